@@ -1,0 +1,1 @@
+"""Honest timings of the real parts, behind `anysr bench`."""

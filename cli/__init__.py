@@ -1,0 +1,1 @@
+"""The `anysr` command."""

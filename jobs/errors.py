@@ -1,0 +1,169 @@
+"""Every way in which a request can end without a picture, each with its stable public code.
+
+AnysrError
+├── InputError                 the request itself is at fault
+│   ├── InvalidRequest         invalid_request      a parameter is missing, wrong or contradictory
+│   ├── EmptyBody              empty_body
+│   ├── UnsupportedImage       unsupported_image    not an image of a format that we read
+│   ├── CorruptImage           corrupt_image        truncated or damaged, found at decoding
+│   ├── AnimatedImage          animated_image
+│   ├── BodyTooLarge           body_too_large
+│   ├── ImageTooLarge          image_too_large      more input pixels than allowed
+│   ├── OutputTooLarge         output_too_large     more output pixels than allowed
+│   ├── UnknownModel           unknown_model
+│   └── UnknownWidth           unknown_width
+├── BudgetInfeasible           budget_infeasible    details: smallest_feasible_ms
+├── Overloaded                 overloaded           details: retry_after_s
+├── NotReady                   not_ready            no worker is warm
+├── DeadlineExceeded           deadline_exceeded    only for on_miss=reject
+├── JobCancelled               job_cancelled
+├── JobNotFound                job_not_found
+├── JobNotFinished             job_not_finished
+├── WorkerLost                 worker_lost          given up after repeated worker deaths
+└── InternalError              internal_error       a bug of ours
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class AnysrError(Exception):
+    """The root. `code` is stable; `message` is for people and says what to do."""
+
+    code: ClassVar[str] = "internal_error"
+    message: ClassVar[str] = "The service failed; please try again."
+
+    def __init__(self, detail: str | None = None, **details: Any) -> None:
+        self.detail = detail or self.message
+        self.details = details
+        super().__init__(self.detail)
+
+
+class InputError(AnysrError):
+    """The request itself is at fault; sending it again unchanged cannot succeed."""
+
+
+class InvalidRequest(InputError):
+    code = "invalid_request"
+    message = "A parameter is missing, wrong or contradicts another."
+
+
+class EmptyBody(InputError):
+    code = "empty_body"
+    message = "The request has no image; send one as the form field 'image' or as the body."
+
+
+class UnsupportedImage(InputError):
+    code = "unsupported_image"
+    message = "This is not an image that can be read; send PNG, JPEG, WebP or AVIF."
+
+
+class CorruptImage(InputError):
+    code = "corrupt_image"
+    message = "The image is truncated or damaged and could not be decoded."
+
+
+class AnimatedImage(InputError):
+    code = "animated_image"
+    message = "Animated images are not supported; send a single frame."
+
+
+class BodyTooLarge(InputError):
+    code = "body_too_large"
+    message = "The request body is larger than this service accepts."
+
+
+class ImageTooLarge(InputError):
+    code = "image_too_large"
+    message = "The image has more pixels than this service accepts."
+
+
+class OutputTooLarge(InputError):
+    code = "output_too_large"
+    message = "The output would have more pixels than this service makes; ask for a smaller scale."
+
+
+class UnknownModel(InputError):
+    code = "unknown_model"
+    message = "There is no such model; GET /models lists those that there are."
+
+
+class UnknownWidth(InputError):
+    code = "unknown_width"
+    message = "The model has no such width; GET /models lists those that it has."
+
+
+class BudgetInfeasible(AnysrError):
+    code = "budget_infeasible"
+    message = "The latency budget is smaller than this picture can be made in at any width."
+
+
+class Overloaded(AnysrError):
+    code = "overloaded"
+    message = "The service is busy; try again after the time in Retry-After."
+
+
+class NotReady(AnysrError):
+    code = "not_ready"
+    message = "No worker is ready yet; try again in a few seconds."
+
+
+class DeadlineExceeded(AnysrError):
+    code = "deadline_exceeded"
+    message = "The picture could not be made within its latency budget."
+
+
+class JobCancelled(AnysrError):
+    code = "job_cancelled"
+    message = "The job was cancelled."
+
+
+class JobNotFound(AnysrError):
+    code = "job_not_found"
+    message = "There is no such job; results are kept for a limited time."
+
+
+class JobNotFinished(AnysrError):
+    code = "job_not_finished"
+    message = "The job has no result yet."
+
+
+class WorkerLost(AnysrError):
+    code = "worker_lost"
+    message = "Every worker that took this job died with it; the job was given up."
+
+
+class InternalError(AnysrError):
+    code = "internal_error"
+    message = "The service failed; please try again."
+
+
+ERRORS: tuple[type[AnysrError], ...] = (
+    InvalidRequest,
+    EmptyBody,
+    UnsupportedImage,
+    CorruptImage,
+    AnimatedImage,
+    BodyTooLarge,
+    ImageTooLarge,
+    OutputTooLarge,
+    UnknownModel,
+    UnknownWidth,
+    BudgetInfeasible,
+    Overloaded,
+    NotReady,
+    DeadlineExceeded,
+    JobCancelled,
+    JobNotFound,
+    JobNotFinished,
+    WorkerLost,
+    InternalError,
+)
+
+_BY_CODE = {error.code: error for error in ERRORS}
+
+
+def from_code(code: str, detail: str | None = None, **details: Any) -> AnysrError:
+    """Return the error of a code that travelled in a job result; InternalError if unknown."""
+    return _BY_CODE.get(code, InternalError)(detail, **details)

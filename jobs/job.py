@@ -1,0 +1,180 @@
+"""The job vocabulary: what the gateway asks for, what a worker answers, and the states between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class JobStatus(StrEnum):
+    """Where a job is. Every accepted job ends in exactly one of `TERMINAL_STATUSES`."""
+
+    QUEUED = "queued"
+    """Waiting in the queue, or waiting again after its worker was lost."""
+    RUNNING = "running"
+    """Leased by a worker."""
+    SUCCEEDED = "succeeded"
+    """The picture is there, until its time to live is over."""
+    FAILED = "failed"
+    """Ended with an error code."""
+    CANCELLED = "cancelled"
+    """Withdrawn by the caller, before or during the run."""
+
+
+TERMINAL_STATUSES = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+class OnMiss(StrEnum):
+    """What the caller wants when the budget cannot be met."""
+
+    DEGRADE = "degrade"
+    """A picture all the same: a resampled one if no network fits, late if nothing does."""
+    REJECT = "reject"
+    """No picture: the error `deadline_exceeded`."""
+
+
+class Reason(StrEnum):
+    """Why a job ran as it did: one word for header, log line and metric."""
+
+    WIDEST = "widest"
+    """The widest network fitted the slack that was left."""
+    SLACK = "slack"
+    """Narrowed to what fitted the slack that was left."""
+    PINNED = "pinned"
+    """The caller asked for this width."""
+    FLOOR = "floor"
+    """No network fitted; resampled, as on_miss=degrade allows."""
+
+
+class ImageFormat(StrEnum):
+    """The formats that are read and written; values are Pillow's names in lower case."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+    WEBP = "webp"
+    AVIF = "avif"
+
+    @property
+    def media_type(self) -> str:
+        return f"image/{self.value}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to be made. Sizes are in pixels after the EXIF orientation is applied."""
+
+    id: str
+    source_width: int
+    source_height: int
+    output_width: int
+    output_height: int
+    output_format: ImageFormat
+    quality: int | None
+    """1-100 for JPEG, WebP and AVIF; None for the default, and for PNG."""
+    model: str
+    pinned_width: float | None
+    """A width of the model, as a fraction of its full one; None to let the service choose."""
+    on_miss: OnMiss
+    budget_ms: float
+    floor_ms: float
+    """Predicted cost of the cheapest way to make the picture: orders the queue."""
+
+    @property
+    def scale_h(self) -> float:
+        return self.output_height / self.source_height
+
+    @property
+    def scale_w(self) -> float:
+        return self.output_width / self.source_width
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a worker says of a finished run."""
+
+    model: str
+    width: float
+    """Fraction of the model's full width; 0 for the resampling floor."""
+    reason: Reason
+    predicted_ms: float
+    """Predicted at the claim, for decoding, network and encoding."""
+    run_ms: float
+    """Measured from claim to encoded picture."""
+    stages_ms: dict[str, float] = field(default_factory=dict)
+    """Milliseconds of each stage: queue, decode, network, encode."""
+    expected_db: float | None = None
+    """The catalog's measured PSNR-Y of this model and width near this scale."""
+    tiles: int = 1
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as its caller may see it. Times are milliseconds of the queue's clock."""
+
+    job: Job
+    status: JobStatus
+    submitted_ms: float
+    deadline_ms: float
+    finished_ms: float | None = None
+    progress: float = 0.0
+    """Part of the work done, from 0 to 1."""
+    attempt: int = 0
+    """How often a worker has claimed it."""
+    facts: RunFacts | None = None
+    error_code: str | None = None
+    error_detail: str | None = None
+    error_details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job in a worker's hands. `token` fences: a later claim of the same job has a higher one."""
+
+    job: Job
+    payload: bytes
+    token: int
+    attempt: int
+    submitted_ms: float
+    deadline_ms: float
+    claimed_ms: float
+
+    @property
+    def slack_ms(self) -> float:
+        """Time left at the claim until the deadline; negative when late."""
+        return self.deadline_ms - self.claimed_ms
+
+
+class LeaseState(StrEnum):
+    """What a worker hears when it renews its lease."""
+
+    HELD = "held"
+    """Go on."""
+    CANCELLED = "cancelled"
+    """The caller withdrew the job: stop, nothing is to be delivered."""
+    LOST = "lost"
+    """The lease ran out and the job is another worker's: stop, a result would be refused."""
+
+
+@dataclass(frozen=True)
+class WorkerPulse:
+    """What a worker says of itself every second. Gone from the queue when it stops saying it."""
+
+    worker_id: str
+    ready: bool
+    """Warm: a job sent now runs at once."""
+    models: tuple[str, ...]
+    costs: dict[str, Any]
+    """The worker's cost model, as `scheduling.cost_model` writes it down."""
+    busy: bool = False
+
+
+@dataclass(frozen=True)
+class QueueStats:
+    """The queue at one moment of its own clock."""
+
+    queued: int
+    running: int
+    oldest_age_ms: float
+    backlog_ms: float
+    """Sum of the predicted cheapest costs of what is queued."""

@@ -1,0 +1,69 @@
+"""What the gateway and the workers may ask of a queue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from jobs.errors import AnysrError
+from jobs.job import Claim, Job, JobView, LeaseState, QueueStats, RunFacts, WorkerPulse
+
+
+class JobQueue(Protocol):
+    """At-least-once delivery in the order of latest start time, with fenced results.
+
+    All times come from the queue's own clock. Every method may raise ConnectionError.
+    """
+
+    async def submit(self, job: Job, payload: bytes, spent_ms: float = 0.0) -> JobView:
+        """Accept a job whose clock has already run for `spent_ms`; its deadline is then
+        budget_ms - spent_ms from now. Raises Overloaded when the queue is full."""
+
+    async def claim(self, worker_id: str, wait_s: float) -> Claim | None:
+        """Lease the job that must start first, waiting up to `wait_s` for one.
+
+        Jobs whose lease ran out are put back first. A job that is past its deadline with
+        on_miss=reject ends as deadline_exceeded, unrun; one that was claimed too often ends
+        as worker_lost.
+        """
+
+    async def renew(self, claim: Claim, progress: float) -> LeaseState:
+        """Prolong the lease and publish the progress."""
+
+    async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
+        """Deliver the result; False, and nothing is stored, when the lease is no longer ours."""
+
+    async def fail(self, claim: Claim, error: AnysrError) -> bool:
+        """End the job with an error; False when the lease is no longer ours."""
+
+    async def cancel(self, job_id: str) -> JobView:
+        """Withdraw a job, and return it as it then is: a job that has ended stays as it
+        ended. Raises JobNotFound."""
+
+    async def view(self, job_id: str) -> JobView:
+        """Return a job as it is. Raises JobNotFound."""
+
+    async def wait(self, job_id: str, timeout_s: float) -> JobView:
+        """Return the job when it has ended, or as it is after `timeout_s`. Raises JobNotFound."""
+
+    def watch(self, job_id: str) -> AsyncIterator[JobView]:
+        """Yield the job now and at each change, to its end. Raises JobNotFound."""
+
+    async def result(self, job_id: str) -> bytes:
+        """Return the encoded picture. Raises JobNotFound and JobNotFinished, or the error
+        that the job ended with."""
+
+    async def publish_pulse(self, pulse: WorkerPulse) -> None:
+        """Say that a worker lives; forgotten after a few seconds."""
+
+    async def retire_pulse(self, worker_id: str) -> None:
+        """Say that a worker has left."""
+
+    async def pulses(self) -> list[WorkerPulse]:
+        """Return the workers that live."""
+
+    async def stats(self) -> QueueStats:
+        """Return depth, age and backlog."""
+
+    async def close(self) -> None:
+        """Close the connections."""

@@ -1,0 +1,1 @@
+"""The zoo: networks, training, evaluation, export, catalog and shipped weights."""

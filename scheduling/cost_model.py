@@ -1,0 +1,132 @@
+"""Predicted milliseconds of a job, from a calibration at warm-up and what is seen since.
+
+A stage costs a fixed part plus parts in proportion to its input and output pixels. The network
+has one such line per rung, decoding one, encoding one per format. What is seen afterwards moves
+one pace factor per stage, so that a machine that becomes slower is followed at once at all
+sizes; a single outlier moves it by a bounded step only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from scheduling.rungs import Rung
+
+UNCALIBRATED_MS_PER_MEGAPIXEL = 2000.0
+"""What is assumed of a stage that was never measured: slow, so that no promise is broken."""
+
+FOLLOW = 0.3
+"""How far one observation moves the pace."""
+
+STEP = 2.0
+"""One observation counts as at most this many times the pace so far, or one part of it."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job's cost depends on."""
+
+    source_pixels: int
+    output_pixels: int
+    output_format: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """fixed + per_source * source megapixels + per_output * output megapixels, in ms."""
+
+    fixed: float
+    per_source: float
+    per_output: float
+
+    def at(self, work: Work) -> float:
+        return (
+            self.fixed
+            + self.per_source * work.source_pixels / 1e6
+            + self.per_output * work.output_pixels / 1e6
+        )
+
+
+UNCALIBRATED = Line(0.0, 0.0, UNCALIBRATED_MS_PER_MEGAPIXEL)
+
+
+def fit(samples: Sequence[tuple[Work, float]]) -> Line:
+    """Fit a line to measured (work, ms) pairs: least relative squares, no negative part.
+
+    Raises ValueError without samples.
+    """
+    if not samples:
+        raise ValueError("cannot fit a cost line to no samples")
+    features = np.array([(1.0, w.source_pixels / 1e6, w.output_pixels / 1e6) for w, _ in samples])
+    measured = np.array([max(ms, 1e-3) for _, ms in samples])
+    used = [0, 1, 2]
+    while True:
+        solution, *_ = np.linalg.lstsq(
+            features[:, used] / measured[:, None], np.ones(len(measured)), rcond=None
+        )
+        if len(used) == 1 or solution.min() >= 0:
+            break
+        used.pop(int(solution.argmin()))
+    parts = [0.0, 0.0, 0.0]
+    for index, value in zip(used, solution, strict=True):
+        parts[index] = max(0.0, float(value))
+    return Line(*parts)
+
+
+def stage_of(rung: Rung) -> str:
+    """Return the name of a rung's network stage."""
+    return f"network:{rung.model}@{rung.width:g}"
+
+
+DECODE = "decode"
+
+
+def encode_stage(output_format: str) -> str:
+    """Return the name of a format's encoding stage."""
+    return f"encode:{output_format}"
+
+
+@dataclass
+class CostModel:
+    """Lines by stage name, and the pace (actual / predicted) of each kind of stage."""
+
+    lines: dict[str, Line] = field(default_factory=dict)
+    pace: dict[str, float] = field(default_factory=dict)
+
+    def predict_stage(self, stage: str, work: Work) -> float:
+        """Return the expected ms of one stage."""
+        return self.lines.get(stage, UNCALIBRATED).at(work) * self.pace.get(_kind(stage), 1.0)
+
+    def predict(self, rung: Rung, work: Work) -> float:
+        """Return the expected ms of a job, from claim to encoded picture."""
+        stages = (DECODE, stage_of(rung), encode_stage(work.output_format))
+        return sum(self.predict_stage(stage, work) for stage in stages)
+
+    def observe(self, stage: str, work: Work, actual_ms: float) -> None:
+        """Take in one measured stage."""
+        if stage not in self.lines:
+            self.lines[stage] = Line(0.0, 0.0, actual_ms / max(work.output_pixels / 1e6, 1e-6))
+            return
+        kind = _kind(stage)
+        pace = self.pace.get(kind, 1.0)
+        seen = actual_ms / max(self.lines[stage].at(work), 1e-3)
+        bounded = min(max(seen, pace / STEP), pace * STEP)
+        self.pace[kind] = pace + FOLLOW * (bounded - pace)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready form."""
+        lines = {k: [v.fixed, v.per_source, v.per_output] for k, v in self.lines.items()}
+        return {"lines": lines, "pace": dict(self.pace)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> CostModel:
+        """Undo `to_dict`."""
+        return cls({k: Line(*v) for k, v in data["lines"].items()}, dict(data["pace"]))
+
+
+def _kind(stage: str) -> str:
+    return stage.partition(":")[0]

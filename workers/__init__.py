@@ -1,0 +1,1 @@
+"""The pool: job in, image out."""

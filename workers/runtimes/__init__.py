@@ -1,0 +1,1 @@
+"""The engines that run a network, one file each, behind `base.Runtime`."""
