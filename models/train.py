@@ -90,7 +90,8 @@ class Trainer:
         self.output = output
         self.device = torch.device(device)
         torch.manual_seed(config.training.seed)
-        self.network = config.network.build().to(self.device, memory_format=torch.channels_last)
+        self.network = config.network.build().to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=0.0)
         self.step = 0
@@ -130,7 +131,7 @@ class Trainer:
         small = small.contiguous(memory_format=torch.channels_last)
         loss = F.l1_loss(upscale(self.network, small, target.shape[2:], width), target)
         self.optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(training, self.step)
