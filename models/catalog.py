@@ -131,6 +131,29 @@ def read_catalog(folder: Path = SHIPPED) -> Catalog:
         raise CatalogError(f"{path} is not a valid catalog: {error}") from error
 
 
+def write_catalog(folder: Path, catalog: Catalog) -> None:
+    """Write a model folder's catalog in one step."""
+    partial = folder / f"{CATALOG_FILE}.partial"
+    partial.write_text(catalog.model_dump_json(indent=1) + "\n")
+    partial.replace(folder / CATALOG_FILE)
+
+
+def enter(folder: Path, model: ModelEntry) -> Catalog:
+    """Put a model into a folder's catalog, in place of one of the same name, and return it.
+
+    The first model of a folder becomes its default.
+    """
+    if not (folder / CATALOG_FILE).exists():
+        catalog = Catalog(default=model.name, models=(model,))
+    else:
+        old = read_catalog(folder)
+        others = [m for m in old.models if m.name != model.name]
+        models = tuple(sorted((*others, model), key=lambda m: m.name))
+        catalog = Catalog(default=old.default, models=models)
+    write_catalog(folder, catalog)
+    return catalog
+
+
 def verified(folder: Path, artifact: Artifact) -> Path:
     """Return the path of an artifact whose content is what the catalog promises."""
     if Path(artifact.file).name != artifact.file:

@@ -22,6 +22,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str,
     partial = path.with_suffix(".partial")
     contiguous = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     save_file(contiguous, partial, metadata=dict(header))
+    partial.chmod(0o644)
     partial.replace(path)
 
 

@@ -82,6 +82,12 @@ def split_validation(files: Sequence[Path], count: int) -> tuple[list[Path], lis
     return [f for f in files if f not in held], [f for f in files if f in held]
 
 
+def training_files(folders: Sequence[Path], count: int) -> tuple[list[Path], list[Path]]:
+    """Return (training files of all folders, `count` validation files of the first)."""
+    files, held = split_validation(list_images(folders[:1]), count)
+    return files + (list_images(folders[1:]) if folders[1:] else []), held
+
+
 class Trainer:
     """One run: network, averaged copy, optimiser, and the step that they have reached."""
 
@@ -229,9 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     config = Config.read(options.config)
-    files, held = split_validation(list_images(options.data[:1]), config.training.validation_images)
-    if options.data[1:]:
-        files += list_images(options.data[1:])
+    files, held = training_files(options.data, config.training.validation_images)
     photographs = Photographs(files, options.device)
     trainer = Trainer(config, options.output, options.device)
     trainer.resume()

@@ -125,19 +125,19 @@ class TensorProductHead(nn.Module):
         edged = F.pad(image, (1, 1, 1, 1), mode="replicate")
         field = self.coefficients(features) + self.skip(edged)
         batch, _, height, width = field.shape
-        r = self.basis
+        r, colours = self.basis, image.shape[1]
         a = self.rows(row_offset, inverse_scale[0])  # [H, slots, r]
         b = self.columns(column_offset, inverse_scale[1])  # [W, slots, r]
         # Rows: [B, H, slots, r] @ [B, H, r, (j c W)], then keep the slots that exist.
-        field = field.view(batch, r, r * COLOURS, height, width).permute(0, 3, 1, 2, 4)
-        rows = torch.matmul(a, field.reshape(batch, height, r, r * COLOURS * width))
-        rows = rows.reshape(batch, -1, r * COLOURS * width).index_select(1, row_index)
+        field = field.view(batch, r, r * colours, height, width).permute(0, 3, 1, 2, 4)
+        rows = torch.matmul(a, field.reshape(batch, height, r, r * colours * width))
+        rows = rows.reshape(batch, -1, r * colours * width).index_select(1, row_index)
         # Columns likewise. Two simple transposes are several times faster in ONNX Runtime
         # than the one general permutation [Y, j, c, W] -> [W, j, c, Y].
-        rows = rows.transpose(1, 2).reshape(batch, r * COLOURS, width, -1).permute(0, 2, 1, 3)
+        rows = rows.transpose(1, 2).reshape(batch, r * colours, width, -1).permute(0, 2, 1, 3)
         pixels = torch.matmul(b, rows.reshape(batch, width, r, -1))
         pixels = pixels.reshape(batch, -1, pixels.shape[-1]).index_select(1, column_index)
-        pixels = pixels.view(batch, column_index.shape[0], COLOURS, row_index.shape[0])
+        pixels = pixels.view(batch, column_index.shape[0], colours, row_index.shape[0])
         return pixels.permute(0, 2, 3, 1)
 
 

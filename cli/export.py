@@ -1,0 +1,35 @@
+"""`anysr export`: trained weights to served artifacts and a catalog entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.extras import needs
+from models.catalog import SHIPPED, enter
+
+
+def export(
+    weights: Annotated[Path, typer.Argument(help="A weights.safetensors of `anysr train`.")],
+    name: Annotated[str, typer.Option(help="The model's name in the catalog.")],
+    description: Annotated[str, typer.Option(help="One line for GET /models.")],
+    folder: Annotated[Path, typer.Option(help="The model folder to write into.")] = SHIPPED,
+    torchscript: Annotated[
+        bool, typer.Option(help="Also write TorchScript, for ANYSR_RUNTIME=torchscript.")
+    ] = False,
+) -> None:
+    """Export a network to ONNX (one graph per width over one weights file) and check it.
+
+    Fails, and leaves the catalog as it was, if the numbers differ from the eager network's.
+    """
+    with needs("train"):
+        from models.export import ExportError, export_model
+    try:
+        entry = export_model(weights, folder, name, description, torchscript, typer.echo)
+    except ExportError as error:
+        typer.echo(f"Export failed: {error}", err=True)
+        raise typer.Exit(1) from error
+    enter(folder, entry)
+    typer.echo(f"{name} is in {folder}; measure it with: anysr evaluate {name} --record …")

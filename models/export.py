@@ -1,0 +1,269 @@
+"""Export: a trained network to ONNX graphs and TorchScript, checked against the eager network.
+
+One small ONNX graph per width; all of them read their weights, as ONNX external data, from the
+one safetensors file, so that a model is stored once whatever its number of widths. TorchScript
+takes the number of inner channels as an argument: one file for all widths. Every dimension is
+dynamic. An export whose numbers differ from the eager network by more than `TOLERANCE` fails.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto
+from torch import Tensor, nn
+
+from models.architectures.elastic import Elastic, grid_tensors
+from models.catalog import ModelEntry, NetworkEntry, WidthEntry, describe
+from models.checkpoint import load_network, save_network
+from models.geometry import AxisGrid, axis_grid, output_size
+
+TOLERANCE = 1e-4
+"""Largest absolute difference from the eager network, for pictures in [0, 1]."""
+
+INPUTS = ("image", "inverse_scale", "row_offset", "row_index", "column_offset", "column_index")
+DIMENSIONS: dict[str, tuple[str | int, ...]] = {
+    "image": ("batch", 3, "height", "width"),
+    "inverse_scale": (2,),
+    "row_offset": ("height", "row_slots"),
+    "row_index": ("output_height",),
+    "column_offset": ("width", "column_slots"),
+    "column_index": ("output_width",),
+}
+CHECKS = ((24, 31, 2.0, 2.0), (48, 17, 2.37, 2.37), (33, 40, 1.1, 3.9), (5, 64, 7.3, 1.0))
+"""(height, width, scale_h, scale_w) at which an export is compared."""
+
+Run = Callable[[Tensor, AxisGrid, AxisGrid], np.ndarray[Any, np.dtype[np.float32]]]
+
+
+class ExportError(Exception):
+    """An exported artifact does not compute what the network computes."""
+
+
+class AtWidth(nn.Module):
+    """A network with its number of inner channels fixed."""
+
+    def __init__(self, network: Elastic, channels: int) -> None:
+        super().__init__()
+        self.network = network
+        self.channels = channels
+
+    def forward(
+        self,
+        image: Tensor,
+        inverse_scale: Tensor,
+        row_offset: Tensor,
+        row_index: Tensor,
+        column_offset: Tensor,
+        column_index: Tensor,
+    ) -> Tensor:
+        output: Tensor = self.network(
+            image,
+            inverse_scale,
+            row_offset,
+            row_index,
+            column_offset,
+            column_index,
+            self.channels,
+        )
+        return output
+
+
+def export_model(
+    weights: Path,
+    folder: Path,
+    name: str,
+    description: str,
+    torchscript: bool = False,
+    report: Callable[[str], None] = lambda line: None,
+) -> ModelEntry:
+    """Write NAME.safetensors, NAME-<channels>.onnx and, if asked, NAME.torchscript.
+
+    Returns the catalog entry, without quality. Raises ExportError when numbers differ.
+    """
+    spec, network = load_network(weights)
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = folder / f"{name}.safetensors"
+    save_network(stored, spec, network)
+    widths = []
+    for channels in network.widths:
+        path = folder / f"{name}-{channels}.onnx"
+        write_onnx(network, channels, stored, path)
+        worst = check(network, channels, onnx_runner(path))
+        report(f"{path.name}: largest difference from the network {worst:.1e}")
+        fraction = channels / network.channels
+        widths.append(WidthEntry(width=fraction, channels=channels, onnx=describe(path)))
+    script = folder / f"{name}.torchscript" if torchscript else None
+    if script is not None:
+        write_torchscript(network, script)
+        for channels in network.widths:
+            worst = check(network, channels, torchscript_runner(script, channels))
+            report(f"{script.name} at {channels}: largest difference {worst:.1e}")
+    return ModelEntry(
+        name=name,
+        description=description,
+        licence="Apache-2.0",
+        network=NetworkEntry(name=spec.name, args=dict(spec.args)),
+        min_scale=1.0,
+        max_scale=8.0,
+        trained_scales=(1.1, 4.0),
+        halo=network.halo,
+        widths=tuple(widths),
+        weights=describe(stored),
+        torchscript=describe(script) if script is not None else None,
+    )
+
+
+def write_onnx(network: Elastic, channels: int, weights: Path, path: Path) -> None:
+    """Write the graph of one width, with its weights left in the safetensors file beside it."""
+    example = (torch.rand(2, 3, 24, 37), *grid_tensors(axis_grid(24, 57), axis_grid(37, 130)))
+    auto = torch.export.Dim.AUTO
+    dynamic = {
+        name: {i: auto for i, d in enumerate(dims) if isinstance(d, str)}
+        for name, dims in DIMENSIONS.items()
+    }
+    program = torch.onnx.export(
+        AtWidth(network, channels).eval(),
+        example,
+        dynamo=True,
+        dynamic_shapes=dynamic,
+        input_names=list(INPUTS),
+        output_names=["upscaled"],
+        verbose=False,
+    )
+    assert program is not None  # for the type checker: dynamo=True returns a program
+    model = program.model_proto
+    _name_dimensions(model.graph)
+    _strip_traces(model)
+    _refer_to(weights, model.graph)
+    onnx.save(model, path)
+
+
+def _name_dimensions(graph: onnx.GraphProto) -> None:
+    for value in graph.input:
+        for dim, name in zip(value.type.tensor_type.shape.dim, DIMENSIONS[value.name], strict=True):
+            if isinstance(name, str):
+                dim.dim_param = name
+    output = graph.output[0].type.tensor_type.shape
+    for place, axis in ((0, "batch"), (2, "output_height"), (3, "output_width")):
+        output.dim[place].dim_param = axis
+    del graph.value_info[:]
+
+
+def _strip_traces(model: onnx.ModelProto) -> None:
+    """Drop the exporter's source traces: they name files of the exporting machine."""
+    del model.metadata_props[:]
+    model.doc_string = ""
+    del model.graph.metadata_props[:]
+    model.graph.doc_string = ""
+    for item in (*model.graph.node, *model.graph.input, *model.graph.output):
+        item.doc_string = ""
+        del item.metadata_props[:]
+    for tensor in model.graph.initializer:
+        del tensor.metadata_props[:]
+
+
+def _refer_to(weights: Path, graph: onnx.GraphProto) -> None:
+    """Replace every initializer that is a tensor of the weights file by a reference to it."""
+    offsets = _data_offsets(weights)
+    for tensor in graph.initializer:
+        place = offsets.get(tensor.name.removeprefix("network."))
+        if place is None:
+            continue
+        start, stop = place
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        del tensor.external_data[:]
+        facts = {"location": weights.name, "offset": start, "length": stop - start}
+        for key, value in facts.items():
+            tensor.external_data.add(key=key, value=str(value))
+
+
+def _data_offsets(path: Path) -> dict[str, tuple[int, int]]:
+    """Return where each tensor's bytes lie in a safetensors file (its format: an 8-byte
+    little-endian header length, a JSON header, the data)."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    base = 8 + length
+    return {
+        name: (base + entry["data_offsets"][0], base + entry["data_offsets"][1])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+
+
+def write_torchscript(network: Elastic, path: Path) -> None:
+    """Write the network as TorchScript; forward(..., channels) takes the inner channels."""
+    full = path.with_suffix(".partial")
+    torch.jit.save(torch.jit.script(network.eval()), full)
+    # The debug entries hold the source paths of the exporting machine; nothing needs them.
+    with zipfile.ZipFile(full) as source, zipfile.ZipFile(path, "w") as target:
+        for item in source.infolist():
+            if not item.filename.endswith(".debug_pkl"):
+                target.writestr(zipfile.ZipInfo(item.filename), source.read(item))
+    full.unlink()
+
+
+def onnx_runner(path: Path) -> Run:
+    """Return a function that runs an ONNX file on a CPU."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def run(
+        image: Tensor, rows: AxisGrid, columns: AxisGrid
+    ) -> np.ndarray[Any, np.dtype[np.float32]]:
+        tensors = (image, *grid_tensors(rows, columns))
+        feed = {name: tensor.numpy() for name, tensor in zip(INPUTS, tensors, strict=True)}
+        output: np.ndarray[Any, np.dtype[np.float32]] = session.run(None, feed)[0]
+        return output
+
+    return run
+
+
+def torchscript_runner(path: Path, channels: int) -> Run:
+    """Return a function that runs a TorchScript file on a CPU."""
+    module = torch.jit.load(path)  # type: ignore[no-untyped-call]
+
+    def run(
+        image: Tensor, rows: AxisGrid, columns: AxisGrid
+    ) -> np.ndarray[Any, np.dtype[np.float32]]:
+        with torch.inference_mode():
+            output: Tensor = module(image, *grid_tensors(rows, columns), channels)
+        return output.numpy()
+
+    return run
+
+
+def check(
+    network: Elastic,
+    channels: int,
+    run: Run,
+    sizes: Sequence[tuple[int, int, float, float]] = CHECKS,
+) -> float:
+    """Return the largest difference between an artifact and the network over `sizes`.
+
+    Raises ExportError above `TOLERANCE`.
+    """
+    generator = torch.Generator().manual_seed(0)
+    worst = 0.0
+    for height, width, scale_h, scale_w in sizes:
+        image = torch.rand(1, 3, height, width, generator=generator)
+        rows = axis_grid(height, output_size(height, scale_h))
+        columns = axis_grid(width, output_size(width, scale_w))
+        with torch.inference_mode():
+            expected = network(image, *grid_tensors(rows, columns), channels).numpy()
+        actual = run(image, rows, columns)
+        if actual.shape != expected.shape:
+            raise ExportError(f"output is {actual.shape}, must be {expected.shape}")
+        worst = max(worst, float(np.abs(actual - expected).max()))
+    if not worst <= TOLERANCE:
+        raise ExportError(f"numbers differ by {worst:.1e}, more than {TOLERANCE:.0e}")
+    return worst
