@@ -1,0 +1,205 @@
+"""Takes a planned job through admission into the queue, and waits for what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.errors import (
+    AnysrError,
+    BudgetInfeasible,
+    DeadlineExceeded,
+    JobCancelled,
+    JobNotFinished,
+    NotReady,
+    Overloaded,
+    from_code,
+)
+from jobs.job import TERMINAL_STATUSES, Job, JobStatus, JobView, OnMiss
+from jobs.queue import JobQueue
+from models.catalog import Catalog
+from service.admission import RETRY_AFTER_S, admitted
+from service.metrics import GatewayMetrics, why_ended
+from service.settings import GatewaySettings
+from service.snapshot import SnapshotKeeper
+
+log = logging.getLogger(__name__)
+
+
+class CallerGone(Exception):
+    """The caller closed the connection; its job was cancelled and nobody hears the answer."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A picture, the job that it came of, and the time from the end of the upload to now."""
+
+    view: JobView
+    picture: bytes
+    elapsed_ms: float
+
+
+class Dispatcher:
+    """The way from a planned job to its picture."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        keeper: SnapshotKeeper,
+        catalog: Catalog,
+        settings: GatewaySettings,
+        metrics: GatewayMetrics,
+    ) -> None:
+        self._queue = queue
+        self._keeper = keeper
+        self._catalog = catalog
+        self._settings = settings
+        self._metrics = metrics
+        self._followers: set[asyncio.Task[None]] = set()
+
+    async def submit(self, job: Job, picture: bytes, received: float) -> JobView:
+        """Let a job into the queue; its clock runs since `received`, by time.monotonic().
+
+        Raises BudgetInfeasible, NotReady and Overloaded.
+        """
+        try:
+            ready = admitted(
+                job, self._keeper.current, self._catalog, self._settings.overhead_ms
+            )
+            return await self._queue.submit(ready, picture, spent_ms=_since(received))
+        except ConnectionError:
+            self._metrics.rejected(NotReady.code)
+            raise NotReady(
+                "The queue cannot be reached; try again in a few seconds.",
+                retry_after_s=RETRY_AFTER_S,
+            ) from None
+        except (BudgetInfeasible, NotReady, Overloaded) as error:
+            self._metrics.rejected(error.code)
+            raise
+
+    def follow(self, view: JobView) -> None:
+        """Count the end of a job that no request waits for."""
+        task = asyncio.create_task(self._count_end(view))
+        self._followers.add(task)
+        task.add_done_callback(self._followers.discard)
+
+    async def close(self) -> None:
+        """Stop following."""
+        for task in tuple(self._followers):
+            task.cancel()
+        await asyncio.gather(*self._followers, return_exceptions=True)
+
+    async def finish(self, job: Job, received: float, gone: Callable[[], Awaitable[None]]) -> Finished:
+        """Wait for the picture of a job that was let in, for as long as its caller does.
+
+        `gone` returns when the caller has left. Raises CallerGone, DeadlineExceeded, or the
+        error that the job ended with.
+        """
+        try:
+            finished = await self._picture(job, received, gone)
+        except (AnysrError, CallerGone) as error:
+            outcome, reason = _outcome(error)
+            self._metrics.job_ended(outcome, reason, 0.0, 0.0)
+            raise
+        self._metrics.job_ended(
+            JobStatus.SUCCEEDED.value,
+            why_ended(finished.view),
+            finished.elapsed_ms / 1e3,
+            job.budget_ms / 1e3,
+        )
+        return finished
+
+    async def _picture(
+        self, job: Job, received: float, gone: Callable[[], Awaitable[None]]
+    ) -> Finished:
+        view = await self._ended(job, received, gone)
+        if view.status is not JobStatus.SUCCEEDED:
+            raise error_of(view)
+        picture = await self._queue.result(job.id)
+        elapsed_ms = _since(received)
+        if job.on_miss is OnMiss.REJECT and elapsed_ms > job.budget_ms:
+            raise _late(job)
+        return Finished(view, picture, elapsed_ms)
+
+    async def _ended(
+        self, job: Job, received: float, gone: Callable[[], Awaitable[None]]
+    ) -> JobView:
+        """Return the job in its end; one that is cancelled here has no other caller."""
+        grace_ms = 0.0 if job.on_miss is OnMiss.REJECT else self._settings.grace_ms
+        patience_s = max(0.0, job.budget_ms + grace_ms - _since(received)) / 1e3
+        try:
+            view = await _first(self._queue.wait(job.id, patience_s), gone())
+        except (asyncio.CancelledError, CallerGone):
+            await asyncio.shield(self._withdraw(job.id))
+            raise
+        if view.status in TERMINAL_STATUSES:
+            return view
+        view = await self._queue.cancel(job.id)
+        if view.status is JobStatus.SUCCEEDED:
+            return view
+        raise _late(job)
+
+    async def _withdraw(self, job_id: str) -> None:
+        try:
+            await self._queue.cancel(job_id)
+        except (AnysrError, ConnectionError) as error:
+            log.warning("job %s could not be cancelled: %s", job_id, error)
+
+    async def _count_end(self, view: JobView) -> None:
+        patience_s = (view.job.budget_ms + self._settings.grace_ms) / 1e3
+        try:
+            view = await self._queue.wait(view.job.id, patience_s)
+        except (AnysrError, ConnectionError) as error:
+            log.warning("job %s was lost sight of: %s", view.job.id, error)
+            return
+        if view.status in TERMINAL_STATUSES:
+            self._metrics.job_seen(view)
+
+
+def error_of(view: JobView) -> AnysrError:
+    """Return the error of a job that has no picture."""
+    if view.status is JobStatus.CANCELLED:
+        return JobCancelled()
+    if view.status is JobStatus.FAILED:
+        return from_code(view.error_code or "", view.error_detail, **view.error_details)
+    return JobNotFinished()
+
+
+async def _first(
+    answer: Coroutine[Any, Any, JobView], gone: Awaitable[None]
+) -> JobView:
+    """Return the answer, unless the caller leaves before it: CallerGone."""
+    waiting = asyncio.ensure_future(answer)
+    leaving = asyncio.ensure_future(gone)
+    try:
+        await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            return waiting.result()
+        raise CallerGone
+    finally:
+        waiting.cancel()
+        leaving.cancel()
+        await asyncio.gather(waiting, leaving, return_exceptions=True)
+
+
+def _late(job: Job) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"The picture was not finished within {job.budget_ms:g} ms.", budget_ms=job.budget_ms
+    )
+
+
+def _outcome(error: AnysrError | CallerGone) -> tuple[str, str]:
+    if isinstance(error, CallerGone):
+        return JobStatus.CANCELLED.value, "disconnected"
+    if isinstance(error, JobCancelled):
+        return JobStatus.CANCELLED.value, error.code
+    return JobStatus.FAILED.value, error.code
+
+
+def _since(moment: float) -> float:
+    """Return the milliseconds since a moment of time.monotonic()."""
+    return (time.monotonic() - moment) * 1e3

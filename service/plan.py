@@ -1,0 +1,124 @@
+"""From what the caller wants and what the picture is to the job that is put into the queue."""
+
+from __future__ import annotations
+
+from jobs.errors import InvalidRequest, OutputTooLarge, UnknownModel, UnknownWidth
+from jobs.image_header import ImageHeader
+from jobs.job import ImageFormat, Job
+from models.catalog import Catalog, ModelEntry
+from models.geometry import output_size
+from service.schemas import UpscaleRequest, shown
+from service.settings import GatewaySettings
+
+
+def plan(
+    job_id: str,
+    wanted: UpscaleRequest,
+    header: ImageHeader,
+    catalog: Catalog,
+    limits: GatewaySettings,
+    default_budget_ms: float,
+) -> Job:
+    """Return the job of a request; its `floor_ms` is still 0, which admission fills in.
+
+    Raises UnknownModel, UnknownWidth, InvalidRequest (a scale or budget out of range) and
+    OutputTooLarge.
+    """
+    model = chosen_model(wanted, catalog)
+    width, height = output_pixels(wanted, header.width, header.height, model)
+    if width * height > limits.max_output_pixels:
+        raise OutputTooLarge(
+            f"The output would be {width} x {height} pixels; at most "
+            f"{limits.max_output_pixels} in all are made. Ask for a smaller scale."
+        )
+    output_format = wanted.format or header.format
+    return Job(
+        id=job_id,
+        source_width=header.width,
+        source_height=header.height,
+        output_width=width,
+        output_height=height,
+        output_format=output_format,
+        quality=None if output_format is ImageFormat.PNG else wanted.quality,
+        model=model.name,
+        pinned_width=pinned_width(wanted, model),
+        on_miss=wanted.on_miss,
+        budget_ms=_budget(wanted, limits, default_budget_ms),
+        floor_ms=0.0,
+    )
+
+
+def chosen_model(wanted: UpscaleRequest, catalog: Catalog) -> ModelEntry:
+    """Return the model asked for, or the catalog's default; UnknownModel if there is none."""
+    name = wanted.model if wanted.model is not None else catalog.default
+    try:
+        return catalog.get(name)
+    except KeyError:
+        raise UnknownModel(
+            f"There is no model {shown(name)}; there are {', '.join(catalog.names)}."
+        ) from None
+
+
+def pinned_width(wanted: UpscaleRequest, model: ModelEntry) -> float | None:
+    """Return the model's own value of the pinned width; UnknownWidth if it has none such."""
+    if wanted.anysr_width is None:
+        return None
+    try:
+        return model.at(wanted.anysr_width).width
+    except KeyError:
+        widths = ", ".join(f"{entry.width:g}" for entry in model.widths)
+        raise UnknownWidth(
+            f"{model.name} has no width {wanted.anysr_width:g}; it has {widths}."
+        ) from None
+
+
+def output_pixels(
+    wanted: UpscaleRequest, width: int, height: int, model: ModelEntry
+) -> tuple[int, int]:
+    """Return (width, height) of the output of a `width` x `height` picture.
+
+    Raises InvalidRequest for a scale that the model does not offer, and for a smaller output.
+    """
+    scale_w, scale_h = _scales(wanted, width, height)
+    for scale in (scale_w, scale_h):
+        _check_scale(scale, model)
+    out_width = wanted.width or output_size(width, scale_w)
+    out_height = wanted.height or output_size(height, scale_h)
+    if out_width < width or out_height < height:
+        raise InvalidRequest(
+            f"The output would be {out_width} x {out_height}, smaller than the input's "
+            f"{width} x {height}; ask for at least the input's size."
+        )
+    return out_width, out_height
+
+
+def _scales(wanted: UpscaleRequest, width: int, height: int) -> tuple[float, float]:
+    if wanted.scale is not None:
+        return wanted.scale, wanted.scale
+    if wanted.scale_w is not None and wanted.scale_h is not None:
+        return wanted.scale_w, wanted.scale_h
+    by_width = wanted.width / width if wanted.width else None
+    by_height = wanted.height / height if wanted.height else None
+    scale_w, scale_h = by_width or by_height, by_height or by_width
+    if scale_w is None or scale_h is None:
+        raise InvalidRequest("give scale, scale_h + scale_w, or width and/or height.")
+    return scale_w, scale_h
+
+
+def _check_scale(scale: float, model: ModelEntry) -> None:
+    if not model.min_scale <= scale <= model.max_scale:
+        raise InvalidRequest(
+            f"The scale must be from {model.min_scale:g} to {model.max_scale:g} on each axis "
+            f"for {model.name}; this request asks for {scale:.6g}."
+        )
+
+
+def _budget(wanted: UpscaleRequest, limits: GatewaySettings, default_ms: float) -> float:
+    if wanted.latency_budget_ms is None:
+        return min(default_ms, limits.max_budget_ms)
+    if wanted.latency_budget_ms > limits.max_budget_ms:
+        raise InvalidRequest(
+            f"latency_budget_ms may be at most {limits.max_budget_ms:g}, "
+            f"got {wanted.latency_budget_ms:g}."
+        )
+    return wanted.latency_budget_ms

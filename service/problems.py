@@ -1,0 +1,146 @@
+"""Errors become HTTP here and nowhere else: application/problem+json of RFC 9457."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from jobs.errors import AnysrError, InternalError, InvalidRequest, NotReady
+from service.admission import RETRY_AFTER_S
+from service.dispatcher import CallerGone
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+CLIENT_CLOSED_REQUEST = 499
+"""For the log and the metrics only: nobody is there to read it."""
+
+STATUS: Mapping[str, int] = {
+    "empty_body": 400,
+    "corrupt_image": 400,
+    "job_not_found": 404,
+    "job_not_finished": 409,
+    "job_cancelled": 409,
+    "body_too_large": 413,
+    "image_too_large": 413,
+    "output_too_large": 413,
+    "unsupported_image": 415,
+    "invalid_request": 422,
+    "animated_image": 422,
+    "unknown_model": 422,
+    "unknown_width": 422,
+    "budget_infeasible": 422,
+    "overloaded": 429,
+    "internal_error": 500,
+    "worker_lost": 500,
+    "not_ready": 503,
+    "deadline_exceeded": 504,
+}
+RETRY_STATUSES = frozenset({429, 503})
+
+
+def problem(error: AnysrError, request_id: str) -> dict[str, Any]:
+    """Return the members of an error; what it brings along never hides a standard one."""
+    return error.details | _members(error.code, STATUS[error.code], error.detail, request_id)
+
+
+def _members(code: str, status: int, detail: str, request_id: str) -> dict[str, Any]:
+    return {
+        "type": f"urn:anysr:error:{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+    }
+
+
+def respond(error: AnysrError, request_id: str) -> Response:
+    """Return the HTTP answer of an error, with Retry-After where waiting can help."""
+    members = problem(error, request_id)
+    headers = {}
+    if members["status"] in RETRY_STATUSES:
+        after = float(members.setdefault("retry_after_s", RETRY_AFTER_S))
+        headers["Retry-After"] = str(max(1, math.ceil(after)))
+    return _response(members, headers)
+
+
+def _response(members: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
+    # ASCII only: a caller's text may hold what UTF-8 cannot.
+    content = json.dumps(members, ensure_ascii=True, default=str)
+    return Response(content, members["status"], headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error that a route raises with a problem."""
+
+    async def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, AnysrError)
+        request.state.facts["reason"] = error.code
+        return respond(error, request.state.request_id)
+
+    async def plain_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        phrase = HTTPStatus(error.status_code).phrase
+        code = phrase.lower().replace(" ", "_").replace("-", "_")
+        detail = f"{phrase}." if error.detail == phrase else error.detail
+        members = _members(code, error.status_code, detail, request.state.request_id)
+        return _response(members, error.headers or {})
+
+    async def validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        faults = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors()[:5])
+        return await ours(request, InvalidRequest(faults))
+
+    async def no_queue(request: Request, error: Exception) -> Response:
+        log.warning("the queue cannot be reached: %s", error)
+        return await ours(request, NotReady("The queue cannot be reached; try again soon."))
+
+    async def gone(request: Request, error: Exception) -> Response:
+        request.state.facts["reason"] = "disconnected"
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+    app.add_exception_handler(AnysrError, ours)
+    app.add_exception_handler(HTTPException, plain_http)
+    app.add_exception_handler(RequestValidationError, validation)
+    app.add_exception_handler(ConnectionError, no_queue)
+    app.add_exception_handler(ClientDisconnect, gone)
+    app.add_exception_handler(CallerGone, gone)
+
+
+class LastResort:
+    """ASGI middleware: an exception that nobody foresaw is logged, and told without its trace."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application; answer `internal_error` in its place if it breaks."""
+        started = False
+
+        async def note(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except Exception:
+            if scope["type"] != "http" or started:
+                raise
+            request_id = scope["state"]["request_id"]
+            log.exception("request %s failed", request_id)
+            scope["state"]["facts"]["reason"] = InternalError.code
+            await respond(InternalError(), request_id)(scope, receive, send)

@@ -1,0 +1,76 @@
+"""What an operator may set of the gateway, each as an environment variable ANYSR_<NAME>."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEGAPIXEL = 1_000_000
+MEBIBYTE = 1024 * 1024
+
+
+class GatewaySettings(BaseSettings):
+    """Limits are upper bounds that are still allowed; times carry their unit in their name."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ANYSR_", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on.")
+    root_path: str = Field(
+        "", description="Path prefix that a reverse proxy strips, for links in answers."
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (), description="Origins (a JSON list) whose pages may call the service."
+    )
+    models_folder: Path | None = Field(
+        None,
+        validation_alias="ANYSR_MODELS",
+        description="Folder of models with its catalog; the shipped one when not set.",
+    )
+
+    max_body_bytes: int = Field(
+        32 * MEBIBYTE, ge=1, description="Largest request body, in bytes; larger ones get 413."
+    )
+    max_source_pixels: int = Field(
+        25 * MEGAPIXEL, ge=1, description="Most pixels of an input picture."
+    )
+    max_output_pixels: int = Field(
+        100 * MEGAPIXEL, ge=1, description="Most pixels of an output picture."
+    )
+    max_uploads: int = Field(
+        64, ge=1, description="Most bodies read at once, which bounds memory; more get 429."
+    )
+    upload_timeout_seconds: float = Field(
+        60.0, gt=0, description="Longest time a request body may take to arrive."
+    )
+
+    default_budget_ms: float = Field(
+        10_000.0, gt=0, description="Latency budget of POST /upscale when none is given."
+    )
+    default_job_budget_ms: float = Field(
+        60_000.0, gt=0, description="Latency budget of POST /jobs when none is given."
+    )
+    max_budget_ms: float = Field(600_000.0, gt=0, description="Largest latency budget.")
+    overhead_ms: float = Field(
+        10.0, ge=0, description="What gateway and queue add to a worker's predicted time."
+    )
+    grace_ms: float = Field(
+        30_000.0,
+        ge=0,
+        description="How long past its budget POST /upscale waits for a picture that may be late.",
+    )
+
+    snapshot_seconds: float = Field(
+        1.0, gt=0, description="How often the gateway looks at the workers and the queue."
+    )
+    shutdown_seconds: int = Field(
+        20, ge=0, description="How long requests may take to finish once the gateway must stop."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe log lines written."
+    )

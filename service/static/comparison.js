@@ -1,0 +1,51 @@
+/** Draws the bicubic enlargement of a picture on a canvas, as its bands come from the worker. */
+
+/** Beyond this the canvas alone takes over 250 MB; a page should not. */
+export const MAX_PIXELS = 64e6;
+
+/**
+ * Prepare a canvas; false if the browser gives none of this size (it then stays empty, silently).
+ *
+ * @param {HTMLCanvasElement} canvas
+ * @param {number} width
+ * @param {number} height
+ */
+function prepared(canvas, width, height) {
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d");
+  if (context === null) return false;
+  context.fillRect(0, 0, 1, 1);
+  const works = context.getImageData(0, 0, 1, 1).data[3] === 255;
+  context.clearRect(0, 0, 1, 1);
+  return works;
+}
+
+/**
+ * Fill `canvas` with `picture` at width x height.
+ *
+ * @param {Blob} picture
+ * @param {HTMLCanvasElement} canvas
+ * @param {number} width
+ * @param {number} height
+ * @param {AbortSignal} signal
+ * @returns {Promise<void>} rejects if the browser cannot, or when aborted
+ */
+export function drawBicubic(picture, canvas, width, height, signal) {
+  if (width * height > MAX_PIXELS || !prepared(canvas, width, height)) {
+    return Promise.reject(new RangeError("too large to compare in a browser"));
+  }
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  const worker = new Worker("/static/bicubic-worker.js", { type: "module" });
+  const drawn = new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    worker.addEventListener("error", () => reject(new Error("the comparison failed")));
+    worker.addEventListener("message", ({ data }) => {
+      if (data.band) context.putImageData(new ImageData(data.band.data, width), 0, data.band.y);
+      else if (data.done) resolve(undefined);
+      else reject(new Error(data.failed));
+    });
+  });
+  worker.postMessage({ picture, width, height });
+  return drawn.finally(() => worker.terminate());
+}
