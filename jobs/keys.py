@@ -1,0 +1,71 @@
+"""Every name that the queue uses in Redis, made in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The names of one namespace. Prefixes are completed by an id, also within Lua."""
+
+    namespace: str
+
+    def _name(self, part: str) -> str:
+        return f"{self.namespace}:{part}"
+
+    @property
+    def pending(self) -> str:
+        """Sorted set: ids of the jobs that wait, by latest start time in ms."""
+        return self._name("pending")
+
+    @property
+    def leases(self) -> str:
+        """Sorted set: ids of the jobs that run, by the end of their lease in ms."""
+        return self._name("leases")
+
+    @property
+    def wake(self) -> str:
+        """List: at most one token, while something waits; idle workers block on it."""
+        return self._name("wake")
+
+    @property
+    def tokens(self) -> str:
+        """Counter: the last fencing token."""
+        return self._name("tokens")
+
+    @property
+    def workers(self) -> str:
+        """Set: ids of the workers that have sent a pulse."""
+        return self._name("workers")
+
+    @property
+    def events(self) -> str:
+        """Channel: `status:id` at each change of a job."""
+        return self._name("events")
+
+    @property
+    def records(self) -> str:
+        """Prefix of the hashes with what is known of each job."""
+        return self._name("job:")
+
+    @property
+    def pulses(self) -> str:
+        """Prefix of the expiring strings in which workers describe themselves."""
+        return self._name("pulse:")
+
+    def record(self, job_id: str) -> str:
+        """Return the name of a job's record."""
+        return self.records + job_id
+
+    def pulse(self, worker_id: str) -> str:
+        """Return the name of a worker's pulse."""
+        return self.pulses + worker_id
+
+    def payload(self, job_id: str) -> str:
+        """Return the name of a job's uploaded picture."""
+        return self._name(f"payload:{job_id}")
+
+    def result(self, job_id: str, token: int) -> str:
+        """Return the name of what one claim made of a job; no claim can touch another's."""
+        return self._name(f"result:{job_id}:{token}")

@@ -1,0 +1,48 @@
+-- Put before each queue script. Times are Redis's own, in milliseconds.
+local pending, leases, wake, tokens = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local records, channel, job_ttl = ARGV[1], ARGV[2], ARGV[3]
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + time[2] / 1000
+end
+
+local function text(ms)
+  return string.format('%.3f', ms)
+end
+
+-- A record of the wrong type reads as one that is not there: no script stops over it.
+local function read(id, ...)
+  local values = redis.pcall('HMGET', records .. id, ...)
+  if values.err then return {} end
+  return values
+end
+
+local function tell(id, status)
+  redis.call('PUBLISH', channel, status .. ':' .. id)
+end
+
+-- One token wakes one worker; its claim wakes the next if there is more to do.
+local function wake_one()
+  if redis.call('LLEN', wake) == 0 then redis.call('RPUSH', wake, '1') end
+end
+
+local function enqueue(id, start, ...)
+  redis.call('HSET', records .. id, 'status', 'queued', 'progress', '0', ...)
+  redis.call('ZADD', pending, start, id)
+  tell(id, 'queued')
+end
+
+local function finish(id, now, status, ...)
+  redis.call('HSET', records .. id, 'status', status, 'finished_ms', text(now), ...)
+  redis.call('EXPIRE', records .. id, job_ttl)
+  redis.call('ZREM', pending, id)
+  redis.call('ZREM', leases, id)
+  tell(id, status)
+end
+
+-- Whether this token is the one that runs the job.
+local function held(id, token)
+  local record = read(id, 'status', 'token')
+  return record[1] == 'running' and record[2] == token
+end

@@ -1,0 +1,16 @@
+-- Prolongs a lease and notes the progress; says whether to go on.
+local id, token, progress, lease_ms = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+
+if held(id, token) then
+  local before = read(id, 'progress')[1]
+  redis.call('ZADD', leases, text(now_ms() + lease_ms), id)
+  if before ~= progress then
+    redis.call('HSET', records .. id, 'progress', progress)
+    tell(id, 'running')
+  end
+  return 'held'
+end
+
+local record = read(id, 'status', 'token')
+if record[1] == 'cancelled' and record[2] == token then return 'cancelled' end
+return 'lost'

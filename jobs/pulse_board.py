@@ -1,0 +1,43 @@
+"""Where workers say that they live, and the gateway reads who does."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+
+from jobs.codec import WORKER_PULSE, CodecError
+from jobs.job import WorkerPulse
+from jobs.keys import Keys
+from jobs.scripts import Scripts
+
+
+class PulseBoard:
+    """One expiring string per worker, and the set of their ids."""
+
+    def __init__(self, client: Redis, keys: Keys, scripts: Scripts, ttl_seconds: float) -> None:
+        self._client = client
+        self._keys = keys
+        self._scripts = scripts
+        self._ttl_ms = round(ttl_seconds * 1000)
+
+    async def publish(self, pulse: WorkerPulse) -> None:
+        """Write a worker's pulse; it lasts for the time to live."""
+        data = WORKER_PULSE.encode(pulse)
+        async with self._client.pipeline(transaction=True) as pipeline:
+            pipeline.set(self._keys.pulse(pulse.worker_id), data, px=self._ttl_ms)
+            pipeline.sadd(self._keys.workers, pulse.worker_id)
+            await pipeline.execute()
+
+    async def retire(self, worker_id: str) -> None:
+        """Erase a worker's pulse; its id goes with the next reading."""
+        await self._client.unlink(self._keys.pulse(worker_id))
+
+    async def read(self) -> list[WorkerPulse]:
+        """Return the workers that live, by id. One that cannot be read is left out: a worker
+        of another version must not take the gateway down."""
+        alive = []
+        for data in await self._scripts.pulses():
+            try:
+                alive.append(WORKER_PULSE.decode(data))
+            except CodecError:
+                continue
+        return sorted(alive, key=lambda pulse: pulse.worker_id)

@@ -1,0 +1,42 @@
+"""The queue's Lua scripts: each one step that happens whole or not at all."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any, Literal
+
+from redis.asyncio import Redis
+
+from jobs.keys import Keys
+
+Step = Literal["submit", "claim", "renew", "finish", "cancel", "release", "stats"]
+STEPS: tuple[Step, ...] = ("submit", "claim", "renew", "finish", "cancel", "release", "stats")
+
+Argument = str | bytes | float
+
+
+def _source(name: str) -> str:
+    return resources.files("jobs").joinpath("lua", f"{name}.lua").read_text("utf-8")
+
+
+class Scripts:
+    """The scripts of one namespace on one server; loaded there when they are first needed."""
+
+    def __init__(self, client: Redis, keys: Keys, job_ttl_seconds: int) -> None:
+        common = _source("common")
+        self._steps = {
+            step: client.register_script(f"{common}\n{_source(step)}") for step in STEPS
+        }
+        self._pulses = client.register_script(_source("pulses"))
+        self._names = [keys.pending, keys.leases, keys.wake, keys.tokens]
+        self._shared: list[Argument] = [keys.records, keys.events, job_ttl_seconds]
+        self._keys = keys
+
+    async def run(self, step: Step, *arguments: Argument) -> Any:
+        """Run one step; what it takes and answers stands at the head of its script."""
+        return await self._steps[step](keys=self._names, args=[*self._shared, *arguments])
+
+    async def pulses(self) -> list[bytes]:
+        """Return the pulses of the workers that live."""
+        answer = await self._pulses(keys=[self._keys.workers], args=[self._keys.pulses])
+        return list(answer)

@@ -1,0 +1,68 @@
+"""The queue's settings, from environment variables with the prefix ANYSR_."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+def _redis_url(url: str | None) -> str | None:
+    if not url:
+        return None
+    if not url.startswith(SCHEMES):
+        raise ValueError(f"must start with one of {', '.join(SCHEMES)}")
+    return url
+
+
+RedisUrl = Annotated[str | None, AfterValidator(_redis_url)]
+
+
+class QueueSettings(BaseSettings):
+    """Where the queue lives and how long things last in it."""
+
+    model_config = SettingsConfigDict(env_prefix="ANYSR_", frozen=True, hide_input_in_errors=True)
+
+    redis_url: RedisUrl = Field(
+        default=None,
+        repr=False,
+        description="Redis of the queue (redis://, rediss:// or unix://); unset: a private one.",
+    )
+    blob_url: RedisUrl = Field(
+        default=None,
+        repr=False,
+        description="Second Redis for pictures, so that large ones do not delay the queue; "
+        "unset: the queue's own.",
+    )
+    namespace: str = Field(
+        default="anysr",
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="First part of every Redis key; services that share a Redis need their own.",
+    )
+    queue_limit: int = Field(
+        default=256, ge=1, description="Jobs that may wait; beyond that callers are told 429."
+    )
+    lease_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        le=3600,
+        description="How long a silent worker keeps a job before another worker gets it.",
+    )
+    max_attempts: int = Field(
+        default=3, ge=1, description="Workers that may die with a job before it is given up."
+    )
+    payload_ttl_seconds: int = Field(
+        default=3600, ge=1, description="How long an uploaded picture is kept for a waiting job."
+    )
+    result_ttl_seconds: int = Field(
+        default=600, ge=1, description="How long a finished picture can be fetched."
+    )
+    job_ttl_seconds: int = Field(
+        default=3600, ge=1, description="How long the record of an ended job is kept."
+    )
+    pulse_ttl_seconds: float = Field(
+        default=3.0, ge=0.1, description="How long a silent worker counts as living."
+    )

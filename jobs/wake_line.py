@@ -1,0 +1,37 @@
+"""How an idle process waits for work: one connection that blocks on the wake list."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from redis.asyncio import Redis
+
+LOOK_S = 1.0
+"""An idle worker looks at least this often: for leases that ran out, and for a token that was
+lost with the process that took it."""
+
+
+class WakeLine:
+    """The workers of a process stand in line; the first blocks in Redis, the others behind it.
+
+    A token that the first gets is its own to use up. There is one token for however many jobs
+    wait: each claim that leaves some behind puts one back, which wakes the next.
+    """
+
+    def __init__(self, client: Redis, wake: str) -> None:
+        self._client = client
+        self._wake = wake
+        self._first = asyncio.Lock()
+
+    async def wait(self, wait_s: float) -> None:
+        """Return when there may be work, at most `wait_s` or LOOK_S later."""
+        clock = asyncio.get_running_loop()
+        until = clock.time() + min(wait_s, LOOK_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._first.acquire(), until - clock.time())
+            try:
+                # Zero would mean for ever.
+                await self._client.blpop([self._wake], max(until - clock.time(), 0.01))
+            finally:
+                self._first.release()
