@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from redis.asyncio import Redis
 
@@ -19,14 +20,13 @@ class BlobStore:
         self._settings = settings
 
     async def put_payload(self, job_id: str, payload: bytes) -> None:
-        """Keep an uploaded picture."""
+        """Keep an uploaded picture; one that is already there stays."""
         ttl = self._settings.payload_ttl_seconds
-        await self._client.set(self._keys.payload(job_id), payload, ex=ttl)
+        await self._client.set(self._keys.payload(job_id), payload, ex=ttl, nx=True)
 
     async def payload(self, job_id: str) -> bytes | None:
         """Return an uploaded picture; None when its time is over."""
-        blob: bytes | None = await self._client.get(self._keys.payload(job_id))
-        return blob
+        return cast("bytes | None", await self._client.get(self._keys.payload(job_id)))
 
     async def drop_payloads(self, job_ids: Iterable[str]) -> None:
         """Forget uploaded pictures that nobody will need again."""
@@ -41,8 +41,7 @@ class BlobStore:
 
     async def result(self, job_id: str, token: int) -> bytes | None:
         """Return what a claim made of a job; None when its time is over."""
-        blob: bytes | None = await self._client.get(self._keys.result(job_id, token))
-        return blob
+        return cast("bytes | None", await self._client.get(self._keys.result(job_id, token)))
 
     async def drop_result(self, job_id: str, token: int) -> None:
         """Forget a result that was refused."""

@@ -21,7 +21,7 @@ class Codec(Generic[T]):
     """One dataclass to and from JSON bytes. Types are checked strictly, both ways."""
 
     def __init__(self, kind: type[T]) -> None:
-        self._kind = kind
+        self._kind: type[T] = kind
         self._adapter: TypeAdapter[T] = TypeAdapter(kind)
         self._names = frozenset(field.name for field in fields(kind))
 

@@ -7,9 +7,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar
 
 from redis import exceptions
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
+
+CONNECTIONS = 64
+"""Per process; further calls wait their turn."""
 
 SOCKET_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 2.0
@@ -31,8 +34,10 @@ R = TypeVar("R")
 def connect(url: str) -> Redis:
     """Return a client of a redis://, rediss:// or unix:// URL; it connects at its first use."""
     options: dict[str, Any] = {} if url.startswith("unix://") else {"socket_keepalive": True}
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
+        max_connections=CONNECTIONS,
+        timeout=SOCKET_TIMEOUT_S,
         protocol=2,
         decode_responses=False,
         socket_timeout=SOCKET_TIMEOUT_S,
@@ -41,6 +46,7 @@ def connect(url: str) -> Redis:
         retry_on_error=[exceptions.ConnectionError, exceptions.TimeoutError],
         **options,
     )
+    return Redis.from_pool(pool)
 
 
 def reports_outages(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:

@@ -94,7 +94,7 @@ class EventHub:
                 for listener in listeners:
                     listener.changed.set()
         elif message["type"] == "message":
-            status, _, job_id = message["data"].decode().partition(":")
+            status, _, job_id = message["data"].decode(errors="replace").partition(":")
             for listener in self._listeners.get(job_id, ()):
                 if status in ENDED or not listener.ends_only:
                     listener.changed.set()

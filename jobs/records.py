@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
+
+from redis.asyncio import Redis
 
 from jobs.codec import JOB, RUN_FACTS, CodecError, decode_details
+from jobs.errors import InternalError, JobNotFound
 from jobs.job import Claim, JobStatus, JobView
+from jobs.keys import Keys
 
 Record = Mapping[bytes, bytes]
 """The fields of a record hash, as redis-py returns them."""
+
+
+class JobRecords:
+    """Reads the records of one namespace."""
+
+    def __init__(self, client: Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    async def view(self, job_id: str) -> JobView:
+        """Return a job as it is. Raises JobNotFound; InternalError for a damaged record."""
+        view, _ = await self.outcome(job_id)
+        return view
+
+    async def outcome(self, job_id: str) -> tuple[JobView, int]:
+        """Return a job and the token of its last claim, 0 before the first. Raises as `view`."""
+        record = cast("Record", await self._client.hgetall(self._keys.record(job_id)))
+        if not record:
+            raise JobNotFound
+        try:
+            return view_of(record), int(record.get(b"token", b"0"))
+        except ValueError as error:
+            raise InternalError(str(error)) from error
 
 
 def view_of(record: Record) -> JobView:

@@ -7,21 +7,17 @@ on a single Redis, not on a cluster.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import math
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
 
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from jobs.blob_store import BlobStore
-from jobs.codec import JOB, RUN_FACTS, CodecError
+from jobs.codec import JOB
 from jobs.connection import connect, reports_outages
 from jobs.errors import (
     AnysrError,
-    InternalError,
     JobCancelled,
     JobNotFinished,
     JobNotFound,
@@ -41,14 +37,13 @@ from jobs.job import (
     WorkerPulse,
 )
 from jobs.keys import Keys
+from jobs.leasing import Leasing
 from jobs.pulse_board import PulseBoard
-from jobs.records import Record, claim_of, view_of
+from jobs.records import JobRecords
 from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
+from jobs.waiting import Waiting
 from jobs.wake_line import WakeLine
-
-REREAD_S = 0.2
-"""Pause before a waiter reads a job again that an outage kept it from reading."""
 
 
 class RedisQueue:
@@ -63,8 +58,11 @@ class RedisQueue:
         self._scripts = Scripts(client, keys, settings.job_ttl_seconds)
         self._blobs = BlobStore(blobs, keys, settings)
         self._pulses = PulseBoard(client, keys, self._scripts, settings.pulse_ttl_seconds)
-        self._wake = WakeLine(client, keys.wake)
+        wake = WakeLine(client, keys.wake)
+        self._leasing = Leasing(self._scripts, self._blobs, wake, settings)
         self._hub = EventHub(client, keys.events)
+        self._records = JobRecords(client, keys)
+        self._waiting = Waiting(self._hub, self.view)
 
     @classmethod
     def connect(cls, url: str, settings: QueueSettings) -> RedisQueue:
@@ -91,8 +89,14 @@ class RedisQueue:
             await self._blobs.drop_payloads([job.id])
             raise await self._overloaded()
         if answer[0] == b"known":
-            return await self._view(job.id)
+            return await self._known(job.id)
         return JobView(job, JobStatus.QUEUED, float(answer[1]), float(answer[2]))
+
+    async def _known(self, job_id: str) -> JobView:
+        view = await self._records.view(job_id)
+        if view.status in TERMINAL_STATUSES:
+            await self._blobs.drop_payloads([job_id])
+        return view
 
     async def _submit(self, job: Job, record: bytes, spent_ms: float) -> list[bytes]:
         remaining_ms = job.budget_ms - spent_ms
@@ -111,93 +115,28 @@ class RedisQueue:
     @reports_outages
     async def claim(self, worker_id: str, wait_s: float) -> Claim | None:
         """Lease the job that must start first, waiting up to `wait_s` for one."""
-        clock = asyncio.get_running_loop()
-        until = clock.time() + wait_s
-        while True:
-            claim = await self._claim(worker_id)
-            left_s = until - clock.time()
-            if claim is not None or left_s <= 0:
-                return claim
-            await self._wake.wait(left_s)
-
-    async def _claim(self, worker_id: str) -> Claim | None:
-        settings = self._settings
-        lease_ms = settings.lease_seconds * 1000
-        while True:
-            ended, row = await self._scripts.run(
-                "claim", lease_ms, settings.max_attempts, worker_id
-            )
-            if ended:
-                await self._blobs.drop_payloads(job_id.decode() for job_id in ended)
-            if not row:
-                return None
-            claim = await self._open(row)
-            if claim is not None:
-                return claim
-
-    async def _open(self, row: list[Any]) -> Claim | None:
-        """Fetch a leased job's picture. A job that cannot be run for our fault ends here."""
-        job_id, token = row[0].decode(), int(row[1])
-        try:
-            payload = await self._blobs.payload(job_id)
-        except Exception:
-            # The picture may be there and only its Redis away: no attempt is counted.
-            await self._scripts.run("release", job_id, token)
-            raise
-        try:
-            if payload is None:
-                raise CodecError("the uploaded picture is no longer there")
-            return claim_of(row, payload)
-        except CodecError as error:
-            await self._end_failed(job_id, token, InternalError(str(error)))
-            return None
+        return await self._leasing.claim(worker_id, wait_s)
 
     @reports_outages
     async def renew(self, claim: Claim, progress: float) -> LeaseState:
         """Prolong the lease and publish the progress, a part from 0 to 1."""
-        done = f"{min(max(progress, 0.0), 1.0):.4g}"
-        lease_ms = self._settings.lease_seconds * 1000
-        state = await self._scripts.run("renew", claim.job.id, claim.token, done, lease_ms)
-        return LeaseState(state.decode())
+        return await self._leasing.renew(claim, progress)
 
     @reports_outages
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
         """Deliver the result; False, and nothing is stored, when the lease is no longer ours."""
-        job_id, token = claim.job.id, claim.token
-        fields = {"facts": RUN_FACTS.encode(facts), "progress": "1"}
-        await self._blobs.put_result(job_id, token, picture)
-        if await self._end(job_id, token, JobStatus.SUCCEEDED, fields):
-            return True
-        await self._blobs.drop_result(job_id, token)
-        return False
+        return await self._leasing.complete(claim, facts, picture)
 
     @reports_outages
     async def fail(self, claim: Claim, error: AnysrError) -> bool:
         """End the job with an error; False when the lease is no longer ours."""
-        return await self._end_failed(claim.job.id, claim.token, error)
-
-    async def _end_failed(self, job_id: str, token: int, error: AnysrError) -> bool:
-        fields = {
-            "error_code": error.code,
-            "error_detail": error.detail,
-            "error_details": json.dumps(error.details),
-        }
-        return await self._end(job_id, token, JobStatus.FAILED, fields)
-
-    async def _end(
-        self, job_id: str, token: int, status: JobStatus, fields: dict[str, str | bytes]
-    ) -> bool:
-        pairs = [part for pair in fields.items() for part in pair]
-        ours = bool(await self._scripts.run("finish", job_id, token, status.value, *pairs))
-        if ours:
-            await self._blobs.drop_payloads([job_id])
-        return ours
+        return await self._leasing.fail(claim.job.id, claim.token, error)
 
     @reports_outages
     async def cancel(self, job_id: str) -> JobView:
         """Withdraw a job, and return it as it then is. Raises JobNotFound."""
         await self._scripts.run("cancel", job_id)
-        view = await self._view(job_id)
+        view = await self._records.view(job_id)
         if view.status is JobStatus.CANCELLED:
             await self._blobs.drop_payloads([job_id])
         return view
@@ -205,68 +144,34 @@ class RedisQueue:
     @reports_outages
     async def view(self, job_id: str) -> JobView:
         """Return a job as it is. Raises JobNotFound."""
-        return await self._view(job_id)
-
-    async def _view(self, job_id: str) -> JobView:
-        return _view_of(await self._record(job_id))
-
-    async def _record(self, job_id: str) -> Record:
-        record: Record = await self._client.hgetall(self._keys.record(job_id))
-        if not record:
-            raise JobNotFound
-        return record
+        return await self._records.view(job_id)
 
     async def wait(self, job_id: str, timeout_s: float) -> JobView:
         """Return the job when it has ended, or as it is after `timeout_s`. Raises JobNotFound.
 
         Sits out an outage that begins while it waits; ConnectionError if it is not over then.
         """
-        with self._hub.listen(job_id, ends_only=True) as listener:
-            view = await self.view(job_id)
-            try:
-                async with asyncio.timeout(timeout_s):
-                    while view.status not in TERMINAL_STATUSES:
-                        view = await self._next(job_id, listener.changed)
-                    return view
-            except TimeoutError:
-                return await self.view(job_id)
+        return await self._waiting.wait(job_id, timeout_s)
 
-    async def watch(self, job_id: str) -> AsyncIterator[JobView]:
+    def watch(self, job_id: str) -> AsyncIterator[JobView]:
         """Yield the job now and at each change, to its end. Raises JobNotFound.
 
         Changes that come faster than they are taken are seen as one. Sits out outages.
         """
-        with self._hub.listen(job_id) as listener:
-            view = await self.view(job_id)
-            yield view
-            while view.status not in TERMINAL_STATUSES:
-                before, view = view, await self._next(job_id, listener.changed)
-                if view != before:
-                    yield view
-
-    async def _next(self, job_id: str, changed: asyncio.Event) -> JobView:
-        """Read the job again when there is reason to, and until it can be read."""
-        await changed.wait()
-        changed.clear()
-        while True:
-            try:
-                return await self.view(job_id)
-            except ConnectionError:
-                await asyncio.sleep(REREAD_S)
+        return self._waiting.watch(job_id)
 
     @reports_outages
     async def result(self, job_id: str) -> bytes:
         """Return the encoded picture. Raises JobNotFound and JobNotFinished, or the error
         that the job ended with."""
-        record = await self._record(job_id)
-        view = _view_of(record)
+        view, token = await self._records.outcome(job_id)
         if view.status is JobStatus.CANCELLED:
             raise JobCancelled
         if view.status is JobStatus.FAILED:
             raise from_code(view.error_code or "", view.error_detail, **view.error_details)
         if view.status is not JobStatus.SUCCEEDED:
             raise JobNotFinished
-        picture = await self._blobs.result(job_id, int(record[b"token"]))
+        picture = await self._blobs.result(job_id, token)
         if picture is None:
             raise JobNotFound
         return picture
@@ -298,13 +203,6 @@ class RedisQueue:
     async def close(self) -> None:
         """Close the connections."""
         await self._hub.close()
-        clients: Sequence[Redis] = {id(c): c for c in (self._client, self._blob_client)}.values()
-        for client in clients:
-            await client.aclose()
-
-
-def _view_of(record: Record) -> JobView:
-    try:
-        return view_of(record)
-    except CodecError as error:
-        raise InternalError(str(error)) from error
+        await self._client.aclose()
+        if self._blob_client is not self._client:
+            await self._blob_client.aclose()

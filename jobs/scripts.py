@@ -24,9 +24,7 @@ class Scripts:
 
     def __init__(self, client: Redis, keys: Keys, job_ttl_seconds: int) -> None:
         common = _source("common")
-        self._steps = {
-            step: client.register_script(f"{common}\n{_source(step)}") for step in STEPS
-        }
+        self._steps = {step: client.register_script(f"{common}\n{_source(step)}") for step in STEPS}
         self._pulses = client.register_script(_source("pulses"))
         self._names = [keys.pending, keys.leases, keys.wake, keys.tokens]
         self._shared: list[Argument] = [keys.records, keys.events, job_ttl_seconds]

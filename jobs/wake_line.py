@@ -29,7 +29,8 @@ class WakeLine:
         clock = asyncio.get_running_loop()
         until = clock.time() + min(wait_s, LOOK_S)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._first.acquire(), until - clock.time())
+            async with asyncio.timeout_at(until):
+                await self._first.acquire()
             try:
                 # Zero would mean for ever.
                 await self._client.blpop([self._wake], max(until - clock.time(), 0.01))

@@ -1,0 +1,114 @@
+"""The workers' side of the queue: a job is leased, kept, and ended under its token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from jobs.blob_store import BlobStore
+from jobs.codec import RUN_FACTS, CodecError
+from jobs.connection import OUTAGES
+from jobs.errors import AnysrError, InternalError
+from jobs.job import Claim, JobStatus, LeaseState, RunFacts
+from jobs.records import claim_of
+from jobs.scripts import Scripts
+from jobs.settings import QueueSettings
+from jobs.wake_line import WakeLine
+
+
+class Leasing:
+    """Hands out jobs, and takes back only what the last one to get a job made of it."""
+
+    def __init__(
+        self, scripts: Scripts, blobs: BlobStore, wake: WakeLine, settings: QueueSettings
+    ) -> None:
+        self._scripts = scripts
+        self._blobs = blobs
+        self._wake = wake
+        self._lease_ms = settings.lease_seconds * 1000
+        self._max_attempts = settings.max_attempts
+
+    async def claim(self, worker_id: str, wait_s: float) -> Claim | None:
+        """Lease the job that must start first, waiting up to `wait_s` for one."""
+        clock = asyncio.get_running_loop()
+        until = clock.time() + wait_s
+        while True:
+            claim = await self._claim(worker_id)
+            left_s = until - clock.time()
+            if claim is not None or left_s <= 0:
+                return claim
+            await self._wake.wait(left_s)
+
+    async def _claim(self, worker_id: str) -> Claim | None:
+        while True:
+            ended, row = await self._scripts.run(
+                "claim", self._lease_ms, self._max_attempts, worker_id
+            )
+            if ended:
+                await self._blobs.drop_payloads(job_id.decode() for job_id in ended)
+            if not row:
+                return None
+            claim = await self._open(row)
+            if claim is not None:
+                return claim
+
+    async def _open(self, row: list[Any]) -> Claim | None:
+        """Fetch a leased job's picture. A job that cannot be run for our fault ends here."""
+        job_id, token = row[0].decode(), int(row[1])
+        try:
+            payload = await self._payload(job_id, token)
+            return claim_of(row, payload)
+        except CodecError as error:
+            await self.fail(job_id, token, InternalError(str(error)))
+            return None
+
+    async def _payload(self, job_id: str, token: int) -> bytes:
+        try:
+            payload = await self._blobs.payload(job_id)
+        except OUTAGES:
+            # The picture may be there and only its Redis away: no attempt is counted.
+            await self._scripts.run("release", job_id, token)
+            raise
+        except RedisError as error:
+            raise CodecError(f"the uploaded picture cannot be read: {error}") from error
+        if payload is None:
+            raise CodecError("the uploaded picture is no longer there")
+        return payload
+
+    async def renew(self, claim: Claim, progress: float) -> LeaseState:
+        """Prolong the lease and publish the progress, a part from 0 to 1."""
+        done = f"{min(max(progress, 0.0), 1.0):.4g}"
+        state = await self._scripts.run("renew", claim.job.id, claim.token, done, self._lease_ms)
+        return LeaseState(state.decode())
+
+    async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
+        """Deliver the result; False, and nothing is stored, when the lease is no longer ours."""
+        job_id, token = claim.job.id, claim.token
+        fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}
+        await self._blobs.put_result(job_id, token, picture)
+        if await self._end(job_id, token, JobStatus.SUCCEEDED, fields):
+            return True
+        await self._blobs.drop_result(job_id, token)
+        return False
+
+    async def fail(self, job_id: str, token: int, error: AnysrError) -> bool:
+        """End a job with an error; False when the token is no longer the last."""
+        fields = {
+            "error_code": error.code,
+            "error_detail": error.detail,
+            "error_details": json.dumps(error.details, default=str),
+        }
+        return await self._end(job_id, token, JobStatus.FAILED, fields)
+
+    async def _end(
+        self, job_id: str, token: int, status: JobStatus, fields: Mapping[str, str | bytes]
+    ) -> bool:
+        pairs = [part for pair in fields.items() for part in pair]
+        ours = bool(await self._scripts.run("finish", job_id, token, status.value, *pairs))
+        if ours:
+            await self._blobs.drop_payloads([job_id])
+        return ours
