@@ -67,9 +67,7 @@ class Dispatcher:
         Raises BudgetInfeasible, NotReady and Overloaded.
         """
         try:
-            ready = admitted(
-                job, self._keeper.current, self._catalog, self._settings.overhead_ms
-            )
+            ready = admitted(job, self._keeper.current, self._catalog, self._settings.overhead_ms)
             return await self._queue.submit(ready, picture, spent_ms=_since(received))
         except ConnectionError:
             self._metrics.rejected(NotReady.code)
@@ -93,7 +91,9 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._followers, return_exceptions=True)
 
-    async def finish(self, job: Job, received: float, gone: Callable[[], Awaitable[None]]) -> Finished:
+    async def finish(
+        self, job: Job, received: float, gone: Callable[[], Awaitable[None]]
+    ) -> Finished:
         """Wait for the picture of a job that was let in, for as long as its caller does.
 
         `gone` returns when the caller has left. Raises CallerGone, DeadlineExceeded, or the
@@ -169,9 +169,7 @@ def error_of(view: JobView) -> AnysrError:
     return JobNotFinished()
 
 
-async def _first(
-    answer: Coroutine[Any, Any, JobView], gone: Awaitable[None]
-) -> JobView:
+async def _first(answer: Coroutine[Any, Any, JobView], gone: Awaitable[None]) -> JobView:
     """Return the answer, unless the caller leaves before it: CallerGone."""
     waiting = asyncio.ensure_future(answer)
     leaving = asyncio.ensure_future(gone)

@@ -108,7 +108,7 @@ def install(app: FastAPI) -> None:
         log.warning("the queue cannot be reached: %s", error)
         return await ours(request, NotReady("The queue cannot be reached; try again soon."))
 
-    async def gone(request: Request, error: Exception) -> Response:
+    async def gone(request: Request, _: Exception) -> Response:
         request.state.facts["reason"] = "disconnected"
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 

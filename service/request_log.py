@@ -1,4 +1,4 @@
-"""Around every request: its id, one log line, its metrics, and the headers that all answers have."""
+"""Around every request: its id, one log line, its metrics, and the headers of all answers."""
 
 from __future__ import annotations
 

@@ -39,7 +39,9 @@ class UpscaleRequest(BaseModel):
         None, description="The scale of the width; needs `scale_h`.", examples=[3.0]
     )
     width: Pixels | None = Field(
-        None, description="Output width in pixels; alone it keeps the aspect ratio.", examples=[1920]
+        None,
+        description="Output width in pixels; alone it keeps the aspect ratio.",
+        examples=[1920],
     )
     height: Pixels | None = Field(
         None, description="Output height in pixels; alone it keeps the aspect ratio."

@@ -15,9 +15,7 @@ MEBIBYTE = 1024 * 1024
 class GatewaySettings(BaseSettings):
     """Limits are upper bounds that are still allowed; times carry their unit in their name."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ANYSR_", extra="ignore", frozen=True, populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_prefix="ANYSR_", frozen=True, populate_by_name=True)
 
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on.")

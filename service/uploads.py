@@ -101,8 +101,10 @@ class UploadReader:
             raise InvalidRequest(f"The form cannot be read: {error.message}") from None
         except (LookupError, UnicodeError, AssertionError):
             raise InvalidRequest("The form cannot be read: its encoding is not known.") from None
-        async with form:
+        try:
             return await _sorted_out(form.multi_items())
+        finally:
+            await form.close()
 
     async def _counted(self, request: Request) -> AsyncGenerator[bytes, None]:
         count = 0

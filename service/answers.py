@@ -1,0 +1,178 @@
+"""What the gateway answers in JSON, and how it is made of what the other rooms say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from jobs.job import TERMINAL_STATUSES, JobStatus, JobView, QueueStats, Reason, RunFacts
+from models.catalog import Catalog, ModelEntry, QualityEntry
+from service.dispatcher import error_of
+from service.problems import problem
+from service.snapshot import Snapshot
+
+
+class Run(BaseModel):
+    """What ran."""
+
+    model: str = Field(examples=["anysr-m"])
+    width: float = Field(description="0 for plain resampling.", examples=[0.5])
+    reason: Reason
+    predicted_ms: float
+    run_ms: float = Field(description="Measured from the claim to the encoded picture.")
+    stages_ms: dict[str, float]
+    expected_db: float | None
+    tiles: int
+
+
+class JobLinks(BaseModel):
+    """Where to go on from a job."""
+
+    self: str
+    result: str
+    events: str
+
+
+class JobAnswer(BaseModel):
+    """A job as its caller may see it. Times are milliseconds of the queue's clock."""
+
+    id: str
+    status: JobStatus
+    progress: float = Field(ge=0, le=1)
+    submitted_ms: float
+    deadline_ms: float
+    finished_ms: float | None
+    output_width: int
+    output_height: int
+    run: Run | None = Field(description="What ran, when it has.")
+    error: dict[str, Any] | None = Field(description="A problem, when the job has failed.")
+    links: JobLinks
+
+
+class ModelAnswer(BaseModel):
+    """One model."""
+
+    name: str = Field(examples=["anysr-m"])
+    description: str
+    licence: str
+    default: bool
+    min_scale: float
+    max_scale: float
+    trained_scales: tuple[float, float]
+    halo: int = Field(description="Input pixels around a tile that reach its output.")
+    widths: list[float] = Field(description="Narrowest first.", examples=[[0.25, 0.5, 1.0]])
+    quality: list[QualityEntry] = Field(description="Measured means, per data set and scale.")
+
+
+class ModelsAnswer(BaseModel):
+    """All models, and the name of the one that runs when none is asked for."""
+
+    default: str
+    models: list[ModelAnswer]
+
+
+class WorkerAnswer(BaseModel):
+    """One worker that lives."""
+
+    id: str
+    ready: bool
+    busy: bool
+    models: list[str]
+
+
+class QueueAnswer(BaseModel):
+    """The queue at the last snapshot."""
+
+    queued: int
+    running: int
+    oldest_age_ms: float
+    backlog_ms: float
+
+
+class ReadyAnswer(BaseModel):
+    """The service can take jobs."""
+
+    status: str = "ready"
+    workers: list[WorkerAnswer]
+    queue: QueueAnswer | None
+
+
+class LiveAnswer(BaseModel):
+    """The process runs."""
+
+    status: str = "live"
+
+
+def job_answer(view: JobView, root_path: str = "") -> JobAnswer:
+    """Return the answer of a job."""
+    job = view.job
+    here = f"{root_path}/jobs/{job.id}"
+    failed = view.status in TERMINAL_STATUSES - {JobStatus.SUCCEEDED}
+    return JobAnswer(
+        id=job.id,
+        status=view.status,
+        progress=min(max(view.progress, 0.0), 1.0),
+        submitted_ms=view.submitted_ms,
+        deadline_ms=view.deadline_ms,
+        finished_ms=view.finished_ms,
+        output_width=job.output_width,
+        output_height=job.output_height,
+        run=None if view.facts is None else _run(view.facts),
+        error=problem(error_of(view), job.id) if failed else None,
+        links=JobLinks(self=here, result=f"{here}/result", events=f"{here}/events"),
+    )
+
+
+def _run(facts: RunFacts) -> Run:
+    return Run(
+        model=facts.model,
+        width=facts.width,
+        reason=facts.reason,
+        predicted_ms=facts.predicted_ms,
+        run_ms=facts.run_ms,
+        stages_ms=facts.stages_ms,
+        expected_db=facts.expected_db,
+        tiles=facts.tiles,
+    )
+
+
+def models_answer(catalog: Catalog) -> ModelsAnswer:
+    """Return the answer of a catalog."""
+    models = [_model(entry, entry.name == catalog.default) for entry in catalog.models]
+    return ModelsAnswer(default=catalog.default, models=models)
+
+
+def _model(entry: ModelEntry, default: bool) -> ModelAnswer:
+    return ModelAnswer(
+        name=entry.name,
+        description=entry.description,
+        licence=entry.licence,
+        default=default,
+        min_scale=entry.min_scale,
+        max_scale=entry.max_scale,
+        trained_scales=entry.trained_scales,
+        halo=entry.halo,
+        widths=[width.width for width in entry.widths],
+        quality=list(entry.quality),
+    )
+
+
+def ready_answer(snapshot: Snapshot) -> ReadyAnswer:
+    """Return the workers and the queue of a snapshot."""
+    workers = [
+        WorkerAnswer(id=w.worker_id, ready=w.ready, busy=w.busy, models=list(w.models))
+        for w in snapshot.workers
+    ]
+    return ReadyAnswer(workers=workers, queue=_queue(snapshot.stats))
+
+
+def _queue(stats: QueueStats | None) -> QueueAnswer | None:
+    if stats is None:
+        return None
+    return QueueAnswer(
+        queued=stats.queued,
+        running=stats.running,
+        oldest_age_ms=stats.oldest_age_ms,
+        backlog_ms=stats.backlog_ms,
+    )

@@ -1,0 +1,38 @@
+"""All that the routes work with, built once by the composition root."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from jobs.queue import JobQueue
+from models.catalog import Catalog
+from service.dispatcher import Dispatcher
+from service.metrics import GatewayMetrics
+from service.settings import GatewaySettings
+from service.snapshot import SnapshotKeeper
+from service.uploads import UploadReader
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The parts of one gateway. `closing` is set when the process is about to stop."""
+
+    settings: GatewaySettings
+    queue: JobQueue
+    catalog: Catalog
+    metrics: GatewayMetrics
+    keeper: SnapshotKeeper
+    dispatcher: Dispatcher
+    uploads: UploadReader
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def gateway_of(request: Request) -> Gateway:
+    """Return the gateway that a request came to."""
+    gateway = request.app.state.gateway
+    if not isinstance(gateway, Gateway):
+        raise TypeError("the application was not built by service.main.create_app")
+    return gateway

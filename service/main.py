@@ -1,0 +1,175 @@
+"""The gateway's composition root: settings and a queue in, an application or a server out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import FileResponse
+from starlette.staticfiles import StaticFiles
+
+from jobs.embedded_redis import embedded_redis
+from jobs.queue import JobQueue
+from jobs.redis_queue import RedisQueue
+from jobs.settings import QueueSettings
+from models.catalog import SHIPPED, Catalog, read_catalog
+from service import api, jobs_api, problems, status_api
+from service.dispatcher import Dispatcher
+from service.docs_page import docs_page
+from service.gateway import Gateway
+from service.linger import LingeringClose
+from service.metrics import GatewayMetrics
+from service.pictures import PICTURE_HEADERS
+from service.request_log import RequestLog
+from service.server import GatewayServer
+from service.settings import GatewaySettings
+from service.snapshot import SnapshotKeeper
+from service.uploads import UploadReader
+
+PAGE = Path(__file__).parent / "static"
+
+DESCRIPTION = """Send a picture, a target scale (any real number from 1 to 8) and a latency budget;
+get back the best picture that fits the budget. Errors are `application/problem+json`."""
+
+
+def create_app(settings: GatewaySettings, queue: JobQueue, catalog: Catalog) -> FastAPI:
+    """Return the application on a queue, which stays its caller's to close."""
+    gateway = build_gateway(settings, queue, catalog)
+    app = FastAPI(
+        title="AnySR Serve",
+        version=_version(),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        root_path=settings.root_path,
+        lifespan=_lifespan,
+    )
+    app.state.gateway = gateway
+    problems.install(app)
+    for router in (api.router, jobs_api.router, status_api.router):
+        app.include_router(router)
+    _add_pages(app)
+    _add_middleware(app, gateway)
+    return app
+
+
+def build_gateway(settings: GatewaySettings, queue: JobQueue, catalog: Catalog) -> Gateway:
+    """Return the parts that the routes work with."""
+    metrics = GatewayMetrics()
+    keeper = SnapshotKeeper(queue, settings.snapshot_seconds, metrics.snapshot)
+    return Gateway(
+        settings=settings,
+        queue=queue,
+        catalog=catalog,
+        metrics=metrics,
+        keeper=keeper,
+        dispatcher=Dispatcher(queue, keeper, catalog, settings, metrics),
+        uploads=UploadReader(settings),
+    )
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    gateway: Gateway = app.state.gateway
+    await gateway.keeper.refresh()
+    keeping = asyncio.create_task(gateway.keeper.keep(), name="snapshots")
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await gateway.dispatcher.close()
+
+
+def _add_pages(app: FastAPI) -> None:
+    async def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+    app.add_api_route("/", page, include_in_schema=False)
+    app.add_route("/docs", docs_page, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=PAGE), name="static")
+
+
+def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
+    # The last one added is the outermost.
+    app.add_middleware(problems.LastResort)
+    if gateway.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=gateway.settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Content-Type", "X-Request-ID"],
+            expose_headers=[*PICTURE_HEADERS, "X-Correlation-ID", "Location", "Retry-After"],
+        )
+    app.add_middleware(LingeringClose)
+    app.add_middleware(RequestLog, metrics=gateway.metrics)
+
+
+def create_server(settings: GatewaySettings, app: FastAPI) -> GatewayServer:
+    """Return the server of an application; it closes the application's queue when it ends."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+    return GatewayServer(config, app.state.gateway)
+
+
+def run(
+    settings: GatewaySettings | None = None, queue_settings: QueueSettings | None = None
+) -> None:
+    """Serve until a signal says to stop; on a private Redis when the settings name none.
+
+    Raises CatalogError and RedisUnavailableError, whose messages say what to do.
+    """
+    settings = settings or GatewaySettings()
+    queue_settings = queue_settings or QueueSettings()
+    configure_logging(settings.log_level)
+    catalog = read_catalog(settings.models_folder or SHIPPED)
+    with _redis_url(queue_settings) as url:
+        queue = RedisQueue.connect(url, queue_settings)
+        create_server(settings, create_app(settings, queue, catalog)).run()
+
+
+def configure_logging(level: str) -> None:
+    """Write log lines to standard error; those of requests are JSON and stand alone."""
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    requests = logging.getLogger("anysr.requests")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    requests.handlers = [handler]
+    requests.propagate = False
+
+
+@contextlib.contextmanager
+def _redis_url(settings: QueueSettings) -> Iterator[str]:
+    if settings.redis_url:
+        yield settings.redis_url
+        return
+    with embedded_redis() as url:
+        yield url
+
+
+def _version() -> str:
+    try:
+        return version("anysr-serve")
+    except PackageNotFoundError:
+        return "0"
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,77 @@
+"""The answer that is a picture, and the headers that say what was promised and what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+from jobs.job import Job, JobView, RunFacts
+
+PICTURE_HEADERS: Mapping[str, str] = {
+    "X-Request-ID": "The job's id.",
+    "X-AnySR-Model": "The model that ran; `lanczos` for plain resampling.",
+    "X-AnySR-Width": "The network width that ran; `0` for plain resampling.",
+    "X-AnySR-Scale": "`2.37`, or `2x3` (height x width) where they differ.",
+    "X-AnySR-Predicted-Ms": "Predicted when a worker took the job.",
+    "X-AnySR-Elapsed-Ms": "Measured from the end of the upload to the finished answer.",
+    "X-AnySR-Deadline": "`met` or `missed`.",
+    "X-AnySR-Expected-Db": "Measured PSNR-Y of the model at this width and scale, where known.",
+    "X-AnySR-Reason": "`widest`, `slack`, `pinned` or `floor`.",
+    "Server-Timing": "`upload`, `queue`, `decode`, `network`, `encode`, `total` in ms.",
+}
+STAGES = ("queue", "decode", "network", "encode")
+
+
+def picture_response(
+    view: JobView, picture: bytes, elapsed_ms: float, upload_ms: float | None = None
+) -> Response:
+    """Return the picture of a job that succeeded."""
+    headers = {
+        "X-Request-ID": view.job.id,
+        "X-AnySR-Scale": scale_text(view.job),
+        "X-AnySR-Elapsed-Ms": f"{elapsed_ms:.1f}",
+        "X-AnySR-Deadline": deadline_text(view.job, elapsed_ms),
+        "Cache-Control": "no-store",
+    }
+    if view.facts is not None:
+        headers |= _run_headers(view.facts, elapsed_ms, upload_ms)
+    return Response(picture, 200, headers, view.job.output_format.media_type)
+
+
+def elapsed_of(view: JobView) -> float:
+    """Return the milliseconds from the end of the upload to the result, by the queue's clock."""
+    finished_ms = view.finished_ms if view.finished_ms is not None else view.deadline_ms
+    return finished_ms - view.deadline_ms + view.job.budget_ms
+
+
+def scale_text(job: Job) -> str:
+    """Return `2.37`, or `2x3` (height x width) where they differ in two decimals."""
+    rows, columns = f"{round(job.scale_h, 2):g}", f"{round(job.scale_w, 2):g}"
+    return rows if rows == columns else f"{rows}x{columns}"
+
+
+def deadline_text(job: Job, elapsed_ms: float) -> str:
+    """Return `met` or `missed`."""
+    return "met" if elapsed_ms <= job.budget_ms else "missed"
+
+
+def _run_headers(facts: RunFacts, elapsed_ms: float, upload_ms: float | None) -> dict[str, str]:
+    headers = {
+        "X-AnySR-Model": facts.model,
+        "X-AnySR-Width": f"{facts.width:g}",
+        "X-AnySR-Predicted-Ms": f"{facts.predicted_ms:.1f}",
+        "X-AnySR-Reason": facts.reason.value,
+        "Server-Timing": _server_timing(facts, elapsed_ms, upload_ms),
+    }
+    if facts.expected_db is not None:
+        headers["X-AnySR-Expected-Db"] = f"{facts.expected_db:.2f}"
+    return headers
+
+
+def _server_timing(facts: RunFacts, elapsed_ms: float, upload_ms: float | None) -> str:
+    spans = {name: facts.stages_ms[name] for name in STAGES if name in facts.stages_ms}
+    if upload_ms is not None:
+        spans = {"upload": upload_ms} | spans
+    spans["total"] = elapsed_ms
+    return ", ".join(f"{name};dur={ms:.1f}" for name, ms in spans.items())

@@ -1,0 +1,55 @@
+"""What the service says of itself: models, health, metrics."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from jobs.errors import NotReady
+from service.admission import RETRY_AFTER_S
+from service.answers import LiveAnswer, ModelsAnswer, ReadyAnswer, models_answer, ready_answer
+from service.gateway import Gateway, gateway_of
+from service.openapi import problem_answers
+
+router = APIRouter(tags=["service"])
+
+Here = Annotated[Gateway, Depends(gateway_of)]
+
+
+@router.get("/models", summary="The models")
+async def models(gateway: Here) -> ModelsAnswer:
+    """Names, widths, scales and measured quality; `default` runs when none is asked for."""
+    return models_answer(gateway.catalog)
+
+
+@router.get("/health/live", summary="Does the process run?")
+async def live() -> LiveAnswer:
+    """Always 200."""
+    return LiveAnswer()
+
+
+@router.get("/health/ready", summary="Can jobs be taken?", responses=problem_answers("not_ready"))
+async def ready(gateway: Here) -> ReadyAnswer:
+    """200 when a worker is warm, else 503; either with the workers and the queue."""
+    snapshot = gateway.keeper.current
+    answer = ready_answer(snapshot)
+    if gateway.closing.is_set():
+        raise NotReady("The gateway is stopping.", retry_after_s=RETRY_AFTER_S)
+    if not snapshot.ready:
+        members = answer.model_dump(exclude={"status"})
+        raise NotReady(retry_after_s=RETRY_AFTER_S, **members)
+    return answer
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def metrics(gateway: Here) -> Response:
+    """Of this gateway alone; each worker has its own."""
+    return Response(gateway.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
