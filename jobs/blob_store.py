@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import cast
 
 from redis.asyncio import Redis
 
+from jobs.connection import OUTAGES
 from jobs.keys import Keys
 from jobs.settings import QueueSettings
 
@@ -30,9 +32,7 @@ class BlobStore:
 
     async def drop_payloads(self, job_ids: Iterable[str]) -> None:
         """Forget uploaded pictures that nobody will need again."""
-        names = [self._keys.payload(job_id) for job_id in job_ids]
-        if names:
-            await self._client.unlink(*names)
+        await self._drop([self._keys.payload(job_id) for job_id in job_ids])
 
     async def put_result(self, job_id: str, token: int, picture: bytes) -> None:
         """Keep what one claim made of a job."""
@@ -45,4 +45,11 @@ class BlobStore:
 
     async def drop_result(self, job_id: str, token: int) -> None:
         """Forget a result that was refused."""
-        await self._client.unlink(self._keys.result(job_id, token))
+        await self._drop([self._keys.result(job_id, token)])
+
+    async def _drop(self, names: list[str]) -> None:
+        # What the job came to is settled already, so an outage here is nobody's error: the
+        # time to live does the same later.
+        with contextlib.suppress(*OUTAGES):
+            if names:
+                await self._client.unlink(*names)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
-from jobs.embedded_redis import embedded_redis
+from jobs.connection import connect
+from jobs.embedded_redis import Binary, embedded_redis, find_binary
+from jobs.job import ImageFormat, Job, OnMiss
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 
 
 @pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    """The URL of a private server that lives as long as the test session."""
-    with embedded_redis() as url:
+def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a private server. Parametrize it indirectly with a Binary to choose which."""
+    binary: Binary | None = getattr(request, "param", None)
+    if binary is not None and find_binary(binary) is None:
+        pytest.skip(f"{binary} is not installed")
+    with embedded_redis(binary) as url:
         yield url
 
 
@@ -31,3 +39,36 @@ async def queue(redis_url: str, queue_settings: QueueSettings) -> AsyncIterator[
     queue = RedisQueue.connect(redis_url, queue_settings)
     yield queue
     await queue.close()
+
+
+@pytest.fixture
+async def raw_redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A plain client of the same server, to look at and to damage what the queue keeps."""
+    client = connect(redis_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def make_job() -> Callable[..., Job]:
+    """Return a maker of valid jobs; keywords replace single fields."""
+    numbers = itertools.count(1)
+
+    def make(**changes: Any) -> Job:
+        fields: dict[str, Any] = {
+            "id": f"job-{next(numbers)}",
+            "source_width": 40,
+            "source_height": 30,
+            "output_width": 80,
+            "output_height": 60,
+            "output_format": ImageFormat.PNG,
+            "quality": None,
+            "model": "anysr-s",
+            "pinned_width": None,
+            "on_miss": OnMiss.DEGRADE,
+            "budget_ms": 60_000.0,
+            "floor_ms": 10.0,
+        }
+        return Job(**{**fields, **changes})
+
+    return make

@@ -1,0 +1,120 @@
+"""What is written is read back the same; what was not written by us is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.codec import JOB, RUN_FACTS, WORKER_PULSE, CodecError, decode_details
+from jobs.job import ImageFormat, Job, OnMiss, Reason, RunFacts, WorkerPulse
+
+MakeJob = Callable[..., Job]
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+text = st.text(st.characters(codec="utf-8"))
+jobs = st.builds(
+    Job,
+    id=text,
+    source_width=st.integers(1, 10**6),
+    source_height=st.integers(1, 10**6),
+    output_width=st.integers(1, 10**6),
+    output_height=st.integers(1, 10**6),
+    output_format=st.sampled_from(ImageFormat),
+    quality=st.none() | st.integers(1, 100),
+    model=text,
+    pinned_width=st.none() | finite,
+    on_miss=st.sampled_from(OnMiss),
+    budget_ms=finite,
+    floor_ms=finite,
+)
+facts = st.builds(
+    RunFacts,
+    model=text,
+    width=finite,
+    reason=st.sampled_from(Reason),
+    predicted_ms=finite,
+    run_ms=finite,
+    stages_ms=st.dictionaries(text, finite),
+    expected_db=st.none() | finite,
+    tiles=st.integers(0, 10**6),
+)
+pulses = st.builds(
+    WorkerPulse,
+    worker_id=text,
+    ready=st.booleans(),
+    models=st.lists(text).map(tuple),
+    costs=st.dictionaries(text, st.dictionaries(text, finite)),
+    busy=st.booleans(),
+)
+
+
+@given(jobs)
+def test_jobs_come_back_the_same(job: Job) -> None:
+    assert JOB.decode(JOB.encode(job)) == job
+
+
+@given(facts)
+def test_facts_come_back_the_same(run: RunFacts) -> None:
+    assert RUN_FACTS.decode(RUN_FACTS.encode(run)) == run
+
+
+@given(pulses)
+def test_pulses_come_back_the_same(pulse: WorkerPulse) -> None:
+    assert WORKER_PULSE.decode(WORKER_PULSE.encode(pulse)) == pulse
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_refused(data: bytes) -> None:
+    for codec in (JOB, RUN_FACTS, WORKER_PULSE):
+        with pytest.raises(CodecError):
+            codec.decode(data)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"output_format": "tiff"},
+        {"on_miss": "maybe"},
+        {"source_width": "40"},
+        {"source_width": 1.5},
+        {"budget_ms": None},
+        {"id": 7},
+        {"colour": "red"},
+    ],
+)
+def test_a_wrong_or_unknown_member_is_refused(make_job: MakeJob, change: dict[str, object]) -> None:
+    record = json.loads(JOB.encode(make_job())) | change
+    with pytest.raises(CodecError):
+        JOB.decode(json.dumps(record).encode())
+
+
+@pytest.mark.parametrize("member", [field.name for field in dataclasses.fields(Job)])
+def test_a_missing_member_is_refused(make_job: MakeJob, member: str) -> None:
+    record = json.loads(JOB.encode(make_job()))
+    del record[member]
+    with pytest.raises(CodecError):
+        JOB.decode(json.dumps(record).encode())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_json_lacks_is_refused_by_the_writer(make_job: MakeJob, value: float) -> None:
+    with pytest.raises(CodecError):
+        JOB.encode(make_job(budget_ms=value))
+
+
+def test_something_that_json_lacks_is_refused_by_the_writer() -> None:
+    pulse = WorkerPulse("w", True, (), {"costs": object()})
+    with pytest.raises(CodecError):
+        WORKER_PULSE.encode(pulse)
+
+
+def test_error_details_must_be_an_object() -> None:
+    assert decode_details(b'{"smallest_feasible_ms": 12.5}') == {"smallest_feasible_ms": 12.5}
+    for data in (b"[1]", b"nonsense", b""):
+        with pytest.raises(CodecError):
+            decode_details(data)

@@ -1,0 +1,43 @@
+"""The queue's settings come from the environment, are checked, and are all explained."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from jobs.settings import QueueSettings
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYSR_REDIS_URL", "redis://queue:6379/2")
+    monkeypatch.setenv("ANYSR_LEASE_SECONDS", "2.5")
+    settings = QueueSettings()
+    assert settings.redis_url == "redis://queue:6379/2"
+    assert settings.lease_seconds == 2.5
+    assert settings.queue_limit == 256
+
+
+def test_an_empty_url_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYSR_REDIS_URL", "")
+    assert QueueSettings().redis_url is None
+
+
+def test_a_foreign_url_is_refused_without_showing_its_password() -> None:
+    with pytest.raises(ValidationError, match="redis://") as caught:
+        QueueSettings(redis_url="http://user:hunter2@host")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_repr_keeps_passwords() -> None:
+    assert "hunter2" not in repr(QueueSettings(redis_url="redis://:hunter2@host"))
+
+
+@pytest.mark.parametrize("namespace", ["", "a:b", "a b", "x" * 65])
+def test_a_namespace_is_a_plain_word(namespace: str) -> None:
+    with pytest.raises(ValidationError):
+        QueueSettings(namespace=namespace)
+
+
+@pytest.mark.parametrize("name", list(QueueSettings.model_fields))
+def test_every_setting_is_explained(name: str) -> None:
+    assert QueueSettings.model_fields[name].description
