@@ -26,6 +26,8 @@ from jobs.job import ImageFormat
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 AVIF_BRANDS = (b"avif", b"avis")
+GIF_LOOKED_AT = 1 << 20
+"""How much of a GIF is searched for a second frame, only to say what is wrong with it."""
 MAX_PNG_CHUNKS = 100_000
 """How many chunks of a PNG are looked at for EXIF; keeps a hostile file from costing time."""
 
@@ -138,7 +140,7 @@ def _is_avif(data: bytes) -> bool:
 
 def _is_animated_gif(data: bytes) -> bool:
     try:
-        return bool(GifImageFile(io.BytesIO(data)).is_animated)
+        return bool(GifImageFile(io.BytesIO(data[:GIF_LOOKED_AT])).is_animated)
     except Exception:  # unreadable: unsupported all the same
         return False
 

@@ -1,0 +1,163 @@
+"""A picture made larger: sizes, tiles, grey, transparency, and stopping in between."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from skimage import data
+
+from models.catalog import SHIPPED, read_catalog
+from models.geometry import AxisGrid
+from workers.picture import FloatArray, Picture, PictureKind
+from workers.resampling import fill_hidden, lanczos
+from workers.runtimes.base import Session
+from workers.runtimes.onnx import OnnxSession
+from workers.upscale import Engine, upscale
+
+TOLERANCE = 1 / 255
+
+
+class Nearest:
+    """A session that repeats the nearest input pixel: exactly local, with a halo of 0."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, width: float) -> FloatArray:
+        self.shapes.append(image.shape)
+        row = rows.index // rows.offset.shape[1]
+        column = columns.index // columns.offset.shape[1]
+        return image[:, :, row][:, :, :, column] * np.float32(width)
+
+
+def photograph(height: int = 60, width: int = 75) -> FloatArray:
+    crop = data.astronaut()[20 : 20 + height, 150 : 150 + width]
+    planes: FloatArray = np.divide(np.moveaxis(crop, 2, 0), 255, dtype=np.float32)
+    return planes
+
+
+def ignore(part: float) -> None:
+    assert 0 < part <= 1
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Engine:
+    catalog = read_catalog()
+    entry = catalog.get(catalog.default)
+    session: Session = OnnxSession(SHIPPED, entry, threads=1)
+    return Engine(session, entry.widths[0].width, entry.halo)
+
+
+@pytest.mark.parametrize(
+    "size", [(60, 75), (61, 75), (120, 150), (142, 178), (66, 300), (480, 600)]
+)
+def test_tiles_equal_the_whole(shipped: Engine, size: tuple[int, int]) -> None:
+    picture = Picture(photograph())
+    whole = upscale(picture, *size, shipped, ignore)
+    tiled = upscale(picture, *size, replace(shipped, tile_pixels=700), ignore)
+    assert (whole.tiles, tiled.tiles) == (1, 8)
+    assert whole.picture.colour.shape == (3, *size)
+    assert np.abs(whole.picture.colour - tiled.picture.colour).max() <= TOLERANCE
+
+
+def test_a_halo_that_is_too_small_shows(shipped: Engine) -> None:
+    """The comparison above can fail at all."""
+    picture = Picture(photograph())
+    whole = upscale(picture, 120, 150, shipped, ignore).picture.colour
+    cut = replace(shipped, tile_pixels=700, halo=0)
+    assert np.abs(whole - upscale(picture, 120, 150, cut, ignore).picture.colour).max() > TOLERANCE
+
+
+def test_a_network_makes_better_pictures_than_resampling(shipped: Engine) -> None:
+    truth = photograph(120, 150)
+    small = Picture(truth.reshape(3, 60, 2, 75, 2).mean(axis=(2, 4)))
+    entry = read_catalog().get(read_catalog().default)
+    widest = replace(shipped, width=entry.widths[-1].width)
+
+    def error(engine: Engine | None) -> float:
+        return float(
+            np.mean((upscale(small, 120, 150, engine, ignore).picture.colour - truth) ** 2)
+        )
+
+    assert error(widest) < error(None)
+
+
+def test_grey_runs_in_three_channels_and_stays_grey(shipped: Engine) -> None:
+    grey = photograph().mean(axis=0, keepdims=True)
+    made = upscale(Picture(grey, kind=PictureKind.GREY), 90, 100, shipped, ignore).picture
+    assert made.colour.shape == (1, 90, 100)
+    assert np.abs(made.colour[0] - lanczos(grey[0], 90, 100)).mean() < 0.05
+
+
+def test_metadata_travels_along() -> None:
+    picture = Picture(photograph(), None, PictureKind.PALETTE, 16, b"profile", b"exif")
+    made = upscale(picture, 90, 100, None, ignore).picture
+    assert (made.kind, made.bit_depth) == (PictureKind.PALETTE, 16)
+    assert (made.icc, made.exif) == (b"profile", b"exif")
+
+
+@pytest.mark.parametrize("engine", [None, Engine(Nearest(), 1.0, 0, tile_pixels=1000)])
+def test_transparency_is_resampled_and_in_range(engine: Engine | None) -> None:
+    alpha = np.zeros((60, 75), np.float32)
+    alpha[20:40, 30:50] = 1
+    made = upscale(Picture(photograph(), alpha), 131, 170, engine, ignore).picture
+    assert made.alpha is not None
+    assert made.alpha.shape == (131, 170)
+    assert (made.alpha.min(), made.alpha.max()) == (0, 1)
+    assert (made.colour.min() >= 0, made.colour.max() <= 1) == (True, True)
+
+
+def test_hidden_colours_do_not_bleed_into_the_edge(shipped: Engine) -> None:
+    """A green disc on transparent red: nothing red shows on black."""
+    y, x = np.mgrid[:64, :64]
+    alpha = (np.hypot(y - 31.5, x - 31.5) < 20).astype(np.float32)
+    colour = np.stack([1 - alpha, alpha, np.zeros_like(alpha)])
+    for engine in (shipped, None):
+        made = upscale(Picture(colour, alpha), 150, 150, engine, ignore).picture
+        assert made.alpha is not None
+        assert (made.colour[0] * made.alpha).max() < 0.1
+
+
+def test_visible_colours_are_left_alone_by_the_fill() -> None:
+    alpha = np.zeros((31, 17), np.float32)
+    alpha[3, 4], alpha[20, 9] = 1, 0.25
+    colour = np.zeros((3, 31, 17), np.float32)
+    colour[:, 3, 4], colour[:, 20, 9] = 0.5, 0.5
+    filled = fill_hidden(colour, alpha)
+    assert np.abs(filled - 0.5).max() < 1e-6
+    assert (fill_hidden(colour, np.zeros_like(alpha)) == colour).all()
+
+
+def test_progress_rises_to_one_and_tiles_are_shown_with_their_halo() -> None:
+    seen: list[float] = []
+    session = Nearest()
+    upscale(Picture(photograph()), 60, 75, Engine(session, 1.0, 3, 1200), seen.append)
+    assert seen == sorted(seen)
+    assert len(seen) == len(session.shapes) == 4
+    assert seen[-1] == 1
+    assert {shape[:2] for shape in session.shapes} == {(1, 3)}
+
+
+def test_stopping_between_tiles() -> None:
+    class Stop(Exception):
+        """What a caller may raise."""
+
+    def stop(part: float) -> None:
+        raise Stop(part)
+
+    session = Nearest()
+    with pytest.raises(Stop):
+        upscale(Picture(photograph()), 60, 75, Engine(session, 1.0, 3, 1200), stop)
+    assert len(session.shapes) == 1
+
+
+def test_the_same_size_by_the_floor_is_the_same_picture() -> None:
+    made = upscale(Picture(photograph()), 60, 75, None, ignore).picture
+    assert (made.colour == photograph()).all()
+
+
+def test_shrinking_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot tile"):
+        upscale(Picture(photograph()), 59, 75, Engine(Nearest(), 1.0, 0), ignore)

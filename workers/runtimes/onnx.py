@@ -1,0 +1,72 @@
+"""ONNX Runtime: one small graph per width, all reading the same weights file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from models.catalog import ModelEntry, WidthEntry, verified
+from models.geometry import AxisGrid
+
+FloatArray = NDArray[np.float32]
+
+CPU_PROVIDERS = ("CPUExecutionProvider",)
+CUDA_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+class OnnxSession:
+    """A model of the catalog in ONNX Runtime; implements `workers.runtimes.base.Session`.
+
+    A width is loaded when it is first run. `threads` work on one operation, 0 for all cores;
+    they do not spin while idle unless `spin` is set, so that an idle worker costs nothing.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        entry: ModelEntry,
+        threads: int = 0,
+        providers: Sequence[str] = CPU_PROVIDERS,
+        spin: bool = False,
+    ) -> None:
+        self._folder = folder
+        self._entry = entry
+        self._providers = list(providers)
+        self._options = _options(threads, spin)
+        self._loaded: dict[int, onnxruntime.InferenceSession] = {}
+        verified(folder, entry.weights)
+
+    def run(self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, width: float) -> FloatArray:
+        """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped; KeyError for an unknown
+        width. Raises CatalogError when the width's file is not what the catalog promises."""
+        feed = {
+            "image": image,
+            "inverse_scale": np.array([rows.inverse_scale, columns.inverse_scale], np.float32),
+            "row_offset": rows.offset,
+            "row_index": rows.index,
+            "column_offset": columns.offset,
+            "column_index": columns.index,
+        }
+        output: FloatArray = self._at(self._entry.at(width)).run(["upscaled"], feed)[0]
+        return output
+
+    def _at(self, width: WidthEntry) -> onnxruntime.InferenceSession:
+        if width.channels not in self._loaded:
+            self._loaded[width.channels] = onnxruntime.InferenceSession(
+                verified(self._folder, width.onnx), self._options, providers=self._providers
+            )
+        return self._loaded[width.channels]
+
+
+def _options(threads: int, spin: bool) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
+    # Shapes differ from request to request: a memory plan for one is waste for the next.
+    options.enable_mem_pattern = False
+    return options

@@ -1,0 +1,65 @@
+"""TorchScript: one file for all widths, the number of inner channels being an argument."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.catalog import CatalogError, ModelEntry, verified
+from models.geometry import AxisGrid
+
+if TYPE_CHECKING:
+    import torch
+
+FloatArray = NDArray[np.float32]
+
+
+class RuntimeMissing(RuntimeError):
+    """The chosen runtime is not installed."""
+
+
+class TorchScriptSession:
+    """A model of the catalog in TorchScript; implements `workers.runtimes.base.Session`.
+
+    torch is imported here and nowhere else on the serving path. Raises RuntimeMissing without
+    it, and CatalogError when the model has no TorchScript file. `threads` of 0 leaves torch's
+    own choice.
+    """
+
+    def __init__(
+        self, folder: Path, entry: ModelEntry, device: str = "cpu", threads: int = 0
+    ) -> None:
+        if entry.torchscript is None:
+            raise CatalogError(f"{entry.name} has no TorchScript file; use the onnx runtime")
+        try:
+            import torch
+        except ImportError as error:
+            raise RuntimeMissing(
+                "The torchscript runtime needs torch, which is not installed; "
+                "install it or set ANYSR_RUNTIME=onnx."
+            ) from error
+        if threads:
+            torch.set_num_threads(threads)
+        self._torch = torch
+        self._entry = entry
+        self._device = torch.device(device)
+        path = verified(folder, entry.torchscript)
+        self._module = torch.jit.load(path, map_location=self._device)  # type: ignore[no-untyped-call]
+
+    def run(self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, width: float) -> FloatArray:
+        """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped; KeyError for an unknown
+        width."""
+        channels = self._entry.at(width).channels
+        inverse = np.array([rows.inverse_scale, columns.inverse_scale], np.float32)
+        arrays = (image, inverse, rows.offset, rows.index, columns.offset, columns.index)
+        with self._torch.inference_mode():
+            tensors = [self._tensor(array) for array in arrays]
+            output: torch.Tensor = self._module(*tensors, channels)
+        result: FloatArray = output.cpu().numpy()
+        return result
+
+    def _tensor(self, array: NDArray[np.float32] | NDArray[np.int64]) -> torch.Tensor:
+        return self._torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
