@@ -120,6 +120,7 @@ def create_server(settings: GatewaySettings, app: FastAPI) -> GatewayServer:
         port=settings.port,
         log_level=settings.log_level,
         log_config=None,
+        ws="none",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_seconds,

@@ -1,6 +1,6 @@
 /** Decodes and enlarges a picture off the page's own thread, so that the page stays awake. */
 
-import { bicubicBands } from "/static/bicubic.js";
+import { bicubicBands } from "./bicubic.js";
 
 /** @param {Blob} picture */
 async function pixelsOf(picture) {

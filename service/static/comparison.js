@@ -36,7 +36,7 @@ export function drawBicubic(picture, canvas, width, height, signal) {
     return Promise.reject(new RangeError("too large to compare in a browser"));
   }
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  const worker = new Worker("/static/bicubic-worker.js", { type: "module" });
+  const worker = new Worker(new URL("./bicubic-worker.js", import.meta.url), { type: "module" });
   const drawn = new Promise((resolve, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });
     worker.addEventListener("error", () => reject(new Error("the comparison failed")));

@@ -1,0 +1,87 @@
+/** The divider between before and after: pointer, touch and keys; a slider to assistive tools. */
+
+const STEP = 1;
+const LEAP = 10;
+
+export class Divider {
+  #handle;
+  #frame;
+  #mayGrab;
+  #value = 50;
+
+  /**
+   * @param {HTMLElement} handle
+   * @param {HTMLElement} frame
+   * @param {() => boolean} mayGrab  whether a press beside the handle moves it, too
+   */
+  constructor(handle, frame, mayGrab) {
+    this.#handle = handle;
+    this.#frame = frame;
+    this.#mayGrab = mayGrab;
+    handle.addEventListener("keydown", (event) => this.#key(event));
+    // Before the viewer's own listener, which leaves alone what was taken here.
+    frame.addEventListener("pointerdown", (event) => this.#grab(event), { capture: true });
+    this.value = 50;
+  }
+
+  /** Part of the frame that shows the picture before, in percent. */
+  get value() {
+    return this.#value;
+  }
+
+  set value(value) {
+    this.#value = Math.min(100, Math.max(0, value));
+    const whole = Math.round(this.#value);
+    this.#frame.style.setProperty("--split", String(this.#value / 100));
+    this.#handle.setAttribute("aria-valuenow", String(whole));
+    this.#handle.setAttribute("aria-valuetext", `${whole} % bicubic, ${100 - whole} % result`);
+  }
+
+  /** @param {PointerEvent} event */
+  #grab(event) {
+    const onHandle = this.#handle.contains(/** @type {Node} */ (event.target));
+    if (event.button !== 0 || this.#handle.hidden || !(onHandle || this.#mayGrab())) return;
+    event.preventDefault();
+    this.#handle.focus({ preventScroll: true });
+    this.#frame.setPointerCapture(event.pointerId);
+    this.#frame.classList.add("dividing");
+    const stop = new AbortController();
+    const follow = (/** @type {PointerEvent} */ at) => this.#moveTo(at.clientX);
+    follow(event);
+    this.#frame.addEventListener("pointermove", follow, { signal: stop.signal });
+    for (const end of ["pointerup", "pointercancel"]) {
+      this.#frame.addEventListener(end, () => this.#release(stop), { signal: stop.signal });
+    }
+  }
+
+  /** @param {AbortController} stop */
+  #release(stop) {
+    stop.abort();
+    this.#frame.classList.remove("dividing");
+  }
+
+  /** @param {number} clientX */
+  #moveTo(clientX) {
+    const { left, width } = this.#frame.getBoundingClientRect();
+    this.value = ((clientX - left) / width) * 100;
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const step = event.shiftKey ? LEAP : STEP;
+    /** @type {Record<string, number>} */
+    const targets = {
+      ArrowLeft: this.#value - step,
+      ArrowDown: this.#value - step,
+      ArrowRight: this.#value + step,
+      ArrowUp: this.#value + step,
+      PageDown: this.#value - LEAP,
+      PageUp: this.#value + LEAP,
+      Home: 0,
+      End: 100,
+    };
+    if (!(event.key in targets)) return;
+    event.preventDefault();
+    this.value = targets[event.key];
+  }
+}

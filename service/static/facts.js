@@ -1,0 +1,76 @@
+/**
+ * Reads what the service says of a run from the headers of its answer.
+ *
+ * @typedef {object} Facts
+ * @property {string} model
+ * @property {number} width            fraction of the full width; 0 for plain resampling
+ * @property {string} reason           widest, slack, pinned or floor
+ * @property {string} scale            "2.37", or "2x3" (height x width)
+ * @property {number} predictedMs
+ * @property {number} elapsedMs
+ * @property {boolean} met
+ * @property {number | null} expectedDb
+ * @property {Stage[]} stages          in the order of the work, without upload and total
+ *
+ * @typedef {{name: string, ms: number}} Stage
+ */
+
+/** In the order of the work; `upload` comes before the budget starts and is not among them. */
+const STAGES = ["queue", "decode", "network", "encode"];
+
+/** @type {Record<string, string>} */
+const FRACTIONS = { 1: "full width", 0.75: "three-quarter width", 0.5: "half width", 0.25: "quarter width" };
+
+/**
+ * @param {string | null} header  e.g. "queue;dur=1.5, total;dur=80"
+ * @returns {Map<string, number>} milliseconds by name
+ */
+export function serverTiming(header) {
+  const entries = new Map();
+  for (const part of (header ?? "").split(",")) {
+    const match = /^\s*([\w-]+)\s*;.*?\bdur=([\d.]+)/.exec(part);
+    if (match) entries.set(match[1], Number.parseFloat(match[2]));
+  }
+  return entries;
+}
+
+/**
+ * @param {(name: string) => string | null} header
+ * @returns {Facts}
+ */
+export function readFacts(header) {
+  const timing = serverTiming(header("Server-Timing"));
+  const db = Number.parseFloat(header("X-AnySR-Expected-Db") ?? "");
+  return {
+    model: header("X-AnySR-Model") ?? "unknown",
+    width: Number.parseFloat(header("X-AnySR-Width") ?? "0"),
+    reason: header("X-AnySR-Reason") ?? "",
+    scale: header("X-AnySR-Scale") ?? "",
+    predictedMs: Number.parseFloat(header("X-AnySR-Predicted-Ms") ?? ""),
+    elapsedMs: Number.parseFloat(header("X-AnySR-Elapsed-Ms") ?? ""),
+    met: header("X-AnySR-Deadline") === "met",
+    expectedDb: Number.isFinite(db) ? db : null,
+    stages: STAGES.filter((name) => timing.has(name)).map((name) => ({ name, ms: timing.get(name) ?? 0 })),
+  };
+}
+
+/** @param {number} width  fraction */
+export function widthInWords(width) {
+  return FRACTIONS[width] ?? `${Math.round(width * 1000) / 10} % width`;
+}
+
+/**
+ * @param {Facts} facts
+ * @returns {string} one sentence: what ran, and why that
+ */
+export function reasonSentence({ model, width, reason }) {
+  const what = `${model} at ${widthInWords(width)}`;
+  /** @type {Record<string, string>} */
+  const sentences = {
+    widest: `${what}, because the budget had room for the widest network.`,
+    slack: `${what}, because the budget left no time for more.`,
+    pinned: `${what}, because you pinned it.`,
+    floor: "Plain Lanczos resampling, because the budget left no time for any network.",
+  };
+  return sentences[reason] ?? `${what}.`;
+}

@@ -1,0 +1,65 @@
+/** What is seen while a picture is made: first the upload, then the time against the budget. */
+
+import { duration } from "./units.js";
+
+export class Progress {
+  #text;
+  #meter;
+  #frame = 0;
+
+  /**
+   * @param {HTMLElement} text
+   * @param {HTMLElement} meter
+   */
+  constructor(text, meter) {
+    this.#text = text;
+    this.#meter = meter;
+  }
+
+  /** @param {number} part  of the body sent, 0 to 1 */
+  uploading(part) {
+    this.#show("uploading", `Sending, ${Math.round(part * 100)} %`, part);
+  }
+
+  /**
+   * Count the time from now. The service does not tell how far it is, so the bar shows what is
+   * certain: how much of the budget is gone.
+   *
+   * @param {number} budgetMs
+   */
+  working(budgetMs) {
+    this.stop();
+    const start = performance.now();
+    const tick = () => {
+      const spent = performance.now() - start;
+      const late = spent > budgetMs;
+      const words = late ? `Past the budget by ${tenths(spent - budgetMs)}` : `Working, ${tenths(spent)} of ${duration(budgetMs)}`;
+      this.#show(late ? "late" : "working", words, spent / budgetMs);
+      this.#frame = requestAnimationFrame(tick);
+    };
+    tick();
+  }
+
+  stop() {
+    cancelAnimationFrame(this.#frame);
+  }
+
+  /**
+   * @param {string} phase
+   * @param {string} words
+   * @param {number} part
+   */
+  #show(phase, words, part) {
+    const whole = Math.min(1, part);
+    this.#text.textContent = words;
+    this.#meter.dataset.phase = phase;
+    this.#meter.style.setProperty("--part", String(whole));
+    this.#meter.setAttribute("aria-valuenow", String(Math.round(whole * 100)));
+    this.#meter.setAttribute("aria-valuetext", words);
+  }
+}
+
+/** @param {number} ms */
+function tenths(ms) {
+  return `${(ms / 1000).toFixed(1)} s`;
+}

@@ -1,0 +1,68 @@
+"""A gateway on a real port, a real queue behind it, and a worker that does as the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from jobs.redis_queue import RedisQueue
+from models.catalog import Catalog
+from service.main import create_app, create_server
+from service.settings import GatewaySettings
+from tests.service.harness import MODEL, UNSERVED, ScriptedWorker, Served, Start, model_entry
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    """Two models; the scripted worker serves only the default one."""
+    return Catalog(default=MODEL, models=(model_entry(MODEL), model_entry(UNSERVED)))
+
+
+@pytest.fixture
+async def worker(queue: RedisQueue) -> AsyncIterator[ScriptedWorker]:
+    """A worker that runs, and has said that it is ready."""
+    worker = ScriptedWorker(queue)
+    worker.go.set()
+    await worker.pulse()
+    task = asyncio.create_task(worker.run())
+    yield worker
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def start(queue: RedisQueue, catalog: Catalog) -> Start:
+    """Start a gateway with the settings given, on a free port."""
+
+    @contextlib.asynccontextmanager
+    async def started(**overrides: Any) -> AsyncIterator[Served]:
+        settings = GatewaySettings(**{"snapshot_seconds": 0.05, "shutdown_seconds": 5} | overrides)
+        app = create_app(settings, queue, catalog)
+        server = create_server(settings, app)
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            serving = asyncio.create_task(server.serve([listener]))
+            while not server.started:
+                assert not serving.done(), serving
+                await asyncio.sleep(0.005)
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                yield Served(client, app.state.gateway, port)
+            server.should_exit = True
+            await serving
+
+    return started
+
+
+@pytest.fixture
+async def served(start: Start, worker: ScriptedWorker) -> AsyncIterator[Served]:
+    """A gateway with a ready worker behind it."""
+    async with start() as served:
+        assert worker.go.is_set()
+        yield served

@@ -1,0 +1,214 @@
+"""POST /upscale over real HTTP: what a good request gets, and how a run can end otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from jobs.errors import CorruptImage, WorkerLost
+from jobs.job import JobStatus
+from jobs.redis_queue import RedisQueue
+from tests.service.harness import (
+    FLOOR_MS,
+    MODEL,
+    NARROW_MS,
+    UNSERVED,
+    ScriptedWorker,
+    Served,
+    Start,
+    assert_problem,
+    drawn,
+)
+
+
+def size_of(response: httpx.Response) -> tuple[int, int]:
+    assert response.status_code == 200, response.text
+    with Image.open(io.BytesIO(response.content)) as image:
+        return image.size
+
+
+async def test_raw_body(served: Served) -> None:
+    response = await served.upscale(scale=2.37)
+    assert size_of(response) == (47, 28)
+    assert response.headers["content-type"] == "image/png"
+
+
+async def test_multipart(served: Served) -> None:
+    response = await served.client.post(
+        "/upscale",
+        data={"scale_h": "2", "scale_w": "3", "format": "webp", "quality": "80"},
+        files={"image": ("a.png", drawn(), "image/png")},
+    )
+    assert size_of(response) == (60, 24)
+    assert response.headers["content-type"] == "image/webp"
+    assert response.headers["x-anysr-scale"] == "2x3"
+
+
+async def test_every_header(served: Served, worker: ScriptedWorker) -> None:
+    headers = (await served.upscale(scale=2, latency_budget_ms=9000)).headers
+    assert headers["x-request-id"] == worker.claims[0].job.id
+    assert headers["x-anysr-model"] == MODEL
+    assert headers["x-anysr-width"] == "1"
+    assert headers["x-anysr-scale"] == "2"
+    assert headers["x-anysr-predicted-ms"] == "102.0"
+    assert 0 < float(headers["x-anysr-elapsed-ms"]) < 9000
+    assert headers["x-anysr-deadline"] == "met"
+    assert headers["x-anysr-expected-db"] == "32.10"
+    assert headers["x-anysr-reason"] == "widest"
+    names = re.findall(r"(\w+);dur=[0-9.]+", headers["server-timing"])
+    assert names == ["upload", "queue", "decode", "network", "encode", "total"]
+
+
+async def test_callers_own_id_is_echoed_if_it_is_harmless(served: Served) -> None:
+    for given, echoed in (("abc-1_2.3", "abc-1_2.3"), ("a b", None), ("x" * 65, None)):
+        response = await served.client.get("/health/live", headers={"X-Request-ID": given})
+        assert response.headers.get("x-correlation-id") == echoed
+        assert response.headers["x-request-id"] != given
+
+
+@pytest.mark.parametrize("name", ["png", "jpeg", "webp", "avif"])
+async def test_output_is_in_the_format_of_the_input(served: Served, name: str) -> None:
+    response = await served.upscale(drawn(image_format=name), scale=1.5)
+    assert response.headers["content-type"] == f"image/{name}"
+    with Image.open(io.BytesIO(response.content)) as image:
+        assert (image.format or "").lower() == name
+
+
+@pytest.mark.parametrize(
+    ("params", "size"),
+    [
+        ({"width": 50}, (50, 30)),
+        ({"height": 30}, (50, 30)),
+        ({"width": 30, "height": 40}, (30, 40)),
+        ({"scale": 1}, (20, 12)),
+        ({"scale": 8}, (160, 96)),
+    ],
+)
+async def test_sizes(served: Served, params: dict[str, Any], size: tuple[int, int]) -> None:
+    assert size_of(await served.upscale(**params)) == size
+
+
+async def test_what_the_worker_is_told(served: Served, worker: ScriptedWorker) -> None:
+    await served.upscale(
+        scale=2, anysr_width=0.5, on_miss="reject", quality=70, format="jpeg",
+        latency_budget_ms=4000, model=MODEL,
+    )  # fmt: skip
+    job = worker.claims[0].job
+    assert (job.pinned_width, job.on_miss.value, job.quality) == (0.5, "reject", 70)
+    assert (job.model, job.budget_ms, job.output_format.value) == (MODEL, 4000, "jpeg")
+    assert job.floor_ms == pytest.approx(62)
+
+
+async def test_floor_is_the_cheapest_way_that_the_caller_accepts(
+    served: Served, worker: ScriptedWorker
+) -> None:
+    await served.upscale(scale=2)
+    await served.upscale(scale=2, on_miss="reject")
+    floors = [claim.job.floor_ms for claim in worker.claims]
+    assert floors == pytest.approx([FLOOR_MS, NARROW_MS])
+
+
+async def test_budget_that_no_way_meets(served: Served, worker: ScriptedWorker) -> None:
+    for on_miss, cheapest in (("degrade", FLOOR_MS), ("reject", NARROW_MS)):
+        response = await served.upscale(scale=2, latency_budget_ms=5, on_miss=on_miss)
+        members = assert_problem(response, 422, "budget_infeasible")
+        assert members["smallest_feasible_ms"] == cheapest + 10
+        assert str(members["smallest_feasible_ms"]) in members["detail"]
+    assert not worker.claims
+    assert (await served.stats()).queued == 0
+
+
+async def test_smallest_feasible_budget_is_let_in(served: Served) -> None:
+    refused = await served.upscale(scale=2, latency_budget_ms=0.5)
+    smallest = refused.json()["smallest_feasible_ms"]
+    response = await served.upscale(scale=2, latency_budget_ms=smallest)
+    assert response.status_code == 200
+
+
+async def test_late_picture_is_delivered_and_says_so(
+    served: Served, worker: ScriptedWorker
+) -> None:
+    worker.go.clear()
+    waiting = asyncio.create_task(served.upscale(scale=2, latency_budget_ms=100))
+    await asyncio.sleep(0.15)
+    worker.go.set()
+    response = await waiting
+    assert response.status_code == 200
+    assert response.headers["x-anysr-deadline"] == "missed"
+    assert float(response.headers["x-anysr-elapsed-ms"]) > 100
+
+
+async def test_late_means_504_for_reject(served: Served, worker: ScriptedWorker) -> None:
+    worker.go.clear()
+    response = await served.upscale(scale=2, latency_budget_ms=100, on_miss="reject")
+    assert_problem(response, 504, "deadline_exceeded")
+    await asyncio.wait_for(worker.cancelled.wait(), 2)
+
+
+async def test_waiting_is_bounded_by_the_grace(start: Start, worker: ScriptedWorker) -> None:
+    worker.go.clear()
+    async with start(grace_ms=50) as served:
+        response = await served.upscale(scale=2, latency_budget_ms=60)
+        assert_problem(response, 504, "deadline_exceeded")
+    await asyncio.wait_for(worker.cancelled.wait(), 2)
+
+
+@pytest.mark.parametrize(("failure", "status"), [(CorruptImage("torn"), 400), (WorkerLost(), 500)])
+async def test_failure_of_the_job_is_the_answer(
+    served: Served, worker: ScriptedWorker, failure: CorruptImage | WorkerLost, status: int
+) -> None:
+    worker.failure = failure
+    members = assert_problem(await served.upscale(), status, failure.code)
+    assert members["detail"] == failure.detail
+
+
+async def test_cancelled_by_another_while_it_waits(
+    served: Served, worker: ScriptedWorker, queue: RedisQueue
+) -> None:
+    worker.go.clear()
+    waiting = asyncio.create_task(served.upscale())
+    await asyncio.wait_for(worker.claimed.wait(), 2)
+    await queue.cancel(worker.claims[0].job.id)
+    assert_problem(await waiting, 409, "job_cancelled")
+
+
+async def test_disconnect_cancels_the_job(
+    served: Served, worker: ScriptedWorker, queue: RedisQueue
+) -> None:
+    worker.go.clear()
+    picture = drawn()
+    _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    head = f"POST /upscale?scale=2 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(picture)}\r\n\r\n"
+    writer.write(head.encode() + picture)
+    await writer.drain()
+    await asyncio.wait_for(worker.claimed.wait(), 2)
+    writer.close()
+    await writer.wait_closed()
+    await asyncio.wait_for(worker.cancelled.wait(), 2)
+    view = await queue.view(worker.claims[0].job.id)
+    assert view.status is JobStatus.CANCELLED
+
+
+async def test_no_worker(start: Start) -> None:
+    async with start() as served:
+        members = assert_problem(response := await served.upscale(), 503, "not_ready")
+        assert response.headers["retry-after"] == "2"
+        assert members["retry_after_s"] == 2
+        assert (await served.stats()).queued == 0
+
+
+async def test_worker_that_is_not_warm(start: Start, queue: RedisQueue) -> None:
+    await ScriptedWorker(queue).pulse(ready=False)
+    async with start() as served:
+        assert_problem(await served.upscale(), 503, "not_ready")
+
+
+async def test_model_that_no_worker_serves(served: Served) -> None:
+    members = assert_problem(await served.upscale(scale=2, model=UNSERVED), 503, "not_ready")
+    assert UNSERVED in members["detail"]
