@@ -27,7 +27,7 @@ def train(
     ],
     data: Annotated[
         list[Path],
-        typer.Option(help="Folder of photographs; repeatable. Validation images come from the first."),
+        typer.Option(help="Folder of photographs; repeatable. The first gives validation."),
     ],
     output: Annotated[
         Path, typer.Option(help="Where checkpoints go; a run found there is resumed.")

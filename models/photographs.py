@@ -34,11 +34,16 @@ def read_rgb(path: Path) -> Tensor:
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
-def bicubic_downsample(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return float [B, 3, H, W] in [0, 1] shrunk to `size` as Pillow's bicubic does, and
-    rounded to 8 bits like a stored picture; within 1/255 of Pillow on the same input."""
-    small = F.interpolate(image, size=size, mode="bicubic", antialias=True, align_corners=False)
-    return (small.clamp(0, 1) * 255).round() / 255
+def bicubic_downsample(image: Tensor, size: Sequence[int]) -> Tensor:
+    """Return float [B, 3, H, W] in [0, 1] shrunk to `size` as Pillow's bicubic does it: columns
+    first, then rows, each rounded to 8 bits; within 1/255 of Pillow on the same input."""
+    narrow = _bicubic_pass(image, (image.shape[2], size[1]))
+    return _bicubic_pass(narrow, size)
+
+
+def _bicubic_pass(image: Tensor, size: Sequence[int]) -> Tensor:
+    out = F.interpolate(image, size=list(size), mode="bicubic", antialias=True, align_corners=False)
+    return (out.clamp(0, 1) * 255).round() / 255
 
 
 @dataclass(frozen=True)

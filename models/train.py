@@ -169,7 +169,7 @@ class Trainer:
                 total = 0.0
                 for crop in crops:
                     target = crop[None].float() / 255
-                    small = bicubic_downsample(target, (side // scale, side // scale))
+                    small = bicubic_downsample(target, tuple(n // scale for n in crop.shape[1:]))
                     output = upscale(self.average, small, target.shape[2:], width).clamp(0, 1)
                     total += -10 * float(torch.log10(F.mse_loss(output, target)))
                 result[f"x{scale}@{width}"] = round(total / len(crops), 3)
@@ -212,8 +212,10 @@ def upscale(network: Elastic, image: Tensor, size: Sequence[int], channels: int)
 
 
 def _central_crop(image: Tensor, side: int) -> Tensor:
-    top, left = ((n - side) // 2 for n in image.shape[1:])
-    return image[:, top : top + side, left : left + side]
+    """Cut out at most side x side pixels, a multiple of 12 so that x2, x3 and x4 all divide it."""
+    high, wide = (min(side, n) // 12 * 12 for n in image.shape[1:])
+    top, left = (image.shape[1] - high) // 2, (image.shape[2] - wide) // 2
+    return image[:, top : top + high, left : left + wide]
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

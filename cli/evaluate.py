@@ -1,0 +1,164 @@
+"""`anysr evaluate`: PSNR-Y and SSIM over a folder, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from cli.extras import needs
+from models.card import refresh
+from models.catalog import SHIPPED, CatalogError, QualityEntry, enter, read_catalog
+from models.geometry import axis_grid
+
+if TYPE_CHECKING:
+    from models.evaluate import Pixels, Score, Upscaler
+
+REFERENCE = "bicubic"
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(help="A catalog name, a weights.safetensors of a training, or 'bicubic'."),
+    ],
+    data: Annotated[Path, typer.Option(help="Folder of truth images.")],
+    scales: Annotated[str, typer.Option(help="Comma-separated, any real numbers.")] = "2,3,4",
+    widths: Annotated[str, typer.Option(help="Comma-separated fractions, or 'all'.")] = "all",
+    models: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the result here.")
+    ] = None,
+    record: Annotated[
+        str | None,
+        typer.Option(help="Write the result into the catalog as this data set's quality."),
+    ] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0 for all.")] = 0,
+) -> None:
+    """Measure a model on a folder, against bicubic.
+
+    A catalog name runs the shipped artifact through ONNX Runtime, a weights file the network
+    itself. Inputs are made by Pillow's bicubic; PSNR and SSIM are on luma of 8-bit pictures,
+    the border shaved by the scale.
+    """
+    with needs("train"):
+        from models.evaluate import bicubic
+        from models.evaluate import evaluate as measure
+        from models.photographs import list_images
+    try:
+        files = list_images([data])
+        wanted = [float(s) for s in scales.split(",")]
+    except (FileNotFoundError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    threads = threads or os.cpu_count() or 1
+    upscalers: dict[str, Upscaler] = {REFERENCE: bicubic}
+    if model != REFERENCE:
+        for width, upscaler in _widths(model, models, threads):
+            if widths == "all" or width in [float(w) for w in widths.split(",")]:
+                upscalers[f"{width:g}"] = upscaler
+    results: dict[str, list[Score]] = {}
+    with Progress(transient=True) as progress:
+        task = progress.add_task("Measuring", total=len(upscalers) * len(wanted))
+        for name, upscaler in upscalers.items():
+            results[name] = []
+            for scale in wanted:
+                results[name].append(measure(upscaler, files, scale))
+                progress.advance(task)
+    _print(model, data.name, results)
+    if json_file:
+        json_file.write_text(json.dumps(_as_json(model, data.name, results), indent=1) + "\n")
+    if record:
+        _record(models, model, record, results)
+
+
+def _widths(model: str, folder: Path, threads: int) -> Iterator[tuple[float, Upscaler]]:
+    if model.endswith(".safetensors"):
+        yield from _eager(Path(model), threads)
+        return
+    from workers.runtimes.onnx import OnnxSession
+
+    try:
+        entry = read_catalog(folder).get(model)
+        session = OnnxSession(folder, entry, threads)
+    except (CatalogError, KeyError) as error:
+        raise typer.BadParameter(f"no model {model} in {folder}: {error}") from error
+    for width in entry.widths:
+        yield width.width, _through(lambda *inputs, w=width.width: session.run(*inputs, w))
+
+
+def _eager(weights: Path, threads: int) -> Iterator[tuple[float, Upscaler]]:
+    import torch
+
+    from models.architectures.elastic import grid_tensors
+    from models.checkpoint import load_network
+
+    torch.set_num_threads(threads)
+    _, network = load_network(weights)
+
+    def run(image: Any, rows: Any, columns: Any, channels: int) -> Any:
+        with torch.inference_mode():
+            tensors = grid_tensors(rows, columns)
+            return network(torch.from_numpy(image), *tensors, channels).numpy()
+
+    for channels in network.widths:
+        fraction = channels / network.channels
+        yield fraction, _through(lambda *inputs, c=channels: run(*inputs, c))
+
+
+def _through(run: Callable[..., Any]) -> Upscaler:
+    def upscale(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+        image = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32) / 255
+        rows, columns = axis_grid(image.shape[2], size[0]), axis_grid(image.shape[3], size[1])
+        output = run(image, rows, columns)[0].clip(0, 1)
+        rounded: Pixels = np.rint(output * 255).astype(np.uint8).transpose(1, 2, 0)
+        return rounded
+
+    return upscale
+
+
+def _print(model: str, data: str, results: dict[str, list[Score]]) -> None:
+    table = Table(title=f"{model} on {data}: PSNR-Y (dB) / SSIM-Y")
+    table.add_column("width")
+    for score in results[REFERENCE]:
+        table.add_column(f"x{score.scale:g}", justify="right")
+    for name, scores in results.items():
+        table.add_row(name, *(f"{s.psnr_y:.2f} / {s.ssim:.4f}" for s in scores))
+    Console().print(table)
+
+
+def _as_json(model: str, data: str, results: dict[str, list[Score]]) -> dict[str, Any]:
+    rows = {name: [asdict(s) for s in scores] for name, scores in results.items()}
+    return {"model": model, "data": data, "results": rows}
+
+
+def _record(folder: Path, model: str, dataset: str, results: dict[str, list[Score]]) -> None:
+    entry = read_catalog(folder).get(model)
+    measured = {
+        (dataset, s.scale, float(name)): QualityEntry(
+            dataset=dataset,
+            scale=s.scale,
+            width=float(name),
+            psnr_y=round(s.psnr_y, 3),
+            ssim=round(s.ssim, 4),
+        )
+        for name, scores in results.items()
+        if name != REFERENCE
+        for s in scores
+    }
+    kept = [q for q in entry.quality if (q.dataset, q.scale, q.width) not in measured]
+    rows = sorted((*kept, *measured.values()), key=lambda q: (q.dataset, q.scale, q.width))
+    changed = entry.model_copy(update={"quality": tuple(rows)})
+    enter(folder, changed)
+    card = folder / f"{model}.md"
+    if card.exists():
+        card.write_text(refresh(card.read_text(), changed))
+    typer.echo(f"Recorded in {folder / 'catalog.json'}")

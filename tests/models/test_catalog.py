@@ -1,0 +1,112 @@
+"""The catalog: what is shipped is what it says, and what is damaged is not opened."""
+
+import json
+import shutil
+
+import pytest
+
+from models.catalog import (
+    SHIPPED,
+    CatalogError,
+    describe,
+    enter,
+    read_catalog,
+    verified,
+    write_catalog,
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A private copy of the shipped models."""
+    return shutil.copytree(SHIPPED, tmp_path / "models")
+
+
+def test_every_shipped_artifact_is_what_the_catalog_promises():
+    catalog = read_catalog()
+    assert catalog.default in catalog.names
+    for model in catalog.models:
+        for artifact in (model.weights, *(w.onnx for w in model.widths)):
+            assert verified(SHIPPED, artifact).stat().st_size == artifact.bytes
+
+
+def test_every_shipped_model_has_a_card_and_measured_quality():
+    for model in read_catalog().models:
+        card = SHIPPED / f"{model.name}.md"
+        assert card.is_file(), f"{model.name} has no model card"
+        for width in model.widths:
+            for scale in (2.0, 3.0, 4.0):
+                value = model.expected_db(width.width, scale)
+                assert value is not None
+                assert f"{value:.2f}" in card.read_text()
+
+
+def test_quality_is_interpolated_between_scales_and_held_beyond():
+    model = read_catalog().get("anysr-s")
+    at = [model.expected_db(1.0, scale) for scale in (2.0, 2.5, 3.0, 4.0, 8.0)]
+    assert None not in at
+    assert at == sorted(at, reverse=True)
+    quality = tuple(q for q in model.quality if q.scale in (2.0, 4.0))
+    partial = model.model_copy(update={"quality": quality})
+    both = [partial.expected_db(1.0, s) for s in (2.0, 4.0)]
+    assert partial.expected_db(1.0, 3.0) == pytest.approx(sum(both) / 2, abs=0.011)
+    assert partial.expected_db(1.0, 8.0) == both[1]
+    assert model.model_copy(update={"quality": ()}).expected_db(1.0, 2.0) is None
+
+
+def test_a_damaged_artifact_is_not_opened(folder):
+    artifact = read_catalog(folder).get("anysr-s").weights
+    path = folder / artifact.file
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CatalogError, match="checksum"):
+        verified(folder, artifact)
+    path.unlink()
+    with pytest.raises(CatalogError, match="missing"):
+        verified(folder, artifact)
+
+
+def test_an_artifact_must_be_a_plain_file_name(folder):
+    artifact = describe(folder / "catalog.json").model_copy(update={"file": "../secret"})
+    with pytest.raises(CatalogError, match="plain file name"):
+        verified(folder, artifact)
+
+
+def test_a_model_is_entered_in_place_of_its_namesake(folder):
+    before = read_catalog(folder)
+    changed = before.get("anysr-s").model_copy(update={"description": "other"})
+    after = enter(folder, changed)
+    assert after == read_catalog(folder)
+    assert after.names == before.names
+    assert after.get("anysr-s").description == "other"
+    assert after.default == before.default
+
+
+def test_the_first_model_of_a_folder_is_its_default(tmp_path):
+    model = read_catalog().get("anysr-s")
+    assert enter(tmp_path, model).default == "anysr-s"
+
+
+def test_a_catalog_that_is_missing_or_wrong_is_told(folder, tmp_path):
+    with pytest.raises(CatalogError, match="cannot read"):
+        read_catalog(tmp_path / "nowhere")
+    data = json.loads((folder / "catalog.json").read_text())
+    data["surprise"] = 1
+    (folder / "catalog.json").write_text(json.dumps(data))
+    with pytest.raises(CatalogError, match="surprise"):
+        read_catalog(folder)
+
+
+def test_an_unknown_model_or_width_is_a_key_error():
+    catalog = read_catalog()
+    with pytest.raises(KeyError):
+        catalog.get("esrgan")
+    with pytest.raises(KeyError):
+        catalog.get("anysr-s").at(0.33)
+
+
+def test_writing_keeps_every_fact(folder):
+    catalog = read_catalog()
+    write_catalog(folder, catalog)
+    assert read_catalog(folder) == catalog

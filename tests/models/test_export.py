@@ -1,0 +1,114 @@
+"""Export: artifacts compute what the network computes, share one weights file, hide no paths."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from models.architectures.registry import NetworkSpec
+from models.catalog import SHIPPED, read_catalog, verified
+from models.checkpoint import load_network, save_network
+from models.export import (
+    TOLERANCE,
+    ExportError,
+    check,
+    export_model,
+    onnx_runner,
+    torchscript_runner,
+)
+
+SPEC = NetworkSpec("elastic", {"channels": 8, "blocks": 2, "basis": 3, "widths": [4, 8]})
+HARD_SIZES = [(1, 1, 3.0, 3.0), (2, 50, 1.0, 8.0), (37, 20, 1.37, 2.9), (24, 24, 4.0, 4.0)]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A small network with nothing at its starting value, and its export."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("export")
+    network = SPEC.build()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    weights = folder / "trained.safetensors"
+    save_network(weights, SPEC, network)
+    lines = []
+    entry = export_model(weights, folder / "out", "tiny", "A test.", True, lines.append)
+    assert len(lines) == 4
+    return folder / "out", entry, network.eval()
+
+
+@pytest.mark.parametrize("channels", [4, 8])
+def test_onnx_computes_what_the_network_computes(exported, channels):
+    folder, _, network = exported
+    run = onnx_runner(folder / f"tiny-{channels}.onnx")
+    assert check(network, channels, run, HARD_SIZES) <= TOLERANCE
+
+
+@pytest.mark.parametrize("channels", [4, 8])
+def test_torchscript_computes_what_the_network_computes(exported, channels):
+    folder, _, network = exported
+    run = torchscript_runner(folder / "tiny.torchscript", channels)
+    assert check(network, channels, run, HARD_SIZES) <= TOLERANCE
+
+
+def test_all_widths_read_their_weights_from_one_file(exported):
+    folder, entry, network = exported
+    for width in entry.widths:
+        graph = onnx.load(folder / width.onnx.file, load_external_data=False).graph
+        places = {
+            {e.key: e.value for e in t.external_data}["location"]
+            for t in graph.initializer
+            if t.external_data
+        }
+        assert places == {entry.weights.file}
+        outside = {t.name.removeprefix("network.") for t in graph.initializer if t.external_data}
+        assert {k for k, p in network.state_dict().items() if p.ndim == 4} <= outside
+
+
+def test_the_entry_describes_what_was_written(exported):
+    folder, entry, network = exported
+    assert entry.torchscript is not None
+    for artifact in (entry.weights, entry.torchscript, *(w.onnx for w in entry.widths)):
+        assert verified(folder, artifact).is_file()
+    assert [(w.width, w.channels) for w in entry.widths] == [(0.5, 4), (1.0, 8)]
+    assert entry.halo == network.halo
+
+
+def test_different_numbers_fail_the_export(exported):
+    folder, _, network = exported
+    run = onnx_runner(folder / "tiny-4.onnx")
+    with pytest.raises(ExportError, match="numbers differ"):
+        check(network, 8, run)
+    with pytest.raises(ExportError, match="numbers differ"):
+        check(network, 4, lambda *inputs: run(*inputs) * np.float32("nan"))
+    with pytest.raises(ExportError, match="must be"):
+        check(network, 4, lambda *inputs: run(*inputs)[..., 1:])
+
+
+def test_artifacts_hold_no_path_of_the_machine_that_made_them(exported):
+    folder, *_ = exported
+    here = str(SHIPPED.parent.parent).encode()
+    for path in [*folder.iterdir(), *SHIPPED.iterdir()]:
+        content = path.read_bytes()
+        assert here not in content, path
+        assert b"site-packages" not in content, path
+        assert b"elastic.py" not in content or path.suffix == ".torchscript", path
+
+
+@pytest.mark.parametrize("name", read_catalog().names)
+def test_shipped_graphs_compute_what_the_shipped_weights_compute(name):
+    entry = read_catalog().get(name)
+    _, network = load_network(verified(SHIPPED, entry.weights))
+    for width in entry.widths:
+        run = onnx_runner(verified(SHIPPED, width.onnx))
+        assert check(network, width.channels, run) <= TOLERANCE
+
+
+def test_a_file_without_our_header_is_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "other.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="not an AnySR weights file"):
+        load_network(path)

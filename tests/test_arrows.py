@@ -1,0 +1,93 @@
+"""The arrows of ARCHITECTURE.md: which room may import which, and what serving never needs."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+ALLOWED = {
+    "jobs": set(),
+    "models": set(),
+    "scheduling": {"jobs.job", "models.catalog"},
+    "service": {"jobs", "scheduling", "models.catalog", "models.geometry"},
+    "workers": {"jobs", "scheduling", "models.catalog", "models.geometry"},
+    "benchmarks": {"jobs", "scheduling", "models", "service", "workers"},
+    "cli": {"jobs", "scheduling", "models", "service", "workers", "benchmarks"},
+}
+
+
+def modules(room: str) -> Iterator[tuple[str, Path]]:
+    for path in sorted((ROOT / room).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imports(path: Path) -> set[str]:
+    """The full names of the project's modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide their room"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.partition(".")[0] in ALLOWED}
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_a_room_imports_only_what_its_arrows_allow(room):
+    for name, path in modules(room):
+        for imported in imports(path):
+            inside = imported.partition(".")[0] == room
+            allowed = any(
+                imported == target or imported.startswith(f"{target}.") for target in ALLOWED[room]
+            )
+            assert inside or allowed, f"{name} may not import {imported}"
+
+
+def test_there_is_no_import_cycle():
+    files = {name: path for room in ALLOWED for name, path in modules(room)}
+    graph = {}
+    for name, path in files.items():
+        targets = set()
+        for imported in imports(path):
+            module = imported if imported in files else imported.rpartition(".")[0]
+            if module in files and module != name:
+                targets.add(module)
+        graph[name] = targets
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"import cycle: {' -> '.join(error.args[1])}")
+    assert set(order) == set(files)
+
+
+def test_every_module_says_what_it_is_for():
+    for room in ALLOWED:
+        for name, path in modules(room):
+            assert ast.get_docstring(ast.parse(path.read_text())), f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("entry", ["service.main", "workers.main", "cli.main", "models.catalog"])
+def test_serving_imports_no_torch(entry):
+    blocked = "import sys; sys.modules['torch'] = None; sys.modules['safetensors'] = None"
+    script = f"{blocked}; import {entry}"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_that_is_committed_is_larger_than_20_mb():
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    assert files
+    assert {f.name for f in files if f.is_file() and f.stat().st_size > 20e6} == set()
