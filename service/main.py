@@ -48,7 +48,6 @@ def create_app(settings: GatewaySettings, queue: JobQueue, catalog: Catalog) -> 
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        root_path=settings.root_path,
         lifespan=_lifespan,
     )
     app.state.gateway = gateway
@@ -120,6 +119,7 @@ def create_server(settings: GatewaySettings, app: FastAPI) -> GatewayServer:
         port=settings.port,
         log_level=settings.log_level,
         log_config=None,
+        root_path=settings.root_path,
         ws="none",
         access_log=False,
         server_header=False,

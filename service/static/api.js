@@ -5,7 +5,8 @@
  * @property {string} name
  * @property {number} min_scale
  * @property {number} max_scale
- * @property {{width: number}[]} widths
+ * @property {[number, number]} trained_scales
+ * @property {number[]} widths        fractions, narrowest first
  *
  * @typedef {{default: string, models: Model[]}} Models
  *

@@ -83,7 +83,6 @@ function numbers({ facts, width, height, picture }) {
   const type = picture.type.replace("image/", "").toUpperCase();
   const list = element("dl", { class: "numbers" });
   list.append(fact("Output", `${pixels(width, height)} px`, `${type}, ${fileSize(picture.size)}`));
-  list.append(fact("Scale", `${facts.scale.replace("x", " × ")}×`, ""));
   if (facts.expectedDb !== null) {
     list.append(fact("Expected quality", `${facts.expectedDb} dB`, "PSNR, as measured on photographs at this width and scale"));
   }

@@ -5,7 +5,6 @@
  * @property {string} model
  * @property {number} width            fraction of the full width; 0 for plain resampling
  * @property {string} reason           widest, slack, pinned or floor
- * @property {string} scale            "2.37", or "2x3" (height x width)
  * @property {number} predictedMs
  * @property {number} elapsedMs
  * @property {boolean} met
@@ -45,7 +44,6 @@ export function readFacts(header) {
     model: header("X-AnySR-Model") ?? "unknown",
     width: Number.parseFloat(header("X-AnySR-Width") ?? "0"),
     reason: header("X-AnySR-Reason") ?? "",
-    scale: header("X-AnySR-Scale") ?? "",
     predictedMs: Number.parseFloat(header("X-AnySR-Predicted-Ms") ?? ""),
     elapsedMs: Number.parseFloat(header("X-AnySR-Elapsed-Ms") ?? ""),
     met: header("X-AnySR-Deadline") === "met",

@@ -161,15 +161,18 @@ class Served:
             headers={"Content-Type": "application/octet-stream"},
         )
 
-    async def submit(self, **params: Any) -> dict[str, Any]:
-        """POST a picture to /jobs, and return the job."""
-        response = await self.client.post(
+    async def post_job(self, **params: Any) -> httpx.Response:
+        """POST a raw picture to /jobs, by default at scale 2."""
+        return await self.client.post(
             "/jobs",
             params=params or {"scale": 2},
-            files=None,
             content=drawn(),
             headers={"Content-Type": "image/png"},
         )
+
+    async def submit(self, **params: Any) -> dict[str, Any]:
+        """POST a picture to /jobs, and return the job."""
+        response = await self.post_job(**params)
         assert response.status_code == 202, response.text
         job: dict[str, Any] = response.json()
         return job

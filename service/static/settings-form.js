@@ -1,0 +1,131 @@
+/** The settings as controls: linked sliders and numbers, and choices filled by the service. */
+
+import { byId, element } from "./dom.js";
+import { widthInWords } from "./facts.js";
+import { BUDGET_RANGE, BUDGET_SLIDER, SCALE_RANGE, clamped } from "./state.js";
+import { duration } from "./units.js";
+
+const SLIDER_STEPS = 1000;
+const BUDGET_RATIO = BUDGET_SLIDER.max / BUDGET_SLIDER.min;
+
+/** @param {number} position  0 to SLIDER_STEPS */
+function budgetAt(position) {
+  const exact = BUDGET_SLIDER.min * BUDGET_RATIO ** (position / SLIDER_STEPS);
+  // Two digits are as precise as a hand is; "1 237 ms" would pretend more.
+  return Number(exact.toPrecision(2));
+}
+
+/** @param {number} budget */
+function positionOf(budget) {
+  const part = Math.log(budget / BUDGET_SLIDER.min) / Math.log(BUDGET_RATIO);
+  return Math.round(Math.min(1, Math.max(0, part)) * SLIDER_STEPS);
+}
+
+/** @param {HTMLInputElement} slider */
+function fill(slider) {
+  const [min, max, value] = [slider.min, slider.max, slider.value].map(Number);
+  slider.style.setProperty("--fill", String((value - min) / (max - min)));
+}
+
+export class SettingsForm {
+  #settings;
+  #onChange;
+  /** @type {import("./api.js").Models | null} */
+  #models = null;
+  #scale = byId("scale", HTMLInputElement);
+  #scaleNumber = byId("scale-number", HTMLInputElement);
+  #budget = byId("budget", HTMLInputElement);
+  #budgetNumber = byId("budget-number", HTMLInputElement);
+  #model = byId("model", HTMLSelectElement);
+  #width = byId("width", HTMLSelectElement);
+  #format = byId("format", HTMLSelectElement);
+  #onMiss = byId("on-miss", HTMLSelectElement);
+
+  /**
+   * @param {import("./state.js").Settings} settings
+   * @param {(settings: import("./state.js").Settings) => void} onChange
+   */
+  constructor(settings, onChange) {
+    this.#settings = settings;
+    this.#onChange = onChange;
+    this.#listen();
+    this.#write();
+  }
+
+  get settings() {
+    return this.#settings;
+  }
+
+  /** The model that would run; undefined until the service has told its models. */
+  get model() {
+    const name = this.#settings.model || this.#models?.default;
+    return this.#models?.models.find((model) => model.name === name);
+  }
+
+  /** @param {Partial<import("./state.js").Settings>} changes */
+  change(changes) {
+    this.#settings = { ...this.#settings, ...changes };
+    this.#write();
+    this.#onChange(this.#settings);
+  }
+
+  /** @param {import("./api.js").Models} models */
+  offer(models) {
+    this.#models = models;
+    const options = models.models.map(({ name }) => element("option", { value: name }, name));
+    this.#model.replaceChildren(element("option", { value: "" }, `Default (${models.default})`), ...options);
+    // What was remembered may be gone by now.
+    const known = models.models.some(({ name }) => name === this.#settings.model);
+    this.change({ model: known ? this.#settings.model : "" });
+  }
+
+  #listen() {
+    const number = (/** @type {HTMLInputElement} */ input) => input.valueAsNumber;
+    this.#scale.addEventListener("input", () => this.change({ scale: number(this.#scale) }));
+    this.#budget.addEventListener("input", () => this.change({ budget: budgetAt(number(this.#budget)) }));
+    // Numbers count once they are finished: while "12" is typed, "1" is not meant.
+    this.#scaleNumber.addEventListener("change", () => this.#typeScale());
+    this.#budgetNumber.addEventListener("change", () => this.#typeBudget());
+    this.#model.addEventListener("change", () => this.change({ model: this.#model.value }));
+    this.#width.addEventListener("change", () => this.change({ width: this.#width.value }));
+    this.#format.addEventListener("change", () => this.change({ format: this.#format.value }));
+    this.#onMiss.addEventListener("change", () => this.change({ onMiss: this.#onMiss.value }));
+  }
+
+  #typeScale() {
+    const scale = clamped(this.#scaleNumber.value, SCALE_RANGE, this.#settings.scale);
+    this.change({ scale: Math.round(scale * 100) / 100 });
+  }
+
+  #typeBudget() {
+    this.change({ budget: clamped(this.#budgetNumber.value, BUDGET_RANGE, this.#settings.budget) });
+  }
+
+  #write() {
+    const { scale, budget, format, onMiss } = this.#settings;
+    this.#scale.value = this.#scaleNumber.value = String(scale);
+    this.#scale.setAttribute("aria-valuetext", `${scale} times`);
+    this.#budgetNumber.value = String(budget);
+    this.#budget.value = String(positionOf(budget));
+    this.#budget.setAttribute("aria-valuetext", duration(budget));
+    fill(this.#scale);
+    fill(this.#budget);
+    this.#format.value = format;
+    this.#onMiss.value = onMiss;
+    if (this.#models) this.#writeWidths();
+  }
+
+  #writeWidths() {
+    this.#model.value = this.#settings.model;
+    const widths = this.model?.widths ?? [];
+    if (!widths.map(String).includes(this.#settings.width)) this.#settings.width = "";
+    const options = widths.map((width) => element("option", { value: String(width) }, capital(widthInWords(width))));
+    this.#width.replaceChildren(element("option", { value: "" }, "Auto, by budget"), ...options);
+    this.#width.value = this.#settings.width;
+  }
+}
+
+/** @param {string} words */
+function capital(words) {
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}

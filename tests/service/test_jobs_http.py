@@ -1,0 +1,223 @@
+"""Jobs over real HTTP: their life, their events, their ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from jobs.errors import CorruptImage
+from jobs.job import JobStatus
+from jobs.redis_queue import RedisQueue
+from jobs.settings import QueueSettings
+from tests.service.harness import MODEL, ScriptedWorker, Served, Start, assert_problem, drawn
+
+
+async def ended(served: Served, job_id: str) -> dict[str, Any]:
+    await served.gateway.queue.wait(job_id, 5)
+    response = await served.client.get(f"/jobs/{job_id}")
+    assert response.status_code == 200, response.text
+    job: dict[str, Any] = response.json()
+    return job
+
+
+async def test_life_of_a_job(served: Served, worker: ScriptedWorker) -> None:
+    worker.go.clear()
+    response = await served.client.post(
+        "/jobs", params={"scale": 3}, content=drawn(), headers={"Content-Type": "image/png"}
+    )
+    assert response.status_code == 202
+    job = response.json()
+    here = f"/jobs/{job['id']}"
+    assert response.headers["location"] == here
+    assert response.headers["x-request-id"] == job["id"]
+    assert job["links"] == {"self": here, "result": f"{here}/result", "events": f"{here}/events"}
+    assert (job["output_width"], job["output_height"]) == (60, 36)
+    assert job["deadline_ms"] - job["submitted_ms"] == pytest.approx(60_000, abs=500)
+    assert (job["finished_ms"], job["run"], job["error"]) == (None, None, None)
+
+    await asyncio.wait_for(worker.claimed.wait(), 2)
+    assert (await served.client.get(here)).json()["status"] == "running"
+    early = await served.client.get(f"{here}/result")
+    assert_problem(early, 409, "job_not_finished")
+
+    worker.go.set()
+    job = await ended(served, job["id"])
+    assert (job["status"], job["progress"]) == ("succeeded", 1)
+    assert job["run"]["model"] == MODEL
+    assert job["run"]["reason"] == "widest"
+    assert job["finished_ms"] >= job["submitted_ms"]
+
+    result = await served.client.get(f"{here}/result")
+    assert result.status_code == 200
+    assert result.headers["content-type"] == "image/png"
+    assert result.headers["x-request-id"] == job["id"]
+    assert result.headers["x-anysr-deadline"] == "met"
+    assert 0 < float(result.headers["x-anysr-elapsed-ms"]) < 60_000
+    assert "upload" not in result.headers["server-timing"]
+
+
+async def test_multipart_job(served: Served) -> None:
+    response = await served.client.post(
+        "/jobs", data={"width": "40"}, files={"image": ("a.png", drawn())}
+    )
+    assert response.status_code == 202
+    assert (await ended(served, response.json()["id"]))["status"] == "succeeded"
+
+
+async def test_failed_job(served: Served, worker: ScriptedWorker) -> None:
+    worker.failure = CorruptImage("torn", at_byte=12)
+    job = await ended(served, (await served.submit())["id"])
+    assert job["status"] == "failed"
+    error = job["error"]
+    assert (error["code"], error["status"], error["detail"]) == ("corrupt_image", 400, "torn")
+    assert (error["request_id"], error["at_byte"]) == (job["id"], 12)
+    result = await served.client.get(job["links"]["result"])
+    assert assert_problem(result, 400, "corrupt_image")["detail"] == "torn"
+
+
+async def test_reject_that_is_late_fails_unrun(served: Served, worker: ScriptedWorker) -> None:
+    worker.go.clear()
+    await served.submit()
+    await asyncio.wait_for(worker.claimed.wait(), 2)
+    late = await served.submit(scale=2, on_miss="reject", latency_budget_ms=60)
+    await asyncio.sleep(0.08)
+    worker.go.set()
+    job = await ended(served, late["id"])
+    assert job["error"]["code"] == "deadline_exceeded"
+    assert_problem(await served.client.get(late["links"]["result"]), 504, "deadline_exceeded")
+
+
+async def test_cancel(served: Served, worker: ScriptedWorker) -> None:
+    worker.go.clear()
+    running = await served.submit()
+    await asyncio.wait_for(worker.claimed.wait(), 2)
+    queued = await served.submit()
+    for job in (queued, running):
+        response = await served.client.delete(job["links"]["self"])
+        assert response.status_code == 200
+        assert response.json()["status"] == "cancelled"
+        assert response.json()["error"]["code"] == "job_cancelled"
+        assert_problem(await served.client.get(job["links"]["result"]), 409, "job_cancelled")
+    await asyncio.wait_for(worker.cancelled.wait(), 2)
+    assert (await served.stats()).queued == 0
+
+
+async def test_cancel_after_the_end_changes_nothing(served: Served) -> None:
+    job = await ended(served, (await served.submit())["id"])
+    response = await served.client.delete(job["links"]["self"])
+    assert response.json()["status"] == "succeeded"
+    assert (await served.client.get(job["links"]["result"])).status_code == 200
+
+
+@pytest.mark.parametrize("job_id", [uuid.uuid4().hex, "x", "..%2f..", "a" * 5000])
+@pytest.mark.parametrize(
+    ("method", "rest"), [("GET", ""), ("GET", "/result"), ("GET", "/events"), ("DELETE", "")]
+)
+async def test_unknown_job(served: Served, job_id: str, method: str, rest: str) -> None:
+    response = await served.client.request(method, f"/jobs/{job_id}{rest}")
+    assert response.status_code == 404
+    if "%2f" not in job_id:
+        assert_problem(response, 404, "job_not_found")
+
+
+async def read_events(served: Served, job: dict[str, Any]) -> list[dict[str, Any]]:
+    seen = []
+    async with served.client.stream("GET", job["links"]["events"]) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert response.headers["cache-control"] == "no-store"
+        kind = ""
+        async for line in response.aiter_lines():
+            if line.startswith("event: "):
+                kind = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                assert kind == "job"
+                seen.append(json.loads(line.removeprefix("data: ")))
+    return seen
+
+
+async def test_events_to_the_end(served: Served, worker: ScriptedWorker) -> None:
+    worker.go.clear()
+    job = await served.submit()
+    reading = asyncio.create_task(read_events(served, job))
+    await asyncio.wait_for(worker.claimed.wait(), 2)
+    await asyncio.sleep(0.1)
+    worker.go.set()
+    seen = await asyncio.wait_for(reading, 5)
+    progress = [event["progress"] for event in seen]
+    assert progress == sorted(progress)
+    assert 0 < progress[-2] < 1
+    assert seen[-1]["status"] == "succeeded"
+    assert seen[-1] == (await served.client.get(job["links"]["self"])).json()
+
+
+async def test_events_of_an_ended_job(served: Served) -> None:
+    job = await ended(served, (await served.submit())["id"])
+    assert await read_events(served, job) == [job]
+
+
+async def test_events_end_when_the_gateway_stops(start: Start, worker: ScriptedWorker) -> None:
+    worker.go.clear()
+    async with start() as served:
+        job = await served.submit()
+        async with served.client.stream("GET", job["links"]["events"]) as response:
+            served.gateway.closing.set()
+            async with asyncio.timeout(2):
+                lines = [line async for line in response.aiter_lines() if line]
+    assert lines[0] == "event: job"
+
+
+async def test_result_expires(start: Start, redis_url: str, worker: ScriptedWorker) -> None:
+    async with start() as served:
+        job = await ended(served, (await served.submit())["id"])
+        client = worker.queue._client
+        names = [name async for name in client.scan_iter(match=f"*{job['id']}*")]
+        assert names
+        await client.unlink(*names)
+        for rest in ("", "/result"):
+            assert_problem(
+                await served.client.get(job["links"]["self"] + rest), 404, "job_not_found"
+            )
+    assert redis_url
+
+
+class TestFullQueue:
+    """A queue that holds one job."""
+
+    @pytest.fixture
+    def queue_settings(self) -> QueueSettings:
+        return QueueSettings(namespace=f"test-{uuid.uuid4().hex}", queue_limit=1)
+
+    async def test_429_with_retry_after(self, served: Served, worker: ScriptedWorker) -> None:
+        worker.go.clear()
+        await served.submit()
+        await asyncio.wait_for(worker.claimed.wait(), 2)
+        responses = [await served.post_job() for _ in range(3)]
+        refused = [response for response in responses if response.status_code != 202]
+        assert refused
+        for response in refused:
+            members = assert_problem(response, 429, "overloaded")
+            assert int(response.headers["retry-after"]) >= members["retry_after_s"] >= 1
+
+
+async def test_queue_that_cannot_be_reached(start: Start, queue: RedisQueue) -> None:
+    await ScriptedWorker(queue).pulse()
+    async with start(snapshot_seconds=60) as served:
+        broken = RedisQueue.connect("unix:///nowhere/redis.sock", QueueSettings())
+        object.__setattr__(served.gateway, "queue", broken)
+        response = await served.client.get(f"/jobs/{uuid.uuid4().hex}")
+        assert_problem(response, 503, "not_ready")
+        assert response.headers["retry-after"] == "2"
+        await broken.close()
+
+
+async def test_followed_jobs_are_counted(served: Served) -> None:
+    job = await ended(served, (await served.submit())["id"])
+    assert job["status"] == JobStatus.SUCCEEDED
+    await asyncio.sleep(0.05)
+    text = (await served.client.get("/metrics")).text
+    assert 'anysr_jobs_total{outcome="succeeded",reason="widest"} 1.0' in text

@@ -1,0 +1,91 @@
+"""What size is asked for is what is planned, for any picture and any way of asking."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.errors import InvalidRequest, OutputTooLarge, UnknownModel, UnknownWidth
+from jobs.image_header import ImageHeader
+from jobs.job import ImageFormat, Job
+from models.catalog import Catalog
+from service.plan import output_pixels, plan
+from service.schemas import UpscaleRequest
+from service.settings import GatewaySettings
+from tests.service.harness import MODEL, UNSERVED, model_entry
+
+ENTRY = model_entry(MODEL)
+CATALOG = Catalog(default=MODEL, models=(ENTRY, model_entry(UNSERVED)))
+
+sizes = st.integers(1, 20_000)
+scales = st.floats(1, 8)
+
+
+def planned(wanted: UpscaleRequest, image_format: ImageFormat = ImageFormat.PNG) -> Job:
+    header = ImageHeader(image_format, 20, 12, 1, 8, "RGB")
+    return plan("id", wanted, header, CATALOG, GatewaySettings(), 1234.0)
+
+
+@given(width=sizes, height=sizes, scale=scales)
+def test_output_is_scale_times_size_rounded(width: int, height: int, scale: float) -> None:
+    out = output_pixels(UpscaleRequest(scale=scale), width, height, ENTRY)
+    assert out == (round(scale * width), round(scale * height))
+    assert out[0] >= width
+    assert out[1] >= height
+
+
+@given(width=sizes, height=sizes, scale_w=scales, scale_h=scales)
+def test_each_axis_has_its_own_scale(
+    width: int, height: int, scale_w: float, scale_h: float
+) -> None:
+    wanted = UpscaleRequest(scale_w=scale_w, scale_h=scale_h)
+    out = output_pixels(wanted, width, height, ENTRY)
+    assert out == (round(scale_w * width), round(scale_h * height))
+
+
+@given(width=sizes, height=sizes, scale=scales)
+def test_one_side_alone_keeps_the_aspect_ratio(width: int, height: int, scale: float) -> None:
+    target = round(scale * width)
+    out = output_pixels(UpscaleRequest(width=target), width, height, ENTRY)
+    assert out[0] == target
+    assert abs(out[1] - target * height / width) <= 0.5 + 1e-6
+    assert height <= out[1] <= 8 * height
+
+
+@given(
+    size=sizes,
+    scale=st.floats(0, 1, exclude_min=True, exclude_max=True)
+    | st.floats(8, 1e308, exclude_min=True),
+)
+def test_other_scales_are_refused(size: int, scale: float) -> None:
+    with pytest.raises(InvalidRequest, match="from 1 to 8"):
+        output_pixels(UpscaleRequest(scale=scale), size, size, ENTRY)
+
+
+def test_defaults() -> None:
+    job = planned(UpscaleRequest(scale=2), ImageFormat.WEBP)
+    assert (job.model, job.pinned_width, job.output_format) == (MODEL, None, ImageFormat.WEBP)
+    assert (job.budget_ms, job.quality, job.on_miss.value) == (1234.0, None, "degrade")
+
+
+def test_png_has_no_quality() -> None:
+    assert planned(UpscaleRequest(scale=2, quality=50)).quality is None
+    jpeg = UpscaleRequest(scale=2, quality=50, format=ImageFormat.JPEG)
+    assert planned(jpeg).quality == 50
+
+
+def test_pinned_width_is_the_catalogs_own_number() -> None:
+    assert planned(UpscaleRequest(scale=2, anysr_width=0.5000000001)).pinned_width == 0.5
+
+
+def test_refusals() -> None:
+    with pytest.raises(UnknownModel, match=MODEL):
+        planned(UpscaleRequest(scale=2, model="x"))
+    with pytest.raises(UnknownWidth, match=r"0\.25, 0\.5, 1"):
+        planned(UpscaleRequest(scale=2, anysr_width=0.3))
+    with pytest.raises(InvalidRequest, match="at most 600000"):
+        planned(UpscaleRequest(scale=2, latency_budget_ms=600_001))
+    header = ImageHeader(ImageFormat.PNG, 4000, 4000, 1, 8, "RGB")
+    with pytest.raises(OutputTooLarge, match="32000 x 32000"):
+        plan("id", UpscaleRequest(scale=8), header, CATALOG, GatewaySettings(), 1.0)

@@ -1,0 +1,227 @@
+"""Models, health, metrics, documentation, and what all answers have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from jobs.job import JobView
+from jobs.redis_queue import RedisQueue
+from service.schemas import PARAMETERS
+from tests.service.harness import (
+    MODEL,
+    UNSERVED,
+    ScriptedWorker,
+    Served,
+    Start,
+    assert_problem,
+    drawn,
+)
+
+
+async def test_models(served: Served) -> None:
+    answer = (await served.client.get("/models")).json()
+    assert answer["default"] == MODEL
+    assert [model["name"] for model in answer["models"]] == [MODEL, UNSERVED]
+    first = answer["models"][0]
+    assert (first["default"], first["widths"]) == (True, [0.25, 0.5, 1.0])
+    assert (first["min_scale"], first["max_scale"], first["halo"]) == (1.0, 8.0, 10)
+    assert first["licence"] == "Apache-2.0"
+    assert first["quality"][0]["psnr_y"] == 32.1
+
+
+async def test_live_without_a_worker(start: Start) -> None:
+    async with start() as served:
+        assert (await served.client.get("/health/live")).json() == {"status": "live"}
+
+
+async def test_ready_when_a_worker_is_warm(served: Served) -> None:
+    response = await served.client.get("/health/ready")
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["status"] == "ready"
+    worker = {"id": "scripted", "ready": True, "busy": False, "models": [MODEL]}
+    assert answer["workers"] == [worker]
+    assert answer["queue"]["queued"] == 0
+
+
+async def test_not_ready_shows_workers_and_queue(start: Start, queue: RedisQueue) -> None:
+    await ScriptedWorker(queue).pulse(ready=False)
+    async with start() as served:
+        response = await served.client.get("/health/ready")
+        members = assert_problem(response, 503, "not_ready")
+        assert [worker["ready"] for worker in members["workers"]] == [False]
+        assert members["queue"]["queued"] == 0
+        assert response.headers["retry-after"] == "2"
+
+
+async def test_not_ready_while_it_stops(served: Served) -> None:
+    served.gateway.closing.set()
+    assert_problem(await served.client.get("/health/ready"), 503, "not_ready")
+
+
+async def test_ready_follows_the_workers(start: Start, queue: RedisQueue) -> None:
+    worker = ScriptedWorker(queue)
+    async with start() as served:
+        assert (await served.client.get("/health/ready")).status_code == 503
+        for change, status in ((worker.pulse(), 200), (queue.retire_pulse("scripted"), 503)):
+            await change
+            await served.gateway.keeper.refresh()
+            assert (await served.client.get("/health/ready")).status_code == status
+
+
+async def test_metrics_are_read_by_prometheus(served: Served, worker: ScriptedWorker) -> None:
+    await served.upscale()
+    await served.upscale(scale=2, latency_budget_ms=1)
+    await served.client.get("/no/such/path")
+    await served.client.request("PROPFIND", "/models")
+    response = await served.client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    families = {f.name: f for f in text_string_to_metric_families(response.text)}
+    assert {
+        *("anysr_http_requests", "anysr_http_request_duration_seconds", "anysr_jobs"),
+        *("anysr_job_duration_seconds", "anysr_deadline_slack_seconds"),
+        *("anysr_admission_rejected", "anysr_queue_depth", "anysr_queue_running"),
+        *("anysr_queue_backlog_seconds", "anysr_queue_oldest_age_seconds"),
+        *("anysr_workers_live", "anysr_workers_ready", "process_cpu_seconds"),
+    } <= set(families)
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families.values()
+        for sample in family.samples
+    }
+    assert samples["anysr_http_requests_total", "POST", "/upscale", "200"] == 1
+    assert samples["anysr_http_requests_total", "POST", "/upscale", "422"] == 1
+    assert samples["anysr_http_requests_total", "GET", "unmatched", "404"] == 1
+    assert samples["anysr_jobs_total", "succeeded", "widest"] == 1
+    assert samples["anysr_admission_rejected_total", "budget_infeasible"] == 1
+    assert samples["anysr_job_duration_seconds_count",] == 1
+    assert samples["anysr_deadline_slack_seconds_count",] == 1
+    assert samples["anysr_workers_live",] == 1
+    assert samples["anysr_http_requests_total", "other", "/models", "405"] == 1
+    assert worker.claims
+
+
+async def test_route_label_is_the_template(served: Served) -> None:
+    await served.client.get("/jobs/1234")
+    text = (await served.client.get("/metrics")).text
+    assert 'route="/jobs/{job_id}"' in text
+    assert "1234" not in text
+
+
+async def test_problems_for_what_the_framework_refuses(served: Served) -> None:
+    assert_problem(await served.client.get("/no/such/path"), 404, "not_found")
+    assert_problem(await served.client.get("/static/none.js"), 404, "not_found")
+    response = await served.client.put("/upscale")
+    assert_problem(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == "POST"
+
+
+async def test_our_own_failure_tells_no_secrets(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_: str) -> JobView:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr(served.gateway.queue, "view", broken)
+    response = await served.client.get(f"/jobs/{'0' * 32}")
+    members = assert_problem(response, 500, "internal_error")
+    assert "secret" not in response.text
+    assert "Traceback" not in response.text
+    assert members["request_id"] in caplog.text
+    assert "the secret of the house" in caplog.text
+
+
+async def test_security_headers(served: Served) -> None:
+    for path in ("/models", "/no/such/path", "/metrics"):
+        headers = (await served.client.get(path)).headers
+        policy = "default-src 'self'; img-src 'self' blob: data:"
+        assert headers["content-security-policy"] == policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "server" not in headers
+
+
+async def test_docs_load_only_what_their_policy_allows(served: Served) -> None:
+    response = await served.client.get("/docs")
+    assert response.status_code == 200
+    policy = response.headers["content-security-policy"]
+    scripts = re.search(r"script-src ([^;]*)", policy)
+    assert scripts is not None
+    assert "unsafe" not in scripts[1]
+    assert "'sha256-" in scripts[1]
+    for source in re.findall(r'(?:src|href)="(https://[^/]+)', response.text):
+        assert source in policy
+
+
+async def test_openapi_tells_all(served: Served) -> None:
+    paths = (await served.client.get("/openapi.json")).json()["paths"]
+    for path in ("/upscale", "/jobs"):
+        post = paths[path]["post"]
+        content = post["requestBody"]["content"]
+        assert {"multipart/form-data", "image/*", "application/octet-stream"} <= set(content)
+        form = content["multipart/form-data"]["schema"]["properties"]
+        assert set(form) == {"image", *PARAMETERS}
+        assert [parameter["name"] for parameter in post["parameters"]] == list(PARAMETERS)
+        assert {"400", "413", "415", "422", "429", "503"} <= set(post["responses"])
+    answer = paths["/upscale"]["post"]["responses"]
+    assert "X-AnySR-Deadline" in answer["200"]["headers"]
+    assert set(answer["200"]["content"]) >= {"image/png", "image/avif"}
+    infeasible = answer["422"]["content"]["application/problem+json"]["examples"]
+    assert infeasible["budget_infeasible"]["value"]["smallest_feasible_ms"] == 180
+    assert {"/jobs/{job_id}", "/models", "/health/ready", "/metrics"} <= set(paths)
+
+
+async def test_cors_only_for_the_origins_that_are_set(start: Start) -> None:
+    theirs = {"Origin": "https://a.example"}
+    async with start() as served:
+        headers = (await served.client.get("/models", headers=theirs)).headers
+        assert "access-control-allow-origin" not in headers
+    async with start(cors_origins=("https://a.example",)) as served:
+        headers = (await served.client.get("/models", headers=theirs)).headers
+        assert headers["access-control-allow-origin"] == "https://a.example"
+        assert "X-AnySR-Reason" in headers["access-control-expose-headers"]
+        other = {"Origin": "https://b.example"}
+        headers = (await served.client.get("/models", headers=other)).headers
+        assert "access-control-allow-origin" not in headers
+
+
+async def test_links_know_the_proxys_prefix(start: Start, worker: ScriptedWorker) -> None:
+    async with start(root_path="/sr") as served:
+        response = await served.post_job()
+        assert response.status_code == 202, response.text
+        assert response.headers["location"] == f"/sr/jobs/{response.json()['id']}"
+    assert worker.go.is_set()
+
+
+async def test_one_line_is_logged_per_request(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="anysr.requests"):
+        response = await served.upscale()
+        await served.upscale(b"text")
+    lines = [json.loads(r.message) for r in caplog.records if r.name == "anysr.requests"]
+    good, bad = lines
+    assert good["request_id"] == response.headers["x-request-id"]
+    assert (good["route"], good["method"], good["status"]) == ("/upscale", "POST", 200)
+    assert (good["model"], good["width"], good["reason"]) == (MODEL, 1.0, "widest")
+    assert good["deadline"] == "met"
+    assert good["elapsed_ms"] > 0
+    assert (bad["status"], bad["reason"]) == (415, "unsupported_image")
+
+
+async def test_requests_in_flight_are_finished_at_the_end(
+    start: Start, worker: ScriptedWorker
+) -> None:
+    worker.go.clear()
+    async with start() as served:
+        waiting = asyncio.create_task(served.upscale(drawn(), scale=2))
+        await asyncio.wait_for(worker.claimed.wait(), 2)
+        served.gateway.closing.set()
+        asyncio.get_running_loop().call_later(0.1, worker.go.set)
+        assert (await waiting).status_code == 200
