@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
-from jobs.errors import OutputTooLarge
+from jobs.errors import OutputTooLarge, UnsupportedImage
 from jobs.job import ImageFormat
 from workers.colour import to_srgb
 from workers.palette import encode_palette_png
@@ -45,8 +45,11 @@ def encode(
     """Encode a picture. Samples beyond [0, 1] are clamped.
 
     JPEG is flattened on white; 16 bits survive in PNG only. `quality` is 1 to 100 and does not
-    concern PNG, `png_level` is 0 to 9. Raises OutputTooLarge when the format cannot hold a side.
+    concern PNG, `png_level` is 0 to 9. Raises OutputTooLarge when the format cannot hold a side, and
+    UnsupportedImage for a format that this installation cannot write.
     """
+    if image_format not in writable_formats():
+        raise UnsupportedImage(f"This installation cannot write {image_format.value.upper()}.")
     limit = MAX_SIDE[image_format]
     if max(picture.height, picture.width) > limit:
         raise OutputTooLarge(
@@ -55,6 +58,12 @@ def encode(
     if image_format is ImageFormat.PNG:
         return _png(picture, png_level)
     return _LOSSY[image_format](picture, DEFAULT_QUALITY if quality is None else quality)
+
+
+def writable_formats() -> tuple[ImageFormat, ...]:
+    """Return the formats that this installation of Pillow writes; PNG and JPEG are among them."""
+    optional = (ImageFormat.WEBP, ImageFormat.AVIF)
+    return tuple(f for f in ImageFormat if f not in optional or features.check(f.value))
 
 
 def _png(picture: Picture, level: int) -> bytes:

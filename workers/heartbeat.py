@@ -1,0 +1,70 @@
+"""How the service knows that a worker lives, what it can do and what that costs there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from jobs.job import WorkerPulse
+from jobs.queue import JobQueue
+from scheduling.cost_model import CostModel
+from workers.metrics import WorkerMetrics
+
+log = logging.getLogger("anysr.workers.heartbeat")
+
+
+class Heartbeat:
+    """A worker's state, said to the queue every `every_s` seconds while it is `beating`."""
+
+    def __init__(
+        self, queue: JobQueue, worker_id: str, metrics: WorkerMetrics, every_s: float
+    ) -> None:
+        self.worker_id = worker_id
+        self.costs = CostModel()
+        self._queue = queue
+        self._metrics = metrics
+        self._every_s = every_s
+        self._models: tuple[str, ...] = ()
+        self._ready = False
+        self._busy = False
+        self._news = asyncio.Event()
+
+    def warm(self, models: tuple[str, ...], costs: CostModel) -> None:
+        """Say at once that jobs for these models run here, at these costs."""
+        self._models, self.costs, self._ready = models, costs, True
+        self._metrics.state(self._ready, self._busy)
+        self._news.set()
+
+    def busy(self, busy: bool) -> None:
+        """Say with the next beat whether a job is being run."""
+        self._busy = busy
+        self._metrics.state(self._ready, busy)
+
+    @contextlib.asynccontextmanager
+    async def beating(self) -> AsyncIterator[None]:
+        """Keep saying it, and at the end that the worker has left."""
+        task = asyncio.create_task(self._beat(), name="heartbeat")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            with contextlib.suppress(ConnectionError):
+                await self._queue.retire_pulse(self.worker_id)
+
+    async def _beat(self) -> None:
+        while True:
+            self._news.clear()
+            try:
+                await self._queue.publish_pulse(self._pulse())
+            except ConnectionError as error:
+                log.warning("cannot say that this worker lives: %s", error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), self._every_s)
+
+    def _pulse(self) -> WorkerPulse:
+        return WorkerPulse(
+            self.worker_id, self._ready, self._models, self.costs.to_dict(), self._busy
+        )

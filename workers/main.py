@@ -1,0 +1,153 @@
+"""The worker's composition root: settings in, one worker process out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+from prometheus_client import CollectorRegistry, start_http_server
+
+from jobs.redis_queue import RedisQueue
+from jobs.settings import QueueSettings
+from models.catalog import SHIPPED, CatalogError
+from scheduling.cost_model import CostModel
+from workers.calibration import calibrate
+from workers.heartbeat import Heartbeat
+from workers.making import Limits
+from workers.metrics import WorkerMetrics
+from workers.runtimes.torchscript import RuntimeMissing
+from workers.settings import WorkerSettings
+from workers.worker import Worker, WorkerParts
+from workers.zoo import Zoo, load_zoo
+
+log = logging.getLogger("anysr.workers")
+
+BEAT_S = 1.0
+LONGEST_RENEWAL_S = 1.0
+"""A lease is renewed at least this often, for that is also how a cancellation is heard."""
+PARENT_LOOK_S = 1.0
+
+
+class RedisMissing(ValueError):
+    """A worker was not told where its queue is."""
+
+
+def run(
+    settings: WorkerSettings | None = None, queue_settings: QueueSettings | None = None
+) -> None:
+    """Run one worker until SIGTERM or SIGINT: it then finishes the job in hand and returns.
+
+    A second signal ends the process at once. Raises RedisMissing, CatalogError and
+    RuntimeMissing, whose messages say what to do.
+    """
+    settings = settings or WorkerSettings()
+    queue_settings = queue_settings or QueueSettings()
+    configure_logging(settings.log_level)
+    if not queue_settings.redis_url:
+        raise RedisMissing("Set ANYSR_REDIS_URL to the Redis of the gateway.")
+    asyncio.run(_serve(settings, queue_settings, queue_settings.redis_url))
+
+
+def configure_logging(level: str) -> None:
+    """Write log lines to standard error."""
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+async def _serve(settings: WorkerSettings, queue_settings: QueueSettings, redis_url: str) -> None:
+    registry = CollectorRegistry()
+    metrics = WorkerMetrics(registry)
+    queue = RedisQueue.connect(redis_url, queue_settings)
+    beat_s = min(BEAT_S, queue_settings.pulse_ttl_seconds / 3)
+    heartbeat = Heartbeat(queue, _worker_id(), metrics, beat_s)
+    with _metrics_server(settings, registry):
+        async with _stopping(settings) as stopping, heartbeat.beating():
+            zoo, costs = await asyncio.to_thread(_warm_up, settings)
+            for name in zoo:
+                metrics.serves(name, settings.runtime.value)
+            heartbeat.warm(tuple(zoo), costs)
+            log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(zoo))
+            renew_s = min(queue_settings.lease_seconds / 3, LONGEST_RENEWAL_S)
+            limits = Limits(settings.max_source_pixels, settings.max_output_pixels)
+            parts = WorkerParts(queue, zoo, costs, heartbeat, metrics, limits, renew_s)
+            await Worker(parts).run(stopping)
+    await queue.close()
+
+
+def _warm_up(settings: WorkerSettings) -> tuple[Zoo, CostModel]:
+    threads = settings.worker_threads or available_cores()
+    settings = settings.model_copy(update={"worker_threads": threads})
+    zoo = load_zoo(settings.models_folder or SHIPPED, settings)
+    return zoo, calibrate(zoo)
+
+
+def _worker_id() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+@contextlib.contextmanager
+def _metrics_server(settings: WorkerSettings, registry: CollectorRegistry) -> Iterator[None]:
+    if not settings.worker_metrics_port:
+        yield
+        return
+    port, host = settings.worker_metrics_port, settings.worker_metrics_host
+    server, thread = start_http_server(port, host, registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextlib.asynccontextmanager
+async def _stopping(settings: WorkerSettings) -> AsyncIterator[asyncio.Event]:
+    """Yield the event that says that this worker is to end."""
+    stopping = asyncio.Event()
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            os._exit(1)  # the making thread cannot be interrupted in any gentler way
+        log.info("stopping: the job in hand is finished first")
+        stopping.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    watch = asyncio.create_task(_watch_parent(stopping)) if settings.exit_with_parent else None
+    try:
+        yield stopping
+    finally:
+        if watch:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+
+async def _watch_parent(stopping: asyncio.Event) -> None:
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(PARENT_LOOK_S)
+    log.warning("stopping: the process that started this worker is gone")
+    stopping.set()
+
+
+if __name__ == "__main__":
+    try:
+        run()
+    except (CatalogError, RedisMissing, RuntimeMissing) as error:
+        sys.exit(str(error))

@@ -1,0 +1,92 @@
+"""What a worker tells Prometheus. Base units, and no label that a caller could grow.
+
+Ended jobs and their slack are the gateway's to count, once each; a worker counts its runs, of
+which a job has more than one when a worker was lost with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
+
+from jobs.job import RunFacts
+
+STAGE_BUCKETS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75),
+    *(1.0, 1.5, 2.5, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0, 120.0),
+)
+ERROR_BUCKETS = (0.25, 0.5, 0.67, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0, 4.0)
+
+
+class WorkerMetrics:
+    """A worker's metrics on the registry that it is given."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._runs = Counter(
+            "anysr_runs",
+            "Runs that ended; the reason is why it ran as it did, or the error code.",
+            ("outcome", "reason"),
+            registry=registry,
+        )
+        self._stages = Histogram(
+            "anysr_job_stage_seconds",
+            "Time of each stage of a run: queue, decode, network, encode.",
+            ("stage",),
+            buckets=STAGE_BUCKETS,
+            registry=registry,
+        )
+        self._widths = Counter(
+            "anysr_width_selected",
+            "Pictures made, by model, width (0: resampled) and the reason of the choice.",
+            ("model", "width", "reason"),
+            registry=registry,
+        )
+        self._errors = Histogram(
+            "anysr_cost_model_error_ratio",
+            "Measured over predicted time of a run; 1 is a perfect prediction.",
+            buckets=ERROR_BUCKETS,
+            registry=registry,
+        )
+        self._tiles = Counter("anysr_tiles", "Tiles run.", registry=registry)
+        self._models = Gauge(
+            "anysr_model_info",
+            "1 for each model that this worker serves.",
+            ("model", "runtime"),
+            registry=registry,
+        )
+        self._ready = Gauge("anysr_worker_ready", "1 while this worker is warm.", registry=registry)
+        self._busy = Gauge(
+            "anysr_worker_busy", "1 while this worker runs a job.", registry=registry
+        )
+        ProcessCollector(registry=registry)
+
+    def serves(self, model: str, runtime: str) -> None:
+        """Name a model that is loaded."""
+        self._models.labels(model, runtime).set(1)
+
+    def state(self, ready: bool, busy: bool) -> None:
+        """Show what the worker is doing."""
+        self._ready.set(ready)
+        self._busy.set(busy)
+
+    def made(self, facts: RunFacts) -> None:
+        """Count one picture, delivered."""
+        self._runs.labels("succeeded", facts.reason.value).inc()
+        self._widths.labels(facts.model, f"{facts.width:g}", facts.reason.value).inc()
+        self._tiles.inc(facts.tiles)
+        self._errors.observe(facts.run_ms / max(facts.predicted_ms, 1e-3))
+        self._observe(facts.stages_ms)
+
+    def failed(self, code: str) -> None:
+        """Count one run that ended with an error."""
+        self._runs.labels("failed", code).inc()
+
+    def dropped(self, why: str) -> None:
+        """Count one run whose result nobody takes: `cancelled`, or `lost` with its lease."""
+        self._runs.labels(why, why).inc()
+
+    def _observe(self, stages_ms: Mapping[str, float]) -> None:
+        for stage, milliseconds in stages_ms.items():
+            self._stages.labels(stage).observe(milliseconds / 1e3)

@@ -1,0 +1,138 @@
+"""Several workers on one machine: one process each, started again when one dies."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from jobs.settings import QueueSettings
+from workers.environment import environment_of
+from workers.main import available_cores
+from workers.settings import WorkerSettings
+
+log = logging.getLogger("anysr.workers.pool")
+
+COMMAND = (sys.executable, "-m", "workers.main")
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+HEALTHY_AFTER_S = 60.0
+"""A process that lived this long starts again without a pause that grew."""
+
+
+class WorkerPool:
+    """Keeps one process per given environment running from `start` to `stop`.
+
+    A context manager, too. Its threads only wait for the processes. Each process is in a session
+    of its own, so that Ctrl-C reaches it once, through `stop`, and not as a second signal.
+    """
+
+    def __init__(
+        self, environments: Sequence[Mapping[str, str]], command: Sequence[str] = COMMAND
+    ) -> None:
+        self._command = list(command)
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._keepers = [
+            threading.Thread(target=self._keep, args=(slot, dict(environment)), daemon=True)
+            for slot, environment in enumerate(environments)
+        ]
+
+    def start(self) -> None:
+        """Start the processes."""
+        for keeper in self._keepers:
+            keeper.start()
+
+    def stop(self, grace_s: float | None = None) -> None:
+        """Let each process finish its job in hand, and return when all have ended.
+
+        Those that have not ended after `grace_s` seconds are killed; None waits for ever.
+        """
+        with self._lock:  # no process starts unseen once this is set
+            self._stopping.set()
+            running = list(self._running.values())
+        for process in running:
+            process.terminate()
+        until = None if grace_s is None else time.monotonic() + grace_s
+        for keeper in self._keepers:
+            keeper.join(None if until is None else max(0.0, until - time.monotonic()))
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def wait(self) -> None:
+        """Return when `stop` was called and all processes have ended."""
+        for keeper in self._keepers:
+            keeper.join()
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that run now."""
+        with self._lock:
+            return [process.pid for process in self._running.values()]
+
+    def __enter__(self) -> WorkerPool:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _keep(self, slot: int, environment: dict[str, str]) -> None:
+        pause_s = FIRST_PAUSE_S
+        while (process := self._spawn(slot, environment)) is not None:
+            since = time.monotonic()
+            code = process.wait()
+            with self._lock:
+                self._running.pop(slot, None)
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - since > HEALTHY_AFTER_S:
+                pause_s = FIRST_PAUSE_S
+            log.error("worker %d ended with code %d; again in %.1f s", slot, code, pause_s)
+            self._stopping.wait(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _spawn(self, slot: int, environment: dict[str, str]) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            if self._stopping.is_set():
+                return None
+            process = subprocess.Popen(
+                self._command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self._running[slot] = process
+            return process
+
+
+def pool_environments(
+    processes: int,
+    settings: WorkerSettings,
+    queue_settings: QueueSettings,
+    redis_url: str,
+    inherited: Mapping[str, str],
+) -> list[dict[str, str]]:
+    """Return the environment of each of `processes` workers: the cores shared evenly, a metrics
+    port for each, and an end to each when the process that started it has died."""
+    threads = settings.worker_threads or max(1, available_cores() // processes)
+    environments = []
+    for slot in range(processes):
+        port = settings.worker_metrics_port + slot if settings.worker_metrics_port else 0
+        update = {"worker_threads": threads, "worker_metrics_port": port, "exit_with_parent": True}
+        own = environment_of(settings.model_copy(update=update))
+        queue = environment_of(queue_settings.model_copy(update={"redis_url": redis_url}))
+        environments.append({**inherited, **queue, **own})
+    return environments

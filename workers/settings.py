@@ -1,0 +1,79 @@
+"""What an operator may set of a worker, each as an environment variable ANYSR_<NAME>."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from workers.tiling import DEFAULT_TILE_PIXELS
+
+MEGAPIXEL = 1_000_000
+
+
+class Runtime(StrEnum):
+    """The engines that run networks."""
+
+    ONNX = "onnx"
+    TORCHSCRIPT = "torchscript"
+
+
+class Device(StrEnum):
+    """Where networks run."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class WorkerSettings(BaseSettings):
+    """Limits are upper bounds that are still allowed; times carry their unit in their name."""
+
+    model_config = SettingsConfigDict(env_prefix="ANYSR_", frozen=True, populate_by_name=True)
+
+    models_folder: Path | None = Field(
+        None,
+        validation_alias="ANYSR_MODELS",
+        description="Folder of models with its catalog; the shipped one when not set.",
+    )
+    runtime: Runtime = Field(
+        Runtime.ONNX, description="Engine that runs the networks: onnx or torchscript."
+    )
+    device: Device = Field(Device.CPU, description="Where the networks run: cpu or cuda.")
+    worker_threads: int = Field(
+        0, ge=0, description="Threads of one worker's network; 0: all cores, shared evenly."
+    )
+    spin: bool = Field(
+        False,
+        description="Whether idle threads of the network spin: some percent faster, but an idle "
+        "worker then takes whole cores.",
+    )
+    tile_pixels: int = Field(
+        DEFAULT_TILE_PIXELS,
+        ge=64 * 64,
+        description="Most input pixels that run at once; larger pictures are cut into tiles.",
+    )
+    max_source_pixels: int = Field(
+        25 * MEGAPIXEL, ge=1, description="Most pixels of an input picture."
+    )
+    max_output_pixels: int = Field(
+        100 * MEGAPIXEL, ge=1, description="Most pixels of an output picture."
+    )
+    worker_metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of a worker's /metrics; 0: none. Further workers of a pool take the "
+        "ports that follow.",
+    )
+    worker_metrics_host: str = Field(
+        "0.0.0.0", description="Address that a worker's /metrics listens on."
+    )
+    exit_with_parent: bool = Field(
+        False, description="Whether a worker ends when the process that started it has died."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe log lines written."
+    )

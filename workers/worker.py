@@ -1,0 +1,189 @@
+"""The loop: claim, bind, make, deliver.
+
+The picture is made on one thread; meanwhile the event loop renews the lease. Whatever goes wrong
+with one job ends that job alone. Whatever goes wrong with the queue is waited out: an undelivered
+job's lease runs out, and it is run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from jobs.errors import AnysrError, DeadlineExceeded, InternalError
+from jobs.job import Claim, LeaseState, OnMiss, RunFacts
+from jobs.queue import JobQueue
+from scheduling.cost_model import DECODE, CostModel, encode_stage, stage_of
+from workers.binding import Binding, bind_job
+from workers.heartbeat import Heartbeat
+from workers.lease import held
+from workers.making import Limits, Made, Progress, Stopped, make
+from workers.metrics import WorkerMetrics
+from workers.zoo import Zoo
+
+log = logging.getLogger("anysr.workers")
+
+WAIT_S = 1.0
+"""How long one claim waits; also how long an idle worker takes to hear that it must stop."""
+OUTAGE_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Between attempts to claim while the queue is away; the last one repeats."""
+DELIVERY_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Between attempts to deliver; after the last one the lease has long run out."""
+
+
+@dataclass(frozen=True)
+class WorkerParts:
+    """What a worker works with."""
+
+    queue: JobQueue
+    zoo: Zoo
+    costs: CostModel
+    heartbeat: Heartbeat
+    metrics: WorkerMetrics
+    limits: Limits
+    renew_s: float
+    """How often a lease is renewed."""
+
+
+class Worker:
+    """Runs one job at a time until it is told to stop."""
+
+    def __init__(self, parts: WorkerParts) -> None:
+        self._parts = parts
+        self._queue = parts.queue
+        self._metrics = parts.metrics
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="make")
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Run jobs; once `stopping` is set, return when the one in hand has ended."""
+        outages = 0
+        while not stopping.is_set():
+            try:
+                claim = await self._queue.claim(self._parts.heartbeat.worker_id, WAIT_S)
+                outages = 0
+                if claim is not None:
+                    await self._serve(claim)
+            except Exception as error:
+                _log_outage(error)
+                await _pause(OUTAGE_PAUSES_S[min(outages, len(OUTAGE_PAUSES_S) - 1)], stopping)
+                outages += 1
+        self._thread.shutdown()
+
+    async def _serve(self, claim: Claim) -> None:
+        self._parts.heartbeat.busy(True)
+        try:
+            await self._answer(claim, time.perf_counter())
+        finally:
+            self._parts.heartbeat.busy(False)
+
+    async def _answer(self, claim: Claim, since: float) -> None:
+        try:
+            binding = bind_job(claim.job, self._parts.zoo, self._parts.costs, claim.slack_ms)
+            made = await self._make(claim, binding)
+            facts = _facts(claim, binding, made, (time.perf_counter() - since) * 1e3)
+            self._learn(binding, made)
+            _reject_late(claim, facts)
+            await self._complete(claim, facts, made.picture)
+        except _Dropped as drop:
+            self._metrics.dropped(drop.state.value)
+            log.info("job %s: %s", claim.job.id, drop.state.value)
+        except AnysrError as error:
+            await self._fail(claim, error)
+        except ConnectionError as error:
+            log.warning("job %s: not delivered, to be run again: %s", claim.job.id, error)
+        except Exception:
+            log.exception("job %s: a bug", claim.job.id)
+            await self._fail(claim, InternalError())
+
+    async def _make(self, claim: Claim, binding: Binding) -> Made:
+        """Make the picture on the thread. Raises _Dropped when nobody waits for it any more."""
+        progress = Progress()
+        work = (claim.job, claim.payload, binding.engine, self._parts.limits, progress)
+        async with held(self._queue, claim, progress, self._parts.renew_s) as lease:
+            try:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._thread, make, *work)
+            except Stopped as stop:
+                raise _Dropped(lease.state) from stop
+
+    def _learn(self, binding: Binding, made: Made) -> None:
+        stages = {
+            DECODE: made.stages_ms["decode"],
+            stage_of(binding.decision.rung): made.stages_ms["network"],
+            encode_stage(binding.work.output_format): made.stages_ms["encode"],
+        }
+        for stage, milliseconds in stages.items():
+            self._parts.costs.observe(stage, binding.work, milliseconds)
+
+    async def _complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> None:
+        if not await _insisting(lambda: self._queue.complete(claim, facts, picture)):
+            raise _Dropped(LeaseState.LOST)
+        self._metrics.made(facts)
+        log.info(
+            "job %s: %s@%g, %s, %.0f ms (predicted %.0f)",
+            *(claim.job.id, facts.model, facts.width, facts.reason.value),
+            *(facts.run_ms, facts.predicted_ms),
+        )
+
+    async def _fail(self, claim: Claim, error: AnysrError) -> None:
+        self._metrics.failed(error.code)
+        log.info("job %s: %s: %s", claim.job.id, error.code, error.detail)
+        await _insisting(lambda: self._queue.fail(claim, error))
+
+
+class _Dropped(Exception):
+    """The lease is not held any more."""
+
+    def __init__(self, state: LeaseState) -> None:
+        super().__init__(state.value)
+        self.state = state
+
+
+def _facts(claim: Claim, binding: Binding, made: Made, run_ms: float) -> RunFacts:
+    queue_ms = claim.claimed_ms - claim.submitted_ms
+    return RunFacts(
+        model=binding.decision.rung.model,
+        width=binding.decision.rung.width,
+        reason=binding.decision.reason,
+        predicted_ms=binding.decision.predicted_ms,
+        run_ms=run_ms,
+        stages_ms={"queue": queue_ms, **made.stages_ms},
+        expected_db=binding.expected_db,
+        tiles=made.tiles,
+    )
+
+
+def _reject_late(claim: Claim, facts: RunFacts) -> None:
+    """Hold to on_miss=reject where the prediction was wrong: no picture is late."""
+    if claim.job.on_miss is OnMiss.REJECT and facts.run_ms > claim.slack_ms:
+        raise DeadlineExceeded
+
+
+async def _insisting(send: Callable[[], Awaitable[bool]]) -> bool:
+    """Repeat a delivery while the queue is away. Raises ConnectionError in the end."""
+    for pause_s in DELIVERY_PAUSES_S:
+        try:
+            return await send()
+        except ConnectionError as error:
+            log.warning("cannot deliver yet: %s", error)
+            await asyncio.sleep(pause_s)
+    return await send()
+
+
+def _log_outage(error: Exception) -> None:
+    if isinstance(error, ConnectionError):
+        log.warning("the queue is away: %s", error)
+    else:
+        log.error("the queue failed", exc_info=error)
+
+
+async def _pause(seconds: float, stopping: asyncio.Event) -> None:
+    """Sleep, but not on when stopping."""
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        return
