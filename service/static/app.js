@@ -107,6 +107,8 @@ class App {
   async #showResult(original, settings, { picture, header }) {
     const name = resultName(original.file.name, settings.scale, picture.type);
     const { url, width, height } = await readPicture(new File([picture], name, { type: picture.type }));
+    // Another picture may have been taken meanwhile; this one's result is no longer wanted.
+    if (this.#picture !== original) return URL.revokeObjectURL(url);
     if (this.#resultUrl) URL.revokeObjectURL(this.#resultUrl);
     this.#resultUrl = url;
     const facts = readFacts(header);
