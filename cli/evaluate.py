@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,33 +52,48 @@ def evaluate(
     the border shaved by the scale.
     """
     with needs("train"):
-        from models.evaluate import bicubic
-        from models.evaluate import evaluate as measure
         from models.photographs import list_images
     try:
         files = list_images([data])
         wanted = [float(s) for s in scales.split(",")]
+        chosen = None if widths == "all" else [float(w) for w in widths.split(",")]
     except (FileNotFoundError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    threads = threads or os.cpu_count() or 1
-    upscalers: dict[str, Upscaler] = {REFERENCE: bicubic}
-    if model != REFERENCE:
-        for width, upscaler in _widths(model, models, threads):
-            if widths == "all" or width in [float(w) for w in widths.split(",")]:
-                upscalers[f"{width:g}"] = upscaler
-    results: dict[str, list[Score]] = {}
-    with Progress(transient=True) as progress:
-        task = progress.add_task("Measuring", total=len(upscalers) * len(wanted))
-        for name, upscaler in upscalers.items():
-            results[name] = []
-            for scale in wanted:
-                results[name].append(measure(upscaler, files, scale))
-                progress.advance(task)
+    results = _measure(_upscalers(model, models, chosen, threads), files, wanted)
     _print(model, data.name, results)
     if json_file:
         json_file.write_text(json.dumps(_as_json(model, data.name, results), indent=1) + "\n")
     if record:
         _record(models, model, record, results)
+
+
+def _upscalers(
+    model: str, folder: Path, chosen: list[float] | None, threads: int
+) -> dict[str, Upscaler]:
+    from models.evaluate import bicubic
+
+    upscalers: dict[str, Upscaler] = {REFERENCE: bicubic}
+    if model != REFERENCE:
+        for width, upscaler in _widths(model, folder, threads or os.cpu_count() or 1):
+            if chosen is None or width in chosen:
+                upscalers[f"{width:g}"] = upscaler
+    return upscalers
+
+
+def _measure(
+    upscalers: dict[str, Upscaler], files: list[Path], scales: list[float]
+) -> dict[str, list[Score]]:
+    from models.evaluate import evaluate as measure
+
+    results: dict[str, list[Score]] = {}
+    with Progress(transient=True) as progress:
+        task = progress.add_task("Measuring", total=len(upscalers) * len(scales))
+        for name, upscaler in upscalers.items():
+            results[name] = []
+            for scale in scales:
+                results[name].append(measure(upscaler, files, scale))
+                progress.advance(task)
+    return results
 
 
 def _widths(model: str, folder: Path, threads: int) -> Iterator[tuple[float, Upscaler]]:
@@ -92,7 +108,7 @@ def _widths(model: str, folder: Path, threads: int) -> Iterator[tuple[float, Ups
     except (CatalogError, KeyError) as error:
         raise typer.BadParameter(f"no model {model} in {folder}: {error}") from error
     for width in entry.widths:
-        yield width.width, _through(lambda *inputs, w=width.width: session.run(*inputs, w))
+        yield width.width, _through(partial(session.run, width=width.width))
 
 
 def _eager(weights: Path, threads: int) -> Iterator[tuple[float, Upscaler]]:
@@ -111,7 +127,7 @@ def _eager(weights: Path, threads: int) -> Iterator[tuple[float, Upscaler]]:
 
     for channels in network.widths:
         fraction = channels / network.channels
-        yield fraction, _through(lambda *inputs, c=channels: run(*inputs, c))
+        yield fraction, _through(partial(run, channels=channels))
 
 
 def _through(run: Callable[..., Any]) -> Upscaler:

@@ -1,0 +1,106 @@
+"""What the service adds to the network: gateway, queue and worker, one small job at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import httpx
+import numpy as np
+from PIL import Image
+
+START_TIMEOUT_S = 60.0
+WARM_UP_REQUESTS = 20
+PERCENTILES = (50, 90, 99)
+
+Percentiles = tuple[float, float, float]
+
+
+def time_overhead(requests: int, url: str | None = None) -> dict[str, Percentiles]:
+    """Return ms percentiles of each part of POST /upscale, as the client sees the whole.
+
+    `overhead` is the client's time less the network's, as `Server-Timing` gives it: upload,
+    queue, decoding, encoding, HTTP on both sides and the loopback are all in it.
+    """
+    with contextlib.ExitStack() as stack:
+        base = url or stack.enter_context(running_service())
+        client = stack.enter_context(httpx.Client(base_url=base, timeout=30))
+        samples = [_one(client) for _ in range(WARM_UP_REQUESTS + requests)][WARM_UP_REQUESTS:]
+    names = samples[0].keys()
+    return {name: _percentiles([sample[name] for sample in samples]) for name in names}
+
+
+def _one(client: httpx.Client) -> dict[str, float]:
+    start = time.perf_counter()
+    answer = client.post(
+        "/upscale",
+        params={"scale": 2, "latency_budget_ms": 10_000},
+        content=_JPEG,
+        headers={"Content-Type": "image/jpeg"},
+    )
+    whole = 1e3 * (time.perf_counter() - start)
+    answer.raise_for_status()
+    stages = server_timing(answer.headers["Server-Timing"])
+    network = stages["network"]
+    return {"overhead": whole - network, "whole": whole, **stages}
+
+
+def server_timing(header: str) -> dict[str, float]:
+    """Return the durations of a Server-Timing header by name, in ms."""
+    return {name: float(ms) for name, ms in re.findall(r"(\w+);dur=([\d.]+)", header)}
+
+
+@contextlib.contextmanager
+def running_service(**environment: str) -> Iterator[str]:
+    """Run `anysr serve` on a free port until it is ready, and yield its URL.
+
+    Raises TimeoutError when it does not become ready.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port)]
+    quiet = {"ANYSR_LOG_LEVEL": "warning", **os.environ, **environment}
+    process = subprocess.Popen(command, env=quiet, stderr=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_ready(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the service ended with status {process.returncode}")
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/health/ready").status_code == httpx.codes.OK:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"the service was not ready after {START_TIMEOUT_S:g} s")
+
+
+def _percentiles(values: list[float]) -> Percentiles:
+    p50, p90, p99 = np.percentile(values, PERCENTILES)
+    return float(p50), float(p90), float(p99)
+
+
+def _draw_jpeg() -> bytes:
+    y, x = np.mgrid[0:64, 0:64]
+    waves = np.sin(x / 5) * np.cos(y / 7) + np.sin((x + y) / 11)
+    pixels = (127 + 60 * np.stack([waves, waves.T, -waves], -1)).clip(0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+_JPEG = _draw_jpeg()

@@ -1,0 +1,134 @@
+"""`anysr upscale`: files and folders, in this process or through a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cli.extras import needs
+from jobs.errors import AnysrError, InvalidRequest
+from jobs.job import ImageFormat, OnMiss
+
+if TYPE_CHECKING:
+    from cli.upscalers import Outcome, Upscaler
+    from service.schemas import UpscaleRequest
+
+SUFFIXES = {
+    ".png": ImageFormat.PNG,
+    ".jpg": ImageFormat.JPEG,
+    ".jpeg": ImageFormat.JPEG,
+    ".webp": ImageFormat.WEBP,
+    ".avif": ImageFormat.AVIF,
+}
+
+
+def upscale(
+    inputs: Annotated[list[Path], typer.Argument(help="Image files and folders of images.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", help="A file (for one input) or a folder, made if it is missing."
+        ),
+    ],
+    scale: Annotated[float | None, typer.Option(help="Any real number from 1 to 8.")] = None,
+    width: Annotated[int | None, typer.Option(help="Output width in pixels.")] = None,
+    height: Annotated[int | None, typer.Option(help="Output height in pixels.")] = None,
+    budget_ms: Annotated[
+        float | None,
+        typer.Option(help="Latency budget for each picture; the widest network without one."),
+    ] = None,
+    on_miss: Annotated[OnMiss, typer.Option(help="If the budget cannot be met.")] = OnMiss.DEGRADE,
+    model: Annotated[str | None, typer.Option(help="A model's name.")] = None,
+    anysr_width: Annotated[float | None, typer.Option(help="Pin the network width.")] = None,
+    format_: Annotated[
+        ImageFormat | None, typer.Option("--format", help="Output format; else as the input.")
+    ] = None,
+    quality: Annotated[int | None, typer.Option(help="1 to 100, for lossy formats.")] = None,
+    server: Annotated[
+        str | None, typer.Option(help="A running service, as http://host:port.")
+    ] = None,
+) -> None:
+    """Upscale pictures to any real scale.
+
+    A file that fails is told and the others go on; the exit status is then 1.
+    """
+    one_file = output.suffix.lower() in SUFFIXES and not output.is_dir()
+    if one_file and format_ is None:
+        format_ = SUFFIXES[output.suffix.lower()]
+    pairs = [
+        ("scale", scale), ("width", width), ("height", height), ("latency_budget_ms", budget_ms),
+        ("on_miss", on_miss), ("model", model), ("anysr_width", anysr_width),
+        ("format", format_), ("quality", quality),
+    ]  # fmt: skip
+    files = list(_files(inputs))
+    if one_file and len(files) != 1:
+        raise typer.BadParameter(f"{output} is one file, but there are {len(files)} inputs")
+    try:
+        upscaler = _upscaler(server, _request(pairs))
+    except AnysrError as error:
+        raise typer.BadParameter(error.detail) from error
+    if not _run(upscaler, files, output, one_file):
+        raise typer.Exit(1)
+
+
+def _request(pairs: Sequence[tuple[str, object]]) -> UpscaleRequest:
+    from service.schemas import parse_request
+
+    return parse_request((name, str(value)) for name, value in pairs if value is not None)
+
+
+def _upscaler(server: str | None, wanted: UpscaleRequest) -> Upscaler:
+    with needs("cpu"):
+        from cli.upscalers import LocalUpscaler, RemoteUpscaler
+    return RemoteUpscaler(server, wanted) if server else LocalUpscaler(wanted)
+
+
+def _files(inputs: list[Path]) -> Iterator[tuple[Path, Path]]:
+    """Yield (file, where it goes below the output folder), folders in depth."""
+    for path in inputs:
+        if path.is_dir():
+            found = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES)
+            yield from ((file, file.relative_to(path)) for file in found)
+        elif path.is_file():
+            yield path, Path(path.name)
+        else:
+            raise typer.BadParameter(f"there is no {path}")
+
+
+def _run(upscaler: Upscaler, files: list[tuple[Path, Path]], output: Path, one_file: bool) -> bool:
+    """Upscale all files with a progress bar; False when any failed."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    )  # fmt: skip
+    failed = 0
+    with Progress(*columns) as progress:
+        task = progress.add_task("Upscaling", total=len(files))
+        for file, place in files:
+            try:
+                outcome = upscaler.upscale(file.read_bytes())
+                target = output if one_file else _target(output / place, outcome)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(outcome.picture)
+                progress.console.print(f"{file} -> {target}: {outcome.story}", soft_wrap=True)
+            except (AnysrError, OSError) as error:
+                failed += 1
+                progress.console.print(f"[red]{file}: {_words(error)}", soft_wrap=True)
+            progress.advance(task)
+    return failed == 0
+
+
+def _target(path: Path, outcome: Outcome) -> Path:
+    """Return where a picture goes: its own name, with a suffix that fits its format."""
+    if SUFFIXES.get(path.suffix.lower()) is outcome.format:
+        return path
+    return path.with_suffix(f".{outcome.format.value}")
+
+
+def _words(error: AnysrError | OSError) -> str:
+    if isinstance(error, InvalidRequest):
+        return f"{error.detail} (see anysr upscale --help)"
+    return error.detail if isinstance(error, AnysrError) else str(error)

@@ -1,0 +1,113 @@
+"""Two ways to upscale one file for `anysr upscale`: in this process, or through a service."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
+
+from jobs.errors import AnysrError, InternalError, from_code
+from jobs.image_header import read_header
+from jobs.job import ImageFormat
+from models.catalog import SHIPPED, read_catalog
+from scheduling.cost_model import CostModel
+from service.plan import chosen_model, plan
+from service.schemas import UpscaleRequest
+from service.settings import GatewaySettings
+from workers.binding import bind_job
+from workers.calibration import calibrate
+from workers.making import Limits, Progress, make
+from workers.settings import WorkerSettings
+from workers.zoo import load_zoo
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An encoded picture and one line on what ran."""
+
+    picture: bytes
+    format: ImageFormat
+    story: str
+
+
+class Upscaler(Protocol):
+    """One encoded picture in, one out. Raises errors of `jobs.errors`."""
+
+    def upscale(self, data: bytes) -> Outcome: ...
+
+
+class LocalUpscaler:
+    """Runs the network in this process, with the worker's own code.
+
+    Without a latency budget the widest network runs; with one the machine is measured first.
+    """
+
+    def __init__(self, wanted: UpscaleRequest) -> None:
+        settings = WorkerSettings()
+        folder = settings.models_folder or SHIPPED
+        self._wanted = wanted
+        self._limits = GatewaySettings()
+        self._catalog = read_catalog(folder)
+        name = chosen_model(wanted, self._catalog).name
+        self._zoo = {name: load_zoo(folder, settings)[name]}
+        self._budgeted = wanted.latency_budget_ms is not None
+        self._costs = calibrate(self._zoo) if self._budgeted else CostModel()
+
+    def upscale(self, data: bytes) -> Outcome:
+        header = read_header(data, self._limits.max_source_pixels)
+        job = plan(
+            uuid.uuid4().hex,
+            self._wanted,
+            header,
+            self._catalog,
+            self._limits,
+            self._limits.max_budget_ms,
+        )
+        slack = job.budget_ms if self._budgeted else math.inf
+        binding = bind_job(job, self._zoo, self._costs, slack)
+        limits = Limits(self._limits.max_source_pixels, self._limits.max_output_pixels)
+        made = make(job, data, binding.engine, limits, Progress())
+        rung, reason = binding.decision.rung, binding.decision.reason.value
+        story = f"{rung.model} at width {rung.width:g} ({reason})"
+        story += f", {sum(made.stages_ms.values()):.0f} ms"
+        return Outcome(made.picture, job.output_format, story)
+
+
+class RemoteUpscaler:
+    """Sends the file to a service."""
+
+    def __init__(self, server: str, wanted: UpscaleRequest) -> None:
+        self._parameters = wanted.model_dump(mode="json", exclude_defaults=True)
+        self._client = httpx.Client(base_url=server, timeout=httpx.Timeout(30, read=None))
+
+    def upscale(self, data: bytes) -> Outcome:
+        try:
+            answer = self._client.post(
+                "/upscale",
+                params=self._parameters,
+                content=data,
+                headers={"Content-Type": "application/octet-stream"},
+            )
+        except httpx.TransportError as error:
+            raise InternalError(f"{self._client.base_url} cannot be reached: {error}") from error
+        if answer.status_code != httpx.codes.OK:
+            raise _problem(answer)
+        facts = answer.headers
+        story = (
+            f"{facts['X-AnySR-Model']} at width {facts['X-AnySR-Width']} "
+            f"({facts['X-AnySR-Reason']}), {float(facts['X-AnySR-Elapsed-Ms']):.0f} ms, "
+            f"deadline {facts['X-AnySR-Deadline']}"
+        )
+        made = ImageFormat(facts["Content-Type"].partition(";")[0].removeprefix("image/"))
+        return Outcome(answer.content, made, story)
+
+
+def _problem(answer: httpx.Response) -> AnysrError:
+    try:
+        problem = answer.json()
+        return from_code(str(problem["code"]), str(problem["detail"]))
+    except (ValueError, KeyError, TypeError):
+        return InternalError(f"the server answered {answer.status_code}, and not as AnySR does")
