@@ -15,6 +15,8 @@ from typing import IO
 
 import redis
 
+from jobs.settings import QueueSettings
+
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
 
@@ -89,6 +91,16 @@ def embedded_redis(binary: Binary | None = None) -> Iterator[str]:
             yield f"unix://{socket}"
         finally:
             _stop(process, directory)
+
+
+@contextlib.contextmanager
+def redis_server(settings: QueueSettings) -> Iterator[str]:
+    """Yield the URL of the settings' Redis, or else of a private one that runs meanwhile."""
+    if settings.redis_url:
+        yield settings.redis_url
+        return
+    with embedded_redis() as url:
+        yield url
 
 
 def _executable(binary: Binary | None) -> str:

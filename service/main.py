@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-from jobs.embedded_redis import embedded_redis
+from jobs.embedded_redis import redis_server
 from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
@@ -139,7 +139,7 @@ def run(
     queue_settings = queue_settings or QueueSettings()
     configure_logging(settings.log_level)
     catalog = read_catalog(settings.models_folder or SHIPPED)
-    with _redis_url(queue_settings) as url:
+    with redis_server(queue_settings) as url:
         queue = RedisQueue.connect(url, queue_settings)
         create_server(settings, create_app(settings, queue, catalog)).run()
 
@@ -154,15 +154,6 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
     requests.handlers = [handler]
     requests.propagate = False
-
-
-@contextlib.contextmanager
-def _redis_url(settings: QueueSettings) -> Iterator[str]:
-    if settings.redis_url:
-        yield settings.redis_url
-        return
-    with embedded_redis() as url:
-        yield url
 
 
 def _version() -> str:

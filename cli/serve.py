@@ -1,0 +1,113 @@
+"""`anysr serve`, `anysr gateway`, `anysr worker`: the running parts, together or one by one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from cli.extras import needs
+from jobs.embedded_redis import RedisUnavailableError, redis_server
+from jobs.settings import QueueSettings
+from models.catalog import CatalogError
+
+STOP_GRACE_S = 30.0
+"""How long a worker may take for the job in hand when the service stops."""
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+) -> None:
+    """Run the whole service on this machine: gateway, queue and workers.
+
+    Without ANYSR_REDIS_URL it brings its own private Redis along.
+    """
+    with needs("cpu"), _clear_errors():
+        from service import main as gateway_main
+        from workers.pool import WorkerPool, pool_environments
+        from workers.settings import WorkerSettings
+
+        settings = _gateway_settings(host, port)
+        queue_settings = QueueSettings()
+        with redis_server(queue_settings) as url:
+            queue_settings = queue_settings.model_copy(update={"redis_url": url})
+            environments = pool_environments(
+                workers, WorkerSettings(), queue_settings, url, os.environ
+            )
+            pool = WorkerPool(environments)
+            pool.start()
+            typer.echo(f"AnySR Serve: http://{settings.host}:{settings.port}", err=True)
+            try:
+                gateway_main.run(settings, queue_settings)
+            finally:
+                pool.stop(STOP_GRACE_S)
+
+
+def gateway(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """Run a gateway on the Redis of ANYSR_REDIS_URL."""
+    from service import main as gateway_main
+
+    with _clear_errors():
+        gateway_main.run(_gateway_settings(host, port), _shared_queue())
+
+
+def worker(
+    processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+) -> None:
+    """Run workers on the Redis of ANYSR_REDIS_URL; SIGTERM lets them finish the job in hand."""
+    with needs("cpu"), _clear_errors():
+        from workers import main as worker_main
+        from workers.pool import WorkerPool, pool_environments
+        from workers.settings import WorkerSettings
+
+        queue_settings = _shared_queue()
+        if processes == 1:
+            worker_main.run(WorkerSettings(), queue_settings)
+            return
+        environments = pool_environments(
+            processes, WorkerSettings(), queue_settings, str(queue_settings.redis_url), os.environ
+        )
+        stopped = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopped.set())
+        with WorkerPool(environments):
+            stopped.wait()
+
+
+def _gateway_settings(host: str | None, port: int | None) -> Any:
+    from service.settings import GatewaySettings
+
+    given = {"host": host, "port": port}
+    return GatewaySettings(**{k: v for k, v in given.items() if v is not None})
+
+
+def _shared_queue() -> QueueSettings:
+    settings = QueueSettings()
+    if not settings.redis_url:
+        typer.echo(
+            "Set ANYSR_REDIS_URL to the Redis that gateways and workers share, for example "
+            "redis://127.0.0.1:6379/0; or run `anysr serve`, which brings its own.",
+            err=True,
+        )
+        raise typer.Exit(2)
+    return settings
+
+
+@contextlib.contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Tell what is wrong with the installation in one line instead of a traceback."""
+    try:
+        yield
+    except (CatalogError, RedisUnavailableError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
