@@ -45,8 +45,8 @@ def encode(
     """Encode a picture. Samples beyond [0, 1] are clamped.
 
     JPEG is flattened on white; 16 bits survive in PNG only. `quality` is 1 to 100 and does not
-    concern PNG, `png_level` is 0 to 9. Raises OutputTooLarge when the format cannot hold a side, and
-    UnsupportedImage for a format that this installation cannot write.
+    concern PNG, `png_level` is 0 to 9. Raises OutputTooLarge when the format cannot hold a side,
+    and UnsupportedImage for a format that this installation cannot write.
     """
     if image_format not in writable_formats():
         raise UnsupportedImage(f"This installation cannot write {image_format.value.upper()}.")

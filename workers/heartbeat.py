@@ -11,6 +11,7 @@ from jobs.job import WorkerPulse
 from jobs.queue import JobQueue
 from scheduling.cost_model import CostModel
 from workers.metrics import WorkerMetrics
+from workers.pauses import happens
 
 log = logging.getLogger("anysr.workers.heartbeat")
 
@@ -61,8 +62,7 @@ class Heartbeat:
                 await self._queue.publish_pulse(self._pulse())
             except ConnectionError as error:
                 log.warning("cannot say that this worker lives: %s", error)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self._every_s)
+            await happens(self._news, self._every_s)
 
     def _pulse(self) -> WorkerPulse:
         return WorkerPulse(

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from jobs.job import Claim, LeaseState
 from jobs.queue import JobQueue
 from workers.making import Progress
+from workers.pauses import happens
 
 log = logging.getLogger("anysr.workers.lease")
 
@@ -45,7 +46,7 @@ async def _renew(
     done: asyncio.Event,
     every_s: float,
 ) -> None:
-    while not await _happens(done, every_s):
+    while not await happens(done, every_s):
         try:
             lease.state = await queue.renew(claim, progress.part)
         except ConnectionError as error:
@@ -54,9 +55,3 @@ async def _renew(
         if lease.state is not LeaseState.HELD:
             progress.stop()
             return
-
-
-async def _happens(event: asyncio.Event, within_s: float) -> bool:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), within_s)
-    return event.is_set()

@@ -22,6 +22,7 @@ from workers.calibration import calibrate
 from workers.heartbeat import Heartbeat
 from workers.making import Limits
 from workers.metrics import WorkerMetrics
+from workers.pauses import happens
 from workers.runtimes.torchscript import RuntimeMissing
 from workers.settings import WorkerSettings
 from workers.worker import Worker, WorkerParts
@@ -140,10 +141,10 @@ async def _stopping(settings: WorkerSettings) -> AsyncIterator[asyncio.Event]:
 
 async def _watch_parent(stopping: asyncio.Event) -> None:
     parent = os.getppid()
-    while os.getppid() == parent:
-        await asyncio.sleep(PARENT_LOOK_S)
-    log.warning("stopping: the process that started this worker is gone")
-    stopping.set()
+    while not await happens(stopping, PARENT_LOOK_S):
+        if os.getppid() != parent:
+            log.warning("stopping: the process that started this worker is gone")
+            stopping.set()
 
 
 if __name__ == "__main__":

@@ -23,12 +23,11 @@ from workers.heartbeat import Heartbeat
 from workers.lease import held
 from workers.making import Limits, Made, Progress, Stopped, make
 from workers.metrics import WorkerMetrics
+from workers.pauses import happens
 from workers.zoo import Zoo
 
 log = logging.getLogger("anysr.workers")
 
-WAIT_S = 1.0
-"""How long one claim waits; also how long an idle worker takes to hear that it must stop."""
 OUTAGE_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Between attempts to claim while the queue is away; the last one repeats."""
 DELIVERY_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -47,6 +46,8 @@ class WorkerParts:
     limits: Limits
     renew_s: float
     """How often a lease is renewed."""
+    wait_s: float = 1.0
+    """How long one claim waits; also how long an idle worker takes to hear that it must stop."""
 
 
 class Worker:
@@ -63,13 +64,13 @@ class Worker:
         outages = 0
         while not stopping.is_set():
             try:
-                claim = await self._queue.claim(self._parts.heartbeat.worker_id, WAIT_S)
+                claim = await self._queue.claim(self._parts.heartbeat.worker_id, self._parts.wait_s)
                 outages = 0
                 if claim is not None:
                     await self._serve(claim)
             except Exception as error:
                 _log_outage(error)
-                await _pause(OUTAGE_PAUSES_S[min(outages, len(OUTAGE_PAUSES_S) - 1)], stopping)
+                await happens(stopping, OUTAGE_PAUSES_S[min(outages, len(OUTAGE_PAUSES_S) - 1)])
                 outages += 1
         self._thread.shutdown()
 
@@ -179,11 +180,3 @@ def _log_outage(error: Exception) -> None:
         log.warning("the queue is away: %s", error)
     else:
         log.error("the queue failed", exc_info=error)
-
-
-async def _pause(seconds: float, stopping: asyncio.Event) -> None:
-    """Sleep, but not on when stopping."""
-    try:
-        await asyncio.wait_for(stopping.wait(), seconds)
-    except TimeoutError:
-        return

@@ -1,0 +1,116 @@
+"""The pool: processes are started, started again, stopped; and what each is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobs.settings import QueueSettings
+from workers.environment import environment_of
+from workers.pool import WorkerPool, pool_environments
+from workers.settings import Device, WorkerSettings
+
+SLEEPER = (
+    "import os, pathlib, signal, sys, time\n"
+    "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
+    "folder = pathlib.Path(os.environ['FOLDER'])\n"
+    "(folder / f'{os.getpid()}').write_text(os.environ['SLOT'])\n"
+    "time.sleep(60)\n"
+)
+STUBBORN = SLEEPER.replace("lambda *_: sys.exit(0)", "signal.SIG_IGN")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.02)
+
+
+def pool_of(folder: Path, processes: int, script: str = SLEEPER) -> WorkerPool:
+    environments = [
+        {**os.environ, "FOLDER": str(folder), "SLOT": str(slot)} for slot in range(processes)
+    ]
+    return WorkerPool(environments, command=(sys.executable, "-c", script))
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_all_processes_run_and_end_with_the_pool(tmp_path: Path) -> None:
+    with pool_of(tmp_path, 2) as pool:
+        until(lambda: len(list(tmp_path.iterdir())) == 2)
+        pids = pool.pids
+        assert len(pids) == 2
+    assert not any(lives(pid) for pid in pids)
+    assert pool.pids == []
+    pool.wait()
+
+
+def test_a_process_that_dies_is_started_again_in_its_place(tmp_path: Path) -> None:
+    with pool_of(tmp_path, 2) as pool:
+        until(lambda: len(list(tmp_path.iterdir())) == 2)
+        [victim] = [p for p in tmp_path.iterdir() if p.read_text() == "1"]
+        os.kill(int(victim.name), signal.SIGKILL)
+        until(lambda: len(list(tmp_path.iterdir())) == 3)
+        until(lambda: sorted(p.read_text() for p in tmp_path.iterdir()) == ["0", "1", "1"])
+        assert int(victim.name) not in pool.pids
+
+
+def test_what_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, 1, STUBBORN)
+    pool.start()
+    until(lambda: any(p.read_text() for p in tmp_path.iterdir()))
+    [pid] = pool.pids
+    pool.stop(grace_s=0.1)
+    assert not lives(pid)
+
+
+def test_stopping_does_not_wait_for_a_pause_to_be_over(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, 1, "raise SystemExit(3)")
+    pool.start()
+    until(lambda: not pool.pids)
+    pool.stop()
+    assert pool.pids == []
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in [name for name in os.environ if name.startswith("ANYSR_")]:
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def test_settings_survive_the_way_through_the_environment(
+    clean: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = WorkerSettings(
+        models_folder=tmp_path, device=Device.CUDA, worker_threads=3, spin=True
+    )
+    queue = QueueSettings(namespace="other", redis_url="redis://example", lease_seconds=2.5)
+    for name, value in {**environment_of(settings), **environment_of(queue)}.items():
+        clean.setenv(name, value)
+    assert WorkerSettings() == settings
+    assert QueueSettings() == queue
+
+
+def test_each_process_has_its_port_and_its_share_of_the_cores(clean: pytest.MonkeyPatch) -> None:
+    settings = WorkerSettings(worker_metrics_port=9100)
+    made = pool_environments(3, settings, QueueSettings(), "unix:///socket", {"PATH": "/bin"})
+    assert [e["ANYSR_WORKER_METRICS_PORT"] for e in made] == ["9100", "9101", "9102"]
+    assert all(int(e["ANYSR_WORKER_THREADS"]) >= 1 for e in made)
+    assert {e["ANYSR_REDIS_URL"] for e in made} == {"unix:///socket"}
+    assert {e["PATH"] for e in made} == {"/bin"}
+    clean.setenv("ANYSR_EXIT_WITH_PARENT", made[0]["ANYSR_EXIT_WITH_PARENT"])
+    assert WorkerSettings().exit_with_parent

@@ -1,0 +1,293 @@
+"""The worker loop on a real queue: every way in which a job can end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from PIL import Image
+from prometheus_client import CollectorRegistry
+
+from jobs.errors import AnysrError
+from jobs.job import Claim, ImageFormat, JobStatus, OnMiss, Reason, RunFacts
+from jobs.redis_queue import RedisQueue
+from jobs.settings import QueueSettings
+from models.catalog import SHIPPED
+from scheduling.cost_model import Line, stage_of
+from scheduling.rungs import ladder
+from tests.workers.workbench import (
+    Failing,
+    Gated,
+    a_job,
+    a_worker,
+    costs_of,
+    default_entry,
+    photograph,
+    until,
+    zoo_of,
+)
+from workers.runtimes.onnx import OnnxSession
+
+
+def open_session() -> Gated:
+    session = Gated()
+    session.gate.set()
+    return session
+
+
+def count(registry: CollectorRegistry, name: str, **labels: str) -> float:
+    return registry.get_sample_value(name, labels) or 0.0
+
+
+@contextlib.asynccontextmanager
+async def closing(queue: RedisQueue) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await queue.close()
+
+
+async def ended(queue: RedisQueue, job_id: str) -> Any:
+    view = await queue.wait(job_id, 20)
+    assert view.status not in (JobStatus.QUEUED, JobStatus.RUNNING)
+    return view
+
+
+async def test_a_picture_is_delivered_with_its_facts(queue: RedisQueue) -> None:
+    registry = CollectorRegistry()
+    zoo = zoo_of(OnnxSession(SHIPPED, default_entry(), threads=1))
+    job = a_job(output_width=113, output_height=95, output_format=ImageFormat.JPEG, quality=80)
+    await queue.submit(job, photograph())
+    async with a_worker(queue, zoo, registry=registry):
+        view = await ended(queue, job.id)
+    assert view.status is JobStatus.SUCCEEDED
+    picture = Image.open(io.BytesIO(await queue.result(job.id)))
+    assert (picture.format, picture.size) == ("JPEG", (113, 95))
+    facts = view.facts
+    assert (facts.model, facts.width, facts.reason) == (job.model, 1.0, Reason.WIDEST)
+    assert set(facts.stages_ms) == {"queue", "decode", "network", "encode"}
+    assert sum(facts.stages_ms.values()) - facts.stages_ms["queue"] <= facts.run_ms
+    assert facts.predicted_ms == 12
+    assert facts.expected_db == default_entry().expected_db(1.0, 2.37)
+    made = {"model": job.model, "width": "1", "reason": "widest"}
+    assert count(registry, "anysr_width_selected_total", **made) == 1
+    assert count(registry, "anysr_job_stage_seconds_count", stage="network") == 1
+
+
+async def test_too_little_slack_for_any_network_is_resampled(queue: RedisQueue) -> None:
+    job = a_job()
+    await queue.submit(job, photograph())
+    async with a_worker(queue, zoo_of(open_session()), costs_of(network_ms=10**6)):
+        facts = (await ended(queue, job.id)).facts
+    assert (facts.model, facts.width, facts.reason) == ("lanczos", 0, Reason.FLOOR)
+    assert facts.expected_db is None
+
+
+async def test_slack_narrows_the_width(queue: RedisQueue) -> None:
+    costs = costs_of(network_ms=10)
+    for rung in ladder(default_entry())[1:]:
+        costs.lines[stage_of(rung)] = Line(10**6, 0, 0)
+    job = a_job()
+    await queue.submit(job, photograph())
+    async with a_worker(queue, zoo_of(open_session()), costs):
+        facts = (await ended(queue, job.id)).facts
+    assert (facts.width, facts.reason) == (default_entry().widths[0].width, Reason.SLACK)
+
+
+async def test_a_pinned_width_is_kept(queue: RedisQueue) -> None:
+    job = a_job(pinned_width=0.5, budget_ms=1.0)
+    await queue.submit(job, photograph())
+    async with a_worker(queue, zoo_of(open_session())):
+        facts = (await ended(queue, job.id)).facts
+    assert (facts.width, facts.reason) == (0.5, Reason.PINNED)
+
+
+async def test_what_was_measured_moves_the_costs(queue: RedisQueue) -> None:
+    costs = costs_of(network_ms=1000)
+    job = a_job()
+    await queue.submit(job, photograph())
+    async with a_worker(queue, zoo_of(open_session()), costs):
+        await ended(queue, job.id)
+    assert costs.pace["network"] < 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"model": "nothing"}, "unknown_model"),
+        ({"pinned_width": 0.33}, "unknown_width"),
+        ({"output_width": 4000, "output_height": 4000}, "output_too_large"),
+        ({"output_width": 47}, "invalid_request"),
+        ({"source_width": 47}, "invalid_request"),
+        (
+            {"output_width": 20_000, "output_height": 40, "output_format": ImageFormat.WEBP},
+            "output_too_large",
+        ),
+    ],
+)
+async def test_what_cannot_be_made_says_why(
+    queue: RedisQueue, changes: dict[str, Any], code: str
+) -> None:
+    registry = CollectorRegistry()
+    job = a_job(**changes)
+    await queue.submit(job, photograph())
+    async with a_worker(queue, zoo_of(open_session()), registry=registry):
+        view = await ended(queue, job.id)
+    assert (view.status, view.error_code) == (JobStatus.FAILED, code)
+    assert count(registry, "anysr_runs_total", outcome="failed", reason=code) == 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [(photograph()[:-900], "corrupt_image"), (b"not an image", "unsupported_image")],
+)
+async def test_bad_bytes_end_in_a_clear_error(queue: RedisQueue, payload: bytes, code: str) -> None:
+    job = a_job()
+    await queue.submit(job, payload)
+    async with a_worker(queue, zoo_of(open_session())):
+        assert (await ended(queue, job.id)).error_code == code
+
+
+async def test_reject_ends_in_an_error_when_nothing_fits(queue: RedisQueue) -> None:
+    job = a_job(on_miss=OnMiss.REJECT)
+    await queue.submit(job, photograph())
+    async with a_worker(queue, zoo_of(open_session()), costs_of(network_ms=10**6)):
+        assert (await ended(queue, job.id)).error_code == "deadline_exceeded"
+
+
+async def test_reject_ends_in_an_error_when_the_prediction_was_wrong(queue: RedisQueue) -> None:
+    session = Gated()
+    job = a_job(on_miss=OnMiss.REJECT, budget_ms=300)
+    async with a_worker(queue, zoo_of(session)):
+        await queue.submit(job, photograph())
+        await until(session.entered.is_set)
+        await asyncio.sleep(0.35)
+        session.gate.set()
+        assert (await ended(queue, job.id)).error_code == "deadline_exceeded"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), MemoryError(), KeyError("x")])
+async def test_a_bug_ends_one_job_and_not_the_worker(queue: RedisQueue, error: Exception) -> None:
+    first, second = a_job(), a_job()
+    await queue.submit(first, photograph())
+    async with a_worker(queue, zoo_of(Failing(error))):
+        assert (await ended(queue, first.id)).error_code == "internal_error"
+        await queue.submit(second, photograph())
+        assert (await ended(queue, second.id)).status is JobStatus.SUCCEEDED
+
+
+async def test_a_cancelled_job_stops_at_the_next_tile(queue: RedisQueue) -> None:
+    session, registry = Gated(), CollectorRegistry()
+    job = a_job()
+    async with a_worker(queue, zoo_of(session, tile_pixels=200), registry=registry):
+        await queue.submit(job, photograph())
+        await until(session.entered.is_set)
+        assert (await queue.cancel(job.id)).status is JobStatus.CANCELLED
+        await asyncio.sleep(0.2)  # some renewals, of which the first one hears it
+        session.gate.set()
+        gone = {"outcome": "cancelled", "reason": "cancelled"}
+        await until(lambda: count(registry, "anysr_runs_total", **gone) == 1)
+        assert session.tiles == 1
+    assert (await queue.view(job.id)).status is JobStatus.CANCELLED
+
+
+async def test_the_lease_is_kept_while_a_job_runs(
+    redis_url: str, queue_settings: QueueSettings
+) -> None:
+    session, job = Gated(), a_job()
+    impatient = queue_settings.model_copy(update={"lease_seconds": 0.3})
+    queue = RedisQueue.connect(redis_url, impatient)
+    async with closing(queue), a_worker(queue, zoo_of(session, 200)):
+        await queue.submit(job, photograph())
+        await until(session.entered.is_set)
+        await asyncio.sleep(0.6)
+        assert await queue.claim("thief", 0) is None
+        session.gate.set()
+        view = await ended(queue, job.id)
+    assert (view.status, view.attempt) == (JobStatus.SUCCEEDED, 1)
+    assert view.facts.tiles == session.tiles > 1
+
+
+async def test_stopping_finishes_the_job_in_hand(queue: RedisQueue) -> None:
+    session = Gated()
+    job, late = a_job(), a_job()
+    async with a_worker(queue, zoo_of(session)) as stopping:
+        await queue.submit(job, photograph())
+        await until(session.entered.is_set)
+        await queue.submit(late, photograph())
+        stopping.set()
+        session.gate.set()
+        assert (await ended(queue, job.id)).status is JobStatus.SUCCEEDED
+    assert (await queue.view(late.id)).status is JobStatus.QUEUED
+    assert await queue.pulses() == []
+
+
+async def test_the_pulse_says_what_the_worker_does(queue: RedisQueue) -> None:
+    session = Gated()
+    job = a_job()
+    async with a_worker(queue, zoo_of(session)):
+        await queue.submit(job, photograph())
+        await until(session.entered.is_set)
+        await asyncio.sleep(0.15)
+        [pulse] = await queue.pulses()
+        assert (pulse.ready, pulse.busy, pulse.models) == (True, True, (job.model,))
+        assert f"network:{job.model}@1" in pulse.costs["lines"]
+        session.gate.set()
+
+
+class Flaky:
+    """A queue whose first answers to claim and complete are lost on the way."""
+
+    def __init__(self, queue: RedisQueue, outages: int) -> None:
+        self._queue = queue
+        self._claims = self._completions = outages
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+    async def claim(self, worker_id: str, wait_s: float) -> Claim | None:
+        if self._claims:
+            self._claims -= 1
+            raise ConnectionError("away")
+        return await self._queue.claim(worker_id, wait_s)
+
+    async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
+        if self._completions:
+            self._completions -= 1
+            raise ConnectionError("away")
+        return await self._queue.complete(claim, facts, picture)
+
+
+async def test_outages_are_waited_out(queue: RedisQueue) -> None:
+    job = a_job()
+    await queue.submit(job, photograph())
+    flaky: Any = Flaky(queue, outages=2)
+    async with a_worker(flaky, zoo_of(open_session())):
+        assert (await ended(queue, job.id)).status is JobStatus.SUCCEEDED
+
+
+async def test_a_result_that_comes_too_late_is_dropped(queue: RedisQueue) -> None:
+    """The lease is another's by the time the picture is done: only the other's counts."""
+    session, registry = Gated(), CollectorRegistry()
+    job = a_job()
+
+    class Deaf(Flaky):
+        """A worker that cannot renew."""
+
+        async def renew(self, claim: Claim, progress: float) -> None:
+            raise ConnectionError(f"away at {progress} of {claim.job.id}")
+
+    deaf: Any = Deaf(queue, outages=0)
+    async with a_worker(deaf, zoo_of(session), registry=registry):
+        await queue.submit(job, photograph())
+        await until(session.entered.is_set)
+        await queue.cancel(job.id)
+        session.gate.set()
+        lost = {"outcome": "lost", "reason": "lost"}
+        await until(lambda: count(registry, "anysr_runs_total", **lost) == 1)
+    with pytest.raises(AnysrError):
+        await queue.result(job.id)

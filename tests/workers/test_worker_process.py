@@ -1,0 +1,214 @@
+"""Worker processes on a real queue: killed, stopped, started wrongly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from jobs.job import Job, JobStatus
+from jobs.redis_queue import RedisQueue
+from jobs.settings import QueueSettings
+from models.catalog import SHIPPED, Catalog, write_catalog
+from tests.workers.workbench import a_job, default_entry, photograph
+from workers.pool import pool_environments
+from workers.settings import WorkerSettings
+
+LEASE_S = 1.0
+PATIENCE_S = 60.0
+
+Process = subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="module")
+def small_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with one width, so that a worker is warm soon."""
+    folder = tmp_path_factory.mktemp("models")
+    entry = default_entry()
+    entry = entry.model_copy(update={"widths": entry.widths[-1:], "torchscript": None})
+    for artifact in (entry.weights, entry.widths[0].onnx):
+        shutil.copy(SHIPPED / artifact.file, folder)
+    write_catalog(folder, Catalog(default=entry.name, models=(entry,)))
+    return folder
+
+
+@pytest.fixture
+def environment(
+    redis_url: str, queue_settings: QueueSettings, small_zoo: Path
+) -> Mapping[str, str]:
+    settings = WorkerSettings(models_folder=small_zoo, worker_threads=1, tile_pixels=64 * 64)
+    queue = queue_settings.model_copy(update={"lease_seconds": LEASE_S})
+    [variables] = pool_environments(1, settings, queue, redis_url, os.environ)
+    return variables
+
+
+@contextlib.contextmanager
+def a_process(environment: Mapping[str, str]) -> Iterator[Process]:
+    with subprocess.Popen([sys.executable, "-m", "workers.main"], env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+async def until(look: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not await look():  # noqa: ASYNC110  other processes bring it about
+            await asyncio.sleep(0.02)
+
+
+async def ready(queue: RedisQueue, process: Process) -> None:
+    """Wait until a process is warm."""
+
+    async def look() -> bool:
+        assert process.poll() is None, "the worker has ended"
+        return any(p.ready and f"-{process.pid}-" in p.worker_id for p in await queue.pulses())
+
+    await until(look)
+
+
+async def running(queue: RedisQueue, job: Job) -> None:
+    """Wait until a job is in the middle of its run."""
+
+    async def look() -> bool:
+        status = (await queue.view(job.id)).status
+        assert status in (JobStatus.QUEUED, JobStatus.RUNNING), "too fast for this test"
+        return status is JobStatus.RUNNING
+
+    await until(look)
+
+
+async def code_of(process: Process) -> int:
+    return await asyncio.to_thread(process.wait, PATIENCE_S)
+
+
+def a_long_job() -> Job:
+    """A picture that takes a good second at full width on one core."""
+    return a_job(
+        source_width=360,
+        source_height=400,
+        output_width=720,
+        output_height=800,
+        pinned_width=1.0,
+    )
+
+
+async def delivered(queue: RedisQueue, job: Job) -> int:
+    """Wait for a job's picture, and return how often the job was claimed."""
+    view = await queue.wait(job.id, PATIENCE_S)
+    assert view.status is JobStatus.SUCCEEDED
+    picture = Image.open(io.BytesIO(await queue.result(job.id)))
+    assert picture.size == (job.output_width, job.output_height)
+    return view.attempt
+
+
+async def test_the_job_of_a_killed_worker_is_run_by_the_next(
+    queue: RedisQueue, environment: Mapping[str, str]
+) -> None:
+    job = a_long_job()
+    with a_process(environment) as first:
+        await ready(queue, first)
+        await queue.submit(job, photograph(360, 400))
+        await running(queue, job)
+        first.send_signal(signal.SIGKILL)
+        assert await code_of(first) == -signal.SIGKILL
+    assert (await queue.view(job.id)).status is JobStatus.RUNNING
+    with a_process(environment):
+        assert await delivered(queue, job) == 2
+
+
+async def test_sigterm_finishes_the_job_in_hand_and_exits_with_0(
+    queue: RedisQueue, environment: Mapping[str, str]
+) -> None:
+    job = a_long_job()
+    with a_process(environment) as process:
+        await ready(queue, process)
+        await queue.submit(job, photograph(360, 400))
+        await running(queue, job)
+        process.send_signal(signal.SIGTERM)
+        assert await code_of(process) == 0
+    assert await delivered(queue, job) == 1
+    assert await queue.pulses() == []
+
+
+async def test_a_second_signal_ends_it_at_once(
+    queue: RedisQueue, environment: Mapping[str, str]
+) -> None:
+    job = a_long_job()
+    with a_process(environment) as process:
+        await ready(queue, process)
+        await queue.submit(job, photograph(360, 400))
+        await running(queue, job)
+        process.send_signal(signal.SIGINT)
+        await asyncio.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert await code_of(process) == 1
+    assert (await queue.view(job.id)).status is JobStatus.RUNNING
+
+
+async def test_metrics_are_served(queue: RedisQueue, environment: Mapping[str, str]) -> None:
+    with socket.socket() as finder:
+        finder.bind(("127.0.0.1", 0))
+        port = finder.getsockname()[1]
+    place = {"ANYSR_WORKER_METRICS_PORT": str(port), "ANYSR_WORKER_METRICS_HOST": "127.0.0.1"}
+    with a_process({**environment, **place}) as process:
+        await ready(queue, process)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+    assert f'anysr_model_info{{model="{default_entry().name}",runtime="onnx"}} 1.0' in text
+    assert "process_resident_memory_bytes" in text
+
+
+async def test_a_worker_ends_with_the_process_that_started_it(
+    queue: RedisQueue, environment: Mapping[str, str]
+) -> None:
+    script = (
+        "import subprocess, sys; print(subprocess.Popen(sys.argv[1:]).pid, flush=True); input()"
+    )
+    command = [sys.executable, "-c", script, sys.executable, "-m", "workers.main"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+
+        async def is_there() -> bool:
+            return any(p.ready and f"-{worker}-" in p.worker_id for p in await queue.pulses())
+
+        async def is_gone() -> bool:
+            return not await queue.pulses()
+
+        await until(is_there)
+        parent.kill()
+        await until(is_gone)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ANYSR_REDIS_URL": ""}, "Set ANYSR_REDIS_URL"),
+        ({"ANYSR_MODELS": "nowhere"}, "cannot read nowhere"),
+        ({"ANYSR_RUNTIME": "torchscript"}, "has no TorchScript file"),
+    ],
+)
+def test_what_is_set_wrongly_is_said(
+    environment: Mapping[str, str], change: dict[str, str], message: str
+) -> None:
+    command = [sys.executable, "-m", "workers.main"]
+    ended = subprocess.run(
+        command, env={**environment, **change}, capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert ended.returncode == 1
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr

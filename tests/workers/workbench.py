@@ -1,0 +1,144 @@
+"""What the tests of the worker loop share: jobs, sessions to order, and a worker to run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import threading
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+from prometheus_client import CollectorRegistry
+from skimage import data
+
+from jobs.job import ImageFormat, Job, OnMiss
+from jobs.queue import JobQueue
+from models.catalog import SHIPPED, ModelEntry, read_catalog
+from models.geometry import AxisGrid
+from scheduling.cost_model import CostModel, Line, stage_of
+from scheduling.rungs import FLOOR, ladder
+from workers.heartbeat import Heartbeat
+from workers.making import Limits
+from workers.metrics import WorkerMetrics
+from workers.picture import FloatArray
+from workers.runtimes.base import Session
+from workers.worker import Worker, WorkerParts
+from workers.zoo import Served, Zoo
+
+LIMITS = Limits(source_pixels=1_000_000, output_pixels=4_000_000)
+
+
+def photograph(width: int = 48, height: int = 40) -> bytes:
+    """A crop of a real photograph as PNG."""
+    buffer = io.BytesIO()
+    crop = np.ascontiguousarray(data.astronaut()[20 : 20 + height, 150 : 150 + width])
+    Image.fromarray(crop).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def a_job(**changes: object) -> Job:
+    """A 48 x 40 picture at x2, with time enough."""
+    job = Job(
+        id=uuid.uuid4().hex,
+        source_width=48,
+        source_height=40,
+        output_width=96,
+        output_height=80,
+        output_format=ImageFormat.PNG,
+        quality=None,
+        model=default_entry().name,
+        pinned_width=None,
+        on_miss=OnMiss.DEGRADE,
+        budget_ms=60_000,
+        floor_ms=5,
+    )
+    return replace(job, **changes)  # type: ignore[arg-type]
+
+
+@lru_cache(1)
+def default_entry() -> ModelEntry:
+    """The default model of the shipped catalog."""
+    catalog = read_catalog(SHIPPED)
+    return catalog.get(catalog.default)
+
+
+class Gated:
+    """A session that repeats pixels, tile by tile, each as soon as the gate is open."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.gate = threading.Event()
+        self.tiles = 0
+
+    def run(self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, width: float) -> FloatArray:
+        self.tiles += 1
+        self.entered.set()
+        assert self.gate.wait(20), f"nobody opened the gate at width {width}"
+        row = rows.index // rows.offset.shape[1]
+        column = columns.index // columns.offset.shape[1]
+        return image[:, :, row][:, :, :, column]
+
+
+class Failing:
+    """A session that raises what it is given, and works from then on."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._errors = [error]
+
+    def run(self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, width: float) -> FloatArray:
+        if self._errors:
+            raise self._errors.pop()
+        shape = (*image.shape[:2], len(rows.index), len(columns.index))
+        return np.full(shape, width, np.float32)
+
+
+def zoo_of(session: Session, tile_pixels: int = 10**6) -> Zoo:
+    """The default model in an engine to order."""
+    return {default_entry().name: Served(default_entry(), session, tile_pixels)}
+
+
+def costs_of(network_ms: float, floor_ms: float = 1.0) -> CostModel:
+    """Every width at the same fixed cost, decoding and encoding nearly free."""
+    costs = CostModel()
+    for rung in ladder(default_entry()):
+        costs.lines[stage_of(rung)] = Line(network_ms, 0, 0)
+    costs.lines[stage_of(FLOOR)] = Line(floor_ms, 0, 0)
+    for stage in ("decode", *(f"encode:{f}" for f in ImageFormat)):
+        costs.lines[stage] = Line(1.0, 0, 0)
+    return costs
+
+
+@contextlib.asynccontextmanager
+async def a_worker(
+    queue: JobQueue,
+    zoo: Zoo,
+    costs: CostModel | None = None,
+    registry: CollectorRegistry | None = None,
+) -> AsyncIterator[asyncio.Event]:
+    """Run a worker on a queue; yields the event that stops it, and stops it at the end."""
+    metrics = WorkerMetrics(registry or CollectorRegistry())
+    costs = costs or costs_of(10)
+    heartbeat = Heartbeat(queue, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
+    parts = WorkerParts(queue, zoo, costs, heartbeat, metrics, LIMITS, renew_s=0.05, wait_s=0.1)
+    worker = Worker(parts)
+    stopping = asyncio.Event()
+    async with heartbeat.beating():
+        heartbeat.warm(tuple(zoo), costs)
+        task = asyncio.create_task(worker.run(stopping))
+        try:
+            yield stopping
+        finally:
+            stopping.set()
+            await asyncio.wait_for(task, 20)
+
+
+async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
+    """Wait for something that another thread brings about."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110  a thread sets it, no event of this loop
+            await asyncio.sleep(0.01)
