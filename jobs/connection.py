@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections.abc import Awaitable, Callable
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar, cast
 
 from redis import exceptions
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
-CONNECTIONS = 64
-"""Per process; further calls wait their turn."""
-
-SOCKET_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 2.0
+CALL_TIMEOUT_S = 10.0
+"""For one call with its retries. A large picture takes some 50 ms."""
+
+CALLS_AT_ONCE = 64
+"""Per process, each on a connection of its own; further calls wait their turn."""
+
 RETRIES = 3
 """Over about 0.1 s: bridges a killed connection, not an outage. Every call may be repeated."""
 
@@ -31,25 +34,49 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def connect(url: str) -> Redis:
+class SteadyRedis(Redis):
+    """A client whose calls are bounded in time and number, and can be cancelled anywhere.
+
+    redis-py's own `socket_timeout` uses asyncio.wait_for, which on Python 3.11 swallows a
+    cancellation that comes just as it ends: a timeout of ours, or a shutdown, would hang. Its
+    blocking pool can lose a connection in the same way.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run one command; redis's TimeoutError after CALL_TIMEOUT_S."""
+        async with self._turns:
+            try:
+                async with asyncio.timeout(CALL_TIMEOUT_S):
+                    call = super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+                    return await call
+            except TimeoutError as error:
+                raise exceptions.TimeoutError(f"no answer in {CALL_TIMEOUT_S:g} s") from error
+
+
+def connect(url: str) -> SteadyRedis:
     """Return a client of a redis://, rediss:// or unix:// URL; it connects at its first use."""
     options: dict[str, Any] = {} if url.startswith("unix://") else {"socket_keepalive": True}
-    pool = BlockingConnectionPool.from_url(
+    client = SteadyRedis.from_url(
         url,
-        max_connections=CONNECTIONS,
-        timeout=SOCKET_TIMEOUT_S,
         protocol=2,
         decode_responses=False,
-        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_timeout=None,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
+        max_connections=2 * CALLS_AT_ONCE,
         retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), RETRIES),
         retry_on_error=[exceptions.ConnectionError, exceptions.TimeoutError],
         **options,
     )
-    return Redis.from_pool(pool)
+    return cast("SteadyRedis", client)
 
 
-def reports_outages(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+def reports_outages(
+    call: Callable[P, Coroutine[Any, Any, R]],
+) -> Callable[P, Coroutine[Any, Any, R]]:
     """Make an async function raise the built-in ConnectionError when Redis is out."""
 
     @functools.wraps(call)

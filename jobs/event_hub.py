@@ -75,7 +75,8 @@ class EventHub:
 
     async def _hear(self, pubsub: PubSub) -> None:
         """Deliver until the connection is found dead."""
-        await pubsub.subscribe(self._channel)
+        async with asyncio.timeout(SILENCE_S):
+            await pubsub.subscribe(self._channel)
         asked = False
         while True:
             message = await pubsub.get_message(timeout=SILENCE_S)

@@ -22,10 +22,8 @@ class PulseBoard:
     async def publish(self, pulse: WorkerPulse) -> None:
         """Write a worker's pulse; it lasts for the time to live."""
         data = WORKER_PULSE.encode(pulse)
-        async with self._client.pipeline(transaction=True) as pipeline:
-            pipeline.set(self._keys.pulse(pulse.worker_id), data, px=self._ttl_ms)
-            pipeline.sadd(self._keys.workers, pulse.worker_id)
-            await pipeline.execute()
+        await self._client.set(self._keys.pulse(pulse.worker_id), data, px=self._ttl_ms)
+        await self._client.sadd(self._keys.workers, pulse.worker_id)
 
     async def retire(self, worker_id: str) -> None:
         """Erase a worker's pulse; its id goes with the next reading."""

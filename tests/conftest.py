@@ -34,11 +34,27 @@ def queue_settings() -> QueueSettings:
 
 
 @pytest.fixture
-async def queue(redis_url: str, queue_settings: QueueSettings) -> AsyncIterator[RedisQueue]:
+async def open_queue() -> AsyncIterator[Callable[[str, QueueSettings], RedisQueue]]:
+    """Return RedisQueue.connect, for tests of several queues; closes them afterwards."""
+    queues: list[RedisQueue] = []
+
+    def connect_queue(url: str, settings: QueueSettings) -> RedisQueue:
+        queues.append(RedisQueue.connect(url, settings))
+        return queues[-1]
+
+    yield connect_queue
+    for queue in queues:
+        await queue.close()
+
+
+@pytest.fixture
+async def queue(
+    redis_url: str,
+    queue_settings: QueueSettings,
+    open_queue: Callable[[str, QueueSettings], RedisQueue],
+) -> RedisQueue:
     """An empty queue, closed afterwards."""
-    queue = RedisQueue.connect(redis_url, queue_settings)
-    yield queue
-    await queue.close()
+    return open_queue(redis_url, queue_settings)
 
 
 @pytest.fixture

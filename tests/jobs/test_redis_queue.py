@@ -1,0 +1,246 @@
+"""The gateway's side: what is accepted, refused, withdrawn, looked at and forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from redis.asyncio import Redis
+
+from jobs.embedded_redis import Binary, embedded_redis
+from jobs.errors import (
+    BudgetInfeasible,
+    InternalError,
+    JobCancelled,
+    JobNotFinished,
+    JobNotFound,
+    Overloaded,
+)
+from jobs.job import (
+    Job,
+    JobStatus,
+    JobView,
+    LeaseState,
+    Reason,
+    RunFacts,
+    WorkerPulse,
+)
+from jobs.keys import Keys
+from jobs.queue import JobQueue
+from jobs.redis_queue import RedisQueue
+from jobs.settings import QueueSettings
+
+pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
+
+MakeJob = Callable[..., Job]
+OpenQueue = Callable[[str, QueueSettings], RedisQueue]
+FACTS = RunFacts("anysr-s", 0.5, Reason.SLACK, 20.0, 21.5, {"network": 12.0}, 31.2, 4)
+
+
+@pytest.fixture
+async def small_queue(
+    redis_url: str, queue_settings: QueueSettings, open_queue: OpenQueue
+) -> RedisQueue:
+    """A queue in which two jobs may wait."""
+    return open_queue(redis_url, queue_settings.model_copy(update={"queue_limit": 2}))
+
+
+async def names(raw: Redis, settings: QueueSettings) -> set[str]:
+    return {name.decode() async for name in raw.scan_iter(f"{settings.namespace}:*")}
+
+
+async def test_it_is_a_job_queue(queue: RedisQueue) -> None:
+    contract: JobQueue = queue
+    assert await contract.claim("w", 0) is None
+
+
+async def test_a_submitted_job_waits_until_its_deadline(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    job = make_job(budget_ms=500.0)
+    view = await queue.submit(job, b"picture", spent_ms=120.0)
+    assert (view.job, view.status, view.attempt, view.progress) == (job, JobStatus.QUEUED, 0, 0)
+    assert view.deadline_ms - view.submitted_ms == pytest.approx(380.0, abs=0.01)
+    assert await queue.view(job.id) == view
+
+
+async def test_a_whole_life(queue: RedisQueue, make_job: MakeJob) -> None:
+    job = make_job()
+    submitted = await queue.submit(job, b"picture")
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    assert (claim.job, claim.payload, claim.attempt) == (job, b"picture", 1)
+    assert claim.deadline_ms == submitted.deadline_ms
+    assert submitted.submitted_ms <= claim.claimed_ms
+    assert (await queue.view(job.id)).status is JobStatus.RUNNING
+    with pytest.raises(JobNotFinished):
+        await queue.result(job.id)
+    assert await queue.complete(claim, FACTS, b"result")
+    view = await queue.view(job.id)
+    assert (view.status, view.facts, view.progress) == (JobStatus.SUCCEEDED, FACTS, 1.0)
+    assert view.finished_ms is not None
+    assert view.finished_ms >= claim.claimed_ms
+    assert await queue.result(job.id) == b"result"
+
+
+async def test_submitting_again_changes_nothing(queue: RedisQueue, make_job: MakeJob) -> None:
+    job = make_job()
+    first = await queue.submit(job, b"picture")
+    assert await queue.submit(job, b"another") == first
+    assert (await queue.stats()).queued == 1
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    assert claim.payload == b"picture"
+
+
+async def test_an_error_comes_back_as_it_was(queue: RedisQueue, make_job: MakeJob) -> None:
+    job = make_job()
+    await queue.submit(job, b"picture")
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    assert await queue.fail(claim, BudgetInfeasible("too little", smallest_feasible_ms=70.5))
+    view = await queue.view(job.id)
+    assert (view.status, view.error_code) == (JobStatus.FAILED, "budget_infeasible")
+    with pytest.raises(BudgetInfeasible, match="too little") as caught:
+        await queue.result(job.id)
+    assert caught.value.details == {"smallest_feasible_ms": 70.5}
+
+
+async def test_what_is_not_there_is_not_found(queue: RedisQueue) -> None:
+    for call in (queue.view, queue.cancel, queue.result):
+        with pytest.raises(JobNotFound):
+            await call("nobody")
+
+
+async def test_cancelling_a_queued_job(queue: RedisQueue, make_job: MakeJob) -> None:
+    job = make_job()
+    await queue.submit(job, b"picture")
+    assert (await queue.cancel(job.id)).status is JobStatus.CANCELLED
+    assert await queue.claim("w", 0) is None
+    with pytest.raises(JobCancelled):
+        await queue.result(job.id)
+
+
+async def test_cancelling_a_running_job(queue: RedisQueue, make_job: MakeJob) -> None:
+    job = make_job()
+    await queue.submit(job, b"picture")
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    assert (await queue.cancel(job.id)).status is JobStatus.CANCELLED
+    assert await queue.renew(claim, 0.5) is LeaseState.CANCELLED
+    assert not await queue.complete(claim, FACTS, b"result")
+    assert not await queue.fail(claim, InternalError())
+    assert (await queue.view(job.id)).status is JobStatus.CANCELLED
+
+
+async def test_a_job_that_has_ended_stays_as_it_ended(queue: RedisQueue, make_job: MakeJob) -> None:
+    job = make_job()
+    await queue.submit(job, b"picture")
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    await queue.complete(claim, FACTS, b"result")
+    assert (await queue.cancel(job.id)).status is JobStatus.SUCCEEDED
+    assert await queue.result(job.id) == b"result"
+
+
+async def test_a_full_queue_refuses_and_keeps_nothing(
+    small_queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
+) -> None:
+    for _ in range(2):
+        await small_queue.submit(make_job(floor_ms=10_000.0), b"picture")
+    before = await names(raw_redis, queue_settings)
+    with pytest.raises(Overloaded) as caught:
+        await small_queue.submit(make_job(), b"picture")
+    assert caught.value.details == {"retry_after_s": 20}
+    assert await names(raw_redis, queue_settings) == before
+
+
+async def test_the_time_to_retry_counts_the_workers_that_are_ready(
+    small_queue: RedisQueue, make_job: MakeJob
+) -> None:
+    for worker, ready in (("a", True), ("b", True), ("c", False)):
+        await small_queue.publish_pulse(WorkerPulse(worker, ready, ("anysr-s",), {}))
+    for _ in range(2):
+        await small_queue.submit(make_job(floor_ms=10_000.0), b"picture")
+    with pytest.raises(Overloaded) as caught:
+        await small_queue.submit(make_job(), b"picture")
+    assert caught.value.details == {"retry_after_s": 10}
+
+
+async def test_submitting_at_once_never_overfills(
+    small_queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
+) -> None:
+    async def submit() -> JobView | None:
+        try:
+            return await small_queue.submit(make_job(), b"picture")
+        except Overloaded:
+            return None
+
+    accepted = [view for view in await asyncio.gather(*(submit() for _ in range(20))) if view]
+    assert len(accepted) == 2
+    payloads = {name for name in await names(raw_redis, queue_settings) if ":payload:" in name}
+    assert payloads == {Keys(queue_settings.namespace).payload(v.job.id) for v in accepted}
+
+
+async def test_stats_count_what_waits(queue: RedisQueue, make_job: MakeJob) -> None:
+    assert await queue.stats() == await queue.stats()
+    for floor_ms in (10.0, 20.0, 30.0):
+        await queue.submit(make_job(floor_ms=floor_ms), b"picture")
+    await queue.claim("w", 0)
+    stats = await queue.stats()
+    assert (stats.queued, stats.running) == (2, 1)
+    assert stats.oldest_age_ms > 0
+    assert stats.backlog_ms == pytest.approx(30.0)  # the costliest had to start first
+
+
+async def test_everything_kept_for_an_ended_job_expires(
+    queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
+) -> None:
+    job, keys = make_job(), Keys(queue_settings.namespace)
+    await queue.submit(job, b"picture")
+    assert 0 < await raw_redis.ttl(keys.payload(job.id)) <= queue_settings.payload_ttl_seconds
+    assert await raw_redis.ttl(keys.record(job.id)) == -1
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    await queue.complete(claim, FACTS, b"result")
+    result = keys.result(job.id, claim.token)
+    assert not await raw_redis.exists(keys.payload(job.id))
+    assert 0 < await raw_redis.ttl(result) <= queue_settings.result_ttl_seconds
+    assert 0 < await raw_redis.ttl(keys.record(job.id)) <= queue_settings.job_ttl_seconds
+    left = await names(raw_redis, queue_settings)
+    assert left == {keys.record(job.id), result, keys.tokens}
+
+
+async def test_a_result_whose_time_is_over_is_not_found(
+    queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
+) -> None:
+    job = make_job()
+    await queue.submit(job, b"picture")
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    await queue.complete(claim, FACTS, b"result")
+    await raw_redis.delete(Keys(queue_settings.namespace).result(job.id, claim.token))
+    with pytest.raises(JobNotFound):
+        await queue.result(job.id)
+    assert (await queue.view(job.id)).status is JobStatus.SUCCEEDED
+
+
+async def test_pictures_may_live_in_a_second_redis(
+    redis_url: str,
+    raw_redis: Redis,
+    queue_settings: QueueSettings,
+    open_queue: OpenQueue,
+    make_job: MakeJob,
+) -> None:
+    job = make_job()
+    with embedded_redis() as blob_url:
+        queue = open_queue(redis_url, queue_settings.model_copy(update={"blob_url": blob_url}))
+        await queue.submit(job, b"picture")
+        claim = await queue.claim("w", 0)
+        assert claim is not None
+        assert claim.payload == b"picture"
+        await queue.complete(claim, FACTS, b"result")
+        assert await queue.result(job.id) == b"result"
+        kept = await names(raw_redis, queue_settings)
+        assert not any(":payload:" in name or ":result:" in name for name in kept)

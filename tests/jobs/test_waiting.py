@@ -1,0 +1,183 @@
+"""Waiters hear of the end, watchers of each change, also over a connection that is cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from redis.asyncio import Redis
+
+from jobs.embedded_redis import Binary
+from jobs.errors import JobNotFound
+from jobs.job import Claim, Job, JobStatus, JobView, Reason, RunFacts
+from jobs.keys import Keys
+from jobs.redis_queue import RedisQueue
+from jobs.settings import QueueSettings
+
+pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
+
+MakeJob = Callable[..., Job]
+FACTS = RunFacts("anysr-s", 1.0, Reason.WIDEST, 20.0, 21.5)
+LONG_S = 20.0
+"""No test comes near it: who is not woken fails by it."""
+
+
+async def started(queue: RedisQueue, job: Job) -> Claim:
+    await queue.submit(job, b"picture")
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    return claim
+
+
+async def until_subscribed(raw: Redis, count: int = 1) -> None:
+    """Return when so many connections listen for events."""
+    async with asyncio.timeout(LONG_S):
+        while len(await raw.client_list(_type="pubsub")) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def test_a_waiter_is_woken_by_the_end(queue: RedisQueue, make_job: MakeJob) -> None:
+    claim = await started(queue, make_job())
+    waiter = asyncio.create_task(queue.wait(claim.job.id, LONG_S))
+    await asyncio.sleep(0.02)
+    await queue.renew(claim, 0.5)
+    assert not waiter.done()
+    await queue.complete(claim, FACTS, b"result")
+    async with asyncio.timeout(LONG_S / 2):
+        assert (await waiter).status is JobStatus.SUCCEEDED
+
+
+async def test_an_end_before_the_wait_is_seen(queue: RedisQueue, make_job: MakeJob) -> None:
+    claim = await started(queue, make_job())
+    await queue.complete(claim, FACTS, b"result")
+    assert (await queue.wait(claim.job.id, LONG_S)).status is JobStatus.SUCCEEDED
+
+
+async def test_no_end_falls_between_reading_and_listening(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    claims = [await started(queue, make_job()) for _ in range(40)]
+
+    async def end(claim: Claim, turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await queue.complete(claim, FACTS, b"result")
+
+    async with asyncio.timeout(LONG_S / 2):
+        views, _ = await asyncio.gather(
+            asyncio.gather(*(queue.wait(claim.job.id, LONG_S) for claim in claims)),
+            asyncio.gather(*(end(claim, turns) for turns, claim in enumerate(claims))),
+        )
+    assert {view.status for view in views} == {JobStatus.SUCCEEDED}
+
+
+async def test_a_wait_that_is_over_returns_the_job_as_it_is(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    claim = await started(queue, make_job())
+    assert (await queue.wait(claim.job.id, 0.05)).status is JobStatus.RUNNING
+    assert (await queue.wait(claim.job.id, 0)).status is JobStatus.RUNNING
+
+
+async def test_waiting_for_nobody_is_not_found(queue: RedisQueue) -> None:
+    with pytest.raises(JobNotFound):
+        await queue.wait("nobody", LONG_S)
+    with pytest.raises(JobNotFound):
+        await anext(queue.watch("nobody"))
+
+
+async def test_a_cancel_wakes_the_waiter(queue: RedisQueue, make_job: MakeJob) -> None:
+    claim = await started(queue, make_job())
+    waiter = asyncio.create_task(queue.wait(claim.job.id, LONG_S))
+    await asyncio.sleep(0.02)
+    await queue.cancel(claim.job.id)
+    async with asyncio.timeout(LONG_S / 2):
+        assert (await waiter).status is JobStatus.CANCELLED
+
+
+async def test_a_watcher_sees_the_changes_in_order(queue: RedisQueue, make_job: MakeJob) -> None:
+    job = make_job()
+    await queue.submit(job, b"picture")
+    watcher = queue.watch(job.id)
+
+    async def next_view() -> JobView:
+        async with asyncio.timeout(LONG_S / 2):
+            return await anext(watcher)
+
+    assert (await next_view()).status is JobStatus.QUEUED
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    assert (await next_view()).status is JobStatus.RUNNING
+    for progress in (0.25, 0.75):
+        await queue.renew(claim, progress)
+        view = await next_view()
+        assert (view.status, view.progress) == (JobStatus.RUNNING, progress)
+    await queue.complete(claim, FACTS, b"result")
+    assert (await next_view()).status is JobStatus.SUCCEEDED
+    with pytest.raises(StopAsyncIteration):
+        await next_view()
+
+
+async def test_a_fast_life_is_watched_to_its_end(queue: RedisQueue, make_job: MakeJob) -> None:
+    job = make_job()
+    await queue.submit(job, b"picture")
+    seen: list[JobView] = []
+
+    async def watch() -> None:
+        seen.extend([view async for view in queue.watch(job.id)])
+
+    watching = asyncio.create_task(watch())
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    for step in range(10):
+        await queue.renew(claim, step / 10)
+    await queue.complete(claim, FACTS, b"result")
+    async with asyncio.timeout(LONG_S / 2):
+        await watching
+    assert seen[-1].status is JobStatus.SUCCEEDED
+    assert [view.progress for view in seen] == sorted(view.progress for view in seen)
+    assert len(seen) == len({(view.status, view.progress) for view in seen})
+
+
+async def test_a_cut_connection_loses_no_waiter(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    claims = [await started(queue, make_job()) for _ in range(3)]
+    waiters = [asyncio.create_task(queue.wait(claim.job.id, LONG_S)) for claim in claims]
+    await until_subscribed(raw_redis)
+    await queue.complete(claims[0], FACTS, b"result")
+    await raw_redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    await queue.complete(claims[1], FACTS, b"result")  # nobody hears this one
+    await until_subscribed(raw_redis)
+    await queue.complete(claims[2], FACTS, b"result")
+    async with asyncio.timeout(LONG_S / 2):
+        views = await asyncio.gather(*waiters)
+    assert {view.status for view in views} == {JobStatus.SUCCEEDED}
+
+
+async def test_all_waiters_share_one_connection(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    claims = [await started(queue, make_job()) for _ in range(20)]
+    waiters = [asyncio.create_task(queue.wait(claim.job.id, LONG_S)) for claim in claims]
+    await until_subscribed(raw_redis)
+    assert len(await raw_redis.client_list(_type="pubsub")) == 1
+    for claim in claims:
+        await queue.complete(claim, FACTS, b"result")
+    async with asyncio.timeout(LONG_S / 2):
+        assert {v.status for v in await asyncio.gather(*waiters)} == {JobStatus.SUCCEEDED}
+
+
+async def test_a_stray_message_stops_nobody(
+    queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
+) -> None:
+    claim = await started(queue, make_job())
+    waiter = asyncio.create_task(queue.wait(claim.job.id, LONG_S))
+    await until_subscribed(raw_redis)
+    channel = Keys(queue_settings.namespace).events
+    await raw_redis.publish(channel, b"\xff\xfe")
+    await raw_redis.publish(channel, b"succeeded")
+    await queue.complete(claim, FACTS, b"result")
+    async with asyncio.timeout(LONG_S / 2):
+        assert (await waiter).status is JobStatus.SUCCEEDED
