@@ -78,9 +78,9 @@ def test_what_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
 
 
 def test_stopping_does_not_wait_for_a_pause_to_be_over(tmp_path: Path) -> None:
-    pool = pool_of(tmp_path, 1, "raise SystemExit(3)")
+    pool = pool_of(tmp_path, 1, SLEEPER.replace("time.sleep(60)", "sys.exit(3)"))
     pool.start()
-    until(lambda: not pool.pids)
+    until(lambda: bool(list(tmp_path.iterdir())) and not pool.pids)
     pool.stop()
     assert pool.pids == []
 

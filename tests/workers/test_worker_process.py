@@ -31,6 +31,12 @@ PATIENCE_S = 60.0
 
 Process = subprocess.Popen[bytes]
 
+PARENT = """
+import subprocess, sys
+print(subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL).pid, flush=True)
+input()
+"""
+
 
 @pytest.fixture(scope="module")
 def small_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -174,24 +180,24 @@ async def test_metrics_are_served(queue: RedisQueue, environment: Mapping[str, s
 async def test_a_worker_ends_with_the_process_that_started_it(
     queue: RedisQueue, environment: Mapping[str, str]
 ) -> None:
-    script = (
-        "import subprocess, sys; print(subprocess.Popen(sys.argv[1:]).pid, flush=True); input()"
+    command = [sys.executable, "-c", PARENT, sys.executable, "-m", "workers.main"]
+    pipe = asyncio.subprocess.PIPE
+    parent = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdin=pipe, stdout=pipe
     )
-    command = [sys.executable, "-c", script, sys.executable, "-m", "workers.main"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe) as parent:
-        assert parent.stdout is not None
-        worker = int(parent.stdout.readline())
+    assert parent.stdout is not None
+    worker = int(await parent.stdout.readline())
 
-        async def is_there() -> bool:
-            return any(p.ready and f"-{worker}-" in p.worker_id for p in await queue.pulses())
+    async def is_there() -> bool:
+        return any(p.ready and f"-{worker}-" in p.worker_id for p in await queue.pulses())
 
-        async def is_gone() -> bool:
-            return not await queue.pulses()
+    async def is_gone() -> bool:
+        return not await queue.pulses()
 
-        await until(is_there)
-        parent.kill()
-        await until(is_gone)
+    await until(is_there)
+    parent.kill()
+    await parent.communicate()
+    await until(is_gone)
 
 
 @pytest.mark.parametrize(

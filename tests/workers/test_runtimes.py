@@ -1,0 +1,127 @@
+"""The engines: equal numbers, unknown widths, damaged files, a runtime that is missing."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.catalog import SHIPPED, CatalogError, ModelEntry, describe
+from models.checkpoint import load_network
+from models.export import write_torchscript
+from models.geometry import axis_grid
+from tests.workers.workbench import default_entry
+from workers.picture import FloatArray
+from workers.runtimes.base import Session
+from workers.runtimes.onnx import OnnxSession
+from workers.runtimes.torchscript import RuntimeMissing, TorchScriptSession
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def onnx() -> OnnxSession:
+    return OnnxSession(SHIPPED, default_entry(), threads=1)
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelEntry]:
+    """A folder with the shipped weights as TorchScript, and its entry."""
+    folder = tmp_path_factory.mktemp("scripted")
+    _, network = load_network(SHIPPED / default_entry().weights.file)
+    path = folder / "model.torchscript"
+    write_torchscript(network, path)
+    return folder, default_entry().model_copy(update={"torchscript": describe(path)})
+
+
+def run(session: Session, image: FloatArray, size: tuple[int, int], width: float) -> FloatArray:
+    rows = axis_grid(image.shape[2], size[0])
+    columns = axis_grid(image.shape[3], size[1])
+    return session.run(image, rows, columns, width)
+
+
+def noise(*shape: int) -> FloatArray:
+    return np.random.default_rng(0).random(shape, dtype=np.float32)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 40), st.integers(0, 40))
+def test_any_size_and_scale_runs(h: int, w: int, more_h: int, more_w: int) -> None:
+    session = OnnxSession(SHIPPED, default_entry(), threads=1)
+    made = run(session, noise(1, 3, h, w), (h + more_h, w + more_w), 0.25)
+    assert made.shape == (1, 3, h + more_h, w + more_w)
+    assert np.isfinite(made).all()
+
+
+@pytest.mark.parametrize("width", [entry.width for entry in default_entry().widths])
+def test_torchscript_equals_onnx(
+    onnx: OnnxSession, scripted: tuple[Path, ModelEntry], width: float
+) -> None:
+    torchscript = TorchScriptSession(*scripted, threads=1)
+    image = noise(2, 3, 21, 34)
+    expected = run(onnx, image, (50, 81), width)
+    actual = run(torchscript, image, (50, 81), width)
+    assert actual.shape == (2, 3, 50, 81)
+    assert np.abs(actual - expected).max() < TOLERANCE
+
+
+def test_widths_differ(onnx: OnnxSession) -> None:
+    image = noise(1, 3, 16, 16)
+    narrow, wide = (run(onnx, image, (32, 32), width) for width in (0.25, 1.0))
+    assert np.abs(narrow - wide).max() > TOLERANCE
+
+
+def test_an_unknown_width_is_a_key_error(
+    onnx: OnnxSession, scripted: tuple[Path, ModelEntry]
+) -> None:
+    for session in (onnx, TorchScriptSession(*scripted)):
+        with pytest.raises(KeyError):
+            run(session, noise(1, 3, 8, 8), (16, 16), 0.33)
+
+
+def test_a_damaged_graph_is_not_opened(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(SHIPPED, tmp_path / "models"))
+    entry = default_entry()
+    graph = folder / entry.widths[0].onnx.file
+    graph.write_bytes(graph.read_bytes()[:-1] + b"\0")
+    session = OnnxSession(folder, entry)
+    with pytest.raises(CatalogError, match="checksum"):
+        run(session, noise(1, 3, 8, 8), (16, 16), entry.widths[0].width)
+
+
+def test_damaged_weights_are_not_opened(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(SHIPPED, tmp_path / "models"))
+    weights = folder / default_entry().weights.file
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(CatalogError, match="checksum"):
+        OnnxSession(folder, default_entry())
+
+
+def test_a_damaged_script_is_not_opened(scripted: tuple[Path, ModelEntry], tmp_path: Path) -> None:
+    folder, entry = scripted
+    assert entry.torchscript is not None
+    damaged = (folder / entry.torchscript.file).read_bytes()[:-1]
+    (tmp_path / entry.torchscript.file).write_bytes(damaged)
+    with pytest.raises(CatalogError, match="checksum"):
+        TorchScriptSession(tmp_path, entry)
+
+
+def test_a_model_without_a_script_says_so() -> None:
+    entry = default_entry().model_copy(update={"torchscript": None})
+    with pytest.raises(CatalogError, match="use the onnx runtime"):
+        TorchScriptSession(SHIPPED, entry)
+
+
+def test_a_missing_torch_says_what_to_do(
+    scripted: tuple[Path, ModelEntry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(RuntimeMissing, match="ANYSR_RUNTIME=onnx"):
+        TorchScriptSession(*scripted)
