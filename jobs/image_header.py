@@ -31,6 +31,12 @@ GIF_LOOKED_AT = 1 << 20
 MAX_PNG_CHUNKS = 100_000
 """How many chunks of a PNG are looked at for EXIF; keeps a hostile file from costing time."""
 
+MAX_HEADER_PARTS = 4096
+"""PNG chunks or JPEG segments before the pixels. Real files have tens; a hostile one could have
+millions, which Pillow would read for seconds."""
+MAX_JPEG_JUNK = 1 << 16
+"""Bytes between JPEG segments that belong to none, which Pillow skips one by one."""
+
 _PARSERS: dict[ImageFormat, type[ImageFile]] = {
     ImageFormat.PNG: PngImageFile,
     ImageFormat.JPEG: JpegImageFile,
@@ -65,6 +71,7 @@ def read_header(data: bytes, max_pixels: int) -> ImageHeader:
     or CorruptImage. Damage beyond the header is found only by decoding.
     """
     image_format = sniff(data)
+    _refuse_endless_header(data, image_format)
     image = open_lazily(data, image_format)
     width, height = image.size
     if width * height > max_pixels:
@@ -125,6 +132,44 @@ def read_exif(image: ImageFile, data: bytes) -> Image.Exif | None:
         return image.getexif()
     except Exception:  # a damaged record is no reason to refuse the picture
         return None
+
+
+def _refuse_endless_header(data: bytes, image_format: ImageFormat) -> None:
+    if image_format is ImageFormat.PNG and not _png_reaches_pixels(data):
+        raise CorruptImage
+    if image_format is ImageFormat.JPEG and not _jpeg_reaches_pixels(data):
+        raise CorruptImage
+
+
+def _png_reaches_pixels(data: bytes) -> bool:
+    at = len(PNG_SIGNATURE)
+    for _ in range(MAX_HEADER_PARTS):
+        if at + 8 > len(data):
+            return False
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if kind == b"IDAT":
+            return True
+        at += 12 + length
+    return False
+
+
+def _jpeg_reaches_pixels(data: bytes) -> bool:
+    at, junk = 2, 0
+    for _ in range(MAX_HEADER_PARTS):
+        start = data.find(b"\xff", at)
+        junk += start - at
+        if start < 0 or start + 4 > len(data) or junk > MAX_JPEG_JUNK:
+            return False
+        marker = data[start + 1]
+        if marker == 0xDA:  # start of scan
+            return True
+        if marker in (0x00, 0xFF):  # padding
+            at = start + 1
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD9:  # markers that stand alone
+            at = start + 2
+        else:
+            at = start + 2 + int.from_bytes(data[start + 2 : start + 4])
+    return False
 
 
 def _if_built(image_format: ImageFormat) -> ImageFormat:

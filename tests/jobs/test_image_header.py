@@ -171,6 +171,28 @@ def test_a_cut_header_is_corrupt(image_format: ImageFormat, length: int) -> None
         read_header(encoded(format=image_format.value)[:length], LIMIT)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        claiming(8, 8)[:33] + chunk(b"tEXt", b"") * 5000 + claiming(8, 8)[33:],
+        encoded(format="JPEG")[:2] + b"\xff\xfe\0\2" * 5000 + encoded(format="JPEG")[2:],
+        encoded(format="JPEG")[:2] + b"\xff" * 5000 + encoded(format="JPEG")[2:],
+        encoded(format="JPEG")[:20] + b"\0" * 70_000 + encoded(format="JPEG")[20:],
+        encoded(format="JPEG")[:4] + b"\0" * 70_000,
+    ],
+    ids=["chunks", "segments", "padding", "junk", "nothing"],
+)
+def test_a_header_without_end_is_not_read_to_its_end(data: bytes) -> None:
+    with pytest.raises(CorruptImage):
+        read_header(data, LIMIT)
+
+
+def test_some_segments_and_junk_are_no_harm() -> None:
+    whole = encoded(format="JPEG")
+    data = whole[:2] + b"\xff\xfe\0\4ab\0\0\xff" * 50 + whole[2:]
+    assert read_header(data, LIMIT).pixels == 1200
+
+
 @pytest.mark.parametrize("signature", [PNG_SIGNATURE, b"\xff\xd8\xff\xe0", b"RIFF\0\0\0\0WEBP"])
 @given(rest=st.binary(max_size=200))
 def test_rubbish_behind_a_signature_ends_in_an_error_of_ours(signature: bytes, rest: bytes) -> None:
