@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from jobs.codec import JOB, RUN_FACTS, CodecError, decode_details
 from jobs.errors import InternalError, JobNotFound
@@ -30,13 +31,13 @@ class JobRecords:
 
     async def outcome(self, job_id: str) -> tuple[JobView, int]:
         """Return a job and the token of its last claim, 0 before the first. Raises as `view`."""
-        record = cast("Record", await self._client.hgetall(self._keys.record(job_id)))
-        if not record:
-            raise JobNotFound
         try:
+            record = cast("Record", await self._client.hgetall(self._keys.record(job_id)))
+            if not record:
+                raise JobNotFound
             return view_of(record), int(record.get(b"token", b"0"))
-        except ValueError as error:
-            raise InternalError(str(error)) from error
+        except (ValueError, ResponseError) as error:
+            raise InternalError(f"damaged job record: {error}") from error
 
 
 def view_of(record: Record) -> JobView:
@@ -57,7 +58,7 @@ def view_of(record: Record) -> JobView:
             error_details=decode_details(details) if details is not None else {},
         )
     except (KeyError, ValueError) as error:
-        raise CodecError(f"damaged job record: {error}") from error
+        raise CodecError(str(error)) from error
 
 
 def claim_of(row: list[Any], payload: bytes) -> Claim:
@@ -74,7 +75,7 @@ def claim_of(row: list[Any], payload: bytes) -> Claim:
             claimed_ms=float(claimed_ms),
         )
     except ValueError as error:
-        raise CodecError(f"damaged job record: {error}") from error
+        raise CodecError(str(error)) from error
 
 
 def _text(value: bytes | None) -> str | None:

@@ -1,0 +1,33 @@
+"""The hub stops when it is told to, whatever it is doing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from jobs.connection import connect
+from jobs.event_hub import EventHub
+
+
+@pytest.mark.parametrize("turns", range(16))
+async def test_it_can_be_closed_at_any_moment(redis_url: str, turns: int) -> None:
+    client = connect(redis_url)
+    hub = EventHub(client, "events")
+    with hub.listen("job"):
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await hub.close()
+    await client.aclose()
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "job-events"]
+
+
+async def test_it_can_be_closed_without_a_server() -> None:
+    client = connect("unix:///nowhere/redis.sock")
+    hub = EventHub(client, "events")
+    with hub.listen("job") as listener:
+        await asyncio.sleep(0.05)
+        await hub.close()
+        assert not listener.changed.is_set()
+    await client.aclose()

@@ -1,0 +1,188 @@
+"""Redis goes away, restarts, fills up: nothing accepted is lost, and all who wait go on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from jobs.connection import connect
+from jobs.embedded_redis import Binary, embedded_redis, find_binary
+from jobs.errors import Overloaded
+from jobs.job import Job, JobStatus, Reason, RunFacts
+from jobs.redis_queue import RedisQueue
+from jobs.settings import QueueSettings
+
+MakeJob = Callable[..., Job]
+OpenQueue = Callable[[str, QueueSettings], RedisQueue]
+FACTS = RunFacts("anysr-s", 1.0, Reason.WIDEST, 20.0, 21.5)
+LONG_S = 20.0
+
+
+class Server:
+    """A Redis on a TCP port that writes everything down, and can be killed and started again."""
+
+    def __init__(self, executable: str, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._command = [executable, "--port", str(self.port), "--bind", "127.0.0.1"]
+        self._command += ["--dir", str(folder), "--loglevel", "warning", "--save", ""]
+        self._command += ["--appendonly", "yes", "--appendfsync", "always"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        with redis.Redis.from_url(self.url) as client:
+            until = time.monotonic() + LONG_S
+            while time.monotonic() < until:
+                with contextlib.suppress(redis.ConnectionError):
+                    client.ping()
+                    return
+                time.sleep(0.01)
+        pytest.fail("the Redis server did not start")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture(params=list(Binary))
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    executable = find_binary(request.param)
+    if executable is None:
+        pytest.skip(f"{request.param} is not installed")
+    server = Server(executable, tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+async def test_a_restart_loses_nothing(
+    server: Server, queue_settings: QueueSettings, open_queue: OpenQueue, make_job: MakeJob
+) -> None:
+    settings = queue_settings.model_copy(update={"redis_url": server.url, "lease_seconds": 60})
+    queue = open_queue(server.url, settings)
+    done, running, queued = make_job(budget_ms=1e6), make_job(budget_ms=2e6), make_job()
+    await queue.submit(done, b"done")
+    first = await queue.claim("w", 0)
+    assert first is not None
+    await queue.complete(first, FACTS, b"result")
+    await queue.submit(running, b"running")
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    await queue.submit(queued, b"queued")
+    waiter = asyncio.create_task(queue.wait(running.id, LONG_S))
+    idle = asyncio.create_task(queue.claim("idle", LONG_S))
+    assert (await idle) is not None
+
+    server.kill()
+    for call in (queue.stats(), queue.view(done.id), queue.submit(make_job(), b"lost")):
+        with pytest.raises(ConnectionError):
+            await call
+    assert not waiter.done()
+    server.start()
+
+    assert await queue.result(done.id) == b"result"
+    assert (await queue.view(queued.id)).status is JobStatus.RUNNING
+    assert await queue.complete(claim, FACTS, b"result of running")
+    async with asyncio.timeout(LONG_S / 2):
+        assert (await waiter).status is JobStatus.SUCCEEDED
+    await queue.submit(make_job(), b"after")
+    after = await queue.claim("w", 0)
+    assert after is not None
+    assert after.token > claim.token
+
+
+async def test_queued_jobs_and_a_completion_survive_while_a_waiter_is_cut_off(
+    server: Server, queue_settings: QueueSettings, open_queue: OpenQueue, make_job: MakeJob
+) -> None:
+    queue, other = (open_queue(server.url, queue_settings) for _ in range(2))
+    jobs = [make_job(budget_ms=1_000_000.0 * n) for n in (1, 2, 3)]
+    for job in jobs:
+        await queue.submit(job, job.id.encode())
+    waiter = asyncio.create_task(queue.wait(jobs[0].id, LONG_S))
+    await asyncio.sleep(0.05)
+    server.kill()
+    server.start()
+    for job in jobs:
+        claim = await other.claim("w", 0)
+        assert claim is not None
+        assert (claim.job, claim.payload) == (job, job.id.encode())
+        await other.complete(claim, FACTS, b"result")
+    async with asyncio.timeout(LONG_S / 2):
+        assert (await waiter).status is JobStatus.SUCCEEDED
+
+
+async def test_without_a_server_every_call_is_a_connection_error(
+    queue_settings: QueueSettings, open_queue: OpenQueue, make_job: MakeJob
+) -> None:
+    with embedded_redis() as url:
+        queue = open_queue(url, queue_settings)
+        await queue.submit(make_job(), b"picture")
+        claim = await queue.claim("w", 0)
+        assert claim is not None
+    job_id = claim.job.id
+    for call in (
+        queue.submit(make_job(), b"picture"),
+        queue.claim("w", 0.1),
+        queue.renew(claim, 0.5),
+        queue.complete(claim, FACTS, b"result"),
+        queue.cancel(job_id),
+        queue.wait(job_id, 0.1),
+        anext(queue.watch(job_id)),
+        queue.result(job_id),
+        queue.pulses(),
+    ):
+        with pytest.raises(ConnectionError):
+            await call
+
+
+async def test_a_full_memory_refuses_and_keeps_nothing(
+    queue_settings: QueueSettings, open_queue: OpenQueue, make_job: MakeJob
+) -> None:
+    with embedded_redis() as url:
+        queue, raw = open_queue(url, queue_settings), connect(url)
+        await queue.submit(make_job(), b"picture")
+        claim = await queue.claim("w", 0)
+        assert claim is not None
+        before = await raw.dbsize()
+        await raw.config_set("maxmemory", 1)
+        with pytest.raises(Overloaded):
+            await queue.submit(make_job(), b"picture")
+        assert await raw.dbsize() == before
+        with pytest.raises(ConnectionError):
+            await queue.complete(claim, FACTS, b"result")
+        await raw.config_set("maxmemory", 0)
+        assert await queue.complete(claim, FACTS, b"result")
+        await raw.aclose()
+
+
+async def test_an_outage_of_the_pictures_uses_up_no_attempt(
+    redis_url: str, queue_settings: QueueSettings, open_queue: OpenQueue, make_job: MakeJob
+) -> None:
+    job = make_job()
+    queue = open_queue(redis_url, queue_settings)
+    await queue.submit(job, b"picture")
+    nowhere = queue_settings.model_copy(update={"blob_url": "unix:///nowhere/redis.sock"})
+    cut_off = open_queue(redis_url, nowhere)
+    for _ in range(queue_settings.max_attempts + 1):
+        with pytest.raises(ConnectionError):
+            await cut_off.claim("w", 0)
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    assert (claim.job, claim.attempt, claim.payload) == (job, 1, b"picture")
+    assert await queue.complete(claim, FACTS, b"result")
