@@ -60,7 +60,7 @@ class Heartbeat:
             self._news.clear()
             try:
                 await self._queue.publish_pulse(self._pulse())
-            except ConnectionError as error:
+            except Exception as error:  # a worker that falls silent gets no more work
                 log.warning("cannot say that this worker lives: %s", error)
             await happens(self._news, self._every_s)
 

@@ -49,7 +49,7 @@ async def _renew(
     while not await happens(done, every_s):
         try:
             lease.state = await queue.renew(claim, progress.part)
-        except ConnectionError as error:
+        except Exception as error:  # the making goes on: the lease may outlast the trouble
             log.warning("cannot renew the lease of %s: %s", claim.job.id, error)
             continue
         if lease.state is not LeaseState.HELD:
