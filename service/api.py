@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from service.dispatcher import Finished
 from service.gateway import Gateway, gateway_of
-from service.intake import take_order
+from service.intake import take_in
 from service.openapi import (
     INTAKE_CODES,
     RUN_CODES,
@@ -31,16 +32,22 @@ router = APIRouter(tags=["upscale"])
 async def upscale(request: Request, gateway: Annotated[Gateway, Depends(gateway_of)]) -> Response:
     """Send a picture and say how large it shall become and how long that may take; the answer
     is the best picture that fits. A caller that disconnects cancels its job."""
-    order = await take_order(request, gateway, gateway.settings.default_budget_ms)
-    await gateway.dispatcher.submit(order.job, order.picture, order.received)
+    accepted = await take_in(request, gateway, gateway.settings.default_budget_ms)
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    finished = await gateway.dispatcher.finish(order.job, order.received, gone)
-    request.state.facts["deadline"] = deadline_text(order.job, finished.elapsed_ms)
-    if finished.view.facts is not None:
-        facts = finished.view.facts
+    finished = await gateway.dispatcher.finish(accepted.job, accepted.received, gone)
+    _note(request, finished)
+    return picture_response(
+        finished.view, finished.picture, finished.elapsed_ms, accepted.upload_ms
+    )
+
+
+def _note(request: Request, finished: Finished) -> None:
+    """Leave for the log line what ran, and how it ended."""
+    facts = finished.view.facts
+    if facts is not None:
         request.state.facts.update(model=facts.model, width=facts.width, reason=facts.reason)
-    return picture_response(finished.view, finished.picture, finished.elapsed_ms, order.upload_ms)
+    request.state.facts["deadline"] = deadline_text(finished.view.job, finished.elapsed_ms)

@@ -179,9 +179,16 @@ async def _first(answer: Coroutine[Any, Any, JobView], gone: Awaitable[None]) ->
             return waiting.result()
         raise CallerGone
     finally:
-        waiting.cancel()
-        leaving.cancel()
-        await asyncio.gather(waiting, leaving, return_exceptions=True)
+        # Not awaited: how soon a wait gives up must not hold back the cancelling of its job.
+        for task in (waiting, leaving):
+            task.cancel()
+            task.add_done_callback(_heard)
+
+
+def _heard(task: asyncio.Future[Any]) -> None:
+    """Take note of an error that came too late to matter, lest asyncio reports it as lost."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _late(job: Job) -> DeadlineExceeded:

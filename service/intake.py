@@ -1,4 +1,4 @@
-"""The common beginning of POST /upscale and POST /jobs: from the request to a planned job."""
+"""The common beginning of POST /upscale and POST /jobs: from the request into the queue."""
 
 from __future__ import annotations
 
@@ -8,35 +8,40 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from jobs.image_header import read_header
-from jobs.job import Job
+from jobs.job import Job, JobView
 from service.gateway import Gateway
 from service.plan import plan
+from service.uploads import Upload
 
 
 @dataclass(frozen=True)
-class Order:
-    """A job with its picture. `received` is the end of the upload by time.monotonic()."""
+class Accepted:
+    """A job that was let in. Its encoded picture is the queue's now, and no longer held here."""
 
-    job: Job
-    picture: bytes
+    view: JobView
     received: float
+    """The end of the upload by time.monotonic()."""
     upload_ms: float
 
+    @property
+    def job(self) -> Job:
+        return self.view.job
 
-async def take_order(request: Request, gateway: Gateway, default_budget_ms: float) -> Order:
-    """Read the body and the picture's header, and plan the job; no pixel is decoded."""
+
+async def take_in(request: Request, gateway: Gateway, default_budget_ms: float) -> Accepted:
+    """Read the body, plan its job and submit it; whatever is wrong is found before that."""
     upload = await gateway.uploads.read(request)
-    header = await run_in_threadpool(
-        read_header, upload.picture, gateway.settings.max_source_pixels
-    )
-    job = plan(
-        request.state.request_id,
-        upload.wanted,
-        header,
-        gateway.catalog,
-        gateway.settings,
-        default_budget_ms,
-    )
+    job = await _planned(request, gateway, upload, default_budget_ms)
     request.state.facts["model"] = job.model
-    upload_ms = (upload.received - request.state.started) * 1e3
-    return Order(job, upload.picture, upload.received, upload_ms)
+    view = await gateway.dispatcher.submit(job, upload.picture, upload.received)
+    return Accepted(view, upload.received, (upload.received - request.state.started) * 1e3)
+
+
+async def _planned(
+    request: Request, gateway: Gateway, upload: Upload, default_budget_ms: float
+) -> Job:
+    """Return the job by the picture's header alone; no pixel is decoded."""
+    settings = gateway.settings
+    header = await run_in_threadpool(read_header, upload.picture, settings.max_source_pixels)
+    job_id: str = request.state.request_id
+    return plan(job_id, upload.wanted, header, gateway.catalog, settings, default_budget_ms)

@@ -14,7 +14,7 @@ from service.answers import JobAnswer, job_answer
 from service.dispatcher import error_of
 from service.events import MEDIA_TYPE, job_events
 from service.gateway import Gateway, gateway_of
-from service.intake import take_order
+from service.intake import take_in
 from service.openapi import (
     INTAKE_CODES,
     RUN_CODES,
@@ -57,10 +57,9 @@ Here = Annotated[Gateway, Depends(gateway_of)]
 )
 async def submit_job(request: Request, response: Response, gateway: Here) -> JobAnswer:
     """Takes what `POST /upscale` takes, and answers at once with the job."""
-    order = await take_order(request, gateway, gateway.settings.default_job_budget_ms)
-    view = await gateway.dispatcher.submit(order.job, order.picture, order.received)
-    gateway.dispatcher.follow(view)
-    answer = job_answer(view, gateway.settings.root_path)
+    accepted = await take_in(request, gateway, gateway.settings.default_job_budget_ms)
+    gateway.dispatcher.follow(accepted.view)
+    answer = job_answer(accepted.view, gateway.settings.root_path)
     response.headers["Location"] = answer.links.self
     return answer
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.errors import InvalidRequest, OutputTooLarge, UnknownModel, UnknownWidth
@@ -27,6 +27,7 @@ def planned(wanted: UpscaleRequest, image_format: ImageFormat = ImageFormat.PNG)
     return plan("id", wanted, header, CATALOG, GatewaySettings(), 1234.0)
 
 
+@settings(deadline=None)
 @given(width=sizes, height=sizes, scale=scales)
 def test_output_is_scale_times_size_rounded(width: int, height: int, scale: float) -> None:
     out = output_pixels(UpscaleRequest(scale=scale), width, height, ENTRY)
@@ -35,6 +36,7 @@ def test_output_is_scale_times_size_rounded(width: int, height: int, scale: floa
     assert out[1] >= height
 
 
+@settings(deadline=None)
 @given(width=sizes, height=sizes, scale_w=scales, scale_h=scales)
 def test_each_axis_has_its_own_scale(
     width: int, height: int, scale_w: float, scale_h: float
@@ -44,6 +46,7 @@ def test_each_axis_has_its_own_scale(
     assert out == (round(scale_w * width), round(scale_h * height))
 
 
+@settings(deadline=None)
 @given(width=sizes, height=sizes, scale=scales)
 def test_one_side_alone_keeps_the_aspect_ratio(width: int, height: int, scale: float) -> None:
     target = round(scale * width)
@@ -53,6 +56,7 @@ def test_one_side_alone_keeps_the_aspect_ratio(width: int, height: int, scale: f
     assert height <= out[1] <= 8 * height
 
 
+@settings(deadline=None)
 @given(
     size=sizes,
     scale=st.floats(0, 1, exclude_min=True, exclude_max=True)
