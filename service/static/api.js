@@ -65,6 +65,19 @@ function requestBody(file, settings) {
   return body;
 }
 
+/**
+ * A folder that was dropped, or a file that has changed since, would look like a lost connection.
+ *
+ * @param {File} file
+ */
+async function checkReadable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+  } catch {
+    throw new Problem({ code: "unreadable_file", detail: "The browser could not open the file." });
+  }
+}
+
 /** @param {Blob} body */
 async function problemOf(body) {
   try {
@@ -84,7 +97,9 @@ async function problemOf(body) {
  * @param {Watcher} watcher
  * @returns {Promise<Answer>}
  */
-export function upscale(file, settings, { signal, onUpload, onSent }) {
+export async function upscale(file, settings, { signal, onUpload, onSent }) {
+  await checkReadable(file);
+  signal.throwIfAborted();
   const request = new XMLHttpRequest();
   request.open("POST", address("upscale"));
   request.responseType = "blob";

@@ -113,6 +113,7 @@ class App {
     this.#resultUrl = url;
     const facts = readFacts(header);
     showFacts(this.#facts, { facts, budgetMs: settings.budget, width, height, picture, url, name });
+    this.#stage.reveal();
     void this.#stage.showResult(original, { url, width, height, model: facts.model });
   }
 

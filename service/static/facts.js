@@ -9,7 +9,7 @@
  * @property {number} elapsedMs
  * @property {boolean} met
  * @property {number | null} expectedDb
- * @property {Stage[]} stages          in the order of the work, without upload and total
+ * @property {Stage[]} stages          in the order of the work, and the rest; without upload
  *
  * @typedef {{name: string, ms: number}} Stage
  */
@@ -48,8 +48,20 @@ export function readFacts(header) {
     elapsedMs: Number.parseFloat(header("X-AnySR-Elapsed-Ms") ?? ""),
     met: header("X-AnySR-Deadline") === "met",
     expectedDb: Number.isFinite(db) ? db : null,
-    stages: STAGES.filter((name) => timing.has(name)).map((name) => ({ name, ms: timing.get(name) ?? 0 })),
+    stages: stagesOf(timing),
   };
+}
+
+/**
+ * @param {Map<string, number>} timing
+ * @returns {Stage[]}
+ */
+function stagesOf(timing) {
+  const stages = STAGES.filter((name) => timing.has(name)).map((name) => ({ name, ms: timing.get(name) ?? 0 }));
+  if (stages.length === 0) return stages;
+  // What no stage accounts for: admission, hand-over, the way through the queue's server.
+  const rest = (timing.get("total") ?? 0) - stages.reduce((sum, { ms }) => sum + ms, 0);
+  return rest > 0 ? [...stages, { name: "rest", ms: rest }] : stages;
 }
 
 /** @param {number} width  fraction */

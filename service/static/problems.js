@@ -18,10 +18,11 @@ const WORDS = {
   budget_infeasible: ["The time budget is too small", "Even the fastest way that your settings allow takes longer."],
   overloaded: ["The service is busy", "More pictures wait than it can take on."],
   not_ready: ["The service is still warming up", "No worker is ready yet."],
-  deadline_exceeded: ["Time ran out", "Allow more time, or let the service make do with what it has."],
+  deadline_exceeded: ["Time ran out", "Allow more time, or choose to have late pictures sent anyway."],
   job_cancelled: ["Cancelled", "The service withdrew this picture. You can start it again."],
   worker_lost: ["The picture could not be made", "Every worker that tried it broke off. A smaller picture or scale may work."],
   internal_error: ["The service failed", "This is a fault of the service, not of your picture. Try again."],
+  unreadable_file: ["The file cannot be read", "It may be a folder, or have been moved or changed. Choose it again."],
   unreachable: ["The service does not answer", "Check your connection, then try again."],
 };
 

@@ -73,7 +73,7 @@ export class SettingsForm {
   offer(models) {
     this.#models = models;
     const options = models.models.map(({ name }) => element("option", { value: name }, name));
-    this.#model.replaceChildren(element("option", { value: "" }, `Default (${models.default})`), ...options);
+    this.#model.replaceChildren(element("option", { value: "" }, `${models.default} (default)`), ...options);
     // What was remembered may be gone by now.
     const known = models.models.some(({ name }) => name === this.#settings.model);
     this.change({ model: known ? this.#settings.model : "" });

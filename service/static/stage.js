@@ -73,6 +73,12 @@ export class Stage {
     this.#viewer.zoom = "fit";
   }
 
+  /** Scroll to the frame where it is out of sight, as on a phone after a run. */
+  reveal() {
+    const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.#frame.scrollIntoView({ block: "nearest", behavior: still ? "instant" : "smooth" });
+  }
+
   /**
    * Show a result, and draw the bicubic enlargement beside it.
    *

@@ -1,0 +1,381 @@
+"""The web page in a real browser, on the real gateway and the real queue."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.async_api import ConsoleMessage, FilePayload, Page, async_playwright, expect
+
+from jobs.settings import QueueSettings
+from models.geometry import output_size
+from tests.service.harness import MODEL, ScriptedWorker, Served, Start, drawn
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--headless=new",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+WIDTH, HEIGHT = 40, 30
+TIMEOUT_MS = 8000
+START_S = 30
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+
+
+@pytest.fixture(scope="module")
+def browser_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where one browser listens for all tests: it starts slowly, a fresh context does not."""
+    profile = tmp_path_factory.mktemp("chromium")
+    port_file = profile / "DevToolsActivePort"
+    command = (str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "about:blank")
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
+        try:
+            deadline = time.monotonic() + START_S
+            while not (port_file.exists() and port_file.read_text().count("\n")):
+                assert browser.poll() is None, "the browser ended"
+                assert time.monotonic() < deadline, "the browser did not start"
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port_file.read_text().split()[0]}"
+        finally:
+            browser.terminate()
+
+
+@pytest.fixture
+async def blank(browser_url: str) -> AsyncIterator[Page]:
+    """An empty page of which nothing may be said on the console: no error, no CSP violation."""
+    said: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        # The browser itself notes each answer of 400 and more; these two are the page's to handle.
+        handled = message.location["url"].endswith(("/upscale", "/health/ready"))
+        if message.type in {"error", "warning"} and not handled:
+            said.append(message.text)
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.connect_over_cdp(browser_url)
+        context = await browser.new_context(viewport={"width": 1200, "height": 900})
+        page = await context.new_page()
+        page.set_default_timeout(TIMEOUT_MS)
+        page.on("console", listen)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        yield page
+        await context.close()
+    assert said == []
+
+
+@pytest.fixture
+async def page(blank: Page, served: Served) -> Page:
+    """The page, open and served by a gateway that is ready."""
+    return await opened(blank, served)
+
+
+async def opened(page: Page, served: Served) -> Page:
+    await page.goto(f"http://127.0.0.1:{served.port}/")
+    await expect(page.locator("#model option")).to_have_count(3)
+    return page
+
+
+def picture(name: str = "photo.png") -> FilePayload:
+    return {"name": name, "mimeType": "image/png", "buffer": drawn(WIDTH, HEIGHT)}
+
+
+async def choose(page: Page, file: FilePayload) -> None:
+    async with page.expect_file_chooser() as chooser:
+        await page.get_by_role("button", name="Choose a picture").click()
+    await (await chooser.value).set_files(file)
+
+
+async def set_number(page: Page, label: str, value: str) -> None:
+    field = page.get_by_role("spinbutton", name=label)
+    await field.fill(value)
+    await field.press("Tab")
+
+
+async def upscaled(page: Page, scale: str = "2.37") -> bytes:
+    """Run with the picture chosen until the comparison is drawn; the body of the answer."""
+    await set_number(page, "Scale", scale)
+    async with page.expect_response("**/upscale") as response:
+        await page.get_by_role("button", name="Upscale").click()
+    body = await (await response.value).body()
+    await expect(page.locator(".comparing")).to_be_visible()
+    return body
+
+
+def size_of(content: bytes) -> tuple[int, int]:
+    with Image.open(io.BytesIO(content)) as image:
+        return image.size
+
+
+async def test_chosen_picture_is_upscaled_to_the_pixel(page: Page) -> None:
+    await choose(page, picture())
+    foretold = f"{round(2.37 * WIDTH)} × {round(2.37 * HEIGHT)}"
+    await set_number(page, "Scale", "2.37")
+    await expect(page.locator("#forecast")).to_contain_text(foretold)
+    assert size_of(await upscaled(page)) == (round(2.37 * WIDTH), round(2.37 * HEIGHT))
+    natural = await page.locator("#after").evaluate("i => [i.naturalWidth, i.naturalHeight]")
+    drawn_at = await page.locator("#bicubic").evaluate("c => [c.width, c.height]")
+    assert natural == drawn_at == [round(2.37 * WIDTH), round(2.37 * HEIGHT)]
+    await check_facts(page)
+
+
+async def check_facts(page: Page) -> None:
+    facts = page.locator("#facts")
+    await expect(facts).to_contain_text(
+        f"{MODEL} at full width, because the budget had room for the widest network."
+    )
+    for words in ("Budget met", "of 5 s", "102 ms predicted", "95 × 71 px", "PNG", "32.1 dB"):
+        await expect(facts).to_contain_text(words)
+    for stage in ("queue", "decode", "network", "encode"):
+        await expect(facts.locator(".legend")).to_contain_text(stage)
+
+
+async def test_download_is_the_answer(page: Page, tmp_path: Path) -> None:
+    await choose(page, picture("photo.final.png"))
+    body = await upscaled(page)
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="Download").click()
+    saved = await download.value
+    assert saved.suggested_filename == "photo.final@2.37x.png"
+    await saved.save_as(tmp_path / "saved.png")
+    assert (tmp_path / "saved.png").read_bytes() == body
+
+
+TRANSFER = """([kind, name, bytes]) => {
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}));
+  window.dispatchEvent(kind === "paste"
+    ? new ClipboardEvent("paste", {clipboardData: transfer})
+    : new DragEvent("drop", {dataTransfer: transfer, cancelable: true}));
+}"""
+
+
+async def test_pictures_dropped_and_pasted(page: Page) -> None:
+    for kind, size in (("drop", (60, 45)), ("paste", (80, 60))):
+        await page.evaluate(TRANSFER, [kind, f"{kind}.png", list(drawn(WIDTH, HEIGHT))])
+        await expect(page.locator("#file-name")).to_have_text(f"{kind}.png")
+        assert size_of(await upscaled(page, str(size[0] / WIDTH))) == size
+
+
+async def test_sample_picture(page: Page) -> None:
+    await page.get_by_role("button", name="Use the test picture").click()
+    await expect(page.locator("#file-size")).to_contain_text("288 × 192")
+    assert size_of(await upscaled(page, "1.01")) == (291, 194)
+
+
+async def test_divider_follows_mouse_and_keys(page: Page) -> None:
+    await choose(page, picture())
+    await upscaled(page)
+    divider = page.get_by_role("slider", name="Divider")
+    await expect(divider).to_have_attribute("aria-valuenow", "50")
+    frame = await page.locator("#viewport").bounding_box()
+    assert frame is not None
+    middle = frame["y"] + frame["height"] / 2
+    await page.mouse.move(frame["x"] + frame["width"] / 2, middle)
+    await page.mouse.down()
+    await page.mouse.move(frame["x"] + frame["width"] / 4, middle, steps=3)
+    await page.mouse.up()
+    await expect(divider).to_have_attribute("aria-valuenow", "25")
+    clip = await page.locator("#before").evaluate("e => getComputedStyle(e).clipPath")
+    assert clip == "inset(0px 75% 0px 0px)"
+    keys = {"ArrowRight": 26, "Shift+ArrowLeft": 16, "PageUp": 26, "Home": 0, "End": 100}
+    for key, value in keys.items():
+        await divider.press(key)
+        await expect(divider).to_have_attribute("aria-valuenow", str(value))
+
+
+async def test_zoomed_picture_is_panned(page: Page) -> None:
+    await page.get_by_role("button", name="Use the test picture").click()
+    await upscaled(page, "4")
+    await page.get_by_role("radio", name="200 %").check()
+    layer = page.locator("#after")
+    assert await layer.evaluate("e => e.getBoundingClientRect().width") == 288 * 4 * 2
+    before = await layer.evaluate("e => e.getBoundingClientRect().left")
+    await page.locator("#viewport").press("ArrowRight")
+    left, canvas = await page.evaluate(
+        "['after', 'bicubic'].map(i => document.getElementById(i).getBoundingClientRect().left)"
+    )
+    assert left == canvas == before - 40
+    await page.locator("#viewport").press("0")
+    await expect(page.get_by_role("radio", name="Fit")).to_be_checked()
+
+
+async def test_settings_reach_the_job_and_are_remembered(
+    page: Page, worker: ScriptedWorker
+) -> None:
+    await choose(page, picture())
+    await page.get_by_label("Network", exact=True).select_option(label="Half width")
+    await page.get_by_label("Format").select_option("webp")
+    await page.get_by_label("If late").select_option("reject")
+    await set_number(page, "Time budget", "3210")
+    await upscaled(page)
+    await expect(page.locator("#facts")).to_contain_text("half width, because you pinned it.")
+    job = worker.claims[0].job
+    wanted = (job.pinned_width, job.output_format.value, job.on_miss.value, job.budget_ms)
+    assert wanted == (0.5, "webp", "reject", 3210)
+    await page.reload()
+    await expect(page.get_by_label("Network", exact=True)).to_have_value("0.5")
+    await expect(page.get_by_role("spinbutton", name="Time budget")).to_have_value("3210")
+    await expect(page.get_by_role("spinbutton", name="Scale")).to_have_value("2.37")
+
+
+async def test_sliders_and_numbers_are_linked(page: Page) -> None:
+    budget = page.get_by_role("slider", name="Time budget")
+    number = page.get_by_role("spinbutton", name="Time budget")
+    await budget.press("Home")
+    await expect(number).to_have_value("50")
+    await budget.press("End")
+    await expect(number).to_have_value("60000")
+    await set_number(page, "Time budget", "2000")
+    await expect(budget).to_have_attribute("aria-valuetext", "2 s")
+    await page.get_by_role("slider", name="Scale").press("Home")
+    await page.get_by_role("slider", name="Scale").press("ArrowRight")
+    await expect(page.get_by_role("spinbutton", name="Scale")).to_have_value("1.01")
+    await set_number(page, "Scale", "99")
+    await expect(page.get_by_role("spinbutton", name="Scale")).to_have_value("8")
+
+
+async def test_text_file_is_explained(page: Page) -> None:
+    await choose(page, {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"})
+    await expect(page.locator("#warnings")).to_contain_text("cannot show the file")
+    await page.get_by_role("button", name="Upscale").click()
+    alert = page.get_by_role("alert")
+    await expect(alert).to_contain_text("This is not a picture that can be read")
+    await expect(alert).to_contain_text("Choose a PNG, JPEG, WebP or AVIF file.")
+    await expect(page.get_by_role("button", name="Upscale")).to_be_enabled()
+
+
+async def test_budget_too_small_is_mended_by_one_press(page: Page) -> None:
+    await choose(page, picture())
+    await page.get_by_label("Network", exact=True).select_option(label="Full width")
+    await set_number(page, "Time budget", "50")
+    await page.get_by_role("button", name="Upscale").click()
+    alert = page.get_by_role("alert")
+    await expect(alert).to_contain_text("The time budget is too small")
+    await alert.get_by_role("button", name="Try with").click()
+    await expect(page.locator(".comparing")).to_be_visible()
+    await expect(alert).to_be_hidden()
+    assert float(await page.get_by_role("spinbutton", name="Time budget").input_value()) > 100
+
+
+async def test_cancel_cancels(page: Page, worker: ScriptedWorker) -> None:
+    worker.go.clear()
+    await choose(page, picture())
+    await page.get_by_role("button", name="Upscale").click()
+    await asyncio.wait_for(worker.claimed.wait(), START_S)
+    await expect(page.locator("#progress-text")).to_contain_text("of 5 s")
+    await page.get_by_role("button", name="Cancel").click()
+    await asyncio.wait_for(worker.cancelled.wait(), START_S)
+    await expect(page.get_by_role("button", name="Upscale")).to_be_focused()
+    await expect(page.get_by_role("alert")).to_be_hidden()
+    worker.go.set()
+    assert size_of(await upscaled(page, "2")) == (2 * WIDTH, 2 * HEIGHT)
+
+
+async def test_service_that_warms_up(blank: Page, start: Start) -> None:
+    async with start() as served:
+        await blank.clock.install(time=0)
+        page = await opened(blank, served)
+        await expect(page.locator("#health")).to_have_text("Warming up")
+        await choose(page, picture())
+        await page.clock.pause_at(60)
+        await page.get_by_role("button", name="Upscale").click()
+        await expect(page.get_by_role("alert")).to_contain_text("still warming up")
+        await expect(page.get_by_role("button", name="Try again in 2 s")).to_be_disabled()
+        await page.clock.run_for(2500)
+        await expect(page.get_by_role("button", name="Try again", exact=True)).to_be_enabled()
+        await blank.goto("about:blank")
+
+
+class TestFullQueue:
+    """With room for one job."""
+
+    @pytest.fixture
+    def queue_settings(self) -> QueueSettings:
+        return QueueSettings(namespace=f"test-{uuid.uuid4().hex}", queue_limit=1)
+
+    async def test_waits_out_an_overload(
+        self, page: Page, served: Served, worker: ScriptedWorker
+    ) -> None:
+        worker.go.clear()
+        await served.submit(scale=2)
+        await asyncio.wait_for(worker.claimed.wait(), START_S)
+        await served.submit(scale=2)
+        await choose(page, picture())
+        await page.get_by_role("button", name="Upscale").click()
+        await expect(page.get_by_role("alert")).to_contain_text("The service is busy")
+        worker.go.set()
+        await page.get_by_role("button", name="Try again", exact=True).click()
+        await expect(page.locator(".comparing")).to_be_visible()
+
+
+BICUBIC = """async ([width, height, data, outWidth, outHeight]) => {
+  const {bicubic} = await import("/static/bicubic.js");
+  const source = {width, height, data: new Uint8ClampedArray(data)};
+  return Array.from(bicubic(source, outWidth, outHeight).data);
+}"""
+
+
+async def enlarged(page: Page, rgba: Any, width: int, height: int) -> Any:
+    data = [rgba.shape[1], rgba.shape[0], rgba.ravel().tolist(), width, height]
+    values = await page.evaluate(BICUBIC, data)
+    return np.array(values, np.int16).reshape(height, width, 4)
+
+
+async def test_bicubic_is_that_of_pillow(page: Page) -> None:
+    rng = np.random.default_rng(0)
+    for height, width, scale in ((9, 13, 2.37), (1, 5, 3.0), (7, 3, 8.0), (6, 6, 1.0)):
+        rgba = rng.integers(0, 256, (height, width, 4), np.uint8)
+        rgba[..., 3] = 255
+        size = (output_size(width, scale), output_size(height, scale))
+        expected = Image.fromarray(rgba).resize(size, Image.Resampling.BICUBIC)
+        found = await enlarged(page, rgba, *size)
+        assert np.abs(found - np.asarray(expected, np.int16)).max() <= 1
+
+
+async def test_bicubic_hides_what_is_transparent(page: Page) -> None:
+    rgba = np.zeros((4, 8, 4), np.uint8)
+    rgba[:, :4] = (255, 0, 0, 0)
+    rgba[:, 4:] = (0, 200, 0, 255)
+    found = await enlarged(page, rgba, 19, 9)
+    assert found[..., 0].max() == 0
+    assert found[:, 0, 3].max() == 0
+    assert abs(found[:, -1] - (0, 200, 0, 255)).max() <= 1
+
+
+async def test_foretold_size_is_the_service_s(page: Page) -> None:
+    cases = [(size, step / 100) for size in (1, 3, 50, 333, 4001) for step in range(100, 801, 7)]
+    found = await page.evaluate(
+        """async (cases) => {
+          const {outputSize} = await import("/static/units.js");
+          return cases.map(([size, scale]) => outputSize(size, scale));
+        }""",
+        cases,
+    )
+    assert found == [output_size(size, scale) for size, scale in cases]
+
+
+async def test_narrow_page_does_not_scroll_sideways(page: Page) -> None:
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await choose(page, picture("a-very-long-name-of-a-photograph-from-some-camera-0001.png"))
+    await upscaled(page)
+    assert await page.evaluate("document.documentElement.scrollWidth") == 360
