@@ -27,7 +27,7 @@ from service.gateway import Gateway
 from service.linger import LingeringClose
 from service.metrics import GatewayMetrics
 from service.pictures import PICTURE_HEADERS
-from service.request_log import RequestLog
+from service.request_log import STATIC, RequestLog
 from service.server import GatewayServer
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotKeeper
@@ -93,7 +93,7 @@ def _add_pages(app: FastAPI) -> None:
 
     app.add_api_route("/", page, include_in_schema=False)
     app.add_route("/docs", docs_page, include_in_schema=False)
-    app.mount("/static", StaticFiles(directory=PAGE), name="static")
+    app.mount(STATIC, StaticFiles(directory=PAGE), name="static")
 
 
 def _add_middleware(app: FastAPI, gateway: Gateway) -> None:

@@ -10,6 +10,7 @@ import uuid
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import GatewayMetrics
@@ -19,6 +20,9 @@ log = logging.getLogger("anysr.requests")
 CALLERS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 UNMATCHED = "unmatched"
 """The route of a request that none matches: its path must not become a label."""
+
+STATIC = "/static"
+"""The route of every file of the page."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:",
@@ -63,7 +67,7 @@ class RequestLog:
             self._write(scope, status or 499, time.monotonic() - started)
 
     def _write(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", UNMATCHED)
+        route = _route(scope)
         self._metrics.request(route, scope["method"], status, seconds)
         line = {
             "request_id": scope["state"]["request_id"],
@@ -74,6 +78,13 @@ class RequestLog:
             **scope["state"]["facts"],
         }
         log.info(json.dumps(line))
+
+
+def _route(scope: Scope) -> str:
+    if isinstance(scope.get("endpoint"), StaticFiles):
+        return STATIC
+    template: str = getattr(scope.get("route"), "path", UNMATCHED)
+    return template
 
 
 def _dress(headers: MutableHeaders, request_id: str, correlation: str) -> None:

@@ -45,7 +45,8 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
         settings = GatewaySettings(**{"snapshot_seconds": 0.05, "shutdown_seconds": 5} | overrides)
         app = create_app(settings, queue, catalog)
         server = create_server(settings, app)
-        with socket.socket() as listener:
+        # The protocol is named, for else asyncio leaves Nagle's delays on.
+        with socket.socket(proto=socket.IPPROTO_TCP) as listener:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
             serving = asyncio.create_task(server.serve([listener]))
