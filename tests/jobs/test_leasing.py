@@ -39,9 +39,9 @@ async def expire(raw: Redis, keys: Keys, claim: Claim) -> None:
 
 
 async def test_what_must_start_first_is_claimed_first(queue: RedisQueue, make_job: MakeJob) -> None:
-    tight = make_job(budget_ms=2_000.0, floor_ms=100.0)
-    costly = make_job(budget_ms=5_000.0, floor_ms=4_500.0)
-    relaxed = make_job(budget_ms=9_000.0, floor_ms=100.0)
+    tight = make_job(budget_ms=200_000.0, floor_ms=100.0)
+    costly = make_job(budget_ms=500_000.0, floor_ms=450_000.0)
+    relaxed = make_job(budget_ms=900_000.0, floor_ms=100.0)
     for job in (relaxed, tight, costly):
         await queue.submit(job, b"picture")
     assert [(await claimed(queue)).job for _ in range(3)] == [costly, tight, relaxed]

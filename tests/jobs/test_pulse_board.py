@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 from redis.asyncio import Redis
@@ -44,18 +43,16 @@ async def test_a_worker_that_retires_is_gone(queue: RedisQueue) -> None:
 
 
 async def test_a_silent_worker_is_forgotten(
-    redis_url: str,
-    raw_redis: Redis,
-    queue_settings: QueueSettings,
-    open_queue: Callable[[str, QueueSettings], RedisQueue],
+    queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
 ) -> None:
-    settings = queue_settings.model_copy(update={"pulse_ttl_seconds": 0.1})
-    queue = open_queue(redis_url, settings)
+    keys = Keys(queue_settings.namespace)
     await queue.publish_pulse(ONE)
-    assert await queue.pulses() == [ONE]
-    await asyncio.sleep(0.15)
+    left_ms = await raw_redis.pttl(keys.pulse("one"))
+    assert 0 < left_ms <= queue_settings.pulse_ttl_seconds * 1000
+    await raw_redis.pexpire(keys.pulse("one"), 1)
+    await asyncio.sleep(0.02)
     assert await queue.pulses() == []
-    assert not await raw_redis.exists(Keys(settings.namespace).workers)
+    assert not await raw_redis.exists(keys.workers)
 
 
 async def test_a_pulse_of_another_version_hides_no_other(

@@ -185,13 +185,13 @@ async def test_submitting_at_once_never_overfills(
 
 async def test_stats_count_what_waits(queue: RedisQueue, make_job: MakeJob) -> None:
     assert await queue.stats() == await queue.stats()
-    for floor_ms in (10.0, 20.0, 30.0):
+    for floor_ms in (10_000.0, 20_000.0, 30_000.0):
         await queue.submit(make_job(floor_ms=floor_ms), b"picture")
     await queue.claim("w", 0)
     stats = await queue.stats()
     assert (stats.queued, stats.running) == (2, 1)
     assert stats.oldest_age_ms > 0
-    assert stats.backlog_ms == pytest.approx(30.0)  # the costliest had to start first
+    assert stats.backlog_ms == pytest.approx(30_000.0)  # the costliest had to start first
 
 
 async def test_everything_kept_for_an_ended_job_expires(

@@ -169,6 +169,29 @@ async def test_all_waiters_share_one_connection(
         assert {v.status for v in await asyncio.gather(*waiters)} == {JobStatus.SUCCEEDED}
 
 
+async def test_a_watcher_reads_nothing_while_nothing_happens(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    claim = await started(queue, make_job())
+    watcher = queue.watch(claim.job.id)
+    await anext(watcher)
+    await until_subscribed(raw_redis)
+    await queue.renew(claim, 0.5)
+    async with asyncio.timeout(LONG_S / 2):
+        assert (await anext(watcher)).progress == 0.5
+
+    async def reads() -> int:
+        return int((await raw_redis.info("commandstats"))["cmdstat_hgetall"]["calls"])
+
+    before = await reads()
+    ending = asyncio.ensure_future(anext(watcher))
+    await asyncio.sleep(0.1)
+    assert await reads() - before <= 2  # the subscription and the renewal may each ask for one
+    await queue.complete(claim, FACTS, b"result")
+    async with asyncio.timeout(LONG_S / 2):
+        assert (await ending).status is JobStatus.SUCCEEDED
+
+
 async def test_a_stray_message_stops_nobody(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:

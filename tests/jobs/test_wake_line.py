@@ -76,6 +76,28 @@ async def test_each_job_wakes_one_more_worker(
 
 
 @pytest.mark.usefixtures("only_woken")
+async def test_jobs_that_are_put_back_together_wake_one_worker_each(
+    redis_url: str,
+    raw_redis: Redis,
+    queue_settings: QueueSettings,
+    open_queue: OpenQueue,
+    make_job: MakeJob,
+) -> None:
+    queues = [open_queue(redis_url, queue_settings) for _ in range(3)]
+    jobs = [make_job() for _ in queues]
+    for job in jobs:
+        await queues[0].submit(job, b"picture")
+        assert await queues[0].claim("dying", 0) is not None
+    idle = [asyncio.create_task(queue.claim("idle", LONG_S)) for queue in queues[1:]]
+    await until_blocked(raw_redis, len(idle))
+    leases = Keys(queue_settings.namespace).leases
+    await raw_redis.zadd(leases, {job.id: 0.0 for job in jobs}, xx=True)
+    looking = asyncio.create_task(queues[0].claim("looking", 0))
+    claims = [await finished(task) for task in [looking, *idle]]
+    assert {claim.job.id for claim in claims} == {job.id for job in jobs}
+
+
+@pytest.mark.usefixtures("only_woken")
 async def test_tokens_do_not_pile_up(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
