@@ -119,11 +119,12 @@ class App {
 
   /** @param {boolean} running */
   #showRunning(running) {
-    const hadFocus = this.#running.contains(document.activeElement) || document.activeElement === this.#runButton;
+    const leaving = [this.#runButton, this.#running, byId("problem", HTMLElement)];
+    const hadFocus = leaving.some((part) => part.contains(document.activeElement));
     if (!running) this.#progress.stop();
     this.#runButton.hidden = running;
     this.#running.hidden = !running;
-    // The button under the focus goes away; the one that takes its place takes the focus, too.
+    // The button under the focus goes away; what takes its place takes the focus, too.
     if (hadFocus) (running ? byId("cancel", HTMLElement) : this.#runButton).focus({ preventScroll: true });
   }
 }

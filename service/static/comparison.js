@@ -4,6 +4,15 @@
 export const MAX_PIXELS = 64e6;
 
 /**
+ * Only ever filled with bytes and read back, which is what ordinary memory is best for.
+ *
+ * @param {HTMLCanvasElement} canvas
+ */
+function contextOf(canvas) {
+  return canvas.getContext("2d", { willReadFrequently: true });
+}
+
+/**
  * Prepare a canvas; false if the browser gives none of this size (it then stays empty, silently).
  *
  * @param {HTMLCanvasElement} canvas
@@ -13,7 +22,7 @@ export const MAX_PIXELS = 64e6;
 function prepared(canvas, width, height) {
   canvas.width = width;
   canvas.height = height;
-  const context = canvas.getContext("2d");
+  const context = contextOf(canvas);
   if (context === null) return false;
   context.fillRect(0, 0, 1, 1);
   const works = context.getImageData(0, 0, 1, 1).data[3] === 255;
@@ -35,7 +44,7 @@ export function drawBicubic(picture, canvas, width, height, signal) {
   if (width * height > MAX_PIXELS || !prepared(canvas, width, height)) {
     return Promise.reject(new RangeError("too large to compare in a browser"));
   }
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  const context = /** @type {CanvasRenderingContext2D} */ (contextOf(canvas));
   const worker = new Worker(new URL("./bicubic-worker.js", import.meta.url), { type: "module" });
   const drawn = new Promise((resolve, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });

@@ -69,6 +69,7 @@ export class ProblemPanel {
       this.#host.append(element("p", { class: "reference" }, `Reference ${problem.requestId}`));
     }
     this.#host.hidden = false;
+    this.#host.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {import("./api.js").Problem} problem */

@@ -274,6 +274,7 @@ async def test_budget_too_small_is_mended_by_one_press(page: Page) -> None:
     await alert.get_by_role("button", name="Try with").click()
     await expect(page.locator(".comparing")).to_be_visible()
     await expect(alert).to_be_hidden()
+    await expect(page.get_by_role("button", name="Upscale")).to_be_focused()
     assert float(await page.get_by_role("spinbutton", name="Time budget").input_value()) > 100
 
 
