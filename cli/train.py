@@ -32,6 +32,10 @@ def train(
     output: Annotated[
         Path, typer.Option(help="Where checkpoints go; a run found there is resumed.")
     ],
+    grow_from: Annotated[
+        Path | None,
+        typer.Option(help="Weights of a smaller trained network to start a new run from."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     minutes: Annotated[
         float | None, typer.Option(help="Stop after this long; run again to go on.")
@@ -52,6 +56,11 @@ def train(
     trainer = Trainer(run, output, device)
     if trainer.resume():
         typer.echo(f"Resuming {output} at step {trainer.step}.")
+    elif grow_from:
+        try:
+            trainer.grow_from(grow_from)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

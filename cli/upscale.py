@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,7 +72,9 @@ def upscale(
         upscaler = _upscaler(server, _request(pairs))
     except AnysrError as error:
         raise typer.BadParameter(error.detail) from error
-    if not _run(upscaler, files, output, one_file):
+    with contextlib.closing(upscaler):
+        complete = _run(upscaler, files, output, one_file)
+    if not complete:
         raise typer.Exit(1)
 
 

@@ -38,6 +38,8 @@ class Upscaler(Protocol):
 
     def upscale(self, data: bytes) -> Outcome: ...
 
+    def close(self) -> None: ...
+
 
 class LocalUpscaler:
     """Runs the network in this process, with the worker's own code.
@@ -75,6 +77,9 @@ class LocalUpscaler:
         story += f", {sum(made.stages_ms.values()):.0f} ms"
         return Outcome(made.picture, job.output_format, story)
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
 
 class RemoteUpscaler:
     """Sends the file to a service."""
@@ -103,6 +108,9 @@ class RemoteUpscaler:
         )
         made = ImageFormat(facts["Content-Type"].partition(";")[0].removeprefix("image/"))
         return Outcome(answer.content, made, story)
+
+    def close(self) -> None:
+        self._client.close()
 
 
 def _problem(answer: httpx.Response) -> AnysrError:

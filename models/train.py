@@ -28,8 +28,9 @@ from torch import Tensor
 
 from models.architectures.elastic import Elastic, grid_tensors
 from models.architectures.registry import NetworkSpec
-from models.checkpoint import save_network, save_tensors
+from models.checkpoint import load_network, save_network, save_tensors
 from models.geometry import axis_grid
+from models.growth import grow
 from models.photographs import Photographs, Sampling, bicubic_downsample, list_images, read_rgb
 
 
@@ -185,6 +186,12 @@ class Trainer:
         header = {"step": str(self.step), "config": json.dumps(asdict(self.config))}
         save_tensors(self.output / "state.safetensors", state, header)
 
+    def grow_from(self, weights: Path) -> None:
+        """Start from a smaller trained network; ValueError when it does not fit in this one."""
+        _, small = load_network(weights)
+        grow(small.to(self.device), self.network)
+        self.average.load_state_dict(self.network.state_dict())
+
     def resume(self) -> bool:
         """Continue from the output folder's checkpoint; False when there is none."""
         path = self.output / "state.safetensors"
@@ -230,6 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--data", type=Path, action="append", required=True, help="the first gives validation"
     )
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--grow-from", type=Path, help="weights of a smaller trained network")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--threads", type=int)
@@ -240,7 +248,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     files, held = training_files(options.data, config.training.validation_images)
     photographs = Photographs(files, options.device)
     trainer = Trainer(config, options.output, options.device)
-    trainer.resume()
+    if not trainer.resume() and options.grow_from:
+        trainer.grow_from(options.grow_from)
 
     def report(facts: dict[str, Any]) -> None:
         line = json.dumps(facts)

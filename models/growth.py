@@ -1,0 +1,79 @@
+"""Start a larger network from a trained smaller one, so that nothing learnt is learnt twice.
+
+Net2Net's idea (Chen, Goodfellow and Shlens, ICLR 2016) for elastic networks: the large network
+holds the small one as its first channels, blocks and basis functions. At the inner widths of the
+small one it computes the same function; whatever is new starts with no say in the output, but
+with inputs of its own, so that its gradients are alive from the first step.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.architectures.elastic import COLOURS, Elastic, OffsetBasis
+
+
+@torch.no_grad()
+def grow(small: Elastic, large: Elastic) -> None:
+    """Write the weights of `small` into `large`, in place.
+
+    ValueError when `large` is smaller in channels, blocks or basis, or gates other blocks.
+    """
+    before = (small.channels, len(small.blocks), small.head.basis)
+    after = (large.channels, len(large.blocks), large.head.basis)
+    if small.gate_every != large.gate_every or any(
+        b > a for b, a in zip(before, after, strict=True)
+    ):
+        raise ValueError(
+            f"cannot grow from (channels, blocks, basis) {before}, gate every {small.gate_every}"
+            f" to {after}, gate every {large.gate_every}"
+        )
+    known = small.channels
+    _prefix(small.entry, large.entry)
+    _grow_gate(small, large)
+    for position, block in enumerate(large.blocks):
+        if position < len(small.blocks):
+            _prefix(small.blocks[position].conv1, block.conv1)
+            # What is new, in the stream or inside the block, does not yet reach what is old.
+            block.conv1.weight[:known, known:] = 0
+            _prefix(small.blocks[position].conv2, block.conv2)
+            block.conv2.weight[:known, known:] = 0
+        else:
+            block.conv2.weight[:known] = 0
+    _grow_head(small, large)
+
+
+def _prefix(small: nn.Module, large: nn.Module) -> None:
+    """Copy each parameter into the leading corner of its larger counterpart."""
+    for name, value in small.named_parameters():
+        large.get_parameter(name)[tuple(slice(n) for n in value.shape)] = value
+
+
+def _grow_gate(small: Elastic, large: Elastic) -> None:
+    _prefix(small.gate.fc1, large.gate.fc1)
+    # Both see the width as a part of their own full width: the same channels, another number.
+    large.gate.fc1.weight[:, 2] *= large.channels / small.channels
+    for name, value in small.gate.fc2.named_parameters():
+        old = value.view(small.gate.gates, small.channels, -1)
+        new = large.gate.fc2.get_parameter(name).view(large.gate.gates, large.channels, -1)
+        new[: small.gate.gates, : small.channels] = old
+
+
+def _grow_head(small: Elastic, large: Elastic) -> None:
+    old, new = small.head, large.head
+    _by_function(new.coefficients.weight, new.basis)[
+        : old.basis, : old.basis, :, small.channels :
+    ] = 0
+    for name in ("coefficients.weight", "coefficients.bias", "skip.weight"):
+        value = _by_function(old.get_parameter(name), old.basis)
+        target = _by_function(new.get_parameter(name), new.basis)
+        target[tuple(slice(n) for n in value.shape)] = value
+    axes: list[tuple[OffsetBasis, OffsetBasis]] = [(old.rows, new.rows), (old.columns, new.columns)]
+    for old_axis, new_axis in axes:
+        _prefix(old_axis, new_axis)
+
+
+def _by_function(parameter: Tensor, basis: int) -> Tensor:
+    """View [basis^2 * 3, ...] as [basis, basis, 3, ...]."""
+    return parameter.view(basis, basis, COLOURS, *parameter.shape[1:])

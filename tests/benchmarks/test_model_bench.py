@@ -1,0 +1,32 @@
+"""The model benchmark measures what it says; how fast anything is, no test judges."""
+
+import numpy as np
+import pytest
+
+from benchmarks.model import _feed, _trunk_session, time_model
+from benchmarks.overhead import server_timing
+from models.catalog import SHIPPED, read_catalog
+
+
+def test_the_trunk_is_the_features_before_the_head():
+    entry = read_catalog().get("anysr-s")
+    trunk = _trunk_session(SHIPPED / entry.widths[-1].onnx.file, 1)
+    feed = _feed(16, 2.0)
+    (features,) = trunk.run(None, {i.name: feed[i.name] for i in trunk.get_inputs()})
+    assert features.shape == (1, entry.network.args["channels"], 16, 16)
+    assert np.isfinite(features).all()
+
+
+def test_every_scale_and_width_is_timed():
+    entry = read_catalog().get("anysr-s")
+    timings = time_model(SHIPPED, entry, [1.5, 2.0], side=24, threads=1, repeats=2)
+    assert [t.scale for t in timings] == [1.5, 2.0]
+    for timing in timings:
+        assert timing.widest_ms > 0
+        assert timing.over_trunk > 0
+        assert set(timing.over_widest) == {w.width for w in entry.widths[:-1]}
+
+
+def test_server_timing_is_read():
+    header = "upload;dur=1.5, queue;dur=0.2, total;dur=12"
+    assert server_timing(header) == pytest.approx({"upload": 1.5, "queue": 0.2, "total": 12})

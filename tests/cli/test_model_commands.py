@@ -1,0 +1,104 @@
+"""`anysr train`, `export` and `evaluate`, one after the other on drawn pictures."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from cli.main import app
+from models.catalog import read_catalog
+
+TINY = """
+[network]
+name = "elastic"
+args = { channels = 8, blocks = 1, basis = 3, widths = [4, 8] }
+[sampling]
+batch = 1
+patch = 16
+[training]
+steps = 100
+validation_images = 1
+validate_every = 100
+"""
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200"})
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    """A folder with photographs (drawn), a config and a finished training."""
+    root = tmp_path_factory.mktemp("workshop")
+    (root / "photos").mkdir()
+    for seed in range(3):
+        pixels = np.random.default_rng(seed).integers(0, 256, (10, 10, 3), dtype=np.uint8)
+        image = Image.fromarray(pixels).resize((170, 180), Image.Resampling.BICUBIC)
+        image.save(root / "photos" / f"{seed}.png")
+    (root / "tiny.toml").write_text(TINY)
+    result = run(
+        "train", root / "tiny.toml", "--data", root / "photos", "--output", root / "run",
+        "--device", "cpu",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "Step 100 of 100" in result.output
+    return root
+
+
+def test_a_finished_training_is_resumed_and_left_as_it_is(workshop):
+    before = (workshop / "run" / "weights.safetensors").read_bytes()
+    result = run(
+        "train", workshop / "tiny.toml", "--data", workshop / "photos",
+        "--output", workshop / "run", "--device", "cpu",
+    )  # fmt: skip
+    assert "at step 100" in result.output
+    assert (workshop / "run" / "weights.safetensors").read_bytes() == before
+
+
+def test_export_then_evaluate_then_record(workshop):
+    result = run(
+        "export", workshop / "run" / "weights.safetensors", "--name", "tiny",
+        "--description", "A test.", "--folder", workshop / "models",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert read_catalog(workshop / "models").default == "tiny"
+    arguments = ("--data", workshop / "photos", "--scales", "2,2.5")
+    shipped = run(
+        "evaluate", "tiny", *arguments, "--models", workshop / "models",
+        "--json", workshop / "shipped.json", "--record", "Drawn",
+    )  # fmt: skip
+    assert shipped.exit_code == 0, shipped.output
+    eager = run(
+        "evaluate", workshop / "run" / "weights.safetensors", *arguments,
+        "--json", workshop / "eager.json",
+    )  # fmt: skip
+    assert eager.exit_code == 0, eager.output
+    rows = [
+        json.loads((workshop / f"{n}.json").read_text())["results"] for n in ("shipped", "eager")
+    ]
+    assert rows[0].keys() == rows[1].keys() == {"bicubic", "0.5", "1"}
+    for name in rows[0]:
+        for a, b in zip(rows[0][name], rows[1][name], strict=True):
+            assert a["psnr_y"] == pytest.approx(b["psnr_y"], abs=0.01)
+    quality = read_catalog(workshop / "models").get("tiny").quality
+    assert {(q.dataset, q.scale, q.width) for q in quality} == {
+        ("Drawn", s, w) for s in (2.0, 2.5) for w in (0.5, 1.0)
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "nonsense", "--data", ".", "--output", "x"), "anysr-s"),
+        (("evaluate", "nonsense", "--data", "PHOTOS"), "nonsense"),
+        (("evaluate", "bicubic", "--data", "nowhere"), "no folder"),
+        (("evaluate", "bicubic", "--data", "PHOTOS", "--scales", "two"), "two"),
+    ],
+)
+def test_wrong_arguments_are_told(workshop, arguments, words):
+    given = [str(workshop / "photos") if a == "PHOTOS" else a for a in arguments]
+    result = run(*given)
+    assert result.exit_code == 2
+    assert words in result.output

@@ -1,0 +1,210 @@
+"""`anysr serve` as a user meets it: one command, real HTTP, real network, nothing else."""
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.overhead import running_service
+
+HEADERS = (
+    "Server-Timing",
+    "X-Request-ID",
+    "X-AnySR-Model",
+    "X-AnySR-Width",
+    "X-AnySR-Scale",
+    "X-AnySR-Predicted-Ms",
+    "X-AnySR-Elapsed-Ms",
+    "X-AnySR-Deadline",
+    "X-AnySR-Expected-Db",
+    "X-AnySR-Reason",
+)
+
+
+@pytest.fixture(scope="module")
+def service():
+    with running_service(ANYSR_LEASE_SECONDS="1") as url:
+        yield url
+
+
+def picture(width: int, height: int, image_format: str = "PNG") -> bytes:
+    y, x = np.mgrid[0:height, 0:width]
+    planes = [127 + 100 * np.sin(x / (5 + c)) * np.cos(y / 7) for c in range(3)]
+    buffer = io.BytesIO()
+    Image.fromarray(np.stack(planes, -1).astype(np.uint8)).save(buffer, image_format)
+    return buffer.getvalue()
+
+
+def opened(answer: httpx.Response) -> Image.Image:
+    assert answer.status_code == 200, answer.text
+    return Image.open(io.BytesIO(answer.content))
+
+
+def test_the_readmes_request(service):
+    answer = httpx.post(
+        f"{service}/upscale",
+        files={"image": ("photo.png", picture(93, 61))},
+        data={"scale": "2.37", "latency_budget_ms": "20000"},
+        timeout=60,
+    )
+    image = opened(answer)
+    assert image.format == "PNG"
+    assert image.size == (round(2.37 * 93), round(2.37 * 61))
+    assert [name for name in HEADERS if name not in answer.headers] == []
+    assert answer.headers["X-AnySR-Model"] == "anysr-s"
+    assert answer.headers["X-AnySR-Width"] == "1"
+    assert answer.headers["X-AnySR-Reason"] == "widest"
+    assert answer.headers["X-AnySR-Deadline"] == "met"
+
+
+def test_the_network_beats_bicubic_on_a_real_photograph(service):
+    """scikit-image's public-domain astronaut, shrunk by bicubic and sent for x2."""
+    data = pytest.importorskip("skimage.data")
+    truth = Image.fromarray(data.astronaut()[:256, 120:376])
+    small = truth.resize((128, 128), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    small.save(buffer, "PNG")
+    answer = httpx.post(
+        f"{service}/upscale",
+        params={"scale": 2, "latency_budget_ms": 60_000},
+        content=buffer.getvalue(),
+        timeout=60,
+    )
+
+    def psnr(image: Image.Image) -> float:
+        difference = np.asarray(image, float)[4:-4, 4:-4] - np.asarray(truth, float)[4:-4, 4:-4]
+        return 10 * float(np.log10(255**2 / np.mean(difference**2)))
+
+    bicubic = small.resize((256, 256), Image.Resampling.BICUBIC)
+    assert psnr(opened(answer)) > psnr(bicubic) + 1.0
+
+
+def test_every_width_can_be_pinned(service):
+    models = httpx.get(f"{service}/models").json()
+    widths = next(m for m in models["models"] if m["name"] == "anysr-s")["widths"]
+    assert len(widths) >= 4
+    for entry in widths:
+        width = entry["width"] if isinstance(entry, dict) else entry
+        answer = httpx.post(
+            f"{service}/upscale",
+            params={"scale_h": 1.5, "scale_w": 2.2, "anysr_width": width},
+            content=picture(40, 30, "JPEG"),
+            timeout=60,
+        )
+        assert opened(answer).size == (88, 45)
+        assert float(answer.headers["X-AnySR-Width"]) == width
+        assert answer.headers["X-AnySR-Reason"] == "pinned"
+
+
+def test_a_budget_below_everything_is_refused_with_the_smallest_that_could_be(service):
+    data = picture(300, 300)
+    answer = httpx.post(
+        f"{service}/upscale", params={"scale": 4, "latency_budget_ms": 1}, content=data
+    )
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert problem["code"] == "budget_infeasible"
+    assert problem["smallest_feasible_ms"] > 1
+
+
+def workers_of(service: str) -> list[int]:
+    """The process ids of the service's workers, which their ids end with."""
+    workers = httpx.get(f"{service}/health/ready").json()["workers"]
+    return [int(worker["id"].split("-")[-2]) for worker in workers]
+
+
+def test_a_worker_killed_in_the_middle_of_a_job_costs_nobody_a_picture(service):
+    created = httpx.post(
+        f"{service}/jobs",
+        params={"scale": 3, "anysr_width": 1, "latency_budget_ms": 60_000},
+        content=picture(900, 700, "JPEG"),
+    )
+    assert created.status_code == 202
+    job = f"{service}/jobs/{created.json()['id']}"
+    wait_for(lambda: httpx.get(job).json()["status"] == "running", 20)
+    (victim,) = workers_of(service)
+    os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: httpx.get(job).json()["status"] in ("succeeded", "failed"), 90)
+    assert opened(httpx.get(f"{job}/result", timeout=30)).size == (2700, 2100)
+    assert workers_of(service) != [victim]
+
+
+def wait_for(condition, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "took too long"
+        time.sleep(0.1)
+
+
+def test_sigterm_ends_the_service_with_its_workers_and_its_redis():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: _ready(url), 60)
+        pids = workers_of(url)
+        answers: list[httpx.Response] = []
+        request = threading.Thread(
+            target=lambda: answers.append(
+                httpx.post(
+                    f"{url}/upscale",
+                    params={"scale": 2, "anysr_width": 1, "latency_budget_ms": 60_000},
+                    content=picture(1400, 1200, "JPEG"),
+                    timeout=60,
+                )
+            )
+        )
+        request.start()
+        wait_for(lambda: httpx.get(f"{url}/health/ready").json()["queue"]["running"] == 1, 20)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=40) in (0, -signal.SIGTERM)
+        request.join()
+        assert opened(answers[0]).size == (2800, 2400)  # the job in hand was finished
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/ready").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_a_port_that_is_taken_ends_with_an_error_and_leaves_nothing_running():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "cli.main", "serve", "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "address already in use" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["gateway", "worker"])
+def test_parts_alone_ask_for_the_redis_that_they_share(command):
+    environment = {k: v for k, v in os.environ.items() if k != "ANYSR_REDIS_URL"}
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "ANYSR_REDIS_URL" in done.stderr

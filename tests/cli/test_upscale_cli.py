@@ -1,0 +1,104 @@
+"""`anysr upscale`: files and folders, in this process and through a service, and what fails."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from benchmarks.overhead import running_service
+from cli.main import app
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two pictures, one of them in a subfolder."""
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    source = tmp_path / "in"
+    (source / "deep").mkdir(parents=True)
+    Image.fromarray(pixels).save(source / "a.png")
+    Image.fromarray(pixels).save(source / "deep" / "b.jpg")
+    return source
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["upscale", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+def size(path):
+    with Image.open(path) as image:
+        return image.format, image.size
+
+
+def test_one_file_to_one_file_in_the_format_of_its_name(folder, tmp_path):
+    result = run(folder / "a.png", "-o", tmp_path / "out.webp", "--scale", 2.37)
+    assert result.exit_code == 0, result.output
+    assert size(tmp_path / "out.webp") == ("WEBP", (71, 47))
+    assert "anysr-s at width 1 (widest)" in result.output
+
+
+def test_a_folder_keeps_its_shape_names_and_formats(folder, tmp_path):
+    result = run(folder, "-o", tmp_path / "out", "--width", 45)
+    assert result.exit_code == 0, result.output
+    assert size(tmp_path / "out" / "a.png") == ("PNG", (45, 30))
+    assert size(tmp_path / "out" / "deep" / "b.jpg") == ("JPEG", (45, 30))
+
+
+def test_a_budget_is_kept_in_this_process_too(folder, tmp_path):
+    result = run(folder / "a.png", "-o", tmp_path / "o.png", "--scale", 2, "--budget-ms", 30_000)
+    assert result.exit_code == 0, result.output
+    assert "(widest)" in result.output
+
+
+def test_one_bad_file_is_told_and_the_others_go_on(folder, tmp_path):
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nonsense")
+    result = run(folder, "-o", tmp_path / "out", "--scale", 2)
+    assert result.exit_code == 1
+    assert "broken.png" in result.output
+    assert size(tmp_path / "out" / "a.png") == ("PNG", (60, 40))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--scale", "0"], "scale"),
+        ([], "scale"),
+        (["--scale", "2", "--width", "50"], "exactly one"),
+        (["--scale", "2", "--model", "esrgan"], "esrgan"),
+        (["--scale", "nan"], "scale"),
+    ],
+)
+def test_wrong_options_are_told_before_anything_runs(folder, tmp_path, options, words):
+    result = run(folder / "a.png", "-o", tmp_path / "out.png", *options)
+    assert result.exit_code == 2
+    assert words in result.output
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_several_inputs_need_a_folder(folder, tmp_path):
+    result = run(folder, "-o", tmp_path / "out.png", "--scale", 2)
+    assert result.exit_code == 2
+    assert "one file" in result.output
+
+
+def test_a_missing_input_is_told(tmp_path):
+    result = run(tmp_path / "nowhere.png", "-o", tmp_path / "out.png", "--scale", 2)
+    assert result.exit_code == 2
+    assert "nowhere.png" in result.output
+
+
+def test_through_a_service(folder, tmp_path):
+    with running_service() as url:
+        result = run(folder, "-o", tmp_path / "out", "--scale", 1.7, "--server", url)
+        refused = run(folder / "a.png", "-o", tmp_path / "x.png", "--scale", 9, "--server", url)
+    assert result.exit_code == 0, result.output
+    assert size(tmp_path / "out" / "deep" / "b.jpg") == ("JPEG", (51, 34))
+    assert "deadline met" in result.output
+    assert refused.exit_code == 1
+    assert "from 1 to 8" in refused.output
+
+
+def test_an_absent_service_is_told(folder, tmp_path):
+    url = "http://127.0.0.1:9"
+    result = run(folder / "a.png", "-o", tmp_path / "x.png", "--scale", 2, "--server", url)
+    assert result.exit_code == 1
+    assert "cannot be reached" in result.output

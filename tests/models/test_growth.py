@@ -1,0 +1,57 @@
+"""Growth: the large network computes what the small one did, and all of it can learn."""
+
+import pytest
+import torch
+
+from models.architectures.elastic import Elastic
+from models.growth import grow
+from models.train import upscale
+
+
+@pytest.fixture
+def small():
+    torch.manual_seed(1)
+    network = Elastic(channels=8, blocks=3, basis=3, widths=[4, 8])
+    with torch.no_grad():  # trained enough for every part to matter
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return network
+
+
+def large(**changes):
+    torch.manual_seed(2)
+    return Elastic(**{"channels": 12, "blocks": 5, "basis": 4, "widths": [4, 8, 12]} | changes)
+
+
+@pytest.mark.parametrize("size", [(20, 31), (47, 26)])
+def test_at_the_small_widths_the_function_is_the_same(small, size):
+    grown = large()
+    grow(small, grown)
+    image = torch.rand(2, 3, 13, 17)
+    for width in small.widths:
+        before = upscale(small, image, size, width)
+        torch.testing.assert_close(upscale(grown, image, size, width), before, atol=1e-5, rtol=0)
+
+
+def test_everything_new_learns_from_the_first_steps(small):
+    grown = large()
+    grow(small, grown)
+    before = {name: value.clone() for name, value in grown.state_dict().items()}
+    optimiser = torch.optim.Adam(grown.parameters(), lr=1e-3)
+    image, target = torch.rand(2, 3, 13, 17), torch.rand(2, 3, 30, 40)
+    for _ in range(3):
+        optimiser.zero_grad()
+        (upscale(grown, image, (30, 40), 12) - target).abs().mean().backward()
+        optimiser.step()
+    for name in ("blocks.4.conv1.weight", "blocks.4.conv2.weight", "blocks.0.conv2.weight"):
+        moved = (grown.state_dict()[name] != before[name]).flatten(1).any(1)
+        assert moved.all(), name
+    fourth = grown.head.coefficients.weight.view(4, 4, 3, -1)[3]
+    assert (fourth != before["head.coefficients.weight"].view(4, 4, 3, -1)[3]).any(-1).all()
+
+
+@pytest.mark.parametrize("change", [{"channels": 6, "widths": [6]}, {"blocks": 2}, {"basis": 3}])
+def test_it_does_not_shrink(small, change):
+    start = large() if change.get("basis") else small
+    with pytest.raises(ValueError, match="cannot grow"):
+        grow(start, large(**change))
