@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from cli.extras import needs
 from jobs.embedded_redis import RedisUnavailableError, redis_server
 from jobs.settings import QueueSettings
 from models.catalog import CatalogError
+
+if TYPE_CHECKING:
+    from service.settings import GatewaySettings
 
 STOP_GRACE_S = 30.0
 """How long a worker may take for the job in hand when the service stops."""
@@ -30,6 +33,9 @@ def serve(
     Without ANYSR_REDIS_URL it brings its own private Redis along.
     """
     with needs("cpu"), _clear_errors():
+        # uvicorn raises the signal again once it has shut down; by default that would end the
+        # process before the workers and the Redis are stopped below.
+        signal.signal(signal.SIGTERM, _leave)
         from service import main as gateway_main
         from workers.pool import WorkerPool, pool_environments
         from workers.settings import WorkerSettings
@@ -84,11 +90,16 @@ def worker(
             stopped.wait()
 
 
-def _gateway_settings(host: str | None, port: int | None) -> Any:
+def _leave(*_: object) -> None:
+    raise SystemExit(0)
+
+
+def _gateway_settings(host: str | None, port: int | None) -> GatewaySettings:
     from service.settings import GatewaySettings
 
     given = {"host": host, "port": port}
-    return GatewaySettings(**{k: v for k, v in given.items() if v is not None})
+    settings = GatewaySettings()
+    return settings.model_copy(update={k: v for k, v in given.items() if v is not None})
 
 
 def _shared_queue() -> QueueSettings:

@@ -32,15 +32,13 @@ def grow(small: Elastic, large: Elastic) -> None:
     known = small.channels
     _prefix(small.entry, large.entry)
     _grow_gate(small, large)
-    for position, block in enumerate(large.blocks):
-        if position < len(small.blocks):
-            _prefix(small.blocks[position].conv1, block.conv1)
-            # What is new, in the stream or inside the block, does not yet reach what is old.
-            block.conv1.weight[:known, known:] = 0
-            _prefix(small.blocks[position].conv2, block.conv2)
-            block.conv2.weight[:known, known:] = 0
-        else:
-            block.conv2.weight[:known] = 0
+    for old, new in zip(small.blocks, large.blocks, strict=False):
+        _prefix(old, new)
+        # What is new, in the stream or inside the block, does not yet reach what is old.
+        new.get_parameter("conv1.weight")[:known, known:] = 0
+        new.get_parameter("conv2.weight")[:known, known:] = 0
+    for new in large.blocks[len(small.blocks) :]:
+        new.get_parameter("conv2.weight")[:known] = 0
     _grow_head(small, large)
 
 

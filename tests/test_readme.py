@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import click
 from pydantic_settings import BaseSettings
 from typer.main import get_command
 
@@ -53,7 +54,9 @@ def test_every_setting_is_documented():
 
 
 def test_every_command_in_the_readme_exists_and_every_command_is_in_the_readme():
-    commands = set(get_command(app).commands)
+    command = get_command(app)
+    assert isinstance(command, click.Group)
+    commands = set(command.commands)
     mentioned = set(re.findall(r"`anysr (\w+)", README.read_text()))
     assert mentioned == commands
 

@@ -32,7 +32,7 @@ def exported(tmp_path_factory):
             parameter.add_(0.05 * torch.randn_like(parameter))
     weights = folder / "trained.safetensors"
     save_network(weights, SPEC, network)
-    lines = []
+    lines: list[str] = []
     entry = export_model(weights, folder / "out", "tiny", "A test.", True, lines.append)
     assert len(lines) == 4
     return folder / "out", entry, network.eval()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def test_a_run_reports_validates_and_writes_weights_that_can_be_loaded(folder, t
     files, held = training_files([folder], 1)
     assert len(held) == 1
     assert held[0] not in files
-    reports = []
+    reports: list[dict[str, Any]] = []
     trainer = Trainer(config, tmp_path / "run")
     trainer.run(Photographs(files), held, report=reports.append)
     assert trainer.step == 100
