@@ -1,0 +1,42 @@
+"""Every shipped network, every width: a tiled photograph equals the untiled one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from skimage import data
+
+from models.catalog import SHIPPED, ModelEntry, read_catalog
+from models.geometry import output_size
+from workers.picture import Picture
+from workers.runtimes.onnx import OnnxSession
+from workers.upscale import Engine, upscale
+
+SCALES = ((1.37, 1.37), (2.0, 2.0), (2.37, 2.37), (3.6, 2.9))
+SIZES = ((64, 96), (97, 83), (50, 171))
+TOLERANCE = 1 / 255
+
+
+@pytest.fixture(scope="module", params=[entry.name for entry in read_catalog().models])
+def network(request: pytest.FixtureRequest) -> tuple[ModelEntry, OnnxSession]:
+    entry = read_catalog().get(request.param)
+    return entry, OnnxSession(SHIPPED, entry, threads=2)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scale", SCALES)
+def test_tiles_leave_no_seam(
+    network: tuple[ModelEntry, OnnxSession], scale: tuple[float, float], size: tuple[int, int]
+) -> None:
+    entry, session = network
+    crop = data.astronaut()[10 : 10 + size[0], 140 : 140 + size[1]]
+    picture = Picture(np.moveaxis(crop, 2, 0).astype(np.float32) / 255)
+    target = tuple(output_size(n, s) for n, s in zip(size, scale, strict=True))
+    for width in (w.width for w in entry.widths):
+        engine = Engine(session, width, entry.halo)
+        whole = upscale(picture, *target, engine, lambda part: None)
+        tiled = upscale(picture, *target, replace(engine, tile_pixels=1200), lambda part: None)
+        assert (whole.tiles, tiled.tiles > 4) == (1, True)
+        assert np.abs(tiled.picture.colour - whole.picture.colour).max() <= TOLERANCE, width
