@@ -34,7 +34,7 @@ class AnysrError(Exception):
     code: ClassVar[str] = "internal_error"
     message: ClassVar[str] = "The service failed; please try again."
 
-    def __init__(self, detail: str | None = None, **details: Any) -> None:
+    def __init__(self, detail: str | None = None, /, **details: Any) -> None:
         self.detail = detail or self.message
         self.details = details
         super().__init__(self.detail)
@@ -164,6 +164,9 @@ ERRORS: tuple[type[AnysrError], ...] = (
 _BY_CODE = {error.code: error for error in ERRORS}
 
 
-def from_code(code: str, detail: str | None = None, **details: Any) -> AnysrError:
-    """Return the error of a code that travelled in a job result; InternalError if unknown."""
+def from_code(code: str, detail: str | None = None, /, **details: Any) -> AnysrError:
+    """Return the error of a code that travelled in a job result; InternalError if unknown.
+
+    `details` may have any keys, `code` and `detail` among them.
+    """
     return _BY_CODE.get(code, InternalError)(detail, **details)
