@@ -1,4 +1,4 @@
-"""Errors travel as code, detail and details, and come back as the same error, whatever is in them."""
+"""Errors travel as code, detail and details, and come back the same, whatever is in them."""
 
 from __future__ import annotations
 

@@ -50,13 +50,16 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
             serving = asyncio.create_task(server.serve([listener]))
-            while not server.started:
-                assert not serving.done(), serving
-                await asyncio.sleep(0.005)
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-                yield Served(client, app.state.gateway, port)
-            server.should_exit = True
-            await serving
+            try:
+                while not server.started:
+                    if serving.done():
+                        pytest.fail(f"the gateway ended before it served: {serving}")
+                    await asyncio.sleep(0.005)
+                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                    yield Served(client, app.state.gateway, port)
+            finally:
+                server.should_exit = True
+                await serving
 
     return started
 

@@ -1,0 +1,60 @@
+"""The tests' own gateway ends with its test, however that ends: no run hangs on it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from service.server import GatewayServer
+from tests.service.harness import Start
+
+PATIENCE_S = 10
+
+
+class Broken(Exception):
+    """What goes wrong in these tests."""
+
+
+async def test_a_gateway_ends_with_a_test_that_fails(start: Start) -> None:
+    port = 0
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(Broken):
+            async with start() as served:
+                port = served.port
+                raise Broken
+    async with httpx.AsyncClient(trust_env=False) as client:
+        with pytest.raises(httpx.ConnectError):
+            await client.get(f"http://127.0.0.1:{port}/health/live")
+
+
+async def test_a_gateway_that_cannot_start_says_why(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def startup(_server: GatewayServer, sockets: object = None) -> None:
+        raise Broken(sockets)
+
+    monkeypatch.setattr(GatewayServer, "startup", startup)
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(Broken):
+            async with start():
+                pytest.fail("it started")
+
+
+async def test_a_start_that_is_given_up_ends_the_gateway(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that never gets as far as to serve is stopped by the test's own timeout."""
+    ended = asyncio.Event()
+
+    async def serve(server: GatewayServer, _sockets: object = None) -> None:
+        while not server.should_exit:  # noqa: ASYNC110  as uvicorn itself looks
+            await asyncio.sleep(0.005)
+        ended.set()
+
+    monkeypatch.setattr(GatewayServer, "serve", serve)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2), start():
+            pytest.fail("it started")
+    assert ended.is_set()
