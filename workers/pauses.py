@@ -9,5 +9,6 @@ import contextlib
 async def happens(event: asyncio.Event, within_s: float) -> bool:
     """Return whether an event is set by now or within so many seconds."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), within_s)
+        async with asyncio.timeout(within_s):
+            await event.wait()
     return event.is_set()

@@ -105,7 +105,8 @@ class ScriptedWorker:
                 self.cancelled.set()
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.go.wait(), 0.02)
+                async with asyncio.timeout(0.02):
+                    await self.go.wait()
         await self.deliver(claim)
 
     async def deliver(self, claim: Claim) -> None:

@@ -39,7 +39,8 @@ async def test_life_of_a_job(served: Served, worker: ScriptedWorker) -> None:
     assert job["deadline_ms"] - job["submitted_ms"] == pytest.approx(60_000, abs=500)
     assert (job["finished_ms"], job["run"], job["error"]) == (None, None, None)
 
-    await asyncio.wait_for(worker.claimed.wait(), 2)
+    async with asyncio.timeout(2):
+        await worker.claimed.wait()
     assert (await served.client.get(here)).json()["status"] == "running"
     early = await served.client.get(f"{here}/result")
     assert_problem(early, 409, "job_not_finished")
@@ -82,7 +83,8 @@ async def test_failed_job(served: Served, worker: ScriptedWorker) -> None:
 async def test_reject_that_is_late_fails_unrun(served: Served, worker: ScriptedWorker) -> None:
     worker.go.clear()
     await served.submit()
-    await asyncio.wait_for(worker.claimed.wait(), 2)
+    async with asyncio.timeout(2):
+        await worker.claimed.wait()
     late = await served.submit(scale=2, on_miss="reject", latency_budget_ms=60)
     await asyncio.sleep(0.08)
     worker.go.set()
@@ -94,7 +96,8 @@ async def test_reject_that_is_late_fails_unrun(served: Served, worker: ScriptedW
 async def test_cancel(served: Served, worker: ScriptedWorker) -> None:
     worker.go.clear()
     running = await served.submit()
-    await asyncio.wait_for(worker.claimed.wait(), 2)
+    async with asyncio.timeout(2):
+        await worker.claimed.wait()
     queued = await served.submit()
     for job in (queued, running):
         response = await served.client.delete(job["links"]["self"])
@@ -102,7 +105,8 @@ async def test_cancel(served: Served, worker: ScriptedWorker) -> None:
         assert response.json()["status"] == "cancelled"
         assert response.json()["error"]["code"] == "job_cancelled"
         assert_problem(await served.client.get(job["links"]["result"]), 409, "job_cancelled")
-    await asyncio.wait_for(worker.cancelled.wait(), 2)
+    async with asyncio.timeout(2):
+        await worker.cancelled.wait()
     assert (await served.stats()).queued == 0
 
 
@@ -144,10 +148,12 @@ async def test_events_to_the_end(served: Served, worker: ScriptedWorker) -> None
     worker.go.clear()
     job = await served.submit()
     reading = asyncio.create_task(read_events(served, job))
-    await asyncio.wait_for(worker.claimed.wait(), 2)
+    async with asyncio.timeout(2):
+        await worker.claimed.wait()
     await asyncio.sleep(0.1)
     worker.go.set()
-    seen = await asyncio.wait_for(reading, 5)
+    async with asyncio.timeout(5):
+        seen = await reading
     progress = [event["progress"] for event in seen]
     assert progress == sorted(progress)
     assert 0 < progress[-2] < 1
@@ -195,7 +201,8 @@ class TestFullQueue:
     async def test_429_with_retry_after(self, served: Served, worker: ScriptedWorker) -> None:
         worker.go.clear()
         await served.submit()
-        await asyncio.wait_for(worker.claimed.wait(), 2)
+        async with asyncio.timeout(2):
+            await worker.claimed.wait()
         responses = [await served.post_job() for _ in range(3)]
         refused = [response for response in responses if response.status_code != 202]
         assert refused

@@ -282,10 +282,12 @@ async def test_cancel_cancels(page: Page, worker: ScriptedWorker) -> None:
     worker.go.clear()
     await choose(page, picture())
     await page.get_by_role("button", name="Upscale").click()
-    await asyncio.wait_for(worker.claimed.wait(), START_S)
+    async with asyncio.timeout(START_S):
+        await worker.claimed.wait()
     await expect(page.locator("#progress-text")).to_contain_text("of 5 s")
     await page.get_by_role("button", name="Cancel").click()
-    await asyncio.wait_for(worker.cancelled.wait(), START_S)
+    async with asyncio.timeout(START_S):
+        await worker.cancelled.wait()
     await expect(page.get_by_role("button", name="Upscale")).to_be_focused()
     await expect(page.get_by_role("alert")).to_be_hidden()
     worker.go.set()
@@ -319,7 +321,8 @@ class TestFullQueue:
     ) -> None:
         worker.go.clear()
         await served.submit(scale=2)
-        await asyncio.wait_for(worker.claimed.wait(), START_S)
+        async with asyncio.timeout(START_S):
+            await worker.claimed.wait()
         await served.submit(scale=2)
         await choose(page, picture())
         await page.get_by_role("button", name="Upscale").click()

@@ -18,15 +18,19 @@ class Broken(Exception):
 
 
 async def test_a_gateway_ends_with_a_test_that_fails(start: Start) -> None:
-    port = 0
+    ports: list[int] = []
+
+    async def failing() -> None:
+        async with start() as served:
+            ports.append(served.port)
+            raise Broken
+
     async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(Broken):
-            async with start() as served:
-                port = served.port
-                raise Broken
+            await failing()
     async with httpx.AsyncClient(trust_env=False) as client:
         with pytest.raises(httpx.ConnectError):
-            await client.get(f"http://127.0.0.1:{port}/health/live")
+            await client.get(f"http://127.0.0.1:{ports[0]}/health/live")
 
 
 async def test_a_gateway_that_cannot_start_says_why(

@@ -224,7 +224,8 @@ async def test_requests_in_flight_are_finished_at_the_end(
     worker.go.clear()
     async with start() as served:
         waiting = asyncio.create_task(served.upscale(drawn(), scale=2))
-        await asyncio.wait_for(worker.claimed.wait(), 2)
+        async with asyncio.timeout(2):
+            await worker.claimed.wait()
         served.gateway.closing.set()
         asyncio.get_running_loop().call_later(0.1, worker.go.set)
         assert (await waiting).status_code == 200

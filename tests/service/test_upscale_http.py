@@ -148,7 +148,8 @@ async def test_late_means_504_for_reject(served: Served, worker: ScriptedWorker)
     worker.go.clear()
     response = await served.upscale(scale=2, latency_budget_ms=100, on_miss="reject")
     assert_problem(response, 504, "deadline_exceeded")
-    await asyncio.wait_for(worker.cancelled.wait(), 2)
+    async with asyncio.timeout(2):
+        await worker.cancelled.wait()
 
 
 async def test_waiting_is_bounded_by_the_grace(start: Start, worker: ScriptedWorker) -> None:
@@ -156,7 +157,8 @@ async def test_waiting_is_bounded_by_the_grace(start: Start, worker: ScriptedWor
     async with start(grace_ms=50) as served:
         response = await served.upscale(scale=2, latency_budget_ms=60)
         assert_problem(response, 504, "deadline_exceeded")
-    await asyncio.wait_for(worker.cancelled.wait(), 2)
+    async with asyncio.timeout(2):
+        await worker.cancelled.wait()
 
 
 @pytest.mark.parametrize(("failure", "status"), [(CorruptImage("torn"), 400), (WorkerLost(), 500)])
@@ -173,7 +175,8 @@ async def test_cancelled_by_another_while_it_waits(
 ) -> None:
     worker.go.clear()
     waiting = asyncio.create_task(served.upscale())
-    await asyncio.wait_for(worker.claimed.wait(), 2)
+    async with asyncio.timeout(2):
+        await worker.claimed.wait()
     await queue.cancel(worker.claims[0].job.id)
     assert_problem(await waiting, 409, "job_cancelled")
 
@@ -187,10 +190,12 @@ async def test_disconnect_cancels_the_job(
     head = f"POST /upscale?scale=2 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(picture)}\r\n\r\n"
     writer.write(head.encode() + picture)
     await writer.drain()
-    await asyncio.wait_for(worker.claimed.wait(), 2)
+    async with asyncio.timeout(2):
+        await worker.claimed.wait()
     writer.close()
     await writer.wait_closed()
-    await asyncio.wait_for(worker.cancelled.wait(), 2)
+    async with asyncio.timeout(2):
+        await worker.cancelled.wait()
     view = await queue.view(worker.claims[0].job.id)
     assert view.status is JobStatus.CANCELLED
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -72,7 +73,8 @@ async def test_a_picture_is_delivered_with_its_facts(queue: RedisQueue) -> None:
     assert set(facts.stages_ms) == {"queue", "decode", "network", "encode"}
     assert sum(facts.stages_ms.values()) - facts.stages_ms["queue"] <= facts.run_ms
     assert facts.predicted_ms == 12
-    assert facts.expected_db == default_entry().expected_db(1.0, 2.37)
+    scale = math.sqrt(job.scale_h * job.scale_w)
+    assert facts.expected_db == default_entry().expected_db(1.0, scale)
     made = {"model": job.model, "width": "1", "reason": "widest"}
     assert count(registry, "anysr_width_selected_total", **made) == 1
     assert count(registry, "anysr_job_stage_seconds_count", stage="network") == 1

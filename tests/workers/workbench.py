@@ -134,7 +134,8 @@ async def a_worker(
             yield stopping
         finally:
             stopping.set()
-            await asyncio.wait_for(task, 20)
+            async with asyncio.timeout(20):
+                await task
 
 
 async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
