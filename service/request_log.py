@@ -24,6 +24,9 @@ UNMATCHED = "unmatched"
 STATIC = "/static"
 """The route of every file of the page."""
 
+QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
+"""Routes that machines ask every few seconds: logged at DEBUG, lest they drown the rest."""
+
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:",
     "X-Content-Type-Options": "nosniff",
@@ -77,7 +80,7 @@ class RequestLog:
             "elapsed_ms": round(seconds * 1e3, 2),
             **scope["state"]["facts"],
         }
-        log.info(json.dumps(line))
+        log.log(logging.DEBUG if route in QUIET else logging.INFO, json.dumps(line))
 
 
 def _route(scope: Scope) -> str:

@@ -218,6 +218,20 @@ async def test_one_line_is_logged_per_request(
     assert (bad["status"], bad["reason"]) == (415, "unsupported_image")
 
 
+async def test_what_machines_ask_all_the_time_is_logged_for_debugging_only(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, logger="anysr.requests"):
+        for path in ("/health/live", "/health/ready", "/metrics", "/models", "/health/none"):
+            await served.client.get(path)
+    records = [r for r in caplog.records if r.name == "anysr.requests"]
+    levels = [(json.loads(r.message)["route"], r.levelname) for r in records]
+    assert levels == [
+        *(("/health/live", "DEBUG"), ("/health/ready", "DEBUG"), ("/metrics", "DEBUG")),
+        *(("/models", "INFO"), ("unmatched", "INFO")),
+    ]
+
+
 async def test_requests_in_flight_are_finished_at_the_end(
     start: Start, worker: ScriptedWorker
 ) -> None:
