@@ -142,12 +142,14 @@ def _through(run: Callable[..., Any]) -> Upscaler:
 
 
 def _print(model: str, data: str, results: dict[str, list[Score]]) -> None:
-    table = Table(title=f"{model} on {data}: PSNR-Y (dB) / SSIM-Y")
-    table.add_column("width")
-    for score in results[REFERENCE]:
-        table.add_column(f"x{score.scale:g}", justify="right")
+    """One line per width and scale: it grows downwards, so no figure is ever cut off."""
+    table = Table(title=f"{model} on {data}: luma, 8 bits")
+    for heading in ("width", "scale", "PSNR (dB)", "SSIM"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, scores in results.items():
-        table.add_row(name, *(f"{s.psnr_y:.2f} / {s.ssim:.4f}" for s in scores))
+        for score in scores:
+            scale, psnr, ssim = f"x{score.scale:g}", f"{score.psnr_y:.2f}", f"{score.ssim:.4f}"
+            table.add_row(name, scale, psnr, ssim, end_section=score is scores[-1])
     Console().print(table)
 
 

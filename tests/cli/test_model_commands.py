@@ -1,6 +1,7 @@
 """`anysr train`, `export` and `evaluate`, one after the other on drawn pictures."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -24,8 +25,8 @@ validate_every = 100
 """
 
 
-def run(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200"})
+def run(*arguments, columns=200):
+    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": str(columns)})
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,22 @@ def test_export_then_evaluate_then_record(workshop):
     assert {(q.dataset, q.scale, q.width) for q in quality} == {
         ("Drawn", s, w) for s in (2.0, 2.5) for w in (0.5, 1.0)
     }
+
+
+def test_every_figure_is_printed_whole_however_many_there_are(workshop):
+    scales = [1.2, 1.5, 2, 2.37, 3, 3.5, 4, 5, 6, 8]
+    result = run(
+        "evaluate", "bicubic", "--data", workshop / "photos", "--json", workshop / "b.json",
+        "--scales", ",".join(map(str, scales)), columns=40,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "…" not in result.output
+    lines = [line.split() for line in re.sub("[^ -~\n]", " ", result.output).splitlines()]
+    rows = json.loads((workshop / "b.json").read_text())["results"]["bicubic"]
+    assert [row["scale"] for row in rows] == scales
+    for row in rows:
+        figures = [f"x{row['scale']:g}", f"{row['psnr_y']:.2f}", f"{row['ssim']:.4f}"]
+        assert ["bicubic", *figures] in lines
 
 
 @pytest.mark.parametrize(
