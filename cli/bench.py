@@ -17,7 +17,7 @@ app = typer.Typer(help="Time the real parts, as ratios within one run.", no_args
 
 @app.command()
 def model(
-    names: Annotated[str, typer.Option("--models", help="Comma-separated.")] = "anysr-s,anysr-m",
+    names: Annotated[str, typer.Option("--models", help="Comma-separated, or 'all'.")] = "all",
     scales: Annotated[str, typer.Option(help="Comma-separated.")] = "1.5,2,2.37,3,4",
     side: Annotated[int, typer.Option(help="Input pixels a side.")] = 256,
     threads: Annotated[int, typer.Option(help="ONNX Runtime threads.")] = 2,
@@ -32,7 +32,7 @@ def model(
     with needs("train"):
         from benchmarks.model import time_model
     catalog = read_catalog(folder)
-    for name in names.split(","):
+    for name in catalog.names if names == "all" else names.split(","):
         entry = catalog.get(name)
         narrower = [w.width for w in entry.widths[:-1]]
         table = Table(title=f"{name}, input {side}x{side}, {threads} threads, {repeats} runs")
