@@ -1,20 +1,23 @@
 """Predicted milliseconds of a job, from a calibration at warm-up and what is seen since.
 
 A stage costs a fixed part plus parts in proportion to its input and output pixels. The network
-has one such line per rung, decoding one, encoding one per format. What is seen afterwards moves
-one pace factor per stage, so that a machine that becomes slower is followed at once at all
-sizes; a single outlier moves it by a bounded step only.
+has one such line per rung, resampling one, decoding one, encoding one per format. A network's
+input pixels are those that it is shown, the halos of its tiles included. What is seen afterwards
+moves one pace factor per kind of stage, so that a machine that becomes slower is followed at once
+at all sizes; a single outlier moves it by a bounded step only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from scheduling.rungs import Rung
+from scheduling.rungs import FLOOR, Rung
+from scheduling.tiling import Tiling
+from scheduling.work import Work
 
 UNCALIBRATED_MS_PER_MEGAPIXEL = 2000.0
 """What is assumed of a stage that was never measured: slow, so that no promise is broken."""
@@ -24,15 +27,6 @@ FOLLOW = 0.3
 
 STEP = 2.0
 """One observation counts as at most this many times the pace so far, or one part of it."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a job's cost depends on."""
-
-    source_pixels: int
-    output_pixels: int
-    output_format: str
 
 
 @dataclass(frozen=True)
@@ -77,12 +71,16 @@ def fit(samples: Sequence[tuple[Work, float]]) -> Line:
     return Line(*parts)
 
 
-def stage_of(rung: Rung) -> str:
-    """Return the name of a rung's network stage."""
-    return f"network:{rung.model}@{rung.width:g}"
-
-
 DECODE = "decode"
+NETWORK = "network"
+"""The kind of a network's stages: all widths of all models keep one pace."""
+FLOOR_STAGE = f"floor:{FLOOR.model}"
+"""Of a kind of its own: how fast plain resampling runs tells nothing of the networks."""
+
+
+def stage_of(rung: Rung) -> str:
+    """Return the name of the stage that makes a rung's pixels."""
+    return FLOOR_STAGE if rung == FLOOR else f"{NETWORK}:{rung.model}@{rung.width:g}"
 
 
 def encode_stage(output_format: str) -> str:
@@ -92,14 +90,17 @@ def encode_stage(output_format: str) -> str:
 
 @dataclass
 class CostModel:
-    """Lines by stage name, and the pace (actual / predicted) of each kind of stage."""
+    """Lines by stage name, the pace (actual / predicted) of each kind of stage, and by model how
+    its pictures are cut, for that is part of what they cost."""
 
     lines: dict[str, Line] = field(default_factory=dict)
     pace: dict[str, float] = field(default_factory=dict)
+    tilings: dict[str, Tiling] = field(default_factory=dict)
 
     def predict_stage(self, stage: str, work: Work) -> float:
         """Return the expected ms of one stage."""
-        return self.lines.get(stage, UNCALIBRATED).at(work) * self.pace.get(_kind(stage), 1.0)
+        line = self.lines.get(stage, UNCALIBRATED)
+        return line.at(_done_by(stage, work)) * self.pace.get(_kind(stage), 1.0)
 
     def predict(self, rung: Rung, work: Work) -> float:
         """Return the expected ms of a job, from claim to encoded picture."""
@@ -113,20 +114,28 @@ class CostModel:
             return
         kind = _kind(stage)
         pace = self.pace.get(kind, 1.0)
-        seen = actual_ms / max(self.lines[stage].at(work), 1e-3)
+        seen = actual_ms / max(self.lines[stage].at(_done_by(stage, work)), 1e-3)
         bounded = min(max(seen, pace / STEP), pace * STEP)
         self.pace[kind] = pace + FOLLOW * (bounded - pace)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form."""
         lines = {k: [v.fixed, v.per_source, v.per_output] for k, v in self.lines.items()}
-        return {"lines": lines, "pace": dict(self.pace)}
+        tilings = {k: asdict(v) for k, v in self.tilings.items()}
+        return {"lines": lines, "pace": dict(self.pace), "tilings": tilings}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CostModel:
-        """Undo `to_dict`."""
-        return cls({k: Line(*v) for k, v in data["lines"].items()}, dict(data["pace"]))
+        """Undo `to_dict`. Raises KeyError, TypeError, ValueError or AttributeError for data
+        that it did not make."""
+        lines = {k: Line(*v) for k, v in data["lines"].items()}
+        tilings = {k: Tiling(**v) for k, v in data.get("tilings", {}).items()}
+        return cls(lines, dict(data["pace"]), tilings)
 
 
 def _kind(stage: str) -> str:
     return stage.partition(":")[0]
+
+
+def _done_by(stage: str, work: Work) -> Work:
+    return work.in_tiles() if _kind(stage) == NETWORK else work

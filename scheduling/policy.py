@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.job import OnMiss, Reason
-from scheduling.cost_model import CostModel, Work
+from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR, Rung
+from scheduling.work import Work
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from dataclasses import replace
 from jobs.errors import BudgetInfeasible, NotReady
 from jobs.job import Job
 from models.catalog import Catalog
-from scheduling.cost_model import Work
 from scheduling.policy import admit
 from scheduling.rungs import Rung, ladder
-from service.snapshot import Snapshot
+from scheduling.tiling import Tiling
+from scheduling.work import Work, work_of
+from service.snapshot import LiveWorker, Snapshot
 
 RETRY_AFTER_S = 2
 """About as long as a worker takes to warm up or to be seen again."""
@@ -26,16 +27,11 @@ def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float)
     workers = snapshot.ready_for(job.model)
     if not workers:
         raise NotReady(_why_not_ready(job, snapshot), retry_after_s=RETRY_AFTER_S)
-    work = Work(
-        job.source_width * job.source_height,
-        job.output_width * job.output_height,
-        job.output_format.value,
-    )
     rungs = ladder(catalog.get(job.model))
     pinned = None if job.pinned_width is None else Rung(job.model, job.pinned_width)
     best = min(
         (
-            admit(rungs, w.costs, work, job.budget_ms, pinned, job.on_miss, overhead_ms)
+            admit(rungs, w.costs, _work(job, w), job.budget_ms, pinned, job.on_miss, overhead_ms)
             for w in workers
         ),
         key=lambda admission: admission.smallest_ms,
@@ -48,6 +44,11 @@ def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float)
             smallest_feasible_ms=smallest,
         )
     return replace(job, floor_ms=best.smallest_ms - overhead_ms)
+
+
+def _work(job: Job, worker: LiveWorker) -> Work:
+    """Return the work of a job as this worker would cut it."""
+    return work_of(job, worker.costs.tilings.get(job.model, Tiling()))
 
 
 def _why_not_ready(job: Job, snapshot: Snapshot) -> str | None:

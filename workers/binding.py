@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from jobs.errors import DeadlineExceeded, UnknownModel, UnknownWidth
 from jobs.job import Job
-from scheduling.cost_model import CostModel, Work
+from scheduling.cost_model import CostModel
 from scheduling.policy import Decision, bind
 from scheduling.rungs import FLOOR, Rung
+from scheduling.work import Work, work_of
 from workers.upscale import Engine
 from workers.zoo import Served, Zoo
 
@@ -32,7 +33,7 @@ def bind_job(job: Job, zoo: Zoo, costs: CostModel, slack_ms: float) -> Binding:
     served = zoo.get(job.model)
     if served is None:
         raise UnknownModel(f"This worker has no model {job.model!r}.")
-    work = _work(job)
+    work = work_of(job, served.tiling)
     pinned = _pinned(job, served)
     decision = bind(served.rungs, costs, work, slack_ms, pinned, job.on_miss)
     if decision is None:
@@ -51,11 +52,3 @@ def _pinned(job: Job, served: Served) -> Rung | None:
         return Rung(job.model, served.entry.at(job.pinned_width).width)
     except KeyError as error:
         raise UnknownWidth(f"{job.model} has no width {job.pinned_width:g}.") from error
-
-
-def _work(job: Job) -> Work:
-    return Work(
-        source_pixels=job.source_width * job.source_height,
-        output_pixels=job.output_width * job.output_height,
-        output_format=job.output_format.value,
-    )

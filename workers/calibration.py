@@ -13,8 +13,10 @@ from collections.abc import Callable
 import numpy as np
 
 from jobs.job import ImageFormat
-from scheduling.cost_model import DECODE, CostModel, Line, Work, encode_stage, fit, stage_of
+from scheduling.cost_model import DECODE, CostModel, Line, encode_stage, fit, stage_of
 from scheduling.rungs import FLOOR
+from scheduling.tiling import halo_pixels
+from scheduling.work import Work
 from workers.decode import decode
 from workers.encode import encode, writable_formats
 from workers.picture import Picture
@@ -40,7 +42,8 @@ def calibrate(zoo: Zoo) -> CostModel:
     started = time.perf_counter()
     costs = CostModel()
     costs.lines[stage_of(FLOOR)] = _network_line(None, FLOOR_SIZES)
-    for served in zoo.values():
+    for name, served in zoo.items():
+        costs.tilings[name] = served.tiling
         for rung in served.rungs:
             costs.lines[stage_of(rung)] = _network_line(served.at(rung.width), NETWORK_SIZES)
     costs.lines |= _codec_lines()
@@ -60,8 +63,16 @@ def _network_line(engine: Engine | None, sizes: tuple[tuple[int, int], ...]) -> 
     for source, output in sizes:
         picture = _sample(source)
         ms = _measure(lambda p=picture, n=output: upscale(p, n, n, engine, _ignore))  # type: ignore[misc]
-        samples.append((Work(source**2, output**2, ""), ms))
+        samples.append((_work(source, output, engine), ms))
     return fit(samples)
+
+
+def _work(source: int, output: int, engine: Engine | None) -> Work:
+    """Return the work of one square, as whoever makes it sees it."""
+    shown = source**2
+    if engine is not None:
+        shown += halo_pixels((source, source), (output, output), engine.tiling)
+    return Work(shown, output**2, "")
 
 
 def _codec_lines() -> dict[str, Line]:

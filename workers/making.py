@@ -39,7 +39,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Limits:
-    """Guarded by the gateway first, and again here: other programs may fill the queue too."""
+    """What is made. The gateway looks first, and `guard` again: others may fill the queue too."""
 
     source_pixels: int
     output_pixels: int
@@ -65,14 +65,24 @@ class _Stopwatch:
         self.since = now
 
 
+def guard(job: Job, limits: Limits) -> None:
+    """Refuse a job that must not be made, before anything is planned for it.
+
+    Raises OutputTooLarge and InvalidRequest.
+    """
+    if job.output_width * job.output_height > limits.output_pixels:
+        raise OutputTooLarge(max_pixels=limits.output_pixels)
+    if job.output_width < job.source_width or job.output_height < job.source_height:
+        raise InvalidRequest("The output must not be smaller than the input.")
+
+
 def make(
     job: Job, payload: bytes, engine: Engine | None, limits: Limits, progress: Progress
 ) -> Made:
-    """Make a job's picture; by plain resampling without an engine.
+    """Make the picture of a job that passed `guard`; by plain resampling without an engine.
 
     Raises errors of `jobs.errors` for what is wrong with the job or its bytes, and Stopped.
     """
-    _guard(job, limits)
     watch = _Stopwatch()
     picture = decode(payload, limits.source_pixels)
     _compare(job, picture)
@@ -84,13 +94,6 @@ def make(
     progress.report(1.0)
     watch.lap("encode")
     return Made(data, larger.tiles, watch.laps)
-
-
-def _guard(job: Job, limits: Limits) -> None:
-    if job.output_width * job.output_height > limits.output_pixels:
-        raise OutputTooLarge(max_pixels=limits.output_pixels)
-    if job.output_width < job.source_width or job.output_height < job.source_height:
-        raise InvalidRequest("The output must not be smaller than the input.")
 
 
 def _compare(job: Job, picture: Picture) -> None:

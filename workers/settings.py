@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from workers.tiling import DEFAULT_TILE_PIXELS
+from scheduling.tiling import DEFAULT_TILE_OUTPUT_PIXELS, DEFAULT_TILE_PIXELS
 
 MEGAPIXEL = 1_000_000
 
@@ -54,6 +54,12 @@ class WorkerSettings(BaseSettings):
         DEFAULT_TILE_PIXELS,
         ge=64 * 64,
         description="Most input pixels that run at once; larger pictures are cut into tiles.",
+    )
+    tile_output_pixels: int = Field(
+        DEFAULT_TILE_OUTPUT_PIXELS,
+        ge=64 * 64,
+        description="Most output pixels that are made at once: what bounds a worker's memory at "
+        "large scales, with tiles that are smaller still.",
     )
     max_source_pixels: int = Field(
         25 * MEGAPIXEL, ge=1, description="Most pixels of an input picture."

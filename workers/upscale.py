@@ -8,10 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.geometry import axis_grid
+from scheduling.tiling import (
+    DEFAULT_TILE_OUTPUT_PIXELS,
+    DEFAULT_TILE_PIXELS,
+    Tile,
+    Tiling,
+    plan_tiles,
+)
 from workers.picture import FloatArray, Picture
 from workers.resampling import fill_hidden, lanczos
 from workers.runtimes.base import Session
-from workers.tiling import DEFAULT_TILE_PIXELS, Tile, plan_tiles
 
 OnTile = Callable[[float], None]
 """Told the part of the work done so far, in (0, 1], after each tile; may raise to stop."""
@@ -26,6 +32,12 @@ class Engine:
     halo: int
     """Input pixels around a tile that reach its output."""
     tile_pixels: int = DEFAULT_TILE_PIXELS
+    tile_output_pixels: int = DEFAULT_TILE_OUTPUT_PIXELS
+
+    @property
+    def tiling(self) -> Tiling:
+        """How pictures are cut for it."""
+        return Tiling(self.halo, self.tile_pixels, self.tile_output_pixels)
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,7 @@ def _by_network(
     colour: FloatArray, height: int, width: int, engine: Engine, on_tile: OnTile
 ) -> tuple[FloatArray, int]:
     size, output_size = colour.shape[1:], (height, width)
-    tiles = plan_tiles((size[0], size[1]), output_size, engine.halo, engine.tile_pixels)
+    tiles = plan_tiles((size[0], size[1]), output_size, engine.tiling)
     larger = np.empty((len(colour), height, width), np.float32)
     total, done = sum(tile.window_pixels for tile in tiles), 0
     for tile in tiles:

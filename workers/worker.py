@@ -21,7 +21,7 @@ from scheduling.cost_model import DECODE, CostModel, encode_stage, stage_of
 from workers.binding import Binding, bind_job
 from workers.heartbeat import Heartbeat
 from workers.lease import held
-from workers.making import Limits, Made, Progress, Stopped, make
+from workers.making import Limits, Made, Progress, Stopped, guard, make
 from workers.metrics import WorkerMetrics
 from workers.pauses import happens
 from workers.zoo import Zoo
@@ -83,6 +83,7 @@ class Worker:
 
     async def _answer(self, claim: Claim, since: float) -> None:
         try:
+            guard(claim.job, self._parts.limits)
             binding = bind_job(claim.job, self._parts.zoo, self._parts.costs, claim.slack_ms)
             made = await self._make(claim, binding)
             facts = _facts(claim, binding, made, (time.perf_counter() - since) * 1e3)

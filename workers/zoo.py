@@ -7,6 +7,7 @@ from pathlib import Path
 
 from models.catalog import ModelEntry, read_catalog
 from scheduling.rungs import Rung, ladder
+from scheduling.tiling import Tiling
 from workers.runtimes.base import Session
 from workers.runtimes.onnx import CPU_PROVIDERS, CUDA_PROVIDERS, OnnxSession
 from workers.runtimes.torchscript import TorchScriptSession
@@ -20,7 +21,7 @@ class Served:
 
     entry: ModelEntry
     session: Session
-    tile_pixels: int
+    tiling: Tiling
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
@@ -30,7 +31,8 @@ class Served:
     def at(self, width: float) -> Engine:
         """Bind the model to a width; KeyError if it has no such width."""
         entry = self.entry.at(width)
-        return Engine(self.session, entry.width, self.entry.halo, self.tile_pixels)
+        bounds = self.tiling.pixels, self.tiling.output_pixels
+        return Engine(self.session, entry.width, self.tiling.halo, *bounds)
 
 
 Zoo = dict[str, Served]
@@ -39,8 +41,9 @@ Zoo = dict[str, Served]
 
 def load_zoo(folder: Path, settings: WorkerSettings) -> Zoo:
     """Load every model of a folder. Raises CatalogError and RuntimeMissing."""
+    bounds = settings.tile_pixels, settings.tile_output_pixels
     return {
-        entry.name: Served(entry, _session(folder, entry, settings), settings.tile_pixels)
+        entry.name: Served(entry, _session(folder, entry, settings), Tiling(entry.halo, *bounds))
         for entry in read_catalog(folder).models
     }
 

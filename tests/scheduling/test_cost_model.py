@@ -1,13 +1,16 @@
 """The cost model: finds the line behind its samples, follows the machine, is not led astray."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling.cost_model import FOLLOW, STEP, CostModel, Line, Work, encode_stage, fit, stage_of
+from scheduling.cost_model import FOLLOW, STEP, CostModel, Line, encode_stage, fit, stage_of
 from scheduling.rungs import FLOOR, Rung
+from scheduling.tiling import Tiling
+from scheduling.work import Work
 
 SIZES = [(1_000, 4_000), (10_000, 40_000), (10_000, 90_000), (60_000, 70_000)]
 parts = st.floats(0, 1000)
@@ -63,6 +66,35 @@ def test_a_machine_that_became_three_times_slower_is_followed_at_all_sizes_and_w
     assert costs.predict_stage("decode", work()) == CostModel().predict_stage("decode", work())
 
 
+def test_slow_resampling_tells_nothing_of_the_networks_nor_the_reverse():
+    floor, network = stage_of(FLOOR), stage_of(Rung("m", 1.0))
+    for seen, other in ((floor, network), (network, floor)):
+        costs = CostModel({floor: Line(0, 1000, 0), network: Line(0, 1000, 0)})
+        before = costs.predict_stage(other, work())
+        for _ in range(15):
+            costs.observe(seen, work(), 30.0)
+        assert costs.predict_stage(seen, work()) == pytest.approx(30, rel=0.05)
+        assert costs.predict_stage(other, work()) == before
+
+
+def test_a_network_pays_for_the_halos_of_its_tiles_and_nobody_else_does():
+    rung = Rung("m", 1.0)
+    stages = ["decode", stage_of(FLOOR), stage_of(rung), encode_stage("png")]
+    costs = CostModel({stage: Line(1, 100, 10) for stage in stages})
+    whole, tiled = work(), replace(work(), halo_pixels=10_000)
+    for stage in stages:
+        more = costs.predict_stage(stage, tiled) - costs.predict_stage(stage, whole)
+        assert more == pytest.approx(1.0 if stage == stage_of(rung) else 0.0)
+    assert costs.predict(rung, tiled) - costs.predict(rung, whole) == pytest.approx(1.0)
+
+
+def test_halos_that_cost_what_was_predicted_do_not_move_the_pace():
+    stage = stage_of(Rung("m", 1.0))
+    costs = CostModel({stage: Line(0, 1000, 0)})
+    costs.observe(stage, replace(work(), halo_pixels=5_000), 15.0)
+    assert costs.pace["network"] == pytest.approx(1)
+
+
 def test_one_outlier_moves_the_pace_by_a_bounded_step():
     costs = CostModel({"decode": Line(0, 1000, 0)})
     costs.observe("decode", work(), 1e6)
@@ -76,5 +108,12 @@ def test_a_new_stage_is_learnt_from_its_first_run():
 
 
 def test_the_written_form_comes_back_the_same():
-    costs = CostModel({"decode": Line(1, 2, 3)}, {"network": 1.5})
+    tilings = {"m": Tiling(10, 5000, 7000)}
+    costs = CostModel({"decode": Line(1, 2, 3)}, {"network": 1.5}, tilings)
     assert CostModel.from_dict(json.loads(json.dumps(costs.to_dict()))) == costs
+
+
+@pytest.mark.parametrize("tiling", [{"halo": -1}, {"pixels": 0}, {"tile": 3}, {"pixels": "x"}, 7])
+def test_a_tiling_that_cannot_be_is_refused(tiling):
+    with pytest.raises((ValueError, TypeError)):
+        CostModel.from_dict({"lines": {}, "pace": {}, "tilings": {"m": tiling}})

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from jobs.job import OnMiss, Reason
 from models.catalog import read_catalog
-from scheduling.cost_model import CostModel, Line, Work, stage_of
+from scheduling.cost_model import CostModel, Line, stage_of
 from scheduling.policy import admit, bind
 from scheduling.rungs import FLOOR, Rung, ladder
+from scheduling.work import Work
 
 RUNGS = tuple(Rung("anysr-s", w) for w in (0.25, 0.5, 0.75, 1.0))
 WORK = Work(65_536, 262_144, "jpeg")

@@ -17,7 +17,7 @@ from jobs.errors import AnysrError, CorruptImage
 from jobs.job import Claim, Job, LeaseState, QueueStats, Reason, RunFacts, WorkerPulse
 from jobs.redis_queue import RedisQueue
 from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
-from scheduling.cost_model import CostModel, Line
+from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
 from service.gateway import Gateway
 
 MODEL = "drawn-s"
@@ -50,7 +50,7 @@ def model_entry(name: str) -> ModelEntry:
 
 def cost_model() -> CostModel:
     """FLOOR_MS for resampling and NARROW_MS and more for networks, at every size."""
-    lines = {"decode": Line(1.0, 0.0, 0.0), "network:lanczos@0": Line(1.0, 0.0, 0.0)}
+    lines = {"decode": Line(1.0, 0.0, 0.0), FLOOR_STAGE: Line(1.0, 0.0, 0.0)}
     lines |= {f"encode:{name}": Line(1.0, 0.0, 0.0) for name in ("png", "jpeg", "webp", "avif")}
     for width, cost in ((0.25, 40.0), (0.5, 60.0), (1.0, 100.0)):
         lines[f"network:{MODEL}@{width:g}"] = Line(cost, 0.0, 0.0)

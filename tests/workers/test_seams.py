@@ -33,7 +33,7 @@ def test_tiles_leave_no_seam(
     entry, session = network
     crop = data.astronaut()[10 : 10 + size[0], 140 : 140 + size[1]]
     picture = Picture(np.moveaxis(crop, 2, 0).astype(np.float32) / 255)
-    target = tuple(output_size(n, s) for n, s in zip(size, scale, strict=True))
+    target = output_size(size[0], scale[0]), output_size(size[1], scale[1])
     for width in (w.width for w in entry.widths):
         engine = Engine(session, width, entry.halo)
         whole = upscale(picture, *target, engine, lambda part: None)

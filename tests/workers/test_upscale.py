@@ -10,6 +10,8 @@ from skimage import data
 
 from models.catalog import SHIPPED, read_catalog
 from models.geometry import AxisGrid
+from scheduling.work import work_of
+from tests.workers.workbench import a_job
 from workers.picture import FloatArray, Picture, PictureKind
 from workers.resampling import fill_hidden, lanczos
 from workers.runtimes.base import Session
@@ -60,6 +62,27 @@ def test_tiles_equal_the_whole(shipped: Engine, size: tuple[int, int]) -> None:
     assert (whole.tiles, tiled.tiles) == (1, 8)
     assert whole.picture.colour.shape == (3, *size)
     assert np.abs(whole.picture.colour - tiled.picture.colour).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("size", [(480, 600), (433, 599), (60, 600)])
+def test_tiles_bounded_by_their_output_equal_the_whole(
+    shipped: Engine, size: tuple[int, int]
+) -> None:
+    picture = Picture(photograph())
+    whole = upscale(picture, *size, shipped, ignore)
+    tiled = upscale(picture, *size, replace(shipped, tile_output_pixels=40_000), ignore)
+    assert whole.tiles == 1
+    assert tiled.tiles >= size[0] * size[1] / 40_000
+    assert np.abs(whole.picture.colour - tiled.picture.colour).max() <= TOLERANCE
+
+
+def test_what_is_shown_to_the_network_is_what_its_cost_is_predicted_from() -> None:
+    session = Nearest()
+    engine = Engine(session, 1.0, 7, tile_pixels=1500, tile_output_pixels=30_000)
+    upscale(Picture(photograph()), 433, 599, engine, ignore)
+    job = a_job(source_width=75, source_height=60, output_width=599, output_height=433)
+    shown = sum(height * width for *_, height, width in session.shapes)
+    assert shown == work_of(job, engine.tiling).in_tiles().source_pixels > 75 * 60
 
 
 def test_a_halo_that_is_too_small_shows(shipped: Engine) -> None:

@@ -22,6 +22,7 @@ from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import AxisGrid
 from scheduling.cost_model import CostModel, Line, stage_of
 from scheduling.rungs import FLOOR, ladder
+from scheduling.tiling import Tiling
 from workers.heartbeat import Heartbeat
 from workers.making import Limits
 from workers.metrics import WorkerMetrics
@@ -99,7 +100,8 @@ class Failing:
 
 def zoo_of(session: Session, tile_pixels: int = 10**6) -> Zoo:
     """The default model in an engine to order."""
-    return {default_entry().name: Served(default_entry(), session, tile_pixels)}
+    entry = default_entry()
+    return {entry.name: Served(entry, session, Tiling(entry.halo, tile_pixels))}
 
 
 def costs_of(network_ms: float, floor_ms: float = 1.0) -> CostModel:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.geometry import axis_grid
-from workers.tiling import Span, cut_axis, plan_tiles
+from scheduling.tiling import Span, Tiling, cut_axis, halo_pixels, plan_tiles
 
+Size = tuple[int, int]
 sizes = st.integers(1, 300)
 growths = st.integers(0, 900)
 
@@ -71,44 +72,69 @@ def test_a_span_has_the_same_offsets_as_the_whole_axis(axis: tuple[int, int, int
         assert (shifted == whole.index[slice(*span.output)]).all()
 
 
-@given(sizes, sizes, st.integers(1, 50_000), st.integers(0, 30))
-def test_cores_hold_at_most_the_pixels_allowed(h: int, w: int, most: int, halo: int) -> None:
-    tiles = plan_tiles((h, w), (2 * h, 3 * w), halo, most)
+@st.composite
+def pictures(draw: st.DrawFn) -> tuple[Size, Size, Tiling]:
+    size = draw(sizes), draw(sizes)
+    output = size[0] + draw(growths), size[1] + draw(growths)
+    bounds = draw(st.integers(1, 50_000)), draw(st.integers(1, 200_000))
+    return size, output, Tiling(draw(st.integers(0, 30)), *bounds)
+
+
+def area(rows: tuple[int, int], columns: tuple[int, int]) -> int:
+    return (rows[1] - rows[0]) * (columns[1] - columns[0])
+
+
+@given(pictures())
+def test_tiles_hold_at_most_the_pixels_allowed(picture: tuple[Size, Size, Tiling]) -> None:
+    size, output, tiling = picture
+    tiles = plan_tiles(size, output, tiling)
+    of_one_pixel = -(-output[0] // size[0]) * -(-output[1] // size[1])
     for tile in tiles:
-        rows, columns = tile.rows.core, tile.columns.core
-        assert (rows[1] - rows[0]) * (columns[1] - columns[0]) <= most
-    assert (len(tiles) == 1) == (h * w <= most)
+        assert area(tile.rows.core, tile.columns.core) <= tiling.pixels
+        made = area(tile.rows.output, tile.columns.output)
+        assert made <= max(tiling.output_pixels, of_one_pixel)
+    fits = size[0] * size[1] <= tiling.pixels and output[0] * output[1] <= tiling.output_pixels
+    assert (len(tiles) == 1) == (fits or size == (1, 1))
+
+
+@given(pictures())
+def test_halo_pixels_are_those_of_the_plan(picture: tuple[Size, Size, Tiling]) -> None:
+    size, output, tiling = picture
+    shown = sum(tile.window_pixels for tile in plan_tiles(size, output, tiling))
+    assert halo_pixels(size, output, tiling) == shown - size[0] * size[1]
 
 
 def test_what_fits_is_one_tile_without_halo() -> None:
-    [tile] = plan_tiles((512, 512), (777, 1024), halo=34, max_pixels=512 * 512)
+    [tile] = plan_tiles((512, 512), (777, 1024), Tiling(halo=34, pixels=512 * 512))
     assert tile.rows == Span(core=(0, 512), window=(0, 512), output=(0, 777))
     assert tile.window_pixels == 512 * 512
 
 
+@pytest.mark.parametrize(("scale", "side"), [(1, 512), (2, 512), (4, 512), (8, 256)])
+def test_large_scales_have_smaller_tiles(scale: int, side: int) -> None:
+    tiles = plan_tiles((1024, 1024), (1024 * scale, 1024 * scale), Tiling(halo=10))
+    assert {area(tile.rows.core, tile.columns.core) for tile in tiles} == {side**2}
+
+
 def test_a_square_is_cut_into_squares() -> None:
-    tiles = plan_tiles((1024, 1024), (2048, 2048), halo=20, max_pixels=512 * 512)
+    tiles = plan_tiles((1024, 1024), (2048, 2048), Tiling(20, 512 * 512))
     assert len(tiles) == 4
     assert {tile.window_pixels for tile in tiles} == {532 * 532}
 
 
-def test_a_long_strip_is_planned_at_once() -> None:
-    tiles = plan_tiles((1, 1_000_000), (1, 2_000_000), halo=10, max_pixels=100_000)
-    assert len(tiles) == 10
+def test_long_strips_are_planned_at_once() -> None:
+    assert len(plan_tiles((1, 1_000_000), (1, 2_000_000), Tiling(10, 100_000))) == 10
+    assert len(plan_tiles((1_000_000, 1), (8_000_000, 8), Tiling(10, 10**9, 800_000))) == 80
 
 
-@pytest.mark.parametrize(
-    ("size", "output", "halo", "most"),
-    [
-        ((0, 5), (5, 5), 0, 10),
-        ((5, 5), (4, 5), 0, 10),
-        ((5, 5), (5, 4), 0, 10),
-        ((5, 5), (5, 5), -1, 10),
-        ((5, 5), (5, 5), 0, 0),
-    ],
-)
-def test_impossible_plans_are_refused(
-    size: tuple[int, int], output: tuple[int, int], halo: int, most: int
-) -> None:
-    with pytest.raises(ValueError, match=r"cannot tile|must be at least"):
-        plan_tiles(size, output, halo, most)
+@pytest.mark.parametrize(("size", "output"), [((0, 5), (5, 5)), ((5, 5), (4, 5)), ((5, 5), (5, 4))])
+def test_impossible_plans_are_refused(size: Size, output: Size) -> None:
+    for plan in (plan_tiles, halo_pixels):
+        with pytest.raises(ValueError, match="cannot tile"):
+            plan(size, output, Tiling())
+
+
+@pytest.mark.parametrize("bounds", [(-1, 1, 1), (0, 0, 1), (0, 1, 0)])
+def test_impossible_tilings_are_refused(bounds: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="must be at least"):
+        Tiling(*bounds)

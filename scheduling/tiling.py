@@ -1,0 +1,147 @@
+"""Which part of the picture runs at a time, and which output pixels each part makes.
+
+All in integers: an output pixel belongs to the tile whose core holds its nearest input pixel,
+the same rule by which `models.geometry.axis_grid` places it. The worker cuts by this plan, and
+the gateway counts by it what the halos will cost.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+DEFAULT_TILE_PIXELS = 512 * 512
+"""Input pixels that run at once. What fits is not tiled: a halo is computed twice."""
+DEFAULT_TILE_OUTPUT_PIXELS = 2048 * 2048
+"""Output pixels that are made at once: up to x4 the input bounds a tile, beyond it the output."""
+
+Size = tuple[int, int]
+"""(height, width)."""
+Window = tuple[int, int]
+"""[start, stop) in pixels of the whole axis."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How pictures are cut for one network. Raises ValueError for what cannot be."""
+
+    halo: int = 0
+    """Input pixels around a tile that reach its output."""
+    pixels: int = DEFAULT_TILE_PIXELS
+    """Most input pixels of a tile, without its halo."""
+    output_pixels: int = DEFAULT_TILE_OUTPUT_PIXELS
+    """Most output pixels of a tile; where one input pixel makes more, a tile is one."""
+
+    def __post_init__(self) -> None:
+        if self.halo < 0 or self.pixels < 1 or self.output_pixels < 1:
+            raise ValueError(f"{self}: halo must be at least 0, pixels and output_pixels 1")
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile along one axis."""
+
+    core: Window
+    """Input pixels that belong to this tile alone."""
+    window: Window
+    """The core with its halo, clipped to the picture: what the network is shown."""
+    output: Window
+    """Output pixels whose nearest input pixel lies in the core."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of the picture."""
+
+    rows: Span
+    columns: Span
+
+    @property
+    def window_pixels(self) -> int:
+        """Input pixels that the network is shown: what the tile costs."""
+        return _length(self.rows.window) * _length(self.columns.window)
+
+
+def plan_tiles(size: Size, output_size: Size, tiling: Tiling) -> list[Tile]:
+    """Cut a picture of `size` into tiles, in reading order.
+
+    One tile if the picture is within the tiling's bounds, else near-equal tiles that are, in the
+    layout with the least halo. Raises ValueError for empty or shrinking sizes.
+    """
+    rows, columns = _plan_axes(size, output_size, tiling)
+    return [Tile(row, column) for row in rows for column in columns]
+
+
+def halo_pixels(size: Size, output_size: Size, tiling: Tiling) -> int:
+    """Return how many input pixels `plan_tiles` shows the network beyond the picture's own.
+
+    Raises ValueError as it does.
+    """
+    rows, columns = _plan_axes(size, output_size, tiling)
+    shown = sum(_length(row.window) for row in rows) * sum(_length(c.window) for c in columns)
+    return shown - size[0] * size[1]
+
+
+def _plan_axes(size: Size, output_size: Size, tiling: Tiling) -> tuple[list[Span], list[Span]]:
+    (height, width), (out_height, out_width) = size, output_size
+    if min(size) < 1 or out_height < height or out_width < width:
+        raise ValueError(f"cannot tile {size} into {output_size}")
+    down, across = _layout(size, output_size, tiling)
+    rows = cut_axis(height, out_height, down, tiling.halo)
+    return rows, cut_axis(width, out_width, across, tiling.halo)
+
+
+def cut_axis(n_in: int, n_out: int, parts: int, halo: int) -> list[Span]:
+    """Cut an axis into near-equal spans (none empty for parts <= n_in)."""
+    edges = [i * n_in // parts for i in range(parts + 1)]
+    return [
+        Span(
+            core=(start, stop),
+            window=(max(0, start - halo), min(n_in, stop + halo)),
+            output=(_first_output(start, n_in, n_out), _first_output(stop, n_in, n_out)),
+        )
+        for start, stop in itertools.pairwise(edges)
+    ]
+
+
+def _first_output(start: int, n_in: int, n_out: int) -> int:
+    """Return the first output pixel whose nearest input pixel is `start` or beyond: the
+    smallest Y with (2 Y + 1) n_in >= 2 start n_out."""
+    return max(0, -((n_in - 2 * start * n_out) // (2 * n_in)))
+
+
+def _layout(size: Size, output_size: Size, tiling: Tiling) -> tuple[int, int]:
+    """Return the numbers of tiles down and across that show the network the fewest pixels."""
+    height, width = size
+    fewest = max(
+        -(-height * width // tiling.pixels),
+        -(-output_size[0] * output_size[1] // tiling.output_pixels),
+    )
+    if fewest == 1:
+        return 1, 1
+    layouts = []
+    for down in range(1, min(height, 2 * fewest) + 1):
+        tile_height = -(-height // down)
+        widest = _widest(tile_height, size, output_size, tiling)
+        if widest:
+            across = -(-width // widest)
+            tile_width = -(-width // across)
+            rows, columns = tile_height + 2 * tiling.halo, tile_width + 2 * tiling.halo
+            layouts.append((down * across * rows * columns, down, across))
+    _, down, across = min(layouts, default=(0, height, width))
+    return down, across
+
+
+def _widest(tile_height: int, size: Size, output_size: Size, tiling: Tiling) -> int:
+    """Return the most columns that a tile of `tile_height` rows may have, 0 if not one.
+
+    n input pixels make at most ceil(n * outputs / inputs) output pixels, wherever they lie.
+    """
+    (height, width), (out_height, out_width) = size, output_size
+    out_rows = -(-tile_height * out_height // height)
+    out_columns = tiling.output_pixels // out_rows
+    return min(width, tiling.pixels // tile_height, out_columns * width // out_width)
+
+
+def _length(window: Window) -> int:
+    return window[1] - window[0]

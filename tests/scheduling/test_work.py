@@ -1,0 +1,28 @@
+"""What a job's cost depends on: its sizes, and the halos of the tiles it is cut into."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from jobs.job import ImageFormat, Job
+from scheduling.tiling import Tiling
+from scheduling.work import Work, work_of
+
+
+def test_a_job_that_fits_has_no_halo(make_job: Callable[..., Job]) -> None:
+    job = make_job(output_format=ImageFormat.WEBP)
+    assert work_of(job, Tiling(halo=10)) == Work(40 * 30, 80 * 60, "webp")
+
+
+def test_a_job_in_tiles_has_the_halos_of_their_inner_edges(make_job: Callable[..., Job]) -> None:
+    job = make_job(source_width=40, source_height=20, output_width=80, output_height=40)
+    for tiling in (Tiling(5, pixels=400), Tiling(5, output_pixels=1600)):  # two of 20 x 20
+        work = work_of(job, tiling)
+        assert work == Work(800, 3200, "png", halo_pixels=2 * 5 * 20)
+        assert work.in_tiles() == replace(work, source_pixels=1000, halo_pixels=0)
+
+
+def test_only_a_larger_picture_can_be_made(make_job: Callable[..., Job]) -> None:
+    with pytest.raises(ValueError, match="cannot tile"):
+        work_of(make_job(output_width=39), Tiling())

@@ -1,0 +1,72 @@
+"""What the gateway promises of a tiled picture is what the worker then counts on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from jobs.errors import BudgetInfeasible
+from jobs.job import OnMiss, QueueStats
+from models.catalog import Catalog
+from scheduling.cost_model import CostModel, Line, stage_of
+from scheduling.rungs import FLOOR, ladder
+from scheduling.tiling import Tiling
+from service.admission import admitted
+from service.snapshot import LiveWorker, Snapshot
+from tests.workers.workbench import Gated, a_job, costs_of, default_entry
+from workers.binding import bind_job
+from workers.zoo import Served, Zoo
+
+MS_PER_MEGAPIXEL = 1000.0
+CATALOG = Catalog(default=default_entry().name, models=(default_entry(),))
+
+
+def costs_by_input(zoo: Zoo) -> CostModel:
+    """As calibrated, but with networks that cost by what they are shown, and by nothing else."""
+    costs = costs_of(0, floor_ms=0)
+    for rung in ladder(default_entry()):
+        costs.lines[stage_of(rung)] = Line(0, MS_PER_MEGAPIXEL, 0)
+    costs.lines[stage_of(FLOOR)] = Line(0, MS_PER_MEGAPIXEL, 0)
+    costs.tilings = {name: served.tiling for name, served in zoo.items()}
+    return costs
+
+
+def snapshot(costs: CostModel) -> Snapshot:
+    """The worker as the gateway hears of it."""
+    heard = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
+    worker = LiveWorker("w", True, False, (default_entry().name,), heard)
+    return Snapshot((worker,), QueueStats(0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    "tiling", [Tiling(20), Tiling(20, pixels=5_000), Tiling(20, output_pixels=90_000)]
+)
+def test_gateway_and_worker_predict_the_same(tiling: Tiling) -> None:
+    zoo = {default_entry().name: Served(default_entry(), Gated(), tiling)}
+    costs = costs_by_input(zoo)
+    job = a_job(
+        source_width=160, source_height=120, output_width=1280, output_height=960,
+        on_miss=OnMiss.REJECT,
+    )  # fmt: skip
+    promised = admitted(job, snapshot(costs), CATALOG, overhead_ms=0)
+    binding = bind_job(job, zoo, costs, slack_ms=60_000)
+    assert binding.decision.predicted_ms == pytest.approx(promised.floor_ms)
+    assert binding.engine is not None
+    assert binding.engine.tiling == tiling
+    untiled_ms = 160 * 120 / 1e6 * MS_PER_MEGAPIXEL + 2  # and decoding and encoding
+    if tiling == Tiling(20):
+        assert promised.floor_ms == pytest.approx(untiled_ms)
+    else:
+        assert promised.floor_ms > 1.5 * untiled_ms
+
+
+def test_a_budget_without_room_for_the_halos_is_refused() -> None:
+    tiling = Tiling(20, pixels=5_000)
+    zoo = {default_entry().name: Served(default_entry(), Gated(), tiling)}
+    job = a_job(
+        source_width=160, source_height=120, output_width=320, output_height=240,
+        on_miss=OnMiss.REJECT, budget_ms=160 * 120 / 1e6 * MS_PER_MEGAPIXEL + 5,
+    )  # fmt: skip
+    with pytest.raises(BudgetInfeasible):
+        admitted(job, snapshot(costs_by_input(zoo)), CATALOG, overhead_ms=0)
