@@ -8,6 +8,7 @@ was trained or measured on them.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ OUTPUT = Path(__file__).parents[1] / "docs" / "pictures"
 SHOWN = 168
 """Pixels a side of each crop; shown at twice their size, so that single pixels can be seen."""
 CAPTION = 34
-SCENES = {
+SCENES: dict[str, tuple[Callable[[], Pixels], float, int, int]] = {
     # name: (photograph, scale, top, left) with the crop's corner in the truth
     "astronaut-x3": (data.astronaut, 3.0, 50, 140),
     "coffee-x2.5": (data.coffee, 2.5, 130, 300),
@@ -40,7 +41,7 @@ def columns(entry: ModelEntry, truth: Pixels, scale: float) -> dict[str, Pixels]
     small, truth = degrade(truth, scale)
     size = (truth.shape[0], truth.shape[1])
     session = OnnxSession(SHIPPED, entry, threads=2)
-    picture = Picture(np.moveaxis(small, 2, 0).astype(np.float32) / 255)
+    picture = Picture(np.divide(np.moveaxis(small, 2, 0), 255, dtype=np.float32))
     pictures = {"bicubic": bicubic(small, size)}
     for width in (w.width for w in entry.widths):
         larger = upscale(picture, *size, Engine(session, width, entry.halo), lambda part: None)
