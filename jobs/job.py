@@ -59,6 +59,19 @@ class ImageFormat(StrEnum):
     def media_type(self) -> str:
         return f"image/{self.value}"
 
+    @property
+    def max_side(self) -> int:
+        """The longest side in pixels that the format can hold."""
+        return _MAX_SIDE[self]
+
+
+_MAX_SIDE = {
+    ImageFormat.PNG: 2**31 - 1,
+    ImageFormat.JPEG: 65_500,
+    ImageFormat.WEBP: 16_383,
+    ImageFormat.AVIF: 65_535,
+}
+
 
 @dataclass(frozen=True)
 class Job:

@@ -26,12 +26,8 @@ def plan(
     """
     model = chosen_model(wanted, catalog)
     width, height = output_pixels(wanted, header.width, header.height, model)
-    if width * height > limits.max_output_pixels:
-        raise OutputTooLarge(
-            f"The output would be {width} x {height} pixels; at most "
-            f"{limits.max_output_pixels} in all are made. Ask for a smaller scale."
-        )
     output_format = wanted.format or header.format
+    _check_output(width, height, output_format, limits.max_output_pixels)
     return Job(
         id=job_id,
         source_width=header.width,
@@ -90,6 +86,23 @@ def output_pixels(
             f"{width} x {height}; ask for at least the input's size."
         )
     return out_width, out_height
+
+
+def _check_output(width: int, height: int, output_format: ImageFormat, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise OutputTooLarge(
+            f"The output would be {width} x {height} pixels; at most {max_pixels} in all are "
+            "made. Ask for a smaller scale.",
+            max_pixels=max_pixels,
+        )
+    longest, limit = max(width, height), output_format.max_side
+    if longest > limit:
+        fitting = " or ".join(f.value for f in ImageFormat if f.max_side >= longest)
+        raise OutputTooLarge(
+            f"The output would be {width} x {height} pixels; {output_format.value} holds at most "
+            f"{limit} a side. Ask for a smaller scale, or for the format {fitting}.",
+            max_side=limit,
+        )
 
 
 def _scales(wanted: UpscaleRequest, width: int, height: int) -> tuple[float, float]:

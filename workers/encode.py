@@ -27,14 +27,6 @@ FULL_COLOUR_QUALITY = 90
 """From this quality on JPEG keeps its colour planes at full resolution."""
 MAX_JPEG_EXIF = 65_000
 
-MAX_SIDE = {
-    ImageFormat.PNG: 2**31 - 1,
-    ImageFormat.JPEG: 65_500,
-    ImageFormat.WEBP: 16_383,
-    ImageFormat.AVIF: 65_535,
-}
-"""The longest side in pixels that each format can hold."""
-
 
 def encode(
     picture: Picture,
@@ -50,14 +42,19 @@ def encode(
     """
     if image_format not in writable_formats():
         raise UnsupportedImage(f"This installation cannot write {image_format.value.upper()}.")
-    limit = MAX_SIDE[image_format]
-    if max(picture.height, picture.width) > limit:
-        raise OutputTooLarge(
-            f"{image_format.value.upper()} holds at most {limit} pixels a side.", max_side=limit
-        )
+    check_sides(image_format, picture.height, picture.width)
     if image_format is ImageFormat.PNG:
         return _png(picture, png_level)
     return _LOSSY[image_format](picture, DEFAULT_QUALITY if quality is None else quality)
+
+
+def check_sides(image_format: ImageFormat, height: int, width: int) -> None:
+    """Raise OutputTooLarge when the format cannot hold a side."""
+    limit = image_format.max_side
+    if max(height, width) > limit:
+        raise OutputTooLarge(
+            f"{image_format.value.upper()} holds at most {limit} pixels a side.", max_side=limit
+        )
 
 
 def writable_formats() -> tuple[ImageFormat, ...]:

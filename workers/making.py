@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from jobs.errors import InvalidRequest, OutputTooLarge
 from jobs.job import Job
 from workers.decode import decode
-from workers.encode import encode
+from workers.encode import check_sides, encode
 from workers.picture import Picture
 from workers.upscale import Engine, upscale
 
@@ -72,6 +72,7 @@ def guard(job: Job, limits: Limits) -> None:
     """
     if job.output_width * job.output_height > limits.output_pixels:
         raise OutputTooLarge(max_pixels=limits.output_pixels)
+    check_sides(job.output_format, job.output_height, job.output_width)
     if job.output_width < job.source_width or job.output_height < job.source_height:
         raise InvalidRequest("The output must not be smaller than the input.")
 

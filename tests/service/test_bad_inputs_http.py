@@ -129,6 +129,15 @@ async def test_bad_parameters(
     await assert_nothing_enqueued(served, worker)
 
 
+async def test_a_side_that_no_webp_holds(served: Served, worker: ScriptedWorker) -> None:
+    long = drawn(2400, 4)
+    response = await served.upscale(long, scale=8, format="webp")
+    members = assert_problem(response, 413, "output_too_large")
+    assert members["max_side"] == 16_383
+    assert "format png or jpeg or avif" in members["detail"]
+    await assert_nothing_enqueued(served, worker)
+
+
 @pytest.mark.parametrize(
     ("files", "code", "status"),
     [

@@ -93,3 +93,28 @@ def test_refusals() -> None:
     header = ImageHeader(ImageFormat.PNG, 4000, 4000, 1, 8, "RGB")
     with pytest.raises(OutputTooLarge, match="32000 x 32000"):
         plan("id", UpscaleRequest(scale=8), header, CATALOG, GatewaySettings(), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("output_format", "width", "fitting"),
+    [
+        (ImageFormat.WEBP, 16_384, "png or jpeg or avif"),
+        (ImageFormat.JPEG, 65_501, "png or avif"),
+        (ImageFormat.AVIF, 65_536, "png"),
+    ],
+)
+def test_a_side_that_the_format_cannot_hold_is_refused_with_formats_that_can(
+    output_format: ImageFormat, width: int, fitting: str
+) -> None:
+    header = ImageHeader(output_format, width // 4, 12, 1, 8, "RGB")
+    limits = GatewaySettings()
+
+    def job_of(wanted: UpscaleRequest) -> Job:
+        return plan("id", wanted, header, CATALOG, limits, 1.0)
+
+    assert job_of(UpscaleRequest(width=width - 1, height=12)).output_width == width - 1
+    refused = f"{width} x 12 .* {output_format} holds at most {width - 1} .* format {fitting}."
+    with pytest.raises(OutputTooLarge, match=refused) as refusal:
+        job_of(UpscaleRequest(width=width, height=12))
+    assert refusal.value.details == {"max_side": width - 1}
+    assert job_of(UpscaleRequest(width=width, height=12, format=ImageFormat.PNG))

@@ -134,13 +134,14 @@ async def test_what_was_measured_moves_the_costs(queue: RedisQueue) -> None:
 async def test_what_cannot_be_made_says_why(
     queue: RedisQueue, changes: dict[str, Any], code: str
 ) -> None:
-    registry = CollectorRegistry()
+    registry, session = CollectorRegistry(), open_session()
     job = a_job(**changes)
     await queue.submit(job, photograph())
-    async with a_worker(queue, zoo_of(open_session()), registry=registry):
+    async with a_worker(queue, zoo_of(session), registry=registry):
         view = await ended(queue, job.id)
     assert (view.status, view.error_code) == (JobStatus.FAILED, code)
     assert count(registry, "anysr_runs_total", outcome="failed", reason=code) == 1
+    assert session.tiles == 0
 
 
 @pytest.mark.parametrize(
