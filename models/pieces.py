@@ -1,0 +1,68 @@
+"""Training state in files of bounded size that are replaced as one.
+
+`state.json` names the pieces (state-00000.safetensors, ...) and is replaced last: a new state
+goes into files that the current index does not name, then the index is replaced, then what no
+index names is removed. Cut off anywhere, the folder holds the old state or the new one, whole.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from models.checkpoint import save_tensors
+
+INDEX = "state.json"
+ENTRY_BYTES = 200
+"""Room in a safetensors header for one tensor's entry, without its name."""
+
+
+def save_pieces(
+    folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], piece_mib: float
+) -> None:
+    """Replace the state in `folder`; every file but that of a single larger tensor stays below
+    `piece_mib`. `facts` go into the index, for people."""
+    current = set(_names(folder))
+    free = (n for i in itertools.count() if (n := f"state-{i:05}.safetensors") not in current)
+    pieces = []
+    for piece in _split(tensors, piece_mib * 2**20):
+        pieces.append(next(free))
+        save_tensors(folder / pieces[-1], piece, {})
+    partial = folder / f"{INDEX}.partial"
+    partial.write_text(json.dumps({**facts, "pieces": pieces}, indent=1))
+    partial.replace(folder / INDEX)
+    for file in folder.glob("state*.safetensors"):
+        if file.name not in pieces:
+            file.unlink()
+
+
+def load_pieces(folder: Path) -> dict[str, Tensor]:
+    """Return the state's tensors by name; none when the folder holds no state."""
+    return {k: v for name in _names(folder) for k, v in load_file(folder / name).items()}
+
+
+def _names(folder: Path) -> list[str]:
+    index = folder / INDEX
+    if index.exists():
+        return [str(name) for name in json.loads(index.read_text())["pieces"]]
+    # A run of before there was an index: one file.
+    return [f.name for f in folder.glob("state.safetensors")]
+
+
+def _split(tensors: Mapping[str, Tensor], limit: float) -> Iterator[dict[str, Tensor]]:
+    piece: dict[str, Tensor] = {}
+    size = 0.0
+    for name, tensor in tensors.items():
+        more = tensor.nbytes + len(name) + ENTRY_BYTES
+        if piece and size + more >= limit:
+            yield piece
+            piece, size = {}, 0.0
+        piece[name] = tensor
+        size += more
+    yield piece
