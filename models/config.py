@@ -1,0 +1,159 @@
+"""What a training run is told: its network, how batches are drawn, how long and how fast.
+
+Everything here comes from one TOML file of models/configs. What a step does follows from the
+config and the step's number alone, so a resumed run needs no saved schedule.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from models.architectures.registry import NetworkSpec
+from models.losses import LOSSES
+
+DEGRADATIONS = ("bicubic", "real")
+PRECISIONS = ("auto", "float32", "bfloat16")
+COMPILERS = ("off", "inductor", "graphs")
+SCHEDULES = ("wsd", "cosine")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a batch is drawn: `batch` input patches of `patch` pixels a side, and one scale.
+
+    The scale is uniform in [low, high], or with probability `anchor_probability` one of
+    `anchors`; with probability `unequal_probability` height and width draw theirs apart.
+
+    `degradation` makes the input: "bicubic" alone, or "real", where each sample draws a
+    Gaussian blur of at most `blur` input pixels, Gaussian noise of at most `noise` of 255 levels
+    and, with `jpeg_probability`, a JPEG quality between the two ends of `jpeg`.
+    """
+
+    batch: int = 8
+    patch: int = 40
+    low: float = 1.1
+    high: float = 4.0
+    anchors: Sequence[float] = (2.0, 3.0, 4.0)
+    anchor_probability: float = 0.3
+    unequal_probability: float = 0.15
+    degradation: str = "bicubic"
+    blur: float = 0.6
+    noise: float = 4.0
+    jpeg: Sequence[int] = (30, 95)
+    jpeg_probability: float = 0.9
+
+    def __post_init__(self) -> None:
+        _one_of("degradation", self.degradation, DEGRADATIONS)
+
+    @property
+    def crop_side(self) -> int:
+        """The longest side in pixels of a crop that this may draw."""
+        return round(self.patch * max(self.high, *self.anchors))
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and how fast.
+
+    schedule: "wsd" warms up, stays constant and falls linearly to zero over the last `cooldown`
+        part of `steps`, so a run can be made longer by resuming it with more steps before it
+        cools; "cosine" warms up and falls along half a cosine.
+    precision: of the trunk; "auto" is bfloat16 on CUDA and float32 elsewhere. On CUDA float32
+        products are TF32.
+    compile: how the trunk runs; "inductor" is torch.compile, "graphs" captures CUDA graphs
+        (elsewhere it changes nothing). Each makes one program per width and patch size.
+    loss: a name of `models.losses.LOSSES`.
+    sandwich: train the widest, the narrowest and a random width between in every step, instead
+        of one width (the full one with `full_width_probability`).
+    distillation: how much of a narrow width's loss compares it with the widest's output instead
+        of the truth, in [0, 1].
+    patch_stages: (start, patch) pairs, start as a part of `steps` in [0, 1), rising from 0;
+        empty for `Sampling.patch` throughout.
+    checkpoint_piece_mib: the size below which every file of the training state stays.
+    """
+
+    steps: int
+    learning_rate: float = 1e-3
+    warmup_steps: int = 200
+    schedule: str = "wsd"
+    cooldown: float = 0.3
+    full_width_probability: float = 0.4
+    sandwich: bool = False
+    distillation: float = 0.0
+    patch_stages: Sequence[tuple[float, int]] = ()
+    loss: str = "l1"
+    gradient_clip: float = 1.0
+    ema_decay: float = 0.999
+    precision: str = "auto"
+    compile: str = "off"
+    seed: int = 1
+    checkpoint_every: int = 500
+    checkpoint_piece_mib: float = 15.0
+    validate_every: int = 2000
+    validation_images: int = 8
+
+    def __post_init__(self) -> None:
+        _one_of("schedule", self.schedule, SCHEDULES)
+        _one_of("loss", self.loss, tuple(LOSSES))
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("compile", self.compile, COMPILERS)
+        if not 0 <= self.distillation <= 1:
+            raise ValueError(f"distillation must lie in [0, 1], got {self.distillation}")
+        starts = [start for start, _ in self.patch_stages]
+        if starts and (starts[0] != 0 or starts != sorted(set(starts)) or starts[-1] >= 1):
+            raise ValueError(f"patch_stages must rise from 0 and stay below 1, got {starts}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training run, as read from a TOML file of models/configs."""
+
+    network: NetworkSpec
+    training: Training
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @classmethod
+    def read(cls, path: Path) -> Config:
+        """Read a config; TypeError for an unknown setting, KeyError for a missing table,
+        ValueError for a value that is none of a setting's."""
+        tables = tomllib.loads(path.read_text())
+        return cls(
+            NetworkSpec(**tables["network"]),
+            Training(**tables["training"]),
+            Sampling(**tables.get("sampling", {})),
+        )
+
+    def sampling_at(self, step: int) -> Sampling:
+        """Return how a step draws its batch: the patch of the stage that it falls in."""
+        reached = [p for start, p in self.training.patch_stages if start <= self.progress(step)]
+        return replace(self.sampling, patch=reached[-1]) if reached else self.sampling
+
+    def progress(self, step: int) -> float:
+        """Return which part of the steps is done, from 0 to 1."""
+        return step / max(1, self.training.steps)
+
+    @property
+    def crop_side(self) -> int:
+        """The longest side in pixels of a crop that any step may draw."""
+        patches = [patch for _, patch in self.training.patch_stages] or [self.sampling.patch]
+        return replace(self.sampling, patch=max(patches)).crop_side
+
+
+def learning_rate(training: Training, step: int) -> float:
+    """Return the learning rate of a step, as `training.schedule` says."""
+    rise = (step + 1) / max(1, training.warmup_steps)
+    if training.schedule == "cosine":
+        done = (step - training.warmup_steps) / max(1, training.steps - training.warmup_steps)
+        fall = 0.5 + 0.5 * math.cos(math.pi * min(1.0, max(0.0, done)))
+    else:
+        fall = (training.steps - step) / max(1.0, training.cooldown * training.steps)
+    return training.learning_rate * max(0.0, min(1.0, rise, fall))
+
+
+def _one_of(setting: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ValueError(f"{setting} must be one of {', '.join(known)}; got {value!r}")
