@@ -1,0 +1,100 @@
+"""How the trunk runs in training: in which precision, and compiled or captured for a GPU.
+
+Only the trunk is made faster: it is 95 % and more of the arithmetic, and its shapes are few (one
+per width and patch size). The head stays in float32, because the image itself passes through it
+and bfloat16 would round that to 1/256; and it stays uncompiled, because its shapes change with
+every real scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from models.architectures.elastic import Elastic
+
+Pass = Callable[[Tensor, Tensor], Tensor]
+
+PROGRAMS_LIMIT = 64
+"""How many programs torch.compile may make of one trunk before it runs uncompiled."""
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Return the trunk's dtype: "auto" is bfloat16 on CUDA and float32 elsewhere."""
+    if precision == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+
+
+def prepare_device(device: torch.device) -> None:
+    """On CUDA: TF32 for float32 products, and the fastest convolution found by trial."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+
+
+class Trunk:
+    """A network's trunk, in a dtype and by a compiler of `Training.compile`.
+
+    call: image [B, 3, H, W], inverse_scale [2], channels -> features [B, C, H, W] in float32.
+
+    With "graphs" a call overwrites the features of the last call of the same width and shape,
+    so its backward pass must come first; and weights must be changed in place only.
+    """
+
+    def __init__(self, network: Elastic, dtype: torch.dtype, compiler: str = "off") -> None:
+        self.network = network
+        self.dtype = dtype
+        self._passes: dict[tuple[int, torch.Size], Pass] = {}
+        self._compiler = compiler
+
+    def __call__(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
+        key = channels, image.shape
+        # A graph holds casts of weights, so none may outlive a call in autocast's cache.
+        with torch.autocast(
+            image.device.type,
+            torch.bfloat16,
+            enabled=self.dtype == torch.bfloat16,
+            cache_enabled=self._compiler == "off",
+        ):
+            if key not in self._passes:
+                with torch.enable_grad():  # captured for a backward pass, whoever comes first
+                    self._passes[key] = self._make(image, inverse_scale, channels)
+            features = self._passes[key](image, inverse_scale)
+        return features.float()
+
+    def _make(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Pass:
+        part = _TrunkAtWidth(self.network, channels)
+        if self._compiler == "inductor":
+            return _compiled(part)
+        if self._compiler == "graphs" and image.is_cuda:
+            # The samples become the graph's own input buffers.
+            samples = image.clone(memory_format=torch.preserve_format), inverse_scale.clone()
+            graphed = torch.cuda.make_graphed_callables(part, samples, allow_unused_input=True)
+            return cast("Pass", graphed)
+        return part
+
+
+class _TrunkAtWidth(nn.Module):
+    """One width of the trunk, as a module, so that capture finds the parameters."""
+
+    def __init__(self, network: Elastic, channels: int) -> None:
+        super().__init__()
+        self.network = network
+        self.channels = channels
+
+    def forward(self, image: Tensor, inverse_scale: Tensor) -> Tensor:
+        return self.network.trunk(image, inverse_scale, self.channels)
+
+
+def _compiled(part: nn.Module) -> Pass:
+    # Imported here: it takes seconds that a run without it need not spend.
+    import torch._dynamo.config
+
+    torch._dynamo.config.recompile_limit = PROGRAMS_LIMIT
+    compiled: Pass = torch.compile(part, dynamic=False)
+    return compiled

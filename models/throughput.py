@@ -1,0 +1,96 @@
+"""How fast training is, and how fast the device could be: steps, images and FLOP per second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def measured_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the FLOP/s of a large matrix product, the best of five; well under a second."""
+    side, repeats = (8192, 10) if device.type == "cuda" else (768, 1)
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(5):
+        _wait(device)
+        since = time.perf_counter()
+        for _ in range(repeats):
+            torch.matmul(a, b)
+        _wait(device)
+        best = min(best, (time.perf_counter() - since) / repeats)
+    return 2.0 * side**3 / best
+
+
+def count_flops(run: Callable[[], Tensor]) -> tuple[float, float]:
+    """Return the FLOP of `run` and of its backward pass: convolutions and matrix products, a
+    multiply-add as two. `run` may work on the meta device, so that nothing is computed."""
+    with FlopCounterMode(display=False) as counter:
+        output = run()
+        forward = counter.get_total_flops()
+        output.sum().backward()  # type: ignore[no-untyped-call]
+    return float(forward), float(counter.get_total_flops() - forward)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did: its loss, where it was computed, its images and their FLOP."""
+
+    loss: Tensor
+    images: int
+    flops: float
+
+
+class Meter:
+    """Adds up what training did and reads it off the device only when asked.
+
+    peak: FLOP/s of the device, as `measured_peak` gives it.
+    """
+
+    def __init__(self, peak: float) -> None:
+        self._peak = peak
+        self._loss = torch.zeros(())
+        self._steps, self._images, self._flops = 0, 0, 0.0
+        self._since = time.monotonic()
+
+    def add(self, step: Step) -> None:
+        """Count one step; its loss stays where it is, so the host waits for nothing."""
+        self._loss = self._loss.to(step.loss.device) + step.loss
+        self._steps += 1
+        self._images += step.images
+        self._flops += step.flops
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave out the time of what is not training."""
+        since = time.monotonic()
+        yield
+        self._since += time.monotonic() - since
+
+    def read(self) -> dict[str, Any]:
+        """Return the means since the last reading, and begin anew."""
+        loss = float(self._loss) / max(1, self._steps)  # the host waits for the device here
+        seconds = time.monotonic() - self._since
+        rate = self._flops / seconds
+        facts = {
+            "loss": loss,
+            "steps_per_s": self._steps / seconds,
+            "images_per_s": self._images / seconds,
+            "tflop_per_s": rate / 1e12,
+            "of_peak": rate / self._peak,
+        }
+        self._loss = torch.zeros(())
+        self._steps, self._images, self._flops = 0, 0, 0.0
+        self._since = time.monotonic()
+        return facts
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
