@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import (
@@ -18,6 +19,10 @@ from rich.progress import (
 
 from cli.extras import needs
 
+if TYPE_CHECKING:
+    from models.config import Config
+    from models.train import Trainer
+
 CONFIGS = Path(__file__).parent.parent / "models" / "configs"
 
 
@@ -27,40 +32,39 @@ def train(
     ],
     data: Annotated[
         list[Path],
-        typer.Option(help="Folder of photographs; repeatable. The first gives validation."),
+        typer.Option(help="Folder of photographs; repeatable, and free to change between runs."),
     ],
     output: Annotated[
         Path, typer.Option(help="Where checkpoints go; a run found there is resumed.")
     ],
+    validation: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the validation images; by default the first of --data."),
+    ] = None,
     grow_from: Annotated[
         Path | None,
         typer.Option(help="Weights of a smaller trained network to start a new run from."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     minutes: Annotated[
-        float | None, typer.Option(help="Stop after this long; run again to go on.")
-    ] = None,
+        float, typer.Option(help="Stop after this long, reading included; run again to go on.")
+    ] = float("inf"),
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
     """Train a network on folders of photographs."""
+    stop_at = time.monotonic() + 60 * minutes
     with needs("train"):
         import torch
 
-        from models.photographs import Photographs
-        from models.train import Config, Trainer, training_files
+        from models.photographs import Photographs, training_files
+        from models.train import Trainer
     if threads:
         torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    run = Config.read(_config_path(config))
+    run = _read_config(config)
     trainer = Trainer(run, output, device)
-    if trainer.resume():
-        typer.echo(f"Resuming {output} at step {trainer.step}.")
-    elif grow_from:
-        try:
-            trainer.grow_from(grow_from)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
+    _start(trainer, grow_from)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -70,10 +74,14 @@ def train(
         TextColumn("{task.fields[facts]}"),
     )
     with Progress(*columns) as progress:
-        files, held = training_files(data, run.training.validation_images)
+        files, held = training_files(data, run.training.validation_images, validation)
         reading = progress.add_task("Reading photographs", total=len(files), facts="")
         photographs = Photographs(
-            files, device, on_read=lambda count: progress.update(reading, completed=count)
+            files,
+            device,
+            run.crop_side,
+            stop_at,
+            on_read=lambda count: progress.update(reading, completed=count),
         )
         steps = progress.add_task(
             "Training", total=run.training.steps, completed=trainer.step, facts=""
@@ -84,20 +92,42 @@ def train(
                 log.write(json.dumps(facts) + "\n")
             if "psnr" in facts:
                 progress.console.print(f"step {facts['step']}: validation PSNR {facts['psnr']}")
-            else:
-                line = f"loss {facts['loss']:.4f}, {facts['steps_per_s']:.1f} steps/s"
-                progress.update(steps, completed=facts["step"], facts=line)
+            elif "loss" in facts:
+                progress.update(steps, completed=facts["step"], facts=_describe(facts))
 
-        trainer.run(photographs, held, minutes, report)
+        trainer.run(photographs, held, stop_at, report)
         progress.update(steps, completed=trainer.step)
     typer.echo(f"Step {trainer.step} of {run.training.steps}; {output / 'weights.safetensors'}")
 
 
-def _config_path(config: str) -> Path:
+def _start(trainer: Trainer, grow_from: Path | None) -> None:
+    if trainer.resume():
+        typer.echo(f"Resuming {trainer.output} at step {trainer.step}.")
+    elif grow_from:
+        try:
+            trainer.grow_from(grow_from)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+
+def _describe(facts: dict[str, Any]) -> str:
+    return (
+        f"loss {facts['loss']:.4f}, {facts['steps_per_s']:.1f} steps/s,"
+        f" {facts['images_per_s']:.0f} images/s, {facts['tflop_per_s']:.3g} TFLOP/s"
+        f" ({facts['of_peak']:.0%} of peak)"
+    )
+
+
+def _read_config(config: str) -> Config:
+    from models.config import Config
+
     path = Path(config)
     if path.suffix != ".toml":
         path = CONFIGS / f"{config}.toml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
         raise typer.BadParameter(f"no config {path}; known names: {known}")
-    return path
+    try:
+        return Config.read(path)
+    except (KeyError, TypeError, ValueError) as error:
+        raise typer.BadParameter(f"{path}: {error}") from error

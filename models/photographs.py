@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from models.config import Sampling
+from models.degradation import degrade
+
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+READERS = min(8, os.cpu_count() or 1)
+"""Threads that decode files: Pillow lets go of the interpreter while it does."""
 
 
 def list_images(folders: Iterable[Path]) -> list[Path]:
@@ -27,6 +33,22 @@ def list_images(folders: Iterable[Path]) -> list[Path]:
     return sorted(files, key=lambda f: (f.name, str(f)))
 
 
+def training_files(
+    folders: Sequence[Path], count: int, validation: Path | None = None
+) -> tuple[list[Path], list[Path]]:
+    """Return (training files of all folders, `count` evenly spaced ones of the validation folder,
+    by default the first). A file with the same content as a held one is not trained on."""
+    candidates = list_images([validation or folders[0]])
+    count = min(count, len(candidates))
+    held = [candidates[i * len(candidates) // count] for i in range(count)]
+    sizes, contents = {f.stat().st_size for f in held}, {f.read_bytes() for f in held}
+
+    def is_held(file: Path) -> bool:
+        return file.stat().st_size in sizes and file.read_bytes() in contents
+
+    return [f for f in list_images(folders) if not is_held(f)], held
+
+
 def read_rgb(path: Path) -> Tensor:
     """Return an image file as uint8 [3, H, W] RGB."""
     with Image.open(path) as image:
@@ -34,51 +56,29 @@ def read_rgb(path: Path) -> Tensor:
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
-def bicubic_downsample(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Return float [B, 3, H, W] in [0, 1] shrunk to `size` as Pillow's bicubic does it: columns
-    first, then rows, each rounded to 8 bits; within 1/255 of Pillow on the same input."""
-    narrow = _bicubic_pass(image, (image.shape[2], size[1]))
-    return _bicubic_pass(narrow, size)
-
-
-def _bicubic_pass(image: Tensor, size: Sequence[int]) -> Tensor:
-    out = F.interpolate(image, size=list(size), mode="bicubic", antialias=True, align_corners=False)
-    return (out.clamp(0, 1) * 255).round() / 255
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How a batch is drawn: `batch` input patches of `patch` pixels a side, and one scale.
-
-    The scale is uniform in [low, high], or with probability `anchor_probability` one of
-    `anchors`; with probability `unequal_probability` height and width draw theirs apart.
-    """
-
-    batch: int = 8
-    patch: int = 40
-    low: float = 1.1
-    high: float = 4.0
-    anchors: Sequence[float] = (2.0, 3.0, 4.0)
-    anchor_probability: float = 0.3
-    unequal_probability: float = 0.15
-
-
 class Photographs:
-    """Photographs of at least `minimum` pixels a side, as uint8 tensors on `device`."""
+    """Photographs of at least `minimum` pixels a side, as uint8 tensors on `device`.
+
+    Reading ends early when `stop_at` (of time.monotonic) has come; what was read is used.
+    """
 
     def __init__(
         self,
         files: Sequence[Path],
         device: torch.device | str = "cpu",
         minimum: int = 160,
+        stop_at: float = float("inf"),
         on_read: Callable[[int], None] = lambda count: None,
     ) -> None:
         self.images: list[Tensor] = []
-        for count, file in enumerate(files, 1):
-            image = read_rgb(file)
-            if min(image.shape[1:]) >= minimum:
-                self.images.append(image.to(device))
-            on_read(count)
+        with ThreadPoolExecutor(READERS) as readers:
+            for start in range(0, len(files), 4 * READERS):
+                some = files[start : start + 4 * READERS]
+                images = readers.map(read_rgb, some)
+                self.images += [i.to(device) for i in images if min(i.shape[1:]) >= minimum]
+                on_read(start + len(some))
+                if self.images and time.monotonic() > stop_at:
+                    break
         if not self.images:
             raise ValueError(f"no image of at least {minimum} pixels a side")
         pixels = torch.tensor([float(i.shape[1] * i.shape[2]) for i in self.images])
@@ -86,19 +86,22 @@ class Photographs:
 
     def draw(self, sampling: Sampling, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return (input [B, 3, p, p], target [B, 3, round(s_h p), round(s_w p)]) in [0, 1]."""
-        high, wide = (round(sampling.patch * s) for s in _draw_scales(sampling, generator))
+        size = [round(sampling.patch * s) for s in _draw_scales(sampling, generator)]
         picks = torch.multinomial(self._weights, sampling.batch, True, generator=generator)
-        crops = [self._crop(int(pick), high, wide, generator) for pick in picks]
+        places = torch.rand(sampling.batch, 2, generator=generator, dtype=torch.float64)
+        turns = torch.randint(8, (sampling.batch,), generator=generator)
+        rows = zip(picks.tolist(), places.tolist(), turns.tolist(), strict=True)
+        crops = [self._crop(pick, size, place, turn) for pick, place, turn in rows]
         target = torch.stack(crops).float() / 255
-        return bicubic_downsample(target, (sampling.patch, sampling.patch)), target
+        return degrade(target, (sampling.patch, sampling.patch), sampling, generator), target
 
-    def _crop(self, pick: int, high: int, wide: int, generator: torch.Generator) -> Tensor:
-        """Cut out [3, high, wide], turned by one of the eight symmetries of the square."""
+    def _crop(self, pick: int, size: Sequence[int], place: Sequence[float], turn: int) -> Tensor:
+        """Cut out [3, *size] at `place` (parts in [0, 1) of the free rows and columns), turned by
+        one of the eight symmetries of the square."""
         image = self.images[pick]
-        turn = _integer(8, generator)
-        h, w = (wide, high) if turn & 1 else (high, wide)
-        top = _integer(image.shape[1] - h + 1, generator)
-        left = _integer(image.shape[2] - w + 1, generator)
+        h, w = reversed(size) if turn & 1 else size
+        top = int(place[0] * (image.shape[1] - h + 1))
+        left = int(place[1] * (image.shape[2] - w + 1))
         crop = image[:, top : top + h, left : left + w]
         crop = crop.transpose(1, 2) if turn & 1 else crop
         flips = [axis for axis, bit in ((1, 2), (2, 4)) if turn & bit]

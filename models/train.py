@@ -1,92 +1,49 @@
-"""Training: one command on CPU or CUDA, seeded, resumable to the bit at any moment.
+"""Training: one command on CPU or CUDA, seeded, resumable to the bit (on CPU) at any moment.
 
 Needs only torch, numpy, pillow and safetensors: `python -m models.train CONFIG --data FOLDER`.
 
 Each step draws one batch at one scale and one width (the full one with
 `full_width_probability`), so every (width, scale) pair is trained. All random choices of step n
-come from a generator seeded with (seed, n): a resumed run repeats them without saved state.
-The learning rate warms up, stays constant and falls linearly to zero over the last `cooldown`
-part of `steps`, so a run can be made longer by resuming it with more steps before it cools.
+come from a generator seeded with (seed, n): a resumed run repeats them without saved state. On
+CUDA the host runs ahead of the device: no step waits for a result.
+
+A run goes on wherever it is resumed, with the photographs that it is given then: data may come
+in packs, one after the other. The validation images are held out of the first folder, or of
+`--validation FOLDER`, which keeps them the same when the packs change; a held image is never
+trained on, in whichever folder a copy of it lies. `--minutes` counts from the start of the
+command, reading included, and always ends with a checkpoint: `state.json` and what it names
+(`models.pieces`), and the averaged weights in `weights.safetensors`.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import json
 import time
-import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor
 
+from models.acceleration import Trunk, prepare_device, resolve_precision
 from models.architectures.elastic import Elastic, grid_tensors
-from models.architectures.registry import NetworkSpec
-from models.checkpoint import load_network, save_network, save_tensors
+from models.checkpoint import load_network, save_network
+from models.config import Config, learning_rate
+from models.degradation import degrade
 from models.geometry import axis_grid
 from models.growth import grow
-from models.photographs import Photographs, Sampling, bicubic_downsample, list_images, read_rgb
+from models.losses import LOSSES
+from models.photographs import Photographs, read_rgb, training_files
+from models.pieces import load_pieces, save_pieces
+from models.throughput import Meter, Step, count_flops, measured_peak
 
-
-@dataclass(frozen=True)
-class Training:
-    """How long and how fast; see the module docstring for the schedule."""
-
-    steps: int
-    learning_rate: float = 1e-3
-    warmup_steps: int = 200
-    cooldown: float = 0.3
-    full_width_probability: float = 0.4
-    gradient_clip: float = 1.0
-    ema_decay: float = 0.999
-    seed: int = 1
-    checkpoint_every: int = 500
-    validate_every: int = 2000
-    validation_images: int = 8
-
-
-@dataclass(frozen=True)
-class Config:
-    """A training run, as read from a TOML file of models/configs."""
-
-    network: NetworkSpec
-    training: Training
-    sampling: Sampling = field(default_factory=Sampling)
-
-    @classmethod
-    def read(cls, path: Path) -> Config:
-        """Read a config; TypeError for an unknown setting, KeyError for a missing table."""
-        tables = tomllib.loads(path.read_text())
-        return cls(
-            NetworkSpec(**tables["network"]),
-            Training(**tables["training"]),
-            Sampling(**tables.get("sampling", {})),
-        )
-
-
-def learning_rate(training: Training, step: int) -> float:
-    """Return the learning rate of a step: warm-up, constant, linear fall to zero."""
-    rise = (step + 1) / max(1, training.warmup_steps)
-    fall = (training.steps - step) / max(1.0, training.cooldown * training.steps)
-    return training.learning_rate * min(1.0, rise, fall)
-
-
-def split_validation(files: Sequence[Path], count: int) -> tuple[list[Path], list[Path]]:
-    """Return (training files, `count` evenly spaced validation files)."""
-    held = {files[i * len(files) // count] for i in range(count)} if count else set()
-    return [f for f in files if f not in held], [f for f in files if f in held]
-
-
-def training_files(folders: Sequence[Path], count: int) -> tuple[list[Path], list[Path]]:
-    """Return (training files of all folders, `count` validation files of the first)."""
-    files, held = split_validation(list_images(folders[:1]), count)
-    return files + (list_images(folders[1:]) if folders[1:] else []), held
+Report = Callable[[dict[str, Any]], None]
 
 
 class Trainer:
@@ -96,81 +53,131 @@ class Trainer:
         self.config = config
         self.output = output
         self.device = torch.device(device)
+        prepare_device(self.device)
         torch.manual_seed(config.training.seed)
         self.network = config.network.build().to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=0.0)
+        fused = True if self.device.type == "cuda" else None
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=0.0, fused=fused)
+        self.dtype = resolve_precision(config.training.precision, self.device)
+        self.trunk = Trunk(self.network, self.dtype, config.training.compile)
+        self.loss = LOSSES[config.training.loss]
         self.step = 0
+        self._flops = functools.cache(self._count_flops)
         output.mkdir(parents=True, exist_ok=True)
 
     def run(
         self,
         photographs: Photographs,
         validation: Sequence[Path],
-        minutes: float | None = None,
-        report: Callable[[dict[str, Any]], None] = lambda facts: None,
+        stop_at: float = float("inf"),
+        report: Report = lambda facts: None,
     ) -> None:
-        """Train to the configured step, or until `minutes` are over; checkpoint as it goes."""
+        """Train to the configured step, or until `stop_at` (of time.monotonic); checkpoint as it
+        goes and at the end."""
         training = self.config.training
-        stop_at = time.monotonic() + 60 * minutes if minutes else float("inf")
-        losses: list[float] = []
-        since = time.monotonic()
+        peak = measured_peak(self.device, self.dtype)
+        precision = str(self.dtype).removeprefix("torch.")
+        report({"step": self.step, "precision": precision, "peak_tflop_per_s": peak / 1e12})
+        meter = Meter(peak)
         while self.step < training.steps and time.monotonic() < stop_at:
-            losses.append(self.train_step(photographs))
+            meter.add(self.train_step(photographs))
             if self.step % 100 == 0:
-                rate = len(losses) / (time.monotonic() - since)
-                mean = sum(losses) / len(losses)
-                report({"step": self.step, "loss": mean, "steps_per_s": rate})
-                losses, since = [], time.monotonic()
-            if self.step % training.checkpoint_every == 0:
-                self.save()
-            if validation and self.step % training.validate_every == 0:
-                report({"step": self.step, "psnr": self.validate(validation)})
+                report({"step": self.step, **meter.read()})
+            with meter.paused():
+                if self.step % training.checkpoint_every == 0:
+                    self.save()
+                if validation and self.step % training.validate_every == 0:
+                    report({"step": self.step, "psnr": self.validate(validation)})
         self.save()
 
-    def train_step(self, photographs: Photographs) -> float:
-        """Do one optimiser step and return its loss."""
+    def train_step(self, photographs: Photographs) -> Step:
+        """Do one optimiser step; its loss stays on the device."""
         training = self.config.training
+        sampling = self.config.sampling_at(self.step)
         generator = torch.Generator().manual_seed(training.seed * 1_000_003 + self.step)
-        width = self._draw_width(generator)
-        small, target = photographs.draw(self.config.sampling, generator)
+        widths = self._draw_widths(generator)
+        small, target = photographs.draw(sampling, generator)
         small = small.contiguous(memory_format=torch.channels_last)
-        loss = F.l1_loss(upscale(self.network, small, target.shape[2:], width), target)
         self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, flops = self._backward(small, target, widths)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(training, self.step)
         self.optimiser.step()
         self.step += 1
-        # The average follows closely at first, so that a short run is not held at its start.
-        decay = min(training.ema_decay, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(now, 1 - decay)
-        return float(loss.detach())
+        self._update_average()
+        return Step(loss, sampling.batch, flops)
 
-    def _draw_width(self, generator: torch.Generator) -> int:
+    def _draw_widths(self, generator: torch.Generator) -> list[int]:
+        """Return the widths that a step trains, widest first."""
+        training = self.config.training
         *narrow, full = self.network.widths
-        if (
-            not narrow
-            or torch.rand((), generator=generator) < self.config.training.full_width_probability
-        ):
-            return full
-        return narrow[int(torch.randint(len(narrow), (), generator=generator))]
+        if training.sandwich:  # Yu and Huang, Universally Slimmable Networks, ICCV 2019
+            return [full, *_one_of(narrow[1:], generator), *narrow[:1]]
+        if not narrow or torch.rand((), generator=generator) < training.full_width_probability:
+            return [full]
+        return _one_of(narrow, generator)
+
+    def _backward(
+        self, small: Tensor, target: Tensor, widths: Sequence[int]
+    ) -> tuple[Tensor, float]:
+        """Add the gradients of the widths' mean loss; return that loss and the FLOP it took.
+
+        With distillation a narrow width also learns from the widest's output of this step (the
+        in-place distillation of Yu and Huang), which costs a pass where the widest is not drawn.
+        """
+        full, weight = self.network.channels, self.config.training.distillation
+        run = functools.partial(upscale, self.network, small, target.shape[2:], trunk=self.trunk)
+        counts = [self._flops(small.shape[2], channels) for channels in widths]
+        flops, total = sum(map(sum, counts)), torch.zeros((), device=self.device)
+        teacher: Tensor | None = None
+        if weight and full not in widths:
+            with torch.no_grad():
+                teacher = run(full)
+            flops += self._flops(small.shape[2], full)[0]
+        for channels in widths:
+            output = run(channels)
+            loss = self.loss(output, target)
+            if teacher is not None:
+                loss = (1 - weight) * loss + weight * self.loss(output, teacher)
+            elif weight:
+                teacher = output.detach()
+            loss = loss / len(widths)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total, flops
+
+    def _count_flops(self, patch: int, channels: int) -> tuple[float, float]:
+        """Return the FLOP of one batch forward and backward. Scale hardly matters: all but a
+        thousandth is spent at input resolution."""
+        network = copy.deepcopy(self.network).to("meta")
+        image = torch.empty(self.config.sampling.batch, 3, patch, patch, device="meta")
+        return count_flops(lambda: upscale(network, image, (2 * patch, 2 * patch), channels))
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # The average follows closely at first, so that a short run is not held at its start.
+        decay = min(self.config.training.ema_decay, (1 + self.step) / (10 + self.step))
+        means: list[Tensor] = list(self.average.parameters())
+        now: list[Tensor] = list(self.network.parameters())
+        torch._foreach_lerp_(means, now, 1 - decay)
 
     @torch.no_grad()
     def validate(self, files: Sequence[Path], side: int = 384) -> dict[str, float]:
-        """Return the averaged weights' mean RGB PSNR on central crops, by width and scale."""
+        """Return the averaged weights' mean RGB PSNR on central crops, by width and scale; the
+        inputs are degraded as in training, the same way each time."""
         result: dict[str, float] = {}
         crops = [_central_crop(read_rgb(f), side).to(self.device) for f in files]
         for scale in (2, 3, 4):
             for width in self.network.widths:
                 total = 0.0
-                for crop in crops:
+                for number, crop in enumerate(crops):
                     target = crop[None].float() / 255
-                    small = bicubic_downsample(target, tuple(n // scale for n in crop.shape[1:]))
+                    size = [n // scale for n in crop.shape[1:]]
+                    generator = torch.Generator().manual_seed(number)
+                    small = degrade(target, size, self.config.sampling, generator)
                     output = upscale(self.average, small, target.shape[2:], width).clamp(0, 1)
                     total += -10 * float(torch.log10(F.mse_loss(output, target)))
                 result[f"x{scale}@{width}"] = round(total / len(crops), 3)
@@ -183,8 +190,8 @@ class Trainer:
         state |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for index, slots in self.optimiser.state_dict()["state"].items():
             state |= {f"optimiser.{index}.{k}": v for k, v in slots.items()}
-        header = {"step": str(self.step), "config": json.dumps(asdict(self.config))}
-        save_tensors(self.output / "state.safetensors", state, header)
+        facts = {"step": self.step, "config": asdict(self.config)}
+        save_pieces(self.output, state, facts, self.config.training.checkpoint_piece_mib)
 
     def grow_from(self, weights: Path) -> None:
         """Start from a smaller trained network; ValueError when it does not fit in this one."""
@@ -194,28 +201,45 @@ class Trainer:
 
     def resume(self) -> bool:
         """Continue from the output folder's checkpoint; False when there is none."""
-        path = self.output / "state.safetensors"
-        if not path.exists():
+        tensors = load_pieces(self.output)
+        if not tensors:
             return False
-        tensors = load_file(path)
         self.network.load_state_dict(_under("network.", tensors))
         self.average.load_state_dict(_under("average.", tensors))
+        parameters = list(self.network.parameters())
         slots: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _under("optimiser.", tensors).items():
             index, key = name.split(".", 1)
-            slots.setdefault(int(index), {})[key] = tensor
+            like = parameters[int(index)]
+            # Fused Adam takes only slots that lie in memory as their parameters do.
+            laid = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+            slots.setdefault(int(index), {})[key] = laid
         optimiser = self.optimiser.state_dict()
         self.optimiser.load_state_dict({**optimiser, "state": slots})
         self.step = int(slots[0]["step"]) if slots else 0
         return True
 
 
-def upscale(network: Elastic, image: Tensor, size: Sequence[int], channels: int) -> Tensor:
-    """Run a network on image [B, 3, H, W] in [0, 1] to `size` (height, width); not clamped."""
-    rows = axis_grid(image.shape[2], size[0])
-    columns = axis_grid(image.shape[3], size[1])
-    output: Tensor = network(image, *grid_tensors(rows, columns, image.device), channels)
-    return output
+def upscale(
+    network: Elastic, image: Tensor, size: Sequence[int], channels: int, trunk: Trunk | None = None
+) -> Tensor:
+    """Run a network on image [B, 3, H, W] in [0, 1] to `size` (height, width); not clamped.
+
+    `trunk` stands in for the network's own.
+    """
+    rows, columns = axis_grid(image.shape[2], size[0]), axis_grid(image.shape[3], size[1])
+    # Sent without waiting for the device, as grid_tensors itself would.
+    grid = [t.to(image.device, non_blocking=True) for t in grid_tensors(rows, columns)]
+    if trunk is None:
+        output: Tensor = network(image, *grid, channels)
+        return output
+    upscaled: Tensor = network.head(trunk(image, grid[0], channels), image, *grid)
+    return upscaled
+
+
+def _one_of(widths: Sequence[int], generator: torch.Generator) -> list[int]:
+    """Draw one width; none of none."""
+    return [widths[int(torch.randint(len(widths), (), generator=generator))]] if widths else []
 
 
 def _central_crop(image: Tensor, side: int) -> Tensor:
@@ -231,25 +255,27 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train from the command line, with one printed line per report and a log.jsonl."""
+    started = time.monotonic()
     parser = argparse.ArgumentParser(description="Train a network; resumes what OUTPUT holds.")
     parser.add_argument("config", type=Path)
-    parser.add_argument(
-        "--data", type=Path, action="append", required=True, help="the first gives validation"
-    )
+    parser.add_argument("--data", type=Path, action="append", required=True, help="repeatable")
+    parser.add_argument("--validation", type=Path, help="by default the first of --data")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--grow-from", type=Path, help="weights of a smaller trained network")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="reading included")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
+    stop_at = started + 60 * options.minutes
     config = Config.read(options.config)
-    files, held = training_files(options.data, config.training.validation_images)
-    photographs = Photographs(files, options.device)
+    count = config.training.validation_images
+    files, held = training_files(options.data, count, options.validation)
     trainer = Trainer(config, options.output, options.device)
     if not trainer.resume() and options.grow_from:
         trainer.grow_from(options.grow_from)
+    photographs = Photographs(files, options.device, config.crop_side, stop_at)
 
     def report(facts: dict[str, Any]) -> None:
         line = json.dumps(facts)
@@ -257,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with (options.output / "log.jsonl").open("a") as log:
             log.write(line + "\n")
 
-    trainer.run(photographs, held, options.minutes, report)
+    trainer.run(photographs, held, stop_at, report)
 
 
 if __name__ == "__main__":

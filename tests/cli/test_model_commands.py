@@ -58,6 +58,25 @@ def test_a_finished_training_is_resumed_and_left_as_it_is(workshop):
     assert (workshop / "run" / "weights.safetensors").read_bytes() == before
 
 
+def test_minutes_count_reading_and_leave_a_checkpoint(workshop):
+    result = run(
+        "train", workshop / "tiny.toml", "--data", workshop / "photos", "--minutes", 1e-6,
+        "--validation", workshop / "photos", "--output", workshop / "short", "--device", "cpu",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "Step 0 of 100" in result.output
+    assert (workshop / "short" / "state.json").exists()
+
+
+def test_a_misspelt_setting_is_told(workshop):
+    (workshop / "wrong.toml").write_text(TINY.replace("validate_every", "validate_after"))
+    result = run(
+        "train", workshop / "wrong.toml", "--data", workshop / "photos", "--output", workshop / "x"
+    )
+    assert result.exit_code == 2
+    assert "validate_after" in result.output
+
+
 def test_export_then_evaluate_then_record(workshop):
     result = run(
         "export", workshop / "run" / "weights.safetensors", "--name", "tiny",

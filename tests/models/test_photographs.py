@@ -5,7 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from models.photographs import Photographs, Sampling, bicubic_downsample, list_images
+from models.config import Sampling
+from models.degradation import bicubic_downsample
+from models.photographs import READERS, Photographs, list_images, training_files
 
 
 @pytest.fixture
@@ -16,18 +18,6 @@ def folder(tmp_path):
         pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("size", "small"), [((80, 80), (40, 40)), ((95, 120), (40, 40)), ((160, 150), (40, 50))]
-)
-def test_downsampling_equals_pillows_bicubic_within_one_level(size, small):
-    rng = np.random.default_rng(1)
-    pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-    expected = Image.fromarray(pixels).resize((small[1], small[0]), Image.Resampling.BICUBIC)
-    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
-    actual = bicubic_downsample(image, small)[0].permute(1, 2, 0).numpy() * 255
-    assert np.abs(actual - np.asarray(expected, dtype=np.float32)).max() <= 1.001
 
 
 def test_a_batch_repeats_with_its_seed_and_is_a_real_crop(folder):
@@ -67,3 +57,58 @@ def test_missing_folders_and_empty_folders_are_told(tmp_path):
 def test_too_small_pictures_are_told(folder):
     with pytest.raises(ValueError, match="at least 1000"):
         Photographs(list_images([folder]), minimum=1000)
+
+
+def test_crops_reach_every_corner_and_all_eight_turns(tmp_path):
+    rows, columns = np.mgrid[:24, :31].astype(np.uint8)
+    pixels = np.stack([rows * 8, columns * 8, np.zeros_like(rows)], -1)
+    Image.fromarray(pixels).save(tmp_path / "ramp.png")
+    photographs = Photographs(list_images([tmp_path]), minimum=20)
+    sampling = Sampling(batch=400, patch=20, low=1, high=1, anchors=(1,), anchor_probability=1)
+    _, target = photographs.draw(sampling, torch.Generator().manual_seed(0))
+    levels = (target * 255).round().int()
+    corners = {(int(c[0].min()), int(c[1].min())) for c in levels}
+    assert corners == {(8 * i, 8 * j) for i in range(5) for j in range(12)}
+    steps = torch.stack((levels[:, :2, 1, 0], levels[:, :2, 0, 1]), 1) - levels[:, None, :2, 0, 0]
+    turns = {tuple(turn.flatten().tolist()) for turn in steps}
+    assert len(turns) == 8
+
+
+def test_validation_images_are_spread_over_the_first_folder(tmp_path):
+    for folder, count in (("first", 20), ("second", 3)):
+        (tmp_path / folder).mkdir()
+        for i in range(count):
+            (tmp_path / folder / f"{i:02}.png").write_bytes(f"{folder} {i}".encode())
+    first, second = tmp_path / "first", tmp_path / "second"
+    files, held = training_files([first, second], 4)
+    assert [f.relative_to(tmp_path).as_posix() for f in held] == [
+        f"first/{i:02}.png" for i in (0, 5, 10, 15)
+    ]
+    assert sorted(files + held) == sorted([*first.iterdir(), *second.iterdir()])
+
+
+def test_a_validation_folder_stays_the_same_and_no_copy_of_it_is_trained_on(tmp_path):
+    for folder in ("held", "one", "two"):
+        (tmp_path / folder).mkdir()
+        for i in range(4):
+            (tmp_path / folder / f"{i}.png").write_bytes(f"{folder} {i}".encode())
+    copied = tmp_path / "two" / "under another name.png"
+    copied.write_bytes((tmp_path / "held" / "2.png").read_bytes())
+    packs = [training_files([tmp_path / p], 2, tmp_path / "held") for p in ("one", "two")]
+    assert packs[0][1] == packs[1][1] == [tmp_path / "held" / f"{i}.png" for i in (0, 2)]
+    assert [len(files) for files, _ in packs] == [4, 4]
+    assert copied not in packs[1][0]
+    assert training_files([tmp_path / "held"], 99)[0] == []
+
+
+def test_reading_stops_when_the_time_is_over_with_what_there_is(tmp_path):
+    pixels = np.zeros((20, 20, 3), np.uint8)
+    count = 4 * READERS + 3
+    for i in range(count):
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    files = list_images([tmp_path])
+    read: list[int] = []
+    whole = Photographs(files, minimum=16, on_read=read.append)
+    assert (len(whole.images), read) == (count, [4 * READERS, count])
+    cut = Photographs(files, minimum=16, stop_at=0.0)
+    assert len(cut.images) == 4 * READERS

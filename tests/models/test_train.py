@@ -1,9 +1,9 @@
 """Training: the loss falls, a cut-off run resumes to the bit, and torch is all it needs."""
 
 import dataclasses
+import json
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,10 @@ from safetensors.torch import load_file
 from torch.nn.functional import l1_loss
 
 from models.architectures.registry import NetworkSpec
-from models.photographs import Photographs, Sampling, list_images
-from models.train import (
-    Config,
-    Trainer,
-    Training,
-    learning_rate,
-    split_validation,
-    training_files,
-    upscale,
-)
+from models.config import Config, Sampling, Training
+from models.photographs import Photographs, list_images, training_files
+from models.pieces import load_pieces
+from models.train import Trainer, upscale
 
 ROOT = Path(__file__).parents[2]
 TINY = Config(
@@ -66,27 +60,68 @@ def test_the_loss_falls(photographs, tmp_path):
     assert loss() < 0.9 * before
 
 
-def test_a_run_cut_off_at_any_moment_resumes_to_the_bit(photographs, tmp_path):
-    whole = Trainer(TINY, tmp_path / "whole")
+def having(network=None, sampling=None, **training):
+    """The tiny config with other settings."""
+    return dataclasses.replace(
+        TINY,
+        network=network or TINY.network,
+        training=dataclasses.replace(TINY.training, **training),
+        sampling=sampling or TINY.sampling,
+    )
+
+
+EVERYTHING = having(
+    NetworkSpec("elastic", {"channels": 8, "blocks": 2, "basis": 3, "widths": [2, 4, 6, 8]}),
+    Sampling(batch=2, patch=16, degradation="real"),
+    sandwich=True,
+    distillation=0.5,
+    loss="l1+high_frequency",
+    schedule="cosine",
+    patch_stages=[(0.0, 16), (0.2, 24)],
+    precision="bfloat16",
+    checkpoint_piece_mib=0.02,
+)
+
+
+@pytest.mark.parametrize("config", [TINY, EVERYTHING], ids=["plain", "everything"])
+def test_a_run_cut_off_at_any_moment_resumes_to_the_bit(config, photographs, tmp_path):
+    whole = Trainer(config, tmp_path / "whole")
     for _ in range(12):
         whole.train_step(photographs)
     whole.save()
-    cut = Trainer(TINY, tmp_path / "cut")
+    cut = Trainer(config, tmp_path / "cut")
     for _ in range(5):
         cut.train_step(photographs)
     cut.save()
     for _ in range(2):  # steps that were done after the last checkpoint and lost
         cut.train_step(photographs)
-    resumed = Trainer(TINY, tmp_path / "cut")
+    resumed = Trainer(config, tmp_path / "cut")
     assert resumed.resume()
     assert resumed.step == 5
     while resumed.step < 12:
         resumed.train_step(photographs)
     resumed.save()
-    for name in ("weights.safetensors", "state.safetensors"):
-        a, b = load_file(tmp_path / "whole" / name), load_file(tmp_path / "cut" / name)
-        assert a.keys() == b.keys()
-        assert all(torch.equal(a[key], b[key]) for key in a)
+    a, b = (
+        {**load_pieces(f), **load_file(f / "weights.safetensors")}
+        for f in (tmp_path / "whole", tmp_path / "cut")
+    )
+    assert a.keys() == b.keys()
+    assert len(a) > 100
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_resumed_optimiser_lies_in_memory_as_a_fresh_one(photographs, tmp_path):
+    """Fused Adam refuses slots with other strides than their parameters have."""
+    trainer = Trainer(TINY, tmp_path / "run")
+    trainer.train_step(photographs)
+    trainer.save()
+    resumed = Trainer(TINY, tmp_path / "run")
+    assert resumed.resume()
+    for parameter, slots in resumed.optimiser.state.items():
+        assert slots["exp_avg"].stride() == parameter.stride()
+        assert slots["exp_avg_sq"].stride() == parameter.stride()
+    weight = resumed.network.get_parameter("blocks.0.conv1.weight")
+    assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_there_is_nothing_to_resume_at_first(tmp_path):
@@ -94,9 +129,7 @@ def test_there_is_nothing_to_resume_at_first(tmp_path):
 
 
 def test_a_run_reports_validates_and_writes_weights_that_can_be_loaded(folder, tmp_path):
-    config = dataclasses.replace(
-        TINY, training=dataclasses.replace(TINY.training, steps=100, validate_every=50)
-    )
+    config = having(steps=100, validate_every=50)
     files, held = training_files([folder], 1)
     assert len(held) == 1
     assert held[0] not in files
@@ -106,44 +139,93 @@ def test_a_run_reports_validates_and_writes_weights_that_can_be_loaded(folder, t
     assert trainer.step == 100
     assert {r["step"] for r in reports if "psnr" in r} == {50, 100}
     assert set(reports[-1]["psnr"]) == {"x2@4", "x2@8", "x3@4", "x3@8", "x4@4", "x4@8"}
-    assert any("steps_per_s" in r for r in reports)
+    assert reports[0]["precision"] == "float32"
+    speed = next(r for r in reports if "steps_per_s" in r)
+    assert speed["images_per_s"] == pytest.approx(2 * speed["steps_per_s"])
+    assert 0 < speed["of_peak"] < 1
+    assert speed["of_peak"] == pytest.approx(speed["tflop_per_s"] / reports[0]["peak_tflop_per_s"])
+
+
+def test_a_run_out_of_time_still_leaves_a_checkpoint(photographs, tmp_path):
+    trainer = Trainer(TINY, tmp_path / "run")
+    trainer.run(photographs, [], stop_at=0.0)
+    assert trainer.step == 0
+    assert (tmp_path / "run" / "weights.safetensors").exists()
+    assert Trainer(TINY, tmp_path / "run").resume()
+
+
+def test_a_run_goes_on_with_other_photographs(folder, tmp_path):
+    first, second = ([f] for f in list_images([folder])[:2])
+    trainer = Trainer(having(steps=3), tmp_path / "run")
+    trainer.run(Photographs(first), [])
+    resumed = Trainer(having(steps=6), tmp_path / "run")
+    assert resumed.resume()
+    resumed.run(Photographs(second), [])
+    assert resumed.step == 6
+
+
+def drawn_widths(config, tmp_path, times=300):
+    trainer = Trainer(config, tmp_path / "run")
+    return [trainer._draw_widths(torch.Generator().manual_seed(i)) for i in range(times)]
 
 
 def test_every_width_is_drawn_and_the_full_one_most(tmp_path):
-    trainer = Trainer(TINY, tmp_path / "run")
-    drawn = [trainer._draw_width(torch.Generator().manual_seed(i)) for i in range(300)]
-    assert set(drawn) == {4, 8}
-    assert 0.3 < drawn.count(8) / 300 < 0.5
+    drawn = drawn_widths(TINY, tmp_path)
+    assert {tuple(widths) for widths in drawn} == {(4,), (8,)}
+    assert 0.3 < drawn.count([8]) / 300 < 0.5
 
 
-def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
-    training = Training(steps=1000, learning_rate=1.0, warmup_steps=10, cooldown=0.25)
-    rates = [learning_rate(training, step) for step in range(1001)]
-    assert rates[0] == 0.1
-    assert set(rates[9:751]) == {1.0}
-    assert rates[1000] == 0
-    assert all(a >= b for a, b in pairwise(rates[750:]))
+def test_a_sandwich_is_the_widest_the_narrowest_and_one_between(tmp_path):
+    drawn = drawn_widths(EVERYTHING, tmp_path, 50)
+    assert {tuple(widths) for widths in drawn} == {(8, 4, 2), (8, 6, 2)}
+    assert drawn_widths(having(sandwich=True), tmp_path, 2) == [[8, 4], [8, 4]]
+    alone = NetworkSpec("elastic", {"channels": 8, "blocks": 1, "basis": 3, "widths": [8]})
+    assert drawn_widths(having(alone, sandwich=True), tmp_path, 1) == [[8]]
 
 
-def test_validation_images_are_spread_and_never_trained_on():
-    files = [Path(f"{i:02}.png") for i in range(20)]
-    train, held = split_validation(files, 4)
-    assert held == [files[0], files[5], files[10], files[15]]
-    assert sorted(train + held) == files
+def step_gradients(config, tmp_path, widths, loss=None):
+    """The gradients and FLOP of one pass over fixed pictures, at fixed widths."""
+    trainer = Trainer(config, tmp_path / "run")
+    with torch.no_grad():
+        for parameter in trainer.network.parameters():  # so that the widths differ
+            noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+            parameter.add_(0.1 * noise)
+    generator = torch.Generator().manual_seed(0)
+    small, target = (torch.rand(2, 3, n, n, generator=generator) for n in (16, 32))
+    if loss is None:
+        total, flops = trainer._backward(small, target, widths)
+    else:
+        total, flops = loss(trainer, small, target), 0.0
+        total.backward()
+    return float(total.detach()), [p.grad for p in trainer.network.parameters()], flops
 
 
-@pytest.mark.parametrize("name", ["anysr-s", "anysr-m"])
-def test_the_shipped_configs_build(name):
-    config = Config.read(ROOT / "models" / "configs" / f"{name}.toml")
-    assert len(config.network.build().widths) >= 4
+@pytest.mark.parametrize("widths", [[8, 4], [4]])
+def test_distillation_learns_from_the_detached_widest(tmp_path, widths):
+    def written_out(trainer, small, target):
+        full, narrow = (upscale(trainer.network, small, (32, 32), n) for n in (8, 4))
+        taught = 0.75 * l1_loss(narrow, target) + 0.25 * l1_loss(narrow, full.detach())
+        return (taught + l1_loss(full, target)) / 2 if 8 in widths else taught
+
+    config = having(sandwich=True, distillation=0.25)
+    expected = step_gradients(config, tmp_path, widths, written_out)
+    actual = step_gradients(config, tmp_path, widths)
+    assert actual[0] == pytest.approx(expected[0], rel=1e-5)
+    for a, b in zip(actual[1], expected[1], strict=True):
+        torch.testing.assert_close(a, b)
+    plain = step_gradients(having(sandwich=True), tmp_path, widths)
+    assert plain[0] != pytest.approx(actual[0], rel=1e-3)
+    # A teacher who is not trained in this step costs a pass of its own.
+    assert (actual[2] > plain[2]) == (8 not in widths)
 
 
-def test_a_misspelt_setting_is_refused(tmp_path):
-    text = (ROOT / "models" / "configs" / "anysr-s.toml").read_text()
-    path = tmp_path / "wrong.toml"
-    path.write_text(text.replace("warmup_steps", "warm_up"))
-    with pytest.raises(TypeError, match="warm_up"):
-        Config.read(path)
+def test_validation_sees_the_degradation_that_is_trained_for(folder, tmp_path):
+    files = list_images([folder])[:1]
+    plain = Trainer(TINY, tmp_path / "plain").validate(files)
+    real = having(sampling=Sampling(batch=2, patch=16, degradation="real"))
+    first, second = (Trainer(real, tmp_path / "real").validate(files) for _ in range(2))
+    assert first == second
+    assert all(first[key] < plain[key] - 0.5 for key in plain)
 
 
 def test_training_needs_only_torch_numpy_pillow_and_safetensors(folder, tmp_path):
@@ -164,8 +246,10 @@ def test_training_needs_only_torch_numpy_pillow_and_safetensors(folder, tmp_path
     )
     output = tmp_path / "run"
     command = [sys.executable, "-c", blocker, str(config), "--data", str(folder)]
-    command += ["--output", str(output), "--device", "cpu", "--threads", "1"]
+    command += ["--output", str(output), "--device", "cpu", "--threads", "1", "--minutes", "9"]
+    command += ["--validation", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert '"psnr"' in (output / "log.jsonl").read_text()
+    facts = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    assert any("psnr" in f for f in facts)
     assert (output / "weights.safetensors").exists()

@@ -1,0 +1,82 @@
+"""What a run is told: schedules, stages, and settings that are refused."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from models.architectures.registry import NetworkSpec
+from models.config import Config, Sampling, Training, learning_rate
+
+CONFIGS = Path(__file__).parents[2] / "models" / "configs"
+
+
+def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
+    training = Training(steps=1000, learning_rate=1.0, warmup_steps=10, cooldown=0.25)
+    rates = [learning_rate(training, step) for step in range(1001)]
+    assert rates[0] == 0.1
+    assert set(rates[9:751]) == {1.0}
+    assert rates[1000] == 0
+    assert all(a >= b for a, b in pairwise(rates[750:]))
+
+
+def test_the_cosine_warms_up_and_falls_by_half_a_cosine():
+    training = Training(steps=1000, learning_rate=2.0, warmup_steps=100, schedule="cosine")
+    rates = [learning_rate(training, step) for step in range(1001)]
+    assert rates[0] == 0.02
+    assert rates[100] == 2.0
+    assert rates[550] == pytest.approx(1.0)
+    assert rates[1000] == pytest.approx(0)
+    assert all(a > b for a, b in pairwise(rates[100:]))
+
+
+def test_the_patch_grows_by_stages_and_crops_fit_the_largest():
+    stages = [(0.0, 16), (0.5, 24), (0.75, 20)]
+    config = Config(NetworkSpec("elastic"), Training(steps=100, patch_stages=stages), Sampling())
+    patches = [config.sampling_at(step).patch for step in range(101)]
+    assert patches == [16] * 50 + [24] * 25 + [20] * 26
+    assert config.crop_side == 96
+    plain = Config(NetworkSpec("elastic"), Training(steps=100))
+    assert plain.sampling_at(99) == plain.sampling
+    assert plain.crop_side == 160
+
+
+@pytest.mark.parametrize("name", [p.stem for p in sorted(CONFIGS.glob("*.toml"))])
+def test_the_shipped_configs_build(name):
+    config = Config.read(CONFIGS / f"{name}.toml")
+    assert len(config.network.build().widths) >= 4
+    assert config.sampling.degradation == ("real" if name.endswith("-real") else "bicubic")
+
+
+@pytest.mark.parametrize("name", ["anysr-s", "anysr-m"])
+def test_the_real_variant_is_the_same_network(name):
+    plain, real = (Config.read(CONFIGS / f"{n}.toml") for n in (name, f"{name}-real"))
+    assert plain.network == real.network
+
+
+def test_a_misspelt_setting_is_refused(tmp_path):
+    text = (CONFIGS / "anysr-s.toml").read_text()
+    path = tmp_path / "wrong.toml"
+    path.write_text(text.replace("warmup_steps", "warm_up"))
+    with pytest.raises(TypeError, match="warm_up"):
+        Config.read(path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("loss", "l3", "charbonnier"),
+        ("precision", "float8", "bfloat16"),
+        ("schedule", "steps", "cosine"),
+        ("compile", "yes", "inductor"),
+        ("distillation", 1.5, "distillation"),
+        ("patch_stages", [(0.1, 16)], "rise from 0"),
+        ("patch_stages", [(0.0, 16), (0.6, 20), (0.5, 24)], "rise from 0"),
+        ("patch_stages", [(0.0, 16), (1.0, 20)], "below 1"),
+    ],
+)
+def test_a_value_that_is_none_of_a_settings_is_refused(setting, value, words):
+    with pytest.raises(ValueError, match=words):
+        Training(steps=1, **{setting: value})
+    with pytest.raises(ValueError, match="bicubic, real"):
+        Sampling(degradation="lanczos")
