@@ -9,7 +9,7 @@ AnysrError
 │   ├── AnimatedImage          animated_image
 │   ├── BodyTooLarge           body_too_large
 │   ├── ImageTooLarge          image_too_large      more input pixels than allowed
-│   ├── OutputTooLarge         output_too_large     more output than allowed, or a side no such format has
+│   ├── OutputTooLarge         output_too_large     more output pixels, or a longer side
 │   ├── UnknownModel           unknown_model
 │   └── UnknownWidth           unknown_width
 ├── BudgetInfeasible           budget_infeasible    details: smallest_feasible_ms

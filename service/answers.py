@@ -6,10 +6,19 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from jobs.job import TERMINAL_STATUSES, JobStatus, JobView, QueueStats, Reason, RunFacts
+from jobs.job import (
+    TERMINAL_STATUSES,
+    ImageFormat,
+    JobStatus,
+    JobView,
+    QueueStats,
+    Reason,
+    RunFacts,
+)
 from models.catalog import Catalog, ModelEntry, QualityEntry
 from service.dispatcher import error_of
 from service.problems import problem
+from service.settings import GatewaySettings
 from service.snapshot import Snapshot
 
 
@@ -65,11 +74,23 @@ class ModelAnswer(BaseModel):
     quality: list[QualityEntry] = Field(description="Measured means, per data set and scale.")
 
 
+class LimitsAnswer(BaseModel):
+    """What this service takes and makes at most."""
+
+    max_body_bytes: int
+    max_source_pixels: int
+    max_output_pixels: int
+    max_side: dict[ImageFormat, int] = Field(
+        description="The longest side in pixels of an output in each format."
+    )
+
+
 class ModelsAnswer(BaseModel):
-    """All models, and the name of the one that runs when none is asked for."""
+    """All models, the name of the one that runs when none is asked for, and the limits."""
 
     default: str
     models: list[ModelAnswer]
+    limits: LimitsAnswer
 
 
 class WorkerAnswer(BaseModel):
@@ -137,10 +158,16 @@ def _run(facts: RunFacts) -> Run:
     )
 
 
-def models_answer(catalog: Catalog) -> ModelsAnswer:
-    """Return the answer of a catalog."""
+def models_answer(catalog: Catalog, settings: GatewaySettings) -> ModelsAnswer:
+    """Return the answer of a catalog and of the limits that are set."""
     models = [_model(entry, entry.name == catalog.default) for entry in catalog.models]
-    return ModelsAnswer(default=catalog.default, models=models)
+    limits = LimitsAnswer(
+        max_body_bytes=settings.max_body_bytes,
+        max_source_pixels=settings.max_source_pixels,
+        max_output_pixels=settings.max_output_pixels,
+        max_side={image_format: image_format.max_side for image_format in ImageFormat},
+    )
+    return ModelsAnswer(default=catalog.default, models=models, limits=limits)
 
 
 def _model(entry: ModelEntry, default: bool) -> ModelAnswer:

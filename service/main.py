@@ -91,7 +91,7 @@ def _add_pages(app: FastAPI) -> None:
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")
 
-    app.add_api_route("/", page, include_in_schema=False)
+    app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_route("/docs", docs_page, include_in_schema=False)
     app.mount(STATIC, StaticFiles(directory=PAGE), name="static")
 

@@ -19,10 +19,11 @@ router = APIRouter(tags=["service"])
 Here = Annotated[Gateway, Depends(gateway_of)]
 
 
-@router.get("/models", summary="The models")
+@router.get("/models", summary="The models and the limits")
 async def models(gateway: Here) -> ModelsAnswer:
-    """Names, widths, scales and measured quality; `default` runs when none is asked for."""
-    return models_answer(gateway.catalog)
+    """Names, widths, scales and measured quality; `default` runs when none is asked for.
+    `limits` is what the service takes and makes at most."""
+    return models_answer(gateway.catalog, gateway.settings)
 
 
 @router.get("/health/live", summary="Does the process run?")

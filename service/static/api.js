@@ -8,7 +8,13 @@
  * @property {[number, number]} trained_scales
  * @property {number[]} widths        fractions, narrowest first
  *
- * @typedef {{default: string, models: Model[]}} Models
+ * @typedef {object} Limits
+ * @property {number} max_body_bytes
+ * @property {number} max_source_pixels
+ * @property {number} max_output_pixels
+ * @property {Record<string, number>} max_side  longest side of an output in pixels, by format
+ *
+ * @typedef {{default: string, models: Model[], limits: Limits}} Models
  *
  * @typedef {object} Answer
  * @property {Blob} picture

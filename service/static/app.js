@@ -69,9 +69,10 @@ class App {
 
   #foretell() {
     if (this.#picture === null) return;
-    const { scale } = this.#form.settings;
-    byId("forecast", HTMLElement).textContent = forecast(this.#picture, scale);
-    const lines = warnings(this.#picture, scale, this.#form.model).map((line) => element("li", {}, line));
+    const { settings, model, limits } = this.#form;
+    byId("forecast", HTMLElement).textContent = forecast(this.#picture, settings.scale);
+    const found = warnings(this.#picture, settings, model, limits);
+    const lines = found.map((line) => element("li", {}, line));
     byId("warnings", HTMLElement).replaceChildren(...lines);
   }
 

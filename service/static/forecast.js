@@ -2,11 +2,8 @@
 
 import { fileSize, outputSize, pixels } from "./units.js";
 
-/**
- * The limits that a service has unless its operator set others. The page does not know those, so
- * it warns and lets the visitor go on: the service decides.
- */
-const USUAL = Object.freeze({ bodyBytes: 32 * 1024 * 1024, sourcePixels: 25e6, outputPixels: 100e6 });
+/** @type {Record<string, string>} */
+const FORMATS = { png: "PNG", jpeg: "JPEG", webp: "WebP", avif: "AVIF" };
 
 /**
  * @typedef {object} Picture
@@ -27,29 +24,55 @@ export function forecast({ width, height }, scale) {
   return `${pixels(width, height)} becomes ${output} pixels.`;
 }
 
+/**
+ * @param {Picture} picture
+ * @param {import("./state.js").Settings} settings
+ * @param {import("./api.js").Model | undefined} model    the one that would run, if known
+ * @param {import("./api.js").Limits | undefined} limits  those of the service, if known
+ * @returns {string[]} one sentence each
+ */
+export function warnings(picture, settings, model, limits) {
+  const found = [];
+  if (picture.width === 0) found.push("This browser cannot show the file; the service may not read it either.");
+  if (limits) found.push(...inputWarnings(picture, limits), ...outputWarnings(picture, settings, limits));
+  return model ? [...found, ...scaleWarnings(settings.scale, model)] : found;
+}
+
 /** @param {number} count */
-const mega = (count) => `${Math.round(count / 1e5) / 10} megapixels`;
+const mega = (count) => (count < 1e5 ? `${count} pixels` : `${Math.round(count / 1e5) / 10} megapixels`);
 
 /**
  * @param {Picture} picture
- * @param {number} scale
- * @param {import("./api.js").Model | undefined} model  the one that would run, if known
- * @returns {string[]} one sentence each
+ * @param {import("./api.js").Limits} limits
  */
-export function warnings({ file, width, height }, scale, model) {
+function inputWarnings({ file, width, height }, limits) {
   const found = [];
-  if (width === 0) found.push("This browser cannot show the file; the service may not read it either.");
-  if (file.size > USUAL.bodyBytes) {
-    found.push(`The file has ${fileSize(file.size)}; more than ${fileSize(USUAL.bodyBytes)} is usually refused.`);
+  if (file.size > limits.max_body_bytes) {
+    found.push(`The file has ${fileSize(file.size)}; this service takes at most ${fileSize(limits.max_body_bytes)}.`);
   }
-  if (width * height > USUAL.sourcePixels) {
-    found.push(`The picture has ${mega(width * height)}; more than ${mega(USUAL.sourcePixels)} are usually refused.`);
+  if (width * height > limits.max_source_pixels) {
+    found.push(`The picture has ${mega(width * height)}; this service takes at most ${mega(limits.max_source_pixels)}.`);
   }
-  const output = outputSize(width, scale) * outputSize(height, scale);
-  if (output > USUAL.outputPixels) {
-    found.push(`The result would have ${mega(output)}; more than ${mega(USUAL.outputPixels)} are usually refused. Choose a smaller scale.`);
+  return found;
+}
+
+/**
+ * @param {Picture} picture
+ * @param {import("./state.js").Settings} settings
+ * @param {import("./api.js").Limits} limits
+ */
+function outputWarnings({ file, width, height }, { scale, format }, limits) {
+  const sides = [outputSize(width, scale), outputSize(height, scale)];
+  const [count, longest] = [sides[0] * sides[1], Math.max(...sides)];
+  if (width > 0 && count > limits.max_output_pixels) {
+    return [`The result would have ${mega(count)}; this service makes at most ${mega(limits.max_output_pixels)}. Choose a smaller scale.`];
   }
-  return model ? [...found, ...scaleWarnings(scale, model)] : found;
+  const wanted = format || file.type.replace("image/", "");
+  const most = limits.max_side[wanted] ?? Infinity;
+  if (longest <= most) return [];
+  const fitting = Object.keys(limits.max_side).filter((name) => limits.max_side[name] >= longest);
+  const others = fitting.map((name) => FORMATS[name] ?? name).join(" or ");
+  return [`${FORMATS[wanted] ?? wanted} holds at most ${most} pixels a side. Choose a smaller scale, or the format ${others}.`];
 }
 
 /**

@@ -11,7 +11,7 @@ const WORDS = {
   animated_image: ["Animations are not supported", "Choose a still picture, or export a single frame."],
   body_too_large: ["The file is too large", "Choose a smaller file, or save it with stronger compression."],
   image_too_large: ["The picture has too many pixels", "Choose a smaller picture, or crop it."],
-  output_too_large: ["The result would have too many pixels", "Ask for a smaller scale."],
+  output_too_large: ["The result would be too large", "Ask for a smaller scale, or for a format that holds it."],
   invalid_request: ["The service cannot do this", "Change the settings named below."],
   unknown_model: ["This model is gone", "Choose another model."],
   unknown_width: ["This width is gone", "Choose another width, or Auto."],

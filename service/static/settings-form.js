@@ -62,6 +62,11 @@ export class SettingsForm {
     return this.#models?.models.find((model) => model.name === name);
   }
 
+  /** What the service takes and makes at most; undefined until it has told. */
+  get limits() {
+    return this.#models?.limits;
+  }
+
   /** @param {Partial<import("./state.js").Settings>} changes */
   change(changes) {
     this.#settings = { ...this.#settings, ...changes };

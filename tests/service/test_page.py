@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import shutil
 import subprocess
 import time
@@ -19,7 +20,7 @@ from playwright.async_api import ConsoleMessage, FilePayload, Page, async_playwr
 
 from jobs.settings import QueueSettings
 from models.geometry import output_size
-from tests.service.harness import MODEL, ScriptedWorker, Served, Start, drawn
+from tests.service.harness import MODEL, ScriptedWorker, Served, Start, drawn, encoded
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -262,6 +263,43 @@ async def test_text_file_is_explained(page: Page) -> None:
     await expect(alert).to_contain_text("This is not a picture that can be read")
     await expect(alert).to_contain_text("Choose a PNG, JPEG, WebP or AVIF file.")
     await expect(page.get_by_role("button", name="Upscale")).to_be_enabled()
+
+
+async def test_limits_of_the_service_are_told_before_anything_is_sent(
+    blank: Page, start: Start, worker: ScriptedWorker
+) -> None:
+    limits = {"max_body_bytes": 4000, "max_source_pixels": 50_000, "max_output_pixels": 400_000}
+    async with start(**limits) as served:
+        page = await opened(blank, served)
+        told = page.locator("#warnings")
+        await choose(page, picture())
+        await expect(told).to_be_empty()
+        await choose_another(page, noise(224, 224))
+        await expect(told).to_contain_text("this service takes at most 4 kB.")
+        await expect(told).to_contain_text("50176 pixels; this service takes at most 50000 pixels.")
+        await choose_another(page, drawn(2500, 2))
+        await set_number(page, "Scale", "8")
+        await expect(told.locator("li")).to_have_text(re.compile("was trained up to 4×"))
+        await page.get_by_label("Format").select_option("webp")
+        words = "WebP holds at most 16383 pixels a side. Choose a smaller scale, or the format "
+        await expect(told).to_contain_text(f"{words}PNG or JPEG or AVIF.")
+        await choose_another(page, drawn(100, 100))
+        await expect(told).to_contain_text(
+            "0.6 megapixels; this service makes at most 0.4 megapixels. Choose a smaller scale."
+        )
+        assert worker.claims == []
+        await blank.goto("about:blank")
+
+
+async def choose_another(page: Page, content: bytes) -> None:
+    name = f"{len(content)}.png"
+    await page.locator("#file").set_input_files(picture(name) | {"buffer": content})
+    await expect(page.locator("#file-name")).to_have_text(name)
+
+
+def noise(width: int, height: int) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    return encoded(Image.fromarray(pixels))
 
 
 async def test_budget_too_small_is_mended_by_one_press(page: Page) -> None:

@@ -35,6 +35,25 @@ async def test_models(served: Served) -> None:
     assert first["quality"][0]["psnr_y"] == 32.1
 
 
+async def test_models_come_with_the_limits_that_are_set(start: Start) -> None:
+    async with start(max_body_bytes=1000, max_source_pixels=99, max_output_pixels=300) as served:
+        limits = (await served.client.get("/models")).json()["limits"]
+    assert limits == {
+        "max_body_bytes": 1000,
+        "max_source_pixels": 99,
+        "max_output_pixels": 300,
+        "max_side": {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383, "avif": 65_535},
+    }
+
+
+async def test_the_page_answers_head_as_it_does_get(served: Served) -> None:
+    head, get = await served.client.head("/"), await served.client.get("/")
+    assert (head.status_code, get.status_code) == (200, 200)
+    assert head.content == b""
+    for name in ("content-type", "content-length", "etag", "content-security-policy"):
+        assert head.headers[name] == get.headers[name]
+
+
 async def test_live_without_a_worker(start: Start) -> None:
     async with start() as served:
         assert (await served.client.get("/health/live")).json() == {"status": "live"}
