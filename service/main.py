@@ -22,7 +22,7 @@ from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, Catalog, read_catalog
 from service import api, jobs_api, problems, status_api
 from service.dispatcher import Dispatcher
-from service.docs_page import docs_page
+from service.docs_page import ASSETS, docs_page, swagger_files
 from service.gateway import Gateway
 from service.linger import LingeringClose
 from service.metrics import GatewayMetrics
@@ -93,6 +93,7 @@ def _add_pages(app: FastAPI) -> None:
 
     app.add_api_route("/", page, methods=["GET", "HEAD"], include_in_schema=False)
     app.add_route("/docs", docs_page, include_in_schema=False)
+    app.mount(ASSETS, swagger_files(), name="swagger")
     app.mount(STATIC, StaticFiles(directory=PAGE), name="static")
 
 

@@ -416,6 +416,20 @@ async def test_foretold_size_is_the_service_s(page: Page) -> None:
     assert found == [output_size(size, scale) for size, scale in cases]
 
 
+async def test_docs_need_no_other_server(blank: Page, served: Served) -> None:
+    here = f"http://127.0.0.1:{served.port}/"
+    asked: list[str] = []
+    blank.on("request", lambda request: asked.append(request.url))
+    await blank.goto(f"{here}docs")
+    await expect(blank.locator(".opblock-summary-path", has_text="/upscale")).to_be_visible()
+    await blank.locator(".opblock-get", has_text="/health/live").click()
+    await blank.get_by_role("button", name="Try it out").click()
+    await blank.get_by_role("button", name="Execute").click()
+    await expect(blank.locator(".live-responses-table .microlight").first).to_contain_text("live")
+    assert f"{here}health/live" in asked
+    assert [url for url in asked if not url.startswith((here, "data:"))] == []
+
+
 async def test_narrow_page_does_not_scroll_sideways(page: Page) -> None:
     await page.set_viewport_size({"width": 360, "height": 740})
     await choose(page, picture("a-very-long-name-of-a-photograph-from-some-camera-0001.png"))
