@@ -32,8 +32,11 @@ class Leasing:
         self._lease_ms = settings.lease_seconds * 1000
         self._max_attempts = settings.max_attempts
 
-    async def claim(self, worker_id: str, wait_s: float) -> Claim | None:
-        """Lease the job that must start first, waiting up to `wait_s` for one."""
+    async def claim(
+        self, worker_id: str, wait_s: float, stopping: asyncio.Event | None = None
+    ) -> Claim | None:
+        """Lease the job that must start first, waiting up to `wait_s` for one, and no longer
+        once `stopping` is set."""
         clock = asyncio.get_running_loop()
         until = clock.time() + wait_s
         while True:
@@ -41,7 +44,8 @@ class Leasing:
             left_s = until - clock.time()
             if claim is not None or left_s <= 0:
                 return claim
-            await self._wake.wait(left_s)
+            if not await self._wake.wait(left_s, stopping):
+                return None
 
     async def _claim(self, worker_id: str) -> Claim | None:
         while True:

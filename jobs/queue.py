@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -19,8 +20,11 @@ class JobQueue(Protocol):
         """Accept a job whose clock has already run for `spent_ms`; its deadline is then
         budget_ms - spent_ms from now. Raises Overloaded when the queue is full."""
 
-    async def claim(self, worker_id: str, wait_s: float) -> Claim | None:
-        """Lease the job that must start first, waiting up to `wait_s` for one.
+    async def claim(
+        self, worker_id: str, wait_s: float, stopping: asyncio.Event | None = None
+    ) -> Claim | None:
+        """Lease the job that must start first, waiting up to `wait_s` for one, and no longer
+        once `stopping` is set.
 
         Jobs whose lease ran out are put back first. A job that is past its deadline with
         on_miss=reject ends as deadline_exceeded, unrun; one that was claimed too often ends

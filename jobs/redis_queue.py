@@ -7,6 +7,7 @@ on a single Redis, not on a cluster.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 
@@ -113,9 +114,12 @@ class RedisQueue:
         return Overloaded(retry_after_s=max(1, math.ceil(stats.backlog_ms / workers / 1000)))
 
     @reports_outages
-    async def claim(self, worker_id: str, wait_s: float) -> Claim | None:
-        """Lease the job that must start first, waiting up to `wait_s` for one."""
-        return await self._leasing.claim(worker_id, wait_s)
+    async def claim(
+        self, worker_id: str, wait_s: float, stopping: asyncio.Event | None = None
+    ) -> Claim | None:
+        """Lease the job that must start first, waiting up to `wait_s` for one, and no longer
+        once `stopping` is set."""
+        return await self._leasing.claim(worker_id, wait_s, stopping)
 
     @reports_outages
     async def renew(self, claim: Claim, progress: float) -> LeaseState:

@@ -24,8 +24,27 @@ class WakeLine:
         self._wake = wake
         self._first = asyncio.Lock()
 
-    async def wait(self, wait_s: float) -> None:
-        """Return when there may be work, at most `wait_s` or LOOK_S later."""
+    async def wait(self, wait_s: float, stopping: asyncio.Event | None = None) -> bool:
+        """Return True when there may be work, at most `wait_s` or LOOK_S later, and False at
+        once when `stopping` is set first."""
+        if stopping is None:
+            await self._in_line(wait_s)
+            return True
+        waiting = asyncio.create_task(self._in_line(wait_s))
+        told = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait((waiting, told), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                return False
+            await waiting
+            return True
+        finally:
+            # A token that comes in this very moment is lost, as with a worker that dies.
+            for task in (waiting, told):
+                task.cancel()
+            await asyncio.gather(waiting, told, return_exceptions=True)
+
+    async def _in_line(self, wait_s: float) -> None:
         clock = asyncio.get_running_loop()
         until = clock.time() + min(wait_s, LOOK_S)
         with contextlib.suppress(TimeoutError):

@@ -47,7 +47,7 @@ class WorkerParts:
     renew_s: float
     """How often a lease is renewed."""
     wait_s: float = 1.0
-    """How long one claim waits; also how long an idle worker takes to hear that it must stop."""
+    """How long one claim waits."""
 
 
 class Worker:
@@ -64,7 +64,9 @@ class Worker:
         outages = 0
         while not stopping.is_set():
             try:
-                claim = await self._queue.claim(self._parts.heartbeat.worker_id, self._parts.wait_s)
+                claim = await self._queue.claim(
+                    self._parts.heartbeat.worker_id, self._parts.wait_s, stopping
+                )
                 outages = 0
                 if claim is not None:
                     await self._serve(claim)

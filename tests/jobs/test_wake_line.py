@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+import redis.exceptions
 from redis.asyncio import Redis
 
 from jobs.embedded_redis import Binary
@@ -151,3 +152,36 @@ async def test_a_worker_that_gives_up_waiting_leaves_the_line_in_order(
     job = make_job()
     await queue.submit(job, b"picture")
     assert (await finished(patient)).job == job
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_one_that_is_told_to_stop_leaves_the_line_at_once(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    stopping = asyncio.Event()
+    first = asyncio.create_task(queue.claim("first", LONG_S, stopping))
+    await until_blocked(raw_redis, 1)
+    behind = asyncio.create_task(queue.claim("behind", LONG_S, stopping))
+    await asyncio.sleep(0.05)
+    stopping.set()
+    async with asyncio.timeout(LONG_S / 2):
+        assert await first is None
+        assert await behind is None
+        assert await queue.claim("already told", LONG_S, stopping) is None
+    await until_blocked(raw_redis, 0)
+    idle = asyncio.create_task(queue.claim("idle", LONG_S, asyncio.Event()))
+    await until_blocked(raw_redis, 1)
+    job = make_job()
+    await queue.submit(job, b"picture")
+    assert (await finished(idle)).job == job
+
+
+async def test_an_outage_is_heard_by_one_that_may_be_told_to_stop(
+    queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise redis.exceptions.ConnectionError("away")
+
+    monkeypatch.setattr("jobs.connection.SteadyRedis.blpop", away)
+    with pytest.raises(ConnectionError, match="away"):
+        await queue.claim("w", LONG_S, asyncio.Event())

@@ -229,6 +229,22 @@ async def test_stopping_finishes_the_job_in_hand(queue: RedisQueue) -> None:
     assert await queue.pulses() == []
 
 
+async def test_an_idle_worker_stops_at_once(
+    queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it would wait for a job."""
+    monkeypatch.setattr("jobs.wake_line.LOOK_S", 60.0)
+    first = a_job()
+    async with a_worker(queue, zoo_of(open_session()), wait_s=60.0) as stopping:
+        await queue.submit(first, photograph())
+        await ended(queue, first.id)
+        await asyncio.sleep(0.1)  # it waits again
+        stopping.set()
+    late = a_job()
+    await queue.submit(late, photograph())
+    assert (await queue.view(late.id)).status is JobStatus.QUEUED
+
+
 async def test_the_pulse_says_what_the_worker_does(queue: RedisQueue) -> None:
     session = Gated()
     job = a_job()
@@ -252,11 +268,11 @@ class Flaky:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._queue, name)
 
-    async def claim(self, worker_id: str, wait_s: float) -> Claim | None:
+    async def claim(self, *arguments: Any) -> Claim | None:
         if self._claims:
             self._claims -= 1
             raise ConnectionError("away")
-        return await self._queue.claim(worker_id, wait_s)
+        return await self._queue.claim(*arguments)
 
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
         if self._completions:

@@ -121,12 +121,13 @@ async def a_worker(
     zoo: Zoo,
     costs: CostModel | None = None,
     registry: CollectorRegistry | None = None,
+    wait_s: float = 0.1,
 ) -> AsyncIterator[asyncio.Event]:
     """Run a worker on a queue; yields the event that stops it, and stops it at the end."""
     metrics = WorkerMetrics(registry or CollectorRegistry())
     costs = costs or costs_of(10)
     heartbeat = Heartbeat(queue, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
-    parts = WorkerParts(queue, zoo, costs, heartbeat, metrics, LIMITS, renew_s=0.05, wait_s=0.1)
+    parts = WorkerParts(queue, zoo, costs, heartbeat, metrics, LIMITS, 0.05, wait_s)
     worker = Worker(parts)
     stopping = asyncio.Event()
     async with heartbeat.beating():
