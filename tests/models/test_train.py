@@ -14,10 +14,12 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.nn.functional import l1_loss
 
+import models.degradation
 from models.architectures.registry import NetworkSpec
 from models.config import Config, Sampling, Training
 from models.photographs import Photographs, list_images, training_files
 from models.pieces import load_pieces
+from models.throughput import Meter
 from models.train import Trainer, upscale
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +124,49 @@ def test_a_resumed_optimiser_lies_in_memory_as_a_fresh_one(photographs, tmp_path
         assert slots["exp_avg_sq"].stride() == parameter.stride()
     weight = resumed.network.get_parameter("blocks.0.conv1.weight")
     assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("degradation", ["bicubic", "real"])
+@pytest.mark.parametrize(
+    "options", [{}, {"sandwich": True, "distillation": 0.5, "loss": "l1+high_frequency"}]
+)
+def test_no_step_waits_for_the_device(folder, tmp_path, monkeypatch, options, degradation):
+    """The meta device stands for a GPU: it has no values, so to ask for one is an error."""
+    config = having(sampling=Sampling(batch=2, patch=16, degradation=degradation), **options)
+    trainer = Trainer(config, tmp_path / "run", "meta")
+    # Autocast and generators know no meta device.
+    monkeypatch.setattr(trainer, "trunk", trainer.network.trunk)
+    monkeypatch.setattr(models.degradation, "_normal", lambda like, _: torch.randn_like(like))
+    photographs = Photographs(list_images([folder]), "meta")
+    meter = Meter(peak=1.0)
+    for _ in range(3):
+        meter.add(trainer.train_step(photographs))
+    assert trainer.step == 3
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        meter.read()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("compiler", ["off", "graphs", "inductor"])
+def test_on_cuda_no_step_waits_and_a_run_resumes(folder, tmp_path, compiler):
+    training = dataclasses.asdict(EVERYTHING.training)
+    training |= {"precision": "auto", "compile": compiler}
+    config = having(sampling=EVERYTHING.sampling, **training)
+    photographs = Photographs(list_images([folder]), "cuda", config.crop_side)
+    trainer = Trainer(config, tmp_path / "run", "cuda")
+    for _ in range(2):
+        for _ in range(12):  # long enough for every width and both patch stages
+            trainer.train_step(photographs)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            steps = [trainer.train_step(photographs) for _ in range(3)]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        assert all(float(step.loss) < 1 for step in steps)
+        trainer.save()
+        trainer = Trainer(config, tmp_path / "run", "cuda")
+        assert trainer.resume()
+    assert trainer.step == 30
 
 
 def test_there_is_nothing_to_resume_at_first(tmp_path):
