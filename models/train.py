@@ -10,9 +10,9 @@ CUDA the host runs ahead of the device: no step waits for a result.
 A run goes on wherever it is resumed, with the photographs that it is given then: data may come
 in packs, one after the other. The validation images are held out of the first folder, or of
 `--validation FOLDER`, which keeps them the same when the packs change; a held image is never
-trained on, in whichever folder a copy of it lies. `--minutes` counts from the start of the
-command, reading included, and always ends with a checkpoint: `state.json` and what it names
-(`models.pieces`), and the averaged weights in `weights.safetensors`.
+trained on, in whichever folder a copy of it lies. `--minutes` counts the reading too, which ends
+early when it must, and a run always leaves a checkpoint: `state.json` with the pieces that it
+names (`models.pieces`), and the averaged weights in `weights.safetensors`.
 """
 
 from __future__ import annotations

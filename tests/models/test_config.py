@@ -39,6 +39,7 @@ def test_the_patch_grows_by_stages_and_crops_fit_the_largest():
     plain = Config(NetworkSpec("elastic"), Training(steps=100))
     assert plain.sampling_at(99) == plain.sampling
     assert plain.crop_side == 160
+    assert Sampling(patch=20, high=1.5, anchors=(2, 3)).crop_side == 60
 
 
 @pytest.mark.parametrize("name", [p.stem for p in sorted(CONFIGS.glob("*.toml"))])
