@@ -52,10 +52,12 @@ def test_torchscript_computes_what_the_network_computes(exported, channels):
     assert check(network, channels, run, HARD_SIZES) <= TOLERANCE
 
 
-def test_all_widths_read_their_weights_from_one_file(exported):
-    folder, entry, network = exported
+@pytest.mark.parametrize("name", read_catalog().names)
+def test_all_widths_read_their_weights_from_one_file(name):
+    entry = read_catalog().get(name)
+    _, network = load_network(verified(SHIPPED, entry.weights))
     for width in entry.widths:
-        graph = onnx.load(folder / width.onnx.file, load_external_data=False).graph
+        graph = onnx.load(SHIPPED / width.onnx.file, load_external_data=False).graph
         places = {
             {e.key: e.value for e in t.external_data}["location"]
             for t in graph.initializer
@@ -63,7 +65,10 @@ def test_all_widths_read_their_weights_from_one_file(exported):
         }
         assert places == {entry.weights.file}
         outside = {t.name.removeprefix("network.") for t in graph.initializer if t.external_data}
-        assert {k for k, p in network.state_dict().items() if p.ndim == 4} <= outside
+        # The exporter folds what it does with smaller ones, such as a slice of one, into copies.
+        large = {k for k, p in network.state_dict().items() if p.numel() > 8192}
+        assert large
+        assert large <= outside
 
 
 def test_the_entry_describes_what_was_written(exported):
@@ -93,7 +98,8 @@ def test_artifacts_hold_no_path_of_the_machine_that_made_them(exported):
         content = path.read_bytes()
         assert here not in content, path
         assert b"site-packages" not in content, path
-        assert b"elastic.py" not in content or path.suffix == ".torchscript", path
+        written = (".torchscript", ".md")  # a script names its sources, a card links to them
+        assert b"elastic.py" not in content or path.suffix in written, path
 
 
 @pytest.mark.parametrize("name", read_catalog().names)
