@@ -39,6 +39,8 @@ class Reason(StrEnum):
 
     WIDEST = "widest"
     """The widest network fitted the slack that was left."""
+    BACKLOG = "backlog"
+    """Narrowed so that the jobs behind it keep their deadlines, or get their share of width."""
     SLACK = "slack"
     """Narrowed to what fitted the slack that was left."""
     PINNED = "pinned"
@@ -85,13 +87,18 @@ class Job:
     output_format: ImageFormat
     quality: int | None
     """1-100 for JPEG, WebP and AVIF; None for the default, and for PNG."""
-    model: str
+    model: str | None
+    """None to let the service choose among all that it has."""
     pinned_width: float | None
     """A width of the model, as a fraction of its full one; None to let the service choose."""
     on_miss: OnMiss
     budget_ms: float
     floor_ms: float
     """Predicted cost of the cheapest way to make the picture: orders the queue."""
+    network_ms: float = 0.0
+    """Predicted cost of its narrowest network, by which worker time is shared out."""
+    min_db: float | None = None
+    """The least expected PSNR-Y that the caller takes; None for any."""
 
     @property
     def scale_h(self) -> float:
