@@ -148,6 +148,21 @@ class JobView:
 
 
 @dataclass(frozen=True)
+class Backlog:
+    """What waits and what runs at one moment of the queue's clock; all times in its ms."""
+
+    now_ms: float
+    waiting: tuple[tuple[float, float], ...] = ()
+    """(latest start, sum of predicted cheapest costs) of groups of jobs that must start at nearly
+    the same time, earliest first. A group is dated by the earliest time that it may hold, so what
+    is feasible for it is feasible for its jobs; the last may hold all that comes after the others.
+    """
+    running: tuple[float, ...] = ()
+    """The predicted end of each run in progress, earliest first; one that takes longer than was
+    predicted has its end in the past."""
+
+
+@dataclass(frozen=True)
 class Claim:
     """A job in a worker's hands. `token` fences: a later claim of the same job has a higher one."""
 
@@ -158,6 +173,8 @@ class Claim:
     submitted_ms: float
     deadline_ms: float
     claimed_ms: float
+    backlog: Backlog | None = None
+    """The queue right after the claim, without this job."""
 
     @property
     def slack_ms(self) -> float:
@@ -198,3 +215,4 @@ class QueueStats:
     oldest_age_ms: float
     backlog_ms: float
     """Sum of the predicted cheapest costs of what is queued."""
+    backlog: Backlog | None = None

@@ -25,6 +25,32 @@ class Keys:
         return self._name("leases")
 
     @property
+    def ages(self) -> str:
+        """Sorted set: ids of the jobs that wait, by the time of their submission in ms."""
+        return self._name("ages")
+
+    @property
+    def entries(self) -> str:
+        """Hash: `slot:cost` of each job that waits, as it went into the sums."""
+        return self._name("entries")
+
+    @property
+    def slots(self) -> str:
+        """Sorted set: slots of latest start time in which a job waits, by their beginning in ms."""
+        return self._name("slots")
+
+    @property
+    def sums(self) -> str:
+        """Hash: `cost` of all that waits, in microseconds; `cost:slot` and `jobs:slot` of each."""
+        return self._name("sums")
+
+    @property
+    def ends(self) -> str:
+        """Sorted set: ids of the jobs that run, by their predicted end in ms; before one is said,
+        by minus their cheapest cost."""
+        return self._name("ends")
+
+    @property
     def wake(self) -> str:
         """List: at most one token, while something waits; idle workers block on it."""
         return self._name("wake")

@@ -83,6 +83,10 @@ class Leasing:
             raise CodecError("the uploaded picture is no longer there")
         return payload
 
+    async def bound(self, claim: Claim, predicted_ms: float) -> None:
+        """Say that a run is expected to end `predicted_ms` from now."""
+        await self._scripts.run("bound", claim.job.id, claim.token, predicted_ms)
+
     async def renew(self, claim: Claim, progress: float) -> LeaseState:
         """Prolong the lease and publish the progress, a part from 0 to 1."""
         done = f"{min(max(progress, 0.0), 1.0):.4g}"

@@ -28,8 +28,12 @@ class JobQueue(Protocol):
 
         Jobs whose lease ran out are put back first. A job that is past its deadline with
         on_miss=reject ends as deadline_exceeded, unrun; one that was claimed too often ends
-        as worker_lost.
+        as worker_lost. The claim tells what else waits and runs.
         """
+
+    async def bound(self, claim: Claim, predicted_ms: float) -> None:
+        """Say that a run is expected to end `predicted_ms` from now, for the backlog that others
+        are told. Changes nothing when the lease is no longer ours; need not be waited for."""
 
     async def renew(self, claim: Claim, progress: float) -> LeaseState:
         """Prolong the lease and publish the progress."""
@@ -67,7 +71,7 @@ class JobQueue(Protocol):
         """Return the workers that live."""
 
     async def stats(self) -> QueueStats:
-        """Return depth, age and backlog."""
+        """Return depth, age and backlog; takes as long for one job as for thousands."""
 
     async def close(self) -> None:
         """Close the connections."""

@@ -8,6 +8,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from jobs.backlog import backlog_of
 from jobs.codec import JOB, RUN_FACTS, CodecError, decode_details
 from jobs.errors import InternalError, JobNotFound
 from jobs.job import Claim, JobStatus, JobView
@@ -63,7 +64,8 @@ def view_of(record: Record) -> JobView:
 
 def claim_of(row: list[Any], payload: bytes) -> Claim:
     """Return the claim that claim.lua answered; CodecError if its record is damaged."""
-    _, token, attempt, job, submitted_ms, deadline_ms, claimed_ms = row
+    _, token, attempt, job, submitted_ms, deadline_ms, others = row
+    backlog = backlog_of(others)
     try:
         return Claim(
             job=JOB.decode(job),
@@ -72,7 +74,8 @@ def claim_of(row: list[Any], payload: bytes) -> Claim:
             attempt=int(attempt),
             submitted_ms=float(submitted_ms),
             deadline_ms=float(deadline_ms),
-            claimed_ms=float(claimed_ms),
+            claimed_ms=backlog.now_ms,
+            backlog=backlog,
         )
     except ValueError as error:
         raise CodecError(str(error)) from error

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
+from jobs.backlog import stats_of
 from jobs.blob_store import BlobStore
 from jobs.codec import JOB
 from jobs.connection import connect, reports_outages
@@ -122,6 +123,12 @@ class RedisQueue:
         return await self._leasing.claim(worker_id, wait_s, stopping)
 
     @reports_outages
+    async def bound(self, claim: Claim, predicted_ms: float) -> None:
+        """Say that a run is expected to end `predicted_ms` from now. Changes nothing when the
+        lease is no longer ours; need not be waited for."""
+        await self._leasing.bound(claim, predicted_ms)
+
+    @reports_outages
     async def renew(self, claim: Claim, progress: float) -> LeaseState:
         """Prolong the lease and publish the progress, a part from 0 to 1."""
         return await self._leasing.renew(claim, progress)
@@ -197,12 +204,11 @@ class RedisQueue:
 
     @reports_outages
     async def stats(self) -> QueueStats:
-        """Return depth, age and backlog."""
+        """Return depth, age and backlog; takes as long for one job as for thousands."""
         return await self._stats()
 
     async def _stats(self) -> QueueStats:
-        queued, running, oldest_ms, backlog_ms = await self._scripts.run("stats")
-        return QueueStats(queued, running, float(oldest_ms), float(backlog_ms))
+        return stats_of(await self._scripts.run("stats"))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from redis.asyncio import Redis
 
 from jobs.keys import Keys
 
-Step = Literal["submit", "claim", "renew", "finish", "cancel", "release", "stats"]
-STEPS: tuple[Step, ...] = ("submit", "claim", "renew", "finish", "cancel", "release", "stats")
+Step = Literal["submit", "claim", "bound", "renew", "finish", "cancel", "release", "stats"]
+STEPS: tuple[Step, ...] = get_args(Step)
+SHARED = ("common", "backlog", "changes")
+"""What stands before each step, in this order."""
 
 Argument = str | bytes | float
 
@@ -23,10 +25,11 @@ class Scripts:
     """The scripts of one namespace on one server; loaded there when they are first needed."""
 
     def __init__(self, client: Redis, keys: Keys, job_ttl_seconds: int) -> None:
-        common = _source("common")
-        self._steps = {step: client.register_script(f"{common}\n{_source(step)}") for step in STEPS}
+        shared = "\n".join(map(_source, SHARED))
+        self._steps = {step: client.register_script(f"{shared}\n{_source(step)}") for step in STEPS}
         self._pulses = client.register_script(_source("pulses"))
         self._names = [keys.pending, keys.leases, keys.wake, keys.tokens]
+        self._names += [keys.ages, keys.entries, keys.slots, keys.sums, keys.ends]
         self._shared: list[Argument] = [keys.records, keys.events, job_ttl_seconds]
         self._keys = keys
 

@@ -4,24 +4,25 @@ local now = now_ms()
 local ended = {}
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', text(now))) do
-  local record = read(id, 'status', 'attempt', 'start_ms')
-  redis.call('ZREM', leases, id)
+  local record = read(id, 'status', 'attempt')
+  unlease(id)
   if record[1] == 'running' then
-    if (tonumber(record[2]) or 0) >= max_attempts then
+    if number(record[2], 0) >= max_attempts then
       finish(id, now, 'failed', 'error_code', 'worker_lost')
       ended[#ended + 1] = id
     else
-      enqueue(id, tonumber(record[3]) and record[3] or text(now))
+      enqueue(id, now)
     end
   end
 end
 
 local claim = false
 while not claim do
-  local id = redis.call('ZPOPMIN', pending)[1]
+  local id = redis.call('ZRANGE', pending, 0, 0)[1]
   if not id then break end
+  local cost = leave(id)
   local record = read(id, 'status', 'job', 'attempt', 'submitted_ms', 'deadline_ms', 'on_miss')
-  local deadline = tonumber(record[5]) or now
+  local deadline = number(record[5], now)
   if record[1] ~= 'queued' then -- lost or damaged: there is nothing to run
     redis.call('EXPIRE', records .. id, job_ttl)
     ended[#ended + 1] = id
@@ -30,12 +31,12 @@ while not claim do
     ended[#ended + 1] = id
   else
     local token = tostring(redis.call('INCR', tokens))
-    local attempt = tostring((tonumber(record[3]) or 0) + 1)
+    local attempt = tostring(number(record[3], 0) + 1)
+    claim = { id, token, attempt, record[2] or '', record[4] or '', record[5] or '', backlog(now) }
     redis.call('HSET', records .. id, 'status', 'running', 'token', token, 'attempt', attempt,
       'worker', worker)
-    redis.call('ZADD', leases, text(now + lease_ms), id)
+    lease(id, now + lease_ms, cost)
     tell(id, 'running')
-    claim = { id, token, attempt, record[2] or '', record[4] or '', record[5] or '', text(now) }
   end
 end
 

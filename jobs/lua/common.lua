@@ -1,5 +1,6 @@
 -- Put before each queue script. Times are Redis's own, in milliseconds.
 local pending, leases, wake, tokens = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local ages, entries, slots, sums, ends = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local records, channel, job_ttl = ARGV[1], ARGV[2], ARGV[3]
 
 local function now_ms()
@@ -18,6 +19,11 @@ local function read(id, ...)
   return values
 end
 
+local function number(value, default)
+  local found = tonumber(value)
+  return found and found == found and found or default -- tonumber reads "nan"
+end
+
 local function tell(id, status)
   redis.call('PUBLISH', channel, status .. ':' .. id)
 end
@@ -25,20 +31,6 @@ end
 -- One token wakes one worker; its claim wakes the next if there is more to do.
 local function wake_one()
   if redis.call('LLEN', wake) == 0 then redis.call('RPUSH', wake, '1') end
-end
-
-local function enqueue(id, start, ...)
-  redis.call('HSET', records .. id, 'status', 'queued', 'progress', '0', ...)
-  redis.call('ZADD', pending, start, id)
-  tell(id, 'queued')
-end
-
-local function finish(id, now, status, ...)
-  redis.call('HSET', records .. id, 'status', status, 'finished_ms', text(now), ...)
-  redis.call('EXPIRE', records .. id, job_ttl)
-  redis.call('ZREM', pending, id)
-  redis.call('ZREM', leases, id)
-  tell(id, status)
 end
 
 -- Whether this token is the one that runs the job.

@@ -1,12 +1,6 @@
--- Answers queued, running, age of the oldest that waits (ms), sum of the cheapest costs (ms).
+-- Answers queued, running, age of the oldest that waits (ms), and the backlog.
 local now = now_ms()
-local ids = redis.call('ZRANGE', pending, 0, -1)
-local oldest, backlog = now, 0
+local oldest = tonumber(redis.call('ZRANGE', ages, 0, 0, 'WITHSCORES')[2]) or now
+local queued, running = redis.call('ZCARD', pending), redis.call('ZCARD', leases)
 
-for _, id in ipairs(ids) do
-  local record = read(id, 'submitted_ms', 'floor_ms')
-  oldest = math.min(oldest, tonumber(record[1]) or now)
-  backlog = backlog + (tonumber(record[2]) or 0)
-end
-
-return { #ids, redis.call('ZCARD', leases), text(now - oldest), text(backlog) }
+return { queued, running, text(now - oldest), backlog(now) }

@@ -7,8 +7,7 @@ if redis.call('ZCARD', pending) >= limit then return { 'full' } end
 
 local now = now_ms()
 local deadline = now + remaining
-local start = text(deadline - floor)
-enqueue(id, start, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(deadline),
-  'start_ms', start, 'floor_ms', text(floor), 'on_miss', on_miss, 'attempt', '0')
+enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(deadline),
+  'start_ms', text(deadline - floor), 'floor_ms', text(floor), 'on_miss', on_miss, 'attempt', '0')
 wake_one()
 return { 'accepted', text(now), text(deadline) }

@@ -25,16 +25,29 @@ from hypothesis.stateful import (
 
 from jobs.connection import connect
 from jobs.embedded_redis import Binary
-from jobs.errors import InternalError, Overloaded
-from jobs.job import Claim, ImageFormat, Job, JobStatus, LeaseState, OnMiss, Reason, RunFacts
+from jobs.errors import InternalError, JobNotFound, Overloaded
+from jobs.job import (
+    Backlog,
+    Claim,
+    ImageFormat,
+    Job,
+    JobStatus,
+    LeaseState,
+    OnMiss,
+    Reason,
+    RunFacts,
+)
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
+from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
 
 T = TypeVar("T")
 FACTS = RunFacts("anysr-s", 1.0, Reason.WIDEST, 20.0, 21.5)
-LIMIT = 4
+CANCELLED = JobStatus.CANCELLED
+LIMIT = 6
 ATTEMPTS = 2
+SLOT_MS = 50.0
 FAR_MS = 1e7
 """Between two budgets that differ: more than a run of this test takes."""
 
@@ -43,12 +56,21 @@ FAR_MS = 1e7
 class Entry:
     """What the model knows of a job."""
 
-    order: tuple[float, int]
+    order: tuple[float, str]
     late: bool
+    submitted_ms: float
+    start_ms: float
+    floor_ms: float
     status: JobStatus = JobStatus.QUEUED
     attempt: int = 0
     token: int = 0
     expired: bool = False
+    erased: bool = False
+    end_ms: float | None = None
+
+    @property
+    def slot_ms(self) -> float:
+        return self.start_ms // SLOT_MS * SLOT_MS
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -84,8 +106,13 @@ class QueueMachine(RuleBasedStateMachine):
     def having(self, status: JobStatus) -> list[str]:
         return [job_id for job_id, entry in self.model.items() if entry.status is status]
 
-    @rule(target=ids, budget=st.integers(1, 5), late=st.booleans())
-    def submit(self, budget: int, late: bool) -> Any:
+    @rule(
+        target=ids,
+        budget=st.integers(1, 5),
+        late=st.booleans(),
+        floor_ms=st.sampled_from([0.0, 0.001, 0.1, 10.0, 33.333]),
+    )
+    def submit(self, budget: int, late: bool, floor_ms: float) -> Any:
         number = next(self.numbers)
         job = Job(
             id=f"job-{number}",
@@ -99,18 +126,24 @@ class QueueMachine(RuleBasedStateMachine):
             pinned_width=None,
             on_miss=OnMiss.REJECT if late else OnMiss.DEGRADE,
             budget_ms=budget * FAR_MS,
-            floor_ms=10.0,
+            floor_ms=floor_ms,
         )
         spent_ms = 9 * FAR_MS if late else 0.0
         full = len(self.having(JobStatus.QUEUED)) >= LIMIT
         try:
-            self.do(self.queue.submit(job, b"picture", spent_ms))
+            view = self.do(self.queue.submit(job, b"picture", spent_ms))
         except Overloaded:
             assert full
             return multiple()
         assert not full
-        self.model[job.id] = Entry((job.budget_ms - spent_ms, number), late)
+        start_ms = self.do(self._start_ms(job.id))
+        assert start_ms == pytest.approx(view.deadline_ms - floor_ms, abs=0.01, rel=0)
+        order = (start_ms, job.id)
+        self.model[job.id] = Entry(order, late, view.submitted_ms, start_ms, floor_ms)
         return job.id
+
+    async def _start_ms(self, job_id: str) -> float:
+        return float(await self.raw.hget(self.keys.record(job_id), "start_ms") or "nan")
 
     @rule(target=claims)
     def claim(self) -> Any:
@@ -123,6 +156,10 @@ class QueueMachine(RuleBasedStateMachine):
         assert claim.token > max(other.token for other in self.model.values())
         entry.status, entry.token, entry.attempt = JobStatus.RUNNING, claim.token, entry.attempt + 1
         assert claim.attempt == entry.attempt
+        assert claim.backlog is not None
+        assert claim.backlog.now_ms == claim.claimed_ms
+        self.check(claim.backlog, without=entry)
+        entry.end_ms = None
         return claim
 
     def _expected_claim(self) -> str | None:
@@ -130,12 +167,12 @@ class QueueMachine(RuleBasedStateMachine):
         for job_id in self.having(JobStatus.RUNNING):
             entry = self.model[job_id]
             if entry.expired:
-                lost = entry.attempt >= ATTEMPTS
+                lost = entry.attempt >= ATTEMPTS or entry.erased
                 entry.status = JobStatus.FAILED if lost else JobStatus.QUEUED
                 entry.expired = False
         waiting = sorted(self.having(JobStatus.QUEUED), key=lambda i: self.model[i].order)
         for job_id in waiting:
-            if not self.model[job_id].late:
+            if not self.model[job_id].late and not self.model[job_id].erased:
                 return job_id
             self.model[job_id].status = JobStatus.FAILED
         return None
@@ -151,7 +188,43 @@ class QueueMachine(RuleBasedStateMachine):
 
     def holds(self, claim: Claim) -> bool:
         entry = self.model[claim.job.id]
-        return entry.status is JobStatus.RUNNING and entry.token == claim.token
+        runs = entry.status is JobStatus.RUNNING and not entry.erased
+        return runs and entry.token == claim.token
+
+    @rule(claim=claims, predicted_ms=st.floats(0, 1e6))
+    def bound(self, claim: Claim, predicted_ms: float) -> None:
+        before = self.do(self._now_ms())
+        self.do(self.queue.bound(claim, predicted_ms))
+        if self.holds(claim):
+            end_ms = self.do(self._end_ms(claim.job.id))
+            assert before - 0.01 <= end_ms - predicted_ms <= self.do(self._now_ms()) + 0.01
+            self.model[claim.job.id].end_ms = end_ms
+
+    async def _end_ms(self, job_id: str) -> float:
+        return await self.raw.zscore(self.keys.ends, job_id) or 0.0
+
+    async def _now_ms(self) -> float:
+        seconds, microseconds = await self.raw.time()
+        return seconds * 1e3 + microseconds / 1e3
+
+    @rule(claim=consumes(claims))
+    def give_back(self, claim: Claim) -> None:
+        """As a worker does that cannot reach the pictures."""
+        self.do(self._release(claim))
+        if self.holds(claim):
+            entry = self.model[claim.job.id]
+            entry.status, entry.attempt, entry.expired = JobStatus.QUEUED, entry.attempt - 1, False
+
+    async def _release(self, claim: Claim) -> None:
+        await Scripts(self.raw, self.keys, 60).run("release", claim.job.id, claim.token)
+
+    @rule(job_id=ids)
+    def lose_the_record(self, job_id: str) -> None:
+        self.do(self._delete(self.keys.record(job_id)))
+        self.model[job_id].erased = True
+
+    async def _delete(self, name: str) -> None:
+        await self.raw.delete(name)
 
     @rule(claim=claims, progress=st.floats(0, 1))
     def renew(self, claim: Claim, progress: float) -> None:
@@ -160,7 +233,7 @@ class QueueMachine(RuleBasedStateMachine):
         if self.holds(claim):
             entry.expired = False
             assert state is LeaseState.HELD
-        elif entry.status is JobStatus.CANCELLED and entry.token == claim.token:
+        elif (entry.status, entry.token, entry.erased) == (CANCELLED, claim.token, False):
             assert state is LeaseState.CANCELLED
         else:
             assert state is LeaseState.LOST
@@ -179,6 +252,10 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(job_id=ids)
     def cancel(self, job_id: str) -> None:
         entry = self.model[job_id]
+        if entry.erased:
+            with pytest.raises(JobNotFound):
+                self.do(self.queue.cancel(job_id))
+            return
         if entry.status in (JobStatus.QUEUED, JobStatus.RUNNING):
             entry.status = JobStatus.CANCELLED
         assert self.do(self.queue.cancel(job_id)).status is entry.status
@@ -186,11 +263,43 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def all_jobs_are_where_the_model_has_them(self) -> None:
         for job_id, entry in self.model.items():
-            view = self.do(self.queue.view(job_id))
-            assert (view.status, view.attempt) == (entry.status, entry.attempt)
+            if not entry.erased:
+                view = self.do(self.queue.view(job_id))
+                assert (view.status, view.attempt) == (entry.status, entry.attempt)
         stats = self.do(self.queue.stats())
         assert stats.queued == len(self.having(JobStatus.QUEUED))
         assert stats.running == len(self.having(JobStatus.RUNNING))
+        assert stats.backlog is not None
+        self.check(stats.backlog)
+        queued = [self.model[job_id] for job_id in self.having(JobStatus.QUEUED)]
+        assert stats.backlog_ms == pytest.approx(sum(entry.floor_ms for entry in queued))
+        oldest_ms = min((entry.submitted_ms for entry in queued), default=stats.backlog.now_ms)
+        assert stats.oldest_age_ms == pytest.approx(stats.backlog.now_ms - oldest_ms, abs=0.01)
+        self.do(self._nothing_else_is_kept(queued))
+
+    async def _nothing_else_is_kept(self, queued: list[Entry]) -> None:
+        slots = len({entry.slot_ms for entry in queued})
+        assert await self.raw.hlen(self.keys.entries) == len(queued)
+        assert await self.raw.zcard(self.keys.ages) == len(queued)
+        assert await self.raw.zcard(self.keys.slots) == slots
+        assert await self.raw.hlen(self.keys.sums) == (2 * slots + 1 if queued else 0)
+        assert await self.raw.zcard(self.keys.ends) == len(self.having(JobStatus.RUNNING))
+
+    def check(self, backlog: Backlog, without: Entry | None = None) -> None:
+        """Hold a backlog against what the jobs say one by one."""
+        waiting: dict[float, float] = {}
+        for job_id in self.having(JobStatus.QUEUED):
+            entry = self.model[job_id]
+            waiting[entry.slot_ms] = waiting.get(entry.slot_ms, 0.0) + entry.floor_ms
+        assert [slot for slot, _ in backlog.waiting] == sorted(waiting)
+        assert dict(backlog.waiting) == pytest.approx(waiting)
+        runs = [self.model[job_id] for job_id in self.having(JobStatus.RUNNING)]
+        ends = [
+            backlog.now_ms + run.floor_ms if run.end_ms is None else run.end_ms
+            for run in runs
+            if run is not without
+        ]
+        assert list(backlog.running) == pytest.approx(sorted(ends), abs=0.01, rel=0)
 
 
 @pytest.mark.parametrize("redis_url", list(Binary), indirect=True)

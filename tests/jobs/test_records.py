@@ -77,6 +77,29 @@ async def test_workers_get_past_a_damaged_record(
     assert (stats.queued, stats.running) == (0, 0)
 
 
+async def test_a_damaged_record_leaves_nothing_in_the_sums(
+    queue: RedisQueue,
+    raw_redis: Redis,
+    queue_settings: QueueSettings,
+    make_job: MakeJob,
+    damage: Damage,
+) -> None:
+    keys = Keys(queue_settings.namespace)
+    bad, good, later = (make_job(budget_ms=ms, floor_ms=7.0) for ms in (1e6, 2e6, 3e6))
+    for job in (bad, good, later):
+        await queue.submit(job, b"picture")
+    await damage(raw_redis, keys.record(bad.id))
+    claim = await queue.claim("w", 0)
+    while claim is not None and claim.job != good:  # some damage leaves a job that can be run
+        claim = await queue.claim("w", 0)
+    assert claim is not None
+    assert claim.backlog is not None
+    assert [cost for _, cost in claim.backlog.waiting] == [7.0]
+    stats = await queue.stats()
+    assert (stats.queued, stats.backlog_ms) == (1, 7.0)
+    assert await raw_redis.hkeys(keys.entries) == [later.id.encode()]
+
+
 async def test_a_record_damaged_while_its_job_runs_stops_no_one(
     queue: RedisQueue,
     raw_redis: Redis,

@@ -139,6 +139,7 @@ async def test_without_a_server_every_call_is_a_connection_error(
     for call in (
         queue.submit(make_job(), b"picture"),
         queue.claim("w", 0.1),
+        queue.bound(claim, 5.0),
         queue.renew(claim, 0.5),
         queue.complete(claim, FACTS, b"result"),
         queue.cancel(job_id),

@@ -1,0 +1,27 @@
+"""What waits and what runs, as backlog.lua sums it up, read into values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobs.job import Backlog, QueueStats
+
+
+def backlog_of(answer: list[bytes]) -> Backlog:
+    """Return the backlog that the `backlog` of backlog.lua answered."""
+    now_ms, _, slots, costs, ends = answer
+    return Backlog(
+        now_ms=float(now_ms),
+        waiting=tuple(zip(map(float, slots.split()), map(_ms, costs.split()), strict=True)),
+        running=tuple(sorted(map(float, ends.split()))),
+    )
+
+
+def stats_of(answer: list[Any]) -> QueueStats:
+    """Return the figures that stats.lua answered."""
+    queued, running, oldest_age_ms, others = answer
+    return QueueStats(queued, running, float(oldest_age_ms), _ms(others[1]), backlog_of(others))
+
+
+def _ms(microseconds: bytes) -> float:
+    return int(microseconds) / 1000

@@ -1,0 +1,270 @@
+"""What a claim and the gateway are told of all that waits and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from redis.asyncio import Redis
+
+from jobs.embedded_redis import Binary
+from jobs.errors import InternalError
+from jobs.job import Backlog, Claim, Job, JobView, Reason, RunFacts
+from jobs.keys import Keys
+from jobs.redis_queue import RedisQueue
+from jobs.settings import QueueSettings
+
+pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
+
+MakeJob = Callable[..., Job]
+OpenQueue = Callable[[str, QueueSettings], RedisQueue]
+FACTS = RunFacts("anysr-s", 1.0, Reason.WIDEST, 20.0, 21.5)
+SLOT_MS = 50.0
+GROUPS = 128
+
+
+@pytest.fixture
+def keys(queue_settings: QueueSettings) -> Keys:
+    return Keys(queue_settings.namespace)
+
+
+async def claimed(queue: RedisQueue) -> Claim:
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    return claim
+
+
+async def backlog(queue: RedisQueue) -> Backlog:
+    stats = await queue.stats()
+    assert stats.backlog is not None
+    return stats.backlog
+
+
+async def running(queue: RedisQueue) -> list[float]:
+    """In how many ms the runs in progress are expected to end."""
+    now = await backlog(queue)
+    return [end - now.now_ms for end in now.running]
+
+
+def slot_of(view: JobView) -> float:
+    """The beginning of the slot of a job's latest start."""
+    return round(view.deadline_ms - view.job.floor_ms, 3) // SLOT_MS * SLOT_MS
+
+
+async def test_an_empty_queue_has_no_backlog(queue: RedisQueue) -> None:
+    empty = await backlog(queue)
+    assert (empty.waiting, empty.running) == ((), ())
+
+
+async def test_a_claim_tells_what_waits_behind_it_and_what_runs_beside_it(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    jobs = [make_job(budget_ms=100_000.0 * n, floor_ms=10.0 * n) for n in (1, 2, 3, 4)]
+    views = [await queue.submit(job, b"picture") for job in jobs]
+    first, second = await claimed(queue), await claimed(queue)
+    assert first.backlog is not None
+    assert second.backlog is not None
+    assert first.backlog.now_ms == first.claimed_ms
+    assert [cost for _, cost in first.backlog.waiting] == [20.0, 30.0, 40.0]
+    assert first.backlog.running == ()
+    assert [cost for _, cost in second.backlog.waiting] == [30.0, 40.0]
+    assert second.backlog.running == pytest.approx([second.claimed_ms + 10.0], abs=0.01)
+    assert [slot for slot, _ in first.backlog.waiting] == [slot_of(view) for view in views[1:]]
+
+
+async def test_jobs_that_must_start_together_are_one_group(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    first = await queue.submit(make_job(budget_ms=1e6, floor_ms=0.125), b"picture")
+    into_slot = (first.deadline_ms - 0.125) % SLOT_MS
+    views = [first]
+    for place in (5.0, 10.0, 15.0):  # of one slot, half a second later
+        now_ms = (await backlog(queue)).now_ms
+        until_ms = first.deadline_ms - into_slot + 10 * SLOT_MS + place - now_ms
+        views.append(await queue.submit(make_job(budget_ms=until_ms, floor_ms=0.1), b"picture"))
+    expected: dict[float, float] = {}
+    for view in views:
+        slot = slot_of(view)
+        expected[slot] = expected.get(slot, 0.0) + view.job.floor_ms
+    waiting = (await backlog(queue)).waiting
+    assert [slot for slot, _ in waiting] == sorted(expected)
+    assert dict(waiting) == pytest.approx(expected)
+    assert len(waiting) < len(views)
+
+
+async def test_what_comes_after_128_groups_is_one_more(
+    redis_url: str, queue_settings: QueueSettings, open_queue: OpenQueue, make_job: MakeJob
+) -> None:
+    settings = queue_settings.model_copy(update={"queue_limit": 1000})
+    queue = open_queue(redis_url, settings)
+    number = GROUPS + 3
+    starts = []
+    for n in range(number):
+        job = make_job(budget_ms=100_000.0 + 1000.0 * n, floor_ms=0.1)
+        view = await queue.submit(job, b"picture")
+        starts.append(slot_of(view))
+    stats = await queue.stats()
+    assert stats.backlog is not None
+    assert stats.backlog_ms == 13.1
+    assert [slot for slot, _ in stats.backlog.waiting] == starts[: GROUPS + 1]
+    assert [cost for _, cost in stats.backlog.waiting] == [*[0.1] * GROUPS, 0.3]
+    seen = [len((await claimed(queue)).backlog.waiting) for _ in range(number)]  # type: ignore[union-attr]
+    assert seen == [min(number - n, GROUPS + 1) for n in range(1, number + 1)]
+
+
+async def test_a_run_ends_when_it_is_said_to_end(queue: RedisQueue, make_job: MakeJob) -> None:
+    await queue.submit(make_job(floor_ms=10.0), b"picture")
+    claim = await claimed(queue)
+    assert await running(queue) == pytest.approx([10.0], abs=0.01)
+    await queue.bound(claim, 50_000.0)
+    (left,) = await running(queue)
+    assert 30_000 < left < 50_000
+    await queue.bound(claim, 100_000.0)
+    (left,) = await running(queue)
+    assert 80_000 < left < 100_000
+    await queue.bound(claim, 0.0)
+    (left,) = await running(queue)
+    assert left < 0
+
+
+async def complete(queue: RedisQueue, claim: Claim) -> None:
+    assert await queue.complete(claim, FACTS, b"result")
+
+
+async def fail(queue: RedisQueue, claim: Claim) -> None:
+    assert await queue.fail(claim, InternalError())
+
+
+async def cancel(queue: RedisQueue, claim: Claim) -> None:
+    await queue.cancel(claim.job.id)
+
+
+@pytest.mark.parametrize("end", [complete, fail, cancel])
+async def test_no_end_is_left_of_a_run_that_is_over(
+    queue: RedisQueue,
+    raw_redis: Redis,
+    keys: Keys,
+    make_job: MakeJob,
+    end: Callable[[RedisQueue, Claim], Awaitable[None]],
+) -> None:
+    for _ in range(2):
+        await queue.submit(make_job(), b"picture")
+    over, other = await claimed(queue), await claimed(queue)
+    for claim in (over, other):
+        await queue.bound(claim, 50_000.0)
+    await end(queue, over)
+    await queue.bound(over, 90_000.0)
+    assert await raw_redis.zrange(keys.ends, 0, -1) == [other.job.id.encode()]
+    await end(queue, other)
+    await queue.bound(other, 90_000.0)
+    assert not await raw_redis.exists(keys.ends, keys.leases)
+
+
+async def test_a_lost_lease_stays_lost_whatever_its_worker_says(
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
+) -> None:
+    await queue.submit(make_job(budget_ms=1e6), b"picture")
+    first = await claimed(queue)
+    await queue.bound(first, 50_000.0)
+    await raw_redis.zadd(keys.leases, {first.job.id: 0.0}, xx=True)
+    urgent = make_job(budget_ms=1.0, floor_ms=0.0)
+    await queue.submit(urgent, b"urgent")
+    assert (await claimed(queue)).job == urgent
+    await queue.bound(first, 50_000.0)
+    assert await raw_redis.zrange(keys.leases, 0, -1) == [urgent.id.encode()]
+    assert await running(queue) == pytest.approx([0.0], abs=0.01)
+    second = await claimed(queue)
+    assert second.job == first.job
+    await queue.bound(first, 50_000.0)
+    assert await running(queue) == pytest.approx([0.0, 10.0], abs=0.01)
+
+
+async def test_a_job_that_is_put_back_waits_with_its_cost_and_its_age(
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
+) -> None:
+    jobs = [make_job(budget_ms=ms, floor_ms=7.0) for ms in (1e6, 2e6)]
+    for job in jobs:
+        await queue.submit(job, b"picture")
+    before = (await backlog(queue)).waiting
+    ages = await raw_redis.zrange(keys.ages, 0, -1, withscores=True)
+    claims = [await claimed(queue), await claimed(queue)]
+    assert (await queue.stats()).oldest_age_ms == 0
+    for claim in claims:
+        await raw_redis.zadd(keys.leases, {claim.job.id: 0.0}, xx=True)
+    again = await claimed(queue)
+    assert again.backlog is not None
+    assert (again.backlog.waiting, again.backlog.running) == (before[1:], ())
+    assert await raw_redis.zrange(keys.ages, 0, -1, withscores=True) == ages[1:]
+
+
+async def test_a_job_submitted_again_after_its_record_was_lost_counts_once(
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
+) -> None:
+    job, other = make_job(budget_ms=1e6, floor_ms=7.0), make_job(budget_ms=2e6, floor_ms=5.0)
+    await queue.submit(job, b"picture")
+    await queue.submit(other, b"picture")
+    await raw_redis.delete(keys.record(job.id))
+    await queue.submit(job, b"picture")
+    assert [cost for _, cost in (await backlog(queue)).waiting] == [7.0, 5.0]
+    assert (await queue.stats()).backlog_ms == 12.0
+
+
+@pytest.mark.parametrize(("floor_ms", "counted_ms"), [(-5.0, 0.0), (-0.0, 0.0), (1e300, 1e9)])
+async def test_an_absurd_cost_spoils_no_sum(
+    queue: RedisQueue, make_job: MakeJob, floor_ms: float, counted_ms: float
+) -> None:
+    await queue.submit(make_job(floor_ms=7.0), b"picture")
+    await queue.submit(make_job(floor_ms=floor_ms), b"picture")
+    assert (await queue.stats()).backlog_ms == 7.0 + counted_ms
+    await claimed(queue)
+    last = await claimed(queue)
+    assert last.backlog is not None
+    assert last.backlog.waiting == ()
+    assert (await queue.stats()).backlog_ms == 0
+
+
+async def test_no_end_is_noted_where_there_is_no_lease(
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
+) -> None:
+    await queue.submit(make_job(), b"picture")
+    claim = await claimed(queue)
+    await raw_redis.delete(keys.leases, keys.ends)
+    await queue.bound(claim, 5.0)
+    assert not await raw_redis.exists(keys.leases, keys.ends)
+
+
+async def test_what_never_was_is_forgotten_with_the_last_that_was(
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
+) -> None:
+    await queue.submit(make_job(), b"picture")
+    for name in (keys.ends, keys.ages, keys.slots):
+        await raw_redis.zadd(name, {"1000": 1000.0})
+    await raw_redis.hset(keys.sums, mapping={"cost": 10**9, "cost:1000": 10**9, "jobs:1000": 1})
+    claim = await claimed(queue)
+    assert claim.backlog is not None
+    assert claim.backlog.waiting == ()
+    assert await queue.complete(claim, FACTS, b"result")
+    stats = await queue.stats()
+    assert (stats.queued, stats.running, stats.oldest_age_ms, stats.backlog_ms) == (0, 0, 0, 0)
+    assert stats.backlog is not None
+    assert (stats.backlog.waiting, stats.backlog.running) == ((), ())
+
+
+@pytest.mark.parametrize("lost", ["entries", "slots", "sums", "ages", "ends"])
+async def test_lost_sums_stop_no_one_and_heal_once_nothing_waits(
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob, lost: str
+) -> None:
+    jobs = [make_job(budget_ms=1e5 * n) for n in range(1, 5)]
+    for job in jobs:
+        await queue.submit(job, b"picture")
+    claims = [await claimed(queue)]
+    await raw_redis.delete(getattr(keys, lost))
+    await queue.stats()
+    await queue.cancel(jobs[1].id)
+    claims += [await claimed(queue), await claimed(queue)]
+    for claim in claims:
+        await queue.bound(claim, 5.0)
+        assert await queue.complete(claim, FACTS, b"result")
+    assert not await raw_redis.exists(keys.entries, keys.slots, keys.sums, keys.ages, keys.ends)
+    await queue.submit(make_job(floor_ms=7.0), b"picture")
+    assert (await queue.stats()).backlog_ms == 7.0
