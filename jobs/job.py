@@ -152,14 +152,17 @@ class Backlog:
     """What waits and what runs at one moment of the queue's clock; all times in its ms."""
 
     now_ms: float
-    waiting: tuple[tuple[float, float], ...] = ()
-    """(latest start, sum of predicted cheapest costs) of groups of jobs that must start at nearly
-    the same time, earliest first. A group is dated by the earliest time that it may hold, so what
-    is feasible for it is feasible for its jobs; the last may hold all that comes after the others.
+    waiting: tuple[tuple[float, float, float], ...] = ()
+    """(latest start, sum of predicted cheapest costs, sum of predicted costs of the narrowest
+    networks) of groups of jobs that must start at nearly the same time, earliest first. A group is
+    dated by the earliest time that it may hold, so what is feasible for it is feasible for its
+    jobs; the last may hold all that comes after the others.
     """
     running: tuple[float, ...] = ()
     """The predicted end of each run in progress, earliest first; one that takes longer than was
     predicted has its end in the past."""
+    inflow: float = 0.0
+    """Narrowest-network ms that were submitted per ms of late."""
 
 
 @dataclass(frozen=True)

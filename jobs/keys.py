@@ -51,6 +51,11 @@ class Keys:
         return self._name("ends")
 
     @property
+    def inflow(self) -> str:
+        """Hash: `rate`, network ms per ms that were submitted of late, `at` a moment in ms."""
+        return self._name("inflow")
+
+    @property
     def wake(self) -> str:
         """List: at most one token, while something waits; idle workers block on it."""
         return self._name("wake")

@@ -19,15 +19,21 @@ class PulseBoard:
         self._scripts = scripts
         self._ttl_ms = round(ttl_seconds * 1000)
 
-    async def publish(self, pulse: WorkerPulse) -> None:
-        """Write a worker's pulse; it lasts for the time to live."""
+    async def publish(self, pulse: WorkerPulse) -> int:
+        """Write a worker's pulse; it lasts for the time to live.
+
+        Return how many workers live, this one included; one that was killed counts until the
+        next reading.
+        """
         data = WORKER_PULSE.encode(pulse)
         await self._client.set(self._keys.pulse(pulse.worker_id), data, px=self._ttl_ms)
         await self._client.sadd(self._keys.workers, pulse.worker_id)
+        return int(await self._client.scard(self._keys.workers))
 
     async def retire(self, worker_id: str) -> None:
-        """Erase a worker's pulse; its id goes with the next reading."""
+        """Erase a worker's pulse."""
         await self._client.unlink(self._keys.pulse(worker_id))
+        await self._client.srem(self._keys.workers, worker_id)
 
     async def read(self) -> list[WorkerPulse]:
         """Return the workers that live, by id. One that cannot be read is left out: a worker

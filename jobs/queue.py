@@ -61,8 +61,8 @@ class JobQueue(Protocol):
         """Return the encoded picture. Raises JobNotFound and JobNotFinished, or the error
         that the job ended with."""
 
-    async def publish_pulse(self, pulse: WorkerPulse) -> None:
-        """Say that a worker lives; forgotten after a few seconds."""
+    async def publish_pulse(self, pulse: WorkerPulse) -> int:
+        """Say that a worker lives; forgotten after a few seconds. Return how many live."""
 
     async def retire_pulse(self, worker_id: str) -> None:
         """Say that a worker has left."""

@@ -104,7 +104,9 @@ class RedisQueue:
         remaining_ms = job.budget_ms - spent_ms
         limit = self._settings.queue_limit
         answer: list[bytes] = await self._scripts.run(
-            "submit", job.id, record, remaining_ms, job.floor_ms, job.on_miss.value, limit
+            "submit",
+            *(job.id, record, remaining_ms, job.floor_ms, job.on_miss.value, limit),
+            job.network_ms,
         )
         return answer
 
@@ -188,9 +190,9 @@ class RedisQueue:
         return picture
 
     @reports_outages
-    async def publish_pulse(self, pulse: WorkerPulse) -> None:
-        """Say that a worker lives; forgotten after `pulse_ttl_seconds`."""
-        await self._pulses.publish(pulse)
+    async def publish_pulse(self, pulse: WorkerPulse) -> int:
+        """Say that a worker lives; forgotten after `pulse_ttl_seconds`. Return how many live."""
+        return await self._pulses.publish(pulse)
 
     @reports_outages
     async def retire_pulse(self, worker_id: str) -> None:

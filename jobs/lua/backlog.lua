@@ -3,42 +3,60 @@
 -- narrow enough that the jobs in it lose at most 50 ms of their slack to being told as one group.
 local SLOT_MS, SLOTS_TOLD = 50, 128
 
+-- Over how long the work that keeps coming is averaged: longer than a burst.
+local INFLOW_MS = 20000
+
 -- Costs are summed up in whole microseconds, which cannot drift. Nothing counts for more than 11
 -- days, so that no sum leaves the integers.
 local function micros(ms)
   return string.format('%.0f', math.min(math.max(0, ms * 1000), 1e12))
 end
 
-local function sum(slot, jobs, cost)
+local function sum(slot, jobs, cost, network)
   redis.call('HINCRBY', sums, 'cost', cost)
   redis.call('HINCRBY', sums, 'cost:' .. slot, cost)
+  redis.call('HINCRBY', sums, 'network', network)
+  redis.call('HINCRBY', sums, 'network:' .. slot, network)
   return redis.call('HINCRBY', sums, 'jobs:' .. slot, jobs)
 end
 
 -- Takes a job out of those that wait, if it is there, and answers its cost. What to subtract is
 -- read from where it was noted on arrival: the record may be damaged by now.
 local function leave(id)
-  local slot, cost = string.match(redis.call('HGET', entries, id) or '', '^(.+):(%d+)$')
+  local entry = redis.call('HGET', entries, id) or ''
+  local slot, cost, network = string.match(entry, '^(.+):(%d+):(%d+)$')
   redis.call('ZREM', pending, id)
   redis.call('ZREM', ages, id)
   redis.call('HDEL', entries, id)
   if redis.call('ZCARD', pending) == 0 then
     redis.call('DEL', ages, entries, slots, sums)
-  elseif slot and sum(slot, -1, 0 - cost) <= 0 then
+  elseif slot and sum(slot, -1, 0 - cost, 0 - network) <= 0 then
     redis.call('ZREM', slots, slot)
-    redis.call('HDEL', sums, 'cost:' .. slot, 'jobs:' .. slot)
+    redis.call('HDEL', sums, 'cost:' .. slot, 'network:' .. slot, 'jobs:' .. slot)
   end
   return cost or '0'
 end
 
-local function wait(id, start, submitted, cost)
+local function wait(id, start, submitted, cost, network)
   leave(id) -- a job whose record was lost may be submitted again
   local slot = string.format('%.0f', math.floor(start / SLOT_MS) * SLOT_MS)
   redis.call('ZADD', pending, text(start), id)
   redis.call('ZADD', ages, text(submitted), id)
-  redis.call('HSET', entries, id, slot .. ':' .. cost)
+  redis.call('HSET', entries, id, slot .. ':' .. cost .. ':' .. network)
   redis.call('ZADD', slots, slot, slot)
-  sum(slot, 1, cost)
+  sum(slot, 1, cost, network)
+end
+
+-- The network work that came per time, as of now: it fades with INFLOW_MS.
+local function inflow_at(now)
+  local known = redis.call('HMGET', inflow, 'rate', 'at')
+  return number(known[1], 0) * math.exp((number(known[2], now) - now) / INFLOW_MS)
+end
+
+local function flow_in(now, network_ms)
+  local rate = inflow_at(now) + network_ms / INFLOW_MS
+  redis.call('HSET', inflow, 'rate', string.format('%.9g', rate), 'at', text(now))
+  redis.call('PEXPIRE', inflow, 10 * INFLOW_MS)
 end
 
 -- A run's end is said later; until then minus its cost stands for "from now on".
@@ -53,12 +71,11 @@ local function unlease(id)
   if redis.call('ZCARD', leases) == 0 then redis.call('DEL', ends) end
 end
 
--- Answers { now, cost of all that waits, slots, their costs, ends of what runs }; times in ms,
--- costs in microseconds, lists as words, which are read faster than many answers. The last slot
--- stands for all that come after the first SLOTS_TOLD.
-local function backlog(now)
-  local told, fields, running = redis.call('ZRANGE', slots, 0, SLOTS_TOLD), { 'cost' }, {}
-  for i, slot in ipairs(told) do fields[i + 1] = 'cost:' .. slot end
+-- The sums of one kind: of all that waits, and of each slot told. The last slot stands for all that
+-- come after the first SLOTS_TOLD.
+local function sums_of(kind, told)
+  local fields = { kind }
+  for i, slot in ipairs(told) do fields[i + 1] = kind .. ':' .. slot end
   local costs = redis.call('HMGET', sums, unpack(fields))
   local total = table.remove(costs, 1) or '0'
   local rest = total
@@ -66,11 +83,22 @@ local function backlog(now)
     costs[i] = i > SLOTS_TOLD and string.format('%.0f', rest) or costs[i] or '0'
     rest = rest - costs[i]
   end
+  return total, costs
+end
+
+-- Answers { now, cost of all that waits, slots, their costs and network costs, ends of what runs,
+-- inflow }; times in ms, costs in microseconds, lists as words, which are read faster than many
+-- answers.
+local function backlog(now)
+  local told, running = redis.call('ZRANGE', slots, 0, SLOTS_TOLD), {}
+  local total, costs = sums_of('cost', told)
+  local _, networks = sums_of('network', told)
   local said = redis.call('ZRANGE', ends, 0, -1, 'WITHSCORES')
   for i = 2, #said, 2 do
     local at = tonumber(said[i])
     running[#running + 1] = text(at > 0 and at or now - at)
   end
   local function words(list) return table.concat(list, ' ') end
-  return { text(now), total, words(told), words(costs), words(running) }
+  return { text(now), total, words(told), words(costs), words(networks), words(running),
+    string.format('%.9g', inflow_at(now)) }
 end

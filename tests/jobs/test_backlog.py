@@ -65,11 +65,11 @@ async def test_a_claim_tells_what_waits_behind_it_and_what_runs_beside_it(
     assert first.backlog is not None
     assert second.backlog is not None
     assert first.backlog.now_ms == first.claimed_ms
-    assert [cost for _, cost in first.backlog.waiting] == [20.0, 30.0, 40.0]
+    assert [cost for _, cost, _ in first.backlog.waiting] == [20.0, 30.0, 40.0]
     assert first.backlog.running == ()
-    assert [cost for _, cost in second.backlog.waiting] == [30.0, 40.0]
+    assert [cost for _, cost, _ in second.backlog.waiting] == [30.0, 40.0]
     assert second.backlog.running == pytest.approx([second.claimed_ms + 10.0], abs=0.01)
-    assert [slot for slot, _ in first.backlog.waiting] == [slot_of(view) for view in views[1:]]
+    assert [slot for slot, *_ in first.backlog.waiting] == [slot_of(view) for view in views[1:]]
 
 
 async def test_jobs_that_must_start_together_are_one_group(
@@ -87,8 +87,8 @@ async def test_jobs_that_must_start_together_are_one_group(
         slot = slot_of(view)
         expected[slot] = expected.get(slot, 0.0) + view.job.floor_ms
     waiting = (await backlog(queue)).waiting
-    assert [slot for slot, _ in waiting] == sorted(expected)
-    assert dict(waiting) == pytest.approx(expected)
+    assert [slot for slot, *_ in waiting] == sorted(expected)
+    assert {slot: cost for slot, cost, _ in waiting} == pytest.approx(expected)
     assert len(waiting) < len(views)
 
 
@@ -106,8 +106,8 @@ async def test_what_comes_after_128_groups_is_one_more(
     stats = await queue.stats()
     assert stats.backlog is not None
     assert stats.backlog_ms == 13.1
-    assert [slot for slot, _ in stats.backlog.waiting] == starts[: GROUPS + 1]
-    assert [cost for _, cost in stats.backlog.waiting] == [*[0.1] * GROUPS, 0.3]
+    assert [slot for slot, *_ in stats.backlog.waiting] == starts[: GROUPS + 1]
+    assert [cost for _, cost, _ in stats.backlog.waiting] == [*[0.1] * GROUPS, 0.3]
     seen = [len((await claimed(queue)).backlog.waiting) for _ in range(number)]  # type: ignore[union-attr]
     assert seen == [min(number - n, GROUPS + 1) for n in range(1, number + 1)]
 
@@ -205,7 +205,7 @@ async def test_a_job_submitted_again_after_its_record_was_lost_counts_once(
     await queue.submit(other, b"picture")
     await raw_redis.delete(keys.record(job.id))
     await queue.submit(job, b"picture")
-    assert [cost for _, cost in (await backlog(queue)).waiting] == [7.0, 5.0]
+    assert [cost for _, cost, _ in (await backlog(queue)).waiting] == [7.0, 5.0]
     assert (await queue.stats()).backlog_ms == 12.0
 
 
@@ -268,3 +268,20 @@ async def test_lost_sums_stop_no_one_and_heal_once_nothing_waits(
     assert not await raw_redis.exists(keys.entries, keys.slots, keys.sums, keys.ages, keys.ends)
     await queue.submit(make_job(floor_ms=7.0), b"picture")
     assert (await queue.stats()).backlog_ms == 7.0
+
+
+async def test_the_inflow_is_the_network_time_that_came_and_fades(
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
+) -> None:
+    assert (await backlog(queue)).inflow == 0.0
+    for _ in range(3):
+        await queue.submit(make_job(network_ms=400.0), b"picture")
+    inflow = (await backlog(queue)).inflow
+    assert 0.9 * 3 * 400 / 20_000 < inflow <= 3 * 400 / 20_000
+    # Twenty seconds later an e-th part is left of it, whatever became of the jobs.
+    await claimed(queue)
+    at = await raw_redis.hget(keys.inflow, "at")
+    assert at is not None
+    await raw_redis.hset(keys.inflow, "at", str(float(at) - 20_000))
+    faded = (await backlog(queue)).inflow
+    assert faded == pytest.approx(inflow / 2.71828, rel=0.1)

@@ -27,7 +27,7 @@ async def test_pulses_are_read_back_by_id(queue: RedisQueue) -> None:
 
 
 async def test_the_last_pulse_counts(queue: RedisQueue) -> None:
-    await queue.publish_pulse(ONE)
+    assert await queue.publish_pulse(ONE) == 1
     changed = WorkerPulse("one", False, (), {})
     await queue.publish_pulse(changed)
     assert await queue.pulses() == [changed]

@@ -52,6 +52,11 @@ FAR_MS = 1e7
 """Between two budgets that differ: more than a run of this test takes."""
 
 
+def network_of(floor_ms: float) -> float:
+    """Some cost of a narrowest network that goes with a cheapest one."""
+    return 0.5 + 3 * floor_ms
+
+
 @dataclass
 class Entry:
     """What the model knows of a job."""
@@ -127,6 +132,7 @@ class QueueMachine(RuleBasedStateMachine):
             on_miss=OnMiss.REJECT if late else OnMiss.DEGRADE,
             budget_ms=budget * FAR_MS,
             floor_ms=floor_ms,
+            network_ms=network_of(floor_ms),
         )
         spent_ms = 9 * FAR_MS if late else 0.0
         full = len(self.having(JobStatus.QUEUED)) >= LIMIT
@@ -282,17 +288,23 @@ class QueueMachine(RuleBasedStateMachine):
         assert await self.raw.hlen(self.keys.entries) == len(queued)
         assert await self.raw.zcard(self.keys.ages) == len(queued)
         assert await self.raw.zcard(self.keys.slots) == slots
-        assert await self.raw.hlen(self.keys.sums) == (2 * slots + 1 if queued else 0)
+        assert await self.raw.hlen(self.keys.sums) == (3 * slots + 2 if queued else 0)
         assert await self.raw.zcard(self.keys.ends) == len(self.having(JobStatus.RUNNING))
 
     def check(self, backlog: Backlog, without: Entry | None = None) -> None:
         """Hold a backlog against what the jobs say one by one."""
         waiting: dict[float, float] = {}
+        network_waiting: dict[float, float] = {}
         for job_id in self.having(JobStatus.QUEUED):
             entry = self.model[job_id]
-            waiting[entry.slot_ms] = waiting.get(entry.slot_ms, 0.0) + entry.floor_ms
-        assert [slot for slot, _ in backlog.waiting] == sorted(waiting)
-        assert dict(backlog.waiting) == pytest.approx(waiting)
+            slot = entry.slot_ms
+            waiting[slot] = waiting.get(slot, 0.0) + entry.floor_ms
+            network_ms = network_of(entry.floor_ms)
+            network_waiting[slot] = network_waiting.get(slot, 0.0) + network_ms
+        assert [slot for slot, *_ in backlog.waiting] == sorted(waiting)
+        assert {slot: cost for slot, cost, _ in backlog.waiting} == pytest.approx(waiting)
+        networks = {slot: network for slot, _, network in backlog.waiting}
+        assert networks == pytest.approx(network_waiting)
         runs = [self.model[job_id] for job_id in self.having(JobStatus.RUNNING)]
         ends = [
             backlog.now_ms + run.floor_ms if run.end_ms is None else run.end_ms

@@ -94,7 +94,7 @@ async def test_a_damaged_record_leaves_nothing_in_the_sums(
         claim = await queue.claim("w", 0)
     assert claim is not None
     assert claim.backlog is not None
-    assert [cost for _, cost in claim.backlog.waiting] == [7.0]
+    assert [cost for _, cost, _ in claim.backlog.waiting] == [7.0]
     stats = await queue.stats()
     assert (stats.queued, stats.backlog_ms) == (1, 7.0)
     assert await raw_redis.hkeys(keys.entries) == [later.id.encode()]

@@ -210,7 +210,8 @@ async def test_everything_kept_for_an_ended_job_expires(
     assert 0 < await raw_redis.ttl(result) <= queue_settings.result_ttl_seconds
     assert 0 < await raw_redis.ttl(keys.record(job.id)) <= queue_settings.job_ttl_seconds
     left = await names(raw_redis, queue_settings)
-    assert left == {keys.record(job.id), result, keys.tokens}
+    assert left == {keys.record(job.id), result, keys.tokens, keys.inflow}
+    assert await raw_redis.ttl(keys.inflow) > 0
 
 
 async def test_a_result_whose_time_is_over_is_not_found(
