@@ -13,6 +13,7 @@ from jobs.errors import AnysrError, InternalError, from_code
 from jobs.image_header import read_header
 from jobs.job import ImageFormat
 from models.catalog import SHIPPED, read_catalog
+from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
 from service.plan import chosen_model, plan
 from service.schemas import UpscaleRequest
@@ -22,6 +23,9 @@ from workers.calibration import calibrate
 from workers.making import Limits, Progress, make
 from workers.settings import WorkerSettings
 from workers.zoo import load_zoo
+
+ALONE = Load(now_ms=0.0, workers=1)
+"""No other job runs or waits."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,15 @@ class LocalUpscaler:
     def __init__(self, wanted: UpscaleRequest) -> None:
         settings = WorkerSettings()
         folder = settings.models_folder or SHIPPED
-        self._wanted = wanted
         self._limits = GatewaySettings()
         self._catalog = read_catalog(folder)
-        name = chosen_model(wanted, self._catalog).name
-        self._zoo = {name: load_zoo(folder, settings)[name]}
         self._budgeted = wanted.latency_budget_ms is not None
+        if not self._budgeted:  # nothing to choose by: the default model, at its widest
+            name = chosen_model(wanted, self._catalog).name
+            wanted = wanted.model_copy(update={"model": name})
+        self._wanted = wanted
+        zoo = load_zoo(folder, settings)
+        self._zoo = {n: served for n, served in zoo.items() if wanted.model in (None, n)}
         self._costs = calibrate(self._zoo) if self._budgeted else CostModel()
 
     def upscale(self, data: bytes) -> Outcome:
@@ -69,10 +76,10 @@ class LocalUpscaler:
             self._limits.max_budget_ms,
         )
         slack = job.budget_ms if self._budgeted else math.inf
-        binding = bind_job(job, self._zoo, self._costs, slack)
+        binding = bind_job(job, self._zoo, self._costs, slack, ALONE)
         limits = Limits(self._limits.max_source_pixels, self._limits.max_output_pixels)
         made = make(job, data, binding.engine, limits, Progress())
-        rung, reason = binding.decision.rung, binding.decision.reason.value
+        rung, reason = binding.decision.option.rung, binding.decision.reason.value
         story = f"{rung.model} at width {rung.width:g} ({reason})"
         story += f", {sum(made.stages_ms.values()):.0f} ms"
         return Outcome(made.picture, job.output_format, story)

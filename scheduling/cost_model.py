@@ -9,6 +9,7 @@ at all sizes; a single outlier moves it by a bounded step only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -88,6 +89,13 @@ def encode_stage(output_format: str) -> str:
     return f"encode:{output_format}"
 
 
+MISSED, KEPT = 0.1 * 0.95, 0.1 * 0.05
+"""How far the margin moves when a run took longer than was safe, and when it did not: it stands
+still where one run of twenty does (adaptive conformal inference, Gibbs and Candes 2021, on the
+logarithm)."""
+LEAST_MARGIN, MOST_MARGIN = 1.01, 10.0
+
+
 @dataclass
 class CostModel:
     """Lines by stage name, the pace (actual / predicted) of each kind of stage, and by model how
@@ -96,6 +104,8 @@ class CostModel:
     lines: dict[str, Line] = field(default_factory=dict)
     pace: dict[str, float] = field(default_factory=dict)
     tilings: dict[str, Tiling] = field(default_factory=dict)
+    margin: float = 1.3
+    """By how much a whole run may exceed its prediction in nineteen of twenty cases."""
 
     def predict_stage(self, stage: str, work: Work) -> float:
         """Return the expected ms of one stage."""
@@ -106,6 +116,16 @@ class CostModel:
         """Return the expected ms of a job, from claim to encoded picture."""
         stages = (DECODE, stage_of(rung), encode_stage(work.output_format))
         return sum(self.predict_stage(stage, work) for stage in stages)
+
+    def predict_safe(self, rung: Rung, work: Work) -> float:
+        """Return the ms that nineteen of twenty such jobs stay below."""
+        return self.predict(rung, work) * self.margin
+
+    def observe_run(self, predicted_ms: float, actual_ms: float) -> None:
+        """Take in a whole run, from claim to encoded picture, beside what `predict` had said."""
+        missed = actual_ms > predicted_ms * self.margin
+        margin = self.margin * math.exp(MISSED if missed else -KEPT)
+        self.margin = min(max(margin, LEAST_MARGIN), MOST_MARGIN)
 
     def observe(self, stage: str, work: Work, actual_ms: float) -> None:
         """Take in one measured stage."""
@@ -122,7 +142,12 @@ class CostModel:
         """Return a JSON-ready form."""
         lines = {k: [v.fixed, v.per_source, v.per_output] for k, v in self.lines.items()}
         tilings = {k: asdict(v) for k, v in self.tilings.items()}
-        return {"lines": lines, "pace": dict(self.pace), "tilings": tilings}
+        return {
+            "lines": lines,
+            "pace": dict(self.pace),
+            "tilings": tilings,
+            "margin": self.margin,
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CostModel:
@@ -130,7 +155,7 @@ class CostModel:
         that it did not make."""
         lines = {k: Line(*v) for k, v in data["lines"].items()}
         tilings = {k: Tiling(**v) for k, v in data.get("tilings", {}).items()}
-        return cls(lines, dict(data["pace"]), tilings)
+        return cls(lines, dict(data["pace"]), tilings, float(data.get("margin", cls.margin)))
 
 
 def _kind(stage: str) -> str:

@@ -1,84 +1,102 @@
-"""What is decided, at the gateway and at the claim: facts in, decision and reason out."""
+"""What is decided, at the gateway and at the claim: facts in, decision and reason out.
+
+All functions are pure and know nothing of queues, clocks or networks. The same ones run in the
+gateway, in the worker and in the simulator.
+
+Jobs are claimed in the order of their latest start, which is fixed when they come: whatever
+comes later must start later in the end, so no job starves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs.job import OnMiss, Reason
-from scheduling.cost_model import CostModel
-from scheduling.rungs import FLOOR, Rung
-from scheduling.work import Work
+from jobs.job import Reason
+from scheduling.backlog import Load, pressure, sustained_stretch, wait_ms
+from scheduling.options import Option, narrowest_network
+from scheduling.rungs import FLOOR
+
+ANTICIPATION = 1.2
+"""How far beyond the sustained stretch a job may go: demand comes in bursts, and what nobody
+uses between them is lost. Found with `anysr simulate`."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What to run, what it will cost, and why."""
+    """What to run, and why."""
 
-    rung: Rung
-    predicted_ms: float
+    option: Option
     reason: Reason
 
 
 @dataclass(frozen=True)
 class Admission:
-    """Whether a request can be met on an idle service, and the cheapest way to meet it."""
+    """Whether a request can be met, and what it would take."""
 
-    feasible: bool
     smallest_ms: float
-    """The smallest budget that could be met."""
+    """The smallest budget that an idle service could meet."""
+    feasible: bool
+    """Whether an idle service could meet this one."""
+    late_ms: float = 0.0
+    """By how much the jobs before it would make it late, or it those behind it; 0 if not."""
 
 
 def admit(
-    rungs: Sequence[Rung],
-    costs: CostModel,
-    work: Work,
-    budget_ms: float,
-    pinned: Rung | None = None,
-    on_miss: OnMiss = OnMiss.DEGRADE,
-    overhead_ms: float = 0.0,
+    options: tuple[Option, ...], budget_ms: float, load: Load, overhead_ms: float = 0.0
 ) -> Admission:
-    """Compare a budget with the cheapest rung that the caller accepts.
+    """Compare a budget with the cheapest option, on an idle service and on this one.
 
-    A pinned width, or on_miss=reject, asks for a network; otherwise resampling counts too.
+    `options` are what the caller accepts, cheapest first, at least one. A job with late_ms of 0
+    can be met, and all that wait still can: each in its cheapest way at least.
     """
-    smallest = overhead_ms + min(costs.predict(r, work) for r in _accepted(rungs, pinned, on_miss))
-    return Admission(feasible=budget_ms >= smallest, smallest_ms=smallest)
+    cheapest_ms = options[0].safe_ms
+    slack_ms = budget_ms - overhead_ms - cheapest_ms
+    if slack_ms < 0:
+        return Admission(cheapest_ms + overhead_ms, feasible=False)
+    latest_start_ms = load.now_ms + slack_ms
+    own = wait_ms(load, latest_start_ms) - slack_ms
+    others = cheapest_ms - pressure(load, from_ms=latest_start_ms).room_ms
+    # A group that is too late in any case is no reason to refuse what could be met.
+    if others > cheapest_ms:
+        others = 0.0
+    return Admission(cheapest_ms + overhead_ms, feasible=True, late_ms=max(0.0, own, others))
 
 
 def bind(
-    rungs: Sequence[Rung],
-    costs: CostModel,
-    work: Work,
-    slack_ms: float,
-    pinned: Rung | None = None,
-    on_miss: OnMiss = OnMiss.DEGRADE,
+    options: tuple[Option, ...], slack_ms: float, load: Load, pinned: bool = False
 ) -> Decision | None:
-    """Choose the widest rung whose predicted cost fits the slack that is left.
+    """Choose the best option that meets this deadline, leaves every job behind it feasible in
+    its cheapest way, and takes no more than its share of the worker time that is left.
 
-    `rungs` are narrowest first. When none fits: None for on_miss=reject, else the cheapest
-    rung that the caller accepts, late or not.
+    The share is the stretch at which all jobs that wait could run, and at most `ANTICIPATION`
+    times that at which the work that keeps coming could. `options` are what the caller accepts,
+    cheapest first, at least one. None when not even the cheapest meets the deadline.
     """
-    accepted = _accepted(rungs, pinned, on_miss)
-    for rung in reversed(accepted):
-        predicted = costs.predict(rung, work)
-        if predicted <= slack_ms:
-            return Decision(rung, predicted, _reason(rung, rungs, pinned))
-    if on_miss is OnMiss.REJECT:
+    in_time = [o for o in options if o.safe_ms <= slack_ms]
+    if not in_time:
         return None
-    cheapest = min(accepted, key=lambda rung: costs.predict(rung, work))
-    return Decision(cheapest, costs.predict(cheapest, work), _reason(cheapest, rungs, pinned))
+    network = narrowest_network(options)
+    pressed = pressure(load, network.expected_ms)
+    share = min(pressed.stretch, ANTICIPATION * sustained_stretch(load))
+    chosen = in_time[0]
+    for option in in_time[1:]:
+        within = option is network or option.expected_ms <= share * network.expected_ms
+        if within and option.safe_ms <= pressed.room_ms:
+            chosen = option
+    narrowed = chosen is not in_time[-1]
+    return Decision(chosen, _reason(chosen, options, pinned, narrowed))
 
 
-def _accepted(rungs: Sequence[Rung], pinned: Rung | None, on_miss: OnMiss) -> Sequence[Rung]:
-    if pinned is not None:
-        return [pinned]
-    return list(rungs) if on_miss is OnMiss.REJECT else [FLOOR, *rungs]
+def cheapest(options: tuple[Option, ...], pinned: bool = False) -> Decision:
+    """Choose what is soonest done, for a caller who takes a late picture too."""
+    return Decision(options[0], _reason(options[0], options, pinned, narrowed=False))
 
 
-def _reason(rung: Rung, rungs: Sequence[Rung], pinned: Rung | None) -> Reason:
-    if pinned is not None:
+def _reason(chosen: Option, options: tuple[Option, ...], pinned: bool, narrowed: bool) -> Reason:
+    if pinned:
         return Reason.PINNED
-    if rung == FLOOR:
+    if chosen.rung == FLOOR:
         return Reason.FLOOR
-    return Reason.WIDEST if rung == rungs[-1] else Reason.SLACK
+    if narrowed:
+        return Reason.BACKLOG
+    return Reason.WIDEST if chosen is options[-1] else Reason.SLACK

@@ -1,17 +1,16 @@
-"""Whether a job can meet its budget at all, by the costs of the fastest worker that is ready."""
+"""Whether a job can meet its budget, by the costs of the workers that are ready and what waits."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
-from jobs.errors import BudgetInfeasible, NotReady
+from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded
 from jobs.job import Job
 from models.catalog import Catalog
+from scheduling.backlog import Group, Load
+from scheduling.options import Option, narrowest_network, options_of
 from scheduling.policy import admit
-from scheduling.rungs import Rung, ladder
-from scheduling.tiling import Tiling
-from scheduling.work import Work, work_of
 from service.snapshot import LiveWorker, Snapshot
 
 RETRY_AFTER_S = 2
@@ -19,36 +18,59 @@ RETRY_AFTER_S = 2
 
 
 def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float) -> Job:
-    """Return the job with its `floor_ms`: the cost of the cheapest way that its caller accepts.
+    """Return the job with what it costs in the cheapest way that its caller accepts, and with
+    its narrowest network.
 
-    Raises NotReady without a ready worker that has the model, and BudgetInfeasible with
-    `smallest_feasible_ms`, a whole number that would have been enough.
+    Raises NotReady without a ready worker that has the model; InvalidRequest when no network
+    reaches the quality asked for; BudgetInfeasible with `smallest_feasible_ms`, a whole number
+    that would have been enough on an idle service; Overloaded with `retry_after_s` when what was
+    let in before leaves no time for it.
     """
     workers = snapshot.ready_for(job.model)
     if not workers:
         raise NotReady(_why_not_ready(job, snapshot), retry_after_s=RETRY_AFTER_S)
-    rungs = ladder(catalog.get(job.model))
-    pinned = None if job.pinned_width is None else Rung(job.model, job.pinned_width)
-    best = min(
-        (
-            admit(rungs, w.costs, _work(job, w), job.budget_ms, pinned, job.on_miss, overhead_ms)
-            for w in workers
-        ),
-        key=lambda admission: admission.smallest_ms,
-    )
-    if not best.feasible:
-        smallest = math.ceil(best.smallest_ms)
+    # By the fastest: it is the one that is free soonest, and a promise to refuse must be sure.
+    options = min((_options(job, worker, catalog) for worker in workers), key=_price)
+    if not options:
+        raise InvalidRequest(f"No network reaches {job.min_db:g} dB at this scale.")
+    admission = admit(options, job.budget_ms, load_of(snapshot, len(workers)), overhead_ms)
+    if not admission.feasible:
+        smallest = math.ceil(admission.smallest_ms)
         raise BudgetInfeasible(
             f"A budget of {job.budget_ms:g} ms is too small for this picture; "
             f"at least {smallest} ms are needed.",
             smallest_feasible_ms=smallest,
         )
-    return replace(job, floor_ms=best.smallest_ms - overhead_ms)
+    if admission.late_ms > 0:
+        raise Overloaded(
+            "Too much was asked of the service before this request; it could not be in time.",
+            retry_after_s=max(1, math.ceil(admission.late_ms / 1e3)),
+        )
+    network = narrowest_network(options)
+    return replace(job, floor_ms=options[0].safe_ms, network_ms=network.expected_ms)
 
 
-def _work(job: Job, worker: LiveWorker) -> Work:
-    """Return the work of a job as this worker would cut it."""
-    return work_of(job, worker.costs.tilings.get(job.model, Tiling()))
+def load_of(snapshot: Snapshot, workers: int) -> Load:
+    """Return what there is to do, as the snapshot saw it."""
+    backlog = snapshot.stats.backlog if snapshot.stats is not None else None
+    if backlog is None:
+        return Load(0.0, workers)
+    return Load(
+        backlog.now_ms,
+        max(workers, len(backlog.running)),
+        backlog.running,
+        tuple(Group(*group) for group in backlog.waiting),
+        backlog.inflow,
+    )
+
+
+def _options(job: Job, worker: LiveWorker, catalog: Catalog) -> tuple[Option, ...]:
+    models = {name: catalog.get(name) for name in catalog.names if name in worker.models}
+    return options_of(job, models, worker.costs)
+
+
+def _price(options: tuple[Option, ...]) -> float:
+    return options[0].safe_ms if options else float("inf")
 
 
 def _why_not_ready(job: Job, snapshot: Snapshot) -> str | None:

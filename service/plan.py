@@ -19,12 +19,14 @@ def plan(
     limits: GatewaySettings,
     default_budget_ms: float,
 ) -> Job:
-    """Return the job of a request; its `floor_ms` is still 0, which admission fills in.
+    """Return the job of a request; its `floor_ms` and `network_ms` are still 0, which admission
+    fills in. Without a model and a pinned width, the service chooses among all models.
 
     Raises UnknownModel, UnknownWidth, InvalidRequest (a scale or budget out of range) and
     OutputTooLarge.
     """
     model = chosen_model(wanted, catalog)
+    free = wanted.model is None and wanted.anysr_width is None
     width, height = output_pixels(wanted, header.width, header.height, model)
     output_format = wanted.format or header.format
     _check_output(width, height, output_format, limits.max_output_pixels)
@@ -36,16 +38,18 @@ def plan(
         output_height=height,
         output_format=output_format,
         quality=None if output_format is ImageFormat.PNG else wanted.quality,
-        model=model.name,
+        model=None if free else model.name,
         pinned_width=pinned_width(wanted, model),
         on_miss=wanted.on_miss,
         budget_ms=_budget(wanted, limits, default_budget_ms),
         floor_ms=0.0,
+        min_db=wanted.min_db,
     )
 
 
 def chosen_model(wanted: UpscaleRequest, catalog: Catalog) -> ModelEntry:
-    """Return the model asked for, or the catalog's default; UnknownModel if there is none."""
+    """Return the model asked for, or the catalog's default, which then stands for the limits of
+    all and for what a pinned width means; UnknownModel if there is none."""
     name = wanted.model if wanted.model is not None else catalog.default
     try:
         return catalog.get(name)

@@ -56,10 +56,17 @@ class UpscaleRequest(BaseModel):
         description="`degrade`: a picture all the same, resampled or late; `reject`: 504.",
     )
     model: str | None = Field(
-        None, description="A name from `GET /models`; the catalog's default if left out."
+        None,
+        description="A name from `GET /models`; left out, the service chooses among all "
+        "(the default one's width, if `anysr_width` pins one).",
     )
     anysr_width: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = Field(
         None, description="Pins the network width: a fraction from `GET /models`."
+    )
+    min_db: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = Field(
+        None,
+        description="The least expected PSNR-Y (dB, as `GET /models` tells it); what is expected "
+        "to be worse is not made.",
     )
     format: ImageFormat | None = Field(
         None, description="Format of the output; that of the input if left out."

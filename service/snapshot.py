@@ -32,9 +32,9 @@ class Snapshot:
     workers: tuple[LiveWorker, ...] = ()
     stats: QueueStats | None = None
 
-    def ready_for(self, model: str) -> list[LiveWorker]:
-        """Return the workers to which a job of this model could go now."""
-        return [worker for worker in self.workers if worker.ready and model in worker.models]
+    def ready_for(self, model: str | None) -> list[LiveWorker]:
+        """Return the workers to which a job of this model (None: of any) could go now."""
+        return [w for w in self.workers if w.ready and (model is None or model in w.models)]
 
     @property
     def ready(self) -> bool:

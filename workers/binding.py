@@ -1,18 +1,20 @@
-"""The last decision before a run: which rung, from the slack that is left now."""
+"""The last decision before a run: which rung, from the slack and the work that waits now."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from jobs.errors import DeadlineExceeded, UnknownModel, UnknownWidth
-from jobs.job import Job
+from jobs.job import Claim, Job, OnMiss
+from scheduling.backlog import Group, Load
 from scheduling.cost_model import CostModel
-from scheduling.policy import Decision, bind
-from scheduling.rungs import FLOOR, Rung
+from scheduling.options import options_of
+from scheduling.policy import Decision, bind, cheapest
+from scheduling.rungs import FLOOR
+from scheduling.tiling import Tiling
 from scheduling.work import Work, work_of
 from workers.upscale import Engine
-from workers.zoo import Served, Zoo
+from workers.zoo import Zoo
 
 
 @dataclass(frozen=True)
@@ -22,33 +24,46 @@ class Binding:
     decision: Decision
     work: Work
     engine: Engine | None
-    expected_db: float | None
 
 
-def bind_job(job: Job, zoo: Zoo, costs: CostModel, slack_ms: float) -> Binding:
-    """Choose how to make a job with `slack_ms` left until its deadline.
+def bind_job(job: Job, zoo: Zoo, costs: CostModel, slack_ms: float, load: Load) -> Binding:
+    """Choose how to make a job with `slack_ms` left until its deadline, beside the others.
 
     Raises UnknownModel, UnknownWidth and, for on_miss=reject, DeadlineExceeded.
     """
-    served = zoo.get(job.model)
-    if served is None:
-        raise UnknownModel(f"This worker has no model {job.model!r}.")
-    work = work_of(job, served.tiling)
-    pinned = _pinned(job, served)
-    decision = bind(served.rungs, costs, work, slack_ms, pinned, job.on_miss)
+    options = options_of(job, {name: served.entry for name, served in zoo.items()}, costs)
+    if not options:
+        raise _nothing_fits(job, zoo)
+    pinned = job.pinned_width is not None
+    decision = bind(options, slack_ms, load, pinned)
     if decision is None:
-        raise DeadlineExceeded
-    if decision.rung == FLOOR:
-        return Binding(decision, work, None, None)
-    width = decision.rung.width
-    scale = math.sqrt(job.scale_h * job.scale_w)
-    return Binding(decision, work, served.at(width), served.entry.expected_db(width, scale))
+        if job.on_miss is OnMiss.REJECT:
+            raise DeadlineExceeded
+        decision = cheapest(options, pinned)
+    rung = decision.option.rung
+    if rung == FLOOR:
+        return Binding(decision, work_of(job, Tiling()), None)
+    served = zoo[rung.model]
+    return Binding(decision, work_of(job, served.tiling), served.at(rung.width))
 
 
-def _pinned(job: Job, served: Served) -> Rung | None:
-    if job.pinned_width is None:
-        return None
-    try:
-        return Rung(job.model, served.entry.at(job.pinned_width).width)
-    except KeyError as error:
-        raise UnknownWidth(f"{job.model} has no width {job.pinned_width:g}.") from error
+def load_of(claim: Claim, workers: int) -> Load:
+    """Return what else there is to do, as the queue told it with a claim."""
+    backlog = claim.backlog
+    if backlog is None:
+        return Load(claim.claimed_ms, workers)
+    return Load(
+        backlog.now_ms,
+        max(workers, 1 + len(backlog.running)),
+        backlog.running,
+        tuple(Group(*group) for group in backlog.waiting),
+        backlog.inflow,
+    )
+
+
+def _nothing_fits(job: Job, zoo: Zoo) -> UnknownModel | UnknownWidth:
+    if job.model is not None and job.model not in zoo:
+        return UnknownModel(f"This worker has no model {job.model!r}.")
+    if job.pinned_width is not None:
+        return UnknownWidth(f"{job.model or 'No model'} has no width {job.pinned_width:g}.")
+    return UnknownModel(f"This worker has no model that reaches {job.min_db} dB.")

@@ -30,7 +30,13 @@ class Heartbeat:
         self._models: tuple[str, ...] = ()
         self._ready = False
         self._busy = False
+        self._workers = 1
         self._news = asyncio.Event()
+
+    @property
+    def live_workers(self) -> int:
+        """How many workers live, this one included, as seen at the last beat."""
+        return self._workers
 
     def warm(self, models: tuple[str, ...], costs: CostModel) -> None:
         """Say at once that jobs for these models run here, at these costs."""
@@ -59,7 +65,7 @@ class Heartbeat:
         while True:
             self._news.clear()
             try:
-                await self._queue.publish_pulse(self._pulse())
+                self._workers = max(1, await self._queue.publish_pulse(self._pulse()))
             except Exception as error:  # a worker that falls silent gets no more work
                 log.warning("cannot say that this worker lives: %s", error)
             await happens(self._news, self._every_s)

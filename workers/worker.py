@@ -18,7 +18,7 @@ from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, OnMiss, RunFacts
 from jobs.queue import JobQueue
 from scheduling.cost_model import DECODE, CostModel, encode_stage, stage_of
-from workers.binding import Binding, bind_job
+from workers.binding import Binding, bind_job, load_of
 from workers.heartbeat import Heartbeat
 from workers.lease import held
 from workers.making import Limits, Made, Progress, Stopped, guard, make
@@ -86,10 +86,11 @@ class Worker:
     async def _answer(self, claim: Claim, since: float) -> None:
         try:
             guard(claim.job, self._parts.limits)
-            binding = bind_job(claim.job, self._parts.zoo, self._parts.costs, claim.slack_ms)
+            binding = self._bind(claim)
+            await self._queue.bound(claim, binding.decision.option.expected_ms)
             made = await self._make(claim, binding)
             facts = _facts(claim, binding, made, (time.perf_counter() - since) * 1e3)
-            self._learn(binding, made)
+            self._learn(binding, made, facts.run_ms)
             _reject_late(claim, facts)
             await self._complete(claim, facts, made.picture)
         except _Dropped as drop:
@@ -103,6 +104,11 @@ class Worker:
             log.exception("job %s: a bug", claim.job.id)
             await self._fail(claim, InternalError())
 
+    def _bind(self, claim: Claim) -> Binding:
+        parts = self._parts
+        load = load_of(claim, parts.heartbeat.live_workers)
+        return bind_job(claim.job, parts.zoo, parts.costs, claim.slack_ms, load)
+
     async def _make(self, claim: Claim, binding: Binding) -> Made:
         """Make the picture on the thread. Raises _Dropped when nobody waits for it any more."""
         progress = Progress()
@@ -114,10 +120,12 @@ class Worker:
             except Stopped as stop:
                 raise _Dropped(lease.state) from stop
 
-    def _learn(self, binding: Binding, made: Made) -> None:
+    def _learn(self, binding: Binding, made: Made, run_ms: float) -> None:
+        option = binding.decision.option
+        self._parts.costs.observe_run(option.expected_ms, run_ms)
         stages = {
             DECODE: made.stages_ms["decode"],
-            stage_of(binding.decision.rung): made.stages_ms["network"],
+            stage_of(option.rung): made.stages_ms["network"],
             encode_stage(binding.work.output_format): made.stages_ms["encode"],
         }
         for stage, milliseconds in stages.items():
@@ -149,14 +157,15 @@ class _Dropped(Exception):
 
 def _facts(claim: Claim, binding: Binding, made: Made, run_ms: float) -> RunFacts:
     queue_ms = claim.claimed_ms - claim.submitted_ms
+    option = binding.decision.option
     return RunFacts(
-        model=binding.decision.rung.model,
-        width=binding.decision.rung.width,
+        model=option.rung.model,
+        width=option.rung.width,
         reason=binding.decision.reason,
-        predicted_ms=binding.decision.predicted_ms,
+        predicted_ms=option.expected_ms,
         run_ms=run_ms,
         stages_ms={"queue": queue_ms, **made.stages_ms},
-        expected_db=binding.expected_db,
+        expected_db=option.db,
         tiles=made.tiles,
     )
 

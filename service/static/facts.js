@@ -79,6 +79,7 @@ export function reasonSentence({ model, width, reason }) {
   const sentences = {
     widest: `${what}, because the budget had room for the widest network.`,
     slack: `${what}, because the budget left no time for more.`,
+    backlog: `${what}, because other requests were waiting for their share of time.`,
     pinned: `${what}, because you pinned it.`,
     floor: "Plain Lanczos resampling, because the budget left no time for any network.",
   };

@@ -78,7 +78,7 @@ export class SettingsForm {
   offer(models) {
     this.#models = models;
     const options = models.models.map(({ name }) => element("option", { value: name }, name));
-    this.#model.replaceChildren(element("option", { value: "" }, `${models.default} (default)`), ...options);
+    this.#model.replaceChildren(element("option", { value: "" }, "the best in time"), ...options);
     // What was remembered may be gone by now.
     const known = models.models.some(({ name }) => name === this.#settings.model);
     this.change({ model: known ? this.#settings.model : "" });

@@ -54,7 +54,7 @@ def cost_model() -> CostModel:
     lines |= {f"encode:{name}": Line(1.0, 0.0, 0.0) for name in ("png", "jpeg", "webp", "avif")}
     for width, cost in ((0.25, 40.0), (0.5, 60.0), (1.0, 100.0)):
         lines[f"network:{MODEL}@{width:g}"] = Line(cost, 0.0, 0.0)
-    return CostModel(lines)
+    return CostModel(lines, margin=1.0)
 
 
 def encoded(image: Image.Image, image_format: str = "png", **options: Any) -> bytes:
@@ -124,7 +124,7 @@ def run_facts(job: Job) -> RunFacts:
     """What the scripted worker says of each run."""
     pinned = job.pinned_width
     return RunFacts(
-        model=job.model,
+        model=job.model or MODEL,
         width=1.0 if pinned is None else pinned,
         reason=Reason.WIDEST if pinned is None else Reason.PINNED,
         predicted_ms=102.0,

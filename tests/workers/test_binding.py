@@ -9,6 +9,7 @@ import pytest
 from jobs.errors import BudgetInfeasible
 from jobs.job import OnMiss, QueueStats
 from models.catalog import Catalog
+from scheduling.backlog import Load
 from scheduling.cost_model import CostModel, Line, stage_of
 from scheduling.rungs import FLOOR, ladder
 from scheduling.tiling import Tiling
@@ -19,6 +20,7 @@ from workers.binding import bind_job
 from workers.zoo import Served, Zoo
 
 MS_PER_MEGAPIXEL = 1000.0
+ALONE = Load(now_ms=0.0, workers=1)
 CATALOG = Catalog(default=default_entry().name, models=(default_entry(),))
 
 
@@ -29,6 +31,7 @@ def costs_by_input(zoo: Zoo) -> CostModel:
         costs.lines[stage_of(rung)] = Line(0, MS_PER_MEGAPIXEL, 0)
     costs.lines[stage_of(FLOOR)] = Line(0, MS_PER_MEGAPIXEL, 0)
     costs.tilings = {name: served.tiling for name, served in zoo.items()}
+    costs.margin = 1.0
     return costs
 
 
@@ -50,8 +53,8 @@ def test_gateway_and_worker_predict_the_same(tiling: Tiling) -> None:
         on_miss=OnMiss.REJECT,
     )  # fmt: skip
     promised = admitted(job, snapshot(costs), CATALOG, overhead_ms=0)
-    binding = bind_job(job, zoo, costs, slack_ms=60_000)
-    assert binding.decision.predicted_ms == pytest.approx(promised.floor_ms)
+    binding = bind_job(job, zoo, costs, 60_000, ALONE)
+    assert binding.decision.option.safe_ms == pytest.approx(promised.floor_ms)
     assert binding.engine is not None
     assert binding.engine.tiling == tiling
     untiled_ms = 160 * 120 / 1e6 * MS_PER_MEGAPIXEL + 2  # and decoding and encoding

@@ -75,7 +75,7 @@ async def test_a_picture_is_delivered_with_its_facts(queue: RedisQueue) -> None:
     assert facts.predicted_ms == 12
     scale = math.sqrt(job.scale_h * job.scale_w)
     assert facts.expected_db == default_entry().expected_db(1.0, scale)
-    made = {"model": job.model, "width": "1", "reason": "widest"}
+    made = {"model": facts.model, "width": "1", "reason": "widest"}
     assert count(registry, "anysr_width_selected_total", **made) == 1
     assert count(registry, "anysr_job_stage_seconds_count", stage="network") == 1
 
@@ -98,6 +98,20 @@ async def test_slack_narrows_the_width(queue: RedisQueue) -> None:
     async with a_worker(queue, zoo_of(open_session()), costs):
         facts = (await ended(queue, job.id)).facts
     assert (facts.width, facts.reason) == (default_entry().widths[0].width, Reason.SLACK)
+
+
+async def test_jobs_that_wait_narrow_the_width(queue: RedisQueue) -> None:
+    """Each alone would have time for the widest; all three have not."""
+    costs = costs_of(network_ms=10)
+    costs.lines[stage_of(ladder(default_entry())[-1])] = Line(30_000, 0, 0)
+    jobs = [a_job(network_ms=12) for _ in range(3)]
+    for job in jobs:
+        await queue.submit(job, photograph())
+    async with a_worker(queue, zoo_of(open_session()), costs):
+        facts = [(await ended(queue, job.id)).facts for job in jobs]
+    widest, narrower = (w.width for w in default_entry().widths[:-3:-1])
+    assert (facts[0].width, facts[0].reason) == (narrower, Reason.BACKLOG)
+    assert all(f.width < widest for f in facts)
 
 
 async def test_a_pinned_width_is_kept(queue: RedisQueue) -> None:

@@ -106,7 +106,7 @@ def zoo_of(session: Session, tile_pixels: int = 10**6) -> Zoo:
 
 def costs_of(network_ms: float, floor_ms: float = 1.0) -> CostModel:
     """Every width at the same fixed cost, decoding and encoding nearly free."""
-    costs = CostModel()
+    costs = CostModel(margin=1.0)
     for rung in ladder(default_entry()):
         costs.lines[stage_of(rung)] = Line(network_ms, 0, 0)
     costs.lines[stage_of(FLOOR)] = Line(floor_ms, 0, 0)

@@ -1,0 +1,142 @@
+"""What waits and what runs, summed up so that a decision costs the same for ten jobs or ten
+thousand, and the questions that a decision asks of it."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+SLOT_MS = 50.0
+"""Jobs that must start within the same slot are one group, dated by the slot's beginning."""
+
+
+class Group(NamedTuple):
+    """Jobs that must start at nearly the same time."""
+
+    latest_start_ms: float
+    cheapest_ms: float
+    """Sum of the cheapest costs that their callers accept."""
+    network_ms: float
+    """Sum of the costs of their narrowest networks."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """All that a decision needs to know of the other jobs. Times are of the queue's clock."""
+
+    now_ms: float
+    workers: int
+    """Live ones, the deciding one included."""
+    running: Sequence[float] = ()
+    """Predicted ends of the other runs in progress."""
+    waiting: Sequence[Group] = ()
+    """Earliest first."""
+    inflow: float = 0.0
+    """Narrowest-network ms that were submitted per ms of late: how much work keeps coming."""
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """What the jobs that wait leave for a run that begins now."""
+
+    room_ms: float
+    """How much work more may be done before them with all still in time, if each of them runs in
+    its cheapest way. Infinite when none waits; negative when one is too late already."""
+    stretch: float
+    """By how much every job, this one first, could take longer than its narrowest network does
+    with all still in time. Infinite when none waits.
+
+    It is the reciprocal of the largest density (work that must be done before a moment over the
+    worker time until then), at which the optimal schedule of the known jobs runs them all (Yao,
+    Demers and Shenker, FOCS 1995: "optimal available"). Where gain falls with cost, as that of
+    width does, equal stretch is what spends worker time best.
+    """
+
+
+def pressure(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf")) -> Pressure:
+    """Weigh a run whose narrowest network takes `network_ms` against the jobs that wait.
+
+    With `from_ms`, only those that must start after it count; the work before them is theirs to
+    wait for all the same.
+    """
+    now, ends = load.now_ms, sorted(max(end, load.now_ms) for end in load.running)
+    idle = load.workers - len(ends)
+    room = stretch = float("inf")
+    cheapest, network = 0.0, network_ms
+    ended, ended_sum = 0, 0.0
+    for latest_start, cheapest_ms, group_network_ms in load.waiting:
+        while ended < len(ends) and ends[ended] < latest_start:
+            ended_sum += ends[ended]
+            ended += 1
+        if latest_start > from_ms:
+            # Worker time until then that no run has taken yet.
+            free = idle * (latest_start - now) + ended * latest_start - ended_sum
+            room = min(room, free - cheapest)
+            if network > 0:
+                stretch = min(stretch, free / network)
+        cheapest += cheapest_ms
+        network += group_network_ms
+    return Pressure(room, max(0.0, stretch))
+
+
+def sustained_stretch(load: Load) -> float:
+    """Return the stretch at which the work that keeps coming would keep all workers busy."""
+    return load.workers / load.inflow if load.inflow > 0 else float("inf")
+
+
+def wait_ms(load: Load, latest_start_ms: float) -> float:
+    """Return after how long a new job would begin, if those before it all run in their cheapest
+    way: the level to which their work fills the workers, over the ends of what runs now."""
+    work = sum(g.cheapest_ms for g in load.waiting if g.latest_start_ms <= latest_start_ms)
+    idle = load.workers - len(load.running)
+    free = [0.0] * idle + sorted(max(0.0, end - load.now_ms) for end in load.running)
+    if not free:
+        return float("inf")
+    level = free[0]
+    for filled, following in enumerate(free[1:], start=1):
+        if (following - level) * filled >= work:
+            return level + work / filled
+        work -= (following - level) * filled
+        level = following
+    return level + work / len(free)
+
+
+class Slots:
+    """The groups of a queue, kept as jobs come and go."""
+
+    def __init__(self) -> None:
+        self._starts: list[float] = []
+        self._sums: dict[float, list[float]] = {}
+
+    def add(self, latest_start_ms: float, cheapest_ms: float, network_ms: float) -> None:
+        """Take in a job that waits."""
+        slot = _slot(latest_start_ms)
+        sums = self._sums.get(slot)
+        if sums is None:
+            bisect.insort(self._starts, slot)
+            self._sums[slot] = [1, cheapest_ms, network_ms]
+        else:
+            sums[0] += 1
+            sums[1] += cheapest_ms
+            sums[2] += network_ms
+
+    def remove(self, latest_start_ms: float, cheapest_ms: float, network_ms: float) -> None:
+        """Let go of a job that was added with the same figures. KeyError if there is none."""
+        slot = _slot(latest_start_ms)
+        sums = self._sums[slot]
+        sums[0] -= 1
+        sums[1] -= cheapest_ms
+        sums[2] -= network_ms
+        if not sums[0]:  # sums of floats are thrown away before they drift
+            del self._sums[slot]
+            del self._starts[bisect.bisect_left(self._starts, slot)]
+
+    def groups(self) -> list[Group]:
+        """Return the groups, earliest first."""
+        return [Group(slot, *self._sums[slot][1:]) for slot in self._starts]
+
+
+def _slot(latest_start_ms: float) -> float:
+    return SLOT_MS * (latest_start_ms // SLOT_MS)

@@ -1,0 +1,100 @@
+"""What is let in: by the costs of the workers, and by what was let in before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded
+from jobs.job import Backlog, ImageFormat, Job, OnMiss, QueueStats
+from models.catalog import Catalog
+from service.admission import admitted
+from service.snapshot import LiveWorker, Snapshot
+from tests.service.harness import FLOOR_MS, MODEL, NARROW_MS, cost_model, model_entry
+
+CATALOG = Catalog(default=MODEL, models=(model_entry(MODEL),))
+NOW = 1_000_000.0
+JOB = Job(
+    id="a",
+    source_width=20,
+    source_height=12,
+    output_width=40,
+    output_height=24,
+    output_format=ImageFormat.PNG,
+    quality=None,
+    model=None,
+    pinned_width=None,
+    on_miss=OnMiss.DEGRADE,
+    budget_ms=100.0,
+    floor_ms=0.0,
+)
+
+
+def snapshot(workers: int = 1, backlog: Backlog | None = None, factor: float = 1.0) -> Snapshot:
+    costs = replace(cost_model(), pace={"network": factor})
+    live = tuple(LiveWorker(f"w{n}", True, False, (MODEL,), costs) for n in range(workers))
+    return Snapshot(live, QueueStats(0, 0, 0, 0, backlog))
+
+
+def test_an_admitted_job_says_what_it_costs() -> None:
+    job = admitted(JOB, snapshot(), CATALOG, 5.0)
+    assert (job.floor_ms, job.network_ms) == (FLOOR_MS, NARROW_MS)
+    strict = admitted(replace(JOB, on_miss=OnMiss.REJECT), snapshot(), CATALOG, 5.0)
+    assert (strict.floor_ms, strict.network_ms) == (NARROW_MS, NARROW_MS)
+
+
+def test_the_smallest_feasible_budget_is_feasible_and_no_smaller_one_is() -> None:
+    with pytest.raises(BudgetInfeasible) as refusal:
+        admitted(replace(JOB, budget_ms=1.0), snapshot(), CATALOG, 5.0)
+    smallest = refusal.value.details["smallest_feasible_ms"]
+    assert smallest == FLOOR_MS + 5
+    admitted(replace(JOB, budget_ms=smallest), snapshot(), CATALOG, 5.0)
+    with pytest.raises(BudgetInfeasible):
+        admitted(replace(JOB, budget_ms=smallest - 1), snapshot(), CATALOG, 5.0)
+
+
+def test_the_fastest_worker_decides() -> None:
+    fast, slow = snapshot(factor=0.5).workers[0], snapshot(factor=3.0).workers[0]
+    job = replace(JOB, on_miss=OnMiss.REJECT, budget_ms=30.0)
+    both = Snapshot((slow, fast), QueueStats(0, 0, 0, 0))
+    assert admitted(job, both, CATALOG, 0.0).floor_ms == 22.0
+    with pytest.raises(BudgetInfeasible):
+        admitted(job, Snapshot((slow,), QueueStats(0, 0, 0, 0)), CATALOG, 0.0)
+
+
+def test_what_waits_before_it_leaves_no_time_for_it() -> None:
+    queue = Backlog(NOW, waiting=((NOW + 10, 5_000.0, 9_000.0),), running=(NOW + 50,))
+    with pytest.raises(Overloaded) as refusal:
+        admitted(JOB, snapshot(backlog=queue), CATALOG, 0.0)
+    assert refusal.value.details["retry_after_s"] == 5  # 5050 ms of work, 97 ms of slack
+    admitted(replace(JOB, budget_ms=5_100.0), snapshot(backlog=queue), CATALOG, 0.0)
+
+
+def test_more_workers_let_in_what_one_cannot_do() -> None:
+    queue = Backlog(NOW, waiting=((NOW + 10, 150.0, 300.0),), running=())
+    with pytest.raises(Overloaded):
+        admitted(JOB, snapshot(1, queue), CATALOG, 0.0)
+    assert admitted(JOB, snapshot(2, queue), CATALOG, 0.0)
+
+
+def test_it_must_not_make_late_what_was_let_in_before() -> None:
+    """The one behind can start at 100 at the latest, after 97 ms of work that come before it."""
+    behind = Backlog(NOW, ((NOW + 20, 97.5, 97.5), (NOW + 100, 50.0, 50.0)))
+    job = replace(JOB, budget_ms=102.0)  # it would begin at 97.5, at 99 at the latest
+    with pytest.raises(Overloaded):
+        admitted(job, snapshot(1, behind), CATALOG, 0.0)
+    alone = Backlog(NOW, ((NOW + 20, 97.5, 97.5),))
+    assert admitted(job, snapshot(1, alone), CATALOG, 0.0)
+
+
+def test_a_quality_that_no_network_reaches_is_an_invalid_request() -> None:
+    job = replace(JOB, min_db=32.0, budget_ms=200.0)
+    assert admitted(job, snapshot(), CATALOG, 0.0).floor_ms > NARROW_MS
+    with pytest.raises(InvalidRequest, match="33 dB"):
+        admitted(replace(job, min_db=33.0), snapshot(), CATALOG, 0.0)
+
+
+def test_no_worker_is_not_ready() -> None:
+    with pytest.raises(NotReady):
+        admitted(JOB, Snapshot((), QueueStats(0, 0, 0, 0)), CATALOG, 0.0)
