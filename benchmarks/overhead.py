@@ -58,32 +58,34 @@ def server_timing(header: str) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def running_service(**environment: str) -> Iterator[str]:
-    """Run `anysr serve` on a free port until it is ready, and yield its URL.
+def running_service(workers: int = 1, **environment: str) -> Iterator[str]:
+    """Run `anysr serve` on a free port until all workers are ready, and yield its URL.
 
     Raises TimeoutError when it does not become ready.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port)]
+    command += ["--workers", str(workers)]
     quiet = {"ANYSR_LOG_LEVEL": "warning", **os.environ, **environment}
     process = subprocess.Popen(command, env=quiet, stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_ready(url, process)
+        _wait_ready(url, process, workers)
         yield url
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def _wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+def _wait_ready(url: str, process: subprocess.Popen[bytes], workers: int) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"the service ended with status {process.returncode}")
         with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{url}/health/ready").status_code == httpx.codes.OK:
+            health = httpx.get(f"{url}/health/ready").json()
+            if sum(worker["ready"] for worker in health["workers"]) >= workers:
                 return
         time.sleep(0.1)
     raise TimeoutError(f"the service was not ready after {START_TIMEOUT_S:g} s")

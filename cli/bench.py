@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from cli.extras import needs
 from models.catalog import SHIPPED, read_catalog
+from scheduling.workload import ARRIVALS, Workload, draw, read_trace
 
 app = typer.Typer(help="Time the real parts, as ratios within one run.", no_args_is_help=True)
 
@@ -65,3 +71,82 @@ def overhead(
     for name, values in result.items():
         table.add_row(name, *(f"{v:.1f}" for v in values))
     Console().print(table)
+
+
+@app.command()
+def load(
+    url: Annotated[
+        str | None, typer.Option(help="A running service; without it one is started.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Workers of the service that is started.")] = 2,
+    rate: Annotated[float, typer.Option(help="Mean requests per second.")] = 2.0,
+    seconds: Annotated[float, typer.Option(help="How long requests are sent.")] = 60.0,
+    arrivals: Annotated[str, typer.Option(help=", ".join(ARRIVALS))] = "gamma4",
+    budgets: Annotated[str, typer.Option(help="Smallest and largest budget in ms.")] = "300,3000",
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="CSV: arrival_ms[,width,height,scale,budget_ms]; instead of the above."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 1,
+    parameter: Annotated[
+        list[str], typer.Option(help="NAME=VALUE sent with each request; repeatable.")
+    ] = [],  # noqa: B006 - typer reads it and nothing writes to it
+    form: Annotated[
+        str | None,
+        typer.Option(help="PATH:FIELD of another service, which takes the picture as this field."),
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write it here.")] = None,
+) -> None:
+    """Send open-loop load, and hold what the service promised against what the client saw."""
+    from benchmarks.load import AnysrEndpoint, FormEndpoint, send, summarise
+    from benchmarks.overhead import running_service
+
+    workload = _workload(trace, arrivals, rate, seconds, budgets, seed)
+    parameters = dict(_pair(p, "=") for p in parameter)
+    endpoint = FormEndpoint(*_pair(form, ":"), parameters) if form else AnysrEndpoint(parameters)
+    with contextlib.ExitStack() as stack:
+        base = url or stack.enter_context(running_service(workers))
+        progress = stack.enter_context(Progress(transient=True))
+        task = progress.add_task("Requests answered", total=len(workload))
+        update = partial(_update, progress, task)
+        summary = summarise(asyncio.run(send(base, workload, endpoint, update)))
+    table = Table(
+        title=f"{summary.requests} requests in {summary.seconds:.0f} s", show_header=False
+    )
+    for name, value in summary.to_dict().items():
+        table.add_row(name, _shown(value))
+    Console().print(table)
+    if json_file:
+        json_file.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
+
+
+def _update(progress: Progress, task: TaskID, done: int) -> None:
+    progress.update(task, completed=done)
+
+
+def _workload(
+    trace: Path | None, arrivals: str, rate: float, seconds: float, budgets: str, seed: int
+) -> Workload:
+    try:
+        if trace is not None:
+            return read_trace(trace, seed)
+        low, high = (float(part) for part in budgets.split(","))
+        count = max(1, round(rate * seconds))
+        return draw(count, rate, ARRIVALS[arrivals], budgets_ms=(low, high), seed=seed)
+    except KeyError:
+        raise typer.BadParameter(f"unknown arrivals {arrivals!r}: {', '.join(ARRIVALS)}") from None
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _pair(text: str, separator: str) -> tuple[str, str]:
+    left, found, right = text.partition(separator)
+    if not (left and found):
+        raise typer.BadParameter(f"{text!r} must have the form A{separator}B")
+    return left, right
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_shown(v)}" for k, v in value.items())
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,237 @@
+"""Load on a running service: open loop, so that a slow answer holds no later request back.
+
+Every request has its moment before the run begins, and its latency counts from that moment,
+not from when the client got round to sending it: no coordinated omission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from scheduling.workload import Kind, Workload
+
+PATIENCE = 3.0
+"""A client gives up after this many times its budget."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What became of one request, as its client saw it."""
+
+    at_ms: float
+    """The moment at which it was to be sent, from the beginning of the run."""
+    budget_ms: float
+    latency_ms: float
+    """From the intended moment of sending to the last byte."""
+    sent_late_ms: float
+    """How long after its moment it was sent: the load generator's own delay."""
+    status: int
+    """0 when no answer came."""
+    model: str = ""
+    width: float = 0.0
+    reason: str = ""
+    db: float | None = None
+    said_met: bool | None = None
+    predicted_ms: float | None = None
+    elapsed_ms: float | None = None
+
+    @property
+    def met(self) -> bool:
+        return self.status == httpx.codes.OK and self.latency_ms <= self.budget_ms
+
+
+class Endpoint(Protocol):
+    """How a service is asked; an adapter for another service is one such class."""
+
+    def request(self, client: httpx.AsyncClient, kind: Kind, budget_ms: float) -> httpx.Request:
+        """Return the request for a picture of this kind."""
+
+
+class AnysrEndpoint:
+    """`POST /upscale` of AnySR Serve, with any further parameters (a pinned width, a model)."""
+
+    def __init__(self, parameters: Mapping[str, str] | None = None) -> None:
+        self._parameters = dict(parameters or {})
+        self._pictures: dict[Kind, bytes] = {}
+
+    def request(self, client: httpx.AsyncClient, kind: Kind, budget_ms: float) -> httpx.Request:
+        if kind not in self._pictures:
+            self._pictures[kind] = draw_jpeg(kind.width, kind.height)
+        parameters: dict[str, str | float] = {"scale": kind.scale, "latency_budget_ms": budget_ms}
+        return client.build_request(
+            "POST",
+            "/upscale",
+            params={**parameters, **self._parameters},
+            content=self._pictures[kind],
+            headers={"Content-Type": "image/jpeg"},
+        )
+
+
+class FormEndpoint:
+    """Any service that takes a picture as a form field: `path` and `fields` may hold {scale},
+    {scale_int} and {budget_ms}."""
+
+    def __init__(self, path: str, field: str, fields: Mapping[str, str]) -> None:
+        self._path, self._field, self._fields = path, field, dict(fields)
+        self._pictures: dict[Kind, bytes] = {}
+
+    def request(self, client: httpx.AsyncClient, kind: Kind, budget_ms: float) -> httpx.Request:
+        if kind not in self._pictures:
+            self._pictures[kind] = draw_jpeg(kind.width, kind.height)
+        facts = {"scale": kind.scale, "scale_int": round(kind.scale), "budget_ms": budget_ms}
+        return client.build_request(
+            "POST",
+            self._path.format(**facts),
+            data={name: value.format(**facts) for name, value in self._fields.items()},
+            files={self._field: ("picture.jpg", self._pictures[kind], "image/jpeg")},
+        )
+
+
+async def send(
+    url: str,
+    workload: Workload,
+    endpoint: Endpoint,
+    report: Callable[[int], None] = lambda done: None,
+) -> list[Sample]:
+    """Send a workload in real time; return one sample per request, in order."""
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+    done = 0
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=None) as client:
+        start = time.perf_counter() + 0.1
+
+        async def one(number: int) -> Sample:
+            nonlocal done
+            due = start + float(workload.arrival_ms[number]) / 1e3
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            kind = workload.kinds[workload.kind[number]]
+            sample = await _one(client, endpoint, kind, float(workload.budget_ms[number]), due)
+            done += 1
+            report(done)
+            return replace(sample, at_ms=float(workload.arrival_ms[number]))
+
+        return list(await asyncio.gather(*(one(n) for n in range(len(workload)))))
+
+
+async def _one(
+    client: httpx.AsyncClient, endpoint: Endpoint, kind: Kind, budget_ms: float, due: float
+) -> Sample:
+    sent = time.perf_counter()
+    status, headers = 0, httpx.Headers()
+    try:
+        async with asyncio.timeout(PATIENCE * budget_ms / 1e3 + 1):
+            answer = await client.send(endpoint.request(client, kind, budget_ms))
+        status, headers = answer.status_code, answer.headers
+    except (httpx.HTTPError, TimeoutError):
+        pass  # no answer is an outcome: status 0
+    return Sample(
+        at_ms=0.0,
+        budget_ms=budget_ms,
+        latency_ms=1e3 * (time.perf_counter() - due),
+        sent_late_ms=1e3 * (sent - due),
+        status=status,
+        model=headers.get("X-AnySR-Model", ""),
+        width=float(headers.get("X-AnySR-Width", 0)),
+        reason=headers.get("X-AnySR-Reason", ""),
+        db=_number(headers, "X-AnySR-Expected-Db"),
+        said_met=_said(headers),
+        predicted_ms=_number(headers, "X-AnySR-Predicted-Ms"),
+        elapsed_ms=_number(headers, "X-AnySR-Elapsed-Ms"),
+    )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in figures. Parts are of all requests."""
+
+    requests: int
+    seconds: float
+    attainment: float
+    """Answered with a picture within the budget, by the client's clock."""
+    admitted_attainment: float
+    """The same, of those that were not refused (422, 429, 503)."""
+    goodput: float
+    """Pictures in time per second."""
+    refused: float
+    failed: float
+    """No answer, or an error that is not a refusal."""
+    mean_db: float | None
+    """Expected PSNR-Y of the pictures in time, where the service says it."""
+    latency_ms: dict[str, float]
+    """Percentiles over the pictures."""
+    broken_promises: float
+    """Of the answers that said `met`, the part that the client saw late."""
+    sent_late_p99_ms: float
+    statuses: dict[str, int]
+    rungs: dict[str, float]
+    reasons: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready form."""
+        return asdict(self)
+
+
+REFUSALS = frozenset({422, 429, 503})
+
+
+def summarise(samples: Sequence[Sample]) -> Summary:
+    """Return the figures of a run. Raises ValueError without samples."""
+    if not samples:
+        raise ValueError("no request was sent")
+    count = len(samples)
+    met = [s for s in samples if s.met]
+    pictures = [s for s in samples if s.status == httpx.codes.OK]
+    refused = sum(s.status in REFUSALS for s in samples)
+    promised = [s for s in pictures if s.said_met]
+    quality = [s.db for s in met if s.db is not None]
+    seconds = max(s.at_ms + s.latency_ms for s in samples) / 1e3  # to the last answer
+    latencies = [s.latency_ms for s in pictures] or [float("nan")]
+    return Summary(
+        requests=count,
+        seconds=seconds,
+        attainment=len(met) / count,
+        admitted_attainment=len(met) / max(1, count - refused),
+        goodput=len(met) / seconds,
+        refused=refused / count,
+        failed=(count - refused - len(pictures)) / count,
+        mean_db=sum(quality) / len(quality) if quality else None,
+        latency_ms={f"p{p}": float(np.percentile(latencies, p)) for p in (50, 90, 99)},
+        broken_promises=sum(not s.met for s in promised) / max(1, len(promised)),
+        sent_late_p99_ms=float(np.percentile([s.sent_late_ms for s in samples], 99)),
+        statuses=dict(Counter(str(s.status) for s in samples)),
+        rungs=_shares([f"{s.model}@{s.width:g}" for s in pictures]),
+        reasons=_shares([s.reason for s in pictures]),
+    )
+
+
+def _shares(names: Sequence[str]) -> dict[str, float]:
+    return {name: n / len(names) for name, n in sorted(Counter(names).items())}
+
+
+def _number(headers: httpx.Headers, name: str) -> float | None:
+    return float(headers[name]) if name in headers else None
+
+
+def _said(headers: httpx.Headers) -> bool | None:
+    said = headers.get("X-AnySR-Deadline")
+    return None if said is None else said == "met"
+
+
+def draw_jpeg(width: int, height: int) -> bytes:
+    """Return a JPEG with edges and gradients, of about a photograph's size in bytes."""
+    y, x = np.mgrid[0:height, 0:width]
+    waves = np.sin(x / 5) * np.cos(y / 7) + np.sin((x + y) / 11) + (x // 17 + y // 13) % 2
+    planes = np.stack([waves, np.roll(waves, 7, 1), -waves], -1)
+    pixels = (127 + 50 * planes).clip(0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()

@@ -1,0 +1,135 @@
+"""The load generator: open loop, counted from the intended moment, nothing glossed over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from benchmarks.load import AnysrEndpoint, FormEndpoint, Sample, send, summarise
+from scheduling.workload import Kind, Workload
+
+SLOW_S = 0.4
+
+
+class Service:
+    """A real HTTP server that is slow on purpose, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[float, dict[str, str], bytes]] = []
+
+    async def upscale(self, request: Request) -> Response:
+        at = asyncio.get_running_loop().time()
+        self.asked.append((at, dict(request.query_params), await request.body()))
+        if request.query_params.get("model") == "refused":
+            return Response(status_code=429)
+        await asyncio.sleep(SLOW_S)
+        headers = {
+            "X-AnySR-Model": "m",
+            "X-AnySR-Width": "0.5",
+            "X-AnySR-Reason": "slack",
+            "X-AnySR-Expected-Db": "31.5",
+            "X-AnySR-Deadline": "met",
+            "X-AnySR-Predicted-Ms": "10",
+            "X-AnySR-Elapsed-Ms": "11",
+        }
+        return Response(b"picture", headers=headers)
+
+
+@contextlib.asynccontextmanager
+async def serving(service: Service) -> AsyncIterator[str]:
+    routes = [
+        Route("/upscale", service.upscale, methods=["POST"]),
+        Route("/other/2", service.upscale, methods=["POST"]),
+    ]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(Starlette(routes=routes), log_level="error")
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve([listening]))
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event to wait for
+            await asyncio.sleep(0.01)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        await task
+
+
+def workload(*arrivals_and_budgets: tuple[float, float]) -> Workload:
+    arrivals, budgets = np.array(arrivals_and_budgets).T
+    return Workload(arrivals, budgets, np.zeros(len(arrivals), np.int64), (Kind(32, 24, 2.0),))
+
+
+async def test_a_slow_answer_holds_no_later_request_back() -> None:
+    service = Service()
+    async with serving(service) as url:
+        work = workload(*((50.0 * n, 300.0 if n % 2 else 5000.0) for n in range(6)))
+        samples = await send(url, work, AnysrEndpoint({"anysr_width": "0.5"}))
+    starts = [at for at, _, _ in service.asked]
+    assert max(starts) - min(starts) < SLOW_S  # all were under way before the first answer
+    assert all(s.latency_ms >= 1e3 * SLOW_S for s in samples)
+    assert [s.met for s in samples] == [True, False] * 3
+    summary = summarise(samples)
+    assert summary.attainment == 0.5
+    assert summary.broken_promises == 0.5  # the server said `met` of all
+    assert summary.mean_db == 31.5
+    assert summary.rungs == {"m@0.5": 1.0}
+    assert summary.reasons == {"slack": 1.0}
+    parameters = service.asked[0][1]
+    assert parameters["anysr_width"] == "0.5"
+    assert float(parameters["scale"]) == 2.0
+    assert service.asked[0][2].startswith(b"\xff\xd8")
+
+
+async def test_latency_counts_from_the_intended_moment() -> None:
+    """The loop is blocked while requests fall due: their wait belongs to them."""
+    service = Service()
+
+    def block_once(done: int) -> None:
+        if done == 1:
+            import time
+
+            time.sleep(0.5)
+
+    async with serving(service) as url:
+        samples = await send(url, workload((0, 9000), (600, 9000)), AnysrEndpoint(), block_once)
+    late = samples[1]
+    assert late.sent_late_ms > 100
+    assert late.latency_ms >= late.sent_late_ms + 1e3 * SLOW_S - 5
+
+
+async def test_refusals_and_silence_are_outcomes() -> None:
+    service = Service()
+    async with serving(service) as url:
+        refused = await send(url, workload((0, 1000)), AnysrEndpoint({"model": "refused"}))
+    silent = await send(url, workload((0, 200)), AnysrEndpoint())  # nobody listens any more
+    summary = summarise(refused + silent)
+    assert (summary.refused, summary.failed, summary.attainment) == (0.5, 0.5, 0.0)
+    assert summary.admitted_attainment == 0.0
+    assert summary.statuses == {"429": 1, "0": 1}
+    assert summary.mean_db is None
+
+
+async def test_another_service_is_asked_in_its_own_words() -> None:
+    service = Service()
+    endpoint = FormEndpoint("/other/{scale_int}", "file", {"ms": "{budget_ms:.0f}"})
+    async with serving(service) as url:
+        (sample,) = await send(url, workload((0, 2000)), endpoint)
+    assert sample.status == httpx.codes.OK
+    body = service.asked[0][2]
+    assert b'name="file"' in body
+    assert b'name="ms"\r\n\r\n2000' in body
+
+
+def test_no_samples_are_no_summary() -> None:
+    nothing: list[Sample] = []
+    with pytest.raises(ValueError, match="no request"):
+        summarise(nothing)
