@@ -43,6 +43,10 @@ def evaluate(
         str | None,
         typer.Option(help="Write the result into the catalog as this data set's quality."),
     ] = None,
+    jpeg: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="Put the inputs through JPEG of this quality."),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 for all.")] = 0,
 ) -> None:
     """Measure a model on a folder, against bicubic.
@@ -59,7 +63,7 @@ def evaluate(
         chosen = None if widths == "all" else [float(w) for w in widths.split(",")]
     except (FileNotFoundError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    results = _measure(_upscalers(model, models, chosen, threads), files, wanted)
+    results = _measure(_upscalers(model, models, chosen, threads), files, wanted, jpeg)
     _print(model, data.name, results)
     if json_file:
         json_file.write_text(json.dumps(_as_json(model, data.name, results), indent=1) + "\n")
@@ -81,7 +85,7 @@ def _upscalers(
 
 
 def _measure(
-    upscalers: dict[str, Upscaler], files: list[Path], scales: list[float]
+    upscalers: dict[str, Upscaler], files: list[Path], scales: list[float], jpeg: int | None
 ) -> dict[str, list[Score]]:
     from models.evaluate import evaluate as measure
 
@@ -91,7 +95,7 @@ def _measure(
         for name, upscaler in upscalers.items():
             results[name] = []
             for scale in scales:
-                results[name].append(measure(upscaler, files, scale))
+                results[name].append(measure(upscaler, files, scale, jpeg))
                 progress.advance(task)
     return results
 

@@ -16,6 +16,10 @@ def export(
     name: Annotated[str, typer.Option(help="The model's name in the catalog.")],
     description: Annotated[str, typer.Option(help="One line for GET /models.")],
     folder: Annotated[Path, typer.Option(help="The model folder to write into.")] = SHIPPED,
+    apart: Annotated[
+        bool,
+        typer.Option(help="Serve it only to callers who name it: for another kind of pictures."),
+    ] = False,
     torchscript: Annotated[
         bool, typer.Option(help="Also write TorchScript, for ANYSR_RUNTIME=torchscript.")
     ] = False,
@@ -31,5 +35,5 @@ def export(
     except ExportError as error:
         typer.echo(f"Export failed: {error}", err=True)
         raise typer.Exit(1) from error
-    enter(folder, entry)
+    enter(folder, entry.model_copy(update={"in_ladder": not apart}))
     typer.echo(f"{name} is in {folder}; measure it with: anysr evaluate {name} --record …")

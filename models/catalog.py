@@ -80,6 +80,9 @@ class ModelEntry(_Record):
     """Safetensors; the ONNX graphs read their weights from this same file."""
     torchscript: Artifact | None = None
     quality: tuple[QualityEntry, ...] = ()
+    in_ladder: bool = True
+    """Whether the service may choose this model by itself; if not, only callers who name it get
+    it: a model for another kind of pictures, whose quality is not comparable."""
 
     def at(self, width: float) -> WidthEntry:
         """Return the entry of a width; KeyError if the model has no such width."""

@@ -7,8 +7,9 @@ it, is compared on ITU-R BT.601 luma with ceil(s) pixels shaved off each border;
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +46,20 @@ def luma(pixels: Pixels) -> NDArray[np.float64]:
     return 16.0 + pixels.astype(np.float64) @ weights
 
 
-def degrade(truth: Pixels, scale: float) -> tuple[Pixels, Pixels]:
-    """Return (input, cropped truth) of one image at one scale."""
+def degrade(truth: Pixels, scale: float, jpeg: int | None = None) -> tuple[Pixels, Pixels]:
+    """Return (input, cropped truth) of one image at one scale; the input went through JPEG
+    (Pillow's, 4:2:0) at quality `jpeg`, 1 to 100, if it is given."""
     low = [max(1, math.floor(n / scale + 1e-9)) for n in truth.shape[:2]]
     high = [min(round(n * scale), size) for n, size in zip(low, truth.shape[:2], strict=True)]
     cropped = truth[: high[0], : high[1]]
-    return bicubic(cropped, (low[0], low[1])), cropped
+    small = bicubic(cropped, (low[0], low[1]))
+    return (small if jpeg is None else _through_jpeg(small, jpeg)), cropped
+
+
+def _through_jpeg(pixels: Pixels, quality: int) -> Pixels:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    return np.array(Image.open(buffer))
 
 
 def compare(output: Pixels, truth: Pixels, border: int) -> tuple[float, float]:
@@ -70,21 +79,18 @@ def compare(output: Pixels, truth: Pixels, border: int) -> tuple[float, float]:
     return psnr, float(ssim)
 
 
-def evaluate(upscaler: Upscaler, files: Sequence[Path], scale: float) -> Score:
-    """Return the mean score of an upscaler over image files at one scale."""
-    scores = [_score(upscaler, file, scale) for file in files]
+def evaluate(
+    upscaler: Upscaler, files: Sequence[Path], scale: float, jpeg: int | None = None
+) -> Score:
+    """Return the mean score of an upscaler over image files at one scale; see `degrade`."""
+    scores = [_score(upscaler, file, scale, jpeg) for file in files]
     psnr, ssim = np.mean(scores, axis=0)
     return Score(scale, float(psnr), float(ssim), len(scores))
 
 
-def evaluate_all(upscaler: Upscaler, files: Sequence[Path], scales: Iterable[float]) -> list[Score]:
-    """Return the scores at several scales."""
-    return [evaluate(upscaler, files, scale) for scale in scales]
-
-
-def _score(upscaler: Upscaler, file: Path, scale: float) -> tuple[float, float]:
+def _score(upscaler: Upscaler, file: Path, scale: float, jpeg: int | None) -> tuple[float, float]:
     with Image.open(file) as image:
         truth = np.array(image.convert("RGB"))
-    small, cropped = degrade(truth, scale)
+    small, cropped = degrade(truth, scale, jpeg)
     output = upscaler(small, (cropped.shape[0], cropped.shape[1]))
     return compare(output, cropped, math.ceil(scale))

@@ -31,13 +31,13 @@ def options_of(job: Job, models: Mapping[str, ModelEntry], costs: CostModel) -> 
     """Return the options that a job's caller accepts, cheapest first, each better than all before
     it; empty if there are none.
 
-    `models` are those at hand, by name; a job that names no model may run on any. A pinned width
+    `models` are those at hand, by name; a job that names none may run on any in the ladder. A width
     and a smallest quality are kept to; resampling counts only where on_miss=degrade allows it.
     """
     networks = [
         _network(job, entry, width.width, costs)
         for name, entry in models.items()
-        if job.model in (None, name)
+        if (entry.in_ladder if job.model is None else name == job.model)
         for width in entry.widths
         if _wanted(job, width.width)
     ]

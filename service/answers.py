@@ -71,6 +71,9 @@ class ModelAnswer(BaseModel):
     trained_scales: tuple[float, float]
     halo: int = Field(description="Input pixels around a tile that reach its output.")
     widths: list[float] = Field(description="Narrowest first.", examples=[[0.25, 0.5, 1.0]])
+    in_ladder: bool = Field(
+        description="Whether the service chooses it by itself; if not, name it to get it."
+    )
     quality: list[QualityEntry] = Field(description="Measured means, per data set and scale.")
 
 
@@ -181,6 +184,7 @@ def _model(entry: ModelEntry, default: bool) -> ModelAnswer:
         trained_scales=entry.trained_scales,
         halo=entry.halo,
         widths=[width.width for width in entry.widths],
+        in_ladder=entry.in_ladder,
         quality=list(entry.quality),
     )
 

@@ -57,3 +57,17 @@ def test_the_input_times_the_scale_gives_the_cropped_truth(scale):
     for axis in (0, 1):
         assert abs(small.shape[axis] * scale - cropped.shape[axis]) <= 0.5
         assert cropped.shape[axis] > truth.shape[axis] - scale - 1
+
+
+def test_inputs_through_jpeg_are_worse_the_lower_the_quality():
+    y, x = np.mgrid[0:64, 0:64]
+    planes = [127 + 100 * np.sin(x / (5 + c)) * np.cos(y / 7) for c in range(3)]
+    truth = np.stack(planes, -1).astype(np.uint8)
+    clean, cropped = degrade(truth, 2)
+    errors = []
+    for quality in (95, 60, 20):
+        small, same = degrade(truth, 2, quality)
+        assert small.shape == clean.shape
+        np.testing.assert_array_equal(same, cropped)
+        errors.append(np.abs(small.astype(int) - clean).mean())
+    assert 0 < errors[0] < errors[1] < errors[2]

@@ -1,0 +1,99 @@
+"""What a caller accepts: models in the ladder or the one named, and nothing dearer and no better."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from jobs.job import ImageFormat, Job, OnMiss
+from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
+from scheduling.cost_model import CostModel, Line, stage_of
+from scheduling.options import frontier, narrowest_network, options_of
+from scheduling.rungs import FLOOR, Rung, ladder
+
+FILE = Artifact(file="x", sha256="0" * 64, bytes=1)
+JOB = Job(
+    id="a", source_width=100, source_height=80, output_width=200, output_height=160,
+    output_format=ImageFormat.PNG, quality=None, model=None, pinned_width=None,
+    on_miss=OnMiss.DEGRADE, budget_ms=1e4, floor_ms=0.0,
+)  # fmt: skip
+
+
+def entry(name: str, *psnr: float | None, in_ladder: bool = True) -> ModelEntry:
+    """A model whose widths 1/n, 2/n, ... have these measured qualities at x2."""
+    widths = [(n + 1) / len(psnr) for n in range(len(psnr))]
+    return ModelEntry(
+        name=name, description="", licence="", network=NetworkEntry(name="none", args={}),
+        min_scale=1.0, max_scale=8.0, trained_scales=(1.0, 4.0), halo=0, weights=FILE,
+        widths=tuple(WidthEntry(width=w, channels=8, onnx=FILE) for w in widths),
+        quality=tuple(
+            QualityEntry(dataset="B100", scale=2.0, width=w, psnr_y=db, ssim=0.9)
+            for w, db in zip(widths, psnr, strict=True)
+            if db is not None
+        ),
+        in_ladder=in_ladder,
+    )  # fmt: skip
+
+
+SMALL, LARGE = entry("small", 31.0, 31.5), entry("large", 31.4, 32.0)
+REAL = entry("real", 33.0, 34.0, in_ladder=False)
+MODELS = {m.name: m for m in (SMALL, LARGE, REAL)}
+
+
+def costs() -> CostModel:
+    lines = {"decode": Line(0, 0, 0), "encode:png": Line(0, 0, 0), stage_of(FLOOR): Line(1, 0, 0)}
+    figures = {"small": (10, 20), "large": (40, 80), "real": (40, 80)}
+    for model in MODELS.values():
+        for rung, ms in zip(ladder(model), figures[model.name], strict=True):
+            lines[stage_of(rung)] = Line(ms, 0, 0)
+    return CostModel(lines, margin=2.0)
+
+
+def rungs(job: Job) -> list[Rung]:
+    return [option.rung for option in options_of(job, MODELS, costs())]
+
+
+def test_the_ladder_runs_across_models_without_what_is_dearer_and_no_better() -> None:
+    # large@0.5 is dearer than small@1 and worse.
+    assert rungs(JOB) == [FLOOR, Rung("small", 0.5), Rung("small", 1.0), Rung("large", 1.0)]
+
+
+def test_options_have_cost_margin_and_quality() -> None:
+    options = options_of(JOB, MODELS, costs())
+    assert [(o.expected_ms, o.safe_ms, o.db) for o in options] == [
+        (1, 2, None), (10, 20, 31.0), (20, 40, 31.5), (80, 160, 32.0),
+    ]  # fmt: skip
+    assert narrowest_network(options).rung == Rung("small", 0.5)
+
+
+def test_a_named_model_is_the_only_one() -> None:
+    assert rungs(replace(JOB, model="large")) == [FLOOR, Rung("large", 0.5), Rung("large", 1.0)]
+
+
+def test_a_model_beside_the_ladder_is_had_by_name_alone() -> None:
+    assert not any(rung.model == "real" for rung in rungs(JOB))
+    assert Rung("real", 1.0) in rungs(replace(JOB, model="real"))
+
+
+def test_reject_and_a_pinned_width_ask_for_a_network() -> None:
+    assert FLOOR not in rungs(replace(JOB, on_miss=OnMiss.REJECT))
+    assert rungs(replace(JOB, model="large", pinned_width=0.5)) == [Rung("large", 0.5)]
+
+
+def test_a_least_quality_leaves_what_reaches_it() -> None:
+    assert rungs(replace(JOB, min_db=31.5)) == [Rung("small", 1.0), Rung("large", 1.0)]
+    assert rungs(replace(JOB, min_db=40.0)) == []
+
+
+@pytest.mark.parametrize("changes", [{"model": "none"}, {"model": "small", "pinned_width": 0.3}])
+def test_what_there_is_not_is_no_option_not_even_resampled(changes: dict[str, object]) -> None:
+    assert rungs(replace(JOB, **changes)) == []  # type: ignore[arg-type]
+
+
+def test_without_measurements_the_dearer_counts_as_better() -> None:
+    unknown = {"u": entry("u", None, None)}
+    cost = CostModel({stage_of(r): Line(n, 0, 0) for n, r in enumerate(ladder(unknown["u"]), 1)})
+    networks = [o for o in options_of(JOB, unknown, cost) if o.rung != FLOOR]
+    assert [o.rung.width for o in networks] == [0.5, 1.0]
+    assert frontier(reversed(networks)) == tuple(networks)
