@@ -74,6 +74,27 @@ def overhead(
 
 
 @app.command()
+def promises(
+    tries: Annotated[int, typer.Option(help="Refusals, each with a second try.")] = 100,
+    url: Annotated[
+        str | None, typer.Option(help="A running, idle service; without it one is started.")
+    ] = None,
+) -> None:
+    """Ask for a budget that is too small, then for the smallest that the refusal names."""
+    from benchmarks.overhead import running_service
+    from benchmarks.smallest_budget import keep_promises
+
+    with contextlib.ExitStack() as stack:
+        base = url or stack.enter_context(running_service())
+        progress = stack.enter_context(Progress(transient=True))
+        task = progress.add_task("Tries", total=tries)
+        result = keep_promises(base, tries, partial(_update, progress, task))
+    median, largest = result.refused_ms
+    typer.echo(f"refused in {median:.1f} ms at the median, {largest:.1f} ms at most")
+    typer.echo(f"smallest budget kept in {result.kept:.0%}, a picture in {result.pictures:.0%}")
+
+
+@app.command()
 def load(
     url: Annotated[
         str | None, typer.Option(help="A running service; without it one is started.")

@@ -70,9 +70,12 @@ def bind(
 
     The share is the stretch at which all jobs that wait could run, and at most `ANTICIPATION`
     times that at which the work that keeps coming could. `options` are what the caller accepts,
-    cheapest first, at least one. None when not even the cheapest meets the deadline.
+    cheapest first, at least one. None when not even the cheapest is expected in time.
     """
     in_time = [o for o in options if o.safe_ms <= slack_ms]
+    if not in_time:
+        # It was let in with a margin, and the margin is there to be used up.
+        in_time = [o for o in options[:1] if o.expected_ms <= slack_ms]
     if not in_time:
         return None
     network = narrowest_network(options)

@@ -17,6 +17,10 @@ RETRY_AFTER_S = 2
 """About as long as a worker takes to warm up or to be seen again."""
 
 
+PROMISE = 1.1
+"""What is named as enough lies above what is enough now: costs will have moved when it is sent."""
+
+
 def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float) -> Job:
     """Return the job with what it costs in the cheapest way that its caller accepts, and with
     its narrowest network.
@@ -35,7 +39,7 @@ def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float)
         raise InvalidRequest(f"No network reaches {job.min_db:g} dB at this scale.")
     admission = admit(options, job.budget_ms, load_of(snapshot, len(workers)), overhead_ms)
     if not admission.feasible:
-        smallest = math.ceil(admission.smallest_ms)
+        smallest = math.ceil(admission.smallest_ms * PROMISE)
         raise BudgetInfeasible(
             f"A budget of {job.budget_ms:g} ms is too small for this picture; "
             f"at least {smallest} ms are needed.",

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.errors import (
@@ -25,7 +25,7 @@ from models.catalog import Catalog
 from service.admission import RETRY_AFTER_S, admitted
 from service.metrics import GatewayMetrics, why_ended
 from service.settings import GatewaySettings
-from service.snapshot import SnapshotKeeper
+from service.snapshot import Snapshot, SnapshotKeeper
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,8 @@ class Dispatcher:
         Raises BudgetInfeasible, NotReady and Overloaded.
         """
         try:
-            ready = admitted(job, self._keeper.current, self._catalog, self._settings.overhead_ms)
+            snapshot = await self._with_queue(self._keeper.current)
+            ready = admitted(job, snapshot, self._catalog, self._settings.overhead_ms)
             return await self._queue.submit(ready, picture, spent_ms=_since(received))
         except ConnectionError:
             self._metrics.rejected(NotReady.code)
@@ -78,6 +79,13 @@ class Dispatcher:
         except (BudgetInfeasible, NotReady, Overloaded) as error:
             self._metrics.rejected(error.code)
             raise
+
+    async def _with_queue(self, snapshot: Snapshot) -> Snapshot:
+        """Return a snapshot with the queue as it is now: what ran or waited when it was taken has
+        long ended by the time at which a small budget is decided, and much may have come."""
+        if not snapshot.ready:
+            return snapshot
+        return replace(snapshot, stats=await self._queue.stats())
 
     def follow(self, view: JobView) -> None:
         """Count the end of a job that no request waits for."""

@@ -44,14 +44,20 @@ def test_an_admitted_job_says_what_it_costs() -> None:
     assert (strict.floor_ms, strict.network_ms) == (NARROW_MS, NARROW_MS)
 
 
-def test_the_smallest_feasible_budget_is_feasible_and_no_smaller_one_is() -> None:
+def test_the_smallest_feasible_budget_is_feasible_even_if_costs_rise_a_little() -> None:
     with pytest.raises(BudgetInfeasible) as refusal:
         admitted(replace(JOB, budget_ms=1.0), snapshot(), CATALOG, 5.0)
     smallest = refusal.value.details["smallest_feasible_ms"]
-    assert smallest == FLOOR_MS + 5
+    assert FLOOR_MS + 5 < smallest <= 1.1 * (FLOOR_MS + 5) + 1
     admitted(replace(JOB, budget_ms=smallest), snapshot(), CATALOG, 5.0)
+    admitted(replace(JOB, budget_ms=FLOOR_MS + 5), snapshot(), CATALOG, 5.0)
     with pytest.raises(BudgetInfeasible):
-        admitted(replace(JOB, budget_ms=smallest - 1), snapshot(), CATALOG, 5.0)
+        admitted(replace(JOB, budget_ms=FLOOR_MS + 4.9), snapshot(), CATALOG, 5.0)
+    strict = replace(JOB, on_miss=OnMiss.REJECT, budget_ms=1.0)
+    with pytest.raises(BudgetInfeasible) as refusal:
+        admitted(strict, snapshot(), CATALOG, 5.0)
+    smallest = refusal.value.details["smallest_feasible_ms"]
+    admitted(replace(strict, budget_ms=smallest), snapshot(factor=1.1), CATALOG, 5.0)
 
 
 def test_the_fastest_worker_decides() -> None:

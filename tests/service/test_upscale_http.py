@@ -118,7 +118,8 @@ async def test_budget_that_no_way_meets(served: Served, worker: ScriptedWorker) 
     for on_miss, cheapest in (("degrade", FLOOR_MS), ("reject", NARROW_MS)):
         response = await served.upscale(scale=2, latency_budget_ms=5, on_miss=on_miss)
         members = assert_problem(response, 422, "budget_infeasible")
-        assert members["smallest_feasible_ms"] == cheapest + 10
+        enough = cheapest + 10  # with the gateway's overhead
+        assert enough < members["smallest_feasible_ms"] <= 1.1 * enough + 1
         assert str(members["smallest_feasible_ms"]) in members["detail"]
     assert not worker.claims
     assert (await served.stats()).queued == 0
