@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli import bench, evaluate, export, serve, train, upscale
+from cli import bench, calibrate, evaluate, export, serve, simulate, train, upscale
 
 app = typer.Typer(
     name="anysr",
@@ -17,6 +17,8 @@ app.command()(serve.serve)
 app.command()(serve.gateway)
 app.command()(serve.worker)
 app.command()(upscale.upscale)
+app.command()(calibrate.calibrate)
+app.command()(simulate.simulate)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(export.export)

@@ -4,7 +4,7 @@ thousand, and the questions that a decision asks of it."""
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,24 +61,41 @@ def pressure(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf")
     With `from_ms`, only those that must start after it count; the work before them is theirs to
     wait for all the same.
     """
-    now, ends = load.now_ms, sorted(max(end, load.now_ms) for end in load.running)
-    idle = load.workers - len(ends)
     room = stretch = float("inf")
     cheapest, network = 0.0, network_ms
-    ended, ended_sum = 0, 0.0
-    for latest_start, cheapest_ms, group_network_ms in load.waiting:
-        while ended < len(ends) and ends[ended] < latest_start:
-            ended_sum += ends[ended]
-            ended += 1
+    for group, (free, free_later) in zip(load.waiting, _free_ms(load), strict=True):
+        latest_start, cheapest_ms, group_network_ms = group
         if latest_start > from_ms:
-            # Worker time until then that no run has taken yet.
-            free = idle * (latest_start - now) + ended * latest_start - ended_sum
-            room = min(room, free - cheapest)
-            if network > 0:
-                stretch = min(stretch, free / network)
+            # The first of a group must have started when its slot begins,
+            if free - cheapest < room:
+                room = free - cheapest
+            if free < stretch * network:
+                stretch = free / network
         cheapest += cheapest_ms
         network += group_network_ms
+        if latest_start > from_ms:
+            # and the last when it ends.
+            if free_later - cheapest < room:
+                room = free_later - cheapest
+            if free_later < stretch * network:
+                stretch = free_later / network
     return Pressure(room, max(0.0, stretch))
+
+
+def _free_ms(load: Load) -> Iterator[tuple[float, float]]:
+    """Yield the worker time that no run has taken yet, until each group's slot begins and ends."""
+    ends = sorted([max(end, load.now_ms) for end in load.running])
+    workers = load.workers - len(ends)
+    taken = workers * load.now_ms
+    ends.append(float("inf"))
+    following = ends.pop(0)
+    for latest_start, _, _ in load.waiting:
+        while following < latest_start:
+            workers += 1
+            taken += following
+            following = ends.pop(0)
+        free = workers * latest_start - taken
+        yield free, free + workers * SLOT_MS
 
 
 def sustained_stretch(load: Load) -> float:
@@ -89,7 +106,11 @@ def sustained_stretch(load: Load) -> float:
 def wait_ms(load: Load, latest_start_ms: float) -> float:
     """Return after how long a new job would begin, if those before it all run in their cheapest
     way: the level to which their work fills the workers, over the ends of what runs now."""
-    work = sum(g.cheapest_ms for g in load.waiting if g.latest_start_ms <= latest_start_ms)
+    work = 0.0
+    for group_start_ms, cheapest_ms, _ in load.waiting:
+        if group_start_ms > latest_start_ms:
+            break
+        work += cheapest_ms
     idle = load.workers - len(load.running)
     free = [0.0] * idle + sorted(max(0.0, end - load.now_ms) for end in load.running)
     if not free:
@@ -108,34 +129,37 @@ class Slots:
 
     def __init__(self) -> None:
         self._starts: list[float] = []
-        self._sums: dict[float, list[float]] = {}
+        self._groups: list[Group] = []
+        self._jobs: dict[float, int] = {}
 
     def add(self, latest_start_ms: float, cheapest_ms: float, network_ms: float) -> None:
         """Take in a job that waits."""
         slot = _slot(latest_start_ms)
-        sums = self._sums.get(slot)
-        if sums is None:
-            bisect.insort(self._starts, slot)
-            self._sums[slot] = [1, cheapest_ms, network_ms]
+        place = bisect.bisect_left(self._starts, slot)
+        known = self._jobs.get(slot, 0)
+        self._jobs[slot] = known + 1
+        if known:
+            _, cheapest, network = self._groups[place]
+            self._groups[place] = Group(slot, cheapest + cheapest_ms, network + network_ms)
         else:
-            sums[0] += 1
-            sums[1] += cheapest_ms
-            sums[2] += network_ms
+            self._starts.insert(place, slot)
+            self._groups.insert(place, Group(slot, cheapest_ms, network_ms))
 
     def remove(self, latest_start_ms: float, cheapest_ms: float, network_ms: float) -> None:
         """Let go of a job that was added with the same figures. KeyError if there is none."""
         slot = _slot(latest_start_ms)
-        sums = self._sums[slot]
-        sums[0] -= 1
-        sums[1] -= cheapest_ms
-        sums[2] -= network_ms
-        if not sums[0]:  # sums of floats are thrown away before they drift
-            del self._sums[slot]
-            del self._starts[bisect.bisect_left(self._starts, slot)]
+        left = self._jobs[slot] - 1
+        place = bisect.bisect_left(self._starts, slot)
+        if left:
+            self._jobs[slot] = left
+            _, cheapest, network = self._groups[place]
+            self._groups[place] = Group(slot, cheapest - cheapest_ms, network - network_ms)
+        else:  # sums of floats are thrown away before they drift
+            del self._jobs[slot], self._starts[place], self._groups[place]
 
     def groups(self) -> list[Group]:
         """Return the groups, earliest first."""
-        return [Group(slot, *self._sums[slot][1:]) for slot in self._starts]
+        return self._groups.copy()
 
 
 def _slot(latest_start_ms: float) -> float:

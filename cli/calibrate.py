@@ -1,0 +1,64 @@
+"""`anysr calibrate`: what every way to make a picture costs on this machine, as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.extras import needs
+from models.catalog import SHIPPED, CatalogError
+
+if TYPE_CHECKING:
+    from scheduling.cost_model import CostModel
+
+
+def calibrate(
+    output: Annotated[
+        Path | None, typer.Option(help="Write the costs here, for anysr simulate --costs.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=0, help="Threads of the network; 0: all cores.")] = 1,
+    models: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+) -> None:
+    """Measure decoding, every network at every width, resampling and encoding: half a minute.
+
+    The same measurement that a worker takes at its warm-up.
+    """
+    with needs("cpu"):
+        from workers.calibration import calibrate as measure
+        from workers.settings import WorkerSettings
+        from workers.zoo import load_zoo
+    settings = WorkerSettings(worker_threads=threads)
+    console = Console()
+    try:
+        with console.status("Measuring"):
+            costs = measure(load_zoo(models, settings))
+    except CatalogError as error:
+        raise typer.BadParameter(str(error)) from error
+    console.print(_table(costs))
+    if output:
+        _write(output, costs)
+        typer.echo(f"Written to {output}")
+
+
+def _table(costs: CostModel) -> Table:
+    table = Table(title="Cost of each stage")
+    table.add_column("stage", no_wrap=True)
+    for heading in ("fixed ms", "ms per input MP", "ms per output MP"):
+        table.add_column(heading, justify="right")
+    for stage, line in sorted(costs.lines.items()):
+        figures = (line.fixed, line.per_source, line.per_output)
+        table.add_row(stage, *(f"{figure:.2f}" for figure in figures))
+    return table
+
+
+def _write(output: Path, costs: CostModel) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(costs.to_dict(), indent=1) + "\n")
+    except OSError as error:
+        raise typer.BadParameter(f"cannot write {output}: {error.strerror}") from error

@@ -1,0 +1,230 @@
+"""`anysr simulate`: strategies side by side on one workload, by measured costs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from cli.extras import needs
+from jobs.job import OnMiss
+from models.catalog import SHIPPED, CatalogError, read_catalog
+from scheduling.bound import Bound, OutOfReachError, bound
+from scheduling.cost_model import CostModel
+from scheduling.simulator import Machine, Outcome
+from scheduling.simulator import simulate as run
+from scheduling.strategies import STRATEGIES
+from scheduling.tables import Options, tables_of
+from scheduling.workload import ARRIVALS, MIXED, Workload, draw, read_trace
+
+COSTS = Path(__file__).parents[1] / "benchmarks" / "costs" / "two-cores.json"
+BOUND_REQUESTS = 5000
+"""Most requests for which the offline bound is computed: some seconds."""
+
+
+def simulate(
+    arrivals: Annotated[str, typer.Option(help=", ".join(ARRIVALS))] = "gamma4",
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="CSV: arrival_ms[,width,height,scale,budget_ms]; instead of drawing."),
+    ] = None,
+    requests: Annotated[int, typer.Option(min=1, help="How many are drawn.")] = 100_000,
+    load: Annotated[
+        float, typer.Option(help="Mean load, as a multiple of what fixed widest can serve.")
+    ] = 1.5,
+    workers: Annotated[int, typer.Option(min=1, help="How many.")] = 4,
+    budgets: Annotated[str, typer.Option(help="Smallest and largest budget in ms.")] = "300,3000",
+    scale: Annotated[
+        float | None, typer.Option(help="Of every request that is drawn; else a mix.")
+    ] = None,
+    on_miss: Annotated[
+        OnMiss, typer.Option(help="degrade: all callers take resampled pictures; reject: none.")
+    ] = OnMiss.DEGRADE,
+    strategies: Annotated[
+        str, typer.Option(help=f"Comma-separated of {', '.join(STRATEGIES)}; or all.")
+    ] = "all",
+    costs: Annotated[
+        Path, typer.Option(help="Measured costs: JSON of `anysr calibrate --output`.")
+    ] = COSTS,
+    models: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+    deviation: Annotated[
+        float, typer.Option(min=0, help="Standard deviation of log(actual / predicted cost).")
+    ] = 0.1,
+    slow: Annotated[
+        list[str],
+        typer.Option(help="TIME_S:WORKER:FACTOR, repeatable: inf dies, a later 1 is back."),
+    ] = [],  # noqa: B006 - typer reads it and nothing writes to it
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write it here.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw attainment against mean quality here, as PNG.")
+    ] = None,
+) -> None:
+    """Run strategies side by side on one workload: measured costs, the policy's own code.
+
+    For at most 5000 requests without --slow, the last line is an offline bound: the best mean
+    quality that any schedule can have at the attainment of the first strategy.
+    """
+    names = _names(strategies)
+    try:
+        machine = Machine(workers, deviation, seed=seed + 1, slow=_changes(slow, workers))
+        ladders = _Ladders(models, costs, on_miss)
+        if trace is not None:
+            workload = read_trace(trace, seed)
+        else:
+            workload = _drawn(ladders, arrivals, requests, load, workers, budgets, scale, seed)
+        tables = ladders.of(workload)
+    except (CatalogError, OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    outcomes = _run(names, workload, tables, machine)
+    best = None if slow else _bound(workload, tables, machine, outcomes[names[0]])
+    Console().print(_table(outcomes, best))
+    result = _as_json(workload, machine, outcomes, best)
+    if json_file:
+        json_file.write_text(json.dumps(result, indent=1) + "\n")
+    if plot:
+        _plot(plot, outcomes, best)
+
+
+@dataclass(frozen=True)
+class _Ladders:
+    """What makes the options of a kind of request."""
+
+    models: Path
+    costs: Path
+    on_miss: OnMiss
+
+    def of(self, workload: Workload) -> list[Options]:
+        entries = {entry.name: entry for entry in read_catalog(self.models).models}
+        try:
+            costs = CostModel.from_dict(json.loads(self.costs.read_text()))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{self.costs} holds no costs of `anysr calibrate`") from error
+        return tables_of(workload.kinds, entries, costs, self.on_miss)
+
+
+def _drawn(
+    ladders: _Ladders,
+    arrivals: str,
+    requests: int,
+    load: float,
+    workers: int,
+    budgets: str,
+    scale: float | None,
+    seed: int,
+) -> Workload:
+    if arrivals not in ARRIVALS:
+        raise ValueError(f"unknown arrivals {arrivals!r}: {', '.join(ARRIVALS)}")
+    if not (0 < load < math.inf):
+        raise ValueError(f"a load of {load:g} cannot be drawn")
+    parts = [float(part) for part in budgets.split(",")]
+    if len(parts) != 2 or not 0 < parts[0] <= parts[1] < math.inf:
+        raise ValueError(f"budgets are two rising numbers of ms, not {budgets!r}")
+    mix = [(replace(kind, scale=scale or kind.scale), share) for kind, share in MIXED]
+    one = draw(1, 1.0, mix=mix)
+    widest = [table[-1].expected_ms for table in ladders.of(one)]
+    mean_ms = sum(ms * share for ms, (_, share) in zip(widest, mix, strict=True))
+    rate = load * workers * 1e3 / mean_ms
+    return draw(requests, rate, ARRIVALS[arrivals], mix, (parts[0], parts[1]), seed)
+
+
+def _names(strategies: str) -> list[str]:
+    names = list(STRATEGIES) if strategies == "all" else strategies.split(",")
+    for name in names:
+        if name not in STRATEGIES:
+            raise typer.BadParameter(f"unknown strategy {name!r}: {', '.join(STRATEGIES)}")
+    return names
+
+
+def _changes(slow: Sequence[str], workers: int) -> list[tuple[float, int, float]]:
+    changes = []
+    for text in slow:
+        try:
+            time_s, worker, factor = (float(part) for part in text.split(":"))
+        except ValueError:
+            raise ValueError(f"--slow {text!r} must be TIME_S:WORKER:FACTOR") from None
+        if not (0 <= time_s < math.inf and worker in range(workers) and factor > 0):
+            raise ValueError(f"--slow {text!r}: a worker from 0 to {workers - 1}, a factor above 0")
+        changes.append((time_s * 1e3, int(worker), factor))
+    return changes
+
+
+def _run(
+    names: list[str], workload: Workload, tables: list[Options], machine: Machine
+) -> dict[str, Outcome]:
+    outcomes = {}
+    with Progress(transient=True) as progress:
+        for name in names:
+            task = progress.add_task(name, total=len(workload))
+            outcomes[name] = run(
+                workload,
+                tables,
+                STRATEGIES[name](),
+                machine,
+                lambda done, task=task: progress.update(task, completed=done),  # type: ignore[misc]
+            )
+    return outcomes
+
+
+def _bound(
+    workload: Workload, tables: list[Options], machine: Machine, first: Outcome
+) -> Bound | None:
+    if len(workload) > BOUND_REQUESTS or not first.met:
+        return None
+    with needs("simulate"), Console().status("Bound"):
+        factors = machine.factors(len(workload))
+        try:
+            return bound(workload, tables, first.attainment, machine.workers, factors)
+        except OutOfReachError:  # of one that shares work in batches
+            return None
+
+
+def _table(outcomes: dict[str, Outcome], best: Bound | None) -> Table:
+    count = next(iter(outcomes.values())).requests
+    table = Table(title=f"{count} requests")
+    table.add_column("strategy", no_wrap=True)
+    for heading in ("met %", "of admitted %", "refused %", "mean dB", "loss dB", "busy %"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, o in outcomes.items():
+        parts = (o.attainment, o.admitted_attainment, o.refused / count)
+        cells = [f"{100 * part:.2f}" for part in parts]
+        table.add_row(name, *cells, f"{o.db:.3f}", f"{o.loss_db:.3f}", f"{100 * o.busy:.1f}")
+    if best is not None:
+        table.add_row("bound", f"{100 * best.attainment:.2f}", "", "", f"{best.db:.3f}", "", "")
+    return table
+
+
+def _as_json(
+    workload: Workload, machine: Machine, outcomes: dict[str, Outcome], best: Bound | None
+) -> dict[str, Any]:
+    return {
+        "requests": len(workload),
+        "seconds": float(workload.arrival_ms[-1]) / 1e3,
+        "workers": machine.workers,
+        "strategies": {name: outcome.to_dict() for name, outcome in outcomes.items()},
+        "bound": best and {"attainment": best.attainment, "mean_db": best.db},
+    }
+
+
+def _plot(path: Path, outcomes: dict[str, Outcome], best: Bound | None) -> None:
+    with needs("simulate"):
+        from matplotlib.figure import Figure
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    points = {name: (o.db, o.attainment) for name, o in outcomes.items()}
+    if best is not None:
+        points["bound"] = (best.db, best.attainment)
+    for name, (db, attainment) in points.items():
+        axes.plot(db, 100 * attainment, "*" if name == "bound" else "o", label=name)
+    axes.set(xlabel="mean PSNR-Y of the pictures in time (dB)", ylabel="budgets met (%)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, format="png", dpi=150)

@@ -1,0 +1,81 @@
+"""The options of each kind of request: what the simulator knows of costs and quality.
+
+They come from `options_of`, as a served job's do, with the catalog's measured quality and a
+measured cost model. The floor's quality, of which nothing is served, is added here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from jobs.job import ImageFormat, Job, OnMiss
+from models.catalog import QUALITY_DATASET, ModelEntry
+from scheduling.cost_model import CostModel, stage_of
+from scheduling.options import Option, options_of
+from scheduling.rungs import FLOOR
+from scheduling.workload import Kind
+
+Options = tuple[Option, ...]
+"""Of one picture, cheapest first."""
+
+FLOOR_DB = {
+    1.5: 32.78, 2.0: 29.93, 2.5: 28.41, 3.0: 27.41, 3.5: 26.68, 4.0: 26.13, 6.0: 24.68, 8.0: 23.79,
+}  # fmt: skip
+"""PSNR-Y of plain resampling by scale: `workers.resampling.lanczos` on B100, by
+`models.evaluate.evaluate`, as the catalog's figures of the networks are."""
+
+
+def tables_of(
+    kinds: Sequence[Kind],
+    models: Mapping[str, ModelEntry],
+    costs: CostModel,
+    on_miss: OnMiss = OnMiss.DEGRADE,
+) -> list[Options]:
+    """Return the options of each kind. Raises ValueError for a kind that no model makes, and
+    where a cost or a quality was not measured."""
+    return [_table(kind, models, costs, on_miss) for kind in kinds]
+
+
+def _table(
+    kind: Kind, models: Mapping[str, ModelEntry], costs: CostModel, on_miss: OnMiss
+) -> Options:
+    options = options_of(_job(kind, on_miss), models, costs)
+    if not any(option.rung != FLOOR for option in options):
+        raise ValueError(f"no model makes {kind}")
+    return tuple(_measured(option, kind, costs) for option in options)
+
+
+def _measured(option: Option, kind: Kind, costs: CostModel) -> Option:
+    if stage_of(option.rung) not in costs.lines:
+        raise ValueError(
+            f"the costs have no {stage_of(option.rung)}; measure them with `anysr calibrate`"
+        )
+    if option.rung == FLOOR:
+        db = float(np.interp(kind.scale, list(FLOOR_DB), list(FLOOR_DB.values())))
+        return replace(option, db=round(db, 2))
+    if option.db is None:
+        raise ValueError(
+            f"{option.rung.model} has no measured quality at width {option.rung.width:g}; "
+            f"measure it with `anysr evaluate {option.rung.model} --record {QUALITY_DATASET}`"
+        )
+    return option
+
+
+def _job(kind: Kind, on_miss: OnMiss) -> Job:
+    return Job(
+        id="simulated",
+        source_width=kind.width,
+        source_height=kind.height,
+        output_width=round(kind.width * kind.scale),
+        output_height=round(kind.height * kind.scale),
+        output_format=ImageFormat(kind.output_format),
+        quality=None,
+        model=None,
+        pinned_width=None,
+        on_miss=on_miss,
+        budget_ms=0.0,
+        floor_ms=0.0,
+    )

@@ -1,0 +1,178 @@
+"""Requests to try a scheduler on: when they come, what they ask for, how long they may take.
+
+Everything is drawn from one seeded generator, so a workload is the same for every strategy and
+on every machine.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a request asks for. Sizes in input pixels."""
+
+    width: int
+    height: int
+    scale: float
+    output_format: str = "jpeg"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Requests in the order in which they come."""
+
+    arrival_ms: FloatArray
+    budget_ms: FloatArray
+    kind: NDArray[np.int64]
+    """Index into `kinds`."""
+    kinds: tuple[Kind, ...]
+
+    def __len__(self) -> int:
+        return len(self.arrival_ms)
+
+
+Arrivals = Callable[[int, float, np.random.Generator], FloatArray]
+"""(number, mean rate per second, generator) -> times in ms, rising from 0."""
+
+
+def poisson(count: int, rate: float, random: np.random.Generator) -> FloatArray:
+    """Arrivals that know nothing of each other."""
+    return np.cumsum(random.exponential(1e3 / rate, count))
+
+
+def gamma(cv: float) -> Arrivals:
+    """Arrivals whose gaps have a coefficient of variation `cv`: 1 is Poisson, 4 comes in bursts."""
+
+    def draw(count: int, rate: float, random: np.random.Generator) -> FloatArray:
+        shape = 1 / cv**2
+        return np.cumsum(random.gamma(shape, 1e3 / rate / shape, count))
+
+    return draw
+
+
+def on_off(part_on: float = 0.2, period_s: float = 10.0) -> Arrivals:
+    """All arrivals in the first `part_on` of each period, evenly spread there, none after it."""
+
+    def draw(count: int, rate: float, random: np.random.Generator) -> FloatArray:
+        busy = np.cumsum(random.exponential(1e3 * part_on / rate, count))
+        on_ms = 1e3 * period_s * part_on
+        return busy + np.floor(busy / on_ms) * (1e3 * period_s - on_ms)
+
+    return draw
+
+
+def day(spikes: int = 5, period_s: float = 600.0) -> Arrivals:
+    """A day in `period_s`: a sinusoid from a quarter to seven quarters of the mean rate, with
+    `spikes` moments at which the rate is four times as high for a hundredth of the day."""
+
+    def draw(count: int, rate: float, random: np.random.Generator) -> FloatArray:
+        peaks = random.uniform(0, period_s, spikes)
+        highest = 7.0
+        mean = _day_level(np.linspace(0, period_s, 100_000), period_s, peaks).mean()
+        kept: list[FloatArray] = []
+        time_s, found = 0.0, 0
+        while found < count:  # thinning: draw at the highest rate, keep the part that is due
+            times = time_s + np.cumsum(random.exponential(mean / (highest * rate), count))
+            level = _day_level(times, period_s, peaks)
+            times_kept = times[random.uniform(0, highest, count) < level]
+            kept.append(times_kept)
+            time_s, found = times[-1], found + len(times_kept)
+        return 1e3 * np.concatenate(kept)[:count]
+
+    return draw
+
+
+def _day_level(time_s: FloatArray, period_s: float, peaks: FloatArray) -> FloatArray:
+    """Return the rate at a time of day, between 1/4 and 7."""
+    phase = time_s % period_s
+    level = 1 - 0.75 * np.cos(2 * np.pi * phase / period_s)
+    near = np.abs(phase[:, None] - peaks).min(1) < period_s / 200
+    return np.where(near, 4 * level, level)
+
+
+ARRIVALS: dict[str, Arrivals] = {
+    "poisson": poisson,
+    "gamma2": gamma(2),
+    "gamma4": gamma(4),
+    "gamma8": gamma(8),
+    "on-off": on_off(),
+    "day": day(),
+}
+
+MIXED: tuple[tuple[Kind, float], ...] = (
+    (Kind(96, 96, 2.0), 0.30),
+    (Kind(160, 120, 3.0), 0.25),
+    (Kind(256, 192, 2.0), 0.20),
+    (Kind(256, 256, 2.37), 0.15),
+    (Kind(384, 288, 1.5), 0.10),
+)
+"""Thumbnails, listings and product shots, with how often each is asked for."""
+
+
+def draw(
+    count: int,
+    rate: float,
+    arrivals: Arrivals = poisson,
+    mix: Sequence[tuple[Kind, float]] = MIXED,
+    budgets_ms: tuple[float, float] = (300.0, 3000.0),
+    seed: int = 1,
+) -> Workload:
+    """Draw a workload of `count` requests, `rate` per second in the mean; budgets are spread
+    evenly over their logarithm."""
+    random = np.random.default_rng(seed)
+    kinds = tuple(kind for kind, _ in mix)
+    shares = np.array([share for _, share in mix])
+    low, high = np.log(budgets_ms)
+    return Workload(
+        arrival_ms=arrivals(count, rate, random),
+        budget_ms=np.exp(random.uniform(low, high, count)),
+        kind=random.choice(len(kinds), count, p=shares / shares.sum()),
+        kinds=kinds,
+    )
+
+
+def read_trace(path: Path, seed: int = 1) -> Workload:
+    """Read a CSV with the header arrival_ms[,width,height,scale,budget_ms]; what it does not say
+    is drawn as in `draw`. Raises ValueError for a file that is not one, naming the line."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or "arrival_ms" not in rows[0]:
+        raise ValueError(f"{path} needs a header with arrival_ms, and at least one row")
+    drawn = draw(len(rows), 1.0, seed=seed)
+    kinds: dict[Kind, int] = {}
+    arrival, budget, kind = np.empty(len(rows)), drawn.budget_ms.copy(), drawn.kind.copy()
+    for number, row in enumerate(rows):
+        default = drawn.kinds[drawn.kind[number]]
+        try:
+            arrival[number] = _number(row, "arrival_ms", None, -math.inf)
+            budget[number] = _number(row, "budget_ms", budget[number], 0)
+            own = Kind(
+                int(_number(row, "width", default.width, 1)),
+                int(_number(row, "height", default.height, 1)),
+                _number(row, "scale", default.scale, 1),
+            )
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number + 2}: {error}") from error
+        kind[number] = kinds.setdefault(own, len(kinds))
+    order = np.argsort(arrival, kind="stable")
+    first = arrival[order[0]]
+    return Workload(arrival[order] - first, budget[order], kind[order], tuple(kinds))
+
+
+def _number(row: Mapping[str, str | None], name: str, default: float | None, least: float) -> float:
+    text = row.get(name)
+    value = float(text) if text else default
+    if value is None or not math.isfinite(value) or value < least:
+        raise ValueError(f"{name} is {text or 'missing'}, not a number of at least {least:g}")
+    return value
