@@ -26,6 +26,8 @@ from scheduling.tables import Options, tables_of
 from scheduling.workload import ARRIVALS, MIXED, Workload, draw, read_trace
 
 COSTS = Path(__file__).parents[1] / "benchmarks" / "costs" / "two-cores.json"
+P95 = 1.645
+"""Standard deviations above the mean that nineteen of twenty normal values stay below."""
 BOUND_REQUESTS = 5000
 """Most requests for which the offline bound is computed: some seconds."""
 
@@ -76,7 +78,7 @@ def simulate(
     names = _names(strategies)
     try:
         machine = Machine(workers, deviation, seed=seed + 1, slow=_changes(slow, workers))
-        ladders = _Ladders(models, costs, on_miss)
+        ladders = _Ladders(models, costs, on_miss, math.exp(P95 * deviation))
         if trace is not None:
             workload = read_trace(trace, seed)
         else:
@@ -101,6 +103,8 @@ class _Ladders:
     models: Path
     costs: Path
     on_miss: OnMiss
+    margin: float
+    """What the margin of served cost models settles at."""
 
     def of(self, workload: Workload) -> list[Options]:
         entries = {entry.name: entry for entry in read_catalog(self.models).models}
@@ -108,7 +112,7 @@ class _Ladders:
             costs = CostModel.from_dict(json.loads(self.costs.read_text()))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{self.costs} holds no costs of `anysr calibrate`") from error
-        return tables_of(workload.kinds, entries, costs, self.on_miss)
+        return tables_of(workload.kinds, entries, replace(costs, margin=self.margin), self.on_miss)
 
 
 def _drawn(
@@ -191,7 +195,7 @@ def _table(outcomes: dict[str, Outcome], best: Bound | None) -> Table:
     count = next(iter(outcomes.values())).requests
     table = Table(title=f"{count} requests")
     table.add_column("strategy", no_wrap=True)
-    for heading in ("met %", "of admitted %", "refused %", "mean dB", "loss dB", "busy %"):
+    for heading in ("met %", "of let in", "refused", "PSNR-Y", "loss dB", "busy %"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, o in outcomes.items():
         parts = (o.attainment, o.admitted_attainment, o.refused / count)

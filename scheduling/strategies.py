@@ -114,7 +114,10 @@ class SlackFit(_Plain):
         step = (high - low) / self.buckets or 1.0
         table: dict[int, tuple[float, list[tuple[int, int]]]] = {}
         for latency_ms, size, index in pairs:
-            number = min(int((latency_ms - low) / step), self.buckets)
+            beyond = latency_ms > high
+            number = (
+                self.buckets if beyond else min(int((latency_ms - low) / step), self.buckets - 1)
+            )
             latest, known = table.get(number, (0.0, []))
             table[number] = (max(latest, latency_ms), [*known, (size, index)])
         return [table[number] for number in sorted(table)]

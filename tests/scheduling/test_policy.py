@@ -1,118 +1,190 @@
-"""The policy's rules, as properties over any ladder, cost and slack."""
+"""The policy's rules, as properties over any options, slack and load."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jobs.job import OnMiss, Reason
-from models.catalog import read_catalog
-from scheduling.cost_model import CostModel, Line, stage_of
-from scheduling.policy import admit, bind
-from scheduling.rungs import FLOOR, Rung, ladder
-from scheduling.work import Work
+from jobs.job import Reason
+from scheduling.backlog import SLOT_MS, Group, Load, pressure, sustained_stretch
+from scheduling.options import Option, narrowest_network
+from scheduling.policy import ANTICIPATION, admit, bind, cheapest
+from scheduling.rungs import FLOOR, Rung
+from tests.scheduling.test_backlog import NOW, loads
 
-RUNGS = tuple(Rung("anysr-s", w) for w in (0.25, 0.5, 0.75, 1.0))
-WORK = Work(65_536, 262_144, "jpeg")
-
-
-def costs_of(*network_ms: float, floor_ms: float = 1.0) -> CostModel:
-    """Costs with nothing but a network (or resampling) time."""
-    lines = {stage_of(r): Line(ms, 0, 0) for r, ms in zip(RUNGS, network_ms, strict=True)}
-    lines |= {stage_of(FLOOR): Line(floor_ms, 0, 0)}
-    lines |= {"decode": Line(0, 0, 0), "encode:jpeg": Line(0, 0, 0)}
-    return CostModel(lines)
+MARGIN = 1.25
 
 
-COSTS = costs_of(10, 20, 30, 40)
-ms = st.floats(0.01, 1000)
-some_costs = st.tuples(ms, ms, ms, ms).map(lambda t: costs_of(*sorted(t)))
+def ladder(*network_ms: float, floor_ms: float | None = 1.0) -> tuple[Option, ...]:
+    """Options with these expected costs, behind the floor if it has one."""
+    networks = [
+        Option(Rung("m", (n + 1) / len(network_ms)), ms, ms * MARGIN, 30 + n / 10)
+        for n, ms in enumerate(network_ms)
+    ]
+    floor = [] if floor_ms is None else [Option(FLOOR, floor_ms, floor_ms * MARGIN, 27.0)]
+    return tuple(floor + networks)
+
+
+LADDER = ladder(10, 20, 30, 40)
+ALONE = Load(NOW, 1)
+ms = st.floats(0.5, 1000)
+ladders = st.builds(
+    lambda costs, floor: ladder(*sorted(costs), floor_ms=min(costs) * 0.1 if floor else None),
+    st.lists(ms, min_size=1, max_size=6, unique=True),
+    st.booleans(),
+)
+
+
+def network(options: tuple[Option, ...]) -> float:
+    return narrowest_network(options).expected_ms
 
 
 @pytest.mark.parametrize(
     ("slack", "width", "reason"),
     [
-        (100, 1.0, Reason.WIDEST),
-        (40, 1.0, Reason.WIDEST),
-        (39.9, 0.75, Reason.SLACK),
-        (10, 0.25, Reason.SLACK),
-        (9.9, 0.0, Reason.FLOOR),
-        (-5, 0.0, Reason.FLOOR),
+        (1000, 1.0, Reason.WIDEST),
+        (50, 1.0, Reason.WIDEST),
+        (49.9, 0.75, Reason.SLACK),
+        (12.5, 0.25, Reason.SLACK),
+        (12.4, 0.0, Reason.FLOOR),
+        (1.0, 0.0, Reason.FLOOR),  # the margin of an admitted job may be used up
     ],
 )
-def test_the_widest_rung_that_fits_runs(slack, width, reason):
-    decision = bind(RUNGS, COSTS, WORK, slack)
+def test_alone_the_best_that_fits_runs(slack, width, reason):
+    decision = bind(LADDER, slack, ALONE)
     assert decision is not None
-    assert (decision.rung.width, decision.reason) == (width, reason)
-    assert decision.predicted_ms == COSTS.predict(decision.rung, WORK)
+    assert (decision.option.rung.width, decision.reason) == (width, reason)
 
 
-@given(some_costs, ms, st.sampled_from(OnMiss))
-def test_never_wider_than_the_slack_allows_and_never_narrower_than_it_must_be(
-    costs, slack, on_miss
-):
-    decision = bind(RUNGS, costs, WORK, slack, on_miss=on_miss)
-    fitting = [r for r in RUNGS if costs.predict(r, WORK) <= slack]
-    if fitting:
-        assert decision is not None
-        assert decision.rung == fitting[-1]
-    elif on_miss is OnMiss.REJECT:
-        assert decision is None
+def test_what_cannot_be_expected_in_time_is_not_bound():
+    assert bind(LADDER, 0.9, ALONE) is None
+    assert cheapest(LADDER).reason is Reason.FLOOR
+
+
+def test_behind_a_full_queue_a_job_is_narrowed_and_says_so():
+    waiting = [Group(NOW + 100.0, 50.0, 80.0)]
+    decision = bind(LADDER, 1000, Load(NOW, 1, (), waiting))
+    assert decision is not None
+    assert decision.reason is Reason.BACKLOG
+    assert FLOOR != decision.option.rung != LADDER[-1].rung
+
+
+def test_a_pinned_width_says_so():
+    options = (LADDER[3],)
+    decision = bind(options, 1000, ALONE, pinned=True)
+    assert decision is not None
+    assert (decision.option, decision.reason) == (LADDER[3], Reason.PINNED)
+    assert cheapest(options, pinned=True).reason is Reason.PINNED
+
+
+@given(ladders, ms, loads())
+def test_never_wider_than_the_slack_allows(options, slack, load):
+    decision = bind(options, slack, load)
+    if decision is None:
+        assert options[0].expected_ms > slack
+    elif decision.option is options[0]:
+        assert decision.option.expected_ms <= slack
     else:
-        assert decision is not None
-        assert decision.reason in (Reason.FLOOR, Reason.SLACK)
+        assert decision.option.safe_ms <= slack
 
 
-@given(some_costs, ms, ms)
-def test_more_slack_never_means_narrower(costs, a, b):
-    less, more = sorted((a, b))
-    narrow, wide = (bind(RUNGS, costs, WORK, slack) for slack in (less, more))
-    assert narrow is not None
-    assert wide is not None
-    assert narrow.rung.width <= wide.rung.width
-
-
-def test_a_pinned_width_is_honoured_late_or_not():
-    decision = bind(RUNGS, COSTS, WORK, 5, pinned=RUNGS[2])
+@given(ladders, ms, loads())
+def test_never_beyond_what_those_behind_can_spare_nor_its_share(options, slack, load):
+    decision = bind(options, slack, load)
+    assume(decision is not None and decision.option is not options[0])
     assert decision is not None
-    assert (decision.rung, decision.reason) == (RUNGS[2], Reason.PINNED)
+    pressed = pressure(load, network(options))
+    assert decision.option.safe_ms <= pressed.room_ms
+    share = min(pressed.stretch, ANTICIPATION * sustained_stretch(load)) * network(options)
+    assert decision.option.expected_ms <= max(share, network(options))
 
 
-def test_a_pinned_width_that_cannot_meet_its_deadline_is_not_run_for_reject():
-    assert bind(RUNGS, COSTS, WORK, 5, pinned=RUNGS[2], on_miss=OnMiss.REJECT) is None
+@given(ladders, ms, loads(), st.integers(0, 80), ms, ms)
+def test_more_work_behind_never_means_wider(options, slack, load, slot, floor_ms, network_ms):
+    start = NOW + slot * SLOT_MS
+    groups = {g.latest_start_ms: g for g in load.waiting}
+    known = groups.get(start, Group(start, 0.0, 0.0))
+    groups[start] = Group(start, known.cheapest_ms + floor_ms, known.network_ms + network_ms)
+    more = replace(load, waiting=sorted(groups.values()), inflow=load.inflow + 0.1)
+    free, pressed = bind(options, slack, load), bind(options, slack, more)
+    assert (free is None) == (pressed is None)
+    if free is not None and pressed is not None:
+        assert pressed.option.safe_ms <= free.option.safe_ms
 
 
-@given(some_costs, ms, st.sampled_from(OnMiss), st.sampled_from([None, *RUNGS]))
-def test_what_is_admitted_can_be_bound_at_once_and_what_is_refused_cannot(
-    costs, budget, on_miss, pinned
-):
-    admission = admit(RUNGS, costs, WORK, budget, pinned, on_miss)
-    decision = bind(RUNGS, costs, WORK, budget, pinned, on_miss)
-    meets = decision is not None and decision.predicted_ms <= budget
-    assert admission.feasible == meets
+@given(ladders, ms, ms, loads())
+def test_more_slack_never_means_narrower(options, a, b, load):
+    less, more = (bind(options, slack, load) for slack in sorted((a, b)))
+    if less is not None:
+        assert more is not None
+        assert more.option.safe_ms >= less.option.safe_ms
 
 
-@given(some_costs, ms, st.sampled_from(OnMiss), ms)
+@given(ladders, ms, loads(), st.booleans())
+def test_a_decision_is_a_function_of_what_it_is_told(options, slack, load, pinned):
+    told_again = Load(load.now_ms, load.workers, tuple(load.running), tuple(load.waiting))
+    told_again = replace(told_again, inflow=load.inflow)
+    assert bind(options, slack, load, pinned) == bind(options, slack, told_again, pinned)
+    assert admit(options, slack, load) == admit(options, slack, told_again)
+
+
+@given(ladders, ms, loads())
+def test_the_reason_tells_what_held_it_back(options, slack, load):
+    decision = bind(options, slack, load)
+    assume(decision is not None)
+    assert decision is not None
+    alone = bind(options, slack, ALONE)
+    assert alone is not None
+    if decision.reason is Reason.WIDEST:
+        assert decision.option is options[-1]
+    if decision.reason is Reason.BACKLOG:
+        assert decision.option.safe_ms < alone.option.safe_ms
+    if decision.reason is Reason.SLACK:
+        assert decision.option is alone.option
+    assert (decision.reason is Reason.FLOOR) == (decision.option.rung == FLOOR)
+
+
+@given(ladders, ms, st.floats(0, 100))
 def test_the_smallest_feasible_budget_is_feasible_and_nothing_below_it_is(
-    costs, budget, on_miss, overhead
+    options, budget, overhead
 ):
-    def feasible(budget_ms):
-        return admit(RUNGS, costs, WORK, budget_ms, None, on_miss, overhead).feasible
-
-    smallest = admit(RUNGS, costs, WORK, budget, None, on_miss, overhead).smallest_ms
-    assert feasible(smallest)
-    assert not feasible(smallest * 0.999)
+    smallest = admit(options, budget, ALONE, overhead).smallest_ms
+    assert admit(options, smallest + 1e-6, ALONE, overhead).feasible
+    assert not admit(options, smallest * 0.999, ALONE, overhead).feasible
 
 
-def test_reject_and_a_pin_ask_for_a_network():
-    assert admit(RUNGS, COSTS, WORK, 5).smallest_ms == 1
-    assert admit(RUNGS, COSTS, WORK, 5, None, OnMiss.REJECT).smallest_ms == 10
-    assert admit(RUNGS, COSTS, WORK, 5, RUNGS[1]).smallest_ms == 20
+@given(ladders, ms, loads())
+def test_what_is_admitted_could_be_bound_at_once(options, budget, load):
+    admission = admit(options, budget, load)
+    if admission.feasible:
+        assert bind(options, budget, load) is not None
+    else:
+        assert options[0].safe_ms > budget
 
 
-def test_the_ladder_of_a_model_rises_and_leaves_the_floor_out():
-    rungs = ladder(read_catalog().get("anysr-s"))
-    widths = [rung.width for rung in rungs]
-    assert widths == sorted(widths)
-    assert widths[-1] == 1.0
-    assert len(widths) >= 4
-    assert FLOOR not in rungs
+@given(ladders, st.floats(100, 5000), loads())
+def test_an_admitted_job_lets_all_that_must_start_later_still_be_done(options, budget, load):
+    own = options[0]
+    start = NOW + budget - own.safe_ms
+    assume(pressure(load, from_ms=start).room_ms >= 0)
+    admission = admit(options, budget, load)
+    assume(admission.feasible and admission.late_ms == 0)
+    slot = start // SLOT_MS * SLOT_MS
+    groups = {g.latest_start_ms: g for g in load.waiting}
+    known = groups.get(slot, Group(slot, 0.0, 0.0))
+    groups[slot] = Group(slot, known.cheapest_ms + own.safe_ms, known.network_ms)
+    joined = replace(load, waiting=sorted(groups.values()))
+    assert pressure(joined, from_ms=start).room_ms >= -1e-6
+
+
+@given(st.floats(200, 5000), st.integers(1, 6))
+def test_by_how_much_it_is_late_is_by_how_much_a_larger_budget_would_do(budget, workers):
+    load = Load(NOW, workers, (), [Group(NOW, 3000.0 * workers, 3000.0 * workers)])
+    admission = admit(LADDER, budget, load)
+    assume(admission.late_ms > 0)
+    assert admit(LADDER, budget + admission.late_ms + 1e-6, load).late_ms == 0
+    assert math.isfinite(admission.late_ms)

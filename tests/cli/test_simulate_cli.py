@@ -1,0 +1,139 @@
+"""`anysr simulate` and `anysr calibrate`: figures, files, and what cannot be simulated."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from cli.main import app
+from cli.simulate import COSTS
+from models.catalog import SHIPPED, Catalog, read_catalog, write_catalog
+from scheduling.cost_model import CostModel, stage_of
+from scheduling.rungs import ladder
+from scheduling.strategies import STRATEGIES
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A catalog of anysr-s alone; the simulator opens none of its files."""
+    folder = tmp_path_factory.mktemp("models")
+    small = read_catalog(SHIPPED).get("anysr-s")
+    write_catalog(folder, Catalog(default=small.name, models=(small,)))
+    return folder
+
+
+@pytest.fixture
+def run(models):
+    def invoke(*arguments):
+        command = ["simulate", "--models", models, *arguments]
+        return CliRunner().invoke(app, [str(a) for a in command], env={"COLUMNS": "200"})
+
+    return invoke
+
+
+def test_all_strategies_and_the_bound_stand_side_by_side(run, tmp_path):
+    result = run("--requests", 400, "--json", tmp_path / "o.json", "--plot", tmp_path / "o.png")
+    assert result.exit_code == 0, result.output
+    for name in (*STRATEGIES, "bound"):
+        assert f"│ {name} " in result.output
+    written = json.loads((tmp_path / "o.json").read_text())
+    ours = written["strategies"]["ours"]
+    assert written["requests"] == 400
+    assert ours["attainment"] > 0.97
+    assert ours["mean_db"] <= written["bound"]["mean_db"]
+    assert f"{100 * ours['attainment']:.2f}" in result.output
+    with Image.open(tmp_path / "o.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_no_figure_is_cut_off_on_a_narrow_screen(models):
+    arguments = ["simulate", "--models", str(models), "--requests", "300"]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "80"})
+    assert "…" not in result.output
+
+
+def test_a_seed_repeats_and_more_load_is_harder(run, tmp_path):
+    def outcome(*arguments):
+        result = run("--requests", 2000, "--strategies", "ours,widest", "--json",
+                     tmp_path / "o.json", *arguments)  # fmt: skip
+        assert result.exit_code == 0, result.output
+        return json.loads((tmp_path / "o.json").read_text())["strategies"]
+
+    assert outcome() == outcome()
+    assert outcome("--seed", 2) != outcome()
+    assert outcome("--load", 0.3)["widest"]["attainment"] > outcome()["widest"]["attainment"]
+    assert outcome("--workers", 1, "--load", 1)["ours"]["mean_db"] > 0
+    assert outcome("--scale", 3)["ours"]["mean_db"] < 29 < outcome()["ours"]["mean_db"]
+    assert "lanczos@0" not in outcome("--on-miss", "reject")["ours"]["rungs"]
+
+
+def test_a_trace_is_read(run, tmp_path):
+    (tmp_path / "t.csv").write_text("arrival_ms,budget_ms\n" + "0,300\n" * 30)
+    result = run("--trace", tmp_path / "t.csv", "--json", tmp_path / "o.json")
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "o.json").read_text())["requests"] == 30
+
+
+def test_workers_fail_as_told(run, tmp_path):
+    def dropped(*slow):
+        result = run("--requests", 200, "--workers", 1, "--json", tmp_path / "o.json", *slow)
+        assert result.exit_code == 0, result.output
+        return json.loads((tmp_path / "o.json").read_text())
+
+    dead, back = "2:0:inf", "3:0:1"
+    assert dropped("--slow", dead)["strategies"]["greedy"]["dropped"] > 0.3
+    returned = dropped("--slow", dead, "--slow", back)
+    assert returned["strategies"]["greedy"]["dropped"] < 0.3
+    assert returned["bound"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--arrivals", "weekly"), "unknown arrivals 'weekly'"),
+        (("--strategies", "ours,best"), "unknown strategy 'best'"),
+        (("--budgets", "3000,300"), "two rising numbers"),
+        (("--budgets", "quick"), "quick"),
+        (("--load", 0), "a load of 0"),
+        (("--scale", 0.5), "cannot tile"),
+        (("--slow", "5:9:2"), "a worker from 0 to 3"),
+        (("--slow", "soon"), "TIME_S:WORKER:FACTOR"),
+        (("--trace", "nowhere.csv"), "nowhere.csv"),
+        (("--costs", "nowhere.json"), "nowhere.json"),
+        (("--models", "nowhere"), "nowhere"),
+    ],
+)
+def test_what_cannot_be_simulated_is_told(run, arguments, message):
+    result = run("--requests", 10, *arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+
+
+def test_a_file_that_holds_no_costs_is_told(run, tmp_path):
+    for text in ("", "[]", '{"lines": 3}', '{"lines": {"decode": [1]}, "pace": {}}'):
+        (tmp_path / "c.json").write_text(text)
+        result = run("--requests", 10, "--costs", tmp_path / "c.json")
+        assert result.exit_code == 2, result.output
+        assert "holds no costs" in result.output
+
+
+def test_the_committed_costs_know_every_rung_of_the_shipped_models():
+    costs = CostModel.from_dict(json.loads(COSTS.read_text()))
+    for entry in read_catalog(SHIPPED).models:
+        if entry.in_ladder:
+            for rung in ladder(entry):
+                assert stage_of(rung) in costs.lines
+
+
+def test_calibrate_writes_what_simulate_reads(tmp_path):
+    output = tmp_path / "new" / "costs.json"
+    arguments = ["calibrate", "--output", str(output)]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert "network:anysr-s@0.25" in result.output
+    costs = CostModel.from_dict(json.loads(output.read_text()))
+    assert costs.lines.keys() >= CostModel.from_dict(json.loads(COSTS.read_text())).lines.keys()
+    assert CliRunner().invoke(app, ["calibrate", "--models", str(tmp_path)]).exit_code == 2
