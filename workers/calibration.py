@@ -1,21 +1,23 @@
 """What each way to make a picture costs on this machine, measured at warm-up.
 
 Short on purpose: a few small sizes, fitted to a line each. What jobs cost afterwards moves the
-pace of the lines. Running every width once is also what loads and warms it.
+pace of the lines.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from jobs.job import ImageFormat
 from scheduling.cost_model import DECODE, CostModel, Line, encode_stage, fit, stage_of
 from scheduling.rungs import FLOOR
-from scheduling.tiling import halo_pixels
+from scheduling.tiling import Tiling, halo_pixels
 from scheduling.work import Work
 from workers.decode import decode
 from workers.encode import encode, writable_formats
@@ -30,23 +32,27 @@ NETWORK_SIZES = ((32, 64), (96, 192), (96, 384))
 """(input, output) sides of the squares that every rung is measured at."""
 FLOOR_SIZES = ((32, 64), (96, 288), (192, 768))
 CODEC_SIDES = (64, 384)
-REPEATS = 3
-REPEAT_BELOW_MS = 100.0
-"""Short measurements are repeated, and the shortest one counts: noise only ever adds."""
+ROUNDS = 5
+"""Everything is measured in turn, this many times, and the shortest time counts: noise only ever
+adds, and what disturbs for a while does not disturb all the times of one rung."""
+ONCE_ABOVE_MS = 100.0
+"""What takes so long is measured once: it is less disturbed, and a start must not take long."""
 
-Samples = list[tuple[Work, float]]
+
+@dataclass(frozen=True)
+class Trial:
+    """Something to be timed."""
+
+    stage: str
+    work: Work
+    call: Callable[[], object]
 
 
 def calibrate(zoo: Zoo) -> CostModel:
     """Measure every rung of the zoo, the floor, decoding and encoding. Blocks for seconds."""
     started = time.perf_counter()
-    costs = CostModel()
-    costs.lines[stage_of(FLOOR)] = _network_line(None, FLOOR_SIZES)
-    for name, served in zoo.items():
-        costs.tilings[name] = served.tiling
-        for rung in served.rungs:
-            costs.lines[stage_of(rung)] = _network_line(served.at(rung.width), NETWORK_SIZES)
-    costs.lines |= _codec_lines()
+    warm(zoo)
+    costs = CostModel(measure((*_network_trials(zoo), *_codec_trials())), tilings=tilings(zoo))
     for stage, line in costs.lines.items():
         log.info(
             "%s: %.2f ms + %.1f ms per input and %.1f ms per output megapixel",
@@ -56,15 +62,50 @@ def calibrate(zoo: Zoo) -> CostModel:
     return costs
 
 
-def _network_line(engine: Engine | None, sizes: tuple[tuple[int, int], ...]) -> Line:
-    smallest, _ = sizes[0]
-    upscale(_sample(smallest), 2 * smallest, 2 * smallest, engine, _ignore)  # loads and warms
-    samples: Samples = []
-    for source, output in sizes:
-        picture = _sample(source)
-        ms = _measure(lambda p=picture, n=output: upscale(p, n, n, engine, _ignore))  # type: ignore[misc]
-        samples.append((_work(source, output, engine), ms))
-    return fit(samples)
+def warm(zoo: Zoo) -> None:
+    """Run every width once, which is what loads it."""
+    side, _ = NETWORK_SIZES[0]
+    for served in zoo.values():
+        for rung in served.rungs:
+            upscale(_sample(side), 2 * side, 2 * side, served.at(rung.width), _ignore)
+
+
+def tilings(zoo: Zoo) -> dict[str, Tiling]:
+    """Return how each model's pictures are cut."""
+    return {name: served.tiling for name, served in zoo.items()}
+
+
+def measure(
+    trials: Sequence[Trial], clock: Callable[[], float] = time.perf_counter
+) -> dict[str, Line]:
+    """Return the line of each stage that is tried."""
+    shortest = [float("inf")] * len(trials)
+    for turn in range(ROUNDS):
+        for number, trial in enumerate(trials):
+            if turn and shortest[number] > ONCE_ABOVE_MS:
+                continue
+            since = clock()
+            trial.call()
+            shortest[number] = min(shortest[number], (clock() - since) * 1e3)
+    samples: dict[str, list[tuple[Work, float]]] = defaultdict(list)
+    for trial, milliseconds in zip(trials, shortest, strict=True):
+        samples[trial.stage].append((trial.work, milliseconds))
+    return {stage: fit(measured) for stage, measured in samples.items()}
+
+
+def _network_trials(zoo: Zoo) -> Iterator[Trial]:
+    for source, output in FLOOR_SIZES:
+        yield _upscaling(stage_of(FLOOR), source, output, None)
+    for served in zoo.values():
+        for rung in served.rungs:
+            for source, output in NETWORK_SIZES:
+                yield _upscaling(stage_of(rung), source, output, served.at(rung.width))
+
+
+def _upscaling(stage: str, source: int, output: int, engine: Engine | None) -> Trial:
+    picture = _sample(source)
+    work = _work(source, output, engine)
+    return Trial(stage, work, lambda: upscale(picture, output, output, engine, _ignore))
 
 
 def _work(source: int, output: int, engine: Engine | None) -> Work:
@@ -75,43 +116,19 @@ def _work(source: int, output: int, engine: Engine | None) -> Work:
     return Work(shown, output**2, "")
 
 
-def _codec_lines() -> dict[str, Line]:
-    """Return the lines of decoding (of all formats together) and of encoding each format."""
-    lines: dict[str, Line] = {}
-    decoding: Samples = []
+def _codec_trials() -> Iterator[Trial]:
+    """Decoding, of all formats together, and encoding each format."""
     for image_format in writable_formats():
-        encoding: Samples = []
         for side in CODEC_SIDES:
-            written, read = _codec_samples(image_format, side)
-            encoding.append(written)
-            decoding.append(read)
-        lines[encode_stage(image_format)] = fit(encoding)
-    lines[DECODE] = fit(decoding)
-    return lines
+            yield from _codec(image_format, side)
 
 
-def _codec_samples(
-    image_format: ImageFormat, side: int
-) -> tuple[tuple[Work, float], tuple[Work, float]]:
+def _codec(image_format: ImageFormat, side: int) -> Iterator[Trial]:
     picture, pixels = _sample(side), side**2
     data = encode(picture, image_format)
-    writing = _measure(lambda: encode(picture, image_format))
-    reading = _measure(lambda: decode(data, pixels))
-    return (Work(0, pixels, image_format), writing), (Work(pixels, 0, image_format), reading)
-
-
-def _measure(call: Callable[[], object]) -> float:
-    """Return the ms of a call."""
-    first = _timed(call)
-    if first > REPEAT_BELOW_MS:
-        return first
-    return min(first, *(_timed(call) for _ in range(REPEATS - 1)))
-
-
-def _timed(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return (time.perf_counter() - started) * 1e3
+    written, read = Work(0, pixels, image_format), Work(pixels, 0, image_format)
+    yield Trial(encode_stage(image_format), written, lambda: encode(picture, image_format))
+    yield Trial(DECODE, read, lambda: decode(data, pixels))
 
 
 def _sample(side: int) -> Picture:

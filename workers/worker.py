@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, OnMiss, RunFacts
 from jobs.queue import JobQueue
-from scheduling.cost_model import DECODE, CostModel, encode_stage, stage_of
+from scheduling.cost_model import CostModel
 from workers.binding import Binding, bind_job, load_of
 from workers.heartbeat import Heartbeat
+from workers.learning import learn
 from workers.lease import held
 from workers.making import Limits, Made, Progress, Stopped, guard, make
 from workers.metrics import WorkerMetrics
@@ -90,7 +91,7 @@ class Worker:
             await self._queue.bound(claim, binding.decision.option.expected_ms)
             made = await self._make(claim, binding)
             facts = _facts(claim, binding, made, (time.perf_counter() - since) * 1e3)
-            self._learn(binding, made, facts.run_ms)
+            learn(self._parts.costs, binding, made, facts.run_ms)
             _reject_late(claim, facts)
             await self._complete(claim, facts, made.picture)
         except _Dropped as drop:
@@ -119,17 +120,6 @@ class Worker:
                 return await loop.run_in_executor(self._thread, make, *work)
             except Stopped as stop:
                 raise _Dropped(lease.state) from stop
-
-    def _learn(self, binding: Binding, made: Made, run_ms: float) -> None:
-        option = binding.decision.option
-        self._parts.costs.observe_run(option.expected_ms, run_ms)
-        stages = {
-            DECODE: made.stages_ms["decode"],
-            stage_of(option.rung): made.stages_ms["network"],
-            encode_stage(binding.work.output_format): made.stages_ms["encode"],
-        }
-        for stage, milliseconds in stages.items():
-            self._parts.costs.observe(stage, binding.work, milliseconds)
 
     async def _complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> None:
         if not await _insisting(lambda: self._queue.complete(claim, facts, picture)):

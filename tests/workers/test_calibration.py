@@ -8,8 +8,8 @@ from models.catalog import SHIPPED
 from scheduling.cost_model import DECODE, CostModel, encode_stage, stage_of
 from scheduling.rungs import FLOOR, ladder
 from scheduling.work import Work
-from tests.workers.workbench import default_entry, zoo_of
-from workers.calibration import calibrate
+from tests.workers.workbench import Gated, default_entry, zoo_of
+from workers.calibration import ONCE_ABOVE_MS, ROUNDS, Trial, calibrate, measure, warm
 from workers.encode import writable_formats
 from workers.runtimes.onnx import OnnxSession
 
@@ -31,3 +31,53 @@ def test_every_stage_has_a_line_that_makes_sense() -> None:
     large = Work(512 * 512, 1024 * 1024, "png")
     widest = ladder(default_entry())[-1]
     assert costs.predict(widest, large) > costs.predict(FLOOR, Work(1024, 4096, "png"))
+
+
+class Machine:
+    """A clock, and calls that take the time that they are given, longer while it is disturbed."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.calls = 0
+        self.disturbed: range = range(0)
+
+    def trial(self, stage: str, milliseconds: float) -> Trial:
+        def call() -> None:
+            factor = 10.0 if self.calls in self.disturbed else 1.0
+            self.now += factor * milliseconds / 1e3
+            self.calls += 1
+
+        return Trial(stage, Work(0, 1_000_000, ""), call)
+
+
+def test_what_disturbs_for_a_while_leaves_no_trace() -> None:
+    """It lasts for longer than all measurements of one stage would, had they come in a row."""
+    machine = Machine()
+    costs = {"a": 5.0, "b": 7.0, "c": 9.0}
+    trials = [machine.trial(stage, cost) for stage, cost in costs.items()]
+    machine.disturbed = range(1, 1 + ROUNDS)
+    lines = measure(trials, clock=lambda: machine.now)
+    work = Work(0, 1_000_000, "")
+    assert {stage: round(line.at(work), 6) for stage, line in lines.items()} == costs
+
+
+def test_what_takes_long_is_measured_once() -> None:
+    machine = Machine()
+    measure([machine.trial("slow", ONCE_ABOVE_MS + 1)], clock=lambda: machine.now)
+    assert machine.calls == 1
+    measure([machine.trial("quick", ONCE_ABOVE_MS - 1)], clock=lambda: machine.now)
+    assert machine.calls == 1 + ROUNDS
+
+
+def test_every_width_is_warm_after_one_run_of_each() -> None:
+    seen: list[float] = []
+
+    class Noting(Gated):
+        def run(self, image, rows, columns, width):
+            seen.append(width)
+            return super().run(image, rows, columns, width)
+
+    session = Noting()
+    session.gate.set()
+    warm(zoo_of(session))
+    assert seen == [entry.width for entry in default_entry().widths]
