@@ -197,6 +197,30 @@ class LeaseState(StrEnum):
 
 
 @dataclass(frozen=True)
+class GpuState:
+    """The GPU of a worker, over the last moments."""
+
+    load: float | None
+    """Part of the time in which it computed; None where it does not say."""
+    memory_used_bytes: int
+    memory_total_bytes: int
+
+
+@dataclass(frozen=True)
+class MachineState:
+    """The machine that a worker runs on, over the last moments. Parts are of all cores' time."""
+
+    cpu_load: float
+    """Part in which programs of this machine ran."""
+    cpu_steal: float
+    """Part that the hypervisor gave to other machines while programs here wanted to run."""
+    memory_available_bytes: int
+    memory_total_bytes: int
+    gpu: GpuState | None = None
+    """None where there is none, or none that can be asked."""
+
+
+@dataclass(frozen=True)
 class WorkerPulse:
     """What a worker says of itself every second. Gone from the queue when it stops saying it."""
 
@@ -207,6 +231,8 @@ class WorkerPulse:
     costs: dict[str, Any]
     """The worker's cost model, as `scheduling.cost_model` writes it down."""
     busy: bool = False
+    machine: MachineState | None = None
+    """None where the worker does not know, or does not say."""
 
 
 @dataclass(frozen=True)

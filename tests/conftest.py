@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,15 @@ from jobs.embedded_redis import Binary, embedded_redis, find_binary
 from jobs.job import ImageFormat, Job, OnMiss
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def calibration_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where this run's workers keep what they measured: never in the cache of whoever runs it."""
+    folder = tmp_path_factory.mktemp("calibration")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANYSR_CALIBRATION_FOLDER", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
-from jobs.job import WorkerPulse
+from jobs.job import MachineState, WorkerPulse
 from jobs.queue import JobQueue
 from scheduling.cost_model import CostModel
 from workers.metrics import WorkerMetrics
@@ -17,16 +17,24 @@ log = logging.getLogger("anysr.workers.heartbeat")
 
 
 class Heartbeat:
-    """A worker's state, said to the queue every `every_s` seconds while it is `beating`."""
+    """A worker's state, said to the queue every `every_s` seconds while it is `beating`.
+
+    `machine` answers at once what is known of the machine."""
 
     def __init__(
-        self, queue: JobQueue, worker_id: str, metrics: WorkerMetrics, every_s: float
+        self,
+        queue: JobQueue,
+        worker_id: str,
+        metrics: WorkerMetrics,
+        every_s: float,
+        machine: Callable[[], MachineState | None] = lambda: None,
     ) -> None:
         self.worker_id = worker_id
         self.costs = CostModel()
         self._queue = queue
         self._metrics = metrics
         self._every_s = every_s
+        self._machine = machine
         self._models: tuple[str, ...] = ()
         self._ready = False
         self._busy = False
@@ -72,5 +80,10 @@ class Heartbeat:
 
     def _pulse(self) -> WorkerPulse:
         return WorkerPulse(
-            self.worker_id, self._ready, self._models, self.costs.to_dict(), self._busy
+            worker_id=self.worker_id,
+            ready=self._ready,
+            models=self._models,
+            costs=self.costs.to_dict(),
+            busy=self._busy,
+            machine=self._machine(),
         )

@@ -18,8 +18,9 @@ from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, CatalogError
 from scheduling.cost_model import CostModel
-from workers.calibration import calibrate
 from workers.heartbeat import Heartbeat
+from workers.kept_costs import costs_here, kept_folder
+from workers.machine import Machine, MachineWatch, find_gpu
 from workers.making import Limits
 from workers.metrics import WorkerMetrics
 from workers.pauses import happens
@@ -75,8 +76,9 @@ async def _serve(settings: WorkerSettings, queue_settings: QueueSettings, redis_
     metrics = WorkerMetrics(registry)
     queue = RedisQueue.connect(redis_url, queue_settings)
     beat_s = min(BEAT_S, queue_settings.pulse_ttl_seconds / 3)
-    heartbeat = Heartbeat(queue, _worker_id(), metrics, beat_s)
-    with _metrics_server(settings, registry):
+    machine = MachineWatch(Machine(lambda: find_gpu(os.environ)).sample, beat_s)
+    heartbeat = Heartbeat(queue, _worker_id(), metrics, beat_s, lambda: machine.state)
+    with _metrics_server(settings, registry), machine:
         async with _stopping(settings) as stopping, heartbeat.beating():
             zoo, costs = await asyncio.to_thread(_warm_up, settings)
             for name in zoo:
@@ -94,7 +96,8 @@ def _warm_up(settings: WorkerSettings) -> tuple[Zoo, CostModel]:
     threads = settings.worker_threads or available_cores()
     settings = settings.model_copy(update={"worker_threads": threads})
     zoo = load_zoo(settings.models_folder or SHIPPED, settings)
-    return zoo, calibrate(zoo)
+    folder = kept_folder(settings.calibration_folder, os.environ)
+    return zoo, costs_here(zoo, settings, folder)
 
 
 def _worker_id() -> str:

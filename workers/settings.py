@@ -67,6 +67,11 @@ class WorkerSettings(BaseSettings):
     max_output_pixels: int = Field(
         100 * MEGAPIXEL, ge=1, description="Most pixels of an output picture."
     )
+    calibration_folder: str | None = Field(
+        None,
+        description="Folder that keeps measured costs from one start to the next; unset: anysr in "
+        "the user's cache folder; empty: measured at each start.",
+    )
     worker_metrics_port: int = Field(
         0,
         ge=0,

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from jobs.embedded_redis import Binary
-from jobs.job import WorkerPulse
+from jobs.job import GpuState, MachineState, WorkerPulse
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
@@ -16,7 +16,8 @@ from jobs.settings import QueueSettings
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 
 ONE = WorkerPulse("one", True, ("anysr-s", "anysr-m"), {"lines": {"decode": [0.1, 2.0, 0.0]}})
-TWO = WorkerPulse("two", False, (), {}, busy=True)
+MACHINE = MachineState(0.75, 0.05, 2**33, 2**34, GpuState(None, 2**30, 2**36))
+TWO = WorkerPulse("two", False, (), {}, busy=True, machine=MACHINE)
 
 
 async def test_pulses_are_read_back_by_id(queue: RedisQueue) -> None:
@@ -63,3 +64,14 @@ async def test_a_pulse_of_another_version_hides_no_other(
     await raw_redis.sadd(keys.workers, "new")
     await queue.publish_pulse(ONE)
     assert await queue.pulses() == [ONE]
+
+
+async def test_the_pulse_of_a_worker_that_says_nothing_of_its_machine_is_read(
+    queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
+) -> None:
+    """As those said that came before there was anything to say."""
+    keys = Keys(queue_settings.namespace)
+    data = b'{"worker_id": "old", "ready": true, "models": [], "costs": {}, "busy": false}'
+    await raw_redis.set(keys.pulse("old"), data)
+    await raw_redis.sadd(keys.workers, "old")
+    assert await queue.pulses() == [WorkerPulse("old", True, (), {})]

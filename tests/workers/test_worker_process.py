@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -175,6 +176,42 @@ async def test_metrics_are_served(queue: RedisQueue, environment: Mapping[str, s
             text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
     assert f'anysr_model_info{{model="{default_entry().name}",runtime="onnx"}} 1.0' in text
     assert "process_resident_memory_bytes" in text
+
+
+async def test_a_worker_says_how_its_machine_does(
+    queue: RedisQueue, environment: Mapping[str, str]
+) -> None:
+    async def said() -> bool:
+        return any(pulse.machine is not None for pulse in await queue.pulses())
+
+    with a_process(environment) as process:
+        await ready(queue, process)
+        await until(said)
+
+
+def exchange_lines(folder: Path, lines: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Put other lines into the one file of kept costs, and return what was there."""
+    [file] = folder.iterdir()
+    content = json.loads(file.read_text())
+    before: dict[str, list[float]] = content["lines"]
+    file.write_text(json.dumps({**content, "lines": lines}))
+    return before
+
+
+async def test_what_one_worker_has_measured_the_next_one_reads(
+    queue: RedisQueue, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    kept = {**environment, "ANYSR_CALIBRATION_FOLDER": str(tmp_path)}
+    with a_process(kept) as process:
+        await ready(queue, process)
+        [first] = [pulse.costs["lines"] for pulse in await queue.pulses()]
+    told = {**first, "decode": [12.5, 1.0, 0.0]}
+    assert exchange_lines(tmp_path, told) == first
+    await queue.retire_pulse((await queue.pulses())[0].worker_id)
+    with a_process(kept) as process:
+        await ready(queue, process)
+        [second] = [pulse.costs["lines"] for pulse in await queue.pulses()]
+    assert second == told
 
 
 async def test_a_worker_ends_with_the_process_that_started_it(

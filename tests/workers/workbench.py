@@ -7,7 +7,7 @@ import contextlib
 import io
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -145,4 +145,11 @@ async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
     """Wait for something that another thread brings about."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110  a thread sets it, no event of this loop
+            await asyncio.sleep(0.01)
+
+
+async def eventually(look: Callable[[], Awaitable[bool]], within_s: float = 15.0) -> None:
+    """Wait for something that is to be seen in the queue."""
+    async with asyncio.timeout(within_s):
+        while not await look():  # noqa: ASYNC110  another task brings it about
             await asyncio.sleep(0.01)

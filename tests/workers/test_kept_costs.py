@@ -1,0 +1,242 @@
+"""What was measured is measured once per machine, models and ways to run; damage is no harm."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.catalog import ModelEntry
+from scheduling.cost_model import CostModel, Line, encode_stage, stage_of
+from scheduling.rungs import ladder
+from scheduling.tiling import Tiling
+from tests.workers.workbench import Gated, default_entry, zoo_of
+from workers import kept_costs
+from workers.kept_costs import (
+    costs_here,
+    facts_of,
+    file_name,
+    keep_lines,
+    kept_folder,
+    read_lines,
+    stages_of,
+)
+from workers.settings import Device, Runtime, WorkerSettings
+from workers.zoo import Zoo
+
+SETTINGS = WorkerSettings(worker_threads=1)
+WIDTHS = len(default_entry().widths)
+
+
+@pytest.fixture
+def session() -> Gated:
+    session = Gated()
+    session.gate.set()
+    return session
+
+
+@pytest.fixture
+def zoo(session: Gated) -> Zoo:
+    return zoo_of(session)
+
+
+@pytest.fixture
+def kept(zoo: Zoo, tmp_path: Path) -> Path:
+    """A file with a line per stage, as it is after a first start."""
+    facts = facts_of(zoo, SETTINGS)
+    lines = {stage: Line(n, 2.0, 3.0) for n, stage in enumerate(stages_of(zoo))}
+    keep_lines(tmp_path / file_name(facts), facts, lines)
+    return tmp_path / file_name(facts)
+
+
+def test_a_second_start_reads_what_the_first_has_measured(
+    zoo: Zoo, session: Gated, tmp_path: Path
+) -> None:
+    folder = tmp_path / "not" / "there"
+    first = costs_here(zoo, SETTINGS, folder)
+    measured = session.tiles
+    again = costs_here(zoo, SETTINGS, folder)
+    assert again == first
+    assert set(first.lines) == set(stages_of(zoo))
+    assert session.tiles - measured == WIDTHS < measured
+    assert [path.suffix for path in folder.iterdir()] == [".json"]
+
+
+def test_what_was_learnt_since_is_not_kept(zoo: Zoo, kept: Path) -> None:
+    costs = costs_here(zoo, SETTINGS, kept.parent)
+    costs.pace["network"], costs.margin = 3.0, 2.0
+    again = costs_here(zoo, SETTINGS, kept.parent)
+    assert (again.pace, again.margin) == ({}, CostModel().margin)
+    assert again.tilings == {name: served.tiling for name, served in zoo.items()}
+
+
+def test_without_a_folder_everything_is_measured(zoo: Zoo, session: Gated) -> None:
+    costs_here(zoo, SETTINGS, None)
+    measured = session.tiles
+    costs_here(zoo, SETTINGS, None)
+    assert session.tiles == 2 * measured > 2 * WIDTHS
+
+
+def changed(zoo: Zoo, **changes: Any) -> Zoo:
+    return {name: replace(served, **changes) for name, served in zoo.items()}
+
+
+def other_weights(entry: ModelEntry) -> ModelEntry:
+    artifact = entry.weights.model_copy(update={"sha256": "0" * 64})
+    return entry.model_copy(update={"weights": artifact})
+
+
+def other_graph(entry: ModelEntry) -> ModelEntry:
+    artifact = entry.widths[0].onnx.model_copy(update={"sha256": "0" * 64})
+    widths = (entry.widths[0].model_copy(update={"onnx": artifact}), *entry.widths[1:])
+    return entry.model_copy(update={"widths": widths})
+
+
+def test_other_models_and_other_ways_to_run_have_files_of_their_own(zoo: Zoo) -> None:
+    entry = default_entry()
+    zoos = [
+        zoo,
+        changed(zoo, entry=other_weights(entry)),
+        changed(zoo, entry=other_graph(entry)),
+        changed(zoo, entry=entry.model_copy(update={"torchscript": entry.weights})),
+        changed(zoo, tiling=Tiling(entry.halo, 5000)),
+        zoo | {"second": zoo[entry.name]},
+    ]
+    ways: list[dict[str, Any]] = [
+        {"worker_threads": 2},
+        {"spin": True},
+        {"runtime": Runtime.TORCHSCRIPT},
+        {"device": Device.CUDA},
+    ]
+    settings = [SETTINGS.model_copy(update=way) for way in ways]
+    names = [file_name(facts_of(z, SETTINGS)) for z in zoos]
+    names += [file_name(facts_of(zoo, way)) for way in settings]
+    assert len(set(names)) == len(zoos) + len(ways)
+
+
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [
+        ("cpu_name", lambda: "another processor"),
+        ("_version", lambda library: "0" if library == "onnxruntime" else "1"),
+        ("FORMAT", -1),
+    ],
+)
+def test_other_machines_and_libraries_have_files_of_their_own(
+    zoo: Zoo, monkeypatch: pytest.MonkeyPatch, what: str, value: object
+) -> None:
+    here = file_name(facts_of(zoo, SETTINGS))
+    monkeypatch.setattr(kept_costs, what, value)
+    assert file_name(facts_of(zoo, SETTINGS)) != here
+
+
+def test_what_does_not_change_costs_does_not_change_the_file(zoo: Zoo) -> None:
+    entry = default_entry().model_copy(update={"description": "Better words.", "quality": ()})
+    settings = SETTINGS.model_copy(update={"log_level": "debug", "worker_metrics_port": 9000})
+    assert facts_of(changed(zoo, entry=entry), settings) == facts_of(zoo, SETTINGS)
+
+
+def without_a_stage(content: dict[str, Any]) -> None:
+    del content["lines"][encode_stage("png")]
+
+
+def with_a_negative_cost(content: dict[str, Any]) -> None:
+    content["lines"]["decode"][0] = -1.0
+
+
+def with_an_infinite_cost(content: dict[str, Any]) -> None:
+    content["lines"]["decode"][0] = float("inf")
+
+
+def with_a_free_stage(content: dict[str, Any]) -> None:
+    content["lines"]["decode"] = [0, 0, 0]
+
+
+def with_a_short_line(content: dict[str, Any]) -> None:
+    content["lines"]["decode"] = [1.0]
+
+
+def of_another_machine(content: dict[str, Any]) -> None:
+    content["facts"]["machine"][2] = "another processor"
+
+
+def without_lines(content: dict[str, Any]) -> None:
+    content["lines"] = None
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *(without_a_stage, with_a_negative_cost, with_an_infinite_cost, with_a_free_stage),
+        *(with_a_short_line, of_another_machine, without_lines),
+    ],
+)
+def test_a_file_that_cannot_be_true_is_measured_anew(
+    zoo: Zoo, session: Gated, kept: Path, harm: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = json.loads(kept.read_text())
+    harm(content)
+    kept.write_text(json.dumps(content))
+    costs = costs_here(zoo, SETTINGS, kept.parent)
+    assert session.tiles > WIDTHS
+    assert "cannot be used" in caplog.text
+    assert kept.name in caplog.text
+    assert read_lines(kept, facts_of(zoo, SETTINGS), set(stages_of(zoo))) == costs.lines
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b"7"])
+def test_a_damaged_file_is_measured_anew(
+    zoo: Zoo, kept: Path, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept.write_bytes(data)
+    facts, stages = facts_of(zoo, SETTINGS), set(stages_of(zoo))
+    assert read_lines(kept, facts, stages) is None
+    assert "cannot be used" in caplog.text
+
+
+def test_no_file_is_no_news(zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert read_lines(tmp_path / "none.json", facts_of(zoo, SETTINGS), set()) is None
+    assert caplog.text == ""
+
+
+def test_a_folder_that_cannot_be_written_to_stops_nobody(
+    zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    costs = costs_here(zoo, SETTINGS, blocked)
+    assert stage_of(ladder(default_entry())[0]) in costs.lines
+    assert "cannot be kept" in caplog.text
+
+
+def test_a_file_is_there_whole_or_not_at_all(
+    zoo: Zoo, kept: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What dies while it writes leaves the old file as it was."""
+    before = kept.read_text()
+
+    def torn(path: Path, text: str) -> None:
+        path.write_bytes(text[:40].encode())
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_text", torn)
+    keep_lines(kept, facts_of(zoo, SETTINGS), {"decode": Line(1.0, 1.0, 1.0)})
+    assert kept.read_text() == before
+    assert "no space left" in caplog.text
+
+
+def test_costs_are_kept_in_the_users_cache_unless_it_is_said_otherwise() -> None:
+    home = {"HOME": "/home/u"}
+    assert kept_folder(None, home) == Path("/home/u/.cache/anysr")
+    assert kept_folder(None, home | {"XDG_CACHE_HOME": "/cache"}) == Path("/cache/anysr")
+    assert kept_folder(None, home | {"XDG_CACHE_HOME": "rel"}) == Path("/home/u/.cache/anysr")
+    assert kept_folder("some/where", home) == Path("some/where")
+    assert kept_folder("", home) is None
+    assert kept_folder(None, {}) is None
+
+
+def test_no_test_writes_into_the_cache_of_whoever_runs_it(calibration_folder: Path) -> None:
+    assert WorkerSettings().calibration_folder == str(calibration_folder)

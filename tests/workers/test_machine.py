@@ -1,0 +1,212 @@
+"""The machine is looked at in the background; what cannot be seen is unknown, and no error."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import namedtuple
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from jobs.job import GpuState
+from scheduling.monitor import CpuTimes, Sample
+from workers.machine import (
+    VALID_PERIODS,
+    Machine,
+    MachineWatch,
+    cpu_name,
+    cpu_times,
+    find_gpu,
+    gpu_name,
+)
+
+Linux = namedtuple("Linux", "user nice system idle iowait irq softirq steal guest guest_nice")
+Mac = namedtuple("Mac", "user nice system idle")
+
+
+class Scripted:
+    """Samples of a machine that runs programs half of the time, at moments that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.error: Exception | None = None
+
+    def take(self) -> Sample:
+        if self.error is not None:
+            raise self.error
+        return Sample(CpuTimes(2 * self.now, self.now, 0.0), 1, 2)
+
+    def watch(self) -> MachineWatch:
+        return MachineWatch(self.take, every_s=1.0, clock=lambda: self.now)
+
+
+def test_linux_counts_the_time_of_its_guests_once() -> None:
+    counters = Linux(30.0, 5.0, 10.0, 40.0, 5.0, 1.0, 2.0, 7.0, guest=20.0, guest_nice=5.0)
+    assert cpu_times(counters) == CpuTimes(total=100.0, busy=48.0, steal=7.0)
+
+
+def test_systems_that_tell_less_are_read_too() -> None:
+    assert cpu_times(Mac(30.0, 5.0, 10.0, 55.0)) == CpuTimes(100.0, 45.0, 0.0)
+
+
+def test_this_machine_can_be_looked_at() -> None:
+    found = Machine(lambda: None).sample()
+    assert 0 < found.cpu.busy <= found.cpu.total
+    assert 0 < found.memory_available_bytes <= found.memory_total_bytes
+    assert found.gpu is None
+
+
+def test_a_machine_is_known_from_the_second_look_on() -> None:
+    machine = Scripted()
+    watch = machine.watch()
+    watch.look()
+    assert watch.state is None
+    machine.now = 1.0
+    watch.look()
+    assert watch.state is not None
+    assert watch.state.cpu_load == 0.5
+
+
+def test_what_was_seen_long_ago_is_unknown() -> None:
+    machine = Scripted()
+    watch = machine.watch()
+    for machine.now in (0.0, 1.0):
+        watch.look()
+    machine.now = 1.0 + VALID_PERIODS
+    assert watch.state is not None
+    machine.now += 0.01
+    assert watch.state is None
+
+
+def test_a_machine_that_cannot_be_looked_at_is_said_once_and_looked_at_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    machine = Scripted()
+    watch = machine.watch()
+    for machine.now in (0.0, 1.0):
+        watch.look()
+    machine.error = OSError("no counters")
+    for machine.now in (2.0, 3.0, 9.0):
+        watch.look()
+    assert watch.state is None
+    assert caplog.text.count("no counters") == 1
+    machine.error, machine.now = None, 10.0
+    watch.look()
+    assert watch.state is not None
+    machine.error = OSError("again no counters")
+    watch.look()
+    assert "again no counters" in caplog.text
+
+
+def test_looking_goes_on_in_the_background() -> None:
+    machine, looks, enough = Scripted(), 0, threading.Event()
+
+    def take() -> Sample:
+        nonlocal looks
+        looks += 1
+        machine.now += 1.0
+        if looks == 3:
+            enough.set()
+        return machine.take()
+
+    with MachineWatch(take, every_s=0.001):
+        assert enough.wait(20)
+
+
+def test_a_driver_that_hangs_holds_nothing_up() -> None:
+    entered, hanging = threading.Event(), threading.Event()
+
+    def take() -> Sample:
+        entered.set()
+        hanging.wait(20)
+        raise OSError
+
+    with MachineWatch(take, every_s=1.0) as watch:
+        assert entered.wait(20)
+        assert watch.state is None
+    assert not hanging.is_set()
+    hanging.set()
+
+
+class NvmlError(Exception):
+    pass
+
+
+def nvml(*broken: str) -> SimpleNamespace:
+    """A driver with two GPUs, the second of which has the id GPU-b."""
+
+    def refuse(*_: object) -> Any:
+        raise NvmlError("not supported")
+
+    parts: dict[str, Any] = {
+        "NVMLError": NvmlError,
+        "nvmlInit": lambda: None,
+        "nvmlDeviceGetHandleByIndex": lambda index: "ab"[index],
+        "nvmlDeviceGetHandleByUUID": lambda name: {"GPU-b": "b"}.get(name) or refuse(),
+        "nvmlDeviceGetName": lambda handle: f"card {handle}",
+        "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(used=3, total=8),
+        "nvmlDeviceGetUtilizationRates": lambda handle: SimpleNamespace(gpu=25),
+    }
+    return SimpleNamespace(**parts | dict.fromkeys(broken, refuse))
+
+
+@pytest.mark.parametrize(
+    ("visible", "name"),
+    [
+        ({}, "card a"),
+        ({"CUDA_VISIBLE_DEVICES": "1,0"}, "card b"),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-b"}, "card b"),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-none"}, None),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, None),
+        ({"CUDA_VISIBLE_DEVICES": ""}, None),
+    ],
+)
+def test_the_gpu_is_the_one_that_cuda_shows(
+    monkeypatch: pytest.MonkeyPatch, visible: dict[str, str], name: str | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", nvml())
+    assert gpu_name(visible) == name
+
+
+def test_a_gpu_is_part_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", nvml())
+    assert Machine(lambda: find_gpu({})).sample().gpu == GpuState(0.25, 3, 8)
+
+
+@pytest.mark.parametrize(
+    ("broken", "seen"),
+    [
+        ("nvmlDeviceGetUtilizationRates", GpuState(None, 3, 8)),
+        ("nvmlDeviceGetMemoryInfo", None),
+        ("nvmlInit", None),
+    ],
+)
+def test_what_a_gpu_does_not_say_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, broken: str, seen: GpuState | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", nvml(broken))
+    assert Machine(lambda: find_gpu({})).sample().gpu == seen
+
+
+def test_without_the_library_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert find_gpu({}) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "name"),
+    [
+        ("processor: 0\nmodel name\t: Core 9\nprocessor: 1\nmodel name\t: Core 9\n", "Core 9"),
+        ("CPU implementer\t: 0x41\nCPU part\t: 0xd0c\nflags: x\n", "0x41, 0xd0c"),
+    ],
+)
+def test_a_processor_is_called_by_its_model(tmp_path: Path, lines: str, name: str) -> None:
+    (tmp_path / "cpuinfo").write_text(lines)
+    assert cpu_name(tmp_path / "cpuinfo") == name
+
+
+def test_a_processor_has_some_name_everywhere(tmp_path: Path) -> None:
+    assert cpu_name(tmp_path / "none")

@@ -1,0 +1,162 @@
+"""What was measured at an earlier start, kept on disk for the next one.
+
+A file is for one way to run on one kind of machine: `facts` names all that the costs depend on,
+the file is named after them and holds them, and one that does not say the same is not believed.
+Only the lines are kept. How fast the machine is at the moment is seen anew by each worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from models.catalog import ModelEntry
+from scheduling.cost_model import DECODE, CostModel, Line, encode_stage, stage_of
+from scheduling.rungs import FLOOR
+from workers.calibration import calibrate, tilings, warm
+from workers.encode import writable_formats
+from workers.machine import cpu_name, gpu_name
+from workers.settings import Device, WorkerSettings
+from workers.zoo import Zoo
+
+log = logging.getLogger("anysr.workers.kept_costs")
+
+FORMAT = 1
+"""To be raised when the same facts come to mean other costs: another way to measure, other stages,
+or code of ours that became faster between two versions."""
+LIBRARIES = ("anysr-serve", "numpy", "pillow", "imagecodecs")
+RUNTIME_LIBRARIES = {"onnx": ("onnxruntime", "onnxruntime-gpu"), "torchscript": ("torch",)}
+
+Facts = dict[str, Any]
+
+
+def costs_here(zoo: Zoo, settings: WorkerSettings, folder: Path | None) -> CostModel:
+    """Return what everything costs on this machine, with every width warm: as it was measured at
+    an earlier start, or else measured now, for seconds, and kept.
+
+    `settings` are those that the zoo was loaded with; without a folder nothing is kept.
+    """
+    if folder is None:
+        return calibrate(zoo)
+    facts = facts_of(zoo, settings)
+    path = folder / file_name(facts)
+    lines = read_lines(path, facts, set(stages_of(zoo)))
+    if lines is None:
+        costs = calibrate(zoo)
+        keep_lines(path, facts, costs.lines)
+        return costs
+    started = time.perf_counter()
+    warm(zoo)
+    log.info("costs read from %s; warm in %.1f s", path, time.perf_counter() - started)
+    return CostModel(lines, tilings=tilings(zoo))
+
+
+def kept_folder(setting: str | None, environment: Mapping[str, str]) -> Path | None:
+    """Return where costs are kept: as it is set, or in the user's cache folder (XDG).
+
+    None where it is set to nothing, or where there is no such folder.
+    """
+    if setting is not None:
+        return Path(setting) if setting else None
+    cache, home = environment.get("XDG_CACHE_HOME", ""), environment.get("HOME", "")
+    if os.path.isabs(cache):
+        return Path(cache, "anysr")
+    return Path(home, ".cache", "anysr") if os.path.isabs(home) else None
+
+
+def facts_of(zoo: Zoo, settings: WorkerSettings) -> Facts:
+    """Return all that the costs of a zoo depend on, in JSON's types."""
+    gpu = gpu_name(os.environ) if settings.device is Device.CUDA else None
+    libraries = (*LIBRARIES, *RUNTIME_LIBRARIES[settings.runtime.value])
+    return {
+        "format": FORMAT,
+        "machine": [platform.system(), platform.machine(), cpu_name(), os.cpu_count(), gpu],
+        "runtime": [settings.runtime.value, settings.device.value],
+        "threads": [settings.worker_threads, settings.spin],
+        "libraries": {name: _version(name) for name in libraries},
+        "artifacts": {name: _checksums(served.entry) for name, served in zoo.items()},
+        "tilings": {
+            name: [tiling.halo, tiling.pixels, tiling.output_pixels]
+            for name, tiling in tilings(zoo).items()
+        },
+    }
+
+
+def file_name(facts: Facts) -> str:
+    """Return the name of the file for these facts."""
+    return f"costs-{hashlib.sha256(_canonical(facts).encode()).hexdigest()[:16]}.json"
+
+
+def read_lines(path: Path, facts: Facts, stages: set[str]) -> dict[str, Line] | None:
+    """Return the lines of a kept file; None, with a log line, when it is not to be believed."""
+    try:
+        content = json.loads(path.read_text())
+        if content["facts"] != facts:
+            raise ValueError("it is of another machine or of other models")
+        lines = {stage: _line(parts) for stage, parts in content["lines"].items()}
+        if set(lines) != stages:
+            raise ValueError("it has other stages")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("the costs in %s cannot be used, so they are measured: %s", path, error)
+        return None
+    return lines
+
+
+def keep_lines(path: Path, facts: Facts, lines: Mapping[str, Line]) -> None:
+    """Write a file in one step; what cannot be kept is measured again next time."""
+    content = {
+        "facts": facts,
+        "lines": {k: [v.fixed, v.per_source, v.per_output] for k, v in lines.items()},
+    }
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(content, indent=1) + "\n")
+        partial.replace(path)
+    except OSError as error:
+        log.warning("the costs cannot be kept: %s", error)
+
+
+def stages_of(zoo: Zoo) -> Iterator[str]:
+    """Yield the name of every stage that calibration measures."""
+    yield DECODE
+    yield stage_of(FLOOR)
+    for served in zoo.values():
+        yield from map(stage_of, served.rungs)
+    yield from map(encode_stage, writable_formats())
+
+
+def _line(parts: list[float]) -> Line:
+    line = Line(*(float(part) for part in parts))
+    figures = (line.fixed, line.per_source, line.per_output)
+    if not all(math.isfinite(part) and part >= 0 for part in figures) or not any(figures):
+        raise ValueError(f"{parts} is no line")
+    return line
+
+
+def _checksums(entry: ModelEntry) -> list[Any]:
+    torchscript = entry.torchscript.sha256 if entry.torchscript is not None else None
+    graphs = [[width.width, width.onnx.sha256] for width in entry.widths]
+    return [entry.weights.sha256, torchscript, graphs]
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
+
+
+def _canonical(facts: Facts) -> str:
+    return json.dumps(facts, sort_keys=True)
