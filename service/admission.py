@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded
 from jobs.job import Job
@@ -32,7 +33,7 @@ def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float)
     """
     workers = snapshot.ready_for(job.model)
     if not workers:
-        raise NotReady(_why_not_ready(job, snapshot), retry_after_s=RETRY_AFTER_S)
+        raise not_ready(snapshot, job.model)
     # By the fastest: it is the one that is free soonest, and a promise to refuse must be sure.
     options = min((_options(job, worker, catalog) for worker in workers), key=_price)
     if not options:
@@ -77,9 +78,11 @@ def _price(options: tuple[Option, ...]) -> float:
     return options[0].safe_ms if options else float("inf")
 
 
-def _why_not_ready(job: Job, snapshot: Snapshot) -> str | None:
+def not_ready(snapshot: Snapshot, model: str | None = None, **members: Any) -> NotReady:
+    """Return the error of a service that can take no job of a model (None: of any)."""
+    why = None
     if snapshot.stats is None:
-        return "The queue cannot be reached; try again in a few seconds."
-    if snapshot.ready:
-        return f"No worker serves the model {job.model} at present."
-    return None
+        why = "The queue cannot be reached; try again in a few seconds."
+    elif snapshot.ready:
+        why = f"No worker serves the model {model} at present."
+    return NotReady(why, retry_after_s=RETRY_AFTER_S, **members)

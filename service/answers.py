@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -11,6 +12,7 @@ from jobs.job import (
     ImageFormat,
     JobStatus,
     JobView,
+    MachineState,
     QueueStats,
     Reason,
     RunFacts,
@@ -19,7 +21,7 @@ from models.catalog import Catalog, ModelEntry, QualityEntry
 from service.dispatcher import error_of
 from service.problems import problem
 from service.settings import GatewaySettings
-from service.snapshot import Snapshot
+from service.snapshot import LiveWorker, Snapshot
 
 
 class Run(BaseModel):
@@ -103,6 +105,13 @@ class WorkerAnswer(BaseModel):
     ready: bool
     busy: bool
     models: list[str]
+    pace: float = Field(
+        description="Network time of late over what calibration had found there; above 1 the "
+        "worker has become slower."
+    )
+    machine: MachineState | None = Field(
+        description="The machine it runs on, in the last second; parts are from 0 to 1."
+    )
 
 
 class QueueAnswer(BaseModel):
@@ -118,8 +127,11 @@ class ReadyAnswer(BaseModel):
     """The service can take jobs."""
 
     status: str = "ready"
+    snapshot_age_ms: float | None = Field(
+        description="How long ago the gateway looked at workers and queue; null: never yet."
+    )
     workers: list[WorkerAnswer]
-    queue: QueueAnswer | None
+    queue: QueueAnswer | None = Field(description="null while nothing is known of it.")
 
 
 class LiveAnswer(BaseModel):
@@ -189,13 +201,22 @@ def _model(entry: ModelEntry, default: bool) -> ModelAnswer:
     )
 
 
-def ready_answer(snapshot: Snapshot) -> ReadyAnswer:
+def ready_answer(snapshot: Snapshot, age_s: float) -> ReadyAnswer:
     """Return the workers and the queue of a snapshot."""
-    workers = [
-        WorkerAnswer(id=w.worker_id, ready=w.ready, busy=w.busy, models=list(w.models))
-        for w in snapshot.workers
-    ]
-    return ReadyAnswer(workers=workers, queue=_queue(snapshot.stats))
+    age_ms = round(age_s * 1e3, 1) if math.isfinite(age_s) else None
+    workers = [_worker(worker) for worker in snapshot.workers]
+    return ReadyAnswer(snapshot_age_ms=age_ms, workers=workers, queue=_queue(snapshot.stats))
+
+
+def _worker(worker: LiveWorker) -> WorkerAnswer:
+    return WorkerAnswer(
+        id=worker.worker_id,
+        ready=worker.ready,
+        busy=worker.busy,
+        models=list(worker.models),
+        pace=round(worker.pace, 3),
+        machine=worker.machine,
+    )
 
 
 def _queue(stats: QueueStats | None) -> QueueAnswer | None:

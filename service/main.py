@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -62,7 +63,7 @@ def create_app(settings: GatewaySettings, queue: JobQueue, catalog: Catalog) -> 
 def build_gateway(settings: GatewaySettings, queue: JobQueue, catalog: Catalog) -> Gateway:
     """Return the parts that the routes work with."""
     metrics = GatewayMetrics()
-    keeper = SnapshotKeeper(queue, settings.snapshot_seconds, metrics.snapshot)
+    keeper = SnapshotKeeper(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
     return Gateway(
         settings=settings,
         queue=queue,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
-from jobs.job import JobStatus, JobView
-from service.snapshot import Snapshot
+from jobs.job import GpuState, JobStatus, JobView, MachineState
+from scheduling.monitor import Spread, spread
+from service.snapshot import LiveWorker, Snapshot
+
+WorkerFigure = Callable[[LiveWorker], float | None]
 
 LATENCY_BUCKETS = (
     *(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75),
@@ -17,6 +23,53 @@ SLACK_BUCKETS = (
     *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+UNKNOWN = "NaN while the queue cannot be seen"
+SPREAD = "Least, mean and most over the workers."
+
+
+def _machine(figure: Callable[[MachineState], float | None]) -> WorkerFigure:
+    return lambda worker: None if worker.machine is None else figure(worker.machine)
+
+
+def _gpu(figure: Callable[[GpuState], float | None]) -> WorkerFigure:
+    return _machine(lambda machine: None if machine.gpu is None else figure(machine.gpu))
+
+
+MACHINE_GAUGES: dict[str, tuple[str, WorkerFigure]] = {
+    "worker_pace_ratio": (
+        "Network time of late over what calibration had found on the worker.",
+        lambda worker: worker.pace if worker.ready else None,
+    ),
+    "machine_cpu_load_ratio": (
+        "Part of all cores' time in which programs ran.",
+        _machine(lambda machine: machine.cpu_load),
+    ),
+    "machine_cpu_steal_ratio": (
+        "Part of all cores' time that the hypervisor gave to others.",
+        _machine(lambda machine: machine.cpu_steal),
+    ),
+    "machine_memory_available_bytes": (
+        "Memory that programs could still get.",
+        _machine(lambda machine: machine.memory_available_bytes),
+    ),
+    "machine_memory_total_bytes": (
+        "Memory of the machine.",
+        _machine(lambda machine: machine.memory_total_bytes),
+    ),
+    "machine_gpu_load_ratio": (
+        "Part of the time in which the GPU computed.",
+        _gpu(lambda gpu: gpu.load),
+    ),
+    "machine_gpu_memory_used_bytes": (
+        "GPU memory in use.",
+        _gpu(lambda gpu: gpu.memory_used_bytes),
+    ),
+    "machine_gpu_memory_total_bytes": (
+        "Memory of the GPU.",
+        _gpu(lambda gpu: gpu.memory_total_bytes),
+    ),
+}
+"""Name -> (help, the figure of one worker). Not by worker: their ids come and go without bound."""
 
 
 class GatewayMetrics:
@@ -62,20 +115,33 @@ class GatewayMetrics:
             registry=self.registry,
         )
         self._queue_gauges()
+        self._machine_gauges()
         ProcessCollector(registry=self.registry)
 
     def _queue_gauges(self) -> None:
         def gauge(name: str, text: str) -> Gauge:
             return Gauge(f"anysr_{name}", text, registry=self.registry)
 
-        self._depth = gauge("queue_depth", "Jobs that wait.")
-        self._running = gauge("queue_running", "Jobs in the hands of workers.")
+        self._depth = gauge("queue_depth", f"Jobs that wait; {UNKNOWN}.")
+        self._running = gauge("queue_running", f"Jobs in the hands of workers; {UNKNOWN}.")
         self._backlog = gauge(
-            "queue_backlog_seconds", "Predicted cost of what waits, each job at its cheapest."
+            "queue_backlog_seconds",
+            f"Predicted cost of what waits, each job at its cheapest; {UNKNOWN}.",
         )
-        self._oldest = gauge("queue_oldest_age_seconds", "Age of the job that waits longest.")
-        self._workers = gauge("workers_live", "Workers that live, warm or not.")
-        self._ready = gauge("workers_ready", "Workers that are warm.")
+        self._oldest = gauge(
+            "queue_oldest_age_seconds", f"Age of the job that waits longest; {UNKNOWN}."
+        )
+        self._workers = gauge("workers_live", "Workers that are known to live, warm or not.")
+        self._ready = gauge("workers_ready", "Workers that are known to be warm.")
+        self._age = gauge(
+            "snapshot_age_seconds", "How long ago this gateway looked at the workers and the queue."
+        )
+
+    def _machine_gauges(self) -> None:
+        self._machines = {
+            name: Gauge(f"anysr_{name}", f"{text} {SPREAD}", ("over",), registry=self.registry)
+            for name, (text, _) in MACHINE_GAUGES.items()
+        }
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answered request by the template of its route."""
@@ -101,15 +167,25 @@ class GatewayMetrics:
         seconds = (finished - view.deadline_ms) / 1e3 + budget_s
         self.job_ended(view.status.value, why_ended(view), seconds, budget_s)
 
-    def snapshot(self, taken: Snapshot) -> None:
-        """Show a new snapshot of workers and queue."""
-        self._workers.set(len(taken.workers))
-        self._ready.set(sum(worker.ready for worker in taken.workers))
-        if taken.stats is not None:
-            self._depth.set(taken.stats.queued)
-            self._running.set(taken.stats.running)
-            self._backlog.set(taken.stats.backlog_ms / 1e3)
-            self._oldest.set(taken.stats.oldest_age_ms / 1e3)
+    def show(self, snapshot: Snapshot, age_s: float) -> None:
+        """Show what is known of workers and queue."""
+        self._age.set(age_s)
+        self._workers.set(len(snapshot.workers))
+        self._ready.set(sum(worker.ready for worker in snapshot.workers))
+        stats = snapshot.stats
+        self._depth.set(stats.queued if stats else math.nan)
+        self._running.set(stats.running if stats else math.nan)
+        self._backlog.set(stats.backlog_ms / 1e3 if stats else math.nan)
+        self._oldest.set(stats.oldest_age_ms / 1e3 if stats else math.nan)
+        for name, (_, figure) in MACHINE_GAUGES.items():
+            self._spread(self._machines[name], spread(map(figure, snapshot.workers)))
+
+    def _spread(self, gauge: Gauge, seen: Spread | None) -> None:
+        gauge.clear()  # what nobody says is absent, not as it was
+        if seen is not None:
+            gauge.labels("min").set(seen.least)
+            gauge.labels("mean").set(seen.mean)
+            gauge.labels("max").set(seen.most)
 
     def exposition(self) -> bytes:
         """Return all of it in the Prometheus text format."""

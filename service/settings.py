@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEGAPIXEL = 1_000_000
 MEBIBYTE = 1024 * 1024
+STALE_PERIODS = 5
 
 
 class GatewaySettings(BaseSettings):
@@ -66,9 +67,26 @@ class GatewaySettings(BaseSettings):
     snapshot_seconds: float = Field(
         1.0, gt=0, description="How often the gateway looks at the workers and the queue."
     )
+    snapshot_stale_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="Age from which that look counts for nothing, and requests get 503 until the "
+        "next; unset: five times ANYSR_SNAPSHOT_SECONDS.",
+    )
     shutdown_seconds: int = Field(
         20, ge=0, description="How long requests may take to finish once the gateway must stop."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log lines written."
     )
+
+    @model_validator(mode="after")
+    def _looks_often_enough(self) -> Self:
+        if self.stale_s <= self.snapshot_seconds:
+            raise ValueError("snapshot_stale_seconds must be more than snapshot_seconds")
+        return self
+
+    @property
+    def stale_s(self) -> float:
+        """`snapshot_stale_seconds`, or what stands in for it."""
+        return self.snapshot_stale_seconds or STALE_PERIODS * self.snapshot_seconds

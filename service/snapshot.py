@@ -1,15 +1,19 @@
-"""What the gateway knows of workers and queue: sampled in the background, never per request."""
+"""What the gateway knows of workers and queue: sampled in the background, never per request.
+
+What was true some time ago says nothing of now: a snapshot that is too old counts as unknown, as
+if the queue could not be reached, and not as idle.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from jobs.job import QueueStats, WorkerPulse
+from jobs.job import MachineState, QueueStats, WorkerPulse
 from jobs.queue import JobQueue
-from scheduling.cost_model import CostModel
+from scheduling.cost_model import NETWORK, CostModel
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +27,24 @@ class LiveWorker:
     busy: bool
     models: tuple[str, ...]
     costs: CostModel
+    machine: MachineState | None = None
+    """None where it does not say."""
+
+    @property
+    def pace(self) -> float:
+        """Network time of late over what calibration had found: above 1 it has become slower."""
+        return self.costs.pace.get(NETWORK, 1.0)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Workers and queue at one moment. `stats` is None while the queue cannot be reached."""
+    """Workers and queue at one moment. `stats` is None, and there are no workers, while nothing
+    is known: the queue cannot be reached, or could not for too long."""
 
     workers: tuple[LiveWorker, ...] = ()
     stats: QueueStats | None = None
+    taken_at: float = float("-inf")
+    """By the keeper's clock, before the queue was asked: a slow answer is old when it comes."""
 
     def ready_for(self, model: str | None) -> list[LiveWorker]:
         """Return the workers to which a job of this model (None: of any) could go now."""
@@ -42,19 +56,28 @@ class Snapshot:
 
 
 class SnapshotKeeper:
-    """Holds the newest snapshot, and tells `on_change` of every new one."""
+    """Holds the newest snapshot. `clock` never goes back; in seconds, as the times are."""
 
     def __init__(
-        self, queue: JobQueue, period_s: float, on_change: Callable[[Snapshot], None]
+        self, queue: JobQueue, period_s: float, stale_s: float, clock: Callable[[], float]
     ) -> None:
         self._queue = queue
         self._period_s = period_s
-        self._on_change = on_change
-        self._current = Snapshot()
+        self._stale_s = stale_s
+        self._clock = clock
+        self._newest = Snapshot()
 
     @property
     def current(self) -> Snapshot:
-        return self._current
+        """The newest snapshot; when it is too old, one that knows nothing, of the same time."""
+        if self.age_s > self._stale_s:
+            return replace(self._newest, workers=(), stats=None)
+        return self._newest
+
+    @property
+    def age_s(self) -> float:
+        """Age of the newest snapshot; infinite before the first."""
+        return self._clock() - self._newest.taken_at
 
     async def keep(self) -> None:
         """Refresh for ever; a queue that cannot be reached is a snapshot of nothing."""
@@ -64,18 +87,17 @@ class SnapshotKeeper:
 
     async def refresh(self) -> None:
         """Take one snapshot."""
+        taken_at = self._clock()
         try:
             pulses, stats = await asyncio.gather(self._queue.pulses(), self._queue.stats())
             workers = tuple(worker for pulse in pulses if (worker := _live(pulse)) is not None)
-            taken = Snapshot(workers, stats)
+            self._newest = Snapshot(workers, stats, taken_at)
         except ConnectionError as error:
             log.warning("the queue cannot be reached: %s", error)
-            taken = Snapshot()
+            self._newest = Snapshot(taken_at=taken_at)
         except Exception:
             log.exception("no snapshot of the queue could be taken")
-            taken = Snapshot()
-        self._current = taken
-        self._on_change(taken)
+            self._newest = Snapshot(taken_at=taken_at)
 
 
 def _live(pulse: WorkerPulse) -> LiveWorker | None:
@@ -84,4 +106,5 @@ def _live(pulse: WorkerPulse) -> LiveWorker | None:
     except (KeyError, TypeError, ValueError, AttributeError):
         log.warning("worker %s publishes a cost model that cannot be read", pulse.worker_id)
         return None
-    return LiveWorker(pulse.worker_id, pulse.ready, pulse.busy, tuple(pulse.models), costs)
+    models = tuple(pulse.models)
+    return LiveWorker(pulse.worker_id, pulse.ready, pulse.busy, models, costs, pulse.machine)

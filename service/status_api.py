@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from jobs.errors import NotReady
-from service.admission import RETRY_AFTER_S
+from service.admission import RETRY_AFTER_S, not_ready
 from service.answers import LiveAnswer, ModelsAnswer, ReadyAnswer, models_answer, ready_answer
 from service.gateway import Gateway, gateway_of
 from service.openapi import problem_answers
@@ -34,14 +34,15 @@ async def live() -> LiveAnswer:
 
 @router.get("/health/ready", summary="Can jobs be taken?", responses=problem_answers("not_ready"))
 async def ready(gateway: Here) -> ReadyAnswer:
-    """200 when a worker is warm, else 503; either with the workers and the queue."""
+    """200 when a worker is warm, else 503; either with the workers and the queue, as the gateway
+    saw them `snapshot_age_ms` ago: none when it could not see them for too long."""
     snapshot = gateway.keeper.current
-    answer = ready_answer(snapshot)
+    answer = ready_answer(snapshot, gateway.keeper.age_s)
     if gateway.closing.is_set():
         raise NotReady("The gateway is stopping.", retry_after_s=RETRY_AFTER_S)
     if not snapshot.ready:
         members = answer.model_dump(exclude={"status"})
-        raise NotReady(retry_after_s=RETRY_AFTER_S, **members)
+        raise not_ready(snapshot, **members)
     return answer
 
 
@@ -53,4 +54,5 @@ async def ready(gateway: Here) -> ReadyAnswer:
 )
 async def metrics(gateway: Here) -> Response:
     """Of this gateway alone; each worker has its own."""
+    gateway.metrics.show(gateway.keeper.current, gateway.keeper.age_s)
     return Response(gateway.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})

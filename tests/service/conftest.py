@@ -42,7 +42,9 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
 
     @contextlib.asynccontextmanager
     async def started(**overrides: Any) -> AsyncIterator[Served]:
-        settings = GatewaySettings(**{"snapshot_seconds": 0.05, "shutdown_seconds": 5} | overrides)
+        # Not stale within a test, however long the machine keeps this loop waiting.
+        quick = {"snapshot_seconds": 0.05, "snapshot_stale_seconds": 600, "shutdown_seconds": 5}
+        settings = GatewaySettings(**quick | overrides)
         app = create_app(settings, queue, catalog)
         server = create_server(settings, app)
         # The protocol is named, for else asyncio leaves Nagle's delays on.

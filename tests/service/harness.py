@@ -14,7 +14,7 @@ import httpx
 from PIL import Image, UnidentifiedImageError
 
 from jobs.errors import AnysrError, CorruptImage
-from jobs.job import Claim, Job, LeaseState, QueueStats, Reason, RunFacts, WorkerPulse
+from jobs.job import Claim, Job, LeaseState, MachineState, QueueStats, Reason, RunFacts, WorkerPulse
 from jobs.redis_queue import RedisQueue
 from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
 from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
@@ -81,10 +81,12 @@ class ScriptedWorker:
     claims: list[Claim] = field(default_factory=list)
     failure: AnysrError | None = None
     worker_id: str = "scripted"
+    machine: MachineState | None = None
 
     async def pulse(self, ready: bool = True) -> None:
         costs = cost_model().to_dict()
-        await self.queue.publish_pulse(WorkerPulse(self.worker_id, ready, (MODEL,), costs))
+        pulse = WorkerPulse(self.worker_id, ready, (MODEL,), costs, machine=self.machine)
+        await self.queue.publish_pulse(pulse)
 
     async def run(self) -> None:
         while True:

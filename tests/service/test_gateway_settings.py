@@ -25,6 +25,13 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.cors_origins == ("https://a.example",)
 
 
+def test_a_snapshot_is_stale_after_some_periods_unless_it_is_said_otherwise() -> None:
+    assert GatewaySettings(snapshot_seconds=2.0).stale_s == 10.0
+    assert GatewaySettings(snapshot_seconds=2.0, snapshot_stale_seconds=3.0).stale_s == 3.0
+    with pytest.raises(ValidationError, match="must be more than"):
+        GatewaySettings(snapshot_seconds=2.0, snapshot_stale_seconds=2.0)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("PORT", "70000"), ("MAX_BODY_BYTES", "0"), ("DEFAULT_BUDGET_MS", "-1"), ("LOG_LEVEL", "x")],

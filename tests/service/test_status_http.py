@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs.job import JobView
+from jobs.job import GpuState, Job, JobView, MachineState
 from jobs.redis_queue import RedisQueue
 from service.schemas import PARAMETERS
 from tests.service.harness import (
@@ -22,6 +26,34 @@ from tests.service.harness import (
     assert_problem,
     drawn,
 )
+
+MACHINE = MachineState(0.75, 0.125, 2**30, 2**34, GpuState(0.5, 2**20, 2**36))
+
+
+def families_of(text: str) -> dict[str, Metric]:
+    return {family.name: family for family in text_string_to_metric_families(text)}
+
+
+def samples_of(families: dict[str, Metric]) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families.values()
+        for sample in family.samples
+    }
+
+
+async def metrics_of(served: Served) -> dict[tuple[str, ...], float]:
+    return samples_of(families_of((await served.client.get("/metrics")).text))
+
+
+@contextlib.contextmanager
+def freshly_stale(served: Served) -> Iterator[None]:
+    """As if the gateway had not looked at the queue for more than a minute."""
+    keeper = served.gateway.keeper
+    clock = keeper._clock
+    keeper._clock = lambda: clock() + 61
+    yield
+    keeper._clock = clock
 
 
 async def test_models(served: Served) -> None:
@@ -65,8 +97,42 @@ async def test_ready_when_a_worker_is_warm(served: Served) -> None:
     answer = response.json()
     assert answer["status"] == "ready"
     worker = {"id": "scripted", "ready": True, "busy": False, "models": [MODEL]}
-    assert answer["workers"] == [worker]
-    assert answer["queue"]["queued"] == 0
+    assert answer["workers"] == [{**worker, "pace": 1.0, "machine": None}]
+    assert answer["queue"] == {"queued": 0, "running": 0, "oldest_age_ms": 0, "backlog_ms": 0}
+    assert 0 <= answer["snapshot_age_ms"] < 600_000
+
+
+async def test_ready_shows_the_machines(start: Start, queue: RedisQueue) -> None:
+    await ScriptedWorker(queue, machine=MACHINE).pulse()
+    async with start() as served:
+        [worker] = (await served.client.get("/health/ready")).json()["workers"]
+    assert worker["machine"] == {
+        "cpu_load": 0.75,
+        "cpu_steal": 0.125,
+        "memory_available_bytes": 2**30,
+        "memory_total_bytes": 2**34,
+        "gpu": {"load": 0.5, "memory_used_bytes": 2**20, "memory_total_bytes": 2**36},
+    }
+
+
+async def test_what_was_seen_too_long_ago_is_unknown(start: Start, queue: RedisQueue) -> None:
+    """Not idle: the workers that were seen then may be gone, and so may be their idleness."""
+    await ScriptedWorker(queue).pulse()
+    async with start(snapshot_seconds=60, snapshot_stale_seconds=60.001) as served:
+        assert (await served.client.get("/health/ready")).status_code == 200
+        with freshly_stale(served):
+            members = assert_problem(await served.client.get("/health/ready"), 503, "not_ready")
+            assert members["detail"].startswith("The queue cannot be reached")
+            assert (members["workers"], members["queue"]) == ([], None)
+            assert members["snapshot_age_ms"] > 60_000
+            assert_problem(await served.upscale(), 503, "not_ready")
+            text = (await served.client.get("/metrics")).text
+        assert "anysr_queue_depth NaN" in text
+        assert "anysr_queue_backlog_seconds NaN" in text
+        assert "anysr_workers_live 0.0" in text
+        assert "anysr_worker_pace_ratio{" not in text
+        await served.gateway.keeper.refresh()
+        assert (await served.client.get("/health/ready")).status_code == 200
 
 
 async def test_not_ready_shows_workers_and_queue(start: Start, queue: RedisQueue) -> None:
@@ -101,7 +167,7 @@ async def test_metrics_are_read_by_prometheus(served: Served, worker: ScriptedWo
     await served.client.request("PROPFIND", "/models")
     response = await served.client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=")
-    families = {f.name: f for f in text_string_to_metric_families(response.text)}
+    families = families_of(response.text)
     assert {
         *("anysr_http_requests", "anysr_http_request_duration_seconds", "anysr_jobs"),
         *("anysr_job_duration_seconds", "anysr_deadline_slack_seconds"),
@@ -109,11 +175,7 @@ async def test_metrics_are_read_by_prometheus(served: Served, worker: ScriptedWo
         *("anysr_queue_backlog_seconds", "anysr_queue_oldest_age_seconds"),
         *("anysr_workers_live", "anysr_workers_ready", "process_cpu_seconds"),
     } <= set(families)
-    samples = {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in families.values()
-        for sample in family.samples
-    }
+    samples = samples_of(families)
     assert samples["anysr_http_requests_total", "POST", "/upscale", "200"] == 1
     assert samples["anysr_http_requests_total", "POST", "/upscale", "422"] == 1
     assert samples["anysr_http_requests_total", "GET", "unmatched", "404"] == 1
@@ -124,6 +186,42 @@ async def test_metrics_are_read_by_prometheus(served: Served, worker: ScriptedWo
     assert samples["anysr_workers_live",] == 1
     assert samples["anysr_http_requests_total", "other", "/models", "405"] == 1
     assert worker.claims
+
+
+async def test_metrics_show_the_queue_as_it_is(
+    start: Start, queue: RedisQueue, make_job: Callable[..., Job]
+) -> None:
+    for floor_ms in (1500.0, 500.0):
+        await queue.submit(make_job(floor_ms=floor_ms), b"")
+    async with start() as served:
+        samples = await metrics_of(served)
+    assert samples["anysr_queue_depth",] == 2
+    assert samples["anysr_queue_running",] == 0
+    assert samples["anysr_queue_backlog_seconds",] == 2.0
+    assert samples["anysr_queue_oldest_age_seconds",] >= 0
+    assert 0 <= samples["anysr_snapshot_age_seconds",] < 600
+
+
+async def test_machines_are_shown_by_their_spread_and_not_one_by_one(
+    start: Start, queue: RedisQueue
+) -> None:
+    busy = replace(MACHINE, cpu_load=0.25, gpu=None)
+    for worker_id, machine in (("one", MACHINE), ("two", busy), ("three", None)):
+        await ScriptedWorker(queue, worker_id=worker_id, machine=machine).pulse()
+    async with start() as served:
+        samples = await metrics_of(served)
+        assert "one" not in (await served.client.get("/metrics")).text.split()
+        loads = [samples["anysr_machine_cpu_load_ratio", over] for over in ("min", "mean", "max")]
+        assert loads == [0.25, 0.5, 0.75]
+        assert samples["anysr_machine_cpu_steal_ratio", "mean"] == 0.125
+        assert samples["anysr_machine_memory_available_bytes", "max"] == 2**30
+        assert samples["anysr_machine_gpu_load_ratio", "min"] == 0.5
+        assert samples["anysr_machine_gpu_memory_used_bytes", "mean"] == 2**20
+        assert samples["anysr_worker_pace_ratio", "max"] == 1.0
+        assert samples["anysr_workers_live",] == 3
+        await queue.retire_pulse("one")
+        await served.gateway.keeper.refresh()
+        assert ("anysr_machine_gpu_load_ratio", "min") not in await metrics_of(served)
 
 
 async def test_route_label_is_the_template(served: Served) -> None:
