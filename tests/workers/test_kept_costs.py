@@ -238,5 +238,10 @@ def test_costs_are_kept_in_the_users_cache_unless_it_is_said_otherwise() -> None
     assert kept_folder(None, {}) is None
 
 
+def test_an_empty_variable_switches_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYSR_CALIBRATION_FOLDER", "")
+    assert kept_folder(WorkerSettings().calibration_folder, {"HOME": "/home/u"}) is None
+
+
 def test_no_test_writes_into_the_cache_of_whoever_runs_it(calibration_folder: Path) -> None:
     assert WorkerSettings().calibration_folder == str(calibration_folder)
