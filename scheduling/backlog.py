@@ -4,7 +4,7 @@ thousand, and the questions that a decision asks of it."""
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,41 +61,33 @@ def pressure(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf")
     With `from_ms`, only those that must start after it count; the work before them is theirs to
     wait for all the same.
     """
-    room = stretch = float("inf")
-    cheapest, network = 0.0, network_ms
-    for group, (free, free_later) in zip(load.waiting, _free_ms(load), strict=True):
-        latest_start, cheapest_ms, group_network_ms = group
-        if latest_start > from_ms:
-            # The first of a group must have started when its slot begins,
-            if free - cheapest < room:
-                room = free - cheapest
-            if free < stretch * network:
-                stretch = free / network
-        cheapest += cheapest_ms
-        network += group_network_ms
-        if latest_start > from_ms:
-            # and the last when it ends.
-            if free_later - cheapest < room:
-                room = free_later - cheapest
-            if free_later < stretch * network:
-                stretch = free_later / network
-    return Pressure(room, max(0.0, stretch))
-
-
-def _free_ms(load: Load) -> Iterator[tuple[float, float]]:
-    """Yield the worker time that no run has taken yet, until each group's slot begins and ends."""
     ends = sorted([max(end, load.now_ms) for end in load.running])
+    # Worker time until a moment that no run has taken yet: workers * moment - taken.
     workers = load.workers - len(ends)
     taken = workers * load.now_ms
     ends.append(float("inf"))
     following = ends.pop(0)
-    for latest_start, _, _ in load.waiting:
+    room = stretch = float("inf")
+    cheapest, network = 0.0, network_ms
+    for latest_start, cheapest_ms, group_network_ms in load.waiting:
         while following < latest_start:
             workers += 1
             taken += following
             following = ends.pop(0)
-        free = workers * latest_start - taken
-        yield free, free + workers * SLOT_MS
+        if latest_start > from_ms:
+            # The first of a group must have started when its slot begins, the last when it ends.
+            free = workers * latest_start - taken
+            over = free + workers * SLOT_MS
+            spare = free if free < over - cheapest_ms else over - cheapest_ms
+            if spare - cheapest < room:
+                room = spare - cheapest
+            if free < stretch * network:
+                stretch = free / network
+            if over < stretch * (network + group_network_ms):
+                stretch = over / (network + group_network_ms)
+        cheapest += cheapest_ms
+        network += group_network_ms
+    return Pressure(room, max(0.0, stretch))
 
 
 def sustained_stretch(load: Load) -> float:

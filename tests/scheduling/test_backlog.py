@@ -35,8 +35,8 @@ def free_until(load, moment, from_now=NOW):
 
 def over(load, group):
     """Worker time until a slot's end, of the workers that are free at its beginning."""
-    ends = [NOW] * (load.workers - len(load.running)) + [max(e, NOW) for e in load.running]
-    free = sum(end < group.latest_start_ms or end == NOW for end in ends)
+    ended = sum(max(end, NOW) < group.latest_start_ms for end in load.running)
+    free = load.workers - len(load.running) + ended
     return free_until(load, group.latest_start_ms) + free * SLOT_MS
 
 
