@@ -19,9 +19,10 @@ from jobs.job import OnMiss
 from models.catalog import SHIPPED, CatalogError, read_catalog
 from scheduling.bound import Bound, OutOfReachError, bound
 from scheduling.cost_model import CostModel
+from scheduling.rungs import Rung
 from scheduling.simulator import Machine, Outcome
 from scheduling.simulator import simulate as run
-from scheduling.strategies import STRATEGIES
+from scheduling.strategies import STRATEGIES, Pinned, Strategy
 from scheduling.tables import Options, tables_of
 from scheduling.workload import ARRIVALS, MIXED, Workload, draw, read_trace
 
@@ -51,7 +52,8 @@ def simulate(
         OnMiss, typer.Option(help="degrade: all callers take resampled pictures; reject: none.")
     ] = OnMiss.DEGRADE,
     strategies: Annotated[
-        str, typer.Option(help=f"Comma-separated of {', '.join(STRATEGIES)}; or all.")
+        str,
+        typer.Option(help=f"Comma-separated of {', '.join(STRATEGIES)}, MODEL@WIDTH; or all."),
     ] = "all",
     costs: Annotated[
         Path, typer.Option(help="Measured costs: JSON of `anysr calibrate --output`.")
@@ -75,7 +77,7 @@ def simulate(
     For at most 5000 requests without --slow, the last line is an offline bound: the best mean
     quality that any schedule can have at the attainment of the first strategy.
     """
-    names = _names(strategies)
+    chosen = _chosen(strategies)
     try:
         machine = Machine(workers, deviation, seed=seed + 1, slow=_changes(slow, workers))
         ladders = _Ladders(models, costs, on_miss, math.exp(P95 * deviation))
@@ -86,8 +88,8 @@ def simulate(
         tables = ladders.of(workload)
     except (CatalogError, OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    outcomes = _run(names, workload, tables, machine)
-    best = None if slow else _bound(workload, tables, machine, outcomes[names[0]])
+    outcomes = _run(chosen, workload, tables, machine)
+    best = None if slow else _bound(workload, tables, machine, next(iter(outcomes.values())))
     Console().print(_table(outcomes, best))
     result = _as_json(workload, machine, outcomes, best)
     if json_file:
@@ -140,12 +142,20 @@ def _drawn(
     return draw(requests, rate, ARRIVALS[arrivals], mix, (parts[0], parts[1]), seed)
 
 
-def _names(strategies: str) -> list[str]:
+def _chosen(strategies: str) -> dict[str, Strategy]:
     names = list(STRATEGIES) if strategies == "all" else strategies.split(",")
-    for name in names:
-        if name not in STRATEGIES:
-            raise typer.BadParameter(f"unknown strategy {name!r}: {', '.join(STRATEGIES)}")
-    return names
+    return {name: _strategy(name) for name in names}
+
+
+def _strategy(name: str) -> Strategy:
+    if name in STRATEGIES:
+        return STRATEGIES[name]()
+    model, _, width = name.partition("@")
+    try:
+        return Pinned(Rung(model, float(width)))
+    except ValueError:
+        known = ", ".join(STRATEGIES)
+        raise typer.BadParameter(f"unknown strategy {name!r}: {known}, MODEL@WIDTH") from None
 
 
 def _changes(slow: Sequence[str], workers: int) -> list[tuple[float, int, float]]:
@@ -162,16 +172,16 @@ def _changes(slow: Sequence[str], workers: int) -> list[tuple[float, int, float]
 
 
 def _run(
-    names: list[str], workload: Workload, tables: list[Options], machine: Machine
+    chosen: dict[str, Strategy], workload: Workload, tables: list[Options], machine: Machine
 ) -> dict[str, Outcome]:
     outcomes = {}
     with Progress(transient=True) as progress:
-        for name in names:
+        for name, strategy in chosen.items():
             task = progress.add_task(name, total=len(workload))
             outcomes[name] = run(
                 workload,
                 tables,
-                STRATEGIES[name](),
+                strategy,
                 machine,
                 lambda done, task=task: progress.update(task, completed=done),  # type: ignore[misc]
             )
