@@ -1,4 +1,4 @@
-"""What a caller accepts: models in the ladder or the one named, and nothing dearer and no better."""
+"""What a caller accepts: models in the ladder or the one named, nothing dearer and no better."""
 
 from __future__ import annotations
 
