@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.overhead import running_service
+from models.catalog import read_catalog
 
 HEADERS = (
     "Server-Timing",
@@ -60,8 +61,9 @@ def test_the_readmes_request(service):
     assert image.format == "PNG"
     assert image.size == (round(2.37 * 93), round(2.37 * 61))
     assert [name for name in HEADERS if name not in answer.headers] == []
-    assert answer.headers["X-AnySR-Model"] == "anysr-s"
-    assert answer.headers["X-AnySR-Width"] == "1"
+    ladder = [entry for entry in read_catalog().models if entry.in_ladder]
+    best = max(entry.expected_db(w.width, 2.37) or 0 for entry in ladder for w in entry.widths)
+    assert float(answer.headers["X-AnySR-Expected-Db"]) == pytest.approx(best, abs=0.02)
     assert answer.headers["X-AnySR-Reason"] == "widest"
     assert answer.headers["X-AnySR-Deadline"] == "met"
 
