@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import typer
 
-
 WITH_TORCH = ("train", "torch")
 """Extras that need torch, which is installed first and pinned."""
 
