@@ -43,6 +43,8 @@ class Reason(StrEnum):
     """Narrowed so that the jobs behind it keep their deadlines, or get their share of width."""
     SLACK = "slack"
     """Narrowed to what fitted the slack that was left."""
+    BEHIND = "behind"
+    """Begun wider and finished narrower, for it had fallen behind its prediction."""
     PINNED = "pinned"
     """The caller asked for this width."""
     FLOOR = "floor"
@@ -97,8 +99,14 @@ class Job:
     """Predicted cost of the cheapest way to make the picture: orders the queue."""
     network_ms: float = 0.0
     """Predicted cost of its narrowest network, by which worker time is shared out."""
+    answer_ms: float = 0.0
+    """What the gateway needs from the end of a run to its answer: so long before the deadline a run
+    should end."""
     min_db: float | None = None
     """The least expected PSNR-Y that the caller takes; None for any."""
+    min_width: float | None = None
+    """The least width that the caller takes, as a fraction of any model's full one; None for any,
+    and with one no picture is resampled."""
 
     @property
     def scale_h(self) -> float:
@@ -115,14 +123,16 @@ class RunFacts:
 
     model: str
     width: float
-    """Fraction of the model's full width; 0 for the resampling floor."""
+    """Fraction of the model's full width, the narrowest that any tile ran at; 0 for the resampling
+    floor."""
     reason: Reason
     predicted_ms: float
     """Predicted at the claim, for decoding, network and encoding."""
     run_ms: float
     """Measured from claim to encoded picture."""
     stages_ms: dict[str, float] = field(default_factory=dict)
-    """Milliseconds of each stage: queue, decode, network, encode."""
+    """Milliseconds of each stage: queue, decode, network, encode; and yielded, for which the
+    picture was set aside between two tiles."""
     expected_db: float | None = None
     """The catalog's measured PSNR-Y of this model and width near this scale."""
     tiles: int = 1
@@ -183,6 +193,11 @@ class Claim:
     def slack_ms(self) -> float:
         """Time left at the claim until the deadline; negative when late."""
         return self.deadline_ms - self.claimed_ms
+
+    @property
+    def run_slack_ms(self) -> float:
+        """What of it a run may take, so that its answer is in time."""
+        return self.slack_ms - self.job.answer_ms
 
 
 class LeaseState(StrEnum):

@@ -47,10 +47,15 @@ class Leasing:
             if not await self._wake.wait(left_s, stopping):
                 return None
 
-    async def _claim(self, worker_id: str) -> Claim | None:
+    async def claim_urgent(self, worker_id: str, soon_ms: float, within_ms: float) -> Claim | None:
+        """Lease the job that must start first, at once or not at all, if it must start within
+        `soon_ms` and costs at most `within_ms` in its cheapest way."""
+        return await self._claim(worker_id, soon_ms, within_ms)
+
+    async def _claim(self, worker_id: str, *bounds: float) -> Claim | None:
         while True:
             ended, row = await self._scripts.run(
-                "claim", self._lease_ms, self._max_attempts, worker_id
+                "claim", self._lease_ms, self._max_attempts, worker_id, *bounds
             )
             if ended:
                 await self._blobs.drop_payloads(job_id.decode() for job_id in ended)

@@ -31,6 +31,11 @@ class JobQueue(Protocol):
         as worker_lost. The claim tells what else waits and runs.
         """
 
+    async def claim_urgent(self, worker_id: str, soon_ms: float, within_ms: float) -> Claim | None:
+        """Lease the job that must start first, at once or not at all, if it must start within
+        `soon_ms` and costs at most `within_ms` in its cheapest way: for a worker that could set
+        its present job aside for so long."""
+
     async def bound(self, claim: Claim, predicted_ms: float) -> None:
         """Say that a run is expected to end `predicted_ms` from now, for the backlog that others
         are told. Changes nothing when the lease is no longer ours; need not be waited for."""

@@ -106,7 +106,7 @@ class RedisQueue:
         answer: list[bytes] = await self._scripts.run(
             "submit",
             *(job.id, record, remaining_ms, job.floor_ms, job.on_miss.value, limit),
-            job.network_ms,
+            *(job.network_ms, job.answer_ms),
         )
         return answer
 
@@ -123,6 +123,12 @@ class RedisQueue:
         """Lease the job that must start first, waiting up to `wait_s` for one, and no longer
         once `stopping` is set."""
         return await self._leasing.claim(worker_id, wait_s, stopping)
+
+    @reports_outages
+    async def claim_urgent(self, worker_id: str, soon_ms: float, within_ms: float) -> Claim | None:
+        """Lease the job that must start first, at once or not at all, if it must start within
+        `soon_ms` and costs at most `within_ms` in its cheapest way."""
+        return await self._leasing.claim_urgent(worker_id, soon_ms, within_ms)
 
     @reports_outages
     async def bound(self, claim: Claim, predicted_ms: float) -> None:

@@ -44,6 +44,9 @@ class Pressure:
     room_ms: float
     """How much work more may be done before them with all still in time, if each of them runs in
     its cheapest way. Infinite when none waits; negative when one is too late already."""
+    kept_ms: float
+    """The same among those that are not too late already: a run this long makes none late that
+    could still be in time. Never negative."""
     stretch: float
     """By how much every job, this one first, could take longer than its narrowest network does
     with all still in time. Infinite when none waits.
@@ -67,7 +70,7 @@ def pressure(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf")
     taken = workers * load.now_ms
     ends.append(float("inf"))
     following = ends.pop(0)
-    room = stretch = float("inf")
+    room = kept = stretch = float("inf")
     cheapest, network = 0.0, network_ms
     for latest_start, cheapest_ms, group_network_ms in load.waiting:
         while following < latest_start:
@@ -79,15 +82,18 @@ def pressure(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf")
             free = workers * latest_start - taken
             over = free + workers * SLOT_MS
             spare = free if free < over - cheapest_ms else over - cheapest_ms
-            if spare - cheapest < room:
-                room = spare - cheapest
+            left = spare - cheapest
+            if left < room:
+                room = left
+            if 0 <= left < kept:
+                kept = left
             if free < stretch * network:
                 stretch = free / network
             if over < stretch * (network + group_network_ms):
                 stretch = over / (network + group_network_ms)
         cheapest += cheapest_ms
         network += group_network_ms
-    return Pressure(room, max(0.0, stretch))
+    return Pressure(room, kept, max(0.0, stretch))
 
 
 def sustained_stretch(load: Load) -> float:

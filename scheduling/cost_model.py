@@ -117,6 +117,12 @@ class CostModel:
         stages = (DECODE, stage_of(rung), encode_stage(work.output_format))
         return sum(self.predict_stage(stage, work) for stage in stages)
 
+    def predict_rest(self, rung: Rung, work: Work, left: float) -> float:
+        """Return the expected ms of what is left of a job whose network has `left` of its work
+        to do, a part from 0 to 1."""
+        encoding = self.predict_stage(encode_stage(work.output_format), work)
+        return left * self.predict_stage(stage_of(rung), work) + encoding
+
     def predict_safe(self, rung: Rung, work: Work) -> float:
         """Return the ms that nineteen of twenty such jobs stay below."""
         return self.predict(rung, work) * self.margin

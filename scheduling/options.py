@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from jobs.job import Job, OnMiss
@@ -11,7 +11,7 @@ from models.catalog import ModelEntry
 from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR, Rung
 from scheduling.tiling import Tiling
-from scheduling.work import work_of
+from scheduling.work import Work, work_of
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ def options_of(job: Job, models: Mapping[str, ModelEntry], costs: CostModel) -> 
     and a smallest quality are kept to; resampling counts only where on_miss=degrade allows it.
     """
     networks = [
-        _network(job, entry, width.width, costs)
+        option
         for name, entry in models.items()
         if (entry.in_ladder if job.model is None else name == job.model)
-        for width in entry.widths
-        if _wanted(job, width.width)
+        for option in _networks(job, entry, costs)
     ]
     if not networks:
         return ()
     if job.min_db is not None:
-        return frontier(o for o in networks if o.db is not None and o.db >= job.min_db)
-    if job.pinned_width is not None or job.on_miss is OnMiss.REJECT:
+        return frontier(o for o in networks if _good_enough(job, o.db))
+    asked = job.pinned_width is not None or job.min_width is not None
+    if asked or job.on_miss is OnMiss.REJECT:
         return frontier(networks)
     return (_floor(job, costs), *frontier(networks))
 
@@ -68,15 +68,48 @@ def narrowest_network(options: tuple[Option, ...]) -> Option:
     return next((o for o in options if o.rung != FLOOR), options[0])
 
 
+def options_left(
+    job: Job, entry: ModelEntry, width: float, costs: CostModel, left: float
+) -> tuple[Option, ...]:
+    """Return the ways to finish a picture that was begun at a width of a model, narrowest first,
+    when `left` of the network's work is left, a part from 0 to 1; their costs are of the rest.
+
+    The last is to go on as before: within a picture no tile is wider than one before it.
+    """
+    work = _work(job, entry, costs)
+    ways = []
+    for rung in (Rung(entry.name, w.width) for w in entry.widths if w.width <= width):
+        db = entry.expected_db(rung.width, _scale(job))
+        if rung.width == width or (_wanted(job, rung.width) and _good_enough(job, db)):
+            rest = costs.predict_rest(rung, work, left)
+            ways.append(Option(rung, rest, rest * costs.margin, db))
+    return tuple(ways)
+
+
 def _wanted(job: Job, width: float) -> bool:
+    if job.min_width is not None and width < job.min_width - 1e-6:
+        return False
     return job.pinned_width is None or abs(width - job.pinned_width) < 1e-6
 
 
-def _network(job: Job, entry: ModelEntry, width: float, costs: CostModel) -> Option:
-    rung = Rung(entry.name, width)
-    work = work_of(job, costs.tilings.get(entry.name, Tiling(entry.halo)))
-    db = entry.expected_db(width, math.sqrt(job.scale_h * job.scale_w))
-    return Option(rung, costs.predict(rung, work), costs.predict_safe(rung, work), db)
+def _good_enough(job: Job, db: float | None) -> bool:
+    return job.min_db is None or (db is not None and db >= job.min_db)
+
+
+def _work(job: Job, entry: ModelEntry, costs: CostModel) -> Work:
+    return work_of(job, costs.tilings.get(entry.name, Tiling(entry.halo)))
+
+
+def _networks(job: Job, entry: ModelEntry, costs: CostModel) -> Iterator[Option]:
+    work, scale = _work(job, entry, costs), _scale(job)
+    for width in (w.width for w in entry.widths if _wanted(job, w.width)):
+        rung = Rung(entry.name, width)
+        expected = costs.predict(rung, work)
+        yield Option(rung, expected, expected * costs.margin, entry.expected_db(width, scale))
+
+
+def _scale(job: Job) -> float:
+    return math.sqrt(job.scale_h * job.scale_w)
 
 
 def _floor(job: Job, costs: CostModel) -> Option:

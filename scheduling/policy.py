@@ -55,10 +55,8 @@ def admit(
         return Admission(cheapest_ms + overhead_ms, feasible=False)
     latest_start_ms = load.now_ms + slack_ms
     own = wait_ms(load, latest_start_ms) - slack_ms
-    others = cheapest_ms - pressure(load, from_ms=latest_start_ms).room_ms
-    # A group that is too late in any case is no reason to refuse what could be met.
-    if others > cheapest_ms:
-        others = 0.0
+    # What is too late in any case is no reason to refuse what could be met.
+    others = cheapest_ms - pressure(load, from_ms=latest_start_ms).kept_ms
     return Admission(cheapest_ms + overhead_ms, feasible=True, late_ms=max(0.0, own, others))
 
 
@@ -93,6 +91,22 @@ def bind(
 def cheapest(options: tuple[Option, ...], pinned: bool = False) -> Decision:
     """Choose what is soonest done, for a caller who takes a late picture too."""
     return Decision(options[0], _reason(options[0], options, pinned, narrowed=False))
+
+
+def spare_ms(left: tuple[Option, ...], slack_ms: float) -> float:
+    """Return for how long a picture may be set aside between two tiles and still be in time.
+
+    `left` are the ways to finish it (see `options_left`), narrowest first.
+    """
+    return max(0.0, slack_ms - left[0].safe_ms)
+
+
+def go_on(left: tuple[Option, ...], slack_ms: float) -> Option:
+    """Choose how to finish a picture between two tiles: as before while that is expected in
+    time, else the widest that is, else the narrowest. `left` as for `spare_ms`."""
+    if left[-1].expected_ms <= slack_ms:
+        return left[-1]
+    return next((o for o in reversed(left) if o.safe_ms <= slack_ms), left[0])
 
 
 def _reason(chosen: Option, options: tuple[Option, ...], pinned: bool, narrowed: bool) -> Reason:

@@ -23,8 +23,8 @@ PROMISE = 1.1
 
 
 def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float) -> Job:
-    """Return the job with what it costs in the cheapest way that its caller accepts, and with
-    its narrowest network.
+    """Return the job with what it costs in the cheapest way that its caller accepts, with its
+    narrowest network, and with what gateway and queue add.
 
     Raises NotReady without a ready worker that has the model; InvalidRequest when no network
     reaches the quality asked for; BudgetInfeasible with `smallest_feasible_ms`, a whole number
@@ -37,7 +37,7 @@ def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float)
     # By the fastest: it is the one that is free soonest, and a promise to refuse must be sure.
     options = min((_options(job, worker, catalog) for worker in workers), key=_price)
     if not options:
-        raise InvalidRequest(f"No network reaches {job.min_db:g} dB at this scale.")
+        raise InvalidRequest(_out_of_reach(job))
     admission = admit(options, job.budget_ms, load_of(snapshot, len(workers)), overhead_ms)
     if not admission.feasible:
         smallest = math.ceil(admission.smallest_ms * PROMISE)
@@ -52,7 +52,16 @@ def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float)
             retry_after_s=max(1, math.ceil(admission.late_ms / 1e3)),
         )
     network = narrowest_network(options)
-    return replace(job, floor_ms=options[0].safe_ms, network_ms=network.expected_ms)
+    return replace(
+        job, floor_ms=options[0].safe_ms, network_ms=network.expected_ms, answer_ms=overhead_ms
+    )
+
+
+def _out_of_reach(job: Job) -> str:
+    if job.min_db is None:
+        return f"No network has a width of at least {job.min_width:g}."
+    width = "" if job.min_width is None else f" with a width of at least {job.min_width:g}"
+    return f"No network reaches {job.min_db:g} dB at this scale{width}."
 
 
 def load_of(snapshot: Snapshot, workers: int) -> Load:

@@ -22,6 +22,7 @@ from jobs.errors import (
 from jobs.job import TERMINAL_STATUSES, Job, JobStatus, JobView, OnMiss
 from jobs.queue import JobQueue
 from models.catalog import Catalog
+from scheduling.overhead import Overhead
 from service.admission import RETRY_AFTER_S, admitted
 from service.metrics import GatewayMetrics, why_ended
 from service.settings import GatewaySettings
@@ -59,6 +60,7 @@ class Dispatcher:
         self._catalog = catalog
         self._settings = settings
         self._metrics = metrics
+        self._overhead = Overhead(settings.overhead_ms)
         self._followers: set[asyncio.Task[None]] = set()
 
     async def submit(self, job: Job, picture: bytes, received: float) -> JobView:
@@ -68,7 +70,7 @@ class Dispatcher:
         """
         try:
             snapshot = await self._with_queue(self._keeper.current)
-            ready = admitted(job, snapshot, self._catalog, self._settings.overhead_ms)
+            ready = admitted(job, snapshot, self._catalog, self._overhead.ms)
             return await self._queue.submit(ready, picture, spent_ms=_since(received))
         except ConnectionError:
             self._metrics.rejected(NotReady.code)
@@ -129,6 +131,9 @@ class Dispatcher:
             raise error_of(view)
         picture = await self._queue.result(job.id)
         elapsed_ms = _since(received)
+        if view.facts is not None:
+            own_ms = view.facts.stages_ms.get("queue", 0.0) + view.facts.run_ms
+            self._overhead.observe(elapsed_ms - own_ms)
         if job.on_miss is OnMiss.REJECT and elapsed_ms > job.budget_ms:
             raise _late(job)
         return Finished(view, picture, elapsed_ms)

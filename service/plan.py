@@ -44,6 +44,7 @@ def plan(
         budget_ms=_budget(wanted, limits, default_budget_ms),
         floor_ms=0.0,
         min_db=wanted.min_db,
+        min_width=wanted.min_width,
     )
 
 

@@ -68,6 +68,11 @@ class UpscaleRequest(BaseModel):
         description="The least expected PSNR-Y (dB, as `GET /models` tells it); what is expected "
         "to be worse is not made.",
     )
+    min_width: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = Field(
+        None,
+        description="The least network width, a fraction as in `GET /models`; nothing narrower is "
+        "made.",
+    )
     format: ImageFormat | None = Field(
         None, description="Format of the output; that of the input if left out."
     )

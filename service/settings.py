@@ -56,7 +56,10 @@ class GatewaySettings(BaseSettings):
     )
     max_budget_ms: float = Field(600_000.0, gt=0, description="Largest latency budget.")
     overhead_ms: float = Field(
-        10.0, ge=0, description="What gateway and queue add to a worker's predicted time."
+        10.0,
+        gt=0,
+        description="What gateway and queue add to a worker's time, until the first answers show "
+        "it.",
     )
     grace_ms: float = Field(
         30_000.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from dataclasses import dataclass
 
 from jobs.errors import DeadlineExceeded, UnknownModel, UnknownWidth
@@ -26,6 +27,20 @@ class Binding:
     engine: Engine | None
 
 
+@dataclass(frozen=True)
+class Aside:
+    """A picture that is set aside between two of its tiles: work that waits for this worker."""
+
+    end_ms: float
+    """When the queue was told that it would end, on the queue's clock."""
+    spare_ms: float
+    """Within which it must be gone on with."""
+    cheapest_ms: float
+    """What its rest takes in its cheapest way, with a margin."""
+    expected_ms: float
+    """The same without."""
+
+
 def bind_job(job: Job, zoo: Zoo, costs: CostModel, slack_ms: float, load: Load) -> Binding:
     """Choose how to make a job with `slack_ms` left until its deadline, beside the others.
 
@@ -47,16 +62,26 @@ def bind_job(job: Job, zoo: Zoo, costs: CostModel, slack_ms: float, load: Load) 
     return Binding(decision, work_of(job, served.tiling), served.at(rung.width))
 
 
-def load_of(claim: Claim, workers: int) -> Load:
-    """Return what else there is to do, as the queue told it with a claim."""
+def load_of(claim: Claim, workers: int, aside: Aside | None = None) -> Load:
+    """Return what else there is to do, as the queue told it with a claim.
+
+    With a picture set aside for the claim: that is no run of another worker's, it waits.
+    """
     backlog = claim.backlog
     if backlog is None:
         return Load(claim.claimed_ms, workers)
+    running = list(backlog.running)
+    waiting = [Group(*group) for group in backlog.waiting]
+    if aside is not None:
+        if running:
+            running.remove(min(running, key=lambda end: abs(end - aside.end_ms)))
+        start = backlog.now_ms + aside.spare_ms
+        insort(waiting, Group(start, aside.cheapest_ms, aside.expected_ms))
     return Load(
         backlog.now_ms,
-        max(workers, 1 + len(backlog.running)),
-        backlog.running,
-        tuple(Group(*group) for group in backlog.waiting),
+        max(workers, 1 + len(running)),
+        tuple(running),
+        tuple(waiting),
         backlog.inflow,
     )
 
@@ -66,4 +91,4 @@ def _nothing_fits(job: Job, zoo: Zoo) -> UnknownModel | UnknownWidth:
         return UnknownModel(f"This worker has no model {job.model!r}.")
     if job.pinned_width is not None:
         return UnknownWidth(f"{job.model or 'No model'} has no width {job.pinned_width:g}.")
-    return UnknownModel(f"This worker has no model that reaches {job.min_db} dB.")
+    return UnknownModel("This worker has no model that reaches the least quality asked for.")

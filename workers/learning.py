@@ -5,16 +5,24 @@ from __future__ import annotations
 from scheduling.cost_model import DECODE, CostModel, encode_stage, stage_of
 from workers.binding import Binding
 from workers.making import Made
+from workers.yielding import Course
 
 
-def learn(costs: CostModel, binding: Binding, made: Made, run_ms: float) -> None:
-    """Take in a finished run, as a whole and by its stages."""
+def learn(
+    costs: CostModel, binding: Binding, made: Made, run_ms: float, course: Course | None = None
+) -> None:
+    """Take in a finished run, as a whole and by its stages.
+
+    Time for which it was set aside is not its own; what was finished narrower than it was begun
+    tells nothing of either width.
+    """
     option = binding.decision.option
-    costs.observe_run(option.expected_ms, run_ms)
     stages = {
         DECODE: made.stages_ms["decode"],
-        stage_of(option.rung): made.stages_ms["network"],
         encode_stage(binding.work.output_format): made.stages_ms["encode"],
     }
+    if course is None or not course.narrowed:
+        costs.observe_run(option.expected_ms, run_ms - made.away_ms)
+        stages[stage_of(option.rung)] = made.stages_ms["network"]
     for stage, milliseconds in stages.items():
         costs.observe(stage, binding.work, milliseconds)

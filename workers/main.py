@@ -54,6 +54,8 @@ def run(
     configure_logging(settings.log_level)
     if not queue_settings.redis_url:
         raise RedisMissing("Set ANYSR_REDIS_URL to the Redis of the gateway.")
+    if hasattr(os, "nice"):
+        os.nice(settings.nice)
     asyncio.run(_serve(settings, queue_settings, queue_settings.redis_url))
 
 

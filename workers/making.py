@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from jobs.errors import InvalidRequest, OutputTooLarge
@@ -18,23 +19,40 @@ class Stopped(Exception):
     """The job was withdrawn, or is another worker's by now: nothing is to be delivered."""
 
 
+Between = Callable[[float], Engine | None]
+"""Called on the making thread between two tiles with the part of the network's work that is done;
+answers what to go on with, None for the same as before."""
+
+
 class Progress:
     """What the making thread and the event loop tell each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, between: Between | None = None) -> None:
         self.part = 0.0
         """Of the network's work, from 0 to 1."""
+        self.away_ms = 0.0
+        """For how long the picture was set aside between tiles."""
+        self._between = between
         self._stop = threading.Event()
 
     def stop(self) -> None:
         """Let the making end at its next look."""
         self._stop.set()
 
-    def report(self, part: float) -> None:
-        """Note the part that is done. Raises Stopped when nobody waits for the rest."""
+    def report(self, part: float) -> Engine | None:
+        """Note the part that is done, and answer what to go on with, None for the same as before.
+
+        Raises Stopped when nobody waits for the rest.
+        """
         self.part = part
+        engine = None
+        if self._between is not None and 0 < part < 1:
+            since = time.perf_counter()
+            engine = self._between(part)
+            self.away_ms += (time.perf_counter() - since) * 1e3
         if self._stop.is_set():
             raise Stopped
+        return engine
 
 
 @dataclass(frozen=True)
@@ -52,6 +70,8 @@ class Made:
     picture: bytes
     tiles: int
     stages_ms: dict[str, float]
+    away_ms: float = 0.0
+    """For how long it was set aside between tiles; in none of the stages."""
 
 
 @dataclass
@@ -59,9 +79,9 @@ class _Stopwatch:
     laps: dict[str, float] = field(default_factory=dict)
     since: float = field(default_factory=time.perf_counter)
 
-    def lap(self, stage: str) -> None:
+    def lap(self, stage: str, without_ms: float = 0.0) -> None:
         now = time.perf_counter()
-        self.laps[stage] = (now - self.since) * 1e3
+        self.laps[stage] = (now - self.since) * 1e3 - without_ms
         self.since = now
 
 
@@ -90,11 +110,11 @@ def make(
     progress.report(0.0)
     watch.lap("decode")
     larger = upscale(picture, job.output_height, job.output_width, engine, progress.report)
-    watch.lap("network")
+    watch.lap("network", progress.away_ms)
     data = encode(larger.picture, job.output_format, job.quality)
     progress.report(1.0)
     watch.lap("encode")
-    return Made(data, larger.tiles, watch.laps)
+    return Made(data, larger.tiles, watch.laps, progress.away_ms)
 
 
 def _compare(job: Job, picture: Picture) -> None:

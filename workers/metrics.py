@@ -50,6 +50,11 @@ class WorkerMetrics:
             registry=registry,
         )
         self._tiles = Counter("anysr_tiles", "Tiles run.", registry=registry)
+        self._yields = Counter(
+            "anysr_yields",
+            "Times a picture was set aside between two tiles for a more urgent job.",
+            registry=registry,
+        )
         self._models = Gauge(
             "anysr_model_info",
             "1 for each model that this worker serves.",
@@ -78,6 +83,10 @@ class WorkerMetrics:
         self._tiles.inc(facts.tiles)
         self._errors.observe(facts.run_ms / max(facts.predicted_ms, 1e-3))
         self._observe(facts.stages_ms)
+
+    def yielded(self) -> None:
+        """Count one picture that is set aside for a more urgent job."""
+        self._yields.inc()
 
     def failed(self, code: str) -> None:
         """Count one run that ended with an error."""

@@ -50,6 +50,13 @@ class WorkerSettings(BaseSettings):
         description="Whether idle threads of the network spin: some percent faster, but an idle "
         "worker then takes whole cores.",
     )
+    nice: int = Field(
+        5,
+        ge=0,
+        le=19,
+        description="How far a worker gives way to other processes of its machine (nice level), so "
+        "that gateway and queue answer at once while a network runs.",
+    )
     tile_pixels: int = Field(
         DEFAULT_TILE_PIXELS,
         ge=64 * 64,

@@ -19,9 +19,6 @@ from workers.picture import FloatArray, Picture
 from workers.resampling import fill_hidden, lanczos
 from workers.runtimes.base import Session
 
-OnTile = Callable[[float], None]
-"""Told the part of the work done so far, in (0, 1], after each tile; may raise to stop."""
-
 
 @dataclass(frozen=True)
 class Engine:
@@ -38,6 +35,11 @@ class Engine:
     def tiling(self) -> Tiling:
         """How pictures are cut for it."""
         return Tiling(self.halo, self.tile_pixels, self.tile_output_pixels)
+
+
+OnTile = Callable[[float], Engine | None]
+"""Told the part of the work done so far, in (0, 1], after each tile; may raise to stop, and may
+answer what to go on with: the same network at another width."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _by_network(
         rows, columns = slice(*tile.rows.output), slice(*tile.columns.output)
         larger[:, rows, columns] = _run_tile(colour, output_size, tile, engine)
         done += tile.window_pixels
-        on_tile(done / total)
+        engine = on_tile(done / total) or engine
     return larger, len(tiles)
 
 

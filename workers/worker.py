@@ -1,6 +1,6 @@
 """The loop: claim, bind, make, deliver.
 
-The picture is made on one thread; meanwhile the event loop renews the lease. Whatever goes wrong
+The picture is made on a thread; meanwhile the event loop renews the lease. Whatever goes wrong
 with one job ends that job alone. Whatever goes wrong with the queue is waited out: an undelivered
 job's lease runs out, and it is run again.
 """
@@ -18,13 +18,14 @@ from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, OnMiss, RunFacts
 from jobs.queue import JobQueue
 from scheduling.cost_model import CostModel
-from workers.binding import Binding, bind_job, load_of
+from workers.binding import Aside, Binding, bind_job, load_of
 from workers.heartbeat import Heartbeat
 from workers.learning import learn
 from workers.lease import held
 from workers.making import Limits, Made, Progress, Stopped, guard, make
 from workers.metrics import WorkerMetrics
 from workers.pauses import happens
+from workers.yielding import Course, Worksite
 from workers.zoo import Zoo
 
 log = logging.getLogger("anysr.workers")
@@ -58,7 +59,8 @@ class Worker:
         self._parts = parts
         self._queue = parts.queue
         self._metrics = parts.metrics
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="make")
+        # The second is for what runs while the first has set its picture aside: one works.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="make")
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run jobs; once `stopping` is set, return when the one in hand has ended."""
@@ -70,28 +72,42 @@ class Worker:
                 )
                 outages = 0
                 if claim is not None:
-                    await self._serve(claim)
+                    await self._serve(claim, stopping)
             except Exception as error:
                 _log_outage(error)
                 await happens(stopping, OUTAGE_PAUSES_S[min(outages, len(OUTAGE_PAUSES_S) - 1)])
                 outages += 1
-        self._thread.shutdown()
+        self._threads.shutdown()
 
-    async def _serve(self, claim: Claim) -> None:
-        self._parts.heartbeat.busy(True)
+    async def _serve(self, claim: Claim, stopping: asyncio.Event) -> None:
+        heartbeat = self._parts.heartbeat
+        site = Worksite(
+            self._queue, heartbeat.worker_id, self._parts.costs, self._serve_beside, stopping
+        )
+        heartbeat.busy(True)
         try:
-            await self._answer(claim, time.perf_counter())
+            await self._answer(claim, time.perf_counter(), site=site)
         finally:
-            self._parts.heartbeat.busy(False)
+            heartbeat.busy(False)
 
-    async def _answer(self, claim: Claim, since: float) -> None:
+    async def _serve_beside(self, claim: Claim, aside: Aside) -> None:
+        """Run a job while another is set aside; this one is not set aside in its turn."""
+        self._metrics.yielded()
+        await self._answer(claim, time.perf_counter(), aside)
+
+    async def _answer(
+        self, claim: Claim, since: float, aside: Aside | None = None, site: Worksite | None = None
+    ) -> None:
         try:
             guard(claim.job, self._parts.limits)
-            binding = self._bind(claim)
+            binding = self._bind(claim, aside)
             await self._queue.bound(claim, binding.decision.option.expected_ms)
-            made = await self._make(claim, binding)
+            course = self._course(claim, binding, since, site)
+            made = await self._make(claim, binding, course)
             facts = _facts(claim, binding, made, (time.perf_counter() - since) * 1e3)
-            learn(self._parts.costs, binding, made, facts.run_ms)
+            learn(self._parts.costs, binding, made, facts.run_ms, course)
+            if course is not None:
+                facts = course.told(facts, made.away_ms)
             _reject_late(claim, facts)
             await self._complete(claim, facts, made.picture)
         except _Dropped as drop:
@@ -105,19 +121,27 @@ class Worker:
             log.exception("job %s: a bug", claim.job.id)
             await self._fail(claim, InternalError())
 
-    def _bind(self, claim: Claim) -> Binding:
+    def _bind(self, claim: Claim, aside: Aside | None) -> Binding:
         parts = self._parts
-        load = load_of(claim, parts.heartbeat.live_workers)
-        return bind_job(claim.job, parts.zoo, parts.costs, claim.slack_ms, load)
+        load = load_of(claim, parts.heartbeat.live_workers, aside)
+        return bind_job(claim.job, parts.zoo, parts.costs, claim.run_slack_ms, load)
 
-    async def _make(self, claim: Claim, binding: Binding) -> Made:
-        """Make the picture on the thread. Raises _Dropped when nobody waits for it any more."""
-        progress = Progress()
+    def _course(
+        self, claim: Claim, binding: Binding, since: float, site: Worksite | None
+    ) -> Course | None:
+        if site is None or binding.engine is None:
+            return None
+        entry = self._parts.zoo[binding.decision.option.rung.model].entry
+        return Course(site, claim, binding, entry, since)
+
+    async def _make(self, claim: Claim, binding: Binding, course: Course | None) -> Made:
+        """Make the picture on a thread. Raises _Dropped when nobody waits for it any more."""
+        progress = Progress(course.from_thread() if course else None)
         work = (claim.job, claim.payload, binding.engine, self._parts.limits, progress)
         async with held(self._queue, claim, progress, self._parts.renew_s) as lease:
             try:
                 loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._thread, make, *work)
+                return await loop.run_in_executor(self._threads, make, *work)
             except Stopped as stop:
                 raise _Dropped(lease.state) from stop
 

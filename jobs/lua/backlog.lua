@@ -20,6 +20,11 @@ local function sum(slot, jobs, cost, network)
   return redis.call('HINCRBY', sums, 'jobs:' .. slot, jobs)
 end
 
+-- The cheapest cost of a job that waits, in microseconds; of one that does not, 0.
+local function cost_of(id)
+  return tonumber(string.match(redis.call('HGET', entries, id) or '', '^.+:(%d+):%d+$') or '0')
+end
+
 -- Takes a job out of those that wait, if it is there, and answers its cost. What to subtract is
 -- read from where it was noted on arrival: the record may be damaged by now.
 local function leave(id)

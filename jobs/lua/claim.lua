@@ -1,5 +1,7 @@
 -- Leases the job that must start first. Answers { ids ended on the way, the claim or nothing }.
+-- With `soon_ms` only one that must start so soon, and that costs at most `within_ms`.
 local lease_ms, max_attempts, worker = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local soon_ms, within_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
 local now = now_ms()
 local ended = {}
 
@@ -18,8 +20,10 @@ end
 
 local claim = false
 while not claim do
-  local id = redis.call('ZRANGE', pending, 0, 0)[1]
+  local first = redis.call('ZRANGE', pending, 0, 0, 'WITHSCORES')
+  local id = first[1]
   if not id then break end
+  if soon_ms and not (first[2] - now <= soon_ms and cost_of(id) / 1000 <= within_ms) then break end
   local cost = leave(id)
   local record = read(id, 'status', 'job', 'attempt', 'submitted_ms', 'deadline_ms', 'on_miss')
   local deadline = number(record[5], now)

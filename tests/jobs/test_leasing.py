@@ -195,3 +195,32 @@ async def test_no_two_workers_ever_hold_a_job(
     await asyncio.gather(*workers)
     assert sorted(done) == sorted(job.id for job in jobs)
     assert [await queues[1].result(job.id) for job in jobs] == [job.id.encode() for job in jobs]
+
+
+async def test_an_urgent_claim_takes_only_what_must_start_soon(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    job = make_job(budget_ms=60_000.0, floor_ms=10_000.0)  # must start within 50 s
+    await queue.submit(job, b"picture")
+    assert await queue.claim_urgent("w", soon_ms=40_000, within_ms=1e9) is None
+    assert (await queue.view(job.id)).status is JobStatus.QUEUED
+    claim = await queue.claim_urgent("w", soon_ms=51_000, within_ms=1e9)
+    assert claim is not None
+    assert (claim.job, claim.payload) == (job, b"picture")
+
+
+async def test_an_urgent_claim_takes_nothing_that_lasts_longer_than_there_is_time(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    await queue.submit(make_job(budget_ms=500.0, floor_ms=200.0), b"picture")
+    assert await queue.claim_urgent("w", soon_ms=1e9, within_ms=199.0) is None
+    assert await queue.claim_urgent("w", soon_ms=1e9, within_ms=201.0) is not None
+    assert await queue.claim_urgent("w", soon_ms=1e9, within_ms=1e9) is None
+
+
+async def test_an_urgent_claim_that_takes_nothing_leaves_the_job_to_those_who_wait(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    await queue.submit(make_job(), b"picture")
+    assert await queue.claim_urgent("busy", soon_ms=0.0, within_ms=0.0) is None
+    assert await queue.claim("idle", 5.0) is not None

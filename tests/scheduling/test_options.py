@@ -9,7 +9,7 @@ import pytest
 from jobs.job import ImageFormat, Job, OnMiss
 from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
 from scheduling.cost_model import CostModel, Line, stage_of
-from scheduling.options import frontier, narrowest_network, options_of
+from scheduling.options import frontier, narrowest_network, options_left, options_of
 from scheduling.rungs import FLOOR, Rung, ladder
 
 FILE = Artifact(file="x", sha256="0" * 64, bytes=1)
@@ -97,3 +97,36 @@ def test_without_measurements_the_dearer_counts_as_better() -> None:
     networks = [o for o in options_of(JOB, unknown, cost) if o.rung != FLOOR]
     assert [o.rung.width for o in networks] == [0.5, 1.0]
     assert frontier(reversed(networks)) == tuple(networks)
+
+
+def test_a_smallest_width_is_kept_to_and_nothing_is_resampled() -> None:
+    assert rungs(replace(JOB, min_width=0.6)) == [Rung("small", 1.0), Rung("large", 1.0)]
+    assert rungs(replace(JOB, model="small", min_width=0.5)) == [
+        Rung("small", 0.5),
+        Rung("small", 1.0),
+    ]
+
+
+def test_a_picture_is_finished_with_its_model_and_no_wider_than_it_was_begun() -> None:
+    left = options_left(JOB, LARGE, 1.0, costs(), left=0.25)
+    assert [(o.rung.width, o.expected_ms, o.safe_ms, o.db) for o in left] == [
+        (0.5, 10, 20, 31.4),
+        (1.0, 20, 40, 32.0),
+    ]
+    assert [o.rung.width for o in options_left(JOB, LARGE, 0.5, costs(), 0.25)] == [0.5]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"model": "large", "pinned_width": 1.0}, {"min_db": 31.5}, {"min_width": 0.75}]
+)
+def test_what_the_caller_insists_on_holds_for_the_rest_of_a_picture(asked) -> None:
+    job = replace(JOB, **asked)
+    assert [o.rung.width for o in options_left(job, LARGE, 1.0, costs(), 0.5)] == [1.0]
+
+
+def test_the_rest_of_a_picture_is_still_to_be_encoded() -> None:
+    known = costs()
+    known.lines["decode"] = Line(100, 0, 0)
+    known.lines["encode:png"] = Line(7, 0, 0)
+    (option,) = options_left(JOB, SMALL, 0.5, known, left=0.5)
+    assert option.expected_ms == 0.5 * 10 + 7

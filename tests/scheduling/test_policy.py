@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jobs.job import Reason
 from scheduling.backlog import SLOT_MS, Group, Load, pressure, sustained_stretch
 from scheduling.options import Option, narrowest_network
-from scheduling.policy import ANTICIPATION, admit, bind, cheapest
+from scheduling.policy import ANTICIPATION, admit, bind, cheapest, go_on, spare_ms
 from scheduling.rungs import FLOOR, Rung
 from tests.scheduling.test_backlog import NOW, loads
 
@@ -188,3 +188,23 @@ def test_by_how_much_it_is_late_is_by_how_much_a_larger_budget_would_do(budget, 
     assume(admission.late_ms > 0)
     assert admit(LADDER, budget + admission.late_ms + 1e-6, load).late_ms == 0
     assert math.isfinite(admission.late_ms)
+
+
+@given(ladders, st.floats(-100, 5000))
+def test_a_picture_goes_on_as_before_while_it_can_and_else_in_time_if_it_can(options, slack):
+    chosen = go_on(options, slack)
+    before = options[-1]
+    assert (chosen is before) == (before.expected_ms <= slack or len(options) == 1)
+    if chosen is not before:
+        wider = options[options.index(chosen) + 1 :]
+        assert all(o.safe_ms > slack for o in wider)
+        assert chosen.safe_ms <= slack or chosen is options[0]
+
+
+@given(ladders, st.floats(-100, 5000), st.floats(0, 5000))
+def test_a_picture_set_aside_for_what_it_can_spare_is_in_time_all_the_same(options, slack, part):
+    spare = spare_ms(options, slack)
+    assert spare >= 0
+    if spare > 0:
+        away = min(part, spare)
+        assert go_on(options, slack - away).expected_ms <= slack - away + 1e-6

@@ -101,6 +101,24 @@ def test_a_quality_that_no_network_reaches_is_an_invalid_request() -> None:
         admitted(replace(job, min_db=33.0), snapshot(), CATALOG, 0.0)
 
 
+def test_a_width_that_no_network_has_is_an_invalid_request() -> None:
+    entry = CATALOG.get(CATALOG.default)
+    job = replace(JOB, min_width=entry.widths[-1].width, budget_ms=10_000.0)
+    assert admitted(job, snapshot(), CATALOG, 0.0).floor_ms > NARROW_MS
+    both = replace(job, min_db=99.0)
+    with pytest.raises(InvalidRequest, match="99 dB at this scale with a width of at least 1"):
+        admitted(both, snapshot(), CATALOG, 0.0)
+
+
+def test_what_is_too_late_in_any_case_hides_nothing_that_is_not() -> None:
+    """The last could still be in time, by one millisecond, and would not be after this one."""
+    hopeless, last = (NOW + 200, 500.0, 500.0), (NOW + 501, 10.0, 10.0)
+    job = replace(JOB, budget_ms=102.0)
+    assert admitted(job, snapshot(1, Backlog(NOW, (hopeless,))), CATALOG, 0.0)
+    with pytest.raises(Overloaded):
+        admitted(job, snapshot(1, Backlog(NOW, (hopeless, last))), CATALOG, 0.0)
+
+
 def test_no_worker_is_not_ready() -> None:
     with pytest.raises(NotReady):
         admitted(JOB, Snapshot((), QueueStats(0, 0, 0, 0)), CATALOG, 0.0)

@@ -1,0 +1,141 @@
+"""Between two tiles: more urgent jobs first, then the rest of the picture, narrower if it is late.
+
+Tiles are the points at which a long run can be set aside at no cost. A worker sets its picture
+aside only for a job that would otherwise start too late, and only for as long as the picture can
+spare: both are then in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from jobs.job import Claim, Reason, RunFacts
+from jobs.queue import JobQueue
+from models.catalog import ModelEntry
+from scheduling.cost_model import CostModel
+from scheduling.options import Option, options_left
+from scheduling.policy import go_on, spare_ms
+from workers.binding import Aside, Binding
+from workers.making import Between
+from workers.upscale import Engine
+
+log = logging.getLogger("anysr.workers.yielding")
+
+Serve = Callable[[Claim, Aside], Awaitable[None]]
+"""Runs another job while this one is set aside."""
+
+
+@dataclass(frozen=True)
+class Worksite:
+    """What the runs of one worker share."""
+
+    queue: JobQueue
+    worker_id: str
+    costs: CostModel
+    serve: Serve
+    stopping: asyncio.Event
+    """Once it is set, nothing is set aside any more."""
+
+
+class Course:
+    """How one run goes on from tile to tile."""
+
+    def __init__(
+        self, site: Worksite, claim: Claim, binding: Binding, entry: ModelEntry, since: float
+    ) -> None:
+        self._site = site
+        self._claim = claim
+        self._binding = binding
+        self._entry = entry
+        self._since = since
+        self._end_ms = claim.claimed_ms + binding.decision.option.expected_ms
+        self._ways = [(0.0, binding.decision.option)]
+        """(part from which on, how)."""
+        self.yields = 0
+        """How many jobs were run in between."""
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether it goes on narrower than it began."""
+        return len(self._ways) > 1
+
+    def from_thread(self) -> Between:
+        """Return `between` for the making thread, which waits for it."""
+        loop = asyncio.get_running_loop()
+
+        def wait(part: float) -> Engine | None:
+            return asyncio.run_coroutine_threadsafe(self.between(part), loop).result()
+
+        return wait
+
+    async def between(self, part: float) -> Engine | None:
+        """Run what is more urgent, and answer what to go on with, None for the same as before.
+
+        `part` of the network's work, from 0 to 1, is done.
+        """
+        try:
+            await self._urgent_first(part)
+        except ConnectionError as error:
+            log.warning("cannot look for more urgent jobs: %s", error)
+        return self._go_on(part)
+
+    async def _urgent_first(self, part: float) -> None:
+        site = self._site
+        while not site.stopping.is_set():
+            left, slack_ms = self._left(part), self._slack_ms()
+            spare = spare_ms(left, slack_ms)
+            if spare <= 0:
+                return
+            urgent = await site.queue.claim_urgent(site.worker_id, left[-1].expected_ms, spare)
+            if urgent is None:
+                return
+            self.yields += 1
+            narrowest = left[0]
+            aside = Aside(self._end_ms, spare, narrowest.safe_ms, narrowest.expected_ms)
+            await site.serve(urgent, aside)
+            await self._tell_end(self._left(part)[-1].expected_ms, urgent)
+
+    async def _tell_end(self, rest_ms: float, latest: Claim) -> None:
+        """Let others know when this run will end, now that it goes on."""
+        await self._site.queue.bound(self._claim, rest_ms)
+        gone_ms = (time.perf_counter() - self._since) * 1e3
+        self._end_ms = self._claim.claimed_ms + gone_ms + rest_ms
+        log.info("job %s: set aside for %s", self._claim.job.id, latest.job.id)
+
+    def _go_on(self, part: float) -> Engine | None:
+        way = go_on(self._left(part), self._slack_ms())
+        engine = self._binding.engine
+        if way.rung == self._ways[-1][1].rung or engine is None:
+            return None
+        self._ways.append((part, way))
+        return replace(engine, width=way.rung.width)
+
+    def _left(self, part: float) -> tuple[Option, ...]:
+        width = self._ways[-1][1].rung.width
+        return options_left(self._claim.job, self._entry, width, self._site.costs, 1 - part)
+
+    def _slack_ms(self) -> float:
+        return self._claim.run_slack_ms - (time.perf_counter() - self._since) * 1e3
+
+    def told(self, facts: RunFacts, away_ms: float) -> RunFacts:
+        """Return the facts of the run with what became of it between its tiles."""
+        if self.yields:
+            facts = replace(facts, stages_ms={**facts.stages_ms, "yielded": away_ms})
+        if not self.narrowed:
+            return facts
+        width = self._ways[-1][1].rung.width
+        return replace(facts, width=width, reason=Reason.BEHIND, expected_db=self._db())
+
+    def _db(self) -> float | None:
+        """Return the mean expected dB over the parts made in each way."""
+        ends = [part for part, _ in self._ways[1:]] + [1.0]
+        total = 0.0
+        for (start, way), end in zip(self._ways, ends, strict=True):
+            if way.db is None:
+                return None
+            total += (end - start) * way.db
+        return round(total, 3)
