@@ -20,7 +20,7 @@ PICTURE_HEADERS: Mapping[str, str] = {
     "X-AnySR-Reason": "`widest`, `slack`, `pinned` or `floor`.",
     "Server-Timing": "`upload`, `queue`, `decode`, `network`, `encode`, `total` in ms.",
 }
-STAGES = ("queue", "decode", "network", "encode")
+STAGES = ("queue", "decode", "network", "yielded", "encode")
 
 
 def picture_response(

@@ -15,7 +15,7 @@
  */
 
 /** In the order of the work; `upload` comes before the budget starts and is not among them. */
-const STAGES = ["queue", "decode", "network", "encode"];
+const STAGES = ["queue", "decode", "network", "yielded", "encode"];
 
 /** @type {Record<string, string>} */
 const FRACTIONS = { 1: "full width", 0.75: "three-quarter width", 0.5: "half width", 0.25: "quarter width" };
@@ -80,6 +80,7 @@ export function reasonSentence({ model, width, reason }) {
     widest: `${what}, because the budget had room for the widest network.`,
     slack: `${what}, because the budget left no time for more.`,
     backlog: `${what}, because other requests were waiting for their share of time.`,
+    behind: `${what} in the end: begun wider, it had fallen behind.`,
     pinned: `${what}, because you pinned it.`,
     floor: "Plain Lanczos resampling, because the budget left no time for any network.",
   };
