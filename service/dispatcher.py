@@ -21,8 +21,8 @@ from jobs.errors import (
 )
 from jobs.job import TERMINAL_STATUSES, Job, JobStatus, JobView, OnMiss
 from jobs.queue import JobQueue
-from models.catalog import Catalog
 from service.admission import RETRY_AFTER_S, admitted
+from service.catalog_shelf import CatalogShelf
 from service.metrics import GatewayMetrics, why_ended
 from service.settings import GatewaySettings
 from service.snapshot import Snapshot, SnapshotKeeper
@@ -50,13 +50,13 @@ class Dispatcher:
         self,
         queue: JobQueue,
         keeper: SnapshotKeeper,
-        catalog: Catalog,
+        shelf: CatalogShelf,
         settings: GatewaySettings,
         metrics: GatewayMetrics,
     ) -> None:
         self._queue = queue
         self._keeper = keeper
-        self._catalog = catalog
+        self._shelf = shelf
         self._settings = settings
         self._metrics = metrics
         self._followers: set[asyncio.Task[None]] = set()
@@ -68,7 +68,7 @@ class Dispatcher:
         """
         try:
             snapshot = await self._with_queue(self._keeper.current)
-            ready = admitted(job, snapshot, self._catalog, self._settings.overhead_ms)
+            ready = admitted(job, snapshot, self._shelf.catalog, self._settings.overhead_ms)
             return await self._queue.submit(ready, picture, spent_ms=_since(received))
         except ConnectionError:
             self._metrics.rejected(NotReady.code)

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, OnMiss, RunFacts
 from jobs.queue import JobQueue
-from scheduling.cost_model import CostModel
 from workers.binding import Binding, bind_job, load_of
 from workers.heartbeat import Heartbeat
 from workers.learning import learn
@@ -25,7 +24,7 @@ from workers.lease import held
 from workers.making import Limits, Made, Progress, Stopped, guard, make
 from workers.metrics import WorkerMetrics
 from workers.pauses import happens
-from workers.zoo import Zoo
+from workers.stock import Shelf
 
 log = logging.getLogger("anysr.workers")
 
@@ -40,8 +39,7 @@ class WorkerParts:
     """What a worker works with."""
 
     queue: JobQueue
-    zoo: Zoo
-    costs: CostModel
+    shelf: Shelf
     heartbeat: Heartbeat
     metrics: WorkerMetrics
     limits: Limits
@@ -58,7 +56,13 @@ class Worker:
         self._parts = parts
         self._queue = parts.queue
         self._metrics = parts.metrics
+        self._stock = parts.shelf.stock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="make")
+
+    def turn(self, call: Callable[[], float]) -> float:
+        """Run a call between two jobs, and wait for its answer, on any thread but the loop's.
+        Raises RuntimeError once the worker has ended."""
+        return self._thread.submit(call).result()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run jobs; once `stopping` is set, return when the one in hand has ended."""
@@ -66,7 +70,7 @@ class Worker:
         while not stopping.is_set():
             try:
                 claim = await self._queue.claim(
-                    self._parts.heartbeat.worker_id, self._parts.wait_s, stopping
+                    self._parts.heartbeat.worker_id, self._parts.wait_s, stopping, self._offers
                 )
                 outages = 0
                 if claim is not None:
@@ -76,6 +80,11 @@ class Worker:
                 await happens(stopping, OUTAGE_PAUSES_S[min(outages, len(OUTAGE_PAUSES_S) - 1)])
                 outages += 1
         self._thread.shutdown()
+
+    def _offers(self) -> tuple[str, ...]:
+        """Return what the next job may need, and hold what it is then run with."""
+        self._stock = self._parts.shelf.stock
+        return self._stock.offers
 
     async def _serve(self, claim: Claim) -> None:
         self._parts.heartbeat.busy(True)
@@ -91,7 +100,7 @@ class Worker:
             await self._queue.bound(claim, binding.decision.option.expected_ms)
             made = await self._make(claim, binding)
             facts = _facts(claim, binding, made, (time.perf_counter() - since) * 1e3)
-            learn(self._parts.costs, binding, made, facts.run_ms)
+            learn(self._stock.costs, binding, made, facts.run_ms)
             _reject_late(claim, facts)
             await self._complete(claim, facts, made.picture)
         except _Dropped as drop:
@@ -106,9 +115,8 @@ class Worker:
             await self._fail(claim, InternalError())
 
     def _bind(self, claim: Claim) -> Binding:
-        parts = self._parts
-        load = load_of(claim, parts.heartbeat.live_workers)
-        return bind_job(claim.job, parts.zoo, parts.costs, claim.slack_ms, load)
+        load = load_of(claim, self._parts.heartbeat.live_workers)
+        return bind_job(claim.job, self._stock.zoo, self._stock.costs, claim.slack_ms, load)
 
     async def _make(self, claim: Claim, binding: Binding) -> Made:
         """Make the picture on the thread. Raises _Dropped when nobody waits for it any more."""

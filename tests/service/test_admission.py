@@ -11,7 +11,7 @@ from jobs.job import Backlog, ImageFormat, Job, OnMiss, QueueStats
 from models.catalog import Catalog
 from service.admission import admitted
 from service.snapshot import LiveWorker, Snapshot
-from tests.service.harness import FLOOR_MS, MODEL, NARROW_MS, cost_model, model_entry
+from tests.service.harness import FLOOR_MS, MODEL, NARROW_MS, OFFERS, cost_model, model_entry
 
 CATALOG = Catalog(default=MODEL, models=(model_entry(MODEL),))
 NOW = 1_000_000.0
@@ -33,7 +33,9 @@ JOB = Job(
 
 def snapshot(workers: int = 1, backlog: Backlog | None = None, factor: float = 1.0) -> Snapshot:
     costs = replace(cost_model(), pace={"network": factor})
-    live = tuple(LiveWorker(f"w{n}", True, False, (MODEL,), costs) for n in range(workers))
+    live = tuple(
+        LiveWorker(f"w{n}", True, False, (MODEL,), costs, offers=OFFERS) for n in range(workers)
+    )
     return Snapshot(live, QueueStats(0, 0, 0, 0, backlog))
 
 
