@@ -42,11 +42,11 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
     """Start a gateway with the settings given, on a free port."""
 
     @contextlib.asynccontextmanager
-    async def started(**overrides: Any) -> AsyncIterator[Served]:
+    async def started(shelf: CatalogShelf | None = None, **overrides: Any) -> AsyncIterator[Served]:
         # Not stale within a test, however long the machine keeps this loop waiting.
         quick = {"snapshot_seconds": 0.05, "snapshot_stale_seconds": 600, "shutdown_seconds": 5}
         settings = GatewaySettings(**quick | overrides)
-        app = create_app(settings, queue, CatalogShelf(lambda _: Reading(catalog)))
+        app = create_app(settings, queue, shelf or CatalogShelf(lambda _: Reading(catalog)))
         server = create_server(settings, app)
         # The protocol is named, for else asyncio leaves Nagle's delays on.
         with socket.socket(proto=socket.IPPROTO_TCP) as listener:
