@@ -6,6 +6,7 @@ import asyncio
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -89,7 +90,7 @@ def shelf(folder: Path) -> CatalogShelf:
 async def test_a_new_entry_is_offered_when_a_worker_has_it(
     start: Start, worker: ScriptedWorker, queue: RedisQueue, folder: Path, shelf: CatalogShelf
 ) -> None:
-    asked = {"scale": 2, "model": UNSERVED}
+    asked: dict[str, Any] = {"scale": 2, "model": UNSERVED}
     async with start(shelf=shelf) as served:
         assert_problem(await served.upscale(**asked), 422, "unknown_model")
         both = (model_entry(MODEL), model_entry(UNSERVED))
