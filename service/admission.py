@@ -28,9 +28,9 @@ def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float)
 
     Raises NotReady without a ready worker that has the model and width; UnknownModel when it has
     left the catalog since it was looked up; InvalidRequest when no network reaches the quality
-    asked for; BudgetInfeasible with `smallest_feasible_ms`, a whole number
-    that would have been enough on an idle service; Overloaded with `retry_after_s` when what was
-    let in before leaves no time for it.
+    asked for; BudgetInfeasible with `smallest_feasible_ms`, a whole number that would have been
+    enough on an idle service; Overloaded with `retry_after_s` when what was let in before leaves no
+    time for it.
     """
     if job.model is not None and job.model not in catalog.names:
         raise UnknownModel
@@ -39,6 +39,8 @@ def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float)
         raise not_ready(snapshot, job.needs)
     # By the fastest: it is the one that is free soonest, and a promise to refuse must be sure.
     options = min((_options(job, worker, catalog) for worker in workers), key=_price)
+    if not options and job.min_db is None:  # what they have, this catalog does not know
+        raise not_ready(snapshot, job.needs)
     if not options:
         raise InvalidRequest(f"No network reaches {job.min_db:g} dB at this scale.")
     admission = admit(options, job.budget_ms, load_of(snapshot, len(workers)), overhead_ms)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded
+from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded, UnknownModel
 from jobs.job import Backlog, ImageFormat, Job, OnMiss, QueueStats
 from models.catalog import Catalog
 from service.admission import admitted
@@ -106,3 +106,16 @@ def test_a_quality_that_no_network_reaches_is_an_invalid_request() -> None:
 def test_no_worker_is_not_ready() -> None:
     with pytest.raises(NotReady):
         admitted(JOB, Snapshot((), QueueStats(0, 0, 0, 0)), CATALOG, 0.0)
+
+
+def test_what_the_catalog_and_the_workers_do_not_both_have_is_not_let_in() -> None:
+    """While their folders differ, or while one of them has read its own again and one has not."""
+    other = Catalog(default="other", models=(model_entry("other"),))
+    with pytest.raises(NotReady, match="may choose by itself"):
+        admitted(JOB, snapshot(), other, 0.0)
+    with pytest.raises(NotReady, match="the model other at present"):
+        admitted(replace(JOB, model="other"), snapshot(), other, 0.0)
+    with pytest.raises(NotReady, match=f"{MODEL}@0.3"):
+        admitted(replace(JOB, model=MODEL, pinned_width=0.3), snapshot(), CATALOG, 0.0)
+    with pytest.raises(UnknownModel):
+        admitted(replace(JOB, model=MODEL), snapshot(), other, 0.0)
