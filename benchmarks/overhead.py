@@ -63,16 +63,25 @@ def running_service(workers: int = 1, **environment: str) -> Iterator[str]:
 
     Raises TimeoutError when it does not become ready.
     """
+    with running_process(workers, **environment) as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def running_process(
+    workers: int, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Do as `running_service`, and yield the process, too; without workers, run a gateway."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port)]
-    command += ["--workers", str(workers)]
+    part = ["serve", "--workers", str(workers)] if workers else ["gateway"]
+    command = [sys.executable, "-m", "cli.main", *part, "--port", str(port)]
     quiet = {"ANYSR_LOG_LEVEL": "warning", **os.environ, **environment}
     process = subprocess.Popen(command, env=quiet, stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_ready(url, process, workers)
-        yield url
+        yield url, process
     finally:
         process.terminate()
         process.wait(timeout=30)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +13,13 @@ import typer
 
 from cli.extras import needs
 from jobs.embedded_redis import RedisUnavailableError, redis_server
+from jobs.reloading import on_hangup
 from jobs.settings import QueueSettings
 from models.catalog import CatalogError
 
 if TYPE_CHECKING:
     from service.settings import GatewaySettings
+    from workers.pool import WorkerPool
 
 STOP_GRACE_S = 30.0
 """How long a worker may take for the job in hand when the service stops."""
@@ -51,7 +53,7 @@ def serve(
             pool.start()
             typer.echo(f"AnySR Serve: http://{settings.host}:{settings.port}", err=True)
             try:
-                gateway_main.run(settings, queue_settings)
+                gateway_main.run(settings, queue_settings, pool.reload)
             finally:
                 pool.stop(STOP_GRACE_S)
 
@@ -83,11 +85,16 @@ def worker(
         environments = pool_environments(
             processes, WorkerSettings(), queue_settings, str(queue_settings.redis_url), os.environ
         )
-        stopped = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopped.set())
-        with WorkerPool(environments):
-            stopped.wait()
+        asyncio.run(_run_pool(WorkerPool(environments)))
+
+
+async def _run_pool(pool: WorkerPool) -> None:
+    """Run a pool until a signal says to stop; SIGHUP is passed on."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    with on_hangup(pool.reload, stopped.set), pool:
+        await stopped.wait()
 
 
 def _leave(*_: object) -> None:

@@ -14,6 +14,8 @@ AnysrError
 │   └── UnknownWidth           unknown_width
 ├── BudgetInfeasible           budget_infeasible    details: smallest_feasible_ms
 ├── Overloaded                 overloaded           details: retry_after_s
+├── Unauthorized               unauthorized         the admin key is missing or wrong
+├── AdminDisabled              admin_disabled       no admin key is set
 ├── NotReady                   not_ready            no worker is warm
 ├── DeadlineExceeded           deadline_exceeded    only for on_miss=reject
 ├── JobCancelled               job_cancelled
@@ -104,6 +106,16 @@ class Overloaded(AnysrError):
     message = "The service is busy; try again after the time in Retry-After."
 
 
+class Unauthorized(AnysrError):
+    code = "unauthorized"
+    message = "This needs the admin key: Authorization: Bearer <ANYSR_ADMIN_KEY>."
+
+
+class AdminDisabled(AnysrError):
+    code = "admin_disabled"
+    message = "This gateway has no admin key; set ANYSR_ADMIN_KEY to allow it."
+
+
 class NotReady(AnysrError):
     code = "not_ready"
     message = "No worker is ready yet; try again in a few seconds."
@@ -152,6 +164,8 @@ ERRORS: tuple[type[AnysrError], ...] = (
     UnknownWidth,
     BudgetInfeasible,
     Overloaded,
+    Unauthorized,
+    AdminDisabled,
     NotReady,
     DeadlineExceeded,
     JobCancelled,

@@ -77,6 +77,17 @@ _MAX_SIDE = {
 }
 
 
+LADDER = "*"
+"""What a job needs that leaves the choice of its model to the service."""
+
+
+def needed(model: str | None, width: float | None = None) -> str:
+    """Return what a worker must offer for a job of this model (None: any) and pinned width."""
+    if model is None:
+        return LADDER
+    return model if width is None else f"{model}@{width:g}"
+
+
 @dataclass(frozen=True)
 class Job:
     """One picture to be made. Sizes are in pixels after the EXIF orientation is applied."""
@@ -107,6 +118,11 @@ class Job:
     min_width: float | None = None
     """The least width that the caller takes, as a fraction of any model's full one; None for any,
     and with one no picture is resampled."""
+
+    @property
+    def needs(self) -> str:
+        """What a worker must offer to be given this job."""
+        return needed(self.model, self.pinned_width)
 
     @property
     def scale_h(self) -> float:
@@ -248,6 +264,12 @@ class WorkerPulse:
     busy: bool = False
     machine: MachineState | None = None
     """None where the worker does not know, or does not say."""
+    offers: tuple[str, ...] = ()
+    """What jobs may need of it, as `Job.needs` names it."""
+    broken: dict[str, str] = field(default_factory=dict)
+    """Entries of its model folder that it could not load when it last read it, and why."""
+    reloads: int = 0
+    """The number of the last call to read the models again that it has followed."""
 
 
 @dataclass(frozen=True)

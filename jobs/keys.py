@@ -71,6 +71,16 @@ class Keys:
         return self._name("workers")
 
     @property
+    def offers(self) -> str:
+        """Sorted set: what workers offer to jobs, by the time in ms until which it counts."""
+        return self._name("offers")
+
+    @property
+    def reloads(self) -> str:
+        """Counter: calls to all gateways and workers to read their models again."""
+        return self._name("reloads")
+
+    @property
     def events(self) -> str:
         """Channel: `status:id` at each change of a job."""
         return self._name("events")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -19,6 +21,15 @@ from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
 from jobs.wake_line import WakeLine
 
+Offers = Callable[[], Iterable[str]]
+"""Answers what a worker offers at this moment, in the words of `Job.needs`; nothing: all."""
+
+OTHERS_PAUSE_S = 0.1
+"""Between looks while all that waits is for other workers: there is nothing to be woken by."""
+
+FOREVER_MS = 1e15
+"""Stands for no bound: Lua's numbers are sent as text, and it reads no infinity."""
+
 
 class Leasing:
     """Hands out jobs, and takes back only what the last one to get a job made of it."""
@@ -31,39 +42,62 @@ class Leasing:
         self._wake = wake
         self._lease_ms = settings.lease_seconds * 1000
         self._max_attempts = settings.max_attempts
+        self._unserved_ms = settings.unserved_seconds * 1000
 
     async def claim(
-        self, worker_id: str, wait_s: float, stopping: asyncio.Event | None = None
+        self,
+        worker_id: str,
+        wait_s: float,
+        stopping: asyncio.Event | None = None,
+        offers: Offers | None = None,
     ) -> Claim | None:
-        """Lease the job that must start first, waiting up to `wait_s` for one, and no longer
-        once `stopping` is set."""
+        """Lease the job that must start first, of those that need what is offered, waiting up to
+        `wait_s` for one, and no longer once `stopping` is set."""
         clock = asyncio.get_running_loop()
         until = clock.time() + wait_s
         while True:
-            claim = await self._claim(worker_id)
+            claim, passed = await self._claim(worker_id, offers() if offers else ())
             left_s = until - clock.time()
             if claim is not None or left_s <= 0:
                 return claim
-            if not await self._wake.wait(left_s, stopping):
+            # The token of a job that is for others was put back for them, not for us.
+            wait = self._wake.wait(left_s, stopping) if not passed else _pause(left_s, stopping)
+            if not await wait:
                 return None
 
-    async def claim_urgent(self, worker_id: str, soon_ms: float, within_ms: float) -> Claim | None:
-        """Lease the job that must start first, at once or not at all, if it must start within
-        `soon_ms` and costs at most `within_ms` in its cheapest way."""
-        return await self._claim(worker_id, soon_ms, within_ms)
+    async def claim_urgent(
+        self, worker_id: str, soon_ms: float, within_ms: float, offers: Iterable[str] = ()
+    ) -> Claim | None:
+        """Lease the job that must start first, of those that need what is offered, at once or not
+        at all, if it must start within `soon_ms` and costs at most `within_ms` in its cheapest
+        way."""
+        claim, _ = await self._claim(worker_id, offers, soon_ms, within_ms)
+        return claim
 
-    async def _claim(self, worker_id: str, *bounds: float) -> Claim | None:
+    async def _claim(
+        self,
+        worker_id: str,
+        offers: Iterable[str],
+        soon_ms: float = math.inf,
+        within_ms: float = math.inf,
+    ) -> tuple[Claim | None, int]:
+        """Return a job, and how many that wait are for other workers."""
+        bounds = min(soon_ms, FOREVER_MS), min(within_ms, FOREVER_MS)
+        offered = tuple(offers)
         while True:
-            ended, row = await self._scripts.run(
-                "claim", self._lease_ms, self._max_attempts, worker_id, *bounds
+            ended, row, passed = await self._scripts.run(
+                "claim",
+                *(self._lease_ms, self._max_attempts, worker_id, self._unserved_ms),
+                *bounds,
+                *offered,
             )
             if ended:
                 await self._blobs.drop_payloads(job_id.decode() for job_id in ended)
             if not row:
-                return None
+                return None, int(passed)
             claim = await self._open(row)
             if claim is not None:
-                return claim
+                return claim, int(passed)
 
     async def _open(self, row: list[Any]) -> Claim | None:
         """Fetch a leased job's picture. A job that cannot be run for our fault ends here."""
@@ -125,3 +159,12 @@ class Leasing:
         if ours:
             await self._blobs.drop_payloads([job_id])
         return ours
+
+
+async def _pause(left_s: float, stopping: asyncio.Event | None) -> bool:
+    """Wait a moment; return False at once when `stopping` is set first."""
+    stopping = stopping or asyncio.Event()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(min(left_s, OTHERS_PAUSE_S)):
+            await stopping.wait()
+    return not stopping.is_set()

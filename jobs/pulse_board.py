@@ -11,7 +11,7 @@ from jobs.scripts import Scripts
 
 
 class PulseBoard:
-    """One expiring string per worker, and the set of their ids."""
+    """One expiring string per worker, the set of their ids, and what they offer together."""
 
     def __init__(self, client: Redis, keys: Keys, scripts: Scripts, ttl_seconds: float) -> None:
         self._client = client
@@ -20,15 +20,13 @@ class PulseBoard:
         self._ttl_ms = round(ttl_seconds * 1000)
 
     async def publish(self, pulse: WorkerPulse) -> int:
-        """Write a worker's pulse; it lasts for the time to live.
+        """Write a worker's pulse and what it offers; both last for the time to live.
 
         Return how many workers live, this one included; one that was killed counts until the
         next reading.
         """
         data = WORKER_PULSE.encode(pulse)
-        await self._client.set(self._keys.pulse(pulse.worker_id), data, px=self._ttl_ms)
-        await self._client.sadd(self._keys.workers, pulse.worker_id)
-        return int(await self._client.scard(self._keys.workers))
+        return await self._scripts.pulse(pulse.worker_id, data, self._ttl_ms, pulse.offers)
 
     async def retire(self, worker_id: str) -> None:
         """Erase a worker's pulse."""

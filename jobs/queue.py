@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol
 
 from jobs.errors import AnysrError
@@ -21,20 +21,28 @@ class JobQueue(Protocol):
         budget_ms - spent_ms from now. Raises Overloaded when the queue is full."""
 
     async def claim(
-        self, worker_id: str, wait_s: float, stopping: asyncio.Event | None = None
+        self,
+        worker_id: str,
+        wait_s: float,
+        stopping: asyncio.Event | None = None,
+        offers: Callable[[], Iterable[str]] | None = None,
     ) -> Claim | None:
         """Lease the job that must start first, waiting up to `wait_s` for one, and no longer
-        once `stopping` is set.
+        once `stopping` is set. `offers`, asked at each look, says which jobs may be had, in the
+        words of `Job.needs`; without it, all.
 
         Jobs whose lease ran out are put back first. A job that is past its deadline with
         on_miss=reject ends as deadline_exceeded, unrun; one that was claimed too often ends
-        as worker_lost. The claim tells what else waits and runs.
+        as worker_lost; one that needs what no worker has had for a while, as unknown_model. The
+        claim tells what else waits and runs.
         """
 
-    async def claim_urgent(self, worker_id: str, soon_ms: float, within_ms: float) -> Claim | None:
-        """Lease the job that must start first, at once or not at all, if it must start within
-        `soon_ms` and costs at most `within_ms` in its cheapest way: for a worker that could set
-        its present job aside for so long."""
+    async def claim_urgent(
+        self, worker_id: str, soon_ms: float, within_ms: float, offers: Iterable[str] = ()
+    ) -> Claim | None:
+        """Lease the job that must start first, of those that need what is offered, at once or not
+        at all, if it must start within `soon_ms` and costs at most `within_ms` in its cheapest
+        way: for a worker that could set its present job aside for so long."""
 
     async def bound(self, claim: Claim, predicted_ms: float) -> None:
         """Say that a run is expected to end `predicted_ms` from now, for the backlog that others
@@ -74,6 +82,12 @@ class JobQueue(Protocol):
 
     async def pulses(self) -> list[WorkerPulse]:
         """Return the workers that live."""
+
+    async def call_reload(self) -> int:
+        """Call on all gateways and workers to read their models again; return the call's number."""
+
+    async def reloads(self) -> int:
+        """Return the number of the last such call; 0 before the first."""
 
     async def stats(self) -> QueueStats:
         """Return depth, age and backlog; takes as long for one job as for thousands."""

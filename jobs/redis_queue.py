@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
@@ -39,7 +39,7 @@ from jobs.job import (
     WorkerPulse,
 )
 from jobs.keys import Keys
-from jobs.leasing import Leasing
+from jobs.leasing import Leasing, Offers
 from jobs.pulse_board import PulseBoard
 from jobs.records import JobRecords
 from jobs.scripts import Scripts
@@ -106,7 +106,7 @@ class RedisQueue:
         answer: list[bytes] = await self._scripts.run(
             "submit",
             *(job.id, record, remaining_ms, job.floor_ms, job.on_miss.value, limit),
-            *(job.network_ms, job.answer_ms),
+            *(job.network_ms, job.needs, job.answer_ms),
         )
         return answer
 
@@ -118,17 +118,24 @@ class RedisQueue:
 
     @reports_outages
     async def claim(
-        self, worker_id: str, wait_s: float, stopping: asyncio.Event | None = None
+        self,
+        worker_id: str,
+        wait_s: float,
+        stopping: asyncio.Event | None = None,
+        offers: Offers | None = None,
     ) -> Claim | None:
-        """Lease the job that must start first, waiting up to `wait_s` for one, and no longer
-        once `stopping` is set."""
-        return await self._leasing.claim(worker_id, wait_s, stopping)
+        """Lease the job that must start first, of those that need what is offered, waiting up to
+        `wait_s` for one, and no longer once `stopping` is set."""
+        return await self._leasing.claim(worker_id, wait_s, stopping, offers)
 
     @reports_outages
-    async def claim_urgent(self, worker_id: str, soon_ms: float, within_ms: float) -> Claim | None:
-        """Lease the job that must start first, at once or not at all, if it must start within
-        `soon_ms` and costs at most `within_ms` in its cheapest way."""
-        return await self._leasing.claim_urgent(worker_id, soon_ms, within_ms)
+    async def claim_urgent(
+        self, worker_id: str, soon_ms: float, within_ms: float, offers: Iterable[str] = ()
+    ) -> Claim | None:
+        """Lease the job that must start first, of those that need what is offered, at once or not
+        at all, if it must start within `soon_ms` and costs at most `within_ms` in its cheapest
+        way."""
+        return await self._leasing.claim_urgent(worker_id, soon_ms, within_ms, offers)
 
     @reports_outages
     async def bound(self, claim: Claim, predicted_ms: float) -> None:
@@ -209,6 +216,16 @@ class RedisQueue:
     async def pulses(self) -> list[WorkerPulse]:
         """Return the workers that live, by id."""
         return await self._pulses.read()
+
+    @reports_outages
+    async def call_reload(self) -> int:
+        """Call on all gateways and workers to read their models again; return the call's number."""
+        return int(await self._client.incr(self._keys.reloads))
+
+    @reports_outages
+    async def reloads(self) -> int:
+        """Return the number of the last such call; 0 before the first."""
+        return int(await self._client.get(self._keys.reloads) or 0)
 
     @reports_outages
     async def stats(self) -> QueueStats:

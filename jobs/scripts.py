@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any, Literal, get_args
 
@@ -27,16 +28,22 @@ class Scripts:
     def __init__(self, client: Redis, keys: Keys, job_ttl_seconds: int) -> None:
         shared = "\n".join(map(_source, SHARED))
         self._steps = {step: client.register_script(f"{shared}\n{_source(step)}") for step in STEPS}
+        self._pulse = client.register_script(_source("pulse"))
         self._pulses = client.register_script(_source("pulses"))
         self._names = [keys.pending, keys.leases, keys.wake, keys.tokens]
         self._names += [keys.ages, keys.entries, keys.slots, keys.sums, keys.ends]
-        self._names += [keys.inflow]
+        self._names += [keys.inflow, keys.offers]
         self._shared: list[Argument] = [keys.records, keys.events, job_ttl_seconds]
         self._keys = keys
 
     async def run(self, step: Step, *arguments: Argument) -> Any:
         """Run one step; what it takes and answers stands at the head of its script."""
         return await self._steps[step](keys=self._names, args=[*self._shared, *arguments])
+
+    async def pulse(self, worker_id: str, data: bytes, ttl_ms: int, offers: Iterable[str]) -> int:
+        """Write a worker's pulse and what it offers; return how many workers live."""
+        names = [self._keys.pulse(worker_id), self._keys.workers, self._keys.offers]
+        return int(await self._pulse(keys=names, args=[worker_id, data, ttl_ms, *offers]))
 
     async def pulses(self) -> list[bytes]:
         """Return the pulses of the workers that live."""

@@ -54,6 +54,12 @@ class QueueSettings(BaseSettings):
     max_attempts: int = Field(
         default=3, ge=1, description="Workers that may die with a job before it is given up."
     )
+    unserved_seconds: float = Field(
+        default=15.0,
+        ge=0,
+        description="How long a waiting job outlives the last worker that had its model, lest a "
+        "restart ends it; then it ends as unknown_model or unknown_width.",
+    )
     payload_ttl_seconds: int = Field(
         default=3600, ge=1, description="How long an uploaded picture is kept for a waiting job."
     )

@@ -1,21 +1,26 @@
 """The catalog: which models there are, their files with checksums, and their measured quality.
 
 Read from `catalog.json` beside the artifacts. Needs no torch. Every artifact's size and SHA-256
-are checked before it is opened.
+are checked before it is opened. A service reads what is good of it, and says what is not.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 SHIPPED = Path(__file__).parent / "artifacts"
 CATALOG_FILE = "catalog.json"
+
+REASON_LENGTH = 300
+"""Of what is said of a broken entry: enough to find the fault, little enough to be told often."""
 
 QUALITY_DATASET = "B100"
 """Natural photographs: what `expected_db` is read from."""
@@ -40,9 +45,16 @@ class Artifact(_Record):
 class WidthEntry(_Record):
     """One width: the fraction of the full one, the inner channels, and the ONNX graph."""
 
-    width: float
-    channels: int
+    width: float = Field(gt=0, le=1)
+    channels: int = Field(ge=1)
     onnx: Artifact
+
+
+def _narrowest_first(widths: tuple[WidthEntry, ...]) -> tuple[WidthEntry, ...]:
+    fractions = [entry.width for entry in widths]
+    if not fractions or fractions != sorted(set(fractions)):
+        raise ValueError("must be at least one, each once and narrowest first")
+    return widths
 
 
 class QualityEntry(_Record):
@@ -65,17 +77,17 @@ class NetworkEntry(_Record):
 class ModelEntry(_Record):
     """One model with the facts that its callers need."""
 
-    name: str
+    name: str = Field(min_length=1)
     description: str
     licence: str
     network: NetworkEntry
     min_scale: float
     max_scale: float
     trained_scales: tuple[float, float]
-    halo: int
+    halo: int = Field(ge=0)
     """Input pixels around a tile that reach its output."""
-    widths: tuple[WidthEntry, ...]
-    """Narrowest first."""
+    widths: Annotated[tuple[WidthEntry, ...], AfterValidator(_narrowest_first)]
+    """Narrowest first, at least one."""
     weights: Artifact
     """Safetensors; the ONNX graphs read their weights from this same file."""
     torchscript: Artifact | None = None
@@ -123,15 +135,93 @@ class Catalog(_Record):
         return tuple(model.name for model in self.models)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a service goes by: the models whose entries are good, and why the others are not."""
+
+    catalog: Catalog
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """Reasons by the names of entries, and by CATALOG_FILE for what concerns all."""
+
+
 def read_catalog(folder: Path = SHIPPED) -> Catalog:
     """Read a model folder's catalog; CatalogError says what is wrong with it."""
     path = folder / CATALOG_FILE
     try:
-        return Catalog.model_validate_json(path.read_text())
-    except OSError as error:
-        raise CatalogError(f"cannot read {path}: {error.strerror}") from error
+        return Catalog.model_validate_json(_bytes(path))
     except ValidationError as error:
         raise CatalogError(f"{path} is not a valid catalog: {error}") from error
+
+
+def read_good(folder: Path, running: Catalog | None = None) -> Reading:
+    """Read what is good of a model folder's catalog. Where an entry is not, the running one of its
+    name stays; where the default is not there, the running one, or else the first, stands in.
+
+    Raises CatalogError when the whole cannot be read, and when no model is left.
+    """
+    path = folder / CATALOG_FILE
+    default, listed = _listed(path)
+    models: dict[str, ModelEntry] = {}
+    broken: dict[str, str] = {}
+    for number, data in enumerate(listed):
+        name = _name_of(data, number)
+        if name in models or name in broken:
+            broken[name] = "is listed more than once; the first counts"
+            continue
+        try:
+            models[name] = ModelEntry.model_validate_json(json.dumps(data))
+        except ValidationError as error:
+            broken[name] = reason_of(error)
+            if running is not None and name in running.names:
+                models[name] = running.get(name)
+    if not models:
+        raise CatalogError(f"{path} has no model that can be served; {told(broken)}")
+    if default not in models:
+        broken[CATALOG_FILE] = f"the default {default!r} is not among the models"
+        default = running.default if running and running.default in models else next(iter(models))
+    return Reading(Catalog(default=default, models=tuple(models.values())), broken)
+
+
+def reason_of(error: Exception) -> str:
+    """Return one line, not too long, that says what is wrong."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, ValidationError):
+        faults = error.errors(include_url=False, include_input=False)
+        text = "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in faults)
+    line = " ".join(text.split())
+    return (
+        line
+        if len(line) <= REASON_LENGTH
+        else f"{line[: REASON_LENGTH - 1]}\N{HORIZONTAL ELLIPSIS}"
+    )
+
+
+def told(broken: Mapping[str, str]) -> str:
+    """Return all reasons in one line."""
+    return "; ".join(f"{name}: {reason}" for name, reason in broken.items()) or "it lists none"
+
+
+def _listed(path: Path) -> tuple[object, list[object]]:
+    """Return what a catalog names as its default and lists as its models, unchecked."""
+    try:
+        content = json.loads(_bytes(path))
+    except ValueError as error:
+        raise CatalogError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("models"), list):
+        raise CatalogError(f"{path} is not a valid catalog: it has no list of models")
+    return content.get("default"), content["models"]
+
+
+def _name_of(data: object, number: int) -> str:
+    name = data.get("name") if isinstance(data, dict) else None
+    return name if isinstance(name, str) and name else f"models[{number}]"
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CatalogError(f"cannot read {path}: {error.strerror}") from error
 
 
 def write_catalog(folder: Path, catalog: Catalog) -> None:
@@ -157,20 +247,34 @@ def enter(folder: Path, model: ModelEntry) -> Catalog:
     return catalog
 
 
-def verified(folder: Path, artifact: Artifact) -> Path:
-    """Return the path of an artifact whose content is what the catalog promises."""
+def content_of(folder: Path, artifact: Artifact) -> bytes:
+    """Return the content of an artifact, which is what the catalog promises; else CatalogError.
+
+    What is opened is to be made of these bytes: the file may be exchanged in the next moment.
+    """
     if Path(artifact.file).name != artifact.file:
         raise CatalogError(f"artifact {artifact.file!r} must be a plain file name")
     path = folder / artifact.file
     if not path.is_file():
         raise CatalogError(f"{path} is missing; restore it or export the model again")
-    if describe(path) != artifact:
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise CatalogError(f"{path} leads out of the folder; put the file itself there")
+    content = _bytes(path)
+    if _described(artifact.file, content) != artifact:
         raise CatalogError(f"{path} differs from its checksum in {CATALOG_FILE}; restore it")
-    return path
+    return content
+
+
+def verified(folder: Path, artifact: Artifact) -> Path:
+    """Return the path of an artifact whose content is what the catalog promises."""
+    content_of(folder, artifact)
+    return folder / artifact.file
 
 
 def describe(path: Path) -> Artifact:
     """Return the catalog's record of a file."""
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    return Artifact(file=path.name, sha256=digest, bytes=len(content))
+    return _described(path.name, path.read_bytes())
+
+
+def _described(file: str, content: bytes) -> Artifact:
+    return Artifact(file=file, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))

@@ -6,8 +6,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded
-from jobs.job import Job
+from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded, UnknownModel
+from jobs.job import LADDER, Job
 from models.catalog import Catalog
 from scheduling.backlog import Group, Load
 from scheduling.options import Option, narrowest_network, options_of
@@ -26,16 +26,21 @@ def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float)
     """Return the job with what it costs in the cheapest way that its caller accepts, with its
     narrowest network, and with what gateway and queue add.
 
-    Raises NotReady without a ready worker that has the model; InvalidRequest when no network
-    reaches the quality asked for; BudgetInfeasible with `smallest_feasible_ms`, a whole number
-    that would have been enough on an idle service; Overloaded with `retry_after_s` when what was
-    let in before leaves no time for it.
+    Raises NotReady without a ready worker that has the model and width; UnknownModel when it has
+    left the catalog since it was looked up; InvalidRequest when no network reaches the quality
+    asked for; BudgetInfeasible with `smallest_feasible_ms`, a whole number that would have been
+    enough on an idle service; Overloaded with `retry_after_s` when what was let in before leaves no
+    time for it.
     """
-    workers = snapshot.ready_for(job.model)
+    if job.model is not None and job.model not in catalog.names:
+        raise UnknownModel
+    workers = snapshot.ready_for(job.needs)
     if not workers:
-        raise not_ready(snapshot, job.model)
+        raise not_ready(snapshot, job.needs)
     # By the fastest: it is the one that is free soonest, and a promise to refuse must be sure.
     options = min((_options(job, worker, catalog) for worker in workers), key=_price)
+    if not options and job.min_db is None:  # what they have, this catalog does not know
+        raise not_ready(snapshot, job.needs)
     if not options:
         raise InvalidRequest(_out_of_reach(job))
     admission = admit(options, job.budget_ms, load_of(snapshot, len(workers)), overhead_ms)
@@ -87,11 +92,12 @@ def _price(options: tuple[Option, ...]) -> float:
     return options[0].safe_ms if options else float("inf")
 
 
-def not_ready(snapshot: Snapshot, model: str | None = None, **members: Any) -> NotReady:
-    """Return the error of a service that can take no job of a model (None: of any)."""
+def not_ready(snapshot: Snapshot, needs: str = LADDER, **members: Any) -> NotReady:
+    """Return the error of a service that can take no job that needs this (`Job.needs`)."""
     why = None
     if snapshot.stats is None:
         why = "The queue cannot be reached; try again in a few seconds."
     elif snapshot.ready:
-        why = f"No worker serves the model {model} at present."
+        what = "a model that it may choose by itself" if needs == LADDER else f"the model {needs}"
+        why = f"No worker serves {what} at present."
     return NotReady(why, retry_after_s=RETRY_AFTER_S, **members)

@@ -16,8 +16,10 @@ from jobs.job import (
     QueueStats,
     Reason,
     RunFacts,
+    needed,
 )
 from models.catalog import Catalog, ModelEntry, QualityEntry
+from service.catalog_shelf import CatalogShelf
 from service.dispatcher import error_of
 from service.problems import problem
 from service.settings import GatewaySettings
@@ -73,6 +75,9 @@ class ModelAnswer(BaseModel):
     trained_scales: tuple[float, float]
     halo: int = Field(description="Input pixels around a tile that reach its output.")
     widths: list[float] = Field(description="Narrowest first.", examples=[[0.25, 0.5, 1.0]])
+    ready: bool = Field(
+        description="Whether a worker has it warm; if not, requests for it get 503."
+    )
     in_ladder: bool = Field(
         description="Whether the service chooses it by itself; if not, name it to get it."
     )
@@ -109,6 +114,10 @@ class WorkerAnswer(BaseModel):
         description="Network time of late over what calibration had found there; above 1 the "
         "worker has become slower."
     )
+    reloads: int = Field(description="The last call to read the models again that it has followed.")
+    broken: dict[str, str] = Field(
+        description="Entries of its model folder that it could not load, and why."
+    )
     machine: MachineState | None = Field(
         description="The machine it runs on, in the last second; parts are from 0 to 1."
     )
@@ -123,6 +132,19 @@ class QueueAnswer(BaseModel):
     backlog_ms: float
 
 
+class CatalogAnswer(BaseModel):
+    """The gateway's own reading of its model folder."""
+
+    reloads: int = Field(description="The last call to read the models again that it has followed.")
+    broken: dict[str, str] = Field(description="Entries that it could not read, and why.")
+
+
+class ReloadAnswer(BaseModel):
+    """A call on all gateways and workers to read their models again."""
+
+    reloads: int = Field(description="Its number; who has followed it says so in /health/ready.")
+
+
 class ReadyAnswer(BaseModel):
     """The service can take jobs."""
 
@@ -132,6 +154,7 @@ class ReadyAnswer(BaseModel):
     )
     workers: list[WorkerAnswer]
     queue: QueueAnswer | None = Field(description="null while nothing is known of it.")
+    catalog: CatalogAnswer
 
 
 class LiveAnswer(BaseModel):
@@ -173,9 +196,12 @@ def _run(facts: RunFacts) -> Run:
     )
 
 
-def models_answer(catalog: Catalog, settings: GatewaySettings) -> ModelsAnswer:
-    """Return the answer of a catalog and of the limits that are set."""
-    models = [_model(entry, entry.name == catalog.default) for entry in catalog.models]
+def models_answer(catalog: Catalog, settings: GatewaySettings, snapshot: Snapshot) -> ModelsAnswer:
+    """Return the answer of a catalog, of the limits that are set and of who is ready."""
+    models = [
+        _model(entry, entry.name == catalog.default, bool(snapshot.ready_for(needed(entry.name))))
+        for entry in catalog.models
+    ]
     limits = LimitsAnswer(
         max_body_bytes=settings.max_body_bytes,
         max_source_pixels=settings.max_source_pixels,
@@ -185,7 +211,7 @@ def models_answer(catalog: Catalog, settings: GatewaySettings) -> ModelsAnswer:
     return ModelsAnswer(default=catalog.default, models=models, limits=limits)
 
 
-def _model(entry: ModelEntry, default: bool) -> ModelAnswer:
+def _model(entry: ModelEntry, default: bool, ready: bool) -> ModelAnswer:
     return ModelAnswer(
         name=entry.name,
         description=entry.description,
@@ -196,16 +222,20 @@ def _model(entry: ModelEntry, default: bool) -> ModelAnswer:
         trained_scales=entry.trained_scales,
         halo=entry.halo,
         widths=[width.width for width in entry.widths],
+        ready=ready,
         in_ladder=entry.in_ladder,
         quality=list(entry.quality),
     )
 
 
-def ready_answer(snapshot: Snapshot, age_s: float) -> ReadyAnswer:
-    """Return the workers and the queue of a snapshot."""
-    age_ms = round(age_s * 1e3, 1) if math.isfinite(age_s) else None
-    workers = [_worker(worker) for worker in snapshot.workers]
-    return ReadyAnswer(snapshot_age_ms=age_ms, workers=workers, queue=_queue(snapshot.stats))
+def ready_answer(snapshot: Snapshot, age_s: float, shelf: CatalogShelf) -> ReadyAnswer:
+    """Return the workers and the queue of a snapshot, and how the catalog was read."""
+    return ReadyAnswer(
+        snapshot_age_ms=round(age_s * 1e3, 1) if math.isfinite(age_s) else None,
+        workers=[_worker(worker) for worker in snapshot.workers],
+        queue=_queue(snapshot.stats),
+        catalog=CatalogAnswer(reloads=shelf.reloads, broken=dict(shelf.broken)),
+    )
 
 
 def _worker(worker: LiveWorker) -> WorkerAnswer:
@@ -215,6 +245,8 @@ def _worker(worker: LiveWorker) -> WorkerAnswer:
         busy=worker.busy,
         models=list(worker.models),
         pace=round(worker.pace, 3),
+        reloads=worker.reloads,
+        broken=dict(worker.broken),
         machine=worker.machine,
     )
 

@@ -21,9 +21,9 @@ from jobs.errors import (
 )
 from jobs.job import TERMINAL_STATUSES, Job, JobStatus, JobView, OnMiss
 from jobs.queue import JobQueue
-from models.catalog import Catalog
 from scheduling.overhead import Overhead
 from service.admission import RETRY_AFTER_S, admitted
+from service.catalog_shelf import CatalogShelf
 from service.metrics import GatewayMetrics, why_ended
 from service.settings import GatewaySettings
 from service.snapshot import Snapshot, SnapshotKeeper
@@ -51,13 +51,13 @@ class Dispatcher:
         self,
         queue: JobQueue,
         keeper: SnapshotKeeper,
-        catalog: Catalog,
+        shelf: CatalogShelf,
         settings: GatewaySettings,
         metrics: GatewayMetrics,
     ) -> None:
         self._queue = queue
         self._keeper = keeper
-        self._catalog = catalog
+        self._shelf = shelf
         self._settings = settings
         self._metrics = metrics
         self._overhead = Overhead(settings.overhead_ms)
@@ -70,7 +70,7 @@ class Dispatcher:
         """
         try:
             snapshot = await self._with_queue(self._keeper.current)
-            ready = admitted(job, snapshot, self._catalog, self._overhead.ms)
+            ready = admitted(job, snapshot, self._shelf.catalog, self._overhead.ms)
             return await self._queue.submit(ready, picture, spent_ms=_since(received))
         except ConnectionError:
             self._metrics.rejected(NotReady.code)

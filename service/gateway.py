@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from jobs.queue import JobQueue
-from models.catalog import Catalog
+from service.catalog_shelf import CatalogShelf
 from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
 from service.settings import GatewaySettings
@@ -22,7 +22,7 @@ class Gateway:
 
     settings: GatewaySettings
     queue: JobQueue
-    catalog: Catalog
+    shelf: CatalogShelf
     metrics: GatewayMetrics
     keeper: SnapshotKeeper
     dispatcher: Dispatcher

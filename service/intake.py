@@ -44,4 +44,4 @@ async def _planned(
     settings = gateway.settings
     header = await run_in_threadpool(read_header, upload.picture, settings.max_source_pixels)
     job_id: str = request.state.request_id
-    return plan(job_id, upload.wanted, header, gateway.catalog, settings, default_budget_ms)
+    return plan(job_id, upload.wanted, header, gateway.shelf.catalog, settings, default_budget_ms)

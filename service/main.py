@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from jobs.embedded_redis import redis_server
 from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
-from models.catalog import SHIPPED, Catalog, read_catalog
-from service import api, jobs_api, problems, status_api
+from models.catalog import SHIPPED, read_good
+from service import admin_api, api, jobs_api, problems, status_api
+from service.catalog_shelf import CatalogShelf
 from service.dispatcher import Dispatcher
 from service.docs_page import ASSETS, docs_page, swagger_files
 from service.gateway import Gateway
@@ -40,9 +42,9 @@ DESCRIPTION = """Send a picture, a target scale (any real number from 1 to 8) an
 get back the best picture that fits the budget. Errors are `application/problem+json`."""
 
 
-def create_app(settings: GatewaySettings, queue: JobQueue, catalog: Catalog) -> FastAPI:
+def create_app(settings: GatewaySettings, queue: JobQueue, shelf: CatalogShelf) -> FastAPI:
     """Return the application on a queue, which stays its caller's to close."""
-    gateway = build_gateway(settings, queue, catalog)
+    gateway = build_gateway(settings, queue, shelf)
     app = FastAPI(
         title="AnySR Serve",
         version=_version(),
@@ -53,24 +55,24 @@ def create_app(settings: GatewaySettings, queue: JobQueue, catalog: Catalog) -> 
     )
     app.state.gateway = gateway
     problems.install(app)
-    for router in (api.router, jobs_api.router, status_api.router):
+    for router in (api.router, jobs_api.router, status_api.router, admin_api.router):
         app.include_router(router)
     _add_pages(app)
     _add_middleware(app, gateway)
     return app
 
 
-def build_gateway(settings: GatewaySettings, queue: JobQueue, catalog: Catalog) -> Gateway:
+def build_gateway(settings: GatewaySettings, queue: JobQueue, shelf: CatalogShelf) -> Gateway:
     """Return the parts that the routes work with."""
     metrics = GatewayMetrics()
     keeper = SnapshotKeeper(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
     return Gateway(
         settings=settings,
         queue=queue,
-        catalog=catalog,
+        shelf=shelf,
         metrics=metrics,
         keeper=keeper,
-        dispatcher=Dispatcher(queue, keeper, catalog, settings, metrics),
+        dispatcher=Dispatcher(queue, keeper, shelf, settings, metrics),
         uploads=UploadReader(settings),
     )
 
@@ -79,12 +81,18 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalog: Catalog) 
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
     await gateway.keeper.refresh()
-    keeping = asyncio.create_task(gateway.keeper.keep(), name="snapshots")
+    listening = gateway.shelf.listen(gateway.queue, gateway.settings.snapshot_seconds)
+    tasks = (
+        asyncio.create_task(gateway.keeper.keep(), name="snapshots"),
+        asyncio.create_task(gateway.shelf.keep(), name="catalog"),
+        asyncio.create_task(listening, name="reload calls"),
+    )
     try:
         yield
     finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await gateway.dispatcher.close()
 
 
@@ -113,8 +121,11 @@ def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
     app.add_middleware(RequestLog, metrics=gateway.metrics)
 
 
-def create_server(settings: GatewaySettings, app: FastAPI) -> GatewayServer:
-    """Return the server of an application; it closes the application's queue when it ends."""
+def create_server(
+    settings: GatewaySettings, app: FastAPI, on_reload: Callable[[], None] = lambda: None
+) -> GatewayServer:
+    """Return the server of an application; it closes the application's queue when it ends.
+    `on_reload` is called at each SIGHUP, beside the gateway's own answer to it."""
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -127,11 +138,13 @@ def create_server(settings: GatewaySettings, app: FastAPI) -> GatewayServer:
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
-    return GatewayServer(config, app.state.gateway)
+    return GatewayServer(config, app.state.gateway, on_reload)
 
 
 def run(
-    settings: GatewaySettings | None = None, queue_settings: QueueSettings | None = None
+    settings: GatewaySettings | None = None,
+    queue_settings: QueueSettings | None = None,
+    on_reload: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until a signal says to stop; on a private Redis when the settings name none.
 
@@ -140,10 +153,10 @@ def run(
     settings = settings or GatewaySettings()
     queue_settings = queue_settings or QueueSettings()
     configure_logging(settings.log_level)
-    catalog = read_catalog(settings.models_folder or SHIPPED)
+    shelf = CatalogShelf(partial(read_good, settings.models_folder or SHIPPED))
     with redis_server(queue_settings) as url:
         queue = RedisQueue.connect(url, queue_settings)
-        create_server(settings, create_app(settings, queue, catalog)).run()
+        create_server(settings, create_app(settings, queue, shelf), on_reload).run()
 
 
 def configure_logging(level: str) -> None:

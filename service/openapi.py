@@ -23,7 +23,10 @@ INTAKE_CODES = (
     *("unsupported_image", "invalid_request", "animated_image", "unknown_model"),
     *("unknown_width", "budget_infeasible", "overloaded", "not_ready", "internal_error"),
 )
-RUN_CODES = ("corrupt_image", "job_cancelled", "worker_lost", "internal_error", "deadline_exceeded")
+RUN_CODES = (
+    *("corrupt_image", "unknown_model", "unknown_width", "job_cancelled", "worker_lost"),
+    *("internal_error", "deadline_exceeded"),
+)
 
 _EXAMPLE_DETAILS: dict[str, Json] = {
     "budget_infeasible": {"smallest_feasible_ms": 180},

@@ -30,6 +30,8 @@ CLIENT_CLOSED_REQUEST = 499
 STATUS: Mapping[str, int] = {
     "empty_body": 400,
     "corrupt_image": 400,
+    "unauthorized": 401,
+    "admin_disabled": 403,
     "job_not_found": 404,
     "job_not_finished": 409,
     "job_cancelled": 409,
@@ -74,6 +76,8 @@ def respond(error: AnysrError, request_id: str) -> Response:
     if members["status"] in RETRY_STATUSES:
         after = float(members.setdefault("retry_after_s", RETRY_AFTER_S))
         headers["Retry-After"] = str(max(1, math.ceil(after)))
+    if members["status"] == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     return _response(members, headers)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEGAPIXEL = 1_000_000
@@ -13,10 +13,26 @@ MEBIBYTE = 1024 * 1024
 STALE_PERIODS = 5
 
 
+SHORTEST_KEY = 16
+
+
+def _admin_key(key: SecretStr | None) -> SecretStr | None:
+    if key is None or not key.get_secret_value():
+        return None
+    if len(key.get_secret_value()) < SHORTEST_KEY:
+        raise ValueError(f"must have at least {SHORTEST_KEY} characters")
+    return key
+
+
+AdminKey = Annotated[SecretStr | None, AfterValidator(_admin_key)]
+
+
 class GatewaySettings(BaseSettings):
     """Limits are upper bounds that are still allowed; times carry their unit in their name."""
 
-    model_config = SettingsConfigDict(env_prefix="ANYSR_", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ANYSR_", frozen=True, populate_by_name=True, hide_input_in_errors=True
+    )
 
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on.")
@@ -30,6 +46,10 @@ class GatewaySettings(BaseSettings):
         None,
         validation_alias="ANYSR_MODELS",
         description="Folder of models with its catalog; the shipped one when not set.",
+    )
+    admin_key: AdminKey = Field(
+        None,
+        description="Key for POST /admin/reload, at least 16 characters; unset: nobody may.",
     )
 
     max_body_bytes: int = Field(

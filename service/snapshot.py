@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from jobs.job import MachineState, QueueStats, WorkerPulse
 from jobs.queue import JobQueue
@@ -29,6 +29,9 @@ class LiveWorker:
     costs: CostModel
     machine: MachineState | None = None
     """None where it does not say."""
+    offers: tuple[str, ...] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)
+    reloads: int = 0
 
     @property
     def pace(self) -> float:
@@ -46,9 +49,9 @@ class Snapshot:
     taken_at: float = float("-inf")
     """By the keeper's clock, before the queue was asked: a slow answer is old when it comes."""
 
-    def ready_for(self, model: str | None) -> list[LiveWorker]:
-        """Return the workers to which a job of this model (None: of any) could go now."""
-        return [w for w in self.workers if w.ready and (model is None or model in w.models)]
+    def ready_for(self, needs: str) -> list[LiveWorker]:
+        """Return the workers to which a job could go now that needs this (`Job.needs`)."""
+        return [worker for worker in self.workers if worker.ready and needs in worker.offers]
 
     @property
     def ready(self) -> bool:
@@ -106,5 +109,14 @@ def _live(pulse: WorkerPulse) -> LiveWorker | None:
     except (KeyError, TypeError, ValueError, AttributeError):
         log.warning("worker %s publishes a cost model that cannot be read", pulse.worker_id)
         return None
-    models = tuple(pulse.models)
-    return LiveWorker(pulse.worker_id, pulse.ready, pulse.busy, models, costs, pulse.machine)
+    return LiveWorker(
+        pulse.worker_id,
+        pulse.ready,
+        pulse.busy,
+        pulse.models,
+        costs,
+        machine=pulse.machine,
+        offers=pulse.offers,
+        broken=pulse.broken,
+        reloads=pulse.reloads,
+    )

@@ -40,7 +40,7 @@ def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def queue_settings() -> QueueSettings:
     """Settings of a namespace that no other test uses."""
-    return QueueSettings(namespace=f"test-{uuid.uuid4().hex}")
+    return QueueSettings(namespace=f"test-{uuid.uuid4().hex}", unserved_seconds=0.2)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from workers.encode import encode, writable_formats
 from workers.picture import Picture
 from workers.resampling import lanczos
 from workers.upscale import Engine, upscale
-from workers.zoo import Zoo
+from workers.zoo import Served, Zoo
 
 log = logging.getLogger("anysr.workers.calibration")
 
@@ -37,6 +38,10 @@ ROUNDS = 5
 adds, and what disturbs for a while does not disturb all the times of one rung."""
 ONCE_ABOVE_MS = 100.0
 """What takes so long is measured once: it is less disturbed, and a start must not take long."""
+
+
+Turn = Callable[[Callable[[], float]], float]
+"""Runs a call, when nothing else disturbs it, and returns its answer."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,8 @@ def calibrate(zoo: Zoo) -> CostModel:
     """Measure every rung of the zoo, the floor, decoding and encoding. Blocks for seconds."""
     started = time.perf_counter()
     warm(zoo)
-    costs = CostModel(measure((*_network_trials(zoo), *_codec_trials())), tilings=tilings(zoo))
+    trials = (*_floor_trials(), *_network_trials(zoo), *_codec_trials())
+    costs = CostModel(measure(trials), tilings=tilings(zoo))
     for stage, line in costs.lines.items():
         log.info(
             "%s: %.2f ms + %.1f ms per input and %.1f ms per output megapixel",
@@ -64,10 +70,15 @@ def calibrate(zoo: Zoo) -> CostModel:
 
 def warm(zoo: Zoo) -> None:
     """Run every width once, which is what loads it."""
-    side, _ = NETWORK_SIZES[0]
     for served in zoo.values():
-        for rung in served.rungs:
-            upscale(_sample(side), 2 * side, 2 * side, served.at(rung.width), _ignore)
+        warm_model(served)
+
+
+def warm_model(served: Served) -> None:
+    """Run every width of one model once."""
+    side, _ = NETWORK_SIZES[0]
+    for rung in served.rungs:
+        upscale(_sample(side), 2 * side, 2 * side, served.at(rung.width), _ignore)
 
 
 def tilings(zoo: Zoo) -> dict[str, Tiling]:
@@ -76,26 +87,41 @@ def tilings(zoo: Zoo) -> dict[str, Tiling]:
 
 
 def measure(
-    trials: Sequence[Trial], clock: Callable[[], float] = time.perf_counter
+    trials: Sequence[Trial],
+    clock: Callable[[], float] = time.perf_counter,
+    turn: Turn = lambda call: call(),
 ) -> dict[str, Line]:
-    """Return the line of each stage that is tried."""
+    """Return the line of each stage that is tried. `turn` runs each when it is its turn."""
     shortest = [float("inf")] * len(trials)
-    for turn in range(ROUNDS):
+    for again in range(ROUNDS):
         for number, trial in enumerate(trials):
-            if turn and shortest[number] > ONCE_ABOVE_MS:
+            if again and shortest[number] > ONCE_ABOVE_MS:
                 continue
-            since = clock()
-            trial.call()
-            shortest[number] = min(shortest[number], (clock() - since) * 1e3)
+            shortest[number] = min(shortest[number], turn(partial(_timed, trial, clock)))
     samples: dict[str, list[tuple[Work, float]]] = defaultdict(list)
     for trial, milliseconds in zip(trials, shortest, strict=True):
         samples[trial.stage].append((trial.work, milliseconds))
     return {stage: fit(measured) for stage, measured in samples.items()}
 
 
-def _network_trials(zoo: Zoo) -> Iterator[Trial]:
+def measure_networks(zoo: Zoo, turn: Turn) -> dict[str, Line]:
+    """Return the lines of all rungs of a warm zoo, measured beside the work of a running worker."""
+    return measure(tuple(_network_trials(zoo)), turn=turn)
+
+
+def _timed(trial: Trial, clock: Callable[[], float]) -> float:
+    """Run a trial; return its milliseconds."""
+    since = clock()
+    trial.call()
+    return (clock() - since) * 1e3
+
+
+def _floor_trials() -> Iterator[Trial]:
     for source, output in FLOOR_SIZES:
         yield _upscaling(stage_of(FLOOR), source, output, None)
+
+
+def _network_trials(zoo: Zoo) -> Iterator[Trial]:
     for served in zoo.values():
         for rung in served.rungs:
             for source, output in NETWORK_SIZES:

@@ -12,6 +12,7 @@ from jobs.queue import JobQueue
 from scheduling.cost_model import CostModel
 from workers.metrics import WorkerMetrics
 from workers.pauses import happens
+from workers.stock import Stock
 
 log = logging.getLogger("anysr.workers.heartbeat")
 
@@ -19,7 +20,8 @@ log = logging.getLogger("anysr.workers.heartbeat")
 class Heartbeat:
     """A worker's state, said to the queue every `every_s` seconds while it is `beating`.
 
-    `machine` answers at once what is known of the machine."""
+    `machine` answers at once what is known of the machine; `hear` is told, with each beat, the
+    number of the last call to read the models again."""
 
     def __init__(
         self,
@@ -28,14 +30,16 @@ class Heartbeat:
         metrics: WorkerMetrics,
         every_s: float,
         machine: Callable[[], MachineState | None] = lambda: None,
+        hear: Callable[[int], None] = lambda number: None,
     ) -> None:
         self.worker_id = worker_id
-        self.costs = CostModel()
         self._queue = queue
         self._metrics = metrics
         self._every_s = every_s
         self._machine = machine
-        self._models: tuple[str, ...] = ()
+        self._hear = hear
+        self._stock = Stock({}, CostModel())
+        self._reloads = 0
         self._ready = False
         self._busy = False
         self._workers = 1
@@ -46,9 +50,11 @@ class Heartbeat:
         """How many workers live, this one included, as seen at the last beat."""
         return self._workers
 
-    def warm(self, models: tuple[str, ...], costs: CostModel) -> None:
-        """Say at once that jobs for these models run here, at these costs."""
-        self._models, self.costs, self._ready = models, costs, True
+    def warm(self, stock: Stock, reloads: int = 0) -> None:
+        """Say at once that jobs for these models run here, at these costs, and which call to read
+        the models again they are the answer to."""
+        self._stock, self._reloads, self._ready = stock, reloads, True
+        self._metrics.serves(stock.zoo, stock.broken)
         self._metrics.state(self._ready, self._busy)
         self._news.set()
 
@@ -74,6 +80,7 @@ class Heartbeat:
             self._news.clear()
             try:
                 self._workers = max(1, await self._queue.publish_pulse(self._pulse()))
+                self._hear(await self._queue.reloads())
             except Exception as error:  # a worker that falls silent gets no more work
                 log.warning("cannot say that this worker lives: %s", error)
             await happens(self._news, self._every_s)
@@ -82,8 +89,11 @@ class Heartbeat:
         return WorkerPulse(
             worker_id=self.worker_id,
             ready=self._ready,
-            models=self._models,
-            costs=self.costs.to_dict(),
+            models=tuple(self._stock.zoo),
+            costs=self._stock.costs.to_dict(),
             busy=self._busy,
             machine=self._machine(),
+            offers=self._stock.offers,
+            broken=dict(self._stock.broken),
+            reloads=self._reloads,
         )

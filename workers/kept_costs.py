@@ -14,7 +14,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 from models.catalog import ModelEntry
 from scheduling.cost_model import DECODE, CostModel, Line, encode_stage, stage_of
 from scheduling.rungs import FLOOR
-from workers.calibration import calibrate, tilings, warm
+from workers.calibration import Turn, calibrate, measure_networks, tilings, warm
 from workers.encode import writable_formats
 from workers.machine import cpu_name, gpu_name
 from workers.settings import Device, WorkerSettings
@@ -58,6 +58,29 @@ def costs_here(zoo: Zoo, settings: WorkerSettings, folder: Path | None) -> CostM
     warm(zoo)
     log.info("costs read from %s; warm in %.1f s", path, time.perf_counter() - started)
     return CostModel(lines, tilings=tilings(zoo))
+
+
+def added_lines(
+    zoo: Zoo,
+    added: Set[str],
+    known: Mapping[str, Line],
+    settings: WorkerSettings,
+    folder: Path | None,
+    turn: Turn,
+) -> dict[str, Line]:
+    """Return the lines of the rungs of the models `added` to a zoo, which are warm: as they were
+    kept, or measured now, when it is their `turn`, and kept with those `known` of the others."""
+    stages = set(stages_of(zoo))
+    facts = facts_of(zoo, settings)
+    path = folder / file_name(facts) if folder is not None else None
+    lines = read_lines(path, facts, stages) if path is not None else None
+    if lines is None:
+        new = measure_networks({name: zoo[name] for name in zoo if name in added}, turn)
+        lines = {stage: line for stage, line in {**known, **new}.items() if stage in stages}
+        if path is not None and set(lines) == stages:
+            keep_lines(path, facts, lines)
+    own = {stage_of(rung) for name in added for rung in zoo[name].rungs}
+    return {stage: line for stage, line in lines.items() if stage in own}
 
 
 def kept_folder(setting: str | None, environment: Mapping[str, str]) -> Path | None:

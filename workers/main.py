@@ -15,19 +15,21 @@ from collections.abc import AsyncIterator, Iterator
 from prometheus_client import CollectorRegistry, start_http_server
 
 from jobs.redis_queue import RedisQueue
+from jobs.reloading import ReloadCalls, on_hangup
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, CatalogError
-from scheduling.cost_model import CostModel
 from workers.heartbeat import Heartbeat
-from workers.kept_costs import costs_here, kept_folder
+from workers.kept_costs import kept_folder
 from workers.machine import Machine, MachineWatch, find_gpu
 from workers.making import Limits
 from workers.metrics import WorkerMetrics
-from workers.pauses import happens
+from workers.pauses import happens, running
+from workers.reloading import Reloader
 from workers.runtimes.torchscript import RuntimeMissing
 from workers.settings import WorkerSettings
+from workers.stock import Shelf
+from workers.stocking import Stocker
 from workers.worker import Worker, WorkerParts
-from workers.zoo import Zoo, load_zoo
 
 log = logging.getLogger("anysr.workers")
 
@@ -75,31 +77,31 @@ def available_cores() -> int:
 
 async def _serve(settings: WorkerSettings, queue_settings: QueueSettings, redis_url: str) -> None:
     registry = CollectorRegistry()
-    metrics = WorkerMetrics(registry)
+    metrics = WorkerMetrics(registry, settings.runtime.value)
     queue = RedisQueue.connect(redis_url, queue_settings)
     beat_s = min(BEAT_S, queue_settings.pulse_ttl_seconds / 3)
     machine = MachineWatch(Machine(lambda: find_gpu(os.environ)).sample, beat_s)
-    heartbeat = Heartbeat(queue, _worker_id(), metrics, beat_s, lambda: machine.state)
+    calls = ReloadCalls()
+    heartbeat = Heartbeat(queue, _worker_id(), metrics, beat_s, lambda: machine.state, calls.hear)
+    stocker = _stocker(settings)
     with _metrics_server(settings, registry), machine:
-        async with _stopping(settings) as stopping, heartbeat.beating():
-            zoo, costs = await asyncio.to_thread(_warm_up, settings)
-            for name in zoo:
-                metrics.serves(name, settings.runtime.value)
-            heartbeat.warm(tuple(zoo), costs)
-            log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(zoo))
+        async with _stopping(settings, calls) as stopping, heartbeat.beating():
+            shelf = Shelf(await asyncio.to_thread(stocker.first))
+            heartbeat.warm(shelf.stock)
+            log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(shelf.stock.zoo))
             renew_s = min(queue_settings.lease_seconds / 3, LONGEST_RENEWAL_S)
             limits = Limits(settings.max_source_pixels, settings.max_output_pixels)
-            parts = WorkerParts(queue, zoo, costs, heartbeat, metrics, limits, renew_s)
-            await Worker(parts).run(stopping)
+            worker = Worker(WorkerParts(queue, shelf, heartbeat, metrics, limits, renew_s))
+            async with running(Reloader(calls, stocker, shelf, heartbeat, worker.turn).run()):
+                await worker.run(stopping)
     await queue.close()
 
 
-def _warm_up(settings: WorkerSettings) -> tuple[Zoo, CostModel]:
+def _stocker(settings: WorkerSettings) -> Stocker:
     threads = settings.worker_threads or available_cores()
     settings = settings.model_copy(update={"worker_threads": threads})
-    zoo = load_zoo(settings.models_folder or SHIPPED, settings)
     folder = kept_folder(settings.calibration_folder, os.environ)
-    return zoo, costs_here(zoo, settings, folder)
+    return Stocker(settings.models_folder or SHIPPED, settings, folder)
 
 
 def _worker_id() -> str:
@@ -122,8 +124,8 @@ def _metrics_server(settings: WorkerSettings, registry: CollectorRegistry) -> It
 
 
 @contextlib.asynccontextmanager
-async def _stopping(settings: WorkerSettings) -> AsyncIterator[asyncio.Event]:
-    """Yield the event that says that this worker is to end."""
+async def _stopping(settings: WorkerSettings, calls: ReloadCalls) -> AsyncIterator[asyncio.Event]:
+    """Yield the event that says that this worker is to end; pass on the signal to reload."""
     stopping = asyncio.Event()
 
     def on_signal() -> None:
@@ -135,13 +137,11 @@ async def _stopping(settings: WorkerSettings) -> AsyncIterator[asyncio.Event]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    watch = asyncio.create_task(_watch_parent(stopping)) if settings.exit_with_parent else None
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(on_hangup(calls.ask, on_signal))
+        if settings.exit_with_parent:
+            await stack.enter_async_context(running(_watch_parent(stopping)))
         yield stopping
-    finally:
-        if watch:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
 
 
 async def _watch_parent(stopping: asyncio.Event) -> None:

@@ -6,7 +6,7 @@ which a job has more than one when a worker was lost with it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sized
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
@@ -23,7 +23,8 @@ ERROR_BUCKETS = (0.25, 0.5, 0.67, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0
 class WorkerMetrics:
     """A worker's metrics on the registry that it is given."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, runtime: str = "onnx") -> None:
+        self._runtime = runtime
         self._runs = Counter(
             "anysr_runs",
             "Runs that ended; the reason is why it ran as it did, or the error code.",
@@ -61,15 +62,23 @@ class WorkerMetrics:
             ("model", "runtime"),
             registry=registry,
         )
+        self._broken = Gauge(
+            "anysr_models_broken",
+            "Entries of the model folder that this worker could not load when it last read it.",
+            registry=registry,
+        )
         self._ready = Gauge("anysr_worker_ready", "1 while this worker is warm.", registry=registry)
         self._busy = Gauge(
             "anysr_worker_busy", "1 while this worker runs a job.", registry=registry
         )
         ProcessCollector(registry=registry)
 
-    def serves(self, model: str, runtime: str) -> None:
-        """Name a model that is loaded."""
-        self._models.labels(model, runtime).set(1)
+    def serves(self, models: Iterable[str], broken: Sized) -> None:
+        """Name the models that are loaded, and count the entries that are not."""
+        self._models.clear()
+        for model in models:
+            self._models.labels(model, self._runtime).set(1)
+        self._broken.set(len(broken))
 
     def state(self, ready: bool, busy: bool) -> None:
         """Show what the worker is doing."""

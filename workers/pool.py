@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -66,6 +69,12 @@ class WorkerPool:
                 process.kill()
                 process.wait()
 
+    def reload(self) -> None:
+        """Let each process read its models again."""
+        for pid in self.pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGHUP)
+
     def wait(self) -> None:
         """Return when `stop` was called and all processes have ended."""
         for keeper in self._keepers:
@@ -90,6 +99,8 @@ class WorkerPool:
         self.stop()
 
     def _keep(self, slot: int, environment: dict[str, str]) -> None:
+        # Inherited by the processes: one that cannot yet answer it must not be ended by it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         pause_s = FIRST_PAUSE_S
         while (process := self._spawn(slot, environment)) is not None:
             since = time.monotonic()

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, OnMiss, RunFacts
 from jobs.queue import JobQueue
-from scheduling.cost_model import CostModel
 from workers.binding import Aside, Binding, bind_job, load_of
 from workers.heartbeat import Heartbeat
 from workers.learning import learn
@@ -25,8 +24,8 @@ from workers.lease import held
 from workers.making import Limits, Made, Progress, Stopped, guard, make
 from workers.metrics import WorkerMetrics
 from workers.pauses import happens
+from workers.stock import Shelf
 from workers.yielding import Course, Worksite
-from workers.zoo import Zoo
 
 log = logging.getLogger("anysr.workers")
 
@@ -41,8 +40,7 @@ class WorkerParts:
     """What a worker works with."""
 
     queue: JobQueue
-    zoo: Zoo
-    costs: CostModel
+    shelf: Shelf
     heartbeat: Heartbeat
     metrics: WorkerMetrics
     limits: Limits
@@ -59,8 +57,15 @@ class Worker:
         self._parts = parts
         self._queue = parts.queue
         self._metrics = parts.metrics
-        # The second is for what runs while the first has set its picture aside: one works.
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="make")
+        self._stock = parts.shelf.stock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="make")
+        # For what runs while the picture on the first is set aside: only one of them works.
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="make-beside")
+
+    def turn(self, call: Callable[[], float]) -> float:
+        """Run a call between two jobs, and wait for its answer, on any thread but the loop's.
+        Raises RuntimeError once the worker has ended."""
+        return self._thread.submit(call).result()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run jobs; once `stopping` is set, return when the one in hand has ended."""
@@ -68,7 +73,7 @@ class Worker:
         while not stopping.is_set():
             try:
                 claim = await self._queue.claim(
-                    self._parts.heartbeat.worker_id, self._parts.wait_s, stopping
+                    self._parts.heartbeat.worker_id, self._parts.wait_s, stopping, self._offers
                 )
                 outages = 0
                 if claim is not None:
@@ -77,13 +82,17 @@ class Worker:
                 _log_outage(error)
                 await happens(stopping, OUTAGE_PAUSES_S[min(outages, len(OUTAGE_PAUSES_S) - 1)])
                 outages += 1
-        self._threads.shutdown()
+        self._thread.shutdown()
+        self._beside.shutdown()
+
+    def _offers(self) -> tuple[str, ...]:
+        """Return what the next job may need, and hold what it is then run with."""
+        self._stock = self._parts.shelf.stock
+        return self._stock.offers
 
     async def _serve(self, claim: Claim, stopping: asyncio.Event) -> None:
         heartbeat = self._parts.heartbeat
-        site = Worksite(
-            self._queue, heartbeat.worker_id, self._parts.costs, self._serve_beside, stopping
-        )
+        site = Worksite(self._queue, heartbeat.worker_id, self._stock, self._serve_beside, stopping)
         heartbeat.busy(True)
         try:
             await self._answer(claim, time.perf_counter(), site=site)
@@ -103,9 +112,10 @@ class Worker:
             binding = self._bind(claim, aside)
             await self._queue.bound(claim, binding.decision.option.expected_ms)
             course = self._course(claim, binding, since, site)
-            made = await self._make(claim, binding, course)
+            thread = self._thread if aside is None else self._beside
+            made = await self._make(claim, binding, course, thread)
             facts = _facts(claim, binding, made, (time.perf_counter() - since) * 1e3)
-            learn(self._parts.costs, binding, made, facts.run_ms, course)
+            learn(self._stock.costs, binding, made, facts.run_ms, course)
             if course is not None:
                 facts = course.told(facts, made.away_ms)
             _reject_late(claim, facts)
@@ -122,26 +132,27 @@ class Worker:
             await self._fail(claim, InternalError())
 
     def _bind(self, claim: Claim, aside: Aside | None) -> Binding:
-        parts = self._parts
-        load = load_of(claim, parts.heartbeat.live_workers, aside)
-        return bind_job(claim.job, parts.zoo, parts.costs, claim.run_slack_ms, load)
+        load = load_of(claim, self._parts.heartbeat.live_workers, aside)
+        return bind_job(claim.job, self._stock.zoo, self._stock.costs, claim.run_slack_ms, load)
 
     def _course(
         self, claim: Claim, binding: Binding, since: float, site: Worksite | None
     ) -> Course | None:
         if site is None or binding.engine is None:
             return None
-        entry = self._parts.zoo[binding.decision.option.rung.model].entry
+        entry = self._stock.zoo[binding.decision.option.rung.model].entry
         return Course(site, claim, binding, entry, since)
 
-    async def _make(self, claim: Claim, binding: Binding, course: Course | None) -> Made:
+    async def _make(
+        self, claim: Claim, binding: Binding, course: Course | None, thread: ThreadPoolExecutor
+    ) -> Made:
         """Make the picture on a thread. Raises _Dropped when nobody waits for it any more."""
         progress = Progress(course.from_thread() if course else None)
         work = (claim.job, claim.payload, binding.engine, self._parts.limits, progress)
         async with held(self._queue, claim, progress, self._parts.renew_s) as lease:
             try:
                 loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, make, *work)
+                return await loop.run_in_executor(thread, make, *work)
             except Stopped as stop:
                 raise _Dropped(lease.state) from stop
 

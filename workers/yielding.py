@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from jobs.job import Claim, Reason, RunFacts
 from jobs.queue import JobQueue
 from models.catalog import ModelEntry
-from scheduling.cost_model import CostModel
 from scheduling.options import Option, options_left
 from scheduling.policy import go_on, spare_ms
 from workers.binding import Aside, Binding
 from workers.making import Between
+from workers.stock import Stock
 from workers.upscale import Engine
 
 log = logging.getLogger("anysr.workers.yielding")
@@ -35,7 +35,8 @@ class Worksite:
 
     queue: JobQueue
     worker_id: str
-    costs: CostModel
+    stock: Stock
+    """What the job in hand was bound to; whatever runs beside it is bound to the same."""
     serve: Serve
     stopping: asyncio.Event
     """Once it is set, nothing is set aside any more."""
@@ -90,7 +91,9 @@ class Course:
             spare = spare_ms(left, slack_ms)
             if spare <= 0:
                 return
-            urgent = await site.queue.claim_urgent(site.worker_id, left[-1].expected_ms, spare)
+            urgent = await site.queue.claim_urgent(
+                site.worker_id, left[-1].expected_ms, spare, site.stock.offers
+            )
             if urgent is None:
                 return
             self.yields += 1
@@ -116,7 +119,7 @@ class Course:
 
     def _left(self, part: float) -> tuple[Option, ...]:
         width = self._ways[-1][1].rung.width
-        return options_left(self._claim.job, self._entry, width, self._site.costs, 1 - part)
+        return options_left(self._claim.job, self._entry, width, self._site.stock.costs, 1 - part)
 
     def _slack_ms(self) -> float:
         return self._claim.run_slack_ms - (time.perf_counter() - self._since) * 1e3

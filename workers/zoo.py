@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.catalog import ModelEntry, read_catalog
+from models.catalog import Artifact, ModelEntry, read_catalog
 from scheduling.rungs import Rung, ladder
 from scheduling.tiling import Tiling
 from workers.runtimes.base import Session
@@ -41,11 +41,26 @@ Zoo = dict[str, Served]
 
 def load_zoo(folder: Path, settings: WorkerSettings) -> Zoo:
     """Load every model of a folder. Raises CatalogError and RuntimeMissing."""
+    return {entry.name: load(folder, entry, settings) for entry in read_catalog(folder).models}
+
+
+def load(folder: Path, entry: ModelEntry, settings: WorkerSettings) -> Served:
+    """Load one model; its widths are loaded when they first run. Raises as `load_zoo`."""
+    return in_engine(entry, _session(folder, entry, settings), settings)
+
+
+def in_engine(entry: ModelEntry, session: Session, settings: WorkerSettings) -> Served:
+    """Return a model whose artifacts are loaded."""
     bounds = settings.tile_pixels, settings.tile_output_pixels
-    return {
-        entry.name: Served(entry, _session(folder, entry, settings), Tiling(entry.halo, *bounds))
-        for entry in read_catalog(folder).models
-    }
+    return Served(entry, session, Tiling(entry.halo, *bounds))
+
+
+def artifacts_of(entry: ModelEntry, runtime: Runtime) -> tuple[Artifact | None, ...]:
+    """Return the files that an engine makes a session of, each at its place; None where the
+    model lacks one. Models with the same ones run the same."""
+    if runtime is Runtime.TORCHSCRIPT:
+        return (entry.torchscript,)
+    return (entry.weights, *(width.onnx for width in entry.widths))
 
 
 def _session(folder: Path, entry: ModelEntry, settings: WorkerSettings) -> Session:

@@ -1,7 +1,10 @@
--- Leases the job that must start first. Answers { ids ended on the way, the claim or nothing }.
--- With `soon_ms` only one that must start so soon, and that costs at most `within_ms`.
+-- Leases the job that must start first, of those that need what the worker offers (nothing named:
+-- of all), if it must start within `soon_ms` and costs at most `within_ms`.
+-- Answers { ids ended on the way, the claim or nothing, how many are left to others }.
 local lease_ms, max_attempts, worker = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
-local soon_ms, within_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
+local unserved_ms, soon_ms, within_ms = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local ours = #ARGV > 9 and {} or nil
+for i = 10, #ARGV do ours[ARGV[i]] = true end
 local now = now_ms()
 local ended = {}
 
@@ -18,22 +21,47 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', text(now))) do
   end
 end
 
-local claim = false
+-- A job whose model no living worker has is not given up at once: one may be about to come back.
+local function unserved(id, since)
+  if not since then redis.call('HSET', records .. id, 'unserved_ms', text(now)) end
+  return since and now - number(since, now) > unserved_ms
+end
+
+local function others_have(id, needs, since)
+  local till = number(redis.call('ZSCORE', offers, needs), 0)
+  if till > now and since then redis.call('HDEL', records .. id, 'unserved_ms') end
+  return till > now
+end
+
+local claim, passed = false, 0
 while not claim do
-  local first = redis.call('ZRANGE', pending, 0, 0, 'WITHSCORES')
+  local first = redis.call('ZRANGE', pending, passed, passed, 'WITHSCORES')
   local id = first[1]
   if not id then break end
-  if soon_ms and not (first[2] - now <= soon_ms and cost_of(id) / 1000 <= within_ms) then break end
-  local cost = leave(id)
-  local record = read(id, 'status', 'job', 'attempt', 'submitted_ms', 'deadline_ms', 'on_miss')
-  local deadline = number(record[5], now)
+  local record = read(id, 'status', 'job', 'attempt', 'submitted_ms', 'deadline_ms', 'on_miss',
+    'needs', 'unserved_ms')
+  local deadline, needs, since = number(record[5], now), record[7], record[8]
   if record[1] ~= 'queued' then -- lost or damaged: there is nothing to run
+    leave(id)
     redis.call('EXPIRE', records .. id, job_ttl)
     ended[#ended + 1] = id
   elseif record[6] == 'reject' and now > deadline then
     finish(id, now, 'failed', 'error_code', 'deadline_exceeded')
     ended[#ended + 1] = id
+  elseif ours and needs and not ours[needs] then
+    if others_have(id, needs, since) or not unserved(id, since) then
+      passed = passed + 1
+    else
+      local model = string.match(needs, '^(.*)@[^@]*$')
+      local code = model and ours[model] and 'unknown_width' or 'unknown_model'
+      finish(id, now, 'failed', 'error_code', code, 'error_detail',
+        'No worker has ' .. needs .. ' any more; GET /models lists what there is.')
+      ended[#ended + 1] = id
+    end
+  elseif first[2] - now > soon_ms or cost_of(id) / 1000 > within_ms then
+    break
   else
+    local cost = leave(id)
     local token = tostring(redis.call('INCR', tokens))
     local attempt = tostring(number(record[3], 0) + 1)
     claim = { id, token, attempt, record[2] or '', record[4] or '', record[5] or '', backlog(now) }
@@ -45,4 +73,4 @@ while not claim do
 end
 
 if redis.call('ZCARD', pending) > 0 then wake_one() else redis.call('DEL', wake) end
-return { ended, claim }
+return { ended, claim, passed }

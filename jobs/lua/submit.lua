@@ -1,7 +1,7 @@
 -- Accepts a job, unless the queue is full. A repeated submit (a lost answer) changes nothing.
-local id, job, remaining, floor, on_miss, limit, network, answer =
+local id, job, remaining, floor, on_miss, limit, network, needs, answer =
   ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9]),
-  tonumber(ARGV[10]), tonumber(ARGV[11])
+  tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
 
 if redis.call('EXISTS', records .. id) == 1 then return { 'known' } end
 if redis.call('ZCARD', pending) >= limit then return { 'full' } end
@@ -10,7 +10,7 @@ local now = now_ms()
 local deadline = now + remaining
 enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(deadline),
   'start_ms', text(deadline - answer - floor), 'floor_ms', text(floor), 'network_ms', text(network),
-  'on_miss', on_miss, 'attempt', '0')
+  'on_miss', on_miss, 'needs', needs, 'attempt', '0')
 flow_in(now, network)
 wake_one()
 return { 'accepted', text(now), text(deadline) }

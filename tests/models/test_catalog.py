@@ -6,11 +6,14 @@ import shutil
 import pytest
 
 from models.catalog import (
+    CATALOG_FILE,
+    REASON_LENGTH,
     SHIPPED,
     CatalogError,
     describe,
     enter,
     read_catalog,
+    read_good,
     verified,
     write_catalog,
 )
@@ -113,3 +116,45 @@ def test_writing_keeps_every_fact(folder):
     catalog = read_catalog()
     write_catalog(folder, catalog)
     assert read_catalog(folder) == catalog
+
+
+def edited(folder, change):
+    content = json.loads((folder / CATALOG_FILE).read_text())
+    change(content)
+    (folder / CATALOG_FILE).write_text(json.dumps(content))
+
+
+def test_what_is_good_is_read_beside_what_is_not(folder):
+    entry = json.loads((folder / CATALOG_FILE).read_text())["models"][0]
+    edited(folder, lambda content: content["models"].extend([entry, {"name": "bare"}, 7]))
+    reading = read_good(folder)
+    assert reading.catalog == read_catalog()
+    nameless = f"models[{len(reading.catalog.models) + 2}]"
+    assert set(reading.broken) == {entry["name"], "bare", nameless}
+    assert "more than once" in reading.broken[entry["name"]]
+    assert "description: Field required" in reading.broken["bare"]
+    assert all(len(reason) <= REASON_LENGTH for reason in reading.broken.values())
+
+
+def test_a_broken_entry_is_stood_in_for_by_the_one_that_runs(folder):
+    running = read_catalog()
+    edited(folder, lambda content: content["models"][0].update(widths=[]))
+    assert running.models[0].name not in read_good(folder).catalog.names
+    reading = read_good(folder, running)
+    assert reading.catalog == running
+    assert "narrowest first" in reading.broken[running.models[0].name]
+
+
+def test_a_default_that_is_not_there_is_stood_in_for(folder):
+    running = read_catalog()
+    edited(folder, lambda content: content.update(default="none"))
+    for before, default in ((None, running.names[0]), (running, running.default)):
+        reading = read_good(folder, before)
+        assert reading.catalog.default == default
+        assert "'none'" in reading.broken[CATALOG_FILE]
+
+
+def test_a_catalog_without_a_model_is_an_error(folder):
+    edited(folder, lambda content: content.update(models=[]))
+    with pytest.raises(CatalogError, match="lists none"):
+        read_good(folder, read_catalog())

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from jobs.redis_queue import RedisQueue
-from models.catalog import Catalog
+from models.catalog import Catalog, Reading
+from service.catalog_shelf import CatalogShelf
 from service.main import create_app, create_server
 from service.settings import GatewaySettings
 from tests.service.harness import MODEL, UNSERVED, ScriptedWorker, Served, Start, model_entry
@@ -41,11 +42,11 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
     """Start a gateway with the settings given, on a free port."""
 
     @contextlib.asynccontextmanager
-    async def started(**overrides: Any) -> AsyncIterator[Served]:
+    async def started(shelf: CatalogShelf | None = None, **overrides: Any) -> AsyncIterator[Served]:
         # Not stale within a test, however long the machine keeps this loop waiting.
         quick = {"snapshot_seconds": 0.05, "snapshot_stale_seconds": 600, "shutdown_seconds": 5}
         settings = GatewaySettings(**quick | overrides)
-        app = create_app(settings, queue, catalog)
+        app = create_app(settings, queue, shelf or CatalogShelf(lambda _: Reading(catalog)))
         server = create_server(settings, app)
         # The protocol is named, for else asyncio leaves Nagle's delays on.
         with socket.socket(proto=socket.IPPROTO_TCP) as listener:

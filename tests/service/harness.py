@@ -14,7 +14,18 @@ import httpx
 from PIL import Image, UnidentifiedImageError
 
 from jobs.errors import AnysrError, CorruptImage
-from jobs.job import Claim, Job, LeaseState, MachineState, QueueStats, Reason, RunFacts, WorkerPulse
+from jobs.job import (
+    LADDER,
+    Claim,
+    Job,
+    LeaseState,
+    MachineState,
+    QueueStats,
+    Reason,
+    RunFacts,
+    WorkerPulse,
+    needed,
+)
 from jobs.redis_queue import RedisQueue
 from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
 from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
@@ -22,6 +33,8 @@ from service.gateway import Gateway
 
 MODEL = "drawn-s"
 UNSERVED = "drawn-m"
+OFFERS = (LADDER, MODEL, *(needed(MODEL, width) for width in (0.25, 0.5, 1.0)))
+"""What a worker with that model offers."""
 FLOOR_MS = 3.0
 NARROW_MS = 42.0
 
@@ -85,7 +98,9 @@ class ScriptedWorker:
 
     async def pulse(self, ready: bool = True) -> None:
         costs = cost_model().to_dict()
-        pulse = WorkerPulse(self.worker_id, ready, (MODEL,), costs, machine=self.machine)
+        pulse = WorkerPulse(
+            *(self.worker_id, ready, (MODEL,), costs), machine=self.machine, offers=OFFERS
+        )
         await self.queue.publish_pulse(pulse)
 
     async def run(self) -> None:

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded
+from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded, UnknownModel
 from jobs.job import Backlog, ImageFormat, Job, OnMiss, QueueStats
 from models.catalog import Catalog
 from service.admission import admitted
 from service.snapshot import LiveWorker, Snapshot
-from tests.service.harness import FLOOR_MS, MODEL, NARROW_MS, cost_model, model_entry
+from tests.service.harness import FLOOR_MS, MODEL, NARROW_MS, OFFERS, cost_model, model_entry
 
 CATALOG = Catalog(default=MODEL, models=(model_entry(MODEL),))
 NOW = 1_000_000.0
@@ -33,7 +33,9 @@ JOB = Job(
 
 def snapshot(workers: int = 1, backlog: Backlog | None = None, factor: float = 1.0) -> Snapshot:
     costs = replace(cost_model(), pace={"network": factor})
-    live = tuple(LiveWorker(f"w{n}", True, False, (MODEL,), costs) for n in range(workers))
+    live = tuple(
+        LiveWorker(f"w{n}", True, False, (MODEL,), costs, offers=OFFERS) for n in range(workers)
+    )
     return Snapshot(live, QueueStats(0, 0, 0, 0, backlog))
 
 
@@ -122,3 +124,16 @@ def test_what_is_too_late_in_any_case_hides_nothing_that_is_not() -> None:
 def test_no_worker_is_not_ready() -> None:
     with pytest.raises(NotReady):
         admitted(JOB, Snapshot((), QueueStats(0, 0, 0, 0)), CATALOG, 0.0)
+
+
+def test_what_the_catalog_and_the_workers_do_not_both_have_is_not_let_in() -> None:
+    """While their folders differ, or while one of them has read its own again and one has not."""
+    other = Catalog(default="other", models=(model_entry("other"),))
+    with pytest.raises(NotReady, match="may choose by itself"):
+        admitted(JOB, snapshot(), other, 0.0)
+    with pytest.raises(NotReady, match="the model other at present"):
+        admitted(replace(JOB, model="other"), snapshot(), other, 0.0)
+    with pytest.raises(NotReady, match=f"{MODEL}@0.3"):
+        admitted(replace(JOB, model=MODEL, pinned_width=0.3), snapshot(), CATALOG, 0.0)
+    with pytest.raises(UnknownModel):
+        admitted(replace(JOB, model=MODEL), snapshot(), other, 0.0)

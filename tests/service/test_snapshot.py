@@ -14,13 +14,13 @@ from jobs.queue import JobQueue
 from models.catalog import Catalog
 from service.admission import admitted
 from service.snapshot import SnapshotKeeper
-from tests.service.harness import MODEL, cost_model, model_entry
+from tests.service.harness import MODEL, OFFERS, cost_model, model_entry
 from tests.service.test_admission import JOB
 
 CATALOG = Catalog(default=MODEL, models=(model_entry(MODEL),))
 MACHINE = MachineState(0.5, 0.0, 1, 2)
 COSTS = replace(cost_model(), pace={"network": 1.75})
-PULSE = WorkerPulse("w", True, (MODEL,), COSTS.to_dict(), machine=MACHINE)
+PULSE = WorkerPulse("w", True, (MODEL,), COSTS.to_dict(), machine=MACHINE, offers=OFFERS)
 STALE_S = 5.0
 
 

@@ -96,8 +96,10 @@ async def test_ready_when_a_worker_is_warm(served: Served) -> None:
     assert response.status_code == 200
     answer = response.json()
     assert answer["status"] == "ready"
-    worker = {"id": "scripted", "ready": True, "busy": False, "models": [MODEL]}
-    assert answer["workers"] == [{**worker, "pace": 1.0, "machine": None}]
+    worker: dict[str, object] = {"id": "scripted", "ready": True, "busy": False, "models": [MODEL]}
+    worker |= {"pace": 1.0, "machine": None, "reloads": 0, "broken": {}}
+    assert answer["workers"] == [worker]
+    assert answer["catalog"] == {"reloads": 0, "broken": {}}
     assert answer["queue"] == {"queued": 0, "running": 0, "oldest_age_ms": 0, "backlog_ms": 0}
     assert 0 <= answer["snapshot_age_ms"] < 600_000
 

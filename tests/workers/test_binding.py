@@ -15,8 +15,9 @@ from scheduling.rungs import FLOOR, ladder
 from scheduling.tiling import Tiling
 from service.admission import admitted
 from service.snapshot import LiveWorker, Snapshot
-from tests.workers.workbench import Gated, a_job, costs_of, default_entry
+from tests.workers.workbench import Gated, a_job, costs_of, default_entry, zoo_of
 from workers.binding import bind_job
+from workers.stock import Stock
 from workers.zoo import Served, Zoo
 
 MS_PER_MEGAPIXEL = 1000.0
@@ -38,7 +39,8 @@ def costs_by_input(zoo: Zoo) -> CostModel:
 def snapshot(costs: CostModel) -> Snapshot:
     """The worker as the gateway hears of it."""
     heard = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
-    worker = LiveWorker("w", True, False, (default_entry().name,), heard)
+    offers = Stock(zoo_of(Gated()), heard).offers
+    worker = LiveWorker("w", True, False, (default_entry().name,), heard, offers=offers)
     return Snapshot((worker,), QueueStats(0, 0, 0, 0))
 
 

@@ -11,6 +11,7 @@ from jobs.redis_queue import RedisQueue
 from tests.workers.workbench import costs_of, eventually
 from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
+from workers.stock import Stock
 
 STATE = MachineState(0.5, 0.0, 1, 2)
 
@@ -20,7 +21,7 @@ async def test_each_beat_says_the_newest_state_of_the_machine(queue: RedisQueue)
     metrics = WorkerMetrics(CollectorRegistry())
     heartbeat = Heartbeat(queue, "w", metrics, every_s=0.01, machine=lambda: known[0])
     async with heartbeat.beating():
-        heartbeat.warm(("m",), costs_of(10))
+        heartbeat.warm(Stock({}, costs_of(10)))
 
         async def said(state: MachineState | None) -> bool:
             return [(p.ready, p.machine) for p in await queue.pulses()] == [(True, state)]

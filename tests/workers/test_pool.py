@@ -85,6 +85,23 @@ def test_stopping_does_not_wait_for_a_pause_to_be_over(tmp_path: Path) -> None:
     assert pool.pids == []
 
 
+def test_a_reload_reaches_every_process_even_one_that_cannot_answer_it_yet(
+    tmp_path: Path,
+) -> None:
+    answering = (
+        "time.sleep(0.2)\n"
+        "told = folder / f'{os.getpid()}'\n"
+        "signal.signal(signal.SIGHUP, lambda *_: told.write_text('again'))\n"
+        "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})\n"
+    )
+    script = SLEEPER.replace("time.sleep(60)", f"{answering}time.sleep(60)")
+    with pool_of(tmp_path, 2, script) as pool:
+        until(lambda: len(list(tmp_path.iterdir())) == 2)
+        pool.reload()
+        until(lambda: [p.read_text() for p in tmp_path.iterdir()] == ["again", "again"])
+        assert sorted(int(p.name) for p in tmp_path.iterdir()) == sorted(pool.pids)
+
+
 @pytest.fixture
 def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in [name for name in os.environ if name.startswith("ANYSR_")]:

@@ -133,9 +133,26 @@ async def test_what_was_measured_moves_the_costs(queue: RedisQueue) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "code"),
+    [({"model": "nothing"}, "unknown_model"), ({"pinned_width": 0.33}, "unknown_width")],
+)
+async def test_what_no_worker_has_any_more_ends_unrun(
+    queue: RedisQueue, changes: dict[str, Any], code: str
+) -> None:
+    registry, session = CollectorRegistry(), open_session()
+    job = a_job(**changes)
+    await queue.submit(job, photograph())
+    async with a_worker(queue, zoo_of(session), registry=registry):
+        view = await ended(queue, job.id)
+    assert (view.status, view.error_code) == (JobStatus.FAILED, code)
+    assert view.error_detail is not None
+    assert job.needs in view.error_detail
+    assert session.tiles == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
     [
-        ({"model": "nothing"}, "unknown_model"),
-        ({"pinned_width": 0.33}, "unknown_width"),
+        ({"min_db": 99.0}, "unknown_model"),
         ({"output_width": 4000, "output_height": 4000}, "output_too_large"),
         ({"output_width": 47}, "invalid_request"),
         ({"source_width": 47}, "invalid_request"),

@@ -28,6 +28,7 @@ from workers.making import Limits
 from workers.metrics import WorkerMetrics
 from workers.picture import FloatArray
 from workers.runtimes.base import Session
+from workers.stock import Shelf, Stock
 from workers.worker import Worker, WorkerParts
 from workers.zoo import Served, Zoo
 
@@ -127,11 +128,12 @@ async def a_worker(
     metrics = WorkerMetrics(registry or CollectorRegistry())
     costs = costs or costs_of(10)
     heartbeat = Heartbeat(queue, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
-    parts = WorkerParts(queue, zoo, costs, heartbeat, metrics, LIMITS, 0.05, wait_s)
+    shelf = Shelf(Stock(zoo, costs))
+    parts = WorkerParts(queue, shelf, heartbeat, metrics, LIMITS, 0.05, wait_s)
     worker = Worker(parts)
     stopping = asyncio.Event()
     async with heartbeat.beating():
-        heartbeat.warm(tuple(zoo), costs)
+        heartbeat.warm(shelf.stock)
         task = asyncio.create_task(worker.run(stopping))
         try:
             yield stopping

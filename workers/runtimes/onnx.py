@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.catalog import ModelEntry, WidthEntry, verified
+from models.catalog import ModelEntry, WidthEntry, content_of
 from models.geometry import AxisGrid
 
 FloatArray = NDArray[np.float32]
@@ -22,7 +22,8 @@ class OnnxSession:
     """A model of the catalog in ONNX Runtime; implements `workers.runtimes.base.Session`.
 
     A width is loaded when it is first run. `threads` work on one operation, 0 for all cores;
-    they do not spin while idle unless `spin` is set, so that an idle worker costs nothing.
+    they do not spin while idle unless `spin` is set, so that an idle worker costs nothing. The
+    weights are held in memory: mapped from their file, they would change with it.
     """
 
     def __init__(
@@ -36,9 +37,13 @@ class OnnxSession:
         self._folder = folder
         self._entry = entry
         self._providers = list(providers)
+        self._weights = content_of(folder, entry.weights)
         self._options = _options(threads, spin)
+        # The names stand in for the files that the graphs refer to: no other can be read.
+        self._options.add_external_initializers_from_files_in_memory(
+            [entry.weights.file], [self._weights], [len(self._weights)]
+        )
         self._loaded: dict[int, onnxruntime.InferenceSession] = {}
-        verified(folder, entry.weights)
 
     def run(self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, width: float) -> FloatArray:
         """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped; KeyError for an unknown
@@ -57,7 +62,7 @@ class OnnxSession:
     def _at(self, width: WidthEntry) -> onnxruntime.InferenceSession:
         if width.channels not in self._loaded:
             self._loaded[width.channels] = onnxruntime.InferenceSession(
-                verified(self._folder, width.onnx), self._options, providers=self._providers
+                content_of(self._folder, width.onnx), self._options, providers=self._providers
             )
         return self._loaded[width.channels]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.catalog import CatalogError, ModelEntry, verified
+from models.catalog import CatalogError, ModelEntry, content_of
 from models.geometry import AxisGrid
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ class TorchScriptSession:
         self._torch = torch
         self._entry = entry
         self._device = torch.device(device)
-        path = verified(folder, entry.torchscript)
-        self._module = torch.jit.load(path, map_location=self._device)  # type: ignore[no-untyped-call]
+        script = io.BytesIO(content_of(folder, entry.torchscript))
+        self._module = torch.jit.load(script, map_location=self._device)  # type: ignore[no-untyped-call]
 
     def run(self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, width: float) -> FloatArray:
         """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped; KeyError for an unknown

@@ -1,0 +1,135 @@
+"""A job waits for a worker that has what it needs, holds up no other, and ends if none comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from jobs.embedded_redis import Binary
+from jobs.errors import UnknownModel, UnknownWidth
+from jobs.job import LADDER, Job, JobStatus, OnMiss, WorkerPulse
+from jobs.redis_queue import RedisQueue
+
+pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
+
+MakeJob = Callable[..., Job]
+PATIENCE_S = 10.0
+
+
+def beat(*offers: str) -> WorkerPulse:
+    """The pulse of another worker, with what it offers."""
+    return WorkerPulse("other", True, (), {}, offers=offers)
+
+
+async def claimed(queue: RedisQueue, *offers: str) -> str | None:
+    claim = await queue.claim("w", 0, None, lambda: offers)
+    return claim.job.id if claim is not None else None
+
+
+async def test_each_gets_the_first_job_that_it_can_run(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    await queue.publish_pulse(beat("a", "b", "b@1", LADDER))
+    jobs = [
+        make_job(id="first", model="a", budget_ms=1_000),
+        make_job(id="second", model="b", pinned_width=1.0, budget_ms=2_000),
+        make_job(id="third", model=None, budget_ms=3_000),
+        make_job(id="fourth", model="b", budget_ms=4_000),
+    ]
+    assert [job.needs for job in jobs] == ["a", "b@1", LADDER, "b"]
+    for job in jobs:
+        await queue.submit(job, b"picture")
+    assert await claimed(queue, LADDER, "b") == "third"
+    assert await claimed(queue, LADDER, "b") == "fourth"
+    assert await claimed(queue, LADDER, "b") is None
+    assert await claimed(queue, LADDER, "a", "b@1") == "first"
+    assert await claimed(queue) == "second", "who says nothing takes all"
+    assert (await queue.stats()).queued == 0
+
+
+async def test_a_job_for_others_wakes_them_and_not_the_rest(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    await queue.publish_pulse(beat("a"))
+    wrong = asyncio.create_task(queue.claim("wrong", PATIENCE_S, None, lambda: ("b",)))
+    right = asyncio.create_task(queue.claim("right", PATIENCE_S, None, lambda: ("a",)))
+    job, other = make_job(model="a"), make_job(model="b")
+    await asyncio.sleep(0)
+    for wanted, waiting in ((job, right), (other, wrong)):
+        await queue.submit(wanted, b"picture")
+        async with asyncio.timeout(PATIENCE_S):
+            claim = await waiting
+        assert claim is not None
+        assert claim.job == wanted
+
+
+async def test_a_wait_beside_jobs_for_others_ends_at_once_when_it_is_to_stop(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    await queue.publish_pulse(beat("a"))
+    await queue.submit(make_job(model="a"), b"picture")
+    stopping = asyncio.Event()
+    idle = asyncio.create_task(queue.claim("idle", 3600, stopping, lambda: ("b",)))
+    await asyncio.sleep(0)
+    stopping.set()
+    async with asyncio.timeout(PATIENCE_S):
+        assert await idle is None
+
+
+async def test_offers_are_asked_at_each_look(queue: RedisQueue, make_job: MakeJob) -> None:
+    offered: list[str] = ["b"]
+    await queue.publish_pulse(beat("a"))
+    await queue.submit(make_job(model="a"), b"picture")
+    waiting = asyncio.create_task(queue.claim("w", PATIENCE_S, None, lambda: offered))
+    await asyncio.sleep(0)
+    offered.append("a")
+    async with asyncio.timeout(PATIENCE_S):
+        assert await waiting is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [({"model": "gone"}, UnknownModel), ({"pinned_width": 0.3}, UnknownWidth)],
+)
+async def test_what_no_worker_has_any_more_ends_after_a_while(
+    queue: RedisQueue, make_job: MakeJob, changes: dict[str, object], error: type[Exception]
+) -> None:
+    job = make_job(**changes)
+    await queue.submit(job, b"picture")
+    assert await claimed(queue, "anysr-s") is None
+    assert (await queue.view(job.id)).status is JobStatus.QUEUED, "one may be about to come back"
+    assert await queue.claim("w", 1.0, None, lambda: ("anysr-s",)) is None
+    with pytest.raises(error, match=job.needs):
+        await queue.result(job.id)
+
+
+async def test_the_while_begins_anew_when_a_worker_has_been_there(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    job = make_job(model="a")
+    await queue.submit(job, b"picture")
+    assert await claimed(queue, "b") is None
+    await asyncio.sleep(0.25)  # longer than jobs of these tests may go unserved
+    await queue.publish_pulse(beat("a"))
+    assert await claimed(queue, "b") is None
+    assert (await queue.view(job.id)).status is JobStatus.QUEUED
+    assert await claimed(queue, "a") == job.id
+
+
+async def test_a_job_that_is_left_to_others_still_ends_at_its_deadline(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    await queue.publish_pulse(beat("a"))
+    job = make_job(model="a", budget_ms=1.0, on_miss=OnMiss.REJECT)
+    await queue.submit(job, b"picture")
+    await asyncio.sleep(0.01)
+    assert await claimed(queue, "b") is None
+    assert (await queue.view(job.id)).error_code == "deadline_exceeded"
+
+
+async def test_calls_to_reload_are_counted(queue: RedisQueue) -> None:
+    assert await queue.reloads() == 0
+    assert [await queue.call_reload(), await queue.call_reload()] == [1, 2]
+    assert await queue.reloads() == 2
