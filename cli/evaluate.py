@@ -118,7 +118,7 @@ def _widths(model: str, folder: Path, threads: int) -> Iterator[tuple[float, Ups
 def _eager(weights: Path, threads: int) -> Iterator[tuple[float, Upscaler]]:
     import torch
 
-    from models.architectures.elastic import grid_tensors
+    from models.architectures.network import grid_tensors
     from models.checkpoint import load_network
 
     torch.set_num_threads(threads)

@@ -24,7 +24,8 @@ import torch
 from onnx import TensorProto
 from torch import Tensor, nn
 
-from models.architectures.elastic import Elastic, grid_tensors
+from models.architectures.elastic import Elastic
+from models.architectures.network import grid_tensors
 from models.catalog import ModelEntry, NetworkEntry, WidthEntry, describe
 from models.checkpoint import load_network, save_network
 from models.geometry import AxisGrid, axis_grid, output_size

@@ -32,7 +32,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.acceleration import Trunk, prepare_device, resolve_precision
-from models.architectures.elastic import Elastic, grid_tensors
+from models.architectures.elastic import Elastic
+from models.architectures.network import grid_tensors
 from models.checkpoint import load_network, save_network
 from models.config import Config, learning_rate
 from models.degradation import degrade

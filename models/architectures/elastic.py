@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.geometry import AxisGrid
+from models.architectures.network import Head, Network
 
 COLOURS = 3
 
@@ -96,11 +96,11 @@ class OffsetBasis(nn.Module):
         return learned + F.pad(fixed, (0, self.basis - 3))
 
 
-class TensorProductHead(nn.Module):
+class TensorProductHead(Head):
     """Features and image to the output at any real scale, by a separable basis of offsets."""
 
     def __init__(self, channels: int, basis: int) -> None:
-        super().__init__()
+        super().__init__(halo=2)  # its convolution, and the nearest pixel across a tile's edge
         if basis < 3:
             raise ValueError(f"basis must be at least 3 (1, d and |d|), got {basis}")
         self.basis = basis
@@ -141,7 +141,7 @@ class TensorProductHead(nn.Module):
         return pixels.permute(0, 2, 3, 1)
 
 
-class Elastic(nn.Module):
+class Elastic(Network):
     """The whole network.
 
     forward: image [B, 3, H, W] in [0, 1], the sampling positions of `models.geometry` for rows
@@ -156,11 +156,9 @@ class Elastic(nn.Module):
         widths: Sequence[int],
         gate_every: int = 2,
     ) -> None:
-        super().__init__()
-        if sorted(widths) != list(widths) or widths[-1] != channels or widths[0] < 1:
+        super().__init__(widths)
+        if self.channels != channels:
             raise ValueError(f"widths must rise to {channels} channels, got {list(widths)}")
-        self.channels = channels
-        self.widths = tuple(widths)
         self.gate_every = gate_every
         self.entry = nn.Conv2d(COLOURS, channels, 3, padding=1)
         self.gate = ScaleGate(len(range(0, blocks, gate_every)), channels)
@@ -198,16 +196,6 @@ class Elastic(nn.Module):
             features, image, inverse_scale, row_offset, row_index, column_offset, column_index
         )
         return output
-
-
-def grid_tensors(
-    rows: AxisGrid, columns: AxisGrid, device: torch.device | str = "cpu"
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the positional arguments of `Elastic.forward` after the image, as tensors."""
-    inverse = torch.tensor([rows.inverse_scale, columns.inverse_scale], dtype=torch.float32)
-    arrays = (rows.offset, rows.index, columns.offset, columns.index)
-    offset_h, index_h, offset_w, index_w = (torch.from_numpy(a).to(device) for a in arrays)
-    return inverse.to(device), offset_h, index_h, offset_w, index_w
 
 
 def bilinear_coefficients(basis: int) -> Tensor:

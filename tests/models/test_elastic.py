@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.architectures.elastic import Elastic, OffsetBasis, TensorProductHead, grid_tensors
+from models.architectures.elastic import Elastic, OffsetBasis, TensorProductHead
+from models.architectures.network import grid_tensors
 from models.architectures.registry import NetworkSpec
 from models.geometry import axis_grid, output_size
 from models.train import upscale

@@ -1,0 +1,115 @@
+"""What training, export and serving ask of every network, and how one may be composed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.geometry import AxisGrid
+
+
+class Network(nn.Module, ABC):
+    """Image in, larger image out, at any of its widths.
+
+    forward: image [B, 3, H, W] in [0, 1], the sampling positions of `models.geometry` for rows
+    and columns (see `grid_tensors`), and a member of `widths` -> [B, 3, Y, X], not clamped. Rows
+    and columns may each have their own scale.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        """`widths` are in channels and rise to the full one, which is the last and may be the
+        only one. Raises ValueError for others."""
+        super().__init__()
+        self.widths = _rising(widths)
+        self.channels = self.widths[-1]
+
+    @property
+    @abstractmethod
+    def halo(self) -> int | None:
+        """Input pixels around a tile that reach its output; None for a network that is not exactly
+        local, where every input pixel reaches every output pixel."""
+
+    @abstractmethod
+    def forward(
+        self,
+        image: Tensor,
+        inverse_scale: Tensor,
+        row_offset: Tensor,
+        row_index: Tensor,
+        column_offset: Tensor,
+        column_index: Tensor,
+        channels: int,
+    ) -> Tensor:
+        """Return the larger image; see the class."""
+
+
+class Encoder(nn.Module, ABC):
+    """The part of a composed network that works at the input's resolution.
+
+    forward: image [B, 3, H, W] in [0, 1], inverse_scale [2] (1/scale_h, 1/scale_w), and a member
+    of `widths` -> features [B, features, H, W]. `halo` as for networks.
+    """
+
+    def __init__(self, features: int, widths: Sequence[int], halo: int | None) -> None:
+        """`widths` as for networks; ValueError for others."""
+        super().__init__()
+        self.features = features
+        self.widths = _rising(widths)
+        self.channels = self.widths[-1]
+        self.halo = halo
+
+    @abstractmethod
+    def forward(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
+        """Return the features; see the class."""
+
+
+class Head(nn.Module, ABC):
+    """The part of a composed network that makes output pixels of features, at any real scale.
+
+    forward: features [B, features, H, W], image [B, 3, H, W] in [0, 1], and the sampling positions
+    -> [B, 3, Y, X], not clamped. `halo` as for networks.
+    """
+
+    def __init__(self, halo: int | None) -> None:
+        super().__init__()
+        self.halo = halo
+
+    @abstractmethod
+    def forward(
+        self,
+        features: Tensor,
+        image: Tensor,
+        inverse_scale: Tensor,
+        row_offset: Tensor,
+        row_index: Tensor,
+        column_offset: Tensor,
+        column_index: Tensor,
+    ) -> Tensor:
+        """Return the larger image; see the class."""
+
+
+def grid_tensors(
+    rows: AxisGrid, columns: AxisGrid, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the positional arguments of `Network.forward` after the image, as tensors."""
+    inverse = torch.tensor([rows.inverse_scale, columns.inverse_scale], dtype=torch.float32)
+    arrays = (rows.offset, rows.index, columns.offset, columns.index)
+    offset_h, index_h, offset_w, index_w = (torch.from_numpy(a).to(device) for a in arrays)
+    return inverse.to(device), offset_h, index_h, offset_w, index_w
+
+
+def positions(offset: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where the output pixels of one axis lie, by `AxisGrid`'s offset [n, slots] and index
+    [outputs]: the nearest input pixel (int64 [outputs]) and the offset from its centre in input
+    pixels ([outputs], in [-0.5, 0.5])."""
+    nearest = torch.div(index, offset.shape[1], rounding_mode="floor")
+    return nearest, offset.reshape(-1).index_select(0, index)
+
+
+def _rising(widths: Sequence[int]) -> tuple[int, ...]:
+    if not widths or sorted(set(widths)) != list(widths) or widths[0] < 1:
+        raise ValueError(f"widths must rise from at least 1, got {list(widths)}")
+    return tuple(widths)
