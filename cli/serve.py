@@ -15,6 +15,8 @@ from cli.extras import needs
 from jobs.embedded_redis import RedisUnavailableError, redis_server
 from jobs.settings import QueueSettings
 from models.catalog import CatalogError
+from telemetry.logs import configure_logging
+from telemetry.tracing import TracingMissing
 
 if TYPE_CHECKING:
     from service.settings import GatewaySettings
@@ -80,8 +82,10 @@ def worker(
         if processes == 1:
             worker_main.run(WorkerSettings(), queue_settings)
             return
+        settings = WorkerSettings()
+        configure_logging(settings)
         environments = pool_environments(
-            processes, WorkerSettings(), queue_settings, str(queue_settings.redis_url), os.environ
+            processes, settings, queue_settings, str(queue_settings.redis_url), os.environ
         )
         stopped = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -119,6 +123,6 @@ def _clear_errors() -> Iterator[None]:
     """Tell what is wrong with the installation in one line instead of a traceback."""
     try:
         yield
-    except (CatalogError, RedisUnavailableError) as error:
+    except (CatalogError, RedisUnavailableError, TracingMissing) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error

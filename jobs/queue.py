@@ -7,7 +7,16 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from jobs.errors import AnysrError
-from jobs.job import Claim, Job, JobView, LeaseState, QueueStats, RunFacts, WorkerPulse
+from jobs.job import (
+    Claim,
+    Job,
+    JobView,
+    LeaseState,
+    QueueStats,
+    QueueVitals,
+    RunFacts,
+    WorkerPulse,
+)
 
 
 class JobQueue(Protocol):
@@ -61,6 +70,9 @@ class JobQueue(Protocol):
         """Return the encoded picture. Raises JobNotFound and JobNotFinished, or the error
         that the job ended with."""
 
+    async def count_worker_start(self) -> None:
+        """Count one worker process that has come to life."""
+
     async def publish_pulse(self, pulse: WorkerPulse) -> int:
         """Say that a worker lives; forgotten after a few seconds. Return how many live."""
 
@@ -72,6 +84,9 @@ class JobQueue(Protocol):
 
     async def stats(self) -> QueueStats:
         """Return depth, age and backlog; takes as long for one job as for thousands."""
+
+    async def vitals(self) -> QueueVitals:
+        """Return what the queue counts of itself, and how much memory it has left."""
 
     async def close(self) -> None:
         """Close the connections."""

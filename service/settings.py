@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from telemetry.logs import LogSettings
 
 MEGAPIXEL = 1_000_000
 MEBIBYTE = 1024 * 1024
 STALE_PERIODS = 5
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(LogSettings):
     """Limits are upper bounds that are still allowed; times carry their unit in their name."""
 
     model_config = SettingsConfigDict(env_prefix="ANYSR_", frozen=True, populate_by_name=True)
@@ -75,9 +77,6 @@ class GatewaySettings(BaseSettings):
     )
     shutdown_seconds: int = Field(
         20, ge=0, description="How long requests may take to finish once the gateway must stop."
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe log lines written."
     )
 
     @model_validator(mode="after")

@@ -18,6 +18,9 @@ from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, OnMiss, RunFacts
 from jobs.queue import JobQueue
 from scheduling.cost_model import CostModel
+from telemetry.logs import about
+from telemetry.spans import Tracing
+from telemetry.trace_context import trace_id_of
 from workers.binding import Binding, bind_job, load_of
 from workers.heartbeat import Heartbeat
 from workers.learning import learn
@@ -25,6 +28,7 @@ from workers.lease import held
 from workers.making import Limits, Made, Progress, Stopped, guard, make
 from workers.metrics import WorkerMetrics
 from workers.pauses import happens
+from workers.run_record import RunRecord
 from workers.zoo import Zoo
 
 log = logging.getLogger("anysr.workers")
@@ -44,6 +48,7 @@ class WorkerParts:
     costs: CostModel
     heartbeat: Heartbeat
     metrics: WorkerMetrics
+    tracing: Tracing
     limits: Limits
     renew_s: float
     """How often a lease is renewed."""
@@ -57,7 +62,6 @@ class Worker:
     def __init__(self, parts: WorkerParts) -> None:
         self._parts = parts
         self._queue = parts.queue
-        self._metrics = parts.metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="make")
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -78,32 +82,42 @@ class Worker:
         self._thread.shutdown()
 
     async def _serve(self, claim: Claim) -> None:
-        self._parts.heartbeat.busy(True)
-        try:
-            await self._answer(claim, time.perf_counter())
-        finally:
-            self._parts.heartbeat.busy(False)
+        parts, since = self._parts, time.perf_counter()
+        parts.heartbeat.busy(True)
+        with about(request_id=claim.job.id, trace_id=trace_id_of(claim.job.traceparent)):
+            record = RunRecord(claim, parts.heartbeat.worker_id, parts.metrics, parts.tracing)
+            try:
+                await self._answer(claim, record, since)
+            finally:
+                parts.heartbeat.busy(False)
 
-    async def _answer(self, claim: Claim, since: float) -> None:
+    async def _answer(self, claim: Claim, record: RunRecord, since: float) -> None:
         try:
-            guard(claim.job, self._parts.limits)
-            binding = self._bind(claim)
-            await self._queue.bound(claim, binding.decision.option.expected_ms)
-            made = await self._make(claim, binding)
-            facts = _facts(claim, binding, made, (time.perf_counter() - since) * 1e3)
-            learn(self._parts.costs, binding, made, facts.run_ms)
-            _reject_late(claim, facts)
-            await self._complete(claim, facts, made.picture)
+            record.succeeded(await self._deliver(claim, record, since))
         except _Dropped as drop:
-            self._metrics.dropped(drop.state.value)
-            log.info("job %s: %s", claim.job.id, drop.state.value)
+            record.dropped(drop.state)
         except AnysrError as error:
-            await self._fail(claim, error)
+            await self._fail(claim, record, error)
         except ConnectionError as error:
-            log.warning("job %s: not delivered, to be run again: %s", claim.job.id, error)
+            record.undelivered(error)
         except Exception:
-            log.exception("job %s: a bug", claim.job.id)
-            await self._fail(claim, InternalError())
+            log.exception("a bug")
+            await self._fail(claim, record, InternalError())
+
+    async def _deliver(self, claim: Claim, record: RunRecord, since: float) -> RunFacts:
+        """Bind, make and deliver a job, and return what was told of it."""
+        guard(claim.job, self._parts.limits)
+        binding = self._bind(claim)
+        await self._queue.bound(claim, binding.decision.option.expected_ms)
+        record.bound(binding)
+        made = await self._make(claim, binding)
+        record.made(made)
+        facts = _facts(claim, binding, made, (time.perf_counter() - since) * 1e3)
+        learn(self._parts.costs, binding, made, facts.run_ms)
+        _reject_late(claim, facts)
+        if not await _insisting(lambda: self._queue.complete(claim, facts, made.picture)):
+            raise _Dropped(LeaseState.LOST)
+        return facts
 
     def _bind(self, claim: Claim) -> Binding:
         parts = self._parts
@@ -121,19 +135,8 @@ class Worker:
             except Stopped as stop:
                 raise _Dropped(lease.state) from stop
 
-    async def _complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> None:
-        if not await _insisting(lambda: self._queue.complete(claim, facts, picture)):
-            raise _Dropped(LeaseState.LOST)
-        self._metrics.made(facts)
-        log.info(
-            "job %s: %s@%g, %s, %.0f ms (predicted %.0f)",
-            *(claim.job.id, facts.model, facts.width, facts.reason.value),
-            *(facts.run_ms, facts.predicted_ms),
-        )
-
-    async def _fail(self, claim: Claim, error: AnysrError) -> None:
-        self._metrics.failed(error.code)
-        log.info("job %s: %s: %s", claim.job.id, error.code, error.detail)
+    async def _fail(self, claim: Claim, record: RunRecord, error: AnysrError) -> None:
+        record.failed(error)
         await _insisting(lambda: self._queue.fail(claim, error))
 
 
