@@ -22,7 +22,7 @@ class VitalSigns:
 
     async def read(self) -> QueueVitals:
         """Return the counts, 0 for what never happened, and the memory in use."""
-        counts: dict[bytes, bytes] = await self._client.hgetall(self._keys.counts)
+        counts: Mapping[Any, Any] = await self._client.hgetall(self._keys.counts)
         memory = [await self._memory(holds, server) for holds, server in self._servers.items()]
         known = tuple(one for one in memory if one is not None)
         return QueueVitals(

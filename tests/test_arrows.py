@@ -15,6 +15,7 @@ ALLOWED = {
     "jobs": set(),
     "models": set(),
     "telemetry": set(),
+    "deploy": set(),
     "scheduling": {"jobs.job", "models.catalog"},
     "service": {"jobs", "scheduling", "models.catalog", "models.geometry", "telemetry"},
     "workers": {"jobs", "scheduling", "models.catalog", "models.geometry", "telemetry"},
