@@ -117,12 +117,17 @@ class Monitored:
 
 @contextlib.contextmanager
 def monitored(
-    folder: Path, workers: int = 1, every_s: float = 1.0, hurry: float = 1.0, **environment: str
+    folder: Path,
+    environment: Mapping[str, str],
+    workers: int = 1,
+    every_s: float = 1.0,
+    hurry: float = 1.0,
 ) -> Iterator[Monitored]:
     """Run a service and its Prometheus, which keeps its data in a folder; ready when it yields.
 
-    Metrics are read and rules evaluated each `every_s` seconds; `hurry` divides the time for which
-    a condition must hold before its alert fires. Raises PrometheusMissing and TimeoutError.
+    `environment` is beside that of this process. Metrics are read and rules evaluated each
+    `every_s` seconds; `hurry` divides the time for which a condition must hold before its alert
+    fires. Raises PrometheusMissing and TimeoutError.
     """
     program = find_prometheus()
     if program is None:

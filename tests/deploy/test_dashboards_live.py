@@ -28,7 +28,7 @@ SMALL, LARGE = draw_jpeg(64, 64), draw_jpeg(420, 420)
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
     folder = tmp_path_factory.mktemp("prometheus")
     settings = {"ANYSR_LEASE_SECONDS": "1.0", "ANYSR_MAX_ATTEMPTS": "2"}
-    with monitored(folder, workers=2, every_s=0.5, **settings) as service:
+    with monitored(folder, settings, workers=2, every_s=0.5) as service:
         live_through_everything(service)
         yield service
 
@@ -85,8 +85,8 @@ def lose_a_worker(service: Monitored, client: httpx.Client) -> None:
 
 async def slot_of(service: Monitored, job_id: str) -> int:
     """The slot of the worker that runs a job, as the queue knows it."""
-    async with Redis.from_url(service.redis_url) as redis:
-        worker = (await redis.hget(f"anysr:job:{job_id}", "worker")).decode()
+    async with Redis.from_url(service.redis_url, decode_responses=True) as redis:
+        worker = str(await redis.hget(f"anysr:job:{job_id}", "worker"))
     [slot] = [n for n, process in service.workers.items() if f"-{process.pid}-" in worker]
     return slot
 
