@@ -3,6 +3,7 @@ the worker, each a process of its own."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -127,8 +128,12 @@ def collector() -> Iterator[Collector]:
 @pytest.fixture(scope="module")
 def client(collector: Collector) -> Iterator[httpx.Client]:
     """A client of a real service, gateway and worker, that tells the collector."""
-    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
-    with running_service(**settings) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with (
+        running_service(
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="50"
+        ) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
         yield client
 
 
@@ -161,7 +166,7 @@ def test_one_trace_goes_from_the_caller_through_gateway_and_queue_to_the_worker(
     assert [span.name for span in of_run] == names
     assert len(spans) == 2 + 4 + 6
     for parent, parts in ((request, stages), (run, of_run)):
-        for before, after in zip(parts, parts[1:], strict=False):
+        for before, after in itertools.pairwise(parts):
             assert before.end_ns == after.start_ns, "stages follow each other without a gap"
         assert parts[-1].end_ns == parent.end_ns
     admission, wait = stages[1], stages[2]
