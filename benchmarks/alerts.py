@@ -80,7 +80,8 @@ def _watch(service: Monitored, alert: str, scene: Callable[[Monitored], None]) -
 
 
 def _act(scene: Callable[[Monitored], None], service: Monitored) -> None:
-    with contextlib.suppress(httpx.HTTPError, ProcessLookupError):  # the service ends before it
+    # The service may end before its scene does.
+    with contextlib.suppress(httpx.HTTPError, ProcessLookupError, TimeoutError):
         scene(service)
 
 
