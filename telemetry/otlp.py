@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode
@@ -26,11 +26,10 @@ class OtlpTracing:
     A background thread sends in batches; what cannot be sent is dropped after some retries.
     """
 
-    def __init__(self, service: str, environ: Mapping[str, str]) -> None:
-        named = {} if environ.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: service}
-        self._provider = TracerProvider(
-            resource=Resource.create().merge(Resource(named)), shutdown_on_exit=False
-        )
+    def __init__(self, service: str) -> None:
+        named = SERVICE_NAME in OTELResourceDetector().detect().attributes
+        resource = Resource.create({} if named else {SERVICE_NAME: service})
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("anysr")
 

@@ -32,4 +32,4 @@ def tracing_of(environ: Mapping[str, str], service: str) -> Tracing:
             f"{ENDPOINTS[0]} is set, but {error.name} is not installed. Unset it, or run: "
             'pip install -e ".[cpu,tracing]"'
         ) from error
-    return OtlpTracing(service, environ)
+    return OtlpTracing(service)

@@ -237,6 +237,27 @@ def test_health_and_metrics_are_not_traced(client: httpx.Client, collector: Coll
     assert collector.of("7" * 32, 0) == []
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "name"),
+    [
+        ("OTEL_SERVICE_NAME", "mine", "mine"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=ours,zone=a", "ours"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "zone=a", GATEWAY),
+    ],
+)
+def test_operators_may_name_the_service(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, name: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    tracing = tracing_of(os.environ, GATEWAY)
+    span = tracing.begin("named", "server", None)
+    span.end("named", {})
+    tracing.close()
+    [sent] = collector.of(span.context.trace_id, 1)
+    assert sent.service == name
+
+
 def test_a_collector_that_is_away_costs_no_answer() -> None:
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_SCHEDULE_DELAY": "10"}
     script = (
