@@ -209,10 +209,11 @@ def _confuse(service: Monitored) -> None:
 
 
 def _restart_workers(service: Monitored) -> None:
-    for _ in range(4):
+    metrics = f"http://127.0.0.1:{service.worker_ports[0]}/metrics"
+    while True:
         service.kill_worker(0)
         service.start_worker(0)
-        service.wait_ready(1)
+        service.until(lambda: httpx.get(metrics).is_success)
         time.sleep(2)  # Prometheus must have seen it
 
 

@@ -149,8 +149,9 @@ def alerts(
     fire: Annotated[bool, typer.Option(help="Whether each alert's condition is made real.")] = True,
 ) -> None:
     """Run the service under Prometheus: each alert must fire when it should, and no other time."""
-    from benchmarks.alerts import make_real, stay_calm
-    from benchmarks.monitored import PrometheusMissing
+    with needs("test"):
+        from benchmarks.alerts import make_real, stay_calm
+        from benchmarks.monitored import PrometheusMissing
 
     try:
         fired = make_real(typer.echo) if fire else []
