@@ -141,6 +141,30 @@ def load(
         json_file.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
 
 
+@app.command()
+def alerts(
+    normal_minutes: Annotated[
+        float, typer.Option(help="How long normal load must leave all alerts silent; 0: not tried.")
+    ] = 10.0,
+    fire: Annotated[bool, typer.Option(help="Whether each alert's condition is made real.")] = True,
+) -> None:
+    """Run the service under Prometheus: each alert must fire when it should, and no other time."""
+    with needs("test"):
+        from benchmarks.alerts import make_real, stay_calm
+        from benchmarks.monitored import PrometheusMissing
+
+    try:
+        fired = make_real(typer.echo) if fire else []
+        calm = stay_calm(60 * normal_minutes, typer.echo) if normal_minutes else None
+    except PrometheusMissing as error:
+        raise typer.BadParameter(str(error)) from error
+    if calm is not None:
+        names = ", ".join(sorted(calm.fired)) or "none"
+        typer.echo(f"normal load, {calm.requests} requests, {calm.pictures} pictures: {names}")
+    if any(one.after_s is None for one in fired) or (calm is not None and calm.fired):
+        raise typer.Exit(1)
+
+
 def _update(progress: Progress, task: TaskID, done: int) -> None:
     progress.update(task, completed=done)
 

@@ -16,6 +16,8 @@ from jobs.embedded_redis import RedisUnavailableError, redis_server
 from jobs.reloading import on_hangup
 from jobs.settings import QueueSettings
 from models.catalog import CatalogError
+from telemetry.logs import configure_logging
+from telemetry.tracing import TracingMissing
 
 if TYPE_CHECKING:
     from service.settings import GatewaySettings
@@ -82,8 +84,10 @@ def worker(
         if processes == 1:
             worker_main.run(WorkerSettings(), queue_settings)
             return
+        settings = WorkerSettings()
+        configure_logging(settings)
         environments = pool_environments(
-            processes, WorkerSettings(), queue_settings, str(queue_settings.redis_url), os.environ
+            processes, settings, queue_settings, str(queue_settings.redis_url), os.environ
         )
         asyncio.run(_run_pool(WorkerPool(environments)))
 
@@ -126,6 +130,6 @@ def _clear_errors() -> Iterator[None]:
     """Tell what is wrong with the installation in one line instead of a traceback."""
     try:
         yield
-    except (CatalogError, RedisUnavailableError) as error:
+    except (CatalogError, RedisUnavailableError, TracingMissing) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error

@@ -21,8 +21,15 @@ def backlog_of(answer: list[bytes]) -> Backlog:
 
 def stats_of(answer: list[Any]) -> QueueStats:
     """Return the figures that stats.lua answered."""
-    queued, running, oldest_age_ms, others = answer
-    return QueueStats(queued, running, float(oldest_age_ms), _ms(others[1]), backlog_of(others))
+    queued, running, oldest_age_ms, overdue_ms, others = answer
+    return QueueStats(
+        queued=queued,
+        running=running,
+        oldest_age_ms=float(oldest_age_ms),
+        backlog_ms=_ms(others[1]),
+        backlog=backlog_of(others),
+        overdue_ms=float(overdue_ms),
+    )
 
 
 def _ms(microseconds: bytes) -> float:

@@ -118,6 +118,8 @@ class Job:
     min_width: float | None = None
     """The least width that the caller takes, as a fraction of any model's full one; None for any,
     and with one no picture is resampled."""
+    traceparent: str | None = None
+    """The trace that the job belongs to, as W3C's header of this name; handed on unread."""
 
     @property
     def needs(self) -> str:
@@ -282,3 +284,29 @@ class QueueStats:
     backlog_ms: float
     """Sum of the predicted cheapest costs of what is queued."""
     backlog: Backlog | None = None
+    overdue_ms: float = 0.0
+    """How long ago the most urgent that waits had to start at the latest; 0 while it can wait."""
+
+
+@dataclass(frozen=True)
+class RedisMemory:
+    """The memory of one Redis of the queue."""
+
+    holds: str
+    """`queue`, or `pictures` where these have a Redis of their own."""
+    used_bytes: int
+    limit_bytes: int
+    """Its `maxmemory`, or all that its machine has when none is set."""
+
+
+@dataclass(frozen=True)
+class QueueVitals:
+    """How the queue itself does. Counts are of its whole life, over all gateways and workers."""
+
+    redeliveries: int
+    """Jobs that were given to another worker, as theirs was lost."""
+    dead_letters: int
+    """Jobs that were given up, as too many workers were lost with them."""
+    worker_starts: int
+    """Worker processes that have come to life."""
+    memory: tuple[RedisMemory, ...] = ()

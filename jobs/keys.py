@@ -66,6 +66,11 @@ class Keys:
         return self._name("tokens")
 
     @property
+    def counts(self) -> str:
+        """Hash: `redeliveries`, `dead_letters` and `worker_starts` since the queue began."""
+        return self._name("counts")
+
+    @property
     def workers(self) -> str:
         """Set: ids of the workers that have sent a pulse."""
         return self._name("workers")

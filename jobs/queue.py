@@ -7,7 +7,16 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol
 
 from jobs.errors import AnysrError
-from jobs.job import Claim, Job, JobView, LeaseState, QueueStats, RunFacts, WorkerPulse
+from jobs.job import (
+    Claim,
+    Job,
+    JobView,
+    LeaseState,
+    QueueStats,
+    QueueVitals,
+    RunFacts,
+    WorkerPulse,
+)
 
 
 class JobQueue(Protocol):
@@ -74,6 +83,9 @@ class JobQueue(Protocol):
         """Return the encoded picture. Raises JobNotFound and JobNotFinished, or the error
         that the job ended with."""
 
+    async def count_worker_start(self) -> None:
+        """Count one worker process that has come to life."""
+
     async def publish_pulse(self, pulse: WorkerPulse) -> int:
         """Say that a worker lives; forgotten after a few seconds. Return how many live."""
 
@@ -91,6 +103,9 @@ class JobQueue(Protocol):
 
     async def stats(self) -> QueueStats:
         """Return depth, age and backlog; takes as long for one job as for thousands."""
+
+    async def vitals(self) -> QueueVitals:
+        """Return what the queue counts of itself, and how much memory it has left."""
 
     async def close(self) -> None:
         """Close the connections."""

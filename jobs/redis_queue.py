@@ -35,6 +35,7 @@ from jobs.job import (
     JobView,
     LeaseState,
     QueueStats,
+    QueueVitals,
     RunFacts,
     WorkerPulse,
 )
@@ -44,6 +45,7 @@ from jobs.pulse_board import PulseBoard
 from jobs.records import JobRecords
 from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
+from jobs.vital_signs import VitalSigns
 from jobs.waiting import Waiting
 from jobs.wake_line import WakeLine
 
@@ -65,6 +67,8 @@ class RedisQueue:
         self._hub = EventHub(client, keys.events)
         self._records = JobRecords(client, keys)
         self._waiting = Waiting(self._hub, self.view)
+        servers = {"queue": client} if blobs is client else {"queue": client, "pictures": blobs}
+        self._vital_signs = VitalSigns(client, keys, servers)
 
     @classmethod
     def connect(cls, url: str, settings: QueueSettings) -> RedisQueue:
@@ -203,6 +207,11 @@ class RedisQueue:
         return picture
 
     @reports_outages
+    async def count_worker_start(self) -> None:
+        """Count one worker process that has come to life."""
+        await self._vital_signs.count_worker_start()
+
+    @reports_outages
     async def publish_pulse(self, pulse: WorkerPulse) -> int:
         """Say that a worker lives; forgotten after `pulse_ttl_seconds`. Return how many live."""
         return await self._pulses.publish(pulse)
@@ -231,6 +240,11 @@ class RedisQueue:
     async def stats(self) -> QueueStats:
         """Return depth, age and backlog; takes as long for one job as for thousands."""
         return await self._stats()
+
+    @reports_outages
+    async def vitals(self) -> QueueVitals:
+        """Return what the queue counts of itself, and how much memory it has left."""
+        return await self._vital_signs.read()
 
     async def _stats(self) -> QueueStats:
         return stats_of(await self._scripts.run("stats"))

@@ -32,7 +32,7 @@ class Scripts:
         self._pulses = client.register_script(_source("pulses"))
         self._names = [keys.pending, keys.leases, keys.wake, keys.tokens]
         self._names += [keys.ages, keys.entries, keys.slots, keys.sums, keys.ends]
-        self._names += [keys.inflow, keys.offers]
+        self._names += [keys.inflow, keys.offers, keys.counts]
         self._shared: list[Argument] = [keys.records, keys.events, job_ttl_seconds]
         self._keys = keys
 

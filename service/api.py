@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from service.dispatcher import Finished
+from service.dispatcher import Finished, decision_of
 from service.gateway import Gateway, gateway_of
 from service.intake import take_in
 from service.openapi import (
@@ -34,11 +34,14 @@ async def upscale(request: Request, gateway: Annotated[Gateway, Depends(gateway_
     is the best picture that fits. A caller that disconnects cancels its job."""
     accepted = await take_in(request, gateway, gateway.settings.default_budget_ms)
 
+    request.state.span.enter("wait")
+
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
     finished = await gateway.dispatcher.finish(accepted.job, accepted.received, gone)
+    request.state.span.enter("answer")
     _note(request, finished)
     return picture_response(
         finished.view, finished.picture, finished.elapsed_ms, accepted.upload_ms
@@ -46,8 +49,7 @@ async def upscale(request: Request, gateway: Annotated[Gateway, Depends(gateway_
 
 
 def _note(request: Request, finished: Finished) -> None:
-    """Leave for the log line what ran, and how it ended."""
-    facts = finished.view.facts
-    if facts is not None:
-        request.state.facts.update(model=facts.model, width=facts.width, reason=facts.reason)
-    request.state.facts["deadline"] = deadline_text(finished.view.job, finished.elapsed_ms)
+    """Leave for the log line what was decided, and how it ended."""
+    request.state.facts.update(
+        decision_of(finished.view), deadline=deadline_text(finished.view.job, finished.elapsed_ms)
+    )

@@ -25,8 +25,10 @@ from scheduling.overhead import Overhead
 from service.admission import RETRY_AFTER_S, admitted
 from service.catalog_shelf import CatalogShelf
 from service.metrics import GatewayMetrics, why_ended
+from service.pictures import deadline_text, elapsed_of
 from service.settings import GatewaySettings
 from service.snapshot import Snapshot, SnapshotKeeper
+from telemetry.trace_context import trace_id_of
 
 log = logging.getLogger(__name__)
 
@@ -112,15 +114,10 @@ class Dispatcher:
         try:
             finished = await self._picture(job, received, gone)
         except (AnysrError, CallerGone) as error:
-            outcome, reason = _outcome(error)
-            self._metrics.job_ended(outcome, reason, 0.0, 0.0)
+            self._metrics.job_failed(*_outcome(error))
             raise
-        self._metrics.job_ended(
-            JobStatus.SUCCEEDED.value,
-            why_ended(finished.view),
-            finished.elapsed_ms / 1e3,
-            job.budget_ms / 1e3,
-        )
+        seconds = finished.elapsed_ms / 1e3
+        self._metrics.job_succeeded(job, why_ended(finished.view), seconds)
         return finished
 
     async def _picture(
@@ -171,6 +168,36 @@ class Dispatcher:
             return
         if view.status in TERMINAL_STATUSES:
             self._metrics.job_seen(view)
+            log.info("job ended", extra=_end_of(view))
+
+
+def decision_of(view: JobView) -> dict[str, Any]:
+    """Return what a worker chose for a job and what it came to, for log line and span."""
+    facts = view.facts
+    if facts is None:
+        return {}
+    return {
+        "model": facts.model,
+        "width": facts.width,
+        "reason": facts.reason.value,
+        "predicted_ms": round(facts.predicted_ms, 2),
+        "run_ms": round(facts.run_ms, 2),
+        "attempt": view.attempt,
+    }
+
+
+def _end_of(view: JobView) -> dict[str, Any]:
+    """Return what the line of a job that no request waited for says."""
+    return {
+        "request_id": view.job.id,
+        "trace_id": trace_id_of(view.job.traceparent),
+        **decision_of(view),
+        "outcome": view.status.value,
+        "reason": why_ended(view),
+        "budget_ms": view.job.budget_ms,
+        "elapsed_ms": round(elapsed_of(view), 2),
+        "deadline": deadline_text(view.job, elapsed_of(view)),
+    }
 
 
 def error_of(view: JobView) -> AnysrError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -12,6 +12,7 @@ from jobs.job import Job, JobView
 from service.gateway import Gateway
 from service.plan import plan
 from service.uploads import Upload
+from telemetry.spans import Span
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,25 @@ class Accepted:
 
 async def take_in(request: Request, gateway: Gateway, default_budget_ms: float) -> Accepted:
     """Read the body, plan its job and submit it; whatever is wrong is found before that."""
+    span: Span = request.state.span
+    span.enter("upload")
     upload = await gateway.uploads.read(request)
+    span.enter("admission")
     job = await _planned(request, gateway, upload, default_budget_ms)
-    request.state.facts["model"] = job.model
+    job = replace(job, traceparent=span.context.traceparent)
+    request.state.facts.update(wanted_of(job))
     view = await gateway.dispatcher.submit(job, upload.picture, upload.received)
     return Accepted(view, upload.received, (upload.received - request.state.started) * 1e3)
+
+
+def wanted_of(job: Job) -> dict[str, str | float]:
+    """Return what a job asks for, for log line and span."""
+    return {
+        "model": job.model or "any",
+        "source_pixels": job.source_width * job.source_height,
+        "output_pixels": job.output_width * job.output_height,
+        "budget_ms": job.budget_ms,
+    }
 
 
 async def _planned(

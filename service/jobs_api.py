@@ -58,6 +58,7 @@ Here = Annotated[Gateway, Depends(gateway_of)]
 async def submit_job(request: Request, response: Response, gateway: Here) -> JobAnswer:
     """Takes what `POST /upscale` takes, and answers at once with the job."""
     accepted = await take_in(request, gateway, gateway.settings.default_job_budget_ms)
+    request.state.span.enter("answer")
     gateway.dispatcher.follow(accepted.view)
     answer = job_answer(accepted.view, gateway.settings.root_path)
     response.headers["Location"] = answer.links.self

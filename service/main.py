@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -35,6 +35,9 @@ from service.server import GatewayServer
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotKeeper
 from service.uploads import UploadReader
+from telemetry.logs import configure_logging
+from telemetry.spans import Tracing, Untraced
+from telemetry.tracing import tracing_of
 
 PAGE = Path(__file__).parent / "static"
 
@@ -42,8 +45,10 @@ DESCRIPTION = """Send a picture, a target scale (any real number from 1 to 8) an
 get back the best picture that fits the budget. Errors are `application/problem+json`."""
 
 
-def create_app(settings: GatewaySettings, queue: JobQueue, shelf: CatalogShelf) -> FastAPI:
-    """Return the application on a queue, which stays its caller's to close."""
+def create_app(
+    settings: GatewaySettings, queue: JobQueue, shelf: CatalogShelf, tracing: Tracing | None = None
+) -> FastAPI:
+    """Return the application on a queue and with a tracing, which stay their caller's to close."""
     gateway = build_gateway(settings, queue, shelf)
     app = FastAPI(
         title="AnySR Serve",
@@ -58,7 +63,7 @@ def create_app(settings: GatewaySettings, queue: JobQueue, shelf: CatalogShelf) 
     for router in (api.router, jobs_api.router, status_api.router, admin_api.router):
         app.include_router(router)
     _add_pages(app)
-    _add_middleware(app, gateway)
+    _add_middleware(app, gateway, tracing or Untraced())
     return app
 
 
@@ -106,7 +111,7 @@ def _add_pages(app: FastAPI) -> None:
     app.mount(STATIC, StaticFiles(directory=PAGE), name="static")
 
 
-def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
+def _add_middleware(app: FastAPI, gateway: Gateway, tracing: Tracing) -> None:
     # The last one added is the outermost.
     app.add_middleware(problems.LastResort)
     if gateway.settings.cors_origins:
@@ -114,11 +119,11 @@ def _add_middleware(app: FastAPI, gateway: Gateway) -> None:
             CORSMiddleware,
             allow_origins=gateway.settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Content-Type", "X-Request-ID"],
+            allow_headers=["Content-Type", "X-Request-ID", "traceparent"],
             expose_headers=[*PICTURE_HEADERS, "X-Correlation-ID", "Location", "Retry-After"],
         )
     app.add_middleware(LingeringClose)
-    app.add_middleware(RequestLog, metrics=gateway.metrics)
+    app.add_middleware(RequestLog, metrics=gateway.metrics, tracing=tracing)
 
 
 def create_server(
@@ -148,27 +153,19 @@ def run(
 ) -> None:
     """Serve until a signal says to stop; on a private Redis when the settings name none.
 
-    Raises CatalogError and RedisUnavailableError, whose messages say what to do.
+    Raises CatalogError, RedisUnavailableError and TracingMissing, whose messages say what to do.
     """
     settings = settings or GatewaySettings()
     queue_settings = queue_settings or QueueSettings()
-    configure_logging(settings.log_level)
+    configure_logging(settings)
     shelf = CatalogShelf(partial(read_good, settings.models_folder or SHIPPED))
-    with redis_server(queue_settings) as url:
+    with (
+        contextlib.closing(tracing_of(os.environ, "anysr-gateway")) as tracing,
+        redis_server(queue_settings) as url,
+    ):
         queue = RedisQueue.connect(url, queue_settings)
-        create_server(settings, create_app(settings, queue, shelf), on_reload).run()
-
-
-def configure_logging(level: str) -> None:
-    """Write log lines to standard error; those of requests are JSON and stand alone."""
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
-    requests = logging.getLogger("anysr.requests")
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    requests.handlers = [handler]
-    requests.propagate = False
+        app = create_app(settings, queue, shelf, tracing)
+        create_server(settings, app, on_reload).run()
 
 
 def _version() -> str:

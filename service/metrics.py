@@ -1,16 +1,26 @@
-"""What the gateway tells Prometheus. Base units, and no label that a caller could grow."""
+"""What the gateway tells Prometheus. Base units, and no label that a caller could grow.
+
+What is of the queue and of the workers comes from Redis, so every gateway tells the same of it:
+aggregate that by max, and what a gateway counted itself by sum.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
-from jobs.job import GpuState, JobStatus, JobView, MachineState
+from jobs.errors import DeadlineExceeded, InternalError, WorkerLost
+from jobs.job import GpuState, Job, JobStatus, JobView, MachineState, QueueVitals
 from scheduling.monitor import Spread, spread
+from service.pictures import elapsed_of
 from service.snapshot import LiveWorker, Snapshot
+from telemetry.trace_context import trace_id_of
 
 WorkerFigure = Callable[[LiveWorker], float | None]
 
@@ -23,6 +33,8 @@ SLACK_BUCKETS = (
     *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OUR_FAILURES = frozenset({DeadlineExceeded.code, InternalError.code, WorkerLost.code, "unknown"})
+"""Why a job that was let in has no picture though nothing was wrong with it: a missed budget."""
 UNKNOWN = "NaN while the queue cannot be seen"
 SPREAD = "Least, mean and most over the workers."
 
@@ -72,6 +84,36 @@ MACHINE_GAUGES: dict[str, tuple[str, WorkerFigure]] = {
 """Name -> (help, the figure of one worker). Not by worker: their ids come and go without bound."""
 
 
+QUEUE_COUNTS: dict[str, tuple[str, Callable[[QueueVitals], int]]] = {
+    "redeliveries": (
+        "Jobs that were given to another worker, as theirs was lost.",
+        lambda vitals: vitals.redeliveries,
+    ),
+    "dead_letters": (
+        "Jobs that were given up, as too many workers were lost with them.",
+        lambda vitals: vitals.dead_letters,
+    ),
+    "worker_starts": (
+        "Worker processes that have come to life.",
+        lambda vitals: vitals.worker_starts,
+    ),
+}
+"""Name -> (help, the count); counted in Redis, once, and absent while that cannot be seen."""
+
+
+class QueueCounters(Collector):
+    """The counters that Redis keeps, as they were in the last snapshot."""
+
+    def __init__(self) -> None:
+        self.vitals: QueueVitals | None = None
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield each counter."""
+        for name, (text, count) in QUEUE_COUNTS.items():
+            if self.vitals is not None:
+                yield CounterMetricFamily(f"anysr_{name}", text, value=count(self.vitals))
+
+
 class GatewayMetrics:
     """The gateway's metrics on a registry of its own."""
 
@@ -102,6 +144,15 @@ class GatewayMetrics:
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
+        self._budgets = Counter(
+            "anysr_budgets",
+            "Jobs that were let in, by whether their budget was met or missed: late, or without "
+            "a picture through our fault. Neither: cancelled, or not a picture after all.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        for outcome in ("met", "missed"):
+            self._budgets.labels(outcome)  # there from the start: a first miss must be a rise
         self._slack = Histogram(
             "anysr_deadline_slack_seconds",
             "Budget left when the answer was finished; negative when it was late.",
@@ -116,11 +167,13 @@ class GatewayMetrics:
         )
         self._queue_gauges()
         self._machine_gauges()
+        self._counters = QueueCounters()
+        self.registry.register(self._counters)
         ProcessCollector(registry=self.registry)
 
     def _queue_gauges(self) -> None:
-        def gauge(name: str, text: str) -> Gauge:
-            return Gauge(f"anysr_{name}", text, registry=self.registry)
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"anysr_{name}", text, labels, registry=self.registry)
 
         self._depth = gauge("queue_depth", f"Jobs that wait; {UNKNOWN}.")
         self._running = gauge("queue_running", f"Jobs in the hands of workers; {UNKNOWN}.")
@@ -130,6 +183,16 @@ class GatewayMetrics:
         )
         self._oldest = gauge(
             "queue_oldest_age_seconds", f"Age of the job that waits longest; {UNKNOWN}."
+        )
+        self._overdue = gauge(
+            "queue_overdue_seconds",
+            f"How long ago the most urgent job that waits had to start at the latest; {UNKNOWN}.",
+        )
+        self._memory_used = gauge("redis_memory_used_bytes", "Memory that a Redis uses.", "holds")
+        self._memory_limit = gauge(
+            "redis_memory_limit_bytes",
+            "Memory that a Redis may use: its maxmemory, or all of its machine's without one.",
+            "holds",
         )
         self._workers = gauge("workers_live", "Workers that are known to live, warm or not.")
         self._ready = gauge("workers_ready", "Workers that are known to be warm.")
@@ -143,29 +206,38 @@ class GatewayMetrics:
             for name, (text, _) in MACHINE_GAUGES.items()
         }
 
-    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+    def request(self, route: str, method: str, status: int, seconds: float, trace_id: str) -> None:
         """Count one answered request by the template of its route."""
         method = method if method in METHODS else "other"
         self._requests.labels(route, method, str(status)).inc()
-        self._request_seconds.labels(route).observe(seconds)
+        self._request_seconds.labels(route).observe(seconds, {"trace_id": trace_id})
 
     def rejected(self, code: str) -> None:
         """Count one request that admission refused."""
         self._rejected.labels(code).inc()
 
-    def job_ended(self, outcome: str, reason: str, seconds: float, budget_s: float) -> None:
-        """Count one job that ended; only a picture has a duration and a slack."""
+    def job_succeeded(self, job: Job, reason: str, seconds: float) -> None:
+        """Count one job that ended with a picture, in some seconds."""
+        self._jobs.labels(JobStatus.SUCCEEDED.value, reason).inc()
+        slack_s = job.budget_ms / 1e3 - seconds
+        self._budgets.labels("missed" if slack_s < 0 else "met").inc()
+        trace_id = trace_id_of(job.traceparent)
+        exemplar = {"trace_id": trace_id} if trace_id else None
+        self._job_seconds.observe(seconds, exemplar)
+        self._slack.observe(slack_s, exemplar)
+
+    def job_failed(self, outcome: str, reason: str) -> None:
+        """Count one job that ended without a picture: failed or cancelled."""
         self._jobs.labels(outcome, reason).inc()
-        if outcome == JobStatus.SUCCEEDED:
-            self._job_seconds.observe(seconds)
-            self._slack.observe(budget_s - seconds)
+        if reason in OUR_FAILURES:
+            self._budgets.labels("missed").inc()
 
     def job_seen(self, view: JobView) -> None:
         """Count one job that ended, by what the queue says of it."""
-        finished = view.finished_ms if view.finished_ms is not None else view.deadline_ms
-        budget_s = view.job.budget_ms / 1e3
-        seconds = (finished - view.deadline_ms) / 1e3 + budget_s
-        self.job_ended(view.status.value, why_ended(view), seconds, budget_s)
+        if view.status is JobStatus.SUCCEEDED:
+            self.job_succeeded(view.job, why_ended(view), elapsed_of(view) / 1e3)
+        else:
+            self.job_failed(view.status.value, why_ended(view))
 
     def show(self, snapshot: Snapshot, age_s: float) -> None:
         """Show what is known of workers and queue."""
@@ -177,8 +249,18 @@ class GatewayMetrics:
         self._running.set(stats.running if stats else math.nan)
         self._backlog.set(stats.backlog_ms / 1e3 if stats else math.nan)
         self._oldest.set(stats.oldest_age_ms / 1e3 if stats else math.nan)
+        self._overdue.set(stats.overdue_ms / 1e3 if stats else math.nan)
+        self._counters.vitals = snapshot.vitals
+        self._show_memory(snapshot.vitals)
         for name, (_, figure) in MACHINE_GAUGES.items():
             self._spread(self._machines[name], spread(map(figure, snapshot.workers)))
+
+    def _show_memory(self, vitals: QueueVitals | None) -> None:
+        for gauge in (self._memory_used, self._memory_limit):
+            gauge.clear()
+        for memory in vitals.memory if vitals else ():
+            self._memory_used.labels(memory.holds).set(memory.used_bytes)
+            self._memory_limit.labels(memory.holds).set(memory.limit_bytes)
 
     def _spread(self, gauge: Gauge, seen: Spread | None) -> None:
         gauge.clear()  # what nobody says is absent, not as it was
@@ -187,9 +269,11 @@ class GatewayMetrics:
             gauge.labels("mean").set(seen.mean)
             gauge.labels("max").set(seen.most)
 
-    def exposition(self) -> bytes:
-        """Return all of it in the Prometheus text format."""
-        return generate_latest(self.registry)
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Return all of it, and its content type: the one that the header Accept wants, of
+        OpenMetrics, which has exemplars, and the Prometheus text format."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type
 
 
 def why_ended(view: JobView) -> str:

@@ -1,12 +1,12 @@
-"""Around every request: its id, one log line, its metrics, and the headers of all answers."""
+"""Around every request: its id, its span, one log line, its metrics, and headers of all answers."""
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,8 +14,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import GatewayMetrics
+from telemetry.logs import about
+from telemetry.spans import Attribute, Span, Tracing, Untraced
+from telemetry.trace_context import read_traceparent
 
 log = logging.getLogger("anysr.requests")
+
+FAILED = 500
+"""The least status that is our failure: for a span, what a caller did wrong is no error."""
 
 CALLERS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 UNMATCHED = "unmatched"
@@ -25,7 +31,14 @@ STATIC = "/static"
 """The route of every file of the page."""
 
 QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
-"""Routes that machines ask every few seconds: logged at DEBUG, lest they drown the rest."""
+"""Routes that machines ask every few seconds: logged at DEBUG and never traced, lest they drown
+the rest."""
+
+SEMANTIC = {
+    "route": "http.route",
+    "method": "http.request.method",
+    "status": "http.response.status_code",
+}
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:",
@@ -37,13 +50,15 @@ SECURITY_HEADERS = {
 class RequestLog:
     """ASGI middleware, the outermost one.
 
-    It lays in `scope["state"]`: `request_id`, `started` (time.monotonic()) and `facts`, a
-    dictionary to which routes add what the log line shall say.
+    It lays in `scope["state"]`: `request_id`, `started` (time.monotonic()), `span`, to which routes
+    tell the stages of their work, and `facts`, a dictionary to which they add what log line and
+    span shall say.
     """
 
-    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics, tracing: Tracing) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, and write down how it went."""
@@ -53,8 +68,12 @@ class RequestLog:
         request_id = uuid.uuid4().hex
         started = time.monotonic()
         facts: dict[str, Any] = {}
-        scope.setdefault("state", {}).update(request_id=request_id, started=started, facts=facts)
-        correlation = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        span = self._begin(scope, headers)
+        scope.setdefault("state", {}).update(
+            request_id=request_id, started=started, facts=facts, span=span
+        )
+        correlation = headers.get("x-request-id", "")
         status = 0
 
         async def dressed(message: Message) -> None:
@@ -64,23 +83,34 @@ class RequestLog:
                 _dress(MutableHeaders(raw=message["headers"]), request_id, correlation)
             await send(message)
 
-        try:
-            await self._app(scope, receive, dressed)
-        finally:
-            self._write(scope, status or 499, time.monotonic() - started)
+        with about(request_id=request_id, trace_id=span.context.trace_id):
+            try:
+                await self._app(scope, receive, dressed)
+            finally:
+                self._write(scope, status or 499, time.monotonic() - started)
+
+    def _begin(self, scope: Scope, headers: Headers) -> Span:
+        tracing = Untraced() if scope["path"] in QUIET else self._tracing
+        parent = read_traceparent(headers.get("traceparent"))
+        return tracing.begin(scope["method"], "server", parent)
 
     def _write(self, scope: Scope, status: int, seconds: float) -> None:
-        route = _route(scope)
-        self._metrics.request(route, scope["method"], status, seconds)
-        line = {
-            "request_id": scope["state"]["request_id"],
+        route, method, state = _route(scope), scope["method"], scope["state"]
+        span: Span = state["span"]
+        facts = {
+            "request_id": state["request_id"],
             "route": route,
-            "method": scope["method"],
+            "method": method,
             "status": status,
             "elapsed_ms": round(seconds * 1e3, 2),
-            **scope["state"]["facts"],
+            **state["facts"],
         }
-        log.log(logging.DEBUG if route in QUIET else logging.INFO, json.dumps(line))
+        trace_id = span.context.trace_id
+        self._metrics.request(route, method, status, seconds, trace_id)
+        error = str(facts.get("reason", status)) if status >= FAILED else None
+        span.end(f"{method} {route}", attributes_of(facts), error)
+        level = logging.DEBUG if route in QUIET else logging.INFO
+        log.log(level, "%s %s %d", method, route, status, extra={"trace_id": trace_id, **facts})
 
 
 def _route(scope: Scope) -> str:
@@ -88,6 +118,11 @@ def _route(scope: Scope) -> str:
         return STATIC
     template: str = getattr(scope.get("route"), "path", UNMATCHED)
     return template
+
+
+def attributes_of(facts: Mapping[str, Any]) -> dict[str, Attribute]:
+    """Return the facts of a request by the names of OpenTelemetry, or as ours."""
+    return {SEMANTIC.get(name, f"anysr.{name}"): value for name, value in facts.items()}
 
 
 def _dress(headers: MutableHeaders, request_id: str, correlation: str) -> None:

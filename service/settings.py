@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from telemetry.logs import LogSettings
 
 MEGAPIXEL = 1_000_000
 MEBIBYTE = 1024 * 1024
@@ -27,7 +29,7 @@ def _admin_key(key: SecretStr | None) -> SecretStr | None:
 AdminKey = Annotated[SecretStr | None, AfterValidator(_admin_key)]
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(LogSettings):
     """Limits are upper bounds that are still allowed; times carry their unit in their name."""
 
     model_config = SettingsConfigDict(
@@ -98,9 +100,6 @@ class GatewaySettings(BaseSettings):
     )
     shutdown_seconds: int = Field(
         20, ge=0, description="How long requests may take to finish once the gateway must stop."
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe log lines written."
     )
 
     @model_validator(mode="after")

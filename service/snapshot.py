@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from jobs.job import MachineState, QueueStats, WorkerPulse
+from jobs.job import MachineState, QueueStats, QueueVitals, WorkerPulse
 from jobs.queue import JobQueue
 from scheduling.cost_model import NETWORK, CostModel
 
@@ -41,13 +41,14 @@ class LiveWorker:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Workers and queue at one moment. `stats` is None, and there are no workers, while nothing
-    is known: the queue cannot be reached, or could not for too long."""
+    """Workers and queue at one moment. `stats` and `vitals` are None, and there are no workers,
+    while nothing is known: the queue cannot be reached, or could not for too long."""
 
     workers: tuple[LiveWorker, ...] = ()
     stats: QueueStats | None = None
     taken_at: float = float("-inf")
     """By the keeper's clock, before the queue was asked: a slow answer is old when it comes."""
+    vitals: QueueVitals | None = None
 
     def ready_for(self, needs: str) -> list[LiveWorker]:
         """Return the workers to which a job could go now that needs this (`Job.needs`)."""
@@ -74,7 +75,7 @@ class SnapshotKeeper:
     def current(self) -> Snapshot:
         """The newest snapshot; when it is too old, one that knows nothing, of the same time."""
         if self.age_s > self._stale_s:
-            return replace(self._newest, workers=(), stats=None)
+            return replace(self._newest, workers=(), stats=None, vitals=None)
         return self._newest
 
     @property
@@ -92,15 +93,24 @@ class SnapshotKeeper:
         """Take one snapshot."""
         taken_at = self._clock()
         try:
-            pulses, stats = await asyncio.gather(self._queue.pulses(), self._queue.stats())
+            pulses, stats, vitals = await asyncio.gather(
+                self._queue.pulses(), self._queue.stats(), self._vitals()
+            )
             workers = tuple(worker for pulse in pulses if (worker := _live(pulse)) is not None)
-            self._newest = Snapshot(workers, stats, taken_at)
+            self._newest = Snapshot(workers, stats, taken_at, vitals)
         except ConnectionError as error:
             log.warning("the queue cannot be reached: %s", error)
             self._newest = Snapshot(taken_at=taken_at)
         except Exception:
             log.exception("no snapshot of the queue could be taken")
             self._newest = Snapshot(taken_at=taken_at)
+
+    async def _vitals(self) -> QueueVitals | None:
+        """Return them; None when the pictures' Redis is away, which is no reason to refuse all."""
+        try:
+            return await self._queue.vitals()
+        except ConnectionError:
+            return None
 
 
 def _live(pulse: WorkerPulse) -> LiveWorker | None:

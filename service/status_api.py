@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
-from prometheus_client import CONTENT_TYPE_LATEST
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from jobs.errors import NotReady
@@ -15,6 +14,8 @@ from service.gateway import Gateway, gateway_of
 from service.openapi import problem_answers
 
 router = APIRouter(tags=["service"])
+
+EXPOSITIONS = ("text/plain", "application/openmetrics-text")
 
 Here = Annotated[Gateway, Depends(gateway_of)]
 
@@ -51,9 +52,11 @@ async def ready(gateway: Here) -> ReadyAnswer:
     "/metrics",
     summary="Metrics for Prometheus",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in EXPOSITIONS}}},
 )
-async def metrics(gateway: Here) -> Response:
-    """Of this gateway alone; each worker has its own."""
+async def metrics(request: Request, gateway: Here) -> Response:
+    """Of this gateway, and of queue and workers as it sees them; a worker has its own. In
+    OpenMetrics, to who accepts it, latencies have exemplars with the id of a trace."""
     gateway.metrics.show(gateway.keeper.current, gateway.keeper.age_s)
-    return Response(gateway.metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    text, content_type = gateway.metrics.exposition(request.headers.get("accept", ""))
+    return Response(text, headers={"Content-Type": content_type})

@@ -14,11 +14,13 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "jobs": set(),
     "models": set(),
+    "telemetry": set(),
+    "deploy": set(),
     "scheduling": {"jobs.job", "models.catalog"},
-    "service": {"jobs", "scheduling", "models.catalog", "models.geometry"},
-    "workers": {"jobs", "scheduling", "models.catalog", "models.geometry"},
+    "service": {"jobs", "scheduling", "models.catalog", "models.geometry", "telemetry"},
+    "workers": {"jobs", "scheduling", "models.catalog", "models.geometry", "telemetry"},
     "benchmarks": {"jobs", "scheduling", "models", "service", "workers"},
-    "cli": {"jobs", "scheduling", "models", "service", "workers", "benchmarks"},
+    "cli": {"jobs", "scheduling", "models", "service", "workers", "telemetry", "benchmarks"},
 }
 
 

@@ -76,9 +76,13 @@ class Heartbeat:
                 await self._queue.retire_pulse(self.worker_id)
 
     async def _beat(self) -> None:
+        counted = False
         while True:
             self._news.clear()
             try:
+                if not counted:
+                    await self._queue.count_worker_start()
+                    counted = True
                 self._workers = max(1, await self._queue.publish_pulse(self._pulse()))
                 self._hear(await self._queue.reloads())
             except Exception as error:  # a worker that falls silent gets no more work

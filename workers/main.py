@@ -18,6 +18,9 @@ from jobs.redis_queue import RedisQueue
 from jobs.reloading import ReloadCalls, on_hangup
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, CatalogError
+from telemetry.logs import configure_logging
+from telemetry.spans import Tracing
+from telemetry.tracing import TracingMissing, tracing_of
 from workers.heartbeat import Heartbeat
 from workers.kept_costs import kept_folder
 from workers.machine import Machine, MachineWatch, find_gpu
@@ -48,24 +51,19 @@ def run(
 ) -> None:
     """Run one worker until SIGTERM or SIGINT: it then finishes the job in hand and returns.
 
-    A second signal ends the process at once. Raises RedisMissing, CatalogError and
-    RuntimeMissing, whose messages say what to do.
+    A second signal ends the process at once. Raises RedisMissing, CatalogError, RuntimeMissing
+    and TracingMissing, whose messages say what to do.
     """
     settings = settings or WorkerSettings()
     queue_settings = queue_settings or QueueSettings()
-    configure_logging(settings.log_level)
+    configure_logging(settings)
     if not queue_settings.redis_url:
         raise RedisMissing("Set ANYSR_REDIS_URL to the Redis of the gateway.")
     if hasattr(os, "nice"):
         os.nice(settings.nice)
-    asyncio.run(_serve(settings, queue_settings, queue_settings.redis_url))
-
-
-def configure_logging(level: str) -> None:
-    """Write log lines to standard error."""
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    queue = RedisQueue.connect(queue_settings.redis_url, queue_settings)
+    with contextlib.closing(tracing_of(os.environ, "anysr-worker")) as tracing:
+        asyncio.run(_serve(settings, queue_settings, queue, tracing))
 
 
 def available_cores() -> int:
@@ -75,10 +73,11 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-async def _serve(settings: WorkerSettings, queue_settings: QueueSettings, redis_url: str) -> None:
+async def _serve(
+    settings: WorkerSettings, queue_settings: QueueSettings, queue: RedisQueue, tracing: Tracing
+) -> None:
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry, settings.runtime.value)
-    queue = RedisQueue.connect(redis_url, queue_settings)
     beat_s = min(BEAT_S, queue_settings.pulse_ttl_seconds / 3)
     machine = MachineWatch(Machine(lambda: find_gpu(os.environ)).sample, beat_s)
     calls = ReloadCalls()
@@ -91,7 +90,8 @@ async def _serve(settings: WorkerSettings, queue_settings: QueueSettings, redis_
             log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(shelf.stock.zoo))
             renew_s = min(queue_settings.lease_seconds / 3, LONGEST_RENEWAL_S)
             limits = Limits(settings.max_source_pixels, settings.max_output_pixels)
-            worker = Worker(WorkerParts(queue, shelf, heartbeat, metrics, limits, renew_s))
+            parts = WorkerParts(queue, shelf, heartbeat, metrics, tracing, limits, renew_s)
+            worker = Worker(parts)
             async with running(Reloader(calls, stocker, shelf, heartbeat, worker.turn).run()):
                 await worker.run(stopping)
     await queue.close()
@@ -155,5 +155,5 @@ async def _watch_parent(stopping: asyncio.Event) -> None:
 if __name__ == "__main__":
     try:
         run()
-    except (CatalogError, RedisMissing, RuntimeMissing) as error:
+    except (CatalogError, RedisMissing, RuntimeMissing, TracingMissing) as error:
         sys.exit(str(error))

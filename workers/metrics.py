@@ -85,13 +85,13 @@ class WorkerMetrics:
         self._ready.set(ready)
         self._busy.set(busy)
 
-    def made(self, facts: RunFacts) -> None:
-        """Count one picture, delivered."""
+    def made(self, facts: RunFacts, trace_id: str | None) -> None:
+        """Count one picture, delivered; its trace becomes the exemplar of its stages."""
         self._runs.labels("succeeded", facts.reason.value).inc()
         self._widths.labels(facts.model, f"{facts.width:g}", facts.reason.value).inc()
         self._tiles.inc(facts.tiles)
         self._errors.observe(facts.run_ms / max(facts.predicted_ms, 1e-3))
-        self._observe(facts.stages_ms)
+        self._observe(facts.stages_ms, trace_id)
 
     def yielded(self) -> None:
         """Count one picture that is set aside for a more urgent job."""
@@ -105,6 +105,7 @@ class WorkerMetrics:
         """Count one run whose result nobody takes: `cancelled`, or `lost` with its lease."""
         self._runs.labels(why, why).inc()
 
-    def _observe(self, stages_ms: Mapping[str, float]) -> None:
+    def _observe(self, stages_ms: Mapping[str, float], trace_id: str | None) -> None:
+        exemplar = {"trace_id": trace_id} if trace_id else None
         for stage, milliseconds in stages_ms.items():
-            self._stages.labels(stage).observe(milliseconds / 1e3)
+            self._stages.labels(stage).observe(milliseconds / 1e3, exemplar)

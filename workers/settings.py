@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from scheduling.tiling import DEFAULT_TILE_OUTPUT_PIXELS, DEFAULT_TILE_PIXELS
+from telemetry.logs import LogSettings
 
 MEGAPIXEL = 1_000_000
 
@@ -28,7 +28,7 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(LogSettings):
     """Limits are upper bounds that are still allowed; times carry their unit in their name."""
 
     model_config = SettingsConfigDict(env_prefix="ANYSR_", frozen=True, populate_by_name=True)
@@ -91,7 +91,4 @@ class WorkerSettings(BaseSettings):
     )
     exit_with_parent: bool = Field(
         False, description="Whether a worker ends when the process that started it has died."
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe log lines written."
     )

@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, OnMiss, RunFacts
 from jobs.queue import JobQueue
+from telemetry.logs import about
+from telemetry.spans import Tracing
+from telemetry.trace_context import trace_id_of
 from workers.binding import Aside, Binding, bind_job, load_of
 from workers.heartbeat import Heartbeat
 from workers.learning import learn
@@ -24,6 +27,7 @@ from workers.lease import held
 from workers.making import Limits, Made, Progress, Stopped, guard, make
 from workers.metrics import WorkerMetrics
 from workers.pauses import happens
+from workers.run_record import RunRecord
 from workers.stock import Shelf
 from workers.yielding import Course, Worksite
 
@@ -43,6 +47,7 @@ class WorkerParts:
     shelf: Shelf
     heartbeat: Heartbeat
     metrics: WorkerMetrics
+    tracing: Tracing
     limits: Limits
     renew_s: float
     """How often a lease is renewed."""
@@ -56,7 +61,6 @@ class Worker:
     def __init__(self, parts: WorkerParts) -> None:
         self._parts = parts
         self._queue = parts.queue
-        self._metrics = parts.metrics
         self._stock = parts.shelf.stock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="make")
         # For what runs while the picture on the first is set aside: only one of them works.
@@ -95,41 +99,61 @@ class Worker:
         site = Worksite(self._queue, heartbeat.worker_id, self._stock, self._serve_beside, stopping)
         heartbeat.busy(True)
         try:
-            await self._answer(claim, time.perf_counter(), site=site)
+            await self._answer(claim, self._thread, site=site)
         finally:
             heartbeat.busy(False)
 
     async def _serve_beside(self, claim: Claim, aside: Aside) -> None:
         """Run a job while another is set aside; this one is not set aside in its turn."""
-        self._metrics.yielded()
-        await self._answer(claim, time.perf_counter(), aside)
+        self._parts.metrics.yielded()
+        await self._answer(claim, self._beside, aside)
 
     async def _answer(
-        self, claim: Claim, since: float, aside: Aside | None = None, site: Worksite | None = None
+        self,
+        claim: Claim,
+        thread: ThreadPoolExecutor,
+        aside: Aside | None = None,
+        site: Worksite | None = None,
     ) -> None:
+        parts, since = self._parts, time.perf_counter()
+        with about(request_id=claim.job.id, trace_id=trace_id_of(claim.job.traceparent)):
+            record = RunRecord(claim, parts.heartbeat.worker_id, parts.metrics, parts.tracing)
+            run = _Run(claim, record, since, thread, aside, site)
+            await self._end(run)
+
+    async def _end(self, run: _Run) -> None:
+        """Bring a run to its end, whatever that is, and record it."""
+        claim, record = run.claim, run.record
         try:
-            guard(claim.job, self._parts.limits)
-            binding = self._bind(claim, aside)
-            await self._queue.bound(claim, binding.decision.option.expected_ms)
-            course = self._course(claim, binding, since, site)
-            thread = self._thread if aside is None else self._beside
-            made = await self._make(claim, binding, course, thread)
-            facts = _facts(claim, binding, made, (time.perf_counter() - since) * 1e3)
-            learn(self._stock.costs, binding, made, facts.run_ms, course)
-            if course is not None:
-                facts = course.told(facts, made.away_ms)
-            _reject_late(claim, facts)
-            await self._complete(claim, facts, made.picture)
+            record.succeeded(await self._deliver(run))
         except _Dropped as drop:
-            self._metrics.dropped(drop.state.value)
-            log.info("job %s: %s", claim.job.id, drop.state.value)
+            record.dropped(drop.state)
         except AnysrError as error:
-            await self._fail(claim, error)
+            await self._fail(claim, record, error)
         except ConnectionError as error:
-            log.warning("job %s: not delivered, to be run again: %s", claim.job.id, error)
+            record.undelivered(error)
         except Exception:
-            log.exception("job %s: a bug", claim.job.id)
-            await self._fail(claim, InternalError())
+            log.exception("a bug")
+            await self._fail(claim, record, InternalError())
+
+    async def _deliver(self, run: _Run) -> RunFacts:
+        """Bind, make and deliver a job, and return what was told of it."""
+        claim, record, since = run.claim, run.record, run.since
+        guard(claim.job, self._parts.limits)
+        binding = self._bind(claim, run.aside)
+        await self._queue.bound(claim, binding.decision.option.expected_ms)
+        record.bound(binding)
+        course = self._course(claim, binding, since, run.site)
+        made = await self._make(claim, binding, course, run.thread)
+        record.made(made)
+        facts = _facts(claim, binding, made, (time.perf_counter() - since) * 1e3)
+        learn(self._stock.costs, binding, made, facts.run_ms, course)
+        if course is not None:
+            facts = course.told(facts, made.away_ms)
+        _reject_late(claim, facts)
+        if not await _insisting(lambda: self._queue.complete(claim, facts, made.picture)):
+            raise _Dropped(LeaseState.LOST)
+        return facts
 
     def _bind(self, claim: Claim, aside: Aside | None) -> Binding:
         load = load_of(claim, self._parts.heartbeat.live_workers, aside)
@@ -156,20 +180,23 @@ class Worker:
             except Stopped as stop:
                 raise _Dropped(lease.state) from stop
 
-    async def _complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> None:
-        if not await _insisting(lambda: self._queue.complete(claim, facts, picture)):
-            raise _Dropped(LeaseState.LOST)
-        self._metrics.made(facts)
-        log.info(
-            "job %s: %s@%g, %s, %.0f ms (predicted %.0f)",
-            *(claim.job.id, facts.model, facts.width, facts.reason.value),
-            *(facts.run_ms, facts.predicted_ms),
-        )
-
-    async def _fail(self, claim: Claim, error: AnysrError) -> None:
-        self._metrics.failed(error.code)
-        log.info("job %s: %s: %s", claim.job.id, error.code, error.detail)
+    async def _fail(self, claim: Claim, record: RunRecord, error: AnysrError) -> None:
+        record.failed(error)
         await _insisting(lambda: self._queue.fail(claim, error))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One claim on its way through the worker."""
+
+    claim: Claim
+    record: RunRecord
+    since: float
+    thread: ThreadPoolExecutor
+    aside: Aside | None
+    """The picture that is set aside for it, if one is."""
+    site: Worksite | None
+    """None for a run that is not set aside itself."""
 
 
 class _Dropped(Exception):

@@ -14,9 +14,11 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', text(now))) do
   if record[1] == 'running' then
     if number(record[2], 0) >= max_attempts then
       finish(id, now, 'failed', 'error_code', 'worker_lost')
+      redis.call('HINCRBY', counts, 'dead_letters', 1)
       ended[#ended + 1] = id
     else
       enqueue(id, now)
+      redis.call('HINCRBY', counts, 'redeliveries', 1)
     end
   end
 end

@@ -1,7 +1,7 @@
 -- Put before each queue script. Times are Redis's own, in milliseconds.
 local pending, leases, wake, tokens = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ages, entries, slots, sums, ends = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local inflow, offers = KEYS[10], KEYS[11]
+local inflow, offers, counts = KEYS[10], KEYS[11], KEYS[12]
 local records, channel, job_ttl = ARGV[1], ARGV[2], ARGV[3]
 
 local function now_ms()

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from jobs.errors import NotReady
-from jobs.job import MachineState, QueueStats, WorkerPulse
+from jobs.job import MachineState, QueueStats, QueueVitals, WorkerPulse
 from jobs.queue import JobQueue
 from models.catalog import Catalog
 from service.admission import admitted
@@ -40,6 +40,9 @@ class SlowQueue:
 
     async def stats(self) -> QueueStats:
         return QueueStats(3, 1, 20.0, 400.0)
+
+    async def vitals(self) -> QueueVitals:
+        return QueueVitals(2, 1, 4)
 
 
 @pytest.fixture

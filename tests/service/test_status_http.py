@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from prometheus_client import Metric
@@ -17,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from jobs.job import GpuState, Job, JobView, MachineState
 from jobs.redis_queue import RedisQueue
 from service.schemas import PARAMETERS
+from telemetry.logs import json_lines
 from tests.service.harness import (
     MODEL,
     UNSERVED,
@@ -44,6 +46,14 @@ def samples_of(families: dict[str, Metric]) -> dict[tuple[str, ...], float]:
 
 async def metrics_of(served: Served) -> dict[tuple[str, ...], float]:
     return samples_of(families_of((await served.client.get("/metrics")).text))
+
+
+def lines_of(
+    caplog: pytest.LogCaptureFixture, logger: str = "anysr.requests"
+) -> list[dict[str, Any]]:
+    """What a logger wrote, as the JSON lines of a running gateway have it."""
+    lines = json_lines()
+    return [json.loads(lines.format(r)) for r in caplog.records if r.name == logger]
 
 
 @contextlib.contextmanager
@@ -335,13 +345,16 @@ async def test_one_line_is_logged_per_request(
     with caplog.at_level(logging.INFO, logger="anysr.requests"):
         response = await served.upscale()
         await served.upscale(b"text")
-    lines = [json.loads(r.message) for r in caplog.records if r.name == "anysr.requests"]
-    good, bad = lines
+    good, bad = lines_of(caplog)
     assert good["request_id"] == response.headers["x-request-id"]
     assert (good["route"], good["method"], good["status"]) == ("/upscale", "POST", 200)
     assert (good["model"], good["width"], good["reason"]) == (MODEL, 1.0, "widest")
     assert good["deadline"] == "met"
     assert good["elapsed_ms"] > 0
+    assert (good["budget_ms"], good["predicted_ms"], good["attempt"]) == (10_000, 102, 1)
+    assert good["message"] == "POST /upscale 200"
+    assert re.fullmatch("[0-9a-f]{32}", good["trace_id"])
+    assert bad["trace_id"] != good["trace_id"]
     assert (bad["status"], bad["reason"]) == (415, "unsupported_image")
 
 
@@ -351,8 +364,7 @@ async def test_what_machines_ask_all_the_time_is_logged_for_debugging_only(
     with caplog.at_level(logging.DEBUG, logger="anysr.requests"):
         for path in ("/health/live", "/health/ready", "/metrics", "/models", "/health/none"):
             await served.client.get(path)
-    records = [r for r in caplog.records if r.name == "anysr.requests"]
-    levels = [(json.loads(r.message)["route"], r.levelname) for r in records]
+    levels = [(line["route"], line["level"]) for line in lines_of(caplog)]
     assert levels == [
         *(("/health/live", "DEBUG"), ("/health/ready", "DEBUG"), ("/metrics", "DEBUG")),
         *(("/models", "INFO"), ("unmatched", "INFO")),

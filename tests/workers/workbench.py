@@ -23,6 +23,7 @@ from models.geometry import AxisGrid
 from scheduling.cost_model import CostModel, Line, stage_of
 from scheduling.rungs import FLOOR, ladder
 from scheduling.tiling import Tiling
+from telemetry.spans import Untraced
 from workers.heartbeat import Heartbeat
 from workers.making import Limits
 from workers.metrics import WorkerMetrics
@@ -129,7 +130,7 @@ async def a_worker(
     costs = costs or costs_of(10)
     heartbeat = Heartbeat(queue, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
     shelf = Shelf(Stock(zoo, costs))
-    parts = WorkerParts(queue, shelf, heartbeat, metrics, LIMITS, 0.05, wait_s)
+    parts = WorkerParts(queue, shelf, heartbeat, metrics, Untraced(), LIMITS, 0.05, wait_s)
     worker = Worker(parts)
     stopping = asyncio.Event()
     async with heartbeat.beating():

@@ -1,0 +1,1 @@
+"""What an operator deploys: rules, dashboards, and the code that writes them."""

@@ -1,0 +1,1 @@
+"""Dashboards for Grafana, as code and as the JSON that it loads."""

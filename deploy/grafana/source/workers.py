@@ -1,0 +1,89 @@
+"""The workers and their machines."""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from deploy.grafana.source.panels import Query, board, lines
+
+
+def workers() -> Dashboard:
+    """Return the dashboard of the pool."""
+    return board(
+        "anysr-workers",
+        "AnySR / Workers",
+        "Who works, on what, and how the machines do.",
+        lines(
+            "Workers",
+            "none",
+            Query("anysr:workers_live", "live"),
+            Query("anysr:workers_ready", "ready"),
+            Query("sum(anysr_worker_busy)", "busy"),
+            about="As the queue sees them: live ones say so every second, ready ones are warm.",
+        ),
+        lines(
+            "Starts and restarts, 15 minutes",
+            "none",
+            Query("anysr:worker_starts:increase15m", "started in all"),
+            Query(
+                'sum by (instance) (changes(process_start_time_seconds{job="worker"}[15m]))',
+                "{{instance}} restarted",
+            ),
+            about="Processes that came to life; restarts are those at the same address.",
+        ),
+        lines(
+            "Runs",
+            "ops",
+            Query(
+                "sum by (outcome, reason) (rate(anysr_runs_total[$__rate_interval]))",
+                "{{outcome}}: {{reason}}",
+            ),
+            about="A job whose worker is lost has more than one.",
+            stacked=True,
+        ),
+        lines(
+            "Tiles",
+            "ops",
+            Query("sum by (instance) (rate(anysr_tiles_total[$__rate_interval]))", "{{instance}}"),
+            about="Pieces that the networks ran on.",
+            stacked=True,
+        ),
+        lines(
+            "Workers by model",
+            "none",
+            Query("sum by (model, runtime) (anysr_model_info)", "{{model}}, {{runtime}}"),
+            about="Workers that serve each model.",
+        ),
+        lines(
+            "Cores used",
+            "none",
+            Query(
+                'sum by (instance) (rate(process_cpu_seconds_total{job="worker"}'
+                "[$__rate_interval]))",
+                "{{instance}}",
+            ),
+            about="Processor seconds per second of each worker.",
+            stacked=True,
+        ),
+        lines(
+            "Memory of workers",
+            "bytes",
+            Query('process_resident_memory_bytes{job="worker"}', "{{instance}}"),
+            about="Resident memory of each worker process.",
+        ),
+        lines(
+            "Machines: processor",
+            "percentunit",
+            Query('max(anysr_machine_cpu_load_ratio{over="max"})', "load, most"),
+            Query('max(anysr_machine_cpu_load_ratio{over="mean"})', "load, mean"),
+            Query('max(anysr_machine_cpu_steal_ratio{over="max"})', "stolen, most"),
+            about="Parts of all cores' time; stolen is what the hypervisor gave to others.",
+        ),
+        lines(
+            "Machines: memory",
+            "bytes",
+            Query('min(anysr_machine_memory_available_bytes{over="min"})', "available, least"),
+            Query('min(anysr_machine_memory_total_bytes{over="min"})', "total, least"),
+            about="Of the machine with the least.",
+        ),
+    )

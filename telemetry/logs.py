@@ -1,0 +1,85 @@
+"""Log lines: one configuration for all processes, and what every line says of its request."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+
+FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
+JSON_NAMES = {"asctime": "time", "levelname": "level", "name": "logger"}
+
+_about: ContextVar[Mapping[str, Any]] = ContextVar("about", default={})  # noqa: B039 - read only
+
+
+class LogSettings(BaseSettings):
+    """What gateway and worker may be told of their log lines, which go to standard error."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe log lines written."
+    )
+    log_format: Literal["json", "text"] = Field(
+        "json", description="json: one object a line, for machines; text: for people."
+    )
+
+
+def configure_logging(settings: LogSettings) -> None:
+    """Write the log lines of this process to standard error."""
+    handler = logging.StreamHandler()
+    handler.addFilter(_say_what_it_is_about)
+    handler.setFormatter(json_lines() if settings.log_format == "json" else TextLines())
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+
+
+def json_lines() -> logging.Formatter:
+    """Return the formatter of one JSON object a line: time, level, logger, message, and what is
+    said in `extra`."""
+    formatter = JsonFormatter(FIELDS, rename_fields=JSON_NAMES)
+    formatter.default_time_format, formatter.default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
+    formatter.converter = time.gmtime
+    return formatter
+
+
+class TextLines(logging.Formatter):
+    """One line of text, with what is said in `extra` as name=value behind it."""
+
+    def __init__(self) -> None:
+        super().__init__(FIELDS)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the line without a traceback."""
+        said = (f"{name}={value}" for name, value in extra_of(record).items())
+        return " ".join((super().formatMessage(record), *said))
+
+
+def extra_of(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what was said in `extra`."""
+    return {
+        name: value
+        for name, value in vars(record).items()
+        if name not in RESERVED_ATTRS and not name.startswith("_")
+    }
+
+
+@contextlib.contextmanager
+def about(**fields: Any) -> Iterator[None]:
+    """Say these fields in every line that is written within, by this task and those it starts."""
+    token = _about.set({**_about.get(), **fields})
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+def _say_what_it_is_about(record: logging.LogRecord) -> bool:
+    for name, value in _about.get().items():
+        record.__dict__.setdefault(name, value)
+    return True

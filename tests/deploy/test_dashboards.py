@@ -1,0 +1,101 @@
+"""The dashboards are what their code says, and speak only of metrics that there are."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from deploy.grafana.build import FOLDER, dashboards
+from jobs.job import QueueVitals
+from service.metrics import GatewayMetrics
+from workers.metrics import WorkerMetrics
+
+ROOT = Path(__file__).parents[2]
+RULES = sorted((ROOT / "deploy/prometheus/rules").glob("*.yml"))
+SUFFIXES = ("_total", "_bucket", "_count", "_sum", "")
+
+
+def panels_of(text: str) -> list[dict[str, Any]]:
+    panels: list[dict[str, Any]] = json.loads(text)["panels"]
+    return panels
+
+
+def declared() -> set[str]:
+    """The names of all series that gateways and workers can have."""
+    gateway, worker = GatewayMetrics(), CollectorRegistry()
+    gateway._counters.vitals = QueueVitals(0, 0, 0)
+    WorkerMetrics(worker)
+    families = [*gateway.registry.collect(), *worker.collect()]
+    return {f"{family.name}{suffix}" for family in families for suffix in SUFFIXES}
+
+
+def expressions() -> dict[str, str]:
+    """Where it stands, and each PromQL expression."""
+    found = {
+        f"{name}: {panel['title']}: {target['refId']}": target["expr"]
+        for name, text in dashboards().items()
+        for panel in panels_of(text)
+        for target in panel["targets"]
+    }
+    for path in RULES:
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            for rule in group["rules"]:
+                found[f"{path.name}: {rule.get('alert') or rule['record']}"] = rule["expr"]
+    return found
+
+
+def recorded() -> set[str]:
+    rules = [
+        rule
+        for path in RULES
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+    ]
+    return {rule["record"] for rule in rules if "record" in rule}
+
+
+def test_the_committed_dashboards_are_those_that_the_code_builds() -> None:
+    committed = {path.name: path.read_text() for path in FOLDER.glob("*.json")}
+    assert committed == dashboards(), "run: python -m deploy.grafana.build"
+
+
+@pytest.mark.parametrize("name", sorted(dashboards()))
+def test_panels_say_what_they_show_and_in_which_unit(name: str) -> None:
+    panels = panels_of(dashboards()[name])
+    assert len(panels) >= 8
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    for panel in panels:
+        assert panel["description"].endswith("."), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        assert panel["datasource"]["uid"] == "${datasource}"
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+
+
+def test_every_metric_of_a_dashboard_or_rule_is_declared() -> None:
+    known = declared() | {"process_start_time_seconds"}
+    for place, expression in expressions().items():
+        for name in re.findall(r"\b(?:anysr|process)_\w+", expression):
+            assert name in known, f"{place}: {name}"
+
+
+def test_every_recorded_series_is_used_and_every_used_one_is_recorded() -> None:
+    used = {
+        name
+        for expression in expressions().values()
+        for name in re.findall(r"\banysr:[\w:]+", expression)
+    }
+    assert used == recorded()
+
+
+def test_provisioning_reads_the_dashboards_and_names_their_data_source() -> None:
+    folder = ROOT / "deploy/grafana/provisioning"
+    [source] = yaml.safe_load((folder / "datasources/prometheus.yml").read_text())["datasources"]
+    assert (source["type"], source["url"]) == ("prometheus", "http://prometheus:9090")
+    [provider] = yaml.safe_load((folder / "dashboards/anysr.yml").read_text())["providers"]
+    assert provider["options"]["path"] == "/var/lib/grafana/dashboards"

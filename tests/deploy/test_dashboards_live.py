@@ -1,0 +1,134 @@
+"""Every panel tells something: its queries, asked of a real Prometheus that watched a service
+which did all that can happen to it. `pytest -s` shows the table."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from benchmarks.load import draw_jpeg
+from benchmarks.monitored import Monitored, find_prometheus, monitored
+from deploy.grafana.build import FOLDER
+
+pytestmark = pytest.mark.skipif(find_prometheus() is None, reason="prometheus is not installed")
+
+WINDOW = "30s"
+"""What Grafana would put for $__rate_interval."""
+SMALL, LARGE = draw_jpeg(64, 64), draw_jpeg(420, 420)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
+    folder = tmp_path_factory.mktemp("prometheus")
+    settings = {"ANYSR_LEASE_SECONDS": "1.0", "ANYSR_MAX_ATTEMPTS": "2"}
+    with monitored(folder, settings, workers=2, every_s=0.5) as service:
+        live_through_everything(service)
+        yield service
+
+
+def live_through_everything(service: Monitored) -> None:
+    """Pictures in time and late, refusals, an upload that is none, a lost worker."""
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        make_pictures(client)
+        miss_a_budget(service, client)
+        lose_a_worker(service, client)
+        make_pictures(client)
+    service.until(lambda: bool(service.query("anysr_redeliveries_total > 0")))
+
+
+def ask(client: httpx.Client, picture: bytes = SMALL, **params: str | float) -> httpx.Response:
+    headers = {"Content-Type": "image/jpeg"}
+    return client.post("/upscale", params={"scale": 2, **params}, content=picture, headers=headers)
+
+
+def make_pictures(client: httpx.Client) -> None:
+    for width in (0.25, 1.0):
+        assert ask(client, anysr_width=width).is_success
+    for budget_ms in (60_000, 5_000):
+        assert ask(client, latency_budget_ms=budget_ms).is_success
+    assert ask(client, latency_budget_ms=1).status_code == 422
+    assert ask(client, picture=b"no picture").status_code == 415
+
+
+def miss_a_budget(service: Monitored, client: httpx.Client) -> None:
+    """All workers stand still while a job waits."""
+    for worker in service.workers.values():
+        worker.send_signal(signal.SIGSTOP)
+    try:
+        job = client.post("/jobs", params={"scale": 2, "latency_budget_ms": 1500}, content=SMALL)
+        assert job.status_code == 202, job.text
+        time.sleep(2)  # longer than the budget
+    finally:
+        for worker in service.workers.values():
+            worker.send_signal(signal.SIGCONT)
+    ended = f"/jobs/{job.json()['id']}"
+    service.until(lambda: client.get(ended).json()["status"] == "succeeded")
+
+
+def lose_a_worker(service: Monitored, client: httpx.Client) -> None:
+    """The worker that has a long job is killed; the other makes the picture."""
+    service.wait_ready(2)
+    params = {"scale": 4, "anysr_width": 1, "latency_budget_ms": 120_000}
+    job = client.post("/jobs", params=params, content=LARGE).json()
+    here = f"/jobs/{job['id']}"
+    service.until(lambda: client.get(here).json()["status"] == "running")
+    service.kill_worker(asyncio.run(slot_of(service, job["id"])))
+    service.until(lambda: client.get(here).json()["status"] == "succeeded", 120)
+
+
+async def slot_of(service: Monitored, job_id: str) -> int:
+    """The slot of the worker that runs a job, as the queue knows it."""
+    async with Redis.from_url(service.redis_url, decode_responses=True) as redis:
+        worker = str(await redis.hget(f"anysr:job:{job_id}", "worker"))
+    [slot] = [n for n, process in service.workers.items() if f"-{process.pid}-" in worker]
+    return slot
+
+
+def counted(service: Monitored, expression: str) -> int:
+    """The number of series with a value that is one, as a panel would draw them."""
+    asked = expression.replace("$__rate_interval", WINDOW)
+    return sum(one["value"][1] not in ("NaN", "+Inf", "-Inf") for one in service.query(asked))
+
+
+def test_no_panel_is_empty(service: Monitored) -> None:
+    service.until(lambda: bool(service.query("anysr:budget_misses:ratio_rate5m > 0")))
+    empty = []
+    print(f"\n{'dashboard':16} {'panel':32} series  query")
+    for path in sorted(FOLDER.glob("*.json")):
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel["targets"]:
+                series = counted(service, target["expr"])
+                print(f"{path.stem:16} {panel['title']:32} {series:6}  {target['expr']}")
+                if not series:
+                    empty.append((path.stem, panel["title"], target["expr"]))
+    assert not empty
+
+
+def test_prometheus_keeps_traces_beside_latencies(service: Monitored) -> None:
+    for name in ("anysr_job_duration_seconds_bucket", "anysr_job_stage_seconds_bucket"):
+        asked = {"query": name, "start": str(time.time() - 600), "end": str(time.time())}
+        url = f"{service.prometheus_url}/api/v1/query_exemplars"
+        found = httpx.get(url, params=asked).json()["data"]
+        traces = {one["labels"]["trace_id"] for series in found for one in series["exemplars"]}
+        assert traces, name
+        assert all(len(trace) == 32 for trace in traces)
+
+
+def test_every_rule_could_be_evaluated(service: Monitored) -> None:
+    groups = httpx.get(f"{service.prometheus_url}/api/v1/rules").json()["data"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert len(rules) > 30
+    assert {rule["health"] for rule in rules} == {"ok"}, [r for r in rules if r["health"] != "ok"]
+
+
+def test_what_is_lost_is_counted_once(service: Monitored) -> None:
+    [redelivered] = service.query("anysr_redeliveries_total")
+    [starts] = service.query("anysr_worker_starts_total")
+    assert (int(redelivered["value"][1]), int(starts["value"][1])) == (1, 2)

@@ -1,0 +1,125 @@
+"""What the queue counts of itself is counted where it happens, once, whoever asks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from redis.asyncio import Redis
+
+from jobs.embedded_redis import Binary, embedded_redis
+from jobs.job import Job, JobStatus, QueueVitals
+from jobs.keys import Keys
+from jobs.redis_queue import RedisQueue
+from jobs.settings import QueueSettings
+
+pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
+
+Open = Callable[[str, QueueSettings], RedisQueue]
+LEASE_S = 0.05
+
+
+@pytest.fixture
+def queue_settings(queue_settings: QueueSettings) -> QueueSettings:
+    return queue_settings.model_copy(update={"lease_seconds": LEASE_S, "max_attempts": 2})
+
+
+def counts_of(vitals: QueueVitals) -> tuple[int, int, int]:
+    return vitals.redeliveries, vitals.dead_letters, vitals.worker_starts
+
+
+async def test_a_fresh_queue_has_counted_nothing(queue: RedisQueue) -> None:
+    assert counts_of(await queue.vitals()) == (0, 0, 0)
+
+
+async def test_redeliveries_and_dead_letters_are_counted_once_for_all_who_ask(
+    queue: RedisQueue,
+    redis_url: str,
+    queue_settings: QueueSettings,
+    open_queue: Open,
+    make_job: Callable[..., Job],
+) -> None:
+    other = open_queue(redis_url, queue_settings)
+    job = make_job()
+    await queue.submit(job, b"picture")
+    for _ in range(2):
+        claim = await queue.claim("w", 1.0)
+        assert claim is not None
+        await asyncio.sleep(2 * LEASE_S)  # the worker is lost with it
+    assert await other.claim("v", 0) is None
+    assert (await queue.view(job.id)).status is JobStatus.FAILED
+    for asked in (queue, other, queue):
+        assert counts_of(await asked.vitals()) == (1, 1, 0)
+
+
+async def test_a_released_job_is_no_redelivery(
+    queue: RedisQueue, make_job: Callable[..., Job]
+) -> None:
+    await queue.submit(make_job(), b"picture")
+    claim = await queue.claim("w", 1.0)
+    assert claim is not None
+    await queue._leasing._scripts.run("release", claim.job.id, claim.token)
+    assert await queue.claim("w", 1.0)
+    assert counts_of(await queue.vitals()) == (0, 0, 0)
+
+
+async def test_worker_starts_are_counted(queue: RedisQueue) -> None:
+    for _ in range(3):
+        await queue.count_worker_start()
+    assert counts_of(await queue.vitals()) == (0, 0, 3)
+
+
+async def test_memory_is_told_with_the_limit_that_is_set(
+    queue: RedisQueue, raw_redis: Redis
+) -> None:
+    [memory] = (await queue.vitals()).memory
+    whole = int((await raw_redis.info("memory"))["total_system_memory"])
+    assert (memory.holds, memory.limit_bytes) == ("queue", whole)
+    assert 0 < memory.used_bytes < whole
+    await raw_redis.config_set("maxmemory", 2**30)
+    try:
+        [memory] = (await queue.vitals()).memory
+        assert memory.limit_bytes == 2**30
+    finally:
+        await raw_redis.config_set("maxmemory", 0)
+
+
+async def test_each_redis_tells_of_its_own_memory(
+    redis_url: str, queue_settings: QueueSettings, open_queue: Open
+) -> None:
+    with embedded_redis() as blob_url:
+        settings = queue_settings.model_copy(update={"blob_url": blob_url})
+        both = open_queue(redis_url, settings)
+        assert [m.holds for m in (await both.vitals()).memory] == ["queue", "pictures"]
+        await both.close()
+
+
+async def test_a_redis_that_says_nothing_of_its_memory_is_left_out(
+    redis_url: str, raw_redis: Redis, queue_settings: QueueSettings, open_queue: Open
+) -> None:
+    """As hosted ones may do: they forbid INFO."""
+    rights = ("on", "nopass", "~*", "&*", "+@all", "-info")
+    await raw_redis.execute_command("ACL", "SETUSER", "shy", *rights)
+    try:
+        shy = open_queue(redis_url.replace("unix://", "unix://shy:any@"), queue_settings)
+        await shy.count_worker_start()
+        vitals = await shy.vitals()
+        assert (vitals.memory, vitals.worker_starts) == ((), 1)
+    finally:
+        await raw_redis.execute_command("ACL", "DELUSER", "shy")
+
+
+async def test_the_most_urgent_job_is_overdue_once_it_had_to_start(
+    queue: RedisQueue, make_job: Callable[..., Job], raw_redis: Redis, queue_settings: QueueSettings
+) -> None:
+    assert (await queue.stats()).overdue_ms == 0
+    await queue.submit(make_job(budget_ms=60_000.0), b"")
+    assert (await queue.stats()).overdue_ms == 0
+    await queue.submit(make_job(budget_ms=1000.0, floor_ms=10.0), b"", spent_ms=6000.0)
+    overdue_ms = (await queue.stats()).overdue_ms
+    pending = Keys(queue_settings.namespace).pending
+    _, waiting = await raw_redis.zscan(pending)
+    start_ms = min(float(score) for _, score in waiting)
+    seconds, micros = await raw_redis.time()
+    assert 5010 <= overdue_ms <= seconds * 1e3 + micros / 1e3 - start_ms

@@ -1,0 +1,80 @@
+"""A log line says when, how bad, who, what, and what it is about, in JSON or as text."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from telemetry.logs import LogSettings
+
+SCRIPT = """
+import logging
+from telemetry.logs import LogSettings, about, configure_logging
+configure_logging(LogSettings({settings}))
+log = logging.getLogger("anysr.test")
+log.debug("too little to tell")
+with about(request_id="r1", trace_id="t1"):
+    log.info("made %d", 2, extra={{"width": 0.5, "reason": "slack", "note": 'a "quote"\\n'}})
+    log.warning("mine", extra={{"trace_id": "t2"}})
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        log.exception("broken")
+log.info("outside")
+"""
+
+
+def written(settings: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(settings=settings)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == ""
+    return done.stderr.splitlines()
+
+
+def test_json_is_one_object_a_line() -> None:
+    lines: list[dict[str, Any]] = [json.loads(line) for line in written("log_format='json'")]
+    made, mine, broken, outside = lines
+    assert (made["level"], made["logger"], made["message"]) == ("INFO", "anysr.test", "made 2")
+    assert (made["width"], made["reason"], made["note"]) == (0.5, "slack", 'a "quote"\n')
+    assert (made["request_id"], made["trace_id"]) == ("r1", "t1")
+    assert mine["trace_id"] == "t2", "what a line says itself goes first"
+    assert "ZeroDivisionError" in broken["exc_info"]
+    assert broken["request_id"] == "r1"
+    assert "request_id" not in outside
+    since = datetime.now(UTC) - datetime.fromisoformat(made["time"])
+    assert timedelta(0) <= since < timedelta(minutes=5)
+
+
+def test_text_is_for_people() -> None:
+    lines = written("log_format='text', log_level='warning'")
+    assert lines[0].endswith("WARNING anysr.test mine trace_id=t2 request_id=r1")
+    assert lines[1].endswith("ERROR anysr.test broken request_id=r1 trace_id=t1")
+    assert lines[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(ValidationError, match="log_format"):
+        LogSettings.model_validate({"log_format": "xml"})
+
+
+async def test_what_it_is_about_is_told_apart_by_task() -> None:
+    from telemetry.logs import _about, about
+
+    async def one(number: int) -> object:
+        with about(request_id=number):
+            await asyncio.sleep(0)
+            return _about.get()["request_id"]
+
+    assert await asyncio.gather(*map(one, range(10))) == list(range(10))
+    assert dict(_about.get()) == {}

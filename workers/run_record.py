@@ -1,0 +1,94 @@
+"""What is told of one run, from its claim to its end: its metrics, one log line, and its span."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from jobs.errors import AnysrError
+from jobs.job import Claim, LeaseState, RunFacts
+from telemetry.spans import Tracing
+from telemetry.trace_context import read_traceparent, trace_id_of
+from workers.binding import Binding
+from workers.making import Made
+from workers.metrics import WorkerMetrics
+
+log = logging.getLogger("anysr.workers.runs")
+
+
+class RunRecord:
+    """Follows a run. Its span begins when the job was submitted, so that the time in the queue is
+    a stage like those of the run: queue, bind, decode, network, encode, deliver."""
+
+    def __init__(
+        self, claim: Claim, worker_id: str, metrics: WorkerMetrics, tracing: Tracing
+    ) -> None:
+        self._metrics = metrics
+        self._trace_id = trace_id_of(claim.job.traceparent)
+        queue_ms = max(0.0, claim.claimed_ms - claim.submitted_ms)
+        self._facts: dict[str, Any] = {
+            "request_id": claim.job.id,
+            "worker": worker_id,
+            "attempt": claim.attempt,
+            "queue_ms": round(queue_ms, 2),
+            "slack_ms": round(claim.slack_ms, 2),
+        }
+        now_s = time.time()
+        parent, since_s = read_traceparent(claim.job.traceparent), now_s - queue_ms / 1e3
+        self._span = tracing.begin("run", "consumer", parent, since_s)
+        self._span.enter("queue", since_s)
+        self._span.enter("bind", now_s)
+        self._making_since_s = now_s
+
+    def bound(self, binding: Binding) -> None:
+        """Note the decision; the making begins, with its first stage."""
+        option = binding.decision.option
+        self._facts |= {
+            "model": option.rung.model,
+            "width": option.rung.width,
+            "reason": binding.decision.reason.value,
+            "predicted_ms": round(option.expected_ms, 2),
+        }
+        self._making_since_s = time.time()
+        self._span.enter("decode", self._making_since_s)
+
+    def made(self, made: Made) -> None:
+        """Note the stages of the making; the delivery begins."""
+        at_s = self._making_since_s
+        following = (*made.stages_ms, "deliver")[1:]
+        for (stage, milliseconds), after in zip(made.stages_ms.items(), following, strict=True):
+            self._facts[f"{stage}_ms"] = round(milliseconds, 2)
+            at_s += milliseconds / 1e3
+            self._span.enter(after, at_s)
+
+    def succeeded(self, facts: RunFacts) -> None:
+        """The picture was delivered."""
+        self._metrics.made(facts, self._trace_id)
+        self._end(
+            "succeeded",
+            logging.INFO,
+            width=facts.width,  # it may have changed between tiles
+            reason=facts.reason.value,
+            run_ms=round(facts.run_ms, 2),
+        )
+
+    def failed(self, error: AnysrError) -> None:
+        """The job ends with an error."""
+        self._metrics.failed(error.code)
+        self._end("failed", logging.INFO, reason=error.code, detail=error.detail)
+
+    def dropped(self, state: LeaseState) -> None:
+        """Nobody takes the result: the job was cancelled, or the lease was lost."""
+        self._metrics.dropped(state.value)
+        self._end(state.value, logging.INFO, reason=state.value)
+
+    def undelivered(self, error: ConnectionError) -> None:
+        """The queue is away; the job will be run again when the lease has run out."""
+        self._end("undelivered", logging.WARNING, reason="queue_away", detail=str(error))
+
+    def _end(self, outcome: str, level: int, **more: Any) -> None:
+        facts = {**self._facts, **more, "outcome": outcome}
+        error = None if outcome == "succeeded" else facts["reason"]
+        self._span.end("run", {f"anysr.{name}": value for name, value in facts.items()}, error)
+        log.log(level, "run %s", outcome, extra=facts)
