@@ -8,6 +8,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobs.settings import secrets_folder
+
 MEGAPIXEL = 1_000_000
 MEBIBYTE = 1024 * 1024
 STALE_PERIODS = 5
@@ -16,7 +18,9 @@ STALE_PERIODS = 5
 class GatewaySettings(BaseSettings):
     """Limits are upper bounds that are still allowed; times carry their unit in their name."""
 
-    model_config = SettingsConfigDict(env_prefix="ANYSR_", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ANYSR_", frozen=True, populate_by_name=True, secrets_dir=secrets_folder()
+    )
 
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on.")

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobs.settings import secrets_folder
 from scheduling.tiling import DEFAULT_TILE_OUTPUT_PIXELS, DEFAULT_TILE_PIXELS
 
 MEGAPIXEL = 1_000_000
@@ -31,7 +32,9 @@ class Device(StrEnum):
 class WorkerSettings(BaseSettings):
     """Limits are upper bounds that are still allowed; times carry their unit in their name."""
 
-    model_config = SettingsConfigDict(env_prefix="ANYSR_", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ANYSR_", frozen=True, populate_by_name=True, secrets_dir=secrets_folder()
+    )
 
     models_folder: Path | None = Field(
         None,
