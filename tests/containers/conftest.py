@@ -32,7 +32,7 @@ def engine() -> None:
 def built() -> dict[str, str]:
     """The variables that name the stack's images, once they are built from this tree."""
     variables = {"ANYSR_HOST": "127.0.0.1", "ANYSR_PORT": PORT, "ANYSR_TAG": "test"}
-    run("docker", "compose", "build", **variables)
+    run("docker", "compose", "build", variables=variables)
     return variables
 
 

@@ -7,9 +7,10 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import httpx
@@ -24,12 +25,14 @@ WAIT_S = 120.0
 FETCH = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
 
 
-def run(*command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: str, check: bool = True, variables: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
     """Run a command at the repository's root; its output is in the error when it fails."""
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -93,7 +96,7 @@ class Stack:
         """What a `docker compose` command says of this project."""
         files = [part for file in self.files for part in ("-f", file)]
         command = ("docker", "compose", "-p", self.project, *files, *arguments)
-        return run(*command, check=check, **self.variables).stdout.strip()
+        return run(*command, check=check, variables=self.variables).stdout.strip()
 
     def up(self, *arguments: str) -> float:
         """Start what does not run yet, and return after how many seconds it was healthy."""

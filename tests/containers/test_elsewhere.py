@@ -57,7 +57,7 @@ def test_the_stack_runs_on_swarm(built, swarm, say):
     variables = {**built, "ANYSR_PORT": SWARM_PORT}
     deploy = ("docker", "stack", "deploy", "--resolve-image", "never")
     try:
-        run(*deploy, "--compose-file", "deploy/stack.yml", SWARM, **variables)
+        run(*deploy, "--compose-file", "deploy/stack.yml", SWARM, variables=variables)
         here = Stack(SWARM, variables)
         eventually(lambda: here.warm_workers() == 2, "two warm workers on Swarm")
         answer = here.upscale(photograph(64, 48), scale=2)
