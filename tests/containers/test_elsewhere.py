@@ -63,8 +63,9 @@ def test_the_stack_runs_on_swarm(built, swarm, say):
         answer = here.upscale(photograph(64, 48), scale=2)
         assert answer.status_code == 200
         assert size_of(answer.content) == (128, 96)
-        services = docker("stack", "services", SWARM, "--format", "{{.Name}} {{.Replicas}}")
-        say(f"Swarm: {' '.join(services.split())}")
+        listed = ("stack", "services", SWARM, "--format", "{{.Name}} {{.Replicas}}")
+        eventually(lambda: "_worker 2/2" in docker(*listed), "two healthy workers")
+        say(f"Swarm: {' '.join(docker(*listed).split())}")
     finally:
         docker("stack", "rm", SWARM)
         mine = ("ps", "--all", "--quiet", "--filter", f"label=com.docker.stack.namespace={SWARM}")
