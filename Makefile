@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 EXTRA ?= cpu
 
-.PHONY: help serve test lint types format clean
+.PHONY: help serve test test-containers lint types format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/'
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,6 +35,9 @@ test: $(VENV)/.test ## lint, types and every test
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+test-containers: $(VENV)/.test ## the images and the stack, on a real engine (skips without one)
+	$(BIN)/python -m pytest -m containers tests/containers
+
 lint: $(VENV)/.test ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,6 +48,10 @@ types: $(VENV)/.test ## strict mypy
 format: $(VENV)/.test ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: | $(BIN)/python ## renew deploy/requirements from pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	deploy/requirements/lock.sh $(BIN)/uv "$(TORCH)"
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

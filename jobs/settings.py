@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SCHEMES = ("redis://", "rediss://", "unix://")
+SECRETS = Path("/run/secrets")
+"""Where container engines mount secrets: a file of a variable's name stands in for the variable."""
+
+
+def secrets_folder(folder: Path = SECRETS) -> Path | None:
+    """Return the folder of secrets; None where there is none, for then its absence is no news."""
+    return folder if folder.is_dir() else None
 
 
 def _redis_url(url: str | None) -> str | None:
@@ -24,7 +32,12 @@ RedisUrl = Annotated[str | None, AfterValidator(_redis_url)]
 class QueueSettings(BaseSettings):
     """Where the queue lives and how long things last in it."""
 
-    model_config = SettingsConfigDict(env_prefix="ANYSR_", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ANYSR_",
+        frozen=True,
+        hide_input_in_errors=True,
+        secrets_dir=secrets_folder(),
+    )
 
     redis_url: RedisUrl = Field(
         default=None,

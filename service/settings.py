@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from jobs.settings import secrets_folder
 from telemetry.logs import LogSettings
 
 MEGAPIXEL = 1_000_000
@@ -33,7 +34,11 @@ class GatewaySettings(LogSettings):
     """Limits are upper bounds that are still allowed; times carry their unit in their name."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ANYSR_", frozen=True, populate_by_name=True, hide_input_in_errors=True
+        env_prefix="ANYSR_",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        secrets_dir=secrets_folder(),
     )
 
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")

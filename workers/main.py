@@ -28,7 +28,7 @@ from workers.making import Limits
 from workers.metrics import WorkerMetrics
 from workers.pauses import happens, running
 from workers.reloading import Reloader
-from workers.runtimes.torchscript import RuntimeMissing
+from workers.runtimes.base import RuntimeMissing
 from workers.settings import WorkerSettings
 from workers.stock import Shelf
 from workers.stocking import Stocker

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from jobs.settings import secrets_folder
 from scheduling.tiling import DEFAULT_TILE_OUTPUT_PIXELS, DEFAULT_TILE_PIXELS
 from telemetry.logs import LogSettings
 
@@ -31,7 +32,9 @@ class Device(StrEnum):
 class WorkerSettings(LogSettings):
     """Limits are upper bounds that are still allowed; times carry their unit in their name."""
 
-    model_config = SettingsConfigDict(env_prefix="ANYSR_", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ANYSR_", frozen=True, populate_by_name=True, secrets_dir=secrets_folder()
+    )
 
     models_folder: Path | None = Field(
         None,

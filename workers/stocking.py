@@ -15,7 +15,7 @@ from models.catalog import Catalog, CatalogError, ModelEntry, content_of, read_g
 from scheduling.cost_model import Line
 from workers.calibration import Turn, warm_model
 from workers.kept_costs import added_lines, costs_here
-from workers.runtimes.torchscript import RuntimeMissing
+from workers.runtimes.base import RuntimeMissing
 from workers.settings import WorkerSettings
 from workers.stock import Stock
 from workers.zoo import Served, Zoo, artifacts_of, in_engine, load

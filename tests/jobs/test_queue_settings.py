@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from jobs.settings import QueueSettings
+from jobs.settings import QueueSettings, secrets_folder
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,3 +41,18 @@ def test_a_namespace_is_a_plain_word(namespace: str) -> None:
 @pytest.mark.parametrize("name", list(QueueSettings.model_fields))
 def test_every_setting_is_explained(name: str) -> None:
     assert QueueSettings.model_fields[name].description
+
+
+def test_a_secret_file_stands_in_for_its_variable(tmp_path, monkeypatch):
+    monkeypatch.delenv("ANYSR_REDIS_URL", raising=False)
+    (tmp_path / "anysr_redis_url").write_text("redis://:secret@redis:6379/0\n")
+    settings = QueueSettings(_secrets_dir=secrets_folder(tmp_path))
+    assert settings.redis_url == "redis://:secret@redis:6379/0"
+    monkeypatch.setenv("ANYSR_REDIS_URL", "redis://elsewhere:6379/0")
+    settings = QueueSettings(_secrets_dir=secrets_folder(tmp_path))
+    assert settings.redis_url == "redis://elsewhere:6379/0"
+
+
+def test_a_machine_without_a_folder_of_secrets_is_no_news(tmp_path):
+    assert secrets_folder(tmp_path / "none") is None
+    assert secrets_folder(tmp_path) == tmp_path

@@ -7,19 +7,20 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.catalog import SHIPPED, CatalogError, ModelEntry, describe
+from models.catalog import SHIPPED, CatalogError, ModelEntry, describe, read_catalog
 from models.checkpoint import load_network
 from models.export import write_torchscript
 from models.geometry import axis_grid
 from tests.workers.workbench import default_entry
 from workers.picture import FloatArray
-from workers.runtimes.base import Session
-from workers.runtimes.onnx import OnnxSession
-from workers.runtimes.torchscript import RuntimeMissing, TorchScriptSession
+from workers.runtimes.base import RuntimeMissing, Session
+from workers.runtimes.onnx import CUDA_PROVIDERS, OnnxSession
+from workers.runtimes.torchscript import TorchScriptSession
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
@@ -125,3 +126,14 @@ def test_a_missing_torch_says_what_to_do(
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(RuntimeMissing, match="ANYSR_RUNTIME=onnx"):
         TorchScriptSession(*scripted)
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA can be used here"
+)
+def test_a_device_that_is_not_there_is_said_and_not_replaced() -> None:
+    entry = read_catalog(SHIPPED).models[0]
+    session = OnnxSession(SHIPPED, entry, threads=1, providers=CUDA_PROVIDERS)
+    grid = axis_grid(8, 16)
+    with pytest.raises(RuntimeMissing, match="ANYSR_DEVICE=cuda needs"):
+        session.run(np.zeros((1, 3, 8, 8), np.float32), grid, grid, entry.widths[0].width)

@@ -12,6 +12,10 @@ from models.geometry import AxisGrid
 FloatArray = NDArray[np.float32]
 
 
+class RuntimeMissing(RuntimeError):
+    """The chosen runtime is not installed, or cannot run on the chosen device."""
+
+
 class Session(Protocol):
     """One loaded model, all its widths."""
 

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from models.catalog import ModelEntry, WidthEntry, content_of
 from models.geometry import AxisGrid
+from workers.runtimes.base import RuntimeMissing
 
 FloatArray = NDArray[np.float32]
+
+# The library of some platforms reports its use to its maker.
+onnxruntime.disable_telemetry_events()
 
 CPU_PROVIDERS = ("CPUExecutionProvider",)
 CUDA_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -61,10 +65,22 @@ class OnnxSession:
 
     def _at(self, width: WidthEntry) -> onnxruntime.InferenceSession:
         if width.channels not in self._loaded:
-            self._loaded[width.channels] = onnxruntime.InferenceSession(
+            _require(self._providers[0], onnxruntime.get_available_providers())
+            loaded = onnxruntime.InferenceSession(
                 content_of(self._folder, width.onnx), self._options, providers=self._providers
             )
+            _require(self._providers[0], loaded.get_providers())
+            self._loaded[width.channels] = loaded
         return self._loaded[width.channels]
+
+
+def _require(provider: str, providers: Sequence[str]) -> None:
+    """Raise RuntimeMissing where ONNX Runtime would fall back to the CPU in silence."""
+    if provider not in providers:
+        raise RuntimeMissing(
+            f"{provider} cannot be used here. ANYSR_DEVICE=cuda needs an NVIDIA GPU, its driver, "
+            "and the gpu extra instead of cpu: pip install 'anysr-serve[gpu]'."
+        )
 
 
 def _options(threads: int, spin: bool) -> onnxruntime.SessionOptions:

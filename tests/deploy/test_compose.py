@@ -1,0 +1,104 @@
+"""docker-compose.yml and its companions, read as data: what holds of every service."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.deploy.compose_files import DEPLOY, read
+
+COMPOSE = read(DEPLOY.parent / "docker-compose.yml")
+STACK = read(DEPLOY / "stack.yml")
+OURS = ("gateway", "worker")
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_a_service_is_hardened_limited_and_asked_for_its_health(name):
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
+    assert service["healthcheck"]["test"]
+    assert ":" in service["image"]
+    assert not service["image"].endswith(":latest")
+    for mount in service.get("volumes", ()):
+        source = mount.partition(":")[0]
+        assert source in COMPOSE["volumes"] or mount.endswith(":ro")
+
+
+def test_only_the_gateway_publishes_a_port_unless_grafana_is_asked_for():
+    publishing = {name for name, service in COMPOSE["services"].items() if "ports" in service}
+    assert publishing == {"gateway", "grafana"}
+    assert COMPOSE["services"]["grafana"]["profiles"] == ["grafana"]
+    assert COMPOSE["services"]["grafana"]["ports"][0].startswith("127.0.0.1:")
+    assert {n for n, s in COMPOSE["services"].items() if "profiles" in s} == {"grafana"}
+
+
+def test_every_file_that_is_mounted_exists():
+    for name, service in COMPOSE["services"].items():
+        for mount in service.get("volumes", ()):
+            source = mount.partition(":")[0]
+            if source.startswith("./"):
+                assert (DEPLOY.parent / source).exists(), f"{name}: {source}"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_needs_redis_starts_when_it_is_healthy(name):
+    assert COMPOSE["services"][name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
+    assert "redis:6379" in COMPOSE["services"][name]["environment"]["ANYSR_REDIS_URL"]
+
+
+def test_redis_keeps_what_it_accepted():
+    lines = (DEPLOY / "redis.conf").read_text().splitlines()
+    for line in ("appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction"):
+        assert line in lines
+    assert any(re.fullmatch(r"maxmemory \d+[kmg]b", line) for line in lines)
+
+
+def test_prometheus_asks_for_what_the_services_are_called():
+    config = read(DEPLOY / "prometheus" / "prometheus.yml")
+    for job in config["scrape_configs"]:
+        if job["job_name"] in OURS:
+            (discovery,) = job["dns_sd_configs"]
+            service = COMPOSE["services"][job["job_name"]]["environment"]
+            port = service.get("ANYSR_PORT") or service["ANYSR_WORKER_METRICS_PORT"]
+            assert discovery["names"] == [job["job_name"]]
+            assert (discovery["type"], str(discovery["port"])) == ("A", port)
+    assert {job["job_name"] for job in config["scrape_configs"]} >= set(OURS)
+
+
+def test_the_gpu_worker_reserves_a_gpu():
+    worker = read(DEPLOY / "gpu.compose.yml")["services"]["worker-gpu"]
+    (device,) = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+    assert worker["environment"] == {"ANYSR_DEVICE": "cuda"}
+    assert worker["build"]["target"] == "worker-gpu"
+
+
+def test_swarm_runs_the_same_images_by_plain_names_and_host_ports():
+    for name, service in STACK["services"].items():
+        assert service["deploy"]["endpoint_mode"] == "dnsrr", name
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        theirs, ours = COMPOSE["services"][name]["image"], service["image"]
+        assert ours.removeprefix("${ANYSR_REGISTRY:-}") == theirs
+    (port,) = STACK["services"]["gateway"]["ports"]
+    assert port["mode"] == "host"
+
+
+def test_swarm_distributes_every_file_that_compose_mounts():
+    for name in STACK["services"]:
+        mounted = set()
+        for mount in COMPOSE["services"][name].get("volumes", ()):
+            source, target, *_ = mount.split(":")
+            if not source.startswith("./"):
+                continue
+            path = DEPLOY.parent / source
+            inside = path.iterdir() if path.is_dir() else ()
+            mounted |= {f"{target}/{file.name}" for file in inside} or {target}
+        configs = STACK["services"][name].get("configs", ())
+        assert {config["target"] for config in configs} == mounted, name
+    for config in STACK["configs"].values():
+        assert (DEPLOY / config["file"]).is_file()

@@ -1,0 +1,74 @@
+"""The Dockerfile's promises that need no engine to be checked."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+FINAL = ("gateway", "worker", "worker-gpu", "trainer")
+
+
+def stages() -> dict[str, str]:
+    """Each stage's instructions by its name, with those of the stages that it is built from."""
+    found: dict[str, str] = {}
+    for text in re.split(r"^(?=FROM )", DOCKERFILE, flags=re.MULTILINE)[1:]:
+        head = re.match(r"FROM (\S+) AS (\S+)\n", text)
+        assert head is not None, text.splitlines()[0]
+        base, name = head.groups()
+        found[name] = found.get(base, "") + text
+    return found
+
+
+def test_hadolint_has_nothing_to_say():
+    hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or "hadolint"
+    done = subprocess.run([hadolint, "Dockerfile"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_build_asks_no_registry_for_its_syntax():
+    assert not re.search(r"^#\s*syntax\s*=", DOCKERFILE, re.MULTILINE | re.IGNORECASE)
+
+
+def test_base_images_are_pinned_to_more_than_a_name():
+    bases = re.findall(r"^ARG \w+_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE)
+    assert len(bases) == 2
+    for base in bases:
+        assert re.search(r":\d+\.\d+", base), base
+
+
+@pytest.mark.parametrize("name", FINAL)
+def test_a_final_stage_is_unprivileged_asked_stopped_and_labelled(name):
+    stage = stages()[name]
+    users = re.findall(r"^USER (\S+)$", stage, re.MULTILINE)
+    assert users[-1] == "10001:10001"
+    check = re.findall(r"^HEALTHCHECK .*?CMD \[(.*)\]$", stage, re.MULTILINE | re.DOTALL)
+    assert len(check) == 1
+    assert check[0].startswith('"python", "-m", "cli.health", ')
+    assert "STOPSIGNAL SIGTERM\n" in stage
+    for label in ("title", "description", "licenses", "version", "revision"):
+        assert f"org.opencontainers.image.{label}=" in stage
+
+
+def test_packages_are_checked_by_hash_and_never_built():
+    installs = re.findall(r"install --quiet ([^&]*?)-r /requirements/(\S+)\.txt", DOCKERFILE)
+    assert {name for _, name in installs} == {*FINAL, "build"}
+    for options, name in installs:
+        assert "--require-hashes" in options, name
+        assert "--only-binary :all:" in options, name
+
+
+def test_the_builder_gets_every_package_and_nothing_secret():
+    given = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {name.rstrip("*") for name in packages} <= given
+    assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
+    assert given.isdisjoint({".env", "secrets", ".git"})
