@@ -22,13 +22,15 @@ from scheduling.cost_model import CostModel
 from scheduling.rungs import Rung
 from scheduling.simulator import Machine, Outcome
 from scheduling.simulator import simulate as run
-from scheduling.strategies import STRATEGIES, Pinned, Strategy
+from scheduling.strategies import STRATEGIES, Fixed, Strategy
 from scheduling.tables import Options, tables_of
 from scheduling.workload import ARRIVALS, MIXED, Workload, draw, read_trace
 
 COSTS = Path(__file__).parents[1] / "benchmarks" / "costs" / "two-cores.json"
 P95 = 1.645
 """Standard deviations above the mean that nineteen of twenty normal values stay below."""
+ADMITTED = "-admitted"
+"""Behind the name of a pinned rung: refused when it comes, as widest-admitted."""
 BOUND_REQUESTS = 5000
 """Most requests for which the offline bound is computed: some seconds."""
 
@@ -53,7 +55,10 @@ def simulate(
     ] = OnMiss.DEGRADE,
     strategies: Annotated[
         str,
-        typer.Option(help=f"Comma-separated of {', '.join(STRATEGIES)}, MODEL@WIDTH; or all."),
+        typer.Option(
+            help=f"Comma-separated of {', '.join(STRATEGIES)}, MODEL@WIDTH, "
+            "MODEL@WIDTH-admitted; or all."
+        ),
     ] = "all",
     costs: Annotated[
         Path, typer.Option(help="Measured costs: JSON of `anysr calibrate --output`.")
@@ -86,9 +91,10 @@ def simulate(
         else:
             workload = _drawn(ladders, arrivals, requests, load, workers, budgets, scale, seed)
         tables = ladders.of(workload)
+        own = {name: ladders.of(workload, rung) for name, (_, rung) in chosen.items() if rung}
     except (CatalogError, OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    outcomes = _run(chosen, workload, tables, machine)
+    outcomes = _run(chosen, workload, tables, own, machine)
     best = None if slow else _bound(workload, tables, machine, next(iter(outcomes.values())))
     Console().print(_table(outcomes, best))
     result = _as_json(workload, machine, outcomes, best)
@@ -108,13 +114,14 @@ class _Ladders:
     margin: float
     """What the margin of served cost models settles at."""
 
-    def of(self, workload: Workload) -> list[Options]:
+    def of(self, workload: Workload, pinned: Rung | None = None) -> list[Options]:
         entries = {entry.name: entry for entry in read_catalog(self.models).models}
         try:
             costs = CostModel.from_dict(json.loads(self.costs.read_text()))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{self.costs} holds no costs of `anysr calibrate`") from error
-        return tables_of(workload.kinds, entries, replace(costs, margin=self.margin), self.on_miss)
+        costs = replace(costs, margin=self.margin)
+        return tables_of(workload.kinds, entries, costs, self.on_miss, pinned)
 
 
 def _drawn(
@@ -142,17 +149,19 @@ def _drawn(
     return draw(requests, rate, ARRIVALS[arrivals], mix, (parts[0], parts[1]), seed)
 
 
-def _chosen(strategies: str) -> dict[str, Strategy]:
+def _chosen(strategies: str) -> dict[str, tuple[Strategy, Rung | None]]:
     names = list(STRATEGIES) if strategies == "all" else strategies.split(",")
     return {name: _strategy(name) for name in names}
 
 
-def _strategy(name: str) -> Strategy:
+def _strategy(name: str) -> tuple[Strategy, Rung | None]:
+    """Return a strategy, and the rung that all its requests pin, if they do."""
     if name in STRATEGIES:
-        return STRATEGIES[name]()
-    model, _, width = name.partition("@")
+        return STRATEGIES[name](), None
+    rung, admitted, _ = name.partition(ADMITTED)
+    model, _, width = rung.partition("@")
     try:
-        return Pinned(Rung(model, float(width)))
+        return Fixed(widest=True, admission=bool(admitted)), Rung(model, float(width))
     except ValueError:
         known = ", ".join(STRATEGIES)
         raise typer.BadParameter(f"unknown strategy {name!r}: {known}, MODEL@WIDTH") from None
@@ -172,18 +181,23 @@ def _changes(slow: Sequence[str], workers: int) -> list[tuple[float, int, float]
 
 
 def _run(
-    chosen: dict[str, Strategy], workload: Workload, tables: list[Options], machine: Machine
+    chosen: dict[str, tuple[Strategy, Rung | None]],
+    workload: Workload,
+    tables: list[Options],
+    own: dict[str, list[Options]],
+    machine: Machine,
 ) -> dict[str, Outcome]:
     outcomes = {}
     with Progress(transient=True) as progress:
-        for name, strategy in chosen.items():
+        for name, (strategy, _) in chosen.items():
             task = progress.add_task(name, total=len(workload))
             outcomes[name] = run(
                 workload,
-                tables,
+                own.get(name, tables),
                 strategy,
                 machine,
                 lambda done, task=task: progress.update(task, completed=done),  # type: ignore[misc]
+                tables,
             )
     return outcomes
 

@@ -102,9 +102,11 @@ def simulate(
     strategy: Strategy,
     machine: Machine,
     told: Told = lambda count: None,
+    best: Sequence[Options] | None = None,
 ) -> Outcome:
-    """Run a workload to its end. `tables` holds the options of each kind, cheapest first."""
-    return _Run(workload, tables, strategy, machine).run(told)
+    """Run a workload to its end. `tables` holds the options of each kind, cheapest first; losses
+    are counted against the widest of `best`, by default of the same."""
+    return _Run(workload, tables, strategy, machine, best or tables).run(told)
 
 
 class _Ending(NamedTuple):
@@ -121,10 +123,15 @@ class _Ending(NamedTuple):
 
 class _Run:
     def __init__(
-        self, workload: Workload, tables: Sequence[Options], strategy: Strategy, machine: Machine
+        self,
+        workload: Workload,
+        tables: Sequence[Options],
+        strategy: Strategy,
+        machine: Machine,
+        best: Sequence[Options],
     ) -> None:
         self.tables = [strategy.offered(table) for table in tables]
-        self.best = [table[-1].db or 0.0 for table in tables]
+        self.best = [table[-1].db or 0.0 for table in best]
         self.strategy = strategy
         self.machine = machine
         self.arrival = workload.arrival_ms.tolist()

@@ -13,7 +13,6 @@ from typing import Protocol
 from scheduling.backlog import Load
 from scheduling.options import Option, narrowest_network
 from scheduling.policy import bind
-from scheduling.rungs import Rung
 
 Options = tuple[Option, ...]
 
@@ -144,28 +143,13 @@ class Aimd(_Plain):
 
 @dataclass
 class Fixed(_Plain):
-    """Always the same: the widest network, or the narrowest."""
+    """Always the same: the widest network, or the narrowest; one that is pinned is both."""
 
     widest: bool
     admission: bool = False
 
     def offered(self, options: Options) -> Options:
         return options[-1:] if self.widest else (narrowest_network(options),)
-
-    def choose(self, case: Case) -> tuple[int, int]:  # noqa: ARG002
-        return 0, 1
-
-
-@dataclass
-class Pinned(_Plain):
-    """Always the same rung; a narrower one of its model for pictures that gain nothing by it."""
-
-    rung: Rung
-
-    def offered(self, options: Options) -> Options:
-        model, width = self.rung.model, self.rung.width
-        alike = [o for o in options if o.rung.model == model and o.rung.width <= width]
-        return (alike[-1] if alike else narrowest_network(options),)
 
     def choose(self, case: Case) -> tuple[int, int]:  # noqa: ARG002
         return 0, 1

@@ -15,7 +15,7 @@ from jobs.job import ImageFormat, Job, OnMiss
 from models.catalog import QUALITY_DATASET, ModelEntry
 from scheduling.cost_model import CostModel, stage_of
 from scheduling.options import Option, options_of
-from scheduling.rungs import FLOOR
+from scheduling.rungs import FLOOR, Rung
 from scheduling.workload import Kind
 
 Options = tuple[Option, ...]
@@ -33,16 +33,15 @@ def tables_of(
     models: Mapping[str, ModelEntry],
     costs: CostModel,
     on_miss: OnMiss = OnMiss.DEGRADE,
+    pinned: Rung | None = None,
 ) -> list[Options]:
-    """Return the options of each kind. Raises ValueError for a kind that no model makes, and
-    where a cost or a quality was not measured."""
-    return [_table(kind, models, costs, on_miss) for kind in kinds]
+    """Return the options of each kind; with a pinned rung that alone. Raises ValueError for a kind
+    that no model makes, and where a cost or a quality was not measured."""
+    return [_table(_job(kind, on_miss, pinned), kind, models, costs) for kind in kinds]
 
 
-def _table(
-    kind: Kind, models: Mapping[str, ModelEntry], costs: CostModel, on_miss: OnMiss
-) -> Options:
-    options = options_of(_job(kind, on_miss), models, costs)
+def _table(job: Job, kind: Kind, models: Mapping[str, ModelEntry], costs: CostModel) -> Options:
+    options = options_of(job, models, costs)
     if not any(option.rung != FLOOR for option in options):
         raise ValueError(f"no model makes {kind}")
     return tuple(_measured(option, kind, costs) for option in options)
@@ -64,7 +63,7 @@ def _measured(option: Option, kind: Kind, costs: CostModel) -> Option:
     return option
 
 
-def _job(kind: Kind, on_miss: OnMiss) -> Job:
+def _job(kind: Kind, on_miss: OnMiss, pinned: Rung | None) -> Job:
     return Job(
         id="simulated",
         source_width=kind.width,
@@ -73,8 +72,8 @@ def _job(kind: Kind, on_miss: OnMiss) -> Job:
         output_height=round(kind.height * kind.scale),
         output_format=ImageFormat(kind.output_format),
         quality=None,
-        model=None,
-        pinned_width=None,
+        model=pinned.model if pinned else None,
+        pinned_width=pinned.width if pinned else None,
         on_miss=on_miss,
         budget_ms=0.0,
         floor_ms=0.0,

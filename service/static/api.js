@@ -7,6 +7,8 @@
  * @property {number} max_scale
  * @property {[number, number]} trained_scales
  * @property {number[]} widths        fractions, narrowest first
+ * @property {string} description
+ * @property {boolean} in_ladder      whether the service chooses it by itself
  *
  * @typedef {object} Limits
  * @property {number} max_body_bytes

@@ -27,6 +27,14 @@ function fill(slider) {
   slider.style.setProperty("--fill", String((value - min) / (max - min)));
 }
 
+/**
+ * What the service does not choose by itself is for another kind of pictures, and says so.
+ * @param {import("./api.js").Model} model
+ */
+function labelOf({ name, in_ladder, description }) {
+  return in_ladder ? name : `${name}: ${description.split(/[:.;,]/)[0]}`;
+}
+
 export class SettingsForm {
   #settings;
   #onChange;
@@ -77,7 +85,7 @@ export class SettingsForm {
   /** @param {import("./api.js").Models} models */
   offer(models) {
     this.#models = models;
-    const options = models.models.map(({ name }) => element("option", { value: name }, name));
+    const options = models.models.map((model) => element("option", { value: model.name }, labelOf(model)));
     this.#model.replaceChildren(element("option", { value: "" }, "the best in time"), ...options);
     // What was remembered may be gone by now.
     const known = models.models.some(({ name }) => name === this.#settings.model);

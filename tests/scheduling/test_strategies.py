@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from scheduling.backlog import Load
-from scheduling.rungs import Rung
 from scheduling.strategies import (
     STRATEGIES,
     Aimd,
     Case,
     Fixed,
     Greedy,
-    Pinned,
     SlackFit,
     batch_ms,
 )
@@ -32,12 +30,6 @@ def test_fixed_offers_one_way_only() -> None:
     assert Fixed(widest=False).offered(LADDER) == (LADDER[1],)
     assert STRATEGIES["widest-admitted"]().admission
     assert not STRATEGIES["widest"]().admission
-
-
-def test_pinned_offers_its_rung_or_the_next_narrower_of_its_model() -> None:
-    assert Pinned(Rung("m", 0.75)).offered(LADDER) == (LADDER[3],)
-    assert Pinned(Rung("m", 0.9)).offered(LADDER) == (LADDER[3],)
-    assert Pinned(Rung("other", 1.0)).offered(LADDER) == (LADDER[1],)
 
 
 def test_aimd_adds_one_when_met_and_takes_a_tenth_when_not() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.job import OnMiss
 from scheduling.cost_model import CostModel
-from scheduling.rungs import FLOOR
+from scheduling.rungs import FLOOR, Rung
 from scheduling.tables import tables_of
 from scheduling.workload import Kind
 from tests.scheduling.test_options import MODELS, costs, entry
@@ -19,6 +19,11 @@ def test_a_kind_has_the_options_of_its_job_and_the_floor_its_measured_quality() 
     assert [(o.rung.model, o.expected_ms, o.db) for o in options] == [
         ("lanczos", 1, 29.93), ("small", 10, 31.0), ("small", 20, 31.5), ("large", 80, 32.0),
     ]  # fmt: skip
+
+
+def test_a_pinned_rung_is_all_there_is_even_if_another_is_cheaper_and_no_worse() -> None:
+    (options,) = tables_of([KIND], MODELS, costs(), pinned=Rung("large", 0.5))
+    assert [(o.rung, o.expected_ms, o.db) for o in options] == [(Rung("large", 0.5), 40, 31.4)]
 
 
 def test_between_measured_scales_the_floor_lies_between() -> None:

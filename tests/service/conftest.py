@@ -18,11 +18,14 @@ from service.main import create_app, create_server
 from service.settings import GatewaySettings
 from tests.service.harness import MODEL, UNSERVED, ScriptedWorker, Served, Start, model_entry
 
+APART = model_entry(UNSERVED).model_copy(update={"in_ladder": False})
+"""A model that no worker has, and that the service would not choose by itself."""
+
 
 @pytest.fixture
 def catalog() -> Catalog:
     """Two models; the scripted worker serves only the default one."""
-    return Catalog(default=MODEL, models=(model_entry(MODEL), model_entry(UNSERVED)))
+    return Catalog(default=MODEL, models=(model_entry(MODEL), APART))
 
 
 @pytest.fixture

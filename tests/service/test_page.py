@@ -20,7 +20,15 @@ from playwright.async_api import ConsoleMessage, FilePayload, Page, async_playwr
 
 from jobs.settings import QueueSettings
 from models.geometry import output_size
-from tests.service.harness import MODEL, ScriptedWorker, Served, Start, drawn, encoded
+from tests.service.harness import (
+    MODEL,
+    UNSERVED,
+    ScriptedWorker,
+    Served,
+    Start,
+    drawn,
+    encoded,
+)
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -94,6 +102,11 @@ async def opened(page: Page, served: Served) -> Page:
     await page.goto(f"http://127.0.0.1:{served.port}/")
     await expect(page.locator("#model option")).to_have_count(3)
     return page
+
+
+async def test_a_model_for_other_pictures_says_what_it_is_for(page: Page) -> None:
+    options = page.locator("#model option")
+    await expect(options).to_have_text(["the best in time", MODEL, f"{UNSERVED}: For tests"])
 
 
 def picture(name: str = "photo.png") -> FilePayload:
