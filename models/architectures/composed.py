@@ -10,7 +10,7 @@ from models.architectures.network import Encoder, Head, TrunkedNetwork
 class Composed(TrunkedNetwork):
     """An encoder at one of its widths, then a head that all widths share (AnySR Eq. 3 and 4)."""
 
-    __jit_unused_properties__ = ("halo",)
+    __jit_unused_properties__ = ("halo", "features")
 
     def __init__(self, encoder: Encoder, head: Head) -> None:
         super().__init__(encoder.widths)
@@ -24,6 +24,11 @@ class Composed(TrunkedNetwork):
         if self.encoder.halo is None or self.head.halo is None:
             return None
         return self.encoder.halo + self.head.halo
+
+    @property
+    def features(self) -> int:
+        """How many features the head reads."""
+        return self.encoder.features
 
     def trunk(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
         """Return the encoder's features [B, features, H, W]."""

@@ -62,6 +62,11 @@ class TrunkedNetwork(Network):
     if TYPE_CHECKING:  # a submodule: TorchScript knows it by what it is, not by this class
         head: Head
 
+    @property
+    def features(self) -> int:
+        """How many features the head reads."""
+        return self.channels
+
     @abstractmethod
     def trunk(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
         """Return the features [B, C, H, W] that the head reads."""

@@ -106,9 +106,8 @@ def test_liif_is_what_its_formula_says():
                     known = torch.cat((torch.tensor([high, wide]), cell)).expand(2, 4)
                     answers.append(head.layers(torch.cat((unfolded[:, :, i, j], known), 1)))
                     areas.append(abs(high * wide) + 1e-9)
-            blended: Any = sum(a * b for a, b in zip(answers, areas[::-1], strict=True)) / sum(
-                areas
-            )
+            total: Any = sum(a * b for a, b in zip(answers, areas[::-1], strict=True))
+            blended = total / sum(areas)
             torch.testing.assert_close(made[:, :, y, x], 0.5 * blended + 0.5, atol=1e-5, rtol=1e-4)
 
 
@@ -150,10 +149,10 @@ def test_srno_is_what_its_formula_says(quirk):
             cell = [2 * n / m for n, m in zip(SIZE, OUTPUT, strict=True)]
             known = [torch.tensor(p).expand(2, -1) for p in (places, cell)]
             tokens.append(head.lift(torch.cat((known[0], *weighted, known[1]), 1)))
-    x: Any = torch.stack(tokens, 1)
+    run: Any = torch.stack(tokens, 1)
     for block in head.blocks:
-        x = galerkin(block, x, quirk)
-    colour = 0.5 * head.fc2(F.gelu(head.fc1(x))).transpose(1, 2).reshape(2, 3, *OUTPUT)
+        run = galerkin(block, run, quirk)
+    colour = 0.5 * head.fc2(F.gelu(head.fc1(run))).transpose(1, 2).reshape(2, 3, *OUTPUT)
     skip = F.interpolate(image, OUTPUT, mode="bilinear", align_corners=False)
     torch.testing.assert_close(made, colour + skip, atol=1e-5, rtol=1e-4)
 
