@@ -261,7 +261,7 @@ def upscale(
 ) -> Tensor:
     """Run a network on image [B, 3, H, W] in [0, 1] to `size` (height, width); not clamped.
 
-    `trunk` stands in for the network's own, and brings its head. Of `queries`, rows and columns of
+    `trunk` stands in for the network's own. Of `queries`, rows and columns of
     the output, only those are made.
     """
     rows, columns = axis_grid(image.shape[2], size[0]), axis_grid(image.shape[3], size[1])
@@ -273,7 +273,8 @@ def upscale(
     if trunk is None:
         output: Tensor = network(image, *grid, channels)
         return output
-    upscaled: Tensor = trunk.network.head(trunk(image, grid[0], channels), image, *grid)
+    assert isinstance(network, TrunkedNetwork)  # for the type checker: nothing else has a trunk
+    upscaled: Tensor = network.head(trunk(image, grid[0], channels), image, *grid)
     return upscaled
 
 

@@ -152,7 +152,7 @@ class Harmful:
 def test_nothing_in_a_public_file_is_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"model": {"sd": {"x": Harmful()}}}, tmp_path / "harmful.pth")
-    (tmp_path / "plain.pth").write_bytes(pickle.dumps({"x": 1}))
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps({"x": 1}, protocol=2))
     for name in ("harmful.pth", "plain.pth"):
         with pytest.raises(ConversionError):
             read_public(tmp_path / name)

@@ -207,6 +207,41 @@ def test_a_sandwich_is_the_widest_the_narrowest_and_one_between(tmp_path):
     assert drawn_widths(having(alone, sandwich=True), tmp_path, 1) == [[8]]
 
 
+def test_algorithm_1_trains_the_width_of_the_scales_or_the_full_one(tmp_path):
+    """Lines 2 to 4 of AnySR's algorithm: a group, a scale of it, its width unless reset."""
+    network = NetworkSpec("elastic", {"channels": 8, "blocks": 1, "basis": 3, "widths": [4, 8]})
+    settings = {"recipe": "algorithm_1", "scale_groups": [2.0, 4.0], "reset_probability": 0.6}
+    trainer = Trainer(having(network, **settings), tmp_path / "run")
+    drawn = [trainer._draw(torch.Generator().manual_seed(i)) for i in range(300)]
+    low = [widths for sampling, widths in drawn if max(sampling.anchors) <= 2.0]
+    high = [widths for sampling, widths in drawn if min(sampling.anchors) > 2.0]
+    assert len(low) + len(high) == 300
+    assert 110 < len(low) < 190
+    assert high == [[8]] * len(high)
+    assert 0.5 < sum(widths == [8] for widths in low) / len(low) < 0.7
+    assert sum(widths == [4] for widths in low) + sum(widths == [8] for widths in low) == len(low)
+
+
+def test_algorithm_1_wants_a_group_for_every_width(tmp_path):
+    with pytest.raises(ValueError, match="4 scale_groups for 2 widths"):
+        Trainer(having(recipe="algorithm_1"), tmp_path / "run")
+
+
+def test_drawn_queries_are_rows_and_columns_of_the_whole(photographs, tmp_path):
+    trainer = Trainer(having(queries=7), tmp_path / "run")
+    small, target = photographs.draw(TINY.sampling, torch.Generator().manual_seed(3))
+    queries = trainer._draw_queries(target, torch.Generator().manual_seed(4))
+    assert queries is not None
+    rows, columns = queries
+    assert len(rows) == len(columns) == 7
+    whole = upscale(trainer.network, small, target.shape[2:], 8)
+    part = upscale(trainer.network, small, target.shape[2:], 8, queries=(rows, columns))
+    torch.testing.assert_close(part, whole[:, :, rows][:, :, :, columns])
+    loss, _ = trainer._backward(small, target, [8], (rows, columns))
+    expected = l1_loss(part, target[:, :, rows][:, :, :, columns])
+    torch.testing.assert_close(loss, expected.detach())
+
+
 def step_gradients(config, tmp_path, widths, loss=None):
     """The gradients and FLOP of one pass over fixed pictures, at fixed widths."""
     trainer = Trainer(config, tmp_path / "run")
