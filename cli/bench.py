@@ -55,6 +55,25 @@ def model(
 
 
 @app.command()
+def heads(
+    scales: Annotated[str, typer.Option(help="Comma-separated.")] = "2,4",
+    side: Annotated[int, typer.Option(help="Input pixels a side.")] = 48,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    repeats: Annotated[int, typer.Option(help="Counted runs of each.")] = 5,
+) -> None:
+    """Time the fast forms of implicit heads against the plain ones, and how far they differ."""
+    with needs("train"):
+        from benchmarks.heads import time_heads
+    table = Table(title=f"64 features of {side}x{side}, {threads} threads, {repeats} runs")
+    for heading in ("head", "scale", "plain ms", "fast ms", "speed-up", "difference"):
+        table.add_column(heading, justify="right")
+    for row in time_heads([float(s) for s in scales.split(",")], side, threads, repeats):
+        times = f"{row.plain_ms:.0f}", f"{row.fast_ms:.0f}", f"{row.speed_up:.1f}x"
+        table.add_row(row.head, f"x{row.scale:g}", *times, f"{row.difference:.0e}")
+    Console().print(table)
+
+
+@app.command()
 def overhead(
     requests: Annotated[int, typer.Option(help="Counted requests.")] = 200,
     url: Annotated[

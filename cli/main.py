@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from cli import bench, calibrate, evaluate, export, serve, simulate, train, upscale
+from cli import (
+    bench,
+    calibrate,
+    convert,
+    evaluate,
+    export,
+    models,
+    serve,
+    simulate,
+    train,
+    upscale,
+)
 
 app = typer.Typer(
     name="anysr",
@@ -22,6 +33,8 @@ app.command()(simulate.simulate)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(export.export)
+app.command()(convert.convert)
+app.command()(models.models)
 app.add_typer(bench.app, name="bench")
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +46,10 @@ def train(
         Path | None,
         typer.Option(help="Weights of a smaller trained network to start a new run from."),
     ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(help="A name of `anysr models`, instead of the config's own network."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     minutes: Annotated[
         float, typer.Option(help="Stop after this long, reading included; run again to go on.")
@@ -62,8 +67,11 @@ def train(
         torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    run = _read_config(config)
-    trainer = Trainer(run, output, device)
+    run = _with_network(_read_config(config), network)
+    try:
+        trainer = Trainer(run, output, device)
+    except ValueError as error:
+        raise typer.BadParameter(f"{config}: {error}") from error
     _start(trainer, grow_from)
     columns = (
         TextColumn("{task.description}"),
@@ -116,6 +124,16 @@ def _describe(facts: dict[str, Any]) -> str:
         f" {facts['images_per_s']:.0f} images/s, {facts['tflop_per_s']:.3g} TFLOP/s"
         f" ({facts['of_peak']:.0%} of peak)"
     )
+
+
+def _with_network(config: Config, name: str | None) -> Config:
+    from models.zoo import ZOO
+
+    if name is None:
+        return config
+    if name not in ZOO:
+        raise typer.BadParameter(f"no network {name!r}; `anysr models` lists them")
+    return replace(config, network=ZOO[name])
 
 
 def _read_config(config: str) -> Config:

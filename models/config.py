@@ -19,6 +19,10 @@ DEGRADATIONS = ("bicubic", "real")
 PRECISIONS = ("auto", "float32", "bfloat16")
 COMPILERS = ("off", "inductor", "graphs")
 SCHEDULES = ("wsd", "cosine")
+RECIPES = ("every_width", "algorithm_1")
+
+PAPER_GROUPS = (1.7, 2.5, 3.2, 4.0)
+"""The largest scale of each of AnySR's groups."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,13 @@ class Training:
     compile: how the trunk runs; "inductor" is torch.compile, "graphs" captures CUDA graphs
         (elsewhere it changes nothing). Each makes one program per width and patch size.
     loss: a name of `models.losses.LOSSES`.
+    recipe: "every_width" trains any width at any scale, the full one with
+        `full_width_probability`; "algorithm_1" is AnySR's, which draws a group of scales, one of
+        its tenths, and trains the group's width, or with `reset_probability` the full one.
+    scale_groups: the largest scale of each group of "algorithm_1", one for every width; the first
+        begins at 1.1.
+    queries: output pixels a side that a step computes, drawn anew for each step as rows and
+        columns; 0 for all. Implicit heads spend most of a step on them.
     sandwich: train the widest, the narrowest and a random width between in every step, instead
         of one width (the full one with `full_width_probability`).
     distillation: how much of a narrow width's loss compares it with the widest's output instead
@@ -81,7 +92,11 @@ class Training:
     warmup_steps: int = 200
     schedule: str = "wsd"
     cooldown: float = 0.3
+    recipe: str = "every_width"
     full_width_probability: float = 0.4
+    scale_groups: Sequence[float] = PAPER_GROUPS
+    reset_probability: float = 0.6
+    queries: int = 0
     sandwich: bool = False
     distillation: float = 0.0
     patch_stages: Sequence[tuple[float, int]] = ()
@@ -98,6 +113,11 @@ class Training:
 
     def __post_init__(self) -> None:
         _one_of("schedule", self.schedule, SCHEDULES)
+        _one_of("recipe", self.recipe, RECIPES)
+        if self.recipe == "algorithm_1" and self.sandwich:
+            raise ValueError("algorithm_1 trains one width in a step, the sandwich several")
+        if sorted({1.0, *self.scale_groups}) != [1.0, *self.scale_groups]:
+            raise ValueError(f"scale_groups must rise from above 1, got {self.scale_groups}")
         _one_of("loss", self.loss, tuple(LOSSES))
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("compile", self.compile, COMPILERS)
@@ -132,6 +152,14 @@ class Config:
         reached = [p for start, p in self.training.patch_stages if start <= self.progress(step)]
         return replace(self.sampling, patch=reached[-1]) if reached else self.sampling
 
+    def sampling_of_group(self, sampling: Sampling, group: int) -> Sampling:
+        """Return `sampling` from one of the groups of scales alone: its tenths, all as likely, the
+        same for height and width."""
+        ends = [10 * end for end in (1.0, *self.training.scale_groups)]
+        tenths = range(round(ends[group]) + 1, round(ends[group + 1]) + 1)
+        scales = [tenth / 10 for tenth in tenths]
+        return replace(sampling, anchors=scales, anchor_probability=1.0, unequal_probability=0.0)
+
     def progress(self, step: int) -> float:
         """Return which part of the steps is done, from 0 to 1."""
         return step / max(1, self.training.steps)
@@ -140,7 +168,10 @@ class Config:
     def crop_side(self) -> int:
         """The longest side in pixels of a crop that any step may draw."""
         patches = [patch for _, patch in self.training.patch_stages] or [self.sampling.patch]
-        return replace(self.sampling, patch=max(patches)).crop_side
+        largest = replace(self.sampling, patch=max(patches))
+        if self.training.recipe == "algorithm_1":
+            largest = self.sampling_of_group(largest, len(self.training.scale_groups) - 1)
+        return largest.crop_side
 
 
 def learning_rate(training: Training, step: int) -> float:

@@ -3,7 +3,8 @@
 Needs only torch, numpy, pillow and safetensors: `python -m models.train CONFIG --data FOLDER`.
 
 Each step draws one batch at one scale and one width (the full one with
-`full_width_probability`), so every (width, scale) pair is trained. All random choices of step n
+`full_width_probability`), so every (width, scale) pair is trained; or, by AnySR's Algorithm 1, each
+width at the scales of its group. All random choices of step n
 come from a generator seeded with (seed, n): a resumed run repeats them without saved state. On
 CUDA the host runs ahead of the device: no step waits for a result.
 
@@ -32,10 +33,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.acceleration import Trunk, prepare_device, resolve_precision
-from models.architectures.elastic import Elastic
-from models.architectures.network import grid_tensors
+from models.architectures.network import Network, TrunkedNetwork, grid_tensors
 from models.checkpoint import load_network, save_network
-from models.config import Config, learning_rate
+from models.config import Config, Sampling, learning_rate
 from models.degradation import degrade
 from models.geometry import axis_grid
 from models.growth import grow
@@ -45,6 +45,7 @@ from models.pieces import load_pieces, save_pieces
 from models.throughput import Meter, Step, count_flops, measured_peak
 
 Report = Callable[[dict[str, Any]], None]
+Queries = tuple[Tensor, Tensor]
 
 
 class Trainer:
@@ -58,12 +59,13 @@ class Trainer:
         torch.manual_seed(config.training.seed)
         self.network = config.network.build().to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         fused = True if self.device.type == "cuda" else None
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=0.0, fused=fused)
         self.dtype = resolve_precision(config.training.precision, self.device)
-        self.trunk = Trunk(self.network, self.dtype, config.training.compile)
+        self.trunk = _trunk_of(self.network, self.dtype, config.training.compile)
         self.loss = LOSSES[config.training.loss]
+        _check_recipe(config, self.network)
         self.step = 0
         self._flops = functools.cache(self._count_flops)
         output.mkdir(parents=True, exist_ok=True)
@@ -96,13 +98,12 @@ class Trainer:
     def train_step(self, photographs: Photographs) -> Step:
         """Do one optimiser step; its loss stays on the device."""
         training = self.config.training
-        sampling = self.config.sampling_at(self.step)
         generator = torch.Generator().manual_seed(training.seed * 1_000_003 + self.step)
-        widths = self._draw_widths(generator)
+        sampling, widths = self._draw(generator)
         small, target = photographs.draw(sampling, generator)
         small = small.contiguous(memory_format=torch.channels_last)
         self.optimiser.zero_grad()
-        loss, flops = self._backward(small, target, widths)
+        loss, flops = self._backward(small, target, widths, self._draw_queries(target, generator))
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(training, self.step)
@@ -111,8 +112,26 @@ class Trainer:
         self._update_average()
         return Step(loss, sampling.batch, flops)
 
+    def _draw(self, generator: torch.Generator) -> tuple[Sampling, list[int]]:
+        """Return how a step draws its batch, and the widths that it trains, widest first."""
+        training, sampling = self.config.training, self.config.sampling_at(self.step)
+        if training.recipe != "algorithm_1":
+            return sampling, self._draw_widths(generator)
+        widths = self.network.widths
+        group = int(torch.randint(len(widths), (), generator=generator))
+        reset = torch.rand((), generator=generator) < training.reset_probability
+        return self.config.sampling_of_group(sampling, group), [widths[-1 if reset else group]]
+
+    def _draw_queries(self, target: Tensor, generator: torch.Generator) -> Queries | None:
+        """Return the rows and columns of the output that a step computes; None for all."""
+        count = self.config.training.queries
+        if not count:
+            return None
+        orders = (torch.randperm(side, generator=generator) for side in target.shape[2:])
+        high, wide = (order[:count].sort().values for order in orders)
+        return high, wide
+
     def _draw_widths(self, generator: torch.Generator) -> list[int]:
-        """Return the widths that a step trains, widest first."""
         training = self.config.training
         *narrow, full = self.network.widths
         if training.sandwich:  # Yu and Huang, Universally Slimmable Networks, ICCV 2019
@@ -122,7 +141,11 @@ class Trainer:
         return _one_of(narrow, generator)
 
     def _backward(
-        self, small: Tensor, target: Tensor, widths: Sequence[int]
+        self,
+        small: Tensor,
+        target: Tensor,
+        widths: Sequence[int],
+        queries: Queries | None = None,
     ) -> tuple[Tensor, float]:
         """Add the gradients of the widths' mean loss; return that loss and the FLOP it took.
 
@@ -130,7 +153,13 @@ class Trainer:
         in-place distillation of Yu and Huang), which costs a pass where the widest is not drawn.
         """
         full, weight = self.network.channels, self.config.training.distillation
-        run = functools.partial(upscale, self.network, small, target.shape[2:], trunk=self.trunk)
+        size = target.shape[2:]
+        run = functools.partial(
+            upscale, self.network, small, size, trunk=self.trunk, queries=queries
+        )
+        if queries is not None:
+            rows, columns = (where.to(target.device) for where in queries)
+            target = target.index_select(2, rows).index_select(3, columns)
         counts = [self._flops(small.shape[2], channels) for channels in widths]
         flops, total = sum(map(sum, counts)), torch.zeros((), device=self.device)
         teacher: Tensor | None = None
@@ -151,8 +180,7 @@ class Trainer:
         return total, flops
 
     def _count_flops(self, patch: int, channels: int) -> tuple[float, float]:
-        """Return the FLOP of one batch forward and backward. Scale hardly matters: all but a
-        thousandth is spent at input resolution."""
+        """Return the FLOP of one batch forward and backward, at x2."""
         network = copy.deepcopy(self.network).to("meta")
         image = torch.empty(self.config.sampling.batch, 3, patch, patch, device="meta")
         return count_flops(lambda: upscale(network, image, (2 * patch, 2 * patch), channels))
@@ -164,6 +192,8 @@ class Trainer:
         means: list[Tensor] = list(self.average.parameters())
         now: list[Tensor] = list(self.network.parameters())
         torch._foreach_lerp_(means, now, 1 - decay)
+        for mean, buffer in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            mean.copy_(buffer)  # running statistics are averages already
 
     @torch.no_grad()
     def validate(self, files: Sequence[Path], side: int = 384) -> dict[str, float]:
@@ -222,20 +252,41 @@ class Trainer:
 
 
 def upscale(
-    network: Elastic, image: Tensor, size: Sequence[int], channels: int, trunk: Trunk | None = None
+    network: Network,
+    image: Tensor,
+    size: Sequence[int],
+    channels: int,
+    trunk: Trunk | None = None,
+    queries: Queries | None = None,
 ) -> Tensor:
     """Run a network on image [B, 3, H, W] in [0, 1] to `size` (height, width); not clamped.
 
-    `trunk` stands in for the network's own.
+    `trunk` stands in for the network's own. Of `queries`, rows and columns of
+    the output, only those are made.
     """
     rows, columns = axis_grid(image.shape[2], size[0]), axis_grid(image.shape[3], size[1])
     # Sent without waiting for the device, as grid_tensors itself would.
-    grid = [t.to(image.device, non_blocking=True) for t in grid_tensors(rows, columns)]
+    tensors = list(grid_tensors(rows, columns))
+    if queries is not None:
+        tensors[2], tensors[4] = tensors[2][queries[0]], tensors[4][queries[1]]
+    grid = [t.to(image.device, non_blocking=True) for t in tensors]
     if trunk is None:
         output: Tensor = network(image, *grid, channels)
         return output
+    assert isinstance(network, TrunkedNetwork)  # for the type checker: nothing else has a trunk
     upscaled: Tensor = network.head(trunk(image, grid[0], channels), image, *grid)
     return upscaled
+
+
+def _check_recipe(config: Config, network: Network) -> None:
+    groups = len(config.training.scale_groups)
+    if config.training.recipe == "algorithm_1" and groups != len(network.widths):
+        raise ValueError(f"{groups} scale_groups for {len(network.widths)} widths: one for each")
+
+
+def _trunk_of(network: Network, dtype: torch.dtype, compiler: str) -> Trunk | None:
+    """Return the trunk made fast; None where there is none, and all runs in float32."""
+    return Trunk(network, dtype, compiler) if isinstance(network, TrunkedNetwork) else None
 
 
 def _one_of(widths: Sequence[int], generator: torch.Generator) -> list[int]:

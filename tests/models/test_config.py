@@ -45,7 +45,7 @@ def test_the_patch_grows_by_stages_and_crops_fit_the_largest():
 @pytest.mark.parametrize("name", [p.stem for p in sorted(CONFIGS.glob("*.toml"))])
 def test_the_shipped_configs_build(name):
     config = Config.read(CONFIGS / f"{name}.toml")
-    assert len(config.network.build().widths) >= 4
+    assert len(config.network.build().widths) >= (1 if name == "implicit" else 4)
     assert config.sampling.degradation == ("real" if name.endswith("-real") else "bicubic")
 
 
@@ -74,6 +74,8 @@ def test_a_misspelt_setting_is_refused(tmp_path):
         ("patch_stages", [(0.1, 16)], "rise from 0"),
         ("patch_stages", [(0.0, 16), (0.6, 20), (0.5, 24)], "rise from 0"),
         ("patch_stages", [(0.0, 16), (1.0, 20)], "below 1"),
+        ("recipe", "algorithm_2", "algorithm_1"),
+        ("scale_groups", [2.5, 1.7], "rise from above 1"),
     ],
 )
 def test_a_value_that_is_none_of_a_settings_is_refused(setting, value, words):
@@ -81,3 +83,13 @@ def test_a_value_that_is_none_of_a_settings_is_refused(setting, value, words):
         Training(steps=1, **{setting: value})
     with pytest.raises(ValueError, match="bicubic, real"):
         Sampling(degradation="lanczos")
+
+
+def test_anysrs_groups_are_the_papers_tenths():
+    config = Config.read(CONFIGS / "anysr-paper.toml")
+    groups = [config.sampling_of_group(config.sampling, group) for group in range(4)]
+    tenths = [[round(10 * scale) for scale in group.anchors] for group in groups]
+    assert tenths == [[*range(11, 18)], [*range(18, 26)], [*range(26, 33)], [*range(33, 41)]]
+    assert all(group.anchor_probability == 1 for group in groups)
+    assert all(group.unequal_probability == 0 for group in groups)
+    assert config.crop_side == 4 * 128

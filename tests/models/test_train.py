@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from torch.nn.functional import l1_loss
 
@@ -28,25 +26,6 @@ TINY = Config(
     Training(steps=40, warmup_steps=4, checkpoint_every=5, validate_every=1000, learning_rate=3e-3),
     Sampling(batch=2, patch=16),
 )
-
-
-def smooth_picture(seed, side=200):
-    """A picture with edges and gradients, which a network can learn from."""
-    rng = np.random.default_rng(seed)
-    small = rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)
-    return Image.fromarray(small).resize((side, side), Image.Resampling.NEAREST).rotate(17 * seed)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for seed in range(4):
-        smooth_picture(seed).save(tmp_path / f"{seed}.png")
-    return tmp_path
-
-
-@pytest.fixture
-def photographs(folder):
-    return Photographs(list_images([folder]))
 
 
 def test_the_loss_falls(photographs, tmp_path):
@@ -226,6 +205,41 @@ def test_a_sandwich_is_the_widest_the_narrowest_and_one_between(tmp_path):
     assert drawn_widths(having(sandwich=True), tmp_path, 2) == [[8, 4], [8, 4]]
     alone = NetworkSpec("elastic", {"channels": 8, "blocks": 1, "basis": 3, "widths": [8]})
     assert drawn_widths(having(alone, sandwich=True), tmp_path, 1) == [[8]]
+
+
+def test_algorithm_1_trains_the_width_of_the_scales_or_the_full_one(tmp_path):
+    """Lines 2 to 4 of AnySR's algorithm: a group, a scale of it, its width unless reset."""
+    network = NetworkSpec("elastic", {"channels": 8, "blocks": 1, "basis": 3, "widths": [4, 8]})
+    settings = {"recipe": "algorithm_1", "scale_groups": [2.0, 4.0], "reset_probability": 0.6}
+    trainer = Trainer(having(network, **settings), tmp_path / "run")
+    drawn = [trainer._draw(torch.Generator().manual_seed(i)) for i in range(300)]
+    low = [widths for sampling, widths in drawn if max(sampling.anchors) <= 2.0]
+    high = [widths for sampling, widths in drawn if min(sampling.anchors) > 2.0]
+    assert len(low) + len(high) == 300
+    assert 110 < len(low) < 190
+    assert high == [[8]] * len(high)
+    assert 0.5 < sum(widths == [8] for widths in low) / len(low) < 0.7
+    assert sum(widths == [4] for widths in low) + sum(widths == [8] for widths in low) == len(low)
+
+
+def test_algorithm_1_wants_a_group_for_every_width(tmp_path):
+    with pytest.raises(ValueError, match="4 scale_groups for 2 widths"):
+        Trainer(having(recipe="algorithm_1"), tmp_path / "run")
+
+
+def test_drawn_queries_are_rows_and_columns_of_the_whole(photographs, tmp_path):
+    trainer = Trainer(having(queries=7), tmp_path / "run")
+    small, target = photographs.draw(TINY.sampling, torch.Generator().manual_seed(3))
+    queries = trainer._draw_queries(target, torch.Generator().manual_seed(4))
+    assert queries is not None
+    rows, columns = queries
+    assert len(rows) == len(columns) == 7
+    whole = upscale(trainer.network, small, target.shape[2:], 8)
+    part = upscale(trainer.network, small, target.shape[2:], 8, queries=(rows, columns))
+    torch.testing.assert_close(part, whole[:, :, rows][:, :, :, columns])
+    loss, _ = trainer._backward(small, target, [8], (rows, columns))
+    expected = l1_loss(part, target[:, :, rows][:, :, :, columns])
+    torch.testing.assert_close(loss, expected.detach())
 
 
 def step_gradients(config, tmp_path, widths, loss=None):

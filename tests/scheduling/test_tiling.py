@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.catalog import read_catalog
 from models.geometry import axis_grid
-from scheduling.tiling import Span, Tiling, cut_axis, halo_pixels, plan_tiles
+from scheduling.tiling import CONTEXT, Span, Tiling, cut_axis, halo_pixels, plan_tiles, tiling_of
 
 Size = tuple[int, int]
 sizes = st.integers(1, 300)
@@ -138,3 +139,23 @@ def test_impossible_plans_are_refused(size: Size, output: Size) -> None:
 def test_impossible_tilings_are_refused(bounds: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="must be at least"):
         Tiling(*bounds)
+
+
+def model(halo, tile_output_pixels=None):
+    entry = read_catalog().models[0]
+    return entry.model_copy(update={"halo": halo, "tile_output_pixels": tile_output_pixels})
+
+
+def test_a_model_that_is_not_exactly_local_is_made_whole_where_it_fits():
+    tiling = tiling_of(model(None), 100 * 100)
+    assert len(plan_tiles((100, 100), (200, 200), tiling)) == 1
+    tiles = plan_tiles((100, 101), (200, 202), tiling)
+    assert len(tiles) == 2
+    seen = [tile.rows.window for tile in tiles]
+    assert seen == [(0, 50 + CONTEXT), (50 - CONTEXT, 100)]
+
+
+def test_a_model_may_bound_the_output_of_a_tile_but_not_raise_the_workers_bound():
+    assert tiling_of(model(3)) == Tiling(3)
+    assert tiling_of(model(3, 500), 100, 1000) == Tiling(3, 100, 500)
+    assert tiling_of(model(3, 5000), 100, 1000) == Tiling(3, 100, 1000)

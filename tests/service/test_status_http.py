@@ -73,6 +73,7 @@ async def test_models(served: Served) -> None:
     first = answer["models"][0]
     assert (first["default"], first["widths"]) == (True, [0.25, 0.5, 1.0])
     assert (first["min_scale"], first["max_scale"], first["halo"]) == (1.0, 8.0, 10)
+    assert first["exactly_local"]
     assert first["licence"] == "Apache-2.0"
     assert first["quality"][0]["psnr_y"] == 32.1
 

@@ -1,0 +1,101 @@
+"""`anysr models`: every network there is, what it costs, and which of them are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cli.extras import needs
+from models.catalog import SHIPPED, CatalogError, ModelEntry, read_catalog
+
+if TYPE_CHECKING:
+    from models.architectures.network import Network
+    from models.architectures.registry import NetworkSpec
+
+
+def models(
+    beginning: Annotated[str, typer.Argument(help="List only names that begin so.")] = "",
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Also multiply-accumulates per pixel, by width.")
+    ] = False,
+    folder: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+) -> None:
+    """List every network: parameters, widths, scales, whether it is exactly local, and trained.
+
+    Trained are those that a model of the folder holds. Of a network that is not exactly local, a
+    large picture made in tiles differs from the whole.
+    """
+    with needs("train"):
+        from models.cost import parameters
+    headings = ["network", "parameters", "widths", "scales", "exactly local", "trained"]
+    if cost:
+        headings += ["MAC / input pixel: trunk", "head", "MAC / output pixel"]
+    table = Table(title=f"Networks; trained ones in {folder}")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "network" else "right")
+    for name, spec, trained in _known(folder):
+        if not name.startswith(beginning):
+            continue
+        network = _on_meta(spec)
+        local = "no" if network.halo is None else f"halo {network.halo}"
+        cells = [
+            name,
+            f"{parameters(network):,}",
+            _lines(network.widths),
+            f"1-{network.max_scale:g}",
+            local,
+            ", ".join(trained) or "no",
+        ]
+        table.add_row(*cells, *(_costs(network) if cost else ()))
+    # As wide as it must be where it goes into a file or a pipe, so that no figure is cut off.
+    console = Console()
+    (console if console.is_terminal else Console(width=240)).print(table)
+
+
+def _known(folder: Path) -> Iterator[tuple[str, NetworkSpec, list[str]]]:
+    """Yield each network's name, spec, and the models that hold it: the zoo's, then any other."""
+    from models.zoo import ZOO
+
+    try:
+        entries: Sequence[ModelEntry] = read_catalog(folder).models
+    except CatalogError as error:
+        raise typer.BadParameter(str(error)) from error
+    specs = {entry.name: _spec_of(entry) for entry in entries}
+    for name, spec in ZOO.items():
+        yield name, spec, [model for model, held in specs.items() if _same(held, spec)]
+    for name, spec in specs.items():
+        if not any(_same(spec, other) for other in ZOO.values()):
+            yield name, spec, [name]
+
+
+def _spec_of(entry: ModelEntry) -> NetworkSpec:
+    from models.architectures.registry import NetworkSpec
+
+    return NetworkSpec(entry.network.name, entry.network.args)
+
+
+def _same(a: NetworkSpec, b: NetworkSpec) -> bool:
+    return (a.name, a.args) == (b.name, b.args)
+
+
+def _on_meta(spec: NetworkSpec) -> Network:
+    import torch
+
+    with torch.device("meta"):
+        return spec.build().eval()
+
+
+def _costs(network: Network) -> tuple[str, str, str]:
+    from models.cost import cost_of
+
+    cost = cost_of(network)
+    return _lines(cost.trunk), f"{cost.head_per_input:,}", f"{cost.head_per_output:,}"
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    return "\n".join(f"{number:,}" for number in numbers)

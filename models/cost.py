@@ -1,0 +1,92 @@
+"""What a network costs: parameters, and multiply-accumulates of convolutions and matrix products.
+
+Counted on the meta device, so nothing is computed, and per pixel: as the slope between two sizes,
+which leaves out what a whole picture costs once (gates on pooled features).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.architectures.network import Network, TrunkedNetwork, grid_tensors
+from models.geometry import axis_grid
+
+SIDES = (32, 48)
+"""Pixels a side of the two sizes; a picture of the smaller at x1.5 has the larger."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Multiply-accumulates: an input pixel costs `trunk`, by width, and `head_per_input`; an output
+    pixel costs `head_per_output`. Where there is no trunk, all is counted as the head's."""
+
+    trunk: Sequence[int]
+    head_per_input: int
+    head_per_output: int
+
+
+def parameters(module: nn.Module) -> int:
+    """Return how many numbers a module learns or is given, frozen ones included."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def cost_of(network: Network) -> Cost:
+    """Return the cost of a network that lies on the meta device."""
+    trunk: list[int] = []
+    run = functools.partial(_whole, network)
+    if isinstance(network, TrunkedNetwork):
+        trunk = [_trunk_cost(network, channels) for channels in network.widths]
+        run = functools.partial(_head, network)
+    small, large = SIDES
+    between = _counted(lambda: run(small, large))
+    return Cost(
+        trunk,
+        _per_pixel(_counted(lambda: run(large, large)) - between),
+        _per_pixel(between - _counted(lambda: run(small, small))),
+    )
+
+
+def _trunk_cost(network: TrunkedNetwork, channels: int) -> int:
+    def counted(side: int) -> int:
+        return _counted(lambda: network.trunk(_image(side), _inverse(), channels))
+
+    small, large = map(counted, SIDES)
+    return _per_pixel(large - small)
+
+
+def _whole(network: Network, n_in: int, n_out: int) -> Tensor:
+    grid = axis_grid(n_in, n_out)
+    output: Tensor = network(_image(n_in), *grid_tensors(grid, grid, "meta"), network.channels)
+    return output
+
+
+def _head(network: TrunkedNetwork, n_in: int, n_out: int) -> Tensor:
+    grid, channels = axis_grid(n_in, n_out), network.features
+    features = torch.empty(1, channels, n_in, n_in, device="meta")
+    output: Tensor = network.head(features, _image(n_in), *grid_tensors(grid, grid, "meta"))
+    return output
+
+
+def _per_pixel(difference: int) -> int:
+    return round(difference / (SIDES[1] ** 2 - SIDES[0] ** 2))
+
+
+def _image(side: int) -> Tensor:
+    return torch.empty(1, 3, side, side, device="meta")
+
+
+def _inverse() -> Tensor:
+    return torch.empty(2, device="meta")
+
+
+@torch.no_grad()
+def _counted(run: Callable[[], Tensor]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops()) // 2

@@ -1,0 +1,1 @@
+"""How public checkpoints name their tensors: one file per family of checkpoints."""
