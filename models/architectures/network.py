@@ -19,6 +19,12 @@ class Network(nn.Module, ABC):
     and columns may each have their own scale.
     """
 
+    max_scale: float = 8.0
+    """The largest scale that it is served at; a network of one integer scale ends there."""
+    tile_output_pixels: int | None = None
+    """Most output pixels to make at once, of a network that holds hundreds of floats for each;
+    None where the worker's own bound will do."""
+
     def __init__(self, widths: Sequence[int]) -> None:
         """`widths` are in channels and rise to the full one, which is the last and may be the
         only one. Raises ValueError for others."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from models.architectures.defian import DeFiAN
 from models.architectures.elastic import Elastic
+from models.architectures.gidrn import GIDRN
 
-NETWORKS = {"elastic": Elastic}
+NETWORKS: Mapping[str, Callable[..., Any]] = {
+    "elastic": Elastic,
+    "defian": DeFiAN,
+    "gidrn": GIDRN,
+}
 
 
 @dataclass(frozen=True)
@@ -22,4 +28,5 @@ class NetworkSpec:
         """Return a freshly initialised network; ValueError for a name that is not listed."""
         if self.name not in NETWORKS:
             raise ValueError(f"unknown network {self.name!r}; known: {', '.join(NETWORKS)}")
-        return NETWORKS[self.name](**self.args)
+        network: Elastic = NETWORKS[self.name](**self.args)
+        return network

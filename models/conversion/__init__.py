@@ -1,0 +1,1 @@
+"""Public checkpoints' state dicts to this project's and back: pure functions, one file each."""
