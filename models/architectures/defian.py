@@ -116,8 +116,9 @@ class DistributionAlignment(nn.Module):
     def forward(self, observed: Tensor, reference: Tensor) -> Tensor:
         mean, deviation = spatial_moments(observed, self.epsilon, unbiased=True)
         target_mean, target_deviation = spatial_moments(reference, self.epsilon, unbiased=True)
-        aligned: Tensor = (observed - mean) / deviation * self.deviation(target_deviation)
-        return aligned + self.mean(target_mean)
+        spread: Tensor = self.deviation(target_deviation)
+        shift: Tensor = self.mean(target_mean)
+        return (observed - mean) / deviation * spread + shift
 
 
 class Stage(nn.Module):

@@ -2,7 +2,9 @@
 
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
+from models.architectures.fixed_scale import FixedScale
 from models.architectures.network import grid_tensors
 from models.architectures.registry import NetworkSpec
 from models.checkpoint import save_network
@@ -30,6 +32,16 @@ def count(name, args):
     """The parameters of a network that is too large to be built."""
     with torch.device("meta"):
         return sum(p.numel() for p in NetworkSpec(name, args).build().parameters())
+
+
+def multiply_accumulates(name, args, height, width):
+    """What convolutions and matrix products cost of enlarging one picture, without the resize."""
+    with torch.device("meta"):
+        network, image = NetworkSpec(name, args).build(), torch.empty(1, 3, height, width)
+    assert isinstance(network, FixedScale)
+    with FlopCounterMode(display=False) as counter:
+        network.enlarge(image)
+    return counter.get_total_flops() / 2
 
 
 def enlarged(network, image, size):

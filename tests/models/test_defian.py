@@ -34,6 +34,17 @@ def test_the_parameters_are_as_many_as_the_papers(variant, counts):
     assert tuple(rules.count("defian", {"scale": s, **variant}) for s in (2, 3, 4)) == counts
 
 
+@pytest.mark.parametrize(
+    ("variant", "costs"), [(SMALL, (44.2, 20.6, 12.8)), (LARGE, (651.4, 293.2, 169.5))]
+)
+def test_the_cost_is_that_of_the_papers_tables(variant, costs):
+    """Tables I and II, in 10^9 for an output of 480 x 360; we count no biases and activations."""
+    for scale, cost in zip((2, 3, 4), costs, strict=True):
+        args, size = {"scale": scale, **variant}, (360 // scale, 480 // scale)
+        counted = rules.multiply_accumulates("defian", args, *size)
+        assert 0.99 * cost < counted / 1e9 < cost
+
+
 @pytest.mark.parametrize("dilation", DILATIONS)
 def test_the_hessian_filter_gives_the_larger_eigenvalue(dilation):
     """Eq. 8, 9 and 12, pixel by pixel; outside the picture is 0."""
