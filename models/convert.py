@@ -15,9 +15,10 @@ from torch import Tensor
 
 from models.architectures.registry import NetworkSpec
 from models.layouts.base import Layout, Tensors
+from models.layouts.defian import DeFiANLayout
 from models.layouts.implicit import ImplicitLayout
 
-LAYOUTS: Sequence[Layout] = (ImplicitLayout(),)
+LAYOUTS: Sequence[Layout] = (ImplicitLayout(), DeFiANLayout())
 
 
 class ConversionError(Exception):

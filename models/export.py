@@ -277,7 +277,8 @@ def check(
     run: Run,
     sizes: Sequence[tuple[int, int, float, float]] = CHECKS,
 ) -> float:
-    """Return the largest difference between an artifact and the network over `sizes`.
+    """Return the largest difference between an artifact and the network over `sizes`, none
+    beyond the network's largest scale.
 
     Raises ExportError above `TOLERANCE`.
     """
@@ -285,8 +286,8 @@ def check(
     worst = 0.0
     for height, width, scale_h, scale_w in sizes:
         image = torch.rand(1, 3, height, width, generator=generator)
-        rows = axis_grid(height, output_size(height, scale_h))
-        columns = axis_grid(width, output_size(width, scale_w))
+        rows = axis_grid(height, output_size(height, min(scale_h, network.max_scale)))
+        columns = axis_grid(width, output_size(width, min(scale_w, network.max_scale)))
         with torch.inference_mode():
             expected = network(image, *grid_tensors(rows, columns), channels).numpy()
         actual = run(image, rows, columns)

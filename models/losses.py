@@ -35,7 +35,8 @@ def high_frequency(output: Tensor, target: Tensor, sigma: float = 1.5) -> Tensor
 def l1_and_high_frequency(
     output: Tensor, target: Tensor, alpha: float = 0.4, beta: float = 0.6
 ) -> Tensor:
-    """alpha L1 + beta high frequency (G-IDRN, section 2.4, after Eq. 12; weights of Table 3)."""
+    """alpha L1 + beta high frequency (G-IDRN, section 2.4, after Eq. 12; weights of section 3.2 and
+    Table 3, which the last words of section 3.3 have the other way round)."""
     return alpha * l1(output, target) + beta * high_frequency(output, target)
 
 

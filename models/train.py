@@ -198,10 +198,11 @@ class Trainer:
     @torch.no_grad()
     def validate(self, files: Sequence[Path], side: int = 384) -> dict[str, float]:
         """Return the averaged weights' mean RGB PSNR on central crops, by width and scale; the
-        inputs are degraded as in training, the same way each time."""
+        inputs are degraded as in training, the same way each time. No scale is beyond the
+        network's own largest."""
         result: dict[str, float] = {}
         crops = [_central_crop(read_rgb(f), side).to(self.device) for f in files]
-        for scale in (2, 3, 4):
+        for scale in (s for s in (2, 3, 4) if s <= self.average.max_scale):
             for width in self.network.widths:
                 total = 0.0
                 for number, crop in enumerate(crops):

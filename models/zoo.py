@@ -47,4 +47,12 @@ ZOO: Mapping[str, NetworkSpec] = {
     # The ablations of AnySR's Table 4.
     "anysr-edsr-srno-without-ase": composed(anysr("edsr", enhancement="none"), "srno"),
     "anysr-edsr-srno-without-fi": composed(anysr("edsr", enhancement="concatenation"), "srno"),
+    **{f"defian-s-x{scale}": NetworkSpec("defian", {"scale": scale}) for scale in (2, 3, 4)},
+    **{
+        f"defian-l-x{scale}": NetworkSpec(
+            "defian", {"scale": scale, "channels": 64, "modules": 10, "blocks": 20}
+        )
+        for scale in (2, 3, 4)
+    },
+    **{f"gidrn-x{scale}": NetworkSpec("gidrn", {"scale": scale}) for scale in (2, 3, 4)},
 }

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from models.architectures.composed import Composed
+from models.architectures.defian import DeFiAN
 from models.architectures.elastic import Elastic, TensorProductHead
 from models.architectures.encoders.edsr import EDSR
 from models.architectures.encoders.rdn import RDN
+from models.architectures.gidrn import GIDRN
 from models.architectures.heads.arbsr import ArbSR
 from models.architectures.heads.liif import LIIF
 from models.architectures.heads.metasr import MetaSR
@@ -43,6 +45,8 @@ def compose(encoder: Mapping[str, Any], head: Mapping[str, Any]) -> Composed:
 NETWORKS: Mapping[str, Callable[..., Network]] = {
     "elastic": Elastic,
     "composed": compose,
+    "defian": DeFiAN,
+    "gidrn": GIDRN,
 }
 
 

@@ -1,0 +1,107 @@
+"""What every fixed-scale network is held to, on an instance of it that is small enough."""
+
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.architectures.fixed_scale import FixedScale
+from models.architectures.network import grid_tensors
+from models.architectures.registry import NetworkSpec
+from models.checkpoint import save_network
+from models.export import TOLERANCE, check, onnx_runner, write_onnx
+from models.geometry import axis_grid, output_size
+from models.train import upscale
+
+
+def stirred(module):
+    """A module with every learned parameter moved away from its starting value."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    return module.eval()
+
+
+def built(spec):
+    """The network of a spec, the same each time, with nothing at its starting value."""
+    torch.manual_seed(0)
+    return stirred(spec.build())
+
+
+def count(name, args):
+    """The parameters of a network that is too large to be built."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in NetworkSpec(name, args).build().parameters())
+
+
+def multiply_accumulates(name, args, height, width):
+    """What convolutions and matrix products cost of enlarging one picture, without the resize."""
+    with torch.device("meta"):
+        network, image = NetworkSpec(name, args).build(), torch.empty(1, 3, height, width)
+    assert isinstance(network, FixedScale)
+    with FlopCounterMode(display=False) as counter:
+        network.enlarge(image)
+    return counter.get_total_flops() / 2
+
+
+def enlarged(network, image, size):
+    """The picture at a size, at the only width."""
+    return upscale(network, image, size, network.channels)
+
+
+def assert_sizes(network):
+    """The asked size at any real scale up to the network's, apart for height and width."""
+    for scales in ((1.0, 1.0), (1.37, 1.9), (network.max_scale, 1.1), 2 * (network.max_scale,)):
+        size = (output_size(7, scales[0]), output_size(10, scales[1]))
+        output = enlarged(network, torch.rand(2, 3, 7, 10), size)
+        assert output.shape == (2, 3, *size)
+
+
+def assert_pictures_are_apart(network):
+    batch, size = torch.rand(3, 3, 9, 8), (15, 16)
+    together = enlarged(network, batch, size)
+    apart = [enlarged(network, image[None], size) for image in batch]
+    torch.testing.assert_close(together, torch.cat(apart), atol=1e-5, rtol=1e-5)
+
+
+def assert_gradients(network):
+    """Of the picture and of the parameters, in double precision."""
+    network = network.double()
+    inverse, *grid = grid_tensors(axis_grid(3, 5), axis_grid(4, 8))
+    doubles = [inverse.double(), *(t.double() if t.is_floating_point() else t for t in grid)]
+    image = torch.rand(1, 3, 3, 4, dtype=torch.float64, requires_grad=True)
+
+    def run(picture, *_):
+        return network(picture, *doubles, network.channels)
+
+    assert torch.autograd.gradcheck(run, (image,), atol=1e-6)
+    learned = [p for p in network.parameters() if p.requires_grad]
+    assert torch.autograd.gradcheck(run, (image.detach(), *learned), atol=1e-6, fast_mode=True)
+
+
+def training_losses(network, steps=50):
+    """The losses before and after some steps on pictures of coloured blocks, at its own scale."""
+    generator = torch.Generator().manual_seed(0)
+    blocks = torch.rand(8, 3, 6, 6, generator=generator)
+    target = F.interpolate(blocks, size=2 * [16 * network.scale], mode="bicubic").clamp(0, 1)
+    small = F.interpolate(target, size=(16, 16), mode="bicubic", antialias=True)
+    learned = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.Adam(learned, lr=2e-3)
+    losses = []
+    for _ in range(steps + 1):
+        optimiser.zero_grad()
+        loss = F.l1_loss(enlarged(network, small, target.shape[2:]), target)
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    return losses[0], losses[-1]
+
+
+def assert_onnx_computes_the_same(spec, folder):
+    network = built(spec)
+    weights = folder / "weights.safetensors"
+    save_network(weights, spec, network)
+    write_onnx(network, network.channels, weights, folder / "network.onnx")
+    run, s = onnx_runner(folder / "network.onnx"), network.max_scale
+    sizes = [(1, 1, s, s), (2, 30, 1.0, s), (17, 12, 1.37, 1.9), (24, 9, s, s)]
+    assert check(network, network.channels, run, sizes) <= TOLERANCE
