@@ -33,7 +33,7 @@ from models.evaluate import Pixels, degrade, luma
 from models.photographs import list_images
 from scheduling.cost_model import CostModel, stage_of
 from scheduling.rungs import Rung
-from scheduling.tiling import cut_axis
+from scheduling.tiling import cut_axis, tiling_of
 from scheduling.work import Work
 from workers.picture import Picture
 from workers.runtimes.onnx import OnnxSession
@@ -168,13 +168,13 @@ def measure(
     size = (cropped.shape[0], cropped.shape[1])
     picture = Picture(np.divide(np.moveaxis(small, 2, 0), 255, dtype=np.float32))
     wanted = luma(cropped)
-    squares = []
+    squares, halo = [], tiling_of(entry).halo
     for width in entry.widths:
-        engine = Engine(session, width.width, entry.halo)
+        engine = Engine(session, width.width, halo)
         made = upscale(picture, *size, engine, lambda part: None).picture.colour
         pixels = np.rint(np.moveaxis(made, 0, 2) * 255).astype(np.uint8)
         squares.append((luma(pixels) - wanted) ** 2)
-    return {side: _cut(np.stack(squares), luma(small), side, entry.halo) for side in sides}
+    return {side: _cut(np.stack(squares), luma(small), side, halo) for side in sides}
 
 
 def _cut(squares: Array, small: Array, side: int, halo: int) -> Measured:

@@ -18,6 +18,7 @@ from skimage import data
 
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.evaluate import bicubic, compare, degrade
+from scheduling.tiling import tiling_of
 from workers.picture import Picture
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import Engine, upscale
@@ -44,7 +45,8 @@ def columns(entry: ModelEntry, truth: Pixels, scale: float) -> dict[str, Pixels]
     picture = Picture(np.divide(np.moveaxis(small, 2, 0), 255, dtype=np.float32))
     pictures = {"bicubic": bicubic(small, size)}
     for width in (w.width for w in entry.widths):
-        larger = upscale(picture, *size, Engine(session, width, entry.halo), lambda part: None)
+        engine = Engine(session, width, tiling_of(entry).halo)
+        larger = upscale(picture, *size, engine, lambda part: None)
         colour = np.moveaxis(larger.picture.colour, 0, 2)
         pictures[f"{entry.name} {width:g}"] = np.rint(colour * 255).astype(np.uint8)
     captions = {

@@ -1,9 +1,9 @@
 """How the trunk runs in training: in which precision, and compiled or captured for a GPU.
 
-Only the trunk is made faster: it is 95 % and more of the arithmetic, and its shapes are few (one
-per width and patch size). The head stays in float32, because the image itself passes through it
-and bfloat16 would round that to 1/256; and it stays uncompiled, because its shapes change with
-every real scale.
+Only the trunk is made faster, in networks that have one: there it is most of the arithmetic, and
+its shapes are few (one per width and patch size). The head stays in float32, because the image
+itself passes through it and bfloat16 would round that to 1/256; and it stays uncompiled, because
+its shapes change with every real scale.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from models.architectures.elastic import Elastic
+from models.architectures.network import TrunkedNetwork
 
 Pass = Callable[[Tensor, Tensor], Tensor]
 
@@ -46,7 +46,7 @@ class Trunk:
     so its backward pass must come first; and weights must be changed in place only.
     """
 
-    def __init__(self, network: Elastic, dtype: torch.dtype, compiler: str = "off") -> None:
+    def __init__(self, network: TrunkedNetwork, dtype: torch.dtype, compiler: str = "off") -> None:
         self.network = network
         self.dtype = dtype
         self._passes: dict[tuple[int, torch.Size], Pass] = {}
@@ -82,7 +82,7 @@ class Trunk:
 class _TrunkAtWidth(nn.Module):
     """One width of the trunk, as a module, so that capture finds the parameters."""
 
-    def __init__(self, network: Elastic, channels: int) -> None:
+    def __init__(self, network: TrunkedNetwork, channels: int) -> None:
         super().__init__()
         self.network = network
         self.channels = channels

@@ -84,8 +84,11 @@ class ModelEntry(_Record):
     min_scale: float
     max_scale: float
     trained_scales: tuple[float, float]
-    halo: int = Field(ge=0)
-    """Input pixels around a tile that reach its output."""
+    halo: int | None = Field(ge=0)
+    """Input pixels around a tile that reach its output; None for a network that is not exactly
+    local, where every input pixel reaches every output pixel."""
+    tile_output_pixels: int | None = Field(default=None, ge=1)
+    """Most output pixels to make at once, if fewer than the worker would."""
     widths: Annotated[tuple[WidthEntry, ...], AfterValidator(_narrowest_first)]
     """Narrowest first, at least one."""
     weights: Artifact

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.architectures.elastic import Elastic
+from models.architectures.network import Network
 from models.architectures.registry import NetworkSpec
 
 SPEC_KEY = "anysr.network"
@@ -32,7 +32,7 @@ def save_network(path: Path, spec: NetworkSpec, network: nn.Module) -> None:
     save_tensors(path, network.state_dict(), header)
 
 
-def load_network(path: Path) -> tuple[NetworkSpec, Elastic]:
+def load_network(path: Path) -> tuple[NetworkSpec, Network]:
     """Return the spec and the network (in evaluation mode) of a weights file.
 
     Raises ValueError when the file has no AnySR header.

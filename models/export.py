@@ -24,8 +24,7 @@ import torch
 from onnx import TensorProto
 from torch import Tensor, nn
 
-from models.architectures.elastic import Elastic
-from models.architectures.network import grid_tensors
+from models.architectures.network import Network, grid_tensors
 from models.catalog import ModelEntry, NetworkEntry, WidthEntry, describe
 from models.checkpoint import load_network, save_network
 from models.geometry import AxisGrid, axis_grid, output_size
@@ -55,7 +54,7 @@ class ExportError(Exception):
 class AtWidth(nn.Module):
     """A network with its number of inner channels fixed."""
 
-    def __init__(self, network: Elastic, channels: int) -> None:
+    def __init__(self, network: Network, channels: int) -> None:
         super().__init__()
         self.network = network
         self.channels = channels
@@ -117,16 +116,17 @@ def export_model(
         licence="Apache-2.0",
         network=NetworkEntry(name=spec.name, args=dict(spec.args)),
         min_scale=1.0,
-        max_scale=8.0,
+        max_scale=network.max_scale,
         trained_scales=(1.1, 4.0),
         halo=network.halo,
+        tile_output_pixels=network.tile_output_pixels,
         widths=tuple(widths),
         weights=describe(stored),
         torchscript=describe(script) if script is not None else None,
     )
 
 
-def write_onnx(network: Elastic, channels: int, weights: Path, path: Path) -> None:
+def write_onnx(network: Network, channels: int, weights: Path, path: Path) -> None:
     """Write the graph of one width, with its weights left in the safetensors file beside it."""
     example = (torch.rand(2, 3, 24, 37), *grid_tensors(axis_grid(24, 57), axis_grid(37, 130)))
     auto = torch.export.Dim.AUTO
@@ -220,11 +220,19 @@ def _data_offsets(path: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def write_torchscript(network: Elastic, path: Path) -> None:
-    """Write the network as TorchScript; forward(..., channels) takes the inner channels."""
+def write_torchscript(network: Network, path: Path) -> None:
+    """Write the network as TorchScript; forward(..., channels) takes the inner channels.
+
+    Raises ExportError for a network that TorchScript cannot say.
+    """
     full = path.with_suffix(".partial")
     with _quiet_exporter():
-        torch.jit.save(torch.jit.script(network.eval()), full)
+        try:
+            scripted = torch.jit.script(network.eval())
+        except (RuntimeError, torch.jit.frontend.FrontendError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ExportError(f"TorchScript cannot say this network: {reason}") from error
+        torch.jit.save(scripted, full)
     # The debug entries hold the source paths of the exporting machine; nothing needs them.
     with zipfile.ZipFile(full) as source, zipfile.ZipFile(path, "w") as target:
         for item in source.infolist():
@@ -264,7 +272,7 @@ def torchscript_runner(path: Path, channels: int) -> Run:
 
 
 def check(
-    network: Elastic,
+    network: Network,
     channels: int,
     run: Run,
     sizes: Sequence[tuple[int, int, float, float]] = CHECKS,

@@ -4,6 +4,9 @@ Net2Net's idea (Chen, Goodfellow and Shlens, ICLR 2016) for elastic networks: th
 holds the small one as its first channels, blocks and basis functions. At the inner widths of the
 small one it computes the same function; whatever is new starts with no say in the output, but
 with inputs of its own, so that its gradients are alive from the first step.
+
+Other networks start from one whose every tensor they have, such as a plain network from which its
+AnySR form is trained (AnySR Algorithm 1 starts from a trained one).
 """
 
 from __future__ import annotations
@@ -12,14 +15,31 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures.elastic import COLOURS, Elastic, OffsetBasis
+from models.architectures.network import Network
 
 
 @torch.no_grad()
-def grow(small: Elastic, large: Elastic) -> None:
+def grow(small: Network, large: Network) -> None:
     """Write the weights of `small` into `large`, in place.
 
-    ValueError when `large` is smaller in channels, blocks or basis, or gates other blocks.
+    ValueError when an elastic `large` is smaller in channels, blocks or basis, or gates other
+    blocks; when another lacks a tensor of `small`, or has it in another shape.
     """
+    if isinstance(small, Elastic) and isinstance(large, Elastic):
+        _grow_elastic(small, large)
+    else:
+        _start_from(small, large)
+
+
+def _start_from(small: Network, large: Network) -> None:
+    known, given = large.state_dict(), small.state_dict()
+    unfit = [k for k, v in given.items() if k not in known or known[k].shape != v.shape]
+    if unfit:
+        raise ValueError(f"cannot start from weights with {', '.join(unfit[:3])}: not in here")
+    large.load_state_dict({**known, **given})
+
+
+def _grow_elastic(small: Elastic, large: Elastic) -> None:
     before = (small.channels, len(small.blocks), small.head.basis)
     after = (large.channels, len(large.blocks), large.head.basis)
     if small.gate_every != large.gate_every or any(

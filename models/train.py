@@ -32,8 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.acceleration import Trunk, prepare_device, resolve_precision
-from models.architectures.elastic import Elastic
-from models.architectures.network import grid_tensors
+from models.architectures.network import Network, TrunkedNetwork, grid_tensors
 from models.checkpoint import load_network, save_network
 from models.config import Config, learning_rate
 from models.degradation import degrade
@@ -58,11 +57,11 @@ class Trainer:
         torch.manual_seed(config.training.seed)
         self.network = config.network.build().to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         fused = True if self.device.type == "cuda" else None
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=0.0, fused=fused)
         self.dtype = resolve_precision(config.training.precision, self.device)
-        self.trunk = Trunk(self.network, self.dtype, config.training.compile)
+        self.trunk = _trunk_of(self.network, self.dtype, config.training.compile)
         self.loss = LOSSES[config.training.loss]
         self.step = 0
         self._flops = functools.cache(self._count_flops)
@@ -151,8 +150,7 @@ class Trainer:
         return total, flops
 
     def _count_flops(self, patch: int, channels: int) -> tuple[float, float]:
-        """Return the FLOP of one batch forward and backward. Scale hardly matters: all but a
-        thousandth is spent at input resolution."""
+        """Return the FLOP of one batch forward and backward, at x2."""
         network = copy.deepcopy(self.network).to("meta")
         image = torch.empty(self.config.sampling.batch, 3, patch, patch, device="meta")
         return count_flops(lambda: upscale(network, image, (2 * patch, 2 * patch), channels))
@@ -164,6 +162,8 @@ class Trainer:
         means: list[Tensor] = list(self.average.parameters())
         now: list[Tensor] = list(self.network.parameters())
         torch._foreach_lerp_(means, now, 1 - decay)
+        for mean, buffer in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            mean.copy_(buffer)  # running statistics are averages already
 
     @torch.no_grad()
     def validate(self, files: Sequence[Path], side: int = 384) -> dict[str, float]:
@@ -222,11 +222,11 @@ class Trainer:
 
 
 def upscale(
-    network: Elastic, image: Tensor, size: Sequence[int], channels: int, trunk: Trunk | None = None
+    network: Network, image: Tensor, size: Sequence[int], channels: int, trunk: Trunk | None = None
 ) -> Tensor:
     """Run a network on image [B, 3, H, W] in [0, 1] to `size` (height, width); not clamped.
 
-    `trunk` stands in for the network's own.
+    `trunk` stands in for the network's own, and brings its head.
     """
     rows, columns = axis_grid(image.shape[2], size[0]), axis_grid(image.shape[3], size[1])
     # Sent without waiting for the device, as grid_tensors itself would.
@@ -234,8 +234,13 @@ def upscale(
     if trunk is None:
         output: Tensor = network(image, *grid, channels)
         return output
-    upscaled: Tensor = network.head(trunk(image, grid[0], channels), image, *grid)
+    upscaled: Tensor = trunk.network.head(trunk(image, grid[0], channels), image, *grid)
     return upscaled
+
+
+def _trunk_of(network: Network, dtype: torch.dtype, compiler: str) -> Trunk | None:
+    """Return the trunk made fast; None where there is none, and all runs in float32."""
+    return Trunk(network, dtype, compiler) if isinstance(network, TrunkedNetwork) else None
 
 
 def _one_of(widths: Sequence[int], generator: torch.Generator) -> list[int]:

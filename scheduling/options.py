@@ -10,7 +10,7 @@ from jobs.job import Job, OnMiss
 from models.catalog import ModelEntry
 from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR, Rung
-from scheduling.tiling import Tiling
+from scheduling.tiling import Tiling, tiling_of
 from scheduling.work import Work, work_of
 
 
@@ -97,7 +97,7 @@ def _good_enough(job: Job, db: float | None) -> bool:
 
 
 def _work(job: Job, entry: ModelEntry, costs: CostModel) -> Work:
-    return work_of(job, costs.tilings.get(entry.name, Tiling(entry.halo)))
+    return work_of(job, costs.tilings.get(entry.name, tiling_of(entry)))
 
 
 def _networks(job: Job, entry: ModelEntry, costs: CostModel) -> Iterator[Option]:

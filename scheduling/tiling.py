@@ -10,10 +10,17 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+from models.catalog import ModelEntry
+
 DEFAULT_TILE_PIXELS = 512 * 512
 """Input pixels that run at once. What fits is not tiled: a halo is computed twice."""
 DEFAULT_TILE_OUTPUT_PIXELS = 2048 * 2048
 """Output pixels that are made at once: up to x4 the input bounds a tile, beyond it the output."""
+
+CONTEXT = 48
+"""Input pixels around a tile of a network that is not exactly local. Such a network sees its tile
+as a picture of its own, so what fits is made whole and is exact; what must be cut is made of tiles
+with this much of their neighbours in sight, and may show where they meet."""
 
 Size = tuple[int, int]
 """(height, width)."""
@@ -35,6 +42,16 @@ class Tiling:
     def __post_init__(self) -> None:
         if self.halo < 0 or self.pixels < 1 or self.output_pixels < 1:
             raise ValueError(f"{self}: halo must be at least 0, pixels and output_pixels 1")
+
+
+def tiling_of(
+    entry: ModelEntry,
+    pixels: int = DEFAULT_TILE_PIXELS,
+    output_pixels: int = DEFAULT_TILE_OUTPUT_PIXELS,
+) -> Tiling:
+    """Return how pictures are cut for a model, within the bounds of a worker and its own."""
+    halo = CONTEXT if entry.halo is None else entry.halo
+    return Tiling(halo, pixels, min(output_pixels, entry.tile_output_pixels or output_pixels))
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,12 @@ class ModelAnswer(BaseModel):
     min_scale: float
     max_scale: float
     trained_scales: tuple[float, float]
-    halo: int = Field(description="Input pixels around a tile that reach its output.")
+    halo: int | None = Field(
+        description="Input pixels around a tile that reach its output; null if all of them do."
+    )
+    exactly_local: bool = Field(
+        description="Whether a large picture, made in tiles, is what the whole would be."
+    )
     widths: list[float] = Field(description="Narrowest first.", examples=[[0.25, 0.5, 1.0]])
     ready: bool = Field(
         description="Whether a worker has it warm; if not, requests for it get 503."
@@ -221,6 +226,7 @@ def _model(entry: ModelEntry, default: bool, ready: bool) -> ModelAnswer:
         max_scale=entry.max_scale,
         trained_scales=entry.trained_scales,
         halo=entry.halo,
+        exactly_local=entry.halo is not None,
         widths=[width.width for width in entry.widths],
         ready=ready,
         in_ladder=entry.in_ladder,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.catalog import Artifact, ModelEntry, read_catalog
 from scheduling.rungs import Rung, ladder
-from scheduling.tiling import Tiling
+from scheduling.tiling import Tiling, tiling_of
 from workers.runtimes.base import Session
 from workers.runtimes.onnx import CPU_PROVIDERS, CUDA_PROVIDERS, OnnxSession
 from workers.runtimes.torchscript import TorchScriptSession
@@ -52,7 +52,7 @@ def load(folder: Path, entry: ModelEntry, settings: WorkerSettings) -> Served:
 def in_engine(entry: ModelEntry, session: Session, settings: WorkerSettings) -> Served:
     """Return a model whose artifacts are loaded."""
     bounds = settings.tile_pixels, settings.tile_output_pixels
-    return Served(entry, session, Tiling(entry.halo, *bounds))
+    return Served(entry, session, tiling_of(entry, *bounds))
 
 
 def artifacts_of(entry: ModelEntry, runtime: Runtime) -> tuple[Artifact | None, ...]:

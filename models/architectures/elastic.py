@@ -18,12 +18,13 @@ what differs, so that a narrow width is cheap from end to end:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.architectures.network import Head, Network
+from models.architectures.network import Head, TrunkedNetwork
 
 COLOURS = 3
 
@@ -141,12 +142,15 @@ class TensorProductHead(Head):
         return pixels.permute(0, 2, 3, 1)
 
 
-class Elastic(Network):
+class Elastic(TrunkedNetwork):
     """The whole network.
 
     forward: image [B, 3, H, W] in [0, 1], the sampling positions of `models.geometry` for rows
     and columns, and the number of inner channels -> [B, 3, Y, X], not clamped.
     """
+
+    if TYPE_CHECKING:
+        head: TensorProductHead
 
     def __init__(
         self,
@@ -180,22 +184,6 @@ class Elastic(Network):
             gate = gates[position // self.gate_every] if gated else None
             features = block(features, channels, gate)
         return features
-
-    def forward(
-        self,
-        image: Tensor,
-        inverse_scale: Tensor,
-        row_offset: Tensor,
-        row_index: Tensor,
-        column_offset: Tensor,
-        column_index: Tensor,
-        channels: int,
-    ) -> Tensor:
-        features = self.trunk(image, inverse_scale, channels)
-        output: Tensor = self.head(
-            features, image, inverse_scale, row_offset, row_index, column_offset, column_index
-        )
-        return output
 
 
 def bilinear_coefficients(basis: int) -> Tensor:

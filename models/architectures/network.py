@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,12 @@ class Network(nn.Module, ABC):
     and columns (see `grid_tensors`), and a member of `widths` -> [B, 3, Y, X], not clamped. Rows
     and columns may each have their own scale.
     """
+
+    max_scale: float = 8.0
+    """The largest scale that it is served at; a network of one integer scale ends there."""
+    tile_output_pixels: int | None = None
+    """Most output pixels to make at once, of a network that holds hundreds of floats for each;
+    None where the worker's own bound will do."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         """`widths` are in channels and rise to the full one, which is the last and may be the
@@ -46,6 +53,36 @@ class Network(nn.Module, ABC):
         """Return the larger image; see the class."""
 
 
+class TrunkedNetwork(Network):
+    """A network that is a trunk at the input's resolution, then a head that makes the output.
+
+    The trunk is most of the arithmetic, and what training runs in half precision or compiled.
+    """
+
+    if TYPE_CHECKING:  # a submodule: TorchScript knows it by what it is, not by this class
+        head: Head
+
+    @abstractmethod
+    def trunk(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
+        """Return the features [B, C, H, W] that the head reads."""
+
+    def forward(
+        self,
+        image: Tensor,
+        inverse_scale: Tensor,
+        row_offset: Tensor,
+        row_index: Tensor,
+        column_offset: Tensor,
+        column_index: Tensor,
+        channels: int,
+    ) -> Tensor:
+        features = self.trunk(image, inverse_scale, channels)
+        output: Tensor = self.head(
+            features, image, inverse_scale, row_offset, row_index, column_offset, column_index
+        )
+        return output
+
+
 class Encoder(nn.Module, ABC):
     """The part of a composed network that works at the input's resolution.
 
@@ -70,8 +107,10 @@ class Head(nn.Module, ABC):
     """The part of a composed network that makes output pixels of features, at any real scale.
 
     forward: features [B, features, H, W], image [B, 3, H, W] in [0, 1], and the sampling positions
-    -> [B, 3, Y, X], not clamped. `halo` as for networks.
+    -> [B, 3, Y, X], not clamped. `halo` and `tile_output_pixels` as for networks.
     """
+
+    tile_output_pixels: int | None = None
 
     def __init__(self, halo: int | None) -> None:
         super().__init__()

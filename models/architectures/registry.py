@@ -1,14 +1,36 @@
-"""The explicit list of networks and the {name, args} spec that builds one."""
+"""The explicit lists of networks and their parts, and the {name, args} spec that builds one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from models.architectures.elastic import Elastic
+from models.architectures.composed import Composed
+from models.architectures.elastic import Elastic, TensorProductHead
+from models.architectures.network import Encoder, Head, Network
 
-NETWORKS = {"elastic": Elastic}
+Part = TypeVar("Part")
+
+ENCODERS: Mapping[str, Callable[..., Encoder]] = {}
+
+HEADS: Mapping[str, Callable[..., Head]] = {
+    "tensor_product": TensorProductHead,
+}
+"""Built with the encoder's number of features first, then the args of its spec."""
+
+
+def compose(encoder: Mapping[str, Any], head: Mapping[str, Any]) -> Composed:
+    """Build a network of the {name, args} specs of its parts; ValueError for unknown names."""
+    part = _of("encoder", ENCODERS, encoder["name"])(**encoder.get("args", {}))
+    make_head = _of("head", HEADS, head["name"])
+    return Composed(part, make_head(part.features, **head.get("args", {})))
+
+
+NETWORKS: Mapping[str, Callable[..., Network]] = {
+    "elastic": Elastic,
+    "composed": compose,
+}
 
 
 @dataclass(frozen=True)
@@ -18,8 +40,12 @@ class NetworkSpec:
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
 
-    def build(self) -> Elastic:
+    def build(self) -> Network:
         """Return a freshly initialised network; ValueError for a name that is not listed."""
-        if self.name not in NETWORKS:
-            raise ValueError(f"unknown network {self.name!r}; known: {', '.join(NETWORKS)}")
-        return NETWORKS[self.name](**self.args)
+        return _of("network", NETWORKS, self.name)(**self.args)
+
+
+def _of(kind: str, known: Mapping[str, Part], name: str) -> Part:
+    if name not in known:
+        raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(known)}")
+    return known[name]

@@ -1,5 +1,7 @@
 """The elastic network: shapes, widths as views, exact locality, gradients, its start."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,14 +12,14 @@ from models.architectures.registry import NetworkSpec
 from models.geometry import axis_grid, output_size
 from models.train import upscale
 
-ARGS = {"channels": 16, "blocks": 3, "basis": 4, "widths": [4, 8, 16]}
+ARGS: dict[str, Any] = {"channels": 16, "blocks": 3, "basis": 4, "widths": [4, 8, 16]}
 
 
 @pytest.fixture
 def network():
     """A small network whose every parameter is away from its special starting value."""
     torch.manual_seed(0)
-    net = NetworkSpec("elastic", ARGS).build()
+    net = Elastic(**ARGS)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -55,7 +57,7 @@ def test_the_sum_over_the_basis_is_what_the_formula_says(network):
 
 @pytest.mark.parametrize("size", [(26, 44), (31, 52), (13, 88)])
 def test_without_learned_coefficients_the_network_is_bilinear_interpolation(size):
-    net = NetworkSpec("elastic", ARGS).build()
+    net = Elastic(**ARGS)
     torch.nn.init.zeros_(net.head.coefficients.weight)
     image = torch.rand(2, 3, 13, 22)
     expected = F.interpolate(image, size=size, mode="bilinear", align_corners=False)

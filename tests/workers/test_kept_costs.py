@@ -12,7 +12,7 @@ import pytest
 from models.catalog import ModelEntry
 from scheduling.cost_model import CostModel, Line, encode_stage, stage_of
 from scheduling.rungs import ladder
-from scheduling.tiling import Tiling
+from scheduling.tiling import tiling_of
 from tests.workers.workbench import Gated, default_entry, zoo_of
 from workers import kept_costs
 from workers.kept_costs import (
@@ -102,7 +102,7 @@ def test_other_models_and_other_ways_to_run_have_files_of_their_own(zoo: Zoo) ->
         changed(zoo, entry=other_weights(entry)),
         changed(zoo, entry=other_graph(entry)),
         changed(zoo, entry=entry.model_copy(update={"torchscript": entry.weights})),
-        changed(zoo, tiling=Tiling(entry.halo, 5000)),
+        changed(zoo, tiling=tiling_of(entry, 5000)),
         zoo | {"second": zoo[entry.name]},
     ]
     ways: list[dict[str, Any]] = [

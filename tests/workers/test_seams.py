@@ -10,6 +10,7 @@ from skimage import data
 
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import output_size
+from scheduling.tiling import tiling_of
 from workers.picture import Picture
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import Engine, upscale
@@ -35,7 +36,7 @@ def test_tiles_leave_no_seam(
     picture = Picture(np.moveaxis(crop, 2, 0).astype(np.float32) / 255)
     target = output_size(size[0], scale[0]), output_size(size[1], scale[1])
     for width in (w.width for w in entry.widths):
-        engine = Engine(session, width, entry.halo)
+        engine = Engine(session, width, tiling_of(entry).halo)
         whole = upscale(picture, *target, engine, lambda part: None)
         tiled = upscale(picture, *target, replace(engine, tile_pixels=1200), lambda part: None)
         assert (whole.tiles, tiled.tiles > 4) == (1, True)

@@ -10,6 +10,7 @@ from skimage import data
 
 from models.catalog import SHIPPED, read_catalog
 from models.geometry import AxisGrid
+from scheduling.tiling import tiling_of
 from scheduling.work import work_of
 from tests.workers.workbench import a_job
 from workers.picture import FloatArray, Picture, PictureKind
@@ -49,7 +50,7 @@ def shipped() -> Engine:
     catalog = read_catalog()
     entry = catalog.get(catalog.default)
     session: Session = OnnxSession(SHIPPED, entry, threads=1)
-    return Engine(session, entry.widths[0].width, entry.halo)
+    return Engine(session, entry.widths[0].width, tiling_of(entry).halo)
 
 
 @pytest.mark.parametrize(

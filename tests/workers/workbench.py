@@ -22,7 +22,7 @@ from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import AxisGrid
 from scheduling.cost_model import CostModel, Line, stage_of
 from scheduling.rungs import FLOOR, ladder
-from scheduling.tiling import Tiling
+from scheduling.tiling import tiling_of
 from workers.heartbeat import Heartbeat
 from workers.making import Limits
 from workers.metrics import WorkerMetrics
@@ -102,7 +102,7 @@ class Failing:
 def zoo_of(session: Session, tile_pixels: int = 10**6) -> Zoo:
     """The default model in an engine to order."""
     entry = default_entry()
-    return {entry.name: Served(entry, session, Tiling(entry.halo, tile_pixels))}
+    return {entry.name: Served(entry, session, tiling_of(entry, tile_pixels))}
 
 
 def costs_of(network_ms: float, floor_ms: float = 1.0) -> CostModel:

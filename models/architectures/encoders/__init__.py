@@ -1,0 +1,1 @@
+"""The parts of composed networks that work at the input's resolution."""
