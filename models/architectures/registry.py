@@ -8,14 +8,27 @@ from typing import Any, TypeVar
 
 from models.architectures.composed import Composed
 from models.architectures.elastic import Elastic, TensorProductHead
+from models.architectures.encoders.edsr import EDSR
+from models.architectures.encoders.rdn import RDN
+from models.architectures.heads.arbsr import ArbSR
+from models.architectures.heads.liif import LIIF
+from models.architectures.heads.metasr import MetaSR
+from models.architectures.heads.srno import SRNO
 from models.architectures.network import Encoder, Head, Network
 
 Part = TypeVar("Part")
 
-ENCODERS: Mapping[str, Callable[..., Encoder]] = {}
+ENCODERS: Mapping[str, Callable[..., Encoder]] = {
+    "edsr": EDSR,
+    "rdn": RDN,
+}
 
 HEADS: Mapping[str, Callable[..., Head]] = {
     "tensor_product": TensorProductHead,
+    "metasr": MetaSR,
+    "liif": LIIF,
+    "arbsr": ArbSR,
+    "srno": SRNO,
 }
 """Built with the encoder's number of features first, then the args of its spec."""
 

@@ -97,7 +97,7 @@ def test_pictures_of_a_batch_do_not_touch_each_other(network):
 
 def test_gradients_are_right_in_double_precision():
     torch.manual_seed(0)
-    net = NetworkSpec("elastic", {"channels": 4, "blocks": 1, "basis": 3, "widths": [2, 4]}).build()
+    net = Elastic(channels=4, blocks=1, basis=3, widths=[2, 4])
     net = net.double()
     inverse, *grid = grid_tensors(axis_grid(3, 7), axis_grid(4, 9))
     offsets = [t.double() if t.is_floating_point() else t for t in grid]

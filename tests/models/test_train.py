@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from torch.nn.functional import l1_loss
 
@@ -28,25 +26,6 @@ TINY = Config(
     Training(steps=40, warmup_steps=4, checkpoint_every=5, validate_every=1000, learning_rate=3e-3),
     Sampling(batch=2, patch=16),
 )
-
-
-def smooth_picture(seed, side=200):
-    """A picture with edges and gradients, which a network can learn from."""
-    rng = np.random.default_rng(seed)
-    small = rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)
-    return Image.fromarray(small).resize((side, side), Image.Resampling.NEAREST).rotate(17 * seed)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for seed in range(4):
-        smooth_picture(seed).save(tmp_path / f"{seed}.png")
-    return tmp_path
-
-
-@pytest.fixture
-def photographs(folder):
-    return Photographs(list_images([folder]))
 
 
 def test_the_loss_falls(photographs, tmp_path):

@@ -1,0 +1,78 @@
+"""MetaSR's head (Hu et al., CVPR 2019): a kernel for each output pixel, made by an MLP.
+
+As LIIF's authors rebuilt it for real scales: the MLP sees where the output pixel's upper left
+corner lies from that of the input pixel which holds it, and 1/scale, and makes a 3x3 kernel.
+
+The MLP's last layer is linear, so the output is a sum over its hidden units of h_k(offset) times a
+3x3 convolution B_k of the features, done once per input pixel: the same numbers as the plain form,
+without a kernel per output pixel.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.architectures.heads.neighbours import gather
+from models.architectures.network import Head, positions
+
+COLOURS = 3
+TIE = 1e-6
+"""Corners that meet, but for rounding, count as inside."""
+
+
+class MetaSR(Head):
+    """The meta-upscale head; `plain` computes it as the paper writes it."""
+
+    tile_output_pixels = 512 * 512
+
+    def __init__(self, features: int, hidden: int = 256, plain: bool = False) -> None:
+        super().__init__(halo=2)  # the 3x3 features of the pixel before the nearest
+        self.features = features
+        self.plain = plain
+        self.fc1 = nn.Linear(3, hidden)
+        self.fc2 = nn.Linear(hidden, 9 * features * COLOURS)
+
+    def forward(
+        self,
+        features: Tensor,
+        image: Tensor,
+        inverse_scale: Tensor,
+        row_offset: Tensor,
+        row_index: Tensor,
+        column_offset: Tensor,
+        column_index: Tensor,
+    ) -> Tensor:
+        rows, down = corners(row_offset, row_index, inverse_scale[0])
+        columns, across = corners(column_offset, column_index, inverse_scale[1])
+        shape = down.shape[0], across.shape[0]
+        place = (down[:, None].expand(shape), across.expand(shape), inverse_scale[0].expand(shape))
+        hidden = F.relu(self.fc1(torch.stack(place, -1)))  # [Y, X, hidden]
+        form = self._plain if self.plain else self._summed
+        return 0.5 * form(features, rows, columns, hidden) + 0.5
+
+    def _summed(self, features: Tensor, rows: Tensor, columns: Tensor, hidden: Tensor) -> Tensor:
+        kernels = torch.unflatten(self.fc2.weight, 0, (self.features, 3, 3, COLOURS))
+        kernels = kernels.permute(3, 4, 0, 1, 2).flatten(0, 1)  # [(colour hidden), C, 3, 3]
+        constant = torch.unflatten(self.fc2.bias, 0, (self.features, 3, 3, COLOURS))
+        field = F.conv2d(features, kernels, padding=1).permute(0, 2, 3, 1)
+        found = torch.unflatten(gather(field, rows, columns), 3, (COLOURS, hidden.shape[-1]))
+        colour = torch.matmul(found, hidden[:, :, :, None]).squeeze(-1)
+        bias = F.conv2d(features, constant.permute(3, 0, 1, 2), padding=1).permute(0, 2, 3, 1)
+        return (colour + gather(bias, rows, columns)).permute(0, 3, 1, 2)
+
+    def _plain(self, features: Tensor, rows: Tensor, columns: Tensor, hidden: Tensor) -> Tensor:
+        unfolded = torch.unflatten(F.unfold(features, 3, padding=1), 2, features.shape[2:])
+        found = gather(unfolded.permute(0, 2, 3, 1), rows, columns)[:, :, :, None]
+        kernels = torch.unflatten(self.fc2(hidden), 2, (9 * self.features, COLOURS))
+        return torch.matmul(found, kernels).squeeze(-2).permute(0, 3, 1, 2)
+
+
+def corners(offset: Tensor, index: Tensor, inverse_scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Return, by output pixel of one axis, the input pixel (int64) that holds its lower corner, and
+    where in it that corner lies, in [0, 1)."""
+    nearest, from_centre = positions(offset, index)
+    part = 0.5 + from_centre - 0.5 * inverse_scale.to(from_centre.dtype)
+    before = (part < -TIE).to(nearest.dtype)
+    return (nearest - before).clamp(min=0), part + before.to(part.dtype)

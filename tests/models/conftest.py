@@ -1,0 +1,26 @@
+"""Synthetic photographs, which every network can learn something from."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.photographs import Photographs, list_images
+
+
+def smooth_picture(seed, side=200):
+    """A picture with edges and gradients, which a network can learn from."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((side, side), Image.Resampling.NEAREST).rotate(17 * seed)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for seed in range(4):
+        smooth_picture(seed).save(tmp_path / f"{seed}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def photographs(folder):
+    return Photographs(list_images([folder]))
