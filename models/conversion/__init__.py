@@ -1,0 +1,1 @@
+"""Public checkpoints to our networks and back: key names, layouts, nothing else."""
