@@ -134,7 +134,7 @@ def write_onnx(network: Network, channels: int, weights: Path, path: Path) -> No
         name: {i: auto for i, d in enumerate(dims) if isinstance(d, str)}
         for name, dims in DIMENSIONS.items()
     }
-    with _quiet_exporter():
+    with _quiet_exporter(), torch.no_grad():  # with gradients, loops cannot be exported
         program = torch.onnx.export(
             AtWidth(network, channels).eval(),
             example,

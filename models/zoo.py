@@ -54,5 +54,9 @@ ZOO: Mapping[str, NetworkSpec] = {
         )
         for scale in (2, 3, 4)
     },
+    **{
+        f"{encoder}-ciaosr": composed(ENCODERS[encoder], "ciaosr")
+        for encoder in ("edsr", "rdn", "anysr-edsr")
+    },
     **{f"gidrn-x{scale}": NetworkSpec("gidrn", {"scale": scale}) for scale in (2, 3, 4)},
 }

@@ -10,11 +10,14 @@ from models.architectures.composed import Composed
 from models.architectures.defian import DeFiAN
 from models.architectures.elastic import Elastic, TensorProductHead
 from models.architectures.encoders.edsr import EDSR
+from models.architectures.encoders.fpen import FPEN
 from models.architectures.encoders.rdn import RDN
 from models.architectures.gidrn import GIDRN
 from models.architectures.heads.arbsr import ArbSR
+from models.architectures.heads.ciaosr import CiaoSR
 from models.architectures.heads.liif import LIIF
 from models.architectures.heads.metasr import MetaSR
+from models.architectures.heads.pica import PixelContinuityHead
 from models.architectures.heads.srno import SRNO
 from models.architectures.network import Encoder, Head, Network
 
@@ -23,7 +26,15 @@ Part = TypeVar("Part")
 ENCODERS: Mapping[str, Callable[..., Encoder]] = {
     "edsr": EDSR,
     "rdn": RDN,
+    "fpen": FPEN,
 }
+
+
+def with_pica(features: int, head: Mapping[str, Any], **args: Any) -> PixelContinuityHead:
+    """Build PiCA before the head of a {name, args} spec; ValueError for an unknown name."""
+    make_head = _of("head", HEADS, head["name"])
+    return PixelContinuityHead(features, make_head(features, **head.get("args", {})), **args)
+
 
 HEADS: Mapping[str, Callable[..., Head]] = {
     "tensor_product": TensorProductHead,
@@ -31,6 +42,8 @@ HEADS: Mapping[str, Callable[..., Head]] = {
     "liif": LIIF,
     "arbsr": ArbSR,
     "srno": SRNO,
+    "ciaosr": CiaoSR,
+    "pica": with_pica,
 }
 """Built with the encoder's number of features first, then the args of its spec."""
 

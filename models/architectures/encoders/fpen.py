@@ -1,0 +1,141 @@
+"""FPEN's encoder: stacked High Frequency Preserving Blocks (Su et al., IEEE Access 2023).
+
+A block (HFPB, Eq. 7-8) takes the local mean from its features and gives what is left, edges and
+textures, the deeper of its work, at full size and, by passes that share their weights, at half
+size. The paper leaves most sizes open; each choice is given in docs/models/fpen.md.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.architectures.network import Encoder
+from models.architectures.windows import extend_to_multiple
+
+COLOURS = 3
+POOL = 2
+"""Side of the areas whose mean counts as low frequency, and by which the lower branch shrinks."""
+
+
+class BasicBlock(nn.Module):
+    """BRFB: x + conv(relu(conv(x))), shape kept."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def residue(self, x: Tensor) -> Tensor:
+        """Return what the block adds to x."""
+        added: Tensor = self.conv2(F.relu(self.conv1(x)))
+        return added
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.residue(x)
+
+
+class LearnableBlock(BasicBlock):
+    """LRB: a residual block that learns what its identity and its residue weigh."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.weights = nn.Parameter(torch.ones(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weights[0] * x + self.weights[1] * self.residue(x)
+
+
+class LearnableFeatureBlock(nn.Module):
+    """LRFB: two LRBs one after the other, their weighted outputs fused, and a weighted identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = LearnableBlock(channels)
+        self.second = LearnableBlock(channels)
+        self.fuse = nn.Conv2d(2 * channels, 2 * channels, 1)
+        self.extract = nn.Conv2d(2 * channels, channels, 3, padding=1)
+        self.weights = nn.Parameter(torch.ones(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.first(x)
+        second = self.second(first)
+        both = torch.cat((self.weights[0] * first, self.weights[1] * second), 1)
+        output: Tensor = self.weights[2] * x + self.weights[3] * self.extract(self.fuse(both))
+        return output
+
+
+class ChannelAttention(nn.Module):
+    """x times a factor in (0, 1) per channel, of the channels' means."""
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(channels, max(1, channels // reduction), 1)
+        self.excite = nn.Conv2d(max(1, channels // reduction), channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean((2, 3), keepdim=True)
+        factor: Tensor = torch.sigmoid(self.excite(F.relu(self.squeeze(mean))))
+        return x * factor
+
+
+class HighFrequencyBlock(nn.Module):
+    """HFPB: x [B, C, H, W] -> [B, C, H, W], with `passes` shared passes at half size (n)."""
+
+    def __init__(self, channels: int, passes: int, reduction: int) -> None:
+        super().__init__()
+        self.passes = passes
+        self.basic = BasicBlock(channels)
+        self.enter = LearnableFeatureBlock(channels)
+        self.upper = LearnableFeatureBlock(channels)
+        self.lower = LearnableFeatureBlock(channels)
+        self.reduce = nn.Conv2d(2 * channels, channels, 1)
+        self.attention = ChannelAttention(channels, reduction)
+        self.leave = LearnableFeatureBlock(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        start = self.basic(x)
+        high = high_frequencies(self.enter(start))
+        small = shrink(high)
+        for _ in range(self.passes):
+            small = self.lower(small)
+        both = torch.cat((self.upper(high), enlarge(small, high)), 1)
+        output: Tensor = start + self.leave(self.attention(self.reduce(both)))
+        return output
+
+
+class FPEN(Encoder):
+    """A convolution, then `blocks` HFPBs (m); see the module. One width: the whole."""
+
+    def __init__(
+        self, features: int = 64, blocks: int = 3, passes: int = 5, reduction: int = 16
+    ) -> None:
+        # The channel attention's means see the whole picture.
+        super().__init__(features, (features,), halo=None)
+        self.entry = nn.Conv2d(COLOURS, features, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            HighFrequencyBlock(features, passes, reduction) for _ in range(blocks)
+        )
+
+    def forward(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
+        features: Tensor = self.entry(2 * image - 1)
+        for block in self.blocks:
+            features = block(features)
+        return features
+
+
+def high_frequencies(x: Tensor) -> Tensor:
+    """Return x less its local mean (HFAB, Eq. 9): x - bicubic(average(x))."""
+    return x - enlarge(shrink(x), x)
+
+
+def shrink(x: Tensor) -> Tensor:
+    """Return the means of POOL x POOL areas: [B, C, H, W] -> [B, C, ceil(H / 2), ceil(W / 2)]."""
+    return F.avg_pool2d(extend_to_multiple(x, POOL), POOL)
+
+
+def enlarge(x: Tensor, like: Tensor) -> Tensor:
+    """Undo `shrink` bicubically, to the height and width of `like`."""
+    full = F.interpolate(x, scale_factor=float(POOL), mode="bicubic", align_corners=False)
+    return full[:, :, : like.shape[2], : like.shape[3]]
