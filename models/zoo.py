@@ -25,7 +25,7 @@ def anysr(encoder: str, widths: tuple[int, ...] = PAPER_WIDTHS, **more: Any) -> 
     return {"name": encoder, "args": {"anysr": slicing}}
 
 
-def composed(encoder: Part, head: str, **args: Any) -> NetworkSpec:
+def composed(encoder: Part, head: str, /, **args: Any) -> NetworkSpec:
     """Return the spec of an encoder with a head."""
     return NetworkSpec("composed", {"encoder": encoder, "head": {"name": head, "args": args}})
 
@@ -58,5 +58,10 @@ ZOO: Mapping[str, NetworkSpec] = {
         f"{encoder}-ciaosr": composed(ENCODERS[encoder], "ciaosr")
         for encoder in ("edsr", "rdn", "anysr-edsr")
     },
+    "edsr-ciaosr-without-non-local": composed(ENCODERS["edsr"], "ciaosr", non_local=False),
+    "edsr-ciaosr-without-attention": composed(ENCODERS["edsr"], "ciaosr", attention=False),
+    "fpen-pica-liif": composed({"name": "fpen", "args": {}}, "pica", head={"name": "liif"}),
+    # The ablation of FPEN's Table 3.
+    "edsr-pica-liif": composed(ENCODERS["edsr"], "pica", head={"name": "liif"}),
     **{f"gidrn-x{scale}": NetworkSpec("gidrn", {"scale": scale}) for scale in (2, 3, 4)},
 }

@@ -10,6 +10,7 @@ looked up: the same numbers as the plain form, at a third of the cost and less.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -58,35 +59,31 @@ class LIIF(Head):
 
     def _first(
         self, features: Tensor, inverse_scale: Tensor, rows: Neighbours, columns: Neighbours
-    ) -> list[Tensor]:
-        """Return the first layer's outputs [B, Y, X, hidden] for each neighbour."""
+    ) -> Iterator[Tensor]:
+        """Yield the first layer's outputs [B, Y, X, hidden] for each neighbour."""
         weight, bias = self._first_layer()
         kernel = torch.unflatten(weight[:, : 9 * self.features], 1, (self.features, 3, 3))
         by_row, by_column = weight[:, 9 * self.features], weight[:, 9 * self.features + 1]
         cell = F.linear(2 * inverse_scale, weight[:, 9 * self.features + 2 :], bias)
         field = F.conv2d(features, kernel, cell, padding=1).permute(0, 2, 3, 1)
-        places = [
-            (2 * row)[:, None, None] * by_row + (2 * column)[:, None] * by_column
-            for row in rows.offset
-            for column in columns.offset
-        ]
-        found = four(field, rows, columns)
-        return [here + place for here, place in zip(found, places, strict=True)]
+        # One neighbour after the other: each is as large as all features of the output.
+        for row, down in zip(rows.index, rows.offset, strict=True):
+            line = field.index_select(1, row) + (2 * down)[:, None, None] * by_row
+            for column, across in zip(columns.index, columns.offset, strict=True):
+                yield line.index_select(2, column) + (2 * across)[:, None] * by_column
 
     def _plain_first(
         self, features: Tensor, inverse_scale: Tensor, rows: Neighbours, columns: Neighbours
-    ) -> list[Tensor]:
+    ) -> Iterator[Tensor]:
         unfolded = torch.unflatten(F.unfold(features, 3, padding=1), 2, features.shape[2:])
         found = four(unfolded.permute(0, 2, 3, 1), rows, columns)
         places = [(row, column) for row in rows.offset for column in columns.offset]
-        hidden = []
         for here, (row, column) in zip(found, places, strict=True):
             shape = here.shape[:3]
             place = (2 * row[:, None].expand(shape), 2 * column.expand(shape))
             cell = (2 * inverse_scale).expand(*shape, 2)
             inputs = torch.cat((here, torch.stack(place, -1), cell), -1)
-            hidden.append(self.layers[0](inputs))
-        return hidden
+            yield self.layers[0](inputs)
 
     def _first_layer(self) -> tuple[Tensor, Tensor]:
         layer = self.layers[0]
