@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.containers.conftest import PORT
@@ -12,6 +13,7 @@ from tests.containers.stack import Stack, docker, eventually, photograph, run, s
 
 SWARM = "anysr-swarm-test"
 SWARM_PORT = str(int(PORT) + 2)
+ADMIN_KEY = "a-drawn-key-of-some-length"
 
 
 @pytest.mark.parametrize(
@@ -32,7 +34,7 @@ def test_compose_reads_the_files_without_a_word(files):
 def secret_stack(built: dict[str, str], tmp_path: Path) -> Iterator[Stack]:
     (tmp_path / "redis_conf").write_text("requirepass a-drawn-password\n")
     (tmp_path / "anysr_redis_url").write_text("redis://:a-drawn-password@redis:6379/0\n")
-    (tmp_path / "anysr_admin_key").write_text("a-drawn-key\n")
+    (tmp_path / "anysr_admin_key").write_text(f"{ADMIN_KEY}\n")
     variables = {**built, "ANYSR_PORT": str(int(PORT) + 1), "SECRETS_FOLDER": str(tmp_path)}
     files = ("docker-compose.yml", "deploy/secrets.compose.yml")
     stack = Stack("anysr-secrets-test", variables, files)
@@ -50,6 +52,10 @@ def test_secrets_come_from_files_and_redis_wants_its_password(secret_stack):
     answer = secret_stack.upscale(photograph(64, 48), scale=2)
     assert answer.status_code == 200
     assert size_of(answer.content) == (128, 96)
+    reload = f"{secret_stack.url}/admin/reload"
+    assert httpx.post(reload).status_code == 401
+    key = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    assert httpx.post(reload, headers=key).status_code == 202
 
 
 def test_the_stack_runs_on_swarm(built, swarm, say):
