@@ -7,14 +7,17 @@ not from when the client got round to sending it: no coordinated omission.
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, replace
+from http import HTTPStatus
 from typing import Any, Protocol
 
-import httpx
+import aiohttp
 import numpy as np
 from PIL import Image
 
@@ -47,14 +50,17 @@ class Sample:
 
     @property
     def met(self) -> bool:
-        return self.status == httpx.codes.OK and self.latency_ms <= self.budget_ms
+        return self.status == HTTPStatus.OK and self.latency_ms <= self.budget_ms
+
+
+Answer = AbstractAsyncContextManager[aiohttp.ClientResponse]
 
 
 class Endpoint(Protocol):
     """How a service is asked; an adapter for another service is one such class."""
 
-    def request(self, client: httpx.AsyncClient, kind: Kind, budget_ms: float) -> httpx.Request:
-        """Return the request for a picture of this kind."""
+    def post(self, client: aiohttp.ClientSession, kind: Kind, budget_ms: float) -> Answer:
+        """Send a picture of this kind when the answer is entered."""
 
 
 class AnysrEndpoint:
@@ -62,17 +68,13 @@ class AnysrEndpoint:
 
     def __init__(self, parameters: Mapping[str, str] | None = None) -> None:
         self._parameters = dict(parameters or {})
-        self._pictures: dict[Kind, bytes] = {}
 
-    def request(self, client: httpx.AsyncClient, kind: Kind, budget_ms: float) -> httpx.Request:
-        if kind not in self._pictures:
-            self._pictures[kind] = draw_jpeg(kind.width, kind.height)
-        parameters: dict[str, str | float] = {"scale": kind.scale, "latency_budget_ms": budget_ms}
-        return client.build_request(
-            "POST",
+    def post(self, client: aiohttp.ClientSession, kind: Kind, budget_ms: float) -> Answer:
+        parameters = {"scale": str(kind.scale), "latency_budget_ms": str(budget_ms)}
+        return client.post(
             "/upscale",
             params={**parameters, **self._parameters},
-            content=self._pictures[kind],
+            data=draw_jpeg(kind.width, kind.height),
             headers={"Content-Type": "image/jpeg"},
         )
 
@@ -83,18 +85,15 @@ class FormEndpoint:
 
     def __init__(self, path: str, field: str, fields: Mapping[str, str]) -> None:
         self._path, self._field, self._fields = path, field, dict(fields)
-        self._pictures: dict[Kind, bytes] = {}
 
-    def request(self, client: httpx.AsyncClient, kind: Kind, budget_ms: float) -> httpx.Request:
-        if kind not in self._pictures:
-            self._pictures[kind] = draw_jpeg(kind.width, kind.height)
+    def post(self, client: aiohttp.ClientSession, kind: Kind, budget_ms: float) -> Answer:
         facts = {"scale": kind.scale, "scale_int": round(kind.scale), "budget_ms": budget_ms}
-        return client.build_request(
-            "POST",
-            self._path.format(**facts),
-            data={name: value.format(**facts) for name, value in self._fields.items()},
-            files={self._field: ("picture.jpg", self._pictures[kind], "image/jpeg")},
-        )
+        form = aiohttp.FormData()
+        for name, value in self._fields.items():
+            form.add_field(name, value.format(**facts))
+        picture = draw_jpeg(kind.width, kind.height)
+        form.add_field(self._field, picture, filename="picture.jpg", content_type="image/jpeg")
+        return client.post(self._path.format(**facts), data=form)
 
 
 async def send(
@@ -103,10 +102,17 @@ async def send(
     endpoint: Endpoint,
     report: Callable[[int], None] = lambda done: None,
 ) -> list[Sample]:
-    """Send a workload in real time; return one sample per request, in order."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+    """Send a workload in real time; return one sample per request, in order.
+
+    By aiohttp, which takes a quarter of httpx's time for a request: in a burst that is what each
+    request waits for before it leaves the client.
+    """
+    for kind in workload.kinds:
+        draw_jpeg(kind.width, kind.height)  # before the clock runs
     done = 0
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=None) as client:
+    connector = aiohttp.TCPConnector(limit=0)
+    patient = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(url, connector=connector, timeout=patient) as client:
         start = time.perf_counter() + 0.1
 
         async def one(number: int) -> Sample:
@@ -123,15 +129,19 @@ async def send(
 
 
 async def _one(
-    client: httpx.AsyncClient, endpoint: Endpoint, kind: Kind, budget_ms: float, due: float
+    client: aiohttp.ClientSession, endpoint: Endpoint, kind: Kind, budget_ms: float, due: float
 ) -> Sample:
     sent = time.perf_counter()
-    status, headers = 0, httpx.Headers()
+    status = 0
+    headers: Mapping[str, str] = {}
     try:
-        async with asyncio.timeout(PATIENCE * budget_ms / 1e3 + 1):
-            answer = await client.send(endpoint.request(client, kind, budget_ms))
-        status, headers = answer.status_code, answer.headers
-    except (httpx.HTTPError, TimeoutError):
+        async with (
+            asyncio.timeout(PATIENCE * budget_ms / 1e3 + 1),
+            endpoint.post(client, kind, budget_ms) as answer,
+        ):
+            await answer.read()
+            status, headers = answer.status, answer.headers
+    except (aiohttp.ClientError, TimeoutError):
         pass  # no answer is an outcome: status 0
     return Sample(
         at_ms=0.0,
@@ -189,7 +199,7 @@ def summarise(samples: Sequence[Sample]) -> Summary:
         raise ValueError("no request was sent")
     count = len(samples)
     met = [s for s in samples if s.met]
-    pictures = [s for s in samples if s.status == httpx.codes.OK]
+    pictures = [s for s in samples if s.status == HTTPStatus.OK]
     refused = sum(s.status in REFUSALS for s in samples)
     promised = [s for s in pictures if s.said_met]
     quality = [s.db for s in met if s.db is not None]
@@ -217,15 +227,16 @@ def _shares(names: Sequence[str]) -> dict[str, float]:
     return {name: n / len(names) for name, n in sorted(Counter(names).items())}
 
 
-def _number(headers: httpx.Headers, name: str) -> float | None:
+def _number(headers: Mapping[str, str], name: str) -> float | None:
     return float(headers[name]) if name in headers else None
 
 
-def _said(headers: httpx.Headers) -> bool | None:
+def _said(headers: Mapping[str, str]) -> bool | None:
     said = headers.get("X-AnySR-Deadline")
     return None if said is None else said == "met"
 
 
+@functools.cache
 def draw_jpeg(width: int, height: int) -> bytes:
     """Return a JPEG with edges and gradients, of about a photograph's size in bytes."""
     y, x = np.mgrid[0:height, 0:width]

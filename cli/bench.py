@@ -138,7 +138,8 @@ def load(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write it here.")] = None,
 ) -> None:
     """Send open-loop load, and hold what the service promised against what the client saw."""
-    from benchmarks.load import AnysrEndpoint, FormEndpoint, send, summarise
+    with needs("simulate"):
+        from benchmarks.load import AnysrEndpoint, FormEndpoint, send, summarise
     from benchmarks.overhead import running_service
 
     workload = _workload(trace, arrivals, rate, seconds, budgets, seed)
@@ -146,7 +147,8 @@ def load(
     endpoint = FormEndpoint(*_pair(form, ":"), parameters) if form else AnysrEndpoint(parameters)
     with contextlib.ExitStack() as stack:
         base = url or stack.enter_context(running_service(workers))
-        progress = stack.enter_context(Progress(transient=True))
+        # Drawn seldom: what the client does besides, its requests wait for.
+        progress = stack.enter_context(Progress(transient=True, refresh_per_second=1))
         task = progress.add_task("Requests answered", total=len(workload))
         update = partial(_update, progress, task)
         summary = summarise(asyncio.run(send(base, workload, endpoint, update)))
