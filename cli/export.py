@@ -20,6 +20,12 @@ def export(
         bool,
         typer.Option(help="Serve it only to callers who name it: for another kind of pictures."),
     ] = False,
+    on_demand: Annotated[
+        bool, typer.Option(help="Workers load it when it is first asked for, not at their start.")
+    ] = False,
+    half: Annotated[
+        bool, typer.Option(help="Store the weights as float16: half the bytes, same arithmetic.")
+    ] = False,
     torchscript: Annotated[
         bool, typer.Option(help="Also write TorchScript, for ANYSR_RUNTIME=torchscript.")
     ] = False,
@@ -31,9 +37,10 @@ def export(
     with needs("train"):
         from models.export import ExportError, export_model
     try:
-        entry = export_model(weights, folder, name, description, torchscript, typer.echo)
+        entry = export_model(weights, folder, name, description, torchscript, half, typer.echo)
     except ExportError as error:
         typer.echo(f"Export failed: {error}", err=True)
         raise typer.Exit(1) from error
-    enter(folder, entry.model_copy(update={"in_ladder": not apart}))
+    served = {"in_ladder": not (apart or on_demand), "on_demand": on_demand}
+    enter(folder, entry.model_copy(update=served))
     typer.echo(f"{name} is in {folder}; measure it with: anysr evaluate {name} --record …")

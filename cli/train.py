@@ -87,7 +87,7 @@ def train(
         photographs = Photographs(
             files,
             device,
-            run.crop_side,
+            trainer.config.crop_side,
             stop_at,
             on_read=lambda count: progress.update(reading, completed=count),
         )

@@ -91,6 +91,11 @@ class UnknownModel(InputError):
     message = "There is no such model; GET /models lists those that there are."
 
 
+class ModelNotTrained(AnysrError):
+    code = "model_not_trained"
+    message = "This network is known, but has no weights here; GET /models lists those that do."
+
+
 class UnknownWidth(InputError):
     code = "unknown_width"
     message = "The model has no such width; GET /models lists those that it has."

@@ -86,6 +86,11 @@ class Keys:
         return self._name("reloads")
 
     @property
+    def asked(self) -> str:
+        """Set: models that were asked for and that workers load only then."""
+        return self._name("asked")
+
+    @property
     def events(self) -> str:
         """Channel: `status:id` at each change of a job."""
         return self._name("events")

@@ -101,6 +101,12 @@ class JobQueue(Protocol):
     async def reloads(self) -> int:
         """Return the number of the last such call; 0 before the first."""
 
+    async def ask_for(self, model: str) -> None:
+        """Ask all workers to load a model that they load only when it is asked for."""
+
+    async def asked_for(self) -> frozenset[str]:
+        """Return the models that were asked for of late."""
+
     async def stats(self) -> QueueStats:
         """Return depth, age and backlog; takes as long for one job as for thousands."""
 

@@ -49,6 +49,9 @@ from jobs.vital_signs import VitalSigns
 from jobs.waiting import Waiting
 from jobs.wake_line import WakeLine
 
+ASKED_S = 3600
+"""How long workers that start load what was asked for before."""
+
 
 class RedisQueue:
     """`jobs.queue.JobQueue` on one Redis, or two when pictures have their own."""
@@ -235,6 +238,20 @@ class RedisQueue:
     async def reloads(self) -> int:
         """Return the number of the last such call; 0 before the first."""
         return int(await self._client.get(self._keys.reloads) or 0)
+
+    @reports_outages
+    async def ask_for(self, model: str) -> None:
+        """Ask all workers to load a model; one that starts within `ASKED_S` will do so too."""
+        async with self._client.pipeline() as pipe:
+            pipe.sadd(self._keys.asked, model)
+            pipe.expire(self._keys.asked, ASKED_S)
+            await pipe.execute()
+
+    @reports_outages
+    async def asked_for(self) -> frozenset[str]:
+        """Return the models that were asked for of late."""
+        names = await self._client.smembers(self._keys.asked)
+        return frozenset(n.decode() if isinstance(n, bytes) else n for n in names)
 
     @reports_outages
     async def stats(self) -> QueueStats:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 
 
 class ReloadCalls:
@@ -16,6 +16,8 @@ class ReloadCalls:
     def __init__(self) -> None:
         self._heard = 0
         self._asked = asyncio.Event()
+        self.models: frozenset[str] = frozenset()
+        """What callers have asked for of the models that are loaded only then."""
 
     def ask(self) -> None:
         """Call here and now."""
@@ -26,6 +28,12 @@ class ReloadCalls:
         a start, for it may be newer than what was read, and when the queue has lost its count."""
         if number != self._heard:
             self._heard = number
+            self._asked.set()
+
+    def hear_of(self, models: Set[str]) -> None:
+        """Take in the models that were asked for. One that is new is a call."""
+        if not models <= self.models:
+            self.models |= models
             self._asked.set()
 
     async def next(self) -> int:

@@ -83,6 +83,9 @@ class ModelEntry(_Record):
     network: NetworkEntry
     min_scale: float
     max_scale: float
+    fixed_scale: int | None = Field(default=None, ge=1)
+    """The one scale of a network that knows no other: smaller ones are made of its output by an
+    antialiased resize. None for a network of any scale."""
     trained_scales: tuple[float, float]
     halo: int | None = Field(ge=0)
     """Input pixels around a tile that reach its output; None for a network that is not exactly
@@ -98,6 +101,9 @@ class ModelEntry(_Record):
     in_ladder: bool = True
     """Whether the service may choose this model by itself; if not, only callers who name it get
     it: a model for another kind of pictures, whose quality is not comparable."""
+
+    on_demand: bool = False
+    """Whether a worker loads it only once it was asked for."""
 
     def at(self, width: float) -> WidthEntry:
         """Return the entry of a width; KeyError if the model has no such width."""
@@ -125,6 +131,8 @@ class Catalog(_Record):
 
     default: str
     models: tuple[ModelEntry, ...]
+    untrained: tuple[str, ...] = ()
+    """Networks of the zoo that have no weights here."""
 
     def get(self, name: str) -> ModelEntry:
         """Return a model by name; KeyError if there is none."""
@@ -132,6 +140,10 @@ class Catalog(_Record):
             if model.name == name:
                 return model
         raise KeyError(name)
+
+    def on_demand(self, name: str | None) -> bool:
+        """Return whether workers load this model only once it was asked for."""
+        return any(model.name == name and model.on_demand for model in self.models)
 
     @property
     def names(self) -> Sequence[str]:
@@ -163,7 +175,7 @@ def read_good(folder: Path, running: Catalog | None = None) -> Reading:
     Raises CatalogError when the whole cannot be read, and when no model is left.
     """
     path = folder / CATALOG_FILE
-    default, listed = _listed(path)
+    default, listed, untrained = _listed(path)
     models: dict[str, ModelEntry] = {}
     broken: dict[str, str] = {}
     for number, data in enumerate(listed):
@@ -182,7 +194,9 @@ def read_good(folder: Path, running: Catalog | None = None) -> Reading:
     if default not in models:
         broken[CATALOG_FILE] = f"the default {default!r} is not among the models"
         default = running.default if running and running.default in models else next(iter(models))
-    return Reading(Catalog(default=default, models=tuple(models.values())), broken)
+    without = tuple(name for name in untrained if name not in models)
+    catalog = Catalog(default=default, models=tuple(models.values()), untrained=without)
+    return Reading(catalog, broken)
 
 
 def reason_of(error: Exception) -> str:
@@ -204,15 +218,18 @@ def told(broken: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {reason}" for name, reason in broken.items()) or "it lists none"
 
 
-def _listed(path: Path) -> tuple[object, list[object]]:
-    """Return what a catalog names as its default and lists as its models, unchecked."""
+def _listed(path: Path) -> tuple[object, list[object], list[str]]:
+    """Return what a catalog names as its default and lists as its models, unchecked, and the
+    networks that it says have no weights."""
     try:
         content = json.loads(_bytes(path))
     except ValueError as error:
         raise CatalogError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("models"), list):
         raise CatalogError(f"{path} is not a valid catalog: it has no list of models")
-    return content.get("default"), content["models"]
+    untrained = content.get("untrained", [])
+    names = [n for n in untrained if isinstance(n, str)] if isinstance(untrained, list) else []
+    return content.get("default"), content["models"], names
 
 
 def _name_of(data: object, number: int) -> str:
@@ -245,7 +262,8 @@ def enter(folder: Path, model: ModelEntry) -> Catalog:
         old = read_catalog(folder)
         others = [m for m in old.models if m.name != model.name]
         models = tuple(sorted((*others, model), key=lambda m: m.name))
-        catalog = Catalog(default=old.default, models=models)
+        untrained = tuple(name for name in old.untrained if name != model.name)
+        catalog = Catalog(default=old.default, models=models, untrained=untrained)
     write_catalog(folder, catalog)
     return catalog
 

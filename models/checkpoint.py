@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -15,6 +14,7 @@ from models.architectures.network import Network
 from models.architectures.registry import NetworkSpec
 
 SPEC_KEY = "anysr.network"
+SCALES_KEY = "anysr.trained_scales"
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
@@ -26,10 +26,22 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str,
     partial.replace(path)
 
 
-def save_network(path: Path, spec: NetworkSpec, network: nn.Module) -> None:
-    """Write a network's weights with its spec in the header."""
+def save_network(
+    path: Path,
+    spec: NetworkSpec,
+    network: nn.Module,
+    scales: tuple[float, float] | None = None,
+    half: bool = False,
+) -> None:
+    """Write a network's weights with its spec, and the smallest and largest scale that it was
+    trained at, in the header; with `half` as float16."""
     header = {SPEC_KEY: json.dumps({"name": spec.name, "args": dict(spec.args)})}
-    save_tensors(path, network.state_dict(), header)
+    if scales is not None:
+        header[SCALES_KEY] = json.dumps(scales)
+    tensors = network.state_dict()
+    if half:
+        tensors = {k: t.half() if t.is_floating_point() else t for k, t in tensors.items()}
+    save_tensors(path, tensors, header)
 
 
 def load_network(path: Path) -> tuple[NetworkSpec, Network]:
@@ -37,16 +49,25 @@ def load_network(path: Path) -> tuple[NetworkSpec, Network]:
 
     Raises ValueError when the file has no AnySR header.
     """
-    spec = NetworkSpec(**_header(path))
+    spec = NetworkSpec(**json.loads(_header(path)[SPEC_KEY]))
     network = spec.build()
     network.load_state_dict(load_file(path))
     return spec, network.eval()
 
 
-def _header(path: Path) -> dict[str, Any]:
+def trained_scales(path: Path) -> tuple[float, float] | None:
+    """Return the smallest and largest scale that a weights file's network was trained at; None
+    where the file does not say. Raises ValueError as `load_network` does."""
+    scales = _header(path).get(SCALES_KEY)
+    if scales is None:
+        return None
+    low, high = json.loads(scales)
+    return float(low), float(high)
+
+
+def _header(path: Path) -> dict[str, str]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
     if SPEC_KEY not in metadata:
         raise ValueError(f"{path} is not an AnySR weights file: no {SPEC_KEY!r} in its header")
-    header: dict[str, Any] = json.loads(metadata[SPEC_KEY])
-    return header
+    return dict(metadata)

@@ -53,6 +53,10 @@ class Sampling:
     def __post_init__(self) -> None:
         _one_of("degradation", self.degradation, DEGRADATIONS)
 
+    def only_at(self, scale: float) -> Sampling:
+        """Return this for a network that knows one scale."""
+        return replace(self, low=scale, high=scale, anchors=(scale,), unequal_probability=0.0)
+
     @property
     def crop_side(self) -> int:
         """The longest side in pixels of a crop that this may draw."""
@@ -159,6 +163,15 @@ class Config:
         tenths = range(round(ends[group]) + 1, round(ends[group + 1]) + 1)
         scales = [tenth / 10 for tenth in tenths]
         return replace(sampling, anchors=scales, anchor_probability=1.0, unequal_probability=0.0)
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        """The smallest and largest scale that is trained."""
+        sampling = self.sampling
+        if self.training.recipe == "algorithm_1":
+            return sampling.low, self.training.scale_groups[-1]
+        drawn = (sampling.low, sampling.high, *sampling.anchors)
+        return min(drawn), max(drawn)
 
     def progress(self, step: int) -> float:
         """Return which part of the steps is done, from 0 to 1."""

@@ -14,6 +14,7 @@ import logging
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ import torch
 from onnx import TensorProto
 from torch import Tensor, nn
 
+from models.architectures.fixed_scale import FixedScale
 from models.architectures.network import Network, grid_tensors
 from models.catalog import ModelEntry, NetworkEntry, WidthEntry, describe
-from models.checkpoint import load_network, save_network
+from models.checkpoint import load_network, save_network, trained_scales
 from models.geometry import AxisGrid, axis_grid, output_size
 
 TOLERANCE = 1e-4
@@ -43,6 +45,9 @@ DIMENSIONS: dict[str, tuple[str | int, ...]] = {
 }
 CHECKS = ((24, 31, 2.0, 2.0), (48, 17, 2.37, 2.37), (33, 40, 1.1, 3.9), (5, 64, 7.3, 1.0))
 """(height, width, scale_h, scale_w) at which an export is compared."""
+
+UNTOLD_SCALES = (1.1, 4.0)
+"""What every network was trained at whose weights do not say it."""
 
 Run = Callable[[Tensor, AxisGrid, AxisGrid], np.ndarray[Any, np.dtype[np.float32]]]
 
@@ -86,16 +91,21 @@ def export_model(
     name: str,
     description: str,
     torchscript: bool = False,
+    half: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> ModelEntry:
     """Write NAME.safetensors, NAME-<channels>.onnx and, if asked, NAME.torchscript.
 
-    Returns the catalog entry, without quality. Raises ExportError when numbers differ.
+    With `half` the weights are rounded to float16, which halves the file; the arithmetic stays
+    float32. Returns the catalog entry, without quality. Raises ExportError when numbers differ.
     """
     spec, network = load_network(weights)
+    if half:
+        network.half().float()
     folder.mkdir(parents=True, exist_ok=True)
     stored = folder / f"{name}.safetensors"
-    save_network(stored, spec, network)
+    scales = trained_scales(weights) or UNTOLD_SCALES
+    save_network(stored, spec, network, scales, half)
     widths = []
     for channels in network.widths:
         path = folder / f"{name}-{channels}.onnx"
@@ -117,7 +127,8 @@ def export_model(
         network=NetworkEntry(name=spec.name, args=dict(spec.args)),
         min_scale=1.0,
         max_scale=network.max_scale,
-        trained_scales=(1.1, 4.0),
+        fixed_scale=network.scale if isinstance(network, FixedScale) else None,
+        trained_scales=scales,
         halo=network.halo,
         tile_output_pixels=network.tile_output_pixels,
         widths=tuple(widths),
@@ -191,33 +202,47 @@ def _strip_traces(model: onnx.ModelProto) -> None:
 
 
 def _refer_to(weights: Path, graph: onnx.GraphProto) -> None:
-    """Replace every initializer that is a tensor of the weights file by a reference to it."""
-    offsets = _data_offsets(weights)
+    """Replace every initializer that is a tensor of the weights file by a reference to it, and by
+    a cast where the file has it as float16: the runtime does that once, when it loads the graph."""
+    places = _places(weights)
     for tensor in graph.initializer:
-        place = offsets.get(tensor.name.removeprefix("network."))
+        place = places.get(tensor.name.removeprefix("network."))
         if place is None:
             continue
-        start, stop = place
         tensor.ClearField("raw_data")
         tensor.data_location = TensorProto.EXTERNAL
         del tensor.external_data[:]
-        facts = {"location": weights.name, "offset": start, "length": stop - start}
+        facts = {"location": weights.name, "offset": place.start, "length": place.length}
         for key, value in facts.items():
             tensor.external_data.add(key=key, value=str(value))
+        if place.half:
+            name, tensor.name = tensor.name, f"{tensor.name}.half"
+            tensor.data_type = TensorProto.FLOAT16
+            cast = onnx.helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT)
+            graph.node.insert(0, cast)
 
 
-def _data_offsets(path: Path) -> dict[str, tuple[int, int]]:
-    """Return where each tensor's bytes lie in a safetensors file (its format: an 8-byte
-    little-endian header length, a JSON header, the data)."""
+@dataclass(frozen=True)
+class _Place:
+    """Where a tensor's bytes lie in a weights file."""
+
+    start: int
+    length: int
+    half: bool
+
+
+def _places(path: Path) -> dict[str, _Place]:
+    """Return where each tensor lies in a safetensors file (its format: an 8-byte little-endian
+    header length, a JSON header, the data)."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
-    base = 8 + length
-    return {
-        name: (base + entry["data_offsets"][0], base + entry["data_offsets"][1])
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
+    places = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            start, stop = entry["data_offsets"]
+            places[name] = _Place(8 + length + start, stop - start, entry["dtype"] == "F16")
+    return places
 
 
 def write_torchscript(network: Network, path: Path) -> None:

@@ -5,8 +5,9 @@ holds the small one as its first channels, blocks and basis functions. At the in
 small one it computes the same function; whatever is new starts with no say in the output, but
 with inputs of its own, so that its gradients are alive from the first step.
 
-Other networks start from one whose every tensor they have, such as a plain network from which its
-AnySR form is trained (AnySR Algorithm 1 starts from a trained one).
+Other networks start from every tensor that they share with a trained one: a plain network's AnySR
+form from all of it (AnySR Algorithm 1 starts so), another head from the encoder, another integer
+scale from all but the last layers, and the elastic trunk with another head from an elastic network.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def grow(small: Network, large: Network) -> None:
     """Write the weights of `small` into `large`, in place.
 
     ValueError when an elastic `large` is smaller in channels, blocks or basis, or gates other
-    blocks; when another lacks a tensor of `small`, or has it in another shape.
+    blocks; when another shares, by name and shape, less than half of the weights of `small`.
     """
     if isinstance(small, Elastic) and isinstance(large, Elastic):
         _grow_elastic(small, large)
@@ -33,10 +34,20 @@ def grow(small: Network, large: Network) -> None:
 
 def _start_from(small: Network, large: Network) -> None:
     known, given = large.state_dict(), small.state_dict()
-    unfit = [k for k, v in given.items() if k not in known or known[k].shape != v.shape]
-    if unfit:
+    if isinstance(small, Elastic):
+        given = {_in_composed(name): value for name, value in given.items()}
+    shared = {k: v for k, v in given.items() if k in known and known[k].shape == v.shape}
+    numbers = sum(v.numel() for v in given.values())
+    if 2 * sum(v.numel() for v in shared.values()) < numbers:
+        unfit = [k for k in given if k not in shared]
         raise ValueError(f"cannot start from weights with {', '.join(unfit[:3])}: not in here")
-    large.load_state_dict({**known, **given})
+    large.load_state_dict({**known, **shared})
+
+
+def _in_composed(name: str) -> str:
+    """Return what a composed network with the elastic trunk calls a tensor of an elastic one."""
+    part, _, rest = name.partition(".")
+    return f"head.base.{rest}" if part == "head" else f"encoder.{name}"
 
 
 def _grow_elastic(small: Elastic, large: Elastic) -> None:

@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import functools
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.acceleration import Trunk, prepare_device, resolve_precision
+from models.architectures.fixed_scale import FixedScale
 from models.architectures.network import Network, TrunkedNetwork, grid_tensors
 from models.checkpoint import load_network, save_network
 from models.config import Config, Sampling, learning_rate
@@ -58,6 +59,9 @@ class Trainer:
         prepare_device(self.device)
         torch.manual_seed(config.training.seed)
         self.network = config.network.build().to(self.device)
+        if isinstance(self.network, FixedScale):
+            sampling = config.sampling.only_at(self.network.scale)
+            self.config = dataclasses.replace(config, sampling=sampling)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         fused = True if self.device.type == "cuda" else None
@@ -217,12 +221,13 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint: averaged weights, then everything that a resumed run needs."""
-        save_network(self.output / "weights.safetensors", self.config.network, self.average)
+        weights = self.output / "weights.safetensors"
+        save_network(weights, self.config.network, self.average, self.config.scales)
         state = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         state |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for index, slots in self.optimiser.state_dict()["state"].items():
             state |= {f"optimiser.{index}.{k}": v for k, v in slots.items()}
-        facts = {"step": self.step, "config": asdict(self.config)}
+        facts = {"step": self.step, "config": dataclasses.asdict(self.config)}
         save_pieces(self.output, state, facts, self.config.training.checkpoint_piece_mib)
 
     def grow_from(self, weights: Path) -> None:
@@ -328,7 +333,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer = Trainer(config, options.output, options.device)
     if not trainer.resume() and options.grow_from:
         trainer.grow_from(options.grow_from)
-    photographs = Photographs(files, options.device, config.crop_side, stop_at)
+    photographs = Photographs(files, options.device, trainer.config.crop_side, stop_at)
 
     def report(facts: dict[str, Any]) -> None:
         line = json.dumps(facts)

@@ -18,6 +18,9 @@ RETRY_AFTER_S = 2
 """About as long as a worker takes to warm up or to be seen again."""
 
 
+LOADING_S = 5
+"""About as long as a worker takes to load a model and to measure what it costs."""
+
 PROMISE = 1.1
 """What is named as enough lies above what is enough now: costs will have moved when it is sent."""
 
@@ -35,6 +38,12 @@ def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float)
     if job.model is not None and job.model not in catalog.names:
         raise UnknownModel
     workers = snapshot.ready_for(job.needs)
+    if not workers and snapshot.ready and catalog.on_demand(job.model):
+        raise NotReady(
+            f"The model {job.model} is loaded when it is first asked for, which it now was; "
+            "try again in a few seconds.",
+            retry_after_s=LOADING_S,
+        )
     if not workers:
         raise not_ready(snapshot, job.needs)
     # By the fastest: it is the one that is free soonest, and a promise to refuse must be sure.

@@ -72,6 +72,10 @@ class ModelAnswer(BaseModel):
     default: bool
     min_scale: float
     max_scale: float
+    fixed_scale: int | None = Field(
+        description="The one scale that the network knows: it makes that, and an antialiased "
+        "resize makes the smaller one that was asked for; null for a network of any scale."
+    )
     trained_scales: tuple[float, float]
     halo: int | None = Field(
         description="Input pixels around a tile that reach its output; null if all of them do."
@@ -82,6 +86,10 @@ class ModelAnswer(BaseModel):
     widths: list[float] = Field(description="Narrowest first.", examples=[[0.25, 0.5, 1.0]])
     ready: bool = Field(
         description="Whether a worker has it warm; if not, requests for it get 503."
+    )
+    on_demand: bool = Field(
+        description="Whether it is loaded when it is first asked for: that request gets 503 with "
+        "Retry-After."
     )
     in_ladder: bool = Field(
         description="Whether the service chooses it by itself; if not, name it to get it."
@@ -105,6 +113,9 @@ class ModelsAnswer(BaseModel):
 
     default: str
     models: list[ModelAnswer]
+    untrained: list[str] = Field(
+        description="Networks that are known but have no weights here: asking for one gets 409."
+    )
     limits: LimitsAnswer
 
 
@@ -213,7 +224,12 @@ def models_answer(catalog: Catalog, settings: GatewaySettings, snapshot: Snapsho
         max_output_pixels=settings.max_output_pixels,
         max_side={image_format: image_format.max_side for image_format in ImageFormat},
     )
-    return ModelsAnswer(default=catalog.default, models=models, limits=limits)
+    return ModelsAnswer(
+        default=catalog.default,
+        models=models,
+        untrained=list(catalog.untrained),
+        limits=limits,
+    )
 
 
 def _model(entry: ModelEntry, default: bool, ready: bool) -> ModelAnswer:
@@ -224,11 +240,13 @@ def _model(entry: ModelEntry, default: bool, ready: bool) -> ModelAnswer:
         default=default,
         min_scale=entry.min_scale,
         max_scale=entry.max_scale,
+        fixed_scale=entry.fixed_scale,
         trained_scales=entry.trained_scales,
         halo=entry.halo,
         exactly_local=entry.halo is not None,
         widths=[width.width for width in entry.widths],
         ready=ready,
+        on_demand=entry.on_demand,
         in_ladder=entry.in_ladder,
         quality=list(entry.quality),
     )

@@ -72,6 +72,7 @@ class Dispatcher:
         """
         try:
             snapshot = await self._with_queue(self._keeper.current)
+            await self._ask_for(job, snapshot)
             ready = admitted(job, snapshot, self._shelf.catalog, self._overhead.ms)
             return await self._queue.submit(ready, picture, spent_ms=_since(received))
         except ConnectionError:
@@ -83,6 +84,13 @@ class Dispatcher:
         except (BudgetInfeasible, NotReady, Overloaded) as error:
             self._metrics.rejected(error.code)
             raise
+
+    async def _ask_for(self, job: Job, snapshot: Snapshot) -> None:
+        """Have the workers load a model that is loaded on demand, where none has it yet. The job
+        is refused all the same: what it costs is known only then."""
+        cold = self._shelf.catalog.on_demand(job.model) and not snapshot.ready_for(job.needs)
+        if cold and job.model is not None:
+            await self._queue.ask_for(job.model)
 
     async def _with_queue(self, snapshot: Snapshot) -> Snapshot:
         """Return a snapshot with the queue as it is now: what ran or waited when it was taken has

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.errors import InvalidRequest, OutputTooLarge, UnknownModel, UnknownWidth
+from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
 from jobs.image_header import ImageHeader
 from jobs.job import ImageFormat, Job
 from models.catalog import Catalog, ModelEntry
@@ -22,8 +22,8 @@ def plan(
     """Return the job of a request; its `floor_ms` and `network_ms` are still 0, which admission
     fills in. Without a model and a pinned width, the service chooses among all models.
 
-    Raises UnknownModel, UnknownWidth, InvalidRequest (a scale or budget out of range) and
-    OutputTooLarge.
+    Raises UnknownModel, ModelNotTrained, UnknownWidth, InvalidRequest (a scale or budget out of
+    range) and OutputTooLarge.
     """
     model = chosen_model(wanted, catalog)
     free = wanted.model is None and wanted.anysr_width is None
@@ -50,8 +50,14 @@ def plan(
 
 def chosen_model(wanted: UpscaleRequest, catalog: Catalog) -> ModelEntry:
     """Return the model asked for, or the catalog's default, which then stands for the limits of
-    all and for what a pinned width means; UnknownModel if there is none."""
+    all and for what a pinned width means; UnknownModel if there is none, ModelNotTrained if it is
+    a network without weights."""
     name = wanted.model if wanted.model is not None else catalog.default
+    if name in catalog.untrained:
+        raise ModelNotTrained(
+            f"The network {name} is known, but has no weights here. Train it (anysr train --network"
+            f" {name}), export it into the model folder and reload; GET /models lists what has."
+        )
     try:
         return catalog.get(name)
     except KeyError:

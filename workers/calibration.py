@@ -31,6 +31,9 @@ log = logging.getLogger("anysr.workers.calibration")
 
 NETWORK_SIZES = ((32, 64), (96, 192), (96, 384))
 """(input, output) sides of the squares that every rung is measured at."""
+BESIDE_SIZES = ((16, 32), (48, 96), (32, 128))
+"""The same for models that are loaded on demand: some cost a hundred times what others do, and the
+worker makes no picture while one of these is measured."""
 FLOOR_SIZES = ((32, 64), (96, 288), (192, 768))
 CODEC_SIDES = (64, 384)
 ROUNDS = 5
@@ -123,8 +126,9 @@ def _floor_trials() -> Iterator[Trial]:
 
 def _network_trials(zoo: Zoo) -> Iterator[Trial]:
     for served in zoo.values():
+        sizes = BESIDE_SIZES if served.entry.on_demand else NETWORK_SIZES
         for rung in served.rungs:
-            for source, output in NETWORK_SIZES:
+            for source, output in sizes:
                 yield _upscaling(stage_of(rung), source, output, served.at(rung.width))
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 from jobs.job import MachineState, WorkerPulse
 from jobs.queue import JobQueue
+from jobs.reloading import ReloadCalls
 from scheduling.cost_model import CostModel
 from workers.metrics import WorkerMetrics
 from workers.pauses import happens
@@ -20,8 +21,8 @@ log = logging.getLogger("anysr.workers.heartbeat")
 class Heartbeat:
     """A worker's state, said to the queue every `every_s` seconds while it is `beating`.
 
-    `machine` answers at once what is known of the machine; `hear` is told, with each beat, the
-    number of the last call to read the models again."""
+    `machine` answers at once what is known of the machine; `calls` hear, with each beat, of the
+    last call to read the models again and of the models that were asked for."""
 
     def __init__(
         self,
@@ -30,14 +31,14 @@ class Heartbeat:
         metrics: WorkerMetrics,
         every_s: float,
         machine: Callable[[], MachineState | None] = lambda: None,
-        hear: Callable[[int], None] = lambda number: None,
+        calls: ReloadCalls | None = None,
     ) -> None:
         self.worker_id = worker_id
         self._queue = queue
         self._metrics = metrics
         self._every_s = every_s
         self._machine = machine
-        self._hear = hear
+        self._calls = calls if calls is not None else ReloadCalls()
         self._stock = Stock({}, CostModel())
         self._reloads = 0
         self._ready = False
@@ -84,7 +85,8 @@ class Heartbeat:
                     await self._queue.count_worker_start()
                     counted = True
                 self._workers = max(1, await self._queue.publish_pulse(self._pulse()))
-                self._hear(await self._queue.reloads())
+                self._calls.hear(await self._queue.reloads())
+                self._calls.hear_of(await self._queue.asked_for())
             except Exception as error:  # a worker that falls silent gets no more work
                 log.warning("cannot say that this worker lives: %s", error)
             await happens(self._news, self._every_s)

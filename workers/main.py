@@ -81,7 +81,7 @@ async def _serve(
     beat_s = min(BEAT_S, queue_settings.pulse_ttl_seconds / 3)
     machine = MachineWatch(Machine(lambda: find_gpu(os.environ)).sample, beat_s)
     calls = ReloadCalls()
-    heartbeat = Heartbeat(queue, _worker_id(), metrics, beat_s, lambda: machine.state, calls.hear)
+    heartbeat = Heartbeat(queue, _worker_id(), metrics, beat_s, lambda: machine.state, calls)
     stocker = _stocker(settings)
     with _metrics_server(settings, registry), machine:
         async with _stopping(settings, calls) as stopping, heartbeat.beating():

@@ -51,7 +51,11 @@ class Reloader:
         stock = self._shelf.stock
         try:
             delivery = await asyncio.to_thread(
-                self._stocker.next, stock.zoo, dict(stock.costs.lines), self._while_running
+                self._stocker.next,
+                stock.zoo,
+                dict(stock.costs.lines),
+                self._while_running,
+                self._calls.models,
             )
         except Exception as error:  # whatever it is: the models that run are to run on
             log.error("the models cannot be read again, and stay as they are: %s", error)

@@ -41,6 +41,11 @@ class WorkerSettings(LogSettings):
         validation_alias="ANYSR_MODELS",
         description="Folder of models with its catalog; the shipped one when not set.",
     )
+    warm: tuple[str, ...] = Field(
+        (),
+        description="Models (a JSON list) to load at the start, of those that are else loaded "
+        "when they are first asked for.",
+    )
     runtime: Runtime = Field(
         Runtime.ONNX, description="Engine that runs the networks: onnx or torchscript."
     )

@@ -7,7 +7,7 @@ that goes on running.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,18 +48,21 @@ class Stocker:
 
         Raises CatalogError when no model can be served, and RuntimeMissing.
         """
-        zoo, broken = self._zoo({})
+        zoo, broken = self._zoo({}, frozenset(self.settings.warm))
         if not zoo:
             raise CatalogError(f"no model of {self.folder} can be served; {told(broken)}")
         return Stock(zoo, costs_here(zoo, self.settings, self.costs_folder), broken)
 
-    def next(self, running: Zoo, known: Mapping[str, Line], turn: Turn) -> Delivery:
+    def next(
+        self, running: Zoo, known: Mapping[str, Line], turn: Turn, asked: Set[str] = frozenset()
+    ) -> Delivery:
         """Return what is to run after `running`, whose sessions go on where nothing has changed.
 
-        What is new is measured `turn` by turn, and kept with the lines `known` of the rest.
+        Of the models that are loaded on demand, those that run and those that are `asked` for. What
+        is new is measured `turn` by turn, and kept with the lines `known` of the rest.
         Raises CatalogError when the catalog as a whole cannot be read.
         """
-        zoo, broken = self._zoo(running)
+        zoo, broken = self._zoo(running, asked | running.keys())
         fresh = {
             name
             for name, served in zoo.items()
@@ -71,12 +74,15 @@ class Stocker:
             lines = added_lines(zoo, fresh, known, *place, turn)
         return Delivery(zoo, lines, broken)
 
-    def _zoo(self, running: Zoo) -> tuple[Zoo, dict[str, str]]:
-        """Return the models that can run, and what is wrong with the others."""
+    def _zoo(self, running: Zoo, wanted: Set[str]) -> tuple[Zoo, dict[str, str]]:
+        """Return the models that can run, and what is wrong with the others; of those on demand,
+        the wanted ones alone."""
         reading = read_good(self.folder, _catalog_of(running))
         broken = dict(reading.broken)
         zoo: Zoo = {}
         for entry in reading.catalog.models:
+            if entry.on_demand and entry.name not in wanted:
+                continue
             old = running.get(entry.name)
             try:
                 zoo[entry.name] = self._served(entry, old)

@@ -142,7 +142,33 @@ class TensorProductHead(Head):
         return pixels.permute(0, 2, 3, 1)
 
 
-class Elastic(TrunkedNetwork):
+class ElasticTrunk:
+    """The trunk, for a module that is to have its parts among its own."""
+
+    if TYPE_CHECKING:
+        channels: int
+
+    def build(self, channels: int, blocks: int, gate_every: int) -> None:
+        """Make the parts. ValueError when the module's widths do not rise to `channels`."""
+        if self.channels != channels:
+            raise ValueError(f"widths must rise to {channels} channels, not {self.channels}")
+        self.gate_every = gate_every
+        self.entry = nn.Conv2d(COLOURS, channels, 3, padding=1)
+        self.gate = ScaleGate(len(range(0, blocks, gate_every)), channels)
+        self.blocks = nn.ModuleList(ElasticBlock(channels) for _ in range(blocks))
+
+    def trunk(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
+        """Return the features [B, C, H, W] that the head reads."""
+        gates = self.gate(inverse_scale, channels / self.channels)
+        features: Tensor = self.entry(image - 0.5)
+        for position, block in enumerate(self.blocks):
+            gated = position % self.gate_every == 0
+            gate = gates[position // self.gate_every] if gated else None
+            features = block(features, channels, gate)
+        return features
+
+
+class Elastic(ElasticTrunk, TrunkedNetwork):
     """The whole network.
 
     forward: image [B, 3, H, W] in [0, 1], the sampling positions of `models.geometry` for rows
@@ -161,12 +187,7 @@ class Elastic(TrunkedNetwork):
         gate_every: int = 2,
     ) -> None:
         super().__init__(widths)
-        if self.channels != channels:
-            raise ValueError(f"widths must rise to {channels} channels, got {list(widths)}")
-        self.gate_every = gate_every
-        self.entry = nn.Conv2d(COLOURS, channels, 3, padding=1)
-        self.gate = ScaleGate(len(range(0, blocks, gate_every)), channels)
-        self.blocks = nn.ModuleList(ElasticBlock(channels) for _ in range(blocks))
+        self.build(channels, blocks, gate_every)
         self.head = TensorProductHead(channels, basis)
 
     @property
@@ -174,16 +195,6 @@ class Elastic(TrunkedNetwork):
         """Input pixels around a tile that reach its output: one per 3x3 convolution, and one
         because an output pixel's nearest input pixel may lie across a tile's edge."""
         return 2 * len(self.blocks) + 3
-
-    def trunk(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
-        """Return the features [B, C, H, W] that the head reads."""
-        gates = self.gate(inverse_scale, channels / self.channels)
-        features: Tensor = self.entry(image - 0.5)
-        for position, block in enumerate(self.blocks):
-            gated = position % self.gate_every == 0
-            gate = gates[position // self.gate_every] if gated else None
-            features = block(features, channels, gate)
-        return features
 
 
 def bilinear_coefficients(basis: int) -> Tensor:

@@ -10,6 +10,7 @@ from models.architectures.composed import Composed
 from models.architectures.defian import DeFiAN
 from models.architectures.elastic import Elastic, TensorProductHead
 from models.architectures.encoders.edsr import EDSR
+from models.architectures.encoders.elastic import ElasticEncoder
 from models.architectures.encoders.fpen import FPEN
 from models.architectures.encoders.rdn import RDN
 from models.architectures.gidrn import GIDRN
@@ -18,6 +19,7 @@ from models.architectures.heads.ciaosr import CiaoSR
 from models.architectures.heads.liif import LIIF
 from models.architectures.heads.metasr import MetaSR
 from models.architectures.heads.pica import PixelContinuityHead
+from models.architectures.heads.refined import RefinedHead
 from models.architectures.heads.srno import SRNO
 from models.architectures.network import Encoder, Head, Network
 
@@ -27,6 +29,7 @@ ENCODERS: Mapping[str, Callable[..., Encoder]] = {
     "edsr": EDSR,
     "rdn": RDN,
     "fpen": FPEN,
+    "elastic": ElasticEncoder,
 }
 
 
@@ -44,6 +47,7 @@ HEADS: Mapping[str, Callable[..., Head]] = {
     "srno": SRNO,
     "ciaosr": CiaoSR,
     "pica": with_pica,
+    "refined": RefinedHead,
 }
 """Built with the encoder's number of features first, then the args of its spec."""
 

@@ -33,7 +33,9 @@ def exported(tmp_path_factory):
     weights = folder / "trained.safetensors"
     save_network(weights, SPEC, network)
     lines: list[str] = []
-    entry = export_model(weights, folder / "out", "tiny", "A test.", True, lines.append)
+    entry = export_model(
+        weights, folder / "out", "tiny", "A test.", torchscript=True, report=lines.append
+    )
     assert len(lines) == 4
     return folder / "out", entry, network.eval()
 
