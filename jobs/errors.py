@@ -166,6 +166,7 @@ ERRORS: tuple[type[AnysrError], ...] = (
     ImageTooLarge,
     OutputTooLarge,
     UnknownModel,
+    ModelNotTrained,
     UnknownWidth,
     BudgetInfeasible,
     Overloaded,

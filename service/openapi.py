@@ -21,14 +21,8 @@ BUSY_HEADERS: Json = {
 INTAKE_CODES = (
     *("empty_body", "corrupt_image", "body_too_large", "image_too_large", "output_too_large"),
     *("unsupported_image", "invalid_request", "animated_image", "unknown_model"),
-    *(
-        "model_not_trained",
-        "unknown_width",
-        "budget_infeasible",
-        "overloaded",
-        "not_ready",
-        "internal_error",
-    ),
+    *("model_not_trained", "unknown_width", "budget_infeasible", "overloaded", "not_ready"),
+    "internal_error",
 )
 RUN_CODES = (
     *("corrupt_image", "unknown_model", "unknown_width", "job_cancelled", "worker_lost"),

@@ -18,7 +18,7 @@ import pytest
 
 from benchmarks.overhead import _JPEG, running_process
 from models.catalog import CATALOG_FILE
-from tests.workers.model_folder import SMALL, add_copy, remove, small_folder, tamper
+from tests.workers.model_folder import SMALL, add_copy, edit, remove, small_folder, tamper
 
 KEY = "an-admin-key-for-tests"
 PATIENCE_S = 60.0
@@ -190,3 +190,20 @@ def test_two_workers_with_folders_of_their_own_each_get_their_jobs(
             remove(behind, "second")
             os.kill(first.pid, signal.SIGHUP)
             until(lambda: [SMALL] in [w["models"] for w in health(url)["workers"]])
+
+
+def test_a_model_on_demand_answers_after_it_was_asked_for(folder: Path) -> None:
+    for name in ("rare", "rarer"):
+        add_copy(folder, name)
+        edit(folder, name, on_demand=True, in_ladder=False)
+    settings = {"ANYSR_MODELS": str(folder), "ANYSR_WARM": '["rarer"]'}
+    with running_process(1, **settings) as (url, _), Load(url) as load:
+        [worker] = health(url)["workers"]
+        assert worker["models"] == [SMALL, "rarer"]
+        first = upscale(url, model="rare")
+        assert (first.status_code, first.json()["code"]) == (503, "not_ready")
+        assert first.headers["Retry-After"] == "5"
+        assert "try again" in first.json()["detail"]
+        until(lambda: upscale(url, model="rare").is_success)
+        assert upscale(url, model="rare").headers["X-AnySR-Model"] == "rare"
+        load.goes_on()

@@ -246,3 +246,10 @@ async def test_pictures_may_live_in_a_second_redis(
         assert await queue.result(job.id) == b"result"
         kept = await names(raw_redis, queue_settings)
         assert not any(":payload:" in name or ":result:" in name for name in kept)
+
+
+async def test_what_was_asked_for_is_told_to_all(queue: RedisQueue) -> None:
+    assert await queue.asked_for() == frozenset()
+    for name in ("a", "b", "a"):
+        await queue.ask_for(name)
+    assert await queue.asked_for() == {"a", "b"}

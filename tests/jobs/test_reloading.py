@@ -67,6 +67,19 @@ async def test_a_call_during_an_answer_is_answered_next() -> None:
     assert await called(calls) is None
 
 
+async def test_a_model_that_is_newly_asked_for_is_a_call_once() -> None:
+    calls = ReloadCalls()
+    calls.hear_of(frozenset())
+    assert await called(calls) is None
+    calls.hear_of(frozenset({"a"}))
+    assert await called(calls) == 0
+    calls.hear_of(frozenset({"a"}))
+    assert await called(calls) is None
+    calls.hear_of(frozenset({"b"}))
+    assert await called(calls) == 0
+    assert calls.models == {"a", "b"}
+
+
 async def test_a_hangup_is_a_call() -> None:
     calls = ReloadCalls()
     with on_hangup(calls.ask, lambda: None):

@@ -94,3 +94,13 @@ def test_anysrs_groups_are_the_papers_tenths():
     assert all(group.anchor_probability == 1 for group in groups)
     assert all(group.unequal_probability == 0 for group in groups)
     assert config.crop_side == 4 * 128
+
+
+def test_a_run_says_which_scales_it_trains():
+    def scales(sampling, **training):
+        return Config(NetworkSpec("elastic"), Training(steps=9, **training), sampling).scales
+
+    assert scales(Sampling(low=1.5, high=3.0, anchors=(2.0, 4.0))) == (1.5, 4.0)
+    assert scales(Sampling(low=1.5, high=3.0).only_at(3.0)) == (3.0, 3.0)
+    groups = {"recipe": "algorithm_1", "scale_groups": [1.7, 2.5, 3.0]}
+    assert scales(Sampling(low=1.1), **groups) == (1.1, 3.0)

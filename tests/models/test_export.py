@@ -73,6 +73,25 @@ def test_all_widths_read_their_weights_from_one_file(name):
         assert large <= outside
 
 
+def test_half_the_bytes_hold_what_the_rounded_network_computes(tmp_path):
+    torch.manual_seed(0)
+    network = SPEC.build()
+    weights = tmp_path / "trained.safetensors"
+    save_network(weights, SPEC, network, (1.5, 3.0))
+    whole = export_model(weights, tmp_path / "whole", "tiny", "A test.")
+    entry = export_model(weights, tmp_path / "half", "tiny", "A test.", half=True)
+    assert entry.weights.bytes < 0.7 * whole.weights.bytes
+    assert entry.trained_scales == whole.trained_scales == (1.5, 3.0)
+    stored = tmp_path / "half" / entry.weights.file
+    _, rounded = load_network(stored)
+    assert {p.dtype for p in rounded.parameters()} == {torch.float32}
+    assert not torch.equal(rounded.entry.weight, network.entry.weight)
+    for width in entry.widths:
+        graph = tmp_path / "half" / width.onnx.file
+        assert check(rounded, width.channels, onnx_runner(graph)) <= TOLERANCE
+        assert graph.stat().st_size < 100_000  # the weights are not in it
+
+
 def test_the_entry_describes_what_was_written(exported):
     folder, entry, network = exported
     assert entry.torchscript is not None

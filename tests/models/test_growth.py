@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from models.architectures.elastic import Elastic
+from models.architectures.registry import NetworkSpec
 from models.growth import grow
 from models.train import upscale
 
@@ -61,3 +62,49 @@ def test_it_does_not_shrink(small, change):
 def test_the_same_blocks_must_be_gated(small):
     with pytest.raises(ValueError, match="cannot grow"):
         grow(small, Elastic(12, 5, 4, [4, 8, 12], gate_every=1))
+
+
+def composed(encoder, head, **args):
+    spec = NetworkSpec("composed", {"encoder": encoder, "head": {"name": head, "args": args}})
+    return spec.build()
+
+
+def test_the_quality_tier_begins_where_the_elastic_network_ended(small):
+    encoder = {"name": "elastic", "args": {"channels": 8, "blocks": 3, "widths": [4, 8]}}
+    grown = composed(encoder, "refined", basis=3, hidden=8, layers=2)
+    grow(small, grown)
+    image = torch.rand(2, 3, 13, 17)
+    for width in small.widths:
+        before = upscale(small, image, (31, 26), width)
+        torch.testing.assert_close(upscale(grown, image, (31, 26), width), before)
+    (upscale(grown, image, (31, 26), 8) - 0.5).abs().mean().backward()
+    assert grown.head.detail.layers[-1].weight.grad.abs().max() > 0
+
+
+def test_another_head_starts_from_the_trained_encoder():
+    torch.manual_seed(1)
+    encoder = {"name": "edsr", "args": {"channels": 8, "blocks": 3}}
+    small = composed(encoder, "metasr", hidden=4)
+    large = composed(encoder, "liif", hidden=8)
+    before = large.head.state_dict()
+    grow(small, large)
+    for name, value in small.encoder.state_dict().items():
+        assert torch.equal(large.encoder.state_dict()[name], value)
+    assert all(torch.equal(large.head.state_dict()[name], value) for name, value in before.items())
+
+
+def test_another_scale_starts_from_all_but_the_last_layers():
+    torch.manual_seed(1)
+    arguments = {"channels": 8, "modules": 1, "blocks": 1}
+    small = NetworkSpec("defian", {"scale": 2, **arguments}).build()
+    large = NetworkSpec("defian", {"scale": 3, **arguments}).build()
+    grow(small, large)
+    known, new = small.state_dict(), large.state_dict()
+    shared = [n for n in known if n in new and known[n].shape == new[n].shape]
+    assert 0 < len(shared) < len(new)
+    assert all(torch.equal(known[name], new[name]) for name in shared)
+
+
+def test_what_shares_too_little_is_refused(small):
+    with pytest.raises(ValueError, match="cannot start"):
+        grow(small, composed({"name": "edsr", "args": {"channels": 8, "blocks": 3}}, "liif"))

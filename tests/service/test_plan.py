@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.errors import InvalidRequest, OutputTooLarge, UnknownModel, UnknownWidth
+from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
 from jobs.image_header import ImageHeader
 from jobs.job import ImageFormat, Job
 from models.catalog import Catalog
@@ -16,7 +16,7 @@ from service.settings import GatewaySettings
 from tests.service.harness import MODEL, UNSERVED, model_entry
 
 ENTRY = model_entry(MODEL)
-CATALOG = Catalog(default=MODEL, models=(ENTRY, model_entry(UNSERVED)))
+CATALOG = Catalog(default=MODEL, models=(ENTRY, model_entry(UNSERVED)), untrained=("heavy",))
 
 sizes = st.integers(1, 20_000)
 scales = st.floats(1, 8)
@@ -120,3 +120,10 @@ def test_a_side_that_the_format_cannot_hold_is_refused_with_formats_that_can(
         job_of(UpscaleRequest(width=width, height=12))
     assert refusal.value.details == {"max_side": width - 1}
     assert job_of(UpscaleRequest(width=width, height=12, format=ImageFormat.PNG))
+
+
+def test_a_network_without_weights_is_told_from_one_that_nobody_knows() -> None:
+    with pytest.raises(ModelNotTrained, match="anysr train --network heavy"):
+        planned(UpscaleRequest(scale=2, model="heavy"))
+    with pytest.raises(UnknownModel):
+        planned(UpscaleRequest(scale=2, model="lighter"))

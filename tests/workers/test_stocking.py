@@ -191,3 +191,28 @@ def test_where_no_model_is_good_a_start_fails_and_says_why(folder: Path, stocker
     tamper(folder, SMALL)
     with pytest.raises(CatalogError, match=f"can be served; {SMALL}: .*checksum"):
         stocker.first()
+
+
+def test_a_model_on_demand_is_loaded_when_it_was_asked_for_and_stays(
+    folder: Path, stocker: Stocker
+) -> None:
+    add_copy(folder, "rare")
+    edit(folder, "rare", on_demand=True, in_ladder=False)
+    stock = stocker.first()
+    assert set(stock.zoo) == {SMALL}
+    assert set(restocked(stocker, stock).zoo) == {SMALL}
+    known = dict(stock.costs.lines)
+    delivery = stocker.next(stock.zoo, known, lambda call: call(), {"rare", "unheard-of"})
+    assert set(delivery.zoo) == {SMALL, "rare"}
+    assert set(delivery.lines) == stages(delivery.zoo["rare"])
+    after = stock.exchanged(delivery.zoo, delivery.lines, delivery.broken)
+    assert "rare" in after.offers
+    assert set(restocked(stocker, after).zoo) == {SMALL, "rare"}
+
+
+def test_what_is_to_be_warm_is_loaded_at_the_start(folder: Path, costs: Path) -> None:
+    for name in ("rare", "rarer"):
+        add_copy(folder, name)
+        edit(folder, name, on_demand=True)
+    settings = SETTINGS.model_copy(update={"warm": ("rare",)})
+    assert set(Stocker(folder, settings, costs).first().zoo) == {SMALL, "rare"}
