@@ -18,7 +18,7 @@ def convert(
         Path, typer.Argument(help="What to write: *.safetensors, or a public checkpoint.")
     ],
 ) -> None:
-    """Convert a public checkpoint of AnySR, SRNO or LIIF, or write one of our weights.
+    """Convert a public checkpoint of AnySR, SRNO, LIIF, CiaoSR or DeFiAN, or write one of ours.
 
     The direction follows from which of the two ends in .safetensors. Nothing in a public file is
     run, and nothing is computed: converting back gives the same numbers.

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from models.architectures.registry import NetworkSpec
 from models.layouts.base import Layout, Tensors
+from models.layouts.ciaosr import CiaoSRLayout
 from models.layouts.defian import DeFiANLayout
 from models.layouts.implicit import ImplicitLayout
 
-LAYOUTS: Sequence[Layout] = (ImplicitLayout(), DeFiANLayout())
+LAYOUTS: Sequence[Layout] = (ImplicitLayout(), CiaoSRLayout(), DeFiANLayout())
 
 
 class ConversionError(Exception):
@@ -56,9 +57,14 @@ def to_public(spec: NetworkSpec, ours: Tensors) -> dict[str, Tensor]:
     """Return a network's tensors under public names; ConversionError if there are none for it."""
     for layout in LAYOUTS:
         if layout.writes(spec):
+            implied = layout.implied(spec)
+            for name, tensor in implied.items():
+                if not torch.equal(ours[name], tensor.to(ours[name])):
+                    raise ConversionError(f"{name} was trained, and has no place in public files")
             named = {
                 layout.name_of(spec, name): layout.shaped(spec, name, tensor)
                 for name, tensor in ours.items()
+                if name not in implied
             }
             return {**named, **layout.unused(spec)}
     raise ConversionError(f"no public checkpoint holds a network such as {spec}")
@@ -68,8 +74,10 @@ def _converted(layout: Layout, spec: NetworkSpec, public: Tensors) -> dict[str, 
     with torch.device("meta"):
         wanted = spec.build().state_dict()
     left = dict(public)
-    converted = {}
+    converted = dict(layout.implied(spec))
     for name, like in wanted.items():
+        if name in converted:
+            continue
         public_name = layout.name_of(spec, name)
         tensor = left.pop(public_name, None)
         shape = layout.shaped(spec, name, like).shape

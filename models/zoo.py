@@ -20,7 +20,7 @@ RELEASED_RDN_WIDTHS = (44, 51, 57, 64)
 
 def anysr(encoder: str, widths: tuple[int, ...] = PAPER_WIDTHS, **more: Any) -> Part:
     """Return the spec of an encoder with AnySR's blocks; `more` is of `Slicing`."""
-    pairs = {"edsr": 4, "rdn": 8}[encoder]
+    pairs = {"edsr": 4, "rdn": 8, "fpen": 4}[encoder]
     slicing = {"widths": list(widths), "pairs": pairs, **more}
     return {"name": encoder, "args": {"anysr": slicing}}
 
@@ -63,5 +63,7 @@ ZOO: Mapping[str, NetworkSpec] = {
     "fpen-pica-liif": composed({"name": "fpen", "args": {}}, "pica", head={"name": "liif"}),
     # The ablation of FPEN's Table 3.
     "edsr-pica-liif": composed(ENCODERS["edsr"], "pica", head={"name": "liif"}),
+    # AnySR's slicing of a third encoder.
+    "anysr-fpen-pica-liif": composed(anysr("fpen"), "pica", head={"name": "liif"}),
     **{f"gidrn-x{scale}": NetworkSpec("gidrn", {"scale": scale}) for scale in (2, 3, 4)},
 }

@@ -29,3 +29,7 @@ class Layout(Protocol):
 
     def unused(self, spec: NetworkSpec) -> Tensors:
         """Return what public checkpoints hold beside: never trained, so always the same."""
+
+    def implied(self, spec: NetworkSpec) -> Tensors:
+        """Return those of our tensors that public checkpoints do not hold, as all of them mean
+        them."""

@@ -11,16 +11,14 @@ public code took it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-State = Mapping[str, Tensor]
-
-MEAN = (0.4488, 0.4371, 0.4040)
-"""The colour that the public networks subtract."""
+from models.architectures.anysr import MEAN
+from models.architectures.registry import NetworkSpec
+from models.layouts.base import Tensors
 
 NAMES = (
     # EDSR-baseline
@@ -48,7 +46,7 @@ NAMES = (
 
 PREFIX = "generator."
 """What the public training framework puts before every name of the network."""
-CONSTANTS = {"cs_attn.escape_NaN": torch.tensor([1e-4])}
+CONSTANTS = {f"{PREFIX}cs_attn.escape_NaN": torch.tensor([1e-4])}
 """Public buffers that are no weights."""
 SHIFT = {
     "encoder.sub_mean.weight": 0.5 * torch.eye(3)[:, :, None, None],
@@ -57,76 +55,67 @@ SHIFT = {
 """Makes of a picture in [-1, 1] one in [0, 1] less the mean colour."""
 
 
-def spec_of(public: State) -> dict[str, Any]:
-    """Return the {name, args} spec of the network that a public checkpoint holds.
+class CiaoSRLayout:
+    """See the module; a `Layout`."""
 
-    Raises ValueError for an encoder that is neither EDSR nor RDN.
-    """
-    names = {_bare(name) for name in public}
-    slicing = {"widths": [64], "enhancement": "none", "released_quirks": True}
-    sizes: dict[str, int]
-    if "conv_first.weight" in names:
-        kind, sizes = "edsr", {"blocks": _count(names, r"body\.(\d+)\.")}
-    elif "sfe1.weight" in names:
-        kind = "rdn"
-        sizes = {
-            "blocks": _count(names, r"rdbs\.(\d+)\."),
-            "layers": _count(names, r"rdbs\.0\.layers\.(\d+)\."),
+    def spec_of(self, public: Tensors) -> NetworkSpec | None:
+        query = public.get(f"{PREFIX}imnet_q.layers.0.weight")
+        encoder = _encoder(public)
+        if query is None or encoder is None:
+            return None
+        non_local = any(name.startswith(f"{PREFIX}cs_attn.") for name in public)
+        head = {
+            "hidden": query.shape[0],
+            "non_local": non_local,
+            "window": None,
+            "released_quirks": True,
         }
+        args = {"encoder": encoder, "head": {"name": "ciaosr", "args": head}}
+        return NetworkSpec("composed", args)
+
+    def writes(self, spec: NetworkSpec) -> bool:
+        if spec.name != "composed" or spec.args["head"]["name"] != "ciaosr":
+            return False
+        anysr = spec.args["encoder"].get("args", {}).get("anysr") or {}
+        head = spec.args["head"].get("args", {})
+        plain = anysr.get("enhancement") == "none" and len(anysr["widths"]) == 1
+        quirks = anysr.get("released_quirks") and head.get("released_quirks")
+        return bool(plain and quirks and head.get("attention", True))
+
+    def name_of(self, spec: NetworkSpec, ours: str) -> str:
+        module, _, kind = ours.rpartition(".")
+        for public, own in NAMES:
+            pattern = re.escape(own).replace(r"\{\}", r"(\d+)")
+            if found := re.fullmatch(pattern, module):
+                return f"{PREFIX}{public.format(*found.groups())}.{kind}"
+        raise ValueError(f"no public CiaoSR network has a tensor such as {ours!r}")
+
+    def shaped(self, spec: NetworkSpec, ours: str, tensor: Tensor) -> Tensor:
+        return tensor
+
+    def unused(self, spec: NetworkSpec) -> Tensors:
+        return CONSTANTS if spec.args["head"]["args"].get("non_local", True) else {}
+
+    def implied(self, spec: NetworkSpec) -> Tensors:
+        return SHIFT
+
+
+def _encoder(public: Tensors) -> dict[str, Any] | None:
+    names = {name.removeprefix(PREFIX) for name in public if name.startswith(PREFIX)}
+    if "conv_first.weight" in names:
+        kind, first = "edsr", "conv_first"
+        sizes = {"blocks": _count(names, r"body\.(\d+)\.")}
+    elif "sfe1.weight" in names:
+        kind, first = "rdn", "sfe1"
+        layers = _count(names, r"rdbs\.0\.layers\.(\d+)\.")
+        sizes = {"blocks": _count(names, r"rdbs\.(\d+)\."), "layers": layers}
     else:
-        raise ValueError("not a public CiaoSR checkpoint of EDSR or RDN: no first convolution")
-    non_local = any(name.startswith("cs_attn.") for name in names)
-    head = {"non_local": non_local, "window": None, "released_quirks": True}
-    return {
-        "name": "composed",
-        "args": {
-            "encoder": {"name": kind, "args": {**sizes, "anysr": slicing}},
-            "head": {"name": "ciaosr", "args": head},
-        },
-    }
-
-
-def from_public(public: State) -> dict[str, Tensor]:
-    """Return our state dict; ValueError for a name that is not a CiaoSR network's."""
-    ours = dict(SHIFT)
-    for name, tensor in public.items():
-        bare = _bare(name)
-        if bare not in CONSTANTS:
-            ours[_renamed(bare, NAMES)] = tensor
-    return ours
-
-
-def to_public(ours: State) -> dict[str, Tensor]:
-    """Return the public state dict.
-
-    Raises ValueError for a name that has no counterpart there, and for a mean shift that has been
-    trained, for which there is no place.
-    """
-    back = tuple((own, public) for public, own in NAMES)
-    public: dict[str, Tensor] = {}
-    for name, tensor in ours.items():
-        if name not in SHIFT:
-            public[PREFIX + _renamed(name, back)] = tensor
-        elif not torch.equal(tensor, SHIFT[name].to(tensor)):
-            raise ValueError(f"{name} is not the public networks' mean colour")
-    if any(name.startswith("head.cs_attn.") for name in ours):
-        public |= {PREFIX + name: tensor for name, tensor in CONSTANTS.items()}
-    return public
-
-
-def _bare(name: str) -> str:
-    return name.removeprefix("module.").removeprefix(PREFIX).removeprefix("encoder.")
-
-
-def _renamed(name: str, names: tuple[tuple[str, str], ...]) -> str:
-    module, _, kind = name.rpartition(".")
-    for source, target in names:
-        pattern = re.escape(source).replace(r"\{\}", r"(\d+)")
-        if found := re.fullmatch(pattern, module):
-            return f"{target.format(*found.groups())}.{kind}"
-    raise ValueError(f"unknown parameter {name!r} in a CiaoSR checkpoint")
+        return None
+    channels = public[f"{PREFIX}{first}.weight"].shape[0]
+    slicing = {"widths": [channels], "enhancement": "none", "released_quirks": True}
+    return {"name": kind, "args": {"channels": channels, **sizes, "anysr": slicing}}
 
 
 def _count(names: set[str], pattern: str) -> int:
     found = (re.match(pattern, name) for name in names)
-    return 1 + max(int(match.group(1)) for match in found if match)
+    return 1 + max((int(match.group(1)) for match in found if match), default=-1)

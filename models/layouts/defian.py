@@ -70,15 +70,18 @@ class DeFiANLayout:
     def writes(self, spec: NetworkSpec) -> bool:
         return spec.name == "defian"
 
-    def name_of(self, spec: NetworkSpec, ours: str) -> str:  # noqa: ARG002
+    def name_of(self, spec: NetworkSpec, ours: str) -> str:
         module, _, kind = ours.rpartition(".")
         matches = ((pattern.fullmatch(module), public) for pattern, public in PATTERNS)
         return next(f"{p.format(**m.groupdict())}.{kind}" for m, p in matches if m)
 
-    def shaped(self, spec: NetworkSpec, ours: str, tensor: Tensor) -> Tensor:  # noqa: ARG002
+    def shaped(self, spec: NetworkSpec, ours: str, tensor: Tensor) -> Tensor:
         return tensor
 
-    def unused(self, spec: NetworkSpec) -> Tensors:  # noqa: ARG002
+    def unused(self, spec: NetworkSpec) -> Tensors:
+        return {}
+
+    def implied(self, spec: NetworkSpec) -> Tensors:
         return {}
 
 

@@ -100,6 +100,9 @@ class ImplicitLayout:
         plain = {**_shift("sub_mean", -1), **_shift("add_mean", 1)}
         return plain if encoder["name"] == "edsr" else {}
 
+    def implied(self, spec: NetworkSpec) -> Tensors:
+        return {}
+
 
 def _edsr(public: Tensors) -> dict[str, Any]:
     channels = public["encoder.head.0.weight"].shape[0]

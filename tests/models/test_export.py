@@ -85,7 +85,8 @@ def test_half_the_bytes_hold_what_the_rounded_network_computes(tmp_path):
     stored = tmp_path / "half" / entry.weights.file
     _, rounded = load_network(stored)
     assert {p.dtype for p in rounded.parameters()} == {torch.float32}
-    assert not torch.equal(rounded.entry.weight, network.entry.weight)
+    first = "entry.weight"
+    assert not torch.equal(rounded.get_parameter(first), network.get_parameter(first))
     for width in entry.widths:
         graph = tmp_path / "half" / width.onnx.file
         assert check(rounded, width.channels, onnx_runner(graph)) <= TOLERANCE

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from models.architectures.anysr import slicing_of
 from models.architectures.encoders.fpen import FPEN, HighFrequencyBlock, high_frequencies
 from models.architectures.heads.pica import PixelContinuityAttention
 from models.architectures.registry import NetworkSpec
@@ -92,7 +93,8 @@ def test_high_frequencies_are_what_the_local_mean_leaves(size):
 @torch.no_grad()
 def test_a_block_is_what_its_equations_say():
     """Eq. 7 and 8, and Figure 3's blocks, in plain calls."""
-    block, x = shaken(HighFrequencyBlock(4, 3, 2)), torch.randn(2, 4, 6, 8)
+    plain = slicing_of(None, 4)
+    block, x = shaken(HighFrequencyBlock(4, 3, 2, plain)), torch.randn(2, 4, 6, 8)
 
     def residual(part, x):
         return part.conv2(F.relu(part.conv1(x)))
@@ -115,7 +117,44 @@ def test_a_block_is_what_its_equations_say():
     attention = block.attention
     gate = torch.sigmoid(attention.excite(F.relu(attention.squeeze(mixed.mean((2, 3), True)))))
     expected = start + learnable(block.leave, gate * mixed)
-    torch.testing.assert_close(block(x), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(block(x, torch.ones(2), 4), expected, atol=1e-5, rtol=1e-4)
+
+
+SLICED = {"widths": [2, 4], "pairs": 2}
+
+
+def test_slicing_adds_scale_attention_to_every_residual_block():
+    """Nine blocks of two convolutions in each HFPB: BRFB, and four LRFBs of two LRBs."""
+    with torch.device("meta"):
+        plain, sliced = FPEN(), FPEN(anysr={"widths": [32, 44, 57, 64], "pairs": 4})
+    attention = ((64 + 8) * 128 + 128) + (128 * 64 + 64)
+    counts = [sum(p.numel() for p in net.parameters()) for net in (plain, sliced)]
+    assert counts[1] - counts[0] == 3 * (1 + 4 * 2) * attention
+    assert sliced.widths == (32, 44, 57, 64)
+
+
+@torch.no_grad()
+def test_a_narrow_width_is_what_the_first_channels_of_each_block_make():
+    """Zero what the width leaves out of every first convolution, in the full network: the same."""
+    net = shaken(FPEN(**ENCODER, anysr={**SLICED, "enhancement": "none"}))
+    image, inverse = torch.rand(1, 3, 6, 8), torch.tensor([0.5, 0.5])
+    narrow = net(image, inverse, 2)
+    assert not torch.allclose(narrow, net(image, inverse, 4))
+    for name, parameter in net.named_parameters():
+        if ".conv1." in name:
+            parameter[2:] = 0
+    torch.testing.assert_close(net(image, inverse, 4), narrow)
+
+
+def test_it_learns_at_every_width_and_knows_the_scale():
+    net = FPEN(**ENCODER, anysr=SLICED)
+    shaken(net)
+    image = torch.rand(1, 3, 6, 8)
+    for width in net.widths:
+        one, other = (net(image, torch.tensor([s, s]), width) for s in (0.5, 0.25))
+        assert not torch.allclose(one, other)
+    net(image, torch.tensor([0.5, 0.5]), 4).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())
 
 
 def plain_pica(attention, features):

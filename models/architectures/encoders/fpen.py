@@ -7,10 +7,14 @@ size. The paper leaves most sizes open; each choice is given in docs/models/fpen
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.architectures.anysr import ResidualBranch, Slicing, slicing_of
 from models.architectures.network import Encoder
 from models.architectures.windows import extend_to_multiple
 
@@ -19,48 +23,39 @@ POOL = 2
 """Side of the areas whose mean counts as low frequency, and by which the lower branch shrinks."""
 
 
-class BasicBlock(nn.Module):
-    """BRFB: x + conv(relu(conv(x))), shape kept."""
+class BasicBlock(ResidualBranch):
+    """BRFB: x + conv(relu(conv(x))), shape kept; with slicing, AnySR's block."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def residue(self, x: Tensor) -> Tensor:
-        """Return what the block adds to x."""
-        added: Tensor = self.conv2(F.relu(self.conv1(x)))
-        return added
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.residue(x)
+    def forward(self, x: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
+        return x + super().forward(x, inverse_scale, channels)
 
 
-class LearnableBlock(BasicBlock):
+class LearnableBlock(ResidualBranch):
     """LRB: a residual block that learns what its identity and its residue weigh."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels)
+    def __init__(self, channels: int, slicing: Slicing) -> None:
+        super().__init__(channels, slicing)
         self.weights = nn.Parameter(torch.ones(2))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.weights[0] * x + self.weights[1] * self.residue(x)
+    def forward(self, x: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
+        residue = super().forward(x, inverse_scale, channels)
+        return self.weights[0] * x + self.weights[1] * residue
 
 
 class LearnableFeatureBlock(nn.Module):
     """LRFB: two LRBs one after the other, their weighted outputs fused, and a weighted identity."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, slicing: Slicing) -> None:
         super().__init__()
-        self.first = LearnableBlock(channels)
-        self.second = LearnableBlock(channels)
+        self.first = LearnableBlock(channels, slicing)
+        self.second = LearnableBlock(channels, slicing)
         self.fuse = nn.Conv2d(2 * channels, 2 * channels, 1)
         self.extract = nn.Conv2d(2 * channels, channels, 3, padding=1)
         self.weights = nn.Parameter(torch.ones(4))
 
-    def forward(self, x: Tensor) -> Tensor:
-        first = self.first(x)
-        second = self.second(first)
+    def forward(self, x: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
+        first = self.first(x, inverse_scale, channels)
+        second = self.second(first, inverse_scale, channels)
         both = torch.cat((self.weights[0] * first, self.weights[1] * second), 1)
         output: Tensor = self.weights[2] * x + self.weights[3] * self.extract(self.fuse(both))
         return output
@@ -83,45 +78,56 @@ class ChannelAttention(nn.Module):
 class HighFrequencyBlock(nn.Module):
     """HFPB: x [B, C, H, W] -> [B, C, H, W], with `passes` shared passes at half size (n)."""
 
-    def __init__(self, channels: int, passes: int, reduction: int) -> None:
+    def __init__(self, channels: int, passes: int, reduction: int, slicing: Slicing) -> None:
         super().__init__()
         self.passes = passes
-        self.basic = BasicBlock(channels)
-        self.enter = LearnableFeatureBlock(channels)
-        self.upper = LearnableFeatureBlock(channels)
-        self.lower = LearnableFeatureBlock(channels)
+        self.basic = BasicBlock(channels, slicing)
+        self.enter = LearnableFeatureBlock(channels, slicing)
+        self.upper = LearnableFeatureBlock(channels, slicing)
+        self.lower = LearnableFeatureBlock(channels, slicing)
         self.reduce = nn.Conv2d(2 * channels, channels, 1)
         self.attention = ChannelAttention(channels, reduction)
-        self.leave = LearnableFeatureBlock(channels)
+        self.leave = LearnableFeatureBlock(channels, slicing)
 
-    def forward(self, x: Tensor) -> Tensor:
-        start = self.basic(x)
-        high = high_frequencies(self.enter(start))
+    def forward(self, x: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
+        start = self.basic(x, inverse_scale, channels)
+        high = high_frequencies(self.enter(start, inverse_scale, channels))
         small = shrink(high)
         for _ in range(self.passes):
-            small = self.lower(small)
-        both = torch.cat((self.upper(high), enlarge(small, high)), 1)
-        output: Tensor = start + self.leave(self.attention(self.reduce(both)))
+            small = self.lower(small, inverse_scale, channels)
+        upper = self.upper(high, inverse_scale, channels)
+        reduced = self.attention(self.reduce(torch.cat((upper, enlarge(small, high)), 1)))
+        output: Tensor = start + self.leave(reduced, inverse_scale, channels)
         return output
 
 
 class FPEN(Encoder):
-    """A convolution, then `blocks` HFPBs (m); see the module. One width: the whole."""
+    """A convolution, then `blocks` HFPBs (m); see the module.
+
+    anysr: a `Slicing`, which cuts the channels inside all residual blocks; without it the paper's
+    network, of one width.
+    """
 
     def __init__(
-        self, features: int = 64, blocks: int = 3, passes: int = 5, reduction: int = 16
+        self,
+        features: int = 64,
+        blocks: int = 3,
+        passes: int = 5,
+        reduction: int = 16,
+        anysr: Mapping[str, Any] | None = None,
     ) -> None:
+        slicing = slicing_of(anysr, features)
         # The channel attention's means see the whole picture.
-        super().__init__(features, (features,), halo=None)
+        super().__init__(features, slicing.widths, halo=None)
         self.entry = nn.Conv2d(COLOURS, features, 3, padding=1)
         self.blocks = nn.ModuleList(
-            HighFrequencyBlock(features, passes, reduction) for _ in range(blocks)
+            HighFrequencyBlock(features, passes, reduction, slicing) for _ in range(blocks)
         )
 
     def forward(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
         features: Tensor = self.entry(2 * image - 1)
         for block in self.blocks:
-            features = block(features)
+            features = block(features, inverse_scale, channels)
         return features
 
 
