@@ -5,6 +5,8 @@ import torch
 from typer.testing import CliRunner
 
 from cli.main import app
+from models.architectures.registry import NetworkSpec
+from models.catalog import read_catalog
 from models.cost import cost_of, parameters
 from models.zoo import ZOO
 
@@ -50,3 +52,16 @@ def test_the_command_lists_networks_with_their_facts():
     shipped = CliRunner().invoke(app, ["models", "anysr-s"]).output
     assert "halo 19" in shipped
     assert shipped.count("anysr-s") == 2  # as a network, and as what was trained
+
+
+def test_a_network_is_shipped_with_weights_or_said_to_have_none():
+    catalog = read_catalog()
+    assert not set(catalog.untrained) & set(catalog.names)
+    assert set(ZOO) == set(catalog.untrained) | (set(ZOO) & set(catalog.names))
+    for name in set(ZOO) & set(catalog.names):
+        entry = catalog.get(name)
+        network = ZOO[name].build()
+        assert NetworkSpec(entry.network.name, entry.network.args) == ZOO[name]
+        assert (entry.halo, entry.max_scale) == (network.halo, network.max_scale)
+        assert entry.on_demand
+        assert not entry.in_ladder
