@@ -24,21 +24,25 @@ WORKDIR /source
 COPY . .
 RUN pip wheel --quiet --no-cache-dir --no-deps --no-build-isolation --no-index --wheel-dir /wheel .
 
+# A gateway needs no weights: it reads the catalog alone.
 FROM build AS gateway-packages
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=bind,source=deploy/requirements,target=/requirements \
     pip --python /opt/anysr/bin/python install --quiet --no-deps --require-hashes \
         --only-binary :all: -r /requirements/gateway.txt
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
-    pip --python /opt/anysr/bin/python install --quiet --no-cache-dir --no-deps --no-index /wheel/*.whl
+    pip --python /opt/anysr/bin/python install --quiet --no-cache-dir --no-deps --no-index /wheel/*.whl \
+    && find /opt/anysr -path '*/models/artifacts/*' -type f ! -name catalog.json -delete
 
+# The packages' own tests are a twentieth of the image.
 FROM build AS worker-packages
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=bind,source=deploy/requirements,target=/requirements \
     pip --python /opt/anysr/bin/python install --quiet --no-deps --require-hashes \
         --only-binary :all: -r /requirements/worker.txt
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
-    pip --python /opt/anysr/bin/python install --quiet --no-cache-dir --no-deps --no-index /wheel/*.whl
+    pip --python /opt/anysr/bin/python install --quiet --no-cache-dir --no-deps --no-index /wheel/*.whl \
+    && find /opt/anysr -type d -name tests -prune -exec rm -rf {} +
 
 FROM build AS worker-gpu-packages
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -46,7 +50,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/anysr/bin/python install --quiet --no-deps --require-hashes \
         --only-binary :all: -r /requirements/worker-gpu.txt
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
-    pip --python /opt/anysr/bin/python install --quiet --no-cache-dir --no-deps --no-index /wheel/*.whl
+    pip --python /opt/anysr/bin/python install --quiet --no-cache-dir --no-deps --no-index /wheel/*.whl \
+    && find /opt/anysr -type d -name tests -prune -exec rm -rf {} +
 
 FROM build AS trainer-packages
 RUN --mount=type=cache,target=/root/.cache/pip \
