@@ -50,6 +50,9 @@ def train(
         str | None,
         typer.Option(help="A name of `anysr models`, instead of the config's own network."),
     ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="How many in all, instead of the config's number.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     minutes: Annotated[
         float, typer.Option(help="Stop after this long, reading included; run again to go on.")
@@ -68,6 +71,8 @@ def train(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     run = _with_network(_read_config(config), network)
+    if steps is not None:
+        run = replace(run, training=replace(run.training, steps=steps))
     try:
         trainer = Trainer(run, output, device)
     except ValueError as error:

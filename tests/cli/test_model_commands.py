@@ -58,6 +58,15 @@ def test_a_finished_training_is_resumed_and_left_as_it_is(workshop):
     assert (workshop / "run" / "weights.safetensors").read_bytes() == before
 
 
+def test_a_run_may_be_made_longer(workshop):
+    for steps in (5, 8):
+        result = run(
+            "train", workshop / "tiny.toml", "--data", workshop / "photos", "--steps", steps,
+            "--output", workshop / "longer", "--device", "cpu",
+        )  # fmt: skip
+        assert f"Step {steps} of {steps}" in result.output
+
+
 def test_minutes_count_reading_and_leave_a_checkpoint(workshop):
     result = run(
         "train", workshop / "tiny.toml", "--data", workshop / "photos", "--minutes", 1e-6,
