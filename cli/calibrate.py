@@ -26,7 +26,7 @@ def calibrate(
 ) -> None:
     """Measure decoding, every network at every width, resampling and encoding: half a minute.
 
-    The same measurement that a worker takes at its warm-up.
+    The same measurement that a worker takes at its warm-up, so without what it loads on demand.
     """
     with needs("cpu"):
         from workers.calibration import calibrate as measure

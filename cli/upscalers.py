@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import uuid
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,6 +25,9 @@ from workers.making import Limits, Progress, make
 from workers.settings import WorkerSettings
 from workers.zoo import load_zoo
 
+LOADING_PATIENCE_S = 60
+"""For how long a service is asked again that says it is not ready, which may be a model being
+loaded that nobody had asked for before."""
 ALONE = Load(now_ms=0.0, workers=1)
 """No other job runs or waits."""
 
@@ -61,7 +65,7 @@ class LocalUpscaler:
             name = chosen_model(wanted, self._catalog).name
             wanted = wanted.model_copy(update={"model": name})
         self._wanted = wanted
-        zoo = load_zoo(folder, settings)
+        zoo = load_zoo(folder, settings, wanted.model)
         self._zoo = {n: served for n, served in zoo.items() if wanted.model in (None, n)}
         self._costs = calibrate(self._zoo) if self._budgeted else CostModel()
 
@@ -97,12 +101,7 @@ class RemoteUpscaler:
 
     def upscale(self, data: bytes) -> Outcome:
         try:
-            answer = self._client.post(
-                "/upscale",
-                params=self._parameters,
-                content=data,
-                headers={"Content-Type": "application/octet-stream"},
-            )
+            answer = self._answer(data)
         except httpx.TransportError as error:
             raise InternalError(f"{self._client.base_url} cannot be reached: {error}") from error
         if answer.status_code != httpx.codes.OK:
@@ -115,6 +114,22 @@ class RemoteUpscaler:
         )
         made = ImageFormat(facts["Content-Type"].partition(";")[0].removeprefix("image/"))
         return Outcome(answer.content, made, story)
+
+    def _answer(self, data: bytes) -> httpx.Response:
+        """Return the service's answer, which may come only when it has loaded the model."""
+        patient_until = time.monotonic() + LOADING_PATIENCE_S
+        while True:
+            answer = self._client.post(
+                "/upscale",
+                params=self._parameters,
+                content=data,
+                headers={"Content-Type": "application/octet-stream"},
+            )
+            pause_s = answer.headers.get("Retry-After", "")
+            loading = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and pause_s.isdigit()
+            if not loading or time.monotonic() + int(pause_s) > patient_until:
+                return answer
+            time.sleep(int(pause_s))
 
     def close(self) -> None:
         self._client.close()

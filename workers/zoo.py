@@ -39,9 +39,14 @@ Zoo = dict[str, Served]
 """By name."""
 
 
-def load_zoo(folder: Path, settings: WorkerSettings) -> Zoo:
-    """Load every model of a folder. Raises CatalogError and RuntimeMissing."""
-    return {entry.name: load(folder, entry, settings) for entry in read_catalog(folder).models}
+def load_zoo(folder: Path, settings: WorkerSettings, asked: str | None = None) -> Zoo:
+    """Load every model of a folder; of those that are loaded on demand, the one `asked` for alone.
+
+    Raises CatalogError and RuntimeMissing.
+    """
+    entries = read_catalog(folder).models
+    wanted = (e for e in entries if not e.on_demand or e.name == asked)
+    return {entry.name: load(folder, entry, settings) for entry in wanted}
 
 
 def load(folder: Path, entry: ModelEntry, settings: WorkerSettings) -> Served:

@@ -1,5 +1,8 @@
 """`anysr upscale`: files and folders, in this process and through a service, and what fails."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -102,3 +105,45 @@ def test_an_absent_service_is_told(folder, tmp_path):
     result = run(folder / "a.png", "-o", tmp_path / "x.png", "--scale", 2, "--server", url)
     assert result.exit_code == 1
     assert "cannot be reached" in result.output
+
+
+class Loading(BaseHTTPRequestHandler):
+    """A service that has to load the model when it is first asked for it."""
+
+    asked = 0
+
+    def do_POST(self) -> None:  # noqa: N802 - the library's name
+        type(self).asked += 1
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.asked == 1:
+            body, facts = b'{"code": "not_ready", "detail": "Loading."}', {"Retry-After": "0"}
+            self.send_response(503)
+        else:
+            body = b"picture"
+            facts = {
+                "Content-Type": "image/png",
+                "X-AnySR-Model": "rare",
+                "X-AnySR-Width": "1",
+                "X-AnySR-Reason": "pinned",
+                "X-AnySR-Elapsed-Ms": "7",
+                "X-AnySR-Deadline": "met",
+            }
+            self.send_response(200)
+        for name, value in {**facts, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_service_that_loads_the_model_is_asked_again(folder, tmp_path):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Loading) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        result = run(folder / "a.png", "-o", tmp_path / "x.png", "--scale", 2, "--server", url)
+        server.shutdown()
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "x.png").read_bytes() == b"picture"
+    assert Loading.asked == 2
