@@ -112,7 +112,7 @@ class Loading(BaseHTTPRequestHandler):
 
     asked = 0
 
-    def do_POST(self) -> None:  # noqa: N802 - the library's name
+    def do_POST(self) -> None:
         type(self).asked += 1
         self.rfile.read(int(self.headers["Content-Length"]))
         if self.asked == 1:
