@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.containers.stack import Stack, docker, eventually, photograph, size_of
+from benchmarks.compose import docker
+from tests.containers.stack import Stack, eventually, photograph, size_of
 
 RETRY_S = 30.0
 
