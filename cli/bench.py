@@ -168,20 +168,30 @@ def alerts(
         float, typer.Option(help="How long normal load must leave all alerts silent; 0: not tried.")
     ] = 10.0,
     fire: Annotated[bool, typer.Option(help="Whether each alert's condition is made real.")] = True,
+    compose: Annotated[
+        bool,
+        typer.Option(help="On the stack of docker-compose.yml, built from this tree."),
+    ] = False,
 ) -> None:
     """Run the service under Prometheus: each alert must fire when it should, and no other time."""
     with needs("test"):
         from benchmarks.alerts import make_real, stay_calm
-        from benchmarks.monitored import PrometheusMissing
+        from benchmarks.compose import EngineMissing
+        from benchmarks.monitored.processes import PrometheusMissing, run_processes
+        from benchmarks.monitored.stack import build_stack
 
     try:
-        fired = make_real(typer.echo) if fire else []
-        calm = stay_calm(60 * normal_minutes, typer.echo) if normal_minutes else None
-    except PrometheusMissing as error:
+        start = build_stack() if compose else run_processes
+        fired = make_real(start, typer.echo) if fire else []
+        calm = stay_calm(start, 60 * normal_minutes, typer.echo) if normal_minutes else None
+    except (EngineMissing, PrometheusMissing) as error:
         raise typer.BadParameter(str(error)) from error
     if calm is not None:
         names = ", ".join(sorted(calm.fired)) or "none"
-        typer.echo(f"normal load, {calm.requests} requests, {calm.pictures} pictures: {names}")
+        typer.echo(
+            f"normal load for {calm.seconds:.0f} s, {calm.requests} requests, "
+            f"{calm.pictures} pictures: {names}"
+        )
     if any(one.after_s is None for one in fired) or (calm is not None and calm.fired):
         raise typer.Exit(1)
 

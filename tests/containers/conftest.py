@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.containers.stack import Stack, docker, run
+from benchmarks.compose import EngineMissing, build_images, docker, require_engine
+from tests.containers.stack import Stack
 
 PORT = "18473"
 
@@ -22,18 +22,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def engine() -> None:
     """Skips where no container engine answers."""
     try:
-        subprocess.run(["docker", "info"], capture_output=True, check=True, timeout=30)
-        subprocess.run(["docker", "compose", "version"], capture_output=True, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"needs a Docker engine with Compose V2: {error}")
+        require_engine()
+    except EngineMissing as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
 def built() -> dict[str, str]:
     """The variables that name the stack's images, once they are built from this tree."""
-    variables = {"ANYSR_HOST": "127.0.0.1", "ANYSR_PORT": PORT, "ANYSR_TAG": "test"}
-    run("docker", "compose", "build", variables=variables)
-    return variables
+    return {"ANYSR_HOST": "127.0.0.1", "ANYSR_PORT": PORT, **build_images("test")}
 
 
 @pytest.fixture(scope="session")

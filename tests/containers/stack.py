@@ -4,46 +4,21 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import httpx
 from PIL import Image
 from skimage import data
 
+from benchmarks.compose import CommandFailed, ComposeProject, docker
+
 T = TypeVar("T")
 
-ROOT = Path(__file__).parents[2]
 WAIT_S = 120.0
 
 FETCH = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
-
-
-def run(
-    *command: str, check: bool = True, variables: Mapping[str, str] = MappingProxyType({})
-) -> subprocess.CompletedProcess[str]:
-    """Run a command at the repository's root; its output is in the error when it fails."""
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
-    return done
-
-
-def docker(*arguments: str, check: bool = True) -> str:
-    """What a docker command says."""
-    return run("docker", *arguments, check=check).stdout.strip()
 
 
 def inspect(container: str) -> dict[str, Any]:
@@ -58,7 +33,7 @@ def eventually(look: Callable[[], T | None], what: str, seconds: float = WAIT_S)
     while True:
         try:
             seen = look()
-        except (AssertionError, httpx.TransportError):
+        except (AssertionError, CommandFailed, httpx.TransportError):
             seen = None
         if seen:
             return seen
@@ -80,41 +55,8 @@ def size_of(picture: bytes) -> tuple[int, int]:
         return image.size
 
 
-@dataclass(frozen=True)
-class Stack:
-    """One Compose project: `files` of the repository, `variables` that they are read with."""
-
-    project: str
-    variables: dict[str, str]
-    files: tuple[str, ...] = ("docker-compose.yml",)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.variables['ANYSR_PORT']}"
-
-    def compose(self, *arguments: str, check: bool = True) -> str:
-        """What a `docker compose` command says of this project."""
-        files = [part for file in self.files for part in ("-f", file)]
-        command = ("docker", "compose", "-p", self.project, *files, *arguments)
-        return run(*command, check=check, variables=self.variables).stdout.strip()
-
-    def up(self, *arguments: str) -> float:
-        """Start what does not run yet, and return after how many seconds it was healthy."""
-        started = time.monotonic()
-        self.compose("up", "-d", "--wait", "--pull", "never", *arguments)
-        return time.monotonic() - started
-
-    def down(self) -> None:
-        """Remove everything, volumes included."""
-        self.compose("down", "--volumes", "--timeout", "10", check=False)
-
-    def containers(self, service: str) -> list[str]:
-        """The running containers of a service, by id."""
-        return self.compose("ps", "--quiet", service).split()
-
-    def inside(self, service: str, *command: str) -> str:
-        """What a command says in the first container of a service."""
-        return docker("exec", self.containers(service)[0], *command)
+class Stack(ComposeProject):
+    """A Compose project, and what its callers do with it."""
 
     def fetch_inside(self, url: str) -> str:
         """A page of the project's own network, as the gateway's container sees it."""

@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.compose import docker, run
 from tests.containers.conftest import PORT
-from tests.containers.stack import Stack, docker, eventually, photograph, run, size_of
+from tests.containers.stack import Stack, eventually, photograph, size_of
 
 SWARM = "anysr-swarm-test"
 SWARM_PORT = str(int(PORT) + 2)

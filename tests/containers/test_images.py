@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from tests.containers.stack import ROOT, docker, inspect
+from benchmarks.compose import ROOT, docker
+from tests.containers.stack import inspect
 
 LIMITS_MB = {"gateway": 350, "worker": 500}
 TOOLS = ("pip", "apt-get", "dpkg", "perl", "gcc", "make", "curl", "git")

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.containers.stack import Stack, docker, eventually, photograph, size_of
+from benchmarks.compose import docker
+from tests.containers.stack import Stack, eventually, photograph, size_of
 
 RETRY_S = 30.0
 
@@ -35,6 +36,7 @@ def test_a_worker_is_killed_during_a_job_and_the_picture_comes_all_the_same(stac
     say(f"picture {time.monotonic() - killed:.1f} s after its worker was killed")
     assert size_of(stack.result(job)) == (1400, 1400)
     stack.up("--no-recreate", "--scale", "worker=1")
+    eventually(lambda: stack.warm_workers() == 1, "the one that is left is seen")
 
 
 def test_redis_stops_and_starts_and_no_accepted_job_is_lost(stack, say):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import time
 from collections.abc import Iterator
 
@@ -14,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from benchmarks.load import draw_jpeg
-from benchmarks.monitored import Monitored, find_prometheus, monitored
+from benchmarks.monitored.processes import ProcessService, find_prometheus, run_processes
 from deploy.grafana.build import FOLDER
 
 pytestmark = pytest.mark.skipif(find_prometheus() is None, reason="prometheus is not installed")
@@ -25,15 +24,15 @@ SMALL, LARGE = draw_jpeg(64, 64), draw_jpeg(420, 420)
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessService]:
     folder = tmp_path_factory.mktemp("prometheus")
     settings = {"ANYSR_LEASE_SECONDS": "1.0", "ANYSR_MAX_ATTEMPTS": "2"}
-    with monitored(folder, settings, workers=2, every_s=0.5) as service:
+    with run_processes(folder, settings, workers=2, every_s=0.5) as service:
         live_through_everything(service)
         yield service
 
 
-def live_through_everything(service: Monitored) -> None:
+def live_through_everything(service: ProcessService) -> None:
     """Pictures in time and late, refusals, an upload that is none, a lost worker."""
     with httpx.Client(base_url=service.url, timeout=60) as client:
         make_pictures(client)
@@ -57,22 +56,17 @@ def make_pictures(client: httpx.Client) -> None:
     assert ask(client, picture=b"no picture").status_code == 415
 
 
-def miss_a_budget(service: Monitored, client: httpx.Client) -> None:
+def miss_a_budget(service: ProcessService, client: httpx.Client) -> None:
     """All workers stand still while a job waits."""
-    for worker in service.workers.values():
-        worker.send_signal(signal.SIGSTOP)
-    try:
+    with service.standing_still():
         job = client.post("/jobs", params={"scale": 2, "latency_budget_ms": 1500}, content=SMALL)
         assert job.status_code == 202, job.text
         time.sleep(2)  # longer than the budget
-    finally:
-        for worker in service.workers.values():
-            worker.send_signal(signal.SIGCONT)
     ended = f"/jobs/{job.json()['id']}"
     service.until(lambda: client.get(ended).json()["status"] == "succeeded")
 
 
-def lose_a_worker(service: Monitored, client: httpx.Client) -> None:
+def lose_a_worker(service: ProcessService, client: httpx.Client) -> None:
     """The worker that has a long job is killed; the other makes the picture."""
     service.wait_ready(2)
     params = {"scale": 4, "anysr_width": 1, "latency_budget_ms": 120_000}
@@ -83,7 +77,7 @@ def lose_a_worker(service: Monitored, client: httpx.Client) -> None:
     service.until(lambda: client.get(here).json()["status"] == "succeeded", 120)
 
 
-async def slot_of(service: Monitored, job_id: str) -> int:
+async def slot_of(service: ProcessService, job_id: str) -> int:
     """The slot of the worker that runs a job, as the queue knows it."""
     async with Redis.from_url(service.redis_url, decode_responses=True) as redis:
         worker = str(await redis.hget(f"anysr:job:{job_id}", "worker"))
@@ -91,13 +85,13 @@ async def slot_of(service: Monitored, job_id: str) -> int:
     return slot
 
 
-def counted(service: Monitored, expression: str) -> int:
+def counted(service: ProcessService, expression: str) -> int:
     """The number of series with a value that is one, as a panel would draw them."""
     asked = expression.replace("$__rate_interval", WINDOW)
     return sum(one["value"][1] not in ("NaN", "+Inf", "-Inf") for one in service.query(asked))
 
 
-def test_no_panel_is_empty(service: Monitored) -> None:
+def test_no_panel_is_empty(service: ProcessService) -> None:
     service.until(lambda: bool(service.query("anysr:budget_misses:ratio_rate5m > 0")))
     empty = []
     print(f"\n{'dashboard':16} {'panel':32} series  query")
@@ -111,7 +105,7 @@ def test_no_panel_is_empty(service: Monitored) -> None:
     assert not empty
 
 
-def test_prometheus_keeps_traces_beside_latencies(service: Monitored) -> None:
+def test_prometheus_keeps_traces_beside_latencies(service: ProcessService) -> None:
     for name in ("anysr_job_duration_seconds_bucket", "anysr_job_stage_seconds_bucket"):
         asked = {"query": name, "start": str(time.time() - 600), "end": str(time.time())}
         url = f"{service.prometheus_url}/api/v1/query_exemplars"
@@ -121,14 +115,14 @@ def test_prometheus_keeps_traces_beside_latencies(service: Monitored) -> None:
         assert all(len(trace) == 32 for trace in traces)
 
 
-def test_every_rule_could_be_evaluated(service: Monitored) -> None:
+def test_every_rule_could_be_evaluated(service: ProcessService) -> None:
     groups = httpx.get(f"{service.prometheus_url}/api/v1/rules").json()["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert len(rules) > 30
     assert {rule["health"] for rule in rules} == {"ok"}, [r for r in rules if r["health"] != "ok"]
 
 
-def test_what_is_lost_is_counted_once(service: Monitored) -> None:
+def test_what_is_lost_is_counted_once(service: ProcessService) -> None:
     [redelivered] = service.query("anysr_redeliveries_total")
     [starts] = service.query("anysr_worker_starts_total")
     assert (int(redelivered["value"][1]), int(starts["value"][1])) == (1, 2)

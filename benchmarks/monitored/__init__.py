@@ -1,0 +1,1 @@
+"""A whole service under Prometheus with the deployed rules, as processes or as containers."""

@@ -1,0 +1,48 @@
+"""The configuration and the rules of Prometheus as they are deployed, or in a hurry."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DEPLOYED = Path(__file__).parents[2] / "deploy" / "prometheus"
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def read_config(every_s: float | None) -> dict[str, Any]:
+    """Return prometheus.yml, with metrics read and rules evaluated each `every_s` seconds."""
+    config: dict[str, Any] = yaml.safe_load((DEPLOYED / "prometheus.yml").read_text())
+    if every_s is not None:
+        every = f"{round(every_s * 1e3)}ms"
+        config["global"] |= {"scrape_interval": every, "evaluation_interval": every}
+    return config
+
+
+def write_config(folder: Path, config: dict[str, Any], hurry: float) -> Path:
+    """Write prometheus.yml, and beside it `rules/` with the deployed ones; return its path."""
+    (folder / "rules").mkdir()
+    for path in (DEPLOYED / "rules").glob("*.yml"):
+        rules = yaml.safe_load(path.read_text())
+        (folder / "rules" / path.name).write_text(yaml.safe_dump(hurried(rules, hurry)))
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    return folder / "prometheus.yml"
+
+
+def hurried(rules: dict[str, Any], hurry: float) -> dict[str, Any]:
+    """Return rules whose conditions hold for a shorter time before they fire; all else is kept."""
+    rules = copy.deepcopy(rules)
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            if "for" in rule:
+                rule["for"] = f"{round(seconds_of(rule['for']) / hurry)}s"
+    return rules
+
+
+def seconds_of(duration: str) -> float:
+    """Return the seconds of one of Prometheus's durations, as 90s or 5m."""
+    amount, unit = re.fullmatch(r"(\d+)([smhd])", duration).groups()  # type: ignore[union-attr]
+    return float(amount) * SECONDS[unit]

@@ -1,0 +1,111 @@
+"""A monitored service as the containers of docker-compose.yml, with their own Prometheus.
+
+Images and files are those that are shipped; a file beside them sets what a trial needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.compose import ComposeProject, build_images, docker, require_engine
+from benchmarks.monitored.configuration import read_config, write_config
+from benchmarks.monitored.processes import free_ports
+from benchmarks.monitored.service import Monitored, Start
+
+CONFIG = "/etc/prometheus"
+"""Where Prometheus's container has its configuration."""
+
+
+@dataclass
+class StackService(Monitored):
+    """The containers of a Compose project."""
+
+    project: ComposeProject
+
+    def kill_gateway(self) -> None:
+        docker("kill", self._container("gateway", 0))
+
+    def kill_worker(self, slot: int) -> None:
+        docker("kill", self._container("worker", slot))
+
+    def start_worker(self, slot: int) -> None:
+        docker("start", self._container("worker", slot))
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        workers = self.project.containers("worker")
+        docker("pause", *workers)
+        try:
+            yield
+        finally:
+            docker("unpause", *workers)
+
+    def limit_redis(self, maxmemory: int) -> None:
+        self.project.inside("redis", "redis-cli", "config", "set", "maxmemory", str(maxmemory))
+
+    def _container(self, service: str, slot: int) -> str:
+        return f"{self.project.project}-{service}-{slot + 1}"
+
+
+def build_stack() -> Start:
+    """Build the images from this tree, and return what starts a stack of them.
+
+    Raises EngineMissing and CommandFailed.
+    """
+    require_engine()
+    return partial(run_stack, images=build_images("bench"))
+
+
+@contextlib.contextmanager
+def run_stack(
+    folder: Path,
+    settings: Mapping[str, str],
+    *,
+    every_s: float | None = None,
+    hurry: float = 1.0,
+    images: Mapping[str, str],
+) -> Iterator[StackService]:
+    """Run the stack as `service.Start` says, from images that these variables name.
+
+    Raises CommandFailed and TimeoutError.
+    """
+    gateway, prometheus = free_ports(2)
+    as_deployed = every_s is None and hurry == 1
+    if not as_deployed:
+        write_config(folder, read_config(every_s), hurry)
+    own = folder / "own.compose.yml"
+    own.write_text(yaml.safe_dump(overrides(settings, prometheus, None if as_deployed else folder)))
+    variables = {
+        **images,
+        "ANYSR_HOST": "127.0.0.1",
+        "ANYSR_PORT": str(gateway),
+        "ANYSR_REDIS_URL": "",  # the stack's own, whatever this process uses: it will be harmed
+    }
+    project = ComposeProject(f"anysr-bench-{gateway}", variables, ("docker-compose.yml", str(own)))
+    try:
+        project.up()
+        service = StackService(project.url, f"http://127.0.0.1:{prometheus}", project)
+        service.wait_ready(1)
+        yield service
+    finally:
+        project.down()
+
+
+def overrides(settings: Mapping[str, str], port: int, folder: Path | None) -> dict[str, Any]:
+    """Return a Compose file: settings, a port for Prometheus, its configuration from a folder.
+
+    None: the configuration stays the shipped one.
+    """
+    prometheus: dict[str, Any] = {"ports": [f"127.0.0.1:{port}:9090"]}
+    if folder is not None:
+        names = ("prometheus.yml", "rules")
+        prometheus["volumes"] = [f"{folder / name}:{CONFIG}/{name}:ro" for name in names]
+    service = {"environment": dict(settings)}
+    return {"services": {"gateway": service, "worker": service, "prometheus": prometheus}}
