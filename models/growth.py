@@ -8,6 +8,7 @@ with inputs of its own, so that its gradients are alive from the first step.
 Other networks start from every tensor that they share with a trained one: a plain network's AnySR
 form from all of it (AnySR Algorithm 1 starts so), another head from the encoder, another integer
 scale from all but the last layers, and the elastic trunk with another head from an elastic network.
+An EDSR encoder of the same size starts from an elastic trunk too: its blocks are the same.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.architectures.elastic import COLOURS, Elastic, OffsetBasis
+from models.architectures.anysr import ResidualBranch
+from models.architectures.composed import Composed
+from models.architectures.elastic import COLOURS, Elastic, ElasticBlock, OffsetBasis
+from models.architectures.encoders.edsr import EDSR
 from models.architectures.network import Network
 
 
@@ -33,6 +37,10 @@ def grow(small: Network, large: Network) -> None:
 
 
 def _start_from(small: Network, large: Network) -> None:
+    encoder = large.encoder if isinstance(large, Composed) else None
+    if isinstance(small, Elastic) and isinstance(encoder, EDSR):
+        _start_edsr(small, encoder)
+        return
     known, given = large.state_dict(), small.state_dict()
     if isinstance(small, Elastic):
         given = {_in_composed(name): value for name, value in given.items()}
@@ -42,6 +50,33 @@ def _start_from(small: Network, large: Network) -> None:
         unfit = [k for k in given if k not in shared]
         raise ValueError(f"cannot start from weights with {', '.join(unfit[:3])}: not in here")
     large.load_state_dict({**known, **shared})
+
+
+def _start_edsr(small: Elastic, large: EDSR) -> None:
+    """Let an encoder make an elastic trunk's features at x2 and full width, plus the entry's, which
+    its long skip adds; with scale attention nearly so, for that starts near 1/2 everywhere."""
+    if (small.channels, len(small.blocks)) != (large.channels, len(large.blocks)):
+        raise ValueError(f"cannot start an EDSR of another size than {small.channels} channels")
+    gates = small.gate(small.entry.weight.new_tensor([0.5, 0.5]), 1.0)
+    large.entry.weight.copy_(small.entry.weight / 2)  # of a picture in [-1, 1], not [-1/2, 1/2]
+    _copy_bias(small.entry, large.entry, 1)
+    for place, (old, new) in enumerate(zip(small.blocks, large.blocks, strict=True)):
+        assert isinstance(old, ElasticBlock)  # for the type checker
+        assert isinstance(new, ResidualBranch)
+        gated = place % small.gate_every == 0
+        gate = gates[place // small.gate_every] if gated else torch.ones_like(gates[0])
+        new.conv1.weight.copy_(old.conv1.weight * gate[:, None, None, None])
+        _copy_bias(old.conv1, new.conv1, gate)
+        new.conv2.weight.copy_(old.conv2.weight * (1 if new.attention is None else 2))
+        _copy_bias(old.conv2, new.conv2, 1)
+    nn.init.dirac_(large.end.weight)
+    _copy_bias(large.end, large.end, 0)
+
+
+def _copy_bias(old: nn.Conv2d, new: nn.Conv2d, factor: Tensor | int) -> None:
+    assert old.bias is not None  # for the type checker: all of these have one
+    assert new.bias is not None
+    new.bias.copy_(old.bias * factor)
 
 
 def _in_composed(name: str) -> str:

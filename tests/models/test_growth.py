@@ -93,6 +93,22 @@ def test_another_head_starts_from_the_trained_encoder():
     assert all(torch.equal(large.head.state_dict()[name], value) for name, value in before.items())
 
 
+@pytest.mark.parametrize("sliced", [False, True])
+def test_an_edsr_encoder_starts_with_the_features_of_an_elastic_trunk(small, sliced):
+    anysr = {"anysr": {"widths": [4, 8], "pairs": 2}} if sliced else {}
+    encoder = {"name": "edsr", "args": {"channels": 8, "blocks": 3, **anysr}}
+    large = composed(encoder, "metasr", hidden=4)
+    for name, parameter in large.named_parameters():
+        if ".fc2." in name:
+            parameter.data.zero_()  # a gate of exactly 1/2
+    grow(small, large)
+    image, half = torch.rand(2, 3, 13, 17), torch.tensor([0.5, 0.5])
+    expected = small.entry(image - 0.5) + small.trunk(image, half, 8)
+    torch.testing.assert_close(large.encoder(image, half, 8), expected)
+    with pytest.raises(ValueError, match="another size"):
+        grow(small, composed({"name": "edsr", "args": {"channels": 8, "blocks": 2}}, "metasr"))
+
+
 def test_another_scale_starts_from_all_but_the_last_layers():
     torch.manual_seed(1)
     arguments = {"channels": 8, "modules": 1, "blocks": 1}
@@ -107,4 +123,4 @@ def test_another_scale_starts_from_all_but_the_last_layers():
 
 def test_what_shares_too_little_is_refused(small):
     with pytest.raises(ValueError, match="cannot start"):
-        grow(small, composed({"name": "edsr", "args": {"channels": 8, "blocks": 3}}, "liif"))
+        grow(small, composed({"name": "fpen", "args": {"features": 8, "blocks": 1}}, "liif"))
