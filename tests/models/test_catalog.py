@@ -39,7 +39,7 @@ def test_every_shipped_model_has_a_card_and_measured_quality():
         assert card.is_file(), f"{model.name} has no model card"
         for width in model.widths:
             for scale in (2.0, 3.0, 4.0):
-                if model.fixed_scale not in (None, scale):
+                if scale > model.max_scale:
                     continue
                 pair = width.width, scale
                 measured = {q.psnr_y for q in model.quality if (q.width, q.scale) == pair}
@@ -47,6 +47,18 @@ def test_every_shipped_model_has_a_card_and_measured_quality():
                 assert all(f"{value:.2f}" in card.read_text() for value in measured)
                 # The service chooses by it.
                 assert model.expected_db(*pair) is not None or not model.in_ladder
+
+
+BICUBIC_DB = 33.67
+"""Of Set5 at x2, by `anysr evaluate bicubic`."""
+
+
+def test_every_network_for_clean_pictures_is_far_above_bicubic():
+    for model in read_catalog().models:
+        if model.in_ladder or model.on_demand:
+            x2 = [q for q in model.quality if (q.dataset, q.scale, q.width) == ("Set5", 2.0, 1.0)]
+            assert x2, model.name
+            assert all(q.psnr_y >= BICUBIC_DB + 2 for q in x2), model.name
 
 
 def test_quality_is_interpolated_between_scales_and_held_beyond():
