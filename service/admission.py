@@ -39,11 +39,7 @@ def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float)
         raise UnknownModel
     workers = snapshot.ready_for(job.needs)
     if not workers and snapshot.ready and catalog.on_demand(job.model):
-        raise NotReady(
-            f"The model {job.model} is loaded when it is first asked for, which it now was; "
-            "try again in a few seconds.",
-            retry_after_s=LOADING_S,
-        )
+        raise NotReady(_loading(job, snapshot), retry_after_s=LOADING_S)
     if not workers:
         raise not_ready(snapshot, job.needs)
     # By the fastest: it is the one that is free soonest, and a promise to refuse must be sure.
@@ -68,6 +64,15 @@ def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float)
     network = narrowest_network(options)
     return replace(
         job, floor_ms=options[0].safe_ms, network_ms=network.expected_ms, answer_ms=overhead_ms
+    )
+
+
+def _loading(job: Job, snapshot: Snapshot) -> str:
+    if all(job.model in worker.broken for worker in snapshot.workers if worker.ready):
+        return f"No worker could load the model {job.model}; GET /health/ready says why."
+    return (
+        f"The model {job.model} is loaded when it is first asked for, which it now was; "
+        "try again in a few seconds."
     )
 
 

@@ -11,7 +11,15 @@ from jobs.job import Backlog, ImageFormat, Job, OnMiss, QueueStats
 from models.catalog import Catalog
 from service.admission import admitted
 from service.snapshot import LiveWorker, Snapshot
-from tests.service.harness import FLOOR_MS, MODEL, NARROW_MS, OFFERS, cost_model, model_entry
+from tests.service.harness import (
+    FLOOR_MS,
+    MODEL,
+    NARROW_MS,
+    OFFERS,
+    UNSERVED,
+    cost_model,
+    model_entry,
+)
 
 CATALOG = Catalog(default=MODEL, models=(model_entry(MODEL),))
 NOW = 1_000_000.0
@@ -137,3 +145,16 @@ def test_what_the_catalog_and_the_workers_do_not_both_have_is_not_let_in() -> No
         admitted(replace(JOB, model=MODEL, pinned_width=0.3), snapshot(), CATALOG, 0.0)
     with pytest.raises(UnknownModel):
         admitted(replace(JOB, model=MODEL), snapshot(), other, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"), [({}, "try again in a few seconds"), ({UNSERVED: "gone"}, "says why")]
+)
+def test_a_model_on_demand_is_not_ready_yet(broken: dict[str, str], told: str) -> None:
+    rare = model_entry(UNSERVED).model_copy(update={"on_demand": True})
+    catalog = Catalog(default=MODEL, models=(*CATALOG.models, rare))
+    seen = snapshot(workers=2)
+    seen = replace(seen, workers=tuple(replace(w, broken=broken) for w in seen.workers))
+    with pytest.raises(NotReady, match=told) as refusal:
+        admitted(replace(JOB, model=UNSERVED), seen, catalog, 5.0)
+    assert refusal.value.details["retry_after_s"] == 5
