@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -14,7 +15,8 @@ from models.architectures.network import Network
 from models.architectures.registry import NetworkSpec
 
 SPEC_KEY = "anysr.network"
-SCALES_KEY = "anysr.trained_scales"
+"""The one key of ours in a header: several would be written in any order, and a file is to be the
+same each time it is written."""
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
@@ -35,9 +37,10 @@ def save_network(
 ) -> None:
     """Write a network's weights with its spec, and the smallest and largest scale that it was
     trained at, in the header; with `half` as float16."""
-    header = {SPEC_KEY: json.dumps({"name": spec.name, "args": dict(spec.args)})}
+    told: dict[str, Any] = {"name": spec.name, "args": dict(spec.args)}
     if scales is not None:
-        header[SCALES_KEY] = json.dumps(scales)
+        told["trained_scales"] = scales
+    header = {SPEC_KEY: json.dumps(told)}
     tensors = network.state_dict()
     if half:
         tensors = {k: t.half() if t.is_floating_point() else t for k, t in tensors.items()}
@@ -49,7 +52,8 @@ def load_network(path: Path) -> tuple[NetworkSpec, Network]:
 
     Raises ValueError when the file has no AnySR header.
     """
-    spec = NetworkSpec(**json.loads(_header(path)[SPEC_KEY]))
+    told = _header(path)
+    spec = NetworkSpec(told["name"], told["args"])
     network = spec.build()
     network.load_state_dict(load_file(path))
     return spec, network.eval()
@@ -58,16 +62,17 @@ def load_network(path: Path) -> tuple[NetworkSpec, Network]:
 def trained_scales(path: Path) -> tuple[float, float] | None:
     """Return the smallest and largest scale that a weights file's network was trained at; None
     where the file does not say. Raises ValueError as `load_network` does."""
-    scales = _header(path).get(SCALES_KEY)
+    scales = _header(path).get("trained_scales")
     if scales is None:
         return None
-    low, high = json.loads(scales)
+    low, high = scales
     return float(low), float(high)
 
 
-def _header(path: Path) -> dict[str, str]:
+def _header(path: Path) -> dict[str, Any]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
     if SPEC_KEY not in metadata:
         raise ValueError(f"{path} is not an AnySR weights file: no {SPEC_KEY!r} in its header")
-    return dict(metadata)
+    told: dict[str, Any] = json.loads(metadata[SPEC_KEY])
+    return told

@@ -47,7 +47,7 @@ CHECKS = ((24, 31, 2.0, 2.0), (48, 17, 2.37, 2.37), (33, 40, 1.1, 3.9), (5, 64, 
 """(height, width, scale_h, scale_w) at which an export is compared."""
 
 UNTOLD_SCALES = (1.1, 4.0)
-"""What every network was trained at whose weights do not say it."""
+"""What networks of any scale were trained at whose weights do not say it."""
 
 Run = Callable[[Tensor, AxisGrid, AxisGrid], np.ndarray[Any, np.dtype[np.float32]]]
 
@@ -104,7 +104,8 @@ def export_model(
         network.half().float()
     folder.mkdir(parents=True, exist_ok=True)
     stored = folder / f"{name}.safetensors"
-    scales = trained_scales(weights) or UNTOLD_SCALES
+    fixed = network.scale if isinstance(network, FixedScale) else None
+    scales = trained_scales(weights) or ((fixed, fixed) if fixed else UNTOLD_SCALES)
     save_network(stored, spec, network, scales, half)
     widths = []
     for channels in network.widths:
@@ -127,7 +128,7 @@ def export_model(
         network=NetworkEntry(name=spec.name, args=dict(spec.args)),
         min_scale=1.0,
         max_scale=network.max_scale,
-        fixed_scale=network.scale if isinstance(network, FixedScale) else None,
+        fixed_scale=fixed,
         trained_scales=scales,
         halo=network.halo,
         tile_output_pixels=network.tile_output_pixels,
