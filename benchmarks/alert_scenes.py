@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from benchmarks.load import draw_jpeg
 from benchmarks.monitored.service import Monitored
+from benchmarks.pictures import draw_jpeg
 
 SMALL = draw_jpeg(96, 96)
 MIDDLE = draw_jpeg(256, 256)

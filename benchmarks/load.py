@@ -7,8 +7,6 @@ not from when the client got round to sending it: no coordinated omission.
 from __future__ import annotations
 
 import asyncio
-import functools
-import io
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +17,8 @@ from typing import Any, Protocol
 
 import aiohttp
 import numpy as np
-from PIL import Image
 
+from benchmarks.pictures import draw_jpeg
 from scheduling.workload import Kind, Workload
 
 PATIENCE = 3.0
@@ -234,15 +232,3 @@ def _number(headers: Mapping[str, str], name: str) -> float | None:
 def _said(headers: Mapping[str, str]) -> bool | None:
     said = headers.get("X-AnySR-Deadline")
     return None if said is None else said == "met"
-
-
-@functools.cache
-def draw_jpeg(width: int, height: int) -> bytes:
-    """Return a JPEG with edges and gradients, of about a photograph's size in bytes."""
-    y, x = np.mgrid[0:height, 0:width]
-    waves = np.sin(x / 5) * np.cos(y / 7) + np.sin((x + y) / 11) + (x // 17 + y // 13) % 2
-    planes = np.stack([waves, np.roll(waves, 7, 1), -waves], -1)
-    pixels = (127 + 50 * planes).clip(0, 255).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import re
 import socket
@@ -14,7 +13,8 @@ from collections.abc import Iterator
 
 import httpx
 import numpy as np
-from PIL import Image
+
+from benchmarks.pictures import draw_jpeg
 
 START_TIMEOUT_S = 60.0
 WARM_UP_REQUESTS = 20
@@ -105,13 +105,4 @@ def _percentiles(values: list[float]) -> Percentiles:
     return float(p50), float(p90), float(p99)
 
 
-def _draw_jpeg() -> bytes:
-    y, x = np.mgrid[0:64, 0:64]
-    waves = np.sin(x / 5) * np.cos(y / 7) + np.sin((x + y) / 11)
-    pixels = (127 + 60 * np.stack([waves, waves.T, -waves], -1)).clip(0, 255).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
-
-
-_JPEG = _draw_jpeg()
+_JPEG = draw_jpeg(64, 64)

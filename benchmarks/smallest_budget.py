@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 import numpy as np
 
-from benchmarks.load import draw_jpeg
+from benchmarks.pictures import draw_jpeg
 from scheduling.workload import MIXED
 
 PAUSE_S = 0.05

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
-from jobs.job import Job, JobView, RunFacts
+from jobs.job import Job, JobView, Reason, RunFacts
 
 PICTURE_HEADERS: Mapping[str, str] = {
     "X-Request-ID": "The job's id.",
@@ -17,7 +17,7 @@ PICTURE_HEADERS: Mapping[str, str] = {
     "X-AnySR-Elapsed-Ms": "Measured from the end of the upload to the finished answer.",
     "X-AnySR-Deadline": "`met` or `missed`.",
     "X-AnySR-Expected-Db": "Measured PSNR-Y of the model at this width and scale, where known.",
-    "X-AnySR-Reason": "`widest`, `slack`, `pinned` or `floor`.",
+    "X-AnySR-Reason": "Why it ran so: " + ", ".join(f"`{reason}`" for reason in Reason) + ".",
     "Server-Timing": "`upload`, `queue`, `decode`, `network`, `encode`, `total` in ms.",
 }
 STAGES = ("queue", "decode", "network", "yielded", "encode")

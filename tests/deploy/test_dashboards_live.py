@@ -12,8 +12,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from benchmarks.load import draw_jpeg
 from benchmarks.monitored.processes import ProcessService, find_prometheus, run_processes
+from benchmarks.pictures import draw_jpeg
 from deploy.grafana.build import FOLDER
 
 pytestmark = pytest.mark.skipif(find_prometheus() is None, reason="prometheus is not installed")

@@ -16,8 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from benchmarks.load import draw_jpeg
 from benchmarks.overhead import running_service
+from benchmarks.pictures import draw_jpeg
 from telemetry.spans import Untraced
 from telemetry.trace_context import TraceContext, read_traceparent
 from telemetry.tracing import TracingMissing, tracing_of
