@@ -20,8 +20,8 @@ from onnx import TensorProto, helper
 from models.catalog import ModelEntry, verified
 from models.geometry import axis_grid, output_size
 
-HEAD_WEIGHT = "network.head.coefficients.weight"
-"""The first convolution of the head: its input is the trunk's output."""
+HEAD_WEIGHTS = ("network.head.coefficients.weight", "network.head.base.coefficients.weight")
+"""The first convolution of a tensor-product head: its input is the trunk's output."""
 
 TRUNK = "trunk"
 
@@ -32,8 +32,8 @@ class Timing:
 
     scale: float
     widest_ms: float
-    over_trunk: float
-    """Widest whole network / its own trunk."""
+    over_trunk: float | None
+    """Widest whole network / its own trunk; None for other networks than the elastic ones."""
     over_widest: dict[float, float]
     """Each narrower width / the widest."""
 
@@ -47,13 +47,13 @@ def time_model(
     repeats: int = 15,
     report: Callable[[Timing], None] = lambda timing: None,
 ) -> list[Timing]:
-    """Time a model's widths on one input of side x side pixels at each scale."""
+    """Time a model's widths on one input of side x side pixels at each scale that it serves."""
     sessions = {w.width: _session(verified(folder, w.onnx), threads) for w in entry.widths}
     widest = entry.widths[-1]
     verified(folder, entry.weights)
     trunk = _trunk_session(folder / widest.onnx.file, threads)
     results = []
-    for scale in scales:
+    for scale in (s for s in scales if s <= entry.max_scale):
         timing = _time_scale(sessions, trunk, scale, side, repeats)
         results.append(timing)
         report(timing)
@@ -62,13 +62,15 @@ def time_model(
 
 def _time_scale(
     sessions: dict[float, onnxruntime.InferenceSession],
-    trunk: onnxruntime.InferenceSession,
+    trunk: onnxruntime.InferenceSession | None,
     scale: float,
     side: int,
     repeats: int,
 ) -> Timing:
     feed = _feed(side, scale)
-    everything = {TRUNK: trunk, **{f"{w:g}": s for w, s in sessions.items()}}
+    everything = {f"{w:g}": s for w, s in sessions.items()}
+    if trunk is not None:
+        everything = {TRUNK: trunk, **everything}
     times: dict[str, list[float]] = {name: [] for name in everything}
     for repeat in range(repeats + 2):
         for name, session in everything.items():
@@ -82,7 +84,7 @@ def _time_scale(
     return Timing(
         scale,
         median(widest),
-        _ratio(widest, times[TRUNK]),
+        None if trunk is None else _ratio(widest, times[TRUNK]),
         {w: _ratio(times[f"{w:g}"], widest) for w in narrower},
     )
 
@@ -116,10 +118,13 @@ def _session(
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _trunk_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """Return the graph of `path` cut off at the head's first convolution."""
+def _trunk_session(path: Path, threads: int) -> onnxruntime.InferenceSession | None:
+    """Return the graph of `path` cut off at the head's first convolution; None without such."""
     model = onnx.load(path, load_external_data=False)
-    head = next(node for node in model.graph.node if HEAD_WEIGHT in node.input)
+    heads = [node for node in model.graph.node if set(HEAD_WEIGHTS) & set(node.input)]
+    if not heads:
+        return None
+    head = heads[0]
     features = helper.make_tensor_value_info(head.input[0], TensorProto.FLOAT, None)
     del model.graph.output[:]
     model.graph.output.append(features)

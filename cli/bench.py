@@ -49,7 +49,8 @@ def model(
         wanted = [float(s) for s in scales.split(",")]
         for row in time_model(folder, entry, wanted, side, threads, repeats):
             ratios = (f"{row.over_widest[w]:.2f}" for w in narrower)
-            cells = (f"x{row.scale:g}", f"{row.widest_ms:.0f}", f"{row.over_trunk:.2f}")
+            over = "" if row.over_trunk is None else f"{row.over_trunk:.2f}"
+            cells = (f"x{row.scale:g}", f"{row.widest_ms:.0f}", over)
             table.add_row(*cells, *ratios)
         Console().print(table)
 

@@ -7,8 +7,9 @@ with inputs of its own, so that its gradients are alive from the first step.
 
 Other networks start from every tensor that they share with a trained one: a plain network's AnySR
 form from all of it (AnySR Algorithm 1 starts so), another head from the encoder, another integer
-scale from all but the last layers, and the elastic trunk with another head from an elastic network.
-An EDSR encoder of the same size starts from an elastic trunk too: its blocks are the same.
+scale from all but the last layers, another encoder from the head, PiCA from the network without it
+(it starts as nothing), and the elastic trunk with another head from an elastic network. An EDSR
+encoder of the same size starts from an elastic trunk too: its blocks are the same.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from models.architectures.anysr import ResidualBranch
 from models.architectures.composed import Composed
 from models.architectures.elastic import COLOURS, Elastic, ElasticBlock, OffsetBasis
 from models.architectures.encoders.edsr import EDSR
+from models.architectures.heads.pica import PixelContinuityHead
 from models.architectures.network import Network
 
 
@@ -28,7 +30,8 @@ def grow(small: Network, large: Network) -> None:
     """Write the weights of `small` into `large`, in place.
 
     ValueError when an elastic `large` is smaller in channels, blocks or basis, or gates other
-    blocks; when another shares, by name and shape, less than half of the weights of `small`.
+    blocks; when another shares, by name and shape, neither half of the weights of `small` nor its
+    whole head.
     """
     if isinstance(small, Elastic) and isinstance(large, Elastic):
         _grow_elastic(small, large)
@@ -44,10 +47,13 @@ def _start_from(small: Network, large: Network) -> None:
     known, given = large.state_dict(), small.state_dict()
     if isinstance(small, Elastic):
         given = {_in_composed(name): value for name, value in given.items()}
+    elif _gains_pica(small, large):
+        given = {_behind_pica(name): value for name, value in given.items()}
     shared = {k: v for k, v in given.items() if k in known and known[k].shape == v.shape}
     numbers = sum(v.numel() for v in given.values())
-    if 2 * sum(v.numel() for v in shared.values()) < numbers:
-        unfit = [k for k in given if k not in shared]
+    unfit = [k for k in given if k not in shared]
+    headless = not isinstance(small, Composed) or any(k.startswith("head.") for k in unfit)
+    if headless and 2 * sum(v.numel() for v in shared.values()) < numbers:
         raise ValueError(f"cannot start from weights with {', '.join(unfit[:3])}: not in here")
     large.load_state_dict({**known, **shared})
 
@@ -77,6 +83,16 @@ def _copy_bias(old: nn.Conv2d, new: nn.Conv2d, factor: Tensor | int) -> None:
     assert old.bias is not None  # for the type checker: all of these have one
     assert new.bias is not None
     new.bias.copy_(old.bias * factor)
+
+
+def _gains_pica(small: Network, large: Network) -> bool:
+    heads = [n.head if isinstance(n, Composed) else None for n in (small, large)]
+    return [isinstance(head, PixelContinuityHead) for head in heads] == [False, True]
+
+
+def _behind_pica(name: str) -> str:
+    part, _, rest = name.partition(".")
+    return f"head.head.{rest}" if part == "head" else name
 
 
 def _in_composed(name: str) -> str:

@@ -93,6 +93,29 @@ def test_another_head_starts_from_the_trained_encoder():
     assert all(torch.equal(large.head.state_dict()[name], value) for name, value in before.items())
 
 
+def with_pica(encoder):
+    head = {"name": "pica", "args": {"head": {"name": "liif", "args": {"hidden": 8}}}}
+    return NetworkSpec("composed", {"encoder": encoder, "head": head}).build()
+
+
+def test_pica_begins_where_the_network_without_it_ended():
+    encoder = {"name": "edsr", "args": {"channels": 8, "blocks": 1}}
+    small, large = composed(encoder, "liif", hidden=8), with_pica(encoder)
+    grow(small, large)
+    image = torch.rand(1, 3, 7, 9)
+    expected = upscale(small, image, (11, 20), 8)
+    torch.testing.assert_close(upscale(large, image, (11, 20), 8), expected)
+
+
+def test_another_encoder_starts_from_the_trained_head():
+    small = with_pica({"name": "edsr", "args": {"channels": 8, "blocks": 9}})
+    args = {"features": 8, "blocks": 1, "passes": 1, "reduction": 2}
+    large = with_pica({"name": "fpen", "args": args})
+    grow(small, large)
+    for name, value in small.head.state_dict().items():
+        assert torch.equal(large.head.state_dict()[name], value)
+
+
 @pytest.mark.parametrize("sliced", [False, True])
 def test_an_edsr_encoder_starts_with_the_features_of_an_elastic_trunk(small, sliced):
     anysr = {"anysr": {"widths": [4, 8], "pairs": 2}} if sliced else {}

@@ -1,4 +1,4 @@
-"""Every shipped network, every width: a tiled photograph equals the untiled one."""
+"""Every exactly local network shipped, every width: a tiled photograph equals the untiled one."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ SIZES = ((64, 96), (97, 83), (50, 171))
 TOLERANCE = 1 / 255
 
 
-@pytest.fixture(
-    scope="module", params=[entry.name for entry in read_catalog().models if entry.halo is not None]
-)
+def exactly_local() -> list[str]:
+    """One shipped model of every network that is: what a seam shows is the network's reach."""
+    known = {str(e.network): e.name for e in reversed(read_catalog().models) if e.halo is not None}
+    return list(known.values())
+
+
+@pytest.fixture(scope="module", params=exactly_local())
 def network(request: pytest.FixtureRequest) -> tuple[ModelEntry, OnnxSession]:
     entry = read_catalog().get(request.param)
     return entry, OnnxSession(SHIPPED, entry, threads=2)
