@@ -82,6 +82,9 @@ class Training:
         begins at 1.1.
     queries: output pixels a side that a step computes, drawn anew for each step as rows and
         columns; 0 for all. Implicit heads spend most of a step on them.
+    head_first: the part of `steps`, from the first on, in which the encoder stays as it is and only
+        the head learns: for a new head on an encoder that comes trained (`--grow-from`), at half
+        the cost of a step. Needs `compile = "off"`.
     sandwich: train the widest, the narrowest and a random width between in every step, instead
         of one width (the full one with `full_width_probability`).
     distillation: how much of a narrow width's loss compares it with the widest's output instead
@@ -101,6 +104,7 @@ class Training:
     scale_groups: Sequence[float] = PAPER_GROUPS
     reset_probability: float = 0.6
     queries: int = 0
+    head_first: float = 0.0
     sandwich: bool = False
     distillation: float = 0.0
     patch_stages: Sequence[tuple[float, int]] = ()
@@ -125,6 +129,10 @@ class Training:
         _one_of("loss", self.loss, tuple(LOSSES))
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("compile", self.compile, COMPILERS)
+        if not 0 <= self.head_first <= 1:
+            raise ValueError(f"head_first must lie in [0, 1], got {self.head_first}")
+        if self.head_first and self.compile != "off":
+            raise ValueError("head_first changes what learns during a run: it needs compile = off")
         if not 0 <= self.distillation <= 1:
             raise ValueError(f"distillation must lie in [0, 1], got {self.distillation}")
         starts = [start for start, _ in self.patch_stages]

@@ -33,6 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.acceleration import Trunk, prepare_device, resolve_precision
+from models.architectures.composed import Composed
 from models.architectures.fixed_scale import FixedScale
 from models.architectures.network import Network, TrunkedNetwork, grid_tensors
 from models.checkpoint import load_network, save_network
@@ -106,6 +107,7 @@ class Trainer:
         sampling, widths = self._draw(generator)
         small, target = photographs.draw(sampling, generator)
         small = small.contiguous(memory_format=torch.channels_last)
+        self._choose_what_learns()
         self.optimiser.zero_grad()
         loss, flops = self._backward(small, target, widths, self._draw_queries(target, generator))
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip)
@@ -115,6 +117,11 @@ class Trainer:
         self.step += 1
         self._update_average()
         return Step(loss, sampling.batch, flops)
+
+    def _choose_what_learns(self) -> None:
+        head_first = self.config.training.head_first
+        if head_first and isinstance(self.network, Composed):
+            self.network.encoder.requires_grad_(self.config.progress(self.step) >= head_first)
 
     def _draw(self, generator: torch.Generator) -> tuple[Sampling, list[int]]:
         """Return how a step draws its batch, and the widths that it trains, widest first."""
@@ -253,7 +260,8 @@ class Trainer:
             slots.setdefault(int(index), {})[key] = laid
         optimiser = self.optimiser.state_dict()
         self.optimiser.load_state_dict({**optimiser, "state": slots})
-        self.step = int(slots[0]["step"]) if slots else 0
+        # With head_first what belongs to the encoder counts fewer steps, or none.
+        self.step = max((int(slot["step"]) for slot in slots.values()), default=0)
         return True
 
 
@@ -288,6 +296,8 @@ def _check_recipe(config: Config, network: Network) -> None:
     groups = len(config.training.scale_groups)
     if config.training.recipe == "algorithm_1" and groups != len(network.widths):
         raise ValueError(f"{groups} scale_groups for {len(network.widths)} widths: one for each")
+    if config.training.head_first and not isinstance(network, Composed):
+        raise ValueError(f"head_first needs an encoder and a head, not {config.network.name}")
 
 
 def _trunk_of(network: Network, dtype: torch.dtype, compiler: str) -> Trunk | None:
