@@ -77,10 +77,8 @@ class GalerkinBlock(nn.Module):
         products = self._products(k, v)  # [B, heads, size, size]
         queries = torch.matmul(weight[:, 0].transpose(1, 2), products)  # [B, heads, C, size]
         constant = torch.matmul(bias[:, 0, None], products)  # [B, heads, 1, size]
-        matrix = queries.transpose(1, 2).flatten(2) + torch.eye(
-            x.shape[2], dtype=x.dtype, device=x.device
-        )
-        matrix = F.linear(matrix, self.project1.weight)
+        projected = F.linear(queries.transpose(1, 2).flatten(2), self.project1.weight)
+        matrix = projected + self.project1.weight.T  # the skip: x goes through the projection too
         shift: Tensor = self.project1(constant.transpose(1, 2).flatten(2))
         return torch.matmul(x, matrix) + shift
 
