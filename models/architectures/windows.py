@@ -18,6 +18,17 @@ def extend_to_multiple(x: Tensor, step: int, reflect: bool = False) -> Tensor:
     return x
 
 
+def window_sides(window: int | None, height: int, width: int) -> tuple[int, int]:
+    """Return height and width of the windows of a map: no more than the map has, for what lies
+    beyond changes nothing and costs as much. None is the whole map. An exported graph does not
+    know its sizes, and keeps to the window."""
+    if window is None:
+        return height, width
+    if torch.compiler.is_exporting():
+        return window, window
+    return min(window, height), min(window, width)
+
+
 def split_windows(x: Tensor, high: int, wide: int) -> Tensor:
     """Cut x [B, C, H, W] into windows [B * n, C, high, wide], row by row within a picture; what
     lies beyond H and W is zero."""

@@ -12,7 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.architectures.chunks import in_chunks
-from models.architectures.windows import extend_to_multiple, join_windows, split_windows
+from models.architectures.windows import (
+    extend_to_multiple,
+    join_windows,
+    split_windows,
+    window_sides,
+)
 
 PATCH = 3
 SCALE = 2
@@ -46,10 +51,10 @@ class CrossScaleAttention(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         batch, _, height, width = features.shape
         even = extend_to_multiple(features, SCALE, reflect=True)
-        high, wide = self.window or even.shape[2], self.window or even.shape[3]
+        high, wide = window_sides(self.window, even.shape[2], even.shape[3])
         inside = torch.ones_like(even[:, :1])
         windows = split_windows(even, high, wide), split_windows(inside, high, wide)
-        at_once = LIKENESSES * SCALE**2 // self.window**4 if self.window else 1
+        at_once = LIKENESSES * SCALE**2 // (high * wide) ** 2 if self.window else 1
         mixed = in_chunks(self._mix, windows, at_once)
         return join_windows(mixed, batch, height, width)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from models.architectures.chunks import in_chunks
 from models.architectures.network import Head
-from models.architectures.windows import join_windows, split_windows
+from models.architectures.windows import join_windows, split_windows, window_sides
 
 PAIRS = 1 << 23
 """Entries of one attention map that exist at once."""
@@ -49,10 +49,10 @@ class PixelContinuityAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         batch, _, height, width = features.shape
-        high, wide = self.window or height, self.window or width
+        high, wide = window_sides(self.window, height, width)
         inside = torch.ones_like(features[:, :1])
         windows = split_windows(features, high, wide), split_windows(inside, high, wide)
-        at_once = PAIRS // self.window**4 if self.window else 1
+        at_once = PAIRS // (high * wide) ** 2 if self.window else 1
         gathered = in_chunks(self._gather, windows, at_once)
         output: Tensor = features + self.restore(join_windows(gathered, batch, height, width))
         return output
