@@ -144,7 +144,8 @@ def export_model(
 
 def write_onnx(network: Network, channels: int, weights: Path, path: Path) -> None:
     """Write the graph of one width, with its weights left in the safetensors file beside it."""
-    example = (torch.rand(2, 3, 24, 37), *grid_tensors(axis_grid(24, 57), axis_grid(37, 130)))
+    # Larger than any window of an attention (48): what fits in one is traced as if all did.
+    example = (torch.rand(2, 3, 55, 101), *grid_tensors(axis_grid(55, 130), axis_grid(101, 354)))
     auto = torch.export.Dim.AUTO
     dynamic = {
         name: {i: auto for i, d in enumerate(dims) if isinstance(d, str)}
@@ -190,20 +191,28 @@ def _name_dimensions(graph: onnx.GraphProto) -> None:
     output = graph.output[0].type.tensor_type.shape
     for place, axis in ((0, "batch"), (2, "output_height"), (3, "output_width")):
         output.dim[place].dim_param = axis
-    del graph.value_info[:]
 
 
 def _strip_traces(model: onnx.ModelProto) -> None:
     """Drop the exporter's source traces: they name files of the exporting machine."""
     del model.metadata_props[:]
     model.doc_string = ""
-    del model.graph.metadata_props[:]
-    model.graph.doc_string = ""
-    for item in (*model.graph.node, *model.graph.input, *model.graph.output):
+    _strip_graph(model.graph)
+
+
+def _strip_graph(graph: onnx.GraphProto) -> None:
+    del graph.metadata_props[:]
+    graph.doc_string = ""
+    del graph.value_info[:]
+    for item in (*graph.node, *graph.input, *graph.output):
         item.doc_string = ""
         del item.metadata_props[:]
-    for tensor in model.graph.initializer:
+    for tensor in graph.initializer:
         del tensor.metadata_props[:]
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:  # the body of a loop
+                _strip_graph(attribute.g)
 
 
 def _refer_to(weights: Path, graph: onnx.GraphProto) -> None:

@@ -307,3 +307,4 @@ def test_an_exported_graph_is_the_network(tmp_path):
     write_onnx(net, 4, weights, path)
     sizes = [(1, 1, 3.0, 3.0), (24, 31, 2.0, 2.0), (9, 13, 1.1, 3.9)]
     assert check(net, 4, onnx_runner(path), sizes) < 1e-4
+    assert b".py" not in path.read_bytes()  # no trace of where it was made, in loops neither
