@@ -26,6 +26,10 @@ def export(
     half: Annotated[
         bool, typer.Option(help="Store the weights as float16: half the bytes, same arithmetic.")
     ] = False,
+    turns: Annotated[
+        int,
+        typer.Option(help="Passes over the input turned by 90 degrees, averaged: 1, 2 or 4."),
+    ] = 1,
     torchscript: Annotated[
         bool, typer.Option(help="Also write TorchScript, for ANYSR_RUNTIME=torchscript.")
     ] = False,
@@ -37,7 +41,11 @@ def export(
     with needs("train"):
         from models.export import ExportError, export_model
     try:
-        entry = export_model(weights, folder, name, description, torchscript, half, typer.echo)
+        entry = export_model(
+            weights, folder, name, description, torchscript, half, turns, typer.echo
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     except ExportError as error:
         typer.echo(f"Export failed: {error}", err=True)
         raise typer.Exit(1) from error

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.architectures.network import Network, TrunkedNetwork, grid_tensors
+from models.architectures.self_ensemble import SelfEnsemble
 from models.geometry import axis_grid
 
 SIDES = (32, 48)
@@ -30,6 +31,11 @@ class Cost:
     head_per_input: int
     head_per_output: int
 
+    def times(self, passes: int) -> Cost:
+        """Return what so many passes cost."""
+        trunk = [passes * count for count in self.trunk]
+        return Cost(trunk, passes * self.head_per_input, passes * self.head_per_output)
+
 
 def parameters(module: nn.Module) -> int:
     """Return how many numbers a module learns or is given, frozen ones included."""
@@ -38,6 +44,8 @@ def parameters(module: nn.Module) -> int:
 
 def cost_of(network: Network) -> Cost:
     """Return the cost of a network that lies on the meta device."""
+    if isinstance(network, SelfEnsemble):
+        return cost_of(network.network).times(network.turns)
     trunk: list[int] = []
     run = functools.partial(_whole, network)
     if isinstance(network, TrunkedNetwork):

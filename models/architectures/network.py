@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,9 @@ class Network(nn.Module, ABC):
     and columns may each have their own scale.
     """
 
-    max_scale: float = 8.0
+    max_scale = 8.0
     """The largest scale that it is served at; a network of one integer scale ends there."""
-    tile_output_pixels: int | None = None
+    tile_output_pixels = cast("int | None", None)  # TorchScript cannot read such an annotation
     """Most output pixels to make at once, of a network that holds hundreds of floats for each;
     None where the worker's own bound will do."""
 
@@ -115,7 +115,7 @@ class Head(nn.Module, ABC):
     -> [B, 3, Y, X], not clamped. `halo` and `tile_output_pixels` as for networks.
     """
 
-    tile_output_pixels: int | None = None
+    tile_output_pixels = cast("int | None", None)
 
     def __init__(self, halo: int | None) -> None:
         super().__init__()

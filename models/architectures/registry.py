@@ -22,6 +22,7 @@ from models.architectures.heads.pica import PixelContinuityHead
 from models.architectures.heads.refined import RefinedHead
 from models.architectures.heads.srno import SRNO
 from models.architectures.network import Encoder, Head, Network
+from models.architectures.self_ensemble import SelfEnsemble
 
 Part = TypeVar("Part")
 
@@ -59,11 +60,18 @@ def compose(encoder: Mapping[str, Any], head: Mapping[str, Any]) -> Composed:
     return Composed(part, make_head(part.features, **head.get("args", {})))
 
 
+def in_turns(network: Mapping[str, Any], **args: Any) -> SelfEnsemble:
+    """Build the self-ensemble of the network of a {name, args} spec; ValueError for an unknown
+    name."""
+    return SelfEnsemble(NetworkSpec(**network).build(), **args)
+
+
 NETWORKS: Mapping[str, Callable[..., Network]] = {
     "elastic": Elastic,
     "composed": compose,
     "defian": DeFiAN,
     "gidrn": GIDRN,
+    "self_ensemble": in_turns,
 }
 
 

@@ -1,11 +1,8 @@
 """Export: artifacts compute what the network computes, share one weights file, hide no paths."""
 
 import numpy as np
-import onnx
 import pytest
-import safetensors.numpy
 import torch
-from onnx import numpy_helper
 
 from models.architectures.registry import NetworkSpec
 from models.catalog import SHIPPED, read_catalog, verified
@@ -54,32 +51,6 @@ def test_torchscript_computes_what_the_network_computes(exported, channels):
     folder, _, network = exported
     run = torchscript_runner(folder / "tiny.torchscript", channels)
     assert check(network, channels, run, HARD_SIZES) <= TOLERANCE
-
-
-def is_in(stored, values):
-    """Whether values are the first rows of a stored tensor."""
-    return any(
-        tensor.shape[1:] == values.shape[1:] and np.array_equal(tensor[: len(values)], values)
-        for tensor in stored
-    )
-
-
-@pytest.mark.parametrize("name", read_catalog().names)
-def test_all_widths_read_their_weights_from_one_file(name):
-    entry = read_catalog().get(name)
-    stored = safetensors.numpy.load_file(verified(SHIPPED, entry.weights)).values()
-    for width in entry.widths:
-        graph = onnx.load(SHIPPED / width.onnx.file, load_external_data=False).graph
-        places = {
-            {e.key: e.value for e in t.external_data}["location"]
-            for t in graph.initializer
-            if t.external_data
-        }
-        assert places == {entry.weights.file}
-        inside = [numpy_helper.to_array(t) for t in graph.initializer if not t.external_data]
-        assert sum(values.nbytes for values in inside) < 0.05 * entry.weights.bytes
-        large = [values for values in inside if values.size > 8192]
-        assert not [v.shape for v in large if is_in(stored, v) or is_in(stored, v.T)]
 
 
 def test_half_the_bytes_hold_what_the_rounded_network_computes(tmp_path):
