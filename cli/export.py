@@ -30,6 +30,7 @@ def export(
         int,
         typer.Option(help="Passes over the input turned by 90 degrees, averaged: 1, 2 or 4."),
     ] = 1,
+    widths: Annotated[str, typer.Option(help="Comma-separated fractions, or 'all'.")] = "all",
     torchscript: Annotated[
         bool, typer.Option(help="Also write TorchScript, for ANYSR_RUNTIME=torchscript.")
     ] = False,
@@ -41,8 +42,9 @@ def export(
     with needs("train"):
         from models.export import ExportError, export_model
     try:
+        chosen = None if widths == "all" else [float(width) for width in widths.split(",")]
         entry = export_model(
-            weights, folder, name, description, torchscript, half, turns, typer.echo
+            weights, folder, name, description, torchscript, half, turns, chosen, typer.echo
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

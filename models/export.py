@@ -93,13 +93,16 @@ def export_model(
     torchscript: bool = False,
     half: bool = False,
     turns: int = 1,
+    widths: Sequence[float] | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> ModelEntry:
     """Write NAME.safetensors, NAME-<channels>.onnx and, if asked, NAME.torchscript.
 
     With `half` the weights are rounded to float16, which halves the file; the arithmetic stays
     float32. With `turns` above 1 what is exported is the network's self-ensemble of so many
-    passes. Returns the catalog entry, without quality. Raises ExportError when numbers differ.
+    passes. `widths` are the fractions of the full one to export, by default all that the network
+    has. Returns the catalog entry, without quality. Raises ExportError when numbers differ, and
+    ValueError for a width that there is not.
     """
     spec, network = load_network(weights)
     if turns > 1:
@@ -107,23 +110,24 @@ def export_model(
         spec, network = NetworkSpec("self_ensemble", args), SelfEnsemble(network, turns).eval()
     if half:
         network.half().float()
+    chosen = _chosen(network, widths)
     folder.mkdir(parents=True, exist_ok=True)
     stored = folder / f"{name}.safetensors"
     fixed = network.scale if isinstance(network, FixedScale) else None
     scales = trained_scales(weights) or ((fixed, fixed) if fixed else UNTOLD_SCALES)
     save_network(stored, spec, network, scales, half)
-    widths = []
-    for channels in network.widths:
+    entries = []
+    for channels in chosen:
         path = folder / f"{name}-{channels}.onnx"
         write_onnx(network, channels, stored, path)
         worst = check(network, channels, onnx_runner(path))
         report(f"{path.name}: largest difference from the network {worst:.1e}")
         fraction = channels / network.channels
-        widths.append(WidthEntry(width=fraction, channels=channels, onnx=describe(path)))
+        entries.append(WidthEntry(width=fraction, channels=channels, onnx=describe(path)))
     script = folder / f"{name}.torchscript" if torchscript else None
     if script is not None:
         write_torchscript(network, script)
-        for channels in network.widths:
+        for channels in chosen:
             worst = check(network, channels, torchscript_runner(script, channels))
             report(f"{script.name} at {channels}: largest difference {worst:.1e}")
     return ModelEntry(
@@ -137,10 +141,22 @@ def export_model(
         trained_scales=scales,
         halo=network.halo,
         tile_output_pixels=network.tile_output_pixels,
-        widths=tuple(widths),
+        widths=tuple(entries),
         weights=describe(stored),
         torchscript=describe(script) if script is not None else None,
     )
+
+
+def _chosen(network: Network, widths: Sequence[float] | None) -> Sequence[int]:
+    """Return the channels of the widths asked for, narrowest first."""
+    if widths is None:
+        return network.widths
+    known = {channels / network.channels: channels for channels in network.widths}
+    unknown = [width for width in widths if width not in known]
+    if unknown or not widths:
+        has = ", ".join(f"{width:g}" for width in known)
+        raise ValueError(f"no width {', '.join(map(str, unknown))}; the network has {has}")
+    return sorted({known[width] for width in widths})
 
 
 def write_onnx(network: Network, channels: int, weights: Path, path: Path) -> None:

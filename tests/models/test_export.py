@@ -82,6 +82,16 @@ def test_the_entry_describes_what_was_written(exported):
     assert entry.halo == network.halo
 
 
+def test_only_the_widths_asked_for_are_exported(exported, tmp_path):
+    folder = exported[0]
+    entry = export_model(folder / "tiny.safetensors", tmp_path, "wide", "A test.", widths=[1.0])
+    assert [w.channels for w in entry.widths] == [8]
+    assert not (tmp_path / "wide-4.onnx").exists()
+    with pytest.raises(ValueError, match=r"no width 0.7; the network has 0.5, 1"):
+        export_model(folder / "tiny.safetensors", tmp_path, "other", "A test.", widths=[0.7])
+    assert not (tmp_path / "other.safetensors").exists()
+
+
 def test_different_numbers_fail_the_export(exported):
     folder, _, network = exported
     run = onnx_runner(folder / "tiny-4.onnx")
