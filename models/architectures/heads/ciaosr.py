@@ -12,6 +12,9 @@ The first layers of the MLPs of keys and values are linear in the patch, so that
 computed once per input pixel, as a convolution, and only its sum with the rest per output pixel.
 The output is made a few rows at a time, so that memory is bounded at any size.
 
+Untrained, the MLPs are linear (`looks_linear`), and those that multiply keys and values answer
+about 1: the head begins with the features as they are.
+
 `released_quirks` reproduces two conventions of the released code, for converted weights: the
 neighbours lie (1 - cell) / (H - 1) away in [-1, 1] coordinates, which is not quite half a pixel
 and depends on the picture's size, and all coordinates are shifted by 1e-6.
@@ -28,6 +31,7 @@ from torch import Tensor, nn
 from models.architectures.chunks import in_chunks
 from models.architectures.heads.cross_scale import CrossScaleAttention
 from models.architectures.heads.neighbours import Neighbours, bilinear, four, gather, neighbours
+from models.architectures.looks_linear import look_linear
 from models.architectures.network import Head, positions
 
 COLOURS = 3
@@ -48,6 +52,7 @@ class Implicit(nn.Module):
         for before, after in itertools.pairwise(sizes):
             layers += [nn.Linear(before, after), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(hidden, outputs))
+        look_linear(self.layers)
 
     def forward(self, x: Tensor) -> Tensor:
         output: Tensor = self.layers(x)
@@ -58,6 +63,13 @@ class Implicit(nn.Module):
         layer = self.layers[0]
         assert isinstance(layer, nn.Linear)  # for the type checker: built so
         return layer.weight, layer.bias
+
+    @torch.no_grad()
+    def start_at(self, level: float) -> None:
+        """Let an untrained MLP answer about `level`."""
+        last = self.layers[-1]
+        assert isinstance(last, nn.Linear)  # for the type checker: built so
+        last.bias.fill_(level)
 
     def rest(self, first: Tensor, place: Tensor) -> Tensor:
         """Return the output, of what the first layer makes of the features, and of `place`, the
@@ -90,6 +102,9 @@ class CiaoSR(Head):
         self.imnet_k = Implicit(key + PLACE, key if attention else 1, hidden)
         self.imnet_v = Implicit(value + PLACE, value, hidden)
         self.imnet_q = Implicit(value, COLOURS, hidden)
+        self.imnet_v.start_at(1.0)
+        if attention:
+            self.imnet_k.start_at(1.0)
 
     def forward(
         self,

@@ -6,21 +6,21 @@ pixel lies from it, and the size of an output pixel; their four answers are blen
 The first layer is linear in the features, so it is a 3x3 convolution, done once per input pixel and
 looked up: the same numbers as the plain form, at a third of the cost and less.
 
-Untrained, the MLP is a linear function of the features: units come in pairs of opposite sign, whose
-ReLUs add up to what went in ("looks linear": Balduzzi et al., The Shattered Gradients Problem, ICML
-2017). A short training gets from there to a picture in half the steps of PyTorch's own start.
+Untrained, the MLP is a linear function of the features (`looks_linear`). A short training gets from
+there to a picture in half the steps of PyTorch's own start.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.architectures.heads.neighbours import Neighbours, ensemble, four, neighbours
+from models.architectures.looks_linear import look_linear
 from models.architectures.network import Head
 
 
@@ -42,7 +42,7 @@ class LIIF(Head):
         for before, after in itertools.pairwise(sizes):
             self.layers.extend((nn.Linear(before, after), nn.ReLU()))
         self.layers.append(nn.Linear(hidden, 3))
-        _look_linear([layer for layer in self.layers if isinstance(layer, nn.Linear)])
+        look_linear(self.layers)
 
     def forward(
         self,
@@ -96,19 +96,3 @@ class LIIF(Head):
         layer = self.layers[0]
         assert isinstance(layer, nn.Linear)  # for the type checker: built so
         return layer.weight, layer.bias
-
-
-@torch.no_grad()
-def _look_linear(layers: Sequence[nn.Linear]) -> None:
-    for place, layer in enumerate(layers):
-        first, last = place == 0, place == len(layers) - 1
-        high = layer.out_features if last else layer.out_features // 2
-        wide = layer.in_features if first else layer.in_features // 2
-        half = torch.empty(high, wide)
-        if first or last:
-            nn.init.normal_(half, std=wide**-0.5 * (0.1 if last else 1))
-        else:
-            nn.init.orthogonal_(half)
-        half = half if first else torch.cat((half, -half), 1)
-        layer.weight.copy_(half if last else torch.cat((half, -half), 0))
-        nn.init.zeros_(layer.bias)
