@@ -99,13 +99,13 @@ def export_model(
     """Write NAME.safetensors, NAME-<channels>.onnx and, if asked, NAME.torchscript.
 
     With `half` the weights are rounded to float16, which halves the file; the arithmetic stays
-    float32. With `turns` above 1 what is exported is the network's self-ensemble of so many
+    float32. With `turns` other than 1 what is exported is the network's self-ensemble of so many
     passes. `widths` are the fractions of the full one to export, by default all that the network
     has. Returns the catalog entry, without quality. Raises ExportError when numbers differ, and
-    ValueError for a width that there is not.
+    ValueError for a width or a number of turns that there is not.
     """
     spec, network = load_network(weights)
-    if turns > 1:
+    if turns != 1:
         args = {"network": {"name": spec.name, "args": dict(spec.args)}, "turns": turns}
         spec, network = NetworkSpec("self_ensemble", args), SelfEnsemble(network, turns).eval()
     if half:

@@ -124,6 +124,15 @@ def test_other_numbers_of_turns_are_refused(turns):
         NetworkSpec("self_ensemble", {"network": ELASTIC, "turns": turns}).build()
 
 
+@pytest.mark.parametrize("turns", [-1, 0, 3])
+def test_nothing_is_exported_in_other_numbers_of_turns(turns, tmp_path):
+    weights = tmp_path / "trained.safetensors"
+    save_network(weights, NetworkSpec(**ELASTIC), build(ELASTIC, 2).network)
+    with pytest.raises(ValueError, match="turns must be one of 2, 4"):
+        export_model(weights, tmp_path / "out", "never", "A test.", turns=turns)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_network_of_one_integer_scale_is_refused():
     fixed = {"name": "gidrn", "args": {"scale": 2}}
     with pytest.raises(ValueError, match="any scale"):
