@@ -81,7 +81,7 @@ class Training:
     scale_groups: the largest scale of each group of "algorithm_1", one for every width; the first
         begins at 1.1.
     queries: output pixels a side that a step computes, drawn anew for each step as rows and
-        columns; 0 for all. Implicit heads spend most of a step on them.
+        columns (`models.queries`); 0 for all. Implicit heads spend most of a step on them.
     head_first: the part of `steps`, from the first on, in which the encoder stays as it is and only
         the head learns: for a new head on an encoder that comes trained (`--grow-from`), at half
         the cost of a step. Needs `compile = "off"`.
@@ -131,6 +131,8 @@ class Training:
         _one_of("compile", self.compile, COMPILERS)
         if not 0 <= self.head_first <= 1:
             raise ValueError(f"head_first must lie in [0, 1], got {self.head_first}")
+        if self.queries and self.loss == "l1+high_frequency":
+            raise ValueError("this loss compares neighbouring pixels: it needs queries = 0")
         if self.head_first and self.compile != "off":
             raise ValueError("head_first changes what learns during a run: it needs compile = off")
         if not 0 <= self.distillation <= 1:

@@ -44,10 +44,10 @@ from models.growth import grow
 from models.losses import LOSSES
 from models.photographs import Photographs, read_rgb, training_files
 from models.pieces import load_pieces, save_pieces
+from models.queries import Queries, draw_queries
 from models.throughput import Meter, Step, count_flops, measured_peak
 
 Report = Callable[[dict[str, Any]], None]
-Queries = tuple[Tensor, Tensor]
 
 
 class Trainer:
@@ -138,9 +138,7 @@ class Trainer:
         count = self.config.training.queries
         if not count:
             return None
-        orders = (torch.randperm(side, generator=generator) for side in target.shape[2:])
-        high, wide = (order[:count].sort().values for order in orders)
-        return high, wide
+        return draw_queries(target.shape[2:], count, _output_halo(self.network), generator)
 
     def _draw_widths(self, generator: torch.Generator) -> list[int]:
         training = self.config.training
@@ -165,12 +163,13 @@ class Trainer:
         """
         full, weight = self.network.channels, self.config.training.distillation
         size = target.shape[2:]
-        run = functools.partial(
-            upscale, self.network, small, size, trunk=self.trunk, queries=queries
-        )
+
+        def run(channels: int) -> Tensor:
+            made = upscale(self.network, small, size, channels, self.trunk, queries)
+            return made if queries is None else queries.judged(made)
+
         if queries is not None:
-            rows, columns = (where.to(target.device) for where in queries)
-            target = target.index_select(2, rows).index_select(3, columns)
+            target = queries.judged_of(target)
         counts = [self._flops(small.shape[2], channels) for channels in widths]
         flops, total = sum(map(sum, counts)), torch.zeros((), device=self.device)
         teacher: Tensor | None = None
@@ -275,14 +274,13 @@ def upscale(
 ) -> Tensor:
     """Run a network on image [B, 3, H, W] in [0, 1] to `size` (height, width); not clamped.
 
-    `trunk` stands in for the network's own. Of `queries`, rows and columns of
-    the output, only those are made.
+    `trunk` stands in for the network's own. Of `queries`, only those rows and columns are made.
     """
     rows, columns = axis_grid(image.shape[2], size[0]), axis_grid(image.shape[3], size[1])
     # Sent without waiting for the device, as grid_tensors itself would.
     tensors = list(grid_tensors(rows, columns))
     if queries is not None:
-        tensors[2], tensors[4] = tensors[2][queries[0]], tensors[4][queries[1]]
+        tensors[2], tensors[4] = tensors[2][queries.rows], tensors[4][queries.columns]
     grid = [t.to(image.device, non_blocking=True) for t in tensors]
     if trunk is None:
         output: Tensor = network(image, *grid, channels)
@@ -292,10 +290,16 @@ def upscale(
     return upscaled
 
 
+def _output_halo(network: Network) -> int:
+    return network.head.output_halo if isinstance(network, TrunkedNetwork) else 0
+
+
 def _check_recipe(config: Config, network: Network) -> None:
     groups = len(config.training.scale_groups)
     if config.training.recipe == "algorithm_1" and groups != len(network.widths):
         raise ValueError(f"{groups} scale_groups for {len(network.widths)} widths: one for each")
+    if 0 < config.training.queries <= 2 * _output_halo(network):
+        raise ValueError(f"queries must be more than {2 * _output_halo(network)}: pixels mix")
     if config.training.head_first and not isinstance(network, Composed):
         raise ValueError(f"head_first needs an encoder and a head, not {config.network.name}")
 

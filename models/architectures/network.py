@@ -116,6 +116,8 @@ class Head(nn.Module, ABC):
     """
 
     tile_output_pixels = cast("int | None", None)
+    output_halo = 0
+    """Output pixels around one that its colour is made with; 0 where each is made by itself."""
 
     def __init__(self, halo: int | None) -> None:
         super().__init__()

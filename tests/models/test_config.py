@@ -86,6 +86,12 @@ def test_a_value_that_is_none_of_a_settings_is_refused(setting, value, words):
         Sampling(degradation="lanczos")
 
 
+def test_a_loss_of_neighbouring_pixels_wants_all_of_them():
+    assert Training(steps=1, loss="l1+high_frequency").queries == 0
+    with pytest.raises(ValueError, match="neighbouring pixels"):
+        Training(steps=1, loss="l1+high_frequency", queries=16)
+
+
 def test_anysrs_groups_are_the_papers_tenths():
     config = Config.read(CONFIGS / "anysr-paper.toml")
     groups = [config.sampling_of_group(config.sampling, group) for group in range(4)]

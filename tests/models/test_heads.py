@@ -16,6 +16,7 @@ from models.architectures.heads.srno import SRNO, HeadNorm
 from models.architectures.network import grid_tensors
 from models.architectures.registry import HEADS
 from models.geometry import axis_grid
+from models.queries import draw_queries
 
 SIZE, OUTPUT = (5, 6), (12, 17)
 CASES = [
@@ -262,6 +263,26 @@ def test_a_local_head_reaches_no_further_than_its_halo(kind):
         max(abs(6 - (2 * int(x) + 1) * 12 // 58) for x in columns),
     )
     assert reach == head.halo
+
+
+# SRNO's attention is over all output pixels: of a part of them it is an estimate, as in its paper.
+BY_THEMSELVES: dict[str, dict[str, Any]] = {
+    **{name: {} for name in HEADS if name != "srno"},
+    "pica": {"head": {"name": "arbsr"}},
+    "tensor_product": {"basis": 3},
+}
+
+
+@pytest.mark.parametrize("name", BY_THEMSELVES)
+def test_training_judges_the_pixels_that_the_whole_picture_has(name):
+    """A head that mixes output pixels says so (`output_halo`): it would learn from false ones."""
+    head, (features, image) = shaken(HEADS[name](8, **BY_THEMSELVES[name])), inputs(channels=8)
+    inverse_scale, down, row, across, column = grid_of()
+    queries = draw_queries(OUTPUT, 6, head.output_halo, torch.Generator().manual_seed(5))
+    rows, columns = queries[:2]
+    whole = head(features, image, inverse_scale, down, row, across, column)
+    made = head(features, image, inverse_scale, down, row[rows], across, column[columns])
+    torch.testing.assert_close(queries.judged(made), queries.judged_of(whole), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["metasr", "liif", "arbsr", "srno"])

@@ -269,19 +269,32 @@ def test_algorithm_1_wants_a_group_for_every_width(tmp_path):
         Trainer(having(recipe="algorithm_1"), tmp_path / "run")
 
 
-def test_drawn_queries_are_rows_and_columns_of_the_whole(photographs, tmp_path):
-    trainer = Trainer(having(queries=7), tmp_path / "run")
+SLICED = {"channels": 8, "blocks": 1, "anysr": {"widths": [4, 8], "pairs": 2}}
+MIXING = NetworkSpec(
+    "composed", {"encoder": {"name": "edsr", "args": SLICED}, "head": {"name": "arbsr"}}
+)
+
+
+@pytest.mark.parametrize("spec", [TINY.network, MIXING], ids=["elastic", "arbsr"])
+def test_what_the_loss_judges_is_what_the_whole_picture_has(photographs, tmp_path, spec):
+    trainer = Trainer(having(spec, queries=7, distillation=0.5), tmp_path / "run")
     small, target = photographs.draw(TINY.sampling, torch.Generator().manual_seed(3))
     queries = trainer._draw_queries(target, torch.Generator().manual_seed(4))
     assert queries is not None
-    rows, columns = queries
-    assert len(rows) == len(columns) == 7
-    whole = upscale(trainer.network, small, target.shape[2:], 8)
-    part = upscale(trainer.network, small, target.shape[2:], 8, queries=(rows, columns))
-    torch.testing.assert_close(part, whole[:, :, rows][:, :, :, columns])
-    loss, _ = trainer._backward(small, target, [8], (rows, columns))
-    expected = l1_loss(part, target[:, :, rows][:, :, :, columns])
-    torch.testing.assert_close(loss, expected.detach())
+    assert len(queries.rows) == len(queries.columns) == 7
+    network = trainer.network.eval()
+    wholes = [upscale(network, small, target.shape[2:], width).detach() for width in (4, 8)]
+    for width, whole in zip((4, 8), wholes, strict=True):
+        part = queries.judged(upscale(network, small, target.shape[2:], width, queries=queries))
+        torch.testing.assert_close(part, queries.judged_of(whole))
+    loss, _ = trainer._backward(small, target, [4], queries)
+    narrow, wide, truth = map(queries.judged_of, (*wholes, target))
+    torch.testing.assert_close(loss, (l1_loss(narrow, truth) + l1_loss(narrow, wide)) / 2)
+
+
+def test_too_few_queries_to_have_neighbours_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="queries must be more than 2"):
+        Trainer(having(MIXING, queries=2), tmp_path / "run")
 
 
 def step_gradients(config, tmp_path, widths, loss=None):

@@ -113,6 +113,7 @@ class ArbSR(Head):
     """`adaptions` scale-aware adaptions of the features, upsampling, and a last convolution."""
 
     tile_output_pixels = 1024 * 1024
+    output_halo = 1  # the last convolution's
 
     def __init__(self, features: int, adaptions: int = 1, experts: int = 4) -> None:
         # Learnt offsets have no bound, and masks are made of pairs of rows and columns.

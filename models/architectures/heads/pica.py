@@ -84,6 +84,7 @@ class PixelContinuityHead(Head):
     def __init__(self, features: int, head: Head, inner: int = 32, window: int | None = 48) -> None:
         super().__init__(halo=None)
         self.tile_output_pixels = head.tile_output_pixels
+        self.output_halo = head.output_halo
         self.attention = PixelContinuityAttention(features, inner, window)
         self.head = head
 
