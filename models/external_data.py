@@ -27,10 +27,12 @@ def refer_to(weights: Path, graph: onnx.GraphProto) -> None:
     it was transposed, a node makes it what it was: the runtime does that once, at loading."""
     places = _places(weights)
     for tensor in graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
         place = places.get(tensor.name.removeprefix("network."))
         transposed = False
-        if place is None:
-            found = _rows_among(onnx.numpy_helper.to_array(tensor), places.values())
+        # The exporter folds a normalisation into the convolution before it, under the old name.
+        if place is None or not np.array_equal(place.values, values):
+            found = _rows_among(values, places.values())
             if found is None:
                 continue
             place, transposed = found

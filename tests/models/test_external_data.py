@@ -33,6 +33,7 @@ def test_weights_come_out_of_the_file_as_they_were_in_the_graph(tmp_path, dtype)
         "named": RANDOM.standard_normal((SIDE, SIDE)).astype(dtype),
         "sliced": RANDOM.standard_normal((3 * SIDE, SIDE)).astype(dtype),
         "turned": RANDOM.standard_normal((SIDE, SIDE)).astype(dtype),
+        "folded": RANDOM.standard_normal((SIDE, SIDE)).astype(dtype),
     }
     weights = tmp_path / "weights.safetensors"
     safetensors.numpy.save_file(stored, weights)
@@ -42,6 +43,8 @@ def test_weights_come_out_of_the_file_as_they_were_in_the_graph(tmp_path, dtype)
         "val_1": full["sliced"][7 : 7 + SIDE],
         "val_2": np.ascontiguousarray(full["turned"].T),
         "val_3": RANDOM.standard_normal((SIDE, SIDE)).astype(np.float32),
+        # Under its name in the file, but not what the file has: the exporter folded something in.
+        "network.folded": 2 * full["folded"],
     }
     graph = graph_of(**used)
     refer_to(weights, graph)
@@ -54,7 +57,7 @@ def test_weights_come_out_of_the_file_as_they_were_in_the_graph(tmp_path, dtype)
     path = tmp_path / "sum.onnx"
     opset = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), path)
-    assert path.stat().st_size < 1.2 * used["val_3"].nbytes
+    assert path.stat().st_size < 2.2 * used["val_3"].nbytes
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     zeros = np.zeros((SIDE, SIDE), np.float32)
     made = session.run(None, {"x": zeros})[0]
