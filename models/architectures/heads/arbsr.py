@@ -13,9 +13,6 @@ from torch import Tensor, nn
 
 from models.architectures.network import Head, positions
 
-PLACE_GAIN = 2.0
-"""Offsets lie in [-0.5, 0.5], inverse scales in [0, 1]: half of what Kaiming's start expects."""
-
 
 class ScaleAdaption(nn.Module):
     """features + mask(features) * a convolution whose kernel depends on the scale.
@@ -65,20 +62,6 @@ class ScaleUpsample(nn.Module):
         self.offset = nn.Linear(channels, 2)
         self.compress = nn.Linear(channels, experts * self.inner, bias=False)
         self.expand = nn.Linear(experts * self.inner, channels, bias=False)
-        self._start_apart()
-
-    @torch.no_grad()
-    def _start_apart(self) -> None:
-        """Let places differ in their routes from the start: PyTorch's own gives all of them nearly
-        0.5, and what tells them apart is learnt slowly. Offsets start at zero."""
-        for layer in (*self.embed, *self.route):
-            if isinstance(layer, nn.Linear):
-                nn.init.kaiming_normal_(layer.weight)
-        first = self.embed[0]
-        assert isinstance(first, nn.Linear)  # for the type checker: built so
-        first.weight.mul_(PLACE_GAIN)
-        for parameter in self.offset.parameters():
-            nn.init.zeros_(parameter)
 
     def forward(
         self,
