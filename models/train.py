@@ -298,8 +298,9 @@ def _check_recipe(config: Config, network: Network) -> None:
     groups = len(config.training.scale_groups)
     if config.training.recipe == "algorithm_1" and groups != len(network.widths):
         raise ValueError(f"{groups} scale_groups for {len(network.widths)} widths: one for each")
-    if 0 < config.training.queries <= 2 * _output_halo(network):
-        raise ValueError(f"queries must be more than {2 * _output_halo(network)}: pixels mix")
+    least = 2 * _output_halo(network)
+    if 0 < config.training.queries <= least:
+        raise ValueError(f"queries must be more than {least}: this head mixes output pixels")
     if config.training.head_first and not isinstance(network, Composed):
         raise ValueError(f"head_first needs an encoder and a head, not {config.network.name}")
 
