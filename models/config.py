@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from models.architectures.registry import NetworkSpec
-from models.losses import LOSSES
+from models.losses import LOSSES, OF_NEIGHBOURS
 
 DEGRADATIONS = ("bicubic", "real")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -131,8 +131,8 @@ class Training:
         _one_of("compile", self.compile, COMPILERS)
         if not 0 <= self.head_first <= 1:
             raise ValueError(f"head_first must lie in [0, 1], got {self.head_first}")
-        if self.queries and self.loss == "l1+high_frequency":
-            raise ValueError("this loss compares neighbouring pixels: it needs queries = 0")
+        if self.queries and self.loss in OF_NEIGHBOURS:
+            raise ValueError(f"{self.loss} compares neighbouring pixels: it needs queries = 0")
         if self.head_first and self.compile != "off":
             raise ValueError("head_first changes what learns during a run: it needs compile = off")
         if not 0 <= self.distillation <= 1:

@@ -45,3 +45,5 @@ LOSSES: dict[str, Loss] = {
     "charbonnier": charbonnier,
     "l1+high_frequency": l1_and_high_frequency,
 }
+OF_NEIGHBOURS = frozenset({"l1+high_frequency"})
+"""Those that compare neighbouring pixels: they need the whole output."""
