@@ -37,7 +37,8 @@ from scheduling.tiling import cut_axis, tiling_of
 from scheduling.work import Work
 from workers.picture import Picture
 from workers.runtimes.onnx import OnnxSession
-from workers.upscale import Engine, upscale
+from workers.upscale import upscale
+from workers.zoo import Served
 
 Array = NDArray[np.float64]
 
@@ -170,7 +171,7 @@ def measure(
     wanted = luma(cropped)
     squares, halo = [], tiling_of(entry).halo
     for width in entry.widths:
-        engine = Engine(session, width.width, halo)
+        engine = Served(entry, session, tiling_of(entry)).at(width.width)
         made = upscale(picture, *size, engine, lambda part: None).picture.colour
         pixels = np.rint(np.moveaxis(made, 0, 2) * 255).astype(np.uint8)
         squares.append((luma(pixels) - wanted) ** 2)

@@ -100,6 +100,7 @@ def _feed(side: int, scale: float) -> dict[str, np.ndarray[tuple[int, ...], np.d
     return {
         "image": image,
         "inverse_scale": np.array([grid.inverse_scale] * 2, dtype=np.float32),
+        "condition": np.array([grid.inverse_scale] * 2 + [0.0], dtype=np.float32),
         "row_offset": grid.offset,
         "row_index": grid.index,
         "column_offset": grid.offset,

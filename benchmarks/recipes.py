@@ -36,6 +36,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "one width, distilled": {"distillation": 0.5},
     "learning rate 5e-4": {"learning_rate": 5e-4},
     "learning rate 2e-3": {"learning_rate": 2e-3},
+    "muon": {"optimiser": "muon"},
     "cosine": {"schedule": "cosine"},
     "charbonnier": {"loss": "charbonnier"},
     "l1 + high frequency": {"loss": "l1+high_frequency"},

@@ -21,7 +21,8 @@ from models.evaluate import bicubic, compare, degrade
 from scheduling.tiling import tiling_of
 from workers.picture import Picture
 from workers.runtimes.onnx import OnnxSession
-from workers.upscale import Engine, upscale
+from workers.upscale import upscale
+from workers.zoo import Served
 
 Pixels = NDArray[np.uint8]
 
@@ -45,7 +46,7 @@ def columns(entry: ModelEntry, truth: Pixels, scale: float) -> dict[str, Pixels]
     picture = Picture(np.divide(np.moveaxis(small, 2, 0), 255, dtype=np.float32))
     pictures = {"bicubic": bicubic(small, size)}
     for width in (w.width for w in entry.widths):
-        engine = Engine(session, width, tiling_of(entry).halo)
+        engine = Served(entry, session, tiling_of(entry)).at(width)
         larger = upscale(picture, *size, engine, lambda part: None)
         colour = np.moveaxis(larger.picture.colour, 0, 2)
         pictures[f"{entry.name} {width:g}"] = np.rint(colour * 255).astype(np.uint8)

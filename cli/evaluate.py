@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,9 +18,14 @@ from rich.table import Table
 from cli.extras import needs
 from models.card import refresh
 from models.catalog import SHIPPED, CatalogError, QualityEntry, enter, read_catalog
-from models.geometry import axis_grid
+from models.geometry import AxisGrid
+from models.strength import strength_of_quality
+from scheduling.tiling import CONTEXT, DEFAULT_TILE_OUTPUT_PIXELS, tiling_of
+from workers.picture import FloatArray, Picture
+from workers.upscale import Engine, upscale
 
 if TYPE_CHECKING:
+    from models.architectures.network import Network
     from models.evaluate import Pixels, Score, Upscaler
 
 REFERENCE = "bicubic"
@@ -47,13 +51,22 @@ def evaluate(
         int | None,
         typer.Option(min=1, max=100, help="Put the inputs through JPEG of this quality."),
     ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="How damaged a network that is told so is to take the inputs; by default what "
+            "--jpeg makes of them.",
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 for all.")] = 0,
 ) -> None:
     """Measure a model on a folder, against bicubic.
 
     A catalog name runs the shipped artifact through ONNX Runtime, a weights file the network
-    itself. Inputs are made by Pillow's bicubic; PSNR and SSIM are on luma of 8-bit pictures,
-    the border shaved by the scale.
+    itself, both as a worker runs a picture. Inputs are made by Pillow's bicubic; PSNR and SSIM are
+    on luma of 8-bit pictures, the border shaved by the scale.
     """
     with needs("train"):
         from models.photographs import list_images
@@ -63,7 +76,10 @@ def evaluate(
         chosen = None if widths == "all" else [float(w) for w in widths.split(",")]
     except (FileNotFoundError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    results = _measure(_upscalers(model, models, chosen, threads), files, wanted, jpeg)
+    if strength is None:
+        strength = 0.0 if jpeg is None else strength_of_quality(jpeg)
+    upscalers = _upscalers(model, models, chosen, threads, strength)
+    results = _measure(upscalers, files, wanted, jpeg)
     _print(model, data.name, results)
     if json_file:
         json_file.write_text(json.dumps(_as_json(model, data.name, results), indent=1) + "\n")
@@ -72,13 +88,13 @@ def evaluate(
 
 
 def _upscalers(
-    model: str, folder: Path, chosen: list[float] | None, threads: int
+    model: str, folder: Path, chosen: list[float] | None, threads: int, strength: float
 ) -> dict[str, Upscaler]:
     from models.evaluate import bicubic
 
     upscalers: dict[str, Upscaler] = {REFERENCE: bicubic}
     if model != REFERENCE:
-        for width, upscaler in _widths(model, folder, threads or os.cpu_count() or 1):
+        for width, upscaler in _widths(model, folder, threads or os.cpu_count() or 1, strength):
             if chosen is None or width in chosen:
                 upscalers[f"{width:g}"] = upscaler
     return upscalers
@@ -100,49 +116,83 @@ def _measure(
     return results
 
 
-def _widths(model: str, folder: Path, threads: int) -> Iterator[tuple[float, Upscaler]]:
-    if model.endswith(".safetensors"):
-        yield from _eager(Path(model), threads)
-        return
+def _widths(
+    model: str, folder: Path, threads: int, strength: float
+) -> Iterator[tuple[float, Upscaler]]:
+    eager = model.endswith(".safetensors")
+    for engine in _eager(Path(model), threads) if eager else _shipped(model, folder, threads):
+        yield engine.width, _through(engine, strength)
+
+
+def _shipped(model: str, folder: Path, threads: int) -> Iterator[Engine]:
+    """Yield a model of the catalog at its widths, as a worker runs it."""
     from workers.runtimes.onnx import OnnxSession
+    from workers.zoo import Served
 
     try:
         entry = read_catalog(folder).get(model)
         session = OnnxSession(folder, entry, threads)
     except (CatalogError, KeyError) as error:
         raise typer.BadParameter(f"no model {model} in {folder}: {error}") from error
+    served = Served(entry, session, tiling_of(entry))
     for width in entry.widths:
-        yield width.width, _through(partial(session.run, width=width.width))
+        yield served.at(width.width)
 
 
-def _eager(weights: Path, threads: int) -> Iterator[tuple[float, Upscaler]]:
+def _eager(weights: Path, threads: int) -> Iterator[Engine]:
+    """Yield a network at its widths, as a worker will run it once it is exported."""
     import torch
 
-    from models.architectures.network import grid_tensors
+    from models.architectures.network import output_halo_of
     from models.checkpoint import load_network
+    from models.export import eager_runner, rim_of
 
     torch.set_num_threads(threads)
     _, network = load_network(weights)
-
-    def run(image: Any, rows: Any, columns: Any, channels: int) -> Any:
-        with torch.inference_mode():
-            tensors = grid_tensors(rows, columns)
-            return network(torch.from_numpy(image), *tensors, channels).numpy()
-
+    rim = rim_of(network, [eager_runner(network, channels) for channels in network.widths])
+    whole = Engine(
+        _Eager(network),
+        1.0,
+        CONTEXT if network.halo is None else network.halo,
+        tile_output_pixels=network.tile_output_pixels or DEFAULT_TILE_OUTPUT_PIXELS,
+        rim=rim.pixels,
+        output_halo=output_halo_of(network),
+        takes_strength=network.takes_strength,
+    )
     for channels in network.widths:
-        fraction = channels / network.channels
-        yield fraction, _through(partial(run, channels=channels))
+        yield replace(whole, width=channels / network.channels)
 
 
-def _through(run: Callable[..., Any]) -> Upscaler:
-    def upscale(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-        image = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32) / 255
-        rows, columns = axis_grid(image.shape[2], size[0]), axis_grid(image.shape[3], size[1])
-        output = run(image, rows, columns)[0].clip(0, 1)
-        rounded: Pixels = np.rint(output * 255).astype(np.uint8).transpose(1, 2, 0)
+class _Eager:
+    """A network in torch, as a session of a worker."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def run(
+        self,
+        image: FloatArray,
+        rows: AxisGrid,
+        columns: AxisGrid,
+        width: float,
+        strength: float = 0.0,
+    ) -> FloatArray:
+        from models.export import eager_runner, inputs_of
+
+        run = eager_runner(self._network, round(width * self._network.channels))
+        return run(inputs_of(self._network, image, rows, columns, strength))
+
+
+def _through(engine: Engine, strength: float) -> Upscaler:
+    """Return what makes pictures of 8 bits larger on the way that a service's pictures go."""
+
+    def larger(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+        colour = np.divide(pixels.transpose(2, 0, 1), 255, dtype=np.float32)
+        made = upscale(Picture(colour), *size, engine, lambda part: None, strength)
+        rounded: Pixels = np.rint(made.picture.colour * 255).astype(np.uint8).transpose(1, 2, 0)
         return rounded
 
-    return upscale
+    return larger
 
 
 def _print(model: str, data: str, results: dict[str, list[Score]]) -> None:

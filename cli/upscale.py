@@ -45,6 +45,14 @@ def upscale(
     on_miss: Annotated[OnMiss, typer.Option(help="If the budget cannot be met.")] = OnMiss.DEGRADE,
     model: Annotated[str | None, typer.Option(help="A model's name.")] = None,
     anysr_width: Annotated[float | None, typer.Option(help="Pin the network width.")] = None,
+    strength: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|0..1",
+            help="How much compression damage to clean up; auto, the default, by what the file "
+            "says of its compression.",
+        ),
+    ] = None,
     format_: Annotated[
         ImageFormat | None, typer.Option("--format", help="Output format; else as the input.")
     ] = None,
@@ -63,7 +71,7 @@ def upscale(
     pairs = [
         ("scale", scale), ("width", width), ("height", height), ("latency_budget_ms", budget_ms),
         ("on_miss", on_miss), ("model", model), ("anysr_width", anysr_width),
-        ("format", format_), ("quality", quality),
+        ("strength", strength), ("format", format_), ("quality", quality),
     ]  # fmt: skip
     files = list(_files(inputs))
     if one_file and len(files) != 1:

@@ -16,7 +16,7 @@ from jobs.job import ImageFormat
 from models.catalog import SHIPPED, read_catalog
 from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
-from service.plan import chosen_model, plan
+from service.plan import chosen_model, plan, strength_of
 from service.schemas import UpscaleRequest
 from service.settings import GatewaySettings
 from workers.binding import bind_job
@@ -52,7 +52,8 @@ class Upscaler(Protocol):
 class LocalUpscaler:
     """Runs the network in this process, with the worker's own code.
 
-    Without a latency budget the widest network runs; with one the machine is measured first.
+    Without a latency budget the default model for the kind of picture runs at its widest; with one
+    the machine is measured first.
     """
 
     def __init__(self, wanted: UpscaleRequest) -> None:
@@ -61,7 +62,7 @@ class LocalUpscaler:
         self._limits = GatewaySettings()
         self._catalog = read_catalog(folder)
         self._budgeted = wanted.latency_budget_ms is not None
-        if not self._budgeted:  # nothing to choose by: the default model, at its widest
+        if wanted.model is not None or wanted.anysr_width is not None:
             name = chosen_model(wanted, self._catalog).name
             wanted = wanted.model_copy(update={"model": name})
         self._wanted = wanted
@@ -71,9 +72,13 @@ class LocalUpscaler:
 
     def upscale(self, data: bytes) -> Outcome:
         header = read_header(data, self._limits.max_source_pixels)
+        wanted = self._wanted
+        if not self._budgeted and wanted.model is None:  # nothing to choose by
+            model = self._catalog.default_for(strength_of(wanted, header))
+            wanted = wanted.model_copy(update={"model": model.name})
         job = plan(
             uuid.uuid4().hex,
-            self._wanted,
+            wanted,
             header,
             self._catalog,
             self._limits,
@@ -84,7 +89,9 @@ class LocalUpscaler:
         limits = Limits(self._limits.max_source_pixels, self._limits.max_output_pixels)
         made = make(job, data, binding.engine, limits, Progress())
         rung, reason = binding.decision.option.rung, binding.decision.reason.value
+        cleans = binding.engine is not None and binding.engine.takes_strength
         story = f"{rung.model} at width {rung.width:g} ({reason})"
+        story += _cleaned(job.strength if cleans else 0.0)
         story += f", {sum(made.stages_ms.values()):.0f} ms"
         return Outcome(made.picture, job.output_format, story)
 
@@ -109,8 +116,8 @@ class RemoteUpscaler:
         facts = answer.headers
         story = (
             f"{facts['X-AnySR-Model']} at width {facts['X-AnySR-Width']} "
-            f"({facts['X-AnySR-Reason']}), {float(facts['X-AnySR-Elapsed-Ms']):.0f} ms, "
-            f"deadline {facts['X-AnySR-Deadline']}"
+            f"({facts['X-AnySR-Reason']}){_cleaned(float(facts.get('X-AnySR-Strength', 0)))}, "
+            f"{float(facts['X-AnySR-Elapsed-Ms']):.0f} ms, deadline {facts['X-AnySR-Deadline']}"
         )
         made = ImageFormat(facts["Content-Type"].partition(";")[0].removeprefix("image/"))
         return Outcome(answer.content, made, story)
@@ -133,6 +140,11 @@ class RemoteUpscaler:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _cleaned(strength: float) -> str:
+    """Return the part of a story that says how much damage was cleaned up, if any was."""
+    return f", cleaned up at strength {strength:g}" if strength > 0 else ""
 
 
 def _problem(answer: httpx.Response) -> AnysrError:

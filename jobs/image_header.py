@@ -21,6 +21,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from jobs.compression import jpeg_quality
+from jobs.compression.jpeg import START_OF_SCAN, segments
 from jobs.errors import AnimatedImage, CorruptImage, EmptyBody, ImageTooLarge, UnsupportedImage
 from jobs.job import ImageFormat
 
@@ -31,11 +33,9 @@ GIF_LOOKED_AT = 1 << 20
 MAX_PNG_CHUNKS = 100_000
 """How many chunks of a PNG are looked at for EXIF; keeps a hostile file from costing time."""
 
-MAX_HEADER_PARTS = 4096
-"""PNG chunks or JPEG segments before the pixels. Real files have tens; a hostile one could have
+MAX_PNG_PARTS = 4096
+"""PNG chunks before the pixels. Real files have tens; a hostile one could have
 millions, which Pillow would read for seconds."""
-MAX_JPEG_JUNK = 1 << 16
-"""Bytes between JPEG segments that belong to none, which Pillow skips one by one."""
 
 _PARSERS: dict[ImageFormat, type[ImageFile]] = {
     ImageFormat.PNG: PngImageFile,
@@ -58,6 +58,8 @@ class ImageHeader:
     """Bits per sample that are kept: 16 for a PNG of 16 bits, else 8."""
     mode: str
     """Pillow's name of the pixel layout, such as L, P, RGB, RGBA or CMYK."""
+    jpeg_quality: float | None = None
+    """The quality, 1 to 100, of a JPEG that is as damaged; None where nothing was lost."""
 
     @property
     def pixels(self) -> int:
@@ -83,7 +85,8 @@ def read_header(data: bytes, max_pixels: int) -> ImageHeader:
     if orientation > 4:
         width, height = height, width
     depth = 16 if image_format is ImageFormat.PNG and data[24:25] == b"\x10" else 8
-    return ImageHeader(image_format, width, height, orientation, depth, image.mode)
+    quality = jpeg_quality(data, image_format)
+    return ImageHeader(image_format, width, height, orientation, depth, image.mode, quality)
 
 
 def sniff(data: bytes) -> ImageFormat:
@@ -143,7 +146,7 @@ def _refuse_endless_header(data: bytes, image_format: ImageFormat) -> None:
 
 def _png_reaches_pixels(data: bytes) -> bool:
     at = len(PNG_SIGNATURE)
-    for _ in range(MAX_HEADER_PARTS):
+    for _ in range(MAX_PNG_PARTS):
         if at + 8 > len(data):
             return False
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -154,22 +157,7 @@ def _png_reaches_pixels(data: bytes) -> bool:
 
 
 def _jpeg_reaches_pixels(data: bytes) -> bool:
-    at, junk = 2, 0
-    for _ in range(MAX_HEADER_PARTS):
-        start = data.find(b"\xff", at)
-        junk += start - at
-        if start < 0 or start + 4 > len(data) or junk > MAX_JPEG_JUNK:
-            return False
-        marker = data[start + 1]
-        if marker == 0xDA:  # start of scan
-            return True
-        if marker in (0x00, 0xFF):  # padding
-            at = start + 1
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD9:  # markers that stand alone
-            at = start + 2
-        else:
-            at = start + 2 + int.from_bytes(data[start + 2 : start + 4])
-    return False
+    return any(marker == START_OF_SCAN for marker, _, _ in segments(data))
 
 
 def _if_built(image_format: ImageFormat) -> ImageFormat:

@@ -118,6 +118,8 @@ class Job:
     min_width: float | None = None
     """The least width that the caller takes, as a fraction of any model's full one; None for any,
     and with one no picture is resampled."""
+    strength: float = 0.0
+    """How damaged the picture is taken to be, from 0 (clean) to 1 (JPEG at quality 30)."""
     traceparent: str | None = None
     """The trace that the job belongs to, as W3C's header of this name; handed on unread."""
 
@@ -152,7 +154,9 @@ class RunFacts:
     """Milliseconds of each stage: queue, decode, network, encode; and yielded, for which the
     picture was set aside between two tiles."""
     expected_db: float | None = None
-    """The catalog's measured PSNR-Y of this model and width near this scale."""
+    """The catalog's measured PSNR-Y of this model and width near this scale and strength."""
+    strength: float = 0.0
+    """How damaged the network was told that the picture is; 0 where it takes no such number."""
     tiles: int = 1
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from models.strength import strength_of_quality
 
 SHIPPED = Path(__file__).parent / "artifacts"
 CATALOG_FILE = "catalog.json"
@@ -22,8 +24,17 @@ CATALOG_FILE = "catalog.json"
 REASON_LENGTH = 300
 """Of what is said of a broken entry: enough to find the fault, little enough to be told often."""
 
+WIDTH_TOLERANCE = 0.005
+"""How far from a width a caller's number may lie: 0.33 is a third."""
+
 QUALITY_DATASET = "B100"
-"""Natural photographs: what `expected_db` is read from."""
+"""Natural photographs: what `expected_db` is read from; with `-jpeg75` behind the name, after a
+JPEG of quality 75."""
+
+
+MOST_RIM = 48
+"""As far as a tile is shown its neighbours where the network has no halo
+(`scheduling.tiling.CONTEXT`)."""
 
 
 class CatalogError(Exception):
@@ -67,6 +78,19 @@ class QualityEntry(_Record):
     ssim: float
 
 
+def _interpolated(curve: Sequence[tuple[float, float]], at: float) -> float:
+    places, values = zip(*sorted(curve), strict=True)
+    return float(np.interp(at, places, values))
+
+
+def _strength_of(dataset: str) -> float | None:
+    """Return how damaged a data set's inputs are; None for one that quality is not read from."""
+    name, _, quality = dataset.partition("-jpeg")
+    if name != QUALITY_DATASET:
+        return None
+    return strength_of_quality(int(quality)) if quality else 0.0
+
+
 class NetworkEntry(_Record):
     """The {name, args} spec that builds the network."""
 
@@ -90,6 +114,12 @@ class ModelEntry(_Record):
     halo: int | None = Field(ge=0)
     """Input pixels around a tile that reach its output; None for a network that is not exactly
     local, where every input pixel reaches every output pixel."""
+    rim: int = Field(default=0, ge=0, le=MOST_RIM)
+    """Input pixels by which a picture is continued on every side before it is run, its outermost
+    ones repeated: as many as it takes for flat colours to stay what they are (`models.rim`). At
+    most the halo."""
+    output_halo: int = Field(default=0, ge=0)
+    """Output pixels around one that its colour is made with."""
     tile_output_pixels: int | None = Field(default=None, ge=1)
     """Most output pixels to make at once, if fewer than the worker would."""
     widths: Annotated[tuple[WidthEntry, ...], AfterValidator(_narrowest_first)]
@@ -102,28 +132,41 @@ class ModelEntry(_Record):
     """Whether the service may choose this model by itself; if not, only callers who name it get
     it: a model for another kind of pictures, whose quality is not comparable."""
 
+    takes_strength: bool = False
+    """Whether the network is told how damaged the picture is (`models.strength`)."""
+
     on_demand: bool = False
     """Whether a worker loads it only once it was asked for."""
 
+    @model_validator(mode="after")
+    def _rim_within_halo(self) -> ModelEntry:
+        if self.halo is not None and self.rim > self.halo:
+            raise ValueError(f"rim is {self.rim}, must be at most the halo of {self.halo}")
+        return self
+
     def at(self, width: float) -> WidthEntry:
-        """Return the entry of a width; KeyError if the model has no such width."""
+        """Return the entry of a width, which may be given to two decimals; KeyError if the model
+        has no such width."""
         for entry in self.widths:
-            if abs(entry.width - width) < 1e-6:
+            if abs(entry.width - width) <= WIDTH_TOLERANCE:
                 return entry
         raise KeyError(width)
 
-    def expected_db(self, width: float, scale: float) -> float | None:
-        """Return the measured PSNR-Y of a width, interpolated between the measured scales
-        (held constant beyond them), or None when nothing was measured."""
-        rows = sorted(
-            (q.scale, q.psnr_y)
-            for q in self.quality
-            if q.dataset == QUALITY_DATASET and abs(q.width - width) < 1e-6
-        )
-        if not rows:
+    def expected_db(self, width: float, scale: float, strength: float = 0.0) -> float | None:
+        """Return the measured PSNR-Y of a width for pictures damaged to `strength`, interpolated
+        between the measured scales and strengths (held constant beyond them), or None when
+        nothing was measured."""
+        curves: dict[float, list[tuple[float, float]]] = {}
+        for row in self.quality:
+            if abs(row.width - width) < 1e-6 and row.dataset.startswith(QUALITY_DATASET):
+                measured = _strength_of(row.dataset)
+                if measured is not None:
+                    curves.setdefault(measured, []).append((row.scale, row.psnr_y))
+        if not curves:
             return None
-        scales, values = zip(*rows, strict=True)
-        return round(float(np.interp(scale, scales, values)), 2)
+        strengths = sorted(curves)
+        values = [_interpolated(curves[measured], scale) for measured in strengths]
+        return round(float(np.interp(strength, strengths, values)), 2)
 
 
 class Catalog(_Record):
@@ -140,6 +183,15 @@ class Catalog(_Record):
             if model.name == name:
                 return model
         raise KeyError(name)
+
+    def default_for(self, strength: float) -> ModelEntry:
+        """Return the default model, or for pictures that are damaged to a strength above 0 the
+        smallest of the ladder that is told so, where there is one."""
+        default = self.get(self.default)
+        told = [m for m in self.models if m.in_ladder and m.takes_strength]
+        if strength == 0 or default.takes_strength or not told:
+            return default
+        return min(told, key=lambda model: model.weights.bytes)
 
     def on_demand(self, name: str | None) -> bool:
         """Return whether workers load this model only once it was asked for."""

@@ -15,10 +15,10 @@ from pathlib import Path
 from models.architectures.registry import NetworkSpec
 from models.losses import LOSSES, OF_NEIGHBOURS
 
-DEGRADATIONS = ("bicubic", "real")
 PRECISIONS = ("auto", "float32", "bfloat16")
 COMPILERS = ("off", "inductor", "graphs")
 SCHEDULES = ("wsd", "cosine")
+OPTIMISERS = ("adam", "muon")
 RECIPES = ("every_width", "algorithm_1")
 
 PAPER_GROUPS = (1.7, 2.5, 3.2, 4.0)
@@ -32,9 +32,13 @@ class Sampling:
     The scale is uniform in [low, high], or with probability `anchor_probability` one of
     `anchors`; with probability `unequal_probability` height and width draw theirs apart.
 
-    `degradation` makes the input: "bicubic" alone, or "real", where each sample draws a
-    Gaussian blur of at most `blur` input pixels, Gaussian noise of at most `noise` of 255 levels
-    and, with `jpeg_probability`, a JPEG quality between the two ends of `jpeg`.
+    The input is the target shrunk by bicubic; in a part `damaged_probability` of the steps it is
+    damaged as well, to a strength drawn uniformly from (0, 1] that the network is told where it
+    takes one (`models.strength`). At strength 1 that is a Gaussian blur of at most `blur` input
+    pixels and Gaussian noise of at most `noise` of 255 levels, drawn per sample and left out of a
+    part `jpeg_alone_probability` of the samples; then, with `jpeg_probability`, a JPEG of that
+    strength's quality. Steps with damage draw scales from 1 on, and 1 among the anchors: there a
+    network cleans up without enlarging.
     """
 
     batch: int = 8
@@ -44,14 +48,21 @@ class Sampling:
     anchors: Sequence[float] = (2.0, 3.0, 4.0)
     anchor_probability: float = 0.3
     unequal_probability: float = 0.15
-    degradation: str = "bicubic"
+    damaged_probability: float = 0.0
     blur: float = 0.6
     noise: float = 4.0
-    jpeg: Sequence[int] = (30, 95)
     jpeg_probability: float = 0.9
+    jpeg_alone_probability: float = 0.6
 
     def __post_init__(self) -> None:
-        _one_of("degradation", self.degradation, DEGRADATIONS)
+        for part in ("damaged", "jpeg", "jpeg_alone"):
+            value = getattr(self, f"{part}_probability")
+            if not 0 <= value <= 1:
+                raise ValueError(f"{part}_probability must lie in [0, 1], got {value}")
+
+    def damaged(self) -> Sampling:
+        """Return how a damaged step draws its scales: from 1 on."""
+        return replace(self, low=1.0, anchors=(1.0, *self.anchors))
 
     def only_at(self, scale: float) -> Sampling:
         """Return this for a network that knows one scale."""
@@ -74,6 +85,8 @@ class Training:
         products are TF32.
     compile: how the trunk runs; "inductor" is torch.compile, "graphs" captures CUDA graphs
         (elsewhere it changes nothing). Each makes one program per width and patch size.
+    optimiser: "adam"; or "muon" for the trunk's kernels and Adam for the rest (`models.muon`), both
+        at `learning_rate`.
     loss: a name of `models.losses.LOSSES`.
     recipe: "every_width" trains any width at any scale, the full one with
         `full_width_probability`; "algorithm_1" is AnySR's, which draws a group of scales, one of
@@ -97,6 +110,7 @@ class Training:
     steps: int
     learning_rate: float = 1e-3
     warmup_steps: int = 200
+    optimiser: str = "adam"
     schedule: str = "wsd"
     cooldown: float = 0.3
     recipe: str = "every_width"
@@ -120,6 +134,7 @@ class Training:
     validation_images: int = 8
 
     def __post_init__(self) -> None:
+        _one_of("optimiser", self.optimiser, OPTIMISERS)
         _one_of("schedule", self.schedule, SCHEDULES)
         _one_of("recipe", self.recipe, RECIPES)
         if self.recipe == "algorithm_1" and self.sandwich:

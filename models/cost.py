@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.architectures.network import Network, TrunkedNetwork, grid_tensors
+from models.architectures.network import Network, TrunkedNetwork, grid_for
 from models.architectures.self_ensemble import SelfEnsemble
 from models.geometry import axis_grid
 
@@ -70,14 +70,14 @@ def _trunk_cost(network: TrunkedNetwork, channels: int) -> int:
 
 def _whole(network: Network, n_in: int, n_out: int) -> Tensor:
     grid = axis_grid(n_in, n_out)
-    output: Tensor = network(_image(n_in), *grid_tensors(grid, grid, "meta"), network.channels)
+    output: Tensor = network(_image(n_in), *grid_for(network, grid, grid, "meta"), network.channels)
     return output
 
 
 def _head(network: TrunkedNetwork, n_in: int, n_out: int) -> Tensor:
     grid, channels = axis_grid(n_in, n_out), network.features
     features = torch.empty(1, channels, n_in, n_in, device="meta")
-    output: Tensor = network.head(features, _image(n_in), *grid_tensors(grid, grid, "meta"))
+    output: Tensor = network.head(features, _image(n_in), *grid_for(network, grid, grid, "meta"))
     return output
 
 

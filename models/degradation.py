@@ -14,6 +14,7 @@ from torch import Tensor
 from models.config import Sampling
 from models.gaussian import gaussian_blur
 from models.jpeg import jpeg
+from models.strength import quality_of_strength
 
 HALVED_CHROMA_PROBABILITY = 0.75
 """How often JPEG halves its chroma: the default of most writers, but not of all."""
@@ -27,28 +28,42 @@ def bicubic_downsample(image: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def degrade(
-    target: Tensor, size: Sequence[int], sampling: Sampling, generator: torch.Generator
+    target: Tensor,
+    size: Sequence[int],
+    sampling: Sampling,
+    generator: torch.Generator,
+    strength: float = 0.0,
 ) -> Tensor:
     """Return the input [B, 3, *size] for target [B, 3, H, W], both in [0, 1] in steps of 1/255.
 
-    `generator` (of the CPU) decides everything random; "bicubic" draws nothing from it.
+    `strength` from 0 to 1 says how damaged it is, as `Sampling` tells. `generator` (of the CPU)
+    decides everything random; at strength 0 nothing is drawn from it.
     """
-    if sampling.degradation == "bicubic":
+    if strength == 0:
         return bicubic_downsample(target, size)
     batch, device = target.shape[0], target.device
-    blur, noise, quality, kept = torch.rand(4, batch, generator=generator)
-    blur = (blur * sampling.blur).to(device, non_blocking=True)
+    blur, noise, alone, coded = torch.rand(4, batch, generator=generator)
+    harmed = (alone >= sampling.jpeg_alone_probability).float() * strength
+    blur = (blur * harmed * sampling.blur).to(device, non_blocking=True)
     blurred = gaussian_blur(
         target, blur * (target.shape[2] / size[0]), blur * (target.shape[3] / size[1])
     )
     small = bicubic_downsample(blurred, size)
-    noise = (noise * (sampling.noise / 255)).to(device, non_blocking=True)
+    noise = (noise * harmed * (sampling.noise / 255)).to(device, non_blocking=True)
     small = _to_8_bits(small + noise.view(-1, 1, 1, 1) * _normal(small, generator))
-    low, high = sampling.jpeg
-    quality = (low + quality * (high - low)).round().to(device, non_blocking=True)
+    quality = torch.full((batch,), float(quality_of_strength(strength)))
     halve = float(torch.rand((), generator=generator)) < HALVED_CHROMA_PROBABILITY
-    coded = (kept < sampling.jpeg_probability).to(device, non_blocking=True)
-    return torch.where(coded.view(-1, 1, 1, 1), jpeg(small, quality, halve), small)
+    coded = (coded < sampling.jpeg_probability).to(device, non_blocking=True)
+    damaged = jpeg(small, quality.to(device, non_blocking=True), halve)
+    return torch.where(coded.view(-1, 1, 1, 1), damaged, small)
+
+
+def draw_strength(sampling: Sampling, generator: torch.Generator) -> float:
+    """Draw how damaged the inputs of a step are: 0, or from (0, 1]."""
+    if not sampling.damaged_probability:
+        return 0.0
+    damaged, strength = torch.rand(2, generator=generator).tolist()
+    return 1.0 - strength if damaged < sampling.damaged_probability else 0.0
 
 
 def _normal(like: Tensor, generator: torch.Generator) -> Tensor:

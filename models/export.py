@@ -9,6 +9,7 @@ dynamic. An export whose numbers differ from the eager network by more than `TOL
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import warnings
 import zipfile
@@ -23,37 +24,50 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures.fixed_scale import FixedScale
-from models.architectures.network import Network, grid_tensors
+from models.architectures.network import Network, grid_for, output_halo_of
 from models.architectures.registry import NetworkSpec
 from models.architectures.self_ensemble import SelfEnsemble
 from models.catalog import ModelEntry, NetworkEntry, WidthEntry, describe
 from models.checkpoint import load_network, save_network, trained_scales
 from models.external_data import refer_to
 from models.geometry import AxisGrid, axis_grid, output_size
+from models.rim import FloatArray, Rim, find_rim
 
 TOLERANCE = 1e-4
 """Largest absolute difference from the eager network, for pictures in [0, 1]."""
 
-INPUTS = ("image", "inverse_scale", "row_offset", "row_index", "column_offset", "column_index")
 DIMENSIONS: dict[str, tuple[str | int, ...]] = {
     "image": ("batch", 3, "height", "width"),
     "inverse_scale": (2,),
+    "condition": (3,),
     "row_offset": ("height", "row_slots"),
     "row_index": ("output_height",),
     "column_offset": ("width", "column_slots"),
     "column_index": ("output_width",),
 }
+ARGUMENTS = ("image", "inverse_scale", "row_offset", "row_index", "column_offset", "column_index")
+"""What `AtWidth.forward` calls the inputs."""
 CHECKS = ((24, 31, 2.0, 2.0), (48, 17, 2.37, 2.37), (33, 40, 1.1, 3.9), (5, 64, 7.3, 1.0))
 """(height, width, scale_h, scale_w) at which an export is compared."""
 
 UNTOLD_SCALES = (1.1, 4.0)
 """What networks of any scale were trained at whose weights do not say it."""
 
-Run = Callable[[Tensor, AxisGrid, AxisGrid], np.ndarray[Any, np.dtype[np.float32]]]
+CHECKED_STRENGTH = 0.4
+"""The strength at which a network that takes one is compared."""
+
+Run = Callable[[Sequence[Tensor]], np.ndarray[Any, np.dtype[np.float32]]]
+"""The image and the tensors of `grid_for` -> the output."""
 
 
 class ExportError(Exception):
     """An exported artifact does not compute what the network computes."""
+
+
+def input_names(network: Network) -> tuple[str, ...]:
+    """Return the names of a graph's inputs: the image and the tensors of `grid_for`."""
+    scale = "condition" if network.takes_strength else "inverse_scale"
+    return ("image", scale, "row_offset", "row_index", "column_offset", "column_index")
 
 
 class AtWidth(nn.Module):
@@ -116,11 +130,12 @@ def export_model(
     fixed = network.scale if isinstance(network, FixedScale) else None
     scales = trained_scales(weights) or ((fixed, fixed) if fixed else UNTOLD_SCALES)
     save_network(stored, spec, network, scales, half)
-    entries = []
+    entries, runs = [], []
     for channels in chosen:
         path = folder / f"{name}-{channels}.onnx"
         write_onnx(network, channels, stored, path)
-        worst = check(network, channels, onnx_runner(path))
+        runs.append(onnx_runner(path))
+        worst = check(network, channels, runs[-1])
         report(f"{path.name}: largest difference from the network {worst:.1e}")
         fraction = channels / network.channels
         entries.append(WidthEntry(width=fraction, channels=channels, onnx=describe(path)))
@@ -130,6 +145,8 @@ def export_model(
         for channels in chosen:
             worst = check(network, channels, torchscript_runner(script, channels))
             report(f"{script.name} at {channels}: largest difference {worst:.1e}")
+    rim = rim_of(network, runs)
+    report(f"{name}: with a rim of {rim.pixels} a flat colour changes by {rim.error:.1f} levels")
     return ModelEntry(
         name=name,
         description=description,
@@ -140,11 +157,39 @@ def export_model(
         fixed_scale=fixed,
         trained_scales=scales,
         halo=network.halo,
+        rim=rim.pixels,
+        output_halo=output_halo_of(network),
         tile_output_pixels=network.tile_output_pixels,
+        takes_strength=network.takes_strength,
         widths=tuple(entries),
         weights=describe(stored),
         torchscript=describe(script) if script is not None else None,
     )
+
+
+def rim_of(network: Network, runs: Sequence[Run]) -> Rim:
+    """Return the rim that a network needs, which `runs` run at its widths; see `models.rim`."""
+    strengths = (0.0, 1.0) if network.takes_strength else (0.0,)
+    ways = [functools.partial(_on_grid, network, run, s) for run in runs for s in strengths]
+    return find_rim(ways, network.max_scale, network.halo, output_halo_of(network))
+
+
+def _on_grid(
+    network: Network,
+    run: Run,
+    strength: float,
+    image: FloatArray,
+    rows: AxisGrid,
+    columns: AxisGrid,
+) -> FloatArray:
+    return run(inputs_of(network, image, rows, columns, strength))
+
+
+def inputs_of(
+    network: Network, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float
+) -> tuple[Tensor, ...]:
+    """Return what a `Run` is given."""
+    return torch.from_numpy(image), *grid_for(network, rows, columns, strength=strength)
 
 
 def _chosen(network: Network, widths: Sequence[float] | None) -> Sequence[int]:
@@ -162,11 +207,13 @@ def _chosen(network: Network, widths: Sequence[float] | None) -> Sequence[int]:
 def write_onnx(network: Network, channels: int, weights: Path, path: Path) -> None:
     """Write the graph of one width, with its weights left in the safetensors file beside it."""
     # Larger than any window of an attention (48): what fits in one is traced as if all did.
-    example = (torch.rand(2, 3, 55, 101), *grid_tensors(axis_grid(55, 130), axis_grid(101, 354)))
+    rows, columns = axis_grid(55, 130), axis_grid(101, 354)
+    example = (torch.rand(2, 3, 55, 101), *grid_for(network, rows, columns))
+    names = input_names(network)
     auto = torch.export.Dim.AUTO
     dynamic = {
-        name: {i: auto for i, d in enumerate(dims) if isinstance(d, str)}
-        for name, dims in DIMENSIONS.items()
+        argument: {i: auto for i, d in enumerate(DIMENSIONS[name]) if isinstance(d, str)}
+        for argument, name in zip(ARGUMENTS, names, strict=True)
     }
     with _quiet_exporter(), torch.no_grad():  # with gradients, loops cannot be exported
         program = torch.onnx.export(
@@ -174,7 +221,7 @@ def write_onnx(network: Network, channels: int, weights: Path, path: Path) -> No
             example,
             dynamo=True,
             dynamic_shapes=dynamic,
-            input_names=list(INPUTS),
+            input_names=list(names),
             output_names=["upscaled"],
             verbose=False,
         )
@@ -253,15 +300,24 @@ def write_torchscript(network: Network, path: Path) -> None:
     full.unlink()
 
 
+def eager_runner(network: Network, channels: int) -> Run:
+    """Return a function that runs the network itself, at one of its widths."""
+
+    def run(tensors: Sequence[Tensor]) -> FloatArray:
+        with torch.inference_mode():
+            output: Tensor = network(*tensors, channels)
+        return output.numpy()
+
+    return run
+
+
 def onnx_runner(path: Path) -> Run:
     """Return a function that runs an ONNX file on a CPU."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [given.name for given in session.get_inputs()]
 
-    def run(
-        image: Tensor, rows: AxisGrid, columns: AxisGrid
-    ) -> np.ndarray[Any, np.dtype[np.float32]]:
-        tensors = (image, *grid_tensors(rows, columns))
-        feed = {name: tensor.numpy() for name, tensor in zip(INPUTS, tensors, strict=True)}
+    def run(tensors: Sequence[Tensor]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        feed = {name: tensor.numpy() for name, tensor in zip(names, tensors, strict=True)}
         output: np.ndarray[Any, np.dtype[np.float32]] = session.run(None, feed)[0]
         return output
 
@@ -273,11 +329,9 @@ def torchscript_runner(path: Path, channels: int) -> Run:
     with _quiet_exporter():
         module = torch.jit.load(path)  # type: ignore[no-untyped-call]
 
-    def run(
-        image: Tensor, rows: AxisGrid, columns: AxisGrid
-    ) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def run(tensors: Sequence[Tensor]) -> np.ndarray[Any, np.dtype[np.float32]]:
         with torch.inference_mode():
-            output: Tensor = module(image, *grid_tensors(rows, columns), channels)
+            output: Tensor = module(*tensors, channels)
         return output.numpy()
 
     return run
@@ -300,9 +354,10 @@ def check(
         image = torch.rand(1, 3, height, width, generator=generator)
         rows = axis_grid(height, output_size(height, min(scale_h, network.max_scale)))
         columns = axis_grid(width, output_size(width, min(scale_w, network.max_scale)))
+        tensors = (image, *grid_for(network, rows, columns, strength=CHECKED_STRENGTH))
         with torch.inference_mode():
-            expected = network(image, *grid_tensors(rows, columns), channels).numpy()
-        actual = run(image, rows, columns)
+            expected = network(*tensors, channels).numpy()
+        actual = run(tensors)
         if actual.shape != expected.shape:
             raise ExportError(f"output is {actual.shape}, must be {expected.shape}")
         # np.maximum, unlike max, hands a NaN on.

@@ -26,7 +26,8 @@ class AxisGrid:
 
     offset: float32 [inputs, slots], in input pixels, in [-0.5, 0.5]. Each input pixel is the
         nearest one of at most `slots` consecutive output pixels; a slot that no output pixel
-        uses holds 0.5.
+        uses holds 0.5. Pixels beyond the picture lie as they would if it went on there: their
+        offsets are as good as any, and what shares offsets goes on sharing them.
     index: int64 [outputs], the flat position (input * slots + slot) of each output pixel.
     inverse_scale: inputs / outputs of the whole axis.
     """
@@ -46,7 +47,9 @@ def axis_grid(
 
     The windows ([start, stop), in pixels of the whole axis) cut out a tile: offsets of the
     input pixels in `input_window`, indices (relative to that window) of the output pixels in
-    `output_window`. Every output pixel's nearest input pixel must lie in the input window.
+    `output_window`. Every output pixel's nearest input pixel must lie in the input window, which
+    may begin below 0 and end beyond `n_in`, where the picture is continued; so may the output
+    window.
 
     Raises ValueError for an empty axis, for n_out < n_in, and for windows that do not fit.
     """
@@ -58,7 +61,6 @@ def axis_grid(
     inputs = np.arange(in_start, in_stop, dtype=np.int64)
     # Output pixel Y has its centre at (Y + 1/2) n_in / n_out input pixels; all in integers.
     first = -((n_in - 2 * inputs * n_out) // (2 * n_in))
-    first = np.maximum(first, 0)
     outputs_of = first[:, None] + np.arange(slots)
     position = (2 * outputs_of + 1) * n_in - (2 * inputs[:, None] + 1) * n_out
     offset = np.minimum(position / (2.0 * n_out), 0.5).astype(np.float32)

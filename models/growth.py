@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from models.architectures.anysr import ResidualBranch
 from models.architectures.composed import Composed
+from models.architectures.conditioned import Conditioned
 from models.architectures.elastic import COLOURS, Elastic, ElasticBlock, OffsetBasis
 from models.architectures.encoders.edsr import EDSR
 from models.architectures.heads.pica import PixelContinuityHead
@@ -29,12 +30,14 @@ from models.architectures.network import Network
 def grow(small: Network, large: Network) -> None:
     """Write the weights of `small` into `large`, in place.
 
-    ValueError when an elastic `large` is smaller in channels, blocks or basis, or gates other
-    blocks; when another shares, by name and shape, neither half of the weights of `small` nor its
-    whole head.
+    ValueError when an elastic or conditioned `large` is smaller in channels, blocks or basis, or
+    has other blocks; when another shares, by name and shape, neither half of the weights of `small`
+    nor its whole head.
     """
     if isinstance(small, Elastic) and isinstance(large, Elastic):
         _grow_elastic(small, large)
+    elif isinstance(small, Conditioned) and isinstance(large, Conditioned):
+        _grow_conditioned(small, large)
     else:
         _start_from(small, large)
 
@@ -124,6 +127,40 @@ def _grow_elastic(small: Elastic, large: Elastic) -> None:
     _grow_head(small, large)
 
 
+def _grow_conditioned(small: Conditioned, large: Conditioned) -> None:
+    before = (small.channels, len(small.blocks), small.head.basis)
+    after = (large.channels, len(large.blocks), large.head.basis)
+    if small.convolutions != large.convolutions or any(
+        b > a for b, a in zip(before, after, strict=True)
+    ):
+        raise ValueError(
+            f"cannot grow from (channels, blocks, basis) {before}, {small.convolutions}"
+            f" convolutions a block, to {after}, {large.convolutions}"
+        )
+    known, last = small.channels, small.convolutions - 1
+    _prefix(small.entry, large.entry)
+    _grow_condition(small, large)
+    for old, new in zip(small.blocks, large.blocks, strict=False):
+        _prefix(old, new)
+        # What is new, in the stream or inside the block, does not yet reach what is old.
+        for place in range(small.convolutions):
+            new.get_parameter(f"convolutions.{place}.weight")[:known, known:] = 0
+    for new in large.blocks[len(small.blocks) :]:
+        new.get_parameter(f"convolutions.{last}.weight")[:known] = 0
+    _grow_head(small, large)
+
+
+def _grow_condition(small: Conditioned, large: Conditioned) -> None:
+    _prefix(small.condition.fc1, large.condition.fc1)
+    # Both see the width as a part of their own full width: the same channels, another number.
+    large.condition.fc1.weight[:, 3] *= large.channels / small.channels
+    for name, value in small.condition.fc2.named_parameters():
+        old = value.view(small.condition.blocks, small.channels, -1)
+        parameter = large.condition.fc2.get_parameter(name)
+        new = parameter.view(large.condition.blocks, large.channels, -1)
+        new[: small.condition.blocks, : small.channels] = old
+
+
 def _prefix(small: nn.Module, large: nn.Module) -> None:
     """Copy each parameter into the leading corner of its larger counterpart."""
     for name, value in small.named_parameters():
@@ -140,7 +177,7 @@ def _grow_gate(small: Elastic, large: Elastic) -> None:
         new[: small.gate.gates, : small.channels] = old
 
 
-def _grow_head(small: Elastic, large: Elastic) -> None:
+def _grow_head(small: Elastic | Conditioned, large: Elastic | Conditioned) -> None:
     old, new = small.head, large.head
     _by_function(new.coefficients.weight, new.basis)[
         : old.basis, : old.basis, :, small.channels :

@@ -84,16 +84,24 @@ class Photographs:
         pixels = torch.tensor([float(i.shape[1] * i.shape[2]) for i in self.images])
         self._weights = pixels.clamp(max=1_000_000)
 
-    def draw(self, sampling: Sampling, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return (input [B, 3, p, p], target [B, 3, round(s_h p), round(s_w p)]) in [0, 1]."""
+    def draw(
+        self,
+        sampling: Sampling,
+        generator: torch.Generator,
+        strength: float = 0.0,
+        part: slice = slice(None),
+    ) -> tuple[Tensor, Tensor]:
+        """Return (input [B, 3, p, p], target [B, 3, round(s_h p), round(s_w p)]) in [0, 1], of
+        the batch only a `part`; the input is damaged to `strength`."""
         size = [round(sampling.patch * s) for s in _draw_scales(sampling, generator)]
         picks = torch.multinomial(self._weights, sampling.batch, True, generator=generator)
         places = torch.rand(sampling.batch, 2, generator=generator, dtype=torch.float64)
         turns = torch.randint(8, (sampling.batch,), generator=generator)
         rows = zip(picks.tolist(), places.tolist(), turns.tolist(), strict=True)
-        crops = [self._crop(pick, size, place, turn) for pick, place, turn in rows]
+        crops = [self._crop(pick, size, place, turn) for pick, place, turn in list(rows)[part]]
         target = torch.stack(crops).float() / 255
-        return degrade(target, (sampling.patch, sampling.patch), sampling, generator), target
+        small = degrade(target, (sampling.patch, sampling.patch), sampling, generator, strength)
+        return small, target
 
     def _crop(self, pick: int, size: Sequence[int], place: Sequence[float], turn: int) -> Tensor:
         """Cut out [3, *size] at `place` (parts in [0, 1) of the free rows and columns), turned by

@@ -35,13 +35,15 @@ from torch import Tensor
 from models.acceleration import Trunk, prepare_device, resolve_precision
 from models.architectures.composed import Composed
 from models.architectures.fixed_scale import FixedScale
-from models.architectures.network import Network, TrunkedNetwork, grid_tensors
+from models.architectures.network import Network, TrunkedNetwork, grid_for, output_halo_of
 from models.checkpoint import load_network, save_network
 from models.config import Config, Sampling, learning_rate
-from models.degradation import degrade
+from models.data_parallel import Peers, join
+from models.degradation import degrade, draw_strength
 from models.geometry import axis_grid
 from models.growth import grow
 from models.losses import LOSSES
+from models.muon import MuonAdam
 from models.photographs import Photographs, read_rgb, training_files
 from models.pieces import load_pieces, save_pieces
 from models.queries import Queries, draw_queries
@@ -49,12 +51,22 @@ from models.throughput import Meter, Step, count_flops, measured_peak
 
 Report = Callable[[dict[str, Any]], None]
 
+VALIDATED_STRENGTH = 0.5
+"""How damaged the inputs of a second validation are, in runs that train damaged ones."""
+
 
 class Trainer:
     """One run: network, averaged copy, optimiser, and the step that they have reached."""
 
-    def __init__(self, config: Config, output: Path, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        config: Config,
+        output: Path,
+        device: torch.device | str = "cpu",
+        peers: Peers = Peers(),  # noqa: B008 - immutable
+    ) -> None:
         self.config = config
+        self.peers = peers
         self.output = output
         self.device = torch.device(device)
         prepare_device(self.device)
@@ -65,8 +77,7 @@ class Trainer:
             self.config = dataclasses.replace(config, sampling=sampling)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
-        fused = True if self.device.type == "cuda" else None
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=0.0, fused=fused)
+        self.optimiser = _optimiser(config.training.optimiser, self.network, self.device)
         self.dtype = resolve_precision(config.training.precision, self.device)
         self.trunk = _trunk_of(self.network, self.dtype, config.training.compile)
         self.loss = LOSSES[config.training.loss]
@@ -89,8 +100,12 @@ class Trainer:
         precision = str(self.dtype).removeprefix("torch.")
         report({"step": self.step, "precision": precision, "peak_tflop_per_s": peak / 1e12})
         meter = Meter(peak)
-        while self.step < training.steps and time.monotonic() < stop_at:
+        while self.step < training.steps:
+            if self.peers.any_wants(time.monotonic() >= stop_at):
+                break
             meter.add(self.train_step(photographs))
+            if not self.peers.first:
+                continue
             if self.step % 100 == 0:
                 report({"step": self.step, **meter.read()})
             with meter.paused():
@@ -98,18 +113,24 @@ class Trainer:
                     self.save()
                 if validation and self.step % training.validate_every == 0:
                     report({"step": self.step, "psnr": self.validate(validation)})
-        self.save()
+        if self.peers.first:
+            self.save()
 
     def train_step(self, photographs: Photographs) -> Step:
         """Do one optimiser step; its loss stays on the device."""
         training = self.config.training
         generator = torch.Generator().manual_seed(training.seed * 1_000_003 + self.step)
         sampling, widths = self._draw(generator)
-        small, target = photographs.draw(sampling, generator)
+        strength = draw_strength(sampling, generator)
+        sampling = sampling.damaged() if strength else sampling
+        part = self.peers.part_of(sampling.batch)
+        small, target = photographs.draw(sampling, generator, strength, part)
         small = small.contiguous(memory_format=torch.channels_last)
         self._choose_what_learns()
         self.optimiser.zero_grad()
-        loss, flops = self._backward(small, target, widths, self._draw_queries(target, generator))
+        queries = self._draw_queries(target, generator)
+        loss, flops = self._backward(small, target, widths, queries, strength)
+        self.peers.average(self.network.parameters())
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(training, self.step)
@@ -138,7 +159,7 @@ class Trainer:
         count = self.config.training.queries
         if not count:
             return None
-        return draw_queries(target.shape[2:], count, _output_halo(self.network), generator)
+        return draw_queries(target.shape[2:], count, output_halo_of(self.network), generator)
 
     def _draw_widths(self, generator: torch.Generator) -> list[int]:
         training = self.config.training
@@ -155,6 +176,7 @@ class Trainer:
         target: Tensor,
         widths: Sequence[int],
         queries: Queries | None = None,
+        strength: float = 0.0,
     ) -> tuple[Tensor, float]:
         """Add the gradients of the widths' mean loss; return that loss and the FLOP it took.
 
@@ -165,7 +187,7 @@ class Trainer:
         size = target.shape[2:]
 
         def run(channels: int) -> Tensor:
-            made = upscale(self.network, small, size, channels, self.trunk, queries)
+            made = upscale(self.network, small, size, channels, self.trunk, queries, strength)
             return made if queries is None else queries.judged(made)
 
         if queries is not None:
@@ -207,23 +229,28 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, files: Sequence[Path], side: int = 384) -> dict[str, float]:
-        """Return the averaged weights' mean RGB PSNR on central crops, by width and scale; the
-        inputs are degraded as in training, the same way each time. No scale is beyond the
-        network's own largest."""
-        result: dict[str, float] = {}
+        """Return the averaged weights' mean RGB PSNR on central crops, by width and scale, and for
+        damaged inputs where the run trains them; inputs are degraded as in training, the same
+        way each time. No scale is beyond the network's own largest."""
         crops = [_central_crop(read_rgb(f), side).to(self.device) for f in files]
-        for scale in (s for s in (2, 3, 4) if s <= self.average.max_scale):
-            for width in self.network.widths:
-                total = 0.0
-                for number, crop in enumerate(crops):
-                    target = crop[None].float() / 255
-                    size = [n // scale for n in crop.shape[1:]]
-                    generator = torch.Generator().manual_seed(number)
-                    small = degrade(target, size, self.config.sampling, generator)
-                    output = upscale(self.average, small, target.shape[2:], width).clamp(0, 1)
-                    total += -10 * float(torch.log10(F.mse_loss(output, target)))
-                result[f"x{scale}@{width}"] = round(total / len(crops), 3)
+        scales = [s for s in (2, 3, 4) if s <= self.average.max_scale]
+        damaged = [VALIDATED_STRENGTH] if self.config.sampling.damaged_probability else []
+        result: dict[str, float] = {}
+        for strength in (0.0, *damaged):
+            for scale in scales:
+                for width in self.network.widths:
+                    psnr = [self._psnr(c, scale, width, strength, n) for n, c in enumerate(crops)]
+                    told = f" strength {strength:g}" if strength else ""
+                    result[f"x{scale}@{width}{told}"] = round(sum(psnr) / len(psnr), 3)
         return result
+
+    def _psnr(self, crop: Tensor, scale: int, width: int, strength: float, seed: int) -> float:
+        target = crop[None].float() / 255
+        size = [n // scale for n in crop.shape[1:]]
+        generator = torch.Generator().manual_seed(seed)
+        small = degrade(target, size, self.config.sampling, generator, strength)
+        output = upscale(self.average, small, target.shape[2:], width, strength=strength)
+        return -10 * float(torch.log10(F.mse_loss(output.clamp(0, 1), target)))
 
     def save(self) -> None:
         """Write the checkpoint: averaged weights, then everything that a resumed run needs."""
@@ -249,7 +276,7 @@ class Trainer:
             return False
         self.network.load_state_dict(_under("network.", tensors))
         self.average.load_state_dict(_under("average.", tensors))
-        parameters = list(self.network.parameters())
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _under("optimiser.", tensors).items():
             index, key = name.split(".", 1)
@@ -271,14 +298,16 @@ def upscale(
     channels: int,
     trunk: Trunk | None = None,
     queries: Queries | None = None,
+    strength: float = 0.0,
 ) -> Tensor:
     """Run a network on image [B, 3, H, W] in [0, 1] to `size` (height, width); not clamped.
 
     `trunk` stands in for the network's own. Of `queries`, only those rows and columns are made.
+    `strength` is for a network that takes one; others never see it.
     """
     rows, columns = axis_grid(image.shape[2], size[0]), axis_grid(image.shape[3], size[1])
-    # Sent without waiting for the device, as grid_tensors itself would.
-    tensors = list(grid_tensors(rows, columns))
+    # Sent without waiting for the device, as grid_for itself would.
+    tensors = list(grid_for(network, rows, columns, strength=strength))
     if queries is not None:
         tensors[2], tensors[4] = tensors[2][queries.rows], tensors[4][queries.columns]
     grid = [t.to(image.device, non_blocking=True) for t in tensors]
@@ -290,19 +319,29 @@ def upscale(
     return upscaled
 
 
-def _output_halo(network: Network) -> int:
-    return network.head.output_halo if isinstance(network, TrunkedNetwork) else 0
-
-
 def _check_recipe(config: Config, network: Network) -> None:
     groups = len(config.training.scale_groups)
     if config.training.recipe == "algorithm_1" and groups != len(network.widths):
         raise ValueError(f"{groups} scale_groups for {len(network.widths)} widths: one for each")
-    least = 2 * _output_halo(network)
+    least = 2 * output_halo_of(network)
     if 0 < config.training.queries <= least:
         raise ValueError(f"queries must be more than {least}: this head mixes output pixels")
     if config.training.head_first and not isinstance(network, Composed):
         raise ValueError(f"head_first needs an encoder and a head, not {config.network.name}")
+
+
+def _optimiser(name: str, network: Network, device: torch.device) -> torch.optim.Optimizer:
+    """Return the optimiser of `Training.optimiser`; Muon takes the kernels that lead from features
+    to features, outside the head."""
+    if name == "adam":
+        fused = True if device.type == "cuda" else None
+        return torch.optim.Adam(network.parameters(), lr=0.0, fused=fused)
+    kernels: list[Tensor] = []
+    others: list[Tensor] = []
+    for path, parameter in network.named_parameters():
+        inner = parameter.ndim == 4 and min(parameter.shape[:2]) > 3 and "head." not in path
+        (kernels if inner else others).append(parameter)
+    return MuonAdam(kernels, others)
 
 
 def _trunk_of(network: Network, dtype: torch.dtype, compiler: str) -> Trunk | None:
@@ -342,15 +381,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     stop_at = started + 60 * options.minutes
+    peers = join()
     config = Config.read(options.config)
     count = config.training.validation_images
     files, held = training_files(options.data, count, options.validation)
-    trainer = Trainer(config, options.output, options.device)
+    trainer = Trainer(config, options.output, options.device, peers)
     if not trainer.resume() and options.grow_from:
         trainer.grow_from(options.grow_from)
     photographs = Photographs(files, options.device, trainer.config.crop_side, stop_at)
 
     def report(facts: dict[str, Any]) -> None:
+        if not peers.first:
+            return
         line = json.dumps(facts)
         print(line, flush=True)
         with (options.output / "log.jsonl").open("a") as log:

@@ -24,21 +24,19 @@ class Option:
     safe_ms: float
     """What nineteen of twenty such runs stay below."""
     db: float | None = None
-    """The catalog's measured PSNR-Y near this scale; None where nothing was measured."""
+    """The catalog's measured PSNR-Y near this scale and strength; None where nothing was."""
 
 
 def options_of(job: Job, models: Mapping[str, ModelEntry], costs: CostModel) -> tuple[Option, ...]:
     """Return the options that a job's caller accepts, cheapest first, each better than all before
     it; empty if there are none.
 
-    `models` are those at hand, by name; a job that names none may run on any in the ladder. A width
-    and a smallest quality are kept to; resampling counts only where on_miss=degrade allows it.
+    `models` are those at hand, by name; a job that names none may run on any in the ladder that is
+    for its kind of picture. A width and a smallest quality are kept to; resampling counts where
+    on_miss=degrade allows it alone.
     """
     networks = [
-        option
-        for name, entry in models.items()
-        if (entry.in_ladder if job.model is None else name == job.model)
-        for option in _networks(job, entry, costs)
+        option for entry in _eligible(job, models) for option in _networks(job, entry, costs)
     ]
     if not networks:
         return ()
@@ -48,6 +46,17 @@ def options_of(job: Job, models: Mapping[str, ModelEntry], costs: CostModel) -> 
     if asked or job.on_miss is OnMiss.REJECT:
         return frontier(networks)
     return (_floor(job, costs), *frontier(networks))
+
+
+def _eligible(job: Job, models: Mapping[str, ModelEntry]) -> list[ModelEntry]:
+    """Return the models that may make a picture: the one that is named, or those of the ladder
+    that are for its kind. A network that is told how damaged a picture is makes the damaged ones,
+    the others the clean ones; where the ladder has no network of a kind, all are."""
+    if job.model is not None:
+        return [models[job.model]] if job.model in models else []
+    ladder = [entry for entry in models.values() if entry.in_ladder]
+    of_kind = [entry for entry in ladder if entry.takes_strength == (job.strength > 0)]
+    return of_kind or ladder
 
 
 def frontier(options: Iterable[Option]) -> tuple[Option, ...]:
@@ -79,7 +88,7 @@ def options_left(
     work = _work(job, entry, costs)
     ways = []
     for rung in (Rung(entry.name, w.width) for w in entry.widths if w.width <= width):
-        db = entry.expected_db(rung.width, _scale(job))
+        db = entry.expected_db(rung.width, _scale(job), job.strength)
         if rung.width == width or (_wanted(job, rung.width) and _good_enough(job, db)):
             rest = costs.predict_rest(rung, work, left)
             ways.append(Option(rung, rest, rest * costs.margin, db))
@@ -105,7 +114,8 @@ def _networks(job: Job, entry: ModelEntry, costs: CostModel) -> Iterator[Option]
     for width in (w.width for w in entry.widths if _wanted(job, w.width)):
         rung = Rung(entry.name, width)
         expected = costs.predict(rung, work)
-        yield Option(rung, expected, expected * costs.margin, entry.expected_db(width, scale))
+        db = entry.expected_db(width, scale, job.strength)
+        yield Option(rung, expected, expected * costs.margin, db)
 
 
 def _scale(job: Job) -> float:

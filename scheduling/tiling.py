@@ -3,6 +3,10 @@
 All in integers: an output pixel belongs to the tile whose core holds its nearest input pixel,
 the same rule by which `models.geometry.axis_grid` places it. The worker cuts by this plan, and
 the gateway counts by it what the halos will cost.
+
+Networks pad with zeros: they take what lies beyond a picture for black, and colours would change
+at its edge. So a picture is run as if it went on: `rim` pixels on every side repeat its outermost
+ones.
 """
 
 from __future__ import annotations
@@ -38,10 +42,16 @@ class Tiling:
     """Most input pixels of a tile, without its halo."""
     output_pixels: int = DEFAULT_TILE_OUTPUT_PIXELS
     """Most output pixels of a tile; where one input pixel makes more, a tile is one."""
+    rim: int = 0
+    """Input pixels by which the picture is continued on every side, at most the halo."""
+    output_halo: int = 0
+    """Output pixels around a tile that reach it, for a network that mixes them."""
 
     def __post_init__(self) -> None:
-        if self.halo < 0 or self.pixels < 1 or self.output_pixels < 1:
-            raise ValueError(f"{self}: halo must be at least 0, pixels and output_pixels 1")
+        if not 0 <= self.rim <= self.halo or min(self.pixels, self.output_pixels) < 1:
+            raise ValueError(f"{self}: pixels must be at least 1, rim 0, and halo rim")
+        if self.output_halo < 0:
+            raise ValueError(f"{self}: output_halo must be at least 0")
 
 
 def tiling_of(
@@ -51,7 +61,8 @@ def tiling_of(
 ) -> Tiling:
     """Return how pictures are cut for a model, within the bounds of a worker and its own."""
     halo = CONTEXT if entry.halo is None else entry.halo
-    return Tiling(halo, pixels, min(output_pixels, entry.tile_output_pixels or output_pixels))
+    bound = min(output_pixels, entry.tile_output_pixels or output_pixels)
+    return Tiling(halo, pixels, bound, entry.rim, entry.output_halo)
 
 
 @dataclass(frozen=True)
@@ -61,9 +72,13 @@ class Span:
     core: Window
     """Input pixels that belong to this tile alone."""
     window: Window
-    """The core with its halo, clipped to the picture: what the network is shown."""
+    """The core with its halo, clipped to the picture and its rim: what the network is shown. It
+    begins below 0, and ends beyond the picture, by at most the rim."""
     output: Window
     """Output pixels whose nearest input pixel lies in the core."""
+    made: Window
+    """The output with its own halo, clipped to what the window can make: beyond the output it is
+    cut off. Like the window it may leave the picture."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +105,8 @@ def plan_tiles(size: Size, output_size: Size, tiling: Tiling) -> list[Tile]:
 
 
 def halo_pixels(size: Size, output_size: Size, tiling: Tiling) -> int:
-    """Return how many input pixels `plan_tiles` shows the network beyond the picture's own.
+    """Return how many input pixels `plan_tiles` shows the network beyond the picture's own: its
+    rim, and the halos of its tiles.
 
     Raises ValueError as it does.
     """
@@ -104,27 +120,30 @@ def _plan_axes(size: Size, output_size: Size, tiling: Tiling) -> tuple[list[Span
     if min(size) < 1 or out_height < height or out_width < width:
         raise ValueError(f"cannot tile {size} into {output_size}")
     down, across = _layout(size, output_size, tiling)
-    rows = cut_axis(height, out_height, down, tiling.halo)
-    return rows, cut_axis(width, out_width, across, tiling.halo)
+    around = tiling.halo, tiling.rim, tiling.output_halo
+    rows = cut_axis(height, out_height, down, *around)
+    return rows, cut_axis(width, out_width, across, *around)
 
 
-def cut_axis(n_in: int, n_out: int, parts: int, halo: int) -> list[Span]:
+def cut_axis(
+    n_in: int, n_out: int, parts: int, halo: int, rim: int = 0, output_halo: int = 0
+) -> list[Span]:
     """Cut an axis into near-equal spans (none empty for parts <= n_in)."""
     edges = [i * n_in // parts for i in range(parts + 1)]
-    return [
-        Span(
-            core=(start, stop),
-            window=(max(0, start - halo), min(n_in, stop + halo)),
-            output=(_first_output(start, n_in, n_out), _first_output(stop, n_in, n_out)),
-        )
-        for start, stop in itertools.pairwise(edges)
-    ]
+    spans = []
+    for start, stop in itertools.pairwise(edges):
+        window = max(-rim, start - halo), min(n_in + rim, stop + halo)
+        first, last = (_first_output(edge, n_in, n_out) for edge in (start, stop))
+        lowest, highest = (_first_output(edge, n_in, n_out) for edge in window)
+        made = max(lowest, first - output_halo), min(highest, last + output_halo)
+        spans.append(Span((start, stop), window, (first, last), made))
+    return spans
 
 
 def _first_output(start: int, n_in: int, n_out: int) -> int:
     """Return the first output pixel whose nearest input pixel is `start` or beyond: the
     smallest Y with (2 Y + 1) n_in >= 2 start n_out."""
-    return max(0, -((n_in - 2 * start * n_out) // (2 * n_in)))
+    return -((n_in - 2 * start * n_out) // (2 * n_in))
 
 
 def _layout(size: Size, output_size: Size, tiling: Tiling) -> tuple[int, int]:

@@ -16,7 +16,8 @@ class Work:
     output_pixels: int
     output_format: str
     halo_pixels: int = 0
-    """Input pixels that a network computes beyond the picture's own, for the tiles' halos."""
+    """Input pixels that a network computes beyond the picture's own: its rim, and the halos of
+    its tiles."""
 
     def in_tiles(self) -> Work:
         """Return the work as a network sees it: what it is shown counts as source."""

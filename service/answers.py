@@ -36,6 +36,7 @@ class Run(BaseModel):
     run_ms: float = Field(description="Measured from the claim to the encoded picture.")
     stages_ms: dict[str, float]
     expected_db: float | None
+    strength: float = Field(description="How much compression damage was cleaned up, 0 to 1.")
     tiles: int
 
 
@@ -93,6 +94,10 @@ class ModelAnswer(BaseModel):
     )
     in_ladder: bool = Field(
         description="Whether the service chooses it by itself; if not, name it to get it."
+    )
+    takes_strength: bool = Field(
+        description="Whether it can clean up compression damage: `strength` has no effect on "
+        "one that does not."
     )
     quality: list[QualityEntry] = Field(description="Measured means, per data set and scale.")
 
@@ -208,6 +213,7 @@ def _run(facts: RunFacts) -> Run:
         run_ms=facts.run_ms,
         stages_ms=facts.stages_ms,
         expected_db=facts.expected_db,
+        strength=facts.strength,
         tiles=facts.tiles,
     )
 
@@ -248,6 +254,7 @@ def _model(entry: ModelEntry, default: bool, ready: bool) -> ModelAnswer:
         ready=ready,
         on_demand=entry.on_demand,
         in_ladder=entry.in_ladder,
+        takes_strength=entry.takes_strength,
         quality=list(entry.quality),
     )
 

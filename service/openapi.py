@@ -120,7 +120,7 @@ def _schema() -> Json:
 def _flat(value: Json) -> Json:
     """Return a property without the null and the references that a query does not know."""
     choices = [choice for choice in value.get("anyOf", [value]) if choice.get("type") != "null"]
-    chosen = choices[0]
+    chosen: Json = choices[0] if len(choices) == 1 else {"anyOf": choices}
     if "$ref" in chosen:
         chosen = _schema()["$defs"][chosen["$ref"].rpartition("/")[2]]
     kept: Json = {key: value[key] for key in ("description", "examples") if key in value}

@@ -16,7 +16,9 @@ PICTURE_HEADERS: Mapping[str, str] = {
     "X-AnySR-Predicted-Ms": "Predicted when a worker took the job.",
     "X-AnySR-Elapsed-Ms": "Measured from the end of the upload to the finished answer.",
     "X-AnySR-Deadline": "`met` or `missed`.",
-    "X-AnySR-Expected-Db": "Measured PSNR-Y of the model at this width and scale, where known.",
+    "X-AnySR-Expected-Db": "Measured PSNR-Y of the model at this width, scale and strength, "
+    "where known.",
+    "X-AnySR-Strength": "How much compression damage was cleaned up, from `0` to `1`.",
     "X-AnySR-Reason": "Why it ran so: " + ", ".join(f"`{reason}`" for reason in Reason) + ".",
     "Server-Timing": "`upload`, `queue`, `decode`, `network`, `encode`, `total` in ms.",
 }
@@ -61,6 +63,7 @@ def _run_headers(facts: RunFacts, elapsed_ms: float, upload_ms: float | None) ->
         "X-AnySR-Model": facts.model,
         "X-AnySR-Width": f"{facts.width:g}",
         "X-AnySR-Predicted-Ms": f"{facts.predicted_ms:.1f}",
+        "X-AnySR-Strength": f"{facts.strength:g}",
         "X-AnySR-Reason": facts.reason.value,
         "Server-Timing": _server_timing(facts, elapsed_ms, upload_ms),
     }

@@ -7,6 +7,7 @@ from jobs.image_header import ImageHeader
 from jobs.job import ImageFormat, Job
 from models.catalog import Catalog, ModelEntry
 from models.geometry import output_size
+from models.strength import strength_of_quality
 from service.schemas import UpscaleRequest, shown
 from service.settings import GatewaySettings
 
@@ -45,7 +46,17 @@ def plan(
         floor_ms=0.0,
         min_db=wanted.min_db,
         min_width=wanted.min_width,
+        strength=strength_of(wanted, header),
     )
+
+
+def strength_of(wanted: UpscaleRequest, header: ImageHeader) -> float:
+    """Return how damaged a picture is taken to be: as the caller says, or by what its header says
+    of its compression, rounded to two decimals; 0 where that is lossless."""
+    if wanted.strength is not None:
+        return wanted.strength
+    quality = header.jpeg_quality
+    return 0.0 if quality is None else round(strength_of_quality(quality), 2)
 
 
 def chosen_model(wanted: UpscaleRequest, catalog: Catalog) -> ModelEntry:

@@ -6,7 +6,15 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from jobs.errors import InvalidRequest
@@ -18,7 +26,25 @@ MOST_PIXELS_OF_AN_AXIS = 1_000_000
 LONGEST_ECHO = 60
 """Characters of a caller's own text that an error message repeats."""
 
+AUTO = "auto"
+"""The strength that is read from the picture's own header."""
+
+ALLOWED = {"strength": f"{AUTO} or a number from 0 to 1"}
+"""What a parameter of several kinds may be, where the checks say it of one kind at a time."""
+
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Strength = Annotated[
+    Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None,
+    BeforeValidator(lambda value: None if value == AUTO else value),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "const": AUTO},
+                {"type": "number", "minimum": 0, "maximum": 1},
+            ]
+        }
+    ),
+]
 Pixels = Annotated[int, Field(ge=1, le=MOST_PIXELS_OF_AN_AXIS)]
 
 
@@ -72,6 +98,12 @@ class UpscaleRequest(BaseModel):
         None,
         description="The least network width, a fraction as in `GET /models`; nothing narrower is "
         "made.",
+    )
+    strength: Strength = Field(
+        None,
+        description="How much compression damage to clean up: `auto` by what the file says of its "
+        "compression, or a number from 0 (none) to 1 (as for JPEG at quality 30).",
+        json_schema_extra={"default": AUTO},
     )
     format: ImageFormat | None = Field(
         None, description="Format of the output; that of the input if left out."
@@ -127,4 +159,6 @@ def _sentence(fault: ErrorDetails) -> str:
     text = fault["msg"].removeprefix("Value error, ")
     if not name:
         return text
+    if name in ALLOWED:
+        return f"{name} must be {ALLOWED[name]}, got {shown(str(fault['input']))}"
     return f"{name}: {text[:1].lower()}{text[1:]}, got {shown(str(fault['input']))}"

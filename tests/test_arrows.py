@@ -17,7 +17,10 @@ ALLOWED = {
     "telemetry": set(),
     "deploy": set(),
     "scheduling": {"jobs.job", "models.catalog"},
-    "service": {"jobs", "scheduling", "models.catalog", "models.geometry", "telemetry"},
+    "service": {
+        *("jobs", "scheduling", "telemetry"),
+        *("models.catalog", "models.geometry", "models.strength"),
+    },
     "workers": {"jobs", "scheduling", "models.catalog", "models.geometry", "telemetry"},
     "benchmarks": {"jobs", "scheduling", "models", "service", "workers"},
     "cli": {"jobs", "scheduling", "models", "service", "workers", "telemetry", "benchmarks"},

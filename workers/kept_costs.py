@@ -15,6 +15,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping, Set
+from dataclasses import astuple
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -107,10 +108,7 @@ def facts_of(zoo: Zoo, settings: WorkerSettings) -> Facts:
         "threads": [settings.worker_threads, settings.spin],
         "libraries": {name: _version(name) for name in libraries},
         "artifacts": {name: _checksums(served.entry) for name, served in zoo.items()},
-        "tilings": {
-            name: [tiling.halo, tiling.pixels, tiling.output_pixels]
-            for name, tiling in tilings(zoo).items()
-        },
+        "tilings": {name: list(astuple(tiling)) for name, tiling in tilings(zoo).items()},
     }
 
 

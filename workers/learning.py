@@ -14,14 +14,14 @@ def learn(
     """Take in a finished run, as a whole and by its stages.
 
     Time for which it was set aside is not its own; what was finished narrower than it was begun
-    tells nothing of either width.
+    tells nothing of either width, and what was not run at all nothing of any.
     """
     option = binding.decision.option
     stages = {
         DECODE: made.stages_ms["decode"],
         encode_stage(binding.work.output_format): made.stages_ms["encode"],
     }
-    if course is None or not course.narrowed:
+    if not made.untouched and (course is None or not course.narrowed):
         costs.observe_run(option.expected_ms, run_ms - made.away_ms)
         stages[stage_of(option.rung)] = made.stages_ms["network"]
     for stage, milliseconds in stages.items():

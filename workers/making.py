@@ -72,6 +72,8 @@ class Made:
     stages_ms: dict[str, float]
     away_ms: float = 0.0
     """For how long it was set aside between tiles; in none of the stages."""
+    untouched: bool = False
+    """Whether its pixels are the source's: nothing was run."""
 
 
 @dataclass
@@ -109,12 +111,13 @@ def make(
     _compare(job, picture)
     progress.report(0.0)
     watch.lap("decode")
-    larger = upscale(picture, job.output_height, job.output_width, engine, progress.report)
+    size = job.output_height, job.output_width
+    larger = upscale(picture, *size, engine, progress.report, job.strength)
     watch.lap("network", progress.away_ms)
     data = encode(larger.picture, job.output_format, job.quality)
     progress.report(1.0)
     watch.lap("encode")
-    return Made(data, larger.tiles, watch.laps, progress.away_ms)
+    return Made(data, larger.tiles, watch.laps, progress.away_ms, larger.untouched)
 
 
 def _compare(job: Job, picture: Picture) -> None:

@@ -18,6 +18,13 @@ def lanczos(plane: FloatArray, height: int, width: int) -> FloatArray:
     return clamped
 
 
+def linear(plane: FloatArray, height: int, width: int) -> FloatArray:
+    """Interpolate one plane [H, W] to [height, width], neither smaller; of any values, none of
+    which is exceeded."""
+    image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+
+
 def fill_hidden(colour: FloatArray, alpha: FloatArray) -> FloatArray:
     """Give fully transparent pixels the colour of their visible neighbours.
 

@@ -209,7 +209,7 @@ class _Dropped(Exception):
 
 def _facts(claim: Claim, binding: Binding, made: Made, run_ms: float) -> RunFacts:
     queue_ms = claim.claimed_ms - claim.submitted_ms
-    option = binding.decision.option
+    option, engine = binding.decision.option, binding.engine
     return RunFacts(
         model=option.rung.model,
         width=option.rung.width,
@@ -218,6 +218,7 @@ def _facts(claim: Claim, binding: Binding, made: Made, run_ms: float) -> RunFact
         run_ms=run_ms,
         stages_ms={"queue": queue_ms, **made.stages_ms},
         expected_db=option.db,
+        strength=claim.job.strength if engine is not None and engine.takes_strength else 0.0,
         tiles=made.tiles,
     )
 

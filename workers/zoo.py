@@ -31,8 +31,17 @@ class Served:
     def at(self, width: float) -> Engine:
         """Bind the model to a width; KeyError if it has no such width."""
         entry = self.entry.at(width)
-        bounds = self.tiling.pixels, self.tiling.output_pixels
-        return Engine(self.session, entry.width, self.tiling.halo, *bounds)
+        tiling = self.tiling
+        return Engine(
+            self.session,
+            entry.width,
+            tiling.halo,
+            tiling.pixels,
+            tiling.output_pixels,
+            tiling.rim,
+            tiling.output_halo,
+            self.entry.takes_strength,
+        )
 
 
 Zoo = dict[str, Served]

@@ -20,6 +20,9 @@ class Network(nn.Module, ABC):
     and columns may each have their own scale.
     """
 
+    takes_strength = False
+    """Whether the positions' first tensor, 1/scale for rows and columns, has a third number: how
+    damaged the image is, from 0 to 1 (`models.strength`)."""
     max_scale = 8.0
     """The largest scale that it is served at; a network of one integer scale ends there."""
     tile_output_pixels = cast("int | None", None)  # TorchScript cannot read such an annotation
@@ -138,13 +141,38 @@ class Head(nn.Module, ABC):
 
 
 def grid_tensors(
-    rows: AxisGrid, columns: AxisGrid, device: torch.device | str = "cpu"
+    rows: AxisGrid,
+    columns: AxisGrid,
+    device: torch.device | str = "cpu",
+    strength: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the positional arguments of `Network.forward` after the image, as tensors."""
-    inverse = torch.tensor([rows.inverse_scale, columns.inverse_scale], dtype=torch.float32)
+    """Return the positional arguments of `Network.forward` after the image, as tensors; `strength`
+    for a network that takes one."""
+    condition = [rows.inverse_scale, columns.inverse_scale]
+    if strength is not None:
+        condition.append(strength)
+    inverse = torch.tensor(condition, dtype=torch.float32)
     arrays = (rows.offset, rows.index, columns.offset, columns.index)
     offset_h, index_h, offset_w, index_w = (torch.from_numpy(a).to(device) for a in arrays)
     return inverse.to(device), offset_h, index_h, offset_w, index_w
+
+
+def grid_for(
+    network: Network,
+    rows: AxisGrid,
+    columns: AxisGrid,
+    device: torch.device | str = "cpu",
+    strength: float = 0.0,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return `grid_tensors` as this network takes them: with `strength` or without."""
+    return grid_tensors(rows, columns, device, strength if network.takes_strength else None)
+
+
+def output_halo_of(network: nn.Module) -> int:
+    """Return the output pixels around one that its colour is made with; of a self-ensemble, those
+    of its network."""
+    inner = getattr(network, "network", network)
+    return inner.head.output_halo if isinstance(inner, TrunkedNetwork) else 0
 
 
 def positions(offset: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

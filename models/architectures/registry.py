@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from models.architectures.composed import Composed
+from models.architectures.conditioned import Conditioned
 from models.architectures.defian import DeFiAN
 from models.architectures.elastic import Elastic, TensorProductHead
 from models.architectures.encoders.edsr import EDSR
@@ -68,6 +69,7 @@ def in_turns(network: Mapping[str, Any], **args: Any) -> SelfEnsemble:
 
 NETWORKS: Mapping[str, Callable[..., Network]] = {
     "elastic": Elastic,
+    "conditioned": Conditioned,
     "composed": compose,
     "defian": DeFiAN,
     "gidrn": GIDRN,

@@ -9,6 +9,7 @@
  * @property {number[]} widths        fractions, narrowest first
  * @property {string} description
  * @property {boolean} in_ladder      whether the service chooses it by itself
+ * @property {boolean} takes_strength whether it can clean up compression damage
  *
  * @typedef {object} Limits
  * @property {number} max_body_bytes
@@ -68,6 +69,7 @@ function requestBody(file, settings) {
   body.set("on_miss", settings.onMiss);
   if (settings.model) body.set("model", settings.model);
   if (settings.width) body.set("anysr_width", settings.width);
+  if (settings.strength) body.set("strength", settings.strength);
   if (settings.format) body.set("format", settings.format);
   body.set("image", file);
   return body;

@@ -113,7 +113,9 @@ class App {
     if (this.#resultUrl) URL.revokeObjectURL(this.#resultUrl);
     this.#resultUrl = url;
     const facts = readFacts(header);
-    showFacts(this.#facts, { facts, budgetMs: settings.budget, width, height, picture, url, name });
+    const asked = { budgetMs: settings.budget, strength: settings.strength };
+    const cleans = this.#form.cleans(facts.model);
+    showFacts(this.#facts, { facts, ...asked, cleans, width, height, picture, url, name });
     this.#stage.reveal();
     void this.#stage.showResult(original, { url, width, height, model: facts.model });
   }

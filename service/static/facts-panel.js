@@ -1,13 +1,15 @@
 /** Shows the facts of a run: the sentence, the budget, the stages, the download. */
 
 import { element } from "./dom.js";
-import { reasonSentence } from "./facts.js";
+import { reasonSentence, strengthSentence } from "./facts.js";
 import { duration, fileSize, pixels } from "./units.js";
 
 /**
  * @typedef {object} Outcome
  * @property {import("./facts.js").Facts} facts
  * @property {number} budgetMs   as it was asked for
+ * @property {string} strength   as it was asked for, "" for automatic
+ * @property {boolean | undefined} cleans  whether the model can clean up, where that is known
  * @property {number} width      pixels
  * @property {number} height     pixels
  * @property {Blob} picture
@@ -84,7 +86,8 @@ function numbers({ facts, width, height, picture }) {
   const list = element("dl", { class: "numbers" });
   list.append(fact("Output", `${pixels(width, height)} px`, `${type}, ${fileSize(picture.size)}`));
   if (facts.expectedDb !== null) {
-    list.append(fact("Expected quality", `${facts.expectedDb} dB`, "PSNR, as measured on photographs at this width and scale"));
+    const measured = facts.strength > 0 ? "width, scale and strength" : "width and scale";
+    list.append(fact("Expected quality", `${facts.expectedDb} dB`, `PSNR, as measured on photographs at this ${measured}`));
   }
   return list;
 }
@@ -95,7 +98,13 @@ function numbers({ facts, width, height, picture }) {
  */
 export function showFacts(host, outcome) {
   const download = element("a", { class: "button strong", id: "download", href: outcome.url, download: outcome.name }, "Download");
-  const head = element("div", { class: "facts-head" }, element("h2", { id: "sentence" }, reasonSentence(outcome.facts)), download);
+  const words = element(
+    "div",
+    { class: "facts-words" },
+    element("h2", { id: "sentence" }, reasonSentence(outcome.facts)),
+    element("p", { class: "quiet", id: "cleaned" }, strengthSentence(outcome.facts, outcome.strength, outcome.cleans)),
+  );
+  const head = element("div", { class: "facts-head" }, words, download);
   const time = element("div", { class: "time" }, element("h3", {}, "Time against the budget"), budgetBar(outcome), verdict(outcome));
   host.replaceChildren(head, numbers(outcome), time);
   if (outcome.facts.stages.length > 0) host.append(stageBar(outcome.facts.stages));

@@ -9,6 +9,7 @@
  * @property {number} elapsedMs
  * @property {boolean} met
  * @property {number | null} expectedDb
+ * @property {number} strength         how much compression damage was cleaned up, 0 to 1
  * @property {Stage[]} stages          in the order of the work, and the rest; without upload
  *
  * @typedef {{name: string, ms: number}} Stage
@@ -48,6 +49,7 @@ export function readFacts(header) {
     elapsedMs: Number.parseFloat(header("X-AnySR-Elapsed-Ms") ?? ""),
     met: header("X-AnySR-Deadline") === "met",
     expectedDb: Number.isFinite(db) ? db : null,
+    strength: Number.parseFloat(header("X-AnySR-Strength") ?? "0"),
     stages: stagesOf(timing),
   };
 }
@@ -85,4 +87,20 @@ export function reasonSentence({ model, width, reason }) {
     floor: "Plain Lanczos resampling, because the budget left no time for any network.",
   };
   return sentences[reason] ?? `${what}.`;
+}
+
+/**
+ * @param {Facts} facts
+ * @param {string} asked                   the strength that was sent, "" for automatic
+ * @param {boolean | undefined} cleans     whether the model can clean up, where that is known
+ * @returns {string} one sentence: how much compression damage was cleaned up, or why none was
+ */
+export function strengthSentence({ model, width, strength }, asked, cleans) {
+  const origin = asked === "" ? "read from the file" : "as you chose";
+  if (strength > 0) return `Cleaned up compression damage (strength ${strength}, ${origin}).`;
+  if (asked === "0") return "Nothing was cleaned up, as you chose.";
+  if (width === 0) return "Nothing was cleaned up: plain resampling cannot do that.";
+  if (cleans === false) return `The clean-up setting has no effect on ${model}.`;
+  if (cleans === undefined) return "Nothing was cleaned up.";
+  return "Nothing to clean up: the file is lossless or hardly compressed.";
 }

@@ -35,7 +35,7 @@ export function warnings(picture, settings, model, limits) {
   const found = [];
   if (picture.width === 0) found.push("This browser cannot show the file; the service may not read it either.");
   if (limits) found.push(...inputWarnings(picture, limits), ...outputWarnings(picture, settings, limits));
-  return model ? [...found, ...scaleWarnings(settings.scale, model)] : found;
+  return model ? [...found, ...scaleWarnings(settings.scale, model), ...strengthWarnings(settings.strength, model)] : found;
 }
 
 /** @param {number} count */
@@ -85,4 +85,12 @@ function scaleWarnings(scale, model) {
   }
   const most = model.trained_scales[1];
   return scale > most ? [`${model.name} was trained up to ${most}×; beyond that expect softer detail.`] : [];
+}
+
+/**
+ * @param {string} strength
+ * @param {import("./api.js").Model} model
+ */
+function strengthWarnings(strength, { name, takes_strength }) {
+  return Number(strength) > 0 && !takes_strength ? [`The clean-up setting has no effect on ${name}.`] : [];
 }

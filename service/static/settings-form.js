@@ -46,6 +46,7 @@ export class SettingsForm {
   #budgetNumber = byId("budget-number", HTMLInputElement);
   #model = byId("model", HTMLSelectElement);
   #width = byId("width", HTMLSelectElement);
+  #strength = byId("strength", HTMLSelectElement);
   #format = byId("format", HTMLSelectElement);
   #onMiss = byId("on-miss", HTMLSelectElement);
 
@@ -68,6 +69,14 @@ export class SettingsForm {
   get model() {
     const name = this.#settings.model || this.#models?.default;
     return this.#models?.models.find((model) => model.name === name);
+  }
+
+  /**
+   * Whether a model can clean up damage; undefined for one that the service has not told.
+   * @param {string} name
+   */
+  cleans(name) {
+    return this.#models?.models.find((model) => model.name === name)?.takes_strength;
   }
 
   /** What the service takes and makes at most; undefined until it has told. */
@@ -101,6 +110,7 @@ export class SettingsForm {
     this.#budgetNumber.addEventListener("change", () => this.#typeBudget());
     this.#model.addEventListener("change", () => this.change({ model: this.#model.value }));
     this.#width.addEventListener("change", () => this.change({ width: this.#width.value }));
+    this.#strength.addEventListener("change", () => this.change({ strength: this.#strength.value }));
     this.#format.addEventListener("change", () => this.change({ format: this.#format.value }));
     this.#onMiss.addEventListener("change", () => this.change({ onMiss: this.#onMiss.value }));
   }
@@ -115,7 +125,7 @@ export class SettingsForm {
   }
 
   #write() {
-    const { scale, budget, format, onMiss } = this.#settings;
+    const { scale, budget, strength, format, onMiss } = this.#settings;
     this.#scale.value = this.#scaleNumber.value = String(scale);
     this.#scale.setAttribute("aria-valuetext", `${scale} times`);
     this.#budgetNumber.value = String(budget);
@@ -123,6 +133,7 @@ export class SettingsForm {
     this.#budget.setAttribute("aria-valuetext", duration(budget));
     fill(this.#scale);
     fill(this.#budget);
+    this.#strength.value = strength;
     this.#format.value = format;
     this.#onMiss.value = onMiss;
     if (this.#models) this.#writeWidths();

@@ -6,6 +6,7 @@
  * @property {number} budget     milliseconds
  * @property {string} model      "" for the service's default
  * @property {string} width      a fraction as the service writes it, "" for auto
+ * @property {string} strength   one of STRENGTHS
  * @property {string} format     "" for that of the input
  * @property {string} onMiss     "degrade" or "reject"
  */
@@ -15,12 +16,16 @@ export const SCALE_RANGE = Object.freeze({ min: 1, max: 8 });
 export const BUDGET_SLIDER = Object.freeze({ min: 50, max: 60_000 });
 export const BUDGET_RANGE = Object.freeze({ min: 1, max: 600_000 });
 
+/** How much compression damage to clean up, 0 to 1; "" for what the file says of itself. */
+export const STRENGTHS = Object.freeze(["", "0", "0.35", "0.65", "1"]);
+
 /** @type {Readonly<Settings>} */
 export const DEFAULTS = Object.freeze({
   scale: 2,
   budget: 5000,
   model: "",
   width: "",
+  strength: "",
   format: "",
   onMiss: "degrade",
 });
@@ -47,13 +52,14 @@ export function sanitized(stored) {
   const raw = /** @type {Record<string, unknown>} */ (
     stored !== null && typeof stored === "object" ? stored : {}
   );
-  const text = (/** @type {"model"|"width"|"format"|"onMiss"} */ name) =>
+  const text = (/** @type {"model"|"width"|"strength"|"format"|"onMiss"} */ name) =>
     typeof raw[name] === "string" ? /** @type {string} */ (raw[name]) : DEFAULTS[name];
   return {
     scale: clamped(raw.scale, SCALE_RANGE, DEFAULTS.scale),
     budget: clamped(raw.budget, BUDGET_RANGE, DEFAULTS.budget),
     model: text("model"),
     width: text("width"),
+    strength: STRENGTHS.includes(text("strength")) ? text("strength") : DEFAULTS.strength,
     format: text("format"),
     onMiss: text("onMiss") === "reject" ? "reject" : "degrade",
   };

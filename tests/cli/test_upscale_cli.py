@@ -1,5 +1,6 @@
 """`anysr upscale`: files and folders, in this process and through a service, and what fails."""
 
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -10,6 +11,10 @@ from typer.testing import CliRunner
 
 from benchmarks.overhead import running_service
 from cli.main import app
+from models.architectures.registry import NetworkSpec
+from models.catalog import enter
+from models.checkpoint import save_network
+from models.export import export_model
 
 
 @pytest.fixture
@@ -23,8 +28,20 @@ def folder(tmp_path):
     return source
 
 
-def run(*arguments):
-    return CliRunner().invoke(app, ["upscale", *map(str, arguments)], env={"COLUMNS": "200"})
+@pytest.fixture(scope="module")
+def cleaning(tmp_path_factory):
+    """A folder of one model, which takes a strength."""
+    folder = tmp_path_factory.mktemp("models")
+    args = {"channels": 8, "blocks": 1, "basis": 4, "widths": [8]}
+    spec = NetworkSpec("elastic", args)
+    save_network(folder / "trained.safetensors", spec, spec.build())
+    enter(folder, export_model(folder / "trained.safetensors", folder, "cleaner", "A test."))
+    return folder
+
+
+def run(*arguments, **environment):
+    environment = {"COLUMNS": "200", **environment}
+    return CliRunner().invoke(app, ["upscale", *map(str, arguments)], env=environment)
 
 
 def size(path):
@@ -68,6 +85,8 @@ def test_one_bad_file_is_told_and_the_others_go_on(folder, tmp_path):
         (["--scale", "2", "--width", "50"], "exactly one"),
         (["--scale", "2", "--model", "esrgan"], "esrgan"),
         (["--scale", "nan"], "scale"),
+        (["--scale", "2", "--strength", "1.1"], "auto or a number from 0 to 1, got '1.1'"),
+        (["--scale", "2", "--strength", "much"], "auto or a number from 0 to 1, got 'much'"),
     ],
 )
 def test_wrong_options_are_told_before_anything_runs(folder, tmp_path, options, words):
@@ -98,6 +117,44 @@ def test_through_a_service(folder, tmp_path):
     assert "deadline met" in result.output
     assert refused.exit_code == 1
     assert "from 1 to 8" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("options", "picture", "words"),
+    [
+        ([], "a.png", "(widest), "),
+        ([], "worst.jpg", "(widest), cleaned up at strength 1, "),
+        (["--strength", "auto"], "worst.jpg", "(widest), cleaned up at strength 1, "),
+        (["--strength", "0"], "worst.jpg", "(widest), "),
+        (["--strength", "0.5"], "a.png", "(widest), cleaned up at strength 0.5, "),
+    ],
+)
+def test_the_story_tells_how_much_was_cleaned_up(
+    folder, tmp_path, cleaning, options, picture, words
+):
+    with Image.open(folder / "a.png") as image:
+        image.save(folder / "worst.jpg", quality=30)
+    output = ["-o", tmp_path / "out.png", "--scale", 2]
+    result = run(folder / picture, *output, *options, ANYSR_MODELS=str(cleaning))
+    assert result.exit_code == 0, result.output
+    assert re.search(rf"cleaner at width 1 {re.escape(words)}\d+ ms", result.output)
+
+
+def test_a_service_is_told_the_strength_and_tells_what_it_did(folder, tmp_path, cleaning):
+    out = ["-o", tmp_path / "out.png", "--scale", 2, "--budget-ms", 30_000]
+    with running_service(ANYSR_MODELS=str(cleaning)) as url:
+        given = run(folder / "a.png", *out, "--strength", 0.5, "--server", url)
+        clean = run(folder / "a.png", *out, "--server", url)
+    assert "(widest), cleaned up at strength 0.5, " in given.output
+    assert clean.exit_code == 0, clean.output
+    assert "cleaned up" not in clean.output
+
+
+def test_a_model_that_takes_no_strength_cleans_nothing_up(folder, tmp_path):
+    out = ["-o", tmp_path / "out.png", "--scale", 2, "--model", "anysr-edsr-liif"]
+    result = run(folder / "a.png", *out, "--strength", 1)
+    assert result.exit_code == 0, result.output
+    assert "cleaned up" not in result.output
 
 
 def test_an_absent_service_is_told(folder, tmp_path):

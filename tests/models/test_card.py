@@ -1,9 +1,17 @@
 """Model cards: the shipped ones are fresh, and prose survives a refresh."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+import models.config
 from models.card import END, START, quality_table, refresh
 from models.catalog import SHIPPED, read_catalog
+from models.config import Config
+from models.zoo import ZOO
+
+CONFIGS = Path(models.config.__file__).parent / "configs"
 
 
 @pytest.mark.parametrize("name", read_catalog().names)
@@ -24,3 +32,22 @@ def test_prose_stays_and_the_table_is_renewed():
 def test_a_card_without_a_place_is_told():
     with pytest.raises(ValueError, match="has no"):
         refresh("nothing here", read_catalog().get("anysr-s"))
+
+
+@pytest.mark.parametrize("name", read_catalog().names)
+def test_a_card_names_one_command_that_trains_its_network_from_nothing(name):
+    prose = " ".join((SHIPPED / f"{name}.md").read_text().split())
+    commands = [
+        found for found in re.findall(r"`anysr train ([^`]*)`", prose) if "--grow-from" not in found
+    ]
+    assert commands, f"{name}.md has none"
+    config, *options = commands[-1].split()
+    network = Config.read(CONFIGS / f"{config}.toml").network
+    if "--network" in options:
+        network = ZOO[options[options.index("--network") + 1]]
+    shipped = read_catalog().get(name).network
+    found = {"name": network.name, "args": dict(network.args)}
+    if shipped.name == "self_ensemble":
+        assert found == shipped.args["network"]
+    else:
+        assert found == {"name": shipped.name, "args": shipped.args}

@@ -17,6 +17,7 @@ from models.catalog import (
     verified,
     write_catalog,
 )
+from models.strength import strength_of_quality
 
 
 @pytest.fixture
@@ -162,6 +163,12 @@ def test_a_broken_entry_is_stood_in_for_by_the_one_that_runs(folder):
     assert "narrowest first" in reading.broken[running.models[0].name]
 
 
+@pytest.mark.parametrize(("halo", "rim"), [(5, 6), (5, -1), (None, 49)])
+def test_a_rim_beyond_what_tiles_are_shown_is_a_fault(folder, halo, rim):
+    edited(folder, lambda content: content["models"][0].update(halo=halo, rim=rim))
+    assert "rim" in read_good(folder).broken[read_catalog().models[0].name]
+
+
 def test_a_default_that_is_not_there_is_stood_in_for(folder):
     running = read_catalog()
     edited(folder, lambda content: content.update(default="none"))
@@ -188,3 +195,43 @@ def test_a_network_that_is_entered_is_no_longer_without_weights(folder):
     assert not after.on_demand("anysr-s")
     assert not after.on_demand("heavier")
     assert read_good(folder).catalog == after
+
+
+def test_quality_is_interpolated_between_strengths():
+    model = read_catalog().get("anysr-s")
+    clean = [q for q in model.quality if q.dataset == "B100" and q.scale == 2]
+    damaged = [
+        q.model_copy(update={"dataset": f"B100-jpeg{quality}", "psnr_y": q.psnr_y - loss})
+        for q in clean
+        for quality, loss in ((75, 3.0), (50, 4.0))
+    ]
+    other = [q.model_copy(update={"dataset": "B100-noise", "psnr_y": 1.0}) for q in clean]
+    model = model.model_copy(update={"quality": (*clean, *damaged, *other)})
+    at = {s: model.expected_db(1.0, 2.0, s) for s in (0.0, strength_of_quality(75), 1.0)}
+    first, middle, last = at.values()
+    assert first is not None
+    assert middle == pytest.approx(first - 3, abs=0.011)
+    assert last == pytest.approx(first - 4, abs=0.011)  # held beyond what was measured
+    between = model.expected_db(1.0, 2.0, strength_of_quality(75) / 2)
+    assert between == pytest.approx(first - 1.5, abs=0.011)
+
+
+def test_a_width_may_be_given_to_two_decimals():
+    model = read_catalog().get("anysr-s")
+    thirds = tuple(
+        entry.model_copy(update={"width": width})
+        for entry, width in zip(model.widths, (1 / 3, 1 / 2, 2 / 3, 1.0), strict=True)
+    )
+    model = model.model_copy(update={"widths": thirds})
+    assert [model.at(width).width for width in (0.33, 0.5, 0.67, 1)] == [w.width for w in thirds]
+    for wrong in (0.3, 0.34, 0.6, 0.99):
+        with pytest.raises(KeyError):
+            model.at(wrong)
+
+
+def test_the_default_for_a_damaged_picture_is_the_smallest_that_is_told_so():
+    catalog = read_catalog()
+    assert catalog.default_for(0.0).name == catalog.default == "anysr-s"
+    assert catalog.default_for(0.5).name == "anysr-s-real"
+    clean = tuple(m for m in catalog.models if not m.takes_strength)
+    assert catalog.model_copy(update={"models": clean}).default_for(0.5).name == "anysr-s"

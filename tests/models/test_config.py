@@ -47,13 +47,13 @@ def test_the_shipped_configs_build(name):
     config = Config.read(CONFIGS / f"{name}.toml")
     several = config.network.name == "elastic" or name == "anysr-paper"
     assert len(config.network.build().widths) >= (4 if several else 1)
-    assert config.sampling.degradation == ("real" if name.endswith("-real") else "bicubic")
+    assert (config.sampling.damaged_probability > 0) == (config.network.name == "elastic")
 
 
-@pytest.mark.parametrize("name", ["anysr-s", "anysr-m"])
-def test_the_real_variant_is_the_same_network(name):
-    plain, real = (Config.read(CONFIGS / f"{n}.toml") for n in (name, f"{name}-real"))
-    assert plain.network == real.network
+@pytest.mark.parametrize("name", ["anysr-s", "anysr-m", "anysr-l"])
+def test_a_gpu_trains_the_same_network(name):
+    plain, gpu = (Config.read(CONFIGS / f"{n}.toml") for n in (name, f"{name}-gpu"))
+    assert plain.network == gpu.network
 
 
 def test_a_misspelt_setting_is_refused(tmp_path):
@@ -70,6 +70,7 @@ def test_a_misspelt_setting_is_refused(tmp_path):
         ("loss", "l3", "charbonnier"),
         ("precision", "float8", "bfloat16"),
         ("schedule", "steps", "cosine"),
+        ("optimiser", "sgd", "muon"),
         ("compile", "yes", "inductor"),
         ("distillation", 1.5, "distillation"),
         ("patch_stages", [(0.1, 16)], "rise from 0"),
@@ -82,8 +83,8 @@ def test_a_misspelt_setting_is_refused(tmp_path):
 def test_a_value_that_is_none_of_a_settings_is_refused(setting, value, words):
     with pytest.raises(ValueError, match=words):
         Training(steps=1, **{setting: value})
-    with pytest.raises(ValueError, match="bicubic, real"):
-        Sampling(degradation="lanczos")
+    with pytest.raises(ValueError, match="damaged_probability"):
+        Sampling(damaged_probability=1.5)
 
 
 def test_a_loss_of_neighbouring_pixels_wants_all_of_them():

@@ -35,7 +35,8 @@ def exported(tmp_path_factory):
     entry = export_model(
         weights, folder / "out", "tiny", "A test.", torchscript=True, report=lines.append
     )
-    assert len(lines) == 4
+    assert len(lines) == 5
+    assert f"with a rim of {entry.rim} a flat colour changes by" in lines[-1]
     return folder / "out", entry, network.eval()
 
 
@@ -80,6 +81,8 @@ def test_the_entry_describes_what_was_written(exported):
         assert verified(folder, artifact).is_file()
     assert [(w.width, w.channels) for w in entry.widths] == [(0.5, 4), (1.0, 8)]
     assert entry.halo == network.halo
+    assert 0 <= entry.rim <= network.halo
+    assert entry.output_halo == 0
 
 
 def test_only_the_widths_asked_for_are_exported(exported, tmp_path):

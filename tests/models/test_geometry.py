@@ -50,6 +50,34 @@ def test_a_window_has_the_positions_of_the_whole(axis, data):
     np.testing.assert_array_equal(part.index, whole.index[inside] - start * slots)
 
 
+@given(axes, st.integers(0, 30), st.integers(0, 30))
+def test_a_window_may_leave_the_picture(axis, before, after):
+    n_in, n_out = axis
+    whole = axis_grid(n_in, n_out)
+    slots = whole.offset.shape[1]
+    wide = axis_grid(n_in, n_out, (-before, n_in + after))
+    assert wide.offset.shape == (before + n_in + after, slots)
+    assert np.abs(wide.offset).max() <= 0.5
+    np.testing.assert_array_equal(wide.offset[before : before + n_in], whole.offset)
+    np.testing.assert_array_equal(wide.index, whole.index + before * slots)
+    assert wide.inverse_scale == whole.inverse_scale
+
+
+@given(axes, st.integers(1, 5))
+def test_beyond_the_picture_its_axis_goes_on(axis, times):
+    """As in the middle of an axis so many times as long."""
+    n_in, n_out = axis
+    longer = axis_grid((2 * times + 1) * n_in, (2 * times + 1) * n_out)
+    wide = axis_grid(
+        n_in,
+        n_out,
+        (-times * n_in, (times + 1) * n_in),
+        (-times * n_out, (times + 1) * n_out),
+    )
+    np.testing.assert_array_equal(wide.offset, longer.offset)
+    np.testing.assert_array_equal(wide.index, longer.index)
+
+
 @pytest.mark.parametrize(("n_in", "n_out"), [(0, 4), (4, 3)])
 def test_impossible_axes_are_refused(n_in, n_out):
     with pytest.raises(ValueError, match="cannot lay"):

@@ -53,7 +53,7 @@ def having(network=None, sampling=None, **training):
 
 EVERYTHING = having(
     NetworkSpec("elastic", {"channels": 8, "blocks": 2, "basis": 3, "widths": [2, 4, 6, 8]}),
-    Sampling(batch=2, patch=16, degradation="real"),
+    Sampling(batch=2, patch=16, damaged_probability=0.5),
     sandwich=True,
     distillation=0.5,
     loss="l1+high_frequency",
@@ -147,13 +147,14 @@ def test_a_resumed_optimiser_lies_in_memory_as_a_fresh_one(photographs, tmp_path
     assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("degradation", ["bicubic", "real"])
+@pytest.mark.parametrize("damaged", [0.0, 1.0])
 @pytest.mark.parametrize(
     "options", [{}, {"sandwich": True, "distillation": 0.5, "loss": "l1+high_frequency"}]
 )
-def test_no_step_waits_for_the_device(folder, tmp_path, monkeypatch, options, degradation):
+def test_no_step_waits_for_the_device(folder, tmp_path, monkeypatch, options, damaged):
     """The meta device stands for a GPU: it has no values, so to ask for one is an error."""
-    config = having(sampling=Sampling(batch=2, patch=16, degradation=degradation), **options)
+    sampling = Sampling(batch=2, patch=16, damaged_probability=damaged)
+    config = having(sampling=sampling, **options)
     trainer = Trainer(config, tmp_path / "run", "meta")
     # Autocast and generators know no meta device.
     monkeypatch.setattr(trainer, "trunk", trainer.network.trunk)
@@ -333,13 +334,37 @@ def test_distillation_learns_from_the_detached_widest(tmp_path, widths):
     assert (actual[2] > plain[2]) == (8 not in widths)
 
 
-def test_validation_sees_the_degradation_that_is_trained_for(folder, tmp_path):
+def test_validation_sees_damaged_inputs_where_they_are_trained(folder, tmp_path):
     files = list_images([folder])[:1]
-    plain = Trainer(TINY, tmp_path / "plain").validate(files)
-    real = having(sampling=Sampling(batch=2, patch=16, degradation="real"))
-    first, second = (Trainer(real, tmp_path / "real").validate(files) for _ in range(2))
+    clean = Trainer(TINY, tmp_path / "clean").validate(files)
+    both = having(sampling=Sampling(batch=2, patch=16, damaged_probability=0.5))
+    first, second = (Trainer(both, tmp_path / "both").validate(files) for _ in range(2))
     assert first == second
-    assert all(first[key] < plain[key] - 0.5 for key in plain)
+    assert {key: first[key] for key in clean} == clean
+    damaged = {key: value for key, value in first.items() if key not in clean}
+    assert set(damaged) == {f"{key} strength 0.5" for key in clean}
+    assert all(value < clean[key.partition(" ")[0]] - 0.5 for key, value in damaged.items())
+
+
+def test_a_step_of_damaged_inputs_tells_the_network_how_damaged(folder, tmp_path, monkeypatch):
+    seen = []
+    sampling = Sampling(batch=2, patch=16, damaged_probability=1.0)
+    network = NetworkSpec("conditioned", {"channels": 8, "blocks": 1, "basis": 3, "widths": [4, 8]})
+    trainer = Trainer(having(network, sampling), tmp_path / "run")
+    trunk: Any = trainer.network.trunk
+
+    def watched(image, condition, channels):
+        seen.append(condition)
+        return trunk(image, condition, channels)
+
+    monkeypatch.setattr(trainer, "trunk", watched)
+    photographs = Photographs(list_images([folder]))
+    for _ in range(8):
+        trainer.train_step(photographs)
+    strengths = [float(condition[2]) for condition in seen]
+    assert len(set(strengths)) == 8
+    assert all(0 < strength <= 1 for strength in strengths)
+    assert all(0.2 <= float(condition[0]) <= 1 for condition in seen)
 
 
 def test_training_needs_only_torch_numpy_pillow_and_safetensors(folder, tmp_path):

@@ -130,3 +130,19 @@ def test_the_rest_of_a_picture_is_still_to_be_encoded() -> None:
     known.lines["encode:png"] = Line(7, 0, 0)
     (option,) = options_left(JOB, SMALL, 0.5, known, left=0.5)
     assert option.expected_ms == 0.5 * 10 + 7
+
+
+def test_damaged_pictures_are_for_networks_that_are_told_so() -> None:
+    told = entry("told", 30.0, 30.5).model_copy(update={"takes_strength": True})
+    models = {m.name: m for m in (SMALL, LARGE, told)}
+    lines = {**costs().lines, **{stage_of(rung): Line(30, 0, 0) for rung in ladder(told)}}
+
+    def chosen(job: Job) -> set[str]:
+        return {o.rung.model for o in options_of(job, models, CostModel(lines))} - {FLOOR.model}
+
+    assert chosen(JOB) == {"small", "large"}
+    assert chosen(replace(JOB, strength=0.3)) == {"told"}
+    assert chosen(replace(JOB, strength=0.3, model="large")) == {"large"}
+    assert chosen(replace(JOB, model="told")) == {"told"}
+    del models["told"]
+    assert chosen(replace(JOB, strength=0.3)) == {"small", "large"}

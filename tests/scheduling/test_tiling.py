@@ -52,25 +52,48 @@ def test_the_nearest_input_pixel_of_every_output_pixel_lies_in_the_core(
             assert span.core[0] <= (2 * output + 1) * n_in // (2 * n_out) < span.core[1]
 
 
-@given(axes())
-def test_the_halo_is_whole_but_for_the_edges_of_the_picture(
-    axis: tuple[int, int, int, int],
+@given(axes(), st.data())
+def test_the_halo_is_whole_but_for_the_rim_of_the_picture(
+    axis: tuple[int, int, int, int], data: st.DataObject
 ) -> None:
     n_in, n_out, parts, halo = axis
-    for span in cut_axis(n_in, n_out, parts, halo):
-        assert span.window == (max(0, span.core[0] - halo), min(n_in, span.core[1] + halo))
+    rim = data.draw(st.integers(0, halo))
+    for span in cut_axis(n_in, n_out, parts, halo, rim):
+        start, stop = span.core[0] - halo, span.core[1] + halo
+        assert span.window == (max(-rim, start), min(n_in + rim, stop))
 
 
-@given(axes())
-def test_a_span_has_the_same_offsets_as_the_whole_axis(axis: tuple[int, int, int, int]) -> None:
+@given(axes(), st.data())
+def test_a_span_has_the_same_offsets_as_the_whole_axis(
+    axis: tuple[int, int, int, int], data: st.DataObject
+) -> None:
+    """The whole is what one span of it would be: the picture with its rim."""
     n_in, n_out, parts, halo = axis
-    whole = axis_grid(n_in, n_out)
+    rim, output_halo = data.draw(st.integers(0, halo)), data.draw(st.integers(0, 3))
+    [all_of_it] = cut_axis(n_in, n_out, 1, halo, rim)
+    assert all_of_it.window == (-rim, n_in + rim)
+    whole = axis_grid(n_in, n_out, all_of_it.window)
     slots = whole.offset.shape[1]
-    for span in cut_axis(n_in, n_out, parts, halo):
-        grid = axis_grid(n_in, n_out, span.window, span.output)
-        assert (grid.offset == whole.offset[slice(*span.window)]).all()
-        shifted = grid.index + span.window[0] * slots
-        assert (shifted == whole.index[slice(*span.output)]).all()
+    for span in cut_axis(n_in, n_out, parts, halo, rim, output_halo):
+        grid = axis_grid(n_in, n_out, span.window, span.made)
+        start, stop = span.window
+        assert (grid.offset == whole.offset[start + rim : stop + rim]).all()
+        first, last = span.output
+        own = grid.index[first - span.made[0] : last - span.made[0]] + (start + rim) * slots
+        assert (own == whole.index[first:last]).all()
+
+
+@given(axes(), st.integers(0, 3))
+def test_what_is_made_is_the_output_with_its_halo_where_the_window_reaches(
+    axis: tuple[int, int, int, int], output_halo: int
+) -> None:
+    n_in, n_out, parts, halo = axis
+    for span in cut_axis(n_in, n_out, parts, halo, halo, output_halo):
+        around = min(halo, output_halo)  # an output pixel is no larger than an input pixel
+        assert span.made[0] <= span.output[0] - around
+        assert span.made[1] >= span.output[1] + around
+        assert span.made[0] >= span.output[0] - output_halo
+        assert span.made[1] <= span.output[1] + output_halo
 
 
 @st.composite
@@ -78,7 +101,8 @@ def pictures(draw: st.DrawFn) -> tuple[Size, Size, Tiling]:
     size = draw(sizes), draw(sizes)
     output = size[0] + draw(growths), size[1] + draw(growths)
     bounds = draw(st.integers(1, 50_000)), draw(st.integers(1, 200_000))
-    return size, output, Tiling(draw(st.integers(0, 30)), *bounds)
+    halo = draw(st.integers(0, 30))
+    return size, output, Tiling(halo, *bounds, rim=draw(st.integers(0, halo)))
 
 
 def area(rows: tuple[int, int], columns: tuple[int, int]) -> int:
@@ -107,8 +131,17 @@ def test_halo_pixels_are_those_of_the_plan(picture: tuple[Size, Size, Tiling]) -
 
 def test_what_fits_is_one_tile_without_halo() -> None:
     [tile] = plan_tiles((512, 512), (777, 1024), Tiling(halo=34, pixels=512 * 512))
-    assert tile.rows == Span(core=(0, 512), window=(0, 512), output=(0, 777))
+    assert tile.rows == Span(core=(0, 512), window=(0, 512), output=(0, 777), made=(0, 777))
     assert tile.window_pixels == 512 * 512
+
+
+def test_a_rim_is_shown_on_every_side() -> None:
+    tiling = Tiling(halo=34, pixels=512 * 512, rim=4)
+    [tile] = plan_tiles((512, 256), (777, 1024), tiling)
+    assert (tile.rows.window, tile.columns.window) == ((-4, 516), (-4, 260))
+    assert (tile.rows.output, tile.columns.output) == ((0, 777), (0, 1024))
+    assert tile.window_pixels == 520 * 264
+    assert halo_pixels((512, 256), (777, 1024), tiling) == 520 * 264 - 512 * 256
 
 
 @pytest.mark.parametrize(("scale", "side"), [(1, 512), (2, 512), (4, 512), (8, 256)])
@@ -135,15 +168,23 @@ def test_impossible_plans_are_refused(size: Size, output: Size) -> None:
             plan(size, output, Tiling())
 
 
-@pytest.mark.parametrize("bounds", [(-1, 1, 1), (0, 0, 1), (0, 1, 0)])
+@pytest.mark.parametrize(
+    "bounds",
+    [(-1, 1, 1), (0, 0, 1), (0, 1, 0), (9, 1, 1, -1), (3, 1, 1, 4), (9, 1, 1, 0, -1)],
+)
 def test_impossible_tilings_are_refused(bounds: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="must be at least"):
         Tiling(*bounds)
 
 
-def model(halo, tile_output_pixels=None):
-    entry = read_catalog().models[0]
-    return entry.model_copy(update={"halo": halo, "tile_output_pixels": tile_output_pixels})
+def model(halo, tile_output_pixels=None, rim=0, output_halo=0):
+    known = {
+        "halo": halo,
+        "tile_output_pixels": tile_output_pixels,
+        "rim": rim,
+        "output_halo": output_halo,
+    }
+    return read_catalog().models[0].model_copy(update=known)
 
 
 def test_a_model_that_is_not_exactly_local_is_made_whole_where_it_fits():
@@ -157,5 +198,6 @@ def test_a_model_that_is_not_exactly_local_is_made_whole_where_it_fits():
 
 def test_a_model_may_bound_the_output_of_a_tile_but_not_raise_the_workers_bound():
     assert tiling_of(model(3)) == Tiling(3)
+    assert tiling_of(model(3, rim=2, output_halo=1)) == Tiling(3, rim=2, output_halo=1)
     assert tiling_of(model(3, 500), 100, 1000) == Tiling(3, 100, 500)
     assert tiling_of(model(3, 5000), 100, 1000) == Tiling(3, 100, 1000)

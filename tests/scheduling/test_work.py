@@ -23,6 +23,11 @@ def test_a_job_in_tiles_has_the_halos_of_their_inner_edges(make_job: Callable[..
         assert work.in_tiles() == replace(work, source_pixels=1000, halo_pixels=0)
 
 
+def test_a_rim_is_counted_on_every_side(make_job: Callable[..., Job]) -> None:
+    work = work_of(make_job(), Tiling(halo=10, rim=3))
+    assert work.halo_pixels == (40 + 6) * (30 + 6) - 40 * 30
+
+
 def test_only_a_larger_picture_can_be_made(make_job: Callable[..., Job]) -> None:
     with pytest.raises(ValueError, match="cannot tile"):
         work_of(make_job(output_width=39), Tiling())

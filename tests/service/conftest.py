@@ -18,8 +18,9 @@ from service.main import create_app, create_server
 from service.settings import GatewaySettings
 from tests.service.harness import MODEL, UNSERVED, ScriptedWorker, Served, Start, model_entry
 
-APART = model_entry(UNSERVED).model_copy(update={"in_ladder": False})
-"""A model that no worker has, and that the service would not choose by itself."""
+APART = model_entry(UNSERVED).model_copy(update={"in_ladder": False, "takes_strength": False})
+"""A model that no worker has, that the service would not choose by itself, and that takes no
+strength."""
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ NARROW_MS = 42.0
 
 
 def model_entry(name: str) -> ModelEntry:
-    """A model with widths 0.25, 0.5 and 1 and scales from 1 to 8."""
+    """A model with widths 0.25, 0.5 and 1 and scales from 1 to 8, which takes a strength."""
     file = Artifact(file=f"{name}.bin", sha256="0" * 64, bytes=1)
     widths = tuple(
         WidthEntry(width=width, channels=round(32 * width), onnx=file) for width in (0.25, 0.5, 1.0)
@@ -58,6 +58,7 @@ def model_entry(name: str) -> ModelEntry:
         widths=widths,
         weights=file,
         quality=(quality,),
+        takes_strength=True,
     )
 
 
@@ -148,6 +149,7 @@ def run_facts(job: Job) -> RunFacts:
         run_ms=2.0,
         stages_ms={"queue": 0.5, "decode": 0.5, "network": 1.0, "encode": 0.5},
         expected_db=32.1,
+        strength=job.strength,
     )
 
 

@@ -108,6 +108,14 @@ async def test_truncated_picture_is_found_at_decoding(
         ({"scale": "2", "format": "bmp"}, "invalid_request", "'png'"),
         ({"scale": "2", "quality": "101"}, "invalid_request", "quality"),
         ({"scale": "2", "anysr_width": "7"}, "invalid_request", "anysr_width"),
+        *(
+            (
+                {"scale": "2", "strength": given},
+                "invalid_request",
+                f"strength must be auto or a number from 0 to 1, got {given!r}.",
+            )
+            for given in ("-0.1", "1.1", "nan", "abc", "")
+        ),
         ({"scale": "2", "colour": "red"}, "invalid_request", "unknown parameter 'colour'"),
         ({"scale": ["2", "3"]}, "invalid_request", "more than once"),
         ({"scale": "2", "model": "none-such"}, "unknown_model", MODEL),

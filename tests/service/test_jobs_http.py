@@ -27,7 +27,10 @@ async def ended(served: Served, job_id: str) -> dict[str, Any]:
 async def test_life_of_a_job(served: Served, worker: ScriptedWorker) -> None:
     worker.go.clear()
     response = await served.client.post(
-        "/jobs", params={"scale": 3}, content=drawn(), headers={"Content-Type": "image/png"}
+        "/jobs",
+        params={"scale": 3, "strength": 0.5},
+        content=drawn(),
+        headers={"Content-Type": "image/png"},
     )
     assert response.status_code == 202
     job = response.json()
@@ -50,6 +53,7 @@ async def test_life_of_a_job(served: Served, worker: ScriptedWorker) -> None:
     assert (job["status"], job["progress"]) == ("succeeded", 1)
     assert job["run"]["model"] == MODEL
     assert job["run"]["reason"] == "widest"
+    assert job["run"]["strength"] == 0.5
     assert job["finished_ms"] >= job["submitted_ms"]
 
     result = await served.client.get(f"{here}/result")

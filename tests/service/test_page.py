@@ -238,6 +238,7 @@ async def test_settings_reach_the_job_and_are_remembered(
 ) -> None:
     await choose(page, picture())
     await page.get_by_label("Network", exact=True).select_option(label="Half width")
+    await page.get_by_label("Clean up").select_option(label="Medium")
     await page.get_by_label("Format").select_option("webp")
     await page.get_by_label("If late").select_option("reject")
     await set_number(page, "Time budget", "3210")
@@ -246,10 +247,70 @@ async def test_settings_reach_the_job_and_are_remembered(
     job = worker.claims[0].job
     wanted = (job.pinned_width, job.output_format.value, job.on_miss.value, job.budget_ms)
     assert wanted == (0.5, "webp", "reject", 3210)
+    assert job.strength == 0.65
     await page.reload()
+    await expect(page.get_by_label("Clean up")).to_have_value("0.65")
     await expect(page.get_by_label("Network", exact=True)).to_have_value("0.5")
     await expect(page.get_by_role("spinbutton", name="Time budget")).to_have_value("3210")
     await expect(page.get_by_role("spinbutton", name="Scale")).to_have_value("2.37")
+
+
+async def test_damage_is_cleaned_up_as_the_file_says(page: Page) -> None:
+    sentence = page.locator("#cleaned")
+    await choose(page, picture())
+    await upscaled(page)
+    await expect(sentence).to_have_text(
+        "Nothing to clean up: the file is lossless or hardly compressed."
+    )
+    image = Image.linear_gradient("L").convert("RGB")
+    await choose_another(page, encoded(image, "jpeg", quality=30))
+    await upscaled(page)
+    words = "Cleaned up compression damage (strength {})."
+    await expect(sentence).to_have_text(words.format("1, read from the file"))
+    await page.get_by_label("Clean up").select_option(label="Light")
+    await upscaled(page)
+    await expect(sentence).to_have_text(words.format("0.35, as you chose"))
+    await page.get_by_label("Clean up").select_option(label="Off")
+    await upscaled(page)
+    await expect(sentence).to_have_text("Nothing was cleaned up, as you chose.")
+
+
+async def test_a_model_that_cleans_nothing_up_says_so_before(page: Page) -> None:
+    told = page.locator("#warnings")
+    await choose(page, picture())
+    await page.get_by_label("Clean up").select_option(label="Strong")
+    await expect(told).to_be_empty()
+    await page.get_by_label("Model").select_option(UNSERVED)
+    await expect(told).to_have_text(f"The clean-up setting has no effect on {UNSERVED}.")
+    await page.get_by_label("Clean up").select_option(label="Automatic")
+    await expect(told).to_be_empty()
+
+
+@pytest.mark.parametrize(
+    ("width", "cleans", "sentence"),
+    [
+        (1, False, "The clean-up setting has no effect on m."),
+        (1, None, "Nothing was cleaned up."),
+        (0, None, "Nothing was cleaned up: plain resampling cannot do that."),
+    ],
+)
+async def test_why_nothing_was_cleaned_up(
+    page: Page, width: float, cleans: bool | None, sentence: str
+) -> None:
+    found = await page.evaluate(
+        """async ([width, cleans]) => {
+          const {strengthSentence} = await import("/static/facts.js");
+          return strengthSentence({model: "m", width, strength: 0}, "", cleans ?? undefined);
+        }""",
+        [width, cleans],
+    )
+    assert found == sentence
+
+
+async def test_what_was_remembered_of_another_version_is_forgotten(page: Page) -> None:
+    await page.evaluate("""localStorage.setItem("anysr.settings", '{"strength": "0.5"}')""")
+    await page.reload()
+    await expect(page.get_by_label("Clean up")).to_have_value("")
 
 
 async def test_sliders_and_numbers_are_linked(page: Page) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, Unknown
 from jobs.image_header import ImageHeader
 from jobs.job import ImageFormat, Job
 from models.catalog import Catalog
+from models.strength import strength_of_quality
 from service.plan import output_pixels, plan
 from service.schemas import UpscaleRequest
 from service.settings import GatewaySettings
@@ -72,6 +75,19 @@ def test_defaults() -> None:
     # No model: the service chooses among all when it knows the slack.
     assert (job.model, job.pinned_width, job.output_format) == (None, None, ImageFormat.WEBP)
     assert (job.budget_ms, job.quality, job.on_miss.value) == (1234.0, None, "degrade")
+
+
+def test_strength_is_what_is_asked_for_or_what_the_file_says() -> None:
+    damaged = ImageHeader(ImageFormat.JPEG, 20, 12, 1, 8, "RGB", jpeg_quality=30)
+
+    def strength(header: ImageHeader, asked: float | None) -> float:
+        wanted = UpscaleRequest(scale=2, strength=asked)
+        return plan("id", wanted, header, CATALOG, GatewaySettings(), 1.0).strength
+
+    assert strength(damaged, None) == 1.0
+    assert strength(replace(damaged, jpeg_quality=75), None) == round(strength_of_quality(75), 2)
+    assert strength(replace(damaged, jpeg_quality=None), None) == 0.0
+    assert [strength(damaged, asked) for asked in (0.0, 0.5, 1.0)] == [0.0, 0.5, 1.0]
 
 
 def test_png_has_no_quality() -> None:

@@ -76,6 +76,7 @@ async def test_models(served: Served) -> None:
     assert first["exactly_local"]
     assert first["licence"] == "Apache-2.0"
     assert first["quality"][0]["psnr_y"] == 32.1
+    assert [model["takes_strength"] for model in answer["models"]] == [True, False]
 
 
 async def test_models_come_with_the_limits_that_are_set(start: Start) -> None:
@@ -308,6 +309,11 @@ async def test_openapi_tells_all(served: Served) -> None:
         form = content["multipart/form-data"]["schema"]["properties"]
         assert set(form) == {"image", *PARAMETERS}
         assert [parameter["name"] for parameter in post["parameters"]] == list(PARAMETERS)
+        kinds = [
+            {"type": "string", "const": "auto"},
+            {"type": "number", "minimum": 0, "maximum": 1},
+        ]
+        assert (form["strength"]["anyOf"], form["strength"]["default"]) == (kinds, "auto")
         assert {"400", "413", "415", "422", "429", "503"} <= set(post["responses"])
     answer = paths["/upscale"]["post"]["responses"]
     assert "X-AnySR-Deadline" in answer["200"]["headers"]

@@ -14,6 +14,7 @@ from PIL import Image
 from jobs.errors import CorruptImage, WorkerLost
 from jobs.job import JobStatus
 from jobs.redis_queue import RedisQueue
+from models.strength import strength_of_quality
 from tests.service.harness import (
     FLOOR_MS,
     MODEL,
@@ -24,6 +25,7 @@ from tests.service.harness import (
     Start,
     assert_problem,
     drawn,
+    encoded,
 )
 
 
@@ -60,6 +62,7 @@ async def test_every_header(served: Served, worker: ScriptedWorker) -> None:
     assert 0 < float(headers["x-anysr-elapsed-ms"]) < 9000
     assert headers["x-anysr-deadline"] == "met"
     assert headers["x-anysr-expected-db"] == "32.10"
+    assert headers["x-anysr-strength"] == "0"
     assert headers["x-anysr-reason"] == "widest"
     names = re.findall(r"(\w+);dur=[0-9.]+", headers["server-timing"])
     assert names == ["upload", "queue", "decode", "network", "encode", "total"]
@@ -103,6 +106,18 @@ async def test_what_the_worker_is_told(served: Served, worker: ScriptedWorker) -
     assert (job.pinned_width, job.on_miss.value, job.quality) == (0.5, "reject", 70)
     assert (job.model, job.budget_ms, job.output_format.value) == (MODEL, 4000, "jpeg")
     assert job.floor_ms == pytest.approx(62)
+
+
+async def test_strength_is_the_file_s_own_unless_it_is_given(served: Served) -> None:
+    image = Image.linear_gradient("L").convert("RGB")
+    told = []
+    for quality in (30, 75):
+        jpeg = encoded(image, "jpeg", quality=quality)
+        for params in ({}, {"strength": "auto"}, {"strength": 0}, {"strength": 0.5}):
+            answer = await served.upscale(jpeg, scale=2, **params)
+            told.append(answer.headers["x-anysr-strength"])
+    own = f"{strength_of_quality(75):.2g}"
+    assert told == ["1", "1", "0", "0.5", own, own, "0", "0.5"]
 
 
 async def test_floor_is_the_cheapest_way_that_the_caller_accepts(

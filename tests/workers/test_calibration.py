@@ -73,9 +73,9 @@ def test_every_width_is_warm_after_one_run_of_each() -> None:
     seen: list[float] = []
 
     class Noting(Gated):
-        def run(self, image, rows, columns, width):
+        def run(self, image, rows, columns, width, strength=0.0):
             seen.append(width)
-            return super().run(image, rows, columns, width)
+            return super().run(image, rows, columns, width, strength)
 
     session = Noting()
     session.gate.set()

@@ -13,7 +13,8 @@ from models.geometry import output_size
 from scheduling.tiling import tiling_of
 from workers.picture import Picture
 from workers.runtimes.onnx import OnnxSession
-from workers.upscale import Engine, upscale
+from workers.upscale import upscale
+from workers.zoo import Served
 
 SCALES = ((1.37, 1.37), (2.0, 2.0), (2.37, 2.37), (3.6, 2.9))
 SIZES = ((64, 96), (97, 83), (50, 171))
@@ -42,7 +43,7 @@ def test_tiles_leave_no_seam(
     picture = Picture(np.moveaxis(crop, 2, 0).astype(np.float32) / 255)
     target = output_size(size[0], scale[0]), output_size(size[1], scale[1])
     for width in (w.width for w in entry.widths):
-        engine = Engine(session, width, tiling_of(entry).halo)
+        engine = Served(entry, session, tiling_of(entry)).at(width)
         whole = upscale(picture, *target, engine, lambda part: None)
         tiled = upscale(picture, *target, replace(engine, tile_pixels=1200), lambda part: None)
         assert (whole.tiles, tiled.tiles > 4) == (1, True)

@@ -18,8 +18,10 @@ from workers.resampling import fill_hidden, lanczos
 from workers.runtimes.base import Session
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import Engine, upscale
+from workers.zoo import Served
 
 TOLERANCE = 1 / 255
+Size = tuple[int, int]
 
 
 class Nearest:
@@ -27,9 +29,18 @@ class Nearest:
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
+        self.strengths: list[float] = []
 
-    def run(self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, width: float) -> FloatArray:
+    def run(
+        self,
+        image: FloatArray,
+        rows: AxisGrid,
+        columns: AxisGrid,
+        width: float,
+        strength: float = 0.0,
+    ) -> FloatArray:
         self.shapes.append(image.shape)
+        self.strengths.append(strength)
         row = rows.index // rows.offset.shape[1]
         column = columns.index // columns.offset.shape[1]
         return image[:, :, row][:, :, :, column] * np.float32(width)
@@ -50,11 +61,11 @@ def shipped() -> Engine:
     catalog = read_catalog()
     entry = catalog.get(catalog.default)
     session: Session = OnnxSession(SHIPPED, entry, threads=1)
-    return Engine(session, entry.widths[0].width, tiling_of(entry).halo)
+    return Served(entry, session, tiling_of(entry)).at(entry.widths[0].width)
 
 
 @pytest.mark.parametrize(
-    "size", [(60, 75), (61, 75), (120, 150), (142, 178), (66, 300), (480, 600)]
+    "size", [(60, 76), (61, 75), (120, 150), (142, 178), (66, 300), (480, 600)]
 )
 def test_tiles_equal_the_whole(shipped: Engine, size: tuple[int, int]) -> None:
     picture = Picture(photograph())
@@ -79,7 +90,7 @@ def test_tiles_bounded_by_their_output_equal_the_whole(
 
 def test_what_is_shown_to_the_network_is_what_its_cost_is_predicted_from() -> None:
     session = Nearest()
-    engine = Engine(session, 1.0, 7, tile_pixels=1500, tile_output_pixels=30_000)
+    engine = Engine(session, 1.0, 7, tile_pixels=1500, tile_output_pixels=30_000, rim=5)
     upscale(Picture(photograph()), 433, 599, engine, ignore)
     job = a_job(source_width=75, source_height=60, output_width=599, output_height=433)
     shown = sum(height * width for *_, height, width in session.shapes)
@@ -89,8 +100,9 @@ def test_what_is_shown_to_the_network_is_what_its_cost_is_predicted_from() -> No
 def test_a_halo_that_is_too_small_shows(shipped: Engine) -> None:
     """The comparison above can fail at all."""
     picture = Picture(photograph())
-    whole = upscale(picture, 120, 150, shipped, ignore).picture.colour
-    cut = replace(shipped, tile_pixels=700, halo=0)
+    bare = replace(shipped, rim=0)
+    whole = upscale(picture, 120, 150, bare, ignore).picture.colour
+    cut = replace(bare, tile_pixels=700, halo=0)
     assert np.abs(whole - upscale(picture, 120, 150, cut, ignore).picture.colour).max() > TOLERANCE
 
 
@@ -157,7 +169,7 @@ def test_visible_colours_are_left_alone_by_the_fill() -> None:
 def test_progress_rises_to_one_and_tiles_are_shown_with_their_halo() -> None:
     seen: list[float] = []
     session = Nearest()
-    upscale(Picture(photograph()), 60, 75, Engine(session, 1.0, 3, 1200), seen.append)
+    upscale(Picture(photograph()), 61, 75, Engine(session, 1.0, 3, 1200), seen.append)
     assert seen == sorted(seen)
     assert len(seen) == len(session.shapes) == 4
     assert seen[-1] == 1
@@ -173,13 +185,45 @@ def test_stopping_between_tiles() -> None:
 
     session = Nearest()
     with pytest.raises(Stop):
-        upscale(Picture(photograph()), 60, 75, Engine(session, 1.0, 3, 1200), stop)
+        upscale(Picture(photograph()), 61, 75, Engine(session, 1.0, 3, 1200), stop)
     assert len(session.shapes) == 1
 
 
-def test_the_same_size_by_the_floor_is_the_same_picture() -> None:
-    made = upscale(Picture(photograph()), 60, 75, None, ignore).picture
-    assert (made.colour == photograph()).all()
+def half_hidden() -> FloatArray:
+    """Transparency that hides the upper half."""
+    alpha = np.ones((60, 75), np.float32)
+    alpha[:30] = 0
+    return alpha
+
+
+@pytest.mark.parametrize("engine", [None, Engine(Nearest(), 0.5, 0, 1000)])
+@pytest.mark.parametrize("alpha", [None, half_hidden()])
+def test_a_picture_of_the_size_asked_for_comes_back_as_it_is(
+    engine: Engine | None, alpha: FloatArray | None
+) -> None:
+    picture = Picture(photograph(), alpha, bit_depth=16)
+    seen: list[float] = []
+    made = upscale(picture, 60, 75, engine, seen.append, strength=0.5)
+    assert made.picture is picture
+    assert (made.untouched, made.tiles, seen) == (True, 1, [1.0])
+
+
+@pytest.mark.parametrize("size", [(60, 76), (61, 75)])
+def test_a_picture_that_grows_along_one_axis_is_run(size: Size) -> None:
+    session = Nearest()
+    made = upscale(Picture(photograph()), *size, Engine(session, 1.0, 0), ignore)
+    assert (made.untouched, len(session.shapes)) == (False, 1)
+    assert made.picture.colour.shape == (3, *size)
+
+
+def test_a_network_that_cleans_is_told_how_damaged_the_picture_is() -> None:
+    session = Nearest()
+    engine = Engine(session, 1.0, 0, takes_strength=True)
+    picture = Picture(photograph())
+    assert not upscale(picture, 60, 75, engine, ignore, strength=0.25).untouched
+    assert upscale(picture, 60, 75, engine, ignore).untouched
+    upscale(picture, 61, 75, engine, ignore, strength=0.5)
+    assert session.strengths == [0.25, 0.5]
 
 
 def test_shrinking_is_refused() -> None:

@@ -131,6 +131,19 @@ async def test_what_was_measured_moves_the_costs(queue: RedisQueue) -> None:
     assert costs.pace["network"] < 1
 
 
+async def test_a_picture_that_keeps_its_size_teaches_nothing_of_the_network(
+    queue: RedisQueue,
+) -> None:
+    costs, session = costs_of(network_ms=1000), open_session()
+    job = a_job(output_width=48, output_height=40)
+    await queue.submit(job, photograph())
+    async with a_worker(queue, zoo_of(session), costs):
+        view = await ended(queue, job.id)
+    assert (view.status, session.tiles) == (JobStatus.SUCCEEDED, 0)
+    assert "network" not in costs.pace
+    assert costs.margin == 1.0
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [({"model": "nothing"}, "unknown_model"), ({"pinned_width": 0.33}, "unknown_width")],

@@ -37,7 +37,14 @@ class Stepwise:
         self.steps = threading.Semaphore(0)
         self.widths: list[float] = []
 
-    def run(self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, width: float) -> FloatArray:
+    def run(
+        self,
+        image: FloatArray,
+        rows: AxisGrid,
+        columns: AxisGrid,
+        width: float,
+        strength: float = 0.0,  # noqa: ARG002
+    ) -> FloatArray:
         self.widths.append(width)
         assert self.steps.acquire(timeout=20), "nobody let the next tile be made"
         row = rows.index // rows.offset.shape[1]

@@ -78,7 +78,14 @@ class Gated:
         self.gate = threading.Event()
         self.tiles = 0
 
-    def run(self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, width: float) -> FloatArray:
+    def run(
+        self,
+        image: FloatArray,
+        rows: AxisGrid,
+        columns: AxisGrid,
+        width: float,
+        strength: float = 0.0,  # noqa: ARG002
+    ) -> FloatArray:
         self.tiles += 1
         self.entered.set()
         assert self.gate.wait(20), f"nobody opened the gate at width {width}"
@@ -93,7 +100,14 @@ class Failing:
     def __init__(self, error: BaseException) -> None:
         self._errors = [error]
 
-    def run(self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, width: float) -> FloatArray:
+    def run(
+        self,
+        image: FloatArray,
+        rows: AxisGrid,
+        columns: AxisGrid,
+        width: float,
+        strength: float = 0.0,  # noqa: ARG002
+    ) -> FloatArray:
         if self._errors:
             raise self._errors.pop()
         shape = (*image.shape[:2], len(rows.index), len(columns.index))

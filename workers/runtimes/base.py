@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.catalog import ModelEntry
 from models.geometry import AxisGrid
 
 FloatArray = NDArray[np.float32]
@@ -19,7 +20,25 @@ class RuntimeMissing(RuntimeError):
 class Session(Protocol):
     """One loaded model, all its widths."""
 
-    def run(self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, width: float) -> FloatArray:
+    def run(
+        self,
+        image: FloatArray,
+        rows: AxisGrid,
+        columns: AxisGrid,
+        width: float,
+        strength: float = 0.0,
+    ) -> FloatArray:
         """Upscale image [B, 3, H, W] in [0, 1] to [B, 3, len(rows.index), len(columns.index)],
-        not clamped. `rows` and `columns` cover exactly the H and W input pixels. KeyError for
-        a width that the model does not have."""
+        not clamped. `rows` and `columns` cover exactly the H and W input pixels. `strength` says
+        how damaged the image is, from 0 to 1; a model that takes none does not see it. KeyError
+        for a width that the model does not have."""
+
+
+def condition_of(
+    entry: ModelEntry, rows: AxisGrid, columns: AxisGrid, strength: float
+) -> dict[str, FloatArray]:
+    """Return what a graph is told of scale and strength, by the name of its input."""
+    scales = [rows.inverse_scale, columns.inverse_scale]
+    if entry.takes_strength:
+        return {"condition": np.array([*scales, strength], np.float32)}
+    return {"inverse_scale": np.array(scales, np.float32)}

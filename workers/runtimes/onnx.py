@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.catalog import ModelEntry, WidthEntry, content_of
 from models.geometry import AxisGrid
-from workers.runtimes.base import RuntimeMissing
+from workers.runtimes.base import RuntimeMissing, condition_of
 
 FloatArray = NDArray[np.float32]
 
@@ -49,16 +49,23 @@ class OnnxSession:
         )
         self._loaded: dict[int, onnxruntime.InferenceSession] = {}
 
-    def run(self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, width: float) -> FloatArray:
+    def run(
+        self,
+        image: FloatArray,
+        rows: AxisGrid,
+        columns: AxisGrid,
+        width: float,
+        strength: float = 0.0,
+    ) -> FloatArray:
         """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped; KeyError for an unknown
         width. Raises CatalogError when the width's file is not what the catalog promises."""
         feed = {
             "image": image,
-            "inverse_scale": np.array([rows.inverse_scale, columns.inverse_scale], np.float32),
             "row_offset": rows.offset,
             "row_index": rows.index,
             "column_offset": columns.offset,
             "column_index": columns.index,
+            **condition_of(self._entry, rows, columns, strength),
         }
         output: FloatArray = self._at(self._entry.at(width)).run(["upscaled"], feed)[0]
         return output

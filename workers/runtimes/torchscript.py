@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.catalog import CatalogError, ModelEntry, content_of
 from models.geometry import AxisGrid
-from workers.runtimes.base import RuntimeMissing
+from workers.runtimes.base import RuntimeMissing, condition_of
 
 if TYPE_CHECKING:
     import torch
@@ -47,12 +47,19 @@ class TorchScriptSession:
         script = io.BytesIO(content_of(folder, entry.torchscript))
         self._module = torch.jit.load(script, map_location=self._device)  # type: ignore[no-untyped-call]
 
-    def run(self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, width: float) -> FloatArray:
+    def run(
+        self,
+        image: FloatArray,
+        rows: AxisGrid,
+        columns: AxisGrid,
+        width: float,
+        strength: float = 0.0,
+    ) -> FloatArray:
         """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped; KeyError for an unknown
         width."""
         channels = self._entry.at(width).channels
-        inverse = np.array([rows.inverse_scale, columns.inverse_scale], np.float32)
-        arrays = (image, inverse, rows.offset, rows.index, columns.offset, columns.index)
+        (condition,) = condition_of(self._entry, rows, columns, strength).values()
+        arrays = (image, condition, rows.offset, rows.index, columns.offset, columns.index)
         with self._torch.inference_mode():
             tensors = [self._tensor(array) for array in arrays]
             output: torch.Tensor = self._module(*tensors, channels)

@@ -1,0 +1,225 @@
+"""Trunks at equal training time: `python -m benchmarks.trunks --data FOLDER [NAME...]`.
+
+Each network has 15 to 18 convolutions of 32 channels and the head of anysr-s; what differs is
+the block. All are trained from nothing for the same CPU time on one thread, then measured: RGB
+PSNR of the held-out photographs by width, and milliseconds of the whole exported network at each
+width in ONNX Runtime (float32, one thread), all networks in turn, the best of several rounds.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import onnxruntime
+import torch
+import torch.nn.functional as F
+import typer
+from torch import Tensor, nn
+
+from benchmarks.recipes import train
+from models.architectures import registry
+from models.architectures.conditioned import Conditioned, ConditionedBlock
+from models.architectures.network import Network
+from models.architectures.registry import NetworkSpec
+from models.checkpoint import save_network
+from models.config import Config
+from models.export import write_onnx
+from models.geometry import axis_grid
+from models.photographs import Photographs, training_files
+
+BASE = Path(__file__).parents[1] / "models" / "configs" / "anysr-s-real.toml"
+SIDE, ROUNDS = 128, 7
+
+
+class GatedBlock(nn.Module):
+    """The block that the ladder had before: two convolutions, the first multiplied by a gate."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        _start(self.conv1, 0.7)
+        _start(self.conv2, 0.1)
+
+    def forward(self, x: Tensor, channels: int, gate: Tensor) -> Tensor:
+        inner = _prefix(x, self.conv1, channels, None)
+        inner = inner * (2 * torch.sigmoid(gate[:channels])).view(1, -1, 1, 1)
+        return x + _prefix(F.relu(inner), self.conv2, None, channels)
+
+
+class SpanBlock(nn.Module):
+    """SPAN's block (Wan et al., NTIRE 2024) with ReLU for SiLU: three convolutions and the gate
+    without parameters, (x + f) * (sigmoid(f) - 1/2)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=1) for _ in "abc"
+        )
+        for conv in self.convolutions:
+            assert isinstance(conv, nn.Conv2d)
+            _start(conv, 1.0)
+
+    def forward(self, x: Tensor, channels: int, bias: Tensor) -> Tensor:
+        first, second, third = self.convolutions
+        inner = _prefix(x, first, channels, None) + bias[:channels].view(1, -1, 1, 1)
+        inner = _prefix(F.relu(inner), second, channels, channels)
+        made = _prefix(F.relu(inner), third, None, channels)
+        return (x + made) * (torch.sigmoid(made) - 0.5)
+
+
+class FoldedConv(nn.Module):
+    """A 3x3 convolution whose kernel is, in training, the sum of one of its own and of the product
+    of a 1x1, a 3x3 and a 1x1 of twice the channels (ECBSR's idea, Zhang et al., ACM MM 2021). The
+    sum is made of the kernels, not of pictures, so training costs as much as without it."""
+
+    def __init__(self, channels: int, gain: float) -> None:
+        super().__init__()
+        own = nn.Conv2d(channels, channels, 3, padding=1)
+        _start(own, gain)
+        self.own, self.bias = own.weight, own.bias
+        wide = 2 * channels
+        self.squeeze = nn.Parameter(torch.randn(channels, wide) * wide**-0.5)
+        self.middle = nn.Parameter(torch.randn(wide, wide, 3, 3) * gain * (9 * wide) ** -0.5)
+        self.expand = nn.Parameter(torch.randn(wide, channels) * channels**-0.5)
+
+    @property
+    def weight(self) -> Tensor:
+        product = torch.einsum("om,mnyx,ni->oiyx", self.squeeze, self.middle, self.expand)
+        return self.own + product
+
+
+def _start(conv: nn.Conv2d, gain: float) -> None:
+    nn.init.kaiming_normal_(conv.weight)
+    with torch.no_grad():
+        conv.weight.mul_(gain)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+
+
+def _prefix(x: Tensor, conv: nn.Module, out: int | None, into: int | None) -> Tensor:
+    assert isinstance(conv, nn.Conv2d)
+    assert conv.bias is not None
+    return F.conv2d(x, conv.weight[:out, :into], conv.bias[:out], padding=1)
+
+
+def plain(convolutions: int, folded: bool = False) -> Callable[[int], nn.Module]:
+    def make(channels: int) -> nn.Module:
+        block = ConditionedBlock(channels, convolutions)
+        if folded:
+            gains = [0.7] * (convolutions - 1) + [0.07]
+            block.convolutions = nn.ModuleList(FoldedConv(channels, gain) for gain in gains)
+        return block
+
+    return make
+
+
+TRUNKS: dict[str, tuple[Callable[[int], nn.Module], int]] = {
+    "before: 8 gated blocks of 2": (GatedBlock, 8),
+    "5 blocks of SPAN": (SpanBlock, 5),
+    "5 plain blocks of 3": (plain(3), 5),
+    "4 plain blocks of 4": (plain(4), 4),
+    "4 plain blocks of 4, folded": (plain(4, folded=True), 4),
+}
+
+
+def network_of(name: str, channels: int, basis: int, widths: Sequence[int]) -> Network:
+    """Build the elastic network with another trunk."""
+    make, blocks = TRUNKS[name]
+    network = Conditioned(channels, blocks, basis, widths)
+    network.blocks = nn.ModuleList(make(channels) for _ in range(blocks))
+    return network
+
+
+registry.NETWORKS = {**registry.NETWORKS, "trunk": network_of}
+
+
+def config_of(name: str, seed: int, patch: int, rate: float) -> Config:
+    config = Config.read(BASE)
+    args = {k: config.network.args[k] for k in ("channels", "basis", "widths")}
+    return replace(
+        config,
+        network=NetworkSpec("trunk", {"name": name, **args}),
+        sampling=replace(config.sampling, patch=patch, damaged_probability=0.0),
+        training=replace(
+            config.training,
+            seed=seed,
+            learning_rate=rate,
+            warmup_steps=100,
+            patch_stages=(),
+            validate_every=10**9,
+        ),
+    )
+
+
+def milliseconds(names: Sequence[str], scale: int = 2) -> dict[str, dict[int, float]]:
+    """Return the best time of each network and width, in turn over several rounds."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    grid = axis_grid(SIDE, scale * SIDE)
+    condition = np.array([1 / scale, 1 / scale, 0.0], np.float32)
+    feed = {
+        "image": np.random.default_rng(0).random((1, 3, SIDE, SIDE), np.float32),
+        "condition": condition,
+        "row_offset": grid.offset,
+        "row_index": grid.index,
+        "column_offset": grid.offset,
+        "column_index": grid.index,
+    }
+    sessions = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            spec = config_of(name, 1, 24, 1e-3).network
+            network, weights = spec.build().eval(), Path(folder) / "weights.safetensors"
+            save_network(weights, spec, network)
+            for width in network.widths:
+                graph = Path(folder) / "graph.onnx"
+                write_onnx(network, width, weights, graph)
+                sessions[name, width] = onnxruntime.InferenceSession(graph, options)
+    best: dict[str, dict[int, float]] = {name: {} for name in names}
+    for _ in range(ROUNDS):
+        for (name, width), session in sessions.items():
+            since = time.perf_counter()
+            session.run(None, feed)
+            spent = 1e3 * (time.perf_counter() - since)
+            best[name][width] = min(spent, best[name].get(width, spent))
+    return best
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help="Of TRUNKS; all if none.")] = None,
+    data: Annotated[list[Path], typer.Option(help="Photographs; repeatable.")] = [],  # noqa: B006
+    cpu_seconds: Annotated[float, typer.Option(help="Of each training.")] = 240.0,
+    seed: int = 1,
+    patch: int = 24,
+    rate: float = 2e-3,
+    timed: bool = True,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Kept up to date.")] = None,
+) -> None:
+    """Train every trunk named, then time them all."""
+    torch.set_num_threads(1)
+    chosen = names or list(TRUNKS)
+    files, held = training_files(data, Config.read(BASE).training.validation_images)
+    photographs = Photographs(files, "cpu", 4 * patch)
+    results: dict[str, Any] = {}
+    for name in chosen:
+        steps, psnr = train(config_of(name, seed, patch, rate), photographs, held, cpu_seconds)
+        results[name] = {"steps": steps, "psnr": psnr}
+        typer.echo(f"{name}: {steps} steps, {psnr}")
+        if json_file:
+            json_file.write_text(json.dumps(results, indent=1) + "\n")
+    if not timed:
+        return
+    for name, figures in milliseconds(chosen).items():
+        typer.echo(f"{name}: " + ", ".join(f"{w}: {ms:.1f} ms" for w, ms in figures.items()))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,136 @@
+"""The conditioned network: an elastic network for clean and for damaged pictures.
+
+It shares head and skip with the elastic network (`models.architectures.elastic`). What differs:
+
+- A residual block is a chain of four convolutions whose inner channels are cut to a prefix, so a
+  width w costs (w + w^2) / 2 of the full one: 0.375 at a half, 0.16 at a quarter.
+- The condition is scale, width and strength, which says how damaged the picture is. It enters each
+  block as the bias of its first convolution. So it costs nothing, every convolution is followed by
+  its ReLU alone, which engines fuse, and the network is exactly local: a tile with a halo of `halo`
+  input pixels equals the whole image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.architectures.elastic import COLOURS, TensorProductHead
+from models.architectures.network import TrunkedNetwork
+
+
+class ConditionBias(nn.Module):
+    """Map the condition and the width to one bias per block and channel.
+
+    forward: condition [3] (1/scale_h, 1/scale_w, strength in [0, 1]), width in (0, 1]
+    -> [blocks, channels], all zero at the start of training.
+    """
+
+    def __init__(self, blocks: int, channels: int, hidden: int = 32) -> None:
+        super().__init__()
+        self.blocks = blocks
+        self.fc1 = nn.Linear(4, hidden)
+        self.fc2 = nn.Linear(hidden, blocks * channels)
+        nn.init.zeros_(self.fc2.weight)
+        nn.init.zeros_(self.fc2.bias)
+
+    def forward(self, condition: Tensor, width: float) -> Tensor:
+        conditioned: Tensor = self.fc2(F.relu(self.fc1(F.pad(condition, (0, 1), value=width))))
+        return conditioned.view(self.blocks, -1)
+
+
+class ConditionedBlock(nn.Module):
+    """A residual block whose inner channels are cut to a prefix of the shared weights.
+
+    forward: x [B, C, H, W], channels k <= C, bias [C] that the first convolution adds to its own
+    -> [B, C, H, W]. With two convolutions it is the block of AnySR's Eq. 4.
+    """
+
+    def __init__(self, channels: int, convolutions: int = 4) -> None:
+        super().__init__()
+        if convolutions < 2:
+            raise ValueError(f"a block has at least 2 convolutions, not {convolutions}")
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=1) for _ in range(convolutions)
+        )
+        for conv in self.convolutions:
+            assert isinstance(conv, nn.Conv2d)  # for the type checker
+            _start(conv, 1.0 if conv is not self.convolutions[-1] else 0.1)
+
+    def forward(self, x: Tensor, channels: int, bias: Tensor) -> Tensor:
+        last = len(self.convolutions) - 1
+        inner = x
+        for place, conv in enumerate(self.convolutions):
+            kernel, own = conv.weight, conv.bias
+            assert isinstance(kernel, Tensor)  # for the type checker
+            assert isinstance(own, Tensor)
+            if place > 0:
+                kernel = kernel[:, :channels]
+            if place < last:
+                kernel, own = kernel[:channels], own[:channels]
+            if place == 0:
+                own = own + bias[:channels]
+            inner = F.conv2d(inner, kernel, own, padding=1)
+            if place < last:
+                inner = F.relu(inner)
+        return x + inner
+
+
+class Conditioned(TrunkedNetwork):
+    """The whole network.
+
+    forward: image [B, 3, H, W] in [0, 1], the condition [3] (1/scale_h, 1/scale_w, strength), the
+    sampling positions of `models.geometry` for rows and columns, and the number of inner channels
+    -> [B, 3, Y, X], not clamped. `strength` says how damaged the image is, from 0 (clean) to 1
+    (JPEG at quality 30, noise, light blur); see `models.damage`.
+    """
+
+    if TYPE_CHECKING:
+        head: TensorProductHead
+
+    takes_strength = True
+
+    def __init__(
+        self,
+        channels: int,
+        blocks: int,
+        basis: int,
+        widths: Sequence[int],
+        convolutions: int = 4,
+    ) -> None:
+        super().__init__(widths)
+        if self.channels != channels:
+            raise ValueError(f"widths must rise to {channels} channels, not {self.channels}")
+        self.convolutions = convolutions
+        self.entry = nn.Conv2d(COLOURS, channels, 3, padding=1)
+        self.condition = ConditionBias(blocks, channels)
+        self.blocks = nn.ModuleList(ConditionedBlock(channels, convolutions) for _ in range(blocks))
+        self.head = TensorProductHead(channels, basis)
+
+    @property
+    def halo(self) -> int:
+        """Input pixels around a tile that reach its output: one per 3x3 convolution, and one
+        because an output pixel's nearest input pixel may lie across a tile's edge."""
+        return self.convolutions * len(self.blocks) + 3
+
+    def trunk(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
+        """Return the features [B, C, H, W] that the head reads; `inverse_scale` is the condition
+        [3]."""
+        biases = self.condition(inverse_scale, channels / self.channels)
+        features: Tensor = self.entry(image - 0.5)
+        for position, block in enumerate(self.blocks):
+            features = block(features, channels, biases[position])
+        return features
+
+
+def _start(conv: nn.Conv2d, gain: float) -> None:
+    """Start a convolution from He's normal distribution times `gain`, with biases of zero."""
+    nn.init.kaiming_normal_(conv.weight)
+    with torch.no_grad():
+        conv.weight.mul_(gain)
+        if conv.bias is not None:
+            conv.bias.zero_()

@@ -1,0 +1,65 @@
+"""The script for a GPU at hand for minutes, run on a CPU: it probes, trains, and goes on."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.gpu import train as gpu
+
+CONFIG = """
+[network]
+name = "elastic"
+args = { channels = 8, blocks = 1, basis = 3, widths = [4, 8] }
+
+[sampling]
+batch = 2
+patch = 8
+
+[training]
+steps = 100000
+validation_images = 1
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    random = np.random.default_rng(1)
+    data = tmp_path / "data"
+    data.mkdir()
+    for number in range(3):
+        pixels = random.integers(0, 256, (80, 80, 3), np.uint8)
+        Image.fromarray(pixels).save(data / f"{number}.png")
+    (tmp_path / "config.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def call(folder, capsys):
+    options = ["--data", str(folder / "data"), "--output", str(folder / "run"), "--device", "cpu"]
+    gpu.main([str(folder / "config.toml"), *options, "--minutes", "0.1"])
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_second_call_goes_on_where_the_first_ended(folder, capsys, monkeypatch):
+    monkeypatch.setattr(gpu, "PROBE_S", 0.2)
+    first, second = call(folder, capsys), call(folder, capsys)
+    assert first[0]["device"] == "CPU"
+    assert first[1]["steps_in_probe"]["off"] > 0
+    assert 0 < first[-1]["step"] == second[2]["step"] < second[-1]["step"]
+
+
+def test_every_width_is_timed_as_torchscript(folder, capsys, monkeypatch):
+    monkeypatch.setattr(gpu, "PROBE_S", 0.1)
+    monkeypatch.setattr(gpu, "TIMED_SIDE", 16)
+    call(folder, capsys)
+    times = gpu.time_torchscript(folder / "run" / "weights.safetensors", torch.device("cpu"))
+    assert list(times) == ["4", "8"]
+    assert all(milliseconds > 0 for milliseconds in times.values())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_gpu_it_says_so():
+    with pytest.raises(SystemExit, match="no CUDA device"):
+        gpu.environment(torch.device("cuda"))

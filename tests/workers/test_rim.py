@@ -1,0 +1,113 @@
+"""Pictures are run as if they went on beyond their rim, in tiles as in the whole, to the bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.geometry import AxisGrid
+from workers.picture import FloatArray, Picture
+from workers.upscale import Engine, upscale
+
+REACH = 2
+"""Input pixels that `Smearing` reads on either side."""
+
+
+def smeared(planes: FloatArray, reach: int) -> FloatArray:
+    """The mean of the pixels around each, with zeros beyond, as convolutions have it."""
+    height, width = planes.shape[-2:]
+    side = 2 * reach + 1
+    padded = np.pad(planes, ((0, 0), (0, 0), (reach, reach), (reach, reach)))
+    total = np.zeros_like(planes)
+    for y in range(side):
+        for x in range(side):
+            total += padded[:, :, y : y + height, x : x + width]
+    return total / np.float32(side**2)
+
+
+class Smearing:
+    """A session that pads with zeros, and shades output pixels by where they lie. `mixing` output
+    pixels on either side are mixed as well."""
+
+    def __init__(self, mixing: int = 0) -> None:
+        self.mixing = mixing
+        self.shown = 0
+
+    def run(
+        self,
+        image: FloatArray,
+        rows: AxisGrid,
+        columns: AxisGrid,
+        width: float,
+        strength: float = 0.0,
+    ) -> FloatArray:
+        self.shown += image.shape[2] * image.shape[3]
+        row = rows.index // rows.offset.shape[1]
+        column = columns.index // columns.offset.shape[1]
+        down, across = rows.offset.flat[rows.index], columns.offset.flat[columns.index]
+        found = smeared(image, REACH)[:, :, row][:, :, :, column]
+        shaded = found * (1 + width * strength * (down[:, None] + across))
+        return smeared(shaded.astype(np.float32), self.mixing) if self.mixing else shaded
+
+
+def ignore(part: float) -> None:
+    assert 0 < part <= 1
+
+
+sides = st.integers(1, 30)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    size=st.tuples(sides, sides),
+    growth=st.tuples(st.integers(0, 50), st.integers(0, 50)),
+    rim=st.integers(1, REACH + 3),
+    mixing=st.integers(0, 1),
+    tile_pixels=st.integers(1, 200),
+)
+def test_tiles_equal_the_whole(
+    size: tuple[int, int], growth: tuple[int, int], rim: int, mixing: int, tile_pixels: int
+) -> None:
+    random = np.random.default_rng(size[0])
+    picture = Picture(random.random((3, *size), dtype=np.float32))
+    halo = REACH + 3
+    # A width and a strength, so that the offsets count.
+    engine = Engine(Smearing(mixing), 0.5, halo, rim=rim, output_halo=mixing, takes_strength=True)
+    target = size[0] + growth[0], size[1] + growth[1]
+    whole = upscale(picture, *target, engine, ignore, 0.5)
+    tiled = upscale(picture, *target, replace(engine, tile_pixels=tile_pixels), ignore, 0.5)
+    assert whole.tiles == 1
+    assert (tiled.picture.colour == whole.picture.colour).all()
+
+
+@pytest.mark.parametrize("mixing", [0, 1])
+@pytest.mark.parametrize("tile_pixels", [10**6, 150])
+def test_with_a_rim_a_flat_picture_stays_flat(mixing: int, tile_pixels: int) -> None:
+    colour = np.array([250, 240, 10], np.float32)[:, None, None] / np.float32(255)
+    flat = Picture(np.ascontiguousarray(np.broadcast_to(colour, (3, 20, 23))))
+    made = {}
+    enough = REACH + mixing
+    for rim in (0, enough):
+        engine = Engine(Smearing(mixing), 1.0, 8, tile_pixels, rim=rim, output_halo=mixing)
+        made[rim] = upscale(flat, 47, 60, engine, ignore).picture.colour
+    assert np.abs(made[enough] - colour).max() < 1e-5
+    assert np.abs(made[0] - colour).max() > 0.3
+
+
+def test_only_what_lies_beyond_the_picture_is_repeated() -> None:
+    picture = Picture(np.random.default_rng(1).random((3, 9, 7), dtype=np.float32))
+    seen: list[FloatArray] = []
+
+    class Watching(Smearing):
+        def run(self, image, rows, columns, width, strength=0.0):
+            seen.append(image[0])
+            return super().run(image, rows, columns, width, strength)
+
+    upscale(picture, 18, 14, Engine(Watching(), 1.0, 4, rim=3), ignore)
+    [image] = seen
+    assert image.shape == (3, 15, 13)
+    assert (image == np.pad(picture.colour, ((0, 0), (3, 3), (3, 3)), mode="edge")).all()
