@@ -27,6 +27,7 @@ HEADERS = (
     "X-AnySR-Elapsed-Ms",
     "X-AnySR-Deadline",
     "X-AnySR-Expected-Db",
+    "X-AnySR-Strength",
     "X-AnySR-Reason",
 )
 
@@ -61,7 +62,7 @@ def test_the_readmes_request(service):
     assert image.format == "PNG"
     assert image.size == (round(2.37 * 93), round(2.37 * 61))
     assert [name for name in HEADERS if name not in answer.headers] == []
-    ladder = [entry for entry in read_catalog().models if entry.in_ladder]
+    ladder = [m for m in read_catalog().models if m.in_ladder and not m.takes_strength]
     best = max(entry.expected_db(w.width, 2.37) or 0 for entry in ladder for w in entry.widths)
     assert float(answer.headers["X-AnySR-Expected-Db"]) == pytest.approx(best, abs=0.02)
     assert answer.headers["X-AnySR-Reason"] == "widest"
@@ -88,6 +89,35 @@ def test_the_network_beats_bicubic_on_a_real_photograph(service):
 
     bicubic = small.resize((256, 256), Image.Resampling.BICUBIC)
     assert psnr(opened(answer)) > psnr(bicubic) + 1.0
+
+
+def scored(answer: httpx.Response, truth: Image.Image) -> float:
+    sent = np.asarray(opened(answer).convert("RGB"), np.float64)
+    return -10 * np.log10(np.mean((sent / 255 - np.asarray(truth, np.float64) / 255) ** 2))
+
+
+@pytest.mark.parametrize(("quality", "strength", "gain"), [(50, 0.77, 0.4), (75, 0.55, 0.5)])
+def test_a_jpeg_is_cleaned_up_by_itself(service, quality, strength, gain):
+    """With nothing but a scale: above bicubic, and above what clean pictures' networks make."""
+    data = pytest.importorskip("skimage.data")
+    truth = Image.fromarray(data.astronaut()[:256, 120:376])
+    buffer = io.BytesIO()
+    truth.resize((128, 128), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=quality)
+    url, ways = f"{service}/upscale", {"scale": 2, "format": "png", "latency_budget_ms": 60_000}
+    chosen, clean = (
+        httpx.post(url, params={**ways, **more}, content=buffer.getvalue(), timeout=90)
+        for more in ({}, {"strength": 0})
+    )
+    assert chosen.headers["X-AnySR-Model"].endswith("-real")
+    assert float(chosen.headers["X-AnySR-Strength"]) == strength
+    assert not clean.headers["X-AnySR-Model"].endswith("-real")
+    assert float(clean.headers["X-AnySR-Strength"]) == 0
+    bicubic = Image.open(buffer).convert("RGB").resize(truth.size, Image.Resampling.BICUBIC)
+    plain = -10 * np.log10(
+        np.mean((np.asarray(bicubic, np.float64) / 255 - np.asarray(truth, np.float64) / 255) ** 2)
+    )
+    assert scored(chosen, truth) > plain + gain
+    assert scored(chosen, truth) > scored(clean, truth)
 
 
 def test_every_width_can_be_pinned(service):

@@ -45,14 +45,15 @@ def test_the_patch_grows_by_stages_and_crops_fit_the_largest():
 @pytest.mark.parametrize("name", [p.stem for p in sorted(CONFIGS.glob("*.toml"))])
 def test_the_shipped_configs_build(name):
     config = Config.read(CONFIGS / f"{name}.toml")
-    several = config.network.name == "elastic" or name == "anysr-paper"
+    several = config.network.name in ("elastic", "conditioned") or name == "anysr-paper"
     assert len(config.network.build().widths) >= (4 if several else 1)
-    assert (config.sampling.damaged_probability > 0) == (config.network.name == "elastic")
+    assert (config.sampling.damaged_probability > 0) == (config.network.name == "conditioned")
 
 
 @pytest.mark.parametrize("name", ["anysr-s", "anysr-m", "anysr-l"])
 def test_a_gpu_trains_the_same_network(name):
-    plain, gpu = (Config.read(CONFIGS / f"{n}.toml") for n in (name, f"{name}-gpu"))
+    cpu = f"{name}-real" if (CONFIGS / f"{name}-real.toml").exists() else name
+    plain, gpu = (Config.read(CONFIGS / f"{n}.toml") for n in (cpu, f"{name}-gpu"))
     assert plain.network == gpu.network
 
 

@@ -51,7 +51,8 @@ def test_the_command_lists_networks_with_their_facts():
         assert fact in result.output
     shipped = CliRunner().invoke(app, ["models", "anysr-s"]).output
     assert "halo 19" in shipped
-    assert shipped.count("anysr-s") == 2  # as a network, and as what was trained
+    # Twice each: as a network, and as what was trained.
+    assert [shipped.count(f" {name} ") for name in ("anysr-s", "anysr-s-real")] == [2, 2]
 
 
 def test_a_network_is_shipped_with_weights_or_said_to_have_none():
