@@ -19,7 +19,7 @@ batch = 2
 patch = 8
 
 [training]
-steps = 100000
+steps = STEPS
 validation_images = 1
 """
 
@@ -32,28 +32,28 @@ def folder(tmp_path):
     for number in range(3):
         pixels = random.integers(0, 256, (80, 80, 3), np.uint8)
         Image.fromarray(pixels).save(data / f"{number}.png")
-    (tmp_path / "config.toml").write_text(CONFIG)
     return tmp_path
 
 
-def call(folder, capsys):
+def call(folder, capsys, steps):
+    (folder / "config.toml").write_text(CONFIG.replace("STEPS", str(steps)))
     options = ["--data", str(folder / "data"), "--output", str(folder / "run"), "--device", "cpu"]
-    gpu.main([str(folder / "config.toml"), *options, "--minutes", "0.1"])
+    gpu.main([str(folder / "config.toml"), *options, "--minutes", "30"])
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 def test_a_second_call_goes_on_where_the_first_ended(folder, capsys, monkeypatch):
     monkeypatch.setattr(gpu, "PROBE_S", 0.2)
-    first, second = call(folder, capsys), call(folder, capsys)
+    first, second = call(folder, capsys, 3), call(folder, capsys, 5)
     assert first[0]["device"] == "CPU"
     assert first[1]["steps_in_probe"]["off"] > 0
-    assert 0 < first[-1]["step"] == second[2]["step"] < second[-1]["step"]
+    assert [first[-1]["step"], second[2]["step"], second[-1]["step"]] == [3, 3, 5]
 
 
 def test_every_width_is_timed_as_torchscript(folder, capsys, monkeypatch):
     monkeypatch.setattr(gpu, "PROBE_S", 0.1)
     monkeypatch.setattr(gpu, "TIMED_SIDE", 16)
-    call(folder, capsys)
+    call(folder, capsys, 1)
     times = gpu.time_torchscript(folder / "run" / "weights.safetensors", torch.device("cpu"))
     assert list(times) == ["4", "8"]
     assert all(milliseconds > 0 for milliseconds in times.values())
