@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from models.architectures.network import grid_for
 from models.checkpoint import load_network
 from models.config import COMPILERS, Config
 from models.geometry import axis_grid
@@ -81,19 +82,17 @@ def time_torchscript(weights: Path, device: torch.device) -> dict[str, float]:
         warnings.simplefilter("ignore", DeprecationWarning)
         script = torch.jit.script(network.to(device))
     grid = axis_grid(TIMED_SIDE, 2 * TIMED_SIDE)
-    arrays = (grid.offset, grid.index, grid.offset, grid.index)
-    tensors = [torch.from_numpy(array).to(device) for array in arrays]
-    condition = torch.tensor([0.5, 0.5, 0.0], device=device)
+    tensors = grid_for(network, grid, grid, device)
     image = torch.rand(1, 3, TIMED_SIDE, TIMED_SIDE, device=device)
     found = {}
     with torch.inference_mode():
         for channels in network.widths:
             for _ in range(3):
-                script(image, condition, *tensors, channels)
+                script(image, *tensors, channels)
             _wait(device)
             since = time.perf_counter()
             for _ in range(TIMED_RUNS):
-                script(image, condition, *tensors, channels)
+                script(image, *tensors, channels)
             _wait(device)
             spent = (time.perf_counter() - since) / TIMED_RUNS
             found[f"{channels}"] = round(1e3 * spent, 2)

@@ -11,7 +11,7 @@ from benchmarks.gpu import train as gpu
 
 CONFIG = """
 [network]
-name = "elastic"
+name = "conditioned"
 args = { channels = 8, blocks = 1, basis = 3, widths = [4, 8] }
 
 [sampling]
