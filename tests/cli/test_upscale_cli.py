@@ -33,7 +33,7 @@ def cleaning(tmp_path_factory):
     """A folder of one model, which takes a strength."""
     folder = tmp_path_factory.mktemp("models")
     args = {"channels": 8, "blocks": 1, "basis": 4, "widths": [8]}
-    spec = NetworkSpec("elastic", args)
+    spec = NetworkSpec("conditioned", args)
     save_network(folder / "trained.safetensors", spec, spec.build())
     enter(folder, export_model(folder / "trained.safetensors", folder, "cleaner", "A test."))
     return folder
