@@ -8,7 +8,8 @@ its shapes change with every real scale.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import torch
@@ -30,15 +31,25 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 
 
 def prepare_device(device: torch.device) -> None:
-    """On CUDA: TF32 for float32 products, and the fastest convolution found by trial. On a CPU:
-    what is too small for a normal float counts as 0, for it costs a hundred times as much to
-    compute with, and the moments of channels that learn no more become so small in the end."""
-    if device.type == "cpu":
-        torch.set_flush_denormal(True)
+    """On CUDA: TF32 for float32 products, and the fastest convolution found by trial."""
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
+
+
+@contextlib.contextmanager
+def denormals_flushed(device: torch.device) -> Iterator[None]:
+    """On a CPU, let what is too small for a normal float count as 0 meanwhile: it costs a hundred
+    times as much to compute with, and the moments of channels that learn no more become so small.
+    Within bounds, for it is a state of the thread, and other code may want denormals."""
+    if device.type == "cpu":
+        torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        if device.type == "cpu":
+            torch.set_flush_denormal(False)
 
 
 class Trunk:

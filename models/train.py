@@ -32,7 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.acceleration import Trunk, prepare_device, resolve_precision
+from models.acceleration import Trunk, denormals_flushed, prepare_device, resolve_precision
 from models.architectures.composed import Composed
 from models.architectures.fixed_scale import FixedScale
 from models.architectures.network import Network, TrunkedNetwork, grid_for, output_halo_of
@@ -95,6 +95,16 @@ class Trainer:
     ) -> None:
         """Train to the configured step, or until `stop_at` (of time.monotonic); checkpoint as it
         goes and at the end."""
+        with denormals_flushed(self.device):
+            self._run(photographs, validation, stop_at, report)
+
+    def _run(
+        self,
+        photographs: Photographs,
+        validation: Sequence[Path],
+        stop_at: float,
+        report: Report,
+    ) -> None:
         training = self.config.training
         peak = measured_peak(self.device, self.dtype)
         precision = str(self.dtype).removeprefix("torch.")

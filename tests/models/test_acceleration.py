@@ -5,7 +5,7 @@ import functools
 import pytest
 import torch
 
-from models.acceleration import Trunk, resolve_precision
+from models.acceleration import Trunk, denormals_flushed, resolve_precision
 from models.architectures.elastic import Elastic
 from models.train import upscale
 
@@ -41,6 +41,14 @@ def test_auto_is_bfloat16_on_cuda_and_float32_elsewhere():
     assert resolve_precision("auto", CPU) == torch.float32
     assert resolve_precision("bfloat16", CPU) == torch.bfloat16
     assert resolve_precision("float32", torch.device("cuda")) == torch.float32
+
+
+def test_denormals_are_flushed_within_bounds_alone():
+    tiny = torch.full((4,), 1e-30) * 1e-10
+    assert float(tiny[0]) > 0
+    with denormals_flushed(CPU):
+        assert float((torch.full((4,), 1e-30) * 1e-10)[0]) == 0
+    assert float((torch.full((4,), 1e-30) * 1e-10)[0]) > 0
 
 
 @pytest.mark.parametrize("channels", [4, 8])
