@@ -32,8 +32,8 @@ def options_of(job: Job, models: Mapping[str, ModelEntry], costs: CostModel) -> 
     it; empty if there are none.
 
     `models` are those at hand, by name; a job that names none may run on any in the ladder that is
-    for its kind of picture. A width and a smallest quality are kept to; resampling counts where
-    on_miss=degrade allows it alone.
+    for its kind of picture. A width and a smallest quality are kept to; resampling counts only
+    where on_miss=degrade allows it.
     """
     networks = [
         option for entry in _eligible(job, models) for option in _networks(job, entry, costs)
