@@ -39,6 +39,9 @@ class Sampling:
     part `jpeg_alone_probability` of the samples; then, with `jpeg_probability`, a JPEG of that
     strength's quality. Steps with damage draw scales from 1 on, and 1 among the anchors: there a
     network cleans up without enlarging.
+
+    A part `flat_probability` of the crops is replaced by one colour, half of them by a corner of
+    the colour cube: photographs hardly show those, and pictures with logos do.
     """
 
     batch: int = 8
@@ -53,9 +56,10 @@ class Sampling:
     noise: float = 4.0
     jpeg_probability: float = 0.9
     jpeg_alone_probability: float = 0.6
+    flat_probability: float = 0.0
 
     def __post_init__(self) -> None:
-        for part in ("damaged", "jpeg", "jpeg_alone"):
+        for part in ("damaged", "jpeg", "jpeg_alone", "flat"):
             value = getattr(self, f"{part}_probability")
             if not 0 <= value <= 1:
                 raise ValueError(f"{part}_probability must lie in [0, 1], got {value}")

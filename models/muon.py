@@ -45,48 +45,67 @@ class MuonAdam(torch.optim.Optimizer):
         assert closure is None  # for the base class's signature
         for group in self.param_groups:
             with_gradient = [p for p in group["params"] if p.grad is not None]
-            if group["muon"]:
-                self._muon(with_gradient, group)
-            else:
-                for parameter in with_gradient:
-                    self._adam(parameter, group)
+            if with_gradient:
+                (self._muon if group["muon"] else self._adam)(with_gradient, group)
 
     def _muon(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        moved = self._moved(parameters, group)
         by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-        for parameter in parameters:
-            by_shape[parameter.shape].append((parameter, self._moved(parameter, group)))
+        for parameter, gradient in zip(parameters, moved, strict=True):
+            by_shape[parameter.shape].append((parameter, gradient))
         for pairs in by_shape.values():
-            directions = orthogonal(torch.stack([moved.flatten(1) for _, moved in pairs]))
+            directions = orthogonal(torch.stack([_as_matrix(gradient) for _, gradient in pairs]))
             length = LENGTH * max(directions.shape[1:]) ** 0.5
-            for (parameter, _), direction in zip(pairs, directions, strict=True):
-                parameter.add_(direction.view(parameter.shape), alpha=-group["lr"] * length)
+            like = [parameter for parameter, _ in pairs]
+            steps = [_as_kernel(d, p) for d, p in zip(directions, like, strict=True)]
+            torch._foreach_add_(like, steps, alpha=-group["lr"] * length)
 
-    def _moved(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
-        """Return the gradient with Nesterov's momentum."""
-        gradient, state = parameter.grad, self.state[parameter]
-        assert gradient is not None
-        if not state:
-            state["step"] = torch.zeros(())
-            state["momentum"] = torch.zeros_like(parameter)
-        state["step"] += 1
-        state["momentum"].lerp_(gradient, 1 - group["momentum"])
-        return gradient.lerp(state["momentum"], group["momentum"])
+    def _moved(self, parameters: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        """Return the gradients with Nesterov's momentum."""
+        states = [self._state_of(parameter, "momentum") for parameter in parameters]
+        gradients, momenta = _gradients_of(parameters), [state["momentum"] for state in states]
+        torch._foreach_add_([state["step"] for state in states], 1)
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        return list(torch._foreach_lerp(gradients, momenta, group["momentum"]))
 
-    def _adam(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        gradient, state = parameter.grad, self.state[parameter]
-        assert gradient is not None
-        if not state:
-            state["step"] = torch.zeros(())
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
-        state["step"] += 1
+    def _adam(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        states = [self._state_of(parameter, "exp_avg", "exp_avg_sq") for parameter in parameters]
+        gradients = _gradients_of(parameters)
+        firsts, seconds = ([s[name] for s in states] for name in ("exp_avg", "exp_avg_sq"))
         first, second = group["betas"]
-        state["exp_avg"].lerp_(gradient, 1 - first)
-        state["exp_avg_sq"].lerp_(gradient.square(), 1 - second)
-        count = float(state["step"])
-        mean = state["exp_avg"] / (1 - first**count)
-        root = (state["exp_avg_sq"] / (1 - second**count)).sqrt_().add_(group["eps"])
-        parameter.addcdiv_(mean, root, value=-group["lr"])
+        torch._foreach_add_([state["step"] for state in states], 1)
+        torch._foreach_lerp_(firsts, gradients, 1 - first)
+        torch._foreach_mul_(seconds, second)
+        torch._foreach_addcmul_(seconds, gradients, gradients, 1 - second)
+        counts = [float(state["step"]) for state in states]  # of the CPU: nothing is waited for
+        roots = torch._foreach_sqrt(seconds)
+        torch._foreach_div_(roots, [(1 - second**count) ** 0.5 for count in counts])
+        torch._foreach_add_(roots, group["eps"])
+        rates = [-group["lr"] / (1 - first**count) for count in counts]
+        torch._foreach_addcdiv_(parameters, firsts, roots, rates)
+
+    def _state_of(self, parameter: Tensor, *slots: str) -> dict[str, Tensor]:
+        """Return a parameter's state, begun where there is none."""
+        state: dict[str, Tensor] = self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros(())
+            state.update({slot: torch.zeros_like(parameter) for slot in slots})
+        return state
+
+
+def _gradients_of(parameters: list[Tensor]) -> list[Tensor]:
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
+def _as_matrix(kernel: Tensor) -> Tensor:
+    """View a kernel [out, in, h, w] as [out, h w in], the order in which it lies in memory when
+    channels are last. An orthogonal matrix stays one when its columns change places."""
+    return kernel.permute(0, 2, 3, 1).flatten(1)
+
+
+def _as_kernel(matrix: Tensor, like: Tensor) -> Tensor:
+    out, inner, height, width = like.shape
+    return matrix.view(out, height, width, inner).permute(0, 3, 1, 2)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

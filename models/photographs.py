@@ -1,12 +1,18 @@
-"""Training photographs: held in memory on the training device, cropped and degraded there."""
+"""Training photographs: held in memory on the training device, cropped and degraded there.
+
+A batch is cut out of one long tensor by one gather, however many crops it has: on a GPU the
+host would otherwise spend longer on the crops than the device on the step.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +25,15 @@ from models.degradation import degrade
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 READERS = min(8, os.cpu_count() or 1)
 """Threads that decode files: Pillow lets go of the interpreter while it does."""
+
+
+class Crop(NamedTuple):
+    """Where a crop's samples lie: its first one, and the steps to the next channel, row, column."""
+
+    start: int
+    plane: int
+    down: int
+    right: int
 
 
 def list_images(folders: Iterable[Path]) -> list[Path]:
@@ -57,7 +72,7 @@ def read_rgb(path: Path) -> Tensor:
 
 
 class Photographs:
-    """Photographs of at least `minimum` pixels a side, as uint8 tensors on `device`.
+    """Photographs of at least `minimum` pixels a side, as bytes on `device`.
 
     Reading ends early when `stop_at` (of time.monotonic) has come; what was read is used.
     """
@@ -70,19 +85,28 @@ class Photographs:
         stop_at: float = float("inf"),
         on_read: Callable[[int], None] = lambda count: None,
     ) -> None:
-        self.images: list[Tensor] = []
+        planes: list[Tensor] = []
+        self.sizes: list[tuple[int, int]] = []
         with ThreadPoolExecutor(READERS) as readers:
             for start in range(0, len(files), 4 * READERS):
                 some = files[start : start + 4 * READERS]
-                images = readers.map(read_rgb, some)
-                self.images += [i.to(device) for i in images if min(i.shape[1:]) >= minimum]
+                for image in readers.map(read_rgb, some):
+                    if min(image.shape[1:]) >= minimum:
+                        planes.append(image.flatten().to(device))
+                        self.sizes.append((image.shape[1], image.shape[2]))
                 on_read(start + len(some))
-                if self.images and time.monotonic() > stop_at:
+                if planes and time.monotonic() > stop_at:
                     break
-        if not self.images:
+        if not planes:
             raise ValueError(f"no image of at least {minimum} pixels a side")
-        pixels = torch.tensor([float(i.shape[1] * i.shape[2]) for i in self.images])
+        self._samples = torch.cat(planes)
+        ends = list(itertools.accumulate(3 * height * width for height, width in self.sizes))
+        self._starts = [0, *ends[:-1]]
+        pixels = torch.tensor([float(height * width) for height, width in self.sizes])
         self._weights = pixels.clamp(max=1_000_000)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
 
     def draw(
         self,
@@ -98,22 +122,56 @@ class Photographs:
         places = torch.rand(sampling.batch, 2, generator=generator, dtype=torch.float64)
         turns = torch.randint(8, (sampling.batch,), generator=generator)
         rows = zip(picks.tolist(), places.tolist(), turns.tolist(), strict=True)
-        crops = [self._crop(pick, size, place, turn) for pick, place, turn in list(rows)[part]]
-        target = torch.stack(crops).float() / 255
+        crops = [_crop(*self._picture(pick), size, place, turn) for pick, place, turn in rows]
+        target = self._gather(crops[part], size).float() / 255
+        if sampling.flat_probability:
+            colours, flat = _draw_flat(sampling, generator)
+            here = target.device
+            target = torch.where(
+                flat[part].to(here, non_blocking=True),
+                colours[part].to(here, non_blocking=True),
+                target,
+            )
         small = degrade(target, (sampling.patch, sampling.patch), sampling, generator, strength)
         return small, target
 
-    def _crop(self, pick: int, size: Sequence[int], place: Sequence[float], turn: int) -> Tensor:
-        """Cut out [3, *size] at `place` (parts in [0, 1) of the free rows and columns), turned by
-        one of the eight symmetries of the square."""
-        image = self.images[pick]
-        h, w = reversed(size) if turn & 1 else size
-        top = int(place[0] * (image.shape[1] - h + 1))
-        left = int(place[1] * (image.shape[2] - w + 1))
-        crop = image[:, top : top + h, left : left + w]
-        crop = crop.transpose(1, 2) if turn & 1 else crop
-        flips = [axis for axis, bit in ((1, 2), (2, 4)) if turn & bit]
-        return crop.flip(flips) if flips else crop
+    def _picture(self, pick: int) -> tuple[int, tuple[int, int]]:
+        return self._starts[pick], self.sizes[pick]
+
+    def _gather(self, crops: Sequence[Crop], size: Sequence[int]) -> Tensor:
+        """Return the samples [B, 3, *size] of the crops."""
+        device = self._samples.device
+        numbers = torch.tensor(crops).to(device, non_blocking=True)
+        start, plane, down, right = numbers.T[..., None, None, None]
+        channel, row, column = (torch.arange(n, device=device) for n in (3, *size))
+        # Row and column first: they are small until the channels join.
+        where = start + row[:, None] * down + column * right + channel[:, None, None] * plane
+        return self._samples.take(where)
+
+
+def _crop(
+    start: int, sides: tuple[int, int], size: Sequence[int], place: Sequence[float], turn: int
+) -> Crop:
+    """Cut [3, *size] out of a picture of `sides` whose samples begin at `start`: at `place` (parts
+    in [0, 1) of the free rows and columns), turned by one of the eight symmetries of the square."""
+    height, width = sides
+    h, w = reversed(size) if turn & 1 else size
+    first = start + int(place[0] * (height - h + 1)) * width + int(place[1] * (width - w + 1))
+    down, right = (1, width) if turn & 1 else (width, 1)
+    if turn & 2:
+        first, down = first + (size[0] - 1) * down, -down
+    if turn & 4:
+        first, right = first + (size[1] - 1) * right, -right
+    return Crop(first, height * width, down, right)
+
+
+def _draw_flat(sampling: Sampling, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return the colours [B, 3, 1, 1] that crops of one colour would have, half of them corners of
+    the colour cube, and which crops are such [B, 1, 1, 1]."""
+    drawn = torch.rand(sampling.batch, 5, generator=generator)
+    levels = torch.where(drawn[:, :1] < 0.5, drawn[:, 1:4], (drawn[:, 1:4] > 0.5).float())
+    flat = drawn[:, 4] < sampling.flat_probability
+    return (levels * 255).round()[..., None, None] / 255, flat[:, None, None, None]
 
 
 def _draw_scales(sampling: Sampling, generator: torch.Generator) -> tuple[float, float]:

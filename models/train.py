@@ -51,8 +51,29 @@ from models.throughput import Meter, Step, count_flops, measured_peak
 
 Report = Callable[[dict[str, Any]], None]
 
+FIT_S = 2.0
+"""How often a run that is fit to the clock counts its steps anew, and what it keeps in reserve."""
+
 VALIDATED_STRENGTH = 0.5
 """How damaged the inputs of a second validation are, in runs that train damaged ones."""
+
+
+class Pace:
+    """Counts how many steps a run will have done by a time of time.monotonic."""
+
+    def __init__(self, step: int, fit_to: float | None) -> None:
+        self._fit_to = fit_to
+        self._step, self._since = step, time.monotonic()
+
+    def steps_in_all(self, step: int) -> int | None:
+        """Return the number, counted anew every `FIT_S` seconds; None in between, and where no
+        time is given."""
+        now = time.monotonic()
+        if self._fit_to is None or now - self._since < FIT_S:
+            return None
+        rate = (step - self._step) / (now - self._since)
+        self._step, self._since = step, now
+        return step + int(rate * max(0.0, self._fit_to - FIT_S - now)) + 1
 
 
 class Trainer:
@@ -77,6 +98,9 @@ class Trainer:
             self.config = dataclasses.replace(config, sampling=sampling)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
+        # Walked once: to find them anew for each step would cost the host a tenth of it.
+        self._parameters = list(self.network.parameters())
+        self._means: list[Tensor] = list(self.average.parameters())
         self.optimiser = _optimiser(config.training.optimiser, self.network, self.device)
         self.dtype = resolve_precision(config.training.precision, self.device)
         self.trunk = _trunk_of(self.network, self.dtype, config.training.compile)
@@ -92,11 +116,16 @@ class Trainer:
         validation: Sequence[Path],
         stop_at: float = float("inf"),
         report: Report = lambda facts: None,
+        fit_to: float | None = None,
     ) -> None:
         """Train to the configured step, or until `stop_at` (of time.monotonic); checkpoint as it
-        goes and at the end."""
+        goes and at the end.
+
+        With `fit_to`, a time like `stop_at` and not before it, the configured steps become as many
+        as there will be by then, so that the learning rate has fallen when the time is over.
+        """
         with denormals_flushed(self.device):
-            self._run(photographs, validation, stop_at, report)
+            self._run(photographs, validation, stop_at, report, fit_to)
 
     def _run(
         self,
@@ -104,16 +133,19 @@ class Trainer:
         validation: Sequence[Path],
         stop_at: float,
         report: Report,
+        fit_to: float | None,
     ) -> None:
         training = self.config.training
         peak = measured_peak(self.device, self.dtype)
         precision = str(self.dtype).removeprefix("torch.")
         report({"step": self.step, "precision": precision, "peak_tflop_per_s": peak / 1e12})
         meter = Meter(peak)
-        while self.step < training.steps:
+        pace = Pace(self.step, fit_to)
+        while self.step < self.config.training.steps:
             if self.peers.any_wants(time.monotonic() >= stop_at):
                 break
             meter.add(self.train_step(photographs))
+            self._plan(pace.steps_in_all(self.step))
             if not self.peers.first:
                 continue
             if self.step % 100 == 0:
@@ -125,6 +157,12 @@ class Trainer:
                     report({"step": self.step, "psnr": self.validate(validation)})
         if self.peers.first:
             self.save()
+
+    def _plan(self, steps: int | None) -> None:
+        if steps is None:
+            return
+        training = dataclasses.replace(self.config.training, steps=steps)
+        self.config = dataclasses.replace(self.config, training=training)
 
     def train_step(self, photographs: Photographs) -> Step:
         """Do one optimiser step; its loss stays on the device."""
@@ -140,8 +178,8 @@ class Trainer:
         self.optimiser.zero_grad()
         queries = self._draw_queries(target, generator)
         loss, flops = self._backward(small, target, widths, queries, strength)
-        self.peers.average(self.network.parameters())
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip)
+        self.peers.average(self._parameters)
+        torch.nn.utils.clip_grad_norm_(self._parameters, training.gradient_clip)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(training, self.step)
         self.optimiser.step()
@@ -231,9 +269,8 @@ class Trainer:
     def _update_average(self) -> None:
         # The average follows closely at first, so that a short run is not held at its start.
         decay = min(self.config.training.ema_decay, (1 + self.step) / (10 + self.step))
-        means: list[Tensor] = list(self.average.parameters())
-        now: list[Tensor] = list(self.network.parameters())
-        torch._foreach_lerp_(means, now, 1 - decay)
+        now: list[Tensor] = list(self._parameters)
+        torch._foreach_lerp_(self._means, now, 1 - decay)
         for mean, buffer in zip(self.average.buffers(), self.network.buffers(), strict=True):
             mean.copy_(buffer)  # running statistics are averages already
 

@@ -5,14 +5,19 @@ fastest until its minutes are over, and leaves a checkpoint in pieces that a nex
 from. `--check` spends the last minute on the tests that need CUDA and on what TorchScript takes
 there. It needs what training needs: torch, numpy, pillow and safetensors; `--check` pytest too.
 
-    python -m benchmarks.gpu.train anysr-m-gpu --data FOLDER --output RUN --minutes 9
+    python -m benchmarks.gpu.train anysr-m-gpu --data FOLDER --output RUN --minutes 9 --later 2
     python -m benchmarks.gpu.train anysr-m-gpu --data FOLDER --output RUN --minutes 3 --check
+
+The steps are as many as fit into the minutes, those of later calls (`--later`) included, so that
+the learning rate has fallen when they are over. Several runs may share a GPU: each has gaps that
+the others fill.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -36,6 +41,8 @@ CONFIGS = Path(__file__).parents[2] / "models" / "configs"
 PROBE_S = 5.0
 """For how long each way is tried, its compilation included."""
 CHECK_S = 60.0
+CUDA_TESTS = ["-c", os.devnull, "--confcutdir", "tests/models", "-k", "cuda", "-q", "tests/models"]
+"""Without the settings and fixtures of the other rooms, which need more than training does."""
 TIMED_SIDE, TIMED_RUNS = 256, 20
 
 
@@ -117,6 +124,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="resumed if it has a checkpoint")
     parser.add_argument("--grow-from", type=Path, help="weights of a smaller trained network")
     parser.add_argument("--minutes", type=float, required=True, help="of the whole call")
+    parser.add_argument("--later", type=float, default=0.0, help="minutes of a next call")
+    parser.add_argument("--steps", type=int, help="as planned by a call before, until counted anew")
+    parser.add_argument("--compile", choices=COMPILERS, help="instead of trying each")
+    parser.add_argument("--validation", type=Path, help="by default the first of --data")
     parser.add_argument("--check", action="store_true", help="end with tests and timings")
     parser.add_argument("--device", default="cuda")
     options = parser.parse_args(arguments)
@@ -125,19 +136,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _tell(environment(device))
     path = Path(options.config)
     config = Config.read(path if path.suffix else CONFIGS / f"{path}.toml")
-    files, held = training_files(options.data, config.training.validation_images)
+    count = config.training.validation_images
+    files, held = training_files(options.data, count, options.validation)
     photographs = Photographs(files, device, config.crop_side, stop_at)
-    compiler = fastest_compiler(config, photographs, device)
-    config = replace(config, training=replace(config.training, compile=compiler))
+    compiler = options.compile or fastest_compiler(config, photographs, device)
+    steps = options.steps or config.training.steps
+    config = replace(config, training=replace(config.training, compile=compiler, steps=steps))
     trainer = Trainer(config, options.output, device)
     if not trainer.resume() and options.grow_from:
         trainer.grow_from(options.grow_from)
-    trainer.run(photographs, held, stop_at, _tell)
-    _tell({"step": trainer.step, "psnr": trainer.validate(held[:2])})
+    trainer.run(photographs, held, stop_at, _tell, fit_to=stop_at + 60 * options.later)
+    torch.backends.cudnn.benchmark = False  # every shape of the validation comes once
+    planned = trainer.config.training.steps
+    _tell({"step": trainer.step, "of": planned, "psnr": trainer.validate(held[:2])})
     if options.check:
         _tell({"torchscript_ms": time_torchscript(options.output / "weights.safetensors", device)})
-        tests = ["tests/models", "tests/workers/test_runtimes.py", "-k", "cuda", "-q"]
-        subprocess.run([sys.executable, "-m", "pytest", *tests], check=False, timeout=CHECK_S)
+        subprocess.run([sys.executable, "-m", "pytest", *CUDA_TESTS], check=False, timeout=CHECK_S)
 
 
 if __name__ == "__main__":

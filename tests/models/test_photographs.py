@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 def test_a_batch_repeats_with_its_seed_and_is_a_real_crop(folder):
     photographs = Photographs(list_images([folder]))
-    assert len(photographs.images) == 2  # the small one cannot give a patch
+    assert len(photographs) == 2  # the small one cannot give a patch
     sampling = Sampling(batch=4, patch=20)
     draws = [photographs.draw(sampling, torch.Generator().manual_seed(5)) for _ in range(2)]
     assert all(torch.equal(a, b) for a, b in zip(*draws, strict=True))
@@ -109,6 +109,6 @@ def test_reading_stops_when_the_time_is_over_with_what_there_is(tmp_path):
     files = list_images([tmp_path])
     read: list[int] = []
     whole = Photographs(files, minimum=16, on_read=read.append)
-    assert (len(whole.images), read) == (count, [4 * READERS, count])
+    assert (len(whole), read) == (count, [4 * READERS, count])
     cut = Photographs(files, minimum=16, stop_at=0.0)
-    assert len(cut.images) == 4 * READERS
+    assert len(cut) == 4 * READERS
