@@ -20,7 +20,7 @@ from onnx import TensorProto, helper
 from models.catalog import ModelEntry, verified
 from models.geometry import axis_grid, output_size
 
-HEAD_WEIGHTS = ("network.head.coefficients.weight", "network.head.base.coefficients.weight")
+HEAD_WEIGHTS = "network.head.coefficients.weight"
 """The first convolution of a tensor-product head: its input is the trunk's output."""
 
 TRUNK = "trunk"
@@ -33,7 +33,7 @@ class Timing:
     scale: float
     widest_ms: float
     over_trunk: float | None
-    """Widest whole network / its own trunk; None for other networks than the elastic ones."""
+    """Widest whole network / its own trunk; None for networks without a tensor-product head."""
     over_widest: dict[float, float]
     """Each narrower width / the widest."""
 
@@ -122,7 +122,7 @@ def _session(
 def _trunk_session(path: Path, threads: int) -> onnxruntime.InferenceSession | None:
     """Return the graph of `path` cut off at the head's first convolution; None without such."""
     model = onnx.load(path, load_external_data=False)
-    heads = [node for node in model.graph.node if set(HEAD_WEIGHTS) & set(node.input)]
+    heads = [node for node in model.graph.node if HEAD_WEIGHTS in node.input]
     if not heads:
         return None
     head = heads[0]

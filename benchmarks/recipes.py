@@ -1,9 +1,10 @@
 """Training recipes at equal time: `python -m benchmarks.recipes --data FOLDER [NAME...]`.
 
-Each recipe differs from the first in what its name says, and trains the network of anysr-s from
-nothing for the same CPU time: its steps are counted out by what its own first steps cost, so its
-learning rate falls to zero at the end as in a real run. One thread, one seed. Printed is the mean
-RGB PSNR of the held-out photographs (`Trainer.validate`) at full and at quarter width.
+Each recipe differs from the first, which is the defaults of `models.config`, in what its name says,
+and trains the network of anysr-s from nothing for the same CPU time: its steps are counted out by
+what its own first steps cost, so its learning rate falls to zero at the end as in a real run. One
+thread, one seed. Printed is the mean RGB PSNR of the held-out photographs (`Trainer.validate`) at
+full and at quarter width.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from models.config import Config
+from models.config import Config, Sampling, Training
 from models.photographs import Photographs, training_files
 from models.train import Trainer
 
@@ -43,22 +44,17 @@ RECIPES: dict[str, dict[str, Any]] = {
     "patches of 24": {"patch": 24},
     "patches of 64": {"patch": 64},
     "patches of 24, then 40": {"patch_stages": ((0.0, 24), (0.6, 40))},
-    "a gate in the first block": {"gate_every": 8},
-    "a gate in every block": {"gate_every": 1},
 }
-"""Name -> what differs: settings of `Training`, `Sampling.patch`, arguments of the network."""
+"""Name -> what differs: settings of `Training`, and `Sampling.patch`."""
 
 
 def config_of(changes: dict[str, Any]) -> Config:
-    """Return the base config with some settings changed, wherever they belong."""
-    config, changes = Config.read(BASE), dict(changes)
-    if "patch" in changes:
-        config = replace(config, sampling=replace(config.sampling, patch=changes.pop("patch")))
-    if "gate_every" in changes:
-        args = {**config.network.args, "gate_every": changes.pop("gate_every")}
-        config = replace(config, network=replace(config.network, args=args))
+    """Return the first recipe with some settings changed, wherever they belong; `train` sets its
+    steps."""
     changes = {"warmup_steps": WARMUP_STEPS, "validate_every": 10**9, **changes}
-    return replace(config, training=replace(config.training, **changes))
+    sampling = Sampling(patch=changes.pop("patch", Sampling.patch))
+    training = Training(steps=MEASURED_STEPS, **changes)
+    return Config(Config.read(BASE).network, training, sampling)
 
 
 def train(config: Config, photographs: Photographs, held: Sequence[Path], cpu_s: float) -> Any:

@@ -1,9 +1,10 @@
 """Trunks at equal training time: `python -m benchmarks.trunks --data FOLDER [NAME...]`.
 
-Each network has 15 to 18 convolutions of 32 channels and the head of anysr-s; what differs is
-the block. All are trained from nothing for the same CPU time on one thread, then measured: RGB
-PSNR of the held-out photographs by width, and milliseconds of the whole exported network at each
-width in ONNX Runtime (float32, one thread), all networks in turn, the best of several rounds.
+Each network has 15 or 16 convolutions of anysr-s's channels between its entry and its head; what
+differs is the block. All are trained from nothing for the same CPU time on one thread, then
+measured: RGB PSNR of the held-out photographs by width, and milliseconds of the whole exported
+network at each width in ONNX Runtime (float32, one thread), all networks in turn, the best of
+several rounds.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,30 +23,35 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
-from benchmarks.recipes import train
+from benchmarks.recipes import BASE, MEASURED_STEPS, train
 from models.architectures import registry
 from models.architectures.conditioned import Conditioned, ConditionedBlock
+from models.architectures.heads.tensor_product import start_convolution
 from models.architectures.network import Network
 from models.architectures.registry import NetworkSpec
 from models.checkpoint import save_network
-from models.config import Config
+from models.config import Config, Sampling, Training
 from models.export import write_onnx
 from models.geometry import axis_grid
 from models.photographs import Photographs, training_files
 
-BASE = Path(__file__).parents[1] / "models" / "configs" / "anysr-s-real.toml"
 SIDE, ROUNDS = 128, 7
+SHARED = ("channels", "basis", "widths")
+"""What all networks take from anysr-s."""
 
 
 class GatedBlock(nn.Module):
-    """The block that the ladder had before: two convolutions, the first multiplied by a gate."""
+    """Two convolutions, the first multiplied by a gate in (0, 2) that the condition decides.
+
+    forward: x [B, C, H, W], channels k <= C, gate [C] before its sigmoid -> [B, C, H, W].
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        _start(self.conv1, 0.7)
-        _start(self.conv2, 0.1)
+        start_convolution(self.conv1, 0.7)
+        start_convolution(self.conv2, 0.1)
 
     def forward(self, x: Tensor, channels: int, gate: Tensor) -> Tensor:
         inner = _prefix(x, self.conv1, channels, None)
@@ -65,7 +70,7 @@ class SpanBlock(nn.Module):
         )
         for conv in self.convolutions:
             assert isinstance(conv, nn.Conv2d)
-            _start(conv, 1.0)
+            start_convolution(conv, 1.0)
 
     def forward(self, x: Tensor, channels: int, bias: Tensor) -> Tensor:
         first, second, third = self.convolutions
@@ -83,7 +88,7 @@ class FoldedConv(nn.Module):
     def __init__(self, channels: int, gain: float) -> None:
         super().__init__()
         own = nn.Conv2d(channels, channels, 3, padding=1)
-        _start(own, gain)
+        start_convolution(own, gain)
         self.own, self.bias = own.weight, own.bias
         wide = 2 * channels
         self.squeeze = nn.Parameter(torch.randn(channels, wide) * wide**-0.5)
@@ -94,14 +99,6 @@ class FoldedConv(nn.Module):
     def weight(self) -> Tensor:
         product = torch.einsum("om,mnyx,ni->oiyx", self.squeeze, self.middle, self.expand)
         return self.own + product
-
-
-def _start(conv: nn.Conv2d, gain: float) -> None:
-    nn.init.kaiming_normal_(conv.weight)
-    with torch.no_grad():
-        conv.weight.mul_(gain)
-    assert conv.bias is not None
-    nn.init.zeros_(conv.bias)
 
 
 def _prefix(x: Tensor, conv: nn.Module, out: int | None, into: int | None) -> Tensor:
@@ -122,7 +119,7 @@ def plain(convolutions: int, folded: bool = False) -> Callable[[int], nn.Module]
 
 
 TRUNKS: dict[str, tuple[Callable[[int], nn.Module], int]] = {
-    "before: 8 gated blocks of 2": (GatedBlock, 8),
+    "8 gated blocks of 2": (GatedBlock, 8),
     "5 blocks of SPAN": (SpanBlock, 5),
     "5 plain blocks of 3": (plain(3), 5),
     "4 plain blocks of 4": (plain(4), 4),
@@ -131,7 +128,7 @@ TRUNKS: dict[str, tuple[Callable[[int], nn.Module], int]] = {
 
 
 def network_of(name: str, channels: int, basis: int, widths: Sequence[int]) -> Network:
-    """Build the elastic network with another trunk."""
+    """Build the conditioned network with the blocks of another trunk."""
     make, blocks = TRUNKS[name]
     network = Conditioned(channels, blocks, basis, widths)
     network.blocks = nn.ModuleList(make(channels) for _ in range(blocks))
@@ -141,22 +138,24 @@ def network_of(name: str, channels: int, basis: int, widths: Sequence[int]) -> N
 registry.NETWORKS = {**registry.NETWORKS, "trunk": network_of}
 
 
-def config_of(name: str, seed: int, patch: int, rate: float) -> Config:
-    config = Config.read(BASE)
-    args = {k: config.network.args[k] for k in ("channels", "basis", "widths")}
-    return replace(
-        config,
-        network=NetworkSpec("trunk", {"name": name, **args}),
-        sampling=replace(config.sampling, patch=patch, damaged_probability=0.0),
-        training=replace(
-            config.training,
-            seed=seed,
-            learning_rate=rate,
-            warmup_steps=100,
-            patch_stages=(),
-            validate_every=10**9,
-        ),
+def spec_of(name: str) -> NetworkSpec:
+    """Return anysr-s with another trunk."""
+    args = Config.read(BASE).network.args
+    return NetworkSpec("trunk", {"name": name, **{k: args[k] for k in SHARED}})
+
+
+def config_of(name: str, seed: int, patch: int, rate: float, optimiser: str) -> Config:
+    """Return a run of clean pictures; `train` sets its steps."""
+    training = Training(
+        steps=MEASURED_STEPS,
+        learning_rate=rate,
+        warmup_steps=100,
+        optimiser=optimiser,
+        cooldown=0.4,
+        seed=seed,
+        validate_every=10**9,
     )
+    return Config(spec_of(name), training, Sampling(batch=16, patch=patch))
 
 
 def milliseconds(names: Sequence[str], scale: int = 2) -> dict[str, dict[int, float]]:
@@ -176,7 +175,7 @@ def milliseconds(names: Sequence[str], scale: int = 2) -> dict[str, dict[int, fl
     sessions = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
-            spec = config_of(name, 1, 24, 1e-3).network
+            spec = spec_of(name)
             network, weights = spec.build().eval(), Path(folder) / "weights.safetensors"
             save_network(weights, spec, network)
             for width in network.widths:
@@ -200,17 +199,20 @@ def main(
     seed: int = 1,
     patch: int = 24,
     rate: float = 2e-3,
+    optimiser: Annotated[str, typer.Option(help="adam or muon.")] = "adam",
     timed: bool = True,
     json_file: Annotated[Path | None, typer.Option("--json", help="Kept up to date.")] = None,
 ) -> None:
     """Train every trunk named, then time them all."""
     torch.set_num_threads(1)
     chosen = names or list(TRUNKS)
-    files, held = training_files(data, Config.read(BASE).training.validation_images)
+    files, held = training_files(data, Training.validation_images)
     photographs = Photographs(files, "cpu", 4 * patch)
     results: dict[str, Any] = {}
     for name in chosen:
-        steps, psnr = train(config_of(name, seed, patch, rate), photographs, held, cpu_seconds)
+        steps, psnr = train(
+            config_of(name, seed, patch, rate, optimiser), photographs, held, cpu_seconds
+        )
         results[name] = {"steps": steps, "psnr": psnr}
         typer.echo(f"{name}: {steps} steps, {psnr}")
         if json_file:

@@ -26,10 +26,6 @@ def export(
     half: Annotated[
         bool, typer.Option(help="Store the weights as float16: half the bytes, same arithmetic.")
     ] = False,
-    turns: Annotated[
-        int,
-        typer.Option(help="Passes over the input turned by 90 degrees, averaged: 1, 2 or 4."),
-    ] = 1,
     widths: Annotated[str, typer.Option(help="Comma-separated fractions, or 'all'.")] = "all",
     torchscript: Annotated[
         bool, typer.Option(help="Also write TorchScript, for ANYSR_RUNTIME=torchscript.")
@@ -44,7 +40,7 @@ def export(
     try:
         chosen = None if widths == "all" else [float(width) for width in widths.split(",")]
         entry = export_model(
-            weights, folder, name, description, torchscript, half, turns, chosen, typer.echo
+            weights, folder, name, description, torchscript, half, chosen, typer.echo
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

@@ -16,7 +16,7 @@ from jobs.job import ImageFormat
 from models.catalog import SHIPPED, read_catalog
 from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
-from service.plan import chosen_model, plan, strength_of
+from service.plan import chosen_model, plan
 from service.schemas import UpscaleRequest
 from service.settings import GatewaySettings
 from workers.binding import bind_job
@@ -74,8 +74,7 @@ class LocalUpscaler:
         header = read_header(data, self._limits.max_source_pixels)
         wanted = self._wanted
         if not self._budgeted and wanted.model is None:  # nothing to choose by
-            model = self._catalog.default_for(strength_of(wanted, header))
-            wanted = wanted.model_copy(update={"model": model.name})
+            wanted = wanted.model_copy(update={"model": self._catalog.default})
         job = plan(
             uuid.uuid4().hex,
             wanted,

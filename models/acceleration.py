@@ -55,7 +55,8 @@ def denormals_flushed(device: torch.device) -> Iterator[None]:
 class Trunk:
     """A network's trunk, in a dtype and by a compiler of `Training.compile`.
 
-    call: image [B, 3, H, W], inverse_scale [2], channels -> features [B, C, H, W] in float32.
+    call: image [B, 3, H, W], inverse_scale [2] or condition [3], channels -> features [B, C, H, W]
+    in float32.
 
     With "graphs" a call overwrites the features of the last call of the same width and shape,
     so its backward pass must come first; and weights must be changed in place only.

@@ -184,15 +184,6 @@ class Catalog(_Record):
                 return model
         raise KeyError(name)
 
-    def default_for(self, strength: float) -> ModelEntry:
-        """Return the default model, or for pictures that are damaged to a strength above 0 the
-        smallest of the ladder that is told so, where there is one."""
-        default = self.get(self.default)
-        told = [m for m in self.models if m.in_ladder and m.takes_strength]
-        if strength == 0 or default.takes_strength or not told:
-            return default
-        return min(told, key=lambda model: model.weights.bytes)
-
     def on_demand(self, name: str | None) -> bool:
         """Return whether workers load this model only once it was asked for."""
         return any(model.name == name and model.on_demand for model in self.models)

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.architectures.network import Network, TrunkedNetwork, grid_for
-from models.architectures.self_ensemble import SelfEnsemble
 from models.geometry import axis_grid
 
 SIDES = (32, 48)
@@ -31,11 +30,6 @@ class Cost:
     head_per_input: int
     head_per_output: int
 
-    def times(self, passes: int) -> Cost:
-        """Return what so many passes cost."""
-        trunk = [passes * count for count in self.trunk]
-        return Cost(trunk, passes * self.head_per_input, passes * self.head_per_output)
-
 
 def parameters(module: nn.Module) -> int:
     """Return how many numbers a module learns or is given, frozen ones included."""
@@ -44,8 +38,6 @@ def parameters(module: nn.Module) -> int:
 
 def cost_of(network: Network) -> Cost:
     """Return the cost of a network that lies on the meta device."""
-    if isinstance(network, SelfEnsemble):
-        return cost_of(network.network).times(network.turns)
     trunk: list[int] = []
     run = functools.partial(_whole, network)
     if isinstance(network, TrunkedNetwork):
@@ -62,7 +54,9 @@ def cost_of(network: Network) -> Cost:
 
 def _trunk_cost(network: TrunkedNetwork, channels: int) -> int:
     def counted(side: int) -> int:
-        return _counted(lambda: network.trunk(_image(side), _inverse(), channels))
+        grid = axis_grid(side, side)
+        condition = grid_for(network, grid, grid, "meta")[0]
+        return _counted(lambda: network.trunk(_image(side), condition, channels))
 
     small, large = map(counted, SIDES)
     return _per_pixel(large - small)
@@ -87,10 +81,6 @@ def _per_pixel(difference: int) -> int:
 
 def _image(side: int) -> Tensor:
     return torch.empty(1, 3, side, side, device="meta")
-
-
-def _inverse() -> Tensor:
-    return torch.empty(2, device="meta")
 
 
 @torch.no_grad()

@@ -25,8 +25,6 @@ from torch import Tensor, nn
 
 from models.architectures.fixed_scale import FixedScale
 from models.architectures.network import Network, grid_for, output_halo_of
-from models.architectures.registry import NetworkSpec
-from models.architectures.self_ensemble import SelfEnsemble
 from models.catalog import ModelEntry, NetworkEntry, WidthEntry, describe
 from models.checkpoint import load_network, save_network, trained_scales
 from models.external_data import refer_to
@@ -106,22 +104,17 @@ def export_model(
     description: str,
     torchscript: bool = False,
     half: bool = False,
-    turns: int = 1,
     widths: Sequence[float] | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> ModelEntry:
     """Write NAME.safetensors, NAME-<channels>.onnx and, if asked, NAME.torchscript.
 
     With `half` the weights are rounded to float16, which halves the file; the arithmetic stays
-    float32. With `turns` other than 1 what is exported is the network's self-ensemble of so many
-    passes. `widths` are the fractions of the full one to export, by default all that the network
+    float32. `widths` are the fractions of the full one to export, by default all that the network
     has. Returns the catalog entry, without quality. Raises ExportError when numbers differ, and
-    ValueError for a width or a number of turns that there is not.
+    ValueError for a width that there is not.
     """
     spec, network = load_network(weights)
-    if turns != 1:
-        args = {"network": {"name": spec.name, "args": dict(spec.args)}, "turns": turns}
-        spec, network = NetworkSpec("self_ensemble", args), SelfEnsemble(network, turns).eval()
     if half:
         network.half().float()
     chosen = _chosen(network, widths)

@@ -1,15 +1,14 @@
 """Start a larger network from a trained smaller one, so that nothing learnt is learnt twice.
 
-Net2Net's idea (Chen, Goodfellow and Shlens, ICLR 2016) for elastic networks: the large network
+Net2Net's idea (Chen, Goodfellow and Shlens, ICLR 2016) for conditioned networks: the large network
 holds the small one as its first channels, blocks and basis functions. At the inner widths of the
 small one it computes the same function; whatever is new starts with no say in the output, but
 with inputs of its own, so that its gradients are alive from the first step.
 
 Other networks start from every tensor that they share with a trained one: a plain network's AnySR
 form from all of it (AnySR Algorithm 1 starts so), another head from the encoder, another integer
-scale from all but the last layers, another encoder from the head, PiCA from the network without it
-(it starts as nothing), and the elastic trunk with another head from an elastic network. An EDSR
-encoder of the same size starts from an elastic trunk too: its blocks are the same.
+scale from all but the last layers, another encoder from the head, and PiCA from the network without
+it (it starts as nothing).
 """
 
 from __future__ import annotations
@@ -17,12 +16,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.architectures.anysr import ResidualBranch
 from models.architectures.composed import Composed
 from models.architectures.conditioned import Conditioned
-from models.architectures.elastic import COLOURS, Elastic, ElasticBlock, OffsetBasis
-from models.architectures.encoders.edsr import EDSR
 from models.architectures.heads.pica import PixelContinuityHead
+from models.architectures.heads.tensor_product import COLOURS, OffsetBasis
 from models.architectures.network import Network
 
 
@@ -30,27 +27,19 @@ from models.architectures.network import Network
 def grow(small: Network, large: Network) -> None:
     """Write the weights of `small` into `large`, in place.
 
-    ValueError when an elastic or conditioned `large` is smaller in channels, blocks or basis, or
-    has other blocks; when another shares, by name and shape, neither half of the weights of `small`
-    nor its whole head.
+    ValueError when both are conditioned and `large` is smaller in channels, blocks or basis, or has
+    other blocks; when another `large` shares, by name and shape, neither half of the weights of
+    `small` nor its whole head.
     """
-    if isinstance(small, Elastic) and isinstance(large, Elastic):
-        _grow_elastic(small, large)
-    elif isinstance(small, Conditioned) and isinstance(large, Conditioned):
+    if isinstance(small, Conditioned) and isinstance(large, Conditioned):
         _grow_conditioned(small, large)
     else:
         _start_from(small, large)
 
 
 def _start_from(small: Network, large: Network) -> None:
-    encoder = large.encoder if isinstance(large, Composed) else None
-    if isinstance(small, Elastic) and isinstance(encoder, EDSR):
-        _start_edsr(small, encoder)
-        return
     known, given = large.state_dict(), small.state_dict()
-    if isinstance(small, Elastic):
-        given = {_in_composed(name): value for name, value in given.items()}
-    elif _gains_pica(small, large):
+    if _gains_pica(small, large):
         given = {_behind_pica(name): value for name, value in given.items()}
     shared = {k: v for k, v in given.items() if k in known and known[k].shape == v.shape}
     numbers = sum(v.numel() for v in given.values())
@@ -61,33 +50,6 @@ def _start_from(small: Network, large: Network) -> None:
     large.load_state_dict({**known, **shared})
 
 
-def _start_edsr(small: Elastic, large: EDSR) -> None:
-    """Let an encoder make an elastic trunk's features at x2 and full width, plus the entry's, which
-    its long skip adds; with scale attention nearly so, for that starts near 1/2 everywhere."""
-    if (small.channels, len(small.blocks)) != (large.channels, len(large.blocks)):
-        raise ValueError(f"cannot start an EDSR of another size than {small.channels} channels")
-    gates = small.gate(small.entry.weight.new_tensor([0.5, 0.5]), 1.0)
-    large.entry.weight.copy_(small.entry.weight / 2)  # of a picture in [-1, 1], not [-1/2, 1/2]
-    _copy_bias(small.entry, large.entry, 1)
-    for place, (old, new) in enumerate(zip(small.blocks, large.blocks, strict=True)):
-        assert isinstance(old, ElasticBlock)  # for the type checker
-        assert isinstance(new, ResidualBranch)
-        gated = place % small.gate_every == 0
-        gate = gates[place // small.gate_every] if gated else torch.ones_like(gates[0])
-        new.conv1.weight.copy_(old.conv1.weight * gate[:, None, None, None])
-        _copy_bias(old.conv1, new.conv1, gate)
-        new.conv2.weight.copy_(old.conv2.weight * (1 if new.attention is None else 2))
-        _copy_bias(old.conv2, new.conv2, 1)
-    nn.init.dirac_(large.end.weight)
-    _copy_bias(large.end, large.end, 0)
-
-
-def _copy_bias(old: nn.Conv2d, new: nn.Conv2d, factor: Tensor | int) -> None:
-    assert old.bias is not None  # for the type checker: all of these have one
-    assert new.bias is not None
-    new.bias.copy_(old.bias * factor)
-
-
 def _gains_pica(small: Network, large: Network) -> bool:
     heads = [n.head if isinstance(n, Composed) else None for n in (small, large)]
     return [isinstance(head, PixelContinuityHead) for head in heads] == [False, True]
@@ -96,35 +58,6 @@ def _gains_pica(small: Network, large: Network) -> bool:
 def _behind_pica(name: str) -> str:
     part, _, rest = name.partition(".")
     return f"head.head.{rest}" if part == "head" else name
-
-
-def _in_composed(name: str) -> str:
-    """Return what a composed network with the elastic trunk calls a tensor of an elastic one."""
-    part, _, rest = name.partition(".")
-    return f"head.base.{rest}" if part == "head" else f"encoder.{name}"
-
-
-def _grow_elastic(small: Elastic, large: Elastic) -> None:
-    before = (small.channels, len(small.blocks), small.head.basis)
-    after = (large.channels, len(large.blocks), large.head.basis)
-    if small.gate_every != large.gate_every or any(
-        b > a for b, a in zip(before, after, strict=True)
-    ):
-        raise ValueError(
-            f"cannot grow from (channels, blocks, basis) {before}, gate every {small.gate_every}"
-            f" to {after}, gate every {large.gate_every}"
-        )
-    known = small.channels
-    _prefix(small.entry, large.entry)
-    _grow_gate(small, large)
-    for old, new in zip(small.blocks, large.blocks, strict=False):
-        _prefix(old, new)
-        # What is new, in the stream or inside the block, does not yet reach what is old.
-        new.get_parameter("conv1.weight")[:known, known:] = 0
-        new.get_parameter("conv2.weight")[:known, known:] = 0
-    for new in large.blocks[len(small.blocks) :]:
-        new.get_parameter("conv2.weight")[:known] = 0
-    _grow_head(small, large)
 
 
 def _grow_conditioned(small: Conditioned, large: Conditioned) -> None:
@@ -167,17 +100,7 @@ def _prefix(small: nn.Module, large: nn.Module) -> None:
         large.get_parameter(name)[tuple(slice(n) for n in value.shape)] = value
 
 
-def _grow_gate(small: Elastic, large: Elastic) -> None:
-    _prefix(small.gate.fc1, large.gate.fc1)
-    # Both see the width as a part of their own full width: the same channels, another number.
-    large.gate.fc1.weight[:, 2] *= large.channels / small.channels
-    for name, value in small.gate.fc2.named_parameters():
-        old = value.view(small.gate.gates, small.channels, -1)
-        new = large.gate.fc2.get_parameter(name).view(large.gate.gates, large.channels, -1)
-        new[: small.gate.gates, : small.channels] = old
-
-
-def _grow_head(small: Elastic | Conditioned, large: Elastic | Conditioned) -> None:
+def _grow_head(small: Conditioned, large: Conditioned) -> None:
     old, new = small.head, large.head
     _by_function(new.coefficients.weight, new.basis)[
         : old.basis, : old.basis, :, small.channels :

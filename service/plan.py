@@ -11,10 +11,6 @@ from models.strength import strength_of_quality
 from service.schemas import UpscaleRequest, shown
 from service.settings import GatewaySettings
 
-CLEAN_QUALITY = 98
-"""A JPEG of a better quality counts as clean: networks for clean pictures make it better. On twenty
-pictures of B100 at x2, anysr-m-real is 0.31, 0.08 and -0.01 dB above anysr-m at 90, 95 and 98."""
-
 
 def plan(
     job_id: str,
@@ -56,13 +52,11 @@ def plan(
 
 def strength_of(wanted: UpscaleRequest, header: ImageHeader) -> float:
     """Return how damaged a picture is taken to be: as the caller says, or by what its header says
-    of its compression, rounded to two decimals; 0 where that is nearly lossless."""
+    of its compression, rounded to two decimals."""
     if wanted.strength is not None:
         return wanted.strength
     quality = header.jpeg_quality
-    if quality is None or quality > CLEAN_QUALITY:
-        return 0.0
-    return round(strength_of_quality(quality), 2)
+    return 0.0 if quality is None else round(strength_of_quality(quality), 2)
 
 
 def chosen_model(wanted: UpscaleRequest, catalog: Catalog) -> ModelEntry:

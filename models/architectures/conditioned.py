@@ -1,13 +1,18 @@
-"""The conditioned network: an elastic network for clean and for damaged pictures.
+"""The conditioned network: a trunk cut to a width at run time, and a head for any real scale, for
+clean and for damaged pictures.
 
-It shares head and skip with the elastic network (`models.architectures.elastic`). What differs:
+The idea of width slices of one shared weight set, steered by the scale, is AnySR's (Eq. 4-7). What
+differs, so that a narrow width is cheap from end to end:
 
 - A residual block is a chain of four convolutions whose inner channels are cut to a prefix, so a
-  width w costs (w + w^2) / 2 of the full one: 0.375 at a half, 0.16 at a quarter.
-- The condition is scale, width and strength, which says how damaged the picture is. It enters each
-  block as the bias of its first convolution. So it costs nothing, every convolution is followed by
-  its ReLU alone, which engines fuse, and the network is exactly local: a tile with a halo of `halo`
-  input pixels equals the whole image.
+  width w costs (w + w^2) / 2 of the full one: 0.375 at a half, 0.16 at a quarter. The stream
+  between the blocks keeps its width, so one head serves all widths.
+- The condition is scale, width and strength, which says how damaged the picture is; never pooled
+  features, which would make a tile differ from the whole. It enters each block as the bias of its
+  first convolution. So it costs nothing, and every convolution is followed by its ReLU alone, which
+  engines fuse.
+- Trunk and head (`models.architectures.heads.tensor_product`) are exactly local: a tile with a halo
+  of `halo` input pixels equals the whole image.
 """
 
 from __future__ import annotations
@@ -15,11 +20,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.architectures.elastic import COLOURS, TensorProductHead
+from models.architectures.heads.tensor_product import (
+    COLOURS,
+    TensorProductHead,
+    start_convolution,
+)
 from models.architectures.network import TrunkedNetwork
 
 
@@ -59,7 +67,7 @@ class ConditionedBlock(nn.Module):
         )
         for conv in self.convolutions:
             assert isinstance(conv, nn.Conv2d)  # for the type checker
-            _start(conv, 1.0 if conv is not self.convolutions[-1] else 0.1)
+            start_convolution(conv, 1.0 if conv is not self.convolutions[-1] else 0.1)
 
     def forward(self, x: Tensor, channels: int, bias: Tensor) -> Tensor:
         last = len(self.convolutions) - 1
@@ -86,7 +94,7 @@ class Conditioned(TrunkedNetwork):
     forward: image [B, 3, H, W] in [0, 1], the condition [3] (1/scale_h, 1/scale_w, strength), the
     sampling positions of `models.geometry` for rows and columns, and the number of inner channels
     -> [B, 3, Y, X], not clamped. `strength` says how damaged the image is, from 0 (clean) to 1
-    (JPEG at quality 30, noise, light blur); see `models.damage`.
+    (JPEG at quality 30, noise, light blur); see `models.strength` and `models.degradation`.
     """
 
     if TYPE_CHECKING:
@@ -125,12 +133,3 @@ class Conditioned(TrunkedNetwork):
         for position, block in enumerate(self.blocks):
             features = block(features, channels, biases[position])
         return features
-
-
-def _start(conv: nn.Conv2d, gain: float) -> None:
-    """Start a convolution from He's normal distribution times `gain`, with biases of zero."""
-    nn.init.kaiming_normal_(conv.weight)
-    with torch.no_grad():
-        conv.weight.mul_(gain)
-        if conv.bias is not None:
-            conv.bias.zero_()

@@ -168,11 +168,10 @@ def grid_for(
     return grid_tensors(rows, columns, device, strength if network.takes_strength else None)
 
 
-def output_halo_of(network: nn.Module) -> int:
-    """Return the output pixels around one that its colour is made with; of a self-ensemble, those
-    of its network."""
-    inner = getattr(network, "network", network)
-    return inner.head.output_halo if isinstance(inner, TrunkedNetwork) else 0
+def output_halo_of(network: Network) -> int:
+    """Return the output pixels around one that its colour is made with; 0 where each is made by
+    itself."""
+    return network.head.output_halo if isinstance(network, TrunkedNetwork) else 0
 
 
 def positions(offset: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,9 +9,7 @@ from typing import Any, TypeVar
 from models.architectures.composed import Composed
 from models.architectures.conditioned import Conditioned
 from models.architectures.defian import DeFiAN
-from models.architectures.elastic import Elastic, TensorProductHead
 from models.architectures.encoders.edsr import EDSR
-from models.architectures.encoders.elastic import ElasticEncoder
 from models.architectures.encoders.fpen import FPEN
 from models.architectures.encoders.rdn import RDN
 from models.architectures.gidrn import GIDRN
@@ -20,10 +18,9 @@ from models.architectures.heads.ciaosr import CiaoSR
 from models.architectures.heads.liif import LIIF
 from models.architectures.heads.metasr import MetaSR
 from models.architectures.heads.pica import PixelContinuityHead
-from models.architectures.heads.refined import RefinedHead
 from models.architectures.heads.srno import SRNO
+from models.architectures.heads.tensor_product import TensorProductHead
 from models.architectures.network import Encoder, Head, Network
-from models.architectures.self_ensemble import SelfEnsemble
 
 Part = TypeVar("Part")
 
@@ -31,7 +28,6 @@ ENCODERS: Mapping[str, Callable[..., Encoder]] = {
     "edsr": EDSR,
     "rdn": RDN,
     "fpen": FPEN,
-    "elastic": ElasticEncoder,
 }
 
 
@@ -49,7 +45,6 @@ HEADS: Mapping[str, Callable[..., Head]] = {
     "srno": SRNO,
     "ciaosr": CiaoSR,
     "pica": with_pica,
-    "refined": RefinedHead,
 }
 """Built with the encoder's number of features first, then the args of its spec."""
 
@@ -61,19 +56,11 @@ def compose(encoder: Mapping[str, Any], head: Mapping[str, Any]) -> Composed:
     return Composed(part, make_head(part.features, **head.get("args", {})))
 
 
-def in_turns(network: Mapping[str, Any], **args: Any) -> SelfEnsemble:
-    """Build the self-ensemble of the network of a {name, args} spec; ValueError for an unknown
-    name."""
-    return SelfEnsemble(NetworkSpec(**network).build(), **args)
-
-
 NETWORKS: Mapping[str, Callable[..., Network]] = {
-    "elastic": Elastic,
     "conditioned": Conditioned,
     "composed": compose,
     "defian": DeFiAN,
     "gidrn": GIDRN,
-    "self_ensemble": in_turns,
 }
 
 

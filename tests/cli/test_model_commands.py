@@ -13,7 +13,7 @@ from models.catalog import read_catalog
 
 TINY = """
 [network]
-name = "elastic"
+name = "conditioned"
 args = { channels = 8, blocks = 1, basis = 3, widths = [4, 8] }
 [sampling]
 batch = 1

@@ -62,7 +62,7 @@ def test_the_readmes_request(service):
     assert image.format == "PNG"
     assert image.size == (round(2.37 * 93), round(2.37 * 61))
     assert [name for name in HEADERS if name not in answer.headers] == []
-    ladder = [m for m in read_catalog().models if m.in_ladder and not m.takes_strength]
+    ladder = [m for m in read_catalog().models if m.in_ladder]
     best = max(entry.expected_db(w.width, 2.37) or 0 for entry in ladder for w in entry.widths)
     assert float(answer.headers["X-AnySR-Expected-Db"]) == pytest.approx(best, abs=0.02)
     assert answer.headers["X-AnySR-Reason"] == "widest"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.acceleration import Trunk, denormals_flushed, resolve_precision
-from models.architectures.elastic import Elastic
+from models.architectures.conditioned import Conditioned
 from models.train import upscale
 
 CPU = torch.device("cpu")
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def network():
     torch.manual_seed(1)
-    network = Elastic(channels=8, blocks=2, basis=3, widths=[4, 8])
+    network = Conditioned(channels=8, blocks=1, basis=3, widths=[4, 8])
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -61,7 +61,7 @@ def test_float32_uncompiled_is_the_network_itself_to_the_bit(network, image, cha
 
 def test_bfloat16_is_in_the_trunk_only(network, image):
     trunk = Trunk(network, torch.bfloat16)
-    features = trunk(image, torch.tensor([0.5, 0.5]), 8)
+    features = trunk(image, torch.tensor([0.5, 0.5, 0.0]), 8)
     assert features.dtype == torch.float32
     assert torch.equal(features, features.bfloat16().float())  # they were rounded
     expected, grads = gradients(network, image, 8)

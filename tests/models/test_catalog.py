@@ -227,11 +227,3 @@ def test_a_width_may_be_given_to_two_decimals():
     for wrong in (0.3, 0.34, 0.6, 0.99):
         with pytest.raises(KeyError):
             model.at(wrong)
-
-
-def test_the_default_for_a_damaged_picture_is_the_smallest_that_is_told_so():
-    catalog = read_catalog()
-    assert catalog.default_for(0.0).name == catalog.default == "anysr-s"
-    assert catalog.default_for(0.5).name == "anysr-s-real"
-    clean = tuple(m for m in catalog.models if not m.takes_strength)
-    assert catalog.model_copy(update={"models": clean}).default_for(0.5).name == "anysr-s"

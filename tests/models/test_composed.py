@@ -117,6 +117,11 @@ def test_an_unknown_part_is_named_with_those_that_are_known(args, said):
         NetworkSpec("composed", args).build()
 
 
+def test_an_unknown_network_is_refused():
+    with pytest.raises(ValueError, match="unknown network 'resnet'; known: conditioned"):
+        NetworkSpec("resnet").build()
+
+
 def test_an_anysr_network_starts_from_the_plain_one():
     plain, net = build(EDSR, "liif"), build(ANYSR, "liif")
     grow(plain, net)

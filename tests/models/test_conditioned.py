@@ -1,6 +1,5 @@
 """The conditioned network: shapes, widths as views, exact locality, gradients, its start."""
 
-import functools
 from typing import Any
 
 import pytest
@@ -9,8 +8,8 @@ import torch.nn.functional as F
 
 from models.architectures.conditioned import Conditioned, ConditionedBlock
 from models.architectures.network import grid_for
+from models.cost import cost_of
 from models.geometry import axis_grid, output_size
-from models.throughput import count_flops
 from models.train import upscale
 
 ARGS: dict[str, Any] = {"channels": 16, "blocks": 2, "basis": 4, "widths": [4, 8, 16]}
@@ -32,6 +31,10 @@ def network():
 def test_the_output_has_the_asked_size_at_any_real_scale(network, scale, channels):
     size = (output_size(13, scale), output_size(22, scale))
     assert upscale(network, torch.rand(2, 3, 13, 22), size, channels).shape == (2, 3, *size)
+
+
+def test_height_and_width_may_scale_apart(network):
+    assert upscale(network, torch.rand(1, 3, 9, 10), (30, 11), 8).shape == (1, 3, 30, 11)
 
 
 def test_a_narrow_width_reads_only_a_prefix_of_the_shared_weights(network):
@@ -109,14 +112,10 @@ def test_a_block_is_what_its_formula_says():
     torch.testing.assert_close(block(x, k, bias), x + inner)
 
 
-@pytest.mark.parametrize(("width", "part"), [(8, 0.375), (4, 0.15625)])
-def test_a_width_costs_the_mean_of_itself_and_its_square(width, part):
-    network = Conditioned(channels=16, blocks=4, basis=3, widths=[4, 8, 16]).to("meta")
-    image = torch.empty(1, 3, 16, 16, device="meta")
-    runs = [functools.partial(upscale, network, image, (32, 32), c) for c in (width, 16)]
-    (narrow, _), (full, _) = map(count_flops, runs)
-    trunk = 4 * 4 * 2 * 16 * 16 * 9 * 16 * 16  # blocks, convolutions, two FLOP a multiply-add
-    assert full - narrow == pytest.approx((1 - part) * trunk, rel=0.01)
+def test_a_width_costs_the_mean_of_itself_and_its_square():
+    entry, blocks = 9 * 3 * 16, 2 * 4 * 9 * 16 * 16  # multiply-accumulates of an input pixel
+    cost = cost_of(Conditioned(**ARGS).to("meta"))
+    assert cost.trunk == [entry + round(part * blocks) for part in (0.15625, 0.375, 1)]
 
 
 def test_a_block_of_one_convolution_is_refused():

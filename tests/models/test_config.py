@@ -32,11 +32,11 @@ def test_the_cosine_warms_up_and_falls_by_half_a_cosine():
 
 def test_the_patch_grows_by_stages_and_crops_fit_the_largest():
     stages = [(0.0, 16), (0.5, 24), (0.75, 20)]
-    config = Config(NetworkSpec("elastic"), Training(steps=100, patch_stages=stages), Sampling())
+    config = Config(NetworkSpec("conditioned"), Training(steps=100, patch_stages=stages))
     patches = [config.sampling_at(step).patch for step in range(101)]
     assert patches == [16] * 50 + [24] * 25 + [20] * 26
     assert config.crop_side == 96
-    plain = Config(NetworkSpec("elastic"), Training(steps=100))
+    plain = Config(NetworkSpec("conditioned"), Training(steps=100))
     assert plain.sampling_at(99) == plain.sampling
     assert plain.crop_side == 160
     assert Sampling(patch=20, high=1.5, anchors=(2, 3)).crop_side == 60
@@ -45,15 +45,14 @@ def test_the_patch_grows_by_stages_and_crops_fit_the_largest():
 @pytest.mark.parametrize("name", [p.stem for p in sorted(CONFIGS.glob("*.toml"))])
 def test_the_shipped_configs_build(name):
     config = Config.read(CONFIGS / f"{name}.toml")
-    several = config.network.name in ("elastic", "conditioned") or name == "anysr-paper"
+    several = config.network.name == "conditioned" or name == "anysr-paper"
     assert len(config.network.build().widths) >= (4 if several else 1)
     assert (config.sampling.damaged_probability > 0) == (config.network.name == "conditioned")
 
 
 @pytest.mark.parametrize("name", ["anysr-s", "anysr-m", "anysr-l"])
 def test_a_gpu_trains_the_same_network(name):
-    cpu = f"{name}-real" if (CONFIGS / f"{name}-real.toml").exists() else name
-    plain, gpu = (Config.read(CONFIGS / f"{n}.toml") for n in (cpu, f"{name}-gpu"))
+    plain, gpu = (Config.read(CONFIGS / f"{n}.toml") for n in (name, f"{name}-gpu"))
     assert plain.network == gpu.network
 
 
@@ -106,7 +105,7 @@ def test_anysrs_groups_are_the_papers_tenths():
 
 def test_a_run_says_which_scales_it_trains():
     def scales(sampling, **training):
-        return Config(NetworkSpec("elastic"), Training(steps=9, **training), sampling).scales
+        return Config(NetworkSpec("conditioned"), Training(steps=9, **training), sampling).scales
 
     assert scales(Sampling(low=1.5, high=3.0, anchors=(2.0, 4.0))) == (1.5, 4.0)
     assert scales(Sampling(low=1.5, high=3.0).only_at(3.0)) == (3.0, 3.0)

@@ -13,7 +13,7 @@ from models.data_parallel import Peers
 
 CONFIG = """
 [network]
-name = "elastic"
+name = "conditioned"
 args = { channels = 8, blocks = 1, basis = 3, widths = [4, 8] }
 
 [sampling]

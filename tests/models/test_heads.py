@@ -1,5 +1,5 @@
-"""The heads of the AnySR paper: each against its formula written out pixel by pixel, its fast form
-against its plain one, and what a tile may rely on."""
+"""The tensor-product head and the heads of the AnySR paper: each against its formula written out
+pixel by pixel, its fast form against its plain one, and what a tile may rely on."""
 
 import math
 from typing import Any
@@ -13,6 +13,7 @@ from models.architectures.heads.liif import LIIF
 from models.architectures.heads.metasr import MetaSR
 from models.architectures.heads.neighbours import bilinear, ensemble, neighbours
 from models.architectures.heads.srno import SRNO, HeadNorm
+from models.architectures.heads.tensor_product import OffsetBasis, TensorProductHead
 from models.architectures.network import grid_tensors
 from models.architectures.registry import HEADS
 from models.geometry import axis_grid
@@ -90,6 +91,44 @@ def test_the_bilinear_skip_is_interpolation(size, output):
     made = bilinear(image, neighbours(*grid[:2]), neighbours(*grid[2:]))
     expected = F.interpolate(image, output, mode="bilinear", align_corners=False)
     torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)
+
+
+def test_the_tensor_product_is_what_its_formula_says():
+    """out(Y, X, c) = sum_ij a_i(dy) b_j(dx) F_ijc(nearest), computed pixel by pixel."""
+    head, (features, image) = shaken(TensorProductHead(4, basis=5)), inputs()
+    rows, columns = (axis_grid(n, m) for n, m in zip(SIZE, OUTPUT, strict=True))
+    inverse, *grid = grid_tensors(rows, columns)
+    made = head(features, image, inverse, *grid)
+    field = head.coefficients(features) + head.skip(F.pad(image, (1, 1, 1, 1), mode="replicate"))
+    field = field.view(2, 5, 5, 3, *SIZE)
+    a = head.rows(grid[0], inverse[0]).view(-1, 5)
+    b = head.columns(grid[2], inverse[1]).view(-1, 5)
+    for y, row in enumerate(rows.index):
+        for x, column in enumerate(columns.index):
+            at = field[..., row // rows.offset.shape[1], column // columns.offset.shape[1]]
+            expected = torch.einsum("i,j,nijc->nc", a[row], b[column], at)
+            torch.testing.assert_close(made[:, :, y, x], expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "output"), CASES)
+def test_without_learnt_coefficients_the_tensor_product_is_bilinear_interpolation(size, output):
+    head, (features, image) = TensorProductHead(4, basis=4), inputs(size)
+    torch.nn.init.zeros_(head.coefficients.weight)
+    made = head(features, image, *grid_of(size, output))
+    expected = F.interpolate(image, output, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)
+
+
+def test_the_basis_starts_as_one_d_and_its_size():
+    offset = torch.tensor([[-0.25, 0.5]])
+    values = OffsetBasis(4)(offset, torch.tensor(0.5))
+    expected = torch.tensor([[[1, -0.25, 0.25, 0], [1, 0.5, 0.5, 0]]])
+    torch.testing.assert_close(values, expected)
+
+
+def test_a_basis_that_does_not_span_the_bilinear_kernel_is_refused():
+    with pytest.raises(ValueError, match="at least 3"):
+        TensorProductHead(4, basis=2)
 
 
 def test_liif_is_what_its_formula_says():
@@ -285,10 +324,15 @@ def test_training_judges_the_pixels_that_the_whole_picture_has(name):
     torch.testing.assert_close(queries.judged(made), queries.judged_of(whole), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["metasr", "liif", "arbsr", "srno"])
+@pytest.mark.parametrize("name", ["tensor_product", "metasr", "liif", "arbsr", "srno"])
 def test_gradients_are_what_differences_say(name):
     torch.manual_seed(2)
-    small = {"metasr": {"hidden": 4}, "liif": {"hidden": 4, "layers": 1}, "arbsr": {"experts": 2}}
+    small = {
+        "tensor_product": {"basis": 3},
+        "metasr": {"hidden": 4},
+        "liif": {"hidden": 4, "layers": 1},
+        "arbsr": {"experts": 2},
+    }
     args: dict[str, Any] = small.get(name, {"channels": 4, "heads": 2})
     head = HEADS[name](8 if name == "arbsr" else 2, **args).double().eval()
     features, image = (t.double() for t in inputs((3, 4), 8 if name == "arbsr" else 2, batch=1))

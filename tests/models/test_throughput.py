@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import conv2d
 
-from models.architectures.elastic import Elastic
+from models.architectures.conditioned import Conditioned
 from models.throughput import Meter, Step, count_flops, measured_peak
 from models.train import upscale
 
@@ -21,13 +21,14 @@ def test_a_convolution_costs_what_its_formula_says():
     assert backward == 2 * products  # of the weights only: the image needs no gradient
 
 
-def test_half_the_width_costs_half_the_blocks():
-    network = Elastic(channels=16, blocks=4, basis=3, widths=[8, 16]).to("meta")
+def test_a_narrow_width_costs_less_in_the_blocks_alone():
+    network = Conditioned(channels=16, blocks=2, basis=3, widths=[8, 16]).to("meta")
     image = torch.empty(1, 3, 16, 16, device="meta")
     runs = [functools.partial(upscale, network, image, (32, 32), c) for c in (8, 16)]
     (half, _), (full, both) = map(count_flops, runs)
-    block = 2 * 2 * 16 * 16 * 9 * 16 * 16  # two convolutions, two FLOP a multiply-add
-    assert full - half == pytest.approx(4 * block / 2, rel=0.01)
+    block = 4 * 2 * 16 * 16 * 9 * 16 * 16  # four convolutions, two FLOP a multiply-add
+    # Half the width halves the outer two convolutions and quarters the inner two.
+    assert full - half == pytest.approx(2 * block * (1 - 0.375), rel=0.01)
     assert both == pytest.approx(2 * full, rel=0.1)
 
 

@@ -22,7 +22,7 @@ from models.train import Trainer, upscale
 
 ROOT = Path(__file__).parents[2]
 TINY = Config(
-    NetworkSpec("elastic", {"channels": 8, "blocks": 2, "basis": 3, "widths": [4, 8]}),
+    NetworkSpec("conditioned", {"channels": 8, "blocks": 1, "basis": 3, "widths": [4, 8]}),
     Training(steps=40, warmup_steps=4, checkpoint_every=5, validate_every=1000, learning_rate=3e-3),
     Sampling(batch=2, patch=16),
 )
@@ -52,7 +52,7 @@ def having(network=None, sampling=None, **training):
 
 
 EVERYTHING = having(
-    NetworkSpec("elastic", {"channels": 8, "blocks": 2, "basis": 3, "widths": [2, 4, 6, 8]}),
+    NetworkSpec("conditioned", {"channels": 8, "blocks": 1, "basis": 3, "widths": [2, 4, 6, 8]}),
     Sampling(batch=2, patch=16, damaged_probability=0.5),
     sandwich=True,
     distillation=0.5,
@@ -71,6 +71,8 @@ HEAD_FIRST = having(
             "head": {"name": "liif", "args": {"hidden": 8, "layers": 2}},
         },
     ),
+    # Damaged inputs, which a network that takes no strength is not told.
+    Sampling(batch=2, patch=16, damaged_probability=0.5),
     head_first=0.2,  # eight steps
     checkpoint_piece_mib=0.02,
 )
@@ -125,7 +127,7 @@ def test_the_encoder_stays_until_the_head_has_had_its_part(photographs, tmp_path
 
 
 def test_head_first_wants_an_encoder_that_is_not_compiled(tmp_path):
-    with pytest.raises(ValueError, match="an encoder and a head, not elastic"):
+    with pytest.raises(ValueError, match="an encoder and a head, not conditioned"):
         Trainer(having(head_first=0.5), tmp_path)
     with pytest.raises(ValueError, match="compile"):
         having(HEAD_FIRST.network, head_first=0.5, compile="inductor")
@@ -143,7 +145,7 @@ def test_a_resumed_optimiser_lies_in_memory_as_a_fresh_one(photographs, tmp_path
     for parameter, slots in resumed.optimiser.state.items():
         assert slots["exp_avg"].stride() == parameter.stride()
         assert slots["exp_avg_sq"].stride() == parameter.stride()
-    weight = resumed.network.get_parameter("blocks.0.conv1.weight")
+    weight = resumed.network.get_parameter("blocks.0.convolutions.0.weight")
     assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -246,15 +248,14 @@ def test_a_sandwich_is_the_widest_the_narrowest_and_one_between(tmp_path):
     drawn = drawn_widths(EVERYTHING, tmp_path, 50)
     assert {tuple(widths) for widths in drawn} == {(8, 4, 2), (8, 6, 2)}
     assert drawn_widths(having(sandwich=True), tmp_path, 2) == [[8, 4], [8, 4]]
-    alone = NetworkSpec("elastic", {"channels": 8, "blocks": 1, "basis": 3, "widths": [8]})
+    alone = NetworkSpec("conditioned", {"channels": 8, "blocks": 1, "basis": 3, "widths": [8]})
     assert drawn_widths(having(alone, sandwich=True), tmp_path, 1) == [[8]]
 
 
 def test_algorithm_1_trains_the_width_of_the_scales_or_the_full_one(tmp_path):
     """Lines 2 to 4 of AnySR's algorithm: a group, a scale of it, its width unless reset."""
-    network = NetworkSpec("elastic", {"channels": 8, "blocks": 1, "basis": 3, "widths": [4, 8]})
     settings = {"recipe": "algorithm_1", "scale_groups": [2.0, 4.0], "reset_probability": 0.6}
-    trainer = Trainer(having(network, **settings), tmp_path / "run")
+    trainer = Trainer(having(**settings), tmp_path / "run")
     drawn = [trainer._draw(torch.Generator().manual_seed(i)) for i in range(300)]
     low = [widths for sampling, widths in drawn if max(sampling.anchors) <= 2.0]
     high = [widths for sampling, widths in drawn if min(sampling.anchors) > 2.0]
@@ -276,7 +277,7 @@ MIXING = NetworkSpec(
 )
 
 
-@pytest.mark.parametrize("spec", [TINY.network, MIXING], ids=["elastic", "arbsr"])
+@pytest.mark.parametrize("spec", [TINY.network, MIXING], ids=["conditioned", "arbsr"])
 def test_what_the_loss_judges_is_what_the_whole_picture_has(photographs, tmp_path, spec):
     trainer = Trainer(having(spec, queries=7, distillation=0.5), tmp_path / "run")
     small, target = photographs.draw(TINY.sampling, torch.Generator().manual_seed(3))
@@ -349,8 +350,7 @@ def test_validation_sees_damaged_inputs_where_they_are_trained(folder, tmp_path)
 def test_a_step_of_damaged_inputs_tells_the_network_how_damaged(folder, tmp_path, monkeypatch):
     seen = []
     sampling = Sampling(batch=2, patch=16, damaged_probability=1.0)
-    network = NetworkSpec("conditioned", {"channels": 8, "blocks": 1, "basis": 3, "widths": [4, 8]})
-    trainer = Trainer(having(network, sampling), tmp_path / "run")
+    trainer = Trainer(having(sampling=sampling), tmp_path / "run")
     trunk: Any = trainer.network.trunk
 
     def watched(image, condition, channels):
@@ -378,7 +378,7 @@ def test_training_needs_only_torch_numpy_pillow_and_safetensors(folder, tmp_path
     )
     config = tmp_path / "tiny.toml"
     config.write_text(
-        '[network]\nname = "elastic"\n'
+        '[network]\nname = "conditioned"\n'
         "args = { channels = 8, blocks = 1, basis = 3, widths = [4, 8] }\n"
         "[sampling]\nbatch = 1\npatch = 16\n"
         "[training]\nsteps = 100\nvalidation_images = 1\nvalidate_every = 100\n"

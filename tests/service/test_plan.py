@@ -87,7 +87,7 @@ def test_strength_is_what_is_asked_for_or_what_the_file_says() -> None:
     assert strength(damaged, None) == 1.0
     assert strength(replace(damaged, jpeg_quality=75), None) == round(strength_of_quality(75), 2)
     assert strength(replace(damaged, jpeg_quality=None), None) == 0.0
-    assert strength(replace(damaged, jpeg_quality=99), None) == 0.0
+    assert strength(replace(damaged, jpeg_quality=100), None) == 0.0
     assert [strength(damaged, asked) for asked in (0.0, 0.5, 1.0)] == [0.0, 0.5, 1.0]
 
 
