@@ -9,13 +9,14 @@ from jobs.job import Backlog, QueueStats
 
 def backlog_of(answer: list[bytes]) -> Backlog:
     """Return the backlog that the `backlog` of backlog.lua answered."""
-    now_ms, _, slots, costs, networks, ends, inflow = answer
+    now_ms, _, slots, costs, networks, ends, inflow, slack = answer
     groups = (map(float, slots.split()), map(_ms, costs.split()), map(_ms, networks.split()))
     return Backlog(
         now_ms=float(now_ms),
         waiting=tuple(zip(*groups, strict=True)),
         running=tuple(sorted(map(float, ends.split()))),
         inflow=float(inflow),
+        inflow_slack_ms=float(slack),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -41,6 +42,9 @@ class Reason(StrEnum):
     """The widest network fitted the slack that was left."""
     BACKLOG = "backlog"
     """Narrowed so that the jobs behind it keep their deadlines, or get their share of width."""
+    DEMAND = "demand"
+    """Narrowed for the jobs that keep coming: so many came while others waited that wider runs
+    would leave no time for them."""
     SLACK = "slack"
     """Narrowed to what fitted the slack that was left."""
     BEHIND = "behind"
@@ -194,7 +198,9 @@ class Backlog:
     """The predicted end of each run in progress, earliest first; one that takes longer than was
     predicted has its end in the past."""
     inflow: float = 0.0
-    """Narrowest-network ms that were submitted per ms of late."""
+    """Narrowest-network ms that come per ms while others wait, of late."""
+    inflow_slack_ms: float = math.inf
+    """For how long that work can wait, in the mean that counts the short ones most."""
 
 
 @dataclass(frozen=True)

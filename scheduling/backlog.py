@@ -4,12 +4,20 @@ thousand, and the questions that a decision asks of it."""
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 SLOT_MS = 50.0
 """Jobs that must start within the same slot are one group, dated by the slot's beginning."""
+
+
+DEMAND_MS = 10_000.0
+"""Over how long the work that keeps coming is averaged: as long as a burst. Found, as the next,
+with `anysr simulate`; jobs/lua/backlog.lua counts by the same numbers."""
+LITTLE_MS = 500.0
+"""For how long others must have waited before what came meanwhile says much."""
 
 
 class Group(NamedTuple):
@@ -34,7 +42,9 @@ class Load:
     waiting: Sequence[Group] = ()
     """Earliest first."""
     inflow: float = 0.0
-    """Narrowest-network ms that were submitted per ms of late: how much work keeps coming."""
+    """Narrowest-network ms that come per ms while others wait: how much work keeps coming."""
+    inflow_slack_ms: float = float("inf")
+    """For how long that work can wait, in the mean that counts the short ones most."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +130,52 @@ def wait_ms(load: Load, latest_start_ms: float) -> float:
         work -= (following - level) * filled
         level = following
     return level + work / len(free)
+
+
+class Demand:
+    """The work that keeps coming, as told by what comes while others wait.
+
+    Callers who send their next picture when they have the last one's answer never make a queue
+    longer, however fast they are answered: nothing comes of them while their own work waits. Others
+    come at the same rate then as at any other time, so counting only that time finds their rate.
+    """
+
+    def __init__(self) -> None:
+        self._work_ms = 0.0
+        self._urgency = 0.0
+        """Work over the time that it can wait."""
+        self._time_ms = 0.0
+        """For how long of late others waited."""
+        self._at_ms = 0.0
+
+    def pass_time(self, now_ms: float, waiting: bool) -> None:
+        """Let the time until now go by, in which something waited or nothing did."""
+        fade = math.exp((self._at_ms - now_ms) / DEMAND_MS)
+        self._work_ms *= fade
+        self._urgency *= fade
+        self._time_ms = self._time_ms * fade + (DEMAND_MS * (1 - fade) if waiting else 0.0)
+        self._at_ms = now_ms
+
+    def add(self, network_ms: float, slack_ms: float) -> None:
+        """Count work that came now, while others waited; `slack_ms` is positive."""
+        self._work_ms += network_ms
+        self._urgency += network_ms / slack_ms
+
+    def withdraw(self, network_ms: float, slack_ms: float, age_ms: float) -> None:
+        """Forget work that was counted `age_ms` ago and is not to be done."""
+        fade = math.exp(-age_ms / DEMAND_MS)
+        self._work_ms = max(0.0, self._work_ms - network_ms * fade)
+        self._urgency = max(0.0, self._urgency - network_ms / slack_ms * fade)
+
+    @property
+    def inflow(self) -> float:
+        """Narrowest-network ms per ms."""
+        return self._work_ms / (self._time_ms + LITTLE_MS)
+
+    @property
+    def slack_ms(self) -> float:
+        """The harmonic mean of how long the work can wait, weighted by it; infinite without any."""
+        return self._work_ms / self._urgency if self._urgency > 0 else float("inf")
 
 
 class Slots:

@@ -31,8 +31,8 @@ def options_of(job: Job, models: Mapping[str, ModelEntry], costs: CostModel) -> 
     """Return the options that a job's caller accepts, cheapest first, each better than all before
     it; empty if there are none.
 
-    `models` are those at hand, by name; a job that names none may run on any in the ladder that is
-    for its kind of picture. A width and a smallest quality are kept to; resampling counts only
+    `models` are those at hand, by name; a job that names none may run on any in the ladder. A width
+    and a smallest quality are kept to; resampling counts only
     where on_miss=degrade allows it.
     """
     networks = [
@@ -49,14 +49,10 @@ def options_of(job: Job, models: Mapping[str, ModelEntry], costs: CostModel) -> 
 
 
 def _eligible(job: Job, models: Mapping[str, ModelEntry]) -> list[ModelEntry]:
-    """Return the models that may make a picture: the one that is named, or those of the ladder
-    that are for its kind. A network that is told how damaged a picture is makes the damaged ones,
-    the others the clean ones; where the ladder has no network of a kind, all are."""
+    """Return the models that may make a picture: the one that is named, or the ladder."""
     if job.model is not None:
         return [models[job.model]] if job.model in models else []
-    ladder = [entry for entry in models.values() if entry.in_ladder]
-    of_kind = [entry for entry in ladder if entry.takes_strength == (job.strength > 0)]
-    return of_kind or ladder
+    return [entry for entry in models.values() if entry.in_ladder]
 
 
 def frontier(options: Iterable[Option]) -> tuple[Option, ...]:

@@ -19,6 +19,9 @@ from scheduling.rungs import FLOOR
 ANTICIPATION = 1.2
 """How far beyond the sustained stretch a job may go: demand comes in bursts, and what nobody
 uses between them is lost. Found with `anysr simulate`."""
+PATIENCE = 0.2
+"""The part of the time for which what keeps coming can wait that a run may take in any case: behind
+so short a run it is still in time. Found with `anysr simulate`."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,9 @@ def bind(
     its cheapest way, and takes no more than its share of the worker time that is left.
 
     The share is the stretch at which all jobs that wait could run, and at most `ANTICIPATION`
-    times that at which the work that keeps coming could. `options` are what the caller accepts,
-    cheapest first, at least one. None when not even the cheapest is expected in time.
+    times that at which the work that keeps coming could, unless that work can wait: see `PATIENCE`.
+    `options` are what the caller accepts, cheapest first, at least one. None when not even the
+    cheapest is expected in time.
     """
     in_time = [o for o in options if o.safe_ms <= slack_ms]
     if not in_time:
@@ -78,19 +82,28 @@ def bind(
         return None
     network = narrowest_network(options)
     pressed = pressure(load, network.expected_ms)
-    share = min(pressed.stretch, ANTICIPATION * sustained_stretch(load))
-    chosen = in_time[0]
-    for option in in_time[1:]:
-        within = option is network or option.expected_ms <= share * network.expected_ms
-        if within and option.safe_ms <= pressed.room_ms:
-            chosen = option
-    narrowed = chosen is not in_time[-1]
-    return Decision(chosen, _reason(chosen, options, pinned, narrowed))
+    share_ms = pressed.stretch * network.expected_ms
+    sustained_ms = ANTICIPATION * sustained_stretch(load) * network.expected_ms
+    foreseen_ms = min(share_ms, max(sustained_ms, PATIENCE * load.inflow_slack_ms))
+
+    def best(most_ms: float) -> Option:
+        chosen = in_time[0]
+        for option in in_time[1:]:
+            within = option is network or option.expected_ms <= most_ms
+            if within and option.safe_ms <= pressed.room_ms:
+                chosen = option
+        return chosen
+
+    chosen, unforeseen = best(foreseen_ms), best(share_ms)
+    held_back = None
+    if chosen is not in_time[-1]:
+        held_back = Reason.BACKLOG if chosen is unforeseen else Reason.DEMAND
+    return Decision(chosen, _reason(chosen, options, pinned, held_back))
 
 
 def cheapest(options: tuple[Option, ...], pinned: bool = False) -> Decision:
     """Choose what is soonest done, for a caller who takes a late picture too."""
-    return Decision(options[0], _reason(options[0], options, pinned, narrowed=False))
+    return Decision(options[0], _reason(options[0], options, pinned, None))
 
 
 def spare_ms(left: tuple[Option, ...], slack_ms: float) -> float:
@@ -109,11 +122,13 @@ def go_on(left: tuple[Option, ...], slack_ms: float) -> Option:
     return next((o for o in reversed(left) if o.safe_ms <= slack_ms), left[0])
 
 
-def _reason(chosen: Option, options: tuple[Option, ...], pinned: bool, narrowed: bool) -> Reason:
+def _reason(
+    chosen: Option, options: tuple[Option, ...], pinned: bool, held_back: Reason | None
+) -> Reason:
     if pinned:
         return Reason.PINNED
     if chosen.rung == FLOOR:
         return Reason.FLOOR
-    if narrowed:
-        return Reason.BACKLOG
+    if held_back is not None:
+        return held_back
     return Reason.WIDEST if chosen is options[-1] else Reason.SLACK

@@ -17,15 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduling.backlog import Load, Slots
+from scheduling.backlog import Demand, Load, Slots
 from scheduling.cost_model import FOLLOW, STEP
 from scheduling.options import Option, narrowest_network
 from scheduling.policy import admit
 from scheduling.strategies import BATCH_GAIN, Case, Options, Strategy, batch_ms
 from scheduling.workload import Workload
-
-INFLOW_MS = 20_000.0
-"""Over how long the work that keeps coming is averaged."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,7 @@ class _Run:
         self.pace = [1.0] * machine.workers
         self.paced: dict[tuple[int, int], Options] = {}
         self.ends: list[_Ending] = []
-        self.inflow, self.inflow_at = 0.0, 0.0
+        self.demand = Demand()
         self.outcome = Outcome(len(workload))
         self.total_db = self.total_loss = self.busy_ms = 0.0
 
@@ -188,20 +185,22 @@ class _Run:
         return out
 
     def _load(self, now: float) -> Load:
-        inflow = self.inflow * math.exp((self.inflow_at - now) / INFLOW_MS)
         running = [run.predicted_end for run in self.ends]
-        return Load(now, max(self.alive, 1), running, self.slots.groups(), inflow)
+        groups, demand = self.slots.groups(), self.demand
+        return Load(now, max(self.alive, 1), running, groups, demand.inflow, demand.slack_ms)
 
     def _arrive(self, now: float, job: int) -> None:
         kind = self.kind[job]
-        decay = math.exp((self.inflow_at - now) / INFLOW_MS)
-        self.inflow = self.inflow * decay + self.network[kind] / INFLOW_MS
-        self.inflow_at = now
+        waiting = any(self.waiting)
+        self.demand.pass_time(now, waiting)
         if self.strategy.admission:
             admission = admit(self.tables[kind], self.budget[job], self._load(now))
             if not admission.feasible or admission.late_ms > 0:
                 self.outcome.refused += 1
                 return
+        if waiting:
+            slack = self.budget[job] - self.network[kind]
+            self.demand.add(self.network[kind], max(1.0, slack))
         self._enqueue(job)
 
     def _enqueue(self, job: int) -> None:
@@ -221,6 +220,7 @@ class _Run:
         self.queued[job] = 0
 
     def _claim(self, now: float) -> None:
+        self.demand.pass_time(now, any(self.waiting))
         _, job = heapq.heappop(self.pending)
         if not self.queued[job]:  # it went with a batch
             return

@@ -94,6 +94,7 @@ def load_of(snapshot: Snapshot, workers: int) -> Load:
         backlog.running,
         tuple(Group(*group) for group in backlog.waiting),
         backlog.inflow,
+        backlog.inflow_slack_ms,
     )
 
 

@@ -83,6 +83,7 @@ def load_of(claim: Claim, workers: int, aside: Aside | None = None) -> Load:
         tuple(running),
         tuple(waiting),
         backlog.inflow,
+        backlog.inflow_slack_ms,
     )
 
 

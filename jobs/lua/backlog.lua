@@ -3,13 +3,32 @@
 -- narrow enough that the jobs in it lose at most 50 ms of their slack to being told as one group.
 local SLOT_MS, SLOTS_TOLD = 50, 128
 
--- Over how long the work that keeps coming is averaged: longer than a burst.
-local INFLOW_MS = 20000
+-- The work that keeps coming, as scheduling.backlog.Demand counts it: by what comes while others
+-- wait. Over how long it is averaged, and how long others must have waited for it to say much.
+local DEMAND_MS, LITTLE_MS = 10000, 500
 
 -- Costs are summed up in whole microseconds, which cannot drift. Nothing counts for more than 11
 -- days, so that no sum leaves the integers.
 local function micros(ms)
   return string.format('%.0f', math.min(math.max(0, ms * 1000), 1e12))
+end
+
+-- The work, the work over the time that it can wait, and for how long others waited; as of now.
+local function demand_at(now)
+  local known = redis.call('HMGET', inflow, 'work', 'urgency', 'time', 'at')
+  local fade = math.exp((number(known[4], now) - now) / DEMAND_MS)
+  local time = number(known[3], 0) * fade
+  if redis.call('ZCARD', pending) > 0 then time = time + DEMAND_MS * (1 - fade) end
+  return number(known[1], 0) * fade, number(known[2], 0) * fade, time
+end
+
+-- Notes it, with some work more or less. To be called before what waits changes.
+local function flow(now, work_ms, urgency)
+  local work, urgent, time = demand_at(now)
+  redis.call('HSET', inflow, 'work', string.format('%.9g', math.max(0, work + work_ms)),
+    'urgency', string.format('%.9g', math.max(0, urgent + urgency)),
+    'time', string.format('%.9g', time), 'at', text(now))
+  redis.call('PEXPIRE', inflow, 20 * DEMAND_MS)
 end
 
 local function sum(slot, jobs, cost, network)
@@ -28,6 +47,7 @@ end
 -- Takes a job out of those that wait, if it is there, and answers its cost. What to subtract is
 -- read from where it was noted on arrival: the record may be damaged by now.
 local function leave(id)
+  flow(now_ms(), 0, 0)
   local entry = redis.call('HGET', entries, id) or ''
   local slot, cost, network = string.match(entry, '^(.+):(%d+):(%d+)$')
   redis.call('ZREM', pending, id)
@@ -43,25 +63,13 @@ local function leave(id)
 end
 
 local function wait(id, start, submitted, cost, network)
-  leave(id) -- a job whose record was lost may be submitted again
+  leave(id) -- a job whose record was lost may be submitted again; this also lets the time pass
   local slot = string.format('%.0f', math.floor(start / SLOT_MS) * SLOT_MS)
   redis.call('ZADD', pending, text(start), id)
   redis.call('ZADD', ages, text(submitted), id)
   redis.call('HSET', entries, id, slot .. ':' .. cost .. ':' .. network)
   redis.call('ZADD', slots, slot, slot)
   sum(slot, 1, cost, network)
-end
-
--- The network work that came per time, as of now: it fades with INFLOW_MS.
-local function inflow_at(now)
-  local known = redis.call('HMGET', inflow, 'rate', 'at')
-  return number(known[1], 0) * math.exp((number(known[2], now) - now) / INFLOW_MS)
-end
-
-local function flow_in(now, network_ms)
-  local rate = inflow_at(now) + network_ms / INFLOW_MS
-  redis.call('HSET', inflow, 'rate', string.format('%.9g', rate), 'at', text(now))
-  redis.call('PEXPIRE', inflow, 10 * INFLOW_MS)
 end
 
 -- A run's end is said later; until then minus its cost stands for "from now on".
@@ -92,7 +100,7 @@ local function sums_of(kind, told)
 end
 
 -- Answers { now, cost of all that waits, slots, their costs and network costs, ends of what runs,
--- inflow }; times in ms, costs in microseconds, lists as words, which are read faster than many
+-- inflow, how long that can wait }; times in ms, costs in microseconds, lists as words, which are read faster than many
 -- answers.
 local function backlog(now)
   local told, running = redis.call('ZRANGE', slots, 0, SLOTS_TOLD), {}
@@ -103,7 +111,9 @@ local function backlog(now)
     local at = tonumber(said[i])
     running[#running + 1] = text(at > 0 and at or now - at)
   end
+  local work, urgency, time = demand_at(now)
   local function words(list) return table.concat(list, ' ') end
   return { text(now), total, words(told), words(costs), words(networks), words(running),
-    string.format('%.9g', inflow_at(now)) }
+    string.format('%.9g', work / (time + LITTLE_MS)),
+    urgency > 0 and string.format('%.9g', work / urgency) or 'inf' }
 end

@@ -9,7 +9,17 @@ local function enqueue(id, now, ...)
   tell(id, 'queued')
 end
 
+-- Lets what is not to be done leave the demand that it was counted in when it came.
+local function withdraw(id, now)
+  local record = read(id, 'came_slack_ms', 'network_ms', 'submitted_ms')
+  local slack, network = number(record[1], 0), number(record[2], 0)
+  if slack <= 0 then return end
+  local left = network * math.exp((number(record[3], now) - now) / DEMAND_MS)
+  flow(now, 0 - left, 0 - left / slack)
+end
+
 local function finish(id, now, status, ...)
+  if status ~= 'succeeded' then withdraw(id, now) end
   redis.call('HSET', records .. id, 'status', status, 'finished_ms', text(now), ...)
   redis.call('EXPIRE', records .. id, job_ttl)
   leave(id)

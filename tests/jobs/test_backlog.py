@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -13,6 +14,7 @@ from jobs.job import Backlog, Claim, Job, JobView, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
+from scheduling.backlog import DEMAND_MS, LITTLE_MS, Demand
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 
@@ -270,18 +272,55 @@ async def test_lost_sums_stop_no_one_and_heal_once_nothing_waits(
     assert (await queue.stats()).backlog_ms == 7.0
 
 
-async def test_the_inflow_is_the_network_time_that_came_and_fades(
+async def test_the_inflow_is_what_came_while_others_waited_as_the_simulator_counts_it(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
+    demand = Demand()
     assert (await backlog(queue)).inflow == 0.0
+    for others in range(4):
+        await queue.submit(make_job(network_ms=400.0, budget_ms=5400.0), b"picture")
+        demand.pass_time(float(await raw_redis.hget(keys.inflow, "at") or 0), others > 0)
+        if others > 0:
+            demand.add(400.0, 5000.0)
+    told = await backlog(queue)
+    assert told.inflow == pytest.approx(demand.inflow, rel=0.1)
+    assert told.inflow == pytest.approx(3 * 400 / LITTLE_MS, rel=0.1)
+    assert told.inflow_slack_ms == pytest.approx(5000.0, rel=0.01)
+
+
+async def test_a_caller_who_waits_for_each_answer_makes_no_inflow(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    for _ in range(5):
+        await queue.submit(make_job(network_ms=400.0), b"picture")
+        claim = await claimed(queue)
+        assert claim.backlog is not None
+        assert (claim.backlog.inflow, claim.backlog.inflow_slack_ms) == (0.0, math.inf)
+        assert await queue.complete(claim, FACTS, b"result")
+    assert (await backlog(queue)).inflow == 0.0
+
+
+async def test_what_is_cancelled_leaves_the_inflow(queue: RedisQueue, make_job: MakeJob) -> None:
+    small, giant = make_job(network_ms=400.0), make_job(network_ms=4e5, budget_ms=1e6)
+    for job in (make_job(), small, giant):
+        await queue.submit(job, b"picture")
+    assert (await backlog(queue)).inflow > 700
+    await queue.cancel(giant.id)
+    assert (await backlog(queue)).inflow == pytest.approx(400 / LITTLE_MS, rel=0.1)
+    await queue.cancel(small.id)
+    assert (await backlog(queue)).inflow < 0.01
+
+
+async def test_the_inflow_fades(
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
+) -> None:
     for _ in range(3):
         await queue.submit(make_job(network_ms=400.0), b"picture")
+    for _ in range(3):
+        await claimed(queue)
     inflow = (await backlog(queue)).inflow
-    assert 0.9 * 3 * 400 / 20_000 < inflow <= 3 * 400 / 20_000
-    # Twenty seconds later an e-th part is left of it, whatever became of the jobs.
-    await claimed(queue)
+    # One such time later an e-th part is left of the work: nothing waits any more.
     at = await raw_redis.hget(keys.inflow, "at")
     assert at is not None
-    await raw_redis.hset(keys.inflow, "at", str(float(at) - 20_000))
-    faded = (await backlog(queue)).inflow
-    assert faded == pytest.approx(inflow / 2.71828, rel=0.1)
+    await raw_redis.hset(keys.inflow, "at", str(float(at) - DEMAND_MS))
+    assert (await backlog(queue)).inflow == pytest.approx(inflow / math.e, rel=0.1)

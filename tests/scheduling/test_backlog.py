@@ -23,7 +23,8 @@ def loads(draw, least_waiting=0):
     running = draw(st.lists(st.floats(NOW - 500, NOW + 3000), max_size=workers - 1))
     slots = draw(st.lists(starts, unique=True, min_size=least_waiting, max_size=12))
     waiting = [Group(NOW + s, draw(costs), draw(costs)) for s in sorted(slots)]
-    return Load(NOW, workers, running, waiting, draw(st.floats(0, 10)))
+    inflow, slack = draw(st.floats(0, 10)), draw(st.floats(50, 20_000))
+    return Load(NOW, workers, running, waiting, inflow, slack)
 
 
 def free_until(load, moment, from_now=NOW):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jobs.job import Reason
 from scheduling.backlog import SLOT_MS, Group, Load, pressure, sustained_stretch
 from scheduling.options import Option, narrowest_network
-from scheduling.policy import ANTICIPATION, admit, bind, cheapest, go_on, spare_ms
+from scheduling.policy import ANTICIPATION, PATIENCE, admit, bind, cheapest, go_on, spare_ms
 from scheduling.rungs import FLOOR, Rung
 from tests.scheduling.test_backlog import NOW, loads
 
@@ -99,7 +99,9 @@ def test_never_beyond_what_those_behind_can_spare_nor_its_share(options, slack, 
     assert decision is not None
     pressed = pressure(load, network(options))
     assert decision.option.safe_ms <= pressed.room_ms
-    share = min(pressed.stretch, ANTICIPATION * sustained_stretch(load)) * network(options)
+    foreseen = ANTICIPATION * sustained_stretch(load) * network(options)
+    patient = PATIENCE * load.inflow_slack_ms
+    share = min(pressed.stretch * network(options), max(foreseen, patient))
     assert decision.option.expected_ms <= max(share, network(options))
 
 
@@ -127,7 +129,7 @@ def test_more_slack_never_means_narrower(options, a, b, load):
 @given(ladders, ms, loads(), st.booleans())
 def test_a_decision_is_a_function_of_what_it_is_told(options, slack, load, pinned):
     told_again = Load(load.now_ms, load.workers, tuple(load.running), tuple(load.waiting))
-    told_again = replace(told_again, inflow=load.inflow)
+    told_again = replace(told_again, inflow=load.inflow, inflow_slack_ms=load.inflow_slack_ms)
     assert bind(options, slack, load, pinned) == bind(options, slack, told_again, pinned)
     assert admit(options, slack, load) == admit(options, slack, told_again)
 
@@ -141,8 +143,12 @@ def test_the_reason_tells_what_held_it_back(options, slack, load):
     assert alone is not None
     if decision.reason is Reason.WIDEST:
         assert decision.option is options[-1]
-    if decision.reason is Reason.BACKLOG:
+    if decision.reason in (Reason.BACKLOG, Reason.DEMAND):
         assert decision.option.safe_ms < alone.option.safe_ms
+    if decision.reason is Reason.BACKLOG:
+        assert load.waiting
+    if decision.reason is Reason.DEMAND:
+        assert load.inflow > 0
     if decision.reason is Reason.SLACK:
         assert decision.option is alone.option
     assert (decision.reason is Reason.FLOOR) == (decision.option.rung == FLOOR)
@@ -208,3 +214,23 @@ def test_a_picture_set_aside_for_what_it_can_spare_is_in_time_all_the_same(optio
     if spare > 0:
         away = min(part, spare)
         assert go_on(options, slack - away).expected_ms <= slack - away + 1e-6
+
+
+@given(ladders, ms, st.integers(1, 8), st.lists(ms, max_size=8))
+def test_with_nothing_waiting_and_nothing_coming_the_best_in_time_runs(
+    options, slack, workers, running
+):
+    load = Load(NOW, workers, [NOW + end for end in running[: workers - 1]])
+    decision = bind(options, slack, load)
+    in_time = [option for option in options if option.safe_ms <= slack]
+    if in_time:
+        assert decision is not None
+        assert decision.option is in_time[-1]
+        assert decision.reason not in (Reason.BACKLOG, Reason.DEMAND)
+
+
+@given(ladders, ms, loads())
+def test_what_can_wait_is_not_made_room_for(options, slack, load):
+    patient = replace(load, inflow_slack_ms=options[-1].expected_ms / PATIENCE)
+    decision = bind(options, slack, patient)
+    assert decision == bind(options, slack, replace(load, inflow=0.0))
