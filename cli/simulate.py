@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import Progress
@@ -24,7 +25,7 @@ from scheduling.simulator import Machine, Outcome
 from scheduling.simulator import simulate as run
 from scheduling.strategies import STRATEGIES, Fixed, Strategy
 from scheduling.tables import Options, tables_of
-from scheduling.workload import ARRIVALS, MIXED, Workload, draw, read_trace
+from scheduling.workload import ARRIVALS, MIXED, Kind, Workload, closed_loop, draw, read_trace
 
 COSTS = Path(__file__).parents[1] / "benchmarks" / "costs" / "two-cores.json"
 P95 = 1.645
@@ -47,6 +48,17 @@ def simulate(
     ] = 1.5,
     workers: Annotated[int, typer.Option(min=1, help="How many.")] = 4,
     budgets: Annotated[str, typer.Option(help="Smallest and largest budget in ms.")] = "300,3000",
+    callers: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Closed loop: so many callers, each of whom waits for an answer before the next "
+            "request; instead of --arrivals and --load.",
+        ),
+    ] = 0,
+    think_ms: Annotated[
+        float, typer.Option(min=0, help="Mean time of a caller between answer and next request.")
+    ] = 0.0,
     scale: Annotated[
         float | None, typer.Option(help="Of every request that is drawn; else a mix.")
     ] = None,
@@ -88,6 +100,9 @@ def simulate(
         ladders = _Ladders(models, costs, on_miss, math.exp(P95 * deviation))
         if trace is not None:
             workload = read_trace(trace, seed)
+        elif callers:
+            mix = _mix(scale)
+            workload = closed_loop(requests, callers, think_ms, mix, _budgets(budgets), seed)
         else:
             workload = _drawn(ladders, arrivals, requests, load, workers, budgets, scale, seed)
         tables = ladders.of(workload)
@@ -95,7 +110,9 @@ def simulate(
     except (CatalogError, OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
     outcomes = _run(chosen, workload, tables, own, machine)
-    best = None if slow else _bound(workload, tables, machine, next(iter(outcomes.values())))
+    first = next(iter(outcomes.values()))
+    came = replace(workload, arrival_ms=np.array(first.came_ms))
+    best = None if slow else _bound(came, tables, machine, first)
     Console().print(_table(outcomes, best))
     result = _as_json(workload, machine, outcomes, best)
     if json_file:
@@ -138,15 +155,23 @@ def _drawn(
         raise ValueError(f"unknown arrivals {arrivals!r}: {', '.join(ARRIVALS)}")
     if not (0 < load < math.inf):
         raise ValueError(f"a load of {load:g} cannot be drawn")
-    parts = [float(part) for part in budgets.split(",")]
-    if len(parts) != 2 or not 0 < parts[0] <= parts[1] < math.inf:
-        raise ValueError(f"budgets are two rising numbers of ms, not {budgets!r}")
-    mix = [(replace(kind, scale=scale or kind.scale), share) for kind, share in MIXED]
+    mix = _mix(scale)
     one = draw(1, 1.0, mix=mix)
     widest = [table[-1].expected_ms for table in ladders.of(one)]
     mean_ms = sum(ms * share for ms, (_, share) in zip(widest, mix, strict=True))
     rate = load * workers * 1e3 / mean_ms
-    return draw(requests, rate, ARRIVALS[arrivals], mix, (parts[0], parts[1]), seed)
+    return draw(requests, rate, ARRIVALS[arrivals], mix, _budgets(budgets), seed)
+
+
+def _mix(scale: float | None) -> list[tuple[Kind, float]]:
+    return [(replace(kind, scale=scale or kind.scale), share) for kind, share in MIXED]
+
+
+def _budgets(text: str) -> tuple[float, float]:
+    parts = [float(part) for part in text.split(",")]
+    if len(parts) != 2 or not 0 < parts[0] <= parts[1] < math.inf:
+        raise ValueError(f"budgets are two rising numbers of ms, not {text!r}")
+    return parts[0], parts[1]
 
 
 def _chosen(strategies: str) -> dict[str, tuple[Strategy, Rung | None]]:
@@ -235,7 +260,7 @@ def _as_json(
 ) -> dict[str, Any]:
     return {
         "requests": len(workload),
-        "seconds": float(workload.arrival_ms[-1]) / 1e3,
+        "seconds": max(next(iter(outcomes.values())).came_ms) / 1e3,
         "workers": machine.workers,
         "strategies": {name: outcome.to_dict() for name, outcome in outcomes.items()},
         "bound": best and {"attainment": best.attainment, "mean_db": best.db},

@@ -55,6 +55,8 @@ class Outcome:
     refused: int = 0
     dropped: int = 0
     """Never run, because their deadline had passed or no worker was left."""
+    cancelled: int = 0
+    """By their callers, before there was an answer."""
     db: float = 0.0
     """Mean quality of the pictures that were in time."""
     loss_db: float = 0.0
@@ -63,6 +65,8 @@ class Outcome:
     """How many were run at each rung."""
     busy: float = 0.0
     """Part of the worker time that was used."""
+    came_ms: list[float] = field(default_factory=list)
+    """When each request came: in a closed loop that follows from the answers."""
 
     @property
     def attainment(self) -> float:
@@ -81,6 +85,7 @@ class Outcome:
             "refused": self.refused / self.requests,
             "late": self.late / self.requests,
             "dropped": self.dropped / self.requests,
+            "cancelled": self.cancelled / self.requests,
             "mean_db": self.db,
             "loss_db": self.loss_db,
             "busy": self.busy,
@@ -132,6 +137,13 @@ class _Run:
         self.strategy = strategy
         self.machine = machine
         self.arrival = workload.arrival_ms.tolist()
+        self.patience = None if workload.patience_ms is None else workload.patience_ms.tolist()
+        self.next: dict[int, int] = {}
+        """By request, the one that comes after its answer."""
+        self.coming = self._first(workload)
+        """(when, request): those whose time to come is known, a heap."""
+        self.leaving: list[tuple[float, int]] = []
+        """(when, request): when callers will cancel what is not answered by then, a heap."""
         self.budget = workload.budget_ms.tolist()
         self.kind = workload.kind.tolist()
         self.factor = machine.factors(len(workload)).tolist()
@@ -149,17 +161,20 @@ class _Run:
         self.paced: dict[tuple[int, int], Options] = {}
         self.ends: list[_Ending] = []
         self.demand = Demand()
+        self.counted: set[int] = set()
+        """Those that came while others waited."""
         self.outcome = Outcome(len(workload))
         self.total_db = self.total_loss = self.busy_ms = 0.0
 
     def run(self, told: Told) -> Outcome:
         events = sorted(self.machine.slow)
-        following, now = 0, 0.0
+        came, now = 0, 0.0
         while True:
             times = (
                 self.ends[0].end if self.ends else float("inf"),
                 events[0][0] if events else float("inf"),
-                self.arrival[following] if following < len(self.arrival) else float("inf"),
+                self.leaving[0][0] if self.leaving else float("inf"),
+                self.coming[0][0] if self.coming else float("inf"),
             )
             first = min(times)
             if first == float("inf"):
@@ -170,11 +185,13 @@ class _Run:
             elif times[1] == first:
                 _, worker, slowness = events.pop(0)
                 self._change(now, worker, slowness)
+            elif times[2] == first:
+                self._cancel(now, heapq.heappop(self.leaving)[1])
             else:
-                self._arrive(now, following)
-                following += 1
-                if following % TELL_EVERY == 0:
-                    told(following)
+                self._arrive(now, heapq.heappop(self.coming)[1])
+                came += 1
+                if came % TELL_EVERY == 0:
+                    told(came)
             while self.idle and self.pending:
                 self._claim(now)
         out = self.outcome
@@ -182,7 +199,25 @@ class _Run:
         out.db = self.total_db / max(1, out.met)
         out.loss_db = self.total_loss / max(1, out.met)
         out.busy = self.busy_ms / max(1e-9, now * self.machine.workers)
+        out.came_ms = self.arrival
         return out
+
+    def _first(self, workload: Workload) -> list[tuple[float, int]]:
+        """Return when those come that wait for no answer, and note who comes after whom."""
+        if workload.after is None:
+            return sorted((at, job) for job, at in enumerate(self.arrival))
+        for job, before in enumerate(workload.after.tolist()):
+            if before >= 0:
+                self.next[before] = job
+        first = set(range(len(workload))) - set(self.next.values())
+        return sorted((self.arrival[job], job) for job in first)
+
+    def _answered(self, now: float, job: int) -> None:
+        """Let the next request of this one's caller come, if there is one."""
+        following = self.next.get(job)
+        if following is not None:
+            self.arrival[following] += now
+            heapq.heappush(self.coming, (self.arrival[following], following))
 
     def _load(self, now: float) -> Load:
         running = [run.predicted_end for run in self.ends]
@@ -197,11 +232,41 @@ class _Run:
             admission = admit(self.tables[kind], self.budget[job], self._load(now))
             if not admission.feasible or admission.late_ms > 0:
                 self.outcome.refused += 1
+                self._answered(now, job)
                 return
         if waiting:
-            slack = self.budget[job] - self.network[kind]
-            self.demand.add(self.network[kind], max(1.0, slack))
+            self.demand.add(self.network[kind], self._slack(job))
+            self.counted.add(job)
         self._enqueue(job)
+        if self.patience is not None and self.patience[job] < float("inf"):
+            heapq.heappush(self.leaving, (now + self.patience[job], job))
+
+    def _slack(self, job: int) -> float:
+        """Return for how long a request can wait, at its narrowest."""
+        slack: float = self.budget[job] - self.network[self.kind[job]]
+        return max(1.0, slack)
+
+    def _cancel(self, now: float, job: int) -> None:
+        """Let a caller leave, if the answer is not there: what runs for it ends at once."""
+        running = next((run for run in self.ends if job in run.jobs), None)
+        if not self.queued[job] and running is None:
+            return
+        self.demand.pass_time(now, any(self.waiting))
+        if job in self.counted:
+            self.demand.withdraw(
+                self.network[self.kind[job]], self._slack(job), now - self.arrival[job]
+            )
+        if self.queued[job]:
+            self._take(job)
+        elif running is not None:
+            running.jobs.remove(job)
+            if not running.jobs:
+                self.ends.remove(running)
+                heapq.heapify(self.ends)
+                self.busy_ms -= running.end - now
+                self.idle.append(running.worker)
+        self.outcome.cancelled += 1
+        self._answered(now, job)
 
     def _enqueue(self, job: int) -> None:
         kind = self.kind[job]
@@ -228,6 +293,7 @@ class _Run:
         slack = self.arrival[job] + self.budget[job] - now
         if slack <= 0:
             self.outcome.dropped += 1
+            self._answered(now, job)
             return
         kind = self.kind[job]
         worker = self.idle[-1]
@@ -286,12 +352,14 @@ class _Run:
                 self.total_loss += self.best[self.kind[job]] - db
             else:
                 self.outcome.late += 1
+            self._answered(run.end, job)
 
     def _change(self, now: float, worker: int, slowness: float) -> None:
         """Let a worker become slower or faster from its next run on; or die, or come back.
 
         One that comes back has measured itself at its warm-up.
         """
+        self.demand.pass_time(now, any(self.waiting))
         was_dead = math.isinf(self.slowness[worker])
         self.slowness[worker] = slowness
         if math.isinf(slowness) and not was_dead:

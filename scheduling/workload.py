@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +30,19 @@ class Kind:
 
 @dataclass(frozen=True)
 class Workload:
-    """Requests in the order in which they come."""
+    """Requests in the order in which they come; in a closed loop, in that of their turns."""
 
     arrival_ms: FloatArray
+    """For a request that comes after another's answer, how long after it."""
     budget_ms: FloatArray
     kind: NDArray[np.int64]
     """Index into `kinds`."""
     kinds: tuple[Kind, ...]
+    after: NDArray[np.int64] | None = None
+    """The request whose answer each one waits for, an earlier one, or -1 for none. None where no
+    request waits for another's answer: an open loop."""
+    patience_ms: FloatArray | None = None
+    """After how long each caller cancels; infinite for never, which None is for all."""
 
     def __len__(self) -> int:
         return len(self.arrival_ms)
@@ -139,6 +145,25 @@ def draw(
         budget_ms=np.exp(random.uniform(low, high, count)),
         kind=random.choice(len(kinds), count, p=shares / shares.sum()),
         kinds=kinds,
+    )
+
+
+def closed_loop(
+    count: int,
+    callers: int,
+    think_ms: float,
+    mix: Sequence[tuple[Kind, float]] = MIXED,
+    budgets_ms: tuple[float, float] = (300.0, 3000.0),
+    seed: int = 1,
+) -> Workload:
+    """Draw `count` requests of `callers` who take turns, each of whom sends the next when the last
+    one's answer is there and an exponential time of mean `think_ms` has passed."""
+    drawn = draw(count, 1.0, mix=mix, budgets_ms=budgets_ms, seed=seed)
+    random = np.random.default_rng(seed + 1)
+    return replace(
+        drawn,
+        arrival_ms=random.exponential(think_ms, count) if think_ms else np.zeros(count),
+        after=np.maximum(np.arange(count) - callers, -1),
     )
 
 

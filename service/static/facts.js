@@ -82,6 +82,7 @@ export function reasonSentence({ model, width, reason }) {
     widest: `${what}, because the budget had room for the widest network.`,
     slack: `${what}, because the budget left no time for more.`,
     backlog: `${what}, because other requests were waiting for their share of time.`,
+    demand: `${what}, because requests come faster than wider networks could answer them.`,
     behind: `${what} in the end: begun wider, it had fallen behind.`,
     pinned: `${what}, because you pinned it.`,
     floor: "Plain Lanczos resampling, because the budget left no time for any network.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from scheduling.policy import admit
 from scheduling.rungs import FLOOR, Rung
 from scheduling.simulator import Machine, Outcome, simulate
 from scheduling.strategies import STRATEGIES, Case, Ours
-from scheduling.workload import ARRIVALS, Kind, Workload, draw
+from scheduling.workload import ARRIVALS, Kind, Workload, closed_loop, draw
 
 KINDS = (Kind(96, 96, 2.0), Kind(256, 192, 2.0))
 
@@ -48,7 +49,8 @@ def bursts(count: int = 3000, load: float = 1.5, seed: int = 1) -> Workload:
 
 
 def ended(outcome: Outcome) -> int:
-    return outcome.met + outcome.late + outcome.refused + outcome.dropped
+    answered = outcome.met + outcome.late + outcome.refused + outcome.dropped
+    return answered + outcome.cancelled
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -203,3 +205,56 @@ def test_progress_is_told():
     heard: list[int] = []
     simulate(bursts(2500), TABLES, Ours(), Machine(), heard.append)
     assert heard == [1000, 2000]
+
+
+def in_turn(count: int, callers: int, think_ms: float, budget_ms: float) -> Workload:
+    mix = [(kind, 0.5) for kind in KINDS]
+    return closed_loop(count, callers, think_ms, mix, (budget_ms, budget_ms))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_caller_who_waits_for_each_answer_always_gets_the_best_in_time(workers):
+    outcome = simulate(in_turn(300, 1, 0.0, 1e4), TABLES, Ours(), Machine(workers))
+    assert outcome.rungs == {"m@1": 300}
+    assert outcome.met == 300
+    assert all(np.diff(outcome.came_ms) > 0)
+
+
+@pytest.mark.parametrize("callers", [2, 4, 16])
+def test_callers_in_a_closed_loop_are_hardly_narrowed_where_their_budgets_have_room(callers):
+    requests = in_turn(1000, callers, 100.0, 1e4)
+    outcome = simulate(requests, TABLES, Ours(), Machine(2))
+    assert outcome.met == 1000
+    assert outcome.rungs.get("m@1", 0) >= 500
+
+
+@settings(max_examples=50)
+@given(
+    st.integers(1, 60), st.integers(1, 8), st.floats(0, 500), st.floats(30, 5000),
+    st.lists(st.floats(0, 300) | st.just(math.inf), min_size=60, max_size=60),
+)  # fmt: skip
+def test_in_a_closed_loop_each_request_ends_in_one_way_also_when_callers_leave(
+    count, callers, think_ms, budget_ms, patience
+):
+    requests = replace(
+        in_turn(count, callers, think_ms, budget_ms), patience_ms=np.array(patience[:count])
+    )
+    outcome = simulate(requests, TABLES, Ours(), Machine(2))
+    assert ended(outcome) == count
+
+
+def test_after_a_cancelled_giant_the_next_run_at_their_best():
+    # A small one runs, a giant waits beside another and is cancelled; then one after the other.
+    kinds = (*KINDS, Kind(4000, 3000, 2.0))
+    tables = [*TABLES, table(20_000)]
+    small = [5000.0 * n for n in range(1, 30)]
+    requests = Workload(
+        np.array([0.0, 1, 2, *small]),
+        np.array([1e4, 1e4, 1e6, *[1e4] * len(small)]),
+        np.array([0, 0, 2, *[0] * len(small)]),
+        kinds,
+        patience_ms=np.array([math.inf, math.inf, 1000.0, *[math.inf] * len(small)]),
+    )
+    outcome = simulate(requests, tables, Ours(), Machine(1, deviation=0.0))
+    assert outcome.cancelled == 1
+    assert outcome.rungs["m@1"] >= len(small)
