@@ -1,7 +1,9 @@
-"""Load on a running service: open loop, so that a slow answer holds no later request back.
+"""Load on a running service: an open loop, in which a slow answer holds no later request back, or
+callers of whom each waits for an answer before the next request.
 
-Every request has its moment before the run begins, and its latency counts from that moment,
-not from when the client got round to sending it: no coordinated omission.
+In an open loop every request has its moment before the run begins, and its latency counts from
+that moment, not from when the client got round to sending it: no coordinated omission. In a closed
+loop that moment follows the answer before.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import aiohttp
 import numpy as np
 
 from benchmarks.pictures import draw_jpeg
+from jobs.job import Reason
+from scheduling.tables import floor_db
 from scheduling.workload import Kind, Workload
 
 PATIENCE = 3.0
@@ -112,16 +116,23 @@ async def send(
     patient = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(url, connector=connector, timeout=patient) as client:
         start = time.perf_counter() + 0.1
+        before = [-1] * len(workload) if workload.after is None else workload.after.tolist()
+        answered = [asyncio.Event() for _ in before]
 
         async def one(number: int) -> Sample:
             nonlocal done
-            due = start + float(workload.arrival_ms[number]) / 1e3
+            since = start
+            if before[number] >= 0:
+                await answered[before[number]].wait()
+                since = time.perf_counter()
+            due = since + float(workload.arrival_ms[number]) / 1e3
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             kind = workload.kinds[workload.kind[number]]
             sample = await _one(client, endpoint, kind, float(workload.budget_ms[number]), due)
+            answered[number].set()
             done += 1
             report(done)
-            return replace(sample, at_ms=float(workload.arrival_ms[number]))
+            return replace(sample, at_ms=1e3 * (due - start))
 
         return list(await asyncio.gather(*(one(n) for n in range(len(workload)))))
 
@@ -150,7 +161,7 @@ async def _one(
         model=headers.get("X-AnySR-Model", ""),
         width=float(headers.get("X-AnySR-Width", 0)),
         reason=headers.get("X-AnySR-Reason", ""),
-        db=_number(headers, "X-AnySR-Expected-Db"),
+        db=_db(headers, kind),
         said_met=_said(headers),
         predicted_ms=_number(headers, "X-AnySR-Predicted-Ms"),
         elapsed_ms=_number(headers, "X-AnySR-Elapsed-Ms"),
@@ -173,7 +184,8 @@ class Summary:
     failed: float
     """No answer, or an error that is not a refusal."""
     mean_db: float | None
-    """Expected PSNR-Y of the pictures in time, where the service says it."""
+    """Expected PSNR-Y of the pictures in time, where the service says it; resampled ones count
+    with what resampling reaches."""
     latency_ms: dict[str, float]
     """Percentiles over the pictures."""
     broken_promises: float
@@ -227,6 +239,13 @@ def _shares(names: Sequence[str]) -> dict[str, float]:
 
 def _number(headers: Mapping[str, str], name: str) -> float | None:
     return float(headers[name]) if name in headers else None
+
+
+def _db(headers: Mapping[str, str], kind: Kind) -> float | None:
+    """Return what a picture of a network is expected to reach, or what resampling does."""
+    if headers.get("X-AnySR-Reason") == Reason.FLOOR:
+        return floor_db(kind.scale)
+    return _number(headers, "X-AnySR-Expected-Db")
 
 
 def _said(headers: Mapping[str, str]) -> bool | None:

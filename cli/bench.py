@@ -7,7 +7,7 @@ import contextlib
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from cli.extras import needs
 from models.catalog import SHIPPED, read_catalog
-from scheduling.workload import ARRIVALS, Workload, draw, read_trace
+from scheduling.workload import ARRIVALS, Workload, closed_loop, draw, read_trace
 
 app = typer.Typer(help="Time the real parts, as ratios within one run.", no_args_is_help=True)
 
@@ -123,6 +123,17 @@ def load(
     rate: Annotated[float, typer.Option(help="Mean requests per second.")] = 2.0,
     seconds: Annotated[float, typer.Option(help="How long requests are sent.")] = 60.0,
     arrivals: Annotated[str, typer.Option(help=", ".join(ARRIVALS))] = "gamma4",
+    callers: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Closed loop: so many callers, each of whom waits for an answer before the next "
+            "request; rate x seconds requests in all.",
+        ),
+    ] = 0,
+    think_ms: Annotated[
+        float, typer.Option(min=0, help="Mean time of a caller between answer and next request.")
+    ] = 0.0,
     budgets: Annotated[str, typer.Option(help="Smallest and largest budget in ms.")] = "300,3000",
     trace: Annotated[
         Path | None,
@@ -138,12 +149,12 @@ def load(
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write it here.")] = None,
 ) -> None:
-    """Send open-loop load, and hold what the service promised against what the client saw."""
+    """Send load, and hold what the service promised against what the client saw."""
     with needs("simulate"):
         from benchmarks.load import AnysrEndpoint, FormEndpoint, send, summarise
     from benchmarks.overhead import running_service
 
-    workload = _workload(trace, arrivals, rate, seconds, budgets, seed)
+    workload = _workload(trace, arrivals, rate, seconds, _Callers(callers, think_ms), budgets, seed)
     parameters = dict(_pair(p, "=") for p in parameter)
     endpoint = FormEndpoint(*_pair(form, ":"), parameters) if form else AnysrEndpoint(parameters)
     with contextlib.ExitStack() as stack:
@@ -201,14 +212,29 @@ def _update(progress: Progress, task: TaskID, done: int) -> None:
     progress.update(task, completed=done)
 
 
+class _Callers(NamedTuple):
+    """A closed loop; with a number of 0 an open one."""
+
+    number: int
+    think_ms: float
+
+
 def _workload(
-    trace: Path | None, arrivals: str, rate: float, seconds: float, budgets: str, seed: int
+    trace: Path | None,
+    arrivals: str,
+    rate: float,
+    seconds: float,
+    callers: _Callers,
+    budgets: str,
+    seed: int,
 ) -> Workload:
     try:
         if trace is not None:
             return read_trace(trace, seed)
         low, high = (float(part) for part in budgets.split(","))
         count = max(1, round(rate * seconds))
+        if callers.number:
+            return closed_loop(count, *callers, budgets_ms=(low, high), seed=seed)
         return draw(count, rate, ARRIVALS[arrivals], budgets_ms=(low, high), seed=seed)
     except KeyError:
         raise typer.BadParameter(f"unknown arrivals {arrivals!r}: {', '.join(ARRIVALS)}") from None

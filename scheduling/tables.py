@@ -28,6 +28,11 @@ FLOOR_DB = {
 `models.evaluate.evaluate`, as the catalog's figures of the networks are."""
 
 
+def floor_db(scale: float) -> float:
+    """Return the mean PSNR-Y of plain resampling at a scale, between those measured."""
+    return round(float(np.interp(scale, list(FLOOR_DB), list(FLOOR_DB.values()))), 2)
+
+
 def tables_of(
     kinds: Sequence[Kind],
     models: Mapping[str, ModelEntry],
@@ -53,8 +58,7 @@ def _measured(option: Option, kind: Kind, costs: CostModel) -> Option:
             f"the costs have no {stage_of(option.rung)}; measure them with `anysr calibrate`"
         )
     if option.rung == FLOOR:
-        db = float(np.interp(kind.scale, list(FLOOR_DB), list(FLOOR_DB.values())))
-        return replace(option, db=round(db, 2))
+        return replace(option, db=floor_db(kind.scale))
     if option.db is None:
         raise ValueError(
             f"{option.rung.model} has no measured quality at width {option.rung.width:g}; "

@@ -17,7 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from benchmarks.load import AnysrEndpoint, FormEndpoint, Sample, send, summarise
-from scheduling.workload import Kind, Workload
+from scheduling.tables import FLOOR_DB
+from scheduling.workload import Kind, Workload, closed_loop
 
 SLOW_S = 0.4
 
@@ -27,6 +28,7 @@ class Service:
 
     def __init__(self) -> None:
         self.asked: list[tuple[float, dict[str, str], bytes]] = []
+        self.reason = "slack"
 
     async def upscale(self, request: Request) -> Response:
         at = asyncio.get_running_loop().time()
@@ -37,7 +39,7 @@ class Service:
         headers = {
             "X-AnySR-Model": "m",
             "X-AnySR-Width": "0.5",
-            "X-AnySR-Reason": "slack",
+            "X-AnySR-Reason": self.reason,
             "X-AnySR-Expected-Db": "31.5",
             "X-AnySR-Deadline": "met",
             "X-AnySR-Predicted-Ms": "10",
@@ -127,6 +129,26 @@ async def test_another_service_is_asked_in_its_own_words() -> None:
     body = service.asked[0][2]
     assert b'name="file"' in body
     assert b'name="ms"\r\n\r\n2000' in body
+
+
+async def test_in_a_closed_loop_each_request_waits_for_the_answer_before() -> None:
+    service = Service()
+    requests = closed_loop(6, 2, think_ms=20.0, mix=[(Kind(32, 24, 2.0), 1.0)])
+    async with serving(service) as url:
+        samples = await send(url, requests, AnysrEndpoint())
+    for mine, following in zip(samples, samples[2:], strict=False):
+        assert following.at_ms >= mine.at_ms + 1e3 * SLOW_S
+    assert len(service.asked) == 6
+
+
+async def test_resampled_pictures_count_with_what_resampling_reaches() -> None:
+    service = Service()
+    service.reason = "floor"
+    requests = Workload(np.zeros(1), np.full(1, 2000.0), np.zeros(1, int), (Kind(32, 24, 2.0),))
+    async with serving(service) as url:
+        (sample,) = await send(url, requests, AnysrEndpoint())
+    assert sample.db == FLOOR_DB[2.0]
+    assert summarise([sample]).mean_db == FLOOR_DB[2.0]
 
 
 def test_no_samples_are_no_summary() -> None:
