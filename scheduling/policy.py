@@ -19,6 +19,9 @@ from scheduling.rungs import FLOOR
 ANTICIPATION = 1.2
 """How far beyond the sustained stretch a job may go: demand comes in bursts, and what nobody
 uses between them is lost. Found with `anysr simulate`."""
+SHARE = 0.6
+"""The part of the stretch of the jobs that wait which a run may take: the rest is for what comes
+while they do, and would else have to be resampled. Found with `anysr simulate`."""
 PATIENCE = 0.2
 """The part of the time for which what keeps coming can wait that a run may take in any case: behind
 so short a run it is still in time. Found with `anysr simulate`."""
@@ -69,10 +72,10 @@ def bind(
     """Choose the best option that meets this deadline, leaves every job behind it feasible in
     its cheapest way, and takes no more than its share of the worker time that is left.
 
-    The share is the stretch at which all jobs that wait could run, and at most `ANTICIPATION`
-    times that at which the work that keeps coming could, unless that work can wait: see `PATIENCE`.
-    `options` are what the caller accepts, cheapest first, at least one. None when not even the
-    cheapest is expected in time.
+    The share is `SHARE` of the stretch at which all jobs that wait could run, and at most
+    `ANTICIPATION` times that at which the work that keeps coming could, unless that work can wait:
+    see `PATIENCE`. `options` are what the caller accepts, cheapest first, at least one. None when
+    not even the cheapest is expected in time.
     """
     in_time = [o for o in options if o.safe_ms <= slack_ms]
     if not in_time:
@@ -82,7 +85,7 @@ def bind(
         return None
     network = narrowest_network(options)
     pressed = pressure(load, network.expected_ms)
-    share_ms = pressed.stretch * network.expected_ms
+    share_ms = SHARE * pressed.stretch * network.expected_ms
     sustained_ms = ANTICIPATION * sustained_stretch(load) * network.expected_ms
     foreseen_ms = min(share_ms, max(sustained_ms, PATIENCE * load.inflow_slack_ms))
 

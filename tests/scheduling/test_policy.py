@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jobs.job import Reason
 from scheduling.backlog import SLOT_MS, Group, Load, pressure, sustained_stretch
 from scheduling.options import Option, narrowest_network
-from scheduling.policy import ANTICIPATION, PATIENCE, admit, bind, cheapest, go_on, spare_ms
+from scheduling.policy import ANTICIPATION, PATIENCE, SHARE, admit, bind, cheapest, go_on, spare_ms
 from scheduling.rungs import FLOOR, Rung
 from tests.scheduling.test_backlog import NOW, loads
 
@@ -101,7 +101,7 @@ def test_never_beyond_what_those_behind_can_spare_nor_its_share(options, slack, 
     assert decision.option.safe_ms <= pressed.room_ms
     foreseen = ANTICIPATION * sustained_stretch(load) * network(options)
     patient = PATIENCE * load.inflow_slack_ms
-    share = min(pressed.stretch * network(options), max(foreseen, patient))
+    share = min(SHARE * pressed.stretch * network(options), max(foreseen, patient))
     assert decision.option.expected_ms <= max(share, network(options))
 
 
