@@ -35,7 +35,7 @@ from scheduling.cost_model import CostModel, stage_of
 from scheduling.rungs import Rung
 from scheduling.tiling import cut_axis, tiling_of
 from scheduling.work import Work
-from workers.picture import Picture
+from workers.picture import Picture, Raster
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import upscale
 from workers.zoo import Served
@@ -167,13 +167,13 @@ def measure(
     """Run every width on one photograph and sum its errors by tiles of each side."""
     small, cropped = degrade(truth, scale)
     size = (cropped.shape[0], cropped.shape[1])
-    picture = Picture(np.divide(np.moveaxis(small, 2, 0), 255, dtype=np.float32))
+    picture = Picture(Raster(small))
     wanted = luma(cropped)
     squares, halo = [], tiling_of(entry).halo
     for width in entry.widths:
         engine = Served(entry, session, tiling_of(entry)).at(width.width)
-        made = upscale(picture, *size, engine, lambda part: None).picture.colour
-        pixels = np.rint(np.moveaxis(made, 0, 2) * 255).astype(np.uint8)
+        made = upscale(picture, *size, engine, lambda part: None).picture
+        pixels = made.pixels.integers(8).astype(np.uint8, copy=False)
         squares.append((luma(pixels) - wanted) ** 2)
     return {side: _cut(np.stack(squares), luma(small), side, halo) for side in sides}
 

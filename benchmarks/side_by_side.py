@@ -19,7 +19,7 @@ from skimage import data
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.evaluate import bicubic, compare, degrade
 from scheduling.tiling import tiling_of
-from workers.picture import Picture
+from workers.picture import Picture, Raster
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import upscale
 from workers.zoo import Served
@@ -43,13 +43,13 @@ def columns(entry: ModelEntry, truth: Pixels, scale: float) -> dict[str, Pixels]
     small, truth = degrade(truth, scale)
     size = (truth.shape[0], truth.shape[1])
     session = OnnxSession(SHIPPED, entry, threads=2)
-    picture = Picture(np.divide(np.moveaxis(small, 2, 0), 255, dtype=np.float32))
+    picture = Picture(Raster(small))
     pictures = {"bicubic": bicubic(small, size)}
     for width in (w.width for w in entry.widths):
         engine = Served(entry, session, tiling_of(entry)).at(width)
         larger = upscale(picture, *size, engine, lambda part: None)
-        colour = np.moveaxis(larger.picture.colour, 0, 2)
-        pictures[f"{entry.name} {width:g}"] = np.rint(colour * 255).astype(np.uint8)
+        pixels = larger.picture.pixels.integers(8).astype(np.uint8, copy=False)
+        pictures[f"{entry.name} {width:g}"] = pixels
     captions = {
         f"{name}\n{compare(pixels, truth, 4)[0]:.2f} dB": pixels
         for name, pixels in pictures.items()

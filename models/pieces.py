@@ -27,7 +27,7 @@ def save_pieces(
     folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], piece_mib: float
 ) -> None:
     """Replace the state in `folder`; every file but that of a single larger tensor stays below
-    `piece_mib`. `facts` go into the index, for people."""
+    `piece_mib`. `facts` go into the index."""
     current = set(_names(folder))
     free = (n for i in itertools.count() if (n := f"state-{i:05}.safetensors") not in current)
     pieces = []
@@ -45,6 +45,12 @@ def save_pieces(
 def load_pieces(folder: Path) -> dict[str, Tensor]:
     """Return the state's tensors by name; none when the folder holds no state."""
     return {k: v for name in _names(folder) for k, v in load_file(folder / name).items()}
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Return the facts that were saved with the state; none when the folder holds no state."""
+    index = folder / INDEX
+    return dict(json.loads(index.read_text())) if index.exists() else {}
 
 
 def _names(folder: Path) -> list[str]:

@@ -35,6 +35,7 @@ from models.checkpoint import load_network
 from models.config import COMPILERS, Config
 from models.geometry import axis_grid
 from models.photographs import Photographs, training_files
+from models.pieces import read_facts
 from models.train import Trainer
 
 CONFIGS = Path(__file__).parents[2] / "models" / "configs"
@@ -52,6 +53,12 @@ def environment(device: torch.device) -> dict[str, Any]:
         raise SystemExit(f"torch {torch.__version__} sees no CUDA device; check nvidia-smi.")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     return {"torch": torch.__version__, "device": name, "cuda": torch.version.cuda}
+
+
+def planned_steps(output: Path) -> int | None:
+    """Return how many steps the run in a folder was to have; None where there is none."""
+    facts = read_facts(output)
+    return int(facts["config"]["training"]["steps"]) if facts else None
 
 
 def fastest_compiler(config: Config, photographs: Photographs, device: torch.device) -> str:
@@ -125,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--grow-from", type=Path, help="weights of a smaller trained network")
     parser.add_argument("--minutes", type=float, required=True, help="of the whole call")
     parser.add_argument("--later", type=float, default=0.0, help="minutes of a next call")
-    parser.add_argument("--steps", type=int, help="as planned by a call before, until counted anew")
+    parser.add_argument("--steps", type=int, help="so many, instead of as many as fit")
     parser.add_argument("--compile", choices=COMPILERS, help="instead of trying each")
     parser.add_argument("--validation", type=Path, help="by default the first of --data")
     parser.add_argument("--check", action="store_true", help="end with tests and timings")
@@ -140,12 +147,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     files, held = training_files(options.data, count, options.validation)
     photographs = Photographs(files, device, config.crop_side, stop_at)
     compiler = options.compile or fastest_compiler(config, photographs, device)
-    steps = options.steps or config.training.steps
+    steps = options.steps or planned_steps(options.output) or config.training.steps
     config = replace(config, training=replace(config.training, compile=compiler, steps=steps))
     trainer = Trainer(config, options.output, device)
     if not trainer.resume() and options.grow_from:
         trainer.grow_from(options.grow_from)
-    trainer.run(photographs, held, stop_at, _tell, fit_to=stop_at + 60 * options.later)
+    fit_to = None if options.steps else stop_at + 60 * options.later
+    trainer.run(photographs, held, stop_at, _tell, fit_to)
     torch.backends.cudnn.benchmark = False  # every shape of the validation comes once
     planned = trainer.config.training.steps
     _tell({"step": trainer.step, "of": planned, "psnr": trainer.validate(held[:2])})

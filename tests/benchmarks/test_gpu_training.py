@@ -35,10 +35,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-def call(folder, capsys, steps):
-    (folder / "config.toml").write_text(CONFIG.replace("STEPS", str(steps)))
+def call(folder, capsys, steps, *more):
+    (folder / "config.toml").write_text(CONFIG.replace("STEPS", "100"))
     options = ["--data", str(folder / "data"), "--output", str(folder / "run"), "--device", "cpu"]
-    gpu.main([str(folder / "config.toml"), *options, "--minutes", "30"])
+    options += ["--minutes", "30", "--steps", str(steps), *more]
+    gpu.main([str(folder / "config.toml"), *options])
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -48,6 +49,33 @@ def test_a_second_call_goes_on_where_the_first_ended(folder, capsys, monkeypatch
     assert first[0]["device"] == "CPU"
     assert first[1]["steps_in_probe"]["off"] > 0
     assert [first[-1]["step"], second[2]["step"], second[-1]["step"]] == [3, 3, 5]
+
+
+def test_the_steps_are_as_many_as_fit_those_of_a_later_call_included(folder, monkeypatch):
+    planned = []
+
+    def run(trainer, _photographs, _held, stop_at, _report, fit_to):
+        planned.append((trainer.config.training.steps, fit_to - stop_at))
+        trainer.step = 7
+        trainer.save()
+
+    monkeypatch.setattr(gpu.Trainer, "run", run)
+    (folder / "config.toml").write_text(CONFIG.replace("STEPS", "100"))
+    options = ["--data", str(folder / "data"), "--output", str(folder / "run"), "--device", "cpu"]
+    options += ["--minutes", "30", "--compile", "off"]
+    gpu.main([str(folder / "config.toml"), *options, "--later", "2"])
+    (folder / "config.toml").write_text(CONFIG.replace("STEPS", "5"))
+    gpu.main([str(folder / "config.toml"), *options])
+    assert planned == [(100, 120.0), (100, 0.0)]  # the second goes by what the first had planned
+
+
+def test_the_way_to_run_and_the_validation_can_be_named(folder, capsys):
+    (folder / "held").mkdir()
+    (folder / "held" / "0.png").write_bytes((folder / "data" / "0.png").read_bytes())
+    more = "--compile", "off", "--validation", str(folder / "held")
+    told = call(folder, capsys, 4, *more)
+    assert not any("steps_in_probe" in facts for facts in told)
+    assert (told[-1]["step"], told[-1]["of"]) == (4, 4)
 
 
 def test_every_width_is_timed_as_torchscript(folder, capsys, monkeypatch):

@@ -112,3 +112,24 @@ def test_reading_stops_when_the_time_is_over_with_what_there_is(tmp_path):
     assert (len(whole), read) == (count, [4 * READERS, count])
     cut = Photographs(files, minimum=16, stop_at=0.0)
     assert len(cut) == 4 * READERS
+
+
+def test_a_part_of_the_crops_is_one_colour_and_half_of_those_a_corner_of_the_cube(folder):
+    photographs = Photographs(list_images([folder]))
+    sampling = Sampling(batch=200, patch=8, low=2, high=2, anchors=(2,), flat_probability=0.5)
+    small, target = photographs.draw(sampling, torch.Generator().manual_seed(1))
+    flat = (target.amax((2, 3)) == target.amin((2, 3))).all(1)
+    assert 0.35 < flat.float().mean() < 0.65
+    corner = ((target[flat] == 0) | (target[flat] == 1)).all(3).all(2).all(1)
+    assert 0.3 < corner.float().mean() < 0.7
+    torch.testing.assert_close(small[flat][..., 0, 0], target[flat][..., 0, 0])
+
+
+def test_without_one_coloured_crops_the_others_are_drawn_as_ever(folder):
+    photographs = Photographs(list_images([folder]))
+    some, none = (Sampling(batch=30, patch=8, flat_probability=p) for p in (0.5, 0.0))
+    (_, with_flat), (_, without) = (
+        photographs.draw(sampling, torch.Generator().manual_seed(1)) for sampling in (some, none)
+    )
+    kept = (with_flat == without).flatten(1).all(1)
+    assert 5 < kept.sum() < 25

@@ -1,6 +1,7 @@
 """Training: the loss falls, a cut-off run resumes to the bit, and torch is all it needs."""
 
 import dataclasses
+import itertools
 import json
 import subprocess
 import sys
@@ -13,12 +14,13 @@ from safetensors.torch import load_file
 from torch.nn.functional import l1_loss
 
 import models.degradation
+import models.train
 from models.architectures.registry import NetworkSpec
-from models.config import Config, Sampling, Training
+from models.config import Config, Sampling, Training, learning_rate
 from models.photographs import Photographs, list_images, training_files
 from models.pieces import load_pieces
 from models.throughput import Meter
-from models.train import Trainer, upscale
+from models.train import Pace, Trainer, upscale
 
 ROOT = Path(__file__).parents[2]
 TINY = Config(
@@ -392,3 +394,21 @@ def test_training_needs_only_torch_numpy_pillow_and_safetensors(folder, tmp_path
     facts = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
     assert any("psnr" in f for f in facts)
     assert (output / "weights.safetensors").exists()
+
+
+def test_a_run_that_is_fit_to_the_clock_ends_in_time_with_its_rate_fallen(
+    folder, tmp_path, monkeypatch
+):
+    looks = itertools.count()
+    monkeypatch.setattr(models.train.time, "monotonic", lambda: next(looks) / 100)
+    monkeypatch.setattr(models.train, "FIT_S", 0.1)
+    trainer = Trainer(having(steps=10**6), tmp_path / "run")
+    trainer.run(Photographs(list_images([folder])), [], fit_to=1.0)
+    assert 0.7 < next(looks) / 100 < 1.0
+    training = trainer.config.training
+    assert trainer.step == training.steps < 10**6
+    assert learning_rate(training, trainer.step) == 0
+
+
+def test_a_pace_counts_no_steps_without_a_time_to_fit_to():
+    assert Pace(0, None).steps_in_all(10**6) is None
