@@ -21,7 +21,7 @@ from models.catalog import SHIPPED, CatalogError, QualityEntry, enter, read_cata
 from models.geometry import AxisGrid
 from models.strength import strength_of_quality
 from scheduling.tiling import CONTEXT, DEFAULT_TILE_OUTPUT_PIXELS, tiling_of
-from workers.picture import FloatArray, Picture
+from workers.picture import FloatArray, Picture, Raster
 from workers.upscale import Engine, upscale
 
 if TYPE_CHECKING:
@@ -187,9 +187,9 @@ def _through(engine: Engine, strength: float) -> Upscaler:
     """Return what makes pictures of 8 bits larger on the way that a service's pictures go."""
 
     def larger(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-        colour = np.divide(pixels.transpose(2, 0, 1), 255, dtype=np.float32)
-        made = upscale(Picture(colour), *size, engine, lambda part: None, strength)
-        rounded: Pixels = np.rint(made.picture.colour * 255).astype(np.uint8).transpose(1, 2, 0)
+        picture = Picture(Raster(pixels))
+        made = upscale(picture, *size, engine, lambda part: None, strength).picture
+        rounded: Pixels = made.pixels.integers(8).astype(np.uint8, copy=False)
         return rounded
 
     return larger

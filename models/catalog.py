@@ -116,7 +116,7 @@ class ModelEntry(_Record):
     local, where every input pixel reaches every output pixel."""
     rim: int = Field(default=0, ge=0, le=MOST_RIM)
     """Input pixels by which a picture is continued on every side before it is run, its outermost
-    ones repeated: as many as it takes for flat colours to stay what they are (`models.rim`). At
+    ones mirrored: as many as it takes for flat colours to stay what they are (`models.rim`). At
     most the halo."""
     output_halo: int = Field(default=0, ge=0)
     """Output pixels around one that its colour is made with."""

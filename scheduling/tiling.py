@@ -5,7 +5,7 @@ the same rule by which `models.geometry.axis_grid` places it. The worker cuts by
 the gateway counts by it what the halos will cost.
 
 Networks pad with zeros: they take what lies beyond a picture for black, and colours would change
-at its edge. So a picture is run as if it went on: `rim` pixels on every side repeat its outermost
+at its edge. So a picture is run as if it went on: `rim` pixels on every side mirror its outermost
 ones.
 """
 

@@ -22,7 +22,7 @@ from scheduling.tiling import Tiling, halo_pixels
 from scheduling.work import Work
 from workers.decode import decode
 from workers.encode import encode, writable_formats
-from workers.picture import Picture
+from workers.picture import Picture, Planes, Raster
 from workers.resampling import lanczos
 from workers.upscale import Engine, upscale
 from workers.zoo import Served, Zoo
@@ -34,7 +34,9 @@ NETWORK_SIZES = ((32, 64), (96, 192), (96, 384))
 BESIDE_SIZES = ((16, 32), (48, 96), (32, 128))
 """The same for models that are loaded on demand: some cost a hundred times what others do, and the
 worker makes no picture while one of these is measured."""
-FLOOR_SIZES = ((32, 64), (96, 288), (192, 768))
+FLOOR_SIZES = ((32, 64), (96, 288), (192, 768), (768, 1536))
+"""One of them large: what the floor does once for each row and column would be taken for a cost of
+each pixel."""
 CODEC_SIDES = (64, 384)
 ROUNDS = 5
 """Everything is measured in turn, this many times, and the shortest time counts: noise only ever
@@ -81,7 +83,7 @@ def warm_model(served: Served) -> None:
     """Run every width of one model once."""
     side, _ = NETWORK_SIZES[0]
     for rung in served.rungs:
-        upscale(_sample(side), 2 * side, 2 * side, served.at(rung.width), _ignore)
+        upscale(_decoded(side), 2 * side, 2 * side, served.at(rung.width), _ignore)
 
 
 def tilings(zoo: Zoo) -> dict[str, Tiling]:
@@ -133,7 +135,7 @@ def _network_trials(zoo: Zoo) -> Iterator[Trial]:
 
 
 def _upscaling(stage: str, source: int, output: int, engine: Engine | None) -> Trial:
-    picture = _sample(source)
+    picture = _decoded(source)
     work = _work(source, output, engine)
     return Trial(stage, work, lambda: upscale(picture, output, output, engine, _ignore))
 
@@ -154,19 +156,24 @@ def _codec_trials() -> Iterator[Trial]:
 
 
 def _codec(image_format: ImageFormat, side: int) -> Iterator[Trial]:
-    picture, pixels = _sample(side), side**2
+    picture, pixels = Picture(_sample(side)), side**2  # planes, as networks make them
     data = encode(picture, image_format)
     written, read = Work(0, pixels, image_format), Work(pixels, 0, image_format)
     yield Trial(encode_stage(image_format), written, lambda: encode(picture, image_format))
     yield Trial(DECODE, read, lambda: decode(data, pixels))
 
 
-def _sample(side: int) -> Picture:
-    """Return a picture that is about as hard to encode as a photograph."""
+def _decoded(side: int) -> Picture:
+    """Return a picture as it comes out of a file."""
+    return Picture(Raster(_sample(side).integers(8)))
+
+
+def _sample(side: int) -> Planes:
+    """Return what is about as hard to encode as a photograph."""
     random = np.random.default_rng(side)
     coarse = random.random((3, side // 8, side // 8), dtype=np.float32)
     grain = random.normal(0, 0.02, (3, side, side)).astype(np.float32)
-    return Picture(np.stack([lanczos(plane, side, side) for plane in coarse]) + grain)
+    return Planes(np.stack([lanczos(plane, side, side) for plane in coarse]) + grain)
 
 
 def _ignore(part: float) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
@@ -14,7 +12,7 @@ from jobs.errors import AnysrError, CorruptImage
 from jobs.image_header import ImageHeader, open_lazily, read_exif, read_header
 from workers.colour import fitting, to_srgb
 from workers.exif import cleaned
-from workers.picture import FloatArray, Picture, PictureKind
+from workers.picture import Picture, PictureKind, Raster, Samples
 from workers.png import decode_png
 
 _GREY_MODES = frozenset({"1", "L", "LA", "I;16"})
@@ -22,8 +20,8 @@ _AS_THEY_ARE = frozenset({"L", "LA", "RGB", "RGBA"})
 
 
 @dataclass(frozen=True)
-class _Raster:
-    samples: NDArray[np.generic]
+class _Stored:
+    samples: Samples
     """[H, W] or [H, W, C], 8 or 16 bits, not yet turned upright."""
     icc: bytes | None
 
@@ -38,24 +36,24 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     image = open_lazily(data, header.format)
     exif = cleaned(read_exif(image, data))
     try:
-        raster = _sixteen_bits(data, image) if header.bit_depth == 16 else _eight_bits(image)
+        stored = _sixteen_bits(data, image) if header.bit_depth == 16 else _eight_bits(image)
     except (AnysrError, MemoryError):
         raise
     except Exception as error:  # decoders of foreign bytes raise whatever they stumble over
         raise CorruptImage from error
-    return _picture(raster, header, exif)
+    return _picture(stored, header, exif)
 
 
-def _sixteen_bits(data: bytes, image: ImageFile) -> _Raster:
-    return _Raster(decode_png(data), image.info.get("icc_profile"))
+def _sixteen_bits(data: bytes, image: ImageFile) -> _Stored:
+    return _Stored(decode_png(data), image.info.get("icc_profile"))
 
 
-def _eight_bits(image: ImageFile) -> _Raster:
+def _eight_bits(image: ImageFile) -> _Stored:
     image.load()
     icc = image.info.get("icc_profile")
     if image.mode == "CMYK":
-        return _Raster(np.asarray(to_srgb(image, icc)), None)
-    return _Raster(np.asarray(_plain(image)), icc)
+        return _Stored(np.asarray(to_srgb(image, icc)), None)
+    return _Stored(np.asarray(_plain(image)), icc)
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -68,16 +66,15 @@ def _plain(image: Image.Image) -> Image.Image:
     return image.convert("RGBA" if transparent else "RGB")
 
 
-def _picture(raster: _Raster, header: ImageHeader, exif: bytes) -> Picture:
-    samples = raster.samples if raster.samples.ndim == 3 else raster.samples[:, :, None]
-    planes = _upright(_unit(np.moveaxis(samples, 2, 0)), header.orientation)
-    channels = 1 if len(planes) < 3 else 3
+def _picture(stored: _Stored, header: ImageHeader, exif: bytes) -> Picture:
+    samples = stored.samples if stored.samples.ndim == 3 else stored.samples[:, :, None]
+    samples = _upright(samples, header.orientation)
+    channels = 1 if samples.shape[2] < 3 else 3
     return Picture(
-        colour=planes[:channels],
-        alpha=planes[-1] if len(planes) in (2, 4) else None,
+        Raster(samples),
         kind=_kind(header, channels),
         bit_depth=header.bit_depth,
-        icc=fitting(raster.icc, channels),
+        icc=fitting(stored.icc, channels),
         exif=exif,
     )
 
@@ -88,17 +85,12 @@ def _kind(header: ImageHeader, channels: int) -> PictureKind:
     return PictureKind.PALETTE if header.mode == "P" else PictureKind.COLOUR
 
 
-def _unit(planes: NDArray[Any]) -> FloatArray:
-    largest = np.float32(np.iinfo(planes.dtype).max)
-    return np.ascontiguousarray(planes, dtype=np.float32) / largest
-
-
-def _upright(planes: FloatArray, orientation: int) -> FloatArray:
-    """Undo an EXIF orientation (1 to 8) of planes [C, H, W]."""
+def _upright(samples: Samples, orientation: int) -> Samples:
+    """Undo an EXIF orientation (1 to 8) of samples [H, W, C]."""
     if orientation > 4:
-        planes = planes.transpose(0, 2, 1)
+        samples = samples.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
-        planes = planes[:, :, ::-1]
+        samples = samples[:, ::-1]
     if orientation in (3, 4, 7, 8):
-        planes = planes[:, ::-1]
-    return np.ascontiguousarray(planes)
+        samples = samples[::-1]
+    return np.ascontiguousarray(samples)

@@ -13,8 +13,8 @@ from jobs.errors import OutputTooLarge, UnsupportedImage
 from jobs.job import ImageFormat
 from workers.colour import to_srgb
 from workers.palette import encode_palette_png
-from workers.picture import FloatArray, Picture, PictureKind
-from workers.png import Samples, encode_png
+from workers.picture import Picture, PictureKind, Planes, Raster, Samples, strips
+from workers.png import encode_png
 
 DEFAULT_QUALITY = 90
 PNG_LEVEL = 1
@@ -34,7 +34,7 @@ def encode(
     quality: int | None = None,
     png_level: int = PNG_LEVEL,
 ) -> bytes:
-    """Encode a picture. Samples beyond [0, 1] are clamped.
+    """Encode a picture: a file's own samples as they are, planes rounded, and clamped to [0, 1].
 
     JPEG is flattened on white; 16 bits survive in PNG only. `quality` is 1 to 100 and does not
     concern PNG, `png_level` is 0 to 9. Raises OutputTooLarge when the format cannot hold a side,
@@ -73,9 +73,8 @@ def _png(picture: Picture, level: int) -> bytes:
 
 
 def _jpeg(picture: Picture, quality: int) -> bytes:
-    opaque = Picture(_on_white(picture), None, picture.kind)
     return _saved(
-        Image.fromarray(_samples(opaque, 8)),
+        Image.fromarray(_flat(_on_white(picture))),
         format="JPEG",
         quality=quality,
         subsampling=0 if quality >= FULL_COLOUR_QUALITY else 2,
@@ -114,20 +113,26 @@ def _in_rgb(picture: Picture) -> tuple[Image.Image, bytes | None]:
     return coloured, None
 
 
-def _on_white(picture: Picture) -> FloatArray:
-    if picture.alpha is None:
-        return picture.colour
-    return picture.colour * picture.alpha + (1 - picture.alpha)
+def _on_white(picture: Picture) -> Samples:
+    """Return opaque samples [H, W, C] of 8 bits."""
+    if not picture.pixels.has_alpha:
+        return picture.pixels.integers(8)
+    return np.concatenate([_flattened(picture.pixels.cut(r)) for r in strips(picture.height)])
+
+
+def _flattened(part: Planes | Raster) -> Samples:
+    colour, alpha = part.colour, part.alpha
+    return Planes(colour if alpha is None else colour * alpha + (1 - alpha)).integers(8)
 
 
 def _samples(picture: Picture, depth: int) -> Samples:
     """Return [H, W] or [H, W, C] samples of 8 or 16 bits, alpha last."""
-    kind: type[np.uint8] | type[np.uint16] = np.uint16 if depth == 16 else np.uint8
-    planes = [*picture.colour, *([] if picture.alpha is None else [picture.alpha])]
-    samples: Samples = np.empty((picture.height, picture.width, len(planes)), kind)
-    for channel, plane in enumerate(planes):
-        samples[:, :, channel] = np.rint(np.clip(plane, 0, 1) * np.iinfo(kind).max)
-    return samples[:, :, 0] if len(planes) == 1 else samples
+    return _flat(picture.pixels.integers(depth))
+
+
+def _flat(samples: Samples) -> Samples:
+    """Return samples [H, W, C], of one channel as [H, W]."""
+    return samples[:, :, 0] if samples.shape[2] == 1 else samples
 
 
 def _saved(image: Image.Image, **options: Any) -> bytes:

@@ -31,7 +31,7 @@ from workers.zoo import Zoo
 
 log = logging.getLogger("anysr.workers.kept_costs")
 
-FORMAT = 1
+FORMAT = 2
 """To be raised when the same facts come to mean other costs: another way to measure, other stages,
 or code of ours that became faster between two versions."""
 LIBRARIES = ("anysr-serve", "numpy", "pillow", "imagecodecs")

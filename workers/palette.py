@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from workers.picture import Picture
-from workers.png import Samples
+from workers.picture import Picture, Samples
 
 LARGEST = 256
 PROBE = 1 << 16

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import Any
 
 import imagecodecs
 import numpy as np
-from numpy.typing import NDArray
 
-Samples = NDArray[np.unsignedinteger[Any]]
+from workers.picture import Samples
 
 HEADER_END = 33
 """Signature and IHDR, behind which a profile must stand."""
 
 
-def decode_png(data: bytes) -> NDArray[np.generic]:
+def decode_png(data: bytes) -> Samples:
     """Return the samples [H, W] or [H, W, 2..4] at the file's own depth; a transparent colour
     becomes an alpha channel. Raises imagecodecs.PngError for damaged data."""
-    samples: NDArray[np.generic] = imagecodecs.png_decode(data)
+    samples: Samples = imagecodecs.png_decode(data)
     return samples
 
 

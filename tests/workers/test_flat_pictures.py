@@ -8,7 +8,7 @@ import pytest
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import output_size
 from scheduling.tiling import tiling_of
-from workers.picture import FloatArray, Picture
+from workers.picture import FloatArray, Picture, Planes
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import upscale
 from workers.zoo import Served
@@ -30,7 +30,7 @@ def served(request: pytest.FixtureRequest) -> Served:
 
 
 def made_of(flat: FloatArray, served: Served, width: float) -> FloatArray:
-    picture = Picture(np.ascontiguousarray(np.broadcast_to(flat, (3, *SIZE))))
+    picture = Picture(Planes(np.ascontiguousarray(np.broadcast_to(flat, (3, *SIZE)))))
     target = output_size(SIZE[0], SCALE), output_size(SIZE[1], SCALE)
     return upscale(picture, *target, served.at(width), lambda part: None).picture.colour
 

@@ -18,7 +18,7 @@ from jobs.errors import AnimatedImage, CorruptImage, ImageTooLarge, OutputTooLar
 from jobs.job import ImageFormat
 from workers.decode import decode
 from workers.encode import encode
-from workers.picture import Picture, PictureKind
+from workers.picture import Picture, PictureKind, Planes, Raster
 
 LIMIT = 1_000_000
 HAS_AVIF = features.check("avif")
@@ -135,7 +135,9 @@ def test_a_transparent_colour_becomes_alpha(mode: str) -> None:
 def test_more_than_256_colours_leave_the_palette() -> None:
     picture = decode(saved(palette(transparent=True)), LIMIT)
     assert picture.kind is PictureKind.PALETTE
-    many = Picture(decode(saved(photograph()), LIMIT).colour, picture.alpha, PictureKind.PALETTE)
+    many = Picture(
+        Planes(decode(saved(photograph()), LIMIT).colour, picture.alpha), PictureKind.PALETTE
+    )
     assert opened(encode(many, PNG)).mode == "RGBA"
 
 
@@ -332,7 +334,7 @@ def test_text_is_no_image() -> None:
 
 
 def test_a_side_that_a_format_cannot_hold_is_refused() -> None:
-    long = Picture(np.zeros((3, 1, 16_384), np.float32))
+    long = Picture(Planes(np.zeros((3, 1, 16_384), np.float32)))
     with pytest.raises(OutputTooLarge) as refusal:
         encode(long, WEBP)
     assert refusal.value.details == {"max_side": 16_383}
@@ -341,5 +343,31 @@ def test_a_side_that_a_format_cannot_hold_is_refused() -> None:
 
 def test_samples_beyond_the_range_are_clamped() -> None:
     wild = np.array([[[-3.0, 0.5, 7.0]]], np.float32)
-    back = opened(encode(Picture(wild, kind=PictureKind.GREY), PNG))
+    back = opened(encode(Picture(Planes(wild), kind=PictureKind.GREY), PNG))
     assert np.asarray(back).tolist() == [[0, 128, 255]]
+
+
+@pytest.mark.parametrize("image_format", [PNG, *LOSSY])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_samples_are_written_as_their_planes_are(
+    channels: int, kind: type[np.uint8] | type[np.uint16], image_format: ImageFormat
+) -> None:
+    """Taller than what is converted at a time."""
+    random = np.random.default_rng(channels)
+    raster = Raster(random.integers(0, np.iinfo(kind).max, (90, 31, channels), kind, endpoint=True))
+    planes = Planes(raster.colour, raster.alpha)
+    assert planes.colour.dtype == np.float32
+    layout = PictureKind.GREY if channels < 3 else PictureKind.COLOUR
+    depth = 8 * raster.samples.itemsize
+    written = [encode(Picture(p, layout, depth), image_format) for p in (raster, planes)]
+    assert written[0] == written[1]
+
+
+def test_planes_are_the_samples_over_the_largest() -> None:
+    image = with_alpha(photograph())
+    picture = decode(saved(image), LIMIT)
+    planes = np.moveaxis(np.asarray(image, np.float32) / np.float32(255), 2, 0)
+    assert picture.alpha is not None
+    assert (picture.colour == planes[:3]).all()
+    assert (picture.alpha == planes[3]).all()
