@@ -76,17 +76,22 @@ def read_header(data: bytes, max_pixels: int) -> ImageHeader:
     _refuse_endless_header(data, image_format)
     image = open_lazily(data, image_format)
     width, height = image.size
-    if width * height > max_pixels:
-        raise ImageTooLarge(
-            f"The image has {width} x {height} pixels; at most {max_pixels} are accepted.",
-            max_pixels=max_pixels,
-        )
+    check_pixels(width, height, max_pixels)
     orientation = _orientation(image, data)
     if orientation > 4:
         width, height = height, width
     depth = 16 if image_format is ImageFormat.PNG and data[24:25] == b"\x10" else 8
     quality = jpeg_quality(data, image_format)
     return ImageHeader(image_format, width, height, orientation, depth, image.mode, quality)
+
+
+def check_pixels(width: int, height: int, max_pixels: int) -> None:
+    """Raise ImageTooLarge for an image of more than `max_pixels`."""
+    if width * height > max_pixels:
+        raise ImageTooLarge(
+            f"The image has {width} x {height} pixels; at most {max_pixels} are accepted.",
+            max_pixels=max_pixels,
+        )
 
 
 def sniff(data: bytes) -> ImageFormat:

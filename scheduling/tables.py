@@ -24,7 +24,7 @@ Options = tuple[Option, ...]
 FLOOR_DB = {
     1.5: 32.78, 2.0: 29.93, 2.5: 28.41, 3.0: 27.41, 3.5: 26.68, 4.0: 26.13, 6.0: 24.68, 8.0: 23.79,
 }  # fmt: skip
-"""PSNR-Y of plain resampling by scale: `workers.resampling.lanczos` on B100, by
+"""PSNR-Y of plain resampling by scale: `workers.floor` on B100, by
 `models.evaluate.evaluate`, as the catalog's figures of the networks are."""
 
 

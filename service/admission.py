@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded, UnknownModel
@@ -11,7 +11,8 @@ from jobs.job import LADDER, Job
 from models.catalog import Catalog
 from scheduling.backlog import Group, Load
 from scheduling.options import Option, narrowest_network, options_of
-from scheduling.policy import admit
+from scheduling.policy import Admission, admit
+from service.budgets import DefaultBudget, default_budget_ms, good_option, wait_within
 from service.snapshot import LiveWorker, Snapshot
 
 RETRY_AFTER_S = 2
@@ -25,32 +26,51 @@ PROMISE = 1.1
 """What is named as enough lies above what is enough now: costs will have moved when it is sent."""
 
 
-def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float) -> Job:
-    """Return the job with what it costs in the cheapest way that its caller accepts, with its
-    narrowest network, and with what gateway and queue add.
+@dataclass(frozen=True)
+class Assessment:
+    """What is known of a job before it is let in or refused. All times in ms."""
 
-    Raises NotReady without a ready worker that has the model and width; UnknownModel when it has
-    left the catalog since it was looked up; InvalidRequest when no network reaches the quality
-    asked for; BudgetInfeasible with `smallest_feasible_ms`, a whole number that would have been
-    enough on an idle service; Overloaded with `retry_after_s` when what was let in before leaves no
-    time for it.
+    job: Job
+    """With its budget."""
+    options: tuple[Option, ...]
+    """What its caller accepts, cheapest first, at least one, at the costs of the fastest worker."""
+    admission: Admission
+    wait_ms: float
+    """After how long it would begin."""
+    overhead_ms: float
+    """What gateway and queue add."""
+
+    @property
+    def smallest_budget_ms(self) -> int:
+        """A whole number that is enough on an idle service."""
+        return self._promised(self.admission.smallest_ms)
+
+    def budget_for(self, option: Option) -> int:
+        """Return a whole number that is enough for an option on an idle service."""
+        return self._promised(option.safe_ms + self.overhead_ms)
+
+    def _promised(self, ms: float) -> int:
+        return math.ceil(ms * PROMISE)
+
+
+def admitted(
+    job: Job,
+    snapshot: Snapshot,
+    catalog: Catalog,
+    overhead_ms: float,
+    default: DefaultBudget | None = None,
+) -> Job:
+    """Return the job with what it costs in the cheapest way that its caller accepts, with its
+    narrowest network, and with what gateway and queue add. `default` as for `assessed`.
+
+    Raises what `assessed` does; BudgetInfeasible with `smallest_feasible_ms`, a whole number that
+    would have been enough on an idle service; Overloaded with `retry_after_s` when what was let in
+    before leaves no time for it.
     """
-    if job.model is not None and job.model not in catalog.names:
-        raise UnknownModel
-    workers = snapshot.ready_for(job.needs)
-    if not workers and snapshot.ready and catalog.on_demand(job.model):
-        raise NotReady(_loading(job, snapshot), retry_after_s=LOADING_S)
-    if not workers:
-        raise not_ready(snapshot, job.needs)
-    # By the fastest: it is the one that is free soonest, and a promise to refuse must be sure.
-    options = min((_options(job, worker, catalog) for worker in workers), key=_price)
-    if not options and job.min_db is None:  # what they have, this catalog does not know
-        raise not_ready(snapshot, job.needs)
-    if not options:
-        raise InvalidRequest(_out_of_reach(job))
-    admission = admit(options, job.budget_ms, load_of(snapshot, len(workers)), overhead_ms)
+    assessment = assessed(job, snapshot, catalog, overhead_ms, default)
+    job, options, admission = assessment.job, assessment.options, assessment.admission
     if not admission.feasible:
-        smallest = math.ceil(admission.smallest_ms * PROMISE)
+        smallest = assessment.smallest_budget_ms
         raise BudgetInfeasible(
             f"A budget of {job.budget_ms:g} ms is too small for this picture; "
             f"at least {smallest} ms are needed.",
@@ -67,11 +87,51 @@ def admitted(job: Job, snapshot: Snapshot, catalog: Catalog, overhead_ms: float)
     )
 
 
+def assessed(
+    job: Job,
+    snapshot: Snapshot,
+    catalog: Catalog,
+    overhead_ms: float,
+    default: DefaultBudget | None = None,
+) -> Assessment:
+    """Return what a job would take and whether its budget can be met. With `default`, its budget
+    is what its picture needs within these bounds, for its caller named none.
+
+    Raises NotReady without a ready worker that has the model and width; UnknownModel when it has
+    left the catalog since it was looked up; InvalidRequest when no network reaches the quality
+    asked for.
+    """
+    if job.model is not None and job.model not in catalog.names:
+        raise UnknownModel
+    workers = snapshot.ready_for(job.needs)
+    if not workers and snapshot.ready and catalog.on_demand(job.model):
+        raise NotReady(_loading(job, snapshot), retry_after_s=LOADING_S)
+    if not workers:
+        raise not_ready(snapshot, job.needs)
+    # By the fastest: it is the one that is free soonest, and a promise to refuse must be sure.
+    options = min((_options(job, worker, catalog) for worker in workers), key=_price)
+    if not options and job.min_db is None:  # what they have, this catalog does not know
+        raise not_ready(snapshot, job.needs)
+    if not options:
+        raise InvalidRequest(_out_of_reach(job))
+    load = load_of(snapshot, len(workers))
+    if default is not None:
+        good = good_option(job, options, catalog)
+        job = replace(job, budget_ms=default_budget_ms(default, good, options, load, overhead_ms))
+    return Assessment(
+        job=job,
+        options=options,
+        admission=admit(options, job.budget_ms, load, overhead_ms),
+        wait_ms=wait_within(job.budget_ms, options, load, overhead_ms),
+        overhead_ms=overhead_ms,
+    )
+
+
 def _loading(job: Job, snapshot: Snapshot) -> str:
     if all(job.model in worker.broken for worker in snapshot.workers if worker.ready):
         return f"No worker could load the model {job.model}; GET /health/ready says why."
     return (
-        f"The model {job.model} is loaded when it is first asked for, which it now was; "
+        f"The model {job.model} is loaded when a picture first asks for it; after that, "
         "try again in a few seconds."
     )
 

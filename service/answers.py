@@ -19,6 +19,8 @@ from jobs.job import (
     needed,
 )
 from models.catalog import Catalog, ModelEntry, QualityEntry
+from scheduling.options import Option
+from service.admission import Assessment
 from service.catalog_shelf import CatalogShelf
 from service.dispatcher import error_of
 from service.problems import problem
@@ -62,6 +64,42 @@ class JobAnswer(BaseModel):
     run: Run | None = Field(description="What ran, when it has.")
     error: dict[str, Any] | None = Field(description="A problem, when the job has failed.")
     links: JobLinks
+
+
+class RungAnswer(BaseModel):
+    """One way to make a picture. Times are milliseconds."""
+
+    model: str = Field(description="`lanczos` for plain resampling.", examples=["anysr-m"])
+    width: float = Field(description="0 for plain resampling.", examples=[0.5])
+    expected_ms: float = Field(description="Predicted, from the claim to the encoded picture.")
+    safe_ms: float = Field(description="What nineteen of twenty such runs stay below.")
+    budget_ms: int = Field(
+        description="The smallest budget with which it can be chosen while nothing else waits or "
+        "runs: `safe_ms` and what gateway and queue add, and a little more."
+    )
+    expected_db: float | None = Field(
+        description="Measured PSNR-Y of the model at this width, scale and strength; null where "
+        "it is not known, as for plain resampling."
+    )
+
+
+class EstimateAnswer(BaseModel):
+    """What a picture would take, and how it could be made. Times are milliseconds."""
+
+    rungs: list[RungAnswer] = Field(
+        description="What could be chosen, cheapest first, each better than all before it."
+    )
+    wait_ms: float = Field(
+        description="After how long it would begin if it were sent now with the default budget."
+    )
+    smallest_budget_ms: int = Field(
+        description="The smallest budget that an idle service could meet."
+    )
+    default_budget_ms: float = Field(
+        description="The budget that `POST /upscale` would give it now if it names none."
+    )
+    output_width: int
+    output_height: int
 
 
 class ModelAnswer(BaseModel):
@@ -215,6 +253,30 @@ def _run(facts: RunFacts) -> Run:
         expected_db=facts.expected_db,
         strength=facts.strength,
         tiles=facts.tiles,
+    )
+
+
+def estimate_answer(assessment: Assessment) -> EstimateAnswer:
+    """Return the answer of what is known of a job that is not sent."""
+    job = assessment.job
+    return EstimateAnswer(
+        rungs=[_rung(option, assessment.budget_for(option)) for option in assessment.options],
+        wait_ms=round(assessment.wait_ms, 2),
+        smallest_budget_ms=assessment.smallest_budget_ms,
+        default_budget_ms=job.budget_ms,
+        output_width=job.output_width,
+        output_height=job.output_height,
+    )
+
+
+def _rung(option: Option, budget_ms: int) -> RungAnswer:
+    return RungAnswer(
+        model=option.rung.model,
+        width=option.rung.width,
+        expected_ms=round(option.expected_ms, 2),
+        safe_ms=round(option.safe_ms, 2),
+        budget_ms=budget_ms,
+        expected_db=option.db,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from service.budgets import upscale_default
 from service.dispatcher import Finished, decision_of
 from service.gateway import Gateway, gateway_of
 from service.intake import take_in
@@ -32,7 +33,7 @@ router = APIRouter(tags=["upscale"])
 async def upscale(request: Request, gateway: Annotated[Gateway, Depends(gateway_of)]) -> Response:
     """Send a picture and say how large it shall become and how long that may take; the answer
     is the best picture that fits. A caller that disconnects cancels its job."""
-    accepted = await take_in(request, gateway, gateway.settings.default_budget_ms)
+    accepted = await take_in(request, gateway, upscale_default(gateway.settings))
 
     request.state.span.enter("wait")
 

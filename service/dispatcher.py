@@ -22,7 +22,8 @@ from jobs.errors import (
 from jobs.job import TERMINAL_STATUSES, Job, JobStatus, JobView, OnMiss
 from jobs.queue import JobQueue
 from scheduling.overhead import Overhead
-from service.admission import RETRY_AFTER_S, admitted
+from service.admission import RETRY_AFTER_S, Assessment, admitted, assessed
+from service.budgets import DefaultBudget
 from service.catalog_shelf import CatalogShelf
 from service.metrics import GatewayMetrics, why_ended
 from service.pictures import deadline_text, elapsed_of
@@ -65,15 +66,26 @@ class Dispatcher:
         self._overhead = Overhead(settings.overhead_ms)
         self._followers: set[asyncio.Task[None]] = set()
 
-    async def submit(self, job: Job, picture: bytes, received: float) -> JobView:
-        """Let a job into the queue; its clock runs since `received`, by time.monotonic().
+    async def assess(self, job: Job, default: DefaultBudget | None = None) -> Assessment:
+        """Return what a job would take now, by the rules of `submit`; nothing is queued.
 
-        Raises BudgetInfeasible, NotReady and Overloaded.
+        Raises InvalidRequest and NotReady, and ConnectionError while the queue is away.
+        """
+        snapshot = await self._with_queue(self._keeper.current)
+        return assessed(job, snapshot, self._shelf.catalog, self._overhead.ms, default)
+
+    async def submit(
+        self, job: Job, picture: bytes, received: float, default: DefaultBudget | None = None
+    ) -> JobView:
+        """Let a job into the queue; its clock runs since `received`, by time.monotonic(). With
+        `default`, its budget is what its picture needs within these bounds.
+
+        Raises BudgetInfeasible, InvalidRequest, NotReady and Overloaded.
         """
         try:
             snapshot = await self._with_queue(self._keeper.current)
             await self._ask_for(job, snapshot)
-            ready = admitted(job, snapshot, self._shelf.catalog, self._overhead.ms)
+            ready = admitted(job, snapshot, self._shelf.catalog, self._overhead.ms, default)
             return await self._queue.submit(ready, picture, spent_ms=_since(received))
         except ConnectionError:
             self._metrics.rejected(NotReady.code)

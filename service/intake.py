@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from jobs.image_header import read_header
 from jobs.job import Job, JobView
+from service.budgets import DefaultBudget
 from service.gateway import Gateway
 from service.plan import plan
 from service.uploads import Upload
@@ -29,16 +30,23 @@ class Accepted:
         return self.view.job
 
 
-async def take_in(request: Request, gateway: Gateway, default_budget_ms: float) -> Accepted:
-    """Read the body, plan its job and submit it; whatever is wrong is found before that."""
+async def take_in(request: Request, gateway: Gateway, default: DefaultBudget) -> Accepted:
+    """Read the body, plan its job and submit it; whatever is wrong is found before that. A request
+    that names no budget gets what its picture needs, within the bounds of `default`."""
     span: Span = request.state.span
     span.enter("upload")
     upload = await gateway.uploads.read(request)
     span.enter("admission")
-    job = await _planned(request, gateway, upload, default_budget_ms)
+    job = await _planned(request, gateway, upload, default)
     job = replace(job, traceparent=span.context.traceparent)
-    request.state.facts.update(wanted_of(job))
-    view = await gateway.dispatcher.submit(job, upload.picture, upload.received)
+    facts = request.state.facts
+    facts.update(wanted_of(job))
+    if upload.wanted.latency_budget_ms is not None:
+        facts["budget_ms"] = job.budget_ms
+        view = await gateway.dispatcher.submit(job, upload.picture, upload.received)
+    else:
+        view = await gateway.dispatcher.submit(job, upload.picture, upload.received, default)
+        facts["budget_ms"] = view.job.budget_ms
     return Accepted(view, upload.received, (upload.received - request.state.started) * 1e3)
 
 
@@ -48,15 +56,14 @@ def wanted_of(job: Job) -> dict[str, str | float]:
         "model": job.model or "any",
         "source_pixels": job.source_width * job.source_height,
         "output_pixels": job.output_width * job.output_height,
-        "budget_ms": job.budget_ms,
     }
 
 
 async def _planned(
-    request: Request, gateway: Gateway, upload: Upload, default_budget_ms: float
+    request: Request, gateway: Gateway, upload: Upload, default: DefaultBudget
 ) -> Job:
     """Return the job by the picture's header alone; no pixel is decoded."""
     settings = gateway.settings
     header = await run_in_threadpool(read_header, upload.picture, settings.max_source_pixels)
     job_id: str = request.state.request_id
-    return plan(job_id, upload.wanted, header, gateway.shelf.catalog, settings, default_budget_ms)
+    return plan(job_id, upload.wanted, header, gateway.shelf.catalog, settings, default.least_ms)

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from jobs.errors import JobNotFound
 from jobs.job import JobStatus
 from service.answers import JobAnswer, job_answer
+from service.budgets import jobs_default
 from service.dispatcher import error_of
 from service.events import MEDIA_TYPE, job_events
 from service.gateway import Gateway, gateway_of
@@ -22,7 +23,13 @@ from service.openapi import (
     problem_answers,
     upscale_request,
 )
-from service.pictures import elapsed_of, picture_response
+from service.pictures import (
+    BUDGET_HEADER,
+    PICTURE_HEADERS,
+    budget_text,
+    elapsed_of,
+    picture_response,
+)
 
 router = APIRouter(tags=["jobs"])
 
@@ -49,6 +56,10 @@ Here = Annotated[Gateway, Depends(gateway_of)]
         202: {
             "headers": {
                 "Location": {"description": "The job.", "schema": {"type": "string"}},
+                BUDGET_HEADER: {
+                    "description": PICTURE_HEADERS[BUDGET_HEADER],
+                    "schema": {"type": "string"},
+                },
             }
         },
         **problem_answers(*INTAKE_CODES),
@@ -57,11 +68,12 @@ Here = Annotated[Gateway, Depends(gateway_of)]
 )
 async def submit_job(request: Request, response: Response, gateway: Here) -> JobAnswer:
     """Takes what `POST /upscale` takes, and answers at once with the job."""
-    accepted = await take_in(request, gateway, gateway.settings.default_job_budget_ms)
+    accepted = await take_in(request, gateway, jobs_default(gateway.settings))
     request.state.span.enter("answer")
     gateway.dispatcher.follow(accepted.view)
     answer = job_answer(accepted.view, gateway.settings.root_path)
     response.headers["Location"] = answer.links.self
+    response.headers[BUDGET_HEADER] = budget_text(accepted.job)
     return answer
 
 

@@ -22,7 +22,7 @@ from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, read_good
-from service import admin_api, api, jobs_api, problems, status_api
+from service import admin_api, api, estimate_api, jobs_api, problems, status_api
 from service.catalog_shelf import CatalogShelf
 from service.dispatcher import Dispatcher
 from service.docs_page import ASSETS, docs_page, swagger_files
@@ -60,8 +60,8 @@ def create_app(
     )
     app.state.gateway = gateway
     problems.install(app)
-    for router in (api.router, jobs_api.router, status_api.router, admin_api.router):
-        app.include_router(router)
+    for part in (api, estimate_api, jobs_api, status_api, admin_api):
+        app.include_router(part.router)
     _add_pages(app)
     _add_middleware(app, gateway, tracing or Untraced())
     return app

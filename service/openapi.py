@@ -8,7 +8,7 @@ from jobs.errors import ERRORS, AnysrError
 from jobs.job import ImageFormat
 from service.pictures import PICTURE_HEADERS
 from service.problems import MEDIA_TYPE, RETRY_STATUSES, STATUS, problem
-from service.schemas import UpscaleRequest
+from service.schemas import EstimateRequest, UpscaleRequest
 
 Json = dict[str, Any]
 
@@ -24,6 +24,10 @@ INTAKE_CODES = (
     *("model_not_trained", "unknown_width", "budget_infeasible", "overloaded", "not_ready"),
     "internal_error",
 )
+ESTIMATE_CODES = (
+    *("image_too_large", "output_too_large", "invalid_request", "unknown_model"),
+    *("model_not_trained", "unknown_width", "not_ready", "internal_error"),
+)
 RUN_CODES = (
     *("corrupt_image", "unknown_model", "unknown_width", "job_cancelled", "worker_lost"),
     *("internal_error", "deadline_exceeded"),
@@ -38,17 +42,11 @@ _EXAMPLE_DETAILS: dict[str, Json] = {
 
 def upscale_request() -> Json:
     """Return the `openapi_extra` of a route that takes a picture: both kinds of body."""
-    properties = {name: _flat(value) for name, value in _schema()["properties"].items()}
+    properties = _properties(UpscaleRequest.model_json_schema())
     form = {"image": BINARY | {"description": "The picture."}, **properties}
     return {
         "parameters": [
-            {
-                "name": name,
-                "in": "query",
-                "required": False,
-                "schema": value,
-                "description": f"{value.get('description', '')} With a raw body only.",
-            }
+            _query_parameter(name, value, " With a raw body only.")
             for name, value in properties.items()
         ],
         "requestBody": {
@@ -63,6 +61,17 @@ def upscale_request() -> Json:
                 "application/octet-stream": {"schema": BINARY},
             },
         },
+    }
+
+
+def estimate_request() -> Json:
+    """Return the `openapi_extra` of a route that is told of a picture in its query."""
+    schema = EstimateRequest.model_json_schema()
+    return {
+        "parameters": [
+            _query_parameter(name, value) | {"required": name in schema["required"]}
+            for name, value in _properties(schema).items()
+        ]
     }
 
 
@@ -113,16 +122,26 @@ def _problem_schema() -> Json:
     }
 
 
-def _schema() -> Json:
-    return UpscaleRequest.model_json_schema()
+def _query_parameter(name: str, value: Json, more: str = "") -> Json:
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "schema": value,
+        "description": value.get("description", "") + more,
+    }
 
 
-def _flat(value: Json) -> Json:
+def _properties(schema: Json) -> Json:
+    return {name: _flat(value, schema) for name, value in schema["properties"].items()}
+
+
+def _flat(value: Json, schema: Json) -> Json:
     """Return a property without the null and the references that a query does not know."""
     choices = [choice for choice in value.get("anyOf", [value]) if choice.get("type") != "null"]
     chosen: Json = choices[0] if len(choices) == 1 else {"anyOf": choices}
     if "$ref" in chosen:
-        chosen = _schema()["$defs"][chosen["$ref"].rpartition("/")[2]]
+        chosen = schema["$defs"][chosen["$ref"].rpartition("/")[2]]
     kept: Json = {key: value[key] for key in ("description", "examples") if key in value}
     if value.get("default") is not None:
         kept["default"] = value["default"]

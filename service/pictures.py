@@ -8,11 +8,14 @@ from starlette.responses import Response
 
 from jobs.job import Job, JobView, Reason, RunFacts
 
+BUDGET_HEADER = "X-AnySR-Budget-Ms"
+
 PICTURE_HEADERS: Mapping[str, str] = {
     "X-Request-ID": "The job's id.",
     "X-AnySR-Model": "The model that ran; `lanczos` for plain resampling.",
     "X-AnySR-Width": "The network width that ran; `0` for plain resampling.",
     "X-AnySR-Scale": "`2.37`, or `2x3` (height x width) where they differ.",
+    BUDGET_HEADER: "The latency budget: the one that was named, or else what this picture needed.",
     "X-AnySR-Predicted-Ms": "Predicted when a worker took the job.",
     "X-AnySR-Elapsed-Ms": "Measured from the end of the upload to the finished answer.",
     "X-AnySR-Deadline": "`met` or `missed`.",
@@ -32,6 +35,7 @@ def picture_response(
     headers = {
         "X-Request-ID": view.job.id,
         "X-AnySR-Scale": scale_text(view.job),
+        BUDGET_HEADER: budget_text(view.job),
         "X-AnySR-Elapsed-Ms": f"{elapsed_ms:.1f}",
         "X-AnySR-Deadline": deadline_text(view.job, elapsed_ms),
         "Cache-Control": "no-store",
@@ -51,6 +55,11 @@ def scale_text(job: Job) -> str:
     """Return `2.37`, or `2x3` (height x width) where they differ in two decimals."""
     rows, columns = f"{round(job.scale_h, 2):g}", f"{round(job.scale_w, 2):g}"
     return rows if rows == columns else f"{rows}x{columns}"
+
+
+def budget_text(job: Job) -> str:
+    """Return the budget in ms, with one decimal."""
+    return f"{job.budget_ms:.1f}"
 
 
 def deadline_text(job: Job, elapsed_ms: float) -> str:

@@ -21,7 +21,8 @@ def plan(
     default_budget_ms: float,
 ) -> Job:
     """Return the job of a request; its `floor_ms` and `network_ms` are still 0, which admission
-    fills in. Without a model and a pinned width, the service chooses among all models.
+    fills in, and so it does the budget of a request that names none: until then that is
+    `default_budget_ms`. Without a model and a pinned width, the service chooses among all models.
 
     Raises UnknownModel, ModelNotTrained, UnknownWidth, InvalidRequest (a scale or budget out of
     range) and OutputTooLarge.

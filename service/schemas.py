@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -17,7 +17,9 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from jobs.compression import UNREAD_QUALITY
 from jobs.errors import InvalidRequest
+from jobs.image_header import ImageHeader
 from jobs.job import ImageFormat, OnMiss
 
 MOST_PIXELS_OF_AN_AXIS = 1_000_000
@@ -48,10 +50,14 @@ Strength = Annotated[
 Pixels = Annotated[int, Field(ge=1, le=MOST_PIXELS_OF_AN_AXIS)]
 
 
-class UpscaleRequest(BaseModel):
-    """The parameters of one request; the size is asked for in exactly one of three ways."""
+class OutputRequest(BaseModel):
+    """What a request asks of the picture to be made, whether it brings the picture or not; the
+    size is asked for in exactly one of three ways."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sides: ClassVar[tuple[str, str]] = ("width", "height")
+    """The parameters that are the output's size in pixels."""
 
     scale: Scale | None = Field(
         None,
@@ -63,19 +69,6 @@ class UpscaleRequest(BaseModel):
     )
     scale_w: Scale | None = Field(
         None, description="The scale of the width; needs `scale_h`.", examples=[3.0]
-    )
-    width: Pixels | None = Field(
-        None,
-        description="Output width in pixels; alone it keeps the aspect ratio.",
-        examples=[1920],
-    )
-    height: Pixels | None = Field(
-        None, description="Output height in pixels; alone it keeps the aspect ratio."
-    )
-    latency_budget_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
-        None,
-        description="Milliseconds from the end of the upload to the finished answer.",
-        examples=[1500],
     )
     on_miss: OnMiss = Field(
         OnMiss.DEGRADE,
@@ -99,6 +92,40 @@ class UpscaleRequest(BaseModel):
         description="The least network width, a fraction as in `GET /models`; nothing narrower is "
         "made.",
     )
+
+    @model_validator(mode="after")
+    def one_way_to_size(self) -> Self:
+        """Refuse a request that gives no size, half of one, or two of them."""
+        by_axis = (self.scale_h, self.scale_w)
+        if by_axis.count(None) == 1:
+            raise ValueError("give both scale_h and scale_w, or scale alone")
+        by_pixels = any(getattr(self, side) is not None for side in self.sides)
+        ways = (self.scale is not None) + (None not in by_axis) + by_pixels
+        if ways != 1:
+            raise ValueError(
+                f"give exactly one of scale, scale_h + scale_w, and {' and/or '.join(self.sides)}; "
+                f"this request gives {'none' if ways == 0 else 'several'}"
+            )
+        return self
+
+
+class UpscaleRequest(OutputRequest):
+    """The parameters of a request that brings its picture."""
+
+    width: Pixels | None = Field(
+        None,
+        description="Output width in pixels; alone it keeps the aspect ratio.",
+        examples=[1920],
+    )
+    height: Pixels | None = Field(
+        None, description="Output height in pixels; alone it keeps the aspect ratio."
+    )
+    latency_budget_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None,
+        description="Milliseconds from the end of the upload to the finished answer; left out, "
+        "what this picture needs here.",
+        examples=[1500],
+    )
     strength: Strength = Field(
         None,
         description="How much compression damage to clean up: `auto` by what the file says of its "
@@ -112,39 +139,87 @@ class UpscaleRequest(BaseModel):
         None, description="1 to 100, for JPEG, WebP and AVIF; 90 if left out."
     )
 
-    @model_validator(mode="after")
-    def one_way_to_size(self) -> Self:
-        """Refuse a request that gives no size, half of one, or two of them."""
-        by_axis = (self.scale_h, self.scale_w)
-        if by_axis.count(None) == 1:
-            raise ValueError("give both scale_h and scale_w, or scale alone")
-        by_pixels = self.width is not None or self.height is not None
-        ways = (self.scale is not None) + (None not in by_axis) + by_pixels
-        if ways != 1:
-            raise ValueError(
-                "give exactly one of scale, scale_h + scale_w, and width and/or height; "
-                f"this request gives {'none' if ways == 0 else 'several'}"
-            )
-        return self
+
+class EstimateRequest(OutputRequest):
+    """The parameters of a request that describes its picture."""
+
+    sides: ClassVar[tuple[str, str]] = ("output_width", "output_height")
+
+    width: Pixels = Field(
+        description="Width of the picture in pixels, as it is to be looked at.", examples=[4000]
+    )
+    height: Pixels = Field(description="Height of the picture in pixels.", examples=[3000])
+    format: ImageFormat = Field(description="Format of the picture.", examples=["jpeg"])
+    output_width: Pixels | None = Field(
+        None, description="Output width in pixels; alone it keeps the aspect ratio."
+    )
+    output_height: Pixels | None = Field(
+        None, description="Output height in pixels; alone it keeps the aspect ratio."
+    )
+    output_format: ImageFormat | None = Field(
+        None, description="Format of the output; that of the picture if left out."
+    )
+    strength: Strength = Field(
+        None,
+        description="How much compression damage to clean up: a number from 0 (none) to 1 (as for "
+        "JPEG at quality 30), or `auto`: none for PNG, and what is usual for the other formats.",
+        json_schema_extra={"default": AUTO},
+    )
+
+    def with_picture(self) -> UpscaleRequest:
+        """Return what a request that brings the picture would ask."""
+        same = OutputRequest.model_fields.keys()
+        return UpscaleRequest(
+            **{name: getattr(self, name) for name in same},
+            width=self.output_width,
+            height=self.output_height,
+            strength=self.strength,
+            format=self.output_format,
+        )
+
+    def header(self) -> ImageHeader:
+        """Return what the picture's header would say; of its compression, what is usual."""
+        quality = None if self.format is ImageFormat.PNG else UNREAD_QUALITY
+        return ImageHeader(
+            format=self.format,
+            width=self.width,
+            height=self.height,
+            orientation=1,
+            bit_depth=8,
+            mode="RGB",
+            jpeg_quality=quality,
+        )
 
 
 PARAMETERS = tuple(UpscaleRequest.model_fields)
 
+Asked = TypeVar("Asked", bound=OutputRequest)
+
 
 def parse_request(pairs: Iterable[tuple[str, str]]) -> UpscaleRequest:
-    """Read the parameters as they came in a query or a form.
+    """Read the parameters of an upscaling as they came in a query or a form.
 
     Raises InvalidRequest, whose detail names every parameter at fault and says what is allowed.
     """
+    return _parsed(UpscaleRequest, pairs)
+
+
+def parse_estimate(pairs: Iterable[tuple[str, str]]) -> EstimateRequest:
+    """Read the parameters of an estimate as they came in a query. Raises as `parse_request`."""
+    return _parsed(EstimateRequest, pairs)
+
+
+def _parsed(kind: type[Asked], pairs: Iterable[tuple[str, str]]) -> Asked:
     given = list(pairs)
     twice = [name for name, count in Counter(name for name, _ in given).items() if count > 1]
     if twice:
         raise InvalidRequest(f"{shown(twice[0])} is given more than once; give it once.")
     try:
-        return UpscaleRequest.model_validate(dict(given))
+        return kind.model_validate(dict(given))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False)
-        raise InvalidRequest("; ".join(map(_sentence, faults[:5])) + ".") from None
+        sentences = [_sentence(fault, tuple(kind.model_fields)) for fault in faults[:5]]
+        raise InvalidRequest("; ".join(sentences) + ".") from None
 
 
 def shown(text: str) -> str:
@@ -152,10 +227,12 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= LONGEST_ECHO else text[:LONGEST_ECHO] + "…")
 
 
-def _sentence(fault: ErrorDetails) -> str:
+def _sentence(fault: ErrorDetails, parameters: tuple[str, ...]) -> str:
     name = str(fault["loc"][0]) if fault["loc"] else ""
     if fault["type"] == "extra_forbidden":
-        return f"unknown parameter {shown(name)}; the parameters are {', '.join(PARAMETERS)}"
+        return f"unknown parameter {shown(name)}; the parameters are {', '.join(parameters)}"
+    if fault["type"] == "missing":
+        return f"{name} is missing"
     text = fault["msg"].removeprefix("Value error, ")
     if not name:
         return text

@@ -76,10 +76,21 @@ class GatewaySettings(LogSettings):
     )
 
     default_budget_ms: float = Field(
-        10_000.0, gt=0, description="Latency budget of POST /upscale when none is given."
+        10_000.0,
+        gt=0,
+        description="Least latency budget of POST /upscale when none is given; a picture that "
+        "needs longer gets more.",
+    )
+    max_default_budget_ms: float = Field(
+        120_000.0,
+        gt=0,
+        description="Largest latency budget of POST /upscale when none is given.",
     )
     default_job_budget_ms: float = Field(
-        60_000.0, gt=0, description="Latency budget of POST /jobs when none is given."
+        60_000.0,
+        gt=0,
+        description="Least latency budget of POST /jobs when none is given; a picture that needs "
+        "longer gets more, up to ANYSR_MAX_BUDGET_MS.",
     )
     max_budget_ms: float = Field(600_000.0, gt=0, description="Largest latency budget.")
     overhead_ms: float = Field(

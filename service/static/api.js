@@ -19,6 +19,16 @@
  *
  * @typedef {{default: string, models: Model[], limits: Limits}} Models
  *
+ * @typedef {object} Way
+ * @property {string} model
+ * @property {number} width      fraction of the full width; 0 for plain resampling
+ * @property {number} budget_ms  the smallest budget with which it can be chosen, if nothing waits
+ *
+ * @typedef {object} Estimate
+ * @property {Way[]} rungs                the ways to make the picture, cheapest first
+ * @property {number} wait_ms             after how long it would begin
+ * @property {number} default_budget_ms   the budget of a request that names none
+ *
  * @typedef {object} Answer
  * @property {Blob} picture
  * @property {(name: string) => string | null} header
@@ -51,6 +61,17 @@ export async function fetchModels() {
   return response.json();
 }
 
+/**
+ * @param {string} query
+ * @param {AbortSignal} signal
+ * @returns {Promise<Estimate>} what a picture would take
+ */
+export async function fetchEstimate(query, signal) {
+  const response = await fetch(address(`estimate?${query}`), { signal });
+  if (!response.ok) throw await problemOf(await response.blob());
+  return response.json();
+}
+
 /** @returns {Promise<boolean>} whether a worker is warm; rejects if nobody answers */
 export async function fetchReady() {
   const response = await fetch(address("health/ready"), { cache: "no-store" });
@@ -65,8 +86,8 @@ export async function fetchReady() {
 function requestBody(file, settings) {
   const body = new FormData();
   body.set("scale", String(settings.scale));
-  body.set("latency_budget_ms", String(settings.budget));
   body.set("on_miss", settings.onMiss);
+  if (settings.budgetMs !== null) body.set("latency_budget_ms", String(settings.budgetMs));
   if (settings.model) body.set("model", settings.model);
   if (settings.width) body.set("anysr_width", settings.width);
   if (settings.strength) body.set("strength", settings.strength);

@@ -2,6 +2,7 @@
 
 import { Problem, fetchModels, upscale } from "./api.js";
 import { byId, element } from "./dom.js";
+import { Estimator } from "./estimate.js";
 import { readFacts } from "./facts.js";
 import { showFacts } from "./facts-panel.js";
 import { forecast, warnings } from "./forecast.js";
@@ -20,14 +21,20 @@ class App {
   #progress = new Progress(byId("progress-text", HTMLElement), byId("meter", HTMLElement));
   #problems = new ProblemPanel(byId("problem", HTMLElement), {
     again: () => this.#run(),
-    withBudget: (budget) => {
-      this.#form.change({ budget });
+    withBudget: (budgetMs) => {
+      this.#form.change({ budgetMs });
       this.#run();
     },
   });
   #form = new SettingsForm(loadSettings(), (settings) => {
     saveSettings(settings);
     this.#foretell();
+  });
+  /** @type {import("./api.js").Estimate | null} */
+  #estimate = null;
+  #estimator = new Estimator((estimate) => {
+    this.#estimate = estimate;
+    this.#form.foretell(estimate);
   });
   #facts = byId("facts", HTMLElement);
   #runButton = byId("run", HTMLButtonElement);
@@ -63,6 +70,7 @@ class App {
     this.#facts.hidden = true;
     this.#runButton.disabled = false;
     this.#stage.showOriginal(picture);
+    this.#estimator.forget();
     this.#foretell();
     this.#runButton.focus({ preventScroll: true });
   }
@@ -74,12 +82,14 @@ class App {
     const found = warnings(this.#picture, settings, model, limits);
     const lines = found.map((line) => element("li", {}, line));
     byId("warnings", HTMLElement).replaceChildren(...lines);
+    this.#estimator.ask(this.#picture, settings);
   }
 
   async #run() {
     const picture = this.#picture;
     if (picture === null || this.#abort !== null) return;
     const settings = { ...this.#form.settings };
+    const budgetMs = settings.budgetMs ?? this.#estimate?.default_budget_ms ?? null;
     this.#abort = new AbortController();
     this.#showRunning(true);
     this.#problems.clear();
@@ -88,7 +98,7 @@ class App {
       const answer = await upscale(picture.file, settings, {
         signal: this.#abort.signal,
         onUpload: (part) => this.#progress.uploading(part),
-        onSent: () => this.#progress.working(settings.budget),
+        onSent: () => this.#progress.working(budgetMs),
       });
       await this.#showResult(picture, settings, answer);
     } catch (error) {
@@ -113,9 +123,9 @@ class App {
     if (this.#resultUrl) URL.revokeObjectURL(this.#resultUrl);
     this.#resultUrl = url;
     const facts = readFacts(header);
-    const asked = { budgetMs: settings.budget, strength: settings.strength };
+    const { strength } = settings;
     const cleans = this.#form.cleans(facts.model);
-    showFacts(this.#facts, { facts, ...asked, cleans, width, height, picture, url, name });
+    showFacts(this.#facts, { facts, strength, cleans, width, height, picture, url, name });
     this.#stage.reveal();
     void this.#stage.showResult(original, { url, width, height, model: facts.model });
   }

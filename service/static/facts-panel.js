@@ -7,7 +7,6 @@ import { duration, fileSize, pixels } from "./units.js";
 /**
  * @typedef {object} Outcome
  * @property {import("./facts.js").Facts} facts
- * @property {number} budgetMs   as it was asked for
  * @property {string} strength   as it was asked for, "" for automatic
  * @property {boolean | undefined} cleans  whether the model can clean up, where that is known
  * @property {number} width      pixels
@@ -28,11 +27,11 @@ function piece(name, part) {
 }
 
 /** @param {Outcome} outcome */
-function budgetBar({ facts, budgetMs }) {
-  const whole = Math.max(budgetMs, facts.elapsedMs);
+function budgetBar({ facts }) {
+  const whole = Math.max(facts.budgetMs, facts.elapsedMs);
   const bar = element("div", { class: "bar budget-bar", "data-met": String(facts.met), "aria-hidden": "true" });
   bar.append(piece("elapsed", facts.elapsedMs / whole));
-  const marks = [["predicted", facts.predictedMs], ["limit", budgetMs]];
+  const marks = [["predicted", facts.predictedMs], ["limit", facts.budgetMs]];
   for (const [name, ms] of /** @type {[string, number][]} */ (marks)) {
     const mark = element("span", { class: `mark mark-${name}` });
     mark.style.setProperty("--at", String(Math.min(1, ms / whole)));
@@ -42,14 +41,14 @@ function budgetBar({ facts, budgetMs }) {
 }
 
 /** @param {Outcome} outcome */
-function verdict({ facts, budgetMs }) {
-  const over = duration(Math.max(0, facts.elapsedMs - budgetMs));
+function verdict({ facts }) {
+  const over = duration(Math.max(0, facts.elapsedMs - facts.budgetMs));
   const word = facts.met ? "Budget met" : `Budget missed by ${over}`;
   return element(
     "p",
     { class: "verdict" },
     element("strong", { "data-met": String(facts.met) }, word),
-    ` ${duration(facts.elapsedMs)} of ${duration(budgetMs)}; ${duration(facts.predictedMs)} predicted.`,
+    ` ${duration(facts.elapsedMs)} of ${duration(facts.budgetMs)}; ${duration(facts.predictedMs)} predicted.`,
   );
 }
 

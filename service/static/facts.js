@@ -5,6 +5,7 @@
  * @property {string} model
  * @property {number} width            fraction of the full width; 0 for plain resampling
  * @property {string} reason           widest, slack, pinned or floor
+ * @property {number} budgetMs
  * @property {number} predictedMs
  * @property {number} elapsedMs
  * @property {boolean} met
@@ -45,6 +46,7 @@ export function readFacts(header) {
     model: header("X-AnySR-Model") ?? "unknown",
     width: Number.parseFloat(header("X-AnySR-Width") ?? "0"),
     reason: header("X-AnySR-Reason") ?? "",
+    budgetMs: Number.parseFloat(header("X-AnySR-Budget-Ms") ?? ""),
     predictedMs: Number.parseFloat(header("X-AnySR-Predicted-Ms") ?? ""),
     elapsedMs: Number.parseFloat(header("X-AnySR-Elapsed-Ms") ?? ""),
     met: header("X-AnySR-Deadline") === "met",

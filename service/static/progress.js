@@ -25,16 +25,15 @@ export class Progress {
    * Count the time from now. The service does not tell how far it is, so the bar shows what is
    * certain: how much of the budget is gone.
    *
-   * @param {number} budgetMs
+   * @param {number | null} budgetMs  null where it is not known; the bar then stays empty
    */
   working(budgetMs) {
     this.stop();
     const start = performance.now();
     const tick = () => {
       const spent = performance.now() - start;
-      const late = spent > budgetMs;
-      const words = late ? `Past the budget by ${tenths(spent - budgetMs)}` : `Working, ${tenths(spent)} of ${duration(budgetMs)}`;
-      this.#show(late ? "late" : "working", words, spent / budgetMs);
+      const late = budgetMs !== null && spent > budgetMs;
+      this.#show(late ? "late" : "working", workingWords(spent, budgetMs), budgetMs === null ? 0 : spent / budgetMs);
       this.#frame = requestAnimationFrame(tick);
     };
     tick();
@@ -57,6 +56,16 @@ export class Progress {
     this.#meter.setAttribute("aria-valuenow", String(Math.round(whole * 100)));
     this.#meter.setAttribute("aria-valuetext", words);
   }
+}
+
+/**
+ * @param {number} spent  milliseconds
+ * @param {number | null} budgetMs
+ */
+function workingWords(spent, budgetMs) {
+  if (budgetMs === null) return `Working, ${tenths(spent)}`;
+  if (spent > budgetMs) return `Past the budget by ${tenths(spent - budgetMs)}`;
+  return `Working, ${tenths(spent)} of ${duration(budgetMs)}`;
 }
 
 /** @param {number} ms */

@@ -1,31 +1,10 @@
 /** The settings as controls: linked sliders and numbers, and choices filled by the service. */
 
+import { BudgetField } from "./budget-field.js";
 import { byId, element } from "./dom.js";
 import { widthInWords } from "./facts.js";
-import { BUDGET_RANGE, BUDGET_SLIDER, SCALE_RANGE, clamped } from "./state.js";
-import { duration } from "./units.js";
-
-const SLIDER_STEPS = 1000;
-const BUDGET_RATIO = BUDGET_SLIDER.max / BUDGET_SLIDER.min;
-
-/** @param {number} position  0 to SLIDER_STEPS */
-function budgetAt(position) {
-  const exact = BUDGET_SLIDER.min * BUDGET_RATIO ** (position / SLIDER_STEPS);
-  // Two digits are as precise as a hand is; "1 237 ms" would pretend more.
-  return Number(exact.toPrecision(2));
-}
-
-/** @param {number} budget */
-function positionOf(budget) {
-  const part = Math.log(budget / BUDGET_SLIDER.min) / Math.log(BUDGET_RATIO);
-  return Math.round(Math.min(1, Math.max(0, part)) * SLIDER_STEPS);
-}
-
-/** @param {HTMLInputElement} slider */
-function fill(slider) {
-  const [min, max, value] = [slider.min, slider.max, slider.value].map(Number);
-  slider.style.setProperty("--fill", String((value - min) / (max - min)));
-}
+import { fill } from "./slider.js";
+import { SCALE_RANGE, clamped } from "./state.js";
 
 /**
  * What the service does not choose by itself is for another kind of pictures, and says so.
@@ -42,8 +21,7 @@ export class SettingsForm {
   #models = null;
   #scale = byId("scale", HTMLInputElement);
   #scaleNumber = byId("scale-number", HTMLInputElement);
-  #budget = byId("budget", HTMLInputElement);
-  #budgetNumber = byId("budget-number", HTMLInputElement);
+  #budget = new BudgetField((budgetMs) => this.change({ budgetMs }));
   #model = byId("model", HTMLSelectElement);
   #width = byId("width", HTMLSelectElement);
   #strength = byId("strength", HTMLSelectElement);
@@ -84,6 +62,14 @@ export class SettingsForm {
     return this.#models?.limits;
   }
 
+  /**
+   * Show what the picture would take.
+   * @param {import("./api.js").Estimate | null} estimate
+   */
+  foretell(estimate) {
+    this.#budget.show(estimate);
+  }
+
   /** @param {Partial<import("./state.js").Settings>} changes */
   change(changes) {
     this.#settings = { ...this.#settings, ...changes };
@@ -104,10 +90,8 @@ export class SettingsForm {
   #listen() {
     const number = (/** @type {HTMLInputElement} */ input) => input.valueAsNumber;
     this.#scale.addEventListener("input", () => this.change({ scale: number(this.#scale) }));
-    this.#budget.addEventListener("input", () => this.change({ budget: budgetAt(number(this.#budget)) }));
-    // Numbers count once they are finished: while "12" is typed, "1" is not meant.
+    // A number counts once it is finished: while "2.5" is typed, "2" is not meant.
     this.#scaleNumber.addEventListener("change", () => this.#typeScale());
-    this.#budgetNumber.addEventListener("change", () => this.#typeBudget());
     this.#model.addEventListener("change", () => this.change({ model: this.#model.value }));
     this.#width.addEventListener("change", () => this.change({ width: this.#width.value }));
     this.#strength.addEventListener("change", () => this.change({ strength: this.#strength.value }));
@@ -120,19 +104,12 @@ export class SettingsForm {
     this.change({ scale: Math.round(scale * 100) / 100 });
   }
 
-  #typeBudget() {
-    this.change({ budget: clamped(this.#budgetNumber.value, BUDGET_RANGE, this.#settings.budget) });
-  }
-
   #write() {
-    const { scale, budget, strength, format, onMiss } = this.#settings;
+    const { scale, budgetMs, strength, format, onMiss } = this.#settings;
     this.#scale.value = this.#scaleNumber.value = String(scale);
     this.#scale.setAttribute("aria-valuetext", `${scale} times`);
-    this.#budgetNumber.value = String(budget);
-    this.#budget.value = String(positionOf(budget));
-    this.#budget.setAttribute("aria-valuetext", duration(budget));
+    this.#budget.write(budgetMs);
     fill(this.#scale);
-    fill(this.#budget);
     this.#strength.value = strength;
     this.#format.value = format;
     this.#onMiss.value = onMiss;

@@ -3,7 +3,7 @@
  *
  * @typedef {object} Settings
  * @property {number} scale      output size / input size, 1 to 8
- * @property {number} budget     milliseconds
+ * @property {number | null} budgetMs  null for what the picture needs
  * @property {string} model      "" for the service's default
  * @property {string} width      a fraction as the service writes it, "" for auto
  * @property {string} strength   one of STRENGTHS
@@ -22,7 +22,7 @@ export const STRENGTHS = Object.freeze(["", "0", "0.35", "0.65", "1"]);
 /** @type {Readonly<Settings>} */
 export const DEFAULTS = Object.freeze({
   scale: 2,
-  budget: 5000,
+  budgetMs: null,
   model: "",
   width: "",
   strength: "",
@@ -33,9 +33,11 @@ export const DEFAULTS = Object.freeze({
 const KEY = "anysr.settings";
 
 /**
+ * @template {number | null} T
  * @param {unknown} value
  * @param {{min: number, max: number}} range
- * @param {number} fallback
+ * @param {T} fallback
+ * @returns {number | T}
  */
 export function clamped(value, range, fallback) {
   const number = typeof value === "number" ? value : Number.parseFloat(String(value));
@@ -56,7 +58,8 @@ export function sanitized(stored) {
     typeof raw[name] === "string" ? /** @type {string} */ (raw[name]) : DEFAULTS[name];
   return {
     scale: clamped(raw.scale, SCALE_RANGE, DEFAULTS.scale),
-    budget: clamped(raw.budget, BUDGET_RANGE, DEFAULTS.budget),
+    // Not read from `budget`, its former name: that was stored for all who had chosen nothing.
+    budgetMs: clamped(raw.budgetMs, BUDGET_RANGE, DEFAULTS.budgetMs),
     model: text("model"),
     width: text("width"),
     strength: STRENGTHS.includes(text("strength")) ? text("strength") : DEFAULTS.strength,

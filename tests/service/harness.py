@@ -71,6 +71,14 @@ def cost_model() -> CostModel:
     return CostModel(lines, margin=1.0)
 
 
+def cost_by_pixels(ms_per_megapixel: float) -> CostModel:
+    """The costs of `cost_model` for each megapixel of output, of which the widest network takes
+    `ms_per_megapixel`."""
+    factor = ms_per_megapixel / 100.0
+    lines = {name: Line(0.0, 0.0, factor * line.fixed) for name, line in cost_model().lines.items()}
+    return CostModel(lines, margin=1.0)
+
+
 def encoded(image: Image.Image, image_format: str = "png", **options: Any) -> bytes:
     """The bytes of an image file."""
     file = io.BytesIO()
@@ -96,9 +104,10 @@ class ScriptedWorker:
     failure: AnysrError | None = None
     worker_id: str = "scripted"
     machine: MachineState | None = None
+    costs: CostModel = field(default_factory=cost_model)
 
     async def pulse(self, ready: bool = True) -> None:
-        costs = cost_model().to_dict()
+        costs = self.costs.to_dict()
         pulse = WorkerPulse(
             *(self.worker_id, ready, (MODEL,), costs), machine=self.machine, offers=OFFERS
         )

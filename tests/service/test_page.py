@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
+import math
 import re
 import shutil
 import subprocess
@@ -12,11 +14,20 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.async_api import ConsoleMessage, FilePayload, Page, async_playwright, expect
+from playwright.async_api import (
+    ConsoleMessage,
+    FilePayload,
+    Page,
+    Route,
+    async_playwright,
+    expect,
+)
+from playwright.async_api import Error as PlaywrightError
 
 from jobs.settings import QueueSettings
 from models.geometry import output_size
@@ -26,6 +37,7 @@ from tests.service.harness import (
     ScriptedWorker,
     Served,
     Start,
+    cost_by_pixels,
     drawn,
     encoded,
 )
@@ -75,8 +87,9 @@ async def blank(browser_url: str) -> AsyncIterator[Page]:
     said: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
-        # The browser itself notes each answer of 400 and more; these two are the page's to handle.
-        handled = message.location["url"].endswith(("/upscale", "/health/ready"))
+        # The browser itself notes each answer of 400 and more; these are the page's to handle.
+        path = urlsplit(message.location["url"]).path
+        handled = path.endswith(("/upscale", "/estimate", "/health/ready"))
         if message.type in {"error", "warning"} and not handled:
             said.append(message.text)
 
@@ -157,7 +170,7 @@ async def check_facts(page: Page) -> None:
     await expect(facts).to_contain_text(
         f"{MODEL} at full width, because the budget had room for the widest network."
     )
-    for words in ("Budget met", "of 5 s", "102 ms predicted", "95 × 71 px", "PNG", "32.1 dB"):
+    for words in ("Budget met", "of 10 s", "102 ms predicted", "95 × 71 px", "PNG", "32.1 dB"):
         await expect(facts).to_contain_text(words)
     for stage in ("queue", "decode", "network", "encode"):
         await expect(facts.locator(".legend")).to_contain_text(stage)
@@ -308,9 +321,11 @@ async def test_why_nothing_was_cleaned_up(
 
 
 async def test_what_was_remembered_of_another_version_is_forgotten(page: Page) -> None:
-    await page.evaluate("""localStorage.setItem("anysr.settings", '{"strength": "0.5"}')""")
+    stored = '{"strength": "0.5", "budget": 5000}'
+    await page.evaluate("text => localStorage.setItem('anysr.settings', text)", stored)
     await page.reload()
     await expect(page.get_by_label("Clean up")).to_have_value("")
+    await expect(page.get_by_role("checkbox", name="Automatic")).to_be_checked()
 
 
 async def test_sliders_and_numbers_are_linked(page: Page) -> None:
@@ -327,6 +342,123 @@ async def test_sliders_and_numbers_are_linked(page: Page) -> None:
     await expect(page.get_by_role("spinbutton", name="Scale")).to_have_value("1.01")
     await set_number(page, "Scale", "99")
     await expect(page.get_by_role("spinbutton", name="Scale")).to_have_value("8")
+
+
+async def test_what_the_picture_takes_is_told_before_it_is_sent(
+    page: Page, worker: ScriptedWorker
+) -> None:
+    told = page.locator("#takes")
+    await expect(told).to_be_empty()
+    await choose(page, picture())
+    await expect(told).to_have_text("About 120 ms for the best, 58 ms for quick.")
+    await expect(told).to_have_attribute("aria-live", "polite")
+    automatic = page.get_by_role("checkbox", name="Automatic 10 s for this picture")
+    await expect(automatic).to_be_checked()
+    slider = page.get_by_role("slider", name="Time budget")
+    await expect(slider).to_have_attribute("aria-valuetext", "Automatic, 10 s")
+    for name, budget_ms in (("quick", 58), ("best", 124)):
+        mark = page.locator(f"#mark-{name}")
+        await expect(mark).to_be_visible()
+        part = math.log(budget_ms / 50) / math.log(60_000 / 50)
+        at = await mark.evaluate("e => Number(e.style.getPropertyValue('--at'))")
+        assert at == pytest.approx(part, abs=0.01)
+    await page.get_by_label("If late").select_option("reject")
+    await page.get_by_label("Network", exact=True).select_option(label="Half width")
+    await expect(told).to_have_text("About 80 ms.")
+    assert not worker.claims
+
+
+async def test_automatic_sends_no_budget_and_a_budget_is_sent_as_chosen(
+    page: Page, worker: ScriptedWorker
+) -> None:
+    number = page.get_by_role("spinbutton", name="Time budget")
+    automatic = page.get_by_role("checkbox", name="Automatic")
+    await choose(page, picture())
+    await expect(number).to_have_value("")
+    await upscaled(page)
+    await set_number(page, "Time budget", "3000")
+    await expect(automatic).not_to_be_checked()
+    await upscaled(page)
+    await expect(page.locator("#facts")).to_contain_text("of 3 s")
+    await page.reload()
+    await expect(automatic).not_to_be_checked()
+    await automatic.check()
+    await expect(number).to_have_value("")
+    await page.reload()
+    await expect(automatic).to_be_checked()
+    await automatic.uncheck()
+    await expect(number).to_have_value("10000")
+    assert [claim.job.budget_ms for claim in worker.claims] == [10_000, 3_000]
+
+
+async def test_a_large_picture_gets_the_time_that_it_needs(
+    blank: Page, start: Start, worker: ScriptedWorker
+) -> None:
+    """As a photograph of a phone does; its marks lie beyond the slider."""
+    worker.costs = cost_by_pixels(10_000_000.0)
+    await worker.pulse()
+    async with start() as served:
+        page = await opened(blank, served)
+        await choose(page, picture())
+        await set_number(page, "Scale", "2")
+        words = "About 54 s for the best, 22 s for quick."
+        await expect(page.locator("#takes")).to_have_text(words)
+        await expect(page.locator("#mark-best")).to_be_visible()
+        await upscaled(page, "2")
+        await expect(page.locator("#facts")).to_contain_text("of 73.5 s")
+        assert worker.claims[0].job.budget_ms == pytest.approx(73_450, abs=10)
+        await set_number(page, "Scale", "3")
+        await expect(page.locator("#mark-best")).to_be_hidden()
+        await blank.goto("about:blank")
+
+
+ESTIMATE = {"wait_ms": 0, "smallest_budget_ms": 9, "output_width": 1, "output_height": 1}
+
+
+async def test_only_the_newest_estimate_counts_and_failures_are_silent(page: Page) -> None:
+    asked = []
+    asks, late = asyncio.Event(), asyncio.Event()
+
+    async def answer(route: Route) -> None:
+        scale = float(parse_qs(urlsplit(route.request.url).query)["scale"][0])
+        asked.append(scale)
+        if scale == 5:
+            await route.fulfill(status=500, body="no")
+            return
+        if scale == 3:
+            asks.set()
+            await late.wait()
+        rung = {"model": "m", "width": 1, "budget_ms": 1000 * scale}
+        body = ESTIMATE | {"rungs": [rung], "default_budget_ms": 10_000}
+        with contextlib.suppress(PlaywrightError):  # nobody waits for the late one
+            await route.fulfill(json=body)
+
+    await page.route("**/estimate?*", answer)
+    told = page.locator("#takes")
+    await choose(page, picture())
+    await expect(told).to_have_text("About 2 s.")
+    for scale in ("6", "7", "3"):
+        await page.evaluate(SLIDE, scale)
+    async with asyncio.timeout(START_S):
+        await asks.wait()
+    await page.evaluate(SLIDE, "4")
+    await expect(told).to_have_text("About 4 s.")
+    late.set()
+    await page.evaluate("new Promise(resolve => setTimeout(resolve, 100))")
+    await expect(told).to_have_text("About 4 s.")
+    await page.evaluate(SLIDE, "5")
+    await expect(told).to_be_empty()
+    await expect(page.get_by_role("alert")).to_be_hidden()
+    await page.evaluate(SLIDE, "4")
+    await expect(told).to_have_text("About 4 s.")
+    assert asked == [2, 3, 4, 5, 4]
+
+
+SLIDE = """value => {
+  const slider = document.getElementById("scale");
+  slider.value = value;
+  slider.dispatchEvent(new Event("input", {bubbles: true}));
+}"""
 
 
 async def test_text_file_is_explained(page: Page) -> None:
@@ -393,6 +525,7 @@ async def test_budget_too_small_is_mended_by_one_press(page: Page) -> None:
 async def test_cancel_cancels(page: Page, worker: ScriptedWorker) -> None:
     worker.go.clear()
     await choose(page, picture())
+    await set_number(page, "Time budget", "5000")
     await page.get_by_role("button", name="Upscale").click()
     async with asyncio.timeout(START_S):
         await worker.claimed.wait()

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.job import GpuState, Job, JobView, MachineState
 from jobs.redis_queue import RedisQueue
-from service.schemas import PARAMETERS
+from service.schemas import PARAMETERS, EstimateRequest
 from telemetry.logs import json_lines
 from tests.service.harness import (
     MODEL,
@@ -315,6 +315,12 @@ async def test_openapi_tells_all(served: Served) -> None:
         ]
         assert (form["strength"]["anyOf"], form["strength"]["default"]) == (kinds, "auto")
         assert {"400", "413", "415", "422", "429", "503"} <= set(post["responses"])
+    assert "X-AnySR-Budget-Ms" in paths["/jobs"]["post"]["responses"]["202"]["headers"]
+    estimate = paths["/estimate"]["get"]
+    told = {parameter["name"]: parameter["required"] for parameter in estimate["parameters"]}
+    assert tuple(told) == tuple(EstimateRequest.model_fields)
+    assert {name for name, needed in told.items() if needed} == {"width", "height", "format"}
+    assert {"200", "409", "413", "422", "500", "503"} == set(estimate["responses"])
     answer = paths["/upscale"]["post"]["responses"]
     assert "X-AnySR-Deadline" in answer["200"]["headers"]
     assert set(answer["200"]["content"]) >= {"image/png", "image/avif"}

@@ -58,6 +58,7 @@ async def test_every_header(served: Served, worker: ScriptedWorker) -> None:
     assert headers["x-anysr-model"] == MODEL
     assert headers["x-anysr-width"] == "1"
     assert headers["x-anysr-scale"] == "2"
+    assert headers["x-anysr-budget-ms"] == "9000.0"
     assert headers["x-anysr-predicted-ms"] == "102.0"
     assert 0 < float(headers["x-anysr-elapsed-ms"]) < 9000
     assert headers["x-anysr-deadline"] == "met"

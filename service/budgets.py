@@ -1,0 +1,94 @@
+"""The latency budget of a request that names none: what its picture needs here, within bounds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from jobs.job import Job
+from models.catalog import Catalog
+from scheduling.backlog import Load, wait_ms
+from scheduling.options import Option
+from scheduling.rungs import Rung
+from service.settings import GatewaySettings
+
+MARGIN = 1.5
+"""What a good result needs lies above its safe cost: the worker that takes the picture may be
+slower than the fastest, and others may come meanwhile. Who names no budget is in no hurry."""
+
+
+@dataclass(frozen=True)
+class DefaultBudget:
+    """The bounds, in ms, of the budget of a request that names none."""
+
+    least_ms: float
+    most_ms: float
+
+
+def upscale_default(settings: GatewaySettings) -> DefaultBudget:
+    """Return the bounds for POST /upscale, whose caller waits on one connection."""
+    return _bounds(settings.default_budget_ms, settings.max_default_budget_ms, settings)
+
+
+def jobs_default(settings: GatewaySettings) -> DefaultBudget:
+    """Return the bounds for POST /jobs, whose caller comes back."""
+    return _bounds(settings.default_job_budget_ms, settings.max_budget_ms, settings)
+
+
+def _bounds(least_ms: float, most_ms: float, settings: GatewaySettings) -> DefaultBudget:
+    # An operator who set a longer default before there was an upper bound keeps that default.
+    largest_ms = settings.max_budget_ms
+    return DefaultBudget(min(least_ms, largest_ms), min(max(least_ms, most_ms), largest_ms))
+
+
+def good_option(job: Job, options: tuple[Option, ...], catalog: Catalog) -> Option:
+    """Return the cheapest option that is expected to be as good as the default model at full
+    width, or as the model and width that the job names; the best one if none is.
+
+    `options` are what the caller accepts, cheapest first, at least one: the default model is not
+    among them where a cheaper one is better. KeyError for a model that the catalog has not.
+    """
+    entry = catalog.get(job.model or catalog.default)
+    width = entry.widths[-1].width if job.pinned_width is None else job.pinned_width
+    wanted = Rung(entry.name, width)
+    wanted_db = entry.expected_db(width, math.sqrt(job.scale_h * job.scale_w), job.strength)
+
+    def as_good(option: Option) -> bool:
+        if option.rung == wanted:
+            return True
+        return option.db is not None and wanted_db is not None and option.db >= wanted_db
+
+    return next(filter(as_good, options), options[-1])
+
+
+def wait_within(
+    budget_ms: float, options: tuple[Option, ...], load: Load, overhead_ms: float
+) -> float:
+    """Return after how many ms a job of this budget would begin: behind all that must start
+    before it must."""
+    slack_ms = budget_ms - overhead_ms - options[0].safe_ms
+    return wait_ms(load, load.now_ms + slack_ms)
+
+
+def default_budget_ms(
+    bounds: DefaultBudget,
+    good: Option,
+    options: tuple[Option, ...],
+    load: Load,
+    overhead_ms: float,
+) -> float:
+    """Return the smallest budget within the bounds that has room for `good`, with a margin, after
+    what waits before a job of this budget. Never below what an idle service could meet, unless the
+    upper bound is.
+
+    A longer budget lets more jobs go first, so it grows until it holds all that it lets before it.
+    """
+    own_ms = MARGIN * good.safe_ms + overhead_ms
+    budget_ms = bounds.least_ms
+    while budget_ms < bounds.most_ms:
+        waits_ms = wait_within(budget_ms, options, load, overhead_ms)
+        needed_ms = float(math.ceil(own_ms + waits_ms))
+        if needed_ms <= budget_ms:
+            break
+        budget_ms = needed_ms
+    return min(budget_ms, bounds.most_ms)

@@ -1,0 +1,7 @@
+/** What all sliders share: a track filled up to the thumb. */
+
+/** @param {HTMLInputElement} slider */
+export function fill(slider) {
+  const [min, max, value] = [slider.min, slider.max, slider.value].map(Number);
+  slider.style.setProperty("--fill", String((value - min) / (max - min)));
+}

@@ -1,0 +1,231 @@
+"""The budget of a request that names none: enough for its picture, and no more than that."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs.errors import BudgetInfeasible, InvalidRequest
+from jobs.job import Backlog, ImageFormat, Job, OnMiss, QueueStats
+from models.catalog import Catalog, ModelEntry, QualityEntry
+from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
+from scheduling.options import Option
+from scheduling.rungs import Rung
+from service.admission import admitted, assessed, load_of
+from service.budgets import (
+    MARGIN,
+    DefaultBudget,
+    default_budget_ms,
+    good_option,
+    jobs_default,
+    upscale_default,
+    wait_within,
+)
+from service.settings import GatewaySettings
+from service.snapshot import LiveWorker, Snapshot
+from tests.service.harness import MODEL, OFFERS, model_entry
+
+LARGE = "drawn-l"
+NOW = 1_000_000.0
+BOUNDS = DefaultBudget(10_000.0, 120_000.0)
+STAGES = ("decode", FLOOR_STAGE, *(f"encode:{image_format.value}" for image_format in ImageFormat))
+NETWORKS = tuple(f"network:{model}@{w:g}" for model in (MODEL, LARGE) for w in (0.25, 0.5, 1.0))
+
+
+def measured(name: str, *db: float) -> ModelEntry:
+    """A model whose three widths were measured at x2."""
+    rows = tuple(
+        QualityEntry(dataset="B100", scale=2.0, width=width, psnr_y=value, ssim=0.9)
+        for width, value in zip((0.25, 0.5, 1.0), db, strict=True)
+    )
+    return model_entry(name).model_copy(update={"quality": rows})
+
+
+CATALOG = Catalog(
+    default=MODEL, models=(measured(MODEL, 31.0, 31.5, 32.0), measured(LARGE, 31.8, 32.2, 32.5))
+)
+
+milliseconds = st.floats(0, 5_000)
+lines = st.builds(Line, milliseconds, milliseconds, milliseconds)
+cost_models = st.builds(
+    CostModel,
+    st.fixed_dictionaries(dict.fromkeys((*STAGES, *NETWORKS), lines)),
+    margin=st.floats(1.01, 3),
+)
+jobs = st.builds(
+    Job,
+    id=st.just("a"),
+    source_width=st.integers(1, 5_000),
+    source_height=st.integers(1, 5_000),
+    output_width=st.integers(5_000, 10_000),
+    output_height=st.integers(5_000, 10_000),
+    output_format=st.sampled_from(ImageFormat),
+    quality=st.none(),
+    model=st.sampled_from((None, MODEL, LARGE)),
+    pinned_width=st.none(),
+    on_miss=st.sampled_from(OnMiss),
+    budget_ms=st.just(1.0),
+    floor_ms=st.just(0.0),
+    min_db=st.sampled_from((None, 31.2, 31.9, 32.4)),
+    min_width=st.sampled_from((None, 0.5, 1.0)),
+)
+bounds = st.tuples(st.floats(1, 1e6), st.floats(1, 1e6)).map(lambda b: DefaultBudget(*sorted(b)))
+overheads = st.floats(1, 1_000)
+groups = st.tuples(st.floats(-10_000, 200_000), st.floats(0, 20_000))
+backlogs = st.tuples(st.lists(groups, max_size=8), st.lists(st.floats(-100, 30_000), max_size=3))
+
+
+def snapshot(costs: CostModel, backlog: Backlog | None = None) -> Snapshot:
+    worker = LiveWorker("w", True, False, (MODEL, LARGE), costs, offers=(*OFFERS, LARGE))
+    return Snapshot((worker,), QueueStats(0, 0, 0, 0, backlog))
+
+
+def options_of(*costs: float) -> tuple[Option, ...]:
+    return tuple(Option(Rung(MODEL, n), ms, ms) for n, ms in enumerate(sorted(costs), start=1))
+
+
+@settings(deadline=None)
+@given(job=jobs, costs=cost_models, bounds=bounds, overhead_ms=overheads)
+def test_a_default_budget_can_be_met_by_an_idle_service(
+    job: Job, costs: CostModel, bounds: DefaultBudget, overhead_ms: float
+) -> None:
+    """Unless not even the largest can; and it has room for the good result if there is any."""
+    idle = snapshot(costs)
+    try:
+        found = assessed(job, idle, CATALOG, overhead_ms, bounds)
+    except InvalidRequest:  # no network is as good as that
+        return
+    budget_ms = found.job.budget_ms
+    assert bounds.least_ms <= budget_ms <= bounds.most_ms
+    good = good_option(job, found.options, CATALOG)
+    assert budget_ms in (bounds.least_ms, bounds.most_ms) or (
+        0 <= budget_ms - MARGIN * good.safe_ms - overhead_ms <= 1
+    )
+    if bounds.most_ms >= found.options[0].safe_ms + overhead_ms:
+        assert admitted(job, idle, CATALOG, overhead_ms, bounds).budget_ms == budget_ms
+        assert admitted(found.job, idle, CATALOG, overhead_ms).budget_ms == budget_ms
+    else:
+        with pytest.raises(BudgetInfeasible) as refusal:
+            admitted(job, idle, CATALOG, overhead_ms, bounds)
+        assert refusal.value.details["smallest_feasible_ms"] == found.smallest_budget_ms
+
+
+@settings(deadline=None)
+@given(
+    costs=st.lists(st.floats(1, 50_000), min_size=1, max_size=4),
+    backlog=backlogs,
+    overhead_ms=overheads,
+    part=st.floats(0, 1, exclude_max=True),
+)
+def test_a_default_budget_is_the_smallest_that_outlasts_what_waits_before_it(
+    costs: list[float],
+    backlog: tuple[list[tuple[float, float]], list[float]],
+    overhead_ms: float,
+    part: float,
+) -> None:
+    waiting = tuple((NOW + start, ms, ms) for start, ms in sorted(backlog[0]))
+    running = tuple(NOW + end for end in sorted(backlog[1]))
+    load = load_of(snapshot(CostModel(), Backlog(NOW, waiting, running)), 2)
+    options = options_of(*costs)
+    good = options[-1]
+
+    def needed_ms(budget_ms: float) -> float:
+        waits_ms = wait_within(budget_ms, options, load, overhead_ms)
+        return math.ceil(MARGIN * good.safe_ms + overhead_ms + waits_ms)
+
+    found = default_budget_ms(BOUNDS, good, options, load, overhead_ms)
+    assert BOUNDS.least_ms <= found <= BOUNDS.most_ms
+    if found < BOUNDS.most_ms:
+        assert needed_ms(found) <= found
+    if found > BOUNDS.least_ms:
+        less = BOUNDS.least_ms + part * (found - BOUNDS.least_ms)
+        assert needed_ms(less) > less
+
+
+def test_what_need_not_start_before_it_does_not_lengthen_its_budget() -> None:
+    """Ten minutes of work that has until tomorrow, and four seconds that are urgent."""
+    patient, urgent = (NOW + 80_000_000, 600_000.0, 600_000.0), (NOW + 10, 4_000.0, 4_000.0)
+    options = options_of(8_000.0)
+    for waiting, budget_ms in (((patient,), 12_010), ((urgent, patient), 16_010)):
+        load = load_of(snapshot(CostModel(), Backlog(NOW, waiting)), 1)
+        assert default_budget_ms(BOUNDS, options[0], options, load, 10.0) == budget_ms
+
+
+def flat(**ms: float) -> CostModel:
+    """Networks `s` and `l` at a width in percent, each of so many ms at any size."""
+    names = {"s": MODEL, "l": LARGE}
+    lines = dict.fromkeys(STAGES, Line(0.0, 0.0, 0.0))
+    for rung, cost in ms.items():
+        name = f"network:{names[rung[0]]}@{int(rung[1:]) / 100:g}"
+        lines[name] = Line(cost, 0.0, 0.0)
+    return CostModel(lines, margin=1.0)
+
+
+USUAL = flat(s25=10, s50=20, s100=40, l25=80, l50=160, l100=320)
+PICTURE = Job(
+    id="a",
+    source_width=20,
+    source_height=20,
+    output_width=40,
+    output_height=40,
+    output_format=ImageFormat.PNG,
+    quality=None,
+    model=None,
+    pinned_width=None,
+    on_miss=OnMiss.DEGRADE,
+    budget_ms=1.0,
+    floor_ms=0.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "costs", "rung"),
+    [
+        ({}, USUAL, Rung(MODEL, 1.0)),
+        ({"model": MODEL, "pinned_width": 0.5}, USUAL, Rung(MODEL, 0.5)),
+        ({"model": LARGE}, USUAL, Rung(LARGE, 1.0)),
+        ({"min_db": 32.1}, USUAL, Rung(LARGE, 0.5)),
+        ({"on_miss": OnMiss.REJECT}, USUAL, Rung(MODEL, 1.0)),
+        # The default model is no option where a cheaper one is better.
+        ({}, flat(s25=10, s50=20, s100=400, l25=80, l50=160, l100=320), Rung(LARGE, 0.5)),
+    ],
+)
+def test_a_good_result_is_the_default_model_s_at_full_width_unless_another_is_asked_for(
+    changes: dict[str, object], costs: CostModel, rung: Rung
+) -> None:
+    job = replace(PICTURE, **changes)  # type: ignore[arg-type]
+    offers = (*OFFERS, LARGE, f"{MODEL}@0.5")
+    worker = LiveWorker("w", True, False, (MODEL, LARGE), costs, offers=offers)
+    seen = Snapshot((worker,), QueueStats(0, 0, 0, 0))
+    options = assessed(job, seen, CATALOG, 10.0).options
+    assert good_option(job, options, CATALOG).rung == rung
+
+
+def test_a_good_result_is_the_best_there_is_where_the_default_model_is_not() -> None:
+    worker = LiveWorker("w", True, False, (LARGE,), USUAL, offers=OFFERS)
+    other = Catalog(default=MODEL, models=(measured(MODEL, 40.0, 41.0, 42.0), CATALOG.get(LARGE)))
+    seen = Snapshot((worker,), QueueStats(0, 0, 0, 0))
+    options = assessed(PICTURE, seen, other, 10.0).options
+    assert good_option(PICTURE, options, other).rung == Rung(LARGE, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "upscale", "jobs"),
+    [
+        ({}, (10_000, 120_000), (60_000, 600_000)),
+        ({"default_budget_ms": 300_000}, (300_000, 300_000), (60_000, 600_000)),
+        ({"max_default_budget_ms": 5_000}, (10_000, 10_000), (60_000, 600_000)),
+        ({"max_budget_ms": 30_000}, (10_000, 30_000), (30_000, 30_000)),
+        ({"max_budget_ms": 1_000}, (1_000, 1_000), (1_000, 1_000)),
+    ],
+)
+def test_bounds_hold_whatever_is_set(
+    given: dict[str, float], upscale: tuple[float, float], jobs: tuple[float, float]
+) -> None:
+    limits = GatewaySettings(**given)  # type: ignore[arg-type]
+    assert upscale_default(limits) == DefaultBudget(*upscale)
+    assert jobs_default(limits) == DefaultBudget(*jobs)
