@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.pictures import draw_jpeg
 from jobs.job import Reason
-from scheduling.tables import floor_db
+from models.catalog import resampled_db
 from scheduling.workload import Kind, Workload
 
 PATIENCE = 3.0
@@ -244,7 +244,7 @@ def _number(headers: Mapping[str, str], name: str) -> float | None:
 def _db(headers: Mapping[str, str], kind: Kind) -> float | None:
     """Return what a picture of a network is expected to reach, or what resampling does."""
     if headers.get("X-AnySR-Reason") == Reason.FLOOR:
-        return floor_db(kind.scale)
+        return round(resampled_db(kind.scale), 2)
     return _number(headers, "X-AnySR-Expected-Db")
 
 

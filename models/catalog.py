@@ -32,6 +32,12 @@ QUALITY_DATASET = "B100"
 JPEG of quality 75."""
 
 
+RESAMPLED_DB = {
+    1.5: 32.78, 2.0: 29.93, 2.5: 28.41, 3.0: 27.41, 3.5: 26.68, 4.0: 26.13, 6.0: 24.68, 8.0: 23.79,
+}  # fmt: skip
+"""PSNR-Y of plain resampling by scale: `workers.floor` on the same pictures. What networks gain
+over it changes little from scale to scale, so between measured scales the gain is interpolated."""
+
 MOST_RIM = 48
 """As far as a tile is shown its neighbours where the network has no halo
 (`scheduling.tiling.CONTEXT`)."""
@@ -76,6 +82,12 @@ class QualityEntry(_Record):
     width: float
     psnr_y: float
     ssim: float
+
+
+def resampled_db(scale: float) -> float:
+    """Return the mean PSNR-Y of plain resampling at a scale: between those measured, and held
+    beyond them."""
+    return _interpolated(list(RESAMPLED_DB.items()), scale)
 
 
 def _interpolated(curve: Sequence[tuple[float, float]], at: float) -> float:
@@ -153,20 +165,21 @@ class ModelEntry(_Record):
         raise KeyError(width)
 
     def expected_db(self, width: float, scale: float, strength: float = 0.0) -> float | None:
-        """Return the measured PSNR-Y of a width for pictures damaged to `strength`, interpolated
-        between the measured scales and strengths (held constant beyond them), or None when
-        nothing was measured."""
+        """Return the measured PSNR-Y of a width for pictures damaged to `strength`, or None when
+        nothing was measured. What it is above plain resampling of clean pictures is interpolated
+        between the measured scales, and held beyond them; so is the whole between strengths."""
         curves: dict[float, list[tuple[float, float]]] = {}
         for row in self.quality:
             if abs(row.width - width) < 1e-6 and row.dataset.startswith(QUALITY_DATASET):
                 measured = _strength_of(row.dataset)
                 if measured is not None:
-                    curves.setdefault(measured, []).append((row.scale, row.psnr_y))
+                    gain = row.psnr_y - resampled_db(row.scale)
+                    curves.setdefault(measured, []).append((row.scale, gain))
         if not curves:
             return None
         strengths = sorted(curves)
         values = [_interpolated(curves[measured], scale) for measured in strengths]
-        return round(float(np.interp(strength, strengths, values)), 2)
+        return round(resampled_db(scale) + float(np.interp(strength, strengths, values)), 2)
 
 
 class Catalog(_Record):

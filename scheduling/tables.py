@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from jobs.job import ImageFormat, Job, OnMiss
-from models.catalog import QUALITY_DATASET, ModelEntry
+from models.catalog import QUALITY_DATASET, ModelEntry, resampled_db
 from scheduling.cost_model import CostModel, stage_of
 from scheduling.options import Option, options_of
 from scheduling.rungs import FLOOR, Rung
@@ -20,17 +18,6 @@ from scheduling.workload import Kind
 
 Options = tuple[Option, ...]
 """Of one picture, cheapest first."""
-
-FLOOR_DB = {
-    1.5: 32.78, 2.0: 29.93, 2.5: 28.41, 3.0: 27.41, 3.5: 26.68, 4.0: 26.13, 6.0: 24.68, 8.0: 23.79,
-}  # fmt: skip
-"""PSNR-Y of plain resampling by scale: `workers.floor` on B100, by
-`models.evaluate.evaluate`, as the catalog's figures of the networks are."""
-
-
-def floor_db(scale: float) -> float:
-    """Return the mean PSNR-Y of plain resampling at a scale, between those measured."""
-    return round(float(np.interp(scale, list(FLOOR_DB), list(FLOOR_DB.values()))), 2)
 
 
 def tables_of(
@@ -58,7 +45,7 @@ def _measured(option: Option, kind: Kind, costs: CostModel) -> Option:
             f"the costs have no {stage_of(option.rung)}; measure them with `anysr calibrate`"
         )
     if option.rung == FLOOR:
-        return replace(option, db=floor_db(kind.scale))
+        return replace(option, db=round(resampled_db(kind.scale), 2))
     if option.db is None:
         raise ValueError(
             f"{option.rung.model} has no measured quality at width {option.rung.width:g}; "

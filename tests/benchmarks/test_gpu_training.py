@@ -59,7 +59,7 @@ def test_the_steps_are_as_many_as_fit_those_of_a_later_call_included(folder, mon
         trainer.step = 7
         trainer.save()
 
-    monkeypatch.setattr(gpu.Trainer, "run", run)
+    monkeypatch.setattr("models.train.Trainer.run", run)
     (folder / "config.toml").write_text(CONFIG.replace("STEPS", "100"))
     options = ["--data", str(folder / "data"), "--output", str(folder / "run"), "--device", "cpu"]
     options += ["--minutes", "30", "--compile", "off"]

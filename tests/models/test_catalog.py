@@ -14,6 +14,7 @@ from models.catalog import (
     enter,
     read_catalog,
     read_good,
+    resampled_db,
     verified,
     write_catalog,
 )
@@ -73,8 +74,10 @@ def test_quality_is_interpolated_between_scales_and_held_beyond():
     near, far = partial.expected_db(1.0, 2.0), partial.expected_db(1.0, 4.0)
     assert near is not None
     assert far is not None
-    assert partial.expected_db(1.0, 3.0) == pytest.approx((near + far) / 2, abs=0.011)
-    assert partial.expected_db(1.0, 8.0) == far
+    gains = near - resampled_db(2.0), far - resampled_db(4.0)
+    middle = resampled_db(3.0) + sum(gains) / 2
+    assert partial.expected_db(1.0, 3.0) == pytest.approx(middle, abs=0.011)
+    assert partial.expected_db(1.0, 8.0) == pytest.approx(resampled_db(8.0) + gains[1], abs=0.011)
     assert model.model_copy(update={"quality": ()}).expected_db(1.0, 2.0) is None
 
 

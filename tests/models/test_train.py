@@ -400,7 +400,7 @@ def test_a_run_that_is_fit_to_the_clock_ends_in_time_with_its_rate_fallen(
     folder, tmp_path, monkeypatch
 ):
     looks = itertools.count()
-    monkeypatch.setattr(models.train.time, "monotonic", lambda: next(looks) / 100)
+    monkeypatch.setattr("models.train.time.monotonic", lambda: next(looks) / 100)
     monkeypatch.setattr(models.train, "FIT_S", 0.1)
     trainer = Trainer(having(steps=10**6), tmp_path / "run")
     trainer.run(Photographs(list_images([folder])), [], fit_to=1.0)

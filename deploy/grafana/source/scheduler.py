@@ -33,8 +33,8 @@ def scheduler() -> Dashboard:
                 "{{reason}}",
             ),
             about="widest: all fitted. slack: narrowed to its own budget. backlog: narrowed for "
-            "those that wait. demand: narrowed for those that keep coming. floor: no network fitted. "
-            "pinned: the caller chose.",
+            "those that wait. demand: narrowed for those that keep coming. floor: no network "
+            "fitted. pinned: the caller chose.",
             stacked=True,
         ),
         spread(
