@@ -53,16 +53,9 @@ export class BudgetField {
   /** @param {number | null} budgetMs  null for automatic */
   write(budgetMs) {
     this.#budgetMs = budgetMs;
-    const automatic = budgetMs === null;
-    const foreseenMs = this.#estimate?.default_budget_ms;
-    const shownMs = budgetMs ?? foreseenMs ?? UNKNOWN_MS;
-    this.#automatic.checked = automatic;
-    this.#number.value = automatic ? "" : String(budgetMs);
-    this.#slider.value = String(positionOf(shownMs));
-    this.#slider.toggleAttribute("data-automatic", automatic);
-    const words = foreseenMs === undefined ? "Automatic" : `Automatic, ${duration(foreseenMs)}`;
-    this.#slider.setAttribute("aria-valuetext", automatic ? words : duration(shownMs));
-    fill(this.#slider);
+    this.#automatic.checked = budgetMs === null;
+    this.#number.value = budgetMs === null ? "" : String(budgetMs);
+    this.#writeSlider();
   }
 
   /** @param {import("./api.js").Estimate | null} estimate  null while none is known */
@@ -75,7 +68,19 @@ export class BudgetField {
     const budgets = estimate ? budgetsOf(estimate) : { quick: NaN, best: NaN };
     this.#mark(this.#marks.quick, budgets.quick);
     this.#mark(this.#marks.best, budgets.best);
-    this.write(this.#budgetMs);
+    // Not the number: one may be half typed when the answer comes.
+    this.#writeSlider();
+  }
+
+  #writeSlider() {
+    const automatic = this.#budgetMs === null;
+    const foreseenMs = this.#estimate?.default_budget_ms;
+    const shownMs = this.#budgetMs ?? foreseenMs ?? UNKNOWN_MS;
+    this.#slider.value = String(positionOf(shownMs));
+    this.#slider.toggleAttribute("data-automatic", automatic);
+    const words = foreseenMs === undefined ? "Automatic" : `Automatic, ${duration(foreseenMs)}`;
+    this.#slider.setAttribute("aria-valuetext", automatic ? words : duration(shownMs));
+    fill(this.#slider);
   }
 
   get #shownMs() {

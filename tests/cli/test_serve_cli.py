@@ -98,7 +98,7 @@ def psnr(image: Image.Image, truth: Image.Image) -> float:
 
 @pytest.mark.parametrize(("quality", "strength", "gain"), [(50, 0.77, 0.4), (75, 0.55, 0.5)])
 def test_a_jpeg_is_cleaned_up_by_itself(service, quality, strength, gain):
-    """With nothing but a scale: above bicubic, and above what clean pictures' networks make."""
+    """With nothing but a scale: above bicubic, and above what comes of taking it for clean."""
     data = pytest.importorskip("skimage.data")
     truth = Image.fromarray(data.astronaut()[:256, 120:376])
     buffer = io.BytesIO()
@@ -108,9 +108,7 @@ def test_a_jpeg_is_cleaned_up_by_itself(service, quality, strength, gain):
         httpx.post(f"{service}/upscale?{ways}{more}", content=buffer.getvalue(), timeout=90)
         for more in ("", "&strength=0")
     )
-    assert chosen.headers["X-AnySR-Model"].endswith("-real")
     assert float(chosen.headers["X-AnySR-Strength"]) == strength
-    assert not clean.headers["X-AnySR-Model"].endswith("-real")
     assert float(clean.headers["X-AnySR-Strength"]) == 0
     bicubic = Image.open(buffer).convert("RGB").resize(truth.size, Image.Resampling.BICUBIC)
     assert psnr(opened(chosen), truth) > psnr(bicubic, truth) + gain

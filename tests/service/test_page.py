@@ -454,6 +454,24 @@ async def test_only_the_newest_estimate_counts_and_failures_are_silent(page: Pag
     assert asked == [2, 3, 4, 5, 4]
 
 
+async def test_an_estimate_leaves_what_is_half_typed(page: Page) -> None:
+    typed = asyncio.Event()
+
+    async def answer(route: Route) -> None:
+        await typed.wait()
+        await route.continue_()
+
+    await page.route("**/estimate?*", answer)
+    await choose(page, picture())
+    number = page.get_by_role("spinbutton", name="Time budget")
+    await number.fill("3210")
+    typed.set()
+    await expect(page.locator("#takes")).not_to_be_empty()
+    await number.press("Tab")
+    await expect(number).to_have_value("3210")
+    await expect(page.get_by_role("checkbox", name="Automatic")).not_to_be_checked()
+
+
 SLIDE = """value => {
   const slider = document.getElementById("scale");
   slider.value = value;
