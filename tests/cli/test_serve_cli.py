@@ -187,7 +187,7 @@ def test_sigterm_ends_the_service_with_its_workers_and_its_redis():
                 httpx.post(
                     f"{url}/upscale",
                     params={"scale": 2, "anysr_width": 1, "latency_budget_ms": 60_000},
-                    content=picture(1400, 1200, "JPEG"),
+                    content=picture(900, 800, "JPEG"),
                     timeout=60,
                 )
             )
@@ -197,7 +197,7 @@ def test_sigterm_ends_the_service_with_its_workers_and_its_redis():
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=40) in (0, -signal.SIGTERM)
         request.join()
-        assert opened(answers[0]).size == (2800, 2400)  # the job in hand was finished
+        assert opened(answers[0]).size == (1800, 1600)  # the job in hand was finished
         for pid in pids:
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
