@@ -34,6 +34,9 @@ log = logging.getLogger("anysr.workers.kept_costs")
 FORMAT = 2
 """To be raised when the same facts come to mean other costs: another way to measure, other stages,
 or code of ours that became faster between two versions."""
+LEAST_SHARE = 0.5
+"""Of a processor that a calibration must have had to be kept: one that others disturbed says what
+this machine could do at that moment, and would be believed at every later start."""
 LIBRARIES = ("anysr-serve", "numpy", "pillow", "imagecodecs")
 RUNTIME_LIBRARIES = {"onnx": ("onnxruntime", "onnxruntime-gpu"), "torchscript": ("torch",)}
 
@@ -52,8 +55,17 @@ def costs_here(zoo: Zoo, settings: WorkerSettings, folder: Path | None) -> CostM
     path = folder / file_name(facts)
     lines = read_lines(path, facts, set(stages_of(zoo)))
     if lines is None:
+        began, spent = time.perf_counter(), time.process_time()
         costs = calibrate(zoo)
-        keep_lines(path, facts, costs.lines)
+        share = (time.process_time() - spent) / (time.perf_counter() - began)
+        if settings.device is not Device.CPU or share >= LEAST_SHARE:  # a GPU is waited for
+            keep_lines(path, facts, costs.lines)
+        else:
+            log.warning(
+                "the machine was busy while costs were measured (%.0f %% of a processor for this "
+                "worker), so they are not kept; start again when it is quiet",
+                100 * share,
+            )
         return costs
     started = time.perf_counter()
     warm(zoo)

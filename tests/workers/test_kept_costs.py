@@ -31,6 +31,12 @@ SETTINGS = WorkerSettings(worker_threads=1)
 WIDTHS = len(default_entry().widths)
 
 
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is that runs the tests."""
+    monkeypatch.setattr(kept_costs, "LEAST_SHARE", 0.0)
+
+
 @pytest.fixture
 def session() -> Gated:
     session = Gated()
@@ -63,6 +69,18 @@ def test_a_second_start_reads_what_the_first_has_measured(
     assert set(first.lines) == set(stages_of(zoo))
     assert session.tiles - measured == WIDTHS < measured
     assert [path.suffix for path in folder.iterdir()] == [".json"]
+
+
+def test_what_a_busy_machine_has_measured_is_not_kept(
+    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(kept_costs, "LEAST_SHARE", 0.5)
+    monkeypatch.setattr("workers.kept_costs.time.process_time", lambda: 0.0)
+    with caplog.at_level("WARNING"):
+        costs = costs_here(zoo, SETTINGS, tmp_path)
+    assert set(costs.lines) == set(stages_of(zoo))
+    assert list(tmp_path.iterdir()) == []
+    assert "busy" in caplog.text
 
 
 def test_what_was_learnt_since_is_not_kept(zoo: Zoo, kept: Path) -> None:
