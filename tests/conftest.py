@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from redis.asyncio import Redis
 
 from jobs.connection import connect
@@ -16,6 +17,10 @@ from jobs.embedded_redis import Binary, embedded_redis, find_binary
 from jobs.job import ImageFormat, Job, OnMiss
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
+
+# No test is timed: how long an example takes is the machine's affair.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
