@@ -1,6 +1,7 @@
 /** What a picture would take here, asked of the service before the picture is sent. */
 
 import { fetchEstimate } from "./api.js";
+import { BUDGET_RANGE } from "./state.js";
 import { duration } from "./units.js";
 
 /** @typedef {import("./api.js").Estimate} Estimate */
@@ -31,14 +32,15 @@ function queryOf({ file, width, height }, settings) {
 }
 
 /**
- * The budgets, in milliseconds, that have room for the best network and for the quickest, behind
- * what waits now.
+ * The budgets, in milliseconds, that have room for the best network that any budget allows and for
+ * the quickest, behind what waits now.
  *
  * @param {Estimate} estimate
  */
 export function budgetsOf({ rungs, wait_ms }) {
   const quick = rungs.find(({ width }) => width > 0) ?? rungs[0];
-  const best = rungs[rungs.length - 1];
+  const allowed = rungs.filter(({ width, budget_ms }) => width > 0 && budget_ms <= BUDGET_RANGE.max);
+  const best = allowed[allowed.length - 1] ?? quick;
   return { quick: quick.budget_ms + wait_ms, best: best.budget_ms + wait_ms };
 }
 

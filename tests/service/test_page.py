@@ -454,6 +454,29 @@ async def test_only_the_newest_estimate_counts_and_failures_are_silent(page: Pag
     assert asked == [2, 3, 4, 5, 4]
 
 
+@pytest.mark.parametrize(
+    ("budgets", "told"),
+    [
+        ([15, 1500, 9000, 700_000], "About 9 s for the best, 1.5 s for quick."),
+        ([15, 1500, 700_000], "About 1.5 s."),
+        ([15, 700_000], "About 700 s."),
+        ([15], "About 15 ms."),
+    ],
+)
+async def test_the_best_is_the_best_that_a_budget_allows(
+    page: Page, budgets: list[float], told: str
+) -> None:
+    rungs = [{"width": float(n > 0), "budget_ms": ms} for n, ms in enumerate(budgets)]
+    found = await page.evaluate(
+        """async (estimate) => {
+          const {takesSentence} = await import("/static/estimate.js");
+          return takesSentence(estimate);
+        }""",
+        {"rungs": rungs, "wait_ms": 0},
+    )
+    assert found == told
+
+
 async def test_an_estimate_leaves_what_is_half_typed(page: Page) -> None:
     typed = asyncio.Event()
 
