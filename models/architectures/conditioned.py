@@ -8,9 +8,8 @@ differs, so that a narrow width is cheap from end to end:
   width w costs (w + w^2) / 2 of the full one: 0.375 at a half, 0.16 at a quarter. The stream
   between the blocks keeps its width, so one head serves all widths.
 - The condition is scale, width and strength, which says how damaged the picture is; never pooled
-  features, which would make a tile differ from the whole. It enters each block as the bias of its
-  first convolution. So it costs nothing, and every convolution is followed by its ReLU alone, which
-  engines fuse.
+  features, which would make a tile differ from the whole. It enters each block as a bias of its
+  first convolution, so it costs next to nothing.
 - Trunk and head (`models.architectures.heads.tensor_product`) are exactly local: a tile with a halo
   of `halo` input pixels equals the whole image.
 """
@@ -35,27 +34,38 @@ class ConditionBias(nn.Module):
     """Map the condition and the width to one bias per block and channel.
 
     forward: condition [3] (1/scale_h, 1/scale_w, strength in [0, 1]), width in (0, 1]
-    -> [blocks, channels], all zero at the start of training.
+    -> [1, hidden, 1, 1], of which `of_block` makes biases, all zero at the start of training.
+
+    The last layer is a convolution of one pixel for each block, not a product for all: where its
+    result stays in the layout of convolutions, ONNX Runtime adds it there. As the bias of the next
+    convolution, which it takes for a constant, it made that convolution twice as slow.
     """
 
     def __init__(self, blocks: int, channels: int, hidden: int = 32) -> None:
         super().__init__()
         self.blocks = blocks
+        self.hidden = hidden
         self.fc1 = nn.Linear(4, hidden)
         self.fc2 = nn.Linear(hidden, blocks * channels)
         nn.init.zeros_(self.fc2.weight)
         nn.init.zeros_(self.fc2.bias)
 
     def forward(self, condition: Tensor, width: float) -> Tensor:
-        conditioned: Tensor = self.fc2(F.relu(self.fc1(F.pad(condition, (0, 1), value=width))))
-        return conditioned.view(self.blocks, -1)
+        hidden: Tensor = F.relu(self.fc1(F.pad(condition, (0, 1), value=width)))
+        return hidden.view(1, self.hidden, 1, 1)
+
+    def of_block(self, hidden: Tensor, block: int, channels: int) -> Tensor:
+        """Return what a block adds to its first convolution, [1, channels, 1, 1]."""
+        weight = self.fc2.weight.view(self.blocks, -1, self.hidden, 1, 1)[block, :channels]
+        bias = self.fc2.bias.view(self.blocks, -1)[block, :channels]
+        return F.conv2d(hidden, weight, bias)
 
 
 class ConditionedBlock(nn.Module):
     """A residual block whose inner channels are cut to a prefix of the shared weights.
 
-    forward: x [B, C, H, W], channels k <= C, bias [C] that the first convolution adds to its own
-    -> [B, C, H, W]. With two convolutions it is the block of AnySR's Eq. 4.
+    forward: x [B, C, H, W], channels k <= C, bias [1, k, 1, 1] of the first convolution beside its
+    own -> [B, C, H, W]. With two convolutions it is the block of AnySR's Eq. 4.
     """
 
     def __init__(self, channels: int, convolutions: int = 4) -> None:
@@ -80,9 +90,9 @@ class ConditionedBlock(nn.Module):
                 kernel = kernel[:, :channels]
             if place < last:
                 kernel, own = kernel[:channels], own[:channels]
-            if place == 0:
-                own = own + bias[:channels]
             inner = F.conv2d(inner, kernel, own, padding=1)
+            if place == 0:
+                inner = inner + bias
             if place < last:
                 inner = F.relu(inner)
         return x + inner
@@ -128,8 +138,9 @@ class Conditioned(TrunkedNetwork):
     def trunk(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
         """Return the features [B, C, H, W] that the head reads; `inverse_scale` is the condition
         [3]."""
-        biases = self.condition(inverse_scale, channels / self.channels)
+        hidden = self.condition(inverse_scale, channels / self.channels)
         features: Tensor = self.entry(image - 0.5)
         for position, block in enumerate(self.blocks):
-            features = block(features, channels, biases[position])
+            bias = self.condition.of_block(hidden, position, channels)
+            features = block(features, channels, bias)
         return features

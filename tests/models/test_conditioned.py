@@ -100,13 +100,13 @@ def test_a_block_is_what_its_formula_says():
     """x + W4 r(W3 r(W2 r(W1 x + b1 + condition))) with prefixes of the inner channels."""
     torch.manual_seed(0)
     block = ConditionedBlock(6)
-    x, bias, k = torch.rand(1, 6, 7, 8), torch.randn(6), 4
+    x, bias, k = torch.rand(1, 6, 7, 8), torch.randn(1, 4, 1, 1), 4
     inner, last = x, len(block.convolutions) - 1
     for place, conv in enumerate(block.convolutions):
         assert isinstance(conv, torch.nn.Conv2d)
         assert conv.bias is not None
         out, into = (6 if place == last else k), (6 if place == 0 else k)
-        own = conv.bias[:out] + (bias[:out] if place == 0 else 0)
+        own = conv.bias[:out] + (bias[0, :, 0, 0] if place == 0 else 0)
         inner = F.conv2d(inner, conv.weight[:out, :into].clone(), own, padding=1)
         inner = inner if place == last else inner.relu()
     torch.testing.assert_close(block(x, k, bias), x + inner)
