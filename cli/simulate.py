@@ -111,7 +111,7 @@ def simulate(
         raise typer.BadParameter(str(error)) from error
     outcomes = _run(chosen, workload, tables, own, machine)
     first = next(iter(outcomes.values()))
-    came = replace(workload, arrival_ms=np.array(first.came_ms))
+    came = replace(workload, arrival_ms=np.array(first.arrival_ms))
     best = None if slow else _bound(came, tables, machine, first)
     Console().print(_table(outcomes, best))
     result = _as_json(workload, machine, outcomes, best)
@@ -260,7 +260,7 @@ def _as_json(
 ) -> dict[str, Any]:
     return {
         "requests": len(workload),
-        "seconds": max(next(iter(outcomes.values())).came_ms) / 1e3,
+        "seconds": max(next(iter(outcomes.values())).arrival_ms) / 1e3,
         "workers": machine.workers,
         "strategies": {name: outcome.to_dict() for name, outcome in outcomes.items()},
         "bound": best and {"attainment": best.attainment, "mean_db": best.db},

@@ -16,8 +16,8 @@ SLOT_MS = 50.0
 DEMAND_MS = 10_000.0
 """Over how long the work that keeps coming is averaged: as long as a burst. Found, as the next,
 with `anysr simulate`; jobs/lua/backlog.lua counts by the same numbers."""
-LITTLE_MS = 500.0
-"""For how long others must have waited before what came meanwhile says much."""
+PRIOR_MS = 500.0
+"""Added to the time in which others waited: what came in a shorter one says little."""
 
 
 class Group(NamedTuple):
@@ -170,7 +170,7 @@ class Demand:
     @property
     def inflow(self) -> float:
         """Narrowest-network ms per ms."""
-        return self._work_ms / (self._time_ms + LITTLE_MS)
+        return self._work_ms / (self._time_ms + PRIOR_MS)
 
     @property
     def slack_ms(self) -> float:

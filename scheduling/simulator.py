@@ -65,7 +65,7 @@ class Outcome:
     """How many were run at each rung."""
     busy: float = 0.0
     """Part of the worker time that was used."""
-    came_ms: list[float] = field(default_factory=list)
+    arrival_ms: list[float] = field(default_factory=list)
     """When each request came: in a closed loop that follows from the answers."""
 
     @property
@@ -199,7 +199,7 @@ class _Run:
         out.db = self.total_db / max(1, out.met)
         out.loss_db = self.total_loss / max(1, out.met)
         out.busy = self.busy_ms / max(1e-9, now * self.machine.workers)
-        out.came_ms = self.arrival
+        out.arrival_ms = self.arrival
         return out
 
     def _first(self, workload: Workload) -> list[tuple[float, int]]:

@@ -185,8 +185,8 @@ def _kept(span: Span) -> slice:
 
 
 def _cut_out(colour: FloatArray, tile: Tile) -> FloatArray:
-    """Return what the network is shown of a picture [C, H, W]: beyond it, its mirror image, which
-    costs 0.01 dB of what the edge is worth; its outermost pixels drawn out cost 0.1 on Set5."""
+    """Return the window of a tile, cut out of a picture [C, H, W] and continued beyond it by its
+    mirror image. With its outermost pixels repeated instead, Set5 loses 0.1 dB."""
     windows = tile.rows.window, tile.columns.window
     inside = tuple(slice(max(0, start), stop) for start, stop in windows)
     beyond = [

@@ -5,7 +5,7 @@ local SLOT_MS, SLOTS_TOLD = 50, 128
 
 -- The work that keeps coming, as scheduling.backlog.Demand counts it: by what comes while others
 -- wait. Over how long it is averaged, and how long others must have waited for it to say much.
-local DEMAND_MS, LITTLE_MS = 10000, 500
+local DEMAND_MS, PRIOR_MS = 10000, 500
 
 -- Costs are summed up in whole microseconds, which cannot drift. Nothing counts for more than 11
 -- days, so that no sum leaves the integers.
@@ -114,6 +114,6 @@ local function backlog(now)
   local work, urgency, time = demand_at(now)
   local function words(list) return table.concat(list, ' ') end
   return { text(now), total, words(told), words(costs), words(networks), words(running),
-    string.format('%.9g', work / (time + LITTLE_MS)),
+    string.format('%.9g', work / (time + PRIOR_MS)),
     urgency > 0 and string.format('%.9g', work / urgency) or 'inf' }
 end

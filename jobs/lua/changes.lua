@@ -11,7 +11,7 @@ end
 
 -- Lets what is not to be done leave the demand that it was counted in when it came.
 local function withdraw(id, now)
-  local record = read(id, 'came_slack_ms', 'network_ms', 'submitted_ms')
+  local record = read(id, 'inflow_slack_ms', 'network_ms', 'submitted_ms')
   local slack, network = number(record[1], 0), number(record[2], 0)
   if slack <= 0 then return end
   local left = network * math.exp((number(record[3], now) - now) / DEMAND_MS)

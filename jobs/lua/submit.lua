@@ -14,6 +14,6 @@ local came = redis.call('ZCARD', pending) > 0 and text(slack) or ''
 if came ~= '' then flow(now, network, network / slack) end
 enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(deadline),
   'start_ms', text(deadline - answer - floor), 'floor_ms', text(floor), 'network_ms', text(network),
-  'on_miss', on_miss, 'needs', needs, 'attempt', '0', 'came_slack_ms', came)
+  'on_miss', on_miss, 'needs', needs, 'attempt', '0', 'inflow_slack_ms', came)
 wake_one()
 return { 'accepted', text(now), text(deadline) }

@@ -21,6 +21,7 @@ from models.architectures.heads.pica import PixelContinuityHead
 from models.architectures.heads.srno import SRNO
 from models.architectures.heads.tensor_product import TensorProductHead
 from models.architectures.network import Encoder, Head, Network
+from models.architectures.plain import Plain
 
 Part = TypeVar("Part")
 
@@ -58,6 +59,7 @@ def compose(encoder: Mapping[str, Any], head: Mapping[str, Any]) -> Composed:
 
 NETWORKS: Mapping[str, Callable[..., Network]] = {
     "conditioned": Conditioned,
+    "plain": Plain,
     "composed": compose,
     "defian": DeFiAN,
     "gidrn": GIDRN,

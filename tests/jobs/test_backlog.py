@@ -14,7 +14,7 @@ from jobs.job import Backlog, Claim, Job, JobView, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
-from scheduling.backlog import DEMAND_MS, LITTLE_MS, Demand
+from scheduling.backlog import DEMAND_MS, PRIOR_MS, Demand
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 
@@ -284,7 +284,7 @@ async def test_the_inflow_is_what_came_while_others_waited_as_the_simulator_coun
             demand.add(400.0, 5000.0)
     told = await backlog(queue)
     assert told.inflow == pytest.approx(demand.inflow, rel=0.1)
-    assert told.inflow == pytest.approx(3 * 400 / LITTLE_MS, rel=0.1)
+    assert told.inflow == pytest.approx(3 * 400 / PRIOR_MS, rel=0.1)
     assert told.inflow_slack_ms == pytest.approx(5000.0, rel=0.01)
 
 
@@ -306,7 +306,7 @@ async def test_what_is_cancelled_leaves_the_inflow(queue: RedisQueue, make_job: 
         await queue.submit(job, b"picture")
     assert (await backlog(queue)).inflow > 700
     await queue.cancel(giant.id)
-    assert (await backlog(queue)).inflow == pytest.approx(400 / LITTLE_MS, rel=0.1)
+    assert (await backlog(queue)).inflow == pytest.approx(400 / PRIOR_MS, rel=0.1)
     await queue.cancel(small.id)
     assert (await backlog(queue)).inflow < 0.01
 

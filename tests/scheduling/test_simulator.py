@@ -217,7 +217,7 @@ def test_a_caller_who_waits_for_each_answer_always_gets_the_best_in_time(workers
     outcome = simulate(in_turn(300, 1, 0.0, 1e4), TABLES, Ours(), Machine(workers))
     assert outcome.rungs == {"m@1": 300}
     assert outcome.met == 300
-    assert all(np.diff(outcome.came_ms) > 0)
+    assert all(np.diff(outcome.arrival_ms) > 0)
 
 
 @pytest.mark.parametrize("callers", [2, 4, 16])

@@ -9,7 +9,8 @@ separable kernel, so it costs `basis` multiply-adds per output value and directi
   those come from 3x3 convolutions of features and image.
 - The first three functions start as 1, d and |d|, which span the bilinear kernel, and the image
   enters the coefficients through a convolution that starts as bilinear interpolation: the skip
-  connection rides in the same basis and costs nothing at output resolution.
+  connection rides in the same basis and costs nothing at output resolution. That convolution is
+  the head's own, or three channels of the features'.
 """
 
 from __future__ import annotations
@@ -50,22 +51,27 @@ class TensorProductHead(Head):
     """Features and image to the output at any real scale, by a separable basis of offsets.
 
     forward: as for heads, with features [B, channels, H, W]; `basis`, at least 3, is the number of
-    functions per axis. Reads at most 2 input pixels around a tile.
+    functions per axis. Reads at most 2 input pixels around a tile. Without `skip` the first three
+    features are the image, or start as it.
     """
 
-    def __init__(self, channels: int, basis: int) -> None:
+    def __init__(self, channels: int, basis: int, skip: bool = True) -> None:
         """Raises ValueError for a basis below 3."""
         super().__init__(halo=2)  # its convolution, and the nearest pixel across a tile's edge
         if basis < 3:
             raise ValueError(f"basis must be at least 3 (1, d and |d|), got {basis}")
         self.basis = basis
         self.coefficients = nn.Conv2d(channels, basis * basis * COLOURS, 3, padding=1)
-        self.skip = nn.Conv2d(COLOURS, basis * basis * COLOURS, 3, bias=False)
+        self.skip = nn.Conv2d(COLOURS, basis * basis * COLOURS, 3, bias=False) if skip else None
         self.rows = OffsetBasis(basis)
         self.columns = OffsetBasis(basis)
         start_convolution(self.coefficients, 0.1)
+        bilinear = bilinear_coefficients(basis)
         with torch.no_grad():
-            self.skip.weight.copy_(bilinear_coefficients(basis))
+            if self.skip is not None:
+                self.skip.weight.copy_(bilinear)
+            else:
+                self.coefficients.weight[:, :COLOURS] += bilinear
 
     def forward(
         self,
@@ -77,8 +83,9 @@ class TensorProductHead(Head):
         column_offset: Tensor,
         column_index: Tensor,
     ) -> Tensor:
-        edged = F.pad(image, (1, 1, 1, 1), mode="replicate")
-        field = self.coefficients(features) + self.skip(edged)
+        field = self.coefficients(features)
+        if self.skip is not None:
+            field = field + self.skip(F.pad(image, (1, 1, 1, 1), mode="replicate"))
         batch, _, height, width = field.shape
         r, colours = self.basis, image.shape[1]
         a = self.rows(row_offset, inverse_scale[0])  # [H, slots, r]
