@@ -60,15 +60,8 @@ class Plain(TrunkedNetwork):
 
     @property
     def halo(self) -> int:
-        """Input pixels around a tile that reach its output."""
-        return self.reach + len(self.layers) + self.head_halo
-
-    @property
-    def head_halo(self) -> int:
-        """Those of them that the head reads beyond the features."""
-        halo = self.head.halo
-        assert halo is not None  # for the type checker: the head is exactly local
-        return halo
+        """Input pixels around a tile that reach its output; the last 2 of them by the head."""
+        return self.reach + len(self.layers) + 2
 
     def trunk(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
         """Return the features [B, C, H, W] that the head reads; `inverse_scale` is the condition
