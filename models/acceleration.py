@@ -1,16 +1,15 @@
-"""How the trunk runs in training: in which precision, and compiled or captured for a GPU.
+"""How the trunk runs in training: in which precision, and compiled or not.
 
 Only the trunk is made faster, in networks that have one: there it is most of the arithmetic, and
 its shapes are few (one per width and patch size). The head stays in float32, because the image
 itself passes through it and bfloat16 would round that to 1/256; and it stays uncompiled, because
-its shapes change with every real scale.
+its shapes change with every real scale. For a GPU whole steps are captured: `models.replay`.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -53,50 +52,36 @@ def denormals_flushed(device: torch.device) -> Iterator[None]:
 
 
 class Trunk:
-    """A network's trunk, in a dtype and by a compiler of `Training.compile`.
+    """A network's trunk, in a dtype, and by `torch.compile` if it is to be `compiled`.
 
     call: image [B, 3, H, W], inverse_scale [2] or condition [3], channels -> features [B, C, H, W]
     in float32.
-
-    With "graphs" a call overwrites the features of the last call of the same width and shape,
-    so its backward pass must come first; and weights must be changed in place only.
     """
 
-    def __init__(self, network: TrunkedNetwork, dtype: torch.dtype, compiler: str = "off") -> None:
+    def __init__(self, network: TrunkedNetwork, dtype: torch.dtype, compiled: bool = False) -> None:
         self.network = network
         self.dtype = dtype
         self._passes: dict[tuple[int, torch.Size], Pass] = {}
-        self._compiler = compiler
+        self._compiled = compiled
 
     def __call__(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
         key = channels, image.shape
-        # A graph holds casts of weights, so none may outlive a call in autocast's cache.
+        # A program holds casts of weights, so none may outlive a call in autocast's cache.
         with torch.autocast(
             image.device.type,
             torch.bfloat16,
             enabled=self.dtype == torch.bfloat16,
-            cache_enabled=self._compiler == "off",
+            cache_enabled=not self._compiled,
         ):
             if key not in self._passes:
-                with torch.enable_grad():  # captured for a backward pass, whoever comes first
-                    self._passes[key] = self._make(image, inverse_scale, channels)
+                part = _TrunkAtWidth(self.network, channels)
+                self._passes[key] = _compiled(part) if self._compiled else part
             features = self._passes[key](image, inverse_scale)
         return features.float()
 
-    def _make(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Pass:
-        part = _TrunkAtWidth(self.network, channels)
-        if self._compiler == "inductor":
-            return _compiled(part)
-        if self._compiler == "graphs" and image.is_cuda:
-            # The samples become the graph's own input buffers.
-            samples = image.clone(memory_format=torch.preserve_format), inverse_scale.clone()
-            graphed = torch.cuda.make_graphed_callables(part, samples, allow_unused_input=True)
-            return cast("Pass", graphed)
-        return part
-
 
 class _TrunkAtWidth(nn.Module):
-    """One width of the trunk, as a module, so that capture finds the parameters."""
+    """One width of the trunk, as a module to compile."""
 
     def __init__(self, network: TrunkedNetwork, channels: int) -> None:
         super().__init__()

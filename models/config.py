@@ -16,7 +16,9 @@ from models.architectures.registry import NetworkSpec
 from models.losses import LOSSES, OF_NEIGHBOURS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-COMPILERS = ("off", "inductor", "graphs")
+COMPILERS = ("off", "inductor", "graphs", "inductor+graphs")
+CAPTURED = ("graphs", "inductor+graphs")
+"""Those of `COMPILERS` whose steps are captured, and so made of fixed shapes."""
 SCHEDULES = ("wsd", "cosine")
 OPTIMISERS = ("adam", "muon")
 RECIPES = ("every_width", "algorithm_1")
@@ -87,8 +89,9 @@ class Training:
         cools; "cosine" warms up and falls along half a cosine.
     precision: of the trunk; "auto" is bfloat16 on CUDA and float32 elsewhere. On CUDA float32
         products are TF32.
-    compile: how the trunk runs; "inductor" is torch.compile, "graphs" captures CUDA graphs
-        (elsewhere it changes nothing). Each makes one program per width and patch size.
+    compile: how a step runs; "inductor" compiles the trunk (torch.compile), "graphs" pads a step to
+        fixed shapes and captures all of it in a CUDA graph (elsewhere it is padded alone), and
+        "inductor+graphs" does both. Each makes one program per width and patch size.
     optimiser: "adam"; or "muon" for the trunk's kernels and Adam for the rest (`models.muon`), both
         at `learning_rate`.
     loss: a name of `models.losses.LOSSES`.
@@ -150,8 +153,9 @@ class Training:
         _one_of("compile", self.compile, COMPILERS)
         if not 0 <= self.head_first <= 1:
             raise ValueError(f"head_first must lie in [0, 1], got {self.head_first}")
-        if self.queries and self.loss in OF_NEIGHBOURS:
-            raise ValueError(f"{self.loss} compares neighbouring pixels: it needs queries = 0")
+        if self.loss in OF_NEIGHBOURS and (self.queries or self.compile in CAPTURED):
+            needed = "it needs queries = 0, and no padding (compile)"
+            raise ValueError(f"{self.loss} compares neighbouring pixels: {needed}")
         if self.head_first and self.compile != "off":
             raise ValueError("head_first changes what learns during a run: it needs compile = off")
         if not 0 <= self.distillation <= 1:
@@ -210,7 +214,11 @@ class Config:
     def crop_side(self) -> int:
         """The longest side in pixels of a crop that any step may draw."""
         patches = [patch for _, patch in self.training.patch_stages] or [self.sampling.patch]
-        largest = replace(self.sampling, patch=max(patches))
+        return self.crop_side_of(max(patches))
+
+    def crop_side_of(self, patch: int) -> int:
+        """Return the longest side in pixels of a crop that a step with this patch may draw."""
+        largest = replace(self.sampling, patch=patch)
         if self.training.recipe == "algorithm_1":
             largest = self.sampling_of_group(largest, len(self.training.scale_groups) - 1)
         return largest.crop_side

@@ -4,10 +4,14 @@ Muon (Jordan et al., 2024) replaces the momentum of a matrix by the nearest orth
 a Newton-Schulz iteration finds from products alone: every direction of the update is as long.
 A kernel [out, in, 3, 3] counts as the matrix [out, 9 in]. Its update is scaled to the length of
 Adam's (Liu et al., "Muon is scalable for LLM training", 2025), so that both take the same rate.
+
+With a tensor as learning rate everything that changes from step to step lies on the device, the
+steps' counts too, so that a step can be captured in a CUDA graph. It computes the same.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -23,12 +27,16 @@ LENGTH = 0.2
 
 
 class MuonAdam(torch.optim.Optimizer):
-    """Muon for `kernels`, Adam (betas 0.9 and 0.999) for `others`."""
+    """Muon for `kernels`, Adam (betas 0.9 and 0.999) for `others`.
+
+    `lr`: a number, or a tensor [] on the parameters' device, which is then read there.
+    """
 
     def __init__(
         self,
         kernels: Iterable[Tensor],
         others: Iterable[Tensor],
+        lr: float | Tensor = 0.0,
         momentum: float = 0.95,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -37,7 +45,9 @@ class MuonAdam(torch.optim.Optimizer):
             {"params": list(kernels), "muon": True},
             {"params": list(others), "muon": False},
         ]
-        super().__init__(groups, {"lr": 0.0, "momentum": momentum, "betas": betas, "eps": eps})
+        # torch's word for it: a loaded state's counts go to the device as well.
+        fixed = {"betas": betas, "eps": eps, "capturable": isinstance(lr, Tensor)}
+        super().__init__(groups, {"lr": lr, "momentum": momentum, **fixed})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -58,18 +68,22 @@ class MuonAdam(torch.optim.Optimizer):
             length = LENGTH * max(directions.shape[1:]) ** 0.5
             like = [parameter for parameter, _ in pairs]
             steps = [_as_kernel(d, p) for d, p in zip(directions, like, strict=True)]
-            torch._foreach_add_(like, steps, alpha=-group["lr"] * length)
+            rate = -group["lr"] * length
+            if isinstance(rate, Tensor):
+                torch._foreach_mul_(steps, rate)
+                rate = 1.0
+            torch._foreach_add_(like, steps, alpha=rate)
 
     def _moved(self, parameters: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
         """Return the gradients with Nesterov's momentum."""
-        states = [self._state_of(parameter, "momentum") for parameter in parameters]
+        states = [self._state_of(parameter, group, "momentum") for parameter in parameters]
         gradients, momenta = _gradients_of(parameters), [state["momentum"] for state in states]
         torch._foreach_add_([state["step"] for state in states], 1)
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         return list(torch._foreach_lerp(gradients, momenta, group["momentum"]))
 
     def _adam(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        states = [self._state_of(parameter, "exp_avg", "exp_avg_sq") for parameter in parameters]
+        states = [self._state_of(p, group, "exp_avg", "exp_avg_sq") for p in parameters]
         gradients = _gradients_of(parameters)
         firsts, seconds = ([s[name] for s in states] for name in ("exp_avg", "exp_avg_sq"))
         first, second = group["betas"]
@@ -77,20 +91,52 @@ class MuonAdam(torch.optim.Optimizer):
         torch._foreach_lerp_(firsts, gradients, 1 - first)
         torch._foreach_mul_(seconds, second)
         torch._foreach_addcmul_(seconds, gradients, gradients, 1 - second)
-        counts = [float(state["step"]) for state in states]  # of the CPU: nothing is waited for
-        roots = torch._foreach_sqrt(seconds)
-        torch._foreach_div_(roots, [(1 - second**count) ** 0.5 for count in counts])
-        torch._foreach_add_(roots, group["eps"])
-        rates = [-group["lr"] / (1 - first**count) for count in counts]
-        torch._foreach_addcdiv_(parameters, firsts, roots, rates)
+        roots, counts = torch._foreach_sqrt(seconds), [state["step"] for state in states]
+        move = _move_there if isinstance(group["lr"], Tensor) else _move
+        move(parameters, firsts, list(roots), counts, group)
 
-    def _state_of(self, parameter: Tensor, *slots: str) -> dict[str, Tensor]:
+    def _state_of(self, parameter: Tensor, group: dict[str, Any], *slots: str) -> dict[str, Tensor]:
         """Return a parameter's state, begun where there is none."""
         state: dict[str, Tensor] = self.state[parameter]
         if not state:
-            state["step"] = torch.zeros(())
+            device = parameter.device if group["capturable"] else None
+            state["step"] = torch.zeros((), device=device)
             state.update({slot: torch.zeros_like(parameter) for slot in slots})
         return state
+
+
+def _move(
+    parameters: list[Tensor],
+    firsts: list[Tensor],
+    roots: list[Tensor],
+    counts: list[Tensor],
+    group: dict[str, Any],
+) -> None:
+    """Move parameters by Adam's steps: of their first moments, the roots of their second ones, and
+    their counts of steps, which lie on the CPU. Overwrites the roots."""
+    first, second = group["betas"]
+    done = [float(count) for count in counts]
+    torch._foreach_div_(roots, [(1 - second**n) ** 0.5 for n in done])
+    torch._foreach_add_(roots, group["eps"])
+    rates = [-group["lr"] / (1 - first**n) for n in done]
+    torch._foreach_addcdiv_(parameters, firsts, roots, rates)
+
+
+def _move_there(
+    parameters: list[Tensor],
+    firsts: list[Tensor],
+    roots: list[Tensor],
+    counts: list[Tensor],
+    group: dict[str, Any],
+) -> None:
+    """Do as `_move` with a rate and counts that no one reads but the device."""
+    done = torch.stack(counts)
+    # expm1, because in float32 of 1 - 0.999 four digits would be left.
+    first, second = (torch.expm1(done * math.log(beta)) for beta in group["betas"])
+    torch._foreach_div_(roots, list((-second).sqrt().unbind()))
+    torch._foreach_add_(roots, group["eps"])
+    torch._foreach_div_(roots, list((group["lr"] / first).unbind()))
+    torch._foreach_addcdiv_(parameters, firsts, roots)
 
 
 def _gradients_of(parameters: list[Tensor]) -> list[Tensor]:

@@ -6,13 +6,11 @@ host would otherwise spend longer on the crops than the device on the step.
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,15 +23,6 @@ from models.degradation import degrade
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 READERS = min(8, os.cpu_count() or 1)
 """Threads that decode files: Pillow lets go of the interpreter while it does."""
-
-
-class Crop(NamedTuple):
-    """Where a crop's samples lie: its first one, and the steps to the next channel, row, column."""
-
-    start: int
-    plane: int
-    down: int
-    right: int
 
 
 def list_images(folders: Iterable[Path]) -> list[Path]:
@@ -100,10 +89,10 @@ class Photographs:
         if not planes:
             raise ValueError(f"no image of at least {minimum} pixels a side")
         self._samples = torch.cat(planes)
-        ends = list(itertools.accumulate(3 * height * width for height, width in self.sizes))
-        self._starts = [0, *ends[:-1]]
-        pixels = torch.tensor([float(height * width) for height, width in self.sizes])
-        self._weights = pixels.clamp(max=1_000_000)
+        self._sides = torch.tensor(self.sizes)
+        pixels = self._sides.prod(1)
+        self._starts = 3 * (pixels.cumsum(0) - pixels)
+        self._weights = pixels.float().clamp(max=1_000_000)
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -121,9 +110,8 @@ class Photographs:
         picks = torch.multinomial(self._weights, sampling.batch, True, generator=generator)
         places = torch.rand(sampling.batch, 2, generator=generator, dtype=torch.float64)
         turns = torch.randint(8, (sampling.batch,), generator=generator)
-        rows = zip(picks.tolist(), places.tolist(), turns.tolist(), strict=True)
-        crops = [_crop(*self._picture(pick), size, place, turn) for pick, place, turn in rows]
-        target = self._gather(crops[part], size).float() / 255
+        crops = _crops(self._starts[picks], self._sides[picks], size, places, turns)
+        target = self._gather(crops[:, part], size).float() / 255
         if sampling.flat_probability:
             colours, flat = _draw_flat(sampling, generator)
             here = target.device
@@ -135,34 +123,38 @@ class Photographs:
         small = degrade(target, (sampling.patch, sampling.patch), sampling, generator, strength)
         return small, target
 
-    def _picture(self, pick: int) -> tuple[int, tuple[int, int]]:
-        return self._starts[pick], self.sizes[pick]
-
-    def _gather(self, crops: Sequence[Crop], size: Sequence[int]) -> Tensor:
+    def _gather(self, crops: Tensor, size: Sequence[int]) -> Tensor:
         """Return the samples [B, 3, *size] of the crops."""
         device = self._samples.device
-        numbers = torch.tensor(crops).to(device, non_blocking=True)
-        start, plane, down, right = numbers.T[..., None, None, None]
+        numbers = crops.to(device, non_blocking=True)
+        start, plane, down, right = numbers[..., None, None, None]
         channel, row, column = (torch.arange(n, device=device) for n in (3, *size))
         # Row and column first: they are small until the channels join.
         where = start + row[:, None] * down + column * right + channel[:, None, None] * plane
         return self._samples.take(where)
 
 
-def _crop(
-    start: int, sides: tuple[int, int], size: Sequence[int], place: Sequence[float], turn: int
-) -> Crop:
-    """Cut [3, *size] out of a picture of `sides` whose samples begin at `start`: at `place` (parts
-    in [0, 1) of the free rows and columns), turned by one of the eight symmetries of the square."""
-    height, width = sides
-    h, w = reversed(size) if turn & 1 else size
-    first = start + int(place[0] * (height - h + 1)) * width + int(place[1] * (width - w + 1))
-    down, right = (1, width) if turn & 1 else (width, 1)
-    if turn & 2:
-        first, down = first + (size[0] - 1) * down, -down
-    if turn & 4:
-        first, right = first + (size[1] - 1) * right, -right
-    return Crop(first, height * width, down, right)
+def _crops(
+    starts: Tensor, sides: Tensor, size: Sequence[int], places: Tensor, turns: Tensor
+) -> Tensor:
+    """Return where the samples of crops [3, *size] lie, [4, B]: the first one, and the steps to the
+    next channel, row and column.
+
+    They are cut out of pictures of `sides` [B, 2] whose samples begin at `starts` [B]: at `places`
+    [B, 2] (parts in [0, 1) of the free rows and columns), turned by one of the eight symmetries of
+    the square, `turns` [B].
+    """
+    lying, upside_down, mirrored = ((turns & bit).bool() for bit in (1, 2, 4))
+    width, one = sides[:, 1], torch.ones_like(starts)
+    cut = torch.where(lying[:, None], torch.tensor(size[::-1]), torch.tensor(size))
+    top, left = (places * (sides - cut + 1)).long().T
+    down, right = torch.where(lying, one, width), torch.where(lying, width, one)
+    first = starts + top * width + left
+    first = first + torch.where(upside_down, (size[0] - 1) * down, 0)
+    first = first + torch.where(mirrored, (size[1] - 1) * right, 0)
+    down = torch.where(upside_down, -down, down)
+    right = torch.where(mirrored, -right, right)
+    return torch.stack((first, sides.prod(1), down, right))
 
 
 def _draw_flat(sampling: Sampling, generator: torch.Generator) -> tuple[Tensor, Tensor]:

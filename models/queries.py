@@ -23,7 +23,8 @@ class Queries(NamedTuple):
 
     def judged_of(self, whole: Tensor) -> Tensor:
         """Return the same pixels of a whole picture [B, C, Y, X]."""
-        rows, columns = (where.to(whole.device) for where in (self.rows, self.columns))
+        device = whole.device
+        rows, columns = (w.to(device, non_blocking=True) for w in (self.rows, self.columns))
         return self.judged(whole.index_select(2, rows).index_select(3, columns))
 
 

@@ -6,7 +6,9 @@ Each step draws one batch at one scale and one width (the full one with
 `full_width_probability`), so every (width, scale) pair is trained; or, by AnySR's Algorithm 1, each
 width at the scales of its group. All random choices of step n
 come from a generator seeded with (seed, n): a resumed run repeats them without saved state. On
-CUDA the host runs ahead of the device: no step waits for a result.
+CUDA the host runs ahead of the device: no step waits for a result. What follows the drawing of a
+batch, from the trunk to the averaged weights, is one function of a `models.batch.Batch`; it can be
+captured there (`Training.compile`), and is then launched as one.
 
 A run goes on wherever it is resumed, with the photographs that it is given then: data may come
 in packs, one after the other. The validation images are held out of the first folder, or of
@@ -32,21 +34,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.acceleration import Trunk, denormals_flushed, prepare_device, resolve_precision
+from models.acceleration import (
+    PROGRAMS_LIMIT,
+    Trunk,
+    denormals_flushed,
+    prepare_device,
+    resolve_precision,
+)
 from models.architectures.composed import Composed
+from models.architectures.conditioned import Conditioned
 from models.architectures.fixed_scale import FixedScale
-from models.architectures.network import Network, TrunkedNetwork, grid_for, output_halo_of
+from models.architectures.network import Network, TrunkedNetwork, output_halo_of
+from models.batch import Batch, FixedBatch, batch_of, positions_of
 from models.checkpoint import load_network, save_network
-from models.config import Config, Sampling, learning_rate
+from models.config import CAPTURED, Config, Sampling, learning_rate
 from models.data_parallel import Peers, join
 from models.degradation import degrade, draw_strength
-from models.geometry import axis_grid
 from models.growth import grow
 from models.losses import LOSSES
 from models.muon import MuonAdam
 from models.photographs import Photographs, read_rgb, training_files
 from models.pieces import load_pieces, save_pieces
 from models.queries import Queries, draw_queries
+from models.replay import Replays
 from models.throughput import Meter, Step, count_flops, measured_peak
 
 Report = Callable[[dict[str, Any]], None]
@@ -101,7 +111,14 @@ class Trainer:
         # Walked once: to find them anew for each step would cost the host a tenth of it.
         self._parameters = list(self.network.parameters())
         self._means: list[Tensor] = list(self.average.parameters())
-        self.optimiser = _optimiser(config.training.optimiser, self.network, self.device)
+        # A captured step reads from tensors whatever changes from step to step.
+        self.padded = config.training.compile in CAPTURED and peers.count == 1
+        zero = torch.zeros((), device=self.device)
+        rate = zero.clone() if self.padded else 0.0
+        self._closeness: float | Tensor = zero if self.padded else 0.0
+        self.optimiser = _optimiser(config.training.optimiser, self.network, self.device, rate)
+        self.replays = Replays(self.device)
+        self._fixed: dict[int, FixedBatch] = {}
         self.dtype = resolve_precision(config.training.precision, self.device)
         self.trunk = _trunk_of(self.network, self.dtype, config.training.compile)
         self.loss = LOSSES[config.training.loss]
@@ -149,7 +166,8 @@ class Trainer:
             if not self.peers.first:
                 continue
             if self.step % 100 == 0:
-                report({"step": self.step, **meter.read()})
+                graphs = {"graphs": self.replays.captured} if self.padded else {}
+                report({"step": self.step, **meter.read(), **graphs})
             with meter.paused():
                 if self.step % training.checkpoint_every == 0:
                     self.save()
@@ -173,19 +191,46 @@ class Trainer:
         sampling = sampling.damaged() if strength else sampling
         part = self.peers.part_of(sampling.batch)
         small, target = photographs.draw(sampling, generator, strength, part)
-        small = small.contiguous(memory_format=torch.channels_last)
-        self._choose_what_learns()
-        self.optimiser.zero_grad()
         queries = self._draw_queries(target, generator)
-        loss, flops = self._backward(small, target, widths, queries, strength)
-        self.peers.average(self._parameters)
-        torch.nn.utils.clip_grad_norm_(self._parameters, training.gradient_clip)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(training, self.step)
-        self.optimiser.step()
+        batch = self._laid(batch_of(self.network, small, target, queries, strength))
+        self._choose_what_learns()
+        self._tell_numbers()
+        work = functools.partial(self._learn, batch, widths)
+        loss = self.replays.run((*widths, *small.shape), work) if self.padded else work()
         self.step += 1
+        return Step(loss, sampling.batch, self._flops_of(widths, small.shape[2]))
+
+    def _laid(self, batch: Batch) -> Batch:
+        """Return a drawn batch on the device, in fixed shapes where the step is to be captured."""
+        if not self.padded or self.replays.failure is not None:
+            image = batch.image.contiguous(memory_format=torch.channels_last)
+            return batch.sent()._replace(image=image)
+        patch = batch.image.shape[2]
+        if patch not in self._fixed:
+            longest = self.config.crop_side_of(patch)
+            count = min(longest, self.config.training.queries or longest)
+            self._fixed[patch] = FixedBatch(batch, longest, count)
+        return self._fixed[patch].fill(batch)
+
+    def _tell_numbers(self) -> None:
+        """Set what changes from step to step: in place where a captured step reads it."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = _put(group["lr"], learning_rate(self.config.training, self.step))
+        # The average follows closely at first, so that a short run is not held at its start.
+        done = self.step + 1
+        decay = min(self.config.training.ema_decay, (1 + done) / (10 + done))
+        self._closeness = _put(self._closeness, 1 - decay)
+
+    def _learn(self, batch: Batch, widths: Sequence[int]) -> Tensor:
+        """Do the device's part of a step and return its loss. It reads the batch, numbers, weights
+        and moments, and nothing else that changes, so that it can be captured."""
+        self.optimiser.zero_grad()
+        loss = self._backward(batch, widths)
+        self.peers.average(self._parameters)
+        torch.nn.utils.clip_grad_norm_(self._parameters, self.config.training.gradient_clip)
+        self.optimiser.step()
         self._update_average()
-        return Step(loss, sampling.batch, flops)
+        return loss
 
     def _choose_what_learns(self) -> None:
         head_first = self.config.training.head_first
@@ -218,46 +263,44 @@ class Trainer:
             return [full]
         return _one_of(narrow, generator)
 
-    def _backward(
-        self,
-        small: Tensor,
-        target: Tensor,
-        widths: Sequence[int],
-        queries: Queries | None = None,
-        strength: float = 0.0,
-    ) -> tuple[Tensor, float]:
-        """Add the gradients of the widths' mean loss; return that loss and the FLOP it took.
+    def _backward(self, batch: Batch, widths: Sequence[int]) -> Tensor:
+        """Add the gradients of the widths' mean loss; return that loss.
 
         With distillation a narrow width also learns from the widest's output of this step (the
         in-place distillation of Yu and Huang), which costs a pass where the widest is not drawn.
         """
         full, weight = self.network.channels, self.config.training.distillation
-        size = target.shape[2:]
 
         def run(channels: int) -> Tensor:
-            made = upscale(self.network, small, size, channels, self.trunk, queries, strength)
-            return made if queries is None else queries.judged(made)
+            return batch.judged_of(
+                run_network(self.network, batch.image, batch.grid, channels, self.trunk)
+            )
 
-        if queries is not None:
-            target = queries.judged_of(target)
-        counts = [self._flops(small.shape[2], channels) for channels in widths]
-        flops, total = sum(map(sum, counts)), torch.zeros((), device=self.device)
+        total = torch.zeros((), device=self.device)
         teacher: Tensor | None = None
         if weight and full not in widths:
             with torch.no_grad():
                 teacher = run(full)
-            flops += self._flops(small.shape[2], full)[0]
         for channels in widths:
             output = run(channels)
-            loss = self.loss(output, target)
+            loss = batch.mean_loss(self.loss, output, batch.target)
             if teacher is not None:
-                loss = (1 - weight) * loss + weight * self.loss(output, teacher)
+                taught = batch.mean_loss(self.loss, output, teacher)
+                loss = (1 - weight) * loss + weight * taught
             elif weight:
                 teacher = output.detach()
             loss = loss / len(widths)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        return total, flops
+        return total
+
+    def _flops_of(self, widths: Sequence[int], patch: int) -> float:
+        """Return the FLOP of a step: of its widths, and of a teacher's pass of its own."""
+        flops = sum(sum(self._flops(patch, channels)) for channels in widths)
+        full = self.network.channels
+        if self.config.training.distillation and full not in widths:
+            flops += self._flops(patch, full)[0]
+        return flops
 
     def _count_flops(self, patch: int, channels: int) -> tuple[float, float]:
         """Return the FLOP of one batch forward and backward, at x2."""
@@ -267,10 +310,13 @@ class Trainer:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        # The average follows closely at first, so that a short run is not held at its start.
-        decay = min(self.config.training.ema_decay, (1 + self.step) / (10 + self.step))
         now: list[Tensor] = list(self._parameters)
-        torch._foreach_lerp_(self._means, now, 1 - decay)
+        if isinstance(self._closeness, Tensor):
+            ways = torch._foreach_sub(now, self._means)
+            torch._foreach_mul_(ways, self._closeness)
+            torch._foreach_add_(self._means, ways)
+        else:
+            torch._foreach_lerp_(self._means, now, self._closeness)
         for mean, buffer in zip(self.average.buffers(), self.network.buffers(), strict=True):
             mean.copy_(buffer)  # running statistics are averages already
 
@@ -333,6 +379,7 @@ class Trainer:
             slots.setdefault(int(index), {})[key] = laid
         optimiser = self.optimiser.state_dict()
         self.optimiser.load_state_dict({**optimiser, "state": slots})
+        self.replays = Replays(self.device)  # graphs would go on with the moments of before
         # With head_first what belongs to the encoder counts fewer steps, or none.
         self.step = max((int(slot["step"]) for slot in slots.values()), default=0)
         return True
@@ -352,12 +399,23 @@ def upscale(
     `trunk` stands in for the network's own. Of `queries`, only those rows and columns are made.
     `strength` is for a network that takes one; others never see it.
     """
-    rows, columns = axis_grid(image.shape[2], size[0]), axis_grid(image.shape[3], size[1])
-    # Sent without waiting for the device, as grid_for itself would.
-    tensors = list(grid_for(network, rows, columns, strength=strength))
-    if queries is not None:
-        tensors[2], tensors[4] = tensors[2][queries.rows], tensors[4][queries.columns]
-    grid = [t.to(image.device, non_blocking=True) for t in tensors]
+    grid = [
+        # Sent without waiting for the device, as grid_for itself would.
+        t.to(image.device, non_blocking=True)
+        for t in positions_of(network, image.shape[2:], size, queries, strength)
+    ]
+    return run_network(network, image, grid, channels, trunk)
+
+
+def run_network(
+    network: Network,
+    image: Tensor,
+    grid: Sequence[Tensor],
+    channels: int,
+    trunk: Trunk | None = None,
+) -> Tensor:
+    """Run a network at the positions of a `grid` that lies where the image does; `trunk` stands in
+    for its own."""
     if trunk is None:
         output: Tensor = network(image, *grid, channels)
         return output
@@ -371,29 +429,57 @@ def _check_recipe(config: Config, network: Network) -> None:
     if config.training.recipe == "algorithm_1" and groups != len(network.widths):
         raise ValueError(f"{groups} scale_groups for {len(network.widths)} widths: one for each")
     least = 2 * output_halo_of(network)
+    if least and config.training.compile in CAPTURED:
+        raise ValueError("this head mixes output pixels, so a step cannot be padded to capture it")
     if 0 < config.training.queries <= least:
         raise ValueError(f"queries must be more than {least}: this head mixes output pixels")
     if config.training.head_first and not isinstance(network, Composed):
         raise ValueError(f"head_first needs an encoder and a head, not {config.network.name}")
 
 
-def _optimiser(name: str, network: Network, device: torch.device) -> torch.optim.Optimizer:
+def _optimiser(
+    name: str, network: Network, device: torch.device, rate: float | Tensor
+) -> torch.optim.Optimizer:
     """Return the optimiser of `Training.optimiser`; Muon takes the kernels that lead from features
-    to features, outside the head."""
-    if name == "adam":
+    to features, outside the head. A `rate` that is a tensor makes its steps fit for capture."""
+    if name == "adam" and not isinstance(rate, Tensor):
         fused = True if device.type == "cuda" else None
-        return torch.optim.Adam(network.parameters(), lr=0.0, fused=fused)
+        return torch.optim.Adam(network.parameters(), lr=rate, fused=fused)
     kernels: list[Tensor] = []
     others: list[Tensor] = []
     for path, parameter in network.named_parameters():
         inner = parameter.ndim == 4 and min(parameter.shape[:2]) > 3 and "head." not in path
-        (kernels if inner else others).append(parameter)
-    return MuonAdam(kernels, others)
+        (kernels if inner and name == "muon" else others).append(parameter)
+    return MuonAdam(kernels, others, rate)
+
+
+def _put(number: float | Tensor, value: float) -> float | Tensor:
+    """Return a number with a new value: a tensor keeps its address."""
+    return number.fill_(value) if isinstance(number, Tensor) else value
 
 
 def _trunk_of(network: Network, dtype: torch.dtype, compiler: str) -> Trunk | None:
-    """Return the trunk made fast; None where there is none, and all runs in float32."""
-    return Trunk(network, dtype, compiler) if isinstance(network, TrunkedNetwork) else None
+    """Return the trunk made fast; None where there is none, and all runs in float32.
+
+    The conditioned network is compiled block by block: its blocks are alike, so one program for
+    each width serves all of them, and is made in seconds.
+    """
+    if not isinstance(network, TrunkedNetwork):
+        return None
+    compiled = compiler.startswith("inductor")
+    if compiled and isinstance(network, Conditioned):
+        _compile_blocks(network)
+        compiled = False
+    return Trunk(network, dtype, compiled)
+
+
+def _compile_blocks(network: Conditioned) -> None:
+    # Imported here: it takes seconds that a run without it need not spend.
+    import torch._dynamo.config
+
+    torch._dynamo.config.recompile_limit = PROGRAMS_LIMIT
+    for block in network.blocks:
+        block.compile(dynamic=False)
 
 
 def _one_of(widths: Sequence[int], generator: torch.Generator) -> list[int]:

@@ -47,7 +47,7 @@ def test_the_shipped_configs_build(name):
     config = Config.read(CONFIGS / f"{name}.toml")
     several = config.network.name == "conditioned" or name == "anysr-paper"
     assert len(config.network.build().widths) >= (4 if several else 1)
-    assert (config.sampling.damaged_probability > 0) == (config.network.name == "conditioned")
+    assert (config.sampling.damaged_probability > 0) == config.network.build().takes_strength
 
 
 @pytest.mark.parametrize("name", ["anysr-s", "anysr-m", "anysr-l"])
@@ -91,6 +91,8 @@ def test_a_loss_of_neighbouring_pixels_wants_all_of_them():
     assert Training(steps=1, loss="l1+high_frequency").queries == 0
     with pytest.raises(ValueError, match="neighbouring pixels"):
         Training(steps=1, loss="l1+high_frequency", queries=16)
+    with pytest.raises(ValueError, match="no padding"):
+        Training(steps=1, loss="l1+high_frequency", compile="graphs")
 
 
 def test_anysrs_groups_are_the_papers_tenths():

@@ -38,6 +38,32 @@ def test_adam_is_torchs():
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("rates", [(1e-2, 1e-3, 5e-3), (0.0, 1e-2, 0.0)])
+def test_a_rate_that_is_a_tensor_gives_the_same(rates):
+    """Kernels of two shapes and other parameters, one of which misses two steps."""
+    torch.manual_seed(1)
+    shapes = [(8, 8, 3, 3), (8, 8, 3, 3), (4, 8, 3, 3)], [(8,), (5, 3), ()]
+    starts = [[torch.randn(shape) for shape in some] for some in shapes]
+    results = []
+    for rate in (0.0, torch.zeros(())):
+        kernels, others = ([torch.nn.Parameter(t.clone()) for t in some] for some in starts)
+        optimiser = MuonAdam(kernels, others, rate)
+        generator = torch.Generator().manual_seed(2)
+        for step in range(3 * len(rates)):
+            for parameter in (*kernels, *others):
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+            if step in (2, 4):
+                others[0].grad = None
+            for group in optimiser.param_groups:
+                value = rates[step % len(rates)]
+                group["lr"] = value if isinstance(rate, float) else rate.fill_(value)
+            optimiser.step()
+        results.append([*kernels, *others])
+        assert [float(optimiser.state[p]["step"]) for p in others] == [7, 9, 9]
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
+
+
 def test_an_update_is_as_long_as_adams():
     torch.manual_seed(1)
     kernel = torch.nn.Parameter(torch.zeros(16, 16, 3, 3))

@@ -1,6 +1,7 @@
 """Training: the loss falls, a cut-off run resumes to the bit, and torch is all it needs."""
 
 import dataclasses
+import functools
 import itertools
 import json
 import subprocess
@@ -16,6 +17,7 @@ from torch.nn.functional import l1_loss
 import models.degradation
 import models.train
 from models.architectures.registry import NetworkSpec
+from models.batch import batch_of
 from models.config import Config, Sampling, Training, learning_rate
 from models.photographs import Photographs, list_images, training_files
 from models.pieces import load_pieces
@@ -65,6 +67,15 @@ EVERYTHING = having(
     checkpoint_piece_mib=0.02,
 )
 
+PADDED = having(
+    sampling=Sampling(batch=2, patch=16, damaged_probability=0.5),
+    compile="graphs",
+    optimiser="muon",
+    queries=20,
+    patch_stages=[(0.0, 16), (0.2, 24)],
+    checkpoint_piece_mib=0.01,
+)
+
 HEAD_FIRST = having(
     NetworkSpec(
         "composed",
@@ -81,7 +92,9 @@ HEAD_FIRST = having(
 
 
 @pytest.mark.parametrize(
-    "config", [TINY, EVERYTHING, HEAD_FIRST], ids=["plain", "everything", "head_first"]
+    "config",
+    [TINY, EVERYTHING, HEAD_FIRST, PADDED],
+    ids=["plain", "everything", "head_first", "padded"],
 )
 def test_a_run_cut_off_at_any_moment_resumes_to_the_bit(config, photographs, tmp_path):
     whole = Trainer(config, tmp_path / "whole")
@@ -153,7 +166,12 @@ def test_a_resumed_optimiser_lies_in_memory_as_a_fresh_one(photographs, tmp_path
 
 @pytest.mark.parametrize("damaged", [0.0, 1.0])
 @pytest.mark.parametrize(
-    "options", [{}, {"sandwich": True, "distillation": 0.5, "loss": "l1+high_frequency"}]
+    "options",
+    [
+        {},
+        {"sandwich": True, "distillation": 0.5, "loss": "l1+high_frequency"},
+        {"compile": "graphs", "optimiser": "muon", "queries": 20},
+    ],
 )
 def test_no_step_waits_for_the_device(folder, tmp_path, monkeypatch, options, damaged):
     """The meta device stands for a GPU: it has no values, so to ask for one is an error."""
@@ -173,15 +191,15 @@ def test_no_step_waits_for_the_device(folder, tmp_path, monkeypatch, options, da
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("compiler", ["off", "graphs", "inductor"])
+@pytest.mark.parametrize("compiler", ["off", "graphs", "inductor", "inductor+graphs"])
 def test_on_cuda_no_step_waits_and_a_run_resumes(folder, tmp_path, compiler):
     training = dataclasses.asdict(EVERYTHING.training)
-    training |= {"precision": "auto", "compile": compiler}
+    training |= {"precision": "auto", "compile": compiler, "loss": "l1"}
     config = having(sampling=EVERYTHING.sampling, **training)
     photographs = Photographs(list_images([folder]), "cuda", config.crop_side)
     trainer = Trainer(config, tmp_path / "run", "cuda")
     for _ in range(2):
-        for _ in range(12):  # long enough for every width and both patch stages
+        for _ in range(24):  # long enough for every width and both patch stages
             trainer.train_step(photographs)
         torch.cuda.set_sync_debug_mode("error")
         try:
@@ -192,7 +210,50 @@ def test_on_cuda_no_step_waits_and_a_run_resumes(folder, tmp_path, compiler):
         trainer.save()
         trainer = Trainer(config, tmp_path / "run", "cuda")
         assert trainer.resume()
-    assert trainer.step == 30
+    assert trainer.step == 54
+
+
+def test_a_run_goes_on_padded_or_not_whichever_it_began_as(photographs, tmp_path):
+    plain = dataclasses.replace(
+        PADDED, training=dataclasses.replace(PADDED.training, compile="off")
+    )
+    weights = []
+    for first, second in ((plain, PADDED), (PADDED, plain)):
+        folder = tmp_path / first.training.compile
+        trainer = Trainer(first, folder)
+        trainer.run(photographs, [], stop_at=0.0)
+        for _ in range(4):
+            trainer.train_step(photographs)
+        trainer.save()
+        trainer = Trainer(second, folder)
+        assert trainer.resume()
+        for _ in range(4):
+            trainer.train_step(photographs)
+        assert trainer.step == 8
+        weights.append([*trainer.network.parameters(), *trainer.average.parameters()])
+    for a, b in zip(*weights, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_a_head_that_mixes_pixels_cannot_be_padded(tmp_path):
+    with pytest.raises(ValueError, match="mixes output pixels"):
+        Trainer(having(MIXING, compile="graphs"), tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # which torch itself reads
+def test_blocks_are_compiled_once_for_each_width(photographs, tmp_path, monkeypatch):
+    from torch._dynamo.testing import CompileCounter
+
+    counter = CompileCounter()  # a backend that compiles nothing, so that the test is quick
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=counter))
+    spec = NetworkSpec("conditioned", {**TINY.network.args, "blocks": 3})
+    losses = []
+    for compiler in ("inductor+graphs", "off"):
+        trainer = Trainer(having(spec, compile=compiler), tmp_path / compiler)
+        steps = [trainer.train_step(photographs) for _ in range(6)]
+        losses.append([float(step.loss) for step in steps])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert counter.frame_count == 2
 
 
 def test_there_is_nothing_to_resume_at_first(tmp_path):
@@ -291,7 +352,7 @@ def test_what_the_loss_judges_is_what_the_whole_picture_has(photographs, tmp_pat
     for width, whole in zip((4, 8), wholes, strict=True):
         part = queries.judged(upscale(network, small, target.shape[2:], width, queries=queries))
         torch.testing.assert_close(part, queries.judged_of(whole))
-    loss, _ = trainer._backward(small, target, [4], queries)
+    loss = trainer._backward(batch_of(network, small, target, queries), [4])
     narrow, wide, truth = map(queries.judged_of, (*wholes, target))
     torch.testing.assert_close(loss, (l1_loss(narrow, truth) + l1_loss(narrow, wide)) / 2)
 
@@ -311,11 +372,12 @@ def step_gradients(config, tmp_path, widths, loss=None):
     generator = torch.Generator().manual_seed(0)
     small, target = (torch.rand(2, 3, n, n, generator=generator) for n in (16, 32))
     if loss is None:
-        total, flops = trainer._backward(small, target, widths)
+        total = trainer._backward(batch_of(trainer.network, small, target), widths)
     else:
-        total, flops = loss(trainer, small, target), 0.0
+        total = loss(trainer, small, target)
         total.backward()
-    return float(total.detach()), [p.grad for p in trainer.network.parameters()], flops
+    gradients = [p.grad for p in trainer.network.parameters()]
+    return float(total.detach()), gradients, trainer._flops_of(widths, 16)
 
 
 @pytest.mark.parametrize("widths", [[8, 4], [4]])

@@ -1,0 +1,95 @@
+"""Work of fixed shapes on a GPU, captured once in a CUDA graph and replayed with one launch.
+
+A training step is some thousand kernels of microseconds, which the host launches more slowly than
+the device runs them. What is captured must follow the rules of capture: fixed shapes, all that
+changes in tensors of fixed addresses (numbers too), nothing that the host waits for, and
+gradients that begin as None. Elsewhere than on CUDA work is done as it is called.
+"""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections import Counter
+from collections.abc import Callable, Hashable
+
+import torch
+from torch import Tensor
+
+Work = Callable[[], Tensor]
+
+WARM_UPS = 3
+"""How often work is done before it is captured: libraries choose kernels, compilers compile and
+optimisers make their state then, which none may do during capture."""
+
+
+class Replays:
+    """Does work by its key: a few times as it is, then as the graph that it was captured in.
+
+    The warm-ups are real: each call does the work once, and returns what the work returns. Work of
+    the same key must read and write the same tensors each time. Where a capture fails, `failure`
+    says why, a warning tells it, and all work is done as it is from then on.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.failure: str | None = None
+        self._cuda = device.type == "cuda"
+        # One stream for warm-ups and captures, because libraries keep their handles per stream; one
+        # pool, because no two graphs run at once.
+        self._stream = torch.cuda.Stream(device) if self._cuda else None  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle() if self._cuda else None
+        self._warm_ups: Counter[Hashable] = Counter()
+        self._graphs: dict[Hashable, Work] = {}
+
+    @property
+    def captured(self) -> int:
+        """How many graphs there are."""
+        return len(self._graphs)
+
+    def run(self, key: Hashable, work: Work) -> Tensor:
+        """Do the work once and return its result, which later work does not overwrite."""
+        if not self._cuda or self.failure is not None:
+            return work()
+        if key not in self._graphs:
+            if self._warm_ups[key] < WARM_UPS:
+                self._warm_ups[key] += 1
+                return self._aside(work)
+            try:
+                self._graphs[key] = self._capture(work)
+            except RuntimeError as error:
+                self._give_up(error)
+                return work()
+        return self._graphs[key]().clone()
+
+    def _aside(self, work: Work) -> Tensor:
+        """Do the work on the stream that will capture it."""
+        assert self._stream is not None
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            result = work()
+        torch.cuda.current_stream().wait_stream(self._stream)
+        return result
+
+    def _capture(self, work: Work) -> Work:
+        """Return what replays the work; it has not been done yet."""
+        graph = torch.cuda.CUDAGraph()
+        gc.collect()  # what Python frees during capture may be of CUDA
+        with torch.cuda.graph(
+            graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+        ):
+            result = work()
+
+        def replay() -> Tensor:
+            graph.replay()
+            return result
+
+        return replay
+
+    def _give_up(self, error: RuntimeError) -> None:
+        self.failure = str(error).splitlines()[0] if str(error) else type(error).__name__
+        self._graphs.clear()
+        warnings.warn(
+            f"the step could not be captured in a CUDA graph and goes on without: {self.failure}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
