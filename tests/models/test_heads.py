@@ -13,7 +13,11 @@ from models.architectures.heads.liif import LIIF
 from models.architectures.heads.metasr import MetaSR
 from models.architectures.heads.neighbours import bilinear, ensemble, neighbours
 from models.architectures.heads.srno import SRNO, HeadNorm
-from models.architectures.heads.tensor_product import OffsetBasis, TensorProductHead
+from models.architectures.heads.tensor_product import (
+    OffsetBasis,
+    TensorProductHead,
+    bilinear_coefficients,
+)
 from models.architectures.network import grid_tensors
 from models.architectures.registry import HEADS
 from models.geometry import axis_grid
@@ -126,9 +130,30 @@ def test_the_basis_starts_as_one_d_and_its_size():
     torch.testing.assert_close(values, expected)
 
 
-def test_a_basis_that_does_not_span_the_bilinear_kernel_is_refused():
-    with pytest.raises(ValueError, match="at least 3"):
-        TensorProductHead(4, basis=2)
+def test_in_two_functions_a_picture_starts_as_a_straight_line_for_each_input_pixel():
+    """Its value, and half the difference of its neighbours as the slope."""
+    head, (features, image) = TensorProductHead(4, basis=2), inputs((5, 1))
+    torch.nn.init.zeros_(head.coefficients.weight)
+    made = head(features, image, *grid_of((5, 1), (10, 1)))
+    slope = (image[:, :, 2:] - image[:, :, :-2]) / 2
+    inner = torch.stack((image[:, :, 1:-1] - slope / 4, image[:, :, 1:-1] + slope / 4), 3)
+    torch.testing.assert_close(made[:, :, 2:-2], inner.reshape(2, 3, 6, 1))
+
+
+@pytest.mark.parametrize("basis", [2, 4])
+def test_without_a_skip_the_image_is_the_first_features(basis):
+    with_skip, without = TensorProductHead(3, basis), TensorProductHead(3, basis, skip=False)
+    torch.nn.init.zeros_(with_skip.coefficients.weight)
+    with torch.no_grad():
+        without.coefficients.weight.copy_(bilinear_coefficients(basis))
+    _, image = inputs()
+    made, expected = (h(image, image, *grid_of())[:, :, 3:-3, 3:-3] for h in (without, with_skip))
+    torch.testing.assert_close(made, expected)  # but at the rim, which is black without it
+
+
+def test_a_basis_of_one_function_is_refused():
+    with pytest.raises(ValueError, match="at least 2"):
+        TensorProductHead(4, basis=1)
 
 
 def test_liif_is_what_its_formula_says():

@@ -27,8 +27,9 @@ COLOURS = 3
 class OffsetBasis(nn.Module):
     """The functions of one axis: offset [n, slots], 1/scale [] -> values [n, slots, basis].
 
-    The fixed part (1, d, |d|, then zeros) spans bilinear interpolation; the MLP starts at
-    zero and learns what to add for each offset and scale.
+    The fixed part (1, d, |d|, then zeros) spans bilinear interpolation, in two functions a straight
+    line for each input pixel; the MLP starts at zero and learns what to add for each offset and
+    scale.
     """
 
     def __init__(self, basis: int, hidden: int = 16) -> None:
@@ -44,22 +45,22 @@ class OffsetBasis(nn.Module):
         inputs = torch.stack((offset, offset.abs(), inverse_scale.expand_as(offset)), -1)
         learned: Tensor = self.fc3(F.relu(self.fc2(F.relu(self.fc1(inputs)))))
         fixed = torch.stack((torch.ones_like(offset), offset, offset.abs()), -1)
-        return learned + F.pad(fixed, (0, self.basis - 3))
+        return learned + F.pad(fixed[..., : self.basis], (0, max(0, self.basis - 3)))
 
 
 class TensorProductHead(Head):
     """Features and image to the output at any real scale, by a separable basis of offsets.
 
-    forward: as for heads, with features [B, channels, H, W]; `basis`, at least 3, is the number of
+    forward: as for heads, with features [B, channels, H, W]; `basis`, at least 2, is the number of
     functions per axis. Reads at most 2 input pixels around a tile. Without `skip` the first three
     features are the image, or start as it.
     """
 
     def __init__(self, channels: int, basis: int, skip: bool = True) -> None:
-        """Raises ValueError for a basis below 3."""
+        """Raises ValueError for a basis below 2."""
         super().__init__(halo=2)  # its convolution, and the nearest pixel across a tile's edge
-        if basis < 3:
-            raise ValueError(f"basis must be at least 3 (1, d and |d|), got {basis}")
+        if basis < 2:
+            raise ValueError(f"basis must be at least 2 (1 and d), got {basis}")
         self.basis = basis
         self.coefficients = nn.Conv2d(channels, basis * basis * COLOURS, 3, padding=1)
         self.skip = nn.Conv2d(COLOURS, basis * basis * COLOURS, 3, bias=False) if skip else None
@@ -107,12 +108,13 @@ def bilinear_coefficients(basis: int) -> Tensor:
     """Return the kernel [3 basis^2, 3, 3, 3] that makes bilinear interpolation of the image.
 
     In the functions (1, d, |d|) the bilinear weights of the neighbours at -1, 0 and +1 are
-    (|d| - d) / 2, 1 - |d| and (|d| + d) / 2.
+    (|d| - d) / 2, 1 - |d| and (|d| + d) / 2; in the first two alone -d / 2, 1 and d / 2.
     """
-    axis = torch.zeros(basis, 3)
+    axis = torch.zeros(max(basis, 3), 3)
     axis[0] = torch.tensor([0.0, 1.0, 0.0])
     axis[1] = torch.tensor([-0.5, 0.0, 0.5])
     axis[2] = torch.tensor([0.5, -1.0, 0.5])
+    axis = axis[:basis]
     spatial = torch.einsum("iy,jx->ijyx", axis, axis)
     kernel = torch.einsum("ijyx,cd->ijcdyx", spatial, torch.eye(COLOURS))
     return kernel.reshape(basis * basis * COLOURS, COLOURS, 3, 3)
