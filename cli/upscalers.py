@@ -19,10 +19,12 @@ from scheduling.cost_model import CostModel
 from service.plan import chosen_model, plan
 from service.schemas import UpscaleRequest
 from service.settings import GatewaySettings
-from workers.binding import bind_job
 from workers.calibration import calibrate
+from workers.job_binding import JobBinding
 from workers.making import Limits, Progress, make
+from workers.picture import Picture
 from workers.settings import WorkerSettings
+from workers.upscale import Engine
 from workers.zoo import load_zoo
 
 LOADING_PATIENCE_S = 60
@@ -84,13 +86,21 @@ class LocalUpscaler:
             self._limits.max_budget_ms,
         )
         slack = job.budget_ms if self._budgeted else math.inf
-        binding = bind_job(job, self._zoo, self._costs, slack, ALONE)
+        bound = JobBinding(job, self._zoo, self._costs, slack, ALONE)
         limits = Limits(self._limits.max_source_pixels, self._limits.max_output_pixels)
-        made = make(job, data, binding.engine, limits, Progress())
-        rung, reason = binding.decision.option.rung, binding.decision.reason.value
+
+        def see(picture: Picture) -> Engine | None:
+            bound.look(picture)
+            return bound.binding.engine
+
+        made = make(job, data, bound.binding.engine, limits, Progress(), see)
+        binding = bound.binding
+        option, reason = binding.decision.option, binding.decision.reason.value
         cleans = binding.engine is not None and binding.engine.takes_strength
-        story = f"{rung.model} at width {rung.width:g} ({reason})"
+        story = f"{option.rung.model} at width {option.rung.width:g} ({reason})"
         story += _cleaned(job.strength if cleans else 0.0)
+        if option.db is not None and not made.untouched:
+            story += f", {option.db:.1f} dB expected"
         story += f", {sum(made.stages_ms.values()):.0f} ms"
         return Outcome(made.picture, job.output_format, story)
 
@@ -116,6 +126,7 @@ class RemoteUpscaler:
         story = (
             f"{facts['X-AnySR-Model']} at width {facts['X-AnySR-Width']} "
             f"({facts['X-AnySR-Reason']}){_cleaned(float(facts.get('X-AnySR-Strength', 0)))}, "
+            f"{_expected(facts.get('X-AnySR-Expected-Db'))}"
             f"{float(facts['X-AnySR-Elapsed-Ms']):.0f} ms, deadline {facts['X-AnySR-Deadline']}"
         )
         made = ImageFormat(facts["Content-Type"].partition(";")[0].removeprefix("image/"))
@@ -144,6 +155,10 @@ class RemoteUpscaler:
 def _cleaned(strength: float) -> str:
     """Return the part of a story that says how much damage was cleaned up, if any was."""
     return f", cleaned up at strength {strength:g}" if strength > 0 else ""
+
+
+def _expected(db: str | None) -> str:
+    return "" if db is None else f"{float(db):.1f} dB expected, "
 
 
 def _problem(answer: httpx.Response) -> AnysrError:

@@ -13,6 +13,7 @@ AnysrError
 │   ├── UnknownModel           unknown_model
 │   └── UnknownWidth           unknown_width
 ├── BudgetInfeasible           budget_infeasible    details: smallest_feasible_ms
+├── QualityInfeasible          quality_infeasible   details: largest_feasible_db
 ├── Overloaded                 overloaded           details: retry_after_s
 ├── Unauthorized               unauthorized         the admin key is missing or wrong
 ├── AdminDisabled              admin_disabled       no admin key is set
@@ -106,6 +107,11 @@ class BudgetInfeasible(AnysrError):
     message = "The latency budget is smaller than this picture can be made in at any width."
 
 
+class QualityInfeasible(AnysrError):
+    code = "quality_infeasible"
+    message = "No network is expected to reach the least quality asked for, for this picture."
+
+
 class Overloaded(AnysrError):
     code = "overloaded"
     message = "The service is busy; try again after the time in Retry-After."
@@ -169,6 +175,7 @@ ERRORS: tuple[type[AnysrError], ...] = (
     ModelNotTrained,
     UnknownWidth,
     BudgetInfeasible,
+    QualityInfeasible,
     Overloaded,
     Unauthorized,
     AdminDisabled,

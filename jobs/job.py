@@ -118,7 +118,7 @@ class Job:
     """What the gateway needs from the end of a run to its answer: so long before the deadline a run
     should end."""
     min_db: float | None = None
-    """The least expected PSNR-Y that the caller takes; None for any."""
+    """The least PSNR-Y, expected for this picture, that the caller takes; None for any."""
     min_width: float | None = None
     """The least width that the caller takes, as a fraction of any model's full one; None for any,
     and with one no picture is resampled."""
@@ -158,10 +158,12 @@ class RunFacts:
     """Milliseconds of each stage: queue, decode, network, encode; and yielded, for which the
     picture was set aside between two tiles."""
     expected_db: float | None = None
-    """The catalog's measured PSNR-Y of this model and width near this scale and strength."""
+    """The PSNR-Y expected of this model and width for this picture, in dB."""
     strength: float = 0.0
     """How damaged the network was told that the picture is; 0 where it takes no such number."""
     tiles: int = 1
+    expected_db_range: tuple[float, float] | None = None
+    """Between what two values four of five such pictures come out."""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,11 @@ RESAMPLED_DB = {
 """PSNR-Y of plain resampling by scale: `workers.floor` on the same pictures. What networks gain
 over it changes little from scale to scale, so between measured scales the gain is interpolated."""
 
+COMPRESSED_LOSS_DB = {2.0: 1.27, 3.0: 0.82}
+COMPRESSED_QUALITY = 75
+"""By how much plain resampling is worse of the same pictures after a JPEG of this quality, by
+scale."""
+
 MOST_RIM = 48
 """As far as a tile is shown its neighbours where the network has no halo
 (`scheduling.tiling.CONTEXT`)."""
@@ -84,15 +89,28 @@ class QualityEntry(_Record):
     ssim: float
 
 
-def resampled_db(scale: float) -> float:
-    """Return the mean PSNR-Y of plain resampling at a scale: between those measured, and held
-    beyond them."""
-    return _interpolated(list(RESAMPLED_DB.items()), scale)
+def resampled_db(scale: float, strength: float = 0.0) -> float:
+    """Return the mean PSNR-Y of plain resampling at a scale, of pictures damaged to `strength`:
+    between those measured, and held beyond them."""
+    lost = _interpolated(list(COMPRESSED_LOSS_DB.items()), scale)
+    damaged = float(
+        np.interp(strength, (0.0, strength_of_quality(COMPRESSED_QUALITY)), (0.0, lost))
+    )
+    return _interpolated(list(RESAMPLED_DB.items()), scale) - damaged
 
 
 def _interpolated(curve: Sequence[tuple[float, float]], at: float) -> float:
     places, values = zip(*sorted(curve), strict=True)
     return float(np.interp(at, places, values))
+
+
+def _between(
+    curves: Mapping[float, Sequence[tuple[float, float]]], scale: float, strength: float
+) -> float:
+    """Return what curves by strength say of a scale and a strength, held beyond both."""
+    strengths = sorted(curves)
+    values = [_interpolated(curves[measured], scale) for measured in strengths]
+    return float(np.interp(strength, strengths, values))
 
 
 def _strength_of(dataset: str) -> float | None:
@@ -168,6 +186,25 @@ class ModelEntry(_Record):
         """Return the measured PSNR-Y of a width for pictures damaged to `strength`, or None when
         nothing was measured. What it is above plain resampling of clean pictures is interpolated
         between the measured scales, and held beyond them; so is the whole between strengths."""
+        curves = self._curves(width)
+        if not curves:
+            return None
+        return round(resampled_db(scale) + _between(curves, scale, strength), 2)
+
+    def gain_db(self, width: float, scale: float, strength: float = 0.0) -> float | None:
+        """Return by how much a width was measured to be above plain resampling of pictures as
+        damaged, in the mean; None when nothing was measured. Where it was measured on clean
+        pictures alone, what it gained there."""
+        curves = self._curves(width)
+        if not curves:
+            return None
+        seen = min(strength, max(curves))
+        lost = resampled_db(scale) - resampled_db(scale, seen)
+        return _between(curves, scale, seen) + lost
+
+    def _curves(self, width: float) -> dict[float, list[tuple[float, float]]]:
+        """Return what was measured of a width by strength: (scale, PSNR-Y above plain resampling
+        of clean pictures)."""
         curves: dict[float, list[tuple[float, float]]] = {}
         for row in self.quality:
             if abs(row.width - width) < 1e-6 and row.dataset.startswith(QUALITY_DATASET):
@@ -175,11 +212,7 @@ class ModelEntry(_Record):
                 if measured is not None:
                     gain = row.psnr_y - resampled_db(row.scale)
                     curves.setdefault(measured, []).append((row.scale, gain))
-        if not curves:
-            return None
-        strengths = sorted(curves)
-        values = [_interpolated(curves[measured], scale) for measured in strengths]
-        return round(resampled_db(scale) + float(np.interp(strength, strengths, values)), 2)
+        return curves
 
 
 class Catalog(_Record):

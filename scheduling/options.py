@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from jobs.job import Job, OnMiss
 from models.catalog import ModelEntry
+from models.expectation import MOST_DB, Expectation
 from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR, Rung
 from scheduling.tiling import Tiling, tiling_of
@@ -24,28 +25,44 @@ class Option:
     safe_ms: float
     """What nineteen of twenty such runs stay below."""
     db: float | None = None
-    """The catalog's measured PSNR-Y near this scale and strength; None where nothing was."""
+    """The PSNR-Y that is expected of it: of this picture where it was looked at, else the
+    catalog's mean near this scale and strength; None where nothing was measured."""
 
 
-def options_of(job: Job, models: Mapping[str, ModelEntry], costs: CostModel) -> tuple[Option, ...]:
+def options_of(
+    job: Job,
+    models: Mapping[str, ModelEntry],
+    costs: CostModel,
+    expectation: Expectation | None = None,
+) -> tuple[Option, ...]:
     """Return the options that a job's caller accepts, cheapest first, each better than all before
     it; empty if there are none.
 
     `models` are those at hand, by name; a job that names none may run on any in the ladder. A width
     and a smallest quality are kept to; resampling counts only
-    where on_miss=degrade allows it.
+    where on_miss=degrade allows it. `expectation` is of the job's picture, once it was looked at;
+    before that, what no network reaches in the mean may yet be reached for this one by the best.
     """
     networks = [
-        option for entry in _eligible(job, models) for option in _networks(job, entry, costs)
+        option
+        for entry in _eligible(job, models)
+        for option in _networks(job, entry, costs, expectation)
     ]
     if not networks:
         return ()
     if job.min_db is not None:
-        return frontier(o for o in networks if _good_enough(job, o.db))
+        good = frontier(o for o in networks if _good_enough(job, o.db))
+        return good or (() if expectation else _hopeful(job.min_db, frontier(networks)))
     asked = job.pinned_width is not None or job.min_width is not None
     if asked or job.on_miss is OnMiss.REJECT:
         return frontier(networks)
-    return (_floor(job, costs), *frontier(networks))
+    return (_floor(job, costs, expectation), *frontier(networks))
+
+
+def _hopeful(min_db: float, networks: tuple[Option, ...]) -> tuple[Option, ...]:
+    """Return the best network, where there are pictures of which so much may be expected."""
+    best = networks[-1:]
+    return best if min_db <= MOST_DB and all(o.db is not None for o in best) else ()
 
 
 def _eligible(job: Job, models: Mapping[str, ModelEntry]) -> list[ModelEntry]:
@@ -74,7 +91,12 @@ def narrowest_network(options: tuple[Option, ...]) -> Option:
 
 
 def options_left(
-    job: Job, entry: ModelEntry, width: float, costs: CostModel, left: float
+    job: Job,
+    entry: ModelEntry,
+    width: float,
+    costs: CostModel,
+    left: float,
+    expectation: Expectation | None = None,
 ) -> tuple[Option, ...]:
     """Return the ways to finish a picture that was begun at a width of a model, narrowest first,
     when `left` of the network's work is left, a part from 0 to 1; their costs are of the rest.
@@ -84,7 +106,7 @@ def options_left(
     work = _work(job, entry, costs)
     ways = []
     for rung in (Rung(entry.name, w.width) for w in entry.widths if w.width <= width):
-        db = entry.expected_db(rung.width, _scale(job), job.strength)
+        db = _expected_db(job, entry, rung.width, expectation)
         if rung.width == width or (_wanted(job, rung.width) and _good_enough(job, db)):
             rest = costs.predict_rest(rung, work, left)
             ways.append(Option(rung, rest, rest * costs.margin, db))
@@ -105,19 +127,31 @@ def _work(job: Job, entry: ModelEntry, costs: CostModel) -> Work:
     return work_of(job, costs.tilings.get(entry.name, tiling_of(entry)))
 
 
-def _networks(job: Job, entry: ModelEntry, costs: CostModel) -> Iterator[Option]:
-    work, scale = _work(job, entry, costs), _scale(job)
+def _expected_db(
+    job: Job, entry: ModelEntry, width: float, expectation: Expectation | None
+) -> float | None:
+    if expectation is not None:
+        return expectation.db(entry, width)
+    return entry.expected_db(width, scale_of(job), job.strength)
+
+
+def _networks(
+    job: Job, entry: ModelEntry, costs: CostModel, expectation: Expectation | None
+) -> Iterator[Option]:
+    work = _work(job, entry, costs)
     for width in (w.width for w in entry.widths if _wanted(job, w.width)):
         rung = Rung(entry.name, width)
         expected = costs.predict(rung, work)
-        db = entry.expected_db(width, scale, job.strength)
+        db = _expected_db(job, entry, width, expectation)
         yield Option(rung, expected, expected * costs.margin, db)
 
 
-def _scale(job: Job) -> float:
+def scale_of(job: Job) -> float:
+    """Return the one scale that stands for a job's two: their geometric mean."""
     return math.sqrt(job.scale_h * job.scale_w)
 
 
-def _floor(job: Job, costs: CostModel) -> Option:
+def _floor(job: Job, costs: CostModel, expectation: Expectation | None) -> Option:
     work = work_of(job, Tiling())
-    return Option(FLOOR, costs.predict(FLOOR, work), costs.predict_safe(FLOOR, work))
+    db = None if expectation is None else expectation.resampled_db
+    return Option(FLOOR, costs.predict(FLOOR, work), costs.predict_safe(FLOOR, work), db)

@@ -98,8 +98,8 @@ def assessed(
     is what its picture needs within these bounds, for its caller named none.
 
     Raises NotReady without a ready worker that has the model and width; UnknownModel when it has
-    left the catalog since it was looked up; InvalidRequest when no network reaches the quality
-    asked for.
+    left the catalog since it was looked up; InvalidRequest when the quality asked for is expected
+    of no picture.
     """
     if job.model is not None and job.model not in catalog.names:
         raise UnknownModel
@@ -140,7 +140,7 @@ def _out_of_reach(job: Job) -> str:
     if job.min_db is None:
         return f"No network has a width of at least {job.min_width:g}."
     width = "" if job.min_width is None else f" with a width of at least {job.min_width:g}"
-    return f"No network reaches {job.min_db:g} dB at this scale{width}."
+    return f"No network is expected to reach {job.min_db:g} dB at this scale{width}."
 
 
 def load_of(snapshot: Snapshot, workers: int) -> Load:

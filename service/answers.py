@@ -37,7 +37,12 @@ class Run(BaseModel):
     predicted_ms: float
     run_ms: float = Field(description="Measured from the claim to the encoded picture.")
     stages_ms: dict[str, float]
-    expected_db: float | None
+    expected_db: float | None = Field(
+        description="PSNR-Y that is expected of this picture; null where it is not known."
+    )
+    expected_db_range: tuple[float, float] | None = Field(
+        description="Between what two values four of five such pictures come out."
+    )
     strength: float = Field(description="How much compression damage was cleaned up, 0 to 1.")
     tiles: int
 
@@ -78,8 +83,8 @@ class RungAnswer(BaseModel):
         "runs: `safe_ms` and what gateway and queue add, and a little more."
     )
     expected_db: float | None = Field(
-        description="Measured PSNR-Y of the model at this width, scale and strength; null where "
-        "it is not known, as for plain resampling."
+        description="Measured PSNR-Y of the model at this width, scale and strength, in the mean "
+        "over photographs; null where it is not known, as for plain resampling."
     )
 
 
@@ -251,6 +256,7 @@ def _run(facts: RunFacts) -> Run:
         run_ms=facts.run_ms,
         stages_ms=facts.stages_ms,
         expected_db=facts.expected_db,
+        expected_db_range=facts.expected_db_range,
         strength=facts.strength,
         tiles=facts.tiles,
     )

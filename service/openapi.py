@@ -30,11 +30,12 @@ ESTIMATE_CODES = (
 )
 RUN_CODES = (
     *("corrupt_image", "unknown_model", "unknown_width", "job_cancelled", "worker_lost"),
-    *("internal_error", "deadline_exceeded"),
+    *("quality_infeasible", "internal_error", "deadline_exceeded"),
 )
 
 _EXAMPLE_DETAILS: dict[str, Json] = {
     "budget_infeasible": {"smallest_feasible_ms": 180},
+    "quality_infeasible": {"largest_feasible_db": 31.4},
     "overloaded": {"retry_after_s": 4},
     "not_ready": {"retry_after_s": 2},
 }

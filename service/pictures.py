@@ -19,8 +19,9 @@ PICTURE_HEADERS: Mapping[str, str] = {
     "X-AnySR-Predicted-Ms": "Predicted when a worker took the job.",
     "X-AnySR-Elapsed-Ms": "Measured from the end of the upload to the finished answer.",
     "X-AnySR-Deadline": "`met` or `missed`.",
-    "X-AnySR-Expected-Db": "Measured PSNR-Y of the model at this width, scale and strength, "
-    "where known.",
+    "X-AnySR-Expected-Db": "PSNR-Y that is expected of this picture, in dB, where known.",
+    "X-AnySR-Expected-Db-Range": "`31.9-34.8`: between what two values four of five such "
+    "pictures come out.",
     "X-AnySR-Strength": "How much compression damage was cleaned up, from `0` to `1`.",
     "X-AnySR-Reason": "Why it ran so: " + ", ".join(f"`{reason}`" for reason in Reason) + ".",
     "Server-Timing": "`upload`, `queue`, `decode`, `network`, `encode`, `total` in ms.",
@@ -78,6 +79,9 @@ def _run_headers(facts: RunFacts, elapsed_ms: float, upload_ms: float | None) ->
     }
     if facts.expected_db is not None:
         headers["X-AnySR-Expected-Db"] = f"{facts.expected_db:.2f}"
+    if facts.expected_db_range is not None:
+        least, most = facts.expected_db_range
+        headers["X-AnySR-Expected-Db-Range"] = f"{least:.1f}-{most:.1f}"
     return headers
 
 

@@ -45,6 +45,7 @@ STATUS: Mapping[str, int] = {
     "unknown_model": 422,
     "unknown_width": 422,
     "budget_infeasible": 422,
+    "quality_infeasible": 422,
     "overloaded": 429,
     "internal_error": 500,
     "worker_lost": 500,

@@ -84,8 +84,9 @@ class OutputRequest(BaseModel):
     )
     min_db: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = Field(
         None,
-        description="The least expected PSNR-Y (dB, as `GET /models` tells it); what is expected "
-        "to be worse is not made.",
+        description="The least PSNR-Y (dB) that must be expected of this picture; what is "
+        "expected to be worse is not made (422 `quality_infeasible`). The budget is planned by "
+        "the mean over photographs, as `GET /models` tells it.",
     )
     min_width: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = Field(
         None,

@@ -16,12 +16,15 @@ ALLOWED = {
     "models": set(),
     "telemetry": set(),
     "deploy": set(),
-    "scheduling": {"jobs.job", "models.catalog"},
+    "scheduling": {"jobs.job", "models.catalog", "models.expectation"},
     "service": {
         *("jobs", "scheduling", "telemetry"),
         *("models.catalog", "models.geometry", "models.strength"),
     },
-    "workers": {"jobs", "scheduling", "models.catalog", "models.geometry", "telemetry"},
+    "workers": {
+        *("jobs", "scheduling", "telemetry"),
+        *("models.catalog", "models.expectation", "models.geometry"),
+    },
     "benchmarks": {"jobs", "scheduling", "models", "service", "workers"},
     "cli": {"jobs", "scheduling", "models", "service", "workers", "telemetry", "benchmarks"},
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from jobs.errors import DeadlineExceeded, UnknownModel, UnknownWidth
 from jobs.job import Claim, Job, OnMiss
+from models.expectation import Expectation
 from scheduling.backlog import Group, Load
 from scheduling.cost_model import CostModel
 from scheduling.options import options_of
@@ -41,12 +42,21 @@ class Aside:
     """The same without."""
 
 
-def bind_job(job: Job, zoo: Zoo, costs: CostModel, slack_ms: float, load: Load) -> Binding:
-    """Choose how to make a job with `slack_ms` left until its deadline, beside the others.
+def bind_job(
+    job: Job,
+    zoo: Zoo,
+    costs: CostModel,
+    slack_ms: float,
+    load: Load,
+    expectation: Expectation | None = None,
+) -> Binding:
+    """Choose how to make a job with `slack_ms` left until its deadline, beside the others;
+    `expectation` as for `options_of`.
 
     Raises UnknownModel, UnknownWidth and, for on_miss=reject, DeadlineExceeded.
     """
-    options = options_of(job, {name: served.entry for name, served in zoo.items()}, costs)
+    models = {name: served.entry for name, served in zoo.items()}
+    options = options_of(job, models, costs, expectation)
     if not options:
         raise _nothing_fits(job, zoo)
     pinned = job.pinned_width is not None

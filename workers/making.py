@@ -19,6 +19,10 @@ class Stopped(Exception):
     """The job was withdrawn, or is another worker's by now: nothing is to be delivered."""
 
 
+See = Callable[[Picture], Engine | None]
+"""Shown the decoded picture, on the making thread; answers what to make it with, None for plain
+resampling. What it raises ends the making."""
+
 Between = Callable[[float], Engine | None]
 """Called on the making thread between two tiles with the part of the network's work that is done;
 answers what to go on with, None for the same as before."""
@@ -86,6 +90,10 @@ class _Stopwatch:
         self.laps[stage] = (now - self.since) * 1e3 - without_ms
         self.since = now
 
+    def skip(self) -> None:
+        """Count what was done since the last lap in none."""
+        self.since = time.perf_counter()
+
 
 def guard(job: Job, limits: Limits) -> None:
     """Refuse a job that must not be made, before anything is planned for it.
@@ -100,9 +108,15 @@ def guard(job: Job, limits: Limits) -> None:
 
 
 def make(
-    job: Job, payload: bytes, engine: Engine | None, limits: Limits, progress: Progress
+    job: Job,
+    payload: bytes,
+    engine: Engine | None,
+    limits: Limits,
+    progress: Progress,
+    see: See | None = None,
 ) -> Made:
-    """Make the picture of a job that passed `guard`; by plain resampling without an engine.
+    """Make the picture of a job that passed `guard`; by plain resampling without an engine. What
+    `see` answers takes the engine's place.
 
     Raises errors of `jobs.errors` for what is wrong with the job or its bytes, and Stopped.
     """
@@ -111,6 +125,9 @@ def make(
     _compare(job, picture)
     progress.report(0.0)
     watch.lap("decode")
+    if see is not None:
+        engine = see(picture)
+        watch.skip()
     size = job.output_height, job.output_width
     larger = upscale(picture, *size, engine, progress.report, job.strength)
     watch.lap("network", progress.away_ms)

@@ -68,7 +68,8 @@ class RunRecord:
         self._end(
             "succeeded",
             logging.INFO,
-            width=facts.width,  # it may have changed between tiles
+            model=facts.model,  # both may have changed, at the picture or between tiles
+            width=facts.width,
             reason=facts.reason.value,
             run_ms=round(facts.run_ms, 2),
         )

@@ -20,15 +20,18 @@ from jobs.queue import JobQueue
 from telemetry.logs import about
 from telemetry.spans import Tracing
 from telemetry.trace_context import trace_id_of
-from workers.binding import Aside, Binding, bind_job, load_of
+from workers.binding import Aside, Binding, load_of
 from workers.heartbeat import Heartbeat
+from workers.job_binding import JobBinding
 from workers.learning import learn
 from workers.lease import held
 from workers.making import Limits, Made, Progress, Stopped, guard, make
 from workers.metrics import WorkerMetrics
 from workers.pauses import happens
+from workers.picture import Picture
 from workers.run_record import RunRecord
 from workers.stock import Shelf
+from workers.upscale import Engine
 from workers.yielding import Course, Worksite
 
 log = logging.getLogger("anysr.workers")
@@ -65,11 +68,19 @@ class Worker:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="make")
         # For what runs while the picture on the first is set aside: only one of them works.
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="make-beside")
+        self._ended: float | None = time.perf_counter()
+        """When the last job ended; None while one is in hand."""
 
     def turn(self, call: Callable[[], float]) -> float:
         """Run a call between two jobs, and wait for its answer, on any thread but the loop's.
         Raises RuntimeError once the worker has ended."""
         return self._thread.submit(call).result()
+
+    @property
+    def idle_s(self) -> float:
+        """For how long no job has been in hand."""
+        ended = self._ended
+        return time.perf_counter() - ended if ended is not None else 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run jobs; once `stopping` is set, return when the one in hand has ended."""
@@ -98,9 +109,11 @@ class Worker:
         heartbeat = self._parts.heartbeat
         site = Worksite(self._queue, heartbeat.worker_id, self._stock, self._serve_beside, stopping)
         heartbeat.busy(True)
+        self._ended = None
         try:
             await self._answer(claim, self._thread, site=site)
         finally:
+            self._ended = time.perf_counter()
             heartbeat.busy(False)
 
     async def _serve_beside(self, claim: Claim, aside: Aside) -> None:
@@ -140,14 +153,14 @@ class Worker:
         """Bind, make and deliver a job, and return what was told of it."""
         claim, record, since = run.claim, run.record, run.since
         guard(claim.job, self._parts.limits)
-        binding = self._bind(claim, run.aside)
-        await self._queue.bound(claim, binding.decision.option.expected_ms)
-        record.bound(binding)
-        course = self._course(claim, binding, since, run.site)
-        made = await self._make(claim, binding, course, run.thread)
+        bound = self._bind(claim, run.aside)
+        await self._queue.bound(claim, bound.binding.decision.option.expected_ms)
+        record.bound(bound.binding)
+        course = self._course(claim, bound.binding, since, run.site)
+        made = await self._make(claim, bound, course, run.thread)
         record.made(made)
-        facts = _facts(claim, binding, made, (time.perf_counter() - since) * 1e3)
-        learn(self._stock.costs, binding, made, facts.run_ms, course)
+        facts = _facts(claim, bound, made, (time.perf_counter() - since) * 1e3)
+        learn(self._stock.costs, bound.binding, made, facts.run_ms, course)
         if course is not None:
             facts = course.told(facts, made.away_ms)
         _reject_late(claim, facts)
@@ -155,9 +168,9 @@ class Worker:
             raise _Dropped(LeaseState.LOST)
         return facts
 
-    def _bind(self, claim: Claim, aside: Aside | None) -> Binding:
-        load = load_of(claim, self._parts.heartbeat.live_workers, aside)
-        return bind_job(claim.job, self._stock.zoo, self._stock.costs, claim.run_slack_ms, load)
+    def _bind(self, claim: Claim, aside: Aside | None) -> JobBinding:
+        load, stock = load_of(claim, self._parts.heartbeat.live_workers, aside), self._stock
+        return JobBinding(claim.job, stock.zoo, stock.costs, claim.run_slack_ms, load)
 
     def _course(
         self, claim: Claim, binding: Binding, since: float, site: Worksite | None
@@ -168,17 +181,32 @@ class Worker:
         return Course(site, claim, binding, entry, since)
 
     async def _make(
-        self, claim: Claim, binding: Binding, course: Course | None, thread: ThreadPoolExecutor
+        self, claim: Claim, bound: JobBinding, course: Course | None, thread: ThreadPoolExecutor
     ) -> Made:
         """Make the picture on a thread. Raises _Dropped when nobody waits for it any more."""
+        loop = asyncio.get_running_loop()
+
+        def see(picture: Picture) -> Engine | None:
+            if bound.look(picture):
+                asyncio.run_coroutine_threadsafe(self._bound_again(claim, bound), loop).result()
+            if course is not None:
+                course.seen(bound)
+            return bound.binding.engine
+
         progress = Progress(course.from_thread() if course else None)
-        work = (claim.job, claim.payload, binding.engine, self._parts.limits, progress)
+        work = (claim.job, claim.payload, bound.binding.engine, self._parts.limits, progress, see)
         async with held(self._queue, claim, progress, self._parts.renew_s) as lease:
             try:
-                loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(thread, make, *work)
             except Stopped as stop:
                 raise _Dropped(lease.state) from stop
+
+    async def _bound_again(self, claim: Claim, bound: JobBinding) -> None:
+        """Let others know when the run will end, now that it is made in another way."""
+        try:
+            await self._queue.bound(claim, bound.binding.decision.option.expected_ms)
+        except ConnectionError as error:
+            log.warning("cannot tell when the run will end: %s", error)
 
     async def _fail(self, claim: Claim, record: RunRecord, error: AnysrError) -> None:
         record.failed(error)
@@ -207,8 +235,9 @@ class _Dropped(Exception):
         self.state = state
 
 
-def _facts(claim: Claim, binding: Binding, made: Made, run_ms: float) -> RunFacts:
+def _facts(claim: Claim, bound: JobBinding, made: Made, run_ms: float) -> RunFacts:
     queue_ms = claim.claimed_ms - claim.submitted_ms
+    binding, db = bound.binding, bound.binding.decision.option.db
     option, engine = binding.decision.option, binding.engine
     return RunFacts(
         model=option.rung.model,
@@ -217,7 +246,8 @@ def _facts(claim: Claim, binding: Binding, made: Made, run_ms: float) -> RunFact
         predicted_ms=option.expected_ms,
         run_ms=run_ms,
         stages_ms={"queue": queue_ms, **made.stages_ms},
-        expected_db=option.db,
+        expected_db=db,
+        expected_db_range=bound.range(db),
         strength=claim.job.strength if engine is not None and engine.takes_strength else 0.0,
         tiles=made.tiles,
     )

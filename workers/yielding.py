@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 from jobs.job import Claim, Reason, RunFacts
 from jobs.queue import JobQueue
 from models.catalog import ModelEntry
+from models.expectation import Expectation
 from scheduling.options import Option, options_left
 from scheduling.policy import go_on, spare_ms
 from workers.binding import Aside, Binding
+from workers.job_binding import JobBinding
 from workers.making import Between
 from workers.stock import Stock
 from workers.upscale import Engine
@@ -56,6 +58,7 @@ class Course:
         self._end_ms = claim.claimed_ms + binding.decision.option.expected_ms
         self._ways = [(0.0, binding.decision.option)]
         """(part from which on, how)."""
+        self._expectation: Expectation | None = None
         self.yields = 0
         """How many jobs were run in between."""
 
@@ -63,6 +66,14 @@ class Course:
     def narrowed(self) -> bool:
         """Whether it goes on narrower than it began."""
         return len(self._ways) > 1
+
+    def seen(self, bound: JobBinding) -> None:
+        """Take in what the decoded picture has changed, before its first tile is made."""
+        option = bound.binding.decision.option
+        self._end_ms += option.expected_ms - self._ways[0][1].expected_ms
+        self._binding, self._expectation = bound.binding, bound.expectation
+        self._entry = self._site.stock.zoo[option.rung.model].entry
+        self._ways = [(0.0, option)]
 
     def from_thread(self) -> Between:
         """Return `between` for the making thread, which waits for it."""
@@ -119,7 +130,9 @@ class Course:
 
     def _left(self, part: float) -> tuple[Option, ...]:
         width = self._ways[-1][1].rung.width
-        return options_left(self._claim.job, self._entry, width, self._site.stock.costs, 1 - part)
+        costs = self._site.stock.costs
+        job = self._claim.job
+        return options_left(job, self._entry, width, costs, 1 - part, self._expectation)
 
     def _slack_ms(self) -> float:
         return self._claim.run_slack_ms - (time.perf_counter() - self._since) * 1e3
@@ -131,7 +144,11 @@ class Course:
         if not self.narrowed:
             return facts
         width = self._ways[-1][1].rung.width
-        return replace(facts, width=width, reason=Reason.BEHIND, expected_db=self._db())
+        db = self._db()
+        between = None if self._expectation is None else self._expectation.range(db)
+        return replace(
+            facts, width=width, reason=Reason.BEHIND, expected_db=db, expected_db_range=between
+        )
 
     def _db(self) -> float | None:
         """Return the mean expected dB over the parts made in each way."""

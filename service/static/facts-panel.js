@@ -85,8 +85,8 @@ function numbers({ facts, width, height, picture }) {
   const list = element("dl", { class: "numbers" });
   list.append(fact("Output", `${pixels(width, height)} px`, `${type}, ${fileSize(picture.size)}`));
   if (facts.expectedDb !== null) {
-    const measured = facts.strength > 0 ? "width, scale and strength" : "width and scale";
-    list.append(fact("Expected quality", `${facts.expectedDb} dB`, `PSNR, as measured on photographs at this ${measured}`));
+    const range = facts.expectedRange && `; four of five such pictures: ${facts.expectedRange.replace("-", " to ")} dB`;
+    list.append(fact("Expected quality", `${facts.expectedDb} dB`, `PSNR, by what this picture looks like${range}`));
   }
   return list;
 }

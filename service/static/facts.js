@@ -10,6 +10,7 @@
  * @property {number} elapsedMs
  * @property {boolean} met
  * @property {number | null} expectedDb
+ * @property {string} expectedRange     e.g. "31.9-34.8"; "" where it is not known
  * @property {number} strength         how much compression damage was cleaned up, 0 to 1
  * @property {Stage[]} stages          in the order of the work, and the rest; without upload
  *
@@ -51,6 +52,7 @@ export function readFacts(header) {
     elapsedMs: Number.parseFloat(header("X-AnySR-Elapsed-Ms") ?? ""),
     met: header("X-AnySR-Deadline") === "met",
     expectedDb: Number.isFinite(db) ? db : null,
+    expectedRange: header("X-AnySR-Expected-Db-Range") ?? "",
     strength: Number.parseFloat(header("X-AnySR-Strength") ?? "0"),
     stages: stagesOf(timing),
   };

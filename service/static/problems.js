@@ -16,6 +16,7 @@ const WORDS = {
   unknown_model: ["This model is gone", "Choose another model."],
   unknown_width: ["This width is gone", "Choose another width, or Auto."],
   budget_infeasible: ["The time budget is too small", "Even the fastest way that your settings allow takes longer."],
+  quality_infeasible: ["This picture cannot become so good", "Ask for less quality, or for a smaller scale."],
   overloaded: ["The service is busy", "More pictures wait than it can take on."],
   not_ready: ["The service is still warming up", "No worker is ready yet."],
   deadline_exceeded: ["Time ran out", "Allow more time, or choose to have late pictures sent anyway."],

@@ -1,6 +1,7 @@
 """`anysr serve` as a user meets it: one command, real HTTP, real network, nothing else."""
 
 import io
+import math
 import os
 import signal
 import socket
@@ -16,6 +17,9 @@ from PIL import Image
 
 from benchmarks.overhead import running_service
 from models.catalog import read_catalog
+from models.expectation import expectation_of
+from workers.decode import decode
+from workers.features import features_of
 
 HEADERS = (
     "Server-Timing",
@@ -27,6 +31,7 @@ HEADERS = (
     "X-AnySR-Elapsed-Ms",
     "X-AnySR-Deadline",
     "X-AnySR-Expected-Db",
+    "X-AnySR-Expected-Db-Range",
     "X-AnySR-Strength",
     "X-AnySR-Reason",
 )
@@ -62,9 +67,11 @@ def test_the_readmes_request(service):
     assert image.format == "PNG"
     assert image.size == (round(2.37 * 93), round(2.37 * 61))
     assert [name for name in HEADERS if name not in answer.headers] == []
-    ladder = [m for m in read_catalog().models if m.in_ladder]
-    best = max(entry.expected_db(w.width, 2.37) or 0 for entry in ladder for w in entry.widths)
-    assert float(answer.headers["X-AnySR-Expected-Db"]) == pytest.approx(best, abs=0.02)
+    ran = read_catalog().get(answer.headers["X-AnySR-Model"])
+    width = float(answer.headers["X-AnySR-Width"])
+    seen = features_of(decode(picture(93, 61), 10**6))
+    best = expectation_of(seen, math.sqrt(round(2.37 * 93) / 93 * round(2.37 * 61) / 61), 0.0)
+    assert float(answer.headers["X-AnySR-Expected-Db"]) == best.db(ran, width)
     assert answer.headers["X-AnySR-Reason"] == "widest"
     assert answer.headers["X-AnySR-Deadline"] == "met"
 

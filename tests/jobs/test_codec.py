@@ -43,6 +43,7 @@ facts = st.builds(
     run_ms=finite,
     stages_ms=st.dictionaries(text, finite),
     expected_db=st.none() | finite,
+    expected_db_range=st.none() | st.tuples(finite, finite),
     tiles=st.integers(0, 10**6),
 )
 pulses = st.builds(

@@ -8,6 +8,7 @@ import pytest
 
 from jobs.job import ImageFormat, Job, OnMiss
 from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
+from models.expectation import Expectation
 from models.strength import strength_of_quality
 from scheduling.cost_model import CostModel, Line, stage_of
 from scheduling.options import frontier, narrowest_network, options_left, options_of
@@ -84,7 +85,26 @@ def test_reject_and_a_pinned_width_ask_for_a_network() -> None:
 
 def test_a_least_quality_leaves_what_reaches_it() -> None:
     assert rungs(replace(JOB, min_db=31.5)) == [Rung("small", 1.0), Rung("large", 1.0)]
-    assert rungs(replace(JOB, min_db=40.0)) == []
+
+
+def test_of_a_quality_above_all_means_the_best_may_reach_it_for_this_picture() -> None:
+    assert rungs(replace(JOB, min_db=40.0)) == [Rung("large", 1.0)]
+    assert rungs(replace(JOB, min_db=60.0)) == []  # of no picture is so much expected
+
+
+def test_once_the_picture_is_seen_its_own_quality_counts() -> None:
+    easy = Expectation(2.0, 0.0, resampled_db=38.0, gain=1.0, below_db=1.0, above_db=1.0)
+    hard = replace(easy, resampled_db=24.0)
+    job = replace(JOB, min_db=31.5)
+    assert options_of(job, MODELS, costs(), easy)[0].rung == Rung("small", 0.5)
+    assert options_of(job, MODELS, costs(), hard) == ()
+    floor, *networks = options_of(JOB, MODELS, costs(), hard)
+    assert floor.db == 24.0
+    assert [o.db for o in networks] == [
+        hard.db(MODELS[o.rung.model], o.rung.width) for o in networks
+    ]
+    left = options_left(job, LARGE, 1.0, costs(), 0.5, easy)
+    assert [o.rung.width for o in left] == [0.5, 1.0]
 
 
 @pytest.mark.parametrize("changes", [{"model": "none"}, {"model": "small", "pinned_width": 0.3}])

@@ -158,6 +158,7 @@ def run_facts(job: Job) -> RunFacts:
         run_ms=2.0,
         stages_ms={"queue": 0.5, "decode": 0.5, "network": 1.0, "encode": 0.5},
         expected_db=32.1,
+        expected_db_range=(30.8, 33.62),
         strength=job.strength,
     )
 

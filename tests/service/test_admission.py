@@ -104,11 +104,16 @@ def test_it_must_not_make_late_what_was_let_in_before() -> None:
     assert admitted(job, snapshot(1, alone), CATALOG, 0.0)
 
 
-def test_a_quality_that_no_network_reaches_is_an_invalid_request() -> None:
+def test_a_quality_is_planned_by_the_mean_and_by_the_best_above_it() -> None:
     job = replace(JOB, min_db=32.0, budget_ms=200.0)
-    assert admitted(job, snapshot(), CATALOG, 0.0).floor_ms > NARROW_MS
-    with pytest.raises(InvalidRequest, match="33 dB"):
-        admitted(replace(job, min_db=33.0), snapshot(), CATALOG, 0.0)
+    floor_ms = admitted(job, snapshot(), CATALOG, 0.0).floor_ms
+    assert floor_ms > NARROW_MS
+    assert admitted(replace(job, min_db=33.0), snapshot(), CATALOG, 0.0).floor_ms == floor_ms
+
+
+def test_a_quality_that_no_picture_reaches_is_an_invalid_request() -> None:
+    with pytest.raises(InvalidRequest, match="60 dB"):
+        admitted(replace(JOB, min_db=60.0, budget_ms=200.0), snapshot(), CATALOG, 0.0)
 
 
 def test_a_width_that_no_network_has_is_an_invalid_request() -> None:

@@ -63,6 +63,7 @@ async def test_every_header(served: Served, worker: ScriptedWorker) -> None:
     assert 0 < float(headers["x-anysr-elapsed-ms"]) < 9000
     assert headers["x-anysr-deadline"] == "met"
     assert headers["x-anysr-expected-db"] == "32.10"
+    assert headers["x-anysr-expected-db-range"] == "30.8-33.6"
     assert headers["x-anysr-strength"] == "0"
     assert headers["x-anysr-reason"] == "widest"
     names = re.findall(r"(\w+);dur=[0-9.]+", headers["server-timing"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,18 +19,25 @@ from jobs.settings import QueueSettings
 from models.catalog import SHIPPED
 from scheduling.cost_model import Line, stage_of
 from scheduling.rungs import ladder
+from telemetry.spans import Untraced
 from tests.workers.workbench import (
+    LIMITS,
     Failing,
     Gated,
     a_job,
     a_worker,
+    at_work,
     costs_of,
     default_entry,
     photograph,
     until,
     zoo_of,
 )
+from workers.heartbeat import Heartbeat
+from workers.metrics import WorkerMetrics
 from workers.runtimes.onnx import OnnxSession
+from workers.stock import Shelf, Stock
+from workers.worker import Worker, WorkerParts
 
 
 def open_session() -> Gated:
@@ -73,11 +79,27 @@ async def test_a_picture_is_delivered_with_its_facts(queue: RedisQueue) -> None:
     assert set(facts.stages_ms) == {"queue", "decode", "network", "encode"}
     assert sum(facts.stages_ms.values()) - facts.stages_ms["queue"] <= facts.run_ms
     assert facts.predicted_ms == 12
-    scale = math.sqrt(job.scale_h * job.scale_w)
-    assert facts.expected_db == default_entry().expected_db(1.0, scale)
+    assert facts.expected_db is not None
+    assert facts.expected_db_range is not None
     made = {"model": facts.model, "width": "1", "reason": "widest"}
     assert count(registry, "anysr_width_selected_total", **made) == 1
     assert count(registry, "anysr_job_stage_seconds_count", stage="network") == 1
+
+
+async def test_a_worker_is_idle_while_it_has_no_job(queue: RedisQueue) -> None:
+    metrics, session = WorkerMetrics(CollectorRegistry()), Gated()
+    heartbeat = Heartbeat(queue, "worker", metrics, every_s=0.1)
+    shelf = Shelf(Stock(zoo_of(session), costs_of(10)))
+    worker = Worker(WorkerParts(queue, shelf, heartbeat, metrics, Untraced(), LIMITS, 0.05, 0.1))
+    job = a_job()
+    async with at_work(worker):
+        await until(lambda: worker.idle_s > 0.05)
+        await queue.submit(job, photograph())
+        await until(session.entered.is_set)
+        assert worker.idle_s == 0
+        session.gate.set()
+        await ended(queue, job.id)
+        await until(lambda: worker.idle_s > 0.05)
 
 
 async def test_too_little_slack_for_any_network_is_resampled(queue: RedisQueue) -> None:
@@ -86,7 +108,7 @@ async def test_too_little_slack_for_any_network_is_resampled(queue: RedisQueue) 
     async with a_worker(queue, zoo_of(open_session()), costs_of(network_ms=10**6)):
         facts = (await ended(queue, job.id)).facts
     assert (facts.model, facts.width, facts.reason) == ("lanczos", 0, Reason.FLOOR)
-    assert facts.expected_db is None
+    assert facts.expected_db is not None
 
 
 async def test_slack_narrows_the_width(queue: RedisQueue) -> None:

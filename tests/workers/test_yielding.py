@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from jobs.job import Backlog, Claim, JobStatus, OnMiss, Reason
 from jobs.redis_queue import RedisQueue
+from models.expectation import expectation_of
 from models.geometry import AxisGrid
 from scheduling.backlog import Group
 from scheduling.cost_model import CostModel, Line, stage_of
@@ -25,6 +26,8 @@ from tests.workers.workbench import (
     zoo_of,
 )
 from workers.binding import Aside, load_of
+from workers.decode import decode
+from workers.features import features_of
 from workers.picture import FloatArray
 
 TILE_PIXELS = 200  # a picture of 48 x 40 then has several tiles
@@ -146,7 +149,9 @@ async def test_what_falls_behind_is_finished_narrower_and_says_so(queue: RedisQu
     widest, next_best = (w.width for w in entry.widths[:-3:-1])
     assert session.widths == [widest] + [next_best] * (facts.tiles - 1)
     assert (facts.width, facts.reason) == (next_best, Reason.BEHIND)
-    assert entry.expected_db(next_best, 2.0) < facts.expected_db < entry.expected_db(widest, 2.0)
+    expected = expectation_of(features_of(decode(photograph(), 10**6)), 2.0, 0.0)
+    assert expected.db(entry, next_best) <= facts.expected_db < expected.db(entry, widest)
+    assert facts.expected_db_range == expected.range(facts.expected_db)
 
 
 async def test_a_pinned_width_is_kept_to_the_end(queue: RedisQueue) -> None:

@@ -21,9 +21,11 @@ from jobs.queue import JobQueue
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import AxisGrid
 from scheduling.cost_model import CostModel, Line, stage_of
+from scheduling.monitor import CpuTimes
 from scheduling.rungs import FLOOR, ladder
 from scheduling.tiling import tiling_of
 from telemetry.spans import Untraced
+from workers.disturbance import Reading
 from workers.heartbeat import Heartbeat
 from workers.making import Limits
 from workers.metrics import WorkerMetrics
@@ -114,6 +116,26 @@ class Failing:
         return np.full(shape, width, np.float32)
 
 
+class Cores:
+    """Two cores whose time passes when it is told to, used at rates that may be set at any time."""
+
+    def __init__(self, own: float = 1.0, others: float = 0.0, stolen: float = 0.0) -> None:
+        self.own, self.others, self.stolen = own, others, stolen
+        self._reading = Reading(0.0, 0.0, CpuTimes(0.0, 0.0, 0.0))
+
+    def pass_s(self, seconds: float) -> None:
+        wall, own, (total, busy, steal) = self._reading
+        cores = CpuTimes(
+            total + 2 * seconds,
+            busy + (self.own + self.others) * seconds,
+            steal + self.stolen * seconds,
+        )
+        self._reading = Reading(wall + seconds, own + self.own * seconds, cores)
+
+    def read(self) -> Reading:
+        return self._reading
+
+
 def zoo_of(session: Session, tile_pixels: int = 10**6) -> Zoo:
     """The default model in an engine to order."""
     entry = default_entry()
@@ -145,17 +167,23 @@ async def a_worker(
     heartbeat = Heartbeat(queue, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
     shelf = Shelf(Stock(zoo, costs))
     parts = WorkerParts(queue, shelf, heartbeat, metrics, Untraced(), LIMITS, 0.05, wait_s)
-    worker = Worker(parts)
-    stopping = asyncio.Event()
     async with heartbeat.beating():
         heartbeat.warm(shelf.stock)
-        task = asyncio.create_task(worker.run(stopping))
-        try:
+        async with at_work(Worker(parts)) as stopping:
             yield stopping
-        finally:
-            stopping.set()
-            async with asyncio.timeout(20):
-                await task
+
+
+@contextlib.asynccontextmanager
+async def at_work(worker: Worker) -> AsyncIterator[asyncio.Event]:
+    """Let a worker run; yields the event that stops it, and stops it at the end."""
+    stopping = asyncio.Event()
+    task = asyncio.create_task(worker.run(stopping))
+    try:
+        yield stopping
+    finally:
+        stopping.set()
+        async with asyncio.timeout(20):
+            await task
 
 
 async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:

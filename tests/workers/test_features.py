@@ -1,0 +1,99 @@
+"""The features of a picture: of any size, depth and kind, and at a bounded cost."""
+
+from __future__ import annotations
+
+import io
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from skimage import data
+
+from models.expectation import MOST_DB, expectation_of
+from workers.features import BAND_EDGES, MOST_WINDOWS, SIDE, _corners, features_of
+from workers.picture import Picture, Planes, Raster
+
+PHOTOGRAPH = np.ascontiguousarray(data.astronaut()[20:148, 150:310])
+
+
+def seen(samples: np.ndarray, depth: int = 8) -> np.ndarray:
+    features = features_of(Picture(Raster(samples), bit_depth=depth))
+    return np.array([*features.bands, features.blockiness, features.sparsity])
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from((1, 2, 3, 4)), st.booleans())
+def test_every_size_depth_and_kind_has_finite_features(
+    height: int, width: int, channels: int, deep: bool
+) -> None:
+    kind = np.uint16 if deep else np.uint8
+    random = np.random.default_rng(height * 100 + width)
+    samples = random.integers(0, np.iinfo(kind).max, (height, width, channels), kind)
+    assert np.isfinite(seen(samples, 16 if deep else 8)).all()
+
+
+def test_sixteen_bits_say_the_same_as_eight() -> None:
+    assert seen(PHOTOGRAPH.astype(np.uint16) * 257, 16) == pytest.approx(seen(PHOTOGRAPH), abs=1e-3)
+
+
+def test_grey_says_the_same_as_equal_channels_and_opaque_the_same_as_none() -> None:
+    grey = PHOTOGRAPH[:, :, :1]
+    of_grey = seen(grey)
+    assert seen(np.repeat(grey, 3, axis=2)) == pytest.approx(of_grey, abs=1e-3)
+    opaque = np.full_like(grey, 255)
+    assert seen(np.concatenate((grey, opaque), axis=2)) == pytest.approx(of_grey, abs=1e-3)
+
+
+def test_planes_say_the_same_as_the_samples_that_they_were_made_of() -> None:
+    planes = np.moveaxis(PHOTOGRAPH, 2, 0).astype(np.float32)
+    planes /= 255
+    assert features_of(Picture(Planes(planes))) == features_of(Picture(Raster(PHOTOGRAPH)))
+
+
+def test_colours_under_full_transparency_do_not_count() -> None:
+    alpha = np.zeros_like(PHOTOGRAPH[:, :, :1])
+    other = PHOTOGRAPH[::-1]
+    hidden = [np.concatenate((picture, alpha), axis=2) for picture in (PHOTOGRAPH, other)]
+    assert (seen(hidden[0]) == seen(hidden[1])).all()
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_flat_colours_are_expected_without_error(level: int) -> None:
+    flat = np.full((40, 56, 3), level, np.uint8)
+    assert expectation_of(features_of(Picture(Raster(flat))), 2.0, 0.0).resampled_db == MOST_DB
+
+
+@given(st.integers(SIDE, 6000), st.integers(SIDE, 6000))
+def test_windows_lie_inside_cover_small_pictures_and_are_bounded(height: int, width: int) -> None:
+    corners = _corners(height, width)
+    assert 1 <= len(corners) <= MOST_WINDOWS
+    assert (corners >= 0).all()
+    assert (corners <= np.array((height - SIDE, width - SIDE))).all()
+    if math.ceil(height / SIDE) * math.ceil(width / SIDE) <= MOST_WINDOWS:
+        for axis, size in enumerate((height, width)):
+            starts = np.unique(corners[:, axis])
+            assert starts[0] == 0 or size < 2 * SIDE
+            assert (np.diff(starts) <= SIDE).all()
+
+
+def test_a_long_strip_is_looked_at_from_end_to_end() -> None:
+    corners = _corners(SIDE, 100_000)
+    assert (corners[0, 1], corners[-1, 1]) == (0, 100_000 - SIDE)
+
+
+def test_a_wave_is_in_the_band_of_its_frequency() -> None:
+    for band, (low, high) in enumerate(pairwise(BAND_EDGES)):
+        index = (low + high) // 2
+        wave = np.cos(np.pi * (np.arange(SIDE) + 0.5) * index / SIDE)
+        samples = np.rint(128 + 100 * np.tile(wave, (SIDE, 1)))[..., None].astype(np.uint8)
+        assert int(np.argmax(seen(samples)[: len(BAND_EDGES) - 1])) == band
+
+
+def test_jpeg_is_blocky_and_a_photograph_is_not() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(PHOTOGRAPH).save(buffer, "JPEG", quality=15)
+    coded = np.array(Image.open(buffer))
+    assert seen(coded)[-2] > 0.3 > abs(seen(PHOTOGRAPH)[-2]) + 0.1
