@@ -2,9 +2,10 @@
 
 A stage costs a fixed part plus parts in proportion to its input and output pixels. The network
 has one such line per rung, resampling one, decoding one, encoding one per format. A network's
-input pixels are those that it is shown, the halos of its tiles included. What is seen afterwards
-moves one pace factor per kind of stage, so that a machine that becomes slower is followed at once
-at all sizes; a single outlier moves it by a bounded step only.
+input pixels are those that it is shown, the halos of its tiles included. A wider network never
+costs less than a narrower one of the same model. What is seen afterwards moves one pace factor per
+kind of stage, so that a machine that becomes slower is followed at once at all sizes; a single
+outlier moves it by a bounded step only.
 """
 
 from __future__ import annotations
@@ -15,19 +16,28 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scheduling.rungs import FLOOR, Rung
 from scheduling.tiling import Tiling
 from scheduling.work import Work
 
+FloatArray = NDArray[np.float64]
+
 UNCALIBRATED_MS_PER_MEGAPIXEL = 2000.0
 """What is assumed of a stage that was never measured: slow, so that no promise is broken."""
 
 FOLLOW = 0.3
-"""How far one observation moves the pace."""
+"""How far one observation moves the pace, once a few were seen. The first ones count as a mean, and
+what was measured at the start as one of them, unless others disturbed that."""
 
 STEP = 2.0
 """One observation counts as at most this many times the pace so far, or one part of it."""
+
+FAR = 1.25
+CHANGED = 3
+"""So many observations in a row, all this factor above the pace or all below it, are no noise but
+another machine: what was seen before them counts no more."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,9 @@ class Line:
     fixed: float
     per_source: float
     per_output: float
+    disturbed: bool = field(default=False, compare=False)
+    """Whether others used the machine while it was measured: it is then not kept for another
+    start, and measured again."""
 
     def at(self, work: Work) -> float:
         return (
@@ -49,27 +62,80 @@ class Line:
 UNCALIBRATED = Line(0.0, 0.0, UNCALIBRATED_MS_PER_MEGAPIXEL)
 
 
-def fit(samples: Sequence[tuple[Work, float]]) -> Line:
-    """Fit a line to measured (work, ms) pairs: least relative squares, no negative part.
+Samples = Sequence[tuple[Work, float]]
+"""Measured (work, ms) pairs."""
+
+
+def fit(samples: Samples) -> Line:
+    """Fit a line to samples: least relative squares, no negative part.
 
     Raises ValueError without samples.
     """
-    if not samples:
+    [line] = fit_rising([samples])
+    return line
+
+
+def fit_rising(widths: Sequence[Samples]) -> list[Line]:
+    """Fit a line to the samples of each width of a model, narrowest first, all at once: least
+    relative squares, no negative part, and no part less than that of the width before.
+
+    Raises ValueError when a width has no samples.
+    """
+    if not all(widths):
         raise ValueError("cannot fit a cost line to no samples")
-    features = np.array([(1.0, w.source_pixels / 1e6, w.output_pixels / 1e6) for w, _ in samples])
-    measured = np.array([max(ms, 1e-3) for _, ms in samples])
-    used = [0, 1, 2]
-    while True:
-        solution, *_ = np.linalg.lstsq(
-            features[:, used] / measured[:, None], np.ones(len(measured)), rcond=None
-        )
-        if len(used) == 1 or solution.min() >= 0:
+    blocks = [_features(samples) for samples in widths]
+    # Each width is the one before and what it costs more, in all three parts: so the unknowns of
+    # a width are part of all that are wider.
+    features = np.vstack(
+        [
+            np.hstack([block] * (number + 1) + [0 * block] * (len(blocks) - number - 1))
+            for number, block in enumerate(blocks)
+        ]
+    )
+    more = _least_squares(features, np.ones(len(features))).reshape(len(blocks), 3)
+    return [Line(float(a), float(b), float(c)) for a, b, c in more.cumsum(axis=0)]
+
+
+def _features(samples: Samples) -> FloatArray:
+    """Return rows whose product with a line's parts is predicted over measured time, (n, 3)."""
+    rows = [(1.0, work.source_pixels / 1e6, work.output_pixels / 1e6) for work, _ in samples]
+    measured = [max(ms, 1e-3) for _, ms in samples]
+    parts: FloatArray = np.array(rows) / np.array(measured)[:, None]
+    return parts
+
+
+def _least_squares(features: FloatArray, goal: FloatArray) -> FloatArray:
+    """Return the x >= 0 with the least |features @ x - goal| (Lawson and Hanson 1974)."""
+    length: FloatArray = np.linalg.norm(features, axis=0)
+    length[length == 0] = 1.0
+    columns = features / length
+    found = np.zeros(columns.shape[1])
+    used = np.zeros(columns.shape[1], bool)
+    for _ in range(3 * columns.shape[1]):  # their own bound, which nothing sane comes near
+        gain = np.where(used, 0.0, columns.T @ (goal - columns @ found))
+        if gain.max() <= 1e-9:
             break
-        used.pop(int(solution.argmin()))
-    parts = [0.0, 0.0, 0.0]
-    for index, value in zip(used, solution, strict=True):
-        parts[index] = max(0.0, float(value))
-    return Line(*parts)
+        used[gain.argmax()] = True
+        found = _within(columns, goal, found, used)
+    return found / length
+
+
+def _within(
+    columns: FloatArray, goal: FloatArray, found: FloatArray, used: NDArray[np.bool_]
+) -> FloatArray:
+    """Return the best x of the columns used, from `found` on only as far as none turns negative;
+    one that reaches zero is used no more."""
+    while used.any():
+        best = np.zeros_like(found)
+        best[used], *_ = np.linalg.lstsq(columns[:, used], goal, rcond=None)
+        beyond = used & (best <= 0)
+        if not beyond.any():
+            return best
+        steps = np.where(beyond, found / np.where(beyond, found - best, 1.0).clip(1e-300), np.inf)
+        first = steps.argmin()
+        found = np.where(used, found + steps[first] * (best - found), 0.0)
+        used[first], found[first] = False, 0.0
+    return np.zeros_like(found)
 
 
 DECODE = "decode"
@@ -82,6 +148,11 @@ FLOOR_STAGE = f"floor:{FLOOR.model}"
 def stage_of(rung: Rung) -> str:
     """Return the name of the stage that makes a rung's pixels."""
     return FLOOR_STAGE if rung == FLOOR else f"{NETWORK}:{rung.model}@{rung.width:g}"
+
+
+def model_stage(stage: str) -> str:
+    """Return what the stages of all widths of one model have in common."""
+    return stage.rpartition("@")[0] or stage
 
 
 def encode_stage(output_format: str) -> str:
@@ -97,6 +168,25 @@ LEAST_MARGIN, MOST_MARGIN = 1.01, 10.0
 
 
 @dataclass
+class _Seen:
+    """What the pace of a kind of stage was learnt from."""
+
+    count: int
+    """Observations since it was last learnt anew."""
+    far: int = 0
+    """How many of the last lay far above it (or, negative, below it) in a row."""
+
+    def gain(self, ratio: float) -> float:
+        """Take in one more, which was `ratio` times the pace, and return how far that moves."""
+        side = (ratio > FAR) - (ratio < 1 / FAR)
+        self.far = side + (self.far if self.far * side > 0 else 0)
+        if abs(self.far) >= CHANGED:
+            self.count = self.far = 0
+        self.count += 1
+        return max(FOLLOW, 1 / self.count)
+
+
+@dataclass
 class CostModel:
     """Lines by stage name, the pace (actual / predicted) of each kind of stage, and by model how
     its pictures are cut, for that is part of what they cost."""
@@ -106,6 +196,22 @@ class CostModel:
     tilings: dict[str, Tiling] = field(default_factory=dict)
     margin: float = 1.3
     """By how much a whole run may exceed its prediction in nineteen of twenty cases."""
+    seen: dict[str, _Seen] = field(default_factory=dict, compare=False, repr=False)
+    """Of each kind of stage, by this process alone."""
+
+    @property
+    def disturbed(self) -> set[str]:
+        """The stages that are to be measured again, as others used the machine."""
+        return {stage for stage, line in self.lines.items() if line.disturbed}
+
+    def renew(self, lines: Mapping[str, Line]) -> None:
+        """Take lines that were measured again. What was learnt beside the old ones of their kinds
+        is forgotten, and the margin with it."""
+        self.lines.update(lines)
+        for kind in map(_kind, lines):
+            self.pace.pop(kind, None)
+            self.seen.pop(kind, None)
+        self.margin = type(self).margin
 
     def predict_stage(self, stage: str, work: Work) -> float:
         """Return the expected ms of one stage."""
@@ -142,7 +248,9 @@ class CostModel:
         pace = self.pace.get(kind, 1.0)
         seen = actual_ms / max(self.lines[stage].at(_done_by(stage, work)), 1e-3)
         bounded = min(max(seen, pace / STEP), pace * STEP)
-        self.pace[kind] = pace + FOLLOW * (bounded - pace)
+        trusted = 0 if self.lines[stage].disturbed else 1
+        gain = self.seen.setdefault(kind, _Seen(trusted)).gain(seen / pace)
+        self.pace[kind] = pace + gain * (bounded - pace)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form."""

@@ -1,26 +1,38 @@
 """What each way to make a picture costs on this machine, measured at warm-up.
 
 Short on purpose: a few small sizes, fitted to a line each. What jobs cost afterwards moves the
-pace of the lines.
+pace of the lines. Where others used the machine meanwhile, the lines say so: they are all there is,
+but not to be believed for longer than they must.
 """
 
 from __future__ import annotations
 
 import logging
+import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from jobs.job import ImageFormat
-from scheduling.cost_model import DECODE, CostModel, Line, encode_stage, fit, stage_of
+from scheduling.cost_model import (
+    DECODE,
+    UNCALIBRATED,
+    CostModel,
+    Line,
+    encode_stage,
+    fit_rising,
+    model_stage,
+    stage_of,
+)
 from scheduling.rungs import FLOOR
 from scheduling.tiling import Tiling, halo_pixels
 from scheduling.work import Work
 from workers.decode import decode
+from workers.disturbance import ALL_CORES, Meter, Needs
 from workers.encode import encode, writable_formats
 from workers.picture import Picture, Planes, Raster
 from workers.resampling import lanczos
@@ -32,17 +44,21 @@ log = logging.getLogger("anysr.workers.calibration")
 NETWORK_SIZES = ((32, 64), (96, 192), (96, 384))
 """(input, output) sides of the squares that every rung is measured at."""
 BESIDE_SIZES = ((16, 32), (48, 96), (32, 128))
-"""The same for models that are loaded on demand: some cost a hundred times what others do, and the
-worker makes no picture while one of these is measured."""
+"""The same for what is measured while a worker runs, if it takes long: models that are loaded on
+demand cost up to a hundred times what others do, and no picture is made meanwhile."""
+SHORT_MS = 250.0
+"""What a job may have to wait for a measurement that was begun just before it came."""
 FLOOR_SIZES = ((32, 64), (96, 288), (192, 768), (768, 1536))
 """One of them large: what the floor does once for each row and column would be taken for a cost of
 each pixel."""
 CODEC_SIDES = (64, 384)
 ROUNDS = 5
-"""Everything is measured in turn, this many times, and the shortest time counts: noise only ever
-adds, and what disturbs for a while does not disturb all the times of one rung."""
-ONCE_ABOVE_MS = 100.0
-"""What takes so long is measured once: it is less disturbed, and a start must not take long."""
+"""Everything is measured in turn, this many times, so that what disturbs for a while disturbs few
+of the times of one rung, and the median counts. The shortest would be that of a gap, which on a
+busy machine what is short finds and what is long does not: one pace could not be right for both."""
+ENOUGH_MS = 400.0
+"""What took so long in all its rounds so far has no more: it is less disturbed, and a start must
+not take long. It has, if just then others used a machine that is quiet otherwise."""
 
 
 Turn = Callable[[Callable[[], float]], float]
@@ -58,12 +74,12 @@ class Trial:
     call: Callable[[], object]
 
 
-def calibrate(zoo: Zoo) -> CostModel:
+def calibrate(zoo: Zoo, needs: Needs = ALL_CORES) -> CostModel:
     """Measure every rung of the zoo, the floor, decoding and encoding. Blocks for seconds."""
     started = time.perf_counter()
     warm(zoo)
     trials = (*_floor_trials(), *_network_trials(zoo), *_codec_trials())
-    costs = CostModel(measure(trials), tilings=tilings(zoo))
+    costs = CostModel(measure(trials, needs), tilings=tilings(zoo))
     for stage, line in costs.lines.items():
         log.info(
             "%s: %.2f ms + %.1f ms per input and %.1f ms per output megapixel",
@@ -93,25 +109,67 @@ def tilings(zoo: Zoo) -> dict[str, Tiling]:
 
 def measure(
     trials: Sequence[Trial],
-    clock: Callable[[], float] = time.perf_counter,
+    needs: Needs = ALL_CORES,
     turn: Turn = lambda call: call(),
+    clock: Callable[[], float] = time.perf_counter,
+    meter: Meter | None = None,
 ) -> dict[str, Line]:
-    """Return the line of each stage that is tried. `turn` runs each when it is its turn."""
-    shortest = [float("inf")] * len(trials)
-    for again in range(ROUNDS):
+    """Return the line of each stage that is tried. `turn` runs each when it is its turn.
+
+    The `meter` sees who uses the machine meanwhile; when `needs` are not met, that is logged, and
+    the lines are marked as disturbed.
+    """
+    meter = meter or Meter()
+    times: list[list[float]] = [[] for _ in trials]
+    spoilt: set[int] = set()
+    for _ in range(ROUNDS):
         for number, trial in enumerate(trials):
-            if again and shortest[number] > ONCE_ABOVE_MS:
+            if sum(times[number]) > ENOUGH_MS and number not in spoilt:
                 continue
-            shortest[number] = min(shortest[number], turn(partial(_timed, trial, clock)))
+            timed = partial(meter.during, partial(_timed, trial, clock))
+            times[number].append(turn(timed))
+            spoilt.discard(number)
+            if needs.crowded(meter.last) and not needs.crowded(meter.usage):
+                spoilt.add(number)
+    disturbance = needs.disturbance(meter.usage, times)
+    if disturbance is not None:
+        log.warning("the machine was disturbed while costs were measured: %s", disturbance)
+    lines = _fitted(trials, [statistics.median(all_times) for all_times in times])
+    return {stage: replace(line, disturbed=bool(disturbance)) for stage, line in lines.items()}
+
+
+def _fitted(trials: Sequence[Trial], times_ms: Sequence[float]) -> dict[str, Line]:
+    """Return the lines of all stages; those of one model's widths are fitted together."""
     samples: dict[str, list[tuple[Work, float]]] = defaultdict(list)
-    for trial, milliseconds in zip(trials, shortest, strict=True):
+    for trial, milliseconds in zip(trials, times_ms, strict=True):
         samples[trial.stage].append((trial.work, milliseconds))
-    return {stage: fit(measured) for stage, measured in samples.items()}
+    models: dict[str, list[str]] = defaultdict(list)
+    for stage in samples:  # narrowest first, as they are tried
+        models[model_stage(stage)].append(stage)
+    lines: dict[str, Line] = {}
+    for stages in models.values():
+        fitted = fit_rising([samples[stage] for stage in stages])
+        lines.update(zip(stages, fitted, strict=True))
+    return lines
 
 
-def measure_networks(zoo: Zoo, turn: Turn) -> dict[str, Line]:
+def measure_networks(zoo: Zoo, turn: Turn, needs: Needs = ALL_CORES) -> dict[str, Line]:
     """Return the lines of all rungs of a warm zoo, measured beside the work of a running worker."""
-    return measure(tuple(_network_trials(zoo)), turn=turn)
+    return measure(tuple(_network_trials(zoo)), needs, turn)
+
+
+def measure_again(
+    zoo: Zoo, old: Mapping[str, Line], stages: Set[str], turn: Turn, needs: Needs = ALL_CORES
+) -> dict[str, Line]:
+    """Return the lines of some stages of a warm zoo, measured again beside its work: on small
+    pictures what takes long by the `old` lines, for a job may come at any time."""
+    networks = (
+        trial
+        for served in zoo.values()
+        for trial in _model_trials(served, _short_sizes(served, old))
+    )
+    trials = (*_floor_trials(), *networks, *_codec_trials())
+    return measure([trial for trial in trials if trial.stage in stages], needs, turn)
 
 
 def _timed(trial: Trial, clock: Callable[[], float]) -> float:
@@ -129,9 +187,22 @@ def _floor_trials() -> Iterator[Trial]:
 def _network_trials(zoo: Zoo) -> Iterator[Trial]:
     for served in zoo.values():
         sizes = BESIDE_SIZES if served.entry.on_demand else NETWORK_SIZES
-        for rung in served.rungs:
-            for source, output in sizes:
-                yield _upscaling(stage_of(rung), source, output, served.at(rung.width))
+        yield from _model_trials(served, sizes)
+
+
+def _model_trials(served: Served, sizes: Sequence[tuple[int, int]]) -> Iterator[Trial]:
+    for rung in served.rungs:
+        for source, output in sizes:
+            yield _upscaling(stage_of(rung), source, output, served.at(rung.width))
+
+
+def _short_sizes(served: Served, lines: Mapping[str, Line]) -> Sequence[tuple[int, int]]:
+    """Return the sizes that each take a model a short time at most, by its lines, if any do."""
+    widest = served.rungs[-1]
+    works = (_work(*sides, served.at(widest.width)) for sides in NETWORK_SIZES)
+    longest_ms = max(lines.get(stage_of(widest), UNCALIBRATED).at(work) for work in works)
+    long = served.entry.on_demand or longest_ms > SHORT_MS
+    return BESIDE_SIZES if long else NETWORK_SIZES
 
 
 def _upscaling(stage: str, source: int, output: int, engine: Engine | None) -> Trial:

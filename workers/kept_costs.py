@@ -2,7 +2,9 @@
 
 A file is for one way to run on one kind of machine: `facts` names all that the costs depend on,
 the file is named after them and holds them, and one that does not say the same is not believed.
-Only the lines are kept. How fast the machine is at the moment is seen anew by each worker.
+Only the lines are kept, and only those of a quiet machine: what was measured while others used it
+is used until it has been measured again, in a moment of peace. How fast the machine is at the
+moment is seen anew by each worker.
 """
 
 from __future__ import annotations
@@ -23,7 +25,15 @@ from typing import Any
 from models.catalog import ModelEntry
 from scheduling.cost_model import DECODE, CostModel, Line, encode_stage, stage_of
 from scheduling.rungs import FLOOR
-from workers.calibration import Turn, calibrate, measure_networks, tilings, warm
+from workers.calibration import (
+    Turn,
+    calibrate,
+    measure_again,
+    measure_networks,
+    tilings,
+    warm,
+)
+from workers.disturbance import Needs
 from workers.encode import writable_formats
 from workers.machine import cpu_name, gpu_name
 from workers.settings import Device, WorkerSettings
@@ -31,12 +41,9 @@ from workers.zoo import Zoo
 
 log = logging.getLogger("anysr.workers.kept_costs")
 
-FORMAT = 2
+FORMAT = 3
 """To be raised when the same facts come to mean other costs: another way to measure, other stages,
 or code of ours that became faster between two versions."""
-LEAST_SHARE = 0.5
-"""Of a processor that a calibration must have had to be kept: one that others disturbed says what
-this machine could do at that moment, and would be believed at every later start."""
 LIBRARIES = ("anysr-serve", "numpy", "pillow", "imagecodecs")
 RUNTIME_LIBRARIES = {"onnx": ("onnxruntime", "onnxruntime-gpu"), "torchscript": ("torch",)}
 
@@ -50,22 +57,13 @@ def costs_here(zoo: Zoo, settings: WorkerSettings, folder: Path | None) -> CostM
     `settings` are those that the zoo was loaded with; without a folder nothing is kept.
     """
     if folder is None:
-        return calibrate(zoo)
+        return calibrate(zoo, needs_of(settings))
     facts = facts_of(zoo, settings)
     path = folder / file_name(facts)
     lines = read_lines(path, facts, set(stages_of(zoo)))
     if lines is None:
-        began, spent = time.perf_counter(), time.process_time()
-        costs = calibrate(zoo)
-        share = (time.process_time() - spent) / (time.perf_counter() - began)
-        if settings.device is not Device.CPU or share >= LEAST_SHARE:  # a GPU is waited for
-            keep_lines(path, facts, costs.lines)
-        else:
-            log.warning(
-                "the machine was busy while costs were measured (%.0f %% of a processor for this "
-                "worker), so they are not kept; start again when it is quiet",
-                100 * share,
-            )
+        costs = calibrate(zoo, needs_of(settings))
+        keep_quiet_lines(path, facts, costs.lines)
         return costs
     started = time.perf_counter()
     warm(zoo)
@@ -88,12 +86,41 @@ def added_lines(
     path = folder / file_name(facts) if folder is not None else None
     lines = read_lines(path, facts, stages) if path is not None else None
     if lines is None:
-        new = measure_networks({name: zoo[name] for name in zoo if name in added}, turn)
+        fresh = {name: zoo[name] for name in zoo if name in added}
+        new = measure_networks(fresh, turn, needs_of(settings))
         lines = {stage: line for stage, line in {**known, **new}.items() if stage in stages}
         if path is not None and set(lines) == stages:
-            keep_lines(path, facts, lines)
+            keep_quiet_lines(path, facts, lines)
     own = {stage_of(rung) for name in added for rung in zoo[name].rungs}
     return {stage: line for stage, line in lines.items() if stage in own}
+
+
+def lines_again(
+    zoo: Zoo,
+    known: Mapping[str, Line],
+    settings: WorkerSettings,
+    folder: Path | None,
+    turn: Turn,
+) -> dict[str, Line]:
+    """Return the lines of a warm zoo of which some of those `known` were disturbed: as another
+    worker has kept them since, or these measured again, `turn` by turn, and kept with the rest."""
+    stages = set(stages_of(zoo))
+    facts = facts_of(zoo, settings)
+    path = folder / file_name(facts) if folder is not None else None
+    lines = read_lines(path, facts, stages) if path is not None else None
+    if lines is None:
+        disturbed = {stage for stage in stages if stage not in known or known[stage].disturbed}
+        new = measure_again(zoo, known, disturbed, turn, needs_of(settings))
+        lines = {stage: {**known, **new}[stage] for stage in stages}
+        if path is not None:
+            keep_quiet_lines(path, facts, lines)
+    return lines
+
+
+def needs_of(settings: WorkerSettings) -> Needs:
+    """Return what a measurement needs of the machine; a GPU computes while the processor waits."""
+    threads = settings.worker_threads or math.inf
+    return Needs(0 if settings.device is Device.CUDA else threads)
 
 
 def kept_folder(setting: str | None, environment: Mapping[str, str]) -> Path | None:
@@ -146,6 +173,17 @@ def read_lines(path: Path, facts: Facts, stages: set[str]) -> dict[str, Line] | 
     return lines
 
 
+def keep_quiet_lines(path: Path, facts: Facts, lines: Mapping[str, Line]) -> None:
+    """Keep lines if none of them was disturbed; say so if one was."""
+    if not any(line.disturbed for line in lines.values()):
+        keep_lines(path, facts, lines)
+        return
+    log.warning(
+        "costs of a disturbed machine are not kept for the next start; until they are measured "
+        "again, in a moment when this worker is idle and the machine quiet, predictions may be off"
+    )
+
+
 def keep_lines(path: Path, facts: Facts, lines: Mapping[str, Line]) -> None:
     """Write a file in one step; what cannot be kept is measured again next time."""
     content = {
@@ -171,11 +209,10 @@ def stages_of(zoo: Zoo) -> Iterator[str]:
 
 
 def _line(parts: list[float]) -> Line:
-    line = Line(*(float(part) for part in parts))
-    figures = (line.fixed, line.per_source, line.per_output)
+    fixed, per_source, per_output = figures = [float(part) for part in parts]
     if not all(math.isfinite(part) and part >= 0 for part in figures) or not any(figures):
         raise ValueError(f"{parts} is no line")
-    return line
+    return Line(fixed, per_source, per_output)
 
 
 def _checksums(entry: ModelEntry) -> list[Any]:

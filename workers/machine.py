@@ -7,6 +7,7 @@ found last counts for some periods only; after that, nothing is known.
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import threading
 import time
@@ -23,6 +24,7 @@ from scheduling.monitor import CpuTimes, Sample, machine_state
 log = logging.getLogger("anysr.workers.machine")
 
 VALID_PERIODS = 5
+NO_TIMES = CpuTimes(0.0, 0.0, 0.0)
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -112,6 +114,18 @@ def cpu_times(counters: Any) -> CpuTimes:
     steal = seconds.get("steal", 0.0)
     waiting = seconds["idle"] + seconds.get("iowait", 0.0)
     return CpuTimes(total, total - waiting - steal, steal)
+
+
+def available_times() -> CpuTimes:
+    """Read the counters of the cores that this process may use, all zero where there are none.
+
+    Raises OSError and psutil.Error where the system does not tell them.
+    """
+    cores = psutil.cpu_times(percpu=True)
+    if hasattr(os, "sched_getaffinity"):
+        own = os.sched_getaffinity(0)
+        cores = [core for number, core in enumerate(cores) if number in own] or cores
+    return CpuTimes(*map(sum, zip(*map(cpu_times, cores), strict=True))) if cores else NO_TIMES
 
 
 class Gpu:

@@ -28,6 +28,7 @@ from workers.making import Limits
 from workers.metrics import WorkerMetrics
 from workers.pauses import happens, running
 from workers.reloading import Reloader
+from workers.remeasuring import Remeasurer
 from workers.runtimes.base import RuntimeMissing
 from workers.settings import WorkerSettings
 from workers.stock import Shelf
@@ -92,7 +93,9 @@ async def _serve(
             limits = Limits(settings.max_source_pixels, settings.max_output_pixels)
             parts = WorkerParts(queue, shelf, heartbeat, metrics, tracing, limits, renew_s)
             worker = Worker(parts)
-            async with running(Reloader(calls, stocker, shelf, heartbeat, worker.turn).run()):
+            reloader = Reloader(calls, stocker, shelf, heartbeat, worker.turn)
+            again = Remeasurer(stocker, shelf, worker.turn, lambda: worker.idle_s)
+            async with running(reloader.run()), running(again.run()):
                 await worker.run(stopping)
     await queue.close()
 

@@ -85,7 +85,8 @@ class WorkerSettings(LogSettings):
     calibration_folder: str | None = Field(
         None,
         description="Folder that keeps measured costs from one start to the next; unset: anysr in "
-        "the user's cache folder; empty: measured at each start.",
+        "the user's cache folder; empty: measured at each start. What was measured while others "
+        "used the machine is not kept.",
     )
     worker_metrics_port: int = Field(
         0,

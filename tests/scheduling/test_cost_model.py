@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling.cost_model import FOLLOW, STEP, CostModel, Line, encode_stage, fit, stage_of
+from scheduling.cost_model import (
+    CHANGED,
+    FAR,
+    FOLLOW,
+    STEP,
+    CostModel,
+    Line,
+    encode_stage,
+    fit,
+    fit_rising,
+    stage_of,
+)
 from scheduling.rungs import FLOOR, Rung
 from scheduling.tiling import Tiling
 from scheduling.work import Work
@@ -40,6 +51,37 @@ def test_fit_never_predicts_a_negative_time(times):
 def test_fit_needs_a_sample():
     with pytest.raises(ValueError, match="no samples"):
         fit([])
+
+
+times = st.lists(st.floats(0.01, 1e4), min_size=3, max_size=3)
+
+
+@given(st.lists(times, min_size=1, max_size=5), st.integers(1, 10**7), st.integers(1, 10**8))
+def test_no_width_is_ever_cheaper_than_a_narrower_one(measured, source, output):
+    """Whatever was measured, and of whatever size a picture is."""
+    lines = fit_rising([[(work(*SIZES[i]), ms) for i, ms in enumerate(w)] for w in measured])
+    costs = [line.at(work(source, output)) for line in lines]
+    assert costs == sorted(costs)
+    assert costs[0] >= 0
+
+
+def test_widths_that_were_measured_in_their_order_are_fitted_exactly():
+    lines = [Line(0.5, 100, 10), Line(0.5, 200, 10), Line(0.7, 400, 10)]
+    fitted = fit_rising([[(work(*s), line.at(work(*s))) for s in SIZES] for line in lines])
+    for line, expected in zip(fitted, lines, strict=True):
+        assert line.at(work(50_000)) == pytest.approx(expected.at(work(50_000)), rel=1e-6)
+
+
+def test_widths_that_were_measured_in_the_wrong_order_share_their_error():
+    narrow, wide = ([(work(), ms)] * 2 for ms in (30.0, 20.0))
+    low, high = (line.at(work()) for line in fit_rising([narrow, wide]))
+    assert low == pytest.approx(high)
+    assert 20 < low < 30
+
+
+def test_every_width_needs_a_sample():
+    with pytest.raises(ValueError, match="no samples"):
+        fit_rising([[(work(), 1.0)], []])
 
 
 def test_a_job_costs_the_sum_of_its_stages():
@@ -95,10 +137,76 @@ def test_halos_that_cost_what_was_predicted_do_not_move_the_pace():
     assert costs.pace["network"] == pytest.approx(1)
 
 
-def test_one_outlier_moves_the_pace_by_a_bounded_step():
-    costs = CostModel({"decode": Line(0, 1000, 0)})
-    costs.observe("decode", work(), 1e6)
-    assert costs.pace["decode"] == pytest.approx(1 + FOLLOW * (STEP - 1))
+def settled(pace: float = 1.0) -> CostModel:
+    """A model that has seen some runs at this pace."""
+    costs = CostModel({"decode": Line(0, 1000, 0)}, {"decode": pace})
+    for _ in range(10):
+        costs.observe("decode", work(), 10.0 * pace)
+    return costs
+
+
+@pytest.mark.parametrize(("ms", "counted"), [(1e6, STEP), (1e-6, 1 / STEP)])
+def test_one_outlier_moves_the_pace_by_a_bounded_step(ms, counted):
+    costs = settled()
+    costs.observe("decode", work(), ms)
+    assert costs.pace["decode"] == pytest.approx(1 + FOLLOW * (counted - 1))
+
+
+def runs_until_known(costs: CostModel, factor: float) -> int:
+    """How many runs at this factor it takes to predict them within 1.5 times."""
+    for seen in range(100):
+        if 1 / 1.5 < costs.predict_stage("decode", work()) / (10 * factor) < 1.5:
+            return seen
+        costs.observe("decode", work(), 10.0 * factor)
+    return 100
+
+
+@pytest.mark.parametrize("factor", [0.3, 0.5, 0.8, 1.5, 2.0, 3.0, 4.0])
+def test_a_machine_that_is_steadily_slower_or_faster_is_known_after_a_few_runs(factor):
+    """After one or two where its costs were measured on a disturbed machine."""
+    quiet = CostModel({"decode": Line(0, 1000, 0)})
+    disturbed = CostModel({"decode": Line(0, 1000, 0, disturbed=True)})
+    assert runs_until_known(quiet, factor) <= CHANGED + 1
+    assert runs_until_known(disturbed, factor) <= 2
+    assert runs_until_known(settled(), factor) <= CHANGED + 2
+
+
+@pytest.mark.parametrize("factor", [0.3, 0.5, 2.0, 3.0])
+def test_a_machine_that_changes_for_good_is_followed_within_a_few_runs(factor):
+    costs = settled()
+    for _ in range(CHANGED + 1):
+        costs.observe("decode", work(), 10.0 * factor)
+    assert costs.predict_stage("decode", work()) == pytest.approx(10 * factor, rel=0.15)
+
+
+def test_runs_that_vary_by_chance_move_the_pace_as_little_as_ever():
+    costs = settled()
+    for _ in range(10):
+        for factor in (FAR * 1.1, FAR * 1.1, 1.0, 1 / FAR / 1.1, 1.0, 1 / FAR / 1.1):
+            costs.observe("decode", work(), 10.0 * factor)
+            assert 0.75 < costs.pace["decode"] < 1.35
+
+
+@pytest.mark.parametrize(("disturbed", "mean"), [(True, 1.2), (False, 3.4 / 3)])
+def test_the_first_runs_count_as_a_mean_with_what_was_measured_if_that_is_to_be_trusted(
+    disturbed, mean
+):
+    costs = CostModel({"decode": Line(0, 1000, 0, disturbed=disturbed)})
+    for ms in (14.0, 10.0):
+        costs.observe("decode", work(), ms)
+    assert costs.pace["decode"] == pytest.approx(mean)
+
+
+def test_costs_that_were_measured_again_start_afresh():
+    costs = settled(2.0)
+    costs.pace["network"], costs.margin = 1.5, 3.0
+    costs.lines["decode"] = replace(costs.lines["decode"], disturbed=True)
+    assert costs.disturbed == {"decode"}
+    costs.renew({"decode": Line(0, 2000, 0)})
+    assert costs.disturbed == set()
+    assert (costs.pace, costs.margin) == ({"network": 1.5}, CostModel().margin)
+    costs.observe("decode", work(), 30.0)
+    assert costs.pace["decode"] == pytest.approx(1.25)
 
 
 def test_a_new_stage_is_learnt_from_its_first_run():

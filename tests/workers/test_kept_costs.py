@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,16 @@ from scheduling.rungs import ladder
 from scheduling.tiling import tiling_of
 from tests.workers.workbench import Gated, default_entry, zoo_of
 from workers import kept_costs
+from workers.disturbance import Needs
 from workers.kept_costs import (
+    added_lines,
     costs_here,
     facts_of,
     file_name,
     keep_lines,
     kept_folder,
+    lines_again,
+    needs_of,
     read_lines,
     stages_of,
 )
@@ -34,7 +40,7 @@ WIDTHS = len(default_entry().widths)
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine is that runs the tests."""
-    monkeypatch.setattr(kept_costs, "LEAST_SHARE", 0.0)
+    monkeypatch.setattr(Needs, "disturbance", lambda *_: None)
 
 
 @pytest.fixture
@@ -71,16 +77,80 @@ def test_a_second_start_reads_what_the_first_has_measured(
     assert [path.suffix for path in folder.iterdir()] == [".json"]
 
 
-def test_what_a_busy_machine_has_measured_is_not_kept(
-    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.fixture
+def noisy(quiet: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  it comes after
+    """What others do to the machine."""
+    monkeypatch.setattr(Needs, "disturbance", lambda *_: "others took it")
+
+
+@pytest.mark.usefixtures("noisy")
+def test_what_a_busy_machine_has_measured_is_used_but_not_kept(
+    zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(kept_costs, "LEAST_SHARE", 0.5)
-    monkeypatch.setattr("workers.kept_costs.time.process_time", lambda: 0.0)
-    with caplog.at_level("WARNING"):
-        costs = costs_here(zoo, SETTINGS, tmp_path)
-    assert set(costs.lines) == set(stages_of(zoo))
+    costs = costs_here(zoo, SETTINGS, tmp_path)
+    assert costs.disturbed == set(costs.lines) == set(stages_of(zoo))
     assert list(tmp_path.iterdir()) == []
-    assert "busy" in caplog.text
+    assert "others took it" in caplog.text
+    assert "not kept for the next start" in caplog.text
+
+
+def test_a_gpu_needs_no_core_of_its_own() -> None:
+    assert needs_of(SETTINGS).threads == 1
+    assert needs_of(SETTINGS.model_copy(update={"device": Device.CUDA})).threads == 0
+    assert needs_of(SETTINGS.model_copy(update={"worker_threads": 0})).threads == math.inf
+
+
+def disturbed(lines: dict[str, Line], *stages: str) -> dict[str, Line]:
+    """The same lines, some of them measured while others used the machine."""
+    return {k: replace(line, disturbed=k in stages) for k, line in lines.items()}
+
+
+def lines_to_order(zoo: Zoo) -> dict[str, Line]:
+    return {stage: Line(n + 1, 2.0, 3.0) for n, stage in enumerate(stages_of(zoo))}
+
+
+def test_what_was_disturbed_is_measured_again_and_kept_with_the_rest(
+    zoo: Zoo, tmp_path: Path
+) -> None:
+    known = disturbed(lines_to_order(zoo), "decode", encode_stage("png"))
+    lines = lines_again(zoo, known, SETTINGS, tmp_path, lambda call: call())
+    assert lines.keys() == known.keys()
+    assert {k for k, line in lines.items() if line is not known[k]} == {
+        "decode",
+        encode_stage("png"),
+    }
+    facts = facts_of(zoo, SETTINGS)
+    assert read_lines(tmp_path / file_name(facts), facts, set(stages_of(zoo))) == lines
+
+
+@pytest.mark.usefixtures("noisy")
+def test_what_is_disturbed_again_is_not_kept(zoo: Zoo, tmp_path: Path) -> None:
+    known = disturbed(lines_to_order(zoo), "decode")
+    lines = lines_again(zoo, known, SETTINGS, tmp_path, lambda call: call())
+    assert [stage for stage, line in lines.items() if line.disturbed] == ["decode"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_worker_has_kept_since_need_not_be_measured(zoo: Zoo, kept: Path) -> None:
+    known = disturbed(lines_to_order(zoo), "decode")
+
+    def no_turn(_: Callable[[], float]) -> float:
+        pytest.fail("it is known")
+
+    lines = lines_again(zoo, known, SETTINGS, kept.parent, no_turn)
+    assert lines == read_lines(kept, facts_of(zoo, SETTINGS), set(stages_of(zoo)))
+
+
+def test_a_new_model_is_kept_only_beside_lines_that_were_not_disturbed(
+    zoo: Zoo, tmp_path: Path
+) -> None:
+    name = default_entry().name
+    known = lines_to_order(zoo)
+    of_others = {k: line for k, line in known.items() if not k.startswith("network:")}
+    for some in (disturbed(of_others, "decode"), of_others):
+        assert list(tmp_path.iterdir()) == []
+        added_lines(zoo, {name}, some, SETTINGS, tmp_path, lambda call: call())
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_what_was_learnt_since_is_not_kept(zoo: Zoo, kept: Path) -> None:

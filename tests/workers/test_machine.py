@@ -17,6 +17,7 @@ from workers.machine import (
     VALID_PERIODS,
     Machine,
     MachineWatch,
+    available_times,
     cpu_name,
     cpu_times,
     find_gpu,
@@ -57,6 +58,17 @@ def test_this_machine_can_be_looked_at() -> None:
     assert 0 < found.cpu.busy <= found.cpu.total
     assert 0 < found.memory_available_bytes <= found.memory_total_bytes
     assert found.gpu is None
+
+
+def test_the_cores_that_this_process_may_use_are_counted_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cores = [Mac(1.0, 0.0, 0.0, 9.0), Mac(2.0, 0.0, 0.0, 8.0), Mac(4.0, 0.0, 0.0, 6.0)]
+    monkeypatch.setattr("workers.machine.psutil.cpu_times", lambda percpu: cores)
+    monkeypatch.setattr("workers.machine.os.sched_getaffinity", lambda _: {0, 2}, raising=False)
+    assert available_times() == CpuTimes(20.0, 5.0, 0.0)
+    cores.clear()
+    assert available_times() == CpuTimes(0.0, 0.0, 0.0)
 
 
 def test_a_machine_is_known_from_the_second_look_on() -> None:

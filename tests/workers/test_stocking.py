@@ -13,6 +13,7 @@ from models.catalog import CATALOG_FILE, SHIPPED, CatalogError, describe, read_c
 from scheduling.cost_model import stage_of
 from tests.workers.model_folder import SMALL, add_copy, edit, remove, small_folder, tamper
 from workers.calibration import warm_model
+from workers.disturbance import Needs
 from workers.settings import WorkerSettings
 from workers.stock import Stock
 from workers.stocking import Stocker
@@ -33,6 +34,12 @@ def restocked(stocker: Stocker, stock: Stock) -> Stock:
 
 def stages(served: Served) -> set[str]:
     return {stage_of(rung) for rung in served.rungs}
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is that runs the tests."""
+    monkeypatch.setattr(Needs, "disturbance", lambda *_: None)
 
 
 @pytest.fixture

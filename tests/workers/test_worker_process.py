@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import json
 import os
 import shutil
 import signal
@@ -23,9 +22,12 @@ from jobs.job import Job, JobStatus
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, Catalog, write_catalog
+from scheduling.cost_model import CostModel, Line
 from tests.workers.workbench import a_job, default_entry, photograph
+from workers.kept_costs import facts_of, file_name, keep_lines, kept_folder, stages_of
 from workers.pool import pool_environments
 from workers.settings import WorkerSettings
+from workers.zoo import load_zoo
 
 LEASE_S = 1.0
 PATIENCE_S = 60.0
@@ -51,9 +53,26 @@ def small_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def kept(small_zoo: Path) -> dict[str, list[float]]:
+    """Lines that are kept for it: on a busy machine each start would measure them anew."""
+    settings = WorkerSettings(worker_threads=1, tile_pixels=64 * 64)
+    zoo = load_zoo(small_zoo, settings)
+    facts, stages = facts_of(zoo, settings), stages_of(zoo)
+    lines = {stage: Line(float(n + 1), 2.0, 3.0) for n, stage in enumerate(stages)}
+    folder = kept_folder(WorkerSettings().calibration_folder, os.environ)
+    assert folder is not None
+    keep_lines(folder / file_name(facts), facts, lines)
+    written: dict[str, list[float]] = CostModel(lines).to_dict()["lines"]
+    return written
+
+
 @pytest.fixture
 def environment(
-    redis_url: str, queue_settings: QueueSettings, small_zoo: Path
+    redis_url: str,
+    queue_settings: QueueSettings,
+    small_zoo: Path,
+    kept: dict[str, list[float]],  # noqa: ARG001  it is there before a worker starts
 ) -> Mapping[str, str]:
     settings = WorkerSettings(models_folder=small_zoo, worker_threads=1, tile_pixels=64 * 64)
     queue = queue_settings.model_copy(update={"lease_seconds": LEASE_S})
@@ -189,29 +208,27 @@ async def test_a_worker_says_how_its_machine_does(
         await until(said)
 
 
-def exchange_lines(folder: Path, lines: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Put other lines into the one file of kept costs, and return what was there."""
-    [file] = folder.iterdir()
-    content = json.loads(file.read_text())
-    before: dict[str, list[float]] = content["lines"]
-    file.write_text(json.dumps({**content, "lines": lines}))
-    return before
-
-
-async def test_what_one_worker_has_measured_the_next_one_reads(
-    queue: RedisQueue, environment: Mapping[str, str], tmp_path: Path
+async def test_what_was_kept_is_read_at_a_start(
+    queue: RedisQueue, environment: Mapping[str, str], kept: dict[str, list[float]]
 ) -> None:
-    kept = {**environment, "ANYSR_CALIBRATION_FOLDER": str(tmp_path)}
-    with a_process(kept) as process:
+    with a_process(environment) as process:
         await ready(queue, process)
-        [first] = [pulse.costs["lines"] for pulse in await queue.pulses()]
-    told = {**first, "decode": [12.5, 1.0, 0.0]}
-    assert exchange_lines(tmp_path, told) == first
-    await queue.retire_pulse((await queue.pulses())[0].worker_id)
-    with a_process(kept) as process:
+        [pulse] = await queue.pulses()
+    assert pulse.costs["lines"] == kept
+
+
+async def test_where_nothing_was_kept_it_is_measured(
+    queue: RedisQueue,
+    environment: Mapping[str, str],
+    kept: dict[str, list[float]],
+    tmp_path: Path,
+) -> None:
+    with a_process({**environment, "ANYSR_CALIBRATION_FOLDER": str(tmp_path)}) as process:
         await ready(queue, process)
-        [second] = [pulse.costs["lines"] for pulse in await queue.pulses()]
-    assert second == told
+        [pulse] = await queue.pulses()
+    measured = pulse.costs["lines"]
+    assert measured.keys() == kept.keys()
+    assert measured != kept
 
 
 async def test_a_worker_ends_with_the_process_that_started_it(

@@ -1,0 +1,114 @@
+"""A measurement that others disturbed is recognised, and one that was left in peace is too."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from scheduling.monitor import CpuTimes
+from tests.workers.workbench import Cores
+from workers.disturbance import (
+    ALL_CORES,
+    LEAST_SHARE,
+    MOST_SPREAD,
+    MOST_TAKEN,
+    Meter,
+    Needs,
+    Reading,
+    read_usage,
+    used,
+)
+
+GPU = Needs(0)
+
+
+def told(needs: Needs, own: float = 1.0, others: float = 0.0, stolen: float = 0.0) -> str | None:
+    """What is told of ten seconds on two cores, of which so much was used."""
+    cores = Cores(own=own, others=others, stolen=stolen)
+    before = cores.read()
+    cores.pass_s(10)
+    return needs.disturbance(used(before, cores.read()))
+
+
+def test_a_machine_of_ones_own_is_quiet() -> None:
+    for own in (LEAST_SHARE, 1.0, 2.0):
+        assert told(ALL_CORES, own) is None
+
+
+def test_what_a_gateway_does_beside_it_is_no_disturbance() -> None:
+    assert told(ALL_CORES, others=MOST_TAKEN) is None
+
+
+def test_a_process_that_takes_a_core_disturbs_whoever_needs_both() -> None:
+    words = told(ALL_CORES, others=1.0)
+    assert words is not None
+    assert "others took 1.0 of 2 cores" in words
+    assert told(Needs(2), others=1.0) == told(Needs(8), others=1.0) == words
+
+
+def test_it_disturbs_nobody_who_needs_the_other_core_alone() -> None:
+    """So the workers of one pool, which share the cores, may measure side by side."""
+    assert told(Needs(1), others=1.0) is None
+    assert told(Needs(1), others=1.5) is not None
+    assert told(GPU, own=0.1, others=1.0) is None
+
+
+def test_what_the_hypervisor_takes_is_taken_from_whoever_runs() -> None:
+    words = told(Needs(1), stolen=0.5)
+    assert words is not None
+    assert "the hypervisor 0.5" in words
+
+
+def test_too_small_a_share_of_a_core_is_a_disturbance_whoever_took_the_rest() -> None:
+    """In a container its counters tell nothing of it."""
+    words = told(Needs(1), own=0.4)
+    assert words is not None
+    assert "got 40 % of a core" in words
+    assert told(GPU, own=0.1) is None  # the processor waits for it
+
+
+def test_times_that_differ_from_round_to_round_are_a_disturbance() -> None:
+    far = (1.0, MOST_SPREAD + 0.1, 3.0)
+    near = (1.0, MOST_SPREAD - 0.1, 3.0)
+    quiet = used(Cores().read(), Cores().read())
+    assert ALL_CORES.disturbance(quiet, [far, far, near]) is not None
+    assert ALL_CORES.disturbance(quiet, [far, near, near]) is None
+    assert ALL_CORES.disturbance(quiet, [(1.0,), (1.0, 9.0)]) is None  # too few to say
+
+
+def test_a_system_that_tells_nothing_of_its_cores_is_judged_by_the_rest() -> None:
+    before, after = (Reading(t, t, CpuTimes(0.0, 0.0, 0.0)) for t in (1.0, 2.0))
+    assert ALL_CORES.disturbance(used(before, after)) is None
+
+
+def test_a_meter_counts_what_happens_during_its_calls_alone() -> None:
+    cores = Cores(own=1.0, others=1.0)
+    meter = Meter(cores.read)
+
+    def call() -> float:
+        cores.pass_s(3)
+        return 7.0
+
+    assert meter.during(call) == 7.0
+    cores.pass_s(100)
+    meter.during(call)
+    assert meter.usage == pytest.approx((6.0, 6.0, 6.0, 0.0, 12.0))
+
+
+def test_this_machine_can_be_read() -> None:
+    before = read_usage()
+    sum(range(10**6))
+    after = read_usage()
+    assert after.wall > before.wall
+    assert after.own > before.own
+    assert after.cores.total >= before.cores.total > 0
+
+
+def test_a_machine_whose_counters_cannot_be_read_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unreadable() -> CpuTimes:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr("workers.disturbance.available_times", unreadable)
+    assert read_usage().cores == CpuTimes(0.0, 0.0, 0.0)

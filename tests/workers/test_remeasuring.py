@@ -1,0 +1,244 @@
+"""Costs that others disturbed are measured again by themselves, and no job feels it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.catalog import SHIPPED
+from scheduling.cost_model import CostModel, Line
+from tests.workers.workbench import Cores, Gated, costs_of, until, zoo_of
+from workers import remeasuring
+from workers.disturbance import ALL_CORES, Needs, Reading
+from workers.kept_costs import facts_of, file_name, read_lines, stages_of
+from workers.remeasuring import IDLE_S, Lull, Remeasurer
+from workers.settings import WorkerSettings
+from workers.stock import Shelf, Stock
+from workers.stocking import Stocker
+from workers.zoo import Zoo
+
+SETTINGS = WorkerSettings(worker_threads=2)
+OLD = Line(1000.0, 1.0, 1.0, disturbed=True)
+
+
+class Moment:
+    """A worker and its machine, as the test wants them; at each look a second has passed."""
+
+    def __init__(self) -> None:
+        self.cores = Cores(own=0.0)
+        self.idle_s = 10.0
+        self.turns = 0
+        self.between: Callable[[], None] = lambda: None
+        """Called after each turn."""
+
+    def read(self) -> Reading:
+        self.cores.pass_s(1.0)
+        return self.cores.read()
+
+    def turn(self, call: Callable[[], float]) -> float:
+        self.turns += 1
+        answer = call()
+        self.between()
+        return answer
+
+
+@pytest.fixture(autouse=True)
+def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remeasuring, "LOOK_S", 0.01)
+    monkeypatch.setattr(remeasuring, "FIRST_PAUSE_S", 0.01)
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """What each measurement in turn is disturbed by; the last one ever after."""
+    left: list[str | None] = [None]
+    monkeypatch.setattr(Needs, "disturbance", lambda *_: left.pop(0) if len(left) > 1 else left[0])
+    return left
+
+
+@pytest.fixture
+def moment() -> Moment:
+    return Moment()
+
+
+@pytest.fixture
+def zoo() -> Zoo:
+    session = Gated()
+    session.gate.set()
+    return zoo_of(session)
+
+
+@pytest.fixture
+def shelf(zoo: Zoo) -> Shelf:
+    """What a start on a busy machine leaves, and a few jobs have learnt since."""
+    lines = {k: OLD if k.startswith("network") else Line(1, 1, 1) for k in stages_of(zoo)}
+    return Shelf(Stock(zoo, CostModel(lines, {"network": 0.4, "decode": 1.1}, margin=2.0)))
+
+
+@contextlib.asynccontextmanager
+async def measuring(
+    shelf: Shelf, moment: Moment, folder: Path
+) -> AsyncIterator[asyncio.Task[None]]:
+    stocker = Stocker(SHIPPED, SETTINGS, folder)
+    again = Remeasurer(stocker, shelf, moment.turn, lambda: moment.idle_s, moment.read)
+    task = asyncio.create_task(again.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def some_looks() -> None:
+    await asyncio.sleep(0.2)
+
+
+@pytest.mark.usefixtures("found")
+async def test_costs_are_measured_again_once_the_machine_is_quiet_and_then_kept(
+    shelf: Shelf, moment: Moment, tmp_path: Path
+) -> None:
+    costs, zoo = shelf.stock.costs, shelf.stock.zoo
+    moment.cores.others = 1.0
+    async with measuring(shelf, moment, tmp_path):
+        await some_looks()
+        assert moment.turns == 0
+        moment.cores.others = 0.0
+        await until(lambda: not costs.disturbed)
+        turns = moment.turns
+        await some_looks()
+    assert moment.turns == turns  # once is enough
+    assert costs.pace == {"decode": 1.1}  # what was not measured again keeps what it learnt
+    assert costs.margin == CostModel().margin
+    assert all(line.fixed < OLD.fixed for line in costs.lines.values())
+    facts = facts_of(zoo, SETTINGS)
+    assert read_lines(tmp_path / file_name(facts), facts, set(stages_of(zoo))) == costs.lines
+
+
+@pytest.mark.usefixtures("found")
+async def test_costs_of_a_quiet_machine_are_left_alone(
+    zoo: Zoo, moment: Moment, tmp_path: Path
+) -> None:
+    async with measuring(Shelf(Stock(zoo, costs_of(10.0))), moment, tmp_path):
+        await some_looks()
+    assert moment.turns == 0
+
+
+@pytest.mark.usefixtures("found")
+async def test_a_job_that_comes_meanwhile_waits_for_one_short_measurement_at_most(
+    shelf: Shelf, moment: Moment, tmp_path: Path
+) -> None:
+    def a_job_comes() -> None:
+        if moment.turns == 3:
+            moment.idle_s = 0.0
+
+    moment.between = a_job_comes
+    async with measuring(shelf, moment, tmp_path):
+        await until(lambda: moment.turns == 3)
+        for since in (0.0, 0.9 * IDLE_S):  # and not at once when it has ended
+            moment.idle_s = since
+            await some_looks()
+            assert moment.turns == 3
+        moment.idle_s = IDLE_S
+        await until(lambda: not shelf.stock.costs.disturbed)
+
+
+@pytest.mark.usefixtures("found")
+async def test_what_disturbs_meanwhile_is_waited_out(
+    shelf: Shelf, moment: Moment, tmp_path: Path
+) -> None:
+    def others_come() -> None:
+        if moment.turns == 3:
+            moment.cores.others = 1.0
+
+    moment.between = others_come
+    async with measuring(shelf, moment, tmp_path):
+        await until(lambda: moment.turns == 3)
+        await some_looks()
+        assert moment.turns == 3
+        moment.cores.others = 0.0
+        await until(lambda: not shelf.stock.costs.disturbed)
+
+
+async def test_costs_that_were_disturbed_again_are_not_taken(
+    shelf: Shelf, moment: Moment, tmp_path: Path, found: list[str | None]
+) -> None:
+    found[:] = ["others took it", "and again", None]
+    costs = shelf.stock.costs
+    before = replace(costs, lines=dict(costs.lines), pace=dict(costs.pace))
+    first: list[CostModel] = []
+
+    def look() -> None:
+        if len(found) == 2 and not first:
+            first.append(replace(costs, lines=dict(costs.lines), pace=dict(costs.pace)))
+
+    moment.between = look
+    async with measuring(shelf, moment, tmp_path):
+        await until(lambda: not costs.disturbed)
+    assert first == [before]
+
+
+@pytest.mark.usefixtures("found")
+async def test_what_was_measured_of_models_that_are_gone_is_thrown_away(
+    shelf: Shelf, moment: Moment, tmp_path: Path
+) -> None:
+    old = shelf.stock
+    new = Stock(old.zoo, replace(old.costs, lines=dict(old.costs.lines)))
+
+    def exchanged() -> None:
+        shelf.stock = new
+
+    moment.between = exchanged
+    async with measuring(shelf, moment, tmp_path):
+        await until(lambda: not new.costs.disturbed)
+    assert old.costs.disturbed
+
+
+@pytest.mark.usefixtures("found")
+async def test_an_error_ends_no_worker(
+    shelf: Shelf, moment: Moment, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        if moment.turns == 1:
+            raise ValueError("a fault")
+
+    moment.between = fail
+    async with measuring(shelf, moment, tmp_path):
+        await until(lambda: not shelf.stock.costs.disturbed)
+    assert "costs cannot be measured again: a fault" in caplog.text
+
+
+@pytest.mark.usefixtures("found")
+async def test_a_worker_that_stops_waits_for_no_moment_of_peace(
+    shelf: Shelf, moment: Moment, tmp_path: Path
+) -> None:
+    def a_job_comes() -> None:
+        moment.idle_s = 0.0
+
+    moment.between = a_job_comes
+    async with measuring(shelf, moment, tmp_path) as task:
+        await until(lambda: moment.turns == 1)
+        task.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.get_running_loop().shutdown_default_executor()
+    assert moment.turns == 1
+
+
+def test_a_lull_is_an_idle_worker_on_a_machine_that_is_quiet_for_a_second() -> None:
+    cores, idle_s = Cores(own=0.0), 10.0
+    lull = Lull(ALL_CORES, lambda: idle_s, cores.read)
+    assert not lull.now()  # nobody has looked yet
+    cores.pass_s(1.0)
+    assert lull.now()
+    idle_s = 0.0
+    assert not lull.now()
+    idle_s, cores.others = 10.0, 1.0
+    cores.pass_s(1.0)
+    assert not lull.now()
+    cores.others, cores.own = 0.0, 2.0  # what the worker does itself is no disturbance
+    cores.pass_s(1.0)
+    assert lull.now()
