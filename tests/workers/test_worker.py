@@ -123,17 +123,16 @@ async def test_slack_narrows_the_width(queue: RedisQueue) -> None:
 
 
 async def test_jobs_that_wait_narrow_the_width(queue: RedisQueue) -> None:
-    """Each alone would have time for the widest; all three have not."""
+    """Each alone would have time for the widest; all three have not. What the first took is learnt
+    at once, so only that one is made by the costs given here."""
     costs = costs_of(network_ms=10)
     costs.lines[stage_of(ladder(default_entry())[-1])] = Line(30_000, 0, 0)
     jobs = [a_job(network_ms=12) for _ in range(3)]
     for job in jobs:
         await queue.submit(job, photograph())
     async with a_worker(queue, zoo_of(open_session()), costs):
-        facts = [(await ended(queue, job.id)).facts for job in jobs]
-    widest, narrower = (w.width for w in default_entry().widths[:-3:-1])
-    assert (facts[0].width, facts[0].reason) == (narrower, Reason.BACKLOG)
-    assert all(f.width < widest for f in facts)
+        facts = (await ended(queue, jobs[0].id)).facts
+    assert (facts.width, facts.reason) == (default_entry().widths[-2].width, Reason.BACKLOG)
 
 
 async def test_a_pinned_width_is_kept(queue: RedisQueue) -> None:
