@@ -166,6 +166,9 @@ still where one run of twenty does (adaptive conformal inference, Gibbs and Cand
 logarithm)."""
 LEAST_MARGIN, MOST_MARGIN = 1.01, 10.0
 
+LEAST_HANDLING_MS = 20.0
+"""So much may be learnt from one observation: several times what it takes on a quiet machine."""
+
 
 @dataclass
 class _Seen:
@@ -196,6 +199,8 @@ class CostModel:
     tilings: dict[str, Tiling] = field(default_factory=dict)
     margin: float = 1.3
     """By how much a whole run may exceed its prediction in nineteen of twenty cases."""
+    handling_ms: float = 0.0
+    """What a run takes beside its stages: to bind it, to look at the picture, to tell the queue."""
     seen: dict[str, _Seen] = field(default_factory=dict, compare=False, repr=False)
     """Of each kind of stage, by this process alone."""
 
@@ -221,7 +226,7 @@ class CostModel:
     def predict(self, rung: Rung, work: Work) -> float:
         """Return the expected ms of a job, from claim to encoded picture."""
         stages = (DECODE, stage_of(rung), encode_stage(work.output_format))
-        return sum(self.predict_stage(stage, work) for stage in stages)
+        return self.handling_ms + sum(self.predict_stage(stage, work) for stage in stages)
 
     def predict_rest(self, rung: Rung, work: Work, left: float) -> float:
         """Return the expected ms of what is left of a job whose network has `left` of its work
@@ -238,6 +243,13 @@ class CostModel:
         missed = actual_ms > predicted_ms * self.margin
         margin = self.margin * math.exp(MISSED if missed else -KEPT)
         self.margin = min(max(margin, LEAST_MARGIN), MOST_MARGIN)
+
+    def observe_handling(self, actual_ms: float) -> None:
+        """Take in what a run took beside its stages."""
+        kind, known = "handling", self.handling_ms
+        gain = self.seen.setdefault(kind, _Seen(0)).gain(actual_ms / max(known, 1e-3))
+        bounded = min(actual_ms, max(STEP * known, LEAST_HANDLING_MS))
+        self.handling_ms = max(0.0, known + gain * (bounded - known))
 
     def observe(self, stage: str, work: Work, actual_ms: float) -> None:
         """Take in one measured stage."""
@@ -261,6 +273,7 @@ class CostModel:
             "pace": dict(self.pace),
             "tilings": tilings,
             "margin": self.margin,
+            "handling_ms": self.handling_ms,
         }
 
     @classmethod
@@ -269,7 +282,10 @@ class CostModel:
         that it did not make."""
         lines = {k: Line(*v) for k, v in data["lines"].items()}
         tilings = {k: Tiling(**v) for k, v in data.get("tilings", {}).items()}
-        return cls(lines, dict(data["pace"]), tilings, float(data.get("margin", cls.margin)))
+        margin, handling_ms = (
+            float(data.get(name, getattr(cls, name))) for name in ("margin", "handling_ms")
+        )
+        return cls(lines, dict(data["pace"]), tilings, margin, handling_ms)
 
 
 def _kind(stage: str) -> str:

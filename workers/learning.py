@@ -17,6 +17,8 @@ def learn(
     tells nothing of either width, and what was not run at all nothing of any.
     """
     option = binding.decision.option
+    in_stages_ms = sum(made.stages_ms[stage] for stage in ("decode", "network", "encode"))
+    costs.observe_handling(max(0.0, run_ms - made.away_ms - in_stages_ms))
     stages = {
         DECODE: made.stages_ms["decode"],
         encode_stage(binding.work.output_format): made.stages_ms["encode"],

@@ -225,3 +225,21 @@ def test_the_written_form_comes_back_the_same():
 def test_a_tiling_that_cannot_be_is_refused(tiling):
     with pytest.raises((ValueError, TypeError)):
         CostModel.from_dict({"lines": {}, "pace": {}, "tilings": {"m": tiling}})
+
+
+def test_what_a_run_takes_beside_its_stages_is_learnt_and_predicted():
+    lines = {"decode": Line(1, 0, 0), stage_of(FLOOR): Line(10, 0, 0), "encode:png": Line(1, 0, 0)}
+    costs = CostModel(lines)
+    assert costs.predict(FLOOR, work()) == 12
+    for _ in range(5):
+        costs.observe_handling(6.0)
+    assert costs.predict(FLOOR, work()) == pytest.approx(18)
+    assert CostModel.from_dict(costs.to_dict()).predict(FLOOR, work()) == pytest.approx(18)
+
+
+def test_one_run_that_was_held_up_moves_the_handling_by_little():
+    costs = CostModel()
+    for _ in range(10):
+        costs.observe_handling(4.0)
+    costs.observe_handling(5_000.0)
+    assert costs.handling_ms < 10
