@@ -28,8 +28,8 @@ from scheduling.tables import Options, tables_of
 from scheduling.workload import ARRIVALS, MIXED, Kind, Workload, closed_loop, draw, read_trace
 
 COSTS = Path(__file__).parents[1] / "benchmarks" / "costs" / "two-cores.json"
-P95 = 1.645
-"""Standard deviations above the mean that nineteen of twenty normal values stay below."""
+P98 = 2.054
+"""Standard deviations above the mean that forty-nine of fifty normal values stay below."""
 ADMITTED = "-admitted"
 """Behind the name of a pinned rung: refused when it comes, as widest-admitted."""
 BOUND_REQUESTS = 5000
@@ -44,8 +44,14 @@ def simulate(
     ] = None,
     requests: Annotated[int, typer.Option(min=1, help="How many are drawn.")] = 100_000,
     load: Annotated[
-        float, typer.Option(help="Mean load, as a multiple of what fixed widest can serve.")
+        float,
+        typer.Option(
+            help="Mean load, as a multiple of what one fixed rung can serve; see --load-of."
+        ),
     ] = 1.5,
+    load_of: Annotated[
+        str | None, typer.Option(help="MODEL@WIDTH that --load counts by; the widest by default.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="How many.")] = 4,
     budgets: Annotated[str, typer.Option(help="Smallest and largest budget in ms.")] = "300,3000",
     callers: Annotated[
@@ -97,14 +103,17 @@ def simulate(
     chosen = _chosen(strategies)
     try:
         machine = Machine(workers, deviation, seed=seed + 1, slow=_changes(slow, workers))
-        ladders = _Ladders(models, costs, on_miss, math.exp(P95 * deviation))
+        ladders = _Ladders(models, costs, on_miss, math.exp(P98 * deviation))
         if trace is not None:
             workload = read_trace(trace, seed)
         elif callers:
             mix = _mix(scale)
             workload = closed_loop(requests, callers, think_ms, mix, _budgets(budgets), seed)
         else:
-            workload = _drawn(ladders, arrivals, requests, load, workers, budgets, scale, seed)
+            # A ladder that grew at the top would make the same number a lighter load.
+            counted = ladders.of(draw(1, 1.0, mix=_mix(scale)), _rung(load_of) if load_of else None)
+            mean_ms = _mean_ms(counted, _mix(scale))
+            workload = _drawn(mean_ms, arrivals, requests, load, workers, budgets, scale, seed)
         tables = ladders.of(workload)
         own = {name: ladders.of(workload, rung) for name, (_, rung) in chosen.items() if rung}
     except (CatalogError, OSError, ValueError) as error:
@@ -142,7 +151,7 @@ class _Ladders:
 
 
 def _drawn(
-    ladders: _Ladders,
+    mean_ms: float,
     arrivals: str,
     requests: int,
     load: float,
@@ -151,16 +160,18 @@ def _drawn(
     scale: float | None,
     seed: int,
 ) -> Workload:
+    """Return requests that come at `load` times the rate of workers who take `mean_ms` each."""
     if arrivals not in ARRIVALS:
         raise ValueError(f"unknown arrivals {arrivals!r}: {', '.join(ARRIVALS)}")
     if not (0 < load < math.inf):
         raise ValueError(f"a load of {load:g} cannot be drawn")
-    mix = _mix(scale)
-    one = draw(1, 1.0, mix=mix)
-    widest = [table[-1].expected_ms for table in ladders.of(one)]
-    mean_ms = sum(ms * share for ms, (_, share) in zip(widest, mix, strict=True))
     rate = load * workers * 1e3 / mean_ms
-    return draw(requests, rate, ARRIVALS[arrivals], mix, _budgets(budgets), seed)
+    return draw(requests, rate, ARRIVALS[arrivals], _mix(scale), _budgets(budgets), seed)
+
+
+def _mean_ms(tables: list[Options], mix: list[tuple[Kind, float]]) -> float:
+    """Return what the best option of each kind takes, in the mean over a mix of kinds."""
+    return sum(table[-1].expected_ms * share for table, (_, share) in zip(tables, mix, strict=True))
 
 
 def _mix(scale: float | None) -> list[tuple[Kind, float]]:
@@ -184,12 +195,19 @@ def _strategy(name: str) -> tuple[Strategy, Rung | None]:
     if name in STRATEGIES:
         return STRATEGIES[name](), None
     rung, admitted, _ = name.partition(ADMITTED)
-    model, _, width = rung.partition("@")
     try:
-        return Fixed(widest=True, admission=bool(admitted)), Rung(model, float(width))
+        return Fixed(widest=True, admission=bool(admitted)), _rung(rung)
     except ValueError:
         known = ", ".join(STRATEGIES)
         raise typer.BadParameter(f"unknown strategy {name!r}: {known}, MODEL@WIDTH") from None
+
+
+def _rung(text: str) -> Rung:
+    model, _, width = text.partition("@")
+    try:
+        return Rung(model, float(width))
+    except ValueError:
+        raise ValueError(f"{text!r} is not MODEL@WIDTH, such as anysr-m@1") from None
 
 
 def _changes(slow: Sequence[str], workers: int) -> list[tuple[float, int, float]]:

@@ -160,9 +160,9 @@ def encode_stage(output_format: str) -> str:
     return f"encode:{output_format}"
 
 
-MISSED, KEPT = 0.1 * 0.95, 0.1 * 0.05
+MISSED, KEPT = 0.1 * 0.98, 0.1 * 0.02
 """How far the margin moves when a run took longer than was safe, and when it did not: it stands
-still where one run of twenty does (adaptive conformal inference, Gibbs and Candes 2021, on the
+still where one run of fifty does (adaptive conformal inference, Gibbs and Candes 2021, on the
 logarithm)."""
 LEAST_MARGIN, MOST_MARGIN = 1.01, 10.0
 
@@ -198,7 +198,7 @@ class CostModel:
     pace: dict[str, float] = field(default_factory=dict)
     tilings: dict[str, Tiling] = field(default_factory=dict)
     margin: float = 1.3
-    """By how much a whole run may exceed its prediction in nineteen of twenty cases."""
+    """By how much a whole run may exceed its prediction in forty-nine of fifty cases."""
     handling_ms: float = 0.0
     """What a run takes beside its stages: to bind it, to look at the picture, to tell the queue."""
     seen: dict[str, _Seen] = field(default_factory=dict, compare=False, repr=False)
@@ -235,7 +235,7 @@ class CostModel:
         return left * self.predict_stage(stage_of(rung), work) + encoding
 
     def predict_safe(self, rung: Rung, work: Work) -> float:
-        """Return the ms that nineteen of twenty such jobs stay below."""
+        """Return the ms that forty-nine of fifty such jobs stay below."""
         return self.predict(rung, work) * self.margin
 
     def observe_run(self, predicted_ms: float, actual_ms: float) -> None:

@@ -23,7 +23,7 @@ class Option:
     expected_ms: float
     """Predicted, from claim to encoded picture."""
     safe_ms: float
-    """What nineteen of twenty such runs stay below."""
+    """What forty-nine of fifty such runs stay below."""
     db: float | None = None
     """The PSNR-Y that is expected of it: of this picture where it was looked at, else the
     catalog's mean near this scale and strength; None where nothing was measured."""

@@ -19,7 +19,7 @@ from scheduling.rungs import FLOOR
 ANTICIPATION = 1.2
 """How far beyond the sustained stretch a job may go: demand comes in bursts, and what nobody
 uses between them is lost. Found with `anysr simulate`."""
-SHARE = 0.6
+SHARE = 0.8
 """The part of the stretch of the jobs that wait which a run may take: the rest is for what comes
 while they do, and would else have to be resampled. Found with `anysr simulate`."""
 PATIENCE = 0.2

@@ -70,6 +70,24 @@ def test_a_seed_repeats_and_more_load_is_harder(run, tmp_path):
     assert "lanczos@0" not in outcome("--on-miss", "reject")["ours"]["rungs"]
 
 
+def test_the_load_counts_by_the_rung_that_is_named(run, tmp_path):
+    """The same load of a cheap rung is many more requests a second than that of the widest."""
+    seconds = []
+    for arguments in ((), ("--load-of", "anysr-s@0.25")):
+        result = run("--requests", 500, "--strategies", "narrowest", "--arrivals", "poisson",
+                     "--json", tmp_path / "o.json", *arguments)  # fmt: skip
+        assert result.exit_code == 0, result.output
+        seconds.append(json.loads((tmp_path / "o.json").read_text())["seconds"])
+    assert seconds[0] > 1.5 * seconds[1]
+
+
+@pytest.mark.parametrize("rung", ["anysr-s", "anysr-s@wide", "nothing@1"])
+def test_a_load_of_no_rung_is_refused(run, rung):
+    result = run("--requests", 10, "--load-of", rung)
+    assert result.exit_code == 2
+    assert "MODEL@WIDTH" in result.output or "no model makes" in result.output
+
+
 def test_a_trace_is_read(run, tmp_path):
     (tmp_path / "t.csv").write_text("arrival_ms,budget_ms\n" + "0,300\n" * 30)
     result = run("--trace", tmp_path / "t.csv", "--json", tmp_path / "o.json")
