@@ -16,10 +16,24 @@ log = logging.getLogger("anysr.workers.lease")
 
 
 class Lease:
-    """What has become of the lease so far."""
+    """A claim's lease, and what has become of it so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: JobQueue, claim: Claim, progress: Progress) -> None:
+        self._queue = queue
+        self._claim = claim
+        self._progress = progress
         self.state = LeaseState.HELD
+
+    async def renew(self) -> bool:
+        """Renew it, and return whether it is held; stop the making once it is not. Where the queue
+        cannot be asked the making goes on: the lease may outlast the trouble."""
+        try:
+            self.state = await self._queue.renew(self._claim, self._progress.part)
+        except Exception as error:
+            log.warning("cannot renew the lease of %s: %s", self._claim.job.id, error)
+        if self.state is not LeaseState.HELD:
+            self._progress.stop()
+        return self.state is LeaseState.HELD
 
 
 @contextlib.asynccontextmanager
@@ -27,8 +41,8 @@ async def held(
     queue: JobQueue, claim: Claim, progress: Progress, every_s: float
 ) -> AsyncIterator[Lease]:
     """Renew a claim's lease every `every_s` seconds and stop the making once it is not held."""
-    lease, done = Lease(), asyncio.Event()
-    task = asyncio.create_task(_renew(queue, claim, progress, lease, done, every_s))
+    lease, done = Lease(queue, claim, progress), asyncio.Event()
+    task = asyncio.create_task(_renew(lease, done, every_s))
     try:
         yield lease
     finally:
@@ -38,20 +52,7 @@ async def held(
         await task
 
 
-async def _renew(
-    queue: JobQueue,
-    claim: Claim,
-    progress: Progress,
-    lease: Lease,
-    done: asyncio.Event,
-    every_s: float,
-) -> None:
+async def _renew(lease: Lease, done: asyncio.Event, every_s: float) -> None:
     while not await happens(done, every_s):
-        try:
-            lease.state = await queue.renew(claim, progress.part)
-        except Exception as error:  # the making goes on: the lease may outlast the trouble
-            log.warning("cannot renew the lease of %s: %s", claim.job.id, error)
-            continue
-        if lease.state is not LeaseState.HELD:
-            progress.stop()
+        if not await lease.renew():
             return

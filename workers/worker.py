@@ -196,6 +196,8 @@ class Worker:
         progress = Progress(course.from_thread() if course else None)
         work = (claim.job, claim.payload, bound.binding.engine, self._parts.limits, progress, see)
         async with held(self._queue, claim, progress, self._parts.renew_s) as lease:
+            if course is not None:
+                course.lease = lease
             try:
                 return await loop.run_in_executor(thread, make, *work)
             except Stopped as stop:

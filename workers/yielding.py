@@ -21,6 +21,7 @@ from scheduling.options import Option, options_left
 from scheduling.policy import go_on, spare_ms
 from workers.binding import Aside, Binding
 from workers.job_binding import JobBinding
+from workers.lease import Lease
 from workers.making import Between
 from workers.stock import Stock
 from workers.upscale import Engine
@@ -59,6 +60,8 @@ class Course:
         self._ways = [(0.0, binding.decision.option)]
         """(part from which on, how)."""
         self._expectation: Expectation | None = None
+        self.lease: Lease | None = None
+        """Of the job in hand, once it is being made."""
         self.yields = 0
         """How many jobs were run in between."""
 
@@ -100,7 +103,7 @@ class Course:
         while not site.stopping.is_set():
             left, slack_ms = self._left(part), self._slack_ms()
             spare = spare_ms(left, slack_ms)
-            if spare <= 0:
+            if spare <= 0 or not await self._wanted():
                 return
             urgent = await site.queue.claim_urgent(
                 site.worker_id, left[-1].expected_ms, spare, site.stock.offers
@@ -112,6 +115,11 @@ class Course:
             aside = Aside(self._end_ms, spare, narrowest.safe_ms, narrowest.expected_ms)
             await site.serve(urgent, aside)
             await self._tell_end(self._left(part)[-1].expected_ms, urgent)
+
+    async def _wanted(self) -> bool:
+        """Whether anybody still waits for the job in hand: one that was cancelled would be set
+        aside for nothing, and hold back what runs beside it."""
+        return self.lease is None or await self.lease.renew()
 
     async def _tell_end(self, rest_ms: float, latest: Claim) -> None:
         """Let others know when this run will end, now that it goes on."""

@@ -160,13 +160,14 @@ async def a_worker(
     costs: CostModel | None = None,
     registry: CollectorRegistry | None = None,
     wait_s: float = 0.1,
+    renew_s: float = 0.05,
 ) -> AsyncIterator[asyncio.Event]:
     """Run a worker on a queue; yields the event that stops it, and stops it at the end."""
     metrics = WorkerMetrics(registry or CollectorRegistry())
     costs = costs or costs_of(10)
     heartbeat = Heartbeat(queue, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
     shelf = Shelf(Stock(zoo, costs))
-    parts = WorkerParts(queue, shelf, heartbeat, metrics, Untraced(), LIMITS, 0.05, wait_s)
+    parts = WorkerParts(queue, shelf, heartbeat, metrics, Untraced(), LIMITS, renew_s, wait_s)
     async with heartbeat.beating():
         heartbeat.warm(shelf.stock)
         async with at_work(Worker(parts)) as stopping:
