@@ -16,7 +16,7 @@ from scheduling.backlog import Load, pressure, sustained_stretch, wait_ms
 from scheduling.options import Option, narrowest_network
 from scheduling.rungs import FLOOR
 
-ANTICIPATION = 1.2
+ANTICIPATION = 1.4
 """How far beyond the sustained stretch a job may go: demand comes in bursts, and what nobody
 uses between them is lost. Found with `anysr simulate`."""
 SHARE = 0.8
