@@ -77,7 +77,7 @@ class RungAnswer(BaseModel):
     model: str = Field(description="`lanczos` for plain resampling.", examples=["anysr-m"])
     width: float = Field(description="0 for plain resampling.", examples=[0.5])
     expected_ms: float = Field(description="Predicted, from the claim to the encoded picture.")
-    safe_ms: float = Field(description="What nineteen of twenty such runs stay below.")
+    safe_ms: float = Field(description="What forty-nine of fifty such runs stay below.")
     budget_ms: int = Field(
         description="The smallest budget with which it can be chosen while nothing else waits or "
         "runs: `safe_ms` and what gateway and queue add, and a little more."
