@@ -138,7 +138,7 @@ class _Ladders:
     costs: Path
     on_miss: OnMiss
     margin: float
-    """What the margin of served cost models settles at."""
+    """What the margin of served cost models settles at, where all deviations are in proportion."""
 
     def of(self, workload: Workload, pinned: Rung | None = None) -> list[Options]:
         entries = {entry.name: entry for entry in read_catalog(self.models).models}
@@ -146,7 +146,7 @@ class _Ladders:
             costs = CostModel.from_dict(json.loads(self.costs.read_text()))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{self.costs} holds no costs of `anysr calibrate`") from error
-        costs = replace(costs, margin=self.margin)
+        costs = replace(costs, margin=self.margin, jitter_ms=0.0)
         return tables_of(workload.kinds, entries, costs, self.on_miss, pinned)
 
 

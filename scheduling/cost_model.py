@@ -197,10 +197,14 @@ class CostModel:
     lines: dict[str, Line] = field(default_factory=dict)
     pace: dict[str, float] = field(default_factory=dict)
     tilings: dict[str, Tiling] = field(default_factory=dict)
-    margin: float = 1.3
-    """By how much a whole run may exceed its prediction in forty-nine of fifty cases."""
+    margin: float = 1.2
+    """By how much a whole run may exceed its prediction in forty-nine of fifty cases, `jitter_ms`
+    more than it; see `safe`."""
     handling_ms: float = 0.0
     """What a run takes beside its stages: to bind it, to look at the picture, to tell the queue."""
+    jitter_ms: float = 100.0
+    """What others do with the cores holds up short runs as long as long ones. Of runs of 20 to 2000
+    ms on two cores that were never free, nineteen of twenty were at most 36 to 143 ms late."""
     seen: dict[str, _Seen] = field(default_factory=dict, compare=False, repr=False)
     """Of each kind of stage, by this process alone."""
 
@@ -236,11 +240,15 @@ class CostModel:
 
     def predict_safe(self, rung: Rung, work: Work) -> float:
         """Return the ms that forty-nine of fifty such jobs stay below."""
-        return self.predict(rung, work) * self.margin
+        return self.safe(self.predict(rung, work))
+
+    def safe(self, expected_ms: float) -> float:
+        """Return the ms that forty-nine of fifty runs stay below of which so many are expected."""
+        return expected_ms + (self.margin - 1) * (expected_ms + self.jitter_ms)
 
     def observe_run(self, predicted_ms: float, actual_ms: float) -> None:
         """Take in a whole run, from claim to encoded picture, beside what `predict` had said."""
-        missed = actual_ms > predicted_ms * self.margin
+        missed = actual_ms > self.safe(predicted_ms)
         margin = self.margin * math.exp(MISSED if missed else -KEPT)
         self.margin = min(max(margin, LEAST_MARGIN), MOST_MARGIN)
 

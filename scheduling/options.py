@@ -109,7 +109,7 @@ def options_left(
         db = _expected_db(job, entry, rung.width, expectation)
         if rung.width == width or (_wanted(job, rung.width) and _good_enough(job, db)):
             rest = costs.predict_rest(rung, work, left)
-            ways.append(Option(rung, rest, rest * costs.margin, db))
+            ways.append(Option(rung, rest, costs.safe(rest), db))
     return tuple(ways)
 
 
@@ -143,7 +143,7 @@ def _networks(
         rung = Rung(entry.name, width)
         expected = costs.predict(rung, work)
         db = _expected_db(job, entry, width, expectation)
-        yield Option(rung, expected, expected * costs.margin, db)
+        yield Option(rung, expected, costs.safe(expected), db)
 
 
 def scale_of(job: Job) -> float:

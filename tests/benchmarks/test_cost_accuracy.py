@@ -19,6 +19,7 @@ from benchmarks.cost_accuracy import (
     taken_core,
 )
 from jobs.image_header import read_header
+from scheduling.cost_model import CostModel
 from tests.workers.workbench import Gated, costs_of, zoo_of
 
 RUN = Run("a", "m", 1.0, 1, 0, 4, "png", 10.0, 13.0, 10.0, {}, 1.3, 1.0)
@@ -51,7 +52,7 @@ def test_every_run_teaches_the_model_and_is_told_as_it_was_promised() -> None:
     runs = measure(zoo_of(session), costs, phases, seed=3)
     assert [run.phase for run in runs] == ["first"] * 3 + ["then"] * 2
     for run in runs:
-        assert run.safe_ms == pytest.approx(run.expected_ms * run.margin)
+        assert run.safe_ms == pytest.approx(CostModel(margin=run.margin).safe(run.expected_ms))
         assert sum(run.stages_ms.values()) <= run.run_ms
     assert runs[0].margin == 1.0
     assert len({run.margin for run in (*runs, replace(RUN, margin=costs.margin))}) > 1

@@ -243,3 +243,16 @@ def test_one_run_that_was_held_up_moves_the_handling_by_little():
         costs.observe_handling(4.0)
     costs.observe_handling(5_000.0)
     assert costs.handling_ms < 10
+
+
+def test_a_short_run_is_held_up_for_as_long_as_a_long_one():
+    """Delays of up to a tenth of a second, whatever a run takes: what one kind of run teaches must
+    not make another many times as long as it is."""
+    costs, delays = CostModel(), [5.0, 20.0, 60.0, 95.0]
+    for number in range(2000):
+        expected_ms = 40.0 if number % 2 else 400.0
+        costs.observe_run(expected_ms, expected_ms + delays[number % 4])
+    for expected_ms in (40.0, 400.0):
+        assert expected_ms + 60 < costs.safe(expected_ms)
+    assert costs.safe(40) < 200
+    assert costs.safe(400) < 900

@@ -49,7 +49,7 @@ def costs() -> CostModel:
     for model in MODELS.values():
         for rung, ms in zip(ladder(model), figures[model.name], strict=True):
             lines[stage_of(rung)] = Line(ms, 0, 0)
-    return CostModel(lines, margin=2.0)
+    return CostModel(lines, margin=2.0, jitter_ms=0.0)
 
 
 def rungs(job: Job) -> list[Rung]:
