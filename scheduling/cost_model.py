@@ -31,6 +31,11 @@ FOLLOW = 0.3
 """How far one observation moves the pace, once a few were seen. The first ones count as a mean, and
 what was measured at the start as one of them, unless others disturbed that."""
 
+RELATIVE = 0.1
+MOST_RELATIVE = 4.0
+"""How far one run moves how its model stands to the others: slower than the pace, which is of the
+moment."""
+
 STEP = 2.0
 """One observation counts as at most this many times the pace so far, or one part of it."""
 
@@ -205,6 +210,9 @@ class CostModel:
     jitter_ms: float = 100.0
     """What others do with the cores holds up short runs as long as long ones. Of runs of 20 to 2000
     ms on two cores that were never free, nineteen of twenty were at most 36 to 143 ms late."""
+    relative: dict[str, float] = field(default_factory=dict)
+    """The pace of each model's network beside that of all networks: on a busy machine a small network,
+    which waits for memory, becomes slower by more than a large one, which computes."""
     seen: dict[str, _Seen] = field(default_factory=dict, compare=False, repr=False)
     """Of each kind of stage, by this process alone."""
 
@@ -220,12 +228,15 @@ class CostModel:
         for kind in map(_kind, lines):
             self.pace.pop(kind, None)
             self.seen.pop(kind, None)
+        for model in map(model_stage, lines):
+            self.relative.pop(model, None)
         self.margin = type(self).margin
 
     def predict_stage(self, stage: str, work: Work) -> float:
         """Return the expected ms of one stage."""
         line = self.lines.get(stage, UNCALIBRATED)
-        return line.at(_done_by(stage, work)) * self.pace.get(_kind(stage), 1.0)
+        pace = self.pace.get(_kind(stage), 1.0) * self.relative.get(model_stage(stage), 1.0)
+        return line.at(_done_by(stage, work)) * pace
 
     def predict(self, rung: Rung, work: Work) -> float:
         """Return the expected ms of a job, from claim to encoded picture."""
@@ -267,10 +278,21 @@ class CostModel:
         kind = _kind(stage)
         pace = self.pace.get(kind, 1.0)
         seen = actual_ms / max(self.lines[stage].at(_done_by(stage, work)), 1e-3)
+        if kind == NETWORK:
+            seen /= self._relative_of(model_stage(stage), seen / pace)
         bounded = min(max(seen, pace / STEP), pace * STEP)
         trusted = 0 if self.lines[stage].disturbed else 1
         gain = self.seen.setdefault(kind, _Seen(trusted)).gain(seen / pace)
         self.pace[kind] = pace + gain * (bounded - pace)
+
+    def _relative_of(self, model: str, ratio: float) -> float:
+        """Return how a model stands to all networks, before it learns of a run that took `ratio`
+        times what they would have made expect of it."""
+        relative = self.relative.get(model, 1.0)
+        apart = math.log(max(ratio, 1e-6) / relative)
+        moved = relative * math.exp(RELATIVE * min(max(apart, -1.0), 1.0))
+        self.relative[model] = min(max(moved, 1 / MOST_RELATIVE), MOST_RELATIVE)
+        return relative
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form."""
@@ -282,6 +304,7 @@ class CostModel:
             "tilings": tilings,
             "margin": self.margin,
             "handling_ms": self.handling_ms,
+            "relative": dict(self.relative),
         }
 
     @classmethod
@@ -293,7 +316,8 @@ class CostModel:
         margin, handling_ms = (
             float(data.get(name, getattr(cls, name))) for name in ("margin", "handling_ms")
         )
-        return cls(lines, dict(data["pace"]), tilings, margin, handling_ms)
+        relative = dict(data.get("relative", {}))
+        return cls(lines, dict(data["pace"]), tilings, margin, handling_ms, relative=relative)
 
 
 def _kind(stage: str) -> str:

@@ -256,3 +256,18 @@ def test_a_short_run_is_held_up_for_as_long_as_a_long_one():
         assert expected_ms + 60 < costs.safe(expected_ms)
     assert costs.safe(40) < 200
     assert costs.safe(400) < 900
+
+
+def test_a_network_that_suffers_more_from_a_busy_machine_does_not_make_the_others_dear():
+    """Both take as long as measured, then one four times and the other twice as long."""
+    small, large = stage_of(Rung("small", 1.0)), stage_of(Rung("large", 1.0))
+    costs = CostModel({small: Line(10, 0, 0), large: Line(100, 0, 0)})
+    for _ in range(100):
+        costs.observe(small, work(), 40.0)
+        costs.observe(small, work(), 40.0)
+        costs.observe(large, work(), 200.0)
+    assert costs.predict_stage(small, work()) == pytest.approx(40, rel=0.15)
+    assert costs.predict_stage(large, work()) == pytest.approx(200, rel=0.15)
+    for _ in range(4):  # quiet again, as one of them tells
+        costs.observe(small, work(), 20.0)
+    assert costs.predict_stage(large, work()) < 130
