@@ -211,8 +211,8 @@ class CostModel:
     """What others do with the cores holds up short runs as long as long ones. Of runs of 20 to 2000
     ms on two cores that were never free, nineteen of twenty were at most 36 to 143 ms late."""
     relative: dict[str, float] = field(default_factory=dict)
-    """The pace of each model's network beside that of all networks: on a busy machine a small network,
-    which waits for memory, becomes slower by more than a large one, which computes."""
+    """The pace of each model's network beside that of all networks: on a busy machine a small one,
+    which waits for memory, slows down by more than a large one, which computes."""
     seen: dict[str, _Seen] = field(default_factory=dict, compare=False, repr=False)
     """Of each kind of stage, by this process alone."""
 
@@ -248,10 +248,6 @@ class CostModel:
         to do, a part from 0 to 1."""
         encoding = self.predict_stage(encode_stage(work.output_format), work)
         return left * self.predict_stage(stage_of(rung), work) + encoding
-
-    def predict_safe(self, rung: Rung, work: Work) -> float:
-        """Return the ms that forty-nine of fifty such jobs stay below."""
-        return self.safe(self.predict(rung, work))
 
     def safe(self, expected_ms: float) -> float:
         """Return the ms that forty-nine of fifty runs stay below of which so many are expected."""

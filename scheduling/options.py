@@ -154,4 +154,6 @@ def scale_of(job: Job) -> float:
 def _floor(job: Job, costs: CostModel, expectation: Expectation | None) -> Option:
     work = work_of(job, Tiling())
     db = None if expectation is None else expectation.resampled_db
-    return Option(FLOOR, costs.predict(FLOOR, work), costs.predict_safe(FLOOR, work), db)
+    expected = costs.predict(FLOOR, work)
+    # What waits is summed up at this cost, and of many short runs not all are held up.
+    return Option(FLOOR, expected, expected * costs.margin, db)
