@@ -275,15 +275,15 @@ class CostModel:
         pace = self.pace.get(kind, 1.0)
         seen = actual_ms / max(self.lines[stage].at(_done_by(stage, work)), 1e-3)
         if kind == NETWORK:
-            seen /= self._relative_of(model_stage(stage), seen / pace)
+            seen /= self._learn_relative(model_stage(stage), seen / pace)
         bounded = min(max(seen, pace / STEP), pace * STEP)
         trusted = 0 if self.lines[stage].disturbed else 1
         gain = self.seen.setdefault(kind, _Seen(trusted)).gain(seen / pace)
         self.pace[kind] = pace + gain * (bounded - pace)
 
-    def _relative_of(self, model: str, ratio: float) -> float:
-        """Return how a model stands to all networks, before it learns of a run that took `ratio`
-        times what they would have made expect of it."""
+    def _learn_relative(self, model: str, ratio: float) -> float:
+        """Learn how a model stands to all networks from a run that took `ratio` times what their
+        pace alone foretold, and return how it stood before."""
         relative = self.relative.get(model, 1.0)
         apart = math.log(max(ratio, 1e-6) / relative)
         moved = relative * math.exp(RELATIVE * min(max(apart, -1.0), 1.0))
