@@ -84,7 +84,7 @@ def embedded_redis(binary: Binary | None = None) -> Iterator[str]:
             stdout=log,
             stderr=subprocess.STDOUT,
             # Ctrl-C reaches our process alone, which then ends in order, with its Redis there.
-            start_new_session=True,
+            process_group=0,
         )
         try:
             _await_answer(process, socket, log)

@@ -179,6 +179,8 @@ class JobView:
     """Part of the work done, from 0 to 1."""
     attempt: int = 0
     """How often a worker has claimed it."""
+    token: int = 0
+    """Of its last claim, which its result is kept under; 0 before the first."""
     facts: RunFacts | None = None
     error_code: str | None = None
     error_detail: str | None = None

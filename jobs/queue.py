@@ -79,9 +79,9 @@ class JobQueue(Protocol):
     def watch(self, job_id: str) -> AsyncIterator[JobView]:
         """Yield the job now and at each change, to its end. Raises JobNotFound."""
 
-    async def result(self, job_id: str) -> bytes:
-        """Return the encoded picture. Raises JobNotFound and JobNotFinished, or the error
-        that the job ended with."""
+    async def result(self, view: JobView) -> bytes:
+        """Return the encoded picture of a job as it was seen. Raises JobNotFound when its time is
+        over and JobNotFinished, or the error that the job ended with."""
 
     async def count_worker_start(self) -> None:
         """Count one worker process that has come to life."""

@@ -27,16 +27,11 @@ class JobRecords:
 
     async def view(self, job_id: str) -> JobView:
         """Return a job as it is. Raises JobNotFound; InternalError for a damaged record."""
-        view, _ = await self.outcome(job_id)
-        return view
-
-    async def outcome(self, job_id: str) -> tuple[JobView, int]:
-        """Return a job and the token of its last claim, 0 before the first. Raises as `view`."""
         try:
             record = cast("Record", await self._client.hgetall(self._keys.record(job_id)))
             if not record:
                 raise JobNotFound
-            return view_of(record), int(record.get(b"token", b"0"))
+            return view_of(record)
         except (ValueError, ResponseError) as error:
             raise InternalError(f"damaged job record: {error}") from error
 
@@ -53,6 +48,7 @@ def view_of(record: Record) -> JobView:
             finished_ms=float(record[b"finished_ms"]) if b"finished_ms" in record else None,
             progress=float(record.get(b"progress", b"0")),
             attempt=int(record.get(b"attempt", b"0")),
+            token=int(record.get(b"token", b"0")),
             facts=RUN_FACTS.decode(facts) if facts is not None else None,
             error_code=_text(record.get(b"error_code")),
             error_detail=_text(record.get(b"error_detail")),

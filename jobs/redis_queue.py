@@ -194,17 +194,16 @@ class RedisQueue:
         return self._waiting.watch(job_id)
 
     @reports_outages
-    async def result(self, job_id: str) -> bytes:
-        """Return the encoded picture. Raises JobNotFound and JobNotFinished, or the error
-        that the job ended with."""
-        view, token = await self._records.outcome(job_id)
+    async def result(self, view: JobView) -> bytes:
+        """Return the encoded picture of a job as it was seen. Raises JobNotFound when its time is
+        over and JobNotFinished, or the error that the job ended with."""
         if view.status is JobStatus.CANCELLED:
             raise JobCancelled
         if view.status is JobStatus.FAILED:
             raise from_code(view.error_code or "", view.error_detail, **view.error_details)
         if view.status is not JobStatus.SUCCEEDED:
             raise JobNotFinished
-        picture = await self._blobs.result(job_id, token)
+        picture = await self._blobs.result(view.job.id, view.token)
         if picture is None:
             raise JobNotFound
         return picture

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.strength import strength_of_quality
@@ -32,15 +33,24 @@ QUALITY_DATASET = "B100"
 JPEG of quality 75."""
 
 
-RESAMPLED_DB = {
+Curve = tuple[tuple[float, ...], tuple[float, ...]]
+"""Places, rising, and what was measured at them."""
+
+
+def _curve(points: Iterable[tuple[float, float]]) -> Curve:
+    places, values = zip(*sorted(points), strict=True)
+    return places, values
+
+
+RESAMPLED_DB = _curve({
     1.5: 32.78, 2.0: 29.93, 2.5: 28.41, 3.0: 27.41, 3.5: 26.68, 4.0: 26.13, 6.0: 24.68, 8.0: 23.79,
-}  # fmt: skip
+}.items())  # fmt: skip
 """PSNR-Y of plain resampling by scale: `workers.floor` on the same pictures. What networks gain
 over it changes little from scale to scale, so between measured scales the gain is interpolated."""
 
-COMPRESSED_LOSS_DB = {2.0: 1.27, 3.0: 0.82}
-COMPRESSED_QUALITY = 75
-"""By how much plain resampling is worse of the same pictures after a JPEG of this quality, by
+COMPRESSED_LOSS_DB = _curve({2.0: 1.27, 3.0: 0.82}.items())
+COMPRESSED_STRENGTH = strength_of_quality(75)
+"""By how much plain resampling is worse of the same pictures after a JPEG of quality 75, by
 scale."""
 
 MOST_RIM = 48
@@ -92,25 +102,27 @@ class QualityEntry(_Record):
 def resampled_db(scale: float, strength: float = 0.0) -> float:
     """Return the mean PSNR-Y of plain resampling at a scale, of pictures damaged to `strength`:
     between those measured, and held beyond them."""
-    lost = _interpolated(list(COMPRESSED_LOSS_DB.items()), scale)
-    damaged = float(
-        np.interp(strength, (0.0, strength_of_quality(COMPRESSED_QUALITY)), (0.0, lost))
-    )
-    return _interpolated(list(RESAMPLED_DB.items()), scale) - damaged
+    damaged = min(max(strength / COMPRESSED_STRENGTH, 0.0), 1.0)
+    return _interpolated(RESAMPLED_DB, scale) - damaged * _interpolated(COMPRESSED_LOSS_DB, scale)
 
 
-def _interpolated(curve: Sequence[tuple[float, float]], at: float) -> float:
-    places, values = zip(*sorted(curve), strict=True)
-    return float(np.interp(at, places, values))
+def _interpolated(curve: Curve, at: float) -> float:
+    """Return a curve's value, held beyond its ends. Bare Python: a decision asks for dozens, and
+    numpy takes ten times as long for one number."""
+    places, values = curve
+    after = bisect_right(places, at)
+    if after == 0:
+        return values[0]
+    if after == len(places):
+        return values[-1]
+    part = (at - places[after - 1]) / (places[after] - places[after - 1])
+    return values[after - 1] + part * (values[after] - values[after - 1])
 
 
-def _between(
-    curves: Mapping[float, Sequence[tuple[float, float]]], scale: float, strength: float
-) -> float:
+def _between(curves: Mapping[float, Curve], scale: float, strength: float) -> float:
     """Return what curves by strength say of a scale and a strength, held beyond both."""
-    strengths = sorted(curves)
-    values = [_interpolated(curves[measured], scale) for measured in strengths]
-    return float(np.interp(strength, strengths, values))
+    values = ((measured, _interpolated(curve, scale)) for measured, curve in curves.items())
+    return _interpolated(_curve(values), strength)
 
 
 def _strength_of(dataset: str) -> float | None:
@@ -202,17 +214,33 @@ class ModelEntry(_Record):
         lost = resampled_db(scale) - resampled_db(scale, seen)
         return _between(curves, scale, seen) + lost
 
-    def _curves(self, width: float) -> dict[float, list[tuple[float, float]]]:
-        """Return what was measured of a width by strength: (scale, PSNR-Y above plain resampling
-        of clean pictures)."""
-        curves: dict[float, list[tuple[float, float]]] = {}
+    def _curves(self, width: float) -> Mapping[float, Curve]:
+        """Return what was measured of a width by strength: PSNR-Y above plain resampling of clean
+        pictures, by scale."""
+        return next((c for w, c in self._measured if abs(w - width) < 1e-6), {})
+
+    @cached_property
+    def _measured(self) -> Sequence[tuple[float, Mapping[float, Curve]]]:
+        """The curves of each width."""
+        points: dict[float, dict[float, list[tuple[float, float]]]] = {}
         for row in self.quality:
-            if abs(row.width - width) < 1e-6 and row.dataset.startswith(QUALITY_DATASET):
-                measured = _strength_of(row.dataset)
-                if measured is not None:
-                    gain = row.psnr_y - resampled_db(row.scale)
-                    curves.setdefault(measured, []).append((row.scale, gain))
-        return curves
+            strength = _strength_of(row.dataset)
+            if strength is not None:
+                gain = row.psnr_y - resampled_db(row.scale)
+                of_width = points.setdefault(row.width, {})
+                of_width.setdefault(strength, []).append((row.scale, gain))
+        return [
+            (width, {strength: _curve(found) for strength, found in of_width.items()})
+            for width, of_width in points.items()
+        ]
+
+    def model_copy(
+        self, *, update: Mapping[str, Any] | None = None, deep: bool = False
+    ) -> ModelEntry:
+        """Return a copy with some fields changed; what follows from them is found anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("_measured", None)
+        return copied
 
 
 class Catalog(_Record):

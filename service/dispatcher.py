@@ -146,7 +146,7 @@ class Dispatcher:
         view = await self._ended(job, received, gone)
         if view.status is not JobStatus.SUCCEEDED:
             raise error_of(view)
-        picture = await self._queue.result(job.id)
+        picture = await self._queue.result(view)
         elapsed_ms = _since(received)
         if view.facts is not None:
             own_ms = view.facts.stages_ms.get("queue", 0.0) + view.facts.run_ms

@@ -98,7 +98,7 @@ async def fetch_result(job_id: JobId, gateway: Here) -> Response:
     view = await gateway.queue.view(job_id)
     if view.status is not JobStatus.SUCCEEDED:
         raise error_of(view)
-    return picture_response(view, await gateway.queue.result(job_id), elapsed_of(view))
+    return picture_response(view, await gateway.queue.result(view), elapsed_of(view))
 
 
 @router.get(

@@ -10,7 +10,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from prometheus_client import CollectorRegistry, start_http_server
 
@@ -63,8 +63,21 @@ def run(
     if hasattr(os, "nice"):
         os.nice(settings.nice)
     queue = RedisQueue.connect(queue_settings.redis_url, queue_settings)
-    with contextlib.closing(tracing_of(os.environ, "anysr-worker")) as tracing:
-        asyncio.run(_serve(settings, queue_settings, queue, tracing))
+    with (
+        contextlib.closing(tracing_of(os.environ, "anysr-worker")) as tracing,
+        asyncio.Runner(loop_factory=_event_loop()) as runner,
+    ):
+        runner.run(_serve(settings, queue_settings, queue, tracing))
+
+
+def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the gateway's kind of event loop, where it can be had: a job is half a
+    dozen calls to Redis, which cost a third less on it."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def available_cores() -> int:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from benchmarks.load import AnysrEndpoint, FormEndpoint, Sample, send, summarise
-from models.catalog import RESAMPLED_DB
+from models.catalog import resampled_db
 from scheduling.workload import Kind, Workload, closed_loop
 
 SLOW_S = 0.4
@@ -147,8 +147,8 @@ async def test_resampled_pictures_count_with_what_resampling_reaches() -> None:
     requests = Workload(np.zeros(1), np.full(1, 2000.0), np.zeros(1, int), (Kind(32, 24, 2.0),))
     async with serving(service) as url:
         (sample,) = await send(url, requests, AnysrEndpoint())
-    assert sample.db == RESAMPLED_DB[2.0]
-    assert summarise([sample]).mean_db == RESAMPLED_DB[2.0]
+    assert sample.db == resampled_db(2.0)
+    assert summarise([sample]).mean_db == resampled_db(2.0)
 
 
 def test_no_samples_are_no_summary() -> None:

@@ -47,5 +47,5 @@ async def test_awkward_details_pass_through_the_queue(
     assert claim is not None
     assert await queue.fail(claim, kind("why", **AWKWARD))
     with pytest.raises(kind, match="why") as raised:
-        await queue.result(job.id)
+        await queue.result(await queue.view(job.id))
     assert raised.value.details == AWKWARD

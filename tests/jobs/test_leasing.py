@@ -61,7 +61,7 @@ async def test_a_lease_that_ran_out_goes_to_another_and_fences_the_first(
     assert not await queue.fail(first, InternalError())
     assert await queue.complete(second, FACTS, b"right")
     assert not await queue.complete(first, FACTS, b"late")
-    assert await queue.result(first.job.id) == b"right"
+    assert await queue.result(await queue.view(first.job.id)) == b"right"
     assert not await raw_redis.exists(keys.result(first.job.id, first.token))
 
 
@@ -121,7 +121,7 @@ async def test_a_job_is_given_up_after_its_last_attempt(
     view = await queue.view(job.id)
     assert (view.status, view.error_code) == (JobStatus.FAILED, "worker_lost")
     with pytest.raises(WorkerLost):
-        await queue.result(job.id)
+        await queue.result(await queue.view(job.id))
     assert not await raw_redis.exists(keys.payload(job.id))
     assert 0 < await raw_redis.ttl(keys.record(job.id)) <= queue_settings.job_ttl_seconds
 
@@ -137,7 +137,7 @@ async def test_too_late_and_reject_ends_unrun(
     assert late.job == degrade
     assert late.slack_ms < 0
     with pytest.raises(DeadlineExceeded):
-        await queue.result(reject.id)
+        await queue.result(await queue.view(reject.id))
     assert not await raw_redis.exists(keys.payload(reject.id))
 
 
@@ -152,7 +152,7 @@ async def test_a_job_whose_picture_is_gone_ends(
     assert (await claimed(queue)).job == whole
     for job in (gone, damaged):
         with pytest.raises(InternalError, match="picture"):
-            await queue.result(job.id)
+            await queue.result(await queue.view(job.id))
 
 
 async def test_a_repeated_delivery_is_still_a_delivery(
@@ -163,7 +163,7 @@ async def test_a_repeated_delivery_is_still_a_delivery(
     assert await queue.complete(claim, FACTS, b"result")
     assert await queue.complete(claim, FACTS, b"result")
     assert not await queue.fail(claim, InternalError())
-    assert await queue.result(claim.job.id) == b"result"
+    assert await queue.result(await queue.view(claim.job.id)) == b"result"
 
 
 async def test_no_two_workers_ever_hold_a_job(
@@ -194,7 +194,9 @@ async def test_no_two_workers_ever_hold_a_job(
     await asyncio.gather(*(queues[0].submit(job, job.id.encode()) for job in jobs))
     await asyncio.gather(*workers)
     assert sorted(done) == sorted(job.id for job in jobs)
-    assert [await queues[1].result(job.id) for job in jobs] == [job.id.encode() for job in jobs]
+    assert [await queues[1].result(await queues[1].view(job.id)) for job in jobs] == [
+        job.id.encode() for job in jobs
+    ]
 
 
 async def test_an_urgent_claim_takes_only_what_must_start_soon(

@@ -102,7 +102,7 @@ async def test_what_no_worker_has_any_more_ends_after_a_while(
     assert (await queue.view(job.id)).status is JobStatus.QUEUED, "one may be about to come back"
     assert await queue.claim("w", 1.0, None, lambda: ("anysr-s",)) is None
     with pytest.raises(error, match=job.needs):
-        await queue.result(job.id)
+        await queue.result(await queue.view(job.id))
 
 
 async def test_the_while_begins_anew_when_a_worker_has_been_there(

@@ -75,13 +75,13 @@ async def test_a_whole_life(queue: RedisQueue, make_job: MakeJob) -> None:
     assert submitted.submitted_ms <= claim.claimed_ms
     assert (await queue.view(job.id)).status is JobStatus.RUNNING
     with pytest.raises(JobNotFinished):
-        await queue.result(job.id)
+        await queue.result(await queue.view(job.id))
     assert await queue.complete(claim, FACTS, b"result")
     view = await queue.view(job.id)
     assert (view.status, view.facts, view.progress) == (JobStatus.SUCCEEDED, FACTS, 1.0)
     assert view.finished_ms is not None
     assert view.finished_ms >= claim.claimed_ms
-    assert await queue.result(job.id) == b"result"
+    assert await queue.result(await queue.view(job.id)) == b"result"
 
 
 async def test_submitting_again_changes_nothing(queue: RedisQueue, make_job: MakeJob) -> None:
@@ -103,12 +103,12 @@ async def test_an_error_comes_back_as_it_was(queue: RedisQueue, make_job: MakeJo
     view = await queue.view(job.id)
     assert (view.status, view.error_code) == (JobStatus.FAILED, "budget_infeasible")
     with pytest.raises(BudgetInfeasible, match="too little") as caught:
-        await queue.result(job.id)
+        await queue.result(await queue.view(job.id))
     assert caught.value.details == {"smallest_feasible_ms": 70.5}
 
 
 async def test_what_is_not_there_is_not_found(queue: RedisQueue) -> None:
-    for call in (queue.view, queue.cancel, queue.result):
+    for call in (queue.view, queue.cancel):
         with pytest.raises(JobNotFound):
             await call("nobody")
 
@@ -119,7 +119,7 @@ async def test_cancelling_a_queued_job(queue: RedisQueue, make_job: MakeJob) -> 
     assert (await queue.cancel(job.id)).status is JobStatus.CANCELLED
     assert await queue.claim("w", 0) is None
     with pytest.raises(JobCancelled):
-        await queue.result(job.id)
+        await queue.result(await queue.view(job.id))
 
 
 async def test_cancelling_a_running_job(queue: RedisQueue, make_job: MakeJob) -> None:
@@ -141,7 +141,7 @@ async def test_a_job_that_has_ended_stays_as_it_ended(queue: RedisQueue, make_jo
     assert claim is not None
     await queue.complete(claim, FACTS, b"result")
     assert (await queue.cancel(job.id)).status is JobStatus.SUCCEEDED
-    assert await queue.result(job.id) == b"result"
+    assert await queue.result(await queue.view(job.id)) == b"result"
 
 
 async def test_a_full_queue_refuses_and_keeps_nothing(
@@ -224,7 +224,7 @@ async def test_a_result_whose_time_is_over_is_not_found(
     await queue.complete(claim, FACTS, b"result")
     await raw_redis.delete(Keys(queue_settings.namespace).result(job.id, claim.token))
     with pytest.raises(JobNotFound):
-        await queue.result(job.id)
+        await queue.result(await queue.view(job.id))
     assert (await queue.view(job.id)).status is JobStatus.SUCCEEDED
 
 
@@ -243,7 +243,7 @@ async def test_pictures_may_live_in_a_second_redis(
         assert claim is not None
         assert claim.payload == b"picture"
         await queue.complete(claim, FACTS, b"result")
-        assert await queue.result(job.id) == b"result"
+        assert await queue.result(await queue.view(job.id)) == b"result"
         kept = await names(raw_redis, queue_settings)
         assert not any(":payload:" in name or ":result:" in name for name in kept)
 

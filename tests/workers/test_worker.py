@@ -72,7 +72,7 @@ async def test_a_picture_is_delivered_with_its_facts(queue: RedisQueue) -> None:
     async with a_worker(queue, zoo, registry=registry):
         view = await ended(queue, job.id)
     assert view.status is JobStatus.SUCCEEDED
-    picture = Image.open(io.BytesIO(await queue.result(job.id)))
+    picture = Image.open(io.BytesIO(await queue.result(view)))
     assert (picture.format, picture.size) == ("JPEG", (113, 95))
     facts = view.facts
     assert (facts.model, facts.width, facts.reason) == (job.model, 1.0, Reason.WIDEST)
@@ -374,4 +374,4 @@ async def test_a_result_that_comes_too_late_is_dropped(queue: RedisQueue) -> Non
         lost = {"outcome": "lost", "reason": "lost"}
         await until(lambda: count(registry, "anysr_runs_total", **lost) == 1)
     with pytest.raises(AnysrError):
-        await queue.result(job.id)
+        await queue.result(await queue.view(job.id))

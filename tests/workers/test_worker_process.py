@@ -135,7 +135,7 @@ async def delivered(queue: RedisQueue, job: Job) -> int:
     """Wait for a job's picture, and return how often the job was claimed."""
     view = await queue.wait(job.id, PATIENCE_S)
     assert view.status is JobStatus.SUCCEEDED
-    picture = Image.open(io.BytesIO(await queue.result(job.id)))
+    picture = Image.open(io.BytesIO(await queue.result(view)))
     assert picture.size == (job.output_width, job.output_height)
     return view.attempt
 
