@@ -142,7 +142,7 @@ def _run(phase: str, zoo: Zoo, costs: CostModel, random: np.random.Generator) ->
     made = make(job, payload, binding.engine, LIMITS, Progress())
     run_ms = (time.perf_counter() - since) * 1e3
     option, work = binding.decision.option, binding.work
-    learn(costs, binding, made, run_ms)
+    learn(binding, made, run_ms)
     return Run(
         phase,
         option.rung.model,

@@ -46,6 +46,12 @@ class Load:
     inflow_slack_ms: float = float("inf")
     """For how long that work can wait, in the mean that counts the short ones most."""
 
+    @property
+    def contended(self) -> bool:
+        """Whether a run that begins now shares its machine with others: jobs wait for the next
+        worker, or half of the others run."""
+        return bool(self.waiting) or 2 * len(self.running) > self.workers - 1
+
 
 @dataclass(frozen=True)
 class Pressure:

@@ -3,16 +3,17 @@
 A stage costs a fixed part plus parts in proportion to its input and output pixels. The network
 has one such line per rung, resampling one, decoding one, encoding one per format. A network's
 input pixels are those that it is shown, the halos of its tiles included. A wider network never
-costs less than a narrower one of the same model. What is seen afterwards moves one pace factor per
-kind of stage, so that a machine that becomes slower is followed at once at all sizes; a single
-outlier moves it by a bounded step only.
+costs less than a narrower one of the same model. What is seen afterwards moves two numbers per kind
+of stage, a factor and a delay, so that a machine that becomes slower is followed at once at all
+sizes; a single outlier moves them by a bounded step only.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+import heapq
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,14 @@ FOLLOW = 0.3
 """How far one observation moves the pace, once a few were seen. The first ones count as a mean, and
 what was measured at the start as one of them, unless others disturbed that."""
 
-RELATIVE = 0.1
-MOST_RELATIVE = 4.0
-"""How far one run moves how its model stands to the others: slower than the pace, which is of the
-moment."""
+SHORT_MS = 100.0
+"""A run as long as this one teaches of its pace as much as of its delay; a shorter one more of the
+delay, a longer one more of the pace."""
+HELD = 3.0
+"""A stage is delayed for at most so many times as long as it runs: a network that gives way to a
+busy gateway still gets a quarter of a core."""
+MOST_DELAY_MS = 500.0
+LEAST_PACE = 0.05
 
 STEP = 2.0
 """One observation counts as at most this many times the pace so far, or one part of it."""
@@ -165,10 +170,9 @@ def encode_stage(output_format: str) -> str:
     return f"encode:{output_format}"
 
 
-MISSED, KEPT = 0.1 * 0.98, 0.1 * 0.02
-"""How far the margin moves when a run took longer than was safe, and when it did not: it stands
-still where one run of fifty does (adaptive conformal inference, Gibbs and Candes 2021, on the
-logarithm)."""
+RUNS = 100
+"""So many of the last runs say how far a run may be beyond its prediction. What the second of them
+needed, the next one stays below in 98 of 100 cases (a conformal quantile, Vovk et al. 2005)."""
 LEAST_MARGIN, MOST_MARGIN = 1.01, 10.0
 
 LEAST_HANDLING_MS = 20.0
@@ -194,10 +198,22 @@ class _Seen:
         return max(FOLLOW, 1 / self.count)
 
 
+def _no_runs() -> deque[float]:
+    return deque(maxlen=RUNS)
+
+
 @dataclass
 class CostModel:
-    """Lines by stage name, the pace (actual / predicted) of each kind of stage, and by model how
-    its pictures are cut, for that is part of what they cost."""
+    """Lines by stage name, the pace and the delay of each kind of stage, and by model how its
+    pictures are cut, for that is part of what they cost.
+
+    A stage takes its line times the pace, and the delay. On a machine that others use, short runs
+    are held up for as many ms as long ones, up to a few times what they take: so runs of 20 ms say
+    by themselves nothing of how much longer a run of 500 ms takes.
+
+    What is learnt is learnt twice: of runs that have the machine to themselves, and, in a model of
+    its own (`under`), of those that share it with others.
+    """
 
     lines: dict[str, Line] = field(default_factory=dict)
     pace: dict[str, float] = field(default_factory=dict)
@@ -210,11 +226,26 @@ class CostModel:
     jitter_ms: float = 100.0
     """What others do with the cores holds up short runs as long as long ones. Of runs of 20 to 2000
     ms on two cores that were never free, nineteen of twenty were at most 36 to 143 ms late."""
-    relative: dict[str, float] = field(default_factory=dict)
-    """The pace of each model's network beside that of all networks: on a busy machine a small one,
-    which waits for memory, slows down by more than a large one, which computes."""
+    delay: dict[str, float] = field(default_factory=dict)
+    """In ms, of each kind of stage."""
     seen: dict[str, _Seen] = field(default_factory=dict, compare=False, repr=False)
     """Of each kind of stage, by this process alone."""
+    needed: deque[float] = field(default_factory=_no_runs, compare=False, repr=False)
+    """The margins that would have been enough for the last runs, by this process alone."""
+    contended: CostModel | None = None
+    """What was learnt of runs under contention; None while nothing was. To be asked for by
+    `under`: lines and tilings are the ones of this model."""
+
+    def under(self, contention: bool) -> CostModel:
+        """Return the costs of runs that share the machine with others, or of those that do not.
+        Before any was seen under contention, it is taken to make no difference."""
+        if not contention:
+            return self
+        if self.contended is None:
+            pace, delay = dict(self.pace), dict(self.delay)
+            self.contended = replace(self, pace=pace, delay=delay, seen={}, needed=_no_runs())
+        self.contended.lines, self.contended.tilings = self.lines, self.tilings
+        return self.contended
 
     @property
     def disturbed(self) -> set[str]:
@@ -225,18 +256,25 @@ class CostModel:
         """Take lines that were measured again. What was learnt beside the old ones of their kinds
         is forgotten, and the margin with it."""
         self.lines.update(lines)
-        for kind in map(_kind, lines):
-            self.pace.pop(kind, None)
-            self.seen.pop(kind, None)
-        for model in map(model_stage, lines):
-            self.relative.pop(model, None)
+        for model in filter(None, (self, self.contended)):
+            model._forget(lines)
+
+    def _forget(self, stages: Iterable[str]) -> None:
+        for stage in stages:
+            for learnt in (self.pace, self.delay, self.seen):
+                learnt.pop(_kind(stage), None)
         self.margin = type(self).margin
+        self.needed.clear()
 
     def predict_stage(self, stage: str, work: Work) -> float:
         """Return the expected ms of one stage."""
-        line = self.lines.get(stage, UNCALIBRATED)
-        pace = self.pace.get(_kind(stage), 1.0) * self.relative.get(model_stage(stage), 1.0)
-        return line.at(_done_by(stage, work)) * pace
+        quiet_ms = self.lines.get(stage, UNCALIBRATED).at(_done_by(stage, work))
+        return self._amid_others(_kind(stage), quiet_ms)
+
+    def _amid_others(self, kind: str, quiet_ms: float) -> float:
+        """Return what a stage takes that takes `quiet_ms` on a quiet machine."""
+        running_ms = self.pace.get(kind, 1.0) * quiet_ms
+        return running_ms + min(self.delay.get(kind, 0.0), HELD * running_ms)
 
     def predict(self, rung: Rung, work: Work) -> float:
         """Return the expected ms of a job, from claim to encoded picture."""
@@ -255,9 +293,11 @@ class CostModel:
 
     def observe_run(self, predicted_ms: float, actual_ms: float) -> None:
         """Take in a whole run, from claim to encoded picture, beside what `predict` had said."""
-        missed = actual_ms > self.safe(predicted_ms)
-        margin = self.margin * math.exp(MISSED if missed else -KEPT)
-        self.margin = min(max(margin, LEAST_MARGIN), MOST_MARGIN)
+        if not self.needed:
+            self.needed.extend([self.margin] * RUNS)
+        self.needed.append(1 + (actual_ms - predicted_ms) / (predicted_ms + self.jitter_ms))
+        _, second = heapq.nlargest(2, self.needed)
+        self.margin = min(max(second, LEAST_MARGIN), MOST_MARGIN)
 
     def observe_handling(self, actual_ms: float) -> None:
         """Take in what a run took beside its stages."""
@@ -272,35 +312,31 @@ class CostModel:
             self.lines[stage] = Line(0.0, 0.0, actual_ms / max(work.output_pixels / 1e6, 1e-6))
             return
         kind = _kind(stage)
-        pace = self.pace.get(kind, 1.0)
-        seen = actual_ms / max(self.lines[stage].at(_done_by(stage, work)), 1e-3)
-        if kind == NETWORK:
-            seen /= self._learn_relative(model_stage(stage), seen / pace)
-        bounded = min(max(seen, pace / STEP), pace * STEP)
+        quiet_ms = max(self.lines[stage].at(_done_by(stage, work)), 1e-3)
+        expected_ms = self._amid_others(kind, quiet_ms)
+        bounded_ms = min(max(actual_ms, expected_ms / STEP), expected_ms * STEP)
         trusted = 0 if self.lines[stage].disturbed else 1
-        gain = self.seen.setdefault(kind, _Seen(trusted)).gain(seen / pace)
-        self.pace[kind] = pace + gain * (bounded - pace)
-
-    def _learn_relative(self, model: str, ratio: float) -> float:
-        """Learn how a model stands to all networks from a run that took `ratio` times what their
-        pace alone foretold, and return how it stood before."""
-        relative = self.relative.get(model, 1.0)
-        apart = math.log(max(ratio, 1e-6) / relative)
-        moved = relative * math.exp(RELATIVE * min(max(apart, -1.0), 1.0))
-        self.relative[model] = min(max(moved, 1 / MOST_RELATIVE), MOST_RELATIVE)
-        return relative
+        gain = self.seen.setdefault(kind, _Seen(trusted)).gain(actual_ms / expected_ms)
+        moved_ms = gain * (bounded_ms - expected_ms)
+        delay = self.delay.get(kind, 0.0)
+        delayed_ms = max(moved_ms * SHORT_MS / (SHORT_MS + quiet_ms), -delay)
+        self.delay[kind] = min(delay + delayed_ms, MOST_DELAY_MS)
+        pace = self.pace.get(kind, 1.0) + (moved_ms - delayed_ms) / quiet_ms
+        self.pace[kind] = max(pace, LEAST_PACE)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form."""
         lines = {k: [v.fixed, v.per_source, v.per_output] for k, v in self.lines.items()}
         tilings = {k: asdict(v) for k, v in self.tilings.items()}
+        contended = None if self.contended is None else self.contended._learnt()
+        return {"lines": lines, "tilings": tilings, **self._learnt(), "contended": contended}
+
+    def _learnt(self) -> dict[str, Any]:
         return {
-            "lines": lines,
             "pace": dict(self.pace),
-            "tilings": tilings,
             "margin": self.margin,
             "handling_ms": self.handling_ms,
-            "relative": dict(self.relative),
+            "delay": dict(self.delay),
         }
 
     @classmethod
@@ -309,11 +345,24 @@ class CostModel:
         that it did not make."""
         lines = {k: Line(*v) for k, v in data["lines"].items()}
         tilings = {k: Tiling(**v) for k, v in data.get("tilings", {}).items()}
-        margin, handling_ms = (
-            float(data.get(name, getattr(cls, name))) for name in ("margin", "handling_ms")
+        contended = data.get("contended")
+        return cls(
+            lines,
+            tilings=tilings,
+            **_learnt_from(data),
+            contended=cls(**_learnt_from(contended)) if contended is not None else None,
         )
-        relative = dict(data.get("relative", {}))
-        return cls(lines, dict(data["pace"]), tilings, margin, handling_ms, relative=relative)
+
+
+def _learnt_from(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "pace": dict(data["pace"]),
+        "delay": dict(data.get("delay", {})),
+        **{
+            name: float(data.get(name, getattr(CostModel, name)))
+            for name in ("margin", "handling_ms")
+        },
+    }
 
 
 def _kind(stage: str) -> str:

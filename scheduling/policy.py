@@ -48,22 +48,30 @@ class Admission:
 
 
 def admit(
-    options: tuple[Option, ...], budget_ms: float, load: Load, overhead_ms: float = 0.0
+    options: tuple[Option, ...],
+    budget_ms: float,
+    load: Load,
+    overhead_ms: float = 0.0,
+    idle_ms: float | None = None,
 ) -> Admission:
     """Compare a budget with the cheapest option, on an idle service and on this one.
 
-    `options` are what the caller accepts, cheapest first, at least one. A job with late_ms of 0
-    can be met, and all that wait still can: each in its cheapest way at least.
+    `options` are what the caller accepts, cheapest first, at least one; `idle_ms` is the safe cost
+    of the first on an idle service, where that is another. A job with late_ms of 0 can be met, and
+    all that wait still can: each in its cheapest way at least.
     """
     cheapest_ms = options[0].safe_ms
+    smallest_ms = overhead_ms + (cheapest_ms if idle_ms is None else idle_ms)
+    if budget_ms < smallest_ms:
+        return Admission(smallest_ms, feasible=False)
     slack_ms = budget_ms - overhead_ms - cheapest_ms
     if slack_ms < 0:
-        return Admission(cheapest_ms + overhead_ms, feasible=False)
+        return Admission(smallest_ms, feasible=True, late_ms=-slack_ms)
     latest_start_ms = load.now_ms + slack_ms
     own = wait_ms(load, latest_start_ms) - slack_ms
     # What is too late in any case is no reason to refuse what could be met.
     others = cheapest_ms - pressure(load, from_ms=latest_start_ms).kept_ms
-    return Admission(cheapest_ms + overhead_ms, feasible=True, late_ms=max(0.0, own, others))
+    return Admission(smallest_ms, feasible=True, late_ms=max(0.0, own, others))
 
 
 def bind(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -108,20 +109,20 @@ def assessed(
         raise NotReady(_loading(job, snapshot), retry_after_s=LOADING_S)
     if not workers:
         raise not_ready(snapshot, job.needs)
-    # By the fastest: it is the one that is free soonest, and a promise to refuse must be sure.
-    options = min((_options(job, worker, catalog) for worker in workers), key=_price)
+    load = load_of(snapshot, len(workers))
+    options = _options(job, workers, catalog, load.contended)
     if not options and job.min_db is None:  # what they have, this catalog does not know
         raise not_ready(snapshot, job.needs)
     if not options:
         raise InvalidRequest(_out_of_reach(job))
-    load = load_of(snapshot, len(workers))
+    idle = _options(job, workers, catalog, contention=False) if load.contended else options
     if default is not None:
         good = good_option(job, options, catalog)
         job = replace(job, budget_ms=default_budget_ms(default, good, options, load, overhead_ms))
     return Assessment(
         job=job,
         options=options,
-        admission=admit(options, job.budget_ms, load, overhead_ms),
+        admission=admit(options, job.budget_ms, load, overhead_ms, idle[0].safe_ms),
         wait_ms=wait_within(job.budget_ms, options, load, overhead_ms),
         overhead_ms=overhead_ms,
     )
@@ -158,9 +159,19 @@ def load_of(snapshot: Snapshot, workers: int) -> Load:
     )
 
 
-def _options(job: Job, worker: LiveWorker, catalog: Catalog) -> tuple[Option, ...]:
+def _options(
+    job: Job, workers: Iterable[LiveWorker], catalog: Catalog, contention: bool
+) -> tuple[Option, ...]:
+    """Return the options at the costs of the fastest worker: it is the one that is free soonest,
+    and a promise to refuse must be sure."""
+    return min((_of_worker(job, worker, catalog, contention) for worker in workers), key=_price)
+
+
+def _of_worker(
+    job: Job, worker: LiveWorker, catalog: Catalog, contention: bool
+) -> tuple[Option, ...]:
     models = {name: catalog.get(name) for name in catalog.names if name in worker.models}
-    return options_of(job, models, worker.costs)
+    return options_of(job, models, worker.costs.under(contention))
 
 
 def _price(options: tuple[Option, ...]) -> float:

@@ -26,6 +26,8 @@ class Binding:
     decision: Decision
     work: Work
     engine: Engine | None
+    costs: CostModel
+    """What it was chosen by, and what it teaches: what is known of runs beside as many others."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def bind_job(
     Raises UnknownModel, UnknownWidth and, for on_miss=reject, DeadlineExceeded.
     """
     models = {name: served.entry for name, served in zoo.items()}
+    costs = costs.under(load.contended)
     options = options_of(job, models, costs, expectation)
     if not options:
         raise _nothing_fits(job, zoo)
@@ -67,9 +70,9 @@ def bind_job(
         decision = cheapest(options, pinned)
     rung = decision.option.rung
     if rung == FLOOR:
-        return Binding(decision, work_of(job, Tiling()), None)
+        return Binding(decision, work_of(job, Tiling()), None, costs)
     served = zoo[rung.model]
-    return Binding(decision, work_of(job, served.tiling), served.at(rung.width))
+    return Binding(decision, work_of(job, served.tiling), served.at(rung.width), costs)
 
 
 def load_of(claim: Claim, workers: int, aside: Aside | None = None) -> Load:

@@ -80,7 +80,7 @@ class JobBinding:
         much."""
         models = {name: served.entry for name, served in self._zoo.items()}
         job = replace(self._job, min_db=0.0)
-        options = options_of(job, models, self._costs, self.expectation)
+        options = options_of(job, models, self.binding.costs, self.expectation)
         most = max((option.db for option in options if option.db is not None), default=0.0)
         if most < min_db:
             raise QualityInfeasible(

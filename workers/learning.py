@@ -1,22 +1,20 @@
-"""What a run teaches the cost model of the worker that made it."""
+"""What a run teaches the cost model that it was bound by."""
 
 from __future__ import annotations
 
-from scheduling.cost_model import DECODE, CostModel, encode_stage, stage_of
+from scheduling.cost_model import DECODE, encode_stage, stage_of
 from workers.binding import Binding
 from workers.making import Made
 from workers.yielding import Course
 
 
-def learn(
-    costs: CostModel, binding: Binding, made: Made, run_ms: float, course: Course | None = None
-) -> None:
-    """Take in a finished run, as a whole and by its stages.
+def learn(binding: Binding, made: Made, run_ms: float, course: Course | None = None) -> None:
+    """Let the costs that a run was bound by take it in, as a whole and by its stages.
 
     Time for which it was set aside is not its own; what was finished narrower than it was begun
     tells nothing of either width, and what was not run at all nothing of any.
     """
-    option = binding.decision.option
+    option, costs = binding.decision.option, binding.costs
     in_stages_ms = sum(made.stages_ms[stage] for stage in ("decode", "network", "encode"))
     costs.observe_handling(max(0.0, run_ms - made.away_ms - in_stages_ms))
     stages = {

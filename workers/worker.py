@@ -160,7 +160,7 @@ class Worker:
         made = await self._make(claim, bound, course, run.thread)
         record.made(made)
         facts = _facts(claim, bound, made, (time.perf_counter() - since) * 1e3)
-        learn(self._stock.costs, bound.binding, made, facts.run_ms, course)
+        learn(bound.binding, made, facts.run_ms, course)
         if course is not None:
             facts = course.told(facts, made.away_ms)
         _reject_late(claim, facts)

@@ -138,7 +138,7 @@ class Course:
 
     def _left(self, part: float) -> tuple[Option, ...]:
         width = self._ways[-1][1].rung.width
-        costs = self._site.stock.costs
+        costs = self._binding.costs
         job = self._claim.job
         return options_left(job, self._entry, width, costs, 1 - part, self._expectation)
 

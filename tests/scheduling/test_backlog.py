@@ -138,3 +138,12 @@ def test_what_was_handed_out_does_not_change_afterwards():
 def test_a_job_that_is_not_there_cannot_be_removed():
     with pytest.raises(KeyError):
         Slots().remove(10.0, 1.0, 2.0)
+
+
+def test_a_run_contends_with_half_of_the_others_or_with_what_waits():
+    assert not Load(0.0, 1).contended
+    assert Load(0.0, 1, waiting=[Group(100.0, 1.0, 1.0)]).contended
+    assert not Load(0.0, 2).contended
+    assert Load(0.0, 2, running=[50.0]).contended
+    assert not Load(0.0, 4, running=[50.0]).contended
+    assert Load(0.0, 4, running=[50.0, 60.0]).contended

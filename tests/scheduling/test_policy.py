@@ -234,3 +234,14 @@ def test_what_can_wait_is_not_made_room_for(options, slack, load):
     patient = replace(load, inflow_slack_ms=options[-1].expected_ms / PATIENCE)
     decision = bind(options, slack, patient)
     assert decision == bind(options, slack, replace(load, inflow=0.0))
+
+
+def test_what_an_idle_service_could_meet_is_late_beside_others_and_not_infeasible():
+    cheapest_ms = LADDER[0].safe_ms
+    idle_ms = cheapest_ms / 2
+    between_ms = 0.75 * cheapest_ms
+    admission = admit(LADDER, between_ms, ALONE, 0.0, idle_ms)
+    assert admission.feasible
+    assert admission.late_ms == pytest.approx(cheapest_ms - between_ms)
+    assert admission.smallest_ms == idle_ms
+    assert not admit(LADDER, 0.99 * idle_ms, ALONE, 0.0, idle_ms).feasible

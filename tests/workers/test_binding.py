@@ -16,7 +16,9 @@ from scheduling.tiling import Tiling
 from service.admission import admitted
 from service.snapshot import LiveWorker, Snapshot
 from tests.workers.workbench import Gated, a_job, costs_of, default_entry, zoo_of
-from workers.binding import bind_job
+from workers.binding import Binding, bind_job
+from workers.learning import learn
+from workers.making import Made
 from workers.stock import Stock
 from workers.zoo import Served, Zoo
 
@@ -75,3 +77,32 @@ def test_a_budget_without_room_for_the_halos_is_refused() -> None:
     )  # fmt: skip
     with pytest.raises(BudgetInfeasible):
         admitted(job, snapshot(costs_by_input(zoo)), CATALOG, overhead_ms=0)
+
+
+def test_a_run_beside_others_is_predicted_by_those_beside_others_and_teaches_of_them() -> None:
+    zoo = zoo_of(Gated())
+    costs = costs_by_input(zoo)
+    job = a_job(on_miss=OnMiss.REJECT)
+    before = bind_job(job, zoo, costs, 60_000, ALONE).decision.option.expected_ms
+    crowd = Load(0.0, 2, running=[1000.0])
+    binding = bind_job(job, zoo, costs, 60_000, crowd)
+    assert binding.decision.option.expected_ms == before
+    for _ in range(20):
+        binding = bind_job(job, zoo, costs, 60_000, crowd)
+        network_ms = 3 * work_ms(costs, binding)
+        learn(binding, made_in(network_ms), network_ms)
+    beside = bind_job(job, zoo, costs, 60_000, crowd).decision.option.expected_ms
+    assert beside > 2 * before
+    assert bind_job(job, zoo, costs, 60_000, ALONE).decision.option.expected_ms == before
+    heard = admitted(job, snapshot(costs), CATALOG, overhead_ms=0)
+    assert heard.network_ms == pytest.approx(before)
+
+
+def work_ms(costs: CostModel, binding: Binding) -> float:
+    """What the network of a bound run takes on an idle machine."""
+    return costs.under(False).predict_stage(stage_of(binding.decision.option.rung), binding.work)
+
+
+def made_in(network_ms: float) -> Made:
+    stages_ms = {"decode": 1.0, "network": network_ms, "encode": 1.0}
+    return Made(b"", 1, stages_ms)
