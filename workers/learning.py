@@ -11,8 +11,8 @@ from workers.yielding import Course
 def learn(binding: Binding, made: Made, run_ms: float, course: Course | None = None) -> None:
     """Let the costs that a run was bound by take it in, as a whole and by its stages.
 
-    Time for which it was set aside is not its own; what was finished narrower than it was begun
-    tells nothing of either width, and what was not run at all nothing of any.
+    Time for which it was set aside is not its own; what was finished narrower than it was begun,
+    or interrupted, tells nothing of any width, nor does what was not run at all.
     """
     option, costs = binding.decision.option, binding.costs
     in_stages_ms = sum(made.stages_ms[stage] for stage in ("decode", "network", "encode"))
@@ -21,7 +21,7 @@ def learn(binding: Binding, made: Made, run_ms: float, course: Course | None = N
         DECODE: made.stages_ms["decode"],
         encode_stage(binding.work.output_format): made.stages_ms["encode"],
     }
-    if not made.untouched and (course is None or not course.narrowed):
+    if not made.untouched and (course is None or course.straight):
         costs.observe_run(option.expected_ms, run_ms - made.away_ms)
         stages[stage_of(option.rung)] = made.stages_ms["network"]
     for stage, milliseconds in stages.items():

@@ -24,8 +24,8 @@ See = Callable[[Picture], Engine | None]
 resampling. What it raises ends the making."""
 
 Between = Callable[[float], Engine | None]
-"""Called on the making thread between two tiles with the part of the network's work that is done;
-answers what to go on with, None for the same as before."""
+"""Called on the making thread between two tiles, and when one was interrupted, with the part of the
+network's work that is done; answers what to go on with, None for the same as before."""
 
 
 class Progress:
@@ -50,13 +50,17 @@ class Progress:
         """
         self.part = part
         engine = None
-        if self._between is not None and 0 < part < 1:
+        if self._between is not None and part < 1:
             since = time.perf_counter()
             engine = self._between(part)
             self.away_ms += (time.perf_counter() - since) * 1e3
+        self.look()
+        return engine
+
+    def look(self) -> None:
+        """Raise Stopped when nobody waits for the picture any more."""
         if self._stop.is_set():
             raise Stopped
-        return engine
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def make(
     watch = _Stopwatch()
     picture = decode(payload, limits.source_pixels)
     _compare(job, picture)
-    progress.report(0.0)
+    progress.look()
     watch.lap("decode")
     if see is not None:
         engine = see(picture)

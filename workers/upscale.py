@@ -27,7 +27,7 @@ from workers.floor import enlarge
 from workers.hidden import fill_hidden
 from workers.picture import FloatArray, Picture, Planes, Raster
 from workers.resampling import lanczos, linear
-from workers.runtimes.base import Session
+from workers.runtimes.base import Interrupted, Session
 
 GREY_TOLERANCE = 1.5 / 255
 """A picture counts as grey where its channels differ by no more than one level of 8 bits at any
@@ -63,8 +63,9 @@ class Engine:
 
 
 OnTile = Callable[[float], Engine | None]
-"""Told the part of the work done so far, in (0, 1], after each tile; may raise to stop, and may
-answer what to go on with: the same network at another width."""
+"""Told the part of the work done so far, from 0 to 1, after each tile, and again when the next one
+was interrupted; may raise to stop, and may answer what to go on with: the same network at another
+width."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,12 @@ def _by_network(
     total, done = sum(tile.window_pixels for tile in tiles), 0
     for tile in tiles:
         rows, columns = slice(*tile.rows.output), slice(*tile.columns.output)
-        larger[:, rows, columns] = _run_tile(colour, output_size, tile, engine, strength)
+        while True:
+            try:
+                larger[:, rows, columns] = _run_tile(colour, output_size, tile, engine, strength)
+                break
+            except Interrupted:  # it is made anew, once what it was interrupted for is done
+                engine = on_tile(done / total) or engine
         done += tile.window_pixels
         engine = on_tile(done / total) or engine
     return larger, len(tiles)

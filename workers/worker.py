@@ -70,6 +70,8 @@ class Worker:
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="make-beside")
         self._ended: float | None = time.perf_counter()
         """When the last job ended; None while one is in hand."""
+        self._next: Claim | None = None
+        """A job that was claimed while another was in hand, which then ended before it was run."""
 
     def turn(self, call: Callable[[], float]) -> float:
         """Run a call between two jobs, and wait for its answer, on any thread but the loop's.
@@ -85,11 +87,9 @@ class Worker:
     async def run(self, stopping: asyncio.Event) -> None:
         """Run jobs; once `stopping` is set, return when the one in hand has ended."""
         outages = 0
-        while not stopping.is_set():
+        while self._next is not None or not stopping.is_set():
             try:
-                claim = await self._queue.claim(
-                    self._parts.heartbeat.worker_id, self._parts.wait_s, stopping, self._offers
-                )
+                claim = await self._claim(stopping)
                 outages = 0
                 if claim is not None:
                     await self._serve(claim, stopping)
@@ -99,6 +99,13 @@ class Worker:
                 outages += 1
         self._thread.shutdown()
         self._beside.shutdown()
+
+    async def _claim(self, stopping: asyncio.Event) -> Claim | None:
+        claim, self._next = self._next, None
+        if claim is not None:
+            return claim
+        worker_id, wait_s = self._parts.heartbeat.worker_id, self._parts.wait_s
+        return await self._queue.claim(worker_id, wait_s, stopping, self._offers)
 
     def _offers(self) -> tuple[str, ...]:
         """Return what the next job may need, and hold what it is then run with."""
@@ -157,7 +164,11 @@ class Worker:
         await self._queue.bound(claim, bound.binding.decision.option.expected_ms)
         record.bound(bound.binding)
         course = self._course(claim, bound.binding, since, run.site)
-        made = await self._make(claim, bound, course, run.thread)
+        try:
+            made = await self._make(claim, bound, course, run.thread)
+        finally:
+            if course is not None:
+                self._next = course.left_over()
         record.made(made)
         facts = _facts(claim, bound, made, (time.perf_counter() - since) * 1e3)
         learn(bound.binding, made, facts.run_ms, course)
@@ -196,10 +207,13 @@ class Worker:
         progress = Progress(course.from_thread() if course else None)
         work = (claim.job, claim.payload, bound.binding.engine, self._parts.limits, progress, see)
         async with held(self._queue, claim, progress, self._parts.renew_s) as lease:
-            if course is not None:
-                course.lease = lease
+            making = loop.run_in_executor(thread, make, *work)
             try:
-                return await loop.run_in_executor(thread, make, *work)
+                if course is None:
+                    return await making
+                course.lease = lease
+                async with course.watched(progress):
+                    return await making
             except Stopped as stop:
                 raise _Dropped(lease.state) from stop
 

@@ -1,16 +1,18 @@
-"""Between two tiles: more urgent jobs first, then the rest of the picture, narrower if it is late.
+"""Amid a picture: more urgent jobs first, then the rest of the picture, narrower if it is late.
 
-Tiles are the points at which a long run can be set aside at no cost. A worker sets its picture
-aside only for a job that would otherwise start too late, and only for as long as the picture can
-spare: both are then in time.
+A worker sets its picture aside only for a job that would otherwise start too late, and only for as
+long as the picture can spare: both are then in time. Between two tiles that costs nothing. Once for
+a picture a tile is interrupted as well, and made anew afterwards: a burst may come just after both
+workers have begun something long.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from jobs.job import Claim, Reason, RunFacts
@@ -22,11 +24,18 @@ from scheduling.policy import go_on, spare_ms
 from workers.binding import Aside, Binding
 from workers.job_binding import JobBinding
 from workers.lease import Lease
-from workers.making import Between
+from workers.making import Between, Progress
+from workers.pauses import happens
+from workers.runtimes.base import Interruptible
 from workers.stock import Stock
 from workers.upscale import Engine
 
 log = logging.getLogger("anysr.workers.yielding")
+
+LOOK_S = 0.04
+"""Between two looks for more urgent jobs while a tile is made."""
+WORTH_MS = 100.0
+"""What is expected to end sooner than this is not interrupted."""
 
 Serve = Callable[[Claim, Aside], Awaitable[None]]
 """Runs another job while this one is set aside."""
@@ -64,6 +73,16 @@ class Course:
         """Of the job in hand, once it is being made."""
         self.yields = 0
         """How many jobs were run in between."""
+        self._interrupted = False
+        self._urgent: Claim | None = None
+        """What a tile was interrupted for, until it is run."""
+        self._turn = asyncio.Lock()
+        """Held by what looks for more urgent jobs: after a tile, or while one is made."""
+
+    @property
+    def straight(self) -> bool:
+        """Whether it was made in one go, as it was begun."""
+        return not (self.narrowed or self._interrupted)
 
     @property
     def narrowed(self) -> bool:
@@ -92,22 +111,63 @@ class Course:
 
         `part` of the network's work, from 0 to 1, is done.
         """
+        async with self._turn:
+            try:
+                await self._urgent_first(part)
+            except ConnectionError as error:
+                log.warning("cannot look for more urgent jobs: %s", error)
+            return self._go_on(part)
+
+    @contextlib.asynccontextmanager
+    async def watched(self, progress: Progress) -> AsyncIterator[None]:
+        """Interrupt a tile that is made meanwhile, if a job comes that cannot wait for its end."""
+        made = asyncio.Event()
+        watching = asyncio.create_task(self._watch(progress, made))
         try:
-            await self._urgent_first(part)
-        except ConnectionError as error:
-            log.warning("cannot look for more urgent jobs: %s", error)
-        return self._go_on(part)
+            yield
+        finally:
+            # Ended by an event, not cancelled: a claim might be on its way.
+            made.set()
+            await watching
+
+    def left_over(self) -> Claim | None:
+        """Return the job that a tile was interrupted for which then was the last, if any: it has
+        not been run."""
+        claim, self._urgent = self._urgent, None
+        return claim
+
+    async def _watch(self, progress: Progress, made: asyncio.Event) -> None:
+        while not self._interrupted and not await happens(made, LOOK_S):
+            async with self._turn:
+                try:
+                    await self._look(progress)
+                except ConnectionError as error:
+                    log.warning("cannot look for more urgent jobs: %s", error)
+
+    async def _look(self, progress: Progress) -> None:
+        site, engine = self._site, self._binding.engine
+        if site.stopping.is_set() or engine is None:
+            return
+        session, ends_in_ms = engine.session, self._end_ms - self._now_ms()
+        spare = spare_ms(self._left(progress.part), self._slack_ms())
+        if not isinstance(session, Interruptible) or spare <= 0 or ends_in_ms < WORTH_MS:
+            return
+        self._urgent = await site.queue.claim_urgent(
+            site.worker_id, ends_in_ms, spare, site.stock.offers
+        )
+        if self._urgent is not None:
+            self._interrupted = True
+            session.interrupt()
 
     async def _urgent_first(self, part: float) -> None:
-        site = self._site
-        while not site.stopping.is_set():
+        site, urgent = self._site, self.left_over()
+        while urgent is not None or not site.stopping.is_set():
             left, slack_ms = self._left(part), self._slack_ms()
             spare = spare_ms(left, slack_ms)
-            if spare <= 0 or not await self._wanted():
-                return
-            urgent = await site.queue.claim_urgent(
-                site.worker_id, left[-1].expected_ms, spare, site.stock.offers
-            )
+            if urgent is None and spare > 0 and await self._wanted():
+                urgent = await site.queue.claim_urgent(
+                    site.worker_id, left[-1].expected_ms, spare, site.stock.offers
+                )
             if urgent is None:
                 return
             self.yields += 1
@@ -115,6 +175,7 @@ class Course:
             aside = Aside(self._end_ms, spare, narrowest.safe_ms, narrowest.expected_ms)
             await site.serve(urgent, aside)
             await self._tell_end(self._left(part)[-1].expected_ms, urgent)
+            urgent = None
 
     async def _wanted(self) -> bool:
         """Whether anybody still waits for the job in hand: one that was cancelled would be set
@@ -124,8 +185,7 @@ class Course:
     async def _tell_end(self, rest_ms: float, latest: Claim) -> None:
         """Let others know when this run will end, now that it goes on."""
         await self._site.queue.bound(self._claim, rest_ms)
-        gone_ms = (time.perf_counter() - self._since) * 1e3
-        self._end_ms = self._claim.claimed_ms + gone_ms + rest_ms
+        self._end_ms = self._now_ms() + rest_ms
         log.info("job %s: set aside for %s", self._claim.job.id, latest.job.id)
 
     def _go_on(self, part: float) -> Engine | None:
@@ -143,7 +203,15 @@ class Course:
         return options_left(job, self._entry, width, costs, 1 - part, self._expectation)
 
     def _slack_ms(self) -> float:
-        return self._claim.run_slack_ms - (time.perf_counter() - self._since) * 1e3
+        return self._claim.run_slack_ms - self._gone_ms()
+
+    def _gone_ms(self) -> float:
+        """Return for how long the job has been in hand."""
+        return (time.perf_counter() - self._since) * 1e3
+
+    def _now_ms(self) -> float:
+        """Return the time by the queue's clock."""
+        return self._claim.claimed_ms + self._gone_ms()
 
     def told(self, facts: RunFacts, away_ms: float) -> RunFacts:
         """Return the facts of the run with what became of it between its tiles."""

@@ -325,7 +325,9 @@ def test_small_runs_that_are_held_up_do_not_make_large_ones_dear():
         source = (5_000, 10_000, 20_000, 40_000)[number % 4]
         costs.observe(stage, work(source), 0.004 * source)
     for source in (10_000, 20_000, 40_000):
-        assert costs.predict_stage(stage, work(source)) == pytest.approx(0.004 * source, rel=0.3, abs=30)
+        assert costs.predict_stage(stage, work(source)) == pytest.approx(
+            0.004 * source, rel=0.3, abs=30
+        )
     assert 1050 < costs.predict_stage(stage, work(1_000_000)) < 2000
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from models.export import write_torchscript
 from models.geometry import axis_grid
 from tests.workers.workbench import default_entry
 from workers.picture import FloatArray
-from workers.runtimes.base import RuntimeMissing, Session
+from workers.runtimes.base import Interrupted, RuntimeMissing, Session
 from workers.runtimes.onnx import CUDA_PROVIDERS, OnnxSession
 from workers.runtimes.torchscript import TorchScriptSession
 
@@ -59,6 +61,27 @@ def test_any_size_and_scale_runs(h: int, w: int, more_h: int, more_w: int) -> No
     made = run(session, noise(1, 3, h, w), (h + more_h, w + more_w), 0.25)
     assert made.shape == (1, 3, h + more_h, w + more_w)
     assert np.isfinite(made).all()
+
+
+def test_a_run_is_interrupted_and_the_next_one_is_whole(onnx: OnnxSession) -> None:
+    image = noise(1, 3, 160, 160)
+    onnx.interrupt()  # nothing runs: nothing happens
+    whole = run(onnx, image, (320, 320), 1.0)
+    caught: list[Exception] = []
+
+    def interrupted() -> None:
+        try:
+            run(onnx, image, (320, 320), 1.0)
+        except Interrupted as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=interrupted)
+    thread.start()
+    while thread.is_alive():
+        onnx.interrupt()
+        time.sleep(0.001)
+    assert len(caught) == 1
+    assert np.array_equal(run(onnx, image, (320, 320), 1.0), whole)
 
 
 @pytest.mark.parametrize("width", [entry.width for entry in default_entry().widths])

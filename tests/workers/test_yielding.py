@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -29,6 +30,8 @@ from workers.binding import Aside, load_of
 from workers.decode import decode
 from workers.features import features_of
 from workers.picture import FloatArray
+from workers.runtimes.base import Interrupted
+from workers.yielding import LOOK_S
 
 TILE_PIXELS = 200  # a picture of 48 x 40 then has several tiles
 
@@ -59,6 +62,32 @@ class Stepwise:
         self.steps.release(1000)
 
 
+class Breakable(Stepwise):
+    """One that can be interrupted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.interrupts = 0
+
+    def interrupt(self) -> None:
+        self.interrupts += 1
+        self.steps.release()
+
+    def run(self, *arguments: Any) -> FloatArray:
+        interrupts = self.interrupts
+        made = super().run(*arguments)
+        if self.interrupts > interrupts:
+            raise Interrupted
+        return made
+
+
+class TooLate(Stepwise):
+    """One that has always just ended when it is interrupted."""
+
+    def interrupt(self) -> None:
+        self.finish()
+
+
 async def begun(session: Stepwise) -> None:
     await until(lambda: len(session.widths) > 0)
 
@@ -86,6 +115,73 @@ async def test_a_picture_is_set_aside_for_a_job_that_cannot_wait_for_it(queue: R
     assert second.facts.stages_ms["yielded"] > 0
     assert second.facts.reason is Reason.WIDEST  # it had time to spare
     assert registry.get_sample_value("anysr_yields_total") == 1
+
+
+async def test_a_tile_is_interrupted_for_a_job_that_cannot_wait_for_its_end(
+    queue: RedisQueue,
+) -> None:
+    session, costs = Breakable(), costs_of(network_ms=20_000)
+    long, urgent, next_urgent = a_job(), a_job(budget_ms=6_000), a_job(budget_ms=7_000)
+    async with a_worker(queue, zoo_of(session), costs):
+        await queue.submit(long, photograph())
+        await begun(session)
+        await queue.submit(urgent, photograph())
+        first = await ended(queue, urgent.id)
+        assert (await queue.view(long.id)).status is JobStatus.RUNNING
+        await until(lambda: len(session.widths) == 2)
+        await queue.submit(next_urgent, photograph())
+        await asyncio.sleep(5 * LOOK_S)
+        assert (await queue.view(next_urgent.id)).status is JobStatus.QUEUED
+        session.finish()
+        second = await ended(queue, long.id)
+        await ended(queue, next_urgent.id)
+    assert first.finished_ms < second.finished_ms
+    assert second.facts.stages_ms["yielded"] > 0
+    assert second.facts.reason is Reason.WIDEST
+    assert session.interrupts == 1
+    assert "network" not in costs.pace
+
+
+async def test_what_cannot_be_interrupted_is_finished_first(queue: RedisQueue) -> None:
+    session = Stepwise()
+    long, urgent = a_job(), a_job(budget_ms=6_000)
+    async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_000)):
+        await queue.submit(long, photograph())
+        await begun(session)
+        await queue.submit(urgent, photograph())
+        await asyncio.sleep(5 * LOOK_S)
+        assert (await queue.view(urgent.id)).status is JobStatus.QUEUED
+        session.finish()
+        first, second = await ended(queue, long.id), await ended(queue, urgent.id)
+    assert first.finished_ms < second.finished_ms
+
+
+async def test_a_job_that_a_picture_was_interrupted_for_too_late_is_run_next(
+    queue: RedisQueue,
+) -> None:
+    session = TooLate()
+    long, urgent = a_job(), a_job(budget_ms=6_000)
+    async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_000)):
+        await queue.submit(long, photograph())
+        await begun(session)
+        await queue.submit(urgent, photograph())
+        first, second = await ended(queue, long.id), await ended(queue, urgent.id)
+    assert first.finished_ms < second.finished_ms
+    assert second.attempt == 1
+
+
+async def test_a_picture_with_no_time_to_spare_is_not_interrupted(queue: RedisQueue) -> None:
+    session = Breakable()
+    long = a_job(budget_ms=22_000, pinned_width=1.0)
+    urgent = a_job(budget_ms=6_000, floor_ms=2_000)
+    async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_500)):
+        await queue.submit(long, photograph())
+        await begun(session)
+        await queue.submit(urgent, photograph())
+        await asyncio.sleep(5 * LOOK_S)
+        session.finish()
+        await ended(queue, long.id)
+    assert session.interrupts == 0
 
 
 async def test_a_picture_is_not_set_aside_for_a_job_that_can_wait_for_it(queue: RedisQueue) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,19 @@ FloatArray = NDArray[np.float32]
 
 class RuntimeMissing(RuntimeError):
     """The chosen runtime is not installed, or cannot run on the chosen device."""
+
+
+class Interrupted(Exception):
+    """A run was ended before it was done, as another thread had asked."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A session whose runs can be ended early."""
+
+    def interrupt(self) -> None:
+        """End the run in progress, which then raises Interrupted; to be called on another thread.
+        Without one, nothing happens."""
 
 
 class Session(Protocol):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.catalog import ModelEntry, WidthEntry, content_of
 from models.geometry import AxisGrid
-from workers.runtimes.base import RuntimeMissing, condition_of
+from workers.runtimes.base import Interrupted, RuntimeMissing, condition_of
 
 FloatArray = NDArray[np.float32]
 
@@ -23,7 +23,8 @@ CUDA_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
 class OnnxSession:
-    """A model of the catalog in ONNX Runtime; implements `workers.runtimes.base.Session`.
+    """A model of the catalog in ONNX Runtime; implements `Session` and `Interruptible` of
+    `workers.runtimes.base`.
 
     A width is loaded when it is first run. `threads` work on one operation, 0 for all cores;
     they do not spin while idle unless `spin` is set, so that an idle worker costs nothing. The
@@ -48,6 +49,7 @@ class OnnxSession:
             [entry.weights.file], [self._weights], [len(self._weights)]
         )
         self._loaded: dict[int, onnxruntime.InferenceSession] = {}
+        self._running: onnxruntime.RunOptions | None = None
 
     def run(
         self,
@@ -58,7 +60,8 @@ class OnnxSession:
         strength: float = 0.0,
     ) -> FloatArray:
         """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped; KeyError for an unknown
-        width. Raises CatalogError when the width's file is not what the catalog promises."""
+        width. Raises CatalogError when the width's file is not what the catalog promises, and
+        Interrupted."""
         feed = {
             "image": image,
             "row_offset": rows.offset,
@@ -67,8 +70,23 @@ class OnnxSession:
             "column_index": columns.index,
             **condition_of(self._entry, rows, columns, strength),
         }
-        output: FloatArray = self._at(self._entry.at(width)).run(["upscaled"], feed)[0]
+        graph, running = self._at(self._entry.at(width)), onnxruntime.RunOptions()
+        self._running = running
+        try:
+            output: FloatArray = graph.run(["upscaled"], feed, running)[0]
+        except Exception as error:
+            if running.terminate:
+                raise Interrupted from error
+            raise
+        finally:
+            self._running = None
         return output
+
+    def interrupt(self) -> None:
+        """End the run in progress, which looks for that between two of the graph's operations."""
+        running = self._running
+        if running is not None:
+            running.terminate = True
 
     def _at(self, width: WidthEntry) -> onnxruntime.InferenceSession:
         if width.channels not in self._loaded:
