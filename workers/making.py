@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from jobs.errors import InvalidRequest, OutputTooLarge
@@ -12,6 +13,7 @@ from jobs.job import Job
 from workers.decode import decode
 from workers.encode import check_sides, encode
 from workers.picture import Picture
+from workers.runtimes.base import Interruptible, Session
 from workers.upscale import Engine, upscale
 
 
@@ -38,10 +40,22 @@ class Progress:
         """For how long the picture was set aside between tiles."""
         self._between = between
         self._stop = threading.Event()
+        self._session: Session | None = None
+
+    @contextlib.contextmanager
+    def running_on(self, engine: Engine | None) -> Iterator[None]:
+        """Know what the making waits for meanwhile."""
+        self._session = None if engine is None else engine.session
+        try:
+            yield
+        finally:
+            self._session = None
 
     def stop(self) -> None:
-        """Let the making end at its next look."""
+        """Let the making end at its next look, and what it waits for at once."""
         self._stop.set()
+        if isinstance(self._session, Interruptible):
+            self._session.interrupt()
 
     def report(self, part: float) -> Engine | None:
         """Note the part that is done, and answer what to go on with, None for the same as before.
@@ -133,7 +147,8 @@ def make(
         engine = see(picture)
         watch.skip()
     size = job.output_height, job.output_width
-    larger = upscale(picture, *size, engine, progress.report, job.strength)
+    with progress.running_on(engine):
+        larger = upscale(picture, *size, engine, progress.report, job.strength)
     watch.lap("network", progress.away_ms)
     data = encode(larger.picture, job.output_format, job.quality)
     progress.report(1.0)

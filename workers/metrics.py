@@ -53,7 +53,7 @@ class WorkerMetrics:
         self._tiles = Counter("anysr_tiles", "Tiles run.", registry=registry)
         self._yields = Counter(
             "anysr_yields",
-            "Times a picture was set aside between two tiles for a more urgent job.",
+            "Times a picture was set aside for a more urgent job.",
             registry=registry,
         )
         self._models = Gauge(

@@ -142,6 +142,19 @@ async def test_a_tile_is_interrupted_for_a_job_that_cannot_wait_for_its_end(
     assert "network" not in costs.pace
 
 
+async def test_a_tile_of_a_cancelled_picture_is_not_finished(queue: RedisQueue) -> None:
+    session, long, following = Breakable(), a_job(), a_job()
+    async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_000)):
+        await queue.submit(long, photograph())
+        await begun(session)
+        await queue.submit(following, photograph())
+        await queue.cancel(long.id)
+        await until(lambda: len(session.widths) == 2)
+        session.finish()
+        await ended(queue, following.id)
+    assert session.interrupts == 1
+
+
 async def test_what_cannot_be_interrupted_is_finished_first(queue: RedisQueue) -> None:
     session = Stepwise()
     long, urgent = a_job(), a_job(budget_ms=6_000)
