@@ -53,9 +53,10 @@ class Progress:
 
     def stop(self) -> None:
         """Let the making end at its next look, and what it waits for at once."""
+        first, session = not self._stop.is_set(), self._session
         self._stop.set()
-        if isinstance(self._session, Interruptible):
-            self._session.interrupt()
+        if first and isinstance(session, Interruptible):
+            session.interrupt()
 
     def report(self, part: float) -> Engine | None:
         """Note the part that is done, and answer what to go on with, None for the same as before.
