@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 import uuid
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from scheduling.cost_model import CostModel
 from service.plan import chosen_model, plan
 from service.schemas import UpscaleRequest
 from service.settings import GatewaySettings
-from workers.calibration import calibrate
 from workers.job_binding import JobBinding
+from workers.kept_costs import costs_here, kept_folder
 from workers.making import Limits, Progress, make
 from workers.picture import Picture
 from workers.settings import WorkerSettings
@@ -70,7 +71,8 @@ class LocalUpscaler:
         self._wanted = wanted
         zoo = load_zoo(folder, settings, wanted.model)
         self._zoo = {n: served for n, served in zoo.items() if wanted.model in (None, n)}
-        self._costs = calibrate(self._zoo) if self._budgeted else CostModel()
+        kept = kept_folder(settings.calibration_folder, os.environ)
+        self._costs = costs_here(self._zoo, settings, kept) if self._budgeted else CostModel()
 
     def upscale(self, data: bytes) -> Outcome:
         header = read_header(data, self._limits.max_source_pixels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,25 @@ def calibration_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ANYSR_CALIBRATION_FOLDER", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def kept_costs(calibration_folder: Path) -> None:
+    """Costs of the shipped models, as an earlier `anysr serve` would have kept them: beside other
+    tests each start would measure them anew, for a quarter of a minute."""
+    from cli.simulate import COSTS
+    from models.catalog import SHIPPED
+    from scheduling.cost_model import CostModel
+    from workers.kept_costs import facts_of, file_name, keep_lines
+    from workers.main import available_cores
+    from workers.settings import WorkerSettings
+    from workers.zoo import load_zoo
+
+    lines = CostModel.from_dict(json.loads(COSTS.read_text())).lines
+    for threads in (available_cores(), 0):  # of the service, and of `anysr upscale`
+        settings = WorkerSettings(worker_threads=threads)
+        facts = facts_of(load_zoo(SHIPPED, settings), settings)
+        keep_lines(calibration_folder / file_name(facts), facts, lines)
 
 
 @pytest.fixture(scope="session")

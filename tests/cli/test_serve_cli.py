@@ -37,8 +37,11 @@ HEADERS = (
 )
 
 
+pytestmark = pytest.mark.usefixtures("kept_costs")
+
+
 @pytest.fixture(scope="module")
-def service():
+def service(kept_costs):  # noqa: ARG001  they are there before it starts
     with running_service(ANYSR_LEASE_SECONDS="1") as url:
         yield url
 

@@ -63,6 +63,7 @@ def test_a_folder_keeps_its_shape_names_and_formats(folder, tmp_path):
     assert size(tmp_path / "out" / "deep" / "b.jpg") == ("JPEG", (45, 30))
 
 
+@pytest.mark.usefixtures("kept_costs")
 def test_a_budget_is_kept_in_this_process_too(folder, tmp_path):
     result = run(folder / "a.png", "-o", tmp_path / "o.png", "--scale", 2, "--budget-ms", 30_000)
     assert result.exit_code == 0, result.output
@@ -108,6 +109,7 @@ def test_a_missing_input_is_told(tmp_path):
     assert "nowhere.png" in result.output
 
 
+@pytest.mark.usefixtures("kept_costs")
 def test_through_a_service(folder, tmp_path):
     with running_service() as url:
         result = run(folder, "-o", tmp_path / "out", "--scale", 1.7, "--server", url)

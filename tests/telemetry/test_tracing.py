@@ -126,7 +126,10 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-def client(collector: Collector) -> Iterator[httpx.Client]:
+def client(
+    collector: Collector,
+    kept_costs: None,  # noqa: ARG001  they are there before it starts
+) -> Iterator[httpx.Client]:
     """A client of a real service, gateway and worker, that tells the collector."""
     with (
         running_service(
