@@ -329,7 +329,13 @@ class CostModel:
         lines = {k: [v.fixed, v.per_source, v.per_output] for k, v in self.lines.items()}
         tilings = {k: asdict(v) for k, v in self.tilings.items()}
         contended = None if self.contended is None else self.contended._learnt()
-        return {"lines": lines, "tilings": tilings, **self._learnt(), "contended": contended}
+        return {
+            "lines": lines,
+            "disturbed": sorted(self.disturbed),
+            "tilings": tilings,
+            **self._learnt(),
+            "contended": contended,
+        }
 
     def _learnt(self) -> dict[str, Any]:
         return {
@@ -343,7 +349,8 @@ class CostModel:
     def from_dict(cls, data: Mapping[str, Any]) -> CostModel:
         """Undo `to_dict`. Raises KeyError, TypeError, ValueError or AttributeError for data
         that it did not make."""
-        lines = {k: Line(*v) for k, v in data["lines"].items()}
+        disturbed = set(data.get("disturbed", ()))
+        lines = {k: replace(Line(*v), disturbed=k in disturbed) for k, v in data["lines"].items()}
         tilings = {k: Tiling(**v) for k, v in data.get("tilings", {}).items()}
         contended = data.get("contended")
         return cls(

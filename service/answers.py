@@ -175,8 +175,12 @@ class WorkerAnswer(BaseModel):
     busy: bool
     models: list[str]
     pace: float = Field(
-        description="Network time of late over what calibration had found there; above 1 the "
-        "worker has become slower."
+        description="Network time of late over what calibration had found there, of runs that have "
+        "the machine to themselves; above 1 the worker has become slower."
+    )
+    costs_disturbed: bool = Field(
+        description="Whether others used the machine while costs were measured there: what is "
+        "promised may be off until they are measured again, in a moment when it is idle."
     )
     reloads: int = Field(description="The last call to read the models again that it has followed.")
     broken: dict[str, str] = Field(
@@ -344,6 +348,7 @@ def _worker(worker: LiveWorker) -> WorkerAnswer:
         busy=worker.busy,
         models=list(worker.models),
         pace=round(worker.pace, 3),
+        costs_disturbed=bool(worker.costs.disturbed),
         reloads=worker.reloads,
         broken=dict(worker.broken),
         machine=worker.machine,

@@ -52,6 +52,10 @@ MACHINE_GAUGES: dict[str, tuple[str, WorkerFigure]] = {
         "Network time of late over what calibration had found on the worker.",
         lambda worker: worker.pace if worker.ready else None,
     ),
+    "worker_costs_disturbed": (
+        "1 if others used the machine while costs were measured, until they are measured again.",
+        lambda worker: float(bool(worker.costs.disturbed)) if worker.ready else None,
+    ),
     "machine_cpu_load_ratio": (
         "Part of all cores' time in which programs ran.",
         _machine(lambda machine: machine.cpu_load),

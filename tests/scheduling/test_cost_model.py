@@ -226,6 +226,12 @@ def test_the_written_form_comes_back_the_same():
     assert CostModel.from_dict(json.loads(json.dumps(costs.to_dict()))) == costs
 
 
+def test_the_written_form_says_which_lines_were_disturbed():
+    costs = CostModel({"decode": Line(1, 2, 3, disturbed=True), "encode:png": Line(1, 2, 3)})
+    told = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
+    assert told.disturbed == {"decode"}
+
+
 @pytest.mark.parametrize("tiling", [{"halo": -1}, {"pixels": 0}, {"tile": 3}, {"pixels": "x"}, 7])
 def test_a_tiling_that_cannot_be_is_refused(tiling):
     with pytest.raises((ValueError, TypeError)):

@@ -26,6 +26,7 @@ from tests.service.harness import (
     Served,
     Start,
     assert_problem,
+    cost_model,
     drawn,
 )
 
@@ -98,6 +99,21 @@ async def test_the_page_answers_head_as_it_does_get(served: Served) -> None:
         assert head.headers[name] == get.headers[name]
 
 
+async def test_costs_of_a_disturbed_machine_are_told(queue: RedisQueue, start: Start) -> None:
+    costs = cost_model()
+    costs.lines["decode"] = replace(costs.lines["decode"], disturbed=True)
+    await ScriptedWorker(queue, worker_id="a", costs=costs).pulse()
+    await ScriptedWorker(queue, worker_id="b").pulse()
+    async with start() as served:
+        workers = (await served.client.get("/health/ready")).json()["workers"]
+        assert {worker["id"]: worker["costs_disturbed"] for worker in workers} == {
+            "a": True,
+            "b": False,
+        }
+        samples = await metrics_of(served)
+        assert samples["anysr_worker_costs_disturbed", "mean"] == 0.5
+
+
 async def test_live_without_a_worker(start: Start) -> None:
     async with start() as served:
         assert (await served.client.get("/health/live")).json() == {"status": "live"}
@@ -109,7 +125,7 @@ async def test_ready_when_a_worker_is_warm(served: Served) -> None:
     answer = response.json()
     assert answer["status"] == "ready"
     worker: dict[str, object] = {"id": "scripted", "ready": True, "busy": False, "models": [MODEL]}
-    worker |= {"pace": 1.0, "machine": None, "reloads": 0, "broken": {}}
+    worker |= {"pace": 1.0, "costs_disturbed": False, "machine": None, "reloads": 0, "broken": {}}
     assert answer["workers"] == [worker]
     assert answer["catalog"] == {"reloads": 0, "broken": {}}
     assert answer["queue"] == {"queued": 0, "running": 0, "oldest_age_ms": 0, "backlog_ms": 0}
