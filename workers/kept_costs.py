@@ -2,9 +2,10 @@
 
 A file is for one way to run on one kind of machine: `facts` names all that the costs depend on,
 the file is named after them and holds them, and one that does not say the same is not believed.
-Only the lines are kept, and only those of a quiet machine: what was measured while others used it
-is used until it has been measured again, in a moment of peace. How fast the machine is at the
-moment is seen anew by each worker.
+Lines are kept only of a quiet machine: what was measured while others used it is used until it has
+been measured again, in a moment of peace. How fast the machine is at the moment is seen anew by
+each worker; what runs take beside others is kept when a worker ends, in a file of its own, for the
+first burst would else come before any of it is known.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from models.catalog import ModelEntry
-from scheduling.cost_model import DECODE, CostModel, Line, encode_stage, stage_of
+from scheduling.cost_model import (
+    DECODE,
+    MOST_DELAY_MS,
+    CostModel,
+    Line,
+    encode_stage,
+    stage_of,
+)
 from scheduling.rungs import FLOOR
 from workers.calibration import (
     Turn,
@@ -47,6 +55,9 @@ or code of ours that became faster between two versions."""
 LIBRARIES = ("anysr-serve", "numpy", "pillow", "imagecodecs")
 RUNTIME_LIBRARIES = {"onnx": ("onnxruntime", "onnxruntime-gpu"), "torchscript": ("torch",)}
 
+MOST_PACE, MOST_HANDLING_MS = 20.0, 1000.0
+"""What is kept as learnt lies below these, or it is not believed."""
+
 Facts = dict[str, Any]
 
 
@@ -59,7 +70,12 @@ def costs_here(zoo: Zoo, settings: WorkerSettings, folder: Path | None) -> CostM
     if folder is None:
         return calibrate(zoo, needs_of(settings))
     facts = facts_of(zoo, settings)
-    path = folder / file_name(facts)
+    costs = _costs_of(zoo, settings, folder / file_name(facts), facts)
+    costs.contended = read_contention(folder, facts)
+    return costs
+
+
+def _costs_of(zoo: Zoo, settings: WorkerSettings, path: Path, facts: Facts) -> CostModel:
     lines = read_lines(path, facts, set(stages_of(zoo)))
     if lines is None:
         costs = calibrate(zoo, needs_of(settings))
@@ -186,10 +202,53 @@ def keep_quiet_lines(path: Path, facts: Facts, lines: Mapping[str, Line]) -> Non
 
 def keep_lines(path: Path, facts: Facts, lines: Mapping[str, Line]) -> None:
     """Write a file in one step; what cannot be kept is measured again next time."""
-    content = {
-        "facts": facts,
-        "lines": {k: [v.fixed, v.per_source, v.per_output] for k, v in lines.items()},
-    }
+    figures = {k: [v.fixed, v.per_source, v.per_output] for k, v in lines.items()}
+    _write(path, {"facts": facts, "lines": figures})
+
+
+def keep_contention(
+    zoo: Zoo, settings: WorkerSettings, folder: Path | None, costs: CostModel
+) -> None:
+    """Write down what runs take beside others, if anything was learnt of that."""
+    if folder is not None and costs.contended is not None:
+        facts, learnt = facts_of(zoo, settings), costs.to_dict()["contended"]
+        _write(folder / contention_name(facts), {"facts": facts, "contended": learnt})
+
+
+def read_contention(folder: Path, facts: Facts) -> CostModel | None:
+    """Return what an earlier worker learnt of runs beside others, but for its margin, which a last
+    overload may have raised; None where nothing is kept or it is not to be believed."""
+    path = folder / contention_name(facts)
+    try:
+        content = json.loads(path.read_text())
+        if content["facts"] != facts:
+            raise ValueError("it is of another machine or of other models")
+        learnt = CostModel.from_dict({"lines": {}, "pace": {}, **content}).contended
+        if learnt is None or not _sane(learnt):
+            raise ValueError("it cannot be")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("what runs take beside others, in %s, cannot be used: %s", path, error)
+        return None
+    learnt.margin = CostModel.margin
+    return learnt
+
+
+def contention_name(facts: Facts) -> str:
+    """Return the name of the file for these facts that says what runs take beside others."""
+    return file_name(facts).replace("costs-", "contention-", 1)
+
+
+def _sane(learnt: CostModel) -> bool:
+    return (
+        all(0 < pace <= MOST_PACE for pace in learnt.pace.values())
+        and all(0 <= delay <= MOST_DELAY_MS for delay in learnt.delay.values())
+        and 0 <= learnt.handling_ms <= MOST_HANDLING_MS
+    )
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

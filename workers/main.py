@@ -110,6 +110,7 @@ async def _serve(
             again = Remeasurer(stocker, shelf, worker.turn, lambda: worker.idle_s)
             async with running(reloader.run()), running(again.run()):
                 await worker.run(stopping)
+            stocker.keep(shelf.stock)
     await queue.close()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from models.catalog import Catalog, CatalogError, ModelEntry, content_of, read_good, reason_of, told
 from scheduling.cost_model import Line
 from workers.calibration import Turn, warm_model
-from workers.kept_costs import added_lines, costs_here
+from workers.kept_costs import added_lines, costs_here, keep_contention
 from workers.runtimes.base import RuntimeMissing
 from workers.settings import WorkerSettings
 from workers.stock import Stock
@@ -73,6 +73,10 @@ class Stocker:
             place = self.settings, self.costs_folder
             lines = added_lines(zoo, fresh, known, *place, turn)
         return Delivery(zoo, lines, broken)
+
+    def keep(self, stock: Stock) -> None:
+        """Keep what was learnt with a stock and counts for the next start as well."""
+        keep_contention(stock.zoo, self.settings, self.costs_folder, stock.costs)
 
     def _zoo(self, running: Zoo, wanted: Set[str]) -> tuple[Zoo, dict[str, str]]:
         """Return the models that can run, and what is wrong with the others; of those on demand,

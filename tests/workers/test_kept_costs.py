@@ -20,9 +20,11 @@ from workers import kept_costs
 from workers.disturbance import Needs
 from workers.kept_costs import (
     added_lines,
+    contention_name,
     costs_here,
     facts_of,
     file_name,
+    keep_contention,
     keep_lines,
     kept_folder,
     lines_again,
@@ -159,6 +161,49 @@ def test_what_was_learnt_since_is_not_kept(zoo: Zoo, kept: Path) -> None:
     again = costs_here(zoo, SETTINGS, kept.parent)
     assert (again.pace, again.margin) == ({}, CostModel().margin)
     assert again.tilings == {name: served.tiling for name, served in zoo.items()}
+
+
+def test_what_runs_take_beside_others_is_kept_for_the_next_start(zoo: Zoo, kept: Path) -> None:
+    costs = costs_here(zoo, SETTINGS, kept.parent)
+    keep_contention(zoo, SETTINGS, kept.parent, costs)  # nothing was learnt yet
+    assert costs_here(zoo, SETTINGS, kept.parent).contended is None
+    beside = costs.under(True)
+    beside.pace["network"], beside.delay["network"] = 1.5, 80.0
+    beside.handling_ms, beside.margin = 12.0, 4.0
+    keep_contention(zoo, SETTINGS, None, costs)  # nowhere
+    keep_contention(zoo, SETTINGS, kept.parent, costs)
+    again = costs_here(zoo, SETTINGS, kept.parent)
+    told = again.under(True)
+    assert (told.pace, told.delay, told.handling_ms) == ({"network": 1.5}, {"network": 80.0}, 12.0)
+    assert told.margin == CostModel.margin
+    assert told.lines is again.lines
+    assert again.under(False).pace == {}
+
+
+@pytest.mark.parametrize(
+    "learnt",
+    [
+        None,
+        7,
+        {"pace": {"network": -1.0}},
+        {"pace": {"network": 1e9}},
+        {"pace": {"network": "fast"}},
+        {"pace": {"network": float("nan")}},
+        {"pace": {}, "delay": {"network": 1e9}},
+        {"pace": {}, "handling_ms": float("inf")},
+        {"delay": {}},
+    ],
+)
+def test_what_cannot_have_been_learnt_is_not_believed(zoo: Zoo, kept: Path, learnt: object) -> None:
+    facts = facts_of(zoo, SETTINGS)
+    path = kept.parent / contention_name(facts)
+    path.write_text(json.dumps({"facts": facts, "contended": learnt}))
+    assert costs_here(zoo, SETTINGS, kept.parent).contended is None
+    path.write_text("{")
+    assert costs_here(zoo, SETTINGS, kept.parent).contended is None
+    good = {"facts": {**facts, "format": 0}, "contended": {"pace": {"network": 2.0}}}
+    path.write_text(json.dumps(good))
+    assert costs_here(zoo, SETTINGS, kept.parent).contended is None
 
 
 def test_without_a_folder_everything_is_measured(zoo: Zoo, session: Gated) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -167,6 +168,22 @@ async def test_sigterm_finishes_the_job_in_hand_and_exits_with_0(
         assert await code_of(process) == 0
     assert await delivered(queue, job) == 1
     assert await queue.pulses() == []
+
+
+async def test_what_runs_take_beside_others_is_kept_for_the_next_start(
+    queue: RedisQueue, environment: Mapping[str, str], calibration_folder: Path
+) -> None:
+    environment = {**environment, "ANYSR_CALIBRATION_FOLDER": str(calibration_folder / "own")}
+    jobs = [a_job() for _ in range(3)]
+    for job in jobs:  # two wait when the first is claimed
+        await queue.submit(job, photograph())
+    with a_process(environment) as process:
+        for job in jobs:
+            await delivered(queue, job)
+        process.send_signal(signal.SIGTERM)
+        assert await code_of(process) == 0
+    [kept] = (calibration_folder / "own").glob("contention-*.json")
+    assert "network" in json.loads(kept.read_text())["contended"]["pace"]
 
 
 async def test_a_second_signal_ends_it_at_once(
