@@ -156,7 +156,7 @@ class RunFacts:
     """Measured from claim to encoded picture."""
     stages_ms: dict[str, float] = field(default_factory=dict)
     """Milliseconds of each stage: queue, decode, network, encode; and yielded, for which the
-    picture was set aside between two tiles."""
+    picture was set aside for more urgent jobs."""
     expected_db: float | None = None
     """The PSNR-Y expected of this model and width for this picture, in dB."""
     strength: float = 0.0

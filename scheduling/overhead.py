@@ -1,4 +1,4 @@
-"""What gateway and queue add to a worker's time: followed, as the cost model's margin is."""
+"""What gateway and queue add to a worker's time: measured with each answer, and followed."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def cheapest(options: tuple[Option, ...], pinned: bool = False) -> Decision:
 
 
 def spare_ms(left: tuple[Option, ...], slack_ms: float) -> float:
-    """Return for how long a picture may be set aside between two tiles and still be in time.
+    """Return for how long a picture may be set aside and still be in time.
 
     `left` are the ways to finish it (see `options_left`), narrowest first.
     """
@@ -126,8 +126,8 @@ def spare_ms(left: tuple[Option, ...], slack_ms: float) -> float:
 
 
 def go_on(left: tuple[Option, ...], slack_ms: float) -> Option:
-    """Choose how to finish a picture between two tiles: as before while that is expected in
-    time, else the widest that is, else the narrowest. `left` as for `spare_ms`."""
+    """Choose how to finish a picture that is made in part, or was set aside: as before while that
+    is expected in time, else the widest that is, else the narrowest. `left` as for `spare_ms`."""
     if left[-1].expected_ms <= slack_ms:
         return left[-1]
     return next((o for o in reversed(left) if o.safe_ms <= slack_ms), left[0])

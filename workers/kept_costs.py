@@ -175,9 +175,7 @@ def file_name(facts: Facts) -> str:
 def read_lines(path: Path, facts: Facts, stages: set[str]) -> dict[str, Line] | None:
     """Return the lines of a kept file; None, with a log line, when it is not to be believed."""
     try:
-        content = json.loads(path.read_text())
-        if content["facts"] != facts:
-            raise ValueError("it is of another machine or of other models")
+        content = _read(path, facts)
         lines = {stage: _line(parts) for stage, parts in content["lines"].items()}
         if set(lines) != stages:
             raise ValueError("it has other stages")
@@ -220,9 +218,7 @@ def read_contention(folder: Path, facts: Facts) -> CostModel | None:
     overload may have raised; None where nothing is kept or it is not to be believed."""
     path = folder / contention_name(facts)
     try:
-        content = json.loads(path.read_text())
-        if content["facts"] != facts:
-            raise ValueError("it is of another machine or of other models")
+        content = _read(path, facts)
         learnt = CostModel.from_dict({"lines": {}, "pace": {}, **content}).contended
         if learnt is None or not _sane(learnt):
             raise ValueError("it cannot be")
@@ -246,6 +242,14 @@ def _sane(learnt: CostModel) -> bool:
         and all(0 <= delay <= MOST_DELAY_MS for delay in learnt.delay.values())
         and 0 <= learnt.handling_ms <= MOST_HANDLING_MS
     )
+
+
+def _read(path: Path, facts: Facts) -> dict[str, Any]:
+    """Return what a file holds; ValueError when it is of other facts, and what reading raises."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    if content["facts"] != facts:
+        raise ValueError("it is of another machine or of other models")
+    return content
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

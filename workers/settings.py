@@ -86,7 +86,7 @@ class WorkerSettings(LogSettings):
         None,
         description="Folder that keeps measured costs from one start to the next; unset: anysr in "
         "the user's cache folder; empty: measured at each start. What was measured while others "
-        "used the machine is not kept.",
+        "used the machine is not kept; what runs then take is, when a worker ends.",
     )
     worker_metrics_port: int = Field(
         0,
