@@ -17,7 +17,7 @@ from rich.table import Table
 
 from cli.extras import needs
 from models.card import refresh
-from models.catalog import SHIPPED, CatalogError, QualityEntry, enter, read_catalog
+from models.catalog import SHIPPED, CatalogError, Precision, QualityEntry, enter, read_catalog
 from models.geometry import AxisGrid
 from models.strength import strength_of_quality
 from scheduling.tiling import CONTEXT, DEFAULT_TILE_OUTPUT_PIXELS, tiling_of
@@ -60,13 +60,21 @@ def evaluate(
             "--jpeg makes of them.",
         ),
     ] = None,
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            help="In which a shipped model's trunk computes. Of int8, --record writes what it "
+            "loses against float32."
+        ),
+    ] = Precision.FLOAT32,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 for all.")] = 0,
 ) -> None:
     """Measure a model on a folder, against bicubic.
 
-    A catalog name runs the shipped artifact through ONNX Runtime, a weights file the network
-    itself, both as a worker runs a picture. Inputs are made by Pillow's bicubic; PSNR and SSIM are
-    on luma of 8-bit pictures, the border shaved by the scale.
+    A catalog name runs the shipped artifact through ONNX Runtime, or with a --precision through
+    OpenVINO, a weights file the network itself, all as a worker runs a picture. Inputs are made
+    by Pillow's bicubic; PSNR and SSIM are on luma of 8-bit pictures, the border shaved by the
+    scale.
     """
     with needs("train"):
         from models.photographs import list_images
@@ -78,23 +86,31 @@ def evaluate(
         raise typer.BadParameter(str(error)) from error
     if strength is None:
         strength = 0.0 if jpeg is None else strength_of_quality(jpeg)
-    upscalers = _upscalers(model, models, chosen, threads, strength)
+    upscalers = _upscalers(model, models, chosen, threads, strength, precision)
     results = _measure(upscalers, files, wanted, jpeg)
     _print(model, data.name, results)
     if json_file:
         json_file.write_text(json.dumps(_as_json(model, data.name, results), indent=1) + "\n")
-    if record:
+    if record and precision is Precision.INT8:
+        _record_loss(models, model, record, results)
+    elif record:
         _record(models, model, record, results)
 
 
 def _upscalers(
-    model: str, folder: Path, chosen: list[float] | None, threads: int, strength: float
+    model: str,
+    folder: Path,
+    chosen: list[float] | None,
+    threads: int,
+    strength: float,
+    precision: Precision,
 ) -> dict[str, Upscaler]:
     from models.evaluate import bicubic
 
     upscalers: dict[str, Upscaler] = {REFERENCE: bicubic}
     if model != REFERENCE:
-        for width, upscaler in _widths(model, folder, threads or os.cpu_count() or 1, strength):
+        threads = threads or os.cpu_count() or 1
+        for width, upscaler in _widths(model, folder, threads, strength, precision):
             if chosen is None or width in chosen:
                 upscalers[f"{width:g}"] = upscaler
     return upscalers
@@ -117,22 +133,31 @@ def _measure(
 
 
 def _widths(
-    model: str, folder: Path, threads: int, strength: float
+    model: str, folder: Path, threads: int, strength: float, precision: Precision
 ) -> Iterator[tuple[float, Upscaler]]:
-    eager = model.endswith(".safetensors")
-    for engine in _eager(Path(model), threads) if eager else _shipped(model, folder, threads):
+    if model.endswith(".safetensors"):
+        engines = _eager(Path(model), threads)
+    else:
+        engines = _shipped(model, folder, threads, precision)
+    for engine in engines:
         yield engine.width, _through(engine, strength)
 
 
-def _shipped(model: str, folder: Path, threads: int) -> Iterator[Engine]:
+def _shipped(model: str, folder: Path, threads: int, precision: Precision) -> Iterator[Engine]:
     """Yield a model of the catalog at its widths, as a worker runs it."""
+    from workers.runtimes.base import RuntimeMissing, Session
     from workers.runtimes.onnx import OnnxSession
+    from workers.runtimes.openvino import OpenVinoSession
     from workers.zoo import Served
 
     try:
         entry = read_catalog(folder).get(model)
-        session = OnnxSession(folder, entry, threads)
-    except (CatalogError, KeyError) as error:
+        session: Session = (
+            OnnxSession(folder, entry, threads)
+            if precision is Precision.FLOAT32
+            else OpenVinoSession(folder, entry, precision, threads)
+        )
+    except (CatalogError, KeyError, RuntimeMissing) as error:
         raise typer.BadParameter(f"no model {model} in {folder}: {error}") from error
     served = Served(entry, session, tiling_of(entry))
     for width in entry.widths:
@@ -233,4 +258,23 @@ def _record(folder: Path, model: str, dataset: str, results: dict[str, list[Scor
     card = folder / f"{model}.md"
     if card.exists():
         card.write_text(refresh(card.read_text(), changed))
+    typer.echo(f"Recorded in {folder / 'catalog.json'}")
+
+
+def _record_loss(folder: Path, model: str, dataset: str, results: dict[str, list[Score]]) -> None:
+    """Write down by how much int8 is below what is recorded of float32, at the scale of most."""
+    entry = read_catalog(folder).get(model)
+    exact = {(q.dataset, q.scale, q.width): q.psnr_y for q in entry.quality}
+    widths = []
+    for width in entry.widths:
+        lost = [
+            exact[dataset, s.scale, width.width] - s.psnr_y
+            for s in results.get(f"{width.width:g}", [])
+            if (dataset, s.scale, width.width) in exact
+        ]
+        if lost and width.int8 is not None:
+            int8 = width.int8.model_copy(update={"loss_db": round(max(0.0, *lost), 3)})
+            width = width.model_copy(update={"int8": int8})
+        widths.append(width)
+    enter(folder, entry.model_copy(update={"widths": tuple(widths)}))
     typer.echo(f"Recorded in {folder / 'catalog.json'}")

@@ -11,6 +11,7 @@ from cli import (
     evaluate,
     export,
     models,
+    quantise,
     serve,
     simulate,
     train,
@@ -33,6 +34,7 @@ app.command()(simulate.simulate)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(export.export)
+app.command()(quantise.quantise)
 app.command()(convert.convert)
 app.command()(models.models)
 app.add_typer(bench.app, name="bench")

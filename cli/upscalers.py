@@ -21,7 +21,8 @@ from service.plan import chosen_model, plan
 from service.schemas import UpscaleRequest
 from service.settings import GatewaySettings
 from workers.job_binding import JobBinding
-from workers.kept_costs import costs_here, kept_folder
+from workers.kept import kept_folder
+from workers.kept_costs import costs_here
 from workers.making import Limits, Progress, make
 from workers.picture import Picture
 from workers.settings import WorkerSettings
@@ -69,9 +70,9 @@ class LocalUpscaler:
             name = chosen_model(wanted, self._catalog).name
             wanted = wanted.model_copy(update={"model": name})
         self._wanted = wanted
-        zoo = load_zoo(folder, settings, wanted.model)
-        self._zoo = {n: served for n, served in zoo.items() if wanted.model in (None, n)}
         kept = kept_folder(settings.calibration_folder, os.environ)
+        only = wanted.model if self._budgeted else wanted.model or self._catalog.default
+        self._zoo = load_zoo(folder, settings, only, kept)
         self._costs = costs_here(self._zoo, settings, kept) if self._budgeted else CostModel()
 
     def upscale(self, data: bytes) -> Outcome:

@@ -268,6 +268,17 @@ class MachineState:
 
 
 @dataclass(frozen=True)
+class BackendState:
+    """What runs a model in one worker."""
+
+    runtime: str
+    precision: str
+    """In which the trunk computes."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Why others do not that would have been tried first, by their names."""
+
+
+@dataclass(frozen=True)
 class WorkerPulse:
     """What a worker says of itself every second. Gone from the queue when it stops saying it."""
 
@@ -286,6 +297,8 @@ class WorkerPulse:
     """Entries of its model folder that it could not load when it last read it, and why."""
     reloads: int = 0
     """The number of the last call to read the models again that it has followed."""
+    backends: dict[str, BackendState] = field(default_factory=dict)
+    """What runs each model there."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,12 +75,31 @@ class Artifact(_Record):
     bytes: int
 
 
+class Precision(StrEnum):
+    """In which numbers a network's trunk computes; its head always does in float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    INT8 = "int8"
+
+
+class Int8Entry(_Record):
+    """A trunk in 8 bits (`models.quantisation`)."""
+
+    onnx: Artifact
+    loss_db: float = Field(default=0.0, ge=0)
+    """By how much PSNR-Y was measured to be lower than in float32."""
+
+
 class WidthEntry(_Record):
     """One width: the fraction of the full one, the inner channels, and the ONNX graph."""
 
     width: float = Field(gt=0, le=1)
     channels: int = Field(ge=1)
     onnx: Artifact
+    trunk: Artifact | None = None
+    """The part of that graph that may run in lower precision (`models.parts`)."""
+    int8: Int8Entry | None = None
 
 
 def _narrowest_first(widths: tuple[WidthEntry, ...]) -> tuple[WidthEntry, ...]:
@@ -168,6 +188,8 @@ class ModelEntry(_Record):
     """Narrowest first, at least one."""
     weights: Artifact
     """Safetensors; the ONNX graphs read their weights from this same file."""
+    head: Artifact | None = None
+    """What remains of the graphs without their trunks, the same for all widths."""
     torchscript: Artifact | None = None
     quality: tuple[QualityEntry, ...] = ()
     in_ladder: bool = True
@@ -185,6 +207,17 @@ class ModelEntry(_Record):
         if self.halo is not None and self.rim > self.halo:
             raise ValueError(f"rim is {self.rim}, must be at most the halo of {self.halo}")
         return self
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """All files of the model."""
+        parts = (
+            part
+            for width in self.widths
+            for part in (width.onnx, width.trunk, width.int8.onnx if width.int8 else None)
+        )
+        every = (self.weights, self.torchscript, self.head, *parts)
+        return tuple(artifact for artifact in every if artifact is not None)
 
     def at(self, width: float) -> WidthEntry:
         """Return the entry of a width, which may be given to two decimals; KeyError if the model
@@ -233,6 +266,18 @@ class ModelEntry(_Record):
             (width, {strength: _curve(found) for strength, found in of_width.items()})
             for width, of_width in points.items()
         ]
+
+    def in_precision(self, precision: Precision) -> ModelEntry:
+        """Return the entry of the model as it is when its trunk runs in a precision: with what
+        was measured to be lost in int8. In bfloat16 that is less than is told here."""
+        if precision is not Precision.INT8:
+            return self
+        lost = {entry.width: entry.int8.loss_db for entry in self.widths if entry.int8}
+        rows = (
+            row.model_copy(update={"psnr_y": row.psnr_y - lost.get(row.width, 0.0)})
+            for row in self.quality
+        )
+        return self.model_copy(update={"quality": tuple(rows)})
 
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False

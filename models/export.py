@@ -29,6 +29,7 @@ from models.catalog import ModelEntry, NetworkEntry, WidthEntry, describe
 from models.checkpoint import load_network, save_network, trained_scales
 from models.external_data import refer_to
 from models.geometry import AxisGrid, axis_grid, output_size
+from models.parts import write_parts
 from models.rim import FloatArray, Rim, find_rim
 
 TOLERANCE = 1e-4
@@ -107,7 +108,8 @@ def export_model(
     widths: Sequence[float] | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> ModelEntry:
-    """Write NAME.safetensors, NAME-<channels>.onnx and, if asked, NAME.torchscript.
+    """Write NAME.safetensors, NAME-<channels>.onnx, the parts of these (`models.parts`) and, if
+    asked, NAME.torchscript.
 
     With `half` the weights are rounded to float16, which halves the file; the arithmetic stays
     float32. `widths` are the fractions of the full one to export, by default all that the network
@@ -123,15 +125,18 @@ def export_model(
     fixed = network.scale if isinstance(network, FixedScale) else None
     scales = trained_scales(weights) or ((fixed, fixed) if fixed else UNTOLD_SCALES)
     save_network(stored, spec, network, scales, half)
-    entries, runs = [], []
+    entries, runs, head = [], [], folder / f"{name}-head.onnx"
     for channels in chosen:
         path = folder / f"{name}-{channels}.onnx"
         write_onnx(network, channels, stored, path)
         runs.append(onnx_runner(path))
         worst = check(network, channels, runs[-1])
         report(f"{path.name}: largest difference from the network {worst:.1e}")
-        fraction = channels / network.channels
-        entries.append(WidthEntry(width=fraction, channels=channels, onnx=describe(path)))
+        fraction, trunk = channels / network.channels, folder / f"{name}-{channels}-trunk.onnx"
+        part = describe(trunk) if write_parts(path, trunk, head) else None
+        entries.append(
+            WidthEntry(width=fraction, channels=channels, onnx=describe(path), trunk=part)
+        )
     script = folder / f"{name}.torchscript" if torchscript else None
     if script is not None:
         write_torchscript(network, script)
@@ -156,6 +161,7 @@ def export_model(
         takes_strength=network.takes_strength,
         widths=tuple(entries),
         weights=describe(stored),
+        head=describe(head) if entries[-1].trunk is not None else None,
         torchscript=describe(script) if script is not None else None,
     )
 

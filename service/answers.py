@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from jobs.job import (
     TERMINAL_STATUSES,
+    BackendState,
     ImageFormat,
     JobStatus,
     JobView,
@@ -142,7 +143,16 @@ class ModelAnswer(BaseModel):
         description="Whether it can clean up compression damage: `strength` has no effect on "
         "one that does not."
     )
-    quality: list[QualityEntry] = Field(description="Measured means, per data set and scale.")
+    backends: list[str] = Field(
+        description="What runs it in workers that are ready: runtime, and precision of the trunk.",
+        examples=[["openvino int8"]],
+    )
+    quality: list[QualityEntry] = Field(
+        description="Measured means in float32, per data set and scale."
+    )
+    int8_loss_db: dict[str, float] = Field(
+        description="By how much it was measured to be lower in int8, by width."
+    )
 
 
 class LimitsAnswer(BaseModel):
@@ -185,6 +195,10 @@ class WorkerAnswer(BaseModel):
     reloads: int = Field(description="The last call to read the models again that it has followed.")
     broken: dict[str, str] = Field(
         description="Entries of its model folder that it could not load, and why."
+    )
+    backends: dict[str, BackendState] = Field(
+        description="What runs each model there: of the runtimes and precisions that it has, the "
+        "fastest that makes the right picture; `refused` says why others do not."
     )
     machine: MachineState | None = Field(
         description="The machine it runs on, in the last second; parts are from 0 to 1."
@@ -292,10 +306,7 @@ def _rung(option: Option, budget_ms: int) -> RungAnswer:
 
 def models_answer(catalog: Catalog, settings: GatewaySettings, snapshot: Snapshot) -> ModelsAnswer:
     """Return the answer of a catalog, of the limits that are set and of who is ready."""
-    models = [
-        _model(entry, entry.name == catalog.default, bool(snapshot.ready_for(needed(entry.name))))
-        for entry in catalog.models
-    ]
+    models = [_model(entry, entry.name == catalog.default, snapshot) for entry in catalog.models]
     limits = LimitsAnswer(
         max_body_bytes=settings.max_body_bytes,
         max_source_pixels=settings.max_source_pixels,
@@ -310,7 +321,7 @@ def models_answer(catalog: Catalog, settings: GatewaySettings, snapshot: Snapsho
     )
 
 
-def _model(entry: ModelEntry, default: bool, ready: bool) -> ModelAnswer:
+def _model(entry: ModelEntry, default: bool, snapshot: Snapshot) -> ModelAnswer:
     return ModelAnswer(
         name=entry.name,
         description=entry.description,
@@ -323,11 +334,13 @@ def _model(entry: ModelEntry, default: bool, ready: bool) -> ModelAnswer:
         halo=entry.halo,
         exactly_local=entry.halo is not None,
         widths=[width.width for width in entry.widths],
-        ready=ready,
+        ready=bool(snapshot.ready_for(needed(entry.name))),
         on_demand=entry.on_demand,
         in_ladder=entry.in_ladder,
         takes_strength=entry.takes_strength,
+        backends=snapshot.backends_of(entry.name),
         quality=list(entry.quality),
+        int8_loss_db={f"{w.width:g}": w.int8.loss_db for w in entry.widths if w.int8},
     )
 
 
@@ -351,6 +364,7 @@ def _worker(worker: LiveWorker) -> WorkerAnswer:
         costs_disturbed=bool(worker.costs.disturbed),
         reloads=worker.reloads,
         broken=dict(worker.broken),
+        backends=dict(worker.backends),
         machine=worker.machine,
     )
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from jobs.job import MachineState, QueueStats, QueueVitals, WorkerPulse
+from jobs.job import BackendState, MachineState, QueueStats, QueueVitals, WorkerPulse
 from jobs.queue import JobQueue
 from scheduling.cost_model import NETWORK, CostModel
 
@@ -32,6 +32,7 @@ class LiveWorker:
     offers: tuple[str, ...] = ()
     broken: Mapping[str, str] = field(default_factory=dict)
     reloads: int = 0
+    backends: Mapping[str, BackendState] = field(default_factory=dict)
 
     @property
     def pace(self) -> float:
@@ -53,6 +54,11 @@ class Snapshot:
     def ready_for(self, needs: str) -> list[LiveWorker]:
         """Return the workers to which a job could go now that needs this (`Job.needs`)."""
         return [worker for worker in self.workers if worker.ready and needs in worker.offers]
+
+    def backends_of(self, model: str) -> list[str]:
+        """Return what runs a model in workers that are ready, each once."""
+        states = (worker.backends.get(model) for worker in self.workers if worker.ready)
+        return sorted({f"{state.runtime} {state.precision}" for state in states if state})
 
     @property
     def ready(self) -> bool:
@@ -129,4 +135,5 @@ def _live(pulse: WorkerPulse) -> LiveWorker | None:
         offers=pulse.offers,
         broken=pulse.broken,
         reloads=pulse.reloads,
+        backends=pulse.backends,
     )

@@ -36,11 +36,12 @@ def calibration_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
 @pytest.fixture(scope="session")
 def kept_costs(calibration_folder: Path) -> None:
     """Costs of the shipped models, as an earlier `anysr serve` would have kept them: beside other
-    tests each start would measure them anew, for a quarter of a minute."""
+    tests each start would measure them anew, for a quarter of a minute. The choice of backends is
+    kept as well."""
     from cli.simulate import COSTS
     from models.catalog import SHIPPED
     from scheduling.cost_model import CostModel
-    from workers.kept_costs import facts_of, file_name, keep_lines
+    from workers.kept_costs import costs_name, facts_of, keep_lines
     from workers.main import available_cores
     from workers.settings import WorkerSettings
     from workers.zoo import load_zoo
@@ -48,8 +49,8 @@ def kept_costs(calibration_folder: Path) -> None:
     lines = CostModel.from_dict(json.loads(COSTS.read_text())).lines
     for threads in (available_cores(), 0):  # of the service, and of `anysr upscale`
         settings = WorkerSettings(worker_threads=threads)
-        facts = facts_of(load_zoo(SHIPPED, settings), settings)
-        keep_lines(calibration_folder / file_name(facts), facts, lines)
+        facts = facts_of(load_zoo(SHIPPED, settings, kept=calibration_folder), settings)
+        keep_lines(calibration_folder / costs_name(facts), facts, lines)
 
 
 @pytest.fixture(scope="session")

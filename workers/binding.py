@@ -57,7 +57,7 @@ def bind_job(
 
     Raises UnknownModel, UnknownWidth and, for on_miss=reject, DeadlineExceeded.
     """
-    models = {name: served.entry for name, served in zoo.items()}
+    models = {name: served.as_run for name, served in zoo.items()}
     costs = costs.under(load.contended)
     options = options_of(job, models, costs, expectation)
     if not options:

@@ -102,4 +102,5 @@ class Heartbeat:
             offers=self._stock.offers,
             broken=dict(self._stock.broken),
             reloads=self._reloads,
+            backends=self._stock.backends,
         )

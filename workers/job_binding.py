@@ -71,14 +71,14 @@ class JobBinding:
         if rung == FLOOR:
             db: float | None = expectation.resampled_db
         else:
-            db = expectation.db(self._zoo[rung.model].entry, rung.width)
+            db = expectation.db(self._zoo[rung.model].as_run, rung.width)
         option = replace(decision.option, db=db)
         return replace(self.binding, decision=replace(decision, option=option))
 
     def _require(self, min_db: float) -> None:
         """Raise QualityInfeasible where nothing that the job may run on is expected to reach so
         much."""
-        models = {name: served.entry for name, served in self._zoo.items()}
+        models = {name: served.as_run for name, served in self._zoo.items()}
         job = replace(self._job, min_db=0.0)
         options = options_of(job, models, self.binding.costs, self.expectation)
         most = max((option.db for option in options if option.db is not None), default=0.0)

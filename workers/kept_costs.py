@@ -1,7 +1,5 @@
-"""What was measured at an earlier start, kept on disk for the next one.
+"""Costs that were measured at an earlier start, kept on disk for the next one (`workers.kept`).
 
-A file is for one way to run on one kind of machine: `facts` names all that the costs depend on,
-the file is named after them and holds them, and one that does not say the same is not believed.
 Lines are kept only of a quiet machine: what was measured while others used it is used until it has
 been measured again, in a moment of peace. How fast the machine is at the moment is seen anew by
 each worker; what runs take beside others is kept when a worker ends, in a file of its own, for the
@@ -10,20 +8,14 @@ first burst would else come before any of it is known.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
-import os
-import platform
 import time
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import astuple
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from models.catalog import ModelEntry
 from scheduling.cost_model import (
     DECODE,
     MOST_DELAY_MS,
@@ -43,22 +35,28 @@ from workers.calibration import (
 )
 from workers.disturbance import Needs
 from workers.encode import writable_formats
-from workers.machine import cpu_name, gpu_name
-from workers.settings import Device, WorkerSettings
-from workers.zoo import Zoo
+from workers.kept import UNREADABLE, Facts, file_name, keep, read_kept, versions
+from workers.machine import machine_facts
+from workers.settings import Device, Runtime, WorkerSettings
+from workers.zoo import Served, Zoo, artifacts_of
 
 log = logging.getLogger("anysr.workers.kept_costs")
 
-FORMAT = 3
+FORMAT = 4
 """To be raised when the same facts come to mean other costs: another way to measure, other stages,
 or code of ours that became faster between two versions."""
+COSTS, CONTENTION = "costs", "contention"
+"""Kinds of kept files."""
+
 LIBRARIES = ("anysr-serve", "numpy", "pillow", "imagecodecs")
-RUNTIME_LIBRARIES = {"onnx": ("onnxruntime", "onnxruntime-gpu"), "torchscript": ("torch",)}
+RUNTIME_LIBRARIES = {
+    Runtime.ONNX: ("onnxruntime", "onnxruntime-gpu"),
+    Runtime.OPENVINO: ("onnxruntime", "openvino"),
+    Runtime.TORCHSCRIPT: ("torch",),
+}
 
 MOST_PACE, MOST_HANDLING_MS = 20.0, 1000.0
 """What is kept as learnt lies below these, or it is not believed."""
-
-Facts = dict[str, Any]
 
 
 def costs_here(zoo: Zoo, settings: WorkerSettings, folder: Path | None) -> CostModel:
@@ -70,7 +68,7 @@ def costs_here(zoo: Zoo, settings: WorkerSettings, folder: Path | None) -> CostM
     if folder is None:
         return calibrate(zoo, needs_of(settings))
     facts = facts_of(zoo, settings)
-    costs = _costs_of(zoo, settings, folder / file_name(facts), facts)
+    costs = _costs_of(zoo, settings, folder / costs_name(facts), facts)
     costs.contended = read_contention(folder, facts)
     return costs
 
@@ -99,7 +97,7 @@ def added_lines(
     kept, or measured now, when it is their `turn`, and kept with those `known` of the others."""
     stages = set(stages_of(zoo))
     facts = facts_of(zoo, settings)
-    path = folder / file_name(facts) if folder is not None else None
+    path = folder / costs_name(facts) if folder is not None else None
     lines = read_lines(path, facts, stages) if path is not None else None
     if lines is None:
         fresh = {name: zoo[name] for name in zoo if name in added}
@@ -122,7 +120,7 @@ def lines_again(
     worker has kept them since, or these measured again, `turn` by turn, and kept with the rest."""
     stages = set(stages_of(zoo))
     facts = facts_of(zoo, settings)
-    path = folder / file_name(facts) if folder is not None else None
+    path = folder / costs_name(facts) if folder is not None else None
     lines = read_lines(path, facts, stages) if path is not None else None
     if lines is None:
         disturbed = {stage for stage in stages if stage not in known or known[stage].disturbed}
@@ -139,49 +137,32 @@ def needs_of(settings: WorkerSettings) -> Needs:
     return Needs(0 if settings.device is Device.CUDA else threads)
 
 
-def kept_folder(setting: str | None, environment: Mapping[str, str]) -> Path | None:
-    """Return where costs are kept: as it is set, or in the user's cache folder (XDG).
-
-    None where it is set to nothing, or where there is no such folder.
-    """
-    if setting is not None:
-        return Path(setting) if setting else None
-    cache, home = environment.get("XDG_CACHE_HOME", ""), environment.get("HOME", "")
-    if os.path.isabs(cache):
-        return Path(cache, "anysr")
-    return Path(home, ".cache", "anysr") if os.path.isabs(home) else None
-
-
 def facts_of(zoo: Zoo, settings: WorkerSettings) -> Facts:
     """Return all that the costs of a zoo depend on, in JSON's types."""
-    gpu = gpu_name(os.environ) if settings.device is Device.CUDA else None
-    libraries = (*LIBRARIES, *RUNTIME_LIBRARIES[settings.runtime.value])
+    backends = {name: served.backend for name, served in zoo.items()}
+    used = {library for one in backends.values() for library in RUNTIME_LIBRARIES[one.runtime]}
     return {
         "format": FORMAT,
-        "machine": [platform.system(), platform.machine(), cpu_name(), os.cpu_count(), gpu],
-        "runtime": [settings.runtime.value, settings.device.value],
+        "machine": machine_facts(gpu=settings.device is Device.CUDA),
+        "backends": {name: str(backend) for name, backend in backends.items()},
+        "device": settings.device.value,
         "threads": [settings.worker_threads, settings.spin],
-        "libraries": {name: _version(name) for name in libraries},
-        "artifacts": {name: _checksums(served.entry) for name, served in zoo.items()},
+        "libraries": versions((*LIBRARIES, *sorted(used))),
+        "artifacts": {name: _checksums(served) for name, served in zoo.items()},
         "tilings": {name: list(astuple(tiling)) for name, tiling in tilings(zoo).items()},
     }
-
-
-def file_name(facts: Facts) -> str:
-    """Return the name of the file for these facts."""
-    return f"costs-{hashlib.sha256(_canonical(facts).encode()).hexdigest()[:16]}.json"
 
 
 def read_lines(path: Path, facts: Facts, stages: set[str]) -> dict[str, Line] | None:
     """Return the lines of a kept file; None, with a log line, when it is not to be believed."""
     try:
-        content = _read(path, facts)
+        content = read_kept(path, facts)
         lines = {stage: _line(parts) for stage, parts in content["lines"].items()}
         if set(lines) != stages:
             raise ValueError("it has other stages")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         log.warning("the costs in %s cannot be used, so they are measured: %s", path, error)
         return None
     return lines
@@ -201,7 +182,7 @@ def keep_quiet_lines(path: Path, facts: Facts, lines: Mapping[str, Line]) -> Non
 def keep_lines(path: Path, facts: Facts, lines: Mapping[str, Line]) -> None:
     """Write a file in one step; what cannot be kept is measured again next time."""
     figures = {k: [v.fixed, v.per_source, v.per_output] for k, v in lines.items()}
-    _write(path, {"facts": facts, "lines": figures})
+    keep(path, facts, {"lines": figures})
 
 
 def keep_contention(
@@ -210,7 +191,7 @@ def keep_contention(
     """Write down what runs take beside others, if anything was learnt of that."""
     if folder is not None and costs.contended is not None:
         facts, learnt = facts_of(zoo, settings), costs.to_dict()["contended"]
-        _write(folder / contention_name(facts), {"facts": facts, "contended": learnt})
+        keep(folder / contention_name(facts), facts, {"contended": learnt})
 
 
 def read_contention(folder: Path, facts: Facts) -> CostModel | None:
@@ -218,22 +199,27 @@ def read_contention(folder: Path, facts: Facts) -> CostModel | None:
     overload may have raised; None where nothing is kept or it is not to be believed."""
     path = folder / contention_name(facts)
     try:
-        content = _read(path, facts)
+        content = read_kept(path, facts)
         learnt = CostModel.from_dict({"lines": {}, "pace": {}, **content}).contended
         if learnt is None or not _sane(learnt):
             raise ValueError("it cannot be")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         log.warning("what runs take beside others, in %s, cannot be used: %s", path, error)
         return None
     learnt.margin = CostModel.margin
     return learnt
 
 
+def costs_name(facts: Facts) -> str:
+    """Return the name of the file for these facts that says what everything costs."""
+    return file_name(COSTS, facts)
+
+
 def contention_name(facts: Facts) -> str:
     """Return the name of the file for these facts that says what runs take beside others."""
-    return file_name(facts).replace("costs-", "contention-", 1)
+    return file_name(CONTENTION, facts)
 
 
 def _sane(learnt: CostModel) -> bool:
@@ -242,24 +228,6 @@ def _sane(learnt: CostModel) -> bool:
         and all(0 <= delay <= MOST_DELAY_MS for delay in learnt.delay.values())
         and 0 <= learnt.handling_ms <= MOST_HANDLING_MS
     )
-
-
-def _read(path: Path, facts: Facts) -> dict[str, Any]:
-    """Return what a file holds; ValueError when it is of other facts, and what reading raises."""
-    content: dict[str, Any] = json.loads(path.read_text())
-    if content["facts"] != facts:
-        raise ValueError("it is of another machine or of other models")
-    return content
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(content, indent=1) + "\n")
-        partial.replace(path)
-    except OSError as error:
-        log.warning("the costs cannot be kept: %s", error)
 
 
 def stages_of(zoo: Zoo) -> Iterator[str]:
@@ -278,18 +246,6 @@ def _line(parts: list[float]) -> Line:
     return Line(fixed, per_source, per_output)
 
 
-def _checksums(entry: ModelEntry) -> list[Any]:
-    torchscript = entry.torchscript.sha256 if entry.torchscript is not None else None
-    graphs = [[width.width, width.onnx.sha256] for width in entry.widths]
-    return [entry.weights.sha256, torchscript, graphs]
-
-
-def _version(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None
-
-
-def _canonical(facts: Facts) -> str:
-    return json.dumps(facts, sort_keys=True)
+def _checksums(served: Served) -> list[Any]:
+    used = artifacts_of(served.entry, served.backend)
+    return [[artifact.file, artifact.sha256] for artifact in used]

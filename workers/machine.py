@@ -198,3 +198,20 @@ def cpu_name(described: Path = CPU_INFO) -> str:
         if line.startswith(("model name", "CPU implementer", "CPU part"))
     }
     return ", ".join(sorted(told)) or platform.processor() or platform.machine()
+
+
+def machine_facts(gpu: bool = False) -> list[str | int | None]:
+    """Return what makes one machine as fast as another: its system, its processor and how many it
+    has, and if asked for, its GPU."""
+    name = gpu_name(os.environ) if gpu else None
+    return [platform.system(), platform.machine(), cpu_name(), os.cpu_count(), name]
+
+
+def cpu_flags(described: Path = CPU_INFO) -> frozenset[str]:
+    """Return what the processor says that it can, in Linux's words; nothing on other systems."""
+    try:
+        lines = described.read_text().splitlines()
+    except OSError:
+        return frozenset()
+    told = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
+    return frozenset(next(told, "").split())

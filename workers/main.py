@@ -22,7 +22,7 @@ from telemetry.logs import configure_logging
 from telemetry.spans import Tracing
 from telemetry.tracing import TracingMissing, tracing_of
 from workers.heartbeat import Heartbeat
-from workers.kept_costs import kept_folder
+from workers.kept import kept_folder
 from workers.machine import Machine, MachineWatch, find_gpu
 from workers.making import Limits
 from workers.metrics import WorkerMetrics
@@ -91,7 +91,7 @@ async def _serve(
     settings: WorkerSettings, queue_settings: QueueSettings, queue: RedisQueue, tracing: Tracing
 ) -> None:
     registry = CollectorRegistry()
-    metrics = WorkerMetrics(registry, settings.runtime.value)
+    metrics = WorkerMetrics(registry)
     beat_s = min(BEAT_S, queue_settings.pulse_ttl_seconds / 3)
     machine = MachineWatch(Machine(lambda: find_gpu(os.environ)).sample, beat_s)
     calls = ReloadCalls()

@@ -6,12 +6,13 @@ which a job has more than one when a worker was lost with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Mapping, Sized
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
 from jobs.job import RunFacts
+from workers.zoo import Zoo
 
 STAGE_BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75),
@@ -23,8 +24,7 @@ ERROR_BUCKETS = (0.25, 0.5, 0.67, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0
 class WorkerMetrics:
     """A worker's metrics on the registry that it is given."""
 
-    def __init__(self, registry: CollectorRegistry, runtime: str = "onnx") -> None:
-        self._runtime = runtime
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._runs = Counter(
             "anysr_runs",
             "Runs that ended; the reason is why it ran as it did, or the error code.",
@@ -59,7 +59,13 @@ class WorkerMetrics:
         self._models = Gauge(
             "anysr_model_info",
             "1 for each model that this worker serves.",
-            ("model", "runtime"),
+            ("model", "runtime", "precision"),
+            registry=registry,
+        )
+        self._refused = Gauge(
+            "anysr_backends_refused",
+            "Runtimes and precisions that this worker does not run its models in because they "
+            "made a wrong picture, or none.",
             registry=registry,
         )
         self._broken = Gauge(
@@ -73,11 +79,13 @@ class WorkerMetrics:
         )
         ProcessCollector(registry=registry)
 
-    def serves(self, models: Iterable[str], broken: Sized) -> None:
-        """Name the models that are loaded, and count the entries that are not."""
+    def serves(self, zoo: Zoo, broken: Sized) -> None:
+        """Name the models that are loaded and what runs them, and count what is broken."""
         self._models.clear()
-        for model in models:
-            self._models.labels(model, self._runtime).set(1)
+        for model, served in zoo.items():
+            backend = served.backend
+            self._models.labels(model, backend.runtime.value, backend.precision.value).set(1)
+        self._refused.set(sum(len(served.refused) for served in zoo.values()))
         self._broken.set(len(broken))
 
     def state(self, ready: bool, busy: bool) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from jobs.settings import secrets_folder
+from models.catalog import Precision
 from scheduling.tiling import DEFAULT_TILE_OUTPUT_PIXELS, DEFAULT_TILE_PIXELS
 from telemetry.logs import LogSettings
 
@@ -18,7 +20,9 @@ MEGAPIXEL = 1_000_000
 class Runtime(StrEnum):
     """The engines that run networks."""
 
+    AUTO = "auto"
     ONNX = "onnx"
+    OPENVINO = "openvino"
     TORCHSCRIPT = "torchscript"
 
 
@@ -47,7 +51,14 @@ class WorkerSettings(LogSettings):
         "when they are first asked for.",
     )
     runtime: Runtime = Field(
-        Runtime.ONNX, description="Engine that runs the networks: onnx or torchscript."
+        Runtime.AUTO,
+        description="Engine that runs the networks: onnx, openvino or torchscript; auto: for each "
+        "model the fastest that is right, measured at the first start.",
+    )
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
+        "auto",
+        description="In which numbers the trunks of networks compute, where they can: float32, "
+        "bfloat16 or int8; auto: in which they are fastest here. Heads compute in float32.",
     )
     device: Device = Field(Device.CPU, description="Where the networks run: cpu or cuda.")
     worker_threads: int = Field(
@@ -101,3 +112,20 @@ class WorkerSettings(LogSettings):
     exit_with_parent: bool = Field(
         False, description="Whether a worker ends when the process that started it has died."
     )
+
+    @property
+    def only_precision(self) -> Precision | None:
+        """The one precision that is allowed; None for any."""
+        return None if self.precision == "auto" else Precision(self.precision)
+
+    @model_validator(mode="after")
+    def _precision_of_runtime(self) -> WorkerSettings:
+        low = self.precision not in ("auto", Precision.FLOAT32)
+        if low and (
+            self.runtime not in (Runtime.AUTO, Runtime.OPENVINO) or self.device is Device.CUDA
+        ):
+            raise ValueError(
+                f"precision {self.precision} needs the openvino runtime on a CPU: set "
+                "ANYSR_RUNTIME=auto and ANYSR_DEVICE=cpu, or ANYSR_PRECISION=auto"
+            )
+        return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from jobs.job import LADDER, needed
+from jobs.job import LADDER, BackendState, needed
 from scheduling.cost_model import NETWORK, CostModel, Line, stage_of
 from workers.calibration import tilings
 from workers.zoo import Zoo
@@ -30,6 +30,16 @@ class Stock:
         ladder = (LADDER,) if any(entry.in_ladder for entry in entries) else ()
         widths = (needed(entry.name, width.width) for entry in entries for width in entry.widths)
         return (*ladder, *(needed(entry.name) for entry in entries), *widths)
+
+    @property
+    def backends(self) -> dict[str, BackendState]:
+        """What runs each model, for others to read."""
+        return {
+            name: BackendState(
+                served.backend.runtime.value, served.backend.precision.value, dict(served.refused)
+            )
+            for name, served in self.zoo.items()
+        }
 
     def exchanged(self, zoo: Zoo, lines: Mapping[str, Line], broken: Mapping[str, str]) -> Stock:
         """Return the stock with another zoo, `lines` being those of the rungs that are new. What

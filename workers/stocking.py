@@ -18,7 +18,7 @@ from workers.kept_costs import added_lines, costs_here, keep_contention
 from workers.runtimes.base import RuntimeMissing
 from workers.settings import WorkerSettings
 from workers.stock import Stock
-from workers.zoo import Served, Zoo, artifacts_of, in_engine, load
+from workers.zoo import Served, Zoo, artifacts_of, load, under_entry
 
 log = logging.getLogger("anysr.workers.stocking")
 
@@ -101,19 +101,20 @@ class Stocker:
         return zoo, broken
 
     def _served(self, entry: ModelEntry, old: Served | None) -> Served:
-        if old is not None and self._runs_as(entry, old.entry):
-            for artifact in artifacts_of(entry, self.settings.runtime):
-                if artifact is not None:  # as for a new start, which would not find it good
-                    content_of(self.folder, artifact)
-            return in_engine(entry, old.session, self.settings)
-        served = load(self.folder, entry, self.settings)
+        if old is not None and _same(entry, old.entry):
+            for artifact in artifacts_of(entry, old.backend):
+                content_of(
+                    self.folder, artifact
+                )  # as for a new start, which would not find it good
+            return under_entry(old, entry, self.settings)
+        served = load(self.folder, entry, self.settings, self.costs_folder)
         warm_model(served)
         return served
 
-    def _runs_as(self, entry: ModelEntry, old: ModelEntry) -> bool:
-        runtime = self.settings.runtime
-        same = artifacts_of(entry, runtime) == artifacts_of(old, runtime)
-        return same and entry.widths == old.widths
+
+def _same(entry: ModelEntry, old: ModelEntry) -> bool:
+    """Return whether two entries are of the same files, which then need not be loaded again."""
+    return entry.artifacts == old.artifacts and entry.widths == old.widths
 
 
 def _catalog_of(zoo: Zoo) -> Catalog | None:

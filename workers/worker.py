@@ -188,7 +188,7 @@ class Worker:
     ) -> Course | None:
         if site is None or binding.engine is None:
             return None
-        entry = self._stock.zoo[binding.decision.option.rung.model].entry
+        entry = self._stock.zoo[binding.decision.option.rung.model].as_run
         return Course(site, claim, binding, entry, since)
 
     async def _make(

@@ -94,7 +94,7 @@ class Course:
         option = bound.binding.decision.option
         self._end_ms += option.expected_ms - self._ways[0][1].expected_ms
         self._binding, self._expectation = bound.binding, bound.expectation
-        self._entry = self._site.stock.zoo[option.rung.model].entry
+        self._entry = self._site.stock.zoo[option.rung.model].as_run
         self._ways = [(0.0, option)]
 
     def from_thread(self) -> Between:

@@ -17,7 +17,7 @@ from models.catalog import (
     read_catalog,
     write_catalog,
 )
-from tests.workers.workbench import default_entry
+from tests.workers.workbench import default_entry, whole
 
 SMALL = "anysr-s"
 
@@ -32,7 +32,7 @@ def small_folder(folder: Path, *names: str) -> Path:
 
 def add_copy(folder: Path, name: str) -> ModelEntry:
     """Add the shipped small network under another name, with a graph of its own."""
-    entry = default_entry()
+    entry = whole(default_entry())
     graph = folder / f"{name}.onnx"
     shutil.copy(SHIPPED / entry.widths[-1].onnx.file, graph)
     shutil.copy(SHIPPED / entry.weights.file, folder)

@@ -11,22 +11,24 @@ from typing import Any
 
 import pytest
 
-from models.catalog import ModelEntry
+from models.catalog import ModelEntry, Precision
 from scheduling.cost_model import CostModel, Line, encode_stage, stage_of
 from scheduling.rungs import ladder
 from scheduling.tiling import tiling_of
 from tests.workers.workbench import Gated, default_entry, zoo_of
-from workers import kept_costs
+from workers import kept as kept_files
+from workers import kept_costs, machine
+from workers.backends import Backend
 from workers.disturbance import Needs
+from workers.kept import kept_folder
 from workers.kept_costs import (
     added_lines,
     contention_name,
     costs_here,
+    costs_name,
     facts_of,
-    file_name,
     keep_contention,
     keep_lines,
-    kept_folder,
     lines_again,
     needs_of,
     read_lines,
@@ -62,8 +64,8 @@ def kept(zoo: Zoo, tmp_path: Path) -> Path:
     """A file with a line per stage, as it is after a first start."""
     facts = facts_of(zoo, SETTINGS)
     lines = {stage: Line(n, 2.0, 3.0) for n, stage in enumerate(stages_of(zoo))}
-    keep_lines(tmp_path / file_name(facts), facts, lines)
-    return tmp_path / file_name(facts)
+    keep_lines(tmp_path / costs_name(facts), facts, lines)
+    return tmp_path / costs_name(facts)
 
 
 def test_a_second_start_reads_what_the_first_has_measured(
@@ -122,7 +124,7 @@ def test_what_was_disturbed_is_measured_again_and_kept_with_the_rest(
         encode_stage("png"),
     }
     facts = facts_of(zoo, SETTINGS)
-    assert read_lines(tmp_path / file_name(facts), facts, set(stages_of(zoo))) == lines
+    assert read_lines(tmp_path / costs_name(facts), facts, set(stages_of(zoo))) == lines
 
 
 @pytest.mark.usefixtures("noisy")
@@ -230,40 +232,36 @@ def other_graph(entry: ModelEntry) -> ModelEntry:
 
 def test_other_models_and_other_ways_to_run_have_files_of_their_own(zoo: Zoo) -> None:
     entry = default_entry()
+    openvino = {n: Backend(Runtime.OPENVINO, n) for n in (Precision.FLOAT32, Precision.INT8)}
     zoos = [
         zoo,
         changed(zoo, entry=other_weights(entry)),
         changed(zoo, entry=other_graph(entry)),
-        changed(zoo, entry=entry.model_copy(update={"torchscript": entry.weights})),
         changed(zoo, tiling=tiling_of(entry, 5000)),
+        *(changed(zoo, backend=backend) for backend in openvino.values()),
         zoo | {"second": zoo[entry.name]},
     ]
-    ways: list[dict[str, Any]] = [
-        {"worker_threads": 2},
-        {"spin": True},
-        {"runtime": Runtime.TORCHSCRIPT},
-        {"device": Device.CUDA},
-    ]
+    ways: list[dict[str, Any]] = [{"worker_threads": 2}, {"spin": True}, {"device": Device.CUDA}]
     settings = [SETTINGS.model_copy(update=way) for way in ways]
-    names = [file_name(facts_of(z, SETTINGS)) for z in zoos]
-    names += [file_name(facts_of(zoo, way)) for way in settings]
+    names = [costs_name(facts_of(z, SETTINGS)) for z in zoos]
+    names += [costs_name(facts_of(zoo, way)) for way in settings]
     assert len(set(names)) == len(zoos) + len(ways)
 
 
 @pytest.mark.parametrize(
-    ("what", "value"),
+    ("where", "what", "value"),
     [
-        ("cpu_name", lambda: "another processor"),
-        ("_version", lambda library: "0" if library == "onnxruntime" else "1"),
-        ("FORMAT", -1),
+        (machine, "cpu_name", lambda: "another processor"),
+        (kept_files, "_version", lambda library: "0" if library == "onnxruntime" else "1"),
+        (kept_costs, "FORMAT", -1),
     ],
 )
 def test_other_machines_and_libraries_have_files_of_their_own(
-    zoo: Zoo, monkeypatch: pytest.MonkeyPatch, what: str, value: object
+    zoo: Zoo, monkeypatch: pytest.MonkeyPatch, where: object, what: str, value: object
 ) -> None:
-    here = file_name(facts_of(zoo, SETTINGS))
-    monkeypatch.setattr(kept_costs, what, value)
-    assert file_name(facts_of(zoo, SETTINGS)) != here
+    here = costs_name(facts_of(zoo, SETTINGS))
+    monkeypatch.setattr(where, what, value)
+    assert costs_name(facts_of(zoo, SETTINGS)) != here
 
 
 def test_what_does_not_change_costs_does_not_change_the_file(zoo: Zoo) -> None:

@@ -15,7 +15,7 @@ from scheduling.cost_model import CostModel, Line
 from tests.workers.workbench import Cores, Gated, costs_of, until, zoo_of
 from workers import remeasuring
 from workers.disturbance import ALL_CORES, Needs, Reading
-from workers.kept_costs import facts_of, file_name, read_lines, stages_of
+from workers.kept_costs import costs_name, facts_of, read_lines, stages_of
 from workers.remeasuring import IDLE_S, Lull, Remeasurer
 from workers.settings import WorkerSettings
 from workers.stock import Shelf, Stock
@@ -116,7 +116,7 @@ async def test_costs_are_measured_again_once_the_machine_is_quiet_and_then_kept(
     assert costs.margin == CostModel().margin
     assert all(line.fixed < OLD.fixed for line in costs.lines.values())
     facts = facts_of(zoo, SETTINGS)
-    assert read_lines(tmp_path / file_name(facts), facts, set(stages_of(zoo))) == costs.lines
+    assert read_lines(tmp_path / costs_name(facts), facts, set(stages_of(zoo))) == costs.lines
 
 
 @pytest.mark.usefixtures("found")

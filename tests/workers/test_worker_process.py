@@ -24,8 +24,9 @@ from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, Catalog, write_catalog
 from scheduling.cost_model import CostModel, Line
-from tests.workers.workbench import a_job, default_entry, photograph
-from workers.kept_costs import facts_of, file_name, keep_lines, kept_folder, stages_of
+from tests.workers.workbench import a_job, default_entry, photograph, whole
+from workers.kept import kept_folder
+from workers.kept_costs import costs_name, facts_of, keep_lines, stages_of
 from workers.pool import pool_environments
 from workers.settings import WorkerSettings
 from workers.zoo import load_zoo
@@ -47,7 +48,7 @@ def small_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with one width, so that a worker is warm soon."""
     folder = tmp_path_factory.mktemp("models")
     entry = default_entry()
-    entry = entry.model_copy(update={"widths": entry.widths[-1:], "torchscript": None})
+    entry = whole(entry.model_copy(update={"widths": entry.widths[-1:], "torchscript": None}))
     for artifact in (entry.weights, entry.widths[0].onnx):
         shutil.copy(SHIPPED / artifact.file, folder)
     write_catalog(folder, Catalog(default=entry.name, models=(entry,)))
@@ -63,7 +64,7 @@ def kept(small_zoo: Path) -> dict[str, list[float]]:
     lines = {stage: Line(float(n + 1), 2.0, 3.0) for n, stage in enumerate(stages)}
     folder = kept_folder(WorkerSettings().calibration_folder, os.environ)
     assert folder is not None
-    keep_lines(folder / file_name(facts), facts, lines)
+    keep_lines(folder / costs_name(facts), facts, lines)
     written: dict[str, list[float]] = CostModel(lines).to_dict()["lines"]
     return written
 
@@ -210,7 +211,10 @@ async def test_metrics_are_served(queue: RedisQueue, environment: Mapping[str, s
         await ready(queue, process)
         async with httpx.AsyncClient(trust_env=False) as client:
             text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
-    assert f'anysr_model_info{{model="{default_entry().name}",runtime="onnx"}} 1.0' in text
+    assert (
+        f'anysr_model_info{{model="{default_entry().name}",precision="float32",runtime="onnx"}} 1.0'
+        in text
+    )
     assert "process_resident_memory_bytes" in text
 
 

@@ -72,6 +72,12 @@ def default_entry() -> ModelEntry:
     return catalog.get(catalog.default)
 
 
+def whole(entry: ModelEntry) -> ModelEntry:
+    """The entry without the parts of its graphs, so that ONNX Runtime alone can run it."""
+    widths = (width.model_copy(update={"trunk": None, "int8": None}) for width in entry.widths)
+    return entry.model_copy(update={"head": None, "widths": tuple(widths)})
+
+
 class Gated:
     """A session that repeats pixels, tile by tile, each as soon as the gate is open."""
 

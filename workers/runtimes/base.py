@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,20 @@ class Session(Protocol):
         not clamped. `rows` and `columns` cover exactly the H and W input pixels. `strength` says
         how damaged the image is, from 0 to 1; a model that takes none does not see it. KeyError
         for a width that the model does not have."""
+
+
+def inputs_of(
+    entry: ModelEntry, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float
+) -> dict[str, NDArray[Any]]:
+    """Return what a model's graph is given, by the names of its inputs."""
+    return {
+        "image": image,
+        "row_offset": rows.offset,
+        "row_index": rows.index,
+        "column_offset": columns.offset,
+        "column_index": columns.index,
+        **condition_of(entry, rows, columns, strength),
+    }
 
 
 def condition_of(

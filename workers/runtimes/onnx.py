@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.catalog import ModelEntry, WidthEntry, content_of
 from models.geometry import AxisGrid
-from workers.runtimes.base import Interrupted, RuntimeMissing, condition_of
+from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
 
 FloatArray = NDArray[np.float32]
 
@@ -43,11 +43,7 @@ class OnnxSession:
         self._entry = entry
         self._providers = list(providers)
         self._weights = content_of(folder, entry.weights)
-        self._options = _options(threads, spin)
-        # The names stand in for the files that the graphs refer to: no other can be read.
-        self._options.add_external_initializers_from_files_in_memory(
-            [entry.weights.file], [self._weights], [len(self._weights)]
-        )
+        self._options = options_with(entry.weights.file, self._weights, threads, spin)
         self._loaded: dict[int, onnxruntime.InferenceSession] = {}
         self._running: onnxruntime.RunOptions | None = None
 
@@ -62,14 +58,7 @@ class OnnxSession:
         """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped; KeyError for an unknown
         width. Raises CatalogError when the width's file is not what the catalog promises, and
         Interrupted."""
-        feed = {
-            "image": image,
-            "row_offset": rows.offset,
-            "row_index": rows.index,
-            "column_offset": columns.offset,
-            "column_index": columns.index,
-            **condition_of(self._entry, rows, columns, strength),
-        }
+        feed = inputs_of(self._entry, image, rows, columns, strength)
         graph, running = self._at(self._entry.at(width)), onnxruntime.RunOptions()
         self._running = running
         try:
@@ -108,11 +97,19 @@ def _require(provider: str, providers: Sequence[str]) -> None:
         )
 
 
-def _options(threads: int, spin: bool) -> onnxruntime.SessionOptions:
+def options_with(
+    weights_file: str, weights: bytes, threads: int, spin: bool
+) -> onnxruntime.SessionOptions:
+    """Return the options of a graph that refers to a weights file; `weights`, its content, must be
+    held as long as the graph is."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
     # Shapes differ from request to request: a memory plan for one is waste for the next.
     options.enable_mem_pattern = False
+    # The name stands in for the file that the graph refers to: no other can be read.
+    options.add_external_initializers_from_files_in_memory(
+        [weights_file], [weights], [len(weights)]
+    )
     return options

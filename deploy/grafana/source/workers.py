@@ -51,7 +51,10 @@ def workers() -> Dashboard:
         lines(
             "Workers by model",
             "none",
-            Query("sum by (model, runtime) (anysr_model_info)", "{{model}}, {{runtime}}"),
+            Query(
+                "sum by (model, runtime, precision) (anysr_model_info)",
+                "{{model}}, {{runtime}} {{precision}}",
+            ),
             about="Workers that serve each model.",
         ),
         lines(

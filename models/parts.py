@@ -1,0 +1,66 @@
+"""A graph cut at the end of its trunk: what runs in low precision, and what must not.
+
+The trunk makes the head's coefficients of the image, at the input's resolution and with nearly all
+of the arithmetic; the head adds what the image itself contributes and makes the output of them. In
+bfloat16 or int8 the trunk's error is that of a small correction, while the image's own path, of
+which every level counts, stays in float32 (`anysr bench engines` measures both).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto
+from onnx.utils import Extractor
+
+COEFFICIENTS = "coefficients"
+"""The tensor at which a graph is cut: what its trunk puts out, and its head takes."""
+KERNEL = "network.head.coefficients.weight"
+"""By which the convolution is found that makes it."""
+IMAGE_PATH = "network.head.skip.weight"
+"""What a head must have to be cut off: without it the image passes through the trunk."""
+
+
+def cut(whole: onnx.ModelProto) -> tuple[onnx.ModelProto, onnx.ModelProto] | None:
+    """Return the trunk and the head of a model's graph; None for a network without such a cut.
+
+    The trunk has the graph's inputs for the image and the condition, and one output,
+    COEFFICIENTS [batch, basis * basis * 3, height, width]; the head has that as one input more.
+    Weights in files of their own stay there.
+    """
+    ends = [node for node in whole.graph.node if KERNEL in node.input]
+    direct = any(IMAGE_PATH in node.input for node in whole.graph.node)
+    if len(ends) != 1 or not direct:
+        return None
+    graph = onnx.ModelProto()
+    graph.CopyFrom(whole)
+    _rename(graph.graph, ends[0].output[0], COEFFICIENTS)
+    channels = next(t.dims[0] for t in graph.graph.initializer if t.name.startswith(KERNEL))
+    shape = ["batch", channels, "height", "width"]
+    graph.graph.value_info.append(
+        onnx.helper.make_tensor_value_info(COEFFICIENTS, TensorProto.FLOAT, shape)
+    )
+    extractor = Extractor(graph)
+    inputs = [value.name for value in graph.graph.input]
+    trunk = extractor.extract_model(inputs[:2], [COEFFICIENTS])
+    head = extractor.extract_model([COEFFICIENTS, *inputs], [graph.graph.output[0].name])
+    return trunk, head
+
+
+def write_parts(whole: Path, trunk: Path, head: Path) -> bool:
+    """Write the two parts of a graph's file beside it, if it can be cut; return whether it can."""
+    parts = cut(onnx.load(whole, load_external_data=False))
+    if parts is None:
+        return False
+    for part, path in zip(parts, (trunk, head), strict=True):
+        onnx.save(part, path)
+    return True
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name == old:
+                    names[place] = new

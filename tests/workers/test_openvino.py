@@ -1,0 +1,215 @@
+"""OpenVINO: the numbers of ONNX Runtime, those of the int8 graphs, and no word to its maker."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage import data
+
+from models.catalog import SHIPPED, CatalogError, ModelEntry, Precision, read_catalog
+from models.geometry import axis_grid
+from scheduling.tiling import tiling_of
+from tests.workers.test_runtimes import TOLERANCE, noise, run
+from tests.workers.workbench import default_entry, whole
+from workers.picture import FloatArray, Picture, Planes
+from workers.runtimes import openvino
+from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
+from workers.runtimes.onnx import OnnxSession
+from workers.runtimes.openvino import COEFFICIENTS, OpenVinoSession
+from workers.upscale import upscale
+from workers.zoo import Served
+
+ENTRY = default_entry()
+
+
+def crop(height: int, width: int) -> FloatArray:
+    """A part of a photograph, [3, height, width]."""
+    pixels = data.astronaut()[10 : 10 + height, 140 : 140 + width]
+    return np.ascontiguousarray(np.moveaxis(pixels, 2, 0).astype(np.float32) / 255)
+
+
+@pytest.fixture(scope="module")
+def onnx() -> OnnxSession:
+    return OnnxSession(SHIPPED, ENTRY, threads=1)
+
+
+@pytest.fixture(scope="module")
+def exact() -> OpenVinoSession:
+    return OpenVinoSession(SHIPPED, ENTRY, threads=1)
+
+
+@pytest.fixture(scope="module")
+def int8() -> OpenVinoSession:
+    return OpenVinoSession(SHIPPED, ENTRY, Precision.INT8, threads=1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    more=st.tuples(st.integers(0, 60), st.integers(0, 60)),
+    width=st.sampled_from([entry.width for entry in ENTRY.widths]),
+)
+def test_float32_is_that_of_onnx_runtime(
+    onnx: OnnxSession,
+    exact: OpenVinoSession,
+    size: tuple[int, int],
+    more: tuple[int, int],
+    width: float,
+) -> None:
+    image = noise(2, 3, *size)
+    output = size[0] + more[0], size[1] + more[1]
+    made, expected = (run(session, image, output, width) for session in (exact, onnx))
+    assert made.shape == expected.shape
+    assert np.abs(made - expected).max() < TOLERANCE
+
+
+@pytest.mark.parametrize("entry", read_catalog().models, ids=lambda entry: entry.name)
+def test_int8_is_what_the_graph_says(entry: ModelEntry) -> None:
+    """An engine in float32 computes the same levels, but for those that rounding moves by one."""
+    if entry.head is None:
+        pytest.skip("this network is not cut into trunk and head")
+    session = OpenVinoSession(SHIPPED, entry, Precision.INT8, threads=2)
+    plain = OnnxSession(SHIPPED, entry, threads=2)
+    head = onnxruntime.InferenceSession(SHIPPED / entry.head.file)
+    image = crop(40, 56)[None]
+    for width in entry.widths:
+        made = run(session, image, (80, 112), width.width)
+        assert width.int8 is not None
+        expected = _in_levels(entry, width.int8.onnx.file, head, image)
+        error = np.square(made - expected).mean()
+        lost = np.square(made - run(plain, image, (80, 112), width.width)).mean()
+        assert 0 < error < lost
+
+
+def _in_levels(
+    entry: ModelEntry, trunk: str, head: onnxruntime.InferenceSession, image: FloatArray
+) -> FloatArray:
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    session = onnxruntime.InferenceSession(SHIPPED / trunk, options)
+    grids = axis_grid(image.shape[2], 2 * image.shape[2]), axis_grid(image.shape[3], 112)
+    feed = inputs_of(entry, image, *grids, 0.0)
+    given = {name: feed[name] for name in ("image", "condition")}
+    feed[COEFFICIENTS] = session.run(None, given)[0]
+    made: FloatArray = head.run(None, feed)[0]
+    return made
+
+
+@pytest.mark.parametrize("scale", [1.37, 2.0, 3.6])
+def test_tiles_in_int8_leave_no_seam(int8: OpenVinoSession, scale: float) -> None:
+    picture = Picture(Planes(crop(64, 90)))
+    target = round(picture.height * scale), round(picture.width * scale)
+    engine = Served(ENTRY, int8, tiling_of(ENTRY)).at(1.0)
+    whole_one = upscale(picture, *target, engine, lambda part: None)
+    tiled = upscale(picture, *target, replace(engine, tile_pixels=1200), lambda part: None)
+    assert (whole_one.tiles, tiled.tiles > 1) == (1, True)
+    assert np.abs(tiled.picture.colour - whole_one.picture.colour).max() <= 1 / 255
+
+
+@pytest.mark.parametrize("level", [0, 1, 77, 128, 250, 255])
+def test_flat_colours_keep_their_value_in_int8(int8: OpenVinoSession, level: int) -> None:
+    planes = np.stack([np.full((14, 17), n / 255, np.float32) for n in (level, 128, 255 - level)])
+    for width in ENTRY.widths:
+        engine = Served(ENTRY, int8, tiling_of(ENTRY)).at(width.width)
+        made = upscale(Picture(Planes(planes)), 26, 31, engine, lambda part: None).picture.colour
+        assert np.abs(255 * made - 255 * planes[:, :1, :1]).max() < 2
+
+
+def test_a_run_is_interrupted_and_the_next_one_is_whole(int8: OpenVinoSession) -> None:
+    image = noise(1, 3, 200, 200)
+    int8.interrupt()  # nothing runs: nothing happens
+    expected = run(int8, image, (400, 400), 1.0)
+    caught: list[Exception] = []
+
+    def interrupted() -> None:
+        try:
+            run(int8, image, (400, 400), 1.0)
+        except Interrupted as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=interrupted)
+    thread.start()
+    while thread.is_alive():
+        int8.interrupt()
+        time.sleep(0.001)
+    assert len(caught) == 1
+    assert np.array_equal(run(int8, image, (400, 400), 1.0), expected)
+
+
+def test_an_unknown_width_is_a_key_error(exact: OpenVinoSession) -> None:
+    with pytest.raises(KeyError):
+        run(exact, noise(1, 3, 8, 8), (16, 16), 0.33)
+
+
+@pytest.mark.parametrize("part", ["trunk", "head", "weights"])
+def test_a_damaged_part_is_not_opened(tmp_path: Path, part: str) -> None:
+    folder = Path(shutil.copytree(SHIPPED, tmp_path / "models"))
+    first = ENTRY.widths[0]
+    artifact = {"trunk": first.trunk, "head": ENTRY.head, "weights": ENTRY.weights}[part]
+    assert artifact is not None
+    path = folder / artifact.file
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    with pytest.raises(CatalogError, match="checksum"):
+        run(OpenVinoSession(folder, ENTRY), noise(1, 3, 8, 8), (16, 16), first.width)
+
+
+def test_a_model_in_one_piece_says_so() -> None:
+    with pytest.raises(CatalogError, match="use the onnx runtime"):
+        OpenVinoSession(SHIPPED, whole(ENTRY))
+
+
+def test_a_missing_openvino_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    openvino._core.cache_clear()
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    try:
+        with pytest.raises(RuntimeMissing, match="ANYSR_RUNTIME=onnx"):
+            OpenVinoSession(SHIPPED, ENTRY)
+    finally:
+        openvino._core.cache_clear()
+
+
+def test_int8_is_not_chosen_where_it_is_known_to_crash(tmp_path: Path) -> None:
+    described = tmp_path / "cpuinfo"
+    described.write_text("processor : 0\nflags : fpu avx512_vnni amx_bf16 amx_tile amx_int8\n")
+    with pytest.raises(RuntimeMissing, match="crash"):
+        openvino.require_safe(Precision.INT8, described)
+    openvino.require_safe(Precision.BFLOAT16, described)
+    described.write_text("processor : 0\nflags : fpu avx512_vnni\n")
+    openvino.require_safe(Precision.INT8, described)
+
+
+QUIET = """
+import sys
+reached = []
+sys.addaudithook(lambda event, given: event.startswith(("socket.connect", "socket.getaddrinfo"))
+                 and reached.append(given))
+import numpy as np
+from models.catalog import SHIPPED, Precision, read_catalog
+from models.geometry import axis_grid
+from workers.runtimes.openvino import OpenVinoSession
+entry = read_catalog().get("anysr-s")
+session = OpenVinoSession(SHIPPED, entry, Precision.INT8, 1)
+grid = axis_grid(16, 32)
+session.run(np.zeros((1, 3, 16, 16), np.float32), grid, grid, 0.25)
+assert sys.modules["openvino_telemetry"] is None
+assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
+assert not reached, reached
+"""
+
+
+def test_nothing_is_told_to_the_maker() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", QUIET], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr

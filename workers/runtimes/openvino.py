@@ -1,0 +1,198 @@
+"""OpenVINO: the trunk in float32, bfloat16 or int8, then the head in ONNX Runtime, in float32.
+
+The trunk's shapes are left open: a shape that comes for the first time costs it some milliseconds,
+less than a picture that is padded to one of a few sizes (`docs/performance.md`), and what it keeps
+of shapes is bounded. The head's cost nothing there, and change with each scale.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from models.catalog import Artifact, CatalogError, ModelEntry, Precision, WidthEntry, content_of
+from models.geometry import AxisGrid
+from workers.machine import CPU_INFO, cpu_flags
+from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
+from workers.runtimes.onnx import CPU_PROVIDERS, options_with
+
+if TYPE_CHECKING:
+    import openvino
+
+FloatArray = NDArray[np.float32]
+
+COEFFICIENTS = "coefficients"
+"""What a trunk puts out and a head takes."""
+SHAPES = 16
+"""Shapes whose preparation is kept, for each width."""
+OPERATIONS = 48
+"""Of a trunk, each of which is prepared for a shape."""
+
+
+class OpenVinoSession:
+    """A model of the catalog in OpenVINO; implements `Session` and `Interruptible` of
+    `workers.runtimes.base`.
+
+    Widths are loaded as in `OnnxSession`; `threads` work on one operation, 0 for all cores. In the
+    folder `cache` OpenVINO keeps what it has compiled: a third of a second for each width. Raises
+    RuntimeMissing where OpenVINO is not installed or the processor does not compute in that
+    precision, and CatalogError for a model without the artifacts for it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        entry: ModelEntry,
+        precision: Precision = Precision.FLOAT32,
+        threads: int = 0,
+        spin: bool = False,
+        cache: Path | None = None,
+    ) -> None:
+        require(precision)
+        for width in entry.widths:
+            trunk_of(entry, width, precision)
+        if entry.head is None:
+            raise CatalogError(f"{entry.name} has no head of its own; use the onnx runtime")
+        self._folder = folder
+        self._entry = entry
+        self._precision = precision
+        self._threads = threads
+        self._cache = cache
+        self._weights = content_of(folder, entry.weights)
+        self._head = onnxruntime.InferenceSession(
+            content_of(folder, entry.head),
+            options_with(entry.weights.file, self._weights, threads, spin),
+            providers=list(CPU_PROVIDERS),
+        )
+        self._loaded: dict[int, openvino.InferRequest] = {}
+        self._running: openvino.InferRequest | None = None
+        self._interrupted = False
+
+    def run(
+        self,
+        image: FloatArray,
+        rows: AxisGrid,
+        columns: AxisGrid,
+        width: float,
+        strength: float = 0.0,
+    ) -> FloatArray:
+        """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped; KeyError for an unknown
+        width. Raises CatalogError when the width's file is not what the catalog promises, and
+        Interrupted."""
+        feed = inputs_of(self._entry, image, rows, columns, strength)
+        trunk = self._at(self._entry.at(width))
+        given = {name: feed[name] for name in ("image", _condition(self._entry))}
+        self._interrupted = False
+        try:
+            trunk.start_async(given, share_inputs=True)
+            self._running = trunk  # not before: what does not run yet cannot be ended
+            trunk.wait()
+        except RuntimeError as error:
+            if self._interrupted:
+                raise Interrupted from error
+            raise
+        finally:
+            self._running = None
+        # A view of what the trunk holds until it runs again.
+        feed[COEFFICIENTS] = trunk.get_output_tensor(0).data
+        output: FloatArray = self._head.run(None, feed)[0]
+        return output
+
+    def interrupt(self) -> None:
+        """End the run in progress, which looks for that between two of the trunk's operations."""
+        running = self._running
+        if running is not None:
+            self._interrupted = True
+            running.cancel()
+
+    def _at(self, width: WidthEntry) -> openvino.InferRequest:
+        if width.channels not in self._loaded:
+            trunk = trunk_of(self._entry, width, self._precision)
+            hint = "bf16" if self._precision is Precision.BFLOAT16 else "f32"
+            options: dict[str, Any] = {
+                "INFERENCE_PRECISION_HINT": hint,
+                "NUM_STREAMS": 1,
+                # Several workers of a machine would share the first cores.
+                "ENABLE_CPU_PINNING": False,
+                "CPU_RUNTIME_CACHE_CAPACITY": SHAPES * OPERATIONS,
+            }
+            if self._threads:
+                options["INFERENCE_NUM_THREADS"] = self._threads
+            if self._cache is not None:
+                options["CACHE_DIR"] = str(self._cache)
+            compiled = _core().compile_model(self._read(trunk), "CPU", options)
+            self._loaded[width.channels] = compiled.create_infer_request()
+        return self._loaded[width.channels]
+
+    def _read(self, trunk: Artifact) -> openvino.Model:
+        """Return a trunk, made of content that was checked: OpenVINO reads weights from files
+        alone, and those of the model folder may be exchanged at any moment."""
+        with tempfile.TemporaryDirectory(prefix="anysr-") as place:
+            Path(place, self._entry.weights.file).write_bytes(self._weights)
+            graph = Path(place, trunk.file)
+            graph.write_bytes(content_of(self._folder, trunk))
+            return _core().read_model(graph)
+
+
+def trunk_of(entry: ModelEntry, width: WidthEntry, precision: Precision) -> Artifact:
+    """Return the trunk that runs in a precision; CatalogError if the model has none."""
+    if precision is Precision.INT8:
+        trunk = width.int8.onnx if width.int8 is not None else None
+    else:
+        trunk = width.trunk
+    if trunk is None:
+        raise CatalogError(
+            f"{entry.name} has no trunk in {precision.value} at width {width.width:g}; use the "
+            "onnx runtime"
+        )
+    return trunk
+
+
+def require(precision: Precision) -> None:
+    """Raise RuntimeMissing where OpenVINO is not installed, or where this processor does not
+    compute in a precision by itself."""
+    try:
+        core = _core()
+    except ImportError as error:
+        raise RuntimeMissing(
+            "The openvino runtime is not installed; install the cpu extra "
+            "(pip install 'anysr-serve[cpu]') or set ANYSR_RUNTIME=onnx."
+        ) from error
+    able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    needed = {Precision.BFLOAT16: "BF16", Precision.INT8: "INT8"}.get(precision, "FP32")
+    if needed not in able:
+        raise RuntimeMissing(
+            f"This processor does not compute in {precision.value}; set ANYSR_PRECISION=auto."
+        )
+
+
+def require_safe(precision: Precision, described: Path = CPU_INFO) -> None:
+    """Raise RuntimeMissing where a precision is known to end the process: int8 with open shapes on
+    a processor with AMX (OpenVINO's issue 37577). It computes bfloat16 as well."""
+    if precision is Precision.INT8 and "amx_int8" in cpu_flags(described):
+        raise RuntimeMissing(
+            "OpenVINO may crash in int8 on processors with AMX; set ANYSR_PRECISION=int8 to try."
+        )
+
+
+@functools.cache
+def _core() -> openvino.Core:
+    # It would tell its maker of each conversion.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    core = openvino.Core()
+    # The files are read once, and are gone afterwards.
+    core.set_property({"ENABLE_MMAP": False})
+    return core
+
+
+def _condition(entry: ModelEntry) -> str:
+    return "condition" if entry.takes_strength else "inverse_scale"
