@@ -34,12 +34,22 @@ RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     pip --python /opt/anysr/bin/python install --quiet --no-cache-dir --no-deps --no-index /wheel/*.whl \
     && find /opt/anysr -path '*/models/artifacts/*' -type f ! -name catalog.json -delete
 
-# The packages' own tests are a twentieth of the image.
+# The packages' own tests are a twentieth of the image. Of OpenVINO a worker needs what reads graphs
+# and runs them on CPUs: not the plugins for GPUs and NPUs, nor what reads and converts the models of
+# other frameworks, nor what programs in C++ are built with.
 FROM build AS worker-packages
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=bind,source=deploy/requirements,target=/requirements \
     pip --python /opt/anysr/bin/python install --quiet --no-deps --require-hashes \
-        --only-binary :all: -r /requirements/worker.txt
+        --only-binary :all: -r /requirements/worker.txt \
+    && find /opt/anysr -path '*/openvino/libs/*' \
+        ! -name 'libopenvino.so.*' ! -name 'libopenvino_*_cpu_plugin.so' \
+        ! -name 'libopenvino_ir_frontend.so.*' ! -name 'libopenvino_onnx_frontend.so.*' \
+        ! -name 'libtbb*.so.*' ! -name 'libhwloc.so.*' -delete \
+    && find /opt/anysr -regextype posix-extended -regex \
+        '.*/openvino/(cmake|include|tools|torch|frontend/(jax|onnx|paddle|pytorch|tensorflow))' \
+        -prune -exec rm -rf {} + \
+    && rm /opt/anysr/bin/benchmark_app /opt/anysr/bin/ovc
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     pip --python /opt/anysr/bin/python install --quiet --no-cache-dir --no-deps --no-index /wheel/*.whl \
     && find /opt/anysr -type d -name tests -prune -exec rm -rf {} +
@@ -116,7 +126,7 @@ FROM python AS worker
 ARG VERSION=0.1.0
 ARG REVISION=
 LABEL org.opencontainers.image.title="AnySR Serve worker" \
-      org.opencontainers.image.description="Job in, picture out: a worker on ONNX Runtime and CPUs" \
+      org.opencontainers.image.description="Job in, picture out: a worker on OpenVINO, ONNX Runtime and CPUs" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -55,6 +55,74 @@ def model(
         Console().print(table)
 
 
+EQUAL_DB = 100.0
+"""From which on two pictures differ by nothing but the order of sums."""
+
+
+@app.command()
+def engines(
+    names: Annotated[
+        str, typer.Option("--models", help="Comma-separated.")
+    ] = "anysr-s,anysr-m,anysr-l",
+    scales: Annotated[str, typer.Option(help="Comma-separated.")] = "1.5,2,3,4",
+    side: Annotated[int, typer.Option(help="Input pixels a side.")] = 128,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of a network.")] = 1,
+    repeats: Annotated[int, typer.Option(help="Counted runs of each.")] = 7,
+    folder: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+) -> None:
+    """Time every runtime and precision that can run a model here, at its widest width.
+
+    All run in turn in one process; the ratio to ONNX Runtime in float32 is the median of those of
+    neighbouring runs, and the peak is that of a matrix product in the same precision.
+    """
+    with needs("train"):
+        from benchmarks.engines import backends_of, load, peaks, time_engines
+    entries = [read_catalog(folder).get(name) for name in names.split(",")]
+    found = dict.fromkeys(b.precision for e in entries for b in backends_of(e, threads))
+    peak = peaks(list(found), threads, repeats)
+    for entry in entries:
+        table = Table(title=f"{entry.name}, input {side}x{side}, threads: {threads}")
+        for heading in ("", "scale", "ms/MP", "of onnx", "Gop/s", "of peak", "dB"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        wanted = [float(s) for s in scales.split(",")]
+        for row in time_engines(folder, entry, wanted, side, threads, repeats):
+            part = f"{row.gflops / peak[row.backend.precision]:.0%}"
+            rate = f"{row.ms_per_megapixel:,.0f}", f"{row.of_plain:.2f}", f"{row.gflops:.0f}"
+            db = f"{row.db:.0f}" if row.db < EQUAL_DB else "equal"
+            table.add_row(str(row.backend), f"x{row.scale:g}", *rate, part, db)
+        Console().print(table)
+        for backend in backends_of(entry, threads):
+            loaded = load(folder, entry.name, backend, threads)
+            typer.echo(
+                f"{backend}: all widths loaded in {loaded.seconds:.1f} s, "
+                f"{loaded.mebibytes:.0f} MiB"
+            )
+    for precision, gflops in peak.items():
+        typer.echo(f"peak of a matrix product in {precision.value}: {gflops:.0f} GFLOP/s")
+
+
+@app.command()
+def reference(
+    names: Annotated[str, typer.Option("--models", help="Comma-separated.")] = "anysr-s,anysr-m",
+    scales: Annotated[str, typer.Option(help="Comma-separated.")] = "2,3",
+    side: Annotated[int, typer.Option(help="Input pixels a side.")] = 128,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of a network.")] = 1,
+    repeats: Annotated[int, typer.Option(help="Counted runs of each.")] = 3,
+    folder: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+) -> None:
+    """Time AnySR as its authors released it, in PyTorch, and our networks as a worker runs them."""
+    with needs("train"):
+        from benchmarks.reference import compare
+    entries = [read_catalog(folder).get(name) for name in names.split(",")]
+    table = Table(title=f"input {side}x{side}, threads: {threads}")
+    for heading in ("", "scale", "ms", "times as fast"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    wanted = [float(s) for s in scales.split(",")]
+    for row in compare(folder, entries, wanted, side, threads, repeats):
+        table.add_row(row.name, f"x{row.scale:g}", f"{row.ms:,.0f}", f"{row.times_as_fast:.1f}")
+    Console().print(table)
+
+
 @app.command()
 def heads(
     scales: Annotated[str, typer.Option(help="Comma-separated.")] = "2,4",

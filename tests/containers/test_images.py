@@ -10,7 +10,7 @@ import pytest
 from benchmarks.compose import ROOT, docker
 from tests.containers.stack import inspect
 
-LIMITS_MB = {"gateway": 350, "worker": 500}
+LIMITS_MB = {"gateway": 350, "worker": 600}
 TOOLS = ("pip", "apt-get", "dpkg", "perl", "gcc", "make", "curl", "git")
 
 LOOK = """
@@ -29,6 +29,23 @@ print(json.dumps({
     "tools": [tool for tool in sys.argv[1].split(",") if shutil.which(tool)],
     "installed": {d.name: d.version for d in importlib.metadata.distributions()},
 }))
+"""
+
+SERVE = """
+import importlib.util, json, pathlib, tempfile
+from models.catalog import SHIPPED
+from workers.settings import WorkerSettings
+from workers.zoo import load_zoo
+seen = {"telemetry": importlib.util.find_spec("openvino_telemetry") is not None}
+with tempfile.TemporaryDirectory() as folder:
+    kept = pathlib.Path(folder)
+    for precision in ("auto", "float32"):
+        settings = WorkerSettings(runtime="openvino", precision=precision, worker_threads=2)
+        for start in ("first", "second"):
+            served = load_zoo(SHIPPED, settings, only="anysr-s", kept=kept)["anysr-s"]
+            seen[f"{precision}, {start}"] = [str(served.backend), dict(served.refused)]
+    seen["compiled"] = len(list(kept.glob("openvino/*.blob")))
+print(json.dumps(seen))
 """
 
 
@@ -74,6 +91,20 @@ def test_exactly_what_is_locked_is_installed(stack, name):
     installed = {normal(n): v for n, v in seen["installed"].items()}
     assert installed.pop("anysr-serve")
     assert installed == locked
+
+
+def test_a_worker_serves_in_openvino_which_reports_to_nobody(stack, say):
+    """In the precision that is fastest here and in float32, with pictures that are right
+    (`workers.backends.check`); a second start reads what the first one has compiled."""
+    seen = json.loads(stack.inside("worker", "python", "-c", SERVE))
+    say(f"worker: {seen}")
+    assert seen.pop("telemetry") is False
+    assert seen.pop("compiled") > 0
+    for backend, refused in seen.values():
+        assert backend.startswith("openvino ")
+        assert refused == {}
+    assert seen["auto, first"] == seen["auto, second"]
+    assert seen["float32, second"][0] == "openvino float32"
 
 
 def test_every_container_is_read_only_without_capabilities(stack, say):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from jobs.errors import AnysrError, CorruptImage
 from jobs.job import (
     LADDER,
+    BackendState,
     Claim,
     Job,
     LeaseState,
@@ -104,12 +105,16 @@ class ScriptedWorker:
     failure: AnysrError | None = None
     worker_id: str = "scripted"
     machine: MachineState | None = None
+    backends: Mapping[str, BackendState] = field(default_factory=dict)
     costs: CostModel = field(default_factory=cost_model)
 
     async def pulse(self, ready: bool = True) -> None:
         costs = self.costs.to_dict()
         pulse = WorkerPulse(
-            *(self.worker_id, ready, (MODEL,), costs), machine=self.machine, offers=OFFERS
+            *(self.worker_id, ready, (MODEL,), costs),
+            machine=self.machine,
+            offers=OFFERS,
+            backends=dict(self.backends),
         )
         await self.queue.publish_pulse(pulse)
 

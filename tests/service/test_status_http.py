@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs.job import GpuState, Job, JobView, MachineState
+from jobs.job import BackendState, GpuState, Job, JobView, MachineState
 from jobs.redis_queue import RedisQueue
 from service.schemas import PARAMETERS, EstimateRequest
 from telemetry.logs import json_lines
@@ -114,6 +114,25 @@ async def test_costs_of_a_disturbed_machine_are_told(queue: RedisQueue, start: S
         assert samples["anysr_worker_costs_disturbed", "mean"] == 0.5
 
 
+async def test_what_runs_each_model_is_told_with_what_does_not(
+    queue: RedisQueue, start: Start
+) -> None:
+    refused = {"openvino int8": "its picture is 30 dB from float32's"}
+    plain = BackendState("onnx", "float32", refused)
+    await ScriptedWorker(queue, worker_id="a", backends={MODEL: plain}).pulse()
+    fast = BackendState("openvino", "int8")
+    await ScriptedWorker(queue, worker_id="b", backends={MODEL: fast}).pulse()
+    async with start() as served:
+        workers = (await served.client.get("/health/ready")).json()["workers"]
+        assert [worker["backends"][MODEL] for worker in workers] == [
+            {"runtime": "onnx", "precision": "float32", "refused": refused},
+            {"runtime": "openvino", "precision": "int8", "refused": {}},
+        ]
+        models = (await served.client.get("/models")).json()["models"]
+        told = {model["name"]: model["backends"] for model in models}
+        assert told[MODEL] == ["onnx float32", "openvino int8"]
+
+
 async def test_live_without_a_worker(start: Start) -> None:
     async with start() as served:
         assert (await served.client.get("/health/live")).json() == {"status": "live"}
@@ -126,6 +145,7 @@ async def test_ready_when_a_worker_is_warm(served: Served) -> None:
     assert answer["status"] == "ready"
     worker: dict[str, object] = {"id": "scripted", "ready": True, "busy": False, "models": [MODEL]}
     worker |= {"pace": 1.0, "costs_disturbed": False, "machine": None, "reloads": 0, "broken": {}}
+    worker["backends"] = {}
     assert answer["workers"] == [worker]
     assert answer["catalog"] == {"reloads": 0, "broken": {}}
     assert answer["queue"] == {"queued": 0, "running": 0, "oldest_age_ms": 0, "backlog_ms": 0}

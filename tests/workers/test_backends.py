@@ -16,6 +16,7 @@ from models.geometry import AxisGrid
 from tests.workers.workbench import default_entry, whole
 from workers import backends
 from workers.backends import (
+    EXACT,
     PLAIN,
     Backend,
     Disagreement,
@@ -33,7 +34,6 @@ from workers.settings import Device, Runtime, WorkerSettings
 ENTRY = default_entry()
 SETTINGS = WorkerSettings(worker_threads=1)
 INT8 = Backend(Runtime.OPENVINO, Precision.INT8)
-EXACT = Backend(Runtime.OPENVINO)
 
 
 class Off:

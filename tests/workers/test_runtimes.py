@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -160,3 +162,25 @@ def test_a_device_that_is_not_there_is_said_and_not_replaced() -> None:
     grid = axis_grid(8, 16)
     with pytest.raises(RuntimeMissing, match="ANYSR_DEVICE=cuda needs"):
         session.run(np.zeros((1, 3, 8, 8), np.float32), grid, grid, entry.widths[0].width)
+
+
+QUIET = """
+import numpy as np
+from models.catalog import SHIPPED, read_catalog
+from models.geometry import axis_grid
+from workers.runtimes.onnx import OnnxSession
+session = OnnxSession(SHIPPED, read_catalog().get("anysr-s"), 1)
+grid = axis_grid(16, 32)
+session.run(np.zeros((1, 3, 16, 16), np.float32), grid, grid, 0.25)
+"""
+
+
+def test_nothing_is_told_to_the_maker(tmp_path: Path) -> None:
+    """What it would send, ONNX Runtime first writes to a database in the user's cache."""
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    surroundings = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | home
+    done = subprocess.run(
+        [sys.executable, "-c", QUIET], capture_output=True, text=True, timeout=120, env=surroundings
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.rglob("*"))

@@ -15,9 +15,6 @@ from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
 
 FloatArray = NDArray[np.float32]
 
-# The library of some platforms reports its use to its maker.
-onnxruntime.disable_telemetry_events()
-
 CPU_PROVIDERS = ("CPUExecutionProvider",)
 CUDA_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
