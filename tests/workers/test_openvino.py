@@ -147,6 +147,24 @@ def test_a_run_is_interrupted_and_the_next_one_is_whole(int8: OpenVinoSession) -
     assert np.array_equal(run(int8, image, (400, 400), 1.0), expected)
 
 
+def test_interrupted_runs_do_not_disturb_those_of_sizes_seen_before(int8: OpenVinoSession) -> None:
+    images = [noise(1, 3, *size) for size in ((40, 50), (64, 64), (100, 80))]
+    sizes = [(2 * image.shape[2], 2 * image.shape[3]) for image in images]
+    expected = [run(int8, image, size, 1.0) for image, size in zip(images, sizes, strict=True)]
+    random, interrupted = np.random.default_rng(0), 0
+    for _ in range(150):
+        first, second = random.integers(3, size=2)
+        timer = threading.Timer(random.uniform(0, 0.03), int8.interrupt)
+        timer.start()
+        try:
+            run(int8, images[first], sizes[first], 1.0)
+        except Interrupted:
+            interrupted += 1
+        timer.join()
+        assert np.array_equal(run(int8, images[second], sizes[second], 1.0), expected[second])
+    assert interrupted > 10
+
+
 def test_an_unknown_width_is_a_key_error(exact: OpenVinoSession) -> None:
     with pytest.raises(KeyError):
         run(exact, noise(1, 3, 8, 8), (16, 16), 0.33)

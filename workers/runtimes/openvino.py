@@ -8,6 +8,7 @@ of shapes is bounded. The head's cost nothing there, and change with each scale.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -30,7 +31,7 @@ FloatArray = NDArray[np.float32]
 
 COEFFICIENTS = "coefficients"
 """What a trunk puts out and a head takes."""
-SHAPES = 16
+SHAPES = 8
 """Shapes whose preparation is kept, for each width."""
 OPERATIONS = 48
 """Of a trunk, each of which is prepared for a shape."""
@@ -96,6 +97,7 @@ class OpenVinoSession:
             trunk.wait()
         except RuntimeError as error:
             if self._interrupted:
+                _settle(trunk, given)
                 raise Interrupted from error
             raise
         finally:
@@ -141,6 +143,18 @@ class OpenVinoSession:
             return _core().read_model(graph)
 
 
+def _settle(trunk: openvino.InferRequest, given: dict[str, NDArray[Any]]) -> None:
+    """Make a trunk forget a run that was ended early.
+
+    The operation at which it ended has made room for that run's shape, and goes by the one before
+    when it looks whether the next is new: a picture of the size of the run before would be made in
+    the wrong room. A run of a size that no picture has makes room anew everywhere.
+    """
+    image = np.zeros((1, 3, 1, 1), np.float32)
+    # Shared, as the run before was: a copy would be written into that run's picture.
+    trunk.infer({**given, "image": image}, share_inputs=True)
+
+
 def trunk_of(entry: ModelEntry, width: WidthEntry, precision: Precision) -> Artifact:
     """Return the trunk that runs in a precision; CatalogError if the model has none."""
     if precision is Precision.INT8:
@@ -184,6 +198,9 @@ def require_safe(precision: Precision, described: Path = CPU_INFO) -> None:
 
 @functools.cache
 def _core() -> openvino.Core:
+    # What it prepares for a shape is kept with the width. oneDNN, below it, would keep all that was
+    # ever prepared: a hundred MB after some hundred sizes.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     # It would tell its maker of each conversion.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
