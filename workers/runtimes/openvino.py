@@ -11,6 +11,7 @@ import functools
 import os
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,8 @@ class OpenVinoSession:
         self._loaded: dict[int, openvino.InferRequest] = {}
         self._running: openvino.InferRequest | None = None
         self._interrupted = False
+        # A trunk has one place for what it makes.
+        self._one_at_a_time = threading.Lock()
 
     def run(
         self,
@@ -88,7 +91,13 @@ class OpenVinoSession:
         width. Raises CatalogError when the width's file is not what the catalog promises, and
         Interrupted."""
         feed = inputs_of(self._entry, image, rows, columns, strength)
-        trunk = self._at(self._entry.at(width))
+        with self._one_at_a_time:
+            self._run_trunk(self._at(self._entry.at(width)), feed)
+            output: FloatArray = self._head.run(None, feed)[0]
+        return output
+
+    def _run_trunk(self, trunk: openvino.InferRequest, feed: dict[str, NDArray[Any]]) -> None:
+        """Add to the head's inputs what the trunk makes of them."""
         given = {name: feed[name] for name in ("image", _condition(self._entry))}
         self._interrupted = False
         try:
@@ -97,6 +106,7 @@ class OpenVinoSession:
             trunk.wait()
         except RuntimeError as error:
             if self._interrupted:
+                self._running = None
                 _settle(trunk, given)
                 raise Interrupted from error
             raise
@@ -104,8 +114,6 @@ class OpenVinoSession:
             self._running = None
         # A view of what the trunk holds until it runs again.
         feed[COEFFICIENTS] = trunk.get_output_tensor(0).data
-        output: FloatArray = self._head.run(None, feed)[0]
-        return output
 
     def interrupt(self) -> None:
         """End the run in progress, which looks for that between two of the trunk's operations."""
