@@ -34,6 +34,8 @@ CHECKED = (48, 64, 2.37)
 TIMED = 48
 """Input pixels a side of what they are timed on, at twice the size."""
 ROUNDS = 2
+WORTH = 0.8
+"""Of the time of float32, below which what is lost in lower precision is worth it."""
 
 FORMAT = 1
 """To be raised when the same facts come to mean another choice."""
@@ -109,12 +111,16 @@ def choose(
     trial = _Trial(folder, entry, settings, kept)
     if known is not None and known in wanted:
         trial.admit(known)
-    if not trial.admitted:
-        for backend in wanted:
-            # OpenVINO in float32 is never faster than in fewer bits.
-            if backend != EXACT or not trial.admitted:
-                trial.admit(backend)
-    best = fastest(entry, trial.admitted) if trial.admitted else PLAIN
+    best = fastest(entry, trial.admitted)
+    if best is None:
+        for backend in (one for one in wanted if one != EXACT):
+            trial.admit(backend)
+        best = fastest(entry, trial.admitted)
+        # OpenVINO in float32 is never faster than in fewer bits, so it is tried without these.
+        if EXACT in wanted and (best is None or best.precision is Precision.FLOAT32):
+            trial.admit(EXACT)
+            best = fastest(entry, trial.admitted)
+    best = best or PLAIN
     session = {PLAIN: trial.plain, **trial.admitted}[best]
     return Chosen(best, session, trial.refused, timed=len(trial.admitted) > 1)
 
@@ -247,11 +253,12 @@ def fastest(
     entry: ModelEntry,
     sessions: Mapping[Backend, Session],
     clock: Callable[[], float] = time.perf_counter,
-) -> Backend:
-    """Return the backend that runs the widest width in the shortest time, in rounds: what disturbs
-    the machine for a while disturbs all."""
-    if len(sessions) == 1:
-        return next(iter(sessions))
+) -> Backend | None:
+    """Return the backend that runs the widest width in the shortest time, one of lower precision
+    if it takes less than `WORTH` of that of the others; None if there is none. They are timed in
+    rounds: what disturbs the machine for a while disturbs all."""
+    if len(sessions) < 2:
+        return next(iter(sessions), None)
     grid = axis_grid(TIMED, 2 * TIMED)
     image, width = check_picture(TIMED, TIMED), entry.widths[-1].width
     shortest = dict.fromkeys(sessions, math.inf)
@@ -262,7 +269,11 @@ def fastest(
             shortest[backend] = min(shortest[backend], clock() - since)
     told = ", ".join(f"{backend} {1e3 * took:.1f} ms" for backend, took in shortest.items())
     log.info("%s at %d x %d, x2: %s", entry.name, TIMED, TIMED, told)
-    return min(shortest, key=lambda backend: shortest[backend])
+    return min(shortest, key=lambda backend: shortest[backend] / _worth(backend))
+
+
+def _worth(backend: Backend) -> float:
+    return 1.0 if backend.precision is Precision.FLOAT32 else WORTH
 
 
 def choose_once(

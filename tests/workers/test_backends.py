@@ -106,8 +106,17 @@ def test_the_fastest_runs() -> None:
             now[0] += self.seconds
             return np.zeros((1, 3, 1, 1), np.float32)
 
-    sessions = {PLAIN: Taking(3.0), INT8: Taking(1.0), EXACT: Taking(2.0)}
-    assert fastest(ENTRY, sessions, lambda: now[0]) == INT8
+    def chosen(**seconds: float) -> Backend | None:
+        backends = {"plain": PLAIN, "int8": INT8, "exact": EXACT}
+        sessions = {backends[name]: Taking(taken) for name, taken in seconds.items()}
+        return fastest(ENTRY, sessions, lambda: now[0])
+
+    assert chosen(plain=3.0, int8=1.0, exact=2.0) == INT8
+    assert chosen(plain=3.0, exact=2.0) == EXACT
+    assert chosen(plain=1.0, exact=2.0) == PLAIN
+    assert chosen(plain=3.0, int8=1.7, exact=2.0) == EXACT  # not worth what it loses
+    assert chosen(plain=3.0) == PLAIN
+    assert chosen() is None
 
 
 def test_a_wrong_one_is_refused_with_the_reason_and_the_next_best_runs(
@@ -193,7 +202,7 @@ def test_a_choice_is_kept_and_only_checked_at_the_next_start(
         "runtime": first.backend.runtime.value,
         "precision": first.backend.precision.value,
     }
-    monkeypatch.setattr(backends, "fastest", lambda entry, sessions: next(iter(sessions)))
+    monkeypatch.setattr(backends, "fastest", lambda entry, sessions: next(iter(sessions), None))
     second = choose_once(SHIPPED, ENTRY, SETTINGS, tmp_path)
     assert (second.backend, second.timed) == (first.backend, False)
     other = SETTINGS.model_copy(update={"worker_threads": 2})
