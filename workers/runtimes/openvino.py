@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import platform
 import sys
 import tempfile
 import threading
@@ -66,7 +67,7 @@ class OpenVinoSession:
         self._entry = entry
         self._precision = precision
         self._threads = threads
-        self._cache = cache
+        self._cache = None if cache is None or not _writable(cache) else cache
         self._weights = content_of(folder, entry.weights)
         self._head = onnxruntime.InferenceSession(
             content_of(folder, entry.head),
@@ -163,6 +164,14 @@ def _settle(trunk: openvino.InferRequest, given: dict[str, NDArray[Any]]) -> Non
     trunk.infer({**given, "image": image}, share_inputs=True)
 
 
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
 def trunk_of(entry: ModelEntry, width: WidthEntry, precision: Precision) -> Artifact:
     """Return the trunk that runs in a precision; CatalogError if the model has none."""
     if precision is Precision.INT8:
@@ -196,9 +205,12 @@ def require(precision: Precision) -> None:
 
 
 def require_safe(precision: Precision, described: Path = CPU_INFO) -> None:
-    """Raise RuntimeMissing where a precision is known to end the process: int8 with open shapes on
-    a processor with AMX (OpenVINO's issue 37577). It computes bfloat16 as well."""
-    if precision is Precision.INT8 and "amx_int8" in cpu_flags(described):
+    """Raise RuntimeMissing where a precision is known to end the process, or nobody can tell: int8
+    with open shapes on a processor with AMX (OpenVINO's issue 37577), which is seen on Linux. It
+    computes bfloat16 as well."""
+    flags = cpu_flags(described)
+    unknown = not flags and platform.machine().lower() in ("x86_64", "amd64")
+    if precision is Precision.INT8 and (unknown or "amx_int8" in flags):
         raise RuntimeMissing(
             "OpenVINO may crash in int8 on processors with AMX; set ANYSR_PRECISION=int8 to try."
         )
