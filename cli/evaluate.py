@@ -17,7 +17,15 @@ from rich.table import Table
 
 from cli.extras import needs
 from models.card import refresh
-from models.catalog import SHIPPED, CatalogError, Precision, QualityEntry, enter, read_catalog
+from models.catalog import (
+    SHIPPED,
+    CatalogError,
+    ModelEntry,
+    Precision,
+    QualityEntry,
+    enter,
+    read_catalog,
+)
 from models.geometry import AxisGrid
 from models.strength import strength_of_quality
 from scheduling.tiling import CONTEXT, DEFAULT_TILE_OUTPUT_PIXELS, tiling_of
@@ -255,10 +263,14 @@ def _record(folder: Path, model: str, dataset: str, results: dict[str, list[Scor
     rows = sorted((*kept, *measured.values()), key=lambda q: (q.dataset, q.scale, q.width))
     changed = entry.model_copy(update={"quality": tuple(rows)})
     enter(folder, changed)
-    card = folder / f"{model}.md"
-    if card.exists():
-        card.write_text(refresh(card.read_text(), changed))
+    _renew_card(folder, changed)
     typer.echo(f"Recorded in {folder / 'catalog.json'}")
+
+
+def _renew_card(folder: Path, entry: ModelEntry) -> None:
+    card = folder / f"{entry.name}.md"
+    if card.exists():
+        card.write_text(refresh(card.read_text(), entry))
 
 
 def _record_loss(folder: Path, model: str, dataset: str, results: dict[str, list[Score]]) -> None:
@@ -276,5 +288,7 @@ def _record_loss(folder: Path, model: str, dataset: str, results: dict[str, list
             int8 = width.int8.model_copy(update={"loss_db": round(max(0.0, *lost), 3)})
             width = width.model_copy(update={"int8": int8})
         widths.append(width)
-    enter(folder, entry.model_copy(update={"widths": tuple(widths)}))
+    changed = entry.model_copy(update={"widths": tuple(widths)})
+    enter(folder, changed)
+    _renew_card(folder, changed)
     typer.echo(f"Recorded in {folder / 'catalog.json'}")

@@ -24,6 +24,9 @@ def quality_table(model: ModelEntry) -> str:
             text = " | ".join(f"{q.psnr_y:.2f} / {q.ssim:.4f}" if q else "" for q in cells)
             lines.append(f"| {width:g} | {text} |")
         parts.append("\n".join(lines))
+    lost = [f"{w.int8.loss_db:g} dB at width {w.width:g}" for w in model.widths[::-1] if w.int8]
+    if lost:
+        parts.append(f"In int8 PSNR-Y is lower by {', '.join(lost)} (B100, the scale of most).")
     return "\n\n".join(parts)
 
 

@@ -117,6 +117,30 @@ def test_export_then_evaluate_then_record(workshop):
     }
 
 
+def test_what_int8_loses_is_recorded_with_the_trunks(workshop):
+    folder = workshop / "models"
+    assert run("quantise", "tiny", "--data", workshop / "photos", "--models", folder).exit_code == 0
+    evaluated = ("evaluate", "tiny", "--data", workshop / "photos", "--models", folder)
+    exact = run(*evaluated, "--scales", "2", "--record", "Drawn", "--json", workshop / "exact.json")
+    int8 = run(
+        *evaluated, "--scales", "2", "--precision", "int8", "--record", "Drawn",
+        "--json", workshop / "int8.json",
+    )  # fmt: skip
+    assert (exact.exit_code, int8.exit_code) == (0, 0), int8.output
+    of_float32, of_int8 = (
+        json.loads((workshop / f"{name}.json").read_text())["results"] for name in ("exact", "int8")
+    )
+    entry = read_catalog(folder).get("tiny")
+    for width in entry.widths:
+        name = f"{width.width:g}"
+        lost = of_float32[name][0]["psnr_y"] - of_int8[name][0]["psnr_y"]
+        assert width.int8 is not None
+        assert width.int8.loss_db == pytest.approx(max(0, lost), abs=0.001)
+    # Quality itself stays that of float32.
+    measured = {q.width: q.psnr_y for q in entry.quality if (q.dataset, q.scale) == ("Drawn", 2.0)}
+    assert measured[1.0] == pytest.approx(of_float32["1"][0]["psnr_y"], abs=0.001)
+
+
 def test_every_figure_is_printed_whole_however_many_there_are(workshop):
     scales = [1.2, 1.5, 2, 2.37, 3, 3.5, 4, 5, 6, 8]
     result = run(
