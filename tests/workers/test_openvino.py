@@ -55,7 +55,7 @@ def int8() -> OpenVinoSession:
     return OpenVinoSession(SHIPPED, ENTRY, Precision.INT8, threads=1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
     more=st.tuples(st.integers(0, 60), st.integers(0, 60)),
@@ -155,7 +155,7 @@ def test_interrupted_runs_do_not_disturb_those_of_sizes_seen_before(int8: OpenVi
     sizes = [(2 * image.shape[2], 2 * image.shape[3]) for image in images]
     expected = [run(int8, image, size, 1.0) for image, size in zip(images, sizes, strict=True)]
     random, interrupted = np.random.default_rng(0), 0
-    for _ in range(150):
+    for _ in range(80):
         first, second = random.integers(3, size=2)
         timer = threading.Timer(random.uniform(0, 0.03), int8.interrupt)
         timer.start()
