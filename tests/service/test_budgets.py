@@ -143,7 +143,7 @@ def test_a_default_budget_is_the_smallest_that_outlasts_what_waits_before_it(
         assert needed_ms(found) <= found
     if found > BOUNDS.least_ms:
         less = BOUNDS.least_ms + part * (found - BOUNDS.least_ms)
-        assert needed_ms(less) > less
+        assert less == found or needed_ms(less) > less  # a part near 1 is rounded up to it
 
 
 def test_what_need_not_start_before_it_does_not_lengthen_its_budget() -> None:
