@@ -19,9 +19,7 @@ from onnx import TensorProto, helper
 
 from models.catalog import ModelEntry, verified
 from models.geometry import axis_grid, output_size
-
-HEAD_WEIGHTS = "network.head.coefficients.weight"
-"""The first convolution of a tensor-product head: its input is the trunk's output."""
+from models.parts import KERNEL
 
 TRUNK = "trunk"
 
@@ -122,7 +120,7 @@ def _session(
 def _trunk_session(path: Path, threads: int) -> onnxruntime.InferenceSession | None:
     """Return the graph of `path` cut off at the head's first convolution; None without such."""
     model = onnx.load(path, load_external_data=False)
-    heads = [node for node in model.graph.node if HEAD_WEIGHTS in node.input]
+    heads = [node for node in model.graph.node if KERNEL in node.input]
     if not heads:
         return None
     head = heads[0]

@@ -83,6 +83,10 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
+COEFFICIENTS = "coefficients"
+"""The tensor that a trunk puts out and a head takes."""
+
+
 class Int8Entry(_Record):
     """A trunk in 8 bits (`models.quantisation`)."""
 

@@ -14,8 +14,8 @@ import onnx
 from onnx import TensorProto
 from onnx.utils import Extractor
 
-COEFFICIENTS = "coefficients"
-"""The tensor at which a graph is cut: what its trunk puts out, and its head takes."""
+from models.catalog import COEFFICIENTS
+
 KERNEL = "network.head.coefficients.weight"
 """By which the convolution is found that makes it."""
 IMAGE_PATH = "network.head.skip.weight"

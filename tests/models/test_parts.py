@@ -7,9 +7,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from models.catalog import SHIPPED, read_catalog
+from models.catalog import COEFFICIENTS, SHIPPED, read_catalog
 from models.geometry import axis_grid
-from models.parts import COEFFICIENTS, cut
+from models.parts import cut
 
 IN_PARTS = [entry.name for entry in read_catalog().models if entry.head is not None]
 

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
-from models.catalog import SHIPPED, CatalogError, ModelEntry, Precision, read_catalog
+from models.catalog import COEFFICIENTS, SHIPPED, CatalogError, ModelEntry, Precision, read_catalog
 from models.geometry import axis_grid
 from scheduling.tiling import tiling_of
 from tests.workers.test_runtimes import TOLERANCE, noise, run
@@ -27,7 +27,7 @@ from workers.picture import FloatArray, Picture, Planes
 from workers.runtimes import openvino
 from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
 from workers.runtimes.onnx import OnnxSession
-from workers.runtimes.openvino import COEFFICIENTS, OpenVinoSession
+from workers.runtimes.openvino import OpenVinoSession
 from workers.upscale import upscale
 from workers.zoo import Served
 

@@ -20,7 +20,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.catalog import Artifact, CatalogError, ModelEntry, Precision, WidthEntry, content_of
+from models.catalog import (
+    COEFFICIENTS,
+    Artifact,
+    CatalogError,
+    ModelEntry,
+    Precision,
+    WidthEntry,
+    content_of,
+)
 from models.geometry import AxisGrid
 from workers.machine import CPU_INFO, cpu_flags
 from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
@@ -31,8 +39,8 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float32]
 
-COEFFICIENTS = "coefficients"
-"""What a trunk puts out and a head takes."""
+TRUNK_INPUTS = ("image", "condition", "inverse_scale")
+"""Of a graph's inputs, those that its trunk takes too; a model has one of the last two."""
 SHAPES = 8
 """Shapes whose preparation is kept, for each width."""
 OPERATIONS = 48
@@ -99,7 +107,7 @@ class OpenVinoSession:
 
     def _run_trunk(self, trunk: openvino.InferRequest, feed: dict[str, NDArray[Any]]) -> None:
         """Add to the head's inputs what the trunk makes of them."""
-        given = {name: feed[name] for name in ("image", _condition(self._entry))}
+        given = {name: feed[name] for name in TRUNK_INPUTS if name in feed}
         self._interrupted = False
         try:
             trunk.start_async(given, share_inputs=True)
@@ -229,7 +237,3 @@ def _core() -> openvino.Core:
     # The files are read once, and are gone afterwards.
     core.set_property({"ENABLE_MMAP": False})
     return core
-
-
-def _condition(entry: ModelEntry) -> str:
-    return "condition" if entry.takes_strength else "inverse_scale"
