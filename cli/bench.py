@@ -162,6 +162,40 @@ def overhead(
 
 
 @app.command()
+def price(
+    rounds: Annotated[int, typer.Option(min=1, help="Counted rounds of each service.")] = 4,
+    seconds: Annotated[float, typer.Option(help="Length of a round.")] = 10.0,
+) -> None:
+    """Hold the service against forty lines of FastAPI: pictures a second and CPU time a picture.
+
+    64x64 JPEGs, x2, anysr-s at full width in float32 on both sides: two one-thread workers of ours
+    and two threads of benchmarks/plain_service.py, at one caller and at four.
+    """
+    with needs("simulate"):
+        from benchmarks.request_price import compare
+
+    with Progress(transient=True, refresh_per_second=1) as progress:
+        task = progress.add_task("Rounds", total=2 * (rounds + 1))
+        prices, resting = compare(rounds, seconds, partial(_update, progress, task))
+    table = Table(title=f"64x64 JPEG, x2, {rounds} rounds of {seconds:g} s; of plain in brackets")
+    for heading in ("callers", "", "pictures/s", "CPU ms/picture", "median ms", "without network"):
+        table.add_column(heading, justify="right")
+    for row in prices:
+        figures, ratios = row.figures, row.of_plain
+        table.add_row(
+            str(row.callers),
+            row.service,
+            f"{figures.pictures_per_s:.1f} ({ratios.pictures_per_s:.2f})",
+            f"{figures.cpu_ms:.1f} ({ratios.cpu_ms:.2f})",
+            f"{figures.latency_ms:.1f} ({ratios.latency_ms:.2f})",
+            f"{figures.overhead_ms:.1f} ({ratios.overhead_ms:.2f})",
+        )
+    Console().print(table)
+    for name, megabytes in resting.items():
+        typer.echo(f"{name} at rest: {megabytes:.0f} MB")
+
+
+@app.command()
 def promises(
     tries: Annotated[int, typer.Option(help="Refusals, each with a second try.")] = 100,
     url: Annotated[

@@ -30,6 +30,9 @@ OUTAGES = (
 )
 """What redis-py raises when the server is away, is starting, or cannot take writes."""
 
+Command = tuple[str | bytes | float, ...]
+"""A command's name and arguments."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -53,6 +56,21 @@ class SteadyRedis(Redis):
                 async with asyncio.timeout(CALL_TIMEOUT_S):
                     call = super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
                     return await call
+            except TimeoutError as error:
+                raise exceptions.TimeoutError(f"no answer in {CALL_TIMEOUT_S:g} s") from error
+
+    async def together(self, *commands: Command) -> list[Any]:
+        """Run commands after each other in one round trip, bounded as one; return each answer, or
+        the ResponseError that it was refused with."""
+        async with self._turns:
+            try:
+                async with (
+                    asyncio.timeout(CALL_TIMEOUT_S),
+                    self.pipeline(transaction=False) as pipe,
+                ):
+                    for command in commands:
+                        pipe.execute_command(*command)
+                    return await pipe.execute(raise_on_error=False)
             except TimeoutError as error:
                 raise exceptions.TimeoutError(f"no answer in {CALL_TIMEOUT_S:g} s") from error
 

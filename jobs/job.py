@@ -186,6 +186,23 @@ class JobView:
     error_detail: str | None = None
     error_details: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def ended(self) -> bool:
+        return self.status in TERMINAL_STATUSES
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What has become of a job."""
+
+    view: JobView
+    picture: bytes | None = None
+    """Encoded; None where there is none, or none yet."""
+
+    @property
+    def ended(self) -> bool:
+        return self.view.ended
+
 
 @dataclass(frozen=True)
 class Backlog:

@@ -91,9 +91,14 @@ class Keys:
         return self._name("asked")
 
     @property
-    def events(self) -> str:
-        """Channel: `status:id` at each change of a job."""
-        return self._name("events")
+    def ended(self) -> str:
+        """Channel: `status:id:token` at each end of a job; without a token if none ran it."""
+        return self._name("ended")
+
+    @property
+    def changes(self) -> str:
+        """Channel: `status:id` at each change of a job before its end."""
+        return self._name("changes")
 
     @property
     def records(self) -> str:
@@ -113,9 +118,14 @@ class Keys:
         """Return the name of a worker's pulse."""
         return self.pulses + worker_id
 
+    @property
+    def payloads(self) -> str:
+        """Prefix of the expiring strings with the uploaded picture of each job."""
+        return self._name("payload:")
+
     def payload(self, job_id: str) -> str:
         """Return the name of a job's uploaded picture."""
-        return self._name(f"payload:{job_id}")
+        return self.payloads + job_id
 
     def result(self, job_id: str, token: int) -> str:
         """Return the name of what one claim made of a job; no claim can touch another's."""

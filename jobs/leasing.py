@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from jobs.blob_store import BlobStore
 from jobs.codec import RUN_FACTS, CodecError
-from jobs.connection import OUTAGES
+from jobs.connection import OUTAGES, Command
 from jobs.errors import AnysrError, InternalError
 from jobs.job import Claim, JobStatus, LeaseState, RunFacts
 from jobs.records import claim_of
@@ -43,6 +43,8 @@ class Leasing:
         self._lease_ms = settings.lease_seconds * 1000
         self._max_attempts = settings.max_attempts
         self._unserved_ms = settings.unserved_seconds * 1000
+        self._none_waited = False
+        """Whether none did when a job ended last: the next claim need not look first."""
 
     async def claim(
         self,
@@ -55,6 +57,9 @@ class Leasing:
         `wait_s` for one, and no longer once `stopping` is set."""
         clock = asyncio.get_running_loop()
         until = clock.time() + wait_s
+        none_waited, self._none_waited = self._none_waited, False
+        if none_waited and not await self._wake.wait(wait_s, stopping):
+            return None
         while True:
             claim, passed = await self._claim(worker_id, offers() if offers else ())
             left_s = until - clock.time()
@@ -92,7 +97,7 @@ class Leasing:
                 *offered,
             )
             if ended:
-                await self._blobs.drop_payloads(job_id.decode() for job_id in ended)
+                await self._blobs.drop_payloads_apart(job_id.decode() for job_id in ended)
             if not row:
                 return None, int(passed)
             claim = await self._open(row)
@@ -100,11 +105,14 @@ class Leasing:
                 return claim, int(passed)
 
     async def _open(self, row: list[Any]) -> Claim | None:
-        """Fetch a leased job's picture. A job that cannot be run for our fault ends here."""
+        """Fetch a leased job's picture, unless it came along. A job that cannot be run for our
+        fault ends here."""
+        *record, payload = row
         job_id, token = row[0].decode(), int(row[1])
         try:
-            payload = await self._payload(job_id, token)
-            return claim_of(row, payload)
+            if payload is None:
+                payload = await self._payload(job_id, token)
+            return claim_of(record, payload)
         except CodecError as error:
             await self.fail(job_id, token, InternalError(str(error)))
             return None
@@ -136,8 +144,13 @@ class Leasing:
         """Deliver the result; False, and nothing is stored, when the lease is no longer ours."""
         job_id, token = claim.job.id, claim.token
         fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}
-        await self._blobs.put_result(job_id, token, picture)
-        if await self._end(job_id, token, JobStatus.SUCCEEDED, fields):
+        putting = self._blobs.putting_result(job_id, token, picture)
+        if self._blobs.apart:
+            await self._blobs.put_result(job_id, token, picture)
+            ours = await self._end(job_id, token, JobStatus.SUCCEEDED, fields)
+        else:
+            ours = await self._end(job_id, token, JobStatus.SUCCEEDED, fields, putting)
+        if ours:
             return True
         await self._blobs.drop_result(job_id, token)
         return False
@@ -152,12 +165,24 @@ class Leasing:
         return await self._end(job_id, token, JobStatus.FAILED, fields)
 
     async def _end(
-        self, job_id: str, token: int, status: JobStatus, fields: Mapping[str, str | bytes]
+        self,
+        job_id: str,
+        token: int,
+        status: JobStatus,
+        fields: Mapping[str, str | bytes],
+        putting: Command | None = None,
     ) -> bool:
         pairs = [part for pair in fields.items() for part in pair]
-        ours = bool(await self._scripts.run("finish", job_id, token, status.value, *pairs))
+        result = "" if putting is None else putting[1]
+        arguments = (job_id, token, status.value, result, *pairs)
+        if putting is None:
+            ended, waiting = await self._scripts.run("finish", *arguments)
+        else:
+            ended, waiting = await self._scripts.run_after(putting, "finish", *arguments)
+        ours = bool(ended == 1)
+        self._none_waited = ours and waiting == 0
         if ours:
-            await self._blobs.drop_payloads([job_id])
+            await self._blobs.drop_payloads_apart([job_id])
         return ours
 
 

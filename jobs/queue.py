@@ -8,15 +8,26 @@ from typing import Protocol
 
 from jobs.errors import AnysrError
 from jobs.job import (
+    Backlog,
     Claim,
     Job,
     JobView,
     LeaseState,
+    Outcome,
     QueueStats,
     QueueVitals,
     RunFacts,
     WorkerPulse,
 )
+
+
+class NoTime(Exception):
+    """A job would be late, or make another late. `backlog` is what that was told by."""
+
+    def __init__(self, late_ms: float, backlog: Backlog) -> None:
+        super().__init__(f"{late_ms:.0f} ms too late")
+        self.late_ms = late_ms
+        self.backlog = backlog
 
 
 class JobQueue(Protocol):
@@ -25,9 +36,13 @@ class JobQueue(Protocol):
     All times come from the queue's own clock. Every method may raise ConnectionError.
     """
 
-    async def submit(self, job: Job, payload: bytes, spent_ms: float = 0.0) -> JobView:
+    async def submit(
+        self, job: Job, payload: bytes, spent_ms: float = 0.0, workers: int = 0
+    ) -> JobView:
         """Accept a job whose clock has already run for `spent_ms`; its deadline is then
-        budget_ms - spent_ms from now. Raises Overloaded when the queue is full."""
+        budget_ms - spent_ms from now. With `workers`, only if so many can do it in time, by its
+        `floor_ms`, beside all that was accepted before: NoTime if not. Raises Overloaded when the
+        queue is full."""
 
     async def claim(
         self,
@@ -75,6 +90,11 @@ class JobQueue(Protocol):
 
     async def wait(self, job_id: str, timeout_s: float) -> JobView:
         """Return the job when it has ended, or as it is after `timeout_s`. Raises JobNotFound."""
+
+    async def outcome(self, view: JobView, submitted: float, timeout_s: float) -> Outcome:
+        """Return a job with its picture when it has ended, or the job as it is after `timeout_s`.
+        `view` is what `submit` returned, which was called after `submitted`, a moment of
+        time.monotonic(). Raises JobNotFound."""
 
     def watch(self, job_id: str) -> AsyncIterator[JobView]:
         """Yield the job now and at each change, to its end. Raises JobNotFound."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from jobs.backlog import backlog_of
 from jobs.codec import JOB, RUN_FACTS, CodecError, decode_details
+from jobs.connection import Command, SteadyRedis
 from jobs.errors import InternalError, JobNotFound
 from jobs.job import Claim, JobStatus, JobView
 from jobs.keys import Keys
@@ -21,19 +21,35 @@ Record = Mapping[bytes, bytes]
 class JobRecords:
     """Reads the records of one namespace."""
 
-    def __init__(self, client: Redis, keys: Keys) -> None:
+    def __init__(self, client: SteadyRedis, keys: Keys) -> None:
         self._client = client
         self._keys = keys
 
     async def view(self, job_id: str) -> JobView:
         """Return a job as it is. Raises JobNotFound; InternalError for a damaged record."""
-        try:
-            record = cast("Record", await self._client.hgetall(self._keys.record(job_id)))
-            if not record:
-                raise JobNotFound
-            return view_of(record)
-        except (ValueError, ResponseError) as error:
-            raise InternalError(f"damaged job record: {error}") from error
+        (record,) = await self._client.together(self._reading(job_id))
+        return _view(record)
+
+    async def view_and(self, job_id: str, command: Command) -> tuple[JobView, Any]:
+        """Do as `view`, and return what another command answers in the same round trip; None if
+        that is refused."""
+        record, answer = await self._client.together(self._reading(job_id), command)
+        return _view(record), None if isinstance(answer, ResponseError) else answer
+
+    def _reading(self, job_id: str) -> Command:
+        return ("HGETALL", self._keys.record(job_id))
+
+
+def _view(record: Record | ResponseError) -> JobView:
+    """Return the job of a record as it was read. Raises JobNotFound and InternalError."""
+    if isinstance(record, ResponseError):
+        raise InternalError(f"damaged job record: {record}")
+    if not record:
+        raise JobNotFound
+    try:
+        return view_of(record)
+    except ValueError as error:
+        raise InternalError(f"damaged job record: {error}") from error
 
 
 def view_of(record: Record) -> JobView:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from jobs.backlog import stats_of
+from jobs.backlog import backlog_of, stats_of
 from jobs.blob_store import BlobStore
 from jobs.codec import JOB
-from jobs.connection import connect, reports_outages
+from jobs.connection import SteadyRedis, connect, reports_outages
 from jobs.errors import (
     AnysrError,
     JobCancelled,
@@ -28,12 +28,12 @@ from jobs.errors import (
 )
 from jobs.event_hub import EventHub
 from jobs.job import (
-    TERMINAL_STATUSES,
     Claim,
     Job,
     JobStatus,
     JobView,
     LeaseState,
+    Outcome,
     QueueStats,
     QueueVitals,
     RunFacts,
@@ -42,12 +42,16 @@ from jobs.job import (
 from jobs.keys import Keys
 from jobs.leasing import Leasing, Offers
 from jobs.pulse_board import PulseBoard
+from jobs.queue import NoTime
 from jobs.records import JobRecords
-from jobs.scripts import Scripts
+from jobs.scripts import Argument, Scripts
 from jobs.settings import QueueSettings
 from jobs.vital_signs import VitalSigns
 from jobs.waiting import Waiting
 from jobs.wake_line import WakeLine
+
+ASK_FIRST_BYTES = 1 << 18
+"""A picture larger than this is sent only when its job is known to be welcome."""
 
 ASKED_S = 3600
 """How long workers that start load what was asked for before."""
@@ -56,21 +60,21 @@ ASKED_S = 3600
 class RedisQueue:
     """`jobs.queue.JobQueue` on one Redis, or two when pictures have their own."""
 
-    def __init__(self, client: Redis, blobs: Redis, settings: QueueSettings) -> None:
-        keys = Keys(settings.namespace)
+    def __init__(self, client: SteadyRedis, blobs: SteadyRedis, settings: QueueSettings) -> None:
+        keys, apart = Keys(settings.namespace), blobs is not client
         self._client = client
         self._blob_client = blobs
         self._settings = settings
         self._keys = keys
-        self._scripts = Scripts(client, keys, settings.job_ttl_seconds)
-        self._blobs = BlobStore(blobs, keys, settings)
+        self._scripts = Scripts(client, keys, settings.job_ttl_seconds, pictures_here=not apart)
+        self._blobs = BlobStore(blobs, keys, settings, apart=apart)
         self._pulses = PulseBoard(client, keys, self._scripts, settings.pulse_ttl_seconds)
         wake = WakeLine(client, keys.wake)
         self._leasing = Leasing(self._scripts, self._blobs, wake, settings)
-        self._hub = EventHub(client, keys.events)
+        self._hub = EventHub(client, keys.ended, keys.changes)
         self._records = JobRecords(client, keys)
-        self._waiting = Waiting(self._hub, self.view)
-        servers = {"queue": client} if blobs is client else {"queue": client, "pictures": blobs}
+        self._waiting = Waiting(self._hub)
+        servers = {"queue": client, "pictures": blobs} if apart else {"queue": client}
         self._vital_signs = VitalSigns(client, keys, servers)
 
     @classmethod
@@ -80,42 +84,54 @@ class RedisQueue:
         return cls(client, connect(settings.blob_url) if settings.blob_url else client, settings)
 
     @reports_outages
-    async def submit(self, job: Job, payload: bytes, spent_ms: float = 0.0) -> JobView:
+    async def submit(
+        self, job: Job, payload: bytes, spent_ms: float = 0.0, workers: int = 0
+    ) -> JobView:
         """Accept a job; one that is already here, by its id, is returned as it is.
 
-        Raises Overloaded (details: retry_after_s) when the queue or Redis's memory is full.
+        Raises Overloaded (details: retry_after_s) when the queue or Redis's memory is full, and
+        NoTime.
         """
-        record = JOB.encode(job)
-        if await self._client.zcard(self._keys.pending) >= self._settings.queue_limit:
-            raise await self._overloaded()  # before the bytes are sent for nothing
+        self._hub.start()  # to hear of its end from the beginning
+        remaining_ms, limit = job.budget_ms - spent_ms, self._settings.queue_limit
+        arguments = (
+            *(job.id, JOB.encode(job), remaining_ms, job.floor_ms, job.on_miss.value, limit),
+            *(job.network_ms, job.needs, job.answer_ms, workers),
+            self._settings.payload_ttl_seconds,
+        )
         try:
-            await self._blobs.put_payload(job.id, payload)
-            answer = await self._submit(job, record, spent_ms)
+            answer = await self._offer(job.id, payload, arguments)
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
             raise await self._overloaded() from error
         if answer[0] == b"full":
-            await self._blobs.drop_payloads([job.id])
             raise await self._overloaded()
+        if answer[0] == b"late":
+            raise NoTime(float(answer[1]), backlog_of(answer[2]))
         if answer[0] == b"known":
             return await self._known(job.id)
         return JobView(job, JobStatus.QUEUED, float(answer[1]), float(answer[2]))
 
+    async def _offer(self, job_id: str, payload: bytes, arguments: tuple[Argument, ...]) -> Any:
+        """Send a job with its picture; a large one is not sent for nothing."""
+        if self._blobs.apart or len(payload) > ASK_FIRST_BYTES:
+            answer = await self._scripts.run("submit", *arguments, "")
+            if answer[0] != b"free":
+                return answer
+        if not self._blobs.apart:
+            putting = self._blobs.putting_payload(job_id, payload)
+            return await self._scripts.run_after(putting, "submit", *arguments, "stored")
+        await self._blobs.put_payload(job_id, payload)
+        answer = await self._scripts.run("submit", *arguments, "stored")
+        if answer[0] not in (b"accepted", b"known"):
+            await self._blobs.drop_payloads([job_id])
+        return answer
+
     async def _known(self, job_id: str) -> JobView:
         view = await self._records.view(job_id)
-        if view.status in TERMINAL_STATUSES:
+        if view.ended:
             await self._blobs.drop_payloads([job_id])
         return view
-
-    async def _submit(self, job: Job, record: bytes, spent_ms: float) -> list[bytes]:
-        remaining_ms = job.budget_ms - spent_ms
-        limit = self._settings.queue_limit
-        answer: list[bytes] = await self._scripts.run(
-            "submit",
-            *(job.id, record, remaining_ms, job.floor_ms, job.on_miss.value, limit),
-            *(job.network_ms, job.needs, job.answer_ms),
-        )
-        return answer
 
     async def _overloaded(self) -> Overloaded:
         """Say when the backlog will be gone, were all of it made in the cheapest way."""
@@ -171,7 +187,7 @@ class RedisQueue:
         await self._scripts.run("cancel", job_id)
         view = await self._records.view(job_id)
         if view.status is JobStatus.CANCELLED:
-            await self._blobs.drop_payloads([job_id])
+            await self._blobs.drop_payloads_apart([job_id])
         return view
 
     @reports_outages
@@ -184,14 +200,38 @@ class RedisQueue:
 
         Sits out an outage that begins while it waits; ConnectionError if it is not over then.
         """
-        return await self._waiting.wait(job_id, timeout_s)
+        return await self._waiting.wait(job_id, timeout_s, self._view)
+
+    async def outcome(self, view: JobView, submitted: float, timeout_s: float) -> Outcome:
+        """Return a job with its picture when it has ended, or the job as it is after `timeout_s`.
+        Raises JobNotFound. Sits out outages as `wait` does.
+
+        What becomes of a job that `submit` has just accepted is read once, when its end is heard.
+        """
+        if view.ended:
+            return await self._outcome(view.job.id, None)
+        return await self._waiting.wait(view.job.id, timeout_s, self._outcome, submitted)
 
     def watch(self, job_id: str) -> AsyncIterator[JobView]:
         """Yield the job now and at each change, to its end. Raises JobNotFound.
 
         Changes that come faster than they are taken are seen as one. Sits out outages.
         """
-        return self._waiting.watch(job_id)
+        return self._waiting.watch(job_id, self._view)
+
+    @reports_outages
+    async def _view(self, job_id: str, token: int | None) -> JobView:
+        del token  # of use only to who wants the picture, too
+        return await self._records.view(job_id)
+
+    @reports_outages
+    async def _outcome(self, job_id: str, token: int | None) -> Outcome:
+        """Read a job, and its picture along with it where its token is known beforehand."""
+        if token is None or self._blobs.apart:
+            return Outcome(await self._records.view(job_id))
+        getting = self._blobs.getting_result(job_id, token)
+        view, picture = await self._records.view_and(job_id, getting)
+        return Outcome(view, picture if view.token == token else None)
 
     @reports_outages
     async def result(self, view: JobView) -> bytes:

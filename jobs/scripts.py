@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from importlib import resources
 from typing import Any, Literal, get_args
 
-from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, ResponseError
 
+from jobs.connection import Command, SteadyRedis
 from jobs.keys import Keys
 
 Step = Literal["submit", "claim", "bound", "renew", "finish", "cancel", "release", "stats"]
 STEPS: tuple[Step, ...] = get_args(Step)
-SHARED = ("common", "backlog", "changes")
+SHARED = ("common", "backlog", "admission", "changes")
 """What stands before each step, in this order."""
 
 Argument = str | bytes | float
@@ -23,22 +24,43 @@ def _source(name: str) -> str:
 
 
 class Scripts:
-    """The scripts of one namespace on one server; loaded there when they are first needed."""
+    """The scripts of one namespace on one server; loaded there when they are first needed.
 
-    def __init__(self, client: Redis, keys: Keys, job_ttl_seconds: int) -> None:
+    With `pictures_here` they also deal with the uploaded pictures, which are then on that server.
+    """
+
+    def __init__(
+        self, client: SteadyRedis, keys: Keys, job_ttl_seconds: int, pictures_here: bool
+    ) -> None:
         shared = "\n".join(map(_source, SHARED))
+        self._client = client
         self._steps = {step: client.register_script(f"{shared}\n{_source(step)}") for step in STEPS}
         self._pulse = client.register_script(_source("pulse"))
         self._pulses = client.register_script(_source("pulses"))
         self._names = [keys.pending, keys.leases, keys.wake, keys.tokens]
         self._names += [keys.ages, keys.entries, keys.slots, keys.sums, keys.ends]
         self._names += [keys.inflow, keys.offers, keys.counts]
-        self._shared: list[Argument] = [keys.records, keys.events, job_ttl_seconds]
+        self._shared: list[Argument] = [keys.records, keys.ended, keys.changes]
+        self._shared += [keys.payloads if pictures_here else "", job_ttl_seconds]
         self._keys = keys
 
     async def run(self, step: Step, *arguments: Argument) -> Any:
         """Run one step; what it takes and answers stands at the head of its script."""
         return await self._steps[step](keys=self._names, args=[*self._shared, *arguments])
+
+    async def run_after(self, command: Command, step: Step, *arguments: Argument) -> Any:
+        """Run one step just after a command, in the same round trip. The step happens also where
+        the command was refused, and must look to that itself; raises what that was refused with."""
+        names = self._names
+        call = ("EVALSHA", self._steps[step].sha, len(names), *names, *self._shared, *arguments)
+        first, answer = await self._client.together(command, call)
+        if isinstance(first, ResponseError):
+            raise first
+        if isinstance(answer, NoScriptError):
+            return await self.run(step, *arguments)
+        if isinstance(answer, ResponseError):
+            raise answer
+        return answer
 
     async def pulse(self, worker_id: str, data: bytes, ttl_ms: int, offers: Iterable[str]) -> int:
         """Write a worker's pulse and what it offers; return how many workers live."""

@@ -4,50 +4,69 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol, TypeVar
 
-from jobs.event_hub import EventHub
-from jobs.job import TERMINAL_STATUSES, JobView
+from jobs.event_hub import EventHub, Listener
 
 REREAD_S = 0.2
 """Pause before a job is read again that an outage kept from being read."""
+
+
+class Seen(Protocol):
+    """What is read of a job."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+
+
+S = TypeVar("S", bound=Seen)
+
+Read = Callable[[str, int | None], Awaitable[S]]
+"""Reads a job by its id; the token is that of the claim that is said to have ended it."""
 
 
 class Waiting:
     """Reads a job when the hub hears of it. It listens first and reads then, so that nothing
     can happen in between unnoticed."""
 
-    def __init__(self, hub: EventHub, view: Callable[[str], Awaitable[JobView]]) -> None:
+    def __init__(self, hub: EventHub) -> None:
         self._hub = hub
-        self._view = view
 
-    async def wait(self, job_id: str, timeout_s: float) -> JobView:
-        """Return the job when it has ended, or as it is after `timeout_s`."""
+    async def wait(
+        self, job_id: str, timeout_s: float, read: Read[S], submitted: float | None = None
+    ) -> S:
+        """Return the job when it has ended, or as it is after `timeout_s`. One that was submitted
+        after a moment of time.monotonic() need not be read before its end."""
         with self._hub.listen(job_id, ends_only=True) as listener:
-            view = await self._view(job_id)
+            seen = None
+            if submitted is None or not self._hub.still_runs(job_id, submitted):
+                seen = await read(job_id, None)
             try:
                 async with asyncio.timeout(timeout_s):
-                    while view.status not in TERMINAL_STATUSES:
-                        view = await self._next(job_id, listener.changed)
-                    return view
+                    while seen is None or not seen.ended:
+                        seen = await _next(job_id, listener, read)
+                    return seen
             except TimeoutError:
-                return await self._view(job_id)
+                return await read(job_id, None)
 
-    async def watch(self, job_id: str) -> AsyncIterator[JobView]:
+    async def watch(self, job_id: str, read: Read[S]) -> AsyncIterator[S]:
         """Yield the job now and at each change, to its end."""
         with self._hub.listen(job_id) as listener:
-            view = await self._view(job_id)
-            yield view
-            while view.status not in TERMINAL_STATUSES:
-                before, view = view, await self._next(job_id, listener.changed)
-                if view != before:
-                    yield view
+            seen = await read(job_id, None)
+            yield seen
+            while not seen.ended:
+                before, seen = seen, await _next(job_id, listener, read)
+                if seen != before:
+                    yield seen
 
-    async def _next(self, job_id: str, changed: asyncio.Event) -> JobView:
-        """Read the job again when there is reason to, and until it can be read."""
-        await changed.wait()
-        changed.clear()
-        while True:
-            try:
-                return await self._view(job_id)
-            except ConnectionError:
-                await asyncio.sleep(REREAD_S)
+
+async def _next(job_id: str, listener: Listener, read: Read[S]) -> S:
+    """Read the job again when there is reason to, and until it can be read."""
+    await listener.changed.wait()
+    listener.changed.clear()
+    while True:
+        try:
+            return await read(job_id, listener.token)
+        except ConnectionError:
+            await asyncio.sleep(REREAD_S)

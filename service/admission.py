@@ -64,9 +64,9 @@ def admitted(
     """Return the job with what it costs in the cheapest way that its caller accepts, with its
     narrowest network, and with what gateway and queue add. `default` as for `assessed`.
 
-    Raises what `assessed` does; BudgetInfeasible with `smallest_feasible_ms`, a whole number that
-    would have been enough on an idle service; Overloaded with `retry_after_s` when what was let in
-    before leaves no time for it.
+    Whether what was let in before leaves time for it is the queue's to say, when it comes there.
+    Raises what `assessed` does, and BudgetInfeasible with `smallest_feasible_ms`, a whole number
+    that would have been enough on an idle service.
     """
     assessment = assessed(job, snapshot, catalog, overhead_ms, default)
     job, options, admission = assessment.job, assessment.options, assessment.admission
@@ -77,14 +77,17 @@ def admitted(
             f"at least {smallest} ms are needed.",
             smallest_feasible_ms=smallest,
         )
-    if admission.late_ms > 0:
-        raise Overloaded(
-            "Too much was asked of the service before this request; it could not be in time.",
-            retry_after_s=max(1, math.ceil(admission.late_ms / 1e3)),
-        )
     network = narrowest_network(options)
     return replace(
         job, floor_ms=options[0].safe_ms, network_ms=network.expected_ms, answer_ms=overhead_ms
+    )
+
+
+def no_time(late_ms: float) -> Overloaded:
+    """Return the error of a job that would be late by so much, or make another late."""
+    return Overloaded(
+        "Too much was asked of the service before this request; it could not be in time.",
+        retry_after_s=max(1, math.ceil(late_ms / 1e3)),
     )
 
 

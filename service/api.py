@@ -41,7 +41,7 @@ async def upscale(request: Request, gateway: Annotated[Gateway, Depends(gateway_
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    finished = await gateway.dispatcher.finish(accepted.job, accepted.received, gone)
+    finished = await gateway.dispatcher.finish(accepted.view, accepted.received, gone)
     request.state.span.enter("answer")
     _note(request, finished)
     return picture_response(

@@ -19,10 +19,10 @@ from jobs.errors import (
     Overloaded,
     from_code,
 )
-from jobs.job import TERMINAL_STATUSES, Job, JobStatus, JobView, OnMiss
-from jobs.queue import JobQueue
+from jobs.job import Job, JobStatus, JobView, OnMiss, Outcome
+from jobs.queue import JobQueue, NoTime
 from scheduling.overhead import Overhead
-from service.admission import RETRY_AFTER_S, Assessment, admitted, assessed
+from service.admission import RETRY_AFTER_S, Assessment, admitted, assessed, no_time
 from service.budgets import DefaultBudget
 from service.catalog_shelf import CatalogShelf
 from service.metrics import GatewayMetrics, why_ended
@@ -71,7 +71,9 @@ class Dispatcher:
 
         Raises InvalidRequest and NotReady, and ConnectionError while the queue is away.
         """
-        snapshot = await self._with_queue(self._keeper.current)
+        snapshot = self._keeper.current
+        if snapshot.ready:
+            snapshot = replace(snapshot, stats=await self._queue.stats())
         return assessed(job, snapshot, self._shelf.catalog, self._overhead.ms, default)
 
     async def submit(
@@ -83,10 +85,19 @@ class Dispatcher:
         Raises BudgetInfeasible, InvalidRequest, NotReady and Overloaded.
         """
         try:
-            snapshot = await self._with_queue(self._keeper.current)
+            snapshot = self._keeper.current
             await self._ask_for(job, snapshot)
-            ready = admitted(job, snapshot, self._shelf.catalog, self._overhead.ms, default)
-            return await self._queue.submit(ready, picture, spent_ms=_since(received))
+            try:
+                return await self._submit(job, picture, received, snapshot, default)
+            except NoTime as refusal:
+                if default is None:
+                    raise
+                # The snapshot knew less: by what the queue says, it needs a longer budget.
+                snapshot = snapshot.with_backlog(refusal.backlog)
+                return await self._submit(job, picture, received, snapshot, default)
+        except NoTime as refusal:
+            self._metrics.rejected(Overloaded.code)
+            raise no_time(refusal.late_ms) from None
         except ConnectionError:
             self._metrics.rejected(NotReady.code)
             raise NotReady(
@@ -97,19 +108,24 @@ class Dispatcher:
             self._metrics.rejected(error.code)
             raise
 
+    async def _submit(
+        self,
+        job: Job,
+        picture: bytes,
+        received: float,
+        snapshot: Snapshot,
+        default: DefaultBudget | None,
+    ) -> JobView:
+        ready = admitted(job, snapshot, self._shelf.catalog, self._overhead.ms, default)
+        workers, spent_ms = len(snapshot.ready_for(job.needs)), _since(received)
+        return await self._queue.submit(ready, picture, spent_ms, workers)
+
     async def _ask_for(self, job: Job, snapshot: Snapshot) -> None:
         """Have the workers load a model that is loaded on demand, where none has it yet. The job
         is refused all the same: what it costs is known only then."""
         cold = self._shelf.catalog.on_demand(job.model) and not snapshot.ready_for(job.needs)
         if cold and job.model is not None:
             await self._queue.ask_for(job.model)
-
-    async def _with_queue(self, snapshot: Snapshot) -> Snapshot:
-        """Return a snapshot with the queue as it is now: what ran or waited when it was taken has
-        long ended by the time at which a small budget is decided, and much may have come."""
-        if not snapshot.ready:
-            return snapshot
-        return replace(snapshot, stats=await self._queue.stats())
 
     def follow(self, view: JobView) -> None:
         """Count the end of a job that no request waits for."""
@@ -124,29 +140,33 @@ class Dispatcher:
         await asyncio.gather(*self._followers, return_exceptions=True)
 
     async def finish(
-        self, job: Job, received: float, gone: Callable[[], Awaitable[None]]
+        self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]
     ) -> Finished:
-        """Wait for the picture of a job that was let in, for as long as its caller does.
+        """Wait for the picture of a job that was let in, for as long as its caller does; `view` is
+        what `submit` returned.
 
         `gone` returns when the caller has left. Raises CallerGone, DeadlineExceeded, or the
         error that the job ended with.
         """
         try:
-            finished = await self._picture(job, received, gone)
+            finished = await self._picture(view, received, gone)
         except (AnysrError, CallerGone) as error:
             self._metrics.job_failed(*_outcome(error))
             raise
         seconds = finished.elapsed_ms / 1e3
-        self._metrics.job_succeeded(job, why_ended(finished.view), seconds)
+        self._metrics.job_succeeded(view.job, why_ended(finished.view), seconds)
         return finished
 
     async def _picture(
-        self, job: Job, received: float, gone: Callable[[], Awaitable[None]]
+        self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]
     ) -> Finished:
-        view = await self._ended(job, received, gone)
+        job = view.job
+        outcome = await self._ended(view, received, gone)
+        view, picture = outcome.view, outcome.picture
         if view.status is not JobStatus.SUCCEEDED:
             raise error_of(view)
-        picture = await self._queue.result(view)
+        if picture is None:
+            picture = await self._queue.result(view)
         elapsed_ms = _since(received)
         if view.facts is not None:
             own_ms = view.facts.stages_ms.get("queue", 0.0) + view.facts.run_ms
@@ -156,21 +176,22 @@ class Dispatcher:
         return Finished(view, picture, elapsed_ms)
 
     async def _ended(
-        self, job: Job, received: float, gone: Callable[[], Awaitable[None]]
-    ) -> JobView:
+        self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]
+    ) -> Outcome:
         """Return the job in its end; one that is cancelled here has no other caller."""
+        job = view.job
         grace_ms = 0.0 if job.on_miss is OnMiss.REJECT else self._settings.grace_ms
         patience_s = max(0.0, job.budget_ms + grace_ms - _since(received)) / 1e3
         try:
-            view = await _first(self._queue.wait(job.id, patience_s), gone())
+            outcome = await _first(self._queue.outcome(view, received, patience_s), gone())
         except (asyncio.CancelledError, CallerGone):
             await asyncio.shield(self._withdraw(job.id))
             raise
-        if view.status in TERMINAL_STATUSES:
-            return view
+        if outcome.ended:
+            return outcome
         view = await self._queue.cancel(job.id)
         if view.status is JobStatus.SUCCEEDED:
-            return view
+            return Outcome(view)
         raise _late(job)
 
     async def _withdraw(self, job_id: str) -> None:
@@ -186,7 +207,7 @@ class Dispatcher:
         except (AnysrError, ConnectionError) as error:
             log.warning("job %s was lost sight of: %s", view.job.id, error)
             return
-        if view.status in TERMINAL_STATUSES:
+        if view.ended:
             self._metrics.job_seen(view)
             log.info("job ended", extra=_end_of(view))
 
@@ -229,7 +250,7 @@ def error_of(view: JobView) -> AnysrError:
     return JobNotFinished()
 
 
-async def _first(answer: Coroutine[Any, Any, JobView], gone: Awaitable[None]) -> JobView:
+async def _first(answer: Coroutine[Any, Any, Outcome], gone: Awaitable[None]) -> Outcome:
     """Return the answer, unless the caller leaves before it: CallerGone."""
     waiting = asyncio.ensure_future(answer)
     leaving = asyncio.ensure_future(gone)

@@ -7,13 +7,17 @@ from dataclasses import dataclass, replace
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from jobs.image_header import read_header
+from jobs.image_header import ImageHeader, read_header
 from jobs.job import Job, JobView
 from service.budgets import DefaultBudget
 from service.gateway import Gateway
 from service.plan import plan
 from service.uploads import Upload
 from telemetry.spans import Span
+
+READ_AT_ONCE_BYTES = 1 << 16
+"""A header is read on the loop's own thread in a file no larger than this: whatever such a file
+says, it is soon read, and a change of threads takes longer."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,17 @@ def wanted_of(job: Job) -> dict[str, str | float]:
     }
 
 
+async def _header(picture: bytes, max_pixels: int) -> ImageHeader:
+    if len(picture) <= READ_AT_ONCE_BYTES:
+        return read_header(picture, max_pixels)
+    return await run_in_threadpool(read_header, picture, max_pixels)
+
+
 async def _planned(
     request: Request, gateway: Gateway, upload: Upload, default: DefaultBudget
 ) -> Job:
     """Return the job by the picture's header alone; no pixel is decoded."""
     settings = gateway.settings
-    header = await run_in_threadpool(read_header, upload.picture, settings.max_source_pixels)
+    header = await _header(upload.picture, settings.max_source_pixels)
     job_id: str = request.state.request_id
     return plan(job_id, upload.wanted, header, gateway.shelf.catalog, settings, default.least_ms)

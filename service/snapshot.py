@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from jobs.job import BackendState, MachineState, QueueStats, QueueVitals, WorkerPulse
+from jobs.job import BackendState, Backlog, MachineState, QueueStats, QueueVitals, WorkerPulse
 from jobs.queue import JobQueue
 from scheduling.cost_model import NETWORK, CostModel
 
@@ -59,6 +59,11 @@ class Snapshot:
         """Return what runs a model in workers that are ready, each once."""
         states = (worker.backends.get(model) for worker in self.workers if worker.ready)
         return sorted({f"{state.runtime} {state.precision}" for state in states if state})
+
+    def with_backlog(self, backlog: Backlog) -> Snapshot:
+        """Return it with what waits and runs by a newer word."""
+        stats = None if self.stats is None else replace(self.stats, backlog=backlog)
+        return replace(self, stats=stats)
 
     @property
     def ready(self) -> bool:

@@ -41,6 +41,9 @@ OUTAGE_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 DELIVERY_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Between attempts to deliver; after the last one the lease has long run out."""
 
+WORTH_TELLING_MS = 50.0
+"""An end that is expected so much sooner or later is told: as exact as what waits is told."""
+
 
 @dataclass(frozen=True)
 class WorkerParts:
@@ -161,7 +164,7 @@ class Worker:
         claim, record, since = run.claim, run.record, run.since
         guard(claim.job, self._parts.limits)
         bound = self._bind(claim, run.aside)
-        await self._queue.bound(claim, bound.binding.decision.option.expected_ms)
+        await self._tell_end(claim, bound.binding.decision.option.expected_ms, claim.job.floor_ms)
         record.bound(bound.binding)
         course = self._course(claim, bound.binding, since, run.site)
         try:
@@ -198,8 +201,11 @@ class Worker:
         loop = asyncio.get_running_loop()
 
         def see(picture: Picture) -> Engine | None:
+            before_ms = bound.binding.decision.option.expected_ms
             if bound.look(picture):
-                asyncio.run_coroutine_threadsafe(self._bound_again(claim, bound), loop).result()
+                expected_ms = bound.binding.decision.option.expected_ms
+                telling = self._tell_end(claim, expected_ms, before_ms)
+                asyncio.run_coroutine_threadsafe(telling, loop).result()
             if course is not None:
                 course.seen(bound)
             return bound.binding.engine
@@ -217,10 +223,12 @@ class Worker:
             except Stopped as stop:
                 raise _Dropped(lease.state) from stop
 
-    async def _bound_again(self, claim: Claim, bound: JobBinding) -> None:
-        """Let others know when the run will end, now that it is made in another way."""
+    async def _tell_end(self, claim: Claim, expected_ms: float, known_ms: float) -> None:
+        """Let others know when the run will end, where they expect it at quite another time."""
+        if abs(expected_ms - known_ms) < WORTH_TELLING_MS:
+            return
         try:
-            await self._queue.bound(claim, bound.binding.decision.option.expected_ms)
+            await self._queue.bound(claim, expected_ms)
         except ConnectionError as error:
             log.warning("cannot tell when the run will end: %s", error)
 

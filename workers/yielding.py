@@ -121,6 +121,9 @@ class Course:
     @contextlib.asynccontextmanager
     async def watched(self, progress: Progress) -> AsyncIterator[None]:
         """Interrupt a tile that is made meanwhile, if a job comes that cannot wait for its end."""
+        if self._end_ms - self._now_ms() < WORTH_MS:
+            yield
+            return
         made = asyncio.Event()
         watching = asyncio.create_task(self._watch(progress, made))
         try:
@@ -149,8 +152,10 @@ class Course:
         if site.stopping.is_set() or engine is None:
             return
         session, ends_in_ms = engine.session, self._end_ms - self._now_ms()
+        if ends_in_ms < WORTH_MS or not isinstance(session, Interruptible):
+            return
         spare = spare_ms(self._left(progress.part), self._slack_ms())
-        if not isinstance(session, Interruptible) or spare <= 0 or ends_in_ms < WORTH_MS:
+        if spare <= 0:
             return
         self._urgent = await site.queue.claim_urgent(
             site.worker_id, ends_in_ms, spare, site.stock.offers

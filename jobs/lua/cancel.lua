@@ -1,5 +1,5 @@
 -- Withdraws a job that has not ended. Its worker, if it has one, hears of it when it renews.
-local id = ARGV[4]
+local id = ARGV[6]
 local status = read(id, 'status')[1]
 
 if status == 'queued' or status == 'running' then finish(id, now_ms(), 'cancelled') end

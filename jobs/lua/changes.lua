@@ -24,5 +24,6 @@ local function finish(id, now, status, ...)
   redis.call('EXPIRE', records .. id, job_ttl)
   leave(id)
   unlease(id)
-  tell(id, status)
+  drop_payload(id)
+  tell_end(id, status, read(id, 'token')[1] or '')
 end

@@ -1,10 +1,12 @@
 -- Leases the job that must start first, of those that need what the worker offers (nothing named:
 -- of all), if it must start within `soon_ms` and costs at most `within_ms`.
--- Answers { ids ended on the way, the claim or nothing, how many are left to others }.
-local lease_ms, max_attempts, worker = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
-local unserved_ms, soon_ms, within_ms = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local ours = #ARGV > 9 and {} or nil
-for i = 10, #ARGV do ours[ARGV[i]] = true end
+-- Answers { ids ended on the way, the claim or nothing, how many are left to others }. The claim ends
+-- with its picture, if that is here and small: a copy of a large one would hold up everybody.
+local PICTURE_BYTES = 65536
+local lease_ms, max_attempts, worker = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local unserved_ms, soon_ms, within_ms = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local ours = #ARGV > 11 and {} or nil
+for i = 12, #ARGV do ours[ARGV[i]] = true end
 local now = now_ms()
 local ended = {}
 
@@ -35,6 +37,12 @@ local function others_have(id, needs, since)
   return till > now
 end
 
+local function picture_of(id)
+  if payloads == '' then return false end
+  local size = redis.pcall('STRLEN', payloads .. id)
+  return type(size) == 'number' and size <= PICTURE_BYTES and redis.call('GET', payloads .. id)
+end
+
 local claim, passed = false, 0
 while not claim do
   local first = redis.call('ZRANGE', pending, passed, passed, 'WITHSCORES')
@@ -46,6 +54,7 @@ while not claim do
   if record[1] ~= 'queued' then -- lost or damaged: there is nothing to run
     leave(id)
     redis.call('EXPIRE', records .. id, job_ttl)
+    drop_payload(id)
     ended[#ended + 1] = id
   elseif record[6] == 'reject' and now > deadline then
     finish(id, now, 'failed', 'error_code', 'deadline_exceeded')
@@ -66,7 +75,8 @@ while not claim do
     local cost = leave(id)
     local token = tostring(redis.call('INCR', tokens))
     local attempt = tostring(number(record[3], 0) + 1)
-    claim = { id, token, attempt, record[2] or '', record[4] or '', record[5] or '', backlog(now) }
+    claim = { id, token, attempt, record[2] or '', record[4] or '', record[5] or '', backlog(now),
+      picture_of(id) }
     redis.call('HSET', records .. id, 'status', 'running', 'token', token, 'attempt', attempt,
       'worker', worker)
     lease(id, now + lease_ms, cost)

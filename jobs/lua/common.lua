@@ -2,7 +2,8 @@
 local pending, leases, wake, tokens = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ages, entries, slots, sums, ends = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local inflow, offers, counts = KEYS[10], KEYS[11], KEYS[12]
-local records, channel, job_ttl = ARGV[1], ARGV[2], ARGV[3]
+local records, ended_channel, changes_channel = ARGV[1], ARGV[2], ARGV[3]
+local payloads, job_ttl = ARGV[4], ARGV[5] -- payloads: '' where pictures have a Redis of their own
 
 local function now_ms()
   local time = redis.call('TIME')
@@ -25,8 +26,17 @@ local function number(value, default)
   return found and found == found and found or default -- tonumber reads "nan"
 end
 
+-- Ends are told apart: every gateway waits for those, and hardly anybody for the changes before.
 local function tell(id, status)
-  redis.call('PUBLISH', channel, status .. ':' .. id)
+  redis.call('PUBLISH', changes_channel, status .. ':' .. id)
+end
+
+local function tell_end(id, status, token)
+  redis.call('PUBLISH', ended_channel, status .. ':' .. id .. ':' .. token)
+end
+
+local function drop_payload(id)
+  if payloads ~= '' then redis.call('UNLINK', payloads .. id) end
 end
 
 -- One token wakes one worker; its claim wakes the next if there is more to do.

@@ -1,12 +1,17 @@
 -- Ends a job, if the token is the one that runs it. Further arguments are fields and values.
-local id, token, status = ARGV[4], ARGV[5], ARGV[6]
+-- Answers whether it is ended by this token (-1: no, for its result is not there), and how many wait.
+local id, token, status, result = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 
-if held(id, token) then
-  finish(id, now_ms(), status, 'finished_by', token, unpack(ARGV, 7))
-  return 1
+local function ended()
+  if held(id, token) then
+    -- Sent along with this call, it may have found no room.
+    if result ~= '' and redis.call('EXISTS', result) == 0 then return -1 end
+    finish(id, now_ms(), status, 'finished_by', token, unpack(ARGV, 10))
+    return 1
+  end
+  -- The same call again, because its answer was lost: it did end the job.
+  local record = read(id, 'status', 'finished_by')
+  return record[1] == status and record[2] == token and 1 or 0
 end
 
--- The same call again, because its answer was lost: it did end the job.
-local record = read(id, 'status', 'finished_by')
-if record[1] == status and record[2] == token then return 1 end
-return 0
+return { ended(), redis.call('ZCARD', pending) }

@@ -1,5 +1,5 @@
 -- Puts a job back as if it had not been claimed.
-local id, token = ARGV[4], ARGV[5]
+local id, token = ARGV[6], ARGV[7]
 
 if held(id, token) then
   local attempt = number(read(id, 'attempt')[1], 1)

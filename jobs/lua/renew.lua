@@ -1,5 +1,5 @@
 -- Prolongs a lease and notes the progress; says whether to go on.
-local id, token, progress, lease_ms = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local id, token, progress, lease_ms = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
 
 if held(id, token) then
   local before = read(id, 'progress')[1]

@@ -13,7 +13,7 @@ from jobs.event_hub import EventHub
 @pytest.mark.parametrize("turns", range(16))
 async def test_it_can_be_closed_at_any_moment(redis_url: str, turns: int) -> None:
     client = connect(redis_url)
-    hub = EventHub(client, "events")
+    hub = EventHub(client, "ended", "changes")
     with hub.listen("job"):
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -25,7 +25,7 @@ async def test_it_can_be_closed_at_any_moment(redis_url: str, turns: int) -> Non
 
 async def test_it_can_be_closed_without_a_server() -> None:
     client = connect("unix:///nowhere/redis.sock")
-    hub = EventHub(client, "events")
+    hub = EventHub(client, "ended", "changes")
     with hub.listen("job") as listener:
         await asyncio.sleep(0.05)
         await hub.close()

@@ -222,7 +222,9 @@ class QueueMachine(RuleBasedStateMachine):
             entry.status, entry.attempt, entry.expired = JobStatus.QUEUED, entry.attempt - 1, False
 
     async def _release(self, claim: Claim) -> None:
-        await Scripts(self.raw, self.keys, 60).run("release", claim.job.id, claim.token)
+        await Scripts(self.raw, self.keys, 60, pictures_here=True).run(
+            "release", claim.job.id, claim.token
+        )
 
     @rule(job_id=ids)
     def lose_the_record(self, job_id: str) -> None:

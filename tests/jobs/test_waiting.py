@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
 from redis.asyncio import Redis
 
+from jobs.connection import connect
 from jobs.embedded_redis import Binary
 from jobs.errors import JobNotFound
+from jobs.event_hub import REMEMBERED, EventHub
 from jobs.job import Claim, Job, JobStatus, JobView, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
@@ -140,6 +143,90 @@ async def test_a_fast_life_is_watched_to_its_end(queue: RedisQueue, make_job: Ma
     assert len(seen) == len({(view.status, view.progress) for view in seen})
 
 
+async def commands(raw: Redis, *names: str) -> int:
+    """How often the server was asked these."""
+    stats = await raw.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in names)
+
+
+async def test_a_caller_reads_its_job_and_picture_once(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    await queue.wait((await queue.submit(make_job(), b"picture")).job.id, 0)
+    await until_subscribed(raw_redis)
+    await queue.claim("w", 0)
+    for _ in range(3):
+        submitted = time.monotonic()
+        view = await queue.submit(make_job(), b"picture")
+        before = await commands(raw_redis, "hgetall", "get")
+        waiting = asyncio.create_task(queue.outcome(view, submitted, LONG_S))
+        await asyncio.sleep(0.02)
+        assert await commands(raw_redis, "hgetall", "get") == before
+        claim = await queue.claim("w", 0)
+        assert claim is not None
+        claimed = await commands(raw_redis, "hgetall", "get")
+        assert claimed == before + 1, "the picture came along with the claim"
+        await queue.complete(claim, FACTS, b"result")
+        async with asyncio.timeout(LONG_S / 2):
+            outcome = await waiting
+        assert (outcome.view.status, outcome.picture) == (JobStatus.SUCCEEDED, b"result")
+        assert await commands(raw_redis, "hgetall", "get") == claimed + 2
+
+
+async def test_an_end_that_came_before_its_caller_waits_is_seen(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    await queue.wait((await queue.submit(make_job(), b"picture")).job.id, 0)
+    await until_subscribed(raw_redis)
+    await queue.claim("w", 0)
+    submitted = time.monotonic()
+    view = await queue.submit(make_job(), b"picture")
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    await queue.complete(claim, FACTS, b"result")
+    await asyncio.sleep(0.05)  # it is heard while nobody waits
+    async with asyncio.timeout(LONG_S / 2):
+        outcome = await queue.outcome(view, submitted, LONG_S)
+    assert outcome.view.status is JobStatus.SUCCEEDED
+
+
+async def test_ends_without_number_are_no_reason_to_believe_that_a_job_still_runs(
+    redis_url: str,
+) -> None:
+    client = connect(redis_url)
+    hub = EventHub(client, "ended", "changes")
+    hub.start()
+    async with asyncio.timeout(LONG_S):
+        while not hub.still_runs("first", time.monotonic()):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    submitted = time.monotonic()
+    for name in ("first", *range(REMEMBERED)):
+        assert hub.still_runs(str(name), submitted)
+        hub._deliver({"type": "message", "data": f"failed:{name}:".encode()})
+        assert not hub.still_runs(str(name), submitted)
+    assert not hub.still_runs("first", submitted), "forgotten, and so is that it was complete"
+    assert hub.still_runs("another", time.monotonic())
+    await hub.close()
+    await client.aclose()
+
+
+async def test_a_cut_connection_loses_no_caller(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    await queue.wait((await queue.submit(make_job(), b"picture")).job.id, 0)
+    await until_subscribed(raw_redis)
+    await queue.claim("w", 0)
+    submitted = time.monotonic()
+    view = await queue.submit(make_job(), b"picture")
+    waiting = asyncio.create_task(queue.outcome(view, submitted, LONG_S))
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    await raw_redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    await queue.complete(claim, FACTS, b"result")  # nobody hears it
+    async with asyncio.timeout(LONG_S / 2):
+        assert (await waiting).view.status is JobStatus.SUCCEEDED
+
+
 async def test_a_cut_connection_loses_no_waiter(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
@@ -198,9 +285,11 @@ async def test_a_stray_message_stops_nobody(
     claim = await started(queue, make_job())
     waiter = asyncio.create_task(queue.wait(claim.job.id, LONG_S))
     await until_subscribed(raw_redis)
-    channel = Keys(queue_settings.namespace).events
-    await raw_redis.publish(channel, b"\xff\xfe")
-    await raw_redis.publish(channel, b"succeeded")
+    keys = Keys(queue_settings.namespace)
+    for channel in (keys.ended, keys.changes):
+        await raw_redis.publish(channel, b"\xff\xfe")
+        await raw_redis.publish(channel, b"succeeded")
+        await raw_redis.publish(channel, f"succeeded:{claim.job.id}:what".encode())
     await queue.complete(claim, FACTS, b"result")
     async with asyncio.timeout(LONG_S / 2):
         assert (await waiter).status is JobStatus.SUCCEEDED

@@ -1,0 +1,163 @@
+"""The queue lets in what the policy would let in, told by the same backlog."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
+
+from jobs.embedded_redis import Binary
+from jobs.job import Backlog, Job
+from jobs.keys import Keys
+from jobs.queue import NoTime
+from jobs.redis_queue import ASK_FIRST_BYTES, RedisQueue
+from jobs.settings import QueueSettings
+from scheduling.backlog import Group, Load
+from scheduling.options import Option
+from scheduling.policy import Admission, admit
+from scheduling.rungs import FLOOR
+
+pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
+
+MakeJob = Callable[..., Job]
+OpenQueue = Callable[[str, QueueSettings], RedisQueue]
+JITTER_MS = 50.0
+"""Between two calls."""
+LARGE = bytes(ASK_FIRST_BYTES + 1)
+
+
+@pytest.fixture
+async def apart(redis_url: str, queue_settings: QueueSettings, open_queue: OpenQueue) -> RedisQueue:
+    """A queue that believes that its pictures have a Redis of their own."""
+    return open_queue(redis_url, queue_settings.model_copy(update={"blob_url": redis_url}))
+
+
+def judged(job: Job, backlog: Backlog, workers: int) -> Admission:
+    """What the policy says of a job."""
+    running = backlog.running
+    waiting = tuple(Group(*group) for group in backlog.waiting)
+    load = Load(backlog.now_ms, max(workers, len(running)), running, waiting)
+    option = Option(FLOOR, job.floor_ms, job.floor_ms, 27.0)
+    return admit((option,), job.budget_ms, load, job.answer_ms)
+
+
+async def fill(queue: RedisQueue, make_job: MakeJob, chance: random.Random) -> None:
+    """Let some jobs wait, and some run whose end is known, or not."""
+    for _ in range(chance.randrange(12)):
+        floor_ms = chance.choice([20.0, 300.0, 2000.0])
+        budget_ms = chance.uniform(0, 2e4)
+        await queue.submit(make_job(floor_ms=floor_ms, budget_ms=budget_ms), b"picture")
+    for _ in range(chance.randrange(4)):
+        claim = await queue.claim("w", 0)
+        if claim is not None and chance.random() < 0.7:
+            await queue.bound(claim, chance.uniform(-100, 9000))
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_it_lets_in_what_the_policy_would(
+    queue: RedisQueue, make_job: MakeJob, seed: int
+) -> None:
+    chance = random.Random(seed)
+    await fill(queue, make_job, chance)
+    refused: list[NoTime] = []
+    for budget_ms in (500.0, 2000.0, 5000.0, 1e4, 1e6):
+        workers, floor_ms = chance.randint(1, 4), chance.choice([100.0, 1500.0])
+        job = make_job(budget_ms=budget_ms + floor_ms, floor_ms=floor_ms, answer_ms=7.0)
+        before = (await queue.stats()).backlog
+        assert before is not None
+        try:
+            await queue.submit(job, b"picture", workers=workers)
+        except NoTime as refusal:
+            refused.append(refusal)
+            late_ms = judged(job, refusal.backlog, workers).late_ms
+            told_ms = refusal.late_ms
+        else:
+            late_ms, told_ms = judged(job, before, workers).late_ms, 0.0
+        assert told_ms == pytest.approx(late_ms, abs=0.01 if told_ms else JITTER_MS)
+    assert len(refused) < 5, "the last has time in any case"
+
+
+async def test_time_that_was_spent_is_no_longer_there(queue: RedisQueue, make_job: MakeJob) -> None:
+    job = make_job(budget_ms=1000.0, floor_ms=800.0)
+    with pytest.raises(NoTime) as refusal:
+        await queue.submit(job, b"picture", spent_ms=300.0, workers=1)
+    assert refusal.value.late_ms == pytest.approx(100.0, abs=0.01)
+    assert (await queue.submit(job, b"picture", spent_ms=100.0, workers=1)).job == job
+
+
+@pytest.mark.parametrize("picture", [b"small", LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("pictures", ["here", "apart"])
+async def test_the_picture_of_a_refused_job_is_gone_at_once(
+    queue: RedisQueue,
+    apart: RedisQueue,
+    raw_redis: Redis,
+    queue_settings: QueueSettings,
+    make_job: MakeJob,
+    pictures: str,
+    picture: bytes,
+) -> None:
+    asked = queue if pictures == "here" else apart
+    keys, job = Keys(queue_settings.namespace), make_job(budget_ms=10.0, floor_ms=50.0)
+    with pytest.raises(NoTime):
+        await asked.submit(job, picture, workers=1)
+    assert not await raw_redis.exists(keys.payload(job.id), keys.record(job.id))
+
+
+@pytest.mark.parametrize("picture", [b"small", LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("pictures", ["here", "apart"])
+async def test_a_picture_lives_as_long_as_its_job_waits(
+    queue: RedisQueue,
+    apart: RedisQueue,
+    raw_redis: Redis,
+    queue_settings: QueueSettings,
+    make_job: MakeJob,
+    pictures: str,
+    picture: bytes,
+) -> None:
+    asked = queue if pictures == "here" else apart
+    job = make_job()
+    await asked.submit(job, picture, workers=1)
+    name = Keys(queue_settings.namespace).payload(job.id)
+    left_s = await raw_redis.ttl(name)
+    assert queue_settings.payload_ttl_seconds - 5 < left_s <= queue_settings.payload_ttl_seconds
+    claim = await asked.claim("w", 0)
+    assert claim is not None
+    assert claim.payload == picture
+    await asked.cancel(job.id)
+    assert not await raw_redis.exists(name)
+
+
+async def test_a_picture_whose_sender_dies_before_its_job_is_accepted_is_soon_gone(
+    queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
+) -> None:
+    name = Keys(queue_settings.namespace).payload("a")
+    await raw_redis.execute_command(*queue._blobs.putting_payload("a", b"picture"))
+    assert 0 < await raw_redis.ttl(name) <= 60
+
+
+async def test_no_job_is_accepted_whose_picture_found_no_room(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob, queue_settings: QueueSettings
+) -> None:
+    """The picture is sent along with the job; the server refuses it, then has room again."""
+    scripts, refused = queue._scripts, ("EVAL", "return redis.error_reply('OOM none left')", 0)
+    job = make_job()
+    arguments = (job.id, "{}", 1000.0, 1.0, "degrade", 256, 1.0, "*", 0.0, 1, 60)
+    with pytest.raises(OutOfMemoryError):
+        await scripts.run_after(refused, "submit", *arguments, "stored")
+    assert not await raw_redis.exists(Keys(queue_settings.namespace).record(job.id))
+
+
+async def test_no_job_succeeds_whose_result_found_no_room(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    await queue.submit(make_job(), b"picture")
+    claim = await queue.claim("w", 0)
+    assert claim is not None
+    scripts, refused = queue._scripts, ("EVAL", "return redis.error_reply('OOM none left')", 0)
+    arguments = (claim.job.id, claim.token, "succeeded", "no-such-result")
+    with pytest.raises(OutOfMemoryError):
+        await scripts.run_after(refused, "finish", *arguments)
+    assert not (await queue.view(claim.job.id)).ended
