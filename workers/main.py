@@ -25,6 +25,7 @@ from workers.heartbeat import Heartbeat
 from workers.kept import kept_folder
 from workers.machine import Machine, MachineWatch, find_gpu
 from workers.making import Limits
+from workers.memory import Rest, keep_one_heap
 from workers.metrics import WorkerMetrics
 from workers.pauses import happens, running
 from workers.reloading import Reloader
@@ -58,6 +59,7 @@ def run(
     settings = settings or WorkerSettings()
     queue_settings = queue_settings or QueueSettings()
     configure_logging(settings)
+    keep_one_heap()
     if not queue_settings.redis_url:
         raise RedisMissing("Set ANYSR_REDIS_URL to the Redis of the gateway.")
     if hasattr(os, "nice"):
@@ -108,7 +110,8 @@ async def _serve(
             worker = Worker(parts)
             reloader = Reloader(calls, stocker, shelf, heartbeat, worker.turn)
             again = Remeasurer(stocker, shelf, worker.turn, lambda: worker.idle_s)
-            async with running(reloader.run()), running(again.run()):
+            rest = Rest(shelf, worker.turn, lambda: worker.idle_s)
+            async with running(reloader.run()), running(again.run()), running(rest.run()):
                 await worker.run(stopping)
             stocker.keep(shelf.stock)
     await queue.close()

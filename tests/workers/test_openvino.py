@@ -27,7 +27,8 @@ from workers.picture import FloatArray, Picture, Planes
 from workers.runtimes import openvino
 from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
 from workers.runtimes.onnx import OnnxSession
-from workers.runtimes.openvino import OpenVinoSession
+from workers.runtimes.openvino import BYTES, OpenVinoSession
+from workers.runtimes.rooms import ROOMS, Rooms
 from workers.upscale import upscale
 from workers.zoo import Served
 
@@ -166,6 +167,33 @@ def test_interrupted_runs_do_not_disturb_those_of_sizes_seen_before(int8: OpenVi
         timer.join()
         assert np.array_equal(run(int8, images[second], sizes[second], 1.0), expected[second])
     assert interrupted > 10
+
+
+def test_what_is_kept_for_the_next_run_can_be_given_back(int8: OpenVinoSession) -> None:
+    images = [noise(1, 3, *size) for size in ((40, 50), (120, 90))]
+    sizes = [(2 * image.shape[2], 2 * image.shape[3]) for image in images]
+    for width in (0.25, 1.0):
+        expected = [
+            run(int8, image, size, width) for image, size in zip(images, sizes, strict=True)
+        ]
+        assert ROOMS.size >= BYTES * ENTRY.at(width).channels * images[1][:, 0].size
+        int8.release()
+        assert not any(room.size for _, room in int8._loaded.values())
+        again = [run(int8, image, size, width) for image, size in zip(images, sizes, strict=True)]
+        assert all(np.array_equal(*pair) for pair in zip(expected, again, strict=True))
+
+
+def test_what_all_keep_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = OpenVinoSession(SHIPPED, ENTRY, Precision.INT8, threads=1)
+    image = noise(1, 3, 64, 64)
+    narrow, wide = (BYTES * w.channels * 64 * 64 for w in (ENTRY.widths[0], ENTRY.widths[-1]))
+    monkeypatch.setattr(openvino, "ROOMS", Rooms(narrow + wide))
+    expected = {w.width: run(session, image, (100, 128), w.width) for w in ENTRY.widths}
+    kept = [room.size for _, room in session._loaded.values()]
+    assert kept[-1] == wide
+    assert sum(kept) <= narrow + wide
+    for w in ENTRY.widths:
+        assert np.array_equal(run(session, image, (100, 128), w.width), expected[w.width])
 
 
 def test_an_unknown_width_is_a_key_error(exact: OpenVinoSession) -> None:

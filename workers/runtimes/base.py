@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.catalog import ModelEntry
-from models.geometry import AxisGrid
+from models.geometry import AxisGrid, axis_grid
 
 FloatArray = NDArray[np.float32]
 
@@ -28,6 +28,14 @@ class Interruptible(Protocol):
     def interrupt(self) -> None:
         """End the run in progress, which then raises Interrupted; to be called on another thread.
         Without one, nothing happens."""
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A session that keeps the memory of its runs for the next ones."""
+
+    def release(self) -> None:
+        """Give it back; the next run takes it anew."""
 
 
 class Session(Protocol):
@@ -59,6 +67,12 @@ def inputs_of(
         "column_index": columns.index,
         **condition_of(entry, rows, columns, strength),
     }
+
+
+def smallest_inputs(entry: ModelEntry) -> dict[str, NDArray[Any]]:
+    """Return what a model's graph is given to make one pixel of one."""
+    grid = axis_grid(1, 1)
+    return inputs_of(entry, np.zeros((1, 3, 1, 1), np.float32), grid, grid, 0.0)
 
 
 def condition_of(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.catalog import ModelEntry, WidthEntry, content_of
 from models.geometry import AxisGrid
-from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
+from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of, smallest_inputs
 
 FloatArray = NDArray[np.float32]
 
@@ -74,6 +74,11 @@ class OnnxSession:
         if running is not None:
             running.terminate = True
 
+    def release(self) -> None:
+        """Give back the memory that is kept for the next run. Nothing may run meanwhile."""
+        for graph in self._loaded.values():
+            graph.run(["upscaled"], smallest_inputs(self._entry), shrinking())
+
     def _at(self, width: WidthEntry) -> onnxruntime.InferenceSession:
         if width.channels not in self._loaded:
             _require(self._providers[0], onnxruntime.get_available_providers())
@@ -92,6 +97,14 @@ def _require(provider: str, providers: Sequence[str]) -> None:
             f"{provider} cannot be used here. ANYSR_DEVICE=cuda needs an NVIDIA GPU, its driver, "
             "and the gpu extra instead of cpu: pip install 'anysr-serve[gpu]'."
         )
+
+
+def shrinking() -> onnxruntime.RunOptions:
+    """Return options of a run after which what it and earlier ones took is given back, but for the
+    first piece. Done after each run, that would cost a large one half of its time."""
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def options_with(

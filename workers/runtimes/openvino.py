@@ -31,8 +31,9 @@ from models.catalog import (
 )
 from models.geometry import AxisGrid
 from workers.machine import CPU_INFO, cpu_flags
-from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
-from workers.runtimes.onnx import CPU_PROVIDERS, options_with
+from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of, smallest_inputs
+from workers.runtimes.onnx import CPU_PROVIDERS, options_with, shrinking
+from workers.runtimes.rooms import ROOMS, Room
 
 if TYPE_CHECKING:
     import openvino
@@ -43,6 +44,9 @@ TRUNK_INPUTS = ("image", "condition", "inverse_scale")
 """Of a graph's inputs, those that its trunk takes too; a model has one of the last two."""
 SHAPES = 8
 """Shapes whose preparation is kept, for each width."""
+BYTES = 16
+"""That a trunk keeps for each pixel and channel, as measured: a few layers' values in its precision
+and in float32."""
 OPERATIONS = 48
 """Of a trunk, each of which is prepared for a shape."""
 
@@ -82,11 +86,11 @@ class OpenVinoSession:
             options_with(entry.weights.file, self._weights, threads, spin),
             providers=list(CPU_PROVIDERS),
         )
-        self._loaded: dict[int, openvino.InferRequest] = {}
+        self._loaded: dict[int, tuple[openvino.InferRequest, Room]] = {}
         self._running: openvino.InferRequest | None = None
         self._interrupted = False
         # A trunk has one place for what it makes.
-        self._one_at_a_time = threading.Lock()
+        self._one_at_a_time = threading.RLock()
 
     def run(
         self,
@@ -100,10 +104,22 @@ class OpenVinoSession:
         width. Raises CatalogError when the width's file is not what the catalog promises, and
         Interrupted."""
         feed = inputs_of(self._entry, image, rows, columns, strength)
+        found = self._entry.at(width)
         with self._one_at_a_time:
-            self._run_trunk(self._at(self._entry.at(width)), feed)
+            trunk, room = self._at(found)
+            ROOMS.take(room, BYTES * found.channels * image[:, 0].size)
+            self._run_trunk(trunk, feed)
             output: FloatArray = self._head.run(None, feed)[0]
         return output
+
+    def release(self) -> None:
+        """Give back the memory that is kept for the next run; waits for the one in progress."""
+        with self._one_at_a_time:
+            for trunk, room in self._loaded.values():
+                feed = smallest_inputs(self._entry)
+                self._run_trunk(trunk, feed)
+                self._head.run(None, feed, shrinking())
+                room.empty()
 
     def _run_trunk(self, trunk: openvino.InferRequest, feed: dict[str, NDArray[Any]]) -> None:
         """Add to the head's inputs what the trunk makes of them."""
@@ -131,7 +147,7 @@ class OpenVinoSession:
             self._interrupted = True
             running.cancel()
 
-    def _at(self, width: WidthEntry) -> openvino.InferRequest:
+    def _at(self, width: WidthEntry) -> tuple[openvino.InferRequest, Room]:
         if width.channels not in self._loaded:
             trunk = trunk_of(self._entry, width, self._precision)
             hint = "bf16" if self._precision is Precision.BFLOAT16 else "f32"
@@ -147,7 +163,8 @@ class OpenVinoSession:
             if self._cache is not None:
                 options["CACHE_DIR"] = str(self._cache)
             compiled = _core().compile_model(self._read(trunk), "CPU", options)
-            self._loaded[width.channels] = compiled.create_infer_request()
+            room = Room(self._one_at_a_time, compiled.release_memory)
+            self._loaded[width.channels] = compiled.create_infer_request(), room
         return self._loaded[width.channels]
 
     def _read(self, trunk: Artifact) -> openvino.Model:
