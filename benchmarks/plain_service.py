@@ -31,7 +31,8 @@ THREADS = 2
 """Pictures at once: as many as ours have workers."""
 
 entry = read_catalog(SHIPPED).get(MODEL)
-rim = tiling_of(entry).rim
+tiling = tiling_of(entry)
+rim = tiling.rim
 weights = content_of(SHIPPED, entry.weights)
 graph = onnxruntime.InferenceSession(
     content_of(SHIPPED, entry.widths[-1].onnx),

@@ -1,0 +1,92 @@
+"""The yardstick makes the same picture as a worker does, and prices are ratios of neighbours."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import plain_service, request_price
+from benchmarks.overhead import server_timing
+from benchmarks.pictures import draw_jpeg
+from benchmarks.request_price import Round, compare
+from jobs.job import ImageFormat
+from models.catalog import SHIPPED
+from tests.workers.workbench import a_job
+from workers.making import Limits, Progress, make
+from workers.runtimes.onnx import OnnxSession
+from workers.zoo import Served
+
+
+def pixels(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(np.int64)
+
+
+async def test_the_plain_service_makes_the_picture_of_a_worker() -> None:
+    picture = draw_jpeg(64, 48)
+    transport = httpx.ASGITransport(app=plain_service.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://plain") as client:
+        answer = await client.post("/upscale", params={"scale": 2.5}, content=picture)
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert server_timing(answer.headers["Server-Timing"])["network"] > 0
+    entry = plain_service.entry
+    engine = Served(entry, OnnxSession(SHIPPED, entry, 1), plain_service.tiling).at(1.0)
+    job = a_job(
+        source_width=64,
+        source_height=48,
+        output_width=160,
+        output_height=120,
+        output_format=ImageFormat.JPEG,
+    )
+    made = make(job, picture, engine, Limits(10**6, 10**6), Progress())
+    ours, plain = pixels(made.picture), pixels(answer.content)
+    assert plain.shape == (120, 160, 3)
+    assert np.abs(ours - plain).max() <= 1
+
+
+@dataclass
+class Standing:
+    """A service that need not run."""
+
+    name: str
+
+    def resident_mb(self) -> float:
+        return {"plain": 100.0, "ours": 300.0}[self.name]
+
+
+def standing(name: str) -> contextlib.AbstractContextManager[Standing]:
+    return contextlib.nullcontext(Standing(name))
+
+
+def test_a_ratio_is_that_of_rounds_beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine becomes ten times as slow between the rounds; ours takes half as much again."""
+
+    def rounds() -> Iterator[Round]:
+        for slow in (1.0, 1.0, 10.0) * 2:
+            for factor in (slow, 1.5 * slow):
+                yield Round(4 / factor, 10 * factor, 20 * factor, 5 * factor)
+
+    to_come = rounds()
+
+    async def ask(*_: object) -> Round:
+        return next(to_come)
+
+    monkeypatch.setattr(request_price, "_plain", lambda: standing("plain"))
+    monkeypatch.setattr(request_price, "_ours", lambda: standing("ours"))
+    monkeypatch.setattr(request_price, "_ask", ask)
+    told: list[int] = []
+    prices, resting = compare(rounds=2, seconds=1.0, report=told.append)
+    assert resting == {"plain": 100.0, "ours": 300.0}
+    expected = [("plain", 1), ("ours", 1), ("plain", 4), ("ours", 4)]
+    assert [(price.service, price.callers) for price in prices] == expected
+    for price in prices:
+        ratio = 1.5 if price.service == "ours" else 1.0
+        assert price.of_plain.cpu_ms == pytest.approx(ratio)
+        assert price.of_plain.pictures_per_s == pytest.approx(1 / ratio)
+    assert told == [1, 2, 3, 4, 5, 6]
