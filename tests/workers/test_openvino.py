@@ -22,8 +22,8 @@ from models.catalog import COEFFICIENTS, SHIPPED, CatalogError, ModelEntry, Prec
 from models.geometry import axis_grid
 from scheduling.tiling import tiling_of
 from tests.workers.test_runtimes import TOLERANCE, noise, run
-from tests.workers.workbench import default_entry, whole
-from workers.picture import FloatArray, Picture, Planes
+from tests.workers.workbench import default_entry, picture_of, whole
+from workers.picture import FloatArray
 from workers.runtimes import openvino
 from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
 from workers.runtimes.onnx import OnnxSession
@@ -111,13 +111,13 @@ def _in_levels(
 
 @pytest.mark.parametrize("scale", [1.37, 2.0, 3.6])
 def test_tiles_in_int8_leave_no_seam(int8: OpenVinoSession, scale: float) -> None:
-    picture = Picture(Planes(crop(64, 90)))
+    picture = picture_of(crop(64, 90))
     target = round(picture.height * scale), round(picture.width * scale)
     engine = Served(ENTRY, int8, tiling_of(ENTRY)).at(1.0)
     whole_one = upscale(picture, *target, engine, lambda part: None)
     tiled = upscale(picture, *target, replace(engine, tile_pixels=1200), lambda part: None)
     assert (whole_one.tiles, tiled.tiles > 1) == (1, True)
-    assert np.abs(tiled.picture.colour - whole_one.picture.colour).max() <= 1 / 255
+    assert np.abs(tiled.picture.pixels.colour - whole_one.picture.pixels.colour).max() <= 1 / 255
 
 
 @pytest.mark.parametrize("level", [0, 1, 77, 128, 250, 255])
@@ -125,7 +125,7 @@ def test_flat_colours_keep_their_value_in_int8(int8: OpenVinoSession, level: int
     planes = np.stack([np.full((14, 17), n / 255, np.float32) for n in (level, 128, 255 - level)])
     for width in ENTRY.widths:
         engine = Served(ENTRY, int8, tiling_of(ENTRY)).at(width.width)
-        made = upscale(Picture(Planes(planes)), 26, 31, engine, lambda part: None).picture.colour
+        made = upscale(picture_of(planes), 26, 31, engine, lambda part: None).picture.pixels.colour
         assert np.abs(255 * made - 255 * planes[:, :1, :1]).max() < 2
 
 
