@@ -111,8 +111,9 @@ class Picture:
 def rounded(values: FloatArray, kind: DTypeLike) -> FloatArray:
     """Return the nearest levels of an integer type to values, of which those beyond [0, 1] are
     clamped."""
-    levels: FloatArray = np.rint(np.clip(values, 0, 1) * np.iinfo(np.dtype(kind)).max)
-    return levels
+    levels: FloatArray = np.clip(values, 0, 1)
+    levels *= np.iinfo(np.dtype(kind)).max
+    return np.rint(levels, out=levels)
 
 
 def _unit(levels: Samples) -> FloatArray:

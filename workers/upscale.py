@@ -23,9 +23,10 @@ from scheduling.tiling import (
     Tiling,
     plan_tiles,
 )
+from workers.allocator import trim
 from workers.floor import enlarge, enlarge_alpha
 from workers.picture import FloatArray, Picture, Raster, Samples, rounded
-from workers.runtimes.base import Interrupted, Session
+from workers.runtimes.base import Interrupted, Releasing, Session
 from workers.windows import Windows
 
 
@@ -111,18 +112,31 @@ def _by_network(
     if raster.has_alpha:
         enlarge_alpha(raster, larger)
     total, done = sum(tile.window_pixels for tile in tiles), 0
-    for tile in tiles:
-        while True:
-            try:
-                made = _run_tile(windows, tile, _grids(raster, larger, tile), engine, strength)
-                break
-            except Interrupted:  # it is made anew, once what it was interrupted for is done
-                engine = on_tile(done / total) or engine
-        place = larger[slice(*tile.rows.output), slice(*tile.columns.output), : raster.colours]
-        _lay(place, made, windows.tint(tile, height, width) if windows.grey else None)
-        done += tile.window_pixels
-        engine = on_tile(done / total) or engine
+    try:
+        for tile in tiles:
+            while True:
+                try:
+                    grids = _grids(raster, larger, tile)
+                    made = _run_tile(windows, tile, grids, engine, strength)
+                    break
+                except Interrupted:  # it is made anew, once what it was interrupted for is done
+                    engine = on_tile(done / total) or engine
+            place = larger[slice(*tile.rows.output), slice(*tile.columns.output), : raster.colours]
+            _lay(place, made, windows.tint(tile, height, width) if windows.grey else None)
+            del made  # before the next tile, which needs its room
+            done += tile.window_pixels
+            engine = on_tile(done / total) or engine
+    finally:
+        if len(tiles) > 1:
+            _release(engine.session)
     return Raster(larger), len(tiles)
+
+
+def _release(session: Session) -> None:
+    """Give back what large tiles have left: what is done next has no use for it."""
+    if isinstance(session, Releasing):
+        session.release()
+        trim()
 
 
 def _grids(raster: Raster, larger: Samples, tile: Tile) -> tuple[AxisGrid, AxisGrid]:
@@ -157,6 +171,6 @@ def _lay(place: Samples, made: FloatArray, tint: FloatArray | None) -> None:
     """Put the output pixels of a tile into their place [rows, columns, C], grey in each channel."""
     if tint is not None:
         made = np.clip(made, 0, 1) + tint
-    levels = rounded(made, place.dtype)
-    for channel in range(place.shape[2]):
-        place[:, :, channel] = levels[min(channel, len(levels) - 1)]
+    for channel, plane in enumerate(made):
+        levels = rounded(plane, place.dtype)[:, :, None]
+        place[:, :, slice(channel, channel + 1) if len(made) > 1 else slice(None)] = levels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -181,6 +182,27 @@ def test_stopping_between_tiles() -> None:
     with pytest.raises(Stop):
         upscale(picture_of(photograph()), 61, 75, Engine(session, 1.0, 3, 1200), stop)
     assert len(session.shapes) == 1
+
+
+@pytest.mark.parametrize(("tile_pixels", "released"), [(10_000, 0), (1200, 1)])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_session_gives_back_what_several_tiles_took(
+    tile_pixels: int, released: int, stopped: bool
+) -> None:
+    class Keeping(Nearest):
+        released = 0
+
+        def release(self) -> None:
+            self.released += 1
+
+    def stop(part: float) -> None:
+        if stopped:
+            raise KeyError(part)
+
+    session = Keeping()
+    with contextlib.suppress(KeyError):
+        upscale(picture_of(photograph()), 61, 75, Engine(session, 1.0, 3, tile_pixels), stop)
+    assert session.released == released
 
 
 def half_hidden() -> FloatArray:

@@ -30,6 +30,15 @@ class Interruptible(Protocol):
         Without one, nothing happens."""
 
 
+@runtime_checkable
+class Releasing(Protocol):
+    """A session that keeps the memory of its runs for the next ones."""
+
+    def release(self) -> None:
+        """Give it back: after a large picture it is hundreds of megabytes for each width, and
+        encoding needs them. Costs less than one tile did. On the thread that runs, between runs."""
+
+
 class Session(Protocol):
     """One loaded model, all its widths."""
 

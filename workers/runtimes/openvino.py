@@ -29,10 +29,10 @@ from models.catalog import (
     WidthEntry,
     content_of,
 )
-from models.geometry import AxisGrid
+from models.geometry import AxisGrid, axis_grid
 from workers.machine import CPU_INFO, cpu_flags
 from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
-from workers.runtimes.onnx import CPU_PROVIDERS, options_with
+from workers.runtimes.onnx import CPU_PROVIDERS, options_with, shrinking
 
 if TYPE_CHECKING:
     import openvino
@@ -43,12 +43,14 @@ TRUNK_INPUTS = ("image", "condition", "inverse_scale")
 """Of a graph's inputs, those that its trunk takes too; a model has one of the last two."""
 SHAPES = 8
 """Shapes whose preparation is kept, for each width."""
+BAND_PIXELS = 1 << 16
+"""Input pixels of which the head makes output at once, or as many fours of output pixels."""
 OPERATIONS = 48
 """Of a trunk, each of which is prepared for a shape."""
 
 
 class OpenVinoSession:
-    """A model of the catalog in OpenVINO; implements `Session` and `Interruptible` of
+    """A model of the catalog in OpenVINO; implements `Session`, `Interruptible` and `Releasing` of
     `workers.runtimes.base`.
 
     Widths are loaded as in `OnnxSession`; `threads` work on one operation, 0 for all cores. In the
@@ -102,7 +104,31 @@ class OpenVinoSession:
         feed = inputs_of(self._entry, image, rows, columns, strength)
         with self._one_at_a_time:
             self._run_trunk(self._at(self._entry.at(width)), feed)
-            output: FloatArray = self._head.run(None, feed)[0]
+            return self._run_head(feed, rows, columns)
+
+    def _run_head(
+        self, feed: dict[str, NDArray[Any]], rows: AxisGrid, columns: AxisGrid
+    ) -> FloatArray:
+        """Make the output of what the trunk made, a band of rows at a time: all that lies between
+        takes several times the memory of the output."""
+        height, slots = rows.offset.shape
+        pixels = max(len(columns.offset), len(columns.index) * len(rows.index) // (4 * height))
+        most = max(1, BAND_PIXELS // pixels)
+        if height <= most:
+            whole: FloatArray = self._head.run(None, feed)[0]
+            return whole
+        shape = len(feed["image"]), 3, len(rows.index), len(columns.index)
+        output: FloatArray = np.empty(shape, np.float32)
+        lowest, highest = int(rows.index[0]) // slots, int(rows.index[-1]) // slots
+        for start in range(lowest, highest + 1, most):
+            outputs = slice(*np.searchsorted(rows.index, (start * slots, (start + most) * slots)))
+            # Of the image the head reads a pixel around each as well.
+            first, last = max(0, start - 1), min(height, start + most + 1)
+            band = {name: feed[name][:, :, first:last] for name in (COEFFICIENTS, "image")}
+            band["row_offset"] = rows.offset[first:last]
+            band["row_index"] = rows.index[outputs] - first * slots
+            options = shrinking() if start + most > highest else None
+            output[:, :, outputs] = self._head.run(None, {**feed, **band}, options)[0]
         return output
 
     def _run_trunk(self, trunk: openvino.InferRequest, feed: dict[str, NDArray[Any]]) -> None:
@@ -130,6 +156,19 @@ class OpenVinoSession:
         if running is not None:
             self._interrupted = True
             running.cancel()
+
+    def release(self) -> None:
+        """Give back the memory of the trunks: of what lies between, and, by a new request's run of
+        the smallest picture, of what was made. The head's is given back after each larger
+        picture."""
+        grid, image = axis_grid(1, 2), np.zeros((1, 3, 1, 1), np.float32)
+        feed = inputs_of(self._entry, image, grid, grid, 0.0)
+        with self._one_at_a_time:
+            for channels in list(self._loaded):
+                compiled = self._loaded.pop(channels).get_compiled_model()
+                compiled.release_memory()
+                trunk = self._loaded[channels] = compiled.create_infer_request()
+                _settle(trunk, {name: feed[name] for name in TRUNK_INPUTS if name in feed})
 
     def _at(self, width: WidthEntry) -> openvino.InferRequest:
         if width.channels not in self._loaded:
