@@ -173,7 +173,7 @@ def measure(
     for width in entry.widths:
         engine = Served(entry, session, tiling_of(entry)).at(width.width)
         made = upscale(picture, *size, engine, lambda part: None).picture
-        pixels = made.pixels.integers(8).astype(np.uint8, copy=False)
+        pixels = made.pixels.eight_bits()
         squares.append((luma(pixels) - wanted) ** 2)
     return {side: _cut(np.stack(squares), luma(small), side, halo) for side in sides}
 

@@ -234,7 +234,7 @@ def _psnr(
     """Return what `models.evaluate.compare` does; `MOST_DB` where it is more."""
     height, width = truth.shape[:2]
     larger = upscale(picture, height, width, engine, lambda part: None, strength).picture
-    made = larger.pixels.integers(8).astype(np.uint8)
+    made = larger.pixels.eight_bits()
     inside = slice(border, -border)
     error = float(np.square(luma(made)[inside, inside] - luma(truth)[inside, inside]).mean())
     return min(MOST_DB, 10 * math.log10(255**2 / error)) if error else MOST_DB

@@ -6,16 +6,34 @@ import functools
 import io
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+STRIP_ROWS = 64
+"""Rows that are drawn at a time."""
 
 
 @functools.cache
 def draw_jpeg(width: int, height: int) -> bytes:
     """Return a JPEG with edges and gradients, of about a photograph's size in bytes."""
-    y, x = np.mgrid[0:height, 0:width]
-    waves = np.sin(x / 5) * np.cos(y / 7) + np.sin((x + y) / 11) + (x // 17 + y // 13) % 2
-    planes = np.stack([waves, np.roll(waves, 7, 1), -waves], -1)
-    pixels = (127 + 50 * planes).clip(0, 255).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
+    Image.fromarray(draw(width, height)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
+
+
+def draw(width: int, height: int) -> Pixels:
+    """Return edges and gradients, [height, width, 3]."""
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, STRIP_ROWS):
+        y, x = np.mgrid[top : min(height, top + STRIP_ROWS), 0:width]
+        waves = np.sin(x / 5) * np.cos(y / 7) + np.sin((x + y) / 11) + (x // 17 + y // 13) % 2
+        planes = np.stack([waves, np.roll(waves, 7, 1), -waves], -1)
+        pixels[top : top + STRIP_ROWS] = (127 + 50 * planes).clip(0, 255)
+    return pixels
+
+
+def draw_noise(width: int, height: int) -> Pixels:
+    """Return noise, [height, width, 3]."""
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)

@@ -48,8 +48,7 @@ def columns(entry: ModelEntry, truth: Pixels, scale: float) -> dict[str, Pixels]
     for width in (w.width for w in entry.widths):
         engine = Served(entry, session, tiling_of(entry)).at(width)
         larger = upscale(picture, *size, engine, lambda part: None)
-        pixels = larger.picture.pixels.integers(8).astype(np.uint8, copy=False)
-        pictures[f"{entry.name} {width:g}"] = pixels
+        pictures[f"{entry.name} {width:g}"] = larger.picture.pixels.eight_bits()
     captions = {
         f"{name}\n{compare(pixels, truth, 4)[0]:.2f} dB": pixels
         for name, pixels in pictures.items()

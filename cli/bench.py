@@ -143,6 +143,44 @@ def heads(
 
 
 @app.command()
+def memory(
+    rungs: Annotated[
+        str,
+        typer.Option("--models", help="Comma-separated MODEL@WIDTH; 'lanczos': plain resampling."),
+    ] = "anysr-s@0.25,lanczos",
+    kinds: Annotated[
+        str, typer.Option(help="Comma-separated: drawn, noise, grey, alpha, deep (16 bits).")
+    ] = "drawn,noise",
+    formats: Annotated[str, typer.Option(help="Comma-separated.")] = "png,jpeg",
+    megapixels: Annotated[float, typer.Option(help="Of the output, made at x2.")] = 100.0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads of a network; 0: all.")] = 0,
+    folder: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+) -> None:
+    """Tell the most memory that a worker holds while it makes one large picture (Linux).
+
+    Each is made in a process of its own with all models loaded, as a worker has them.
+    """
+    from benchmarks.peak_memory import Case, Kind, measure_peaks, source_side
+    from jobs.job import ImageFormat
+
+    cases = [
+        Case(Kind(kind), ImageFormat(name), *_rung(rung))
+        for rung in rungs.split(",")
+        for kind in kinds.split(",")
+        for name in formats.split(",")
+    ]
+    table = Table(title=f"{megapixels:g} megapixels at x2, in MB")
+    for heading in ("", "kind", "format", "resting", "peak", "source", "result", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    side = source_side(round(megapixels * 1e6))
+    for case, peak in measure_peaks(cases, side, threads, folder):
+        held = (peak.resting, peak.peak, peak.source, peak.result)
+        cells = (f"{case.model}@{case.width:g}", case.kind, case.image_format)
+        table.add_row(*cells, *(f"{b / 1e6:.0f}" for b in held), f"{peak.seconds:.1f}")
+    Console().print(table)
+
+
+@app.command()
 def overhead(
     requests: Annotated[int, typer.Option(help="Counted requests.")] = 200,
     url: Annotated[
@@ -342,6 +380,11 @@ def _workload(
         raise typer.BadParameter(f"unknown arrivals {arrivals!r}: {', '.join(ARRIVALS)}") from None
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _rung(text: str) -> tuple[str, float]:
+    model, _, width = text.partition("@")
+    return model, float(width or 0)
 
 
 def _pair(text: str, separator: str) -> tuple[str, str]:

@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import Progress
@@ -222,8 +221,7 @@ def _through(engine: Engine, strength: float) -> Upscaler:
     def larger(pixels: Pixels, size: tuple[int, int]) -> Pixels:
         picture = Picture(Raster(pixels))
         made = upscale(picture, *size, engine, lambda part: None, strength).picture
-        rounded: Pixels = made.pixels.integers(8).astype(np.uint8, copy=False)
-        return rounded
+        return made.pixels.eight_bits()
 
     return larger
 

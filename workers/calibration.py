@@ -34,7 +34,7 @@ from scheduling.work import Work
 from workers.decode import decode
 from workers.disturbance import ALL_CORES, Meter, Needs
 from workers.encode import encode, writable_formats
-from workers.picture import Picture, Planes, Raster
+from workers.picture import Picture, Raster, rounded
 from workers.resampling import lanczos
 from workers.upscale import Engine, upscale
 from workers.zoo import Served, Zoo
@@ -99,7 +99,7 @@ def warm_model(served: Served) -> None:
     """Run every width of one model once."""
     side, _ = NETWORK_SIZES[0]
     for rung in served.rungs:
-        upscale(_decoded(side), 2 * side, 2 * side, served.at(rung.width), _ignore)
+        upscale(_sample(side), 2 * side, 2 * side, served.at(rung.width), _ignore)
 
 
 def tilings(zoo: Zoo) -> dict[str, Tiling]:
@@ -206,7 +206,7 @@ def _short_sizes(served: Served, lines: Mapping[str, Line]) -> Sequence[tuple[in
 
 
 def _upscaling(stage: str, source: int, output: int, engine: Engine | None) -> Trial:
-    picture = _decoded(source)
+    picture = _sample(source)
     work = _work(source, output, engine)
     return Trial(stage, work, lambda: upscale(picture, output, output, engine, _ignore))
 
@@ -227,24 +227,20 @@ def _codec_trials() -> Iterator[Trial]:
 
 
 def _codec(image_format: ImageFormat, side: int) -> Iterator[Trial]:
-    picture, pixels = Picture(_sample(side)), side**2  # planes, as networks make them
+    picture, pixels = _sample(side), side**2
     data = encode(picture, image_format)
     written, read = Work(0, pixels, image_format), Work(pixels, 0, image_format)
     yield Trial(encode_stage(image_format), written, lambda: encode(picture, image_format))
     yield Trial(DECODE, read, lambda: decode(data, pixels))
 
 
-def _decoded(side: int) -> Picture:
-    """Return a picture as it comes out of a file."""
-    return Picture(Raster(_sample(side).integers(8)))
-
-
-def _sample(side: int) -> Planes:
-    """Return what is about as hard to encode as a photograph."""
+def _sample(side: int) -> Picture:
+    """Return a picture as it comes out of a file, about as hard to encode as a photograph."""
     random = np.random.default_rng(side)
     coarse = random.random((3, side // 8, side // 8), dtype=np.float32)
     grain = random.normal(0, 0.02, (3, side, side)).astype(np.float32)
-    return Planes(np.stack([lanczos(plane, side, side) for plane in coarse]) + grain)
+    planes = np.stack([lanczos(plane, side, side) for plane in coarse]) + grain
+    return Picture(Raster(rounded(np.moveaxis(planes, 0, 2), np.uint8).astype(np.uint8)))
 
 
 def _ignore(part: float) -> None:

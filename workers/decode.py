@@ -73,7 +73,6 @@ def _picture(stored: _Stored, header: ImageHeader, exif: bytes) -> Picture:
     return Picture(
         Raster(samples),
         kind=_kind(header, channels),
-        bit_depth=header.bit_depth,
         icc=fitting(stored.icc, channels),
         exif=exif,
     )

@@ -41,7 +41,7 @@ Corners = NDArray[np.intp]
 def features_of(picture: Picture) -> Features:
     """Return the features of a picture of any size, depth and kind. What is transparent counts as
     black."""
-    samples = _at_least(picture.pixels.integers(picture.bit_depth), SIDE)
+    samples = _at_least(picture.pixels.samples, SIDE)
     corners = _corners(*samples.shape[:2])
     luma = _luma(np.stack([samples[y : y + SIDE, x : x + SIDE] for y, x in corners]))
     return Features(_bands(luma), _blockiness(luma, corners[:, 1]), _sparsity(luma))

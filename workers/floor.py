@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workers.grey import is_grey
 from workers.hidden import HiddenFill, Mask, hidden_pixels
 from workers.lanczos import Band, bands
-from workers.picture import FloatArray, Raster, Samples, strips
+from workers.picture import FloatArray, Raster, Samples
 
 LARGEST_PRODUCT = 1 << 18
 """Multiplications of one product of matrices: so small ones OpenBLAS leaves to the thread that
@@ -38,38 +39,29 @@ def enlarge(raster: Raster, height: int, width: int, on_part: OnPart) -> Raster:
     if height < raster.height or width < raster.width:
         raise ValueError(f"cannot shrink {raster.height} x {raster.width} to {height} x {width}")
     hidden = hidden_pixels(raster)
-    if raster.samples.shape[2] < 3 or not _is_grey(raster.samples, hidden):
-        return Raster(_resampled(raster, hidden, (height, width), on_part))
-    # Channels side by side may be summed up in different orders, and equal ones differ by a level.
-    lean = Raster(raster.samples[:, :, [0, -1] if raster.has_alpha else [0]])
-    grey = _resampled(lean, hidden, (height, width), on_part)
-    samples = np.empty((height, width, raster.samples.shape[2]), grey.dtype)
-    for channel in range(samples.shape[2]):
-        samples[:, :, channel] = grey[:, :, channel // 3]
-    return Raster(samples)
+    made = np.empty((height, width, raster.samples.shape[2]), raster.samples.dtype)
+    if raster.colours == 3 and is_grey(raster.samples, hidden):
+        # Channels side by side may be summed up in different orders, and equal ones differ by a
+        # level. Every third channel is one of grey, and alpha.
+        _resample(Raster(raster.samples[:, :, ::3]), hidden, made[:, :, ::3], on_part)
+        made[:, :, 1] = made[:, :, 0]
+        made[:, :, 2] = made[:, :, 0]
+    else:
+        _resample(raster, hidden, made, on_part)
+    return Raster(made)
 
 
-def _is_grey(samples: Samples, hidden: Mask | None) -> bool:
-    """Return whether all colour channels are equal, wherever they are not hidden."""
-    for rows in strips(len(samples)):
-        red, green, blue = np.moveaxis(samples[rows, :, :3], 2, 0)
-        apart = (red != green) | (red != blue)
-        if hidden is not None:
-            apart &= ~hidden[rows]
-        if apart.any():
-            return False
-    return True
+def enlarge_alpha(raster: Raster, made: Samples) -> None:
+    """Make the alpha of larger samples [Y, X, C] from that of a raster that has one."""
+    _resample(Raster(raster.samples[:, :, -1:]), None, made[:, :, -1:], lambda part: None)
 
 
-def _resampled(
-    raster: Raster, hidden: Mask | None, size: tuple[int, int], on_part: OnPart
-) -> Samples:
-    height, width = size
-    channels = raster.samples.shape[2]
+def _resample(raster: Raster, hidden: Mask | None, made: Samples, on_part: OnPart) -> None:
+    """Write samples [Y, X, C], made from a raster of as many channels."""
+    height, width, channels = made.shape
     fill = None if hidden is None else HiddenFill(raster, hidden)
     across = [_Columns.of(band, channels) for band in bands(raster.width, width)]
     largest = max(part.weights.size for part in across)
-    made = np.empty((height, width * channels), raster.samples.dtype)
     reported = 0
     for strip in _strips(bands(raster.height, height), LARGEST_PRODUCT // largest):
         _make_strip(made, _levels(raster, strip, fill), strip, across)
@@ -77,7 +69,6 @@ def _resampled(
         if (done - reported) * width >= REPORT_PIXELS or done == height:
             on_part(done / height)
             reported = done
-    return made.reshape(height, width, channels)
 
 
 @dataclass(frozen=True)
@@ -130,6 +121,7 @@ def _make_strip(
     made: Samples, levels: FloatArray, strip: Sequence[Band], across: Sequence[_Columns]
 ) -> None:
     """Write the output rows of a strip, from left to right in tiles that stay in the cache."""
+    channels = made.shape[2]
     rows = max(band.weights.size for band in strip)
     columns = across[0].weights.shape[1]
     at_once = max(1, LARGEST_PRODUCT // (rows * columns))
@@ -144,4 +136,6 @@ def _make_strip(
             above = band.first - strip[0].first
             made_here = band.weights @ wide[above : above + band.weights.shape[1]]
             np.clip(made_here, 0, np.iinfo(made.dtype).max, out=made_here)
-            made[band.start : band.stop, output] = made_here
+            pixels = slice(output.start // channels, output.stop // channels)
+            shape = band.stop - band.start, -1, channels
+            made[band.start : band.stop, pixels] = made_here.reshape(shape)

@@ -42,7 +42,7 @@ from workers.zoo import Served, Zoo, artifacts_of
 
 log = logging.getLogger("anysr.workers.kept_costs")
 
-FORMAT = 4
+FORMAT = 5
 """To be raised when the same facts come to mean other costs: another way to measure, other stages,
 or code of ours that became faster between two versions."""
 COSTS, CONTENTION = "costs", "contention"

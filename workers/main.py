@@ -21,15 +21,16 @@ from models.catalog import SHIPPED, CatalogError
 from telemetry.logs import configure_logging
 from telemetry.spans import Tracing
 from telemetry.tracing import TracingMissing, tracing_of
+from workers import allocator
 from workers.heartbeat import Heartbeat
 from workers.kept import kept_folder
 from workers.machine import Machine, MachineWatch, find_gpu
 from workers.making import Limits
-from workers.memory import Rest, keep_one_heap
 from workers.metrics import WorkerMetrics
 from workers.pauses import happens, running
 from workers.reloading import Reloader
 from workers.remeasuring import Remeasurer
+from workers.rest import Rest
 from workers.runtimes.base import RuntimeMissing
 from workers.settings import WorkerSettings
 from workers.stock import Shelf
@@ -59,7 +60,7 @@ def run(
     settings = settings or WorkerSettings()
     queue_settings = queue_settings or QueueSettings()
     configure_logging(settings)
-    keep_one_heap()
+    allocator.configure()
     if not queue_settings.redis_url:
         raise RedisMissing("Set ANYSR_REDIS_URL to the Redis of the gateway.")
     if hasattr(os, "nice"):
@@ -102,6 +103,7 @@ async def _serve(
     with _metrics_server(settings, registry), machine:
         async with _stopping(settings, calls) as stopping, heartbeat.beating():
             shelf = Shelf(await asyncio.to_thread(stocker.first))
+            allocator.trim()
             heartbeat.warm(shelf.stock)
             log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(shelf.stock.zoo))
             renew_s = min(queue_settings.lease_seconds / 3, LONGEST_RENEWAL_S)

@@ -150,6 +150,7 @@ def make(
     size = job.output_height, job.output_width
     with progress.running_on(engine):
         larger = upscale(picture, *size, engine, progress.report, job.strength)
+    del picture  # encoding needs its room
     watch.lap("network", progress.away_ms)
     data = encode(larger.picture, job.output_format, job.quality)
     progress.report(1.0)

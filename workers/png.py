@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import Any
 
 import imagecodecs
 import numpy as np
 
 from workers.picture import Samples
+from workers.written import written
+
+LEVEL = 1
+"""zlib's fastest."""
+RUNS = imagecodecs.PNG.STRATEGY.RLE
+PAETH = imagecodecs.PNG.FILTER.PAETH
+"""One filter for all rows instead of the best of five for each, and matches of runs alone: two to
+three times as fast as libpng's own choice, and some 10 % fewer bytes for photographs and drawings;
+for pages of text, whose letters repeat, 30 % more."""
 
 HEADER_END = 33
 """Signature and IHDR, behind which a profile must stand."""
@@ -25,15 +35,28 @@ def decode_png(data: bytes) -> Samples:
     return samples
 
 
-def encode_png(samples: Samples, level: int, icc: bytes | None, exif: bytes) -> bytes:
-    """Write samples [H, W] or [H, W, 2..4] of 8 or 16 bits at a zlib level from 0 to 9."""
-    data = bytes(imagecodecs.png_encode(np.ascontiguousarray(samples), level=level))
-    extra = b""
+def encode_png(samples: Samples, icc: bytes | None, exif: bytes) -> bytes:
+    """Write samples [H, W] or [H, W, 2..4] of 8 or 16 bits."""
+    contiguous = np.ascontiguousarray(samples)
+
+    def write(buffer: memoryview) -> int:
+        out: Any = buffer  # imagecodecs writes to any buffer, whatever its stub says
+        made = imagecodecs.png_encode(contiguous, LEVEL, strategy=RUNS, filter=PAETH, out=out)
+        return len(made)
+
+    chunks = b""
     if icc:
-        extra += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
+        chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
     if exif:
-        extra += _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
-    return data[:HEADER_END] + extra + data[HEADER_END:]
+        chunks += _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
+    return written(write, _most(samples), HEADER_END, chunks)
+
+
+def _most(samples: Samples) -> int:
+    """Return more bytes than any such picture takes: each row with the number of its filter, what
+    zlib adds to what it cannot compress (less than a fifth), and chunks around it."""
+    filtered = samples.nbytes + len(samples)
+    return filtered + filtered // 4 + 4096
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

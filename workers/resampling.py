@@ -1,4 +1,4 @@
-"""Plain resampling of float planes by Pillow: what a network does not make of a picture."""
+"""Plain resampling of float planes by Pillow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 from PIL import Image
 
 from workers.picture import FloatArray
+
+Box = tuple[float, float, float, float]
+"""Left, upper, right and lower edge, in pixels."""
 
 
 def lanczos(plane: FloatArray, height: int, width: int) -> FloatArray:
@@ -18,8 +21,8 @@ def lanczos(plane: FloatArray, height: int, width: int) -> FloatArray:
     return clamped
 
 
-def linear(plane: FloatArray, height: int, width: int) -> FloatArray:
-    """Interpolate one plane [H, W] to [height, width], neither smaller; of any values, none of
-    which is exceeded."""
+def linear(plane: FloatArray, height: int, width: int, box: Box) -> FloatArray:
+    """Interpolate the part of a plane [H, W] in a box to [height, width], neither smaller than the
+    box; of any values, none of which is exceeded. What lies around the box counts at its edges."""
     image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box))

@@ -101,7 +101,7 @@ def error_of(truth: np.ndarray, scale: float) -> tuple[float, float]:
     small, cropped = degrade(truth, scale)
     height, width = cropped.shape[:2]
     made = upscale(Picture(Raster(small)), height, width, None, lambda part: None).picture
-    reached, _ = compare(made.pixels.integers(8).astype(np.uint8), cropped, math.ceil(scale))
+    reached, _ = compare(made.pixels.eight_bits(), cropped, math.ceil(scale))
     expected = expectation_of(features_of(Picture(Raster(small))), scale, 0.0)
     return reached - expected.resampled_db, reached - resampled_db(scale)
 

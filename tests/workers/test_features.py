@@ -15,13 +15,13 @@ from skimage import data
 
 from models.expectation import MOST_DB, expectation_of
 from workers.features import BAND_EDGES, MOST_WINDOWS, SIDE, _corners, features_of
-from workers.picture import Picture, Planes, Raster
+from workers.picture import Picture, Raster
 
 PHOTOGRAPH = np.ascontiguousarray(data.astronaut()[20:148, 150:310])
 
 
-def seen(samples: np.ndarray, depth: int = 8) -> np.ndarray:
-    features = features_of(Picture(Raster(samples), bit_depth=depth))
+def seen(samples: np.ndarray) -> np.ndarray:
+    features = features_of(Picture(Raster(samples)))
     return np.array([*features.bands, features.blockiness, features.sparsity])
 
 
@@ -32,11 +32,11 @@ def test_every_size_depth_and_kind_has_finite_features(
     kind = np.uint16 if deep else np.uint8
     random = np.random.default_rng(height * 100 + width)
     samples = random.integers(0, np.iinfo(kind).max, (height, width, channels), kind)
-    assert np.isfinite(seen(samples, 16 if deep else 8)).all()
+    assert np.isfinite(seen(samples)).all()
 
 
 def test_sixteen_bits_say_the_same_as_eight() -> None:
-    assert seen(PHOTOGRAPH.astype(np.uint16) * 257, 16) == pytest.approx(seen(PHOTOGRAPH), abs=1e-3)
+    assert seen(PHOTOGRAPH.astype(np.uint16) * 257) == pytest.approx(seen(PHOTOGRAPH), abs=1e-3)
 
 
 def test_grey_says_the_same_as_equal_channels_and_opaque_the_same_as_none() -> None:
@@ -45,12 +45,6 @@ def test_grey_says_the_same_as_equal_channels_and_opaque_the_same_as_none() -> N
     assert seen(np.repeat(grey, 3, axis=2)) == pytest.approx(of_grey, abs=1e-3)
     opaque = np.full_like(grey, 255)
     assert seen(np.concatenate((grey, opaque), axis=2)) == pytest.approx(of_grey, abs=1e-3)
-
-
-def test_planes_say_the_same_as_the_samples_that_they_were_made_of() -> None:
-    planes = np.moveaxis(PHOTOGRAPH, 2, 0).astype(np.float32)
-    planes /= 255
-    assert features_of(Picture(Planes(planes))) == features_of(Picture(Raster(PHOTOGRAPH)))
 
 
 def test_colours_under_full_transparency_do_not_count() -> None:

@@ -8,7 +8,8 @@ import pytest
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import output_size
 from scheduling.tiling import tiling_of
-from workers.picture import FloatArray, Picture, Planes
+from tests.workers.workbench import picture_of
+from workers.picture import FloatArray
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import upscale
 from workers.zoo import Served
@@ -30,9 +31,9 @@ def served(request: pytest.FixtureRequest) -> Served:
 
 
 def made_of(flat: FloatArray, served: Served, width: float) -> FloatArray:
-    picture = Picture(Planes(np.ascontiguousarray(np.broadcast_to(flat, (3, *SIZE)))))
+    picture = picture_of(np.ascontiguousarray(np.broadcast_to(flat, (3, *SIZE))))
     target = output_size(SIZE[0], SCALE), output_size(SIZE[1], SCALE)
-    return upscale(picture, *target, served.at(width), lambda part: None).picture.colour
+    return upscale(picture, *target, served.at(width), lambda part: None).picture.pixels.colour
 
 
 @pytest.mark.parametrize("colour", COLOURS)

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from skimage import data
 
 from jobs.job import ImageFormat
+from tests.workers.by_planes import filled, resampled
 from tests.workers.workbench import LIMITS, a_job, photograph
 from workers import floor
 from workers.decode import decode
 from workers.floor import enlarge
-from workers.hidden import HiddenFill, fill_hidden, hidden_pixels
+from workers.hidden import HiddenFill, hidden_pixels
 from workers.lanczos import bands
 from workers.making import Progress, make
-from workers.picture import Picture, Planes, Raster, Samples
-from workers.resampling import lanczos
+from workers.picture import Raster, Samples
 from workers.upscale import upscale
 
 Size = tuple[int, int]
@@ -27,16 +27,6 @@ sides, growths = st.integers(1, 40), st.integers(0, 90)
 
 def ignore(part: float) -> None:
     assert 0 < part <= 1
-
-
-def by_pillow(raster: Raster, height: int, width: int) -> Samples:
-    """Resample as planes of floats, and round."""
-    colour, alpha = raster.colour, raster.alpha
-    if alpha is not None:
-        colour = fill_hidden(colour, alpha)
-        alpha = lanczos(alpha, height, width)
-    larger = np.stack([lanczos(plane, height, width) for plane in colour])
-    return Planes(larger, alpha).integers(8 * raster.samples.itemsize)
 
 
 def apart(one: Samples, other: Samples) -> int:
@@ -72,7 +62,7 @@ def test_it_is_within_a_level_of_pillows_floats(
 ) -> None:
     raster = drawn(np.random.default_rng(seed), size, channels, kind, hard, seen)
     target = size[0] + growth[0], size[1] + growth[1]
-    assert apart(enlarge(raster, *target, ignore).samples, by_pillow(raster, *target)) <= 1
+    assert apart(enlarge(raster, *target, ignore).samples, resampled(raster, *target)) <= 1
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -81,7 +71,7 @@ def test_strips_and_tiles_leave_no_seam(channels: int, target: Size) -> None:
     """So many rows and columns that there are several of both."""
     random = np.random.default_rng(channels)
     raster = drawn(random, (160, 700), channels, np.uint8, hard=True, seen=0.7)
-    assert apart(enlarge(raster, *target, ignore).samples, by_pillow(raster, *target)) <= 1
+    assert apart(enlarge(raster, *target, ignore).samples, resampled(raster, *target)) <= 1
 
 
 @pytest.mark.parametrize(("size", "larger"), [(1, 1), (1, 50), (7, 7), (40, 41), (300, 1111)])
@@ -131,7 +121,7 @@ def test_the_fill_of_some_rows_is_that_of_the_whole(size: Size, cut: Size, seed:
     levels = raster.samples[rows].astype(np.float32)
     if hidden is not None:
         HiddenFill(raster, hidden).fill(levels, top)
-    whole = np.moveaxis(fill_hidden(raster.colour, alpha), 0, 2)[rows] * 255
+    whole = np.moveaxis(filled(raster.colour, alpha), 0, 2)[rows] * 255
     assert np.abs(levels[:, :, :3] - whole).max() < 1e-3
     assert (levels[:, :, 3] == raster.samples[rows, :, 3]).all()
 
@@ -168,18 +158,8 @@ def test_shrinking_is_refused(target: Size) -> None:
         upscale(decode(photograph(), 10_000), *target, None, ignore)
 
 
-def test_planes_are_rounded_to_the_pictures_depth_first() -> None:
-    planes = Planes(np.random.default_rng(5).random((3, 20, 30), dtype=np.float32))
-    for depth in (8, 16):
-        made = upscale(Picture(planes, bit_depth=depth), 31, 64, None, ignore).picture
-        expected = enlarge(Raster(planes.integers(depth)), 31, 64, ignore)
-        assert isinstance(made.pixels, Raster)
-        assert (made.pixels.samples == expected.samples).all()
-
-
 def test_a_job_without_an_engine_is_made_of_the_files_samples() -> None:
     made = make(a_job(output_format=ImageFormat.PNG), photograph(), None, LIMITS, Progress())
     source = decode(photograph(), 10_000).pixels
-    assert isinstance(source, Raster)
     assert made.tiles == 1
-    assert apart(decode(made.picture, 10_000).pixels.integers(8), by_pillow(source, 80, 96)) <= 1
+    assert apart(decode(made.picture, 10_000).pixels.samples, resampled(source, 80, 96)) <= 1

@@ -1,115 +1,82 @@
-"""A worker that rests keeps little of what its runs took."""
+"""What a picture takes of a worker's memory, beside its samples and its file: next to nothing.
+
+Measured by the kernel, in a process of its own: what codecs take in C counts as well.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import subprocess
+import multiprocessing
 import sys
-import threading
-from collections.abc import Callable
+from pathlib import Path
 
-import psutil
+import numpy as np
 import pytest
 
-from models.catalog import SHIPPED, Precision
-from scheduling.tiling import tiling_of
-from tests.workers.test_runtimes import noise, run
-from tests.workers.workbench import costs_of, default_entry, until
-from workers import memory
-from workers.memory import REST_S, Rest, give_back
-from workers.runtimes.onnx import OnnxSession
-from workers.runtimes.openvino import OpenVinoSession
-from workers.stock import Shelf, Stock
-from workers.zoo import Served, Zoo
+from jobs.job import ImageFormat
+from tests.workers.test_integer_tiles import Stretching
+from workers.allocator import configure, trim
+from workers.encode import encode
+from workers.making import Limits, Progress, make
+from workers.picture import Picture, Raster
+from workers.upscale import Engine
 
-MEGABYTE = 1e6
+SIDE = 1200
+"""Of the source; the output has 5.8 megapixels, which in floats would be 69 MB."""
+WORKSPACE = 16e6
+"""Bytes of a tile's planes, of a strip's, and of the allocator."""
 
-
-class Keeper:
-    """A session that counts how often it gave its memory back."""
-
-    def __init__(self) -> None:
-        self.released = 0
-
-    def release(self) -> None:
-        self.released += 1
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the peak")
 
 
-def test_it_is_given_back_once_in_each_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "LOOK_S", 0.005)
-    keeper, idle_s = Keeper(), 0.0
-    entry = default_entry()
-    served = Served(entry, keeper, tiling_of(entry))  # type: ignore[arg-type]
-    shelf, turned = Shelf(Stock({entry.name: served}, costs_of(1.0))), threading.Event()
-
-    def turn(call: Callable[[], float]) -> float:
-        turned.set()
-        return call()
-
-    async def rest() -> None:
-        nonlocal idle_s
-        resting = asyncio.create_task(Rest(shelf, turn, lambda: idle_s).run())
-        for expected in (1, 2):
-            await asyncio.sleep(0.05)
-            assert keeper.released == expected - 1, "a worker that is busy needs it"
-            idle_s = REST_S
-            await until(lambda expected=expected: keeper.released == expected)  # type: ignore[misc]
-            await asyncio.sleep(0.05)
-            assert keeper.released == expected
-            idle_s = 0.0
-        resting.cancel()
-
-    asyncio.run(rest())
-    assert turned.is_set(), "between two jobs"
+@pytest.fixture(scope="module")
+def peaks() -> dict[tuple[ImageFormat, bool], tuple[int, int]]:
+    """Bytes of the file made and of what was held beside it and the samples, by format and by
+    whether a network made it."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure)
 
 
-@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
-def test_most_of_what_large_runs_took_goes(runtime: str) -> None:
-    entry = default_entry()
-    session = (
-        OnnxSession(SHIPPED, entry, threads=1)
-        if runtime == "onnx"
-        else OpenVinoSession(SHIPPED, entry, Precision.INT8, threads=1)
-    )
-    widths = [width.width for width in entry.widths]
-    zoo: Zoo = {entry.name: Served(entry, session, tiling_of(entry))}
-    process = psutil.Process()
-    for width in widths:
-        run(session, noise(1, 3, 8, 8), (16, 16), width)
-    give_back(zoo)
-    before = process.memory_info().rss
-    for width in widths:
-        run(session, noise(1, 3, 160, 160), (320, 320), width)
-    took = process.memory_info().rss - before
-    give_back(zoo)
-    left = process.memory_info().rss - before
-    assert took > 30 * MEGABYTE
-    assert left < 0.4 * took
+def measure() -> dict[tuple[ImageFormat, bool], tuple[int, int]]:
+    configure()
+    samples = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    source = encode(Picture(Raster(samples)), ImageFormat.PNG)
+    engine = Engine(Stretching(), 0.25, halo=2, tile_pixels=200 * 200)
+    found = {}
+    for image_format in (ImageFormat.PNG, ImageFormat.JPEG):
+        for by in (engine, None):
+            make_one(source, image_format, by)  # what is loaded at the first one is no part of it
+            trim()
+            Path("/proc/self/clear_refs").write_text("5")
+            before = status("VmRSS")
+            file = make_one(source, image_format, by)
+            found[image_format, by is not None] = file, status("VmHWM") - before
+    return found
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it is glibc that has heaps")
-def test_threads_share_one_heap() -> None:
-    """Each heap beyond the first begins with a piece of 64 MB that is reserved for it alone."""
-    program = """
-import threading
-from pathlib import Path
-from workers.memory import keep_one_heap
-keep_one_heap()
-blocks, go = [], threading.Barrier(9)
-def hold():
-    blocks.append([bytes(1000) for _ in range(2000)])
-    go.wait()
-    go.wait()
-threads = [threading.Thread(target=hold) for _ in range(8)]
-for thread in threads: thread.start()
-go.wait()
-reserved = 0
-for line in Path('/proc/self/maps').read_text().splitlines():
-    place, access, *_ , last = line.split()
-    start, end = (int(part, 16) for part in place.split('-'))
-    if access == '---p' and last == '0' and end - start > 60 << 20: reserved += 1
-go.wait()
-print(reserved)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.strip() == "0", done.stderr
+def make_one(source: bytes, image_format: ImageFormat, engine: Engine | None) -> int:
+    from tests.workers.workbench import a_job
+
+    sides = {"source_width": SIDE, "source_height": SIDE}
+    sides |= {"output_width": 2 * SIDE, "output_height": 2 * SIDE}
+    job = a_job(output_format=image_format, **sides)
+    return len(make(job, source, engine, Limits(SIDE**2, 4 * SIDE**2), Progress()).picture)
+
+
+def status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise KeyError(field)
+
+
+@pytest.mark.parametrize("image_format", [ImageFormat.PNG, ImageFormat.JPEG])
+@pytest.mark.parametrize("by_network", [True, False])
+def test_a_picture_takes_its_samples_its_file_and_a_workspace(
+    peaks: dict[tuple[ImageFormat, bool], tuple[int, int]],
+    image_format: ImageFormat,
+    by_network: bool,
+) -> None:
+    """The source's samples are held while it is enlarged, and the file afterwards."""
+    file, peak = peaks[image_format, by_network]
+    source, output = 3 * SIDE**2, 12 * SIDE**2
+    assert peak <= output + max(source, file) + WORKSPACE

@@ -22,8 +22,8 @@ from models.catalog import COEFFICIENTS, SHIPPED, CatalogError, ModelEntry, Prec
 from models.geometry import axis_grid
 from scheduling.tiling import tiling_of
 from tests.workers.test_runtimes import TOLERANCE, noise, run
-from tests.workers.workbench import default_entry, whole
-from workers.picture import FloatArray, Picture, Planes
+from tests.workers.workbench import default_entry, picture_of, whole
+from workers.picture import FloatArray
 from workers.runtimes import openvino
 from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
 from workers.runtimes.onnx import OnnxSession
@@ -112,13 +112,38 @@ def _in_levels(
 
 @pytest.mark.parametrize("scale", [1.37, 2.0, 3.6])
 def test_tiles_in_int8_leave_no_seam(int8: OpenVinoSession, scale: float) -> None:
-    picture = Picture(Planes(crop(64, 90)))
+    picture = picture_of(crop(64, 90))
     target = round(picture.height * scale), round(picture.width * scale)
     engine = Served(ENTRY, int8, tiling_of(ENTRY)).at(1.0)
     whole_one = upscale(picture, *target, engine, lambda part: None)
     tiled = upscale(picture, *target, replace(engine, tile_pixels=1200), lambda part: None)
     assert (whole_one.tiles, tiled.tiles > 1) == (1, True)
-    assert np.abs(tiled.picture.colour - whole_one.picture.colour).max() <= 1 / 255
+    assert np.abs(tiled.picture.pixels.colour - whole_one.picture.pixels.colour).max() <= 1 / 255
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.tuples(st.integers(2, 40), st.integers(1, 40)),
+    scale=st.floats(1, 6),
+    window=st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    pixels=st.integers(1, 400),
+)
+def test_bands_of_the_head_equal_the_whole(
+    exact: OpenVinoSession,
+    size: tuple[int, int],
+    scale: float,
+    window: tuple[int, int],
+    pixels: int,
+) -> None:
+    """Of a window as well whose outermost rows make nothing, as those of a halo do."""
+    image = noise(1, 3, *size)
+    height, across = (round(side * scale) for side in size)
+    made = min(window[0], height - 1), max(min(window[0], height - 1) + 1, height - window[1])
+    grids = axis_grid(size[0], height, (0, size[0]), made), axis_grid(size[1], across)
+    expected = exact.run(image, *grids, 0.25)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openvino, "BAND_PIXELS", pixels)
+        assert np.abs(exact.run(image, *grids, 0.25) - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("level", [0, 1, 77, 128, 250, 255])
@@ -126,8 +151,15 @@ def test_flat_colours_keep_their_value_in_int8(int8: OpenVinoSession, level: int
     planes = np.stack([np.full((14, 17), n / 255, np.float32) for n in (level, 128, 255 - level)])
     for width in ENTRY.widths:
         engine = Served(ENTRY, int8, tiling_of(ENTRY)).at(width.width)
-        made = upscale(Picture(Planes(planes)), 26, 31, engine, lambda part: None).picture.colour
+        made = upscale(picture_of(planes), 26, 31, engine, lambda part: None).picture.pixels.colour
         assert np.abs(255 * made - 255 * planes[:, :1, :1]).max() < 2
+
+
+def test_what_gave_its_memory_back_goes_on(int8: OpenVinoSession) -> None:
+    image = noise(1, 3, 70, 60)
+    expected = run(int8, image, (140, 120), 0.25)
+    int8.release()
+    assert (run(int8, image, (140, 120), 0.25) == expected).all()
 
 
 def test_a_run_is_interrupted_and_the_next_one_is_whole(int8: OpenVinoSession) -> None:

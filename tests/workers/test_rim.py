@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.geometry import AxisGrid
-from workers.picture import FloatArray, Picture, Planes
+from tests.workers.workbench import picture_of
+from workers.picture import FloatArray
 from workers.upscale import Engine, upscale
 
 REACH = 2
@@ -73,7 +74,7 @@ def test_tiles_equal_the_whole(
     size: tuple[int, int], growth: tuple[int, int], rim: int, mixing: int, tile_pixels: int
 ) -> None:
     random = np.random.default_rng(size[0])
-    picture = Picture(Planes(random.random((3, *size), dtype=np.float32)))
+    picture = picture_of(random.random((3, *size), dtype=np.float32))
     halo = REACH + 3
     # A width and a strength, so that the offsets count.
     engine = Engine(Smearing(mixing), 0.5, halo, rim=rim, output_halo=mixing, takes_strength=True)
@@ -81,25 +82,25 @@ def test_tiles_equal_the_whole(
     whole = upscale(picture, *target, engine, ignore, 0.5)
     tiled = upscale(picture, *target, replace(engine, tile_pixels=tile_pixels), ignore, 0.5)
     assert whole.tiles == 1
-    assert (tiled.picture.colour == whole.picture.colour).all()
+    assert (tiled.picture.pixels.colour == whole.picture.pixels.colour).all()
 
 
 @pytest.mark.parametrize("mixing", [0, 1])
 @pytest.mark.parametrize("tile_pixels", [10**6, 150])
 def test_with_a_rim_a_flat_picture_stays_flat(mixing: int, tile_pixels: int) -> None:
     colour = np.array([250, 240, 10], np.float32)[:, None, None] / np.float32(255)
-    flat = Picture(Planes(np.ascontiguousarray(np.broadcast_to(colour, (3, 20, 23)))))
+    flat = picture_of(np.ascontiguousarray(np.broadcast_to(colour, (3, 20, 23))))
     made = {}
     enough = REACH + mixing
     for rim in (0, enough):
         engine = Engine(Smearing(mixing), 1.0, 8, tile_pixels, rim=rim, output_halo=mixing)
-        made[rim] = upscale(flat, 47, 60, engine, ignore).picture.colour
+        made[rim] = upscale(flat, 47, 60, engine, ignore).picture.pixels.colour
     assert np.abs(made[enough] - colour).max() < 1e-5
     assert np.abs(made[0] - colour).max() > 0.3
 
 
 def test_beyond_the_picture_lies_its_mirror_image() -> None:
-    picture = Picture(Planes(np.random.default_rng(1).random((3, 9, 7), dtype=np.float32)))
+    picture = picture_of(np.random.default_rng(1).random((3, 9, 7), dtype=np.float32))
     seen: list[FloatArray] = []
 
     class Watching(Smearing):
@@ -110,4 +111,6 @@ def test_beyond_the_picture_lies_its_mirror_image() -> None:
     upscale(picture, 18, 14, Engine(Watching(), 1.0, 4, rim=3), ignore)
     [image] = seen
     assert image.shape == (3, 15, 13)
-    assert (image == np.pad(picture.colour, ((0, 0), (3, 3), (3, 3)), mode="symmetric")).all()
+    assert (
+        image == np.pad(picture.pixels.colour, ((0, 0), (3, 3), (3, 3)), mode="symmetric")
+    ).all()

@@ -65,6 +65,14 @@ def test_any_size_and_scale_runs(h: int, w: int, more_h: int, more_w: int) -> No
     assert np.isfinite(made).all()
 
 
+def test_what_gave_its_memory_back_goes_on(onnx: OnnxSession) -> None:
+    image = noise(1, 3, 70, 60)
+    expected = run(onnx, image, (140, 120), 0.25)
+    onnx.release()
+    onnx.release()
+    assert (run(onnx, image, (140, 120), 0.25) == expected).all()
+
+
 def test_a_run_is_interrupted_and_the_next_one_is_whole(onnx: OnnxSession) -> None:
     image = noise(1, 3, 160, 160)
     onnx.interrupt()  # nothing runs: nothing happens

@@ -11,7 +11,7 @@ from skimage import data
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import output_size
 from scheduling.tiling import tiling_of
-from workers.picture import Picture, Planes
+from tests.workers.workbench import picture_of
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import upscale
 from workers.zoo import Served
@@ -40,11 +40,13 @@ def test_tiles_leave_no_seam(
 ) -> None:
     entry, session = network
     crop = data.astronaut()[10 : 10 + size[0], 140 : 140 + size[1]]
-    picture = Picture(Planes(np.moveaxis(crop, 2, 0).astype(np.float32) / 255))
+    picture = picture_of(np.moveaxis(crop, 2, 0).astype(np.float32) / 255)
     target = output_size(size[0], scale[0]), output_size(size[1], scale[1])
     for width in (w.width for w in entry.widths):
         engine = Served(entry, session, tiling_of(entry)).at(width)
         whole = upscale(picture, *target, engine, lambda part: None)
         tiled = upscale(picture, *target, replace(engine, tile_pixels=1200), lambda part: None)
         assert (whole.tiles, tiled.tiles > 4) == (1, True)
-        assert np.abs(tiled.picture.colour - whole.picture.colour).max() <= TOLERANCE, width
+        assert (
+            np.abs(tiled.picture.pixels.colour - whole.picture.pixels.colour).max() <= TOLERANCE
+        ), width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +13,8 @@ from models.catalog import SHIPPED, read_catalog
 from models.geometry import AxisGrid
 from scheduling.tiling import tiling_of
 from scheduling.work import work_of
-from tests.workers.workbench import a_job
-from workers.hidden import fill_hidden
-from workers.picture import FloatArray, Picture, PictureKind, Planes
+from tests.workers.workbench import a_job, picture_of
+from workers.picture import FloatArray, PictureKind
 from workers.resampling import lanczos
 from workers.runtimes.base import Session
 from workers.runtimes.onnx import OnnxSession
@@ -69,30 +69,30 @@ def shipped() -> Engine:
     "size", [(60, 76), (61, 75), (120, 150), (142, 178), (66, 300), (480, 600)]
 )
 def test_tiles_equal_the_whole(shipped: Engine, size: tuple[int, int]) -> None:
-    picture = Picture(Planes(photograph()))
+    picture = picture_of(photograph())
     whole = upscale(picture, *size, shipped, ignore)
     tiled = upscale(picture, *size, replace(shipped, tile_pixels=700), ignore)
     assert (whole.tiles, tiled.tiles) == (1, 8)
-    assert whole.picture.colour.shape == (3, *size)
-    assert np.abs(whole.picture.colour - tiled.picture.colour).max() <= TOLERANCE
+    assert whole.picture.pixels.colour.shape == (3, *size)
+    assert np.abs(whole.picture.pixels.colour - tiled.picture.pixels.colour).max() <= TOLERANCE
 
 
 @pytest.mark.parametrize("size", [(480, 600), (433, 599), (60, 600)])
 def test_tiles_bounded_by_their_output_equal_the_whole(
     shipped: Engine, size: tuple[int, int]
 ) -> None:
-    picture = Picture(Planes(photograph()))
+    picture = picture_of(photograph())
     whole = upscale(picture, *size, shipped, ignore)
     tiled = upscale(picture, *size, replace(shipped, tile_output_pixels=40_000), ignore)
     assert whole.tiles == 1
     assert tiled.tiles >= size[0] * size[1] / 40_000
-    assert np.abs(whole.picture.colour - tiled.picture.colour).max() <= TOLERANCE
+    assert np.abs(whole.picture.pixels.colour - tiled.picture.pixels.colour).max() <= TOLERANCE
 
 
 def test_what_is_shown_to_the_network_is_what_its_cost_is_predicted_from() -> None:
     session = Nearest()
     engine = Engine(session, 1.0, 7, tile_pixels=1500, tile_output_pixels=30_000, rim=5)
-    upscale(Picture(Planes(photograph())), 433, 599, engine, ignore)
+    upscale(picture_of(photograph()), 433, 599, engine, ignore)
     job = a_job(source_width=75, source_height=60, output_width=599, output_height=433)
     shown = sum(height * width for *_, height, width in session.shapes)
     assert shown == work_of(job, engine.tiling).in_tiles().source_pixels > 75 * 60
@@ -100,22 +100,25 @@ def test_what_is_shown_to_the_network_is_what_its_cost_is_predicted_from() -> No
 
 def test_a_halo_that_is_too_small_shows(shipped: Engine) -> None:
     """The comparison above can fail at all."""
-    picture = Picture(Planes(photograph()))
+    picture = picture_of(photograph())
     bare = replace(shipped, rim=0)
-    whole = upscale(picture, 120, 150, bare, ignore).picture.colour
+    whole = upscale(picture, 120, 150, bare, ignore).picture.pixels.colour
     cut = replace(bare, tile_pixels=700, halo=0)
-    assert np.abs(whole - upscale(picture, 120, 150, cut, ignore).picture.colour).max() > TOLERANCE
+    assert (
+        np.abs(whole - upscale(picture, 120, 150, cut, ignore).picture.pixels.colour).max()
+        > TOLERANCE
+    )
 
 
 def test_a_network_makes_better_pictures_than_resampling(shipped: Engine) -> None:
     truth = photograph(120, 150)
-    small = Picture(Planes(truth.reshape(3, 60, 2, 75, 2).mean(axis=(2, 4))))
+    small = picture_of(truth.reshape(3, 60, 2, 75, 2).mean(axis=(2, 4)))
     entry = read_catalog().get(read_catalog().default)
     widest = replace(shipped, width=entry.widths[-1].width)
 
     def error(engine: Engine | None) -> float:
         return float(
-            np.mean((upscale(small, 120, 150, engine, ignore).picture.colour - truth) ** 2)
+            np.mean((upscale(small, 120, 150, engine, ignore).picture.pixels.colour - truth) ** 2)
         )
 
     assert error(widest) < error(None)
@@ -123,15 +126,16 @@ def test_a_network_makes_better_pictures_than_resampling(shipped: Engine) -> Non
 
 def test_grey_runs_in_three_channels_and_stays_grey(shipped: Engine) -> None:
     grey = photograph().mean(axis=0, keepdims=True)
-    made = upscale(Picture(Planes(grey), kind=PictureKind.GREY), 90, 100, shipped, ignore).picture
-    assert made.colour.shape == (1, 90, 100)
-    assert np.abs(made.colour[0] - lanczos(grey[0], 90, 100)).mean() < 0.05
+    made = upscale(picture_of(grey, kind=PictureKind.GREY), 90, 100, shipped, ignore).picture
+    assert made.pixels.colour.shape == (1, 90, 100)
+    assert np.abs(made.pixels.colour[0] - lanczos(grey[0], 90, 100)).mean() < 0.05
 
 
 def test_metadata_travels_along() -> None:
-    picture = Picture(Planes(photograph()), PictureKind.PALETTE, 16, b"profile", b"exif")
+    picture = picture_of(photograph(), kind=PictureKind.PALETTE)
+    picture = replace(picture, icc=b"profile", exif=b"exif")
     made = upscale(picture, 90, 100, None, ignore).picture
-    assert (made.kind, made.bit_depth) == (PictureKind.PALETTE, 16)
+    assert (made.kind, made.pixels.bit_depth) == (PictureKind.PALETTE, 16)
     assert (made.icc, made.exif) == (b"profile", b"exif")
 
 
@@ -139,11 +143,11 @@ def test_metadata_travels_along() -> None:
 def test_transparency_is_resampled_and_in_range(engine: Engine | None) -> None:
     alpha = np.zeros((60, 75), np.float32)
     alpha[20:40, 30:50] = 1
-    made = upscale(Picture(Planes(photograph(), alpha)), 131, 170, engine, ignore).picture
-    assert made.alpha is not None
-    assert made.alpha.shape == (131, 170)
-    assert (made.alpha.min(), made.alpha.max()) == (0, 1)
-    assert (made.colour.min() >= 0, made.colour.max() <= 1) == (True, True)
+    made = upscale(picture_of(photograph(), alpha), 131, 170, engine, ignore).picture
+    assert made.pixels.alpha is not None
+    assert made.pixels.alpha.shape == (131, 170)
+    assert (made.pixels.alpha.min(), made.pixels.alpha.max()) == (0, 1)
+    assert (made.pixels.colour.min() >= 0, made.pixels.colour.max() <= 1) == (True, True)
 
 
 def test_hidden_colours_do_not_bleed_into_the_edge(shipped: Engine) -> None:
@@ -152,25 +156,15 @@ def test_hidden_colours_do_not_bleed_into_the_edge(shipped: Engine) -> None:
     alpha = (np.hypot(y - 31.5, x - 31.5) < 20).astype(np.float32)
     colour = np.stack([1 - alpha, alpha, np.zeros_like(alpha)])
     for engine in (shipped, None):
-        made = upscale(Picture(Planes(colour, alpha)), 150, 150, engine, ignore).picture
-        assert made.alpha is not None
-        assert (made.colour[0] * made.alpha).max() < 0.1
-
-
-def test_visible_colours_are_left_alone_by_the_fill() -> None:
-    alpha = np.zeros((31, 17), np.float32)
-    alpha[3, 4], alpha[20, 9] = 1, 0.25
-    colour = np.zeros((3, 31, 17), np.float32)
-    colour[:, 3, 4], colour[:, 20, 9] = 0.5, 0.5
-    filled = fill_hidden(colour, alpha)
-    assert np.abs(filled - 0.5).max() < 1e-6
-    assert (fill_hidden(colour, np.zeros_like(alpha)) == colour).all()
+        made = upscale(picture_of(colour, alpha), 150, 150, engine, ignore).picture
+        assert made.pixels.alpha is not None
+        assert (made.pixels.colour[0] * made.pixels.alpha).max() < 0.1
 
 
 def test_progress_rises_to_one_and_tiles_are_shown_with_their_halo() -> None:
     seen: list[float] = []
     session = Nearest()
-    upscale(Picture(Planes(photograph())), 61, 75, Engine(session, 1.0, 3, 1200), seen.append)
+    upscale(picture_of(photograph()), 61, 75, Engine(session, 1.0, 3, 1200), seen.append)
     assert seen == sorted(seen)
     assert len(seen) == len(session.shapes) == 4
     assert seen[-1] == 1
@@ -186,8 +180,29 @@ def test_stopping_between_tiles() -> None:
 
     session = Nearest()
     with pytest.raises(Stop):
-        upscale(Picture(Planes(photograph())), 61, 75, Engine(session, 1.0, 3, 1200), stop)
+        upscale(picture_of(photograph()), 61, 75, Engine(session, 1.0, 3, 1200), stop)
     assert len(session.shapes) == 1
+
+
+@pytest.mark.parametrize(("tile_pixels", "released"), [(10_000, 0), (1200, 1)])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_session_gives_back_what_several_tiles_took(
+    tile_pixels: int, released: int, stopped: bool
+) -> None:
+    class Keeping(Nearest):
+        released = 0
+
+        def release(self) -> None:
+            self.released += 1
+
+    def stop(part: float) -> None:
+        if stopped:
+            raise KeyError(part)
+
+    session = Keeping()
+    with contextlib.suppress(KeyError):
+        upscale(picture_of(photograph()), 61, 75, Engine(session, 1.0, 3, tile_pixels), stop)
+    assert session.released == released
 
 
 def half_hidden() -> FloatArray:
@@ -202,7 +217,7 @@ def half_hidden() -> FloatArray:
 def test_a_picture_of_the_size_asked_for_comes_back_as_it_is(
     engine: Engine | None, alpha: FloatArray | None
 ) -> None:
-    picture = Picture(Planes(photograph(), alpha), bit_depth=16)
+    picture = picture_of(photograph(), alpha)
     seen: list[float] = []
     made = upscale(picture, 60, 75, engine, seen.append, strength=0.5)
     assert made.picture is picture
@@ -212,15 +227,15 @@ def test_a_picture_of_the_size_asked_for_comes_back_as_it_is(
 @pytest.mark.parametrize("size", [(60, 76), (61, 75)])
 def test_a_picture_that_grows_along_one_axis_is_run(size: Size) -> None:
     session = Nearest()
-    made = upscale(Picture(Planes(photograph())), *size, Engine(session, 1.0, 0), ignore)
+    made = upscale(picture_of(photograph()), *size, Engine(session, 1.0, 0), ignore)
     assert (made.untouched, len(session.shapes)) == (False, 1)
-    assert made.picture.colour.shape == (3, *size)
+    assert made.picture.pixels.colour.shape == (3, *size)
 
 
 def test_a_network_that_cleans_is_told_how_damaged_the_picture_is() -> None:
     session = Nearest()
     engine = Engine(session, 1.0, 0, takes_strength=True)
-    picture = Picture(Planes(photograph()))
+    picture = picture_of(photograph())
     assert not upscale(picture, 60, 75, engine, ignore, strength=0.25).untouched
     assert upscale(picture, 60, 75, engine, ignore).untouched
     upscale(picture, 61, 75, engine, ignore, strength=0.5)
@@ -229,4 +244,4 @@ def test_a_network_that_cleans_is_told_how_damaged_the_picture_is() -> None:
 
 def test_shrinking_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot tile"):
-        upscale(Picture(Planes(photograph())), 59, 75, Engine(Nearest(), 1.0, 0), ignore)
+        upscale(picture_of(photograph()), 59, 75, Engine(Nearest(), 1.0, 0), ignore)

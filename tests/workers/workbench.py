@@ -29,7 +29,7 @@ from workers.disturbance import Reading
 from workers.heartbeat import Heartbeat
 from workers.making import Limits
 from workers.metrics import WorkerMetrics
-from workers.picture import FloatArray
+from workers.picture import FloatArray, Picture, PictureKind, Raster, rounded
 from workers.runtimes.base import Session
 from workers.stock import Shelf, Stock
 from workers.worker import Worker, WorkerParts
@@ -44,6 +44,19 @@ def photograph(width: int = 48, height: int = 40) -> bytes:
     crop = np.ascontiguousarray(data.astronaut()[20 : 20 + height, 150 : 150 + width])
     Image.fromarray(crop).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def picture_of(
+    colour: FloatArray,
+    alpha: FloatArray | None = None,
+    kind: PictureKind = PictureKind.COLOUR,
+    bit_depth: int = 16,
+) -> Picture:
+    """A picture of planes [1 or 3, H, W] and [H, W] in [0, 1]: in 16 bits unless 8 are asked for,
+    so that what is compared as floats is rounded by next to nothing."""
+    planes = [*colour, *([] if alpha is None else [alpha])]
+    depth = np.uint8 if bit_depth == 8 else np.uint16
+    return Picture(Raster(rounded(np.stack(planes, axis=2), depth).astype(depth)), kind)
 
 
 def a_job(**changes: object) -> Job:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.catalog import ModelEntry
-from models.geometry import AxisGrid, axis_grid
+from models.geometry import AxisGrid
 
 FloatArray = NDArray[np.float32]
 
@@ -31,11 +31,12 @@ class Interruptible(Protocol):
 
 
 @runtime_checkable
-class Holding(Protocol):
+class Releasing(Protocol):
     """A session that keeps the memory of its runs for the next ones."""
 
     def release(self) -> None:
-        """Give it back; the next run takes it anew."""
+        """Give it back: after a large picture it is hundreds of megabytes for each width, and
+        encoding needs them. Costs less than one tile did. On the thread that runs, between runs."""
 
 
 class Session(Protocol):
@@ -67,12 +68,6 @@ def inputs_of(
         "column_index": columns.index,
         **condition_of(entry, rows, columns, strength),
     }
-
-
-def smallest_inputs(entry: ModelEntry) -> dict[str, NDArray[Any]]:
-    """Return what a model's graph is given to make one pixel of one."""
-    grid = axis_grid(1, 1)
-    return inputs_of(entry, np.zeros((1, 3, 1, 1), np.float32), grid, grid, 0.0)
 
 
 def condition_of(

@@ -10,18 +10,21 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from models.catalog import ModelEntry, WidthEntry, content_of
-from models.geometry import AxisGrid
-from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of, smallest_inputs
+from models.geometry import AxisGrid, axis_grid
+from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
 
 FloatArray = NDArray[np.float32]
 
 CPU_PROVIDERS = ("CPUExecutionProvider",)
 CUDA_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
+SMALL = 64
+"""Pixels a side of the picture after which memory is given back: every network runs such a one."""
+
 
 class OnnxSession:
-    """A model of the catalog in ONNX Runtime; implements `Session` and `Interruptible` of
-    `workers.runtimes.base`.
+    """A model of the catalog in ONNX Runtime; implements `Session`, `Interruptible` and `Releasing`
+    of `workers.runtimes.base`.
 
     A width is loaded when it is first run. `threads` work on one operation, 0 for all cores;
     they do not spin while idle unless `spin` is set, so that an idle worker costs nothing. The
@@ -42,6 +45,8 @@ class OnnxSession:
         self._weights = content_of(folder, entry.weights)
         self._options = options_with(entry.weights.file, self._weights, threads, spin)
         self._loaded: dict[int, onnxruntime.InferenceSession] = {}
+        self._used: set[float] = set()
+        """Widths that have run since memory was given back."""
         self._running: onnxruntime.RunOptions | None = None
 
     def run(
@@ -57,6 +62,7 @@ class OnnxSession:
         Interrupted."""
         feed = inputs_of(self._entry, image, rows, columns, strength)
         graph, running = self._at(self._entry.at(width)), onnxruntime.RunOptions()
+        self._used.add(width)
         self._running = running
         try:
             output: FloatArray = graph.run(["upscaled"], feed, running)[0]
@@ -75,9 +81,14 @@ class OnnxSession:
             running.terminate = True
 
     def release(self) -> None:
-        """Give back the memory that is kept for the next run. Nothing may run meanwhile."""
-        for graph in self._loaded.values():
-            graph.run(["upscaled"], smallest_inputs(self._entry), shrinking())
+        """Give back the memory of the runs so far, at the end of one more of a small picture."""
+        if self._providers[0] not in CPU_PROVIDERS:
+            return
+        grid, image = axis_grid(SMALL, 2 * SMALL), np.zeros((1, 3, SMALL, SMALL), np.float32)
+        feed = inputs_of(self._entry, image, grid, grid, 0.0)
+        while self._used:
+            graph = self._at(self._entry.at(self._used.pop()))
+            graph.run(["upscaled"], feed, shrinking())
 
     def _at(self, width: WidthEntry) -> onnxruntime.InferenceSession:
         if width.channels not in self._loaded:

@@ -29,9 +29,9 @@ from models.catalog import (
     WidthEntry,
     content_of,
 )
-from models.geometry import AxisGrid
+from models.geometry import AxisGrid, axis_grid
 from workers.machine import CPU_INFO, cpu_flags
-from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of, smallest_inputs
+from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
 from workers.runtimes.onnx import CPU_PROVIDERS, options_with, shrinking
 from workers.runtimes.rooms import ROOMS, Room
 
@@ -47,12 +47,14 @@ SHAPES = 8
 BYTES = 16
 """That a trunk keeps for each pixel and channel, as measured: a few layers' values in its precision
 and in float32."""
+BAND_PIXELS = 1 << 16
+"""Input pixels of which the head makes output at once, or as many fours of output pixels."""
 OPERATIONS = 48
 """Of a trunk, each of which is prepared for a shape."""
 
 
 class OpenVinoSession:
-    """A model of the catalog in OpenVINO; implements `Session` and `Interruptible` of
+    """A model of the catalog in OpenVINO; implements `Session`, `Interruptible` and `Releasing` of
     `workers.runtimes.base`.
 
     Widths are loaded as in `OnnxSession`; `threads` work on one operation, 0 for all cores. In the
@@ -109,17 +111,32 @@ class OpenVinoSession:
             trunk, room = self._at(found)
             ROOMS.take(room, BYTES * found.channels * image[:, 0].size)
             self._run_trunk(trunk, feed)
-            output: FloatArray = self._head.run(None, feed)[0]
-        return output
+            return self._run_head(feed, rows, columns)
 
-    def release(self) -> None:
-        """Give back the memory that is kept for the next run; waits for the one in progress."""
-        with self._one_at_a_time:
-            for trunk, room in self._loaded.values():
-                feed = smallest_inputs(self._entry)
-                self._run_trunk(trunk, feed)
-                self._head.run(None, feed, shrinking())
-                room.empty()
+    def _run_head(
+        self, feed: dict[str, NDArray[Any]], rows: AxisGrid, columns: AxisGrid
+    ) -> FloatArray:
+        """Make the output of what the trunk made, a band of rows at a time: all that lies between
+        takes several times the memory of the output."""
+        height, slots = rows.offset.shape
+        pixels = max(len(columns.offset), len(columns.index) * len(rows.index) // (4 * height))
+        most = max(1, BAND_PIXELS // pixels)
+        if height <= most:
+            whole: FloatArray = self._head.run(None, feed)[0]
+            return whole
+        shape = len(feed["image"]), 3, len(rows.index), len(columns.index)
+        output: FloatArray = np.empty(shape, np.float32)
+        lowest, highest = int(rows.index[0]) // slots, int(rows.index[-1]) // slots
+        for start in range(lowest, highest + 1, most):
+            outputs = slice(*np.searchsorted(rows.index, (start * slots, (start + most) * slots)))
+            # Of the image the head reads a pixel around each as well.
+            first, last = max(0, start - 1), min(height, start + most + 1)
+            band = {name: feed[name][:, :, first:last] for name in (COEFFICIENTS, "image")}
+            band["row_offset"] = rows.offset[first:last]
+            band["row_index"] = rows.index[outputs] - first * slots
+            options = shrinking() if start + most > highest else None
+            output[:, :, outputs] = self._head.run(None, {**feed, **band}, options)[0]
+        return output
 
     def _run_trunk(self, trunk: openvino.InferRequest, feed: dict[str, NDArray[Any]]) -> None:
         """Add to the head's inputs what the trunk makes of them."""
@@ -146,6 +163,23 @@ class OpenVinoSession:
         if running is not None:
             self._interrupted = True
             running.cancel()
+
+    def release(self) -> None:
+        """Give back the memory of the trunks, of what lies between and of what was made, and that
+        of the head: by runs of the smallest picture in new requests."""
+        grid, image = axis_grid(1, 2), np.zeros((1, 3, 1, 1), np.float32)
+        feed = inputs_of(self._entry, image, grid, grid, 0.0)
+        with self._one_at_a_time:
+            for channels in list(self._loaded):
+                trunk, room = self._loaded.pop(channels)
+                compiled = trunk.get_compiled_model()
+                del trunk  # its result goes with it
+                room.empty()
+                trunk = compiled.create_infer_request()
+                self._loaded[channels] = trunk, room
+                self._run_trunk(trunk, feed)
+            if self._loaded:
+                self._head.run(None, feed, shrinking())
 
     def _at(self, width: WidthEntry) -> tuple[openvino.InferRequest, Room]:
         if width.channels not in self._loaded:

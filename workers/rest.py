@@ -1,52 +1,29 @@
-"""Memory that a worker has no use for is given back to the system: to others of the machine."""
+"""What runs need of memory is given back while there are none: to others of the machine."""
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
-import logging
-import sys
 from collections.abc import Callable
 
+from workers.allocator import trim
 from workers.calibration import Turn
-from workers.runtimes.base import Holding
+from workers.runtimes.base import Releasing
 from workers.stock import Shelf
 from workers.zoo import Zoo
 
-log = logging.getLogger("anysr.workers.memory")
-
-M_ARENA_MAX = -8
-"""Of glibc's mallopt(3)."""
-
 REST_S = 5.0
-"""How long no job must have run before the memory that runs need is given back."""
+"""How long no job must have run before."""
 LOOK_S = 1.0
-
-
-def keep_one_heap() -> None:
-    """Have all threads share one heap; to be called before there are any. With one for each, what
-    one thread gave back another could not use: a worker held half as much again. Its threads seldom
-    ask for memory at the same time. Does nothing where the C library is not glibc."""
-    if (libc := _glibc()) is not None:
-        libc.mallopt(M_ARENA_MAX, 1)
 
 
 def give_back(zoo: Zoo) -> None:
     """Give back what is kept for the next runs. Nothing may run meanwhile."""
     for served in zoo.values():
-        if isinstance(served.session, Holding):
+        if isinstance(served.session, Releasing):
             served.session.release()
     gc.collect()
-    if (libc := _glibc()) is not None:
-        libc.malloc_trim(0)
-
-
-def _glibc() -> ctypes.CDLL | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    libc = ctypes.CDLL(None)
-    return libc if hasattr(libc, "gnu_get_libc_version") else None
+    trim()
 
 
 class Rest:

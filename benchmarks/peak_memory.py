@@ -1,0 +1,161 @@
+"""The peak of a worker's memory while it makes the largest pictures that it may, on Linux.
+
+Each picture is made in a process of its own, which loads and warms all models as a worker does;
+what it says is the kernel's own high-water mark of the whole process. The sources are written by
+other processes beforehand.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from benchmarks.pictures import draw, draw_noise
+from jobs.image_header import read_header
+from jobs.job import ImageFormat, Job, OnMiss
+from models.catalog import SHIPPED
+from scheduling.rungs import FLOOR
+from workers.allocator import configure, trim
+from workers.calibration import warm
+from workers.encode import encode
+from workers.main import available_cores
+from workers.making import Limits, Progress, make
+from workers.picture import Picture, PictureKind, Raster
+from workers.settings import WorkerSettings
+from workers.zoo import load_zoo
+
+Answer = TypeVar("Answer")
+SCALE = 2
+NOISE_QUALITY = 50
+"""Of the JPEG that noise comes in: 25 megapixels of it within what a gateway takes."""
+
+
+class Kind(StrEnum):
+    """A layout of samples and what they show."""
+
+    DRAWN = "drawn"
+    """Edges and gradients, RGB, in a JPEG."""
+    NOISE = "noise"
+    """RGB, in a JPEG."""
+    GREY = "grey"
+    """Drawn, in a JPEG."""
+    ALPHA = "alpha"
+    """Drawn, RGB and alpha, a part of it transparent, in a PNG."""
+    DEEP = "deep"
+    """Drawn, RGB of 16 bits, in a PNG."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture to make, and how."""
+
+    kind: Kind
+    image_format: ImageFormat
+    model: str
+    """FLOOR for plain resampling."""
+    width: float
+
+
+@dataclass(frozen=True)
+class Peak:
+    """What a process held, in bytes, and took."""
+
+    resting: int
+    """With all models warm."""
+    peak: int
+    source: int
+    """Of the encoded picture that came in, which is held meanwhile."""
+    result: int
+    """Of the encoded picture that went out."""
+    seconds: float
+
+
+def measure_peaks(
+    cases: Sequence[Case], side: int, threads: int, folder: Path = SHIPPED
+) -> Iterator[tuple[Case, Peak]]:
+    """Yield the peak of each case, of a source of side x side pixels."""
+    with tempfile.TemporaryDirectory() as place:
+        sources = {kind: Path(place) / kind for kind in dict.fromkeys(c.kind for c in cases)}
+        for kind, path in sources.items():
+            _elsewhere(_write_source, kind, side, path)
+        for case in cases:
+            yield case, _elsewhere(_make, case, sources[case.kind], threads, folder, Path(place))
+
+
+def source_side(output_pixels: int) -> int:
+    """Return the side of the largest square that makes no more output pixels."""
+    return max(1, math.isqrt(output_pixels // SCALE**2))
+
+
+def _elsewhere(call: Callable[..., Answer], *arguments: object) -> Answer:
+    """Return what a call answers in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(call, arguments)
+
+
+def _write_source(kind: Kind, side: int, path: Path) -> None:
+    samples = draw_noise(side, side) if kind is Kind.NOISE else draw(side, side)
+    if kind is Kind.NOISE:
+        data = encode(Picture(Raster(samples)), ImageFormat.JPEG, NOISE_QUALITY)
+    elif kind is Kind.DRAWN:
+        data = encode(Picture(Raster(samples)), ImageFormat.JPEG)
+    elif kind is Kind.GREY:
+        data = encode(Picture(Raster(samples[:, :, :1]), PictureKind.GREY), ImageFormat.JPEG)
+    elif kind is Kind.DEEP:
+        data = encode(Picture(Raster(samples.astype(np.uint16) * 257)), ImageFormat.PNG)
+    else:
+        alpha = np.clip(samples[:, :, :1].astype(int) * 3 - 128, 0, 255).astype(np.uint8)
+        data = encode(Picture(Raster(np.concatenate((samples, alpha), 2))), ImageFormat.PNG)
+    path.write_bytes(data)
+
+
+def _make(case: Case, source: Path, threads: int, folder: Path, kept: Path) -> Peak:
+    configure()
+    settings = WorkerSettings(worker_threads=threads or available_cores())
+    zoo = load_zoo(folder, settings, kept=kept)
+    warm(zoo)
+    trim()
+    resting = _status("VmRSS")
+    payload = source.read_bytes()
+    job = _job(case, payload)
+    engine = None if case.model == FLOOR.model else zoo[case.model].at(case.width)
+    limits = Limits(job.source_width * job.source_height, job.output_width * job.output_height)
+    since = time.perf_counter()
+    made = make(job, payload, engine, limits, Progress())
+    seconds = time.perf_counter() - since
+    return Peak(resting, _status("VmHWM"), len(payload), len(made.picture), seconds)
+
+
+def _job(case: Case, payload: bytes) -> Job:
+    header = read_header(payload, 1 << 40)
+    return Job(
+        id="bench",
+        source_width=header.width,
+        source_height=header.height,
+        output_width=SCALE * header.width,
+        output_height=SCALE * header.height,
+        output_format=case.image_format,
+        quality=None,
+        model=case.model,
+        pinned_width=case.width,
+        on_miss=OnMiss.DEGRADE,
+        budget_ms=1e6,
+        floor_ms=1.0,
+    )
+
+
+def _status(field: str) -> int:
+    """Return a field of this process's status, in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise KeyError(field)

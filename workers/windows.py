@@ -1,0 +1,105 @@
+"""What a network is shown of a picture: float planes, made of its samples a window at a time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from scheduling.tiling import Tile, Window
+from workers.grey import is_grey
+from workers.hidden import HiddenFill, hidden_pixels
+from workers.picture import FloatArray, Raster
+from workers.resampling import linear
+
+GREY_TOLERANCE = 1.5 / 255
+"""A picture counts as grey where its channels differ by no more than one level of 8 bits at any
+pixel: the integers by which WebP turns luma back into colour do that to some greys. What they do
+differ by is enlarged by linear interpolation, so they differ by no more in the larger picture."""
+
+REACH = 2
+"""Pixels around a part of the picture that linear interpolation of the part may read."""
+
+
+class Windows:
+    """A picture's colours, those that are hidden filled."""
+
+    def __init__(self, raster: Raster) -> None:
+        hidden = hidden_pixels(raster)
+        self._raster = raster
+        self._fill = None if hidden is None else HiddenFill(raster, hidden)
+        largest = int(np.iinfo(raster.samples.dtype).max)
+        self._largest = np.float32(largest)
+        apart = int(GREY_TOLERANCE * largest)
+        self.grey = raster.colours == 1 or is_grey(raster.samples, hidden, apart)
+        """Whether it is grey, by kind or by content."""
+
+    def shown(self, tile: Tile) -> FloatArray:
+        """Return the window of a tile, [1, 3, H, W] in [0, 1]: of what is grey three equal planes.
+
+        The picture is continued beyond its rim by its mirror image. With its outermost pixels
+        repeated instead, Set5 loses 0.1 dB.
+        """
+        windows = tile.rows.window, tile.columns.window
+        inside = [self._inside(window, axis) for axis, window in enumerate(windows)]
+        planes = self._planes(*inside)
+        if self.grey:
+            planes = np.repeat(_mean(planes), 3, axis=0)
+        beyond = [
+            (cut[0] - window[0], window[1] - cut[1])
+            for cut, window in zip(inside, windows, strict=True)
+        ]
+        return np.pad(planes, ((0, 0), *beyond), mode="symmetric")[None]
+
+    def tint(self, tile: Tile, height: int, width: int) -> FloatArray | None:
+        """Return by how much the channels of a grey picture differ from their mean, in the larger
+        picture of height x width pixels: [3, rows, columns] of a tile's output; None for by
+        nothing."""
+        if self._raster.colours == 1:
+            return None
+        sides = self._raster.height, self._raster.width
+        outputs = tile.rows.output, tile.columns.output
+        parts = [
+            _part(output, side, larger)
+            for output, side, larger in zip(outputs, sides, (height, width), strict=True)
+        ]
+        around = [
+            self._inside((math.floor(start) - REACH, math.ceil(stop) + REACH), axis)
+            for axis, (start, stop) in enumerate(parts)
+        ]
+        colour = self._planes(*around)
+        tint = colour - _mean(colour)
+        if not tint.any():
+            return None
+        (upper, lower), (left, right) = (
+            (start - cut[0], stop - cut[0])
+            for (start, stop), cut in zip(parts, around, strict=True)
+        )
+        size = [stop - start for start, stop in outputs]
+        box = left, upper, right, lower
+        return np.stack([linear(plane, size[0], size[1], box) for plane in tint])
+
+    def _inside(self, window: Window, axis: int) -> Window:
+        """Return what of a window lies in the picture."""
+        return max(0, window[0]), min(self._raster.samples.shape[axis], window[1])
+
+    def _planes(self, rows: Window, columns: Window) -> FloatArray:
+        """Return a part of the picture, [1 or 3, H, W] in [0, 1]."""
+        part = self._raster.samples[slice(*rows), slice(*columns), : self._raster.colours]
+        levels = part.astype(np.float32)
+        if self._fill is not None:
+            self._fill.fill(levels, rows[0], columns[0])
+        return np.ascontiguousarray(np.moveaxis(levels, 2, 0)) / self._largest
+
+
+def _part(output: Window, side: int, larger: int) -> tuple[float, float]:
+    """Return where output pixels lie along an axis, in input pixels."""
+    start, stop = output
+    return start * side / larger, stop * side / larger
+
+
+def _mean(colour: FloatArray) -> FloatArray:
+    """Return the mean of the channels, [1, H, W]; of equal ones exactly what each of them is."""
+    first = colour[:1]
+    mean: FloatArray = first + (colour - first).mean(axis=0, keepdims=True)
+    return mean
