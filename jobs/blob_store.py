@@ -10,7 +10,7 @@ from jobs.connection import OUTAGES, Command, SteadyRedis
 from jobs.keys import Keys
 from jobs.settings import QueueSettings
 
-UNACCEPTED_S = 60
+UNACCEPTED_S = 30
 """How long an uploaded picture is kept whose job is not accepted yet: should the process that sent
 it end just then, nobody else will miss it."""
 

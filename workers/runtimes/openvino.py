@@ -214,11 +214,14 @@ class OpenVinoSession:
 def _settle(trunk: openvino.InferRequest, given: dict[str, NDArray[Any]]) -> None:
     """Make a trunk forget a run that was ended early.
 
-    The operation at which it ended has made room for that run's shape, and goes by the one before
-    when it looks whether the next is new: a picture of the size of the run before would be made in
-    the wrong room. A run of a size that no picture has makes room anew everywhere.
+    The operation at which it ended has made room for that run's shape, and goes by the last run
+    that came to its end when it looks whether the next is new: one of that size would be made in
+    the wrong room, and from there on as large as the picture that was ended. A run of a size that
+    no picture has, nor had the last run, makes room anew everywhere.
     """
     image = np.zeros((1, 3, 1, 1), np.float32)
+    if tuple(trunk.get_output_tensor(0).shape[2:]) == (1, 1):
+        image = np.zeros((1, 3, 1, 2), np.float32)
     # Shared, as the run before was: a copy would be written into that run's picture.
     trunk.infer({**given, "image": image}, share_inputs=True)
 
