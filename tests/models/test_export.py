@@ -59,7 +59,7 @@ def test_torchscript_computes_what_the_network_computes(exported, channels):
 @pytest.fixture(scope="module")
 def half(exported, tmp_path_factory):
     """The same network in half the bytes, at its full width alone."""
-    folder, _, network = exported
+    network = exported[-1]
     weights = tmp_path_factory.mktemp("half") / "trained.safetensors"
     save_network(weights, SPEC, network, (1.5, 3.0))
     out = weights.parent / "half"

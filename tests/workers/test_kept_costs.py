@@ -16,8 +16,8 @@ from scheduling.cost_model import CostModel, Line, encode_stage, stage_of
 from scheduling.rungs import ladder
 from scheduling.tiling import tiling_of
 from tests.workers.workbench import Gated, default_entry, zoo_of
-from workers import kept as kept_files
 from workers import calibration, kept_costs, machine
+from workers import kept as kept_files
 from workers.backends import Backend
 from workers.disturbance import Needs
 from workers.kept import kept_folder

@@ -27,7 +27,8 @@ SCALES = ((1.37, 1.37), (2.0, 2.0), (2.37, 2.37), (3.6, 2.9))
 SIZES = ((19, 113), (97, 83), (127, 22))
 """Longer than a tile with its halos, across, both ways, and down."""
 TILES = 6
-TOLERANCE = 1 / 255
+TOLERANCE = 2e-5
+"""Far below a level of 8 bits: what lies beyond a halo that is too small adds little."""
 
 
 def exactly_local() -> list[ModelEntry]:
