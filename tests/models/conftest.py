@@ -2,9 +2,19 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from models.photographs import Photographs, list_images
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small take several times as long on two threads, which wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def smooth_picture(seed, side=200):

@@ -16,8 +16,8 @@ from scheduling.cost_model import CostModel, Line, encode_stage, stage_of
 from scheduling.rungs import ladder
 from scheduling.tiling import tiling_of
 from tests.workers.workbench import Gated, default_entry, zoo_of
+from workers import calibration, kept_costs, machine
 from workers import kept as kept_files
-from workers import kept_costs, machine
 from workers.backends import Backend
 from workers.disturbance import Needs
 from workers.kept import kept_folder
@@ -43,8 +43,10 @@ WIDTHS = len(default_entry().widths)
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However busy the machine is that runs the tests."""
+    """However busy the machine is that runs the tests; and how well it is measured is no matter."""
     monkeypatch.setattr(Needs, "disturbance", lambda *_: None)
+    monkeypatch.setattr(calibration, "ROUNDS", 1)
+    monkeypatch.setattr(calibration, "FLOOR_SIZES", calibration.FLOOR_SIZES[:-1])
 
 
 @pytest.fixture
