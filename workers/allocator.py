@@ -16,8 +16,9 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
 
 MEBIBYTE = 1 << 20
 SETTINGS = (
-    (MMAP_THRESHOLD, 4 * MEBIBYTE),  # from here on what is freed goes back at once
-    (TRIM_THRESHOLD, 32 * MEBIBYTE),  # else the end of the heap would go and come with each call
+    # What is freed from here on goes back at once; with 4 MiB tiles take 5 % longer, for no less.
+    (MMAP_THRESHOLD, 32 * MEBIBYTE),
+    (TRIM_THRESHOLD, 64 * MEBIBYTE),  # else the end of the heap would go and come with each call
     (ARENA_MAX, 1),  # threads seldom ask at the same time, and one cannot use what another freed
 )
 
