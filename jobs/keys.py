@@ -31,7 +31,7 @@ class Keys:
 
     @property
     def entries(self) -> str:
-        """Hash: `slot:cost` of each job that waits, as it went into the sums."""
+        """Hash: `slot:cost:network` of each job that waits, as it went into the sums."""
         return self._name("entries")
 
     @property
@@ -52,7 +52,9 @@ class Keys:
 
     @property
     def inflow(self) -> str:
-        """Hash: `rate`, network ms per ms that were submitted of late, `at` a moment in ms."""
+        """Hash: what came of late while others waited: `work` in network ms, `urgency` (work over
+        the time that it can wait), `time` for which others waited, and `at`, when that was noted.
+        """
         return self._name("inflow")
 
     @property

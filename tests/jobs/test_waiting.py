@@ -143,6 +143,12 @@ async def test_a_fast_life_is_watched_to_its_end(queue: RedisQueue, make_job: Ma
     assert len(seen) == len({(view.status, view.progress) for view in seen})
 
 
+async def until_heard(queue: RedisQueue, raw: Redis, make_job: MakeJob) -> None:
+    """Return when the queue hears of every end, and nothing waits."""
+    await queue.wait((await started(queue, make_job())).job.id, 0)
+    await until_subscribed(raw)
+
+
 async def commands(raw: Redis, *names: str) -> int:
     """How often the server was asked these."""
     stats = await raw.info("commandstats")
@@ -152,9 +158,7 @@ async def commands(raw: Redis, *names: str) -> int:
 async def test_a_caller_reads_its_job_and_picture_once(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
-    await queue.wait((await queue.submit(make_job(), b"picture")).job.id, 0)
-    await until_subscribed(raw_redis)
-    await queue.claim("w", 0)
+    await until_heard(queue, raw_redis, make_job)
     for _ in range(3):
         submitted = time.monotonic()
         view = await queue.submit(make_job(), b"picture")
@@ -176,9 +180,7 @@ async def test_a_caller_reads_its_job_and_picture_once(
 async def test_an_end_that_came_before_its_caller_waits_is_seen(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
-    await queue.wait((await queue.submit(make_job(), b"picture")).job.id, 0)
-    await until_subscribed(raw_redis)
-    await queue.claim("w", 0)
+    await until_heard(queue, raw_redis, make_job)
     submitted = time.monotonic()
     view = await queue.submit(make_job(), b"picture")
     claim = await queue.claim("w", 0)
@@ -213,9 +215,7 @@ async def test_ends_without_number_are_no_reason_to_believe_that_a_job_still_run
 async def test_a_cut_connection_loses_no_caller(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
-    await queue.wait((await queue.submit(make_job(), b"picture")).job.id, 0)
-    await until_subscribed(raw_redis)
-    await queue.claim("w", 0)
+    await until_heard(queue, raw_redis, make_job)
     submitted = time.monotonic()
     view = await queue.submit(make_job(), b"picture")
     waiting = asyncio.create_task(queue.outcome(view, submitted, LONG_S))

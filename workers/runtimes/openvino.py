@@ -45,8 +45,9 @@ TRUNK_INPUTS = ("image", "condition", "inverse_scale")
 SHAPES = 8
 """Shapes whose preparation is kept, for each width."""
 BYTES = 16
-"""That a trunk keeps for each pixel and channel, as measured: a few layers' values in its precision
-and in float32."""
+"""That a trunk keeps for each pixel and channel, as measured at full width: a few layers' values in
+its precision and in float32. A narrow width keeps more than that, for the stream between its blocks
+is as wide as ever."""
 BAND_PIXELS = 1 << 16
 """Input pixels of which the head makes output at once, or as many fours of output pixels."""
 OPERATIONS = 48
