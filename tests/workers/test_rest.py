@@ -39,7 +39,7 @@ class Keeper:
 
 def test_it_is_given_back_once_in_each_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest, "LOOK_S", 0.005)
-    keeper, idle_s = Keeper(), 0.0
+    keeper, idle_s, looks = Keeper(), 0.0, 0
     entry = default_entry()
     served = Served(entry, keeper, tiling_of(entry))  # type: ignore[arg-type]
     shelf, turned = Shelf(Stock({entry.name: served}, costs_of(1.0))), threading.Event()
@@ -48,15 +48,26 @@ def test_it_is_given_back_once_in_each_rest(monkeypatch: pytest.MonkeyPatch) -> 
         turned.set()
         return call()
 
+    def idle() -> float:
+        nonlocal looks
+        looks += 1
+        return idle_s
+
+    async def looked() -> None:
+        """Wait until it looked twice: once it may have begun to before the change."""
+        seen = looks
+        await until(lambda: looks >= seen + 2)
+
     async def watched() -> None:
         nonlocal idle_s
-        resting = asyncio.create_task(Rest(shelf, turn, lambda: idle_s).run())
+        resting = asyncio.create_task(Rest(shelf, turn, idle).run())
         for expected in (1, 2):
-            await asyncio.sleep(0.05)
+            await looked()
             assert keeper.released == expected - 1, "a worker that is busy needs it"
             idle_s = REST_S
-            await until(lambda expected=expected: keeper.released == expected)  # type: ignore[misc]
-            await asyncio.sleep(0.05)
+            await looked()
+            assert keeper.released == expected
+            await looked()
             assert keeper.released == expected
             idle_s = 0.0
         resting.cancel()
