@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks.pictures import draw_jpeg
 from jobs.job import Reason
 from models.catalog import Catalog, read_catalog, resampled_db
-from scheduling.workload import Kind, Workload
+from scheduling.simulation.workload import Kind, Workload
 
 PATIENCE = 3.0
 """A client gives up after this many times its budget."""

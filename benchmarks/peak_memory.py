@@ -20,18 +20,18 @@ from typing import TypeVar
 import numpy as np
 
 from benchmarks.pictures import draw, draw_noise
-from jobs.image_header import read_header
+from images.encode import encode
+from images.header import read_header
+from images.picture import Picture, PictureKind, Raster
 from jobs.job import ImageFormat, Job, OnMiss
 from models.catalog import SHIPPED
 from scheduling.rungs import FLOOR
 from workers.allocator import configure, trim
 from workers.calibration import warm
-from workers.encode import encode
+from workers.loaded_model import load_zoo
 from workers.main import available_cores
-from workers.making import Limits, Progress, make
-from workers.picture import Picture, PictureKind, Raster
+from workers.pipeline import Limits, Progress, make
 from workers.settings import WorkerSettings
-from workers.zoo import load_zoo
 
 Answer = TypeVar("Answer")
 SCALE = 2

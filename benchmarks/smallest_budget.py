@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 
 from benchmarks.pictures import draw_jpeg
-from scheduling.workload import MIXED
+from scheduling.simulation.workload import MIXED
 
 PAUSE_S = 0.05
 """Between tries: the service is to be idle again."""

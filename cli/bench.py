@@ -16,7 +16,7 @@ from rich.table import Table
 
 from cli.extras import needs
 from models.catalog import SHIPPED, read_catalog
-from scheduling.workload import ARRIVALS, Workload, closed_loop, draw, read_trace
+from scheduling.simulation.workload import ARRIVALS, Workload, closed_loop, draw, read_trace
 
 app = typer.Typer(help="Time the real parts, as ratios within one run.", no_args_is_help=True)
 

@@ -30,8 +30,8 @@ def calibrate(
     """
     with needs("cpu"):
         from workers.calibration import calibrate as measure
+        from workers.loaded_model import load_zoo
         from workers.settings import WorkerSettings
-        from workers.zoo import load_zoo
     settings = WorkerSettings(worker_threads=threads)
     console = Console()
     try:

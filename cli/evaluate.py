@@ -15,6 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from cli.extras import needs
+from images.picture import FloatArray, Picture, Raster
 from models.card import refresh
 from models.catalog import (
     SHIPPED,
@@ -28,7 +29,6 @@ from models.catalog import (
 from models.geometry import AxisGrid
 from models.strength import strength_of_quality
 from scheduling.tiling import CONTEXT, DEFAULT_TILE_OUTPUT_PIXELS, tiling_of
-from workers.picture import FloatArray, Picture, Raster
 from workers.upscale import Engine, upscale
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def evaluate(
     scale.
     """
     with needs("train"):
-        from models.photographs import list_images
+        from models.training.dataset import list_images
     try:
         files = list_images([data])
         wanted = [float(s) for s in scales.split(",")]
@@ -152,10 +152,10 @@ def _widths(
 
 def _shipped(model: str, folder: Path, threads: int, precision: Precision) -> Iterator[Engine]:
     """Yield a model of the catalog at its widths, as a worker runs it."""
+    from workers.loaded_model import Served
     from workers.runtimes.base import RuntimeMissing, Session
     from workers.runtimes.onnx import OnnxSession
     from workers.runtimes.openvino import OpenVinoSession
-    from workers.zoo import Served
 
     try:
         entry = read_catalog(folder).get(model)

@@ -25,9 +25,9 @@ def quantise(
     with needs("train"):
         import onnx
 
-        from models.photographs import list_images
         from models.quantisation import quantise as quantised
         from models.quantisation import samples
+        from models.training.dataset import list_images
     try:
         entry = read_catalog(models).get(model)
         files = list_images(data)

@@ -13,7 +13,7 @@ import typer
 
 from cli.extras import needs
 from jobs.embedded_redis import RedisUnavailableError, redis_server
-from jobs.reloading import on_hangup
+from jobs.reload_requests import on_hangup
 from jobs.settings import QueueSettings
 from models.catalog import CatalogError
 from telemetry.logs import configure_logging

@@ -18,14 +18,22 @@ from rich.table import Table
 from cli.extras import needs
 from jobs.job import OnMiss
 from models.catalog import SHIPPED, CatalogError, read_catalog
-from scheduling.bound import Bound, OutOfReachError, bound
 from scheduling.cost_model import CostModel
 from scheduling.rungs import Rung
-from scheduling.simulator import Machine, Outcome
-from scheduling.simulator import simulate as run
-from scheduling.strategies import STRATEGIES, Fixed, Strategy
-from scheduling.tables import Options, tables_of
-from scheduling.workload import ARRIVALS, MIXED, Kind, Workload, closed_loop, draw, read_trace
+from scheduling.simulation.simulator import Machine, Outcome
+from scheduling.simulation.simulator import simulate as run
+from scheduling.simulation.strategies import STRATEGIES, Fixed, Strategy
+from scheduling.simulation.tables import Options, tables_of
+from scheduling.simulation.upper_bound import Bound, OutOfReachError, bound
+from scheduling.simulation.workload import (
+    ARRIVALS,
+    MIXED,
+    Kind,
+    Workload,
+    closed_loop,
+    draw,
+    read_trace,
+)
 
 COSTS = Path(__file__).parents[1] / "benchmarks" / "costs" / "two-cores.json"
 P98 = 2.054

@@ -21,8 +21,8 @@ from rich.progress import (
 from cli.extras import needs
 
 if TYPE_CHECKING:
-    from models.config import Config
-    from models.train import Trainer
+    from models.training.config import Config
+    from models.training.trainer import Trainer
 
 CONFIGS = Path(__file__).parent.parent / "models" / "configs"
 
@@ -64,8 +64,8 @@ def train(
     with needs("train"):
         import torch
 
-        from models.photographs import Photographs, training_files
-        from models.train import Trainer
+        from models.training.dataset import Photographs, training_files
+        from models.training.trainer import Trainer
     if threads:
         torch.set_num_threads(threads)
     if device == "auto":
@@ -142,7 +142,7 @@ def _with_network(config: Config, name: str | None) -> Config:
 
 
 def _read_config(config: str) -> Config:
-    from models.config import Config
+    from models.training.config import Config
 
     path = Path(config)
     if path.suffix != ".toml":

@@ -11,8 +11,9 @@ from typing import Protocol
 
 import httpx
 
+from images.header import read_header
+from images.picture import Picture
 from jobs.errors import AnysrError, InternalError, from_code
-from jobs.image_header import read_header
 from jobs.job import ImageFormat
 from models.catalog import SHIPPED, read_catalog
 from scheduling.backlog import Load
@@ -20,14 +21,13 @@ from scheduling.cost_model import CostModel
 from service.plan import chosen_model, plan
 from service.schemas import UpscaleRequest
 from service.settings import GatewaySettings
+from workers.cache_files import kept_folder
+from workers.calibration_cache import costs_here
 from workers.job_binding import JobBinding
-from workers.kept import kept_folder
-from workers.kept_costs import costs_here
-from workers.making import Limits, Progress, make
-from workers.picture import Picture
+from workers.loaded_model import load_zoo
+from workers.pipeline import Limits, Progress, make
 from workers.settings import WorkerSettings
 from workers.upscale import Engine
-from workers.zoo import load_zoo
 
 LOADING_PATIENCE_S = 60
 """For how long a service is asked again that says it is not ready, which may be a model being

@@ -19,7 +19,7 @@ from jobs.job import Claim, JobStatus, LeaseState, RunFacts
 from jobs.records import claim_of
 from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
-from jobs.wake_line import WakeLine
+from jobs.wakeup import WakeLine
 
 Offers = Callable[[], Iterable[str]]
 """Answers what a worker offers at this moment, in the words of `Job.needs`; nothing: all."""

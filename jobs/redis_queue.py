@@ -41,14 +41,14 @@ from jobs.job import (
 )
 from jobs.keys import Keys
 from jobs.leasing import Leasing, Offers
-from jobs.pulse_board import PulseBoard
 from jobs.queue import NoTime
+from jobs.queue_health import VitalSigns
 from jobs.records import JobRecords
 from jobs.scripts import Argument, Scripts
 from jobs.settings import QueueSettings
-from jobs.vital_signs import VitalSigns
 from jobs.waiting import Waiting
-from jobs.wake_line import WakeLine
+from jobs.wakeup import WakeLine
+from jobs.worker_registry import PulseBoard
 
 ASK_FIRST_BYTES = 1 << 18
 """A picture larger than this is sent only when its job is known to be welcome."""

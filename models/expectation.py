@@ -6,7 +6,7 @@ predicted by linear regression on its `Features`: the PSNR-Y that plain resampli
 how much of a network's mean gain over that its picture lets it have. The gain itself is the
 catalog's, so a new network, or new weights, need no new fit.
 
-The coefficients are fitted to photographs by `python -m benchmarks.expected_quality`. Needs numpy
+The coefficients are fitted to photographs by `python -m studies.expected_quality`. Needs numpy
 alone.
 """
 

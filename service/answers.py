@@ -22,7 +22,7 @@ from jobs.job import (
 from models.catalog import Catalog, ModelEntry, QualityEntry
 from scheduling.options import Option
 from service.admission import Assessment
-from service.catalog_shelf import CatalogShelf
+from service.catalog_store import CatalogShelf
 from service.dispatcher import error_of
 from service.problems import problem
 from service.settings import GatewaySettings

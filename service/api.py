@@ -10,7 +10,6 @@ from starlette.responses import Response
 from service.budgets import upscale_default
 from service.dispatcher import Finished, decision_of
 from service.gateway import Gateway, gateway_of
-from service.intake import take_in
 from service.openapi import (
     INTAKE_CODES,
     RUN_CODES,
@@ -19,6 +18,7 @@ from service.openapi import (
     upscale_request,
 )
 from service.pictures import deadline_text, picture_response
+from service.submission import take_in
 
 router = APIRouter(tags=["upscale"])
 

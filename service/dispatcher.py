@@ -24,7 +24,7 @@ from jobs.queue import JobQueue, NoTime
 from scheduling.overhead import Overhead
 from service.admission import RETRY_AFTER_S, Assessment, admitted, assessed, no_time
 from service.budgets import DefaultBudget
-from service.catalog_shelf import CatalogShelf
+from service.catalog_store import CatalogShelf
 from service.metrics import GatewayMetrics, why_ended
 from service.pictures import deadline_text, elapsed_of
 from service.settings import GatewaySettings

@@ -7,14 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from jobs.image_header import check_pixels
+from images.header import check_pixels
 from service.answers import EstimateAnswer, estimate_answer
 from service.budgets import upscale_default
 from service.gateway import Gateway, gateway_of
-from service.intake import wanted_of
 from service.openapi import ESTIMATE_CODES, estimate_request, problem_answers
 from service.plan import plan
 from service.schemas import parse_estimate
+from service.submission import wanted_of
 
 router = APIRouter(tags=["upscale"])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from jobs.queue import JobQueue
-from service.catalog_shelf import CatalogShelf
+from service.catalog_store import CatalogShelf
 from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
 from service.settings import GatewaySettings

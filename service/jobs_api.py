@@ -15,7 +15,6 @@ from service.budgets import jobs_default
 from service.dispatcher import error_of
 from service.events import MEDIA_TYPE, job_events
 from service.gateway import Gateway, gateway_of
-from service.intake import take_in
 from service.openapi import (
     INTAKE_CODES,
     RUN_CODES,
@@ -30,6 +29,7 @@ from service.pictures import (
     elapsed_of,
     picture_response,
 )
+from service.submission import take_in
 
 router = APIRouter(tags=["jobs"])
 

@@ -23,11 +23,11 @@ from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, read_good
 from service import admin_api, api, estimate_api, jobs_api, problems, status_api
-from service.catalog_shelf import CatalogShelf
+from service.catalog_store import CatalogShelf
 from service.dispatcher import Dispatcher
 from service.docs_page import ASSETS, docs_page, swagger_files
 from service.gateway import Gateway
-from service.linger import LingeringClose
+from service.lingering_close import LingeringClose
 from service.metrics import GatewayMetrics
 from service.pictures import PICTURE_HEADERS
 from service.request_log import STATIC, RequestLog

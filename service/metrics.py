@@ -17,9 +17,9 @@ from prometheus_client.registry import Collector
 
 from jobs.errors import DeadlineExceeded, InternalError, WorkerLost
 from jobs.job import GpuState, Job, JobStatus, JobView, MachineState, QueueVitals
-from scheduling.monitor import Spread, spread
 from service.pictures import elapsed_of
 from service.snapshot import LiveWorker, Snapshot
+from service.spread import Spread, spread
 from telemetry.trace_context import trace_id_of
 
 WorkerFigure = Callable[[LiveWorker], float | None]

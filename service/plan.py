@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from images.header import ImageHeader
 from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
-from jobs.image_header import ImageHeader
 from jobs.job import ImageFormat, Job
 from models.catalog import Catalog, ModelEntry
 from models.geometry import output_size

@@ -17,9 +17,9 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from jobs.compression import UNREAD_QUALITY
+from images.compression import UNREAD_QUALITY
+from images.header import ImageHeader
 from jobs.errors import InvalidRequest
-from jobs.image_header import ImageHeader
 from jobs.job import ImageFormat, OnMiss
 
 MOST_PIXELS_OF_AN_AXIS = 1_000_000

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import uvicorn
 
-from jobs.reloading import on_hangup
+from jobs.reload_requests import on_hangup
 from service.gateway import Gateway
 
 

@@ -41,10 +41,10 @@ def kept_costs(calibration_folder: Path) -> None:
     from cli.simulate import COSTS
     from models.catalog import SHIPPED
     from scheduling.cost_model import CostModel
-    from workers.kept_costs import costs_name, facts_of, keep_lines
+    from workers.calibration_cache import costs_name, facts_of, keep_lines
+    from workers.loaded_model import load_zoo
     from workers.main import available_cores
     from workers.settings import WorkerSettings
-    from workers.zoo import load_zoo
 
     lines = CostModel.from_dict(json.loads(COSTS.read_text())).lines
     for threads in (available_cores(), 0):  # of the service, and of `anysr upscale`

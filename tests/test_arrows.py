@@ -16,17 +16,22 @@ ALLOWED = {
     "models": set(),
     "telemetry": set(),
     "deploy": set(),
+    "images": {"jobs.errors", "jobs.job"},
     "scheduling": {"jobs.job", "models.catalog", "models.expectation"},
     "service": {
-        *("jobs", "scheduling", "telemetry"),
+        *("images", "jobs", "scheduling", "telemetry"),
         *("models.catalog", "models.geometry", "models.strength"),
     },
     "workers": {
-        *("jobs", "scheduling", "telemetry"),
+        *("images", "jobs", "scheduling", "telemetry"),
         *("models.catalog", "models.expectation", "models.geometry"),
     },
-    "benchmarks": {"jobs", "scheduling", "models", "service", "workers"},
-    "cli": {"jobs", "scheduling", "models", "service", "workers", "telemetry", "benchmarks"},
+    "benchmarks": {"images", "jobs", "scheduling", "models", "service", "workers"},
+    "studies": {"benchmarks", "images", "jobs", "scheduling", "models", "workers"},
+    "cli": {
+        *("images", "jobs", "scheduling", "models"),
+        *("service", "workers", "telemetry", "benchmarks"),
+    },
 }
 
 
@@ -80,6 +85,15 @@ def test_every_module_says_what_it_is_for():
     for room in ALLOWED:
         for name, path in modules(room):
             assert ast.get_docstring(ast.parse(path.read_text())), f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("room", ["jobs", "images", "scheduling", "service", "workers"])
+def test_nothing_that_serves_imports_a_laboratory(room):
+    laboratories = ("scheduling.simulation", "models.training", "studies", "benchmarks")
+    for name, path in modules(room):
+        if not name.startswith("scheduling.simulation"):
+            for imported in imports(path):
+                assert not imported.startswith(laboratories), f"{name} may not import {imported}"
 
 
 @pytest.mark.parametrize("entry", ["service.main", "workers.main", "cli.main", "models.catalog"])

@@ -19,7 +19,7 @@ import numpy as np
 
 from models.catalog import CatalogError, ModelEntry, Precision, reason_of
 from models.geometry import axis_grid
-from workers.kept import UNREADABLE, Facts, file_name, keep, read_kept, versions
+from workers.cache_files import UNREADABLE, Facts, file_name, keep, read_kept, versions
 from workers.machine import machine_facts
 from workers.runtimes import openvino
 from workers.runtimes.base import FloatArray, RuntimeMissing, Session

@@ -15,8 +15,8 @@ from scheduling.policy import Decision, bind, cheapest
 from scheduling.rungs import FLOOR
 from scheduling.tiling import Tiling
 from scheduling.work import Work, work_of
+from workers.loaded_model import Zoo
 from workers.upscale import Engine
-from workers.zoo import Zoo
 
 
 @dataclass(frozen=True)

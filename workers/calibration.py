@@ -17,6 +17,10 @@ from functools import partial
 
 import numpy as np
 
+from images.decode import decode
+from images.encode import encode, writable_formats
+from images.picture import Picture, Raster, rounded
+from images.resampling import lanczos
 from jobs.job import ImageFormat
 from scheduling.cost_model import (
     DECODE,
@@ -31,13 +35,9 @@ from scheduling.cost_model import (
 from scheduling.rungs import FLOOR
 from scheduling.tiling import Tiling, halo_pixels
 from scheduling.work import Work
-from workers.decode import decode
 from workers.disturbance import ALL_CORES, Meter, Needs
-from workers.encode import encode, writable_formats
-from workers.picture import Picture, Raster, rounded
-from workers.resampling import lanczos
+from workers.loaded_model import Served, Zoo
 from workers.upscale import Engine, upscale
-from workers.zoo import Served, Zoo
 
 log = logging.getLogger("anysr.workers.calibration")
 

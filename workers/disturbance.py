@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import psutil
 
-from scheduling.monitor import CpuTimes
 from workers.machine import available_times
+from workers.machine_load import CpuTimes
 
 MOST_TAKEN = 0.15
 """Of what a measurement works with that others may take before it counts as disturbed: a gateway

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from images.picture import FloatArray, Picture, Samples
 from models.expectation import BANDS, Features
-from workers.picture import FloatArray, Picture, Samples
 
 SIDE = 32
 """Pixels of a window's side."""

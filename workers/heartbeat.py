@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Callable
 
 from jobs.job import MachineState, WorkerPulse
 from jobs.queue import JobQueue
-from jobs.reloading import ReloadCalls
+from jobs.reload_requests import ReloadCalls
 from scheduling.cost_model import CostModel
+from workers.background import happens
 from workers.metrics import WorkerMetrics
-from workers.pauses import happens
-from workers.stock import Stock
+from workers.model_slot import Stock
 
 log = logging.getLogger("anysr.workers.heartbeat")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from images.picture import Picture
 from jobs.errors import QualityInfeasible
 from jobs.job import Job
 from models.expectation import Expectation, expectation_of
@@ -18,8 +19,7 @@ from scheduling.options import options_of, scale_of
 from scheduling.rungs import FLOOR
 from workers.binding import Binding, bind_job
 from workers.features import features_of
-from workers.picture import Picture
-from workers.zoo import Zoo
+from workers.loaded_model import Zoo
 
 
 class JobBinding:

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 
 from jobs.job import Claim, LeaseState
 from jobs.queue import JobQueue
-from workers.making import Progress
-from workers.pauses import happens
+from workers.background import happens
+from workers.pipeline import Progress
 
 log = logging.getLogger("anysr.workers.lease")
 

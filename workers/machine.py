@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from jobs.job import GpuState, MachineState
-from scheduling.monitor import CpuTimes, Sample, machine_state
+from workers.machine_load import CpuTimes, Sample, machine_state
 
 log = logging.getLogger("anysr.workers.machine")
 

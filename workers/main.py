@@ -15,26 +15,26 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from prometheus_client import CollectorRegistry, start_http_server
 
 from jobs.redis_queue import RedisQueue
-from jobs.reloading import ReloadCalls, on_hangup
+from jobs.reload_requests import ReloadCalls, on_hangup
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, CatalogError
 from telemetry.logs import configure_logging
 from telemetry.spans import Tracing
 from telemetry.tracing import TracingMissing, tracing_of
 from workers import allocator
+from workers.background import happens, running
+from workers.cache_files import kept_folder
 from workers.heartbeat import Heartbeat
-from workers.kept import kept_folder
+from workers.idle_memory import Rest
 from workers.machine import Machine, MachineWatch, find_gpu
-from workers.making import Limits
 from workers.metrics import WorkerMetrics
-from workers.pauses import happens, running
+from workers.model_loader import Stocker
+from workers.model_slot import Shelf
+from workers.pipeline import Limits
 from workers.reloading import Reloader
 from workers.remeasuring import Remeasurer
-from workers.rest import Rest
 from workers.runtimes.base import RuntimeMissing
 from workers.settings import WorkerSettings
-from workers.stock import Shelf
-from workers.stocking import Stocker
 from workers.worker import Worker, WorkerParts
 
 log = logging.getLogger("anysr.workers")

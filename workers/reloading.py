@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from jobs.reloading import ReloadCalls
+from jobs.reload_requests import ReloadCalls
 from models.catalog import CATALOG_FILE, reason_of
 from workers.calibration import Turn
 from workers.heartbeat import Heartbeat
-from workers.stock import Shelf, Stock
-from workers.stocking import Stocker
+from workers.model_loader import Stocker
+from workers.model_slot import Shelf, Stock
 
 log = logging.getLogger("anysr.workers.reloading")
 

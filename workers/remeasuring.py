@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 
 from scheduling.cost_model import Line
 from workers.calibration import Turn
+from workers.calibration_cache import lines_again, needs_of
 from workers.disturbance import Needs, Reading, read_usage, used
-from workers.kept_costs import lines_again, needs_of
-from workers.stock import Shelf, Stock
-from workers.stocking import Stocker
+from workers.model_loader import Stocker
+from workers.model_slot import Shelf, Stock
 
 log = logging.getLogger("anysr.workers.remeasuring")
 

@@ -11,8 +11,8 @@ from jobs.job import Claim, LeaseState, RunFacts
 from telemetry.spans import Tracing
 from telemetry.trace_context import read_traceparent, trace_id_of
 from workers.binding import Binding
-from workers.making import Made
 from workers.metrics import WorkerMetrics
+from workers.pipeline import Made
 
 log = logging.getLogger("anysr.workers.runs")
 

@@ -1,6 +1,6 @@
 """A picture to a larger picture: fill what is hidden, plan tiles, run, round, stitch.
 
-- Without a network the file's own samples are resampled (`workers.floor`).
+- Without a network the file's own samples are resampled (`images.resize`).
 
 - A picture that is to keep its size, and to be cleaned of nothing, is left as it is.
 - A picture that is grey, whatever its file says, is run as one plane, and gets no tint.
@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from images.picture import FloatArray, Picture, Raster, Samples, rounded
+from images.resize import enlarge, enlarge_alpha
 from models.geometry import AxisGrid, axis_grid
 from scheduling.tiling import (
     DEFAULT_TILE_OUTPUT_PIXELS,
@@ -24,8 +26,6 @@ from scheduling.tiling import (
     plan_tiles,
 )
 from workers.allocator import trim
-from workers.floor import enlarge, enlarge_alpha
-from workers.picture import FloatArray, Picture, Raster, Samples, rounded
 from workers.runtimes.base import Interrupted, Releasing, Session
 from workers.windows import Windows
 

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
+from images.grey import is_grey
+from images.picture import FloatArray, Raster
+from images.resampling import linear
+from images.transparency import HiddenFill, hidden_pixels
 from scheduling.tiling import Tile, Window
-from workers.grey import is_grey
-from workers.hidden import HiddenFill, hidden_pixels
-from workers.picture import FloatArray, Raster
-from workers.resampling import linear
 
 GREY_TOLERANCE = 1.5 / 255
 """A picture counts as grey where its channels differ by no more than one level of 8 bits at any

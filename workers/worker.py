@@ -14,25 +14,25 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from images.picture import Picture
 from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, OnMiss, RunFacts
 from jobs.queue import JobQueue
 from telemetry.logs import about
 from telemetry.spans import Tracing
 from telemetry.trace_context import trace_id_of
+from workers.background import happens
 from workers.binding import Aside, Binding, load_of
+from workers.cost_updates import learn
 from workers.heartbeat import Heartbeat
 from workers.job_binding import JobBinding
-from workers.learning import learn
 from workers.lease import held
-from workers.making import Limits, Made, Progress, Stopped, guard, make
 from workers.metrics import WorkerMetrics
-from workers.pauses import happens
-from workers.picture import Picture
+from workers.model_slot import Shelf
+from workers.pipeline import Limits, Made, Progress, Stopped, guard, make
+from workers.preemption import Course, Worksite
 from workers.run_record import RunRecord
-from workers.stock import Shelf
 from workers.upscale import Engine
-from workers.yielding import Course, Worksite
 
 log = logging.getLogger("anysr.workers")
 

@@ -2,7 +2,7 @@
 -- of the same backlog. Here, so that nobody else's job can come between the answer and the job.
 
 -- What still takes LONG_MS can be set aside within YIELD_MS for jobs that cannot wait for its end
--- (workers.yielding): then its worker counts as free, and it as one more that waits, with what its
+-- (workers.preemption): then its worker counts as free, and it as one more that waits, with what its
 -- narrowest network takes, and something more.
 local LONG_MS, YIELD_MS, REST = 100, 50, 1.5
 

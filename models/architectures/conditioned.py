@@ -104,7 +104,8 @@ class Conditioned(TrunkedNetwork):
     forward: image [B, 3, H, W] in [0, 1], the condition [3] (1/scale_h, 1/scale_w, strength), the
     sampling positions of `models.geometry` for rows and columns, and the number of inner channels
     -> [B, 3, Y, X], not clamped. `strength` says how damaged the image is, from 0 (clean) to 1
-    (JPEG at quality 30, noise, light blur); see `models.strength` and `models.degradation`.
+    (JPEG at quality 30, noise, light blur); see `models.strength` and
+    `models.training.degradation`.
     """
 
     if TYPE_CHECKING:

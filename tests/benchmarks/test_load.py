@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from benchmarks.load import AnysrEndpoint, FormEndpoint, Sample, send, summarise
 from models.catalog import resampled_db
-from scheduling.workload import Kind, Workload, closed_loop
+from scheduling.simulation.workload import Kind, Workload, closed_loop
 
 SLOW_S = 0.4
 

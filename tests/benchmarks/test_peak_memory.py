@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.peak_memory import Case, Kind, _job, _write_source, measure_peaks, source_side
+from images.decode import decode
 from jobs.job import ImageFormat
 from tests.workers.model_folder import SMALL, small_folder
-from workers.decode import decode
 
 
 @pytest.mark.parametrize("kind", list(Kind))

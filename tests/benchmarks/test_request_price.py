@@ -19,9 +19,9 @@ from benchmarks.request_price import Round, compare
 from jobs.job import ImageFormat
 from models.catalog import SHIPPED
 from tests.workers.workbench import a_job
-from workers.making import Limits, Progress, make
+from workers.loaded_model import Served
+from workers.pipeline import Limits, Progress, make
 from workers.runtimes.onnx import OnnxSession
-from workers.zoo import Served
 
 
 def pixels(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

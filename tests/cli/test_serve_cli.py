@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.overhead import running_service
+from images.decode import decode
 from models.catalog import read_catalog
 from models.expectation import expectation_of
-from workers.decode import decode
 from workers.features import features_of
 
 HEADERS = (

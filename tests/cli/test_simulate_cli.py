@@ -13,7 +13,7 @@ from cli.simulate import COSTS
 from models.catalog import SHIPPED, Catalog, read_catalog, write_catalog
 from scheduling.cost_model import CostModel, stage_of
 from scheduling.rungs import ladder
-from scheduling.strategies import STRATEGIES
+from scheduling.simulation.strategies import STRATEGIES
 from workers import calibration
 
 

@@ -35,7 +35,7 @@ SERVE = """
 import importlib.util, json, pathlib, tempfile
 from models.catalog import SHIPPED
 from workers.settings import WorkerSettings
-from workers.zoo import load_zoo
+from workers.loaded_model import load_zoo
 seen = {"telemetry": importlib.util.find_spec("openvino_telemetry") is not None}
 with tempfile.TemporaryDirectory() as folder:
     kept = pathlib.Path(folder)

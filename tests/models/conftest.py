@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from models.photographs import Photographs, list_images
+from models.training.dataset import Photographs, list_images
 
 
 @pytest.fixture(scope="module", autouse=True)

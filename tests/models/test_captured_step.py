@@ -13,10 +13,10 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from models.architectures.registry import NetworkSpec
-from models.config import Config, Sampling, Training
-from models.photographs import Photographs, list_images
-from models.replay import WARM_UPS, Replays
-from models.train import Trainer
+from models.training.config import Config, Sampling, Training
+from models.training.dataset import Photographs, list_images
+from models.training.replay import WARM_UPS, Replays
+from models.training.trainer import Trainer
 
 CONFIG = Config(
     NetworkSpec("conditioned", {"channels": 8, "blocks": 1, "basis": 3, "widths": [4, 8]}),

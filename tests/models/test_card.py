@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-import models.config
+import models.training.config
 from models.architectures.registry import NetworkSpec
 from models.card import END, START, quality_table, refresh
 from models.catalog import SHIPPED, read_catalog
-from models.config import Config
+from models.training.config import Config
 from models.zoo import ZOO
 
-CONFIGS = Path(models.config.__file__).parent / "configs"
+CONFIGS = Path(models.training.config.__file__).parent / "configs"
 
 
 @pytest.mark.parametrize("name", read_catalog().names)

@@ -14,11 +14,11 @@ from models.architectures.heads.ciaosr import CiaoSR
 from models.architectures.heads.cross_scale import CrossScaleAttention
 from models.architectures.network import grid_tensors
 from models.architectures.registry import NetworkSpec
-from models.config import Config, Sampling, Training
 from models.convert import ConversionError, from_public, to_public
 from models.geometry import axis_grid, output_size
 from models.layouts.ciaosr import CONSTANTS, PREFIX
-from models.train import Trainer, upscale
+from models.training.config import Config, Sampling, Training
+from models.training.trainer import Trainer, upscale
 
 SIZE, OUTPUT = (5, 6), (12, 17)
 SMALL = {"hidden": 8, "window": 4}

@@ -8,11 +8,11 @@ import torch
 from models.architectures.network import grid_tensors
 from models.architectures.registry import HEADS, NetworkSpec
 from models.checkpoint import load_network, save_network
-from models.config import Config, Sampling, Training
 from models.export import AtWidth, check, onnx_runner, write_onnx
 from models.geometry import axis_grid, output_size
-from models.growth import grow
-from models.train import Trainer, upscale
+from models.training.config import Config, Sampling, Training
+from models.training.trainer import Trainer, upscale
+from models.training.warm_start import grow
 
 EDSR = {"name": "edsr", "args": {"channels": 16, "blocks": 2}}
 ANYSR: dict[str, Any] = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.evaluate import bicubic, compare, degrade, evaluate, luma
-from models.photographs import list_images
+from models.training.dataset import list_images
 from tests.shared_data import shared_data
 
 PUBLISHED_BICUBIC = {

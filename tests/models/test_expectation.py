@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
+from images.picture import Picture, Raster
 from models.catalog import read_catalog, resampled_db
 from models.evaluate import compare, degrade
 from models.expectation import (
@@ -29,7 +30,6 @@ from models.expectation import (
 )
 from tests.shared_data import shared_data
 from workers.features import features_of
-from workers.picture import Picture, Raster
 from workers.upscale import upscale
 
 LADDER = [model for model in read_catalog().models if model.in_ladder]

@@ -13,10 +13,10 @@ from models.architectures.encoders.fpen import FPEN, HighFrequencyBlock, high_fr
 from models.architectures.heads.pica import PixelContinuityAttention
 from models.architectures.registry import NetworkSpec
 from models.checkpoint import save_network
-from models.config import Config, Sampling, Training
 from models.export import check, onnx_runner, write_onnx
 from models.geometry import output_size
-from models.train import Trainer, upscale
+from models.training.config import Config, Sampling, Training
+from models.training.trainer import Trainer, upscale
 
 ENCODER = {"features": 4, "blocks": 1, "passes": 2, "reduction": 2}
 

@@ -21,7 +21,7 @@ from models.architectures.heads.tensor_product import (
 from models.architectures.network import grid_tensors
 from models.architectures.registry import HEADS
 from models.geometry import axis_grid
-from models.queries import draw_queries
+from models.training.queries import draw_queries
 
 SIZE, OUTPUT = (5, 6), (12, 17)
 CASES = [

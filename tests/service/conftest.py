@@ -13,7 +13,7 @@ import pytest
 
 from jobs.redis_queue import RedisQueue
 from models.catalog import Catalog, Reading
-from service.catalog_shelf import CatalogShelf
+from service.catalog_store import CatalogShelf
 from service.main import create_app, create_server
 from service.settings import GatewaySettings
 from tests.service.harness import MODEL, UNSERVED, ScriptedWorker, Served, Start, model_entry

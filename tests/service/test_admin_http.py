@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from jobs.job import WorkerPulse
 from jobs.redis_queue import RedisQueue
 from models.catalog import CATALOG_FILE, Catalog, CatalogError, read_good, write_catalog
-from service.catalog_shelf import CatalogShelf
+from service.catalog_store import CatalogShelf
 from service.settings import GatewaySettings
 from tests.service.harness import (
     MODEL,

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import Catalog, Reading
-from service.catalog_shelf import CatalogShelf
+from service.catalog_store import CatalogShelf
 from tests.service.harness import (
     FLOOR_MS,
     MODEL,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from images.header import ImageHeader
 from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
-from jobs.image_header import ImageHeader
 from jobs.job import ImageFormat, Job
 from models.catalog import Catalog
 from models.strength import strength_of_quality

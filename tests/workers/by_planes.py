@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from images.picture import FloatArray, Raster, Samples
+from images.resampling import lanczos, linear
 from models.geometry import axis_grid
-from workers.picture import FloatArray, Raster, Samples
-from workers.resampling import lanczos, linear
 from workers.upscale import Engine
 
 

@@ -17,10 +17,10 @@ from service.admission import admitted
 from service.snapshot import LiveWorker, Snapshot
 from tests.workers.workbench import Gated, a_job, costs_of, default_entry, zoo_of
 from workers.binding import Binding, bind_job
-from workers.learning import learn
-from workers.making import Made
-from workers.stock import Stock
-from workers.zoo import Served, Zoo
+from workers.cost_updates import learn
+from workers.loaded_model import Served, Zoo
+from workers.model_slot import Stock
+from workers.pipeline import Made
 
 MS_PER_MEGAPIXEL = 1000.0
 ALONE = Load(now_ms=0.0, workers=1)

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from images.encode import writable_formats
 from models.catalog import SHIPPED
 from scheduling.cost_model import DECODE, CostModel, Line, encode_stage, stage_of
 from scheduling.rungs import FLOOR, ladder
@@ -24,7 +25,6 @@ from workers.calibration import (
     warm,
 )
 from workers.disturbance import ALL_CORES, Meter
-from workers.encode import writable_formats
 from workers.runtimes.onnx import OnnxSession
 
 

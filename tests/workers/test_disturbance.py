@@ -5,7 +5,6 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from scheduling.monitor import CpuTimes
 from tests.workers.workbench import Cores
 from workers.disturbance import (
     ALL_CORES,
@@ -18,6 +17,7 @@ from workers.disturbance import (
     read_usage,
     used,
 )
+from workers.machine_load import CpuTimes
 
 GPU = Needs(0)
 

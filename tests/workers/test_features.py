@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
+from images.picture import Picture, Raster
 from models.expectation import MOST_DB, expectation_of
 from workers.features import BAND_EDGES, MOST_WINDOWS, SIDE, _corners, features_of
-from workers.picture import Picture, Raster
 
 PHOTOGRAPH = np.ascontiguousarray(data.astronaut()[20:148, 150:310])
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from images.picture import FloatArray
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import output_size
 from scheduling.tiling import tiling_of
 from tests.workers.workbench import picture_of
-from workers.picture import FloatArray
+from workers.loaded_model import Served
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import upscale
-from workers.zoo import Served
 
 COLOURS = ((250, 240, 10), (200, 60, 30))
 SIZE = (14, 17)

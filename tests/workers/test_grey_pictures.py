@@ -10,16 +10,16 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from images.decode import decode
+from images.encode import encode
+from images.picture import FloatArray, PictureKind
 from jobs.job import ImageFormat
 from models.catalog import SHIPPED, read_catalog
 from scheduling.tiling import tiling_of
 from tests.workers.workbench import picture_of
-from workers.decode import decode
-from workers.encode import encode
-from workers.picture import FloatArray, PictureKind
+from workers.loaded_model import Served
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import Engine, upscale
-from workers.zoo import Served
 
 
 def page() -> FloatArray:

@@ -11,7 +11,7 @@ from jobs.redis_queue import RedisQueue
 from tests.workers.workbench import costs_of, eventually
 from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
-from workers.stock import Stock
+from workers.model_slot import Stock
 
 STATE = MachineState(0.5, 0.0, 1, 2)
 

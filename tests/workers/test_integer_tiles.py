@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from images.picture import FloatArray, Picture, Raster, Samples
 from models.geometry import AxisGrid
 from tests.workers.by_planes import made_whole
-from workers.picture import FloatArray, Picture, Raster, Samples
 from workers.upscale import Engine, upscale
 
 Kind = type[np.uint8] | type[np.uint16]

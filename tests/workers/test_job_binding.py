@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from images.decode import decode
+from images.picture import Picture, Raster
 from jobs.errors import QualityInfeasible
 from jobs.job import JobStatus, OnMiss
 from jobs.redis_queue import RedisQueue
@@ -20,9 +22,7 @@ from tests.workers.workbench import (
     photograph,
     zoo_of,
 )
-from workers.decode import decode
 from workers.job_binding import JobBinding
-from workers.picture import Picture, Raster
 
 ALONE = Load(now_ms=0.0, workers=1)
 PICTURE = decode(photograph(), 10**6)

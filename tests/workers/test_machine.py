@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from jobs.job import GpuState
-from scheduling.monitor import CpuTimes, Sample
 from workers.machine import (
     VALID_PERIODS,
     Machine,
@@ -23,6 +22,7 @@ from workers.machine import (
     find_gpu,
     gpu_name,
 )
+from workers.machine_load import CpuTimes, Sample
 
 Linux = namedtuple("Linux", "user nice system idle iowait irq softirq steal guest guest_nice")
 Mac = namedtuple("Mac", "user nice system idle")

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from images.encode import encode
+from images.picture import Picture, Raster
 from jobs.job import ImageFormat
 from tests.workers.test_integer_tiles import Stretching
 from workers.allocator import configure, trim
-from workers.encode import encode
-from workers.making import Limits, Progress, make
-from workers.picture import Picture, Raster
+from workers.pipeline import Limits, Progress, make
 from workers.upscale import Engine
 
 SIDE = 1200

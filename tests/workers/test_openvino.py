@@ -18,19 +18,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
+from images.picture import FloatArray
 from models.catalog import COEFFICIENTS, SHIPPED, CatalogError, ModelEntry, Precision, read_catalog
 from models.geometry import axis_grid
 from scheduling.tiling import tiling_of
 from tests.workers.test_runtimes import TOLERANCE, noise, run
 from tests.workers.workbench import default_entry, picture_of, whole
-from workers.picture import FloatArray
+from workers.loaded_model import Served
 from workers.runtimes import openvino
 from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
 from workers.runtimes.onnx import OnnxSession
 from workers.runtimes.openvino import BYTES, OpenVinoSession
 from workers.runtimes.rooms import ROOMS, Rooms
 from workers.upscale import upscale
-from workers.zoo import Served
 
 ENTRY = default_entry()
 

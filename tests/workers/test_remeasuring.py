@@ -14,13 +14,13 @@ from models.catalog import SHIPPED
 from scheduling.cost_model import CostModel, Line
 from tests.workers.workbench import Cores, Gated, costs_of, until, zoo_of
 from workers import remeasuring
+from workers.calibration_cache import costs_name, facts_of, read_lines, stages_of
 from workers.disturbance import ALL_CORES, Needs, Reading
-from workers.kept_costs import costs_name, facts_of, read_lines, stages_of
+from workers.loaded_model import Zoo
+from workers.model_loader import Stocker
+from workers.model_slot import Shelf, Stock
 from workers.remeasuring import IDLE_S, Lull, Remeasurer
 from workers.settings import WorkerSettings
-from workers.stock import Shelf, Stock
-from workers.stocking import Stocker
-from workers.zoo import Zoo
 
 SETTINGS = WorkerSettings(worker_threads=2)
 OLD = Line(1000.0, 1.0, 1.0, disturbed=True)

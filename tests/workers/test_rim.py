@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from images.picture import FloatArray
 from models.geometry import AxisGrid
 from tests.workers.workbench import picture_of
-from workers.picture import FloatArray
 from workers.upscale import Engine, upscale
 
 REACH = 2

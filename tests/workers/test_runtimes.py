@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from images.picture import FloatArray
 from models.catalog import SHIPPED, CatalogError, ModelEntry, describe, read_catalog
 from models.checkpoint import load_network
 from models.export import write_torchscript
 from models.geometry import axis_grid
 from tests.workers.workbench import default_entry
-from workers.picture import FloatArray
 from workers.runtimes.base import Interrupted, RuntimeMissing, Session
 from workers.runtimes.onnx import CUDA_PROVIDERS, OnnxSession
 from workers.runtimes.torchscript import TorchScriptSession

@@ -21,10 +21,10 @@ from models.catalog import SHIPPED, ModelEntry, Precision, read_catalog
 from models.geometry import output_size
 from scheduling.tiling import tiling_of
 from tests.workers.workbench import default_entry, picture_of
+from workers.loaded_model import Served
 from workers.runtimes.onnx import OnnxSession
 from workers.runtimes.openvino import OpenVinoSession
 from workers.upscale import Upscaled, upscale
-from workers.zoo import Served
 
 SCALES = ((1.37, 1.37), (2.0, 2.0), (2.37, 2.37), (3.6, 2.9))
 SIZES = ((19, 113), (97, 83), (127, 22))

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from skimage import data
 
+from images.picture import FloatArray, PictureKind
+from images.resampling import lanczos
 from models.catalog import SHIPPED, read_catalog
 from models.geometry import AxisGrid
 from scheduling.tiling import tiling_of
 from scheduling.work import work_of
 from tests.workers.workbench import a_job, picture_of
-from workers.picture import FloatArray, PictureKind
-from workers.resampling import lanczos
+from workers.loaded_model import Served
 from workers.runtimes.base import Session
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import Engine, upscale
-from workers.zoo import Served
 
 TOLERANCE = 1 / 255
 Size = tuple[int, int]

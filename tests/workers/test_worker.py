@@ -35,8 +35,8 @@ from tests.workers.workbench import (
 )
 from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
+from workers.model_slot import Shelf, Stock
 from workers.runtimes.onnx import OnnxSession
-from workers.stock import Shelf, Stock
 from workers.worker import Worker, WorkerParts
 
 
@@ -298,7 +298,7 @@ async def test_an_idle_worker_stops_at_once(
     queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long it would wait for a job."""
-    monkeypatch.setattr("jobs.wake_line.LOOK_S", 60.0)
+    monkeypatch.setattr("jobs.wakeup.LOOK_S", 60.0)
     first = a_job()
     async with a_worker(queue, zoo_of(open_session()), wait_s=60.0) as stopping:
         await queue.submit(first, photograph())

@@ -25,11 +25,11 @@ from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, Catalog, write_catalog
 from scheduling.cost_model import CostModel, Line
 from tests.workers.workbench import a_job, default_entry, photograph, whole
-from workers.kept import kept_folder
-from workers.kept_costs import costs_name, facts_of, keep_lines, stages_of
+from workers.cache_files import kept_folder
+from workers.calibration_cache import costs_name, facts_of, keep_lines, stages_of
+from workers.loaded_model import load_zoo
 from workers.pool import pool_environments
 from workers.settings import WorkerSettings
-from workers.zoo import load_zoo
 
 LEASE_S = 1.0
 PATIENCE_S = 60.0

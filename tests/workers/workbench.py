@@ -16,24 +16,24 @@ from PIL import Image
 from prometheus_client import CollectorRegistry
 from skimage import data
 
+from images.picture import FloatArray, Picture, PictureKind, Raster, rounded
 from jobs.job import ImageFormat, Job, OnMiss
 from jobs.queue import JobQueue
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import AxisGrid
 from scheduling.cost_model import CostModel, Line, stage_of
-from scheduling.monitor import CpuTimes
 from scheduling.rungs import FLOOR, ladder
 from scheduling.tiling import tiling_of
 from telemetry.spans import Untraced
 from workers.disturbance import Reading
 from workers.heartbeat import Heartbeat
-from workers.making import Limits
+from workers.loaded_model import Served, Zoo
+from workers.machine_load import CpuTimes
 from workers.metrics import WorkerMetrics
-from workers.picture import FloatArray, Picture, PictureKind, Raster, rounded
+from workers.model_slot import Shelf, Stock
+from workers.pipeline import Limits
 from workers.runtimes.base import Session
-from workers.stock import Shelf, Stock
 from workers.worker import Worker, WorkerParts
-from workers.zoo import Served, Zoo
 
 LIMITS = Limits(source_pixels=1_000_000, output_pixels=4_000_000)
 

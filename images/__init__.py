@@ -1,0 +1,1 @@
+"""Image files: headers, decoding, encoding, colour, and resampling without a network."""

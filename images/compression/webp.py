@@ -1,0 +1,127 @@
+"""The quality of a WebP: RFC 9649 for the container, RFC 6386 for VP8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from images.compression.common import MAX_PARTS, Unread, interpolate
+
+_QUALITY: Sequence[tuple[float, float]] = (
+    (0, 98), (4, 96), (9, 92), (15, 87), (25, 78), (40, 58), (55, 31), (80, 14),
+)  # fmt: skip
+"""The mean index of luma's AC step in a VP8 frame, and the quality of a JPEG that is as damaged.
+
+Measured on 12 photographs of the training set, shrunk by 3 (Pillow's bicubic), as the quality of
+Pillow's JPEG (4:2:0) with the same PSNR-Y as its WebP at each quality from 5 to 100; knots fitted
+by least squares of the strength. One of 12 other photographs is off by 0.10 in strength (root mean
+square): WebP drops detail that JPEG keeps, so near index 40 pictures range from 33 to 73.
+"""
+
+
+def quality_of_webp(data: bytes) -> float | None:
+    at = 12
+    for _ in range(MAX_PARTS):
+        kind, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        if kind == b"VP8L":
+            return None
+        if kind == b"VP8 ":
+            return interpolate(_QUALITY, _vp8_index(data[at + 8 : at + 8 + min(size, 256)]))
+        if len(kind) < 4:
+            break
+        at += 8 + size + size % 2
+    raise Unread
+
+
+def _vp8_index(frame: bytes) -> float:
+    """Return the index of the luma AC step of a VP8 key frame, 0 to 127 (RFC 6386, 9.1 to 9.6): the
+    mean over its macroblocks, as far as the header tells."""
+    if len(frame) < 12 or frame[0] & 1 or frame[3:6] != b"\x9d\x01\x2a":
+        raise Unread
+    coded = _BooleanDecoder(frame[10:])
+    coded.read(2)  # colour space, clamping
+    segments = _vp8_segments(coded) if coded.read(1) else _Vp8Segments(False, 0)
+    coded.read(1 + 6 + 3)  # loop filter: type, level, sharpness
+    if coded.read(1) and coded.read(1):  # its deltas, and they are new
+        for _ in range(8):
+            coded.optional(6)
+    coded.read(2)  # the number of partitions
+    base = coded.read(7)
+    return min(127.0, max(0.0, segments.index if segments.absolute else base + segments.index))
+
+
+@dataclass(frozen=True)
+class _Vp8Segments:
+    """The mean index of the segments of a frame, each by its part of the macroblocks."""
+
+    absolute: bool
+    """Else it is added to the frame's."""
+    index: float
+
+
+def _vp8_segments(coded: _BooleanDecoder) -> _Vp8Segments:
+    """Read what follows segmentation_enabled (RFC 6386, 9.3 and 19.2)."""
+    has_map, has_features = coded.read(1), coded.read(1)
+    absolute, indices = False, [0, 0, 0, 0]
+    if has_features:
+        absolute = coded.read(1) == 1
+        indices = [coded.optional(7) or 0 for _ in range(4)]
+        for _ in range(4):
+            coded.optional(6)  # loop filter
+    parts = _vp8_parts(coded) if has_map else (1.0, 0.0, 0.0, 0.0)
+    mean = sum(part * index for part, index in zip(parts, indices, strict=True))
+    return _Vp8Segments(absolute, mean)
+
+
+def _vp8_parts(coded: _BooleanDecoder) -> Sequence[float]:
+    """Return each segment's part of the macroblocks, as the probabilities of the tree have it by
+    which the map is coded."""
+    low, first, third = ((coded.read(8) if coded.read(1) else 255) / 255 for _ in range(3))
+    return low * first, low * (1 - first), (1 - low) * third, (1 - low) * (1 - third)
+
+
+class _BooleanDecoder:
+    """The arithmetic decoder of VP8 (RFC 6386, 7.3), for bits that are as often 0 as 1. Behind the
+    end it reads zeros, as decoders do."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 2
+        self._value = int.from_bytes(data[:2].ljust(2, b"\0"))
+        self._range = 255
+        self._shifted = 0
+
+    def read(self, bits: int) -> int:
+        """Return the next number of so many bits, the highest first."""
+        number = 0
+        for _ in range(bits):
+            number = 2 * number + self._bit()
+        return number
+
+    def optional(self, bits: int) -> int | None:
+        """Return the next signed number that has a flag before it, None if that is 0."""
+        if not self._bit():
+            return None
+        size = self.read(bits)
+        return -size if self._bit() else size
+
+    def _bit(self) -> int:
+        split = 1 + ((self._range - 1) * 128 >> 8)
+        bit = int(self._value >= split << 8)
+        if bit:
+            self._range -= split
+            self._value -= split << 8
+        else:
+            self._range = split
+        while self._range < 128:
+            self._shift()
+        return bit
+
+    def _shift(self) -> None:
+        self._value <<= 1
+        self._range <<= 1
+        self._shifted += 1
+        if self._shifted == 8:
+            self._shifted = 0
+            self._value |= self._data[self._at] if self._at < len(self._data) else 0
+            self._at += 1

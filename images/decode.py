@@ -1,0 +1,95 @@
+"""Encoded bytes to a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from PIL.ImageFile import ImageFile
+
+from images.colour import fitting, to_srgb
+from images.exif import cleaned
+from images.header import ImageHeader, open_lazily, read_exif, read_header
+from images.picture import Picture, PictureKind, Raster, Samples
+from images.png import decode_png
+from jobs.errors import AnysrError, CorruptImage
+
+_GREY_MODES = frozenset({"1", "L", "LA", "I;16"})
+_AS_THEY_ARE = frozenset({"L", "LA", "RGB", "RGBA"})
+
+
+@dataclass(frozen=True)
+class _Stored:
+    samples: Samples
+    """[H, W] or [H, W, C], 8 or 16 bits, not yet turned upright."""
+    icc: bytes | None
+
+
+def decode(data: bytes, max_pixels: int) -> Picture:
+    """Decode a PNG, JPEG, WebP or AVIF image and turn it upright.
+
+    Raises what `images.header.read_header` raises (the size is checked before a pixel is
+    decoded), and CorruptImage for data that is damaged anywhere.
+    """
+    header = read_header(data, max_pixels)
+    image = open_lazily(data, header.format)
+    exif = cleaned(read_exif(image, data))
+    try:
+        stored = _sixteen_bits(data, image) if header.bit_depth == 16 else _eight_bits(image)
+    except (AnysrError, MemoryError):
+        raise
+    except Exception as error:  # decoders of foreign bytes raise whatever they stumble over
+        raise CorruptImage from error
+    return _picture(stored, header, exif)
+
+
+def _sixteen_bits(data: bytes, image: ImageFile) -> _Stored:
+    return _Stored(decode_png(data), image.info.get("icc_profile"))
+
+
+def _eight_bits(image: ImageFile) -> _Stored:
+    image.load()
+    icc = image.info.get("icc_profile")
+    if image.mode == "CMYK":
+        return _Stored(np.asarray(to_srgb(image, icc)), None)
+    return _Stored(np.asarray(_plain(image)), icc)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Return the image as L, LA, RGB or RGBA, a transparent colour made an alpha channel."""
+    transparent = image.has_transparency_data
+    if image.mode in _AS_THEY_ARE and (not transparent or image.mode in {"LA", "RGBA"}):
+        return image
+    if image.mode in _GREY_MODES:
+        return image.convert("LA" if transparent else "L")
+    return image.convert("RGBA" if transparent else "RGB")
+
+
+def _picture(stored: _Stored, header: ImageHeader, exif: bytes) -> Picture:
+    samples = stored.samples if stored.samples.ndim == 3 else stored.samples[:, :, None]
+    samples = _upright(samples, header.orientation)
+    channels = 1 if samples.shape[2] < 3 else 3
+    return Picture(
+        Raster(samples),
+        kind=_kind(header, channels),
+        icc=fitting(stored.icc, channels),
+        exif=exif,
+    )
+
+
+def _kind(header: ImageHeader, channels: int) -> PictureKind:
+    if channels == 1:
+        return PictureKind.GREY
+    return PictureKind.PALETTE if header.mode == "P" else PictureKind.COLOUR
+
+
+def _upright(samples: Samples, orientation: int) -> Samples:
+    """Undo an EXIF orientation (1 to 8) of samples [H, W, C]."""
+    if orientation > 4:
+        samples = samples.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    return np.ascontiguousarray(samples)

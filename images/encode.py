@@ -1,0 +1,133 @@
+"""A picture to encoded bytes. Fast settings: encoding is part of every latency budget."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, features
+
+from images.colour import to_srgb
+from images.jpeg import encode_jpeg
+from images.palette import encode_palette_png
+from images.picture import Picture, PictureKind, Raster, rounded, strips
+from images.png import encode_png
+from jobs.errors import OutputTooLarge, UnsupportedImage
+from jobs.job import ImageFormat
+
+DEFAULT_QUALITY = 90
+WEBP_METHOD = 2
+"""Well over twice as fast as Pillow's default of 4, for 2 % more bytes."""
+AVIF_SPEED = 9
+"""Seven times as fast as Pillow's default of 6, for 12 % more bytes."""
+FULL_COLOUR_QUALITY = 90
+"""From this quality on JPEG keeps its colour planes at full resolution."""
+
+Pixels = NDArray[np.uint8]
+Sample = TypeVar("Sample", bound=np.unsignedinteger[Any])
+
+
+def encode(
+    picture: Picture,
+    image_format: ImageFormat,
+    quality: int | None = None,
+) -> bytes:
+    """Encode a picture.
+
+    JPEG is flattened on white; 16 bits survive in PNG only. `quality` is 1 to 100 and does not
+    concern PNG. Raises OutputTooLarge when the format cannot hold a side, and UnsupportedImage for
+    a format that this installation cannot write. PNG and JPEG of colours without transparency are
+    made beside the samples and the file in no more than constant memory.
+    """
+    if image_format not in writable_formats():
+        raise UnsupportedImage(f"This installation cannot write {image_format.value.upper()}.")
+    check_sides(image_format, picture.height, picture.width)
+    if image_format is ImageFormat.PNG:
+        return _png(picture)
+    return _LOSSY[image_format](picture, DEFAULT_QUALITY if quality is None else quality)
+
+
+def check_sides(image_format: ImageFormat, height: int, width: int) -> None:
+    """Raise OutputTooLarge when the format cannot hold a side."""
+    limit = image_format.max_side
+    if max(height, width) > limit:
+        raise OutputTooLarge(
+            f"{image_format.value.upper()} holds at most {limit} pixels a side.", max_side=limit
+        )
+
+
+def writable_formats() -> tuple[ImageFormat, ...]:
+    """Return the formats that this installation of Pillow writes; PNG and JPEG are among them."""
+    optional = (ImageFormat.WEBP, ImageFormat.AVIF)
+    return tuple(f for f in ImageFormat if f not in optional or features.check(f.value))
+
+
+def _png(picture: Picture) -> bytes:
+    raster = picture.pixels
+    if picture.kind is PictureKind.PALETTE and raster.bit_depth == 8:
+        small = encode_palette_png(picture)
+        if small is not None:
+            return small
+    return encode_png(_flat(raster.samples), picture.icc, picture.exif)
+
+
+def _jpeg(picture: Picture, quality: int) -> bytes:
+    samples, full_colour = _flat(_on_white(picture.pixels)), quality >= FULL_COLOUR_QUALITY
+    return encode_jpeg(samples, quality, full_colour, picture.icc, picture.exif)
+
+
+def _webp(picture: Picture, quality: int) -> bytes:
+    image, icc = _in_rgb(picture)
+    options = {"quality": quality, "method": WEBP_METHOD, "exif": picture.exif}
+    return _saved(image, format="WEBP", icc_profile=icc, **options)
+
+
+def _avif(picture: Picture, quality: int) -> bytes:
+    image, icc = _in_rgb(picture)
+    options = {"quality": quality, "speed": AVIF_SPEED, "exif": picture.exif}
+    return _saved(image, format="AVIF", icc_profile=icc, **options)
+
+
+_LOSSY: dict[ImageFormat, Callable[[Picture, int], bytes]] = {
+    ImageFormat.JPEG: _jpeg,
+    ImageFormat.WEBP: _webp,
+    ImageFormat.AVIF: _avif,
+}
+
+
+def _in_rgb(picture: Picture) -> tuple[Image.Image, bytes | None]:
+    """Return the picture as RGB or RGBA with its profile, for formats that know no grey."""
+    image = Image.fromarray(_flat(picture.pixels.eight_bits()))
+    if picture.kind is not PictureKind.GREY:
+        return image, picture.icc
+    coloured = to_srgb(image.getchannel(0), picture.icc)
+    if picture.pixels.has_alpha:
+        coloured.putalpha(image.getchannel(1))
+    return coloured, None
+
+
+def _on_white(raster: Raster) -> Pixels:
+    """Return opaque samples [H, W, C] of 8 bits."""
+    if not raster.has_alpha:
+        return raster.eight_bits()
+    opaque = np.empty((raster.height, raster.width, raster.colours), np.uint8)
+    for rows in strips(raster.height):
+        part = raster.cut(rows)
+        if (alpha := part.alpha) is not None:
+            flattened = rounded(part.colour * alpha + (1 - alpha), np.uint8)
+            opaque[rows] = np.moveaxis(flattened, 0, 2)
+    return opaque
+
+
+def _flat(samples: NDArray[Sample]) -> NDArray[Sample]:
+    """Return samples [H, W, C], of one channel as [H, W]."""
+    return samples[:, :, 0] if samples.shape[2] == 1 else samples
+
+
+def _saved(image: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, **options)
+    return buffer.getvalue()

@@ -1,0 +1,61 @@
+"""Lanczos as Pillow computes it, along one axis: which input pixels make which output pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from images.picture import FloatArray
+
+SUPPORT = 3
+"""Input pixels that count on either side of an output pixel's centre."""
+TAPS = 2 * SUPPORT + 1
+BLOCK = 16
+"""Output pixels of a band: with as many, a band is about half full at x2, and long enough for a
+matrix product to be fast."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Neighbouring output pixels, and the input pixels that they are made of."""
+
+    start: int
+    """The first output pixel."""
+    first: int
+    """The first input pixel."""
+    weights: FloatArray
+    """[output pixels, input pixels]; each row sums to 1."""
+
+    @property
+    def stop(self) -> int:
+        return self.start + int(self.weights.shape[0])
+
+    @property
+    def last(self) -> int:
+        """The one behind the last input pixel."""
+        return self.first + int(self.weights.shape[1])
+
+
+def bands(size: int, larger: int) -> Iterator[Band]:
+    """Yield the bands that make `larger` pixels of `size`, no more than them.
+
+    The weights are sinc(d) sinc(d / 3) of the distance d in input pixels, normalised over those
+    that lie inside the picture.
+    """
+    centres = (np.arange(larger) + 0.5) * (size / larger)
+    nearest = np.floor(centres - (SUPPORT - 0.5)).astype(int)
+    pixels = nearest[:, None] + np.arange(TAPS)
+    away = pixels + 0.5 - centres[:, None]
+    counts = (np.abs(away) < SUPPORT) & (pixels >= 0) & (pixels < size)
+    weights = np.where(counts, np.sinc(away) * np.sinc(away / SUPPORT), 0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    for start in range(0, larger, BLOCK):
+        outputs = slice(start, start + BLOCK)
+        origin = nearest[start]
+        places = pixels[outputs] - origin
+        dense = np.zeros((len(places), int(places[-1, -1]) + 1), np.float32)
+        np.put_along_axis(dense, places, weights[outputs], axis=1)
+        first, last = max(0, origin), min(size, origin + dense.shape[1])
+        yield Band(start, int(first), dense[:, first - origin : last - origin])

@@ -1,0 +1,72 @@
+"""PNG with a palette, for pictures whose colours fit one exactly."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from images.picture import Picture, Samples, strips
+
+LARGEST = 256
+LEVEL = 1
+"""zlib's fastest: a sixth of the time of level 6 for some 17 % more bytes."""
+
+Packed = NDArray[np.uint32]
+"""One number per pixel: red, green, blue and alpha from the highest byte."""
+
+
+def encode_palette_png(picture: Picture) -> bytes | None:
+    """Write a picture of 3 or 4 channels of 8 bits with a palette, or return None if 256 colours do
+    not suffice."""
+    samples = picture.pixels.samples
+    colours = _colours(samples)
+    if colours is None:
+        return None
+    table = colours.astype(">u4").view(np.uint8).reshape(-1, 4)
+    image = Image.fromarray(_positions(samples, colours))
+    image.putpalette(table[:, :3].tobytes())
+    buffer = io.BytesIO()
+    image.save(
+        buffer,
+        format="PNG",
+        compress_level=LEVEL,
+        icc_profile=picture.icc,
+        exif=picture.exif,
+        **({"transparency": table[:, 3].tobytes()} if picture.pixels.has_alpha else {}),
+    )
+    return buffer.getvalue()
+
+
+def _colours(samples: Samples) -> Packed | None:
+    """Return the colours in ascending order, None if they are more than LARGEST: of most upscaled
+    pictures the first rows tell."""
+    colours = _packed(samples[:1, :1]).ravel()
+    for rows in strips(len(samples)):
+        packed = _packed(samples[rows]).ravel()
+        known = colours[_places(packed, colours)] == packed
+        colours = np.union1d(colours, packed[~known])
+        if len(colours) > LARGEST:
+            return None
+    return colours
+
+
+def _positions(samples: Samples, colours: Packed) -> NDArray[np.uint8]:
+    """Return the number of each pixel's colour, [H, W]."""
+    positions = np.empty(samples.shape[:2], np.uint8)
+    for rows in strips(len(samples)):
+        positions[rows] = _places(_packed(samples[rows]), colours)
+    return positions
+
+
+def _places(packed: Packed, colours: Packed) -> NDArray[np.intp]:
+    """Return where colours are, or would be but for the last place, in ascending ones."""
+    return np.minimum(np.searchsorted(colours, packed), len(colours) - 1)
+
+
+def _packed(samples: Samples) -> Packed:
+    opaque = np.full((*samples.shape[:2], 4), 255, np.uint8)
+    opaque[:, :, : samples.shape[2]] = samples
+    return opaque.view(">u4")[:, :, 0].astype(np.uint32)

@@ -1,0 +1,28 @@
+"""Plain resampling of float planes by Pillow."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from images.picture import FloatArray
+
+Box = tuple[float, float, float, float]
+"""Left, upper, right and lower edge, in pixels."""
+
+
+def lanczos(plane: FloatArray, height: int, width: int) -> FloatArray:
+    """Resample one plane [H, W] to [height, width], clamped to [0, 1]."""
+    if plane.shape == (height, width):
+        return plane
+    image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
+    resized = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+    clamped: FloatArray = np.clip(resized, np.float32(0), np.float32(1))
+    return clamped
+
+
+def linear(plane: FloatArray, height: int, width: int, box: Box) -> FloatArray:
+    """Interpolate the part of a plane [H, W] in a box to [height, width], neither smaller than the
+    box; of any values, none of which is exceeded. What lies around the box counts at its edges."""
+    image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box))

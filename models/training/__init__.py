@@ -1,0 +1,1 @@
+"""Training: photographs, degradation, losses, optimizers, and the trainer."""

@@ -1,0 +1,157 @@
+"""What the device's part of a training step reads: as it was drawn, or padded to fixed shapes.
+
+A real scale changes how many output pixels there are and how many of them share an input pixel. A
+captured step (`models.training.replay`) reads the same memory in the same shapes each time, so for
+it a batch is written into a `FixedBatch`: there a scale changes what the tensors say, and weights
+tell which rows and columns are none.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.architectures.network import Network, grid_for
+from models.geometry import axis_grid
+from models.training.losses import Loss
+from models.training.queries import Queries
+
+EVERYWHERE = slice(None), slice(None)
+
+AXES = functools.lru_cache(maxsize=4096)(axis_grid)
+"""The axes of a run's patches are few, and each is as long to lay out as a step's other draws."""
+
+
+class Batch(NamedTuple):
+    """Pictures, sampling positions, and what the loss judges.
+
+    image: [B, 3, p, p] in [0, 1].
+    target: [B, 3, rows, columns] in [0, 1], of the output pixels that the loss judges.
+    grid: the positional arguments of `Network.forward` between the image and the width.
+    judged: which rows and columns of the made pixels those are.
+    weights: 1 for each of those rows [rows] and columns [columns] that counts and 0 for padding;
+        None where there is no padding.
+    """
+
+    image: Tensor
+    target: Tensor
+    grid: Sequence[Tensor]
+    judged: tuple[slice, slice] = EVERYWHERE
+    weights: tuple[Tensor, Tensor] | None = None
+
+    def sent(self) -> Batch:
+        """Return this with its positions on the device of its pictures; the host does not wait."""
+        device = self.image.device
+        return self._replace(grid=[t.to(device, non_blocking=True) for t in self.grid])
+
+    def judged_of(self, made: Tensor) -> Tensor:
+        """Return those of the made pixels [B, 3, Y, X] that the loss judges."""
+        rows, columns = self.judged
+        return made[:, :, rows, columns]
+
+    def mean_loss(self, loss: Loss, output: Tensor, truth: Tensor) -> Tensor:
+        """Return the loss of the pixels that count; it must judge each pixel by itself.
+
+        Padding is made equal in both pictures, and its share in the mean is taken out again.
+        """
+        if self.weights is None:
+            return loss(output, truth)
+        rows, columns = self.weights
+        weight = rows[:, None] * columns
+        share, nothing = weight.mean(), weight.new_zeros(1)
+        padded = loss(output * weight, truth * weight)
+        return (padded - (1 - share) * loss(nothing, nothing)) / share
+
+
+def batch_of(
+    network: Network,
+    small: Tensor,
+    target: Tensor,
+    queries: Queries | None = None,
+    strength: float = 0.0,
+) -> Batch:
+    """Return what a step reads for inputs `small` [B, 3, p, p] and their targets [B, 3, Y, X]; the
+    positions stay on the CPU."""
+    grid = positions_of(network, small.shape[2:], target.shape[2:], queries, strength)
+    if queries is None:
+        return Batch(small, target, grid)
+    judged = queries.judged_rows, queries.judged_columns
+    return Batch(small, queries.judged_of(target), grid, judged)
+
+
+def positions_of(
+    network: Network,
+    inputs: Sequence[int],
+    size: Sequence[int],
+    queries: Queries | None = None,
+    strength: float = 0.0,
+) -> list[Tensor]:
+    """Return the arguments of `Network.forward` between image and width, on the CPU: for an image
+    of `inputs` (height, width), the output's `size` likewise, or only `queries` of it."""
+    rows, columns = (AXES(*sides) for sides in zip(inputs, size, strict=True))
+    tensors = list(grid_for(network, rows, columns, strength=strength))
+    if queries is not None:
+        tensors[2], tensors[4] = tensors[2][queries.rows], tensors[4][queries.columns]
+    return tensors
+
+
+class FixedBatch:
+    """A batch whose shapes and addresses stay, for any scale at which a patch grows to at most
+    `longest` pixels and at most `count` rows and columns of it are made."""
+
+    def __init__(self, like: Batch, longest: int, count: int) -> None:
+        batch, colours, *patch = like.image.shape
+        self._slots = -(-longest // min(patch))
+        self._count = count
+        device = like.image.device
+        image = torch.zeros(batch, colours, *patch, device=device)
+        image = image.contiguous(memory_format=torch.channels_last)
+        target = torch.zeros(batch, colours, count, count, device=device)
+        positions = [
+            tensor
+            for side in patch
+            for tensor in (torch.full((side, self._slots), 0.5), torch.zeros(count).long())
+        ]
+        grid = [t.to(device) for t in (torch.ones_like(like.grid[0]), *positions)]
+        weights = torch.ones(count, device=device), torch.ones(count, device=device)
+        self.batch = Batch(image, target, grid, weights=weights)
+
+    def fill(self, drawn: Batch) -> Batch:
+        """Write a drawn batch, with its positions on the CPU, over the last; the host does not
+        wait. Returns `batch`."""
+        condition, row_offset, row_index, column_offset, column_index = drawn.grid
+        rows = pad_axis(row_offset, row_index, self._slots, self._count)
+        columns = pad_axis(column_offset, column_index, self._slots, self._count)
+        high, wide = drawn.target.shape[2:]
+        self.batch.image.copy_(drawn.image)
+        # What lies beyond is left of an earlier target: finite, and of no weight.
+        self.batch.target[:, :, :high, :wide].copy_(drawn.target)
+        assert self.batch.weights is not None  # for the type checker
+        buffers = *self.batch.grid, *self.batch.weights
+        filled = condition, *rows[:2], *columns[:2], rows[2], columns[2]
+        for buffer, tensor in zip(buffers, filled, strict=True):
+            buffer.copy_(tensor, non_blocking=True)
+        return self.batch
+
+
+def pad_axis(
+    offset: Tensor, index: Tensor, slots: int, count: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return one axis's offset [n, slots] and index [count], padded, and weights [count] that are 0
+    where an output pixel is none. Such ones are spread over the slots, because a GPU adds up the
+    gradients of those that share one in turn.
+
+    `offset` [n, fewer slots] and `index` [fewer] are as in `models.geometry.AxisGrid`.
+    """
+    few, outputs = offset.shape[1], index.shape[0]
+    # A slot that no output pixel uses holds 0.5.
+    offset = F.pad(offset, (0, slots - few), value=0.5)
+    index = index + torch.div(index, few, rounding_mode="floor") * (slots - few)
+    spread = torch.arange(outputs, count) % offset.numel()
+    weight = F.pad(torch.ones(outputs), (0, count - outputs))
+    return offset, torch.cat((index, spread)), weight

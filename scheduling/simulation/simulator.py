@@ -1,0 +1,379 @@
+"""Discrete events: a workload, workers, a strategy; no clock, no queue, no network.
+
+The decisions are the strategy's own code. Runs take what the cost table predicts, times a
+log-normal deviation, times the worker's slowness; the strategy sees the prediction alone. Where
+workers become slower, each follows its own pace, as a served worker's cost model does.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scheduling.backlog import Demand, Load, Slots
+from scheduling.cost_model import FOLLOW, STEP
+from scheduling.options import Option, narrowest_network
+from scheduling.policy import admit
+from scheduling.simulation.strategies import BATCH_GAIN, Case, Options, Strategy, batch_ms
+from scheduling.simulation.workload import Workload
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the work is done on."""
+
+    workers: int = 4
+    deviation: float = 0.1
+    """Standard deviation of the logarithm of actual / predicted."""
+    batch_gain: float = BATCH_GAIN
+    seed: int = 2
+    slow: Sequence[tuple[float, int, float]] = ()
+    """(time in ms, worker, slowness from its next run on); infinite: it dies at once, and its job
+    is run again; finite after that: it is back."""
+
+    def factors(self, count: int) -> NDArray[np.float64]:
+        """Return actual / predicted cost of each of `count` requests on a worker at full speed."""
+        random = np.random.default_rng(self.seed)
+        factors: NDArray[np.float64] = np.exp(random.normal(0, self.deviation, count))
+        return factors
+
+
+@dataclass
+class Outcome:
+    """What became of a workload. Parts are of all requests."""
+
+    requests: int
+    met: int = 0
+    late: int = 0
+    refused: int = 0
+    dropped: int = 0
+    """Never run, because their deadline had passed or no worker was left."""
+    cancelled: int = 0
+    """By their callers, before there was an answer."""
+    db: float = 0.0
+    """Mean quality of the pictures that were in time."""
+    loss_db: float = 0.0
+    """How much better these would be at their widest, in the mean."""
+    rungs: dict[str, int] = field(default_factory=dict)
+    """How many were run at each rung."""
+    busy: float = 0.0
+    """Part of the worker time that was used."""
+    arrival_ms: list[float] = field(default_factory=list)
+    """When each request came: in a closed loop that follows from the answers."""
+
+    @property
+    def attainment(self) -> float:
+        return self.met / self.requests
+
+    @property
+    def admitted_attainment(self) -> float:
+        return self.met / max(1, self.requests - self.refused)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready form."""
+        return {
+            "requests": self.requests,
+            "attainment": self.attainment,
+            "admitted_attainment": self.admitted_attainment,
+            "refused": self.refused / self.requests,
+            "late": self.late / self.requests,
+            "dropped": self.dropped / self.requests,
+            "cancelled": self.cancelled / self.requests,
+            "mean_db": self.db,
+            "loss_db": self.loss_db,
+            "busy": self.busy,
+            "rungs": {k: v / self.requests for k, v in sorted(self.rungs.items())},
+        }
+
+
+Told = Callable[[int], None]
+"""Hears how many requests have come."""
+TELL_EVERY = 1000
+
+
+def simulate(
+    workload: Workload,
+    tables: Sequence[Options],
+    strategy: Strategy,
+    machine: Machine,
+    told: Told = lambda count: None,
+    best: Sequence[Options] | None = None,
+) -> Outcome:
+    """Run a workload to its end. `tables` holds the options of each kind, cheapest first; losses
+    are counted against the widest of `best`, by default of the same."""
+    return _Run(workload, tables, strategy, machine, best or tables).run(told)
+
+
+class _Ending(NamedTuple):
+    """A run in progress."""
+
+    end: float
+    worker: int
+    predicted_end: float
+    jobs: list[int]
+    option: Option
+    factor: float
+    """actual / predicted, had the worker been at full speed and known to be."""
+
+
+class _Run:
+    def __init__(
+        self,
+        workload: Workload,
+        tables: Sequence[Options],
+        strategy: Strategy,
+        machine: Machine,
+        best: Sequence[Options],
+    ) -> None:
+        self.tables = [strategy.offered(table) for table in tables]
+        self.best = [table[-1].db or 0.0 for table in best]
+        self.strategy = strategy
+        self.machine = machine
+        self.arrival = workload.arrival_ms.tolist()
+        self.patience = None if workload.patience_ms is None else workload.patience_ms.tolist()
+        self.next: dict[int, int] = {}
+        """By request, the one that comes after its answer."""
+        self.coming = self._first(workload)
+        """(when, request): those whose time to come is known, a heap."""
+        self.leaving: list[tuple[float, int]] = []
+        """(when, request): when callers will cancel what is not answered by then, a heap."""
+        self.budget = workload.budget_ms.tolist()
+        self.kind = workload.kind.tolist()
+        self.factor = machine.factors(len(workload)).tolist()
+        self.cheapest = [t[0].safe_ms for t in self.tables]
+        self.network = [narrowest_network(t).expected_ms for t in self.tables]
+        self.slots = Slots()
+        self.pending: list[tuple[float, int]] = []
+        self.alike = [deque[int]() for _ in tables]
+        self.waiting = [0] * len(tables)
+        self.queued = bytearray(len(workload))
+        self.idle = list(range(machine.workers))
+        self.alive = machine.workers
+        self.slowness = [1.0] * machine.workers
+        self.pace = [1.0] * machine.workers
+        self.paced: dict[tuple[int, int], Options] = {}
+        self.ends: list[_Ending] = []
+        self.demand = Demand()
+        self.counted: set[int] = set()
+        """Those that came while others waited."""
+        self.outcome = Outcome(len(workload))
+        self.total_db = self.total_loss = self.busy_ms = 0.0
+
+    def run(self, told: Told) -> Outcome:
+        events = sorted(self.machine.slow)
+        came, now = 0, 0.0
+        while True:
+            times = (
+                self.ends[0].end if self.ends else float("inf"),
+                events[0][0] if events else float("inf"),
+                self.leaving[0][0] if self.leaving else float("inf"),
+                self.coming[0][0] if self.coming else float("inf"),
+            )
+            first = min(times)
+            if first == float("inf"):
+                break
+            now = first
+            if times[0] == first:
+                self._end()
+            elif times[1] == first:
+                _, worker, slowness = events.pop(0)
+                self._change(now, worker, slowness)
+            elif times[2] == first:
+                self._cancel(now, heapq.heappop(self.leaving)[1])
+            else:
+                self._arrive(now, heapq.heappop(self.coming)[1])
+                came += 1
+                if came % TELL_EVERY == 0:
+                    told(came)
+            while self.idle and self.pending:
+                self._claim(now)
+        out = self.outcome
+        out.dropped += sum(self.queued)  # no worker is left for these
+        out.db = self.total_db / max(1, out.met)
+        out.loss_db = self.total_loss / max(1, out.met)
+        out.busy = self.busy_ms / max(1e-9, now * self.machine.workers)
+        out.arrival_ms = self.arrival
+        return out
+
+    def _first(self, workload: Workload) -> list[tuple[float, int]]:
+        """Return when those come that wait for no answer, and note who comes after whom."""
+        if workload.after is None:
+            return sorted((at, job) for job, at in enumerate(self.arrival))
+        for job, before in enumerate(workload.after.tolist()):
+            if before >= 0:
+                self.next[before] = job
+        first = set(range(len(workload))) - set(self.next.values())
+        return sorted((self.arrival[job], job) for job in first)
+
+    def _answered(self, now: float, job: int) -> None:
+        """Let the next request of this one's caller come, if there is one."""
+        following = self.next.get(job)
+        if following is not None:
+            self.arrival[following] += now
+            heapq.heappush(self.coming, (self.arrival[following], following))
+
+    def _load(self, now: float) -> Load:
+        running = [run.predicted_end for run in self.ends]
+        groups, demand = self.slots.groups(), self.demand
+        return Load(now, max(self.alive, 1), running, groups, demand.inflow, demand.slack_ms)
+
+    def _arrive(self, now: float, job: int) -> None:
+        kind = self.kind[job]
+        waiting = any(self.waiting)
+        self.demand.pass_time(now, waiting)
+        if self.strategy.admission:
+            admission = admit(self.tables[kind], self.budget[job], self._load(now))
+            if not admission.feasible or admission.late_ms > 0:
+                self.outcome.refused += 1
+                self._answered(now, job)
+                return
+        if waiting:
+            self.demand.add(self.network[kind], self._slack(job))
+            self.counted.add(job)
+        self._enqueue(job)
+        if self.patience is not None and self.patience[job] < float("inf"):
+            heapq.heappush(self.leaving, (now + self.patience[job], job))
+
+    def _slack(self, job: int) -> float:
+        """Return for how long a request can wait, at its narrowest."""
+        slack: float = self.budget[job] - self.network[self.kind[job]]
+        return max(1.0, slack)
+
+    def _cancel(self, now: float, job: int) -> None:
+        """Let a caller leave, if the answer is not there: what runs for it ends at once."""
+        running = next((run for run in self.ends if job in run.jobs), None)
+        if not self.queued[job] and running is None:
+            return
+        self.demand.pass_time(now, any(self.waiting))
+        if job in self.counted:
+            self.demand.withdraw(
+                self.network[self.kind[job]], self._slack(job), now - self.arrival[job]
+            )
+        if self.queued[job]:
+            self._take(job)
+        elif running is not None:
+            running.jobs.remove(job)
+            if not running.jobs:
+                self.ends.remove(running)
+                heapq.heapify(self.ends)
+                self.busy_ms -= running.end - now
+                self.idle.append(running.worker)
+        self.outcome.cancelled += 1
+        self._answered(now, job)
+
+    def _enqueue(self, job: int) -> None:
+        kind = self.kind[job]
+        start = self.arrival[job] + self.budget[job] - self.cheapest[kind]
+        heapq.heappush(self.pending, (start, job))
+        self.slots.add(start, self.cheapest[kind], self.network[kind])
+        self.alike[kind].append(job)
+        self.waiting[kind] += 1
+        self.queued[job] = 1
+
+    def _take(self, job: int) -> None:
+        kind = self.kind[job]
+        start = self.arrival[job] + self.budget[job] - self.cheapest[kind]
+        self.slots.remove(start, self.cheapest[kind], self.network[kind])
+        self.waiting[kind] -= 1
+        self.queued[job] = 0
+
+    def _claim(self, now: float) -> None:
+        self.demand.pass_time(now, any(self.waiting))
+        _, job = heapq.heappop(self.pending)
+        if not self.queued[job]:  # it went with a batch
+            return
+        self._take(job)
+        slack = self.arrival[job] + self.budget[job] - now
+        if slack <= 0:
+            self.outcome.dropped += 1
+            self._answered(now, job)
+            return
+        kind = self.kind[job]
+        worker = self.idle[-1]
+        case = Case(self._options(kind, worker), slack, self._load(now), self.waiting[kind])
+        index, size = self.strategy.choose(case)
+        self.idle.pop()
+        jobs = [job, *self._more(kind, size - 1)]
+        option, gain = self.tables[kind][index], self.machine.batch_gain
+        predicted = batch_ms(case.options[index].expected_ms, len(jobs), gain)
+        factor = self.factor[job] * self.slowness[worker]
+        actual = batch_ms(option.expected_ms, len(jobs), gain) * factor
+        self.busy_ms += actual
+        ending = _Ending(now + actual, worker, now + predicted, jobs, option, factor)
+        heapq.heappush(self.ends, ending)
+
+    def _options(self, kind: int, worker: int) -> Options:
+        """Return a kind's options as this worker, at its pace, expects them to be."""
+        if self.pace[worker] == 1.0:
+            return self.tables[kind]
+        level = round(8 * math.log2(self.pace[worker]))
+        if (kind, level) not in self.paced:
+            pace = 2 ** (level / 8)
+            self.paced[kind, level] = tuple(
+                replace(o, expected_ms=o.expected_ms * pace, safe_ms=o.safe_ms * pace)
+                for o in self.tables[kind]
+            )
+        return self.paced[kind, level]
+
+    def _more(self, kind: int, count: int) -> list[int]:
+        """Take up to `count` more jobs of a kind, the longest waiting first."""
+        jobs: list[int] = []
+        queue = self.alike[kind]
+        while len(jobs) < count and queue:
+            job = queue.popleft()
+            if self.queued[job]:
+                self._take(job)
+                jobs.append(job)
+        return jobs
+
+    def _end(self) -> None:
+        run = heapq.heappop(self.ends)
+        self.idle.append(run.worker)
+        if self.machine.slow:
+            pace = self.pace[run.worker]
+            bounded = min(max(run.factor, pace / STEP), pace * STEP)
+            self.pace[run.worker] = pace + FOLLOW * (bounded - pace)
+        rung, db = run.option.rung, run.option.db or 0.0
+        name = f"{rung.model}@{rung.width:g}"
+        self.outcome.rungs[name] = self.outcome.rungs.get(name, 0) + len(run.jobs)
+        for job in run.jobs:
+            met = run.end <= self.arrival[job] + self.budget[job]
+            self.strategy.ended(met)
+            if met:
+                self.outcome.met += 1
+                self.total_db += db
+                self.total_loss += self.best[self.kind[job]] - db
+            else:
+                self.outcome.late += 1
+            self._answered(run.end, job)
+
+    def _change(self, now: float, worker: int, slowness: float) -> None:
+        """Let a worker become slower or faster from its next run on; or die, or come back.
+
+        One that comes back has measured itself at its warm-up.
+        """
+        self.demand.pass_time(now, any(self.waiting))
+        was_dead = math.isinf(self.slowness[worker])
+        self.slowness[worker] = slowness
+        if math.isinf(slowness) and not was_dead:
+            self.alive -= 1
+            if worker in self.idle:
+                self.idle.remove(worker)
+                return
+            (run,) = (r for r in self.ends if r.worker == worker)
+            self.ends.remove(run)
+            heapq.heapify(self.ends)
+            self.busy_ms -= run.end - now
+            for job in run.jobs:
+                self._enqueue(job)
+        elif was_dead and not math.isinf(slowness):
+            self.alive += 1
+            self.pace[worker] = slowness
+            self.idle.append(worker)

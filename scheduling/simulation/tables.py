@@ -1,0 +1,71 @@
+"""The options of each kind of request: what the simulator knows of costs and quality.
+
+They come from `options_of`, as a served job's do, with the catalog's measured quality and a
+measured cost model. The floor's quality, of which nothing is served, is added here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from jobs.job import ImageFormat, Job, OnMiss
+from models.catalog import QUALITY_DATASET, ModelEntry, resampled_db
+from scheduling.cost_model import CostModel, stage_of
+from scheduling.options import Option, options_of
+from scheduling.rungs import FLOOR, Rung
+from scheduling.simulation.workload import Kind
+
+Options = tuple[Option, ...]
+"""Of one picture, cheapest first."""
+
+
+def tables_of(
+    kinds: Sequence[Kind],
+    models: Mapping[str, ModelEntry],
+    costs: CostModel,
+    on_miss: OnMiss = OnMiss.DEGRADE,
+    pinned: Rung | None = None,
+) -> list[Options]:
+    """Return the options of each kind; with a pinned rung that alone. Raises ValueError for a kind
+    that no model makes, and where a cost or a quality was not measured."""
+    return [_table(_job(kind, on_miss, pinned), kind, models, costs) for kind in kinds]
+
+
+def _table(job: Job, kind: Kind, models: Mapping[str, ModelEntry], costs: CostModel) -> Options:
+    options = options_of(job, models, costs)
+    if not any(option.rung != FLOOR for option in options):
+        raise ValueError(f"no model makes {kind}")
+    return tuple(_measured(option, kind, costs) for option in options)
+
+
+def _measured(option: Option, kind: Kind, costs: CostModel) -> Option:
+    if stage_of(option.rung) not in costs.lines:
+        raise ValueError(
+            f"the costs have no {stage_of(option.rung)}; measure them with `anysr calibrate`"
+        )
+    if option.rung == FLOOR:
+        return replace(option, db=round(resampled_db(kind.scale), 2))
+    if option.db is None:
+        raise ValueError(
+            f"{option.rung.model} has no measured quality at width {option.rung.width:g}; "
+            f"measure it with `anysr evaluate {option.rung.model} --record {QUALITY_DATASET}`"
+        )
+    return option
+
+
+def _job(kind: Kind, on_miss: OnMiss, pinned: Rung | None) -> Job:
+    return Job(
+        id="simulated",
+        source_width=kind.width,
+        source_height=kind.height,
+        output_width=round(kind.width * kind.scale),
+        output_height=round(kind.height * kind.scale),
+        output_format=ImageFormat(kind.output_format),
+        quality=None,
+        model=pinned.model if pinned else None,
+        pinned_width=pinned.width if pinned else None,
+        on_miss=on_miss,
+        budget_ms=0.0,
+        floor_ms=0.0,
+    )

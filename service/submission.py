@@ -1,0 +1,79 @@
+"""The common beginning of POST /upscale and POST /jobs: from the request into the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from images.header import ImageHeader, read_header
+from jobs.job import Job, JobView
+from service.budgets import DefaultBudget
+from service.gateway import Gateway
+from service.plan import plan
+from service.uploads import Upload
+from telemetry.spans import Span
+
+READ_AT_ONCE_BYTES = 1 << 16
+"""A header is read on the loop's own thread in a file no larger than this: whatever such a file
+says, it is soon read, and a change of threads takes longer."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A job that was let in. Its encoded picture is the queue's now, and no longer held here."""
+
+    view: JobView
+    received: float
+    """The end of the upload by time.monotonic()."""
+    upload_ms: float
+
+    @property
+    def job(self) -> Job:
+        return self.view.job
+
+
+async def take_in(request: Request, gateway: Gateway, default: DefaultBudget) -> Accepted:
+    """Read the body, plan its job and submit it; whatever is wrong is found before that. A request
+    that names no budget gets what its picture needs, within the bounds of `default`."""
+    span: Span = request.state.span
+    span.enter("upload")
+    upload = await gateway.uploads.read(request)
+    span.enter("admission")
+    job = await _planned(request, gateway, upload, default)
+    job = replace(job, traceparent=span.context.traceparent)
+    facts = request.state.facts
+    facts.update(wanted_of(job))
+    if upload.wanted.latency_budget_ms is not None:
+        facts["budget_ms"] = job.budget_ms
+        view = await gateway.dispatcher.submit(job, upload.picture, upload.received)
+    else:
+        view = await gateway.dispatcher.submit(job, upload.picture, upload.received, default)
+        facts["budget_ms"] = view.job.budget_ms
+    return Accepted(view, upload.received, (upload.received - request.state.started) * 1e3)
+
+
+def wanted_of(job: Job) -> dict[str, str | float]:
+    """Return what a job asks for, for log line and span."""
+    return {
+        "model": job.model or "any",
+        "source_pixels": job.source_width * job.source_height,
+        "output_pixels": job.output_width * job.output_height,
+    }
+
+
+async def _header(picture: bytes, max_pixels: int) -> ImageHeader:
+    if len(picture) <= READ_AT_ONCE_BYTES:
+        return read_header(picture, max_pixels)
+    return await run_in_threadpool(read_header, picture, max_pixels)
+
+
+async def _planned(
+    request: Request, gateway: Gateway, upload: Upload, default: DefaultBudget
+) -> Job:
+    """Return the job by the picture's header alone; no pixel is decoded."""
+    settings = gateway.settings
+    header = await _header(upload.picture, settings.max_source_pixels)
+    job_id: str = request.state.request_id
+    return plan(job_id, upload.wanted, header, gateway.shelf.catalog, settings, default.least_ms)

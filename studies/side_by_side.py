@@ -1,0 +1,87 @@
+"""Draws docs/pictures: bicubic, each width of a model, and the truth, beside each other.
+
+`python -m studies.side_by_side MODEL...`. The photographs are scikit-image's astronaut (NASA,
+public domain), coffee (Rachel Michetti, CC0) and Chelsea (Stefan van der Walt, CC0): no network
+was trained or measured on them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from skimage import data
+
+from images.picture import Picture, Raster
+from models.catalog import SHIPPED, ModelEntry, read_catalog
+from models.evaluate import bicubic, compare, degrade
+from scheduling.tiling import tiling_of
+from workers.loaded_model import Served
+from workers.runtimes.onnx import OnnxSession
+from workers.upscale import upscale
+
+Pixels = NDArray[np.uint8]
+
+OUTPUT = Path(__file__).parents[1] / "docs" / "pictures"
+SHOWN = 168
+"""Pixels a side of each crop; shown at twice their size, so that single pixels can be seen."""
+CAPTION = 34
+SCENES: dict[str, tuple[Callable[[], Pixels], float, int, int]] = {
+    # name: (photograph, scale, top, left) with the crop's corner in the truth
+    "astronaut-x3": (data.astronaut, 3.0, 50, 140),
+    "coffee-x2.5": (data.coffee, 2.5, 130, 300),
+    "cat-x4": (data.chelsea, 4.0, 60, 120),
+}
+
+
+def columns(entry: ModelEntry, truth: Pixels, scale: float) -> dict[str, Pixels]:
+    """Return the pictures to show, by caption."""
+    small, truth = degrade(truth, scale)
+    size = (truth.shape[0], truth.shape[1])
+    session = OnnxSession(SHIPPED, entry, threads=2)
+    picture = Picture(Raster(small))
+    pictures = {"bicubic": bicubic(small, size)}
+    for width in (w.width for w in entry.widths):
+        engine = Served(entry, session, tiling_of(entry)).at(width)
+        larger = upscale(picture, *size, engine, lambda part: None)
+        pictures[f"{entry.name} {width:g}"] = larger.picture.pixels.eight_bits()
+    captions = {
+        f"{name}\n{compare(pixels, truth, 4)[0]:.2f} dB": pixels
+        for name, pixels in pictures.items()
+    }
+    return {**captions, "truth\n": truth}
+
+
+def sheet(shown: dict[str, Pixels], top: int, left: int) -> Image.Image:
+    """Return the crops in a row, each under its caption."""
+    cell = 2 * SHOWN
+    image = Image.new("RGB", (len(shown) * (cell + 4) - 4, cell + CAPTION), "white")
+    draw = ImageDraw.Draw(image)
+    for column, (caption, pixels) in enumerate(shown.items()):
+        crop = Image.fromarray(pixels[top : top + SHOWN, left : left + SHOWN])
+        image.paste(
+            crop.resize((cell, cell), Image.Resampling.NEAREST), (column * (cell + 4), CAPTION)
+        )
+        font = ImageFont.load_default(14)
+        draw.text((column * (cell + 4) + 2, 0), caption, fill="black", font=font, spacing=1)
+    return image
+
+
+def main() -> None:
+    """Draw every scene for every model named."""
+    catalog = read_catalog()
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    for name in sys.argv[1:] or catalog.names:
+        for scene, (photograph, scale, top, left) in SCENES.items():
+            shown = columns(catalog.get(name), photograph(), scale)
+            path = OUTPUT / f"{name}-{scene}.jpg"
+            sheet(shown, top, left).save(path, quality=90, subsampling=0)
+            print(f"{path.name}: {path.stat().st_size // 1024} KB")
+
+
+if __name__ == "__main__":
+    main()

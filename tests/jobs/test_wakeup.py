@@ -1,0 +1,187 @@
+"""Idle workers are woken at once, each by its own job, and one lost token is no loss."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+import redis.exceptions
+from redis.asyncio import Redis
+
+from jobs.embedded_redis import Binary
+from jobs.job import Claim, Job
+from jobs.keys import Keys
+from jobs.redis_queue import RedisQueue
+from jobs.settings import QueueSettings
+
+pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
+
+MakeJob = Callable[..., Job]
+OpenQueue = Callable[[str, QueueSettings], RedisQueue]
+LONG_S = 20.0
+"""No test comes near it: who is not woken fails by it."""
+
+
+@pytest.fixture
+def only_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let idle workers look at nothing unless they are woken."""
+    monkeypatch.setattr("jobs.wakeup.LOOK_S", LONG_S)
+
+
+async def blocked(raw: Redis) -> int:
+    return int((await raw.info("clients"))["blocked_clients"])
+
+
+async def until_blocked(raw: Redis, count: int) -> None:
+    """Return when so many connections block on a list."""
+    async with asyncio.timeout(LONG_S / 2):
+        while await blocked(raw) != count:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def finished(task: asyncio.Task[Claim | None]) -> Claim:
+    async with asyncio.timeout(LONG_S / 2):
+        claim = await task
+    assert claim is not None
+    return claim
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_a_job_wakes_an_idle_worker(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    idle = asyncio.create_task(queue.claim("idle", LONG_S))
+    await until_blocked(raw_redis, 1)
+    job = make_job()
+    await queue.submit(job, b"picture")
+    assert (await finished(idle)).job == job
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_each_job_wakes_one_more_worker(
+    redis_url: str,
+    raw_redis: Redis,
+    queue_settings: QueueSettings,
+    open_queue: OpenQueue,
+    make_job: MakeJob,
+) -> None:
+    queues = [open_queue(redis_url, queue_settings) for _ in range(3)]
+    idle = [asyncio.create_task(queue.claim("idle", LONG_S)) for queue in queues * 2]
+    await until_blocked(raw_redis, len(queues))  # one per process, the others stand behind
+    jobs = [make_job() for _ in idle]
+    for job in jobs:
+        await queues[0].submit(job, b"picture")
+    claims = [await finished(task) for task in idle]
+    assert {claim.job.id for claim in claims} == {job.id for job in jobs}
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_jobs_that_are_put_back_together_wake_one_worker_each(
+    redis_url: str,
+    raw_redis: Redis,
+    queue_settings: QueueSettings,
+    open_queue: OpenQueue,
+    make_job: MakeJob,
+) -> None:
+    queues = [open_queue(redis_url, queue_settings) for _ in range(3)]
+    jobs = [make_job() for _ in queues]
+    for job in jobs:
+        await queues[0].submit(job, b"picture")
+        assert await queues[0].claim("dying", 0) is not None
+    idle = [asyncio.create_task(queue.claim("idle", LONG_S)) for queue in queues[1:]]
+    await until_blocked(raw_redis, len(idle))
+    leases = Keys(queue_settings.namespace).leases
+    await raw_redis.zadd(leases, {job.id: 0.0 for job in jobs}, xx=True)
+    looking = asyncio.create_task(queues[0].claim("looking", 0))
+    claims = [await finished(task) for task in [looking, *idle]]
+    assert {claim.job.id for claim in claims} == {job.id for job in jobs}
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_tokens_do_not_pile_up(
+    queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
+) -> None:
+    wake = Keys(queue_settings.namespace).wake
+    for _ in range(5):
+        await queue.submit(make_job(), b"picture")
+        assert await raw_redis.llen(wake) == 1
+    for left in (4, 3, 2, 1, 0):
+        await queue.claim("w", 0)
+        assert await raw_redis.llen(wake) == min(left, 1)
+
+
+async def test_a_token_lost_with_a_worker_is_no_loss(
+    queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
+) -> None:
+    wake = Keys(queue_settings.namespace).wake
+    dying = asyncio.create_task(raw_redis.execute_command("BLPOP", wake, 5))
+    await until_blocked(raw_redis, 1)
+    idle = asyncio.create_task(queue.claim("idle", LONG_S))
+    await until_blocked(raw_redis, 2)
+    job = make_job()
+    await queue.submit(job, b"picture")
+    assert await dying is not None  # it has the token, and will never claim
+    assert (await finished(idle)).job == job
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_a_cut_connection_is_made_again(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    idle = asyncio.create_task(queue.claim("idle", LONG_S))
+    await until_blocked(raw_redis, 1)
+    await raw_redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    job = make_job()
+    await queue.submit(job, b"picture")
+    assert (await finished(idle)).job == job
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_a_worker_that_gives_up_waiting_leaves_the_line_in_order(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    impatient = asyncio.create_task(queue.claim("impatient", LONG_S))
+    await until_blocked(raw_redis, 1)
+    patient = asyncio.create_task(queue.claim("patient", LONG_S))
+    impatient.cancel()
+    await asyncio.wait([impatient])
+    assert impatient.cancelled()
+    assert await queue.claim("brief", 0.05) is None
+    await until_blocked(raw_redis, 1)
+    job = make_job()
+    await queue.submit(job, b"picture")
+    assert (await finished(patient)).job == job
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_one_that_is_told_to_stop_leaves_the_line_at_once(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    stopping = asyncio.Event()
+    first = asyncio.create_task(queue.claim("first", LONG_S, stopping))
+    await until_blocked(raw_redis, 1)
+    behind = asyncio.create_task(queue.claim("behind", LONG_S, stopping))
+    await asyncio.sleep(0.05)
+    stopping.set()
+    async with asyncio.timeout(LONG_S / 2):
+        assert await first is None
+        assert await behind is None
+        assert await queue.claim("already told", LONG_S, stopping) is None
+    await until_blocked(raw_redis, 0)
+    idle = asyncio.create_task(queue.claim("idle", LONG_S, asyncio.Event()))
+    await until_blocked(raw_redis, 1)
+    job = make_job()
+    await queue.submit(job, b"picture")
+    assert (await finished(idle)).job == job
+
+
+async def test_an_outage_is_heard_by_one_that_may_be_told_to_stop(
+    queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise redis.exceptions.ConnectionError("away")
+
+    monkeypatch.setattr("jobs.connection.SteadyRedis.blpop", away)
+    with pytest.raises(ConnectionError, match="away"):
+        await queue.claim("w", LONG_S, asyncio.Event())

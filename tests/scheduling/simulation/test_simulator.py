@@ -1,0 +1,260 @@
+"""The simulator: nothing is lost, nothing runs twice, and workers may fail."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduling.options import Option
+from scheduling.policy import admit
+from scheduling.rungs import FLOOR, Rung
+from scheduling.simulation.simulator import Machine, Outcome, simulate
+from scheduling.simulation.strategies import STRATEGIES, Case, Ours
+from scheduling.simulation.workload import ARRIVALS, Kind, Workload, closed_loop, draw
+
+KINDS = (Kind(96, 96, 2.0), Kind(256, 192, 2.0))
+
+
+def table(unit_ms: float, steps: tuple[float, ...] = (1, 2, 3, 4)) -> tuple[Option, ...]:
+    """A floor and four widths that take `steps` times the unit, each gaining less."""
+    rungs = [(FLOOR, 0.1, 29.9)]
+    rungs += [(Rung("m", n / 4), steps[n - 1], 32.0 - (4 - n) ** 2 / 40) for n in (1, 2, 3, 4)]
+    return tuple(Option(r, unit_ms * n, unit_ms * n * 1.2, db) for r, n, db in rungs)
+
+
+TABLES = [table(20), table(80)]
+
+
+def workload(
+    arrival_ms: list[float], budget_ms: float | list[float], kind: int | list[int] = 0
+) -> Workload:
+    count = len(arrival_ms)
+    return Workload(
+        np.array(arrival_ms, dtype=float),
+        np.broadcast_to(np.array(budget_ms, dtype=float), count).copy(),
+        np.broadcast_to(np.array(kind), count).copy(),
+        KINDS,
+    )
+
+
+def bursts(count: int = 3000, load: float = 1.5, seed: int = 1) -> Workload:
+    mean_ms = (TABLES[0][-1].expected_ms + TABLES[1][-1].expected_ms) / 2
+    mix = [(kind, 0.5) for kind in KINDS]
+    return draw(count, load * 4e3 / mean_ms, ARRIVALS["gamma4"], mix, seed=seed)
+
+
+def ended(outcome: Outcome) -> int:
+    answered = outcome.met + outcome.late + outcome.refused + outcome.dropped
+    return answered + outcome.cancelled
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_request_ends_in_exactly_one_way(name):
+    outcome = simulate(bursts(), TABLES, STRATEGIES[name](), Machine())
+    assert ended(outcome) == outcome.requests == 3000
+    assert sum(outcome.rungs.values()) == outcome.met + outcome.late
+    assert 0 < outcome.busy <= 1
+
+
+class Watched(Ours):
+    """Ours, that remembers what it decided."""
+
+    def __init__(self) -> None:
+        self.cases: list[tuple[Case, int]] = []
+
+    def choose(self, case: Case) -> tuple[int, int]:
+        index, size = super().choose(case)
+        self.cases.append((case, index))
+        return index, size
+
+
+times = st.lists(st.floats(0, 3000), min_size=1, max_size=40).map(sorted)
+events = st.lists(
+    st.tuples(
+        st.floats(0, 3000), st.integers(0, 1), st.sampled_from([0.5, 1.0, 3.0, math.inf])
+    ),
+    max_size=5,
+)  # fmt: skip
+
+
+@settings(max_examples=200)
+@given(times, st.integers(0, 2**32), events)
+def test_no_job_is_both_refused_and_run_whatever_fails(arrivals, seed, slow):
+    random = np.random.default_rng(seed)
+    count = len(arrivals)
+    requests = workload(
+        arrivals, random.uniform(20, 1500, count).tolist(), random.integers(0, 2, count).tolist()
+    )
+    watched = Watched()
+    outcome = simulate(requests, TABLES, watched, Machine(2, slow=slow))
+    assert ended(outcome) == count
+    assert outcome.met + outcome.late <= len(watched.cases)
+    if not any(math.isinf(factor) for _, _, factor in slow):
+        assert outcome.met + outcome.late == len(watched.cases)
+        assert outcome.refused + outcome.dropped == count - len(watched.cases)
+
+
+def test_jobs_are_claimed_in_the_order_of_their_latest_start():
+    # All come while the one worker is busy; the budgets are in any order.
+    budgets = [3000.0, 900, 2100, 600, 1500, 2700]
+    requests = workload([0.0, 1, 2, 3, 4, 5], budgets)
+    watched = Watched()
+    simulate(requests, TABLES, watched, Machine(1, deviation=0.0))
+    deadlines = [case.load.now_ms + case.slack_ms for case, _ in watched.cases[1:]]
+    assert deadlines == sorted(deadlines)
+    assert len(deadlines) == 5
+
+
+def test_more_than_there_is_time_for_is_refused_and_what_is_let_in_is_met():
+    requests = workload([0.0] * 1000, 400.0)
+    outcome = simulate(requests, TABLES, Ours(), Machine(1, deviation=0.0))
+    assert outcome.refused > 500
+    assert outcome.late + outcome.dropped == 0
+    options, alone = TABLES[0], Watched()
+    simulate(workload([0.0], 400.0), TABLES, alone, Machine(1))
+    assert admit(options, 400.0, alone.cases[0][0].load).late_ms == 0
+
+
+def test_a_long_budget_is_not_starved_by_a_constant_stream_of_short_ones():
+    # Short ones keep the worker busy without end; the long one is due after 2 s.
+    short = [20.0 * n for n in range(1000)]
+    requests = workload(
+        sorted([*short, 5.0]), [2000.0 if at == 5.0 else 300.0 for at in sorted([*short, 5.0])]
+    )
+    watched = Watched()
+    simulate(requests, TABLES, watched, Machine(1, deviation=0.0))
+    (claim,) = [c for c, _ in watched.cases if c.load.now_ms + c.slack_ms == 2005.0]
+    assert claim.load.now_ms <= 2005.0
+    assert any(case.load.now_ms > 2005.0 for case, _ in watched.cases)
+
+
+def test_the_same_seed_gives_the_same_outcome_and_another_seed_another():
+    one, same, other = (
+        simulate(bursts(), TABLES, Ours(), Machine(seed=s)).to_dict() for s in (1, 1, 2)
+    )
+    assert one == same != other
+
+
+def test_under_load_ours_keeps_its_promises_narrower_and_fixed_widest_does_not():
+    tables = [table(unit_ms, (1, 1.35, 1.7, 2.1)) for unit_ms in (38, 152)]
+    ours, widest, greedy = (
+        simulate(bursts(20_000), tables, STRATEGIES[name](), Machine())
+        for name in ("ours", "widest", "greedy")
+    )
+    assert ours.admitted_attainment > 0.99
+    assert ours.refused < 0.02 * 20_000
+    assert ours.attainment > 2.85 * widest.attainment
+    assert ours.loss_db < greedy.loss_db
+
+
+def test_alone_the_widest_runs():
+    outcome = simulate(workload([0.0], 3000.0, 1), TABLES, Ours(), Machine())
+    assert outcome.rungs == {"m@1": 1}
+    assert (outcome.db, outcome.loss_db) == (32.0, 0.0)
+
+
+def test_a_dead_worker_s_job_is_run_again_by_another():
+    # Worker 3 takes the job at once (320 ms at its widest) and dies in the middle of it.
+    requests = workload([0.0], 3000.0, 1)
+    dies = Machine(4, deviation=0.0, slow=[(100.0, 3, math.inf)])
+    outcome = simulate(requests, TABLES, Ours(), dies)
+    assert (outcome.met, outcome.rungs) == (1, {"m@1": 1})
+
+
+def test_when_all_workers_are_dead_what_waits_is_told_as_dropped():
+    requests = workload([0.0, 200.0], 3000.0, 1)
+    dead = Machine(1, deviation=0.0, slow=[(100.0, 0, math.inf)])
+    outcome = simulate(requests, TABLES, STRATEGIES["slackfit"](), dead)
+    assert (outcome.met, outcome.dropped) == (0, 2)
+
+
+def test_a_worker_that_returns_works_again():
+    requests = workload([0.0, 200.0], 3000.0, 1)
+    returns = Machine(1, deviation=0.0, slow=[(100.0, 0, math.inf), (500.0, 0, 1.0)])
+    outcome = simulate(requests, TABLES, Ours(), returns)
+    assert outcome.met == 2
+
+
+def test_ours_bears_a_worker_that_dies_and_one_that_becomes_slow():
+    failing = Machine(slow=[(5e3, 0, 3.0), (2e4, 1, math.inf), (4e4, 1, 1.0), (5e4, 0, 1.0)])
+    outcome = simulate(bursts(8000, load=1.0), TABLES, Ours(), failing)
+    blameless = simulate(bursts(8000, load=1.0), TABLES, Ours(), Machine())
+    assert outcome.admitted_attainment > 0.98
+    assert outcome.db < blameless.db
+    assert outcome.rungs != blameless.rungs
+
+
+def test_a_slow_worker_is_followed_so_that_its_later_jobs_are_in_time():
+    # Four times as slow: the widest would take 320 ms of these 250.
+    requests = workload([1000.0 * n for n in range(30)], 250.0)
+    slow = Machine(1, deviation=0.0, slow=[(0.0, 0, 4.0)])
+    watched = Watched()
+    outcome = simulate(requests, TABLES, watched, slow)
+    assert outcome.late <= 4
+    assert watched.cases[0][1] == 4
+    assert watched.cases[-1][1] == 2
+    assert watched.cases[-1][0].options[-1].expected_ms == pytest.approx(4 * 80, rel=0.05)
+
+
+def test_progress_is_told():
+    heard: list[int] = []
+    simulate(bursts(2500), TABLES, Ours(), Machine(), heard.append)
+    assert heard == [1000, 2000]
+
+
+def in_turn(count: int, callers: int, think_ms: float, budget_ms: float) -> Workload:
+    mix = [(kind, 0.5) for kind in KINDS]
+    return closed_loop(count, callers, think_ms, mix, (budget_ms, budget_ms))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_caller_who_waits_for_each_answer_always_gets_the_best_in_time(workers):
+    outcome = simulate(in_turn(300, 1, 0.0, 1e4), TABLES, Ours(), Machine(workers))
+    assert outcome.rungs == {"m@1": 300}
+    assert outcome.met == 300
+    assert all(np.diff(outcome.arrival_ms) > 0)
+
+
+@pytest.mark.parametrize("callers", [2, 4, 16])
+def test_callers_in_a_closed_loop_are_hardly_narrowed_where_their_budgets_have_room(callers):
+    requests = in_turn(1000, callers, 100.0, 1e4)
+    outcome = simulate(requests, TABLES, Ours(), Machine(2))
+    assert outcome.met == 1000
+    assert outcome.rungs.get("m@1", 0) >= 500
+
+
+@settings(max_examples=50)
+@given(
+    st.integers(1, 60), st.integers(1, 8), st.floats(0, 500), st.floats(30, 5000),
+    st.lists(st.floats(0, 300) | st.just(math.inf), min_size=60, max_size=60),
+)  # fmt: skip
+def test_in_a_closed_loop_each_request_ends_in_one_way_also_when_callers_leave(
+    count, callers, think_ms, budget_ms, patience
+):
+    requests = replace(
+        in_turn(count, callers, think_ms, budget_ms), patience_ms=np.array(patience[:count])
+    )
+    outcome = simulate(requests, TABLES, Ours(), Machine(2))
+    assert ended(outcome) == count
+
+
+def test_after_a_cancelled_giant_the_next_run_at_their_best():
+    # A small one runs, a giant waits beside another and is cancelled; then one after the other.
+    kinds = (*KINDS, Kind(4000, 3000, 2.0))
+    tables = [*TABLES, table(20_000)]
+    small = [5000.0 * n for n in range(1, 30)]
+    requests = Workload(
+        np.array([0.0, 1, 2, *small]),
+        np.array([1e4, 1e4, 1e6, *[1e4] * len(small)]),
+        np.array([0, 0, 2, *[0] * len(small)]),
+        kinds,
+        patience_ms=np.array([math.inf, math.inf, 1000.0, *[math.inf] * len(small)]),
+    )
+    outcome = simulate(requests, tables, Ours(), Machine(1, deviation=0.0))
+    assert outcome.cancelled == 1
+    assert outcome.rungs["m@1"] >= len(small)

@@ -1,0 +1,45 @@
+"""The simulator's options are those of the service, and nothing in them is made up."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobs.job import OnMiss
+from scheduling.cost_model import CostModel
+from scheduling.rungs import FLOOR, Rung
+from scheduling.simulation.tables import tables_of
+from scheduling.simulation.workload import Kind
+from tests.scheduling.test_options import MODELS, costs, entry
+
+KIND = Kind(100, 80, 2.0, "png")
+
+
+def test_a_kind_has_the_options_of_its_job_and_the_floor_its_measured_quality() -> None:
+    (options,) = tables_of([KIND], MODELS, costs())
+    assert [(o.rung.model, o.expected_ms, o.db) for o in options] == [
+        ("lanczos", 1, 29.93), ("small", 10, 31.0), ("small", 20, 31.5), ("large", 80, 32.0),
+    ]  # fmt: skip
+
+
+def test_a_pinned_rung_is_all_there_is_even_if_another_is_cheaper_and_no_worse() -> None:
+    (options,) = tables_of([KIND], MODELS, costs(), pinned=Rung("large", 0.5))
+    assert [(o.rung, o.expected_ms, o.db) for o in options] == [(Rung("large", 0.5), 40, 31.4)]
+
+
+def test_between_measured_scales_the_floor_lies_between() -> None:
+    (options,) = tables_of([Kind(100, 80, 2.25, "png")], MODELS, costs())
+    assert options[0].db == pytest.approx((29.93 + 28.41) / 2, abs=0.01)
+
+
+def test_who_takes_no_resampled_picture_has_no_floor() -> None:
+    (options,) = tables_of([KIND], MODELS, costs(), OnMiss.REJECT)
+    assert all(option.rung != FLOOR for option in options)
+
+
+def test_what_was_not_measured_is_not_assumed() -> None:
+    with pytest.raises(ValueError, match="the costs have no floor:lanczos"):
+        tables_of([KIND], MODELS, CostModel())
+    with pytest.raises(ValueError, match="anysr evaluate small --record B100"):
+        tables_of([KIND], {"small": entry("small", None, 31.0)}, costs())
+    with pytest.raises(ValueError, match="no model makes"):
+        tables_of([KIND], {}, costs())

@@ -1,0 +1,379 @@
+"""What was measured is measured once per machine, models and ways to run; damage is no harm."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.catalog import ModelEntry, Precision
+from scheduling.cost_model import CostModel, Line, encode_stage, stage_of
+from scheduling.rungs import ladder
+from scheduling.tiling import tiling_of
+from tests.workers.workbench import Gated, default_entry, zoo_of
+from workers import cache_files, calibration, calibration_cache, machine
+from workers.backends import Backend
+from workers.cache_files import kept_folder
+from workers.calibration_cache import (
+    added_lines,
+    contention_name,
+    costs_here,
+    costs_name,
+    facts_of,
+    keep_contention,
+    keep_lines,
+    lines_again,
+    needs_of,
+    read_lines,
+    stages_of,
+)
+from workers.disturbance import Needs
+from workers.loaded_model import Zoo
+from workers.settings import Device, Runtime, WorkerSettings
+
+SETTINGS = WorkerSettings(worker_threads=1)
+WIDTHS = len(default_entry().widths)
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is that runs the tests; and how well it is measured is no matter."""
+    monkeypatch.setattr(Needs, "disturbance", lambda *_: None)
+    monkeypatch.setattr(calibration, "ROUNDS", 1)
+    monkeypatch.setattr(calibration, "FLOOR_SIZES", calibration.FLOOR_SIZES[:-1])
+
+
+@pytest.fixture
+def session() -> Gated:
+    session = Gated()
+    session.gate.set()
+    return session
+
+
+@pytest.fixture
+def zoo(session: Gated) -> Zoo:
+    return zoo_of(session)
+
+
+@pytest.fixture
+def kept(zoo: Zoo, tmp_path: Path) -> Path:
+    """A file with a line per stage, as it is after a first start."""
+    facts = facts_of(zoo, SETTINGS)
+    lines = {stage: Line(n, 2.0, 3.0) for n, stage in enumerate(stages_of(zoo))}
+    keep_lines(tmp_path / costs_name(facts), facts, lines)
+    return tmp_path / costs_name(facts)
+
+
+def test_a_second_start_reads_what_the_first_has_measured(
+    zoo: Zoo, session: Gated, tmp_path: Path
+) -> None:
+    folder = tmp_path / "not" / "there"
+    first = costs_here(zoo, SETTINGS, folder)
+    measured = session.tiles
+    again = costs_here(zoo, SETTINGS, folder)
+    assert again == first
+    assert set(first.lines) == set(stages_of(zoo))
+    assert session.tiles - measured == WIDTHS < measured
+    assert [path.suffix for path in folder.iterdir()] == [".json"]
+
+
+@pytest.fixture
+def noisy(quiet: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  it comes after
+    """What others do to the machine."""
+    monkeypatch.setattr(Needs, "disturbance", lambda *_: "others took it")
+
+
+@pytest.mark.usefixtures("noisy")
+def test_what_a_busy_machine_has_measured_is_used_but_not_kept(
+    zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    costs = costs_here(zoo, SETTINGS, tmp_path)
+    assert costs.disturbed == set(costs.lines) == set(stages_of(zoo))
+    assert list(tmp_path.iterdir()) == []
+    assert "others took it" in caplog.text
+    assert "not kept for the next start" in caplog.text
+
+
+def test_a_gpu_needs_no_core_of_its_own() -> None:
+    assert needs_of(SETTINGS).threads == 1
+    assert needs_of(SETTINGS.model_copy(update={"device": Device.CUDA})).threads == 0
+    assert needs_of(SETTINGS.model_copy(update={"worker_threads": 0})).threads == math.inf
+
+
+def disturbed(lines: dict[str, Line], *stages: str) -> dict[str, Line]:
+    """The same lines, some of them measured while others used the machine."""
+    return {k: replace(line, disturbed=k in stages) for k, line in lines.items()}
+
+
+def lines_to_order(zoo: Zoo) -> dict[str, Line]:
+    return {stage: Line(n + 1, 2.0, 3.0) for n, stage in enumerate(stages_of(zoo))}
+
+
+def test_what_was_disturbed_is_measured_again_and_kept_with_the_rest(
+    zoo: Zoo, tmp_path: Path
+) -> None:
+    known = disturbed(lines_to_order(zoo), "decode", encode_stage("png"))
+    lines = lines_again(zoo, known, SETTINGS, tmp_path, lambda call: call())
+    assert lines.keys() == known.keys()
+    assert {k for k, line in lines.items() if line is not known[k]} == {
+        "decode",
+        encode_stage("png"),
+    }
+    facts = facts_of(zoo, SETTINGS)
+    assert read_lines(tmp_path / costs_name(facts), facts, set(stages_of(zoo))) == lines
+
+
+@pytest.mark.usefixtures("noisy")
+def test_what_is_disturbed_again_is_not_kept(zoo: Zoo, tmp_path: Path) -> None:
+    known = disturbed(lines_to_order(zoo), "decode")
+    lines = lines_again(zoo, known, SETTINGS, tmp_path, lambda call: call())
+    assert [stage for stage, line in lines.items() if line.disturbed] == ["decode"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_worker_has_kept_since_need_not_be_measured(zoo: Zoo, kept: Path) -> None:
+    known = disturbed(lines_to_order(zoo), "decode")
+
+    def no_turn(_: Callable[[], float]) -> float:
+        pytest.fail("it is known")
+
+    lines = lines_again(zoo, known, SETTINGS, kept.parent, no_turn)
+    assert lines == read_lines(kept, facts_of(zoo, SETTINGS), set(stages_of(zoo)))
+
+
+def test_a_new_model_is_kept_only_beside_lines_that_were_not_disturbed(
+    zoo: Zoo, tmp_path: Path
+) -> None:
+    name = default_entry().name
+    known = lines_to_order(zoo)
+    of_others = {k: line for k, line in known.items() if not k.startswith("network:")}
+    for some in (disturbed(of_others, "decode"), of_others):
+        assert list(tmp_path.iterdir()) == []
+        added_lines(zoo, {name}, some, SETTINGS, tmp_path, lambda call: call())
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_was_learnt_since_is_not_kept(zoo: Zoo, kept: Path) -> None:
+    costs = costs_here(zoo, SETTINGS, kept.parent)
+    costs.pace["network"], costs.margin = 3.0, 2.0
+    again = costs_here(zoo, SETTINGS, kept.parent)
+    assert (again.pace, again.margin) == ({}, CostModel().margin)
+    assert again.tilings == {name: served.tiling for name, served in zoo.items()}
+
+
+def test_what_runs_take_beside_others_is_kept_for_the_next_start(zoo: Zoo, kept: Path) -> None:
+    costs = costs_here(zoo, SETTINGS, kept.parent)
+    keep_contention(zoo, SETTINGS, kept.parent, costs)  # nothing was learnt yet
+    assert costs_here(zoo, SETTINGS, kept.parent).contended is None
+    beside = costs.under(True)
+    beside.pace["network"], beside.delay["network"] = 1.5, 80.0
+    beside.handling_ms, beside.margin = 12.0, 4.0
+    keep_contention(zoo, SETTINGS, None, costs)  # nowhere
+    keep_contention(zoo, SETTINGS, kept.parent, costs)
+    again = costs_here(zoo, SETTINGS, kept.parent)
+    told = again.under(True)
+    assert (told.pace, told.delay, told.handling_ms) == ({"network": 1.5}, {"network": 80.0}, 12.0)
+    assert told.margin == CostModel.margin
+    assert told.lines is again.lines
+    assert again.under(False).pace == {}
+
+
+@pytest.mark.parametrize(
+    "learnt",
+    [
+        None,
+        7,
+        {"pace": {"network": -1.0}},
+        {"pace": {"network": 1e9}},
+        {"pace": {"network": "fast"}},
+        {"pace": {"network": float("nan")}},
+        {"pace": {}, "delay": {"network": 1e9}},
+        {"pace": {}, "handling_ms": float("inf")},
+        {"delay": {}},
+    ],
+)
+def test_what_cannot_have_been_learnt_is_not_believed(zoo: Zoo, kept: Path, learnt: object) -> None:
+    facts = facts_of(zoo, SETTINGS)
+    path = kept.parent / contention_name(facts)
+    path.write_text(json.dumps({"facts": facts, "contended": learnt}))
+    assert costs_here(zoo, SETTINGS, kept.parent).contended is None
+    path.write_text("{")
+    assert costs_here(zoo, SETTINGS, kept.parent).contended is None
+    good = {"facts": {**facts, "format": 0}, "contended": {"pace": {"network": 2.0}}}
+    path.write_text(json.dumps(good))
+    assert costs_here(zoo, SETTINGS, kept.parent).contended is None
+
+
+def test_without_a_folder_everything_is_measured(zoo: Zoo, session: Gated) -> None:
+    costs_here(zoo, SETTINGS, None)
+    measured = session.tiles
+    costs_here(zoo, SETTINGS, None)
+    assert session.tiles == 2 * measured > 2 * WIDTHS
+
+
+def changed(zoo: Zoo, **changes: Any) -> Zoo:
+    return {name: replace(served, **changes) for name, served in zoo.items()}
+
+
+def other_weights(entry: ModelEntry) -> ModelEntry:
+    artifact = entry.weights.model_copy(update={"sha256": "0" * 64})
+    return entry.model_copy(update={"weights": artifact})
+
+
+def other_graph(entry: ModelEntry) -> ModelEntry:
+    artifact = entry.widths[0].onnx.model_copy(update={"sha256": "0" * 64})
+    widths = (entry.widths[0].model_copy(update={"onnx": artifact}), *entry.widths[1:])
+    return entry.model_copy(update={"widths": widths})
+
+
+def test_other_models_and_other_ways_to_run_have_files_of_their_own(zoo: Zoo) -> None:
+    entry = default_entry()
+    openvino = {n: Backend(Runtime.OPENVINO, n) for n in (Precision.FLOAT32, Precision.INT8)}
+    zoos = [
+        zoo,
+        changed(zoo, entry=other_weights(entry)),
+        changed(zoo, entry=other_graph(entry)),
+        changed(zoo, tiling=tiling_of(entry, 5000)),
+        *(changed(zoo, backend=backend) for backend in openvino.values()),
+        zoo | {"second": zoo[entry.name]},
+    ]
+    ways: list[dict[str, Any]] = [{"worker_threads": 2}, {"spin": True}, {"device": Device.CUDA}]
+    settings = [SETTINGS.model_copy(update=way) for way in ways]
+    names = [costs_name(facts_of(z, SETTINGS)) for z in zoos]
+    names += [costs_name(facts_of(zoo, way)) for way in settings]
+    assert len(set(names)) == len(zoos) + len(ways)
+
+
+@pytest.mark.parametrize(
+    ("where", "what", "value"),
+    [
+        (machine, "cpu_name", lambda: "another processor"),
+        (cache_files, "_version", lambda library: "0" if library == "onnxruntime" else "1"),
+        (calibration_cache, "FORMAT", -1),
+    ],
+)
+def test_other_machines_and_libraries_have_files_of_their_own(
+    zoo: Zoo, monkeypatch: pytest.MonkeyPatch, where: object, what: str, value: object
+) -> None:
+    here = costs_name(facts_of(zoo, SETTINGS))
+    monkeypatch.setattr(where, what, value)
+    assert costs_name(facts_of(zoo, SETTINGS)) != here
+
+
+def test_what_does_not_change_costs_does_not_change_the_file(zoo: Zoo) -> None:
+    entry = default_entry().model_copy(update={"description": "Better words.", "quality": ()})
+    settings = SETTINGS.model_copy(update={"log_level": "debug", "worker_metrics_port": 9000})
+    assert facts_of(changed(zoo, entry=entry), settings) == facts_of(zoo, SETTINGS)
+
+
+def without_a_stage(content: dict[str, Any]) -> None:
+    del content["lines"][encode_stage("png")]
+
+
+def with_a_negative_cost(content: dict[str, Any]) -> None:
+    content["lines"]["decode"][0] = -1.0
+
+
+def with_an_infinite_cost(content: dict[str, Any]) -> None:
+    content["lines"]["decode"][0] = float("inf")
+
+
+def with_a_free_stage(content: dict[str, Any]) -> None:
+    content["lines"]["decode"] = [0, 0, 0]
+
+
+def with_a_short_line(content: dict[str, Any]) -> None:
+    content["lines"]["decode"] = [1.0]
+
+
+def of_another_machine(content: dict[str, Any]) -> None:
+    content["facts"]["machine"][2] = "another processor"
+
+
+def without_lines(content: dict[str, Any]) -> None:
+    content["lines"] = None
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *(without_a_stage, with_a_negative_cost, with_an_infinite_cost, with_a_free_stage),
+        *(with_a_short_line, of_another_machine, without_lines),
+    ],
+)
+def test_a_file_that_cannot_be_true_is_measured_anew(
+    zoo: Zoo, session: Gated, kept: Path, harm: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = json.loads(kept.read_text())
+    harm(content)
+    kept.write_text(json.dumps(content))
+    costs = costs_here(zoo, SETTINGS, kept.parent)
+    assert session.tiles > WIDTHS
+    assert "cannot be used" in caplog.text
+    assert kept.name in caplog.text
+    assert read_lines(kept, facts_of(zoo, SETTINGS), set(stages_of(zoo))) == costs.lines
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b"7"])
+def test_a_damaged_file_is_measured_anew(
+    zoo: Zoo, kept: Path, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept.write_bytes(data)
+    facts, stages = facts_of(zoo, SETTINGS), set(stages_of(zoo))
+    assert read_lines(kept, facts, stages) is None
+    assert "cannot be used" in caplog.text
+
+
+def test_no_file_is_no_news(zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert read_lines(tmp_path / "none.json", facts_of(zoo, SETTINGS), set()) is None
+    assert caplog.text == ""
+
+
+def test_a_folder_that_cannot_be_written_to_stops_nobody(
+    zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    costs = costs_here(zoo, SETTINGS, blocked)
+    assert stage_of(ladder(default_entry())[0]) in costs.lines
+    assert "cannot be kept" in caplog.text
+
+
+def test_a_file_is_there_whole_or_not_at_all(
+    zoo: Zoo, kept: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What dies while it writes leaves the old file as it was."""
+    before = kept.read_text()
+
+    def torn(path: Path, text: str) -> None:
+        path.write_bytes(text[:40].encode())
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_text", torn)
+    keep_lines(kept, facts_of(zoo, SETTINGS), {"decode": Line(1.0, 1.0, 1.0)})
+    assert kept.read_text() == before
+    assert "no space left" in caplog.text
+
+
+def test_costs_are_kept_in_the_users_cache_unless_it_is_said_otherwise() -> None:
+    home = {"HOME": "/home/u"}
+    assert kept_folder(None, home) == Path("/home/u/.cache/anysr")
+    assert kept_folder(None, home | {"XDG_CACHE_HOME": "/cache"}) == Path("/cache/anysr")
+    assert kept_folder(None, home | {"XDG_CACHE_HOME": "rel"}) == Path("/home/u/.cache/anysr")
+    assert kept_folder("some/where", home) == Path("some/where")
+    assert kept_folder("", home) is None
+    assert kept_folder(None, {}) is None
+
+
+def test_an_empty_variable_switches_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYSR_CALIBRATION_FOLDER", "")
+    assert kept_folder(WorkerSettings().calibration_folder, {"HOME": "/home/u"}) is None
+
+
+def test_no_test_writes_into_the_cache_of_whoever_runs_it(calibration_folder: Path) -> None:
+    assert WorkerSettings().calibration_folder == str(calibration_folder)

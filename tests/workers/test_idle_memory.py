@@ -1,0 +1,134 @@
+"""A worker that rests keeps little of what its runs took."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from models.catalog import SHIPPED, Precision
+from scheduling.tiling import tiling_of
+from tests.workers.test_runtimes import noise, run
+from tests.workers.workbench import costs_of, default_entry, until
+from workers import idle_memory
+from workers.allocator import configure
+from workers.idle_memory import REST_S, Rest, give_back
+from workers.loaded_model import Served, Zoo
+from workers.model_slot import Shelf, Stock
+from workers.runtimes.onnx import OnnxSession
+from workers.runtimes.openvino import OpenVinoSession
+
+MEGABYTE = 1e6
+
+
+class Keeper:
+    """A session that counts how often it gave its memory back."""
+
+    def __init__(self) -> None:
+        self.released = 0
+
+    def release(self) -> None:
+        self.released += 1
+
+
+def test_it_is_given_back_once_in_each_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle_memory, "LOOK_S", 0.005)
+    keeper, idle_s, looks = Keeper(), 0.0, 0
+    entry = default_entry()
+    served = Served(entry, keeper, tiling_of(entry))  # type: ignore[arg-type]
+    shelf, turned = Shelf(Stock({entry.name: served}, costs_of(1.0))), threading.Event()
+
+    def turn(call: Callable[[], float]) -> float:
+        turned.set()
+        return call()
+
+    def idle() -> float:
+        nonlocal looks
+        looks += 1
+        return idle_s
+
+    async def looked() -> None:
+        """Wait until it looked twice: once it may have begun to before the change."""
+        seen = looks
+        await until(lambda: looks >= seen + 2)
+
+    async def watched() -> None:
+        nonlocal idle_s
+        resting = asyncio.create_task(Rest(shelf, turn, idle).run())
+        for expected in (1, 2):
+            await looked()
+            assert keeper.released == expected - 1, "a worker that is busy needs it"
+            idle_s = REST_S
+            await looked()
+            assert keeper.released == expected
+            await looked()
+            assert keeper.released == expected
+            idle_s = 0.0
+        resting.cancel()
+
+    asyncio.run(watched())
+    assert turned.is_set(), "between two jobs"
+
+
+def measure(runtime: str) -> tuple[float, float]:
+    """Bytes that runs took, and that were left of them after a rest."""
+    configure()
+    entry = default_entry()
+    session = (
+        OnnxSession(SHIPPED, entry, threads=1)
+        if runtime == "onnx"
+        else OpenVinoSession(SHIPPED, entry, Precision.INT8, threads=1)
+    )
+    zoo: Zoo = {entry.name: Served(entry, session, tiling_of(entry))}
+    process = psutil.Process()
+    resident = []
+    for side in (8, 160):
+        for width in (entry.widths[0], entry.widths[-1]):
+            run(session, noise(1, 3, side, side), (2 * side, 2 * side), width.width)
+        resident.append(process.memory_info().rss)
+        give_back(zoo)
+        resident.append(process.memory_info().rss)
+    _, before, most, left = resident
+    return most - before, left - before
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_most_of_what_large_runs_took_goes(runtime: str) -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        took, left = pool.apply(measure, (runtime,))
+    assert took > 30 * MEGABYTE
+    assert left < 0.4 * took
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it is glibc that has heaps")
+def test_threads_share_one_heap() -> None:
+    """Each heap beyond the first begins with a piece of 64 MB that is reserved for it alone."""
+    program = """
+import threading
+from pathlib import Path
+from workers.allocator import configure
+configure()
+blocks, go = [], threading.Barrier(9)
+def hold():
+    blocks.append([bytes(1000) for _ in range(2000)])
+    go.wait()
+    go.wait()
+threads = [threading.Thread(target=hold) for _ in range(8)]
+for thread in threads: thread.start()
+go.wait()
+reserved = 0
+for line in Path('/proc/self/maps').read_text().splitlines():
+    place, access, *_ , last = line.split()
+    start, end = (int(part, 16) for part in place.split('-'))
+    if access == '---p' and last == '0' and end - start > 60 << 20: reserved += 1
+go.wait()
+print(reserved)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "0", done.stderr
