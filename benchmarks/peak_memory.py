@@ -149,7 +149,7 @@ def _job(case: Case, payload: bytes) -> Job:
         pinned_width=case.width,
         on_miss=OnMiss.DEGRADE,
         budget_ms=1e6,
-        floor_ms=1.0,
+        cheapest_ms=1.0,
     )
 
 

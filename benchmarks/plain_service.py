@@ -20,7 +20,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from PIL import Image
 
-from models.catalog import SHIPPED, content_of, read_catalog
+from models.catalog import SHIPPED, read_catalog, read_verified
 from models.geometry import axis_grid, output_size
 from scheduling.tiling import tiling_of
 from workers.runtimes.base import inputs_of
@@ -33,9 +33,9 @@ THREADS = 2
 entry = read_catalog(SHIPPED).get(MODEL)
 tiling = tiling_of(entry)
 rim = tiling.rim
-weights = content_of(SHIPPED, entry.weights)
+weights = read_verified(SHIPPED, entry.weights)
 graph = onnxruntime.InferenceSession(
-    content_of(SHIPPED, entry.widths[-1].onnx),
+    read_verified(SHIPPED, entry.widths[-1].onnx),
     options_with(entry.weights.file, weights, threads=1, spin=False),
 )
 pool = ThreadPoolExecutor(THREADS)

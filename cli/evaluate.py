@@ -152,7 +152,7 @@ def _widths(
 
 def _shipped(model: str, folder: Path, threads: int, precision: Precision) -> Iterator[Engine]:
     """Yield a model of the catalog at its widths, as a worker runs it."""
-    from workers.loaded_model import Served
+    from workers.loaded_model import LoadedModel
     from workers.runtimes.base import RuntimeMissing, Session
     from workers.runtimes.onnx import OnnxSession
     from workers.runtimes.openvino import OpenVinoSession
@@ -166,7 +166,7 @@ def _shipped(model: str, folder: Path, threads: int, precision: Precision) -> It
         )
     except (CatalogError, KeyError, RuntimeMissing) as error:
         raise typer.BadParameter(f"no model {model} in {folder}: {error}") from error
-    served = Served(entry, session, tiling_of(entry))
+    served = LoadedModel(entry, session, tiling_of(entry))
     for width in entry.widths:
         yield served.at(width.width)
 

@@ -1,4 +1,4 @@
-"""Jobs, run facts and pulses as JSON bytes, and back. What is read back is not trusted."""
+"""Jobs, run facts and heartbeats as JSON bytes, and back. What is read back is not trusted."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
-from jobs.job import Job, RunFacts, WorkerPulse
+from jobs.job import Job, RunFacts, WorkerHeartbeat
 
-T = TypeVar("T", Job, RunFacts, WorkerPulse)
+T = TypeVar("T", Job, RunFacts, WorkerHeartbeat)
 
 
 class CodecError(ValueError):
@@ -48,7 +48,7 @@ class Codec(Generic[T]):
 
 JOB = Codec(Job)
 RUN_FACTS = Codec(RunFacts)
-WORKER_PULSE = Codec(WorkerPulse)
+WORKER_PULSE = Codec(WorkerHeartbeat)
 
 
 def decode_details(data: bytes) -> dict[str, Any]:

@@ -25,7 +25,7 @@ REMEMBERED = 1024
 """Ends that are remembered, for those who begin to wait just after."""
 
 
-class Listener:
+class Subscription:
     """One waiter's ear: `changed` is set when the job should be read again."""
 
     def __init__(self, ends_only: bool) -> None:
@@ -42,7 +42,7 @@ class EventHub:
         self._client = client
         self._ended = ended
         self._changes = changes
-        self._listeners: dict[str, set[Listener]] = {}
+        self._listeners: dict[str, set[Subscription]] = {}
         self._task: asyncio.Task[None] | None = None
         self._watched = asyncio.Event()
         """Set once somebody listens for changes before an end."""
@@ -62,10 +62,10 @@ class EventHub:
         return self._complete_since <= since and job_id not in self._latest
 
     @contextlib.contextmanager
-    def listen(self, job_id: str, ends_only: bool = False) -> Iterator[Listener]:
+    def listen(self, job_id: str, ends_only: bool = False) -> Iterator[Subscription]:
         """Hear of one job, or only of its end. Read the job after this, not before."""
         self.start()
-        listener = Listener(ends_only)
+        listener = Subscription(ends_only)
         listeners = self._listeners.setdefault(job_id, set())
         listeners.add(listener)
         if not ends_only:

@@ -85,7 +85,7 @@ LADDER = "*"
 """What a job needs that leaves the choice of its model to the service."""
 
 
-def needed(model: str | None, width: float | None = None) -> str:
+def requirement_of(model: str | None, width: float | None = None) -> str:
     """Return what a worker must offer for a job of this model (None: any) and pinned width."""
     if model is None:
         return LADDER
@@ -110,11 +110,11 @@ class Job:
     """A width of the model, as a fraction of its full one; None to let the service choose."""
     on_miss: OnMiss
     budget_ms: float
-    floor_ms: float
+    cheapest_ms: float
     """Predicted cost of the cheapest way to make the picture: orders the queue."""
     network_ms: float = 0.0
     """Predicted cost of its narrowest network, by which worker time is shared out."""
-    answer_ms: float = 0.0
+    overhead_ms: float = 0.0
     """What the gateway needs from the end of a run to its answer: so long before the deadline a run
     should end."""
     min_db: float | None = None
@@ -128,9 +128,9 @@ class Job:
     """The trace that the job belongs to, as W3C's header of this name; handed on unread."""
 
     @property
-    def needs(self) -> str:
+    def requirement(self) -> str:
         """What a worker must offer to be given this job."""
-        return needed(self.model, self.pinned_width)
+        return requirement_of(self.model, self.pinned_width)
 
     @property
     def scale_h(self) -> float:
@@ -246,7 +246,7 @@ class Claim:
     @property
     def run_slack_ms(self) -> float:
         """What of it a run may take, so that its answer is in time."""
-        return self.slack_ms - self.job.answer_ms
+        return self.slack_ms - self.job.overhead_ms
 
 
 class LeaseState(StrEnum):
@@ -296,7 +296,7 @@ class BackendState:
 
 
 @dataclass(frozen=True)
-class WorkerPulse:
+class WorkerHeartbeat:
     """What a worker says of itself every second. Gone from the queue when it stops saying it."""
 
     worker_id: str
@@ -308,8 +308,8 @@ class WorkerPulse:
     busy: bool = False
     machine: MachineState | None = None
     """None where the worker does not know, or does not say."""
-    offers: tuple[str, ...] = ()
-    """What jobs may need of it, as `Job.needs` names it."""
+    capabilities: tuple[str, ...] = ()
+    """What jobs may need of it, as `Job.requirement` names it."""
     broken: dict[str, str] = field(default_factory=dict)
     """Entries of its model folder that it could not load when it last read it, and why."""
     reloads: int = 0
@@ -344,7 +344,7 @@ class RedisMemory:
 
 
 @dataclass(frozen=True)
-class QueueVitals:
+class QueueHealth:
     """How the queue itself does. Counts are of its whole life, over all gateways and workers."""
 
     redeliveries: int

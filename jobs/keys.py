@@ -74,13 +74,13 @@ class Keys:
 
     @property
     def workers(self) -> str:
-        """Set: ids of the workers that have sent a pulse."""
+        """Set: ids of the workers that have sent a heartbeat."""
         return self._name("workers")
 
     @property
-    def offers(self) -> str:
+    def capabilities(self) -> str:
         """Sorted set: what workers offer to jobs, by the time in ms until which it counts."""
-        return self._name("offers")
+        return self._name("capabilities")
 
     @property
     def reloads(self) -> str:
@@ -108,17 +108,17 @@ class Keys:
         return self._name("job:")
 
     @property
-    def pulses(self) -> str:
+    def heartbeats(self) -> str:
         """Prefix of the expiring strings in which workers describe themselves."""
-        return self._name("pulse:")
+        return self._name("heartbeat:")
 
     def record(self, job_id: str) -> str:
         """Return the name of a job's record."""
         return self.records + job_id
 
-    def pulse(self, worker_id: str) -> str:
-        """Return the name of a worker's pulse."""
-        return self.pulses + worker_id
+    def heartbeat(self, worker_id: str) -> str:
+        """Return the name of a worker's heartbeat."""
+        return self.heartbeats + worker_id
 
     @property
     def payloads(self) -> str:

@@ -19,10 +19,11 @@ from jobs.job import Claim, JobStatus, LeaseState, RunFacts
 from jobs.records import claim_of
 from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
-from jobs.wakeup import WakeLine
+from jobs.wakeup import WakeupSignal
 
-Offers = Callable[[], Iterable[str]]
-"""Answers what a worker offers at this moment, in the words of `Job.needs`; nothing: all."""
+Capabilities = Callable[[], Iterable[str]]
+"""Answers what a worker can run at this moment, in the words of `Job.requirement`; nothing:
+all."""
 
 OTHERS_PAUSE_S = 0.1
 """Between looks while all that waits is for other workers: there is nothing to be woken by."""
@@ -35,7 +36,7 @@ class Leasing:
     """Hands out jobs, and takes back only what the last one to get a job made of it."""
 
     def __init__(
-        self, scripts: Scripts, blobs: BlobStore, wake: WakeLine, settings: QueueSettings
+        self, scripts: Scripts, blobs: BlobStore, wake: WakeupSignal, settings: QueueSettings
     ) -> None:
         self._scripts = scripts
         self._blobs = blobs
@@ -51,7 +52,7 @@ class Leasing:
         worker_id: str,
         wait_s: float,
         stopping: asyncio.Event | None = None,
-        offers: Offers | None = None,
+        capabilities: Capabilities | None = None,
     ) -> Claim | None:
         """Lease the job that must start first, of those that need what is offered, waiting up to
         `wait_s` for one, and no longer once `stopping` is set."""
@@ -61,7 +62,7 @@ class Leasing:
         if none_waited and not await self._wake.wait(wait_s, stopping):
             return None
         while True:
-            claim, passed = await self._claim(worker_id, offers() if offers else ())
+            claim, passed = await self._claim(worker_id, capabilities() if capabilities else ())
             left_s = until - clock.time()
             if claim is not None or left_s <= 0:
                 return claim
@@ -71,24 +72,24 @@ class Leasing:
                 return None
 
     async def claim_urgent(
-        self, worker_id: str, soon_ms: float, within_ms: float, offers: Iterable[str] = ()
+        self, worker_id: str, soon_ms: float, within_ms: float, capabilities: Iterable[str] = ()
     ) -> Claim | None:
         """Lease the job that must start first, of those that need what is offered, at once or not
         at all, if it must start within `soon_ms` and costs at most `within_ms` in its cheapest
         way."""
-        claim, _ = await self._claim(worker_id, offers, soon_ms, within_ms)
+        claim, _ = await self._claim(worker_id, capabilities, soon_ms, within_ms)
         return claim
 
     async def _claim(
         self,
         worker_id: str,
-        offers: Iterable[str],
+        capabilities: Iterable[str],
         soon_ms: float = math.inf,
         within_ms: float = math.inf,
     ) -> tuple[Claim | None, int]:
         """Return a job, and how many that wait are for other workers."""
         bounds = min(soon_ms, FOREVER_MS), min(within_ms, FOREVER_MS)
-        offered = tuple(offers)
+        offered = tuple(capabilities)
         while True:
             ended, row, passed = await self._scripts.run(
                 "claim",
@@ -130,9 +131,9 @@ class Leasing:
             raise CodecError("the uploaded picture is no longer there")
         return payload
 
-    async def bound(self, claim: Claim, predicted_ms: float) -> None:
+    async def report_expected_end(self, claim: Claim, predicted_ms: float) -> None:
         """Say that a run is expected to end `predicted_ms` from now."""
-        await self._scripts.run("bound", claim.job.id, claim.token, predicted_ms)
+        await self._scripts.run("expected_end", claim.job.id, claim.token, predicted_ms)
 
     async def renew(self, claim: Claim, progress: float) -> LeaseState:
         """Prolong the lease and publish the progress, a part from 0 to 1."""

@@ -14,10 +14,10 @@ from jobs.job import (
     JobView,
     LeaseState,
     Outcome,
+    QueueHealth,
     QueueStats,
-    QueueVitals,
     RunFacts,
-    WorkerPulse,
+    WorkerHeartbeat,
 )
 
 
@@ -39,21 +39,21 @@ class JobQueue(Protocol):
     async def submit(
         self, job: Job, payload: bytes, spent_ms: float = 0.0, workers: int = 0
     ) -> JobView:
-        """Accept a job whose clock has already run for `spent_ms`; its deadline is then
-        budget_ms - spent_ms from now. With `workers`, only if so many can do it in time, by its
-        `floor_ms`, beside all that was accepted before: NoTime if not. Raises Overloaded when the
-        queue is full."""
+        """Accept a job whose clock has already run for `spent_ms`; its deadline is then budget_ms -
+        spent_ms from now. With `workers`, only if so many can do it in time, by its `cheapest_ms`,
+        beside all that was accepted before: NoTime if not. Raises Overloaded when the queue is
+        full."""
 
     async def claim(
         self,
         worker_id: str,
         wait_s: float,
         stopping: asyncio.Event | None = None,
-        offers: Callable[[], Iterable[str]] | None = None,
+        capabilities: Callable[[], Iterable[str]] | None = None,
     ) -> Claim | None:
-        """Lease the job that must start first, waiting up to `wait_s` for one, and no longer
-        once `stopping` is set. `offers`, asked at each look, says which jobs may be had, in the
-        words of `Job.needs`; without it, all.
+        """Lease the job that must start first, waiting up to `wait_s` for one, and no longer once
+        `stopping` is set. `capabilities`, asked at each look, says which jobs may be had, in the
+        words of `Job.requirement`; without it, all.
 
         Jobs whose lease ran out are put back first. A job that is past its deadline with
         on_miss=reject ends as deadline_exceeded, unrun; one that was claimed too often ends
@@ -62,13 +62,13 @@ class JobQueue(Protocol):
         """
 
     async def claim_urgent(
-        self, worker_id: str, soon_ms: float, within_ms: float, offers: Iterable[str] = ()
+        self, worker_id: str, soon_ms: float, within_ms: float, capabilities: Iterable[str] = ()
     ) -> Claim | None:
         """Lease the job that must start first, of those that need what is offered, at once or not
         at all, if it must start within `soon_ms` and costs at most `within_ms` in its cheapest
         way: for a worker that could set its present job aside for so long."""
 
-    async def bound(self, claim: Claim, predicted_ms: float) -> None:
+    async def report_expected_end(self, claim: Claim, predicted_ms: float) -> None:
         """Say that a run is expected to end `predicted_ms` from now, for the backlog that others
         are told. Changes nothing when the lease is no longer ours; need not be waited for."""
 
@@ -106,31 +106,31 @@ class JobQueue(Protocol):
     async def count_worker_start(self) -> None:
         """Count one worker process that has come to life."""
 
-    async def publish_pulse(self, pulse: WorkerPulse) -> int:
+    async def publish_heartbeat(self, heartbeat: WorkerHeartbeat) -> int:
         """Say that a worker lives; forgotten after a few seconds. Return how many live."""
 
-    async def retire_pulse(self, worker_id: str) -> None:
+    async def retire_worker(self, worker_id: str) -> None:
         """Say that a worker has left."""
 
-    async def pulses(self) -> list[WorkerPulse]:
+    async def heartbeats(self) -> list[WorkerHeartbeat]:
         """Return the workers that live."""
 
-    async def call_reload(self) -> int:
+    async def request_reload(self) -> int:
         """Call on all gateways and workers to read their models again; return the call's number."""
 
     async def reloads(self) -> int:
         """Return the number of the last such call; 0 before the first."""
 
-    async def ask_for(self, model: str) -> None:
+    async def request_model(self, model: str) -> None:
         """Ask all workers to load a model that they load only when it is asked for."""
 
-    async def asked_for(self) -> frozenset[str]:
+    async def requested_models(self) -> frozenset[str]:
         """Return the models that were asked for of late."""
 
     async def stats(self) -> QueueStats:
         """Return depth, age and backlog; takes as long for one job as for thousands."""
 
-    async def vitals(self) -> QueueVitals:
+    async def health(self) -> QueueHealth:
         """Return what the queue counts of itself, and how much memory it has left."""
 
     async def close(self) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from jobs.job import QueueVitals, RedisMemory
+from jobs.job import QueueHealth, RedisMemory
 from jobs.keys import Keys
 
 
-class VitalSigns:
+class QueueHealthReader:
     """Reads the counters of one namespace, and the memory of each of its servers."""
 
     def __init__(self, client: Redis, keys: Keys, servers: Mapping[str, Redis]) -> None:
@@ -20,12 +20,12 @@ class VitalSigns:
         self._keys = keys
         self._servers = servers
 
-    async def read(self) -> QueueVitals:
+    async def read(self) -> QueueHealth:
         """Return the counts, 0 for what never happened, and the memory in use."""
         counts: Mapping[Any, Any] = await self._client.hgetall(self._keys.counts)
         memory = [await self._memory(holds, server) for holds, server in self._servers.items()]
         known = tuple(one for one in memory if one is not None)
-        return QueueVitals(
+        return QueueHealth(
             redeliveries=int(counts.get(b"redeliveries", 0)),
             dead_letters=int(counts.get(b"dead_letters", 0)),
             worker_starts=int(counts.get(b"worker_starts", 0)),

@@ -34,21 +34,21 @@ from jobs.job import (
     JobView,
     LeaseState,
     Outcome,
+    QueueHealth,
     QueueStats,
-    QueueVitals,
     RunFacts,
-    WorkerPulse,
+    WorkerHeartbeat,
 )
 from jobs.keys import Keys
-from jobs.leasing import Leasing, Offers
+from jobs.leasing import Capabilities, Leasing
 from jobs.queue import NoTime
-from jobs.queue_health import VitalSigns
+from jobs.queue_health import QueueHealthReader
 from jobs.records import JobRecords
 from jobs.scripts import Argument, Scripts
 from jobs.settings import QueueSettings
 from jobs.waiting import Waiting
-from jobs.wakeup import WakeLine
-from jobs.worker_registry import PulseBoard
+from jobs.wakeup import WakeupSignal
+from jobs.worker_registry import WorkerRegistry
 
 ASK_FIRST_BYTES = 1 << 18
 """A picture larger than this is sent only when its job is known to be welcome."""
@@ -68,14 +68,14 @@ class RedisQueue:
         self._keys = keys
         self._scripts = Scripts(client, keys, settings.job_ttl_seconds, pictures_here=not apart)
         self._blobs = BlobStore(blobs, keys, settings, apart=apart)
-        self._pulses = PulseBoard(client, keys, self._scripts, settings.pulse_ttl_seconds)
-        wake = WakeLine(client, keys.wake)
+        self._registry = WorkerRegistry(client, keys, self._scripts, settings.pulse_ttl_seconds)
+        wake = WakeupSignal(client, keys.wake)
         self._leasing = Leasing(self._scripts, self._blobs, wake, settings)
         self._hub = EventHub(client, keys.ended, keys.changes)
         self._records = JobRecords(client, keys)
         self._waiting = Waiting(self._hub)
         servers = {"queue": client, "pictures": blobs} if apart else {"queue": client}
-        self._vital_signs = VitalSigns(client, keys, servers)
+        self._health = QueueHealthReader(client, keys, servers)
 
     @classmethod
     def connect(cls, url: str, settings: QueueSettings) -> RedisQueue:
@@ -95,8 +95,8 @@ class RedisQueue:
         self._hub.start()  # to hear of its end from the beginning
         remaining_ms, limit = job.budget_ms - spent_ms, self._settings.queue_limit
         arguments = (
-            *(job.id, JOB.encode(job), remaining_ms, job.floor_ms, job.on_miss.value, limit),
-            *(job.network_ms, job.needs, job.answer_ms, workers),
+            *(job.id, JOB.encode(job), remaining_ms, job.cheapest_ms, job.on_miss.value, limit),
+            *(job.network_ms, job.requirement, job.overhead_ms, workers),
             self._settings.payload_ttl_seconds,
         )
         try:
@@ -135,8 +135,8 @@ class RedisQueue:
 
     async def _overloaded(self) -> Overloaded:
         """Say when the backlog will be gone, were all of it made in the cheapest way."""
-        stats, pulses = await self._stats(), await self._pulses.read()
-        workers = max(1, sum(pulse.ready for pulse in pulses))
+        stats, heartbeats = await self._stats(), await self._registry.read()
+        workers = max(1, sum(heartbeat.ready for heartbeat in heartbeats))
         return Overloaded(retry_after_s=max(1, math.ceil(stats.backlog_ms / workers / 1000)))
 
     @reports_outages
@@ -145,26 +145,26 @@ class RedisQueue:
         worker_id: str,
         wait_s: float,
         stopping: asyncio.Event | None = None,
-        offers: Offers | None = None,
+        capabilities: Capabilities | None = None,
     ) -> Claim | None:
         """Lease the job that must start first, of those that need what is offered, waiting up to
         `wait_s` for one, and no longer once `stopping` is set."""
-        return await self._leasing.claim(worker_id, wait_s, stopping, offers)
+        return await self._leasing.claim(worker_id, wait_s, stopping, capabilities)
 
     @reports_outages
     async def claim_urgent(
-        self, worker_id: str, soon_ms: float, within_ms: float, offers: Iterable[str] = ()
+        self, worker_id: str, soon_ms: float, within_ms: float, capabilities: Iterable[str] = ()
     ) -> Claim | None:
         """Lease the job that must start first, of those that need what is offered, at once or not
         at all, if it must start within `soon_ms` and costs at most `within_ms` in its cheapest
         way."""
-        return await self._leasing.claim_urgent(worker_id, soon_ms, within_ms, offers)
+        return await self._leasing.claim_urgent(worker_id, soon_ms, within_ms, capabilities)
 
     @reports_outages
-    async def bound(self, claim: Claim, predicted_ms: float) -> None:
+    async def report_expected_end(self, claim: Claim, predicted_ms: float) -> None:
         """Say that a run is expected to end `predicted_ms` from now. Changes nothing when the
         lease is no longer ours; need not be waited for."""
-        await self._leasing.bound(claim, predicted_ms)
+        await self._leasing.report_expected_end(claim, predicted_ms)
 
     @reports_outages
     async def renew(self, claim: Claim, progress: float) -> LeaseState:
@@ -251,25 +251,25 @@ class RedisQueue:
     @reports_outages
     async def count_worker_start(self) -> None:
         """Count one worker process that has come to life."""
-        await self._vital_signs.count_worker_start()
+        await self._health.count_worker_start()
 
     @reports_outages
-    async def publish_pulse(self, pulse: WorkerPulse) -> int:
+    async def publish_heartbeat(self, heartbeat: WorkerHeartbeat) -> int:
         """Say that a worker lives; forgotten after `pulse_ttl_seconds`. Return how many live."""
-        return await self._pulses.publish(pulse)
+        return await self._registry.publish(heartbeat)
 
     @reports_outages
-    async def retire_pulse(self, worker_id: str) -> None:
+    async def retire_worker(self, worker_id: str) -> None:
         """Say that a worker has left."""
-        await self._pulses.retire(worker_id)
+        await self._registry.retire(worker_id)
 
     @reports_outages
-    async def pulses(self) -> list[WorkerPulse]:
+    async def heartbeats(self) -> list[WorkerHeartbeat]:
         """Return the workers that live, by id."""
-        return await self._pulses.read()
+        return await self._registry.read()
 
     @reports_outages
-    async def call_reload(self) -> int:
+    async def request_reload(self) -> int:
         """Call on all gateways and workers to read their models again; return the call's number."""
         return int(await self._client.incr(self._keys.reloads))
 
@@ -279,7 +279,7 @@ class RedisQueue:
         return int(await self._client.get(self._keys.reloads) or 0)
 
     @reports_outages
-    async def ask_for(self, model: str) -> None:
+    async def request_model(self, model: str) -> None:
         """Ask all workers to load a model; one that starts within `ASKED_S` will do so too."""
         async with self._client.pipeline() as pipe:
             pipe.sadd(self._keys.asked, model)
@@ -287,7 +287,7 @@ class RedisQueue:
             await pipe.execute()
 
     @reports_outages
-    async def asked_for(self) -> frozenset[str]:
+    async def requested_models(self) -> frozenset[str]:
         """Return the models that were asked for of late."""
         names = await self._client.smembers(self._keys.asked)
         return frozenset(n.decode() if isinstance(n, bytes) else n for n in names)
@@ -298,9 +298,9 @@ class RedisQueue:
         return await self._stats()
 
     @reports_outages
-    async def vitals(self) -> QueueVitals:
+    async def health(self) -> QueueHealth:
         """Return what the queue counts of itself, and how much memory it has left."""
-        return await self._vital_signs.read()
+        return await self._health.read()
 
     async def _stats(self) -> QueueStats:
         return stats_of(await self._scripts.run("stats"))

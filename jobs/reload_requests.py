@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Set
 
 
-class ReloadCalls:
+class ReloadRequests:
     """Calls that came and were not yet answered; many that come during one reading are one."""
 
     def __init__(self) -> None:
@@ -19,18 +19,18 @@ class ReloadCalls:
         self.models: frozenset[str] = frozenset()
         """What callers have asked for of the models that are loaded only then."""
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Call here and now."""
         self._asked.set()
 
-    def hear(self, number: int) -> None:
+    def observe(self, number: int) -> None:
         """Take in the number of the last call to all. Any other than the one before is a call: at
         a start, for it may be newer than what was read, and when the queue has lost its count."""
         if number != self._heard:
             self._heard = number
             self._asked.set()
 
-    def hear_of(self, models: Set[str]) -> None:
+    def observe_models(self, models: Set[str]) -> None:
         """Take in the models that were asked for. One that is new is a call."""
         if not models <= self.models:
             self.models |= models

@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from jobs.connection import Command, SteadyRedis
 from jobs.keys import Keys
 
-Step = Literal["submit", "claim", "bound", "renew", "finish", "cancel", "release", "stats"]
+Step = Literal["submit", "claim", "expected_end", "renew", "finish", "cancel", "release", "stats"]
 STEPS: tuple[Step, ...] = get_args(Step)
 SHARED = ("common", "backlog", "admission", "changes")
 """What stands before each step, in this order."""
@@ -35,11 +35,11 @@ class Scripts:
         shared = "\n".join(map(_source, SHARED))
         self._client = client
         self._steps = {step: client.register_script(f"{shared}\n{_source(step)}") for step in STEPS}
-        self._pulse = client.register_script(_source("pulse"))
-        self._pulses = client.register_script(_source("pulses"))
+        self._heartbeat = client.register_script(_source("heartbeat"))
+        self._registry = client.register_script(_source("heartbeats"))
         self._names = [keys.pending, keys.leases, keys.wake, keys.tokens]
         self._names += [keys.ages, keys.entries, keys.slots, keys.sums, keys.ends]
-        self._names += [keys.inflow, keys.offers, keys.counts]
+        self._names += [keys.inflow, keys.capabilities, keys.counts]
         self._shared: list[Argument] = [keys.records, keys.ended, keys.changes]
         self._shared += [keys.payloads if pictures_here else "", job_ttl_seconds]
         self._keys = keys
@@ -62,12 +62,14 @@ class Scripts:
             raise answer
         return answer
 
-    async def pulse(self, worker_id: str, data: bytes, ttl_ms: int, offers: Iterable[str]) -> int:
-        """Write a worker's pulse and what it offers; return how many workers live."""
-        names = [self._keys.pulse(worker_id), self._keys.workers, self._keys.offers]
-        return int(await self._pulse(keys=names, args=[worker_id, data, ttl_ms, *offers]))
+    async def heartbeat(
+        self, worker_id: str, data: bytes, ttl_ms: int, capabilities: Iterable[str]
+    ) -> int:
+        """Write a worker's heartbeat and what it can run; return how many workers live."""
+        names = [self._keys.heartbeat(worker_id), self._keys.workers, self._keys.capabilities]
+        return int(await self._heartbeat(keys=names, args=[worker_id, data, ttl_ms, *capabilities]))
 
-    async def pulses(self) -> list[bytes]:
-        """Return the pulses of the workers that live."""
-        answer = await self._pulses(keys=[self._keys.workers], args=[self._keys.pulses])
+    async def heartbeats(self) -> list[bytes]:
+        """Return the heartbeats of the workers that live."""
+        answer = await self._registry(keys=[self._keys.workers], args=[self._keys.heartbeats])
         return list(answer)

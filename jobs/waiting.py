@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from jobs.event_hub import EventHub, Listener
+from jobs.event_hub import EventHub, Subscription
 
 REREAD_S = 0.2
 """Pause before a job is read again that an outage kept from being read."""
@@ -61,7 +61,7 @@ class Waiting:
                     yield seen
 
 
-async def _next(job_id: str, listener: Listener, read: Read[S]) -> S:
+async def _next(job_id: str, listener: Subscription, read: Read[S]) -> S:
     """Read the job again when there is reason to, and until it can be read."""
     await listener.changed.wait()
     listener.changed.clear()

@@ -12,7 +12,7 @@ LOOK_S = 1.0
 lost with the process that took it."""
 
 
-class WakeLine:
+class WakeupSignal:
     """The workers of a process stand in line; the first blocks in Redis, the others behind it.
 
     A token that the first gets is its own to use up. There is one token for however many jobs

@@ -334,7 +334,7 @@ def read_catalog(folder: Path = SHIPPED) -> Catalog:
         raise CatalogError(f"{path} is not a valid catalog: {error}") from error
 
 
-def read_good(folder: Path, running: Catalog | None = None) -> Reading:
+def read_valid_entries(folder: Path, running: Catalog | None = None) -> Reading:
     """Read what is good of a model folder's catalog. Where an entry is not, the running one of its
     name stays; where the default is not there, the running one, or else the first, stands in.
 
@@ -352,7 +352,7 @@ def read_good(folder: Path, running: Catalog | None = None) -> Reading:
         try:
             models[name] = ModelEntry.model_validate_json(json.dumps(data))
         except ValidationError as error:
-            broken[name] = reason_of(error)
+            broken[name] = one_line_reason(error)
             if running is not None and name in running.names:
                 models[name] = running.get(name)
     if not models:
@@ -365,7 +365,7 @@ def read_good(folder: Path, running: Catalog | None = None) -> Reading:
     return Reading(catalog, broken)
 
 
-def reason_of(error: Exception) -> str:
+def one_line_reason(error: Exception) -> str:
     """Return one line, not too long, that says what is wrong."""
     text = str(error) or type(error).__name__
     if isinstance(error, ValidationError):
@@ -434,7 +434,7 @@ def enter(folder: Path, model: ModelEntry) -> Catalog:
     return catalog
 
 
-def content_of(folder: Path, artifact: Artifact) -> bytes:
+def read_verified(folder: Path, artifact: Artifact) -> bytes:
     """Return the content of an artifact, which is what the catalog promises; else CatalogError.
 
     What is opened is to be made of these bytes: the file may be exchanged in the next moment.
@@ -454,7 +454,7 @@ def content_of(folder: Path, artifact: Artifact) -> bytes:
 
 def verified(folder: Path, artifact: Artifact) -> Path:
     """Return the path of an artifact whose content is what the catalog promises."""
-    content_of(folder, artifact)
+    read_verified(folder, artifact)
     return folder / artifact.file
 
 

@@ -42,6 +42,6 @@ router = APIRouter(
 async def reload(gateway: Here) -> ReloadAnswer:
     """Calls on every gateway and worker of this queue to read its own model folder again. Each
     follows in its own time: `GET /health/ready` tells by `reloads` who has, and what is broken."""
-    number = await gateway.queue.call_reload()
-    gateway.shelf.calls.hear(number)
+    number = await gateway.queue.request_reload()
+    gateway.slot.calls.observe(number)
     return ReloadAnswer(reloads=number)

@@ -79,7 +79,7 @@ def admitted(
         )
     network = narrowest_network(options)
     return replace(
-        job, floor_ms=options[0].safe_ms, network_ms=network.expected_ms, answer_ms=overhead_ms
+        job, cheapest_ms=options[0].safe_ms, network_ms=network.expected_ms, overhead_ms=overhead_ms
     )
 
 
@@ -107,15 +107,15 @@ def assessed(
     """
     if job.model is not None and job.model not in catalog.names:
         raise UnknownModel
-    workers = snapshot.ready_for(job.needs)
+    workers = snapshot.ready_for(job.requirement)
     if not workers and snapshot.ready and catalog.on_demand(job.model):
         raise NotReady(_loading(job, snapshot), retry_after_s=LOADING_S)
     if not workers:
-        raise not_ready(snapshot, job.needs)
+        raise not_ready(snapshot, job.requirement)
     load = load_of(snapshot, len(workers))
     options = _options(job, workers, catalog, load.contended)
     if not options and job.min_db is None:  # what they have, this catalog does not know
-        raise not_ready(snapshot, job.needs)
+        raise not_ready(snapshot, job.requirement)
     if not options:
         raise InvalidRequest(_out_of_reach(job))
     idle = _options(job, workers, catalog, contention=False) if load.contended else options
@@ -182,7 +182,7 @@ def _price(options: tuple[Option, ...]) -> float:
 
 
 def not_ready(snapshot: Snapshot, needs: str = LADDER, **members: Any) -> NotReady:
-    """Return the error of a service that can take no job that needs this (`Job.needs`)."""
+    """Return the error of a service that can take no job that needs this (`Job.requirement`)."""
     why = None
     if snapshot.stats is None:
         why = "The queue cannot be reached; try again in a few seconds."

@@ -17,12 +17,12 @@ from jobs.job import (
     QueueStats,
     Reason,
     RunFacts,
-    needed,
+    requirement_of,
 )
 from models.catalog import Catalog, ModelEntry, QualityEntry
 from scheduling.options import Option
 from service.admission import Assessment
-from service.catalog_store import CatalogShelf
+from service.catalog_store import CatalogStore
 from service.dispatcher import error_of
 from service.problems import problem
 from service.settings import GatewaySettings
@@ -334,7 +334,7 @@ def _model(entry: ModelEntry, default: bool, snapshot: Snapshot) -> ModelAnswer:
         halo=entry.halo,
         exactly_local=entry.halo is not None,
         widths=[width.width for width in entry.widths],
-        ready=bool(snapshot.ready_for(needed(entry.name))),
+        ready=bool(snapshot.ready_for(requirement_of(entry.name))),
         on_demand=entry.on_demand,
         in_ladder=entry.in_ladder,
         takes_strength=entry.takes_strength,
@@ -344,13 +344,13 @@ def _model(entry: ModelEntry, default: bool, snapshot: Snapshot) -> ModelAnswer:
     )
 
 
-def ready_answer(snapshot: Snapshot, age_s: float, shelf: CatalogShelf) -> ReadyAnswer:
+def ready_answer(snapshot: Snapshot, age_s: float, slot: CatalogStore) -> ReadyAnswer:
     """Return the workers and the queue of a snapshot, and how the catalog was read."""
     return ReadyAnswer(
         snapshot_age_ms=round(age_s * 1e3, 1) if math.isfinite(age_s) else None,
         workers=[_worker(worker) for worker in snapshot.workers],
         queue=_queue(snapshot.stats),
-        catalog=CatalogAnswer(reloads=shelf.reloads, broken=dict(shelf.broken)),
+        catalog=CatalogAnswer(reloads=slot.reloads, broken=dict(slot.broken)),
     )
 
 

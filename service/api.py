@@ -18,7 +18,7 @@ from service.openapi import (
     upscale_request,
 )
 from service.pictures import deadline_text, picture_response
-from service.submission import take_in
+from service.submission import accept_upload
 
 router = APIRouter(tags=["upscale"])
 
@@ -33,7 +33,7 @@ router = APIRouter(tags=["upscale"])
 async def upscale(request: Request, gateway: Annotated[Gateway, Depends(gateway_of)]) -> Response:
     """Send a picture and say how large it shall become and how long that may take; the answer
     is the best picture that fits. A caller that disconnects cancels its job."""
-    accepted = await take_in(request, gateway, upscale_default(gateway.settings))
+    accepted = await accept_upload(request, gateway, upscale_default(gateway.settings))
 
     request.state.span.enter("wait")
 

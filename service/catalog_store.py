@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable, Mapping
 
 from jobs.queue import JobQueue
-from jobs.reload_requests import ReloadCalls
-from models.catalog import CATALOG_FILE, Catalog, Reading, reason_of
+from jobs.reload_requests import ReloadRequests
+from models.catalog import CATALOG_FILE, Catalog, Reading, one_line_reason
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ Read = Callable[[Catalog | None], Reading]
 """Reads the folder, with what runs to stand in for what is broken; CatalogError if it cannot."""
 
 
-class CatalogShelf:
+class CatalogStore:
     """Holds the newest catalog whose entries are good. Raises CatalogError when made of none."""
 
     def __init__(self, read: Read) -> None:
@@ -29,7 +29,7 @@ class CatalogShelf:
         self.catalog = reading.catalog
         self.broken: Mapping[str, str] = reading.broken
         """Entries that could not be read, and why."""
-        self.calls = ReloadCalls()
+        self.calls = ReloadRequests()
         self.reloads = 0
         """The number of the last call that was followed."""
         _log_broken(reading.broken)
@@ -45,7 +45,7 @@ class CatalogShelf:
         """Hear of the calls to all, for ever."""
         while True:
             try:
-                self.calls.hear(await queue.reloads())
+                self.calls.observe(await queue.reloads())
             except Exception as error:  # told by the snapshots already, if it is an outage
                 log.debug("cannot hear of calls to reload: %s", error)
             await asyncio.sleep(period_s)
@@ -55,7 +55,7 @@ class CatalogShelf:
             reading = await asyncio.to_thread(self._read, self.catalog)
         except Exception as error:  # whatever it is: what is served is to be served on
             log.error("the catalog cannot be read again, and stays as it is: %s", error)
-            self.broken = {CATALOG_FILE: reason_of(error)}
+            self.broken = {CATALOG_FILE: one_line_reason(error)}
             return
         self.catalog, self.broken = reading.catalog, reading.broken
         _log_broken(reading.broken)

@@ -40,7 +40,7 @@ async def estimate(
         request.state.request_id,
         asked.with_picture(),
         asked.header(),
-        gateway.shelf.catalog,
+        gateway.slot.catalog,
         settings,
         default.least_ms,
     )

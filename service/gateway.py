@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from jobs.queue import JobQueue
-from service.catalog_store import CatalogShelf
+from service.catalog_store import CatalogStore
 from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
 from service.settings import GatewaySettings
@@ -22,7 +22,7 @@ class Gateway:
 
     settings: GatewaySettings
     queue: JobQueue
-    shelf: CatalogShelf
+    slot: CatalogStore
     metrics: GatewayMetrics
     keeper: SnapshotKeeper
     dispatcher: Dispatcher

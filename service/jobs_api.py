@@ -29,7 +29,7 @@ from service.pictures import (
     elapsed_of,
     picture_response,
 )
-from service.submission import take_in
+from service.submission import accept_upload
 
 router = APIRouter(tags=["jobs"])
 
@@ -68,7 +68,7 @@ Here = Annotated[Gateway, Depends(gateway_of)]
 )
 async def submit_job(request: Request, response: Response, gateway: Here) -> JobAnswer:
     """Takes what `POST /upscale` takes, and answers at once with the job."""
-    accepted = await take_in(request, gateway, jobs_default(gateway.settings))
+    accepted = await accept_upload(request, gateway, jobs_default(gateway.settings))
     request.state.span.enter("answer")
     gateway.dispatcher.follow(accepted.view)
     answer = job_answer(accepted.view, gateway.settings.root_path)

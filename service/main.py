@@ -21,9 +21,9 @@ from jobs.embedded_redis import redis_server
 from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
-from models.catalog import SHIPPED, read_good
+from models.catalog import SHIPPED, read_valid_entries
 from service import admin_api, api, estimate_api, jobs_api, problems, status_api
-from service.catalog_store import CatalogShelf
+from service.catalog_store import CatalogStore
 from service.dispatcher import Dispatcher
 from service.docs_page import ASSETS, docs_page, swagger_files
 from service.gateway import Gateway
@@ -46,10 +46,10 @@ get back the best picture that fits the budget. Errors are `application/problem+
 
 
 def create_app(
-    settings: GatewaySettings, queue: JobQueue, shelf: CatalogShelf, tracing: Tracing | None = None
+    settings: GatewaySettings, queue: JobQueue, slot: CatalogStore, tracing: Tracing | None = None
 ) -> FastAPI:
     """Return the application on a queue and with a tracing, which stay their caller's to close."""
-    gateway = build_gateway(settings, queue, shelf)
+    gateway = build_gateway(settings, queue, slot)
     app = FastAPI(
         title="AnySR Serve",
         version=_version(),
@@ -67,17 +67,17 @@ def create_app(
     return app
 
 
-def build_gateway(settings: GatewaySettings, queue: JobQueue, shelf: CatalogShelf) -> Gateway:
+def build_gateway(settings: GatewaySettings, queue: JobQueue, slot: CatalogStore) -> Gateway:
     """Return the parts that the routes work with."""
     metrics = GatewayMetrics()
     keeper = SnapshotKeeper(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
     return Gateway(
         settings=settings,
         queue=queue,
-        shelf=shelf,
+        slot=slot,
         metrics=metrics,
         keeper=keeper,
-        dispatcher=Dispatcher(queue, keeper, shelf, settings, metrics),
+        dispatcher=Dispatcher(queue, keeper, slot, settings, metrics),
         uploads=UploadReader(settings),
     )
 
@@ -86,10 +86,10 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, shelf: CatalogShel
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
     await gateway.keeper.refresh()
-    listening = gateway.shelf.listen(gateway.queue, gateway.settings.snapshot_seconds)
+    listening = gateway.slot.listen(gateway.queue, gateway.settings.snapshot_seconds)
     tasks = (
         asyncio.create_task(gateway.keeper.keep(), name="snapshots"),
-        asyncio.create_task(gateway.shelf.keep(), name="catalog"),
+        asyncio.create_task(gateway.slot.keep(), name="catalog"),
         asyncio.create_task(listening, name="reload calls"),
     )
     try:
@@ -113,7 +113,7 @@ def _add_pages(app: FastAPI) -> None:
 
 def _add_middleware(app: FastAPI, gateway: Gateway, tracing: Tracing) -> None:
     # The last one added is the outermost.
-    app.add_middleware(problems.LastResort)
+    app.add_middleware(problems.UnhandledErrorMiddleware)
     if gateway.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -158,13 +158,13 @@ def run(
     settings = settings or GatewaySettings()
     queue_settings = queue_settings or QueueSettings()
     configure_logging(settings)
-    shelf = CatalogShelf(partial(read_good, settings.models_folder or SHIPPED))
+    slot = CatalogStore(partial(read_valid_entries, settings.models_folder or SHIPPED))
     with (
         contextlib.closing(tracing_of(os.environ, "anysr-gateway")) as tracing,
         redis_server(queue_settings) as url,
     ):
         queue = RedisQueue.connect(url, queue_settings)
-        app = create_app(settings, queue, shelf, tracing)
+        app = create_app(settings, queue, slot, tracing)
         create_server(settings, app, on_reload).run()
 
 

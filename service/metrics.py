@@ -16,7 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from jobs.errors import DeadlineExceeded, InternalError, WorkerLost
-from jobs.job import GpuState, Job, JobStatus, JobView, MachineState, QueueVitals
+from jobs.job import GpuState, Job, JobStatus, JobView, MachineState, QueueHealth
 from service.pictures import elapsed_of
 from service.snapshot import LiveWorker, Snapshot
 from service.spread import Spread, spread
@@ -88,18 +88,18 @@ MACHINE_GAUGES: dict[str, tuple[str, WorkerFigure]] = {
 """Name -> (help, the figure of one worker). Not by worker: their ids come and go without bound."""
 
 
-QUEUE_COUNTS: dict[str, tuple[str, Callable[[QueueVitals], int]]] = {
+QUEUE_COUNTS: dict[str, tuple[str, Callable[[QueueHealth], int]]] = {
     "redeliveries": (
         "Jobs that were given to another worker, as theirs was lost.",
-        lambda vitals: vitals.redeliveries,
+        lambda health: health.redeliveries,
     ),
     "dead_letters": (
         "Jobs that were given up, as too many workers were lost with them.",
-        lambda vitals: vitals.dead_letters,
+        lambda health: health.dead_letters,
     ),
     "worker_starts": (
         "Worker processes that have come to life.",
-        lambda vitals: vitals.worker_starts,
+        lambda health: health.worker_starts,
     ),
 }
 """Name -> (help, the count); counted in Redis, once, and absent while that cannot be seen."""
@@ -109,13 +109,13 @@ class QueueCounters(Collector):
     """The counters that Redis keeps, as they were in the last snapshot."""
 
     def __init__(self) -> None:
-        self.vitals: QueueVitals | None = None
+        self.health: QueueHealth | None = None
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Yield each counter."""
         for name, (text, count) in QUEUE_COUNTS.items():
-            if self.vitals is not None:
-                yield CounterMetricFamily(f"anysr_{name}", text, value=count(self.vitals))
+            if self.health is not None:
+                yield CounterMetricFamily(f"anysr_{name}", text, value=count(self.health))
 
 
 class GatewayMetrics:
@@ -254,15 +254,15 @@ class GatewayMetrics:
         self._backlog.set(stats.backlog_ms / 1e3 if stats else math.nan)
         self._oldest.set(stats.oldest_age_ms / 1e3 if stats else math.nan)
         self._overdue.set(stats.overdue_ms / 1e3 if stats else math.nan)
-        self._counters.vitals = snapshot.vitals
-        self._show_memory(snapshot.vitals)
+        self._counters.health = snapshot.health
+        self._show_memory(snapshot.health)
         for name, (_, figure) in MACHINE_GAUGES.items():
             self._spread(self._machines[name], spread(map(figure, snapshot.workers)))
 
-    def _show_memory(self, vitals: QueueVitals | None) -> None:
+    def _show_memory(self, health: QueueHealth | None) -> None:
         for gauge in (self._memory_used, self._memory_limit):
             gauge.clear()
-        for memory in vitals.memory if vitals else ():
+        for memory in health.memory if health else ():
             self._memory_used.labels(memory.holds).set(memory.used_bytes)
             self._memory_limit.labels(memory.holds).set(memory.limit_bytes)
 

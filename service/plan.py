@@ -20,7 +20,7 @@ def plan(
     limits: GatewaySettings,
     default_budget_ms: float,
 ) -> Job:
-    """Return the job of a request; its `floor_ms` and `network_ms` are still 0, which admission
+    """Return the job of a request; its `cheapest_ms` and `network_ms` are still 0, which admission
     fills in, and so it does the budget of a request that names none: until then that is
     `default_budget_ms`. Without a model and a pinned width, the service chooses among all models.
 
@@ -44,7 +44,7 @@ def plan(
         pinned_width=pinned_width(wanted, model),
         on_miss=wanted.on_miss,
         budget_ms=_budget(wanted, limits, default_budget_ms),
-        floor_ms=0.0,
+        cheapest_ms=0.0,
         min_db=wanted.min_db,
         min_width=wanted.min_width,
         strength=strength_of(wanted, header),

@@ -126,7 +126,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(CallerGone, gone)
 
 
-class LastResort:
+class UnhandledErrorMiddleware:
     """ASGI middleware: an exception that nobody foresaw is logged, and told without its trace."""
 
     def __init__(self, app: ASGIApp) -> None:

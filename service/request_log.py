@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import GatewayMetrics
-from telemetry.logs import about
+from telemetry.logs import log_context
 from telemetry.spans import Attribute, Span, Tracing, Untraced
 from telemetry.trace_context import read_traceparent
 
@@ -80,10 +80,10 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _dress(MutableHeaders(raw=message["headers"]), request_id, correlation)
+                _add_headers(MutableHeaders(raw=message["headers"]), request_id, correlation)
             await send(message)
 
-        with about(request_id=request_id, trace_id=span.context.trace_id):
+        with log_context(request_id=request_id, trace_id=span.context.trace_id):
             try:
                 await self._app(scope, receive, dressed)
             finally:
@@ -125,7 +125,7 @@ def attributes_of(facts: Mapping[str, Any]) -> dict[str, Attribute]:
     return {SEMANTIC.get(name, f"anysr.{name}"): value for name, value in facts.items()}
 
 
-def _dress(headers: MutableHeaders, request_id: str, correlation: str) -> None:
+def _add_headers(headers: MutableHeaders, request_id: str, correlation: str) -> None:
     headers.setdefault("X-Request-ID", request_id)
     if CALLERS_ID.fullmatch(correlation):
         headers["X-Correlation-ID"] = correlation

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from jobs.job import BackendState, Backlog, MachineState, QueueStats, QueueVitals, WorkerPulse
+from jobs.job import BackendState, Backlog, MachineState, QueueHealth, QueueStats, WorkerHeartbeat
 from jobs.queue import JobQueue
 from scheduling.cost_model import NETWORK, CostModel
 
@@ -29,7 +29,7 @@ class LiveWorker:
     costs: CostModel
     machine: MachineState | None = None
     """None where it does not say."""
-    offers: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
     broken: Mapping[str, str] = field(default_factory=dict)
     reloads: int = 0
     backends: Mapping[str, BackendState] = field(default_factory=dict)
@@ -42,18 +42,18 @@ class LiveWorker:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Workers and queue at one moment. `stats` and `vitals` are None, and there are no workers,
+    """Workers and queue at one moment. `stats` and `health` are None, and there are no workers,
     while nothing is known: the queue cannot be reached, or could not for too long."""
 
     workers: tuple[LiveWorker, ...] = ()
     stats: QueueStats | None = None
     taken_at: float = float("-inf")
     """By the keeper's clock, before the queue was asked: a slow answer is old when it comes."""
-    vitals: QueueVitals | None = None
+    health: QueueHealth | None = None
 
     def ready_for(self, needs: str) -> list[LiveWorker]:
-        """Return the workers to which a job could go now that needs this (`Job.needs`)."""
-        return [worker for worker in self.workers if worker.ready and needs in worker.offers]
+        """Return the workers to which a job could go now that needs this (`Job.requirement`)."""
+        return [worker for worker in self.workers if worker.ready and needs in worker.capabilities]
 
     def backends_of(self, model: str) -> list[str]:
         """Return what runs a model in workers that are ready, each once."""
@@ -86,7 +86,7 @@ class SnapshotKeeper:
     def current(self) -> Snapshot:
         """The newest snapshot; when it is too old, one that knows nothing, of the same time."""
         if self.age_s > self._stale_s:
-            return replace(self._newest, workers=(), stats=None, vitals=None)
+            return replace(self._newest, workers=(), stats=None, health=None)
         return self._newest
 
     @property
@@ -104,11 +104,13 @@ class SnapshotKeeper:
         """Take one snapshot."""
         taken_at = self._clock()
         try:
-            pulses, stats, vitals = await asyncio.gather(
-                self._queue.pulses(), self._queue.stats(), self._vitals()
+            heartbeats, stats, health = await asyncio.gather(
+                self._queue.heartbeats(), self._queue.stats(), self._vitals()
             )
-            workers = tuple(worker for pulse in pulses if (worker := _live(pulse)) is not None)
-            self._newest = Snapshot(workers, stats, taken_at, vitals)
+            workers = tuple(
+                worker for heartbeat in heartbeats if (worker := _live(heartbeat)) is not None
+            )
+            self._newest = Snapshot(workers, stats, taken_at, health)
         except ConnectionError as error:
             log.warning("the queue cannot be reached: %s", error)
             self._newest = Snapshot(taken_at=taken_at)
@@ -116,29 +118,29 @@ class SnapshotKeeper:
             log.exception("no snapshot of the queue could be taken")
             self._newest = Snapshot(taken_at=taken_at)
 
-    async def _vitals(self) -> QueueVitals | None:
+    async def _vitals(self) -> QueueHealth | None:
         """Return them; None when the pictures' Redis is away, which is no reason to refuse all."""
         try:
-            return await self._queue.vitals()
+            return await self._queue.health()
         except ConnectionError:
             return None
 
 
-def _live(pulse: WorkerPulse) -> LiveWorker | None:
+def _live(heartbeat: WorkerHeartbeat) -> LiveWorker | None:
     try:
-        costs = CostModel.from_dict(pulse.costs) if pulse.costs else CostModel()
+        costs = CostModel.from_dict(heartbeat.costs) if heartbeat.costs else CostModel()
     except (KeyError, TypeError, ValueError, AttributeError):
-        log.warning("worker %s publishes a cost model that cannot be read", pulse.worker_id)
+        log.warning("worker %s publishes a cost model that cannot be read", heartbeat.worker_id)
         return None
     return LiveWorker(
-        pulse.worker_id,
-        pulse.ready,
-        pulse.busy,
-        pulse.models,
+        heartbeat.worker_id,
+        heartbeat.ready,
+        heartbeat.busy,
+        heartbeat.models,
         costs,
-        machine=pulse.machine,
-        offers=pulse.offers,
-        broken=pulse.broken,
-        reloads=pulse.reloads,
-        backends=pulse.backends,
+        machine=heartbeat.machine,
+        capabilities=heartbeat.capabilities,
+        broken=heartbeat.broken,
+        reloads=heartbeat.reloads,
+        backends=heartbeat.backends,
     )

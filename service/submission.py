@@ -34,7 +34,7 @@ class Accepted:
         return self.view.job
 
 
-async def take_in(request: Request, gateway: Gateway, default: DefaultBudget) -> Accepted:
+async def accept_upload(request: Request, gateway: Gateway, default: DefaultBudget) -> Accepted:
     """Read the body, plan its job and submit it; whatever is wrong is found before that. A request
     that names no budget gets what its picture needs, within the bounds of `default`."""
     span: Span = request.state.span
@@ -76,4 +76,4 @@ async def _planned(
     settings = gateway.settings
     header = await _header(upload.picture, settings.max_source_pixels)
     job_id: str = request.state.request_id
-    return plan(job_id, upload.wanted, header, gateway.shelf.catalog, settings, default.least_ms)
+    return plan(job_id, upload.wanted, header, gateway.slot.catalog, settings, default.least_ms)

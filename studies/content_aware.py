@@ -36,7 +36,7 @@ from scheduling.cost_model import CostModel, stage_of
 from scheduling.rungs import Rung
 from scheduling.tiling import cut_axis, tiling_of
 from scheduling.work import Work
-from workers.loaded_model import Served
+from workers.loaded_model import LoadedModel
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import upscale
 
@@ -171,7 +171,7 @@ def measure(
     wanted = luma(cropped)
     squares, halo = [], tiling_of(entry).halo
     for width in entry.widths:
-        engine = Served(entry, session, tiling_of(entry)).at(width.width)
+        engine = LoadedModel(entry, session, tiling_of(entry)).at(width.width)
         made = upscale(picture, *size, engine, lambda part: None).picture
         pixels = made.pixels.eight_bits()
         squares.append((luma(pixels) - wanted) ** 2)

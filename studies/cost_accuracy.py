@@ -29,7 +29,7 @@ from scheduling.backlog import Load
 from scheduling.cost_model import NETWORK, CostModel
 from workers.binding import bind_job
 from workers.calibration import calibrate
-from workers.cost_updates import learn
+from workers.cost_updates import update_cost_model
 from workers.loaded_model import Zoo, load_zoo
 from workers.pipeline import Limits, Progress, make
 from workers.settings import WorkerSettings
@@ -142,7 +142,7 @@ def _run(phase: str, zoo: Zoo, costs: CostModel, random: np.random.Generator) ->
     made = make(job, payload, binding.engine, LIMITS, Progress())
     run_ms = (time.perf_counter() - since) * 1e3
     option, work = binding.decision.option, binding.work
-    learn(binding, made, run_ms)
+    update_cost_model(binding, made, run_ms)
     return Run(
         phase,
         option.rung.model,
@@ -176,7 +176,7 @@ def draw_job(random: np.random.Generator) -> tuple[Job, bytes]:
         pinned_width=None,
         on_miss=OnMiss.DEGRADE,
         budget_ms=60_000.0,
-        floor_ms=0.0,
+        cheapest_ms=0.0,
     )
     return job, _photo_like(width, height, random)
 

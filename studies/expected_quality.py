@@ -48,7 +48,7 @@ from models.training.dataset import list_images
 from scheduling.rungs import FLOOR, Rung
 from scheduling.tiling import tiling_of
 from workers.features import features_of
-from workers.loaded_model import Served
+from workers.loaded_model import LoadedModel
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import Engine, upscale
 
@@ -139,7 +139,7 @@ def _name(rung: Rung) -> str:
 
 def _engine(folder: Path, catalog: Catalog, rung: Rung) -> Engine:
     entry = catalog.get(rung.model)
-    return Served(entry, OnnxSession(folder, entry, 1), tiling_of(entry)).at(rung.width)
+    return LoadedModel(entry, OnnxSession(folder, entry, 1), tiling_of(entry)).at(rung.width)
 
 
 def _known(kept: Path) -> list[Sample]:

@@ -22,7 +22,7 @@ from PIL import Image
 from benchmarks.pictures import draw_jpeg
 from images.encode import DEFAULT_QUALITY
 from jobs.job import ImageFormat, Job, OnMiss
-from workers.pipeline import Limits, Made, Progress, make
+from workers.pipeline import Limits, PipelineResult, Progress, make
 
 Answer = TypeVar("Answer")
 PHOTOGRAPH = (4032, 3024)
@@ -38,7 +38,7 @@ class FloorTiming:
     """The shortest ms of each side, by stages, and what each adds to the memory of its process at
     its peak, in MB."""
 
-    floor_ms: dict[str, float]
+    cheapest_ms: dict[str, float]
     pillow_ms: dict[str, float]
     floor_mb: float
     pillow_mb: float
@@ -46,7 +46,7 @@ class FloorTiming:
     @property
     def ratio(self) -> float:
         """The floor's time over Pillow's."""
-        return sum(self.floor_ms.values()) / sum(self.pillow_ms.values())
+        return sum(self.cheapest_ms.values()) / sum(self.pillow_ms.values())
 
 
 Side = Callable[[bytes, int, int], dict[str, float]]
@@ -81,10 +81,10 @@ def by_floor(jpeg: bytes, width: int, height: int) -> dict[str, float]:
         pinned_width=None,
         on_miss=OnMiss.DEGRADE,
         budget_ms=60_000.0,
-        floor_ms=1.0,
+        cheapest_ms=1.0,
     )
     limits = Limits(width * height, larger[0] * larger[1])
-    made: Made = make(job, jpeg, None, limits, Progress())
+    made: PipelineResult = make(job, jpeg, None, limits, Progress())
     return {"resample" if s == "network" else s: ms for s, ms in made.stages_ms.items()}
 
 
@@ -126,7 +126,7 @@ def main() -> None:
     timing = time_floor(width, height)
     print(f"{width} x {height} JPEG, x{SCALE}, JPEG out; the best of {ROUNDS}, in turn")
     for name, ms, mb in (
-        ("floor", timing.floor_ms, timing.floor_mb),
+        ("floor", timing.cheapest_ms, timing.floor_mb),
         ("Pillow", timing.pillow_ms, timing.pillow_mb),
     ):
         stages = ", ".join(f"{stage} {spent:.0f}" for stage, spent in ms.items())

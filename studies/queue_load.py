@@ -49,7 +49,7 @@ async def time_queue(
     try:
         await _fill(queue, waiting + running, spread_ms)
         for _ in range(running):
-            await queue.bound(await _claim(queue), PREDICTED_MS)
+            await queue.report_expected_end(await _claim(queue), PREDICTED_MS)
         times = [await _turn(queue, waiting + n, spread_ms) for n in range(claims)]
     finally:
         await queue.close()
@@ -80,7 +80,7 @@ def _job(place: int, spread_ms: float) -> Job:
         pinned_width=None,
         on_miss=OnMiss.DEGRADE,
         budget_ms=60_000.0 + golden * spread_ms,
-        floor_ms=5.0,
+        cheapest_ms=5.0,
     )
 
 
@@ -98,7 +98,7 @@ async def _turn(queue: RedisQueue, place: int, spread_ms: float) -> dict[str, fl
     times.append(time.perf_counter())
     claim = await _claim(queue)
     times.append(time.perf_counter())
-    await queue.bound(claim, PREDICTED_MS)
+    await queue.report_expected_end(claim, PREDICTED_MS)
     times.append(time.perf_counter())
     await queue.complete(claim, FACTS, PICTURE)
     times.append(time.perf_counter())

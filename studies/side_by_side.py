@@ -20,7 +20,7 @@ from images.picture import Picture, Raster
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.evaluate import bicubic, compare, degrade
 from scheduling.tiling import tiling_of
-from workers.loaded_model import Served
+from workers.loaded_model import LoadedModel
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import upscale
 
@@ -46,7 +46,7 @@ def columns(entry: ModelEntry, truth: Pixels, scale: float) -> dict[str, Pixels]
     picture = Picture(Raster(small))
     pictures = {"bicubic": bicubic(small, size)}
     for width in (w.width for w in entry.widths):
-        engine = Served(entry, session, tiling_of(entry)).at(width)
+        engine = LoadedModel(entry, session, tiling_of(entry)).at(width)
         larger = upscale(picture, *size, engine, lambda part: None)
         pictures[f"{entry.name} {width:g}"] = larger.picture.pixels.eight_bits()
     captions = {

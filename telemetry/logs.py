@@ -17,7 +17,7 @@ from pythonjsonlogger.json import JsonFormatter
 FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
 JSON_NAMES = {"asctime": "time", "levelname": "level", "name": "logger"}
 
-_about: ContextVar[Mapping[str, Any]] = ContextVar("about", default={})  # noqa: B039 - read only
+_log_fields: ContextVar[Mapping[str, Any]] = ContextVar("about", default={})  # noqa: B039 - read only
 
 
 class LogSettings(BaseSettings):
@@ -70,16 +70,16 @@ def extra_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def about(**fields: Any) -> Iterator[None]:
+def log_context(**fields: Any) -> Iterator[None]:
     """Say these fields in every line that is written within, by this task and those it starts."""
-    token = _about.set({**_about.get(), **fields})
+    token = _log_fields.set({**_log_fields.get(), **fields})
     try:
         yield
     finally:
-        _about.reset(token)
+        _log_fields.reset(token)
 
 
 def _say_what_it_is_about(record: logging.LogRecord) -> bool:
-    for name, value in _about.get().items():
+    for name, value in _log_fields.get().items():
         record.__dict__.setdefault(name, value)
     return True

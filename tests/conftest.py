@@ -119,7 +119,7 @@ def make_job() -> Callable[..., Job]:
             "pinned_width": None,
             "on_miss": OnMiss.DEGRADE,
             "budget_ms": 60_000.0,
-            "floor_ms": 10.0,
+            "cheapest_ms": 10.0,
         }
         return Job(**{**fields, **changes})
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.catalog import CatalogError, ModelEntry, Precision, reason_of
+from models.catalog import CatalogError, ModelEntry, Precision, one_line_reason
 from models.geometry import axis_grid
 from workers.cache_files import UNREADABLE, Facts, file_name, keep, read_kept, versions
 from workers.machine import machine_facts
@@ -186,7 +186,7 @@ class _Trial:
             check(self._entry, session, self.plain, backend.precision)
         except Exception as error:  # a backend may raise anything; another one runs then
             log.warning("%s does not run in %s: %s", self._entry.name, backend, error)
-            self.refused[str(backend)] = reason_of(error)
+            self.refused[str(backend)] = one_line_reason(error)
         else:
             self.admitted[backend] = session
 

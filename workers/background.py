@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 
-async def happens(event: asyncio.Event, within_s: float) -> bool:
+async def wait_for_event(event: asyncio.Event, within_s: float) -> bool:
     """Return whether an event is set by now or within so many seconds."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(within_s):

@@ -31,7 +31,7 @@ class Binding:
 
 
 @dataclass(frozen=True)
-class Aside:
+class SuspendedRun:
     """A picture that is set aside between two of its tiles: work that waits for this worker."""
 
     end_ms: float
@@ -75,7 +75,7 @@ def bind_job(
     return Binding(decision, work_of(job, served.tiling), served.at(rung.width), costs)
 
 
-def load_of(claim: Claim, workers: int, aside: Aside | None = None) -> Load:
+def load_of(claim: Claim, workers: int, aside: SuspendedRun | None = None) -> Load:
     """Return what else there is to do, as the queue told it with a claim.
 
     With a picture set aside for the claim: that is no run of another worker's, it waits.

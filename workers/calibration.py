@@ -36,7 +36,7 @@ from scheduling.rungs import FLOOR
 from scheduling.tiling import Tiling, halo_pixels
 from scheduling.work import Work
 from workers.disturbance import ALL_CORES, Meter, Needs
-from workers.loaded_model import Served, Zoo
+from workers.loaded_model import LoadedModel, Zoo
 from workers.upscale import Engine, upscale
 
 log = logging.getLogger("anysr.workers.calibration")
@@ -95,7 +95,7 @@ def warm(zoo: Zoo) -> None:
         warm_model(served)
 
 
-def warm_model(served: Served) -> None:
+def warm_model(served: LoadedModel) -> None:
     """Run every width of one model once."""
     side, _ = NETWORK_SIZES[0]
     for rung in served.rungs:
@@ -190,13 +190,13 @@ def _network_trials(zoo: Zoo) -> Iterator[Trial]:
         yield from _model_trials(served, sizes)
 
 
-def _model_trials(served: Served, sizes: Sequence[tuple[int, int]]) -> Iterator[Trial]:
+def _model_trials(served: LoadedModel, sizes: Sequence[tuple[int, int]]) -> Iterator[Trial]:
     for rung in served.rungs:
         for source, output in sizes:
             yield _upscaling(stage_of(rung), source, output, served.at(rung.width))
 
 
-def _short_sizes(served: Served, lines: Mapping[str, Line]) -> Sequence[tuple[int, int]]:
+def _short_sizes(served: LoadedModel, lines: Mapping[str, Line]) -> Sequence[tuple[int, int]]:
     """Return the sizes that each take a model a short time at most, by its lines, if any do."""
     widest = served.rungs[-1]
     works = (_work(*sides, served.at(widest.width)) for sides in NETWORK_SIZES)

@@ -36,7 +36,7 @@ from workers.calibration import (
     warm,
 )
 from workers.disturbance import Needs
-from workers.loaded_model import Served, Zoo, artifacts_of
+from workers.loaded_model import LoadedModel, Zoo, artifacts_of
 from workers.machine import machine_facts
 from workers.settings import Device, Runtime, WorkerSettings
 
@@ -246,6 +246,6 @@ def _line(parts: list[float]) -> Line:
     return Line(fixed, per_source, per_output)
 
 
-def _checksums(served: Served) -> list[Any]:
+def _checksums(served: LoadedModel) -> list[Any]:
     used = artifacts_of(served.entry, served.backend)
     return [[artifact.file, artifact.sha256] for artifact in used]

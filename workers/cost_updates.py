@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from scheduling.cost_model import DECODE, encode_stage, stage_of
 from workers.binding import Binding
-from workers.pipeline import Made
-from workers.preemption import Course
+from workers.pipeline import PipelineResult
+from workers.preemption import PreemptibleRun
 
 
-def learn(binding: Binding, made: Made, run_ms: float, course: Course | None = None) -> None:
+def update_cost_model(
+    binding: Binding, made: PipelineResult, run_ms: float, preemptible: PreemptibleRun | None = None
+) -> None:
     """Let the costs that a run was bound by take it in, as a whole and by its stages.
 
     Time for which it was set aside is not its own; what was finished narrower than it was begun,
@@ -21,7 +23,7 @@ def learn(binding: Binding, made: Made, run_ms: float, course: Course | None = N
         DECODE: made.stages_ms["decode"],
         encode_stage(binding.work.output_format): made.stages_ms["encode"],
     }
-    if not made.untouched and (course is None or course.straight):
+    if not made.untouched and (preemptible is None or preemptible.straight):
         costs.observe_run(option.expected_ms, run_ms - made.away_ms)
         stages[stage_of(option.rung)] = made.stages_ms["network"]
     for stage, milliseconds in stages.items():

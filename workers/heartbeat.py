@@ -7,13 +7,13 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 
-from jobs.job import MachineState, WorkerPulse
+from jobs.job import MachineState, WorkerHeartbeat
 from jobs.queue import JobQueue
-from jobs.reload_requests import ReloadCalls
+from jobs.reload_requests import ReloadRequests
 from scheduling.cost_model import CostModel
-from workers.background import happens
+from workers.background import wait_for_event
 from workers.metrics import WorkerMetrics
-from workers.model_slot import Stock
+from workers.model_slot import LoadedModels
 
 log = logging.getLogger("anysr.workers.heartbeat")
 
@@ -31,15 +31,15 @@ class Heartbeat:
         metrics: WorkerMetrics,
         every_s: float,
         machine: Callable[[], MachineState | None] = lambda: None,
-        calls: ReloadCalls | None = None,
+        calls: ReloadRequests | None = None,
     ) -> None:
         self.worker_id = worker_id
         self._queue = queue
         self._metrics = metrics
         self._every_s = every_s
         self._machine = machine
-        self._calls = calls if calls is not None else ReloadCalls()
-        self._stock = Stock({}, CostModel())
+        self._calls = calls if calls is not None else ReloadRequests()
+        self._loaded = LoadedModels({}, CostModel())
         self._reloads = 0
         self._ready = False
         self._busy = False
@@ -51,11 +51,11 @@ class Heartbeat:
         """How many workers live, this one included, as seen at the last beat."""
         return self._workers
 
-    def warm(self, stock: Stock, reloads: int = 0) -> None:
+    def warm(self, loaded: LoadedModels, reloads: int = 0) -> None:
         """Say at once that jobs for these models run here, at these costs, and which call to read
         the models again they are the answer to."""
-        self._stock, self._reloads, self._ready = stock, reloads, True
-        self._metrics.serves(stock.zoo, stock.broken)
+        self._loaded, self._reloads, self._ready = loaded, reloads, True
+        self._metrics.serves(loaded.zoo, loaded.broken)
         self._metrics.state(self._ready, self._busy)
         self._news.set()
 
@@ -74,7 +74,7 @@ class Heartbeat:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             with contextlib.suppress(ConnectionError):
-                await self._queue.retire_pulse(self.worker_id)
+                await self._queue.retire_worker(self.worker_id)
 
     async def _beat(self) -> None:
         counted = False
@@ -84,23 +84,23 @@ class Heartbeat:
                 if not counted:
                     await self._queue.count_worker_start()
                     counted = True
-                self._workers = max(1, await self._queue.publish_pulse(self._pulse()))
-                self._calls.hear(await self._queue.reloads())
-                self._calls.hear_of(await self._queue.asked_for())
+                self._workers = max(1, await self._queue.publish_heartbeat(self._heartbeat()))
+                self._calls.observe(await self._queue.reloads())
+                self._calls.observe_models(await self._queue.requested_models())
             except Exception as error:  # a worker that falls silent gets no more work
                 log.warning("cannot say that this worker lives: %s", error)
-            await happens(self._news, self._every_s)
+            await wait_for_event(self._news, self._every_s)
 
-    def _pulse(self) -> WorkerPulse:
-        return WorkerPulse(
+    def _heartbeat(self) -> WorkerHeartbeat:
+        return WorkerHeartbeat(
             worker_id=self.worker_id,
             ready=self._ready,
-            models=tuple(self._stock.zoo),
-            costs=self._stock.costs.to_dict(),
+            models=tuple(self._loaded.zoo),
+            costs=self._loaded.costs.to_dict(),
             busy=self._busy,
             machine=self._machine(),
-            offers=self._stock.offers,
-            broken=dict(self._stock.broken),
+            capabilities=self._loaded.capabilities,
+            broken=dict(self._loaded.broken),
             reloads=self._reloads,
-            backends=self._stock.backends,
+            backends=self._loaded.backends,
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from workers.allocator import trim
 from workers.calibration import Turn
 from workers.loaded_model import Zoo
-from workers.model_slot import Shelf
+from workers.model_slot import ModelSlot
 from workers.runtimes.base import Releasing
 
 REST_S = 5.0
@@ -30,8 +30,8 @@ class Rest:
     """Gives memory back whenever a worker has been idle for a while. `turn` runs a call between two
     jobs; `idle_s` says for how long there was none."""
 
-    def __init__(self, shelf: Shelf, turn: Turn, idle_s: Callable[[], float]) -> None:
-        self._shelf = shelf
+    def __init__(self, slot: ModelSlot, turn: Turn, idle_s: Callable[[], float]) -> None:
+        self._slot = slot
         self._turn = turn
         self._idle_s = idle_s
 
@@ -46,5 +46,5 @@ class Rest:
             rested = resting
 
     def _give_back(self) -> float:
-        give_back(self._shelf.stock.zoo)
+        give_back(self._slot.loaded.zoo)
         return 0.0

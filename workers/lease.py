@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from jobs.job import Claim, LeaseState
 from jobs.queue import JobQueue
-from workers.background import happens
+from workers.background import wait_for_event
 from workers.pipeline import Progress
 
 log = logging.getLogger("anysr.workers.lease")
@@ -53,6 +53,6 @@ async def held(
 
 
 async def _renew(lease: Lease, done: asyncio.Event, every_s: float) -> None:
-    while not await happens(done, every_s):
+    while not await wait_for_event(done, every_s):
         if not await lease.renew():
             return

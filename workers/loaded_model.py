@@ -18,7 +18,7 @@ from workers.upscale import Engine
 
 
 @dataclass(frozen=True)
-class Served:
+class LoadedModel:
     """A model in a backend."""
 
     entry: ModelEntry
@@ -54,7 +54,7 @@ class Served:
         )
 
 
-Zoo = dict[str, Served]
+Zoo = dict[str, LoadedModel]
 """By name."""
 
 
@@ -73,18 +73,18 @@ def load_zoo(
 
 def load(
     folder: Path, entry: ModelEntry, settings: WorkerSettings, kept: Path | None = None
-) -> Served:
+) -> LoadedModel:
     """Load one model; its widths are loaded when they first run. Arguments and errors as of
     `load_zoo`."""
     chosen = choose_once(folder, entry, settings, kept)
     tiling = _tiling(entry, settings)
-    return Served(entry, chosen.session, tiling, chosen.backend, chosen.refused)
+    return LoadedModel(entry, chosen.session, tiling, chosen.backend, chosen.refused)
 
 
-def under_entry(served: Served, entry: ModelEntry, settings: WorkerSettings) -> Served:
+def under_entry(served: LoadedModel, entry: ModelEntry, settings: WorkerSettings) -> LoadedModel:
     """Return a model that is loaded, with another entry for the same artifacts."""
     tiling = _tiling(entry, settings)
-    return Served(entry, served.session, tiling, served.backend, served.refused)
+    return LoadedModel(entry, served.session, tiling, served.backend, served.refused)
 
 
 def _tiling(entry: ModelEntry, settings: WorkerSettings) -> Tiling:

@@ -129,7 +129,7 @@ def available_times() -> CpuTimes:
 
 
 class Gpu:
-    """One GPU, asked by NVML. Made by `find_gpu`."""
+    """One GPU, asked by NVML. PipelineResult by `find_gpu`."""
 
     def __init__(self, nvml: Any, handle: Any) -> None:
         self._nvml = nvml

@@ -45,5 +45,5 @@ def machine_state(before: Sample, after: Sample) -> MachineState | None:
 
 
 def _part(seconds: float, total: float) -> float:
-    # Within its range whatever happens: some kernels' counters go backwards now and then.
+    # Within its range whatever wait_for_event: some kernels' counters go backwards now and then.
     return min(max(seconds / total, 0.0), 1.0)

@@ -15,21 +15,21 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from prometheus_client import CollectorRegistry, start_http_server
 
 from jobs.redis_queue import RedisQueue
-from jobs.reload_requests import ReloadCalls, on_hangup
+from jobs.reload_requests import ReloadRequests, on_hangup
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, CatalogError
 from telemetry.logs import configure_logging
 from telemetry.spans import Tracing
 from telemetry.tracing import TracingMissing, tracing_of
 from workers import allocator
-from workers.background import happens, running
+from workers.background import running, wait_for_event
 from workers.cache_files import kept_folder
 from workers.heartbeat import Heartbeat
 from workers.idle_memory import Rest
 from workers.machine import Machine, MachineWatch, find_gpu
 from workers.metrics import WorkerMetrics
-from workers.model_loader import Stocker
-from workers.model_slot import Shelf
+from workers.model_loader import ModelLoader
+from workers.model_slot import ModelSlot
 from workers.pipeline import Limits
 from workers.reloading import Reloader
 from workers.remeasuring import Remeasurer
@@ -97,33 +97,33 @@ async def _serve(
     metrics = WorkerMetrics(registry)
     beat_s = min(BEAT_S, queue_settings.pulse_ttl_seconds / 3)
     machine = MachineWatch(Machine(lambda: find_gpu(os.environ)).sample, beat_s)
-    calls = ReloadCalls()
+    calls = ReloadRequests()
     heartbeat = Heartbeat(queue, _worker_id(), metrics, beat_s, lambda: machine.state, calls)
-    stocker = _stocker(settings)
+    loader = _loader(settings)
     with _metrics_server(settings, registry), machine:
         async with _stopping(settings, calls) as stopping, heartbeat.beating():
-            shelf = Shelf(await asyncio.to_thread(stocker.first))
+            slot = ModelSlot(await asyncio.to_thread(loader.first))
             allocator.trim()
-            heartbeat.warm(shelf.stock)
-            log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(shelf.stock.zoo))
+            heartbeat.warm(slot.loaded)
+            log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(slot.loaded.zoo))
             renew_s = min(queue_settings.lease_seconds / 3, LONGEST_RENEWAL_S)
             limits = Limits(settings.max_source_pixels, settings.max_output_pixels)
-            parts = WorkerParts(queue, shelf, heartbeat, metrics, tracing, limits, renew_s)
+            parts = WorkerParts(queue, slot, heartbeat, metrics, tracing, limits, renew_s)
             worker = Worker(parts)
-            reloader = Reloader(calls, stocker, shelf, heartbeat, worker.turn)
-            again = Remeasurer(stocker, shelf, worker.turn, lambda: worker.idle_s)
-            rest = Rest(shelf, worker.turn, lambda: worker.idle_s)
+            reloader = Reloader(calls, loader, slot, heartbeat, worker.turn)
+            again = Remeasurer(loader, slot, worker.turn, lambda: worker.idle_s)
+            rest = Rest(slot, worker.turn, lambda: worker.idle_s)
             async with running(reloader.run()), running(again.run()), running(rest.run()):
                 await worker.run(stopping)
-            stocker.keep(shelf.stock)
+            loader.keep(slot.loaded)
     await queue.close()
 
 
-def _stocker(settings: WorkerSettings) -> Stocker:
+def _loader(settings: WorkerSettings) -> ModelLoader:
     threads = settings.worker_threads or available_cores()
     settings = settings.model_copy(update={"worker_threads": threads})
     folder = kept_folder(settings.calibration_folder, os.environ)
-    return Stocker(settings.models_folder or SHIPPED, settings, folder)
+    return ModelLoader(settings.models_folder or SHIPPED, settings, folder)
 
 
 def _worker_id() -> str:
@@ -146,7 +146,9 @@ def _metrics_server(settings: WorkerSettings, registry: CollectorRegistry) -> It
 
 
 @contextlib.asynccontextmanager
-async def _stopping(settings: WorkerSettings, calls: ReloadCalls) -> AsyncIterator[asyncio.Event]:
+async def _stopping(
+    settings: WorkerSettings, calls: ReloadRequests
+) -> AsyncIterator[asyncio.Event]:
     """Yield the event that says that this worker is to end; pass on the signal to reload."""
     stopping = asyncio.Event()
 
@@ -160,7 +162,7 @@ async def _stopping(settings: WorkerSettings, calls: ReloadCalls) -> AsyncIterat
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(on_hangup(calls.ask, on_signal))
+        stack.enter_context(on_hangup(calls.request, on_signal))
         if settings.exit_with_parent:
             await stack.enter_async_context(running(_watch_parent(stopping)))
         yield stopping
@@ -168,7 +170,7 @@ async def _stopping(settings: WorkerSettings, calls: ReloadCalls) -> AsyncIterat
 
 async def _watch_parent(stopping: asyncio.Event) -> None:
     parent = os.getppid()
-    while not await happens(stopping, PARENT_LOOK_S):
+    while not await wait_for_event(stopping, PARENT_LOOK_S):
         if os.getppid() != parent:
             log.warning("stopping: the process that started this worker is gone")
             stopping.set()

@@ -1,4 +1,4 @@
-"""From a model folder to a stock: read, verify, load, warm, measure; entry by entry.
+"""From a model folder to loaded models: read, verify, load, warm, measure; entry by entry.
 
 A broken entry is named with its reason and costs no other; where an earlier version of it runs,
 that goes on running.
@@ -11,12 +11,20 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.catalog import Catalog, CatalogError, ModelEntry, content_of, read_good, reason_of, told
+from models.catalog import (
+    Catalog,
+    CatalogError,
+    ModelEntry,
+    one_line_reason,
+    read_valid_entries,
+    read_verified,
+    told,
+)
 from scheduling.cost_model import Line
 from workers.calibration import Turn, warm_model
 from workers.calibration_cache import added_lines, costs_here, keep_contention
-from workers.loaded_model import Served, Zoo, artifacts_of, load, under_entry
-from workers.model_slot import Stock
+from workers.loaded_model import LoadedModel, Zoo, artifacts_of, load, under_entry
+from workers.model_slot import LoadedModels
 from workers.runtimes.base import RuntimeMissing
 from workers.settings import WorkerSettings
 
@@ -24,7 +32,7 @@ log = logging.getLogger("anysr.workers.model_loader")
 
 
 @dataclass(frozen=True)
-class Delivery:
+class ModelUpdate:
     """What a reading of the folder brings to a worker that runs."""
 
     zoo: Zoo
@@ -34,7 +42,7 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class Stocker:
+class ModelLoader:
     """Stocks a worker from one folder. Its methods block for seconds."""
 
     folder: Path
@@ -43,19 +51,19 @@ class Stocker:
     costs_folder: Path | None
     """Where measured costs are kept; None: nowhere."""
 
-    def first(self) -> Stock:
-        """Return the stock to start with.
+    def first(self) -> LoadedModels:
+        """Return the models to start with.
 
         Raises CatalogError when no model can be served, and RuntimeMissing.
         """
         zoo, broken = self._zoo({}, frozenset(self.settings.warm))
         if not zoo:
             raise CatalogError(f"no model of {self.folder} can be served; {told(broken)}")
-        return Stock(zoo, costs_here(zoo, self.settings, self.costs_folder), broken)
+        return LoadedModels(zoo, costs_here(zoo, self.settings, self.costs_folder), broken)
 
     def next(
         self, running: Zoo, known: Mapping[str, Line], turn: Turn, asked: Set[str] = frozenset()
-    ) -> Delivery:
+    ) -> ModelUpdate:
         """Return what is to run after `running`, whose sessions go on where nothing has changed.
 
         Of the models that are loaded on demand, those that run and those that are `asked` for. What
@@ -72,16 +80,16 @@ class Stocker:
         if fresh:
             place = self.settings, self.costs_folder
             lines = added_lines(zoo, fresh, known, *place, turn)
-        return Delivery(zoo, lines, broken)
+        return ModelUpdate(zoo, lines, broken)
 
-    def keep(self, stock: Stock) -> None:
-        """Keep what was learnt with a stock and counts for the next start as well."""
-        keep_contention(stock.zoo, self.settings, self.costs_folder, stock.costs)
+    def keep(self, loaded: LoadedModels) -> None:
+        """Keep what was learnt of models and counts for the next start as well."""
+        keep_contention(loaded.zoo, self.settings, self.costs_folder, loaded.costs)
 
     def _zoo(self, running: Zoo, wanted: Set[str]) -> tuple[Zoo, dict[str, str]]:
         """Return the models that can run, and what is wrong with the others; of those on demand,
         the wanted ones alone."""
-        reading = read_good(self.folder, _catalog_of(running))
+        reading = read_valid_entries(self.folder, _catalog_of(running))
         broken = dict(reading.broken)
         zoo: Zoo = {}
         for entry in reading.catalog.models:
@@ -93,17 +101,17 @@ class Stocker:
             except RuntimeMissing:
                 raise
             except Exception as error:  # an engine may raise anything over a file
-                broken.setdefault(entry.name, reason_of(error))
+                broken.setdefault(entry.name, one_line_reason(error))
                 if old is not None:
                     zoo[entry.name] = old
         for name, reason in broken.items():
             log.error("model %s is broken: %s", name, reason)
         return zoo, broken
 
-    def _served(self, entry: ModelEntry, old: Served | None) -> Served:
+    def _served(self, entry: ModelEntry, old: LoadedModel | None) -> LoadedModel:
         if old is not None and _same(entry, old.entry):
             for artifact in artifacts_of(entry, old.backend):
-                content_of(
+                read_verified(
                     self.folder, artifact
                 )  # as for a new start, which would not find it good
             return under_entry(old, entry, self.settings)

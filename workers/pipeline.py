@@ -87,7 +87,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Made:
+class PipelineResult:
     """The encoded picture and what it took."""
 
     picture: bytes
@@ -133,7 +133,7 @@ def make(
     limits: Limits,
     progress: Progress,
     see: See | None = None,
-) -> Made:
+) -> PipelineResult:
     """Make the picture of a job that passed `guard`; by plain resampling without an engine. What
     `see` answers takes the engine's place.
 
@@ -155,7 +155,7 @@ def make(
     data = encode(larger.picture, job.output_format, job.quality)
     progress.report(1.0)
     watch.lap("encode")
-    return Made(data, larger.tiles, watch.laps, progress.away_ms, larger.untouched)
+    return PipelineResult(data, larger.tiles, watch.laps, progress.away_ms, larger.untouched)
 
 
 def _compare(job: Job, picture: Picture) -> None:

@@ -21,11 +21,11 @@ from models.catalog import ModelEntry
 from models.expectation import Expectation
 from scheduling.options import Option, options_left
 from scheduling.policy import go_on, spare_ms
-from workers.background import happens
-from workers.binding import Aside, Binding
+from workers.background import wait_for_event
+from workers.binding import Binding, SuspendedRun
 from workers.job_binding import JobBinding
 from workers.lease import Lease
-from workers.model_slot import Stock
+from workers.model_slot import LoadedModels
 from workers.pipeline import Between, Progress
 from workers.runtimes.base import Interruptible
 from workers.upscale import Engine
@@ -37,30 +37,30 @@ LOOK_S = 0.04
 WORTH_MS = 100.0
 """What is expected to end sooner than this is not interrupted."""
 
-Serve = Callable[[Claim, Aside], Awaitable[None]]
+Serve = Callable[[Claim, SuspendedRun], Awaitable[None]]
 """Runs another job while this one is set aside."""
 
 
 @dataclass(frozen=True)
-class Worksite:
+class RunContext:
     """What the runs of one worker share."""
 
     queue: JobQueue
     worker_id: str
-    stock: Stock
+    loaded: LoadedModels
     """What the job in hand was bound to; whatever runs beside it is bound to the same."""
     serve: Serve
     stopping: asyncio.Event
     """Once it is set, nothing is set aside any more."""
 
 
-class Course:
+class PreemptibleRun:
     """How one run goes on from tile to tile."""
 
     def __init__(
-        self, site: Worksite, claim: Claim, binding: Binding, entry: ModelEntry, since: float
+        self, context: RunContext, claim: Claim, binding: Binding, entry: ModelEntry, since: float
     ) -> None:
-        self._site = site
+        self._context = context
         self._claim = claim
         self._binding = binding
         self._entry = entry
@@ -94,7 +94,7 @@ class Course:
         option = bound.binding.decision.option
         self._end_ms += option.expected_ms - self._ways[0][1].expected_ms
         self._binding, self._expectation = bound.binding, bound.expectation
-        self._entry = self._site.stock.zoo[option.rung.model].as_run
+        self._entry = self._context.loaded.zoo[option.rung.model].as_run
         self._ways = [(0.0, option)]
 
     def from_thread(self) -> Between:
@@ -140,7 +140,7 @@ class Course:
         return claim
 
     async def _watch(self, progress: Progress, made: asyncio.Event) -> None:
-        while not self._interrupted and not await happens(made, LOOK_S):
+        while not self._interrupted and not await wait_for_event(made, LOOK_S):
             async with self._turn:
                 try:
                     await self._look(progress)
@@ -148,8 +148,8 @@ class Course:
                     log.warning("cannot look for more urgent jobs: %s", error)
 
     async def _look(self, progress: Progress) -> None:
-        site, engine = self._site, self._binding.engine
-        if site.stopping.is_set() or engine is None:
+        context, engine = self._context, self._binding.engine
+        if context.stopping.is_set() or engine is None:
             return
         session, ends_in_ms = engine.session, self._end_ms - self._now_ms()
         if ends_in_ms < WORTH_MS or not isinstance(session, Interruptible):
@@ -157,28 +157,28 @@ class Course:
         spare = spare_ms(self._left(progress.part), self._slack_ms())
         if spare <= 0:
             return
-        self._urgent = await site.queue.claim_urgent(
-            site.worker_id, ends_in_ms, spare, site.stock.offers
+        self._urgent = await context.queue.claim_urgent(
+            context.worker_id, ends_in_ms, spare, context.loaded.capabilities
         )
         if self._urgent is not None:
             self._interrupted = True
             session.interrupt()
 
     async def _urgent_first(self, part: float) -> None:
-        site, urgent = self._site, self.left_over()
-        while urgent is not None or not site.stopping.is_set():
+        context, urgent = self._context, self.left_over()
+        while urgent is not None or not context.stopping.is_set():
             left, slack_ms = self._left(part), self._slack_ms()
             spare = spare_ms(left, slack_ms)
             if urgent is None and spare > 0 and await self._wanted():
-                urgent = await site.queue.claim_urgent(
-                    site.worker_id, left[-1].expected_ms, spare, site.stock.offers
+                urgent = await context.queue.claim_urgent(
+                    context.worker_id, left[-1].expected_ms, spare, context.loaded.capabilities
                 )
             if urgent is None:
                 return
             self.yields += 1
             narrowest = left[0]
-            aside = Aside(self._end_ms, spare, narrowest.safe_ms, narrowest.expected_ms)
-            await site.serve(urgent, aside)
+            aside = SuspendedRun(self._end_ms, spare, narrowest.safe_ms, narrowest.expected_ms)
+            await context.serve(urgent, aside)
             await self._tell_end(self._left(part)[-1].expected_ms, urgent)
             urgent = None
 
@@ -189,7 +189,7 @@ class Course:
 
     async def _tell_end(self, rest_ms: float, latest: Claim) -> None:
         """Let others know when this run will end, now that it goes on."""
-        await self._site.queue.bound(self._claim, rest_ms)
+        await self._context.queue.report_expected_end(self._claim, rest_ms)
         self._end_ms = self._now_ms() + rest_ms
         log.info("job %s: set aside for %s", self._claim.job.id, latest.job.id)
 

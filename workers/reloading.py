@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from jobs.reload_requests import ReloadCalls
-from models.catalog import CATALOG_FILE, reason_of
+from jobs.reload_requests import ReloadRequests
+from models.catalog import CATALOG_FILE, one_line_reason
 from workers.calibration import Turn
 from workers.heartbeat import Heartbeat
-from workers.model_loader import Stocker
-from workers.model_slot import Shelf, Stock
+from workers.model_loader import ModelLoader
+from workers.model_slot import LoadedModels, ModelSlot
 
 log = logging.getLogger("anysr.workers.reloading")
 
@@ -23,15 +23,15 @@ class Reloader:
 
     def __init__(
         self,
-        calls: ReloadCalls,
-        stocker: Stocker,
-        shelf: Shelf,
+        calls: ReloadRequests,
+        loader: ModelLoader,
+        slot: ModelSlot,
         heartbeat: Heartbeat,
         turn: Turn,
     ) -> None:
         self._calls = calls
-        self._stocker = stocker
-        self._shelf = shelf
+        self._loader = loader
+        self._slot = slot
         self._heartbeat = heartbeat
         self._turn = turn
         self._ending = threading.Event()
@@ -41,27 +41,27 @@ class Reloader:
         try:
             while True:
                 number = await self._calls.next()
-                self._shelf.stock = await self._restocked()
-                self._heartbeat.warm(self._shelf.stock, number)
+                self._slot.loaded = await self._restocked()
+                self._heartbeat.warm(self._slot.loaded, number)
         finally:
             self._ending.set()
 
-    async def _restocked(self) -> Stock:
-        """Return the next stock; the one that runs, with what is wrong, when there is none."""
-        stock = self._shelf.stock
+    async def _restocked(self) -> LoadedModels:
+        """Return the next loaded; the one that runs, with what is wrong, when there is none."""
+        loaded = self._slot.loaded
         try:
             delivery = await asyncio.to_thread(
-                self._stocker.next,
-                stock.zoo,
-                dict(stock.costs.lines),
+                self._loader.next,
+                loaded.zoo,
+                dict(loaded.costs.lines),
                 self._while_running,
                 self._calls.models,
             )
         except Exception as error:  # whatever it is: the models that run are to run on
             log.error("the models cannot be read again, and stay as they are: %s", error)
-            return replace(stock, broken={CATALOG_FILE: reason_of(error)})
-        fresh = stock.exchanged(delivery.zoo, delivery.lines, delivery.broken)
-        _log_change(stock, fresh)
+            return replace(loaded, broken={CATALOG_FILE: one_line_reason(error)})
+        fresh = loaded.exchanged(delivery.zoo, delivery.lines, delivery.broken)
+        _log_change(loaded, fresh)
         return fresh
 
     def _while_running(self, call: Callable[[], float]) -> float:
@@ -70,7 +70,7 @@ class Reloader:
         return self._turn(call)
 
 
-def _log_change(before: Stock, after: Stock) -> None:
+def _log_change(before: LoadedModels, after: LoadedModels) -> None:
     new = [n for n, served in after.zoo.items() if served.session not in _sessions(before)]
     gone = [name for name in before.zoo if name not in after.zoo]
     log.info(
@@ -79,5 +79,5 @@ def _log_change(before: Stock, after: Stock) -> None:
     )
 
 
-def _sessions(stock: Stock) -> list[object]:
-    return [served.session for served in stock.zoo.values()]
+def _sessions(loaded: LoadedModels) -> list[object]:
+    return [served.session for served in loaded.zoo.values()]

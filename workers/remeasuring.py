@@ -17,8 +17,8 @@ from scheduling.cost_model import Line
 from workers.calibration import Turn
 from workers.calibration_cache import lines_again, needs_of
 from workers.disturbance import Needs, Reading, read_usage, used
-from workers.model_loader import Stocker
-from workers.model_slot import Shelf, Stock
+from workers.model_loader import ModelLoader
+from workers.model_slot import LoadedModels, ModelSlot
 
 log = logging.getLogger("anysr.workers.remeasuring")
 
@@ -61,16 +61,16 @@ class Remeasurer:
 
     def __init__(
         self,
-        stocker: Stocker,
-        shelf: Shelf,
+        loader: ModelLoader,
+        slot: ModelSlot,
         turn: Turn,
         idle_s: Callable[[], float],
         read: Callable[[], Reading] = read_usage,
     ) -> None:
-        self._stocker = stocker
-        self._shelf = shelf
+        self._loader = loader
+        self._slot = slot
         self._turn = turn
-        self._lull = Lull(needs_of(stocker.settings), idle_s, read)
+        self._lull = Lull(needs_of(loader.settings), idle_s, read)
         self._ending = threading.Event()
 
     async def run(self) -> None:
@@ -80,7 +80,7 @@ class Remeasurer:
         try:
             while True:
                 await asyncio.sleep(LOOK_S)
-                if not (self._shelf.stock.costs.disturbed and self._lull.now()):
+                if not (self._slot.loaded.costs.disturbed and self._lull.now()):
                     continue
                 if await self._renewed():
                     pause_s = FIRST_PAUSE_S
@@ -92,23 +92,23 @@ class Remeasurer:
 
     async def _renewed(self) -> bool:
         """Measure, and return whether the costs are now those of a quiet machine."""
-        stock, since = self._shelf.stock, time.perf_counter()
-        known = dict(stock.costs.lines)
+        loaded, since = self._slot.loaded, time.perf_counter()
+        known = dict(loaded.costs.lines)
         try:
-            lines = await asyncio.to_thread(self._measured, stock, known)
+            lines = await asyncio.to_thread(self._measured, loaded, known)
         except Exception as error:  # the worker runs on with the costs that it has
             log.error("costs cannot be measured again: %s", error)
             return False
-        if self._shelf.stock is not stock or any(line.disturbed for line in lines.values()):
+        if self._slot.loaded is not loaded or any(line.disturbed for line in lines.values()):
             return False
-        stock.costs.renew({k: line for k, line in lines.items() if line is not known.get(k)})
+        loaded.costs.renew({k: line for k, line in lines.items() if line is not known.get(k)})
         passed_s = time.perf_counter() - since
         log.info("costs are now those of a quiet machine, measured within %.1f s", passed_s)
         return True
 
-    def _measured(self, stock: Stock, known: Mapping[str, Line]) -> dict[str, Line]:
-        place = self._stocker.settings, self._stocker.costs_folder
-        return lines_again(stock.zoo, known, *place, self._in_a_lull)
+    def _measured(self, loaded: LoadedModels, known: Mapping[str, Line]) -> dict[str, Line]:
+        place = self._loader.settings, self._loader.costs_folder
+        return lines_again(loaded.zoo, known, *place, self._in_a_lull)
 
     def _in_a_lull(self, call: Callable[[], float]) -> float:
         """Run a call between two jobs, when it disturbs none and is not disturbed."""

@@ -12,7 +12,7 @@ from telemetry.spans import Tracing
 from telemetry.trace_context import read_traceparent, trace_id_of
 from workers.binding import Binding
 from workers.metrics import WorkerMetrics
-from workers.pipeline import Made
+from workers.pipeline import PipelineResult
 
 log = logging.getLogger("anysr.workers.runs")
 
@@ -53,7 +53,7 @@ class RunRecord:
         self._making_since_s = time.time()
         self._span.enter("decode", self._making_since_s)
 
-    def made(self, made: Made) -> None:
+    def made(self, made: PipelineResult) -> None:
         """Note the stages of the making; the delivery begins."""
         at_s = self._making_since_s
         following = (*made.stages_ms, "deliver")[1:]

@@ -18,19 +18,19 @@ from images.picture import Picture
 from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, OnMiss, RunFacts
 from jobs.queue import JobQueue
-from telemetry.logs import about
+from telemetry.logs import log_context
 from telemetry.spans import Tracing
 from telemetry.trace_context import trace_id_of
-from workers.background import happens
-from workers.binding import Aside, Binding, load_of
-from workers.cost_updates import learn
+from workers.background import wait_for_event
+from workers.binding import Binding, SuspendedRun, load_of
+from workers.cost_updates import update_cost_model
 from workers.heartbeat import Heartbeat
 from workers.job_binding import JobBinding
 from workers.lease import held
 from workers.metrics import WorkerMetrics
-from workers.model_slot import Shelf
-from workers.pipeline import Limits, Made, Progress, Stopped, guard, make
-from workers.preemption import Course, Worksite
+from workers.model_slot import ModelSlot
+from workers.pipeline import Limits, PipelineResult, Progress, Stopped, guard, make
+from workers.preemption import PreemptibleRun, RunContext
 from workers.run_record import RunRecord
 from workers.upscale import Engine
 
@@ -50,7 +50,7 @@ class WorkerParts:
     """What a worker works with."""
 
     queue: JobQueue
-    shelf: Shelf
+    slot: ModelSlot
     heartbeat: Heartbeat
     metrics: WorkerMetrics
     tracing: Tracing
@@ -67,7 +67,7 @@ class Worker:
     def __init__(self, parts: WorkerParts) -> None:
         self._parts = parts
         self._queue = parts.queue
-        self._stock = parts.shelf.stock
+        self._loaded = parts.slot.loaded
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="make")
         # For what runs while the picture on the first is set aside: only one of them works.
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="make-beside")
@@ -98,7 +98,9 @@ class Worker:
                     await self._serve(claim, stopping)
             except Exception as error:
                 _log_outage(error)
-                await happens(stopping, OUTAGE_PAUSES_S[min(outages, len(OUTAGE_PAUSES_S) - 1)])
+                await wait_for_event(
+                    stopping, OUTAGE_PAUSES_S[min(outages, len(OUTAGE_PAUSES_S) - 1)]
+                )
                 outages += 1
         self._thread.shutdown()
         self._beside.shutdown()
@@ -112,21 +114,23 @@ class Worker:
 
     def _offers(self) -> tuple[str, ...]:
         """Return what the next job may need, and hold what it is then run with."""
-        self._stock = self._parts.shelf.stock
-        return self._stock.offers
+        self._loaded = self._parts.slot.loaded
+        return self._loaded.capabilities
 
     async def _serve(self, claim: Claim, stopping: asyncio.Event) -> None:
         heartbeat = self._parts.heartbeat
-        site = Worksite(self._queue, heartbeat.worker_id, self._stock, self._serve_beside, stopping)
+        context = RunContext(
+            self._queue, heartbeat.worker_id, self._loaded, self._serve_beside, stopping
+        )
         heartbeat.busy(True)
         self._ended = None
         try:
-            await self._answer(claim, self._thread, site=site)
+            await self._answer(claim, self._thread, context=context)
         finally:
             self._ended = time.perf_counter()
             heartbeat.busy(False)
 
-    async def _serve_beside(self, claim: Claim, aside: Aside) -> None:
+    async def _serve_beside(self, claim: Claim, aside: SuspendedRun) -> None:
         """Run a job while another is set aside; this one is not set aside in its turn."""
         self._parts.metrics.yielded()
         await self._answer(claim, self._beside, aside)
@@ -135,13 +139,13 @@ class Worker:
         self,
         claim: Claim,
         thread: ThreadPoolExecutor,
-        aside: Aside | None = None,
-        site: Worksite | None = None,
+        aside: SuspendedRun | None = None,
+        context: RunContext | None = None,
     ) -> None:
         parts, since = self._parts, time.perf_counter()
-        with about(request_id=claim.job.id, trace_id=trace_id_of(claim.job.traceparent)):
+        with log_context(request_id=claim.job.id, trace_id=trace_id_of(claim.job.traceparent)):
             record = RunRecord(claim, parts.heartbeat.worker_id, parts.metrics, parts.tracing)
-            run = _Run(claim, record, since, thread, aside, site)
+            run = _Run(claim, record, since, thread, aside, context)
             await self._end(run)
 
     async def _end(self, run: _Run) -> None:
@@ -164,39 +168,45 @@ class Worker:
         claim, record, since = run.claim, run.record, run.since
         guard(claim.job, self._parts.limits)
         bound = self._bind(claim, run.aside)
-        await self._tell_end(claim, bound.binding.decision.option.expected_ms, claim.job.floor_ms)
+        await self._tell_end(
+            claim, bound.binding.decision.option.expected_ms, claim.job.cheapest_ms
+        )
         record.bound(bound.binding)
-        course = self._course(claim, bound.binding, since, run.site)
+        preemptible = self._preemptible(claim, bound.binding, since, run.context)
         try:
-            made = await self._make(claim, bound, course, run.thread)
+            made = await self._make(claim, bound, preemptible, run.thread)
         finally:
-            if course is not None:
-                self._next = course.left_over()
+            if preemptible is not None:
+                self._next = preemptible.left_over()
         record.made(made)
         facts = _facts(claim, bound, made, (time.perf_counter() - since) * 1e3)
-        learn(bound.binding, made, facts.run_ms, course)
-        if course is not None:
-            facts = course.told(facts, made.away_ms)
+        update_cost_model(bound.binding, made, facts.run_ms, preemptible)
+        if preemptible is not None:
+            facts = preemptible.told(facts, made.away_ms)
         _reject_late(claim, facts)
         if not await _insisting(lambda: self._queue.complete(claim, facts, made.picture)):
             raise _Dropped(LeaseState.LOST)
         return facts
 
-    def _bind(self, claim: Claim, aside: Aside | None) -> JobBinding:
-        load, stock = load_of(claim, self._parts.heartbeat.live_workers, aside), self._stock
-        return JobBinding(claim.job, stock.zoo, stock.costs, claim.run_slack_ms, load)
+    def _bind(self, claim: Claim, aside: SuspendedRun | None) -> JobBinding:
+        load, loaded = load_of(claim, self._parts.heartbeat.live_workers, aside), self._loaded
+        return JobBinding(claim.job, loaded.zoo, loaded.costs, claim.run_slack_ms, load)
 
-    def _course(
-        self, claim: Claim, binding: Binding, since: float, site: Worksite | None
-    ) -> Course | None:
-        if site is None or binding.engine is None:
+    def _preemptible(
+        self, claim: Claim, binding: Binding, since: float, context: RunContext | None
+    ) -> PreemptibleRun | None:
+        if context is None or binding.engine is None:
             return None
-        entry = self._stock.zoo[binding.decision.option.rung.model].as_run
-        return Course(site, claim, binding, entry, since)
+        entry = self._loaded.zoo[binding.decision.option.rung.model].as_run
+        return PreemptibleRun(context, claim, binding, entry, since)
 
     async def _make(
-        self, claim: Claim, bound: JobBinding, course: Course | None, thread: ThreadPoolExecutor
-    ) -> Made:
+        self,
+        claim: Claim,
+        bound: JobBinding,
+        preemptible: PreemptibleRun | None,
+        thread: ThreadPoolExecutor,
+    ) -> PipelineResult:
         """Make the picture on a thread. Raises _Dropped when nobody waits for it any more."""
         loop = asyncio.get_running_loop()
 
@@ -206,19 +216,19 @@ class Worker:
                 expected_ms = bound.binding.decision.option.expected_ms
                 telling = self._tell_end(claim, expected_ms, before_ms)
                 asyncio.run_coroutine_threadsafe(telling, loop).result()
-            if course is not None:
-                course.seen(bound)
+            if preemptible is not None:
+                preemptible.seen(bound)
             return bound.binding.engine
 
-        progress = Progress(course.from_thread() if course else None)
+        progress = Progress(preemptible.from_thread() if preemptible else None)
         work = (claim.job, claim.payload, bound.binding.engine, self._parts.limits, progress, see)
         async with held(self._queue, claim, progress, self._parts.renew_s) as lease:
             making = loop.run_in_executor(thread, make, *work)
             try:
-                if course is None:
+                if preemptible is None:
                     return await making
-                course.lease = lease
-                async with course.watched(progress):
+                preemptible.lease = lease
+                async with preemptible.watched(progress):
                     return await making
             except Stopped as stop:
                 raise _Dropped(lease.state) from stop
@@ -228,7 +238,7 @@ class Worker:
         if abs(expected_ms - known_ms) < WORTH_TELLING_MS:
             return
         try:
-            await self._queue.bound(claim, expected_ms)
+            await self._queue.report_expected_end(claim, expected_ms)
         except ConnectionError as error:
             log.warning("cannot tell when the run will end: %s", error)
 
@@ -245,9 +255,9 @@ class _Run:
     record: RunRecord
     since: float
     thread: ThreadPoolExecutor
-    aside: Aside | None
+    aside: SuspendedRun | None
     """The picture that is set aside for it, if one is."""
-    site: Worksite | None
+    context: RunContext | None
     """None for a run that is not set aside itself."""
 
 
@@ -259,7 +269,7 @@ class _Dropped(Exception):
         self.state = state
 
 
-def _facts(claim: Claim, bound: JobBinding, made: Made, run_ms: float) -> RunFacts:
+def _facts(claim: Claim, bound: JobBinding, made: PipelineResult, run_ms: float) -> RunFacts:
     queue_ms = claim.claimed_ms - claim.submitted_ms
     binding, db = bound.binding, bound.binding.decision.option.db
     option, engine = binding.decision.option, binding.engine

@@ -1,4 +1,4 @@
--- Leases the job that must start first, of those that need what the worker offers (nothing named:
+-- Leases the job that must start first, of those that need what the worker can run (nothing named:
 -- of all), if it must start within `soon_ms` and costs at most `within_ms`.
 -- Answers { ids ended on the way, the claim or nothing, how many are left to others }. The claim ends
 -- with its picture, if that is here and small: a copy of a large one would hold up everybody.
@@ -32,7 +32,7 @@ local function unserved(id, since)
 end
 
 local function others_have(id, needs, since)
-  local till = number(redis.call('ZSCORE', offers, needs), 0)
+  local till = number(redis.call('ZSCORE', capabilities, needs), 0)
   if till > now and since then redis.call('HDEL', records .. id, 'unserved_ms') end
   return till > now
 end

@@ -30,7 +30,7 @@ local slack = math.max(1, remaining - answer - network)
 local came = redis.call('ZCARD', pending) > 0 and text(slack) or ''
 if came ~= '' then flow(now, network, network / slack) end
 enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(deadline),
-  'start_ms', text(start), 'floor_ms', text(floor), 'network_ms', text(network),
+  'start_ms', text(start), 'cheapest_ms', text(floor), 'network_ms', text(network),
   'on_miss', on_miss, 'needs', needs, 'attempt', '0', 'inflow_slack_ms', came)
 wake_one()
 return { 'accepted', text(now), text(deadline) }

@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     image: [B, 3, p, p] in [0, 1].
     target: [B, 3, rows, columns] in [0, 1], of the output pixels that the loss judges.
     grid: the positional arguments of `Network.forward` between the image and the width.
-    judged: which rows and columns of the made pixels those are.
+    loss_rows: which rows and columns of the made pixels those are.
     weights: 1 for each of those rows [rows] and columns [columns] that counts and 0 for padding;
         None where there is no padding.
     """
@@ -41,7 +41,7 @@ class Batch(NamedTuple):
     image: Tensor
     target: Tensor
     grid: Sequence[Tensor]
-    judged: tuple[slice, slice] = EVERYWHERE
+    loss_rows: tuple[slice, slice] = EVERYWHERE
     weights: tuple[Tensor, Tensor] | None = None
 
     def sent(self) -> Batch:
@@ -51,7 +51,7 @@ class Batch(NamedTuple):
 
     def judged_of(self, made: Tensor) -> Tensor:
         """Return those of the made pixels [B, 3, Y, X] that the loss judges."""
-        rows, columns = self.judged
+        rows, columns = self.loss_rows
         return made[:, :, rows, columns]
 
     def mean_loss(self, loss: Loss, output: Tensor, truth: Tensor) -> Tensor:
@@ -80,8 +80,8 @@ def batch_of(
     grid = positions_of(network, small.shape[2:], target.shape[2:], queries, strength)
     if queries is None:
         return Batch(small, target, grid)
-    judged = queries.judged_rows, queries.judged_columns
-    return Batch(small, queries.judged_of(target), grid, judged)
+    loss_rows = queries.judged_rows, queries.judged_columns
+    return Batch(small, queries.judged_of(target), grid, loss_rows)
 
 
 def positions_of(

@@ -17,7 +17,7 @@ class Queries(NamedTuple):
     judged_rows: slice
     judged_columns: slice
 
-    def judged(self, made: Tensor) -> Tensor:
+    def loss_rows(self, made: Tensor) -> Tensor:
         """Return those of the made pixels [B, C, rows, columns] that the loss may judge."""
         return made[:, :, self.judged_rows, self.judged_columns]
 
@@ -25,7 +25,7 @@ class Queries(NamedTuple):
         """Return the same pixels of a whole picture [B, C, Y, X]."""
         device = whole.device
         rows, columns = (w.to(device, non_blocking=True) for w in (self.rows, self.columns))
-        return self.judged(whole.index_select(2, rows).index_select(3, columns))
+        return self.loss_rows(whole.index_select(2, rows).index_select(3, columns))
 
 
 def draw_queries(
@@ -35,8 +35,8 @@ def draw_queries(
 
     Anywhere, for a head that makes each output pixel by itself. One that also mixes the
     `output_halo` pixels next to it (ArbSR's ends in a 3x3 convolution) must see the neighbours that
-    it will see in use: a run of places then, of which the outermost are made and not judged, except
-    at the picture's edge, where there is nothing beyond in use either.
+    it will see in use: a run of places then, of which the outermost are made and not loss_rows,
+    except at the picture's edge, where there is nothing beyond in use either.
     """
     (rows, judged_rows), (columns, judged_columns) = (
         _draw_axis(side, count, output_halo, generator) for side in size

@@ -67,5 +67,5 @@ def _job(kind: Kind, on_miss: OnMiss, pinned: Rung | None) -> Job:
         pinned_width=pinned.width if pinned else None,
         on_miss=on_miss,
         budget_ms=0.0,
-        floor_ms=0.0,
+        cheapest_ms=0.0,
     )

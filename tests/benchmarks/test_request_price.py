@@ -19,7 +19,7 @@ from benchmarks.request_price import Round, compare
 from jobs.job import ImageFormat
 from models.catalog import SHIPPED
 from tests.workers.workbench import a_job
-from workers.loaded_model import Served
+from workers.loaded_model import LoadedModel
 from workers.pipeline import Limits, Progress, make
 from workers.runtimes.onnx import OnnxSession
 
@@ -36,7 +36,7 @@ async def test_the_plain_service_makes_the_picture_of_a_worker() -> None:
     assert answer.headers["content-type"] == "image/jpeg"
     assert server_timing(answer.headers["Server-Timing"])["network"] > 0
     entry = plain_service.entry
-    engine = Served(entry, OnnxSession(SHIPPED, entry, 1), plain_service.tiling).at(1.0)
+    engine = LoadedModel(entry, OnnxSession(SHIPPED, entry, 1), plain_service.tiling).at(1.0)
     job = a_job(
         source_width=64,
         source_height=48,

@@ -12,7 +12,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from deploy.grafana.build import FOLDER, dashboards
-from jobs.job import QueueVitals
+from jobs.job import QueueHealth
 from service.metrics import GatewayMetrics
 from workers.metrics import WorkerMetrics
 
@@ -29,7 +29,7 @@ def panels_of(text: str) -> list[dict[str, Any]]:
 def declared() -> set[str]:
     """The names of all series that gateways and workers can have."""
     gateway, worker = GatewayMetrics(), CollectorRegistry()
-    gateway._counters.vitals = QueueVitals(0, 0, 0)
+    gateway._counters.health = QueueHealth(0, 0, 0)
     WorkerMetrics(worker)
     families = [*gateway.registry.collect(), *worker.collect()]
     return {f"{family.name}{suffix}" for family in families for suffix in SUFFIXES}

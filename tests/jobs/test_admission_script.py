@@ -46,29 +46,29 @@ class Run:
     """By the queue's clock, as far as this test can tell."""
 
 
-def judged(job: Job, backlog: Backlog, workers: int, runs: Sequence[Run] = ()) -> Admission:
+def loss_rows(job: Job, backlog: Backlog, workers: int, runs: Sequence[Run] = ()) -> Admission:
     """What the policy says of a job, where long runs can be set aside: they wait then, with half as
     much again as their narrowest network takes."""
     now_ms, running, waiting = backlog.now_ms, [], [Group(*group) for group in backlog.waiting]
     for run in runs:
         rest_ms = 1.5 * run.claim.job.network_ms
-        start_ms = run.claim.deadline_ms - run.claim.job.answer_ms - rest_ms
+        start_ms = run.claim.deadline_ms - run.claim.job.overhead_ms - rest_ms
         end_ms = max(run.end_ms, now_ms)
         if end_ms > now_ms + 100 and rest_ms > 0 and start_ms > now_ms + 50:
             end_ms = now_ms + 50
             waiting.append(Group(start_ms, rest_ms, rest_ms))
         running.append(end_ms)
     load = Load(now_ms, max(workers, len(runs)), running, sorted(waiting))
-    option = Option(FLOOR, job.floor_ms, job.floor_ms, 27.0)
-    return admit((option,), job.budget_ms, load, job.answer_ms)
+    option = Option(FLOOR, job.cheapest_ms, job.cheapest_ms, 27.0)
+    return admit((option,), job.budget_ms, load, job.overhead_ms)
 
 
 async def fill(queue: RedisQueue, make_job: MakeJob, chance: random.Random) -> list[Run]:
     """Let some jobs wait, and some run whose end is known."""
     for _ in range(chance.randrange(12)):
-        floor_ms = chance.choice([20.0, 300.0, 2000.0])
+        cheapest_ms = chance.choice([20.0, 300.0, 2000.0])
         network_ms = chance.choice([0.0, 100.0, 1000.0])
-        costs = {"floor_ms": floor_ms, "network_ms": network_ms}
+        costs = {"cheapest_ms": cheapest_ms, "network_ms": network_ms}
         await queue.submit(make_job(budget_ms=chance.uniform(0, 2e4), **costs), b"picture")
     runs: list[Run] = []
     for _ in range(chance.randrange(4)):
@@ -76,7 +76,7 @@ async def fill(queue: RedisQueue, make_job: MakeJob, chance: random.Random) -> l
         if claim is not None:
             # Neither near to what counts as long.
             takes_ms = chance.choice([-100.0, chance.uniform(1000, 9000)])
-            await queue.bound(claim, takes_ms)
+            await queue.report_expected_end(claim, takes_ms)
             runs.append(Run(claim, claim.claimed_ms + takes_ms))
     return runs
 
@@ -89,18 +89,18 @@ async def test_it_lets_in_what_the_policy_would(
     runs = await fill(queue, make_job, chance)
     refused: list[NoTime] = []
     for budget_ms in (500.0, 2000.0, 5000.0, 1e4, 1e6):
-        workers, floor_ms = chance.randint(1, 4), chance.choice([100.0, 1500.0])
-        job = make_job(budget_ms=budget_ms + floor_ms, floor_ms=floor_ms, answer_ms=7.0)
+        workers, cheapest_ms = chance.randint(1, 4), chance.choice([100.0, 1500.0])
+        job = make_job(budget_ms=budget_ms + cheapest_ms, cheapest_ms=cheapest_ms, overhead_ms=7.0)
         before = (await queue.stats()).backlog
         assert before is not None
         try:
             await queue.submit(job, b"picture", workers=workers)
         except NoTime as refusal:
             refused.append(refusal)
-            late_ms = judged(job, refusal.backlog, workers, runs).late_ms
+            late_ms = loss_rows(job, refusal.backlog, workers, runs).late_ms
             told_ms = refusal.late_ms
         else:
-            late_ms, told_ms = judged(job, before, workers, runs).late_ms, 0.0
+            late_ms, told_ms = loss_rows(job, before, workers, runs).late_ms, 0.0
         assert told_ms == pytest.approx(late_ms, abs=JITTER_MS)
     assert len(refused) < 5, "the last has time in any case"
 
@@ -108,24 +108,24 @@ async def test_it_lets_in_what_the_policy_would(
 async def test_a_long_run_that_can_wait_leaves_room_for_a_job_that_cannot(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    urgent = make_job(budget_ms=400.0, floor_ms=20.0, network_ms=50.0)
+    urgent = make_job(budget_ms=400.0, cheapest_ms=20.0, network_ms=50.0)
     for budget_ms, takes_ms, in_time in ((5000.0, 3000.0, True), (3050.0, 3000.0, False)):
-        long = make_job(budget_ms=budget_ms, floor_ms=20.0, network_ms=2000.0)
+        long = make_job(budget_ms=budget_ms, cheapest_ms=20.0, network_ms=2000.0)
         await queue.submit(long, b"picture")
         claim = await queue.claim("w", 0)
         assert claim is not None
-        await queue.bound(claim, takes_ms)
+        await queue.report_expected_end(claim, takes_ms)
         if in_time:
             assert (await queue.submit(urgent, b"picture", workers=1)).job == urgent
             await queue.cancel(urgent.id)
         else:
             with pytest.raises(NoTime):
-                await queue.submit(make_job(budget_ms=400.0, floor_ms=20.0), b"p", workers=1)
+                await queue.submit(make_job(budget_ms=400.0, cheapest_ms=20.0), b"p", workers=1)
         await queue.cancel(long.id)
 
 
 async def test_time_that_was_spent_is_no_longer_there(queue: RedisQueue, make_job: MakeJob) -> None:
-    job = make_job(budget_ms=1000.0, floor_ms=800.0)
+    job = make_job(budget_ms=1000.0, cheapest_ms=800.0)
     with pytest.raises(NoTime) as refusal:
         await queue.submit(job, b"picture", spent_ms=300.0, workers=1)
     assert refusal.value.late_ms == pytest.approx(100.0, abs=0.01)
@@ -144,7 +144,7 @@ async def test_the_picture_of_a_refused_job_is_gone_at_once(
     picture: bytes,
 ) -> None:
     asked = queue if pictures == "here" else apart
-    keys, job = Keys(queue_settings.namespace), make_job(budget_ms=10.0, floor_ms=50.0)
+    keys, job = Keys(queue_settings.namespace), make_job(budget_ms=10.0, cheapest_ms=50.0)
     with pytest.raises(NoTime):
         await asked.submit(job, picture, workers=1)
     assert not await raw_redis.exists(keys.payload(job.id), keys.record(job.id))

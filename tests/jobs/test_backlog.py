@@ -50,7 +50,7 @@ async def running(queue: RedisQueue) -> list[float]:
 
 def slot_of(view: JobView) -> float:
     """The beginning of the slot of a job's latest start."""
-    return round(view.deadline_ms - view.job.floor_ms, 3) // SLOT_MS * SLOT_MS
+    return round(view.deadline_ms - view.job.cheapest_ms, 3) // SLOT_MS * SLOT_MS
 
 
 async def test_an_empty_queue_has_no_backlog(queue: RedisQueue) -> None:
@@ -61,7 +61,7 @@ async def test_an_empty_queue_has_no_backlog(queue: RedisQueue) -> None:
 async def test_a_claim_tells_what_waits_behind_it_and_what_runs_beside_it(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    jobs = [make_job(budget_ms=100_000.0 * n, floor_ms=10.0 * n) for n in (1, 2, 3, 4)]
+    jobs = [make_job(budget_ms=100_000.0 * n, cheapest_ms=10.0 * n) for n in (1, 2, 3, 4)]
     views = [await queue.submit(job, b"picture") for job in jobs]
     first, second = await claimed(queue), await claimed(queue)
     assert first.backlog is not None
@@ -77,17 +77,17 @@ async def test_a_claim_tells_what_waits_behind_it_and_what_runs_beside_it(
 async def test_jobs_that_must_start_together_are_one_group(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    first = await queue.submit(make_job(budget_ms=1e6, floor_ms=0.125), b"picture")
+    first = await queue.submit(make_job(budget_ms=1e6, cheapest_ms=0.125), b"picture")
     into_slot = (first.deadline_ms - 0.125) % SLOT_MS
     views = [first]
     for place in (5.0, 10.0, 15.0):  # of one slot, half a second later
         now_ms = (await backlog(queue)).now_ms
         until_ms = first.deadline_ms - into_slot + 10 * SLOT_MS + place - now_ms
-        views.append(await queue.submit(make_job(budget_ms=until_ms, floor_ms=0.1), b"picture"))
+        views.append(await queue.submit(make_job(budget_ms=until_ms, cheapest_ms=0.1), b"picture"))
     expected: dict[float, float] = {}
     for view in views:
         slot = slot_of(view)
-        expected[slot] = expected.get(slot, 0.0) + view.job.floor_ms
+        expected[slot] = expected.get(slot, 0.0) + view.job.cheapest_ms
     waiting = (await backlog(queue)).waiting
     assert [slot for slot, *_ in waiting] == sorted(expected)
     assert {slot: cost for slot, cost, _ in waiting} == pytest.approx(expected)
@@ -102,7 +102,7 @@ async def test_what_comes_after_128_groups_is_one_more(
     number = GROUPS + 3
     starts = []
     for n in range(number):
-        job = make_job(budget_ms=100_000.0 + 1000.0 * n, floor_ms=0.1)
+        job = make_job(budget_ms=100_000.0 + 1000.0 * n, cheapest_ms=0.1)
         view = await queue.submit(job, b"picture")
         starts.append(slot_of(view))
     stats = await queue.stats()
@@ -115,16 +115,16 @@ async def test_what_comes_after_128_groups_is_one_more(
 
 
 async def test_a_run_ends_when_it_is_said_to_end(queue: RedisQueue, make_job: MakeJob) -> None:
-    await queue.submit(make_job(floor_ms=10.0), b"picture")
+    await queue.submit(make_job(cheapest_ms=10.0), b"picture")
     claim = await claimed(queue)
     assert await running(queue) == pytest.approx([10.0], abs=0.01)
-    await queue.bound(claim, 50_000.0)
+    await queue.report_expected_end(claim, 50_000.0)
     (left,) = await running(queue)
     assert 30_000 < left < 50_000
-    await queue.bound(claim, 100_000.0)
+    await queue.report_expected_end(claim, 100_000.0)
     (left,) = await running(queue)
     assert 80_000 < left < 100_000
-    await queue.bound(claim, 0.0)
+    await queue.report_expected_end(claim, 0.0)
     (left,) = await running(queue)
     assert left < 0
 
@@ -153,12 +153,12 @@ async def test_no_end_is_left_of_a_run_that_is_over(
         await queue.submit(make_job(), b"picture")
     over, other = await claimed(queue), await claimed(queue)
     for claim in (over, other):
-        await queue.bound(claim, 50_000.0)
+        await queue.report_expected_end(claim, 50_000.0)
     await end(queue, over)
-    await queue.bound(over, 90_000.0)
+    await queue.report_expected_end(over, 90_000.0)
     assert await raw_redis.zrange(keys.ends, 0, -1) == [other.job.id.encode()]
     await end(queue, other)
-    await queue.bound(other, 90_000.0)
+    await queue.report_expected_end(other, 90_000.0)
     assert not await raw_redis.exists(keys.ends, keys.leases)
 
 
@@ -167,24 +167,24 @@ async def test_a_lost_lease_stays_lost_whatever_its_worker_says(
 ) -> None:
     await queue.submit(make_job(budget_ms=1e6), b"picture")
     first = await claimed(queue)
-    await queue.bound(first, 50_000.0)
+    await queue.report_expected_end(first, 50_000.0)
     await raw_redis.zadd(keys.leases, {first.job.id: 0.0}, xx=True)
-    urgent = make_job(budget_ms=1.0, floor_ms=0.0)
+    urgent = make_job(budget_ms=1.0, cheapest_ms=0.0)
     await queue.submit(urgent, b"urgent")
     assert (await claimed(queue)).job == urgent
-    await queue.bound(first, 50_000.0)
+    await queue.report_expected_end(first, 50_000.0)
     assert await raw_redis.zrange(keys.leases, 0, -1) == [urgent.id.encode()]
     assert await running(queue) == pytest.approx([0.0], abs=0.01)
     second = await claimed(queue)
     assert second.job == first.job
-    await queue.bound(first, 50_000.0)
+    await queue.report_expected_end(first, 50_000.0)
     assert await running(queue) == pytest.approx([0.0, 10.0], abs=0.01)
 
 
 async def test_a_job_that_is_put_back_waits_with_its_cost_and_its_age(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
-    jobs = [make_job(budget_ms=ms, floor_ms=7.0) for ms in (1e6, 2e6)]
+    jobs = [make_job(budget_ms=ms, cheapest_ms=7.0) for ms in (1e6, 2e6)]
     for job in jobs:
         await queue.submit(job, b"picture")
     before = (await backlog(queue)).waiting
@@ -202,7 +202,7 @@ async def test_a_job_that_is_put_back_waits_with_its_cost_and_its_age(
 async def test_a_job_submitted_again_after_its_record_was_lost_counts_once(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
-    job, other = make_job(budget_ms=1e6, floor_ms=7.0), make_job(budget_ms=2e6, floor_ms=5.0)
+    job, other = make_job(budget_ms=1e6, cheapest_ms=7.0), make_job(budget_ms=2e6, cheapest_ms=5.0)
     await queue.submit(job, b"picture")
     await queue.submit(other, b"picture")
     await raw_redis.delete(keys.record(job.id))
@@ -211,12 +211,12 @@ async def test_a_job_submitted_again_after_its_record_was_lost_counts_once(
     assert (await queue.stats()).backlog_ms == 12.0
 
 
-@pytest.mark.parametrize(("floor_ms", "counted_ms"), [(-5.0, 0.0), (-0.0, 0.0), (1e300, 1e9)])
+@pytest.mark.parametrize(("cheapest_ms", "counted_ms"), [(-5.0, 0.0), (-0.0, 0.0), (1e300, 1e9)])
 async def test_an_absurd_cost_spoils_no_sum(
-    queue: RedisQueue, make_job: MakeJob, floor_ms: float, counted_ms: float
+    queue: RedisQueue, make_job: MakeJob, cheapest_ms: float, counted_ms: float
 ) -> None:
-    await queue.submit(make_job(floor_ms=7.0), b"picture")
-    await queue.submit(make_job(floor_ms=floor_ms), b"picture")
+    await queue.submit(make_job(cheapest_ms=7.0), b"picture")
+    await queue.submit(make_job(cheapest_ms=cheapest_ms), b"picture")
     assert (await queue.stats()).backlog_ms == 7.0 + counted_ms
     await claimed(queue)
     last = await claimed(queue)
@@ -231,7 +231,7 @@ async def test_no_end_is_noted_where_there_is_no_lease(
     await queue.submit(make_job(), b"picture")
     claim = await claimed(queue)
     await raw_redis.delete(keys.leases, keys.ends)
-    await queue.bound(claim, 5.0)
+    await queue.report_expected_end(claim, 5.0)
     assert not await raw_redis.exists(keys.leases, keys.ends)
 
 
@@ -265,10 +265,10 @@ async def test_lost_sums_stop_no_one_and_heal_once_nothing_waits(
     await queue.cancel(jobs[1].id)
     claims += [await claimed(queue), await claimed(queue)]
     for claim in claims:
-        await queue.bound(claim, 5.0)
+        await queue.report_expected_end(claim, 5.0)
         assert await queue.complete(claim, FACTS, b"result")
     assert not await raw_redis.exists(keys.entries, keys.slots, keys.sums, keys.ages, keys.ends)
-    await queue.submit(make_job(floor_ms=7.0), b"picture")
+    await queue.submit(make_job(cheapest_ms=7.0), b"picture")
     assert (await queue.stats()).backlog_ms == 7.0
 
 

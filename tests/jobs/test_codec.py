@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.codec import JOB, RUN_FACTS, WORKER_PULSE, CodecError, decode_details
-from jobs.job import ImageFormat, Job, OnMiss, Reason, RunFacts, WorkerPulse
+from jobs.job import ImageFormat, Job, OnMiss, Reason, RunFacts, WorkerHeartbeat
 
 MakeJob = Callable[..., Job]
 
@@ -30,7 +30,7 @@ jobs = st.builds(
     pinned_width=st.none() | finite,
     on_miss=st.sampled_from(OnMiss),
     budget_ms=finite,
-    floor_ms=finite,
+    cheapest_ms=finite,
     network_ms=finite,
     min_db=st.none() | finite,
 )
@@ -46,8 +46,8 @@ facts = st.builds(
     expected_db_range=st.none() | st.tuples(finite, finite),
     tiles=st.integers(0, 10**6),
 )
-pulses = st.builds(
-    WorkerPulse,
+heartbeats = st.builds(
+    WorkerHeartbeat,
     worker_id=text,
     ready=st.booleans(),
     models=st.lists(text).map(tuple),
@@ -66,9 +66,9 @@ def test_facts_come_back_the_same(run: RunFacts) -> None:
     assert RUN_FACTS.decode(RUN_FACTS.encode(run)) == run
 
 
-@given(pulses)
-def test_pulses_come_back_the_same(pulse: WorkerPulse) -> None:
-    assert WORKER_PULSE.decode(WORKER_PULSE.encode(pulse)) == pulse
+@given(heartbeats)
+def test_pulses_come_back_the_same(heartbeat: WorkerHeartbeat) -> None:
+    assert WORKER_PULSE.decode(WORKER_PULSE.encode(heartbeat)) == heartbeat
 
 
 @given(st.binary(max_size=200))
@@ -117,9 +117,9 @@ def test_a_number_that_json_lacks_is_refused_by_the_writer(make_job: MakeJob, va
 
 
 def test_something_that_json_lacks_is_refused_by_the_writer() -> None:
-    pulse = WorkerPulse("w", True, (), {"costs": object()})
+    heartbeat = WorkerHeartbeat("w", True, (), {"costs": object()})
     with pytest.raises(CodecError):
-        WORKER_PULSE.encode(pulse)
+        WORKER_PULSE.encode(heartbeat)
 
 
 def test_error_details_must_be_an_object() -> None:

@@ -39,9 +39,9 @@ async def expire(raw: Redis, keys: Keys, claim: Claim) -> None:
 
 
 async def test_what_must_start_first_is_claimed_first(queue: RedisQueue, make_job: MakeJob) -> None:
-    tight = make_job(budget_ms=200_000.0, floor_ms=100.0)
-    costly = make_job(budget_ms=500_000.0, floor_ms=450_000.0)
-    relaxed = make_job(budget_ms=900_000.0, floor_ms=100.0)
+    tight = make_job(budget_ms=200_000.0, cheapest_ms=100.0)
+    costly = make_job(budget_ms=500_000.0, cheapest_ms=450_000.0)
+    relaxed = make_job(budget_ms=900_000.0, cheapest_ms=100.0)
     for job in (relaxed, tight, costly):
         await queue.submit(job, b"picture")
     assert [(await claimed(queue)).job for _ in range(3)] == [costly, tight, relaxed]
@@ -97,7 +97,7 @@ async def test_a_job_that_is_put_back_starts_over(
     first = await claimed(queue)
     await queue.renew(first, 0.5)
     await expire(raw_redis, keys, first)
-    await queue.submit(make_job(budget_ms=1.0, floor_ms=0.0), b"urgent")
+    await queue.submit(make_job(budget_ms=1.0, cheapest_ms=0.0), b"urgent")
     assert (await claimed(queue)).payload == b"urgent"
     view = await queue.view(first.job.id)
     assert (view.status, view.progress, view.attempt) == (JobStatus.QUEUED, 0.0, 1)
@@ -202,7 +202,7 @@ async def test_no_two_workers_ever_hold_a_job(
 async def test_an_urgent_claim_takes_only_what_must_start_soon(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    job = make_job(budget_ms=60_000.0, floor_ms=10_000.0)  # must start within 50 s
+    job = make_job(budget_ms=60_000.0, cheapest_ms=10_000.0)  # must start within 50 s
     await queue.submit(job, b"picture")
     assert await queue.claim_urgent("w", soon_ms=40_000, within_ms=1e9) is None
     assert (await queue.view(job.id)).status is JobStatus.QUEUED
@@ -214,7 +214,7 @@ async def test_an_urgent_claim_takes_only_what_must_start_soon(
 async def test_an_urgent_claim_takes_nothing_that_lasts_longer_than_there_is_time(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    await queue.submit(make_job(budget_ms=500.0, floor_ms=200.0), b"picture")
+    await queue.submit(make_job(budget_ms=500.0, cheapest_ms=200.0), b"picture")
     assert await queue.claim_urgent("w", soon_ms=1e9, within_ms=199.0) is None
     assert await queue.claim_urgent("w", soon_ms=1e9, within_ms=201.0) is not None
     assert await queue.claim_urgent("w", soon_ms=1e9, within_ms=1e9) is None

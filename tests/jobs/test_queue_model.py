@@ -52,9 +52,9 @@ FAR_MS = 1e7
 """Between two budgets that differ: more than a run of this test takes."""
 
 
-def network_of(floor_ms: float) -> float:
+def network_of(cheapest_ms: float) -> float:
     """Some cost of a narrowest network that goes with a cheapest one."""
-    return 0.5 + 3 * floor_ms
+    return 0.5 + 3 * cheapest_ms
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Entry:
     late: bool
     submitted_ms: float
     start_ms: float
-    floor_ms: float
+    cheapest_ms: float
     status: JobStatus = JobStatus.QUEUED
     attempt: int = 0
     token: int = 0
@@ -115,9 +115,9 @@ class QueueMachine(RuleBasedStateMachine):
         target=ids,
         budget=st.integers(1, 5),
         late=st.booleans(),
-        floor_ms=st.sampled_from([0.0, 0.001, 0.1, 10.0, 33.333]),
+        cheapest_ms=st.sampled_from([0.0, 0.001, 0.1, 10.0, 33.333]),
     )
-    def submit(self, budget: int, late: bool, floor_ms: float) -> Any:
+    def submit(self, budget: int, late: bool, cheapest_ms: float) -> Any:
         number = next(self.numbers)
         job = Job(
             id=f"job-{number}",
@@ -131,8 +131,8 @@ class QueueMachine(RuleBasedStateMachine):
             pinned_width=None,
             on_miss=OnMiss.REJECT if late else OnMiss.DEGRADE,
             budget_ms=budget * FAR_MS,
-            floor_ms=floor_ms,
-            network_ms=network_of(floor_ms),
+            cheapest_ms=cheapest_ms,
+            network_ms=network_of(cheapest_ms),
         )
         spent_ms = 9 * FAR_MS if late else 0.0
         full = len(self.having(JobStatus.QUEUED)) >= LIMIT
@@ -143,9 +143,9 @@ class QueueMachine(RuleBasedStateMachine):
             return multiple()
         assert not full
         start_ms = self.do(self._start_ms(job.id))
-        assert start_ms == pytest.approx(view.deadline_ms - floor_ms, abs=0.01, rel=0)
+        assert start_ms == pytest.approx(view.deadline_ms - cheapest_ms, abs=0.01, rel=0)
         order = (start_ms, job.id)
-        self.model[job.id] = Entry(order, late, view.submitted_ms, start_ms, floor_ms)
+        self.model[job.id] = Entry(order, late, view.submitted_ms, start_ms, cheapest_ms)
         return job.id
 
     async def _start_ms(self, job_id: str) -> float:
@@ -200,7 +200,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(claim=claims, predicted_ms=st.floats(0, 1e6))
     def bound(self, claim: Claim, predicted_ms: float) -> None:
         before = self.do(self._now_ms())
-        self.do(self.queue.bound(claim, predicted_ms))
+        self.do(self.queue.report_expected_end(claim, predicted_ms))
         if self.holds(claim):
             end_ms = self.do(self._end_ms(claim.job.id))
             assert before - 0.01 <= end_ms - predicted_ms <= self.do(self._now_ms()) + 0.01
@@ -280,7 +280,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert stats.backlog is not None
         self.check(stats.backlog)
         queued = [self.model[job_id] for job_id in self.having(JobStatus.QUEUED)]
-        assert stats.backlog_ms == pytest.approx(sum(entry.floor_ms for entry in queued))
+        assert stats.backlog_ms == pytest.approx(sum(entry.cheapest_ms for entry in queued))
         oldest_ms = min((entry.submitted_ms for entry in queued), default=stats.backlog.now_ms)
         assert stats.oldest_age_ms == pytest.approx(stats.backlog.now_ms - oldest_ms, abs=0.01)
         self.do(self._nothing_else_is_kept(queued))
@@ -300,8 +300,8 @@ class QueueMachine(RuleBasedStateMachine):
         for job_id in self.having(JobStatus.QUEUED):
             entry = self.model[job_id]
             slot = entry.slot_ms
-            waiting[slot] = waiting.get(slot, 0.0) + entry.floor_ms
-            network_ms = network_of(entry.floor_ms)
+            waiting[slot] = waiting.get(slot, 0.0) + entry.cheapest_ms
+            network_ms = network_of(entry.cheapest_ms)
             network_waiting[slot] = network_waiting.get(slot, 0.0) + network_ms
         assert [slot for slot, *_ in backlog.waiting] == sorted(waiting)
         assert {slot: cost for slot, cost, _ in backlog.waiting} == pytest.approx(waiting)
@@ -309,7 +309,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert networks == pytest.approx(network_waiting)
         runs = [self.model[job_id] for job_id in self.having(JobStatus.RUNNING)]
         ends = [
-            backlog.now_ms + run.floor_ms if run.end_ms is None else run.end_ms
+            backlog.now_ms + run.cheapest_ms if run.end_ms is None else run.end_ms
             for run in runs
             if run is not without
         ]

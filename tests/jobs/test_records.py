@@ -85,7 +85,7 @@ async def test_a_damaged_record_leaves_nothing_in_the_sums(
     damage: Damage,
 ) -> None:
     keys = Keys(queue_settings.namespace)
-    bad, good, later = (make_job(budget_ms=ms, floor_ms=7.0) for ms in (1e6, 2e6, 3e6))
+    bad, good, later = (make_job(budget_ms=ms, cheapest_ms=7.0) for ms in (1e6, 2e6, 3e6))
     for job in (bad, good, later):
         await queue.submit(job, b"picture")
     await damage(raw_redis, keys.record(bad.id))

@@ -141,14 +141,14 @@ async def test_without_a_server_every_call_is_a_connection_error(
     for call in (
         queue.submit(make_job(), b"picture"),
         queue.claim("w", 0.1),
-        queue.bound(claim, 5.0),
+        queue.report_expected_end(claim, 5.0),
         queue.renew(claim, 0.5),
         queue.complete(claim, FACTS, b"result"),
         queue.cancel(job_id),
         queue.wait(job_id, 0.1),
         anext(queue.watch(job_id)),
         queue.result(view),
-        queue.pulses(),
+        queue.heartbeats(),
     ):
         with pytest.raises(ConnectionError):
             await call

@@ -24,7 +24,7 @@ from jobs.job import (
     LeaseState,
     Reason,
     RunFacts,
-    WorkerPulse,
+    WorkerHeartbeat,
 )
 from jobs.keys import Keys
 from jobs.queue import JobQueue
@@ -148,7 +148,7 @@ async def test_a_full_queue_refuses_and_keeps_nothing(
     small_queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
     for _ in range(2):
-        await small_queue.submit(make_job(floor_ms=10_000.0), b"picture")
+        await small_queue.submit(make_job(cheapest_ms=10_000.0), b"picture")
     before = await names(raw_redis, queue_settings)
     with pytest.raises(Overloaded) as caught:
         await small_queue.submit(make_job(), b"picture")
@@ -160,9 +160,9 @@ async def test_the_time_to_retry_counts_the_workers_that_are_ready(
     small_queue: RedisQueue, make_job: MakeJob
 ) -> None:
     for worker, ready in (("a", True), ("b", True), ("c", False)):
-        await small_queue.publish_pulse(WorkerPulse(worker, ready, ("anysr-s",), {}))
+        await small_queue.publish_heartbeat(WorkerHeartbeat(worker, ready, ("anysr-s",), {}))
     for _ in range(2):
-        await small_queue.submit(make_job(floor_ms=10_000.0), b"picture")
+        await small_queue.submit(make_job(cheapest_ms=10_000.0), b"picture")
     with pytest.raises(Overloaded) as caught:
         await small_queue.submit(make_job(), b"picture")
     assert caught.value.details == {"retry_after_s": 10}
@@ -186,8 +186,8 @@ async def test_submitting_at_once_never_overfills(
 async def test_stats_count_what_waits(queue: RedisQueue, make_job: MakeJob) -> None:
     empty = await queue.stats()
     assert (empty.queued, empty.running, empty.oldest_age_ms, empty.backlog_ms) == (0, 0, 0, 0)
-    for floor_ms in (10_000.0, 20_000.0, 30_000.0):
-        await queue.submit(make_job(floor_ms=floor_ms), b"picture")
+    for cheapest_ms in (10_000.0, 20_000.0, 30_000.0):
+        await queue.submit(make_job(cheapest_ms=cheapest_ms), b"picture")
     await queue.claim("w", 0)
     stats = await queue.stats()
     assert (stats.queued, stats.running) == (2, 1)
@@ -249,7 +249,7 @@ async def test_pictures_may_live_in_a_second_redis(
 
 
 async def test_what_was_asked_for_is_told_to_all(queue: RedisQueue) -> None:
-    assert await queue.asked_for() == frozenset()
+    assert await queue.requested_models() == frozenset()
     for name in ("a", "b", "a"):
-        await queue.ask_for(name)
-    assert await queue.asked_for() == {"a", "b"}
+        await queue.request_model(name)
+    assert await queue.requested_models() == {"a", "b"}

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jobs.reload_requests import ReloadCalls, on_hangup
+from jobs.reload_requests import ReloadRequests, on_hangup
 
 PATIENCE_S = 10.0
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ asyncio.run(main())
 """
 
 
-async def called(calls: ReloadCalls) -> int | None:
+async def called(calls: ReloadRequests) -> int | None:
     """The number of a call that is there, else None."""
     try:
         async with asyncio.timeout(0):
@@ -39,50 +39,50 @@ async def called(calls: ReloadCalls) -> int | None:
 
 
 async def test_each_new_number_is_a_call_once() -> None:
-    calls = ReloadCalls()
-    calls.hear(0)
+    calls = ReloadRequests()
+    calls.observe(0)
     assert await called(calls) is None
     for number in (1, 1, 3):
-        calls.hear(number)
+        calls.observe(number)
     assert await called(calls) == 3
-    calls.hear(3)
+    calls.observe(3)
     assert await called(calls) is None
 
 
 async def test_a_count_that_was_lost_is_a_call() -> None:
-    calls = ReloadCalls()
-    calls.hear(7)
+    calls = ReloadRequests()
+    calls.observe(7)
     assert await called(calls) == 7
-    calls.hear(0)
+    calls.observe(0)
     assert await called(calls) == 0
 
 
 async def test_a_call_during_an_answer_is_answered_next() -> None:
-    calls = ReloadCalls()
-    calls.ask()
+    calls = ReloadRequests()
+    calls.request()
     assert await called(calls) == 0
-    calls.ask()
-    calls.hear(1)
+    calls.request()
+    calls.observe(1)
     assert await called(calls) == 1
     assert await called(calls) is None
 
 
 async def test_a_model_that_is_newly_asked_for_is_a_call_once() -> None:
-    calls = ReloadCalls()
-    calls.hear_of(frozenset())
+    calls = ReloadRequests()
+    calls.observe_models(frozenset())
     assert await called(calls) is None
-    calls.hear_of(frozenset({"a"}))
+    calls.observe_models(frozenset({"a"}))
     assert await called(calls) == 0
-    calls.hear_of(frozenset({"a"}))
+    calls.observe_models(frozenset({"a"}))
     assert await called(calls) is None
-    calls.hear_of(frozenset({"b"}))
+    calls.observe_models(frozenset({"b"}))
     assert await called(calls) == 0
     assert calls.models == {"a", "b"}
 
 
 async def test_a_hangup_is_a_call() -> None:
-    calls = ReloadCalls()
-    with on_hangup(calls.ask, lambda: None):
+    calls = ReloadRequests()
+    with on_hangup(calls.request, lambda: None):
         os.kill(os.getpid(), signal.SIGHUP)
         async with asyncio.timeout(PATIENCE_S):
             assert await calls.next() == 0

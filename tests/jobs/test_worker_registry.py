@@ -8,51 +8,51 @@ import pytest
 from redis.asyncio import Redis
 
 from jobs.embedded_redis import Binary
-from jobs.job import GpuState, MachineState, WorkerPulse
+from jobs.job import GpuState, MachineState, WorkerHeartbeat
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 
-ONE = WorkerPulse("one", True, ("anysr-s", "anysr-m"), {"lines": {"decode": [0.1, 2.0, 0.0]}})
+ONE = WorkerHeartbeat("one", True, ("anysr-s", "anysr-m"), {"lines": {"decode": [0.1, 2.0, 0.0]}})
 MACHINE = MachineState(0.75, 0.05, 2**33, 2**34, GpuState(None, 2**30, 2**36))
-TWO = WorkerPulse("two", False, (), {}, busy=True, machine=MACHINE)
+TWO = WorkerHeartbeat("two", False, (), {}, busy=True, machine=MACHINE)
 
 
 async def test_pulses_are_read_back_by_id(queue: RedisQueue) -> None:
-    assert await queue.pulses() == []
-    for pulse in (TWO, ONE):
-        await queue.publish_pulse(pulse)
-    assert await queue.pulses() == [ONE, TWO]
+    assert await queue.heartbeats() == []
+    for heartbeat in (TWO, ONE):
+        await queue.publish_heartbeat(heartbeat)
+    assert await queue.heartbeats() == [ONE, TWO]
 
 
 async def test_the_last_pulse_counts(queue: RedisQueue) -> None:
-    assert await queue.publish_pulse(ONE) == 1
-    changed = WorkerPulse("one", False, (), {})
-    await queue.publish_pulse(changed)
-    assert await queue.pulses() == [changed]
+    assert await queue.publish_heartbeat(ONE) == 1
+    changed = WorkerHeartbeat("one", False, (), {})
+    await queue.publish_heartbeat(changed)
+    assert await queue.heartbeats() == [changed]
 
 
 async def test_a_worker_that_retires_is_gone(queue: RedisQueue) -> None:
-    for pulse in (ONE, TWO):
-        await queue.publish_pulse(pulse)
-    await queue.retire_pulse("one")
-    assert await queue.pulses() == [TWO]
-    await queue.publish_pulse(ONE)
-    assert await queue.pulses() == [ONE, TWO]
+    for heartbeat in (ONE, TWO):
+        await queue.publish_heartbeat(heartbeat)
+    await queue.retire_worker("one")
+    assert await queue.heartbeats() == [TWO]
+    await queue.publish_heartbeat(ONE)
+    assert await queue.heartbeats() == [ONE, TWO]
 
 
 async def test_a_silent_worker_is_forgotten(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
 ) -> None:
     keys = Keys(queue_settings.namespace)
-    await queue.publish_pulse(ONE)
-    left_ms = await raw_redis.pttl(keys.pulse("one"))
+    await queue.publish_heartbeat(ONE)
+    left_ms = await raw_redis.pttl(keys.heartbeat("one"))
     assert 0 < left_ms <= queue_settings.pulse_ttl_seconds * 1000
-    await raw_redis.pexpire(keys.pulse("one"), 1)
+    await raw_redis.pexpire(keys.heartbeat("one"), 1)
     await asyncio.sleep(0.02)
-    assert await queue.pulses() == []
+    assert await queue.heartbeats() == []
     assert not await raw_redis.exists(keys.workers)
 
 
@@ -60,10 +60,10 @@ async def test_a_pulse_of_another_version_hides_no_other(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
 ) -> None:
     keys = Keys(queue_settings.namespace)
-    await raw_redis.set(keys.pulse("new"), b'{"worker_id": "new", "mood": "fine"}')
+    await raw_redis.set(keys.heartbeat("new"), b'{"worker_id": "new", "mood": "fine"}')
     await raw_redis.sadd(keys.workers, "new")
-    await queue.publish_pulse(ONE)
-    assert await queue.pulses() == [ONE]
+    await queue.publish_heartbeat(ONE)
+    assert await queue.heartbeats() == [ONE]
 
 
 async def test_the_pulse_of_a_worker_that_says_nothing_of_its_machine_is_read(
@@ -72,6 +72,6 @@ async def test_the_pulse_of_a_worker_that_says_nothing_of_its_machine_is_read(
     """As those said that came before there was anything to say."""
     keys = Keys(queue_settings.namespace)
     data = b'{"worker_id": "old", "ready": true, "models": [], "costs": {}, "busy": false}'
-    await raw_redis.set(keys.pulse("old"), data)
+    await raw_redis.set(keys.heartbeat("old"), data)
     await raw_redis.sadd(keys.workers, "old")
-    assert await queue.pulses() == [WorkerPulse("old", True, (), {})]
+    assert await queue.heartbeats() == [WorkerHeartbeat("old", True, (), {})]

@@ -13,7 +13,7 @@ from models.catalog import (
     describe,
     enter,
     read_catalog,
-    read_good,
+    read_valid_entries,
     resampled_db,
     verified,
     write_catalog,
@@ -148,7 +148,7 @@ def edited(folder, change):
 def test_what_is_good_is_read_beside_what_is_not(folder):
     entry = json.loads((folder / CATALOG_FILE).read_text())["models"][0]
     edited(folder, lambda content: content["models"].extend([entry, {"name": "bare"}, 7]))
-    reading = read_good(folder)
+    reading = read_valid_entries(folder)
     assert reading.catalog == read_catalog()
     nameless = f"models[{len(reading.catalog.models) + 2}]"
     assert set(reading.broken) == {entry["name"], "bare", nameless}
@@ -160,8 +160,8 @@ def test_what_is_good_is_read_beside_what_is_not(folder):
 def test_a_broken_entry_is_stood_in_for_by_the_one_that_runs(folder):
     running = read_catalog()
     edited(folder, lambda content: content["models"][0].update(widths=[]))
-    assert running.models[0].name not in read_good(folder).catalog.names
-    reading = read_good(folder, running)
+    assert running.models[0].name not in read_valid_entries(folder).catalog.names
+    reading = read_valid_entries(folder, running)
     assert reading.catalog == running
     assert "narrowest first" in reading.broken[running.models[0].name]
 
@@ -169,14 +169,14 @@ def test_a_broken_entry_is_stood_in_for_by_the_one_that_runs(folder):
 @pytest.mark.parametrize(("halo", "rim"), [(5, 6), (5, -1), (None, 49)])
 def test_a_rim_beyond_what_tiles_are_shown_is_a_fault(folder, halo, rim):
     edited(folder, lambda content: content["models"][0].update(halo=halo, rim=rim))
-    assert "rim" in read_good(folder).broken[read_catalog().models[0].name]
+    assert "rim" in read_valid_entries(folder).broken[read_catalog().models[0].name]
 
 
 def test_a_default_that_is_not_there_is_stood_in_for(folder):
     running = read_catalog()
     edited(folder, lambda content: content.update(default="none"))
     for before, default in ((None, running.names[0]), (running, running.default)):
-        reading = read_good(folder, before)
+        reading = read_valid_entries(folder, before)
         assert reading.catalog.default == default
         assert "'none'" in reading.broken[CATALOG_FILE]
 
@@ -184,20 +184,20 @@ def test_a_default_that_is_not_there_is_stood_in_for(folder):
 def test_a_catalog_without_a_model_is_an_error(folder):
     edited(folder, lambda content: content.update(models=[]))
     with pytest.raises(CatalogError, match="lists none"):
-        read_good(folder, read_catalog())
+        read_valid_entries(folder, read_catalog())
 
 
 def test_a_network_that_is_entered_is_no_longer_without_weights(folder):
     catalog = read_catalog(folder)
     entry = catalog.get("anysr-s").model_copy(update={"name": "heavy", "on_demand": True})
     write_catalog(folder, catalog.model_copy(update={"untrained": ("heavy", "heavier")}))
-    assert read_good(folder).catalog.untrained == ("heavy", "heavier")
+    assert read_valid_entries(folder).catalog.untrained == ("heavy", "heavier")
     after = enter(folder, entry)
     assert after.untrained == ("heavier",)
     assert after.on_demand("heavy")
     assert not after.on_demand("anysr-s")
     assert not after.on_demand("heavier")
-    assert read_good(folder).catalog == after
+    assert read_valid_entries(folder).catalog == after
 
 
 def test_quality_is_interpolated_between_strengths():

@@ -18,7 +18,7 @@ FILE = Artifact(file="x", sha256="0" * 64, bytes=1)
 JOB = Job(
     id="a", source_width=100, source_height=80, output_width=200, output_height=160,
     output_format=ImageFormat.PNG, quality=None, model=None, pinned_width=None,
-    on_miss=OnMiss.DEGRADE, budget_ms=1e4, floor_ms=0.0,
+    on_miss=OnMiss.DEGRADE, budget_ms=1e4, cheapest_ms=0.0,
 )  # fmt: skip
 
 

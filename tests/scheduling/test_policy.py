@@ -19,13 +19,13 @@ from tests.scheduling.test_backlog import NOW, loads
 MARGIN = 1.25
 
 
-def ladder(*network_ms: float, floor_ms: float | None = 1.0) -> tuple[Option, ...]:
+def ladder(*network_ms: float, cheapest_ms: float | None = 1.0) -> tuple[Option, ...]:
     """Options with these expected costs, behind the floor if it has one."""
     networks = [
         Option(Rung("m", (n + 1) / len(network_ms)), ms, ms * MARGIN, 30 + n / 10)
         for n, ms in enumerate(network_ms)
     ]
-    floor = [] if floor_ms is None else [Option(FLOOR, floor_ms, floor_ms * MARGIN, 27.0)]
+    floor = [] if cheapest_ms is None else [Option(FLOOR, cheapest_ms, cheapest_ms * MARGIN, 27.0)]
     return tuple(floor + networks)
 
 
@@ -33,7 +33,7 @@ LADDER = ladder(10, 20, 30, 40)
 ALONE = Load(NOW, 1)
 ms = st.floats(0.5, 1000)
 ladders = st.builds(
-    lambda costs, floor: ladder(*sorted(costs), floor_ms=min(costs) * 0.1 if floor else None),
+    lambda costs, floor: ladder(*sorted(costs), cheapest_ms=min(costs) * 0.1 if floor else None),
     st.lists(ms, min_size=1, max_size=6, unique=True),
     st.booleans(),
 )
@@ -106,11 +106,11 @@ def test_never_beyond_what_those_behind_can_spare_nor_its_share(options, slack, 
 
 
 @given(ladders, ms, loads(), st.integers(0, 80), ms, ms)
-def test_more_work_behind_never_means_wider(options, slack, load, slot, floor_ms, network_ms):
+def test_more_work_behind_never_means_wider(options, slack, load, slot, cheapest_ms, network_ms):
     start = NOW + slot * SLOT_MS
     groups = {g.latest_start_ms: g for g in load.waiting}
     known = groups.get(start, Group(start, 0.0, 0.0))
-    groups[start] = Group(start, known.cheapest_ms + floor_ms, known.network_ms + network_ms)
+    groups[start] = Group(start, known.cheapest_ms + cheapest_ms, known.network_ms + network_ms)
     more = replace(load, waiting=sorted(groups.values()), inflow=load.inflow + 0.1)
     free, pressed = bind(options, slack, load), bind(options, slack, more)
     assert (free is None) == (pressed is None)

@@ -13,10 +13,10 @@ import pytest
 
 from jobs.redis_queue import RedisQueue
 from models.catalog import Catalog, Reading
-from service.catalog_store import CatalogShelf
+from service.catalog_store import CatalogStore
 from service.main import create_app, create_server
 from service.settings import GatewaySettings
-from tests.service.harness import MODEL, UNSERVED, ScriptedWorker, Served, Start, model_entry
+from tests.service.harness import MODEL, UNSERVED, LoadedModel, ScriptedWorker, Start, model_entry
 
 APART = model_entry(UNSERVED).model_copy(update={"in_ladder": False, "takes_strength": False})
 """A model that no worker has, that the service would not choose by itself, and that takes no
@@ -34,7 +34,7 @@ async def worker(queue: RedisQueue) -> AsyncIterator[ScriptedWorker]:
     """A worker that runs, and has said that it is ready."""
     worker = ScriptedWorker(queue)
     worker.go.set()
-    await worker.pulse()
+    await worker.heartbeat()
     task = asyncio.create_task(worker.run())
     yield worker
     task.cancel()
@@ -46,11 +46,13 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
     """Start a gateway with the settings given, on a free port."""
 
     @contextlib.asynccontextmanager
-    async def started(shelf: CatalogShelf | None = None, **overrides: Any) -> AsyncIterator[Served]:
+    async def started(
+        slot: CatalogStore | None = None, **overrides: Any
+    ) -> AsyncIterator[LoadedModel]:
         # Not stale within a test, however long the machine keeps this loop waiting.
         quick = {"snapshot_seconds": 0.05, "snapshot_stale_seconds": 600, "shutdown_seconds": 5}
         settings = GatewaySettings(**quick | overrides)
-        app = create_app(settings, queue, shelf or CatalogShelf(lambda _: Reading(catalog)))
+        app = create_app(settings, queue, slot or CatalogStore(lambda _: Reading(catalog)))
         server = create_server(settings, app)
         # The protocol is named, for else asyncio leaves Nagle's delays on.
         with socket.socket(proto=socket.IPPROTO_TCP) as listener:
@@ -63,7 +65,7 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
                         pytest.fail(f"the gateway ended before it served: {serving}")
                     await asyncio.sleep(0.005)
                 async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-                    yield Served(client, app.state.gateway, port)
+                    yield LoadedModel(client, app.state.gateway, port)
             finally:
                 server.should_exit = True
                 await serving
@@ -72,7 +74,7 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
 
 
 @pytest.fixture
-async def served(start: Start, worker: ScriptedWorker) -> AsyncIterator[Served]:
+async def served(start: Start, worker: ScriptedWorker) -> AsyncIterator[LoadedModel]:
     """A gateway with a ready worker behind it."""
     async with start() as served:
         assert worker.go.is_set()

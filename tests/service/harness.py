@@ -24,8 +24,8 @@ from jobs.job import (
     QueueStats,
     Reason,
     RunFacts,
-    WorkerPulse,
-    needed,
+    WorkerHeartbeat,
+    requirement_of,
 )
 from jobs.redis_queue import RedisQueue
 from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
@@ -34,8 +34,8 @@ from service.gateway import Gateway
 
 MODEL = "drawn-s"
 UNSERVED = "drawn-m"
-OFFERS = (LADDER, MODEL, *(needed(MODEL, width) for width in (0.25, 0.5, 1.0)))
-"""What a worker with that model offers."""
+OFFERS = (LADDER, MODEL, *(requirement_of(MODEL, width) for width in (0.25, 0.5, 1.0)))
+"""What a worker with that model capabilities."""
 FLOOR_MS = 3.0
 NARROW_MS = 42.0
 
@@ -108,19 +108,19 @@ class ScriptedWorker:
     backends: Mapping[str, BackendState] = field(default_factory=dict)
     costs: CostModel = field(default_factory=cost_model)
 
-    async def pulse(self, ready: bool = True) -> None:
+    async def heartbeat(self, ready: bool = True) -> None:
         costs = self.costs.to_dict()
-        pulse = WorkerPulse(
+        heartbeat = WorkerHeartbeat(
             *(self.worker_id, ready, (MODEL,), costs),
             machine=self.machine,
-            offers=OFFERS,
+            capabilities=OFFERS,
             backends=dict(self.backends),
         )
-        await self.queue.publish_pulse(pulse)
+        await self.queue.publish_heartbeat(heartbeat)
 
     async def run(self) -> None:
         while True:
-            await self.pulse()
+            await self.heartbeat()
             claim = await self.queue.claim(self.worker_id, wait_s=0.5)
             if claim is not None:
                 self.claims.append(claim)
@@ -130,7 +130,7 @@ class ScriptedWorker:
     async def work(self, claim: Claim) -> None:
         progress = 0.0
         while not self.go.is_set():
-            await self.pulse()
+            await self.heartbeat()
             progress = min(progress + 0.25, 0.75)
             state = await self.queue.renew(claim, progress)
             if state is not LeaseState.HELD:
@@ -179,7 +179,7 @@ def resized(payload: bytes, job: Job) -> bytes:
 
 
 @dataclass(frozen=True)
-class Served:
+class LoadedModel:
     """A gateway that serves, and a client of it."""
 
     client: httpx.AsyncClient
@@ -217,7 +217,7 @@ class Served:
         return await self.gateway.queue.stats()
 
 
-Start = Callable[..., AbstractAsyncContextManager[Served]]
+Start = Callable[..., AbstractAsyncContextManager[LoadedModel]]
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:

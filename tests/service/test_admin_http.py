@@ -12,17 +12,17 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from jobs.job import WorkerPulse
+from jobs.job import WorkerHeartbeat
 from jobs.redis_queue import RedisQueue
-from models.catalog import CATALOG_FILE, Catalog, CatalogError, read_good, write_catalog
-from service.catalog_store import CatalogShelf
+from models.catalog import CATALOG_FILE, Catalog, CatalogError, read_valid_entries, write_catalog
+from service.catalog_store import CatalogStore
 from service.settings import GatewaySettings
 from tests.service.harness import (
     MODEL,
     OFFERS,
     UNSERVED,
+    LoadedModel,
     ScriptedWorker,
-    Served,
     Start,
     assert_problem,
     cost_model,
@@ -32,7 +32,7 @@ from tests.service.harness import (
 KEY = "a-key-of-many-letters"
 
 
-async def reload(served: Served, key: str | None = KEY) -> httpx.Response:
+async def reload(served: LoadedModel, key: str | None = KEY) -> httpx.Response:
     headers = {} if key is None else {"Authorization": key if " " in key else f"Bearer {key}"}
     return await served.client.post("/admin/reload", headers=headers)
 
@@ -70,9 +70,9 @@ def test_a_key_that_can_be_guessed_is_refused_and_not_told() -> None:
     assert KEY not in repr(GatewaySettings.model_validate({"admin_key": KEY}))
 
 
-async def until_followed(served: Served, number: int) -> None:
+async def until_followed(served: LoadedModel, number: int) -> None:
     async with asyncio.timeout(10):
-        while served.gateway.shelf.reloads != number:  # noqa: ASYNC110  as a caller would look
+        while served.gateway.slot.reloads != number:  # noqa: ASYNC110  as a caller would look
             await asyncio.sleep(0.01)
 
 
@@ -83,42 +83,44 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shelf(folder: Path) -> CatalogShelf:
-    return CatalogShelf(partial(read_good, folder))
+def slot(folder: Path) -> CatalogStore:
+    return CatalogStore(partial(read_valid_entries, folder))
 
 
 async def test_a_new_entry_is_offered_when_a_worker_has_it(
-    start: Start, worker: ScriptedWorker, queue: RedisQueue, folder: Path, shelf: CatalogShelf
+    start: Start, worker: ScriptedWorker, queue: RedisQueue, folder: Path, slot: CatalogStore
 ) -> None:
     asked: dict[str, Any] = {"scale": 2, "model": UNSERVED}
-    async with start(shelf=shelf) as served:
+    async with start(slot=slot) as served:
         assert_problem(await served.upscale(**asked), 422, "unknown_model")
         both = (model_entry(MODEL), model_entry(UNSERVED))
         write_catalog(folder, Catalog(default=MODEL, models=both))
-        await until_followed(served, await queue.call_reload())
+        await until_followed(served, await queue.request_reload())
         members = assert_problem(await served.upscale(**asked), 503, "not_ready")
         assert UNSERVED in members["detail"]
         models = (await served.client.get("/models")).json()["models"]
         assert [(m["name"], m["ready"]) for m in models] == [(MODEL, True), (UNSERVED, False)]
         costs = cost_model().to_dict()
-        pulse = WorkerPulse("new", True, (UNSERVED,), costs, offers=(UNSERVED, f"{UNSERVED}@1"))
-        await queue.publish_pulse(pulse)
+        heartbeat = WorkerHeartbeat(
+            "new", True, (UNSERVED,), costs, capabilities=(UNSERVED, f"{UNSERVED}@1")
+        )
+        await queue.publish_heartbeat(heartbeat)
         await served.gateway.keeper.refresh()
         assert (await served.upscale(**asked)).status_code == 200
         pinned = await served.upscale(**asked, anysr_width=0.25)
         assert_problem(pinned, 503, "not_ready")
-    assert [claim.job.needs for claim in worker.claims] == [UNSERVED]
+    assert [claim.job.requirement for claim in worker.claims] == [UNSERVED]
 
 
 async def test_what_is_broken_is_told_and_changes_nothing(
-    start: Start, worker: ScriptedWorker, queue: RedisQueue, folder: Path, shelf: CatalogShelf
+    start: Start, worker: ScriptedWorker, queue: RedisQueue, folder: Path, slot: CatalogStore
 ) -> None:
-    async with start(shelf=shelf) as served:
+    async with start(slot=slot) as served:
         content = json.loads((folder / CATALOG_FILE).read_text())
         content["models"][0]["halo"] = "wide"
         content["models"].append({"name": "bare"})
         (folder / CATALOG_FILE).write_text(json.dumps(content))
-        await until_followed(served, await queue.call_reload())
+        await until_followed(served, await queue.request_reload())
         answer = await served.client.get("/health/ready")
         told = answer.json()["catalog"]
         assert (answer.status_code, told["reloads"]) == (200, 1)
@@ -126,7 +128,7 @@ async def test_what_is_broken_is_told_and_changes_nothing(
         assert told["broken"][MODEL].startswith("halo: ")
         assert (await served.upscale(scale=2, model=MODEL)).status_code == 200
         (folder / CATALOG_FILE).unlink()
-        await until_followed(served, await queue.call_reload())
+        await until_followed(served, await queue.request_reload())
         told = (await served.client.get("/health/ready")).json()["catalog"]
         assert "cannot read" in told["broken"][CATALOG_FILE]
         assert (await served.upscale(scale=2, model=MODEL)).status_code == 200
@@ -136,8 +138,10 @@ async def test_what_is_broken_is_told_and_changes_nothing(
 async def test_ready_tells_what_is_broken_at_a_worker(start: Start, queue: RedisQueue) -> None:
     broken = {"torn": "differs from its checksum"}
     costs = cost_model().to_dict()
-    pulse = WorkerPulse("w", True, (MODEL,), costs, offers=OFFERS, broken=broken, reloads=3)
-    await queue.publish_pulse(pulse)
+    heartbeat = WorkerHeartbeat(
+        "w", True, (MODEL,), costs, capabilities=OFFERS, broken=broken, reloads=3
+    )
+    await queue.publish_heartbeat(heartbeat)
     async with start() as served:
         answer = (await served.client.get("/health/ready")).json()
     assert answer["status"] == "ready"
@@ -147,4 +151,4 @@ async def test_ready_tells_what_is_broken_at_a_worker(start: Start, queue: Redis
 
 def test_a_gateway_does_not_start_on_a_catalog_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="cannot read"):
-        CatalogShelf(partial(read_good, tmp_path))
+        CatalogStore(partial(read_valid_entries, tmp_path))

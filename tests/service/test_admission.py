@@ -35,23 +35,24 @@ JOB = Job(
     pinned_width=None,
     on_miss=OnMiss.DEGRADE,
     budget_ms=100.0,
-    floor_ms=0.0,
+    cheapest_ms=0.0,
 )
 
 
 def snapshot(workers: int = 1, backlog: Backlog | None = None, factor: float = 1.0) -> Snapshot:
     costs = replace(cost_model(), pace={"network": factor})
     live = tuple(
-        LiveWorker(f"w{n}", True, False, (MODEL,), costs, offers=OFFERS) for n in range(workers)
+        LiveWorker(f"w{n}", True, False, (MODEL,), costs, capabilities=OFFERS)
+        for n in range(workers)
     )
     return Snapshot(live, QueueStats(0, 0, 0, 0, backlog))
 
 
 def test_an_admitted_job_says_what_it_costs() -> None:
     job = admitted(JOB, snapshot(), CATALOG, 5.0)
-    assert (job.floor_ms, job.network_ms) == (FLOOR_MS, NARROW_MS)
+    assert (job.cheapest_ms, job.network_ms) == (FLOOR_MS, NARROW_MS)
     strict = admitted(replace(JOB, on_miss=OnMiss.REJECT), snapshot(), CATALOG, 5.0)
-    assert (strict.floor_ms, strict.network_ms) == (NARROW_MS, NARROW_MS)
+    assert (strict.cheapest_ms, strict.network_ms) == (NARROW_MS, NARROW_MS)
 
 
 def test_the_smallest_feasible_budget_is_feasible_even_if_costs_rise_a_little() -> None:
@@ -74,7 +75,7 @@ def test_the_fastest_worker_decides() -> None:
     fast, slow = snapshot(factor=0.5).workers[0], snapshot(factor=3.0).workers[0]
     job = replace(JOB, on_miss=OnMiss.REJECT, budget_ms=30.0)
     both = Snapshot((slow, fast), QueueStats(0, 0, 0, 0))
-    assert admitted(job, both, CATALOG, 0.0).floor_ms == 22.0
+    assert admitted(job, both, CATALOG, 0.0).cheapest_ms == 22.0
     with pytest.raises(BudgetInfeasible):
         admitted(job, Snapshot((slow,), QueueStats(0, 0, 0, 0)), CATALOG, 0.0)
 
@@ -108,9 +109,9 @@ def test_it_must_not_make_late_what_was_let_in_before() -> None:
 
 def test_a_quality_is_planned_by_the_mean_and_by_the_best_above_it() -> None:
     job = replace(JOB, min_db=32.0, budget_ms=200.0)
-    floor_ms = admitted(job, snapshot(), CATALOG, 0.0).floor_ms
-    assert floor_ms > NARROW_MS
-    assert admitted(replace(job, min_db=33.0), snapshot(), CATALOG, 0.0).floor_ms == floor_ms
+    cheapest_ms = admitted(job, snapshot(), CATALOG, 0.0).cheapest_ms
+    assert cheapest_ms > NARROW_MS
+    assert admitted(replace(job, min_db=33.0), snapshot(), CATALOG, 0.0).cheapest_ms == cheapest_ms
 
 
 def test_a_quality_that_no_picture_reaches_is_an_invalid_request() -> None:
@@ -121,7 +122,7 @@ def test_a_quality_that_no_picture_reaches_is_an_invalid_request() -> None:
 def test_a_width_that_no_network_has_is_an_invalid_request() -> None:
     entry = CATALOG.get(CATALOG.default)
     job = replace(JOB, min_width=entry.widths[-1].width, budget_ms=10_000.0)
-    assert admitted(job, snapshot(), CATALOG, 0.0).floor_ms > NARROW_MS
+    assert admitted(job, snapshot(), CATALOG, 0.0).cheapest_ms > NARROW_MS
     both = replace(job, min_db=99.0)
     with pytest.raises(InvalidRequest, match="99 dB at this scale with a width of at least 1"):
         admitted(both, snapshot(), CATALOG, 0.0)

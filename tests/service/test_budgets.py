@@ -69,7 +69,7 @@ jobs = st.builds(
     pinned_width=st.none(),
     on_miss=st.sampled_from(OnMiss),
     budget_ms=st.just(1.0),
-    floor_ms=st.just(0.0),
+    cheapest_ms=st.just(0.0),
     min_db=st.sampled_from((None, 31.2, 31.9, 32.4)),
     min_width=st.sampled_from((None, 0.5, 1.0)),
 )
@@ -80,7 +80,7 @@ backlogs = st.tuples(st.lists(groups, max_size=8), st.lists(st.floats(-100, 30_0
 
 
 def snapshot(costs: CostModel, backlog: Backlog | None = None) -> Snapshot:
-    worker = LiveWorker("w", True, False, (MODEL, LARGE), costs, offers=(*OFFERS, LARGE))
+    worker = LiveWorker("w", True, False, (MODEL, LARGE), costs, capabilities=(*OFFERS, LARGE))
     return Snapshot((worker,), QueueStats(0, 0, 0, 0, backlog))
 
 
@@ -178,7 +178,7 @@ PICTURE = Job(
     pinned_width=None,
     on_miss=OnMiss.DEGRADE,
     budget_ms=1.0,
-    floor_ms=0.0,
+    cheapest_ms=0.0,
 )
 
 
@@ -198,15 +198,15 @@ def test_a_good_result_is_the_default_model_s_at_full_width_unless_another_is_as
     changes: dict[str, object], costs: CostModel, rung: Rung
 ) -> None:
     job = replace(PICTURE, **changes)  # type: ignore[arg-type]
-    offers = (*OFFERS, LARGE, f"{MODEL}@0.5")
-    worker = LiveWorker("w", True, False, (MODEL, LARGE), costs, offers=offers)
+    capabilities = (*OFFERS, LARGE, f"{MODEL}@0.5")
+    worker = LiveWorker("w", True, False, (MODEL, LARGE), costs, capabilities=capabilities)
     seen = Snapshot((worker,), QueueStats(0, 0, 0, 0))
     options = assessed(job, seen, CATALOG, 10.0).options
     assert good_option(job, options, CATALOG).rung == rung
 
 
 def test_a_good_result_is_the_best_there_is_where_the_default_model_is_not() -> None:
-    worker = LiveWorker("w", True, False, (LARGE,), USUAL, offers=OFFERS)
+    worker = LiveWorker("w", True, False, (LARGE,), USUAL, capabilities=OFFERS)
     other = Catalog(default=MODEL, models=(measured(MODEL, 40.0, 41.0, 42.0), CATALOG.get(LARGE)))
     seen = Snapshot((worker,), QueueStats(0, 0, 0, 0))
     options = assessed(PICTURE, seen, other, 10.0).options

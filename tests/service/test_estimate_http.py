@@ -12,14 +12,14 @@ from redis.asyncio import Redis
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import Catalog, Reading
-from service.catalog_store import CatalogShelf
+from service.catalog_store import CatalogStore
 from tests.service.harness import (
     FLOOR_MS,
     MODEL,
     NARROW_MS,
     UNSERVED,
+    LoadedModel,
     ScriptedWorker,
-    Served,
     Start,
     assert_problem,
     cost_by_pixels,
@@ -32,20 +32,20 @@ PICTURE: dict[str, Any] = {"width": 20, "height": 12, "format": "png"}
 ON_DEMAND = "drawn-q"
 
 
-async def asked(served: Served, **params: Any) -> httpx.Response:
+async def asked(served: LoadedModel, **params: Any) -> httpx.Response:
     """GET /estimate for the picture that `drawn` makes, by default at scale 2."""
     params = PICTURE | (params or {"scale": 2})
     return await served.client.get("/estimate", params=params)
 
 
-async def estimated(served: Served, **params: Any) -> dict[str, Any]:
+async def estimated(served: LoadedModel, **params: Any) -> dict[str, Any]:
     response = await asked(served, **params)
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()
     return answer
 
 
-async def test_every_member(served: Served) -> None:
+async def test_every_member(served: LoadedModel) -> None:
     response = await asked(served)
     assert response.headers["cache-control"] == "no-store"
     rungs = [("lanczos", 0, FLOOR_MS), (MODEL, 0.25, NARROW_MS), (MODEL, 0.5, 62), (MODEL, 1, 102)]
@@ -83,7 +83,7 @@ async def test_every_member(served: Served) -> None:
         ({"output_width": 30, "output_height": 40}, (30, 40)),
     ],
 )
-async def test_sizes(served: Served, params: dict[str, Any], size: tuple[int, int]) -> None:
+async def test_sizes(served: LoadedModel, params: dict[str, Any], size: tuple[int, int]) -> None:
     answer = await estimated(served, **params)
     assert (answer["output_width"], answer["output_height"]) == size
 
@@ -100,7 +100,7 @@ async def test_sizes(served: Served, params: dict[str, Any], size: tuple[int, in
     ],
 )
 async def test_what_it_names_as_smallest_and_as_default_is_what_a_request_gets(
-    served: Served, worker: ScriptedWorker, params: dict[str, Any], widths: list[float]
+    served: LoadedModel, worker: ScriptedWorker, params: dict[str, Any], widths: list[float]
 ) -> None:
     answer = await estimated(served, scale=2, **params)
     assert [rung["width"] for rung in answer["rungs"]] == widths
@@ -115,7 +115,7 @@ async def test_what_it_names_as_smallest_and_as_default_is_what_a_request_gets(
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3.3, 8])
-async def test_what_costs_more_is_better(served: Served, scale: float) -> None:
+async def test_what_costs_more_is_better(served: LoadedModel, scale: float) -> None:
     rungs = (await estimated(served, scale=scale))["rungs"]
     for name in ("expected_ms", "safe_ms", "budget_ms"):
         figures = [rung[name] for rung in rungs]
@@ -141,7 +141,7 @@ BAD = [
 
 @pytest.mark.parametrize(("params", "status", "code"), BAD)
 async def test_what_a_request_is_refused_for_is_told_before(
-    served: Served, params: dict[str, Any], status: int, code: str
+    served: LoadedModel, params: dict[str, Any], status: int, code: str
 ) -> None:
     told = assert_problem(await asked(served, **params), status, code)
     refused = assert_problem(await served.upscale(**params), status, code)
@@ -169,7 +169,7 @@ async def test_sizes_over_the_limits_are_refused_as_those_of_a_picture(
 
 
 @pytest.mark.parametrize("name", ["width", "height", "format"])
-async def test_what_the_picture_is_must_be_said(served: Served, name: str) -> None:
+async def test_what_the_picture_is_must_be_said(served: LoadedModel, name: str) -> None:
     params = {key: value for key, value in PICTURE.items() if key != name} | {"scale": 2}
     response = await served.client.get("/estimate", params=params)
     assert assert_problem(response, 422, "invalid_request")["detail"] == f"{name} is missing."
@@ -178,7 +178,7 @@ async def test_what_the_picture_is_must_be_said(served: Served, name: str) -> No
     assert "more than once" in assert_problem(response, 422, "invalid_request")["detail"]
 
 
-async def test_no_size_names_the_ways_to_give_one(served: Served) -> None:
+async def test_no_size_names_the_ways_to_give_one(served: LoadedModel) -> None:
     response = await served.client.get("/estimate", params=PICTURE)
     detail = assert_problem(response, 422, "invalid_request")["detail"]
     assert "output_width and/or output_height" in detail
@@ -194,7 +194,7 @@ async def test_no_worker(start: Start) -> None:
 async def test_nothing_is_written_to_the_queue_and_no_model_is_asked_for(
     start: Start, queue: RedisQueue, queue_settings: QueueSettings, raw_redis: Redis
 ) -> None:
-    await ScriptedWorker(queue).pulse()
+    await ScriptedWorker(queue).heartbeat()
     rare = model_entry(ON_DEMAND).model_copy(update={"on_demand": True, "in_ladder": False})
     catalog = Catalog(default=MODEL, models=(model_entry(MODEL), rare))
 
@@ -203,7 +203,7 @@ async def test_nothing_is_written_to_the_queue_and_no_model_is_asked_for(
         names = [name async for name in raw_redis.scan_iter(match=pattern)]
         return {name: await raw_redis.dump(name) for name in names}
 
-    async with start(CatalogShelf(lambda _: Reading(catalog))) as served:
+    async with start(CatalogStore(lambda _: Reading(catalog))) as served:
         before = await kept()
         assert before
         assert (await asked(served)).status_code == 200
@@ -214,7 +214,7 @@ async def test_nothing_is_written_to_the_queue_and_no_model_is_asked_for(
     assert "anysr_admission_rejected_total{" not in samples
 
 
-async def test_what_waits_is_told(served: Served, worker: ScriptedWorker) -> None:
+async def test_what_waits_is_told(served: LoadedModel, worker: ScriptedWorker) -> None:
     worker.go.clear()
     await served.submit(scale=2, on_miss="reject")
     async with asyncio.timeout(2):
@@ -228,7 +228,7 @@ async def test_what_waits_is_told(served: Served, worker: ScriptedWorker) -> Non
 
 
 async def test_compression_is_taken_to_be_what_is_usual_for_the_format(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+    served: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     assess = served.gateway.dispatcher.assess
@@ -257,7 +257,7 @@ class TestSlowWorker:
     @pytest.fixture
     async def worker(self, worker: ScriptedWorker) -> ScriptedWorker:
         worker.costs = cost_by_pixels(1_000_000.0)
-        await worker.pulse()
+        await worker.heartbeat()
         return worker
 
     async def test_a_large_picture_gets_the_time_that_it_needs(

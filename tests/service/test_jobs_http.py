@@ -13,10 +13,10 @@ from jobs.errors import CorruptImage
 from jobs.job import JobStatus
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
-from tests.service.harness import MODEL, ScriptedWorker, Served, Start, assert_problem, drawn
+from tests.service.harness import MODEL, LoadedModel, ScriptedWorker, Start, assert_problem, drawn
 
 
-async def ended(served: Served, job_id: str) -> dict[str, Any]:
+async def ended(served: LoadedModel, job_id: str) -> dict[str, Any]:
     await served.gateway.queue.wait(job_id, 5)
     response = await served.client.get(f"/jobs/{job_id}")
     assert response.status_code == 200, response.text
@@ -24,7 +24,7 @@ async def ended(served: Served, job_id: str) -> dict[str, Any]:
     return job
 
 
-async def test_life_of_a_job(served: Served, worker: ScriptedWorker) -> None:
+async def test_life_of_a_job(served: LoadedModel, worker: ScriptedWorker) -> None:
     worker.go.clear()
     response = await served.client.post(
         "/jobs",
@@ -65,7 +65,7 @@ async def test_life_of_a_job(served: Served, worker: ScriptedWorker) -> None:
     assert "upload" not in result.headers["server-timing"]
 
 
-async def test_multipart_job(served: Served) -> None:
+async def test_multipart_job(served: LoadedModel) -> None:
     response = await served.client.post(
         "/jobs", data={"width": "40"}, files={"image": ("a.png", drawn())}
     )
@@ -73,7 +73,7 @@ async def test_multipart_job(served: Served) -> None:
     assert (await ended(served, response.json()["id"]))["status"] == "succeeded"
 
 
-async def test_failed_job(served: Served, worker: ScriptedWorker) -> None:
+async def test_failed_job(served: LoadedModel, worker: ScriptedWorker) -> None:
     worker.failure = CorruptImage("torn", at_byte=12)
     job = await ended(served, (await served.submit())["id"])
     assert job["status"] == "failed"
@@ -84,7 +84,7 @@ async def test_failed_job(served: Served, worker: ScriptedWorker) -> None:
     assert assert_problem(result, 400, "corrupt_image")["detail"] == "torn"
 
 
-async def test_reject_that_is_late_fails_unrun(served: Served, worker: ScriptedWorker) -> None:
+async def test_reject_that_is_late_fails_unrun(served: LoadedModel, worker: ScriptedWorker) -> None:
     worker.go.clear()
     await served.submit()
     async with asyncio.timeout(2):
@@ -97,7 +97,7 @@ async def test_reject_that_is_late_fails_unrun(served: Served, worker: ScriptedW
     assert_problem(await served.client.get(late["links"]["result"]), 504, "deadline_exceeded")
 
 
-async def test_cancel(served: Served, worker: ScriptedWorker) -> None:
+async def test_cancel(served: LoadedModel, worker: ScriptedWorker) -> None:
     worker.go.clear()
     running = await served.submit()
     async with asyncio.timeout(2):
@@ -114,7 +114,7 @@ async def test_cancel(served: Served, worker: ScriptedWorker) -> None:
     assert (await served.stats()).queued == 0
 
 
-async def test_cancel_after_the_end_changes_nothing(served: Served) -> None:
+async def test_cancel_after_the_end_changes_nothing(served: LoadedModel) -> None:
     job = await ended(served, (await served.submit())["id"])
     response = await served.client.delete(job["links"]["self"])
     assert response.json()["status"] == "succeeded"
@@ -125,14 +125,14 @@ async def test_cancel_after_the_end_changes_nothing(served: Served) -> None:
 @pytest.mark.parametrize(
     ("method", "rest"), [("GET", ""), ("GET", "/result"), ("GET", "/events"), ("DELETE", "")]
 )
-async def test_unknown_job(served: Served, job_id: str, method: str, rest: str) -> None:
+async def test_unknown_job(served: LoadedModel, job_id: str, method: str, rest: str) -> None:
     response = await served.client.request(method, f"/jobs/{job_id}{rest}")
     assert response.status_code == 404
     if "%2f" not in job_id:
         assert_problem(response, 404, "job_not_found")
 
 
-async def read_events(served: Served, job: dict[str, Any]) -> list[dict[str, Any]]:
+async def read_events(served: LoadedModel, job: dict[str, Any]) -> list[dict[str, Any]]:
     seen = []
     async with served.client.stream("GET", job["links"]["events"]) as response:
         assert response.status_code == 200
@@ -148,7 +148,7 @@ async def read_events(served: Served, job: dict[str, Any]) -> list[dict[str, Any
     return seen
 
 
-async def test_events_to_the_end(served: Served, worker: ScriptedWorker) -> None:
+async def test_events_to_the_end(served: LoadedModel, worker: ScriptedWorker) -> None:
     worker.go.clear()
     job = await served.submit()
     reading = asyncio.create_task(read_events(served, job))
@@ -165,7 +165,7 @@ async def test_events_to_the_end(served: Served, worker: ScriptedWorker) -> None
     assert seen[-1] == (await served.client.get(job["links"]["self"])).json()
 
 
-async def test_events_of_an_ended_job(served: Served) -> None:
+async def test_events_of_an_ended_job(served: LoadedModel) -> None:
     job = await ended(served, (await served.submit())["id"])
     assert await read_events(served, job) == [job]
 
@@ -204,7 +204,7 @@ class TestFullQueue:
     def queue_settings(self) -> QueueSettings:
         return QueueSettings(namespace=f"test-{uuid.uuid4().hex}", queue_limit=1)
 
-    async def test_429_with_retry_after(self, served: Served, worker: ScriptedWorker) -> None:
+    async def test_429_with_retry_after(self, served: LoadedModel, worker: ScriptedWorker) -> None:
         worker.go.clear()
         await served.submit()
         async with asyncio.timeout(2):
@@ -218,7 +218,7 @@ class TestFullQueue:
 
 
 async def test_queue_that_cannot_be_reached(start: Start, queue: RedisQueue) -> None:
-    await ScriptedWorker(queue).pulse()
+    await ScriptedWorker(queue).heartbeat()
     async with start(snapshot_seconds=60) as served:
         broken = RedisQueue.connect("unix:///nowhere/redis.sock", QueueSettings())
         object.__setattr__(served.gateway, "queue", broken)
@@ -228,7 +228,7 @@ async def test_queue_that_cannot_be_reached(start: Start, queue: RedisQueue) -> 
         await broken.close()
 
 
-async def test_followed_jobs_are_counted(served: Served) -> None:
+async def test_followed_jobs_are_counted(served: LoadedModel) -> None:
     job = await ended(served, (await served.submit())["id"])
     assert job["status"] == JobStatus.SUCCEEDED
     await asyncio.sleep(0.05)

@@ -12,7 +12,7 @@ from service.pictures import deadline_text, elapsed_of, picture_response, scale_
 JOB = Job(
     id="1", source_width=100, source_height=50, output_width=237, output_height=118,
     output_format=ImageFormat.PNG, quality=None, model="m", pinned_width=None,
-    on_miss=OnMiss.DEGRADE, budget_ms=100.0, floor_ms=1.0,
+    on_miss=OnMiss.DEGRADE, budget_ms=100.0, cheapest_ms=1.0,
 )  # fmt: skip
 
 

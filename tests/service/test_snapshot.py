@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from jobs.errors import NotReady
-from jobs.job import MachineState, QueueStats, QueueVitals, WorkerPulse
+from jobs.job import MachineState, QueueHealth, QueueStats, WorkerHeartbeat
 from jobs.queue import JobQueue
 from models.catalog import Catalog
 from service.admission import admitted
@@ -20,7 +20,7 @@ from tests.service.test_admission import JOB
 CATALOG = Catalog(default=MODEL, models=(model_entry(MODEL),))
 MACHINE = MachineState(0.5, 0.0, 1, 2)
 COSTS = replace(cost_model(), pace={"network": 1.75})
-PULSE = WorkerPulse("w", True, (MODEL,), COSTS.to_dict(), machine=MACHINE, offers=OFFERS)
+PULSE = WorkerHeartbeat("w", True, (MODEL,), COSTS.to_dict(), machine=MACHINE, capabilities=OFFERS)
 STALE_S = 5.0
 
 
@@ -32,7 +32,7 @@ class SlowQueue:
         self.takes_s = 0.0
         self.error: Exception | None = None
 
-    async def pulses(self) -> list[WorkerPulse]:
+    async def heartbeats(self) -> list[WorkerHeartbeat]:
         self.now += self.takes_s
         if self.error is not None:
             raise self.error
@@ -41,8 +41,8 @@ class SlowQueue:
     async def stats(self) -> QueueStats:
         return QueueStats(3, 1, 20.0, 400.0)
 
-    async def vitals(self) -> QueueVitals:
-        return QueueVitals(2, 1, 4)
+    async def health(self) -> QueueHealth:
+        return QueueHealth(2, 1, 4)
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from telemetry.logs import json_lines
 from tests.service.harness import (
     MODEL,
     UNSERVED,
+    LoadedModel,
     ScriptedWorker,
-    Served,
     Start,
     assert_problem,
     cost_model,
@@ -45,7 +45,7 @@ def samples_of(families: dict[str, Metric]) -> dict[tuple[str, ...], float]:
     }
 
 
-async def metrics_of(served: Served) -> dict[tuple[str, ...], float]:
+async def metrics_of(served: LoadedModel) -> dict[tuple[str, ...], float]:
     return samples_of(families_of((await served.client.get("/metrics")).text))
 
 
@@ -58,7 +58,7 @@ def lines_of(
 
 
 @contextlib.contextmanager
-def freshly_stale(served: Served) -> Iterator[None]:
+def freshly_stale(served: LoadedModel) -> Iterator[None]:
     """As if the gateway had not looked at the queue for more than a minute."""
     keeper = served.gateway.keeper
     clock = keeper._clock
@@ -67,7 +67,7 @@ def freshly_stale(served: Served) -> Iterator[None]:
     keeper._clock = clock
 
 
-async def test_models(served: Served) -> None:
+async def test_models(served: LoadedModel) -> None:
     answer = (await served.client.get("/models")).json()
     assert answer["default"] == MODEL
     assert [model["name"] for model in answer["models"]] == [MODEL, UNSERVED]
@@ -91,7 +91,7 @@ async def test_models_come_with_the_limits_that_are_set(start: Start) -> None:
     }
 
 
-async def test_the_page_answers_head_as_it_does_get(served: Served) -> None:
+async def test_the_page_answers_head_as_it_does_get(served: LoadedModel) -> None:
     head, get = await served.client.head("/"), await served.client.get("/")
     assert (head.status_code, get.status_code) == (200, 200)
     assert head.content == b""
@@ -102,8 +102,8 @@ async def test_the_page_answers_head_as_it_does_get(served: Served) -> None:
 async def test_costs_of_a_disturbed_machine_are_told(queue: RedisQueue, start: Start) -> None:
     costs = cost_model()
     costs.lines["decode"] = replace(costs.lines["decode"], disturbed=True)
-    await ScriptedWorker(queue, worker_id="a", costs=costs).pulse()
-    await ScriptedWorker(queue, worker_id="b").pulse()
+    await ScriptedWorker(queue, worker_id="a", costs=costs).heartbeat()
+    await ScriptedWorker(queue, worker_id="b").heartbeat()
     async with start() as served:
         workers = (await served.client.get("/health/ready")).json()["workers"]
         assert {worker["id"]: worker["costs_disturbed"] for worker in workers} == {
@@ -119,9 +119,9 @@ async def test_what_runs_each_model_is_told_with_what_does_not(
 ) -> None:
     refused = {"openvino int8": "its picture is 30 dB from float32's"}
     plain = BackendState("onnx", "float32", refused)
-    await ScriptedWorker(queue, worker_id="a", backends={MODEL: plain}).pulse()
+    await ScriptedWorker(queue, worker_id="a", backends={MODEL: plain}).heartbeat()
     fast = BackendState("openvino", "int8")
-    await ScriptedWorker(queue, worker_id="b", backends={MODEL: fast}).pulse()
+    await ScriptedWorker(queue, worker_id="b", backends={MODEL: fast}).heartbeat()
     async with start() as served:
         workers = (await served.client.get("/health/ready")).json()["workers"]
         assert [worker["backends"][MODEL] for worker in workers] == [
@@ -138,7 +138,7 @@ async def test_live_without_a_worker(start: Start) -> None:
         assert (await served.client.get("/health/live")).json() == {"status": "live"}
 
 
-async def test_ready_when_a_worker_is_warm(served: Served) -> None:
+async def test_ready_when_a_worker_is_warm(served: LoadedModel) -> None:
     response = await served.client.get("/health/ready")
     assert response.status_code == 200
     answer = response.json()
@@ -153,7 +153,7 @@ async def test_ready_when_a_worker_is_warm(served: Served) -> None:
 
 
 async def test_ready_shows_the_machines(start: Start, queue: RedisQueue) -> None:
-    await ScriptedWorker(queue, machine=MACHINE).pulse()
+    await ScriptedWorker(queue, machine=MACHINE).heartbeat()
     async with start() as served:
         [worker] = (await served.client.get("/health/ready")).json()["workers"]
     assert worker["machine"] == {
@@ -167,7 +167,7 @@ async def test_ready_shows_the_machines(start: Start, queue: RedisQueue) -> None
 
 async def test_what_was_seen_too_long_ago_is_unknown(start: Start, queue: RedisQueue) -> None:
     """Not idle: the workers that were seen then may be gone, and so may be their idleness."""
-    await ScriptedWorker(queue).pulse()
+    await ScriptedWorker(queue).heartbeat()
     async with start(snapshot_seconds=60, snapshot_stale_seconds=60.001) as served:
         assert (await served.client.get("/health/ready")).status_code == 200
         with freshly_stale(served):
@@ -186,7 +186,7 @@ async def test_what_was_seen_too_long_ago_is_unknown(start: Start, queue: RedisQ
 
 
 async def test_not_ready_shows_workers_and_queue(start: Start, queue: RedisQueue) -> None:
-    await ScriptedWorker(queue).pulse(ready=False)
+    await ScriptedWorker(queue).heartbeat(ready=False)
     async with start() as served:
         response = await served.client.get("/health/ready")
         members = assert_problem(response, 503, "not_ready")
@@ -195,7 +195,7 @@ async def test_not_ready_shows_workers_and_queue(start: Start, queue: RedisQueue
         assert response.headers["retry-after"] == "2"
 
 
-async def test_not_ready_while_it_stops(served: Served) -> None:
+async def test_not_ready_while_it_stops(served: LoadedModel) -> None:
     served.gateway.closing.set()
     assert_problem(await served.client.get("/health/ready"), 503, "not_ready")
 
@@ -204,13 +204,13 @@ async def test_ready_follows_the_workers(start: Start, queue: RedisQueue) -> Non
     worker = ScriptedWorker(queue)
     async with start() as served:
         assert (await served.client.get("/health/ready")).status_code == 503
-        for change, status in ((worker.pulse(), 200), (queue.retire_pulse("scripted"), 503)):
+        for change, status in ((worker.heartbeat(), 200), (queue.retire_worker("scripted"), 503)):
             await change
             await served.gateway.keeper.refresh()
             assert (await served.client.get("/health/ready")).status_code == status
 
 
-async def test_metrics_are_read_by_prometheus(served: Served, worker: ScriptedWorker) -> None:
+async def test_metrics_are_read_by_prometheus(served: LoadedModel, worker: ScriptedWorker) -> None:
     await served.upscale()
     await served.upscale(scale=2, latency_budget_ms=1)
     await served.client.get("/no/such/path")
@@ -241,8 +241,8 @@ async def test_metrics_are_read_by_prometheus(served: Served, worker: ScriptedWo
 async def test_metrics_show_the_queue_as_it_is(
     start: Start, queue: RedisQueue, make_job: Callable[..., Job]
 ) -> None:
-    for floor_ms in (1500.0, 500.0):
-        await queue.submit(make_job(floor_ms=floor_ms), b"")
+    for cheapest_ms in (1500.0, 500.0):
+        await queue.submit(make_job(cheapest_ms=cheapest_ms), b"")
     async with start() as served:
         samples = await metrics_of(served)
     assert samples["anysr_queue_depth",] == 2
@@ -257,7 +257,7 @@ async def test_machines_are_shown_by_their_spread_and_not_one_by_one(
 ) -> None:
     busy = replace(MACHINE, cpu_load=0.25, gpu=None)
     for worker_id, machine in (("one", MACHINE), ("two", busy), ("three", None)):
-        await ScriptedWorker(queue, worker_id=worker_id, machine=machine).pulse()
+        await ScriptedWorker(queue, worker_id=worker_id, machine=machine).heartbeat()
     async with start() as served:
         samples = await metrics_of(served)
         assert "one" not in (await served.client.get("/metrics")).text.split()
@@ -269,12 +269,12 @@ async def test_machines_are_shown_by_their_spread_and_not_one_by_one(
         assert samples["anysr_machine_gpu_memory_used_bytes", "mean"] == 2**20
         assert samples["anysr_worker_pace_ratio", "max"] == 1.0
         assert samples["anysr_workers_live",] == 3
-        await queue.retire_pulse("one")
+        await queue.retire_worker("one")
         await served.gateway.keeper.refresh()
         assert ("anysr_machine_gpu_load_ratio", "min") not in await metrics_of(served)
 
 
-async def test_route_label_is_the_template(served: Served) -> None:
+async def test_route_label_is_the_template(served: LoadedModel) -> None:
     await served.client.get("/jobs/no-such-job")
     await served.client.get("/static/no-such-file.js")
     text = (await served.client.get("/metrics")).text
@@ -283,7 +283,7 @@ async def test_route_label_is_the_template(served: Served) -> None:
     assert "no-such" not in text
 
 
-async def test_problems_for_what_the_framework_refuses(served: Served) -> None:
+async def test_problems_for_what_the_framework_refuses(served: LoadedModel) -> None:
     assert_problem(await served.client.get("/no/such/path"), 404, "not_found")
     assert_problem(await served.client.get("/static/none.js"), 404, "not_found")
     response = await served.client.put("/upscale")
@@ -292,7 +292,7 @@ async def test_problems_for_what_the_framework_refuses(served: Served) -> None:
 
 
 async def test_our_own_failure_tells_no_secrets(
-    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    served: LoadedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(_: str) -> JobView:
         raise RuntimeError("the secret of the house")
@@ -306,7 +306,7 @@ async def test_our_own_failure_tells_no_secrets(
     assert "the secret of the house" in caplog.text
 
 
-async def test_security_headers(served: Served) -> None:
+async def test_security_headers(served: LoadedModel) -> None:
     for path in ("/models", "/no/such/path", "/metrics"):
         headers = (await served.client.get(path)).headers
         policy = "default-src 'self'; img-src 'self' blob: data:"
@@ -336,7 +336,7 @@ async def test_docs_load_only_what_this_server_has(start: Start, root_path: str)
             assert len(answer.content) > 10_000
 
 
-async def test_openapi_tells_all(served: Served) -> None:
+async def test_openapi_tells_all(served: LoadedModel) -> None:
     paths = (await served.client.get("/openapi.json")).json()["paths"]
     for path in ("/upscale", "/jobs"):
         post = paths[path]["post"]
@@ -388,7 +388,7 @@ async def test_links_know_the_proxys_prefix(start: Start, worker: ScriptedWorker
 
 
 async def test_one_line_is_logged_per_request(
-    served: Served, caplog: pytest.LogCaptureFixture
+    served: LoadedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="anysr.requests"):
         response = await served.upscale()
@@ -407,7 +407,7 @@ async def test_one_line_is_logged_per_request(
 
 
 async def test_what_machines_ask_all_the_time_is_logged_for_debugging_only(
-    served: Served, caplog: pytest.LogCaptureFixture
+    served: LoadedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, logger="anysr.requests"):
         for path in ("/health/live", "/health/ready", "/metrics", "/models", "/health/none"):

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from telemetry.logs import LogSettings
+from telemetry.logs import LogSettings, log_context
 
 SCRIPT = """
 import logging
-from telemetry.logs import LogSettings, about, configure_logging
+from telemetry.logs import LogSettings, configure_logging, log_context
 configure_logging(LogSettings({settings}))
 log = logging.getLogger("anysr.test")
 log.debug("too little to tell")
-with about(request_id="r1", trace_id="t1"):
+with log_context(request_id="r1", trace_id="t1"):
     log.info("made %d", 2, extra={{"width": 0.5, "reason": "slack", "note": 'a "quote"\\n'}})
     log.warning("mine", extra={{"trace_id": "t2"}})
     try:
@@ -69,12 +69,12 @@ def test_an_unknown_format_is_refused() -> None:
 
 
 async def test_what_it_is_about_is_told_apart_by_task() -> None:
-    from telemetry.logs import _about, about
+    from telemetry.logs import _log_fields
 
     async def one(number: int) -> object:
-        with about(request_id=number):
+        with log_context(request_id=number):
             await asyncio.sleep(0)
-            return _about.get()["request_id"]
+            return _log_fields.get()["request_id"]
 
     assert await asyncio.gather(*map(one, range(10))) == list(range(10))
-    assert dict(_about.get()) == {}
+    assert dict(_log_fields.get()) == {}

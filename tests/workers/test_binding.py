@@ -17,10 +17,10 @@ from service.admission import admitted
 from service.snapshot import LiveWorker, Snapshot
 from tests.workers.workbench import Gated, a_job, costs_of, default_entry, zoo_of
 from workers.binding import Binding, bind_job
-from workers.cost_updates import learn
-from workers.loaded_model import Served, Zoo
-from workers.model_slot import Stock
-from workers.pipeline import Made
+from workers.cost_updates import update_cost_model
+from workers.loaded_model import LoadedModel, Zoo
+from workers.model_slot import LoadedModels
+from workers.pipeline import PipelineResult
 
 MS_PER_MEGAPIXEL = 1000.0
 ALONE = Load(now_ms=0.0, workers=1)
@@ -29,7 +29,7 @@ CATALOG = Catalog(default=default_entry().name, models=(default_entry(),))
 
 def costs_by_input(zoo: Zoo) -> CostModel:
     """As calibrated, but with networks that cost by what they are shown, and by nothing else."""
-    costs = costs_of(0, floor_ms=0)
+    costs = costs_of(0, cheapest_ms=0)
     for rung in ladder(default_entry()):
         costs.lines[stage_of(rung)] = Line(0, MS_PER_MEGAPIXEL, 0)
     costs.lines[stage_of(FLOOR)] = Line(0, MS_PER_MEGAPIXEL, 0)
@@ -41,8 +41,8 @@ def costs_by_input(zoo: Zoo) -> CostModel:
 def snapshot(costs: CostModel) -> Snapshot:
     """The worker as the gateway hears of it."""
     heard = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
-    offers = Stock(zoo_of(Gated()), heard).offers
-    worker = LiveWorker("w", True, False, (default_entry().name,), heard, offers=offers)
+    capabilities = LoadedModels(zoo_of(Gated()), heard).capabilities
+    worker = LiveWorker("w", True, False, (default_entry().name,), heard, capabilities=capabilities)
     return Snapshot((worker,), QueueStats(0, 0, 0, 0))
 
 
@@ -50,7 +50,7 @@ def snapshot(costs: CostModel) -> Snapshot:
     "tiling", [Tiling(20), Tiling(20, pixels=5_000), Tiling(20, output_pixels=90_000)]
 )
 def test_gateway_and_worker_predict_the_same(tiling: Tiling) -> None:
-    zoo = {default_entry().name: Served(default_entry(), Gated(), tiling)}
+    zoo = {default_entry().name: LoadedModel(default_entry(), Gated(), tiling)}
     costs = costs_by_input(zoo)
     job = a_job(
         source_width=160, source_height=120, output_width=1280, output_height=960,
@@ -58,19 +58,19 @@ def test_gateway_and_worker_predict_the_same(tiling: Tiling) -> None:
     )  # fmt: skip
     promised = admitted(job, snapshot(costs), CATALOG, overhead_ms=0)
     binding = bind_job(job, zoo, costs, 60_000, ALONE)
-    assert binding.decision.option.safe_ms == pytest.approx(promised.floor_ms)
+    assert binding.decision.option.safe_ms == pytest.approx(promised.cheapest_ms)
     assert binding.engine is not None
     assert binding.engine.tiling == tiling
     untiled_ms = 160 * 120 / 1e6 * MS_PER_MEGAPIXEL + 2  # and decoding and encoding
     if tiling == Tiling(20):
-        assert promised.floor_ms == pytest.approx(untiled_ms)
+        assert promised.cheapest_ms == pytest.approx(untiled_ms)
     else:
-        assert promised.floor_ms > 1.5 * untiled_ms
+        assert promised.cheapest_ms > 1.5 * untiled_ms
 
 
 def test_a_budget_without_room_for_the_halos_is_refused() -> None:
     tiling = Tiling(20, pixels=5_000)
-    zoo = {default_entry().name: Served(default_entry(), Gated(), tiling)}
+    zoo = {default_entry().name: LoadedModel(default_entry(), Gated(), tiling)}
     job = a_job(
         source_width=160, source_height=120, output_width=320, output_height=240,
         on_miss=OnMiss.REJECT, budget_ms=160 * 120 / 1e6 * MS_PER_MEGAPIXEL + 5,
@@ -90,7 +90,7 @@ def test_a_run_beside_others_is_predicted_by_those_beside_others_and_teaches_of_
     for _ in range(20):
         binding = bind_job(job, zoo, costs, 60_000, crowd)
         network_ms = 3 * work_ms(costs, binding)
-        learn(binding, made_in(network_ms), network_ms)
+        update_cost_model(binding, made_in(network_ms), network_ms)
     beside = bind_job(job, zoo, costs, 60_000, crowd).decision.option.expected_ms
     assert beside > 2 * before
     assert bind_job(job, zoo, costs, 60_000, ALONE).decision.option.expected_ms == before
@@ -103,6 +103,6 @@ def work_ms(costs: CostModel, binding: Binding) -> float:
     return costs.under(False).predict_stage(stage_of(binding.decision.option.rung), binding.work)
 
 
-def made_in(network_ms: float) -> Made:
+def made_in(network_ms: float) -> PipelineResult:
     stages_ms = {"decode": 1.0, "network": network_ms, "encode": 1.0}
-    return Made(b"", 1, stages_ms)
+    return PipelineResult(b"", 1, stages_ms)

@@ -10,7 +10,7 @@ from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import output_size
 from scheduling.tiling import tiling_of
 from tests.workers.workbench import picture_of
-from workers.loaded_model import Served
+from workers.loaded_model import LoadedModel
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import upscale
 
@@ -25,19 +25,19 @@ WEAK = {"anysr-edsr-metasr": 5}
 
 
 @pytest.fixture(scope="module", params=read_catalog().names)
-def served(request: pytest.FixtureRequest) -> Served:
+def served(request: pytest.FixtureRequest) -> LoadedModel:
     entry: ModelEntry = read_catalog().get(request.param)
-    return Served(entry, OnnxSession(SHIPPED, entry, threads=1), tiling_of(entry))
+    return LoadedModel(entry, OnnxSession(SHIPPED, entry, threads=1), tiling_of(entry))
 
 
-def made_of(flat: FloatArray, served: Served, width: float) -> FloatArray:
+def made_of(flat: FloatArray, served: LoadedModel, width: float) -> FloatArray:
     picture = picture_of(np.ascontiguousarray(np.broadcast_to(flat, (3, *SIZE))))
     target = output_size(SIZE[0], SCALE), output_size(SIZE[1], SCALE)
     return upscale(picture, *target, served.at(width), lambda part: None).picture.pixels.colour
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-def test_a_flat_colour_stays_what_it_is(served: Served, colour: tuple[int, int, int]) -> None:
+def test_a_flat_colour_stays_what_it_is(served: LoadedModel, colour: tuple[int, int, int]) -> None:
     levels = np.array(colour)[:, None, None]
     off = {}
     for width in (entry.width for entry in served.entry.widths):

@@ -17,7 +17,7 @@ from jobs.job import ImageFormat
 from models.catalog import SHIPPED, read_catalog
 from scheduling.tiling import tiling_of
 from tests.workers.workbench import picture_of
-from workers.loaded_model import Served
+from workers.loaded_model import LoadedModel
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import Engine, upscale
 
@@ -37,7 +37,7 @@ def ignore(part: float) -> None:
 @pytest.fixture(scope="module", params=("anysr-s", "anysr-m"))
 def engine(request: pytest.FixtureRequest) -> Engine:
     entry = read_catalog().get(request.param)
-    served = Served(entry, OnnxSession(SHIPPED, entry, threads=1), tiling_of(entry))
+    served = LoadedModel(entry, OnnxSession(SHIPPED, entry, threads=1), tiling_of(entry))
     return served.at(entry.widths[-1].width)
 
 

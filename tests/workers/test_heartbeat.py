@@ -11,7 +11,7 @@ from jobs.redis_queue import RedisQueue
 from tests.workers.workbench import costs_of, eventually
 from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
-from workers.model_slot import Stock
+from workers.model_slot import LoadedModels
 
 STATE = MachineState(0.5, 0.0, 1, 2)
 
@@ -21,10 +21,10 @@ async def test_each_beat_says_the_newest_state_of_the_machine(queue: RedisQueue)
     metrics = WorkerMetrics(CollectorRegistry())
     heartbeat = Heartbeat(queue, "w", metrics, every_s=0.01, machine=lambda: known[0])
     async with heartbeat.beating():
-        heartbeat.warm(Stock({}, costs_of(10)))
+        heartbeat.warm(LoadedModels({}, costs_of(10)))
 
         async def said(state: MachineState | None) -> bool:
-            return [(p.ready, p.machine) for p in await queue.pulses()] == [(True, state)]
+            return [(p.ready, p.machine) for p in await queue.heartbeats()] == [(True, state)]
 
         for known[0] in (None, STATE, None):
             await eventually(partial(said, known[0]))

@@ -19,8 +19,8 @@ from tests.workers.workbench import costs_of, default_entry, until
 from workers import idle_memory
 from workers.allocator import configure
 from workers.idle_memory import REST_S, Rest, give_back
-from workers.loaded_model import Served, Zoo
-from workers.model_slot import Shelf, Stock
+from workers.loaded_model import LoadedModel, Zoo
+from workers.model_slot import LoadedModels, ModelSlot
 from workers.runtimes.onnx import OnnxSession
 from workers.runtimes.openvino import OpenVinoSession
 
@@ -41,8 +41,8 @@ def test_it_is_given_back_once_in_each_rest(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(idle_memory, "LOOK_S", 0.005)
     keeper, idle_s, looks = Keeper(), 0.0, 0
     entry = default_entry()
-    served = Served(entry, keeper, tiling_of(entry))  # type: ignore[arg-type]
-    shelf, turned = Shelf(Stock({entry.name: served}, costs_of(1.0))), threading.Event()
+    served = LoadedModel(entry, keeper, tiling_of(entry))  # type: ignore[arg-type]
+    slot, turned = ModelSlot(LoadedModels({entry.name: served}, costs_of(1.0))), threading.Event()
 
     def turn(call: Callable[[], float]) -> float:
         turned.set()
@@ -60,7 +60,7 @@ def test_it_is_given_back_once_in_each_rest(monkeypatch: pytest.MonkeyPatch) -> 
 
     async def watched() -> None:
         nonlocal idle_s
-        resting = asyncio.create_task(Rest(shelf, turn, idle).run())
+        resting = asyncio.create_task(Rest(slot, turn, idle).run())
         for expected in (1, 2):
             await looked()
             assert keeper.released == expected - 1, "a worker that is busy needs it"
@@ -85,7 +85,7 @@ def measure(runtime: str) -> tuple[float, float]:
         if runtime == "onnx"
         else OpenVinoSession(SHIPPED, entry, Precision.INT8, threads=1)
     )
-    zoo: Zoo = {entry.name: Served(entry, session, tiling_of(entry))}
+    zoo: Zoo = {entry.name: LoadedModel(entry, session, tiling_of(entry))}
     process = psutil.Process()
     resident = []
     for side in (8, 160):

@@ -45,7 +45,7 @@ def test_counters_that_cannot_be_compared_say_nothing():
 
 @pytest.mark.parametrize("part", ["busy", "steal"])
 def test_a_part_that_is_not_a_number_does_not_reach_a_pulse(part):
-    """It would be refused as a pulse, and the worker with it."""
+    """It would be refused as a heartbeat, and the worker with it."""
     after = sample(108.0, 53.0, 8.0)
     broken = replace(after, cpu=after.cpu._replace(**{part: float("nan")}))
     state = machine_state(sample(100.0, 50.0, 7.0), broken)

@@ -1,4 +1,5 @@
-"""From a folder to a stock: what is good runs, what is broken is told, what runs is left alone."""
+"""From a folder to loaded models: what is good runs, what is broken is told, what runs is left
+alone."""
 
 from __future__ import annotations
 
@@ -14,25 +15,25 @@ from scheduling.cost_model import stage_of
 from tests.workers.model_folder import SMALL, add_copy, edit, remove, small_folder, tamper
 from workers.calibration import warm_model
 from workers.disturbance import Needs
-from workers.loaded_model import Served
-from workers.model_loader import Stocker
-from workers.model_slot import Stock
+from workers.loaded_model import LoadedModel
+from workers.model_loader import ModelLoader
+from workers.model_slot import LoadedModels
 from workers.settings import WorkerSettings
 
 SETTINGS = WorkerSettings(worker_threads=1)
 
 
-def stocker_of(folder: Path, costs: Path | None = None) -> Stocker:
-    return Stocker(folder, SETTINGS, costs)
+def stocker_of(folder: Path, costs: Path | None = None) -> ModelLoader:
+    return ModelLoader(folder, SETTINGS, costs)
 
 
-def restocked(stocker: Stocker, stock: Stock) -> Stock:
-    """The stock after a reading, and the turns that it took."""
-    delivery = stocker.next(stock.zoo, dict(stock.costs.lines), lambda call: call())
-    return stock.exchanged(delivery.zoo, delivery.lines, delivery.broken)
+def restocked(loader: ModelLoader, loaded: LoadedModels) -> LoadedModels:
+    """The loaded after a reading, and the turns that it took."""
+    delivery = loader.next(loaded.zoo, dict(loaded.costs.lines), lambda call: call())
+    return loaded.exchanged(delivery.zoo, delivery.lines, delivery.broken)
 
 
-def stages(served: Served) -> set[str]:
+def stages(served: LoadedModel) -> set[str]:
     return {stage_of(rung) for rung in served.rungs}
 
 
@@ -54,47 +55,47 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def stocker(folder: Path, costs: Path) -> Stocker:
+def loader(folder: Path, costs: Path) -> ModelLoader:
     return stocker_of(folder, costs)
 
 
 def test_a_new_entry_is_measured_and_the_others_keep_what_they_learnt(
-    folder: Path, stocker: Stocker
+    folder: Path, loader: ModelLoader
 ) -> None:
-    before = stocker.first()
+    before = loader.first()
     before.costs.pace["network"], before.costs.margin = 1.75, 2.5
     add_copy(folder, "second")
-    after = restocked(stocker, before)
+    after = restocked(loader, before)
     assert set(after.zoo) == {SMALL, "second"}
     assert after.zoo[SMALL].session is before.zoo[SMALL].session
     assert (after.costs.pace["network"], after.costs.margin) == (1.75, 2.5)
     assert set(after.costs.lines) == set(before.costs.lines) | stages(after.zoo["second"])
     assert all(after.costs.lines[s] == before.costs.lines[s] for s in before.costs.lines)
-    assert after.offers == (LADDER, SMALL, "second", f"{SMALL}@1", "second@1")
+    assert after.capabilities == (LADDER, SMALL, "second", f"{SMALL}@1", "second@1")
     assert after.broken == {}
-    started = stocker.first()  # reads what was kept of both
+    started = loader.first()  # reads what was kept of both
     assert started.costs.lines == after.costs.lines
 
 
-def test_a_reading_without_news_measures_nothing(stocker: Stocker) -> None:
-    before = stocker.first()
+def test_a_reading_without_news_measures_nothing(loader: ModelLoader) -> None:
+    before = loader.first()
 
     def no_turn(_: Callable[[], float]) -> float:
         pytest.fail("nothing is new")
 
-    delivery = stocker.next(before.zoo, dict(before.costs.lines), no_turn)
+    delivery = loader.next(before.zoo, dict(before.costs.lines), no_turn)
     assert delivery.zoo == before.zoo
     assert delivery.lines == {}
 
 
-def test_a_removed_entry_is_gone_with_its_costs(folder: Path, stocker: Stocker) -> None:
+def test_a_removed_entry_is_gone_with_its_costs(folder: Path, loader: ModelLoader) -> None:
     add_copy(folder, "second")
-    before = stocker.first()
+    before = loader.first()
     remove(folder, "second")
-    after = restocked(stocker, before)
+    after = restocked(loader, before)
     assert list(after.zoo) == [SMALL]
     assert stages(before.zoo["second"]).isdisjoint(after.costs.lines)
-    assert after.offers == (LADDER, SMALL, f"{SMALL}@1")
+    assert after.capabilities == (LADDER, SMALL, f"{SMALL}@1")
 
 
 def leads_out(folder: Path) -> None:
@@ -128,25 +129,25 @@ FAULTS: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("reason", FAULTS)
 def test_a_broken_entry_costs_no_other_at_a_start(
-    folder: Path, stocker: Stocker, reason: str, caplog: pytest.LogCaptureFixture
+    folder: Path, loader: ModelLoader, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_copy(folder, "second")
     FAULTS[reason](folder)
-    stock = stocker.first()
-    assert list(stock.zoo) == [SMALL]
-    assert list(stock.broken) == ["second"]
-    assert reason in stock.broken["second"]
+    loaded = loader.first()
+    assert list(loaded.zoo) == [SMALL]
+    assert list(loaded.broken) == ["second"]
+    assert reason in loaded.broken["second"]
     assert "model second is broken" in caplog.text
 
 
 @pytest.mark.parametrize("reason", FAULTS)
 def test_a_broken_entry_leaves_its_running_model_alone(
-    folder: Path, stocker: Stocker, reason: str
+    folder: Path, loader: ModelLoader, reason: str
 ) -> None:
     add_copy(folder, "second")
-    before = stocker.first()
+    before = loader.first()
     FAULTS[reason](folder)
-    after = restocked(stocker, before)
+    after = restocked(loader, before)
     assert {n: s.session for n, s in after.zoo.items()} == {
         n: s.session for n, s in before.zoo.items()
     }
@@ -154,9 +155,9 @@ def test_a_broken_entry_leaves_its_running_model_alone(
     assert reason in after.broken["second"]
 
 
-def test_a_running_model_does_not_change_with_its_files(folder: Path, stocker: Stocker) -> None:
+def test_a_running_model_does_not_change_with_its_files(folder: Path, loader: ModelLoader) -> None:
     """Weights that were mapped from their file would, or end the process where it was cut."""
-    served = stocker.first().zoo[SMALL]
+    served = loader.first().zoo[SMALL]
     weights = folder / served.entry.weights.file
     weights.write_bytes(b"\0")
     warm_model(served)
@@ -165,56 +166,58 @@ def test_a_running_model_does_not_change_with_its_files(folder: Path, stocker: S
 
 
 def test_a_changed_entry_is_loaded_anew_and_a_changed_text_is_not(
-    folder: Path, stocker: Stocker
+    folder: Path, loader: ModelLoader
 ) -> None:
-    before = stocker.first()
+    before = loader.first()
     edit(folder, SMALL, description="The same, told otherwise.")
-    told = restocked(stocker, before)
+    told = restocked(loader, before)
     assert told.zoo[SMALL].session is before.zoo[SMALL].session
     assert told.zoo[SMALL].entry.description == "The same, told otherwise."
     narrow = read_catalog(SHIPPED).get(SMALL).widths[0]
     (folder / narrow.onnx.file).write_bytes((SHIPPED / narrow.onnx.file).read_bytes())
     wide = told.zoo[SMALL].entry.widths[0]
     edit(folder, SMALL, widths=[w.model_dump(mode="json") for w in (narrow, wide)])
-    after = restocked(stocker, told)
+    after = restocked(loader, told)
     assert after.zoo[SMALL].session is not before.zoo[SMALL].session
-    assert f"{SMALL}@0.25" in after.offers
+    assert f"{SMALL}@0.25" in after.capabilities
     assert np.isfinite(after.costs.lines[f"network:{SMALL}@0.25"].fixed)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"default": "x", "models": []}', "\udcff"])
 def test_a_catalog_that_cannot_be_read_at_all_is_an_error(
-    folder: Path, stocker: Stocker, content: str
+    folder: Path, loader: ModelLoader, content: str
 ) -> None:
-    before = stocker.first()
+    before = loader.first()
     (folder / CATALOG_FILE).write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(CatalogError, match=CATALOG_FILE):
-        stocker.first()
+        loader.first()
     with pytest.raises(CatalogError, match=CATALOG_FILE):
-        restocked(stocker, before)
+        restocked(loader, before)
 
 
-def test_where_no_model_is_good_a_start_fails_and_says_why(folder: Path, stocker: Stocker) -> None:
+def test_where_no_model_is_good_a_start_fails_and_says_why(
+    folder: Path, loader: ModelLoader
+) -> None:
     tamper(folder, SMALL)
     with pytest.raises(CatalogError, match=f"can be served; {SMALL}: .*checksum"):
-        stocker.first()
+        loader.first()
 
 
 def test_a_model_on_demand_is_loaded_when_it_was_asked_for_and_stays(
-    folder: Path, stocker: Stocker
+    folder: Path, loader: ModelLoader
 ) -> None:
     add_copy(folder, "rare")
     edit(folder, "rare", on_demand=True, in_ladder=False)
-    stock = stocker.first()
-    assert set(stock.zoo) == {SMALL}
-    assert set(restocked(stocker, stock).zoo) == {SMALL}
-    known = dict(stock.costs.lines)
-    delivery = stocker.next(stock.zoo, known, lambda call: call(), {"rare", "unheard-of"})
+    loaded = loader.first()
+    assert set(loaded.zoo) == {SMALL}
+    assert set(restocked(loader, loaded).zoo) == {SMALL}
+    known = dict(loaded.costs.lines)
+    delivery = loader.next(loaded.zoo, known, lambda call: call(), {"rare", "unheard-of"})
     assert set(delivery.zoo) == {SMALL, "rare"}
     assert set(delivery.lines) == stages(delivery.zoo["rare"])
-    after = stock.exchanged(delivery.zoo, delivery.lines, delivery.broken)
-    assert "rare" in after.offers
-    assert set(restocked(stocker, after).zoo) == {SMALL, "rare"}
+    after = loaded.exchanged(delivery.zoo, delivery.lines, delivery.broken)
+    assert "rare" in after.capabilities
+    assert set(restocked(loader, after).zoo) == {SMALL, "rare"}
 
 
 def test_what_is_to_be_warm_is_loaded_at_the_start(folder: Path, costs: Path) -> None:
@@ -222,4 +225,4 @@ def test_what_is_to_be_warm_is_loaded_at_the_start(folder: Path, costs: Path) ->
         add_copy(folder, name)
         edit(folder, name, on_demand=True)
     settings = SETTINGS.model_copy(update={"warm": ("rare",)})
-    assert set(Stocker(folder, settings, costs).first().zoo) == {SMALL, "rare"}
+    assert set(ModelLoader(folder, settings, costs).first().zoo) == {SMALL, "rare"}

@@ -24,7 +24,7 @@ from models.geometry import axis_grid
 from scheduling.tiling import tiling_of
 from tests.workers.test_runtimes import TOLERANCE, noise, run
 from tests.workers.workbench import default_entry, picture_of, whole
-from workers.loaded_model import Served
+from workers.loaded_model import LoadedModel
 from workers.runtimes import openvino
 from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
 from workers.runtimes.onnx import OnnxSession
@@ -114,7 +114,7 @@ def _in_levels(
 def test_tiles_in_int8_leave_no_seam(int8: OpenVinoSession, scale: float) -> None:
     picture = picture_of(crop(64, 90))
     target = round(picture.height * scale), round(picture.width * scale)
-    engine = Served(ENTRY, int8, tiling_of(ENTRY)).at(1.0)
+    engine = LoadedModel(ENTRY, int8, tiling_of(ENTRY)).at(1.0)
     whole_one = upscale(picture, *target, engine, lambda part: None)
     tiled = upscale(picture, *target, replace(engine, tile_pixels=1200), lambda part: None)
     assert (whole_one.tiles, tiled.tiles > 1) == (1, True)
@@ -150,7 +150,7 @@ def test_bands_of_the_head_equal_the_whole(
 def test_flat_colours_keep_their_value_in_int8(int8: OpenVinoSession, level: int) -> None:
     planes = np.stack([np.full((14, 17), n / 255, np.float32) for n in (level, 128, 255 - level)])
     for width in ENTRY.widths:
-        engine = Served(ENTRY, int8, tiling_of(ENTRY)).at(width.width)
+        engine = LoadedModel(ENTRY, int8, tiling_of(ENTRY)).at(width.width)
         made = upscale(picture_of(planes), 26, 31, engine, lambda part: None).picture.pixels.colour
         assert np.abs(255 * made - 255 * planes[:, :1, :1]).max() < 2
 
@@ -164,7 +164,7 @@ def test_what_gave_its_memory_back_goes_on(int8: OpenVinoSession) -> None:
 
 def test_a_run_is_interrupted_and_the_next_one_is_whole(int8: OpenVinoSession) -> None:
     image = noise(1, 3, 200, 200)
-    int8.interrupt()  # nothing runs: nothing happens
+    int8.interrupt()  # nothing runs: nothing wait_for_event
     expected = run(int8, image, (400, 400), 1.0)
     caught: list[Exception] = []
 

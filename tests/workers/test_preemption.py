@@ -28,7 +28,7 @@ from tests.workers.workbench import (
     until,
     zoo_of,
 )
-from workers.binding import Aside, load_of
+from workers.binding import SuspendedRun, load_of
 from workers.features import features_of
 from workers.preemption import LOOK_S
 from workers.runtimes.base import Interrupted
@@ -186,7 +186,7 @@ async def test_a_job_that_a_picture_was_interrupted_for_too_late_is_run_next(
 async def test_a_picture_with_no_time_to_spare_is_not_interrupted(queue: RedisQueue) -> None:
     session = Breakable()
     long = a_job(budget_ms=22_000, pinned_width=1.0)
-    urgent = a_job(budget_ms=6_000, floor_ms=2_000)
+    urgent = a_job(budget_ms=6_000, cheapest_ms=2_000)
     async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_500)):
         await queue.submit(long, photograph())
         await begun(session)
@@ -213,7 +213,7 @@ async def test_a_picture_is_not_set_aside_for_a_job_that_can_wait_for_it(queue: 
 async def test_a_picture_is_not_set_aside_for_longer_than_it_can_spare(queue: RedisQueue) -> None:
     session = Stepwise()
     long = a_job(budget_ms=22_000)
-    urgent = a_job(budget_ms=16_000, floor_ms=12_000)
+    urgent = a_job(budget_ms=16_000, cheapest_ms=12_000)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
         await queue.submit(long, photograph())
         await begun(session)
@@ -313,7 +313,9 @@ def test_what_is_set_aside_waits_and_does_not_run(told_end: float) -> None:
     claim = replace(CLAIM, backlog=backlog)
     alone = load_of(claim, 2)
     assert (alone.workers, alone.running) == (3, (1500.0, told_end))
-    beside = load_of(claim, 2, Aside(2000.0, spare_ms=400.0, cheapest_ms=40.0, expected_ms=30.0))
+    beside = load_of(
+        claim, 2, SuspendedRun(2000.0, spare_ms=400.0, cheapest_ms=40.0, expected_ms=30.0)
+    )
     assert (beside.workers, beside.running) == (2, (1500.0,))
     assert beside.waiting == (
         Group(1200.0, 5.0, 9.0),

@@ -17,8 +17,8 @@ from workers import remeasuring
 from workers.calibration_cache import costs_name, facts_of, read_lines, stages_of
 from workers.disturbance import ALL_CORES, Needs, Reading
 from workers.loaded_model import Zoo
-from workers.model_loader import Stocker
-from workers.model_slot import Shelf, Stock
+from workers.model_loader import ModelLoader
+from workers.model_slot import LoadedModels, ModelSlot
 from workers.remeasuring import IDLE_S, Lull, Remeasurer
 from workers.settings import WorkerSettings
 
@@ -74,18 +74,20 @@ def zoo() -> Zoo:
 
 
 @pytest.fixture
-def shelf(zoo: Zoo) -> Shelf:
+def slot(zoo: Zoo) -> ModelSlot:
     """What a start on a busy machine leaves, and a few jobs have learnt since."""
     lines = {k: OLD if k.startswith("network") else Line(1, 1, 1) for k in stages_of(zoo)}
-    return Shelf(Stock(zoo, CostModel(lines, {"network": 0.4, "decode": 1.1}, margin=2.0)))
+    return ModelSlot(
+        LoadedModels(zoo, CostModel(lines, {"network": 0.4, "decode": 1.1}, margin=2.0))
+    )
 
 
 @contextlib.asynccontextmanager
 async def measuring(
-    shelf: Shelf, moment: Moment, folder: Path
+    slot: ModelSlot, moment: Moment, folder: Path
 ) -> AsyncIterator[asyncio.Task[None]]:
-    stocker = Stocker(SHIPPED, SETTINGS, folder)
-    again = Remeasurer(stocker, shelf, moment.turn, lambda: moment.idle_s, moment.read)
+    loader = ModelLoader(SHIPPED, SETTINGS, folder)
+    again = Remeasurer(loader, slot, moment.turn, lambda: moment.idle_s, moment.read)
     task = asyncio.create_task(again.run())
     try:
         yield task
@@ -100,11 +102,11 @@ async def some_looks() -> None:
 
 @pytest.mark.usefixtures("found")
 async def test_costs_are_measured_again_once_the_machine_is_quiet_and_then_kept(
-    shelf: Shelf, moment: Moment, tmp_path: Path
+    slot: ModelSlot, moment: Moment, tmp_path: Path
 ) -> None:
-    costs, zoo = shelf.stock.costs, shelf.stock.zoo
+    costs, zoo = slot.loaded.costs, slot.loaded.zoo
     moment.cores.others = 1.0
-    async with measuring(shelf, moment, tmp_path):
+    async with measuring(slot, moment, tmp_path):
         await some_looks()
         assert moment.turns == 0
         moment.cores.others = 0.0
@@ -123,52 +125,52 @@ async def test_costs_are_measured_again_once_the_machine_is_quiet_and_then_kept(
 async def test_costs_of_a_quiet_machine_are_left_alone(
     zoo: Zoo, moment: Moment, tmp_path: Path
 ) -> None:
-    async with measuring(Shelf(Stock(zoo, costs_of(10.0))), moment, tmp_path):
+    async with measuring(ModelSlot(LoadedModels(zoo, costs_of(10.0))), moment, tmp_path):
         await some_looks()
     assert moment.turns == 0
 
 
 @pytest.mark.usefixtures("found")
 async def test_a_job_that_comes_meanwhile_waits_for_one_short_measurement_at_most(
-    shelf: Shelf, moment: Moment, tmp_path: Path
+    slot: ModelSlot, moment: Moment, tmp_path: Path
 ) -> None:
     def a_job_comes() -> None:
         if moment.turns == 3:
             moment.idle_s = 0.0
 
     moment.between = a_job_comes
-    async with measuring(shelf, moment, tmp_path):
+    async with measuring(slot, moment, tmp_path):
         await until(lambda: moment.turns == 3)
         for since in (0.0, 0.9 * IDLE_S):  # and not at once when it has ended
             moment.idle_s = since
             await some_looks()
             assert moment.turns == 3
         moment.idle_s = IDLE_S
-        await until(lambda: not shelf.stock.costs.disturbed)
+        await until(lambda: not slot.loaded.costs.disturbed)
 
 
 @pytest.mark.usefixtures("found")
 async def test_what_disturbs_meanwhile_is_waited_out(
-    shelf: Shelf, moment: Moment, tmp_path: Path
+    slot: ModelSlot, moment: Moment, tmp_path: Path
 ) -> None:
     def others_come() -> None:
         if moment.turns == 3:
             moment.cores.others = 1.0
 
     moment.between = others_come
-    async with measuring(shelf, moment, tmp_path):
+    async with measuring(slot, moment, tmp_path):
         await until(lambda: moment.turns == 3)
         await some_looks()
         assert moment.turns == 3
         moment.cores.others = 0.0
-        await until(lambda: not shelf.stock.costs.disturbed)
+        await until(lambda: not slot.loaded.costs.disturbed)
 
 
 async def test_costs_that_were_disturbed_again_are_not_taken(
-    shelf: Shelf, moment: Moment, tmp_path: Path, found: list[str | None]
+    slot: ModelSlot, moment: Moment, tmp_path: Path, found: list[str | None]
 ) -> None:
     found[:] = ["others took it", "and again", None]
-    costs = shelf.stock.costs
+    costs = slot.loaded.costs
     before = replace(costs, lines=dict(costs.lines), pace=dict(costs.pace))
     first: list[CostModel] = []
 
@@ -177,50 +179,50 @@ async def test_costs_that_were_disturbed_again_are_not_taken(
             first.append(replace(costs, lines=dict(costs.lines), pace=dict(costs.pace)))
 
     moment.between = look
-    async with measuring(shelf, moment, tmp_path):
+    async with measuring(slot, moment, tmp_path):
         await until(lambda: not costs.disturbed)
     assert first == [before]
 
 
 @pytest.mark.usefixtures("found")
 async def test_what_was_measured_of_models_that_are_gone_is_thrown_away(
-    shelf: Shelf, moment: Moment, tmp_path: Path
+    slot: ModelSlot, moment: Moment, tmp_path: Path
 ) -> None:
-    old = shelf.stock
-    new = Stock(old.zoo, replace(old.costs, lines=dict(old.costs.lines)))
+    old = slot.loaded
+    new = LoadedModels(old.zoo, replace(old.costs, lines=dict(old.costs.lines)))
 
     def exchanged() -> None:
-        shelf.stock = new
+        slot.loaded = new
 
     moment.between = exchanged
-    async with measuring(shelf, moment, tmp_path):
+    async with measuring(slot, moment, tmp_path):
         await until(lambda: not new.costs.disturbed)
     assert old.costs.disturbed
 
 
 @pytest.mark.usefixtures("found")
 async def test_an_error_ends_no_worker(
-    shelf: Shelf, moment: Moment, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    slot: ModelSlot, moment: Moment, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:
         if moment.turns == 1:
             raise ValueError("a fault")
 
     moment.between = fail
-    async with measuring(shelf, moment, tmp_path):
-        await until(lambda: not shelf.stock.costs.disturbed)
+    async with measuring(slot, moment, tmp_path):
+        await until(lambda: not slot.loaded.costs.disturbed)
     assert "costs cannot be measured again: a fault" in caplog.text
 
 
 @pytest.mark.usefixtures("found")
 async def test_a_worker_that_stops_waits_for_no_moment_of_peace(
-    shelf: Shelf, moment: Moment, tmp_path: Path
+    slot: ModelSlot, moment: Moment, tmp_path: Path
 ) -> None:
     def a_job_comes() -> None:
         moment.idle_s = 0.0
 
     moment.between = a_job_comes
-    async with measuring(shelf, moment, tmp_path) as task:
+    async with measuring(slot, moment, tmp_path) as task:
         await until(lambda: moment.turns == 1)
         task.cancel()
     async with asyncio.timeout(10):

@@ -75,7 +75,7 @@ def test_what_gave_its_memory_back_goes_on(onnx: OnnxSession) -> None:
 
 def test_a_run_is_interrupted_and_the_next_one_is_whole(onnx: OnnxSession) -> None:
     image = noise(1, 3, 160, 160)
-    onnx.interrupt()  # nothing runs: nothing happens
+    onnx.interrupt()  # nothing runs: nothing wait_for_event
     whole = run(onnx, image, (320, 320), 1.0)
     caught: list[Exception] = []
 

@@ -21,7 +21,7 @@ from models.catalog import SHIPPED, ModelEntry, Precision, read_catalog
 from models.geometry import output_size
 from scheduling.tiling import tiling_of
 from tests.workers.workbench import default_entry, picture_of
-from workers.loaded_model import Served
+from workers.loaded_model import LoadedModel
 from workers.runtimes.onnx import OnnxSession
 from workers.runtimes.openvino import OpenVinoSession
 from workers.upscale import Upscaled, upscale
@@ -77,7 +77,7 @@ def test_tiles_leave_no_seam(
     crop = data.astronaut()[10 : 10 + size[0], 140 : 140 + size[1]]
     picture = picture_of(np.moveaxis(crop, 2, 0).astype(np.float32) / 255)
     target = output_size(size[0], scale[0]), output_size(size[1], scale[1])
-    engine = Served(entry, session, tiling_of(entry)).at(width)
+    engine = LoadedModel(entry, session, tiling_of(entry)).at(width)
     cut = replace(engine, tile_pixels=size[0] * size[1] // TILES)
     whole = upscale(picture, *target, engine, lambda part: None)
     tiled = upscale(picture, *target, cut, lambda part: None)
@@ -110,7 +110,7 @@ def test_nor_do_they_in_another_engine(
     crop = data.astronaut()[10 : 10 + size[0], 140 : 140 + size[1]]
     picture = picture_of(np.moveaxis(crop, 2, 0).astype(np.float32) / 255)
     target = output_size(size[0], scale[0]), output_size(size[1], scale[1])
-    engine = Served(entry, openvino(precision), tiling_of(entry)).at(width)
+    engine = LoadedModel(entry, openvino(precision), tiling_of(entry)).at(width)
     whole = upscale(picture, *target, engine, lambda part: None)
     cut = replace(engine, tile_pixels=size[0] * size[1] // 4)
     tiled = upscale(picture, *target, cut, lambda part: None)

@@ -16,7 +16,7 @@ from models.geometry import AxisGrid
 from scheduling.tiling import tiling_of
 from scheduling.work import work_of
 from tests.workers.workbench import a_job, picture_of
-from workers.loaded_model import Served
+from workers.loaded_model import LoadedModel
 from workers.runtimes.base import Session
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import Engine, upscale
@@ -62,7 +62,7 @@ def shipped() -> Engine:
     catalog = read_catalog()
     entry = catalog.get(catalog.default)
     session: Session = OnnxSession(SHIPPED, entry, threads=1)
-    return Served(entry, session, tiling_of(entry)).at(entry.widths[0].width)
+    return LoadedModel(entry, session, tiling_of(entry)).at(entry.widths[0].width)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from tests.workers.workbench import (
 )
 from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
-from workers.model_slot import Shelf, Stock
+from workers.model_slot import LoadedModels, ModelSlot
 from workers.runtimes.onnx import OnnxSession
 from workers.worker import Worker, WorkerParts
 
@@ -89,8 +89,8 @@ async def test_a_picture_is_delivered_with_its_facts(queue: RedisQueue) -> None:
 async def test_a_worker_is_idle_while_it_has_no_job(queue: RedisQueue) -> None:
     metrics, session = WorkerMetrics(CollectorRegistry()), Gated()
     heartbeat = Heartbeat(queue, "worker", metrics, every_s=0.1)
-    shelf = Shelf(Stock(zoo_of(session), costs_of(10)))
-    worker = Worker(WorkerParts(queue, shelf, heartbeat, metrics, Untraced(), LIMITS, 0.05, 0.1))
+    slot = ModelSlot(LoadedModels(zoo_of(session), costs_of(10)))
+    worker = Worker(WorkerParts(queue, slot, heartbeat, metrics, Untraced(), LIMITS, 0.05, 0.1))
     job = a_job()
     async with at_work(worker):
         await until(lambda: worker.idle_s > 0.05)
@@ -179,7 +179,7 @@ async def test_what_no_worker_has_any_more_ends_unrun(
         view = await ended(queue, job.id)
     assert (view.status, view.error_code) == (JobStatus.FAILED, code)
     assert view.error_detail is not None
-    assert job.needs in view.error_detail
+    assert job.requirement in view.error_detail
     assert session.tiles == 0
 
 
@@ -291,7 +291,7 @@ async def test_stopping_finishes_the_job_in_hand(queue: RedisQueue) -> None:
         session.gate.set()
         assert (await ended(queue, job.id)).status is JobStatus.SUCCEEDED
     assert (await queue.view(late.id)).status is JobStatus.QUEUED
-    assert await queue.pulses() == []
+    assert await queue.heartbeats() == []
 
 
 async def test_an_idle_worker_stops_at_once(
@@ -317,9 +317,9 @@ async def test_the_pulse_says_what_the_worker_does(queue: RedisQueue) -> None:
         await queue.submit(job, photograph())
         await until(session.entered.is_set)
         await asyncio.sleep(0.15)
-        [pulse] = await queue.pulses()
-        assert (pulse.ready, pulse.busy, pulse.models) == (True, True, (job.model,))
-        assert f"network:{job.model}@1" in pulse.costs["lines"]
+        [heartbeat] = await queue.heartbeats()
+        assert (heartbeat.ready, heartbeat.busy, heartbeat.models) == (True, True, (job.model,))
+        assert f"network:{job.model}@1" in heartbeat.costs["lines"]
         session.gate.set()
 
 

@@ -102,7 +102,7 @@ async def ready(queue: RedisQueue, process: Process) -> None:
 
     async def look() -> bool:
         assert process.poll() is None, "the worker has ended"
-        return any(p.ready and f"-{process.pid}-" in p.worker_id for p in await queue.pulses())
+        return any(p.ready and f"-{process.pid}-" in p.worker_id for p in await queue.heartbeats())
 
     await until(look)
 
@@ -168,7 +168,7 @@ async def test_sigterm_finishes_the_job_in_hand_and_exits_with_0(
         process.send_signal(signal.SIGTERM)
         assert await code_of(process) == 0
     assert await delivered(queue, job) == 1
-    assert await queue.pulses() == []
+    assert await queue.heartbeats() == []
 
 
 async def test_what_runs_take_beside_others_is_kept_for_the_next_start(
@@ -222,7 +222,7 @@ async def test_a_worker_says_how_its_machine_does(
     queue: RedisQueue, environment: Mapping[str, str]
 ) -> None:
     async def said() -> bool:
-        return any(pulse.machine is not None for pulse in await queue.pulses())
+        return any(heartbeat.machine is not None for heartbeat in await queue.heartbeats())
 
     with a_process(environment) as process:
         await ready(queue, process)
@@ -234,8 +234,8 @@ async def test_what_was_kept_is_read_at_a_start(
 ) -> None:
     with a_process(environment) as process:
         await ready(queue, process)
-        [pulse] = await queue.pulses()
-    assert pulse.costs["lines"] == kept
+        [heartbeat] = await queue.heartbeats()
+    assert heartbeat.costs["lines"] == kept
 
 
 async def test_where_nothing_was_kept_it_is_measured(
@@ -246,8 +246,8 @@ async def test_where_nothing_was_kept_it_is_measured(
 ) -> None:
     with a_process({**environment, "ANYSR_CALIBRATION_FOLDER": str(tmp_path)}) as process:
         await ready(queue, process)
-        [pulse] = await queue.pulses()
-    measured = pulse.costs["lines"]
+        [heartbeat] = await queue.heartbeats()
+    measured = heartbeat.costs["lines"]
     assert measured.keys() == kept.keys()
     assert measured != kept
 
@@ -264,10 +264,10 @@ async def test_a_worker_ends_with_the_process_that_started_it(
     worker = int(await parent.stdout.readline())
 
     async def is_there() -> bool:
-        return any(p.ready and f"-{worker}-" in p.worker_id for p in await queue.pulses())
+        return any(p.ready and f"-{worker}-" in p.worker_id for p in await queue.heartbeats())
 
     async def is_gone() -> bool:
-        return not await queue.pulses()
+        return not await queue.heartbeats()
 
     await until(is_there)
     parent.kill()

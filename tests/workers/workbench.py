@@ -27,10 +27,10 @@ from scheduling.tiling import tiling_of
 from telemetry.spans import Untraced
 from workers.disturbance import Reading
 from workers.heartbeat import Heartbeat
-from workers.loaded_model import Served, Zoo
+from workers.loaded_model import LoadedModel, Zoo
 from workers.machine_load import CpuTimes
 from workers.metrics import WorkerMetrics
-from workers.model_slot import Shelf, Stock
+from workers.model_slot import LoadedModels, ModelSlot
 from workers.pipeline import Limits
 from workers.runtimes.base import Session
 from workers.worker import Worker, WorkerParts
@@ -73,7 +73,7 @@ def a_job(**changes: object) -> Job:
         pinned_width=None,
         on_miss=OnMiss.DEGRADE,
         budget_ms=60_000,
-        floor_ms=5,
+        cheapest_ms=5,
     )
     return replace(job, **changes)  # type: ignore[arg-type]
 
@@ -158,15 +158,15 @@ class Cores:
 def zoo_of(session: Session, tile_pixels: int = 10**6) -> Zoo:
     """The default model in an engine to order."""
     entry = default_entry()
-    return {entry.name: Served(entry, session, tiling_of(entry, tile_pixels))}
+    return {entry.name: LoadedModel(entry, session, tiling_of(entry, tile_pixels))}
 
 
-def costs_of(network_ms: float, floor_ms: float = 1.0) -> CostModel:
+def costs_of(network_ms: float, cheapest_ms: float = 1.0) -> CostModel:
     """Every width at the same fixed cost, decoding and encoding nearly free."""
     costs = CostModel(margin=1.0)
     for rung in ladder(default_entry()):
         costs.lines[stage_of(rung)] = Line(network_ms, 0, 0)
-    costs.lines[stage_of(FLOOR)] = Line(floor_ms, 0, 0)
+    costs.lines[stage_of(FLOOR)] = Line(cheapest_ms, 0, 0)
     for stage in ("decode", *(f"encode:{f}" for f in ImageFormat)):
         costs.lines[stage] = Line(1.0, 0, 0)
     return costs
@@ -185,10 +185,10 @@ async def a_worker(
     metrics = WorkerMetrics(registry or CollectorRegistry())
     costs = costs or costs_of(10)
     heartbeat = Heartbeat(queue, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
-    shelf = Shelf(Stock(zoo, costs))
-    parts = WorkerParts(queue, shelf, heartbeat, metrics, Untraced(), LIMITS, renew_s, wait_s)
+    slot = ModelSlot(LoadedModels(zoo, costs))
+    parts = WorkerParts(queue, slot, heartbeat, metrics, Untraced(), LIMITS, renew_s, wait_s)
     async with heartbeat.beating():
-        heartbeat.warm(shelf.stock)
+        heartbeat.warm(slot.loaded)
         async with at_work(Worker(parts)) as stopping:
             yield stopping
 

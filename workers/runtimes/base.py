@@ -27,7 +27,7 @@ class Interruptible(Protocol):
 
     def interrupt(self) -> None:
         """End the run in progress, which then raises Interrupted; to be called on another thread.
-        Without one, nothing happens."""
+        Without one, nothing wait_for_event."""
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.catalog import ModelEntry, WidthEntry, content_of
+from models.catalog import ModelEntry, WidthEntry, read_verified
 from models.geometry import AxisGrid, axis_grid
 from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
 
@@ -42,7 +42,7 @@ class OnnxSession:
         self._folder = folder
         self._entry = entry
         self._providers = list(providers)
-        self._weights = content_of(folder, entry.weights)
+        self._weights = read_verified(folder, entry.weights)
         self._options = options_with(entry.weights.file, self._weights, threads, spin)
         self._loaded: dict[int, onnxruntime.InferenceSession] = {}
         self._used: set[float] = set()
@@ -94,7 +94,7 @@ class OnnxSession:
         if width.channels not in self._loaded:
             _require(self._providers[0], onnxruntime.get_available_providers())
             loaded = onnxruntime.InferenceSession(
-                content_of(self._folder, width.onnx), self._options, providers=self._providers
+                read_verified(self._folder, width.onnx), self._options, providers=self._providers
             )
             _require(self._providers[0], loaded.get_providers())
             self._loaded[width.channels] = loaded

@@ -27,7 +27,7 @@ from models.catalog import (
     ModelEntry,
     Precision,
     WidthEntry,
-    content_of,
+    read_verified,
 )
 from models.geometry import AxisGrid, axis_grid
 from workers.machine import CPU_INFO, cpu_flags
@@ -83,9 +83,9 @@ class OpenVinoSession:
         self._precision = precision
         self._threads = threads
         self._cache = None if cache is None or not _writable(cache) else cache
-        self._weights = content_of(folder, entry.weights)
+        self._weights = read_verified(folder, entry.weights)
         self._head = onnxruntime.InferenceSession(
-            content_of(folder, entry.head),
+            read_verified(folder, entry.head),
             options_with(entry.weights.file, self._weights, threads, spin),
             providers=list(CPU_PROVIDERS),
         )
@@ -208,7 +208,7 @@ class OpenVinoSession:
         with tempfile.TemporaryDirectory(prefix="anysr-") as place:
             Path(place, self._entry.weights.file).write_bytes(self._weights)
             graph = Path(place, trunk.file)
-            graph.write_bytes(content_of(self._folder, trunk))
+            graph.write_bytes(read_verified(self._folder, trunk))
             return _core().read_model(graph)
 
 

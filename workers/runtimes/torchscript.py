@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from models.catalog import CatalogError, ModelEntry, content_of
+from models.catalog import CatalogError, ModelEntry, read_verified
 from models.geometry import AxisGrid
 from workers.runtimes.base import RuntimeMissing, condition_of
 
@@ -44,7 +44,7 @@ class TorchScriptSession:
         self._torch = torch
         self._entry = entry
         self._device = torch.device(device)
-        script = io.BytesIO(content_of(folder, entry.torchscript))
+        script = io.BytesIO(read_verified(folder, entry.torchscript))
         self._module = torch.jit.load(script, map_location=self._device)  # type: ignore[no-untyped-call]
 
     def run(

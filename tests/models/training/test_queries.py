@@ -43,14 +43,16 @@ def test_what_is_judged_of_mixed_pixels_is_as_in_the_whole_picture(size, halo, m
     kernel = torch.randn(1, 1, *(2 * [2 * halo + 1]), generator=generator).double()
     picture = torch.randn(1, 1, *size, generator=generator).double()
     made = picture[:, :, queries.rows][:, :, :, queries.columns]
-    judged = queries.judged(F.conv2d(made, kernel, padding=halo))
-    assert judged.numel() > 0
-    torch.testing.assert_close(judged, queries.judged_of(F.conv2d(picture, kernel, padding=halo)))
+    loss_rows = queries.loss_rows(F.conv2d(made, kernel, padding=halo))
+    assert loss_rows.numel() > 0
+    torch.testing.assert_close(
+        loss_rows, queries.judged_of(F.conv2d(picture, kernel, padding=halo))
+    )
 
 
 @pytest.mark.parametrize("halo", [0, 1])
 def test_every_pixel_is_judged_at_times(halo):
-    places, judged = torch.arange(99).view(1, 1, 9, 11), set()
+    places, loss_rows = torch.arange(99).view(1, 1, 9, 11), set()
     for seed in range(200):
-        judged |= set(drawn((9, 11), 5, halo, seed).judged_of(places).flatten().tolist())
-    assert judged == set(range(99))
+        loss_rows |= set(drawn((9, 11), 5, halo, seed).judged_of(places).flatten().tolist())
+    assert loss_rows == set(range(99))

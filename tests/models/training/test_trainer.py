@@ -352,7 +352,7 @@ def test_what_the_loss_judges_is_what_the_whole_picture_has(photographs, tmp_pat
     network = trainer.network.eval()
     wholes = [upscale(network, small, target.shape[2:], width).detach() for width in (4, 8)]
     for width, whole in zip((4, 8), wholes, strict=True):
-        part = queries.judged(upscale(network, small, target.shape[2:], width, queries=queries))
+        part = queries.loss_rows(upscale(network, small, target.shape[2:], width, queries=queries))
         torch.testing.assert_close(part, queries.judged_of(whole))
     loss = trainer._backward(batch_of(network, small, target, queries), [4])
     narrow, wide, truth = map(queries.judged_of, (*wholes, target))

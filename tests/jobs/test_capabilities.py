@@ -9,7 +9,7 @@ import pytest
 
 from jobs.embedded_redis import Binary
 from jobs.errors import UnknownModel, UnknownWidth
-from jobs.job import LADDER, Job, JobStatus, OnMiss, WorkerPulse
+from jobs.job import LADDER, Job, JobStatus, OnMiss, WorkerHeartbeat
 from jobs.redis_queue import RedisQueue
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
@@ -18,27 +18,27 @@ MakeJob = Callable[..., Job]
 PATIENCE_S = 10.0
 
 
-def beat(*offers: str) -> WorkerPulse:
-    """The pulse of another worker, with what it offers."""
-    return WorkerPulse("other", True, (), {}, offers=offers)
+def beat(*capabilities: str) -> WorkerHeartbeat:
+    """The heartbeat of another worker, with what it can run."""
+    return WorkerHeartbeat("other", True, (), {}, capabilities=capabilities)
 
 
-async def claimed(queue: RedisQueue, *offers: str) -> str | None:
-    claim = await queue.claim("w", 0, None, lambda: offers)
+async def claimed(queue: RedisQueue, *capabilities: str) -> str | None:
+    claim = await queue.claim("w", 0, None, lambda: capabilities)
     return claim.job.id if claim is not None else None
 
 
 async def test_each_gets_the_first_job_that_it_can_run(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    await queue.publish_pulse(beat("a", "b", "b@1", LADDER))
+    await queue.publish_heartbeat(beat("a", "b", "b@1", LADDER))
     jobs = [
         make_job(id="first", model="a", budget_ms=1_000),
         make_job(id="second", model="b", pinned_width=1.0, budget_ms=2_000),
         make_job(id="third", model=None, budget_ms=3_000),
         make_job(id="fourth", model="b", budget_ms=4_000),
     ]
-    assert [job.needs for job in jobs] == ["a", "b@1", LADDER, "b"]
+    assert [job.requirement for job in jobs] == ["a", "b@1", LADDER, "b"]
     for job in jobs:
         await queue.submit(job, b"picture")
     assert await claimed(queue, LADDER, "b") == "third"
@@ -52,7 +52,7 @@ async def test_each_gets_the_first_job_that_it_can_run(
 async def test_a_job_for_others_wakes_them_and_not_the_rest(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    await queue.publish_pulse(beat("a"))
+    await queue.publish_heartbeat(beat("a"))
     wrong = asyncio.create_task(queue.claim("wrong", PATIENCE_S, None, lambda: ("b",)))
     right = asyncio.create_task(queue.claim("right", PATIENCE_S, None, lambda: ("a",)))
     job, other = make_job(model="a"), make_job(model="b")
@@ -68,7 +68,7 @@ async def test_a_job_for_others_wakes_them_and_not_the_rest(
 async def test_a_wait_beside_jobs_for_others_ends_at_once_when_it_is_to_stop(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    await queue.publish_pulse(beat("a"))
+    await queue.publish_heartbeat(beat("a"))
     await queue.submit(make_job(model="a"), b"picture")
     stopping = asyncio.Event()
     idle = asyncio.create_task(queue.claim("idle", 3600, stopping, lambda: ("b",)))
@@ -80,7 +80,7 @@ async def test_a_wait_beside_jobs_for_others_ends_at_once_when_it_is_to_stop(
 
 async def test_offers_are_asked_at_each_look(queue: RedisQueue, make_job: MakeJob) -> None:
     offered: list[str] = ["b"]
-    await queue.publish_pulse(beat("a"))
+    await queue.publish_heartbeat(beat("a"))
     await queue.submit(make_job(model="a"), b"picture")
     waiting = asyncio.create_task(queue.claim("w", PATIENCE_S, None, lambda: offered))
     await asyncio.sleep(0)
@@ -101,7 +101,7 @@ async def test_what_no_worker_has_any_more_ends_after_a_while(
     assert await claimed(queue, "anysr-s") is None
     assert (await queue.view(job.id)).status is JobStatus.QUEUED, "one may be about to come back"
     assert await queue.claim("w", 1.0, None, lambda: ("anysr-s",)) is None
-    with pytest.raises(error, match=job.needs):
+    with pytest.raises(error, match=job.requirement):
         await queue.result(await queue.view(job.id))
 
 
@@ -112,7 +112,7 @@ async def test_the_while_begins_anew_when_a_worker_has_been_there(
     await queue.submit(job, b"picture")
     assert await claimed(queue, "b") is None
     await asyncio.sleep(0.25)  # longer than jobs of these tests may go unserved
-    await queue.publish_pulse(beat("a"))
+    await queue.publish_heartbeat(beat("a"))
     assert await claimed(queue, "b") is None
     assert (await queue.view(job.id)).status is JobStatus.QUEUED
     assert await claimed(queue, "a") == job.id
@@ -121,7 +121,7 @@ async def test_the_while_begins_anew_when_a_worker_has_been_there(
 async def test_a_job_that_is_left_to_others_still_ends_at_its_deadline(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    await queue.publish_pulse(beat("a"))
+    await queue.publish_heartbeat(beat("a"))
     job = make_job(model="a", budget_ms=1.0, on_miss=OnMiss.REJECT)
     await queue.submit(job, b"picture")
     await asyncio.sleep(0.01)
@@ -131,5 +131,5 @@ async def test_a_job_that_is_left_to_others_still_ends_at_its_deadline(
 
 async def test_calls_to_reload_are_counted(queue: RedisQueue) -> None:
     assert await queue.reloads() == 0
-    assert [await queue.call_reload(), await queue.call_reload()] == [1, 2]
+    assert [await queue.request_reload(), await queue.request_reload()] == [1, 2]
     assert await queue.reloads() == 2

@@ -1,0 +1,14 @@
+-- Answers the heartbeats of the workers that live, and forgets those that do not.
+local workers, prefix = KEYS[1], ARGV[1]
+local alive = {}
+
+for _, id in ipairs(redis.call('SMEMBERS', workers)) do
+  local heartbeat = redis.call('GET', prefix .. id)
+  if heartbeat then
+    alive[#alive + 1] = heartbeat
+  else
+    redis.call('SREM', workers, id)
+  end
+end
+
+return alive
