@@ -22,6 +22,7 @@ import numpy as np
 from benchmarks.pictures import draw, draw_noise
 from images.encode import encode
 from images.header import read_header
+from images.limits import Limits
 from images.picture import Picture, PictureKind, Raster
 from jobs.job import ImageFormat, Job, OnMiss
 from models.catalog import SHIPPED
@@ -30,7 +31,7 @@ from workers.allocator import configure, trim
 from workers.calibration import warm
 from workers.loaded_model import load_zoo
 from workers.main import available_cores
-from workers.pipeline import Limits, Progress, make
+from workers.pipeline import Progress, make
 from workers.settings import WorkerSettings
 
 Answer = TypeVar("Answer")

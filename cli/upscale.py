@@ -16,7 +16,7 @@ from jobs.job import ImageFormat, OnMiss
 
 if TYPE_CHECKING:
     from cli.upscalers import Outcome, Upscaler
-    from service.schemas import UpscaleRequest
+    from scheduling.request import UpscaleRequest
 
 SUFFIXES = {
     ".png": ImageFormat.PNG,
@@ -87,7 +87,7 @@ def upscale(
 
 
 def _request(pairs: Sequence[tuple[str, object]]) -> UpscaleRequest:
-    from service.schemas import parse_request
+    from scheduling.request import parse_request
 
     return parse_request((name, str(value)) for name, value in pairs if value is not None)
 

@@ -12,20 +12,20 @@ from typing import Protocol
 import httpx
 
 from images.header import read_header
+from images.limits import Limits
 from images.picture import Picture
 from jobs.errors import AnysrError, InternalError, from_code
 from jobs.job import ImageFormat
 from models.catalog import SHIPPED, read_catalog
 from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
-from service.plan import chosen_model, plan
-from service.schemas import UpscaleRequest
-from service.settings import GatewaySettings
+from scheduling.planning import Budgets, build_job, chosen_model
+from scheduling.request import UpscaleRequest
 from workers.cache_files import kept_folder
 from workers.calibration_cache import costs_here
 from workers.job_binding import JobBinding
 from workers.loaded_model import load_zoo
-from workers.pipeline import Limits, Progress, make
+from workers.pipeline import Progress, make
 from workers.settings import WorkerSettings
 from workers.upscale import Engine
 
@@ -63,7 +63,7 @@ class LocalUpscaler:
     def __init__(self, wanted: UpscaleRequest) -> None:
         settings = WorkerSettings()
         folder = settings.models_folder or SHIPPED
-        self._limits = GatewaySettings()
+        self._limits = Limits(settings.max_source_pixels, settings.max_output_pixels)
         self._catalog = read_catalog(folder)
         self._budgeted = wanted.latency_budget_ms is not None
         if wanted.model is not None or wanted.anysr_width is not None:
@@ -76,27 +76,26 @@ class LocalUpscaler:
         self._costs = costs_here(self._zoo, settings, kept) if self._budgeted else CostModel()
 
     def upscale(self, data: bytes) -> Outcome:
-        header = read_header(data, self._limits.max_source_pixels)
+        header = read_header(data, self._limits.source_pixels)
         wanted = self._wanted
         if not self._budgeted and wanted.model is None:  # nothing to choose by
             wanted = wanted.model_copy(update={"model": self._catalog.default})
-        job = plan(
+        job = build_job(
             uuid.uuid4().hex,
             wanted,
             header,
             self._catalog,
-            self._limits,
-            self._limits.max_budget_ms,
+            self._limits.output_pixels,
+            Budgets(math.inf, math.inf),
         )
         slack = job.budget_ms if self._budgeted else math.inf
         bound = JobBinding(job, self._zoo, self._costs, slack, ALONE)
-        limits = Limits(self._limits.max_source_pixels, self._limits.max_output_pixels)
 
         def see(picture: Picture) -> Engine | None:
             bound.look(picture)
             return bound.binding.engine
 
-        made = make(job, data, bound.binding.engine, limits, Progress(), see)
+        made = make(job, data, bound.binding.engine, self._limits, Progress(), see)
         binding = bound.binding
         option, reason = binding.decision.option, binding.decision.reason.value
         cleans = binding.engine is not None and binding.engine.takes_strength

@@ -317,7 +317,7 @@ class Catalog(_Record):
 
 
 @dataclass(frozen=True)
-class Reading:
+class CatalogRead:
     """What a service goes by: the models whose entries are good, and why the others are not."""
 
     catalog: Catalog
@@ -334,7 +334,7 @@ def read_catalog(folder: Path = SHIPPED) -> Catalog:
         raise CatalogError(f"{path} is not a valid catalog: {error}") from error
 
 
-def read_valid_entries(folder: Path, running: Catalog | None = None) -> Reading:
+def read_valid_entries(folder: Path, running: Catalog | None = None) -> CatalogRead:
     """Read what is good of a model folder's catalog. Where an entry is not, the running one of its
     name stays; where the default is not there, the running one, or else the first, stands in.
 
@@ -356,13 +356,13 @@ def read_valid_entries(folder: Path, running: Catalog | None = None) -> Reading:
             if running is not None and name in running.names:
                 models[name] = running.get(name)
     if not models:
-        raise CatalogError(f"{path} has no model that can be served; {told(broken)}")
+        raise CatalogError(f"{path} has no model that can be served; {summary_of(broken)}")
     if default not in models:
         broken[CATALOG_FILE] = f"the default {default!r} is not among the models"
         default = running.default if running and running.default in models else next(iter(models))
     without = tuple(name for name in untrained if name not in models)
     catalog = Catalog(default=default, models=tuple(models.values()), untrained=without)
-    return Reading(catalog, broken)
+    return CatalogRead(catalog, broken)
 
 
 def one_line_reason(error: Exception) -> str:
@@ -379,7 +379,7 @@ def one_line_reason(error: Exception) -> str:
     )
 
 
-def told(broken: Mapping[str, str]) -> str:
+def summary_of(broken: Mapping[str, str]) -> str:
     """Return all reasons in one line."""
     return "; ".join(f"{name}: {reason}" for name, reason in broken.items()) or "it lists none"
 

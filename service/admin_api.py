@@ -43,5 +43,5 @@ async def reload(gateway: Here) -> ReloadAnswer:
     """Calls on every gateway and worker of this queue to read its own model folder again. Each
     follows in its own time: `GET /health/ready` tells by `reloads` who has, and what is broken."""
     number = await gateway.queue.request_reload()
-    gateway.slot.calls.observe(number)
+    gateway.catalogs.calls.observe(number)
     return ReloadAnswer(reloads=number)

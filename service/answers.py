@@ -344,13 +344,13 @@ def _model(entry: ModelEntry, default: bool, snapshot: Snapshot) -> ModelAnswer:
     )
 
 
-def ready_answer(snapshot: Snapshot, age_s: float, slot: CatalogStore) -> ReadyAnswer:
+def ready_answer(snapshot: Snapshot, age_s: float, catalogs: CatalogStore) -> ReadyAnswer:
     """Return the workers and the queue of a snapshot, and how the catalog was read."""
     return ReadyAnswer(
         snapshot_age_ms=round(age_s * 1e3, 1) if math.isfinite(age_s) else None,
         workers=[_worker(worker) for worker in snapshot.workers],
         queue=_queue(snapshot.stats),
-        catalog=CatalogAnswer(reloads=slot.reloads, broken=dict(slot.broken)),
+        catalog=CatalogAnswer(reloads=catalogs.reloads, broken=dict(catalogs.broken)),
     )
 
 

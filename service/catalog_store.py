@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 
 from jobs.queue import JobQueue
 from jobs.reload_requests import ReloadRequests
-from models.catalog import CATALOG_FILE, Catalog, Reading, one_line_reason
+from models.catalog import CATALOG_FILE, Catalog, CatalogRead, one_line_reason
 
 log = logging.getLogger(__name__)
 
-Read = Callable[[Catalog | None], Reading]
+Read = Callable[[Catalog | None], CatalogRead]
 """Reads the folder, with what runs to stand in for what is broken; CatalogError if it cannot."""
 
 

@@ -54,13 +54,13 @@ class Dispatcher:
         self,
         queue: JobQueue,
         keeper: SnapshotKeeper,
-        slot: CatalogStore,
+        catalogs: CatalogStore,
         settings: GatewaySettings,
         metrics: GatewayMetrics,
     ) -> None:
         self._queue = queue
         self._keeper = keeper
-        self._slot = slot
+        self._catalogs = catalogs
         self._settings = settings
         self._metrics = metrics
         self._overhead = Overhead(settings.overhead_ms)
@@ -74,7 +74,7 @@ class Dispatcher:
         snapshot = self._keeper.current
         if snapshot.ready:
             snapshot = replace(snapshot, stats=await self._queue.stats())
-        return assessed(job, snapshot, self._slot.catalog, self._overhead.ms, default)
+        return assessed(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
 
     async def submit(
         self, job: Job, picture: bytes, received: float, default: DefaultBudget | None = None
@@ -116,14 +116,15 @@ class Dispatcher:
         snapshot: Snapshot,
         default: DefaultBudget | None,
     ) -> JobView:
-        ready = admitted(job, snapshot, self._slot.catalog, self._overhead.ms, default)
+        ready = admitted(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
         workers, spent_ms = len(snapshot.ready_for(job.requirement)), _since(received)
         return await self._queue.submit(ready, picture, spent_ms, workers)
 
     async def _ask_for(self, job: Job, snapshot: Snapshot) -> None:
         """Have the workers load a model that is loaded on demand, where none has it yet. The job
         is refused all the same: what it costs is known only then."""
-        cold = self._slot.catalog.on_demand(job.model) and not snapshot.ready_for(job.requirement)
+        on_demand = self._catalogs.catalog.on_demand(job.model)
+        cold = on_demand and not snapshot.ready_for(job.requirement)
         if cold and job.model is not None:
             await self._queue.request_model(job.model)
 

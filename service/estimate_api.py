@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from images.header import check_pixels
+from scheduling.planning import Budgets, build_job
+from scheduling.request import parse_estimate
 from service.answers import EstimateAnswer, estimate_answer
 from service.budgets import upscale_default
 from service.gateway import Gateway, gateway_of
 from service.openapi import ESTIMATE_CODES, estimate_request, problem_answers
-from service.plan import plan
-from service.schemas import parse_estimate
 from service.submission import wanted_of
 
 router = APIRouter(tags=["upscale"])
@@ -36,13 +36,13 @@ async def estimate(
     settings = gateway.settings
     check_pixels(asked.width, asked.height, settings.max_source_pixels)
     default = upscale_default(settings)
-    job = plan(
+    job = build_job(
         request.state.request_id,
         asked.with_picture(),
         asked.header(),
-        gateway.slot.catalog,
-        settings,
-        default.least_ms,
+        gateway.catalogs.catalog,
+        settings.max_output_pixels,
+        Budgets(default.least_ms, settings.max_budget_ms),
     )
     request.state.facts.update(wanted_of(job))
     answer = estimate_answer(await gateway.dispatcher.assess(job, default))

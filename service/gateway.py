@@ -22,7 +22,7 @@ class Gateway:
 
     settings: GatewaySettings
     queue: JobQueue
-    slot: CatalogStore
+    catalogs: CatalogStore
     metrics: GatewayMetrics
     keeper: SnapshotKeeper
     dispatcher: Dispatcher

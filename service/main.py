@@ -46,10 +46,13 @@ get back the best picture that fits the budget. Errors are `application/problem+
 
 
 def create_app(
-    settings: GatewaySettings, queue: JobQueue, slot: CatalogStore, tracing: Tracing | None = None
+    settings: GatewaySettings,
+    queue: JobQueue,
+    catalogs: CatalogStore,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """Return the application on a queue and with a tracing, which stay their caller's to close."""
-    gateway = build_gateway(settings, queue, slot)
+    gateway = build_gateway(settings, queue, catalogs)
     app = FastAPI(
         title="AnySR Serve",
         version=_version(),
@@ -67,17 +70,17 @@ def create_app(
     return app
 
 
-def build_gateway(settings: GatewaySettings, queue: JobQueue, slot: CatalogStore) -> Gateway:
+def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogStore) -> Gateway:
     """Return the parts that the routes work with."""
     metrics = GatewayMetrics()
     keeper = SnapshotKeeper(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
     return Gateway(
         settings=settings,
         queue=queue,
-        slot=slot,
+        catalogs=catalogs,
         metrics=metrics,
         keeper=keeper,
-        dispatcher=Dispatcher(queue, keeper, slot, settings, metrics),
+        dispatcher=Dispatcher(queue, keeper, catalogs, settings, metrics),
         uploads=UploadReader(settings),
     )
 
@@ -86,10 +89,10 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, slot: CatalogStore
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
     await gateway.keeper.refresh()
-    listening = gateway.slot.listen(gateway.queue, gateway.settings.snapshot_seconds)
+    listening = gateway.catalogs.listen(gateway.queue, gateway.settings.snapshot_seconds)
     tasks = (
         asyncio.create_task(gateway.keeper.keep(), name="snapshots"),
-        asyncio.create_task(gateway.slot.keep(), name="catalog"),
+        asyncio.create_task(gateway.catalogs.keep(), name="catalog"),
         asyncio.create_task(listening, name="reload calls"),
     )
     try:
@@ -158,13 +161,13 @@ def run(
     settings = settings or GatewaySettings()
     queue_settings = queue_settings or QueueSettings()
     configure_logging(settings)
-    slot = CatalogStore(partial(read_valid_entries, settings.models_folder or SHIPPED))
+    catalogs = CatalogStore(partial(read_valid_entries, settings.models_folder or SHIPPED))
     with (
         contextlib.closing(tracing_of(os.environ, "anysr-gateway")) as tracing,
         redis_server(queue_settings) as url,
     ):
         queue = RedisQueue.connect(url, queue_settings)
-        app = create_app(settings, queue, slot, tracing)
+        app = create_app(settings, queue, catalogs, tracing)
         create_server(settings, app, on_reload).run()
 
 

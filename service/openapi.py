@@ -6,9 +6,9 @@ from typing import Any
 
 from jobs.errors import ERRORS, AnysrError
 from jobs.job import ImageFormat
+from scheduling.request import EstimateRequest, UpscaleRequest
 from service.pictures import PICTURE_HEADERS
 from service.problems import MEDIA_TYPE, RETRY_STATUSES, STATUS, problem
-from service.schemas import EstimateRequest, UpscaleRequest
 
 Json = dict[str, Any]
 

@@ -34,7 +34,7 @@ class GatewayServer(uvicorn.Server):
             await self._gateway.queue.close()
 
     def _reload(self) -> None:
-        self._gateway.slot.calls.request()
+        self._gateway.catalogs.calls.request()
         self._on_reload()
 
     def _stop(self) -> None:

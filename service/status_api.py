@@ -24,7 +24,7 @@ Here = Annotated[Gateway, Depends(gateway_of)]
 async def models(gateway: Here) -> ModelsAnswer:
     """Names, widths, scales and measured quality; `default` runs when none is asked for.
     `limits` is what the service takes and makes at most."""
-    return models_answer(gateway.slot.catalog, gateway.settings, gateway.keeper.current)
+    return models_answer(gateway.catalogs.catalog, gateway.settings, gateway.keeper.current)
 
 
 @router.get("/health/live", summary="Does the process run?")
@@ -39,7 +39,7 @@ async def ready(gateway: Here) -> ReadyAnswer:
     saw them `snapshot_age_ms` ago: none when it could not see them for too long. A broken entry
     of a model folder is told with its reason, and changes nothing else."""
     snapshot = gateway.keeper.current
-    answer = ready_answer(snapshot, gateway.keeper.age_s, gateway.slot)
+    answer = ready_answer(snapshot, gateway.keeper.age_s, gateway.catalogs)
     if gateway.closing.is_set():
         raise NotReady("The gateway is stopping.", retry_after_s=RETRY_AFTER_S)
     if not snapshot.ready:

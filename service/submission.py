@@ -9,9 +9,9 @@ from starlette.concurrency import run_in_threadpool
 
 from images.header import ImageHeader, read_header
 from jobs.job import Job, JobView
+from scheduling.planning import Budgets, build_job
 from service.budgets import DefaultBudget
 from service.gateway import Gateway
-from service.plan import plan
 from service.uploads import Upload
 from telemetry.spans import Span
 
@@ -76,4 +76,11 @@ async def _planned(
     settings = gateway.settings
     header = await _header(upload.picture, settings.max_source_pixels)
     job_id: str = request.state.request_id
-    return plan(job_id, upload.wanted, header, gateway.slot.catalog, settings, default.least_ms)
+    return build_job(
+        job_id,
+        upload.wanted,
+        header,
+        gateway.catalogs.catalog,
+        settings.max_output_pixels,
+        Budgets(default.least_ms, settings.max_budget_ms),
+    )

@@ -14,7 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from jobs.errors import BodyTooLarge, EmptyBody, InvalidRequest, Overloaded, UnsupportedImage
-from service.schemas import PARAMETERS, UpscaleRequest, parse_request, shown
+from scheduling.request import PARAMETERS, UpscaleRequest, parse_request, shown
 from service.settings import GatewaySettings
 
 MULTIPART = "multipart/form-data"

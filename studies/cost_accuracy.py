@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from images.limits import Limits
 from jobs.job import ImageFormat, Job, OnMiss
 from models.catalog import SHIPPED
 from scheduling.backlog import Load
@@ -31,7 +32,7 @@ from workers.binding import bind_job
 from workers.calibration import calibrate
 from workers.cost_updates import update_cost_model
 from workers.loaded_model import Zoo, load_zoo
-from workers.pipeline import Limits, Progress, make
+from workers.pipeline import Progress, make
 from workers.settings import WorkerSettings
 
 SIDES = 48, 360

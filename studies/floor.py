@@ -21,8 +21,9 @@ from PIL import Image
 
 from benchmarks.pictures import draw_jpeg
 from images.encode import DEFAULT_QUALITY
+from images.limits import Limits
 from jobs.job import ImageFormat, Job, OnMiss
-from workers.pipeline import Limits, PipelineResult, Progress, make
+from workers.pipeline import PipelineResult, Progress, make
 
 Answer = TypeVar("Answer")
 PHOTOGRAPH = (4032, 3024)

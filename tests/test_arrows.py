@@ -17,10 +17,13 @@ ALLOWED = {
     "telemetry": set(),
     "deploy": set(),
     "images": {"jobs.errors", "jobs.job"},
-    "scheduling": {"jobs.job", "models.catalog", "models.expectation"},
+    "scheduling": {
+        *("jobs.errors", "jobs.job", "images.compression", "images.header"),
+        *("models.catalog", "models.expectation", "models.geometry", "models.strength"),
+    },
     "service": {
         *("images", "jobs", "scheduling", "telemetry"),
-        *("models.catalog", "models.geometry", "models.strength"),
+        "models.catalog",
     },
     "workers": {
         *("images", "jobs", "scheduling", "telemetry"),

@@ -17,7 +17,7 @@ async def wait_for_event(event: asyncio.Event, within_s: float) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def background_task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run something in the background for as long as the context is entered."""
     task = asyncio.create_task(work)
     try:

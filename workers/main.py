@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from prometheus_client import CollectorRegistry, start_http_server
 
+from images.limits import Limits
 from jobs.redis_queue import RedisQueue
 from jobs.reload_requests import ReloadRequests, on_hangup
 from jobs.settings import QueueSettings
@@ -22,7 +23,7 @@ from telemetry.logs import configure_logging
 from telemetry.spans import Tracing
 from telemetry.tracing import TracingMissing, tracing_of
 from workers import allocator
-from workers.background import running, wait_for_event
+from workers.background import background_task, wait_for_event
 from workers.cache_files import kept_folder
 from workers.heartbeat import Heartbeat
 from workers.idle_memory import Rest
@@ -30,7 +31,6 @@ from workers.machine import Machine, MachineWatch, find_gpu
 from workers.metrics import WorkerMetrics
 from workers.model_loader import ModelLoader
 from workers.model_slot import ModelSlot
-from workers.pipeline import Limits
 from workers.reloading import Reloader
 from workers.remeasuring import Remeasurer
 from workers.runtimes.base import RuntimeMissing
@@ -113,7 +113,9 @@ async def _serve(
             reloader = Reloader(calls, loader, slot, heartbeat, worker.turn)
             again = Remeasurer(loader, slot, worker.turn, lambda: worker.idle_s)
             rest = Rest(slot, worker.turn, lambda: worker.idle_s)
-            async with running(reloader.run()), running(again.run()), running(rest.run()):
+            async with contextlib.AsyncExitStack() as stack:
+                for work in (reloader.run(), again.run(), rest.run()):
+                    await stack.enter_async_context(background_task(work))
                 await worker.run(stopping)
             loader.keep(slot.loaded)
     await queue.close()
@@ -164,7 +166,7 @@ async def _stopping(
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(on_hangup(calls.request, on_signal))
         if settings.exit_with_parent:
-            await stack.enter_async_context(running(_watch_parent(stopping)))
+            await stack.enter_async_context(background_task(_watch_parent(stopping)))
         yield stopping
 
 

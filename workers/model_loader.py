@@ -18,7 +18,7 @@ from models.catalog import (
     one_line_reason,
     read_valid_entries,
     read_verified,
-    told,
+    summary_of,
 )
 from scheduling.cost_model import Line
 from workers.calibration import Turn, warm_model
@@ -58,7 +58,7 @@ class ModelLoader:
         """
         zoo, broken = self._zoo({}, frozenset(self.settings.warm))
         if not zoo:
-            raise CatalogError(f"no model of {self.folder} can be served; {told(broken)}")
+            raise CatalogError(f"no model of {self.folder} can be served; {summary_of(broken)}")
         return LoadedModels(zoo, costs_here(zoo, self.settings, self.costs_folder), broken)
 
     def next(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from images.decode import decode
 from images.encode import check_sides, encode
+from images.limits import Limits
 from images.picture import Picture
 from jobs.errors import InvalidRequest, OutputTooLarge
 from jobs.job import Job
@@ -76,14 +77,6 @@ class Progress:
         """Raise Stopped when nobody waits for the picture any more."""
         if self._stop.is_set():
             raise Stopped
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What is made. The gateway looks first, and `guard` again: others may fill the queue too."""
-
-    source_pixels: int
-    output_pixels: int
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from images.limits import Limits
 from images.picture import Picture
 from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, OnMiss, RunFacts
@@ -29,7 +30,7 @@ from workers.job_binding import JobBinding
 from workers.lease import held
 from workers.metrics import WorkerMetrics
 from workers.model_slot import ModelSlot
-from workers.pipeline import Limits, PipelineResult, Progress, Stopped, guard, make
+from workers.pipeline import PipelineResult, Progress, Stopped, guard, make
 from workers.preemption import PreemptibleRun, RunContext
 from workers.run_record import RunRecord
 from workers.upscale import Engine

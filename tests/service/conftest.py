@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from jobs.redis_queue import RedisQueue
-from models.catalog import Catalog, Reading
+from models.catalog import Catalog, CatalogRead
 from service.catalog_store import CatalogStore
 from service.main import create_app, create_server
 from service.settings import GatewaySettings
@@ -47,12 +47,12 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
 
     @contextlib.asynccontextmanager
     async def started(
-        slot: CatalogStore | None = None, **overrides: Any
+        catalogs: CatalogStore | None = None, **overrides: Any
     ) -> AsyncIterator[LoadedModel]:
         # Not stale within a test, however long the machine keeps this loop waiting.
         quick = {"snapshot_seconds": 0.05, "snapshot_stale_seconds": 600, "shutdown_seconds": 5}
         settings = GatewaySettings(**quick | overrides)
-        app = create_app(settings, queue, slot or CatalogStore(lambda _: Reading(catalog)))
+        app = create_app(settings, queue, catalogs or CatalogStore(lambda _: CatalogRead(catalog)))
         server = create_server(settings, app)
         # The protocol is named, for else asyncio leaves Nagle's delays on.
         with socket.socket(proto=socket.IPPROTO_TCP) as listener:

@@ -72,7 +72,7 @@ def test_a_key_that_can_be_guessed_is_refused_and_not_told() -> None:
 
 async def until_followed(served: LoadedModel, number: int) -> None:
     async with asyncio.timeout(10):
-        while served.gateway.slot.reloads != number:  # noqa: ASYNC110  as a caller would look
+        while served.gateway.catalogs.reloads != number:  # noqa: ASYNC110  as a caller would look
             await asyncio.sleep(0.01)
 
 
@@ -83,15 +83,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def slot(folder: Path) -> CatalogStore:
+def catalogs(folder: Path) -> CatalogStore:
     return CatalogStore(partial(read_valid_entries, folder))
 
 
 async def test_a_new_entry_is_offered_when_a_worker_has_it(
-    start: Start, worker: ScriptedWorker, queue: RedisQueue, folder: Path, slot: CatalogStore
+    start: Start, worker: ScriptedWorker, queue: RedisQueue, folder: Path, catalogs: CatalogStore
 ) -> None:
     asked: dict[str, Any] = {"scale": 2, "model": UNSERVED}
-    async with start(slot=slot) as served:
+    async with start(catalogs=catalogs) as served:
         assert_problem(await served.upscale(**asked), 422, "unknown_model")
         both = (model_entry(MODEL), model_entry(UNSERVED))
         write_catalog(folder, Catalog(default=MODEL, models=both))
@@ -113,9 +113,9 @@ async def test_a_new_entry_is_offered_when_a_worker_has_it(
 
 
 async def test_what_is_broken_is_told_and_changes_nothing(
-    start: Start, worker: ScriptedWorker, queue: RedisQueue, folder: Path, slot: CatalogStore
+    start: Start, worker: ScriptedWorker, queue: RedisQueue, folder: Path, catalogs: CatalogStore
 ) -> None:
-    async with start(slot=slot) as served:
+    async with start(catalogs=catalogs) as served:
         content = json.loads((folder / CATALOG_FILE).read_text())
         content["models"][0]["halo"] = "wide"
         content["models"].append({"name": "bare"})

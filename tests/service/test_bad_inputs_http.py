@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.schemas import PARAMETERS
+from scheduling.request import PARAMETERS
 from tests.service.harness import (
     MODEL,
     LoadedModel,

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.job import BackendState, GpuState, Job, JobView, MachineState
 from jobs.redis_queue import RedisQueue
-from service.schemas import PARAMETERS, EstimateRequest
+from scheduling.request import PARAMETERS, EstimateRequest
 from telemetry.logs import json_lines
 from tests.service.harness import (
     MODEL,

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from images.encode import encode
+from images.limits import Limits
 from images.picture import Picture, Raster
 from jobs.job import ImageFormat
 from tests.workers.test_integer_tiles import Stretching
 from workers.allocator import configure, trim
-from workers.pipeline import Limits, Progress, make
+from workers.pipeline import Progress, make
 from workers.upscale import Engine
 
 SIDE = 1200

@@ -16,6 +16,7 @@ from PIL import Image
 from prometheus_client import CollectorRegistry
 from skimage import data
 
+from images.limits import Limits
 from images.picture import FloatArray, Picture, PictureKind, Raster, rounded
 from jobs.job import ImageFormat, Job, OnMiss
 from jobs.queue import JobQueue
@@ -31,7 +32,6 @@ from workers.loaded_model import LoadedModel, Zoo
 from workers.machine_load import CpuTimes
 from workers.metrics import WorkerMetrics
 from workers.model_slot import LoadedModels, ModelSlot
-from workers.pipeline import Limits
 from workers.runtimes.base import Session
 from workers.worker import Worker, WorkerParts
 

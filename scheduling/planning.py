@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from images.header import ImageHeader
 from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
 from jobs.job import ImageFormat, Job
 from models.catalog import Catalog, ModelEntry
 from models.geometry import output_size
 from models.strength import strength_of_quality
-from service.schemas import UpscaleRequest, shown
-from service.settings import GatewaySettings
+from scheduling.request import UpscaleRequest, shown
 
 
-def plan(
+class Budgets(NamedTuple):
+    """Latency budgets in milliseconds."""
+
+    default_ms: float
+    """Of a request that names none."""
+    largest_ms: float
+
+
+def build_job(
     job_id: str,
     wanted: UpscaleRequest,
     header: ImageHeader,
     catalog: Catalog,
-    limits: GatewaySettings,
-    default_budget_ms: float,
+    max_output_pixels: int,
+    budgets: Budgets,
 ) -> Job:
     """Return the job of a request; its `cheapest_ms` and `network_ms` are still 0, which admission
-    fills in, and so it does the budget of a request that names none: until then that is
-    `default_budget_ms`. Without a model and a pinned width, the service chooses among all models.
+    fills in. Without a model and a pinned width, the service chooses among all models.
 
     Raises UnknownModel, ModelNotTrained, UnknownWidth, InvalidRequest (a scale or budget out of
     range) and OutputTooLarge.
@@ -31,7 +39,7 @@ def plan(
     free = wanted.model is None and wanted.anysr_width is None
     width, height = output_pixels(wanted, header.width, header.height, model)
     output_format = wanted.format or header.format
-    _check_output(width, height, output_format, limits.max_output_pixels)
+    _check_output(width, height, output_format, max_output_pixels)
     return Job(
         id=job_id,
         source_width=header.width,
@@ -43,7 +51,7 @@ def plan(
         model=None if free else model.name,
         pinned_width=pinned_width(wanted, model),
         on_miss=wanted.on_miss,
-        budget_ms=_budget(wanted, limits, default_budget_ms),
+        budget_ms=_budget(wanted, budgets),
         cheapest_ms=0.0,
         min_db=wanted.min_db,
         min_width=wanted.min_width,
@@ -149,12 +157,12 @@ def _check_scale(scale: float, model: ModelEntry) -> None:
         )
 
 
-def _budget(wanted: UpscaleRequest, limits: GatewaySettings, default_ms: float) -> float:
+def _budget(wanted: UpscaleRequest, budgets: Budgets) -> float:
     if wanted.latency_budget_ms is None:
-        return min(default_ms, limits.max_budget_ms)
-    if wanted.latency_budget_ms > limits.max_budget_ms:
+        return min(*budgets)
+    if wanted.latency_budget_ms > budgets.largest_ms:
         raise InvalidRequest(
-            f"latency_budget_ms may be at most {limits.max_budget_ms:g}, "
+            f"latency_budget_ms may be at most {budgets.largest_ms:g}, "
             f"got {wanted.latency_budget_ms:g}."
         )
     return wanted.latency_budget_ms

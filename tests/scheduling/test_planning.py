@@ -13,9 +13,8 @@ from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, Unknown
 from jobs.job import ImageFormat, Job
 from models.catalog import Catalog
 from models.strength import strength_of_quality
-from service.plan import output_pixels, plan
-from service.schemas import UpscaleRequest
-from service.settings import GatewaySettings
+from scheduling.planning import Budgets, build_job, output_pixels
+from scheduling.request import UpscaleRequest
 from tests.service.harness import MODEL, UNSERVED, model_entry
 
 ENTRY = model_entry(MODEL)
@@ -24,10 +23,13 @@ CATALOG = Catalog(default=MODEL, models=(ENTRY, model_entry(UNSERVED)), untraine
 sizes = st.integers(1, 20_000)
 scales = st.floats(1, 8)
 
+MOST_PIXELS = 100_000_000
+BUDGETS = Budgets(1.0, 600_000.0)
+
 
 def planned(wanted: UpscaleRequest, image_format: ImageFormat = ImageFormat.PNG) -> Job:
     header = ImageHeader(image_format, 20, 12, 1, 8, "RGB")
-    return plan("id", wanted, header, CATALOG, GatewaySettings(), 1234.0)
+    return build_job("id", wanted, header, CATALOG, MOST_PIXELS, Budgets(1234.0, 600_000.0))
 
 
 @settings(deadline=None)
@@ -82,7 +84,7 @@ def test_strength_is_what_is_asked_for_or_what_the_file_says() -> None:
 
     def strength(header: ImageHeader, asked: float | None) -> float:
         wanted = UpscaleRequest(scale=2, strength=asked)
-        return plan("id", wanted, header, CATALOG, GatewaySettings(), 1.0).strength
+        return build_job("id", wanted, header, CATALOG, MOST_PIXELS, BUDGETS).strength
 
     assert strength(damaged, None) == 1.0
     assert strength(replace(damaged, jpeg_quality=75), None) == round(strength_of_quality(75), 2)
@@ -111,7 +113,7 @@ def test_refusals() -> None:
         planned(UpscaleRequest(scale=2, latency_budget_ms=600_001))
     header = ImageHeader(ImageFormat.PNG, 4000, 4000, 1, 8, "RGB")
     with pytest.raises(OutputTooLarge, match="32000 x 32000"):
-        plan("id", UpscaleRequest(scale=8), header, CATALOG, GatewaySettings(), 1.0)
+        build_job("id", UpscaleRequest(scale=8), header, CATALOG, MOST_PIXELS, BUDGETS)
 
 
 @pytest.mark.parametrize(
@@ -126,10 +128,9 @@ def test_a_side_that_the_format_cannot_hold_is_refused_with_formats_that_can(
     output_format: ImageFormat, width: int, fitting: str
 ) -> None:
     header = ImageHeader(output_format, width // 4, 12, 1, 8, "RGB")
-    limits = GatewaySettings()
 
     def job_of(wanted: UpscaleRequest) -> Job:
-        return plan("id", wanted, header, CATALOG, limits, 1.0)
+        return build_job("id", wanted, header, CATALOG, MOST_PIXELS, BUDGETS)
 
     assert job_of(UpscaleRequest(width=width - 1, height=12)).output_width == width - 1
     refused = f"{width} x 12 .* {output_format} holds at most {width - 1} .* format {fitting}."
