@@ -29,7 +29,6 @@ function positionOf(budgetMs) {
 }
 
 export class BudgetField {
-  #onChange;
   /** @type {number | null} */
   #budgetMs = null;
   /** @type {import("./api.js").Estimate | null} */
@@ -43,7 +42,6 @@ export class BudgetField {
 
   /** @param {(budgetMs: number | null) => void} onChange  null for automatic */
   constructor(onChange) {
-    this.#onChange = onChange;
     this.#slider.addEventListener("input", () => onChange(this.#shownMs));
     // A number counts once it is finished: while "12" is typed, "1" is not meant.
     this.#number.addEventListener("change", () => onChange(clamped(this.#number.value, BUDGET_RANGE, this.#budgetMs)));
