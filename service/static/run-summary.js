@@ -29,13 +29,13 @@ const FRACTIONS = { 1: "full width", 0.75: "three-quarter width", 0.5: "half wid
  * @type {Readonly<Record<string, (network: string) => string>>}
  */
 export const REASONS = Object.freeze({
-  widest: (network) => `${network}, because the time budget had room for the best that your settings allow.`,
-  slack: (network) => `${network}, because the time budget had no room for a better network.`,
+  widest: (network) => `${network}: there was time for the best that your settings allow.`,
+  slack: (network) => `${network}, because there was no time for a better network.`,
   backlog: (network) => `${network}, because other pictures were waiting and needed their share of the time.`,
   demand: (network) => `${network}, because requests are coming in too fast for a better network.`,
   behind: (network) => `${network} in the end: the run began wider, but took longer than predicted.`,
   pinned: (network) => `${network}, because you chose it.`,
-  floor: () => "Plain resampling (Lanczos), because the time budget had no room for any network.",
+  floor: () => "Plain resampling (Lanczos), because there was no time for any network.",
 });
 
 /**

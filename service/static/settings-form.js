@@ -37,6 +37,7 @@ export class SettingsForm {
   #scaleNumber = byId("scale-number", HTMLInputElement);
   #budget = new BudgetField((budgetMs) => this.change({ budgetMs }));
   #model = byId("model", HTMLSelectElement);
+  #anyModel = element("option", { value: "" });
   #width = byId("width", HTMLSelectElement);
   #strength = byId("strength", HTMLSelectElement);
   #format = byId("format", HTMLSelectElement);
@@ -103,7 +104,7 @@ export class SettingsForm {
   showModels(models) {
     this.#models = models;
     this.#model.replaceChildren(
-      element("option", { value: "" }, "Best in time"),
+      this.#anyModel,
       ...modelGroup("Used automatically", models.models.filter(({ in_ladder }) => in_ladder)),
       ...modelGroup("Used only when chosen", models.models.filter(({ in_ladder }) => !in_ladder)),
     );
@@ -142,18 +143,16 @@ export class SettingsForm {
     this.#strength.value = strength;
     this.#format.value = format;
     this.#onMiss.value = onMiss;
-    if (this.#models) this.#writeWidths();
+    if (this.#models) this.#writeNetwork();
   }
 
-  #writeWidths() {
-    this.#model.value = this.#settings.model;
-    const model = this.model;
-    const widths = model?.widths ?? [];
+  #writeNetwork() {
+    const widths = this.model?.widths ?? [];
     if (!widths.map(String).includes(this.#settings.width)) this.#settings.width = "";
     // With a width but no model, the service takes its default model.
-    const owner = this.#settings.model || !model ? "" : ` of ${model.name}`;
-    const options = widths.map((width) =>
-      element("option", { value: String(width) }, `${capitalized(widthInWords(width))}${owner}`));
+    this.#anyModel.textContent = this.#settings.width ? "Default model" : "Best in time";
+    this.#model.value = this.#settings.model;
+    const options = widths.map((width) => element("option", { value: String(width) }, capitalized(widthInWords(width))));
     this.#width.replaceChildren(element("option", { value: "" }, "Automatic"), ...options);
     this.#width.value = this.#settings.width;
   }

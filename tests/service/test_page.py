@@ -124,6 +124,16 @@ async def test_a_model_for_other_pictures_says_what_it_is_for(page: Page) -> Non
     await expect(options).to_have_text(["Best in time", MODEL, f"{UNSERVED}: For tests"])
 
 
+async def test_a_width_without_a_model_is_that_of_the_default(page: Page) -> None:
+    chosen = page.locator("#model option:checked")
+    width = page.get_by_label("Network width")
+    await expect(chosen).to_have_text("Best in time")
+    await width.select_option(label="Quarter width")
+    await expect(chosen).to_have_text("Default model")
+    await width.select_option(label="Automatic")
+    await expect(chosen).to_have_text("Best in time")
+
+
 def picture(name: str = "photo.png") -> FilePayload:
     return {"name": name, "mimeType": "image/png", "buffer": drawn(WIDTH, HEIGHT)}
 
@@ -170,7 +180,7 @@ async def test_chosen_picture_is_upscaled_to_the_pixel(page: Page) -> None:
 async def check_summary(page: Page) -> None:
     summary = page.locator("#run-summary")
     await expect(summary).to_contain_text(
-        f"{MODEL} at full width, because the time budget had room for the best that your settings"
+        f"{MODEL} at full width: there was time for the best that your settings allow."
     )
     for words in ("Budget met", "of 10 s", "102 ms predicted", "95 × 71 px", "PNG", "32.1 dB"):
         await expect(summary).to_contain_text(words)
@@ -252,7 +262,7 @@ async def test_settings_reach_the_job_and_are_remembered(
     page: Page, worker: ScriptedWorker
 ) -> None:
     await choose(page, picture())
-    await page.get_by_label("Network width").select_option(label=f"Half width of {MODEL}")
+    await page.get_by_label("Network width").select_option(label="Half width")
     await page.get_by_label("Clean up").select_option(label="Medium")
     await page.get_by_label("Format").select_option("webp")
     await page.get_by_label("If late").select_option("reject")
@@ -404,7 +414,7 @@ async def test_what_the_picture_takes_is_told_before_it_is_sent(
         at = await mark.evaluate("e => Number(e.style.getPropertyValue('--at'))")
         assert at == pytest.approx(part, abs=0.01)
     await page.get_by_label("If late").select_option("reject")
-    await page.get_by_label("Network width").select_option(label=f"Half width of {MODEL}")
+    await page.get_by_label("Network width").select_option(label="Half width")
     await expect(estimate).to_have_text("About 80 ms.")
     assert not worker.claims
 
@@ -595,7 +605,7 @@ def noise(width: int, height: int) -> bytes:
 
 async def test_budget_too_small_is_mended_by_one_press(page: Page) -> None:
     await choose(page, picture())
-    await page.get_by_label("Network width").select_option(label=f"Full width of {MODEL}")
+    await page.get_by_label("Network width").select_option(label="Full width")
     await set_number(page, "Time budget", "50")
     await page.get_by_role("button", name="Upscale").click()
     alert = page.get_by_role("alert")

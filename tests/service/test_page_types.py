@@ -60,6 +60,7 @@ def test_every_script_is_checked() -> None:
         ("jsconfig.json", "dom.js", 'byId("run", HTMLElement).disabled = true;'),
         ("jsconfig.worker.json", "bicubic-worker.js", "document.title;"),
     ],
+    ids=["page", "worker"],
 )
 def test_a_wrong_type_is_found(tmp_path: Path, config: str, name: str, line: str) -> None:
     shutil.copytree(ROOT / STATIC, tmp_path / STATIC)
