@@ -32,7 +32,9 @@ def drawn() -> FloatArray:
     """Return a picture [3, H, W] in [0, 1] with a gradient, a disc and one-pixel lines."""
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]].astype(np.float32)
     planes = np.stack([rows / SIZE[0], columns / SIZE[1], (rows + columns) / sum(SIZE)])
-    planes[:, (rows - 6) ** 2 + (columns - 8) ** 2 < 16] = np.float32([[0.9], [0.2], [0.1]])
+    planes[:, (rows - 6) ** 2 + (columns - 8) ** 2 < 16] = np.array(
+        [[0.9], [0.2], [0.1]], np.float32
+    )
     planes[:, :, 13::2] = 1 - planes[:, :, 13::2]
     levels: FloatArray = np.rint(planes * 255).astype(np.float32) / np.float32(255)
     return levels
