@@ -31,6 +31,8 @@ class App {
     saveSettings(settings);
     this.#updatePreview();
   });
+  /** Files that were opened; only the last one is shown. */
+  #openings = 0;
   /** @type {import("./api.js").Estimate | null} */
   #estimate = null;
   #estimator = new Estimator((estimate) => {
@@ -65,7 +67,13 @@ class App {
   /** @param {File} file */
   async #open(file) {
     this.#abort?.abort();
+    const opening = ++this.#openings;
     const picture = await readPicture(file);
+    if (opening !== this.#openings) {
+      // Another file was chosen while this one was decoded.
+      URL.revokeObjectURL(picture.url);
+      return;
+    }
     if (this.#picture) URL.revokeObjectURL(this.#picture.url);
     this.#picture = picture;
     this.#problems.clear();
