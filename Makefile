@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 EXTRA ?= cpu
+# Benchmark photographs for tests (CONTRIBUTING.md). Unset: a folder data/bench beside the checkout.
+ANYSR_TEST_DATA ?= $(patsubst %/Set5,%,$(firstword $(wildcard $(CURDIR)/../*/data/bench/Set5)))
+export ANYSR_TEST_DATA
 
 .PHONY: help serve test test-containers lint types format lock clean
 .DEFAULT_GOAL := help
