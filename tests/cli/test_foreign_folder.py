@@ -23,14 +23,13 @@ OURS = re.compile(rf'(?:"-m", "|-m, )(?:{"|".join(ROOMS)})\.')
 @pytest.fixture
 def foreign_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with a module or a package of the name of each of ours, each of which
-    fails when it is imported. Ours are found as an installed package is: not by the folder."""
+    fails when it is imported."""
     for room in ROOMS[::2]:
         (tmp_path / f"{room}.py").write_text("raise SystemExit('a foreign module')\n")
     for room in ROOMS[1::2]:
         (tmp_path / room).mkdir()
         (tmp_path / room / "__init__.py").write_text("raise SystemExit('a foreign package')\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return tmp_path
 
 

@@ -109,11 +109,10 @@ def test_a_missing_input_is_told(tmp_path):
     assert "nowhere.png" in result.output
 
 
-@pytest.mark.usefixtures("kept_costs")
-def test_through_a_service(folder, tmp_path):
-    with running_service() as url:
-        result = run(folder, "-o", tmp_path / "out", "--scale", 1.7, "--server", url)
-        refused = run(folder / "a.png", "-o", tmp_path / "x.png", "--scale", 9, "--server", url)
+def test_through_a_service(folder, tmp_path, service_url):
+    server = ["--server", service_url]
+    result = run(folder, "-o", tmp_path / "out", "--scale", 1.7, *server)
+    refused = run(folder / "a.png", "-o", tmp_path / "x.png", "--scale", 9, *server)
     assert result.exit_code == 0, result.output
     assert size(tmp_path / "out" / "deep" / "b.jpg") == ("JPEG", (51, 34))
     assert "deadline met" in result.output
