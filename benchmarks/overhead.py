@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.pictures import draw_jpeg
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
 WARM_UP_REQUESTS = 20
 PERCENTILES = (50, 90, 99)
 
