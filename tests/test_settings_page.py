@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ FIRST = (
     *("ANYSR_WORKER_THREADS", "ANYSR_DEVICE"),
 )
 """The settings that the README has, in its order."""
+VARIABLE = re.compile(r"\bANYSR_[A-Z_]*[A-Z]\b")
 
 
 class Row(NamedTuple):
@@ -79,6 +81,17 @@ def test_a_table_is_that_of_the_settings_classes(page: Path) -> None:
     text = page.read_text()
     fresh = with_table(text, PAGES[page]())
     assert fresh == text, "run: python tests/test_settings_page.py --write"
+
+
+def test_every_variable_that_a_document_names_is_read_somewhere() -> None:
+    known = {row.variable for row in settings()}
+    deployment = [ROOT / "docker-compose.yml", ROOT / "Makefile", *ROOT.glob("deploy/*.yml")]
+    for path in [*deployment, *ROOT.glob("examples/*.[!m]*")]:
+        known |= set(VARIABLE.findall(path.read_text()))
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")]
+    named = {name for path in documents for name in VARIABLE.findall(path.read_text())}
+    assert len(named) > 40
+    assert sorted(named - known) == []
 
 
 if __name__ == "__main__" and "--write" in sys.argv:
