@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 TYPESCRIPT := typescript@7.0.2
 EXTRA ?= cpu
+# Benchmark photographs for tests (CONTRIBUTING.md). Unset: a folder data/bench beside the checkout.
+ANYSR_TEST_DATA ?= $(patsubst %/Set5,%,$(firstword $(wildcard $(CURDIR)/../*/data/bench/Set5)))
+export ANYSR_TEST_DATA
 
 .PHONY: help serve test test-containers lint types types-js format lock clean
 .DEFAULT_GOAL := help

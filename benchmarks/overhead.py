@@ -75,7 +75,7 @@ def running_process(
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     part = ["serve", "--workers", str(workers)] if workers else ["gateway"]
-    command = [sys.executable, "-m", "cli.main", *part, "--port", str(port)]
+    command = [sys.executable, "-P", "-m", "cli.main", *part, "--port", str(port)]
     quiet = {"ANYSR_LOG_LEVEL": "warning", **os.environ, **environment}
     process = subprocess.Popen(command, env=quiet, stderr=subprocess.DEVNULL)
     try:

@@ -176,7 +176,7 @@ def _ours() -> Iterator[Service]:
 @contextlib.contextmanager
 def _plain() -> Iterator[Service]:
     (port,) = free_ports(1)
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.plain_service", str(port)])
+    process = subprocess.Popen([sys.executable, "-P", "-m", "benchmarks.plain_service", str(port)])
     try:
         url = f"http://127.0.0.1:{port}"
         _wait(url, process)

@@ -68,7 +68,7 @@ def gamma(cv: float) -> Arrivals:
 
 
 def on_off(part_on: float = 0.2, period_s: float = 10.0) -> Arrivals:
-    """All arrivals in the first `part_on` of each period, evenly spread there, none after it."""
+    """Poisson arrivals in the first `part_on` (0 to 1) of each period, none in its rest."""
 
     def draw(count: int, rate: float, random: np.random.Generator) -> FloatArray:
         busy = np.cumsum(random.exponential(1e3 * part_on / rate, count))

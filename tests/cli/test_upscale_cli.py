@@ -131,13 +131,12 @@ def assert_same_picture(local, remote):
         assert np.abs(difference).max() <= step
 
 
-@pytest.mark.usefixtures("kept_costs")
-def test_through_a_service(folder, tmp_path):
+def test_through_a_service(folder, tmp_path, service_url):
     draw_kinds(folder)
     pinned = ["--scale", 1.7, "--model", "anysr-s"]
-    with running_service() as url:
-        result = run(folder, "-o", tmp_path / "out", *pinned, "--server", url)
-        refused = run(folder / "a.png", "-o", tmp_path / "x.png", "--scale", 9, "--server", url)
+    server = ["--server", service_url]
+    result = run(folder, "-o", tmp_path / "out", *pinned, *server)
+    refused = run(folder / "a.png", "-o", tmp_path / "x.png", "--scale", 9, *server)
     local = run(folder, "-o", tmp_path / "local", *pinned)
     assert local.exit_code == 0, local.output
     made = sorted(p.relative_to(tmp_path / "local") for p in (tmp_path / "local").rglob("*.*"))

@@ -16,7 +16,7 @@ PUBLISHED_BICUBIC = {
 
 @pytest.mark.parametrize(("dataset", "rows"), PUBLISHED_BICUBIC.items())
 def test_bicubic_gives_the_published_rows(dataset, rows):
-    files = list_images([shared_data("bench", dataset)])
+    files = list_images([shared_data(dataset)])
     for scale, expected in rows.items():
         assert evaluate(bicubic, files, scale).psnr_y == pytest.approx(expected, abs=0.02)
 
