@@ -15,6 +15,7 @@ from jobs.errors import (
     DeadlineExceeded,
     JobCancelled,
     JobNotFinished,
+    JobNotFound,
     NotReady,
     Overloaded,
     from_code,
@@ -146,17 +147,25 @@ class Dispatcher:
         """Wait for the picture of a job that was let in, for as long as its caller does; `view` is
         what `submit` returned.
 
-        `gone` returns when the caller has left. Raises CallerGone, DeadlineExceeded, or the
-        error that the job ended with.
+        `gone` returns when the caller has left. Raises CallerGone, DeadlineExceeded, NotReady when
+        the queue has lost the job, or the error that the job ended with.
         """
         try:
-            finished = await self._picture(view, received, gone)
+            finished = await self._found(view, received, gone)
         except (AnysrError, CallerGone) as error:
             self._metrics.job_failed(*_outcome(error))
             raise
         seconds = finished.elapsed_ms / 1e3
         self._metrics.job_succeeded(view.job, why_ended(finished.view), seconds)
         return finished
+
+    async def _found(
+        self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]
+    ) -> Finished:
+        try:
+            return await self._picture(view, received, gone)
+        except JobNotFound:  # though it was let in: Redis has started anew without its memory
+            raise NotReady("The queue has lost this job; please send the picture again.") from None
 
     async def _picture(
         self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]

@@ -88,6 +88,8 @@ def test_every_variable_that_a_document_names_is_read_somewhere() -> None:
     deployment = [ROOT / "docker-compose.yml", ROOT / "Makefile", *ROOT.glob("deploy/*.yml")]
     for path in [*deployment, *ROOT.glob("examples/*.[!m]*")]:
         known |= set(VARIABLE.findall(path.read_text()))
+    for path in (ROOT / "tests").rglob("*.py"):
+        known |= set(VARIABLE.findall(path.read_text()))
     documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")]
     named = {name for path in documents for name in VARIABLE.findall(path.read_text())}
     assert len(named) > 40
