@@ -21,8 +21,8 @@ import aiohttp
 import httpx
 import psutil
 
+from benchmarks.local_service import running_process, server_timing
 from benchmarks.monitored.processes import free_ports
-from benchmarks.overhead import running_process, server_timing
 from benchmarks.pictures import draw_jpeg
 
 SIDE = 64

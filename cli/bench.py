@@ -241,7 +241,7 @@ def promises(
     ] = None,
 ) -> None:
     """Ask for a budget that is too small, then for the smallest that the refusal names."""
-    from benchmarks.overhead import running_service
+    from benchmarks.local_service import running_service
     from benchmarks.smallest_budget import keep_promises
 
     with contextlib.ExitStack() as stack:
@@ -292,7 +292,7 @@ def load(
     """Send load, and hold what the service promised against what the client saw."""
     with needs("simulate"):
         from benchmarks.load import AnysrEndpoint, FormEndpoint, send, summarise
-    from benchmarks.overhead import running_service
+    from benchmarks.local_service import running_service
 
     workload = _workload(trace, arrivals, rate, seconds, _Callers(callers, think_ms), budgets, seed)
     parameters = dict(_pair(p, "=") for p in parameter)

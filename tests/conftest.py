@@ -19,7 +19,7 @@ from jobs.embedded_redis import Binary, embedded_redis, find_binary
 from jobs.job import ImageFormat, Job, OnMiss
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
-from tests.skips import summary
+from tests.support.skips import summary
 
 # No test is timed: how long an example takes is the machine's affair.
 settings.register_profile("untimed", deadline=None)
@@ -80,7 +80,7 @@ def kept_costs(calibration_folder: Path) -> None:
 def service_url(kept_costs: None) -> Iterator[str]:  # noqa: ARG001  they are there before it starts
     """The URL of `anysr serve` on the shipped models, with one worker that is ready: for tests that
     send it pictures and harm nothing."""
-    from benchmarks.overhead import running_service
+    from tests.support.service import running_service
 
     with running_service() as url:
         yield url

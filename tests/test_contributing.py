@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from models.catalog import read_catalog
-from tests import shared_data as module
+from tests.support import photographs as module
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.skips import REMEDIES
+from tests.support.skips import REMEDIES
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -77,7 +77,9 @@ def test_every_package_says_that_it_is_typed() -> None:
 
 
 def test_types_are_checked_wherever_there_is_python() -> None:
-    assert {*packages(), "deploy", "examples", "studies", "tests"} == set(PROJECT["tool"]["mypy"]["files"])
+    assert {*packages(), "deploy", "examples", "studies", "tests"} == set(
+        PROJECT["tool"]["mypy"]["files"]
+    )
 
 
 def test_the_changelog_has_the_form_that_it_names() -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.skips import summary
+from tests.support.skips import summary
 
 ROOT = Path(__file__).parents[1]
 

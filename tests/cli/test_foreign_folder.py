@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.overhead import running_service
-from benchmarks.pictures import draw_jpeg
+from tests.support.pictures import draw_jpeg
+from tests.support.service import running_service
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("benchmarks", "cli", "jobs", "models", "scheduling", "service", "telemetry", "workers")

@@ -16,10 +16,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from benchmarks.overhead import running_service
 from images.decode import decode
 from models.catalog import read_catalog
 from models.expectation import expectation_of
+from tests.support.service import running_service
 from workers.features import features_of
 
 HEADERS = (

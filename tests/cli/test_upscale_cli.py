@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks.overhead import running_service
 from cli.main import app
 from models.architectures.registry import NetworkSpec
 from models.catalog import enter
 from models.checkpoint import save_network
 from models.export import export_model
+from tests.support.service import running_service
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from benchmarks.overhead import running_service
-from benchmarks.pictures import draw_jpeg
+from tests.support.pictures import draw_jpeg
+from tests.support.service import running_service
 
 FOLDER = Path(__file__).parents[2] / "examples"
 CALLERS = {

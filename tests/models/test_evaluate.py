@@ -5,7 +5,7 @@ import pytest
 
 from models.evaluate import bicubic, compare, degrade, evaluate, luma
 from models.training.dataset import list_images
-from tests.shared_data import shared_data
+from tests.support.photographs import shared_data
 
 PUBLISHED_BICUBIC = {
     "Set5": {2: 33.67, 3: 30.40, 4: 28.43},

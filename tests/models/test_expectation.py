@@ -28,7 +28,7 @@ from models.expectation import (
     spread_terms,
     terms,
 )
-from tests.shared_data import shared_data
+from tests.support.photographs import shared_data
 from workers.features import features_of
 from workers.upscale import upscale
 
