@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
+PLACES = ("*.md", "docs/**/*.md", "examples/*.md", "models/**/*.md")
+DOCUMENTS = sorted(path for place in PLACES for path in ROOT.glob(place))
 FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`((?:anysr|curl|make|python) [^`]+)`(?!`)")
 BETWEEN = {"&&", "||", "|", ";"}
