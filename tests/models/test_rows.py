@@ -45,12 +45,16 @@ def ramps():
 def grids(scale, moved=0.0):
     """Return rows and columns, every output pixel `moved` by so many input pixels."""
     whole = (axis_grid(n, output_size(n, scale)) for n in SIZE)
-    return [AxisGrid(g.offset + np.float32(moved), g.index, g.inverse_scale) for g in whole]
+    rows, columns = (
+        AxisGrid(g.offset + np.float32(moved), g.index, g.inverse_scale) for g in whole
+    )
+    return rows, columns
 
 
 def made(network, run, scale, moved=0.0):
     """Return the larger ramps in levels of 8 bits."""
-    return 255 * run(inputs_of(network, ramps(), *grids(scale, moved), strength=0.0))
+    rows, columns = grids(scale, moved)
+    return 255 * run(inputs_of(network, ramps(), rows, columns, strength=0.0))
 
 
 def roughness(levels):
@@ -172,8 +176,9 @@ def test_the_last_tile_is_what_the_whole_is(scale):
     features, image = torch.randn(1, 4, 12, 13), torch.rand(1, 3, 12, 13)
     last, window = 4 * int(scale), 4 + head.halo
     sizes = [(n, output_size(n, scale)) for n in (12, 13)]
-    whole = head(features, image, *grid_tensors(*(axis_grid(n, m) for n, m in sizes)))
-    tiles = [axis_grid(n, m, (n - window, n), (m - last, m)) for n, m in sizes]
+    rows, columns = (axis_grid(n, m) for n, m in sizes)
+    whole = head(features, image, *grid_tensors(rows, columns))
+    rows, columns = (axis_grid(n, m, (n - window, n), (m - last, m)) for n, m in sizes)
     shown = [t[:, :, -window:, -window:] for t in (features, image)]
-    part = head(*shown, *grid_tensors(*tiles))
+    part = head(*shown, *grid_tensors(rows, columns))
     torch.testing.assert_close(part, whole[:, :, -last:, -last:], atol=1e-5, rtol=0)
