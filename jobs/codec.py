@@ -48,7 +48,7 @@ class Codec(Generic[T]):
 
 JOB = Codec(Job)
 RUN_FACTS = Codec(RunFacts)
-WORKER_PULSE = Codec(WorkerHeartbeat)
+HEARTBEAT = Codec(WorkerHeartbeat)
 
 
 def decode_details(data: bytes) -> dict[str, Any]:

@@ -88,9 +88,9 @@ class Keys:
         return self._name("reloads")
 
     @property
-    def asked(self) -> str:
-        """Set: models that were asked for and that workers load only then."""
-        return self._name("asked")
+    def requested_models(self) -> str:
+        """Set: models that were requested and that workers load only on demand."""
+        return self._name("requested-models")
 
     @property
     def ended(self) -> str:

@@ -20,7 +20,7 @@ from jobs.errors import (
     from_code,
 )
 from jobs.job import Job, JobStatus, JobView, OnMiss, Outcome
-from jobs.queue import JobQueue, NoTime
+from jobs.queue import NoTime, Registry, Submissions
 from scheduling.overhead import Overhead
 from service.admission import RETRY_AFTER_S, Assessment, admitted, assessed, no_time
 from service.budgets import DefaultBudget
@@ -52,13 +52,15 @@ class Dispatcher:
 
     def __init__(
         self,
-        queue: JobQueue,
+        submissions: Submissions,
+        registry: Registry,
         keeper: SnapshotKeeper,
         catalogs: CatalogStore,
         settings: GatewaySettings,
         metrics: GatewayMetrics,
     ) -> None:
-        self._queue = queue
+        self._submissions = submissions
+        self._registry = registry
         self._keeper = keeper
         self._catalogs = catalogs
         self._settings = settings
@@ -73,7 +75,7 @@ class Dispatcher:
         """
         snapshot = self._keeper.current
         if snapshot.ready:
-            snapshot = replace(snapshot, stats=await self._queue.stats())
+            snapshot = replace(snapshot, stats=await self._submissions.stats())
         return assessed(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
 
     async def submit(
@@ -118,7 +120,7 @@ class Dispatcher:
     ) -> JobView:
         ready = admitted(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
         workers, spent_ms = len(snapshot.ready_for(job.requirement)), _since(received)
-        return await self._queue.submit(ready, picture, spent_ms, workers)
+        return await self._submissions.submit(ready, picture, spent_ms, workers)
 
     async def _ask_for(self, job: Job, snapshot: Snapshot) -> None:
         """Have the workers load a model that is loaded on demand, where none has it yet. The job
@@ -126,7 +128,7 @@ class Dispatcher:
         on_demand = self._catalogs.catalog.on_demand(job.model)
         cold = on_demand and not snapshot.ready_for(job.requirement)
         if cold and job.model is not None:
-            await self._queue.request_model(job.model)
+            await self._registry.request_model(job.model)
 
     def follow(self, view: JobView) -> None:
         """Count the end of a job that no request waits for."""
@@ -167,7 +169,7 @@ class Dispatcher:
         if view.status is not JobStatus.SUCCEEDED:
             raise error_of(view)
         if picture is None:
-            picture = await self._queue.result(view)
+            picture = await self._submissions.result(view)
         elapsed_ms = _since(received)
         if view.facts is not None:
             own_ms = view.facts.stages_ms.get("queue", 0.0) + view.facts.run_ms
@@ -184,27 +186,27 @@ class Dispatcher:
         grace_ms = 0.0 if job.on_miss is OnMiss.REJECT else self._settings.grace_ms
         patience_s = max(0.0, job.budget_ms + grace_ms - _since(received)) / 1e3
         try:
-            outcome = await _first(self._queue.outcome(view, received, patience_s), gone())
+            outcome = await _first(self._submissions.outcome(view, received, patience_s), gone())
         except (asyncio.CancelledError, CallerGone):
             await asyncio.shield(self._withdraw(job.id))
             raise
         if outcome.ended:
             return outcome
-        view = await self._queue.cancel(job.id)
+        view = await self._submissions.cancel(job.id)
         if view.status is JobStatus.SUCCEEDED:
             return Outcome(view)
         raise _late(job)
 
     async def _withdraw(self, job_id: str) -> None:
         try:
-            await self._queue.cancel(job_id)
+            await self._submissions.cancel(job_id)
         except (AnysrError, ConnectionError) as error:
             log.warning("job %s could not be cancelled: %s", job_id, error)
 
     async def _count_end(self, view: JobView) -> None:
         patience_s = (view.job.budget_ms + self._settings.grace_ms) / 1e3
         try:
-            view = await self._queue.wait(view.job.id, patience_s)
+            view = await self._submissions.wait(view.job.id, patience_s)
         except (AnysrError, ConnectionError) as error:
             log.warning("job %s was lost sight of: %s", view.job.id, error)
             return

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from redis.asyncio import Redis
 
-from jobs.connection import connect
+from jobs.connection import SteadyRedis, connect
 from jobs.embedded_redis import Binary, embedded_redis, find_binary
 from jobs.job import ImageFormat, Job, OnMiss
 from jobs.redis_queue import RedisQueue
@@ -94,7 +93,7 @@ async def queue(
 
 
 @pytest.fixture
-async def raw_redis(redis_url: str) -> AsyncIterator[Redis]:
+async def raw_redis(redis_url: str) -> AsyncIterator[SteadyRedis]:
     """A plain client of the same server, to look at and to damage what the queue keeps."""
     client = connect(redis_url)
     yield client

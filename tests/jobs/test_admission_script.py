@@ -10,12 +10,15 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from jobs.blob_store import UNACCEPTED_S
+from jobs.blob_store import UNACCEPTED_S, BlobStore
+from jobs.connection import SteadyRedis
 from jobs.embedded_redis import Binary
 from jobs.job import Backlog, Claim, Job
 from jobs.keys import Keys
 from jobs.queue import NoTime
-from jobs.redis_queue import ASK_FIRST_BYTES, RedisQueue
+from jobs.redis_queue import RedisQueue
+from jobs.redis_submissions import ASK_FIRST_BYTES
+from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
 from scheduling.backlog import Group, Load
 from scheduling.options import Option
@@ -69,14 +72,16 @@ async def fill(queue: RedisQueue, make_job: MakeJob, chance: random.Random) -> l
         cheapest_ms = chance.choice([20.0, 300.0, 2000.0])
         network_ms = chance.choice([0.0, 100.0, 1000.0])
         costs = {"cheapest_ms": cheapest_ms, "network_ms": network_ms}
-        await queue.submit(make_job(budget_ms=chance.uniform(0, 2e4), **costs), b"picture")
+        await queue.submissions.submit(
+            make_job(budget_ms=chance.uniform(0, 2e4), **costs), b"picture"
+        )
     runs: list[Run] = []
     for _ in range(chance.randrange(4)):
-        claim = await queue.claim("w", 0)
+        claim = await queue.leases.claim("w", 0)
         if claim is not None:
             # Neither near to what counts as long.
             takes_ms = chance.choice([-100.0, chance.uniform(1000, 9000)])
-            await queue.report_expected_end(claim, takes_ms)
+            await queue.leases.report_expected_end(claim, takes_ms)
             runs.append(Run(claim, claim.claimed_ms + takes_ms))
     return runs
 
@@ -91,10 +96,10 @@ async def test_it_lets_in_what_the_policy_would(
     for budget_ms in (500.0, 2000.0, 5000.0, 1e4, 1e6):
         workers, cheapest_ms = chance.randint(1, 4), chance.choice([100.0, 1500.0])
         job = make_job(budget_ms=budget_ms + cheapest_ms, cheapest_ms=cheapest_ms, overhead_ms=7.0)
-        before = (await queue.stats()).backlog
+        before = (await queue.submissions.stats()).backlog
         assert before is not None
         try:
-            await queue.submit(job, b"picture", workers=workers)
+            await queue.submissions.submit(job, b"picture", workers=workers)
         except NoTime as refusal:
             refused.append(refusal)
             late_ms = loss_rows(job, refusal.backlog, workers, runs).late_ms
@@ -111,25 +116,27 @@ async def test_a_long_run_that_can_wait_leaves_room_for_a_job_that_cannot(
     urgent = make_job(budget_ms=400.0, cheapest_ms=20.0, network_ms=50.0)
     for budget_ms, takes_ms, in_time in ((5000.0, 3000.0, True), (3050.0, 3000.0, False)):
         long = make_job(budget_ms=budget_ms, cheapest_ms=20.0, network_ms=2000.0)
-        await queue.submit(long, b"picture")
-        claim = await queue.claim("w", 0)
+        await queue.submissions.submit(long, b"picture")
+        claim = await queue.leases.claim("w", 0)
         assert claim is not None
-        await queue.report_expected_end(claim, takes_ms)
+        await queue.leases.report_expected_end(claim, takes_ms)
         if in_time:
-            assert (await queue.submit(urgent, b"picture", workers=1)).job == urgent
-            await queue.cancel(urgent.id)
+            assert (await queue.submissions.submit(urgent, b"picture", workers=1)).job == urgent
+            await queue.submissions.cancel(urgent.id)
         else:
             with pytest.raises(NoTime):
-                await queue.submit(make_job(budget_ms=400.0, cheapest_ms=20.0), b"p", workers=1)
-        await queue.cancel(long.id)
+                await queue.submissions.submit(
+                    make_job(budget_ms=400.0, cheapest_ms=20.0), b"p", workers=1
+                )
+        await queue.submissions.cancel(long.id)
 
 
 async def test_time_that_was_spent_is_no_longer_there(queue: RedisQueue, make_job: MakeJob) -> None:
     job = make_job(budget_ms=1000.0, cheapest_ms=800.0)
     with pytest.raises(NoTime) as refusal:
-        await queue.submit(job, b"picture", spent_ms=300.0, workers=1)
+        await queue.submissions.submit(job, b"picture", spent_ms=300.0, workers=1)
     assert refusal.value.late_ms == pytest.approx(100.0, abs=0.01)
-    assert (await queue.submit(job, b"picture", spent_ms=100.0, workers=1)).job == job
+    assert (await queue.submissions.submit(job, b"picture", spent_ms=100.0, workers=1)).job == job
 
 
 @pytest.mark.parametrize("picture", [b"small", LARGE], ids=["small", "large"])
@@ -146,7 +153,7 @@ async def test_the_picture_of_a_refused_job_is_gone_at_once(
     asked = queue if pictures == "here" else apart
     keys, job = Keys(queue_settings.namespace), make_job(budget_ms=10.0, cheapest_ms=50.0)
     with pytest.raises(NoTime):
-        await asked.submit(job, picture, workers=1)
+        await asked.submissions.submit(job, picture, workers=1)
     assert not await raw_redis.exists(keys.payload(job.id), keys.record(job.id))
 
 
@@ -163,30 +170,31 @@ async def test_a_picture_lives_as_long_as_its_job_waits(
 ) -> None:
     asked = queue if pictures == "here" else apart
     job = make_job()
-    await asked.submit(job, picture, workers=1)
+    await asked.submissions.submit(job, picture, workers=1)
     name = Keys(queue_settings.namespace).payload(job.id)
     left_s = await raw_redis.ttl(name)
     assert queue_settings.payload_ttl_seconds - 5 < left_s <= queue_settings.payload_ttl_seconds
-    claim = await asked.claim("w", 0)
+    claim = await asked.leases.claim("w", 0)
     assert claim is not None
     assert claim.payload == picture
-    await asked.cancel(job.id)
+    await asked.submissions.cancel(job.id)
     assert not await raw_redis.exists(name)
 
 
 async def test_a_picture_whose_sender_dies_before_its_job_is_accepted_is_soon_gone(
-    queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
+    keys: Keys, raw_redis: SteadyRedis, queue_settings: QueueSettings
 ) -> None:
-    name = Keys(queue_settings.namespace).payload("a")
-    await raw_redis.execute_command(*queue._blobs.putting_payload("a", b"picture"))
+    name = keys.payload("a")
+    blobs = BlobStore(raw_redis, keys, queue_settings, apart=False)
+    await raw_redis.execute_command(*blobs.putting_payload("a", b"picture"))
     assert 0 < await raw_redis.ttl(name) <= UNACCEPTED_S
 
 
 async def test_no_job_is_accepted_whose_picture_found_no_room(
-    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob, queue_settings: QueueSettings
+    scripts: Scripts, raw_redis: Redis, make_job: MakeJob, queue_settings: QueueSettings
 ) -> None:
     """The picture is sent along with the job; the server refuses it, then has room again."""
-    scripts, refused = queue._scripts, ("EVAL", "return redis.error_reply('OOM none left')", 0)
+    refused = ("EVAL", "return redis.error_reply('OOM none left')", 0)
     job = make_job()
     arguments = (job.id, "{}", 1000.0, 1.0, "degrade", 256, 1.0, "*", 0.0, 1, 60)
     with pytest.raises(OutOfMemoryError):
@@ -195,13 +203,13 @@ async def test_no_job_is_accepted_whose_picture_found_no_room(
 
 
 async def test_no_job_succeeds_whose_result_found_no_room(
-    queue: RedisQueue, make_job: MakeJob
+    queue: RedisQueue, scripts: Scripts, make_job: MakeJob
 ) -> None:
-    await queue.submit(make_job(), b"picture")
-    claim = await queue.claim("w", 0)
+    await queue.submissions.submit(make_job(), b"picture")
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
-    scripts, refused = queue._scripts, ("EVAL", "return redis.error_reply('OOM none left')", 0)
+    refused = ("EVAL", "return redis.error_reply('OOM none left')", 0)
     arguments = (claim.job.id, claim.token, "succeeded", "no-such-result")
     with pytest.raises(OutOfMemoryError):
         await scripts.run_after(refused, "finish", *arguments)
-    assert not (await queue.view(claim.job.id)).ended
+    assert not (await queue.submissions.view(claim.job.id)).ended

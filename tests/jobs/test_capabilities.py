@@ -24,14 +24,14 @@ def beat(*capabilities: str) -> WorkerHeartbeat:
 
 
 async def claimed(queue: RedisQueue, *capabilities: str) -> str | None:
-    claim = await queue.claim("w", 0, None, lambda: capabilities)
+    claim = await queue.leases.claim("w", 0, None, lambda: capabilities)
     return claim.job.id if claim is not None else None
 
 
 async def test_each_gets_the_first_job_that_it_can_run(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    await queue.publish_heartbeat(beat("a", "b", "b@1", LADDER))
+    await queue.registry.publish_heartbeat(beat("a", "b", "b@1", LADDER))
     jobs = [
         make_job(id="first", model="a", budget_ms=1_000),
         make_job(id="second", model="b", pinned_width=1.0, budget_ms=2_000),
@@ -40,25 +40,25 @@ async def test_each_gets_the_first_job_that_it_can_run(
     ]
     assert [job.requirement for job in jobs] == ["a", "b@1", LADDER, "b"]
     for job in jobs:
-        await queue.submit(job, b"picture")
+        await queue.submissions.submit(job, b"picture")
     assert await claimed(queue, LADDER, "b") == "third"
     assert await claimed(queue, LADDER, "b") == "fourth"
     assert await claimed(queue, LADDER, "b") is None
     assert await claimed(queue, LADDER, "a", "b@1") == "first"
     assert await claimed(queue) == "second", "who says nothing takes all"
-    assert (await queue.stats()).queued == 0
+    assert (await queue.submissions.stats()).queued == 0
 
 
 async def test_a_job_for_others_wakes_them_and_not_the_rest(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    await queue.publish_heartbeat(beat("a"))
-    wrong = asyncio.create_task(queue.claim("wrong", PATIENCE_S, None, lambda: ("b",)))
-    right = asyncio.create_task(queue.claim("right", PATIENCE_S, None, lambda: ("a",)))
+    await queue.registry.publish_heartbeat(beat("a"))
+    wrong = asyncio.create_task(queue.leases.claim("wrong", PATIENCE_S, None, lambda: ("b",)))
+    right = asyncio.create_task(queue.leases.claim("right", PATIENCE_S, None, lambda: ("a",)))
     job, other = make_job(model="a"), make_job(model="b")
     await asyncio.sleep(0)
     for wanted, waiting in ((job, right), (other, wrong)):
-        await queue.submit(wanted, b"picture")
+        await queue.submissions.submit(wanted, b"picture")
         async with asyncio.timeout(PATIENCE_S):
             claim = await waiting
         assert claim is not None
@@ -68,10 +68,10 @@ async def test_a_job_for_others_wakes_them_and_not_the_rest(
 async def test_a_wait_beside_jobs_for_others_ends_at_once_when_it_is_to_stop(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    await queue.publish_heartbeat(beat("a"))
-    await queue.submit(make_job(model="a"), b"picture")
+    await queue.registry.publish_heartbeat(beat("a"))
+    await queue.submissions.submit(make_job(model="a"), b"picture")
     stopping = asyncio.Event()
-    idle = asyncio.create_task(queue.claim("idle", 3600, stopping, lambda: ("b",)))
+    idle = asyncio.create_task(queue.leases.claim("idle", 3600, stopping, lambda: ("b",)))
     await asyncio.sleep(0)
     stopping.set()
     async with asyncio.timeout(PATIENCE_S):
@@ -80,9 +80,9 @@ async def test_a_wait_beside_jobs_for_others_ends_at_once_when_it_is_to_stop(
 
 async def test_offers_are_asked_at_each_look(queue: RedisQueue, make_job: MakeJob) -> None:
     offered: list[str] = ["b"]
-    await queue.publish_heartbeat(beat("a"))
-    await queue.submit(make_job(model="a"), b"picture")
-    waiting = asyncio.create_task(queue.claim("w", PATIENCE_S, None, lambda: offered))
+    await queue.registry.publish_heartbeat(beat("a"))
+    await queue.submissions.submit(make_job(model="a"), b"picture")
+    waiting = asyncio.create_task(queue.leases.claim("w", PATIENCE_S, None, lambda: offered))
     await asyncio.sleep(0)
     offered.append("a")
     async with asyncio.timeout(PATIENCE_S):
@@ -97,39 +97,41 @@ async def test_what_no_worker_has_any_more_ends_after_a_while(
     queue: RedisQueue, make_job: MakeJob, changes: dict[str, object], error: type[Exception]
 ) -> None:
     job = make_job(**changes)
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     assert await claimed(queue, "anysr-s") is None
-    assert (await queue.view(job.id)).status is JobStatus.QUEUED, "one may be about to come back"
-    assert await queue.claim("w", 1.0, None, lambda: ("anysr-s",)) is None
+    assert (await queue.submissions.view(job.id)).status is JobStatus.QUEUED, (
+        "one may be about to come back"
+    )
+    assert await queue.leases.claim("w", 1.0, None, lambda: ("anysr-s",)) is None
     with pytest.raises(error, match=job.requirement):
-        await queue.result(await queue.view(job.id))
+        await queue.submissions.result(await queue.submissions.view(job.id))
 
 
 async def test_the_while_begins_anew_when_a_worker_has_been_there(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
     job = make_job(model="a")
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     assert await claimed(queue, "b") is None
     await asyncio.sleep(0.25)  # longer than jobs of these tests may go unserved
-    await queue.publish_heartbeat(beat("a"))
+    await queue.registry.publish_heartbeat(beat("a"))
     assert await claimed(queue, "b") is None
-    assert (await queue.view(job.id)).status is JobStatus.QUEUED
+    assert (await queue.submissions.view(job.id)).status is JobStatus.QUEUED
     assert await claimed(queue, "a") == job.id
 
 
 async def test_a_job_that_is_left_to_others_still_ends_at_its_deadline(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    await queue.publish_heartbeat(beat("a"))
+    await queue.registry.publish_heartbeat(beat("a"))
     job = make_job(model="a", budget_ms=1.0, on_miss=OnMiss.REJECT)
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     await asyncio.sleep(0.01)
     assert await claimed(queue, "b") is None
-    assert (await queue.view(job.id)).error_code == "deadline_exceeded"
+    assert (await queue.submissions.view(job.id)).error_code == "deadline_exceeded"
 
 
 async def test_calls_to_reload_are_counted(queue: RedisQueue) -> None:
-    assert await queue.reloads() == 0
-    assert [await queue.request_reload(), await queue.request_reload()] == [1, 2]
-    assert await queue.reloads() == 2
+    assert await queue.registry.reloads() == 0
+    assert [await queue.registry.request_reload(), await queue.registry.request_reload()] == [1, 2]
+    assert await queue.registry.reloads() == 2

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.codec import JOB, RUN_FACTS, WORKER_PULSE, CodecError, decode_details
+from jobs.codec import HEARTBEAT, JOB, RUN_FACTS, CodecError, decode_details
 from jobs.job import ImageFormat, Job, OnMiss, Reason, RunFacts, WorkerHeartbeat
 
 MakeJob = Callable[..., Job]
@@ -68,12 +68,12 @@ def test_facts_come_back_the_same(run: RunFacts) -> None:
 
 @given(heartbeats)
 def test_pulses_come_back_the_same(heartbeat: WorkerHeartbeat) -> None:
-    assert WORKER_PULSE.decode(WORKER_PULSE.encode(heartbeat)) == heartbeat
+    assert HEARTBEAT.decode(HEARTBEAT.encode(heartbeat)) == heartbeat
 
 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_refused(data: bytes) -> None:
-    for codec in (JOB, RUN_FACTS, WORKER_PULSE):
+    for codec in (JOB, RUN_FACTS, HEARTBEAT):
         with pytest.raises(CodecError):
             codec.decode(data)
 
@@ -119,7 +119,7 @@ def test_a_number_that_json_lacks_is_refused_by_the_writer(make_job: MakeJob, va
 def test_something_that_json_lacks_is_refused_by_the_writer() -> None:
     heartbeat = WorkerHeartbeat("w", True, (), {"costs": object()})
     with pytest.raises(CodecError):
-        WORKER_PULSE.encode(heartbeat)
+        HEARTBEAT.encode(heartbeat)
 
 
 def test_error_details_must_be_an_object() -> None:

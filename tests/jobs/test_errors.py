@@ -42,10 +42,10 @@ async def test_awkward_details_pass_through_the_queue(
     queue: RedisQueue, make_job: Callable[..., Job], kind: type[AnysrError]
 ) -> None:
     job = make_job()
-    await queue.submit(job, b"picture")
-    claim = await queue.claim("w", 0)
+    await queue.submissions.submit(job, b"picture")
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
-    assert await queue.fail(claim, kind("why", **AWKWARD))
+    assert await queue.leases.fail(claim, kind("why", **AWKWARD))
     with pytest.raises(kind, match="why") as raised:
-        await queue.result(await queue.view(job.id))
+        await queue.submissions.result(await queue.submissions.view(job.id))
     assert raised.value.details == AWKWARD

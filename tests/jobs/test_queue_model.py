@@ -137,7 +137,7 @@ class QueueMachine(RuleBasedStateMachine):
         spent_ms = 9 * FAR_MS if late else 0.0
         full = len(self.having(JobStatus.QUEUED)) >= LIMIT
         try:
-            view = self.do(self.queue.submit(job, b"picture", spent_ms))
+            view = self.do(self.queue.submissions.submit(job, b"picture", spent_ms))
         except Overloaded:
             assert full
             return multiple()
@@ -154,7 +154,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(target=claims)
     def claim(self) -> Any:
         expected = self._expected_claim()
-        claim = self.do(self.queue.claim("w", 0))
+        claim = self.do(self.queue.leases.claim("w", 0))
         assert (claim.job.id if claim else None) == expected
         if claim is None:
             return multiple()
@@ -200,7 +200,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(claim=claims, predicted_ms=st.floats(0, 1e6))
     def bound(self, claim: Claim, predicted_ms: float) -> None:
         before = self.do(self._now_ms())
-        self.do(self.queue.report_expected_end(claim, predicted_ms))
+        self.do(self.queue.leases.report_expected_end(claim, predicted_ms))
         if self.holds(claim):
             end_ms = self.do(self._end_ms(claim.job.id))
             assert before - 0.01 <= end_ms - predicted_ms <= self.do(self._now_ms()) + 0.01
@@ -236,7 +236,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(claim=claims, progress=st.floats(0, 1))
     def renew(self, claim: Claim, progress: float) -> None:
-        state = self.do(self.queue.renew(claim, progress))
+        state = self.do(self.queue.leases.renew(claim, progress))
         entry = self.model[claim.job.id]
         if self.holds(claim):
             entry.expired = False
@@ -250,9 +250,9 @@ class QueueMachine(RuleBasedStateMachine):
     def deliver(self, claim: Claim, well: bool) -> None:
         holds = self.holds(claim)
         if well:
-            assert self.do(self.queue.complete(claim, FACTS, b"result")) == holds
+            assert self.do(self.queue.leases.complete(claim, FACTS, b"result")) == holds
         else:
-            assert self.do(self.queue.fail(claim, InternalError())) == holds
+            assert self.do(self.queue.leases.fail(claim, InternalError())) == holds
         if holds:
             status = JobStatus.SUCCEEDED if well else JobStatus.FAILED
             self.model[claim.job.id].status = status
@@ -262,19 +262,19 @@ class QueueMachine(RuleBasedStateMachine):
         entry = self.model[job_id]
         if entry.erased:
             with pytest.raises(JobNotFound):
-                self.do(self.queue.cancel(job_id))
+                self.do(self.queue.submissions.cancel(job_id))
             return
         if entry.status in (JobStatus.QUEUED, JobStatus.RUNNING):
             entry.status = JobStatus.CANCELLED
-        assert self.do(self.queue.cancel(job_id)).status is entry.status
+        assert self.do(self.queue.submissions.cancel(job_id)).status is entry.status
 
     @invariant()
     def all_jobs_are_where_the_model_has_them(self) -> None:
         for job_id, entry in self.model.items():
             if not entry.erased:
-                view = self.do(self.queue.view(job_id))
+                view = self.do(self.queue.submissions.view(job_id))
                 assert (view.status, view.attempt) == (entry.status, entry.attempt)
-        stats = self.do(self.queue.stats())
+        stats = self.do(self.queue.submissions.stats())
         assert stats.queued == len(self.having(JobStatus.QUEUED))
         assert stats.running == len(self.having(JobStatus.RUNNING))
         assert stats.backlog is not None

@@ -78,32 +78,36 @@ async def test_a_restart_loses_nothing(
     settings = queue_settings.model_copy(update={"redis_url": server.url, "lease_seconds": 60})
     queue = open_queue(server.url, settings)
     done, running, queued = make_job(budget_ms=1e6), make_job(budget_ms=2e6), make_job()
-    await queue.submit(done, b"done")
-    first = await queue.claim("w", 0)
+    await queue.submissions.submit(done, b"done")
+    first = await queue.leases.claim("w", 0)
     assert first is not None
-    await queue.complete(first, FACTS, b"result")
-    await queue.submit(running, b"running")
-    claim = await queue.claim("w", 0)
+    await queue.leases.complete(first, FACTS, b"result")
+    await queue.submissions.submit(running, b"running")
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
-    await queue.submit(queued, b"queued")
-    waiter = asyncio.create_task(queue.wait(running.id, LONG_S))
-    idle = asyncio.create_task(queue.claim("idle", LONG_S))
+    await queue.submissions.submit(queued, b"queued")
+    waiter = asyncio.create_task(queue.submissions.wait(running.id, LONG_S))
+    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))
     assert (await idle) is not None
 
     server.kill()
-    for call in (queue.stats(), queue.view(done.id), queue.submit(make_job(), b"lost")):
+    for call in (
+        queue.submissions.stats(),
+        queue.submissions.view(done.id),
+        queue.submissions.submit(make_job(), b"lost"),
+    ):
         with pytest.raises(ConnectionError):
             await call
     assert not waiter.done()
     server.start()
 
-    assert await queue.result(await queue.view(done.id)) == b"result"
-    assert (await queue.view(queued.id)).status is JobStatus.RUNNING
-    assert await queue.complete(claim, FACTS, b"result of running")
+    assert await queue.submissions.result(await queue.submissions.view(done.id)) == b"result"
+    assert (await queue.submissions.view(queued.id)).status is JobStatus.RUNNING
+    assert await queue.leases.complete(claim, FACTS, b"result of running")
     async with asyncio.timeout(LONG_S / 2):
         assert (await waiter).status is JobStatus.SUCCEEDED
-    await queue.submit(make_job(), b"after")
-    after = await queue.claim("w", 0)
+    await queue.submissions.submit(make_job(), b"after")
+    after = await queue.leases.claim("w", 0)
     assert after is not None
     assert after.token > claim.token
 
@@ -114,16 +118,16 @@ async def test_queued_jobs_and_a_completion_survive_while_a_waiter_is_cut_off(
     queue, other = (open_queue(server.url, queue_settings) for _ in range(2))
     jobs = [make_job(budget_ms=1_000_000.0 * n) for n in (1, 2, 3)]
     for job in jobs:
-        await queue.submit(job, job.id.encode())
-    waiter = asyncio.create_task(queue.wait(jobs[0].id, LONG_S))
+        await queue.submissions.submit(job, job.id.encode())
+    waiter = asyncio.create_task(queue.submissions.wait(jobs[0].id, LONG_S))
     await asyncio.sleep(0.05)
     server.kill()
     server.start()
     for job in jobs:
-        claim = await other.claim("w", 0)
+        claim = await other.leases.claim("w", 0)
         assert claim is not None
         assert (claim.job, claim.payload) == (job, job.id.encode())
-        await other.complete(claim, FACTS, b"result")
+        await other.leases.complete(claim, FACTS, b"result")
     async with asyncio.timeout(LONG_S / 2):
         assert (await waiter).status is JobStatus.SUCCEEDED
 
@@ -133,22 +137,22 @@ async def test_without_a_server_every_call_is_a_connection_error(
 ) -> None:
     with embedded_redis() as url:
         queue = open_queue(url, queue_settings)
-        await queue.submit(make_job(), b"picture")
-        claim = await queue.claim("w", 0)
+        await queue.submissions.submit(make_job(), b"picture")
+        claim = await queue.leases.claim("w", 0)
         assert claim is not None
-        view = replace(await queue.view(claim.job.id), status=JobStatus.SUCCEEDED)
+        view = replace(await queue.submissions.view(claim.job.id), status=JobStatus.SUCCEEDED)
     job_id = claim.job.id
     for call in (
-        queue.submit(make_job(), b"picture"),
-        queue.claim("w", 0.1),
-        queue.report_expected_end(claim, 5.0),
-        queue.renew(claim, 0.5),
-        queue.complete(claim, FACTS, b"result"),
-        queue.cancel(job_id),
-        queue.wait(job_id, 0.1),
-        anext(queue.watch(job_id)),
-        queue.result(view),
-        queue.heartbeats(),
+        queue.submissions.submit(make_job(), b"picture"),
+        queue.leases.claim("w", 0.1),
+        queue.leases.report_expected_end(claim, 5.0),
+        queue.leases.renew(claim, 0.5),
+        queue.leases.complete(claim, FACTS, b"result"),
+        queue.submissions.cancel(job_id),
+        queue.submissions.wait(job_id, 0.1),
+        anext(queue.submissions.watch(job_id)),
+        queue.submissions.result(view),
+        queue.registry.heartbeats(),
     ):
         with pytest.raises(ConnectionError):
             await call
@@ -159,18 +163,18 @@ async def test_a_full_memory_refuses_and_keeps_nothing(
 ) -> None:
     with embedded_redis() as url:
         queue, raw = open_queue(url, queue_settings), connect(url)
-        await queue.submit(make_job(), b"picture")
-        claim = await queue.claim("w", 0)
+        await queue.submissions.submit(make_job(), b"picture")
+        claim = await queue.leases.claim("w", 0)
         assert claim is not None
         before = await raw.dbsize()
         await raw.config_set("maxmemory", 1)
         with pytest.raises(Overloaded):
-            await queue.submit(make_job(), b"picture")
+            await queue.submissions.submit(make_job(), b"picture")
         assert await raw.dbsize() == before
         with pytest.raises(ConnectionError):
-            await queue.complete(claim, FACTS, b"result")
+            await queue.leases.complete(claim, FACTS, b"result")
         await raw.config_set("maxmemory", 0)
-        assert await queue.complete(claim, FACTS, b"result")
+        assert await queue.leases.complete(claim, FACTS, b"result")
         await raw.aclose()
 
 
@@ -179,13 +183,13 @@ async def test_an_outage_of_the_pictures_uses_up_no_attempt(
 ) -> None:
     job = make_job()
     queue = open_queue(redis_url, queue_settings)
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     nowhere = queue_settings.model_copy(update={"blob_url": "unix:///nowhere/redis.sock"})
     cut_off = open_queue(redis_url, nowhere)
     for _ in range(queue_settings.max_attempts + 1):
         with pytest.raises(ConnectionError):
-            await cut_off.claim("w", 0)
-    claim = await queue.claim("w", 0)
+            await cut_off.leases.claim("w", 0)
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
     assert (claim.job, claim.attempt, claim.payload) == (job, 1, b"picture")
-    assert await queue.complete(claim, FACTS, b"result")
+    assert await queue.leases.complete(claim, FACTS, b"result")

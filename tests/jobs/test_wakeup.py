@@ -51,10 +51,10 @@ async def finished(task: asyncio.Task[Claim | None]) -> Claim:
 async def test_a_job_wakes_an_idle_worker(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
-    idle = asyncio.create_task(queue.claim("idle", LONG_S))
+    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))
     await until_blocked(raw_redis, 1)
     job = make_job()
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     assert (await finished(idle)).job == job
 
 
@@ -67,11 +67,11 @@ async def test_each_job_wakes_one_more_worker(
     make_job: MakeJob,
 ) -> None:
     queues = [open_queue(redis_url, queue_settings) for _ in range(3)]
-    idle = [asyncio.create_task(queue.claim("idle", LONG_S)) for queue in queues * 2]
+    idle = [asyncio.create_task(queue.leases.claim("idle", LONG_S)) for queue in queues * 2]
     await until_blocked(raw_redis, len(queues))  # one per process, the others stand behind
     jobs = [make_job() for _ in idle]
     for job in jobs:
-        await queues[0].submit(job, b"picture")
+        await queues[0].submissions.submit(job, b"picture")
     claims = [await finished(task) for task in idle]
     assert {claim.job.id for claim in claims} == {job.id for job in jobs}
 
@@ -87,13 +87,13 @@ async def test_jobs_that_are_put_back_together_wake_one_worker_each(
     queues = [open_queue(redis_url, queue_settings) for _ in range(3)]
     jobs = [make_job() for _ in queues]
     for job in jobs:
-        await queues[0].submit(job, b"picture")
-        assert await queues[0].claim("dying", 0) is not None
-    idle = [asyncio.create_task(queue.claim("idle", LONG_S)) for queue in queues[1:]]
+        await queues[0].submissions.submit(job, b"picture")
+        assert await queues[0].leases.claim("dying", 0) is not None
+    idle = [asyncio.create_task(queue.leases.claim("idle", LONG_S)) for queue in queues[1:]]
     await until_blocked(raw_redis, len(idle))
     leases = Keys(queue_settings.namespace).leases
     await raw_redis.zadd(leases, {job.id: 0.0 for job in jobs}, xx=True)
-    looking = asyncio.create_task(queues[0].claim("looking", 0))
+    looking = asyncio.create_task(queues[0].leases.claim("looking", 0))
     claims = [await finished(task) for task in [looking, *idle]]
     assert {claim.job.id for claim in claims} == {job.id for job in jobs}
 
@@ -104,10 +104,10 @@ async def test_tokens_do_not_pile_up(
 ) -> None:
     wake = Keys(queue_settings.namespace).wake
     for _ in range(5):
-        await queue.submit(make_job(), b"picture")
+        await queue.submissions.submit(make_job(), b"picture")
         assert await raw_redis.llen(wake) == 1
     for left in (4, 3, 2, 1, 0):
-        await queue.claim("w", 0)
+        await queue.leases.claim("w", 0)
         assert await raw_redis.llen(wake) == min(left, 1)
 
 
@@ -117,10 +117,10 @@ async def test_a_token_lost_with_a_worker_is_no_loss(
     wake = Keys(queue_settings.namespace).wake
     dying = asyncio.create_task(raw_redis.execute_command("BLPOP", wake, 5))
     await until_blocked(raw_redis, 1)
-    idle = asyncio.create_task(queue.claim("idle", LONG_S))
+    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))
     await until_blocked(raw_redis, 2)
     job = make_job()
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     assert await dying is not None  # it has the token, and will never claim
     assert (await finished(idle)).job == job
 
@@ -129,11 +129,11 @@ async def test_a_token_lost_with_a_worker_is_no_loss(
 async def test_a_cut_connection_is_made_again(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
-    idle = asyncio.create_task(queue.claim("idle", LONG_S))
+    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))
     await until_blocked(raw_redis, 1)
     await raw_redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     job = make_job()
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     assert (await finished(idle)).job == job
 
 
@@ -141,16 +141,16 @@ async def test_a_cut_connection_is_made_again(
 async def test_a_worker_that_gives_up_waiting_leaves_the_line_in_order(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
-    impatient = asyncio.create_task(queue.claim("impatient", LONG_S))
+    impatient = asyncio.create_task(queue.leases.claim("impatient", LONG_S))
     await until_blocked(raw_redis, 1)
-    patient = asyncio.create_task(queue.claim("patient", LONG_S))
+    patient = asyncio.create_task(queue.leases.claim("patient", LONG_S))
     impatient.cancel()
     await asyncio.wait([impatient])
     assert impatient.cancelled()
-    assert await queue.claim("brief", 0.05) is None
+    assert await queue.leases.claim("brief", 0.05) is None
     await until_blocked(raw_redis, 1)
     job = make_job()
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     assert (await finished(patient)).job == job
 
 
@@ -159,20 +159,20 @@ async def test_one_that_is_told_to_stop_leaves_the_line_at_once(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
     stopping = asyncio.Event()
-    first = asyncio.create_task(queue.claim("first", LONG_S, stopping))
+    first = asyncio.create_task(queue.leases.claim("first", LONG_S, stopping))
     await until_blocked(raw_redis, 1)
-    behind = asyncio.create_task(queue.claim("behind", LONG_S, stopping))
+    behind = asyncio.create_task(queue.leases.claim("behind", LONG_S, stopping))
     await asyncio.sleep(0.05)
     stopping.set()
     async with asyncio.timeout(LONG_S / 2):
         assert await first is None
         assert await behind is None
-        assert await queue.claim("already told", LONG_S, stopping) is None
+        assert await queue.leases.claim("already told", LONG_S, stopping) is None
     await until_blocked(raw_redis, 0)
-    idle = asyncio.create_task(queue.claim("idle", LONG_S, asyncio.Event()))
+    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S, asyncio.Event()))
     await until_blocked(raw_redis, 1)
     job = make_job()
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     assert (await finished(idle)).job == job
 
 
@@ -184,4 +184,4 @@ async def test_an_outage_is_heard_by_one_that_may_be_told_to_stop(
 
     monkeypatch.setattr("jobs.connection.SteadyRedis.blpop", away)
     with pytest.raises(ConnectionError, match="away"):
-        await queue.claim("w", LONG_S, asyncio.Event())
+        await queue.leases.claim("w", LONG_S, asyncio.Event())

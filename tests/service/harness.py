@@ -116,12 +116,12 @@ class ScriptedWorker:
             capabilities=OFFERS,
             backends=dict(self.backends),
         )
-        await self.queue.publish_heartbeat(heartbeat)
+        await self.queue.registry.publish_heartbeat(heartbeat)
 
     async def run(self) -> None:
         while True:
             await self.heartbeat()
-            claim = await self.queue.claim(self.worker_id, wait_s=0.5)
+            claim = await self.queue.leases.claim(self.worker_id, wait_s=0.5)
             if claim is not None:
                 self.claims.append(claim)
                 self.claimed.set()
@@ -132,7 +132,7 @@ class ScriptedWorker:
         while not self.go.is_set():
             await self.heartbeat()
             progress = min(progress + 0.25, 0.75)
-            state = await self.queue.renew(claim, progress)
+            state = await self.queue.leases.renew(claim, progress)
             if state is not LeaseState.HELD:
                 self.cancelled.set()
                 return
@@ -147,9 +147,9 @@ class ScriptedWorker:
                 raise self.failure
             picture = await asyncio.to_thread(resized, claim.payload, claim.job)
         except AnysrError as error:
-            await self.queue.fail(claim, error)
+            await self.queue.leases.fail(claim, error)
             return
-        await self.queue.complete(claim, run_facts(claim.job), picture)
+        await self.queue.leases.complete(claim, run_facts(claim.job), picture)
 
 
 def run_facts(job: Job) -> RunFacts:
@@ -214,7 +214,7 @@ class LoadedModel:
 
     async def stats(self) -> QueueStats:
         """The queue's own numbers."""
-        return await self.gateway.queue.stats()
+        return await self.gateway.queue.submissions.stats()
 
 
 Start = Callable[..., AbstractAsyncContextManager[LoadedModel]]

@@ -25,12 +25,14 @@ STALE_S = 5.0
 
 
 class SlowQueue:
-    """Answers after a time by the clock that it keeps itself, or fails."""
+    """Answers after a time by the clock that it keeps itself, or fails. It is its own registry and
+    submissions."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.takes_s = 0.0
         self.error: Exception | None = None
+        self.registry = self.submissions = self
 
     async def heartbeats(self) -> list[WorkerHeartbeat]:
         self.now += self.takes_s

@@ -21,38 +21,38 @@ TWO = WorkerHeartbeat("two", False, (), {}, busy=True, machine=MACHINE)
 
 
 async def test_pulses_are_read_back_by_id(queue: RedisQueue) -> None:
-    assert await queue.heartbeats() == []
+    assert await queue.registry.heartbeats() == []
     for heartbeat in (TWO, ONE):
-        await queue.publish_heartbeat(heartbeat)
-    assert await queue.heartbeats() == [ONE, TWO]
+        await queue.registry.publish_heartbeat(heartbeat)
+    assert await queue.registry.heartbeats() == [ONE, TWO]
 
 
 async def test_the_last_pulse_counts(queue: RedisQueue) -> None:
-    assert await queue.publish_heartbeat(ONE) == 1
+    assert await queue.registry.publish_heartbeat(ONE) == 1
     changed = WorkerHeartbeat("one", False, (), {})
-    await queue.publish_heartbeat(changed)
-    assert await queue.heartbeats() == [changed]
+    await queue.registry.publish_heartbeat(changed)
+    assert await queue.registry.heartbeats() == [changed]
 
 
 async def test_a_worker_that_retires_is_gone(queue: RedisQueue) -> None:
     for heartbeat in (ONE, TWO):
-        await queue.publish_heartbeat(heartbeat)
-    await queue.retire_worker("one")
-    assert await queue.heartbeats() == [TWO]
-    await queue.publish_heartbeat(ONE)
-    assert await queue.heartbeats() == [ONE, TWO]
+        await queue.registry.publish_heartbeat(heartbeat)
+    await queue.registry.retire_worker("one")
+    assert await queue.registry.heartbeats() == [TWO]
+    await queue.registry.publish_heartbeat(ONE)
+    assert await queue.registry.heartbeats() == [ONE, TWO]
 
 
 async def test_a_silent_worker_is_forgotten(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
 ) -> None:
     keys = Keys(queue_settings.namespace)
-    await queue.publish_heartbeat(ONE)
+    await queue.registry.publish_heartbeat(ONE)
     left_ms = await raw_redis.pttl(keys.heartbeat("one"))
     assert 0 < left_ms <= queue_settings.pulse_ttl_seconds * 1000
     await raw_redis.pexpire(keys.heartbeat("one"), 1)
     await asyncio.sleep(0.02)
-    assert await queue.heartbeats() == []
+    assert await queue.registry.heartbeats() == []
     assert not await raw_redis.exists(keys.workers)
 
 
@@ -62,8 +62,8 @@ async def test_a_pulse_of_another_version_hides_no_other(
     keys = Keys(queue_settings.namespace)
     await raw_redis.set(keys.heartbeat("new"), b'{"worker_id": "new", "mood": "fine"}')
     await raw_redis.sadd(keys.workers, "new")
-    await queue.publish_heartbeat(ONE)
-    assert await queue.heartbeats() == [ONE]
+    await queue.registry.publish_heartbeat(ONE)
+    assert await queue.registry.heartbeats() == [ONE]
 
 
 async def test_the_pulse_of_a_worker_that_says_nothing_of_its_machine_is_read(
@@ -74,4 +74,4 @@ async def test_the_pulse_of_a_worker_that_says_nothing_of_its_machine_is_read(
     data = b'{"worker_id": "old", "ready": true, "models": [], "costs": {}, "busy": false}'
     await raw_redis.set(keys.heartbeat("old"), data)
     await raw_redis.sadd(keys.workers, "old")
-    assert await queue.heartbeats() == [WorkerHeartbeat("old", True, (), {})]
+    assert await queue.registry.heartbeats() == [WorkerHeartbeat("old", True, (), {})]
