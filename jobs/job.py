@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -92,9 +92,10 @@ def requirement_of(model: str | None, width: float | None = None) -> str:
     return model if width is None else f"{model}@{width:g}"
 
 
-@dataclass(frozen=True)
-class Job:
-    """One picture to be made. Sizes are in pixels after the EXIF orientation is applied."""
+@dataclass(frozen=True, kw_only=True)
+class JobRequest:
+    """What the caller wants and what the picture is. Sizes are in pixels after the EXIF orientation
+    is applied."""
 
     id: str
     source_width: int
@@ -110,26 +111,20 @@ class Job:
     """A width of the model, as a fraction of its full one; None to let the service choose."""
     on_miss: OnMiss
     budget_ms: float
-    cheapest_ms: float
-    """Predicted cost of the cheapest way to make the picture: orders the queue."""
-    network_ms: float = 0.0
-    """Predicted cost of its narrowest network, by which worker time is shared out."""
-    overhead_ms: float = 0.0
-    """What the gateway needs from the end of a run to its answer: so long before the deadline a run
-    should end."""
+    """Milliseconds from the end of the upload to the complete answer."""
     min_db: float | None = None
-    """The least PSNR-Y, expected for this picture, that the caller takes; None for any."""
+    """The lowest PSNR-Y, expected for this picture, that the caller accepts; None for any."""
     min_width: float | None = None
-    """The least width that the caller takes, as a fraction of any model's full one; None for any,
-    and with one no picture is resampled."""
+    """The smallest width that the caller accepts, as a fraction of any model's full one; None for
+    any. With one, no picture is resampled."""
     strength: float = 0.0
-    """How damaged the picture is taken to be, from 0 (clean) to 1 (JPEG at quality 30)."""
+    """Assumed compression damage of the picture, from 0 (clean) to 1 (JPEG at quality 30)."""
     traceparent: str | None = None
-    """The trace that the job belongs to, as W3C's header of this name; handed on unread."""
+    """The trace that the job belongs to, as in W3C's header of this name; passed on unread."""
 
     @property
     def requirement(self) -> str:
-        """What a worker must offer to be given this job."""
+        """The capability that a worker must have to run this job."""
         return requirement_of(self.model, self.pinned_width)
 
     @property
@@ -139,6 +134,29 @@ class Job:
     @property
     def scale_w(self) -> float:
         return self.output_width / self.source_width
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(JobRequest):
+    """A request that was admitted, with its predicted costs in ms."""
+
+    cheapest_ms: float
+    """Cost of the cheapest way to make the picture, with a margin: orders the queue."""
+    narrowest_ms: float
+    """Cost of its narrowest network, by which worker time is shared out."""
+    overhead_ms: float
+    """Time that the gateway needs from the end of a run to its answer: a run should end so long
+    before the deadline."""
+
+    @classmethod
+    def of(
+        cls, request: JobRequest, *, cheapest_ms: float, narrowest_ms: float, overhead_ms: float
+    ) -> Job:
+        """Return the job of a request, with its costs as described above."""
+        wishes = {field.name: getattr(request, field.name) for field in fields(JobRequest)}
+        return cls(
+            **wishes, cheapest_ms=cheapest_ms, narrowest_ms=narrowest_ms, overhead_ms=overhead_ms
+        )
 
 
 @dataclass(frozen=True)

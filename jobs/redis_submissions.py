@@ -53,7 +53,7 @@ class RedisSubmissions(Submissions):
         remaining_ms, limit = job.budget_ms - spent_ms, self._settings.queue_limit
         arguments = (
             *(job.id, JOB.encode(job), remaining_ms, job.cheapest_ms, job.on_miss.value, limit),
-            *(job.network_ms, job.requirement, job.overhead_ms, workers),
+            *(job.narrowest_ms, job.requirement, job.overhead_ms, workers),
             self._settings.payload_ttl_seconds,
         )
         try:

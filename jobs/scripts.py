@@ -13,7 +13,7 @@ from jobs.keys import Keys
 
 Step = Literal["submit", "claim", "expected_end", "renew", "finish", "cancel", "release", "stats"]
 STEPS: tuple[Step, ...] = get_args(Step)
-SHARED = ("common", "backlog", "admission", "changes")
+SHARED = ("common", "budget", "backlog", "admission", "changes")
 """What stands before each step, in this order."""
 
 Argument = str | bytes | float

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded, UnknownModel
-from jobs.job import LADDER, Job
+from jobs.job import LADDER, Job, JobRequest
 from models.catalog import Catalog
 from scheduling.backlog import Group, Load
 from scheduling.options import Option, narrowest_network, options_of
@@ -31,7 +31,7 @@ PROMISE = 1.1
 class Assessment:
     """What is known of a job before it is let in or refused. All times in ms."""
 
-    job: Job
+    job: JobRequest
     """With its budget."""
     options: tuple[Option, ...]
     """What its caller accepts, cheapest first, at least one, at the costs of the fastest worker."""
@@ -55,14 +55,14 @@ class Assessment:
 
 
 def admitted(
-    job: Job,
+    job: JobRequest,
     snapshot: Snapshot,
     catalog: Catalog,
     overhead_ms: float,
     default: DefaultBudget | None = None,
 ) -> Job:
-    """Return the job with what it costs in the cheapest way that its caller accepts, with its
-    narrowest network, and with what gateway and queue add. `default` as for `assessed`.
+    """Return the job with its costs: of the cheapest way that its caller accepts, of its narrowest
+    network, and what gateway and queue add. `default` as for `assessed`.
 
     Whether what was let in before leaves time for it is the queue's to say, when it comes there.
     Raises what `assessed` does, and BudgetInfeasible with `smallest_feasible_ms`, a whole number
@@ -77,9 +77,11 @@ def admitted(
             f"at least {smallest} ms are needed.",
             smallest_feasible_ms=smallest,
         )
-    network = narrowest_network(options)
-    return replace(
-        job, cheapest_ms=options[0].safe_ms, network_ms=network.expected_ms, overhead_ms=overhead_ms
+    return Job.of(
+        job,
+        cheapest_ms=options[0].safe_ms,
+        narrowest_ms=narrowest_network(options).expected_ms,
+        overhead_ms=overhead_ms,
     )
 
 
@@ -92,7 +94,7 @@ def no_time(late_ms: float) -> Overloaded:
 
 
 def assessed(
-    job: Job,
+    job: JobRequest,
     snapshot: Snapshot,
     catalog: Catalog,
     overhead_ms: float,
@@ -131,7 +133,7 @@ def assessed(
     )
 
 
-def _loading(job: Job, snapshot: Snapshot) -> str:
+def _loading(job: JobRequest, snapshot: Snapshot) -> str:
     if all(job.model in worker.broken for worker in snapshot.workers if worker.ready):
         return f"No worker could load the model {job.model}; GET /health/ready says why."
     return (
@@ -140,7 +142,7 @@ def _loading(job: Job, snapshot: Snapshot) -> str:
     )
 
 
-def _out_of_reach(job: Job) -> str:
+def _out_of_reach(job: JobRequest) -> str:
     if job.min_db is None:
         return f"No network has a width of at least {job.min_width:g}."
     width = "" if job.min_width is None else f" with a width of at least {job.min_width:g}"
@@ -163,7 +165,7 @@ def load_of(snapshot: Snapshot, workers: int) -> Load:
 
 
 def _options(
-    job: Job, workers: Iterable[LiveWorker], catalog: Catalog, contention: bool
+    job: JobRequest, workers: Iterable[LiveWorker], catalog: Catalog, contention: bool
 ) -> tuple[Option, ...]:
     """Return the options at the costs of the fastest worker: it is the one that is free soonest,
     and a promise to refuse must be sure."""
@@ -171,7 +173,7 @@ def _options(
 
 
 def _of_worker(
-    job: Job, worker: LiveWorker, catalog: Catalog, contention: bool
+    job: JobRequest, worker: LiveWorker, catalog: Catalog, contention: bool
 ) -> tuple[Option, ...]:
     models = {name: catalog.get(name) for name in catalog.names if name in worker.models}
     return options_of(job, models, worker.costs.under(contention))

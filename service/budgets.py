@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from jobs.job import Job
+from jobs.job import JobRequest
 from models.catalog import Catalog
 from scheduling.backlog import Load, wait_ms
 from scheduling.options import Option
@@ -41,7 +41,7 @@ def _bounds(least_ms: float, most_ms: float, settings: GatewaySettings) -> Defau
     return DefaultBudget(min(least_ms, largest_ms), min(max(least_ms, most_ms), largest_ms))
 
 
-def good_option(job: Job, options: tuple[Option, ...], catalog: Catalog) -> Option:
+def good_option(job: JobRequest, options: tuple[Option, ...], catalog: Catalog) -> Option:
     """Return the cheapest option that is expected to be as good as the default model at full
     width, or as the model and width that the job names; the best one if none is.
 

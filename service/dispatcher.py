@@ -19,7 +19,7 @@ from jobs.errors import (
     Overloaded,
     from_code,
 )
-from jobs.job import Job, JobStatus, JobView, OnMiss, Outcome
+from jobs.job import JobRequest, JobStatus, JobView, OnMiss, Outcome
 from jobs.queue import NoTime, Registry, Submissions
 from scheduling.overhead import Overhead
 from service.admission import RETRY_AFTER_S, Assessment, admitted, assessed, no_time
@@ -68,7 +68,7 @@ class Dispatcher:
         self._overhead = Overhead(settings.overhead_ms)
         self._followers: set[asyncio.Task[None]] = set()
 
-    async def assess(self, job: Job, default: DefaultBudget | None = None) -> Assessment:
+    async def assess(self, job: JobRequest, default: DefaultBudget | None = None) -> Assessment:
         """Return what a job would take now, by the rules of `submit`; nothing is queued.
 
         Raises InvalidRequest and NotReady, and ConnectionError while the queue is away.
@@ -79,7 +79,7 @@ class Dispatcher:
         return assessed(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
 
     async def submit(
-        self, job: Job, picture: bytes, received: float, default: DefaultBudget | None = None
+        self, job: JobRequest, picture: bytes, received: float, default: DefaultBudget | None = None
     ) -> JobView:
         """Let a job into the queue; its clock runs since `received`, by time.monotonic(). With
         `default`, its budget is what its picture needs within these bounds.
@@ -112,7 +112,7 @@ class Dispatcher:
 
     async def _submit(
         self,
-        job: Job,
+        job: JobRequest,
         picture: bytes,
         received: float,
         snapshot: Snapshot,
@@ -122,7 +122,7 @@ class Dispatcher:
         workers, spent_ms = len(snapshot.ready_for(job.requirement)), _since(received)
         return await self._submissions.submit(ready, picture, spent_ms, workers)
 
-    async def _ask_for(self, job: Job, snapshot: Snapshot) -> None:
+    async def _ask_for(self, job: JobRequest, snapshot: Snapshot) -> None:
         """Have the workers load a model that is loaded on demand, where none has it yet. The job
         is refused all the same: what it costs is known only then."""
         on_demand = self._catalogs.catalog.on_demand(job.model)
@@ -275,7 +275,7 @@ def _heard(task: asyncio.Future[Any]) -> None:
         task.exception()
 
 
-def _late(job: Job) -> DeadlineExceeded:
+def _late(job: JobRequest) -> DeadlineExceeded:
     return DeadlineExceeded(
         f"The picture was not finished within {job.budget_ms:g} ms.", budget_ms=job.budget_ms
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
-from jobs.job import Job, JobView, Reason, RunFacts
+from jobs.job import JobRequest, JobView, Reason, RunFacts
 
 BUDGET_HEADER = "X-AnySR-Budget-Ms"
 
@@ -52,18 +52,18 @@ def elapsed_of(view: JobView) -> float:
     return finished_ms - view.deadline_ms + view.job.budget_ms
 
 
-def scale_text(job: Job) -> str:
+def scale_text(job: JobRequest) -> str:
     """Return `2.37`, or `2x3` (height x width) where they differ in two decimals."""
     rows, columns = f"{round(job.scale_h, 2):g}", f"{round(job.scale_w, 2):g}"
     return rows if rows == columns else f"{rows}x{columns}"
 
 
-def budget_text(job: Job) -> str:
+def budget_text(job: JobRequest) -> str:
     """Return the budget in ms, with one decimal."""
     return f"{job.budget_ms:.1f}"
 
 
-def deadline_text(job: Job, elapsed_ms: float) -> str:
+def deadline_text(job: JobRequest, elapsed_ms: float) -> str:
     """Return `met` or `missed`."""
     return "met" if elapsed_ms <= job.budget_ms else "missed"
 

@@ -81,6 +81,8 @@ def _job(place: int, spread_ms: float) -> Job:
         on_miss=OnMiss.DEGRADE,
         budget_ms=60_000.0 + golden * spread_ms,
         cheapest_ms=5.0,
+        narrowest_ms=0.0,
+        overhead_ms=0.0,
     )
 
 

@@ -119,6 +119,8 @@ def make_job() -> Callable[..., Job]:
             "on_miss": OnMiss.DEGRADE,
             "budget_ms": 60_000.0,
             "cheapest_ms": 10.0,
+            "narrowest_ms": 0.0,
+            "overhead_ms": 0.0,
         }
         return Job(**{**fields, **changes})
 

@@ -6,7 +6,7 @@ from bisect import insort
 from dataclasses import dataclass
 
 from jobs.errors import DeadlineExceeded, UnknownModel, UnknownWidth
-from jobs.job import Claim, Job, OnMiss
+from jobs.job import Claim, JobRequest, OnMiss
 from models.expectation import Expectation
 from scheduling.backlog import Group, Load
 from scheduling.cost_model import CostModel
@@ -45,7 +45,7 @@ class SuspendedRun:
 
 
 def bind_job(
-    job: Job,
+    job: JobRequest,
     zoo: Zoo,
     costs: CostModel,
     slack_ms: float,
@@ -100,7 +100,7 @@ def load_of(claim: Claim, workers: int, aside: SuspendedRun | None = None) -> Lo
     )
 
 
-def _nothing_fits(job: Job, zoo: Zoo) -> UnknownModel | UnknownWidth:
+def _nothing_fits(job: JobRequest, zoo: Zoo) -> UnknownModel | UnknownWidth:
     if job.model is not None and job.model not in zoo:
         return UnknownModel(f"This worker has no model {job.model!r}.")
     if job.pinned_width is not None:

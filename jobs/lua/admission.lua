@@ -12,7 +12,7 @@ local function runs_at(now)
   local said, free, rests = redis.call('ZRANGE', ends, 0, -1, 'WITHSCORES'), {}, {}
   for i = 1, #said, 2 do
     local at = tonumber(said[i + 1])
-    local record = read(said[i], 'start_ms', 'cheapest_ms', 'network_ms')
+    local record = read(said[i], 'start_ms', 'cheapest_ms', 'narrowest_ms')
     local rest = REST * number(record[3], 0)
     local start = number(record[1], 0) + number(record[2], 0) - rest
     at = math.max(now, at > 0 and at or now - at)

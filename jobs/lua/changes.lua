@@ -3,7 +3,7 @@
 -- Lets a job wait, as its record says: what cannot be read of it counts as now, or as free.
 local function enqueue(id, now, ...)
   redis.call('HSET', records .. id, 'status', 'queued', 'progress', '0', ...)
-  local record = read(id, 'start_ms', 'submitted_ms', 'cheapest_ms', 'network_ms')
+  local record = read(id, 'start_ms', 'submitted_ms', 'cheapest_ms', 'narrowest_ms')
   wait(id, number(record[1], now), number(record[2], now), micros(number(record[3], 0)),
     micros(number(record[4], 0)))
   tell(id, 'queued')
@@ -11,7 +11,7 @@ end
 
 -- Lets what is not to be done leave the demand that it was counted in when it came.
 local function withdraw(id, now)
-  local record = read(id, 'inflow_slack_ms', 'network_ms', 'submitted_ms')
+  local record = read(id, 'inflow_slack_ms', 'narrowest_ms', 'submitted_ms')
   local slack, network = number(record[1], 0), number(record[2], 0)
   if slack <= 0 then return end
   local left = network * math.exp((number(record[3], now) - now) / DEMAND_MS)

@@ -31,8 +31,8 @@ local function unserved(id, since)
   return since and now - number(since, now) > unserved_ms
 end
 
-local function others_have(id, needs, since)
-  local till = number(redis.call('ZSCORE', capabilities, needs), 0)
+local function others_have(id, requirement, since)
+  local till = number(redis.call('ZSCORE', capabilities, requirement), 0)
   if till > now and since then redis.call('HDEL', records .. id, 'unserved_ms') end
   return till > now
 end
@@ -49,24 +49,24 @@ while not claim do
   local id = first[1]
   if not id then break end
   local record = read(id, 'status', 'job', 'attempt', 'submitted_ms', 'deadline_ms', 'on_miss',
-    'needs', 'unserved_ms')
-  local deadline, needs, since = number(record[5], now), record[7], record[8]
+    'requirement', 'unserved_ms')
+  local deadline, requirement, since = number(record[5], now), record[7], record[8]
   if record[1] ~= 'queued' then -- lost or damaged: there is nothing to run
     leave(id)
     redis.call('EXPIRE', records .. id, job_ttl)
     drop_payload(id)
     ended[#ended + 1] = id
-  elseif record[6] == 'reject' and now > deadline then
+  elseif record[6] == 'reject' and is_late(now, deadline) then
     finish(id, now, 'failed', 'error_code', 'deadline_exceeded')
     ended[#ended + 1] = id
-  elseif ours and needs and not ours[needs] then
-    if others_have(id, needs, since) or not unserved(id, since) then
+  elseif ours and requirement and not ours[requirement] then
+    if others_have(id, requirement, since) or not unserved(id, since) then
       passed = passed + 1
     else
-      local model = string.match(needs, '^(.*)@[^@]*$')
+      local model = string.match(requirement, '^(.*)@[^@]*$')
       local code = model and ours[model] and 'unknown_width' or 'unknown_model'
       finish(id, now, 'failed', 'error_code', code, 'error_detail',
-        'No worker has ' .. needs .. ' any more; GET /models lists what there is.')
+        'No worker has ' .. requirement .. ' any more; GET /models lists what there is.')
       ended[#ended + 1] = id
     end
   elseif first[2] - now > soon_ms or cost_of(id) / 1000 > within_ms then

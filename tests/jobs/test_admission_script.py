@@ -54,7 +54,7 @@ def loss_rows(job: Job, backlog: Backlog, workers: int, runs: Sequence[Run] = ()
     much again as their narrowest network takes."""
     now_ms, running, waiting = backlog.now_ms, [], [Group(*group) for group in backlog.waiting]
     for run in runs:
-        rest_ms = 1.5 * run.claim.job.network_ms
+        rest_ms = 1.5 * run.claim.job.narrowest_ms
         start_ms = run.claim.deadline_ms - run.claim.job.overhead_ms - rest_ms
         end_ms = max(run.end_ms, now_ms)
         if end_ms > now_ms + 100 and rest_ms > 0 and start_ms > now_ms + 50:
@@ -70,8 +70,8 @@ async def fill(queue: RedisQueue, make_job: MakeJob, chance: random.Random) -> l
     """Let some jobs wait, and some run whose end is known."""
     for _ in range(chance.randrange(12)):
         cheapest_ms = chance.choice([20.0, 300.0, 2000.0])
-        network_ms = chance.choice([0.0, 100.0, 1000.0])
-        costs = {"cheapest_ms": cheapest_ms, "network_ms": network_ms}
+        narrowest_ms = chance.choice([0.0, 100.0, 1000.0])
+        costs = {"cheapest_ms": cheapest_ms, "narrowest_ms": narrowest_ms}
         await queue.submissions.submit(
             make_job(budget_ms=chance.uniform(0, 2e4), **costs), b"picture"
         )
@@ -113,9 +113,9 @@ async def test_it_lets_in_what_the_policy_would(
 async def test_a_long_run_that_can_wait_leaves_room_for_a_job_that_cannot(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    urgent = make_job(budget_ms=400.0, cheapest_ms=20.0, network_ms=50.0)
+    urgent = make_job(budget_ms=400.0, cheapest_ms=20.0, narrowest_ms=50.0)
     for budget_ms, takes_ms, in_time in ((5000.0, 3000.0, True), (3050.0, 3000.0, False)):
-        long = make_job(budget_ms=budget_ms, cheapest_ms=20.0, network_ms=2000.0)
+        long = make_job(budget_ms=budget_ms, cheapest_ms=20.0, narrowest_ms=2000.0)
         await queue.submissions.submit(long, b"picture")
         claim = await queue.leases.claim("w", 0)
         assert claim is not None

@@ -277,7 +277,7 @@ async def test_the_inflow_is_what_came_while_others_waited_as_the_simulator_coun
     demand = Demand()
     assert (await backlog(queue)).inflow == 0.0
     for others in range(4):
-        await queue.submissions.submit(make_job(network_ms=400.0, budget_ms=5400.0), b"picture")
+        await queue.submissions.submit(make_job(narrowest_ms=400.0, budget_ms=5400.0), b"picture")
         demand.pass_time(float(await raw_redis.hget(keys.inflow, "at") or 0), others > 0)
         if others > 0:
             demand.add(400.0, 5000.0)
@@ -291,7 +291,7 @@ async def test_a_caller_who_waits_for_each_answer_makes_no_inflow(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
     for _ in range(5):
-        await queue.submissions.submit(make_job(network_ms=400.0), b"picture")
+        await queue.submissions.submit(make_job(narrowest_ms=400.0), b"picture")
         claim = await claimed(queue)
         assert claim.backlog is not None
         assert (claim.backlog.inflow, claim.backlog.inflow_slack_ms) == (0.0, math.inf)
@@ -300,7 +300,7 @@ async def test_a_caller_who_waits_for_each_answer_makes_no_inflow(
 
 
 async def test_what_is_cancelled_leaves_the_inflow(queue: RedisQueue, make_job: MakeJob) -> None:
-    small, giant = make_job(network_ms=400.0), make_job(network_ms=4e5, budget_ms=1e6)
+    small, giant = make_job(narrowest_ms=400.0), make_job(narrowest_ms=4e5, budget_ms=1e6)
     for job in (make_job(), small, giant):
         await queue.submissions.submit(job, b"picture")
     assert (await backlog(queue)).inflow > 700
@@ -314,7 +314,7 @@ async def test_the_inflow_fades(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     for _ in range(3):
-        await queue.submissions.submit(make_job(network_ms=400.0), b"picture")
+        await queue.submissions.submit(make_job(narrowest_ms=400.0), b"picture")
     for _ in range(3):
         await claimed(queue)
     inflow = (await backlog(queue)).inflow

@@ -31,8 +31,12 @@ jobs = st.builds(
     on_miss=st.sampled_from(OnMiss),
     budget_ms=finite,
     cheapest_ms=finite,
-    network_ms=finite,
+    narrowest_ms=finite,
+    overhead_ms=finite,
     min_db=st.none() | finite,
+    min_width=st.none() | finite,
+    strength=finite,
+    traceparent=st.none() | text,
 )
 facts = st.builds(
     RunFacts,

@@ -132,7 +132,8 @@ class QueueMachine(RuleBasedStateMachine):
             on_miss=OnMiss.REJECT if late else OnMiss.DEGRADE,
             budget_ms=budget * FAR_MS,
             cheapest_ms=cheapest_ms,
-            network_ms=network_of(cheapest_ms),
+            narrowest_ms=network_of(cheapest_ms),
+            overhead_ms=0.0,
         )
         spent_ms = 9 * FAR_MS if late else 0.0
         full = len(self.having(JobStatus.QUEUED)) >= LIMIT
@@ -301,8 +302,8 @@ class QueueMachine(RuleBasedStateMachine):
             entry = self.model[job_id]
             slot = entry.slot_ms
             waiting[slot] = waiting.get(slot, 0.0) + entry.cheapest_ms
-            network_ms = network_of(entry.cheapest_ms)
-            network_waiting[slot] = network_waiting.get(slot, 0.0) + network_ms
+            narrowest_ms = network_of(entry.cheapest_ms)
+            network_waiting[slot] = network_waiting.get(slot, 0.0) + narrowest_ms
         assert [slot for slot, *_ in backlog.waiting] == sorted(waiting)
         assert {slot: cost for slot, cost, _ in backlog.waiting} == pytest.approx(waiting)
         networks = {slot: network for slot, _, network in backlog.waiting}

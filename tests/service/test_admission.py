@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, UnknownModel
-from jobs.job import Backlog, ImageFormat, Job, OnMiss, QueueStats
+from jobs.job import Backlog, ImageFormat, JobRequest, OnMiss, QueueStats
 from models.catalog import Catalog
 from service.admission import admitted, assessed, no_time
 from service.snapshot import LiveWorker, Snapshot
@@ -23,7 +23,7 @@ from tests.service.harness import (
 
 CATALOG = Catalog(default=MODEL, models=(model_entry(MODEL),))
 NOW = 1_000_000.0
-JOB = Job(
+JOB = JobRequest(
     id="a",
     source_width=20,
     source_height=12,
@@ -35,7 +35,6 @@ JOB = Job(
     pinned_width=None,
     on_miss=OnMiss.DEGRADE,
     budget_ms=100.0,
-    cheapest_ms=0.0,
 )
 
 
@@ -50,9 +49,9 @@ def snapshot(workers: int = 1, backlog: Backlog | None = None, factor: float = 1
 
 def test_an_admitted_job_says_what_it_costs() -> None:
     job = admitted(JOB, snapshot(), CATALOG, 5.0)
-    assert (job.cheapest_ms, job.network_ms) == (FLOOR_MS, NARROW_MS)
+    assert (job.cheapest_ms, job.narrowest_ms) == (FLOOR_MS, NARROW_MS)
     strict = admitted(replace(JOB, on_miss=OnMiss.REJECT), snapshot(), CATALOG, 5.0)
-    assert (strict.cheapest_ms, strict.network_ms) == (NARROW_MS, NARROW_MS)
+    assert (strict.cheapest_ms, strict.narrowest_ms) == (NARROW_MS, NARROW_MS)
 
 
 def test_the_smallest_feasible_budget_is_feasible_even_if_costs_rise_a_little() -> None:
@@ -80,7 +79,7 @@ def test_the_fastest_worker_decides() -> None:
         admitted(job, Snapshot((slow,), QueueStats(0, 0, 0, 0)), CATALOG, 0.0)
 
 
-def late_ms(job: Job, workers: int, backlog: Backlog) -> float:
+def late_ms(job: JobRequest, workers: int, backlog: Backlog) -> float:
     return assessed(job, snapshot(workers, backlog), CATALOG, 0.0).admission.late_ms
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.errors import BudgetInfeasible, InvalidRequest
-from jobs.job import Backlog, ImageFormat, Job, OnMiss, QueueStats
+from jobs.job import Backlog, ImageFormat, JobRequest, OnMiss, QueueStats
 from models.catalog import Catalog, ModelEntry, QualityEntry
 from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
 from scheduling.options import Option
@@ -57,7 +57,7 @@ cost_models = st.builds(
     margin=st.floats(1.01, 3),
 )
 jobs = st.builds(
-    Job,
+    JobRequest,
     id=st.just("a"),
     source_width=st.integers(1, 5_000),
     source_height=st.integers(1, 5_000),
@@ -69,7 +69,6 @@ jobs = st.builds(
     pinned_width=st.none(),
     on_miss=st.sampled_from(OnMiss),
     budget_ms=st.just(1.0),
-    cheapest_ms=st.just(0.0),
     min_db=st.sampled_from((None, 31.2, 31.9, 32.4)),
     min_width=st.sampled_from((None, 0.5, 1.0)),
 )
@@ -91,7 +90,7 @@ def options_of(*costs: float) -> tuple[Option, ...]:
 @settings(deadline=None)
 @given(job=jobs, costs=cost_models, bounds=bounds, overhead_ms=overheads)
 def test_a_default_budget_can_be_met_by_an_idle_service(
-    job: Job, costs: CostModel, bounds: DefaultBudget, overhead_ms: float
+    job: JobRequest, costs: CostModel, bounds: DefaultBudget, overhead_ms: float
 ) -> None:
     """Unless not even the largest can; and it has room for the good result if there is any."""
     idle = snapshot(costs)
@@ -166,7 +165,7 @@ def flat(**ms: float) -> CostModel:
 
 
 USUAL = flat(s25=10, s50=20, s100=40, l25=80, l50=160, l100=320)
-PICTURE = Job(
+PICTURE = JobRequest(
     id="a",
     source_width=20,
     source_height=20,
@@ -178,7 +177,6 @@ PICTURE = Job(
     pinned_width=None,
     on_miss=OnMiss.DEGRADE,
     budget_ms=1.0,
-    cheapest_ms=0.0,
 )
 
 

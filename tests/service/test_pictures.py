@@ -13,6 +13,7 @@ JOB = Job(
     id="1", source_width=100, source_height=50, output_width=237, output_height=118,
     output_format=ImageFormat.PNG, quality=None, model="m", pinned_width=None,
     on_miss=OnMiss.DEGRADE, budget_ms=100.0, cheapest_ms=1.0,
+    narrowest_ms=1.0, overhead_ms=0.0,
 )  # fmt: skip
 
 

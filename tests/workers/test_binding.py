@@ -95,7 +95,7 @@ def test_a_run_beside_others_is_predicted_by_those_beside_others_and_teaches_of_
     assert beside > 2 * before
     assert bind_job(job, zoo, costs, 60_000, ALONE).decision.option.expected_ms == before
     heard = admitted(job, snapshot(costs), CATALOG, overhead_ms=0)
-    assert heard.network_ms == pytest.approx(before)
+    assert heard.narrowest_ms == pytest.approx(before)
 
 
 def work_ms(costs: CostModel, binding: Binding) -> float:

@@ -131,7 +131,7 @@ async def test_jobs_that_wait_narrow_the_width(queue: RedisQueue) -> None:
     at once, so only that one is made by the costs given here."""
     costs = costs_of(network_ms=10)
     costs.lines[stage_of(ladder(default_entry())[-1])] = Line(30_000, 0, 0)
-    jobs = [a_job(network_ms=12) for _ in range(3)]
+    jobs = [a_job(narrowest_ms=12) for _ in range(3)]
     for job in jobs:
         await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(open_session()), costs):

@@ -74,6 +74,8 @@ def a_job(**changes: object) -> Job:
         on_miss=OnMiss.DEGRADE,
         budget_ms=60_000,
         cheapest_ms=5,
+        narrowest_ms=0,
+        overhead_ms=0,
     )
     return replace(job, **changes)  # type: ignore[arg-type]
 
