@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from jobs import budget
+
 
 class JobStatus(StrEnum):
     """Where a job is. Every accepted job ends in exactly one of `TERMINAL_STATUSES`."""
@@ -127,6 +129,14 @@ class JobRequest:
         """The capability that a worker must have to run this job."""
         return requirement_of(self.model, self.pinned_width)
 
+    def is_late(self, elapsed_ms: float) -> bool:
+        """Return whether the budget is exceeded `elapsed_ms` after the end of the upload."""
+        return budget.is_late(elapsed_ms, self.budget_ms)
+
+    def is_rejected(self, elapsed_ms: float) -> bool:
+        """Return whether the picture is late by then and the caller takes no late one."""
+        return self.on_miss is OnMiss.REJECT and self.is_late(elapsed_ms)
+
     @property
     def scale_h(self) -> float:
         return self.output_height / self.source_height
@@ -208,6 +218,12 @@ class JobView:
     def ended(self) -> bool:
         return self.status in TERMINAL_STATUSES
 
+    @property
+    def elapsed_ms(self) -> float:
+        """Time from the end of the upload to the end of the job; the budget before that."""
+        end_ms = self.deadline_ms if self.finished_ms is None else self.finished_ms
+        return budget.elapsed_ms(end_ms, self.deadline_ms, self.job.budget_ms)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -263,8 +279,13 @@ class Claim:
 
     @property
     def run_slack_ms(self) -> float:
-        """What of it a run may take, so that its answer is in time."""
-        return self.slack_ms - self.job.overhead_ms
+        """Time left for the run after subtracting the gateway's overhead; negative when late."""
+        return budget.run_slack_ms(self.slack_ms, self.job.overhead_ms)
+
+    def elapsed_ms(self, run_ms: float) -> float:
+        """Return the time from the end of the upload to `run_ms` after the claim."""
+        now_ms = self.claimed_ms + run_ms
+        return budget.elapsed_ms(now_ms, self.deadline_ms, self.job.budget_ms)
 
 
 class LeaseState(StrEnum):

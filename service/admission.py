@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jobs.budget import smallest_budget_ms
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded, UnknownModel
 from jobs.job import LADDER, Job, JobRequest
 from models.catalog import Catalog
@@ -48,7 +49,7 @@ class Assessment:
 
     def budget_for(self, option: Option) -> int:
         """Return a whole number that is enough for an option on an idle service."""
-        return self._promised(option.safe_ms + self.overhead_ms)
+        return self._promised(smallest_budget_ms(option.safe_ms, self.overhead_ms))
 
     def _promised(self, ms: float) -> int:
         return math.ceil(ms * PROMISE)

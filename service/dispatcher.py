@@ -26,7 +26,7 @@ from service.admission import RETRY_AFTER_S, Assessment, admitted, assessed, no_
 from service.budgets import DefaultBudget
 from service.catalog_store import CatalogStore
 from service.metrics import GatewayMetrics, why_ended
-from service.pictures import deadline_text, elapsed_of
+from service.pictures import deadline_text
 from service.settings import GatewaySettings
 from service.snapshot import Snapshot, SnapshotKeeper
 from telemetry.trace_context import trace_id_of
@@ -156,8 +156,7 @@ class Dispatcher:
         except (AnysrError, CallerGone) as error:
             self._metrics.job_failed(*_outcome(error))
             raise
-        seconds = finished.elapsed_ms / 1e3
-        self._metrics.job_succeeded(view.job, why_ended(finished.view), seconds)
+        self._metrics.job_succeeded(view.job, why_ended(finished.view), finished.elapsed_ms)
         return finished
 
     async def _picture(
@@ -174,7 +173,7 @@ class Dispatcher:
         if view.facts is not None:
             own_ms = view.facts.stages_ms.get("queue", 0.0) + view.facts.run_ms
             self._overhead.observe(elapsed_ms - own_ms)
-        if job.on_miss is OnMiss.REJECT and elapsed_ms > job.budget_ms:
+        if job.is_rejected(elapsed_ms):
             raise _late(job)
         return Finished(view, picture, elapsed_ms)
 
@@ -239,8 +238,8 @@ def _end_of(view: JobView) -> dict[str, Any]:
         "outcome": view.status.value,
         "reason": why_ended(view),
         "budget_ms": view.job.budget_ms,
-        "elapsed_ms": round(elapsed_of(view), 2),
-        "deadline": deadline_text(view.job, elapsed_of(view)),
+        "elapsed_ms": round(view.elapsed_ms, 2),
+        "deadline": deadline_text(view.job, view.elapsed_ms),
     }
 
 

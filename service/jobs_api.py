@@ -26,7 +26,6 @@ from service.pictures import (
     BUDGET_HEADER,
     PICTURE_HEADERS,
     budget_text,
-    elapsed_of,
     picture_response,
 )
 from service.submission import accept_upload
@@ -98,7 +97,7 @@ async def fetch_result(job_id: JobId, gateway: Here) -> Response:
     view = await gateway.queue.submissions.view(job_id)
     if view.status is not JobStatus.SUCCEEDED:
         raise error_of(view)
-    return picture_response(view, await gateway.queue.submissions.result(view), elapsed_of(view))
+    return picture_response(view, await gateway.queue.submissions.result(view), view.elapsed_ms)
 
 
 @router.get(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from images.limits import Limits
 from images.picture import Picture
 from jobs.errors import AnysrError, DeadlineExceeded, InternalError
-from jobs.job import Claim, LeaseState, OnMiss, RunFacts
+from jobs.job import Claim, LeaseState, RunFacts
 from jobs.queue import Leases
 from telemetry.logs import log_context
 from telemetry.spans import Tracing
@@ -290,7 +290,7 @@ def _facts(claim: Claim, bound: JobBinding, made: PipelineResult, run_ms: float)
 
 def _reject_late(claim: Claim, facts: RunFacts) -> None:
     """Hold to on_miss=reject where the prediction was wrong: no picture is late."""
-    if claim.job.on_miss is OnMiss.REJECT and facts.run_ms > claim.slack_ms:
+    if claim.job.is_rejected(claim.elapsed_ms(facts.run_ms)):
         raise DeadlineExceeded
 
 
