@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
 from jobs import budget
+from jobs.backlog import Backlog
 
 
 class JobStatus(StrEnum):
@@ -239,26 +239,6 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Backlog:
-    """What waits and what runs at one moment of the queue's clock; all times in its ms."""
-
-    now_ms: float
-    waiting: tuple[tuple[float, float, float], ...] = ()
-    """(latest start, sum of predicted cheapest costs, sum of predicted costs of the narrowest
-    networks) of groups of jobs that must start at nearly the same time, earliest first. A group is
-    dated by the earliest time that it may hold, so what is feasible for it is feasible for its
-    jobs; the last may hold all that comes after the others.
-    """
-    running: tuple[float, ...] = ()
-    """The predicted end of each run in progress, earliest first; one that takes longer than was
-    predicted has its end in the past."""
-    inflow: float = 0.0
-    """Narrowest-network ms that come per ms while others wait, of late."""
-    inflow_slack_ms: float = math.inf
-    """For how long that work can wait, in the mean that counts the short ones most."""
-
-
-@dataclass(frozen=True)
 class Claim:
     """A job in a worker's hands. `token` fences: a later claim of the same job has a higher one."""
 
@@ -268,9 +248,12 @@ class Claim:
     attempt: int
     submitted_ms: float
     deadline_ms: float
-    claimed_ms: float
-    backlog: Backlog | None = None
+    backlog: Backlog
     """The queue right after the claim, without this job."""
+
+    @property
+    def claimed_ms(self) -> float:
+        return self.backlog.now_ms
 
     @property
     def slack_ms(self) -> float:
@@ -355,20 +338,6 @@ class WorkerHeartbeat:
     """The number of the last call to read the models again that it has followed."""
     backends: dict[str, BackendState] = field(default_factory=dict)
     """What runs each model there."""
-
-
-@dataclass(frozen=True)
-class QueueStats:
-    """The queue at one moment of its own clock."""
-
-    queued: int
-    running: int
-    oldest_age_ms: float
-    backlog_ms: float
-    """Sum of the predicted cheapest costs of what is queued."""
-    backlog: Backlog | None = None
-    overdue_ms: float = 0.0
-    """How long ago the most urgent that waits had to start at the latest; 0 while it can wait."""
 
 
 @dataclass(frozen=True)

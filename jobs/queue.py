@@ -11,16 +11,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol
 
+from jobs.backlog import Backlog, QueueStats
 from jobs.errors import AnysrError
 from jobs.job import (
-    Backlog,
     Claim,
     Job,
     JobView,
     LeaseState,
     Outcome,
     QueueHealth,
-    QueueStats,
     RunFacts,
     WorkerHeartbeat,
 )

@@ -76,8 +76,7 @@ def view_of(record: Record) -> JobView:
 
 def claim_of(row: list[Any], payload: bytes) -> Claim:
     """Return the claim that claim.lua answered; CodecError if its record is damaged."""
-    _, token, attempt, job, submitted_ms, deadline_ms, others = row
-    backlog = backlog_of(others)
+    _, token, attempt, job, submitted_ms, deadline_ms, backlog = row
     try:
         return Claim(
             job=JOB.decode(job),
@@ -86,8 +85,7 @@ def claim_of(row: list[Any], payload: bytes) -> Claim:
             attempt=int(attempt),
             submitted_ms=float(submitted_ms),
             deadline_ms=float(deadline_ms),
-            claimed_ms=backlog.now_ms,
-            backlog=backlog,
+            backlog=backlog_of(backlog),
         )
     except ValueError as error:
         raise CodecError(str(error)) from error

@@ -11,7 +11,7 @@ from jobs.budget import smallest_budget_ms
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded, UnknownModel
 from jobs.job import LADDER, Job, JobRequest
 from models.catalog import Catalog
-from scheduling.backlog import Group, Load
+from scheduling.backlog import Load
 from scheduling.options import Option, narrowest_network, options_of
 from scheduling.policy import Admission, admit
 from service.budgets import DefaultBudget, default_budget_ms, good_option, wait_within
@@ -113,9 +113,9 @@ def assessed(
     workers = snapshot.ready_for(job.requirement)
     if not workers and snapshot.ready and catalog.on_demand(job.model):
         raise NotReady(_loading(job, snapshot), retry_after_s=LOADING_S)
-    if not workers:
+    if not workers or snapshot.stats is None:
         raise not_ready(snapshot, job.requirement)
-    load = load_of(snapshot, len(workers))
+    load = Load.of(snapshot.stats.backlog, len(workers))
     options = _options(job, workers, catalog, load.contended)
     if not options and job.min_db is None:  # what they have, this catalog does not know
         raise not_ready(snapshot, job.requirement)
@@ -148,21 +148,6 @@ def _out_of_reach(job: JobRequest) -> str:
         return f"No network has a width of at least {job.min_width:g}."
     width = "" if job.min_width is None else f" with a width of at least {job.min_width:g}"
     return f"No network is expected to reach {job.min_db:g} dB at this scale{width}."
-
-
-def load_of(snapshot: Snapshot, workers: int) -> Load:
-    """Return what there is to do, as the snapshot saw it."""
-    backlog = snapshot.stats.backlog if snapshot.stats is not None else None
-    if backlog is None:
-        return Load(0.0, workers)
-    return Load(
-        backlog.now_ms,
-        max(workers, len(backlog.running)),
-        backlog.running,
-        tuple(Group(*group) for group in backlog.waiting),
-        backlog.inflow,
-        backlog.inflow_slack_ms,
-    )
 
 
 def _options(

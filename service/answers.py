@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from jobs.backlog import QueueStats
 from jobs.job import (
     TERMINAL_STATUSES,
     BackendState,
@@ -14,7 +15,6 @@ from jobs.job import (
     JobStatus,
     JobView,
     MachineState,
-    QueueStats,
     Reason,
     RunFacts,
     requirement_of,

@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from jobs.job import BackendState, Backlog, MachineState, QueueHealth, QueueStats, WorkerHeartbeat
+from jobs.backlog import Backlog, QueueStats
+from jobs.job import BackendState, MachineState, QueueHealth, WorkerHeartbeat
 from jobs.queue import JobQueue
 from scheduling.cost_model import NETWORK, CostModel
 

@@ -19,11 +19,12 @@ from images.picture import Picture
 from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, RunFacts
 from jobs.queue import Leases
+from scheduling.backlog import Load
 from telemetry.logs import log_context
 from telemetry.spans import Tracing
 from telemetry.trace_context import trace_id_of
 from workers.background import wait_for_event
-from workers.binding import Binding, SuspendedRun, load_of
+from workers.binding import Binding, SuspendedRun
 from workers.cost_updates import update_cost_model
 from workers.heartbeat import Heartbeat
 from workers.job_binding import JobBinding
@@ -190,7 +191,10 @@ class Worker:
         return facts
 
     def _bind(self, claim: Claim, aside: SuspendedRun | None) -> JobBinding:
-        load, loaded = load_of(claim, self._parts.heartbeat.live_workers, aside), self._loaded
+        backlog = claim.backlog if aside is None else aside.waiting_in(claim.backlog)
+        # The queue lists the runs of others only: this worker is free for the job.
+        load = Load.of(backlog, self._parts.heartbeat.live_workers, free=1)
+        loaded = self._loaded
         return JobBinding(claim.job, loaded.zoo, loaded.costs, claim.run_slack_ms, load)
 
     def _preemptible(

@@ -10,17 +10,18 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
+from jobs.backlog import Backlog, Group
 from jobs.blob_store import UNACCEPTED_S, BlobStore
 from jobs.connection import SteadyRedis
 from jobs.embedded_redis import Binary
-from jobs.job import Backlog, Claim, Job
+from jobs.job import Claim, Job
 from jobs.keys import Keys
 from jobs.queue import NoTime
 from jobs.redis_queue import RedisQueue
 from jobs.redis_submissions import ASK_FIRST_BYTES
 from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
-from scheduling.backlog import Group, Load
+from scheduling.backlog import Load
 from scheduling.options import Option
 from scheduling.policy import Admission, admit
 from scheduling.rungs import FLOOR
@@ -49,10 +50,10 @@ class Run:
     """By the queue's clock, as far as this test can tell."""
 
 
-def loss_rows(job: Job, backlog: Backlog, workers: int, runs: Sequence[Run] = ()) -> Admission:
+def policy_verdict(job: Job, backlog: Backlog, workers: int, runs: Sequence[Run] = ()) -> Admission:
     """What the policy says of a job, where long runs can be set aside: they wait then, with half as
     much again as their narrowest network takes."""
-    now_ms, running, waiting = backlog.now_ms, [], [Group(*group) for group in backlog.waiting]
+    now_ms, running, waiting = backlog.now_ms, [], list(backlog.waiting)
     for run in runs:
         rest_ms = 1.5 * run.claim.job.narrowest_ms
         start_ms = run.claim.deadline_ms - run.claim.job.overhead_ms - rest_ms
@@ -102,10 +103,10 @@ async def test_it_lets_in_what_the_policy_would(
             await queue.submissions.submit(job, b"picture", workers=workers)
         except NoTime as refusal:
             refused.append(refusal)
-            late_ms = loss_rows(job, refusal.backlog, workers, runs).late_ms
+            late_ms = policy_verdict(job, refusal.backlog, workers, runs).late_ms
             told_ms = refusal.late_ms
         else:
-            late_ms, told_ms = loss_rows(job, before, workers, runs).late_ms, 0.0
+            late_ms, told_ms = policy_verdict(job, before, workers, runs).late_ms, 0.0
         assert told_ms == pytest.approx(late_ms, abs=JITTER_MS)
     assert len(refused) < 5, "the last has time in any case"
 

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from redis.asyncio import Redis
 
+from jobs.backlog import Backlog
 from jobs.embedded_redis import Binary
 from jobs.errors import InternalError
-from jobs.job import Backlog, Claim, Job, JobView, Reason, RunFacts
+from jobs.job import Claim, Job, JobView, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
@@ -109,7 +110,7 @@ async def test_what_comes_after_128_groups_is_one_more(
     assert stats.backlog_ms == 13.1
     assert [slot for slot, *_ in stats.backlog.waiting] == starts[: GROUPS + 1]
     assert [cost for _, cost, _ in stats.backlog.waiting] == [*[0.1] * GROUPS, 0.3]
-    seen = [len((await claimed(queue)).backlog.waiting) for _ in range(number)]  # type: ignore[union-attr]
+    seen = [len((await claimed(queue)).backlog.waiting) for _ in range(number)]
     assert seen == [min(number - n, GROUPS + 1) for n in range(1, number + 1)]
 
 

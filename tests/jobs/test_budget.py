@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from jobs.backlog import Backlog
 from jobs.budget import elapsed_ms, is_late, smallest_budget_ms, start_slack_ms
 from jobs.embedded_redis import Binary
 from jobs.errors import DeadlineExceeded
@@ -51,7 +52,7 @@ def test_claimed_run_that_uses_its_slack_ends_exactly_in_time(
     queued: float, overhead: float, budget: float
 ) -> None:
     job = replace(JOB, budget_ms=budget, overhead_ms=overhead)
-    claim = Claim(job, b"", 1, 1, 1000.0, 1000.0 + budget, claimed_ms=1000.0 + queued)
+    claim = Claim(job, b"", 1, 1, 1000.0, 1000.0 + budget, Backlog(1000.0 + queued))
     assert claim.elapsed_ms(claim.run_slack_ms) + overhead == budget
     assert not job.is_late(claim.elapsed_ms(claim.slack_ms))
     assert job.is_late(claim.elapsed_ms(claim.slack_ms + 1))

@@ -23,11 +23,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from jobs.backlog import Backlog
 from jobs.connection import connect
 from jobs.embedded_redis import Binary
 from jobs.errors import InternalError, JobNotFound, Overloaded
 from jobs.job import (
-    Backlog,
     Claim,
     ImageFormat,
     Job,

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from PIL import Image, UnidentifiedImageError
 
+from jobs.backlog import QueueStats
 from jobs.errors import AnysrError, CorruptImage
 from jobs.job import (
     LADDER,
@@ -21,7 +22,6 @@ from jobs.job import (
     Job,
     LeaseState,
     MachineState,
-    QueueStats,
     Reason,
     RunFacts,
     WorkerHeartbeat,

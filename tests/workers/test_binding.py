@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from jobs.backlog import Backlog, QueueStats
 from jobs.errors import BudgetInfeasible
-from jobs.job import OnMiss, QueueStats
+from jobs.job import OnMiss
 from models.catalog import Catalog
 from scheduling.backlog import Load
 from scheduling.cost_model import CostModel, Line, stage_of
@@ -43,7 +44,7 @@ def snapshot(costs: CostModel) -> Snapshot:
     heard = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
     capabilities = LoadedModels(zoo_of(Gated()), heard).capabilities
     worker = LiveWorker("w", True, False, (default_entry().name,), heard, capabilities=capabilities)
-    return Snapshot((worker,), QueueStats(0, 0, 0, 0))
+    return Snapshot((worker,), QueueStats(0, 0, 0, 0, Backlog(0.0)))
 
 
 @pytest.mark.parametrize(

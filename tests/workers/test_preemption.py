@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,11 +11,12 @@ from prometheus_client import CollectorRegistry
 
 from images.decode import decode
 from images.picture import FloatArray
-from jobs.job import Backlog, Claim, JobStatus, OnMiss, Reason
+from jobs.backlog import Backlog, Group
+from jobs.job import JobStatus, OnMiss, Reason
 from jobs.redis_queue import RedisQueue
 from models.expectation import expectation_of
 from models.geometry import AxisGrid
-from scheduling.backlog import Group
+from scheduling.backlog import Load
 from scheduling.cost_model import CostModel, Line, stage_of
 from scheduling.rungs import ladder
 from tests.workers.workbench import (
@@ -28,7 +28,7 @@ from tests.workers.workbench import (
     until,
     zoo_of,
 )
-from workers.binding import SuspendedRun, load_of
+from workers.binding import SuspendedRun
 from workers.features import features_of
 from workers.preemption import LOOK_S
 from workers.runtimes.base import Interrupted
@@ -307,21 +307,13 @@ async def test_a_picture_finished_narrower_teaches_nothing_of_either_width(
     assert costs.margin == 1.0
 
 
-@pytest.mark.parametrize("told_end", [1990.0, 2000.0, 2010.0])
-def test_what_is_set_aside_waits_and_does_not_run(told_end: float) -> None:
-    backlog = Backlog(1000.0, ((1200.0, 5.0, 9.0), (1900.0, 5.0, 9.0)), (1500.0, told_end))
-    claim = replace(CLAIM, backlog=backlog)
-    alone = load_of(claim, 2)
-    assert (alone.workers, alone.running) == (3, (1500.0, told_end))
-    beside = load_of(
-        claim, 2, SuspendedRun(2000.0, spare_ms=400.0, cheapest_ms=40.0, expected_ms=30.0)
-    )
+@pytest.mark.parametrize("expected_end", [1990.0, 2000.0, 2010.0])
+def test_suspended_picture_counts_as_waiting_and_not_as_a_run(expected_end: float) -> None:
+    first, last = Group(1200.0, 5.0, 9.0), Group(1900.0, 5.0, 9.0)
+    backlog = Backlog(1000.0, (first, last), (1500.0, expected_end))
+    alone = Load.of(backlog, 2, free=1)
+    assert (alone.workers, alone.running) == (3, (1500.0, expected_end))
+    suspended = SuspendedRun(2000.0, spare_ms=400.0, cheapest_ms=40.0, expected_ms=30.0)
+    beside = Load.of(suspended.waiting_in(backlog), 2, free=1)
     assert (beside.workers, beside.running) == (2, (1500.0,))
-    assert beside.waiting == (
-        Group(1200.0, 5.0, 9.0),
-        Group(1400.0, 40.0, 30.0),
-        Group(1900.0, 5.0, 9.0),
-    )
-
-
-CLAIM = Claim(a_job(), b"", 1, 1, submitted_ms=900.0, deadline_ms=3000.0, claimed_ms=1000.0)
+    assert beside.waiting == (first, Group(1400.0, 40.0, 30.0), last)
