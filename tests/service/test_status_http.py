@@ -300,7 +300,7 @@ async def test_our_own_failure_tells_no_secrets(
     async def broken(_: str) -> JobView:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr(served.gateway.queue, "view", broken)
+    monkeypatch.setattr(served.gateway.queue.submissions, "view", broken)
     response = await served.client.get(f"/jobs/{'0' * 32}")
     members = assert_problem(response, 500, "internal_error")
     assert "secret" not in response.text
