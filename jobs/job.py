@@ -1,4 +1,4 @@
-"""The job vocabulary: what the gateway asks for, what a worker answers, and the states between."""
+"""The job vocabulary: the gateway's request, the worker's answer, and the states in between."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from jobs.backlog import Backlog
 
 
 class JobStatus(StrEnum):
-    """Where a job is. Every accepted job ends in exactly one of `TERMINAL_STATUSES`."""
+    """State of a job. Every accepted job ends in exactly one of `TERMINAL_STATUSES`."""
 
     QUEUED = "queued"
     """Waiting in the queue, or waiting again after its worker was lost."""
     RUNNING = "running"
     """Leased by a worker."""
     SUCCEEDED = "succeeded"
-    """The picture is there, until its time to live is over."""
+    """The result is available until it expires."""
     FAILED = "failed"
-    """Ended with an error code."""
+    """Ended with an error."""
     CANCELLED = "cancelled"
     """Withdrawn by the caller, before or during the run."""
 
@@ -29,12 +29,12 @@ TERMINAL_STATUSES = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.
 
 
 class OnMiss(StrEnum):
-    """What the caller wants when the budget cannot be met."""
+    """What to do when the budget cannot be met."""
 
     DEGRADE = "degrade"
-    """A picture all the same: a resampled one if no network fits, late if nothing does."""
+    """Return a picture anyway: resampled if no network fits, late if not even that does."""
     REJECT = "reject"
-    """No picture: the error `deadline_exceeded`."""
+    """Return no picture, but the error `deadline_exceeded`."""
 
 
 class Reason(StrEnum):
@@ -43,14 +43,14 @@ class Reason(StrEnum):
     WIDEST = "widest"
     """The widest network fitted the slack that was left."""
     BACKLOG = "backlog"
-    """Narrowed so that the jobs behind it keep their deadlines, or get their share of width."""
+    """Narrowed so that the jobs behind it meet their deadlines, or get their share of width."""
     DEMAND = "demand"
-    """Narrowed for the jobs that keep coming: so many came while others waited that wider runs
-    would leave no time for them."""
+    """Narrowed for the jobs that keep coming: at their rate, wider runs would leave no time for
+    them."""
     SLACK = "slack"
     """Narrowed to what fitted the slack that was left."""
     BEHIND = "behind"
-    """Begun wider and finished narrower, for it had fallen behind its prediction."""
+    """Started wider and finished narrower, because the run fell behind its prediction."""
     PINNED = "pinned"
     """The caller asked for this width."""
     FLOOR = "floor"
@@ -58,7 +58,7 @@ class Reason(StrEnum):
 
 
 class ImageFormat(StrEnum):
-    """The formats that are read and written; values are Pillow's names in lower case."""
+    """The supported formats; values are Pillow's names in lower case."""
 
     PNG = "png"
     JPEG = "jpeg"
@@ -84,11 +84,11 @@ _MAX_SIDE = {
 
 
 LADDER = "*"
-"""What a job needs that leaves the choice of its model to the service."""
+"""The requirement of a job that leaves the choice of its model to the service."""
 
 
 def requirement_of(model: str | None, width: float | None = None) -> str:
-    """Return what a worker must offer for a job of this model (None: any) and pinned width."""
+    """Return the capability that a job of this model (None: any) and pinned width requires."""
     if model is None:
         return LADDER
     return model if width is None else f"{model}@{width:g}"
@@ -108,7 +108,7 @@ class JobRequest:
     quality: int | None
     """1-100 for JPEG, WebP and AVIF; None for the default, and for PNG."""
     model: str | None
-    """None to let the service choose among all that it has."""
+    """None to let the service choose among all models."""
     pinned_width: float | None
     """A width of the model, as a fraction of its full one; None to let the service choose."""
     on_miss: OnMiss
@@ -171,32 +171,32 @@ class Job(JobRequest):
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a worker says of a finished run."""
+    """A worker's report on a finished run."""
 
     model: str
     width: float
-    """Fraction of the model's full width, the narrowest that any tile ran at; 0 for the resampling
+    """Fraction of the model's full width: the narrowest that any tile ran at; 0 for the resampling
     floor."""
     reason: Reason
     predicted_ms: float
-    """Predicted at the claim, for decoding, network and encoding."""
+    """Predicted at the claim for decoding, network and encoding."""
     run_ms: float
-    """Measured from claim to encoded picture."""
+    """Measured from the claim to the encoded picture."""
     stages_ms: dict[str, float] = field(default_factory=dict)
-    """Milliseconds of each stage: queue, decode, network, encode; and yielded, for which the
-    picture was set aside for more urgent jobs."""
+    """Milliseconds of each stage: queue, decode, network, encode; and yielded, the time that the
+    run was suspended for more urgent jobs."""
     expected_db: float | None = None
     """The PSNR-Y expected of this model and width for this picture, in dB."""
     strength: float = 0.0
-    """How damaged the network was told that the picture is; 0 where it takes no such number."""
+    """Compression damage passed to the network, from 0 to 1; 0 for a network without that input."""
     tiles: int = 1
     expected_db_range: tuple[float, float] | None = None
-    """Between what two values four of five such pictures come out."""
+    """Interval in dB that holds four of five such pictures."""
 
 
 @dataclass(frozen=True)
 class JobView:
-    """A job as its caller may see it. Times are milliseconds of the queue's clock."""
+    """State of a job as its caller may see it. Times are milliseconds of the queue's clock."""
 
     job: Job
     status: JobStatus
@@ -204,11 +204,11 @@ class JobView:
     deadline_ms: float
     finished_ms: float | None = None
     progress: float = 0.0
-    """Part of the work done, from 0 to 1."""
+    """Fraction of the work that is done, from 0 to 1."""
     attempt: int = 0
-    """How often a worker has claimed it."""
+    """Number of claims so far."""
     token: int = 0
-    """Of its last claim, which its result is kept under; 0 before the first."""
+    """Token of the last claim, under which the result is stored; 0 before the first."""
     facts: RunFacts | None = None
     error_code: str | None = None
     error_detail: str | None = None
@@ -227,11 +227,11 @@ class JobView:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What has become of a job."""
+    """A job with its picture."""
 
     view: JobView
     picture: bytes | None = None
-    """Encoded; None where there is none, or none yet."""
+    """Encoded; None without a result, and where it was not read along with the job."""
 
     @property
     def ended(self) -> bool:
@@ -240,7 +240,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Claim:
-    """A job in a worker's hands. `token` fences: a later claim of the same job has a higher one."""
+    """A job leased by a worker. `token` fences: a later claim of the same job has a higher one."""
 
     job: Job
     payload: bytes
@@ -257,7 +257,7 @@ class Claim:
 
     @property
     def slack_ms(self) -> float:
-        """Time left at the claim until the deadline; negative when late."""
+        """Time left until the deadline at the claim; negative when late."""
         return self.deadline_ms - self.claimed_ms
 
     @property
@@ -272,93 +272,93 @@ class Claim:
 
 
 class LeaseState(StrEnum):
-    """What a worker hears when it renews its lease."""
+    """Answer to a worker that renews its lease."""
 
     HELD = "held"
-    """Go on."""
+    """Continue."""
     CANCELLED = "cancelled"
-    """The caller withdrew the job: stop, nothing is to be delivered."""
+    """The caller withdrew the job: stop, there is nothing to deliver."""
     LOST = "lost"
-    """The lease ran out and the job is another worker's: stop, a result would be refused."""
+    """The lease expired and the job is another worker's: stop, a result would be refused."""
 
 
 @dataclass(frozen=True)
 class GpuState:
-    """The GPU of a worker, over the last moments."""
+    """The GPU of a worker, sampled recently."""
 
     load: float | None
-    """Part of the time in which it computed; None where it does not say."""
+    """Fraction of time in which it computed; None where it is not reported."""
     memory_used_bytes: int
     memory_total_bytes: int
 
 
 @dataclass(frozen=True)
 class MachineState:
-    """The machine that a worker runs on, over the last moments. Parts are of all cores' time."""
+    """The machine of a worker, sampled recently. Loads are fractions of all cores' time."""
 
     cpu_load: float
-    """Part in which programs of this machine ran."""
+    """Fraction in which programs of this machine ran."""
     cpu_steal: float
-    """Part that the hypervisor gave to other machines while programs here wanted to run."""
+    """Fraction given to other machines by the hypervisor while programs here wanted to run."""
     memory_available_bytes: int
     memory_total_bytes: int
     gpu: GpuState | None = None
-    """None where there is none, or none that can be asked."""
+    """None without a GPU, or without access to its figures."""
 
 
 @dataclass(frozen=True)
 class BackendState:
-    """What runs a model in one worker."""
+    """The backend that runs a model in one worker."""
 
     runtime: str
     precision: str
-    """In which the trunk computes."""
+    """Precision of the trunk."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Why others do not that would have been tried first, by their names."""
+    """Backends that were preferred but refused, by name, and why."""
 
 
 @dataclass(frozen=True)
 class WorkerHeartbeat:
-    """What a worker says of itself every second. Gone from the queue when it stops saying it."""
+    """Heartbeat of one worker; expires after `pulse_ttl_seconds`."""
 
     worker_id: str
     ready: bool
-    """Warm: a job sent now runs at once."""
+    """Whether the worker is warm: a job sent now runs at once."""
     models: tuple[str, ...]
     costs: dict[str, Any]
-    """The worker's cost model, as `scheduling.cost_model` writes it down."""
+    """The worker's cost model, as `scheduling.cost_model` serialises it."""
     busy: bool = False
     machine: MachineState | None = None
-    """None where the worker does not know, or does not say."""
+    """None where the worker does not report it."""
     capabilities: tuple[str, ...] = ()
-    """What jobs may need of it, as `Job.requirement` names it."""
+    """The requirements (`Job.requirement`) that it meets."""
     broken: dict[str, str] = field(default_factory=dict)
-    """Entries of its model folder that it could not load when it last read it, and why."""
+    """Entries of its model folder that could not be loaded at the last read, and why."""
     reloads: int = 0
-    """The number of the last call to read the models again that it has followed."""
+    """The number of the last reload request that it has followed."""
     backends: dict[str, BackendState] = field(default_factory=dict)
-    """What runs each model there."""
+    """The backend of each model."""
 
 
 @dataclass(frozen=True)
 class RedisMemory:
-    """The memory of one Redis of the queue."""
+    """The memory of one Redis server of the queue."""
 
     holds: str
-    """`queue`, or `pictures` where these have a Redis of their own."""
+    """What the server holds: `queue`, or `pictures` where these have a Redis of their own."""
     used_bytes: int
     limit_bytes: int
-    """Its `maxmemory`, or all that its machine has when none is set."""
+    """The server's `maxmemory`, or the memory of its machine if none is set."""
 
 
 @dataclass(frozen=True)
 class QueueHealth:
-    """How the queue itself does. Counts are of its whole life, over all gateways and workers."""
+    """Health of the queue. Counts cover its whole life, over all gateways and workers."""
 
     redeliveries: int
-    """Jobs that were given to another worker, as theirs was lost."""
+    """Jobs requeued because their worker was lost."""
     dead_letters: int
-    """Jobs that were given up, as too many workers were lost with them."""
+    """Jobs given up after too many workers were lost with them."""
     worker_starts: int
-    """Worker processes that have come to life."""
+    """Worker processes that were started."""
     memory: tuple[RedisMemory, ...] = ()

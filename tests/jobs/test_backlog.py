@@ -241,7 +241,9 @@ async def test_what_never_was_is_forgotten_with_the_last_that_was(
     await queue.submissions.submit(make_job(), b"picture")
     for name in (keys.ends, keys.ages, keys.slots):
         await raw_redis.zadd(name, {"1000": 1000.0})
-    await raw_redis.hset(keys.sums, mapping={"cost": 10**9, "cost:1000": 10**9, "jobs:1000": 1})
+    await raw_redis.hset(
+        keys.sums, mapping={"cheapest": 10**9, "cheapest:1000": 10**9, "jobs:1000": 1}
+    )
     claim = await claimed(queue)
     assert claim.backlog is not None
     assert claim.backlog.waiting == ()

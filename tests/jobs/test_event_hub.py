@@ -14,7 +14,7 @@ from jobs.event_hub import EventHub
 async def test_it_can_be_closed_at_any_moment(redis_url: str, turns: int) -> None:
     client = connect(redis_url)
     hub = EventHub(client, "ended", "changes")
-    with hub.listen("job"):
+    with hub.subscribe("job"):
         for _ in range(turns):
             await asyncio.sleep(0)
         async with asyncio.timeout(5):
@@ -26,8 +26,8 @@ async def test_it_can_be_closed_at_any_moment(redis_url: str, turns: int) -> Non
 async def test_it_can_be_closed_without_a_server() -> None:
     client = connect("unix:///nowhere/redis.sock")
     hub = EventHub(client, "ended", "changes")
-    with hub.listen("job") as listener:
+    with hub.subscribe("job") as subscription:
         await asyncio.sleep(0.05)
         await hub.close()
-        assert not listener.changed.is_set()
+        assert not subscription.changed.is_set()
     await client.aclose()

@@ -26,7 +26,7 @@ LONG_S = 20.0
 @pytest.fixture
 def only_woken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let idle workers look at nothing unless they are woken."""
-    monkeypatch.setattr("jobs.wakeup.LOOK_S", LONG_S)
+    monkeypatch.setattr("jobs.wakeup.POLL_S", LONG_S)
 
 
 async def blocked(raw: Redis) -> int:
