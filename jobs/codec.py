@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
-from jobs.job import Job, RunFacts, WorkerHeartbeat
+from jobs.heartbeat import WorkerHeartbeat
+from jobs.job import Job, RunFacts
 
 T = TypeVar("T", Job, RunFacts, WorkerHeartbeat)
 

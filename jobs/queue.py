@@ -13,16 +13,9 @@ from typing import Protocol
 
 from jobs.backlog import Backlog, QueueStats
 from jobs.errors import AnysrError
-from jobs.job import (
-    Claim,
-    Job,
-    JobView,
-    LeaseState,
-    Outcome,
-    QueueHealth,
-    RunFacts,
-    WorkerHeartbeat,
-)
+from jobs.heartbeat import WorkerHeartbeat
+from jobs.job import Claim, Job, JobView, LeaseState, Outcome, RunFacts
+from jobs.queue_health import QueueHealth
 
 Capabilities = Callable[[], Iterable[str]]
 """Returns the requirements (`Job.requirement`) that a worker meets at this moment; none means

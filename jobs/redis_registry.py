@@ -10,9 +10,10 @@ from redis.exceptions import ResponseError
 
 from jobs.codec import HEARTBEAT, CodecError
 from jobs.connection import reports_outages
-from jobs.job import QueueHealth, RedisMemory, WorkerHeartbeat
+from jobs.heartbeat import WorkerHeartbeat
 from jobs.keys import Keys
 from jobs.queue import Registry
+from jobs.queue_health import QueueHealth, RedisMemory
 from jobs.scripts import Scripts
 
 MODEL_REQUEST_S = 3600

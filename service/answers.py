@@ -8,13 +8,12 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from jobs.backlog import QueueStats
+from jobs.heartbeat import BackendState, MachineState
 from jobs.job import (
     TERMINAL_STATUSES,
-    BackendState,
     ImageFormat,
     JobStatus,
     JobView,
-    MachineState,
     Reason,
     RunFacts,
     requirement_of,

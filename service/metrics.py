@@ -16,7 +16,9 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from jobs.errors import DeadlineExceeded, InternalError, WorkerLost
-from jobs.job import GpuState, Job, JobStatus, JobView, MachineState, QueueHealth
+from jobs.heartbeat import GpuState, MachineState
+from jobs.job import Job, JobStatus, JobView
+from jobs.queue_health import QueueHealth
 from service.pictures import deadline_text
 from service.snapshot import LiveWorker, Snapshot
 from service.spread import Spread, spread

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from jobs.backlog import Backlog, QueueStats
-from jobs.job import BackendState, MachineState, QueueHealth, WorkerHeartbeat
+from jobs.heartbeat import BackendState, MachineState, WorkerHeartbeat
 from jobs.queue import JobQueue
+from jobs.queue_health import QueueHealth
 from scheduling.cost_model import NETWORK, CostModel
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 
-from jobs.job import MachineState, WorkerHeartbeat
+from jobs.heartbeat import MachineState, WorkerHeartbeat
 from jobs.queue import Registry
 from jobs.reload_requests import ReloadRequests
 from scheduling.cost_model import CostModel

@@ -9,7 +9,8 @@ import pytest
 
 from jobs.embedded_redis import Binary
 from jobs.errors import UnknownModel, UnknownWidth
-from jobs.job import LADDER, Job, JobStatus, OnMiss, WorkerHeartbeat
+from jobs.heartbeat import WorkerHeartbeat
+from jobs.job import LADDER, Job, JobStatus, OnMiss
 from jobs.redis_queue import RedisQueue
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.codec import HEARTBEAT, JOB, RUN_FACTS, CodecError, decode_details
-from jobs.job import ImageFormat, Job, OnMiss, Reason, RunFacts, WorkerHeartbeat
+from jobs.heartbeat import WorkerHeartbeat
+from jobs.job import ImageFormat, Job, OnMiss, Reason, RunFacts
 
 MakeJob = Callable[..., Job]
 

@@ -9,8 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 from jobs.embedded_redis import Binary, embedded_redis
-from jobs.job import Job, JobStatus, QueueHealth
+from jobs.job import Job, JobStatus
 from jobs.keys import Keys
+from jobs.queue_health import QueueHealth
 from jobs.redis_queue import RedisQueue
 from jobs.scripts import Scripts
 from jobs.settings import QueueSettings

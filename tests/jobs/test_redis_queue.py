@@ -17,15 +17,8 @@ from jobs.errors import (
     JobNotFound,
     Overloaded,
 )
-from jobs.job import (
-    Job,
-    JobStatus,
-    JobView,
-    LeaseState,
-    Reason,
-    RunFacts,
-    WorkerHeartbeat,
-)
+from jobs.heartbeat import WorkerHeartbeat
+from jobs.job import Job, JobStatus, JobView, LeaseState, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue

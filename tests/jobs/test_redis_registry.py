@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from jobs.embedded_redis import Binary
-from jobs.job import GpuState, MachineState, WorkerHeartbeat
+from jobs.heartbeat import GpuState, MachineState, WorkerHeartbeat
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings

@@ -15,18 +15,8 @@ from PIL import Image, UnidentifiedImageError
 
 from jobs.backlog import QueueStats
 from jobs.errors import AnysrError, CorruptImage
-from jobs.job import (
-    LADDER,
-    BackendState,
-    Claim,
-    Job,
-    LeaseState,
-    MachineState,
-    Reason,
-    RunFacts,
-    WorkerHeartbeat,
-    requirement_of,
-)
+from jobs.heartbeat import BackendState, MachineState, WorkerHeartbeat
+from jobs.job import LADDER, Claim, Job, LeaseState, Reason, RunFacts, requirement_of
 from jobs.redis_queue import RedisQueue
 from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
 from scheduling.cost_model import FLOOR_STAGE, CostModel, Line

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from jobs.job import WorkerHeartbeat
+from jobs.heartbeat import WorkerHeartbeat
 from jobs.redis_queue import RedisQueue
 from models.catalog import CATALOG_FILE, Catalog, CatalogError, read_valid_entries, write_catalog
 from service.catalog_store import CatalogStore

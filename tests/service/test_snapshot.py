@@ -10,8 +10,9 @@ import pytest
 
 from jobs.backlog import Backlog, QueueStats
 from jobs.errors import NotReady
-from jobs.job import MachineState, QueueHealth, WorkerHeartbeat
+from jobs.heartbeat import MachineState, WorkerHeartbeat
 from jobs.queue import JobQueue
+from jobs.queue_health import QueueHealth
 from models.catalog import Catalog
 from service.admission import admitted
 from service.snapshot import SnapshotKeeper

@@ -15,7 +15,8 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs.job import BackendState, GpuState, Job, JobView, MachineState
+from jobs.heartbeat import BackendState, GpuState, MachineState
+from jobs.job import Job, JobView
 from jobs.redis_queue import RedisQueue
 from scheduling.request import PARAMETERS, EstimateRequest
 from telemetry.logs import json_lines

@@ -6,7 +6,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from jobs.job import MachineState
+from jobs.heartbeat import MachineState
 from jobs.redis_queue import RedisQueue
 from tests.workers.workbench import costs_of, eventually
 from workers.heartbeat import Heartbeat

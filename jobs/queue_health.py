@@ -1,0 +1,29 @@
+"""Health of the queue: counters of its whole life, and the memory of its servers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RedisMemory:
+    """The memory of one Redis server of the queue."""
+
+    holds: str
+    """What the server holds: `queue`, or `pictures` where these have a Redis of their own."""
+    used_bytes: int
+    limit_bytes: int
+    """The server's `maxmemory`, or the memory of its machine if none is set."""
+
+
+@dataclass(frozen=True)
+class QueueHealth:
+    """Health of the queue. Counts cover its whole life, over all gateways and workers."""
+
+    redeliveries: int
+    """Jobs requeued because their worker was lost."""
+    dead_letters: int
+    """Jobs given up after too many workers were lost with them."""
+    worker_starts: int
+    """Worker processes that were started."""
+    memory: tuple[RedisMemory, ...] = ()
