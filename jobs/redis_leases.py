@@ -84,13 +84,13 @@ class RedisLeases(Leases):
     ) -> tuple[Claim | None, int]:
         """Return a job, and the number of jobs passed over because other workers must run them."""
         bounds = min(soon_ms, FOREVER_MS), min(within_ms, FOREVER_MS)
-        offered = tuple(capabilities)
+        met = tuple(capabilities)
         while True:
             ended, row, passed = await self._scripts.run(
                 "claim",
                 *(self._lease_ms, self._max_attempts, worker_id, self._unserved_ms),
                 *bounds,
-                *offered,
+                *met,
             )
             if ended:
                 await self._blobs.drop_payloads_apart(job_id.decode() for job_id in ended)

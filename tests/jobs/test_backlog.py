@@ -1,4 +1,4 @@
-"""What a claim and the gateway are told of all that waits and runs."""
+"""The backlog of waiting and running jobs in claims and stats."""
 
 from __future__ import annotations
 
@@ -33,13 +33,11 @@ async def claimed(queue: RedisQueue) -> Claim:
 
 
 async def backlog(queue: RedisQueue) -> Backlog:
-    stats = await queue.submissions.stats()
-    assert stats.backlog is not None
-    return stats.backlog
+    return (await queue.submissions.stats()).backlog
 
 
 async def running(queue: RedisQueue) -> list[float]:
-    """In how many ms the runs in progress are expected to end."""
+    """Times in ms until the expected ends of the runs."""
     now = await backlog(queue)
     return [end - now.now_ms for end in now.running]
 
@@ -49,19 +47,17 @@ def slot_of(view: JobView) -> float:
     return round(view.deadline_ms - view.job.cheapest_ms, 3) // SLOT_MS * SLOT_MS
 
 
-async def test_an_empty_queue_has_no_backlog(queue: RedisQueue) -> None:
+async def test_empty_queue_has_no_backlog(queue: RedisQueue) -> None:
     empty = await backlog(queue)
     assert (empty.waiting, empty.running) == ((), ())
 
 
-async def test_a_claim_tells_what_waits_behind_it_and_what_runs_beside_it(
+async def test_claim_lists_waiting_jobs_and_other_runs(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
     jobs = [make_job(budget_ms=100_000.0 * n, cheapest_ms=10.0 * n) for n in (1, 2, 3, 4)]
     views = [await queue.submissions.submit(job, b"picture") for job in jobs]
     first, second = await claimed(queue), await claimed(queue)
-    assert first.backlog is not None
-    assert second.backlog is not None
     assert first.backlog.now_ms == first.claimed_ms
     assert [cost for _, cost, _ in first.backlog.waiting] == [20.0, 30.0, 40.0]
     assert first.backlog.running == ()
@@ -94,7 +90,7 @@ async def test_jobs_that_must_start_together_are_one_group(
     assert len(waiting) < len(views)
 
 
-async def test_what_comes_after_128_groups_is_one_more(
+async def test_jobs_after_128_groups_form_one_more(
     redis_url: str, queue_settings: QueueSettings, open_queue: OpenQueue, make_job: MakeJob
 ) -> None:
     settings = queue_settings.model_copy(update={"queue_limit": 1000})
@@ -106,7 +102,6 @@ async def test_what_comes_after_128_groups_is_one_more(
         view = await queue.submissions.submit(job, b"picture")
         starts.append(slot_of(view))
     stats = await queue.submissions.stats()
-    assert stats.backlog is not None
     assert stats.backlog_ms == 13.1
     assert [slot for slot, *_ in stats.backlog.waiting] == starts[: GROUPS + 1]
     assert [cost for _, cost, _ in stats.backlog.waiting] == [*[0.1] * GROUPS, 0.3]
@@ -114,7 +109,7 @@ async def test_what_comes_after_128_groups_is_one_more(
     assert seen == [min(number - n, GROUPS + 1) for n in range(1, number + 1)]
 
 
-async def test_a_run_ends_when_it_is_said_to_end(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_reported_end_replaces_the_expected_one(queue: RedisQueue, make_job: MakeJob) -> None:
     await queue.submissions.submit(make_job(cheapest_ms=10.0), b"picture")
     claim = await claimed(queue)
     assert await running(queue) == pytest.approx([10.0], abs=0.01)
@@ -142,7 +137,7 @@ async def cancel(queue: RedisQueue, claim: Claim) -> None:
 
 
 @pytest.mark.parametrize("end", [complete, fail, cancel])
-async def test_no_end_is_left_of_a_run_that_is_over(
+async def test_finished_run_leaves_no_expected_end(
     queue: RedisQueue,
     raw_redis: Redis,
     keys: Keys,
@@ -162,7 +157,7 @@ async def test_no_end_is_left_of_a_run_that_is_over(
     assert not await raw_redis.exists(keys.ends, keys.leases)
 
 
-async def test_a_lost_lease_stays_lost_whatever_its_worker_says(
+async def test_reports_do_not_bring_back_a_lost_lease(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     await queue.submissions.submit(make_job(budget_ms=1e6), b"picture")
@@ -181,7 +176,7 @@ async def test_a_lost_lease_stays_lost_whatever_its_worker_says(
     assert await running(queue) == pytest.approx([0.0, 10.0], abs=0.01)
 
 
-async def test_a_job_that_is_put_back_waits_with_its_cost_and_its_age(
+async def test_requeued_job_keeps_its_cost_and_its_age(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     jobs = [make_job(budget_ms=ms, cheapest_ms=7.0) for ms in (1e6, 2e6)]
@@ -194,12 +189,11 @@ async def test_a_job_that_is_put_back_waits_with_its_cost_and_its_age(
     for claim in claims:
         await raw_redis.zadd(keys.leases, {claim.job.id: 0.0}, xx=True)
     again = await claimed(queue)
-    assert again.backlog is not None
     assert (again.backlog.waiting, again.backlog.running) == (before[1:], ())
     assert await raw_redis.zrange(keys.ages, 0, -1, withscores=True) == ages[1:]
 
 
-async def test_a_job_submitted_again_after_its_record_was_lost_counts_once(
+async def test_job_submitted_again_after_its_record_was_lost_counts_once(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     job, other = make_job(budget_ms=1e6, cheapest_ms=7.0), make_job(budget_ms=2e6, cheapest_ms=5.0)
@@ -212,7 +206,7 @@ async def test_a_job_submitted_again_after_its_record_was_lost_counts_once(
 
 
 @pytest.mark.parametrize(("cheapest_ms", "counted_ms"), [(-5.0, 0.0), (-0.0, 0.0), (1e300, 1e9)])
-async def test_an_absurd_cost_spoils_no_sum(
+async def test_absurd_cost_corrupts_no_sum(
     queue: RedisQueue, make_job: MakeJob, cheapest_ms: float, counted_ms: float
 ) -> None:
     await queue.submissions.submit(make_job(cheapest_ms=7.0), b"picture")
@@ -220,12 +214,11 @@ async def test_an_absurd_cost_spoils_no_sum(
     assert (await queue.submissions.stats()).backlog_ms == 7.0 + counted_ms
     await claimed(queue)
     last = await claimed(queue)
-    assert last.backlog is not None
     assert last.backlog.waiting == ()
     assert (await queue.submissions.stats()).backlog_ms == 0
 
 
-async def test_no_end_is_noted_where_there_is_no_lease(
+async def test_no_end_is_stored_without_a_lease(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     await queue.submissions.submit(make_job(), b"picture")
@@ -235,7 +228,7 @@ async def test_no_end_is_noted_where_there_is_no_lease(
     assert not await raw_redis.exists(keys.leases, keys.ends)
 
 
-async def test_what_never_was_is_forgotten_with_the_last_that_was(
+async def test_stray_entries_are_deleted_when_the_queue_is_empty(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     await queue.submissions.submit(make_job(), b"picture")
@@ -245,17 +238,15 @@ async def test_what_never_was_is_forgotten_with_the_last_that_was(
         keys.sums, mapping={"cheapest": 10**9, "cheapest:1000": 10**9, "jobs:1000": 1}
     )
     claim = await claimed(queue)
-    assert claim.backlog is not None
     assert claim.backlog.waiting == ()
     assert await queue.leases.complete(claim, FACTS, b"result")
     stats = await queue.submissions.stats()
     assert (stats.queued, stats.running, stats.oldest_age_ms, stats.backlog_ms) == (0, 0, 0, 0)
-    assert stats.backlog is not None
     assert (stats.backlog.waiting, stats.backlog.running) == ((), ())
 
 
 @pytest.mark.parametrize("lost", ["entries", "slots", "sums", "ages", "ends"])
-async def test_lost_sums_stop_no_one_and_heal_once_nothing_waits(
+async def test_lost_sums_stop_no_job_and_heal_once_the_queue_is_empty(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob, lost: str
 ) -> None:
     jobs = [make_job(budget_ms=1e5 * n) for n in range(1, 5)]
@@ -274,7 +265,7 @@ async def test_lost_sums_stop_no_one_and_heal_once_nothing_waits(
     assert (await queue.submissions.stats()).backlog_ms == 7.0
 
 
-async def test_the_inflow_is_what_came_while_others_waited_as_the_simulator_counts_it(
+async def test_inflow_counts_arrivals_while_others_waited_as_the_simulator_does(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     demand = Demand()
@@ -284,25 +275,24 @@ async def test_the_inflow_is_what_came_while_others_waited_as_the_simulator_coun
         demand.pass_time(float(await raw_redis.hget(keys.inflow, "at") or 0), others > 0)
         if others > 0:
             demand.add(400.0, 5000.0)
-    told = await backlog(queue)
-    assert told.inflow == pytest.approx(demand.inflow, rel=0.1)
-    assert told.inflow == pytest.approx(3 * 400 / PRIOR_MS, rel=0.1)
-    assert told.inflow_slack_ms == pytest.approx(5000.0, rel=0.01)
+    measured = await backlog(queue)
+    assert measured.inflow == pytest.approx(demand.inflow, rel=0.1)
+    assert measured.inflow == pytest.approx(3 * 400 / PRIOR_MS, rel=0.1)
+    assert measured.inflow_slack_ms == pytest.approx(5000.0, rel=0.01)
 
 
-async def test_a_caller_who_waits_for_each_answer_makes_no_inflow(
+async def test_caller_who_waits_for_each_answer_causes_no_inflow(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
     for _ in range(5):
         await queue.submissions.submit(make_job(narrowest_ms=400.0), b"picture")
         claim = await claimed(queue)
-        assert claim.backlog is not None
         assert (claim.backlog.inflow, claim.backlog.inflow_slack_ms) == (0.0, math.inf)
         assert await queue.leases.complete(claim, FACTS, b"result")
     assert (await backlog(queue)).inflow == 0.0
 
 
-async def test_what_is_cancelled_leaves_the_inflow(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_cancelled_job_leaves_the_inflow(queue: RedisQueue, make_job: MakeJob) -> None:
     small, giant = make_job(narrowest_ms=400.0), make_job(narrowest_ms=4e5, budget_ms=1e6)
     for job in (make_job(), small, giant):
         await queue.submissions.submit(job, b"picture")
@@ -313,7 +303,7 @@ async def test_what_is_cancelled_leaves_the_inflow(queue: RedisQueue, make_job: 
     assert (await backlog(queue)).inflow < 0.01
 
 
-async def test_the_inflow_fades(
+async def test_inflow_fades(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     for _ in range(3):
@@ -321,7 +311,7 @@ async def test_the_inflow_fades(
     for _ in range(3):
         await claimed(queue)
     inflow = (await backlog(queue)).inflow
-    # One such time later an e-th part is left of the work: nothing waits any more.
+    # After DEMAND_MS without waiting jobs, 1/e of the work is left.
     at = await raw_redis.hget(keys.inflow, "at")
     assert at is not None
     await raw_redis.hset(keys.inflow, "at", str(float(at) - DEMAND_MS))

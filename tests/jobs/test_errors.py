@@ -64,7 +64,7 @@ def test_every_class_with_a_code_is_listed_and_no_code_is_used_twice() -> None:
 
 
 @given(st.sampled_from(ERRORS), st.text(min_size=1, max_size=20), details)
-def test_an_error_comes_back_the_same(
+def test_error_comes_back_the_same(
     kind: type[AnysrError], detail: str, given_details: dict[str, object]
 ) -> None:
     error = from_code(kind.code, detail, **given_details)

@@ -1,4 +1,4 @@
-"""The hub stops when it is told to, whatever it is doing."""
+"""The hub can be closed at any moment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobs.event_hub import EventHub
 
 
 @pytest.mark.parametrize("turns", range(16))
-async def test_it_can_be_closed_at_any_moment(redis_url: str, turns: int) -> None:
+async def test_hub_can_be_closed_at_any_moment(redis_url: str, turns: int) -> None:
     client = connect(redis_url)
     hub = EventHub(client, "ended", "changes")
     with hub.subscribe("job"):
@@ -23,7 +23,7 @@ async def test_it_can_be_closed_at_any_moment(redis_url: str, turns: int) -> Non
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "job-events"]
 
 
-async def test_it_can_be_closed_without_a_server() -> None:
+async def test_hub_can_be_closed_without_a_server() -> None:
     client = connect("unix:///nowhere/redis.sock")
     hub = EventHub(client, "ended", "changes")
     with hub.subscribe("job") as subscription:

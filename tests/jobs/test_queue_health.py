@@ -1,4 +1,4 @@
-"""What the queue counts of itself is counted where it happens, once, whoever asks."""
+"""The queue counts events where they happen, once, for all readers."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def counts_of(health: QueueHealth) -> tuple[int, int, int]:
     return health.redeliveries, health.dead_letters, health.worker_starts
 
 
-async def test_a_fresh_queue_has_counted_nothing(queue: RedisQueue) -> None:
+async def test_fresh_queue_has_counted_nothing(queue: RedisQueue) -> None:
     assert counts_of(await queue.registry.health()) == (0, 0, 0)
 
 
-async def test_redeliveries_and_dead_letters_are_counted_once_for_all_who_ask(
+async def test_redeliveries_and_dead_letters_are_counted_once_for_all_readers(
     queue: RedisQueue,
     redis_url: str,
     queue_settings: QueueSettings,
@@ -51,11 +51,11 @@ async def test_redeliveries_and_dead_letters_are_counted_once_for_all_who_ask(
         await asyncio.sleep(2 * LEASE_S)  # the worker is lost with it
     assert await other.leases.claim("v", 0) is None
     assert (await queue.submissions.view(job.id)).status is JobStatus.FAILED
-    for asked in (queue, other, queue):
-        assert counts_of(await asked.registry.health()) == (1, 1, 0)
+    for reader in (queue, other, queue):
+        assert counts_of(await reader.registry.health()) == (1, 1, 0)
 
 
-async def test_a_released_job_is_no_redelivery(
+async def test_released_job_is_no_redelivery(
     queue: RedisQueue, scripts: Scripts, make_job: Callable[..., Job]
 ) -> None:
     await queue.submissions.submit(make_job(), b"picture")
@@ -72,7 +72,7 @@ async def test_worker_starts_are_counted(queue: RedisQueue) -> None:
     assert counts_of(await queue.registry.health()) == (0, 0, 3)
 
 
-async def test_memory_is_told_with_the_limit_that_is_set(
+async def test_memory_is_reported_with_the_limit_that_is_set(
     queue: RedisQueue, raw_redis: Redis
 ) -> None:
     [memory] = (await queue.registry.health()).memory
@@ -87,7 +87,7 @@ async def test_memory_is_told_with_the_limit_that_is_set(
         await raw_redis.config_set("maxmemory", 0)
 
 
-async def test_each_redis_tells_of_its_own_memory(
+async def test_each_redis_reports_its_own_memory(
     redis_url: str, queue_settings: QueueSettings, open_queue: Open
 ) -> None:
     with embedded_redis() as blob_url:
@@ -97,10 +97,10 @@ async def test_each_redis_tells_of_its_own_memory(
         await both.close()
 
 
-async def test_a_redis_that_says_nothing_of_its_memory_is_left_out(
+async def test_redis_that_does_not_report_its_memory_is_left_out(
     redis_url: str, raw_redis: Redis, queue_settings: QueueSettings, open_queue: Open
 ) -> None:
-    """As hosted ones may do: they forbid INFO."""
+    """Hosted servers may forbid INFO."""
     rights = ("on", "nopass", "~*", "&*", "+@all", "-info")
     await raw_redis.execute_command("ACL", "SETUSER", "shy", *rights)
     try:
@@ -112,7 +112,7 @@ async def test_a_redis_that_says_nothing_of_its_memory_is_left_out(
         await raw_redis.execute_command("ACL", "DELUSER", "shy")
 
 
-async def test_the_most_urgent_job_is_overdue_once_it_had_to_start(
+async def test_most_urgent_job_is_overdue_once_it_had_to_start(
     queue: RedisQueue, make_job: Callable[..., Job], raw_redis: Redis, queue_settings: QueueSettings
 ) -> None:
     assert (await queue.submissions.stats()).overdue_ms == 0

@@ -1,4 +1,4 @@
-"""The workers' side: the order of claims, leases that run out, and tokens that fence."""
+"""Leases: the order of claims, expiry, and fencing tokens."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ async def claimed(queue: RedisQueue, worker: str = "w") -> Claim:
 
 
 async def expire(raw: Redis, keys: Keys, claim: Claim) -> None:
-    """Let a lease run out now, as if the worker had been silent for its whole length."""
+    """Let a lease expire now, as if the worker had not renewed it."""
     await raw.zadd(keys.leases, {claim.job.id: 0.0}, xx=True)
 
 
-async def test_what_must_start_first_is_claimed_first(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_job_with_the_earliest_latest_start_is_claimed_first(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
     tight = make_job(budget_ms=200_000.0, cheapest_ms=100.0)
     costly = make_job(budget_ms=500_000.0, cheapest_ms=450_000.0)
     relaxed = make_job(budget_ms=900_000.0, cheapest_ms=100.0)
@@ -42,7 +44,7 @@ async def test_what_must_start_first_is_claimed_first(queue: RedisQueue, make_jo
     assert [(await claimed(queue)).job for _ in range(3)] == [costly, tight, relaxed]
 
 
-async def test_a_lease_that_ran_out_goes_to_another_and_fences_the_first(
+async def test_expired_lease_goes_to_another_worker_and_fences_the_first(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     await queue.submissions.submit(make_job(), b"picture")
@@ -60,19 +62,19 @@ async def test_a_lease_that_ran_out_goes_to_another_and_fences_the_first(
     assert not await raw_redis.exists(keys.result(first.job.id, first.token))
 
 
-async def test_a_real_lease_runs_out_by_the_servers_clock(
+async def test_lease_expires_by_the_servers_clock(
     redis_url: str, queue_settings: QueueSettings, open_queue: OpenQueue, make_job: MakeJob
 ) -> None:
     settings = queue_settings.model_copy(update={"lease_seconds": 0.05})
     queue = open_queue(redis_url, settings)
     await queue.submissions.submit(make_job(), b"picture")
     first = await claimed(queue)
-    second = await queue.leases.claim("idle", 10)  # blocked all the while: it must look by itself
+    second = await queue.leases.claim("idle", 10)  # blocked meanwhile: it must poll by itself
     assert second is not None
     assert (second.job.id, second.attempt) == (first.job.id, 2)
 
 
-async def test_a_renewed_lease_is_kept(
+async def test_renewed_lease_is_kept(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     await queue.submissions.submit(make_job(), b"picture")
@@ -85,7 +87,7 @@ async def test_a_renewed_lease_is_kept(
     assert (await queue.submissions.view(claim.job.id)).progress == 1.0
 
 
-async def test_a_job_that_is_put_back_starts_over(
+async def test_requeued_job_starts_over(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     await queue.submissions.submit(make_job(), b"picture")
@@ -99,7 +101,7 @@ async def test_a_job_that_is_put_back_starts_over(
     assert not await queue.leases.complete(first, FACTS, b"late")
 
 
-async def test_a_job_is_given_up_after_its_last_attempt(
+async def test_job_is_given_up_after_its_last_attempt(
     queue: RedisQueue,
     raw_redis: Redis,
     keys: Keys,
@@ -121,7 +123,7 @@ async def test_a_job_is_given_up_after_its_last_attempt(
     assert 0 < await raw_redis.ttl(keys.record(job.id)) <= queue_settings.job_ttl_seconds
 
 
-async def test_too_late_and_reject_ends_unrun(
+async def test_late_job_with_reject_ends_without_a_run(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     reject = make_job(on_miss=OnMiss.REJECT, budget_ms=100.0)
@@ -136,7 +138,7 @@ async def test_too_late_and_reject_ends_unrun(
     assert not await raw_redis.exists(keys.payload(reject.id))
 
 
-async def test_a_job_whose_picture_is_gone_ends(
+async def test_job_whose_picture_is_gone_ends(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     gone, damaged, whole = make_job(), make_job(), make_job()
@@ -150,9 +152,7 @@ async def test_a_job_whose_picture_is_gone_ends(
             await queue.submissions.result(await queue.submissions.view(job.id))
 
 
-async def test_a_repeated_delivery_is_still_a_delivery(
-    queue: RedisQueue, make_job: MakeJob
-) -> None:
+async def test_repeated_delivery_is_accepted(queue: RedisQueue, make_job: MakeJob) -> None:
     await queue.submissions.submit(make_job(), b"picture")
     claim = await claimed(queue)
     assert await queue.leases.complete(claim, FACTS, b"result")
@@ -194,7 +194,7 @@ async def test_no_two_workers_ever_hold_a_job(
     assert results == [job.id.encode() for job in jobs]
 
 
-async def test_an_urgent_claim_takes_only_what_must_start_soon(
+async def test_urgent_claim_takes_only_what_must_start_soon(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
     job = make_job(budget_ms=60_000.0, cheapest_ms=10_000.0)  # must start within 50 s
@@ -206,7 +206,7 @@ async def test_an_urgent_claim_takes_only_what_must_start_soon(
     assert (claim.job, claim.payload) == (job, b"picture")
 
 
-async def test_an_urgent_claim_takes_nothing_that_lasts_longer_than_there_is_time(
+async def test_urgent_claim_takes_no_job_that_costs_more_than_the_spare_time(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
     await queue.submissions.submit(make_job(budget_ms=500.0, cheapest_ms=200.0), b"picture")
@@ -215,7 +215,7 @@ async def test_an_urgent_claim_takes_nothing_that_lasts_longer_than_there_is_tim
     assert await queue.leases.claim_urgent("w", soon_ms=1e9, within_ms=1e9) is None
 
 
-async def test_an_urgent_claim_that_takes_nothing_leaves_the_job_to_those_who_wait(
+async def test_urgent_claim_without_a_job_leaves_the_wake_up_to_idle_workers(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
     await queue.submissions.submit(make_job(), b"picture")

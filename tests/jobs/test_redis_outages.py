@@ -1,9 +1,10 @@
-"""Redis goes away, restarts, fills up: nothing accepted is lost, and all who wait go on."""
+"""Redis goes away, restarts or fills up: no accepted job is lost, and waiting goes on."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import subprocess
 import time
@@ -16,7 +17,8 @@ import redis
 
 from jobs.connection import connect
 from jobs.embedded_redis import Binary, embedded_redis, find_binary
-from jobs.errors import Overloaded
+from jobs.errors import InternalError, Overloaded
+from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import Job, JobStatus, Reason, RunFacts
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
@@ -28,7 +30,7 @@ LONG_S = 20.0
 
 
 class Server:
-    """A Redis on a TCP port that writes everything down, and can be killed and started again."""
+    """A Redis on a TCP port with an append-only file, which can be killed and restarted."""
 
     def __init__(self, executable: str, folder: Path) -> None:
         with socket.socket() as probe:
@@ -72,7 +74,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
-async def test_a_restart_loses_nothing(
+async def test_restart_loses_nothing(
     server: Server, queue_settings: QueueSettings, open_queue: OpenQueue, make_job: MakeJob
 ) -> None:
     settings = queue_settings.model_copy(update={"redis_url": server.url, "lease_seconds": 60})
@@ -144,21 +146,34 @@ async def test_without_a_server_every_call_is_a_connection_error(
     job_id = claim.job.id
     for call in (
         queue.submissions.submit(make_job(), b"picture"),
+        queue.submissions.cancel(job_id),
+        queue.submissions.view(job_id),
+        queue.submissions.wait(job_id, 0.1),
+        queue.submissions.outcome(view, math.inf, 0.1),
+        anext(queue.submissions.watch(job_id)),
+        queue.submissions.result(view),
+        queue.submissions.stats(),
         queue.leases.claim("w", 0.1),
+        queue.leases.claim_urgent("w", 10.0, 10.0),
         queue.leases.report_expected_end(claim, 5.0),
         queue.leases.renew(claim, 0.5),
         queue.leases.complete(claim, FACTS, b"result"),
-        queue.submissions.cancel(job_id),
-        queue.submissions.wait(job_id, 0.1),
-        anext(queue.submissions.watch(job_id)),
-        queue.submissions.result(view),
+        queue.leases.fail(claim, InternalError()),
+        queue.registry.count_worker_start(),
+        queue.registry.publish_heartbeat(WorkerHeartbeat("w", True, (), {})),
+        queue.registry.retire_worker("w"),
         queue.registry.heartbeats(),
+        queue.registry.request_reload(),
+        queue.registry.reloads(),
+        queue.registry.request_model("a"),
+        queue.registry.requested_models(),
+        queue.registry.health(),
     ):
         with pytest.raises(ConnectionError):
             await call
 
 
-async def test_a_full_memory_refuses_and_keeps_nothing(
+async def test_full_memory_refuses_and_keeps_nothing(
     queue_settings: QueueSettings, open_queue: OpenQueue, make_job: MakeJob
 ) -> None:
     with embedded_redis() as url:
@@ -178,7 +193,7 @@ async def test_a_full_memory_refuses_and_keeps_nothing(
         await raw.aclose()
 
 
-async def test_an_outage_of_the_pictures_uses_up_no_attempt(
+async def test_outage_of_the_pictures_uses_up_no_attempt(
     redis_url: str, queue_settings: QueueSettings, open_queue: OpenQueue, make_job: MakeJob
 ) -> None:
     job = make_job()

@@ -1,4 +1,4 @@
-"""The gateway's side: what is accepted, refused, withdrawn, looked at and forgotten."""
+"""Submissions: how jobs are accepted, refused, withdrawn, viewed and deleted."""
 
 from __future__ import annotations
 
@@ -43,14 +43,12 @@ async def names(raw: Redis, settings: QueueSettings) -> set[str]:
     return {name.decode() async for name in raw.scan_iter(f"{settings.namespace}:*")}
 
 
-async def test_it_is_a_job_queue(queue: RedisQueue) -> None:
+async def test_redis_queue_is_a_job_queue(queue: RedisQueue) -> None:
     contract: JobQueue = queue
     assert await contract.leases.claim("w", 0) is None
 
 
-async def test_a_submitted_job_waits_until_its_deadline(
-    queue: RedisQueue, make_job: MakeJob
-) -> None:
+async def test_submitted_job_waits_until_its_deadline(queue: RedisQueue, make_job: MakeJob) -> None:
     job = make_job(budget_ms=500.0)
     view = await queue.submissions.submit(job, b"picture", spent_ms=120.0)
     assert (view.job, view.status, view.attempt, view.progress) == (job, JobStatus.QUEUED, 0, 0)
@@ -58,7 +56,7 @@ async def test_a_submitted_job_waits_until_its_deadline(
     assert await queue.submissions.view(job.id) == view
 
 
-async def test_a_whole_life(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_job_from_submission_to_result(queue: RedisQueue, make_job: MakeJob) -> None:
     job = make_job()
     submitted = await queue.submissions.submit(job, b"picture")
     claim = await queue.leases.claim("w", 0)
@@ -87,7 +85,7 @@ async def test_submitting_again_changes_nothing(queue: RedisQueue, make_job: Mak
     assert claim.payload == b"picture"
 
 
-async def test_an_error_comes_back_as_it_was(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_error_comes_back_as_it_was(queue: RedisQueue, make_job: MakeJob) -> None:
     job = make_job()
     await queue.submissions.submit(job, b"picture")
     claim = await queue.leases.claim("w", 0)
@@ -100,7 +98,7 @@ async def test_an_error_comes_back_as_it_was(queue: RedisQueue, make_job: MakeJo
     assert caught.value.details == {"smallest_feasible_ms": 70.5}
 
 
-async def test_what_is_not_there_is_not_found(queue: RedisQueue) -> None:
+async def test_unknown_job_is_not_found(queue: RedisQueue) -> None:
     for call in (queue.submissions.view, queue.submissions.cancel):
         with pytest.raises(JobNotFound):
             await call("nobody")
@@ -127,7 +125,7 @@ async def test_cancelling_a_running_job(queue: RedisQueue, make_job: MakeJob) ->
     assert (await queue.submissions.view(job.id)).status is JobStatus.CANCELLED
 
 
-async def test_a_job_that_has_ended_stays_as_it_ended(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_ended_job_cannot_be_cancelled(queue: RedisQueue, make_job: MakeJob) -> None:
     job = make_job()
     await queue.submissions.submit(job, b"picture")
     claim = await queue.leases.claim("w", 0)
@@ -137,7 +135,7 @@ async def test_a_job_that_has_ended_stays_as_it_ended(queue: RedisQueue, make_jo
     assert await queue.submissions.result(await queue.submissions.view(job.id)) == b"result"
 
 
-async def test_a_full_queue_refuses_and_keeps_nothing(
+async def test_full_queue_refuses_and_stores_nothing(
     small_queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
     for _ in range(2):
@@ -149,7 +147,7 @@ async def test_a_full_queue_refuses_and_keeps_nothing(
     assert await names(raw_redis, queue_settings) == before
 
 
-async def test_the_time_to_retry_counts_the_workers_that_are_ready(
+async def test_time_to_retry_counts_the_workers_that_are_ready(
     small_queue: RedisQueue, make_job: MakeJob
 ) -> None:
     for worker, ready in (("a", True), ("b", True), ("c", False)):
@@ -178,7 +176,7 @@ async def test_submitting_at_once_never_overfills(
     assert payloads == {Keys(queue_settings.namespace).payload(v.job.id) for v in accepted}
 
 
-async def test_stats_count_what_waits(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_stats_sum_up_the_waiting_jobs(queue: RedisQueue, make_job: MakeJob) -> None:
     empty = await queue.submissions.stats()
     assert (empty.queued, empty.running, empty.oldest_age_ms, empty.backlog_ms) == (0, 0, 0, 0)
     for cheapest_ms in (10_000.0, 20_000.0, 30_000.0):
@@ -190,7 +188,7 @@ async def test_stats_count_what_waits(queue: RedisQueue, make_job: MakeJob) -> N
     assert stats.backlog_ms == pytest.approx(30_000.0)  # the costliest had to start first
 
 
-async def test_everything_kept_for_an_ended_job_expires(
+async def test_everything_stored_for_an_ended_job_expires(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
     job, keys = make_job(), Keys(queue_settings.namespace)
@@ -209,7 +207,7 @@ async def test_everything_kept_for_an_ended_job_expires(
     assert await raw_redis.ttl(keys.inflow) > 0
 
 
-async def test_a_result_whose_time_is_over_is_not_found(
+async def test_expired_result_is_not_found(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
     job = make_job()
@@ -243,7 +241,7 @@ async def test_pictures_may_live_in_a_second_redis(
         assert not any(":payload:" in name or ":result:" in name for name in kept)
 
 
-async def test_what_was_asked_for_is_told_to_all(queue: RedisQueue) -> None:
+async def test_requested_models_are_returned_to_all(queue: RedisQueue) -> None:
     assert await queue.registry.requested_models() == frozenset()
     for name in ("a", "b", "a"):
         await queue.registry.request_model(name)

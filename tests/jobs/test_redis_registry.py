@@ -1,4 +1,4 @@
-"""Workers are there while they say so, and no longer."""
+"""A worker is listed as long as its heartbeat lives."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ MACHINE = MachineState(0.75, 0.05, 2**33, 2**34, GpuState(None, 2**30, 2**36))
 TWO = WorkerHeartbeat("two", False, (), {}, busy=True, machine=MACHINE)
 
 
-async def test_pulses_are_read_back_by_id(queue: RedisQueue) -> None:
+async def test_heartbeats_are_returned_by_id(queue: RedisQueue) -> None:
     assert await queue.registry.heartbeats() == []
     for heartbeat in (TWO, ONE):
         await queue.registry.publish_heartbeat(heartbeat)
     assert await queue.registry.heartbeats() == [ONE, TWO]
 
 
-async def test_the_last_pulse_counts(queue: RedisQueue) -> None:
+async def test_last_heartbeat_replaces_the_one_before(queue: RedisQueue) -> None:
     assert await queue.registry.publish_heartbeat(ONE) == 1
     changed = WorkerHeartbeat("one", False, (), {})
     await queue.registry.publish_heartbeat(changed)
     assert await queue.registry.heartbeats() == [changed]
 
 
-async def test_a_worker_that_retires_is_gone(queue: RedisQueue) -> None:
+async def test_retired_worker_is_gone(queue: RedisQueue) -> None:
     for heartbeat in (ONE, TWO):
         await queue.registry.publish_heartbeat(heartbeat)
     await queue.registry.retire_worker("one")
@@ -43,7 +43,7 @@ async def test_a_worker_that_retires_is_gone(queue: RedisQueue) -> None:
     assert await queue.registry.heartbeats() == [ONE, TWO]
 
 
-async def test_a_silent_worker_is_forgotten(
+async def test_worker_without_heartbeats_expires(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
 ) -> None:
     keys = Keys(queue_settings.namespace)
@@ -56,7 +56,7 @@ async def test_a_silent_worker_is_forgotten(
     assert not await raw_redis.exists(keys.workers)
 
 
-async def test_a_pulse_of_another_version_hides_no_other(
+async def test_heartbeat_of_another_version_hides_no_other(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
 ) -> None:
     keys = Keys(queue_settings.namespace)
@@ -66,10 +66,9 @@ async def test_a_pulse_of_another_version_hides_no_other(
     assert await queue.registry.heartbeats() == [ONE]
 
 
-async def test_the_pulse_of_a_worker_that_says_nothing_of_its_machine_is_read(
+async def test_heartbeat_without_optional_members_is_read(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
 ) -> None:
-    """As those said that came before there was anything to say."""
     keys = Keys(queue_settings.namespace)
     data = b'{"worker_id": "old", "ready": true, "models": [], "costs": {}, "busy": false}'
     await raw_redis.set(keys.heartbeat("old"), data)

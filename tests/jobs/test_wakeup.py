@@ -1,4 +1,4 @@
-"""Idle workers are woken at once, each by its own job, and one lost token is no loss."""
+"""Idle workers are woken at once, each by its own job, and a lost token loses no job."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 MakeJob = Callable[..., Job]
 OpenQueue = Callable[[str, QueueSettings], RedisQueue]
 LONG_S = 20.0
-"""No test comes near it: who is not woken fails by it."""
+"""Far longer than any test takes: a worker that is not woken fails by it."""
 
 
 @pytest.fixture
 def only_woken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let idle workers look at nothing unless they are woken."""
+    """Let idle workers poll only when they are woken."""
     monkeypatch.setattr("jobs.wakeup.POLL_S", LONG_S)
 
 
@@ -34,7 +34,7 @@ async def blocked(raw: Redis) -> int:
 
 
 async def until_blocked(raw: Redis, count: int) -> None:
-    """Return when so many connections block on a list."""
+    """Wait until so many connections block on a list."""
     async with asyncio.timeout(LONG_S / 2):
         while await blocked(raw) != count:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
@@ -48,7 +48,7 @@ async def finished(task: asyncio.Task[Claim | None]) -> Claim:
 
 
 @pytest.mark.usefixtures("only_woken")
-async def test_a_job_wakes_an_idle_worker(
+async def test_job_wakes_an_idle_worker(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
     idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))
@@ -68,7 +68,7 @@ async def test_each_job_wakes_one_more_worker(
 ) -> None:
     queues = [open_queue(redis_url, queue_settings) for _ in range(3)]
     idle = [asyncio.create_task(queue.leases.claim("idle", LONG_S)) for queue in queues * 2]
-    await until_blocked(raw_redis, len(queues))  # one per process, the others stand behind
+    await until_blocked(raw_redis, len(queues))  # one per process, the others wait behind it
     jobs = [make_job() for _ in idle]
     for job in jobs:
         await queues[0].submissions.submit(job, b"picture")
@@ -77,7 +77,7 @@ async def test_each_job_wakes_one_more_worker(
 
 
 @pytest.mark.usefixtures("only_woken")
-async def test_jobs_that_are_put_back_together_wake_one_worker_each(
+async def test_jobs_requeued_together_wake_one_worker_each(
     redis_url: str,
     raw_redis: Redis,
     queue_settings: QueueSettings,
@@ -111,7 +111,7 @@ async def test_tokens_do_not_pile_up(
         assert await raw_redis.llen(wake) == min(left, 1)
 
 
-async def test_a_token_lost_with_a_worker_is_no_loss(
+async def test_token_lost_with_a_worker_loses_no_job(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
     wake = Keys(queue_settings.namespace).wake
@@ -126,7 +126,7 @@ async def test_a_token_lost_with_a_worker_is_no_loss(
 
 
 @pytest.mark.usefixtures("only_woken")
-async def test_a_cut_connection_is_made_again(
+async def test_cut_connection_is_made_again(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
     idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))
@@ -138,7 +138,7 @@ async def test_a_cut_connection_is_made_again(
 
 
 @pytest.mark.usefixtures("only_woken")
-async def test_a_worker_that_gives_up_waiting_leaves_the_line_in_order(
+async def test_worker_that_stops_waiting_leaves_the_line_in_order(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
     impatient = asyncio.create_task(queue.leases.claim("impatient", LONG_S))
@@ -155,7 +155,7 @@ async def test_a_worker_that_gives_up_waiting_leaves_the_line_in_order(
 
 
 @pytest.mark.usefixtures("only_woken")
-async def test_one_that_is_told_to_stop_leaves_the_line_at_once(
+async def test_stopped_worker_leaves_the_line_at_once(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
     stopping = asyncio.Event()
@@ -167,7 +167,7 @@ async def test_one_that_is_told_to_stop_leaves_the_line_at_once(
     async with asyncio.timeout(LONG_S / 2):
         assert await first is None
         assert await behind is None
-        assert await queue.leases.claim("already told", LONG_S, stopping) is None
+        assert await queue.leases.claim("already stopped", LONG_S, stopping) is None
     await until_blocked(raw_redis, 0)
     idle = asyncio.create_task(queue.leases.claim("idle", LONG_S, asyncio.Event()))
     await until_blocked(raw_redis, 1)
@@ -176,7 +176,7 @@ async def test_one_that_is_told_to_stop_leaves_the_line_at_once(
     assert (await finished(idle)).job == job
 
 
-async def test_an_outage_is_heard_by_one_that_may_be_told_to_stop(
+async def test_outage_reaches_a_worker_that_can_be_stopped(
     queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_: object) -> None:
