@@ -24,7 +24,7 @@ from images.encode import encode
 from images.header import read_header
 from images.limits import Limits
 from images.picture import Picture, PictureKind, Raster
-from jobs.job import ImageFormat, Job, OnMiss
+from jobs.job import ImageFormat, JobRequest, OnMiss
 from models.catalog import SHIPPED
 from scheduling.rungs import FLOOR
 from workers.allocator import configure, trim
@@ -136,9 +136,9 @@ def _make(case: Case, source: Path, threads: int, folder: Path, kept: Path) -> P
     return Peak(resting, _status("VmHWM"), len(payload), len(made.picture), seconds)
 
 
-def _job(case: Case, payload: bytes) -> Job:
+def _job(case: Case, payload: bytes) -> JobRequest:
     header = read_header(payload, 1 << 40)
-    return Job(
+    return JobRequest(
         id="bench",
         source_width=header.width,
         source_height=header.height,
@@ -150,7 +150,6 @@ def _job(case: Case, payload: bytes) -> Job:
         pinned_width=case.width,
         on_miss=OnMiss.DEGRADE,
         budget_ms=1e6,
-        cheapest_ms=1.0,
     )
 
 

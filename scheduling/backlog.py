@@ -7,7 +7,9 @@ import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Self
+
+from jobs.backlog import Backlog, Group
 
 SLOT_MS = 50.0
 """Jobs that must start within the same slot are one group, dated by the slot's beginning."""
@@ -18,16 +20,6 @@ DEMAND_MS = 10_000.0
 with `anysr simulate`; jobs/lua/backlog.lua counts by the same numbers."""
 PRIOR_MS = 500.0
 """Added to the time in which others waited: what came in a shorter one says little."""
-
-
-class Group(NamedTuple):
-    """Jobs that must start at nearly the same time."""
-
-    latest_start_ms: float
-    cheapest_ms: float
-    """Sum of the cheapest costs that their callers accept."""
-    network_ms: float
-    """Sum of the costs of their narrowest networks."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +37,19 @@ class Load:
     """Narrowest-network ms that come per ms while others wait: how much work keeps coming."""
     inflow_slack_ms: float = float("inf")
     """For how long that work can wait, in the mean that counts the short ones most."""
+
+    @classmethod
+    def of(cls, backlog: Backlog, workers: int, free: int = 0) -> Self:
+        """Return the load of a backlog, with so many live workers, `free` of which do none of its
+        runs. Where it has more runs than that leaves room for, so many more workers live."""
+        return cls(
+            backlog.now_ms,
+            max(workers, free + len(backlog.running)),
+            backlog.running,
+            backlog.waiting,
+            backlog.inflow,
+            backlog.inflow_slack_ms,
+        )
 
     @property
     def contended(self) -> bool:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from jobs.job import Job, OnMiss
+from jobs.job import JobRequest, OnMiss
 from models.catalog import ModelEntry
 from models.expectation import MOST_DB, Expectation
 from scheduling.cost_model import CostModel
@@ -30,7 +30,7 @@ class Option:
 
 
 def options_of(
-    job: Job,
+    job: JobRequest,
     models: Mapping[str, ModelEntry],
     costs: CostModel,
     expectation: Expectation | None = None,
@@ -65,7 +65,7 @@ def _hopeful(min_db: float, networks: tuple[Option, ...]) -> tuple[Option, ...]:
     return best if min_db <= MOST_DB and all(o.db is not None for o in best) else ()
 
 
-def _eligible(job: Job, models: Mapping[str, ModelEntry]) -> list[ModelEntry]:
+def _eligible(job: JobRequest, models: Mapping[str, ModelEntry]) -> list[ModelEntry]:
     """Return the models that may make a picture: the one that is named, or the ladder."""
     if job.model is not None:
         return [models[job.model]] if job.model in models else []
@@ -91,7 +91,7 @@ def narrowest_network(options: tuple[Option, ...]) -> Option:
 
 
 def options_left(
-    job: Job,
+    job: JobRequest,
     entry: ModelEntry,
     width: float,
     costs: CostModel,
@@ -113,22 +113,22 @@ def options_left(
     return tuple(ways)
 
 
-def _wanted(job: Job, width: float) -> bool:
+def _wanted(job: JobRequest, width: float) -> bool:
     if job.min_width is not None and width < job.min_width - 1e-6:
         return False
     return job.pinned_width is None or abs(width - job.pinned_width) < 1e-6
 
 
-def _good_enough(job: Job, db: float | None) -> bool:
+def _good_enough(job: JobRequest, db: float | None) -> bool:
     return job.min_db is None or (db is not None and db >= job.min_db)
 
 
-def _work(job: Job, entry: ModelEntry, costs: CostModel) -> Work:
+def _work(job: JobRequest, entry: ModelEntry, costs: CostModel) -> Work:
     return work_of(job, costs.tilings.get(entry.name, tiling_of(entry)))
 
 
 def _expected_db(
-    job: Job, entry: ModelEntry, width: float, expectation: Expectation | None
+    job: JobRequest, entry: ModelEntry, width: float, expectation: Expectation | None
 ) -> float | None:
     if expectation is not None:
         return expectation.db(entry, width)
@@ -136,7 +136,7 @@ def _expected_db(
 
 
 def _networks(
-    job: Job, entry: ModelEntry, costs: CostModel, expectation: Expectation | None
+    job: JobRequest, entry: ModelEntry, costs: CostModel, expectation: Expectation | None
 ) -> Iterator[Option]:
     work = _work(job, entry, costs)
     for width in (w.width for w in entry.widths if _wanted(job, w.width)):
@@ -146,12 +146,12 @@ def _networks(
         yield Option(rung, expected, costs.safe(expected), db)
 
 
-def scale_of(job: Job) -> float:
+def scale_of(job: JobRequest) -> float:
     """Return the one scale that stands for a job's two: their geometric mean."""
     return math.sqrt(job.scale_h * job.scale_w)
 
 
-def _floor(job: Job, costs: CostModel, expectation: Expectation | None) -> Option:
+def _floor(job: JobRequest, costs: CostModel, expectation: Expectation | None) -> Option:
     work = work_of(job, Tiling())
     db = None if expectation is None else expectation.resampled_db
     expected = costs.predict(FLOOR, work)

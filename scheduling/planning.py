@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from images.header import ImageHeader
 from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
-from jobs.job import ImageFormat, Job
+from jobs.job import ImageFormat, JobRequest
 from models.catalog import Catalog, ModelEntry
 from models.geometry import output_size
 from models.strength import strength_of_quality
@@ -28,9 +28,10 @@ def build_job(
     catalog: Catalog,
     max_output_pixels: int,
     budgets: Budgets,
-) -> Job:
-    """Return the job of a request; its `cheapest_ms` and `network_ms` are still 0, which admission
-    fills in. Without a model and a pinned width, the service chooses among all models.
+    traceparent: str | None = None,
+) -> JobRequest:
+    """Return what is asked for this picture; admission adds its costs. Without a model and a pinned
+    width, the service chooses among all models. `traceparent` is that of the request's trace.
 
     Raises UnknownModel, ModelNotTrained, UnknownWidth, InvalidRequest (a scale or budget out of
     range) and OutputTooLarge.
@@ -40,7 +41,7 @@ def build_job(
     width, height = output_pixels(wanted, header.width, header.height, model)
     output_format = wanted.format or header.format
     _check_output(width, height, output_format, max_output_pixels)
-    return Job(
+    return JobRequest(
         id=job_id,
         source_width=header.width,
         source_height=header.height,
@@ -52,10 +53,10 @@ def build_job(
         pinned_width=pinned_width(wanted, model),
         on_miss=wanted.on_miss,
         budget_ms=_budget(wanted, budgets),
-        cheapest_ms=0.0,
         min_db=wanted.min_db,
         min_width=wanted.min_width,
         strength=strength_of(wanted, header),
+        traceparent=traceparent,
     )
 
 

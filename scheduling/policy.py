@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jobs.budget import smallest_budget_ms, start_slack_ms
 from jobs.job import Reason
 from scheduling.backlog import Load, pressure, sustained_stretch, wait_ms
 from scheduling.options import Option, narrowest_network
@@ -61,10 +62,10 @@ def admit(
     all that wait still can: each in its cheapest way at least.
     """
     cheapest_ms = options[0].safe_ms
-    smallest_ms = overhead_ms + (cheapest_ms if idle_ms is None else idle_ms)
+    smallest_ms = smallest_budget_ms(cheapest_ms if idle_ms is None else idle_ms, overhead_ms)
     if budget_ms < smallest_ms:
         return Admission(smallest_ms, feasible=False)
-    slack_ms = budget_ms - overhead_ms - cheapest_ms
+    slack_ms = start_slack_ms(budget_ms, cheapest_ms, overhead_ms)
     if slack_ms < 0:
         return Admission(smallest_ms, feasible=True, late_ms=-slack_ms)
     latest_start_ms = load.now_ms + slack_ms

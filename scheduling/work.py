@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from jobs.job import Job
+from jobs.job import JobRequest
 from scheduling.tiling import Tiling, halo_pixels
 
 
@@ -25,7 +25,7 @@ class Work:
         return replace(self, source_pixels=shown, halo_pixels=0)
 
 
-def work_of(job: Job, tiling: Tiling) -> Work:
+def work_of(job: JobRequest, tiling: Tiling) -> Work:
     """Return the work of a job whose picture is cut by a tiling. The one way to tell, so that
     what the gateway promises and what the worker does are counted alike.
 

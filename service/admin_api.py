@@ -42,6 +42,6 @@ router = APIRouter(
 async def reload(gateway: Here) -> ReloadAnswer:
     """Calls on every gateway and worker of this queue to read its own model folder again. Each
     follows in its own time: `GET /health/ready` tells by `reloads` who has, and what is broken."""
-    number = await gateway.queue.request_reload()
+    number = await gateway.queue.registry.request_reload()
     gateway.catalogs.calls.observe(number)
     return ReloadAnswer(reloads=number)

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jobs.budget import smallest_budget_ms
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded, UnknownModel
-from jobs.job import LADDER, Job
+from jobs.job import LADDER, Job, JobRequest
 from models.catalog import Catalog
-from scheduling.backlog import Group, Load
+from scheduling.backlog import Load
 from scheduling.options import Option, narrowest_network, options_of
 from scheduling.policy import Admission, admit
 from service.budgets import DefaultBudget, default_budget_ms, good_option, wait_within
@@ -31,7 +32,7 @@ PROMISE = 1.1
 class Assessment:
     """What is known of a job before it is let in or refused. All times in ms."""
 
-    job: Job
+    job: JobRequest
     """With its budget."""
     options: tuple[Option, ...]
     """What its caller accepts, cheapest first, at least one, at the costs of the fastest worker."""
@@ -48,21 +49,21 @@ class Assessment:
 
     def budget_for(self, option: Option) -> int:
         """Return a whole number that is enough for an option on an idle service."""
-        return self._promised(option.safe_ms + self.overhead_ms)
+        return self._promised(smallest_budget_ms(option.safe_ms, self.overhead_ms))
 
     def _promised(self, ms: float) -> int:
         return math.ceil(ms * PROMISE)
 
 
 def admitted(
-    job: Job,
+    job: JobRequest,
     snapshot: Snapshot,
     catalog: Catalog,
     overhead_ms: float,
     default: DefaultBudget | None = None,
 ) -> Job:
-    """Return the job with what it costs in the cheapest way that its caller accepts, with its
-    narrowest network, and with what gateway and queue add. `default` as for `assessed`.
+    """Return the job with its costs: of the cheapest way that its caller accepts, of its narrowest
+    network, and what gateway and queue add. `default` as for `assessed`.
 
     Whether what was let in before leaves time for it is the queue's to say, when it comes there.
     Raises what `assessed` does, and BudgetInfeasible with `smallest_feasible_ms`, a whole number
@@ -77,9 +78,11 @@ def admitted(
             f"at least {smallest} ms are needed.",
             smallest_feasible_ms=smallest,
         )
-    network = narrowest_network(options)
-    return replace(
-        job, cheapest_ms=options[0].safe_ms, network_ms=network.expected_ms, overhead_ms=overhead_ms
+    return Job.of(
+        job,
+        cheapest_ms=options[0].safe_ms,
+        narrowest_ms=narrowest_network(options).expected_ms,
+        overhead_ms=overhead_ms,
     )
 
 
@@ -92,7 +95,7 @@ def no_time(late_ms: float) -> Overloaded:
 
 
 def assessed(
-    job: Job,
+    job: JobRequest,
     snapshot: Snapshot,
     catalog: Catalog,
     overhead_ms: float,
@@ -110,9 +113,9 @@ def assessed(
     workers = snapshot.ready_for(job.requirement)
     if not workers and snapshot.ready and catalog.on_demand(job.model):
         raise NotReady(_loading(job, snapshot), retry_after_s=LOADING_S)
-    if not workers:
+    if not workers or snapshot.stats is None:
         raise not_ready(snapshot, job.requirement)
-    load = load_of(snapshot, len(workers))
+    load = Load.of(snapshot.stats.backlog, len(workers))
     options = _options(job, workers, catalog, load.contended)
     if not options and job.min_db is None:  # what they have, this catalog does not know
         raise not_ready(snapshot, job.requirement)
@@ -131,7 +134,7 @@ def assessed(
     )
 
 
-def _loading(job: Job, snapshot: Snapshot) -> str:
+def _loading(job: JobRequest, snapshot: Snapshot) -> str:
     if all(job.model in worker.broken for worker in snapshot.workers if worker.ready):
         return f"No worker could load the model {job.model}; GET /health/ready says why."
     return (
@@ -140,30 +143,15 @@ def _loading(job: Job, snapshot: Snapshot) -> str:
     )
 
 
-def _out_of_reach(job: Job) -> str:
+def _out_of_reach(job: JobRequest) -> str:
     if job.min_db is None:
         return f"No network has a width of at least {job.min_width:g}."
     width = "" if job.min_width is None else f" with a width of at least {job.min_width:g}"
     return f"No network is expected to reach {job.min_db:g} dB at this scale{width}."
 
 
-def load_of(snapshot: Snapshot, workers: int) -> Load:
-    """Return what there is to do, as the snapshot saw it."""
-    backlog = snapshot.stats.backlog if snapshot.stats is not None else None
-    if backlog is None:
-        return Load(0.0, workers)
-    return Load(
-        backlog.now_ms,
-        max(workers, len(backlog.running)),
-        backlog.running,
-        tuple(Group(*group) for group in backlog.waiting),
-        backlog.inflow,
-        backlog.inflow_slack_ms,
-    )
-
-
 def _options(
-    job: Job, workers: Iterable[LiveWorker], catalog: Catalog, contention: bool
+    job: JobRequest, workers: Iterable[LiveWorker], catalog: Catalog, contention: bool
 ) -> tuple[Option, ...]:
     """Return the options at the costs of the fastest worker: it is the one that is free soonest,
     and a promise to refuse must be sure."""
@@ -171,7 +159,7 @@ def _options(
 
 
 def _of_worker(
-    job: Job, worker: LiveWorker, catalog: Catalog, contention: bool
+    job: JobRequest, worker: LiveWorker, catalog: Catalog, contention: bool
 ) -> tuple[Option, ...]:
     models = {name: catalog.get(name) for name in catalog.names if name in worker.models}
     return options_of(job, models, worker.costs.under(contention))

@@ -7,14 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from jobs.backlog import QueueStats
+from jobs.heartbeat import BackendState, MachineState
 from jobs.job import (
     TERMINAL_STATUSES,
-    BackendState,
     ImageFormat,
     JobStatus,
     JobView,
-    MachineState,
-    QueueStats,
     Reason,
     RunFacts,
     requirement_of,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from jobs.job import Job
+from jobs.budget import smallest_budget_ms, start_slack_ms
+from jobs.job import JobRequest
 from models.catalog import Catalog
 from scheduling.backlog import Load, wait_ms
 from scheduling.options import Option
@@ -41,7 +42,7 @@ def _bounds(least_ms: float, most_ms: float, settings: GatewaySettings) -> Defau
     return DefaultBudget(min(least_ms, largest_ms), min(max(least_ms, most_ms), largest_ms))
 
 
-def good_option(job: Job, options: tuple[Option, ...], catalog: Catalog) -> Option:
+def good_option(job: JobRequest, options: tuple[Option, ...], catalog: Catalog) -> Option:
     """Return the cheapest option that is expected to be as good as the default model at full
     width, or as the model and width that the job names; the best one if none is.
 
@@ -66,7 +67,7 @@ def wait_within(
 ) -> float:
     """Return after how many ms a job of this budget would begin: behind all that must start
     before it must."""
-    slack_ms = budget_ms - overhead_ms - options[0].safe_ms
+    slack_ms = start_slack_ms(budget_ms, options[0].safe_ms, overhead_ms)
     return wait_ms(load, load.now_ms + slack_ms)
 
 
@@ -83,7 +84,7 @@ def default_budget_ms(
 
     A longer budget lets more jobs go first, so it grows until it holds all that it lets before it.
     """
-    own_ms = MARGIN * good.safe_ms + overhead_ms
+    own_ms = smallest_budget_ms(MARGIN * good.safe_ms, overhead_ms)
     budget_ms = bounds.least_ms
     while budget_ms < bounds.most_ms:
         waits_ms = wait_within(budget_ms, options, load, overhead_ms)

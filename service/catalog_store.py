@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from jobs.queue import JobQueue
+from jobs.queue import Registry
 from jobs.reload_requests import ReloadRequests
 from models.catalog import CATALOG_FILE, Catalog, CatalogRead, one_line_reason
 
@@ -41,11 +41,11 @@ class CatalogStore:
             await self._reload()
             self.reloads = number
 
-    async def listen(self, queue: JobQueue, period_s: float) -> None:
+    async def listen(self, registry: Registry, period_s: float) -> None:
         """Hear of the calls to all, for ever."""
         while True:
             try:
-                self.calls.observe(await queue.reloads())
+                self.calls.observe(await registry.reloads())
             except Exception as error:  # told by the snapshots already, if it is an outage
                 log.debug("cannot hear of calls to reload: %s", error)
             await asyncio.sleep(period_s)

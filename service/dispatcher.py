@@ -20,14 +20,14 @@ from jobs.errors import (
     Overloaded,
     from_code,
 )
-from jobs.job import Job, JobStatus, JobView, OnMiss, Outcome
-from jobs.queue import JobQueue, NoTime
+from jobs.job import JobRequest, JobStatus, JobView, OnMiss, Outcome
+from jobs.queue import NoTime, Registry, Submissions
 from scheduling.overhead import Overhead
 from service.admission import RETRY_AFTER_S, Assessment, admitted, assessed, no_time
 from service.budgets import DefaultBudget
 from service.catalog_store import CatalogStore
 from service.metrics import GatewayMetrics, why_ended
-from service.pictures import deadline_text, elapsed_of
+from service.pictures import deadline_text
 from service.settings import GatewaySettings
 from service.snapshot import Snapshot, SnapshotKeeper
 from telemetry.trace_context import trace_id_of
@@ -53,13 +53,15 @@ class Dispatcher:
 
     def __init__(
         self,
-        queue: JobQueue,
+        submissions: Submissions,
+        registry: Registry,
         keeper: SnapshotKeeper,
         catalogs: CatalogStore,
         settings: GatewaySettings,
         metrics: GatewayMetrics,
     ) -> None:
-        self._queue = queue
+        self._submissions = submissions
+        self._registry = registry
         self._keeper = keeper
         self._catalogs = catalogs
         self._settings = settings
@@ -67,18 +69,18 @@ class Dispatcher:
         self._overhead = Overhead(settings.overhead_ms)
         self._followers: set[asyncio.Task[None]] = set()
 
-    async def assess(self, job: Job, default: DefaultBudget | None = None) -> Assessment:
+    async def assess(self, job: JobRequest, default: DefaultBudget | None = None) -> Assessment:
         """Return what a job would take now, by the rules of `submit`; nothing is queued.
 
         Raises InvalidRequest and NotReady, and ConnectionError while the queue is away.
         """
         snapshot = self._keeper.current
         if snapshot.ready:
-            snapshot = replace(snapshot, stats=await self._queue.stats())
+            snapshot = replace(snapshot, stats=await self._submissions.stats())
         return assessed(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
 
     async def submit(
-        self, job: Job, picture: bytes, received: float, default: DefaultBudget | None = None
+        self, job: JobRequest, picture: bytes, received: float, default: DefaultBudget | None = None
     ) -> JobView:
         """Let a job into the queue; its clock runs since `received`, by time.monotonic(). With
         `default`, its budget is what its picture needs within these bounds.
@@ -111,7 +113,7 @@ class Dispatcher:
 
     async def _submit(
         self,
-        job: Job,
+        job: JobRequest,
         picture: bytes,
         received: float,
         snapshot: Snapshot,
@@ -119,15 +121,15 @@ class Dispatcher:
     ) -> JobView:
         ready = admitted(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
         workers, spent_ms = len(snapshot.ready_for(job.requirement)), _since(received)
-        return await self._queue.submit(ready, picture, spent_ms, workers)
+        return await self._submissions.submit(ready, picture, spent_ms, workers)
 
-    async def _ask_for(self, job: Job, snapshot: Snapshot) -> None:
+    async def _ask_for(self, job: JobRequest, snapshot: Snapshot) -> None:
         """Have the workers load a model that is loaded on demand, where none has it yet. The job
         is refused all the same: what it costs is known only then."""
         on_demand = self._catalogs.catalog.on_demand(job.model)
         cold = on_demand and not snapshot.ready_for(job.requirement)
         if cold and job.model is not None:
-            await self._queue.request_model(job.model)
+            await self._registry.request_model(job.model)
 
     def follow(self, view: JobView) -> None:
         """Count the end of a job that no request waits for."""
@@ -155,8 +157,7 @@ class Dispatcher:
         except (AnysrError, CallerGone) as error:
             self._metrics.job_failed(*_outcome(error))
             raise
-        seconds = finished.elapsed_ms / 1e3
-        self._metrics.job_succeeded(view.job, why_ended(finished.view), seconds)
+        self._metrics.job_succeeded(view.job, why_ended(finished.view), finished.elapsed_ms)
         return finished
 
     async def _found(
@@ -176,12 +177,12 @@ class Dispatcher:
         if view.status is not JobStatus.SUCCEEDED:
             raise error_of(view)
         if picture is None:
-            picture = await self._queue.result(view)
+            picture = await self._submissions.result(view)
         elapsed_ms = _since(received)
         if view.facts is not None:
             own_ms = view.facts.stages_ms.get("queue", 0.0) + view.facts.run_ms
             self._overhead.observe(elapsed_ms - own_ms)
-        if job.on_miss is OnMiss.REJECT and elapsed_ms > job.budget_ms:
+        if job.is_rejected(elapsed_ms):
             raise _late(job)
         return Finished(view, picture, elapsed_ms)
 
@@ -193,27 +194,27 @@ class Dispatcher:
         grace_ms = 0.0 if job.on_miss is OnMiss.REJECT else self._settings.grace_ms
         patience_s = max(0.0, job.budget_ms + grace_ms - _since(received)) / 1e3
         try:
-            outcome = await _first(self._queue.outcome(view, received, patience_s), gone())
+            outcome = await _first(self._submissions.outcome(view, received, patience_s), gone())
         except (asyncio.CancelledError, CallerGone):
             await asyncio.shield(self._withdraw(job.id))
             raise
         if outcome.ended:
             return outcome
-        view = await self._queue.cancel(job.id)
+        view = await self._submissions.cancel(job.id)
         if view.status is JobStatus.SUCCEEDED:
             return Outcome(view)
         raise _late(job)
 
     async def _withdraw(self, job_id: str) -> None:
         try:
-            await self._queue.cancel(job_id)
+            await self._submissions.cancel(job_id)
         except (AnysrError, ConnectionError) as error:
             log.warning("job %s could not be cancelled: %s", job_id, error)
 
     async def _count_end(self, view: JobView) -> None:
         patience_s = (view.job.budget_ms + self._settings.grace_ms) / 1e3
         try:
-            view = await self._queue.wait(view.job.id, patience_s)
+            view = await self._submissions.wait(view.job.id, patience_s)
         except (AnysrError, ConnectionError) as error:
             log.warning("job %s was lost sight of: %s", view.job.id, error)
             return
@@ -246,8 +247,8 @@ def _end_of(view: JobView) -> dict[str, Any]:
         "outcome": view.status.value,
         "reason": why_ended(view),
         "budget_ms": view.job.budget_ms,
-        "elapsed_ms": round(elapsed_of(view), 2),
-        "deadline": deadline_text(view.job, elapsed_of(view)),
+        "elapsed_ms": round(view.elapsed_ms, 2),
+        "deadline": deadline_text(view.job, view.elapsed_ms),
     }
 
 
@@ -282,7 +283,7 @@ def _heard(task: asyncio.Future[Any]) -> None:
         task.exception()
 
 
-def _late(job: Job) -> DeadlineExceeded:
+def _late(job: JobRequest) -> DeadlineExceeded:
     return DeadlineExceeded(
         f"The picture was not finished within {job.budget_ms:g} ms.", budget_ms=job.budget_ms
     )

@@ -26,7 +26,6 @@ from service.pictures import (
     BUDGET_HEADER,
     PICTURE_HEADERS,
     budget_text,
-    elapsed_of,
     picture_response,
 )
 from service.submission import accept_upload
@@ -81,7 +80,7 @@ async def submit_job(request: Request, response: Response, gateway: Here) -> Job
 async def show_job(job_id: JobId, response: Response, gateway: Here) -> JobAnswer:
     """The job as it is now."""
     response.headers["Cache-Control"] = "no-store"
-    return job_answer(await gateway.queue.view(job_id), gateway.settings.root_path)
+    return job_answer(await gateway.queue.submissions.view(job_id), gateway.settings.root_path)
 
 
 @router.get(
@@ -95,10 +94,10 @@ async def show_job(job_id: JobId, response: Response, gateway: Here) -> JobAnswe
 )
 async def fetch_result(job_id: JobId, gateway: Here) -> Response:
     """The picture with the headers of `POST /upscale`, or the error that the job ended with."""
-    view = await gateway.queue.view(job_id)
+    view = await gateway.queue.submissions.view(job_id)
     if view.status is not JobStatus.SUCCEEDED:
         raise error_of(view)
-    return picture_response(view, await gateway.queue.result(view), elapsed_of(view))
+    return picture_response(view, await gateway.queue.submissions.result(view), view.elapsed_ms)
 
 
 @router.get(
@@ -115,8 +114,10 @@ async def fetch_result(job_id: JobId, gateway: Here) -> Response:
 )
 async def watch_job(job_id: JobId, gateway: Here) -> Response:
     """Server-sent events, to the job's end."""
-    await gateway.queue.view(job_id)
-    events = job_events(gateway.queue.watch(job_id), gateway.closing, gateway.settings.root_path)
+    await gateway.queue.submissions.view(job_id)
+    events = job_events(
+        gateway.queue.submissions.watch(job_id), gateway.closing, gateway.settings.root_path
+    )
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events, 200, headers, MEDIA_TYPE)
 
@@ -124,4 +125,4 @@ async def watch_job(job_id: JobId, gateway: Here) -> Response:
 @router.delete("/jobs/{job_id}", summary="Cancel a job", responses=problem_answers("job_not_found"))
 async def cancel_job(job_id: JobId, gateway: Here) -> JobAnswer:
     """The job as it then is; one that has ended stays as it ended."""
-    return job_answer(await gateway.queue.cancel(job_id), gateway.settings.root_path)
+    return job_answer(await gateway.queue.submissions.cancel(job_id), gateway.settings.root_path)

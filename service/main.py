@@ -81,7 +81,9 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
         catalogs=catalogs,
         metrics=metrics,
         keeper=keeper,
-        dispatcher=Dispatcher(queue, keeper, catalogs, settings, metrics),
+        dispatcher=Dispatcher(
+            queue.submissions, queue.registry, keeper, catalogs, settings, metrics
+        ),
         uploads=UploadReader(settings),
     )
 
@@ -90,7 +92,7 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
     await gateway.keeper.refresh()
-    listening = gateway.catalogs.listen(gateway.queue, gateway.settings.snapshot_seconds)
+    listening = gateway.catalogs.listen(gateway.queue.registry, gateway.settings.snapshot_seconds)
     tasks = (
         asyncio.create_task(gateway.keeper.keep(), name="snapshots"),
         asyncio.create_task(gateway.catalogs.keep(), name="catalog"),

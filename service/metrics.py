@@ -16,8 +16,10 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from jobs.errors import DeadlineExceeded, InternalError, WorkerLost
-from jobs.job import GpuState, Job, JobStatus, JobView, MachineState, QueueHealth
-from service.pictures import elapsed_of
+from jobs.heartbeat import GpuState, MachineState
+from jobs.job import Job, JobStatus, JobView
+from jobs.queue_health import QueueHealth
+from service.pictures import deadline_text
 from service.snapshot import LiveWorker, Snapshot
 from service.spread import Spread, spread
 from telemetry.trace_context import trace_id_of
@@ -220,15 +222,14 @@ class GatewayMetrics:
         """Count one request that admission refused."""
         self._rejected.labels(code).inc()
 
-    def job_succeeded(self, job: Job, reason: str, seconds: float) -> None:
-        """Count one job that ended with a picture, in some seconds."""
+    def job_succeeded(self, job: Job, reason: str, elapsed_ms: float) -> None:
+        """Count one job that ended with a picture, so long after the end of its upload."""
         self._jobs.labels(JobStatus.SUCCEEDED.value, reason).inc()
-        slack_s = job.budget_ms / 1e3 - seconds
-        self._budgets.labels("missed" if slack_s < 0 else "met").inc()
+        self._budgets.labels(deadline_text(job, elapsed_ms)).inc()
         trace_id = trace_id_of(job.traceparent)
         exemplar = {"trace_id": trace_id} if trace_id else None
-        self._job_seconds.observe(seconds, exemplar)
-        self._slack.observe(slack_s, exemplar)
+        self._job_seconds.observe(elapsed_ms / 1e3, exemplar)
+        self._slack.observe((job.budget_ms - elapsed_ms) / 1e3, exemplar)
 
     def job_failed(self, outcome: str, reason: str) -> None:
         """Count one job that ended without a picture: failed or cancelled."""
@@ -239,7 +240,7 @@ class GatewayMetrics:
     def job_seen(self, view: JobView) -> None:
         """Count one job that ended, by what the queue says of it."""
         if view.status is JobStatus.SUCCEEDED:
-            self.job_succeeded(view.job, why_ended(view), elapsed_of(view) / 1e3)
+            self.job_succeeded(view.job, why_ended(view), view.elapsed_ms)
         else:
             self.job_failed(view.status.value, why_ended(view))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
-from jobs.job import Job, JobView, Reason, RunFacts
+from jobs.job import JobRequest, JobView, Reason, RunFacts
 
 BUDGET_HEADER = "X-AnySR-Budget-Ms"
 
@@ -46,26 +46,20 @@ def picture_response(
     return Response(picture, 200, headers, view.job.output_format.media_type)
 
 
-def elapsed_of(view: JobView) -> float:
-    """Return the milliseconds from the end of the upload to the result, by the queue's clock."""
-    finished_ms = view.finished_ms if view.finished_ms is not None else view.deadline_ms
-    return finished_ms - view.deadline_ms + view.job.budget_ms
-
-
-def scale_text(job: Job) -> str:
+def scale_text(job: JobRequest) -> str:
     """Return `2.37`, or `2x3` (height x width) where they differ in two decimals."""
     rows, columns = f"{round(job.scale_h, 2):g}", f"{round(job.scale_w, 2):g}"
     return rows if rows == columns else f"{rows}x{columns}"
 
 
-def budget_text(job: Job) -> str:
+def budget_text(job: JobRequest) -> str:
     """Return the budget in ms, with one decimal."""
     return f"{job.budget_ms:.1f}"
 
 
-def deadline_text(job: Job, elapsed_ms: float) -> str:
+def deadline_text(job: JobRequest, elapsed_ms: float) -> str:
     """Return `met` or `missed`."""
-    return "met" if elapsed_ms <= job.budget_ms else "missed"
+    return "missed" if job.is_late(elapsed_ms) else "met"
 
 
 def _run_headers(facts: RunFacts, elapsed_ms: float, upload_ms: float | None) -> dict[str, str]:

@@ -11,8 +11,10 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from jobs.job import BackendState, Backlog, MachineState, QueueHealth, QueueStats, WorkerHeartbeat
+from jobs.backlog import Backlog, QueueStats
+from jobs.heartbeat import BackendState, MachineState, WorkerHeartbeat
 from jobs.queue import JobQueue
+from jobs.queue_health import QueueHealth
 from scheduling.cost_model import NETWORK, CostModel
 
 log = logging.getLogger(__name__)
@@ -105,7 +107,9 @@ class SnapshotKeeper:
         taken_at = self._clock()
         try:
             heartbeats, stats, health = await asyncio.gather(
-                self._queue.heartbeats(), self._queue.stats(), self._vitals()
+                self._queue.registry.heartbeats(),
+                self._queue.submissions.stats(),
+                self._vitals(),
             )
             workers = tuple(
                 worker for heartbeat in heartbeats if (worker := _live(heartbeat)) is not None
@@ -121,7 +125,7 @@ class SnapshotKeeper:
     async def _vitals(self) -> QueueHealth | None:
         """Return them; None when the pictures' Redis is away, which is no reason to refuse all."""
         try:
-            return await self._queue.health()
+            return await self._queue.registry.health()
         except ConnectionError:
             return None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from images.header import ImageHeader, read_header
-from jobs.job import Job, JobView
+from jobs.job import Job, JobRequest, JobView
 from scheduling.planning import Budgets, build_job
 from service.budgets import DefaultBudget
 from service.gateway import Gateway
@@ -42,7 +42,6 @@ async def accept_upload(request: Request, gateway: Gateway, default: DefaultBudg
     upload = await gateway.uploads.read(request)
     span.enter("admission")
     job = await _planned(request, gateway, upload, default)
-    job = replace(job, traceparent=span.context.traceparent)
     facts = request.state.facts
     facts.update(wanted_of(job))
     if upload.wanted.latency_budget_ms is not None:
@@ -54,7 +53,7 @@ async def accept_upload(request: Request, gateway: Gateway, default: DefaultBudg
     return Accepted(view, upload.received, (upload.received - request.state.started) * 1e3)
 
 
-def wanted_of(job: Job) -> dict[str, str | float]:
+def wanted_of(job: JobRequest) -> dict[str, str | float]:
     """Return what a job asks for, for log line and span."""
     return {
         "model": job.model or "any",
@@ -71,7 +70,7 @@ async def _header(picture: bytes, max_pixels: int) -> ImageHeader:
 
 async def _planned(
     request: Request, gateway: Gateway, upload: Upload, default: DefaultBudget
-) -> Job:
+) -> JobRequest:
     """Return the job by the picture's header alone; no pixel is decoded."""
     settings = gateway.settings
     header = await _header(upload.picture, settings.max_source_pixels)
@@ -83,4 +82,5 @@ async def _planned(
         gateway.catalogs.catalog,
         settings.max_output_pixels,
         Budgets(default.least_ms, settings.max_budget_ms),
+        request.state.span.context.traceparent,
     )

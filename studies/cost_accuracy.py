@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from images.limits import Limits
-from jobs.job import ImageFormat, Job, OnMiss
+from jobs.job import ImageFormat, JobRequest, OnMiss
 from models.catalog import SHIPPED
 from scheduling.backlog import Load
 from scheduling.cost_model import NETWORK, CostModel
@@ -161,11 +161,11 @@ def _run(phase: str, zoo: Zoo, costs: CostModel, random: np.random.Generator) ->
     )
 
 
-def draw_job(random: np.random.Generator) -> tuple[Job, bytes]:
+def draw_job(random: np.random.Generator) -> tuple[JobRequest, bytes]:
     """Return a job of random size, scale and format, with its picture as JPEG."""
     width, height = (round(_log_uniform(random, *SIDES)) for _ in range(2))
     scale = random.uniform(*SCALES)
-    job = Job(
+    job = JobRequest(
         id="bench",
         source_width=width,
         source_height=height,
@@ -177,7 +177,6 @@ def draw_job(random: np.random.Generator) -> tuple[Job, bytes]:
         pinned_width=None,
         on_miss=OnMiss.DEGRADE,
         budget_ms=60_000.0,
-        cheapest_ms=0.0,
     )
     return job, _photo_like(width, height, random)
 

@@ -22,7 +22,7 @@ from PIL import Image
 from benchmarks.pictures import draw_jpeg
 from images.encode import DEFAULT_QUALITY
 from images.limits import Limits
-from jobs.job import ImageFormat, Job, OnMiss
+from jobs.job import ImageFormat, JobRequest, OnMiss
 from workers.pipeline import PipelineResult, Progress, make
 
 Answer = TypeVar("Answer")
@@ -70,7 +70,7 @@ def time_floor(width: int, height: int, rounds: int = ROUNDS) -> FloorTiming:
 def by_floor(jpeg: bytes, width: int, height: int) -> dict[str, float]:
     """Make it as a worker does."""
     larger = SCALE * width, SCALE * height
-    job = Job(
+    job = JobRequest(
         id="bench",
         source_width=width,
         source_height=height,
@@ -82,7 +82,6 @@ def by_floor(jpeg: bytes, width: int, height: int) -> dict[str, float]:
         pinned_width=None,
         on_miss=OnMiss.DEGRADE,
         budget_ms=60_000.0,
-        cheapest_ms=1.0,
     )
     limits = Limits(width * height, larger[0] * larger[1])
     made: PipelineResult = make(job, jpeg, None, limits, Progress())

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from redis.asyncio import Redis
 
-from jobs.connection import connect
+from jobs.connection import SteadyRedis, connect
 from jobs.embedded_redis import Binary, embedded_redis, find_binary
 from jobs.job import ImageFormat, Job, OnMiss
 from jobs.redis_queue import RedisQueue
@@ -127,7 +126,7 @@ async def queue(
 
 
 @pytest.fixture
-async def raw_redis(redis_url: str) -> AsyncIterator[Redis]:
+async def raw_redis(redis_url: str) -> AsyncIterator[SteadyRedis]:
     """A plain client of the same server, to look at and to damage what the queue keeps."""
     client = connect(redis_url)
     yield client
@@ -153,6 +152,8 @@ def make_job() -> Callable[..., Job]:
             "on_miss": OnMiss.DEGRADE,
             "budget_ms": 60_000.0,
             "cheapest_ms": 10.0,
+            "narrowest_ms": 0.0,
+            "overhead_ms": 0.0,
         }
         return Job(**{**fields, **changes})
 

@@ -18,7 +18,8 @@ ALLOWED = {
     "deploy": set(),
     "images": {"jobs.errors", "jobs.job"},
     "scheduling": {
-        *("jobs.errors", "jobs.job", "images.compression", "images.header"),
+        *("jobs.backlog", "jobs.budget", "jobs.errors", "jobs.job"),
+        *("images.compression", "images.header"),
         *("models.catalog", "models.expectation", "models.geometry", "models.strength"),
     },
     "service": {

@@ -7,8 +7,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 
-from jobs.job import MachineState, WorkerHeartbeat
-from jobs.queue import JobQueue
+from jobs.heartbeat import MachineState, WorkerHeartbeat
+from jobs.queue import Registry
 from jobs.reload_requests import ReloadRequests
 from scheduling.cost_model import CostModel
 from workers.background import wait_for_event
@@ -26,7 +26,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        queue: JobQueue,
+        registry: Registry,
         worker_id: str,
         metrics: WorkerMetrics,
         every_s: float,
@@ -34,7 +34,7 @@ class Heartbeat:
         calls: ReloadRequests | None = None,
     ) -> None:
         self.worker_id = worker_id
-        self._queue = queue
+        self._registry = registry
         self._metrics = metrics
         self._every_s = every_s
         self._machine = machine
@@ -74,7 +74,7 @@ class Heartbeat:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             with contextlib.suppress(ConnectionError):
-                await self._queue.retire_worker(self.worker_id)
+                await self._registry.retire_worker(self.worker_id)
 
     async def _beat(self) -> None:
         counted = False
@@ -82,11 +82,11 @@ class Heartbeat:
             self._news.clear()
             try:
                 if not counted:
-                    await self._queue.count_worker_start()
+                    await self._registry.count_worker_start()
                     counted = True
-                self._workers = max(1, await self._queue.publish_heartbeat(self._heartbeat()))
-                self._calls.observe(await self._queue.reloads())
-                self._calls.observe_models(await self._queue.requested_models())
+                self._workers = max(1, await self._registry.publish_heartbeat(self._heartbeat()))
+                self._calls.observe(await self._registry.reloads())
+                self._calls.observe_models(await self._registry.requested_models())
             except Exception as error:  # a worker that falls silent gets no more work
                 log.warning("cannot say that this worker lives: %s", error)
             await wait_for_event(self._news, self._every_s)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from images.picture import Picture
 from jobs.errors import QualityInfeasible
-from jobs.job import Job
+from jobs.job import JobRequest
 from models.expectation import Expectation, expectation_of
 from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
@@ -28,7 +28,9 @@ class JobBinding:
     Raises what `bind_job` does.
     """
 
-    def __init__(self, job: Job, zoo: Zoo, costs: CostModel, slack_ms: float, load: Load) -> None:
+    def __init__(
+        self, job: JobRequest, zoo: Zoo, costs: CostModel, slack_ms: float, load: Load
+    ) -> None:
         self._job = job
         self._zoo = zoo
         self._costs = costs

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator
 
 from jobs.job import Claim, LeaseState
-from jobs.queue import JobQueue
+from jobs.queue import Leases
 from workers.background import wait_for_event
 from workers.pipeline import Progress
 
@@ -18,8 +18,8 @@ log = logging.getLogger("anysr.workers.lease")
 class Lease:
     """A claim's lease, and what has become of it so far."""
 
-    def __init__(self, queue: JobQueue, claim: Claim, progress: Progress) -> None:
-        self._queue = queue
+    def __init__(self, leases: Leases, claim: Claim, progress: Progress) -> None:
+        self._leases = leases
         self._claim = claim
         self._progress = progress
         self.state = LeaseState.HELD
@@ -28,7 +28,7 @@ class Lease:
         """Renew it, and return whether it is held; stop the making once it is not. Where the queue
         cannot be asked the making goes on: the lease may outlast the trouble."""
         try:
-            self.state = await self._queue.renew(self._claim, self._progress.part)
+            self.state = await self._leases.renew(self._claim, self._progress.part)
         except Exception as error:
             log.warning("cannot renew the lease of %s: %s", self._claim.job.id, error)
         if self.state is not LeaseState.HELD:
@@ -38,10 +38,10 @@ class Lease:
 
 @contextlib.asynccontextmanager
 async def held(
-    queue: JobQueue, claim: Claim, progress: Progress, every_s: float
+    leases: Leases, claim: Claim, progress: Progress, every_s: float
 ) -> AsyncIterator[Lease]:
     """Renew a claim's lease every `every_s` seconds and stop the making once it is not held."""
-    lease, done = Lease(queue, claim, progress), asyncio.Event()
+    lease, done = Lease(leases, claim, progress), asyncio.Event()
     task = asyncio.create_task(_renew(lease, done, every_s))
     try:
         yield lease

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from jobs.job import GpuState, MachineState
+from jobs.heartbeat import GpuState, MachineState
 from workers.machine_load import CpuTimes, Sample, machine_state
 
 log = logging.getLogger("anysr.workers.machine")

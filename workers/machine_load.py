@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jobs.job import GpuState, MachineState
+from jobs.heartbeat import GpuState, MachineState
 
 
 class CpuTimes(NamedTuple):

@@ -98,7 +98,9 @@ async def _serve(
     beat_s = min(BEAT_S, queue_settings.pulse_ttl_seconds / 3)
     machine = MachineWatch(Machine(lambda: find_gpu(os.environ)).sample, beat_s)
     calls = ReloadRequests()
-    heartbeat = Heartbeat(queue, _worker_id(), metrics, beat_s, lambda: machine.state, calls)
+    heartbeat = Heartbeat(
+        queue.registry, _worker_id(), metrics, beat_s, lambda: machine.state, calls
+    )
     loader = _loader(settings)
     with _metrics_server(settings, registry), machine:
         async with _stopping(settings, calls) as stopping, heartbeat.beating():
@@ -108,7 +110,7 @@ async def _serve(
             log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(slot.loaded.zoo))
             renew_s = min(queue_settings.lease_seconds / 3, LONGEST_RENEWAL_S)
             limits = Limits(settings.max_source_pixels, settings.max_output_pixels)
-            parts = WorkerParts(queue, slot, heartbeat, metrics, tracing, limits, renew_s)
+            parts = WorkerParts(queue.leases, slot, heartbeat, metrics, tracing, limits, renew_s)
             worker = Worker(parts)
             reloader = Reloader(calls, loader, slot, heartbeat, worker.turn)
             again = Remeasurer(loader, slot, worker.turn, lambda: worker.idle_s)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from jobs.job import LADDER, BackendState, requirement_of
+from jobs.heartbeat import BackendState
+from jobs.job import LADDER, requirement_of
 from scheduling.cost_model import NETWORK, CostModel, Line, stage_of
 from workers.calibration import tilings
 from workers.loaded_model import Zoo

@@ -13,7 +13,7 @@ from images.encode import check_sides, encode
 from images.limits import Limits
 from images.picture import Picture
 from jobs.errors import InvalidRequest, OutputTooLarge
-from jobs.job import Job
+from jobs.job import JobRequest
 from workers.runtimes.base import Interruptible, Session
 from workers.upscale import Engine, upscale
 
@@ -107,7 +107,7 @@ class _Stopwatch:
         self.since = time.perf_counter()
 
 
-def guard(job: Job, limits: Limits) -> None:
+def guard(job: JobRequest, limits: Limits) -> None:
     """Refuse a job that must not be made, before anything is planned for it.
 
     Raises OutputTooLarge and InvalidRequest.
@@ -120,7 +120,7 @@ def guard(job: Job, limits: Limits) -> None:
 
 
 def make(
-    job: Job,
+    job: JobRequest,
     payload: bytes,
     engine: Engine | None,
     limits: Limits,
@@ -151,7 +151,7 @@ def make(
     return PipelineResult(data, larger.tiles, watch.laps, progress.away_ms, larger.untouched)
 
 
-def _compare(job: Job, picture: Picture) -> None:
+def _compare(job: JobRequest, picture: Picture) -> None:
     if (picture.width, picture.height) != (job.source_width, job.source_height):
         raise InvalidRequest(
             f"The image has {picture.width} x {picture.height} pixels, not the "

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from jobs.job import Claim, Reason, RunFacts
-from jobs.queue import JobQueue
+from jobs.queue import Leases
 from models.catalog import ModelEntry
 from models.expectation import Expectation
 from scheduling.options import Option, options_left
@@ -45,7 +45,7 @@ Serve = Callable[[Claim, SuspendedRun], Awaitable[None]]
 class RunContext:
     """What the runs of one worker share."""
 
-    queue: JobQueue
+    leases: Leases
     worker_id: str
     loaded: LoadedModels
     """What the job in hand was bound to; whatever runs beside it is bound to the same."""
@@ -157,7 +157,7 @@ class PreemptibleRun:
         spare = spare_ms(self._left(progress.part), self._slack_ms())
         if spare <= 0:
             return
-        self._urgent = await context.queue.claim_urgent(
+        self._urgent = await context.leases.claim_urgent(
             context.worker_id, ends_in_ms, spare, context.loaded.capabilities
         )
         if self._urgent is not None:
@@ -170,7 +170,7 @@ class PreemptibleRun:
             left, slack_ms = self._left(part), self._slack_ms()
             spare = spare_ms(left, slack_ms)
             if urgent is None and spare > 0 and await self._wanted():
-                urgent = await context.queue.claim_urgent(
+                urgent = await context.leases.claim_urgent(
                     context.worker_id, left[-1].expected_ms, spare, context.loaded.capabilities
                 )
             if urgent is None:
@@ -189,7 +189,7 @@ class PreemptibleRun:
 
     async def _tell_end(self, rest_ms: float, latest: Claim) -> None:
         """Let others know when this run will end, now that it goes on."""
-        await self._context.queue.report_expected_end(self._claim, rest_ms)
+        await self._context.leases.report_expected_end(self._claim, rest_ms)
         self._end_ms = self._now_ms() + rest_ms
         log.info("job %s: set aside for %s", self._claim.job.id, latest.job.id)
 

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from images.limits import Limits
 from images.picture import Picture
 from jobs.errors import AnysrError, DeadlineExceeded, InternalError
-from jobs.job import Claim, LeaseState, OnMiss, RunFacts
-from jobs.queue import JobQueue
+from jobs.job import Claim, LeaseState, RunFacts
+from jobs.queue import Leases
+from scheduling.backlog import Load
 from telemetry.logs import log_context
 from telemetry.spans import Tracing
 from telemetry.trace_context import trace_id_of
 from workers.background import wait_for_event
-from workers.binding import Binding, SuspendedRun, load_of
+from workers.binding import Binding, SuspendedRun
 from workers.cost_updates import update_cost_model
 from workers.heartbeat import Heartbeat
 from workers.job_binding import JobBinding
@@ -50,7 +51,7 @@ WORTH_TELLING_MS = 50.0
 class WorkerParts:
     """What a worker works with."""
 
-    queue: JobQueue
+    leases: Leases
     slot: ModelSlot
     heartbeat: Heartbeat
     metrics: WorkerMetrics
@@ -67,7 +68,7 @@ class Worker:
 
     def __init__(self, parts: WorkerParts) -> None:
         self._parts = parts
-        self._queue = parts.queue
+        self._leases = parts.leases
         self._loaded = parts.slot.loaded
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="make")
         # For what runs while the picture on the first is set aside: only one of them works.
@@ -111,7 +112,7 @@ class Worker:
         if claim is not None:
             return claim
         worker_id, wait_s = self._parts.heartbeat.worker_id, self._parts.wait_s
-        return await self._queue.claim(worker_id, wait_s, stopping, self._offers)
+        return await self._leases.claim(worker_id, wait_s, stopping, self._offers)
 
     def _offers(self) -> tuple[str, ...]:
         """Return what the next job may need, and hold what it is then run with."""
@@ -121,7 +122,7 @@ class Worker:
     async def _serve(self, claim: Claim, stopping: asyncio.Event) -> None:
         heartbeat = self._parts.heartbeat
         context = RunContext(
-            self._queue, heartbeat.worker_id, self._loaded, self._serve_beside, stopping
+            self._leases, heartbeat.worker_id, self._loaded, self._serve_beside, stopping
         )
         heartbeat.busy(True)
         self._ended = None
@@ -185,12 +186,15 @@ class Worker:
         if preemptible is not None:
             facts = preemptible.told(facts, made.away_ms)
         _reject_late(claim, facts)
-        if not await _insisting(lambda: self._queue.complete(claim, facts, made.picture)):
+        if not await _insisting(lambda: self._leases.complete(claim, facts, made.picture)):
             raise _Dropped(LeaseState.LOST)
         return facts
 
     def _bind(self, claim: Claim, aside: SuspendedRun | None) -> JobBinding:
-        load, loaded = load_of(claim, self._parts.heartbeat.live_workers, aside), self._loaded
+        backlog = claim.backlog if aside is None else aside.waiting_in(claim.backlog)
+        # The queue lists the runs of others only: this worker is free for the job.
+        load = Load.of(backlog, self._parts.heartbeat.live_workers, free=1)
+        loaded = self._loaded
         return JobBinding(claim.job, loaded.zoo, loaded.costs, claim.run_slack_ms, load)
 
     def _preemptible(
@@ -223,7 +227,7 @@ class Worker:
 
         progress = Progress(preemptible.from_thread() if preemptible else None)
         work = (claim.job, claim.payload, bound.binding.engine, self._parts.limits, progress, see)
-        async with held(self._queue, claim, progress, self._parts.renew_s) as lease:
+        async with held(self._leases, claim, progress, self._parts.renew_s) as lease:
             making = loop.run_in_executor(thread, make, *work)
             try:
                 if preemptible is None:
@@ -239,13 +243,13 @@ class Worker:
         if abs(expected_ms - known_ms) < WORTH_TELLING_MS:
             return
         try:
-            await self._queue.report_expected_end(claim, expected_ms)
+            await self._leases.report_expected_end(claim, expected_ms)
         except ConnectionError as error:
             log.warning("cannot tell when the run will end: %s", error)
 
     async def _fail(self, claim: Claim, record: RunRecord, error: AnysrError) -> None:
         record.failed(error)
-        await _insisting(lambda: self._queue.fail(claim, error))
+        await _insisting(lambda: self._leases.fail(claim, error))
 
 
 @dataclass(frozen=True)
@@ -290,7 +294,7 @@ def _facts(claim: Claim, bound: JobBinding, made: PipelineResult, run_ms: float)
 
 def _reject_late(claim: Claim, facts: RunFacts) -> None:
     """Hold to on_miss=reject where the prediction was wrong: no picture is late."""
-    if claim.job.on_miss is OnMiss.REJECT and facts.run_ms > claim.slack_ms:
+    if claim.job.is_rejected(claim.elapsed_ms(facts.run_ms)):
         raise DeadlineExceeded
 
 

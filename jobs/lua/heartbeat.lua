@@ -1,4 +1,5 @@
--- Writes a worker's heartbeat, and what it can run for as long. Answers how many workers live.
+-- Stores a worker's heartbeat and capabilities until their time to live is over. Answers how many
+-- workers live.
 local heartbeat, workers, capabilities = KEYS[1], KEYS[2], KEYS[3]
 local id, data, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
 

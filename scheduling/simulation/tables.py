@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from jobs.job import ImageFormat, Job, OnMiss
+from jobs.job import ImageFormat, JobRequest, OnMiss
 from models.catalog import QUALITY_DATASET, ModelEntry, resampled_db
 from scheduling.cost_model import CostModel, stage_of
 from scheduling.options import Option, options_of
@@ -32,7 +32,9 @@ def tables_of(
     return [_table(_job(kind, on_miss, pinned), kind, models, costs) for kind in kinds]
 
 
-def _table(job: Job, kind: Kind, models: Mapping[str, ModelEntry], costs: CostModel) -> Options:
+def _table(
+    job: JobRequest, kind: Kind, models: Mapping[str, ModelEntry], costs: CostModel
+) -> Options:
     options = options_of(job, models, costs)
     if not any(option.rung != FLOOR for option in options):
         raise ValueError(f"no model makes {kind}")
@@ -54,8 +56,8 @@ def _measured(option: Option, kind: Kind, costs: CostModel) -> Option:
     return option
 
 
-def _job(kind: Kind, on_miss: OnMiss, pinned: Rung | None) -> Job:
-    return Job(
+def _job(kind: Kind, on_miss: OnMiss, pinned: Rung | None) -> JobRequest:
+    return JobRequest(
         id="simulated",
         source_width=kind.width,
         source_height=kind.height,
@@ -67,5 +69,4 @@ def _job(kind: Kind, on_miss: OnMiss, pinned: Rung | None) -> Job:
         pinned_width=pinned.width if pinned else None,
         on_miss=on_miss,
         budget_ms=0.0,
-        cheapest_ms=0.0,
     )

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling.backlog import SLOT_MS, Group, Load, Slots, pressure, sustained_stretch, wait_ms
+from jobs.backlog import Backlog, Group
+from scheduling.backlog import SLOT_MS, Load, Slots, pressure, sustained_stretch, wait_ms
 
 NOW = 1000.0
 costs = st.floats(0.5, 500)
@@ -52,8 +53,8 @@ def test_room_and_stretch_are_what_they_are_defined_as(load, network_ms, after):
         free, later = free_until(load, group.latest_start_ms), over(load, group)
         room += [free - sum(g.cheapest_ms for g in before)]
         room += [later - sum(g.cheapest_ms for g in until)]
-        stretch += [free / (network_ms + sum(g.network_ms for g in before))]
-        stretch += [later / (network_ms + sum(g.network_ms for g in until))]
+        stretch += [free / (network_ms + sum(g.narrowest_ms for g in before))]
+        stretch += [later / (network_ms + sum(g.narrowest_ms for g in until))]
     pressed = pressure(load, network_ms, from_ms)
     assert pressed.room_ms == pytest.approx(min(room), abs=1e-6)
     assert pressed.stretch == pytest.approx(max(0.0, min(stretch)), abs=1e-6)
@@ -64,13 +65,24 @@ def test_more_work_that_waits_never_leaves_more_room(load, network_ms, start, ch
     groups = {g.latest_start_ms: g for g in load.waiting}
     known = groups.get(NOW + start, Group(NOW + start, 0.0, 0.0))
     groups[NOW + start] = Group(
-        NOW + start, known.cheapest_ms + cheapest, known.network_ms + network
+        NOW + start, known.cheapest_ms + cheapest, known.narrowest_ms + network
     )
     more = Load(NOW, load.workers, load.running, sorted(groups.values()), load.inflow)
     before, after = pressure(load, network_ms), pressure(more, network_ms)
     assert after.room_ms <= before.room_ms + 1e-6
     assert after.stretch <= before.stretch + 1e-9
     assert wait_ms(more, NOW + 9e9) >= wait_ms(load, NOW + 9e9) - 1e-6
+
+
+@pytest.mark.parametrize(
+    ("workers", "free", "counted"), [(5, 0, 5), (5, 1, 5), (1, 0, 2), (1, 1, 3), (2, 1, 3)]
+)
+def test_a_load_counts_at_least_the_workers_that_its_runs_take(workers, free, counted):
+    waiting = (Group(NOW + 10, 1.0, 2.0),)
+    backlog = Backlog(NOW, waiting, (NOW + 1, NOW + 2), inflow=0.5, inflow_slack_ms=30.0)
+    assert Load.of(backlog, workers, free) == Load(
+        NOW, counted, (NOW + 1, NOW + 2), waiting, inflow=0.5, inflow_slack_ms=30.0
+    )
 
 
 @given(loads(least_waiting=1), costs)

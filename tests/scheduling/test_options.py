@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.job import ImageFormat, Job, OnMiss
+from jobs.job import ImageFormat, JobRequest, OnMiss
 from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
 from models.expectation import Expectation
 from models.strength import strength_of_quality
@@ -15,10 +15,10 @@ from scheduling.options import frontier, narrowest_network, options_left, option
 from scheduling.rungs import FLOOR, Rung, ladder
 
 FILE = Artifact(file="x", sha256="0" * 64, bytes=1)
-JOB = Job(
+JOB = JobRequest(
     id="a", source_width=100, source_height=80, output_width=200, output_height=160,
     output_format=ImageFormat.PNG, quality=None, model=None, pinned_width=None,
-    on_miss=OnMiss.DEGRADE, budget_ms=1e4, cheapest_ms=0.0,
+    on_miss=OnMiss.DEGRADE, budget_ms=1e4,
 )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def costs() -> CostModel:
     return CostModel(lines, margin=2.0, jitter_ms=0.0)
 
 
-def rungs(job: Job) -> list[Rung]:
+def rungs(job: JobRequest) -> list[Rung]:
     return [option.rung for option in options_of(job, MODELS, costs())]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from images.header import ImageHeader
 from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
-from jobs.job import ImageFormat, Job
+from jobs.job import ImageFormat, JobRequest
 from models.catalog import Catalog
 from models.strength import strength_of_quality
 from scheduling.planning import Budgets, build_job, output_pixels
@@ -27,7 +27,7 @@ MOST_PIXELS = 100_000_000
 BUDGETS = Budgets(1.0, 600_000.0)
 
 
-def planned(wanted: UpscaleRequest, image_format: ImageFormat = ImageFormat.PNG) -> Job:
+def planned(wanted: UpscaleRequest, image_format: ImageFormat = ImageFormat.PNG) -> JobRequest:
     header = ImageHeader(image_format, 20, 12, 1, 8, "RGB")
     return build_job("id", wanted, header, CATALOG, MOST_PIXELS, Budgets(1234.0, 600_000.0))
 
@@ -129,7 +129,7 @@ def test_a_side_that_the_format_cannot_hold_is_refused_with_formats_that_can(
 ) -> None:
     header = ImageHeader(output_format, width // 4, 12, 1, 8, "RGB")
 
-    def job_of(wanted: UpscaleRequest) -> Job:
+    def job_of(wanted: UpscaleRequest) -> JobRequest:
         return build_job("id", wanted, header, CATALOG, MOST_PIXELS, BUDGETS)
 
     assert job_of(UpscaleRequest(width=width - 1, height=12)).output_width == width - 1

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from jobs.backlog import Group
 from jobs.job import Reason
-from scheduling.backlog import SLOT_MS, Group, Load, pressure, sustained_stretch
+from scheduling.backlog import SLOT_MS, Load, pressure, sustained_stretch
 from scheduling.options import Option, narrowest_network
 from scheduling.policy import ANTICIPATION, PATIENCE, SHARE, admit, bind, cheapest, go_on, spare_ms
 from scheduling.rungs import FLOOR, Rung
@@ -110,7 +111,7 @@ def test_more_work_behind_never_means_wider(options, slack, load, slot, cheapest
     start = NOW + slot * SLOT_MS
     groups = {g.latest_start_ms: g for g in load.waiting}
     known = groups.get(start, Group(start, 0.0, 0.0))
-    groups[start] = Group(start, known.cheapest_ms + cheapest_ms, known.network_ms + network_ms)
+    groups[start] = Group(start, known.cheapest_ms + cheapest_ms, known.narrowest_ms + network_ms)
     more = replace(load, waiting=sorted(groups.values()), inflow=load.inflow + 0.1)
     free, pressed = bind(options, slack, load), bind(options, slack, more)
     assert (free is None) == (pressed is None)
@@ -182,7 +183,7 @@ def test_an_admitted_job_lets_all_that_must_start_later_still_be_done(options, b
     slot = start // SLOT_MS * SLOT_MS
     groups = {g.latest_start_ms: g for g in load.waiting}
     known = groups.get(slot, Group(slot, 0.0, 0.0))
-    groups[slot] = Group(slot, known.cheapest_ms + own.safe_ms, known.network_ms)
+    groups[slot] = Group(slot, known.cheapest_ms + own.safe_ms, known.narrowest_ms)
     joined = replace(load, waiting=sorted(groups.values()))
     assert pressure(joined, from_ms=start).room_ms >= -1e-6
 

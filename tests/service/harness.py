@@ -13,20 +13,10 @@ from typing import Any
 import httpx
 from PIL import Image, UnidentifiedImageError
 
+from jobs.backlog import QueueStats
 from jobs.errors import AnysrError, CorruptImage
-from jobs.job import (
-    LADDER,
-    BackendState,
-    Claim,
-    Job,
-    LeaseState,
-    MachineState,
-    QueueStats,
-    Reason,
-    RunFacts,
-    WorkerHeartbeat,
-    requirement_of,
-)
+from jobs.heartbeat import BackendState, MachineState, WorkerHeartbeat
+from jobs.job import LADDER, Claim, Job, LeaseState, Reason, RunFacts, requirement_of
 from jobs.redis_queue import RedisQueue
 from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
 from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
@@ -116,12 +106,12 @@ class ScriptedWorker:
             capabilities=OFFERS,
             backends=dict(self.backends),
         )
-        await self.queue.publish_heartbeat(heartbeat)
+        await self.queue.registry.publish_heartbeat(heartbeat)
 
     async def run(self) -> None:
         while True:
             await self.heartbeat()
-            claim = await self.queue.claim(self.worker_id, wait_s=0.5)
+            claim = await self.queue.leases.claim(self.worker_id, wait_s=0.5)
             if claim is not None:
                 self.claims.append(claim)
                 self.claimed.set()
@@ -132,7 +122,7 @@ class ScriptedWorker:
         while not self.go.is_set():
             await self.heartbeat()
             progress = min(progress + 0.25, 0.75)
-            state = await self.queue.renew(claim, progress)
+            state = await self.queue.leases.renew(claim, progress)
             if state is not LeaseState.HELD:
                 self.cancelled.set()
                 return
@@ -147,9 +137,9 @@ class ScriptedWorker:
                 raise self.failure
             picture = await asyncio.to_thread(resized, claim.payload, claim.job)
         except AnysrError as error:
-            await self.queue.fail(claim, error)
+            await self.queue.leases.fail(claim, error)
             return
-        await self.queue.complete(claim, run_facts(claim.job), picture)
+        await self.queue.leases.complete(claim, run_facts(claim.job), picture)
 
 
 def run_facts(job: Job) -> RunFacts:
@@ -214,7 +204,7 @@ class LoadedModel:
 
     async def stats(self) -> QueueStats:
         """The queue's own numbers."""
-        return await self.gateway.queue.stats()
+        return await self.gateway.queue.submissions.stats()
 
 
 Start = Callable[..., AbstractAsyncContextManager[LoadedModel]]

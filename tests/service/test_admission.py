@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from jobs.backlog import Backlog, Group, QueueStats
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, UnknownModel
-from jobs.job import Backlog, ImageFormat, Job, OnMiss, QueueStats
+from jobs.job import ImageFormat, JobRequest, OnMiss
 from models.catalog import Catalog
 from service.admission import admitted, assessed, no_time
 from service.snapshot import LiveWorker, Snapshot
@@ -23,7 +24,7 @@ from tests.service.harness import (
 
 CATALOG = Catalog(default=MODEL, models=(model_entry(MODEL),))
 NOW = 1_000_000.0
-JOB = Job(
+JOB = JobRequest(
     id="a",
     source_width=20,
     source_height=12,
@@ -35,7 +36,6 @@ JOB = Job(
     pinned_width=None,
     on_miss=OnMiss.DEGRADE,
     budget_ms=100.0,
-    cheapest_ms=0.0,
 )
 
 
@@ -45,14 +45,14 @@ def snapshot(workers: int = 1, backlog: Backlog | None = None, factor: float = 1
         LiveWorker(f"w{n}", True, False, (MODEL,), costs, capabilities=OFFERS)
         for n in range(workers)
     )
-    return Snapshot(live, QueueStats(0, 0, 0, 0, backlog))
+    return Snapshot(live, QueueStats(0, 0, 0, 0, backlog or Backlog(NOW)))
 
 
 def test_an_admitted_job_says_what_it_costs() -> None:
     job = admitted(JOB, snapshot(), CATALOG, 5.0)
-    assert (job.cheapest_ms, job.network_ms) == (FLOOR_MS, NARROW_MS)
+    assert (job.cheapest_ms, job.narrowest_ms) == (FLOOR_MS, NARROW_MS)
     strict = admitted(replace(JOB, on_miss=OnMiss.REJECT), snapshot(), CATALOG, 5.0)
-    assert (strict.cheapest_ms, strict.network_ms) == (NARROW_MS, NARROW_MS)
+    assert (strict.cheapest_ms, strict.narrowest_ms) == (NARROW_MS, NARROW_MS)
 
 
 def test_the_smallest_feasible_budget_is_feasible_even_if_costs_rise_a_little() -> None:
@@ -74,18 +74,18 @@ def test_the_smallest_feasible_budget_is_feasible_even_if_costs_rise_a_little() 
 def test_the_fastest_worker_decides() -> None:
     fast, slow = snapshot(factor=0.5).workers[0], snapshot(factor=3.0).workers[0]
     job = replace(JOB, on_miss=OnMiss.REJECT, budget_ms=30.0)
-    both = Snapshot((slow, fast), QueueStats(0, 0, 0, 0))
+    both = Snapshot((slow, fast), QueueStats(0, 0, 0, 0, Backlog(NOW)))
     assert admitted(job, both, CATALOG, 0.0).cheapest_ms == 22.0
     with pytest.raises(BudgetInfeasible):
-        admitted(job, Snapshot((slow,), QueueStats(0, 0, 0, 0)), CATALOG, 0.0)
+        admitted(job, Snapshot((slow,), QueueStats(0, 0, 0, 0, Backlog(NOW))), CATALOG, 0.0)
 
 
-def late_ms(job: Job, workers: int, backlog: Backlog) -> float:
+def late_ms(job: JobRequest, workers: int, backlog: Backlog) -> float:
     return assessed(job, snapshot(workers, backlog), CATALOG, 0.0).admission.late_ms
 
 
 def test_what_waits_before_it_leaves_no_time_for_it() -> None:
-    queue = Backlog(NOW, waiting=((NOW + 10, 5_000.0, 9_000.0),), running=(NOW + 50,))
+    queue = Backlog(NOW, waiting=(Group(NOW + 10, 5_000.0, 9_000.0),), running=(NOW + 50,))
     late = late_ms(JOB, 1, queue)
     assert late == 5_050 - (JOB.budget_ms - FLOOR_MS)
     assert no_time(late).details["retry_after_s"] == 5
@@ -93,17 +93,17 @@ def test_what_waits_before_it_leaves_no_time_for_it() -> None:
 
 
 def test_more_workers_let_in_what_one_cannot_do() -> None:
-    queue = Backlog(NOW, waiting=((NOW + 10, 150.0, 300.0),), running=())
+    queue = Backlog(NOW, waiting=(Group(NOW + 10, 150.0, 300.0),), running=())
     assert late_ms(JOB, 1, queue) > 0
     assert late_ms(JOB, 2, queue) == 0
 
 
 def test_it_must_not_make_late_what_was_let_in_before() -> None:
     """The one behind can start at 100 at the latest, after 97 ms of work that come before it."""
-    behind = Backlog(NOW, ((NOW + 20, 97.5, 97.5), (NOW + 100, 50.0, 50.0)))
+    behind = Backlog(NOW, (Group(NOW + 20, 97.5, 97.5), Group(NOW + 100, 50.0, 50.0)))
     job = replace(JOB, budget_ms=102.0)  # it would begin at 97.5, at 99 at the latest
     assert late_ms(job, 1, behind) > 0
-    alone = Backlog(NOW, ((NOW + 20, 97.5, 97.5),))
+    alone = Backlog(NOW, (Group(NOW + 20, 97.5, 97.5),))
     assert late_ms(job, 1, alone) == 0
 
 
@@ -130,7 +130,7 @@ def test_a_width_that_no_network_has_is_an_invalid_request() -> None:
 
 def test_what_is_too_late_in_any_case_hides_nothing_that_is_not() -> None:
     """The last could still be in time, by one millisecond, and would not be after this one."""
-    hopeless, last = (NOW + 200, 500.0, 500.0), (NOW + 501, 10.0, 10.0)
+    hopeless, last = Group(NOW + 200, 500.0, 500.0), Group(NOW + 501, 10.0, 10.0)
     job = replace(JOB, budget_ms=102.0)
     assert late_ms(job, 1, Backlog(NOW, (hopeless,))) == 0
     assert late_ms(job, 1, Backlog(NOW, (hopeless, last))) > 0
@@ -138,7 +138,7 @@ def test_what_is_too_late_in_any_case_hides_nothing_that_is_not() -> None:
 
 def test_no_worker_is_not_ready() -> None:
     with pytest.raises(NotReady):
-        admitted(JOB, Snapshot((), QueueStats(0, 0, 0, 0)), CATALOG, 0.0)
+        admitted(JOB, Snapshot((), QueueStats(0, 0, 0, 0, Backlog(NOW))), CATALOG, 0.0)
 
 
 def test_what_the_catalog_and_the_workers_do_not_both_have_is_not_let_in() -> None:

@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobs.backlog import Backlog, Group, QueueStats
 from jobs.errors import BudgetInfeasible, InvalidRequest
-from jobs.job import Backlog, ImageFormat, Job, OnMiss, QueueStats
+from jobs.job import ImageFormat, JobRequest, OnMiss
 from models.catalog import Catalog, ModelEntry, QualityEntry
+from scheduling.backlog import Load
 from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
 from scheduling.options import Option
 from scheduling.rungs import Rung
-from service.admission import admitted, assessed, load_of
+from service.admission import admitted, assessed
 from service.budgets import (
     MARGIN,
     DefaultBudget,
@@ -57,7 +59,7 @@ cost_models = st.builds(
     margin=st.floats(1.01, 3),
 )
 jobs = st.builds(
-    Job,
+    JobRequest,
     id=st.just("a"),
     source_width=st.integers(1, 5_000),
     source_height=st.integers(1, 5_000),
@@ -69,7 +71,6 @@ jobs = st.builds(
     pinned_width=st.none(),
     on_miss=st.sampled_from(OnMiss),
     budget_ms=st.just(1.0),
-    cheapest_ms=st.just(0.0),
     min_db=st.sampled_from((None, 31.2, 31.9, 32.4)),
     min_width=st.sampled_from((None, 0.5, 1.0)),
 )
@@ -79,9 +80,9 @@ groups = st.tuples(st.floats(-10_000, 200_000), st.floats(0, 20_000))
 backlogs = st.tuples(st.lists(groups, max_size=8), st.lists(st.floats(-100, 30_000), max_size=3))
 
 
-def snapshot(costs: CostModel, backlog: Backlog | None = None) -> Snapshot:
+def snapshot(costs: CostModel) -> Snapshot:
     worker = LiveWorker("w", True, False, (MODEL, LARGE), costs, capabilities=(*OFFERS, LARGE))
-    return Snapshot((worker,), QueueStats(0, 0, 0, 0, backlog))
+    return Snapshot((worker,), QueueStats(0, 0, 0, 0, Backlog(NOW)))
 
 
 def options_of(*costs: float) -> tuple[Option, ...]:
@@ -91,7 +92,7 @@ def options_of(*costs: float) -> tuple[Option, ...]:
 @settings(deadline=None)
 @given(job=jobs, costs=cost_models, bounds=bounds, overhead_ms=overheads)
 def test_a_default_budget_can_be_met_by_an_idle_service(
-    job: Job, costs: CostModel, bounds: DefaultBudget, overhead_ms: float
+    job: JobRequest, costs: CostModel, bounds: DefaultBudget, overhead_ms: float
 ) -> None:
     """Unless not even the largest can; and it has room for the good result if there is any."""
     idle = snapshot(costs)
@@ -127,9 +128,9 @@ def test_a_default_budget_is_the_smallest_that_outlasts_what_waits_before_it(
     overhead_ms: float,
     part: float,
 ) -> None:
-    waiting = tuple((NOW + start, ms, ms) for start, ms in sorted(backlog[0]))
+    waiting = tuple(Group(NOW + start, ms, ms) for start, ms in sorted(backlog[0]))
     running = tuple(NOW + end for end in sorted(backlog[1]))
-    load = load_of(snapshot(CostModel(), Backlog(NOW, waiting, running)), 2)
+    load = Load.of(Backlog(NOW, waiting, running), 2)
     options = options_of(*costs)
     good = options[-1]
 
@@ -148,10 +149,13 @@ def test_a_default_budget_is_the_smallest_that_outlasts_what_waits_before_it(
 
 def test_what_need_not_start_before_it_does_not_lengthen_its_budget() -> None:
     """Ten minutes of work that has until tomorrow, and four seconds that are urgent."""
-    patient, urgent = (NOW + 80_000_000, 600_000.0, 600_000.0), (NOW + 10, 4_000.0, 4_000.0)
+    patient, urgent = (
+        Group(NOW + 80_000_000, 600_000.0, 600_000.0),
+        Group(NOW + 10, 4_000.0, 4_000.0),
+    )
     options = options_of(8_000.0)
     for waiting, budget_ms in (((patient,), 12_010), ((urgent, patient), 16_010)):
-        load = load_of(snapshot(CostModel(), Backlog(NOW, waiting)), 1)
+        load = Load.of(Backlog(NOW, waiting), 1)
         assert default_budget_ms(BOUNDS, options[0], options, load, 10.0) == budget_ms
 
 
@@ -166,7 +170,7 @@ def flat(**ms: float) -> CostModel:
 
 
 USUAL = flat(s25=10, s50=20, s100=40, l25=80, l50=160, l100=320)
-PICTURE = Job(
+PICTURE = JobRequest(
     id="a",
     source_width=20,
     source_height=20,
@@ -178,7 +182,6 @@ PICTURE = Job(
     pinned_width=None,
     on_miss=OnMiss.DEGRADE,
     budget_ms=1.0,
-    cheapest_ms=0.0,
 )
 
 
@@ -200,7 +203,7 @@ def test_a_good_result_is_the_default_model_s_at_full_width_unless_another_is_as
     job = replace(PICTURE, **changes)  # type: ignore[arg-type]
     capabilities = (*OFFERS, LARGE, f"{MODEL}@0.5")
     worker = LiveWorker("w", True, False, (MODEL, LARGE), costs, capabilities=capabilities)
-    seen = Snapshot((worker,), QueueStats(0, 0, 0, 0))
+    seen = Snapshot((worker,), QueueStats(0, 0, 0, 0, Backlog(NOW)))
     options = assessed(job, seen, CATALOG, 10.0).options
     assert good_option(job, options, CATALOG).rung == rung
 
@@ -208,7 +211,7 @@ def test_a_good_result_is_the_default_model_s_at_full_width_unless_another_is_as
 def test_a_good_result_is_the_best_there_is_where_the_default_model_is_not() -> None:
     worker = LiveWorker("w", True, False, (LARGE,), USUAL, capabilities=OFFERS)
     other = Catalog(default=MODEL, models=(measured(MODEL, 40.0, 41.0, 42.0), CATALOG.get(LARGE)))
-    seen = Snapshot((worker,), QueueStats(0, 0, 0, 0))
+    seen = Snapshot((worker,), QueueStats(0, 0, 0, 0, Backlog(NOW)))
     options = assessed(PICTURE, seen, other, 10.0).options
     assert good_option(PICTURE, options, other).rung == Rung(LARGE, 1.0)
 

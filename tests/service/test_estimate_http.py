@@ -294,7 +294,7 @@ class TestSlowWorker:
             job = answer.json()
             lasts_ms = job["deadline_ms"] - job["submitted_ms"]
             assert lasts_ms == pytest.approx(150_000, abs=500)
-            await served.gateway.queue.wait(job["id"], 5)
+            await served.gateway.queue.submissions.wait(job["id"], 5)
             result = await served.client.get(job["links"]["result"])
             assert result.headers["x-anysr-budget-ms"] == "150000.0"
         assert worker.claims

@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from jobs.errors import CorruptImage
 from jobs.job import JobStatus
@@ -17,7 +18,7 @@ from tests.service.harness import MODEL, LoadedModel, ScriptedWorker, Start, ass
 
 
 async def ended(served: LoadedModel, job_id: str) -> dict[str, Any]:
-    await served.gateway.queue.wait(job_id, 5)
+    await served.gateway.queue.submissions.wait(job_id, 5)
     response = await served.client.get(f"/jobs/{job_id}")
     assert response.status_code == 200, response.text
     job: dict[str, Any] = response.json()
@@ -183,18 +184,17 @@ async def test_events_end_when_the_gateway_stops(start: Start, worker: ScriptedW
     assert json.loads(data[-1].removeprefix("data:"))["status"] in ("queued", "running")
 
 
-async def test_result_expires(start: Start, redis_url: str, worker: ScriptedWorker) -> None:
+@pytest.mark.usefixtures("worker")
+async def test_result_expires(start: Start, raw_redis: Redis) -> None:
     async with start() as served:
         job = await ended(served, (await served.submit())["id"])
-        client = worker.queue._client
-        names = [name async for name in client.scan_iter(match=f"*{job['id']}*")]
+        names = [name async for name in raw_redis.scan_iter(match=f"*{job['id']}*")]
         assert names
-        await client.unlink(*names)
+        await raw_redis.unlink(*names)
         for rest in ("", "/result"):
             assert_problem(
                 await served.client.get(job["links"]["self"] + rest), 404, "job_not_found"
             )
-    assert redis_url
 
 
 class TestFullQueue:

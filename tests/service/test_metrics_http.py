@@ -40,7 +40,7 @@ async def test_a_picture_in_time_has_met_its_budget_and_a_late_one_missed_it(
     assert await budgets(served) == (1, 0)
     worker.go.clear()
     view = await served.submit(scale=2, latency_budget_ms=300)
-    while (await served.gateway.queue.view(view["id"])).status is not JobStatus.RUNNING:
+    while (await served.gateway.queue.submissions.view(view["id"])).status is not JobStatus.RUNNING:
         await worker.claimed.wait()
     await _until_late(served.gateway.queue, view["id"])
     worker.go.set()
@@ -50,9 +50,9 @@ async def test_a_picture_in_time_has_met_its_budget_and_a_late_one_missed_it(
 
 async def _until_late(queue: JobQueue, job_id: str) -> None:
     """Wait for the queue's own clock to pass the deadline."""
-    deadline_ms = (await queue.view(job_id)).deadline_ms
+    deadline_ms = (await queue.submissions.view(job_id)).deadline_ms
     while True:
-        backlog = (await queue.stats()).backlog
+        backlog = (await queue.submissions.stats()).backlog
         if backlog is not None and backlog.now_ms > deadline_ms:
             return
 
@@ -85,7 +85,7 @@ async def test_the_queues_counts_and_memory_are_shown_and_absent_while_unknown(
     start: Start, queue: RedisQueue
 ) -> None:
     for _ in range(3):
-        await queue.count_worker_start()
+        await queue.registry.count_worker_start()
     async with start(snapshot_seconds=60, snapshot_stale_seconds=60.001) as served:
         samples = await metrics_of(served)
         assert samples["anysr_worker_starts_total",] == 3
@@ -102,7 +102,7 @@ async def test_the_queues_counts_and_memory_are_shown_and_absent_while_unknown(
 async def test_two_gateways_show_the_same_queue(
     start: Start, queue: RedisQueue, make_job: Callable[..., Job]
 ) -> None:
-    await queue.submit(make_job(), b"")
+    await queue.submissions.submit(make_job(), b"")
     async with start() as one, start() as two:
         for served in (one, two):
             assert (await metrics_of(served))["anysr_queue_depth",] == 1
@@ -132,7 +132,7 @@ async def test_the_callers_trace_goes_with_the_job_and_into_the_log(
 ) -> None:
     with caplog.at_level(logging.INFO, logger="anysr.requests"):
         answer = await served.client.post("/upscale?scale=2", content=drawn(), headers=TRACED)
-    view = await served.gateway.queue.view(answer.headers["x-request-id"])
+    view = await served.gateway.queue.submissions.view(answer.headers["x-request-id"])
     assert trace_id_of(view.job.traceparent) == CALLER.trace_id
     [line] = lines_of(caplog)
     assert line["trace_id"] == CALLER.trace_id
@@ -142,7 +142,7 @@ async def test_the_callers_trace_goes_with_the_job_and_into_the_log(
 async def test_what_names_no_trace_is_replaced(served: LoadedModel, header: str) -> None:
     headers = {**TRACED, "traceparent": header}
     answer = await served.client.post("/upscale?scale=2", content=drawn(), headers=headers)
-    view = await served.gateway.queue.view(answer.headers["x-request-id"])
+    view = await served.gateway.queue.submissions.view(answer.headers["x-request-id"])
     assert len(trace_id_of(view.job.traceparent) or "") == 32
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from jobs.job import ImageFormat, Job, JobStatus, JobView, OnMiss, Reason, RunFacts
-from service.pictures import deadline_text, elapsed_of, picture_response, scale_text
+from service.pictures import deadline_text, picture_response, scale_text
 
 JOB = Job(
     id="1", source_width=100, source_height=50, output_width=237, output_height=118,
     output_format=ImageFormat.PNG, quality=None, model="m", pinned_width=None,
     on_miss=OnMiss.DEGRADE, budget_ms=100.0, cheapest_ms=1.0,
+    narrowest_ms=1.0, overhead_ms=0.0,
 )  # fmt: skip
 
 
@@ -31,8 +32,8 @@ def test_deadline_is_still_met_on_the_dot() -> None:
 def test_floor_says_lanczos_and_0() -> None:
     facts = RunFacts("lanczos", 0.0, Reason.FLOOR, 2.0, 2.0)
     view = JobView(JOB, JobStatus.SUCCEEDED, 0.0, 95.0, finished_ms=125.0, facts=facts)
-    assert elapsed_of(view) == 130.0
-    headers = picture_response(view, b"x", elapsed_of(view)).headers
+    assert view.elapsed_ms == 130.0
+    headers = picture_response(view, b"x", view.elapsed_ms).headers
     assert (headers["x-anysr-model"], headers["x-anysr-width"]) == ("lanczos", "0")
     assert (headers["x-anysr-reason"], headers["x-anysr-deadline"]) == ("floor", "missed")
     assert "x-anysr-expected-db" not in headers

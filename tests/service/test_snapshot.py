@@ -8,9 +8,11 @@ from typing import cast
 
 import pytest
 
+from jobs.backlog import Backlog, QueueStats
 from jobs.errors import NotReady
-from jobs.job import MachineState, QueueHealth, QueueStats, WorkerHeartbeat
+from jobs.heartbeat import MachineState, WorkerHeartbeat
 from jobs.queue import JobQueue
+from jobs.queue_health import QueueHealth
 from models.catalog import Catalog
 from service.admission import admitted
 from service.snapshot import SnapshotKeeper
@@ -22,15 +24,18 @@ MACHINE = MachineState(0.5, 0.0, 1, 2)
 COSTS = replace(cost_model(), pace={"network": 1.75})
 PULSE = WorkerHeartbeat("w", True, (MODEL,), COSTS.to_dict(), machine=MACHINE, capabilities=OFFERS)
 STALE_S = 5.0
+STATS = QueueStats(3, 1, 20.0, 400.0, Backlog(0.0))
 
 
 class SlowQueue:
-    """Answers after a time by the clock that it keeps itself, or fails."""
+    """Answers after a time by the clock that it keeps itself, or fails. It is its own registry and
+    submissions."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.takes_s = 0.0
         self.error: Exception | None = None
+        self.registry = self.submissions = self
 
     async def heartbeats(self) -> list[WorkerHeartbeat]:
         self.now += self.takes_s
@@ -39,7 +44,7 @@ class SlowQueue:
         return [PULSE]
 
     async def stats(self) -> QueueStats:
-        return QueueStats(3, 1, 20.0, 400.0)
+        return STATS
 
     async def health(self) -> QueueHealth:
         return QueueHealth(2, 1, 4)
@@ -61,7 +66,7 @@ async def test_a_fresh_snapshot_tells_what_was_seen(
     await keeper.refresh()
     queue.now += STALE_S
     seen = keeper.current
-    assert (seen.ready, seen.stats, seen.taken_at) == (True, QueueStats(3, 1, 20.0, 400.0), 100.0)
+    assert (seen.ready, seen.stats, seen.taken_at) == (True, STATS, 100.0)
     [worker] = seen.workers
     assert (worker.machine, worker.pace) == (MACHINE, 1.75)
     assert keeper.age_s == STALE_S

@@ -15,7 +15,8 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs.job import BackendState, GpuState, Job, JobView, MachineState
+from jobs.heartbeat import BackendState, GpuState, MachineState
+from jobs.job import Job, JobView
 from jobs.redis_queue import RedisQueue
 from scheduling.request import PARAMETERS, EstimateRequest
 from telemetry.logs import json_lines
@@ -204,7 +205,10 @@ async def test_ready_follows_the_workers(start: Start, queue: RedisQueue) -> Non
     worker = ScriptedWorker(queue)
     async with start() as served:
         assert (await served.client.get("/health/ready")).status_code == 503
-        for change, status in ((worker.heartbeat(), 200), (queue.retire_worker("scripted"), 503)):
+        for change, status in (
+            (worker.heartbeat(), 200),
+            (queue.registry.retire_worker("scripted"), 503),
+        ):
             await change
             await served.gateway.keeper.refresh()
             assert (await served.client.get("/health/ready")).status_code == status
@@ -242,7 +246,7 @@ async def test_metrics_show_the_queue_as_it_is(
     start: Start, queue: RedisQueue, make_job: Callable[..., Job]
 ) -> None:
     for cheapest_ms in (1500.0, 500.0):
-        await queue.submit(make_job(cheapest_ms=cheapest_ms), b"")
+        await queue.submissions.submit(make_job(cheapest_ms=cheapest_ms), b"")
     async with start() as served:
         samples = await metrics_of(served)
     assert samples["anysr_queue_depth",] == 2
@@ -269,7 +273,7 @@ async def test_machines_are_shown_by_their_spread_and_not_one_by_one(
         assert samples["anysr_machine_gpu_memory_used_bytes", "mean"] == 2**20
         assert samples["anysr_worker_pace_ratio", "max"] == 1.0
         assert samples["anysr_workers_live",] == 3
-        await queue.retire_worker("one")
+        await queue.registry.retire_worker("one")
         await served.gateway.keeper.refresh()
         assert ("anysr_machine_gpu_load_ratio", "min") not in await metrics_of(served)
 
@@ -297,7 +301,7 @@ async def test_our_own_failure_tells_no_secrets(
     async def broken(_: str) -> JobView:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr(served.gateway.queue, "view", broken)
+    monkeypatch.setattr(served.gateway.queue.submissions, "view", broken)
     response = await served.client.get(f"/jobs/{'0' * 32}")
     members = assert_problem(response, 500, "internal_error")
     assert "secret" not in response.text

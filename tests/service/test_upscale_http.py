@@ -198,7 +198,7 @@ async def test_cancelled_by_another_while_it_waits(
     waiting = asyncio.create_task(served.upscale())
     async with asyncio.timeout(2):
         await worker.claimed.wait()
-    await queue.cancel(worker.claims[0].job.id)
+    await queue.submissions.cancel(worker.claims[0].job.id)
     assert_problem(await waiting, 409, "job_cancelled")
 
 
@@ -231,7 +231,7 @@ async def test_disconnect_cancels_the_job(
     await writer.wait_closed()
     async with asyncio.timeout(2):
         await worker.cancelled.wait()
-    view = await queue.view(worker.claims[0].job.id)
+    view = await queue.submissions.view(worker.claims[0].job.id)
     assert view.status is JobStatus.CANCELLED
 
 

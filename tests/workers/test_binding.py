@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from jobs.backlog import Backlog, QueueStats
 from jobs.errors import BudgetInfeasible
-from jobs.job import OnMiss, QueueStats
+from jobs.job import OnMiss
 from models.catalog import Catalog
 from scheduling.backlog import Load
 from scheduling.cost_model import CostModel, Line, stage_of
@@ -43,7 +44,7 @@ def snapshot(costs: CostModel) -> Snapshot:
     heard = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
     capabilities = LoadedModels(zoo_of(Gated()), heard).capabilities
     worker = LiveWorker("w", True, False, (default_entry().name,), heard, capabilities=capabilities)
-    return Snapshot((worker,), QueueStats(0, 0, 0, 0))
+    return Snapshot((worker,), QueueStats(0, 0, 0, 0, Backlog(0.0)))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_a_run_beside_others_is_predicted_by_those_beside_others_and_teaches_of_
     assert beside > 2 * before
     assert bind_job(job, zoo, costs, 60_000, ALONE).decision.option.expected_ms == before
     heard = admitted(job, snapshot(costs), CATALOG, overhead_ms=0)
-    assert heard.network_ms == pytest.approx(before)
+    assert heard.narrowest_ms == pytest.approx(before)
 
 
 def work_ms(costs: CostModel, binding: Binding) -> float:

@@ -103,9 +103,9 @@ async def test_a_picture_that_cannot_become_so_good_fails_without_a_run(queue: R
     session = Gated()
     session.gate.set()
     job = a_job(min_db=expected(1.0) + 0.5)
-    await queue.submit(job, photograph())
+    await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(session)):
-        view = await queue.wait(job.id, 20)
+        view = await queue.submissions.wait(job.id, 20)
     assert (view.status, view.error_code) == (JobStatus.FAILED, "quality_infeasible")
     assert view.error_details["largest_feasible_db"] == expected(1.0)
     assert session.tiles == 0
@@ -118,9 +118,9 @@ async def test_tiles_or_a_whole_are_expected_to_be_the_same(
     session = Gated()
     session.gate.set()
     job = a_job()
-    await queue.submit(job, photograph())
+    await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(session, tile_pixels)):
-        facts = (await queue.wait(job.id, 20)).facts
+        facts = (await queue.submissions.wait(job.id, 20)).facts
     assert facts is not None
     assert facts.expected_db == expected(facts.width)
     assert facts.expected_db_range is not None

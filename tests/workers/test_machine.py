@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jobs.job import GpuState
+from jobs.heartbeat import GpuState
 from workers.machine import (
     VALID_PERIODS,
     Machine,

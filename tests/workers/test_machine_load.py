@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.job import GpuState, MachineState
+from jobs.heartbeat import GpuState, MachineState
 from workers.machine_load import CpuTimes, Sample, machine_state
 
 GPU = GpuState(0.5, 10, 20)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,11 +11,12 @@ from prometheus_client import CollectorRegistry
 
 from images.decode import decode
 from images.picture import FloatArray
-from jobs.job import Backlog, Claim, JobStatus, OnMiss, Reason
+from jobs.backlog import Backlog, Group
+from jobs.job import JobStatus, OnMiss, Reason
 from jobs.redis_queue import RedisQueue
 from models.expectation import expectation_of
 from models.geometry import AxisGrid
-from scheduling.backlog import Group
+from scheduling.backlog import Load
 from scheduling.cost_model import CostModel, Line, stage_of
 from scheduling.rungs import ladder
 from tests.workers.workbench import (
@@ -28,7 +28,7 @@ from tests.workers.workbench import (
     until,
     zoo_of,
 )
-from workers.binding import SuspendedRun, load_of
+from workers.binding import SuspendedRun
 from workers.features import features_of
 from workers.preemption import LOOK_S
 from workers.runtimes.base import Interrupted
@@ -93,7 +93,7 @@ async def begun(session: Stepwise) -> None:
 
 
 async def ended(queue: RedisQueue, job_id: str):
-    view = await queue.wait(job_id, 20)
+    view = await queue.submissions.wait(job_id, 20)
     assert view.status is JobStatus.SUCCEEDED, view.error_code
     return view
 
@@ -103,12 +103,12 @@ async def test_a_picture_is_set_aside_for_a_job_that_cannot_wait_for_it(queue: R
     long, urgent = a_job(), a_job(budget_ms=6_000)
     zoo = zoo_of(session, TILE_PIXELS)
     async with a_worker(queue, zoo, costs_of(network_ms=20_000), registry):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(urgent, photograph())
+        await queue.submissions.submit(urgent, photograph())
         session.steps.release()
         first = await ended(queue, urgent.id)
-        assert (await queue.view(long.id)).status is JobStatus.RUNNING
+        assert (await queue.submissions.view(long.id)).status is JobStatus.RUNNING
         session.finish()
         second = await ended(queue, long.id)
     assert first.finished_ms < second.finished_ms
@@ -123,15 +123,15 @@ async def test_a_tile_is_interrupted_for_a_job_that_cannot_wait_for_its_end(
     session, costs = Breakable(), costs_of(network_ms=20_000)
     long, urgent, next_urgent = a_job(), a_job(budget_ms=6_000), a_job(budget_ms=7_000)
     async with a_worker(queue, zoo_of(session), costs):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(urgent, photograph())
+        await queue.submissions.submit(urgent, photograph())
         first = await ended(queue, urgent.id)
-        assert (await queue.view(long.id)).status is JobStatus.RUNNING
+        assert (await queue.submissions.view(long.id)).status is JobStatus.RUNNING
         await until(lambda: len(session.widths) == 2)
-        await queue.submit(next_urgent, photograph())
+        await queue.submissions.submit(next_urgent, photograph())
         await asyncio.sleep(5 * LOOK_S)
-        assert (await queue.view(next_urgent.id)).status is JobStatus.QUEUED
+        assert (await queue.submissions.view(next_urgent.id)).status is JobStatus.QUEUED
         session.finish()
         second = await ended(queue, long.id)
         await ended(queue, next_urgent.id)
@@ -145,10 +145,10 @@ async def test_a_tile_is_interrupted_for_a_job_that_cannot_wait_for_its_end(
 async def test_a_tile_of_a_cancelled_picture_is_not_finished(queue: RedisQueue) -> None:
     session, long, following = Breakable(), a_job(), a_job()
     async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_000)):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(following, photograph())
-        await queue.cancel(long.id)
+        await queue.submissions.submit(following, photograph())
+        await queue.submissions.cancel(long.id)
         await until(lambda: len(session.widths) == 2)
         session.finish()
         await ended(queue, following.id)
@@ -159,11 +159,11 @@ async def test_what_cannot_be_interrupted_is_finished_first(queue: RedisQueue) -
     session = Stepwise()
     long, urgent = a_job(), a_job(budget_ms=6_000)
     async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_000)):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(urgent, photograph())
+        await queue.submissions.submit(urgent, photograph())
         await asyncio.sleep(5 * LOOK_S)
-        assert (await queue.view(urgent.id)).status is JobStatus.QUEUED
+        assert (await queue.submissions.view(urgent.id)).status is JobStatus.QUEUED
         session.finish()
         first, second = await ended(queue, long.id), await ended(queue, urgent.id)
     assert first.finished_ms < second.finished_ms
@@ -175,9 +175,9 @@ async def test_a_job_that_a_picture_was_interrupted_for_too_late_is_run_next(
     session = TooLate()
     long, urgent = a_job(), a_job(budget_ms=6_000)
     async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_000)):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(urgent, photograph())
+        await queue.submissions.submit(urgent, photograph())
         first, second = await ended(queue, long.id), await ended(queue, urgent.id)
     assert first.finished_ms < second.finished_ms
     assert second.attempt == 1
@@ -188,9 +188,9 @@ async def test_a_picture_with_no_time_to_spare_is_not_interrupted(queue: RedisQu
     long = a_job(budget_ms=22_000, pinned_width=1.0)
     urgent = a_job(budget_ms=6_000, cheapest_ms=2_000)
     async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_500)):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(urgent, photograph())
+        await queue.submissions.submit(urgent, photograph())
         await asyncio.sleep(5 * LOOK_S)
         session.finish()
         await ended(queue, long.id)
@@ -201,9 +201,9 @@ async def test_a_picture_is_not_set_aside_for_a_job_that_can_wait_for_it(queue: 
     session = Stepwise()
     long, patient = a_job(), a_job(budget_ms=60_000)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(patient, photograph())
+        await queue.submissions.submit(patient, photograph())
         session.finish()
         first, second = await ended(queue, long.id), await ended(queue, patient.id)
     assert first.finished_ms < second.finished_ms
@@ -215,12 +215,12 @@ async def test_a_picture_is_not_set_aside_for_longer_than_it_can_spare(queue: Re
     long = a_job(budget_ms=22_000)
     urgent = a_job(budget_ms=16_000, cheapest_ms=12_000)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(urgent, photograph())
+        await queue.submissions.submit(urgent, photograph())
         session.steps.release()
         await until(lambda: len(session.widths) == 2)
-        assert (await queue.view(urgent.id)).status is JobStatus.QUEUED
+        assert (await queue.submissions.view(urgent.id)).status is JobStatus.QUEUED
         session.finish()
         assert (await ended(queue, long.id)).facts.reason is Reason.WIDEST
 
@@ -229,10 +229,10 @@ async def test_a_cancelled_picture_is_not_gone_on_with(queue: RedisQueue) -> Non
     session = Stepwise()
     long, urgent = a_job(), a_job(budget_ms=6_000)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(urgent, photograph())
-        await queue.cancel(long.id)
+        await queue.submissions.submit(urgent, photograph())
+        await queue.submissions.cancel(long.id)
         await asyncio.sleep(0.2)  # some renewals, of which the first one hears it
         session.steps.release()
         await ended(queue, urgent.id)
@@ -252,10 +252,10 @@ async def test_a_cancelled_picture_is_not_set_aside_but_ends_at_once(queue: Redi
     long, urgent = a_job(), a_job(budget_ms=700)
     zoo = zoo_of(session, TILE_PIXELS)
     async with a_worker(queue, zoo, costs_with_cheap_narrow(), renew_s=60.0):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.cancel(long.id)
-        await queue.submit(urgent, photograph())
+        await queue.submissions.cancel(long.id)
+        await queue.submissions.submit(urgent, photograph())
         session.finish()
         facts = (await ended(queue, urgent.id)).facts
     assert facts.reason is Reason.SLACK
@@ -266,7 +266,7 @@ async def test_what_falls_behind_is_finished_narrower_and_says_so(queue: RedisQu
     session, entry = Stepwise(), default_entry()
     job = a_job(budget_ms=1_200)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_with_cheap_narrow()):
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
         await begun(session)
         await asyncio.sleep(0.6)  # the first tile takes longer than all should
         session.finish()
@@ -283,7 +283,7 @@ async def test_a_pinned_width_is_kept_to_the_end(queue: RedisQueue) -> None:
     session, entry = Stepwise(), default_entry()
     job = a_job(budget_ms=1_200, pinned_width=1.0)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_with_cheap_narrow()):
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
         await begun(session)
         await asyncio.sleep(0.6)
         session.finish()
@@ -298,7 +298,7 @@ async def test_a_picture_finished_narrower_teaches_nothing_of_either_width(
     session, costs = Stepwise(), costs_with_cheap_narrow()
     job = a_job(budget_ms=1_200, on_miss=OnMiss.DEGRADE)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs):
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
         await begun(session)
         await asyncio.sleep(0.6)
         session.finish()
@@ -307,21 +307,13 @@ async def test_a_picture_finished_narrower_teaches_nothing_of_either_width(
     assert costs.margin == 1.0
 
 
-@pytest.mark.parametrize("told_end", [1990.0, 2000.0, 2010.0])
-def test_what_is_set_aside_waits_and_does_not_run(told_end: float) -> None:
-    backlog = Backlog(1000.0, ((1200.0, 5.0, 9.0), (1900.0, 5.0, 9.0)), (1500.0, told_end))
-    claim = replace(CLAIM, backlog=backlog)
-    alone = load_of(claim, 2)
-    assert (alone.workers, alone.running) == (3, (1500.0, told_end))
-    beside = load_of(
-        claim, 2, SuspendedRun(2000.0, spare_ms=400.0, cheapest_ms=40.0, expected_ms=30.0)
-    )
+@pytest.mark.parametrize("expected_end", [1990.0, 2000.0, 2010.0])
+def test_suspended_picture_counts_as_waiting_and_not_as_a_run(expected_end: float) -> None:
+    first, last = Group(1200.0, 5.0, 9.0), Group(1900.0, 5.0, 9.0)
+    backlog = Backlog(1000.0, (first, last), (1500.0, expected_end))
+    alone = Load.of(backlog, 2, free=1)
+    assert (alone.workers, alone.running) == (3, (1500.0, expected_end))
+    suspended = SuspendedRun(2000.0, spare_ms=400.0, cheapest_ms=40.0, expected_ms=30.0)
+    beside = Load.of(suspended.waiting_in(backlog), 2, free=1)
     assert (beside.workers, beside.running) == (2, (1500.0,))
-    assert beside.waiting == (
-        Group(1200.0, 5.0, 9.0),
-        Group(1400.0, 40.0, 30.0),
-        Group(1900.0, 5.0, 9.0),
-    )
-
-
-CLAIM = Claim(a_job(), b"", 1, 1, submitted_ms=900.0, deadline_ms=3000.0, claimed_ms=1000.0)
+    assert beside.waiting == (first, Group(1400.0, 40.0, 30.0), last)

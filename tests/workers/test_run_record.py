@@ -31,8 +31,8 @@ async def run(
     job: Job = a_job(traceparent=TRACE.traceparent)
     with caplog.at_level(logging.INFO, logger="anysr.workers.runs"):
         async with a_worker(queue, zoo_of(session), registry=registry):
-            await queue.submit(job, picture)
-            view = await queue.wait(job.id, 20)
+            await queue.submissions.submit(job, picture)
+            view = await queue.submissions.wait(job.id, 20)
     assert view.status in (JobStatus.SUCCEEDED, JobStatus.FAILED)
     [record] = [r for r in caplog.records if r.name == "anysr.workers.runs"]
     line: dict[str, Any] = json.loads(json_lines().format(record))

@@ -102,7 +102,9 @@ async def ready(queue: RedisQueue, process: Process) -> None:
 
     async def look() -> bool:
         assert process.poll() is None, "the worker has ended"
-        return any(p.ready and f"-{process.pid}-" in p.worker_id for p in await queue.heartbeats())
+        return any(
+            p.ready and f"-{process.pid}-" in p.worker_id for p in await queue.registry.heartbeats()
+        )
 
     await until(look)
 
@@ -111,7 +113,7 @@ async def running(queue: RedisQueue, job: Job) -> None:
     """Wait until a job is in the middle of its run."""
 
     async def look() -> bool:
-        status = (await queue.view(job.id)).status
+        status = (await queue.submissions.view(job.id)).status
         assert status in (JobStatus.QUEUED, JobStatus.RUNNING), "too fast for this test"
         return status is JobStatus.RUNNING
 
@@ -135,9 +137,9 @@ def a_long_job() -> Job:
 
 async def delivered(queue: RedisQueue, job: Job) -> int:
     """Wait for a job's picture, and return how often the job was claimed."""
-    view = await queue.wait(job.id, PATIENCE_S)
+    view = await queue.submissions.wait(job.id, PATIENCE_S)
     assert view.status is JobStatus.SUCCEEDED
-    picture = Image.open(io.BytesIO(await queue.result(view)))
+    picture = Image.open(io.BytesIO(await queue.submissions.result(view)))
     assert picture.size == (job.output_width, job.output_height)
     return view.attempt
 
@@ -148,11 +150,11 @@ async def test_the_job_of_a_killed_worker_is_run_by_the_next(
     job = a_long_job()
     with a_process(environment) as first:
         await ready(queue, first)
-        await queue.submit(job, photograph(360, 400))
+        await queue.submissions.submit(job, photograph(360, 400))
         await running(queue, job)
         first.send_signal(signal.SIGKILL)
         assert await code_of(first) == -signal.SIGKILL
-    assert (await queue.view(job.id)).status is JobStatus.RUNNING
+    assert (await queue.submissions.view(job.id)).status is JobStatus.RUNNING
     with a_process(environment):
         assert await delivered(queue, job) == 2
 
@@ -163,12 +165,12 @@ async def test_sigterm_finishes_the_job_in_hand_and_exits_with_0(
     job = a_long_job()
     with a_process(environment) as process:
         await ready(queue, process)
-        await queue.submit(job, photograph(360, 400))
+        await queue.submissions.submit(job, photograph(360, 400))
         await running(queue, job)
         process.send_signal(signal.SIGTERM)
         assert await code_of(process) == 0
     assert await delivered(queue, job) == 1
-    assert await queue.heartbeats() == []
+    assert await queue.registry.heartbeats() == []
 
 
 async def test_what_runs_take_beside_others_is_kept_for_the_next_start(
@@ -177,7 +179,7 @@ async def test_what_runs_take_beside_others_is_kept_for_the_next_start(
     environment = {**environment, "ANYSR_CALIBRATION_FOLDER": str(calibration_folder / "own")}
     jobs = [a_job() for _ in range(3)]
     for job in jobs:  # two wait when the first is claimed
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
     with a_process(environment) as process:
         for job in jobs:
             await delivered(queue, job)
@@ -193,13 +195,13 @@ async def test_a_second_signal_ends_it_at_once(
     job = a_long_job()
     with a_process(environment) as process:
         await ready(queue, process)
-        await queue.submit(job, photograph(360, 400))
+        await queue.submissions.submit(job, photograph(360, 400))
         await running(queue, job)
         process.send_signal(signal.SIGINT)
         await asyncio.sleep(0.1)
         process.send_signal(signal.SIGINT)
         assert await code_of(process) == 1
-    assert (await queue.view(job.id)).status is JobStatus.RUNNING
+    assert (await queue.submissions.view(job.id)).status is JobStatus.RUNNING
 
 
 async def test_metrics_are_served(queue: RedisQueue, environment: Mapping[str, str]) -> None:
@@ -222,7 +224,7 @@ async def test_a_worker_says_how_its_machine_does(
     queue: RedisQueue, environment: Mapping[str, str]
 ) -> None:
     async def said() -> bool:
-        return any(heartbeat.machine is not None for heartbeat in await queue.heartbeats())
+        return any(heartbeat.machine is not None for heartbeat in await queue.registry.heartbeats())
 
     with a_process(environment) as process:
         await ready(queue, process)
@@ -234,7 +236,7 @@ async def test_what_was_kept_is_read_at_a_start(
 ) -> None:
     with a_process(environment) as process:
         await ready(queue, process)
-        [heartbeat] = await queue.heartbeats()
+        [heartbeat] = await queue.registry.heartbeats()
     assert heartbeat.costs["lines"] == kept
 
 
@@ -246,7 +248,7 @@ async def test_where_nothing_was_kept_it_is_measured(
 ) -> None:
     with a_process({**environment, "ANYSR_CALIBRATION_FOLDER": str(tmp_path)}) as process:
         await ready(queue, process)
-        [heartbeat] = await queue.heartbeats()
+        [heartbeat] = await queue.registry.heartbeats()
     measured = heartbeat.costs["lines"]
     assert measured.keys() == kept.keys()
     assert measured != kept
@@ -264,10 +266,12 @@ async def test_a_worker_ends_with_the_process_that_started_it(
     worker = int(await parent.stdout.readline())
 
     async def is_there() -> bool:
-        return any(p.ready and f"-{worker}-" in p.worker_id for p in await queue.heartbeats())
+        return any(
+            p.ready and f"-{worker}-" in p.worker_id for p in await queue.registry.heartbeats()
+        )
 
     async def is_gone() -> bool:
-        return not await queue.heartbeats()
+        return not await queue.registry.heartbeats()
 
     await until(is_there)
     parent.kill()

@@ -74,6 +74,8 @@ def a_job(**changes: object) -> Job:
         on_miss=OnMiss.DEGRADE,
         budget_ms=60_000,
         cheapest_ms=5,
+        narrowest_ms=0,
+        overhead_ms=0,
     )
     return replace(job, **changes)  # type: ignore[arg-type]
 
@@ -184,9 +186,9 @@ async def a_worker(
     """Run a worker on a queue; yields the event that stops it, and stops it at the end."""
     metrics = WorkerMetrics(registry or CollectorRegistry())
     costs = costs or costs_of(10)
-    heartbeat = Heartbeat(queue, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
+    heartbeat = Heartbeat(queue.registry, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
     slot = ModelSlot(LoadedModels(zoo, costs))
-    parts = WorkerParts(queue, slot, heartbeat, metrics, Untraced(), LIMITS, renew_s, wait_s)
+    parts = WorkerParts(queue.leases, slot, heartbeat, metrics, Untraced(), LIMITS, renew_s, wait_s)
     async with heartbeat.beating():
         heartbeat.warm(slot.loaded)
         async with at_work(Worker(parts)) as stopping:

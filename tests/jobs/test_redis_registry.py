@@ -1,4 +1,4 @@
-"""Workers are there while they say so, and no longer."""
+"""A worker is listed as long as its heartbeat lives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from jobs.embedded_redis import Binary
-from jobs.job import GpuState, MachineState, WorkerHeartbeat
+from jobs.heartbeat import GpuState, MachineState, WorkerHeartbeat
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
@@ -20,58 +20,57 @@ MACHINE = MachineState(0.75, 0.05, 2**33, 2**34, GpuState(None, 2**30, 2**36))
 TWO = WorkerHeartbeat("two", False, (), {}, busy=True, machine=MACHINE)
 
 
-async def test_pulses_are_read_back_by_id(queue: RedisQueue) -> None:
-    assert await queue.heartbeats() == []
+async def test_heartbeats_are_returned_by_id(queue: RedisQueue) -> None:
+    assert await queue.registry.heartbeats() == []
     for heartbeat in (TWO, ONE):
-        await queue.publish_heartbeat(heartbeat)
-    assert await queue.heartbeats() == [ONE, TWO]
+        await queue.registry.publish_heartbeat(heartbeat)
+    assert await queue.registry.heartbeats() == [ONE, TWO]
 
 
-async def test_the_last_pulse_counts(queue: RedisQueue) -> None:
-    assert await queue.publish_heartbeat(ONE) == 1
+async def test_last_heartbeat_replaces_the_one_before(queue: RedisQueue) -> None:
+    assert await queue.registry.publish_heartbeat(ONE) == 1
     changed = WorkerHeartbeat("one", False, (), {})
-    await queue.publish_heartbeat(changed)
-    assert await queue.heartbeats() == [changed]
+    await queue.registry.publish_heartbeat(changed)
+    assert await queue.registry.heartbeats() == [changed]
 
 
-async def test_a_worker_that_retires_is_gone(queue: RedisQueue) -> None:
+async def test_retired_worker_is_gone(queue: RedisQueue) -> None:
     for heartbeat in (ONE, TWO):
-        await queue.publish_heartbeat(heartbeat)
-    await queue.retire_worker("one")
-    assert await queue.heartbeats() == [TWO]
-    await queue.publish_heartbeat(ONE)
-    assert await queue.heartbeats() == [ONE, TWO]
+        await queue.registry.publish_heartbeat(heartbeat)
+    await queue.registry.retire_worker("one")
+    assert await queue.registry.heartbeats() == [TWO]
+    await queue.registry.publish_heartbeat(ONE)
+    assert await queue.registry.heartbeats() == [ONE, TWO]
 
 
-async def test_a_silent_worker_is_forgotten(
+async def test_worker_without_heartbeats_expires(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
 ) -> None:
     keys = Keys(queue_settings.namespace)
-    await queue.publish_heartbeat(ONE)
+    await queue.registry.publish_heartbeat(ONE)
     left_ms = await raw_redis.pttl(keys.heartbeat("one"))
     assert 0 < left_ms <= queue_settings.pulse_ttl_seconds * 1000
     await raw_redis.pexpire(keys.heartbeat("one"), 1)
     await asyncio.sleep(0.02)
-    assert await queue.heartbeats() == []
+    assert await queue.registry.heartbeats() == []
     assert not await raw_redis.exists(keys.workers)
 
 
-async def test_a_pulse_of_another_version_hides_no_other(
+async def test_heartbeat_of_another_version_hides_no_other(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
 ) -> None:
     keys = Keys(queue_settings.namespace)
     await raw_redis.set(keys.heartbeat("new"), b'{"worker_id": "new", "mood": "fine"}')
     await raw_redis.sadd(keys.workers, "new")
-    await queue.publish_heartbeat(ONE)
-    assert await queue.heartbeats() == [ONE]
+    await queue.registry.publish_heartbeat(ONE)
+    assert await queue.registry.heartbeats() == [ONE]
 
 
-async def test_the_pulse_of_a_worker_that_says_nothing_of_its_machine_is_read(
+async def test_heartbeat_without_optional_members_is_read(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
 ) -> None:
-    """As those said that came before there was anything to say."""
     keys = Keys(queue_settings.namespace)
     data = b'{"worker_id": "old", "ready": true, "models": [], "costs": {}, "busy": false}'
     await raw_redis.set(keys.heartbeat("old"), data)
     await raw_redis.sadd(keys.workers, "old")
-    assert await queue.heartbeats() == [WorkerHeartbeat("old", True, (), {})]
+    assert await queue.registry.heartbeats() == [WorkerHeartbeat("old", True, (), {})]

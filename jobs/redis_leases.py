@@ -1,4 +1,4 @@
-"""The workers' side of the queue: a job is leased, kept, and ended under its token."""
+"""Leases on Redis: a job is claimed, renewed, and ended under its fencing token."""
 
 from __future__ import annotations
 
@@ -6,34 +6,31 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from jobs.blob_store import BlobStore
 from jobs.codec import RUN_FACTS, CodecError
-from jobs.connection import OUTAGES, Command
+from jobs.connection import OUTAGES, Command, reports_outages
 from jobs.errors import AnysrError, InternalError
 from jobs.job import Claim, JobStatus, LeaseState, RunFacts
+from jobs.queue import Capabilities, Leases
 from jobs.records import claim_of
 from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
 from jobs.wakeup import WakeupSignal
 
-Capabilities = Callable[[], Iterable[str]]
-"""Answers what a worker can run at this moment, in the words of `Job.requirement`; nothing:
-all."""
-
 OTHERS_PAUSE_S = 0.1
-"""Between looks while all that waits is for other workers: there is nothing to be woken by."""
+"""Pause between attempts while only jobs for other workers wait: no wake-up is sent for those."""
 
 FOREVER_MS = 1e15
-"""Stands for no bound: Lua's numbers are sent as text, and it reads no infinity."""
+"""Stands for no bound: numbers reach Lua as text, and it cannot parse infinity."""
 
 
-class Leasing:
-    """Hands out jobs, and takes back only what the last one to get a job made of it."""
+class RedisLeases(Leases):
+    """Hands out jobs, and accepts a result only under the job's last token."""
 
     def __init__(
         self, scripts: Scripts, blobs: BlobStore, wake: WakeupSignal, settings: QueueSettings
@@ -45,8 +42,10 @@ class Leasing:
         self._max_attempts = settings.max_attempts
         self._unserved_ms = settings.unserved_seconds * 1000
         self._none_waited = False
-        """Whether none did when a job ended last: the next claim need not look first."""
+        """Whether the queue was empty when this worker's last job ended: the next claim then waits
+        before its first attempt."""
 
+    @reports_outages
     async def claim(
         self,
         worker_id: str,
@@ -54,8 +53,6 @@ class Leasing:
         stopping: asyncio.Event | None = None,
         capabilities: Capabilities | None = None,
     ) -> Claim | None:
-        """Lease the job that must start first, of those that need what is offered, waiting up to
-        `wait_s` for one, and no longer once `stopping` is set."""
         clock = asyncio.get_running_loop()
         until = clock.time() + wait_s
         none_waited, self._none_waited = self._none_waited, False
@@ -66,17 +63,15 @@ class Leasing:
             left_s = until - clock.time()
             if claim is not None or left_s <= 0:
                 return claim
-            # The token of a job that is for others was put back for them, not for us.
+            # With jobs for others in the queue the wake-up token is theirs.
             wait = self._wake.wait(left_s, stopping) if not passed else _pause(left_s, stopping)
             if not await wait:
                 return None
 
+    @reports_outages
     async def claim_urgent(
         self, worker_id: str, soon_ms: float, within_ms: float, capabilities: Iterable[str] = ()
     ) -> Claim | None:
-        """Lease the job that must start first, of those that need what is offered, at once or not
-        at all, if it must start within `soon_ms` and costs at most `within_ms` in its cheapest
-        way."""
         claim, _ = await self._claim(worker_id, capabilities, soon_ms, within_ms)
         return claim
 
@@ -87,15 +82,15 @@ class Leasing:
         soon_ms: float = math.inf,
         within_ms: float = math.inf,
     ) -> tuple[Claim | None, int]:
-        """Return a job, and how many that wait are for other workers."""
+        """Return a job, and the number of jobs passed over because other workers must run them."""
         bounds = min(soon_ms, FOREVER_MS), min(within_ms, FOREVER_MS)
-        offered = tuple(capabilities)
+        met = tuple(capabilities)
         while True:
             ended, row, passed = await self._scripts.run(
                 "claim",
                 *(self._lease_ms, self._max_attempts, worker_id, self._unserved_ms),
                 *bounds,
-                *offered,
+                *met,
             )
             if ended:
                 await self._blobs.drop_payloads_apart(job_id.decode() for job_id in ended)
@@ -106,8 +101,8 @@ class Leasing:
                 return claim, int(passed)
 
     async def _open(self, row: list[Any]) -> Claim | None:
-        """Fetch a leased job's picture, unless it came along. A job that cannot be run for our
-        fault ends here."""
+        """Return the claim of a leased job, with its picture fetched unless the script sent it. A
+        job whose record or picture is damaged or lost ends here with InternalError."""
         *record, payload = row
         job_id, token = row[0].decode(), int(row[1])
         try:
@@ -115,14 +110,14 @@ class Leasing:
                 payload = await self._payload(job_id, token)
             return claim_of(record, payload)
         except CodecError as error:
-            await self.fail(job_id, token, InternalError(str(error)))
+            await self._fail(job_id, token, InternalError(str(error)))
             return None
 
     async def _payload(self, job_id: str, token: int) -> bytes:
         try:
             payload = await self._blobs.payload(job_id)
         except OUTAGES:
-            # The picture may be there and only its Redis away: no attempt is counted.
+            # The picture may exist and only its Redis be away: no attempt is counted.
             await self._scripts.run("release", job_id, token)
             raise
         except RedisError as error:
@@ -131,18 +126,18 @@ class Leasing:
             raise CodecError("the uploaded picture is no longer there")
         return payload
 
+    @reports_outages
     async def report_expected_end(self, claim: Claim, predicted_ms: float) -> None:
-        """Say that a run is expected to end `predicted_ms` from now."""
         await self._scripts.run("expected_end", claim.job.id, claim.token, predicted_ms)
 
+    @reports_outages
     async def renew(self, claim: Claim, progress: float) -> LeaseState:
-        """Prolong the lease and publish the progress, a part from 0 to 1."""
         done = f"{min(max(progress, 0.0), 1.0):.4g}"
         state = await self._scripts.run("renew", claim.job.id, claim.token, done, self._lease_ms)
         return LeaseState(state.decode())
 
+    @reports_outages
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
-        """Deliver the result; False, and nothing is stored, when the lease is no longer ours."""
         job_id, token = claim.job.id, claim.token
         fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}
         putting = self._blobs.putting_result(job_id, token, picture)
@@ -156,8 +151,11 @@ class Leasing:
         await self._blobs.drop_result(job_id, token)
         return False
 
-    async def fail(self, job_id: str, token: int, error: AnysrError) -> bool:
-        """End a job with an error; False when the token is no longer the last."""
+    @reports_outages
+    async def fail(self, claim: Claim, error: AnysrError) -> bool:
+        return await self._fail(claim.job.id, claim.token, error)
+
+    async def _fail(self, job_id: str, token: int, error: AnysrError) -> bool:
         fields = {
             "error_code": error.code,
             "error_detail": error.detail,
@@ -188,7 +186,7 @@ class Leasing:
 
 
 async def _pause(left_s: float, stopping: asyncio.Event | None) -> bool:
-    """Wait a moment; return False at once when `stopping` is set first."""
+    """Wait for `OTHERS_PAUSE_S`, at most `left_s`; return False as soon as `stopping` is set."""
     stopping = stopping or asyncio.Event()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(min(left_s, OTHERS_PAUSE_S)):
