@@ -115,7 +115,7 @@ def _load_here(folder: Path, name: str, backend: Backend, threads: int) -> Loadi
     session = session_of(folder, entry, WorkerSettings(worker_threads=threads), backend)
     image, grid = check_picture(64, 64), axis_grid(64, 128)
     for width in entry.widths:
-        session.run(image, grid, grid, width.width)
+        session.at(width.width).run(image, grid, grid)
     seconds = time.perf_counter() - since
     return Loading(seconds, (process.memory_info().rss - before) / 2**20)
 
@@ -129,7 +129,8 @@ def _call(
     session: Session, image: FloatArray, scale: float, width: float
 ) -> Callable[[], FloatArray]:
     grid = axis_grid(image.shape[2], output_size(image.shape[2], scale))
-    return lambda: session.run(image, grid, grid, width)
+    network = session.at(width)
+    return lambda: network.run(image, grid, grid)
 
 
 def _in_turn(

@@ -232,7 +232,7 @@ def check(entry: ModelEntry, session: Session, plain: Session, precision: Precis
 def _checked(session: Session, width: float) -> FloatArray:
     height, across, scale = CHECKED
     rows, columns = (axis_grid(side, round(side * scale)) for side in (height, across))
-    return session.run(check_picture(height, across), rows, columns, width)
+    return session.at(width).run(check_picture(height, across), rows, columns)
 
 
 def check_picture(height: int, width: int) -> FloatArray:
@@ -261,11 +261,12 @@ def fastest(
         return next(iter(sessions), None)
     grid = axis_grid(TIMED, 2 * TIMED)
     image, width = check_picture(TIMED, TIMED), entry.widths[-1].width
+    networks = {backend: session.at(width) for backend, session in sessions.items()}
     shortest = dict.fromkeys(sessions, math.inf)
     for _ in range(ROUNDS + 1):  # the first one prepares the shape
-        for backend, session in sessions.items():
+        for backend, network in networks.items():
             since = clock()
-            session.run(image, grid, grid, width)
+            network.run(image, grid, grid)
             shortest[backend] = min(shortest[backend], clock() - since)
     told = ", ".join(f"{backend} {1e3 * took:.1f} ms" for backend, took in shortest.items())
     log.info("%s at %d x %d, x2: %s", entry.name, TIMED, TIMED, told)

@@ -39,19 +39,8 @@ class LoadedModel:
         return ladder(self.entry)
 
     def at(self, width: float) -> Engine:
-        """Bind the model to a width; KeyError if it has no such width."""
-        entry = self.entry.at(width)
-        tiling = self.tiling
-        return Engine(
-            self.session,
-            entry.width,
-            tiling.halo,
-            tiling.pixels,
-            tiling.output_pixels,
-            tiling.rim,
-            tiling.output_halo,
-            self.entry.takes_strength,
-        )
+        """Bind the model to a width. Raises KeyError for a width that it does not have."""
+        return Engine(self.session.at(width), self.tiling, self.entry.takes_strength)
 
 
 Zoo = dict[str, LoadedModel]

@@ -14,7 +14,7 @@ from images.limits import Limits
 from images.picture import Picture
 from jobs.errors import InvalidRequest, OutputTooLarge
 from jobs.job import Job
-from workers.runtimes.base import Interruptible, Session
+from workers.runtimes.base import Interruptible, Network
 from workers.upscale import Engine, upscale
 
 
@@ -41,23 +41,23 @@ class Progress:
         """For how long the picture was set aside between tiles."""
         self._between = between
         self._stop = threading.Event()
-        self._session: Session | None = None
+        self._network: Network | None = None
 
     @contextlib.contextmanager
     def running_on(self, engine: Engine | None) -> Iterator[None]:
         """Know what the making waits for meanwhile."""
-        self._session = None if engine is None else engine.session
+        self._network = None if engine is None else engine.network
         try:
             yield
         finally:
-            self._session = None
+            self._network = None
 
     def stop(self) -> None:
         """Let the making end at its next look, and what it waits for at once."""
-        first, session = not self._stop.is_set(), self._session
+        first, network = not self._stop.is_set(), self._network
         self._stop.set()
-        if first and isinstance(session, Interruptible):
-            session.interrupt()
+        if first and isinstance(network, Interruptible):
+            network.interrupt()
 
     def report(self, part: float) -> Engine | None:
         """Note the part that is done, and answer what to go on with, None for the same as before.
@@ -70,6 +70,8 @@ class Progress:
             since = time.perf_counter()
             engine = self._between(part)
             self.away_ms += (time.perf_counter() - since) * 1e3
+        if engine is not None:
+            self._network = engine.network
         self.look()
         return engine
 

@@ -151,8 +151,8 @@ class PreemptibleRun:
         context, engine = self._context, self._binding.engine
         if context.stopping.is_set() or engine is None:
             return
-        session, ends_in_ms = engine.session, self._end_ms - self._now_ms()
-        if ends_in_ms < WORTH_MS or not isinstance(session, Interruptible):
+        network, ends_in_ms = engine.network, self._end_ms - self._now_ms()
+        if ends_in_ms < WORTH_MS or not isinstance(network, Interruptible):
             return
         spare = spare_ms(self._left(progress.part), self._slack_ms())
         if spare <= 0:
@@ -162,7 +162,7 @@ class PreemptibleRun:
         )
         if self._urgent is not None:
             self._interrupted = True
-            session.interrupt()
+            network.interrupt()
 
     async def _urgent_first(self, part: float) -> None:
         context, urgent = self._context, self.left_over()
@@ -195,11 +195,12 @@ class PreemptibleRun:
 
     def _go_on(self, part: float) -> Engine | None:
         way = go_on(self._left(part), self._slack_ms())
-        engine = self._binding.engine
-        if way.rung == self._ways[-1][1].rung or engine is None:
+        if way.rung == self._ways[-1][1].rung or self._binding.engine is None:
             return None
         self._ways.append((part, way))
-        return replace(engine, width=way.rung.width)
+        engine = self._context.loaded.zoo[way.rung.model].at(way.rung.width)
+        self._binding = replace(self._binding, engine=engine)
+        return engine
 
     def _left(self, part: float) -> tuple[Option, ...]:
         width = self._ways[-1][1].rung.width

@@ -43,15 +43,14 @@ class Off:
         self._plain = OnnxSession(SHIPPED, ENTRY, threads=1)
         self._change = change
 
+    def at(self, width: float) -> Off:
+        self._network = self._plain.at(width)
+        return self
+
     def run(
-        self,
-        image: FloatArray,
-        rows: AxisGrid,
-        columns: AxisGrid,
-        width: float,
-        strength: float = 0.0,
+        self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
     ) -> FloatArray:
-        return self._change(self._plain.run(image, rows, columns, width, strength).copy())
+        return self._change(self._network.run(image, rows, columns, strength).copy())
 
 
 def one_wrong_pixel(made: FloatArray) -> FloatArray:

@@ -158,9 +158,9 @@ class Sided(Gated):
         self.gate.set()
         self.shown: list[int] = []
 
-    def run(self, image, rows, columns, width, strength=0.0):
+    def run(self, image, rows, columns, strength=0.0):
         self.shown.append(image.shape[2])
-        return super().run(image, rows, columns, width, strength)
+        return super().run(image, rows, columns, strength)
 
 
 @pytest.mark.parametrize(
@@ -195,9 +195,13 @@ def test_every_width_is_warm_after_one_run_of_each() -> None:
     seen: list[float] = []
 
     class Noting(Gated):
-        def run(self, image, rows, columns, width, strength=0.0):
-            seen.append(width)
-            return super().run(image, rows, columns, width, strength)
+        def at(self, width):
+            self.width = width
+            return self
+
+        def run(self, image, rows, columns, strength=0.0):
+            seen.append(self.width)
+            return super().run(image, rows, columns, strength)
 
     session = Noting()
     session.gate.set()

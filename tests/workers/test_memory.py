@@ -16,6 +16,7 @@ from images.encode import encode
 from images.limits import Limits
 from images.picture import Picture, Raster
 from jobs.job import ImageFormat
+from scheduling.tiling import Tiling
 from tests.workers.test_integer_tiles import Stretching
 from workers.allocator import configure, trim
 from workers.pipeline import Progress, make
@@ -41,7 +42,7 @@ def measure() -> dict[tuple[ImageFormat, bool], tuple[int, int]]:
     configure()
     samples = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     source = encode(Picture(Raster(samples)), ImageFormat.PNG)
-    engine = Engine(Stretching(), 0.25, halo=2, tile_pixels=200 * 200)
+    engine = Engine(Stretching(), Tiling(2, 200 * 200))
     found = {}
     for image_format in (ImageFormat.PNG, ImageFormat.JPEG):
         for by in (engine, None):

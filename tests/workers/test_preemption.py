@@ -36,6 +36,30 @@ from workers.runtimes.base import Interrupted
 TILE_PIXELS = 200  # a picture of 48 x 40 then has several tiles
 
 
+class AtWidth:
+    """A width of a `Stepwise`."""
+
+    def __init__(self, session: Stepwise, width: float) -> None:
+        self.session = session
+        self.width = width
+
+    def run(
+        self,
+        image: FloatArray,
+        rows: AxisGrid,
+        columns: AxisGrid,
+        strength: float = 0.0,  # noqa: ARG002
+    ) -> FloatArray:
+        return self.session.run(self.width, image, rows, columns)
+
+
+class InterruptibleAtWidth(AtWidth):
+    """A width of a session that can be interrupted."""
+
+    def interrupt(self) -> None:
+        self.session.interrupt()
+
+
 class Stepwise:
     """A session that makes one tile for each step that it is given."""
 
@@ -43,19 +67,18 @@ class Stepwise:
         self.steps = threading.Semaphore(0)
         self.widths: list[float] = []
 
-    def run(
-        self,
-        image: FloatArray,
-        rows: AxisGrid,
-        columns: AxisGrid,
-        width: float,
-        strength: float = 0.0,  # noqa: ARG002
-    ) -> FloatArray:
+    def at(self, width: float) -> AtWidth:
+        return AtWidth(self, width)
+
+    def run(self, width: float, image: FloatArray, rows: AxisGrid, columns: AxisGrid) -> FloatArray:
         self.widths.append(width)
         assert self.steps.acquire(timeout=20), "nobody let the next tile be made"
         row = rows.index // rows.offset.shape[1]
         column = columns.index // columns.offset.shape[1]
         return image[:, :, row][:, :, :, column]
+
+    def interrupt(self) -> None:
+        raise AssertionError("it cannot be interrupted")
 
     def finish(self) -> None:
         """Let all tiles be made that are left."""
@@ -63,11 +86,14 @@ class Stepwise:
 
 
 class Breakable(Stepwise):
-    """One that can be interrupted."""
+    """A session that can be interrupted."""
 
     def __init__(self) -> None:
         super().__init__()
         self.interrupts = 0
+
+    def at(self, width: float) -> AtWidth:
+        return InterruptibleAtWidth(self, width)
 
     def interrupt(self) -> None:
         self.interrupts += 1
@@ -82,7 +108,10 @@ class Breakable(Stepwise):
 
 
 class TooLate(Stepwise):
-    """One that has always just ended when it is interrupted."""
+    """A session whose runs have always just ended when they are interrupted."""
+
+    def at(self, width: float) -> AtWidth:
+        return InterruptibleAtWidth(self, width)
 
     def interrupt(self) -> None:
         self.finish()

@@ -33,6 +33,7 @@ from workers.machine_load import CpuTimes
 from workers.metrics import WorkerMetrics
 from workers.model_slot import LoadedModels, ModelSlot
 from workers.runtimes.base import Session
+from workers.upscale import Engine
 from workers.worker import Worker, WorkerParts
 
 LIMITS = Limits(source_pixels=1_000_000, output_pixels=4_000_000)
@@ -99,17 +100,20 @@ class Gated:
         self.gate = threading.Event()
         self.tiles = 0
 
+    def at(self, width: float) -> Gated:
+        assert width > 0
+        return self
+
     def run(
         self,
         image: FloatArray,
         rows: AxisGrid,
         columns: AxisGrid,
-        width: float,
         strength: float = 0.0,  # noqa: ARG002
     ) -> FloatArray:
         self.tiles += 1
         self.entered.set()
-        assert self.gate.wait(20), f"nobody opened the gate at width {width}"
+        assert self.gate.wait(20), "nobody opened the gate"
         row = rows.index // rows.offset.shape[1]
         column = columns.index // columns.offset.shape[1]
         return image[:, :, row][:, :, :, column]
@@ -121,18 +125,21 @@ class Failing:
     def __init__(self, error: BaseException) -> None:
         self._errors = [error]
 
+    def at(self, width: float) -> Failing:
+        assert width > 0
+        return self
+
     def run(
         self,
         image: FloatArray,
         rows: AxisGrid,
         columns: AxisGrid,
-        width: float,
         strength: float = 0.0,  # noqa: ARG002
     ) -> FloatArray:
         if self._errors:
             raise self._errors.pop()
         shape = (*image.shape[:2], len(rows.index), len(columns.index))
-        return np.full(shape, width, np.float32)
+        return np.full(shape, 0.5, np.float32)
 
 
 class Cores:
@@ -159,6 +166,11 @@ def zoo_of(session: Session, tile_pixels: int = 10**6) -> Zoo:
     """The default model in an engine to order."""
     entry = default_entry()
     return {entry.name: LoadedModel(entry, session, tiling_of(entry, tile_pixels))}
+
+
+def in_tiles(engine: Engine, **bounds: int) -> Engine:
+    """The engine with another bound on its tiles: `pixels`, `output_pixels`, `halo` or `rim`."""
+    return replace(engine, tiling=replace(engine.tiling, **bounds))
 
 
 def costs_of(network_ms: float, cheapest_ms: float = 1.0) -> CostModel:
