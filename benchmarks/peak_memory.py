@@ -31,7 +31,7 @@ from workers.allocator import configure, trim
 from workers.calibration import warm
 from workers.loaded_model import load_zoo
 from workers.main import available_cores
-from workers.pipeline import Progress, make
+from workers.pipeline import Progress, run_pipeline
 from workers.settings import WorkerSettings
 
 Answer = TypeVar("Answer")
@@ -129,7 +129,7 @@ def _make(case: Case, source: Path, threads: int, folder: Path, kept: Path) -> P
     engine = None if case.rung == FLOOR else zoo[case.rung.model].at(case.rung.width)
     limits = Limits(job.source_width * job.source_height, job.output_width * job.output_height)
     since = time.perf_counter()
-    made = make(job, payload, engine, limits, Progress())
+    made = run_pipeline(job, payload, limits, lambda _: engine, Progress())
     seconds = time.perf_counter() - since
     return Peak(resting, _status("VmHWM"), len(payload), len(made.picture), seconds)
 

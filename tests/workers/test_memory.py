@@ -19,7 +19,7 @@ from jobs.job import ImageFormat
 from scheduling.tiling import Tiling
 from tests.workers.test_integer_tiles import Stretching
 from workers.allocator import configure, trim
-from workers.pipeline import Progress, make
+from workers.pipeline import Progress, run_pipeline
 from workers.upscale import Engine
 
 SIDE = 1200
@@ -61,7 +61,8 @@ def make_one(source: bytes, image_format: ImageFormat, engine: Engine | None) ->
     sides = {"source_width": SIDE, "source_height": SIDE}
     sides |= {"output_width": 2 * SIDE, "output_height": 2 * SIDE}
     job = a_job(output_format=image_format, **sides)
-    return len(make(job, source, engine, Limits(SIDE**2, 4 * SIDE**2), Progress()).picture)
+    limits = Limits(SIDE**2, 4 * SIDE**2)
+    return len(run_pipeline(job, source, limits, lambda _: engine, Progress()).picture)
 
 
 def status(field: str) -> int:

@@ -30,7 +30,7 @@ from tests.workers.workbench import (
 )
 from workers.binding import SuspendedRun, load_of
 from workers.features import features_of
-from workers.preemption import LOOK_S
+from workers.preemption import POLL_S
 from workers.runtimes.base import Interrupted
 
 TILE_PIXELS = 200  # a picture of 48 x 40 then has several tiles
@@ -159,7 +159,7 @@ async def test_a_tile_is_interrupted_for_a_job_that_cannot_wait_for_its_end(
         assert (await queue.view(long.id)).status is JobStatus.RUNNING
         await until(lambda: len(session.widths) == 2)
         await queue.submit(next_urgent, photograph())
-        await asyncio.sleep(5 * LOOK_S)
+        await asyncio.sleep(5 * POLL_S)
         assert (await queue.view(next_urgent.id)).status is JobStatus.QUEUED
         session.finish()
         second = await ended(queue, long.id)
@@ -191,7 +191,7 @@ async def test_what_cannot_be_interrupted_is_finished_first(queue: RedisQueue) -
         await queue.submit(long, photograph())
         await begun(session)
         await queue.submit(urgent, photograph())
-        await asyncio.sleep(5 * LOOK_S)
+        await asyncio.sleep(5 * POLL_S)
         assert (await queue.view(urgent.id)).status is JobStatus.QUEUED
         session.finish()
         first, second = await ended(queue, long.id), await ended(queue, urgent.id)
@@ -220,7 +220,7 @@ async def test_a_picture_with_no_time_to_spare_is_not_interrupted(queue: RedisQu
         await queue.submit(long, photograph())
         await begun(session)
         await queue.submit(urgent, photograph())
-        await asyncio.sleep(5 * LOOK_S)
+        await asyncio.sleep(5 * POLL_S)
         session.finish()
         await ended(queue, long.id)
     assert session.interrupts == 0
