@@ -24,7 +24,7 @@ from models.architectures.registry import NetworkSpec
 from models.catalog import ModelEntry, Precision, read_catalog
 from models.cost import cost_of
 from models.geometry import axis_grid, output_size
-from workers.backends import PLAIN, Backend, check_picture, session_of, usable
+from workers.backends import REFERENCE, Backend, check_picture, session_of, usable
 from workers.runtimes.base import FloatArray, Session
 from workers.settings import WorkerSettings
 
@@ -61,7 +61,7 @@ class Loading:
 def backends_of(entry: ModelEntry, threads: int) -> list[Backend]:
     """Return every backend that can run a model here, ONNX Runtime in float32 first."""
     settings = WorkerSettings(worker_threads=threads)
-    return [PLAIN, *(one for one in usable(entry, settings) if one != PLAIN)]
+    return [REFERENCE, *(one for one in usable(entry, settings) if one != REFERENCE)]
 
 
 def time_engines(
@@ -81,8 +81,8 @@ def time_engines(
         times, pictures = _in_turn(calls, repeats)
         operations = _operations(entry, width, side, scale)
         for backend, taken in times.items():
-            error = np.square(pictures[backend] - pictures[PLAIN]).mean()
-            pairs = zip(taken, times[PLAIN], strict=True)
+            error = np.square(pictures[backend] - pictures[REFERENCE]).mean()
+            pairs = zip(taken, times[REFERENCE], strict=True)
             yield Timing(
                 backend,
                 scale,

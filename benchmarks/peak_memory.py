@@ -117,10 +117,10 @@ def _write_source(kind: Kind, side: int, path: Path) -> None:
     path.write_bytes(data)
 
 
-def _make(case: Case, source: Path, threads: int, folder: Path, kept: Path) -> Peak:
+def _make(case: Case, source: Path, threads: int, folder: Path, cache: Path) -> Peak:
     configure()
     settings = WorkerSettings(worker_threads=threads or available_cores())
-    zoo = load_zoo(folder, settings, kept=kept)
+    zoo = load_zoo(folder, settings, cache=cache)
     warm(zoo)
     trim()
     resting = _status("VmRSS")

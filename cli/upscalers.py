@@ -20,8 +20,8 @@ from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
 from scheduling.planning import Budgets, build_job, chosen_model
 from scheduling.request import UpscaleRequest
-from workers.cache_files import kept_folder
-from workers.calibration_cache import costs_here
+from workers.cache_files import cache_folder
+from workers.calibration_cache import machine_costs
 from workers.execution import Execution, execute
 from workers.loaded_model import load_zoo
 from workers.settings import WorkerSettings
@@ -67,10 +67,10 @@ class LocalUpscaler:
             name = chosen_model(wanted, self._catalog).name
             wanted = wanted.model_copy(update={"model": name})
         self._wanted = wanted
-        kept = kept_folder(settings.calibration_folder, os.environ)
+        cache = cache_folder(settings.calibration_folder, os.environ)
         only = wanted.model if self._budgeted else wanted.model or self._catalog.default
-        self._zoo = load_zoo(folder, settings, only, kept)
-        self._costs = costs_here(self._zoo, settings, kept) if self._budgeted else CostModel()
+        self._zoo = load_zoo(folder, settings, only, cache)
+        self._costs = machine_costs(self._zoo, settings, cache) if self._budgeted else CostModel()
 
     def upscale(self, data: bytes) -> Outcome:
         header = read_header(data, self._limits.source_pixels)

@@ -16,6 +16,7 @@ from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
 from workers.job_binding import JobBinding
 from workers.loaded_model import Zoo
+from workers.memory import fit_to_memory
 from workers.pipeline import PipelineResult, Progress, guard, run_pipeline
 from workers.upscale import Engine
 
@@ -64,20 +65,29 @@ def execute(
     *,
     progress: Progress | None = None,
     on_bound: OnBound = _ignore,
+    available_bytes: int | None = None,
 ) -> Execution:
     """Make the picture of a job with `slack_ms` left until its deadline, beside the `load`.
 
-    Blocks until it is encoded. Raises errors of `jobs.errors` for a job that cannot be run, and
-    `pipeline.Stopped` when `progress` is stopped.
+    Blocks until it is encoded. Where the memory available to the run is known and short, tiles are
+    smaller. Raises errors of `jobs.errors` for a job that cannot be run, and `pipeline.Stopped`
+    when `progress` is stopped.
     """
     guard(job, limits)
     bound = JobBinding(job, zoo, costs, slack_ms, load)
     on_bound(bound)
 
+    def fitting_engine() -> Engine | None:
+        if available_bytes is None:
+            return bound.engine
+        return fit_to_memory(job, payload, limits, bound.engine, available_bytes)
+
     def choose_engine(picture: Picture) -> Engine | None:
         bound.refine(picture)
         on_bound(bound)
-        return bound.engine
+        return fitting_engine()
+
+    fitting_engine()  # refuses a job before it is decoded
 
     result = run_pipeline(job, payload, limits, choose_engine, progress or Progress())
     return Execution(bound, result)

@@ -31,6 +31,8 @@ class Engine:
     tiling: Tiling = field(default_factory=Tiling)
     takes_strength: bool = False
     """Whether the network has an input for the picture's damage, and so can clean it."""
+    pixel_bytes: tuple[int, int] = (1600, 24)
+    """Working memory of a tile, per input pixel and per output pixel."""
 
 
 OnTile = Callable[[float], Engine | None]

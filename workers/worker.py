@@ -61,6 +61,8 @@ class WorkerParts:
     """Interval between renewals of a lease."""
     wait_s: float = 1.0
     """How long one claim waits for a job."""
+    available_memory: Callable[[], int | None] = lambda: None
+    """Returns the bytes that a run may take; None while unknown."""
 
 
 class Worker:
@@ -176,6 +178,7 @@ class Worker:
             parts.limits,
             progress=progress,
             on_bound=self._on_bound(claim, preemptible, record),
+            available_bytes=parts.available_memory(),
         )
         async with held(self._queue, claim, progress, parts.renew_s) as lease:
             try:

@@ -192,13 +192,15 @@ async def a_worker(
     registry: CollectorRegistry | None = None,
     wait_s: float = 0.1,
     renew_s: float = 0.05,
+    available_bytes: int | None = None,
 ) -> AsyncIterator[asyncio.Event]:
     """Run a worker on a queue; yields the event that stops it, and stops it at the end."""
     metrics = WorkerMetrics(registry or CollectorRegistry())
     costs = costs or costs_of(10)
     heartbeat = Heartbeat(queue, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
     slot = ModelSlot(LoadedModels(zoo, costs))
-    parts = WorkerParts(queue, slot, heartbeat, metrics, Untraced(), LIMITS, renew_s, wait_s)
+    common = (queue, slot, heartbeat, metrics, Untraced(), LIMITS, renew_s, wait_s)
+    parts = WorkerParts(*common, available_memory=lambda: available_bytes)
     async with heartbeat.beating():
         heartbeat.warm(slot.loaded)
         async with at_work(Worker(parts)) as stopping:
