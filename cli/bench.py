@@ -16,6 +16,7 @@ from rich.table import Table
 
 from cli.extras import needs
 from models.catalog import SHIPPED, read_catalog
+from scheduling.rungs import Rung
 from scheduling.simulation.workload import ARRIVALS, Workload, closed_loop, draw, read_trace
 
 app = typer.Typer(help="Time the real parts, as ratios within one run.", no_args_is_help=True)
@@ -164,7 +165,7 @@ def memory(
     from jobs.job import ImageFormat
 
     cases = [
-        Case(Kind(kind), ImageFormat(name), *_rung(rung))
+        Case(Kind(kind), ImageFormat(name), Rung.parse(rung))
         for rung in rungs.split(",")
         for kind in kinds.split(",")
         for name in formats.split(",")
@@ -175,7 +176,7 @@ def memory(
     side = source_side(round(megapixels * 1e6))
     for case, peak in measure_peaks(cases, side, threads, folder):
         held = (peak.resting, peak.peak, peak.source, peak.result)
-        cells = (f"{case.model}@{case.width:g}", case.kind, case.image_format)
+        cells = (case.rung.key, case.kind, case.image_format)
         table.add_row(*cells, *(f"{b / 1e6:.0f}" for b in held), f"{peak.seconds:.1f}")
     Console().print(table)
 
@@ -383,11 +384,6 @@ def _workload(
         raise typer.BadParameter(f"unknown arrivals {arrivals!r}: {', '.join(ARRIVALS)}") from None
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-
-
-def _rung(text: str) -> tuple[str, float]:
-    model, _, width = text.partition("@")
-    return model, float(width or 0)
 
 
 def _pair(text: str, separator: str) -> tuple[str, str]:

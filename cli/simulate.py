@@ -119,7 +119,8 @@ def simulate(
             workload = closed_loop(requests, callers, think_ms, mix, _budgets(budgets), seed)
         else:
             # A ladder that grew at the top would make the same number a lighter load.
-            counted = ladders.of(draw(1, 1.0, mix=_mix(scale)), _rung(load_of) if load_of else None)
+            pinned = Rung.parse(load_of) if load_of else None
+            counted = ladders.of(draw(1, 1.0, mix=_mix(scale)), pinned)
             mean_ms = _mean_ms(counted, _mix(scale))
             workload = _drawn(mean_ms, arrivals, requests, load, workers, budgets, scale, seed)
         tables = ladders.of(workload)
@@ -204,18 +205,10 @@ def _strategy(name: str) -> tuple[Strategy, Rung | None]:
         return STRATEGIES[name](), None
     rung, admitted, _ = name.partition(ADMITTED)
     try:
-        return Fixed(widest=True, admission=bool(admitted)), _rung(rung)
+        return Fixed(widest=True, admission=bool(admitted)), Rung.parse(rung)
     except ValueError:
         known = ", ".join(STRATEGIES)
         raise typer.BadParameter(f"unknown strategy {name!r}: {known}, MODEL@WIDTH") from None
-
-
-def _rung(text: str) -> Rung:
-    model, _, width = text.partition("@")
-    try:
-        return Rung(model, float(width))
-    except ValueError:
-        raise ValueError(f"{text!r} is not MODEL@WIDTH, such as anysr-m@1") from None
 
 
 def _changes(slow: Sequence[str], workers: int) -> list[tuple[float, int, float]]:

@@ -124,7 +124,7 @@ def _run(upscaler: Upscaler, files: list[tuple[Path, Path]], output: Path, one_f
                 target = output if one_file else _target(output / place, outcome)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(outcome.picture)
-                progress.console.print(f"{file} -> {target}: {outcome.story}", soft_wrap=True)
+                progress.console.print(f"{file} -> {target}: {outcome.summary}", soft_wrap=True)
             except (AnysrError, OSError) as error:
                 failed += 1
                 progress.console.print(f"[red]{file}: {_words(error)}", soft_wrap=True)

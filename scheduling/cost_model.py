@@ -157,7 +157,7 @@ FLOOR_STAGE = f"floor:{FLOOR.model}"
 
 def stage_of(rung: Rung) -> str:
     """Return the name of the stage that makes a rung's pixels."""
-    return FLOOR_STAGE if rung == FLOOR else f"{NETWORK}:{rung.model}@{rung.width:g}"
+    return FLOOR_STAGE if rung == FLOOR else f"{NETWORK}:{rung.key}"
 
 
 def model_stage(stage: str) -> str:

@@ -93,6 +93,11 @@ class Tile:
         """Input pixels that the network is shown: what the tile costs."""
         return _length(self.rows.window) * _length(self.columns.window)
 
+    @property
+    def made_pixels(self) -> int:
+        """Output pixels that the network makes, those of the halo included."""
+        return _length(self.rows.made) * _length(self.columns.made)
+
 
 def plan_tiles(size: Size, output_size: Size, tiling: Tiling) -> list[Tile]:
     """Cut a picture of `size` into tiles, in reading order.

@@ -1,8 +1,8 @@
 """How many runs stay below what the cost model calls safe: `python -m studies.cost_accuracy`.
 
-Pictures of mixed sizes go through a worker's own binding, making and learning, one after the other
-in this process, right after its warm-up; then while another process takes one core, and when that
-has ended. Nineteen runs of twenty should stay below their safe prediction.
+A worker's own code executes pictures of mixed sizes and updates the cost model, one after the other
+in this process: right after its warm-up, then while another process keeps one core busy, and after
+that has ended. Nineteen runs of twenty should stay below their safe prediction.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ from jobs.job import ImageFormat, JobRequest, OnMiss
 from models.catalog import SHIPPED
 from scheduling.backlog import Load
 from scheduling.cost_model import NETWORK, CostModel
-from workers.binding import bind_job
 from workers.calibration import calibrate
 from workers.cost_updates import update_cost_model
+from workers.execution import execute
 from workers.loaded_model import Zoo, load_zoo
-from workers.pipeline import Progress, make
 from workers.settings import WorkerSettings
 
 SIDES = 48, 360
@@ -40,6 +39,8 @@ SCALES = 1.2, 4.0
 SLACKS_MS = 15.0, 1500.0
 """Spread evenly over their logarithm, so that small and large pictures and all widths occur."""
 FORMATS = (ImageFormat.JPEG, ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP)
+ALONE = Load(now_ms=0.0, workers=1)
+"""No other job runs or waits."""
 LIMITS = Limits(source_pixels=10**6, output_pixels=10**7)
 SPIN = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
 
@@ -66,7 +67,7 @@ PHASES = (
 
 @dataclass(frozen=True)
 class Run:
-    """One run, and what was said of it before."""
+    """One run, and its prediction."""
 
     phase: str
     model: str
@@ -81,7 +82,7 @@ class Run:
     stages_ms: dict[str, float]
     margin: float
     pace: float
-    """Of the networks, both as they were before the run."""
+    """Of the networks; margin and pace as they were before the run."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,10 @@ def _run(phase: str, zoo: Zoo, costs: CostModel, random: np.random.Generator) ->
     slack_ms = _log_uniform(random, *SLACKS_MS)
     margin, pace = costs.margin, costs.pace.get(NETWORK, 1.0)
     since = time.perf_counter()
-    binding = bind_job(job, zoo, costs, slack_ms, Load(0.0, 1))
-    made = make(job, payload, binding.engine, LIMITS, Progress())
+    execution = execute(job, payload, zoo, costs, slack_ms, ALONE, LIMITS)
     run_ms = (time.perf_counter() - since) * 1e3
-    option, work = binding.decision.option, binding.work
-    update_cost_model(binding, made, run_ms)
+    option, work = execution.bound.option, execution.bound.binding.work
+    update_cost_model(execution, run_ms)
     return Run(
         phase,
         option.rung.model,
@@ -155,7 +155,7 @@ def _run(phase: str, zoo: Zoo, costs: CostModel, random: np.random.Generator) ->
         option.expected_ms,
         option.safe_ms,
         run_ms,
-        made.stages_ms,
+        execution.result.stages_ms,
         margin,
         pace,
     )

@@ -23,7 +23,7 @@ from benchmarks.pictures import draw_jpeg
 from images.encode import DEFAULT_QUALITY
 from images.limits import Limits
 from jobs.job import ImageFormat, JobRequest, OnMiss
-from workers.pipeline import PipelineResult, Progress, make
+from workers.pipeline import PipelineResult, Progress, run_pipeline
 
 Answer = TypeVar("Answer")
 PHOTOGRAPH = (4032, 3024)
@@ -84,7 +84,7 @@ def by_floor(jpeg: bytes, width: int, height: int) -> dict[str, float]:
         budget_ms=60_000.0,
     )
     limits = Limits(width * height, larger[0] * larger[1])
-    made: PipelineResult = make(job, jpeg, None, limits, Progress())
+    made: PipelineResult = run_pipeline(job, jpeg, limits, lambda _: None, Progress())
     return {"resample" if s == "network" else s: ms for s, ms in made.stages_ms.items()}
 
 

@@ -63,7 +63,7 @@ def kept_costs(calibration_folder: Path) -> None:
     from cli.simulate import COSTS
     from models.catalog import SHIPPED
     from scheduling.cost_model import CostModel
-    from workers.calibration_cache import costs_name, facts_of, keep_lines
+    from workers.calibration_cache import costs_name, facts_of, save_lines
     from workers.loaded_model import load_zoo
     from workers.main import available_cores
     from workers.settings import WorkerSettings
@@ -71,8 +71,8 @@ def kept_costs(calibration_folder: Path) -> None:
     lines = CostModel.from_dict(json.loads(COSTS.read_text())).lines
     for threads in (available_cores(), 0):  # of the service, and of `anysr upscale`
         settings = WorkerSettings(worker_threads=threads)
-        facts = facts_of(load_zoo(SHIPPED, settings, kept=calibration_folder), settings)
-        keep_lines(calibration_folder / costs_name(facts), facts, lines)
+        facts = facts_of(load_zoo(SHIPPED, settings, cache=calibration_folder), settings)
+        save_lines(calibration_folder / costs_name(facts), facts, lines)
 
 
 @pytest.fixture(scope="session")

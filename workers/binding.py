@@ -1,4 +1,4 @@
-"""The last decision before a run: which rung, from the slack and the work that waits now."""
+"""The last decision before a run: the rung, from the slack and the backlog at that moment."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ from workers.upscale import Engine
 
 @dataclass(frozen=True)
 class Binding:
-    """A job bound to a way to make it. Without an engine it is plain resampling."""
+    """A job bound to an option. Without an engine it is plain resampling."""
 
     decision: Decision
     work: Work
     engine: Engine | None
     costs: CostModel
-    """What it was chosen by, and what it teaches: what is known of runs beside as many others."""
+    """The costs of contended or uncontended runs: the option was chosen by them, and its measured
+    times update them."""
 
 
 @dataclass(frozen=True)
 class SuspendedRun:
-    """A picture that is suspended between two of its tiles: work that waits for this worker."""
+    """A run that is suspended between two tiles: work that waits for this worker."""
 
     end_ms: float
-    """Its expected end as last reported to the queue, on the queue's clock."""
+    """When the queue expects it to end, on the queue's clock."""
     spare_ms: float
-    """Time within which it must be resumed."""
+    """How long it can be suspended and still meet its deadline."""
     cheapest_ms: float
-    """Cost of finishing it in its cheapest way, with a margin."""
+    """Predicted cost of the rest at its narrowest width, with a margin."""
     expected_ms: float
-    """The same without a margin."""
+    """The same without the margin."""
 
     def waiting_in(self, backlog: Backlog) -> Backlog:
         """Return the backlog with this picture among the jobs that wait, not among the runs."""
@@ -61,7 +62,7 @@ def bind_job(
     load: Load,
     expectation: Expectation | None = None,
 ) -> Binding:
-    """Choose how to make a job with `slack_ms` left until its deadline, beside the others;
+    """Choose how to run a job with `slack_ms` left until its deadline, beside the `load`.
     `expectation` as for `options_of`.
 
     Raises UnknownModel, UnknownWidth and, for on_miss=reject, DeadlineExceeded.

@@ -1,4 +1,4 @@
-"""Holding on to a job while it is made, and hearing when nobody waits for it any more."""
+"""Renewal of a job's lease while it runs, and the end of the run once the lease is not held."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("anysr.workers.lease")
 
 
 class Lease:
-    """A claim's lease, and what has become of it so far."""
+    """The lease of a claim, and its last known state."""
 
     def __init__(self, leases: Leases, claim: Claim, progress: Progress) -> None:
         self._leases = leases
@@ -25,8 +25,8 @@ class Lease:
         self.state = LeaseState.HELD
 
     async def renew(self) -> bool:
-        """Renew it, and return whether it is held; stop the making once it is not. Where the queue
-        cannot be asked the making goes on: the lease may outlast the trouble."""
+        """Renew the lease and return whether it is held; stop the run if it is not. While the queue
+        is away the run continues, because the lease may outlast the outage."""
         try:
             self.state = await self._leases.renew(self._claim, self._progress.part)
         except Exception as error:
@@ -40,14 +40,14 @@ class Lease:
 async def held(
     leases: Leases, claim: Claim, progress: Progress, every_s: float
 ) -> AsyncIterator[Lease]:
-    """Renew a claim's lease every `every_s` seconds and stop the making once it is not held."""
+    """Renew a claim's lease every `every_s` seconds, and stop the run once it is not held."""
     lease, done = Lease(leases, claim, progress), asyncio.Event()
     task = asyncio.create_task(_renew(lease, done, every_s))
     try:
         yield lease
     finally:
         progress.stop()
-        # Ended by an event, not cancelled: a cancelled call would cost its connection.
+        # Ended by an event: cancelling a call to Redis would close its connection.
         done.set()
         await task
 

@@ -341,7 +341,7 @@ class _Run:
             bounded = min(max(run.factor, pace / STEP), pace * STEP)
             self.pace[run.worker] = pace + FOLLOW * (bounded - pace)
         rung, db = run.option.rung, run.option.db or 0.0
-        name = f"{rung.model}@{rung.width:g}"
+        name = rung.key
         self.outcome.rungs[name] = self.outcome.rungs.get(name, 0) + len(run.jobs)
         for job in run.jobs:
             met = run.end <= self.arrival[job] + self.budget[job]

@@ -150,7 +150,7 @@ def test_the_committed_costs_know_every_rung_of_the_shipped_models():
 
 def test_calibrate_writes_what_simulate_reads(tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "ROUNDS", 1)  # how well it measures is no matter here
-    monkeypatch.setattr(calibration, "NETWORK_SIZES", calibration.BESIDE_SIZES)
+    monkeypatch.setattr(calibration, "NETWORK_SIZES", calibration.SMALL_SIZES)
     monkeypatch.setattr(calibration, "FLOOR_SIZES", calibration.FLOOR_SIZES[:-1])
     output = tmp_path / "new" / "costs.json"
     arguments = ["calibrate", "--output", str(output)]

@@ -43,7 +43,7 @@ with tempfile.TemporaryDirectory() as folder:
     for precision in ("auto", "float32"):
         settings = WorkerSettings(runtime="openvino", precision=precision, worker_threads=2)
         for start in ("first", "second"):
-            served = load_zoo(SHIPPED, settings, only="anysr-s", kept=kept)["anysr-s"]
+            served = load_zoo(SHIPPED, settings, only="anysr-s", cache=kept)["anysr-s"]
             seen[f"{precision}, {start}"] = [str(served.backend), dict(served.refused)]
     seen["compiled"] = len(list(kept.glob("openvino/*.blob")))
 print(json.dumps(seen))

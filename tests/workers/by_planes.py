@@ -46,12 +46,12 @@ def made_whole(raster: Raster, height: int, width: int, engine: Engine) -> Sampl
     colour, alpha = _planes(raster)
     grey = bool(np.ptp(colour, axis=0).max() <= 1.5 / 255)
     shown = colour[:1] + (colour - colour[:1]).mean(axis=0, keepdims=True) if grey else colour
-    rim, (rows, columns) = engine.rim, colour.shape[1:]
+    rim, (rows, columns) = engine.tiling.rim, colour.shape[1:]
     beyond = np.pad(shown, ((0, 0), (rim, rim), (rim, rim)), mode="symmetric")
     down = axis_grid(rows, height, (-rim, rows + rim), (0, height))
     across = axis_grid(columns, width, (-rim, columns + rim), (0, width))
     image = np.repeat(beyond, 3 // len(beyond), axis=0)[None]
-    made = engine.session.run(image, down, across, engine.width, 0.0)[0]
+    made = engine.network.run(image, down, across)[0]
     if grey:
         made = np.clip(made.mean(axis=0, keepdims=True), 0, 1)
         box = 0, 0, columns, rows

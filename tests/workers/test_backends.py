@@ -16,14 +16,14 @@ from models.geometry import AxisGrid
 from tests.workers.workbench import default_entry, whole
 from workers import backends
 from workers.backends import (
-    EXACT,
-    PLAIN,
+    OPENVINO_FLOAT32,
+    REFERENCE,
     Backend,
     Disagreement,
     check,
     check_picture,
     choose,
-    choose_once,
+    choose_cached,
     fastest,
 )
 from workers.runtimes import openvino
@@ -43,15 +43,14 @@ class Off:
         self._plain = OnnxSession(SHIPPED, ENTRY, threads=1)
         self._change = change
 
+    def at(self, width: float) -> Off:
+        self._network = self._plain.at(width)
+        return self
+
     def run(
-        self,
-        image: FloatArray,
-        rows: AxisGrid,
-        columns: AxisGrid,
-        width: float,
-        strength: float = 0.0,
+        self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
     ) -> FloatArray:
-        return self._change(self._plain.run(image, rows, columns, width, strength).copy())
+        return self._change(self._network.run(image, rows, columns, strength).copy())
 
 
 def one_wrong_pixel(made: FloatArray) -> FloatArray:
@@ -107,15 +106,15 @@ def test_the_fastest_runs() -> None:
             return np.zeros((1, 3, 1, 1), np.float32)
 
     def chosen(**seconds: float) -> Backend | None:
-        backends = {"plain": PLAIN, "int8": INT8, "exact": EXACT}
+        backends = {"plain": REFERENCE, "int8": INT8, "exact": OPENVINO_FLOAT32}
         sessions = {backends[name]: Taking(taken) for name, taken in seconds.items()}
         return fastest(ENTRY, sessions, lambda: now[0])
 
     assert chosen(plain=3.0, int8=1.0, exact=2.0) == INT8
-    assert chosen(plain=3.0, exact=2.0) == EXACT
-    assert chosen(plain=1.0, exact=2.0) == PLAIN
-    assert chosen(plain=3.0, int8=1.7, exact=2.0) == EXACT  # not worth what it loses
-    assert chosen(plain=3.0) == PLAIN
+    assert chosen(plain=3.0, exact=2.0) == OPENVINO_FLOAT32
+    assert chosen(plain=1.0, exact=2.0) == REFERENCE
+    assert chosen(plain=3.0, int8=1.7, exact=2.0) == OPENVINO_FLOAT32  # not worth what it loses
+    assert chosen(plain=3.0) == REFERENCE
     assert chosen() is None
 
 
@@ -126,9 +125,9 @@ def test_a_wrong_one_is_refused_with_the_reason_and_the_next_best_runs(
         openvino, "OpenVinoSession", lambda *given: Off(lambda made: made * np.float32(0.9))
     )
     chosen = choose(SHIPPED, ENTRY, SETTINGS)
-    assert chosen.backend == PLAIN
+    assert chosen.backend == REFERENCE
     assert isinstance(chosen.session, OnnxSession)
-    assert {str(INT8), str(EXACT)} <= set(chosen.refused)
+    assert {str(INT8), str(OPENVINO_FLOAT32)} <= set(chosen.refused)
     assert all("dB from float32's" in reason for reason in chosen.refused.values())
     assert "does not run in openvino int8" in caplog.text
 
@@ -139,7 +138,7 @@ def test_one_that_breaks_is_refused_as_well(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(openvino, "OpenVinoSession", broken)
     chosen = choose(SHIPPED, ENTRY, SETTINGS)
-    assert chosen.backend == PLAIN
+    assert chosen.backend == REFERENCE
     assert chosen.refused[str(INT8)] == "no primitive for this processor"
 
 
@@ -149,7 +148,7 @@ def test_without_openvino_onnx_runtime_runs(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(openvino, "require", missing)
     chosen = choose(SHIPPED, ENTRY, SETTINGS)
-    assert (chosen.backend, dict(chosen.refused)) == (PLAIN, {})
+    assert (chosen.backend, dict(chosen.refused)) == (REFERENCE, {})
     named = WorkerSettings(worker_threads=1, runtime=Runtime.OPENVINO)
     with pytest.raises(RuntimeMissing, match="not installed"):
         choose(SHIPPED, ENTRY, named)
@@ -160,8 +159,8 @@ def test_without_openvino_onnx_runtime_runs(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("named", "expected"),
     [
-        ({"runtime": "onnx"}, PLAIN),
-        ({"runtime": "openvino", "precision": "float32"}, EXACT),
+        ({"runtime": "onnx"}, REFERENCE),
+        ({"runtime": "openvino", "precision": "float32"}, OPENVINO_FLOAT32),
         ({"runtime": "openvino", "precision": "int8"}, INT8),
         ({"precision": "int8"}, INT8),
     ],
@@ -175,7 +174,7 @@ def test_the_settings_decide_where_they_say_so(named: dict[str, str], expected: 
 def test_a_model_in_one_piece_runs_in_onnx_runtime(entry: ModelEntry) -> None:
     for runtime in (Runtime.AUTO, Runtime.OPENVINO):
         settings = WorkerSettings(worker_threads=1, runtime=runtime)
-        assert choose(SHIPPED, entry, settings).backend == PLAIN
+        assert choose(SHIPPED, entry, settings).backend == REFERENCE
 
 
 @pytest.mark.parametrize(
@@ -195,7 +194,7 @@ def test_a_precision_that_the_runtime_has_not_is_a_mistake(named: dict[str, str]
 def test_a_choice_is_kept_and_only_checked_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = choose_once(SHIPPED, ENTRY, SETTINGS, tmp_path)
+    first = choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path)
     assert first.timed
     [file] = tmp_path.glob("backend-*.json")
     assert json.loads(file.read_text())["backend"] == {
@@ -203,10 +202,10 @@ def test_a_choice_is_kept_and_only_checked_at_the_next_start(
         "precision": first.backend.precision.value,
     }
     monkeypatch.setattr(backends, "fastest", lambda entry, sessions: next(iter(sessions), None))
-    second = choose_once(SHIPPED, ENTRY, SETTINGS, tmp_path)
+    second = choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path)
     assert (second.backend, second.timed) == (first.backend, False)
     other = SETTINGS.model_copy(update={"worker_threads": 2})
-    choose_once(SHIPPED, ENTRY, other, tmp_path)
+    choose_cached(SHIPPED, ENTRY, other, tmp_path)
     assert len(list(tmp_path.glob("backend-*.json"))) == 2
 
 
@@ -214,11 +213,11 @@ def test_a_choice_is_kept_and_only_checked_at_the_next_start(
 def test_a_damaged_file_is_found_again(
     tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = choose_once(SHIPPED, ENTRY, SETTINGS, tmp_path)
+    first = choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path)
     [file] = tmp_path.glob("backend-*.json")
     file.write_text(content)
     with caplog.at_level(logging.WARNING):
-        assert choose_once(SHIPPED, ENTRY, SETTINGS, tmp_path).backend == first.backend
+        assert choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path).backend == first.backend
     assert "cannot be used" in caplog.text
     assert json.loads(file.read_text())["backend"]
 
@@ -226,11 +225,11 @@ def test_a_damaged_file_is_found_again(
 def test_a_kept_one_that_has_become_wrong_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choose_once(SHIPPED, ENTRY, SETTINGS, tmp_path)
+    choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path)
     monkeypatch.setattr(openvino, "OpenVinoSession", lambda *given: Off(no_number))
-    chosen = choose_once(SHIPPED, ENTRY, SETTINGS, tmp_path)
-    assert chosen.backend == PLAIN
-    assert "no number" in chosen.refused[str(INT8)]
+    chosen = choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path)
+    assert chosen.backend == REFERENCE
+    assert "NaN" in chosen.refused[str(INT8)]
 
 
 def test_what_is_expected_counts_what_int8_loses() -> None:

@@ -19,6 +19,8 @@ from service.snapshot import LiveWorker, Snapshot
 from tests.workers.workbench import Gated, a_job, costs_of, default_entry, zoo_of
 from workers.binding import Binding, bind_job
 from workers.cost_updates import update_cost_model
+from workers.execution import Execution
+from workers.job_binding import JobBinding
 from workers.loaded_model import LoadedModel, Zoo
 from workers.model_slot import LoadedModels
 from workers.pipeline import PipelineResult
@@ -89,9 +91,9 @@ def test_a_run_beside_others_is_predicted_by_those_beside_others_and_teaches_of_
     binding = bind_job(job, zoo, costs, 60_000, crowd)
     assert binding.decision.option.expected_ms == before
     for _ in range(20):
-        binding = bind_job(job, zoo, costs, 60_000, crowd)
-        network_ms = 3 * work_ms(costs, binding)
-        update_cost_model(binding, made_in(network_ms), network_ms)
+        bound = JobBinding(job, zoo, costs, 60_000, crowd)
+        network_ms = 3 * work_ms(costs, bound.binding)
+        update_cost_model(Execution(bound, made_in(network_ms)), network_ms)
     beside = bind_job(job, zoo, costs, 60_000, crowd).decision.option.expected_ms
     assert beside > 2 * before
     assert bind_job(job, zoo, costs, 60_000, ALONE).decision.option.expected_ms == before

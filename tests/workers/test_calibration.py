@@ -13,15 +13,15 @@ from scheduling.rungs import FLOOR, ladder
 from scheduling.work import Work
 from tests.workers.workbench import Cores, Gated, default_entry, zoo_of
 from workers.calibration import (
-    BESIDE_SIZES,
     ENOUGH_MS,
+    MAX_WAIT_MS,
     NETWORK_SIZES,
     ROUNDS,
-    SHORT_MS,
+    SMALL_SIZES,
     Trial,
     calibrate,
     measure,
-    measure_again,
+    remeasure,
     warm,
 )
 from workers.disturbance import ALL_CORES, Meter
@@ -158,13 +158,13 @@ class Sided(Gated):
         self.gate.set()
         self.shown: list[int] = []
 
-    def run(self, image, rows, columns, width, strength=0.0):
+    def run(self, image, rows, columns, strength=0.0):
         self.shown.append(image.shape[2])
-        return super().run(image, rows, columns, width, strength)
+        return super().run(image, rows, columns, strength)
 
 
 @pytest.mark.parametrize(
-    ("factor", "sizes"), [(0.5, NETWORK_SIZES), (2.0, BESIDE_SIZES)], ids=["short", "long"]
+    ("factor", "sizes"), [(0.5, NETWORK_SIZES), (2.0, SMALL_SIZES)], ids=["short", "long"]
 )
 def test_a_worker_that_runs_measures_what_takes_long_on_small_pictures(
     factor: float, sizes: tuple[tuple[int, int], ...]
@@ -172,14 +172,14 @@ def test_a_worker_that_runs_measures_what_takes_long_on_small_pictures(
     session, turns = Sided(), 0
     zoo = zoo_of(session)
     rim = 2 * next(iter(zoo.values())).tiling.rim
-    old = {stage_of(rung): Line(factor * SHORT_MS, 0, 0) for rung in ladder(default_entry())}
+    old = {stage_of(rung): Line(factor * MAX_WAIT_MS, 0, 0) for rung in ladder(default_entry())}
 
     def turn(call):
         nonlocal turns
         turns += 1
         return call()
 
-    lines = measure_again(zoo, old, old.keys(), turn)
+    lines = remeasure(zoo, old, old.keys(), turn)
     assert lines.keys() == old.keys()
     assert {shown - rim for shown in session.shown} == {source for source, _ in sizes}
     assert turns == len(session.shown)  # one short measurement at a time
@@ -187,7 +187,7 @@ def test_a_worker_that_runs_measures_what_takes_long_on_small_pictures(
 
 def test_only_what_was_disturbed_is_measured_again() -> None:
     session = Sided()
-    assert measure_again(zoo_of(session), {}, {DECODE}, lambda call: call()).keys() == {DECODE}
+    assert remeasure(zoo_of(session), {}, {DECODE}, lambda call: call()).keys() == {DECODE}
     assert session.shown == []
 
 
@@ -195,9 +195,13 @@ def test_every_width_is_warm_after_one_run_of_each() -> None:
     seen: list[float] = []
 
     class Noting(Gated):
-        def run(self, image, rows, columns, width, strength=0.0):
-            seen.append(width)
-            return super().run(image, rows, columns, width, strength)
+        def at(self, width):
+            self.width = width
+            return self
+
+        def run(self, image, rows, columns, strength=0.0):
+            seen.append(self.width)
+            return super().run(image, rows, columns, strength)
 
     session = Noting()
     session.gate.set()

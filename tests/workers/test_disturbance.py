@@ -8,9 +8,9 @@ import pytest
 from tests.workers.workbench import Cores
 from workers.disturbance import (
     ALL_CORES,
-    LEAST_SHARE,
-    MOST_SPREAD,
-    MOST_TAKEN,
+    MAX_SPREAD,
+    MAX_TAKEN,
+    MIN_SHARE,
     Meter,
     Needs,
     Reading,
@@ -31,12 +31,12 @@ def told(needs: Needs, own: float = 1.0, others: float = 0.0, stolen: float = 0.
 
 
 def test_a_machine_of_ones_own_is_quiet() -> None:
-    for own in (LEAST_SHARE, 1.0, 2.0):
+    for own in (MIN_SHARE, 1.0, 2.0):
         assert told(ALL_CORES, own) is None
 
 
 def test_what_a_gateway_does_beside_it_is_no_disturbance() -> None:
-    assert told(ALL_CORES, others=MOST_TAKEN) is None
+    assert told(ALL_CORES, others=MAX_TAKEN) is None
 
 
 def test_a_process_that_takes_a_core_disturbs_whoever_needs_both() -> None:
@@ -68,8 +68,8 @@ def test_too_small_a_share_of_a_core_is_a_disturbance_whoever_took_the_rest() ->
 
 
 def test_times_that_differ_from_round_to_round_are_a_disturbance() -> None:
-    far = (1.0, MOST_SPREAD + 0.1, 3.0)
-    near = (1.0, MOST_SPREAD - 0.1, 3.0)
+    far = (1.0, MAX_SPREAD + 0.1, 3.0)
+    near = (1.0, MAX_SPREAD - 0.1, 3.0)
     quiet = used(Cores().read(), Cores().read())
     assert ALL_CORES.disturbance(quiet, [far, far, near]) is not None
     assert ALL_CORES.disturbance(quiet, [far, near, near]) is None

@@ -15,7 +15,7 @@ from skimage import data
 
 from images.picture import Picture, Raster
 from models.expectation import MOST_DB, expectation_of
-from workers.features import BAND_EDGES, MOST_WINDOWS, SIDE, _corners, features_of
+from workers.features import BAND_EDGES, MAX_WINDOWS, SIDE, _corners, features_of
 
 PHOTOGRAPH = np.ascontiguousarray(data.astronaut()[20:148, 150:310])
 
@@ -63,10 +63,10 @@ def test_flat_colours_are_expected_without_error(level: int) -> None:
 @given(st.integers(SIDE, 6000), st.integers(SIDE, 6000))
 def test_windows_lie_inside_cover_small_pictures_and_are_bounded(height: int, width: int) -> None:
     corners = _corners(height, width)
-    assert 1 <= len(corners) <= MOST_WINDOWS
+    assert 1 <= len(corners) <= MAX_WINDOWS
     assert (corners >= 0).all()
     assert (corners <= np.array((height - SIDE, width - SIDE))).all()
-    if math.ceil(height / SIDE) * math.ceil(width / SIDE) <= MOST_WINDOWS:
+    if math.ceil(height / SIDE) * math.ceil(width / SIDE) <= MAX_WINDOWS:
         for axis, size in enumerate((height, width)):
             starts = np.unique(corners[:, axis])
             assert starts[0] == 0 or size < 2 * SIDE

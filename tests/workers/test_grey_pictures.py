@@ -16,7 +16,7 @@ from images.picture import FloatArray, PictureKind
 from jobs.job import ImageFormat
 from models.catalog import SHIPPED, read_catalog
 from scheduling.tiling import tiling_of
-from tests.workers.workbench import picture_of
+from tests.workers.workbench import in_tiles, picture_of
 from workers.loaded_model import LoadedModel
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import Engine, upscale
@@ -56,7 +56,7 @@ def test_three_equal_channels_come_back_equal(engine: Engine, bit_depth: int) ->
 
 
 def test_tiles_of_a_grey_picture_are_grey(engine: Engine) -> None:
-    made = upscale(picture_of(in_three(page())), 80, 112, replace(engine, tile_pixels=600), ignore)
+    made = upscale(picture_of(in_three(page())), 80, 112, in_tiles(engine, pixels=600), ignore)
     assert made.tiles > 1
     assert (made.picture.pixels.colour == made.picture.pixels.colour[:1]).all()
 
@@ -130,13 +130,13 @@ def test_two_levels_are_a_colour(engine: Engine) -> None:
     seen: list[FloatArray] = []
 
     class Watching:
-        def run(self, image, rows, columns, width, strength=0.0):
+        def run(self, image, rows, columns, strength=0.0):
             seen.append(image)
-            return engine.session.run(image, rows, columns, width, strength)
+            return engine.network.run(image, rows, columns, strength)
 
     colour = in_three(page() * np.float32(0.9))
     colour[2, 30, 40] += 2 / 255
-    upscale(picture_of(colour), 80, 112, replace(engine, session=Watching()), ignore)
+    upscale(picture_of(colour), 80, 112, replace(engine, network=Watching()), ignore)
     colour[2, 30, 40] -= 1 / 255
-    upscale(picture_of(colour), 80, 112, replace(engine, session=Watching()), ignore)
+    upscale(picture_of(colour), 80, 112, replace(engine, network=Watching()), ignore)
     assert [bool(np.ptp(image, axis=1).any()) for image in seen] == [True, False]

@@ -18,7 +18,7 @@ from tests.workers.test_runtimes import noise, run
 from tests.workers.workbench import costs_of, default_entry, until
 from workers import idle_memory
 from workers.allocator import configure
-from workers.idle_memory import REST_S, Rest, give_back
+from workers.idle_memory import IDLE_S, IdleMemoryRelease, release_memory
 from workers.loaded_model import LoadedModel, Zoo
 from workers.model_slot import LoadedModels, ModelSlot
 from workers.runtimes.onnx import OnnxSession
@@ -38,7 +38,7 @@ class Keeper:
 
 
 def test_it_is_given_back_once_in_each_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idle_memory, "LOOK_S", 0.005)
+    monkeypatch.setattr(idle_memory, "POLL_S", 0.005)
     keeper, idle_s, looks = Keeper(), 0.0, 0
     entry = default_entry()
     served = LoadedModel(entry, keeper, tiling_of(entry))  # type: ignore[arg-type]
@@ -60,11 +60,11 @@ def test_it_is_given_back_once_in_each_rest(monkeypatch: pytest.MonkeyPatch) -> 
 
     async def watched() -> None:
         nonlocal idle_s
-        resting = asyncio.create_task(Rest(slot, turn, idle).run())
+        resting = asyncio.create_task(IdleMemoryRelease(slot, turn, idle).run())
         for expected in (1, 2):
             await looked()
             assert keeper.released == expected - 1, "a worker that is busy needs it"
-            idle_s = REST_S
+            idle_s = IDLE_S
             await looked()
             assert keeper.released == expected
             await looked()
@@ -92,7 +92,7 @@ def measure(runtime: str) -> tuple[float, float]:
         for width in (entry.widths[0], entry.widths[-1]):
             run(session, noise(1, 3, side, side), (2 * side, 2 * side), width.width)
         resident.append(process.memory_info().rss)
-        give_back(zoo)
+        release_memory(zoo)
         resident.append(process.memory_info().rss)
     _, before, most, left = resident
     return most - before, left - before

@@ -44,29 +44,29 @@ def bound(slack_ms: float = 1000.0, **changes: object) -> JobBinding:
 def expected(width: float) -> float:
     """What is expected of the photograph at a width."""
     looked = bound(pinned_width=width)
-    looked.look(PICTURE)
-    db = looked.binding.decision.option.db
+    looked.refine(PICTURE)
+    db = looked.option.db
     assert db is not None
     return db
 
 
 def test_a_caller_is_told_what_is_expected_of_this_picture() -> None:
     looked = bound()
-    mean = looked.binding.decision.option
-    assert not looked.look(PICTURE)
-    own = looked.binding.decision.option
+    mean = looked.option
+    looked.refine(PICTURE)
+    own = looked.option
     assert (own.rung, own.expected_ms) == (mean.rung, mean.expected_ms)
     assert own.db != mean.db
     assert looked.expectation is not None
     assert own.db == looked.expectation.db(default_entry(), own.rung.width)
-    least, most = looked.range(own.db) or (0, 0)
+    least, most = looked.expected_range(own.db) or (0, 0)
     assert least < (own.db or 0) < most
 
 
 def test_so_is_one_whose_picture_is_resampled() -> None:
     looked = bound(slack_ms=5.0)
-    looked.look(PICTURE)
-    option = looked.binding.decision.option
+    looked.refine(PICTURE)
+    option = looked.option
     assert option.rung == FLOOR
     assert looked.expectation is not None
     assert option.db == looked.expectation.resampled_db
@@ -77,26 +77,26 @@ def test_a_quality_that_an_easy_picture_reaches_anyhow_narrows_nothing_but_allow
     widths = [entry.width for entry in default_entry().widths]
     most = max(default_entry().expected_db(width, 2.0) or 0 for width in widths)
     hurried = bound(slack_ms=25.0, min_db=most, on_miss=OnMiss.DEGRADE)
-    assert hurried.binding.decision.option.rung.width == widths[-1]
-    assert hurried.look(FLAT)
-    assert hurried.binding.decision.option.safe_ms <= 25.0
+    assert hurried.option.rung.width == widths[-1]
+    hurried.refine(FLAT)
+    assert hurried.option.safe_ms <= 25.0
 
 
 def test_a_quality_that_only_wider_networks_reach_for_this_picture_widens() -> None:
     widths = [entry.width for entry in default_entry().widths]
     wanted = (expected(widths[-2]) + expected(widths[-1])) / 2
     looked = bound(slack_ms=25.0, min_db=wanted)
-    looked.look(PICTURE)
-    assert looked.binding.decision.option.rung.width == widths[-1]
+    looked.refine(PICTURE)
+    assert looked.option.rung.width == widths[-1]
 
 
 def test_what_is_expected_of_no_network_is_told_with_what_is() -> None:
     most = expected(default_entry().widths[-1].width)
     looked = bound(min_db=most + 1)
     with pytest.raises(QualityInfeasible) as caught:
-        looked.look(PICTURE)
+        looked.refine(PICTURE)
     assert caught.value.details == {"largest_feasible_db": most}
-    bound(min_db=most).look(PICTURE)
+    bound(min_db=most).refine(PICTURE)
 
 
 async def test_a_picture_that_cannot_become_so_good_fails_without_a_run(queue: RedisQueue) -> None:

@@ -17,6 +17,7 @@ from workers.machine import (
     Machine,
     MachineWatch,
     available_times,
+    container_memory,
     cpu_name,
     cpu_times,
     find_gpu,
@@ -60,6 +61,24 @@ def test_this_machine_can_be_looked_at() -> None:
     assert found.gpu is None
 
 
+def test_a_container_has_the_memory_that_its_limit_leaves(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 150\n")
+    assert container_memory(tmp_path) == (450, 1000)
+    (tmp_path / "memory.current").write_text("1300\n")
+    assert container_memory(tmp_path) == (0, 1000)
+
+
+@pytest.mark.parametrize("limit", ["max\n", ""])
+def test_a_container_without_a_limit_has_the_memory_of_its_machine(
+    tmp_path: Path, limit: str
+) -> None:
+    (tmp_path / "memory.max").write_text(limit)
+    assert container_memory(tmp_path) is None
+    assert container_memory(tmp_path / "none") is None
+
+
 def test_the_cores_that_this_process_may_use_are_counted_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -74,10 +93,10 @@ def test_the_cores_that_this_process_may_use_are_counted_alone(
 def test_a_machine_is_known_from_the_second_look_on() -> None:
     machine = Scripted()
     watch = machine.watch()
-    watch.look()
+    watch.update()
     assert watch.state is None
     machine.now = 1.0
-    watch.look()
+    watch.update()
     assert watch.state is not None
     assert watch.state.cpu_load == 0.5
 
@@ -86,7 +105,7 @@ def test_what_was_seen_long_ago_is_unknown() -> None:
     machine = Scripted()
     watch = machine.watch()
     for machine.now in (0.0, 1.0):
-        watch.look()
+        watch.update()
     machine.now = 1.0 + VALID_PERIODS
     assert watch.state is not None
     machine.now += 0.01
@@ -99,17 +118,17 @@ def test_a_machine_that_cannot_be_looked_at_is_said_once_and_looked_at_again(
     machine = Scripted()
     watch = machine.watch()
     for machine.now in (0.0, 1.0):
-        watch.look()
+        watch.update()
     machine.error = OSError("no counters")
     for machine.now in (2.0, 3.0, 9.0):
-        watch.look()
+        watch.update()
     assert watch.state is None
     assert caplog.text.count("no counters") == 1
     machine.error, machine.now = None, 10.0
-    watch.look()
+    watch.update()
     assert watch.state is not None
     machine.error = OSError("again no counters")
-    watch.look()
+    watch.update()
     assert "again no counters" in caplog.text
 
 

@@ -16,9 +16,10 @@ from images.encode import encode
 from images.limits import Limits
 from images.picture import Picture, Raster
 from jobs.job import ImageFormat
+from scheduling.tiling import Tiling
 from tests.workers.test_integer_tiles import Stretching
 from workers.allocator import configure, trim
-from workers.pipeline import Progress, make
+from workers.pipeline import Progress, run_pipeline
 from workers.upscale import Engine
 
 SIDE = 1200
@@ -41,7 +42,7 @@ def measure() -> dict[tuple[ImageFormat, bool], tuple[int, int]]:
     configure()
     samples = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     source = encode(Picture(Raster(samples)), ImageFormat.PNG)
-    engine = Engine(Stretching(), 0.25, halo=2, tile_pixels=200 * 200)
+    engine = Engine(Stretching(), Tiling(2, 200 * 200))
     found = {}
     for image_format in (ImageFormat.PNG, ImageFormat.JPEG):
         for by in (engine, None):
@@ -60,7 +61,8 @@ def make_one(source: bytes, image_format: ImageFormat, engine: Engine | None) ->
     sides = {"source_width": SIDE, "source_height": SIDE}
     sides |= {"output_width": 2 * SIDE, "output_height": 2 * SIDE}
     job = a_job(output_format=image_format, **sides)
-    return len(make(job, source, engine, Limits(SIDE**2, 4 * SIDE**2), Progress()).picture)
+    limits = Limits(SIDE**2, 4 * SIDE**2)
+    return len(run_pipeline(job, source, limits, lambda _: engine, Progress()).picture)
 
 
 def status(field: str) -> int:

@@ -29,8 +29,8 @@ def stocker_of(folder: Path, costs: Path | None = None) -> ModelLoader:
 
 def restocked(loader: ModelLoader, loaded: LoadedModels) -> LoadedModels:
     """The loaded after a reading, and the turns that it took."""
-    delivery = loader.next(loaded.zoo, dict(loaded.costs.lines), lambda call: call())
-    return loaded.exchanged(delivery.zoo, delivery.lines, delivery.broken)
+    update = loader.reload(loaded.zoo, dict(loaded.costs.lines), lambda call: call())
+    return loaded.updated(update.zoo, update.lines, update.broken)
 
 
 def stages(served: LoadedModel) -> set[str]:
@@ -62,7 +62,7 @@ def loader(folder: Path, costs: Path) -> ModelLoader:
 def test_a_new_entry_is_measured_and_the_others_keep_what_they_learnt(
     folder: Path, loader: ModelLoader
 ) -> None:
-    before = loader.first()
+    before = loader.load_all()
     before.costs.pace["network"], before.costs.margin = 1.75, 2.5
     add_copy(folder, "second")
     after = restocked(loader, before)
@@ -73,24 +73,24 @@ def test_a_new_entry_is_measured_and_the_others_keep_what_they_learnt(
     assert all(after.costs.lines[s] == before.costs.lines[s] for s in before.costs.lines)
     assert after.capabilities == (LADDER, SMALL, "second", f"{SMALL}@1", "second@1")
     assert after.broken == {}
-    started = loader.first()  # reads what was kept of both
+    started = loader.load_all()  # reads what was kept of both
     assert started.costs.lines == after.costs.lines
 
 
 def test_a_reading_without_news_measures_nothing(loader: ModelLoader) -> None:
-    before = loader.first()
+    before = loader.load_all()
 
     def no_turn(_: Callable[[], float]) -> float:
         pytest.fail("nothing is new")
 
-    delivery = loader.next(before.zoo, dict(before.costs.lines), no_turn)
-    assert delivery.zoo == before.zoo
-    assert delivery.lines == {}
+    update = loader.reload(before.zoo, dict(before.costs.lines), no_turn)
+    assert update.zoo == before.zoo
+    assert update.lines == {}
 
 
 def test_a_removed_entry_is_gone_with_its_costs(folder: Path, loader: ModelLoader) -> None:
     add_copy(folder, "second")
-    before = loader.first()
+    before = loader.load_all()
     remove(folder, "second")
     after = restocked(loader, before)
     assert list(after.zoo) == [SMALL]
@@ -133,7 +133,7 @@ def test_a_broken_entry_costs_no_other_at_a_start(
 ) -> None:
     add_copy(folder, "second")
     FAULTS[reason](folder)
-    loaded = loader.first()
+    loaded = loader.load_all()
     assert list(loaded.zoo) == [SMALL]
     assert list(loaded.broken) == ["second"]
     assert reason in loaded.broken["second"]
@@ -145,7 +145,7 @@ def test_a_broken_entry_leaves_its_running_model_alone(
     folder: Path, loader: ModelLoader, reason: str
 ) -> None:
     add_copy(folder, "second")
-    before = loader.first()
+    before = loader.load_all()
     FAULTS[reason](folder)
     after = restocked(loader, before)
     assert {n: s.session for n, s in after.zoo.items()} == {
@@ -157,7 +157,7 @@ def test_a_broken_entry_leaves_its_running_model_alone(
 
 def test_a_running_model_does_not_change_with_its_files(folder: Path, loader: ModelLoader) -> None:
     """Weights that were mapped from their file would, or end the process where it was cut."""
-    served = loader.first().zoo[SMALL]
+    served = loader.load_all().zoo[SMALL]
     weights = folder / served.entry.weights.file
     weights.write_bytes(b"\0")
     warm_model(served)
@@ -168,7 +168,7 @@ def test_a_running_model_does_not_change_with_its_files(folder: Path, loader: Mo
 def test_a_changed_entry_is_loaded_anew_and_a_changed_text_is_not(
     folder: Path, loader: ModelLoader
 ) -> None:
-    before = loader.first()
+    before = loader.load_all()
     edit(folder, SMALL, description="The same, told otherwise.")
     told = restocked(loader, before)
     assert told.zoo[SMALL].session is before.zoo[SMALL].session
@@ -187,10 +187,10 @@ def test_a_changed_entry_is_loaded_anew_and_a_changed_text_is_not(
 def test_a_catalog_that_cannot_be_read_at_all_is_an_error(
     folder: Path, loader: ModelLoader, content: str
 ) -> None:
-    before = loader.first()
+    before = loader.load_all()
     (folder / CATALOG_FILE).write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(CatalogError, match=CATALOG_FILE):
-        loader.first()
+        loader.load_all()
     with pytest.raises(CatalogError, match=CATALOG_FILE):
         restocked(loader, before)
 
@@ -200,7 +200,7 @@ def test_where_no_model_is_good_a_start_fails_and_says_why(
 ) -> None:
     tamper(folder, SMALL)
     with pytest.raises(CatalogError, match=f"can be served; {SMALL}: .*checksum"):
-        loader.first()
+        loader.load_all()
 
 
 def test_a_model_on_demand_is_loaded_when_it_was_asked_for_and_stays(
@@ -208,14 +208,14 @@ def test_a_model_on_demand_is_loaded_when_it_was_asked_for_and_stays(
 ) -> None:
     add_copy(folder, "rare")
     edit(folder, "rare", on_demand=True, in_ladder=False)
-    loaded = loader.first()
+    loaded = loader.load_all()
     assert set(loaded.zoo) == {SMALL}
     assert set(restocked(loader, loaded).zoo) == {SMALL}
     known = dict(loaded.costs.lines)
-    delivery = loader.next(loaded.zoo, known, lambda call: call(), {"rare", "unheard-of"})
-    assert set(delivery.zoo) == {SMALL, "rare"}
-    assert set(delivery.lines) == stages(delivery.zoo["rare"])
-    after = loaded.exchanged(delivery.zoo, delivery.lines, delivery.broken)
+    update = loader.reload(loaded.zoo, known, lambda call: call(), {"rare", "unheard-of"})
+    assert set(update.zoo) == {SMALL, "rare"}
+    assert set(update.lines) == stages(update.zoo["rare"])
+    after = loaded.updated(update.zoo, update.lines, update.broken)
     assert "rare" in after.capabilities
     assert set(restocked(loader, after).zoo) == {SMALL, "rare"}
 
@@ -225,4 +225,4 @@ def test_what_is_to_be_warm_is_loaded_at_the_start(folder: Path, costs: Path) ->
         add_copy(folder, name)
         edit(folder, name, on_demand=True)
     settings = SETTINGS.model_copy(update={"warm": ("rare",)})
-    assert set(ModelLoader(folder, settings, costs).first().zoo) == {SMALL, "rare"}
+    assert set(ModelLoader(folder, settings, costs).load_all().zoo) == {SMALL, "rare"}

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +22,13 @@ from models.catalog import COEFFICIENTS, SHIPPED, CatalogError, ModelEntry, Prec
 from models.geometry import axis_grid
 from scheduling.tiling import tiling_of
 from tests.workers.test_runtimes import TOLERANCE, noise, run
-from tests.workers.workbench import default_entry, picture_of, whole
+from tests.workers.workbench import default_entry, in_tiles, picture_of, whole
 from workers.loaded_model import LoadedModel
-from workers.runtimes import openvino
+from workers.runtimes import head, openvino
+from workers.runtimes.arenas import ARENAS, ArenaLimit
 from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
 from workers.runtimes.onnx import OnnxSession
-from workers.runtimes.openvino import BYTES, OpenVinoSession
-from workers.runtimes.rooms import ROOMS, Rooms
+from workers.runtimes.openvino import ARENA_BYTES, OpenVinoSession
 from workers.upscale import upscale
 
 ENTRY = default_entry()
@@ -116,7 +115,7 @@ def test_tiles_in_int8_leave_no_seam(int8: OpenVinoSession, scale: float) -> Non
     target = round(picture.height * scale), round(picture.width * scale)
     engine = LoadedModel(ENTRY, int8, tiling_of(ENTRY)).at(1.0)
     whole_one = upscale(picture, *target, engine, lambda part: None)
-    tiled = upscale(picture, *target, replace(engine, tile_pixels=1200), lambda part: None)
+    tiled = upscale(picture, *target, in_tiles(engine, pixels=1200), lambda part: None)
     assert (whole_one.tiles, tiled.tiles > 1) == (1, True)
     assert np.abs(tiled.picture.pixels.colour - whole_one.picture.pixels.colour).max() <= 1 / 255
 
@@ -140,10 +139,10 @@ def test_bands_of_the_head_equal_the_whole(
     height, across = (round(side * scale) for side in size)
     made = min(window[0], height - 1), max(min(window[0], height - 1) + 1, height - window[1])
     grids = axis_grid(size[0], height, (0, size[0]), made), axis_grid(size[1], across)
-    expected = exact.run(image, *grids, 0.25)
+    expected = exact.at(0.25).run(image, *grids)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(openvino, "BAND_PIXELS", pixels)
-        assert np.abs(exact.run(image, *grids, 0.25) - expected).max() < 1e-5
+        patch.setattr(head, "BAND_PIXELS", pixels)
+        assert np.abs(exact.at(0.25).run(image, *grids) - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("level", [0, 1, 77, 128, 250, 255])
@@ -164,7 +163,8 @@ def test_what_gave_its_memory_back_goes_on(int8: OpenVinoSession) -> None:
 
 def test_a_run_is_interrupted_and_the_next_one_is_whole(int8: OpenVinoSession) -> None:
     image = noise(1, 3, 200, 200)
-    int8.interrupt()  # nothing runs: nothing wait_for_event
+    network = int8.at(1.0)
+    network.interrupt()  # has no effect: nothing runs
     expected = run(int8, image, (400, 400), 1.0)
     caught: list[Exception] = []
 
@@ -177,7 +177,7 @@ def test_a_run_is_interrupted_and_the_next_one_is_whole(int8: OpenVinoSession) -
     thread = threading.Thread(target=interrupted)
     thread.start()
     while thread.is_alive():
-        int8.interrupt()
+        network.interrupt()
         time.sleep(0.001)
     assert len(caught) == 1
     assert np.array_equal(run(int8, image, (400, 400), 1.0), expected)
@@ -188,23 +188,23 @@ def test_interrupted_runs_do_not_disturb_those_of_sizes_seen_before(int8: OpenVi
     sizes = [(2 * image.shape[2], 2 * image.shape[3]) for image in images]
     expected = [run(int8, image, size, 1.0) for image, size in zip(images, sizes, strict=True)]
     random, interrupted = np.random.default_rng(0), 0
-    trunk = int8._loaded[ENTRY.at(1.0).channels][0]
+    network = int8.at(1.0)
     for _ in range(80):
         first, second = random.integers(3, size=2)
-        timer = threading.Timer(random.uniform(0, 0.03), int8.interrupt)
+        timer = threading.Timer(random.uniform(0, 0.03), network.interrupt)
         timer.start()
         try:
             run(int8, images[first], sizes[first], 1.0)
         except Interrupted:
             interrupted += 1
-            made = np.prod(trunk.get_output_tensor(0).shape[2:])
-            assert made <= 2, "what is run to forget it is no larger than it has to be"
+            assert network._loaded is not None
+            made = np.prod(network._loaded[0].get_output_tensor(0).shape[2:])
+            assert made <= 2, "the run that resets it is of the smallest size"
         timer.join()
         if random.random() < 0.5:  # else two in a row are ended, or one after memory was given back
             assert np.array_equal(run(int8, images[second], sizes[second], 1.0), expected[second])
         elif random.random() < 0.3:
             int8.release()
-            trunk = int8._loaded[ENTRY.at(1.0).channels][0]
     assert interrupted > 10
 
 
@@ -215,9 +215,9 @@ def test_what_is_kept_for_the_next_run_can_be_given_back(int8: OpenVinoSession) 
         expected = [
             run(int8, image, size, width) for image, size in zip(images, sizes, strict=True)
         ]
-        assert ROOMS.size >= BYTES * ENTRY.at(width).channels * images[1][:, 0].size
+        assert ARENAS.size >= ARENA_BYTES * ENTRY.at(width).channels * images[1][:, 0].size
         int8.release()
-        assert not any(room.size for _, room in int8._loaded.values())
+        assert not any(int8.at(w.width).kept_bytes for w in ENTRY.widths)
         again = [run(int8, image, size, width) for image, size in zip(images, sizes, strict=True)]
         assert all(np.array_equal(*pair) for pair in zip(expected, again, strict=True))
 
@@ -225,10 +225,10 @@ def test_what_is_kept_for_the_next_run_can_be_given_back(int8: OpenVinoSession) 
 def test_what_all_keep_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     session = OpenVinoSession(SHIPPED, ENTRY, Precision.INT8, threads=1)
     image = noise(1, 3, 64, 64)
-    narrow, wide = (BYTES * w.channels * 64 * 64 for w in (ENTRY.widths[0], ENTRY.widths[-1]))
-    monkeypatch.setattr(openvino, "ROOMS", Rooms(narrow + wide))
+    narrow, wide = (ARENA_BYTES * w.channels * 64 * 64 for w in (ENTRY.widths[0], ENTRY.widths[-1]))
+    monkeypatch.setattr(openvino, "ARENAS", ArenaLimit(narrow + wide))
     expected = {w.width: run(session, image, (100, 128), w.width) for w in ENTRY.widths}
-    kept = [room.size for _, room in session._loaded.values()]
+    kept = [session.at(w.width).kept_bytes for w in ENTRY.widths]
     assert kept[-1] == wide
     assert sum(kept) <= narrow + wide
     for w in ENTRY.widths:
@@ -303,7 +303,7 @@ from workers.runtimes.openvino import OpenVinoSession
 entry = read_catalog().get("anysr-s")
 session = OpenVinoSession(SHIPPED, entry, Precision.INT8, 1)
 grid = axis_grid(16, 32)
-session.run(np.zeros((1, 3, 16, 16), np.float32), grid, grid, 0.25)
+session.at(0.25).run(np.zeros((1, 3, 16, 16), np.float32), grid, grid)
 assert sys.modules["openvino_telemetry"] is None
 assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
 assert not reached, reached

@@ -30,10 +30,34 @@ from tests.workers.workbench import (
 )
 from workers.binding import SuspendedRun
 from workers.features import features_of
-from workers.preemption import LOOK_S
+from workers.preemption import POLL_S
 from workers.runtimes.base import Interrupted
 
 TILE_PIXELS = 200  # a picture of 48 x 40 then has several tiles
+
+
+class AtWidth:
+    """A width of a `Stepwise`."""
+
+    def __init__(self, session: Stepwise, width: float) -> None:
+        self.session = session
+        self.width = width
+
+    def run(
+        self,
+        image: FloatArray,
+        rows: AxisGrid,
+        columns: AxisGrid,
+        strength: float = 0.0,  # noqa: ARG002
+    ) -> FloatArray:
+        return self.session.run(self.width, image, rows, columns)
+
+
+class InterruptibleAtWidth(AtWidth):
+    """A width of a session that can be interrupted."""
+
+    def interrupt(self) -> None:
+        self.session.interrupt()
 
 
 class Stepwise:
@@ -43,19 +67,18 @@ class Stepwise:
         self.steps = threading.Semaphore(0)
         self.widths: list[float] = []
 
-    def run(
-        self,
-        image: FloatArray,
-        rows: AxisGrid,
-        columns: AxisGrid,
-        width: float,
-        strength: float = 0.0,  # noqa: ARG002
-    ) -> FloatArray:
+    def at(self, width: float) -> AtWidth:
+        return AtWidth(self, width)
+
+    def run(self, width: float, image: FloatArray, rows: AxisGrid, columns: AxisGrid) -> FloatArray:
         self.widths.append(width)
         assert self.steps.acquire(timeout=20), "nobody let the next tile be made"
         row = rows.index // rows.offset.shape[1]
         column = columns.index // columns.offset.shape[1]
         return image[:, :, row][:, :, :, column]
+
+    def interrupt(self) -> None:
+        raise AssertionError("it cannot be interrupted")
 
     def finish(self) -> None:
         """Let all tiles be made that are left."""
@@ -63,11 +86,14 @@ class Stepwise:
 
 
 class Breakable(Stepwise):
-    """One that can be interrupted."""
+    """A session that can be interrupted."""
 
     def __init__(self) -> None:
         super().__init__()
         self.interrupts = 0
+
+    def at(self, width: float) -> AtWidth:
+        return InterruptibleAtWidth(self, width)
 
     def interrupt(self) -> None:
         self.interrupts += 1
@@ -82,7 +108,10 @@ class Breakable(Stepwise):
 
 
 class TooLate(Stepwise):
-    """One that has always just ended when it is interrupted."""
+    """A session whose runs have always just ended when they are interrupted."""
+
+    def at(self, width: float) -> AtWidth:
+        return InterruptibleAtWidth(self, width)
 
     def interrupt(self) -> None:
         self.finish()
@@ -130,7 +159,7 @@ async def test_a_tile_is_interrupted_for_a_job_that_cannot_wait_for_its_end(
         assert (await queue.submissions.view(long.id)).status is JobStatus.RUNNING
         await until(lambda: len(session.widths) == 2)
         await queue.submissions.submit(next_urgent, photograph())
-        await asyncio.sleep(5 * LOOK_S)
+        await asyncio.sleep(5 * POLL_S)
         assert (await queue.submissions.view(next_urgent.id)).status is JobStatus.QUEUED
         session.finish()
         second = await ended(queue, long.id)
@@ -162,7 +191,7 @@ async def test_what_cannot_be_interrupted_is_finished_first(queue: RedisQueue) -
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(urgent, photograph())
-        await asyncio.sleep(5 * LOOK_S)
+        await asyncio.sleep(5 * POLL_S)
         assert (await queue.submissions.view(urgent.id)).status is JobStatus.QUEUED
         session.finish()
         first, second = await ended(queue, long.id), await ended(queue, urgent.id)
@@ -191,7 +220,7 @@ async def test_a_picture_with_no_time_to_spare_is_not_interrupted(queue: RedisQu
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(urgent, photograph())
-        await asyncio.sleep(5 * LOOK_S)
+        await asyncio.sleep(5 * POLL_S)
         session.finish()
         await ended(queue, long.id)
     assert session.interrupts == 0

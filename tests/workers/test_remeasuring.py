@@ -49,7 +49,7 @@ class Moment:
 
 @pytest.fixture(autouse=True)
 def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remeasuring, "LOOK_S", 0.01)
+    monkeypatch.setattr(remeasuring, "POLL_S", 0.01)
     monkeypatch.setattr(remeasuring, "FIRST_PAUSE_S", 0.01)
 
 
@@ -211,7 +211,7 @@ async def test_an_error_ends_no_worker(
     moment.between = fail
     async with measuring(slot, moment, tmp_path):
         await until(lambda: not slot.loaded.costs.disturbed)
-    assert "costs cannot be measured again: a fault" in caplog.text
+    assert "costs cannot be remeasured: a fault" in caplog.text
 
 
 @pytest.mark.usefixtures("found")

@@ -49,7 +49,7 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelEntry
 def run(session: Session, image: FloatArray, size: tuple[int, int], width: float) -> FloatArray:
     rows = axis_grid(image.shape[2], size[0])
     columns = axis_grid(image.shape[3], size[1])
-    return session.run(image, rows, columns, width)
+    return session.at(width).run(image, rows, columns)
 
 
 def noise(*shape: int) -> FloatArray:
@@ -75,7 +75,8 @@ def test_what_gave_its_memory_back_goes_on(onnx: OnnxSession) -> None:
 
 def test_a_run_is_interrupted_and_the_next_one_is_whole(onnx: OnnxSession) -> None:
     image = noise(1, 3, 160, 160)
-    onnx.interrupt()  # nothing runs: nothing wait_for_event
+    network = onnx.at(1.0)
+    network.interrupt()  # has no effect: nothing runs
     whole = run(onnx, image, (320, 320), 1.0)
     caught: list[Exception] = []
 
@@ -88,7 +89,7 @@ def test_a_run_is_interrupted_and_the_next_one_is_whole(onnx: OnnxSession) -> No
     thread = threading.Thread(target=interrupted)
     thread.start()
     while thread.is_alive():
-        onnx.interrupt()
+        network.interrupt()
         time.sleep(0.001)
     assert len(caught) == 1
     assert np.array_equal(run(onnx, image, (320, 320), 1.0), whole)
@@ -169,7 +170,7 @@ def test_a_device_that_is_not_there_is_said_and_not_replaced() -> None:
     session = OnnxSession(SHIPPED, entry, threads=1, providers=CUDA_PROVIDERS)
     grid = axis_grid(8, 16)
     with pytest.raises(RuntimeMissing, match="ANYSR_DEVICE=cuda needs"):
-        session.run(np.zeros((1, 3, 8, 8), np.float32), grid, grid, entry.widths[0].width)
+        session.at(entry.widths[0].width).run(np.zeros((1, 3, 8, 8), np.float32), grid, grid)
 
 
 QUIET = """
@@ -179,7 +180,7 @@ from models.geometry import axis_grid
 from workers.runtimes.onnx import OnnxSession
 session = OnnxSession(SHIPPED, read_catalog().get("anysr-s"), 1)
 grid = axis_grid(16, 32)
-session.run(np.zeros((1, 3, 16, 16), np.float32), grid, grid, 0.25)
+session.at(0.25).run(np.zeros((1, 3, 16, 16), np.float32), grid, grid)
 """
 
 

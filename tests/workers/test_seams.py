@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from skimage import data
 from models.catalog import SHIPPED, ModelEntry, Precision, read_catalog
 from models.geometry import output_size
 from scheduling.tiling import tiling_of
-from tests.workers.workbench import default_entry, picture_of
+from tests.workers.workbench import default_entry, in_tiles, picture_of
 from workers.loaded_model import LoadedModel
 from workers.runtimes.onnx import OnnxSession
 from workers.runtimes.openvino import OpenVinoSession
@@ -78,7 +77,7 @@ def test_tiles_leave_no_seam(
     picture = picture_of(np.moveaxis(crop, 2, 0).astype(np.float32) / 255)
     target = output_size(size[0], scale[0]), output_size(size[1], scale[1])
     engine = LoadedModel(entry, session, tiling_of(entry)).at(width)
-    cut = replace(engine, tile_pixels=size[0] * size[1] // TILES)
+    cut = in_tiles(engine, pixels=size[0] * size[1] // TILES)
     whole = upscale(picture, *target, engine, lambda part: None)
     tiled = upscale(picture, *target, cut, lambda part: None)
     assert (whole.tiles, tiled.tiles >= TILES) == (1, True)
@@ -112,7 +111,7 @@ def test_nor_do_they_in_another_engine(
     target = output_size(size[0], scale[0]), output_size(size[1], scale[1])
     engine = LoadedModel(entry, openvino(precision), tiling_of(entry)).at(width)
     whole = upscale(picture, *target, engine, lambda part: None)
-    cut = replace(engine, tile_pixels=size[0] * size[1] // 4)
+    cut = in_tiles(engine, pixels=size[0] * size[1] // 4)
     tiled = upscale(picture, *target, cut, lambda part: None)
     assert (whole.tiles, tiled.tiles >= 2) == (1, True)
     assert apart(whole, tiled) <= 1 / 255

@@ -224,6 +224,28 @@ async def test_bad_bytes_end_in_a_clear_error(queue: RedisQueue, payload: bytes,
         assert (await ended(queue, job.id)).error_code == code
 
 
+async def test_a_picture_runs_in_smaller_tiles_where_memory_is_short(queue: RedisQueue) -> None:
+    session, sides = open_session(), {"source_width": 300, "source_height": 400}
+    job = a_job(output_width=600, output_height=800, **sides)
+    await queue.submissions.submit(job, photograph(300, 400))
+    async with a_worker(queue, zoo_of(session), available_bytes=80_000_000):
+        view = await ended(queue, job.id)
+    assert view.status is JobStatus.SUCCEEDED
+    assert view.facts.tiles == session.tiles > 1
+
+
+async def test_a_picture_that_fits_no_memory_is_refused_before_it_is_decoded(
+    queue: RedisQueue,
+) -> None:
+    session, job = open_session(), a_job()
+    await queue.submissions.submit(job, photograph()[:-900])  # decoding would end in corrupt_image
+    async with a_worker(queue, zoo_of(session), available_bytes=20_000):
+        view = await ended(queue, job.id)
+    assert (view.status, view.error_code) == (JobStatus.FAILED, "overloaded")
+    assert view.error_details["retry_after_s"] > 0
+    assert session.tiles == 0
+
+
 async def test_reject_ends_in_an_error_when_nothing_fits(queue: RedisQueue) -> None:
     job = a_job(on_miss=OnMiss.REJECT)
     await queue.submissions.submit(job, photograph())

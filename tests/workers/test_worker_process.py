@@ -25,8 +25,8 @@ from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, Catalog, write_catalog
 from scheduling.cost_model import CostModel, Line
 from tests.workers.workbench import a_job, default_entry, photograph, whole
-from workers.cache_files import kept_folder
-from workers.calibration_cache import costs_name, facts_of, keep_lines, stages_of
+from workers.cache_files import cache_folder
+from workers.calibration_cache import costs_name, facts_of, save_lines, stages_of
 from workers.loaded_model import load_zoo
 from workers.pool import pool_environments
 from workers.settings import WorkerSettings
@@ -62,9 +62,9 @@ def kept(small_zoo: Path) -> dict[str, list[float]]:
     zoo = load_zoo(small_zoo, settings)
     facts, stages = facts_of(zoo, settings), stages_of(zoo)
     lines = {stage: Line(float(n + 1), 2.0, 3.0) for n, stage in enumerate(stages)}
-    folder = kept_folder(WorkerSettings().calibration_folder, os.environ)
+    folder = cache_folder(WorkerSettings().calibration_folder, os.environ)
     assert folder is not None
-    keep_lines(folder / costs_name(facts), facts, lines)
+    save_lines(folder / costs_name(facts), facts, lines)
     written: dict[str, list[float]] = CostModel(lines).to_dict()["lines"]
     return written
 

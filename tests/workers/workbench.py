@@ -33,6 +33,7 @@ from workers.machine_load import CpuTimes
 from workers.metrics import WorkerMetrics
 from workers.model_slot import LoadedModels, ModelSlot
 from workers.runtimes.base import Session
+from workers.upscale import Engine
 from workers.worker import Worker, WorkerParts
 
 LIMITS = Limits(source_pixels=1_000_000, output_pixels=4_000_000)
@@ -101,17 +102,20 @@ class Gated:
         self.gate = threading.Event()
         self.tiles = 0
 
+    def at(self, width: float) -> Gated:
+        assert width > 0
+        return self
+
     def run(
         self,
         image: FloatArray,
         rows: AxisGrid,
         columns: AxisGrid,
-        width: float,
         strength: float = 0.0,  # noqa: ARG002
     ) -> FloatArray:
         self.tiles += 1
         self.entered.set()
-        assert self.gate.wait(20), f"nobody opened the gate at width {width}"
+        assert self.gate.wait(20), "nobody opened the gate"
         row = rows.index // rows.offset.shape[1]
         column = columns.index // columns.offset.shape[1]
         return image[:, :, row][:, :, :, column]
@@ -123,18 +127,21 @@ class Failing:
     def __init__(self, error: BaseException) -> None:
         self._errors = [error]
 
+    def at(self, width: float) -> Failing:
+        assert width > 0
+        return self
+
     def run(
         self,
         image: FloatArray,
         rows: AxisGrid,
         columns: AxisGrid,
-        width: float,
         strength: float = 0.0,  # noqa: ARG002
     ) -> FloatArray:
         if self._errors:
             raise self._errors.pop()
         shape = (*image.shape[:2], len(rows.index), len(columns.index))
-        return np.full(shape, width, np.float32)
+        return np.full(shape, 0.5, np.float32)
 
 
 class Cores:
@@ -163,6 +170,11 @@ def zoo_of(session: Session, tile_pixels: int = 10**6) -> Zoo:
     return {entry.name: LoadedModel(entry, session, tiling_of(entry, tile_pixels))}
 
 
+def in_tiles(engine: Engine, **bounds: int) -> Engine:
+    """The engine with another bound on its tiles: `pixels`, `output_pixels`, `halo` or `rim`."""
+    return replace(engine, tiling=replace(engine.tiling, **bounds))
+
+
 def costs_of(network_ms: float, cheapest_ms: float = 1.0) -> CostModel:
     """Every width at the same fixed cost, decoding and encoding nearly free."""
     costs = CostModel(margin=1.0)
@@ -182,13 +194,15 @@ async def a_worker(
     registry: CollectorRegistry | None = None,
     wait_s: float = 0.1,
     renew_s: float = 0.05,
+    available_bytes: int | None = None,
 ) -> AsyncIterator[asyncio.Event]:
     """Run a worker on a queue; yields the event that stops it, and stops it at the end."""
     metrics = WorkerMetrics(registry or CollectorRegistry())
     costs = costs or costs_of(10)
     heartbeat = Heartbeat(queue.registry, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
     slot = ModelSlot(LoadedModels(zoo, costs))
-    parts = WorkerParts(queue.leases, slot, heartbeat, metrics, Untraced(), LIMITS, renew_s, wait_s)
+    common = (queue.leases, slot, heartbeat, metrics, Untraced(), LIMITS, renew_s, wait_s)
+    parts = WorkerParts(*common, available_memory=lambda: available_bytes)
     async with heartbeat.beating():
         heartbeat.warm(slot.loaded)
         async with at_work(Worker(parts)) as stopping:
