@@ -18,7 +18,7 @@ from rich.table import Table
 from cli.extras import needs
 from jobs.job import OnMiss
 from models.catalog import SHIPPED, CatalogError, read_catalog
-from scheduling.cost_model import CostModel
+from scheduling.cost_model import CostModel, OutdatedCosts
 from scheduling.rungs import Rung
 from scheduling.simulation.simulator import Machine, Outcome
 from scheduling.simulation.simulator import simulate as run
@@ -152,6 +152,8 @@ class _Ladders:
         entries = {entry.name: entry for entry in read_catalog(self.models).models}
         try:
             costs = CostModel.from_dict(json.loads(self.costs.read_text()))
+        except OutdatedCosts as error:
+            raise ValueError(f"{self.costs}: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{self.costs} holds no costs of `anysr calibrate`") from error
         costs = replace(costs, margin=self.margin, jitter_ms=0.0)

@@ -360,7 +360,7 @@ def _worker(worker: LiveWorker) -> WorkerAnswer:
         ready=worker.ready,
         busy=worker.busy,
         models=list(worker.models),
-        pace=round(worker.pace, 3),
+        pace=round(worker.slowdown, 3),
         costs_disturbed=bool(worker.costs.disturbed),
         reloads=worker.reloads,
         broken=dict(worker.broken),

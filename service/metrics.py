@@ -50,7 +50,7 @@ def _gpu(figure: Callable[[GpuState], float | None]) -> WorkerFigure:
 MACHINE_GAUGES: dict[str, tuple[str, WorkerFigure]] = {
     "worker_pace_ratio": (
         "Network time of late over what calibration had found on the worker.",
-        lambda worker: worker.pace if worker.ready else None,
+        lambda worker: worker.slowdown if worker.ready else None,
     ),
     "worker_costs_disturbed": (
         "1 if others used the machine while costs were measured, until they are measured again.",

@@ -35,9 +35,9 @@ class LiveWorker:
     backends: Mapping[str, BackendState] = field(default_factory=dict)
 
     @property
-    def pace(self) -> float:
-        """Network time of late over what calibration had found: above 1 it has become slower."""
-        return self.costs.pace.get(NETWORK, 1.0)
+    def slowdown(self) -> float:
+        """Network time over the calibrated one, without contention; above 1 is slower."""
+        return self.costs.slowdown.get(NETWORK, 1.0)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ RUNTIME_LIBRARIES = {
     Runtime.TORCHSCRIPT: ("torch",),
 }
 
-MOST_PACE, MOST_HANDLING_MS = 20.0, 1000.0
+MOST_SLOWDOWN, MOST_HANDLING_MS = 20.0, 1000.0
 """What is kept as learnt lies below these, or it is not believed."""
 
 
@@ -200,7 +200,7 @@ def read_contention(folder: Path, facts: Facts) -> CostModel | None:
     path = folder / contention_name(facts)
     try:
         content = read_kept(path, facts)
-        learnt = CostModel.from_dict({"lines": {}, "pace": {}, **content}).contended
+        learnt = CostModel.from_dict({"lines": {}, "slowdown": {}, **content}).contended
         if learnt is None or not _sane(learnt):
             raise ValueError("it cannot be")
     except FileNotFoundError:
@@ -224,7 +224,7 @@ def contention_name(facts: Facts) -> str:
 
 def _sane(learnt: CostModel) -> bool:
     return (
-        all(0 < pace <= MOST_PACE for pace in learnt.pace.values())
+        all(0 < slowdown <= MOST_SLOWDOWN for slowdown in learnt.slowdown.values())
         and all(0 <= delay <= MOST_DELAY_MS for delay in learnt.delay.values())
         and 0 <= learnt.handling_ms <= MOST_HANDLING_MS
     )

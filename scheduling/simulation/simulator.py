@@ -1,8 +1,8 @@
 """Discrete events: a workload, workers, a strategy; no clock, no queue, no network.
 
 The decisions are the strategy's own code. Runs take what the cost table predicts, times a
-log-normal deviation, times the worker's slowness; the strategy sees the prediction alone. Where
-workers become slower, each follows its own pace, as a served worker's cost model does.
+log-normal deviation, times the worker's slowdown; the strategy sees the prediction alone. Where
+workers become slower, each estimates its own slowdown, as a real worker's cost model does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Machine:
     batch_gain: float = BATCH_GAIN
     seed: int = 2
     slow: Sequence[tuple[float, int, float]] = ()
-    """(time in ms, worker, slowness from its next run on); infinite: it dies at once, and its job
+    """(time in ms, worker, slowdown from its next run on); infinite: it dies at once, and its job
     is run again; finite after that: it is back."""
 
     def factors(self, count: int) -> NDArray[np.float64]:
@@ -156,9 +156,9 @@ class _Run:
         self.queued = bytearray(len(workload))
         self.idle = list(range(machine.workers))
         self.alive = machine.workers
-        self.slowness = [1.0] * machine.workers
-        self.pace = [1.0] * machine.workers
-        self.paced: dict[tuple[int, int], Options] = {}
+        self.actual_slowdown = [1.0] * machine.workers
+        self.estimated_slowdown = [1.0] * machine.workers
+        self.slowed: dict[tuple[int, int], Options] = {}
         self.ends: list[_Ending] = []
         self.demand = Demand()
         self.counted: set[int] = set()
@@ -183,8 +183,8 @@ class _Run:
             if times[0] == first:
                 self._end()
             elif times[1] == first:
-                _, worker, slowness = events.pop(0)
-                self._change(now, worker, slowness)
+                _, worker, slowdown = events.pop(0)
+                self._change(now, worker, slowdown)
             elif times[2] == first:
                 self._cancel(now, heapq.heappop(self.leaving)[1])
             else:
@@ -303,24 +303,24 @@ class _Run:
         jobs = [job, *self._more(kind, size - 1)]
         option, gain = self.tables[kind][index], self.machine.batch_gain
         predicted = batch_ms(case.options[index].expected_ms, len(jobs), gain)
-        factor = self.factor[job] * self.slowness[worker]
+        factor = self.factor[job] * self.actual_slowdown[worker]
         actual = batch_ms(option.expected_ms, len(jobs), gain) * factor
         self.busy_ms += actual
         ending = _Ending(now + actual, worker, now + predicted, jobs, option, factor)
         heapq.heappush(self.ends, ending)
 
     def _options(self, kind: int, worker: int) -> Options:
-        """Return a kind's options as this worker, at its pace, expects them to be."""
-        if self.pace[worker] == 1.0:
+        """Return a kind's options with costs times the slowdown that this worker estimates."""
+        if self.estimated_slowdown[worker] == 1.0:
             return self.tables[kind]
-        level = round(8 * math.log2(self.pace[worker]))
-        if (kind, level) not in self.paced:
-            pace = 2 ** (level / 8)
-            self.paced[kind, level] = tuple(
-                replace(o, expected_ms=o.expected_ms * pace, safe_ms=o.safe_ms * pace)
+        level = round(8 * math.log2(self.estimated_slowdown[worker]))
+        if (kind, level) not in self.slowed:
+            slowdown = 2 ** (level / 8)
+            self.slowed[kind, level] = tuple(
+                replace(o, expected_ms=o.expected_ms * slowdown, safe_ms=o.safe_ms * slowdown)
                 for o in self.tables[kind]
             )
-        return self.paced[kind, level]
+        return self.slowed[kind, level]
 
     def _more(self, kind: int, count: int) -> list[int]:
         """Take up to `count` more jobs of a kind, the longest waiting first."""
@@ -337,9 +337,9 @@ class _Run:
         run = heapq.heappop(self.ends)
         self.idle.append(run.worker)
         if self.machine.slow:
-            pace = self.pace[run.worker]
-            bounded = min(max(run.factor, pace / STEP), pace * STEP)
-            self.pace[run.worker] = pace + FOLLOW * (bounded - pace)
+            slowdown = self.estimated_slowdown[run.worker]
+            bounded = min(max(run.factor, slowdown / STEP), slowdown * STEP)
+            self.estimated_slowdown[run.worker] = slowdown + FOLLOW * (bounded - slowdown)
         rung, db = run.option.rung, run.option.db or 0.0
         name = f"{rung.model}@{rung.width:g}"
         self.outcome.rungs[name] = self.outcome.rungs.get(name, 0) + len(run.jobs)
@@ -354,15 +354,15 @@ class _Run:
                 self.outcome.late += 1
             self._answered(run.end, job)
 
-    def _change(self, now: float, worker: int, slowness: float) -> None:
+    def _change(self, now: float, worker: int, slowdown: float) -> None:
         """Let a worker become slower or faster from its next run on; or die, or come back.
 
         One that comes back has measured itself at its warm-up.
         """
         self.demand.pass_time(now, any(self.waiting))
-        was_dead = math.isinf(self.slowness[worker])
-        self.slowness[worker] = slowness
-        if math.isinf(slowness) and not was_dead:
+        was_dead = math.isinf(self.actual_slowdown[worker])
+        self.actual_slowdown[worker] = slowdown
+        if math.isinf(slowdown) and not was_dead:
             self.alive -= 1
             if worker in self.idle:
                 self.idle.remove(worker)
@@ -373,7 +373,7 @@ class _Run:
             self.busy_ms -= run.end - now
             for job in run.jobs:
                 self._enqueue(job)
-        elif was_dead and not math.isinf(slowness):
+        elif was_dead and not math.isinf(slowdown):
             self.alive += 1
-            self.pace[worker] = slowness
+            self.estimated_slowdown[worker] = slowdown
             self.idle.append(worker)

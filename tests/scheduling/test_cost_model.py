@@ -16,6 +16,7 @@ from scheduling.cost_model import (
     STEP,
     CostModel,
     Line,
+    OutdatedCosts,
     encode_stage,
     fit,
     fit_rising,
@@ -135,18 +136,18 @@ def test_a_network_pays_for_the_halos_of_its_tiles_and_nobody_else_does():
     assert costs.predict(rung, tiled) - costs.predict(rung, whole) == pytest.approx(1.0)
 
 
-def test_halos_that_cost_what_was_predicted_do_not_move_the_pace():
+def test_halos_that_cost_what_was_predicted_do_not_move_the_slowdown():
     stage = stage_of(Rung("m", 1.0))
     costs = CostModel({stage: Line(0, 1000, 0)})
     costs.observe(stage, replace(work(), halo_pixels=5_000), 15.0)
-    assert costs.pace["network"] == pytest.approx(1)
+    assert costs.slowdown["network"] == pytest.approx(1)
 
 
-def settled(pace: float = 1.0) -> CostModel:
-    """A model that has seen some runs at this pace."""
-    costs = CostModel({"decode": Line(0, 1000, 0)}, {"decode": pace})
+def settled(slowdown: float = 1.0) -> CostModel:
+    """A model that has seen some runs at this slowdown."""
+    costs = CostModel({"decode": Line(0, 1000, 0)}, {"decode": slowdown})
     for _ in range(10):
-        costs.observe("decode", work(), 10.0 * pace)
+        costs.observe("decode", work(), 10.0 * slowdown)
     return costs
 
 
@@ -184,7 +185,7 @@ def test_a_machine_that_changes_for_good_is_followed_within_a_few_runs(factor):
     assert costs.predict_stage("decode", work()) == pytest.approx(10 * factor, rel=0.15)
 
 
-def test_runs_that_vary_by_chance_move_the_pace_as_little_as_ever():
+def test_runs_that_vary_by_chance_move_the_slowdown_as_little_as_ever():
     costs = settled()
     for _ in range(10):
         for factor in (FAR * 1.1, FAR * 1.1, 1.0, 1 / FAR / 1.1, 1.0, 1 / FAR / 1.1):
@@ -204,12 +205,12 @@ def test_the_first_runs_count_as_a_mean_with_what_was_measured_if_that_is_to_be_
 
 def test_costs_that_were_measured_again_start_afresh():
     costs = settled(2.0)
-    costs.pace["network"], costs.margin = 1.5, 3.0
+    costs.slowdown["network"], costs.margin = 1.5, 3.0
     costs.lines["decode"] = replace(costs.lines["decode"], disturbed=True)
     assert costs.disturbed == {"decode"}
     costs.renew({"decode": Line(0, 2000, 0)})
     assert costs.disturbed == set()
-    assert (costs.pace, costs.margin) == ({"network": 1.5}, CostModel().margin)
+    assert (costs.slowdown, costs.margin) == ({"network": 1.5}, CostModel().margin)
     costs.observe("decode", work(), 30.0)
     assert costs.predict_stage("decode", work()) == pytest.approx(25)
 
@@ -228,14 +229,23 @@ def test_the_written_form_comes_back_the_same():
 
 def test_the_written_form_says_which_lines_were_disturbed():
     costs = CostModel({"decode": Line(1, 2, 3, disturbed=True), "encode:png": Line(1, 2, 3)})
-    told = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
-    assert told.disturbed == {"decode"}
+    again = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
+    assert again.disturbed == {"decode"}
+
+
+def test_the_written_form_of_an_earlier_version_is_refused():
+    written = CostModel({"decode": Line(1, 2, 3)}, {"network": 1.5}).to_dict()
+    contended = {name: written[name] for name in ("slowdown", "delay", "margin")}
+    outdated = {"pace": contended["slowdown"], **contended}
+    for data in ({**written, "pace": {}}, {**written, "contended": outdated}):
+        with pytest.raises(OutdatedCosts, match="anysr calibrate"):
+            CostModel.from_dict(data)
 
 
 @pytest.mark.parametrize("tiling", [{"halo": -1}, {"pixels": 0}, {"tile": 3}, {"pixels": "x"}, 7])
 def test_a_tiling_that_cannot_be_is_refused(tiling):
     with pytest.raises((ValueError, TypeError)):
-        CostModel.from_dict({"lines": {}, "pace": {}, "tilings": {"m": tiling}})
+        CostModel.from_dict({"lines": {}, "slowdown": {}, "tilings": {"m": tiling}})
 
 
 def test_what_a_run_takes_beside_its_stages_is_learnt_and_predicted():

@@ -40,7 +40,7 @@ JOB = Job(
 
 
 def snapshot(workers: int = 1, backlog: Backlog | None = None, factor: float = 1.0) -> Snapshot:
-    costs = replace(cost_model(), pace={"network": factor})
+    costs = replace(cost_model(), slowdown={"network": factor})
     live = tuple(
         LiveWorker(f"w{n}", True, False, (MODEL,), costs, capabilities=OFFERS)
         for n in range(workers)

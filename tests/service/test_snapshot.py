@@ -19,7 +19,7 @@ from tests.service.test_admission import JOB
 
 CATALOG = Catalog(default=MODEL, models=(model_entry(MODEL),))
 MACHINE = MachineState(0.5, 0.0, 1, 2)
-COSTS = replace(cost_model(), pace={"network": 1.75})
+COSTS = replace(cost_model(), slowdown={"network": 1.75})
 PULSE = WorkerHeartbeat("w", True, (MODEL,), COSTS.to_dict(), machine=MACHINE, capabilities=OFFERS)
 STALE_S = 5.0
 
@@ -63,7 +63,7 @@ async def test_a_fresh_snapshot_tells_what_was_seen(
     seen = keeper.current
     assert (seen.ready, seen.stats, seen.taken_at) == (True, QueueStats(3, 1, 20.0, 400.0), 100.0)
     [worker] = seen.workers
-    assert (worker.machine, worker.pace) == (MACHINE, 1.75)
+    assert (worker.machine, worker.slowdown) == (MACHINE, 1.75)
     assert keeper.age_s == STALE_S
     assert admitted(JOB, seen, CATALOG, 0.0)
 
