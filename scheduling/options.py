@@ -29,12 +29,16 @@ class Option:
     catalog's mean near this scale and strength; None where nothing was measured."""
 
 
+Options = tuple[Option, ...]
+"""Options for one picture, cheapest first, each better than all before it."""
+
+
 def options_of(
     job: Job,
     models: Mapping[str, ModelEntry],
     costs: CostModel,
     expectation: Expectation | None = None,
-) -> tuple[Option, ...]:
+) -> Options:
     """Return the options that a job's caller accepts, cheapest first, each better than all before
     it; empty if there are none.
 
@@ -59,7 +63,7 @@ def options_of(
     return (_floor(job, costs, expectation), *frontier(networks))
 
 
-def _hopeful(min_db: float, networks: tuple[Option, ...]) -> tuple[Option, ...]:
+def _hopeful(min_db: float, networks: Options) -> Options:
     """Return the best network, where there are pictures of which so much may be expected."""
     best = networks[-1:]
     return best if min_db <= MOST_DB and all(o.db is not None for o in best) else ()
@@ -72,7 +76,7 @@ def _eligible(job: Job, models: Mapping[str, ModelEntry]) -> list[ModelEntry]:
     return [entry for entry in models.values() if entry.in_ladder]
 
 
-def frontier(options: Iterable[Option]) -> tuple[Option, ...]:
+def frontier(options: Iterable[Option]) -> Options:
     """Return the options that no cheaper one equals in quality, cheapest first.
 
     Where nothing was measured, what costs more counts as better.
@@ -85,7 +89,7 @@ def frontier(options: Iterable[Option]) -> tuple[Option, ...]:
     return tuple(best)
 
 
-def narrowest_network(options: tuple[Option, ...]) -> Option:
+def narrowest_network(options: Options) -> Option:
     """Return the cheapest option that is not plain resampling, or that if there is no other."""
     return next((o for o in options if o.rung != FLOOR), options[0])
 
@@ -97,7 +101,7 @@ def options_left(
     costs: CostModel,
     left: float,
     expectation: Expectation | None = None,
-) -> tuple[Option, ...]:
+) -> Options:
     """Return the ways to finish a picture that was begun at a width of a model, narrowest first,
     when `left` of the network's work is left, a part from 0 to 1; their costs are of the rest.
 

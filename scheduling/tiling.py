@@ -66,7 +66,7 @@ def tiling_of(
 
 
 @dataclass(frozen=True)
-class Span:
+class AxisTile:
     """One tile along one axis."""
 
     core: Window
@@ -85,8 +85,8 @@ class Span:
 class Tile:
     """A rectangle of the picture."""
 
-    rows: Span
-    columns: Span
+    rows: AxisTile
+    columns: AxisTile
 
     @property
     def window_pixels(self) -> int:
@@ -115,7 +115,9 @@ def halo_pixels(size: Size, output_size: Size, tiling: Tiling) -> int:
     return shown - size[0] * size[1]
 
 
-def _plan_axes(size: Size, output_size: Size, tiling: Tiling) -> tuple[list[Span], list[Span]]:
+def _plan_axes(
+    size: Size, output_size: Size, tiling: Tiling
+) -> tuple[list[AxisTile], list[AxisTile]]:
     (height, width), (out_height, out_width) = size, output_size
     if min(size) < 1 or out_height < height or out_width < width:
         raise ValueError(f"cannot tile {size} into {output_size}")
@@ -127,17 +129,17 @@ def _plan_axes(size: Size, output_size: Size, tiling: Tiling) -> tuple[list[Span
 
 def cut_axis(
     n_in: int, n_out: int, parts: int, halo: int, rim: int = 0, output_halo: int = 0
-) -> list[Span]:
-    """Cut an axis into near-equal spans (none empty for parts <= n_in)."""
+) -> list[AxisTile]:
+    """Cut an axis into near-equal tiles (none empty for parts <= n_in)."""
     edges = [i * n_in // parts for i in range(parts + 1)]
-    spans = []
+    tiles = []
     for start, stop in itertools.pairwise(edges):
         window = max(-rim, start - halo), min(n_in + rim, stop + halo)
         first, last = (_first_output(edge, n_in, n_out) for edge in (start, stop))
         lowest, highest = (_first_output(edge, n_in, n_out) for edge in window)
         made = max(lowest, first - output_halo), min(highest, last + output_halo)
-        spans.append(Span((start, stop), window, (first, last), made))
-    return spans
+        tiles.append(AxisTile((start, stop), window, (first, last), made))
+    return tiles
 
 
 def _first_output(start: int, n_in: int, n_out: int) -> int:

@@ -16,11 +16,11 @@ from scheduling.policy import Admission, admit
 from service.budgets import DefaultBudget, default_budget_ms, good_option, wait_within
 from service.snapshot import LiveWorker, Snapshot
 
-RETRY_AFTER_S = 2
+NOT_READY_RETRY_S = 2
 """About as long as a worker takes to warm up or to be seen again."""
 
 
-LOADING_S = 5
+LOADING_RETRY_S = 5
 """About as long as a worker takes to load a model and to measure what it costs."""
 
 PROMISE = 1.1
@@ -109,7 +109,7 @@ def assessed(
         raise UnknownModel
     workers = snapshot.ready_for(job.requirement)
     if not workers and snapshot.ready and catalog.on_demand(job.model):
-        raise NotReady(_loading(job, snapshot), retry_after_s=LOADING_S)
+        raise NotReady(_loading(job, snapshot), retry_after_s=LOADING_RETRY_S)
     if not workers:
         raise not_ready(snapshot, job.requirement)
     load = load_of(snapshot, len(workers))
@@ -189,4 +189,4 @@ def not_ready(snapshot: Snapshot, needs: str = LADDER, **members: Any) -> NotRea
     elif snapshot.ready:
         what = "a model that it may choose by itself" if needs == LADDER else f"the model {needs}"
         why = f"No worker serves {what} at present."
-    return NotReady(why, retry_after_s=RETRY_AFTER_S, **members)
+    return NotReady(why, retry_after_s=NOT_READY_RETRY_S, **members)

@@ -29,7 +29,7 @@ from service.settings import GatewaySettings
 from service.snapshot import LiveWorker, Snapshot
 
 
-class Run(BaseModel):
+class RunAnswer(BaseModel):
     """What ran."""
 
     model: str = Field(examples=["anysr-m"])
@@ -67,7 +67,7 @@ class JobAnswer(BaseModel):
     finished_ms: float | None
     output_width: int
     output_height: int
-    run: Run | None = Field(description="What ran, when it has.")
+    run: RunAnswer | None = Field(description="What ran, when it has.")
     error: dict[str, Any] | None = Field(description="A problem, when the job has failed.")
     links: JobLinks
 
@@ -265,8 +265,8 @@ def job_answer(view: JobView, root_path: str = "") -> JobAnswer:
     )
 
 
-def _run(facts: RunFacts) -> Run:
-    return Run(
+def _run(facts: RunFacts) -> RunAnswer:
+    return RunAnswer(
         model=facts.model,
         width=facts.width,
         reason=facts.reason,

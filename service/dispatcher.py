@@ -22,7 +22,7 @@ from jobs.errors import (
 from jobs.job import Job, JobStatus, JobView, OnMiss, Outcome
 from jobs.queue import JobQueue, NoTime
 from scheduling.overhead import Overhead
-from service.admission import RETRY_AFTER_S, Assessment, admitted, assessed, no_time
+from service.admission import NOT_READY_RETRY_S, Assessment, admitted, assessed, no_time
 from service.budgets import DefaultBudget
 from service.catalog_store import CatalogStore
 from service.metrics import GatewayMetrics, why_ended
@@ -102,7 +102,7 @@ class Dispatcher:
             self._metrics.rejected(NotReady.code)
             raise NotReady(
                 "The queue cannot be reached; try again in a few seconds.",
-                retry_after_s=RETRY_AFTER_S,
+                retry_after_s=NOT_READY_RETRY_S,
             ) from None
         except (BudgetInfeasible, NotReady, Overloaded) as error:
             self._metrics.rejected(error.code)

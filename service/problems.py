@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.errors import AnysrError, InternalError, InvalidRequest, NotReady
-from service.admission import RETRY_AFTER_S
+from service.admission import NOT_READY_RETRY_S
 from service.dispatcher import CallerGone
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def respond(error: AnysrError, request_id: str) -> Response:
     members = problem(error, request_id)
     headers = {}
     if members["status"] in RETRY_STATUSES:
-        after = float(members.setdefault("retry_after_s", RETRY_AFTER_S))
+        after = float(members.setdefault("retry_after_s", NOT_READY_RETRY_S))
         headers["Retry-After"] = str(max(1, math.ceil(after)))
     if members["status"] == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"

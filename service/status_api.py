@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from jobs.errors import NotReady
-from service.admission import RETRY_AFTER_S, not_ready
+from service.admission import NOT_READY_RETRY_S, not_ready
 from service.answers import LiveAnswer, ModelsAnswer, ReadyAnswer, models_answer, ready_answer
 from service.gateway import Gateway, gateway_of
 from service.openapi import problem_answers
@@ -41,7 +41,7 @@ async def ready(gateway: Here) -> ReadyAnswer:
     snapshot = gateway.keeper.current
     answer = ready_answer(snapshot, gateway.keeper.age_s, gateway.catalogs)
     if gateway.closing.is_set():
-        raise NotReady("The gateway is stopping.", retry_after_s=RETRY_AFTER_S)
+        raise NotReady("The gateway is stopping.", retry_after_s=NOT_READY_RETRY_S)
     if not snapshot.ready:
         members = answer.model_dump(exclude={"status"})
         raise not_ready(snapshot, **members)

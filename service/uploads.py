@@ -23,7 +23,7 @@ LONGEST_FIELD = 1024
 """Bytes of one form field that is not the picture."""
 MOST_FIELDS = len(PARAMETERS) + 8
 """So many fields are read, so that an unknown one can still be named."""
-RETRY_AFTER_S = 1
+UPLOAD_RETRY_S = 1
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class UploadReader:
     @contextmanager
     def _slot(self) -> Iterator[None]:
         if not self._free:
-            raise Overloaded("Too many uploads at once.", retry_after_s=RETRY_AFTER_S)
+            raise Overloaded("Too many uploads at once.", retry_after_s=UPLOAD_RETRY_S)
         self._free -= 1
         try:
             yield

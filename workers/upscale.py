@@ -20,7 +20,7 @@ from models.geometry import AxisGrid, axis_grid
 from scheduling.tiling import (
     DEFAULT_TILE_OUTPUT_PIXELS,
     DEFAULT_TILE_PIXELS,
-    Span,
+    AxisTile,
     Tile,
     Tiling,
     plan_tiles,
@@ -161,7 +161,7 @@ def _run_tile(
     return kept.mean(axis=0, keepdims=True) if windows.grey else kept
 
 
-def _kept(span: Span) -> slice:
+def _kept(span: AxisTile) -> slice:
     """Return what of the pixels made is the span's output."""
     start, stop = span.output
     return slice(start - span.made[0], stop - span.made[0])

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from models.catalog import read_catalog
 from models.geometry import axis_grid
-from scheduling.tiling import CONTEXT, Span, Tiling, cut_axis, halo_pixels, plan_tiles, tiling_of
+from scheduling.tiling import (
+    CONTEXT,
+    AxisTile,
+    Tiling,
+    cut_axis,
+    halo_pixels,
+    plan_tiles,
+    tiling_of,
+)
 
 Size = tuple[int, int]
 sizes = st.integers(1, 300)
@@ -131,7 +139,7 @@ def test_halo_pixels_are_those_of_the_plan(picture: tuple[Size, Size, Tiling]) -
 
 def test_what_fits_is_one_tile_without_halo() -> None:
     [tile] = plan_tiles((512, 512), (777, 1024), Tiling(halo=34, pixels=512 * 512))
-    assert tile.rows == Span(core=(0, 512), window=(0, 512), output=(0, 777), made=(0, 777))
+    assert tile.rows == AxisTile(core=(0, 512), window=(0, 512), output=(0, 777), made=(0, 777))
     assert tile.window_pixels == 512 * 512
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scheduling.simulation.simulator import Machine, simulate
+from scheduling.simulation.simulator import SimulatedWorkers, simulate
 from scheduling.simulation.strategies import STRATEGIES
 from scheduling.simulation.upper_bound import OutOfReachError, bound
 from tests.scheduling.simulation.test_simulator import TABLES, bursts, workload
@@ -93,7 +93,7 @@ def test_a_coarser_grid_is_looser():
 @pytest.mark.parametrize("name", ["ours", "greedy", "narrowest", "widest", "widest-admitted"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_strategy_passes_it(name, seed):
-    requests, machine = bursts(500, seed=seed), Machine(seed=seed)
+    requests, machine = bursts(500, seed=seed), SimulatedWorkers(seed=seed)
     outcome = simulate(requests, TABLES, STRATEGIES[name](), machine)
     found = bound(requests, TABLES, outcome.attainment, 4, machine.factors(500))
     assert outcome.db <= found.db + 1e-9
