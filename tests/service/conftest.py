@@ -16,7 +16,14 @@ from models.catalog import Catalog, CatalogRead
 from service.catalog_store import CatalogStore
 from service.main import create_app, create_server
 from service.settings import GatewaySettings
-from tests.service.harness import MODEL, UNSERVED, LoadedModel, ScriptedWorker, Start, model_entry
+from tests.service.harness import (
+    MODEL,
+    UNSERVED,
+    RunningGateway,
+    ScriptedWorker,
+    Start,
+    model_entry,
+)
 
 APART = model_entry(UNSERVED).model_copy(update={"in_ladder": False, "takes_strength": False})
 """A model that no worker has, that the service would not choose by itself, and that takes no
@@ -48,7 +55,7 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
     @contextlib.asynccontextmanager
     async def started(
         catalogs: CatalogStore | None = None, **overrides: Any
-    ) -> AsyncIterator[LoadedModel]:
+    ) -> AsyncIterator[RunningGateway]:
         # Not stale within a test, however long the machine keeps this loop waiting.
         quick = {"snapshot_seconds": 0.05, "snapshot_stale_seconds": 600, "shutdown_seconds": 5}
         settings = GatewaySettings(**quick | overrides)
@@ -65,7 +72,7 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
                         pytest.fail(f"the gateway ended before it served: {serving}")
                     await asyncio.sleep(0.005)
                 async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-                    yield LoadedModel(client, app.state.gateway, port)
+                    yield RunningGateway(client, app.state.gateway, port)
             finally:
                 server.should_exit = True
                 await serving
@@ -74,7 +81,7 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
 
 
 @pytest.fixture
-async def served(start: Start, worker: ScriptedWorker) -> AsyncIterator[LoadedModel]:
+async def served(start: Start, worker: ScriptedWorker) -> AsyncIterator[RunningGateway]:
     """A gateway with a ready worker behind it."""
     async with start() as served:
         assert worker.go.is_set()

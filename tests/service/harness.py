@@ -1,4 +1,4 @@
-"""What the gateway's tests work with: a catalog, pictures, and a worker that does as told."""
+"""Helpers of the gateway's tests: a catalog, pictures, a scripted worker, a running gateway."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ from jobs.redis_queue import RedisQueue
 from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
 from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
 from service.gateway import Gateway
+from service.snapshot import LiveWorker
 
 MODEL = "drawn-s"
 UNSERVED = "drawn-m"
-OFFERS = (LADDER, MODEL, *(requirement_of(MODEL, width) for width in (0.25, 0.5, 1.0)))
-"""What a worker with that model capabilities."""
+CAPABILITIES = (LADDER, MODEL, *(requirement_of(MODEL, width) for width in (0.25, 0.5, 1.0)))
+"""Capabilities of a worker with MODEL."""
 FLOOR_MS = 3.0
 NARROW_MS = 42.0
 
@@ -93,6 +94,17 @@ def drawn(width: int = 20, height: int = 12, image_format: str = "png") -> bytes
     return encoded(image, image_format)
 
 
+def live_worker(
+    costs: CostModel,
+    models: tuple[str, ...] = (MODEL,),
+    capabilities: tuple[str, ...] = CAPABILITIES,
+    worker_id: str = "w",
+) -> LiveWorker:
+    """A ready worker with these costs."""
+    heartbeat = WorkerHeartbeat(worker_id, True, models, {}, capabilities=capabilities)
+    return LiveWorker(heartbeat, costs)
+
+
 @dataclass
 class ScriptedWorker:
     """Claims from the real queue and resizes by Pillow, once `go` is set."""
@@ -113,7 +125,7 @@ class ScriptedWorker:
         heartbeat = WorkerHeartbeat(
             *(self.worker_id, ready, (MODEL,), costs),
             machine=self.machine,
-            capabilities=OFFERS,
+            capabilities=CAPABILITIES,
             backends=dict(self.backends),
         )
         await self.queue.publish_heartbeat(heartbeat)
@@ -179,7 +191,7 @@ def resized(payload: bytes, job: Job) -> bytes:
 
 
 @dataclass(frozen=True)
-class LoadedModel:
+class RunningGateway:
     """A gateway that serves, and a client of it."""
 
     client: httpx.AsyncClient
@@ -217,7 +229,7 @@ class LoadedModel:
         return await self.gateway.queue.stats()
 
 
-Start = Callable[..., AbstractAsyncContextManager[LoadedModel]]
+Start = Callable[..., AbstractAsyncContextManager[RunningGateway]]
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from models.catalog import CATALOG_FILE, Catalog, CatalogError, read_valid_entri
 from service.catalog_store import CatalogStore
 from service.settings import GatewaySettings
 from tests.service.harness import (
+    CAPABILITIES,
     MODEL,
-    OFFERS,
     UNSERVED,
-    LoadedModel,
+    RunningGateway,
     ScriptedWorker,
     Start,
     assert_problem,
@@ -32,7 +32,7 @@ from tests.service.harness import (
 KEY = "a-key-of-many-letters"
 
 
-async def reload(served: LoadedModel, key: str | None = KEY) -> httpx.Response:
+async def reload(served: RunningGateway, key: str | None = KEY) -> httpx.Response:
     headers = {} if key is None else {"Authorization": key if " " in key else f"Bearer {key}"}
     return await served.client.post("/admin/reload", headers=headers)
 
@@ -70,7 +70,7 @@ def test_a_key_that_can_be_guessed_is_refused_and_not_told() -> None:
     assert KEY not in repr(GatewaySettings.model_validate({"admin_key": KEY}))
 
 
-async def until_followed(served: LoadedModel, number: int) -> None:
+async def until_followed(served: RunningGateway, number: int) -> None:
     async with asyncio.timeout(10):
         while served.gateway.catalogs.reloads != number:  # noqa: ASYNC110  as a caller would look
             await asyncio.sleep(0.01)
@@ -105,7 +105,7 @@ async def test_a_new_entry_is_offered_when_a_worker_has_it(
             "new", True, (UNSERVED,), costs, capabilities=(UNSERVED, f"{UNSERVED}@1")
         )
         await queue.publish_heartbeat(heartbeat)
-        await served.gateway.keeper.refresh()
+        await served.gateway.snapshots.refresh()
         assert (await served.upscale(**asked)).status_code == 200
         pinned = await served.upscale(**asked, anysr_width=0.25)
         assert_problem(pinned, 503, "not_ready")
@@ -139,7 +139,7 @@ async def test_ready_tells_what_is_broken_at_a_worker(start: Start, queue: Redis
     broken = {"torn": "differs from its checksum"}
     costs = cost_model().to_dict()
     heartbeat = WorkerHeartbeat(
-        "w", True, (MODEL,), costs, capabilities=OFFERS, broken=broken, reloads=3
+        "w", True, (MODEL,), costs, capabilities=CAPABILITIES, broken=broken, reloads=3
     )
     await queue.publish_heartbeat(heartbeat)
     async with start() as served:

@@ -10,14 +10,14 @@ from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, UnknownModel
 from jobs.job import Backlog, ImageFormat, Job, OnMiss, QueueStats
 from models.catalog import Catalog
 from service.admission import admitted, assessed, no_time
-from service.snapshot import LiveWorker, Snapshot
+from service.snapshot import Snapshot
 from tests.service.harness import (
     FLOOR_MS,
     MODEL,
     NARROW_MS,
-    OFFERS,
     UNSERVED,
     cost_model,
+    live_worker,
     model_entry,
 )
 
@@ -41,10 +41,7 @@ JOB = Job(
 
 def snapshot(workers: int = 1, backlog: Backlog | None = None, factor: float = 1.0) -> Snapshot:
     costs = replace(cost_model(), slowdown={"network": factor})
-    live = tuple(
-        LiveWorker(f"w{n}", True, False, (MODEL,), costs, capabilities=OFFERS)
-        for n in range(workers)
-    )
+    live = tuple(live_worker(costs, worker_id=f"w{n}") for n in range(workers))
     return Snapshot(live, QueueStats(0, 0, 0, 0, backlog))
 
 
@@ -160,8 +157,9 @@ def test_what_the_catalog_and_the_workers_do_not_both_have_is_not_let_in() -> No
 def test_a_model_on_demand_is_not_ready_yet(broken: dict[str, str], told: str) -> None:
     rare = model_entry(UNSERVED).model_copy(update={"on_demand": True})
     catalog = Catalog(default=MODEL, models=(*CATALOG.models, rare))
-    seen = snapshot(workers=2)
-    seen = replace(seen, workers=tuple(replace(w, broken=broken) for w in seen.workers))
+    [worker] = snapshot().workers
+    worker = replace(worker, heartbeat=replace(worker.heartbeat, broken=broken))
+    seen = replace(snapshot(), workers=(worker, worker))
     with pytest.raises(NotReady, match=told) as refusal:
         admitted(replace(JOB, model=UNSERVED), seen, catalog, 5.0)
     assert refusal.value.details["retry_after_s"] == 5

@@ -26,8 +26,8 @@ from service.budgets import (
     wait_within,
 )
 from service.settings import GatewaySettings
-from service.snapshot import LiveWorker, Snapshot
-from tests.service.harness import MODEL, OFFERS, model_entry
+from service.snapshot import Snapshot
+from tests.service.harness import CAPABILITIES, MODEL, live_worker, model_entry
 
 LARGE = "drawn-l"
 NOW = 1_000_000.0
@@ -80,7 +80,7 @@ backlogs = st.tuples(st.lists(groups, max_size=8), st.lists(st.floats(-100, 30_0
 
 
 def snapshot(costs: CostModel, backlog: Backlog | None = None) -> Snapshot:
-    worker = LiveWorker("w", True, False, (MODEL, LARGE), costs, capabilities=(*OFFERS, LARGE))
+    worker = live_worker(costs, (MODEL, LARGE), (*CAPABILITIES, LARGE))
     return Snapshot((worker,), QueueStats(0, 0, 0, 0, backlog))
 
 
@@ -198,15 +198,15 @@ def test_a_good_result_is_the_default_model_s_at_full_width_unless_another_is_as
     changes: dict[str, object], costs: CostModel, rung: Rung
 ) -> None:
     job = replace(PICTURE, **changes)  # type: ignore[arg-type]
-    capabilities = (*OFFERS, LARGE, f"{MODEL}@0.5")
-    worker = LiveWorker("w", True, False, (MODEL, LARGE), costs, capabilities=capabilities)
+    capabilities = (*CAPABILITIES, LARGE, f"{MODEL}@0.5")
+    worker = live_worker(costs, (MODEL, LARGE), capabilities)
     seen = Snapshot((worker,), QueueStats(0, 0, 0, 0))
     options = assessed(job, seen, CATALOG, 10.0).options
     assert good_option(job, options, CATALOG).rung == rung
 
 
 def test_a_good_result_is_the_best_there_is_where_the_default_model_is_not() -> None:
-    worker = LiveWorker("w", True, False, (LARGE,), USUAL, capabilities=OFFERS)
+    worker = live_worker(USUAL, (LARGE,))
     other = Catalog(default=MODEL, models=(measured(MODEL, 40.0, 41.0, 42.0), CATALOG.get(LARGE)))
     seen = Snapshot((worker,), QueueStats(0, 0, 0, 0))
     options = assessed(PICTURE, seen, other, 10.0).options

@@ -18,7 +18,7 @@ from tests.service.harness import (
     MODEL,
     NARROW_MS,
     UNSERVED,
-    LoadedModel,
+    RunningGateway,
     ScriptedWorker,
     Start,
     assert_problem,
@@ -32,20 +32,20 @@ PICTURE: dict[str, Any] = {"width": 20, "height": 12, "format": "png"}
 ON_DEMAND = "drawn-q"
 
 
-async def asked(served: LoadedModel, **params: Any) -> httpx.Response:
+async def asked(served: RunningGateway, **params: Any) -> httpx.Response:
     """GET /estimate for the picture that `drawn` makes, by default at scale 2."""
     params = PICTURE | (params or {"scale": 2})
     return await served.client.get("/estimate", params=params)
 
 
-async def estimated(served: LoadedModel, **params: Any) -> dict[str, Any]:
+async def estimated(served: RunningGateway, **params: Any) -> dict[str, Any]:
     response = await asked(served, **params)
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()
     return answer
 
 
-async def test_every_member(served: LoadedModel) -> None:
+async def test_every_member(served: RunningGateway) -> None:
     response = await asked(served)
     assert response.headers["cache-control"] == "no-store"
     rungs = [("lanczos", 0, FLOOR_MS), (MODEL, 0.25, NARROW_MS), (MODEL, 0.5, 62), (MODEL, 1, 102)]
@@ -83,7 +83,7 @@ async def test_every_member(served: LoadedModel) -> None:
         ({"output_width": 30, "output_height": 40}, (30, 40)),
     ],
 )
-async def test_sizes(served: LoadedModel, params: dict[str, Any], size: tuple[int, int]) -> None:
+async def test_sizes(served: RunningGateway, params: dict[str, Any], size: tuple[int, int]) -> None:
     answer = await estimated(served, **params)
     assert (answer["output_width"], answer["output_height"]) == size
 
@@ -100,7 +100,7 @@ async def test_sizes(served: LoadedModel, params: dict[str, Any], size: tuple[in
     ],
 )
 async def test_what_it_names_as_smallest_and_as_default_is_what_a_request_gets(
-    served: LoadedModel, worker: ScriptedWorker, params: dict[str, Any], widths: list[float]
+    served: RunningGateway, worker: ScriptedWorker, params: dict[str, Any], widths: list[float]
 ) -> None:
     answer = await estimated(served, scale=2, **params)
     assert [rung["width"] for rung in answer["rungs"]] == widths
@@ -115,7 +115,7 @@ async def test_what_it_names_as_smallest_and_as_default_is_what_a_request_gets(
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3.3, 8])
-async def test_what_costs_more_is_better(served: LoadedModel, scale: float) -> None:
+async def test_what_costs_more_is_better(served: RunningGateway, scale: float) -> None:
     rungs = (await estimated(served, scale=scale))["rungs"]
     for name in ("expected_ms", "safe_ms", "budget_ms"):
         figures = [rung[name] for rung in rungs]
@@ -141,7 +141,7 @@ BAD = [
 
 @pytest.mark.parametrize(("params", "status", "code"), BAD)
 async def test_what_a_request_is_refused_for_is_told_before(
-    served: LoadedModel, params: dict[str, Any], status: int, code: str
+    served: RunningGateway, params: dict[str, Any], status: int, code: str
 ) -> None:
     told = assert_problem(await asked(served, **params), status, code)
     refused = assert_problem(await served.upscale(**params), status, code)
@@ -169,7 +169,7 @@ async def test_sizes_over_the_limits_are_refused_as_those_of_a_picture(
 
 
 @pytest.mark.parametrize("name", ["width", "height", "format"])
-async def test_what_the_picture_is_must_be_said(served: LoadedModel, name: str) -> None:
+async def test_what_the_picture_is_must_be_said(served: RunningGateway, name: str) -> None:
     params = {key: value for key, value in PICTURE.items() if key != name} | {"scale": 2}
     response = await served.client.get("/estimate", params=params)
     assert assert_problem(response, 422, "invalid_request")["detail"] == f"{name} is missing."
@@ -178,7 +178,7 @@ async def test_what_the_picture_is_must_be_said(served: LoadedModel, name: str) 
     assert "more than once" in assert_problem(response, 422, "invalid_request")["detail"]
 
 
-async def test_no_size_names_the_ways_to_give_one(served: LoadedModel) -> None:
+async def test_no_size_names_the_ways_to_give_one(served: RunningGateway) -> None:
     response = await served.client.get("/estimate", params=PICTURE)
     detail = assert_problem(response, 422, "invalid_request")["detail"]
     assert "output_width and/or output_height" in detail
@@ -208,13 +208,13 @@ async def test_nothing_is_written_to_the_queue_and_no_model_is_asked_for(
         assert before
         assert (await asked(served)).status_code == 200
         members = assert_problem(await asked(served, scale=2, model=ON_DEMAND), 503, "not_ready")
-        assert "when a picture first asks for it" in members["detail"]
+        assert "is loaded at the first request for it" in members["detail"]
         assert await kept() == before
         samples = (await served.client.get("/metrics")).text
     assert "anysr_admission_rejected_total{" not in samples
 
 
-async def test_what_waits_is_told(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_what_waits_is_told(served: RunningGateway, worker: ScriptedWorker) -> None:
     worker.go.clear()
     await served.submit(scale=2, on_miss="reject")
     async with asyncio.timeout(2):
@@ -228,7 +228,7 @@ async def test_what_waits_is_told(served: LoadedModel, worker: ScriptedWorker) -
 
 
 async def test_compression_is_taken_to_be_what_is_usual_for_the_format(
-    served: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    served: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     assess = served.gateway.dispatcher.assess

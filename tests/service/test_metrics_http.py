@@ -13,7 +13,7 @@ from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
 from service.metrics import QUEUE_COUNTS
 from telemetry.trace_context import TraceContext, trace_id_of
-from tests.service.harness import LoadedModel, ScriptedWorker, Start, drawn
+from tests.service.harness import RunningGateway, ScriptedWorker, Start, drawn
 from tests.service.test_status_http import freshly_stale, lines_of, metrics_of
 
 CALLER = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", True)
@@ -21,7 +21,7 @@ TRACED = {"traceparent": CALLER.traceparent, "Content-Type": "image/png"}
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
 
 
-async def budgets(served: LoadedModel) -> tuple[float, float]:
+async def budgets(served: RunningGateway) -> tuple[float, float]:
     samples = await metrics_of(served)
     outcomes = ("met", "missed")
     met, missed = (samples["anysr_budgets_total", outcome] for outcome in outcomes)
@@ -34,7 +34,7 @@ async def test_budgets_are_counted_before_there_is_one(start: Start) -> None:
 
 
 async def test_a_picture_in_time_has_met_its_budget_and_a_late_one_missed_it(
-    served: LoadedModel, worker: ScriptedWorker
+    served: RunningGateway, worker: ScriptedWorker
 ) -> None:
     assert (await served.upscale()).headers["x-anysr-deadline"] == "met"
     assert await budgets(served) == (1, 0)
@@ -57,7 +57,7 @@ async def _until_late(queue: JobQueue, job_id: str) -> None:
             return
 
 
-async def _counted(served: LoadedModel, jobs: int) -> None:
+async def _counted(served: RunningGateway, jobs: int) -> None:
     """Wait until so many jobs that ended have been counted."""
     while True:
         samples = await metrics_of(served)
@@ -69,14 +69,14 @@ async def _counted(served: LoadedModel, jobs: int) -> None:
     ("failure", "missed"), [(InternalError(), 1), (CorruptImage(), 0)], ids=["ours", "the caller's"]
 )
 async def test_a_job_without_a_picture_missed_its_budget_if_that_is_our_fault(
-    served: LoadedModel, worker: ScriptedWorker, failure: Exception, missed: int
+    served: RunningGateway, worker: ScriptedWorker, failure: Exception, missed: int
 ) -> None:
     worker.failure = failure  # type: ignore[assignment]
     assert not (await served.upscale()).is_success
     assert await budgets(served) == (0, missed)
 
 
-async def test_what_is_refused_is_no_budget(served: LoadedModel) -> None:
+async def test_what_is_refused_is_no_budget(served: RunningGateway) -> None:
     assert (await served.upscale(scale=2, latency_budget_ms=1)).status_code == 422
     assert await budgets(served) == (0, 0)
 
@@ -109,7 +109,7 @@ async def test_two_gateways_show_the_same_queue(
 
 
 async def test_latencies_have_the_trace_as_exemplar_for_who_reads_openmetrics(
-    served: LoadedModel,
+    served: RunningGateway,
 ) -> None:
     answer = await served.client.post("/upscale?scale=2", content=drawn(), headers=TRACED)
     assert answer.is_success
@@ -128,7 +128,7 @@ async def test_latencies_have_the_trace_as_exemplar_for_who_reads_openmetrics(
 
 
 async def test_the_callers_trace_goes_with_the_job_and_into_the_log(
-    served: LoadedModel, caplog: pytest.LogCaptureFixture
+    served: RunningGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="anysr.requests"):
         answer = await served.client.post("/upscale?scale=2", content=drawn(), headers=TRACED)
@@ -139,7 +139,7 @@ async def test_the_callers_trace_goes_with_the_job_and_into_the_log(
 
 
 @pytest.mark.parametrize("header", ["rubbish", f"00-{'0' * 32}-{'0' * 16}-01", ""])
-async def test_what_names_no_trace_is_replaced(served: LoadedModel, header: str) -> None:
+async def test_what_names_no_trace_is_replaced(served: RunningGateway, header: str) -> None:
     headers = {**TRACED, "traceparent": header}
     answer = await served.client.post("/upscale?scale=2", content=drawn(), headers=headers)
     view = await served.gateway.queue.view(answer.headers["x-request-id"])
@@ -147,7 +147,7 @@ async def test_what_names_no_trace_is_replaced(served: LoadedModel, header: str)
 
 
 async def test_a_job_that_no_request_waits_for_has_a_line_when_it_ends(
-    served: LoadedModel, caplog: pytest.LogCaptureFixture
+    served: RunningGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         job = (await served.client.post("/jobs?scale=2", content=drawn(), headers=TRACED)).json()

@@ -34,7 +34,7 @@ from models.geometry import output_size
 from tests.service.harness import (
     MODEL,
     UNSERVED,
-    LoadedModel,
+    RunningGateway,
     ScriptedWorker,
     Start,
     cost_by_pixels,
@@ -106,12 +106,12 @@ async def blank(browser_url: str) -> AsyncIterator[Page]:
 
 
 @pytest.fixture
-async def page(blank: Page, served: LoadedModel) -> Page:
+async def page(blank: Page, served: RunningGateway) -> Page:
     """The page, open and served by a gateway that is ready."""
     return await opened(blank, served)
 
 
-async def opened(page: Page, served: LoadedModel) -> Page:
+async def opened(page: Page, served: RunningGateway) -> Page:
     await page.goto(f"http://127.0.0.1:{served.port}/")
     await expect(page.locator("#model option")).to_have_count(3)
     return page
@@ -600,7 +600,7 @@ class TestFullQueue:
         return QueueSettings(namespace=f"test-{uuid.uuid4().hex}", queue_limit=1)
 
     async def test_waits_out_an_overload(
-        self, page: Page, served: LoadedModel, worker: ScriptedWorker
+        self, page: Page, served: RunningGateway, worker: ScriptedWorker
     ) -> None:
         worker.go.clear()
         await served.submit(scale=2)
@@ -661,7 +661,7 @@ async def test_foretold_size_is_the_service_s(page: Page) -> None:
     assert found == [output_size(size, scale) for size, scale in cases]
 
 
-async def test_docs_need_no_other_server(blank: Page, served: LoadedModel) -> None:
+async def test_docs_need_no_other_server(blank: Page, served: RunningGateway) -> None:
     here = f"http://127.0.0.1:{served.port}/"
     asked: list[str] = []
     blank.on("request", lambda request: asked.append(request.url))

@@ -22,7 +22,7 @@ from telemetry.logs import json_lines
 from tests.service.harness import (
     MODEL,
     UNSERVED,
-    LoadedModel,
+    RunningGateway,
     ScriptedWorker,
     Start,
     assert_problem,
@@ -45,7 +45,7 @@ def samples_of(families: dict[str, Metric]) -> dict[tuple[str, ...], float]:
     }
 
 
-async def metrics_of(served: LoadedModel) -> dict[tuple[str, ...], float]:
+async def metrics_of(served: RunningGateway) -> dict[tuple[str, ...], float]:
     return samples_of(families_of((await served.client.get("/metrics")).text))
 
 
@@ -58,16 +58,16 @@ def lines_of(
 
 
 @contextlib.contextmanager
-def freshly_stale(served: LoadedModel) -> Iterator[None]:
+def freshly_stale(served: RunningGateway) -> Iterator[None]:
     """As if the gateway had not looked at the queue for more than a minute."""
-    keeper = served.gateway.keeper
-    clock = keeper._clock
-    keeper._clock = lambda: clock() + 61
+    snapshots = served.gateway.snapshots
+    clock = snapshots._clock
+    snapshots._clock = lambda: clock() + 61
     yield
-    keeper._clock = clock
+    snapshots._clock = clock
 
 
-async def test_models(served: LoadedModel) -> None:
+async def test_models(served: RunningGateway) -> None:
     answer = (await served.client.get("/models")).json()
     assert answer["default"] == MODEL
     assert [model["name"] for model in answer["models"]] == [MODEL, UNSERVED]
@@ -91,7 +91,7 @@ async def test_models_come_with_the_limits_that_are_set(start: Start) -> None:
     }
 
 
-async def test_the_page_answers_head_as_it_does_get(served: LoadedModel) -> None:
+async def test_the_page_answers_head_as_it_does_get(served: RunningGateway) -> None:
     head, get = await served.client.head("/"), await served.client.get("/")
     assert (head.status_code, get.status_code) == (200, 200)
     assert head.content == b""
@@ -138,7 +138,7 @@ async def test_live_without_a_worker(start: Start) -> None:
         assert (await served.client.get("/health/live")).json() == {"status": "live"}
 
 
-async def test_ready_when_a_worker_is_warm(served: LoadedModel) -> None:
+async def test_ready_when_a_worker_is_warm(served: RunningGateway) -> None:
     response = await served.client.get("/health/ready")
     assert response.status_code == 200
     answer = response.json()
@@ -181,7 +181,7 @@ async def test_what_was_seen_too_long_ago_is_unknown(start: Start, queue: RedisQ
         assert "anysr_queue_backlog_seconds NaN" in text
         assert "anysr_workers_live 0.0" in text
         assert "anysr_worker_pace_ratio{" not in text
-        await served.gateway.keeper.refresh()
+        await served.gateway.snapshots.refresh()
         assert (await served.client.get("/health/ready")).status_code == 200
 
 
@@ -195,7 +195,7 @@ async def test_not_ready_shows_workers_and_queue(start: Start, queue: RedisQueue
         assert response.headers["retry-after"] == "2"
 
 
-async def test_not_ready_while_it_stops(served: LoadedModel) -> None:
+async def test_not_ready_while_it_stops(served: RunningGateway) -> None:
     served.gateway.closing.set()
     assert_problem(await served.client.get("/health/ready"), 503, "not_ready")
 
@@ -206,11 +206,13 @@ async def test_ready_follows_the_workers(start: Start, queue: RedisQueue) -> Non
         assert (await served.client.get("/health/ready")).status_code == 503
         for change, status in ((worker.heartbeat(), 200), (queue.retire_worker("scripted"), 503)):
             await change
-            await served.gateway.keeper.refresh()
+            await served.gateway.snapshots.refresh()
             assert (await served.client.get("/health/ready")).status_code == status
 
 
-async def test_metrics_are_read_by_prometheus(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_metrics_are_read_by_prometheus(
+    served: RunningGateway, worker: ScriptedWorker
+) -> None:
     await served.upscale()
     await served.upscale(scale=2, latency_budget_ms=1)
     await served.client.get("/no/such/path")
@@ -270,11 +272,11 @@ async def test_machines_are_shown_by_their_spread_and_not_one_by_one(
         assert samples["anysr_worker_pace_ratio", "max"] == 1.0
         assert samples["anysr_workers_live",] == 3
         await queue.retire_worker("one")
-        await served.gateway.keeper.refresh()
+        await served.gateway.snapshots.refresh()
         assert ("anysr_machine_gpu_load_ratio", "min") not in await metrics_of(served)
 
 
-async def test_route_label_is_the_template(served: LoadedModel) -> None:
+async def test_route_label_is_the_template(served: RunningGateway) -> None:
     await served.client.get("/jobs/no-such-job")
     await served.client.get("/static/no-such-file.js")
     text = (await served.client.get("/metrics")).text
@@ -283,7 +285,7 @@ async def test_route_label_is_the_template(served: LoadedModel) -> None:
     assert "no-such" not in text
 
 
-async def test_problems_for_what_the_framework_refuses(served: LoadedModel) -> None:
+async def test_problems_for_what_the_framework_refuses(served: RunningGateway) -> None:
     assert_problem(await served.client.get("/no/such/path"), 404, "not_found")
     assert_problem(await served.client.get("/static/none.js"), 404, "not_found")
     response = await served.client.put("/upscale")
@@ -292,7 +294,7 @@ async def test_problems_for_what_the_framework_refuses(served: LoadedModel) -> N
 
 
 async def test_our_own_failure_tells_no_secrets(
-    served: LoadedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    served: RunningGateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(_: str) -> JobView:
         raise RuntimeError("the secret of the house")
@@ -306,7 +308,7 @@ async def test_our_own_failure_tells_no_secrets(
     assert "the secret of the house" in caplog.text
 
 
-async def test_security_headers(served: LoadedModel) -> None:
+async def test_security_headers(served: RunningGateway) -> None:
     for path in ("/models", "/no/such/path", "/metrics"):
         headers = (await served.client.get(path)).headers
         policy = "default-src 'self'; img-src 'self' blob: data:"
@@ -336,7 +338,7 @@ async def test_docs_load_only_what_this_server_has(start: Start, root_path: str)
             assert len(answer.content) > 10_000
 
 
-async def test_openapi_tells_all(served: LoadedModel) -> None:
+async def test_openapi_tells_all(served: RunningGateway) -> None:
     paths = (await served.client.get("/openapi.json")).json()["paths"]
     for path in ("/upscale", "/jobs"):
         post = paths[path]["post"]
@@ -388,7 +390,7 @@ async def test_links_know_the_proxys_prefix(start: Start, worker: ScriptedWorker
 
 
 async def test_one_line_is_logged_per_request(
-    served: LoadedModel, caplog: pytest.LogCaptureFixture
+    served: RunningGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="anysr.requests"):
         response = await served.upscale()
@@ -407,7 +409,7 @@ async def test_one_line_is_logged_per_request(
 
 
 async def test_what_machines_ask_all_the_time_is_logged_for_debugging_only(
-    served: LoadedModel, caplog: pytest.LogCaptureFixture
+    served: RunningGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, logger="anysr.requests"):
         for path in ("/health/live", "/health/ready", "/metrics", "/models", "/health/none"):

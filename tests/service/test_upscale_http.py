@@ -20,7 +20,7 @@ from tests.service.harness import (
     MODEL,
     NARROW_MS,
     UNSERVED,
-    LoadedModel,
+    RunningGateway,
     ScriptedWorker,
     Start,
     assert_problem,
@@ -35,13 +35,13 @@ def size_of(response: httpx.Response) -> tuple[int, int]:
         return image.size
 
 
-async def test_raw_body(served: LoadedModel) -> None:
+async def test_raw_body(served: RunningGateway) -> None:
     response = await served.upscale(scale=2.37)
     assert size_of(response) == (47, 28)
     assert response.headers["content-type"] == "image/png"
 
 
-async def test_multipart(served: LoadedModel) -> None:
+async def test_multipart(served: RunningGateway) -> None:
     response = await served.client.post(
         "/upscale",
         data={"scale_h": "2", "scale_w": "3", "format": "webp", "quality": "80"},
@@ -52,7 +52,7 @@ async def test_multipart(served: LoadedModel) -> None:
     assert response.headers["x-anysr-scale"] == "2x3"
 
 
-async def test_every_header(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_every_header(served: RunningGateway, worker: ScriptedWorker) -> None:
     headers = (await served.upscale(scale=2, latency_budget_ms=9000)).headers
     assert headers["x-request-id"] == worker.claims[0].job.id
     assert headers["x-anysr-model"] == MODEL
@@ -70,7 +70,7 @@ async def test_every_header(served: LoadedModel, worker: ScriptedWorker) -> None
     assert names == ["upload", "queue", "decode", "network", "encode", "total"]
 
 
-async def test_callers_own_id_is_echoed_if_it_is_harmless(served: LoadedModel) -> None:
+async def test_callers_own_id_is_echoed_if_it_is_harmless(served: RunningGateway) -> None:
     for given, echoed in (("abc-1_2.3", "abc-1_2.3"), ("a b", None), ("x" * 65, None)):
         response = await served.client.get("/health/live", headers={"X-Request-ID": given})
         assert response.headers.get("x-correlation-id") == echoed
@@ -78,7 +78,7 @@ async def test_callers_own_id_is_echoed_if_it_is_harmless(served: LoadedModel) -
 
 
 @pytest.mark.parametrize("name", ["png", "jpeg", "webp", "avif"])
-async def test_output_is_in_the_format_of_the_input(served: LoadedModel, name: str) -> None:
+async def test_output_is_in_the_format_of_the_input(served: RunningGateway, name: str) -> None:
     response = await served.upscale(drawn(image_format=name), scale=1.5)
     assert response.headers["content-type"] == f"image/{name}"
     with Image.open(io.BytesIO(response.content)) as image:
@@ -95,11 +95,11 @@ async def test_output_is_in_the_format_of_the_input(served: LoadedModel, name: s
         ({"scale": 8}, (160, 96)),
     ],
 )
-async def test_sizes(served: LoadedModel, params: dict[str, Any], size: tuple[int, int]) -> None:
+async def test_sizes(served: RunningGateway, params: dict[str, Any], size: tuple[int, int]) -> None:
     assert size_of(await served.upscale(**params)) == size
 
 
-async def test_what_the_worker_is_told(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_what_the_worker_is_told(served: RunningGateway, worker: ScriptedWorker) -> None:
     await served.upscale(
         scale=2, anysr_width=0.5, on_miss="reject", quality=70, format="jpeg",
         latency_budget_ms=4000, model=MODEL,
@@ -110,7 +110,7 @@ async def test_what_the_worker_is_told(served: LoadedModel, worker: ScriptedWork
     assert job.cheapest_ms == pytest.approx(62)
 
 
-async def test_strength_is_the_file_s_own_unless_it_is_given(served: LoadedModel) -> None:
+async def test_strength_is_the_file_s_own_unless_it_is_given(served: RunningGateway) -> None:
     image = Image.linear_gradient("L").convert("RGB")
     told = []
     for quality in (30, 75):
@@ -123,7 +123,7 @@ async def test_strength_is_the_file_s_own_unless_it_is_given(served: LoadedModel
 
 
 async def test_floor_is_the_cheapest_way_that_the_caller_accepts(
-    served: LoadedModel, worker: ScriptedWorker
+    served: RunningGateway, worker: ScriptedWorker
 ) -> None:
     await served.upscale(scale=2)
     await served.upscale(scale=2, on_miss="reject")
@@ -131,7 +131,7 @@ async def test_floor_is_the_cheapest_way_that_the_caller_accepts(
     assert floors == pytest.approx([FLOOR_MS, NARROW_MS])
 
 
-async def test_budget_that_no_way_meets(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_budget_that_no_way_meets(served: RunningGateway, worker: ScriptedWorker) -> None:
     for on_miss, cheapest in (("degrade", FLOOR_MS), ("reject", NARROW_MS)):
         response = await served.upscale(scale=2, latency_budget_ms=5, on_miss=on_miss)
         members = assert_problem(response, 422, "budget_infeasible")
@@ -142,7 +142,7 @@ async def test_budget_that_no_way_meets(served: LoadedModel, worker: ScriptedWor
     assert (await served.stats()).queued == 0
 
 
-async def test_smallest_feasible_budget_is_let_in(served: LoadedModel) -> None:
+async def test_smallest_feasible_budget_is_let_in(served: RunningGateway) -> None:
     refused = await served.upscale(scale=2, latency_budget_ms=0.5)
     smallest = refused.json()["smallest_feasible_ms"]
     response = await served.upscale(scale=2, latency_budget_ms=smallest)
@@ -150,7 +150,7 @@ async def test_smallest_feasible_budget_is_let_in(served: LoadedModel) -> None:
 
 
 async def test_late_picture_is_delivered_and_says_so(
-    served: LoadedModel, worker: ScriptedWorker
+    served: RunningGateway, worker: ScriptedWorker
 ) -> None:
     worker.go.clear()
     waiting = asyncio.create_task(served.upscale(scale=2, latency_budget_ms=100))
@@ -162,7 +162,7 @@ async def test_late_picture_is_delivered_and_says_so(
     assert float(response.headers["x-anysr-elapsed-ms"]) > 100
 
 
-async def test_late_means_504_for_reject(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_late_means_504_for_reject(served: RunningGateway, worker: ScriptedWorker) -> None:
     worker.go.clear()
     response = await served.upscale(scale=2, latency_budget_ms=100, on_miss="reject")
     assert_problem(response, 504, "deadline_exceeded")
@@ -181,7 +181,7 @@ async def test_waiting_is_bounded_by_the_grace(start: Start, worker: ScriptedWor
 
 @pytest.mark.parametrize(("failure", "status"), [(CorruptImage("torn"), 400), (WorkerLost(), 500)])
 async def test_failure_of_the_job_is_the_answer(
-    served: LoadedModel, worker: ScriptedWorker, failure: CorruptImage | WorkerLost, status: int
+    served: RunningGateway, worker: ScriptedWorker, failure: CorruptImage | WorkerLost, status: int
 ) -> None:
     worker.failure = failure
     members = assert_problem(await served.upscale(), status, failure.code)
@@ -189,7 +189,7 @@ async def test_failure_of_the_job_is_the_answer(
 
 
 async def test_cancelled_by_another_while_it_waits(
-    served: LoadedModel, worker: ScriptedWorker, queue: RedisQueue
+    served: RunningGateway, worker: ScriptedWorker, queue: RedisQueue
 ) -> None:
     worker.go.clear()
     waiting = asyncio.create_task(served.upscale())
@@ -200,7 +200,7 @@ async def test_cancelled_by_another_while_it_waits(
 
 
 async def test_disconnect_cancels_the_job(
-    served: LoadedModel, worker: ScriptedWorker, queue: RedisQueue
+    served: RunningGateway, worker: ScriptedWorker, queue: RedisQueue
 ) -> None:
     worker.go.clear()
     picture = drawn()
@@ -232,6 +232,6 @@ async def test_worker_that_is_not_warm(start: Start, queue: RedisQueue) -> None:
         assert_problem(await served.upscale(), 503, "not_ready")
 
 
-async def test_model_that_no_worker_serves(served: LoadedModel) -> None:
+async def test_model_that_no_worker_serves(served: RunningGateway) -> None:
     members = assert_problem(await served.upscale(scale=2, model=UNSERVED), 503, "not_ready")
     assert UNSERVED in members["detail"]

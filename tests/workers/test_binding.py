@@ -7,7 +7,7 @@ import json
 import pytest
 
 from jobs.errors import BudgetInfeasible
-from jobs.job import OnMiss, QueueStats
+from jobs.job import OnMiss, QueueStats, WorkerHeartbeat
 from models.catalog import Catalog
 from scheduling.backlog import Load
 from scheduling.cost_model import CostModel, Line, stage_of
@@ -42,7 +42,10 @@ def snapshot(costs: CostModel) -> Snapshot:
     """The worker as the gateway hears of it."""
     heard = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
     capabilities = LoadedModels(zoo_of(Gated()), heard).capabilities
-    worker = LiveWorker("w", True, False, (default_entry().name,), heard, capabilities=capabilities)
+    heartbeat = WorkerHeartbeat(
+        "w", True, (default_entry().name,), costs.to_dict(), capabilities=capabilities
+    )
+    worker = LiveWorker(heartbeat, heard)
     return Snapshot((worker,), QueueStats(0, 0, 0, 0))
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from jobs.job import ImageFormat, Job, JobStatus, JobView, OnMiss, Reason, RunFacts
-from service.pictures import deadline_text, elapsed_of, picture_response, scale_text
+from service.picture_response import deadline_text, elapsed_of, picture_response, scale_text
 
 JOB = Job(
     id="1", source_width=100, source_height=50, output_width=237, output_height=118,
