@@ -1,4 +1,19 @@
-"""A gateway on a real port, a real queue behind it, and a worker that does as the test says."""
+"""Fixtures: a gateway on a real port, a real queue behind it, and a scripted worker.
+
+Test files go by endpoint, over real HTTP, or by module:
+
+- test_upscale_http: upscale_api, submission, dispatcher, picture_response
+- test_bad_inputs_http: uploads, lingering_close, and the refusals of planning
+- test_jobs_http: jobs_api, events, dispatcher
+- test_estimate_http: estimate_api, budgets, answers.estimate
+- test_status_http: status_api, answers.models, answers.health, openapi, docs_page, request_log
+- test_admin_http: admin_api, catalog_store
+- test_metrics_http: metrics, request_log
+- test_page: static
+- test_admission, test_budgets, test_picture_response, test_problems, test_snapshot, test_spread,
+  test_gateway_settings: the module of that name
+- test_harness: the fixtures themselves
+"""
 
 from __future__ import annotations
 
@@ -26,8 +41,7 @@ from tests.service.harness import (
 )
 
 APART = model_entry(UNSERVED).model_copy(update={"in_ladder": False, "takes_strength": False})
-"""A model that no worker has, that the service would not choose by itself, and that takes no
-strength."""
+"""A model outside the ladder that no worker has, and that takes no strength."""
 
 
 @pytest.fixture
@@ -38,7 +52,7 @@ def catalog() -> Catalog:
 
 @pytest.fixture
 async def worker(queue: RedisQueue) -> AsyncIterator[ScriptedWorker]:
-    """A worker that runs, and has said that it is ready."""
+    """A running worker that has published its heartbeat."""
     worker = ScriptedWorker(queue)
     worker.go.set()
     await worker.heartbeat()
@@ -50,7 +64,7 @@ async def worker(queue: RedisQueue) -> AsyncIterator[ScriptedWorker]:
 
 @pytest.fixture
 def start(queue: RedisQueue, catalog: Catalog) -> Start:
-    """Start a gateway with the settings given, on a free port."""
+    """Start a gateway with the given settings, on a free port."""
 
     @contextlib.asynccontextmanager
     async def started(

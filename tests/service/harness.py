@@ -37,7 +37,7 @@ MODEL = "drawn-s"
 UNSERVED = "drawn-m"
 CAPABILITIES = (LADDER, MODEL, *(requirement_of(MODEL, width) for width in (0.25, 0.5, 1.0)))
 """Capabilities of a worker with MODEL."""
-FLOOR_MS = 3.0
+RESAMPLING_MS = 3.0
 NARROW_MS = 42.0
 
 
@@ -65,7 +65,7 @@ def model_entry(name: str) -> ModelEntry:
 
 
 def cost_model() -> CostModel:
-    """FLOOR_MS for resampling and NARROW_MS and more for networks, at every size."""
+    """RESAMPLING_MS for resampling and NARROW_MS and more for networks, at every size."""
     lines = {"decode": Line(1.0, 0.0, 0.0), FLOOR_STAGE: Line(1.0, 0.0, 0.0)}
     lines |= {f"encode:{name}": Line(1.0, 0.0, 0.0) for name in ("png", "jpeg", "webp", "avif")}
     for width, cost in ((0.25, 40.0), (0.5, 60.0), (1.0, 100.0)):
@@ -74,7 +74,7 @@ def cost_model() -> CostModel:
 
 
 def cost_by_pixels(ms_per_megapixel: float) -> CostModel:
-    """The costs of `cost_model` for each megapixel of output, of which the widest network takes
+    """The costs of `cost_model` per megapixel of output; the widest network takes
     `ms_per_megapixel`."""
     factor = ms_per_megapixel / 100.0
     lines = {name: Line(0.0, 0.0, factor * line.fixed) for name, line in cost_model().lines.items()}
@@ -165,7 +165,7 @@ class ScriptedWorker:
 
 
 def run_facts(job: Job) -> RunFacts:
-    """What the scripted worker says of each run."""
+    """The facts that the scripted worker reports for each run."""
     pinned = job.pinned_width
     return RunFacts(
         model=job.model or MODEL,
@@ -192,7 +192,7 @@ def resized(payload: bytes, job: Job) -> bytes:
 
 @dataclass(frozen=True)
 class RunningGateway:
-    """A gateway that serves, and a client of it."""
+    """A running gateway and a client for it."""
 
     client: httpx.AsyncClient
     gateway: Gateway
@@ -225,7 +225,7 @@ class RunningGateway:
         return job
 
     async def stats(self) -> QueueStats:
-        """The queue's own numbers."""
+        """The state of the queue."""
         return await self.gateway.queue.stats()
 
 

@@ -1,4 +1,4 @@
-"""Every bad input is refused with its own code, and nothing of it reaches the queue."""
+"""Every bad input is refused with its own code and never reaches the queue."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def assert_nothing_enqueued(served: RunningGateway, worker: ScriptedWorker
 
 
 def png_that_claims(width: int, height: int) -> bytes:
-    """A PNG of a few bytes whose header names a size."""
+    """A PNG of a few bytes with any size in its header."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         body = kind + content
@@ -204,7 +204,7 @@ async def test_form_without_a_picture(served: RunningGateway) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/json", ""])
-async def test_content_type_that_is_not_read(served: RunningGateway, kind: str) -> None:
+async def test_unsupported_content_type(served: RunningGateway, kind: str) -> None:
     response = await served.client.post(
         "/upscale?scale=2", content=drawn(), headers={"Content-Type": kind}
     )
@@ -248,7 +248,7 @@ async def test_endless_body_is_refused_while_it_streams(
 
 
 async def early_answer(served: RunningGateway, sent: bytes, rest: bytes) -> dict[str, Any]:
-    """Send a part of a request, and return the problem that answers it before its end."""
+    """Send a part of a request, and return the problem that is answered before its end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     try:
         writer.write(sent)
@@ -268,14 +268,14 @@ async def early_answer(served: RunningGateway, sent: bytes, rest: bytes) -> dict
     return members
 
 
-async def test_sender_of_too_much_hears_why(start: Start) -> None:
+async def test_the_sender_of_too_large_a_body_receives_the_refusal(start: Start) -> None:
     async with start(max_body_bytes=100_000) as served:
         response = await served.upscale(b"\x00" * 20_000_000)
         assert_problem(response, 413, "body_too_large")
         assert (await served.client.get("/health/live")).status_code == 200
 
 
-async def test_parameters_of_a_raw_body_are_judged_before_it_is_read(
+async def test_parameters_are_checked_before_a_raw_body_is_read(
     served: RunningGateway,
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
@@ -285,7 +285,7 @@ async def test_parameters_of_a_raw_body_are_judged_before_it_is_read(
     writer.close()
 
 
-async def test_body_that_does_not_come(start: Start) -> None:
+async def test_a_body_that_does_not_arrive_times_out(start: Start) -> None:
     async with start(upload_timeout_seconds=0.05) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(b"POST /upscale?scale=2 HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n")
@@ -317,9 +317,7 @@ JUNK = st.text(max_size=30) | st.sampled_from(["nan", "1e999", "-0", "0x10", "٣
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-async def test_junk_is_never_a_failure_of_ours(
-    served: RunningGateway, params: dict[str, str]
-) -> None:
+async def test_junk_is_never_a_server_error(served: RunningGateway, params: dict[str, str]) -> None:
     response = await served.client.post(
         "/upscale", params=params, content=drawn(), headers={"Content-Type": "image/png"}
     )

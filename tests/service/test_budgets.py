@@ -1,4 +1,4 @@
-"""The budget of a request that names none: enough for its picture, and no more than that."""
+"""The default budget is enough for its picture, and no larger."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def options_of(*costs: float) -> tuple[Option, ...]:
 def test_a_default_budget_can_be_met_by_an_idle_service(
     job: Job, costs: CostModel, bounds: DefaultBudget, overhead_ms: float
 ) -> None:
-    """Unless not even the largest can; and it has room for the good result if there is any."""
+    """Below the upper bound, it is feasible and has room for the good result."""
     idle = snapshot(costs)
     try:
         found = assessed(job, idle, CATALOG, overhead_ms, bounds)
@@ -121,7 +121,7 @@ def test_a_default_budget_can_be_met_by_an_idle_service(
     overhead_ms=overheads,
     part=st.floats(0, 1, exclude_max=True),
 )
-def test_a_default_budget_is_the_smallest_that_outlasts_what_waits_before_it(
+def test_a_default_budget_is_the_smallest_that_covers_the_wait(
     costs: list[float],
     backlog: tuple[list[tuple[float, float]], list[float]],
     overhead_ms: float,
@@ -146,8 +146,8 @@ def test_a_default_budget_is_the_smallest_that_outlasts_what_waits_before_it(
         assert less == found or needed_ms(less) > less  # a part near 1 is rounded up to it
 
 
-def test_what_need_not_start_before_it_does_not_lengthen_its_budget() -> None:
-    """Ten minutes of work that has until tomorrow, and four seconds that are urgent."""
+def test_jobs_with_a_later_start_do_not_lengthen_a_default_budget() -> None:
+    """Ten minutes of work that can wait until tomorrow, and four seconds of urgent work."""
     patient, urgent = (NOW + 80_000_000, 600_000.0, 600_000.0), (NOW + 10, 4_000.0, 4_000.0)
     options = options_of(8_000.0)
     for waiting, budget_ms in (((patient,), 12_010), ((urgent, patient), 16_010)):
@@ -156,7 +156,7 @@ def test_what_need_not_start_before_it_does_not_lengthen_its_budget() -> None:
 
 
 def flat(**ms: float) -> CostModel:
-    """Networks `s` and `l` at a width in percent, each of so many ms at any size."""
+    """Costs in ms of networks `s` and `l` at a width in percent, at any size."""
     names = {"s": MODEL, "l": LARGE}
     lines = dict.fromkeys(STAGES, Line(0.0, 0.0, 0.0))
     for rung, cost in ms.items():
@@ -194,7 +194,7 @@ PICTURE = Job(
         ({}, flat(s25=10, s50=20, s100=400, l25=80, l50=160, l100=320), Rung(LARGE, 0.5)),
     ],
 )
-def test_a_good_result_is_the_default_model_s_at_full_width_unless_another_is_asked_for(
+def test_a_good_result_is_the_default_model_at_full_width_or_the_requested_one(
     changes: dict[str, object], costs: CostModel, rung: Rung
 ) -> None:
     job = replace(PICTURE, **changes)  # type: ignore[arg-type]
@@ -205,7 +205,7 @@ def test_a_good_result_is_the_default_model_s_at_full_width_unless_another_is_as
     assert good_option(job, options, CATALOG).rung == rung
 
 
-def test_a_good_result_is_the_best_there_is_where_the_default_model_is_not() -> None:
+def test_a_good_result_is_the_best_available_without_the_default_model() -> None:
     worker = live_worker(USUAL, (LARGE,))
     other = Catalog(default=MODEL, models=(measured(MODEL, 40.0, 41.0, 42.0), CATALOG.get(LARGE)))
     seen = Snapshot((worker,), QueueStats(0, 0, 0, 0))
@@ -223,7 +223,7 @@ def test_a_good_result_is_the_best_there_is_where_the_default_model_is_not() -> 
         ({"max_budget_ms": 1_000}, (1_000, 1_000), (1_000, 1_000)),
     ],
 )
-def test_bounds_hold_whatever_is_set(
+def test_bounds_hold_for_all_settings(
     given: dict[str, float], upscale: tuple[float, float], jobs: tuple[float, float]
 ) -> None:
     limits = GatewaySettings(**given)  # type: ignore[arg-type]

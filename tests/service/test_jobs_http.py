@@ -1,4 +1,4 @@
-"""Jobs over real HTTP: their life, their events, their ends."""
+"""Jobs over real HTTP: life cycle, events, results, cancellation."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_failed_job(served: RunningGateway, worker: ScriptedWorker) -> Non
     assert assert_problem(result, 400, "corrupt_image")["detail"] == "torn"
 
 
-async def test_reject_that_is_late_fails_unrun(
+async def test_a_late_job_with_reject_fails_without_a_run(
     served: RunningGateway, worker: ScriptedWorker
 ) -> None:
     worker.go.clear()
@@ -239,7 +239,9 @@ async def test_queue_that_cannot_be_reached(start: Start, queue: RedisQueue) -> 
         await broken.close()
 
 
-async def test_followed_jobs_are_counted(served: RunningGateway) -> None:
+async def test_the_end_of_a_job_is_counted_without_a_waiting_request(
+    served: RunningGateway,
+) -> None:
     job = await ended(served, (await served.submit())["id"])
     assert job["status"] == JobStatus.SUCCEEDED
     await asyncio.sleep(0.05)

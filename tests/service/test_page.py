@@ -155,9 +155,9 @@ def size_of(content: bytes) -> tuple[int, int]:
 
 async def test_chosen_picture_is_upscaled_to_the_pixel(page: Page) -> None:
     await choose(page, picture())
-    foretold = f"{round(2.37 * WIDTH)} × {round(2.37 * HEIGHT)}"
+    predicted_size = f"{round(2.37 * WIDTH)} × {round(2.37 * HEIGHT)}"
     await set_number(page, "Scale", "2.37")
-    await expect(page.locator("#forecast")).to_contain_text(foretold)
+    await expect(page.locator("#forecast")).to_contain_text(predicted_size)
     assert size_of(await upscaled(page)) == (round(2.37 * WIDTH), round(2.37 * HEIGHT))
     natural = await page.locator("#after").evaluate("i => [i.naturalWidth, i.naturalHeight]")
     drawn_at = await page.locator("#bicubic").evaluate("c => [c.width, c.height]")
@@ -289,14 +289,14 @@ async def test_damage_is_cleaned_up_as_the_file_says(page: Page) -> None:
 
 
 async def test_a_model_that_cleans_nothing_up_says_so_before(page: Page) -> None:
-    told = page.locator("#warnings")
+    message = page.locator("#warnings")
     await choose(page, picture())
     await page.get_by_label("Clean up").select_option(label="Strong")
-    await expect(told).to_be_empty()
+    await expect(message).to_be_empty()
     await page.get_by_label("Model").select_option(UNSERVED)
-    await expect(told).to_have_text(f"The clean-up setting has no effect on {UNSERVED}.")
+    await expect(message).to_have_text(f"The clean-up setting has no effect on {UNSERVED}.")
     await page.get_by_label("Clean up").select_option(label="Automatic")
-    await expect(told).to_be_empty()
+    await expect(message).to_be_empty()
 
 
 async def test_why_nothing_was_cleaned_up(page: Page) -> None:
@@ -340,14 +340,14 @@ async def test_sliders_and_numbers_are_linked(page: Page) -> None:
     await expect(page.get_by_role("spinbutton", name="Scale")).to_have_value("8")
 
 
-async def test_what_the_picture_takes_is_told_before_it_is_sent(
+async def test_the_estimate_is_shown_before_the_picture_is_sent(
     page: Page, worker: ScriptedWorker
 ) -> None:
-    told = page.locator("#takes")
-    await expect(told).to_be_empty()
+    message = page.locator("#takes")
+    await expect(message).to_be_empty()
     await choose(page, picture())
-    await expect(told).to_have_text("About 120 ms for the best, 58 ms for quick.")
-    await expect(told).to_have_attribute("aria-live", "polite")
+    await expect(message).to_have_text("About 120 ms for the best, 58 ms for quick.")
+    await expect(message).to_have_attribute("aria-live", "polite")
     automatic = page.get_by_role("checkbox", name="Automatic 10 s for this picture")
     await expect(automatic).to_be_checked()
     slider = page.get_by_role("slider", name="Time budget")
@@ -360,7 +360,7 @@ async def test_what_the_picture_takes_is_told_before_it_is_sent(
         assert at == pytest.approx(part, abs=0.01)
     await page.get_by_label("If late").select_option("reject")
     await page.get_by_label("Network", exact=True).select_option(label="Half width")
-    await expect(told).to_have_text("About 80 ms.")
+    await expect(message).to_have_text("About 80 ms.")
     assert not worker.claims
 
 
@@ -430,23 +430,23 @@ async def test_only_the_newest_estimate_counts_and_failures_are_silent(page: Pag
             await route.fulfill(json=body)
 
     await page.route("**/estimate?*", answer)
-    told = page.locator("#takes")
+    message = page.locator("#takes")
     await choose(page, picture())
-    await expect(told).to_have_text("About 2 s.")
+    await expect(message).to_have_text("About 2 s.")
     for scale in ("6", "7", "3"):
         await page.evaluate(SLIDE, scale)
     async with asyncio.timeout(START_S):
         await asks.wait()
     await page.evaluate(SLIDE, "4")
-    await expect(told).to_have_text("About 4 s.")
+    await expect(message).to_have_text("About 4 s.")
     late.set()
     await page.evaluate("new Promise(resolve => setTimeout(resolve, 100))")
-    await expect(told).to_have_text("About 4 s.")
+    await expect(message).to_have_text("About 4 s.")
     await page.evaluate(SLIDE, "5")
-    await expect(told).to_be_empty()
+    await expect(message).to_be_empty()
     await expect(page.get_by_role("alert")).to_be_hidden()
     await page.evaluate(SLIDE, "4")
-    await expect(told).to_have_text("About 4 s.")
+    await expect(message).to_have_text("About 4 s.")
     assert asked == [2, 3, 4, 5, 4]
 
 
@@ -509,26 +509,28 @@ async def test_text_file_is_explained(page: Page) -> None:
     await expect(page.get_by_role("button", name="Upscale")).to_be_enabled()
 
 
-async def test_limits_of_the_service_are_told_before_anything_is_sent(
+async def test_limits_of_the_service_are_shown_before_anything_is_sent(
     blank: Page, start: Start, worker: ScriptedWorker
 ) -> None:
     limits = {"max_body_bytes": 4000, "max_source_pixels": 50_000, "max_output_pixels": 400_000}
     async with start(**limits) as served:
         page = await opened(blank, served)
-        told = page.locator("#warnings")
+        message = page.locator("#warnings")
         await choose(page, picture())
-        await expect(told).to_be_empty()
+        await expect(message).to_be_empty()
         await choose_another(page, noise(224, 224))
-        await expect(told).to_contain_text("this service takes at most 4 kB.")
-        await expect(told).to_contain_text("50176 pixels; this service takes at most 50000 pixels.")
+        await expect(message).to_contain_text("this service takes at most 4 kB.")
+        await expect(message).to_contain_text(
+            "50176 pixels; this service takes at most 50000 pixels."
+        )
         await choose_another(page, drawn(2500, 2))
         await set_number(page, "Scale", "8")
-        await expect(told.locator("li")).to_have_text(re.compile("was trained up to 4×"))
+        await expect(message.locator("li")).to_have_text(re.compile("was trained up to 4×"))
         await page.get_by_label("Format").select_option("webp")
         words = "WebP holds at most 16383 pixels a side. Choose a smaller scale, or the format "
-        await expect(told).to_contain_text(f"{words}PNG or JPEG or AVIF.")
+        await expect(message).to_contain_text(f"{words}PNG or JPEG or AVIF.")
         await choose_another(page, drawn(100, 100))
-        await expect(told).to_contain_text(
+        await expect(message).to_contain_text(
             "0.6 megapixels; this service makes at most 0.4 megapixels. Choose a smaller scale."
         )
         assert worker.claims == []
@@ -649,7 +651,7 @@ async def test_bicubic_hides_what_is_transparent(page: Page) -> None:
     assert abs(found[:, -1] - (0, 200, 0, 255)).max() <= 1
 
 
-async def test_foretold_size_is_the_service_s(page: Page) -> None:
+async def test_the_predicted_size_is_the_services(page: Page) -> None:
     cases = [(size, step / 100) for size in (1, 3, 50, 333, 4001) for step in range(100, 801, 7)]
     found = await page.evaluate(
         """async (cases) => {

@@ -1,4 +1,4 @@
-"""The table of statuses is whole, and is the one that docs/api.md prints."""
+"""The table of statuses is complete and equals that of docs/api.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A snapshot ages: what the gateway has not looked at for too long, it does not know."""
+"""A snapshot that is too old counts as unknown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STALE_S = 5.0
 
 
 class SlowQueue:
-    """Answers after a time by the clock that it keeps itself, or fails."""
+    """A queue with a clock of its own, whose calls take `takes_s` or fail."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -57,7 +57,7 @@ def snapshots(queue: SlowQueue) -> SnapshotCache:
     return SnapshotCache(cast("JobQueue", queue), 1.0, STALE_S, lambda: queue.now)
 
 
-async def test_a_fresh_snapshot_tells_what_was_seen(
+async def test_a_fresh_snapshot_holds_workers_and_queue(
     queue: SlowQueue, snapshots: SnapshotCache
 ) -> None:
     await snapshots.refresh()
@@ -70,7 +70,7 @@ async def test_a_fresh_snapshot_tells_what_was_seen(
     assert admitted(JOB, seen, CATALOG, 0.0)
 
 
-async def test_a_stale_snapshot_knows_nothing(queue: SlowQueue, snapshots: SnapshotCache) -> None:
+async def test_a_stale_snapshot_is_empty(queue: SlowQueue, snapshots: SnapshotCache) -> None:
     await snapshots.refresh()
     queue.now += STALE_S + 0.01
     stale = snapshots.current
@@ -82,7 +82,7 @@ async def test_a_stale_snapshot_knows_nothing(queue: SlowQueue, snapshots: Snaps
     assert snapshots.current.ready
 
 
-async def test_an_answer_is_as_old_as_its_question(
+async def test_a_snapshot_is_as_old_as_the_call_to_the_queue(
     queue: SlowQueue, snapshots: SnapshotCache
 ) -> None:
     queue.takes_s = STALE_S + 1
@@ -92,7 +92,7 @@ async def test_an_answer_is_as_old_as_its_question(
 
 
 @pytest.mark.parametrize("error", [ConnectionError("away"), RuntimeError("a bug")])
-async def test_a_look_that_fails_is_unknown_at_once(
+async def test_a_failed_refresh_empties_the_snapshot_at_once(
     queue: SlowQueue, snapshots: SnapshotCache, error: Exception
 ) -> None:
     await snapshots.refresh()
@@ -102,6 +102,6 @@ async def test_a_look_that_fails_is_unknown_at_once(
     assert (snapshots.current.stats, snapshots.current.workers, snapshots.age_s) == (None, (), 0.0)
 
 
-def test_before_the_first_look_nothing_is_known(snapshots: SnapshotCache) -> None:
+def test_the_snapshot_is_empty_before_the_first_refresh(snapshots: SnapshotCache) -> None:
     assert snapshots.current.stats is None
     assert math.isinf(snapshots.age_s)

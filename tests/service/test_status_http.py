@@ -1,4 +1,4 @@
-"""Models, health, metrics, documentation, and what all answers have in common."""
+"""Models, health, metrics, documentation, and common headers and log lines."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ async def metrics_of(served: RunningGateway) -> dict[tuple[str, ...], float]:
 def lines_of(
     caplog: pytest.LogCaptureFixture, logger: str = "anysr.requests"
 ) -> list[dict[str, Any]]:
-    """What a logger wrote, as the JSON lines of a running gateway have it."""
+    """Lines of a logger, parsed from the JSON that a running gateway would write."""
     lines = json_lines()
     return [json.loads(lines.format(r)) for r in caplog.records if r.name == logger]
 
 
 @contextlib.contextmanager
 def freshly_stale(served: RunningGateway) -> Iterator[None]:
-    """As if the gateway had not looked at the queue for more than a minute."""
+    """Make the snapshot more than a minute old."""
     snapshots = served.gateway.snapshots
     clock = snapshots._clock
     snapshots._clock = lambda: clock() + 61
@@ -80,7 +80,7 @@ async def test_models(served: RunningGateway) -> None:
     assert [model["takes_strength"] for model in answer["models"]] == [True, False]
 
 
-async def test_models_come_with_the_limits_that_are_set(start: Start) -> None:
+async def test_models_come_with_the_limits_of_the_settings(start: Start) -> None:
     async with start(max_body_bytes=1000, max_source_pixels=99, max_output_pixels=300) as served:
         limits = (await served.client.get("/models")).json()["limits"]
     assert limits == {
@@ -91,7 +91,7 @@ async def test_models_come_with_the_limits_that_are_set(start: Start) -> None:
     }
 
 
-async def test_the_page_answers_head_as_it_does_get(served: RunningGateway) -> None:
+async def test_the_page_answers_head_like_get(served: RunningGateway) -> None:
     head, get = await served.client.head("/"), await served.client.get("/")
     assert (head.status_code, get.status_code) == (200, 200)
     assert head.content == b""
@@ -99,7 +99,7 @@ async def test_the_page_answers_head_as_it_does_get(served: RunningGateway) -> N
         assert head.headers[name] == get.headers[name]
 
 
-async def test_costs_of_a_disturbed_machine_are_told(queue: RedisQueue, start: Start) -> None:
+async def test_disturbed_costs_are_reported(queue: RedisQueue, start: Start) -> None:
     costs = cost_model()
     costs.lines["decode"] = replace(costs.lines["decode"], disturbed=True)
     await ScriptedWorker(queue, worker_id="a", costs=costs).heartbeat()
@@ -114,9 +114,7 @@ async def test_costs_of_a_disturbed_machine_are_told(queue: RedisQueue, start: S
         assert samples["anysr_worker_costs_disturbed", "mean"] == 0.5
 
 
-async def test_what_runs_each_model_is_told_with_what_does_not(
-    queue: RedisQueue, start: Start
-) -> None:
+async def test_backends_are_reported_with_the_refused_ones(queue: RedisQueue, start: Start) -> None:
     refused = {"openvino int8": "its picture is 30 dB from float32's"}
     plain = BackendState("onnx", "float32", refused)
     await ScriptedWorker(queue, worker_id="a", backends={MODEL: plain}).heartbeat()
@@ -129,8 +127,8 @@ async def test_what_runs_each_model_is_told_with_what_does_not(
             {"runtime": "openvino", "precision": "int8", "refused": {}},
         ]
         models = (await served.client.get("/models")).json()["models"]
-        told = {model["name"]: model["backends"] for model in models}
-        assert told[MODEL] == ["onnx float32", "openvino int8"]
+        backends = {model["name"]: model["backends"] for model in models}
+        assert backends[MODEL] == ["onnx float32", "openvino int8"]
 
 
 async def test_live_without_a_worker(start: Start) -> None:
@@ -165,8 +163,8 @@ async def test_ready_shows_the_machines(start: Start, queue: RedisQueue) -> None
     }
 
 
-async def test_what_was_seen_too_long_ago_is_unknown(start: Start, queue: RedisQueue) -> None:
-    """Not idle: the workers that were seen then may be gone, and so may be their idleness."""
+async def test_a_stale_snapshot_counts_as_unknown(start: Start, queue: RedisQueue) -> None:
+    """It does not count as idle: its workers may be gone, or busy."""
     await ScriptedWorker(queue).heartbeat()
     async with start(snapshot_seconds=60, snapshot_stale_seconds=60.001) as served:
         assert (await served.client.get("/health/ready")).status_code == 200
@@ -254,7 +252,7 @@ async def test_metrics_show_the_queue_as_it_is(
     assert 0 <= samples["anysr_snapshot_age_seconds",] < 600
 
 
-async def test_machines_are_shown_by_their_spread_and_not_one_by_one(
+async def test_machine_gauges_are_spreads_without_a_worker_label(
     start: Start, queue: RedisQueue
 ) -> None:
     busy = replace(MACHINE, cpu_load=0.25, gpu=None)
@@ -293,7 +291,7 @@ async def test_problems_for_what_the_framework_refuses(served: RunningGateway) -
     assert response.headers["allow"] == "POST"
 
 
-async def test_our_own_failure_tells_no_secrets(
+async def test_an_internal_error_reveals_nothing(
     served: RunningGateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(_: str) -> JobView:
@@ -319,7 +317,7 @@ async def test_security_headers(served: RunningGateway) -> None:
 
 
 @pytest.mark.parametrize("root_path", ["", "/sr"])
-async def test_docs_load_only_what_this_server_has(start: Start, root_path: str) -> None:
+async def test_docs_load_only_files_of_this_server(start: Start, root_path: str) -> None:
     async with start(root_path=root_path) as served:
         response = await served.client.get("/docs")
         assert response.status_code == 200
@@ -338,7 +336,7 @@ async def test_docs_load_only_what_this_server_has(start: Start, root_path: str)
             assert len(answer.content) > 10_000
 
 
-async def test_openapi_tells_all(served: RunningGateway) -> None:
+async def test_openapi_describes_everything(served: RunningGateway) -> None:
     paths = (await served.client.get("/openapi.json")).json()["paths"]
     for path in ("/upscale", "/jobs"):
         post = paths[path]["post"]
@@ -355,9 +353,9 @@ async def test_openapi_tells_all(served: RunningGateway) -> None:
         assert {"400", "413", "415", "422", "429", "503"} <= set(post["responses"])
     assert "X-AnySR-Budget-Ms" in paths["/jobs"]["post"]["responses"]["202"]["headers"]
     estimate = paths["/estimate"]["get"]
-    told = {parameter["name"]: parameter["required"] for parameter in estimate["parameters"]}
-    assert tuple(told) == tuple(EstimateRequest.model_fields)
-    assert {name for name, needed in told.items() if needed} == {"width", "height", "format"}
+    required = {parameter["name"]: parameter["required"] for parameter in estimate["parameters"]}
+    assert tuple(required) == tuple(EstimateRequest.model_fields)
+    assert {name for name, needed in required.items() if needed} == {"width", "height", "format"}
     assert {"200", "409", "413", "422", "500", "503"} == set(estimate["responses"])
     answer = paths["/upscale"]["post"]["responses"]
     assert "X-AnySR-Deadline" in answer["200"]["headers"]
@@ -367,7 +365,7 @@ async def test_openapi_tells_all(served: RunningGateway) -> None:
     assert {"/jobs/{job_id}", "/models", "/health/ready", "/metrics"} <= set(paths)
 
 
-async def test_cors_only_for_the_origins_that_are_set(start: Start) -> None:
+async def test_cors_allows_only_the_configured_origins(start: Start) -> None:
     theirs = {"Origin": "https://a.example"}
     async with start() as served:
         headers = (await served.client.get("/models", headers=theirs)).headers
@@ -381,7 +379,7 @@ async def test_cors_only_for_the_origins_that_are_set(start: Start) -> None:
         assert "access-control-allow-origin" not in headers
 
 
-async def test_links_know_the_proxys_prefix(start: Start, worker: ScriptedWorker) -> None:
+async def test_links_have_the_proxys_prefix(start: Start, worker: ScriptedWorker) -> None:
     async with start(root_path="/sr") as served:
         response = await served.post_job()
         assert response.status_code == 202, response.text
@@ -408,7 +406,7 @@ async def test_one_line_is_logged_per_request(
     assert (bad["status"], bad["reason"]) == (415, "unsupported_image")
 
 
-async def test_what_machines_ask_all_the_time_is_logged_for_debugging_only(
+async def test_monitoring_requests_are_logged_at_debug(
     served: RunningGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, logger="anysr.requests"):
@@ -421,7 +419,7 @@ async def test_what_machines_ask_all_the_time_is_logged_for_debugging_only(
     ]
 
 
-async def test_requests_in_flight_are_finished_at_the_end(
+async def test_requests_in_flight_are_finished_at_shutdown(
     start: Start, worker: ScriptedWorker
 ) -> None:
     worker.go.clear()

@@ -1,4 +1,4 @@
-"""The simulator: nothing is lost, nothing runs twice, and workers may fail."""
+"""The simulator loses no request and runs none twice, even when workers fail."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_every_request_ends_in_exactly_one_way(name):
 
 
 class Watched(Ours):
-    """Ours, that remembers what it decided."""
+    """The strategy `ours`, which records its decisions."""
 
     def __init__(self) -> None:
         self.cases: list[tuple[Case, int]] = []
@@ -110,7 +110,7 @@ def test_jobs_are_claimed_in_the_order_of_their_latest_start():
     assert len(deadlines) == 5
 
 
-def test_more_than_there_is_time_for_is_refused_and_what_is_let_in_is_met():
+def test_an_overload_is_refused_and_admitted_requests_are_met():
     requests = workload([0.0] * 1000, 400.0)
     outcome = simulate(requests, TABLES, Ours(), SimulatedWorkers(1, deviation=0.0))
     assert outcome.refused > 500
@@ -152,13 +152,13 @@ def test_under_load_ours_keeps_its_promises_narrower_and_fixed_widest_does_not()
     assert ours.loss_db < greedy.loss_db
 
 
-def test_alone_the_widest_runs():
+def test_a_lone_request_runs_at_the_widest():
     outcome = simulate(workload([0.0], 3000.0, 1), TABLES, Ours(), SimulatedWorkers())
     assert outcome.rungs == {"m@1": 1}
     assert (outcome.db, outcome.loss_db) == (32.0, 0.0)
 
 
-def test_a_dead_worker_s_job_is_run_again_by_another():
+def test_a_dead_workers_job_runs_again_on_another():
     # Worker 3 takes the job at once (320 ms at its widest) and dies in the middle of it.
     requests = workload([0.0], 3000.0, 1)
     dies = SimulatedWorkers(4, deviation=0.0, slow=[(100.0, 3, math.inf)])
@@ -166,21 +166,21 @@ def test_a_dead_worker_s_job_is_run_again_by_another():
     assert (outcome.met, outcome.rungs) == (1, {"m@1": 1})
 
 
-def test_when_all_workers_are_dead_what_waits_is_told_as_dropped():
+def test_waiting_requests_are_dropped_when_all_workers_are_dead():
     requests = workload([0.0, 200.0], 3000.0, 1)
     dead = SimulatedWorkers(1, deviation=0.0, slow=[(100.0, 0, math.inf)])
     outcome = simulate(requests, TABLES, STRATEGIES["slackfit"](), dead)
     assert (outcome.met, outcome.dropped) == (0, 2)
 
 
-def test_a_worker_that_returns_works_again():
+def test_a_worker_that_comes_back_runs_jobs_again():
     requests = workload([0.0, 200.0], 3000.0, 1)
     returns = SimulatedWorkers(1, deviation=0.0, slow=[(100.0, 0, math.inf), (500.0, 0, 1.0)])
     outcome = simulate(requests, TABLES, Ours(), returns)
     assert outcome.met == 2
 
 
-def test_ours_bears_a_worker_that_dies_and_one_that_becomes_slow():
+def test_ours_copes_with_a_dead_and_a_slow_worker():
     failing = SimulatedWorkers(
         slow=[(5e3, 0, 3.0), (2e4, 1, math.inf), (4e4, 1, 1.0), (5e4, 0, 1.0)]
     )
@@ -191,7 +191,7 @@ def test_ours_bears_a_worker_that_dies_and_one_that_becomes_slow():
     assert outcome.rungs != blameless.rungs
 
 
-def test_a_slow_worker_is_followed_so_that_its_later_jobs_are_in_time():
+def test_a_workers_slowdown_is_estimated_so_that_its_later_jobs_are_in_time():
     # Four times as slow: the widest would take 320 ms of these 250.
     requests = workload([1000.0 * n for n in range(30)], 250.0)
     slow = SimulatedWorkers(1, deviation=0.0, slow=[(0.0, 0, 4.0)])
@@ -203,10 +203,10 @@ def test_a_slow_worker_is_followed_so_that_its_later_jobs_are_in_time():
     assert watched.cases[-1][0].options[-1].expected_ms == pytest.approx(4 * 80, rel=0.05)
 
 
-def test_progress_is_told():
-    heard: list[int] = []
-    simulate(bursts(2500), TABLES, Ours(), SimulatedWorkers(), heard.append)
-    assert heard == [1000, 2000]
+def test_progress_is_reported():
+    reported: list[int] = []
+    simulate(bursts(2500), TABLES, Ours(), SimulatedWorkers(), reported.append)
+    assert reported == [1000, 2000]
 
 
 def in_turn(count: int, callers: int, think_ms: float, budget_ms: float) -> Workload:
@@ -223,7 +223,7 @@ def test_a_caller_who_waits_for_each_answer_always_gets_the_best_in_time(workers
 
 
 @pytest.mark.parametrize("callers", [2, 4, 16])
-def test_callers_in_a_closed_loop_are_hardly_narrowed_where_their_budgets_have_room(callers):
+def test_a_closed_loop_is_hardly_narrowed_where_budgets_have_room(callers):
     requests = in_turn(1000, callers, 100.0, 1e4)
     outcome = simulate(requests, TABLES, Ours(), SimulatedWorkers(2))
     assert outcome.met == 1000
@@ -235,7 +235,7 @@ def test_callers_in_a_closed_loop_are_hardly_narrowed_where_their_budgets_have_r
     st.integers(1, 60), st.integers(1, 8), st.floats(0, 500), st.floats(30, 5000),
     st.lists(st.floats(0, 300) | st.just(math.inf), min_size=60, max_size=60),
 )  # fmt: skip
-def test_in_a_closed_loop_each_request_ends_in_one_way_also_when_callers_leave(
+def test_every_request_of_a_closed_loop_ends_in_exactly_one_way_with_cancellations(
     count, callers, think_ms, budget_ms, patience
 ):
     requests = replace(
@@ -245,7 +245,7 @@ def test_in_a_closed_loop_each_request_ends_in_one_way_also_when_callers_leave(
     assert ended(outcome) == count
 
 
-def test_after_a_cancelled_giant_the_next_run_at_their_best():
+def test_a_cancelled_long_run_does_not_narrow_the_next_ones():
     # A small one runs, a giant waits beside another and is cancelled; then one after the other.
     kinds = (*KINDS, Kind(4000, 3000, 2.0))
     tables = [*TABLES, table(20_000)]
