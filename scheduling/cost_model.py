@@ -28,27 +28,27 @@ FloatArray = NDArray[np.float64]
 UNCALIBRATED_MS_PER_MEGAPIXEL = 2000.0
 """Assumed cost of a stage that was never measured: slow, so that no promise is broken."""
 
-FOLLOW = 0.3
+LEAST_GAIN = 0.3
 """Weight of one observation in the estimate, once there are a few. The first ones are averaged; the
 calibration counts as one of them unless other processes disturbed it."""
 
 SHORT_MS = 100.0
 """A run of this length moves slowdown and delay alike; a shorter one moves the delay more, a longer
 one the slowdown."""
-HELD = 3.0
+MOST_DELAY_RATIO = 3.0
 """Largest delay of a stage, as a multiple of its running time: a network that gives way to a busy
 gateway still gets a quarter of a core."""
 MOST_DELAY_MS = 500.0
 LEAST_SLOWDOWN = 0.05
 
-STEP = 2.0
+MOST_STEP = 2.0
 """Largest factor by which one observation may differ from the expected value, up or down; what
 lies beyond is clipped."""
 
-FAR = 1.25
-CHANGED = 3
-"""`CHANGED` observations in a row, all `FAR` times above the expected value or all as far below it,
-mean that the machine has changed: earlier observations no longer count."""
+CHANGE_FACTOR = 1.25
+CHANGE_RUNS = 3
+"""If so many observations in a row are all this factor above the expected value, or all this factor
+below it, the machine has changed: earlier observations no longer count."""
 
 
 @dataclass(frozen=True)
@@ -206,12 +206,12 @@ class _Seen:
 
     def gain(self, ratio: float) -> float:
         """Count an observation of `ratio` times the expected value; return its weight, 0 to 1."""
-        side = (ratio > FAR) - (ratio < 1 / FAR)
+        side = (ratio > CHANGE_FACTOR) - (ratio < 1 / CHANGE_FACTOR)
         self.far = side + (self.far if self.far * side > 0 else 0)
-        if abs(self.far) >= CHANGED:
+        if abs(self.far) >= CHANGE_RUNS:
             self.count = self.far = 0
         self.count += 1
-        return max(FOLLOW, 1 / self.count)
+        return max(LEAST_GAIN, 1 / self.count)
 
 
 def _no_runs() -> deque[float]:
@@ -299,7 +299,7 @@ class CostModel:
     def _slowed_ms(self, kind: str, quiet_ms: float) -> float:
         """Return the expected ms of a stage whose calibrated cost is `quiet_ms`."""
         running_ms = self.slowdown.get(kind, 1.0) * quiet_ms
-        return running_ms + min(self.delay.get(kind, 0.0), HELD * running_ms)
+        return running_ms + min(self.delay.get(kind, 0.0), MOST_DELAY_RATIO * running_ms)
 
     def predict(self, rung: Rung, work: Work) -> float:
         """Return the expected ms of a job, from claim to encoded picture."""
@@ -328,7 +328,7 @@ class CostModel:
         """Update `handling_ms` from the time that a run took outside its stages."""
         kind, known = "handling", self.handling_ms
         gain = self.seen.setdefault(kind, _Seen(0)).gain(actual_ms / max(known, 1e-3))
-        bounded = min(actual_ms, max(STEP * known, LEAST_HANDLING_MS))
+        bounded = min(actual_ms, max(MOST_STEP * known, LEAST_HANDLING_MS))
         self.handling_ms = max(0.0, known + gain * (bounded - known))
 
     def observe(self, stage: str, work: Work, actual_ms: float) -> None:
@@ -339,7 +339,7 @@ class CostModel:
         kind = _kind(stage)
         quiet_ms = max(self.lines[stage].at(_done_by(stage, work)), 1e-3)
         expected_ms = self._slowed_ms(kind, quiet_ms)
-        bounded_ms = min(max(actual_ms, expected_ms / STEP), expected_ms * STEP)
+        bounded_ms = min(max(actual_ms, expected_ms / MOST_STEP), expected_ms * MOST_STEP)
         trusted = 0 if self.lines[stage].disturbed else 1
         gain = self.seen.setdefault(kind, _Seen(trusted)).gain(actual_ms / expected_ms)
         moved_ms = gain * (bounded_ms - expected_ms)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduling.backlog import Demand, Load, Slots
-from scheduling.cost_model import FOLLOW, STEP
+from scheduling.cost_model import LEAST_GAIN, MOST_STEP
 from scheduling.options import Option, Options, narrowest_network
 from scheduling.policy import admit
 from scheduling.simulation.strategies import BATCH_GAIN, Case, Strategy, batch_ms
@@ -347,8 +347,8 @@ class _Simulation:
         self.idle.append(run.worker)
         if self.machine.slow:
             slowdown = self.estimated_slowdown[run.worker]
-            bounded = min(max(run.factor, slowdown / STEP), slowdown * STEP)
-            self.estimated_slowdown[run.worker] = slowdown + FOLLOW * (bounded - slowdown)
+            bounded = min(max(run.factor, slowdown / MOST_STEP), slowdown * MOST_STEP)
+            self.estimated_slowdown[run.worker] = slowdown + LEAST_GAIN * (bounded - slowdown)
         rung, db = run.option.rung, run.option.db or 0.0
         name = f"{rung.model}@{rung.width:g}"
         self.result.rungs[name] = self.result.rungs.get(name, 0) + len(run.jobs)

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduling.cost_model import (
-    CHANGED,
-    FAR,
-    FOLLOW,
+    CHANGE_FACTOR,
+    CHANGE_RUNS,
+    LEAST_GAIN,
+    MOST_STEP,
     RUNS,
-    STEP,
     CostModel,
     Line,
     OutdatedCosts,
@@ -151,11 +151,12 @@ def settled(slowdown: float = 1.0) -> CostModel:
     return costs
 
 
-@pytest.mark.parametrize(("ms", "counted"), [(1e6, STEP), (1e-6, 1 / STEP)])
+@pytest.mark.parametrize(("ms", "counted"), [(1e6, MOST_STEP), (1e-6, 1 / MOST_STEP)])
 def test_one_outlier_moves_the_estimate_by_a_bounded_step(ms, counted):
     costs = settled()
     costs.observe("decode", work(), ms)
-    assert costs.predict_stage("decode", work()) == pytest.approx(10 + FOLLOW * (counted - 1) * 10)
+    expected_ms = 10 + LEAST_GAIN * (counted - 1) * 10
+    assert costs.predict_stage("decode", work()) == pytest.approx(expected_ms)
 
 
 def runs_until_known(costs: CostModel, factor: float) -> int:
@@ -172,23 +173,23 @@ def test_a_steadily_slower_or_faster_machine_is_learnt_in_a_few_runs(factor):
     """One or two runs are enough if the calibration was disturbed."""
     quiet = CostModel({"decode": Line(0, 1000, 0)})
     disturbed = CostModel({"decode": Line(0, 1000, 0, disturbed=True)})
-    assert runs_until_known(quiet, factor) <= CHANGED + 1
+    assert runs_until_known(quiet, factor) <= CHANGE_RUNS + 1
     assert runs_until_known(disturbed, factor) <= 2
-    assert runs_until_known(settled(), factor) <= CHANGED + 2
+    assert runs_until_known(settled(), factor) <= CHANGE_RUNS + 2
 
 
 @pytest.mark.parametrize("factor", [0.3, 0.5, 2.0, 3.0])
 def test_a_machine_that_changes_for_good_is_followed_within_a_few_runs(factor):
     costs = settled()
-    for _ in range(CHANGED + 1):
+    for _ in range(CHANGE_RUNS + 1):
         costs.observe("decode", work(), 10.0 * factor)
     assert costs.predict_stage("decode", work()) == pytest.approx(10 * factor, rel=0.15)
 
 
 def test_random_variation_hardly_moves_the_slowdown():
-    costs = settled()
+    costs, far = settled(), CHANGE_FACTOR * 1.1
     for _ in range(10):
-        for factor in (FAR * 1.1, FAR * 1.1, 1.0, 1 / FAR / 1.1, 1.0, 1 / FAR / 1.1):
+        for factor in (far, far, 1.0, 1 / far, 1.0, 1 / far):
             costs.observe("decode", work(), 10.0 * factor)
             assert 7.5 < costs.predict_stage("decode", work()) < 13.5
 
