@@ -49,7 +49,7 @@ class Load:
 
     @property
     def contended(self) -> bool:
-        """Whether a run that begins now shares its machine: jobs are waiting, or at least half of
+        """Whether a run that begins now shares its machine: jobs are waiting, or more than half of
         the other workers are running."""
         return bool(self.waiting) or 2 * len(self.running) > self.workers - 1
 

@@ -31,6 +31,7 @@ class Accepted:
 
     @property
     def job(self) -> Job:
+        """The job in the view."""
         return self.view.job
 
 

@@ -70,10 +70,12 @@ class SimulationResult:
 
     @property
     def attainment(self) -> float:
+        """Part of all requests in time, 0 to 1."""
         return self.met / self.requests
 
     @property
     def admitted_attainment(self) -> float:
+        """Part of the admitted requests in time, 0 to 1."""
         return self.met / max(1, self.requests - self.refused)
 
     def to_dict(self) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def test_removing_an_unknown_job_is_an_error():
         Slots().remove(10.0, 1.0, 2.0)
 
 
-def test_a_run_is_contended_if_half_of_the_others_run_or_jobs_wait():
+def test_a_run_is_contended_if_more_than_half_of_the_others_run_or_jobs_wait():
     assert not Load(0.0, 1).contended
     assert Load(0.0, 1, waiting=[Group(100.0, 1.0, 1.0)]).contended
     assert not Load(0.0, 2).contended
