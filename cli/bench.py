@@ -241,7 +241,7 @@ def promises(
     ] = None,
 ) -> None:
     """Ask for a budget that is too small, then for the smallest that the refusal names."""
-    from benchmarks.overhead import running_service
+    from benchmarks.local_service import running_service
     from benchmarks.smallest_budget import keep_promises
 
     with contextlib.ExitStack() as stack:
@@ -292,7 +292,7 @@ def load(
     """Send load, and hold what the service promised against what the client saw."""
     with needs("simulate"):
         from benchmarks.load import AnysrEndpoint, FormEndpoint, send, summarise
-    from benchmarks.overhead import running_service
+    from benchmarks.local_service import running_service
 
     workload = _workload(trace, arrivals, rate, seconds, _Callers(callers, think_ms), budgets, seed)
     parameters = dict(_pair(p, "=") for p in parameter)
@@ -328,15 +328,18 @@ def alerts(
     """Run the service under Prometheus: each alert must fire when it should, and no other time."""
     with needs("test"):
         from benchmarks.alerts import make_real, stay_calm
+        from benchmarks.checkout import CheckoutMissing
         from benchmarks.compose import EngineMissing
+        from benchmarks.monitored.configuration import deployed
         from benchmarks.monitored.processes import PrometheusMissing, run_processes
         from benchmarks.monitored.stack import build_stack
 
     try:
+        deployed()
         start = build_stack() if compose else run_processes
         fired = make_real(start, typer.echo) if fire else []
         calm = stay_calm(start, 60 * normal_minutes, typer.echo) if normal_minutes else None
-    except (EngineMissing, PrometheusMissing) as error:
+    except (CheckoutMissing, EngineMissing, PrometheusMissing) as error:
         raise typer.BadParameter(str(error)) from error
     if calm is not None:
         names = ", ".join(sorted(calm.fired)) or "none"

@@ -12,6 +12,7 @@ AnysrError
 │   ├── OutputTooLarge         output_too_large     more output pixels, or a longer side
 │   ├── UnknownModel           unknown_model
 │   └── UnknownWidth           unknown_width
+├── ModelNotTrained            model_not_trained    known by name, without weights here
 ├── BudgetInfeasible           budget_infeasible    details: smallest_feasible_ms
 ├── QualityInfeasible          quality_infeasible   details: largest_feasible_db
 ├── Overloaded                 overloaded           details: retry_after_s

@@ -44,6 +44,12 @@ class QueueSettings(BaseSettings):
         repr=False,
         description="Redis of the queue (redis://, rediss:// or unix://); unset: a private one.",
     )
+    embedded_redis_mb: int | None = Field(
+        default=None,
+        ge=64,
+        description="Memory that the private Redis may take, in MB; when it is full, new jobs are "
+        "told 429. Unset: a quarter of the machine's, from 256 to 2048.",
+    )
     blob_url: RedisUrl = Field(
         default=None,
         repr=False,

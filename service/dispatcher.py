@@ -14,6 +14,7 @@ from jobs.errors import (
     BudgetInfeasible,
     DeadlineExceeded,
     JobCancelled,
+    JobNotFound,
     NotReady,
     Overloaded,
 )
@@ -143,16 +144,25 @@ class Dispatcher:
         """Wait for the picture of a submitted job, for as long as its caller does.
 
         `view` is the result of `submit`; `gone` returns when the caller has left. Raises
-        CallerGone, DeadlineExceeded, or the error with which the job ended.
+        CallerGone, DeadlineExceeded, NotReady if the queue has lost the job, or the error with
+        which the job ended.
         """
         try:
-            finished = await self._picture(view, received, gone)
+            finished = await self._picture_if_kept(view, received, gone)
         except (AnysrError, CallerGone) as error:
             self._metrics.job_failed(*_labels_of(error))
             raise
         seconds = finished.elapsed_ms / 1e3
         self._metrics.job_succeeded(view.job, why_ended(finished.view), seconds)
         return finished
+
+    async def _picture_if_kept(
+        self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]
+    ) -> Finished:
+        try:
+            return await self._picture(view, received, gone)
+        except JobNotFound:  # an admitted job is lost if Redis restarts without its data
+            raise NotReady("The queue has lost this job; please send the picture again.") from None
 
     async def _picture(
         self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]

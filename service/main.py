@@ -24,6 +24,7 @@ from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, read_valid_entries
 from service import admin_api, estimate_api, jobs_api, problems, status_api, upscale_api
 from service.catalog_store import CatalogStore
+from service.connections import ConnectionBounds, bounded
 from service.dispatcher import Dispatcher
 from service.docs_page import ASSETS, docs_page, swagger_files
 from service.gateway import Gateway
@@ -142,6 +143,7 @@ def create_server(
         app,
         host=settings.host,
         port=settings.port,
+        http=bounded(ConnectionBounds().within_descriptors()),
         log_level=settings.log_level,
         log_config=None,
         root_path=settings.root_path,

@@ -16,6 +16,9 @@ from pythonjsonlogger.json import JsonFormatter
 
 FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
 JSON_NAMES = {"asctime": "time", "levelname": "level", "name": "logger"}
+NOT_EXTRA = frozenset({*RESERVED_ATTRS, "color_message"})
+"""Attributes of a record that are not written as fields. uvicorn's `color_message` repeats its
+message, as a template with escape codes."""
 
 _log_fields: ContextVar[Mapping[str, Any]] = ContextVar("log_fields", default={})  # noqa: B039 - read only
 
@@ -42,7 +45,7 @@ def configure_logging(settings: LogSettings) -> None:
 def json_lines() -> logging.Formatter:
     """Return a formatter that writes one JSON object per line: time, level, logger, message, and
     the fields of `extra`."""
-    formatter = JsonFormatter(FIELDS, rename_fields=JSON_NAMES)
+    formatter = JsonFormatter(FIELDS, rename_fields=JSON_NAMES, reserved_attrs=sorted(NOT_EXTRA))
     formatter.default_time_format, formatter.default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
     formatter.converter = time.gmtime
     return formatter
@@ -65,7 +68,7 @@ def extra_of(record: logging.LogRecord) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(record).items()
-        if name not in RESERVED_ATTRS and not name.startswith("_")
+        if name not in NOT_EXTRA and not name.startswith("_")
     }
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,32 @@ from jobs.embedded_redis import Binary, embedded_redis, find_binary
 from jobs.job import ImageFormat, Job, OnMiss
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
+from tests.support.skips import summary
 
 # No test is timed: how long an example takes is the machine's affair.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    """Say last which kinds of tests were not run, and what to install to have them run."""
+    yield
+    skipped = terminalreporter.stats.get("skipped", [])
+    lines = list(summary(report.longrepr[2] for report in skipped))
+    if lines:
+        terminalreporter.section("what was not tested here", "=")
+    for line in lines:
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def this_tree() -> Iterator[None]:
+    """Processes that tests start run the code beside these tests, whatever else is installed."""
+    root = str(Path(__file__).parents[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", root, prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,6 +74,16 @@ def kept_costs(calibration_folder: Path) -> None:
         settings = WorkerSettings(worker_threads=threads)
         facts = facts_of(load_zoo(SHIPPED, settings, kept=calibration_folder), settings)
         keep_lines(calibration_folder / costs_name(facts), facts, lines)
+
+
+@pytest.fixture(scope="session")
+def service_url(kept_costs: None) -> Iterator[str]:  # noqa: ARG001  they are there before it starts
+    """The URL of `anysr serve` on the shipped models, with one worker that is ready: for tests that
+    send it pictures and harm nothing."""
+    from tests.support.service import running_service
+
+    with running_service() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,8 @@ from workers.settings import WorkerSettings
 
 log = logging.getLogger("anysr.workers.pool")
 
-COMMAND = (sys.executable, "-m", "workers.main")
+COMMAND = (sys.executable, "-P", "-m", "workers.main")
+"""With `-P`, lest a `models.py` in the folder of whoever starts the service stand in for ours."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 HEALTHY_AFTER_S = 60.0

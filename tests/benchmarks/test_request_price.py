@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 
 from benchmarks import plain_service, request_price
-from benchmarks.overhead import server_timing
 from benchmarks.pictures import draw_jpeg
 from benchmarks.request_price import Round, compare
 from images.limits import Limits
 from jobs.job import ImageFormat
 from models.catalog import SHIPPED
+from tests.support.service import server_timing
 from tests.workers.workbench import a_job
 from workers.loaded_model import LoadedModel
 from workers.pipeline import Progress, make

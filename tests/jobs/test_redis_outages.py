@@ -11,19 +11,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
 
 from jobs.connection import connect
 from jobs.embedded_redis import Binary, embedded_redis, find_binary
-from jobs.errors import Overloaded
-from jobs.job import Job, JobStatus, Reason, RunFacts
+from jobs.errors import JobNotFound, Overloaded
+from jobs.job import Job, JobStatus, LeaseState, Reason, RunFacts, WorkerHeartbeat
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 
 MakeJob = Callable[..., Job]
 OpenQueue = Callable[[str, QueueSettings], RedisQueue]
 FACTS = RunFacts("anysr-s", 1.0, Reason.WIDEST, 20.0, 21.5)
+HEARTBEAT = WorkerHeartbeat("w", True, ("anysr-s",), {}, capabilities=("anysr-s",))
 LONG_S = 20.0
 
 
@@ -169,9 +171,50 @@ async def test_a_full_memory_refuses_and_keeps_nothing(
         assert await raw.dbsize() == before
         with pytest.raises(ConnectionError):
             await queue.complete(claim, FACTS, b"result")
+        await queue.publish_heartbeat(HEARTBEAT)
+        assert await queue.heartbeats() == [HEARTBEAT]  # or there would seem to be no worker
         await raw.config_set("maxmemory", 0)
         assert await queue.complete(claim, FACTS, b"result")
         await raw.aclose()
+
+
+@pytest.fixture(params=list(Binary))
+def private_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    if find_binary(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    with embedded_redis(request.param) as url:
+        yield url
+
+
+async def test_a_private_redis_that_is_killed_has_lost_its_jobs_and_takes_new_ones(
+    private_url: str, queue_settings: QueueSettings, open_queue: OpenQueue, make_job: MakeJob
+) -> None:
+    gateway, worker = (open_queue(private_url, queue_settings) for _ in range(2))
+    await worker.publish_heartbeat(HEARTBEAT)
+    running, queued = make_job(budget_ms=1e6), make_job(budget_ms=2e6)
+    views = [await gateway.submit(job, b"picture") for job in (running, queued)]
+    now = time.monotonic()
+    waiters = [asyncio.create_task(gateway.outcome(view, now, LONG_S)) for view in views]
+    claim = await worker.claim("w", 0)
+    assert claim is not None
+    raw = connect(private_url)
+    server = psutil.Process((await raw.info("server"))["process_id"])
+    server.kill()
+    async with asyncio.timeout(LONG_S / 2):
+        for waiter in waiters:
+            with pytest.raises(JobNotFound):
+                await waiter
+        assert await gateway.heartbeats() == []
+        assert await worker.renew(claim, 0.5) is LeaseState.LOST
+        assert not await worker.complete(claim, FACTS, b"result")
+        await worker.publish_heartbeat(HEARTBEAT)
+        assert await gateway.heartbeats() == [HEARTBEAT]
+        view = await gateway.submit(make_job(), b"picture")
+        after = await worker.claim("w", LONG_S)
+        assert after is not None
+        assert await worker.complete(after, FACTS, b"result")
+        assert await gateway.result(await gateway.wait(view.job.id, LONG_S)) == b"result"
+    await raw.aclose()
 
 
 async def test_an_outage_of_the_pictures_uses_up_no_attempt(

@@ -18,7 +18,8 @@ from models.convert import ConversionError, from_public, to_public
 from models.geometry import axis_grid, output_size
 from models.layouts.ciaosr import CONSTANTS, PREFIX
 from models.training.config import Config, Sampling, Training
-from models.training.trainer import Trainer, upscale
+from models.training.forward import upscale
+from models.training.trainer import Trainer
 
 SIZE, OUTPUT = (5, 6), (12, 17)
 SMALL = {"hidden": 8, "window": 4}

@@ -347,7 +347,7 @@ def test_training_judges_the_pixels_that_the_whole_picture_has(name):
     whole = head(features, image, inverse_scale, down, row, across, column)
     made = head(features, image, inverse_scale, down, row[rows], across, column[columns])
     torch.testing.assert_close(
-        queries.loss_rows(made), queries.judged_of(whole), atol=1e-5, rtol=1e-5
+        queries.loss_pixels(made), queries.loss_pixels_of(whole), atol=1e-5, rtol=1e-5
     )
 
 

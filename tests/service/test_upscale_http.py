@@ -10,10 +10,13 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
+from redis.asyncio import Redis
 
 from jobs.errors import CorruptImage, WorkerLost
 from jobs.job import JobStatus
+from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
+from jobs.settings import QueueSettings
 from models.strength import strength_of_quality
 from tests.service.harness import (
     MODEL,
@@ -205,6 +208,20 @@ async def test_cancelled_by_another_while_it_waits(
         await worker.claimed.wait()
     await queue.cancel(worker.claims[0].job.id)
     assert_problem(await waiting, 409, "job_cancelled")
+
+
+async def test_a_queue_that_lost_the_job_asks_for_the_picture_again(
+    start: Start, worker: ScriptedWorker, queue_settings: QueueSettings, raw_redis: Redis
+) -> None:
+    worker.go.clear()
+    async with start(grace_ms=50) as served:
+        waiting = asyncio.create_task(served.upscale(scale=2, latency_budget_ms=200))
+        async with asyncio.timeout(2):
+            await worker.claimed.wait()
+        await raw_redis.delete(Keys(queue_settings.namespace).record(worker.claims[0].job.id))
+        members = assert_problem(response := await waiting, 503, "not_ready")
+        assert "again" in members["detail"]
+        assert "retry-after" in response.headers
 
 
 async def test_disconnect_cancels_the_job(

@@ -16,11 +16,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from benchmarks.overhead import running_service
-from benchmarks.pictures import draw_jpeg
 from telemetry.spans import Untraced
 from telemetry.trace_context import TraceContext, read_traceparent
 from telemetry.tracing import TracingMissing, tracing_of
+from tests.support.pictures import draw_jpeg
+from tests.support.service import running_service
 
 collector_service = pytest.importorskip(
     "opentelemetry.proto.collector.trace.v1.trace_service_pb2",

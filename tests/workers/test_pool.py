@@ -60,7 +60,7 @@ def test_all_processes_run_and_end_with_the_pool(tmp_path: Path) -> None:
 
 def test_a_process_that_dies_is_started_again_in_its_place(tmp_path: Path) -> None:
     with pool_of(tmp_path, 2) as pool:
-        until(lambda: len(list(tmp_path.iterdir())) == 2)
+        until(lambda: sorted(p.read_text() for p in tmp_path.iterdir()) == ["0", "1"])
         [victim] = [p for p in tmp_path.iterdir() if p.read_text() == "1"]
         os.kill(int(victim.name), signal.SIGKILL)
         until(lambda: len(list(tmp_path.iterdir())) == 3)

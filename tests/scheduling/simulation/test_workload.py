@@ -33,6 +33,13 @@ def test_on_off_is_silent_most_of_the_time() -> None:
     assert phase.mean() == pytest.approx(1000, rel=0.05)
 
 
+def test_on_off_is_a_poisson_process_while_it_is_on() -> None:
+    arrival = draw(COUNT, 10.0, ARRIVALS["on-off"], seed=3).arrival_ms
+    together = np.diff(arrival)[np.diff(arrival // 10_000) == 0]
+    assert together.mean() == pytest.approx(1e3 * 0.2 / 10.0, rel=0.05)
+    assert together.std() / together.mean() == pytest.approx(1, rel=0.05)
+
+
 def test_a_day_has_a_quiet_night_and_spikes() -> None:
     arrival_s = draw(COUNT, 20.0, ARRIVALS["day"]).arrival_ms / 1e3
     per_second = np.histogram(arrival_s, np.arange(0, 600))[0]

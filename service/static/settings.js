@@ -1,22 +1,25 @@
 /**
- * The visitor's settings: their ranges, their defaults, and their memory between visits.
+ * The visitor's settings: their ranges, their defaults, and how they are kept between visits.
  *
  * @typedef {object} Settings
  * @property {number} scale      output size / input size, 1 to 8
- * @property {number | null} budgetMs  null for what the picture needs
- * @property {string} model      "" for the service's default
- * @property {string} width      a fraction as the service writes it, "" for auto
+ * @property {number | null} budgetMs  null: the service chooses what the picture needs
+ * @property {string} model      "": the service chooses among the models of its ladder, or takes its
+ *     default model where a width is set
+ * @property {string} width      fraction of the full width as the service writes it; "": the service
+ *     chooses by the budget
  * @property {string} strength   one of STRENGTHS
- * @property {string} format     "" for that of the input
- * @property {string} onMiss     "degrade" or "reject"
+ * @property {string} format     "": that of the input
+ * @property {string} onMiss     "degrade": a late or a plainly resampled picture is sent all the same;
+ *     "reject": an error is
  */
 
 export const SCALE_RANGE = Object.freeze({ min: 1, max: 8 });
-/** What the slider covers; the number field goes further, as the service does. */
+/** The range of the slider; the number field goes further, as the service does. */
 export const BUDGET_SLIDER = Object.freeze({ min: 50, max: 60_000 });
 export const BUDGET_RANGE = Object.freeze({ min: 1, max: 600_000 });
 
-/** How much compression damage to clean up, 0 to 1; "" for what the file says of itself. */
+/** How much compression damage to clean up, 0 to 1; "": as much as the header of the file tells. */
 export const STRENGTHS = Object.freeze(["", "0", "0.35", "0.65", "1"]);
 
 /** @type {Readonly<Settings>} */
@@ -30,13 +33,15 @@ export const DEFAULTS = Object.freeze({
   onMiss: "degrade",
 });
 
-const KEY = "anysr.settings";
+const STORAGE_KEY = "anysr.settings";
 
 /**
+ * Read a number, and move it into the range.
+ *
  * @template {number | null} T
  * @param {unknown} value
  * @param {{min: number, max: number}} range
- * @param {T} fallback
+ * @param {T} fallback  where `value` is no number
  * @returns {number | T}
  */
 export function clamped(value, range, fallback) {
@@ -58,7 +63,6 @@ export function sanitized(stored) {
     typeof raw[name] === "string" ? /** @type {string} */ (raw[name]) : DEFAULTS[name];
   return {
     scale: clamped(raw.scale, SCALE_RANGE, DEFAULTS.scale),
-    // Not read from `budget`, its former name: that was stored for all who had chosen nothing.
     budgetMs: clamped(raw.budgetMs, BUDGET_RANGE, DEFAULTS.budgetMs),
     model: text("model"),
     width: text("width"),
@@ -71,9 +75,9 @@ export function sanitized(stored) {
 /** @returns {Settings} */
 export function loadSettings() {
   try {
-    return sanitized(JSON.parse(localStorage.getItem(KEY) ?? "null"));
+    return sanitized(JSON.parse(localStorage.getItem(STORAGE_KEY) ?? "null"));
   } catch {
-    // Storage may be forbidden or hold something else; neither should keep the page from working.
+    // The page works even where storage is forbidden or holds something else.
     return sanitized(null);
   }
 }
@@ -81,8 +85,8 @@ export function loadSettings() {
 /** @param {Settings} settings */
 export function saveSettings(settings) {
   try {
-    localStorage.setItem(KEY, JSON.stringify(settings));
+    localStorage.setItem(STORAGE_KEY, JSON.stringify(settings));
   } catch {
-    // Remembering is a convenience: without storage the page works all the same.
+    // The page works without storage; only the settings are forgotten.
   }
 }

@@ -1,33 +1,48 @@
 /**
- * Reads what the service says of a run from the headers of its answer.
+ * Reads from the headers of an answer how the service made the picture, and puts it into words.
  *
- * @typedef {object} Facts
+ * @typedef {object} RunSummary
  * @property {string} model
  * @property {number} width            fraction of the full width; 0 for plain resampling
- * @property {string} reason           widest, slack, pinned or floor
+ * @property {string} reason           why this network ran: a key of REASONS
  * @property {number} budgetMs
  * @property {number} predictedMs
  * @property {number} elapsedMs
- * @property {boolean} met
+ * @property {boolean} met             whether the picture was made within the budget
  * @property {number | null} expectedDb
- * @property {string} expectedRange     e.g. "31.9-34.8"; "" where it is not known
+ * @property {string} expectedRange    e.g. "31.9-34.8"; "" where it is not known
  * @property {number} strength         how much compression damage was cleaned up, 0 to 1
- * @property {Stage[]} stages          in the order of the work, and the rest; without upload
+ * @property {Stage[]} stages          in the order of the work, then "rest"; without the upload
  *
  * @typedef {{name: string, ms: number}} Stage
  */
 
-/** In the order of the work; `upload` comes before the budget starts and is not among them. */
+/** In the order of the work. `upload` is left out, for it ends before the budget starts. */
 const STAGES = ["queue", "decode", "network", "yielded", "encode"];
 
 /** @type {Record<string, string>} */
 const FRACTIONS = { 1: "full width", 0.75: "three-quarter width", 0.5: "half width", 0.25: "quarter width" };
 
 /**
+ * One sentence for each reason that the service gives, by its name in `X-AnySR-Reason`.
+ *
+ * @type {Readonly<Record<string, (network: string) => string>>}
+ */
+export const REASONS = Object.freeze({
+  widest: (network) => `${network}: there was time for the best that your settings allow.`,
+  slack: (network) => `${network}, because there was no time for a better network.`,
+  backlog: (network) => `${network}, because other pictures were waiting and needed their share of the time.`,
+  demand: (network) => `${network}, because requests are coming in too fast for a better network.`,
+  behind: (network) => `${network} in the end: the run began wider, but took longer than predicted.`,
+  pinned: (network) => `${network}, because you chose it.`,
+  floor: () => "Plain resampling (Lanczos), because there was no time for any network.",
+});
+
+/**
  * @param {string | null} header  e.g. "queue;dur=1.5, total;dur=80"
  * @returns {Map<string, number>} milliseconds by name
  */
-export function serverTiming(header) {
+function parseServerTiming(header) {
   const entries = new Map();
   for (const part of (header ?? "").split(",")) {
     const match = /^\s*([\w-]+)\s*;.*?\bdur=([\d.]+)/.exec(part);
@@ -38,10 +53,9 @@ export function serverTiming(header) {
 
 /**
  * @param {(name: string) => string | null} header
- * @returns {Facts}
+ * @returns {RunSummary}
  */
-export function readFacts(header) {
-  const timing = serverTiming(header("Server-Timing"));
+export function readRunSummary(header) {
   const db = Number.parseFloat(header("X-AnySR-Expected-Db") ?? "");
   return {
     model: header("X-AnySR-Model") ?? "unknown",
@@ -54,7 +68,7 @@ export function readFacts(header) {
     expectedDb: Number.isFinite(db) ? db : null,
     expectedRange: header("X-AnySR-Expected-Db-Range") ?? "",
     strength: Number.parseFloat(header("X-AnySR-Strength") ?? "0"),
-    stages: stagesOf(timing),
+    stages: stagesOf(parseServerTiming(header("Server-Timing"))),
   };
 }
 
@@ -65,7 +79,7 @@ export function readFacts(header) {
 function stagesOf(timing) {
   const stages = STAGES.filter((name) => timing.has(name)).map((name) => ({ name, ms: timing.get(name) ?? 0 }));
   if (stages.length === 0) return stages;
-  // What no stage accounts for: admission, hand-over, the way through the queue's server.
+  // No stage counts admission, hand-over and the calls to the queue's server.
   const rest = (timing.get("total") ?? 0) - stages.reduce((sum, { ms }) => sum + ms, 0);
   return rest > 0 ? [...stages, { name: "rest", ms: rest }] : stages;
 }
@@ -76,36 +90,26 @@ export function widthInWords(width) {
 }
 
 /**
- * @param {Facts} facts
- * @returns {string} one sentence: what ran, and why that
+ * @param {RunSummary} run
+ * @returns {string} one sentence: which network ran, and why
  */
 export function reasonSentence({ model, width, reason }) {
-  const what = `${model} at ${widthInWords(width)}`;
-  /** @type {Record<string, string>} */
-  const sentences = {
-    widest: `${what}, because the budget had room for the widest network.`,
-    slack: `${what}, because the budget left no time for more.`,
-    backlog: `${what}, because other requests were waiting for their share of time.`,
-    demand: `${what}, because requests come faster than wider networks could answer them.`,
-    behind: `${what} in the end: begun wider, it had fallen behind.`,
-    pinned: `${what}, because you pinned it.`,
-    floor: "Plain Lanczos resampling, because the budget left no time for any network.",
-  };
-  return sentences[reason] ?? `${what}.`;
+  const network = width > 0 ? `${model} at ${widthInWords(width)}` : model;
+  return REASONS[reason]?.(network) ?? `${network}.`;
 }
 
 /**
- * @param {Facts} facts
- * @param {string} asked                   the strength that was sent, "" for automatic
- * @param {boolean | undefined} cleans     whether the model can clean up, where that is known
+ * @param {RunSummary} run
+ * @param {string} requested                  the strength that was sent, "" for automatic
+ * @param {boolean | undefined} takesStrength  whether the model can clean up, where that is known
  * @returns {string} one sentence: how much compression damage was cleaned up, or why none was
  */
-export function strengthSentence({ model, width, strength }, asked, cleans) {
-  const origin = asked === "" ? "read from the file" : "as you chose";
+export function strengthSentence({ model, width, strength }, requested, takesStrength) {
+  const origin = requested === "" ? "read from the file" : "as you chose";
   if (strength > 0) return `Cleaned up compression damage (strength ${strength}, ${origin}).`;
-  if (asked === "0") return "Nothing was cleaned up, as you chose.";
+  if (requested === "0") return "Nothing was cleaned up, as you chose.";
   if (width === 0) return "Nothing was cleaned up: plain resampling cannot do that.";
-  if (cleans === false) return `The clean-up setting has no effect on ${model}.`;
-  if (cleans === undefined) return "Nothing was cleaned up.";
+  if (takesStrength === false) return `The clean-up setting has no effect on ${model}.`;
+  if (takesStrength === undefined) return "Nothing was cleaned up.";
   return "Nothing to clean up: the file is lossless or hardly compressed.";
 }

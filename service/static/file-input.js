@@ -1,28 +1,28 @@
-/** How a picture comes in: chosen, dropped or pasted. */
+/** Receives picture files that the visitor chooses, drops or pastes. */
 
 /** @param {DataTransfer | null} transfer */
-function carriedFile(transfer) {
+function firstFile(transfer) {
   return [...(transfer?.files ?? [])][0] ?? null;
 }
 
 /**
  * @param {object} parts
  * @param {HTMLInputElement} parts.input
- * @param {HTMLElement} parts.zone            lit while a file hangs over the page
- * @param {HTMLElement[]} parts.choosers      buttons that open the file dialogue
+ * @param {HTMLElement} parts.dropZone     highlighted while a file is dragged over the page
+ * @param {HTMLElement[]} parts.buttons    open the file dialogue
  * @param {(file: File) => void} onFile
  */
-export function takeFiles({ input, zone, choosers }, onFile) {
-  for (const chooser of choosers) chooser.addEventListener("click", () => input.click());
+export function listenForFiles({ input, dropZone, buttons }, onFile) {
+  for (const button of buttons) button.addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
     const file = input.files?.[0];
-    // Emptied, so that choosing the same file again counts as a change.
     if (file) onFile(new File([file], file.name, { type: file.type }));
+    // Emptied, so that choosing the same file again counts as a change.
     input.value = "";
   });
-  takeDrops(zone, onFile);
+  listenForDrops(dropZone, onFile);
   window.addEventListener("paste", (event) => {
-    const file = carriedFile(event.clipboardData);
+    const file = firstFile(event.clipboardData);
     if (file) onFile(file);
   });
 }
@@ -30,22 +30,22 @@ export function takeFiles({ input, zone, choosers }, onFile) {
 /**
  * The whole page takes drops: a file that misses the zone must not replace the page.
  *
- * @param {HTMLElement} zone
+ * @param {HTMLElement} dropZone
  * @param {(file: File) => void} onFile
  */
-function takeDrops(zone, onFile) {
-  const light = (/** @type {boolean} */ on) => zone.classList.toggle("hovered", on);
+function listenForDrops(dropZone, onFile) {
+  const highlight = (/** @type {boolean} */ on) => dropZone.classList.toggle("drag-over", on);
   window.addEventListener("dragover", (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
-    light(true);
+    highlight(true);
   });
   window.addEventListener("dragleave", (event) => {
-    if (event.relatedTarget === null) light(false);
+    if (event.relatedTarget === null) highlight(false);
   });
   window.addEventListener("drop", (event) => {
-    light(false);
-    const file = carriedFile(event.dataTransfer);
+    highlight(false);
+    const file = firstFile(event.dataTransfer);
     if (!file) return;
     event.preventDefault();
     onFile(file);
