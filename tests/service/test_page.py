@@ -395,7 +395,7 @@ async def test_sliders_and_numbers_are_linked(page: Page) -> None:
     await expect(page.get_by_role("spinbutton", name="Scale")).to_have_value("8")
 
 
-async def test_what_the_picture_takes_is_told_before_it_is_sent(
+async def test_the_estimate_is_shown_before_the_picture_is_sent(
     page: Page, worker: ScriptedWorker
 ) -> None:
     estimate = page.locator("#time-estimate")
@@ -564,7 +564,7 @@ async def test_text_file_is_explained(page: Page) -> None:
     await expect(page.get_by_role("button", name="Upscale")).to_be_enabled()
 
 
-async def test_limits_of_the_service_are_told_before_anything_is_sent(
+async def test_limits_of_the_service_are_shown_before_anything_is_sent(
     blank: Page, start: Start, worker: ScriptedWorker
 ) -> None:
     limits = {"max_body_bytes": 4000, "max_source_pixels": 50_000, "max_output_pixels": 400_000}
