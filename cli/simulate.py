@@ -18,12 +18,13 @@ from rich.table import Table
 from cli.extras import needs
 from jobs.job import OnMiss
 from models.catalog import SHIPPED, CatalogError, read_catalog
-from scheduling.cost_model import CostModel
+from scheduling.cost_model import CostModel, OutdatedCosts
+from scheduling.options import Options
 from scheduling.rungs import Rung
-from scheduling.simulation.simulator import Machine, Outcome
-from scheduling.simulation.simulator import simulate as run
+from scheduling.simulation.simulator import SimulatedWorkers, SimulationResult
+from scheduling.simulation.simulator import simulate as run_simulation
 from scheduling.simulation.strategies import STRATEGIES, Fixed, Strategy
-from scheduling.simulation.tables import Options, tables_of
+from scheduling.simulation.tables import tables_of
 from scheduling.simulation.upper_bound import Bound, OutOfReachError, bound
 from scheduling.simulation.workload import (
     ARRIVALS,
@@ -110,7 +111,7 @@ def simulate(
     """
     chosen = _chosen(strategies)
     try:
-        machine = Machine(workers, deviation, seed=seed + 1, slow=_changes(slow, workers))
+        machine = SimulatedWorkers(workers, deviation, seed=seed + 1, slow=_changes(slow, workers))
         ladders = _Ladders(models, costs, on_miss, math.exp(P98 * deviation))
         if trace is not None:
             workload = read_trace(trace, seed)
@@ -153,6 +154,8 @@ class _Ladders:
         entries = {entry.name: entry for entry in read_catalog(self.models).models}
         try:
             costs = CostModel.from_dict(json.loads(self.costs.read_text()))
+        except OutdatedCosts as error:
+            raise ValueError(f"{self.costs}: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{self.costs} holds no costs of `anysr calibrate`") from error
         costs = replace(costs, margin=self.margin, jitter_ms=0.0)
@@ -229,13 +232,13 @@ def _run(
     workload: Workload,
     tables: list[Options],
     own: dict[str, list[Options]],
-    machine: Machine,
-) -> dict[str, Outcome]:
+    machine: SimulatedWorkers,
+) -> dict[str, SimulationResult]:
     outcomes = {}
     with Progress(transient=True) as progress:
         for name, (strategy, _) in chosen.items():
             task = progress.add_task(name, total=len(workload))
-            outcomes[name] = run(
+            outcomes[name] = run_simulation(
                 workload,
                 own.get(name, tables),
                 strategy,
@@ -247,7 +250,7 @@ def _run(
 
 
 def _bound(
-    workload: Workload, tables: list[Options], machine: Machine, first: Outcome
+    workload: Workload, tables: list[Options], machine: SimulatedWorkers, first: SimulationResult
 ) -> Bound | None:
     if len(workload) > BOUND_REQUESTS or not first.met:
         return None
@@ -259,7 +262,7 @@ def _bound(
             return None
 
 
-def _table(outcomes: dict[str, Outcome], best: Bound | None) -> Table:
+def _table(outcomes: dict[str, SimulationResult], best: Bound | None) -> Table:
     count = next(iter(outcomes.values())).requests
     table = Table(title=f"{count} requests")
     table.add_column("strategy", no_wrap=True)
@@ -275,7 +278,10 @@ def _table(outcomes: dict[str, Outcome], best: Bound | None) -> Table:
 
 
 def _as_json(
-    workload: Workload, machine: Machine, outcomes: dict[str, Outcome], best: Bound | None
+    workload: Workload,
+    machine: SimulatedWorkers,
+    outcomes: dict[str, SimulationResult],
+    best: Bound | None,
 ) -> dict[str, Any]:
     return {
         "requests": len(workload),
@@ -286,7 +292,7 @@ def _as_json(
     }
 
 
-def _plot(path: Path, outcomes: dict[str, Outcome], best: Bound | None) -> None:
+def _plot(path: Path, outcomes: dict[str, SimulationResult], best: Bound | None) -> None:
     with needs("simulate"):
         from matplotlib.figure import Figure
     figure = Figure(figsize=(7, 4.5), layout="constrained")

@@ -1,4 +1,4 @@
-"""The ladder: the ways to make a picture, from cheapest to best."""
+"""The ladder: the rungs from the cheapest to the best way to make a picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.catalog import ModelEntry
 
 @dataclass(frozen=True)
 class Rung:
-    """A model at a width (a fraction of its full one; 0 for the resampling floor)."""
+    """A model at a width: a fraction of its full width, or 0 for the resampling floor."""
 
     model: str
     width: float
@@ -35,7 +35,7 @@ class Rung:
 
 
 FLOOR = Rung("lanczos", 0.0)
-"""Plain resampling, the last resort for callers who allow it."""
+"""Plain resampling: the last resort, only for callers who allow it."""
 
 
 def ladder(model: ModelEntry) -> tuple[Rung, ...]:

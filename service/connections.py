@@ -1,7 +1,7 @@
-"""Bounds of one HTTP connection: the head's bytes and time, and writes that make no progress.
+"""Bounds of an HTTP connection: size and time of a request's head, and writes without progress.
 
-uvicorn bounds neither: a head of any size is parsed, an idle connection stays open until its first
-request, and a caller who does not read keeps the answer in memory for ever.
+uvicorn bounds none of them: it parses a head of any size, keeps an idle connection open until its
+first request, and holds the answer to a caller who does not read it in memory for ever.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 log = logging.getLogger(__name__)
 
 SLICE_BYTES = 8 * 1024
-"""A head is parsed in pieces of this size, so that a large one holds nobody else up."""
+"""Size of the pieces in which a head is parsed, so that a large one blocks no other request."""
 RESERVED_DESCRIPTORS = 64
 """File descriptors kept for Redis, files and the listening sockets."""
 WRITE_CHECKS = 3
-"""Checks of a blocked write within the time that it may make no progress."""
+"""Number of checks of a blocked write within `write_seconds`."""
 
 
 @dataclass(frozen=True)
 class ConnectionBounds:
-    """What one connection, and all of them, may take."""
+    """Bounds of each connection, and of their number."""
 
     head_bytes: int = 32 * 1024
-    """Of request line and headers; more are answered 431."""
+    """Most bytes of request line and headers; a larger head is answered 431."""
     head_seconds: float = 10.0
-    """From the connection, or from a request's first byte, to the end of its head."""
+    """Longest time from the connection, or a request's first byte, to the end of its head."""
     write_seconds: float = 30.0
-    """Without a byte of the answer being taken, after which the connection is aborted."""
+    """Longest time without progress of a write, after which the connection is aborted."""
     connections: int = 1000
-    """Open at once; more are answered 503 and closed."""
+    """Most open connections; a further one is answered 503 and closed."""
 
     def within_descriptors(self) -> ConnectionBounds:
-        """Return these bounds with no more connections than this process may open files."""
+        """Return these bounds with at most as many connections as the process may open files."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft == resource.RLIM_INFINITY:
             return self
@@ -48,7 +48,7 @@ class ConnectionBounds:
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """uvicorn's connection within `bounds`. `bounded` returns the class for given ones."""
+    """A uvicorn connection within `bounds`; `bounded` returns the class for other bounds."""
 
     bounds: ClassVar[ConnectionBounds] = ConnectionBounds()
 
@@ -133,7 +133,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._idle_checks = self._idle_checks + 1 if unsent >= self._unsent_bytes else 0
         self._unsent_bytes = unsent
         if self._idle_checks >= WRITE_CHECKS:
-            log.info("connection aborted: the caller took nothing of its answer")
+            log.info("connection aborted: the caller did not read its answer")
             self.transport.abort()
         else:
             self._check_write_later()
@@ -153,7 +153,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._head_timer = None
 
     def _end_head(self) -> None:
-        """Close a connection whose head did not come in time, without an answer if none began."""
+        """Close a connection whose head is late, with 408 if the head has begun."""
         self._head_timer = None
         if not self._in_head or self._answering:
             return
@@ -167,7 +167,7 @@ class BoundedConnection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, status: http.HTTPStatus) -> None:
-        """Answer with a status alone, after which nothing more is read."""
+        """Answer with a status and no body, and close the connection."""
         self._refused = True
         self._stop_head_timer()
         if not self._answering:

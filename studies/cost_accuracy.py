@@ -81,8 +81,8 @@ class Run:
     run_ms: float
     stages_ms: dict[str, float]
     margin: float
-    pace: float
-    """Of the networks; margin and pace as they were before the run."""
+    slowdown: float
+    """Of the networks; margin and slowdown as they were before the run."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Accuracy:
     ratio: tuple[float, float, float]
     """5th, 50th and 95th percentile of measured over expected time."""
     margin: float
-    pace: float
+    slowdown: float
     """Means over the phase."""
 
 
@@ -107,7 +107,7 @@ def accuracy(runs: Sequence[Run]) -> Accuracy:
         float(np.mean([run.run_ms <= run.safe_ms for run in runs])),
         (float(low), float(median), float(high)),
         float(np.mean([run.margin for run in runs])),
-        float(np.mean([run.pace for run in runs])),
+        float(np.mean([run.slowdown for run in runs])),
     )
 
 
@@ -138,7 +138,7 @@ def taken_core() -> Iterator[subprocess.Popen[bytes]]:
 def _run(phase: str, zoo: Zoo, costs: CostModel, random: np.random.Generator) -> Run:
     job, payload = draw_job(random)
     slack_ms = _log_uniform(random, *SLACKS_MS)
-    margin, pace = costs.margin, costs.pace.get(NETWORK, 1.0)
+    margin, slowdown = costs.margin, costs.slowdown.get(NETWORK, 1.0)
     since = time.perf_counter()
     execution = execute(job, payload, zoo, costs, slack_ms, ALONE, LIMITS)
     run_ms = (time.perf_counter() - since) * 1e3
@@ -157,7 +157,7 @@ def _run(phase: str, zoo: Zoo, costs: CostModel, random: np.random.Generator) ->
         run_ms,
         execution.result.stages_ms,
         margin,
-        pace,
+        slowdown,
     )
 
 
@@ -209,11 +209,15 @@ def main() -> None:
     costs = calibrate(zoo)
     lines = {stage: asdict(line) for stage, line in costs.lines.items()}
     runs = measure(zoo, costs, seed=given.seed)
-    print(f"{'phase':<34}{'runs':>5}{'kept':>8}{'measured / expected':>24}{'margin':>8}{'pace':>7}")
+    print(
+        f"{'phase':<34}{'runs':>5}{'kept':>8}{'measured / expected':>24}{'margin':>8}{'slowdown':>7}"
+    )
     for phase in PHASES:
         seen = accuracy([run for run in runs if run.phase == phase.name])
         spread = " ".join(f"{ratio:.2f}" for ratio in seen.ratio)
-        figures = f"{seen.runs:>5}{seen.kept:>8.1%}{spread:>24}{seen.margin:>8.2f}{seen.pace:>7.2f}"
+        figures = (
+            f"{seen.runs:>5}{seen.kept:>8.1%}{spread:>24}{seen.margin:>8.2f}{seen.slowdown:>7.2f}"
+        )
         print(f"{phase.name:<34}{figures}")
     if given.json:
         given.json.write_text(json.dumps({"lines": lines, "runs": [asdict(r) for r in runs]}))

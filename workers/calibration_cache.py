@@ -55,7 +55,7 @@ RUNTIME_LIBRARIES = {
     Runtime.TORCHSCRIPT: ("torch",),
 }
 
-MAX_PACE, MAX_HANDLING_MS = 20.0, 1000.0
+MAX_SLOWDOWN, MAX_HANDLING_MS = 20.0, 1000.0
 """Learnt values above these are ignored."""
 
 
@@ -200,7 +200,7 @@ def read_contention(folder: Path, facts: Facts) -> CostModel | None:
     path = folder / contention_name(facts)
     try:
         content = read_cached(path, facts)
-        learnt = CostModel.from_dict({"lines": {}, "pace": {}, **content}).contended
+        learnt = CostModel.from_dict({"lines": {}, "slowdown": {}, **content}).contended
         if learnt is None or not _plausible(learnt):
             raise ValueError("its values are out of range")
     except FileNotFoundError:
@@ -224,7 +224,7 @@ def contention_name(facts: Facts) -> str:
 
 def _plausible(learnt: CostModel) -> bool:
     return (
-        all(0 < pace <= MAX_PACE for pace in learnt.pace.values())
+        all(0 < slowdown <= MAX_SLOWDOWN for slowdown in learnt.slowdown.values())
         and all(0 <= delay <= MOST_DELAY_MS for delay in learnt.delay.values())
         and 0 <= learnt.handling_ms <= MAX_HANDLING_MS
     )

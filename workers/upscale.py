@@ -17,7 +17,7 @@ import numpy as np
 from images.picture import FloatArray, Picture, Raster, Samples, rounded
 from images.resize import enlarge, enlarge_alpha
 from models.geometry import AxisGrid, axis_grid
-from scheduling.tiling import Span, Tile, Tiling, plan_tiles
+from scheduling.tiling import AxisTile, Tile, Tiling, plan_tiles
 from workers.allocator import trim
 from workers.runtimes.base import Interrupted, Network, Releasing
 from workers.windows import Windows
@@ -152,7 +152,7 @@ def _run_tile(
     return own.mean(axis=0, keepdims=True) if windows.grey else own
 
 
-def _without_halo(span: Span) -> slice:
+def _without_halo(span: AxisTile) -> slice:
     """Return which of the pixels made are the span's own output."""
     start, stop = span.output
     return slice(start - span.made[0], stop - span.made[0])

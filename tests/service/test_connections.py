@@ -1,4 +1,4 @@
-"""A connection is bounded: its head in bytes and time, its writes in time without progress."""
+"""Connections are bounded: heads in bytes and time, writes in time without progress."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 async def echo_size(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with the body's size; for /large, with as many bytes as no socket's buffer holds."""
+    """Answer with the size of the body; for /large, with more bytes than a socket buffers."""
     size, more = 0, True
     while more:
         message = await receive()
@@ -57,7 +57,7 @@ async def served() -> AsyncIterator[tuple[uvicorn.Server, int]]:
 
 
 async def answer_to(port: int, *pieces: bytes) -> bytes:
-    """Send pieces on a connection of their own; return all that comes until it is closed."""
+    """Send pieces on a new connection; return everything received until it is closed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     answer = b""
     with contextlib.suppress(ConnectionError):
@@ -92,7 +92,7 @@ async def test_a_head_of_more_than_32_kib_is_431(
     assert (await answer_to(port, get(b""))).startswith(b"HTTP/1.1 200")
 
 
-async def test_an_endless_header_ends_and_holds_nobody_up(
+async def test_an_endless_header_is_refused_and_blocks_no_other_request(
     served: tuple[uvicorn.Server, int],
 ) -> None:
     _, port = served
@@ -114,7 +114,7 @@ async def test_a_pipelined_head_is_bounded_too(served: tuple[uvicorn.Server, int
     assert b" 200 " not in answer.partition(b"50000")[2]
 
 
-async def test_a_body_is_no_head(served: tuple[uvicorn.Server, int]) -> None:
+async def test_a_body_does_not_count_as_head(served: tuple[uvicorn.Server, int]) -> None:
     _, port = served
     head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 300000\r\n\r\n"
     answer = await answer_to(port, head + b"b" * 300_000)
@@ -130,7 +130,7 @@ async def test_a_body_is_no_head(served: tuple[uvicorn.Server, int]) -> None:
     ],
     ids=["nothing", "half a head", "half a second head"],
 )
-async def test_a_head_that_does_not_come_in_time_ends_the_connection(
+async def test_a_late_head_ends_the_connection(
     served: tuple[uvicorn.Server, int], pieces: tuple[bytes, ...], status: bytes
 ) -> None:
     server, port = served
@@ -142,7 +142,9 @@ async def test_a_head_that_does_not_come_in_time_ends_the_connection(
     assert not server.server_state.connections
 
 
-async def test_a_caller_who_reads_nothing_is_cut_off(served: tuple[uvicorn.Server, int]) -> None:
+async def test_a_caller_who_reads_nothing_is_disconnected(
+    served: tuple[uvicorn.Server, int],
+) -> None:
     server, port = served
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
     writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -158,7 +160,7 @@ async def test_a_caller_who_reads_nothing_is_cut_off(served: tuple[uvicorn.Serve
 
 
 async def test_a_slow_reader_is_served_to_the_end(served: tuple[uvicorn.Server, int]) -> None:
-    """Takes several times as long as a write may make no progress."""
+    """The whole answer takes several times `write_seconds`."""
     _, port = served
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(get(b"", b"/large"))
@@ -170,7 +172,7 @@ async def test_a_slow_reader_is_served_to_the_end(served: tuple[uvicorn.Server, 
     writer.close()
 
 
-async def test_connections_over_the_bound_are_told_503() -> None:
+async def test_connections_over_the_bound_get_503() -> None:
     async with serving(replace(BOUNDS, connections=3, head_seconds=30)) as (_, port):
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
         await asyncio.sleep(0.1)

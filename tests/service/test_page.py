@@ -36,7 +36,7 @@ from service.problems import STATUS
 from tests.service.harness import (
     MODEL,
     UNSERVED,
-    LoadedModel,
+    RunningGateway,
     ScriptedWorker,
     Start,
     cost_by_pixels,
@@ -108,12 +108,12 @@ async def blank(browser_url: str) -> AsyncIterator[Page]:
 
 
 @pytest.fixture
-async def page(blank: Page, served: LoadedModel) -> Page:
+async def page(blank: Page, served: RunningGateway) -> Page:
     """The page, open and served by a gateway that is ready."""
     return await opened(blank, served)
 
 
-async def opened(page: Page, served: LoadedModel) -> Page:
+async def opened(page: Page, served: RunningGateway) -> Page:
     await page.goto(f"http://127.0.0.1:{served.port}/")
     await expect(page.locator("#model option")).to_have_count(3)
     return page
@@ -395,7 +395,7 @@ async def test_sliders_and_numbers_are_linked(page: Page) -> None:
     await expect(page.get_by_role("spinbutton", name="Scale")).to_have_value("8")
 
 
-async def test_what_the_picture_takes_is_told_before_it_is_sent(
+async def test_the_estimate_is_shown_before_the_picture_is_sent(
     page: Page, worker: ScriptedWorker
 ) -> None:
     estimate = page.locator("#time-estimate")
@@ -564,7 +564,7 @@ async def test_text_file_is_explained(page: Page) -> None:
     await expect(page.get_by_role("button", name="Upscale")).to_be_enabled()
 
 
-async def test_limits_of_the_service_are_told_before_anything_is_sent(
+async def test_limits_of_the_service_are_shown_before_anything_is_sent(
     blank: Page, start: Start, worker: ScriptedWorker
 ) -> None:
     limits = {"max_body_bytes": 4000, "max_source_pixels": 50_000, "max_output_pixels": 400_000}
@@ -657,7 +657,7 @@ class TestFullQueue:
         return QueueSettings(namespace=f"test-{uuid.uuid4().hex}", queue_limit=1)
 
     async def test_waits_out_an_overload(
-        self, page: Page, served: LoadedModel, worker: ScriptedWorker
+        self, page: Page, served: RunningGateway, worker: ScriptedWorker
     ) -> None:
         worker.go.clear()
         await served.submit(scale=2)
@@ -718,7 +718,7 @@ async def test_the_previewed_size_is_the_service_s(page: Page) -> None:
     assert found == [output_size(size, scale) for size, scale in cases]
 
 
-async def test_docs_need_no_other_server(blank: Page, served: LoadedModel) -> None:
+async def test_docs_need_no_other_server(blank: Page, served: RunningGateway) -> None:
     here = f"http://127.0.0.1:{served.port}/"
     asked: list[str] = []
     blank.on("request", lambda request: asked.append(request.url))

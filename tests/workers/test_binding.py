@@ -8,6 +8,7 @@ import pytest
 
 from jobs.backlog import Backlog, QueueStats
 from jobs.errors import BudgetInfeasible
+from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import OnMiss
 from models.catalog import Catalog
 from scheduling.backlog import Load
@@ -45,7 +46,9 @@ def snapshot(costs: CostModel) -> Snapshot:
     """The worker as the gateway hears of it."""
     heard = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
     capabilities = LoadedModels(zoo_of(Gated()), heard).capabilities
-    worker = LiveWorker("w", True, False, (default_entry().name,), heard, capabilities=capabilities)
+    models = (default_entry().name,)
+    heartbeat = WorkerHeartbeat("w", True, models, {}, capabilities=capabilities)
+    worker = LiveWorker(heartbeat, heard)
     return Snapshot((worker,), QueueStats(0, 0, 0, 0, Backlog(0.0)))
 
 

@@ -160,9 +160,9 @@ def test_a_new_model_is_kept_only_beside_lines_that_were_not_disturbed(
 
 def test_what_was_learnt_since_is_not_kept(zoo: Zoo, kept: Path) -> None:
     costs = machine_costs(zoo, SETTINGS, kept.parent)
-    costs.pace["network"], costs.margin = 3.0, 2.0
+    costs.slowdown["network"], costs.margin = 3.0, 2.0
     again = machine_costs(zoo, SETTINGS, kept.parent)
-    assert (again.pace, again.margin) == ({}, CostModel().margin)
+    assert (again.slowdown, again.margin) == ({}, CostModel().margin)
     assert again.tilings == {name: served.tiling for name, served in zoo.items()}
 
 
@@ -171,16 +171,20 @@ def test_what_runs_take_beside_others_is_kept_for_the_next_start(zoo: Zoo, kept:
     save_contention(zoo, SETTINGS, kept.parent, costs)  # nothing was learnt yet
     assert machine_costs(zoo, SETTINGS, kept.parent).contended is None
     beside = costs.under(True)
-    beside.pace["network"], beside.delay["network"] = 1.5, 80.0
+    beside.slowdown["network"], beside.delay["network"] = 1.5, 80.0
     beside.handling_ms, beside.margin = 12.0, 4.0
     save_contention(zoo, SETTINGS, None, costs)  # nowhere
     save_contention(zoo, SETTINGS, kept.parent, costs)
     again = machine_costs(zoo, SETTINGS, kept.parent)
-    told = again.under(True)
-    assert (told.pace, told.delay, told.handling_ms) == ({"network": 1.5}, {"network": 80.0}, 12.0)
-    assert told.margin == CostModel.margin
-    assert told.lines is again.lines
-    assert again.under(False).pace == {}
+    contended = again.under(True)
+    assert (contended.slowdown, contended.delay, contended.handling_ms) == (
+        {"network": 1.5},
+        {"network": 80.0},
+        12.0,
+    )
+    assert contended.margin == CostModel.margin
+    assert contended.lines is again.lines
+    assert again.under(False).slowdown == {}
 
 
 @pytest.mark.parametrize(
@@ -188,12 +192,12 @@ def test_what_runs_take_beside_others_is_kept_for_the_next_start(zoo: Zoo, kept:
     [
         None,
         7,
-        {"pace": {"network": -1.0}},
-        {"pace": {"network": 1e9}},
-        {"pace": {"network": "fast"}},
-        {"pace": {"network": float("nan")}},
-        {"pace": {}, "delay": {"network": 1e9}},
-        {"pace": {}, "handling_ms": float("inf")},
+        {"slowdown": {"network": -1.0}},
+        {"slowdown": {"network": 1e9}},
+        {"slowdown": {"network": "fast"}},
+        {"slowdown": {"network": float("nan")}},
+        {"slowdown": {}, "delay": {"network": 1e9}},
+        {"slowdown": {}, "handling_ms": float("inf")},
         {"delay": {}},
     ],
 )
@@ -204,7 +208,7 @@ def test_what_cannot_have_been_learnt_is_not_believed(zoo: Zoo, kept: Path, lear
     assert machine_costs(zoo, SETTINGS, kept.parent).contended is None
     path.write_text("{")
     assert machine_costs(zoo, SETTINGS, kept.parent).contended is None
-    good = {"facts": {**facts, "format": 0}, "contended": {"pace": {"network": 2.0}}}
+    good = {"facts": {**facts, "format": 0}, "contended": {"slowdown": {"network": 2.0}}}
     path.write_text(json.dumps(good))
     assert machine_costs(zoo, SETTINGS, kept.parent).contended is None
 

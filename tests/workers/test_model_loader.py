@@ -63,12 +63,12 @@ def test_a_new_entry_is_measured_and_the_others_keep_what_they_learnt(
     folder: Path, loader: ModelLoader
 ) -> None:
     before = loader.load_all()
-    before.costs.pace["network"], before.costs.margin = 1.75, 2.5
+    before.costs.slowdown["network"], before.costs.margin = 1.75, 2.5
     add_copy(folder, "second")
     after = restocked(loader, before)
     assert set(after.zoo) == {SMALL, "second"}
     assert after.zoo[SMALL].session is before.zoo[SMALL].session
-    assert (after.costs.pace["network"], after.costs.margin) == (1.75, 2.5)
+    assert (after.costs.slowdown["network"], after.costs.margin) == (1.75, 2.5)
     assert set(after.costs.lines) == set(before.costs.lines) | stages(after.zoo["second"])
     assert all(after.costs.lines[s] == before.costs.lines[s] for s in before.costs.lines)
     assert after.capabilities == (LADDER, SMALL, "second", f"{SMALL}@1", "second@1")

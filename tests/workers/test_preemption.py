@@ -168,7 +168,7 @@ async def test_a_tile_is_interrupted_for_a_job_that_cannot_wait_for_its_end(
     assert second.facts.stages_ms["yielded"] > 0
     assert second.facts.reason is Reason.WIDEST
     assert session.interrupts == 1
-    assert "network" not in costs.pace
+    assert "network" not in costs.slowdown
 
 
 async def test_a_tile_of_a_cancelled_picture_is_not_finished(queue: RedisQueue) -> None:
@@ -332,7 +332,7 @@ async def test_a_picture_finished_narrower_teaches_nothing_of_either_width(
         await asyncio.sleep(0.6)
         session.finish()
         await ended(queue, job.id)
-    assert "network" not in costs.pace
+    assert "network" not in costs.slowdown
     assert costs.margin == 1.0
 
 

@@ -114,7 +114,7 @@ async def test_costs_are_measured_again_once_the_machine_is_quiet_and_then_kept(
         turns = moment.turns
         await some_looks()
     assert moment.turns == turns  # once is enough
-    assert costs.pace == {"decode": 1.1}  # what was not measured again keeps what it learnt
+    assert costs.slowdown == {"decode": 1.1}  # what was not measured again keeps what it learnt
     assert costs.margin == CostModel().margin
     assert all(line.fixed < OLD.fixed for line in costs.lines.values())
     facts = facts_of(zoo, SETTINGS)
@@ -171,12 +171,12 @@ async def test_costs_that_were_disturbed_again_are_not_taken(
 ) -> None:
     found[:] = ["others took it", "and again", None]
     costs = slot.loaded.costs
-    before = replace(costs, lines=dict(costs.lines), pace=dict(costs.pace))
+    before = replace(costs, lines=dict(costs.lines), slowdown=dict(costs.slowdown))
     first: list[CostModel] = []
 
     def look() -> None:
         if len(found) == 2 and not first:
-            first.append(replace(costs, lines=dict(costs.lines), pace=dict(costs.pace)))
+            first.append(replace(costs, lines=dict(costs.lines), slowdown=dict(costs.slowdown)))
 
     moment.between = look
     async with measuring(slot, moment, tmp_path):

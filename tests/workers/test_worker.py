@@ -153,7 +153,7 @@ async def test_what_was_measured_moves_the_costs(queue: RedisQueue) -> None:
     await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(open_session()), costs):
         await ended(queue, job.id)
-    assert costs.pace["network"] < 1
+    assert costs.slowdown["network"] < 1
 
 
 async def test_a_picture_that_keeps_its_size_teaches_nothing_of_the_network(
@@ -165,7 +165,7 @@ async def test_a_picture_that_keeps_its_size_teaches_nothing_of_the_network(
     async with a_worker(queue, zoo_of(session), costs):
         view = await ended(queue, job.id)
     assert (view.status, session.tiles) == (JobStatus.SUCCEEDED, 0)
-    assert "network" not in costs.pace
+    assert "network" not in costs.slowdown
     assert costs.margin == 1.0
 
 

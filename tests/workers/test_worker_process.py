@@ -186,7 +186,7 @@ async def test_what_runs_take_beside_others_is_kept_for_the_next_start(
         process.send_signal(signal.SIGTERM)
         assert await code_of(process) == 0
     [kept] = (calibration_folder / "own").glob("contention-*.json")
-    assert "network" in json.loads(kept.read_text())["contended"]["pace"]
+    assert "network" in json.loads(kept.read_text())["contended"]["slowdown"]
 
 
 async def test_a_second_signal_ends_it_at_once(

@@ -1,4 +1,4 @@
-"""The answer that is a picture, and the headers that say what was promised and what happened."""
+"""Response with a picture, and its headers: what was promised and how the job ran."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ PICTURE_HEADERS: Mapping[str, str] = {
     "X-AnySR-Model": "The model that ran; `lanczos` for plain resampling.",
     "X-AnySR-Width": "The network width that ran; `0` for plain resampling.",
     "X-AnySR-Scale": "`2.37`, or `2x3` (height x width) where they differ.",
-    BUDGET_HEADER: "The latency budget: the one that was named, or else what this picture needed.",
-    "X-AnySR-Predicted-Ms": "Predicted when a worker took the job.",
-    "X-AnySR-Elapsed-Ms": "Measured from the end of the upload to the finished answer.",
+    BUDGET_HEADER: "The latency budget of the request, or the default one for this picture.",
+    "X-AnySR-Predicted-Ms": "Time of the run, predicted when a worker claimed the job.",
+    "X-AnySR-Elapsed-Ms": "Time from the end of the upload to the finished answer.",
     "X-AnySR-Deadline": "`met` or `missed`.",
-    "X-AnySR-Expected-Db": "PSNR-Y that is expected of this picture, in dB, where known.",
-    "X-AnySR-Expected-Db-Range": "`31.9-34.8`: between what two values four of five such "
-    "pictures come out.",
+    "X-AnySR-Expected-Db": "Expected PSNR-Y of this picture in dB, where known.",
+    "X-AnySR-Expected-Db-Range": "`31.9-34.8`: interval that holds four of five such pictures.",
     "X-AnySR-Strength": "How much compression damage was cleaned up, from `0` to `1`.",
-    "X-AnySR-Reason": "Why it ran so: " + ", ".join(f"`{reason}`" for reason in Reason) + ".",
+    "X-AnySR-Reason": "Reason for the width: " + ", ".join(f"`{r}`" for r in Reason) + ".",
     "Server-Timing": "`upload`, `queue`, `decode`, `network`, `encode`, `total` in ms.",
 }
 STAGES = ("queue", "decode", "network", "yielded", "encode")
@@ -32,7 +31,7 @@ STAGES = ("queue", "decode", "network", "yielded", "encode")
 def picture_response(
     view: JobView, picture: bytes, elapsed_ms: float, upload_ms: float | None = None
 ) -> Response:
-    """Return the picture of a job that succeeded."""
+    """Return the response for a job that succeeded."""
     headers = {
         "X-Request-ID": view.job.id,
         "X-AnySR-Scale": scale_text(view.job),

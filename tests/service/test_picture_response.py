@@ -1,4 +1,4 @@
-"""The headers of a picture, at their edges."""
+"""Headers of a picture: edge cases."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from jobs.job import ImageFormat, Job, JobStatus, JobView, OnMiss, Reason, RunFacts
-from service.pictures import deadline_text, picture_response, scale_text
+from service.picture_response import deadline_text, picture_response, scale_text
 
 JOB = Job(
     id="1", source_width=100, source_height=50, output_width=237, output_height=118,
@@ -21,15 +21,15 @@ JOB = Job(
     ("width", "height", "text"),
     [(200, 100, "2"), (237, 118, "2.36x2.37"), (300, 100, "2x3"), (201, 100, "2x2.01")],
 )
-def test_scale(width: int, height: int, text: str) -> None:
+def test_scale_text(width: int, height: int, text: str) -> None:
     assert scale_text(replace(JOB, output_width=width, output_height=height)) == text
 
 
-def test_deadline_is_still_met_on_the_dot() -> None:
+def test_a_deadline_is_met_at_the_exact_budget() -> None:
     assert (deadline_text(JOB, 100.0), deadline_text(JOB, 100.1)) == ("met", "missed")
 
 
-def test_floor_says_lanczos_and_0() -> None:
+def test_the_floor_has_model_lanczos_and_width_0() -> None:
     facts = RunFacts("lanczos", 0.0, Reason.FLOOR, 2.0, 2.0)
     view = JobView(JOB, JobStatus.SUCCEEDED, 0.0, 95.0, finished_ms=125.0, facts=facts)
     assert view.elapsed_ms == 130.0

@@ -1,23 +1,21 @@
-"""POST /upscale: a picture in, a picture out."""
+"""POST /upscale: accepts a picture and answers with the upscaled one."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service.budgets import upscale_default
 from service.dispatcher import Finished, decision_of
-from service.gateway import Gateway, gateway_of
+from service.gateway import GatewayDep
 from service.openapi import (
-    INTAKE_CODES,
     RUN_CODES,
+    UPLOAD_CODES,
     picture_answer,
     problem_answers,
     upscale_request,
 )
-from service.pictures import deadline_text, picture_response
+from service.picture_response import deadline_text, picture_response
 from service.submission import accept_upload
 
 router = APIRouter(tags=["upscale"])
@@ -27,12 +25,12 @@ router = APIRouter(tags=["upscale"])
     "/upscale",
     summary="Upscale a picture within a latency budget",
     response_class=Response,
-    responses={200: picture_answer(), **problem_answers(*INTAKE_CODES, *RUN_CODES)},
+    responses={200: picture_answer(), **problem_answers(*UPLOAD_CODES, *RUN_CODES)},
     openapi_extra=upscale_request(),
 )
-async def upscale(request: Request, gateway: Annotated[Gateway, Depends(gateway_of)]) -> Response:
-    """Send a picture and say how large it shall become and how long that may take; the answer
-    is the best picture that fits. A caller that disconnects cancels its job."""
+async def upscale(request: Request, gateway: GatewayDep) -> Response:
+    """Send a picture with a target size and a latency budget; the answer is the best picture that
+    fits the budget. A caller that disconnects cancels its job."""
     accepted = await accept_upload(request, gateway, upscale_default(gateway.settings))
 
     request.state.span.enter("wait")
@@ -41,16 +39,16 @@ async def upscale(request: Request, gateway: Annotated[Gateway, Depends(gateway_
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    finished = await gateway.dispatcher.finish(accepted.view, accepted.received, gone)
+    finished = await gateway.dispatcher.wait_for_picture(accepted.view, accepted.received, gone)
     request.state.span.enter("answer")
-    _note(request, finished)
+    _add_facts(request, finished)
     return picture_response(
         finished.view, finished.picture, finished.elapsed_ms, accepted.upload_ms
     )
 
 
-def _note(request: Request, finished: Finished) -> None:
-    """Leave for the log line what was decided, and how it ended."""
+def _add_facts(request: Request, finished: Finished) -> None:
+    """Add the worker's decision and the deadline's outcome to log line and span."""
     request.state.facts.update(
         decision_of(finished.view), deadline=deadline_text(finished.view.job, finished.elapsed_ms)
     )

@@ -1,4 +1,4 @@
-"""The tests' own gateway ends with its test, however that ends: no run hangs on it."""
+"""The gateway of the fixtures ends with its test, however that ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATIENCE_S = 10
 
 
 class Broken(Exception):
-    """What goes wrong in these tests."""
+    """An error of these tests."""
 
 
 async def test_a_gateway_ends_with_a_test_that_fails(start: Start) -> None:
@@ -33,7 +33,7 @@ async def test_a_gateway_ends_with_a_test_that_fails(start: Start) -> None:
             await client.get(f"http://127.0.0.1:{ports[0]}/health/live")
 
 
-async def test_a_gateway_that_cannot_start_says_why(
+async def test_a_gateway_that_cannot_start_raises_its_error(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def startup(_server: GatewayServer, sockets: object = None) -> None:
@@ -46,10 +46,10 @@ async def test_a_gateway_that_cannot_start_says_why(
                 pytest.fail("it started")
 
 
-async def test_a_start_that_is_given_up_ends_the_gateway(
+async def test_a_start_that_times_out_ends_the_gateway(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that never gets as far as to serve is stopped by the test's own timeout."""
+    """A gateway that never serves is stopped by the test's own timeout."""
     ended = asyncio.Event()
 
     async def serve(server: GatewayServer, _sockets: object = None) -> None:
