@@ -22,7 +22,6 @@ from models.catalog import Catalog, ModelEntry, QualityEntry
 from scheduling.options import Option
 from service.admission import Assessment
 from service.catalog_store import CatalogStore
-from service.dispatcher import error_of
 from service.problems import problem
 from service.settings import GatewaySettings
 from service.snapshot import LiveWorker, Snapshot
@@ -259,7 +258,7 @@ def job_answer(view: JobView, root_path: str = "") -> JobAnswer:
         output_width=job.output_width,
         output_height=job.output_height,
         run=None if view.facts is None else _run(view.facts),
-        error=problem(error_of(view), job.id) if failed else None,
+        error=problem(view.error, job.id) if failed else None,
         links=JobLinks(self=here, result=f"{here}/result", events=f"{here}/events"),
     )
 

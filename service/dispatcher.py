@@ -14,10 +14,8 @@ from jobs.errors import (
     BudgetInfeasible,
     DeadlineExceeded,
     JobCancelled,
-    JobNotFinished,
     NotReady,
     Overloaded,
-    from_code,
 )
 from jobs.job import JobRequest, JobStatus, JobView, OnMiss, Outcome
 from jobs.queue import NoTime, Registry, Submissions
@@ -166,7 +164,7 @@ class Dispatcher:
         outcome = await self._ended(view, received, gone)
         view, picture = outcome.view, outcome.picture
         if view.status is not JobStatus.SUCCEEDED:
-            raise error_of(view)
+            raise view.error
         if picture is None:
             picture = await self._submissions.result(view)
         elapsed_ms = _since(received)
@@ -241,15 +239,6 @@ def _end_of(view: JobView) -> dict[str, Any]:
         "elapsed_ms": round(view.elapsed_ms, 2),
         "deadline": deadline_text(view.job, view.elapsed_ms),
     }
-
-
-def error_of(view: JobView) -> AnysrError:
-    """Return the error of a job that has no picture."""
-    if view.status is JobStatus.CANCELLED:
-        return JobCancelled()
-    if view.status is JobStatus.FAILED:
-        return from_code(view.error_code or "", view.error_detail, **view.error_details)
-    return JobNotFinished()
 
 
 async def _first(answer: Coroutine[Any, Any, Outcome], gone: Awaitable[None]) -> Outcome:

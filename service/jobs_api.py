@@ -9,10 +9,8 @@ from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response, StreamingResponse
 
 from jobs.errors import JobNotFound
-from jobs.job import JobStatus
 from service.answers import JobAnswer, job_answer
 from service.budgets import jobs_default
-from service.dispatcher import error_of
 from service.events import MEDIA_TYPE, job_events
 from service.gateway import Gateway, gateway_of
 from service.openapi import (
@@ -95,8 +93,6 @@ async def show_job(job_id: JobId, response: Response, gateway: Here) -> JobAnswe
 async def fetch_result(job_id: JobId, gateway: Here) -> Response:
     """The picture with the headers of `POST /upscale`, or the error that the job ended with."""
     view = await gateway.queue.submissions.view(job_id)
-    if view.status is not JobStatus.SUCCEEDED:
-        raise error_of(view)
     return picture_response(view, await gateway.queue.submissions.result(view), view.elapsed_ms)
 
 

@@ -136,6 +136,11 @@ def test_what_is_too_late_in_any_case_hides_nothing_that_is_not() -> None:
     assert late_ms(job, 1, Backlog(NOW, (hopeless, last))) > 0
 
 
+def test_unknown_state_of_the_queue_is_not_ready() -> None:
+    with pytest.raises(NotReady, match="queue cannot be reached"):
+        admitted(JOB, replace(snapshot(), stats=None), CATALOG, 0.0)
+
+
 def test_no_worker_is_not_ready() -> None:
     with pytest.raises(NotReady):
         admitted(JOB, Snapshot((), QueueStats(0, 0, 0, 0, Backlog(NOW))), CATALOG, 0.0)
