@@ -408,6 +408,16 @@ def test_a_target_that_cannot_be_written_leaves_nothing(suffix, tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / made, source])
 
 
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_what_was_there_before_stays(suffix, tmp_path):
+    (tmp_path / f"source{suffix}").write_bytes(b"no checkpoint")
+    target = tmp_path / {".pth": "made.safetensors", ".safetensors": "made.pth"}[suffix]
+    target.write_bytes(b"from before")
+    result = CliRunner().invoke(app, ["convert", str(tmp_path / f"source{suffix}"), str(target)])
+    assert result.exit_code == 1
+    assert target.read_bytes() == b"from before"
+
+
 def test_a_network_is_given_up_as_soon_as_it_outgrows_its_file():
     spec = NetworkSpec("defian", {"scale": 2, "channels": 4, "modules": 60_000, "blocks": 60_000})
     with pytest.raises(ConversionError, match="more than 264 tensors"):
