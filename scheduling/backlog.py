@@ -41,8 +41,8 @@ class Load:
 
     @classmethod
     def of(cls, backlog: Backlog, workers: int, free: int = 0) -> Self:
-        """Return the load of a backlog, with so many live workers, `free` of which do none of its
-        runs. Where it has more runs than that leaves room for, so many more workers live."""
+        """Return the load of a backlog with `workers` live workers, of which `free` do none of its
+        runs. If the backlog has more runs than the others could do, their number counts instead."""
         return cls(
             backlog.now_ms,
             max(workers, free + len(backlog.running)),

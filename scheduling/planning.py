@@ -30,8 +30,8 @@ def build_job(
     budgets: Budgets,
     traceparent: str | None = None,
 ) -> JobRequest:
-    """Return what is asked for this picture; admission adds its costs. Without a model and a pinned
-    width, the service chooses among all models. `traceparent` is that of the request's trace.
+    """Return the job without its costs, which admission adds. Without a model and a pinned width,
+    the service chooses among all models. `traceparent` is that of the request's trace.
 
     Raises UnknownModel, ModelNotTrained, UnknownWidth, InvalidRequest (a scale or budget out of
     range) and OutputTooLarge.

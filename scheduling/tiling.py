@@ -94,7 +94,7 @@ class Tile:
 
     @property
     def made_pixels(self) -> int:
-        """Output pixels that the network makes, those of the halo included."""
+        """Output pixels that the network makes, including those of the halo."""
         return _length(self.rows.made) * _length(self.columns.made)
 
 

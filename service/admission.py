@@ -60,12 +60,12 @@ def admitted(
     overhead_ms: float,
     default: DefaultBudget | None = None,
 ) -> Job:
-    """Return the job with its costs: of the cheapest way that its caller accepts, of its narrowest
-    network, and what gateway and queue add. `default` as for `assessed`.
+    """Return the job with its cheapest cost, the cost of its narrowest network and the overhead.
+    `default` is as for `assessed`.
 
-    Whether what was let in before leaves time for it is the queue's to say, when it comes there.
-    Raises what `assessed` does, and BudgetInfeasible with `smallest_feasible_ms`, a whole number
-    that would have been enough on an idle service.
+    The queue itself decides whether the jobs admitted before leave time for this one. Raises the
+    errors of `assessed`, and BudgetInfeasible with `smallest_feasible_ms`, a whole number that an
+    idle service could meet.
     """
     assessment = assessed(job, snapshot, catalog, overhead_ms, default)
     job, options, admission = assessment.job, assessment.options, assessment.admission
