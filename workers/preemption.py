@@ -178,7 +178,7 @@ class PreemptibleRun:
             try:
                 await self._run_urgent(part)
             except ConnectionError as error:
-                log.warning("cannot look for more urgent jobs: %s", error)
+                log.warning("cannot poll for more urgent jobs: %s", error)
             return self._narrow_if_behind(part)
 
     def _start_watching(self) -> None:
@@ -197,7 +197,7 @@ class PreemptibleRun:
                 try:
                     await self._interrupt_for_urgent()
                 except ConnectionError as error:
-                    log.warning("cannot look for more urgent jobs: %s", error)
+                    log.warning("cannot poll for more urgent jobs: %s", error)
 
     async def _interrupt_for_urgent(self) -> None:
         context, network = self._context, self._interruptible()

@@ -1,4 +1,4 @@
-"""Every network shipped, every width: a flat colour stays what it is, rim and corners included."""
+"""Every shipped network at every width keeps a flat colour, also at edges and corners."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def made_of(flat: FloatArray, served: LoadedModel, width: float) -> FloatArray:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-def test_a_flat_colour_stays_what_it_is(served: LoadedModel, colour: tuple[int, int, int]) -> None:
+def test_a_flat_colour_is_kept(served: LoadedModel, colour: tuple[int, int, int]) -> None:
     levels = np.array(colour)[:, None, None]
     off = {}
     for width in (entry.width for entry in served.entry.widths):
