@@ -84,8 +84,10 @@ class _Bound:
 
 
 class PreemptibleRun:
-    """Controls one run from tile to tile. Created on the event loop, for which `bind` and
-    `progress` are called on the executing thread."""
+    """Controls one run from tile to tile.
+
+    Created on the event loop; `bind` and `progress.report` are called on the executing thread.
+    """
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
