@@ -33,7 +33,7 @@ class Execution:
     result: PipelineResult
 
     def facts(self, claim: Claim, run_ms: float) -> RunFacts:
-        """Return what the caller is told of the run, which took `run_ms` from the claim."""
+        """Return the facts of the run for its caller; `run_ms` is measured from the claim."""
         option, engine = self.bound.option, self.bound.engine
         queue_ms = claim.claimed_ms - claim.submitted_ms
         return RunFacts(

@@ -84,8 +84,10 @@ class _Bound:
 
 
 class PreemptibleRun:
-    """Controls one run from tile to tile. Created on the event loop, for which `bind` and
-    `progress` are called on the executing thread."""
+    """Controls one run from tile to tile.
+
+    Created on the event loop; `bind` and `progress.report` are called on the executing thread.
+    """
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
@@ -178,7 +180,7 @@ class PreemptibleRun:
             try:
                 await self._run_urgent(part)
             except ConnectionError as error:
-                log.warning("cannot look for more urgent jobs: %s", error)
+                log.warning("cannot poll for more urgent jobs: %s", error)
             return self._narrow_if_behind(part)
 
     def _start_watching(self) -> None:
@@ -197,7 +199,7 @@ class PreemptibleRun:
                 try:
                     await self._interrupt_for_urgent()
                 except ConnectionError as error:
-                    log.warning("cannot look for more urgent jobs: %s", error)
+                    log.warning("cannot poll for more urgent jobs: %s", error)
 
     async def _interrupt_for_urgent(self) -> None:
         context, network = self._context, self._interruptible()

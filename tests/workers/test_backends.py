@@ -1,4 +1,4 @@
-"""The choice of a backend: the fastest that is right, the reasons against others, what is kept."""
+"""The choice of a backend: the fastest correct one, reasons against others, and its cache."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ INT8 = Backend(Runtime.OPENVINO, Precision.INT8)
 
 
 class Off:
-    """A session that makes ONNX Runtime's picture, changed."""
+    """A session that changes ONNX Runtime's picture."""
 
     def __init__(self, change: Callable[[FloatArray], FloatArray]) -> None:
         self._plain = OnnxSession(SHIPPED, ENTRY, threads=1)
@@ -74,7 +74,7 @@ WRONG: list[tuple[Precision, Callable[[FloatArray], FloatArray]]] = [
 
 
 @pytest.mark.parametrize(("precision", "change"), WRONG)
-def test_a_wrong_picture_is_found(
+def test_a_wrong_picture_raises_disagreement(
     precision: Precision, change: Callable[[FloatArray], FloatArray]
 ) -> None:
     plain = Off(lambda made: made)
@@ -83,7 +83,7 @@ def test_a_wrong_picture_is_found(
         check(ENTRY, Off(change), plain, precision)
 
 
-def test_what_is_checked_has_edges_gradients_and_grain() -> None:
+def test_the_check_picture_has_edges_gradients_and_grain() -> None:
     picture = check_picture(48, 64)
     assert picture.shape == (1, 3, 48, 64)
     assert 0 <= picture.min() < 0.1
@@ -93,7 +93,7 @@ def test_what_is_checked_has_edges_gradients_and_grain() -> None:
     assert np.median(steps) < 0.05
 
 
-def test_the_fastest_runs() -> None:
+def test_the_fastest_backend_is_chosen() -> None:
     now = [0.0]
 
     class Taking(Off):
@@ -118,7 +118,7 @@ def test_the_fastest_runs() -> None:
     assert chosen() is None
 
 
-def test_a_wrong_one_is_refused_with_the_reason_and_the_next_best_runs(
+def test_a_wrong_backend_is_refused_with_a_reason_and_the_next_best_runs(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(
@@ -132,7 +132,7 @@ def test_a_wrong_one_is_refused_with_the_reason_and_the_next_best_runs(
     assert "does not run in openvino int8" in caplog.text
 
 
-def test_one_that_breaks_is_refused_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_that_fails_to_load_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> object:
         raise RuntimeError("no primitive for this processor")
 
@@ -165,7 +165,7 @@ def test_without_openvino_onnx_runtime_runs(monkeypatch: pytest.MonkeyPatch) -> 
         ({"precision": "int8"}, INT8),
     ],
 )
-def test_the_settings_decide_where_they_say_so(named: dict[str, str], expected: Backend) -> None:
+def test_the_settings_override_the_choice(named: dict[str, str], expected: Backend) -> None:
     settings = WorkerSettings.model_validate({"worker_threads": 1, **named})
     assert choose(SHIPPED, ENTRY, settings).backend == expected
 
@@ -186,12 +186,12 @@ def test_a_model_in_one_piece_runs_in_onnx_runtime(entry: ModelEntry) -> None:
         {"precision": "float16"},
     ],
 )
-def test_a_precision_that_the_runtime_has_not_is_a_mistake(named: dict[str, str]) -> None:
+def test_a_precision_that_the_runtime_lacks_is_invalid(named: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         WorkerSettings.model_validate(named)
 
 
-def test_a_choice_is_kept_and_only_checked_at_the_next_start(
+def test_a_cached_choice_is_checked_but_not_timed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path)
@@ -210,7 +210,7 @@ def test_a_choice_is_kept_and_only_checked_at_the_next_start(
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"facts": {}, "backend": {"runtime": "magic"}}'])
-def test_a_damaged_file_is_found_again(
+def test_a_damaged_cache_file_is_rewritten(
     tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path)
@@ -222,7 +222,7 @@ def test_a_damaged_file_is_found_again(
     assert json.loads(file.read_text())["backend"]
 
 
-def test_a_kept_one_that_has_become_wrong_is_replaced(
+def test_a_cached_choice_that_has_become_wrong_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path)
@@ -232,7 +232,7 @@ def test_a_kept_one_that_has_become_wrong_is_replaced(
     assert "NaN" in chosen.refused[str(INT8)]
 
 
-def test_what_is_expected_counts_what_int8_loses() -> None:
+def test_expected_quality_includes_the_loss_of_int8() -> None:
     assert ENTRY.in_precision(Precision.FLOAT32) is ENTRY
     lowered = ENTRY.in_precision(Precision.INT8)
     for width in ENTRY.widths:

@@ -1,4 +1,4 @@
-"""What was measured is measured once per machine, models and ways to run; damage is no harm."""
+"""The cache of costs: one file per machine, models and settings; damaged files are replaced."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ WIDTHS = len(default_entry().widths)
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However busy the machine is that runs the tests; and how well it is measured is no matter."""
+    """Measurements count as undisturbed and are short, however busy the machine is."""
     monkeypatch.setattr(Needs, "disturbance", lambda *_: None)
     monkeypatch.setattr(calibration, "ROUNDS", 1)
     monkeypatch.setattr(calibration, "FLOOR_SIZES", calibration.FLOOR_SIZES[:-1])
@@ -62,16 +62,14 @@ def zoo(session: Gated) -> Zoo:
 
 @pytest.fixture
 def kept(zoo: Zoo, tmp_path: Path) -> Path:
-    """A file with a line per stage, as it is after a first start."""
+    """A cache file with a line per stage, as after a first start."""
     facts = facts_of(zoo, SETTINGS)
     lines = {stage: Line(n, 2.0, 3.0) for n, stage in enumerate(stages_of(zoo))}
     save_lines(tmp_path / costs_name(facts), facts, lines)
     return tmp_path / costs_name(facts)
 
 
-def test_a_second_start_reads_what_the_first_has_measured(
-    zoo: Zoo, session: Gated, tmp_path: Path
-) -> None:
+def test_a_second_start_reads_the_cached_costs(zoo: Zoo, session: Gated, tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there"
     first = machine_costs(zoo, SETTINGS, folder)
     measured = session.tiles
@@ -84,12 +82,12 @@ def test_a_second_start_reads_what_the_first_has_measured(
 
 @pytest.fixture
 def noisy(quiet: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  it comes after
-    """What others do to the machine."""
+    """A disturbance of the machine by others."""
     monkeypatch.setattr(Needs, "disturbance", lambda *_: "others took it")
 
 
 @pytest.mark.usefixtures("noisy")
-def test_what_a_busy_machine_has_measured_is_used_but_not_kept(
+def test_disturbed_costs_are_used_but_not_cached(
     zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     costs = machine_costs(zoo, SETTINGS, tmp_path)
@@ -114,9 +112,7 @@ def lines_to_order(zoo: Zoo) -> dict[str, Line]:
     return {stage: Line(n + 1, 2.0, 3.0) for n, stage in enumerate(stages_of(zoo))}
 
 
-def test_what_was_disturbed_is_measured_again_and_kept_with_the_rest(
-    zoo: Zoo, tmp_path: Path
-) -> None:
+def test_disturbed_lines_are_remeasured_and_cached_with_the_rest(zoo: Zoo, tmp_path: Path) -> None:
     known = disturbed(lines_to_order(zoo), "decode", encode_stage("png"))
     lines = remeasured_lines(zoo, known, SETTINGS, tmp_path, lambda call: call())
     assert lines.keys() == known.keys()
@@ -129,14 +125,14 @@ def test_what_was_disturbed_is_measured_again_and_kept_with_the_rest(
 
 
 @pytest.mark.usefixtures("noisy")
-def test_what_is_disturbed_again_is_not_kept(zoo: Zoo, tmp_path: Path) -> None:
+def test_lines_that_are_disturbed_again_are_not_cached(zoo: Zoo, tmp_path: Path) -> None:
     known = disturbed(lines_to_order(zoo), "decode")
     lines = remeasured_lines(zoo, known, SETTINGS, tmp_path, lambda call: call())
     assert [stage for stage, line in lines.items() if line.disturbed] == ["decode"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_another_worker_has_kept_since_need_not_be_measured(zoo: Zoo, kept: Path) -> None:
+def test_lines_cached_by_another_worker_are_not_remeasured(zoo: Zoo, kept: Path) -> None:
     known = disturbed(lines_to_order(zoo), "decode")
 
     def no_turn(_: Callable[[], float]) -> float:
@@ -146,9 +142,7 @@ def test_what_another_worker_has_kept_since_need_not_be_measured(zoo: Zoo, kept:
     assert lines == read_lines(kept, facts_of(zoo, SETTINGS), set(stages_of(zoo)))
 
 
-def test_a_new_model_is_kept_only_beside_lines_that_were_not_disturbed(
-    zoo: Zoo, tmp_path: Path
-) -> None:
+def test_a_new_model_is_cached_only_with_undisturbed_lines(zoo: Zoo, tmp_path: Path) -> None:
     name = default_entry().name
     known = lines_to_order(zoo)
     of_others = {k: line for k, line in known.items() if not k.startswith("network:")}
@@ -158,7 +152,7 @@ def test_a_new_model_is_kept_only_beside_lines_that_were_not_disturbed(
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_what_was_learnt_since_is_not_kept(zoo: Zoo, kept: Path) -> None:
+def test_learnt_slowdown_is_not_cached(zoo: Zoo, kept: Path) -> None:
     costs = machine_costs(zoo, SETTINGS, kept.parent)
     costs.slowdown["network"], costs.margin = 3.0, 2.0
     again = machine_costs(zoo, SETTINGS, kept.parent)
@@ -166,7 +160,7 @@ def test_what_was_learnt_since_is_not_kept(zoo: Zoo, kept: Path) -> None:
     assert again.tilings == {name: served.tiling for name, served in zoo.items()}
 
 
-def test_what_runs_take_beside_others_is_kept_for_the_next_start(zoo: Zoo, kept: Path) -> None:
+def test_contended_costs_are_saved_for_the_next_start(zoo: Zoo, kept: Path) -> None:
     costs = machine_costs(zoo, SETTINGS, kept.parent)
     save_contention(zoo, SETTINGS, kept.parent, costs)  # nothing was learnt yet
     assert machine_costs(zoo, SETTINGS, kept.parent).contended is None
@@ -201,7 +195,7 @@ def test_what_runs_take_beside_others_is_kept_for_the_next_start(zoo: Zoo, kept:
         {"delay": {}},
     ],
 )
-def test_what_cannot_have_been_learnt_is_not_believed(zoo: Zoo, kept: Path, learnt: object) -> None:
+def test_implausible_contended_costs_are_ignored(zoo: Zoo, kept: Path, learnt: object) -> None:
     facts = facts_of(zoo, SETTINGS)
     path = kept.parent / contention_name(facts)
     path.write_text(json.dumps({"facts": facts, "contended": learnt}))
@@ -310,7 +304,7 @@ def without_lines(content: dict[str, Any]) -> None:
         *(with_a_short_line, of_another_machine, without_lines),
     ],
 )
-def test_a_file_that_cannot_be_true_is_measured_anew(
+def test_an_implausible_file_is_replaced_by_a_measurement(
     zoo: Zoo, session: Gated, kept: Path, harm: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = json.loads(kept.read_text())
@@ -324,7 +318,7 @@ def test_a_file_that_cannot_be_true_is_measured_anew(
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b"7"])
-def test_a_damaged_file_is_measured_anew(
+def test_a_damaged_file_is_replaced_by_a_measurement(
     zoo: Zoo, kept: Path, data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept.write_bytes(data)
@@ -333,12 +327,14 @@ def test_a_damaged_file_is_measured_anew(
     assert "cannot be used" in caplog.text
 
 
-def test_no_file_is_no_news(zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_file_is_not_logged(
+    zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert read_lines(tmp_path / "none.json", facts_of(zoo, SETTINGS), set()) is None
     assert caplog.text == ""
 
 
-def test_a_folder_that_cannot_be_written_to_stops_nobody(
+def test_an_unwritable_folder_does_not_stop_a_worker(
     zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     blocked = tmp_path / "file"
@@ -348,10 +344,10 @@ def test_a_folder_that_cannot_be_written_to_stops_nobody(
     assert "cannot be cached" in caplog.text
 
 
-def test_a_file_is_there_whole_or_not_at_all(
+def test_files_are_written_atomically(
     zoo: Zoo, kept: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What dies while it writes leaves the old file as it was."""
+    """A process that dies while it writes leaves the old file unchanged."""
     before = kept.read_text()
 
     def torn(path: Path, text: str) -> None:
@@ -364,7 +360,7 @@ def test_a_file_is_there_whole_or_not_at_all(
     assert "no space left" in caplog.text
 
 
-def test_costs_are_kept_in_the_users_cache_unless_it_is_said_otherwise() -> None:
+def test_the_default_folder_is_in_the_users_cache() -> None:
     home = {"HOME": "/home/u"}
     assert cache_folder(None, home) == Path("/home/u/.cache/anysr")
     assert cache_folder(None, home | {"XDG_CACHE_HOME": "/cache"}) == Path("/cache/anysr")
@@ -374,10 +370,10 @@ def test_costs_are_kept_in_the_users_cache_unless_it_is_said_otherwise() -> None
     assert cache_folder(None, {}) is None
 
 
-def test_an_empty_variable_switches_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_setting_disables_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANYSR_CALIBRATION_FOLDER", "")
     assert cache_folder(WorkerSettings().calibration_folder, {"HOME": "/home/u"}) is None
 
 
-def test_no_test_writes_into_the_cache_of_whoever_runs_it(calibration_folder: Path) -> None:
+def test_tests_do_not_write_into_the_users_cache(calibration_folder: Path) -> None:
     assert WorkerSettings().calibration_folder == str(calibration_folder)

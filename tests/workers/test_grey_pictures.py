@@ -1,4 +1,4 @@
-"""A picture that is grey by content comes back grey, whatever its file says it is."""
+"""A picture that is grey by content stays grey, whatever its file's layout."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from workers.upscale import Engine, upscale
 
 
 def page() -> FloatArray:
-    """A page of text and a photograph, [1, 40, 56]: what fringes show on."""
+    """A page of text and a photograph, [1, 40, 56], which show colour fringes."""
     text = data.page()[60:100, 40:68]
     photograph = data.camera()[200:240, 200:228]
     grey: FloatArray = np.concatenate([text, photograph], axis=1)[None].astype(np.float32)
@@ -61,7 +61,7 @@ def test_tiles_of_a_grey_picture_are_grey(engine: Engine) -> None:
     assert (made.picture.pixels.colour == made.picture.pixels.colour[:1]).all()
 
 
-def test_what_is_hidden_does_not_make_a_grey_picture_coloured(engine: Engine) -> None:
+def test_hidden_colours_do_not_make_a_grey_picture_coloured(engine: Engine) -> None:
     colour, alpha = in_three(page()), np.ones((40, 56), np.float32)
     colour[0, :20, :20], alpha[:20, :20] = 1, 0
     made = upscale(picture_of(colour, alpha), 80, 112, engine, ignore).picture
@@ -126,7 +126,7 @@ def test_a_faint_tint_of_a_whole_picture_is_kept(engine: Engine) -> None:
 
 
 def test_two_levels_are_a_colour(engine: Engine) -> None:
-    """It is run as one: the network sees three channels that differ."""
+    """The network sees three channels that differ."""
     seen: list[FloatArray] = []
 
     class Watching:

@@ -1,4 +1,4 @@
-"""A heartbeat says what is known of the machine, with everything else."""
+"""A heartbeat contains the last known state of the machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workers.model_slot import LoadedModels
 STATE = MachineState(0.5, 0.0, 1, 2)
 
 
-async def test_each_beat_says_the_newest_state_of_the_machine(queue: RedisQueue) -> None:
+async def test_each_heartbeat_has_the_latest_state_of_the_machine(queue: RedisQueue) -> None:
     known: list[MachineState | None] = [None]
     metrics = WorkerMetrics(CollectorRegistry())
     heartbeat = Heartbeat(queue.registry, "w", metrics, every_s=0.01, machine=lambda: known[0])

@@ -1,4 +1,4 @@
-"""A worker that rests keeps little of what its runs took."""
+"""An idle worker releases most of the memory of its runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MEGABYTE = 1e6
 
 
 class Keeper:
-    """A session that counts how often it gave its memory back."""
+    """A session that counts its releases."""
 
     def __init__(self) -> None:
         self.released = 0
@@ -37,7 +37,7 @@ class Keeper:
         self.released += 1
 
 
-def test_it_is_given_back_once_in_each_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_released_once_per_idle_period(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idle_memory, "POLL_S", 0.005)
     keeper, idle_s, looks = Keeper(), 0.0, 0
     entry = default_entry()
@@ -77,7 +77,7 @@ def test_it_is_given_back_once_in_each_rest(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def measure(runtime: str) -> tuple[float, float]:
-    """Bytes that runs took, and that were left of them after a rest."""
+    """Bytes that runs took, and that were left after a release."""
     configure()
     entry = default_entry()
     session = (
@@ -99,7 +99,7 @@ def measure(runtime: str) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
-def test_most_of_what_large_runs_took_goes(runtime: str) -> None:
+def test_most_memory_of_large_runs_is_released(runtime: str) -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         took, left = pool.apply(measure, (runtime,))
     assert took > 30 * MEGABYTE
@@ -108,7 +108,7 @@ def test_most_of_what_large_runs_took_goes(runtime: str) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it is glibc that has heaps")
 def test_threads_share_one_heap() -> None:
-    """Each heap beyond the first begins with a piece of 64 MB that is reserved for it alone."""
+    """Each further heap would reserve 64 MB."""
     program = """
 import threading
 from pathlib import Path

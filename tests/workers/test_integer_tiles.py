@@ -1,4 +1,4 @@
-"""Pictures made by a network tile by tile, in integers: what the whole of floats rounds to."""
+"""Tiles written as integers equal the rounded whole picture in floats."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ sides, growths = st.integers(1, 40), st.integers(0, 90)
 
 
 class Stretching:
-    """A session that repeats the nearest input pixel, shaded by where the output pixel lies, and
-    goes beyond black and white."""
+    """A network that repeats the nearest input pixel, shaded by the output pixel's offset, with
+    values beyond black and white."""
 
     def run(
         self,
@@ -66,7 +66,7 @@ def ignore(part: float) -> None:
     tile_pixels=st.integers(1, 500),
     seed=st.integers(0, 1000),
 )
-def test_they_are_the_rounded_whole(
+def test_tiles_of_integers_equal_the_rounded_whole(
     size: tuple[int, int],
     growth: tuple[int, int],
     channels: int,

@@ -1,4 +1,4 @@
-"""Between two tiles: who goes first, and how the rest of a picture is finished."""
+"""Preemption between tiles and during one, and narrower widths for runs that fall behind."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class InterruptibleAtWidth(AtWidth):
 
 
 class Stepwise:
-    """A session that makes one tile for each step that it is given."""
+    """A session that runs one tile for each step of the test."""
 
     def __init__(self) -> None:
         self.steps = threading.Semaphore(0)
@@ -72,7 +72,7 @@ class Stepwise:
 
     def run(self, width: float, image: FloatArray, rows: AxisGrid, columns: AxisGrid) -> FloatArray:
         self.widths.append(width)
-        assert self.steps.acquire(timeout=20), "nobody let the next tile be made"
+        assert self.steps.acquire(timeout=20), "the test allowed no further tile"
         row = rows.index // rows.offset.shape[1]
         column = columns.index // columns.offset.shape[1]
         return image[:, :, row][:, :, :, column]
@@ -81,7 +81,7 @@ class Stepwise:
         raise AssertionError("it cannot be interrupted")
 
     def finish(self) -> None:
-        """Let all tiles be made that are left."""
+        """Let all remaining tiles run."""
         self.steps.release(1000)
 
 
@@ -127,7 +127,7 @@ async def ended(queue: RedisQueue, job_id: str):
     return view
 
 
-async def test_a_picture_is_set_aside_for_a_job_that_cannot_wait_for_it(queue: RedisQueue) -> None:
+async def test_a_run_is_suspended_for_a_job_that_cannot_wait(queue: RedisQueue) -> None:
     session, registry = Stepwise(), CollectorRegistry()
     long, urgent = a_job(), a_job(budget_ms=6_000)
     zoo = zoo_of(session, TILE_PIXELS)
@@ -184,7 +184,7 @@ async def test_a_tile_of_a_cancelled_picture_is_not_finished(queue: RedisQueue) 
     assert session.interrupts == 1
 
 
-async def test_what_cannot_be_interrupted_is_finished_first(queue: RedisQueue) -> None:
+async def test_a_tile_that_cannot_be_interrupted_is_finished_first(queue: RedisQueue) -> None:
     session = Stepwise()
     long, urgent = a_job(), a_job(budget_ms=6_000)
     async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_000)):
@@ -198,7 +198,7 @@ async def test_what_cannot_be_interrupted_is_finished_first(queue: RedisQueue) -
     assert first.finished_ms < second.finished_ms
 
 
-async def test_a_job_that_a_picture_was_interrupted_for_too_late_is_run_next(
+async def test_a_job_is_run_next_if_the_interruption_came_too_late(
     queue: RedisQueue,
 ) -> None:
     session = TooLate()
@@ -226,7 +226,7 @@ async def test_a_picture_with_no_time_to_spare_is_not_interrupted(queue: RedisQu
     assert session.interrupts == 0
 
 
-async def test_a_picture_is_not_set_aside_for_a_job_that_can_wait_for_it(queue: RedisQueue) -> None:
+async def test_a_run_is_not_suspended_for_a_job_that_can_wait(queue: RedisQueue) -> None:
     session = Stepwise()
     long, patient = a_job(), a_job(budget_ms=60_000)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
@@ -239,7 +239,7 @@ async def test_a_picture_is_not_set_aside_for_a_job_that_can_wait_for_it(queue: 
     assert "yielded" not in first.facts.stages_ms
 
 
-async def test_a_picture_is_not_set_aside_for_longer_than_it_can_spare(queue: RedisQueue) -> None:
+async def test_a_run_is_not_suspended_for_longer_than_it_can_spare(queue: RedisQueue) -> None:
     session = Stepwise()
     long = a_job(budget_ms=22_000)
     urgent = a_job(budget_ms=16_000, cheapest_ms=12_000)
@@ -254,7 +254,7 @@ async def test_a_picture_is_not_set_aside_for_longer_than_it_can_spare(queue: Re
         assert (await ended(queue, long.id)).facts.reason is Reason.WIDEST
 
 
-async def test_a_cancelled_picture_is_not_gone_on_with(queue: RedisQueue) -> None:
+async def test_a_cancelled_run_is_not_continued(queue: RedisQueue) -> None:
     session = Stepwise()
     long, urgent = a_job(), a_job(budget_ms=6_000)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
@@ -262,21 +262,21 @@ async def test_a_cancelled_picture_is_not_gone_on_with(queue: RedisQueue) -> Non
         await begun(session)
         await queue.submissions.submit(urgent, photograph())
         await queue.submissions.cancel(long.id)
-        await asyncio.sleep(0.2)  # some renewals, of which the first one hears it
+        await asyncio.sleep(0.2)  # some renewals; the first detects the cancellation
         session.steps.release()
         await ended(queue, urgent.id)
     assert len(session.widths) == 1
 
 
 def costs_with_cheap_narrow() -> CostModel:
-    """The widest takes a second, all others next to nothing."""
+    """The widest width takes a second, all others next to nothing."""
     costs = costs_of(network_ms=1)
     costs.lines[stage_of(ladder(default_entry())[-1])] = Line(1000, 0, 0)
     return costs
 
 
-async def test_a_cancelled_picture_is_not_set_aside_but_ends_at_once(queue: RedisQueue) -> None:
-    """What comes next is alone then: nothing is kept back for what nobody waits for."""
+async def test_a_cancelled_run_is_not_suspended_but_ends_at_once(queue: RedisQueue) -> None:
+    """So the next job runs alone, and nothing is held back for the cancelled one."""
     session = Stepwise()
     long, urgent = a_job(), a_job(budget_ms=700)
     zoo = zoo_of(session, TILE_PIXELS)
@@ -291,7 +291,7 @@ async def test_a_cancelled_picture_is_not_set_aside_but_ends_at_once(queue: Redi
     assert len(session.widths) == 1 + facts.tiles
 
 
-async def test_what_falls_behind_is_finished_narrower_and_says_so(queue: RedisQueue) -> None:
+async def test_a_run_that_falls_behind_is_finished_narrower(queue: RedisQueue) -> None:
     session, entry = Stepwise(), default_entry()
     job = a_job(budget_ms=1_200)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_with_cheap_narrow()):
@@ -321,7 +321,7 @@ async def test_a_pinned_width_is_kept_to_the_end(queue: RedisQueue) -> None:
     assert facts.reason is Reason.PINNED
 
 
-async def test_a_picture_finished_narrower_teaches_nothing_of_either_width(
+async def test_a_run_finished_narrower_updates_the_costs_of_neither_width(
     queue: RedisQueue,
 ) -> None:
     session, costs = Stepwise(), costs_with_cheap_narrow()
@@ -336,12 +336,12 @@ async def test_a_picture_finished_narrower_teaches_nothing_of_either_width(
     assert costs.margin == 1.0
 
 
-@pytest.mark.parametrize("expected_end", [1990.0, 2000.0, 2010.0])
-def test_suspended_picture_counts_as_waiting_and_not_as_a_run(expected_end: float) -> None:
+@pytest.mark.parametrize("reported_end", [1990.0, 2000.0, 2010.0])
+def test_a_suspended_run_counts_as_waiting(reported_end: float) -> None:
     first, last = Group(1200.0, 5.0, 9.0), Group(1900.0, 5.0, 9.0)
-    backlog = Backlog(1000.0, (first, last), (1500.0, expected_end))
+    backlog = Backlog(1000.0, (first, last), (1500.0, reported_end))
     alone = Load.of(backlog, 2, free=1)
-    assert (alone.workers, alone.running) == (3, (1500.0, expected_end))
+    assert (alone.workers, alone.running) == (3, (1500.0, reported_end))
     suspended = SuspendedRun(2000.0, spare_ms=400.0, cheapest_ms=40.0, expected_ms=30.0)
     beside = Load.of(suspended.waiting_in(backlog), 2, free=1)
     assert (beside.workers, beside.running) == (2, (1500.0,))

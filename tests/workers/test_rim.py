@@ -1,4 +1,4 @@
-"""Pictures are run as if they went on beyond their rim, in tiles as in the whole, to the bit."""
+"""Pictures are mirrored beyond their edge; tiles equal the whole to the bit."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def smeared(planes: FloatArray, reach: int) -> FloatArray:
 
 
 class Smearing:
-    """A session that pads with zeros, and shades output pixels by where they lie. `mixing` output
-    pixels on either side are mixed as well."""
+    """A network that pads with zeros, shades output pixels by their offset, and mixes them with
+    `mixing` pixels on either side."""
 
     def __init__(self, mixing: int = 0) -> None:
         self.mixing = mixing

@@ -34,7 +34,7 @@ TOLERANCE = 2e-5
 
 
 def exactly_local() -> list[ModelEntry]:
-    """One shipped model of every network that is: what a seam shows is the network's reach."""
+    """One shipped model of every exactly local network."""
     known = {str(e.network): e for e in reversed(read_catalog().models) if e.halo is not None}
     return sorted(known.values(), key=lambda entry: entry.weights.bytes)
 
@@ -85,7 +85,7 @@ def test_tiles_leave_no_seam(
 
 
 def apart(one: Upscaled, other: Upscaled) -> float:
-    """By how much two pictures differ at most, in parts of the range."""
+    """The largest difference of two pictures, as a part of the range."""
     return float(np.abs(one.picture.pixels.colour - other.picture.pixels.colour).max())
 
 
@@ -101,10 +101,10 @@ def openvino(precision: Precision) -> OpenVinoSession:
     scale=st.tuples(st.floats(1.1, 4.0), st.floats(1.1, 4.0)),
     width=st.sampled_from([width.width for width in default_entry().widths]),
 )
-def test_nor_do_they_in_another_engine(
+def test_tiles_leave_no_seam_in_openvino(
     precision: Precision, size: tuple[int, int], scale: tuple[float, float], width: float
 ) -> None:
-    """Of the ladder's default, which the three engines run: any size, any scale."""
+    """The ladder's default model, at any size and scale."""
     entry = default_entry()
     crop = data.astronaut()[10 : 10 + size[0], 140 : 140 + size[1]]
     picture = picture_of(np.moveaxis(crop, 2, 0).astype(np.float32) / 255)

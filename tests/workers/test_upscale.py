@@ -1,4 +1,4 @@
-"""A picture made larger: sizes, tiles, grey, transparency, and stopping in between."""
+"""Enlarging a picture: sizes, tiles, grey, transparency, and stopping between tiles."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_tiles_bounded_by_their_output_equal_the_whole(
     assert np.abs(whole.picture.pixels.colour - tiled.picture.pixels.colour).max() <= TOLERANCE
 
 
-def test_what_is_shown_to_the_network_is_what_its_cost_is_predicted_from() -> None:
+def test_the_cost_is_predicted_from_the_pixels_shown_to_the_network() -> None:
     session = Nearest()
     engine = Engine(session, Tiling(7, 1500, 30_000, rim=5))
     upscale(picture_of(photograph()), 433, 599, engine, ignore)
@@ -96,7 +96,7 @@ def test_what_is_shown_to_the_network_is_what_its_cost_is_predicted_from() -> No
 
 
 def test_a_halo_that_is_too_small_shows(shipped: Engine) -> None:
-    """The comparison above can fail at all."""
+    """This proves that the comparison above can fail."""
     picture = picture_of(photograph())
     bare = in_tiles(shipped, rim=0)
     whole = upscale(picture, 120, 150, bare, ignore).picture.pixels.colour
@@ -127,7 +127,7 @@ def test_grey_runs_in_three_channels_and_stays_grey(shipped: Engine) -> None:
     assert np.abs(made.pixels.colour[0] - lanczos(grey[0], 90, 100)).mean() < 0.05
 
 
-def test_metadata_travels_along() -> None:
+def test_metadata_is_kept() -> None:
     picture = picture_of(photograph(), kind=PictureKind.PALETTE)
     picture = replace(picture, icc=b"profile", exif=b"exif")
     made = upscale(picture, 90, 100, None, ignore).picture
@@ -147,7 +147,7 @@ def test_transparency_is_resampled_and_in_range(engine: Engine | None) -> None:
 
 
 def test_hidden_colours_do_not_bleed_into_the_edge(shipped: Engine) -> None:
-    """A green disc on transparent red: nothing red shows on black."""
+    """A green disc on transparent red, composed on black, shows no red."""
     y, x = np.mgrid[:64, :64]
     alpha = (np.hypot(y - 31.5, x - 31.5) < 20).astype(np.float32)
     colour = np.stack([1 - alpha, alpha, np.zeros_like(alpha)])
@@ -157,7 +157,7 @@ def test_hidden_colours_do_not_bleed_into_the_edge(shipped: Engine) -> None:
         assert (made.pixels.colour[0] * made.pixels.alpha).max() < 0.1
 
 
-def test_progress_rises_to_one_and_tiles_are_shown_with_their_halo() -> None:
+def test_progress_rises_to_one_tile_by_tile() -> None:
     seen: list[float] = []
     session = Nearest()
     upscale(picture_of(photograph()), 61, 75, Engine(session, Tiling(3, 1200)), seen.append)
@@ -167,7 +167,7 @@ def test_progress_rises_to_one_and_tiles_are_shown_with_their_halo() -> None:
     assert {shape[:2] for shape in session.shapes} == {(1, 3)}
 
 
-def test_stopping_between_tiles() -> None:
+def test_a_run_can_be_stopped_between_tiles() -> None:
     class Stop(Exception):
         """What a caller may raise."""
 
@@ -182,7 +182,7 @@ def test_stopping_between_tiles() -> None:
 
 @pytest.mark.parametrize(("tile_pixels", "released"), [(10_000, 0), (1200, 1)])
 @pytest.mark.parametrize("stopped", [False, True])
-def test_a_session_gives_back_what_several_tiles_took(
+def test_memory_is_released_after_several_tiles(
     tile_pixels: int, released: int, stopped: bool
 ) -> None:
     class Keeping(Nearest):
@@ -210,7 +210,7 @@ def half_hidden() -> FloatArray:
 
 @pytest.mark.parametrize("engine", [None, Engine(Nearest(), Tiling(pixels=1000))])
 @pytest.mark.parametrize("alpha", [None, half_hidden()])
-def test_a_picture_of_the_size_asked_for_comes_back_as_it_is(
+def test_a_picture_of_the_requested_size_is_returned_unchanged(
     engine: Engine | None, alpha: FloatArray | None
 ) -> None:
     picture = picture_of(photograph(), alpha)
@@ -228,7 +228,7 @@ def test_a_picture_that_grows_along_one_axis_is_run(size: Size) -> None:
     assert made.picture.pixels.colour.shape == (3, *size)
 
 
-def test_a_network_that_cleans_is_told_how_damaged_the_picture_is() -> None:
+def test_strength_reaches_a_network_that_takes_it() -> None:
     session = Nearest()
     engine = Engine(session, takes_strength=True)
     picture = picture_of(photograph())

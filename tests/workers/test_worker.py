@@ -127,8 +127,8 @@ async def test_slack_narrows_the_width(queue: RedisQueue) -> None:
 
 
 async def test_jobs_that_wait_narrow_the_width(queue: RedisQueue) -> None:
-    """Each alone would have time for the widest; all three have not. What the first took is learnt
-    at once, so only that one is made by the costs given here."""
+    """Each alone would have time for the widest; all three together do not. The first run updates
+    the costs, so only that one is bound by those given here."""
     costs = costs_of(network_ms=10)
     costs.lines[stage_of(ladder(default_entry())[-1])] = Line(30_000, 0, 0)
     jobs = [a_job(narrowest_ms=12) for _ in range(3)]
@@ -147,7 +147,7 @@ async def test_a_pinned_width_is_kept(queue: RedisQueue) -> None:
     assert (facts.width, facts.reason) == (0.5, Reason.PINNED)
 
 
-async def test_what_was_measured_moves_the_costs(queue: RedisQueue) -> None:
+async def test_measured_times_update_the_costs(queue: RedisQueue) -> None:
     costs = costs_of(network_ms=1000)
     job = a_job()
     await queue.submissions.submit(job, photograph())
@@ -156,7 +156,7 @@ async def test_what_was_measured_moves_the_costs(queue: RedisQueue) -> None:
     assert costs.slowdown["network"] < 1
 
 
-async def test_a_picture_that_keeps_its_size_teaches_nothing_of_the_network(
+async def test_an_unchanged_picture_does_not_update_network_costs(
     queue: RedisQueue,
 ) -> None:
     costs, session = costs_of(network_ms=1000), open_session()
@@ -173,7 +173,7 @@ async def test_a_picture_that_keeps_its_size_teaches_nothing_of_the_network(
     ("changes", "code"),
     [({"model": "nothing"}, "unknown_model"), ({"pinned_width": 0.33}, "unknown_width")],
 )
-async def test_what_no_worker_has_any_more_ends_unrun(
+async def test_a_job_for_a_removed_model_or_width_fails_unrun(
     queue: RedisQueue, changes: dict[str, Any], code: str
 ) -> None:
     registry, session = CollectorRegistry(), open_session()
@@ -200,7 +200,7 @@ async def test_what_no_worker_has_any_more_ends_unrun(
         ),
     ],
 )
-async def test_what_cannot_be_made_says_why(
+async def test_an_impossible_job_fails_with_its_error_code(
     queue: RedisQueue, changes: dict[str, Any], code: str
 ) -> None:
     registry, session = CollectorRegistry(), open_session()
@@ -217,7 +217,9 @@ async def test_what_cannot_be_made_says_why(
     ("payload", "code"),
     [(photograph()[:-900], "corrupt_image"), (b"not an image", "unsupported_image")],
 )
-async def test_bad_bytes_end_in_a_clear_error(queue: RedisQueue, payload: bytes, code: str) -> None:
+async def test_bad_bytes_fail_with_an_error_code(
+    queue: RedisQueue, payload: bytes, code: str
+) -> None:
     job = a_job()
     await queue.submissions.submit(job, payload)
     async with a_worker(queue, zoo_of(open_session())):
@@ -281,7 +283,7 @@ async def test_a_cancelled_job_stops_at_the_next_tile(queue: RedisQueue) -> None
         await queue.submissions.submit(job, photograph())
         await until(session.entered.is_set)
         assert (await queue.submissions.cancel(job.id)).status is JobStatus.CANCELLED
-        await asyncio.sleep(0.2)  # some renewals, of which the first one hears it
+        await asyncio.sleep(0.2)  # some renewals; the first detects the cancellation
         session.gate.set()
         gone = {"outcome": "cancelled", "reason": "cancelled"}
         await until(lambda: count(registry, "anysr_runs_total", **gone) == 1)
@@ -306,7 +308,7 @@ async def test_the_lease_is_kept_while_a_job_runs(
     assert view.facts.tiles == session.tiles > 1
 
 
-async def test_stopping_finishes_the_job_in_hand(queue: RedisQueue) -> None:
+async def test_stopping_finishes_the_current_job(queue: RedisQueue) -> None:
     session = Gated()
     job, late = a_job(), a_job()
     async with a_worker(queue, zoo_of(session)) as stopping:
@@ -323,8 +325,8 @@ async def test_stopping_finishes_the_job_in_hand(queue: RedisQueue) -> None:
 async def test_an_idle_worker_stops_at_once(
     queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long it would wait for a job."""
-    monkeypatch.setattr("jobs.wakeup.POLL_S", 60.0)
+    """Whatever its claim's timeout."""
+    monkeypatch.setattr("jobs.wakeup.LOOK_S", 60.0)
     first = a_job()
     async with a_worker(queue, zoo_of(open_session()), wait_s=60.0) as stopping:
         await queue.submissions.submit(first, photograph())
@@ -336,7 +338,7 @@ async def test_an_idle_worker_stops_at_once(
     assert (await queue.submissions.view(late.id)).status is JobStatus.QUEUED
 
 
-async def test_the_pulse_says_what_the_worker_does(queue: RedisQueue) -> None:
+async def test_the_heartbeat_reports_a_running_job(queue: RedisQueue) -> None:
     session = Gated()
     job = a_job()
     async with a_worker(queue, zoo_of(session)):
@@ -382,7 +384,7 @@ async def test_outages_are_waited_out(queue: RedisQueue) -> None:
 
 
 async def test_a_result_that_comes_too_late_is_dropped(queue: RedisQueue) -> None:
-    """The lease is another's by the time the picture is done: only the other's counts."""
+    """The lease is lost before the picture is done, so the result is refused."""
     session, registry = Gated(), CollectorRegistry()
     job = a_job()
 

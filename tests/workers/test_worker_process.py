@@ -1,4 +1,4 @@
-"""Worker processes on a real queue: killed, stopped, started wrongly."""
+"""Worker processes on a real queue: killed, stopped, and started with wrong settings."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def small_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def kept(small_zoo: Path) -> dict[str, list[float]]:
-    """Lines that are kept for it: on a busy machine each start would measure them anew."""
+    """Cached costs for it: on a busy machine each start would measure them anew."""
     settings = WorkerSettings(worker_threads=1, tile_pixels=64 * 64)
     zoo = load_zoo(small_zoo, settings)
     facts, stages = facts_of(zoo, settings), stages_of(zoo)
@@ -110,7 +110,7 @@ async def ready(queue: RedisQueue, process: Process) -> None:
 
 
 async def running(queue: RedisQueue, job: Job) -> None:
-    """Wait until a job is in the middle of its run."""
+    """Wait until a job is running."""
 
     async def look() -> bool:
         status = (await queue.submissions.view(job.id)).status
@@ -125,7 +125,7 @@ async def code_of(process: Process) -> int:
 
 
 def a_long_job() -> Job:
-    """A picture that takes a good second at full width on one core."""
+    """A picture that takes more than a second at full width on one core."""
     return a_job(
         source_width=360,
         source_height=400,
@@ -159,7 +159,7 @@ async def test_the_job_of_a_killed_worker_is_run_by_the_next(
         assert await delivered(queue, job) == 2
 
 
-async def test_sigterm_finishes_the_job_in_hand_and_exits_with_0(
+async def test_sigterm_finishes_the_current_job_and_exits_with_0(
     queue: RedisQueue, environment: Mapping[str, str]
 ) -> None:
     job = a_long_job()
@@ -173,7 +173,7 @@ async def test_sigterm_finishes_the_job_in_hand_and_exits_with_0(
     assert await queue.registry.heartbeats() == []
 
 
-async def test_what_runs_take_beside_others_is_kept_for_the_next_start(
+async def test_contended_costs_are_saved_for_the_next_start(
     queue: RedisQueue, environment: Mapping[str, str], calibration_folder: Path
 ) -> None:
     environment = {**environment, "ANYSR_CALIBRATION_FOLDER": str(calibration_folder / "own")}
@@ -220,7 +220,7 @@ async def test_metrics_are_served(queue: RedisQueue, environment: Mapping[str, s
     assert "process_resident_memory_bytes" in text
 
 
-async def test_a_worker_says_how_its_machine_does(
+async def test_a_worker_reports_the_state_of_its_machine(
     queue: RedisQueue, environment: Mapping[str, str]
 ) -> None:
     async def said() -> bool:
@@ -231,7 +231,7 @@ async def test_a_worker_says_how_its_machine_does(
         await until(said)
 
 
-async def test_what_was_kept_is_read_at_a_start(
+async def test_cached_costs_are_read_at_a_start(
     queue: RedisQueue, environment: Mapping[str, str], kept: dict[str, list[float]]
 ) -> None:
     with a_process(environment) as process:
@@ -240,7 +240,7 @@ async def test_what_was_kept_is_read_at_a_start(
     assert heartbeat.costs["lines"] == kept
 
 
-async def test_where_nothing_was_kept_it_is_measured(
+async def test_costs_are_measured_without_a_cache(
     queue: RedisQueue,
     environment: Mapping[str, str],
     kept: dict[str, list[float]],
@@ -254,7 +254,7 @@ async def test_where_nothing_was_kept_it_is_measured(
     assert measured != kept
 
 
-async def test_a_worker_ends_with_the_process_that_started_it(
+async def test_a_worker_ends_with_its_parent_process(
     queue: RedisQueue, environment: Mapping[str, str]
 ) -> None:
     command = [sys.executable, "-c", PARENT, sys.executable, "-m", "workers.main"]
@@ -287,7 +287,7 @@ async def test_a_worker_ends_with_the_process_that_started_it(
         ({"ANYSR_RUNTIME": "torchscript"}, "has no TorchScript file"),
     ],
 )
-def test_what_is_set_wrongly_is_said(
+def test_wrong_settings_end_with_a_message(
     environment: Mapping[str, str], change: dict[str, str], message: str
 ) -> None:
     command = [sys.executable, "-m", "workers.main"]

@@ -1,4 +1,4 @@
-"""What the tests of the worker loop share: jobs, sessions to order, and a worker to run."""
+"""Shared by tests of workers: jobs, controllable sessions, and a worker to run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def picture_of(
     bit_depth: int = 16,
 ) -> Picture:
     """A picture of planes [1 or 3, H, W] and [H, W] in [0, 1]: in 16 bits unless 8 are asked for,
-    so that what is compared as floats is rounded by next to nothing."""
+    so that comparisons as floats see hardly any rounding."""
     planes = [*colour, *([] if alpha is None else [alpha])]
     depth = np.uint8 if bit_depth == 8 else np.uint16
     return Picture(Raster(rounded(np.stack(planes, axis=2), depth).astype(depth)), kind)
@@ -95,7 +95,7 @@ def whole(entry: ModelEntry) -> ModelEntry:
 
 
 class Gated:
-    """A session that repeats pixels, tile by tile, each as soon as the gate is open."""
+    """A session that repeats pixels; each tile waits until the gate is open."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
@@ -122,7 +122,7 @@ class Gated:
 
 
 class Failing:
-    """A session that raises what it is given, and works from then on."""
+    """A session that raises a given error once, and works from then on."""
 
     def __init__(self, error: BaseException) -> None:
         self._errors = [error]
@@ -145,7 +145,7 @@ class Failing:
 
 
 class Cores:
-    """Two cores whose time passes when it is told to, used at rates that may be set at any time."""
+    """Two cores whose time the test advances, with rates of use that it can change."""
 
     def __init__(self, own: float = 1.0, others: float = 0.0, stolen: float = 0.0) -> None:
         self.own, self.others, self.stolen = own, others, stolen
@@ -165,7 +165,7 @@ class Cores:
 
 
 def zoo_of(session: Session, tile_pixels: int = 10**6) -> Zoo:
-    """The default model in an engine to order."""
+    """The default model in a given session."""
     entry = default_entry()
     return {entry.name: LoadedModel(entry, session, tiling_of(entry, tile_pixels))}
 
@@ -196,7 +196,7 @@ async def a_worker(
     renew_s: float = 0.05,
     available_bytes: int | None = None,
 ) -> AsyncIterator[asyncio.Event]:
-    """Run a worker on a queue; yields the event that stops it, and stops it at the end."""
+    """Run a worker on a queue; yield the event that stops it, and stop it at the end."""
     metrics = WorkerMetrics(registry or CollectorRegistry())
     costs = costs or costs_of(10)
     heartbeat = Heartbeat(queue.registry, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
@@ -211,7 +211,7 @@ async def a_worker(
 
 @contextlib.asynccontextmanager
 async def at_work(worker: Worker) -> AsyncIterator[asyncio.Event]:
-    """Let a worker run; yields the event that stops it, and stops it at the end."""
+    """Run a worker; yield the event that stops it, and stop it at the end."""
     stopping = asyncio.Event()
     task = asyncio.create_task(worker.run(stopping))
     try:
@@ -223,14 +223,14 @@ async def at_work(worker: Worker) -> AsyncIterator[asyncio.Event]:
 
 
 async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
-    """Wait for something that another thread brings about."""
+    """Wait until a condition that another thread fulfils is true."""
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110  a thread sets it, no event of this loop
+        while not condition():  # noqa: ASYNC110  a thread fulfils it, no event of this loop
             await asyncio.sleep(0.01)
 
 
-async def eventually(look: Callable[[], Awaitable[bool]], within_s: float = 15.0) -> None:
-    """Wait for something that is to be seen in the queue."""
+async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = 15.0) -> None:
+    """Wait until a condition on the queue is true."""
     async with asyncio.timeout(within_s):
-        while not await look():  # noqa: ASYNC110  another task brings it about
+        while not await check():  # noqa: ASYNC110  another task fulfils it
             await asyncio.sleep(0.01)
