@@ -24,7 +24,8 @@ from images.encode import encode
 from images.header import read_header
 from images.limits import Limits
 from images.picture import Picture, PictureKind, Raster
-from jobs.job import ImageFormat, Job, OnMiss
+from jobs.formats import ImageFormat
+from jobs.job import Job, OnMiss
 from models.catalog import SHIPPED
 from scheduling.rungs import FLOOR
 from workers.allocator import configure, trim

@@ -24,7 +24,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from images.compression import jpeg_quality
 from images.compression.jpeg import START_OF_SCAN, segments
 from jobs.errors import AnimatedImage, CorruptImage, EmptyBody, ImageTooLarge, UnsupportedImage
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 AVIF_BRANDS = (b"avif", b"avis")
@@ -167,7 +167,7 @@ def _jpeg_reaches_pixels(data: bytes) -> bool:
 
 def _if_built(image_format: ImageFormat) -> ImageFormat:
     if not features.check(image_format.value):
-        raise UnsupportedImage(f"This installation cannot read {image_format.value.upper()}.")
+        raise UnsupportedImage(f"This installation cannot read {image_format.label}.")
     return image_format
 
 

@@ -30,6 +30,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from jobs.formats import labels
+
 
 class AnysrError(Exception):
     """The root. `code` is stable; `message` is for people and says what to do."""
@@ -59,7 +61,7 @@ class EmptyBody(InputError):
 
 class UnsupportedImage(InputError):
     code = "unsupported_image"
-    message = "This is not an image that can be read; send PNG, JPEG, WebP or AVIF."
+    message = f"This is not an image that can be read; send {labels()}."
 
 
 class CorruptImage(InputError):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from jobs.formats import ImageFormat
+
 
 class JobStatus(StrEnum):
     """Where a job is. Every accepted job ends in exactly one of `TERMINAL_STATUSES`."""
@@ -55,32 +57,6 @@ class Reason(StrEnum):
     """No network fitted; resampled, as on_miss=degrade allows."""
 
 
-class ImageFormat(StrEnum):
-    """The formats that are read and written; values are Pillow's names in lower case."""
-
-    PNG = "png"
-    JPEG = "jpeg"
-    WEBP = "webp"
-    AVIF = "avif"
-
-    @property
-    def media_type(self) -> str:
-        return f"image/{self.value}"
-
-    @property
-    def max_side(self) -> int:
-        """The longest side in pixels that the format can hold."""
-        return _MAX_SIDE[self]
-
-
-_MAX_SIDE = {
-    ImageFormat.PNG: 2**31 - 1,
-    ImageFormat.JPEG: 65_500,
-    ImageFormat.WEBP: 16_383,
-    ImageFormat.AVIF: 65_535,
-}
-
-
 LADDER = "*"
 """What a job needs that leaves the choice of its model to the service."""
 
@@ -103,7 +79,7 @@ class Job:
     output_height: int
     output_format: ImageFormat
     quality: int | None
-    """1-100 for JPEG, WebP and AVIF; None for the default, and for PNG."""
+    """From 1 to 100; None for the format's default, and for a lossless format."""
     model: str | None
     """None to let the service choose among all that it has."""
     pinned_width: float | None

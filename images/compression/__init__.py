@@ -15,7 +15,7 @@ from images.compression.avif import quality_of_avif
 from images.compression.common import Unread
 from images.compression.jpeg import quality_of_jpeg
 from images.compression.webp import quality_of_webp
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 
 UNREAD_QUALITY = 85.0
 """The quality that is told of a lossy picture whose header is not understood.

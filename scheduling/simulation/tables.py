@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from jobs.job import ImageFormat, Job, OnMiss
+from jobs.formats import ImageFormat
+from jobs.job import Job, OnMiss
 from models.catalog import QUALITY_DATASET, ModelEntry, resampled_db
 from scheduling.cost_model import CostModel, stage_of
 from scheduling.options import Option, options_of

@@ -17,7 +17,7 @@ from benchmarks.overhead import server_timing
 from benchmarks.pictures import draw_jpeg
 from benchmarks.request_price import Round, compare
 from images.limits import Limits
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 from models.catalog import SHIPPED
 from tests.workers.workbench import a_job
 from workers.loaded_model import LoadedModel

@@ -19,7 +19,7 @@ from images.decode import decode
 from images.encode import encode
 from images.picture import Picture, PictureKind, Raster
 from jobs.errors import AnimatedImage, CorruptImage, ImageTooLarge, OutputTooLarge, UnsupportedImage
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 
 LIMIT = 1_000_000
 HAS_AVIF = features.check("avif")
@@ -339,12 +339,26 @@ def test_text_is_no_image() -> None:
         decode(b"this is a text file, whatever its name says", LIMIT)
 
 
-def test_a_side_that_a_format_cannot_hold_is_refused() -> None:
-    long = Picture(Raster(np.zeros((1, 16_384, 3), np.uint8)))
+@pytest.mark.parametrize("image_format", [PNG, *LOSSY])
+@pytest.mark.parametrize("upright", [False, True])
+def test_the_longest_side_is_read_back(image_format: ImageFormat, upright: bool) -> None:
+    side = image_format.max_side
+    line = np.zeros((1, side, 3), np.uint8)
+    line[0, ::2] = 200
+    samples = line.transpose(1, 0, 2) if upright else line
+    data = encode(Picture(Raster(samples)), image_format)
+    back = decode(data, LIMIT)
+    assert (back.height, back.width) == samples.shape[:2]
+    assert opened(data).size == samples.shape[1::-1]
+    assert imagecodecs.imread(data).shape[:2] == samples.shape[:2]
+
+
+@pytest.mark.parametrize("image_format", [PNG, *LOSSY])
+def test_a_longer_side_is_refused(image_format: ImageFormat) -> None:
+    side = image_format.max_side + 1
     with pytest.raises(OutputTooLarge) as refusal:
-        encode(long, WEBP)
-    assert refusal.value.details == {"max_side": 16_383}
-    assert opened(encode(long, JPEG)).size == (16_384, 1)
+        encode(Picture(Raster(np.zeros((1, side, 3), np.uint8))), image_format)
+    assert refusal.value.details == {"max_side": image_format.max_side}
 
 
 @pytest.mark.parametrize("image_format", LOSSY)
@@ -429,3 +443,20 @@ def test_noise_has_room(image_format: ImageFormat, size: tuple[int, int]) -> Non
         samples = (bits * 65535).astype(np.uint16) if deep else (bits * 255).astype(np.uint8)
         picture = Picture(Raster(samples))
         assert opened(encode(picture, image_format, 100)).size == size[::-1]
+
+
+@pytest.mark.parametrize("image_format", [PNG, *LOSSY])
+def test_a_format_keeps_what_its_table_says(image_format: ImageFormat) -> None:
+    random = np.random.default_rng(0)
+    sixteen = random.integers(0, 65536, (32, 32, 2), np.uint16)
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    picture = Picture(Raster(sixteen), PictureKind.GREY, grey_profile(), exif.tobytes())
+    back = decode(encode(picture, image_format), LIMIT)
+    coloured = Picture(Raster(sixteen[:, :, [0, 0, 0]]), icc=SRGB)
+    facts = image_format.facts
+    assert (back.kind is PictureKind.GREY) == facts.keeps_grey
+    assert back.pixels.has_alpha == facts.keeps_alpha
+    assert (back.pixels.bit_depth == 16) == facts.keeps_16_bits
+    assert (b"Maker" in back.exif) == facts.keeps_exif
+    assert (decode(encode(coloured, image_format), LIMIT).icc == SRGB) == facts.keeps_icc

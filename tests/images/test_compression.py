@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, features
 
 from images.compression import UNREAD_QUALITY, av1, avif, common, jpeg, jpeg_quality, webp
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 
 needs_webp = pytest.mark.skipif(not features.check("webp"), reason="Pillow without WebP")
 needs_avif = pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")

@@ -15,7 +15,7 @@ from PIL import Image, features
 
 from images.header import PNG_SIGNATURE, read_header
 from jobs.errors import AnimatedImage, CorruptImage, EmptyBody, ImageTooLarge, UnsupportedImage
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 
 LIMIT = 1_000_000
 FORMATS = [f for f in ImageFormat if f in ("png", "jpeg") or features.check(f.value)]

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.codec import JOB, RUN_FACTS, WORKER_PULSE, CodecError, decode_details
-from jobs.job import ImageFormat, Job, OnMiss, Reason, RunFacts, WorkerHeartbeat
+from jobs.formats import ImageFormat
+from jobs.job import Job, OnMiss, Reason, RunFacts, WorkerHeartbeat
 
 MakeJob = Callable[..., Job]
 

@@ -26,17 +26,8 @@ from hypothesis.stateful import (
 from jobs.connection import connect
 from jobs.embedded_redis import Binary
 from jobs.errors import InternalError, JobNotFound, Overloaded
-from jobs.job import (
-    Backlog,
-    Claim,
-    ImageFormat,
-    Job,
-    JobStatus,
-    LeaseState,
-    OnMiss,
-    Reason,
-    RunFacts,
-)
+from jobs.formats import ImageFormat
+from jobs.job import Backlog, Claim, Job, JobStatus, LeaseState, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.scripts import Scripts

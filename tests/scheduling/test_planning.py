@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from images.header import ImageHeader
 from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
-from jobs.job import ImageFormat, Job
+from jobs.formats import ImageFormat
+from jobs.job import Job
 from models.catalog import Catalog
 from models.strength import strength_of_quality
 from scheduling.planning import Budgets, build_job, output_pixels
@@ -120,8 +121,8 @@ def test_refusals() -> None:
     ("output_format", "width", "fitting"),
     [
         (ImageFormat.WEBP, 16_384, "png or jpeg or avif"),
-        (ImageFormat.JPEG, 65_501, "png or avif"),
-        (ImageFormat.AVIF, 65_536, "png"),
+        (ImageFormat.JPEG, 65_501, "png"),
+        (ImageFormat.AVIF, 32_769, "png or jpeg"),
     ],
 )
 def test_a_side_that_the_format_cannot_hold_is_refused_with_formats_that_can(

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, UnknownModel
-from jobs.job import Backlog, ImageFormat, Job, OnMiss, QueueStats
+from jobs.formats import ImageFormat
+from jobs.job import Backlog, Job, OnMiss, QueueStats
 from models.catalog import Catalog
 from service.admission import admitted, assessed, no_time
 from service.snapshot import LiveWorker, Snapshot

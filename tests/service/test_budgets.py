@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.errors import BudgetInfeasible, InvalidRequest
-from jobs.job import Backlog, ImageFormat, Job, OnMiss, QueueStats
+from jobs.formats import ImageFormat
+from jobs.job import Backlog, Job, OnMiss, QueueStats
 from models.catalog import Catalog, ModelEntry, QualityEntry
 from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
 from scheduling.options import Option
