@@ -21,8 +21,8 @@ import numpy as np
 
 from benchmarks.pictures import draw, draw_noise
 from images.encode import encode
-from images.header import read_header
 from images.limits import Limits
+from images.opening import read_header
 from images.picture import Picture, PictureKind, Raster
 from jobs.formats import ImageFormat
 from jobs.job import Job, OnMiss

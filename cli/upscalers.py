@@ -11,8 +11,8 @@ from typing import Protocol
 
 import httpx
 
-from images.header import read_header
 from images.limits import Limits
+from images.opening import read_header
 from images.picture import Picture
 from jobs.errors import AnysrError, InternalError, from_code
 from jobs.formats import ImageFormat, format_of_media_type

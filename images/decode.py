@@ -10,7 +10,8 @@ from PIL.ImageFile import ImageFile
 
 from images.colour import fitting, to_srgb
 from images.exif import cleaned
-from images.header import ImageHeader, open_lazily, read_exif, read_header
+from images.header import ImageHeader
+from images.opening import OpenedImage, open_image
 from images.picture import Picture, PictureKind, Raster, Samples
 from images.png import decode_png
 from jobs.errors import AnysrError, CorruptImage
@@ -27,21 +28,25 @@ class _Stored:
 
 
 def decode(data: bytes, max_pixels: int) -> Picture:
-    """Decode a PNG, JPEG, WebP or AVIF image and turn it upright.
+    """Decode an image and turn it upright.
 
-    Raises what `images.header.read_header` raises (the size is checked before a pixel is
-    decoded), and CorruptImage for data that is damaged anywhere.
+    Raises what `images.opening.open_image` raises (the size is checked before a pixel is decoded),
+    and CorruptImage for data that is damaged anywhere.
     """
-    header = read_header(data, max_pixels)
-    image = open_lazily(data, header.format)
-    exif = cleaned(read_exif(image, data))
+    opened = open_image(data, max_pixels)
     try:
-        stored = _sixteen_bits(data, image) if header.bit_depth == 16 else _eight_bits(image)
+        stored = _stored(data, opened)
     except (AnysrError, MemoryError):
         raise
     except Exception as error:  # decoders of foreign bytes raise whatever they stumble over
         raise CorruptImage from error
-    return _picture(stored, header, exif)
+    return _picture(stored, opened.header, cleaned(opened.exif))
+
+
+def _stored(data: bytes, opened: OpenedImage) -> _Stored:
+    if opened.header.bit_depth == 16:
+        return _sixteen_bits(data, opened.image)
+    return _eight_bits(opened.image)
 
 
 def _sixteen_bits(data: bytes, image: ImageFile) -> _Stored:

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from images.compression.avif import quality_of_avif
-from images.compression.common import Unread
 from images.compression.jpeg import quality_of_jpeg
 from images.compression.webp import quality_of_webp
+from images.containers.common import Unread
 from jobs.formats import ImageFormat
 
 UNREAD_QUALITY = 85.0
