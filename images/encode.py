@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from images import jxl
 from images.colour import to_srgb
 from images.jpeg import encode_jpeg
 from images.palette import encode_palette_png
@@ -59,9 +60,13 @@ def check_sides(image_format: ImageFormat, height: int, width: int) -> None:
 
 
 def writable_formats() -> tuple[ImageFormat, ...]:
-    """Return the formats that this installation of Pillow writes; PNG and JPEG are among them."""
-    optional = (ImageFormat.WEBP, ImageFormat.AVIF)
-    return tuple(f for f in ImageFormat if f not in optional or features.check(f.value))
+    """Return the formats that this installation writes; PNG and JPEG are among them."""
+    built = {
+        ImageFormat.WEBP: features.check("webp"),
+        ImageFormat.AVIF: features.check("avif"),
+        ImageFormat.JXL: jxl.is_built(),
+    }
+    return tuple(f for f in ImageFormat if built.get(f, True))
 
 
 def _png(picture: Picture) -> bytes:
@@ -90,11 +95,16 @@ def _avif(picture: Picture, quality: int) -> bytes:
     return _saved(image, format="AVIF", icc_profile=icc, **options)
 
 
+def _jxl(picture: Picture, quality: int) -> bytes:
+    return jxl.encode_jxl(picture.pixels.samples, quality, picture.icc, picture.exif)
+
+
 _LOSSLESS: dict[ImageFormat, Callable[[Picture], bytes]] = {ImageFormat.PNG: _png}
 _LOSSY: dict[ImageFormat, Callable[[Picture, int], bytes]] = {
     ImageFormat.JPEG: _jpeg,
     ImageFormat.WEBP: _webp,
     ImageFormat.AVIF: _avif,
+    ImageFormat.JXL: _jxl,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from images.containers import heif, jpeg, png, riff
+from images.containers import boxes, heif, jpeg, jxl, png, riff
 from images.exif import MAX_BYTES, PREFIX
 from jobs.formats import ImageFormat
 
@@ -84,9 +84,19 @@ def _in_avif(data: bytes) -> ExifPlace:
     return ExifPlace(((start + head, end),) if start + head < end else (), names)
 
 
+def _in_jxl(data: bytes) -> ExifPlace:
+    """Find the box of a record; one that is compressed stays unread here (`images.jxl`)."""
+    for kind, box in boxes.walk(data, 0, len(data)) if data.startswith(jxl.CONTAINER) else ():
+        if kind == b"Exif":
+            start = box.start + 4 + int.from_bytes(data[box.start : box.start + 4])
+            return ExifPlace(((start, box.end),) if start < box.end else ())
+    return ExifPlace()
+
+
 _FINDERS: dict[ImageFormat, Callable[[bytes], ExifPlace]] = {
     ImageFormat.PNG: _in_png,
     ImageFormat.JPEG: _in_jpeg,
     ImageFormat.WEBP: _in_webp,
     ImageFormat.AVIF: _in_avif,
+    ImageFormat.JXL: _in_jxl,
 }

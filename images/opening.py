@@ -23,10 +23,11 @@ from images.compression.avif import coded_sizes
 from images.containers import jpeg, png
 from images.containers.boxes import first_boxes
 from images.containers.common import Unread
+from images.containers.jxl import read_jxl
 from images.exif_place import ExifPlace, exif_place
 from images.header import ImageHeader, check_pixels
 from images.signature import format_of
-from jobs.errors import AnimatedImage, CorruptImage, ImageTooLarge
+from jobs.errors import AnimatedImage, CorruptImage, ImageTooLarge, UnsupportedImage
 from jobs.formats import ImageFormat
 
 MOST_CODED = 4
@@ -46,7 +47,8 @@ class OpenedImage:
     """An image whose header is read and whose pixels are not decoded."""
 
     header: ImageHeader
-    image: ImageFile
+    image: ImageFile | None
+    """Pillow's; None for JPEG XL, which Pillow does not read."""
     exif: bytes
     """The TIFF record, within the bounds of `images.exif`; b"" if there is none."""
 
@@ -73,6 +75,8 @@ def open_image(data: bytes, max_pixels: int) -> OpenedImage:
         raise CorruptImage from None
     stored = place.record(data)
     record = exif.bounded(stored)
+    if image_format is ImageFormat.JXL:
+        return OpenedImage(_jxl_header(data, max_pixels), None, record)
     image = _opened(_safe(data, place, record), image_format)
     check_pixels(*image.size, max_pixels)
     if image_format is ImageFormat.PNG and not stored:
@@ -91,6 +95,26 @@ def _header(data: bytes, image_format: ImageFormat, image: ImageFile, record: by
     depth = 16 if image_format is ImageFormat.PNG and data[24:25] == b"\x10" else 8
     quality = jpeg_quality(data, image_format)
     return ImageHeader(image_format, width, height, orientation, depth, image.mode, quality)
+
+
+def _jxl_header(data: bytes, max_pixels: int) -> ImageHeader:
+    """Read the header of a JPEG XL, without libjxl."""
+    try:
+        header = read_jxl(data)
+    except Unread:
+        raise CorruptImage from None
+    if header.animated:
+        raise AnimatedImage
+    if header.black:
+        raise UnsupportedImage("A JPEG XL in CMYK cannot be read; send it in RGB.")
+    width, height = header.width, header.height
+    check_pixels(width, height, max_pixels)
+    if header.orientation > 4:
+        width, height = height, width
+    mode = ("L" if header.grey else "RGB") + ("A" if header.alpha else "")
+    depth = 16 if header.bits > 8 else 8
+    quality = jpeg_quality(data, ImageFormat.JXL)
+    return ImageHeader(ImageFormat.JXL, width, height, header.orientation, depth, mode, quality)
 
 
 def _safe(data: bytes, place: ExifPlace, record: bytes) -> bytes:

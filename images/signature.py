@@ -8,6 +8,7 @@ import struct
 from PIL import features
 from PIL.GifImagePlugin import GifImageFile
 
+from images.containers.jxl import CODESTREAM, CONTAINER
 from images.containers.png import SIGNATURE as PNG_SIGNATURE
 from jobs.errors import AnimatedImage, EmptyBody, UnsupportedImage
 from jobs.formats import ImageFormat
@@ -32,6 +33,8 @@ def format_of(data: bytes) -> ImageFormat:
         return _if_built(ImageFormat.WEBP)
     if data[4:8] == b"ftyp" and _is_avif(data):
         return _if_built(ImageFormat.AVIF)
+    if data.startswith((CODESTREAM, CONTAINER)):
+        return ImageFormat.JXL
     if data[:6] in (b"GIF87a", b"GIF89a") and _is_animated_gif(data):
         raise AnimatedImage
     raise UnsupportedImage

@@ -40,6 +40,7 @@ class ImageFormat(StrEnum):
     JPEG = "jpeg"
     WEBP = "webp"
     AVIF = "avif"
+    JXL = "jxl"
 
     @property
     def facts(self) -> FormatFacts:
@@ -97,6 +98,15 @@ FORMATS: dict[ImageFormat, FormatFacts] = {
         media_type="image/avif",
         max_side=32_768,  # libavif's AVIF_DEFAULT_IMAGE_DIMENSION_LIMIT
         default_quality=DEFAULT_QUALITY,
+    ),
+    ImageFormat.JXL: FormatFacts(
+        label="JPEG XL",
+        suffixes=(".jxl",),
+        media_type="image/jxl",
+        max_side=262_144,  # level 5 of ISO/IEC 18181-1, annex M, which all decoders support
+        default_quality=DEFAULT_QUALITY,
+        keeps_grey=True,
+        keeps_16_bits=True,
     ),
 }
 

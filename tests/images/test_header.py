@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image, features
 
 from images.containers.png import SIGNATURE as PNG_SIGNATURE
+from images.encode import writable_formats
 from images.opening import read_header
 from jobs.errors import AnimatedImage, CorruptImage, EmptyBody, ImageTooLarge, UnsupportedImage
 from jobs.formats import ImageFormat
 
 LIMIT = 1_000_000
-FORMATS = [f for f in ImageFormat if f in ("png", "jpeg") or features.check(f.value)]
+FORMATS = [f for f in writable_formats() if f is not ImageFormat.JXL]
+"""What Pillow writes."""
 
 
 def encoded(mode: str = "RGB", size: tuple[int, int] = (40, 30), **options: Any) -> bytes:

@@ -120,9 +120,10 @@ def test_refusals() -> None:
 @pytest.mark.parametrize(
     ("output_format", "width", "fitting"),
     [
-        (ImageFormat.WEBP, 16_384, "png or jpeg or avif"),
-        (ImageFormat.JPEG, 65_501, "png"),
-        (ImageFormat.AVIF, 32_769, "png or jpeg"),
+        (ImageFormat.WEBP, 16_384, "png or jpeg or avif or jxl"),
+        (ImageFormat.JPEG, 65_501, "png or jxl"),
+        (ImageFormat.AVIF, 32_769, "png or jpeg or jxl"),
+        (ImageFormat.JXL, 262_145, "png"),
     ],
 )
 def test_a_side_that_the_format_cannot_hold_is_refused_with_formats_that_can(

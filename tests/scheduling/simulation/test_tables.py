@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from jobs.formats import ImageFormat
 from jobs.job import OnMiss
-from scheduling.cost_model import CostModel
+from scheduling.cost_model import UNCALIBRATED_MS_PER_MEGAPIXEL, CostModel, encode_stage
 from scheduling.rungs import FLOOR, Rung
 from scheduling.simulation.tables import tables_of
 from scheduling.simulation.workload import Kind
@@ -34,6 +35,18 @@ def test_between_measured_scales_the_floor_lies_between() -> None:
 def test_who_takes_no_resampled_picture_has_no_floor() -> None:
     (options,) = tables_of([KIND], MODELS, costs(), OnMiss.REJECT)
     assert all(option.rung != FLOOR for option in options)
+
+
+@pytest.mark.parametrize("output_format", ImageFormat)
+def test_a_format_whose_encoding_was_not_measured_counts_as_slow(
+    output_format: ImageFormat,
+) -> None:
+    """A worker of an installation without an encoder publishes no line of it."""
+    known = costs()
+    known.lines.pop(encode_stage(output_format), None)
+    (options,) = tables_of([Kind(100, 80, 2.0, output_format)], MODELS, known)
+    slow_ms = UNCALIBRATED_MS_PER_MEGAPIXEL * 200 * 160 / 1e6
+    assert [option.expected_ms - slow_ms for option in options] == pytest.approx([1, 10, 20, 80])
 
 
 def test_what_was_not_measured_is_not_assumed() -> None:
