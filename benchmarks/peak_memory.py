@@ -21,10 +21,11 @@ import numpy as np
 
 from benchmarks.pictures import draw, draw_noise
 from images.encode import encode
-from images.header import read_header
 from images.limits import Limits
+from images.opening import read_header
 from images.picture import Picture, PictureKind, Raster
-from jobs.job import ImageFormat, JobRequest, OnMiss
+from jobs.formats import ImageFormat
+from jobs.job import JobRequest, OnMiss
 from models.catalog import SHIPPED
 from scheduling.rungs import FLOOR, Rung
 from workers.allocator import configure, trim

@@ -162,7 +162,7 @@ def memory(
     Each is made in a process of its own with all models loaded, as a worker has them.
     """
     from benchmarks.peak_memory import Case, Kind, measure_peaks, source_side
-    from jobs.job import ImageFormat
+    from jobs.formats import ImageFormat
 
     cases = [
         Case(Kind(kind), ImageFormat(name), Rung.parse(rung))

@@ -12,23 +12,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cli.extras import needs
 from jobs.errors import AnysrError, InvalidRequest
-from jobs.job import ImageFormat, OnMiss
+from jobs.formats import SUFFIXES, ImageFormat, labels, lossy_labels
+from jobs.job import OnMiss
 
 if TYPE_CHECKING:
     from cli.upscalers import Outcome, Upscaler
     from scheduling.request import UpscaleRequest
 
-SUFFIXES = {
-    ".png": ImageFormat.PNG,
-    ".jpg": ImageFormat.JPEG,
-    ".jpeg": ImageFormat.JPEG,
-    ".webp": ImageFormat.WEBP,
-    ".avif": ImageFormat.AVIF,
-}
-
 
 def upscale(
-    inputs: Annotated[list[Path], typer.Argument(help="Image files and folders of images.")],
+    inputs: Annotated[list[Path], typer.Argument(help=f"Image files ({labels()}) and folders.")],
     output: Annotated[
         Path,
         typer.Option(
@@ -56,7 +49,7 @@ def upscale(
     format_: Annotated[
         ImageFormat | None, typer.Option("--format", help="Output format; else as the input.")
     ] = None,
-    quality: Annotated[int | None, typer.Option(help="1 to 100, for lossy formats.")] = None,
+    quality: Annotated[int | None, typer.Option(help=f"1 to 100, for {lossy_labels()}.")] = None,
     server: Annotated[
         str | None, typer.Option(help="A running service, as http://host:port.")
     ] = None,
@@ -136,7 +129,7 @@ def _target(path: Path, outcome: Outcome) -> Path:
     """Return the output path, with the suffix of the picture's format."""
     if SUFFIXES.get(path.suffix.lower()) is outcome.format:
         return path
-    return path.with_suffix(f".{outcome.format.value}")
+    return path.with_suffix(outcome.format.facts.suffixes[0])
 
 
 def _words(error: AnysrError | OSError) -> str:

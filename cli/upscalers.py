@@ -11,10 +11,11 @@ from typing import Protocol
 
 import httpx
 
-from images.header import read_header
 from images.limits import Limits
+from images.opening import read_header
 from jobs.errors import AnysrError, InternalError, from_code
-from jobs.job import ImageFormat, JobRequest
+from jobs.formats import ImageFormat, format_of_media_type
+from jobs.job import JobRequest
 from models.catalog import SHIPPED, read_catalog
 from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
@@ -114,7 +115,7 @@ class RemoteUpscaler:
             f"{_expected(facts.get('X-AnySR-Expected-Db'))}"
             f"{float(facts['X-AnySR-Elapsed-Ms']):.0f} ms, deadline {facts['X-AnySR-Deadline']}"
         )
-        made = ImageFormat(facts["Content-Type"].partition(";")[0].removeprefix("image/"))
+        made = format_of_media_type(facts["Content-Type"].partition(";")[0])
         return Outcome(answer.content, made, summary)
 
     def _answer(self, data: bytes) -> httpx.Response:

@@ -10,7 +10,9 @@ from PIL.ImageFile import ImageFile
 
 from images.colour import fitting, to_srgb
 from images.exif import cleaned
-from images.header import ImageHeader, open_lazily, read_exif, read_header
+from images.header import ImageHeader
+from images.jxl import decode_jxl, packed_exif
+from images.opening import OpenedImage, open_image
 from images.picture import Picture, PictureKind, Raster, Samples
 from images.png import decode_png
 from jobs.errors import AnysrError, CorruptImage
@@ -24,36 +26,41 @@ class _Stored:
     samples: Samples
     """[H, W] or [H, W, C], 8 or 16 bits, not yet turned upright."""
     icc: bytes | None
+    exif: bytes
+    """A bounded TIFF record."""
 
 
 def decode(data: bytes, max_pixels: int) -> Picture:
-    """Decode a PNG, JPEG, WebP or AVIF image and turn it upright.
+    """Decode an image and turn it upright.
 
-    Raises what `images.header.read_header` raises (the size is checked before a pixel is
-    decoded), and CorruptImage for data that is damaged anywhere.
+    Raises what `images.opening.open_image` raises (the size is checked before a pixel is decoded),
+    and CorruptImage for data that is damaged anywhere.
     """
-    header = read_header(data, max_pixels)
-    image = open_lazily(data, header.format)
-    exif = cleaned(read_exif(image, data))
+    opened = open_image(data, max_pixels)
     try:
-        stored = _sixteen_bits(data, image) if header.bit_depth == 16 else _eight_bits(image)
+        stored = _stored(data, opened)
     except (AnysrError, MemoryError):
         raise
     except Exception as error:  # decoders of foreign bytes raise whatever they stumble over
         raise CorruptImage from error
-    return _picture(stored, header, exif)
+    return _picture(stored, opened.header)
 
 
-def _sixteen_bits(data: bytes, image: ImageFile) -> _Stored:
-    return _Stored(decode_png(data), image.info.get("icc_profile"))
+def _stored(data: bytes, opened: OpenedImage) -> _Stored:
+    if opened.image is None:
+        return _Stored(*decode_jxl(data), opened.exif or packed_exif(data))
+    if opened.header.bit_depth == 16:
+        return _Stored(decode_png(data), opened.image.info.get("icc_profile"), opened.exif)
+    return _Stored(*_eight_bits(opened.image), opened.exif)
 
 
-def _eight_bits(image: ImageFile) -> _Stored:
+def _eight_bits(image: ImageFile) -> tuple[Samples, bytes | None]:
+    """Return samples and profile of an image that Pillow decodes."""
     image.load()
     icc = image.info.get("icc_profile")
     if image.mode == "CMYK":
-        return _Stored(np.asarray(to_srgb(image, icc)), None)
-    return _Stored(np.asarray(_plain(image)), icc)
+        return np.asarray(to_srgb(image, icc)), None
+    return np.asarray(_plain(image)), icc
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -66,7 +73,7 @@ def _plain(image: Image.Image) -> Image.Image:
     return image.convert("RGBA" if transparent else "RGB")
 
 
-def _picture(stored: _Stored, header: ImageHeader, exif: bytes) -> Picture:
+def _picture(stored: _Stored, header: ImageHeader) -> Picture:
     samples = stored.samples if stored.samples.ndim == 3 else stored.samples[:, :, None]
     samples = _upright(samples, header.orientation)
     channels = 1 if samples.shape[2] < 3 else 3
@@ -74,7 +81,7 @@ def _picture(stored: _Stored, header: ImageHeader, exif: bytes) -> Picture:
         Raster(samples),
         kind=_kind(header, channels),
         icc=fitting(stored.icc, channels),
-        exif=exif,
+        exif=cleaned(stored.exif),
     )
 
 

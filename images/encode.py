@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
+from images import jxl
 from images.colour import to_srgb
 from images.jpeg import encode_jpeg
 from images.palette import encode_palette_png
-from images.picture import Picture, PictureKind, Raster, rounded, strips
+from images.picture import Picture, PictureKind, Raster, Sample, rounded, strips
 from images.png import encode_png
 from jobs.errors import OutputTooLarge, UnsupportedImage
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 
-DEFAULT_QUALITY = 90
 WEBP_METHOD = 2
 """Well over twice as fast as Pillow's default of 4, for 2 % more bytes."""
 AVIF_SPEED = 9
@@ -27,7 +27,6 @@ FULL_COLOUR_QUALITY = 90
 """From this quality on JPEG keeps its colour planes at full resolution."""
 
 Pixels = NDArray[np.uint8]
-Sample = TypeVar("Sample", bound=np.unsignedinteger[Any])
 
 
 def encode(
@@ -35,19 +34,20 @@ def encode(
     image_format: ImageFormat,
     quality: int | None = None,
 ) -> bytes:
-    """Encode a picture.
+    """Encode a picture at a quality from 1 to 100, for lossy formats.
 
-    JPEG is flattened on white; 16 bits survive in PNG only. `quality` is 1 to 100 and does not
-    concern PNG. Raises OutputTooLarge when the format cannot hold a side, and UnsupportedImage for
-    a format that this installation cannot write. PNG and JPEG of colours without transparency are
-    made beside the samples and the file in no more than constant memory.
+    What a format does not keep (`jobs.formats`) is converted: transparency is flattened on white,
+    16 bits are rounded to 8. PNG and JPEG of colours without transparency need constant memory
+    beside the samples and the file. Raises OutputTooLarge when the format cannot hold a side, and
+    UnsupportedImage for a format that this installation cannot write.
     """
     if image_format not in writable_formats():
-        raise UnsupportedImage(f"This installation cannot write {image_format.value.upper()}.")
+        raise UnsupportedImage(f"This installation cannot write {image_format.label}.")
     check_sides(image_format, picture.height, picture.width)
-    if image_format is ImageFormat.PNG:
-        return _png(picture)
-    return _LOSSY[image_format](picture, DEFAULT_QUALITY if quality is None else quality)
+    default = image_format.facts.default_quality
+    if default is None:
+        return _LOSSLESS[image_format](picture)
+    return _LOSSY[image_format](picture, default if quality is None else quality)
 
 
 def check_sides(image_format: ImageFormat, height: int, width: int) -> None:
@@ -55,14 +55,18 @@ def check_sides(image_format: ImageFormat, height: int, width: int) -> None:
     limit = image_format.max_side
     if max(height, width) > limit:
         raise OutputTooLarge(
-            f"{image_format.value.upper()} holds at most {limit} pixels a side.", max_side=limit
+            f"{image_format.label} holds at most {limit} pixels a side.", max_side=limit
         )
 
 
 def writable_formats() -> tuple[ImageFormat, ...]:
-    """Return the formats that this installation of Pillow writes; PNG and JPEG are among them."""
-    optional = (ImageFormat.WEBP, ImageFormat.AVIF)
-    return tuple(f for f in ImageFormat if f not in optional or features.check(f.value))
+    """Return the formats that this installation writes; PNG and JPEG are among them."""
+    built = {
+        ImageFormat.WEBP: features.check("webp"),
+        ImageFormat.AVIF: features.check("avif"),
+        ImageFormat.JXL: jxl.is_built(),
+    }
+    return tuple(f for f in ImageFormat if built.get(f, True))
 
 
 def _png(picture: Picture) -> bytes:
@@ -91,10 +95,16 @@ def _avif(picture: Picture, quality: int) -> bytes:
     return _saved(image, format="AVIF", icc_profile=icc, **options)
 
 
+def _jxl(picture: Picture, quality: int) -> bytes:
+    return jxl.encode_jxl(picture.pixels.samples, quality, picture.icc, picture.exif)
+
+
+_LOSSLESS: dict[ImageFormat, Callable[[Picture], bytes]] = {ImageFormat.PNG: _png}
 _LOSSY: dict[ImageFormat, Callable[[Picture, int], bytes]] = {
     ImageFormat.JPEG: _jpeg,
     ImageFormat.WEBP: _webp,
     ImageFormat.AVIF: _avif,
+    ImageFormat.JXL: _jxl,
 }
 
 

@@ -11,6 +11,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from images.picture import contiguous
 from images.segments import written
 
 HEADER_END = 20
@@ -30,12 +31,12 @@ def encode_jpeg(
     """Write samples [H, W] or [H, W, 3] at a quality from 1 to 100; colours at half the resolution
     unless `full_colour`. What no file holds of metadata is left out: an EXIF record above MAX_EXIF
     bytes, a profile of more than 255 segments."""
-    contiguous = np.ascontiguousarray(samples)
+    laid_out = contiguous(samples)
     subsampling = "444" if full_colour else "420"
 
     def write(buffer: memoryview) -> int:
         out: Any = buffer  # imagecodecs writes to any buffer, whatever its stub says
-        made = imagecodecs.jpeg8_encode(contiguous, quality, subsampling=subsampling, out=out)
+        made = imagecodecs.jpeg8_encode(laid_out, quality, subsampling=subsampling, out=out)
         assert len(made) <= len(buffer)  # else it is not there
         return len(made)
 

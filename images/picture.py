@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 FloatArray = NDArray[np.float32]
+Sample = TypeVar("Sample", bound=np.unsignedinteger[Any])
 Samples = NDArray[np.unsignedinteger[Any]]
 
 STRIP_ROWS = 64
@@ -106,6 +107,14 @@ class Picture:
     @property
     def width(self) -> int:
         return self.pixels.width
+
+
+def contiguous(samples: NDArray[Sample]) -> NDArray[Sample]:
+    """Return samples in C order with canonical strides.
+
+    NumPy counts any stride of a side of one pixel as contiguous; imagecodecs does not.
+    """
+    return np.ascontiguousarray(samples).ravel().reshape(samples.shape)
 
 
 def rounded(values: FloatArray, kind: DTypeLike) -> FloatArray:

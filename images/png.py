@@ -11,9 +11,8 @@ import zlib
 from typing import Any
 
 import imagecodecs
-import numpy as np
 
-from images.picture import Samples
+from images.picture import Samples, contiguous
 from images.segments import written
 
 LEVEL = 1
@@ -37,11 +36,11 @@ def decode_png(data: bytes) -> Samples:
 
 def encode_png(samples: Samples, icc: bytes | None, exif: bytes) -> bytes:
     """Write samples [H, W] or [H, W, 2..4] of 8 or 16 bits."""
-    contiguous = np.ascontiguousarray(samples)
+    laid_out = contiguous(samples)
 
     def write(buffer: memoryview) -> int:
         out: Any = buffer  # imagecodecs writes to any buffer, whatever its stub says
-        made = imagecodecs.png_encode(contiguous, LEVEL, strategy=RUNS, filter=PAETH, out=out)
+        made = imagecodecs.png_encode(laid_out, LEVEL, strategy=RUNS, filter=PAETH, out=out)
         return len(made)
 
     chunks = b""

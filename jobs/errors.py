@@ -34,6 +34,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from jobs.formats import labels
+
 
 class AnysrError(Exception):
     """The root. `code` is stable; `message` is for people and tells what to do."""
@@ -63,7 +65,7 @@ class EmptyBody(InputError):
 
 class UnsupportedImage(InputError):
     code = "unsupported_image"
-    message = "This is not an image that can be read; send PNG, JPEG, WebP or AVIF."
+    message = f"This is not an image that can be read; send {labels()}."
 
 
 class CorruptImage(InputError):

@@ -9,6 +9,7 @@ from typing import Any
 from jobs import budget
 from jobs.backlog import Backlog
 from jobs.errors import AnysrError, JobCancelled, JobNotFinished, from_code
+from jobs.formats import ImageFormat
 
 
 class JobStatus(StrEnum):
@@ -58,32 +59,6 @@ class Reason(StrEnum):
     """No network fitted; resampled, as on_miss=degrade allows."""
 
 
-class ImageFormat(StrEnum):
-    """The supported formats; values are Pillow's names in lower case."""
-
-    PNG = "png"
-    JPEG = "jpeg"
-    WEBP = "webp"
-    AVIF = "avif"
-
-    @property
-    def media_type(self) -> str:
-        return f"image/{self.value}"
-
-    @property
-    def max_side(self) -> int:
-        """The longest side in pixels that the format can hold."""
-        return _MAX_SIDE[self]
-
-
-_MAX_SIDE = {
-    ImageFormat.PNG: 2**31 - 1,
-    ImageFormat.JPEG: 65_500,
-    ImageFormat.WEBP: 16_383,
-    ImageFormat.AVIF: 65_535,
-}
-
-
 LADDER = "*"
 """The requirement of a job that leaves the choice of its model to the service."""
 
@@ -107,7 +82,7 @@ class JobRequest:
     output_height: int
     output_format: ImageFormat
     quality: int | None
-    """1-100 for JPEG, WebP and AVIF; None for the default, and for PNG."""
+    """From 1 to 100; None for the format's default, and for a lossless format."""
     model: str | None
     """None to let the service choose among all models."""
     pinned_width: float | None

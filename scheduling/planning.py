@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from images.header import ImageHeader
 from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
-from jobs.job import ImageFormat, JobRequest
+from jobs.formats import ImageFormat
+from jobs.job import JobRequest
 from models.catalog import Catalog, ModelEntry
 from models.geometry import output_size
 from models.strength import strength_of_quality
@@ -48,7 +49,7 @@ def build_job(
         output_width=width,
         output_height=height,
         output_format=output_format,
-        quality=None if output_format is ImageFormat.PNG else wanted.quality,
+        quality=wanted.quality if output_format.lossy else None,
         model=None if free else model.name,
         pinned_width=pinned_width(wanted, model),
         on_miss=wanted.on_miss,

@@ -20,7 +20,8 @@ from pydantic_core import ErrorDetails
 from images.compression import UNREAD_QUALITY
 from images.header import ImageHeader
 from jobs.errors import InvalidRequest
-from jobs.job import ImageFormat, OnMiss
+from jobs.formats import DEFAULT_QUALITY, ImageFormat, lossy_labels
+from jobs.job import OnMiss
 
 MOST_PIXELS_OF_AN_AXIS = 1_000_000
 """Far above every limit; keeps the arithmetic on sizes within a float."""
@@ -137,7 +138,7 @@ class UpscaleRequest(OutputRequest):
         None, description="Format of the output; by default that of the input."
     )
     quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
-        None, description="1 to 100, for JPEG, WebP and AVIF; by default 90."
+        None, description=f"1 to 100, for {lossy_labels()}; by default {DEFAULT_QUALITY}."
     )
 
 
@@ -164,7 +165,7 @@ class EstimateRequest(OutputRequest):
     strength: Strength = Field(
         None,
         description="How much compression damage to clean up: a number from 0 (none) to 1 (as for "
-        "JPEG at quality 30), or `auto`: none for PNG, the usual amount for the other formats.",
+        "JPEG at quality 30), or `auto`: what is usual for the format, none for a lossless one.",
         json_schema_extra={"default": AUTO},
     )
 
@@ -181,7 +182,7 @@ class EstimateRequest(OutputRequest):
 
     def header(self) -> ImageHeader:
         """Return the picture's header, with the usual compression of its format."""
-        quality = None if self.format is ImageFormat.PNG else UNREAD_QUALITY
+        quality = UNREAD_QUALITY if self.format.lossy else None
         return ImageHeader(
             format=self.format,
             width=self.width,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jobs.errors import ERRORS, AnysrError
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 from scheduling.request import EstimateRequest, UpscaleRequest
 from service.picture_response import PICTURE_HEADERS
 from service.problems import MEDIA_TYPE, RETRY_STATUSES, STATUS, problem

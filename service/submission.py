@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from images.header import ImageHeader, read_header
+from images.header import ImageHeader
+from images.opening import read_header
 from jobs.job import JobRequest, JobView
 from scheduling.planning import Budgets, build_job
 from service.budgets import DefaultBudget

@@ -24,7 +24,8 @@ import numpy as np
 from PIL import Image
 
 from images.limits import Limits
-from jobs.job import ImageFormat, JobRequest, OnMiss
+from jobs.formats import ImageFormat
+from jobs.job import JobRequest, OnMiss
 from models.catalog import SHIPPED
 from scheduling.backlog import Load
 from scheduling.cost_model import NETWORK, CostModel

@@ -20,9 +20,9 @@ from typing import TypeVar
 from PIL import Image
 
 from benchmarks.pictures import draw_jpeg
-from images.encode import DEFAULT_QUALITY
 from images.limits import Limits
-from jobs.job import ImageFormat, JobRequest, OnMiss
+from jobs.formats import DEFAULT_QUALITY, ImageFormat
+from jobs.job import JobRequest, OnMiss
 from workers.pipeline import PipelineResult, Progress, run_pipeline
 
 Answer = TypeVar("Answer")

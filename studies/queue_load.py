@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobs.embedded_redis import Binary, embedded_redis
-from jobs.job import Claim, ImageFormat, Job, OnMiss, Reason, RunFacts
+from jobs.formats import ImageFormat
+from jobs.job import Claim, Job, OnMiss, Reason, RunFacts
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 

@@ -15,7 +15,8 @@ from hypothesis import settings
 
 from jobs.connection import SteadyRedis, connect
 from jobs.embedded_redis import Binary, embedded_redis, find_binary
-from jobs.job import ImageFormat, Job, OnMiss
+from jobs.formats import ImageFormat
+from jobs.job import Job, OnMiss
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from tests.support.skips import summary

@@ -16,9 +16,9 @@ ALLOWED = {
     "models": set(),
     "telemetry": set(),
     "deploy": set(),
-    "images": {"jobs.errors", "jobs.job"},
+    "images": {"jobs.errors", "jobs.formats"},
     "scheduling": {
-        *("jobs.backlog", "jobs.budget", "jobs.errors", "jobs.job"),
+        *("jobs.backlog", "jobs.budget", "jobs.errors", "jobs.formats", "jobs.job"),
         *("images.compression", "images.header"),
         *("models.catalog", "models.expectation", "models.geometry", "models.strength"),
     },

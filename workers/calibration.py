@@ -21,7 +21,7 @@ from images.decode import decode
 from images.encode import encode, writable_formats
 from images.picture import Picture, Raster, rounded
 from images.resampling import lanczos
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 from scheduling.cost_model import (
     DECODE,
     UNCALIBRATED,

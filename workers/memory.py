@@ -11,10 +11,11 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from images.header import read_header
 from images.limits import Limits
+from images.opening import read_header
 from jobs.errors import Overloaded
-from jobs.job import ImageFormat, JobRequest
+from jobs.formats import ImageFormat
+from jobs.job import JobRequest
 from models.catalog import ModelEntry
 from scheduling.tiling import plan_tiles
 from workers.upscale import Engine

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from images.compression.avif import quality_of_avif
-from images.compression.common import Unread
 from images.compression.jpeg import quality_of_jpeg
+from images.compression.jxl import quality_of_jxl
 from images.compression.webp import quality_of_webp
-from jobs.job import ImageFormat
+from images.containers.common import Unread
+from jobs.formats import ImageFormat
 
 UNREAD_QUALITY = 85.0
 """The quality that is told of a lossy picture whose header is not understood.
@@ -45,4 +46,5 @@ _READERS: dict[ImageFormat, Callable[[bytes], float | None]] = {
     ImageFormat.JPEG: quality_of_jpeg,
     ImageFormat.WEBP: quality_of_webp,
     ImageFormat.AVIF: quality_of_avif,
+    ImageFormat.JXL: quality_of_jxl,
 }

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from images.compression.common import MAX_PARTS, Unread
+from images.containers.common import MAX_PARTS, Unread
+
+Stream = bytes | memoryview
+
+SEQUENCE_HEADER = 1
+FRAME_HEADERS = (3, 6)
+"""A frame's header, alone or followed by its tiles (AV1, 6.2.2)."""
+MAX_HEADER = 1 << 16
+"""Bytes of a unit that may be read of a header."""
 
 
 class _Bits:
     """The bits of a stream, highest first (AV1, 4.10)."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Stream) -> None:
         self._data = data
         self._at = 0
 
@@ -47,7 +55,9 @@ class _Sequence:
     """What the layout of a frame header depends on (AV1, 5.5.1)."""
 
     reduced: bool
-    """It has one picture only, of which little needs to be said."""
+    """The stream is one picture, with a shorter header."""
+    decoder_model: bool
+    """The stream describes its decoder's buffers, in frame headers too."""
     width_bits: int
     height_bits: int
     width: int
@@ -70,32 +80,44 @@ class _Tools:
     """Of a frame's place in the order of display."""
 
 
-def quantizer_index(stream: bytes) -> int:
-    """Return base_q_idx, 0 to 255, of the first frame of a stream (AV1, 5.9.12)."""
+def largest_frame(stream: Stream, most_units: int = MAX_PARTS) -> tuple[int, int, int]:
+    """Return the largest width and height in pixels that the sequence headers of a stream allow
+    (AV1, 5.5.1), and the number of units read. Raises Unread where there is none, and for more
+    than `most_units`."""
+    units = list(_units(stream, most_units))
+    found = [_sequence(_Bits(content)) for kind, content in units if kind == SEQUENCE_HEADER]
+    if not found:
+        raise Unread
+    return max(s.width for s in found), max(s.height for s in found), len(units)
+
+
+def quantizer_index(stream: Stream) -> int:
+    """Return base_q_idx, 0 to 255, of the first frame of a stream (AV1, 5.9.12). Raises Unread."""
     sequence: _Sequence | None = None
     for kind, content in _units(stream):
-        if kind == 1:
+        if kind == SEQUENCE_HEADER:
             sequence = _sequence(_Bits(content))
-        elif kind in (3, 6) and sequence is not None:  # a frame header, alone or with its frame
+        elif kind in FRAME_HEADERS and sequence is not None:
             return _frame_index(_Bits(content), sequence)
     raise Unread
 
 
-def _units(stream: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield type and content of each unit of a stream (AV1, 5.3)."""
+def _units(stream: Stream, most: int = MAX_PARTS) -> Iterator[tuple[int, Stream]]:
+    """Yield type and content of each unit of a stream (AV1, 5.3). Raises Unread after `most`."""
     at = 0
-    for _ in range(MAX_PARTS):
+    for _ in range(most):
         if at >= len(stream):
             return
         head, at = stream[at], at + (2 if stream[at] & 4 else 1)
         size = len(stream) - at
         if head & 2:
             size, at = _leb128(stream, at)
-        yield head >> 3 & 15, stream[at : at + size]
+        yield head >> 3 & 15, stream[at : at + min(size, MAX_HEADER)]
         at += size
+    raise Unread
 
 
-def _leb128(stream: bytes, at: int) -> tuple[int, int]:
+def _leb128(stream: Stream, at: int) -> tuple[int, int]:
     """Return a number of seven bits a byte, lowest first, and where it ends (AV1, 4.10.5)."""
     number = 0
     for i, byte in enumerate(stream[at : at + 8]):
@@ -108,13 +130,15 @@ def _leb128(stream: bytes, at: int) -> tuple[int, int]:
 def _sequence(bits: _Bits) -> _Sequence:
     bits.read(3 + 1)  # profile, still picture
     reduced = bits.flag()
+    decoder_model = False
     if reduced:
         bits.read(5)  # level
     else:
-        _skip_operating_points(bits)
+        decoder_model = _skip_operating_points(bits)
     width_bits, height_bits = bits.read(4) + 1, bits.read(4) + 1
     return _Sequence(
         reduced=reduced,
+        decoder_model=decoder_model,
         width_bits=width_bits,
         height_bits=height_bits,
         width=bits.read(width_bits) + 1,
@@ -126,22 +150,26 @@ def _sequence(bits: _Bits) -> _Sequence:
     )
 
 
-def _skip_operating_points(bits: _Bits) -> None:
-    """Read on to the size of the frames. Raises Unread for a stream with a model of its decoder's
-    buffers, which no picture needs."""
+def _skip_operating_points(bits: _Bits) -> bool:
+    """Read on to the size of the frames; return whether there is a model of the decoder."""
+    delay_bits = 0
     if bits.flag():  # timing
         bits.read(32 + 32)
         if bits.flag():  # frames are evenly spaced, by a number coded as in 4.10.3
             bits.read(_zeros(bits))
-        if bits.flag():
-            raise Unread
+        if bits.flag():  # decoder model (5.5.4)
+            delay_bits = bits.read(5) + 1
+            bits.read(32 + 5 + 5)
     delayed = bits.flag()
     for _ in range(bits.read(5) + 1):
         bits.read(12)  # which layers
         if bits.read(5) > 7:  # level
             bits.read(1)  # tier
+        if delay_bits and bits.flag():
+            bits.read(2 * delay_bits + 1)  # operating parameters (5.5.5)
         if delayed and bits.flag():
             bits.read(4)
+    return delay_bits > 0
 
 
 def _zeros(bits: _Bits) -> int:
@@ -172,7 +200,9 @@ def _choice(bits: _Bits) -> int:
 
 def _frame_index(bits: _Bits, sequence: _Sequence) -> int:
     """Return base_q_idx of a key frame that is shown, by what comes before it (AV1, 5.9.2). Raises
-    Unread for another frame."""
+    Unread for another frame, and for a stream with a model of its decoder."""
+    if sequence.decoder_model:
+        raise Unread
     if not sequence.reduced and bits.read(1 + 2 + 1) != 1:  # shows no other, is key, is shown
         raise Unread
     fixed = bits.flag()  # its statistics are not adapted

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from images.compression.common import MAX_PARTS, Unread, interpolate
+from images.compression.common import interpolate
+from images.containers.common import Unread
+from images.containers.jpeg import START_OF_SCAN, segments
 
-START_OF_SCAN = 0xDA
-MAX_JUNK = 1 << 16
-"""Bytes between JPEG segments that belong to none."""
 MAX_TABLES = 4
 """Quantisation tables in one JPEG segment; there are only four places for them."""
 
@@ -41,29 +40,6 @@ def quality_of_jpeg(data: bytes) -> float:
     if of_luma not in tables:
         raise Unread
     return _quality_of_sum(tables[of_luma])
-
-
-def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, start and end of the content of each segment up to the first scan's.
-
-    Bytes between segments are skipped within bounds, as decoders do (T.81, B.1.1.2).
-    """
-    at, junk = 2, 0
-    for _ in range(MAX_PARTS):
-        start = data.find(b"\xff", at)
-        junk += start - at
-        if start < 0 or start + 4 > len(data) or junk > MAX_JUNK:
-            return
-        marker = data[start + 1]
-        if marker in (0x00, 0xFF):  # padding
-            at = start + 1
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD9:  # markers that stand alone
-            at = start + 2
-        else:
-            at = start + 2 + int.from_bytes(data[start + 2 : start + 4])
-            yield marker, start + 4, min(at, len(data))
-            if marker == START_OF_SCAN:
-                return
 
 
 def _is_frame_header(marker: int) -> bool:

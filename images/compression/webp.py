@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from images.compression.common import MAX_PARTS, Unread, interpolate
+from images.compression.common import interpolate
+from images.containers.common import Unread
+from images.containers.riff import chunks
 
 _QUALITY: Sequence[tuple[float, float]] = (
     (0, 98), (4, 96), (9, 92), (15, 87), (25, 78), (40, 58), (55, 31), (80, 14),
@@ -20,16 +22,12 @@ square): WebP drops detail that JPEG keeps, so near index 40 pictures range from
 
 
 def quality_of_webp(data: bytes) -> float | None:
-    at = 12
-    for _ in range(MAX_PARTS):
-        kind, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+    """Return the quality of a WebP, None for a lossless one. Raises Unread."""
+    for kind, start, end in chunks(data):
         if kind == b"VP8L":
             return None
         if kind == b"VP8 ":
-            return interpolate(_QUALITY, _vp8_index(data[at + 8 : at + 8 + min(size, 256)]))
-        if len(kind) < 4:
-            break
-        at += 8 + size + size % 2
+            return interpolate(_QUALITY, _vp8_index(data[start : min(end, start + 256)]))
     raise Unread
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from jobs.job import ImageFormat, JobRequest, OnMiss
+from jobs.formats import ImageFormat
+from jobs.job import JobRequest, OnMiss
 from models.catalog import QUALITY_DATASET, ModelEntry, resampled_db
 from scheduling.cost_model import CostModel, stage_of
 from scheduling.options import Option, Options, options_of

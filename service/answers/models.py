@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from jobs.job import ImageFormat, requirement_of
+from jobs.formats import ImageFormat
+from jobs.job import requirement_of
 from models.catalog import Catalog, ModelEntry, QualityEntry
 from service.settings import GatewaySettings
 from service.snapshot import Snapshot
@@ -57,6 +58,19 @@ class ModelAnswer(BaseModel):
     )
 
 
+class FormatAnswer(BaseModel):
+    """One image format."""
+
+    name: ImageFormat = Field(description="The value of `format`.")
+    label: str = Field(description="The name as people write it.", examples=["JPEG"])
+    media_type: str = Field(examples=["image/jpeg"])
+    suffixes: list[str] = Field(
+        description="File suffixes, the usual one first.", examples=[[".jpg", ".jpeg"]]
+    )
+    max_side: int = Field(description="The longest side in pixels of an output.")
+    lossy: bool = Field(description="Whether `quality` has an effect.")
+
+
 class LimitsAnswer(BaseModel):
     """Limits of this service."""
 
@@ -66,6 +80,7 @@ class LimitsAnswer(BaseModel):
     max_side: dict[ImageFormat, int] = Field(
         description="The longest side in pixels of an output in each format."
     )
+    formats: list[FormatAnswer] = Field(description="The formats that are read and written.")
 
 
 class ModelsAnswer(BaseModel):
@@ -87,12 +102,24 @@ def models_answer(catalog: Catalog, settings: GatewaySettings, snapshot: Snapsho
         max_source_pixels=settings.max_source_pixels,
         max_output_pixels=settings.max_output_pixels,
         max_side={image_format: image_format.max_side for image_format in ImageFormat},
+        formats=[_format(image_format) for image_format in ImageFormat],
     )
     return ModelsAnswer(
         default=catalog.default,
         models=models,
         untrained=list(catalog.untrained),
         limits=limits,
+    )
+
+
+def _format(image_format: ImageFormat) -> FormatAnswer:
+    return FormatAnswer(
+        name=image_format,
+        label=image_format.label,
+        media_type=image_format.media_type,
+        suffixes=list(image_format.facts.suffixes),
+        max_side=image_format.max_side,
+        lossy=image_format.lossy,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.peak_memory import Case, Kind, _job, _write_source, measure_peaks, source_side
 from images.decode import decode
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 from scheduling.rungs import FLOOR, Rung
 from tests.workers.model_folder import SMALL, small_folder
 

@@ -16,7 +16,7 @@ from benchmarks import plain_service, request_price
 from benchmarks.pictures import draw_jpeg
 from benchmarks.request_price import Round, compare
 from images.limits import Limits
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 from models.catalog import SHIPPED
 from tests.support.service import server_timing
 from tests.workers.workbench import a_job

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from images.compression import UNREAD_QUALITY, av1, avif, common, jpeg, jpeg_quality, webp
-from jobs.job import ImageFormat
+from images.compression import UNREAD_QUALITY, av1, avif, jpeg, jpeg_quality, webp
+from images.containers import common
+from jobs.formats import ImageFormat
 
 needs_webp = pytest.mark.skipif(not features.check("webp"), reason="Pillow without WebP")
 needs_avif = pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
@@ -219,7 +220,7 @@ def test_the_index_of_an_avif_is_its_encoders():
     tuned for pictures, makes it four times that."""
     for quality in range(25, 101, 5):
         data = encoded("AVIF", size=(40, 30), quality=quality, advanced={"tune": "ssim"})
-        start, end = avif._first_coded(data)
+        start, end = avif.first_coded(data)
         index = av1.quantizer_index(data[start:end])
         assert index == 4 * (((100 - quality) * 63 + 50) // 100)
 
@@ -243,7 +244,7 @@ def test_an_avif_without_loss_in_luma_has_no_quality(mode):
 @needs_avif
 def test_the_quality_of_an_avif_with_the_header_of_a_film_is_read_too():
     film = encoded("AVIF", save_all=True, append_images=[picture().rotate(180)], quality=60)
-    start, end = avif._first_coded(film)
+    start, end = avif.first_coded(film)
     assert not av1._sequence(av1._Bits(film[start + 4 : end])).reduced
     assert jpeg_quality(film, ImageFormat.AVIF) == pytest.approx(79, abs=10)
 

@@ -13,12 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from images.header import PNG_SIGNATURE, read_header
+from images.containers.png import SIGNATURE as PNG_SIGNATURE
+from images.encode import writable_formats
+from images.opening import read_header
 from jobs.errors import AnimatedImage, CorruptImage, EmptyBody, ImageTooLarge, UnsupportedImage
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 
 LIMIT = 1_000_000
-FORMATS = [f for f in ImageFormat if f in ("png", "jpeg") or features.check(f.value)]
+FORMATS = [f for f in writable_formats() if f is not ImageFormat.JXL]
+"""What Pillow writes."""
 
 
 def encoded(mode: str = "RGB", size: tuple[int, int] = (40, 30), **options: Any) -> bytes:
@@ -107,9 +110,7 @@ def test_an_impossible_orientation_is_none(orientation: int) -> None:
 
 def test_a_damaged_exif_record_is_no_reason_to_refuse() -> None:
     data = encoded(format="JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
-    with pytest.warns(UserWarning, match="Corrupt EXIF data"):  # Pillow's, not ours
-        header = read_header(data, LIMIT)
-    assert header.orientation == 1
+    assert read_header(data, LIMIT).orientation == 1
 
 
 def test_a_multi_picture_jpeg_is_its_first_picture() -> None:

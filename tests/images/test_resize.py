@@ -14,7 +14,7 @@ from images.lanczos import bands
 from images.picture import Raster, Samples
 from images.resize import enlarge
 from images.transparency import HiddenFill, hidden_pixels
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 from tests.workers.by_planes import filled, resampled
 from tests.workers.workbench import LIMITS, a_job, photograph
 from workers.pipeline import Progress, run_pipeline

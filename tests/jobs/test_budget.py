@@ -15,7 +15,8 @@ from jobs.backlog import Backlog
 from jobs.budget import elapsed_ms, is_late, smallest_budget_ms, start_slack_ms
 from jobs.embedded_redis import Binary
 from jobs.errors import DeadlineExceeded
-from jobs.job import Claim, ImageFormat, Job, JobStatus, OnMiss
+from jobs.formats import ImageFormat
+from jobs.job import Claim, Job, JobStatus, OnMiss
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 

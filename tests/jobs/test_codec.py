@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.codec import HEARTBEAT, JOB, RUN_FACTS, CodecError, decode_details
+from jobs.formats import ImageFormat
 from jobs.heartbeat import WorkerHeartbeat
-from jobs.job import ImageFormat, Job, OnMiss, Reason, RunFacts
+from jobs.job import Job, OnMiss, Reason, RunFacts
 
 MakeJob = Callable[..., Job]
 

@@ -27,16 +27,8 @@ from jobs.backlog import Backlog
 from jobs.connection import connect
 from jobs.embedded_redis import Binary
 from jobs.errors import InternalError, JobNotFound, Overloaded
-from jobs.job import (
-    Claim,
-    ImageFormat,
-    Job,
-    JobStatus,
-    LeaseState,
-    OnMiss,
-    Reason,
-    RunFacts,
-)
+from jobs.formats import ImageFormat
+from jobs.job import Claim, Job, JobStatus, LeaseState, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.scripts import Scripts

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.job import ImageFormat, JobRequest, OnMiss
+from jobs.formats import ImageFormat
+from jobs.job import JobRequest, OnMiss
 from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
 from models.expectation import Expectation
 from models.strength import strength_of_quality

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from images.header import ImageHeader
 from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
-from jobs.job import ImageFormat, JobRequest
+from jobs.formats import ImageFormat
+from jobs.job import JobRequest
 from models.catalog import Catalog
 from models.strength import strength_of_quality
 from scheduling.planning import Budgets, build_job, output_pixels
@@ -119,9 +120,10 @@ def test_an_invalid_request_is_refused() -> None:
 @pytest.mark.parametrize(
     ("output_format", "width", "fitting"),
     [
-        (ImageFormat.WEBP, 16_384, "png or jpeg or avif"),
-        (ImageFormat.JPEG, 65_501, "png or avif"),
-        (ImageFormat.AVIF, 65_536, "png"),
+        (ImageFormat.WEBP, 16_384, "png or jpeg or avif or jxl"),
+        (ImageFormat.JPEG, 65_501, "png or jxl"),
+        (ImageFormat.AVIF, 32_769, "png or jpeg or jxl"),
+        (ImageFormat.JXL, 262_145, "png"),
     ],
 )
 def test_a_side_that_the_format_cannot_hold_is_refused_with_formats_that_can(

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.job import ImageFormat, Job
+from jobs.formats import ImageFormat
+from jobs.job import Job
 from scheduling.tiling import Tiling
 from scheduling.work import Work, work_of
 

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from jobs.backlog import QueueStats
 from jobs.errors import AnysrError, CorruptImage
+from jobs.formats import ImageFormat
 from jobs.heartbeat import BackendState, MachineState, WorkerHeartbeat
 from jobs.job import LADDER, Claim, Job, LeaseState, Reason, RunFacts, requirement_of
 from jobs.redis_queue import RedisQueue
@@ -57,7 +58,7 @@ def model_entry(name: str) -> ModelEntry:
 def cost_model() -> CostModel:
     """RESAMPLING_MS for resampling and NARROW_MS and more for networks, at every size."""
     lines = {"decode": Line(1.0, 0.0, 0.0), FLOOR_STAGE: Line(1.0, 0.0, 0.0)}
-    lines |= {f"encode:{name}": Line(1.0, 0.0, 0.0) for name in ("png", "jpeg", "webp", "avif")}
+    lines |= {f"encode:{name}": Line(1.0, 0.0, 0.0) for name in ImageFormat}
     for width, cost in ((0.25, 40.0), (0.5, 60.0), (1.0, 100.0)):
         lines[f"network:{MODEL}@{width:g}"] = Line(cost, 0.0, 0.0)
     return CostModel(lines, margin=1.0)

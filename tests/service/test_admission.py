@@ -8,7 +8,8 @@ import pytest
 
 from jobs.backlog import Backlog, Group, QueueStats
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, UnknownModel
-from jobs.job import ImageFormat, JobRequest, OnMiss
+from jobs.formats import ImageFormat
+from jobs.job import JobRequest, OnMiss
 from models.catalog import Catalog
 from service.admission import admitted, assessed, no_time
 from service.snapshot import Snapshot

@@ -58,8 +58,11 @@ def animated(image_format: str) -> bytes:
         (png_that_claims(100_000, 100_000), 413, "image_too_large"),
         (animated("gif"), 422, "animated_image"),
         (animated("webp"), 422, "animated_image"),
+        (b"\xff\x0aA\x04\x01", 422, "animated_image"),
+        (b"\xff\x0a\x00", 400, "corrupt_image"),
+        (b"\xff\x0a\xfe4\x0c\x00\x12", 413, "image_too_large"),
     ],
-    ids=["empty", "text", "torn-header", "giant", "gif", "webp"],
+    ids=["empty", "text", "torn", "giant", "gif", "webp", "jxl", "torn-jxl", "giant-jxl"],
 )
 @pytest.mark.parametrize("multipart", [False, True], ids=["raw", "form"])
 async def test_bad_pictures(
@@ -147,7 +150,7 @@ async def test_a_side_that_no_webp_holds(served: RunningGateway, worker: Scripte
     response = await served.upscale(long, scale=8, format="webp")
     members = assert_problem(response, 413, "output_too_large")
     assert members["max_side"] == 16_383
-    assert "format png or jpeg or avif" in members["detail"]
+    assert "format png or jpeg or avif or jxl" in members["detail"]
     await assert_nothing_enqueued(served, worker)
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from jobs.backlog import Backlog, Group, QueueStats
 from jobs.errors import BudgetInfeasible, InvalidRequest
-from jobs.job import ImageFormat, JobRequest, OnMiss
+from jobs.formats import ImageFormat
+from jobs.job import JobRequest, OnMiss
 from models.catalog import Catalog, ModelEntry, QualityEntry
 from scheduling.backlog import Load
 from scheduling.cost_model import FLOOR_STAGE, CostModel, Line

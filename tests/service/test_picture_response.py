@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.job import ImageFormat, Job, JobStatus, JobView, OnMiss, Reason, RunFacts
+from jobs.formats import ImageFormat
+from jobs.job import Job, JobStatus, JobView, OnMiss, Reason, RunFacts
 from service.picture_response import deadline_text, picture_response, scale_text
 
 JOB = Job(

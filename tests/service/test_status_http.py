@@ -15,6 +15,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from jobs.formats import ImageFormat
 from jobs.heartbeat import BackendState, GpuState, MachineState
 from jobs.job import Job, JobView
 from jobs.redis_queue import RedisQueue
@@ -84,11 +85,21 @@ async def test_models(served: RunningGateway) -> None:
 async def test_models_come_with_the_limits_of_the_settings(start: Start) -> None:
     async with start(max_body_bytes=1000, max_source_pixels=99, max_output_pixels=300) as served:
         limits = (await served.client.get("/models")).json()["limits"]
+    formats = limits.pop("formats")
     assert limits == {
         "max_body_bytes": 1000,
         "max_source_pixels": 99,
         "max_output_pixels": 300,
-        "max_side": {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383, "avif": 65_535},
+        "max_side": {f.value: f.max_side for f in ImageFormat},
+    }
+    assert [f["name"] for f in formats] == list(ImageFormat)
+    assert formats[1] == {
+        "name": "jpeg",
+        "label": "JPEG",
+        "media_type": "image/jpeg",
+        "suffixes": [".jpg", ".jpeg"],
+        "max_side": 65_500,
+        "lossy": True,
     }
 
 

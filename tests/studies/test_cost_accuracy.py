@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from images.header import read_header
+from images.opening import read_header
 from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR
 from studies.cost_accuracy import (

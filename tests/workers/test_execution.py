@@ -10,7 +10,8 @@ from PIL import Image
 
 from jobs.backlog import Backlog
 from jobs.errors import CorruptImage, OutputTooLarge, Overloaded
-from jobs.job import Claim, ImageFormat
+from jobs.formats import ImageFormat
+from jobs.job import Claim
 from scheduling.backlog import Load
 from tests.workers.workbench import LIMITS, Gated, a_job, costs_of, photograph, zoo_of
 from workers.execution import Execution, execute

@@ -13,7 +13,7 @@ from skimage import data
 from images.decode import decode
 from images.encode import encode
 from images.picture import FloatArray, PictureKind
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 from models.catalog import SHIPPED, read_catalog
 from scheduling.tiling import tiling_of
 from tests.workers.workbench import in_tiles, picture_of

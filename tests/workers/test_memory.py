@@ -15,7 +15,7 @@ import pytest
 from images.encode import encode
 from images.limits import Limits
 from images.picture import Picture, Raster
-from jobs.job import ImageFormat
+from jobs.formats import ImageFormat
 from scheduling.tiling import Tiling
 from tests.workers.test_integer_tiles import Stretching
 from workers.allocator import configure, trim

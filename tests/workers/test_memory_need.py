@@ -14,7 +14,8 @@ from images.encode import encode
 from images.limits import Limits
 from images.picture import Picture, Raster
 from jobs.errors import Overloaded
-from jobs.job import ImageFormat, Job
+from jobs.formats import ImageFormat
+from jobs.job import Job
 from models.catalog import SHIPPED, Precision
 from scheduling.tiling import Tiling, tiling_of
 from tests.workers.workbench import Gated, a_job, default_entry

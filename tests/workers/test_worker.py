@@ -14,7 +14,8 @@ from PIL import Image
 from prometheus_client import CollectorRegistry
 
 from jobs.errors import AnysrError
-from jobs.job import Claim, ImageFormat, JobStatus, OnMiss, Reason, RunFacts
+from jobs.formats import ImageFormat
+from jobs.job import Claim, JobStatus, OnMiss, Reason, RunFacts
 from jobs.queue import Leases
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings

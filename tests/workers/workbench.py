@@ -18,7 +18,8 @@ from skimage import data
 
 from images.limits import Limits
 from images.picture import FloatArray, Picture, PictureKind, Raster, rounded
-from jobs.job import ImageFormat, Job, OnMiss
+from jobs.formats import ImageFormat
+from jobs.job import Job, OnMiss
 from jobs.queue import JobQueue
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import AxisGrid

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from jobs.formats import ImageFormat
 from jobs.job import OnMiss
-from scheduling.cost_model import CostModel
+from scheduling.cost_model import UNCALIBRATED_MS_PER_MEGAPIXEL, CostModel, encode_stage
 from scheduling.rungs import FLOOR, Rung
 from scheduling.simulation.tables import tables_of
 from scheduling.simulation.workload import Kind
@@ -34,6 +35,16 @@ def test_the_floors_quality_is_interpolated_between_measured_scales() -> None:
 def test_the_floor_is_no_option_under_reject() -> None:
     (options,) = tables_of([KIND], MODELS, costs(), OnMiss.REJECT)
     assert all(option.rung != FLOOR for option in options)
+
+
+@pytest.mark.parametrize("output_format", ImageFormat)
+def test_a_format_without_a_measured_encoder_counts_as_slow(output_format: ImageFormat) -> None:
+    """A worker whose installation lacks an encoder publishes no line for it."""
+    known = costs()
+    known.lines.pop(encode_stage(output_format), None)
+    (options,) = tables_of([Kind(100, 80, 2.0, output_format)], MODELS, known)
+    slow_ms = UNCALIBRATED_MS_PER_MEGAPIXEL * 200 * 160 / 1e6
+    assert [option.expected_ms - slow_ms for option in options] == pytest.approx([1, 10, 20, 80])
 
 
 def test_an_unmeasured_cost_or_quality_is_an_error() -> None:

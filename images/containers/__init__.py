@@ -1,0 +1,1 @@
+"""The containers of encoded images: where their parts lie, found with bounded work."""

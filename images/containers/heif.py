@@ -1,0 +1,114 @@
+"""The items of an AVIF: ISO/IEC 23008-12 (HEIF) in boxes of ISO/IEC 14496-12, 8.11."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from images.containers.boxes import Box, Fields, first_boxes, walk
+from images.containers.common import MAX_PARTS, Unread
+
+CODED = b"av01"
+EXIF = b"Exif"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One entry of the item table."""
+
+    number: int
+    kind: bytes
+    kind_at: int
+    """Position of the four bytes of `kind` in the file."""
+
+
+class Items:
+    """The item table of a file. Raises Unread where it is damaged or has more than MAX_PARTS."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        meta = first_boxes(data, 0, len(data)).get(b"meta")
+        if meta is None:
+            raise Unread
+        self._boxes = first_boxes(data, meta.start + 4, meta.end)
+        self._extents = dict(self._read_extents())
+
+    def primary(self) -> int:
+        """Return the number of the item that is the picture."""
+        fields = self._fields(b"pitm")
+        return fields.read(2 if fields.version() == 0 else 4)
+
+    def of_kind(self, kind: bytes) -> list[Item]:
+        """Return the items of one type, in the order of the table."""
+        return [item for item in self._entries() if item.kind == kind]
+
+    def source_of(self, item: int) -> int:
+        """Return the first item that an item is derived from, as a grid is from its tiles, or
+        itself (8.11.12)."""
+        references = self._boxes.get(b"iref")
+        if references is None:
+            return item
+        size = 2 if self._data[references.start : references.start + 1] == b"\0" else 4
+        for kind, box in walk(self._data, references.start + 4, references.end):
+            fields = Fields(self._data, box)
+            if kind == b"dimg" and fields.read(size) == item and fields.read(2):
+                return fields.read(size)
+        return item
+
+    def extents(self, item: int) -> list[tuple[int, int]]:
+        """Return start and end in the file of each part of an item. Raises Unread for an item that
+        has none here."""
+        found = self._extents.get(item)
+        if not found:
+            raise Unread
+        return found
+
+    def _fields(self, kind: bytes) -> Fields:
+        if kind not in self._boxes:
+            raise Unread
+        return Fields(self._data, self._boxes[kind])
+
+    def _entries(self) -> Iterator[Item]:
+        """Yield the entries of the item information box (8.11.6), of versions 2 and up."""
+        if b"iinf" not in self._boxes:
+            return
+        table = self._fields(b"iinf")
+        table.read(2 if table.version() == 0 else 4)
+        for kind, box in walk(self._data, table.at, self._boxes[b"iinf"].end):
+            entry = Fields(self._data, box)
+            version = entry.version() if kind == b"infe" else 0
+            if version < 2:
+                continue
+            number = entry.read(2 if version == 2 else 4)
+            entry.skip(2)  # protection
+            yield Item(number, self._data[entry.at : entry.at + 4], entry.at)
+
+    def _read_extents(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+        """Yield each item with its extents (8.11.3)."""
+        iloc = self._fields(b"iloc")
+        version, sizes = iloc.version(), iloc.read(2)
+        offset_size, length_size, base_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
+        index_size = sizes & 15 if version else 0
+        parts = 0
+        for _ in range(iloc.read(4 if version == 2 else 2)):
+            item = iloc.read(4 if version == 2 else 2)
+            method = iloc.read(2) & 15 if version else 0
+            iloc.skip(2)  # the file that holds it: this one
+            base, count = iloc.read(base_size), iloc.read(2)
+            parts += 1 + count
+            if parts > MAX_PARTS:
+                raise Unread
+            extents = []
+            for _ in range(count):
+                iloc.skip(index_size)
+                offset, length = base + iloc.read(offset_size), iloc.read(length_size)
+                extents += self._extent(offset, length, method)
+            yield item, extents
+
+    def _extent(self, offset: int, length: int, method: int) -> list[tuple[int, int]]:
+        idat: Box | None = self._boxes.get(b"idat")
+        if method == 1 and idat is not None:
+            offset += idat.start
+        elif method:
+            return []  # made of other items: no format that is read here does that
+        return [(offset, offset + length if length else len(self._data))]

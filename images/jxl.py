@@ -1,0 +1,268 @@
+"""JPEG XL by libjxl: 8 and 16 bits, grey, transparency, profiles and EXIF as they are."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from images import libjxl
+from images.containers.boxes import walk
+from images.containers.jxl import CONTAINER
+from images.exif import MAX_BYTES, PREFIX, bounded
+from images.picture import Samples, contiguous, rounded, strips
+from jobs.errors import UnsupportedImage
+from jobs.formats import ImageFormat
+
+EFFORT = 3
+"""libjxl's own scale, 1 to 10."""
+LEAST_DISTANCE = 0.1
+"""libjxl maps quality 100 to no loss, which takes several times as long."""
+FIRST_ROOM = 1 << 20
+"""Bytes of the buffer for a file, which doubles when it is full."""
+_TYPES = {np.uint8: libjxl.UINT8, np.uint16: libjxl.UINT16, np.float32: libjxl.FLOAT}
+
+
+class JxlError(Exception):
+    """libjxl refused: the data are damaged, or a setting is not valid."""
+
+
+def is_built() -> bool:
+    """Return whether this installation reads and writes JPEG XL."""
+    return libjxl.libjxl() is not None
+
+
+def decode_jxl(data: bytes) -> tuple[Samples, bytes | None]:
+    """Return samples [H, W, C], of 8 bits where the file has no more and else of 16, not turned
+    upright, and their profile, None for sRGB. Raises JxlError for damaged data, and
+    UnsupportedImage where libjxl is missing."""
+    library = _library()
+    with _handle(library, "Decoder") as decoder:
+        return _Decoding(library, decoder).run(data)
+
+
+def packed_exif(data: bytes) -> bytes:
+    """Return the EXIF record of a box that is compressed by Brotli, b"" if there is none."""
+    if not data.startswith(CONTAINER):
+        return b""
+    for kind, box in walk(data, 0, len(data)):
+        if kind == b"brob" and data[box.start : box.start + 4] == b"Exif":
+            room = bytearray(MAX_BYTES + 64)
+            try:
+                record = imagecodecs.brotli_decode(data[box.start + 4 : box.end], out=room)
+            except (RuntimeError, ValueError):  # larger than may be, or damaged
+                return b""
+            return bounded(bytes(record)[4 + int.from_bytes(record[:4]) :])
+    return b""
+
+
+def encode_jxl(samples: Samples, quality: int, icc: bytes | None, exif: bytes) -> bytes:
+    """Write samples [H, W, C] of 8 or 16 bits with loss, at a quality from 1 to 100 as libjxl maps
+    it to its distance. A profile that libjxl cannot use is left out."""
+    library = _library()
+    with _handle(library, "Encoder") as encoder:
+        return _Encoding(library, encoder).run(samples, quality, icc, exif)
+
+
+def _library() -> ctypes.CDLL:
+    library = libjxl.libjxl()
+    if library is None:
+        raise UnsupportedImage(f"This installation has no {ImageFormat.JXL.label}.")
+    return library
+
+
+@contextmanager
+def _handle(library: ctypes.CDLL, kind: str) -> Iterator[int]:
+    handle = getattr(library, f"Jxl{kind}Create")(None)
+    if not handle:
+        raise MemoryError
+    try:
+        yield handle
+    finally:
+        getattr(library, f"Jxl{kind}Destroy")(handle)
+
+
+def _check(status: int) -> None:
+    if status != libjxl.SUCCESS:
+        raise JxlError
+
+
+def _format(samples: NDArray[Any]) -> libjxl.PixelFormat:
+    """Return how samples [H, W, C] lie in memory."""
+    return libjxl.PixelFormat(samples.shape[2], _TYPES[samples.dtype.type], 0, 0)
+
+
+class _Decoding:
+    """One decoding: events of libjxl, and what they leave."""
+
+    def __init__(self, library: ctypes.CDLL, decoder: int) -> None:
+        self._library = library
+        self._decoder = decoder
+        self._info = libjxl.BasicInfo()
+        self._icc: bytes | None = None
+        self._linear: bytes | None = None
+        """The profile of the decoded samples where they have to be converted to `_icc`."""
+        self._pixels: NDArray[Any] | None = None
+
+    def run(self, data: bytes) -> tuple[Samples, bytes | None]:
+        library, decoder = self._library, self._decoder
+        wanted = libjxl.BASIC_INFO | libjxl.COLOR_ENCODING | libjxl.FULL_IMAGE
+        _check(library.JxlDecoderSubscribeEvents(decoder, wanted))
+        _check(library.JxlDecoderSetKeepOrientation(decoder, 1))
+        _check(library.JxlDecoderSetUnpremultiplyAlpha(decoder, 1))
+        _check(library.JxlDecoderSetInput(decoder, data, len(data)))
+        library.JxlDecoderCloseInput(decoder)
+        steps = {
+            libjxl.BASIC_INFO: self._read_info,
+            libjxl.COLOR_ENCODING: self._read_profile,
+            libjxl.NEED_IMAGE_OUT_BUFFER: self._give_room,
+        }
+        while (status := library.JxlDecoderProcessInput(decoder)) != libjxl.FULL_IMAGE:
+            if status not in steps:
+                raise JxlError  # damaged, or cut short
+            steps[status]()
+        if self._pixels is None:
+            raise JxlError
+        return self._converted(self._pixels)
+
+    def _read_info(self) -> None:
+        _check(self._library.JxlDecoderGetBasicInfo(self._decoder, self._info))
+
+    def _read_profile(self) -> None:
+        """Note the profile of the picture. Lossy colours come in the space that the file names;
+        where that is an ICC profile, libjxl gives them in linear sRGB instead, beyond its gamut."""
+        encoding = libjxl.ColorEncoding()
+        get = self._library.JxlDecoderGetColorAsEncodedProfile
+        named = get(self._decoder, libjxl.PROFILE_ORIGINAL, encoding) == libjxl.SUCCESS
+        if named and _is_srgb(encoding):
+            return
+        self._icc = self._profile(libjxl.PROFILE_ORIGINAL)
+        if not named and not self._info.uses_original_profile:
+            self._linear = self._profile(libjxl.PROFILE_DATA)
+
+    def _profile(self, target: int) -> bytes:
+        size = ctypes.c_size_t()
+        _check(self._library.JxlDecoderGetICCProfileSize(self._decoder, target, size))
+        profile = ctypes.create_string_buffer(size.value)
+        get = self._library.JxlDecoderGetColorAsICCProfile
+        _check(get(self._decoder, target, profile, size.value))
+        return profile.raw
+
+    def _give_room(self) -> None:
+        info = self._info
+        channels = info.num_color_channels + (1 if info.alpha_bits else 0)
+        kind = self._kind() if self._linear is None else np.float32
+        pixels = np.empty((info.ysize, info.xsize, channels), kind)
+        give = self._library.JxlDecoderSetImageOutBuffer
+        _check(give(self._decoder, _format(pixels), pixels.ctypes.data, pixels.nbytes))
+        self._pixels = pixels
+
+    def _kind(self) -> type[np.unsignedinteger[Any]]:
+        return np.uint16 if self._info.bits_per_sample > 8 else np.uint8
+
+    def _converted(self, pixels: NDArray[Any]) -> tuple[Samples, bytes | None]:
+        """Return the samples in the picture's own profile; in sRGB where that cannot be used."""
+        if self._linear is None or self._icc is None:
+            return pixels, self._icc
+        for icc in (self._icc, None):
+            target = icc or imagecodecs.cms_profile("srgb" if pixels.shape[2] > 2 else "gray")
+            with suppress(imagecodecs.CmsError):
+                return _transformed(pixels, self._linear, target, self._kind()), icc
+        raise JxlError
+
+
+def _transformed(
+    pixels: NDArray[np.float32], source: bytes, target: bytes, kind: type[np.unsignedinteger[Any]]
+) -> Samples:
+    """Return pixels [H, W, C] by another profile and of another type, made in strips of rows."""
+    made = np.empty(pixels.shape, kind)
+    colours = 1 if pixels.shape[2] < 3 else 3
+    space = "gray" if colours == 1 else "rgb"
+    for rows in strips(len(pixels)):
+        part = np.ascontiguousarray(pixels[rows, :, :colours])
+        made[rows, :, :colours] = imagecodecs.cms_transform(
+            part[:, :, 0] if colours == 1 else part,
+            source,
+            target,
+            colorspace=space,
+            outcolorspace=space,
+            outdtype=kind,
+        ).reshape(part.shape)
+        made[rows, :, colours:] = rounded(pixels[rows, :, colours:], kind)
+    return made
+
+
+def _is_srgb(encoding: libjxl.ColorEncoding) -> bool:
+    grey = encoding.color_space == 1
+    return (
+        encoding.color_space in (0, 1)
+        and encoding.white_point == libjxl.D65
+        and (grey or encoding.primaries == libjxl.SRGB_PRIMARIES)
+        and encoding.transfer_function == libjxl.SRGB_TRANSFER
+    )
+
+
+class _Encoding:
+    """One encoding."""
+
+    def __init__(self, library: ctypes.CDLL, encoder: int) -> None:
+        self._library = library
+        self._encoder = encoder
+
+    def run(self, samples: Samples, quality: int, icc: bytes | None, exif: bytes) -> bytes:
+        library, encoder = self._library, self._encoder
+        if exif:
+            _check(library.JxlEncoderUseBoxes(encoder))
+        self._describe(samples)
+        self._colour(icc, grey=samples.shape[2] < 3)
+        if exif:
+            content = bytes(4) + exif.removeprefix(PREFIX)  # the record begins right behind
+            _check(library.JxlEncoderAddBox(encoder, b"Exif", content, len(content), 0))
+        settings = library.JxlEncoderFrameSettingsCreate(encoder, None)
+        distance = max(LEAST_DISTANCE, library.JxlEncoderDistanceFromQuality(quality))
+        _check(library.JxlEncoderSetFrameDistance(settings, distance))
+        _check(library.JxlEncoderFrameSettingsSetOption(settings, libjxl.EFFORT, EFFORT))
+        laid_out = contiguous(samples)
+        pixels, size = laid_out.ctypes.data, laid_out.nbytes
+        _check(library.JxlEncoderAddImageFrame(settings, _format(laid_out), pixels, size))
+        library.JxlEncoderCloseInput(encoder)
+        return self._written()
+
+    def _describe(self, samples: Samples) -> None:
+        height, width, channels = samples.shape
+        info = libjxl.BasicInfo()
+        self._library.JxlEncoderInitBasicInfo(info)
+        info.xsize, info.ysize = width, height
+        info.bits_per_sample = 8 * samples.itemsize
+        info.num_color_channels = 1 if channels < 3 else 3
+        if channels in (2, 4):
+            info.num_extra_channels, info.alpha_bits = 1, 8 * samples.itemsize
+        _check(self._library.JxlEncoderSetBasicInfo(self._encoder, info))
+
+    def _colour(self, icc: bytes | None, grey: bool) -> None:
+        library, encoder = self._library, self._encoder
+        if icc and library.JxlEncoderSetICCProfile(encoder, icc, len(icc)) == libjxl.SUCCESS:
+            return
+        encoding = libjxl.ColorEncoding()
+        library.JxlColorEncodingSetToSRGB(encoding, int(grey))
+        _check(library.JxlEncoderSetColorEncoding(encoder, encoding))
+
+    def _written(self) -> bytes:
+        """Return the file, made in a buffer that grows."""
+        file, length = bytearray(FIRST_ROOM), 0
+        while True:
+            buffer = (ctypes.c_char * (len(file) - length)).from_buffer(file, length)
+            place = ctypes.c_void_p(ctypes.addressof(buffer))
+            left = ctypes.c_size_t(len(buffer))
+            status = self._library.JxlEncoderProcessOutput(self._encoder, place, left)
+            length += len(buffer) - left.value
+            del buffer  # a bytearray that is looked into cannot grow
+            if status != libjxl.NEED_MORE_OUTPUT:
+                _check(status)
+                return bytes(memoryview(file)[:length])
+            file += bytes(len(file))

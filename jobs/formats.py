@@ -1,0 +1,133 @@
+"""The image formats that are read and written: one row per format, as plain data.
+
+Command line, error messages, request schema, `GET /models`, page and docs/api.md read this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True)
+class FormatFacts:
+    """What callers and encoders need to know of one format."""
+
+    label: str
+    """The name as people write it."""
+    suffixes: tuple[str, ...]
+    """File suffixes in lower case, the usual one first."""
+    media_type: str
+    max_side: int
+    """The longest side in pixels that encoder and common decoders accept."""
+    default_quality: int | None = None
+    """On the scale from 1 to 100; None for a lossless format, which has no quality."""
+    keeps_grey: bool = False
+    """Grey pictures are stored as one plane; else as RGB."""
+    keeps_alpha: bool = True
+    """Transparency is stored; else pictures are flattened on white."""
+    keeps_16_bits: bool = False
+    """Samples of 16 bits are stored; else they are rounded to 8."""
+    keeps_icc: bool = True
+    keeps_exif: bool = True
+
+
+class ImageFormat(StrEnum):
+    """The formats that are read and written; values are names in the public API."""
+
+    PNG = "png"
+    JPEG = "jpeg"
+    WEBP = "webp"
+    AVIF = "avif"
+    JXL = "jxl"
+
+    @property
+    def facts(self) -> FormatFacts:
+        return FORMATS[self]
+
+    @property
+    def label(self) -> str:
+        return self.facts.label
+
+    @property
+    def media_type(self) -> str:
+        return self.facts.media_type
+
+    @property
+    def max_side(self) -> int:
+        """The longest side in pixels that the format can hold."""
+        return self.facts.max_side
+
+    @property
+    def lossy(self) -> bool:
+        """Whether pictures are encoded with loss, at a quality from 1 to 100."""
+        return self.facts.default_quality is not None
+
+
+DEFAULT_QUALITY = 90
+
+FORMATS: dict[ImageFormat, FormatFacts] = {
+    ImageFormat.PNG: FormatFacts(
+        label="PNG",
+        suffixes=(".png",),
+        media_type="image/png",
+        max_side=1_000_000,  # libpng's PNG_USER_WIDTH_MAX and PNG_USER_HEIGHT_MAX
+        keeps_grey=True,
+        keeps_16_bits=True,
+    ),
+    ImageFormat.JPEG: FormatFacts(
+        label="JPEG",
+        suffixes=(".jpg", ".jpeg"),
+        media_type="image/jpeg",
+        max_side=65_500,  # libjpeg's JPEG_MAX_DIMENSION
+        default_quality=DEFAULT_QUALITY,
+        keeps_grey=True,
+        keeps_alpha=False,
+    ),
+    ImageFormat.WEBP: FormatFacts(
+        label="WebP",
+        suffixes=(".webp",),
+        media_type="image/webp",
+        max_side=16_383,
+        default_quality=DEFAULT_QUALITY,
+    ),
+    ImageFormat.AVIF: FormatFacts(
+        label="AVIF",
+        suffixes=(".avif",),
+        media_type="image/avif",
+        max_side=32_768,  # libavif's AVIF_DEFAULT_IMAGE_DIMENSION_LIMIT
+        default_quality=DEFAULT_QUALITY,
+    ),
+    ImageFormat.JXL: FormatFacts(
+        label="JPEG XL",
+        suffixes=(".jxl",),
+        media_type="image/jxl",
+        max_side=262_144,  # level 5 of ISO/IEC 18181-1, annex M, which all decoders support
+        default_quality=DEFAULT_QUALITY,
+        keeps_grey=True,
+        keeps_16_bits=True,
+    ),
+}
+
+SUFFIXES = {suffix: fmt for fmt, facts in FORMATS.items() for suffix in facts.suffixes}
+"""Formats by file suffix."""
+
+
+def format_of_media_type(media_type: str) -> ImageFormat:
+    """Return the format of a media type without parameters. Raises ValueError for another one."""
+    for image_format, facts in FORMATS.items():
+        if facts.media_type == media_type:
+            return image_format
+    raise ValueError(f"{media_type} is no format of this service")
+
+
+def labels(formats: Iterable[ImageFormat] = tuple(ImageFormat), last: str = "or") -> str:
+    """Return the names of formats as a list in prose, such as `PNG, JPEG or WebP`."""
+    *first, end = (image_format.label for image_format in formats)
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def lossy_labels() -> str:
+    """Return the names of the formats that have a quality, as a list in prose."""
+    return labels((image_format for image_format in ImageFormat if image_format.lossy), "and")
