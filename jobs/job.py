@@ -8,6 +8,7 @@ from typing import Any
 
 from jobs import budget
 from jobs.backlog import Backlog
+from jobs.errors import AnysrError, JobCancelled, JobNotFinished, from_code
 
 
 class JobStatus(StrEnum):
@@ -217,6 +218,15 @@ class JobView:
     @property
     def ended(self) -> bool:
         return self.status in TERMINAL_STATUSES
+
+    @property
+    def error(self) -> AnysrError:
+        """The reason why the job has no result: its own error, JobCancelled or JobNotFinished."""
+        if self.status is JobStatus.CANCELLED:
+            return JobCancelled()
+        if self.status is JobStatus.FAILED:
+            return from_code(self.error_code or "", self.error_detail, **self.error_details)
+        return JobNotFinished()
 
     @property
     def elapsed_ms(self) -> float:

@@ -12,7 +12,7 @@ from jobs.backlog import QueueStats, backlog_of, stats_of
 from jobs.blob_store import BlobStore
 from jobs.codec import JOB
 from jobs.connection import reports_outages
-from jobs.errors import JobCancelled, JobNotFinished, JobNotFound, Overloaded, from_code
+from jobs.errors import JobNotFound, Overloaded
 from jobs.event_hub import EventHub
 from jobs.job import Job, JobStatus, JobView, Outcome
 from jobs.queue import NoTime, Registry, Submissions
@@ -134,12 +134,8 @@ class RedisSubmissions(Submissions):
 
     @reports_outages
     async def result(self, view: JobView) -> bytes:
-        if view.status is JobStatus.CANCELLED:
-            raise JobCancelled
-        if view.status is JobStatus.FAILED:
-            raise from_code(view.error_code or "", view.error_detail, **view.error_details)
         if view.status is not JobStatus.SUCCEEDED:
-            raise JobNotFinished
+            raise view.error
         picture = await self._blobs.result(view.job.id, view.token)
         if picture is None:
             raise JobNotFound

@@ -114,7 +114,7 @@ def read_ours(path: Path) -> tuple[NetworkSpec, dict[str, Tensor]]:
     """Return the spec and the tensors, in float32, of a weights file.
 
     Raises OSError for a file that cannot be opened, and ConversionError for one that is not ours,
-    or whose tensors are not those of the network that it names.
+    whose tensors are not those of the network that it names, or whose network has no public form.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -122,6 +122,7 @@ def read_ours(path: Path) -> tuple[NetworkSpec, dict[str, Tensor]]:
             metadata = file.metadata() or {}
         spec = _spec_of(metadata)
         _match(skeleton(spec, len(tensors)), tensors)
+        _layout_of(spec)  # before anything is said of numbers that no public file could hold
         return spec, {name: public_file.single(name, tensor) for name, tensor in tensors.items()}
     except SafetensorError as error:
         raise ConversionError(f"{path} is no safetensors file: {error}") from error

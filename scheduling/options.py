@@ -59,7 +59,8 @@ def options_of(
     width_given = job.pinned_width is not None or job.min_width is not None
     if width_given or job.on_miss is OnMiss.REJECT:
         return frontier(networks)
-    return (_floor(job, costs, expectation), *frontier(networks))
+    floor, best = _floor(job, costs, expectation), frontier(networks)
+    return best if best[0].safe_ms < floor.safe_ms else (floor, *best)
 
 
 def _hopeful(min_db: float, networks: Options) -> Options:

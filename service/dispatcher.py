@@ -23,8 +23,8 @@ from jobs.queue import NoTime, Registry, Submissions
 from scheduling.overhead import Overhead
 from service.admission import NOT_READY_RETRY_S, Assessment, admitted, assessed, no_time
 from service.budgets import DefaultBudget
+from service.caller_gone import CallerGone
 from service.catalog_store import CatalogStore
-from service.job_errors import CallerGone, error_of
 from service.metrics import GatewayMetrics, why_ended
 from service.picture_response import deadline_text
 from service.settings import GatewaySettings
@@ -172,7 +172,7 @@ class Dispatcher:
         outcome = await self._wait_for_end(view, received, gone)
         view, picture = outcome.view, outcome.picture
         if view.status is not JobStatus.SUCCEEDED:
-            raise error_of(view)
+            raise view.error
         if picture is None:
             picture = await self._submissions.result(view)
         elapsed_ms = _since(received)

@@ -9,12 +9,10 @@ from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response, StreamingResponse
 
 from jobs.errors import JobNotFound
-from jobs.job import JobStatus
 from service.answers.job import JobAnswer, job_answer
 from service.budgets import jobs_default
 from service.events import MEDIA_TYPE, job_events
 from service.gateway import GatewayDep
-from service.job_errors import error_of
 from service.openapi import (
     RUN_CODES,
     UPLOAD_CODES,
@@ -94,8 +92,6 @@ async def show_job(job_id: JobId, response: Response, gateway: GatewayDep) -> Jo
 async def fetch_result(job_id: JobId, gateway: GatewayDep) -> Response:
     """The picture with the headers of `POST /upscale`, or the error with which the job ended."""
     view = await gateway.queue.submissions.view(job_id)
-    if view.status is not JobStatus.SUCCEEDED:
-        raise error_of(view)
     return picture_response(view, await gateway.queue.submissions.result(view), view.elapsed_ms)
 
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.errors import AnysrError, InternalError, InvalidRequest, NotReady
 from service.admission import NOT_READY_RETRY_S
-from service.job_errors import CallerGone
+from service.caller_gone import CallerGone
 
 log = logging.getLogger(__name__)
 

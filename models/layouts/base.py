@@ -13,8 +13,8 @@ Tensors = Mapping[str, Tensor]
 Told = Mapping[str, Any]
 """The {name, args} by which public code builds a network, as a file has it: anything goes."""
 
-LONGEST = 60
-"""Of a word that is told from a file."""
+LONGEST, MOST = 60, 10**15
+"""Of a word and of a number that are told from a file."""
 
 
 class ConversionError(Exception):
@@ -66,6 +66,6 @@ def word(value: object) -> str:
     """Return a value from a file for a message: a short text, a number, or what it is."""
     if isinstance(value, str):
         return ascii(value[:LONGEST])
-    if isinstance(value, bool | float | int | None):
-        return str(value)[:LONGEST]
+    if isinstance(value, bool | float | None) or (isinstance(value, int) and abs(value) < MOST):
+        return str(value)
     return f"a {type(value).__name__}"

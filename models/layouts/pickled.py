@@ -16,7 +16,8 @@ from typing import IO, Any
 
 MOST_BYTES = 1 << 21
 """Of a pickle: what names and shapes need of 10,000 tensors. The numbers are not in it."""
-MOST_DIMENSIONS = 8
+MOST_DIMENSIONS, MOST_NUMBERS = 8, 1 << 48
+"""Of a tensor."""
 LONGEST_NAME = 200
 
 BROKEN = (
@@ -196,7 +197,7 @@ def _named(*words: str) -> Named:
 def _view(storage: Any, offset: Any, size: Any, stride: Any) -> View:
     if not isinstance(storage, Storage) or not len(size) == len(stride) <= MOST_DIMENSIONS:
         raise PickleError("it has a tensor without numbers")
-    if not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
+    if not all(type(n) is int and 0 <= n < MOST_NUMBERS for n in (offset, *size, *stride)):
         raise PickleError("it has a tensor of no size")
     return View(storage, offset, tuple(size), tuple(stride))
 

@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from jobs.job import TERMINAL_STATUSES, JobStatus, JobView, Reason, RunFacts
-from service.job_errors import error_of
 from service.problems import problem
 
 
@@ -69,7 +68,7 @@ def job_answer(view: JobView, root_path: str = "") -> JobAnswer:
         output_width=job.output_width,
         output_height=job.output_height,
         run=None if view.facts is None else _run(view.facts),
-        error=problem(error_of(view), job.id) if failed else None,
+        error=problem(view.error, job.id) if failed else None,
         links=JobLinks(self=here, result=f"{here}/result", events=f"{here}/events"),
     )
 

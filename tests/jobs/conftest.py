@@ -1,4 +1,4 @@
-"""What the tests of the queue share: the names and the scripts of the test's own namespace."""
+"""Fixtures of the queue tests: the names and the scripts of the test's own namespace."""
 
 from __future__ import annotations
 

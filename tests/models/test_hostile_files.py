@@ -129,6 +129,17 @@ SRNO = {
 SRNO_TOLD = {"name": "sronet", "args": {"encoder_spec": {"name": "edsr-baseline", "args": {}}}}
 
 
+FACTOR = {
+    "name": "liif",
+    "args": {"encoder_spec": {"name": "edsr-baseline", "args": {"res_scale": 10**9999}}},
+}
+VIEW = (
+    b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+    b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x01tQK\x00"
+)
+"""The beginning of a tensor: one number, from its start on. Its size and its strides follow."""
+
+
 def srno(**more):
     tensors = SRNO | {name.replace("__", "."): tensor for name, tensor in more.items()}
     return saved({"model": {**SRNO_TOLD, "sd": tensors}})
@@ -176,6 +187,10 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     ),
     "a block with a number of a thousand digits": lambda: saved(
         CIAOSR | {f"generator.body.{'9' * 1000}.conv1.weight": torch.zeros(4)}
+    ),
+    "a factor of thousands of digits": lambda: saved({"model": {**FACTOR, "sd": liif_tensors()}}),
+    "a size of thousands of digits": lambda: of_pickle(
+        VIEW + b"(\x8b\x00\x08\x00\x00" + b"\x7f" * 2048 + b"tq\x00h\x00tR"
     ),
     "SRNO without normalisation": lambda: srno(),
     "SRNO without heads": lambda: srno(conv0__kln__weight=torch.zeros(3, 1, 2)),
@@ -391,6 +406,16 @@ def test_a_target_that_cannot_be_written_leaves_nothing(suffix, tmp_path):
         assert isinstance(result.exception, SystemExit), result.exception
         assert result.output.startswith("Conversion failed: ")
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / made, source])
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_what_was_there_before_stays(suffix, tmp_path):
+    (tmp_path / f"source{suffix}").write_bytes(b"no checkpoint")
+    target = tmp_path / {".pth": "made.safetensors", ".safetensors": "made.pth"}[suffix]
+    target.write_bytes(b"from before")
+    result = CliRunner().invoke(app, ["convert", str(tmp_path / f"source{suffix}"), str(target)])
+    assert result.exit_code == 1
+    assert target.read_bytes() == b"from before"
 
 
 def test_a_network_is_given_up_as_soon_as_it_outgrows_its_file():

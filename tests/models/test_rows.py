@@ -25,6 +25,8 @@ SIZE = (4, 5)
 SCALES = [half / 2 for half in range(2, 17)]
 ON_CENTRES = [3.0, 5.0, 7.0]
 """Scales at which an output pixel lies on the last input pixel's centre."""
+HALFWAY = [1.5, 2.5]
+"""Scales at which output pixels lie halfway between two input pixels."""
 WITH_ENSEMBLE = ["anysr-edsr-liif", "anysr-edsr-srno", "fpen-pica-liif"]
 
 HAIR = 2.0**-10
@@ -87,8 +89,9 @@ def test_no_row_of_a_shipped_network_stands_out(name):
         levels = made(network, run, scale)
         for first, last in rough_ends(levels[:1], levels[1:]):
             assert last <= 2 * first + 2, scale
-        nearby = made(network, run, scale, HAIR)
-        assert np.abs(nearby - levels).max() <= STEADY, scale
+        if scale in (1.0, *HALFWAY, *ON_CENTRES):
+            nearby = made(network, run, scale, HAIR)
+            assert np.abs(nearby - levels).max() <= STEADY, scale
 
 
 @pytest.mark.parametrize("name", WITH_ENSEMBLE)

@@ -61,6 +61,14 @@ def test_the_ladder_spans_models_without_dominated_options() -> None:
     assert rungs(JOB) == [FLOOR, Rung("small", 0.5), Rung("small", 1.0), Rung("large", 1.0)]
 
 
+def test_resampling_is_no_option_where_a_network_costs_less() -> None:
+    known = costs()
+    known.lines[stage_of(FLOOR)] = Line(11, 0, 0)
+    found = options_of(JOB, MODELS, known)
+    assert [option.safe_ms for option in found] == sorted(option.safe_ms for option in found)
+    assert FLOOR not in [option.rung for option in found]
+
+
 def test_options_have_cost_margin_and_quality() -> None:
     options = options_of(JOB, MODELS, costs())
     assert [(o.expected_ms, o.safe_ms, o.db) for o in options] == [

@@ -134,6 +134,11 @@ def test_a_hopeless_job_does_not_hide_one_that_can_be_in_time() -> None:
     assert late_ms(job, 1, Backlog(NOW, (hopeless, last))) > 0
 
 
+def test_unknown_state_of_the_queue_is_not_ready() -> None:
+    with pytest.raises(NotReady, match="queue cannot be reached"):
+        admitted(JOB, replace(snapshot(), stats=None), CATALOG, 0.0)
+
+
 def test_no_worker_is_not_ready() -> None:
     with pytest.raises(NotReady):
         admitted(JOB, Snapshot((), QueueStats(0, 0, 0, 0, Backlog(NOW))), CATALOG, 0.0)
