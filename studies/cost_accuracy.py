@@ -210,12 +210,17 @@ def main() -> None:
     costs = calibrate(zoo)
     lines = {stage: asdict(line) for stage, line in costs.lines.items()}
     runs = measure(zoo, costs, seed=given.seed)
-    print(f"{'phase':<34}{'runs':>5}{'kept':>8}{'measured / expected':>24}{'margin':>8}  slowdown")
+    print(
+        f"{'phase':<34}{'runs':>5}{'kept':>8}{'measured / expected':>24}"
+        f"{'margin':>8}{'slowdown':>10}"
+    )
     for phase in PHASES:
         seen = accuracy([run for run in runs if run.phase == phase.name])
         spread = " ".join(f"{ratio:.2f}" for ratio in seen.ratio)
-        figures = f"{seen.runs:>5}{seen.kept:>8.1%}{spread:>24}{seen.margin:>8.2f}"
-        print(f"{phase.name:<34}{figures}{seen.slowdown:>10.2f}")
+        figures = (
+            f"{seen.runs:>5}{seen.kept:>8.1%}{spread:>24}{seen.margin:>8.2f}{seen.slowdown:>10.2f}"
+        )
+        print(f"{phase.name:<34}{figures}")
     if given.json:
         given.json.write_text(json.dumps({"lines": lines, "runs": [asdict(r) for r in runs]}))
 
