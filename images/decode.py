@@ -48,7 +48,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 
 def _stored(data: bytes, opened: OpenedImage) -> _Stored:
     if opened.image is None:
-        return _Stored(*decode_jxl(data), opened.exif or packed_exif(data))
+        return _Stored(*decode_jxl(data, opened.header.pixels), opened.exif or packed_exif(data))
     if opened.header.bit_depth == 16:
         return _Stored(decode_png(data), opened.image.info.get("icc_profile"), opened.exif)
     return _Stored(*_eight_bits(opened.image), opened.exif)

@@ -25,6 +25,9 @@ LEAST_DISTANCE = 0.1
 """libjxl maps quality 100 to no loss, which takes several times as long."""
 FIRST_ROOM = 1 << 20
 """Bytes of the buffer for a file, which doubles when it is full."""
+ROOM, ROOM_A_PIXEL = 64 << 20, 64
+"""Bytes that a decoder may take, beside the samples: up to 17 a pixel were measured, for four
+channels of 16 bits without loss."""
 _TYPES = {np.uint8: libjxl.UINT8, np.uint16: libjxl.UINT16, np.float32: libjxl.FLOAT}
 
 
@@ -37,12 +40,13 @@ def is_built() -> bool:
     return libjxl.libjxl() is not None
 
 
-def decode_jxl(data: bytes) -> tuple[Samples, bytes | None]:
+def decode_jxl(data: bytes, max_pixels: int) -> tuple[Samples, bytes | None]:
     """Return samples [H, W, C], of 8 bits where the file has no more and else of 16, not turned
-    upright, and their profile, None for sRGB. Raises JxlError for damaged data, and
-    UnsupportedImage where libjxl is missing."""
+    upright, and their profile, None for sRGB. Raises JxlError for damaged data and for frames that
+    take far more memory than `max_pixels` do, and UnsupportedImage where libjxl is missing."""
     library = _library()
-    with _handle(library, "Decoder") as decoder:
+    memory = libjxl.BoundedMemory(ROOM + ROOM_A_PIXEL * max_pixels)
+    with _handle(library, "Decoder", memory.manager) as decoder:
         return _Decoding(library, decoder).run(data)
 
 
@@ -65,7 +69,7 @@ def encode_jxl(samples: Samples, quality: int, icc: bytes | None, exif: bytes) -
     """Write samples [H, W, C] of 8 or 16 bits with loss, at a quality from 1 to 100 as libjxl maps
     it to its distance. A profile that libjxl cannot use is left out."""
     library = _library()
-    with _handle(library, "Encoder") as encoder:
+    with _handle(library, "Encoder", None) as encoder:
         return _Encoding(library, encoder).run(samples, quality, icc, exif)
 
 
@@ -77,8 +81,8 @@ def _library() -> ctypes.CDLL:
 
 
 @contextmanager
-def _handle(library: ctypes.CDLL, kind: str) -> Iterator[int]:
-    handle = getattr(library, f"Jxl{kind}Create")(None)
+def _handle(library: ctypes.CDLL, kind: str, memory: libjxl.MemoryManager | None) -> Iterator[int]:
+    handle = getattr(library, f"Jxl{kind}Create")(memory)
     if not handle:
         raise MemoryError
     try:

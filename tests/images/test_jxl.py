@@ -300,3 +300,13 @@ def test_damaged_files_end_in_an_error_of_ours(
     for damaged in (bytes(data), bytes(data[:length])):
         with suppress(AnysrError):
             decode(damaged, LIMIT)
+
+
+def test_the_memory_of_a_decoder_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames may be larger than the picture whose size the header states."""
+    data = encode(Picture(Raster(np.zeros((600, 800, 3), np.uint8))), JXL)
+    assert decode(data, LIMIT).width == 800
+    monkeypatch.setattr(jxl, "ROOM", 1 << 18)
+    monkeypatch.setattr(jxl, "ROOM_A_PIXEL", 0)
+    with pytest.raises(CorruptImage):
+        decode(data, LIMIT)
