@@ -24,7 +24,7 @@ _AS_THEY_ARE = frozenset({"L", "LA", "RGB", "RGBA"})
 @dataclass(frozen=True)
 class _Stored:
     samples: Samples
-    """[H, W] or [H, W, C], 8 or 16 bits, not yet turned upright."""
+    """[H, W] or [H, W, C] of 8 or 16 bits, before the orientation is applied."""
     icc: bytes | None
     exif: bytes
     """A bounded TIFF record."""
@@ -64,7 +64,7 @@ def _eight_bits(image: ImageFile) -> tuple[Samples, bytes | None]:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Return the image as L, LA, RGB or RGBA, a transparent colour made an alpha channel."""
+    """Return the image as L, LA, RGB or RGBA; a transparent colour becomes an alpha channel."""
     transparent = image.has_transparency_data
     if image.mode in _AS_THEY_ARE and (not transparent or image.mode in {"LA", "RGBA"}):
         return image

@@ -183,13 +183,13 @@ class _Decoding:
 def _transformed(
     pixels: NDArray[np.float32], source: bytes, target: bytes, kind: type[np.unsignedinteger[Any]]
 ) -> Samples:
-    """Return pixels [H, W, C] by another profile and of another type, made in strips of rows."""
-    made = np.empty(pixels.shape, kind)
+    """Return pixels [H, W, C] converted to another profile and type, in strips of rows."""
+    converted = np.empty(pixels.shape, kind)
     colours = 1 if pixels.shape[2] < 3 else 3
     space = "gray" if colours == 1 else "rgb"
     for rows in strips(len(pixels)):
         part = np.ascontiguousarray(pixels[rows, :, :colours])
-        made[rows, :, :colours] = imagecodecs.cms_transform(
+        converted[rows, :, :colours] = imagecodecs.cms_transform(
             part[:, :, 0] if colours == 1 else part,
             source,
             target,
@@ -197,8 +197,8 @@ def _transformed(
             outcolorspace=space,
             outdtype=kind,
         ).reshape(part.shape)
-        made[rows, :, colours:] = rounded(pixels[rows, :, colours:], kind)
-    return made
+        converted[rows, :, colours:] = rounded(pixels[rows, :, colours:], kind)
+    return converted
 
 
 def _is_srgb(encoding: libjxl.ColorEncoding) -> bool:
@@ -257,7 +257,7 @@ class _Encoding:
         _check(library.JxlEncoderSetColorEncoding(encoder, encoding))
 
     def _written(self) -> bytes:
-        """Return the file, made in a buffer that grows."""
+        """Return the encoded file, written to a buffer that grows."""
         file, length = bytearray(FIRST_ROOM), 0
         while True:
             buffer = (ctypes.c_char * (len(file) - length)).from_buffer(file, length)
@@ -265,7 +265,7 @@ class _Encoding:
             left = ctypes.c_size_t(len(buffer))
             status = self._library.JxlEncoderProcessOutput(self._encoder, place, left)
             length += len(buffer) - left.value
-            del buffer  # a bytearray that is looked into cannot grow
+            del buffer  # a bytearray with an exported buffer cannot grow
             if status != libjxl.NEED_MORE_OUTPUT:
                 _check(status)
                 return bytes(memoryview(file)[:length])
