@@ -118,7 +118,7 @@ COPY --from=gateway-packages /opt/anysr /opt/anysr
 ENV ANYSR_HOST=0.0.0.0
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-m", "cli.health", "live"]
+    CMD ["python", "-P", "-m", "cli.health", "live"]
 CMD ["gateway"]
 
 
@@ -135,7 +135,7 @@ ENV ANYSR_WORKER_METRICS_PORT=9100 \
     ANYSR_CALIBRATION_FOLDER=/var/cache/anysr
 EXPOSE 9100
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
-    CMD ["python", "-m", "cli.health", "worker"]
+    CMD ["python", "-P", "-m", "cli.health", "worker"]
 CMD ["worker"]
 
 
@@ -173,7 +173,7 @@ USER 10001:10001
 EXPOSE 9100
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
-    CMD ["python", "-m", "cli.health", "worker"]
+    CMD ["python", "-P", "-m", "cli.health", "worker"]
 ENTRYPOINT ["anysr"]
 CMD ["worker"]
 
@@ -189,5 +189,5 @@ LABEL org.opencontainers.image.title="AnySR Serve trainer" \
 COPY --from=trainer-packages /opt/anysr /opt/anysr
 # For checkpoints: mount a volume here.
 WORKDIR /runs
-HEALTHCHECK --interval=60s --timeout=5s --retries=3 CMD ["python", "-m", "cli.health", "trainer"]
+HEALTHCHECK --interval=60s --timeout=5s --retries=3 CMD ["python", "-P", "-m", "cli.health", "trainer"]
 CMD ["train", "--help"]

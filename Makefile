@@ -3,9 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
+TYPESCRIPT := typescript@7.0.2
 EXTRA ?= cpu
+# Benchmark photographs for tests (CONTRIBUTING.md). Unset: a folder data/bench beside the checkout.
+ANYSR_TEST_DATA ?= $(patsubst %/Set5,%,$(firstword $(wildcard $(CURDIR)/../*/data/bench/Set5)))
+export ANYSR_TEST_DATA
 
-.PHONY: help serve test test-containers lint types format lock clean
+.PHONY: help serve test test-containers lint types types-js format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -26,6 +30,10 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cpu,train,test]"
 	@touch $@
 
+$(VENV)/.$(TYPESCRIPT): | $(BIN)/python
+	npm install --silent --no-save --no-package-lock --prefix $(VENV) $(TYPESCRIPT)
+	@touch $@
+
 serve: $(VENV)/.serve-$(EXTRA) ## the service on http://127.0.0.1:8000
 	$(BIN)/anysr serve
 
@@ -44,6 +52,9 @@ lint: $(VENV)/.test ## ruff
 
 types: $(VENV)/.test ## strict mypy
 	$(BIN)/mypy
+
+types-js: $(VENV)/.test $(if $(shell command -v npm),$(VENV)/.$(TYPESCRIPT)) ## the page's JavaScript by TypeScript (skips without one)
+	$(BIN)/python -m pytest -q tests/service/test_page_types.py
 
 format: $(VENV)/.test ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .

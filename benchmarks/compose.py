@@ -7,10 +7,9 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.checkout import checkout
 
 
 class EngineMissing(RuntimeError):
@@ -33,10 +32,10 @@ def require_engine() -> None:
 def run(
     *command: str, check: bool = True, variables: Mapping[str, str] = MappingProxyType({})
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command at the repository's root. Raises CommandFailed."""
+    """Run a command at the repository's root. Raises CommandFailed and CheckoutMissing."""
     done = subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=checkout("docker-compose.yml").parent,
         env={**os.environ, **variables},
         capture_output=True,
         text=True,

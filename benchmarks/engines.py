@@ -24,7 +24,7 @@ from models.architectures.registry import NetworkSpec
 from models.catalog import ModelEntry, Precision, read_catalog
 from models.cost import cost_of
 from models.geometry import axis_grid, output_size
-from workers.backends import PLAIN, Backend, check_picture, session_of, usable
+from workers.backends import REFERENCE, Backend, check_picture, session_of, usable
 from workers.runtimes.base import FloatArray, Session
 from workers.settings import WorkerSettings
 
@@ -61,7 +61,7 @@ class Loading:
 def backends_of(entry: ModelEntry, threads: int) -> list[Backend]:
     """Return every backend that can run a model here, ONNX Runtime in float32 first."""
     settings = WorkerSettings(worker_threads=threads)
-    return [PLAIN, *(one for one in usable(entry, settings) if one != PLAIN)]
+    return [REFERENCE, *(one for one in usable(entry, settings) if one != REFERENCE)]
 
 
 def time_engines(
@@ -81,8 +81,8 @@ def time_engines(
         times, pictures = _in_turn(calls, repeats)
         operations = _operations(entry, width, side, scale)
         for backend, taken in times.items():
-            error = np.square(pictures[backend] - pictures[PLAIN]).mean()
-            pairs = zip(taken, times[PLAIN], strict=True)
+            error = np.square(pictures[backend] - pictures[REFERENCE]).mean()
+            pairs = zip(taken, times[REFERENCE], strict=True)
             yield Timing(
                 backend,
                 scale,
@@ -115,7 +115,7 @@ def _load_here(folder: Path, name: str, backend: Backend, threads: int) -> Loadi
     session = session_of(folder, entry, WorkerSettings(worker_threads=threads), backend)
     image, grid = check_picture(64, 64), axis_grid(64, 128)
     for width in entry.widths:
-        session.run(image, grid, grid, width.width)
+        session.at(width.width).run(image, grid, grid)
     seconds = time.perf_counter() - since
     return Loading(seconds, (process.memory_info().rss - before) / 2**20)
 
@@ -129,7 +129,8 @@ def _call(
     session: Session, image: FloatArray, scale: float, width: float
 ) -> Callable[[], FloatArray]:
     grid = axis_grid(image.shape[2], output_size(image.shape[2], scale))
-    return lambda: session.run(image, grid, grid, width)
+    network = session.at(width)
+    return lambda: network.run(image, grid, grid)
 
 
 def _in_turn(

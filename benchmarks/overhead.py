@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 
 import httpx
 import numpy as np
 
+from benchmarks.local_service import running_service, server_timing
 from benchmarks.pictures import draw_jpeg
 
-START_TIMEOUT_S = 60.0
 WARM_UP_REQUESTS = 20
 PERCENTILES = (50, 90, 99)
 
@@ -42,7 +36,7 @@ def _one(client: httpx.Client) -> dict[str, float]:
     answer = client.post(
         "/upscale",
         params={"scale": 2, "latency_budget_ms": 10_000},
-        content=_JPEG,
+        content=PICTURE,
         headers={"Content-Type": "image/jpeg"},
     )
     whole = 1e3 * (time.perf_counter() - start)
@@ -52,57 +46,9 @@ def _one(client: httpx.Client) -> dict[str, float]:
     return {"overhead": whole - network, "whole": whole, **stages}
 
 
-def server_timing(header: str) -> dict[str, float]:
-    """Return the durations of a Server-Timing header by name, in ms."""
-    return {name: float(ms) for name, ms in re.findall(r"(\w+);dur=([\d.]+)", header)}
-
-
-@contextlib.contextmanager
-def running_service(workers: int = 1, **environment: str) -> Iterator[str]:
-    """Run `anysr serve` on a free port until all workers are ready, and yield its URL.
-
-    Raises TimeoutError when it does not become ready.
-    """
-    with running_process(workers, **environment) as (url, _):
-        yield url
-
-
-@contextlib.contextmanager
-def running_process(
-    workers: int, **environment: str
-) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Do as `running_service`, and yield the process, too; without workers, run a gateway."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    part = ["serve", "--workers", str(workers)] if workers else ["gateway"]
-    command = [sys.executable, "-m", "cli.main", *part, "--port", str(port)]
-    quiet = {"ANYSR_LOG_LEVEL": "warning", **os.environ, **environment}
-    process = subprocess.Popen(command, env=quiet, stderr=subprocess.DEVNULL)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_ready(url, process, workers)
-        yield url, process
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _wait_ready(url: str, process: subprocess.Popen[bytes], workers: int) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"the service ended with status {process.returncode}")
-        with contextlib.suppress(httpx.HTTPError):
-            health = httpx.get(f"{url}/health/ready").json()
-            if sum(worker["ready"] for worker in health["workers"]) >= workers:
-                return
-        time.sleep(0.1)
-    raise TimeoutError(f"the service was not ready after {START_TIMEOUT_S:g} s")
-
-
 def _percentiles(values: list[float]) -> Percentiles:
     p50, p90, p99 = np.percentile(values, PERCENTILES)
     return float(p50), float(p90), float(p99)
 
 
-_JPEG = draw_jpeg(64, 64)
+PICTURE = draw_jpeg(64, 64)

@@ -25,14 +25,14 @@ from images.limits import Limits
 from images.opening import read_header
 from images.picture import Picture, PictureKind, Raster
 from jobs.formats import ImageFormat
-from jobs.job import Job, OnMiss
+from jobs.job import JobRequest, OnMiss
 from models.catalog import SHIPPED
-from scheduling.rungs import FLOOR
+from scheduling.rungs import FLOOR, Rung
 from workers.allocator import configure, trim
 from workers.calibration import warm
 from workers.loaded_model import load_zoo
 from workers.main import available_cores
-from workers.pipeline import Progress, make
+from workers.pipeline import Progress, run_pipeline
 from workers.settings import WorkerSettings
 
 Answer = TypeVar("Answer")
@@ -62,9 +62,7 @@ class Case:
 
     kind: Kind
     image_format: ImageFormat
-    model: str
-    """FLOOR for plain resampling."""
-    width: float
+    rung: Rung
 
 
 @dataclass(frozen=True)
@@ -120,26 +118,26 @@ def _write_source(kind: Kind, side: int, path: Path) -> None:
     path.write_bytes(data)
 
 
-def _make(case: Case, source: Path, threads: int, folder: Path, kept: Path) -> Peak:
+def _make(case: Case, source: Path, threads: int, folder: Path, cache: Path) -> Peak:
     configure()
     settings = WorkerSettings(worker_threads=threads or available_cores())
-    zoo = load_zoo(folder, settings, kept=kept)
+    zoo = load_zoo(folder, settings, cache=cache)
     warm(zoo)
     trim()
     resting = _status("VmRSS")
     payload = source.read_bytes()
     job = _job(case, payload)
-    engine = None if case.model == FLOOR.model else zoo[case.model].at(case.width)
+    engine = None if case.rung == FLOOR else zoo[case.rung.model].at(case.rung.width)
     limits = Limits(job.source_width * job.source_height, job.output_width * job.output_height)
     since = time.perf_counter()
-    made = make(job, payload, engine, limits, Progress())
+    made = run_pipeline(job, payload, limits, lambda _: engine, Progress())
     seconds = time.perf_counter() - since
     return Peak(resting, _status("VmHWM"), len(payload), len(made.picture), seconds)
 
 
-def _job(case: Case, payload: bytes) -> Job:
+def _job(case: Case, payload: bytes) -> JobRequest:
     header = read_header(payload, 1 << 40)
-    return Job(
+    return JobRequest(
         id="bench",
         source_width=header.width,
         source_height=header.height,
@@ -147,11 +145,10 @@ def _job(case: Case, payload: bytes) -> Job:
         output_height=SCALE * header.height,
         output_format=case.image_format,
         quality=None,
-        model=case.model,
-        pinned_width=case.width,
+        model=case.rung.model,
+        pinned_width=case.rung.width,
         on_miss=OnMiss.DEGRADE,
         budget_ms=1e6,
-        cheapest_ms=1.0,
     )
 
 

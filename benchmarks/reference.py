@@ -68,7 +68,7 @@ def compare(
             "AnySR as released, width 0.5": _torch_call(network, side, scale, network.widths[0]),
         }
         for name, one in chosen.items():
-            run = partial(one.session.run, image, grid, grid, 1.0)
+            run = partial(one.session.at(1.0).run, image, grid, grid)
             calls[f"{name}, {one.backend}"] = run
         times: dict[str, list[float]] = {name: [] for name in calls}
         for repeat in range(WARMING + repeats):

@@ -21,8 +21,8 @@ import aiohttp
 import httpx
 import psutil
 
+from benchmarks.local_service import running_process, server_timing
 from benchmarks.monitored.processes import free_ports
-from benchmarks.overhead import running_process, server_timing
 from benchmarks.pictures import draw_jpeg
 
 SIDE = 64
@@ -176,7 +176,7 @@ def _ours() -> Iterator[Service]:
 @contextlib.contextmanager
 def _plain() -> Iterator[Service]:
     (port,) = free_ports(1)
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.plain_service", str(port)])
+    process = subprocess.Popen([sys.executable, "-P", "-m", "benchmarks.plain_service", str(port)])
     try:
         url = f"http://127.0.0.1:{port}"
         _wait(url, process)

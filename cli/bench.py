@@ -16,6 +16,7 @@ from rich.table import Table
 
 from cli.extras import needs
 from models.catalog import SHIPPED, read_catalog
+from scheduling.rungs import Rung
 from scheduling.simulation.workload import ARRIVALS, Workload, closed_loop, draw, read_trace
 
 app = typer.Typer(help="Time the real parts, as ratios within one run.", no_args_is_help=True)
@@ -164,7 +165,7 @@ def memory(
     from jobs.formats import ImageFormat
 
     cases = [
-        Case(Kind(kind), ImageFormat(name), *_rung(rung))
+        Case(Kind(kind), ImageFormat(name), Rung.parse(rung))
         for rung in rungs.split(",")
         for kind in kinds.split(",")
         for name in formats.split(",")
@@ -175,7 +176,7 @@ def memory(
     side = source_side(round(megapixels * 1e6))
     for case, peak in measure_peaks(cases, side, threads, folder):
         held = (peak.resting, peak.peak, peak.source, peak.result)
-        cells = (f"{case.model}@{case.width:g}", case.kind, case.image_format)
+        cells = (case.rung.key, case.kind, case.image_format)
         table.add_row(*cells, *(f"{b / 1e6:.0f}" for b in held), f"{peak.seconds:.1f}")
     Console().print(table)
 
@@ -241,7 +242,7 @@ def promises(
     ] = None,
 ) -> None:
     """Ask for a budget that is too small, then for the smallest that the refusal names."""
-    from benchmarks.overhead import running_service
+    from benchmarks.local_service import running_service
     from benchmarks.smallest_budget import keep_promises
 
     with contextlib.ExitStack() as stack:
@@ -292,7 +293,7 @@ def load(
     """Send load, and hold what the service promised against what the client saw."""
     with needs("simulate"):
         from benchmarks.load import AnysrEndpoint, FormEndpoint, send, summarise
-    from benchmarks.overhead import running_service
+    from benchmarks.local_service import running_service
 
     workload = _workload(trace, arrivals, rate, seconds, _Callers(callers, think_ms), budgets, seed)
     parameters = dict(_pair(p, "=") for p in parameter)
@@ -328,15 +329,18 @@ def alerts(
     """Run the service under Prometheus: each alert must fire when it should, and no other time."""
     with needs("test"):
         from benchmarks.alerts import make_real, stay_calm
+        from benchmarks.checkout import CheckoutMissing
         from benchmarks.compose import EngineMissing
+        from benchmarks.monitored.configuration import deployed
         from benchmarks.monitored.processes import PrometheusMissing, run_processes
         from benchmarks.monitored.stack import build_stack
 
     try:
+        deployed()
         start = build_stack() if compose else run_processes
         fired = make_real(start, typer.echo) if fire else []
         calm = stay_calm(start, 60 * normal_minutes, typer.echo) if normal_minutes else None
-    except (EngineMissing, PrometheusMissing) as error:
+    except (CheckoutMissing, EngineMissing, PrometheusMissing) as error:
         raise typer.BadParameter(str(error)) from error
     if calm is not None:
         names = ", ".join(sorted(calm.fired)) or "none"
@@ -380,11 +384,6 @@ def _workload(
         raise typer.BadParameter(f"unknown arrivals {arrivals!r}: {', '.join(ARRIVALS)}") from None
     except (OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-
-
-def _rung(text: str) -> tuple[str, float]:
-    model, _, width = text.partition("@")
-    return model, float(width or 0)
 
 
 def _pair(text: str, separator: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +28,7 @@ from models.catalog import (
 )
 from models.geometry import AxisGrid
 from models.strength import strength_of_quality
-from scheduling.tiling import CONTEXT, DEFAULT_TILE_OUTPUT_PIXELS, tiling_of
+from scheduling.tiling import CONTEXT, DEFAULT_TILE_OUTPUT_PIXELS, Tiling, tiling_of
 from workers.upscale import Engine, upscale
 
 if TYPE_CHECKING:
@@ -146,11 +146,13 @@ def _widths(
         engines = _eager(Path(model), threads)
     else:
         engines = _shipped(model, folder, threads, precision)
-    for engine in engines:
-        yield engine.width, _through(engine, strength)
+    for width, engine in engines:
+        yield width, _through(engine, strength)
 
 
-def _shipped(model: str, folder: Path, threads: int, precision: Precision) -> Iterator[Engine]:
+def _shipped(
+    model: str, folder: Path, threads: int, precision: Precision
+) -> Iterator[tuple[float, Engine]]:
     """Yield a model of the catalog at its widths, as a worker runs it."""
     from workers.loaded_model import LoadedModel
     from workers.runtimes.base import RuntimeMissing, Session
@@ -168,10 +170,10 @@ def _shipped(model: str, folder: Path, threads: int, precision: Precision) -> It
         raise typer.BadParameter(f"no model {model} in {folder}: {error}") from error
     served = LoadedModel(entry, session, tiling_of(entry))
     for width in entry.widths:
-        yield served.at(width.width)
+        yield width.width, served.at(width.width)
 
 
-def _eager(weights: Path, threads: int) -> Iterator[Engine]:
+def _eager(weights: Path, threads: int) -> Iterator[tuple[float, Engine]]:
     """Yield a network at its widths, as a worker will run it once it is exported."""
     import torch
 
@@ -182,36 +184,30 @@ def _eager(weights: Path, threads: int) -> Iterator[Engine]:
     torch.set_num_threads(threads)
     _, network = load_network(weights)
     rim = rim_of(network, [eager_runner(network, channels) for channels in network.widths])
-    whole = Engine(
-        _Eager(network),
-        1.0,
+    tiling = Tiling(
         CONTEXT if network.halo is None else network.halo,
-        tile_output_pixels=network.tile_output_pixels or DEFAULT_TILE_OUTPUT_PIXELS,
+        output_pixels=network.tile_output_pixels or DEFAULT_TILE_OUTPUT_PIXELS,
         rim=rim.pixels,
         output_halo=output_halo_of(network),
-        takes_strength=network.takes_strength,
     )
     for channels in network.widths:
-        yield replace(whole, width=channels / network.channels)
+        engine = Engine(_Eager(network, channels), tiling, network.takes_strength)
+        yield channels / network.channels, engine
 
 
 class _Eager:
-    """A network in torch, as a session of a worker."""
+    """A network in torch at one width; implements `workers.runtimes.base.Network`."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, channels: int) -> None:
         self._network = network
+        self._channels = channels
 
     def run(
-        self,
-        image: FloatArray,
-        rows: AxisGrid,
-        columns: AxisGrid,
-        width: float,
-        strength: float = 0.0,
+        self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
     ) -> FloatArray:
         from models.export import eager_runner, inputs_of
 
-        run = eager_runner(self._network, round(width * self._network.channels))
+        run = eager_runner(self._network, self._channels)
         return run(inputs_of(self._network, image, rows, columns, strength))
 
 

@@ -1,4 +1,4 @@
-"""`python -m cli.health live|ready|worker|trainer`: what a container's health check runs.
+"""`python -P -m cli.health live|ready|worker|trainer`: what a container's health check runs.
 
 Beside the `anysr` command and on the standard library alone: it runs every few seconds, and must
 neither need a tool in the image nor take a noticeable part of a core.
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         "trainer": lambda: trainer(Path.cwd()),
     }
     if len(arguments) != 1 or arguments[0] not in checks:
-        print(f"usage: python -m cli.health {'|'.join(checks)}", file=sys.stderr)
+        print(f"usage: python -P -m cli.health {'|'.join(checks)}", file=sys.stderr)
         return 2
     try:
         checks[arguments[0]]()

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.extras import needs
-from jobs.embedded_redis import RedisUnavailableError, redis_server
+from jobs.embedded_redis import redis_server
 from jobs.reload_requests import on_hangup
+from jobs.server_process import RedisUnavailableError
 from jobs.settings import QueueSettings
 from models.catalog import CatalogError
 from telemetry.logs import configure_logging

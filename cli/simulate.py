@@ -18,12 +18,13 @@ from rich.table import Table
 from cli.extras import needs
 from jobs.job import OnMiss
 from models.catalog import SHIPPED, CatalogError, read_catalog
-from scheduling.cost_model import CostModel
+from scheduling.cost_model import CostModel, OutdatedCosts
+from scheduling.options import Options
 from scheduling.rungs import Rung
-from scheduling.simulation.simulator import Machine, Outcome
-from scheduling.simulation.simulator import simulate as run
+from scheduling.simulation.simulator import SimulatedWorkers, SimulationResult
+from scheduling.simulation.simulator import simulate as run_simulation
 from scheduling.simulation.strategies import STRATEGIES, Fixed, Strategy
-from scheduling.simulation.tables import Options, tables_of
+from scheduling.simulation.tables import tables_of
 from scheduling.simulation.upper_bound import Bound, OutOfReachError, bound
 from scheduling.simulation.workload import (
     ARRIVALS,
@@ -110,7 +111,7 @@ def simulate(
     """
     chosen = _chosen(strategies)
     try:
-        machine = Machine(workers, deviation, seed=seed + 1, slow=_changes(slow, workers))
+        machine = SimulatedWorkers(workers, deviation, seed=seed + 1, slow=_changes(slow, workers))
         ladders = _Ladders(models, costs, on_miss, math.exp(P98 * deviation))
         if trace is not None:
             workload = read_trace(trace, seed)
@@ -119,7 +120,8 @@ def simulate(
             workload = closed_loop(requests, callers, think_ms, mix, _budgets(budgets), seed)
         else:
             # A ladder that grew at the top would make the same number a lighter load.
-            counted = ladders.of(draw(1, 1.0, mix=_mix(scale)), _rung(load_of) if load_of else None)
+            pinned = Rung.parse(load_of) if load_of else None
+            counted = ladders.of(draw(1, 1.0, mix=_mix(scale)), pinned)
             mean_ms = _mean_ms(counted, _mix(scale))
             workload = _drawn(mean_ms, arrivals, requests, load, workers, budgets, scale, seed)
         tables = ladders.of(workload)
@@ -152,6 +154,8 @@ class _Ladders:
         entries = {entry.name: entry for entry in read_catalog(self.models).models}
         try:
             costs = CostModel.from_dict(json.loads(self.costs.read_text()))
+        except OutdatedCosts as error:
+            raise ValueError(f"{self.costs}: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{self.costs} holds no costs of `anysr calibrate`") from error
         costs = replace(costs, margin=self.margin, jitter_ms=0.0)
@@ -204,18 +208,10 @@ def _strategy(name: str) -> tuple[Strategy, Rung | None]:
         return STRATEGIES[name](), None
     rung, admitted, _ = name.partition(ADMITTED)
     try:
-        return Fixed(widest=True, admission=bool(admitted)), _rung(rung)
+        return Fixed(widest=True, admission=bool(admitted)), Rung.parse(rung)
     except ValueError:
         known = ", ".join(STRATEGIES)
         raise typer.BadParameter(f"unknown strategy {name!r}: {known}, MODEL@WIDTH") from None
-
-
-def _rung(text: str) -> Rung:
-    model, _, width = text.partition("@")
-    try:
-        return Rung(model, float(width))
-    except ValueError:
-        raise ValueError(f"{text!r} is not MODEL@WIDTH, such as anysr-m@1") from None
 
 
 def _changes(slow: Sequence[str], workers: int) -> list[tuple[float, int, float]]:
@@ -236,13 +232,13 @@ def _run(
     workload: Workload,
     tables: list[Options],
     own: dict[str, list[Options]],
-    machine: Machine,
-) -> dict[str, Outcome]:
+    machine: SimulatedWorkers,
+) -> dict[str, SimulationResult]:
     outcomes = {}
     with Progress(transient=True) as progress:
         for name, (strategy, _) in chosen.items():
             task = progress.add_task(name, total=len(workload))
-            outcomes[name] = run(
+            outcomes[name] = run_simulation(
                 workload,
                 own.get(name, tables),
                 strategy,
@@ -254,7 +250,7 @@ def _run(
 
 
 def _bound(
-    workload: Workload, tables: list[Options], machine: Machine, first: Outcome
+    workload: Workload, tables: list[Options], machine: SimulatedWorkers, first: SimulationResult
 ) -> Bound | None:
     if len(workload) > BOUND_REQUESTS or not first.met:
         return None
@@ -266,7 +262,7 @@ def _bound(
             return None
 
 
-def _table(outcomes: dict[str, Outcome], best: Bound | None) -> Table:
+def _table(outcomes: dict[str, SimulationResult], best: Bound | None) -> Table:
     count = next(iter(outcomes.values())).requests
     table = Table(title=f"{count} requests")
     table.add_column("strategy", no_wrap=True)
@@ -282,7 +278,10 @@ def _table(outcomes: dict[str, Outcome], best: Bound | None) -> Table:
 
 
 def _as_json(
-    workload: Workload, machine: Machine, outcomes: dict[str, Outcome], best: Bound | None
+    workload: Workload,
+    machine: SimulatedWorkers,
+    outcomes: dict[str, SimulationResult],
+    best: Bound | None,
 ) -> dict[str, Any]:
     return {
         "requests": len(workload),
@@ -293,7 +292,7 @@ def _as_json(
     }
 
 
-def _plot(path: Path, outcomes: dict[str, Outcome], best: Bound | None) -> None:
+def _plot(path: Path, outcomes: dict[str, SimulationResult], best: Bound | None) -> None:
     with needs("simulate"):
         from matplotlib.figure import Figure
     figure = Figure(figsize=(7, 4.5), layout="constrained")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from rich.progress import (
@@ -64,8 +63,7 @@ def train(
     with needs("train"):
         import torch
 
-        from models.training.dataset import Photographs, training_files
-        from models.training.trainer import Trainer
+        from models.training.run import Data, run_training
     if threads:
         torch.set_num_threads(threads)
     if device == "auto":
@@ -73,54 +71,60 @@ def train(
     run = _with_network(_read_config(config), network)
     if steps is not None:
         run = replace(run, training=replace(run.training, steps=steps))
-    try:
-        trainer = Trainer(run, output, device)
-    except ValueError as error:
-        raise typer.BadParameter(f"{config}: {error}") from error
-    _start(trainer, grow_from)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[facts]}"),
-    )
-    with Progress(*columns) as progress:
-        files, held = training_files(data, run.training.validation_images, validation)
-        reading = progress.add_task("Reading photographs", total=len(files), facts="")
-        photographs = Photographs(
-            files,
-            device,
-            trainer.config.crop_side,
-            stop_at,
-            on_read=lambda count: progress.update(reading, completed=count),
-        )
-        steps = progress.add_task(
-            "Training", total=run.training.steps, completed=trainer.step, facts=""
-        )
-
-        def report(facts: dict[str, Any]) -> None:
-            with (output / "log.jsonl").open("a") as log:
-                log.write(json.dumps(facts) + "\n")
-            if "psnr" in facts:
-                progress.console.print(f"step {facts['step']}: validation PSNR {facts['psnr']}")
-            elif "loss" in facts:
-                progress.update(steps, completed=facts["step"], facts=_describe(facts))
-
-        trainer.run(photographs, held, stop_at, report)
-        progress.update(steps, completed=trainer.step)
+    with _Progress() as progress:
+        try:
+            trainer = run_training(
+                run,
+                Data(data, validation),
+                output,
+                device=device,
+                grow_from=grow_from,
+                stop_at=stop_at,
+                observer=progress,
+            )
+        except ValueError as error:
+            raise typer.BadParameter(f"{config}: {error}") from error
     typer.echo(f"Step {trainer.step} of {run.training.steps}; {output / 'weights.safetensors'}")
 
 
-def _start(trainer: Trainer, grow_from: Path | None) -> None:
-    if trainer.resume():
-        typer.echo(f"Resuming {trainer.output} at step {trainer.step}.")
-    elif grow_from:
-        try:
-            trainer.grow_from(grow_from)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
+class _Progress:
+    """Shows a run as progress bars (`models.training.run.Observer`)."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[facts]}"),
+        )
+        self._reading = self._progress.add_task("Reading photographs", total=None, facts="")
+        self._training = self._progress.add_task("Training", total=None, facts="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def started(self, trainer: Trainer, resumed: bool, photographs: int) -> None:
+        if resumed:
+            self._progress.console.print(f"Resuming {trainer.output} at step {trainer.step}.")
+        self._progress.update(self._reading, total=photographs)
+        total = trainer.config.training.steps
+        self._progress.update(self._training, total=total, completed=trainer.step)
+
+    def read(self, count: int) -> None:
+        self._progress.update(self._reading, completed=count)
+
+    def report(self, facts: dict[str, Any]) -> None:
+        if "psnr" in facts:
+            line = f"step {facts['step']}: validation PSNR {facts['psnr']}"
+            self._progress.console.print(line)
+        elif "loss" in facts:
+            self._progress.update(self._training, completed=facts["step"], facts=_describe(facts))
 
 
 def _describe(facts: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ def upscale(
 ) -> None:
     """Upscale pictures to any real scale.
 
-    A file that fails is told and the others go on; the exit status is then 1.
+    A file that fails is reported, and the others are still processed; the exit status is then 1.
     """
     one_file = output.suffix.lower() in SUFFIXES and not output.is_dir()
     if one_file and format_ is None:
@@ -92,7 +92,7 @@ def _upscaler(server: str | None, wanted: UpscaleRequest) -> Upscaler:
 
 
 def _files(inputs: list[Path]) -> Iterator[tuple[Path, Path]]:
-    """Yield (file, where it goes below the output folder), folders in depth."""
+    """Yield (file, path below the output folder); folders are searched recursively."""
     for path in inputs:
         if path.is_dir():
             found = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES)
@@ -104,7 +104,7 @@ def _files(inputs: list[Path]) -> Iterator[tuple[Path, Path]]:
 
 
 def _run(upscaler: Upscaler, files: list[tuple[Path, Path]], output: Path, one_file: bool) -> bool:
-    """Upscale all files with a progress bar; False when any failed."""
+    """Upscale all files with a progress bar; return whether all succeeded."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     )  # fmt: skip
@@ -117,7 +117,7 @@ def _run(upscaler: Upscaler, files: list[tuple[Path, Path]], output: Path, one_f
                 target = output if one_file else _target(output / place, outcome)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(outcome.picture)
-                progress.console.print(f"{file} -> {target}: {outcome.story}", soft_wrap=True)
+                progress.console.print(f"{file} -> {target}: {outcome.summary}", soft_wrap=True)
             except (AnysrError, OSError) as error:
                 failed += 1
                 progress.console.print(f"[red]{file}: {_words(error)}", soft_wrap=True)
@@ -126,7 +126,7 @@ def _run(upscaler: Upscaler, files: list[tuple[Path, Path]], output: Path, one_f
 
 
 def _target(path: Path, outcome: Outcome) -> Path:
-    """Return where a picture goes: its own name, with a suffix that fits its format."""
+    """Return the output path, with the suffix of the picture's format."""
     if SUFFIXES.get(path.suffix.lower()) is outcome.format:
         return path
     return path.with_suffix(outcome.format.facts.suffixes[0])

@@ -13,36 +13,34 @@ import httpx
 
 from images.limits import Limits
 from images.opening import read_header
-from images.picture import Picture
 from jobs.errors import AnysrError, InternalError, from_code
 from jobs.formats import ImageFormat, format_of_media_type
+from jobs.job import JobRequest
 from models.catalog import SHIPPED, read_catalog
 from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
 from scheduling.planning import Budgets, build_job, chosen_model
 from scheduling.request import UpscaleRequest
-from workers.cache_files import kept_folder
-from workers.calibration_cache import costs_here
-from workers.job_binding import JobBinding
+from workers.cache_files import cache_folder
+from workers.calibration_cache import machine_costs
+from workers.execution import Execution, execute
 from workers.loaded_model import load_zoo
-from workers.pipeline import Progress, make
 from workers.settings import WorkerSettings
-from workers.upscale import Engine
 
 LOADING_PATIENCE_S = 60
-"""For how long a service is asked again that says it is not ready, which may be a model being
-loaded that nobody had asked for before."""
+"""How long a request is repeated while the service is not ready: it may be loading a model on its
+first request."""
 ALONE = Load(now_ms=0.0, workers=1)
 """No other job runs or waits."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An encoded picture and one line on what ran."""
+    """An encoded picture, and one line on how it was made."""
 
     picture: bytes
     format: ImageFormat
-    story: str
+    summary: str
 
 
 class Upscaler(Protocol):
@@ -54,10 +52,10 @@ class Upscaler(Protocol):
 
 
 class LocalUpscaler:
-    """Runs the network in this process, with the worker's own code.
+    """Runs the network in this process, by the worker's own code.
 
-    Without a latency budget the default model for the kind of picture runs at its widest; with one
-    the machine is measured first.
+    Without a latency budget the default model runs at its widest; with one, the machine's costs are
+    measured first.
     """
 
     def __init__(self, wanted: UpscaleRequest) -> None:
@@ -70,15 +68,15 @@ class LocalUpscaler:
             name = chosen_model(wanted, self._catalog).name
             wanted = wanted.model_copy(update={"model": name})
         self._wanted = wanted
-        kept = kept_folder(settings.calibration_folder, os.environ)
+        cache = cache_folder(settings.calibration_folder, os.environ)
         only = wanted.model if self._budgeted else wanted.model or self._catalog.default
-        self._zoo = load_zoo(folder, settings, only, kept)
-        self._costs = costs_here(self._zoo, settings, kept) if self._budgeted else CostModel()
+        self._zoo = load_zoo(folder, settings, only, cache)
+        self._costs = machine_costs(self._zoo, settings, cache) if self._budgeted else CostModel()
 
     def upscale(self, data: bytes) -> Outcome:
         header = read_header(data, self._limits.source_pixels)
         wanted = self._wanted
-        if not self._budgeted and wanted.model is None:  # nothing to choose by
+        if not self._budgeted and wanted.model is None:
             wanted = wanted.model_copy(update={"model": self._catalog.default})
         job = build_job(
             uuid.uuid4().hex,
@@ -88,26 +86,12 @@ class LocalUpscaler:
             self._limits.output_pixels,
             Budgets(math.inf, math.inf),
         )
-        slack = job.budget_ms if self._budgeted else math.inf
-        bound = JobBinding(job, self._zoo, self._costs, slack, ALONE)
-
-        def see(picture: Picture) -> Engine | None:
-            bound.look(picture)
-            return bound.binding.engine
-
-        made = make(job, data, bound.binding.engine, self._limits, Progress(), see)
-        binding = bound.binding
-        option, reason = binding.decision.option, binding.decision.reason.value
-        cleans = binding.engine is not None and binding.engine.takes_strength
-        story = f"{option.rung.model} at width {option.rung.width:g} ({reason})"
-        story += _cleaned(job.strength if cleans else 0.0)
-        if option.db is not None and not made.untouched:
-            story += f", {option.db:.1f} dB expected"
-        story += f", {sum(made.stages_ms.values()):.0f} ms"
-        return Outcome(made.picture, job.output_format, story)
+        slack_ms = job.budget_ms if self._budgeted else math.inf
+        execution = execute(job, data, self._zoo, self._costs, slack_ms, ALONE, self._limits)
+        return Outcome(execution.result.picture, job.output_format, _summary(job, execution))
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no resource is held open."""
 
 
 class RemoteUpscaler:
@@ -125,18 +109,18 @@ class RemoteUpscaler:
         if answer.status_code != httpx.codes.OK:
             raise _problem(answer)
         facts = answer.headers
-        story = (
+        summary = (
             f"{facts['X-AnySR-Model']} at width {facts['X-AnySR-Width']} "
             f"({facts['X-AnySR-Reason']}){_cleaned(float(facts.get('X-AnySR-Strength', 0)))}, "
             f"{_expected(facts.get('X-AnySR-Expected-Db'))}"
             f"{float(facts['X-AnySR-Elapsed-Ms']):.0f} ms, deadline {facts['X-AnySR-Deadline']}"
         )
         made = format_of_media_type(facts["Content-Type"].partition(";")[0])
-        return Outcome(answer.content, made, story)
+        return Outcome(answer.content, made, summary)
 
     def _answer(self, data: bytes) -> httpx.Response:
-        """Return the service's answer, which may come only when it has loaded the model."""
-        patient_until = time.monotonic() + LOADING_PATIENCE_S
+        """Return the service's response; repeat the request while the service loads the model."""
+        repeat_until = time.monotonic() + LOADING_PATIENCE_S
         while True:
             answer = self._client.post(
                 "/upscale",
@@ -146,7 +130,7 @@ class RemoteUpscaler:
             )
             pause_s = answer.headers.get("Retry-After", "")
             loading = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE and pause_s.isdigit()
-            if not loading or time.monotonic() + int(pause_s) > patient_until:
+            if not loading or time.monotonic() + int(pause_s) > repeat_until:
                 return answer
             time.sleep(int(pause_s))
 
@@ -154,8 +138,20 @@ class RemoteUpscaler:
         self._client.close()
 
 
+def _summary(job: JobRequest, execution: Execution) -> str:
+    """Return one line on a local run: model, width, reason, expected quality and time."""
+    bound, result = execution.bound, execution.result
+    option, reason = bound.option, bound.binding.decision.reason.value
+    cleans = bound.engine is not None and bound.engine.takes_strength
+    summary = f"{option.rung.model} at width {option.rung.width:g} ({reason})"
+    summary += _cleaned(job.strength if cleans else 0.0)
+    if option.db is not None and not result.untouched:
+        summary += f", {option.db:.1f} dB expected"
+    return summary + f", {sum(result.stages_ms.values()):.0f} ms"
+
+
 def _cleaned(strength: float) -> str:
-    """Return the part of a story that says how much damage was cleaned up, if any was."""
+    """Return the part of a summary on damage that was cleaned up; empty if none was."""
     return f", cleaned up at strength {strength:g}" if strength > 0 else ""
 
 

@@ -1,19 +1,64 @@
-"""What waits and what runs, as backlog.lua sums it up, read into values."""
+"""What waits and what runs in the queue at one moment, and how it is read from the scripts."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from jobs.job import Backlog, QueueStats
+
+class Group(NamedTuple):
+    """Jobs that must start at nearly the same time.
+
+    It is dated by the earliest time that it may hold, so what is feasible for the group is feasible
+    for each of its jobs.
+    """
+
+    latest_start_ms: float
+    cheapest_ms: float
+    """Sum of the predicted costs of the cheapest ways that their callers accept."""
+    narrowest_ms: float
+    """Sum of the predicted costs of their narrowest networks."""
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What waits and what runs at one moment of the queue's clock. All times are its ms."""
+
+    now_ms: float
+    waiting: tuple[Group, ...] = ()
+    """Earliest first. The last group may hold all jobs after the others."""
+    running: tuple[float, ...] = ()
+    """The predicted end of each run in progress, earliest first; in the past for a run that takes
+    longer than predicted."""
+    inflow: float = 0.0
+    """Narrowest-network ms that arrive per ms while other jobs wait: how much work keeps coming."""
+    inflow_slack_ms: float = math.inf
+    """How long that work can wait: the harmonic mean, weighted by work."""
+
+
+@dataclass(frozen=True)
+class QueueStats:
+    """The queue at one moment of its own clock."""
+
+    queued: int
+    running: int
+    oldest_age_ms: float
+    """Age of the job that has waited longest; 0 when none waits."""
+    backlog_ms: float
+    """Sum of the predicted cheapest costs of what is queued."""
+    backlog: Backlog
+    overdue_ms: float = 0.0
+    """Time since the latest start of the most urgent waiting job; 0 while it can still wait."""
 
 
 def backlog_of(answer: list[bytes]) -> Backlog:
-    """Return the backlog that the `backlog` of backlog.lua answered."""
-    now_ms, _, slots, costs, networks, ends, inflow, slack = answer
-    groups = (map(float, slots.split()), map(_ms, costs.split()), map(_ms, networks.split()))
+    """Return the backlog in the answer of `backlog` in backlog.lua."""
+    now_ms, _, slots, cheapest, narrowest, ends, inflow, slack = answer
+    columns = (map(float, slots.split()), map(_ms, cheapest.split()), map(_ms, narrowest.split()))
     return Backlog(
         now_ms=float(now_ms),
-        waiting=tuple(zip(*groups, strict=True)),
+        waiting=tuple(Group(*row) for row in zip(*columns, strict=True)),
         running=tuple(sorted(map(float, ends.split()))),
         inflow=float(inflow),
         inflow_slack_ms=float(slack),
@@ -21,14 +66,14 @@ def backlog_of(answer: list[bytes]) -> Backlog:
 
 
 def stats_of(answer: list[Any]) -> QueueStats:
-    """Return the figures that stats.lua answered."""
-    queued, running, oldest_age_ms, overdue_ms, others = answer
+    """Return the figures in the answer of stats.lua."""
+    queued, running, oldest_age_ms, overdue_ms, backlog = answer
     return QueueStats(
         queued=queued,
         running=running,
         oldest_age_ms=float(oldest_age_ms),
-        backlog_ms=_ms(others[1]),
-        backlog=backlog_of(others),
+        backlog_ms=_ms(backlog[1]),
+        backlog=backlog_of(backlog),
         overdue_ms=float(overdue_ms),
     )
 

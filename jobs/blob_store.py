@@ -1,4 +1,4 @@
-"""The pictures of jobs, uploaded and finished: encoded bytes under their own expiring keys."""
+"""The pictures of jobs, uploaded and upscaled: encoded bytes under their own expiring keys."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from jobs.keys import Keys
 from jobs.settings import QueueSettings
 
 UNACCEPTED_S = 30
-"""How long an uploaded picture is kept whose job is not accepted yet: should the process that sent
-it end just then, nobody else will miss it."""
+"""Time to live of an uploaded picture before its job is accepted: if the gateway dies in between,
+nothing else would delete it."""
 
 
 class BlobStore:
-    """Pictures in Redis, which need not be the queue's. Where it is, they travel along with its
-    scripts, which also forget those that nobody needs any more."""
+    """Pictures in Redis, in the queue's or in one of their own. In the queue's they are sent in one
+    round trip with its scripts, which also delete those that are no longer needed."""
 
     def __init__(
         self, client: SteadyRedis, keys: Keys, settings: QueueSettings, *, apart: bool
@@ -26,56 +26,57 @@ class BlobStore:
         self._keys = keys
         self._settings = settings
         self.apart = apart
-        """Whether their Redis is not the queue's."""
+        """Whether the pictures have a Redis of their own."""
 
     def putting_payload(self, job_id: str, payload: bytes) -> Command:
-        """Return the command that keeps an uploaded picture for a moment; one that is already there
+        """Return the command that stores an uploaded picture for `UNACCEPTED_S`; an existing one
         stays."""
         ttl = min(UNACCEPTED_S, self._settings.payload_ttl_seconds)
         return ("SET", self._keys.payload(job_id), payload, "NX", "EX", ttl)
 
     async def put_payload(self, job_id: str, payload: bytes) -> None:
-        """Keep an uploaded picture; one that is already there stays."""
+        """Store an uploaded picture; an existing one stays."""
         ttl = self._settings.payload_ttl_seconds
         await self._client.set(self._keys.payload(job_id), payload, ex=ttl, nx=True)
 
     async def payload(self, job_id: str) -> bytes | None:
-        """Return an uploaded picture; None when its time is over."""
+        """Return an uploaded picture; None when it has expired."""
         return cast("bytes | None", await self._client.get(self._keys.payload(job_id)))
 
     async def drop_payloads(self, job_ids: Iterable[str]) -> None:
-        """Forget uploaded pictures that nobody will need again."""
+        """Delete uploaded pictures that are no longer needed."""
         await self._drop([self._keys.payload(job_id) for job_id in job_ids])
 
     async def drop_payloads_apart(self, job_ids: Iterable[str]) -> None:
-        """Forget those of jobs that a script has ended, which does so itself where it can."""
+        """Delete the uploaded pictures of jobs that a script has ended, if they have a Redis of
+        their own: in the queue's, the script has done it."""
         if self.apart:
             await self.drop_payloads(job_ids)
 
     def putting_result(self, job_id: str, token: int, picture: bytes) -> Command:
-        """Return the command that keeps what one claim made of a job."""
+        """Return the command that stores the result of one claim of a job."""
         ttl = self._settings.result_ttl_seconds
         return ("SET", self._keys.result(job_id, token), picture, "EX", ttl)
 
     async def put_result(self, job_id: str, token: int, picture: bytes) -> None:
-        """Keep what one claim made of a job."""
+        """Store the result of one claim of a job."""
         await self._client.execute_command(*self.putting_result(job_id, token, picture))
 
     def getting_result(self, job_id: str, token: int) -> Command:
-        """Return the command that reads what a claim made of a job."""
+        """Return the command that reads the result of one claim of a job."""
         return ("GET", self._keys.result(job_id, token))
 
     async def result(self, job_id: str, token: int) -> bytes | None:
-        """Return what a claim made of a job; None when its time is over."""
+        """Return the result of one claim of a job; None when it has expired."""
         return cast("bytes | None", await self._client.get(self._keys.result(job_id, token)))
 
     async def drop_result(self, job_id: str, token: int) -> None:
-        """Forget a result that was refused."""
+        """Delete a result that was refused."""
         await self._drop([self._keys.result(job_id, token)])
 
     async def _drop(self, names: list[str]) -> None:
-        # What the job came to is settled already, so an outage here is nobody's error: the
-        # time to live does the same later.
+        # The job's outcome is stored already, so an outage here is no error: the pictures expire
+        # later.
         with contextlib.suppress(*OUTAGES):
             if names:
                 await self._client.unlink(*names)

@@ -1,4 +1,4 @@
-"""Jobs, run facts and heartbeats as JSON bytes, and back. What is read back is not trusted."""
+"""Jobs, run facts and heartbeats to and from JSON bytes. Bytes that are read are not trusted."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
-from jobs.job import Job, RunFacts, WorkerHeartbeat
+from jobs.heartbeat import WorkerHeartbeat
+from jobs.job import Job, RunFacts
 
 T = TypeVar("T", Job, RunFacts, WorkerHeartbeat)
 
 
 class CodecError(ValueError):
-    """The bytes are not what they should be, or the object cannot be written as JSON."""
+    """The bytes do not describe a valid object, or the object cannot be written as JSON."""
 
 
 class Codec(Generic[T]):
-    """One dataclass to and from JSON bytes. Types are checked strictly, both ways."""
+    """Converts one dataclass to and from JSON bytes, with strict type checks both ways."""
 
     def __init__(self, kind: type[T]) -> None:
         self._kind: type[T] = kind
@@ -31,11 +32,12 @@ class Codec(Generic[T]):
             data = self._adapter.dump_json(value, warnings="error")
         except PydanticSerializationError as error:
             raise CodecError(f"cannot write {self._kind.__name__}: {error}") from error
-        self.decode(data)  # NaN and the like are written as null: found here, not by a reader
+        self.decode(data)  # NaN becomes null, which fails here and not at a reader
         return data
 
     def decode(self, data: bytes) -> T:
-        """Return the value that the bytes describe; CodecError if they do not, or say more."""
+        """Return the value that the bytes describe. Raises CodecError for invalid bytes and for
+        unknown members."""
         try:
             value = self._adapter.validate_json(data, strict=True)
         except ValidationError as error:
@@ -48,11 +50,11 @@ class Codec(Generic[T]):
 
 JOB = Codec(Job)
 RUN_FACTS = Codec(RunFacts)
-WORKER_PULSE = Codec(WorkerHeartbeat)
+HEARTBEAT = Codec(WorkerHeartbeat)
 
 
 def decode_details(data: bytes) -> dict[str, Any]:
-    """Return an error's details; CodecError if they are not a JSON object."""
+    """Return the details of an error. Raises CodecError unless they are a JSON object."""
     try:
         details = from_json(data)
     except ValueError as error:

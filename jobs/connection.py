@@ -1,4 +1,4 @@
-"""Connections to Redis: how they are made, and what an outage looks like to callers."""
+"""Connections to Redis, and how callers see an outage."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CALL_TIMEOUT_S = 10.0
 """For one call with its retries. A large picture takes some 50 ms."""
 
 CALLS_AT_ONCE = 64
-"""Per process, each on a connection of its own; further calls wait their turn."""
+"""Per process, each on a connection of its own; further calls wait."""
 
 RETRIES = 3
-"""Over about 0.1 s: bridges a killed connection, not an outage. Every call may be repeated."""
+"""Within about 0.1 s: bridges a killed connection, not an outage. Every call may be repeated."""
 
 OUTAGES = (
     exceptions.ConnectionError,
@@ -28,7 +28,7 @@ OUTAGES = (
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
 )
-"""What redis-py raises when the server is away, is starting, or cannot take writes."""
+"""Raised by redis-py when the server is away, is starting, or cannot take writes."""
 
 Command = tuple[str | bytes | float, ...]
 """A command's name and arguments."""
@@ -38,10 +38,10 @@ R = TypeVar("R")
 
 
 class SteadyRedis(Redis):
-    """A client whose calls are bounded in time and number, and can be cancelled anywhere.
+    """A client whose calls are bounded in time and number, and can be cancelled at any point.
 
     redis-py's own `socket_timeout` uses asyncio.wait_for, which on Python 3.11 swallows a
-    cancellation that comes just as it ends: a timeout of ours, or a shutdown, would hang. Its
+    cancellation that arrives just as it ends: our own timeout, or a shutdown, would hang. Its
     blocking pool can lose a connection in the same way.
     """
 
@@ -60,8 +60,8 @@ class SteadyRedis(Redis):
                 raise exceptions.TimeoutError(f"no answer in {CALL_TIMEOUT_S:g} s") from error
 
     async def together(self, *commands: Command) -> list[Any]:
-        """Run commands after each other in one round trip, bounded as one; return each answer, or
-        the ResponseError that it was refused with."""
+        """Run commands one after another in one round trip, bounded as one call. Return the answer
+        of each, or the ResponseError with which it was refused."""
         async with self._turns:
             try:
                 async with (

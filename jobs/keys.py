@@ -1,4 +1,4 @@
-"""Every name that the queue uses in Redis, made in one place."""
+"""The names of all keys and channels that the queue uses in Redis."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Keys:
-    """The names of one namespace. Prefixes are completed by an id, also within Lua."""
+    """The names of one namespace. An id is appended to a prefix, also within Lua."""
 
     namespace: str
 
@@ -16,50 +16,50 @@ class Keys:
 
     @property
     def pending(self) -> str:
-        """Sorted set: ids of the jobs that wait, by latest start time in ms."""
+        """Sorted set: ids of the waiting jobs, by latest start in ms."""
         return self._name("pending")
 
     @property
     def leases(self) -> str:
-        """Sorted set: ids of the jobs that run, by the end of their lease in ms."""
+        """Sorted set: ids of the running jobs, by the end of their lease in ms."""
         return self._name("leases")
 
     @property
     def ages(self) -> str:
-        """Sorted set: ids of the jobs that wait, by the time of their submission in ms."""
+        """Sorted set: ids of the waiting jobs, by the time of their submission in ms."""
         return self._name("ages")
 
     @property
     def entries(self) -> str:
-        """Hash: `slot:cost:network` of each job that waits, as it went into the sums."""
+        """Hash: `slot:cheapest:narrowest` of each waiting job, as it went into the sums."""
         return self._name("entries")
 
     @property
     def slots(self) -> str:
-        """Sorted set: slots of latest start time in which a job waits, by their beginning in ms."""
+        """Sorted set: slots of latest start in which a job waits, by their beginning in ms."""
         return self._name("slots")
 
     @property
     def sums(self) -> str:
-        """Hash: `cost` of all that waits, in microseconds; `cost:slot` and `jobs:slot` of each."""
+        """Hash: costs in µs of all waiting jobs (`cheapest`, `narrowest`) and of each slot
+        (`cheapest:slot`, `narrowest:slot`), and its number of jobs (`jobs:slot`)."""
         return self._name("sums")
 
     @property
     def ends(self) -> str:
-        """Sorted set: ids of the jobs that run, by their predicted end in ms; before one is said,
-        by minus their cheapest cost."""
+        """Sorted set: ids of the running jobs, by their predicted end in ms; until one is
+        reported, by minus their cheapest cost."""
         return self._name("ends")
 
     @property
     def inflow(self) -> str:
-        """Hash: what came of late while others waited: `work` in network ms, `urgency` (work over
-        the time that it can wait), `time` for which others waited, and `at`, when that was noted.
-        """
+        """Hash: recent arrivals while others waited: `work` in narrowest-network ms, `urgency`
+        (work over its slack), the `time` for which others waited, and `at`, their moment."""
         return self._name("inflow")
 
     @property
     def wake(self) -> str:
-        """List: at most one token, while something waits; idle workers block on it."""
+        """List: at most one token, while a job waits; idle workers block on it."""
         return self._name("wake")
 
     @property
@@ -79,22 +79,22 @@ class Keys:
 
     @property
     def capabilities(self) -> str:
-        """Sorted set: what workers offer to jobs, by the time in ms until which it counts."""
+        """Sorted set: capabilities of the live workers, by the moment of their expiry in ms."""
         return self._name("capabilities")
 
     @property
     def reloads(self) -> str:
-        """Counter: calls to all gateways and workers to read their models again."""
+        """Counter: requests that all gateways and workers read their models again."""
         return self._name("reloads")
 
     @property
-    def asked(self) -> str:
-        """Set: models that were asked for and that workers load only then."""
-        return self._name("asked")
+    def requested_models(self) -> str:
+        """Set: models that were requested and that workers load only on demand."""
+        return self._name("requested-models")
 
     @property
     def ended(self) -> str:
-        """Channel: `status:id:token` at each end of a job; without a token if none ran it."""
+        """Channel: `status:id:token` at each end of a job; the token is empty if it never ran."""
         return self._name("ended")
 
     @property
@@ -104,12 +104,12 @@ class Keys:
 
     @property
     def records(self) -> str:
-        """Prefix of the hashes with what is known of each job."""
+        """Prefix of the hashes that hold the record of each job."""
         return self._name("job:")
 
     @property
     def heartbeats(self) -> str:
-        """Prefix of the expiring strings in which workers describe themselves."""
+        """Prefix of the expiring strings that hold the heartbeat of each worker."""
         return self._name("heartbeat:")
 
     def record(self, job_id: str) -> str:
@@ -130,5 +130,5 @@ class Keys:
         return self.payloads + job_id
 
     def result(self, job_id: str, token: int) -> str:
-        """Return the name of what one claim made of a job; no claim can touch another's."""
+        """Return the name of the result of one claim; no claim can touch the result of another."""
         return self._name(f"result:{job_id}:{token}")

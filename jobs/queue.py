@@ -1,4 +1,9 @@
-"""What the gateway and the workers may ask of a queue."""
+"""The queue's contract in three parts, each for those who use it.
+
+Gateways use `Submissions` and `Registry`, workers `Leases` and `Registry`. Delivery is at least
+once, in the order of latest start time, with fenced results. All times come from the queue's own
+clock. Every method may raise ConnectionError.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +11,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol
 
+from jobs.backlog import Backlog, QueueStats
 from jobs.errors import AnysrError
-from jobs.job import (
-    Backlog,
-    Claim,
-    Job,
-    JobView,
-    LeaseState,
-    Outcome,
-    QueueHealth,
-    QueueStats,
-    RunFacts,
-    WorkerHeartbeat,
-)
+from jobs.heartbeat import WorkerHeartbeat
+from jobs.job import Claim, Job, JobView, LeaseState, Outcome, RunFacts
+from jobs.queue_health import QueueHealth
+
+Capabilities = Callable[[], Iterable[str]]
+"""Returns the requirements (`Job.requirement`) that a worker meets at this moment; none means
+all."""
 
 
 class NoTime(Exception):
-    """A job would be late, or make another late. `backlog` is what that was told by."""
+    """A job would be late by `late_ms`, or make another late, behind this backlog."""
 
     def __init__(self, late_ms: float, backlog: Backlog) -> None:
         super().__init__(f"{late_ms:.0f} ms too late")
@@ -30,108 +31,147 @@ class NoTime(Exception):
         self.backlog = backlog
 
 
-class JobQueue(Protocol):
-    """At-least-once delivery in the order of latest start time, with fenced results.
-
-    All times come from the queue's own clock. Every method may raise ConnectionError.
-    """
+class Submissions(Protocol):
+    """Accepts jobs from gateways and returns their states and results."""
 
     async def submit(
         self, job: Job, payload: bytes, spent_ms: float = 0.0, workers: int = 0
     ) -> JobView:
-        """Accept a job whose clock has already run for `spent_ms`; its deadline is then budget_ms -
-        spent_ms from now. With `workers`, only if so many can do it in time, by its `cheapest_ms`,
-        beside all that was accepted before: NoTime if not. Raises Overloaded when the queue is
-        full."""
+        """Accept a job with its encoded picture, `spent_ms` after the end of its upload: its
+        deadline is budget_ms - spent_ms from now. A job whose id is known is returned as it is.
+
+        Raises Overloaded (details: retry_after_s) when the queue or its memory is full. With
+        `workers` above 0, raises NoTime unless so many workers can run it in time, at its
+        `cheapest_ms`, beside all that was accepted before.
+        """
+
+    async def cancel(self, job_id: str) -> JobView:
+        """Withdraw a job that has not ended, and return its state. Raises JobNotFound."""
+
+    async def view(self, job_id: str) -> JobView:
+        """Return the state of a job. Raises JobNotFound; InternalError for a damaged record."""
+
+    async def wait(self, job_id: str, timeout_s: float) -> JobView:
+        """Return the job once it has ended, or its state after `timeout_s`. Raises JobNotFound.
+
+        An outage during the wait is bridged; ConnectionError if it lasts until the timeout.
+        """
+
+    async def outcome(self, view: JobView, submitted: float, timeout_s: float) -> Outcome:
+        """Return a job with its picture once it has ended, or its state after `timeout_s`.
+
+        `view` is the result of `submit`, and `submitted` a moment of time.monotonic() before that
+        call: such a job is read only once, at its end. Raises JobNotFound; outages as for `wait`.
+        """
+
+    def watch(self, job_id: str) -> AsyncIterator[JobView]:
+        """Yield the job's state now and at each change, to its end. Raises JobNotFound.
+
+        Changes faster than the reader are coalesced; outages are bridged.
+        """
+
+    async def result(self, view: JobView) -> bytes:
+        """Return the encoded picture of a job that succeeded.
+
+        Raises JobNotFound when it has expired, JobNotFinished, and the error that the job ended
+        with.
+        """
+
+    async def stats(self) -> QueueStats:
+        """Return depth, age and backlog, in a time that does not depend on the depth."""
+
+
+class Leases(Protocol):
+    """Hands jobs to workers, and takes their results back under a fencing token."""
 
     async def claim(
         self,
         worker_id: str,
         wait_s: float,
         stopping: asyncio.Event | None = None,
-        capabilities: Callable[[], Iterable[str]] | None = None,
+        capabilities: Capabilities | None = None,
     ) -> Claim | None:
-        """Lease the job that must start first, waiting up to `wait_s` for one, and no longer once
-        `stopping` is set. `capabilities`, asked at each look, says which jobs may be had, in the
-        words of `Job.requirement`; without it, all.
+        """Lease the job with the earliest latest start among those that this worker can run.
 
-        Jobs whose lease ran out are put back first. A job that is past its deadline with
-        on_miss=reject ends as deadline_exceeded, unrun; one that was claimed too often ends
-        as worker_lost; one that needs what no worker has had for a while, as unknown_model. The
-        claim tells what else waits and runs.
+        Waits up to `wait_s` for one, and no longer once `stopping` is set. `capabilities` is
+        called at each attempt; without it, the worker can run everything.
+
+        Jobs whose lease expired are requeued first. On the way these jobs end without a run: past
+        its deadline with on_miss=reject, as deadline_exceeded; claimed too often, as worker_lost;
+        without any worker that meets its requirement for a while, as unknown_model or
+        unknown_width.
         """
 
     async def claim_urgent(
         self, worker_id: str, soon_ms: float, within_ms: float, capabilities: Iterable[str] = ()
     ) -> Claim | None:
-        """Lease the job that must start first, of those that need what is offered, at once or not
-        at all, if it must start within `soon_ms` and costs at most `within_ms` in its cheapest
-        way: for a worker that could set its present job aside for so long."""
+        """Lease the job with the earliest latest start, without waiting, if it must start within
+        `soon_ms` and its cheapest cost is at most `within_ms`: for a worker that could suspend its
+        present run for so long."""
 
     async def report_expected_end(self, claim: Claim, predicted_ms: float) -> None:
-        """Say that a run is expected to end `predicted_ms` from now, for the backlog that others
-        are told. Changes nothing when the lease is no longer ours; need not be waited for."""
+        """Publish that a run is expected to end `predicted_ms` from now, as part of the backlog.
+        Has no effect when the lease is lost; the caller need not wait for it."""
 
     async def renew(self, claim: Claim, progress: float) -> LeaseState:
-        """Prolong the lease and publish the progress."""
+        """Prolong the lease and publish the progress, a fraction from 0 to 1."""
 
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
-        """Deliver the result; False, and nothing is stored, when the lease is no longer ours."""
+        """Deliver the result. Returns False, and stores nothing, when the lease is lost."""
 
     async def fail(self, claim: Claim, error: AnysrError) -> bool:
-        """End the job with an error; False when the lease is no longer ours."""
+        """End the job with an error. Returns False when the lease is lost."""
 
-    async def cancel(self, job_id: str) -> JobView:
-        """Withdraw a job, and return it as it then is: a job that has ended stays as it
-        ended. Raises JobNotFound."""
 
-    async def view(self, job_id: str) -> JobView:
-        """Return a job as it is. Raises JobNotFound."""
-
-    async def wait(self, job_id: str, timeout_s: float) -> JobView:
-        """Return the job when it has ended, or as it is after `timeout_s`. Raises JobNotFound."""
-
-    async def outcome(self, view: JobView, submitted: float, timeout_s: float) -> Outcome:
-        """Return a job with its picture when it has ended, or the job as it is after `timeout_s`.
-        `view` is what `submit` returned, which was called after `submitted`, a moment of
-        time.monotonic(). Raises JobNotFound."""
-
-    def watch(self, job_id: str) -> AsyncIterator[JobView]:
-        """Yield the job now and at each change, to its end. Raises JobNotFound."""
-
-    async def result(self, view: JobView) -> bytes:
-        """Return the encoded picture of a job as it was seen. Raises JobNotFound when its time is
-        over and JobNotFinished, or the error that the job ended with."""
+class Registry(Protocol):
+    """Knows the live workers, passes on requests to all of them, and reports the queue's health."""
 
     async def count_worker_start(self) -> None:
-        """Count one worker process that has come to life."""
+        """Count the start of one worker process."""
 
     async def publish_heartbeat(self, heartbeat: WorkerHeartbeat) -> int:
-        """Say that a worker lives; forgotten after a few seconds. Return how many live."""
+        """Store a worker's heartbeat and capabilities, which expire after `pulse_ttl_seconds`.
+
+        Return the number of live workers, this one included; a killed one counts until the next
+        call of `heartbeats`.
+        """
 
     async def retire_worker(self, worker_id: str) -> None:
-        """Say that a worker has left."""
+        """Remove the heartbeat of a worker that stops."""
 
     async def heartbeats(self) -> list[WorkerHeartbeat]:
-        """Return the workers that live."""
+        """Return the heartbeats of the live workers, by id. Those that cannot be read are left
+        out: a worker of another version must not break the gateway."""
 
     async def request_reload(self) -> int:
-        """Call on all gateways and workers to read their models again; return the call's number."""
+        """Request that all gateways and workers read their models again; return the request's
+        number."""
 
     async def reloads(self) -> int:
-        """Return the number of the last such call; 0 before the first."""
+        """Return the number of the last reload request; 0 before the first."""
 
     async def request_model(self, model: str) -> None:
-        """Ask all workers to load a model that they load only when it is asked for."""
+        """Request that all workers load a model that they load only on demand; those that start
+        within the next hour load it as well."""
 
     async def requested_models(self) -> frozenset[str]:
-        """Return the models that were asked for of late."""
-
-    async def stats(self) -> QueueStats:
-        """Return depth, age and backlog; takes as long for one job as for thousands."""
+        """Return the models that were requested within the last hour."""
 
     async def health(self) -> QueueHealth:
-        """Return what the queue counts of itself, and how much memory it has left."""
+        """Return the queue's counters and the memory that its servers have left."""
+
+
+class JobQueue(Protocol):
+    """The three parts over the same connections."""
+
+    @property
+    def submissions(self) -> Submissions: ...
+
+    @property
+    def leases(self) -> Leases: ...
+
+    @property
+    def registry(self) -> Registry: ...
 
     async def close(self) -> None:
         """Close the connections."""

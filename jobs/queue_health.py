@@ -1,46 +1,29 @@
-"""How the queue itself does: what it counts in Redis, and how much memory that has left."""
+"""Health of the queue: counters of its whole life, and the memory of its servers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from redis.asyncio import Redis
-from redis.exceptions import ResponseError
-
-from jobs.job import QueueHealth, RedisMemory
-from jobs.keys import Keys
+from dataclasses import dataclass
 
 
-class QueueHealthReader:
-    """Reads the counters of one namespace, and the memory of each of its servers."""
+@dataclass(frozen=True)
+class RedisMemory:
+    """The memory of one Redis server of the queue."""
 
-    def __init__(self, client: Redis, keys: Keys, servers: Mapping[str, Redis]) -> None:
-        self._client = client
-        self._keys = keys
-        self._servers = servers
+    holds: str
+    """What the server holds: `queue`, or `pictures` where these have a Redis of their own."""
+    used_bytes: int
+    limit_bytes: int
+    """The server's `maxmemory`, or the memory of its machine if none is set."""
 
-    async def read(self) -> QueueHealth:
-        """Return the counts, 0 for what never happened, and the memory in use."""
-        counts: Mapping[Any, Any] = await self._client.hgetall(self._keys.counts)
-        memory = [await self._memory(holds, server) for holds, server in self._servers.items()]
-        known = tuple(one for one in memory if one is not None)
-        return QueueHealth(
-            redeliveries=int(counts.get(b"redeliveries", 0)),
-            dead_letters=int(counts.get(b"dead_letters", 0)),
-            worker_starts=int(counts.get(b"worker_starts", 0)),
-            memory=known,
-        )
 
-    async def count_worker_start(self) -> None:
-        """Count one worker process."""
-        await self._client.hincrby(self._keys.counts, "worker_starts", 1)
+@dataclass(frozen=True)
+class QueueHealth:
+    """Health of the queue. Counts cover its whole life, over all gateways and workers."""
 
-    async def _memory(self, holds: str, server: Redis) -> RedisMemory | None:
-        """Return what a server says of its memory; None where a hosted one does not say."""
-        try:
-            info: Mapping[str, Any] = await server.info("memory")
-        except ResponseError:
-            return None
-        limit = int(info.get("maxmemory", 0)) or int(info.get("total_system_memory", 0))
-        return RedisMemory(holds, int(info["used_memory"]), limit) if limit else None
+    redeliveries: int
+    """Jobs requeued because their worker was lost."""
+    dead_letters: int
+    """Jobs given up after too many workers were lost with them."""
+    worker_starts: int
+    """Worker processes that were started."""
+    memory: tuple[RedisMemory, ...] = ()

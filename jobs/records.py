@@ -1,4 +1,4 @@
-"""Job records as Redis keeps them, and the views and claims that are read from them."""
+"""Job records in Redis, and the views and claims that are read from them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class JobRecords:
         return _view(record)
 
     async def view_and(self, job_id: str, command: Command) -> tuple[JobView, Any]:
-        """Do as `view`, and return what another command answers in the same round trip; None if
-        that is refused."""
+        """Return a job as `view` does, and the answer of another command in the same round trip;
+        None if that command was refused."""
         record, answer = await self._client.together(self._reading(job_id), command)
         return _view(record), None if isinstance(answer, ResponseError) else answer
 
@@ -41,7 +41,7 @@ class JobRecords:
 
 
 def _view(record: Record | ResponseError) -> JobView:
-    """Return the job of a record as it was read. Raises JobNotFound and InternalError."""
+    """Return the job of a record. Raises JobNotFound and InternalError."""
     if isinstance(record, ResponseError):
         raise InternalError(f"damaged job record: {record}")
     if not record:
@@ -53,7 +53,7 @@ def _view(record: Record | ResponseError) -> JobView:
 
 
 def view_of(record: Record) -> JobView:
-    """Return the job that a record describes; CodecError if it is damaged."""
+    """Return the job that a record describes. Raises CodecError for a damaged one."""
     facts, details = record.get(b"facts"), record.get(b"error_details")
     try:
         return JobView(
@@ -75,9 +75,8 @@ def view_of(record: Record) -> JobView:
 
 
 def claim_of(row: list[Any], payload: bytes) -> Claim:
-    """Return the claim that claim.lua answered; CodecError if its record is damaged."""
-    _, token, attempt, job, submitted_ms, deadline_ms, others = row
-    backlog = backlog_of(others)
+    """Return the claim in the answer of claim.lua. Raises CodecError for a damaged record."""
+    _, token, attempt, job, submitted_ms, deadline_ms, backlog = row
     try:
         return Claim(
             job=JOB.decode(job),
@@ -86,8 +85,7 @@ def claim_of(row: list[Any], payload: bytes) -> Claim:
             attempt=int(attempt),
             submitted_ms=float(submitted_ms),
             deadline_ms=float(deadline_ms),
-            claimed_ms=backlog.now_ms,
-            backlog=backlog,
+            backlog=backlog_of(backlog),
         )
     except ValueError as error:
         raise CodecError(str(error)) from error

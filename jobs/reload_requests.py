@@ -1,4 +1,4 @@
-"""When a process reads its model folder again: told by the queue, or by a SIGHUP of its own."""
+"""Requests to read the model folder again, from the queue or by SIGHUP."""
 
 from __future__ import annotations
 
@@ -11,53 +11,54 @@ from collections.abc import Callable, Iterator, Set
 
 
 class ReloadRequests:
-    """Calls that came and were not yet answered; many that come during one reading are one."""
+    """Requests that were not answered yet. Requests that arrive during a reload are coalesced."""
 
     def __init__(self) -> None:
-        self._heard = 0
-        self._asked = asyncio.Event()
+        self._observed = 0
+        self._pending = asyncio.Event()
         self.models: frozenset[str] = frozenset()
-        """What callers have asked for of the models that are loaded only then."""
+        """Models that callers have requested and that are loaded only on demand."""
 
     def request(self) -> None:
-        """Call here and now."""
-        self._asked.set()
+        """Request a reload of this process."""
+        self._pending.set()
 
     def observe(self, number: int) -> None:
-        """Take in the number of the last call to all. Any other than the one before is a call: at
-        a start, for it may be newer than what was read, and when the queue has lost its count."""
-        if number != self._heard:
-            self._heard = number
-            self._asked.set()
+        """Note the number of the last request to all processes. Any change of it is a request: at
+        the start it may be newer than the models that were read, and a lower number means that the
+        queue has lost its count."""
+        if number != self._observed:
+            self._observed = number
+            self._pending.set()
 
     def observe_models(self, models: Set[str]) -> None:
-        """Take in the models that were asked for. One that is new is a call."""
+        """Note the requested models. A new one is a request."""
         if not models <= self.models:
             self.models |= models
-            self._asked.set()
+            self._pending.set()
 
     async def next(self) -> int:
-        """Wait for a call; return the number that a reading from now on is an answer to."""
-        await self._asked.wait()
-        self._asked.clear()
-        return self._heard
+        """Wait for a request; return the number that a reload from now on answers."""
+        await self._pending.wait()
+        self._pending.clear()
+        return self._observed
 
 
 @contextlib.contextmanager
 def on_hangup(reload: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
-    """Let SIGHUP call `reload` in the running event loop; or `stop`, when this process had a
-    terminal that is now closed, for which it is the same signal."""
+    """Let SIGHUP call `reload` in the running event loop; or `stop`, if this process had a terminal
+    that is now closed, which sends the same signal."""
     loop = asyncio.get_running_loop()
     on_terminal = _has_terminal()
 
-    def heard() -> None:
+    def on_signal() -> None:
         if on_terminal and not _has_terminal():
             stop()
         else:
             reload()
 
-    loop.add_signal_handler(signal.SIGHUP, heard)
-    # A pool starts its processes with it blocked, for until now it would have ended them.
+    loop.add_signal_handler(signal.SIGHUP, on_signal)
+    # A pool starts its processes with SIGHUP blocked: without a handler it would end them.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     try:
         yield
@@ -66,7 +67,7 @@ def on_hangup(reload: Callable[[], None], stop: Callable[[], None]) -> Iterator[
 
 
 def _has_terminal() -> bool:
-    """Return whether standard input is a terminal that is there."""
+    """Return whether standard input is an open terminal."""
     try:
         return os.isatty(sys.__stdin__.fileno()) if sys.__stdin__ is not None else False
     except (OSError, ValueError):

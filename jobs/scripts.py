@@ -1,4 +1,4 @@
-"""The queue's Lua scripts: each one step that happens whole or not at all."""
+"""The queue's Lua scripts: each is one atomic step."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from jobs.keys import Keys
 
 Step = Literal["submit", "claim", "expected_end", "renew", "finish", "cancel", "release", "stats"]
 STEPS: tuple[Step, ...] = get_args(Step)
-SHARED = ("common", "backlog", "admission", "changes")
-"""What stands before each step, in this order."""
+SHARED = ("common", "budget", "backlog", "admission", "changes")
+"""Put before each step, in this order."""
 
 Argument = str | bytes | float
 
@@ -24,9 +24,9 @@ def _source(name: str) -> str:
 
 
 class Scripts:
-    """The scripts of one namespace on one server; loaded there when they are first needed.
+    """The scripts of one namespace on one server, loaded there at their first use.
 
-    With `pictures_here` they also deal with the uploaded pictures, which are then on that server.
+    With `pictures_here` the uploaded pictures are on the same server, and the scripts manage them.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Scripts:
         self._keys = keys
 
     async def run(self, step: Step, *arguments: Argument) -> Any:
-        """Run one step; what it takes and answers stands at the head of its script."""
+        """Run one step. The head of its script describes its arguments and its answer."""
         return await self._steps[step](keys=self._names, args=[*self._shared, *arguments])
 
     async def run_after(self, command: Command, step: Step, *arguments: Argument) -> Any:
-        """Run one step just after a command, in the same round trip. The step happens also where
-        the command was refused, and must look to that itself; raises what that was refused with."""
+        """Run one step just after a command, in the same round trip. The step runs even if the
+        command is refused, and must check for that itself; the command's error is raised then."""
         names = self._names
         call = ("EVALSHA", self._steps[step].sha, len(names), *names, *self._shared, *arguments)
         first, answer = await self._client.together(command, call)
@@ -65,11 +65,11 @@ class Scripts:
     async def heartbeat(
         self, worker_id: str, data: bytes, ttl_ms: int, capabilities: Iterable[str]
     ) -> int:
-        """Write a worker's heartbeat and what it can run; return how many workers live."""
+        """Store a worker's heartbeat and capabilities; return the number of live workers."""
         names = [self._keys.heartbeat(worker_id), self._keys.workers, self._keys.capabilities]
         return int(await self._heartbeat(keys=names, args=[worker_id, data, ttl_ms, *capabilities]))
 
     async def heartbeats(self) -> list[bytes]:
-        """Return the heartbeats of the workers that live."""
+        """Return the heartbeats of the live workers."""
         answer = await self._registry(keys=[self._keys.workers], args=[self._keys.heartbeats])
         return list(answer)

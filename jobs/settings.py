@@ -44,6 +44,12 @@ class QueueSettings(BaseSettings):
         repr=False,
         description="Redis of the queue (redis://, rediss:// or unix://); unset: a private one.",
     )
+    embedded_redis_mb: int | None = Field(
+        default=None,
+        ge=64,
+        description="Memory that the private Redis may take, in MB; when it is full, new jobs are "
+        "refused with 429. Unset: a quarter of the machine's, from 256 to 2048.",
+    )
     blob_url: RedisUrl = Field(
         default=None,
         repr=False,
@@ -56,7 +62,7 @@ class QueueSettings(BaseSettings):
         description="First part of every Redis key; services that share a Redis need their own.",
     )
     queue_limit: int = Field(
-        default=256, ge=1, description="Jobs that may wait; beyond that callers are told 429."
+        default=256, ge=1, description="Jobs that may wait; further ones get 429."
     )
     lease_seconds: float = Field(
         default=5.0,
@@ -70,8 +76,8 @@ class QueueSettings(BaseSettings):
     unserved_seconds: float = Field(
         default=15.0,
         ge=0,
-        description="How long a waiting job outlives the last worker that had its model, lest a "
-        "restart ends it; then it ends as unknown_model or unknown_width.",
+        description="How long a waiting job outlives the last worker that had its model, so "
+        "that it survives a restart; then it ends as unknown_model or unknown_width.",
     )
     payload_ttl_seconds: int = Field(
         default=3600, ge=1, description="How long an uploaded picture is kept for a waiting job."

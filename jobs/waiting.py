@@ -1,4 +1,4 @@
-"""Waiting for a job: to its end, or for each of its changes."""
+"""Waiting for the end of a job, or for each of its changes."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Protocol, TypeVar
 from jobs.event_hub import EventHub, Subscription
 
 REREAD_S = 0.2
-"""Pause before a job is read again that an outage kept from being read."""
+"""Pause before a job is read again after an outage."""
 
 
-class Seen(Protocol):
-    """What is read of a job."""
+class JobState(Protocol):
+    """A job as it was read."""
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended."""
+        """Whether the job has ended."""
 
 
-S = TypeVar("S", bound=Seen)
+S = TypeVar("S", bound=JobState)
 
 Read = Callable[[str, int | None], Awaitable[S]]
-"""Reads a job by its id; the token is that of the claim that is said to have ended it."""
+"""Reads a job by its id; the token is that of the claim that ended it, by its event."""
 
 
 class Waiting:
-    """Reads a job when the hub hears of it. It listens first and reads then, so that nothing
-    can happen in between unnoticed."""
+    """Reads a job after each of its events. It subscribes before it reads, so that no event in
+    between is missed."""
 
     def __init__(self, hub: EventHub) -> None:
         self._hub = hub
@@ -36,37 +36,37 @@ class Waiting:
     async def wait(
         self, job_id: str, timeout_s: float, read: Read[S], submitted: float | None = None
     ) -> S:
-        """Return the job when it has ended, or as it is after `timeout_s`. One that was submitted
-        after a moment of time.monotonic() need not be read before its end."""
-        with self._hub.listen(job_id, ends_only=True) as listener:
-            seen = None
+        """Return the job once it has ended, or its state after `timeout_s`. One that was submitted
+        after `submitted`, a moment of time.monotonic(), need not be read before its end."""
+        with self._hub.subscribe(job_id, ends_only=True) as subscription:
+            state = None
             if submitted is None or not self._hub.still_runs(job_id, submitted):
-                seen = await read(job_id, None)
+                state = await read(job_id, None)
             try:
                 async with asyncio.timeout(timeout_s):
-                    while seen is None or not seen.ended:
-                        seen = await _next(job_id, listener, read)
-                    return seen
+                    while state is None or not state.ended:
+                        state = await _next(job_id, subscription, read)
+                    return state
             except TimeoutError:
                 return await read(job_id, None)
 
     async def watch(self, job_id: str, read: Read[S]) -> AsyncIterator[S]:
-        """Yield the job now and at each change, to its end."""
-        with self._hub.listen(job_id) as listener:
-            seen = await read(job_id, None)
-            yield seen
-            while not seen.ended:
-                before, seen = seen, await _next(job_id, listener, read)
-                if seen != before:
-                    yield seen
+        """Yield the job's state now and at each change, to its end."""
+        with self._hub.subscribe(job_id) as subscription:
+            state = await read(job_id, None)
+            yield state
+            while not state.ended:
+                before, state = state, await _next(job_id, subscription, read)
+                if state != before:
+                    yield state
 
 
-async def _next(job_id: str, listener: Subscription, read: Read[S]) -> S:
-    """Read the job again when there is reason to, and until it can be read."""
-    await listener.changed.wait()
-    listener.changed.clear()
+async def _next(job_id: str, subscription: Subscription, read: Read[S]) -> S:
+    """Read the job again after its next event, and repeat that during an outage."""
+    await subscription.changed.wait()
+    subscription.changed.clear()
     while True:
         try:
-            return await read(job_id, listener.token)
+            return await read(job_id, subscription.token)
         except ConnectionError:
             await asyncio.sleep(REREAD_S)

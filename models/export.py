@@ -46,8 +46,15 @@ DIMENSIONS: dict[str, tuple[str | int, ...]] = {
 }
 ARGUMENTS = ("image", "inverse_scale", "row_offset", "row_index", "column_offset", "column_index")
 """What `AtWidth.forward` calls the inputs."""
-CHECKS = ((24, 31, 2.0, 2.0), (48, 17, 2.37, 2.37), (33, 40, 1.1, 3.9), (5, 64, 7.3, 1.0))
-"""(height, width, scale_h, scale_w) at which an export is compared."""
+CHECKS = (
+    (24, 31, 2.0, 2.0),
+    (48, 17, 2.37, 2.37),
+    (33, 40, 1.1, 3.9),
+    (5, 64, 7.3, 1.0),
+    (9, 13, 3.0, 5.0),
+)
+"""(height, width, scale_h, scale_w) at which an export is compared. At the last ones an output
+pixel lies on the last input pixel's centre."""
 
 UNTOLD_SCALES = (1.1, 4.0)
 """What networks of any scale were trained at whose weights do not say it."""

@@ -1,1 +1,1 @@
-"""The brain: what runs at which width. Pure functions of what they are handed."""
+"""Scheduling policy: what runs at which width. Pure functions of their arguments."""

@@ -1,5 +1,7 @@
-"""What waits and what runs, summed up so that a decision costs the same for ten jobs or ten
-thousand, and the questions that a decision asks of it."""
+"""Backlog arithmetic: waiting time, room and stretch for a new run.
+
+Waiting jobs are summed up in groups, so a decision costs the same for ten jobs or ten thousand.
+"""
 
 from __future__ import annotations
 
@@ -7,81 +9,84 @@ import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Self
+
+from jobs.backlog import Backlog, Group
 
 SLOT_MS = 50.0
-"""Jobs that must start within the same slot are one group, dated by the slot's beginning."""
-
+"""Jobs whose latest start lies in the same slot form one group, dated by the slot's beginning."""
 
 DEMAND_MS = 10_000.0
-"""Over how long the work that keeps coming is averaged: as long as a burst. Found, as the next,
-with `anysr simulate`; jobs/lua/backlog.lua counts by the same numbers."""
+"""Time constant over which incoming work is averaged: the length of a burst. Tuned, like
+`PRIOR_MS`, with `anysr simulate`; jobs/lua/backlog.lua uses the same numbers."""
 PRIOR_MS = 500.0
-"""Added to the time in which others waited: what came in a shorter one says little."""
-
-
-class Group(NamedTuple):
-    """Jobs that must start at nearly the same time."""
-
-    latest_start_ms: float
-    cheapest_ms: float
-    """Sum of the cheapest costs that their callers accept."""
-    network_ms: float
-    """Sum of the costs of their narrowest networks."""
+"""Added to the time in which others waited, because a rate over a shorter time is noise."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """All that a decision needs to know of the other jobs. Times are of the queue's clock."""
+    """The other jobs, as far as a decision depends on them. Times are of the queue's clock."""
 
     now_ms: float
     workers: int
-    """Live ones, the deciding one included."""
+    """Live workers, including the deciding one."""
     running: Sequence[float] = ()
     """Predicted ends of the other runs in progress."""
     waiting: Sequence[Group] = ()
-    """Earliest first."""
+    """Earliest latest start first."""
     inflow: float = 0.0
-    """Narrowest-network ms that come per ms while others wait: how much work keeps coming."""
+    """Narrowest-network ms of new work per ms, while others wait: the demand."""
     inflow_slack_ms: float = float("inf")
-    """For how long that work can wait, in the mean that counts the short ones most."""
+    """Harmonic mean of how long that work can wait."""
+
+    @classmethod
+    def of(cls, backlog: Backlog, workers: int, free: int = 0) -> Self:
+        """Return the load of a backlog with `workers` live workers, of which `free` do none of its
+        runs. If the backlog has more runs than the others could do, their number counts instead."""
+        return cls(
+            backlog.now_ms,
+            max(workers, free + len(backlog.running)),
+            backlog.running,
+            backlog.waiting,
+            backlog.inflow,
+            backlog.inflow_slack_ms,
+        )
 
     @property
     def contended(self) -> bool:
-        """Whether a run that begins now shares its machine with others: jobs wait for the next
-        worker, or half of the others run."""
+        """Whether a run that begins now shares its machine: jobs are waiting, or more than half of
+        the other workers are running."""
         return bool(self.waiting) or 2 * len(self.running) > self.workers - 1
 
 
 @dataclass(frozen=True)
 class Pressure:
-    """What the jobs that wait leave for a run that begins now."""
+    """Limits that the waiting jobs set to a run that begins now."""
 
     room_ms: float
-    """How much work more may be done before them with all still in time, if each of them runs in
-    its cheapest way. Infinite when none waits; negative when one is too late already."""
+    """Work that fits before the waiting jobs with all of them in time at their cheapest cost.
+    Infinite when none waits; negative when one is already too late."""
     kept_ms: float
-    """The same among those that are not too late already: a run this long makes none late that
-    could still be in time. Never negative."""
+    """`room_ms` without the jobs that are already too late: a run of this length makes no job late
+    that could still be in time. Never negative."""
     stretch: float
-    """By how much every job, this one first, could take longer than its narrowest network does
+    """Factor by which every job, this one first, could exceed the cost of its narrowest network
     with all still in time. Infinite when none waits.
 
-    It is the reciprocal of the largest density (work that must be done before a moment over the
-    worker time until then), at which the optimal schedule of the known jobs runs them all (Yao,
-    Demers and Shenker, FOCS 1995: "optimal available"). Where gain falls with cost, as that of
-    width does, equal stretch is what spends worker time best.
+    It is the reciprocal of the largest density (work due before a moment over the worker time until
+    then), at which the optimal schedule of the known jobs runs them all (Yao, Demers and Shenker,
+    FOCS 1995: "optimal available"). Because the gain of width falls with its cost, equal stretch
+    spends worker time best.
     """
 
 
 def pressure(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf")) -> Pressure:
-    """Weigh a run whose narrowest network takes `network_ms` against the jobs that wait.
+    """Return the limits for a run whose narrowest network takes `network_ms`.
 
-    With `from_ms`, only those that must start after it count; the work before them is theirs to
-    wait for all the same.
+    Jobs with a latest start up to `from_ms` set no limit; their work still delays the others.
     """
     ends = sorted([max(end, load.now_ms) for end in load.running])
-    # Worker time until a moment that no run has taken yet: workers * moment - taken.
+    # Free worker time until a moment: workers * moment - taken.
     workers = load.workers - len(ends)
     taken = workers * load.now_ms
     ends.append(float("inf"))
@@ -113,13 +118,16 @@ def pressure(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf")
 
 
 def sustained_stretch(load: Load) -> float:
-    """Return the stretch at which the work that keeps coming would keep all workers busy."""
+    """Return the stretch at which the inflow would keep all workers busy; infinite without any."""
     return load.workers / load.inflow if load.inflow > 0 else float("inf")
 
 
 def wait_ms(load: Load, latest_start_ms: float) -> float:
-    """Return after how long a new job would begin, if those before it all run in their cheapest
-    way: the level to which their work fills the workers, over the ends of what runs now."""
+    """Return the ms until a new job would begin, with all jobs before it at their cheapest cost.
+
+    It is the level to which their work fills the workers above the ends of the current runs;
+    infinite without workers.
+    """
     work = 0.0
     for group_start_ms, cheapest_ms, _ in load.waiting:
         if group_start_ms > latest_start_ms:
@@ -139,11 +147,11 @@ def wait_ms(load: Load, latest_start_ms: float) -> float:
 
 
 class Demand:
-    """The work that keeps coming, as told by what comes while others wait.
+    """Rate of incoming work, estimated from what comes while other jobs wait.
 
-    Callers who send their next picture when they have the last one's answer never make a queue
-    longer, however fast they are answered: nothing comes of them while their own work waits. Others
-    come at the same rate then as at any other time, so counting only that time finds their rate.
+    Callers who wait for each answer before they send the next picture never lengthen the queue,
+    because they send nothing while their own job waits. Other callers come at the same rate then
+    as at any time, so counting only that time measures their rate.
     """
 
     def __init__(self) -> None:
@@ -151,11 +159,11 @@ class Demand:
         self._urgency = 0.0
         """Work over the time that it can wait."""
         self._time_ms = 0.0
-        """For how long of late others waited."""
+        """Recent time in which jobs waited; decays like the work."""
         self._at_ms = 0.0
 
     def pass_time(self, now_ms: float, waiting: bool) -> None:
-        """Let the time until now go by, in which something waited or nothing did."""
+        """Advance to `now_ms`; `waiting` says whether any job waited since the last call."""
         fade = math.exp((self._at_ms - now_ms) / DEMAND_MS)
         self._work_ms *= fade
         self._urgency *= fade
@@ -163,12 +171,12 @@ class Demand:
         self._at_ms = now_ms
 
     def add(self, network_ms: float, slack_ms: float) -> None:
-        """Count work that came now, while others waited; `slack_ms` is positive."""
+        """Count work that came now, while others waited, and can wait `slack_ms` > 0."""
         self._work_ms += network_ms
         self._urgency += network_ms / slack_ms
 
     def withdraw(self, network_ms: float, slack_ms: float, age_ms: float) -> None:
-        """Forget work that was counted `age_ms` ago and is not to be done."""
+        """Remove cancelled work that was counted `age_ms` ago."""
         fade = math.exp(-age_ms / DEMAND_MS)
         self._work_ms = max(0.0, self._work_ms - network_ms * fade)
         self._urgency = max(0.0, self._urgency - network_ms / slack_ms * fade)
@@ -180,12 +188,12 @@ class Demand:
 
     @property
     def slack_ms(self) -> float:
-        """The harmonic mean of how long the work can wait, weighted by it; infinite without any."""
+        """Harmonic mean of how long the work can wait, weighted by work; infinite without any."""
         return self._work_ms / self._urgency if self._urgency > 0 else float("inf")
 
 
 class Slots:
-    """The groups of a queue, kept as jobs come and go."""
+    """Groups of waiting jobs, updated as jobs come and go."""
 
     def __init__(self) -> None:
         self._starts: list[float] = []
@@ -193,7 +201,7 @@ class Slots:
         self._jobs: dict[float, int] = {}
 
     def add(self, latest_start_ms: float, cheapest_ms: float, network_ms: float) -> None:
-        """Take in a job that waits."""
+        """Add a waiting job."""
         slot = _slot(latest_start_ms)
         place = bisect.bisect_left(self._starts, slot)
         known = self._jobs.get(slot, 0)
@@ -206,7 +214,7 @@ class Slots:
             self._groups.insert(place, Group(slot, cheapest_ms, network_ms))
 
     def remove(self, latest_start_ms: float, cheapest_ms: float, network_ms: float) -> None:
-        """Let go of a job that was added with the same figures. KeyError if there is none."""
+        """Remove a job that was added with the same figures. Raises KeyError if there is none."""
         slot = _slot(latest_start_ms)
         left = self._jobs[slot] - 1
         place = bisect.bisect_left(self._starts, slot)
@@ -214,7 +222,7 @@ class Slots:
             self._jobs[slot] = left
             _, cheapest, network = self._groups[place]
             self._groups[place] = Group(slot, cheapest - cheapest_ms, network - network_ms)
-        else:  # sums of floats are thrown away before they drift
+        else:  # an empty group is deleted, so that sums of floats do not drift
             del self._jobs[slot], self._starts[place], self._groups[place]
 
     def groups(self) -> list[Group]:

@@ -1,11 +1,11 @@
-"""Predicted milliseconds of a job, from a calibration at warm-up and what is seen since.
+"""Predicted milliseconds of a job, from the calibration at warm-up and the runs observed since.
 
 A stage costs a fixed part plus parts in proportion to its input and output pixels. The network
 has one such line per rung, resampling one, decoding one, encoding one per format. A network's
-input pixels are those that it is shown, the halos of its tiles included. A wider network never
-costs less than a narrower one of the same model. What is seen afterwards moves two numbers per kind
-of stage, a factor and a delay, so that a machine that becomes slower is followed at once at all
-sizes; a single outlier moves them by a bounded step only.
+input pixels include the halos of its tiles. A wider network never costs less than a narrower one
+of the same model. Observed runs move two numbers per kind of stage, a slowdown and a delay, so
+that the model follows a machine that becomes slower at once at all sizes; a single outlier moves
+them by a bounded step only.
 """
 
 from __future__ import annotations
@@ -26,42 +26,44 @@ from scheduling.work import Work
 FloatArray = NDArray[np.float64]
 
 UNCALIBRATED_MS_PER_MEGAPIXEL = 2000.0
-"""What is assumed of a stage that was never measured: slow, so that no promise is broken."""
+"""Assumed cost of a stage that was never measured: slow, so that no promise is broken."""
 
-FOLLOW = 0.3
-"""How far one observation moves the pace, once a few were seen. The first ones count as a mean, and
-what was measured at the start as one of them, unless others disturbed that."""
+LEAST_GAIN = 0.3
+"""Weight of one observation in the estimate, once there are a few. The first ones are averaged; the
+calibration counts as one of them unless other processes disturbed it."""
 
 SHORT_MS = 100.0
-"""A run as long as this one teaches of its pace as much as of its delay; a shorter one more of the
-delay, a longer one more of the pace."""
-HELD = 3.0
-"""A stage is delayed for at most so many times as long as it runs: a network that gives way to a
-busy gateway still gets a quarter of a core."""
+"""A run of this length moves slowdown and delay alike; a shorter one moves the delay more, a longer
+one the slowdown."""
+MOST_DELAY_RATIO = 3.0
+"""Largest delay of a stage, as a multiple of its running time: a network that gives way to a busy
+gateway still gets a quarter of a core."""
 MOST_DELAY_MS = 500.0
-LEAST_PACE = 0.05
+LEAST_SLOWDOWN = 0.05
 
-STEP = 2.0
-"""One observation counts as at most this many times the pace so far, or one part of it."""
+MOST_STEP = 2.0
+"""Largest factor by which one observation may differ from the expected value, up or down; what
+lies beyond is clipped."""
 
-FAR = 1.25
-CHANGED = 3
-"""So many observations in a row, all this factor above the pace or all below it, are no noise but
-another machine: what was seen before them counts no more."""
+CHANGE_FACTOR = 1.25
+CHANGE_RUNS = 3
+"""If so many observations in a row are all this factor above the expected value, or all this factor
+below it, the machine has changed: earlier observations no longer count."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """fixed + per_source * source megapixels + per_output * output megapixels, in ms."""
+    """Cost in ms: fixed + per_source * source megapixels + per_output * output megapixels."""
 
     fixed: float
     per_source: float
     per_output: float
     disturbed: bool = field(default=False, compare=False)
-    """Whether others used the machine while it was measured: it is then not kept for another
-    start, and measured again."""
+    """Whether other processes used the machine during the measurement: the line is then not cached
+    for the next start, and is measured again."""
 
     def at(self, work: Work) -> float:
+        """Return the ms of this much work."""
         return (
             self.fixed
             + self.per_source * work.source_pixels / 1e6
@@ -71,13 +73,26 @@ class Line:
 
 UNCALIBRATED = Line(0.0, 0.0, UNCALIBRATED_MS_PER_MEGAPIXEL)
 
+RETIRED_KEY = "pace"
+"""Written in place of `slowdown` by an earlier version."""
+
+
+class OutdatedCosts(ValueError):
+    """Costs in the form of an earlier version."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the costs are in the form of an earlier version; measure them again with "
+            "`anysr calibrate --output`"
+        )
+
 
 Samples = Sequence[tuple[Work, float]]
 """Measured (work, ms) pairs."""
 
 
 def fit(samples: Samples) -> Line:
-    """Fit a line to samples: least relative squares, no negative part.
+    """Fit a line to samples by least relative squares, with no negative part.
 
     Raises ValueError without samples.
     """
@@ -86,16 +101,16 @@ def fit(samples: Samples) -> Line:
 
 
 def fit_rising(widths: Sequence[Samples]) -> list[Line]:
-    """Fit a line to the samples of each width of a model, narrowest first, all at once: least
-    relative squares, no negative part, and no part less than that of the width before.
+    """Fit the lines of all widths of a model at once, narrowest first, by least relative squares.
+    No part is negative, and none is less than that of the next narrower width.
 
     Raises ValueError when a width has no samples.
     """
     if not all(widths):
         raise ValueError("cannot fit a cost line to no samples")
     blocks = [_features(samples) for samples in widths]
-    # Each width is the one before and what it costs more, in all three parts: so the unknowns of
-    # a width are part of all that are wider.
+    # The unknowns are the increments from one width to the next, in all three parts, so each
+    # width's features repeat in the columns of all narrower ones.
     features = np.vstack(
         [
             np.hstack([block] * (number + 1) + [0 * block] * (len(blocks) - number - 1))
@@ -107,7 +122,7 @@ def fit_rising(widths: Sequence[Samples]) -> list[Line]:
 
 
 def _features(samples: Samples) -> FloatArray:
-    """Return rows whose product with a line's parts is predicted over measured time, (n, 3)."""
+    """Return (n, 3) rows; a row times a line's parts is predicted over measured time."""
     rows = [(1.0, work.source_pixels / 1e6, work.output_pixels / 1e6) for work, _ in samples]
     measured = [max(ms, 1e-3) for _, ms in samples]
     parts: FloatArray = np.array(rows) / np.array(measured)[:, None]
@@ -133,8 +148,8 @@ def _least_squares(features: FloatArray, goal: FloatArray) -> FloatArray:
 def _within(
     columns: FloatArray, goal: FloatArray, found: FloatArray, used: NDArray[np.bool_]
 ) -> FloatArray:
-    """Return the best x of the columns used, from `found` on only as far as none turns negative;
-    one that reaches zero is used no more."""
+    """Return the least-squares x over the used columns, moving from `found` only until a part would
+    turn negative; that column is then no longer used."""
     while used.any():
         best = np.zeros_like(found)
         best[used], *_ = np.linalg.lstsq(columns[:, used], goal, rcond=None)
@@ -150,18 +165,18 @@ def _within(
 
 DECODE = "decode"
 NETWORK = "network"
-"""The kind of a network's stages: all widths of all models keep one pace."""
+"""Kind of the networks' stages: all widths of all models share one slowdown."""
 FLOOR_STAGE = f"floor:{FLOOR.model}"
-"""Of a kind of its own: how fast plain resampling runs tells nothing of the networks."""
+"""A kind of its own, because the speed of plain resampling does not predict that of networks."""
 
 
 def stage_of(rung: Rung) -> str:
-    """Return the name of the stage that makes a rung's pixels."""
-    return FLOOR_STAGE if rung == FLOOR else f"{NETWORK}:{rung.model}@{rung.width:g}"
+    """Return the name of the stage that computes a rung's pixels."""
+    return FLOOR_STAGE if rung == FLOOR else f"{NETWORK}:{rung.key}"
 
 
 def model_stage(stage: str) -> str:
-    """Return what the stages of all widths of one model have in common."""
+    """Return a stage's name without its width: equal for all widths of one model."""
     return stage.rpartition("@")[0] or stage
 
 
@@ -171,31 +186,32 @@ def encode_stage(output_format: str) -> str:
 
 
 RUNS = 100
-"""So many of the last runs say how far a run may be beyond its prediction. What the second of them
-needed, the next one stays below in 98 of 100 cases (a conformal quantile, Vovk et al. 2005)."""
+"""Number of recent runs from which the margin is computed. The next run stays below the second
+largest of their ratios in 98 of 100 cases (a conformal quantile, Vovk et al. 2005)."""
 LEAST_MARGIN, MOST_MARGIN = 1.01, 10.0
 
 LEAST_HANDLING_MS = 20.0
-"""So much may be learnt from one observation: several times what it takes on a quiet machine."""
+"""Largest handling time accepted from one observation while the estimate is small: several times
+what it takes on a quiet machine."""
 
 
 @dataclass
 class _Seen:
-    """What the pace of a kind of stage was learnt from."""
+    """Observations behind an estimate."""
 
     count: int
-    """Observations since it was last learnt anew."""
+    """Observations since the machine last changed."""
     far: int = 0
-    """How many of the last lay far above it (or, negative, below it) in a row."""
+    """Length of the current row of observations far above the estimate; negative: far below."""
 
     def gain(self, ratio: float) -> float:
-        """Take in one more, which was `ratio` times the pace, and return how far that moves."""
-        side = (ratio > FAR) - (ratio < 1 / FAR)
+        """Count an observation of `ratio` times the expected value; return its weight, 0 to 1."""
+        side = (ratio > CHANGE_FACTOR) - (ratio < 1 / CHANGE_FACTOR)
         self.far = side + (self.far if self.far * side > 0 else 0)
-        if abs(self.far) >= CHANGED:
+        if abs(self.far) >= CHANGE_RUNS:
             self.count = self.far = 0
         self.count += 1
-        return max(FOLLOW, 1 / self.count)
+        return max(LEAST_GAIN, 1 / self.count)
 
 
 def _no_runs() -> deque[float]:
@@ -204,64 +220,73 @@ def _no_runs() -> deque[float]:
 
 @dataclass
 class CostModel:
-    """Lines by stage name, the pace and the delay of each kind of stage, and by model how its
-    pictures are cut, for that is part of what they cost.
+    """Cost lines by stage, and what was learnt since: a slowdown and a delay per kind of stage.
 
-    A stage takes its line times the pace, and the delay. On a machine that others use, short runs
-    are held up for as many ms as long ones, up to a few times what they take: so runs of 20 ms say
-    by themselves nothing of how much longer a run of 500 ms takes.
+    A stage takes its line times the slowdown, plus the delay. On a busy machine short runs are
+    delayed by as many ms as long ones, up to a few times their own length, so runs of 20 ms alone
+    cannot predict how much longer a run of 500 ms takes. Tilings are part of the model because
+    halos are part of the cost.
 
-    What is learnt is learnt twice: of runs that have the machine to themselves, and, in a model of
-    its own (`under`), of those that share it with others.
+    Runs that have the machine to themselves and runs that share it are learnt apart: see `under`.
     """
 
     lines: dict[str, Line] = field(default_factory=dict)
-    pace: dict[str, float] = field(default_factory=dict)
+    slowdown: dict[str, float] = field(default_factory=dict)
+    """Running time over the calibrated one, by kind of stage; above 1 is slower."""
     tilings: dict[str, Tiling] = field(default_factory=dict)
+    """How pictures are cut, by model."""
     margin: float = 1.2
-    """By how much a whole run may exceed its prediction in forty-nine of fifty cases, `jitter_ms`
-    more than it; see `safe`."""
+    """Factor that forty-nine of fifty runs stay below, applied to the prediction plus `jitter_ms`;
+    see `safe`."""
     handling_ms: float = 0.0
-    """What a run takes beside its stages: to bind it, to look at the picture, to tell the queue."""
+    """Time of a run outside its stages: binding, picture features, calls to the queue."""
     jitter_ms: float = 100.0
-    """What others do with the cores holds up short runs as long as long ones. Of runs of 20 to 2000
-    ms on two cores that were never free, nineteen of twenty were at most 36 to 143 ms late."""
+    """Length by which a run is extended before the margin applies: busy cores delay short runs as
+    much as long ones. Of runs of 20 to 2000 ms on two cores that were never free, nineteen of
+    twenty were at most 36 to 143 ms late."""
     delay: dict[str, float] = field(default_factory=dict)
-    """In ms, of each kind of stage."""
+    """In ms, by kind of stage."""
     seen: dict[str, _Seen] = field(default_factory=dict, compare=False, repr=False)
-    """Of each kind of stage, by this process alone."""
+    """By kind of stage; only of this process."""
     needed: deque[float] = field(default_factory=_no_runs, compare=False, repr=False)
-    """The margins that would have been enough for the last runs, by this process alone."""
+    """Margins that would have been enough for the last runs; only of this process."""
     contended: CostModel | None = None
-    """What was learnt of runs under contention; None while nothing was. To be asked for by
-    `under`: lines and tilings are the ones of this model."""
+    """What was learnt under contention; None while nothing was. Use `under` to read it: lines and
+    tilings are those of this model."""
 
     def under(self, contention: bool) -> CostModel:
-        """Return the costs of runs that share the machine with others, or of those that do not.
-        Before any was seen under contention, it is taken to make no difference."""
+        """Return the costs of runs that share the machine, or of runs that do not.
+
+        Until a run under contention was observed, both are equal.
+        """
         if not contention:
             return self
         if self.contended is None:
-            pace, delay = dict(self.pace), dict(self.delay)
-            self.contended = replace(self, pace=pace, delay=delay, seen={}, needed=_no_runs())
+            self.contended = replace(
+                self,
+                slowdown=dict(self.slowdown),
+                delay=dict(self.delay),
+                seen={},
+                needed=_no_runs(),
+            )
         self.contended.lines, self.contended.tilings = self.lines, self.tilings
         return self.contended
 
     @property
     def disturbed(self) -> set[str]:
-        """The stages that are to be measured again, as others used the machine."""
+        """The stages to measure again, because other processes used the machine."""
         return {stage for stage, line in self.lines.items() if line.disturbed}
 
     def renew(self, lines: Mapping[str, Line]) -> None:
-        """Take lines that were measured again. What was learnt beside the old ones of their kinds
-        is forgotten, and the margin with it."""
+        """Replace lines by newly measured ones. Forget what was learnt about their kinds of stage,
+        and the margin."""
         self.lines.update(lines)
         for model in filter(None, (self, self.contended)):
             model._forget(lines)
 
     def _forget(self, stages: Iterable[str]) -> None:
         for stage in stages:
-            for learnt in (self.pace, self.delay, self.seen):
+            for learnt in (self.slowdown, self.delay, self.seen):
                 learnt.pop(_kind(stage), None)
         self.margin = type(self).margin
         self.needed.clear()
@@ -269,12 +294,12 @@ class CostModel:
     def predict_stage(self, stage: str, work: Work) -> float:
         """Return the expected ms of one stage."""
         quiet_ms = self.lines.get(stage, UNCALIBRATED).at(_done_by(stage, work))
-        return self._amid_others(_kind(stage), quiet_ms)
+        return self._slowed_ms(_kind(stage), quiet_ms)
 
-    def _amid_others(self, kind: str, quiet_ms: float) -> float:
-        """Return what a stage takes that takes `quiet_ms` on a quiet machine."""
-        running_ms = self.pace.get(kind, 1.0) * quiet_ms
-        return running_ms + min(self.delay.get(kind, 0.0), HELD * running_ms)
+    def _slowed_ms(self, kind: str, quiet_ms: float) -> float:
+        """Return the expected ms of a stage whose calibrated cost is `quiet_ms`."""
+        running_ms = self.slowdown.get(kind, 1.0) * quiet_ms
+        return running_ms + min(self.delay.get(kind, 0.0), MOST_DELAY_RATIO * running_ms)
 
     def predict(self, rung: Rung, work: Work) -> float:
         """Return the expected ms of a job, from claim to encoded picture."""
@@ -282,17 +307,17 @@ class CostModel:
         return self.handling_ms + sum(self.predict_stage(stage, work) for stage in stages)
 
     def predict_rest(self, rung: Rung, work: Work, left: float) -> float:
-        """Return the expected ms of what is left of a job whose network has `left` of its work
-        to do, a part from 0 to 1."""
+        """Return the expected ms to finish a job whose network has the part `left` of its work to
+        do, from 0 to 1."""
         encoding = self.predict_stage(encode_stage(work.output_format), work)
         return left * self.predict_stage(stage_of(rung), work) + encoding
 
     def safe(self, expected_ms: float) -> float:
-        """Return the ms that forty-nine of fifty runs stay below of which so many are expected."""
+        """Return the ms that forty-nine of fifty runs of this expected length stay below."""
         return expected_ms + (self.margin - 1) * (expected_ms + self.jitter_ms)
 
     def observe_run(self, predicted_ms: float, actual_ms: float) -> None:
-        """Take in a whole run, from claim to encoded picture, beside what `predict` had said."""
+        """Update the margin from a whole run, claim to encoded picture, and its prediction."""
         if not self.needed:
             self.needed.extend([self.margin] * RUNS)
         self.needed.append(1 + (actual_ms - predicted_ms) / (predicted_ms + self.jitter_ms))
@@ -300,29 +325,29 @@ class CostModel:
         self.margin = min(max(second, LEAST_MARGIN), MOST_MARGIN)
 
     def observe_handling(self, actual_ms: float) -> None:
-        """Take in what a run took beside its stages."""
+        """Update `handling_ms` from the time that a run took outside its stages."""
         kind, known = "handling", self.handling_ms
         gain = self.seen.setdefault(kind, _Seen(0)).gain(actual_ms / max(known, 1e-3))
-        bounded = min(actual_ms, max(STEP * known, LEAST_HANDLING_MS))
+        bounded = min(actual_ms, max(MOST_STEP * known, LEAST_HANDLING_MS))
         self.handling_ms = max(0.0, known + gain * (bounded - known))
 
     def observe(self, stage: str, work: Work, actual_ms: float) -> None:
-        """Take in one measured stage."""
+        """Update slowdown and delay from one measured stage; give a stage without line a line."""
         if stage not in self.lines:
             self.lines[stage] = Line(0.0, 0.0, actual_ms / max(work.output_pixels / 1e6, 1e-6))
             return
         kind = _kind(stage)
         quiet_ms = max(self.lines[stage].at(_done_by(stage, work)), 1e-3)
-        expected_ms = self._amid_others(kind, quiet_ms)
-        bounded_ms = min(max(actual_ms, expected_ms / STEP), expected_ms * STEP)
+        expected_ms = self._slowed_ms(kind, quiet_ms)
+        bounded_ms = min(max(actual_ms, expected_ms / MOST_STEP), expected_ms * MOST_STEP)
         trusted = 0 if self.lines[stage].disturbed else 1
         gain = self.seen.setdefault(kind, _Seen(trusted)).gain(actual_ms / expected_ms)
         moved_ms = gain * (bounded_ms - expected_ms)
         delay = self.delay.get(kind, 0.0)
         delayed_ms = max(moved_ms * SHORT_MS / (SHORT_MS + quiet_ms), -delay)
         self.delay[kind] = min(delay + delayed_ms, MOST_DELAY_MS)
-        pace = self.pace.get(kind, 1.0) + (moved_ms - delayed_ms) / quiet_ms
-        self.pace[kind] = max(pace, LEAST_PACE)
+        slowdown = self.slowdown.get(kind, 1.0) + (moved_ms - delayed_ms) / quiet_ms
+        self.slowdown[kind] = max(slowdown, LEAST_SLOWDOWN)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form."""
@@ -339,7 +364,7 @@ class CostModel:
 
     def _learnt(self) -> dict[str, Any]:
         return {
-            "pace": dict(self.pace),
+            "slowdown": dict(self.slowdown),
             "margin": self.margin,
             "handling_ms": self.handling_ms,
             "delay": dict(self.delay),
@@ -347,8 +372,11 @@ class CostModel:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CostModel:
-        """Undo `to_dict`. Raises KeyError, TypeError, ValueError or AttributeError for data
-        that it did not make."""
+        """Return the model that `to_dict` wrote.
+
+        Raises OutdatedCosts for the form of an earlier version, and KeyError, TypeError, ValueError
+        or AttributeError for anything else.
+        """
         disturbed = set(data.get("disturbed", ()))
         lines = {k: replace(Line(*v), disturbed=k in disturbed) for k, v in data["lines"].items()}
         tilings = {k: Tiling(**v) for k, v in data.get("tilings", {}).items()}
@@ -362,8 +390,10 @@ class CostModel:
 
 
 def _learnt_from(data: Mapping[str, Any]) -> dict[str, Any]:
+    if RETIRED_KEY in data:
+        raise OutdatedCosts
     return {
-        "pace": dict(data["pace"]),
+        "slowdown": dict(data["slowdown"]),
         "delay": dict(data.get("delay", {})),
         **{
             name: float(data.get(name, getattr(CostModel, name)))

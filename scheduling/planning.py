@@ -1,4 +1,4 @@
-"""From what the caller wants and what the picture is to the job that is put into the queue."""
+"""Planning: builds the job for the queue from a request and its picture's header."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from images.header import ImageHeader
 from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
 from jobs.formats import ImageFormat
-from jobs.job import Job
+from jobs.job import JobRequest
 from models.catalog import Catalog, ModelEntry
 from models.geometry import output_size
 from models.strength import strength_of_quality
@@ -18,7 +18,7 @@ class Budgets(NamedTuple):
     """Latency budgets in milliseconds."""
 
     default_ms: float
-    """Of a request that names none."""
+    """Budget of a request that names none."""
     largest_ms: float
 
 
@@ -29,9 +29,10 @@ def build_job(
     catalog: Catalog,
     max_output_pixels: int,
     budgets: Budgets,
-) -> Job:
-    """Return the job of a request; its `cheapest_ms` and `network_ms` are still 0, which admission
-    fills in. Without a model and a pinned width, the service chooses among all models.
+    traceparent: str | None = None,
+) -> JobRequest:
+    """Return the job without its costs, which admission adds. Without a model and a pinned width,
+    the service chooses among all models. `traceparent` is that of the request's trace.
 
     Raises UnknownModel, ModelNotTrained, UnknownWidth, InvalidRequest (a scale or budget out of
     range) and OutputTooLarge.
@@ -41,7 +42,7 @@ def build_job(
     width, height = output_pixels(wanted, header.width, header.height, model)
     output_format = wanted.format or header.format
     _check_output(width, height, output_format, max_output_pixels)
-    return Job(
+    return JobRequest(
         id=job_id,
         source_width=header.width,
         source_height=header.height,
@@ -53,16 +54,16 @@ def build_job(
         pinned_width=pinned_width(wanted, model),
         on_miss=wanted.on_miss,
         budget_ms=_budget(wanted, budgets),
-        cheapest_ms=0.0,
         min_db=wanted.min_db,
         min_width=wanted.min_width,
         strength=strength_of(wanted, header),
+        traceparent=traceparent,
     )
 
 
 def strength_of(wanted: UpscaleRequest, header: ImageHeader) -> float:
-    """Return how damaged a picture is taken to be: as the caller says, or by what its header says
-    of its compression, rounded to two decimals."""
+    """Return the strength for a picture, 0 to 1: the caller's, or that of the compression in its
+    header, rounded to two decimals."""
     if wanted.strength is not None:
         return wanted.strength
     quality = header.jpeg_quality
@@ -70,9 +71,12 @@ def strength_of(wanted: UpscaleRequest, header: ImageHeader) -> float:
 
 
 def chosen_model(wanted: UpscaleRequest, catalog: Catalog) -> ModelEntry:
-    """Return the model asked for, or the catalog's default, which then stands for the limits of
-    all and for what a pinned width means; UnknownModel if there is none, ModelNotTrained if it is
-    a network without weights."""
+    """Return the requested model, or the catalog's default. The default stands for all models where
+    the request names none: for the limits on scales, and for the meaning of a pinned width.
+
+    Raises UnknownModel if there is none of this name, and ModelNotTrained for a network without
+    weights.
+    """
     name = wanted.model if wanted.model is not None else catalog.default
     if name in catalog.untrained:
         raise ModelNotTrained(
@@ -88,7 +92,10 @@ def chosen_model(wanted: UpscaleRequest, catalog: Catalog) -> ModelEntry:
 
 
 def pinned_width(wanted: UpscaleRequest, model: ModelEntry) -> float | None:
-    """Return the model's own value of the pinned width; UnknownWidth if it has none such."""
+    """Return the catalog's value of the pinned width; None where none is pinned.
+
+    Raises UnknownWidth if the model does not have it.
+    """
     if wanted.anysr_width is None:
         return None
     try:
@@ -103,7 +110,7 @@ def pinned_width(wanted: UpscaleRequest, model: ModelEntry) -> float | None:
 def output_pixels(
     wanted: UpscaleRequest, width: int, height: int, model: ModelEntry
 ) -> tuple[int, int]:
-    """Return (width, height) of the output of a `width` x `height` picture.
+    """Return (width, height) in pixels of the output of a `width` x `height` picture.
 
     Raises InvalidRequest for a scale that the model does not offer, and for a smaller output.
     """

@@ -1,35 +1,36 @@
-"""What is decided, at the gateway and at the claim: facts in, decision and reason out.
+"""Admission at the gateway, and binding of the width at the claim.
 
-All functions are pure and know nothing of queues, clocks or networks. The same ones run in the
-gateway, in the worker and in the simulator.
+All functions are pure: no queue, no clock, no network. The gateway, the worker and the simulator
+run the same ones.
 
-Jobs are claimed in the order of their latest start, which is fixed when they come: whatever
-comes later must start later in the end, so no job starves.
+Jobs are claimed in the order of their latest start, which is fixed when they come. Every job's turn
+comes, because the latest starts of newcomers lie later and later, so no job starves.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jobs.budget import smallest_budget_ms, start_slack_ms
 from jobs.job import Reason
 from scheduling.backlog import Load, pressure, sustained_stretch, wait_ms
 from scheduling.options import Option, narrowest_network
 from scheduling.rungs import FLOOR
 
 ANTICIPATION = 1.4
-"""How far beyond the sustained stretch a job may go: demand comes in bursts, and what nobody
-uses between them is lost. Found with `anysr simulate`."""
+"""Factor by which a run may exceed the sustained stretch: demand comes in bursts, and worker time
+between them would be lost. Tuned with `anysr simulate`."""
 SHARE = 0.8
-"""The part of the stretch of the jobs that wait which a run may take: the rest is for what comes
-while they do, and would else have to be resampled. Found with `anysr simulate`."""
+"""Part of the waiting jobs' stretch that a run may take: the rest is for jobs that come meanwhile,
+which would otherwise have to be resampled. Tuned with `anysr simulate`."""
 PATIENCE = 0.2
-"""The part of the time for which what keeps coming can wait that a run may take in any case: behind
-so short a run it is still in time. Found with `anysr simulate`."""
+"""Part of the incoming work's slack that a run may take in any case: behind so short a run that
+work is still in time. Tuned with `anysr simulate`."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What to run, and why."""
+    """The option to run, and the reason for it."""
 
     option: Option
     reason: Reason
@@ -37,14 +38,15 @@ class Decision:
 
 @dataclass(frozen=True)
 class Admission:
-    """Whether a request can be met, and what it would take."""
+    """Whether a budget can be met, and the smallest that could."""
 
     smallest_ms: float
-    """The smallest budget that an idle service could meet."""
+    """Smallest budget that an idle service could meet."""
     feasible: bool
-    """Whether an idle service could meet this one."""
+    """Whether an idle service could meet this budget."""
     late_ms: float = 0.0
-    """By how much the jobs before it would make it late, or it those behind it; 0 if not."""
+    """Ms by which the job would be late behind those before it, or would make one behind it late;
+    0 if neither."""
 
 
 def admit(
@@ -54,22 +56,22 @@ def admit(
     overhead_ms: float = 0.0,
     idle_ms: float | None = None,
 ) -> Admission:
-    """Compare a budget with the cheapest option, on an idle service and on this one.
+    """Compare a budget with the cheapest option, on an idle service and under this load.
 
-    `options` are what the caller accepts, cheapest first, at least one; `idle_ms` is the safe cost
-    of the first on an idle service, where that is another. A job with late_ms of 0 can be met, and
-    all that wait still can: each in its cheapest way at least.
+    `options` are what the caller accepts, at least one; `idle_ms` is the safe cost of the first on
+    an idle service, where that differs. With a late_ms of 0 this job and all waiting ones can be
+    in time, each at least with its cheapest option.
     """
     cheapest_ms = options[0].safe_ms
-    smallest_ms = overhead_ms + (cheapest_ms if idle_ms is None else idle_ms)
+    smallest_ms = smallest_budget_ms(cheapest_ms if idle_ms is None else idle_ms, overhead_ms)
     if budget_ms < smallest_ms:
         return Admission(smallest_ms, feasible=False)
-    slack_ms = budget_ms - overhead_ms - cheapest_ms
+    slack_ms = start_slack_ms(budget_ms, cheapest_ms, overhead_ms)
     if slack_ms < 0:
         return Admission(smallest_ms, feasible=True, late_ms=-slack_ms)
     latest_start_ms = load.now_ms + slack_ms
     own = wait_ms(load, latest_start_ms) - slack_ms
-    # What is too late in any case is no reason to refuse what could be met.
+    # Jobs that are too late in any case are no reason to refuse this one.
     others = cheapest_ms - pressure(load, from_ms=latest_start_ms).kept_ms
     return Admission(smallest_ms, feasible=True, late_ms=max(0.0, own, others))
 
@@ -77,17 +79,16 @@ def admit(
 def bind(
     options: tuple[Option, ...], slack_ms: float, load: Load, pinned: bool = False
 ) -> Decision | None:
-    """Choose the best option that meets this deadline, leaves every job behind it feasible in
-    its cheapest way, and takes no more than its share of the worker time that is left.
+    """Choose the best option that meets this deadline, leaves every waiting job feasible at its
+    cheapest cost, and takes no more than its share of the remaining worker time.
 
-    The share is `SHARE` of the stretch at which all jobs that wait could run, and at most
-    `ANTICIPATION` times that at which the work that keeps coming could, unless that work can wait:
-    see `PATIENCE`. `options` are what the caller accepts, cheapest first, at least one. None when
-    not even the cheapest is expected in time.
+    The share is `SHARE` of the waiting jobs' stretch, and at most `ANTICIPATION` times the
+    sustained stretch, unless the incoming work can wait: see `PATIENCE`. `options` are what the
+    caller accepts, at least one. Returns None when not even the cheapest is expected in time.
     """
     in_time = [o for o in options if o.safe_ms <= slack_ms]
     if not in_time:
-        # It was let in with a margin, and the margin is there to be used up.
+        # The job was admitted with a margin, which may now be used up.
         in_time = [o for o in options[:1] if o.expected_ms <= slack_ms]
     if not in_time:
         return None
@@ -113,21 +114,22 @@ def bind(
 
 
 def cheapest(options: tuple[Option, ...], pinned: bool = False) -> Decision:
-    """Choose what is soonest done, for a caller who takes a late picture too."""
+    """Choose the cheapest option, for a caller who also accepts a late picture."""
     return Decision(options[0], _reason(options[0], options, pinned, None))
 
 
 def spare_ms(left: tuple[Option, ...], slack_ms: float) -> float:
-    """Return for how long a picture may be set aside and still be in time.
+    """Return the ms for which a picture may stay suspended and still be in time.
 
-    `left` are the ways to finish it (see `options_left`), narrowest first.
+    `left` are the options to finish it, narrowest first; see `options_left`.
     """
     return max(0.0, slack_ms - left[0].safe_ms)
 
 
 def go_on(left: tuple[Option, ...], slack_ms: float) -> Option:
-    """Choose how to finish a picture that is made in part, or was set aside: as before while that
-    is expected in time, else the widest that is, else the narrowest. `left` as for `spare_ms`."""
+    """Choose how to finish a picture that is made in part or was suspended: at its width while that
+    is expected in time, else at the widest that is safe, else at the narrowest. `left` are as for
+    `spare_ms`."""
     if left[-1].expected_ms <= slack_ms:
         return left[-1]
     return next((o for o in reversed(left) if o.safe_ms <= slack_ms), left[0])

@@ -1,4 +1,4 @@
-"""What a caller may ask for, checked parameter by parameter."""
+"""Parameters of a request, and their validation."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from jobs.formats import DEFAULT_QUALITY, ImageFormat, lossy_labels
 from jobs.job import OnMiss
 
 MOST_PIXELS_OF_AN_AXIS = 1_000_000
-"""Far more than any limit allows; keeps the arithmetic on sizes within a float."""
+"""Far above every limit; keeps the arithmetic on sizes within a float."""
 
 LONGEST_ECHO = 60
 """Characters of a caller's own text that an error message repeats."""
 
 AUTO = "auto"
-"""The strength that is read from the picture's own header."""
+"""Value of `strength` that stands for the compression in the picture's header."""
 
 ALLOWED = {"strength": f"{AUTO} or a number from 0 to 1"}
-"""What a parameter of several kinds may be, where the checks say it of one kind at a time."""
+"""Allowed values of parameters of several types, for which pydantic reports one fault per type."""
 
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Strength = Annotated[
@@ -52,13 +52,13 @@ Pixels = Annotated[int, Field(ge=1, le=MOST_PIXELS_OF_AN_AXIS)]
 
 
 class OutputRequest(BaseModel):
-    """What a request asks of the picture to be made, whether it brings the picture or not; the
-    size is asked for in exactly one of three ways."""
+    """Parameters of the output, shared by requests with and without a picture. The size is given
+    in exactly one of three ways."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sides: ClassVar[tuple[str, str]] = ("width", "height")
-    """The parameters that are the output's size in pixels."""
+    """Names of the parameters for the output's size in pixels."""
 
     scale: Scale | None = Field(
         None,
@@ -73,31 +73,31 @@ class OutputRequest(BaseModel):
     )
     on_miss: OnMiss = Field(
         OnMiss.DEGRADE,
-        description="`degrade`: a picture all the same, resampled or late; `reject`: 504.",
+        description="When the deadline cannot be met: `degrade` sends a picture anyway, resampled "
+        "or late; `reject` answers 504.",
     )
     model: str | None = Field(
         None,
-        description="A name from `GET /models`; left out, the service chooses among all "
-        "(the default one's width, if `anysr_width` pins one).",
+        description="A name from `GET /models`. Without it the service chooses among all models; "
+        "if `anysr_width` pins a width, it takes the default one.",
     )
     anysr_width: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = Field(
-        None, description="Pins the network width: a fraction from `GET /models`."
+        None, description="The network width to run at: a fraction from `GET /models`."
     )
     min_db: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = Field(
         None,
-        description="The least PSNR-Y (dB) that must be expected of this picture; what is "
-        "expected to be worse is not made (422 `quality_infeasible`). The budget is planned by "
-        "the mean over photographs, as `GET /models` tells it.",
+        description="Least expected PSNR-Y of this picture, in dB; 422 `quality_infeasible` where "
+        "no allowed network is expected to reach it. Admission plans with the mean over "
+        "photographs that `GET /models` lists.",
     )
     min_width: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = Field(
         None,
-        description="The least network width, a fraction as in `GET /models`; nothing narrower is "
-        "made.",
+        description="Least network width that may run: a fraction as in `GET /models`.",
     )
 
     @model_validator(mode="after")
     def one_way_to_size(self) -> Self:
-        """Refuse a request that gives no size, half of one, or two of them."""
+        """Raise ValueError unless exactly one size is given, and in full."""
         by_axis = (self.scale_h, self.scale_w)
         if by_axis.count(None) == 1:
             raise ValueError("give both scale_h and scale_w, or scale alone")
@@ -112,7 +112,7 @@ class OutputRequest(BaseModel):
 
 
 class UpscaleRequest(OutputRequest):
-    """The parameters of a request that brings its picture."""
+    """Parameters of a request that sends its picture."""
 
     width: Pixels | None = Field(
         None,
@@ -124,33 +124,34 @@ class UpscaleRequest(OutputRequest):
     )
     latency_budget_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         None,
-        description="Milliseconds from the end of the upload to the finished answer; left out, "
-        "what this picture needs here.",
+        description="Milliseconds from the end of the upload to the finished answer. Without it, "
+        "the service takes what this picture needs.",
         examples=[1500],
     )
     strength: Strength = Field(
         None,
-        description="How much compression damage to clean up: `auto` by what the file says of its "
-        "compression, or a number from 0 (none) to 1 (as for JPEG at quality 30).",
+        description="How much compression damage to clean up: `auto` follows the compression in "
+        "the file's header; a number is from 0 (none) to 1 (as for JPEG at quality 30).",
         json_schema_extra={"default": AUTO},
     )
     format: ImageFormat | None = Field(
-        None, description="Format of the output; that of the input if left out."
+        None, description="Format of the output; by default that of the input."
     )
     quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
-        None, description=f"1 to 100, for {lossy_labels()}; {DEFAULT_QUALITY} if left out."
+        None, description=f"1 to 100, for {lossy_labels()}; by default {DEFAULT_QUALITY}."
     )
 
 
 class EstimateRequest(OutputRequest):
-    """The parameters of a request that describes its picture."""
+    """Parameters of a request that describes its picture instead of sending it."""
 
     sides: ClassVar[tuple[str, str]] = ("output_width", "output_height")
 
     width: Pixels = Field(
-        description="Width of the picture in pixels, as it is to be looked at.", examples=[4000]
+        description="Width in pixels of the picture as displayed, after its EXIF orientation.",
+        examples=[4000],
     )
-    height: Pixels = Field(description="Height of the picture in pixels.", examples=[3000])
+    height: Pixels = Field(description="Height in pixels of the picture.", examples=[3000])
     format: ImageFormat = Field(description="Format of the picture.", examples=["jpeg"])
     output_width: Pixels | None = Field(
         None, description="Output width in pixels; alone it keeps the aspect ratio."
@@ -159,7 +160,7 @@ class EstimateRequest(OutputRequest):
         None, description="Output height in pixels; alone it keeps the aspect ratio."
     )
     output_format: ImageFormat | None = Field(
-        None, description="Format of the output; that of the picture if left out."
+        None, description="Format of the output; by default that of the picture."
     )
     strength: Strength = Field(
         None,
@@ -169,7 +170,7 @@ class EstimateRequest(OutputRequest):
     )
 
     def with_picture(self) -> UpscaleRequest:
-        """Return what a request that brings the picture would ask."""
+        """Return the parameters of the same request with its picture."""
         same = OutputRequest.model_fields.keys()
         return UpscaleRequest(
             **{name: getattr(self, name) for name in same},
@@ -180,7 +181,7 @@ class EstimateRequest(OutputRequest):
         )
 
     def header(self) -> ImageHeader:
-        """Return what the picture's header would say; of its compression, what is usual."""
+        """Return the picture's header, with the usual compression of its format."""
         quality = UNREAD_QUALITY if self.format.lossy else None
         return ImageHeader(
             format=self.format,
@@ -195,23 +196,23 @@ class EstimateRequest(OutputRequest):
 
 PARAMETERS = tuple(UpscaleRequest.model_fields)
 
-Asked = TypeVar("Asked", bound=OutputRequest)
+RequestT = TypeVar("RequestT", bound=OutputRequest)
 
 
 def parse_request(pairs: Iterable[tuple[str, str]]) -> UpscaleRequest:
-    """Read the parameters of an upscaling as they came in a query or a form.
+    """Parse the parameters of an upscaling from the pairs of a query or a form.
 
-    Raises InvalidRequest, whose detail names every parameter at fault and says what is allowed.
+    Raises InvalidRequest, whose detail names each wrong parameter and its allowed values.
     """
     return _parsed(UpscaleRequest, pairs)
 
 
 def parse_estimate(pairs: Iterable[tuple[str, str]]) -> EstimateRequest:
-    """Read the parameters of an estimate as they came in a query. Raises as `parse_request`."""
+    """Parse the parameters of an estimate from the pairs of a query. Raises as `parse_request`."""
     return _parsed(EstimateRequest, pairs)
 
 
-def _parsed(kind: type[Asked], pairs: Iterable[tuple[str, str]]) -> Asked:
+def _parsed(kind: type[RequestT], pairs: Iterable[tuple[str, str]]) -> RequestT:
     given = list(pairs)
     twice = [name for name, count in Counter(name for name, _ in given).items() if count > 1]
     if twice:
@@ -225,11 +226,12 @@ def _parsed(kind: type[Asked], pairs: Iterable[tuple[str, str]]) -> Asked:
 
 
 def shown(text: str) -> str:
-    """Return a caller's own text in quotes, cut to what a message can bear."""
+    """Return a caller's own text in quotes, cut to `LONGEST_ECHO` characters."""
     return repr(text if len(text) <= LONGEST_ECHO else text[:LONGEST_ECHO] + "…")
 
 
 def _sentence(fault: ErrorDetails, parameters: tuple[str, ...]) -> str:
+    """Return a fault as a clause for the error's detail."""
     name = str(fault["loc"][0]) if fault["loc"] else ""
     if fault["type"] == "extra_forbidden":
         return f"unknown parameter {shown(name)}; the parameters are {', '.join(parameters)}"

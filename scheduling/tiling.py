@@ -1,12 +1,11 @@
-"""Which part of the picture runs at a time, and which output pixels each part makes.
+"""Tiling: how a picture is cut into tiles, and which output pixels each tile makes.
 
 All in integers: an output pixel belongs to the tile whose core holds its nearest input pixel,
-the same rule by which `models.geometry.axis_grid` places it. The worker cuts by this plan, and
-the gateway counts by it what the halos will cost.
+the rule by which `models.geometry.axis_grid` places it. The worker cuts by this plan, and the
+gateway counts the cost of the halos by it.
 
-Networks pad with zeros: they take what lies beyond a picture for black, and colours would change
-at its edge. So a picture is run as if it went on: `rim` pixels on every side mirror its outermost
-ones.
+Networks pad with zeros, as if the picture were surrounded by black, which would change colours at
+its edge. So `rim` pixels on every side mirror the picture's outermost ones.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from dataclasses import dataclass
 from models.catalog import ModelEntry
 
 DEFAULT_TILE_PIXELS = 512 * 512
-"""Input pixels that run at once. What fits is not tiled: a halo is computed twice."""
+"""Most input pixels of a tile. A picture that fits is not cut, because halos are computed twice."""
 DEFAULT_TILE_OUTPUT_PIXELS = 2048 * 2048
-"""Output pixels that are made at once: up to x4 the input bounds a tile, beyond it the output."""
+"""Most output pixels of a tile: up to x4 the input bounds a tile, beyond it the output."""
 
 CONTEXT = 48
-"""Input pixels around a tile of a network that is not exactly local. Such a network sees its tile
-as a picture of its own, so what fits is made whole and is exact; what must be cut is made of tiles
-with this much of their neighbours in sight, and may show where they meet."""
+"""Input pixels around a tile of a network that is not exactly local. Such a network is exact only
+on a whole picture; a picture that must be cut is made of tiles that see this much of their
+neighbours, and seams may show."""
 
 Size = tuple[int, int]
 """(height, width)."""
@@ -34,18 +33,18 @@ Window = tuple[int, int]
 
 @dataclass(frozen=True)
 class Tiling:
-    """How pictures are cut for one network. Raises ValueError for what cannot be."""
+    """How pictures are cut for one network. Raises ValueError for impossible numbers."""
 
     halo: int = 0
-    """Input pixels around a tile that reach its output."""
+    """Input pixels around a tile that influence its output."""
     pixels: int = DEFAULT_TILE_PIXELS
     """Most input pixels of a tile, without its halo."""
     output_pixels: int = DEFAULT_TILE_OUTPUT_PIXELS
-    """Most output pixels of a tile; where one input pixel makes more, a tile is one."""
+    """Most output pixels of a tile; a tile is a single input pixel where that makes more."""
     rim: int = 0
-    """Input pixels by which the picture is continued on every side, at most the halo."""
+    """Mirrored input pixels that extend the picture on every side, at most the halo."""
     output_halo: int = 0
-    """Output pixels around a tile that reach it, for a network that mixes them."""
+    """Output pixels around a tile that influence it, for a network that mixes output pixels."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.rim <= self.halo or min(self.pixels, self.output_pixels) < 1:
@@ -59,63 +58,68 @@ def tiling_of(
     pixels: int = DEFAULT_TILE_PIXELS,
     output_pixels: int = DEFAULT_TILE_OUTPUT_PIXELS,
 ) -> Tiling:
-    """Return how pictures are cut for a model, within the bounds of a worker and its own."""
+    """Return the tiling of a model, within the worker's bounds and the model's own."""
     halo = CONTEXT if entry.halo is None else entry.halo
     bound = min(output_pixels, entry.tile_output_pixels or output_pixels)
     return Tiling(halo, pixels, bound, entry.rim, entry.output_halo)
 
 
 @dataclass(frozen=True)
-class Span:
+class AxisTile:
     """One tile along one axis."""
 
     core: Window
     """Input pixels that belong to this tile alone."""
     window: Window
-    """The core with its halo, clipped to the picture and its rim: what the network is shown. It
-    begins below 0, and ends beyond the picture, by at most the rim."""
+    """Input of the network: the core with its halo, clipped to the picture and its rim. It extends
+    beyond the picture by at most the rim."""
     output: Window
     """Output pixels whose nearest input pixel lies in the core."""
     made: Window
-    """The output with its own halo, clipped to what the window can make: beyond the output it is
-    cut off. Like the window it may leave the picture."""
+    """Output of the network: `output` with the output halo, clipped to what the window can make.
+    What lies outside `output` is cut off. Like the window it may extend beyond the picture."""
 
 
 @dataclass(frozen=True)
 class Tile:
     """A rectangle of the picture."""
 
-    rows: Span
-    columns: Span
+    rows: AxisTile
+    columns: AxisTile
 
     @property
     def window_pixels(self) -> int:
-        """Input pixels that the network is shown: what the tile costs."""
+        """Input pixels of the network, on which the tile's cost depends."""
         return _length(self.rows.window) * _length(self.columns.window)
+
+    @property
+    def made_pixels(self) -> int:
+        """Output pixels that the network makes, including those of the halo."""
+        return _length(self.rows.made) * _length(self.columns.made)
 
 
 def plan_tiles(size: Size, output_size: Size, tiling: Tiling) -> list[Tile]:
-    """Cut a picture of `size` into tiles, in reading order.
+    """Return the tiles of a picture of `size`, in reading order.
 
-    One tile if the picture is within the tiling's bounds, else near-equal tiles that are, in the
-    layout with the least halo. Raises ValueError for empty or shrinking sizes.
+    A picture within the tiling's bounds is one tile; else tiles are nearly equal, in the layout
+    with the least halo. Raises ValueError for empty or shrinking sizes.
     """
     rows, columns = _plan_axes(size, output_size, tiling)
     return [Tile(row, column) for row in rows for column in columns]
 
 
 def halo_pixels(size: Size, output_size: Size, tiling: Tiling) -> int:
-    """Return how many input pixels `plan_tiles` shows the network beyond the picture's own: its
-    rim, and the halos of its tiles.
-
-    Raises ValueError as it does.
+    """Return the number of input pixels in the tiles of `plan_tiles` beyond the picture's own: rim
+    and halos. Raises ValueError as it does.
     """
     rows, columns = _plan_axes(size, output_size, tiling)
-    shown = sum(_length(row.window) for row in rows) * sum(_length(c.window) for c in columns)
-    return shown - size[0] * size[1]
+    computed = sum(_length(row.window) for row in rows) * sum(_length(c.window) for c in columns)
+    return computed - size[0] * size[1]
 
 
-def _plan_axes(size: Size, output_size: Size, tiling: Tiling) -> tuple[list[Span], list[Span]]:
+def _plan_axes(
+    size: Size, output_size: Size, tiling: Tiling
+) -> tuple[list[AxisTile], list[AxisTile]]:
     (height, width), (out_height, out_width) = size, output_size
     if min(size) < 1 or out_height < height or out_width < width:
         raise ValueError(f"cannot tile {size} into {output_size}")
@@ -127,17 +131,17 @@ def _plan_axes(size: Size, output_size: Size, tiling: Tiling) -> tuple[list[Span
 
 def cut_axis(
     n_in: int, n_out: int, parts: int, halo: int, rim: int = 0, output_halo: int = 0
-) -> list[Span]:
-    """Cut an axis into near-equal spans (none empty for parts <= n_in)."""
+) -> list[AxisTile]:
+    """Cut an axis into `parts` nearly equal tiles; none is empty for parts <= n_in."""
     edges = [i * n_in // parts for i in range(parts + 1)]
-    spans = []
+    tiles = []
     for start, stop in itertools.pairwise(edges):
         window = max(-rim, start - halo), min(n_in + rim, stop + halo)
         first, last = (_first_output(edge, n_in, n_out) for edge in (start, stop))
         lowest, highest = (_first_output(edge, n_in, n_out) for edge in window)
         made = max(lowest, first - output_halo), min(highest, last + output_halo)
-        spans.append(Span((start, stop), window, (first, last), made))
-    return spans
+        tiles.append(AxisTile((start, stop), window, (first, last), made))
+    return tiles
 
 
 def _first_output(start: int, n_in: int, n_out: int) -> int:
@@ -147,7 +151,7 @@ def _first_output(start: int, n_in: int, n_out: int) -> int:
 
 
 def _layout(size: Size, output_size: Size, tiling: Tiling) -> tuple[int, int]:
-    """Return the numbers of tiles down and across that show the network the fewest pixels."""
+    """Return the numbers of tiles down and across with the fewest pixels to compute."""
     height, width = size
     fewest = max(
         -(-height * width // tiling.pixels),
@@ -169,7 +173,7 @@ def _layout(size: Size, output_size: Size, tiling: Tiling) -> tuple[int, int]:
 
 
 def _widest(tile_height: int, size: Size, output_size: Size, tiling: Tiling) -> int:
-    """Return the most columns that a tile of `tile_height` rows may have, 0 if not one.
+    """Return the most columns that a tile of `tile_height` rows may have; 0 if not even one.
 
     n input pixels make at most ceil(n * outputs / inputs) output pixels, wherever they lie.
     """

@@ -1,33 +1,33 @@
-"""What there is to do for a job, in the numbers that its cost depends on."""
+"""Work of a job: the numbers on which its cost depends."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from jobs.job import Job
+from jobs.job import JobRequest
 from scheduling.tiling import Tiling, halo_pixels
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a job's cost depends on."""
+    """Pixels in and out, output format, and the halos of the tiles."""
 
     source_pixels: int
     output_pixels: int
     output_format: str
     halo_pixels: int = 0
-    """Input pixels that a network computes beyond the picture's own: its rim, and the halos of
-    its tiles."""
+    """Input pixels that a network computes in addition to the picture's own: rim and halos."""
 
     def in_tiles(self) -> Work:
-        """Return the work as a network sees it: what it is shown counts as source."""
+        """Return the work of a network, whose source pixels include rim and halos."""
         shown = self.source_pixels + self.halo_pixels
         return replace(self, source_pixels=shown, halo_pixels=0)
 
 
-def work_of(job: Job, tiling: Tiling) -> Work:
-    """Return the work of a job whose picture is cut by a tiling. The one way to tell, so that
-    what the gateway promises and what the worker does are counted alike.
+def work_of(job: JobRequest, tiling: Tiling) -> Work:
+    """Return the work of a job whose picture is cut by a tiling.
+
+    Gateway and worker both count by this function, so promise and run agree.
 
     Raises ValueError for a job whose output is smaller than its input.
     """

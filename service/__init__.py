@@ -1,1 +1,1 @@
-"""The gateway: HTTP in, job out."""
+"""The gateway: accepts HTTP requests and submits jobs to the queue."""

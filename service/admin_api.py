@@ -1,4 +1,4 @@
-"""What only an operator may do, by the admin key."""
+"""Routes of /admin, for operators with the admin key."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from fastapi import APIRouter, Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from jobs.errors import AdminDisabled, Unauthorized
-from service.answers import ReloadAnswer
-from service.gateway import Gateway, gateway_of
+from service.answers.health import ReloadAnswer
+from service.gateway import GatewayDep
 from service.openapi import problem_answers
 
-Here = Annotated[Gateway, Depends(gateway_of)]
-Given = Annotated[
+Credentials = Annotated[
     HTTPAuthorizationCredentials | None,
     Depends(HTTPBearer(auto_error=False, description="ANYSR_ADMIN_KEY")),
 ]
 
 
-def admitted_by_key(gateway: Here, given: Given) -> None:
-    """Let nobody pass without the admin key. Raises AdminDisabled and Unauthorized."""
+def require_admin_key(gateway: GatewayDep, credentials: Credentials) -> None:
+    """Raise AdminDisabled if no key is set, and Unauthorized unless the request carries it."""
     key = gateway.settings.admin_key
     if key is None:
         raise AdminDisabled
-    shown = given.credentials if given is not None else ""
-    if not hmac.compare_digest(shown.encode(), key.get_secret_value().encode()):
+    given = credentials.credentials if credentials is not None else ""
+    if not hmac.compare_digest(given.encode(), key.get_secret_value().encode()):
         raise Unauthorized
 
 
 router = APIRouter(
     prefix="/admin",
     tags=["admin"],
-    dependencies=[Depends(admitted_by_key)],
+    dependencies=[Depends(require_admin_key)],
     responses=problem_answers("unauthorized", "admin_disabled", "not_ready"),
 )
 
 
-@router.post("/reload", status_code=202, summary="Read the models again, everywhere")
-async def reload(gateway: Here) -> ReloadAnswer:
-    """Calls on every gateway and worker of this queue to read its own model folder again. Each
-    follows in its own time: `GET /health/ready` tells by `reloads` who has, and what is broken."""
-    number = await gateway.queue.request_reload()
-    gateway.catalogs.calls.observe(number)
+@router.post("/reload", status_code=202, summary="Reload the models in all gateways and workers")
+async def reload(gateway: GatewayDep) -> ReloadAnswer:
+    """Requests that every gateway and worker of this queue reads its own model folder again. Each
+    follows in its own time: `reloads` in `GET /health/ready` shows which have, and `broken` what
+    could not be loaded."""
+    number = await gateway.queue.registry.request_reload()
+    gateway.catalogs.reload_requests.observe(number)
     return ReloadAnswer(reloads=number)

@@ -1,11 +1,12 @@
-"""The latency budget of a request that names none: what its picture needs here, within bounds."""
+"""Default latency budget of a request that names none: what its picture needs, within bounds."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from jobs.job import Job
+from jobs.budget import smallest_budget_ms
+from jobs.job import JobRequest
 from models.catalog import Catalog
 from scheduling.backlog import Load, wait_ms
 from scheduling.options import Option
@@ -13,13 +14,13 @@ from scheduling.rungs import Rung
 from service.settings import GatewaySettings
 
 MARGIN = 1.5
-"""What a good result needs lies above its safe cost: the worker that takes the picture may be
-slower than the fastest, and others may come meanwhile. Who names no budget is in no hurry."""
+"""Factor on the safe cost of a good result: the worker that takes the picture may be slower than
+the fastest, and other jobs may come first. A caller without a budget is in no hurry."""
 
 
 @dataclass(frozen=True)
 class DefaultBudget:
-    """The bounds, in ms, of the budget of a request that names none."""
+    """Bounds, in ms, of the default budget."""
 
     least_ms: float
     most_ms: float
@@ -36,17 +37,17 @@ def jobs_default(settings: GatewaySettings) -> DefaultBudget:
 
 
 def _bounds(least_ms: float, most_ms: float, settings: GatewaySettings) -> DefaultBudget:
-    # An operator who set a longer default before there was an upper bound keeps that default.
+    # A least default above the upper bound wins, up to the largest budget of all.
     largest_ms = settings.max_budget_ms
     return DefaultBudget(min(least_ms, largest_ms), min(max(least_ms, most_ms), largest_ms))
 
 
-def good_option(job: Job, options: tuple[Option, ...], catalog: Catalog) -> Option:
-    """Return the cheapest option that is expected to be as good as the default model at full
-    width, or as the model and width that the job names; the best one if none is.
+def good_option(job: JobRequest, options: tuple[Option, ...], catalog: Catalog) -> Option:
+    """Return the cheapest option that is expected to be as good as the model and width that the
+    job names, by default the default model at full width; the best option if none is.
 
-    `options` are what the caller accepts, cheapest first, at least one: the default model is not
-    among them where a cheaper one is better. KeyError for a model that the catalog has not.
+    `options` are what the caller accepts, at least one; the default model is not among them where
+    a cheaper one is better. Raises KeyError for a model that is not in the catalog.
     """
     entry = catalog.get(job.model or catalog.default)
     width = entry.widths[-1].width if job.pinned_width is None else job.pinned_width
@@ -64,8 +65,8 @@ def good_option(job: Job, options: tuple[Option, ...], catalog: Catalog) -> Opti
 def wait_within(
     budget_ms: float, options: tuple[Option, ...], load: Load, overhead_ms: float
 ) -> float:
-    """Return after how many ms a job of this budget would begin: behind all that must start
-    before it must."""
+    """Return the ms until a job of this budget would begin: behind all jobs with an earlier latest
+    start."""
     slack_ms = budget_ms - overhead_ms - options[0].safe_ms
     return wait_ms(load, load.now_ms + slack_ms)
 
@@ -77,13 +78,13 @@ def default_budget_ms(
     load: Load,
     overhead_ms: float,
 ) -> float:
-    """Return the smallest budget within the bounds that has room for `good`, with a margin, after
-    what waits before a job of this budget. Never below what an idle service could meet, unless the
-    upper bound is.
+    """Return the smallest budget within the bounds that has room for `good`, with a margin, behind
+    the jobs that go before it. Never below what an idle service could meet, unless the upper bound
+    is.
 
-    A longer budget lets more jobs go first, so it grows until it holds all that it lets before it.
+    A longer budget lets more jobs go first, so it grows until it has room for all of them.
     """
-    own_ms = MARGIN * good.safe_ms + overhead_ms
+    own_ms = smallest_budget_ms(MARGIN * good.safe_ms, overhead_ms)
     budget_ms = bounds.least_ms
     while budget_ms < bounds.most_ms:
         waits_ms = wait_within(budget_ms, options, load, overhead_ms)

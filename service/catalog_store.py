@@ -1,7 +1,7 @@
-"""The catalog that a gateway goes by, read again when it is called for.
+"""The gateway's catalog, read again at each reload request.
 
-The gateway needs no artifacts: whether they are good is for the workers to find out, and what
-none of them has is not offered, whatever the catalog says.
+The gateway reads no artifacts: workers verify them, and a model that no worker has is not offered,
+whatever the catalog says.
 """
 
 from __future__ import annotations
@@ -10,56 +10,56 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from jobs.queue import JobQueue
+from jobs.queue import Registry
 from jobs.reload_requests import ReloadRequests
 from models.catalog import CATALOG_FILE, Catalog, CatalogRead, one_line_reason
 
 log = logging.getLogger(__name__)
 
 Read = Callable[[Catalog | None], CatalogRead]
-"""Reads the folder, with what runs to stand in for what is broken; CatalogError if it cannot."""
+"""Reads the folder; entries of the given catalog stand in for broken ones. Raises CatalogError."""
 
 
 class CatalogStore:
-    """Holds the newest catalog whose entries are good. Raises CatalogError when made of none."""
+    """Holds the newest catalog with valid entries. Raises CatalogError if the first read fails."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
-        reading = read(None)
-        self.catalog = reading.catalog
-        self.broken: Mapping[str, str] = reading.broken
-        """Entries that could not be read, and why."""
-        self.calls = ReloadRequests()
+        first = read(None)
+        self.catalog = first.catalog
+        self.broken: Mapping[str, str] = first.broken
+        """Entries that could not be read, with the reason."""
+        self.reload_requests = ReloadRequests()
         self.reloads = 0
-        """The number of the last call that was followed."""
-        _log_broken(reading.broken)
+        """Number of the last reload request that was followed."""
+        _log_broken(first.broken)
 
-    async def keep(self) -> None:
-        """Follow every call, for ever."""
+    async def follow_reload_requests(self) -> None:
+        """Reload at every request, for ever."""
         while True:
-            number = await self.calls.next()
+            number = await self.reload_requests.next()
             await self._reload()
             self.reloads = number
 
-    async def listen(self, queue: JobQueue, period_s: float) -> None:
-        """Hear of the calls to all, for ever."""
+    async def poll_reload_requests(self, registry: Registry, period_s: float) -> None:
+        """Poll the queue for reload requests to all processes, for ever."""
         while True:
             try:
-                self.calls.observe(await queue.reloads())
-            except Exception as error:  # told by the snapshots already, if it is an outage
-                log.debug("cannot hear of calls to reload: %s", error)
+                self.reload_requests.observe(await registry.reloads())
+            except Exception as error:  # an outage is in the log already, by the snapshots
+                log.debug("reload requests cannot be polled: %s", error)
             await asyncio.sleep(period_s)
 
     async def _reload(self) -> None:
         try:
-            reading = await asyncio.to_thread(self._read, self.catalog)
-        except Exception as error:  # whatever it is: what is served is to be served on
+            newest = await asyncio.to_thread(self._read, self.catalog)
+        except Exception as error:  # any failure leaves the current catalog in place
             log.error("the catalog cannot be read again, and stays as it is: %s", error)
             self.broken = {CATALOG_FILE: one_line_reason(error)}
             return
-        self.catalog, self.broken = reading.catalog, reading.broken
-        _log_broken(reading.broken)
-        log.info("catalog read again: %s", ", ".join(reading.catalog.names))
+        self.catalog, self.broken = newest.catalog, newest.broken
+        _log_broken(newest.broken)
+        log.info("catalog read again: %s", ", ".join(newest.catalog.names))
 
 
 def _log_broken(broken: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Takes a planned job through admission into the queue, and waits for what becomes of it."""
+"""Dispatcher: submits a planned job through admission to the queue, and waits for its picture."""
 
 from __future__ import annotations
 
@@ -14,33 +14,29 @@ from jobs.errors import (
     BudgetInfeasible,
     DeadlineExceeded,
     JobCancelled,
-    JobNotFinished,
+    JobNotFound,
     NotReady,
     Overloaded,
-    from_code,
 )
-from jobs.job import Job, JobStatus, JobView, OnMiss, Outcome
-from jobs.queue import JobQueue, NoTime
+from jobs.job import JobRequest, JobStatus, JobView, OnMiss, Outcome
+from jobs.queue import NoTime, Registry, Submissions
 from scheduling.overhead import Overhead
-from service.admission import RETRY_AFTER_S, Assessment, admitted, assessed, no_time
+from service.admission import NOT_READY_RETRY_S, Assessment, admitted, assessed, no_time
 from service.budgets import DefaultBudget
+from service.caller_gone import CallerGone
 from service.catalog_store import CatalogStore
 from service.metrics import GatewayMetrics, why_ended
-from service.pictures import deadline_text, elapsed_of
+from service.picture_response import deadline_text
 from service.settings import GatewaySettings
-from service.snapshot import Snapshot, SnapshotKeeper
+from service.snapshot import Snapshot, SnapshotCache
 from telemetry.trace_context import trace_id_of
 
 log = logging.getLogger(__name__)
 
 
-class CallerGone(Exception):
-    """The caller closed the connection; its job was cancelled and nobody hears the answer."""
-
-
 @dataclass(frozen=True)
 class Finished:
-    """A picture, the job that it came of, and the time from the end of the upload to now."""
+    """A picture, its job, and the time from the end of the upload to now."""
 
     view: JobView
     picture: bytes
@@ -48,51 +44,55 @@ class Finished:
 
 
 class Dispatcher:
-    """The way from a planned job to its picture."""
+    """Submits jobs, waits for their pictures, and counts how they end."""
 
     def __init__(
         self,
-        queue: JobQueue,
-        keeper: SnapshotKeeper,
+        submissions: Submissions,
+        registry: Registry,
+        snapshots: SnapshotCache,
         catalogs: CatalogStore,
         settings: GatewaySettings,
         metrics: GatewayMetrics,
     ) -> None:
-        self._queue = queue
-        self._keeper = keeper
+        self._submissions = submissions
+        self._registry = registry
+        self._snapshots = snapshots
         self._catalogs = catalogs
         self._settings = settings
         self._metrics = metrics
         self._overhead = Overhead(settings.overhead_ms)
-        self._followers: set[asyncio.Task[None]] = set()
+        self._end_counters: set[asyncio.Task[None]] = set()
 
-    async def assess(self, job: Job, default: DefaultBudget | None = None) -> Assessment:
-        """Return what a job would take now, by the rules of `submit`; nothing is queued.
+    async def assess(self, job: JobRequest, default: DefaultBudget | None = None) -> Assessment:
+        """Return what a job would take now, by the rules of `submit`, without submitting it.
 
-        Raises InvalidRequest and NotReady, and ConnectionError while the queue is away.
+        Raises InvalidRequest and NotReady, and ConnectionError while the queue cannot be reached.
         """
-        snapshot = self._keeper.current
+        snapshot = self._snapshots.current
         if snapshot.ready:
-            snapshot = replace(snapshot, stats=await self._queue.stats())
+            snapshot = replace(snapshot, stats=await self._submissions.stats())
         return assessed(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
 
     async def submit(
-        self, job: Job, picture: bytes, received: float, default: DefaultBudget | None = None
+        self, job: JobRequest, picture: bytes, received: float, default: DefaultBudget | None = None
     ) -> JobView:
-        """Let a job into the queue; its clock runs since `received`, by time.monotonic(). With
-        `default`, its budget is what its picture needs within these bounds.
+        """Submit a job to the queue, if it is admitted.
 
-        Raises BudgetInfeasible, InvalidRequest, NotReady and Overloaded.
+        The budget's clock runs since `received`, by time.monotonic(). With `default`, the budget
+        is what the picture needs, within these bounds. Raises BudgetInfeasible, InvalidRequest,
+        NotReady and Overloaded.
         """
         try:
-            snapshot = self._keeper.current
-            await self._ask_for(job, snapshot)
+            snapshot = self._snapshots.current
+            await self._request_missing_model(job, snapshot)
             try:
                 return await self._submit(job, picture, received, snapshot, default)
             except NoTime as refusal:
                 if default is None:
                     raise
-                # The snapshot knew less: by what the queue says, it needs a longer budget.
+                # The snapshot was out of date: with the queue's own backlog the default budget is
+                # longer.
                 snapshot = snapshot.with_backlog(refusal.backlog)
                 return await self._submit(job, picture, received, snapshot, default)
         except NoTime as refusal:
@@ -102,7 +102,7 @@ class Dispatcher:
             self._metrics.rejected(NotReady.code)
             raise NotReady(
                 "The queue cannot be reached; try again in a few seconds.",
-                retry_after_s=RETRY_AFTER_S,
+                retry_after_s=NOT_READY_RETRY_S,
             ) from None
         except (BudgetInfeasible, NotReady, Overloaded) as error:
             self._metrics.rejected(error.code)
@@ -110,7 +110,7 @@ class Dispatcher:
 
     async def _submit(
         self,
-        job: Job,
+        job: JobRequest,
         picture: bytes,
         received: float,
         snapshot: Snapshot,
@@ -118,103 +118,111 @@ class Dispatcher:
     ) -> JobView:
         ready = admitted(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
         workers, spent_ms = len(snapshot.ready_for(job.requirement)), _since(received)
-        return await self._queue.submit(ready, picture, spent_ms, workers)
+        return await self._submissions.submit(ready, picture, spent_ms, workers)
 
-    async def _ask_for(self, job: Job, snapshot: Snapshot) -> None:
-        """Have the workers load a model that is loaded on demand, where none has it yet. The job
-        is refused all the same: what it costs is known only then."""
+    async def _request_missing_model(self, job: JobRequest, snapshot: Snapshot) -> None:
+        """Request that workers load the job's model, if it is loaded on demand and no worker has
+        it. The job itself is refused, because its cost is unknown until then."""
         on_demand = self._catalogs.catalog.on_demand(job.model)
         cold = on_demand and not snapshot.ready_for(job.requirement)
         if cold and job.model is not None:
-            await self._queue.request_model(job.model)
+            await self._registry.request_model(job.model)
 
-    def follow(self, view: JobView) -> None:
-        """Count the end of a job that no request waits for."""
+    def count_end_in_background(self, view: JobView) -> None:
+        """Count the end of a job that no request waits for, in metrics and log."""
         task = asyncio.create_task(self._count_end(view))
-        self._followers.add(task)
-        task.add_done_callback(self._followers.discard)
+        self._end_counters.add(task)
+        task.add_done_callback(self._end_counters.discard)
 
     async def close(self) -> None:
-        """Stop following."""
-        for task in tuple(self._followers):
+        """Cancel the background tasks."""
+        for task in tuple(self._end_counters):
             task.cancel()
-        await asyncio.gather(*self._followers, return_exceptions=True)
+        await asyncio.gather(*self._end_counters, return_exceptions=True)
 
-    async def finish(
+    async def wait_for_picture(
         self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]
     ) -> Finished:
-        """Wait for the picture of a job that was let in, for as long as its caller does; `view` is
-        what `submit` returned.
+        """Wait for the picture of a submitted job, for as long as its caller does.
 
-        `gone` returns when the caller has left. Raises CallerGone, DeadlineExceeded, or the
-        error that the job ended with.
+        `view` is the result of `submit`; `gone` returns when the caller has left. Raises
+        CallerGone, DeadlineExceeded, NotReady if the queue has lost the job, or the error with
+        which the job ended.
         """
         try:
-            finished = await self._picture(view, received, gone)
+            finished = await self._picture_if_kept(view, received, gone)
         except (AnysrError, CallerGone) as error:
-            self._metrics.job_failed(*_outcome(error))
+            self._metrics.job_failed(*_labels_of(error))
             raise
-        seconds = finished.elapsed_ms / 1e3
-        self._metrics.job_succeeded(view.job, why_ended(finished.view), seconds)
+        self._metrics.job_succeeded(view.job, why_ended(finished.view), finished.elapsed_ms)
         return finished
+
+    async def _picture_if_kept(
+        self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]
+    ) -> Finished:
+        try:
+            return await self._picture(view, received, gone)
+        except JobNotFound:  # an admitted job is lost if Redis restarts without its data
+            raise NotReady("The queue has lost this job; please send the picture again.") from None
 
     async def _picture(
         self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]
     ) -> Finished:
         job = view.job
-        outcome = await self._ended(view, received, gone)
+        outcome = await self._wait_for_end(view, received, gone)
         view, picture = outcome.view, outcome.picture
         if view.status is not JobStatus.SUCCEEDED:
-            raise error_of(view)
+            raise view.error
         if picture is None:
-            picture = await self._queue.result(view)
+            picture = await self._submissions.result(view)
         elapsed_ms = _since(received)
         if view.facts is not None:
             own_ms = view.facts.stages_ms.get("queue", 0.0) + view.facts.run_ms
             self._overhead.observe(elapsed_ms - own_ms)
-        if job.on_miss is OnMiss.REJECT and elapsed_ms > job.budget_ms:
+        if job.is_rejected(elapsed_ms):
             raise _late(job)
         return Finished(view, picture, elapsed_ms)
 
-    async def _ended(
+    async def _wait_for_end(
         self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]
     ) -> Outcome:
-        """Return the job in its end; one that is cancelled here has no other caller."""
+        """Return how the job ended. Cancel it if that takes too long or the caller leaves: no other
+        caller waits for it."""
         job = view.job
         grace_ms = 0.0 if job.on_miss is OnMiss.REJECT else self._settings.grace_ms
         patience_s = max(0.0, job.budget_ms + grace_ms - _since(received)) / 1e3
         try:
-            outcome = await _first(self._queue.outcome(view, received, patience_s), gone())
+            outcome = await _first(self._submissions.outcome(view, received, patience_s), gone())
         except (asyncio.CancelledError, CallerGone):
-            await asyncio.shield(self._withdraw(job.id))
+            await asyncio.shield(self._try_to_cancel(job.id))
             raise
         if outcome.ended:
             return outcome
-        view = await self._queue.cancel(job.id)
+        view = await self._submissions.cancel(job.id)
         if view.status is JobStatus.SUCCEEDED:
             return Outcome(view)
         raise _late(job)
 
-    async def _withdraw(self, job_id: str) -> None:
+    async def _try_to_cancel(self, job_id: str) -> None:
         try:
-            await self._queue.cancel(job_id)
+            await self._submissions.cancel(job_id)
         except (AnysrError, ConnectionError) as error:
             log.warning("job %s could not be cancelled: %s", job_id, error)
 
     async def _count_end(self, view: JobView) -> None:
         patience_s = (view.job.budget_ms + self._settings.grace_ms) / 1e3
         try:
-            view = await self._queue.wait(view.job.id, patience_s)
+            view = await self._submissions.wait(view.job.id, patience_s)
         except (AnysrError, ConnectionError) as error:
-            log.warning("job %s was lost sight of: %s", view.job.id, error)
+            log.warning("the end of job %s could not be observed: %s", view.job.id, error)
             return
         if view.ended:
             self._metrics.job_seen(view)
-            log.info("job ended", extra=_end_of(view))
+            log.info("job ended", extra=_end_fields(view))
 
 
 def decision_of(view: JobView) -> dict[str, Any]:
-    """Return what a worker chose for a job and what it came to, for log line and span."""
+    """Return the worker's decision and its measured time, as fields for log line and span."""
     facts = view.facts
     if facts is None:
         return {}
@@ -228,8 +236,8 @@ def decision_of(view: JobView) -> dict[str, Any]:
     }
 
 
-def _end_of(view: JobView) -> dict[str, Any]:
-    """Return what the line of a job that no request waited for says."""
+def _end_fields(view: JobView) -> dict[str, Any]:
+    """Return the log fields of a job that no request waited for."""
     return {
         "request_id": view.job.id,
         "trace_id": trace_id_of(view.job.traceparent),
@@ -237,22 +245,13 @@ def _end_of(view: JobView) -> dict[str, Any]:
         "outcome": view.status.value,
         "reason": why_ended(view),
         "budget_ms": view.job.budget_ms,
-        "elapsed_ms": round(elapsed_of(view), 2),
-        "deadline": deadline_text(view.job, elapsed_of(view)),
+        "elapsed_ms": round(view.elapsed_ms, 2),
+        "deadline": deadline_text(view.job, view.elapsed_ms),
     }
 
 
-def error_of(view: JobView) -> AnysrError:
-    """Return the error of a job that has no picture."""
-    if view.status is JobStatus.CANCELLED:
-        return JobCancelled()
-    if view.status is JobStatus.FAILED:
-        return from_code(view.error_code or "", view.error_detail, **view.error_details)
-    return JobNotFinished()
-
-
 async def _first(answer: Coroutine[Any, Any, Outcome], gone: Awaitable[None]) -> Outcome:
-    """Return the answer, unless the caller leaves before it: CallerGone."""
+    """Return the answer. Raises CallerGone if the caller leaves first."""
     waiting = asyncio.ensure_future(answer)
     leaving = asyncio.ensure_future(gone)
     try:
@@ -261,25 +260,26 @@ async def _first(answer: Coroutine[Any, Any, Outcome], gone: Awaitable[None]) ->
             return waiting.result()
         raise CallerGone
     finally:
-        # Not awaited: how soon a wait gives up must not hold back the cancelling of its job.
+        # Not awaited: a wait that is slow to end must not delay the cancelling of its job.
         for task in (waiting, leaving):
             task.cancel()
-            task.add_done_callback(_heard)
+            task.add_done_callback(_retrieve_exception)
 
 
-def _heard(task: asyncio.Future[Any]) -> None:
-    """Take note of an error that came too late to matter, lest asyncio reports it as lost."""
+def _retrieve_exception(task: asyncio.Future[Any]) -> None:
+    """Retrieve an error that came too late to matter, so that asyncio does not report it."""
     if not task.cancelled():
         task.exception()
 
 
-def _late(job: Job) -> DeadlineExceeded:
+def _late(job: JobRequest) -> DeadlineExceeded:
     return DeadlineExceeded(
         f"The picture was not finished within {job.budget_ms:g} ms.", budget_ms=job.budget_ms
     )
 
 
-def _outcome(error: AnysrError | CallerGone) -> tuple[str, str]:
+def _labels_of(error: AnysrError | CallerGone) -> tuple[str, str]:
+    """Return (outcome, reason) for the metrics."""
     if isinstance(error, CallerGone):
         return JobStatus.CANCELLED.value, "disconnected"
     if isinstance(error, JobCancelled):

@@ -1,4 +1,4 @@
-"""GET /docs: Swagger UI on the OpenAPI description, all of it from this server."""
+"""GET /docs: Swagger UI for the OpenAPI description, with all files from this server."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from starlette.staticfiles import StaticFiles
 ASSETS = "/docs/assets"
 INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 NO_VALIDATOR = {"validatorUrl": None}
-"""Swagger UI would send the description to a site of its makers for a badge."""
+"""Without this, Swagger UI sends the description to swagger.io to show a badge."""
 
 
 def swagger_files() -> StaticFiles:
-    """Return the application that serves Swagger UI's own files, for ASSETS."""
+    """Return the application that serves Swagger UI's files, to be mounted at ASSETS."""
     return StaticFiles(packages=[("fastapi_swagger", "resources")])
 
 
 async def docs_page(request: Request) -> HTMLResponse:
-    """Return the page that shows the OpenAPI description."""
+    """Return the HTML page, with a Content-Security-Policy that allows only its own scripts."""
     root = request.scope.get("root_path", "").rstrip("/")
     page = get_swagger_ui_html(
         openapi_url=f"{root}/openapi.json",

@@ -1,18 +1,19 @@
-"""All that the routes work with, built once by the composition root."""
+"""The parts of a gateway that the routes use, built once by the composition root."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from jobs.queue import JobQueue
 from service.catalog_store import CatalogStore
 from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
 from service.settings import GatewaySettings
-from service.snapshot import SnapshotKeeper
+from service.snapshot import SnapshotCache
 from service.uploads import UploadReader
 
 
@@ -24,15 +25,19 @@ class Gateway:
     queue: JobQueue
     catalogs: CatalogStore
     metrics: GatewayMetrics
-    keeper: SnapshotKeeper
+    snapshots: SnapshotCache
     dispatcher: Dispatcher
     uploads: UploadReader
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def gateway_of(request: Request) -> Gateway:
-    """Return the gateway that a request came to."""
+    """Return the gateway of the application that received a request."""
     gateway = request.app.state.gateway
     if not isinstance(gateway, Gateway):
         raise TypeError("the application was not built by service.main.create_app")
     return gateway
+
+
+GatewayDep = Annotated[Gateway, Depends(gateway_of)]
+"""Parameter of a route that FastAPI fills with the gateway."""

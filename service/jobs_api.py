@@ -1,4 +1,4 @@
-"""Jobs: the same work for callers who do not want to wait on one connection."""
+"""Routes of /jobs: submit, show, fetch, watch and cancel a job."""
 
 from __future__ import annotations
 
@@ -9,24 +9,21 @@ from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response, StreamingResponse
 
 from jobs.errors import JobNotFound
-from jobs.job import JobStatus
-from service.answers import JobAnswer, job_answer
+from service.answers.job import JobAnswer, job_answer
 from service.budgets import jobs_default
-from service.dispatcher import error_of
 from service.events import MEDIA_TYPE, job_events
-from service.gateway import Gateway, gateway_of
+from service.gateway import GatewayDep
 from service.openapi import (
-    INTAKE_CODES,
     RUN_CODES,
+    UPLOAD_CODES,
     picture_answer,
     problem_answers,
     upscale_request,
 )
-from service.pictures import (
+from service.picture_response import (
     BUDGET_HEADER,
     PICTURE_HEADERS,
     budget_text,
-    elapsed_of,
     picture_response,
 )
 from service.submission import accept_upload
@@ -37,14 +34,13 @@ JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def known_id(job_id: Annotated[str, Path(description="The job's id.")]) -> str:
-    """Return an id that can be one; what cannot be never reaches the queue."""
+    """Return a well-formed id. Raises JobNotFound for any other, without a call to the queue."""
     if not JOB_ID.fullmatch(job_id):
         raise JobNotFound
     return job_id
 
 
 JobId = Annotated[str, Depends(known_id)]
-Here = Annotated[Gateway, Depends(gateway_of)]
 
 
 @router.post(
@@ -62,15 +58,15 @@ Here = Annotated[Gateway, Depends(gateway_of)]
                 },
             }
         },
-        **problem_answers(*INTAKE_CODES),
+        **problem_answers(*UPLOAD_CODES),
     },
     openapi_extra=upscale_request(),
 )
-async def submit_job(request: Request, response: Response, gateway: Here) -> JobAnswer:
-    """Takes what `POST /upscale` takes, and answers at once with the job."""
+async def submit_job(request: Request, response: Response, gateway: GatewayDep) -> JobAnswer:
+    """Accepts the same requests as `POST /upscale`, and answers at once with the job."""
     accepted = await accept_upload(request, gateway, jobs_default(gateway.settings))
     request.state.span.enter("answer")
-    gateway.dispatcher.follow(accepted.view)
+    gateway.dispatcher.count_end_in_background(accepted.view)
     answer = job_answer(accepted.view, gateway.settings.root_path)
     response.headers["Location"] = answer.links.self
     response.headers[BUDGET_HEADER] = budget_text(accepted.job)
@@ -78,10 +74,10 @@ async def submit_job(request: Request, response: Response, gateway: Here) -> Job
 
 
 @router.get("/jobs/{job_id}", summary="See a job", responses=problem_answers("job_not_found"))
-async def show_job(job_id: JobId, response: Response, gateway: Here) -> JobAnswer:
+async def show_job(job_id: JobId, response: Response, gateway: GatewayDep) -> JobAnswer:
     """The job as it is now."""
     response.headers["Cache-Control"] = "no-store"
-    return job_answer(await gateway.queue.view(job_id), gateway.settings.root_path)
+    return job_answer(await gateway.queue.submissions.view(job_id), gateway.settings.root_path)
 
 
 @router.get(
@@ -93,12 +89,10 @@ async def show_job(job_id: JobId, response: Response, gateway: Here) -> JobAnswe
         **problem_answers("job_not_found", "job_not_finished", *RUN_CODES),
     },
 )
-async def fetch_result(job_id: JobId, gateway: Here) -> Response:
-    """The picture with the headers of `POST /upscale`, or the error that the job ended with."""
-    view = await gateway.queue.view(job_id)
-    if view.status is not JobStatus.SUCCEEDED:
-        raise error_of(view)
-    return picture_response(view, await gateway.queue.result(view), elapsed_of(view))
+async def fetch_result(job_id: JobId, gateway: GatewayDep) -> Response:
+    """The picture with the headers of `POST /upscale`, or the error with which the job ended."""
+    view = await gateway.queue.submissions.view(job_id)
+    return picture_response(view, await gateway.queue.submissions.result(view), view.elapsed_ms)
 
 
 @router.get(
@@ -107,21 +101,22 @@ async def fetch_result(job_id: JobId, gateway: Here) -> Response:
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "`event: job` with the job as `data:`, now and at each change.",
+            "description": "`event: job` with the job as `data:`, at once and at each change.",
             "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
         },
         **problem_answers("job_not_found"),
     },
 )
-async def watch_job(job_id: JobId, gateway: Here) -> Response:
-    """Server-sent events, to the job's end."""
-    await gateway.queue.view(job_id)
-    events = job_events(gateway.queue.watch(job_id), gateway.closing, gateway.settings.root_path)
+async def watch_job(job_id: JobId, gateway: GatewayDep) -> Response:
+    """Server-sent events until the job ends."""
+    await gateway.queue.submissions.view(job_id)
+    changes = gateway.queue.submissions.watch(job_id)
+    events = job_events(changes, gateway.closing, gateway.settings.root_path)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events, 200, headers, MEDIA_TYPE)
 
 
 @router.delete("/jobs/{job_id}", summary="Cancel a job", responses=problem_answers("job_not_found"))
-async def cancel_job(job_id: JobId, gateway: Here) -> JobAnswer:
-    """The job as it then is; one that has ended stays as it ended."""
-    return job_answer(await gateway.queue.cancel(job_id), gateway.settings.root_path)
+async def cancel_job(job_id: JobId, gateway: GatewayDep) -> JobAnswer:
+    """The job after the call; a job that has ended does not change."""
+    return job_answer(await gateway.queue.submissions.cancel(job_id), gateway.settings.root_path)

@@ -1,8 +1,8 @@
-"""Answers a request that is refused in the middle of its body so that the caller hears it.
+"""Lingering close: makes sure that a caller receives a refusal in the middle of its upload.
 
-A server that answers and closes while the caller still sends makes the caller's system drop the
-answer. So the whole answer goes out at once, what still comes is thrown away for a moment, and
-only then the connection is closed (RFC 9112, section 9.6).
+If a server closes the connection while the caller still sends, the caller's system discards the
+answer. So the whole answer is sent at once, the rest of the body is read and discarded for a
+moment, and only then the connection is closed (RFC 9112, section 9.6).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LINGER_S = 1.0
+"""Longest time for which the rest of a body is read."""
 
 
 class LingeringClose:
@@ -22,22 +23,22 @@ class LingeringClose:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application; linger where it answered before the body's end."""
+        """Run the application; linger if it answers before the body's end."""
         if scope["type"] != "http" or not _has_body(Headers(scope=scope)):
             await self._app(scope, receive, send)
             return
-        whole = False
+        body_read = False
         linger = False
 
-        async def counted() -> Message:
-            nonlocal whole
+        async def watched_receive() -> Message:
+            nonlocal body_read
             message = await receive()
-            whole = whole or not message.get("more_body", False)
+            body_read = body_read or not message.get("more_body", False)
             return message
 
-        async def patient(message: Message) -> None:
+        async def lingering_send(message: Message) -> None:
             nonlocal linger
-            if message["type"] == "http.response.start" and not whole:
+            if message["type"] == "http.response.start" and not body_read:
                 headers = MutableHeaders(raw=message["headers"])
                 linger = "content-length" in headers
                 headers["Connection"] = "close"
@@ -45,10 +46,10 @@ class LingeringClose:
                 await send(message)
                 return
             await send({**message, "more_body": True})
-            await _drain(counted)
+            await _drain(watched_receive)
             await send({"type": "http.response.body", "body": b""})
 
-        await self._app(scope, counted, patient)
+        await self._app(scope, watched_receive, lingering_send)
 
 
 def _has_body(headers: Headers) -> bool:

@@ -1,4 +1,4 @@
-"""The gateway's composition root: settings and a queue in, an application or a server out."""
+"""Composition root of the gateway: builds application and server from settings and a queue."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, read_valid_entries
-from service import admin_api, api, estimate_api, jobs_api, problems, status_api
+from service import admin_api, estimate_api, jobs_api, problems, status_api, upscale_api
 from service.catalog_store import CatalogStore
+from service.connections import ConnectionBounds, bounded
 from service.dispatcher import Dispatcher
 from service.docs_page import ASSETS, docs_page, swagger_files
 from service.gateway import Gateway
 from service.lingering_close import LingeringClose
 from service.metrics import GatewayMetrics
-from service.pictures import PICTURE_HEADERS
+from service.picture_response import PICTURE_HEADERS
 from service.request_log import STATIC, RequestLog
 from service.server import GatewayServer
 from service.settings import GatewaySettings
-from service.snapshot import SnapshotKeeper
+from service.snapshot import SnapshotCache
 from service.uploads import UploadReader
 from telemetry.logs import configure_logging
 from telemetry.spans import Tracing, Untraced
@@ -42,7 +43,7 @@ from telemetry.tracing import tracing_of
 PAGE = Path(__file__).parent / "static"
 
 DESCRIPTION = """Send a picture, a target scale (any real number from 1 to 8) and a latency budget;
-get back the best picture that fits the budget. Errors are `application/problem+json`."""
+the answer is the best picture that fits the budget. Errors are `application/problem+json`."""
 
 
 def create_app(
@@ -51,7 +52,7 @@ def create_app(
     catalogs: CatalogStore,
     tracing: Tracing | None = None,
 ) -> FastAPI:
-    """Return the application on a queue and with a tracing, which stay their caller's to close."""
+    """Return the application. The caller closes queue and tracing."""
     gateway = build_gateway(settings, queue, catalogs)
     app = FastAPI(
         title="AnySR Serve",
@@ -63,7 +64,7 @@ def create_app(
     )
     app.state.gateway = gateway
     problems.install(app)
-    for part in (api, estimate_api, jobs_api, status_api, admin_api):
+    for part in (upscale_api, estimate_api, jobs_api, status_api, admin_api):
         app.include_router(part.router)
     _add_pages(app)
     _add_middleware(app, gateway, tracing or Untraced())
@@ -71,16 +72,18 @@ def create_app(
 
 
 def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogStore) -> Gateway:
-    """Return the parts that the routes work with."""
+    """Return the parts that the routes use."""
     metrics = GatewayMetrics()
-    keeper = SnapshotKeeper(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
+    snapshots = SnapshotCache(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
     return Gateway(
         settings=settings,
         queue=queue,
         catalogs=catalogs,
         metrics=metrics,
-        keeper=keeper,
-        dispatcher=Dispatcher(queue, keeper, catalogs, settings, metrics),
+        snapshots=snapshots,
+        dispatcher=Dispatcher(
+            queue.submissions, queue.registry, snapshots, catalogs, settings, metrics
+        ),
         uploads=UploadReader(settings),
     )
 
@@ -88,12 +91,14 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
-    await gateway.keeper.refresh()
-    listening = gateway.catalogs.listen(gateway.queue, gateway.settings.snapshot_seconds)
+    await gateway.snapshots.refresh()
+    polling = gateway.catalogs.poll_reload_requests(
+        gateway.queue.registry, gateway.settings.snapshot_seconds
+    )
     tasks = (
-        asyncio.create_task(gateway.keeper.keep(), name="snapshots"),
-        asyncio.create_task(gateway.catalogs.keep(), name="catalog"),
-        asyncio.create_task(listening, name="reload calls"),
+        asyncio.create_task(gateway.snapshots.keep_fresh(), name="snapshots"),
+        asyncio.create_task(gateway.catalogs.follow_reload_requests(), name="catalog"),
+        asyncio.create_task(polling, name="reload requests"),
     )
     try:
         yield
@@ -133,11 +138,14 @@ def create_server(
     settings: GatewaySettings, app: FastAPI, on_reload: Callable[[], None] = lambda: None
 ) -> GatewayServer:
     """Return the server of an application; it closes the application's queue when it ends.
-    `on_reload` is called at each SIGHUP, beside the gateway's own answer to it."""
+
+    At each SIGHUP the gateway reloads its catalog and calls `on_reload`.
+    """
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
+        http=bounded(ConnectionBounds().within_descriptors()),
         log_level=settings.log_level,
         log_config=None,
         root_path=settings.root_path,
@@ -154,7 +162,7 @@ def run(
     queue_settings: QueueSettings | None = None,
     on_reload: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until a signal says to stop; on a private Redis when the settings name none.
+    """Serve until SIGINT or SIGTERM, with a private Redis if the settings name none.
 
     Raises CatalogError, RedisUnavailableError and TracingMissing, whose messages say what to do.
     """

@@ -1,7 +1,7 @@
-"""What the gateway tells Prometheus. Base units, and no label that a caller could grow.
+"""Metrics of the gateway: base units, and no label whose values a caller could multiply.
 
-What is of the queue and of the workers comes from Redis, so every gateway tells the same of it:
-aggregate that by max, and what a gateway counted itself by sum.
+Figures of the queue and of the workers come from Redis, so every gateway exports the same ones:
+aggregate these by max, and what a gateway counts itself by sum.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from jobs.errors import DeadlineExceeded, InternalError, WorkerLost
-from jobs.job import GpuState, Job, JobStatus, JobView, MachineState, QueueHealth
-from service.pictures import elapsed_of
+from jobs.heartbeat import GpuState, MachineState
+from jobs.job import Job, JobStatus, JobView
+from jobs.queue_health import QueueHealth
+from service.picture_response import deadline_text
 from service.snapshot import LiveWorker, Snapshot
 from service.spread import Spread, spread
 from telemetry.trace_context import trace_id_of
@@ -34,13 +36,15 @@ SLACK_BUCKETS = (
 )
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OUR_FAILURES = frozenset({DeadlineExceeded.code, InternalError.code, WorkerLost.code, "unknown"})
-"""Why a job that was let in has no picture though nothing was wrong with it: a missed budget."""
-UNKNOWN = "NaN while the queue cannot be seen"
-SPREAD = "Least, mean and most over the workers."
+"""Error codes of admitted jobs that failed through the service's fault: missed budgets."""
+UNKNOWN = "NaN while the queue cannot be reached"
+SPREAD = "Minimum, mean and maximum over the workers."
 
 
 def _machine(figure: Callable[[MachineState], float | None]) -> WorkerFigure:
-    return lambda worker: None if worker.machine is None else figure(worker.machine)
+    return lambda worker: (
+        None if worker.heartbeat.machine is None else figure(worker.heartbeat.machine)
+    )
 
 
 def _gpu(figure: Callable[[GpuState], float | None]) -> WorkerFigure:
@@ -49,23 +53,23 @@ def _gpu(figure: Callable[[GpuState], float | None]) -> WorkerFigure:
 
 MACHINE_GAUGES: dict[str, tuple[str, WorkerFigure]] = {
     "worker_pace_ratio": (
-        "Network time of late over what calibration had found on the worker.",
-        lambda worker: worker.pace if worker.ready else None,
+        "Recent network time over the calibrated one; above 1 is slower.",
+        lambda worker: worker.slowdown if worker.ready else None,
     ),
     "worker_costs_disturbed": (
-        "1 if others used the machine while costs were measured, until they are measured again.",
+        "1 if other processes used the machine while costs were measured, until measured again.",
         lambda worker: float(bool(worker.costs.disturbed)) if worker.ready else None,
     ),
     "machine_cpu_load_ratio": (
-        "Part of all cores' time in which programs ran.",
+        "Part of all cores' time in which programs ran, 0 to 1.",
         _machine(lambda machine: machine.cpu_load),
     ),
     "machine_cpu_steal_ratio": (
-        "Part of all cores' time that the hypervisor gave to others.",
+        "Part of all cores' time that the hypervisor gave to other machines, 0 to 1.",
         _machine(lambda machine: machine.cpu_steal),
     ),
     "machine_memory_available_bytes": (
-        "Memory that programs could still get.",
+        "Memory that is still available to programs.",
         _machine(lambda machine: machine.memory_available_bytes),
     ),
     "machine_memory_total_bytes": (
@@ -73,7 +77,7 @@ MACHINE_GAUGES: dict[str, tuple[str, WorkerFigure]] = {
         _machine(lambda machine: machine.memory_total_bytes),
     ),
     "machine_gpu_load_ratio": (
-        "Part of the time in which the GPU computed.",
+        "Part of the time in which the GPU computed, 0 to 1.",
         _gpu(lambda gpu: gpu.load),
     ),
     "machine_gpu_memory_used_bytes": (
@@ -85,28 +89,28 @@ MACHINE_GAUGES: dict[str, tuple[str, WorkerFigure]] = {
         _gpu(lambda gpu: gpu.memory_total_bytes),
     ),
 }
-"""Name -> (help, the figure of one worker). Not by worker: their ids come and go without bound."""
+"""Name -> (help, figure of one worker). Not labelled by worker, whose ids grow without bound."""
 
 
 QUEUE_COUNTS: dict[str, tuple[str, Callable[[QueueHealth], int]]] = {
     "redeliveries": (
-        "Jobs that were given to another worker, as theirs was lost.",
+        "Jobs that were given to another worker because theirs was lost.",
         lambda health: health.redeliveries,
     ),
     "dead_letters": (
-        "Jobs that were given up, as too many workers were lost with them.",
+        "Jobs that failed because too many workers were lost with them.",
         lambda health: health.dead_letters,
     ),
     "worker_starts": (
-        "Worker processes that have come to life.",
+        "Worker processes that have started.",
         lambda health: health.worker_starts,
     ),
 }
-"""Name -> (help, the count); counted in Redis, once, and absent while that cannot be seen."""
+"""Name -> (help, count); counted once, in Redis, and absent while it cannot be reached."""
 
 
 class QueueCounters(Collector):
-    """The counters that Redis keeps, as they were in the last snapshot."""
+    """Counters of the queue, as of the last snapshot."""
 
     def __init__(self) -> None:
         self.health: QueueHealth | None = None
@@ -131,14 +135,14 @@ class GatewayMetrics:
         )
         self._request_seconds = Histogram(
             "anysr_http_request_duration_seconds",
-            "Time from the head of a request to the end of its answer, upload included.",
+            "Time from the head of a request to the end of its answer, including the upload.",
             ("route",),
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
         self._jobs = Counter(
             "anysr_jobs",
-            "Jobs that ended; the reason is why it ran as it did, or the error code.",
+            "Jobs that ended; the reason is that of the chosen width, or the error code.",
             ("outcome", "reason"),
             registry=self.registry,
         )
@@ -150,13 +154,13 @@ class GatewayMetrics:
         )
         self._budgets = Counter(
             "anysr_budgets",
-            "Jobs that were let in, by whether their budget was met or missed: late, or without "
-            "a picture through our fault. Neither: cancelled, or not a picture after all.",
+            "Admitted jobs by whether their budget was met or missed: late, or failed through the "
+            "service's fault. Jobs that were cancelled or hold no valid picture are neither.",
             ("outcome",),
             registry=self.registry,
         )
         for outcome in ("met", "missed"):
-            self._budgets.labels(outcome)  # there from the start: a first miss must be a rise
+            self._budgets.labels(outcome)  # exported as 0 from the start, so a first miss is a rise
         self._slack = Histogram(
             "anysr_deadline_slack_seconds",
             "Budget left when the answer was finished; negative when it was late.",
@@ -165,7 +169,7 @@ class GatewayMetrics:
         )
         self._rejected = Counter(
             "anysr_admission_rejected",
-            "Requests with a good picture that were not let into the queue, by error code.",
+            "Requests with a valid picture that admission refused, by error code.",
             ("reason",),
             registry=self.registry,
         )
@@ -179,29 +183,29 @@ class GatewayMetrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"anysr_{name}", text, labels, registry=self.registry)
 
-        self._depth = gauge("queue_depth", f"Jobs that wait; {UNKNOWN}.")
-        self._running = gauge("queue_running", f"Jobs in the hands of workers; {UNKNOWN}.")
+        self._depth = gauge("queue_depth", f"Waiting jobs; {UNKNOWN}.")
+        self._running = gauge("queue_running", f"Jobs claimed by workers; {UNKNOWN}.")
         self._backlog = gauge(
             "queue_backlog_seconds",
-            f"Predicted cost of what waits, each job at its cheapest; {UNKNOWN}.",
+            f"Predicted cost of the waiting jobs, each at its cheapest; {UNKNOWN}.",
         )
         self._oldest = gauge(
-            "queue_oldest_age_seconds", f"Age of the job that waits longest; {UNKNOWN}."
+            "queue_oldest_age_seconds", f"Age of the oldest waiting job; {UNKNOWN}."
         )
         self._overdue = gauge(
             "queue_overdue_seconds",
-            f"How long ago the most urgent job that waits had to start at the latest; {UNKNOWN}.",
+            f"Time since the latest start of the most urgent waiting job; {UNKNOWN}.",
         )
         self._memory_used = gauge("redis_memory_used_bytes", "Memory that a Redis uses.", "holds")
         self._memory_limit = gauge(
             "redis_memory_limit_bytes",
-            "Memory that a Redis may use: its maxmemory, or all of its machine's without one.",
+            "Memory that a Redis may use: its maxmemory, else all memory of its machine.",
             "holds",
         )
-        self._workers = gauge("workers_live", "Workers that are known to live, warm or not.")
-        self._ready = gauge("workers_ready", "Workers that are known to be warm.")
+        self._workers = gauge("workers_live", "Live workers, warm or not.")
+        self._ready = gauge("workers_ready", "Warm workers.")
         self._age = gauge(
-            "snapshot_age_seconds", "How long ago this gateway looked at the workers and the queue."
+            "snapshot_age_seconds", "Age of this gateway's snapshot of workers and queue."
         )
 
     def _machine_gauges(self) -> None:
@@ -211,24 +215,23 @@ class GatewayMetrics:
         }
 
     def request(self, route: str, method: str, status: int, seconds: float, trace_id: str) -> None:
-        """Count one answered request by the template of its route."""
+        """Count one answered request, by the template of its route."""
         method = method if method in METHODS else "other"
         self._requests.labels(route, method, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds, {"trace_id": trace_id})
 
     def rejected(self, code: str) -> None:
-        """Count one request that admission refused."""
+        """Count one request that admission refused, by error code."""
         self._rejected.labels(code).inc()
 
-    def job_succeeded(self, job: Job, reason: str, seconds: float) -> None:
-        """Count one job that ended with a picture, in some seconds."""
+    def job_succeeded(self, job: Job, reason: str, elapsed_ms: float) -> None:
+        """Count one job that ended with a picture, `elapsed_ms` after the end of its upload."""
         self._jobs.labels(JobStatus.SUCCEEDED.value, reason).inc()
-        slack_s = job.budget_ms / 1e3 - seconds
-        self._budgets.labels("missed" if slack_s < 0 else "met").inc()
+        self._budgets.labels(deadline_text(job, elapsed_ms)).inc()
         trace_id = trace_id_of(job.traceparent)
         exemplar = {"trace_id": trace_id} if trace_id else None
-        self._job_seconds.observe(seconds, exemplar)
-        self._slack.observe(slack_s, exemplar)
+        self._job_seconds.observe(elapsed_ms / 1e3, exemplar)
+        self._slack.observe((job.budget_ms - elapsed_ms) / 1e3, exemplar)
 
     def job_failed(self, outcome: str, reason: str) -> None:
         """Count one job that ended without a picture: failed or cancelled."""
@@ -237,14 +240,14 @@ class GatewayMetrics:
             self._budgets.labels("missed").inc()
 
     def job_seen(self, view: JobView) -> None:
-        """Count one job that ended, by what the queue says of it."""
+        """Count one job that ended, by its record in the queue."""
         if view.status is JobStatus.SUCCEEDED:
-            self.job_succeeded(view.job, why_ended(view), elapsed_of(view) / 1e3)
+            self.job_succeeded(view.job, why_ended(view), view.elapsed_ms)
         else:
             self.job_failed(view.status.value, why_ended(view))
 
     def show(self, snapshot: Snapshot, age_s: float) -> None:
-        """Show what is known of workers and queue."""
+        """Set the gauges from a snapshot and its age."""
         self._age.set(age_s)
         self._workers.set(len(snapshot.workers))
         self._ready.set(sum(worker.ready for worker in snapshot.workers))
@@ -267,21 +270,21 @@ class GatewayMetrics:
             self._memory_limit.labels(memory.holds).set(memory.limit_bytes)
 
     def _spread(self, gauge: Gauge, seen: Spread | None) -> None:
-        gauge.clear()  # what nobody says is absent, not as it was
+        gauge.clear()  # a figure that no worker reports is absent, not stale
         if seen is not None:
             gauge.labels("min").set(seen.least)
             gauge.labels("mean").set(seen.mean)
             gauge.labels("max").set(seen.most)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """Return all of it, and its content type: the one that the header Accept wants, of
-        OpenMetrics, which has exemplars, and the Prometheus text format."""
+        """Return all metrics and their content type, by the request's Accept header: OpenMetrics,
+        which has exemplars, or the Prometheus text format."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 
 
 def why_ended(view: JobView) -> str:
-    """Return the one word for log line and metric: the run's reason, or the error code."""
+    """Return why a job ended, for log line and metric: the run's reason, or the error code."""
     if view.status is JobStatus.SUCCEEDED and view.facts is not None:
         return view.facts.reason.value
     if view.status is JobStatus.CANCELLED:

@@ -1,4 +1,4 @@
-"""What /docs says of bodies, parameters, headers and errors that the routes read by hand."""
+"""OpenAPI descriptions of bodies, parameters, headers and errors that FastAPI cannot derive."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from jobs.errors import ERRORS, AnysrError
 from jobs.formats import ImageFormat
 from scheduling.request import EstimateRequest, UpscaleRequest
-from service.pictures import PICTURE_HEADERS
+from service.picture_response import PICTURE_HEADERS
 from service.problems import MEDIA_TYPE, RETRY_STATUSES, STATUS, problem
 
 Json = dict[str, Any]
@@ -18,7 +18,7 @@ BUSY_HEADERS: Json = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
 }
 
-INTAKE_CODES = (
+UPLOAD_CODES = (
     *("empty_body", "corrupt_image", "body_too_large", "image_too_large", "output_too_large"),
     *("unsupported_image", "invalid_request", "animated_image", "unknown_model"),
     *("model_not_trained", "unknown_width", "budget_infeasible", "overloaded", "not_ready"),
@@ -42,7 +42,7 @@ _EXAMPLE_DETAILS: dict[str, Json] = {
 
 
 def upscale_request() -> Json:
-    """Return the `openapi_extra` of a route that takes a picture: both kinds of body."""
+    """Return the `openapi_extra` of a route that accepts a picture, with both kinds of body."""
     properties = _properties(UpscaleRequest.model_json_schema())
     form = {"image": BINARY | {"description": "The picture."}, **properties}
     return {
@@ -52,8 +52,8 @@ def upscale_request() -> Json:
         ],
         "requestBody": {
             "required": True,
-            "description": "A form with the picture and its parameters, or the picture itself "
-            "with the parameters in the query.",
+            "description": "A form with the picture and the parameters, or the picture alone with "
+            "the parameters in the query.",
             "content": {
                 "multipart/form-data": {
                     "schema": {"type": "object", "required": ["image"], "properties": form}
@@ -66,7 +66,7 @@ def upscale_request() -> Json:
 
 
 def estimate_request() -> Json:
-    """Return the `openapi_extra` of a route that is told of a picture in its query."""
+    """Return the `openapi_extra` of a route whose query describes a picture."""
     schema = EstimateRequest.model_json_schema()
     return {
         "parameters": [
@@ -77,7 +77,7 @@ def estimate_request() -> Json:
 
 
 def picture_answer() -> Json:
-    """Return the description of an answer that is a picture."""
+    """Return the OpenAPI response of a picture, with its headers."""
     return {
         "description": "The picture.",
         "content": {kind: {"schema": BINARY} for kind in _media_types()},
@@ -89,7 +89,7 @@ def picture_answer() -> Json:
 
 
 def problem_answers(*codes: str) -> dict[int | str, Json]:
-    """Return the descriptions of error answers by status, with one example per code."""
+    """Return the OpenAPI responses of these error codes by status, with one example per code."""
     by_status: dict[int, list[type[AnysrError]]] = {}
     for error in ERRORS:
         if error.code in codes:
@@ -138,7 +138,7 @@ def _properties(schema: Json) -> Json:
 
 
 def _flat(value: Json, schema: Json) -> Json:
-    """Return a property without the null and the references that a query does not know."""
+    """Return a property without null and references, which a query parameter cannot have."""
     choices = [choice for choice in value.get("anyOf", [value]) if choice.get("type") != "null"]
     chosen: Json = choices[0] if len(choices) == 1 else {"anyOf": choices}
     if "$ref" in chosen:

@@ -1,4 +1,4 @@
-"""Errors become HTTP here and nowhere else: application/problem+json of RFC 9457."""
+"""Error responses: the only place where errors become HTTP, as problem+json (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.errors import AnysrError, InternalError, InvalidRequest, NotReady
-from service.admission import RETRY_AFTER_S
-from service.dispatcher import CallerGone
+from service.admission import NOT_READY_RETRY_S
+from service.caller_gone import CallerGone
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
 CLIENT_CLOSED_REQUEST = 499
-"""For the log and the metrics only: nobody is there to read it."""
+"""Status of a caller that has left, for log and metrics only."""
 
 STATUS: Mapping[str, int] = {
     "empty_body": 400,
@@ -56,7 +56,7 @@ RETRY_STATUSES = frozenset({429, 503})
 
 
 def problem(error: AnysrError, request_id: str) -> dict[str, Any]:
-    """Return the members of an error; what it brings along never hides a standard one."""
+    """Return the members of an error; its details never replace a standard member."""
     return error.details | _members(error.code, STATUS[error.code], error.detail, request_id)
 
 
@@ -72,11 +72,11 @@ def _members(code: str, status: int, detail: str, request_id: str) -> dict[str, 
 
 
 def respond(error: AnysrError, request_id: str) -> Response:
-    """Return the HTTP answer of an error, with Retry-After where waiting can help."""
+    """Return the response for an error, with Retry-After where waiting can help."""
     members = problem(error, request_id)
     headers = {}
     if members["status"] in RETRY_STATUSES:
-        after = float(members.setdefault("retry_after_s", RETRY_AFTER_S))
+        after = float(members.setdefault("retry_after_s", NOT_READY_RETRY_S))
         headers["Retry-After"] = str(max(1, math.ceil(after)))
     if members["status"] == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
@@ -90,14 +90,14 @@ def _response(members: Mapping[str, Any], headers: Mapping[str, str]) -> Respons
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error that a route raises with a problem."""
+    """Add the exception handlers, so that every error of a route is answered as a problem."""
 
-    async def ours(request: Request, error: Exception) -> Response:
+    async def anysr_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, AnysrError)
         request.state.facts["reason"] = error.code
         return respond(error, request.state.request_id)
 
-    async def plain_http(request: Request, error: Exception) -> Response:
+    async def http_exception(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         phrase = HTTPStatus(error.status_code).phrase
         code = phrase.lower().replace(" ", "_").replace("-", "_")
@@ -105,44 +105,45 @@ def install(app: FastAPI) -> None:
         members = _members(code, error.status_code, detail, request.state.request_id)
         return _response(members, error.headers or {})
 
-    async def validation(request: Request, error: Exception) -> Response:
+    async def validation_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         faults = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors()[:5])
-        return await ours(request, InvalidRequest(faults))
+        return await anysr_error(request, InvalidRequest(faults))
 
-    async def no_queue(request: Request, error: Exception) -> Response:
+    async def queue_unreachable(request: Request, error: Exception) -> Response:
         log.warning("the queue cannot be reached: %s", error)
-        return await ours(request, NotReady("The queue cannot be reached; try again soon."))
+        return await anysr_error(request, NotReady("The queue cannot be reached; try again soon."))
 
-    async def gone(request: Request, _: Exception) -> Response:
+    async def caller_gone(request: Request, _: Exception) -> Response:
         request.state.facts["reason"] = "disconnected"
         return Response(status_code=CLIENT_CLOSED_REQUEST)
 
-    app.add_exception_handler(AnysrError, ours)
-    app.add_exception_handler(HTTPException, plain_http)
-    app.add_exception_handler(RequestValidationError, validation)
-    app.add_exception_handler(ConnectionError, no_queue)
-    app.add_exception_handler(ClientDisconnect, gone)
-    app.add_exception_handler(CallerGone, gone)
+    app.add_exception_handler(AnysrError, anysr_error)
+    app.add_exception_handler(HTTPException, http_exception)
+    app.add_exception_handler(RequestValidationError, validation_error)
+    app.add_exception_handler(ConnectionError, queue_unreachable)
+    app.add_exception_handler(ClientDisconnect, caller_gone)
+    app.add_exception_handler(CallerGone, caller_gone)
 
 
 class UnhandledErrorMiddleware:
-    """ASGI middleware: an exception that nobody foresaw is logged, and told without its trace."""
+    """ASGI middleware: logs an unexpected exception, and answers `internal_error` without its
+    traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application; answer `internal_error` in its place if it breaks."""
+        """Run the application; raise the exception again if the response has already started."""
         started = False
 
-        async def note(message: Message) -> None:
+        async def watched_send(message: Message) -> None:
             nonlocal started
             started = started or message["type"] == "http.response.start"
             await send(message)
 
         try:
-            await self._app(scope, receive, note)
+            await self._app(scope, receive, watched_send)
         except Exception:
             if scope["type"] != "http" or started:
                 raise

@@ -1,4 +1,4 @@
-"""Around every request: its id, its span, one log line, its metrics, and headers of all answers."""
+"""Request log: id, span, log line, metrics and common headers of every request."""
 
 from __future__ import annotations
 
@@ -21,18 +21,17 @@ from telemetry.trace_context import read_traceparent
 log = logging.getLogger("anysr.requests")
 
 FAILED = 500
-"""The least status that is our failure: for a span, what a caller did wrong is no error."""
+"""Least status that marks a span as failed: errors of the caller (4xx) do not."""
 
 CALLERS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 UNMATCHED = "unmatched"
-"""The route of a request that none matches: its path must not become a label."""
+"""Route of a request that matches none, because its path must not become a label."""
 
 STATIC = "/static"
-"""The route of every file of the page."""
+"""Route of every file of the page."""
 
 QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
-"""Routes that machines ask every few seconds: logged at DEBUG and never traced, lest they drown
-the rest."""
+"""Routes that monitoring polls every few seconds: logged at DEBUG and never traced."""
 
 SEMANTIC = {
     "route": "http.route",
@@ -50,9 +49,9 @@ SECURITY_HEADERS = {
 class RequestLog:
     """ASGI middleware, the outermost one.
 
-    It lays in `scope["state"]`: `request_id`, `started` (time.monotonic()), `span`, to which routes
-    tell the stages of their work, and `facts`, a dictionary to which they add what log line and
-    span shall say.
+    It sets in `scope["state"]`: `request_id`; `started` (time.monotonic()); `span`, in which routes
+    enter the stages of their work; and `facts`, a dictionary to which routes add fields of log line
+    and span.
     """
 
     def __init__(self, app: ASGIApp, metrics: GatewayMetrics, tracing: Tracing) -> None:
@@ -61,7 +60,7 @@ class RequestLog:
         self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application, and write down how it went."""
+        """Run the application; then write metrics, span and log line."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -76,7 +75,7 @@ class RequestLog:
         correlation = headers.get("x-request-id", "")
         status = 0
 
-        async def dressed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -85,7 +84,7 @@ class RequestLog:
 
         with log_context(request_id=request_id, trace_id=span.context.trace_id):
             try:
-                await self._app(scope, receive, dressed)
+                await self._app(scope, receive, send_with_headers)
             finally:
                 self._write(scope, status or 499, time.monotonic() - started)
 
@@ -121,7 +120,7 @@ def _route(scope: Scope) -> str:
 
 
 def attributes_of(facts: Mapping[str, Any]) -> dict[str, Attribute]:
-    """Return the facts of a request by the names of OpenTelemetry, or as ours."""
+    """Return a request's facts by OpenTelemetry's attribute names, or prefixed with `anysr.`."""
     return {SEMANTIC.get(name, f"anysr.{name}"): value for name, value in facts.items()}
 
 

@@ -1,4 +1,4 @@
-"""uvicorn, told what a gateway needs when it stops, and when its models are to be read again."""
+"""uvicorn server that stops in order and reloads the models at SIGHUP."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from service.gateway import Gateway
 
 
 class GatewayServer(uvicorn.Server):
-    """Ends open event streams first when it must stop, so that only real work is waited for.
+    """Ends open event streams first when it stops, so that it waits only for requests in progress.
 
-    `on_reload` passes SIGHUP on to whatever else runs in this process tree.
+    `on_reload` is called at each SIGHUP, for other processes of this service.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class GatewayServer(uvicorn.Server):
         self._on_reload = on_reload
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until told to stop, then close the queue's connections; read the models again at
+        """Serve until a signal stops it, then close the queue's connections; reload the models at
         each SIGHUP."""
         try:
             with on_hangup(self._reload, self._stop):
@@ -34,7 +34,7 @@ class GatewayServer(uvicorn.Server):
             await self._gateway.queue.close()
 
     def _reload(self) -> None:
-        self._gateway.catalogs.calls.request()
+        self._gateway.catalogs.reload_requests.request()
         self._on_reload()
 
     def _stop(self) -> None:

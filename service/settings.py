@@ -1,4 +1,4 @@
-"""What an operator may set of the gateway, each as an environment variable ANYSR_<NAME>."""
+"""Settings of the gateway, each an environment variable ANYSR_<NAME>."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from telemetry.logs import LogSettings
 MEGAPIXEL = 1_000_000
 MEBIBYTE = 1024 * 1024
 STALE_PERIODS = 5
-
+"""Default age of a stale snapshot, in periods of `snapshot_seconds`."""
 
 SHORTEST_KEY = 16
 
@@ -31,7 +31,7 @@ AdminKey = Annotated[SecretStr | None, AfterValidator(_admin_key)]
 
 
 class GatewaySettings(LogSettings):
-    """Limits are upper bounds that are still allowed; times carry their unit in their name."""
+    """Settings of the gateway. Limits are the largest allowed values; names carry their unit."""
 
     model_config = SettingsConfigDict(
         env_prefix="ANYSR_",
@@ -56,7 +56,7 @@ class GatewaySettings(LogSettings):
     )
     admin_key: AdminKey = Field(
         None,
-        description="Key for POST /admin/reload, at least 16 characters; unset: nobody may.",
+        description="Key for POST /admin/reload, at least 16 characters; unset: it is disabled.",
     )
 
     max_body_bytes: int = Field(
@@ -78,7 +78,7 @@ class GatewaySettings(LogSettings):
     default_budget_ms: float = Field(
         10_000.0,
         gt=0,
-        description="Least latency budget of POST /upscale when none is given; a picture that "
+        description="Smallest latency budget of POST /upscale when none is given; a picture that "
         "needs longer gets more.",
     )
     max_default_budget_ms: float = Field(
@@ -89,15 +89,15 @@ class GatewaySettings(LogSettings):
     default_job_budget_ms: float = Field(
         60_000.0,
         gt=0,
-        description="Least latency budget of POST /jobs when none is given; a picture that needs "
-        "longer gets more, up to ANYSR_MAX_BUDGET_MS.",
+        description="Smallest latency budget of POST /jobs when none is given; a picture that "
+        "needs longer gets more, up to ANYSR_MAX_BUDGET_MS.",
     )
     max_budget_ms: float = Field(600_000.0, gt=0, description="Largest latency budget.")
     overhead_ms: float = Field(
         10.0,
         gt=0,
-        description="What gateway and queue add to a worker's time, until the first answers show "
-        "it.",
+        description="First estimate of the time that gateway and queue add to a run; later ones "
+        "are measured.",
     )
     grace_ms: float = Field(
         30_000.0,
@@ -106,25 +106,25 @@ class GatewaySettings(LogSettings):
     )
 
     snapshot_seconds: float = Field(
-        1.0, gt=0, description="How often the gateway looks at the workers and the queue."
+        1.0, gt=0, description="Period of the gateway's snapshots of workers and queue."
     )
     snapshot_stale_seconds: float | None = Field(
         None,
         gt=0,
-        description="Age from which that look counts for nothing, and requests get 503 until the "
+        description="Age from which a snapshot counts as unknown, and requests get 503 until the "
         "next; unset: five times ANYSR_SNAPSHOT_SECONDS.",
     )
     shutdown_seconds: int = Field(
-        20, ge=0, description="How long requests may take to finish once the gateway must stop."
+        20, ge=0, description="How long requests may take to finish once the gateway stops."
     )
 
     @model_validator(mode="after")
-    def _looks_often_enough(self) -> Self:
+    def _stale_after_the_next_snapshot(self) -> Self:
         if self.stale_s <= self.snapshot_seconds:
             raise ValueError("snapshot_stale_seconds must be more than snapshot_seconds")
         return self
 
     @property
     def stale_s(self) -> float:
-        """`snapshot_stale_seconds`, or what stands in for it."""
+        """`snapshot_stale_seconds`, or its default."""
         return self.snapshot_stale_seconds or STALE_PERIODS * self.snapshot_seconds

@@ -1,18 +1,19 @@
-"""What the gateway knows of workers and queue: sampled in the background, never per request.
+"""Snapshots of workers and queue, taken in the background, never per request.
 
-What was true some time ago says nothing of now: a snapshot that is too old counts as unknown, as
-if the queue could not be reached, and not as idle.
+A snapshot that is too old counts as unknown, as if the queue could not be reached, not as idle.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from jobs.job import BackendState, Backlog, MachineState, QueueHealth, QueueStats, WorkerHeartbeat
+from jobs.backlog import Backlog, QueueStats
+from jobs.heartbeat import WorkerHeartbeat
 from jobs.queue import JobQueue
+from jobs.queue_health import QueueHealth
 from scheduling.cost_model import NETWORK, CostModel
 
 log = logging.getLogger(__name__)
@@ -20,58 +21,62 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LiveWorker:
-    """A worker that lives, with the cost model that it last published."""
+    """A live worker: its last heartbeat, and the cost model in it."""
 
-    worker_id: str
-    ready: bool
-    busy: bool
-    models: tuple[str, ...]
+    heartbeat: WorkerHeartbeat
     costs: CostModel
-    machine: MachineState | None = None
-    """None where it does not say."""
-    capabilities: tuple[str, ...] = ()
-    broken: Mapping[str, str] = field(default_factory=dict)
-    reloads: int = 0
-    backends: Mapping[str, BackendState] = field(default_factory=dict)
 
     @property
-    def pace(self) -> float:
-        """Network time of late over what calibration had found: above 1 it has become slower."""
-        return self.costs.pace.get(NETWORK, 1.0)
+    def ready(self) -> bool:
+        """Whether the worker is warm: a job sent now runs at once."""
+        return self.heartbeat.ready
+
+    @property
+    def slowdown(self) -> float:
+        """Network time over the calibrated one, without contention; above 1 is slower."""
+        return self.costs.slowdown.get(NETWORK, 1.0)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Workers and queue at one moment. `stats` and `health` are None, and there are no workers,
-    while nothing is known: the queue cannot be reached, or could not for too long."""
+    """Workers and queue at one moment.
+
+    `stats` and `health` are None, and there are no workers, while nothing is known: the queue
+    cannot be reached, or could not for too long.
+    """
 
     workers: tuple[LiveWorker, ...] = ()
     stats: QueueStats | None = None
     taken_at: float = float("-inf")
-    """By the keeper's clock, before the queue was asked: a slow answer is old when it comes."""
+    """By the cache's clock, before the call to the queue, so that a slow answer counts as old."""
     health: QueueHealth | None = None
 
-    def ready_for(self, needs: str) -> list[LiveWorker]:
-        """Return the workers to which a job could go now that needs this (`Job.requirement`)."""
-        return [worker for worker in self.workers if worker.ready and needs in worker.capabilities]
+    def ready_for(self, requirement: str) -> list[LiveWorker]:
+        """Return the ready workers that can run a job with this `Job.requirement`."""
+        return [
+            worker
+            for worker in self.workers
+            if worker.ready and requirement in worker.heartbeat.capabilities
+        ]
 
     def backends_of(self, model: str) -> list[str]:
-        """Return what runs a model in workers that are ready, each once."""
-        states = (worker.backends.get(model) for worker in self.workers if worker.ready)
+        """Return "runtime precision" of each backend that runs a model in ready workers."""
+        states = (worker.heartbeat.backends.get(model) for worker in self.workers if worker.ready)
         return sorted({f"{state.runtime} {state.precision}" for state in states if state})
 
     def with_backlog(self, backlog: Backlog) -> Snapshot:
-        """Return it with what waits and runs by a newer word."""
+        """Return a copy with a newer backlog."""
         stats = None if self.stats is None else replace(self.stats, backlog=backlog)
         return replace(self, stats=stats)
 
     @property
     def ready(self) -> bool:
+        """Whether the queue is known and at least one worker is ready."""
         return self.stats is not None and any(worker.ready for worker in self.workers)
 
 
-class SnapshotKeeper:
-    """Holds the newest snapshot. `clock` never goes back; in seconds, as the times are."""
+class SnapshotCache:
+    """Holds the newest snapshot. `clock` is monotonic; all times are in seconds."""
 
     def __init__(
         self, queue: JobQueue, period_s: float, stale_s: float, clock: Callable[[], float]
@@ -84,7 +89,7 @@ class SnapshotKeeper:
 
     @property
     def current(self) -> Snapshot:
-        """The newest snapshot; when it is too old, one that knows nothing, of the same time."""
+        """The newest snapshot; if that is too old, an empty one taken at the same time."""
         if self.age_s > self._stale_s:
             return replace(self._newest, workers=(), stats=None, health=None)
         return self._newest
@@ -94,18 +99,18 @@ class SnapshotKeeper:
         """Age of the newest snapshot; infinite before the first."""
         return self._clock() - self._newest.taken_at
 
-    async def keep(self) -> None:
-        """Refresh for ever; a queue that cannot be reached is a snapshot of nothing."""
+    async def keep_fresh(self) -> None:
+        """Refresh for ever, once per period."""
         while True:
             await self.refresh()
             await asyncio.sleep(self._period_s)
 
     async def refresh(self) -> None:
-        """Take one snapshot."""
+        """Take one snapshot; an empty one if the queue cannot be reached."""
         taken_at = self._clock()
         try:
             heartbeats, stats, health = await asyncio.gather(
-                self._queue.heartbeats(), self._queue.stats(), self._vitals()
+                self._queue.registry.heartbeats(), self._queue.submissions.stats(), self._health()
             )
             workers = tuple(
                 worker for heartbeat in heartbeats if (worker := _live(heartbeat)) is not None
@@ -118,10 +123,11 @@ class SnapshotKeeper:
             log.exception("no snapshot of the queue could be taken")
             self._newest = Snapshot(taken_at=taken_at)
 
-    async def _vitals(self) -> QueueHealth | None:
-        """Return them; None when the pictures' Redis is away, which is no reason to refuse all."""
+    async def _health(self) -> QueueHealth | None:
+        """Return the queue's health; None while the pictures' Redis is away, because requests can
+        still be admitted then."""
         try:
-            return await self._queue.health()
+            return await self._queue.registry.health()
         except ConnectionError:
             return None
 
@@ -132,15 +138,4 @@ def _live(heartbeat: WorkerHeartbeat) -> LiveWorker | None:
     except (KeyError, TypeError, ValueError, AttributeError):
         log.warning("worker %s publishes a cost model that cannot be read", heartbeat.worker_id)
         return None
-    return LiveWorker(
-        heartbeat.worker_id,
-        heartbeat.ready,
-        heartbeat.busy,
-        heartbeat.models,
-        costs,
-        machine=heartbeat.machine,
-        capabilities=heartbeat.capabilities,
-        broken=heartbeat.broken,
-        reloads=heartbeat.reloads,
-        backends=heartbeat.backends,
-    )
+    return LiveWorker(heartbeat, costs)

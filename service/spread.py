@@ -1,4 +1,4 @@
-"""A figure over all workers that report it."""
+"""Minimum, mean and maximum of a figure over the workers that report it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Spread:
-    """Least, mean and most of a figure over the workers that report it."""
+    """Minimum, mean and maximum of a figure."""
 
     least: float
     mean: float
@@ -16,7 +16,7 @@ class Spread:
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:
-    """Return the spread of what is known; None when nothing is."""
+    """Return the spread of the values that are not None; None if there are none."""
     known = [value for value in values if value is not None]
     if not known:
         return None

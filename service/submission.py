@@ -1,15 +1,15 @@
-"""The common beginning of POST /upscale and POST /jobs: from the request into the queue."""
+"""Submission, shared by POST /upscale and POST /jobs: from the request into the queue."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from images.header import ImageHeader
 from images.opening import read_header
-from jobs.job import Job, JobView
+from jobs.job import JobRequest, JobView
 from scheduling.planning import Budgets, build_job
 from service.budgets import DefaultBudget
 from service.gateway import Gateway
@@ -17,35 +17,38 @@ from service.uploads import Upload
 from telemetry.spans import Span
 
 READ_AT_ONCE_BYTES = 1 << 16
-"""A header is read on the loop's own thread in a file no larger than this: whatever such a file
-says, it is soon read, and a change of threads takes longer."""
+"""Largest file whose header is read on the event loop's thread: that takes less time than a switch
+to another thread, whatever the file holds."""
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """A job that was let in. Its encoded picture is the queue's now, and no longer held here."""
+    """An admitted job. Only the queue holds its encoded picture."""
 
     view: JobView
     received: float
-    """The end of the upload by time.monotonic()."""
+    """End of the upload by time.monotonic()."""
     upload_ms: float
 
     @property
-    def job(self) -> Job:
+    def job(self) -> JobRequest:
+        """The job in the view."""
         return self.view.job
 
 
 async def accept_upload(request: Request, gateway: Gateway, default: DefaultBudget) -> Accepted:
-    """Read the body, plan its job and submit it; whatever is wrong is found before that. A request
-    that names no budget gets what its picture needs, within the bounds of `default`."""
+    """Read the body, plan its job and submit it to the queue.
+
+    A request without a budget gets what its picture needs, within the bounds of `default`. Raises
+    the errors of `UploadReader.read`, `read_header`, `build_job` and `Dispatcher.submit`.
+    """
     span: Span = request.state.span
     span.enter("upload")
     upload = await gateway.uploads.read(request)
     span.enter("admission")
     job = await _planned(request, gateway, upload, default)
-    job = replace(job, traceparent=span.context.traceparent)
     facts = request.state.facts
-    facts.update(wanted_of(job))
+    facts.update(request_facts(job))
     if upload.wanted.latency_budget_ms is not None:
         facts["budget_ms"] = job.budget_ms
         view = await gateway.dispatcher.submit(job, upload.picture, upload.received)
@@ -55,8 +58,8 @@ async def accept_upload(request: Request, gateway: Gateway, default: DefaultBudg
     return Accepted(view, upload.received, (upload.received - request.state.started) * 1e3)
 
 
-def wanted_of(job: Job) -> dict[str, str | float]:
-    """Return what a job asks for, for log line and span."""
+def request_facts(job: JobRequest) -> dict[str, str | float]:
+    """Return model and sizes of a request, as fields for log line and span."""
     return {
         "model": job.model or "any",
         "source_pixels": job.source_width * job.source_height,
@@ -72,8 +75,8 @@ async def _header(picture: bytes, max_pixels: int) -> ImageHeader:
 
 async def _planned(
     request: Request, gateway: Gateway, upload: Upload, default: DefaultBudget
-) -> Job:
-    """Return the job by the picture's header alone; no pixel is decoded."""
+) -> JobRequest:
+    """Return the job, planned by the picture's header alone; no pixel is decoded."""
     settings = gateway.settings
     header = await _header(upload.picture, settings.max_source_pixels)
     job_id: str = request.state.request_id
@@ -84,4 +87,5 @@ async def _planned(
         gateway.catalogs.catalog,
         settings.max_output_pixels,
         Budgets(default.least_ms, settings.max_budget_ms),
+        request.state.span.context.traceparent,
     )

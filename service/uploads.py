@@ -1,4 +1,4 @@
-"""Reads a request body within bounds: counted as it comes, refused before it is whole."""
+"""Uploads: reads a request body within bounds, and refuses a larger one while it arrives."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from service.settings import GatewaySettings
 MULTIPART = "multipart/form-data"
 FILE_FIELD = "image"
 LONGEST_FIELD = 1024
-"""Bytes of one form field that is not the picture."""
+"""Most bytes of a form field that is not the picture."""
 MOST_FIELDS = len(PARAMETERS) + 8
-"""So many fields are read, so that an unknown one can still be named."""
-RETRY_AFTER_S = 1
+"""Most fields of a form: more than there are, so that an error can name an unknown one."""
+UPLOAD_RETRY_S = 1
+"""Retry-After while too many uploads are in progress."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A body that arrived whole: the encoded picture and what the caller wants of it."""
+    """A complete upload: the encoded picture and the parameters of the request."""
 
     picture: bytes
     wanted: UpscaleRequest
     received: float
-    """When the upload was complete, by time.monotonic(): the budget's clock starts here."""
+    """End of the upload by time.monotonic(), at which the latency budget starts."""
 
 
 class UploadReader:
-    """Reads bodies, so many at once at most."""
+    """Reads request bodies, with a limit on size, time and number at once."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._limit = settings.max_body_bytes
@@ -47,9 +48,9 @@ class UploadReader:
     async def read(self, request: Request) -> Upload:
         """Return the upload of a request.
 
-        Raises BodyTooLarge as soon as it is known to be, EmptyBody, UnsupportedImage (the
-        content type), InvalidRequest, Overloaded (too many uploads at once), and
-        HTTPException 408 when the body takes too long.
+        Raises BodyTooLarge as soon as the limit is passed, EmptyBody, UnsupportedImage (the
+        content type), InvalidRequest, Overloaded (too many uploads at once), and HTTPException 408
+        when the body takes too long.
         """
         self._check_declared_length(request)
         with self._slot():
@@ -78,8 +79,9 @@ class UploadReader:
             received = time.monotonic()
         else:
             raise UnsupportedImage(
-                f"The content type {shown(kind)} is not read; send multipart/form-data with the "
-                "file field 'image', or the picture itself as image/* or application/octet-stream."
+                f"The content type {shown(kind)} is not supported; send multipart/form-data with "
+                "the file field 'image', or the picture itself as image/* or "
+                "application/octet-stream."
             )
         if not picture:
             raise EmptyBody()
@@ -93,16 +95,16 @@ class UploadReader:
             max_fields=MOST_FIELDS,
             max_part_size=LONGEST_FIELD,
         )
-        # The body's own limit holds already, so nothing is ever spooled to the disk.
+        # The limit on the body bounds memory, so nothing is ever spooled to disk.
         parser.spool_max_size = self._limit + 1
         try:
             form = await parser.parse()
         except MultiPartException as error:
             raise InvalidRequest(f"The form cannot be read: {error.message}") from None
         except (LookupError, UnicodeError, AssertionError):
-            raise InvalidRequest("The form cannot be read: its encoding is not known.") from None
+            raise InvalidRequest("The form cannot be read: its encoding is unknown.") from None
         try:
-            return await _sorted_out(form.multi_items())
+            return await _picture_and_fields(form.multi_items())
         finally:
             await form.close()
 
@@ -125,7 +127,7 @@ class UploadReader:
     @contextmanager
     def _slot(self) -> Iterator[None]:
         if not self._free:
-            raise Overloaded("Too many uploads at once.", retry_after_s=RETRY_AFTER_S)
+            raise Overloaded("Too many uploads at once.", retry_after_s=UPLOAD_RETRY_S)
         self._free -= 1
         try:
             yield
@@ -138,7 +140,7 @@ def _content_type(request: Request) -> str:
     return declared.partition(";")[0].strip().lower()
 
 
-async def _sorted_out(
+async def _picture_and_fields(
     items: list[tuple[str, UploadFile | str]],
 ) -> tuple[bytes, list[tuple[str, str]]]:
     picture, fields = b"", []

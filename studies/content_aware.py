@@ -42,7 +42,7 @@ from workers.upscale import upscale
 
 Array = NDArray[np.float64]
 
-COSTS = Path(__file__).parent / "costs" / "two-cores.json"
+COSTS = Path(__file__).parents[1] / "benchmarks" / "costs" / "two-cores.json"
 UNIFORM = 0.7
 BINS = 12
 """Classes of edge energy, of equal counts."""

@@ -1,8 +1,8 @@
 """How many runs stay below what the cost model calls safe: `python -m studies.cost_accuracy`.
 
-Pictures of mixed sizes go through a worker's own binding, making and learning, one after the other
-in this process, right after its warm-up; then while another process takes one core, and when that
-has ended. Nineteen runs of twenty should stay below their safe prediction.
+A worker's own code executes pictures of mixed sizes and updates the cost model, one after the other
+in this process: right after its warm-up, then while another process keeps one core busy, and after
+that has ended. Nineteen runs of twenty should stay below their safe prediction.
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ from PIL import Image
 
 from images.limits import Limits
 from jobs.formats import ImageFormat
-from jobs.job import Job, OnMiss
+from jobs.job import JobRequest, OnMiss
 from models.catalog import SHIPPED
 from scheduling.backlog import Load
 from scheduling.cost_model import NETWORK, CostModel
-from workers.binding import bind_job
 from workers.calibration import calibrate
 from workers.cost_updates import update_cost_model
+from workers.execution import execute
 from workers.loaded_model import Zoo, load_zoo
-from workers.pipeline import Progress, make
 from workers.settings import WorkerSettings
 
 SIDES = 48, 360
@@ -41,6 +40,8 @@ SCALES = 1.2, 4.0
 SLACKS_MS = 15.0, 1500.0
 """Spread evenly over their logarithm, so that small and large pictures and all widths occur."""
 FORMATS = (ImageFormat.JPEG, ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP)
+ALONE = Load(now_ms=0.0, workers=1)
+"""No other job runs or waits."""
 LIMITS = Limits(source_pixels=10**6, output_pixels=10**7)
 SPIN = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
 
@@ -67,7 +68,7 @@ PHASES = (
 
 @dataclass(frozen=True)
 class Run:
-    """One run, and what was said of it before."""
+    """One run, and its prediction."""
 
     phase: str
     model: str
@@ -81,8 +82,8 @@ class Run:
     run_ms: float
     stages_ms: dict[str, float]
     margin: float
-    pace: float
-    """Of the networks, both as they were before the run."""
+    slowdown: float
+    """Of the networks; margin and slowdown as they were before the run."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Accuracy:
     ratio: tuple[float, float, float]
     """5th, 50th and 95th percentile of measured over expected time."""
     margin: float
-    pace: float
+    slowdown: float
     """Means over the phase."""
 
 
@@ -107,7 +108,7 @@ def accuracy(runs: Sequence[Run]) -> Accuracy:
         float(np.mean([run.run_ms <= run.safe_ms for run in runs])),
         (float(low), float(median), float(high)),
         float(np.mean([run.margin for run in runs])),
-        float(np.mean([run.pace for run in runs])),
+        float(np.mean([run.slowdown for run in runs])),
     )
 
 
@@ -138,13 +139,12 @@ def taken_core() -> Iterator[subprocess.Popen[bytes]]:
 def _run(phase: str, zoo: Zoo, costs: CostModel, random: np.random.Generator) -> Run:
     job, payload = draw_job(random)
     slack_ms = _log_uniform(random, *SLACKS_MS)
-    margin, pace = costs.margin, costs.pace.get(NETWORK, 1.0)
+    margin, slowdown = costs.margin, costs.slowdown.get(NETWORK, 1.0)
     since = time.perf_counter()
-    binding = bind_job(job, zoo, costs, slack_ms, Load(0.0, 1))
-    made = make(job, payload, binding.engine, LIMITS, Progress())
+    execution = execute(job, payload, zoo, costs, slack_ms, ALONE, LIMITS)
     run_ms = (time.perf_counter() - since) * 1e3
-    option, work = binding.decision.option, binding.work
-    update_cost_model(binding, made, run_ms)
+    option, work = execution.bound.option, execution.bound.binding.work
+    update_cost_model(execution, run_ms)
     return Run(
         phase,
         option.rung.model,
@@ -156,17 +156,17 @@ def _run(phase: str, zoo: Zoo, costs: CostModel, random: np.random.Generator) ->
         option.expected_ms,
         option.safe_ms,
         run_ms,
-        made.stages_ms,
+        execution.result.stages_ms,
         margin,
-        pace,
+        slowdown,
     )
 
 
-def draw_job(random: np.random.Generator) -> tuple[Job, bytes]:
+def draw_job(random: np.random.Generator) -> tuple[JobRequest, bytes]:
     """Return a job of random size, scale and format, with its picture as JPEG."""
     width, height = (round(_log_uniform(random, *SIDES)) for _ in range(2))
     scale = random.uniform(*SCALES)
-    job = Job(
+    job = JobRequest(
         id="bench",
         source_width=width,
         source_height=height,
@@ -178,7 +178,6 @@ def draw_job(random: np.random.Generator) -> tuple[Job, bytes]:
         pinned_width=None,
         on_miss=OnMiss.DEGRADE,
         budget_ms=60_000.0,
-        cheapest_ms=0.0,
     )
     return job, _photo_like(width, height, random)
 
@@ -211,12 +210,12 @@ def main() -> None:
     costs = calibrate(zoo)
     lines = {stage: asdict(line) for stage, line in costs.lines.items()}
     runs = measure(zoo, costs, seed=given.seed)
-    print(f"{'phase':<34}{'runs':>5}{'kept':>8}{'measured / expected':>24}{'margin':>8}{'pace':>7}")
+    print(f"{'phase':<34}{'runs':>5}{'kept':>8}{'measured / expected':>24}{'margin':>8}  slowdown")
     for phase in PHASES:
         seen = accuracy([run for run in runs if run.phase == phase.name])
         spread = " ".join(f"{ratio:.2f}" for ratio in seen.ratio)
-        figures = f"{seen.runs:>5}{seen.kept:>8.1%}{spread:>24}{seen.margin:>8.2f}{seen.pace:>7.2f}"
-        print(f"{phase.name:<34}{figures}")
+        figures = f"{seen.runs:>5}{seen.kept:>8.1%}{spread:>24}{seen.margin:>8.2f}"
+        print(f"{phase.name:<34}{figures}{seen.slowdown:>10.2f}")
     if given.json:
         given.json.write_text(json.dumps({"lines": lines, "runs": [asdict(r) for r in runs]}))
 

@@ -101,7 +101,7 @@ class Sample:
 
     @property
     def resampled_db(self) -> float:
-        return min(self.reached[_name(FLOOR)], MOST_DB)
+        return min(self.reached[FLOOR.key], MOST_DB)
 
     @property
     def fold(self) -> int:
@@ -131,10 +131,6 @@ def main(
     if write:
         COEFFICIENTS.write_text(json.dumps(coefficients.model_dump(), indent=1) + "\n")
         typer.echo(f"Wrote {COEFFICIENTS}")
-
-
-def _name(rung: Rung) -> str:
-    return f"{rung.model}@{rung.width:g}"
 
 
 def _engine(folder: Path, catalog: Catalog, rung: Rung) -> Engine:
@@ -222,7 +218,7 @@ def _sample(
     picture = Picture(Raster(small))
     ways: dict[Rung, Engine | None] = {FLOOR: None, **engines}
     reached = {
-        _name(rung): _psnr(picture, cropped, math.ceil(scale), engine, strength)
+        rung.key: _psnr(picture, cropped, math.ceil(scale), engine, strength)
         for rung, engine in ways.items()
     }
     return Sample(source, file, scale, strength, features_of(picture), reached)
@@ -278,10 +274,10 @@ def _regressions(
     reached = np.array([s.resampled_db for s in samples])
     resampled = _ridge(rows, reached, np.ones(len(rows)), RIDGE)
     pairs = [
-        (row, mean, min(sample.reached[_name(rung)], MOST_DB) - sample.resampled_db)
+        (row, mean, min(sample.reached[rung.key], MOST_DB) - sample.resampled_db)
         for row, sample in zip(rows, samples, strict=True)
         for rung in RUNGS
-        if _name(rung) in sample.reached
+        if rung.key in sample.reached
         and (mean := catalog.get(rung.model).gain_db(rung.width, sample.scale, sample.strength))
     ]
     gained, means, gains = (np.array(column) for column in zip(*pairs, strict=True))
@@ -316,9 +312,9 @@ def _expected(sample: Sample, by: Coefficients) -> Expectation:
 def _errors(sample: Sample, expected: Expectation, catalog: Catalog) -> dict[Rung, float | None]:
     """Return what was reached above what was expected, by rung."""
     errors: dict[Rung, float | None] = {FLOOR: sample.resampled_db - expected.resampled_db}
-    for rung in (r for r in RUNGS if _name(r) in sample.reached):
+    for rung in (r for r in RUNGS if r.key in sample.reached):
         db = expected.db(catalog.get(rung.model), rung.width)
-        errors[rung] = None if db is None else min(sample.reached[_name(rung)], MOST_DB) - db
+        errors[rung] = None if db is None else min(sample.reached[rung.key], MOST_DB) - db
     return errors
 
 
@@ -330,7 +326,7 @@ def _report(samples: Sequence[Sample], catalog: Catalog, by: Coefficients) -> No
         for rung in (FLOOR, *RUNGS):
             row = _row(chosen, rung, catalog, by)
             if row is not None:
-                table.add_row(*title, _name(rung), *row)
+                table.add_row(*title, rung.key, *row)
     Console(width=120).print(table)
 
 
@@ -352,12 +348,12 @@ def _row(
 ) -> list[str] | None:
     """Return the number of pictures, the errors of the mean and ours."""
     found = []
-    for sample in (s for s in samples if _name(rung) in s.reached):
+    for sample in (s for s in samples if rung.key in s.reached):
         expected = _expected(sample, by)
         error = _errors(sample, expected, catalog)[rung]
         mean = _constant(sample, rung, catalog)
         if error is not None and mean is not None:
-            constant = min(sample.reached[_name(rung)], MOST_DB) - mean
+            constant = min(sample.reached[rung.key], MOST_DB) - mean
             inside = -expected.below_db <= error <= expected.above_db
             found.append((constant, error, inside, expected.below_db + expected.above_db))
     if not found:

@@ -22,8 +22,8 @@ from PIL import Image
 from benchmarks.pictures import draw_jpeg
 from images.limits import Limits
 from jobs.formats import DEFAULT_QUALITY, ImageFormat
-from jobs.job import Job, OnMiss
-from workers.pipeline import PipelineResult, Progress, make
+from jobs.job import JobRequest, OnMiss
+from workers.pipeline import PipelineResult, Progress, run_pipeline
 
 Answer = TypeVar("Answer")
 PHOTOGRAPH = (4032, 3024)
@@ -70,7 +70,7 @@ def time_floor(width: int, height: int, rounds: int = ROUNDS) -> FloorTiming:
 def by_floor(jpeg: bytes, width: int, height: int) -> dict[str, float]:
     """Make it as a worker does."""
     larger = SCALE * width, SCALE * height
-    job = Job(
+    job = JobRequest(
         id="bench",
         source_width=width,
         source_height=height,
@@ -82,10 +82,9 @@ def by_floor(jpeg: bytes, width: int, height: int) -> dict[str, float]:
         pinned_width=None,
         on_miss=OnMiss.DEGRADE,
         budget_ms=60_000.0,
-        cheapest_ms=1.0,
     )
     limits = Limits(width * height, larger[0] * larger[1])
-    made: PipelineResult = make(job, jpeg, None, limits, Progress())
+    made: PipelineResult = run_pipeline(job, jpeg, limits, lambda _: None, Progress())
     return {"resample" if s == "network" else s: ms for s, ms in made.stages_ms.items()}
 
 

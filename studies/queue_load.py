@@ -50,7 +50,7 @@ async def time_queue(
     try:
         await _fill(queue, waiting + running, spread_ms)
         for _ in range(running):
-            await queue.report_expected_end(await _claim(queue), PREDICTED_MS)
+            await queue.leases.report_expected_end(await _claim(queue), PREDICTED_MS)
         times = [await _turn(queue, waiting + n, spread_ms) for n in range(claims)]
     finally:
         await queue.close()
@@ -62,7 +62,7 @@ async def _fill(queue: RedisQueue, number: int, spread_ms: float) -> None:
 
     async def submit(place: int) -> None:
         async with turns:
-            await queue.submit(_job(place, spread_ms), PICTURE)
+            await queue.submissions.submit(_job(place, spread_ms), PICTURE)
 
     await asyncio.gather(*(submit(place) for place in range(number)))
 
@@ -82,11 +82,13 @@ def _job(place: int, spread_ms: float) -> Job:
         on_miss=OnMiss.DEGRADE,
         budget_ms=60_000.0 + golden * spread_ms,
         cheapest_ms=5.0,
+        narrowest_ms=0.0,
+        overhead_ms=0.0,
     )
 
 
 async def _claim(queue: RedisQueue) -> Claim:
-    claim = await queue.claim("bench", 0)
+    claim = await queue.leases.claim("bench", 0)
     if claim is None:
         raise RuntimeError("nothing waits")
     return claim
@@ -95,15 +97,15 @@ async def _claim(queue: RedisQueue) -> Claim:
 async def _turn(queue: RedisQueue, place: int, spread_ms: float) -> dict[str, float]:
     """One job in and one out: ms of each call."""
     times = [time.perf_counter()]
-    await queue.submit(_job(place, spread_ms), PICTURE)
+    await queue.submissions.submit(_job(place, spread_ms), PICTURE)
     times.append(time.perf_counter())
     claim = await _claim(queue)
     times.append(time.perf_counter())
-    await queue.report_expected_end(claim, PREDICTED_MS)
+    await queue.leases.report_expected_end(claim, PREDICTED_MS)
     times.append(time.perf_counter())
-    await queue.complete(claim, FACTS, PICTURE)
+    await queue.leases.complete(claim, FACTS, PICTURE)
     times.append(time.perf_counter())
-    await queue.stats()
+    await queue.submissions.stats()
     times.append(time.perf_counter())
     calls = ("submit", "claim", "bound", "complete", "stats")
     return dict(zip(calls, 1e3 * np.diff(times), strict=True))

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
+from benchmarks.checkout import checkout
 from images.picture import Picture, Raster
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.evaluate import bicubic, compare, degrade
@@ -26,7 +26,6 @@ from workers.upscale import upscale
 
 Pixels = NDArray[np.uint8]
 
-OUTPUT = Path(__file__).parents[1] / "docs" / "pictures"
 SHOWN = 168
 """Pixels a side of each crop; shown at twice their size, so that single pixels can be seen."""
 CAPTION = 34
@@ -72,13 +71,13 @@ def sheet(shown: dict[str, Pixels], top: int, left: int) -> Image.Image:
 
 
 def main() -> None:
-    """Draw every scene for every model named."""
+    """Draw every scene for every model named. Raises CheckoutMissing."""
     catalog = read_catalog()
-    OUTPUT.mkdir(parents=True, exist_ok=True)
+    output = checkout("docs", "pictures")
     for name in sys.argv[1:] or catalog.names:
         for scene, (photograph, scale, top, left) in SCENES.items():
             shown = columns(catalog.get(name), photograph(), scale)
-            path = OUTPUT / f"{name}-{scene}.jpg"
+            path = output / f"{name}-{scene}.jpg"
             sheet(shown, top, left).save(path, quality=90, subsampling=0)
             print(f"{path.name}: {path.stat().st_size // 1024} KB")
 

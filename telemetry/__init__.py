@@ -1,1 +1,1 @@
-"""What all processes of the service share to tell what they do: log lines and traces."""
+"""Log lines and traces, shared by all processes of the service."""

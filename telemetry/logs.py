@@ -1,4 +1,4 @@
-"""Log lines: one configuration for all processes, and what every line says of its request."""
+"""Log lines: one configuration for all processes, and fields of the current request."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from pythonjsonlogger.json import JsonFormatter
 
 FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
 JSON_NAMES = {"asctime": "time", "levelname": "level", "name": "logger"}
+NOT_EXTRA = frozenset({*RESERVED_ATTRS, "color_message"})
+"""Attributes of a record that are not written as fields. uvicorn's `color_message` repeats its
+message, as a template with escape codes."""
 
-_log_fields: ContextVar[Mapping[str, Any]] = ContextVar("about", default={})  # noqa: B039 - read only
+_log_fields: ContextVar[Mapping[str, Any]] = ContextVar("log_fields", default={})  # noqa: B039 - read only
 
 
 class LogSettings(BaseSettings):
-    """What gateway and worker may be told of their log lines, which go to standard error."""
+    """Settings of the log lines, which go to standard error."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log lines written."
@@ -34,44 +37,44 @@ class LogSettings(BaseSettings):
 def configure_logging(settings: LogSettings) -> None:
     """Write the log lines of this process to standard error."""
     handler = logging.StreamHandler()
-    handler.addFilter(_say_what_it_is_about)
+    handler.addFilter(_add_log_fields)
     handler.setFormatter(json_lines() if settings.log_format == "json" else TextLines())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
 
 
 def json_lines() -> logging.Formatter:
-    """Return the formatter of one JSON object a line: time, level, logger, message, and what is
-    said in `extra`."""
-    formatter = JsonFormatter(FIELDS, rename_fields=JSON_NAMES)
+    """Return a formatter that writes one JSON object per line: time, level, logger, message, and
+    the fields of `extra`."""
+    formatter = JsonFormatter(FIELDS, rename_fields=JSON_NAMES, reserved_attrs=sorted(NOT_EXTRA))
     formatter.default_time_format, formatter.default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
     formatter.converter = time.gmtime
     return formatter
 
 
 class TextLines(logging.Formatter):
-    """One line of text, with what is said in `extra` as name=value behind it."""
+    """Formatter that writes a line of text, followed by the fields of `extra` as name=value."""
 
     def __init__(self) -> None:
         super().__init__(FIELDS)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the line without a traceback."""
-        said = (f"{name}={value}" for name, value in extra_of(record).items())
-        return " ".join((super().formatMessage(record), *said))
+        fields = (f"{name}={value}" for name, value in extra_of(record).items())
+        return " ".join((super().formatMessage(record), *fields))
 
 
 def extra_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Return what was said in `extra`."""
+    """Return the fields of `extra`."""
     return {
         name: value
         for name, value in vars(record).items()
-        if name not in RESERVED_ATTRS and not name.startswith("_")
+        if name not in NOT_EXTRA and not name.startswith("_")
     }
 
 
 @contextlib.contextmanager
 def log_context(**fields: Any) -> Iterator[None]:
-    """Say these fields in every line that is written within, by this task and those it starts."""
+    """Add fields to every line written within the block, by this task and the tasks it starts."""
     token = _log_fields.set({**_log_fields.get(), **fields})
     try:
         yield
@@ -79,7 +82,7 @@ def log_context(**fields: Any) -> Iterator[None]:
         _log_fields.reset(token)
 
 
-def _say_what_it_is_about(record: logging.LogRecord) -> bool:
+def _add_log_fields(record: logging.LogRecord) -> bool:
     for name, value in _log_fields.get().items():
         record.__dict__.setdefault(name, value)
     return True

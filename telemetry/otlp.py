@@ -1,4 +1,4 @@
-"""Spans by OpenTelemetry, sent over OTLP/HTTP. Imported only where traces are asked for."""
+"""Spans by the OpenTelemetry SDK, sent over OTLP/HTTP. Imported only when tracing is enabled."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ KINDS: Mapping[Role, SpanKind] = {"server": SpanKind.SERVER, "consumer": SpanKin
 
 
 class OtlpTracing:
-    """`telemetry.spans.Tracing` by the SDK: sampler, limits and exporter as OTEL_ says.
+    """`telemetry.spans.Tracing` by the SDK; OTEL_ variables set sampler, limits and exporter.
 
-    A background thread sends in batches; what cannot be sent is dropped after some retries.
+    A background thread sends spans in batches, and drops them after some failed retries.
     """
 
     def __init__(self, service: str) -> None:
@@ -36,18 +36,18 @@ class OtlpTracing:
     def begin(
         self, name: str, role: Role, parent: TraceContext | None, at_s: float | None = None
     ) -> Span:
-        """Begin a span; under a parent that is not sampled, one that is only a name."""
+        """Begin a span; below a parent that is not sampled, one that is not recorded."""
         context = Context() if parent is None else _within(NonRecordingSpan(_remote(parent)))
         span = self._tracer.start_span(name, context, KINDS[role], start_time=_ns(at_s))
         return _StagedSpan(self._tracer, span)
 
     def close(self) -> None:
-        """Send what is left, for as long as OTEL_BSP_EXPORT_TIMEOUT allows."""
+        """Send the remaining spans, within OTEL_BSP_EXPORT_TIMEOUT."""
         self._provider.shutdown()
 
 
 class _StagedSpan:
-    """A span and, one at a time, its stages."""
+    """A span with child spans for its stages, one at a time."""
 
     def __init__(self, tracer: trace.Tracer, span: OtelSpan) -> None:
         self._tracer = tracer

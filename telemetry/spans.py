@@ -1,6 +1,6 @@
-"""Spans: what a process did for a request, from when to when.
+"""Spans: what a process did for a request, and when.
 
-A process tells one span per request or run, made of stages that follow each other.
+A process records one span per request or run, divided into consecutive stages.
 """
 
 from __future__ import annotations
@@ -11,39 +11,39 @@ from typing import Literal, Protocol
 from telemetry.trace_context import TraceContext, new_context
 
 Role = Literal["server", "consumer"]
-"""`server` answers a caller; `consumer` takes work from a queue."""
+"""`server` answers a caller; `consumer` claims jobs from the queue."""
 
 Attribute = str | int | float | bool
 
 
 class Span(Protocol):
-    """Something that is going on. `context` names it to whom the work is handed on."""
+    """A span in progress."""
 
     @property
     def context(self) -> TraceContext:
-        """The span's name."""
+        """Identity of the span, to pass on to other processes."""
 
     def enter(self, stage: str, at_s: float | None = None) -> None:
-        """Begin a stage now, or at a moment of time.time(); the one before ends with that."""
+        """End the current stage and begin another, now or at `at_s` by time.time()."""
 
     def end(self, name: str, facts: Mapping[str, Attribute], error: str | None = None) -> None:
-        """End the span and its last stage; `error` is the code of what went wrong."""
+        """End the span and its last stage; `error` is the error code of a failure."""
 
 
 class Tracing(Protocol):
-    """Where spans go to."""
+    """Records spans."""
 
     def begin(
         self, name: str, role: Role, parent: TraceContext | None, at_s: float | None = None
     ) -> Span:
-        """Begin a span now, or at a moment of time.time(), under its parent or as a trace."""
+        """Begin a span, now or at `at_s` by time.time(), below `parent` or in a new trace."""
 
     def close(self) -> None:
-        """Send what is left; may take seconds."""
+        """Send the remaining spans; may take seconds."""
 
 
 class _UntracedSpan:
-    """Hands the parent's name on, so that a trace goes on beyond a process that records none."""
+    """Passes the parent's context on, so that a trace continues behind this process."""
 
     def __init__(self, context: TraceContext) -> None:
         self.context = context
@@ -56,7 +56,7 @@ class _UntracedSpan:
 
 
 class Untraced:
-    """Records nothing, and names traces all the same."""
+    """Records nothing, but gives each request a trace id."""
 
     def begin(
         self,

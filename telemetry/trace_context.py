@@ -1,6 +1,6 @@
-"""The W3C trace context: how a trace is named from the caller to the worker.
+"""W3C trace context: identity of a trace, from the caller to the worker.
 
-It exists whether spans are recorded or not, for log lines and exemplars name the trace, too.
+It exists whether spans are recorded or not, because log lines and exemplars carry the trace id.
 https://www.w3.org/TR/trace-context/
 """
 
@@ -17,25 +17,25 @@ _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-
 
 @dataclass(frozen=True)
 class TraceContext:
-    """One span of one trace. Ids are lower-case hexadecimal and not all zeros."""
+    """Identity of one span. Ids are lower-case hexadecimal and not all zeros."""
 
     trace_id: str
     """32 digits."""
     span_id: str
     """16 digits."""
     sampled: bool
-    """Whether the one who began the trace records it."""
+    """Whether the trace is recorded, as its first process decided."""
 
     @property
     def traceparent(self) -> str:
-        """The value of the header `traceparent`."""
+        """Value of the header `traceparent`."""
         return f"{VERSION}-{self.trace_id}-{self.span_id}-{SAMPLED if self.sampled else 0:02x}"
 
 
 def read_traceparent(value: str | None) -> TraceContext | None:
-    """Return the context that a `traceparent` names; None where it names none.
+    """Return the context in a `traceparent`; None if it is malformed.
 
-    A later version may say more after what version 00 says; that is not read.
+    Fields that later versions append are ignored.
     """
     match = _FORM.fullmatch((value or "").strip())
     if match is None:
@@ -49,11 +49,11 @@ def read_traceparent(value: str | None) -> TraceContext | None:
 
 
 def new_context() -> TraceContext:
-    """Return the context of a new trace that nobody records."""
+    """Return the context of a new trace that is not recorded."""
     return TraceContext(secrets.token_hex(16), secrets.token_hex(8), sampled=False)
 
 
 def trace_id_of(traceparent: str | None) -> str | None:
-    """Return the trace's id, for a log line or an exemplar; None where none is named."""
+    """Return the trace id, for a log line or an exemplar; None if there is none."""
     context = read_traceparent(traceparent)
     return None if context is None else context.trace_id

@@ -1,6 +1,6 @@
-"""Where the spans of a process go to: nowhere, until OTEL_EXPORTER_OTLP_ENDPOINT is set.
+"""Selects the tracing of a process: none until OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
-All OTEL_ variables of the OpenTelemetry SDK then hold.
+All OTEL_ variables of the OpenTelemetry SDK then apply.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ DISABLED = "OTEL_SDK_DISABLED"
 
 
 class TracingMissing(RuntimeError):
-    """Traces are asked for, and what would send them is not installed."""
+    """Tracing is enabled, but its libraries are not installed."""
 
 
 def tracing_of(environ: Mapping[str, str], service: str) -> Tracing:
-    """Return where the spans of a service go to, by the OTEL_ variables.
+    """Return the tracing of a service, by the OTEL_ variables.
 
     Raises TracingMissing, whose message says what to do.
     """

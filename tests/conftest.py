@@ -4,25 +4,47 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
-from redis.asyncio import Redis
 
-from jobs.connection import connect
+from jobs.connection import SteadyRedis, connect
 from jobs.embedded_redis import Binary, embedded_redis, find_binary
 from jobs.formats import ImageFormat
 from jobs.job import Job, OnMiss
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
+from tests.support.skips import summary
 
 # No test is timed: how long an example takes is the machine's affair.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    """Say last which kinds of tests were not run, and what to install to have them run."""
+    yield
+    skipped = terminalreporter.stats.get("skipped", [])
+    lines = list(summary(report.longrepr[2] for report in skipped))
+    if lines:
+        terminalreporter.section("what was not tested here", "=")
+    for line in lines:
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def this_tree() -> Iterator[None]:
+    """Processes that tests start run the code beside these tests, whatever else is installed."""
+    root = str(Path(__file__).parents[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", root, prepend=os.pathsep)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,7 +64,7 @@ def kept_costs(calibration_folder: Path) -> None:
     from cli.simulate import COSTS
     from models.catalog import SHIPPED
     from scheduling.cost_model import CostModel
-    from workers.calibration_cache import costs_name, facts_of, keep_lines
+    from workers.calibration_cache import costs_name, facts_of, save_lines
     from workers.loaded_model import load_zoo
     from workers.main import available_cores
     from workers.settings import WorkerSettings
@@ -50,8 +72,18 @@ def kept_costs(calibration_folder: Path) -> None:
     lines = CostModel.from_dict(json.loads(COSTS.read_text())).lines
     for threads in (available_cores(), 0):  # of the service, and of `anysr upscale`
         settings = WorkerSettings(worker_threads=threads)
-        facts = facts_of(load_zoo(SHIPPED, settings, kept=calibration_folder), settings)
-        keep_lines(calibration_folder / costs_name(facts), facts, lines)
+        facts = facts_of(load_zoo(SHIPPED, settings, cache=calibration_folder), settings)
+        save_lines(calibration_folder / costs_name(facts), facts, lines)
+
+
+@pytest.fixture(scope="session")
+def service_url(kept_costs: None) -> Iterator[str]:  # noqa: ARG001  they are there before it starts
+    """The URL of `anysr serve` on the shipped models, with one worker that is ready: for tests that
+    send it pictures and harm nothing."""
+    from tests.support.service import running_service
+
+    with running_service() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +127,7 @@ async def queue(
 
 
 @pytest.fixture
-async def raw_redis(redis_url: str) -> AsyncIterator[Redis]:
+async def raw_redis(redis_url: str) -> AsyncIterator[SteadyRedis]:
     """A plain client of the same server, to look at and to damage what the queue keeps."""
     client = connect(redis_url)
     yield client
@@ -121,6 +153,8 @@ def make_job() -> Callable[..., Job]:
             "on_miss": OnMiss.DEGRADE,
             "budget_ms": 60_000.0,
             "cheapest_ms": 10.0,
+            "narrowest_ms": 0.0,
+            "overhead_ms": 0.0,
         }
         return Job(**{**fields, **changes})
 

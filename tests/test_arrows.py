@@ -18,7 +18,8 @@ ALLOWED = {
     "deploy": set(),
     "images": {"jobs.errors", "jobs.formats"},
     "scheduling": {
-        *("jobs.errors", "jobs.formats", "jobs.job", "images.compression", "images.header"),
+        *("jobs.backlog", "jobs.budget", "jobs.errors", "jobs.formats", "jobs.job"),
+        *("images.compression", "images.header"),
         *("models.catalog", "models.expectation", "models.geometry", "models.strength"),
     },
     "service": {

@@ -1,4 +1,4 @@
-"""Sleeping that an event ends early, and work that goes on beside other work."""
+"""Waiting for an event with a timeout, and tasks that run as long as a context is entered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 async def wait_for_event(event: asyncio.Event, within_s: float) -> bool:
-    """Return whether an event is set by now or within so many seconds."""
+    """Wait until an event is set, at most `within_s` seconds; return whether it is."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(within_s):
             await event.wait()
@@ -18,7 +18,7 @@ async def wait_for_event(event: asyncio.Event, within_s: float) -> bool:
 
 @contextlib.asynccontextmanager
 async def background_task(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run something in the background for as long as the context is entered."""
+    """Run a coroutine in the background while the context is entered; cancel it at the end."""
     task = asyncio.create_task(work)
     try:
         yield

@@ -1,14 +1,14 @@
-"""The last decision before a run: which rung, from the slack and the work that waits now."""
+"""The last decision before a run: the rung, from the slack and the backlog at that moment."""
 
 from __future__ import annotations
 
-from bisect import insort
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from jobs.backlog import Backlog, Group
 from jobs.errors import DeadlineExceeded, UnknownModel, UnknownWidth
-from jobs.job import Claim, Job, OnMiss
+from jobs.job import JobRequest, OnMiss
 from models.expectation import Expectation
-from scheduling.backlog import Group, Load
+from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
 from scheduling.options import options_of
 from scheduling.policy import Decision, bind, cheapest
@@ -21,38 +21,48 @@ from workers.upscale import Engine
 
 @dataclass(frozen=True)
 class Binding:
-    """A job bound to a way to make it. Without an engine it is plain resampling."""
+    """A job bound to an option. Without an engine it is plain resampling."""
 
     decision: Decision
     work: Work
     engine: Engine | None
     costs: CostModel
-    """What it was chosen by, and what it teaches: what is known of runs beside as many others."""
+    """The costs of contended or uncontended runs: the option was chosen by them, and its measured
+    times update them."""
 
 
 @dataclass(frozen=True)
 class SuspendedRun:
-    """A picture that is set aside between two of its tiles: work that waits for this worker."""
+    """A run that is suspended between two tiles: work that waits for this worker."""
 
     end_ms: float
-    """When the queue was told that it would end, on the queue's clock."""
+    """When the queue expects it to end, on the queue's clock."""
     spare_ms: float
-    """Within which it must be gone on with."""
+    """How long it can be suspended and still meet its deadline."""
     cheapest_ms: float
-    """What its rest takes in its cheapest way, with a margin."""
+    """Predicted cost of the rest at its narrowest width, with a margin."""
     expected_ms: float
-    """The same without."""
+    """The same without the margin."""
+
+    def waiting_in(self, backlog: Backlog) -> Backlog:
+        """Return the backlog with this picture among the jobs that wait, not among the runs."""
+        running = list(backlog.running)
+        if running:
+            running.remove(min(running, key=lambda end: abs(end - self.end_ms)))
+        rest = Group(backlog.now_ms + self.spare_ms, self.cheapest_ms, self.expected_ms)
+        waiting = tuple(sorted((*backlog.waiting, rest)))
+        return replace(backlog, running=tuple(running), waiting=waiting)
 
 
 def bind_job(
-    job: Job,
+    job: JobRequest,
     zoo: Zoo,
     costs: CostModel,
     slack_ms: float,
     load: Load,
     expectation: Expectation | None = None,
 ) -> Binding:
-    """Choose how to make a job with `slack_ms` left until its deadline, beside the others;
+    """Choose how to run a job with `slack_ms` left until its deadline, beside the `load`.
     `expectation` as for `options_of`.
 
     Raises UnknownModel, UnknownWidth and, for on_miss=reject, DeadlineExceeded.
@@ -75,32 +85,7 @@ def bind_job(
     return Binding(decision, work_of(job, served.tiling), served.at(rung.width), costs)
 
 
-def load_of(claim: Claim, workers: int, aside: SuspendedRun | None = None) -> Load:
-    """Return what else there is to do, as the queue told it with a claim.
-
-    With a picture set aside for the claim: that is no run of another worker's, it waits.
-    """
-    backlog = claim.backlog
-    if backlog is None:
-        return Load(claim.claimed_ms, workers)
-    running = list(backlog.running)
-    waiting = [Group(*group) for group in backlog.waiting]
-    if aside is not None:
-        if running:
-            running.remove(min(running, key=lambda end: abs(end - aside.end_ms)))
-        start = backlog.now_ms + aside.spare_ms
-        insort(waiting, Group(start, aside.cheapest_ms, aside.expected_ms))
-    return Load(
-        backlog.now_ms,
-        max(workers, 1 + len(running)),
-        tuple(running),
-        tuple(waiting),
-        backlog.inflow,
-        backlog.inflow_slack_ms,
-    )
-
-
-def _nothing_fits(job: Job, zoo: Zoo) -> UnknownModel | UnknownWidth:
+def _nothing_fits(job: JobRequest, zoo: Zoo) -> UnknownModel | UnknownWidth:
     if job.model is not None and job.model not in zoo:
         return UnknownModel(f"This worker has no model {job.model!r}.")
     if job.pinned_width is not None:

@@ -1,7 +1,8 @@
-"""Files that keep what was found out at an earlier start, for the next one.
+"""Cache files with results of an earlier start.
 
-A file is for one way to run on one kind of machine: `facts` names all that its content depends on,
-the file is named after them and holds them, and one that does not say the same is not believed.
+A file is valid for one configuration on one kind of machine. `facts` holds everything that its
+content depends on; the file is named after a hash of them and contains them, and a file with other
+facts is ignored.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from typing import Any
 log = logging.getLogger("anysr.workers.cache_files")
 
 Facts = dict[str, Any]
-"""In JSON's types."""
+"""JSON values by name."""
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
-"""What reading a kept file and making sense of it may raise."""
+"""Errors of reading and interpreting a cache file."""
 
 
-def kept_folder(setting: str | None, environment: Mapping[str, str]) -> Path | None:
-    """Return where such files are kept: as it is set, or in the user's cache folder (XDG).
+def cache_folder(setting: str | None, environment: Mapping[str, str]) -> Path | None:
+    """Return the folder of cache files: the setting, or anysr in the user's cache folder (XDG).
 
-    None where it is set to nothing, or where there is no such folder.
+    None if the setting is empty, or without a user's folder.
     """
     if setting is not None:
         return Path(setting) if setting else None
@@ -38,32 +39,32 @@ def kept_folder(setting: str | None, environment: Mapping[str, str]) -> Path | N
 
 
 def file_name(kind: str, facts: Facts) -> str:
-    """Return the name of the file of a kind for these facts."""
+    """Return the name of the cache file of a kind for these facts."""
     canonical = json.dumps(facts, sort_keys=True)
     return f"{kind}-{hashlib.sha256(canonical.encode()).hexdigest()[:16]}.json"
 
 
-def read_kept(path: Path, facts: Facts) -> dict[str, Any]:
-    """Return what a file holds; ValueError when it is of other facts, and what reading raises."""
+def read_cached(path: Path, facts: Facts) -> dict[str, Any]:
+    """Return the content of a cache file. Raises ValueError if it has other facts."""
     content: dict[str, Any] = json.loads(path.read_text())
     if content["facts"] != facts:
         raise ValueError("it is of another machine or of other models")
     return content
 
 
-def keep(path: Path, facts: Facts, content: Mapping[str, Any]) -> None:
-    """Write a file in one step; what cannot be kept is found out again next time."""
+def write_cached(path: Path, facts: Facts, content: Mapping[str, Any]) -> None:
+    """Write a cache file atomically. A failure is logged: the next start determines it again."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps({"facts": facts, **content}, indent=1) + "\n")
         partial.replace(path)
     except OSError as error:
-        log.warning("%s cannot be kept: %s", path.name, error)
+        log.warning("%s cannot be cached: %s", path.name, error)
 
 
 def versions(libraries: tuple[str, ...]) -> dict[str, str | None]:
-    """Return the versions of installed packages, None for those that are not."""
+    """Return the versions of packages, None for those that are not installed."""
     return {name: _version(name) for name in libraries}
 
 

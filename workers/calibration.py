@@ -1,8 +1,8 @@
-"""What each way to make a picture costs on this machine, measured at warm-up.
+"""Measured costs of every stage and rung on this machine, at warm-up.
 
-Short on purpose: a few small sizes, fitted to a line each. What jobs cost afterwards moves the
-pace of the lines. Where others used the machine meanwhile, the lines say so: they are all there is,
-but not to be believed for longer than they must.
+Calibration is short: each stage runs at a few small sizes, which a line is fitted to. Measured
+times of jobs adjust the lines afterwards. Lines that were measured while others used the machine
+are marked as disturbed; they are used until they have been remeasured.
 """
 
 from __future__ import annotations
@@ -42,32 +42,31 @@ from workers.upscale import Engine, upscale
 log = logging.getLogger("anysr.workers.calibration")
 
 NETWORK_SIZES = ((32, 64), (96, 192), (96, 384))
-"""(input, output) sides of the squares that every rung is measured at."""
-BESIDE_SIZES = ((16, 32), (48, 96), (32, 128))
-"""The same for what is measured while a worker runs, if it takes long: models that are loaded on
-demand cost up to a hundred times what others do, and no picture is made meanwhile."""
-SHORT_MS = 250.0
-"""What a job may have to wait for a measurement that was begun just before it came."""
+"""(input, output) sides of the squares that every rung is measured on."""
+SMALL_SIZES = ((16, 32), (48, 96), (32, 128))
+"""The same for slow models that are measured while a worker runs: models that are loaded on demand
+are up to a hundred times slower than others, and jobs wait meanwhile."""
+MAX_WAIT_MS = 250.0
+"""Longest time that a job should wait for a measurement that started just before it arrived."""
 FLOOR_SIZES = ((32, 64), (96, 288), (192, 768), (768, 1536))
-"""One of them large: what the floor does once for each row and column would be taken for a cost of
-each pixel."""
+"""One of them large: otherwise costs per row and column would be fitted as costs per pixel."""
 CODEC_SIDES = (64, 384)
 ROUNDS = 5
-"""Everything is measured in turn, this many times, so that what disturbs for a while disturbs few
-of the times of one rung, and the median counts. The shortest would be that of a gap, which on a
-busy machine what is short finds and what is long does not: one pace could not be right for both."""
+"""Rounds in which everything is measured in turn, so that a temporary disturbance affects few of
+the times of each rung. The median counts. The shortest time would be that of a gap in other load,
+which only short runs find: it would be too low for short runs in proportion to long ones."""
 ENOUGH_MS = 400.0
-"""What took so long in all its rounds so far has no more: it is less disturbed, and a start must
-not take long. It has, if just then others used a machine that is quiet otherwise."""
+"""Trials whose rounds have taken this long in total are not repeated, to keep the start short,
+except after a round that was disturbed on an otherwise quiet machine."""
 
 
 Turn = Callable[[Callable[[], float]], float]
-"""Runs a call, when nothing else disturbs it, and returns its answer."""
+"""Runs a call when no job is running, and returns its result."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Something to be timed."""
+    """A call to be timed, and the work that it does."""
 
     stage: str
     work: Work
@@ -75,7 +74,7 @@ class Trial:
 
 
 def calibrate(zoo: Zoo, needs: Needs = ALL_CORES) -> CostModel:
-    """Measure every rung of the zoo, the floor, decoding and encoding. Blocks for seconds."""
+    """Measure every rung of the zoo, resampling, decoding and encoding. Blocks for seconds."""
     started = time.perf_counter()
     warm(zoo)
     trials = (*_floor_trials(), *_network_trials(zoo), *_codec_trials())
@@ -90,7 +89,7 @@ def calibrate(zoo: Zoo, needs: Needs = ALL_CORES) -> CostModel:
 
 
 def warm(zoo: Zoo) -> None:
-    """Run every width once, which is what loads it."""
+    """Run every width of every model once, which loads it."""
     for served in zoo.values():
         warm_model(served)
 
@@ -103,7 +102,7 @@ def warm_model(served: LoadedModel) -> None:
 
 
 def tilings(zoo: Zoo) -> dict[str, Tiling]:
-    """Return how each model's pictures are cut."""
+    """Return the tiling of each model."""
     return {name: served.tiling for name, served in zoo.items()}
 
 
@@ -114,23 +113,23 @@ def measure(
     clock: Callable[[], float] = time.perf_counter,
     meter: Meter | None = None,
 ) -> dict[str, Line]:
-    """Return the line of each stage that is tried. `turn` runs each when it is its turn.
+    """Return the line of each stage of the trials. `turn` runs each single measurement.
 
-    The `meter` sees who uses the machine meanwhile; when `needs` are not met, that is logged, and
-    the lines are marked as disturbed.
+    The `meter` records the use of the machine. If `needs` are not met, that is logged, and the
+    lines are marked as disturbed.
     """
     meter = meter or Meter()
     times: list[list[float]] = [[] for _ in trials]
-    spoilt: set[int] = set()
+    disturbed_last: set[int] = set()
     for _ in range(ROUNDS):
         for number, trial in enumerate(trials):
-            if sum(times[number]) > ENOUGH_MS and number not in spoilt:
+            if sum(times[number]) > ENOUGH_MS and number not in disturbed_last:
                 continue
             timed = partial(meter.during, partial(_timed, trial, clock))
             times[number].append(turn(timed))
-            spoilt.discard(number)
+            disturbed_last.discard(number)
             if needs.crowded(meter.last) and not needs.crowded(meter.usage):
-                spoilt.add(number)
+                disturbed_last.add(number)
     disturbance = needs.disturbance(meter.usage, times)
     if disturbance is not None:
         log.warning("the machine was disturbed while costs were measured: %s", disturbance)
@@ -139,12 +138,12 @@ def measure(
 
 
 def _fitted(trials: Sequence[Trial], times_ms: Sequence[float]) -> dict[str, Line]:
-    """Return the lines of all stages; those of one model's widths are fitted together."""
+    """Return the lines of all stages; the widths of one model are fitted together."""
     samples: dict[str, list[tuple[Work, float]]] = defaultdict(list)
     for trial, milliseconds in zip(trials, times_ms, strict=True):
         samples[trial.stage].append((trial.work, milliseconds))
     models: dict[str, list[str]] = defaultdict(list)
-    for stage in samples:  # narrowest first, as they are tried
+    for stage in samples:  # narrowest first, in the order of the trials
         models[model_stage(stage)].append(stage)
     lines: dict[str, Line] = {}
     for stages in models.values():
@@ -154,26 +153,26 @@ def _fitted(trials: Sequence[Trial], times_ms: Sequence[float]) -> dict[str, Lin
 
 
 def measure_networks(zoo: Zoo, turn: Turn, needs: Needs = ALL_CORES) -> dict[str, Line]:
-    """Return the lines of all rungs of a warm zoo, measured beside the work of a running worker."""
+    """Return the lines of all rungs of a warm zoo, measured between the jobs of a worker."""
     return measure(tuple(_network_trials(zoo)), needs, turn)
 
 
-def measure_again(
+def remeasure(
     zoo: Zoo, old: Mapping[str, Line], stages: Set[str], turn: Turn, needs: Needs = ALL_CORES
 ) -> dict[str, Line]:
-    """Return the lines of some stages of a warm zoo, measured again beside its work: on small
-    pictures what takes long by the `old` lines, for a job may come at any time."""
+    """Return the lines of some stages of a warm zoo, measured between the jobs of a worker. Models
+    that are slow by their `old` lines are measured on small pictures, to keep jobs from waiting."""
     networks = (
         trial
         for served in zoo.values()
-        for trial in _model_trials(served, _short_sizes(served, old))
+        for trial in _model_trials(served, _sizes_between_jobs(served, old))
     )
     trials = (*_floor_trials(), *networks, *_codec_trials())
     return measure([trial for trial in trials if trial.stage in stages], needs, turn)
 
 
 def _timed(trial: Trial, clock: Callable[[], float]) -> float:
-    """Run a trial; return its milliseconds."""
+    """Run a trial and return its milliseconds."""
     since = clock()
     trial.call()
     return (clock() - since) * 1e3
@@ -186,7 +185,7 @@ def _floor_trials() -> Iterator[Trial]:
 
 def _network_trials(zoo: Zoo) -> Iterator[Trial]:
     for served in zoo.values():
-        sizes = BESIDE_SIZES if served.entry.on_demand else NETWORK_SIZES
+        sizes = SMALL_SIZES if served.entry.on_demand else NETWORK_SIZES
         yield from _model_trials(served, sizes)
 
 
@@ -196,13 +195,15 @@ def _model_trials(served: LoadedModel, sizes: Sequence[tuple[int, int]]) -> Iter
             yield _upscaling(stage_of(rung), source, output, served.at(rung.width))
 
 
-def _short_sizes(served: LoadedModel, lines: Mapping[str, Line]) -> Sequence[tuple[int, int]]:
-    """Return the sizes that each take a model a short time at most, by its lines, if any do."""
+def _sizes_between_jobs(
+    served: LoadedModel, lines: Mapping[str, Line]
+) -> Sequence[tuple[int, int]]:
+    """Return the sizes to measure a model on: small ones if it is slow by its lines."""
     widest = served.rungs[-1]
     works = (_work(*sides, served.at(widest.width)) for sides in NETWORK_SIZES)
     longest_ms = max(lines.get(stage_of(widest), UNCALIBRATED).at(work) for work in works)
-    long = served.entry.on_demand or longest_ms > SHORT_MS
-    return BESIDE_SIZES if long else NETWORK_SIZES
+    long = served.entry.on_demand or longest_ms > MAX_WAIT_MS
+    return SMALL_SIZES if long else NETWORK_SIZES
 
 
 def _upscaling(stage: str, source: int, output: int, engine: Engine | None) -> Trial:
@@ -212,7 +213,7 @@ def _upscaling(stage: str, source: int, output: int, engine: Engine | None) -> T
 
 
 def _work(source: int, output: int, engine: Engine | None) -> Work:
-    """Return the work of one square, as whoever makes it sees it."""
+    """Return the work of one square, halo and rim included."""
     shown = source**2
     if engine is not None:
         shown += halo_pixels((source, source), (output, output), engine.tiling)
@@ -220,7 +221,7 @@ def _work(source: int, output: int, engine: Engine | None) -> Work:
 
 
 def _codec_trials() -> Iterator[Trial]:
-    """Decoding, of all formats together, and encoding each format."""
+    """Yield decoding, of all formats together, and encoding of each format."""
     for image_format in writable_formats():
         for side in CODEC_SIDES:
             yield from _codec(image_format, side)
@@ -235,7 +236,7 @@ def _codec(image_format: ImageFormat, side: int) -> Iterator[Trial]:
 
 
 def _sample(side: int) -> Picture:
-    """Return a picture as it comes out of a file, about as hard to encode as a photograph."""
+    """Return a decoded picture that is about as hard to encode as a photograph."""
     random = np.random.default_rng(side)
     coarse = random.random((3, side // 8, side // 8), dtype=np.float32)
     grain = random.normal(0, 0.02, (3, side, side)).astype(np.float32)
@@ -244,4 +245,4 @@ def _sample(side: int) -> Picture:
 
 
 def _ignore(part: float) -> None:
-    """Calibration has nobody to tell, and nothing to stop for."""
+    """Report no progress."""

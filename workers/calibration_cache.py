@@ -1,9 +1,9 @@
 """Calibrated costs, cached on disk for later starts (`workers.cache_files`).
 
-Lines are kept only of a quiet machine: what was measured while others used it is used until it has
-been measured again, in a moment of peace. How fast the machine is at the moment is seen anew by
-each worker; what runs take beside others is kept when a worker ends, in a file of its own, for the
-first burst would else come before any of it is known.
+Lines are cached only if they were measured on a quiet machine; disturbed lines are used until they
+have been remeasured. Each worker learns the machine's current slowdown anew. The costs of contended
+runs are saved in a file of their own when a worker ends, because the first burst after a start
+would otherwise come before they are known.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from scheduling.cost_model import (
     stage_of,
 )
 from scheduling.rungs import FLOOR
-from workers.cache_files import UNREADABLE, Facts, file_name, keep, read_kept, versions
+from workers.cache_files import UNREADABLE, Facts, file_name, read_cached, versions, write_cached
 from workers.calibration import (
     Turn,
     calibrate,
-    measure_again,
     measure_networks,
+    remeasure,
     tilings,
     warm,
 )
@@ -43,10 +43,10 @@ from workers.settings import Device, Runtime, WorkerSettings
 log = logging.getLogger("anysr.workers.calibration_cache")
 
 FORMAT = 5
-"""To be raised when the same facts come to mean other costs: another way to measure, other stages,
-or code of ours that became faster between two versions."""
+"""Raised when the same facts imply other costs: another way to measure, other stages, or faster
+code between two versions."""
 COSTS, CONTENTION = "costs", "contention"
-"""Kinds of kept files."""
+"""Kinds of cache files."""
 
 LIBRARIES = ("anysr-serve", "numpy", "pillow", "imagecodecs")
 RUNTIME_LIBRARIES = {
@@ -55,29 +55,29 @@ RUNTIME_LIBRARIES = {
     Runtime.TORCHSCRIPT: ("torch",),
 }
 
-MOST_PACE, MOST_HANDLING_MS = 20.0, 1000.0
-"""What is kept as learnt lies below these, or it is not believed."""
+MAX_SLOWDOWN, MAX_HANDLING_MS = 20.0, 1000.0
+"""Learnt values above these are ignored."""
 
 
-def costs_here(zoo: Zoo, settings: WorkerSettings, folder: Path | None) -> CostModel:
-    """Return what everything costs on this machine, with every width warm: as it was measured at
-    an earlier start, or else measured now, for seconds, and kept.
+def machine_costs(zoo: Zoo, settings: WorkerSettings, folder: Path | None) -> CostModel:
+    """Return the costs of all stages on this machine, with every width warm: as cached by an
+    earlier start, or else measured now, for seconds, and cached.
 
-    `settings` are those that the zoo was loaded with; without a folder nothing is kept.
+    `settings` are those that the zoo was loaded with. Without a folder nothing is cached.
     """
     if folder is None:
         return calibrate(zoo, needs_of(settings))
     facts = facts_of(zoo, settings)
-    costs = _costs_of(zoo, settings, folder / costs_name(facts), facts)
+    costs = _cached_or_measured(zoo, settings, folder / costs_name(facts), facts)
     costs.contended = read_contention(folder, facts)
     return costs
 
 
-def _costs_of(zoo: Zoo, settings: WorkerSettings, path: Path, facts: Facts) -> CostModel:
+def _cached_or_measured(zoo: Zoo, settings: WorkerSettings, path: Path, facts: Facts) -> CostModel:
     lines = read_lines(path, facts, set(stages_of(zoo)))
     if lines is None:
         costs = calibrate(zoo, needs_of(settings))
-        keep_quiet_lines(path, facts, costs.lines)
+        save_quiet_lines(path, facts, costs.lines)
         return costs
     started = time.perf_counter()
     warm(zoo)
@@ -88,13 +88,13 @@ def _costs_of(zoo: Zoo, settings: WorkerSettings, path: Path, facts: Facts) -> C
 def added_lines(
     zoo: Zoo,
     added: Set[str],
-    known: Mapping[str, Line],
+    others: Mapping[str, Line],
     settings: WorkerSettings,
     folder: Path | None,
     turn: Turn,
 ) -> dict[str, Line]:
-    """Return the lines of the rungs of the models `added` to a zoo, which are warm: as they were
-    kept, or measured now, when it is their `turn`, and kept with those `known` of the others."""
+    """Return the lines of the warm models `added` to a zoo: as cached, or measured now, `turn` by
+    turn, and cached together with the lines of the `others`."""
     stages = set(stages_of(zoo))
     facts = facts_of(zoo, settings)
     path = folder / costs_name(facts) if folder is not None else None
@@ -102,43 +102,43 @@ def added_lines(
     if lines is None:
         fresh = {name: zoo[name] for name in zoo if name in added}
         new = measure_networks(fresh, turn, needs_of(settings))
-        lines = {stage: line for stage, line in {**known, **new}.items() if stage in stages}
+        lines = {stage: line for stage, line in {**others, **new}.items() if stage in stages}
         if path is not None and set(lines) == stages:
-            keep_quiet_lines(path, facts, lines)
+            save_quiet_lines(path, facts, lines)
     own = {stage_of(rung) for name in added for rung in zoo[name].rungs}
     return {stage: line for stage, line in lines.items() if stage in own}
 
 
-def lines_again(
+def remeasured_lines(
     zoo: Zoo,
-    known: Mapping[str, Line],
+    before: Mapping[str, Line],
     settings: WorkerSettings,
     folder: Path | None,
     turn: Turn,
 ) -> dict[str, Line]:
-    """Return the lines of a warm zoo of which some of those `known` were disturbed: as another
-    worker has kept them since, or these measured again, `turn` by turn, and kept with the rest."""
+    """Return the lines of a warm zoo, some of which were disturbed before: as cached by another
+    worker since, or remeasured now, `turn` by turn, and cached together with the rest."""
     stages = set(stages_of(zoo))
     facts = facts_of(zoo, settings)
     path = folder / costs_name(facts) if folder is not None else None
     lines = read_lines(path, facts, stages) if path is not None else None
     if lines is None:
-        disturbed = {stage for stage in stages if stage not in known or known[stage].disturbed}
-        new = measure_again(zoo, known, disturbed, turn, needs_of(settings))
-        lines = {stage: {**known, **new}[stage] for stage in stages}
+        disturbed = {stage for stage in stages if stage not in before or before[stage].disturbed}
+        new = remeasure(zoo, before, disturbed, turn, needs_of(settings))
+        lines = {stage: {**before, **new}[stage] for stage in stages}
         if path is not None:
-            keep_quiet_lines(path, facts, lines)
+            save_quiet_lines(path, facts, lines)
     return lines
 
 
 def needs_of(settings: WorkerSettings) -> Needs:
-    """Return what a measurement needs of the machine; a GPU computes while the processor waits."""
+    """Return what a measurement needs of the machine; with a GPU, threads only wait."""
     threads = settings.worker_threads or math.inf
     return Needs(0 if settings.device is Device.CUDA else threads)
 
 
 def facts_of(zoo: Zoo, settings: WorkerSettings) -> Facts:
-    """Return all that the costs of a zoo depend on, in JSON's types."""
+    """Return everything that the costs of a zoo depend on."""
     backends = {name: served.backend for name, served in zoo.items()}
     used = {library for one in backends.values() for library in RUNTIME_LIBRARIES[one.runtime]}
     return {
@@ -154,9 +154,9 @@ def facts_of(zoo: Zoo, settings: WorkerSettings) -> Facts:
 
 
 def read_lines(path: Path, facts: Facts, stages: set[str]) -> dict[str, Line] | None:
-    """Return the lines of a kept file; None, with a log line, when it is not to be believed."""
+    """Return the lines of a cache file; None, with a log line, if it is invalid."""
     try:
-        content = read_kept(path, facts)
+        content = read_cached(path, facts)
         lines = {stage: _line(parts) for stage, parts in content["lines"].items()}
         if set(lines) != stages:
             raise ValueError("it has other stages")
@@ -168,70 +168,70 @@ def read_lines(path: Path, facts: Facts, stages: set[str]) -> dict[str, Line] | 
     return lines
 
 
-def keep_quiet_lines(path: Path, facts: Facts, lines: Mapping[str, Line]) -> None:
-    """Keep lines if none of them was disturbed; say so if one was."""
+def save_quiet_lines(path: Path, facts: Facts, lines: Mapping[str, Line]) -> None:
+    """Cache lines if none of them was disturbed; log a warning otherwise."""
     if not any(line.disturbed for line in lines.values()):
-        keep_lines(path, facts, lines)
+        save_lines(path, facts, lines)
         return
     log.warning(
-        "costs of a disturbed machine are not kept for the next start; until they are measured "
-        "again, in a moment when this worker is idle and the machine quiet, predictions may be off"
+        "costs of a disturbed machine are not cached for the next start; predictions may be off "
+        "until they are remeasured while this worker is idle and the machine quiet"
     )
 
 
-def keep_lines(path: Path, facts: Facts, lines: Mapping[str, Line]) -> None:
-    """Write a file in one step; what cannot be kept is measured again next time."""
+def save_lines(path: Path, facts: Facts, lines: Mapping[str, Line]) -> None:
+    """Cache lines."""
     figures = {k: [v.fixed, v.per_source, v.per_output] for k, v in lines.items()}
-    keep(path, facts, {"lines": figures})
+    write_cached(path, facts, {"lines": figures})
 
 
-def keep_contention(
+def save_contention(
     zoo: Zoo, settings: WorkerSettings, folder: Path | None, costs: CostModel
 ) -> None:
-    """Write down what runs take beside others, if anything was learnt of that."""
+    """Save the costs of contended runs, if any were learnt."""
     if folder is not None and costs.contended is not None:
         facts, learnt = facts_of(zoo, settings), costs.to_dict()["contended"]
-        keep(folder / contention_name(facts), facts, {"contended": learnt})
+        write_cached(folder / contention_name(facts), facts, {"contended": learnt})
 
 
 def read_contention(folder: Path, facts: Facts) -> CostModel | None:
-    """Return what an earlier worker learnt of runs beside others, but for its margin, which a last
-    overload may have raised; None where nothing is kept or it is not to be believed."""
+    """Return the costs of contended runs that an earlier worker saved, without the margin, which an
+    overload may have raised; None if there are none or they are invalid."""
     path = folder / contention_name(facts)
     try:
-        content = read_kept(path, facts)
-        learnt = CostModel.from_dict({"lines": {}, "pace": {}, **content}).contended
-        if learnt is None or not _sane(learnt):
-            raise ValueError("it cannot be")
+        content = read_cached(path, facts)
+        learnt = CostModel.from_dict({"lines": {}, "slowdown": {}, **content}).contended
+        if learnt is None or not _plausible(learnt):
+            raise ValueError("its values are out of range")
     except FileNotFoundError:
         return None
     except UNREADABLE as error:
-        log.warning("what runs take beside others, in %s, cannot be used: %s", path, error)
+        log.warning("the costs of contended runs in %s cannot be used: %s", path, error)
         return None
     learnt.margin = CostModel.margin
     return learnt
 
 
 def costs_name(facts: Facts) -> str:
-    """Return the name of the file for these facts that says what everything costs."""
+    """Return the name of the file of lines for these facts."""
     return file_name(COSTS, facts)
 
 
 def contention_name(facts: Facts) -> str:
-    """Return the name of the file for these facts that says what runs take beside others."""
+    """Return the name of the file of contended costs for these facts."""
     return file_name(CONTENTION, facts)
 
 
-def _sane(learnt: CostModel) -> bool:
+def _plausible(learnt: CostModel) -> bool:
     return (
-        all(0 < pace <= MOST_PACE for pace in learnt.pace.values())
+        all(0 < slowdown <= MAX_SLOWDOWN for slowdown in learnt.slowdown.values())
         and all(0 <= delay <= MOST_DELAY_MS for delay in learnt.delay.values())
-        and 0 <= learnt.handling_ms <= MOST_HANDLING_MS
+        and 0 <= learnt.handling_ms <= MAX_HANDLING_MS
     )
 
 
 def stages_of(zoo: Zoo) -> Iterator[str]:
-    """Yield the name of every stage that calibration measures."""
+    """Yield the names of all stages that calibration measures."""
     yield DECODE
     yield stage_of(FLOOR)
     for served in zoo.values():

@@ -1,30 +1,28 @@
-"""What a run teaches the cost model that it was bound by."""
+"""Updates of the cost model by the measured times of a run."""
 
 from __future__ import annotations
 
 from scheduling.cost_model import DECODE, encode_stage, stage_of
-from workers.binding import Binding
-from workers.pipeline import PipelineResult
-from workers.preemption import PreemptibleRun
+from workers.execution import Execution
 
 
-def update_cost_model(
-    binding: Binding, made: PipelineResult, run_ms: float, preemptible: PreemptibleRun | None = None
-) -> None:
-    """Let the costs that a run was bound by take it in, as a whole and by its stages.
+def update_cost_model(execution: Execution, run_ms: float, uniform: bool = True) -> None:
+    """Update the costs that a run was bound by with its measured times, in total and by stage.
 
-    Time for which it was set aside is not its own; what was finished narrower than it was begun,
-    or interrupted, tells nothing of any width, nor does what was not run at all.
+    Time during which the run was suspended does not count. A run that was not `uniform`, because
+    its width changed or a tile was interrupted, says nothing about any width's cost; neither does
+    one whose picture was returned unchanged.
     """
+    binding, result = execution.bound.binding, execution.result
     option, costs = binding.decision.option, binding.costs
-    in_stages_ms = sum(made.stages_ms[stage] for stage in ("decode", "network", "encode"))
-    costs.observe_handling(max(0.0, run_ms - made.away_ms - in_stages_ms))
+    in_stages_ms = sum(result.stages_ms[stage] for stage in ("decode", "network", "encode"))
+    costs.observe_handling(max(0.0, run_ms - result.suspended_ms - in_stages_ms))
     stages = {
-        DECODE: made.stages_ms["decode"],
-        encode_stage(binding.work.output_format): made.stages_ms["encode"],
+        DECODE: result.stages_ms["decode"],
+        encode_stage(binding.work.output_format): result.stages_ms["encode"],
     }
-    if not made.untouched and (preemptible is None or preemptible.straight):
-        costs.observe_run(option.expected_ms, run_ms - made.away_ms)
-        stages[stage_of(option.rung)] = made.stages_ms["network"]
+    if uniform and not result.untouched:
+        costs.observe_run(option.expected_ms, run_ms - result.suspended_ms)
+        stages[stage_of(option.rung)] = result.stages_ms["network"]
     for stage, milliseconds in stages.items():
         costs.observe(stage, binding.work, milliseconds)

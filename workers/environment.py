@@ -1,4 +1,4 @@
-"""Settings as the environment variables that would give them: how they reach a child process."""
+"""Settings as environment variables, to pass them to a child process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings
 
 
 def environment_of(settings: BaseSettings) -> dict[str, str]:
-    """Return the variables of all fields that have a value (None means: not set)."""
+    """Return the environment variables of all fields that are not None."""
     prefix = settings.model_config.get("env_prefix", "")
     variables: dict[str, str] = {}
     for name, value in settings.model_dump(mode="json").items():

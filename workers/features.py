@@ -1,8 +1,8 @@
-"""What is measured of a picture before it is made larger: `models.expectation.Features`.
+"""Features of a picture that predict the quality of enlarging it: `models.expectation.Features`.
 
-On square windows spread over the picture, so that a large one costs no more than one of 65,000
-pixels, about a millisecond. A window's discrete cosine transform gives its energy by spatial
-frequency: how fast that falls tells how much there is beyond what the picture still has.
+They are computed on square windows spread over the picture, so a large picture takes no longer
+than one of 65,000 pixels, about a millisecond. A window's discrete cosine transform gives its
+energy by spatial frequency; its decay indicates how much detail lies beyond the resolution.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from images.picture import FloatArray, Picture, Samples
 from models.expectation import BANDS, Features
 
 SIDE = 32
-"""Pixels of a window's side."""
-MOST_WINDOWS = 64
+"""Side of a window in pixels."""
+MAX_WINDOWS = 64
 BLOCK = 8
-"""Pixels of the side of a block of JPEG."""
+"""Side of a JPEG block in pixels."""
 
 BAND_EDGES = (1, 2, 4, 8, 12, 16, 20, 24, 28, 32)
-"""Of the larger of a coefficient's two indices; the mean of a window, at 0, is in no band."""
+"""Bounds on the larger of a coefficient's two indices; the mean, at 0, is in no band."""
 
 LUMA = np.array((65.738, 129.057, 25.064), np.float32) / 256
-"""ITU-R BT.601, from levels of 8 bits to 219 steps, as PSNR-Y is measured."""
+"""ITU-R BT.601 weights, from levels of 8 bits to 219 steps, as in PSNR-Y."""
 
 SQUARE_FLOOR = 0.003
-"""Added to mean squares before their logarithm: less than the rounding to 8 bits makes."""
+"""Added to mean squares before the logarithm; below the error of rounding to 8 bits."""
 STEP_FLOOR = 0.05
 DETAIL_FLOOR = 0.01
 
@@ -39,7 +39,7 @@ Corners = NDArray[np.intp]
 
 
 def features_of(picture: Picture) -> Features:
-    """Return the features of a picture of any size, depth and kind. What is transparent counts as
+    """Return the features of a picture of any size, depth and kind. Transparent pixels count as
     black."""
     samples = _at_least(picture.pixels.samples, SIDE)
     corners = _corners(*samples.shape[:2])
@@ -48,19 +48,19 @@ def features_of(picture: Picture) -> Features:
 
 
 def _at_least(samples: Samples, side: int) -> Samples:
-    """Return samples of at least so many pixels a side: small pictures go on mirrored."""
+    """Return samples with sides of at least `side` pixels; small pictures are mirrored."""
     missing = [(0, max(0, side - size)) for size in samples.shape[:2]]
     return np.pad(samples, (*missing, (0, 0)), mode="symmetric") if np.any(missing) else samples
 
 
 def _corners(height: int, width: int) -> Corners:
-    """Return the upper left corners [n, 2] of windows that cover a picture, or, of a large one,
-    are spread over it evenly."""
+    """Return the upper left corners [n, 2] of windows that cover a picture, or that are evenly
+    spread over a large one."""
     rows, columns = -(-height // SIDE), -(-width // SIDE)
-    if rows * columns > MOST_WINDOWS:
-        shrink = math.sqrt(MOST_WINDOWS / (rows * columns))
-        rows = min(max(1, int(rows * shrink)), MOST_WINDOWS)
-        columns = min(columns, MOST_WINDOWS // rows)
+    if rows * columns > MAX_WINDOWS:
+        shrink = math.sqrt(MAX_WINDOWS / (rows * columns))
+        rows = min(max(1, int(rows * shrink)), MAX_WINDOWS)
+        columns = min(columns, MAX_WINDOWS // rows)
     down, across = _spread(height, rows), _spread(width, columns)
     return np.stack(np.meshgrid(down, across, indexing="ij"), axis=-1).reshape(-1, 2)
 
@@ -91,7 +91,7 @@ def _bands(luma: FloatArray) -> tuple[float, ...]:
 
 @lru_cache(1)
 def _transform() -> FloatArray:
-    """Return the orthonormal discrete cosine transform of SIDE numbers."""
+    """Return the orthonormal discrete cosine transform, [SIDE, SIDE]."""
     index = np.arange(SIDE)
     cosines = np.cos(np.pi * (index + 0.5) * index[:, None] / SIDE) * math.sqrt(2 / SIDE)
     cosines[0] /= math.sqrt(2)
@@ -100,7 +100,7 @@ def _transform() -> FloatArray:
 
 @lru_cache(1)
 def _band_masks() -> NDArray[np.float64]:
-    """Return which coefficients are in which band, [BANDS, SIDE * SIDE]."""
+    """Return the masks of the bands, [BANDS, SIDE * SIDE]."""
     index = np.maximum.outer(np.arange(SIDE), np.arange(SIDE)).ravel()
     edges = pairwise(BAND_EDGES)
     masks = np.array([(index >= low) & (index < high) for low, high in edges], np.float64)

@@ -1,4 +1,4 @@
-"""How the service knows that a worker lives, what it can do and what that costs there."""
+"""The heartbeat: a worker's state, models and costs, published once a second."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 
-from jobs.job import MachineState, WorkerHeartbeat
-from jobs.queue import JobQueue
+from jobs.heartbeat import MachineState, WorkerHeartbeat
+from jobs.queue import Registry
 from jobs.reload_requests import ReloadRequests
 from scheduling.cost_model import CostModel
 from workers.background import wait_for_event
@@ -19,54 +19,54 @@ log = logging.getLogger("anysr.workers.heartbeat")
 
 
 class Heartbeat:
-    """A worker's state, said to the queue every `every_s` seconds while it is `beating`.
+    """Publishes a worker's state every `every_s` seconds while `beating`.
 
-    `machine` answers at once what is known of the machine; `calls` hear, with each beat, of the
-    last call to read the models again and of the models that were asked for."""
+    `machine` returns the last known state of the machine without blocking. With each heartbeat,
+    `requests` is updated with the queue's requests for reloads and for models."""
 
     def __init__(
         self,
-        queue: JobQueue,
+        registry: Registry,
         worker_id: str,
         metrics: WorkerMetrics,
         every_s: float,
         machine: Callable[[], MachineState | None] = lambda: None,
-        calls: ReloadRequests | None = None,
+        requests: ReloadRequests | None = None,
     ) -> None:
         self.worker_id = worker_id
-        self._queue = queue
+        self._registry = registry
         self._metrics = metrics
         self._every_s = every_s
         self._machine = machine
-        self._calls = calls if calls is not None else ReloadRequests()
+        self._requests = requests if requests is not None else ReloadRequests()
         self._loaded = LoadedModels({}, CostModel())
         self._reloads = 0
         self._ready = False
         self._busy = False
         self._workers = 1
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     @property
     def live_workers(self) -> int:
-        """How many workers live, this one included, as seen at the last beat."""
+        """Number of live workers at the last heartbeat, including this one."""
         return self._workers
 
     def warm(self, loaded: LoadedModels, reloads: int = 0) -> None:
-        """Say at once that jobs for these models run here, at these costs, and which call to read
-        the models again they are the answer to."""
+        """Publish at once that this worker is warm with these models and costs, and the number of
+        the last reload request that they satisfy."""
         self._loaded, self._reloads, self._ready = loaded, reloads, True
         self._metrics.serves(loaded.zoo, loaded.broken)
         self._metrics.state(self._ready, self._busy)
-        self._news.set()
+        self._changed.set()
 
     def busy(self, busy: bool) -> None:
-        """Say with the next beat whether a job is being run."""
+        """Publish with the next heartbeat whether a job is running."""
         self._busy = busy
         self._metrics.state(self._ready, busy)
 
     @contextlib.asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:
-        """Keep saying it, and at the end that the worker has left."""
+        """Publish heartbeats while the context is entered, then remove the worker."""
         task = asyncio.create_task(self._beat(), name="heartbeat")
         try:
             yield
@@ -74,22 +74,22 @@ class Heartbeat:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             with contextlib.suppress(ConnectionError):
-                await self._queue.retire_worker(self.worker_id)
+                await self._registry.retire_worker(self.worker_id)
 
     async def _beat(self) -> None:
         counted = False
         while True:
-            self._news.clear()
+            self._changed.clear()
             try:
                 if not counted:
-                    await self._queue.count_worker_start()
+                    await self._registry.count_worker_start()
                     counted = True
-                self._workers = max(1, await self._queue.publish_heartbeat(self._heartbeat()))
-                self._calls.observe(await self._queue.reloads())
-                self._calls.observe_models(await self._queue.requested_models())
-            except Exception as error:  # a worker that falls silent gets no more work
-                log.warning("cannot say that this worker lives: %s", error)
-            await wait_for_event(self._news, self._every_s)
+                self._workers = max(1, await self._registry.publish_heartbeat(self._heartbeat()))
+                self._requests.observe(await self._registry.reloads())
+                self._requests.observe_models(await self._registry.requested_models())
+            except Exception as error:  # without heartbeats a worker gets no more work
+                log.warning("cannot publish the heartbeat: %s", error)
+            await wait_for_event(self._changed, self._every_s)
 
     def _heartbeat(self) -> WorkerHeartbeat:
         return WorkerHeartbeat(

@@ -1,4 +1,4 @@
-"""What runs need of memory is given back while there are none: to others of the machine."""
+"""Release of the memory kept for the next runs while a worker is idle."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from workers.loaded_model import Zoo
 from workers.model_slot import ModelSlot
 from workers.runtimes.base import Releasing
 
-REST_S = 5.0
-"""How long no job must have run before."""
-LOOK_S = 1.0
+IDLE_S = 5.0
+"""How long a worker must have been idle."""
+POLL_S = 1.0
 
 
-def give_back(zoo: Zoo) -> None:
-    """Give back what is kept for the next runs. Nothing may run meanwhile."""
+def release_memory(zoo: Zoo) -> None:
+    """Free the memory that sessions keep for their next runs. Not to be called during a run."""
     for served in zoo.values():
         if isinstance(served.session, Releasing):
             served.session.release()
@@ -26,9 +26,9 @@ def give_back(zoo: Zoo) -> None:
     trim()
 
 
-class Rest:
-    """Gives memory back whenever a worker has been idle for a while. `turn` runs a call between two
-    jobs; `idle_s` says for how long there was none."""
+class IdleMemoryRelease:
+    """Releases memory once in every idle period of a worker. `turn` runs a call between two jobs;
+    `idle_s` returns how long the worker has been idle."""
 
     def __init__(self, slot: ModelSlot, turn: Turn, idle_s: Callable[[], float]) -> None:
         self._slot = slot
@@ -36,15 +36,15 @@ class Rest:
         self._idle_s = idle_s
 
     async def run(self) -> None:
-        """Look every second; give back once for each time of rest."""
-        rested = False
+        """Poll every second, until cancelled."""
+        released = False
         while True:
-            await asyncio.sleep(LOOK_S)
-            resting = self._idle_s() >= REST_S
-            if resting and not rested:
-                await asyncio.to_thread(self._turn, self._give_back)
-            rested = resting
+            await asyncio.sleep(POLL_S)
+            idle = self._idle_s() >= IDLE_S
+            if idle and not released:
+                await asyncio.to_thread(self._turn, self._release)
+            released = idle
 
-    def _give_back(self) -> float:
-        give_back(self._slot.loaded.zoo)
+    def _release(self) -> float:
+        release_memory(self._slot.loaded.zoo)
         return 0.0

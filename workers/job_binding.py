@@ -1,8 +1,8 @@
-"""What a job's picture, once it is decoded, changes of what was decided at the claim.
+"""A job's binding: by the catalog at the claim, then by its decoded picture.
 
-At the claim the catalog's means are all that is known. The picture itself tells what is expected of
-each rung for it (`models.expectation`): that is what its caller hears, and what `min_db` is held
-against.
+At the claim only the catalog's mean quality of each rung is known. The decoded picture gives an
+expectation of its own (`models.expectation`), which is reported to the caller and compared with
+`min_db`.
 """
 
 from __future__ import annotations
@@ -11,61 +11,70 @@ from dataclasses import replace
 
 from images.picture import Picture
 from jobs.errors import QualityInfeasible
-from jobs.job import Job
+from jobs.job import JobRequest
 from models.expectation import Expectation, expectation_of
 from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
-from scheduling.options import options_of, scale_of
+from scheduling.options import Option, options_of, scale_of
 from scheduling.rungs import FLOOR
 from workers.binding import Binding, bind_job
 from workers.features import features_of
 from workers.loaded_model import Zoo
+from workers.upscale import Engine
 
 
 class JobBinding:
-    """A job's binding: at the claim, and then by what is seen of its picture.
+    """A job, bound at once, and again by `refine`. Raises as `bind_job` does."""
 
-    Raises what `bind_job` does.
-    """
-
-    def __init__(self, job: Job, zoo: Zoo, costs: CostModel, slack_ms: float, load: Load) -> None:
+    def __init__(
+        self, job: JobRequest, zoo: Zoo, costs: CostModel, slack_ms: float, load: Load
+    ) -> None:
         self._job = job
         self._zoo = zoo
         self._costs = costs
         self._slack_ms = slack_ms
         self._load = load
         self.expectation: Expectation | None = None
-        """None before the picture was seen."""
-        self.binding = self._bound()
+        """None before `refine`."""
+        self.binding = self._bind()
 
-    def look(self, picture: Picture) -> bool:
-        """Take in a picture, and return whether it will be made in another way than was decided at
-        the claim. That is so only where its caller insists on a quality: then it is made as if it
-        had been known there. Takes one or two milliseconds.
+    @property
+    def option(self) -> Option:
+        """The chosen way to make the picture."""
+        return self.binding.decision.option
 
-        Raises QualityInfeasible where no network is expected to reach that quality, and
+    @property
+    def engine(self) -> Engine | None:
+        """The engine of that option, None for plain resampling."""
+        return self.binding.engine
+
+    def refine(self, picture: Picture) -> None:
+        """Update the expected quality by the decoded picture. Takes one or two milliseconds.
+
+        For a job with `min_db` the option is chosen again, as if this expectation had been known
+        at the claim. Raises QualityInfeasible where no network is expected to reach `min_db`, and
         DeadlineExceeded as `bind_job` does.
         """
-        job, rung = self._job, self.binding.decision.option.rung
+        job = self._job
         self.expectation = expectation_of(features_of(picture), scale_of(job), job.strength)
         if job.min_db is None:
-            self.binding = self._told(self.expectation)
-            return False
-        self._require(job.min_db)
-        self.binding = self._bound()
-        return self.binding.decision.option.rung != rung
+            self.binding = self._with_quality(self.expectation)
+        else:
+            self._require(job.min_db)
+            self.binding = self._bind()
 
-    def range(self, db: float | None) -> tuple[float, float] | None:
-        """Return between what two values four of five pictures come out of which `db` is
-        expected; None before the picture was seen."""
+    def expected_range(self, db: float | None) -> tuple[float, float] | None:
+        """Return the interval that contains four of five pictures whose expected quality is `db`;
+        None before `refine`."""
         return None if self.expectation is None else self.expectation.range(db)
 
-    def _bound(self) -> Binding:
-        seen = self.expectation
-        return bind_job(self._job, self._zoo, self._costs, self._slack_ms, self._load, seen)
+    def _bind(self) -> Binding:
+        return bind_job(
+            self._job, self._zoo, self._costs, self._slack_ms, self._load, self.expectation
+        )
 
-    def _told(self, expectation: Expectation) -> Binding:
-        """Return the binding with what is expected of this picture."""
+    def _with_quality(self, expectation: Expectation) -> Binding:
+        """Return the same binding with the quality that is expected of this picture."""
         decision = self.binding.decision
         rung = decision.option.rung
         if rung == FLOOR:
@@ -76,8 +85,7 @@ class JobBinding:
         return replace(self.binding, decision=replace(decision, option=option))
 
     def _require(self, min_db: float) -> None:
-        """Raise QualityInfeasible where nothing that the job may run on is expected to reach so
-        much."""
+        """Raise QualityInfeasible where none of the job's options is expected to reach `min_db`."""
         models = {name: served.as_run for name, served in self._zoo.items()}
         job = replace(self._job, min_db=0.0)
         options = options_of(job, models, self.binding.costs, self.expectation)

@@ -1,4 +1,4 @@
-"""Holding on to a job while it is made, and hearing when nobody waits for it any more."""
+"""Renewal of a job's lease while it runs, and the end of the run once the lease is not held."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator
 
 from jobs.job import Claim, LeaseState
-from jobs.queue import JobQueue
+from jobs.queue import Leases
 from workers.background import wait_for_event
 from workers.pipeline import Progress
 
@@ -16,19 +16,19 @@ log = logging.getLogger("anysr.workers.lease")
 
 
 class Lease:
-    """A claim's lease, and what has become of it so far."""
+    """The lease of a claim, and its last known state."""
 
-    def __init__(self, queue: JobQueue, claim: Claim, progress: Progress) -> None:
-        self._queue = queue
+    def __init__(self, leases: Leases, claim: Claim, progress: Progress) -> None:
+        self._leases = leases
         self._claim = claim
         self._progress = progress
         self.state = LeaseState.HELD
 
     async def renew(self) -> bool:
-        """Renew it, and return whether it is held; stop the making once it is not. Where the queue
-        cannot be asked the making goes on: the lease may outlast the trouble."""
+        """Renew the lease and return whether it is held; stop the run if it is not. While the queue
+        is away the run continues, because the lease may outlast the outage."""
         try:
-            self.state = await self._queue.renew(self._claim, self._progress.part)
+            self.state = await self._leases.renew(self._claim, self._progress.part)
         except Exception as error:
             log.warning("cannot renew the lease of %s: %s", self._claim.job.id, error)
         if self.state is not LeaseState.HELD:
@@ -38,16 +38,16 @@ class Lease:
 
 @contextlib.asynccontextmanager
 async def held(
-    queue: JobQueue, claim: Claim, progress: Progress, every_s: float
+    leases: Leases, claim: Claim, progress: Progress, every_s: float
 ) -> AsyncIterator[Lease]:
-    """Renew a claim's lease every `every_s` seconds and stop the making once it is not held."""
-    lease, done = Lease(queue, claim, progress), asyncio.Event()
+    """Renew a claim's lease every `every_s` seconds, and stop the run once it is not held."""
+    lease, done = Lease(leases, claim, progress), asyncio.Event()
     task = asyncio.create_task(_renew(lease, done, every_s))
     try:
         yield lease
     finally:
         progress.stop()
-        # Ended by an event, not cancelled: a cancelled call would cost its connection.
+        # Ended by an event: cancelling a call to Redis would close its connection.
         done.set()
         await task
 

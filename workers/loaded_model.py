@@ -1,4 +1,4 @@
-"""The models that a worker serves, loaded into the chosen engine."""
+"""The models that a worker serves, loaded into their backends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from models.catalog import Artifact, ModelEntry, read_catalog
 from scheduling.rungs import Rung, ladder
 from scheduling.tiling import Tiling, tiling_of
-from workers.backends import PLAIN, Backend, choose_once
+from workers.backends import REFERENCE, Backend, choose_cached
+from workers.memory import pixel_bytes_of
 from workers.runtimes.base import Session
 from workers.runtimes.openvino import trunk_of
 from workers.settings import Runtime, WorkerSettings
@@ -19,38 +20,30 @@ from workers.upscale import Engine
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in a backend."""
+    """A model, loaded into a backend."""
 
     entry: ModelEntry
     session: Session
     tiling: Tiling
-    backend: Backend = PLAIN
+    backend: Backend = REFERENCE
     refused: Mapping[str, str] = field(default_factory=dict)
-    """Why other backends do not run it, by their names."""
+    """Reasons why other backends were refused, by backend."""
 
     @cached_property
     def as_run(self) -> ModelEntry:
-        """The entry with what is expected of the pictures that are made here."""
+        """The entry, with the expected quality in this backend's precision."""
         return self.entry.in_precision(self.backend.precision)
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
-        """The ways to run it, narrowest first."""
+        """The model's rungs, narrowest first."""
         return ladder(self.entry)
 
     def at(self, width: float) -> Engine:
-        """Bind the model to a width; KeyError if it has no such width."""
-        entry = self.entry.at(width)
-        tiling = self.tiling
+        """Bind the model to a width. Raises KeyError for a width that it does not have."""
+        entry = self.entry
         return Engine(
-            self.session,
-            entry.width,
-            tiling.halo,
-            tiling.pixels,
-            tiling.output_pixels,
-            tiling.rim,
-            tiling.output_halo,
-            self.entry.takes_strength,
+            self.session.at(width), self.tiling, entry.takes_strength, pixel_bytes_of(entry)
         )
 
 
@@ -59,30 +52,29 @@ Zoo = dict[str, LoadedModel]
 
 
 def load_zoo(
-    folder: Path, settings: WorkerSettings, only: str | None = None, kept: Path | None = None
+    folder: Path, settings: WorkerSettings, only: str | None = None, cache: Path | None = None
 ) -> Zoo:
-    """Load the models of a folder: all but those that are loaded on demand, or `only` one.
-    `kept` is where the choice of backends is kept.
+    """Load the models of a folder: all except those that are loaded on demand, or `only` one.
 
-    Raises CatalogError and RuntimeMissing.
+    The choice of backends is cached in the folder `cache`. Raises CatalogError and RuntimeMissing.
     """
     entries = read_catalog(folder).models
     wanted = (e for e in entries if e.name == only or (only is None and not e.on_demand))
-    return {entry.name: load(folder, entry, settings, kept) for entry in wanted}
+    return {entry.name: load(folder, entry, settings, cache) for entry in wanted}
 
 
 def load(
-    folder: Path, entry: ModelEntry, settings: WorkerSettings, kept: Path | None = None
+    folder: Path, entry: ModelEntry, settings: WorkerSettings, cache: Path | None = None
 ) -> LoadedModel:
-    """Load one model; its widths are loaded when they first run. Arguments and errors as of
+    """Load one model; its widths are loaded when they first run. Arguments and errors as for
     `load_zoo`."""
-    chosen = choose_once(folder, entry, settings, kept)
+    chosen = choose_cached(folder, entry, settings, cache)
     tiling = _tiling(entry, settings)
     return LoadedModel(entry, chosen.session, tiling, chosen.backend, chosen.refused)
 
 
-def under_entry(served: LoadedModel, entry: ModelEntry, settings: WorkerSettings) -> LoadedModel:
-    """Return a model that is loaded, with another entry for the same artifacts."""
+def with_entry(served: LoadedModel, entry: ModelEntry, settings: WorkerSettings) -> LoadedModel:
+    """Return a loaded model with another entry for the same artifacts."""
     tiling = _tiling(entry, settings)
     return LoadedModel(entry, served.session, tiling, served.backend, served.refused)
 
@@ -92,8 +84,8 @@ def _tiling(entry: ModelEntry, settings: WorkerSettings) -> Tiling:
 
 
 def artifacts_of(entry: ModelEntry, backend: Backend) -> tuple[Artifact, ...]:
-    """Return the files that a backend makes a session of; those of them that the model has not are
-    missing. Models with the same ones run the same."""
+    """Return the files that a backend loads, without those that the model does not have. Models
+    with the same files compute the same."""
     if backend.runtime is Runtime.TORCHSCRIPT:
         return (entry.torchscript,) if entry.torchscript is not None else ()
     if backend.runtime is Runtime.OPENVINO:

@@ -1,7 +1,7 @@
-"""The machine that a worker runs on, looked at in the background.
+"""The state of a worker's machine, sampled in the background.
 
-On a thread of its own: no job and no heartbeat waits for a driver that takes its time. What it
-found last counts for some periods only; after that, nothing is known.
+Sampling has a thread of its own, so that no job and no heartbeat waits for a slow driver. A sample
+is valid for a few periods; after that the state is unknown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from jobs.job import GpuState, MachineState
+from jobs.heartbeat import GpuState, MachineState
 from workers.machine_load import CpuTimes, Sample, machine_state
 
 log = logging.getLogger("anysr.workers.machine")
@@ -26,6 +26,10 @@ log = logging.getLogger("anysr.workers.machine")
 VALID_PERIODS = 5
 NO_TIMES = CpuTimes(0.0, 0.0, 0.0)
 CPU_INFO = Path("/proc/cpuinfo")
+CGROUP = Path("/sys/fs/cgroup")
+USABLE = 0.9
+"""Part of the available memory that one run may take: other workers of the machine may start runs
+before the next sample."""
 
 
 class MachineWatch:
@@ -33,47 +37,47 @@ class MachineWatch:
 
     def __init__(
         self,
-        take: Callable[[], Sample],
+        sample: Callable[[], Sample],
         every_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._take = take
+        self._sample = sample
         self._every_s = every_s
         self._clock = clock
         self._before: Sample | None = None
-        self._found: tuple[float, MachineState] | None = None
+        self._last: tuple[float, MachineState] | None = None
         self._failing = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="machine", daemon=True)
 
     @property
     def state(self) -> MachineState | None:
-        """The machine as it was a moment ago; None while nobody knows."""
-        found = self._found
-        if found is None or self._clock() - found[0] > VALID_PERIODS * self._every_s:
+        """The last known state; None while unknown."""
+        last = self._last
+        if last is None or self._clock() - last[0] > VALID_PERIODS * self._every_s:
             return None
-        return found[1]
+        return last[1]
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Take one sample."""
         at = self._clock()
         try:
-            sample = self._take()
-        except Exception as error:  # a machine that cannot be looked at can still make pictures
+            sample = self._sample()
+        except Exception as error:  # an unknown state does not stop the worker
             if not self._failing:
-                log.warning("cannot look at this machine: %s", error)
+                log.warning("cannot sample this machine: %s", error)
             self._failing = True
             return
         self._failing = False
         state = machine_state(self._before, sample) if self._before is not None else None
         self._before = sample
         if state is not None:
-            self._found = (at, state)
+            self._last = (at, state)
 
     def _watch(self) -> None:
-        self.look()
+        self.update()
         while not self._stopping.wait(self._every_s):
-            self.look()
+            self.update()
 
     def __enter__(self) -> MachineWatch:
         self._thread.start()
@@ -85,11 +89,11 @@ class MachineWatch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._stopping.set()  # not joined: a driver that hangs must not hold the worker's end up
+        self._stopping.set()  # not joined: a driver that hangs must not delay the end of the worker
 
 
 class Machine:
-    """Takes samples by psutil, and by NVML where there is a GPU and its library."""
+    """Samples a machine by psutil, and by NVML where there is a GPU and its library."""
 
     def __init__(self, find: Callable[[], Gpu | None]) -> None:
         self._find = find
@@ -97,18 +101,38 @@ class Machine:
         self._searched = False
 
     def sample(self) -> Sample:
-        """Read the counters. Raises OSError and psutil.Error where the system has none."""
-        if not self._searched:  # at the first sample, for a driver may take a second to begin
+        """Read the counters. Raises OSError and psutil.Error on systems without them."""
+        if not self._searched:  # at the first sample, because a driver may take a second to start
             self._gpu, self._searched = self._find(), True
         memory = psutil.virtual_memory()
+        available, total = memory.available, memory.total
+        if (container := container_memory()) is not None:
+            available, total = min(available, container[0]), min(total, container[1])
         gpu = self._gpu.state() if self._gpu is not None else None
-        return Sample(cpu_times(psutil.cpu_times()), memory.available, memory.total, gpu)
+        return Sample(cpu_times(psutil.cpu_times()), available, total, gpu)
+
+
+def container_memory(folder: Path = CGROUP) -> tuple[int, int] | None:
+    """Return the available and the total bytes of this container, by Linux's control groups
+    version 2; None without a limit. Cached files that are not in active use count as available."""
+    try:
+        limit = int((folder / "memory.max").read_text())
+        used = int((folder / "memory.current").read_text())
+        statistics = dict(map(str.split, (folder / "memory.stat").read_text().splitlines()))
+        return max(0, limit - used + int(statistics["inactive_file"])), limit
+    except (OSError, ValueError, KeyError):  # "max" is no number
+        return None
+
+
+def available_memory(state: MachineState | None) -> int | None:
+    """Return the bytes that a run may take, None while unknown."""
+    return None if state is None else round(USABLE * state.memory_available_bytes)
 
 
 def cpu_times(counters: Any) -> CpuTimes:
-    """Read psutil's counters, whose fields differ from system to system."""
+    """Convert psutil's counters, whose fields differ between systems."""
     seconds: dict[str, float] = counters._asdict()
-    # Linux counts the time of virtual machines twice: it is in user and nice already.
+    # Linux counts the time of virtual machines in user and nice as well.
     guests = seconds.get("guest", 0.0) + seconds.get("guest_nice", 0.0)
     total = sum(seconds.values()) - guests
     steal = seconds.get("steal", 0.0)
@@ -117,9 +141,9 @@ def cpu_times(counters: Any) -> CpuTimes:
 
 
 def available_times() -> CpuTimes:
-    """Read the counters of the cores that this process may use, all zero where there are none.
+    """Read the counters of the cores that this process may use; all zero if there are none.
 
-    Raises OSError and psutil.Error where the system does not tell them.
+    Raises OSError and psutil.Error on systems without them.
     """
     cores = psutil.cpu_times(percpu=True)
     if hasattr(os, "sched_getaffinity"):
@@ -129,7 +153,7 @@ def available_times() -> CpuTimes:
 
 
 class Gpu:
-    """One GPU, asked by NVML. PipelineResult by `find_gpu`."""
+    """One GPU, read by NVML. Created by `find_gpu`."""
 
     def __init__(self, nvml: Any, handle: Any) -> None:
         self._nvml = nvml
@@ -137,14 +161,14 @@ class Gpu:
 
     @property
     def name(self) -> str | None:
-        """What its maker calls it; None if it does not say."""
+        """The product name; None if unknown."""
         try:
             return str(self._nvml.nvmlDeviceGetName(self._handle))
         except self._nvml.NVMLError:
             return None
 
     def state(self) -> GpuState | None:
-        """Return what it does; None while it cannot be asked."""
+        """Return the state; None while it cannot be read."""
         try:
             memory = self._nvml.nvmlDeviceGetMemoryInfo(self._handle)
         except self._nvml.NVMLError:
@@ -154,13 +178,13 @@ class Gpu:
     def _load(self) -> float | None:
         try:
             percent = self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu
-        except self._nvml.NVMLError:  # a slice of a GPU (MIG) has memory of its own, but no load
+        except self._nvml.NVMLError:  # a MIG slice reports its memory, but no load
             return None
         return float(min(max(percent / 100, 0.0), 1.0))
 
 
 def find_gpu(environment: Mapping[str, str]) -> Gpu | None:
-    """Return the GPU that a worker's network would run on: the first that CUDA shows to it.
+    """Return the GPU that networks would run on: the first that is visible to CUDA.
 
     None without a GPU, its driver or the library nvidia-ml-py.
     """
@@ -175,43 +199,43 @@ def find_gpu(environment: Mapping[str, str]) -> Gpu | None:
             return Gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(int(visible)))
         return Gpu(nvml, nvml.nvmlDeviceGetHandleByUUID(visible)) if visible else None
     except nvml.NVMLError as error:
-        log.debug("no GPU to look at: %s", error)
+        log.debug("no GPU can be read: %s", error)
         return None
 
 
 def gpu_name(environment: Mapping[str, str]) -> str | None:
-    """Return the name of that GPU, if there is one that says it."""
+    """Return the product name of that GPU; None if there is none or it is unknown."""
     gpu = find_gpu(environment)
     return gpu.name if gpu is not None else None
 
 
 def cpu_name(described: Path = CPU_INFO) -> str:
-    """Return what the processor calls itself: its model on Linux, elsewhere what Python knows."""
+    """Return the model of the processor on Linux, elsewhere what Python's `platform` reports."""
     try:
         lines = described.read_text().splitlines()
     except OSError:
         lines = []
-    # ARM has no model name, but numbers that say as much.
-    told = {
+    # ARM processors have numbers instead of a model name.
+    names = {
         line.partition(":")[2].strip()
         for line in lines
         if line.startswith(("model name", "CPU implementer", "CPU part"))
     }
-    return ", ".join(sorted(told)) or platform.processor() or platform.machine()
+    return ", ".join(sorted(names)) or platform.processor() or platform.machine()
 
 
 def machine_facts(gpu: bool = False) -> list[str | int | None]:
-    """Return what makes one machine as fast as another: its system, its processor and how many it
-    has, and if asked for, its GPU."""
+    """Return the facts that determine a machine's speed: system, processor, number of cores and,
+    with `gpu`, the GPU."""
     name = gpu_name(os.environ) if gpu else None
     return [platform.system(), platform.machine(), cpu_name(), os.cpu_count(), name]
 
 
 def cpu_flags(described: Path = CPU_INFO) -> frozenset[str]:
-    """Return what the processor says that it can, in Linux's words; nothing on other systems."""
+    """Return the feature flags of the processor as Linux names them; empty on other systems."""
     try:
         lines = described.read_text().splitlines()
     except OSError:
         return frozenset()
-    told = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
-    return frozenset(next(told, "").split())
+    flags = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
+    return frozenset(next(flags, "").split())

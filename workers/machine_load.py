@@ -1,4 +1,4 @@
-"""The load of a machine between two samples of its counters."""
+"""The load of a machine, from two samples of its counters."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jobs.job import GpuState, MachineState
+from jobs.heartbeat import GpuState, MachineState
 
 
 class CpuTimes(NamedTuple):
-    """Seconds of all cores together since some moment in the past."""
+    """Seconds, summed over all cores, since an arbitrary moment."""
 
     total: float
     busy: float
-    """In which programs of this machine ran."""
+    """Programs of this machine ran."""
     steal: float
-    """In which they wanted to, and the hypervisor let others run."""
+    """Programs were ready, but the hypervisor ran other machines."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a machine says of itself at one moment."""
+    """Counters of a machine at one moment."""
 
     cpu: CpuTimes
     memory_available_bytes: int
@@ -30,8 +30,8 @@ class Sample:
 
 
 def machine_state(before: Sample, after: Sample) -> MachineState | None:
-    """Return the state of a machine between two samples; None when nobody knows: no time has
-    passed between them, or the counters are no numbers."""
+    """Return the state of a machine between two samples; None if no time has passed between them
+    or the counters are not finite."""
     passed = CpuTimes(*(now - then for now, then in zip(after.cpu, before.cpu, strict=True)))
     if not all(map(math.isfinite, passed)) or passed.total <= 0:
         return None
@@ -45,5 +45,5 @@ def machine_state(before: Sample, after: Sample) -> MachineState | None:
 
 
 def _part(seconds: float, total: float) -> float:
-    # Within its range whatever wait_for_event: some kernels' counters go backwards now and then.
+    # Clamped, because the counters of some kernels occasionally run backwards.
     return min(max(seconds / total, 0.0), 1.0)

@@ -24,10 +24,10 @@ from telemetry.spans import Tracing
 from telemetry.tracing import TracingMissing, tracing_of
 from workers import allocator
 from workers.background import background_task, wait_for_event
-from workers.cache_files import kept_folder
+from workers.cache_files import cache_folder
 from workers.heartbeat import Heartbeat
-from workers.idle_memory import Rest
-from workers.machine import Machine, MachineWatch, find_gpu
+from workers.idle_memory import IdleMemoryRelease
+from workers.machine import Machine, MachineWatch, available_memory, find_gpu
 from workers.metrics import WorkerMetrics
 from workers.model_loader import ModelLoader
 from workers.model_slot import ModelSlot
@@ -39,23 +39,23 @@ from workers.worker import Worker, WorkerParts
 
 log = logging.getLogger("anysr.workers")
 
-BEAT_S = 1.0
-LONGEST_RENEWAL_S = 1.0
-"""A lease is renewed at least this often, for that is also how a cancellation is heard."""
-PARENT_LOOK_S = 1.0
+HEARTBEAT_S = 1.0
+MAX_RENEWAL_S = 1.0
+"""Longest interval between renewals of a lease, which also detect cancellation."""
+PARENT_POLL_S = 1.0
 
 
 class RedisMissing(ValueError):
-    """A worker was not told where its queue is."""
+    """ANYSR_REDIS_URL is not set."""
 
 
 def run(
     settings: WorkerSettings | None = None, queue_settings: QueueSettings | None = None
 ) -> None:
-    """Run one worker until SIGTERM or SIGINT: it then finishes the job in hand and returns.
+    """Run one worker until SIGTERM or SIGINT; return when the current job has ended.
 
     A second signal ends the process at once. Raises RedisMissing, CatalogError, RuntimeMissing
-    and TracingMissing, whose messages say what to do.
+    and TracingMissing; their messages name the remedy.
     """
     settings = settings or WorkerSettings()
     queue_settings = queue_settings or QueueSettings()
@@ -74,8 +74,8 @@ def run(
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes the gateway's kind of event loop, where it can be had: a job is half a
-    dozen calls to Redis, which cost a third less on it."""
+    """Return uvloop's factory if it is installed: the calls to Redis of a job, about six, cost a
+    third less on it."""
     try:
         import uvloop
     except ImportError:
@@ -95,36 +95,41 @@ async def _serve(
 ) -> None:
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry)
-    beat_s = min(BEAT_S, queue_settings.pulse_ttl_seconds / 3)
-    machine = MachineWatch(Machine(lambda: find_gpu(os.environ)).sample, beat_s)
-    calls = ReloadRequests()
-    heartbeat = Heartbeat(queue, _worker_id(), metrics, beat_s, lambda: machine.state, calls)
+    heartbeat_s = min(HEARTBEAT_S, queue_settings.pulse_ttl_seconds / 3)
+    machine = MachineWatch(Machine(lambda: find_gpu(os.environ)).sample, heartbeat_s)
+    requests = ReloadRequests()
+    heartbeat = Heartbeat(
+        queue.registry, _worker_id(), metrics, heartbeat_s, lambda: machine.state, requests
+    )
     loader = _loader(settings)
     with _metrics_server(settings, registry), machine:
-        async with _stopping(settings, calls) as stopping, heartbeat.beating():
-            slot = ModelSlot(await asyncio.to_thread(loader.first))
+        async with _stopping(settings, requests) as stopping, heartbeat.beating():
+            slot = ModelSlot(await asyncio.to_thread(loader.load_all))
             allocator.trim()
             heartbeat.warm(slot.loaded)
             log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(slot.loaded.zoo))
-            renew_s = min(queue_settings.lease_seconds / 3, LONGEST_RENEWAL_S)
+            renew_s = min(queue_settings.lease_seconds / 3, MAX_RENEWAL_S)
             limits = Limits(settings.max_source_pixels, settings.max_output_pixels)
-            parts = WorkerParts(queue, slot, heartbeat, metrics, tracing, limits, renew_s)
+            parts = WorkerParts(
+                *(queue.leases, slot, heartbeat, metrics, tracing, limits, renew_s),
+                available_memory=lambda: available_memory(machine.state),
+            )
             worker = Worker(parts)
-            reloader = Reloader(calls, loader, slot, heartbeat, worker.turn)
-            again = Remeasurer(loader, slot, worker.turn, lambda: worker.idle_s)
-            rest = Rest(slot, worker.turn, lambda: worker.idle_s)
+            reloader = Reloader(requests, loader, slot, heartbeat, worker.turn)
+            remeasurer = Remeasurer(loader, slot, worker.turn, lambda: worker.idle_s)
+            release = IdleMemoryRelease(slot, worker.turn, lambda: worker.idle_s)
             async with contextlib.AsyncExitStack() as stack:
-                for work in (reloader.run(), again.run(), rest.run()):
+                for work in (reloader.run(), remeasurer.run(), release.run()):
                     await stack.enter_async_context(background_task(work))
                 await worker.run(stopping)
-            loader.keep(slot.loaded)
+            loader.save_contention(slot.loaded)
     await queue.close()
 
 
 def _loader(settings: WorkerSettings) -> ModelLoader:
     threads = settings.worker_threads or available_cores()
     settings = settings.model_copy(update={"worker_threads": threads})
-    folder = kept_folder(settings.calibration_folder, os.environ)
+    folder = cache_folder(settings.calibration_folder, os.environ)
     return ModelLoader(settings.models_folder or SHIPPED, settings, folder)
 
 
@@ -149,22 +154,22 @@ def _metrics_server(settings: WorkerSettings, registry: CollectorRegistry) -> It
 
 @contextlib.asynccontextmanager
 async def _stopping(
-    settings: WorkerSettings, calls: ReloadRequests
+    settings: WorkerSettings, requests: ReloadRequests
 ) -> AsyncIterator[asyncio.Event]:
-    """Yield the event that says that this worker is to end; pass on the signal to reload."""
+    """Yield the event that SIGTERM and SIGINT set; SIGHUP requests a reload."""
     stopping = asyncio.Event()
 
     def on_signal() -> None:
         if stopping.is_set():
-            os._exit(1)  # the making thread cannot be interrupted in any gentler way
-        log.info("stopping: the job in hand is finished first")
+            os._exit(1)  # the executing thread cannot be stopped otherwise
+        log.info("stopping: the current job is finished first")
         stopping.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(on_hangup(calls.request, on_signal))
+        stack.enter_context(on_hangup(requests.request, on_signal))
         if settings.exit_with_parent:
             await stack.enter_async_context(background_task(_watch_parent(stopping)))
         yield stopping
@@ -172,7 +177,7 @@ async def _stopping(
 
 async def _watch_parent(stopping: asyncio.Event) -> None:
     parent = os.getppid()
-    while not await wait_for_event(stopping, PARENT_LOOK_S):
+    while not await wait_for_event(stopping, PARENT_POLL_S):
         if os.getppid() != parent:
             log.warning("stopping: the process that started this worker is gone")
             stopping.set()

@@ -1,7 +1,7 @@
-"""What a worker tells Prometheus. Base units, and no label that a caller could grow.
+"""A worker's Prometheus metrics: base units, and no label whose values callers choose.
 
-Ended jobs and their slack are the gateway's to count, once each; a worker counts its runs, of
-which a job has more than one when a worker was lost with it.
+The gateway counts ended jobs and their slack, once each. A worker counts runs; a job has several
+when a worker was lost with it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ERROR_BUCKETS = (0.25, 0.5, 0.67, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0
 
 
 class WorkerMetrics:
-    """A worker's metrics on the registry that it is given."""
+    """A worker's metrics, on the given registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._runs = Counter(
             "anysr_runs",
-            "Runs that ended; the reason is why it ran as it did, or the error code.",
+            "Runs that ended; the reason is that of the chosen width, or the error code.",
             ("outcome", "reason"),
             registry=registry,
         )
@@ -53,7 +53,7 @@ class WorkerMetrics:
         self._tiles = Counter("anysr_tiles", "Tiles run.", registry=registry)
         self._yields = Counter(
             "anysr_yields",
-            "Times a picture was set aside for a more urgent job.",
+            "Times a run was suspended for a more urgent job.",
             registry=registry,
         )
         self._models = Gauge(
@@ -64,8 +64,8 @@ class WorkerMetrics:
         )
         self._refused = Gauge(
             "anysr_backends_refused",
-            "Runtimes and precisions that this worker does not run its models in because they "
-            "made a wrong picture, or none.",
+            "Runtimes and precisions that this worker does not run its models in, because they "
+            "computed a wrong picture, or failed.",
             registry=registry,
         )
         self._broken = Gauge(
@@ -80,7 +80,7 @@ class WorkerMetrics:
         ProcessCollector(registry=registry)
 
     def serves(self, zoo: Zoo, broken: Sized) -> None:
-        """Name the models that are loaded and what runs them, and count what is broken."""
+        """Set the loaded models with their backends, and the number of broken entries."""
         self._models.clear()
         for model, served in zoo.items():
             backend = served.backend
@@ -89,12 +89,12 @@ class WorkerMetrics:
         self._broken.set(len(broken))
 
     def state(self, ready: bool, busy: bool) -> None:
-        """Show what the worker is doing."""
+        """Set whether the worker is warm and whether it runs a job."""
         self._ready.set(ready)
         self._busy.set(busy)
 
     def made(self, facts: RunFacts, trace_id: str | None) -> None:
-        """Count one picture, delivered; its trace becomes the exemplar of its stages."""
+        """Count a delivered picture; its trace is the exemplar of its stages."""
         self._runs.labels("succeeded", facts.reason.value).inc()
         self._widths.labels(facts.model, f"{facts.width:g}", facts.reason.value).inc()
         self._tiles.inc(facts.tiles)
@@ -102,15 +102,15 @@ class WorkerMetrics:
         self._observe(facts.stages_ms, trace_id)
 
     def yielded(self) -> None:
-        """Count one picture that is set aside for a more urgent job."""
+        """Count a run that is suspended for a more urgent job."""
         self._yields.inc()
 
     def failed(self, code: str) -> None:
-        """Count one run that ended with an error."""
+        """Count a run that ended with an error."""
         self._runs.labels("failed", code).inc()
 
     def dropped(self, why: str) -> None:
-        """Count one run whose result nobody takes: `cancelled`, or `lost` with its lease."""
+        """Count a run whose result is not delivered: `cancelled`, or `lost` with its lease."""
         self._runs.labels(why, why).inc()
 
     def _observe(self, stages_ms: Mapping[str, float], trace_id: str | None) -> None:

@@ -1,7 +1,7 @@
 """From a model folder to loaded models: read, verify, load, warm, measure; entry by entry.
 
-A broken entry is named with its reason and costs no other; where an earlier version of it runs,
-that goes on running.
+A broken entry is reported with its reason and does not affect others. If an earlier version of it
+is loaded, that stays.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from models.catalog import (
 )
 from scheduling.cost_model import Line
 from workers.calibration import Turn, warm_model
-from workers.calibration_cache import added_lines, costs_here, keep_contention
-from workers.loaded_model import LoadedModel, Zoo, artifacts_of, load, under_entry
+from workers.calibration_cache import added_lines, machine_costs, save_contention
+from workers.loaded_model import LoadedModel, Zoo, artifacts_of, load, with_entry
 from workers.model_slot import LoadedModels
 from workers.runtimes.base import RuntimeMissing
 from workers.settings import WorkerSettings
@@ -33,62 +33,61 @@ log = logging.getLogger("anysr.workers.model_loader")
 
 @dataclass(frozen=True)
 class ModelUpdate:
-    """What a reading of the folder brings to a worker that runs."""
+    """Changes of a running worker's models by a reload of the folder."""
 
     zoo: Zoo
     lines: Mapping[str, Line]
-    """Of the rungs of models that are new or changed."""
+    """Costs of the rungs of new or changed models."""
     broken: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class ModelLoader:
-    """Stocks a worker from one folder. Its methods block for seconds."""
+    """Loads models from one folder. Its methods block for seconds."""
 
     folder: Path
     settings: WorkerSettings
-    """With the threads of a network said."""
+    """With `worker_threads` set."""
     costs_folder: Path | None
-    """Where measured costs are kept; None: nowhere."""
+    """Cache folder of measured costs; None: not cached."""
 
-    def first(self) -> LoadedModels:
-        """Return the models to start with.
+    def load_all(self) -> LoadedModels:
+        """Return the models that a worker starts with.
 
         Raises CatalogError when no model can be served, and RuntimeMissing.
         """
         zoo, broken = self._zoo({}, frozenset(self.settings.warm))
         if not zoo:
             raise CatalogError(f"no model of {self.folder} can be served; {summary_of(broken)}")
-        return LoadedModels(zoo, costs_here(zoo, self.settings, self.costs_folder), broken)
+        return LoadedModels(zoo, machine_costs(zoo, self.settings, self.costs_folder), broken)
 
-    def next(
-        self, running: Zoo, known: Mapping[str, Line], turn: Turn, asked: Set[str] = frozenset()
+    def reload(
+        self, running: Zoo, lines: Mapping[str, Line], turn: Turn, requested: Set[str] = frozenset()
     ) -> ModelUpdate:
-        """Return what is to run after `running`, whose sessions go on where nothing has changed.
+        """Return the update of the `running` models; unchanged ones keep their sessions.
 
-        Of the models that are loaded on demand, those that run and those that are `asked` for. What
-        is new is measured `turn` by turn, and kept with the lines `known` of the rest.
-        Raises CatalogError when the catalog as a whole cannot be read.
+        Models that are loaded on demand are included if they are running or `requested`. New ones
+        are measured `turn` by turn, and cached with the cost `lines` of the others. Raises
+        CatalogError when the catalog as a whole cannot be read.
         """
-        zoo, broken = self._zoo(running, asked | running.keys())
+        zoo, broken = self._zoo(running, requested | running.keys())
         fresh = {
             name
             for name, served in zoo.items()
             if name not in running or served.session is not running[name].session
         }
-        lines: dict[str, Line] = {}
+        added: dict[str, Line] = {}
         if fresh:
-            place = self.settings, self.costs_folder
-            lines = added_lines(zoo, fresh, known, *place, turn)
-        return ModelUpdate(zoo, lines, broken)
+            added = added_lines(zoo, fresh, lines, self.settings, self.costs_folder, turn)
+        return ModelUpdate(zoo, added, broken)
 
-    def keep(self, loaded: LoadedModels) -> None:
-        """Keep what was learnt of models and counts for the next start as well."""
-        keep_contention(loaded.zoo, self.settings, self.costs_folder, loaded.costs)
+    def save_contention(self, loaded: LoadedModels) -> None:
+        """Save the learnt costs of contended runs for the next start."""
+        save_contention(loaded.zoo, self.settings, self.costs_folder, loaded.costs)
 
     def _zoo(self, running: Zoo, wanted: Set[str]) -> tuple[Zoo, dict[str, str]]:
-        """Return the models that can run, and what is wrong with the others; of those on demand,
-        the wanted ones alone."""
+        """Return the models that can run, and the reasons why others cannot. Of models that are
+        loaded on demand, only the wanted ones are included."""
         reading = read_valid_entries(self.folder, _catalog_of(running))
         broken = dict(reading.broken)
         zoo: Zoo = {}
@@ -100,7 +99,7 @@ class ModelLoader:
                 zoo[entry.name] = self._served(entry, old)
             except RuntimeMissing:
                 raise
-            except Exception as error:  # an engine may raise anything over a file
+            except Exception as error:  # engines raise various errors for a bad file
                 broken.setdefault(entry.name, one_line_reason(error))
                 if old is not None:
                     zoo[entry.name] = old
@@ -111,17 +110,15 @@ class ModelLoader:
     def _served(self, entry: ModelEntry, old: LoadedModel | None) -> LoadedModel:
         if old is not None and _same(entry, old.entry):
             for artifact in artifacts_of(entry, old.backend):
-                read_verified(
-                    self.folder, artifact
-                )  # as for a new start, which would not find it good
-            return under_entry(old, entry, self.settings)
+                read_verified(self.folder, artifact)  # raises as a restart would
+            return with_entry(old, entry, self.settings)
         served = load(self.folder, entry, self.settings, self.costs_folder)
         warm_model(served)
         return served
 
 
 def _same(entry: ModelEntry, old: ModelEntry) -> bool:
-    """Return whether two entries are of the same files, which then need not be loaded again."""
+    """Return whether two entries have the same files, so that these need not be reloaded."""
     return entry.artifacts == old.artifacts and entry.widths == old.widths
 
 

@@ -1,11 +1,12 @@
-"""What a worker works with at one moment, and how that becomes another without a job noticing."""
+"""The loaded models of a worker, swapped atomically; a running job keeps those it started with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from jobs.job import LADDER, BackendState, requirement_of
+from jobs.heartbeat import BackendState
+from jobs.job import LADDER, requirement_of
 from scheduling.cost_model import NETWORK, CostModel, Line, stage_of
 from workers.calibration import tilings
 from workers.loaded_model import Zoo
@@ -13,19 +14,19 @@ from workers.loaded_model import Zoo
 
 @dataclass(frozen=True)
 class LoadedModels:
-    """Models that are warm, what they cost here, and what of the model folder is broken.
+    """Warm models, their costs on this machine, and the broken entries of the model folder.
 
-    The cost model learns; everything else stays as it is.
+    Only the cost model is updated; everything else is immutable.
     """
 
     zoo: Zoo
     costs: CostModel
     broken: Mapping[str, str] = field(default_factory=dict)
-    """Reasons by the names of entries."""
+    """Reasons by entry name."""
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """What jobs may need that can be run with it, as `Job.requirement` names it."""
+        """The requirements of jobs that can be run, in the form of `Job.requirement`."""
         entries = [served.entry for served in self.zoo.values()]
         ladder = (LADDER,) if any(entry.in_ladder for entry in entries) else ()
         widths = (
@@ -35,7 +36,7 @@ class LoadedModels:
 
     @property
     def backends(self) -> dict[str, BackendState]:
-        """What runs each model, for others to read."""
+        """The backend of each model, for the heartbeat."""
         return {
             name: BackendState(
                 served.backend.runtime.value, served.backend.precision.value, dict(served.refused)
@@ -43,11 +44,11 @@ class LoadedModels:
             for name, served in self.zoo.items()
         }
 
-    def exchanged(
+    def updated(
         self, zoo: Zoo, lines: Mapping[str, Line], broken: Mapping[str, str]
     ) -> LoadedModels:
-        """Return this with another zoo, `lines` being those of the rungs that are new. What
-        was learnt of the others, and of this machine, is kept."""
+        """Return this with another zoo and the cost `lines` of its new rungs. Costs of other rungs
+        and updates of the cost model are kept."""
         rungs = {stage_of(rung) for served in zoo.values() for rung in served.rungs}
         kept = {
             stage: line
@@ -59,7 +60,7 @@ class LoadedModels:
 
 
 class ModelSlot:
-    """Holds the models that new jobs are run with; a job in hand keeps the one it began with."""
+    """Holds the models for new jobs; a running job keeps those it started with."""
 
     def __init__(self, loaded: LoadedModels) -> None:
         self.loaded = loaded

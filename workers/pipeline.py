@@ -1,4 +1,4 @@
-"""One job from bytes to bytes, on the worker's own thread: decode, network, encode."""
+"""The stages of a job on the executing thread: decode, network, encode."""
 
 from __future__ import annotations
 
@@ -13,83 +13,84 @@ from images.encode import check_sides, encode
 from images.limits import Limits
 from images.picture import Picture
 from jobs.errors import InvalidRequest, OutputTooLarge
-from jobs.job import Job
-from workers.runtimes.base import Interruptible, Session
+from jobs.job import JobRequest
+from workers.runtimes.base import Interruptible, Network
 from workers.upscale import Engine, upscale
 
 
 class Stopped(Exception):
-    """The job was withdrawn, or is another worker's by now: nothing is to be delivered."""
+    """The job was cancelled or its lease was lost, so nothing is to be delivered."""
 
 
-See = Callable[[Picture], Engine | None]
-"""Shown the decoded picture, on the making thread; answers what to make it with, None for plain
-resampling. What it raises ends the making."""
+ChooseEngine = Callable[[Picture], Engine | None]
+"""Returns the engine for a decoded picture, None for plain resampling. May raise to stop."""
 
-Between = Callable[[float], Engine | None]
-"""Called on the making thread between two tiles, and when one was interrupted, with the part of the
-network's work that is done; answers what to go on with, None for the same as before."""
+BetweenTiles = Callable[[float], Engine | None]
+"""Called between two tiles, and when a tile was interrupted, with the completed part of the
+network's work, from 0 to 1. Returns an engine to continue with, None for the same one."""
 
 
 class Progress:
-    """What the making thread and the event loop tell each other."""
+    """State that the executing thread and the event loop share."""
 
-    def __init__(self, between: Between | None = None) -> None:
+    def __init__(self, between_tiles: BetweenTiles | None = None) -> None:
         self.part = 0.0
-        """Of the network's work, from 0 to 1."""
-        self.away_ms = 0.0
-        """For how long the picture was set aside between tiles."""
-        self._between = between
+        """Completed part of the network's work, from 0 to 1."""
+        self.suspended_ms = 0.0
+        """How long the run was suspended between tiles."""
+        self._between_tiles = between_tiles
         self._stop = threading.Event()
-        self._session: Session | None = None
+        self._network: Network | None = None
 
     @contextlib.contextmanager
     def running_on(self, engine: Engine | None) -> Iterator[None]:
-        """Know what the making waits for meanwhile."""
-        self._session = None if engine is None else engine.session
+        """Let `stop` interrupt this engine's network."""
+        self._network = None if engine is None else engine.network
         try:
             yield
         finally:
-            self._session = None
+            self._network = None
 
     def stop(self) -> None:
-        """Let the making end at its next look, and what it waits for at once."""
-        first, session = not self._stop.is_set(), self._session
+        """Stop the run at its next check, and interrupt its current tile."""
+        first, network = not self._stop.is_set(), self._network
         self._stop.set()
-        if first and isinstance(session, Interruptible):
-            session.interrupt()
+        if first and isinstance(network, Interruptible):
+            network.interrupt()
 
     def report(self, part: float) -> Engine | None:
-        """Note the part that is done, and answer what to go on with, None for the same as before.
+        """Record the completed part; return an engine to continue with, None for the same one.
 
-        Raises Stopped when nobody waits for the rest.
+        Raises Stopped when `stop` was called.
         """
         self.part = part
         engine = None
-        if self._between is not None and part < 1:
+        if self._between_tiles is not None and part < 1:
             since = time.perf_counter()
-            engine = self._between(part)
-            self.away_ms += (time.perf_counter() - since) * 1e3
-        self.look()
+            engine = self._between_tiles(part)
+            self.suspended_ms += (time.perf_counter() - since) * 1e3
+        if engine is not None:
+            self._network = engine.network
+        self.check()
         return engine
 
-    def look(self) -> None:
-        """Raise Stopped when nobody waits for the picture any more."""
+    def check(self) -> None:
+        """Raise Stopped when `stop` was called."""
         if self._stop.is_set():
             raise Stopped
 
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """The encoded picture and what it took."""
+    """An encoded picture, and the time that each stage took."""
 
     picture: bytes
     tiles: int
     stages_ms: dict[str, float]
-    away_ms: float = 0.0
-    """For how long it was set aside between tiles; in none of the stages."""
+    suspended_ms: float = 0.0
+    """How long the run was suspended between tiles; not part of any stage."""
     untouched: bool = False
-    """Whether its pixels are the source's: nothing was run."""
+    """Whether the pixels are the source's: nothing was run."""
 
 
 @dataclass
@@ -103,12 +104,12 @@ class _Stopwatch:
         self.since = now
 
     def skip(self) -> None:
-        """Count what was done since the last lap in none."""
+        """Count the time since the last lap for no stage."""
         self.since = time.perf_counter()
 
 
-def guard(job: Job, limits: Limits) -> None:
-    """Refuse a job that must not be made, before anything is planned for it.
+def guard(job: JobRequest, limits: Limits) -> None:
+    """Check a job against the worker's limits, before anything is planned for it.
 
     Raises OutputTooLarge and InvalidRequest.
     """
@@ -119,39 +120,37 @@ def guard(job: Job, limits: Limits) -> None:
         raise InvalidRequest("The output must not be smaller than the input.")
 
 
-def make(
-    job: Job,
+def run_pipeline(
+    job: JobRequest,
     payload: bytes,
-    engine: Engine | None,
     limits: Limits,
+    choose_engine: ChooseEngine,
     progress: Progress,
-    see: See | None = None,
 ) -> PipelineResult:
-    """Make the picture of a job that passed `guard`; by plain resampling without an engine. What
-    `see` answers takes the engine's place.
+    """Make the picture of a job that passed `guard`, with the engine chosen for it.
 
-    Raises errors of `jobs.errors` for what is wrong with the job or its bytes, and Stopped.
+    Raises errors of `jobs.errors` for a fault of the job or its bytes, whatever `choose_engine`
+    raises, and Stopped.
     """
     watch = _Stopwatch()
     picture = decode(payload, limits.source_pixels)
-    _compare(job, picture)
-    progress.look()
+    _check_size(job, picture)
+    progress.check()
     watch.lap("decode")
-    if see is not None:
-        engine = see(picture)
-        watch.skip()
+    engine = choose_engine(picture)
+    watch.skip()
     size = job.output_height, job.output_width
     with progress.running_on(engine):
         larger = upscale(picture, *size, engine, progress.report, job.strength)
-    del picture  # encoding needs its room
-    watch.lap("network", progress.away_ms)
+    del picture  # encoding needs its memory
+    watch.lap("network", progress.suspended_ms)
     data = encode(larger.picture, job.output_format, job.quality)
     progress.report(1.0)
     watch.lap("encode")
-    return PipelineResult(data, larger.tiles, watch.laps, progress.away_ms, larger.untouched)
+    return PipelineResult(data, larger.tiles, watch.laps, progress.suspended_ms, larger.untouched)
 
 
-def _compare(job: Job, picture: Picture) -> None:
+def _check_size(job: JobRequest, picture: Picture) -> None:
     if (picture.width, picture.height) != (job.source_width, job.source_height):
         raise InvalidRequest(
             f"The image has {picture.width} x {picture.height} pixels, not the "

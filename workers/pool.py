@@ -1,4 +1,4 @@
-"""Several workers on one machine: one process each, started again when one dies."""
+"""Several workers on one machine: one process each, restarted when it dies."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ from workers.settings import WorkerSettings
 
 log = logging.getLogger("anysr.workers.pool")
 
-COMMAND = (sys.executable, "-m", "workers.main")
+COMMAND = (sys.executable, "-P", "-m", "workers.main")
+"""With `-P`, lest a `models.py` in the folder of whoever starts the service stand in for ours."""
 FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
+MAX_PAUSE_S = 30.0
+"""Before a restart: doubled after each, up to the maximum."""
 HEALTHY_AFTER_S = 60.0
-"""A process that lived this long starts again without a pause that grew."""
+"""A process that ran for this long resets the pause."""
 
 
 class WorkerPool:
     """Keeps one process per given environment running from `start` to `stop`.
 
-    A context manager, too. Its threads only wait for the processes. Each process is in a group of
-    its own, so that Ctrl-C reaches it once, through `stop`, and not as a second signal; but in our
-    session: Linux shares the cores out between sessions first, and weighs nice levels within one.
+    Also a context manager. Its threads only wait for the processes. Each process has a group of its
+    own, so that Ctrl-C reaches it only through `stop` and not as a second signal. All share
+    our session, because Linux divides cores between sessions first and applies nice levels within
+    one.
     """
 
     def __init__(
@@ -42,48 +45,48 @@ class WorkerPool:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._running: dict[int, subprocess.Popen[bytes]] = {}
-        self._keepers = [
-            threading.Thread(target=self._keep, args=(slot, dict(environment)), daemon=True)
+        self._threads = [
+            threading.Thread(target=self._keep_running, args=(slot, dict(environment)), daemon=True)
             for slot, environment in enumerate(environments)
         ]
 
     def start(self) -> None:
         """Start the processes."""
-        for keeper in self._keepers:
-            keeper.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, grace_s: float | None = None) -> None:
-        """Let each process finish its job in hand, and return when all have ended.
+        """Let each process finish its current job, and return when all have ended.
 
-        Those that have not ended after `grace_s` seconds are killed; None waits for ever.
+        Processes that have not ended after `grace_s` seconds are killed; None waits for ever.
         """
-        with self._lock:  # no process starts unseen once this is set
+        with self._lock:  # no process starts after this
             self._stopping.set()
             running = list(self._running.values())
         for process in running:
             process.terminate()
         until = None if grace_s is None else time.monotonic() + grace_s
-        for keeper in self._keepers:
-            keeper.join(None if until is None else max(0.0, until - time.monotonic()))
+        for thread in self._threads:
+            thread.join(None if until is None else max(0.0, until - time.monotonic()))
         for process in running:
             if process.poll() is None:
                 process.kill()
                 process.wait()
 
     def reload(self) -> None:
-        """Let each process read its models again."""
+        """Make each process reload its models."""
         for pid in self.pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGHUP)
 
     def wait(self) -> None:
-        """Return when `stop` was called and all processes have ended."""
-        for keeper in self._keepers:
-            keeper.join()
+        """Wait until `stop` was called and all processes have ended."""
+        for thread in self._threads:
+            thread.join()
 
     @property
     def pids(self) -> list[int]:
-        """The processes that run now."""
+        """Ids of the running processes."""
         with self._lock:
             return [process.pid for process in self._running.values()]
 
@@ -99,8 +102,8 @@ class WorkerPool:
     ) -> None:
         self.stop()
 
-    def _keep(self, slot: int, environment: dict[str, str]) -> None:
-        # Inherited by the processes: one that cannot yet answer it must not be ended by it.
+    def _keep_running(self, slot: int, environment: dict[str, str]) -> None:
+        # Inherited by the processes, so that SIGHUP cannot end one before it has a handler.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         pause_s = FIRST_PAUSE_S
         while (process := self._spawn(slot, environment)) is not None:
@@ -114,7 +117,7 @@ class WorkerPool:
                 pause_s = FIRST_PAUSE_S
             log.error("worker %d ended with code %d; again in %.1f s", slot, code, pause_s)
             self._stopping.wait(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
     def _spawn(self, slot: int, environment: dict[str, str]) -> subprocess.Popen[bytes] | None:
         with self._lock:
@@ -137,8 +140,8 @@ def pool_environments(
     redis_url: str,
     inherited: Mapping[str, str],
 ) -> list[dict[str, str]]:
-    """Return the environment of each of `processes` workers: the cores shared evenly, a metrics
-    port for each, and an end to each when the process that started it has died."""
+    """Return the environments of `processes` workers, with evenly divided cores, a metrics port
+    each, and `exit_with_parent` set."""
     threads = settings.worker_threads or max(1, available_cores() // processes)
     environments = []
     for slot in range(processes):

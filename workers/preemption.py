@@ -1,9 +1,9 @@
-"""Amid a picture: more urgent jobs first, then the rest of the picture, narrower if it is late.
+"""Preemption of a run by more urgent jobs, and a narrower width for a run that falls behind.
 
-A worker sets its picture aside only for a job that would otherwise start too late, and only for as
-long as the picture can spare: both are then in time. Between two tiles that costs nothing. Once for
-a picture a tile is interrupted as well, and made anew afterwards: a burst may come just after both
-workers have begun something long.
+A run is suspended only for a job that would otherwise start too late, and only for as long as the
+run itself can spare: both then meet their deadlines. Between two tiles that costs nothing. Once per
+run a tile is interrupted as well, and run again afterwards, because a burst may arrive just after
+every worker has started a long tile.
 """
 
 from __future__ import annotations
@@ -13,230 +13,261 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from jobs.job import Claim, Reason, RunFacts
-from jobs.queue import JobQueue
+from jobs.queue import Leases
 from models.catalog import ModelEntry
 from models.expectation import Expectation
 from scheduling.options import Option, options_left
 from scheduling.policy import go_on, spare_ms
 from workers.background import wait_for_event
 from workers.binding import Binding, SuspendedRun
+from workers.execution import Execution
 from workers.job_binding import JobBinding
 from workers.lease import Lease
 from workers.model_slot import LoadedModels
-from workers.pipeline import Between, Progress
+from workers.pipeline import Progress
 from workers.runtimes.base import Interruptible
 from workers.upscale import Engine
 
 log = logging.getLogger("anysr.workers.preemption")
 
-LOOK_S = 0.04
-"""Between two looks for more urgent jobs while a tile is made."""
-WORTH_MS = 100.0
-"""What is expected to end sooner than this is not interrupted."""
+POLL_S = 0.04
+"""Interval at which more urgent jobs are polled for while a tile runs."""
+MIN_REMAINING_MS = 100.0
+"""A run that is expected to end sooner than this is not interrupted."""
 
-Serve = Callable[[Claim, SuspendedRun], Awaitable[None]]
-"""Runs another job while this one is set aside."""
+Preempt = Callable[[Claim, SuspendedRun], Awaitable[None]]
+"""Runs a more urgent job while the current run is suspended."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the runs of one worker share."""
+    """One claimed job, and what its run works with."""
 
-    queue: JobQueue
+    claim: Claim
+    leases: Leases
     worker_id: str
     loaded: LoadedModels
-    """What the job in hand was bound to; whatever runs beside it is bound to the same."""
-    serve: Serve
+    """The models that the job is bound to, and every job that preempts it."""
     stopping: asyncio.Event
-    """Once it is set, nothing is set aside any more."""
+    """Once it is set, nothing is preempted any more."""
+    preempt: Preempt
+    suspended: SuspendedRun | None = None
+    """The run that this one preempts. A run that preempts another is not preempted itself."""
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Time since the claim."""
+        return (time.perf_counter() - self.started) * 1e3
+
+    @property
+    def now_ms(self) -> float:
+        """The time of the queue's clock."""
+        return self.claim.claimed_ms + self.elapsed_ms
+
+    @property
+    def slack_ms(self) -> float:
+        """Time left until the run must end."""
+        return self.claim.run_slack_ms - self.elapsed_ms
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """How the run was bound last."""
+
+    binding: Binding
+    entry: ModelEntry
+    expectation: Expectation | None
 
 
 class PreemptibleRun:
-    """How one run goes on from tile to tile."""
+    """Controls one run from tile to tile.
 
-    def __init__(
-        self, context: RunContext, claim: Claim, binding: Binding, entry: ModelEntry, since: float
-    ) -> None:
+    Created on the event loop; `bind` and `progress.report` are called on the executing thread.
+    """
+
+    def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._claim = claim
-        self._binding = binding
-        self._entry = entry
-        self._since = since
-        self._end_ms = claim.claimed_ms + binding.decision.option.expected_ms
-        self._ways = [(0.0, binding.decision.option)]
-        """(part from which on, how)."""
-        self._expectation: Expectation | None = None
-        self.lease: Lease | None = None
-        """Of the job in hand, once it is being made."""
-        self.yields = 0
-        """How many jobs were run in between."""
+        self._loop = asyncio.get_running_loop()
+        self._enabled = context.suspended is None
+        self._bound: _Bound | None = None
+        """None before the job is bound, and for plain resampling, which is not preempted."""
+        self._engine: Engine | None = None
+        self._expected_end_ms = 0.0
+        """On the queue's clock."""
+        self._segments: list[tuple[float, Option]] = []
+        """(part of the work from which on, option that it runs by)."""
+        self._lease: Lease | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
+        self._preemptions = 0
         self._interrupted = False
         self._urgent: Claim | None = None
-        """What a tile was interrupted for, until it is run."""
-        self._turn = asyncio.Lock()
-        """Held by what looks for more urgent jobs: after a tile, or while one is made."""
+        """The job that a tile was interrupted for, until it is run."""
+        self._claiming = asyncio.Lock()
+        """Held while more urgent jobs are claimed, between tiles or during one."""
+        self.progress = Progress(self._from_thread if self._enabled else None)
 
     @property
-    def straight(self) -> bool:
-        """Whether it was made in one go, as it was begun."""
-        return not (self.narrowed or self._interrupted)
+    def uniform(self) -> bool:
+        """Whether the whole picture was made at one width, without an interruption."""
+        return len(self._segments) <= 1 and not self._interrupted
 
-    @property
-    def narrowed(self) -> bool:
-        """Whether it goes on narrower than it began."""
-        return len(self._ways) > 1
-
-    def seen(self, bound: JobBinding) -> None:
-        """Take in what the decoded picture has changed, before its first tile is made."""
-        option = bound.binding.decision.option
-        self._end_ms += option.expected_ms - self._ways[0][1].expected_ms
-        self._binding, self._expectation = bound.binding, bound.expectation
-        self._entry = self._context.loaded.zoo[option.rung.model].as_run
-        self._ways = [(0.0, option)]
-
-    def from_thread(self) -> Between:
-        """Return `between` for the making thread, which waits for it."""
-        loop = asyncio.get_running_loop()
-
-        def wait(part: float) -> Engine | None:
-            return asyncio.run_coroutine_threadsafe(self.between(part), loop).result()
-
-        return wait
-
-    async def between(self, part: float) -> Engine | None:
-        """Run what is more urgent, and answer what to go on with, None for the same as before.
-
-        `part` of the network's work, from 0 to 1, is done.
-        """
-        async with self._turn:
-            try:
-                await self._urgent_first(part)
-            except ConnectionError as error:
-                log.warning("cannot look for more urgent jobs: %s", error)
-            return self._go_on(part)
+    def bind(self, bound: JobBinding) -> None:
+        """Follow a binding: at the claim, and by the picture just before its first tile."""
+        if not self._enabled:
+            return
+        option, zoo = bound.option, self._context.loaded.zoo
+        self._expected_end_ms = self._context.claim.claimed_ms + option.expected_ms
+        self._segments = [(0.0, option)]
+        self._engine = bound.engine
+        self._bound = None
+        if bound.engine is not None:
+            entry = zoo[option.rung.model].as_run
+            self._bound = _Bound(bound.binding, entry, bound.expectation)
+        if bound.expectation is not None:
+            self._loop.call_soon_threadsafe(self._start_watching)
 
     @contextlib.asynccontextmanager
-    async def watched(self, progress: Progress) -> AsyncIterator[None]:
-        """Interrupt a tile that is made meanwhile, if a job comes that cannot wait for its end."""
-        if self._end_ms - self._now_ms() < WORTH_MS:
-            yield
-            return
-        made = asyncio.Event()
-        watching = asyncio.create_task(self._watch(progress, made))
+    async def watched(self, lease: Lease) -> AsyncIterator[None]:
+        """Interrupt a tile that runs meanwhile if a job arrives that cannot wait for its end."""
+        self._lease = lease
         try:
             yield
         finally:
             # Ended by an event, not cancelled: a claim might be on its way.
-            made.set()
-            await watching
+            self._ended.set()
+            if self._watching is not None:
+                await self._watching
 
-    def left_over(self) -> Claim | None:
-        """Return the job that a tile was interrupted for which then was the last, if any: it has
-        not been run."""
+    def take_urgent(self) -> Claim | None:
+        """Return the job that a tile was interrupted for, if it has not been run."""
         claim, self._urgent = self._urgent, None
         return claim
 
-    async def _watch(self, progress: Progress, made: asyncio.Event) -> None:
-        while not self._interrupted and not await wait_for_event(made, LOOK_S):
-            async with self._turn:
-                try:
-                    await self._look(progress)
-                except ConnectionError as error:
-                    log.warning("cannot look for more urgent jobs: %s", error)
+    def facts(self, execution: Execution) -> RunFacts:
+        """Return the facts of the finished run."""
+        facts = execution.facts(self._context.claim, self._context.elapsed_ms)
+        if self._preemptions:
+            suspended_ms = execution.result.suspended_ms
+            facts = replace(facts, stages_ms={**facts.stages_ms, "yielded": suspended_ms})
+        if len(self._segments) <= 1:
+            return facts
+        db = self._mean_db()
+        return replace(
+            facts,
+            width=self._segments[-1][1].rung.width,
+            reason=Reason.BEHIND,
+            expected_db=db,
+            expected_db_range=execution.bound.expected_range(db),
+        )
 
-    async def _look(self, progress: Progress) -> None:
-        context, engine = self._context, self._binding.engine
-        if context.stopping.is_set() or engine is None:
+    def _from_thread(self, part: float) -> Engine | None:
+        """Run `between_tiles` on the event loop; the executing thread waits for it."""
+        if self._bound is None:
+            return None
+        return asyncio.run_coroutine_threadsafe(self._between_tiles(part), self._loop).result()
+
+    async def _between_tiles(self, part: float) -> Engine | None:
+        """Run more urgent jobs; return the engine to continue with, None for the same one.
+
+        `part` is the completed part of the network's work, from 0 to 1.
+        """
+        async with self._claiming:
+            try:
+                await self._run_urgent(part)
+            except ConnectionError as error:
+                log.warning("cannot poll for more urgent jobs: %s", error)
+            return self._narrow_if_behind(part)
+
+    def _start_watching(self) -> None:
+        if self._interruptible() is not None and not self._ended.is_set():
+            self._watching = asyncio.create_task(self._watch())
+
+    def _interruptible(self) -> Interruptible | None:
+        """Return the network to interrupt, None where that is impossible or not worth it."""
+        network = self._engine.network if self._engine is not None else None
+        long_enough = self._expected_end_ms - self._context.now_ms >= MIN_REMAINING_MS
+        return network if long_enough and isinstance(network, Interruptible) else None
+
+    async def _watch(self) -> None:
+        while not self._interrupted and not await wait_for_event(self._ended, POLL_S):
+            async with self._claiming:
+                try:
+                    await self._interrupt_for_urgent()
+                except ConnectionError as error:
+                    log.warning("cannot poll for more urgent jobs: %s", error)
+
+    async def _interrupt_for_urgent(self) -> None:
+        context, network = self._context, self._interruptible()
+        if context.stopping.is_set() or network is None:
             return
-        session, ends_in_ms = engine.session, self._end_ms - self._now_ms()
-        if ends_in_ms < WORTH_MS or not isinstance(session, Interruptible):
-            return
-        spare = spare_ms(self._left(progress.part), self._slack_ms())
+        ends_in_ms = self._expected_end_ms - context.now_ms
+        spare = spare_ms(self._remaining(self.progress.part), context.slack_ms)
         if spare <= 0:
             return
-        self._urgent = await context.queue.claim_urgent(
+        self._urgent = await context.leases.claim_urgent(
             context.worker_id, ends_in_ms, spare, context.loaded.capabilities
         )
         if self._urgent is not None:
             self._interrupted = True
-            session.interrupt()
+            network.interrupt()
 
-    async def _urgent_first(self, part: float) -> None:
-        context, urgent = self._context, self.left_over()
+    async def _run_urgent(self, part: float) -> None:
+        context, urgent = self._context, self.take_urgent()
         while urgent is not None or not context.stopping.is_set():
-            left, slack_ms = self._left(part), self._slack_ms()
-            spare = spare_ms(left, slack_ms)
-            if urgent is None and spare > 0 and await self._wanted():
-                urgent = await context.queue.claim_urgent(
-                    context.worker_id, left[-1].expected_ms, spare, context.loaded.capabilities
+            remaining = self._remaining(part)
+            spare = spare_ms(remaining, context.slack_ms)
+            if urgent is None and spare > 0 and await self._still_leased():
+                urgent = await context.leases.claim_urgent(
+                    context.worker_id, remaining[-1].expected_ms, spare, context.loaded.capabilities
                 )
             if urgent is None:
                 return
-            self.yields += 1
-            narrowest = left[0]
-            aside = SuspendedRun(self._end_ms, spare, narrowest.safe_ms, narrowest.expected_ms)
-            await context.serve(urgent, aside)
-            await self._tell_end(self._left(part)[-1].expected_ms, urgent)
+            self._preemptions += 1
+            narrowest = remaining[0]
+            suspended = SuspendedRun(
+                self._expected_end_ms, spare, narrowest.safe_ms, narrowest.expected_ms
+            )
+            await context.preempt(urgent, suspended)
+            await self._report_end(self._remaining(part)[-1].expected_ms)
+            log.info("job %s: was suspended for %s", context.claim.job.id, urgent.job.id)
             urgent = None
 
-    async def _wanted(self) -> bool:
-        """Whether anybody still waits for the job in hand: one that was cancelled would be set
-        aside for nothing, and hold back what runs beside it."""
-        return self.lease is None or await self.lease.renew()
+    async def _still_leased(self) -> bool:
+        """Renew the lease. Suspending a cancelled run would hold back the jobs behind it."""
+        return self._lease is None or await self._lease.renew()
 
-    async def _tell_end(self, rest_ms: float, latest: Claim) -> None:
-        """Let others know when this run will end, now that it goes on."""
-        await self._context.queue.report_expected_end(self._claim, rest_ms)
-        self._end_ms = self._now_ms() + rest_ms
-        log.info("job %s: set aside for %s", self._claim.job.id, latest.job.id)
+    async def _report_end(self, remaining_ms: float) -> None:
+        await self._context.leases.report_expected_end(self._context.claim, remaining_ms)
+        self._expected_end_ms = self._context.now_ms + remaining_ms
 
-    def _go_on(self, part: float) -> Engine | None:
-        way = go_on(self._left(part), self._slack_ms())
-        engine = self._binding.engine
-        if way.rung == self._ways[-1][1].rung or engine is None:
+    def _narrow_if_behind(self, part: float) -> Engine | None:
+        """Return an engine at the width at which the rest is in time, None for the same one."""
+        option = go_on(self._remaining(part), self._context.slack_ms)
+        if option.rung == self._segments[-1][1].rung:
             return None
-        self._ways.append((part, way))
-        return replace(engine, width=way.rung.width)
+        self._segments.append((part, option))
+        self._engine = self._context.loaded.zoo[option.rung.model].at(option.rung.width)
+        return self._engine
 
-    def _left(self, part: float) -> tuple[Option, ...]:
-        width = self._ways[-1][1].rung.width
-        costs = self._binding.costs
-        job = self._claim.job
-        return options_left(job, self._entry, width, costs, 1 - part, self._expectation)
+    def _remaining(self, part: float) -> tuple[Option, ...]:
+        """Return the options for the rest of the picture, narrowest first, none wider than now."""
+        bound = self._bound
+        assert bound is not None, "plain resampling is not preempted"
+        width = self._segments[-1][1].rung.width
+        job, costs = self._context.claim.job, bound.binding.costs
+        return options_left(job, bound.entry, width, costs, 1 - part, bound.expectation)
 
-    def _slack_ms(self) -> float:
-        return self._claim.run_slack_ms - self._gone_ms()
-
-    def _gone_ms(self) -> float:
-        """Return for how long the job has been in hand."""
-        return (time.perf_counter() - self._since) * 1e3
-
-    def _now_ms(self) -> float:
-        """Return the time by the queue's clock."""
-        return self._claim.claimed_ms + self._gone_ms()
-
-    def told(self, facts: RunFacts, away_ms: float) -> RunFacts:
-        """Return the facts of the run with what became of it between its tiles."""
-        if self.yields:
-            facts = replace(facts, stages_ms={**facts.stages_ms, "yielded": away_ms})
-        if not self.narrowed:
-            return facts
-        width = self._ways[-1][1].rung.width
-        db = self._db()
-        between = None if self._expectation is None else self._expectation.range(db)
-        return replace(
-            facts, width=width, reason=Reason.BEHIND, expected_db=db, expected_db_range=between
-        )
-
-    def _db(self) -> float | None:
-        """Return the mean expected dB over the parts made in each way."""
-        ends = [part for part, _ in self._ways[1:]] + [1.0]
+    def _mean_db(self) -> float | None:
+        """Return the expected dB, averaged over the segments by their share of the work."""
+        ends = [part for part, _ in self._segments[1:]] + [1.0]
         total = 0.0
-        for (start, way), end in zip(self._ways, ends, strict=True):
-            if way.db is None:
+        for (start, option), end in zip(self._segments, ends, strict=True):
+            if option.db is None:
                 return None
-            total += (end - start) * way.db
+            total += (end - start) * option.db
         return round(total, 3)

@@ -1,4 +1,4 @@
-"""New models for a worker that runs: loaded beside the jobs, exchanged between them."""
+"""Reloads of a running worker's models: loaded beside its jobs, swapped between two of them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ log = logging.getLogger("anysr.workers.reloading")
 
 
 class Reloader:
-    """Answers each call by a reading of the folder. `turn` runs a call between two jobs."""
+    """Reloads the model folder on request. `turn` runs a call between two jobs.
+
+    Requests that arrive during a reload are coalesced.
+    """
 
     def __init__(
         self,
-        calls: ReloadRequests,
+        requests: ReloadRequests,
         loader: ModelLoader,
         slot: ModelSlot,
         heartbeat: Heartbeat,
         turn: Turn,
     ) -> None:
-        self._calls = calls
+        self._requests = requests
         self._loader = loader
         self._slot = slot
         self._heartbeat = heartbeat
@@ -37,34 +40,34 @@ class Reloader:
         self._ending = threading.Event()
 
     async def run(self) -> None:
-        """Answer calls for ever; once cancelled, the reading in progress ends at its next turn."""
+        """Handle requests until cancelled; a reload in progress then ends at its next turn."""
         try:
             while True:
-                number = await self._calls.next()
-                self._slot.loaded = await self._restocked()
+                number = await self._requests.next()
+                self._slot.loaded = await self._reloaded()
                 self._heartbeat.warm(self._slot.loaded, number)
         finally:
             self._ending.set()
 
-    async def _restocked(self) -> LoadedModels:
-        """Return the next loaded; the one that runs, with what is wrong, when there is none."""
+    async def _reloaded(self) -> LoadedModels:
+        """Return the reloaded models; the current ones, with the error, if the reload failed."""
         loaded = self._slot.loaded
         try:
-            delivery = await asyncio.to_thread(
-                self._loader.next,
+            update = await asyncio.to_thread(
+                self._loader.reload,
                 loaded.zoo,
                 dict(loaded.costs.lines),
-                self._while_running,
-                self._calls.models,
+                self._turn_unless_ending,
+                self._requests.models,
             )
-        except Exception as error:  # whatever it is: the models that run are to run on
-            log.error("the models cannot be read again, and stay as they are: %s", error)
+        except Exception as error:  # whatever it is, the current models stay
+            log.error("the models cannot be reloaded, and stay as they are: %s", error)
             return replace(loaded, broken={CATALOG_FILE: one_line_reason(error)})
-        fresh = loaded.exchanged(delivery.zoo, delivery.lines, delivery.broken)
+        fresh = loaded.updated(update.zoo, update.lines, update.broken)
         _log_change(loaded, fresh)
         return fresh
 
-    def _while_running(self, call: Callable[[], float]) -> float:
+    def _turn_unless_ending(self, call: Callable[[], float]) -> float:
         if self._ending.is_set():
             raise RuntimeError("the worker is stopping")
         return self._turn(call)
@@ -72,10 +75,10 @@ class Reloader:
 
 def _log_change(before: LoadedModels, after: LoadedModels) -> None:
     new = [n for n, served in after.zoo.items() if served.session not in _sessions(before)]
-    gone = [name for name in before.zoo if name not in after.zoo]
+    removed = [name for name in before.zoo if name not in after.zoo]
     log.info(
-        "models read again: new or changed: %s; gone: %s; broken: %s",
-        *(", ".join(names) or "none" for names in (new, gone, after.broken)),
+        "models reloaded: new or changed: %s; removed: %s; broken: %s",
+        *(", ".join(names) or "none" for names in (new, removed, after.broken)),
     )
 
 

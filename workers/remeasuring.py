@@ -1,7 +1,7 @@
-"""Costs that others disturbed, measured again when the worker is idle and the machine quiet.
+"""Repeated measurement of disturbed costs while the worker is idle and the machine quiet.
 
-One short measurement at a time, on the thread that makes pictures: a job that comes meanwhile waits
-for the one that runs, and the rest waits until the worker has been idle again for a while.
+Measurements are short and run one at a time on the thread that runs jobs. A job that arrives waits
+for the current one; the others wait until the worker has been idle again for a while.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ from collections.abc import Callable, Mapping
 
 from scheduling.cost_model import Line
 from workers.calibration import Turn
-from workers.calibration_cache import lines_again, needs_of
+from workers.calibration_cache import needs_of, remeasured_lines
 from workers.disturbance import Needs, Reading, read_usage, used
 from workers.model_loader import ModelLoader
 from workers.model_slot import LoadedModels, ModelSlot
 
 log = logging.getLogger("anysr.workers.remeasuring")
 
-LOOK_S = 1.0
-"""Between two looks at the machine."""
+POLL_S = 1.0
+"""Interval between two readings of the machine's counters."""
 IDLE_S = 2.0
-"""How long no job must have run: callers who send one picture after the other pause for less."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 10.0, 600.0
-"""After a measurement that was disturbed again: doubled each time, and up to twice that by chance,
-for two workers of one machine that get in each other's way."""
+"""How long the worker must have been idle: longer than the pauses of a caller who sends one picture
+after the other."""
+FIRST_PAUSE_S, MAX_PAUSE_S = 10.0, 600.0
+"""After a measurement that was disturbed again: doubled each time, with a random factor of up to 2,
+so that two workers of one machine do not keep disturbing each other."""
 
 
 class Lull:
-    """Knows whether the worker is idle and the machine was quiet when it was last looked at."""
+    """Detects that the worker is idle and the machine quiet."""
 
     def __init__(
         self,
@@ -43,21 +44,21 @@ class Lull:
         self._needs = needs
         self._idle_s = idle_s
         self._read = read
-        self._seen = read()
+        self._last = read()
         self._quiet = False
 
     def now(self) -> bool:
-        """Look again, if it is time, and answer."""
+        """Return whether it is so now, after a new reading if one is due."""
         reading = self._read()
-        if reading.wall - self._seen.wall >= LOOK_S:
-            self._quiet = self._needs.crowded(used(self._seen, reading)) is None
-            self._seen = reading
+        if reading.wall - self._last.wall >= POLL_S:
+            self._quiet = self._needs.crowded(used(self._last, reading)) is None
+            self._last = reading
         return self._quiet and self._idle_s() >= IDLE_S
 
 
 class Remeasurer:
-    """Measures what is marked as disturbed. `turn` runs a call between two jobs; `idle_s` says for
-    how long there was none."""
+    """Measures costs that are marked as disturbed. `turn` runs a call between two jobs; `idle_s`
+    returns how long the worker has been idle."""
 
     def __init__(
         self,
@@ -74,48 +75,48 @@ class Remeasurer:
         self._ending = threading.Event()
 
     async def run(self) -> None:
-        """Measure whenever there is need and peace; once cancelled, the measurement in progress
-        ends at its next turn."""
+        """Measure disturbed costs in every lull until cancelled; a measurement then ends at its
+        next turn."""
         pause_s = FIRST_PAUSE_S
         try:
             while True:
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
                 if not (self._slot.loaded.costs.disturbed and self._lull.now()):
                     continue
-                if await self._renewed():
+                if await self._remeasure():
                     pause_s = FIRST_PAUSE_S
                 else:
                     await asyncio.sleep(pause_s * random.uniform(1, 2))
-                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                    pause_s = min(2 * pause_s, MAX_PAUSE_S)
         finally:
             self._ending.set()
 
-    async def _renewed(self) -> bool:
-        """Measure, and return whether the costs are now those of a quiet machine."""
+    async def _remeasure(self) -> bool:
+        """Measure, and return whether no cost is disturbed any more."""
         loaded, since = self._slot.loaded, time.perf_counter()
-        known = dict(loaded.costs.lines)
+        before = dict(loaded.costs.lines)
         try:
-            lines = await asyncio.to_thread(self._measured, loaded, known)
-        except Exception as error:  # the worker runs on with the costs that it has
-            log.error("costs cannot be measured again: %s", error)
+            lines = await asyncio.to_thread(self._measured, loaded, before)
+        except Exception as error:  # the worker continues with the costs that it has
+            log.error("costs cannot be remeasured: %s", error)
             return False
         if self._slot.loaded is not loaded or any(line.disturbed for line in lines.values()):
             return False
-        loaded.costs.renew({k: line for k, line in lines.items() if line is not known.get(k)})
+        loaded.costs.renew({k: line for k, line in lines.items() if line is not before.get(k)})
         passed_s = time.perf_counter() - since
         log.info("costs are now those of a quiet machine, measured within %.1f s", passed_s)
         return True
 
-    def _measured(self, loaded: LoadedModels, known: Mapping[str, Line]) -> dict[str, Line]:
-        place = self._loader.settings, self._loader.costs_folder
-        return lines_again(loaded.zoo, known, *place, self._in_a_lull)
+    def _measured(self, loaded: LoadedModels, before: Mapping[str, Line]) -> dict[str, Line]:
+        settings, folder = self._loader.settings, self._loader.costs_folder
+        return remeasured_lines(loaded.zoo, before, settings, folder, self._in_lull)
 
-    def _in_a_lull(self, call: Callable[[], float]) -> float:
-        """Run a call between two jobs, when it disturbs none and is not disturbed."""
+    def _in_lull(self, call: Callable[[], float]) -> float:
+        """Run a call between two jobs in a lull."""
         while not self._lull.now():
             self._wait()
         return self._turn(call)
 
     def _wait(self) -> None:
-        if self._ending.wait(LOOK_S / 4):
+        if self._ending.wait(POLL_S / 4):
             raise RuntimeError("the worker is stopping")

@@ -1,4 +1,4 @@
-"""What is told of one run, from its claim to its end: its metrics, one log line, and its span."""
+"""The record of one run, from its claim to its end: metrics, one log line, and a span."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ log = logging.getLogger("anysr.workers.runs")
 
 
 class RunRecord:
-    """Follows a run. Its span begins when the job was submitted, so that the time in the queue is
-    a stage like those of the run: queue, bind, decode, network, encode, deliver."""
+    """Records a run. Its span begins when the job was submitted, so the time in the queue is a
+    stage like the others: queue, bind, decode, network, encode, deliver."""
 
     def __init__(
         self, claim: Claim, worker_id: str, metrics: WorkerMetrics, tracing: Tracing
@@ -39,10 +39,10 @@ class RunRecord:
         self._span = tracing.begin("run", "consumer", parent, since_s)
         self._span.enter("queue", since_s)
         self._span.enter("bind", now_s)
-        self._making_since_s = now_s
+        self._executing_since_s = now_s
 
     def bound(self, binding: Binding) -> None:
-        """Note the decision; the making begins, with its first stage."""
+        """Record the decision; the first stage of the execution begins."""
         option = binding.decision.option
         self._facts |= {
             "model": option.rung.model,
@@ -50,42 +50,42 @@ class RunRecord:
             "reason": binding.decision.reason.value,
             "predicted_ms": round(option.expected_ms, 2),
         }
-        self._making_since_s = time.time()
-        self._span.enter("decode", self._making_since_s)
+        self._executing_since_s = time.time()
+        self._span.enter("decode", self._executing_since_s)
 
-    def made(self, made: PipelineResult) -> None:
-        """Note the stages of the making; the delivery begins."""
-        at_s = self._making_since_s
-        following = (*made.stages_ms, "deliver")[1:]
-        for (stage, milliseconds), after in zip(made.stages_ms.items(), following, strict=True):
+    def made(self, result: PipelineResult) -> None:
+        """Record the stages of the execution; the delivery begins."""
+        at_s = self._executing_since_s
+        following = (*result.stages_ms, "deliver")[1:]
+        for (stage, milliseconds), after in zip(result.stages_ms.items(), following, strict=True):
             self._facts[f"{stage}_ms"] = round(milliseconds, 2)
             at_s += milliseconds / 1e3
             self._span.enter(after, at_s)
 
     def succeeded(self, facts: RunFacts) -> None:
-        """The picture was delivered."""
+        """Record a delivered picture."""
         self._metrics.made(facts, self._trace_id)
         self._end(
             "succeeded",
             logging.INFO,
-            model=facts.model,  # both may have changed, at the picture or between tiles
+            model=facts.model,  # both may have changed after the first binding
             width=facts.width,
             reason=facts.reason.value,
             run_ms=round(facts.run_ms, 2),
         )
 
     def failed(self, error: AnysrError) -> None:
-        """The job ends with an error."""
+        """Record the error that the job ends with."""
         self._metrics.failed(error.code)
         self._end("failed", logging.INFO, reason=error.code, detail=error.detail)
 
     def dropped(self, state: LeaseState) -> None:
-        """Nobody takes the result: the job was cancelled, or the lease was lost."""
+        """Record a result that nobody accepts: the job was cancelled, or the lease was lost."""
         self._metrics.dropped(state.value)
         self._end(state.value, logging.INFO, reason=state.value)
 
     def undelivered(self, error: ConnectionError) -> None:
-        """The queue is away; the job will be run again when the lease has run out."""
+        """Record that the queue is away; the job is run again when its lease has run out."""
         self._end("undelivered", logging.WARNING, reason="queue_away", detail=str(error))
 
     def _end(self, outcome: str, level: int, **more: Any) -> None:

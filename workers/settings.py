@@ -1,4 +1,4 @@
-"""What an operator may set of a worker, each as an environment variable ANYSR_<NAME>."""
+"""Settings of a worker, each an environment variable ANYSR_<NAME>."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Device(StrEnum):
 
 
 class WorkerSettings(LogSettings):
-    """Limits are upper bounds that are still allowed; times carry their unit in their name."""
+    """Limits are inclusive upper bounds; times have their unit in their name."""
 
     model_config = SettingsConfigDict(
         env_prefix="ANYSR_", frozen=True, populate_by_name=True, secrets_dir=secrets_folder()
@@ -47,18 +47,18 @@ class WorkerSettings(LogSettings):
     )
     warm: tuple[str, ...] = Field(
         (),
-        description="Models (a JSON list) to load at the start, of those that are else loaded "
-        "when they are first asked for.",
+        description="Models (a JSON list) to load at the start, of those that are otherwise loaded "
+        "on their first request.",
     )
     runtime: Runtime = Field(
         Runtime.AUTO,
         description="Engine that runs the networks: onnx, openvino or torchscript; auto: for each "
-        "model the fastest that is right, measured at the first start.",
+        "model the fastest correct one, measured at the first start.",
     )
     precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto",
-        description="In which numbers the trunks of networks compute, where they can: float32, "
-        "bfloat16 or int8; auto: in which they are fastest here. Heads compute in float32.",
+        description="Precision of the trunks of networks, where supported: float32, bfloat16 or "
+        "int8; auto: the fastest on this machine. Heads compute in float32.",
     )
     device: Device = Field(Device.CPU, description="Where the networks run: cpu or cuda.")
     worker_threads: int = Field(
@@ -67,14 +67,14 @@ class WorkerSettings(LogSettings):
     spin: bool = Field(
         False,
         description="Whether idle threads of the network spin: some percent faster, but an idle "
-        "worker then takes whole cores.",
+        "worker then uses whole cores.",
     )
     nice: int = Field(
         5,
         ge=0,
         le=19,
-        description="How far a worker gives way to other processes of its machine (nice level), so "
-        "that gateway and queue answer at once while a network runs.",
+        description="Nice level of a worker, so that gateway and queue respond at once while a "
+        "network runs.",
     )
     tile_pixels: int = Field(
         DEFAULT_TILE_PIXELS,
@@ -84,8 +84,8 @@ class WorkerSettings(LogSettings):
     tile_output_pixels: int = Field(
         DEFAULT_TILE_OUTPUT_PIXELS,
         ge=64 * 64,
-        description="Most output pixels that are made at once: what bounds a worker's memory at "
-        "large scales, with tiles that are smaller still.",
+        description="Most output pixels that are made at once: limits a worker's memory at large "
+        "scales by smaller tiles.",
     )
     max_source_pixels: int = Field(
         25 * MEGAPIXEL, ge=1, description="Most pixels of an input picture."
@@ -95,27 +95,27 @@ class WorkerSettings(LogSettings):
     )
     calibration_folder: str | None = Field(
         None,
-        description="Folder that keeps measured costs from one start to the next; unset: anysr in "
-        "the user's cache folder; empty: measured at each start. What was measured while others "
-        "used the machine is not kept; what runs then take is, when a worker ends.",
+        description="Cache folder of measured costs; unset: anysr in the user's cache folder; "
+        "empty: costs are measured at each start. Costs of a disturbed machine are not cached; "
+        "those of contended runs are saved when a worker ends.",
     )
     worker_metrics_port: int = Field(
         0,
         ge=0,
         le=65535,
-        description="Port of a worker's /metrics; 0: none. Further workers of a pool take the "
-        "ports that follow.",
+        description="Port of a worker's /metrics; 0: none. Further workers of a pool use the "
+        "following ports.",
     )
     worker_metrics_host: str = Field(
         "0.0.0.0", description="Address that a worker's /metrics listens on."
     )
     exit_with_parent: bool = Field(
-        False, description="Whether a worker ends when the process that started it has died."
+        False, description="Whether a worker ends when its parent process has died."
     )
 
     @property
     def only_precision(self) -> Precision | None:
-        """The one precision that is allowed; None for any."""
+        """The only allowed precision; None for any."""
         return None if self.precision == "auto" else Precision(self.precision)
 
     @model_validator(mode="after")

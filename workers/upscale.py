@@ -1,73 +1,54 @@
-"""A picture to a larger picture: fill what is hidden, plan tiles, run, round, stitch.
+"""A picture to a larger picture: plan tiles, run a network on each, round, stitch.
 
 - Without a network the file's own samples are resampled (`images.resize`).
-
-- A picture that is to keep its size, and to be cleaned of nothing, is left as it is.
+- A picture that keeps its size and has no damage to clean is returned unchanged.
 - A picture that is grey, whatever its file says, is run as one plane, and gets no tint.
-- A network is shown the picture as if it went on beyond its rim (`scheduling.tiling`).
+- Networks see the picture continued beyond its edge (`scheduling.tiling`).
+- Colours hidden by transparency are filled from their neighbours (`workers.windows`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from images.picture import FloatArray, Picture, Raster, Samples, rounded
 from images.resize import enlarge, enlarge_alpha
 from models.geometry import AxisGrid, axis_grid
-from scheduling.tiling import (
-    DEFAULT_TILE_OUTPUT_PIXELS,
-    DEFAULT_TILE_PIXELS,
-    Span,
-    Tile,
-    Tiling,
-    plan_tiles,
-)
+from scheduling.tiling import AxisTile, Tile, Tiling, plan_tiles
 from workers.allocator import trim
-from workers.runtimes.base import Interrupted, Releasing, Session
+from workers.runtimes.base import Interrupted, Network, Releasing
 from workers.windows import Windows
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A network bound to a width."""
+    """A network, and how pictures are cut for it."""
 
-    session: Session
-    width: float
-    halo: int
-    """Input pixels around a tile that reach its output."""
-    tile_pixels: int = DEFAULT_TILE_PIXELS
-    tile_output_pixels: int = DEFAULT_TILE_OUTPUT_PIXELS
-    rim: int = 0
-    """Input pixels by which pictures are continued on every side, at most the halo."""
-    output_halo: int = 0
-    """Output pixels around a tile that reach it, for a network that mixes them."""
+    network: Network
+    tiling: Tiling = field(default_factory=Tiling)
     takes_strength: bool = False
-    """Whether the network is told how damaged a picture is, and so may clean it."""
-
-    @property
-    def tiling(self) -> Tiling:
-        """How pictures are cut for it."""
-        bounds = self.tile_pixels, self.tile_output_pixels
-        return Tiling(self.halo, *bounds, self.rim, self.output_halo)
+    """Whether the network has an input for the picture's damage, and so can clean it."""
+    pixel_bytes: tuple[int, int] = (1600, 24)
+    """Working memory of a tile, per input pixel and per output pixel."""
 
 
 OnTile = Callable[[float], Engine | None]
-"""Told the part of the work done so far, from 0 to 1, after each tile, and again when the next one
-was interrupted; may raise to stop, and may answer what to go on with: the same network at another
-width."""
+"""Called with the completed part of the work, from 0 to 1, after each tile, and again when a tile
+was interrupted. May raise to stop. May return an engine to continue with: the same model at another
+width; None continues with the same one."""
 
 
 @dataclass(frozen=True)
 class Upscaled:
-    """The larger picture, and in how many tiles it was made."""
+    """The larger picture, and the number of tiles that it was made in."""
 
     picture: Picture
     tiles: int
     untouched: bool = False
-    """Whether it is the same picture: nothing was run."""
+    """Whether it is the source unchanged: nothing was run."""
 
 
 def upscale(
@@ -80,12 +61,12 @@ def upscale(
 ) -> Upscaled:
     """Make a picture of exactly height x width pixels; by plain resampling without an engine.
 
-    Neither side may shrink (ValueError). What a network makes is rounded to the picture's own depth
-    tile by tile: floats of a whole picture would take four times the memory. `strength` says how
-    damaged the picture is, from 0 to 1, to a network that takes it. A picture of that size comes
-    back as it is where there is nothing to clean. Grey, by kind or by content, runs as three equal
-    channels and comes back as their mean, in as many channels as it had; transparency is
-    resampled. What `on_tile` raises passes through.
+    Raises ValueError if either side would shrink, and whatever `on_tile` raises. `strength` is the
+    picture's compression damage, from 0 to 1, for networks with that input. A picture that already
+    has the size is returned unchanged if there is no damage to clean. Grey pictures, by kind or by
+    content, run as three equal channels; their mean is written to as many channels as the source
+    has. Transparency is resampled. The output of a network is rounded to the picture's own depth
+    tile by tile, because floats of a whole picture would take four times the memory.
     """
     cleans = engine is not None and engine.takes_strength and strength > 0
     if (picture.height, picture.width) == (height, width) and not cleans:
@@ -112,35 +93,45 @@ def _by_network(
     if raster.has_alpha:
         enlarge_alpha(raster, larger)
     total, done = sum(tile.window_pixels for tile in tiles), 0
+    network = engine.network
+
+    def advance() -> Network:
+        """Report progress, and return the network to continue with."""
+        following = on_tile(done / total)
+        if following is None or following.network is network:
+            return network
+        _release(network)
+        return following.network
+
     try:
         for tile in tiles:
+            grids = _grids(raster, larger, tile)
             while True:
                 try:
-                    grids = _grids(raster, larger, tile)
-                    made = _run_tile(windows, tile, grids, engine, strength)
+                    made = _run_tile(windows, tile, grids, network, strength)
                     break
-                except Interrupted:  # it is made anew, once what it was interrupted for is done
-                    engine = on_tile(done / total) or engine
+                except Interrupted:  # the tile is run again, after what interrupted it
+                    network = advance()
             place = larger[slice(*tile.rows.output), slice(*tile.columns.output), : raster.colours]
-            _lay(place, made, windows.tint(tile, height, width) if windows.grey else None)
-            del made  # before the next tile, which needs its room
+            _write(place, made, windows.tint(tile, height, width) if windows.grey else None)
+            del made  # before the next tile, which needs the memory
             done += tile.window_pixels
-            engine = on_tile(done / total) or engine
+            network = advance()
     finally:
         if len(tiles) > 1:
-            _release(engine.session)
+            _release(network)
     return Raster(larger), len(tiles)
 
 
-def _release(session: Session) -> None:
-    """Give back what large tiles have left: what is done next has no use for it."""
-    if isinstance(session, Releasing):
-        session.release()
+def _release(network: Network) -> None:
+    """Free the memory that large tiles have left, which encoding needs."""
+    if isinstance(network, Releasing):
+        network.release()
         trim()
 
 
 def _grids(raster: Raster, larger: Samples, tile: Tile) -> tuple[AxisGrid, AxisGrid]:
-    """Return where the rows and the columns of a tile lie."""
+    """Return the positions of a tile's output rows and columns."""
     height, width = larger.shape[:2]
     return (
         axis_grid(raster.height, height, tile.rows.window, tile.rows.made),
@@ -152,23 +143,23 @@ def _run_tile(
     windows: Windows,
     tile: Tile,
     grids: tuple[AxisGrid, AxisGrid],
-    engine: Engine,
+    network: Network,
     strength: float,
 ) -> FloatArray:
-    """Return the output pixels of one tile, [3, rows, columns], of what is grey [1, ...]."""
-    made = engine.session.run(windows.shown(tile), *grids, engine.width, strength)[0]
-    kept: FloatArray = made[:, _kept(tile.rows), _kept(tile.columns)]
-    return kept.mean(axis=0, keepdims=True) if windows.grey else kept
+    """Return the output pixels of one tile, [3, rows, columns], of a grey picture [1, ...]."""
+    made = network.run(windows.shown(tile), *grids, strength)[0]
+    own: FloatArray = made[:, _without_halo(tile.rows), _without_halo(tile.columns)]
+    return own.mean(axis=0, keepdims=True) if windows.grey else own
 
 
-def _kept(span: Span) -> slice:
-    """Return what of the pixels made is the span's output."""
+def _without_halo(span: AxisTile) -> slice:
+    """Return which of the pixels made are the span's own output."""
     start, stop = span.output
     return slice(start - span.made[0], stop - span.made[0])
 
 
-def _lay(place: Samples, made: FloatArray, tint: FloatArray | None) -> None:
-    """Put the output pixels of a tile into their place [rows, columns, C], grey in each channel."""
+def _write(place: Samples, made: FloatArray, tint: FloatArray | None) -> None:
+    """Round the output pixels of a tile into place [rows, columns, C]; grey into each channel."""
     if tint is not None:
         made = np.clip(made, 0, 1) + tint
     for channel, plane in enumerate(made):

@@ -1,4 +1,4 @@
-"""What a network is shown of a picture: float planes, made of its samples a window at a time."""
+"""The inputs of a network: float planes of a picture's samples, one window at a time."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from images.transparency import HiddenFill, hidden_pixels
 from scheduling.tiling import Tile, Window
 
 GREY_TOLERANCE = 1.5 / 255
-"""A picture counts as grey where its channels differ by no more than one level of 8 bits at any
-pixel: the integers by which WebP turns luma back into colour do that to some greys. What they do
-differ by is enlarged by linear interpolation, so they differ by no more in the larger picture."""
+"""A picture counts as grey if its channels differ by at most one level of 8 bits at every pixel:
+WebP's integer conversion from luma introduces such differences. They are enlarged by linear
+interpolation, so they are no larger in the output."""
 
 REACH = 2
-"""Pixels around a part of the picture that linear interpolation of the part may read."""
+"""Pixels that linear interpolation may read beyond a part of the picture."""
 
 
 class Windows:
-    """A picture's colours, those that are hidden filled."""
+    """The colours of a picture, with those under full transparency filled in."""
 
     def __init__(self, raster: Raster) -> None:
         hidden = hidden_pixels(raster)
@@ -30,15 +30,15 @@ class Windows:
         self._fill = None if hidden is None else HiddenFill(raster, hidden)
         largest = int(np.iinfo(raster.samples.dtype).max)
         self._largest = np.float32(largest)
-        apart = int(GREY_TOLERANCE * largest)
-        self.grey = raster.colours == 1 or is_grey(raster.samples, hidden, apart)
+        tolerance = int(GREY_TOLERANCE * largest)
+        self.grey = raster.colours == 1 or is_grey(raster.samples, hidden, tolerance)
         """Whether it is grey, by kind or by content."""
 
     def shown(self, tile: Tile) -> FloatArray:
-        """Return the window of a tile, [1, 3, H, W] in [0, 1]: of what is grey three equal planes.
+        """Return the window of a tile, [1, 3, H, W] in [0, 1]; three equal planes for grey.
 
-        The picture is continued beyond its rim by its mirror image. With its outermost pixels
-        repeated instead, Set5 loses 0.1 dB.
+        The picture is mirrored beyond its edge. Repeating the outermost pixels instead costs 0.1 dB
+        on Set5.
         """
         windows = tile.rows.window, tile.columns.window
         inside = [self._inside(window, axis) for axis, window in enumerate(windows)]
@@ -52,9 +52,8 @@ class Windows:
         return np.pad(planes, ((0, 0), *beyond), mode="symmetric")[None]
 
     def tint(self, tile: Tile, height: int, width: int) -> FloatArray | None:
-        """Return by how much the channels of a grey picture differ from their mean, in the larger
-        picture of height x width pixels: [3, rows, columns] of a tile's output; None for by
-        nothing."""
+        """Return the difference of a grey picture's channels from their mean, enlarged to height x
+        width pixels, at a tile's output: [3, rows, columns]. None if it is zero."""
         if self._raster.colours == 1:
             return None
         sides = self._raster.height, self._raster.width
@@ -80,7 +79,7 @@ class Windows:
         return np.stack([linear(plane, size[0], size[1], box) for plane in tint])
 
     def _inside(self, window: Window, axis: int) -> Window:
-        """Return what of a window lies in the picture."""
+        """Return the part of a window that lies in the picture."""
         return max(0, window[0]), min(self._raster.samples.shape[axis], window[1])
 
     def _planes(self, rows: Window, columns: Window) -> FloatArray:
@@ -93,13 +92,13 @@ class Windows:
 
 
 def _part(output: Window, side: int, larger: int) -> tuple[float, float]:
-    """Return where output pixels lie along an axis, in input pixels."""
+    """Return the range of input pixels under a range of output pixels, along one axis."""
     start, stop = output
     return start * side / larger, stop * side / larger
 
 
 def _mean(colour: FloatArray) -> FloatArray:
-    """Return the mean of the channels, [1, H, W]; of equal ones exactly what each of them is."""
+    """Return the mean of the channels, [1, H, W]; exact where they are equal."""
     first = colour[:1]
     mean: FloatArray = first + (colour - first).mean(axis=0, keepdims=True)
     return mean

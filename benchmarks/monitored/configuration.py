@@ -9,13 +9,22 @@ from typing import Any
 
 import yaml
 
-DEPLOYED = Path(__file__).parents[2] / "deploy" / "prometheus"
+from benchmarks.checkout import checkout
+
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+def deployed() -> Path:
+    """Return the folder of the deployed Prometheus. Raises CheckoutMissing."""
+    return checkout("deploy", "prometheus")
+
+
 def read_config(every_s: float | None) -> dict[str, Any]:
-    """Return prometheus.yml, with metrics read and rules evaluated each `every_s` seconds."""
-    config: dict[str, Any] = yaml.safe_load((DEPLOYED / "prometheus.yml").read_text())
+    """Return prometheus.yml, with metrics read and rules evaluated each `every_s` seconds.
+
+    Raises CheckoutMissing.
+    """
+    config: dict[str, Any] = yaml.safe_load((deployed() / "prometheus.yml").read_text())
     if every_s is not None:
         every = f"{round(every_s * 1e3)}ms"
         config["global"] |= {"scrape_interval": every, "evaluation_interval": every}
@@ -25,7 +34,7 @@ def read_config(every_s: float | None) -> dict[str, Any]:
 def write_config(folder: Path, config: dict[str, Any], hurry: float) -> Path:
     """Write prometheus.yml, and beside it `rules/` with the deployed ones; return its path."""
     (folder / "rules").mkdir()
-    for path in (DEPLOYED / "rules").glob("*.yml"):
+    for path in (deployed() / "rules").glob("*.yml"):
         rules = yaml.safe_load(path.read_text())
         (folder / "rules" / path.name).write_text(yaml.safe_dump(hurried(rules, hurry)))
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))

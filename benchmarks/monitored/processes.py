@@ -47,7 +47,7 @@ class ProcessService(Monitored):
     def start_gateway(self) -> None:
         """Start the gateway, and wait until it answers."""
         port = self.url.rpartition(":")[2]
-        command = [sys.executable, "-m", "cli.main", "gateway", "--port", port]
+        command = [sys.executable, "-P", "-m", "cli.main", "gateway", "--port", port]
         self.gateway = _spawn(command, self.environment)
         self.until(lambda: httpx.get(f"{self.url}/health/live").is_success)
 
@@ -57,7 +57,7 @@ class ProcessService(Monitored):
 
     def start_worker(self, slot: int) -> None:
         place = {"ANYSR_WORKER_METRICS_PORT": str(self.worker_ports[slot])}
-        command = [sys.executable, "-m", "workers.main"]
+        command = [sys.executable, "-P", "-m", "workers.main"]
         self.workers[slot] = _spawn(command, {**self.environment, **place})
 
     def kill_worker(self, slot: int) -> None:

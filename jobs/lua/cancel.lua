@@ -1,4 +1,4 @@
--- Withdraws a job that has not ended. Its worker, if it has one, hears of it when it renews.
+-- Withdraws a job that has not ended. Its worker, if it has one, is notified at its next renewal.
 local id = ARGV[6]
 local status = read(id, 'status')[1]
 

@@ -1,7 +1,8 @@
--- Leases the job that must start first, of those that need what the worker can run (nothing named:
--- of all), if it must start within `soon_ms` and costs at most `within_ms`.
--- Answers { ids ended on the way, the claim or nothing, how many are left to others }. The claim ends
--- with its picture, if that is here and small: a copy of a large one would hold up everybody.
+-- Leases the job with the earliest latest start among those whose requirement is one of the worker's
+-- capabilities (none named: among all), if it must start within `soon_ms` and its cheapest cost is at
+-- most `within_ms`. Answers { ids ended on the way, the claim or nothing, how many jobs were passed over
+-- for other workers }. The last field of the claim is the picture if it is on this server and small:
+-- copying a large one would block the server for all.
 local PICTURE_BYTES = 65536
 local lease_ms, max_attempts, worker = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local unserved_ms, soon_ms, within_ms = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
@@ -25,14 +26,14 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', text(now))) do
   end
 end
 
--- A job whose model no living worker has is not given up at once: one may be about to come back.
+-- A job whose requirement no live worker meets is not given up at once: a worker may be restarting.
 local function unserved(id, since)
   if not since then redis.call('HSET', records .. id, 'unserved_ms', text(now)) end
   return since and now - number(since, now) > unserved_ms
 end
 
-local function others_have(id, needs, since)
-  local till = number(redis.call('ZSCORE', capabilities, needs), 0)
+local function others_meet(id, requirement, since)
+  local till = number(redis.call('ZSCORE', capabilities, requirement), 0)
   if till > now and since then redis.call('HDEL', records .. id, 'unserved_ms') end
   return till > now
 end
@@ -49,38 +50,38 @@ while not claim do
   local id = first[1]
   if not id then break end
   local record = read(id, 'status', 'job', 'attempt', 'submitted_ms', 'deadline_ms', 'on_miss',
-    'needs', 'unserved_ms')
-  local deadline, needs, since = number(record[5], now), record[7], record[8]
-  if record[1] ~= 'queued' then -- lost or damaged: there is nothing to run
+    'requirement', 'unserved_ms')
+  local deadline, requirement, since = number(record[5], now), record[7], record[8]
+  if record[1] ~= 'queued' then -- lost or damaged: nothing to run
     leave(id)
     redis.call('EXPIRE', records .. id, job_ttl)
     drop_payload(id)
     ended[#ended + 1] = id
-  elseif record[6] == 'reject' and now > deadline then
+  elseif record[6] == 'reject' and is_late(now, deadline) then
     finish(id, now, 'failed', 'error_code', 'deadline_exceeded')
     ended[#ended + 1] = id
-  elseif ours and needs and not ours[needs] then
-    if others_have(id, needs, since) or not unserved(id, since) then
+  elseif ours and requirement and not ours[requirement] then
+    if others_meet(id, requirement, since) or not unserved(id, since) then
       passed = passed + 1
     else
-      local model = string.match(needs, '^(.*)@[^@]*$')
+      local model = string.match(requirement, '^(.*)@[^@]*$')
       local code = model and ours[model] and 'unknown_width' or 'unknown_model'
       finish(id, now, 'failed', 'error_code', code, 'error_detail',
-        'No worker has ' .. needs .. ' any more; GET /models lists what there is.')
+        'No worker has ' .. requirement .. ' any more; GET /models lists what there is.')
       ended[#ended + 1] = id
     end
-  elseif first[2] - now > soon_ms or cost_of(id) / 1000 > within_ms then
+  elseif first[2] - now > soon_ms or cheapest_of(id) / 1000 > within_ms then
     break
   else
-    local cost = leave(id)
+    local cheapest = leave(id)
     local token = tostring(redis.call('INCR', tokens))
     local attempt = tostring(number(record[3], 0) + 1)
     claim = { id, token, attempt, record[2] or '', record[4] or '', record[5] or '', backlog(now),
       picture_of(id) }
     redis.call('HSET', records .. id, 'status', 'running', 'token', token, 'attempt', attempt,
       'worker', worker)
-    lease(id, now + lease_ms, cost)
-    tell(id, 'running')
+    lease(id, now + lease_ms, cheapest)
+    publish_change(id, 'running')
   end
 end
 

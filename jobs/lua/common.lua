@@ -1,4 +1,4 @@
--- Put before each queue script. Times are Redis's own, in milliseconds.
+-- Put before each queue script. Times are in milliseconds of Redis's own clock.
 local pending, leases, wake, tokens = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local ages, entries, slots, sums, ends = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local inflow, capabilities, counts = KEYS[10], KEYS[11], KEYS[12]
@@ -14,7 +14,7 @@ local function text(ms)
   return string.format('%.3f', ms)
 end
 
--- A record of the wrong type reads as one that is not there: no script stops over it.
+-- A record of the wrong type reads as a missing one: no script fails because of it.
 local function read(id, ...)
   local values = redis.pcall('HMGET', records .. id, ...)
   if values.err then return {} end
@@ -23,15 +23,15 @@ end
 
 local function number(value, default)
   local found = tonumber(value)
-  return found and found == found and found or default -- tonumber reads "nan"
+  return found and found == found and found or default -- tonumber parses "nan"
 end
 
--- Ends are told apart: every gateway waits for those, and hardly anybody for the changes before.
-local function tell(id, status)
+-- Ends have a channel of their own: every gateway waits for those, and few for the changes before.
+local function publish_change(id, status)
   redis.call('PUBLISH', changes_channel, status .. ':' .. id)
 end
 
-local function tell_end(id, status, token)
+local function publish_end(id, status, token)
   redis.call('PUBLISH', ended_channel, status .. ':' .. id .. ':' .. token)
 end
 
@@ -39,7 +39,7 @@ local function drop_payload(id)
   if payloads ~= '' then redis.call('UNLINK', payloads .. id) end
 end
 
--- One token wakes one worker; its claim wakes the next if there is more to do.
+-- One token wakes one worker; its claim wakes the next if more jobs wait.
 local function wake_one()
   if redis.call('LLEN', wake) == 0 then redis.call('RPUSH', wake, '1') end
 end

@@ -1,4 +1,4 @@
--- Answers the heartbeats of the workers that live, and forgets those that do not.
+-- Answers the heartbeats of the live workers, and removes the ids of the others.
 local workers, prefix = KEYS[1], ARGV[1]
 local alive = {}
 

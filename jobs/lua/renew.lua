@@ -1,4 +1,4 @@
--- Prolongs a lease and notes the progress; says whether to go on.
+-- Prolongs a lease and stores the progress. Answers the state of the lease.
 local id, token, progress, lease_ms = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
 
 if held(id, token) then
@@ -6,7 +6,7 @@ if held(id, token) then
   redis.call('ZADD', leases, text(now_ms() + lease_ms), id)
   if before ~= progress then
     redis.call('HSET', records .. id, 'progress', progress)
-    tell(id, 'running')
+    publish_change(id, 'running')
   end
   return 'held'
 end

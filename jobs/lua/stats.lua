@@ -1,5 +1,5 @@
--- Answers queued, running, age of the oldest that waits and how long ago the most urgent had to
--- start at the latest (both ms, 0 when there is none), and the backlog.
+-- Answers queued, running, the age of the oldest waiting job and the time since the latest start of the
+-- most urgent one (both in ms, 0 when there is none), and the backlog.
 local now = now_ms()
 local oldest = tonumber(redis.call('ZRANGE', ages, 0, 0, 'WITHSCORES')[2]) or now
 local latest = tonumber(redis.call('ZRANGE', pending, 0, 0, 'WITHSCORES')[2]) or now

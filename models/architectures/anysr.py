@@ -30,7 +30,8 @@ class Slicing:
         pair at the end (Eq. 5), and "none", which leaves the scale attention out.
     released_quirks: what the released networks do and the paper does not say, for their weights:
         a trainable mean shift of inputs that are already in [-1, 1], and scales rounded to tenths
-        whose pair changes its sign at odd tenths.
+        whose pair changes its sign at odd tenths. Their training rounds the scale that was asked
+        for, this each axis's ratio of sizes, which on small pictures may be another tenth.
     """
 
     widths: Sequence[int]

@@ -11,6 +11,7 @@ public code took it.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from models.architectures.anysr import MEAN
 from models.architectures.registry import NetworkSpec
-from models.layouts.base import Tensors
+from models.layouts.base import Tensors, Told, shape_of
 
 NAMES = (
     # EDSR-baseline
@@ -46,6 +47,7 @@ NAMES = (
 
 PREFIX = "generator."
 """What the public training framework puts before every name of the network."""
+QUERY = f"{PREFIX}imnet_q.layers.0.weight"
 CONSTANTS = {f"{PREFIX}cs_attn.escape_NaN": torch.tensor([1e-4])}
 """Public buffers that are no weights."""
 SHIFT = {
@@ -58,14 +60,13 @@ SHIFT = {
 class CiaoSRLayout:
     """See the module; a `Layout`."""
 
-    def spec_of(self, public: Tensors) -> NetworkSpec | None:
-        query = public.get(f"{PREFIX}imnet_q.layers.0.weight")
+    def spec_of(self, public: Tensors, told: Told | None, as_published: bool) -> NetworkSpec | None:
         encoder = _encoder(public)
-        if query is None or encoder is None:
+        if QUERY not in public or encoder is None:
             return None
         non_local = any(name.startswith(f"{PREFIX}cs_attn.") for name in public)
         head = {
-            "hidden": query.shape[0],
+            "hidden": shape_of(public, QUERY, 2)[0],
             "non_local": non_local,
             "window": None,
             "released_quirks": True,
@@ -99,6 +100,9 @@ class CiaoSRLayout:
     def implied(self, spec: NetworkSpec) -> Tensors:
         return SHIFT
 
+    def file_of(self, spec: NetworkSpec, public: Tensors, path: str) -> Mapping[str, Any]:
+        return {"meta": {}, "state_dict": dict(public)}
+
 
 def _encoder(public: Tensors) -> dict[str, Any] | None:
     names = {name.removeprefix(PREFIX) for name in public if name.startswith(PREFIX)}
@@ -111,11 +115,12 @@ def _encoder(public: Tensors) -> dict[str, Any] | None:
         sizes = {"blocks": _count(names, r"rdbs\.(\d+)\."), "layers": layers}
     else:
         return None
-    channels = public[f"{PREFIX}{first}.weight"].shape[0]
+    channels = shape_of(public, f"{PREFIX}{first}.weight", 4)[0]
     slicing = {"widths": [channels], "enhancement": "none", "released_quirks": True}
     return {"name": kind, "args": {"channels": channels, **sizes, "anysr": slicing}}
 
 
 def _count(names: set[str], pattern: str) -> int:
+    """Return how many different numbers stand where `pattern` has its group."""
     found = (re.match(pattern, name) for name in names)
-    return 1 + max((int(match.group(1)) for match in found if match), default=-1)
+    return len({match.group(1) for match in found if match})

@@ -7,11 +7,13 @@ its checkpoint was trained so.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
 from models.architectures.registry import NetworkSpec
-from models.layouts.base import Tensors
+from models.layouts.base import ConversionError, Tensors, Told, shape_of
 
 NAMES = (
     ("input", "entry"),
@@ -53,13 +55,12 @@ PATTERNS = tuple((_pattern(ours), public) for public, ours in NAMES)
 class DeFiANLayout:
     """See the module; a `Layout`."""
 
-    def spec_of(self, public: Tensors) -> NetworkSpec | None:
+    def spec_of(self, public: Tensors, told: Told | None, as_published: bool) -> NetworkSpec | None:
         if "body.0.hessian3.0.grad_xx.weight" not in public or "input.weight" not in public:
             return None
-        channels = public["input.weight"].shape[0]
-        times = public["upscale.0.0.weight"].shape[0] // channels
+        channels = shape_of(public, "input.weight", 4)[0]
         args = {
-            "scale": 4 if "upscale.0.2.weight" in public else {4: 2, 9: 3}[times],
+            "scale": _scale(public, channels),
             "channels": channels,
             "modules": _count(public, r"body\.(\d+)\."),
             "blocks": _count(public, r"body\.0\.body_block\.(\d+)\."),
@@ -68,7 +69,7 @@ class DeFiANLayout:
         return NetworkSpec("defian", args)
 
     def writes(self, spec: NetworkSpec) -> bool:
-        return spec.name == "defian"
+        return spec.name == "defian" and bool(spec.args.get("released_quirks"))
 
     def name_of(self, spec: NetworkSpec, ours: str) -> str:
         module, _, kind = ours.rpartition(".")
@@ -83,6 +84,22 @@ class DeFiANLayout:
 
     def implied(self, spec: NetworkSpec) -> Tensors:
         return {}
+
+    def file_of(self, spec: NetworkSpec, public: Tensors, path: str) -> Mapping[str, Any]:
+        return {"epoch": 0, "state_dict": dict(public)}
+
+
+def _scale(public: Tensors, channels: int) -> int:
+    """Return how many times the upscaler enlarges."""
+    shuffled = shape_of(public, "upscale.0.0.weight", 4)[0]
+    known = {4 * channels: 2, 9 * channels: 3}
+    if "upscale.0.2.weight" in public:
+        return 4
+    if shuffled not in known:
+        raise ConversionError(
+            f"upscale.0.0 makes {shuffled} channels of {channels}: no known scale"
+        )
+    return known[shuffled]
 
 
 def _count(public: Tensors, pattern: str) -> int:

@@ -1,4 +1,5 @@
-"""The checkpoints of LIIF, SRNO and AnySR: an EDSR or RDN encoder, and LIIF's or SRNO's head.
+"""The checkpoints of LIIF, SRNO and AnySR: an EDSR or RDN encoder, and LIIF's, MetaSR's or SRNO's
+head.
 
 All three come of LIIF's code, so they share their names; AnySR's blocks have names of their own.
 """
@@ -6,6 +7,7 @@ All three come of LIIF's code, so they share their names; AnySR's blocks have na
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,7 +15,8 @@ from torch import Tensor
 
 from models.architectures.anysr import MEAN
 from models.architectures.registry import NetworkSpec
-from models.layouts.base import Tensors
+from models.layouts.base import ConversionError, Tensors, Told, shape_of
+from models.layouts.implicit_spec import Built, built, published, told_of
 
 EDSR_WIDTHS = (0.5, 0.7, 0.9, 1.0)
 RDN_WIDTHS = (0.7, 0.8, 0.9, 1.0)
@@ -38,29 +41,34 @@ RDN = (
     (r"fuse1", r"GFF.0"),
     (r"fuse2", r"GFF.1"),
 )
-HEADS = (
-    (r"layers", r"imnet.layers"),
-    (r"lift", r"conv00"),
-    (r"blocks\.(\d+)\.qkv", r"conv\1.qkv_proj"),
-    (r"blocks\.(\d+)\.project(\d)", r"conv\1.o_proj\2"),
-    (r"blocks\.(\d+)\.key_norm", r"conv\1.kln"),
-    (r"blocks\.(\d+)\.value_norm", r"conv\1.vln"),
-)
+HEADS = {
+    "liif": ((r"layers", r"imnet.layers"),),
+    "metasr": ((r"fc1", r"imnet.layers.0"), (r"fc2", r"imnet.layers.2")),
+    "srno": (
+        (r"lift", r"conv00"),
+        (r"blocks\.(\d+)\.qkv", r"conv\1.qkv_proj"),
+        (r"blocks\.(\d+)\.project(\d)", r"conv\1.o_proj\2"),
+        (r"blocks\.(\d+)\.key_norm", r"conv\1.kln"),
+        (r"blocks\.(\d+)\.value_norm", r"conv\1.vln"),
+    ),
+}
+IMNET, LIFT = "imnet.layers.0.weight", "conv00.weight"
+ENTRIES = {"edsr": "encoder.head.0.weight", "rdn": "encoder.SFENet1.weight"}
+METASR_INPUTS = 3
+"""Offset of an output pixel, and scale; LIIF's MLP sees features as well."""
 
 
 class ImplicitLayout:
     """See the module; a `Layout`."""
 
-    def spec_of(self, public: Tensors) -> NetworkSpec | None:
-        if "encoder.head.0.weight" in public:
-            encoder = _edsr(public)
-        elif "encoder.SFENet1.weight" in public:
-            encoder = _rdn(public)
-        else:
+    def spec_of(self, public: Tensors, told: Told | None, as_published: bool) -> NetworkSpec | None:
+        kind = next((kind for kind, entry in ENTRIES.items() if entry in public), None)
+        if kind is None or not (IMNET in public or LIFT in public):
             return None
-        head = _head(public)
-        if head is None:
-            return None
+        encoder, head = _edsr(public) if kind == "edsr" else _rdn(public), _head(public)
+        how = _how(encoder, head["name"], told, as_published)
+        if how.res_scale != 1:
+            encoder["args"]["res_scale"] = how.res_scale
         return NetworkSpec("composed", {"encoder": encoder, "head": head})
 
     def writes(self, spec: NetworkSpec) -> bool:
@@ -70,12 +78,14 @@ class ImplicitLayout:
         released = head.get("args", {}).get("released_quirks", False)
         anysr = encoder.get("args", {}).get("anysr")
         known = encoder["name"] in ("edsr", "rdn") and (anysr is None or _is_released(anysr))
-        return known and (head["name"] == "liif" or (head["name"] == "srno" and released))
+        return known and (
+            head["name"] in ("liif", "metasr") or (head["name"] == "srno" and released)
+        )
 
     def name_of(self, spec: NetworkSpec, ours: str) -> str:
         part, _, rest = ours.partition(".")
         if part == "head":
-            return _renamed(rest, HEADS)
+            return _renamed(rest, HEADS[spec.args["head"]["name"]])
         encoder = spec.args["encoder"]
         if encoder["name"] == "rdn":
             return f"encoder.{_renamed(rest, RDN)}"
@@ -103,16 +113,37 @@ class ImplicitLayout:
     def implied(self, spec: NetworkSpec) -> Tensors:
         return {}
 
+    def file_of(self, spec: NetworkSpec, public: Tensors, path: str) -> Mapping[str, Any]:
+        return {"model": {**told_of(spec, path), "sd": dict(public)}}
+
+
+def _how(encoder: Mapping[str, Any], head: str, told: Told | None, as_published: bool) -> Built:
+    """Return how the network is built of which tensors show this much."""
+    if told is None:
+        if as_published:
+            return published(encoder, head)
+        raise ConversionError(
+            "the file does not say how its network is built: tensors do not show whether residual "
+            "blocks are scaled, nor whether neighbours are blended. If it is as its authors "
+            "published it, say --as-published"
+        )
+    how, anysr = built(told), "anysr" in encoder["args"]
+    said, seen = (how.encoder, how.anysr, how.head), (encoder["name"], anysr, head)
+    if said != seen:
+        names = [f"{'AnySR ' if a else ''}{e} with {h}" for e, a, h in (said, seen)]
+        raise ConversionError(f"the file says that it is {names[0]}; its tensors are {names[1]}")
+    return how
+
 
 def _edsr(public: Tensors) -> dict[str, Any]:
-    channels = public["encoder.head.0.weight"].shape[0]
+    channels = shape_of(public, ENTRIES["edsr"], 4)[0]
     blocks = _count(public, r"encoder\.body\.(\d+)\.") - 1
     anysr = _anysr(public, "encoder.body.0.fc1.weight", channels, channels, EDSR_WIDTHS)
     return {"name": "edsr", "args": {"channels": channels, "blocks": blocks, **anysr}}
 
 
 def _rdn(public: Tensors) -> dict[str, Any]:
-    channels = public["encoder.SFENet1.weight"].shape[0]
+    channels = shape_of(public, ENTRIES["rdn"], 4)[0]
     blocks = _count(public, r"encoder\.RDBs\.(\d+)\.")
     layers = _count(public, r"encoder\.RDBs\.0\.convs\.(\d+)\.")
     anysr = _anysr(public, "encoder.RDBs.0.fc1.weight", channels, 2 * channels, RDN_WIDTHS)
@@ -127,7 +158,7 @@ def _anysr(
     without one."""
     if first not in public:
         return {}
-    pairs = (public[first].shape[1] - gated) // 2
+    pairs = (shape_of(public, first, 4)[1] - gated) // 2
     cut = [int(channels * width) for width in widths]
     return {"anysr": {"widths": cut, "pairs": pairs, "released_quirks": True}}
 
@@ -136,20 +167,20 @@ def _is_released(anysr: dict[str, Any]) -> bool:
     return bool(anysr.get("released_quirks")) and "enhancement" not in anysr
 
 
-def _head(public: Tensors) -> dict[str, Any] | None:
-    if "imnet.layers.0.weight" in public:
+def _head(public: Tensors) -> dict[str, Any]:
+    if IMNET in public:
         layers = sum(bool(re.fullmatch(r"imnet\.layers\.\d+\.weight", name)) for name in public)
-        hidden = public["imnet.layers.0.weight"].shape[0]
+        hidden, inputs = shape_of(public, IMNET, 2)
+        if inputs == METASR_INPUTS:
+            return {"name": "metasr", "args": {"hidden": hidden}}
         return {"name": "liif", "args": {"hidden": hidden, "layers": layers - 1}}
-    if "conv00.weight" in public:
-        args = {
-            "channels": public["conv00.weight"].shape[0],
-            "heads": public["conv0.kln.weight"].shape[0],
-            "blocks": _count(public, r"conv(\d)\."),
-            "released_quirks": True,
-        }
-        return {"name": "srno", "args": args}
-    return None
+    args = {
+        "channels": shape_of(public, LIFT, 4)[0],
+        "heads": shape_of(public, "conv0.kln.weight", 3)[0],
+        "blocks": _count(public, r"conv(\d)\."),
+        "released_quirks": True,
+    }
+    return {"name": "srno", "args": args}
 
 
 def _count(public: Tensors, pattern: str) -> int:

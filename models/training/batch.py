@@ -28,12 +28,12 @@ AXES = functools.lru_cache(maxsize=4096)(axis_grid)
 
 
 class Batch(NamedTuple):
-    """Pictures, sampling positions, and what the loss judges.
+    """Pictures, sampling positions, and the target of the loss.
 
     image: [B, 3, p, p] in [0, 1].
-    target: [B, 3, rows, columns] in [0, 1], of the output pixels that the loss judges.
+    target: [B, 3, rows, columns] in [0, 1], of the output pixels that enter the loss.
     grid: the positional arguments of `Network.forward` between the image and the width.
-    loss_rows: which rows and columns of the made pixels those are.
+    loss_window: the rows and columns of the computed pixels that those are.
     weights: 1 for each of those rows [rows] and columns [columns] that counts and 0 for padding;
         None where there is no padding.
     """
@@ -41,7 +41,7 @@ class Batch(NamedTuple):
     image: Tensor
     target: Tensor
     grid: Sequence[Tensor]
-    loss_rows: tuple[slice, slice] = EVERYWHERE
+    loss_window: tuple[slice, slice] = EVERYWHERE
     weights: tuple[Tensor, Tensor] | None = None
 
     def sent(self) -> Batch:
@@ -49,23 +49,20 @@ class Batch(NamedTuple):
         device = self.image.device
         return self._replace(grid=[t.to(device, non_blocking=True) for t in self.grid])
 
-    def judged_of(self, made: Tensor) -> Tensor:
-        """Return those of the made pixels [B, 3, Y, X] that the loss judges."""
-        rows, columns = self.loss_rows
-        return made[:, :, rows, columns]
+    def loss_pixels(self, output: Tensor) -> Tensor:
+        """Return the pixels of the output [B, 3, Y, X] that enter the loss."""
+        rows, columns = self.loss_window
+        return output[:, :, rows, columns]
 
     def mean_loss(self, loss: Loss, output: Tensor, truth: Tensor) -> Tensor:
-        """Return the loss of the pixels that count; it must judge each pixel by itself.
-
-        Padding is made equal in both pictures, and its share in the mean is taken out again.
+        """Return the mean loss of the pixels that count; `loss` must treat each pixel by itself,
+        and be 0 where both pictures are equal: they are in the padding.
         """
         if self.weights is None:
             return loss(output, truth)
         rows, columns = self.weights
         weight = rows[:, None] * columns
-        share, nothing = weight.mean(), weight.new_zeros(1)
-        padded = loss(output * weight, truth * weight)
-        return (padded - (1 - share) * loss(nothing, nothing)) / share
+        return loss(output * weight, truth * weight) / weight.mean()
 
 
 def batch_of(
@@ -80,8 +77,8 @@ def batch_of(
     grid = positions_of(network, small.shape[2:], target.shape[2:], queries, strength)
     if queries is None:
         return Batch(small, target, grid)
-    loss_rows = queries.judged_rows, queries.judged_columns
-    return Batch(small, queries.judged_of(target), grid, loss_rows)
+    window = queries.loss_rows, queries.loss_columns
+    return Batch(small, queries.loss_pixels_of(target), grid, window)
 
 
 def positions_of(

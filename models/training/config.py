@@ -105,10 +105,6 @@ class Training:
     head_first: the part of `steps`, from the first on, in which the encoder stays as it is and only
         the head learns: for a new head on an encoder that comes trained (`--grow-from`), at half
         the cost of a step. Needs `compile = "off"`.
-    sandwich: train the widest, the narrowest and a random width between in every step, instead
-        of one width (the full one with `full_width_probability`).
-    distillation: how much of a narrow width's loss compares it with the widest's output instead
-        of the truth, in [0, 1].
     patch_stages: (start, patch) pairs, start as a part of `steps` in [0, 1), rising from 0;
         empty for `Sampling.patch` throughout.
     checkpoint_piece_mib: the size below which every file of the training state stays.
@@ -126,8 +122,6 @@ class Training:
     reset_probability: float = 0.6
     queries: int = 0
     head_first: float = 0.0
-    sandwich: bool = False
-    distillation: float = 0.0
     patch_stages: Sequence[tuple[float, int]] = ()
     loss: str = "l1"
     gradient_clip: float = 1.0
@@ -144,8 +138,6 @@ class Training:
         _one_of("optimiser", self.optimiser, OPTIMISERS)
         _one_of("schedule", self.schedule, SCHEDULES)
         _one_of("recipe", self.recipe, RECIPES)
-        if self.recipe == "algorithm_1" and self.sandwich:
-            raise ValueError("algorithm_1 trains one width in a step, the sandwich several")
         if sorted({1.0, *self.scale_groups}) != [1.0, *self.scale_groups]:
             raise ValueError(f"scale_groups must rise from above 1, got {self.scale_groups}")
         _one_of("loss", self.loss, tuple(LOSSES))
@@ -158,8 +150,6 @@ class Training:
             raise ValueError(f"{self.loss} compares neighbouring pixels: {needed}")
         if self.head_first and self.compile != "off":
             raise ValueError("head_first changes what learns during a run: it needs compile = off")
-        if not 0 <= self.distillation <= 1:
-            raise ValueError(f"distillation must lie in [0, 1], got {self.distillation}")
         starts = [start for start, _ in self.patch_stages]
         if starts and (starts[0] != 0 or starts != sorted(set(starts)) or starts[-1] >= 1):
             raise ValueError(f"patch_stages must rise from 0 and stay below 1, got {starts}")

@@ -1,6 +1,6 @@
 """Several processes that train one network: each its part of every batch, gradients averaged.
 
-Started by PyTorch's own launcher, `torchrun --nproc-per-node N -m models.training.trainer ...`. On
+Started by PyTorch's own launcher, `torchrun --nproc-per-node N -m models.training.run ...`. On
 shared machines N processes of one thread are faster than one of N threads, which wait for each
 other in every operation.
 """

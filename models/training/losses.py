@@ -1,4 +1,4 @@
-"""What training minimises: pure functions of output and target [B, 3, H, W] -> one number."""
+"""Training losses: pure functions of output and target [B, 3, H, W] -> one number."""
 
 from __future__ import annotations
 
@@ -16,11 +16,6 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def l1(output: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference."""
     return F.l1_loss(output, target)
-
-
-def charbonnier(output: Tensor, target: Tensor, epsilon: float = 1e-3) -> Tensor:
-    """Mean sqrt(d^2 + epsilon^2): L1 with a smooth foot (LapSRN, CVPR 2017, Eq. 3)."""
-    return (output - target).square().add(epsilon**2).sqrt().mean()
 
 
 def high_frequency(output: Tensor, target: Tensor, sigma: float = 1.5) -> Tensor:
@@ -42,7 +37,6 @@ def l1_and_high_frequency(
 
 LOSSES: dict[str, Loss] = {
     "l1": l1,
-    "charbonnier": charbonnier,
     "l1+high_frequency": l1_and_high_frequency,
 }
 OF_NEIGHBOURS = frozenset({"l1+high_frequency"})

@@ -1,4 +1,4 @@
-"""The output pixels that a training step makes, where it does not make all of them."""
+"""The output pixels that a training step computes, where it does not compute all of them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from torch import Tensor
 
 
 class Queries(NamedTuple):
-    """Rows and columns of the output to make, rising, and which of those have their neighbours."""
+    """Rows and columns of the output to compute, ascending, and the part of them that enters the
+    loss: those whose neighbours are computed, too."""
 
     rows: Tensor
     columns: Tensor
-    judged_rows: slice
-    judged_columns: slice
+    loss_rows: slice
+    loss_columns: slice
 
-    def loss_rows(self, made: Tensor) -> Tensor:
-        """Return those of the made pixels [B, C, rows, columns] that the loss may judge."""
-        return made[:, :, self.judged_rows, self.judged_columns]
+    def loss_pixels(self, made: Tensor) -> Tensor:
+        """Return the pixels of the output [B, C, rows, columns] that enter the loss."""
+        return made[:, :, self.loss_rows, self.loss_columns]
 
-    def judged_of(self, whole: Tensor) -> Tensor:
+    def loss_pixels_of(self, whole: Tensor) -> Tensor:
         """Return the same pixels of a whole picture [B, C, Y, X]."""
         device = whole.device
         rows, columns = (w.to(device, non_blocking=True) for w in (self.rows, self.columns))
-        return self.loss_rows(whole.index_select(2, rows).index_select(3, columns))
+        return self.loss_pixels(whole.index_select(2, rows).index_select(3, columns))
 
 
 def draw_queries(
@@ -35,13 +36,13 @@ def draw_queries(
 
     Anywhere, for a head that makes each output pixel by itself. One that also mixes the
     `output_halo` pixels next to it (ArbSR's ends in a 3x3 convolution) must see the neighbours that
-    it will see in use: a run of places then, of which the outermost are made and not loss_rows,
-    except at the picture's edge, where there is nothing beyond in use either.
+    it will see in use: a run of places then, of which the outermost are made and do not enter the
+    loss, except at the picture's edge, where there is nothing beyond in use either.
     """
-    (rows, judged_rows), (columns, judged_columns) = (
+    (rows, loss_rows), (columns, loss_columns) = (
         _draw_axis(side, count, output_halo, generator) for side in size
     )
-    return Queries(rows, columns, judged_rows, judged_columns)
+    return Queries(rows, columns, loss_rows, loss_columns)
 
 
 def _draw_axis(

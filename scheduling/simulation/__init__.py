@@ -1,1 +1,1 @@
-"""The simulator: loads, strategies to compare, and the bound that none can pass."""
+"""Simulation of scheduling strategies: workloads, strategies to compare, and an upper bound."""

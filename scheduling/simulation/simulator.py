@@ -1,8 +1,8 @@
-"""Discrete events: a workload, workers, a strategy; no clock, no queue, no network.
+"""Discrete-event simulation of a strategy on a workload; no clock, no queue, no network.
 
-The decisions are the strategy's own code. Runs take what the cost table predicts, times a
-log-normal deviation, times the worker's slowness; the strategy sees the prediction alone. Where
-workers become slower, each follows its own pace, as a served worker's cost model does.
+Decisions are made by the strategy's own code. A run takes its predicted cost, times a log-normal
+deviation, times the worker's slowdown; the strategy sees the prediction alone. Where workers become
+slower, each estimates its own slowdown, as a real worker's cost model does.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduling.backlog import Demand, Load, Slots
-from scheduling.cost_model import FOLLOW, STEP
-from scheduling.options import Option, narrowest_network
+from scheduling.cost_model import LEAST_GAIN, MOST_STEP
+from scheduling.options import Option, Options, narrowest_network
 from scheduling.policy import admit
-from scheduling.simulation.strategies import BATCH_GAIN, Case, Options, Strategy, batch_ms
+from scheduling.simulation.strategies import BATCH_GAIN, Case, Strategy, batch_ms
 from scheduling.simulation.workload import Workload
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What the work is done on."""
+class SimulatedWorkers:
+    """The workers of a simulation, and when they become slower, die or come back."""
 
     workers: int = 4
     deviation: float = 0.1
@@ -35,49 +35,51 @@ class Machine:
     batch_gain: float = BATCH_GAIN
     seed: int = 2
     slow: Sequence[tuple[float, int, float]] = ()
-    """(time in ms, worker, slowness from its next run on); infinite: it dies at once, and its job
-    is run again; finite after that: it is back."""
+    """(time in ms, worker, slowdown from its next run on). With an infinite slowdown the worker
+    dies at once and its job runs again; with a finite one after that it comes back."""
 
     def factors(self, count: int) -> NDArray[np.float64]:
-        """Return actual / predicted cost of each of `count` requests on a worker at full speed."""
+        """Return (count,) ratios of actual to predicted cost on a worker at full speed."""
         random = np.random.default_rng(self.seed)
         factors: NDArray[np.float64] = np.exp(random.normal(0, self.deviation, count))
         return factors
 
 
 @dataclass
-class Outcome:
-    """What became of a workload. Parts are of all requests."""
+class SimulationResult:
+    """How the requests of a workload ended, and how good the pictures are."""
 
     requests: int
     met: int = 0
     late: int = 0
     refused: int = 0
     dropped: int = 0
-    """Never run, because their deadline had passed or no worker was left."""
+    """Never run: the deadline had passed or no worker was left."""
     cancelled: int = 0
-    """By their callers, before there was an answer."""
+    """Cancelled by their callers before there was an answer."""
     db: float = 0.0
-    """Mean quality of the pictures that were in time."""
+    """Mean quality of the pictures in time, in dB."""
     loss_db: float = 0.0
-    """How much better these would be at their widest, in the mean."""
+    """Mean of what these pictures lose against their widest network, in dB."""
     rungs: dict[str, int] = field(default_factory=dict)
-    """How many were run at each rung."""
+    """Number of pictures by "model@width"."""
     busy: float = 0.0
-    """Part of the worker time that was used."""
+    """Part of the worker time that was used, 0 to 1."""
     arrival_ms: list[float] = field(default_factory=list)
-    """When each request came: in a closed loop that follows from the answers."""
+    """When each request came; in a closed loop this follows from the answers."""
 
     @property
     def attainment(self) -> float:
+        """Part of all requests in time, 0 to 1."""
         return self.met / self.requests
 
     @property
     def admitted_attainment(self) -> float:
+        """Part of the admitted requests in time, 0 to 1."""
         return self.met / max(1, self.requests - self.refused)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready form."""
+        """Return a JSON-ready form; counts but `requests` become parts of all requests."""
         return {
             "requests": self.requests,
             "attainment": self.attainment,
@@ -93,26 +95,29 @@ class Outcome:
         }
 
 
-Told = Callable[[int], None]
-"""Hears how many requests have come."""
-TELL_EVERY = 1000
+OnProgress = Callable[[int], None]
+"""Called with the number of requests that have come."""
+PROGRESS_EVERY = 1000
 
 
 def simulate(
     workload: Workload,
     tables: Sequence[Options],
     strategy: Strategy,
-    machine: Machine,
-    told: Told = lambda count: None,
+    machine: SimulatedWorkers,
+    on_progress: OnProgress = lambda count: None,
     best: Sequence[Options] | None = None,
-) -> Outcome:
-    """Run a workload to its end. `tables` holds the options of each kind, cheapest first; losses
-    are counted against the widest of `best`, by default of the same."""
-    return _Run(workload, tables, strategy, machine, best or tables).run(told)
+) -> SimulationResult:
+    """Run a workload to its end.
+
+    `tables` holds the options of each kind of request, cheapest first. Losses are counted against
+    the widest options of `best`, by default of `tables`.
+    """
+    return _Simulation(workload, tables, strategy, machine, best or tables).run(on_progress)
 
 
-class _Ending(NamedTuple):
-    """A run in progress."""
+class _RunInProgress(NamedTuple):
+    """A run of one job, or of a batch."""
 
     end: float
     worker: int
@@ -120,16 +125,16 @@ class _Ending(NamedTuple):
     jobs: list[int]
     option: Option
     factor: float
-    """actual / predicted, had the worker been at full speed and known to be."""
+    """Actual over predicted cost, without the slowdown that the worker had estimated."""
 
 
-class _Run:
+class _Simulation:
     def __init__(
         self,
         workload: Workload,
         tables: Sequence[Options],
         strategy: Strategy,
-        machine: Machine,
+        machine: SimulatedWorkers,
         best: Sequence[Options],
     ) -> None:
         self.tables = [strategy.offered(table) for table in tables]
@@ -139,11 +144,11 @@ class _Run:
         self.arrival = workload.arrival_ms.tolist()
         self.patience = None if workload.patience_ms is None else workload.patience_ms.tolist()
         self.next: dict[int, int] = {}
-        """By request, the one that comes after its answer."""
-        self.coming = self._first(workload)
-        """(when, request): those whose time to come is known, a heap."""
-        self.leaving: list[tuple[float, int]] = []
-        """(when, request): when callers will cancel what is not answered by then, a heap."""
+        """By request, the one that is sent after its answer."""
+        self.arrivals = self._first(workload)
+        """Heap of (time, request) whose time of arrival is known."""
+        self.cancellations: list[tuple[float, int]] = []
+        """Heap of (time, request): when a caller cancels unless it has its answer."""
         self.budget = workload.budget_ms.tolist()
         self.kind = workload.kind.tolist()
         self.factor = machine.factors(len(workload)).tolist()
@@ -151,59 +156,62 @@ class _Run:
         self.network = [narrowest_network(t).expected_ms for t in self.tables]
         self.slots = Slots()
         self.pending: list[tuple[float, int]] = []
-        self.alike = [deque[int]() for _ in tables]
+        self.same_kind = [deque[int]() for _ in tables]
         self.waiting = [0] * len(tables)
         self.queued = bytearray(len(workload))
         self.idle = list(range(machine.workers))
         self.alive = machine.workers
-        self.slowness = [1.0] * machine.workers
-        self.pace = [1.0] * machine.workers
-        self.paced: dict[tuple[int, int], Options] = {}
-        self.ends: list[_Ending] = []
+        self.actual_slowdown = [1.0] * machine.workers
+        self.estimated_slowdown = [1.0] * machine.workers
+        self.slowed: dict[tuple[int, int], Options] = {}
+        self.running: list[_RunInProgress] = []
+        """A heap, by end."""
         self.demand = Demand()
         self.counted: set[int] = set()
-        """Those that came while others waited."""
-        self.outcome = Outcome(len(workload))
+        """Requests that came while others waited, which `demand` counts."""
+        self.result = SimulationResult(len(workload))
         self.total_db = self.total_loss = self.busy_ms = 0.0
 
-    def run(self, told: Told) -> Outcome:
-        events = sorted(self.machine.slow)
+    def run(self, on_progress: OnProgress) -> SimulationResult:
+        changes = sorted(self.machine.slow)
         came, now = 0, 0.0
         while True:
             times = (
-                self.ends[0].end if self.ends else float("inf"),
-                events[0][0] if events else float("inf"),
-                self.leaving[0][0] if self.leaving else float("inf"),
-                self.coming[0][0] if self.coming else float("inf"),
+                self.running[0].end if self.running else float("inf"),
+                changes[0][0] if changes else float("inf"),
+                self.cancellations[0][0] if self.cancellations else float("inf"),
+                self.arrivals[0][0] if self.arrivals else float("inf"),
             )
             first = min(times)
             if first == float("inf"):
-                break
+                return self._result(now)
             now = first
             if times[0] == first:
                 self._end()
             elif times[1] == first:
-                _, worker, slowness = events.pop(0)
-                self._change(now, worker, slowness)
+                _, worker, slowdown = changes.pop(0)
+                self._change(now, worker, slowdown)
             elif times[2] == first:
-                self._cancel(now, heapq.heappop(self.leaving)[1])
+                self._cancel(now, heapq.heappop(self.cancellations)[1])
             else:
-                self._arrive(now, heapq.heappop(self.coming)[1])
+                self._arrive(now, heapq.heappop(self.arrivals)[1])
                 came += 1
-                if came % TELL_EVERY == 0:
-                    told(came)
+                if came % PROGRESS_EVERY == 0:
+                    on_progress(came)
             while self.idle and self.pending:
                 self._claim(now)
-        out = self.outcome
-        out.dropped += sum(self.queued)  # no worker is left for these
-        out.db = self.total_db / max(1, out.met)
-        out.loss_db = self.total_loss / max(1, out.met)
-        out.busy = self.busy_ms / max(1e-9, now * self.machine.workers)
-        out.arrival_ms = self.arrival
-        return out
+
+    def _result(self, now: float) -> SimulationResult:
+        result = self.result
+        result.dropped += sum(self.queued)  # no worker is left for these
+        result.db = self.total_db / max(1, result.met)
+        result.loss_db = self.total_loss / max(1, result.met)
+        result.busy = self.busy_ms / max(1e-9, now * self.machine.workers)
+        result.arrival_ms = self.arrival
+        return result
 
     def _first(self, workload: Workload) -> list[tuple[float, int]]:
-        """Return when those come that wait for no answer, and note who comes after whom."""
+        """Return the arrivals that wait for no answer, and fill `next`."""
         if workload.after is None:
             return sorted((at, job) for job, at in enumerate(self.arrival))
         for job, before in enumerate(workload.after.tolist()):
@@ -213,14 +221,14 @@ class _Run:
         return sorted((self.arrival[job], job) for job in first)
 
     def _answered(self, now: float, job: int) -> None:
-        """Let the next request of this one's caller come, if there is one."""
+        """Schedule the next request of the same caller, if there is one."""
         following = self.next.get(job)
         if following is not None:
             self.arrival[following] += now
-            heapq.heappush(self.coming, (self.arrival[following], following))
+            heapq.heappush(self.arrivals, (self.arrival[following], following))
 
     def _load(self, now: float) -> Load:
-        running = [run.predicted_end for run in self.ends]
+        running = [run.predicted_end for run in self.running]
         groups, demand = self.slots.groups(), self.demand
         return Load(now, max(self.alive, 1), running, groups, demand.inflow, demand.slack_ms)
 
@@ -231,7 +239,7 @@ class _Run:
         if self.strategy.admission:
             admission = admit(self.tables[kind], self.budget[job], self._load(now))
             if not admission.feasible or admission.late_ms > 0:
-                self.outcome.refused += 1
+                self.result.refused += 1
                 self._answered(now, job)
                 return
         if waiting:
@@ -239,16 +247,16 @@ class _Run:
             self.counted.add(job)
         self._enqueue(job)
         if self.patience is not None and self.patience[job] < float("inf"):
-            heapq.heappush(self.leaving, (now + self.patience[job], job))
+            heapq.heappush(self.cancellations, (now + self.patience[job], job))
 
     def _slack(self, job: int) -> float:
-        """Return for how long a request can wait, at its narrowest."""
+        """Return the ms that a request can wait with its narrowest network still in time."""
         slack: float = self.budget[job] - self.network[self.kind[job]]
         return max(1.0, slack)
 
     def _cancel(self, now: float, job: int) -> None:
-        """Let a caller leave, if the answer is not there: what runs for it ends at once."""
-        running = next((run for run in self.ends if job in run.jobs), None)
+        """Cancel a request that has no answer yet; its run ends at once."""
+        running = next((run for run in self.running if job in run.jobs), None)
         if not self.queued[job] and running is None:
             return
         self.demand.pass_time(now, any(self.waiting))
@@ -257,27 +265,30 @@ class _Run:
                 self.network[self.kind[job]], self._slack(job), now - self.arrival[job]
             )
         if self.queued[job]:
-            self._take(job)
+            self._dequeue(job)
         elif running is not None:
             running.jobs.remove(job)
             if not running.jobs:
-                self.ends.remove(running)
-                heapq.heapify(self.ends)
-                self.busy_ms -= running.end - now
+                self._interrupt(running, now)
                 self.idle.append(running.worker)
-        self.outcome.cancelled += 1
+        self.result.cancelled += 1
         self._answered(now, job)
+
+    def _interrupt(self, run: _RunInProgress, now: float) -> None:
+        self.running.remove(run)
+        heapq.heapify(self.running)
+        self.busy_ms -= run.end - now
 
     def _enqueue(self, job: int) -> None:
         kind = self.kind[job]
         start = self.arrival[job] + self.budget[job] - self.cheapest[kind]
         heapq.heappush(self.pending, (start, job))
         self.slots.add(start, self.cheapest[kind], self.network[kind])
-        self.alike[kind].append(job)
+        self.same_kind[kind].append(job)
         self.waiting[kind] += 1
         self.queued[job] = 1
 
-    def _take(self, job: int) -> None:
+    def _dequeue(self, job: int) -> None:
         kind = self.kind[job]
         start = self.arrival[job] + self.budget[job] - self.cheapest[kind]
         self.slots.remove(start, self.cheapest[kind], self.network[kind])
@@ -287,12 +298,12 @@ class _Run:
     def _claim(self, now: float) -> None:
         self.demand.pass_time(now, any(self.waiting))
         _, job = heapq.heappop(self.pending)
-        if not self.queued[job]:  # it went with a batch
+        if not self.queued[job]:  # it ran in a batch, or was cancelled
             return
-        self._take(job)
+        self._dequeue(job)
         slack = self.arrival[job] + self.budget[job] - now
         if slack <= 0:
-            self.outcome.dropped += 1
+            self.result.dropped += 1
             self._answered(now, job)
             return
         kind = self.kind[job]
@@ -303,77 +314,73 @@ class _Run:
         jobs = [job, *self._more(kind, size - 1)]
         option, gain = self.tables[kind][index], self.machine.batch_gain
         predicted = batch_ms(case.options[index].expected_ms, len(jobs), gain)
-        factor = self.factor[job] * self.slowness[worker]
+        factor = self.factor[job] * self.actual_slowdown[worker]
         actual = batch_ms(option.expected_ms, len(jobs), gain) * factor
         self.busy_ms += actual
-        ending = _Ending(now + actual, worker, now + predicted, jobs, option, factor)
-        heapq.heappush(self.ends, ending)
+        run = _RunInProgress(now + actual, worker, now + predicted, jobs, option, factor)
+        heapq.heappush(self.running, run)
 
     def _options(self, kind: int, worker: int) -> Options:
-        """Return a kind's options as this worker, at its pace, expects them to be."""
-        if self.pace[worker] == 1.0:
+        """Return a kind's options with costs times the slowdown that this worker estimates."""
+        if self.estimated_slowdown[worker] == 1.0:
             return self.tables[kind]
-        level = round(8 * math.log2(self.pace[worker]))
-        if (kind, level) not in self.paced:
-            pace = 2 ** (level / 8)
-            self.paced[kind, level] = tuple(
-                replace(o, expected_ms=o.expected_ms * pace, safe_ms=o.safe_ms * pace)
+        level = round(8 * math.log2(self.estimated_slowdown[worker]))
+        if (kind, level) not in self.slowed:
+            slowdown = 2 ** (level / 8)
+            self.slowed[kind, level] = tuple(
+                replace(o, expected_ms=o.expected_ms * slowdown, safe_ms=o.safe_ms * slowdown)
                 for o in self.tables[kind]
             )
-        return self.paced[kind, level]
+        return self.slowed[kind, level]
 
     def _more(self, kind: int, count: int) -> list[int]:
-        """Take up to `count` more jobs of a kind, the longest waiting first."""
+        """Dequeue up to `count` more jobs of a kind, the longest waiting first."""
         jobs: list[int] = []
-        queue = self.alike[kind]
+        queue = self.same_kind[kind]
         while len(jobs) < count and queue:
             job = queue.popleft()
             if self.queued[job]:
-                self._take(job)
+                self._dequeue(job)
                 jobs.append(job)
         return jobs
 
     def _end(self) -> None:
-        run = heapq.heappop(self.ends)
+        run = heapq.heappop(self.running)
         self.idle.append(run.worker)
         if self.machine.slow:
-            pace = self.pace[run.worker]
-            bounded = min(max(run.factor, pace / STEP), pace * STEP)
-            self.pace[run.worker] = pace + FOLLOW * (bounded - pace)
+            slowdown = self.estimated_slowdown[run.worker]
+            bounded = min(max(run.factor, slowdown / MOST_STEP), slowdown * MOST_STEP)
+            self.estimated_slowdown[run.worker] = slowdown + LEAST_GAIN * (bounded - slowdown)
         rung, db = run.option.rung, run.option.db or 0.0
-        name = f"{rung.model}@{rung.width:g}"
-        self.outcome.rungs[name] = self.outcome.rungs.get(name, 0) + len(run.jobs)
+        name = rung.key
+        self.result.rungs[name] = self.result.rungs.get(name, 0) + len(run.jobs)
         for job in run.jobs:
             met = run.end <= self.arrival[job] + self.budget[job]
             self.strategy.ended(met)
             if met:
-                self.outcome.met += 1
+                self.result.met += 1
                 self.total_db += db
                 self.total_loss += self.best[self.kind[job]] - db
             else:
-                self.outcome.late += 1
+                self.result.late += 1
             self._answered(run.end, job)
 
-    def _change(self, now: float, worker: int, slowness: float) -> None:
-        """Let a worker become slower or faster from its next run on; or die, or come back.
-
-        One that comes back has measured itself at its warm-up.
-        """
+    def _change(self, now: float, worker: int, slowdown: float) -> None:
+        """Change a worker's slowdown from its next run on; infinite: it dies, finite again: it
+        comes back, calibrated at its warm-up."""
         self.demand.pass_time(now, any(self.waiting))
-        was_dead = math.isinf(self.slowness[worker])
-        self.slowness[worker] = slowness
-        if math.isinf(slowness) and not was_dead:
+        was_dead = math.isinf(self.actual_slowdown[worker])
+        self.actual_slowdown[worker] = slowdown
+        if math.isinf(slowdown) and not was_dead:
             self.alive -= 1
             if worker in self.idle:
                 self.idle.remove(worker)
                 return
-            (run,) = (r for r in self.ends if r.worker == worker)
-            self.ends.remove(run)
-            heapq.heapify(self.ends)
-            self.busy_ms -= run.end - now
+            (run,) = (r for r in self.running if r.worker == worker)
+            self._interrupt(run, now)
             for job in run.jobs:
                 self._enqueue(job)
-        elif was_dead and not math.isinf(slowness):
+        elif was_dead and not math.isinf(slowdown):
             self.alive += 1
-            self.pace[worker] = slowness
+            self.estimated_slowdown[worker] = slowdown
             self.idle.append(worker)

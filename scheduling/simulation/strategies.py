@@ -1,7 +1,7 @@
-"""Ways to schedule, side by side in the simulator: ours, and those that it is compared with.
+"""Scheduling strategies for the simulator: the service's own, and those it is compared with.
 
-A strategy sees what the real policy sees: predictions and the load, never what will happen.
-Every one's queue is in the order of latest start, and none runs what is too late already.
+A strategy sees what the real policy sees, predictions and the load, and never the future. All of
+them share a queue in the order of latest start, and none runs a job that is already too late.
 """
 
 from __future__ import annotations
@@ -11,58 +11,57 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from scheduling.backlog import Load
-from scheduling.options import Option, narrowest_network
+from scheduling.options import Options, narrowest_network
 from scheduling.policy import bind
 
-Options = tuple[Option, ...]
-
 BATCH_GAIN = 0.05
-"""Part of a run's time that all of a batch share: on a CPU next to nothing."""
+"""Part of a run's time that the pictures of a batch share: on a CPU next to nothing."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A claim that a strategy decides."""
+    """A claim for which a strategy chooses width and batch."""
 
     options: Options
-    """Of the job that must start first, cheapest first."""
+    """Options of the job with the earliest latest start, cheapest first."""
     slack_ms: float
-    """Positive."""
+    """Time until its deadline; positive."""
     load: Load
-    alike: int
-    """How many more jobs of the same kind wait."""
+    same_kind: int
+    """Number of other waiting jobs of the same kind, which could share a batch."""
 
 
 class Strategy(Protocol):
-    """What the simulator asks."""
+    """A way to schedule."""
 
     admission: bool
-    """Whether requests that cannot be met are refused when they come, by `policy.admit`."""
+    """Whether `policy.admit` refuses requests that cannot be met."""
 
     def offered(self, options: Options) -> Options:
-        """Return those of a request's options that this strategy ever uses, at least one."""
+        """Return the options that this strategy ever uses, at least one."""
 
     def choose(self, case: Case) -> tuple[int, int]:
-        """Return (which option, how many jobs of this kind to run in one batch)."""
+        """Return (index of the option, number of jobs of this kind to run in one batch)."""
 
     def ended(self, met: bool) -> None:
-        """Hear whether a picture met its deadline."""
+        """Learn whether a picture met its deadline."""
 
 
-class _Plain:
-    """Takes all options, refuses nothing and learns nothing."""
+class _Stateless:
+    """Uses all options, refuses nothing and learns nothing."""
 
     admission = False
 
     def offered(self, options: Options) -> Options:
+        """Return all options."""
         return options
 
     def ended(self, met: bool) -> None:
-        """Learn nothing."""
+        """Do nothing."""
 
 
-class Ours(_Plain):
-    """The policy of the service itself."""
+class Ours(_Stateless):
+    """The service's own policy, `policy.bind`."""
 
     admission = True
 
@@ -71,17 +70,17 @@ class Ours(_Plain):
         return (0 if decision is None else case.options.index(decision.option)), 1
 
 
-class Greedy(_Plain):
-    """The best option that meets the deadline of the job in hand, whatever waits."""
+class Greedy(_Stateless):
+    """Best option that meets the deadline of the claimed job, whatever waits behind it."""
 
     def choose(self, case: Case) -> tuple[int, int]:
         return _widest_within(case), 1
 
 
 @dataclass
-class SlackFit(_Plain):
-    """SuperServe (NSDI'25): all pairs of width and batch in buckets of latency; the bucket that
-    the slack of the most urgent job allows, and in it the largest batch, then the widest."""
+class SlackFit(_Stateless):
+    """SuperServe (NSDI'25): pairs of width and batch size in buckets of latency. Takes the bucket
+    that the slack of the most urgent job allows, in it the largest batch, then the widest."""
 
     batch_gain: float = BATCH_GAIN
     buckets: int = 16
@@ -96,15 +95,15 @@ class SlackFit(_Plain):
         for latency_ms, pairs in table:
             if latency_ms <= case.slack_ms:
                 chosen = pairs
-        possible = [pair for pair in chosen if pair[0] <= 1 + case.alike]
+        possible = [pair for pair in chosen if pair[0] <= 1 + case.same_kind]
         if not possible:
             return _widest_within(case), 1
         batch, index = max(possible)
         return index, batch
 
     def _table(self, options: Options) -> list[tuple[float, list[tuple[int, int]]]]:
-        """Return (longest latency, pairs) of each bucket, rising. The buckets divide evenly what
-        lies between the cheapest and the widest option; the last holds what is beyond."""
+        """Return (longest latency, pairs) of each bucket, rising. The buckets evenly divide the
+        range from the cheapest to the widest option; the last one holds all longer pairs."""
         pairs = sorted(
             (batch_ms(option.safe_ms, size, self.batch_gain), size, index)
             for index, option in enumerate(options)
@@ -124,9 +123,9 @@ class SlackFit(_Plain):
 
 
 @dataclass
-class Aimd(_Plain):
-    """Clipper (NSDI'17): the widest network, in batches that grow by one while deadlines are met
-    and shrink to nine tenths when one is missed."""
+class Aimd(_Stateless):
+    """Clipper (NSDI'17): always the widest network; the batch grows by one with each deadline met
+    and shrinks to nine tenths with each one missed."""
 
     batch: float = 1.0
     largest: float = 64.0
@@ -135,15 +134,15 @@ class Aimd(_Plain):
         return options[-1:]
 
     def choose(self, case: Case) -> tuple[int, int]:
-        return 0, min(int(self.batch), 1 + case.alike)
+        return 0, min(int(self.batch), 1 + case.same_kind)
 
     def ended(self, met: bool) -> None:
         self.batch = min(self.largest, self.batch + 1) if met else max(1.0, 0.9 * self.batch)
 
 
 @dataclass
-class Fixed(_Plain):
-    """Always the same: the widest network, or the narrowest; one that is pinned is both."""
+class Fixed(_Stateless):
+    """Always the widest network, or always the narrowest."""
 
     widest: bool
     admission: bool = False
@@ -164,11 +163,11 @@ STRATEGIES: dict[str, Callable[[], Strategy]] = {
     "widest-admitted": lambda: Fixed(widest=True, admission=True),
     "narrowest": lambda: Fixed(widest=False),
 }
-"""By name. widest-admitted refuses what it cannot meet, by the same admission as ours."""
+"""By name. `widest-admitted` refuses what it cannot meet, by the same admission as `ours`."""
 
 
 def batch_ms(single_ms: float, size: int, gain: float) -> float:
-    """Return what a batch takes if `gain` of a single run's time is shared by all of it."""
+    """Return the ms of a batch of `size` pictures that share the part `gain` of one run's time."""
     return single_ms * (gain + (1 - gain) * size)
 
 

@@ -1,7 +1,7 @@
-"""The options of each kind of request: what the simulator knows of costs and quality.
+"""Options of each kind of request, for the simulator.
 
-They come from `options_of`, as a served job's do, with the catalog's measured quality and a
-measured cost model. The floor's quality, of which nothing is served, is added here.
+They come from `options_of`, like those of a real job, with the catalog's measured quality and a
+measured cost model. The quality of plain resampling, which the catalog does not hold, is added.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from jobs.formats import ImageFormat
-from jobs.job import Job, OnMiss
+from jobs.job import JobRequest, OnMiss
 from models.catalog import QUALITY_DATASET, ModelEntry, resampled_db
 from scheduling.cost_model import CostModel, stage_of
-from scheduling.options import Option, options_of
+from scheduling.options import Option, Options, options_of
 from scheduling.rungs import FLOOR, Rung
 from scheduling.simulation.workload import Kind
-
-Options = tuple[Option, ...]
-"""Of one picture, cheapest first."""
 
 
 def tables_of(
@@ -28,12 +25,17 @@ def tables_of(
     on_miss: OnMiss = OnMiss.DEGRADE,
     pinned: Rung | None = None,
 ) -> list[Options]:
-    """Return the options of each kind; with a pinned rung that alone. Raises ValueError for a kind
-    that no model makes, and where a cost or a quality was not measured."""
+    """Return the options of each kind of request, or of the pinned rung alone.
+
+    Raises ValueError for a kind that no model can make, and where a cost or a quality was not
+    measured.
+    """
     return [_table(_job(kind, on_miss, pinned), kind, models, costs) for kind in kinds]
 
 
-def _table(job: Job, kind: Kind, models: Mapping[str, ModelEntry], costs: CostModel) -> Options:
+def _table(
+    job: JobRequest, kind: Kind, models: Mapping[str, ModelEntry], costs: CostModel
+) -> Options:
     options = options_of(job, models, costs)
     if not any(option.rung != FLOOR for option in options):
         raise ValueError(f"no model makes {kind}")
@@ -55,8 +57,8 @@ def _measured(option: Option, kind: Kind, costs: CostModel) -> Option:
     return option
 
 
-def _job(kind: Kind, on_miss: OnMiss, pinned: Rung | None) -> Job:
-    return Job(
+def _job(kind: Kind, on_miss: OnMiss, pinned: Rung | None) -> JobRequest:
+    return JobRequest(
         id="simulated",
         source_width=kind.width,
         source_height=kind.height,
@@ -68,5 +70,4 @@ def _job(kind: Kind, on_miss: OnMiss, pinned: Rung | None) -> Job:
         pinned_width=pinned.width if pinned else None,
         on_miss=on_miss,
         budget_ms=0.0,
-        cheapest_ms=0.0,
     )

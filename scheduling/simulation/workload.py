@@ -1,7 +1,7 @@
-"""Requests to try a scheduler on: when they come, what they ask for, how long they may take.
+"""Workloads for the simulator: when requests come, what they ask for, how long they may take.
 
-Everything is drawn from one seeded generator, so a workload is the same for every strategy and
-on every machine.
+Everything is drawn from a seeded generator, so a workload is the same for every strategy and on
+every machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Kind:
-    """What a request asks for. Sizes in input pixels."""
+    """Kind of request: input size in pixels, scale and output format."""
 
     width: int
     height: int
@@ -30,19 +30,22 @@ class Kind:
 
 @dataclass(frozen=True)
 class Workload:
-    """Requests in the order in which they come; in a closed loop, in that of their turns."""
+    """Requests in the order of their arrival; in a closed loop, in the order of their turns.
+
+    All arrays are (requests,).
+    """
 
     arrival_ms: FloatArray
-    """For a request that comes after another's answer, how long after it."""
+    """Time of arrival; for a request that waits for another's answer, the time after that."""
     budget_ms: FloatArray
     kind: NDArray[np.int64]
     """Index into `kinds`."""
     kinds: tuple[Kind, ...]
     after: NDArray[np.int64] | None = None
-    """The request whose answer each one waits for, an earlier one, or -1 for none. None where no
-    request waits for another's answer: an open loop."""
+    """Index of the earlier request whose answer each request waits for; -1: none. None in an open
+    loop, where no request waits for an answer."""
     patience_ms: FloatArray | None = None
-    """After how long each caller cancels; infinite for never, which None is for all."""
+    """Time after which each caller cancels; infinite: never. None: no caller ever cancels."""
 
     def __len__(self) -> int:
         return len(self.arrival_ms)
@@ -53,12 +56,12 @@ Arrivals = Callable[[int, float, np.random.Generator], FloatArray]
 
 
 def poisson(count: int, rate: float, random: np.random.Generator) -> FloatArray:
-    """Arrivals that know nothing of each other."""
+    """Draw independent arrivals."""
     return np.cumsum(random.exponential(1e3 / rate, count))
 
 
 def gamma(cv: float) -> Arrivals:
-    """Arrivals whose gaps have a coefficient of variation `cv`: 1 is Poisson, 4 comes in bursts."""
+    """Return arrivals whose gaps have a coefficient of variation `cv`: 1 is Poisson, 4 bursty."""
 
     def draw(count: int, rate: float, random: np.random.Generator) -> FloatArray:
         shape = 1 / cv**2
@@ -68,7 +71,8 @@ def gamma(cv: float) -> Arrivals:
 
 
 def on_off(part_on: float = 0.2, period_s: float = 10.0) -> Arrivals:
-    """All arrivals in the first `part_on` of each period, evenly spread there, none after it."""
+    """Return arrivals that are Poisson in the first part `part_on` of each period, 0 to 1, and
+    absent in the rest of it."""
 
     def draw(count: int, rate: float, random: np.random.Generator) -> FloatArray:
         busy = np.cumsum(random.exponential(1e3 * part_on / rate, count))
@@ -79,8 +83,8 @@ def on_off(part_on: float = 0.2, period_s: float = 10.0) -> Arrivals:
 
 
 def day(spikes: int = 5, period_s: float = 600.0) -> Arrivals:
-    """A day in `period_s`: a sinusoid from a quarter to seven quarters of the mean rate, with
-    `spikes` moments at which the rate is four times as high for a hundredth of the day."""
+    """Return the arrivals of a day compressed into `period_s`: a sinusoid from a quarter to seven
+    quarters of the mean rate, with `spikes` of four times the rate, each a hundredth of the day."""
 
     def draw(count: int, rate: float, random: np.random.Generator) -> FloatArray:
         peaks = random.uniform(0, period_s, spikes)
@@ -123,7 +127,7 @@ MIXED: tuple[tuple[Kind, float], ...] = (
     (Kind(256, 256, 2.37), 0.15),
     (Kind(384, 288, 1.5), 0.10),
 )
-"""Thumbnails, listings and product shots, with how often each is asked for."""
+"""Thumbnails, listings and product shots, each with its part of all requests."""
 
 
 def draw(
@@ -134,8 +138,8 @@ def draw(
     budgets_ms: tuple[float, float] = (300.0, 3000.0),
     seed: int = 1,
 ) -> Workload:
-    """Draw a workload of `count` requests, `rate` per second in the mean; budgets are spread
-    evenly over their logarithm."""
+    """Draw a workload of `count` requests at a mean `rate` per second; budgets are uniform in
+    their logarithm."""
     random = np.random.default_rng(seed)
     kinds = tuple(kind for kind, _ in mix)
     shares = np.array([share for _, share in mix])
@@ -156,8 +160,8 @@ def closed_loop(
     budgets_ms: tuple[float, float] = (300.0, 3000.0),
     seed: int = 1,
 ) -> Workload:
-    """Draw `count` requests of `callers` who take turns, each of whom sends the next when the last
-    one's answer is there and an exponential time of mean `think_ms` has passed."""
+    """Draw `count` requests of `callers` who take turns. Each sends its next request an exponential
+    time of mean `think_ms` after it has the answer to the one before."""
     drawn = draw(count, 1.0, mix=mix, budgets_ms=budgets_ms, seed=seed)
     random = np.random.default_rng(seed + 1)
     return replace(
@@ -168,8 +172,8 @@ def closed_loop(
 
 
 def read_trace(path: Path, seed: int = 1) -> Workload:
-    """Read a CSV with the header arrival_ms[,width,height,scale,budget_ms]; what it does not say
-    is drawn as in `draw`. Raises ValueError for a file that is not one, naming the line."""
+    """Read a CSV with the header arrival_ms[,width,height,scale,budget_ms]; absent columns are
+    drawn as in `draw`. Raises ValueError, which names the line, for any other file."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows or "arrival_ms" not in rows[0]:

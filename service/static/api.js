@@ -1,5 +1,5 @@
 /**
- * The service over HTTP. Every failure comes out as a Problem; an abort as an AbortError.
+ * Calls the service over HTTP. Every call fails with a Problem, or with an AbortError when aborted.
  *
  * @typedef {object} Model
  * @property {string} name
@@ -19,27 +19,27 @@
  *
  * @typedef {{default: string, models: Model[], limits: Limits}} Models
  *
- * @typedef {object} Way
+ * @typedef {object} Rung  one way to make a picture
  * @property {string} model
  * @property {number} width      fraction of the full width; 0 for plain resampling
  * @property {number} budget_ms  the smallest budget with which it can be chosen, if nothing waits
  *
  * @typedef {object} Estimate
- * @property {Way[]} rungs                the ways to make the picture, cheapest first
- * @property {number} wait_ms             after how long it would begin
- * @property {number} default_budget_ms   the budget of a request that names none
+ * @property {Rung[]} rungs               the ways to make the picture, cheapest first
+ * @property {number} wait_ms             milliseconds until it would begin
+ * @property {number} default_budget_ms   what the service chooses for a request without one
  *
  * @typedef {object} Answer
  * @property {Blob} picture
  * @property {(name: string) => string | null} header
  *
- * @typedef {object} Watcher
+ * @typedef {object} UploadOptions
  * @property {AbortSignal} signal
  * @property {(part: number) => void} onUpload  part of the body sent, 0 to 1
- * @property {() => void} onSent                the body is sent: now the budget runs
+ * @property {() => void} onSent                the body is sent: the budget starts
  */
 
-/** What went wrong, as problem+json says it; `unreachable` where nobody answered. */
+/** An error as the service describes it in problem+json; its code is `unreachable` without an answer. */
 export class Problem extends Error {
   /** @param {Record<string, unknown>} members */
   constructor(members) {
@@ -51,7 +51,7 @@ export class Problem extends Error {
   }
 }
 
-// Relative to this file, so that the page also works below a path prefix.
+// Relative to this file, so that the page also works under a path prefix.
 const address = (/** @type {string} */ path) => new URL(`../${path}`, import.meta.url).href;
 
 /** @returns {Promise<Models>} */
@@ -64,7 +64,7 @@ export async function fetchModels() {
 /**
  * @param {string} query
  * @param {AbortSignal} signal
- * @returns {Promise<Estimate>} what a picture would take
+ * @returns {Promise<Estimate>} what the picture would take
  */
 export async function fetchEstimate(query, signal) {
   const response = await fetch(address(`estimate?${query}`), { signal });
@@ -81,7 +81,7 @@ export async function fetchReady() {
 
 /**
  * @param {File} file
- * @param {import("./state.js").Settings} settings
+ * @param {import("./settings.js").Settings} settings
  */
 function requestBody(file, settings) {
   const body = new FormData();
@@ -97,7 +97,8 @@ function requestBody(file, settings) {
 }
 
 /**
- * A folder that was dropped, or a file that has changed since, would look like a lost connection.
+ * Throw a Problem for a file that cannot be read: a folder that was dropped, or a file that has
+ * changed since. Sending it would look like a lost connection.
  *
  * @param {File} file
  */
@@ -114,18 +115,18 @@ async function problemOf(body) {
   try {
     return new Problem(JSON.parse(await body.text()));
   } catch {
-    // Not ours: a proxy's page, or nothing at all.
+    // A proxy's error page, or an empty body.
     return new Problem({});
   }
 }
 
 /**
- * Upscale one picture. XMLHttpRequest rather than fetch, because only it tells when the upload
- * is over: the budget starts there. Aborting closes the connection, which cancels the job.
+ * Upscale one picture. This uses XMLHttpRequest because fetch does not tell when the upload ends,
+ * which is when the budget starts. Aborting closes the connection, which cancels the job.
  *
  * @param {File} file
- * @param {import("./state.js").Settings} settings
- * @param {Watcher} watcher
+ * @param {import("./settings.js").Settings} settings
+ * @param {UploadOptions} options
  * @returns {Promise<Answer>}
  */
 export async function upscale(file, settings, { signal, onUpload, onSent }) {

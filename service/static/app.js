@@ -1,88 +1,98 @@
-/** Wires the page: a picture in, settings beside it, a run, and what came of it. */
+/** Connects the parts of the page: choosing a picture, the settings, the run and its result. */
 
 import { Problem, fetchModels, upscale } from "./api.js";
 import { byId, element } from "./dom.js";
 import { Estimator } from "./estimate.js";
-import { readFacts } from "./facts.js";
-import { showFacts } from "./facts-panel.js";
-import { forecast, warnings } from "./forecast.js";
+import { listenForFiles } from "./file-input.js";
 import { watchHealth } from "./health.js";
-import { takeFiles } from "./intake.js";
+import { readPicture } from "./picture.js";
+import { sizeSentence, warnings } from "./preview.js";
 import { ProblemPanel } from "./problems.js";
 import { Progress } from "./progress.js";
+import { readRunSummary } from "./run-summary.js";
+import { showRunSummary } from "./run-summary-panel.js";
 import { drawSample } from "./sample.js";
 import { SettingsForm } from "./settings-form.js";
-import { Stage, readPicture } from "./stage.js";
-import { loadSettings, saveSettings } from "./state.js";
+import { loadSettings, saveSettings } from "./settings.js";
 import { resultName } from "./units.js";
+import { Viewer } from "./viewer.js";
 
 class App {
-  #stage = new Stage();
+  #viewer = new Viewer();
   #progress = new Progress(byId("progress-text", HTMLElement), byId("meter", HTMLElement));
   #problems = new ProblemPanel(byId("problem", HTMLElement), {
-    again: () => this.#run(),
-    withBudget: (budgetMs) => {
+    retry: () => this.#run(),
+    retryWithBudget: (budgetMs) => {
       this.#form.change({ budgetMs });
       this.#run();
     },
   });
   #form = new SettingsForm(loadSettings(), (settings) => {
     saveSettings(settings);
-    this.#foretell();
+    this.#updatePreview();
   });
+  /** Files that were opened; only the last one is shown. */
+  #openings = 0;
   /** @type {import("./api.js").Estimate | null} */
   #estimate = null;
   #estimator = new Estimator((estimate) => {
     this.#estimate = estimate;
-    this.#form.foretell(estimate);
+    this.#form.showEstimate(estimate);
   });
-  #facts = byId("facts", HTMLElement);
+  #summary = byId("run-summary", HTMLElement);
   #runButton = byId("run", HTMLButtonElement);
   #running = byId("progress", HTMLElement);
-  /** @type {import("./forecast.js").Picture | null} */
+  /** @type {import("./picture.js").Picture | null} */
   #picture = null;
   /** @type {AbortController | null} */
   #abort = null;
   #resultUrl = "";
 
   start() {
-    const choosers = [byId("choose", HTMLElement), byId("another", HTMLElement)];
+    const buttons = [byId("choose", HTMLElement), byId("choose-another", HTMLElement)];
     const input = byId("file", HTMLInputElement);
-    takeFiles({ input, zone: byId("stage", HTMLElement), choosers }, (file) => this.#take(file));
-    byId("sample", HTMLElement).addEventListener("click", async () => this.#take(await drawSample()));
+    listenForFiles({ input, dropZone: byId("viewer", HTMLElement), buttons }, (file) => this.#open(file));
+    byId("sample", HTMLElement).addEventListener("click", async () => this.#open(await drawSample()));
     byId("cancel", HTMLElement).addEventListener("click", () => this.#abort?.abort());
     byId("settings", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
       this.#run();
     });
     watchHealth(byId("health", HTMLElement));
-    // Without the list the service's defaults still work, and the state in the corner tells why.
-    fetchModels().then((models) => this.#form.offer(models), () => undefined);
+    // Without the list the page still works with the service's defaults; the health status says
+    // what is wrong.
+    fetchModels().then((models) => this.#form.showModels(models), () => undefined);
   }
 
   /** @param {File} file */
-  async #take(file) {
+  async #open(file) {
     this.#abort?.abort();
+    const opening = ++this.#openings;
     const picture = await readPicture(file);
+    if (opening !== this.#openings) {
+      // Another file was chosen while this one was decoded.
+      URL.revokeObjectURL(picture.url);
+      return;
+    }
     if (this.#picture) URL.revokeObjectURL(this.#picture.url);
     this.#picture = picture;
     this.#problems.clear();
-    this.#facts.hidden = true;
+    this.#summary.hidden = true;
     this.#runButton.disabled = false;
-    this.#stage.showOriginal(picture);
-    this.#estimator.forget();
-    this.#foretell();
+    this.#viewer.showOriginal(picture);
+    this.#estimator.reset();
+    this.#updatePreview();
     this.#runButton.focus({ preventScroll: true });
   }
 
-  #foretell() {
+  #updatePreview() {
     if (this.#picture === null) return;
     const { settings, model, limits } = this.#form;
-    byId("forecast", HTMLElement).textContent = forecast(this.#picture, settings.scale);
-    const found = warnings(this.#picture, settings, model, limits);
-    const lines = found.map((line) => element("li", {}, line));
-    byId("warnings", HTMLElement).replaceChildren(...lines);
-    this.#estimator.ask(this.#picture, settings);
+    byId("size-preview", HTMLElement).textContent = sizeSentence(this.#picture, settings.scale);
+    const sentences = warnings(this.#picture, settings, model, limits);
+    const items = sentences.map((sentence) => element("li", {}, sentence));
+    byId("warnings", HTMLElement).replaceChildren(...items);
+    this.#estimator.update(this.#picture, settings);
   }
 
   async #run() {
@@ -111,33 +121,33 @@ class App {
   }
 
   /**
-   * @param {import("./forecast.js").Picture} original
-   * @param {import("./state.js").Settings} settings  as they were sent
+   * @param {import("./picture.js").Picture} original
+   * @param {import("./settings.js").Settings} settings  as they were sent
    * @param {import("./api.js").Answer} answer
    */
   async #showResult(original, settings, { picture, header }) {
     const name = resultName(original.file.name, settings.scale, picture.type);
     const { url, width, height } = await readPicture(new File([picture], name, { type: picture.type }));
-    // Another picture may have been taken meanwhile; this one's result is no longer wanted.
+    // If another picture was opened meanwhile, nobody wants this result any more.
     if (this.#picture !== original) return URL.revokeObjectURL(url);
     if (this.#resultUrl) URL.revokeObjectURL(this.#resultUrl);
     this.#resultUrl = url;
-    const facts = readFacts(header);
+    const run = readRunSummary(header);
     const { strength } = settings;
-    const cleans = this.#form.cleans(facts.model);
-    showFacts(this.#facts, { facts, strength, cleans, width, height, picture, url, name });
-    this.#stage.reveal();
-    void this.#stage.showResult(original, { url, width, height, model: facts.model });
+    const takesStrength = this.#form.takesStrength(run.model);
+    showRunSummary(this.#summary, { run, strength, takesStrength, width, height, picture, url, name });
+    this.#viewer.reveal();
+    void this.#viewer.showResult(original, { url, width, height, model: run.model });
   }
 
   /** @param {boolean} running */
   #showRunning(running) {
-    const leaving = [this.#runButton, this.#running, byId("problem", HTMLElement)];
-    const hadFocus = leaving.some((part) => part.contains(document.activeElement));
+    const disappearing = [this.#runButton, this.#running, byId("problem", HTMLElement)];
+    const hadFocus = disappearing.some((part) => part.contains(document.activeElement));
     if (!running) this.#progress.stop();
     this.#runButton.hidden = running;
     this.#running.hidden = !running;
-    // The button under the focus goes away; what takes its place takes the focus, too.
+    // The focused button disappears; the one in its place gets the focus.
     if (hadFocus) (running ? byId("cancel", HTMLElement) : this.#runButton).focus({ preventScroll: true });
   }
 }

@@ -1,4 +1,4 @@
-/** Decodes and enlarges a picture off the page's own thread, so that the page stays awake. */
+/** Decodes and enlarges a picture on a thread of its own, so that the page stays responsive. */
 
 import { bicubicBands } from "./bicubic.js";
 

@@ -1,9 +1,9 @@
 /**
- * Bicubic resampling by Catmull-Rom splines (a = -0.5), the yardstick of the field.
+ * Bicubic resampling with Keys' kernel, a = -0.5 (Catmull-Rom): what upscalers are compared with.
  *
  * Agrees with Pillow's BICUBIC to one grey level: separable, columns first, eight bits between
- * the passes, and weights that are normalised anew where the kernel leaves the picture. The
- * browser's own smoothing is bilinear or a blur, hence not a fair opponent.
+ * the passes, and weights that are normalised again where the kernel leaves the picture. The
+ * browser's own smoothing is bilinear or blurrier, so it would be no fair comparison.
  */
 
 const A = -0.5;
@@ -40,7 +40,7 @@ function kernel(distance) {
  * @param {number} outputs  not fewer than `inputs`
  * @returns {Axis}
  */
-function axis(inputs, outputs) {
+function axisWeights(inputs, outputs) {
   if (inputs < 1 || outputs < inputs) throw new RangeError("only enlarging is defined");
   const start = new Int32Array(outputs);
   const weights = new Float64Array(outputs * TAPS);
@@ -64,7 +64,7 @@ function axis(inputs, outputs) {
  * @param {number} top
  * @param {number} bottom
  */
-function widen(source, columns, top, bottom) {
+function resampleAlongX(source, columns, top, bottom) {
   const outputs = columns.start.length;
   const wide = new Uint8ClampedArray((bottom - top) * outputs * 4);
   const last = source.width - 1;
@@ -89,7 +89,7 @@ function widen(source, columns, top, bottom) {
 }
 
 /**
- * Resample widened rows along y.
+ * Resample along y what was resampled along x.
  *
  * @param {Uint8ClampedArray} wide  its first row is input row `top`
  * @param {number} stride           bytes of a row
@@ -98,7 +98,7 @@ function widen(source, columns, top, bottom) {
  * @param {number} y                first output row
  * @param {number} count
  */
-function heighten(wide, stride, rows, top, y, count) {
+function resampleAlongY(wide, stride, rows, top, y, count) {
   const band = new Uint8ClampedArray(count * stride);
   const last = wide.length / stride - 1;
   for (let i = 0; i < count; i++) {
@@ -122,7 +122,7 @@ function isOpaque(data) {
 }
 
 /**
- * Weigh colours by their alpha, so that what is hidden does not bleed into what is seen.
+ * Multiply colours by their alpha, so that hidden colours do not bleed into visible ones.
  *
  * @param {Uint8ClampedArray} data
  */
@@ -143,7 +143,7 @@ function unpremultiply(data) {
 }
 
 /**
- * Enlarge a picture, band by band: the caller may draw each at once, and stop between two.
+ * Enlarge a picture band by band: the caller can draw each band at once, and stop after any.
  *
  * @param {Pixels} source
  * @param {number} width   not below the source's
@@ -151,8 +151,8 @@ function unpremultiply(data) {
  * @returns {Generator<Band>}
  */
 export function* bicubicBands(source, width, height) {
-  const columns = axis(source.width, width);
-  const rows = axis(source.height, height);
+  const columns = axisWeights(source.width, width);
+  const rows = axisWeights(source.height, height);
   const opaque = isOpaque(source.data);
   const plain = opaque
     ? source
@@ -162,8 +162,8 @@ export function* bicubicBands(source, width, height) {
     const count = Math.min(depth, height - y);
     const top = rows.start[y];
     const bottom = Math.min(source.height, rows.start[y + count - 1] + TAPS);
-    const wide = widen(plain, columns, top, bottom);
-    const data = heighten(wide, width * 4, rows, top, y, count);
+    const wide = resampleAlongX(plain, columns, top, bottom);
+    const data = resampleAlongY(wide, width * 4, rows, top, y, count);
     if (!opaque) unpremultiply(data);
     yield { y, rows: count, data };
   }

@@ -1,10 +1,10 @@
-/** Draws the bicubic enlargement of a picture on a canvas, as its bands come from the worker. */
+/** Draws the bicubic enlargement of a picture on a canvas, band by band as the worker sends them. */
 
-/** Beyond this the canvas alone takes over 250 MB; a page should not. */
+/** The canvas of a larger picture would take more than 256 MB. */
 export const MAX_PIXELS = 64e6;
 
 /**
- * Only ever filled with bytes and read back, which is what ordinary memory is best for.
+ * The pixels are only written and read back, which is fastest in ordinary memory.
  *
  * @param {HTMLCanvasElement} canvas
  */
@@ -13,13 +13,14 @@ function contextOf(canvas) {
 }
 
 /**
- * Prepare a canvas; false if the browser gives none of this size (it then stays empty, silently).
+ * Size a canvas; false if the browser cannot make it so large, in which case it would silently stay
+ * empty.
  *
  * @param {HTMLCanvasElement} canvas
  * @param {number} width
  * @param {number} height
  */
-function prepared(canvas, width, height) {
+function resized(canvas, width, height) {
   canvas.width = width;
   canvas.height = height;
   const context = contextOf(canvas);
@@ -41,7 +42,7 @@ function prepared(canvas, width, height) {
  * @returns {Promise<void>} rejects if the browser cannot, or when aborted
  */
 export function drawBicubic(picture, canvas, width, height, signal) {
-  if (width * height > MAX_PIXELS || !prepared(canvas, width, height)) {
+  if (width * height > MAX_PIXELS || !resized(canvas, width, height)) {
     return Promise.reject(new RangeError("too large to compare in a browser"));
   }
   const context = /** @type {CanvasRenderingContext2D} */ (contextOf(canvas));

@@ -1,30 +1,30 @@
-/** The divider between before and after: pointer, touch and keys; a slider to assistive tools. */
+/** Moves the divider between bicubic and result by pointer, touch and keys; assistive tools see a slider. */
 
 const STEP = 1;
-const LEAP = 10;
+const LARGE_STEP = 10;
 
 export class Divider {
   #handle;
   #frame;
-  #mayGrab;
+  #canDragAnywhere;
   #value = 50;
 
   /**
    * @param {HTMLElement} handle
    * @param {HTMLElement} frame
-   * @param {() => boolean} mayGrab  whether a press beside the handle moves it, too
+   * @param {() => boolean} canDragAnywhere  whether a press beside the handle moves it, too
    */
-  constructor(handle, frame, mayGrab) {
+  constructor(handle, frame, canDragAnywhere) {
     this.#handle = handle;
     this.#frame = frame;
-    this.#mayGrab = mayGrab;
+    this.#canDragAnywhere = canDragAnywhere;
     handle.addEventListener("keydown", (event) => this.#key(event));
-    // Before the viewer's own listener, which leaves alone what was taken here.
+    // In the capture phase, before PanZoom's listener, which ignores what this one has handled.
     frame.addEventListener("pointerdown", (event) => this.#grab(event), { capture: true });
     this.value = 50;
   }
 
-  /** Part of the frame that shows the picture before, in percent. */
+  /** Percent of the frame that shows the bicubic enlargement. */
   get value() {
     return this.#value;
   }
@@ -40,7 +40,7 @@ export class Divider {
   /** @param {PointerEvent} event */
   #grab(event) {
     const onHandle = this.#handle.contains(/** @type {Node} */ (event.target));
-    if (event.button !== 0 || this.#handle.hidden || !(onHandle || this.#mayGrab())) return;
+    if (event.button !== 0 || this.#handle.hidden || !(onHandle || this.#canDragAnywhere())) return;
     event.preventDefault();
     this.#handle.focus({ preventScroll: true });
     this.#frame.setPointerCapture(event.pointerId);
@@ -68,15 +68,15 @@ export class Divider {
 
   /** @param {KeyboardEvent} event */
   #key(event) {
-    const step = event.shiftKey ? LEAP : STEP;
+    const step = event.shiftKey ? LARGE_STEP : STEP;
     /** @type {Record<string, number>} */
     const targets = {
       ArrowLeft: this.#value - step,
       ArrowDown: this.#value - step,
       ArrowRight: this.#value + step,
       ArrowUp: this.#value + step,
-      PageDown: this.#value - LEAP,
-      PageUp: this.#value + LEAP,
+      PageDown: this.#value - LARGE_STEP,
+      PageUp: this.#value + LARGE_STEP,
       Home: 0,
       End: 100,
     };

@@ -1,6 +1,8 @@
-/** Finding and making elements, typed. */
+/** Finds and makes elements, with their types. */
 
 /**
+ * Return an element of the page; TypeError if there is none of that type.
+ *
  * @template {HTMLElement} T
  * @param {string} id
  * @param {new () => T} type

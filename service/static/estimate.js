@@ -1,18 +1,18 @@
-/** What a picture would take here, asked of the service before the picture is sent. */
+/** Asks the service what a picture would take, before the picture is sent. */
 
 import { fetchEstimate } from "./api.js";
-import { BUDGET_RANGE } from "./state.js";
+import { BUDGET_RANGE } from "./settings.js";
 import { duration } from "./units.js";
 
 /** @typedef {import("./api.js").Estimate} Estimate */
 
-const PAUSE_MS = 250;
+const DEBOUNCE_MS = 250;
 const FORMATS = new Set(["png", "jpeg", "webp", "avif"]);
 
 /**
- * @param {import("./forecast.js").Picture} picture
- * @param {import("./state.js").Settings} settings
- * @returns {string} the query, "" where the picture is not known well enough to ask
+ * @param {import("./picture.js").Picture} picture
+ * @param {import("./settings.js").Settings} settings
+ * @returns {string} the query; "" where size or format of the picture are unknown
  */
 function queryOf({ file, width, height }, settings) {
   const format = file.type.replace("image/", "");
@@ -32,26 +32,26 @@ function queryOf({ file, width, height }, settings) {
 }
 
 /**
- * The budgets, in milliseconds, that have room for the best network that any budget allows and for
- * the quickest, behind what waits now.
+ * Two budgets in milliseconds: one has room for the fastest network, the other for the best one that
+ * the largest budget allows. Both include the wait for the pictures before this one.
  *
  * @param {Estimate} estimate
  */
 export function budgetsOf({ rungs, wait_ms }) {
-  const quick = rungs.find(({ width }) => width > 0) ?? rungs[0];
+  const fastest = rungs.find(({ width }) => width > 0) ?? rungs[0];
   const allowed = rungs.filter(({ width, budget_ms }) => width > 0 && budget_ms <= BUDGET_RANGE.max);
-  const best = allowed[allowed.length - 1] ?? quick;
-  return { quick: quick.budget_ms + wait_ms, best: best.budget_ms + wait_ms };
+  const best = allowed[allowed.length - 1] ?? fastest;
+  return { fastest: fastest.budget_ms + wait_ms, best: best.budget_ms + wait_ms };
 }
 
 /**
  * @param {Estimate} estimate
- * @returns {string} e.g. "About 3 s for the best, 600 ms for quick."
+ * @returns {string} e.g. "About 600 ms (fastest) to 3 s (best)."
  */
-export function takesSentence(estimate) {
-  const { quick, best } = budgetsOf(estimate);
-  if (rounded(best) === rounded(quick)) return `About ${rounded(best)}.`;
-  return `About ${rounded(best)} for the best, ${rounded(quick)} for quick.`;
+export function estimateSentence(estimate) {
+  const { fastest, best } = budgetsOf(estimate);
+  if (rounded(best) === rounded(fastest)) return `About ${rounded(best)}.`;
+  return `About ${rounded(fastest)} (fastest) to ${rounded(best)} (best).`;
 }
 
 /** @param {number} ms */
@@ -59,44 +59,45 @@ function rounded(ms) {
   return duration(Number(ms.toPrecision(2)));
 }
 
-/** Asks when there is something new to ask; only the newest answer is told. */
+/** Asks whenever picture or settings have changed, and reports the newest answer alone. */
 export class Estimator {
-  #tell;
+  #onEstimate;
   #query = "";
   #timer = 0;
-  #asking = new AbortController();
+  #request = new AbortController();
 
-  /** @param {(estimate: Estimate | null) => void} tell  null where none is to be had */
-  constructor(tell) {
-    this.#tell = tell;
+  /** @param {(estimate: Estimate | null) => void} onEstimate  null where there is none */
+  constructor(onEstimate) {
+    this.#onEstimate = onEstimate;
   }
 
   /**
-   * Another picture: what was told is no longer true. Settings that move leave it until the next
-   * answer, for a sentence that comes and goes with each step could not be read.
+   * Withdraw the estimate, because the picture is another one. Where only the settings change, the
+   * estimate stays until the next answer: a sentence that came and went at each step of a slider
+   * could not be read.
    */
-  forget() {
+  reset() {
     this.#replace("");
-    this.#tell(null);
+    this.#onEstimate(null);
   }
 
   /**
-   * @param {import("./forecast.js").Picture} picture
-   * @param {import("./state.js").Settings} settings
+   * @param {import("./picture.js").Picture} picture
+   * @param {import("./settings.js").Settings} settings
    */
-  ask(picture, settings) {
+  update(picture, settings) {
     const query = queryOf(picture, settings);
     if (query === this.#query) return;
     this.#replace(query);
-    if (query === "") this.#tell(null);
-    else this.#timer = window.setTimeout(() => this.#fetch(query, this.#asking.signal), PAUSE_MS);
+    if (query === "") this.#onEstimate(null);
+    else this.#timer = window.setTimeout(() => this.#fetch(query, this.#request.signal), DEBOUNCE_MS);
   }
 
   /** @param {string} query */
   #replace(query) {
     clearTimeout(this.#timer);
-    this.#asking.abort();
-    this.#asking = new AbortController();
+    this.#request.abort();
+    this.#request = new AbortController();
     this.#query = query;
   }
 
@@ -107,13 +108,13 @@ export class Estimator {
   async #fetch(query, signal) {
     try {
       const estimate = await fetchEstimate(query, signal);
-      if (!signal.aborted) this.#tell(estimate);
+      if (!signal.aborted) this.#onEstimate(estimate);
     } catch {
       if (signal.aborted) return;
-      // The picture can be sent all the same, and what is wrong is said then. Ask again at the
-      // next change, whatever it is.
+      // The visitor can send the picture all the same, and hears then what is wrong. The next
+      // change asks again, even if it leads back to this query.
       this.#query = "";
-      this.#tell(null);
+      this.#onEstimate(null);
     }
   }
 }

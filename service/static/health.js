@@ -1,23 +1,31 @@
-/** Keeps an eye on the service, and says whether it is ready. */
+/** Shows whether the service is ready, and keeps that up to date. */
 
 import { fetchReady } from "./api.js";
 
 const PERIOD_MS = 5000;
 
-/** @type {Record<string, string>} */
-const WORDS = { ready: "Ready", warming: "Warming up", away: "Not reachable" };
+const WORDS = Object.freeze({ ready: "Ready", warming: "Warming up", unreachable: "Not reachable" });
 
-/** @param {HTMLElement} sign */
-export function watchHealth(sign) {
-  const look = async () => {
+/** @returns {Promise<keyof typeof WORDS>} */
+async function currentState() {
+  try {
+    return (await fetchReady()) ? "ready" : "warming";
+  } catch {
+    return "unreachable";
+  }
+}
+
+/** @param {HTMLElement} status */
+export function watchHealth(status) {
+  const check = async () => {
     if (document.hidden) return;
-    const state = await fetchReady().then((ready) => (ready ? "ready" : "warming"), () => "away");
-    // Written only on change: it is a live region, and would be read out each time.
-    if (sign.dataset.state === state) return;
-    sign.dataset.state = state;
-    sign.textContent = WORDS[state];
+    const state = await currentState();
+    // This is a live region: a screen reader would read it out each time that it is written.
+    if (status.dataset.state === state) return;
+    status.dataset.state = state;
+    status.textContent = WORDS[state];
   };
-  look();
-  window.setInterval(look, PERIOD_MS);
-  document.addEventListener("visibilitychange", look);
+  check();
+  window.setInterval(check, PERIOD_MS);
+  document.addEventListener("visibilitychange", check);
 }

@@ -1,31 +1,36 @@
-/** Says in plain words what went wrong, and offers the one thing that helps. */
+/** Explains in plain words what went wrong, and offers the one thing that helps. */
 
 import { element } from "./dom.js";
 import { duration } from "./units.js";
 
-/** @type {Record<string, [title: string, advice: string]>} */
-const WORDS = {
+/**
+ * Title and advice by error code: every code that the service can answer to this page, and two that
+ * arise in the browser.
+ *
+ * @type {Readonly<Record<string, [title: string, advice: string]>>}
+ */
+export const WORDS = Object.freeze({
   empty_body: ["The file is empty", "Choose another picture."],
-  corrupt_image: ["The picture is damaged", "It could not be decoded to its end. Save it anew, or choose another one."],
-  unsupported_image: ["This is not a picture that can be read", "Choose a PNG, JPEG, WebP or AVIF file."],
+  corrupt_image: ["The picture is damaged", "It could not be read to its end. Save it again, or choose another one."],
+  unsupported_image: ["The service cannot read this file", "Choose a PNG, JPEG, WebP or AVIF file."],
   animated_image: ["Animations are not supported", "Choose a still picture, or export a single frame."],
   body_too_large: ["The file is too large", "Choose a smaller file, or save it with stronger compression."],
   image_too_large: ["The picture has too many pixels", "Choose a smaller picture, or crop it."],
-  output_too_large: ["The result would be too large", "Ask for a smaller scale, or for a format that holds it."],
-  invalid_request: ["The service cannot do this", "Change the settings named below."],
-  unknown_model: ["This model is gone", "Choose another model."],
-  unknown_width: ["This width is gone", "Choose another width, or Auto."],
+  output_too_large: ["The result would be too large", "Choose a smaller scale, or a format that allows larger pictures."],
+  invalid_request: ["These settings do not work", "Change what is named below."],
+  unknown_model: ["This model is no longer available", "Choose another model."],
+  model_not_trained: ["This model cannot run yet", "Nobody has trained it for this service. Choose another model."],
+  unknown_width: ["This network width is no longer available", "Choose another width, or Automatic."],
   budget_infeasible: ["The time budget is too small", "Even the fastest way that your settings allow takes longer."],
-  quality_infeasible: ["This picture cannot become so good", "Ask for less quality, or for a smaller scale."],
-  overloaded: ["The service is busy", "More pictures wait than it can take on."],
-  not_ready: ["The service is still warming up", "No worker is ready yet."],
-  deadline_exceeded: ["Time ran out", "Allow more time, or choose to have late pictures sent anyway."],
-  job_cancelled: ["Cancelled", "The service withdrew this picture. You can start it again."],
-  worker_lost: ["The picture could not be made", "Every worker that tried it broke off. A smaller picture or scale may work."],
-  internal_error: ["The service failed", "This is a fault of the service, not of your picture. Try again."],
-  unreadable_file: ["The file cannot be read", "It may be a folder, or have been moved or changed. Choose it again."],
+  overloaded: ["The service is busy", "It has as many pictures as it can finish in time. Try again in a moment."],
+  not_ready: ["Not ready yet", "The service is still starting, or still loading the model that you chose."],
+  deadline_exceeded: ["Time ran out", "Allow more time, or set “If late” to “Send anyway”."],
+  job_cancelled: ["Cancelled", "The service cancelled this picture. You can start it again."],
+  worker_lost: ["The picture could not be made", "The service tried several times and broke off each time. A smaller picture or scale may work."],
+  internal_error: ["The service failed", "This is the fault of the service, not of your picture. Try again."],
+  unreadable_file: ["The file cannot be read", "It may be a folder, or it was moved or changed. Choose it again."],
   unreachable: ["The service does not answer", "Check your connection, then try again."],
-};
+});
 
 const RETRYABLE = new Set(["deadline_exceeded", "job_cancelled", "worker_lost", "internal_error", "unreachable"]);
 const WAITABLE = new Set(["overloaded", "not_ready"]);
@@ -33,11 +38,11 @@ const TICK_MS = 250;
 
 /**
  * @typedef {object} Remedies
- * @property {() => void} again               run with the settings as they are
- * @property {(budget: number) => void} withBudget  set a budget in milliseconds, and run
+ * @property {() => void} retry                                run with the settings as they are
+ * @property {(budgetMs: number) => void} retryWithBudget       set the budget, and run
  */
 
-/** The place where problems are shown: one at a time. */
+/** Shows one problem at a time. */
 export class ProblemPanel {
   #host;
   #remedies;
@@ -77,10 +82,10 @@ export class ProblemPanel {
   #remedy({ code, smallestMs, retryAfterS }) {
     if (code === "budget_infeasible" && smallestMs > 0) {
       const budget = Math.ceil(smallestMs);
-      return this.#button(`Try with ${duration(budget)}`, () => this.#remedies.withBudget(budget));
+      return this.#button(`Try with ${duration(budget)}`, () => this.#remedies.retryWithBudget(budget));
     }
     if (WAITABLE.has(code)) return this.#countdown(retryAfterS > 0 ? retryAfterS : 2);
-    return RETRYABLE.has(code) ? this.#button("Try again", this.#remedies.again) : null;
+    return RETRYABLE.has(code) ? this.#button("Try again", this.#remedies.retry) : null;
   }
 
   /**
@@ -95,7 +100,7 @@ export class ProblemPanel {
 
   /** @param {number} seconds */
   #countdown(seconds) {
-    const button = /** @type {HTMLButtonElement} */ (this.#button("", this.#remedies.again));
+    const button = /** @type {HTMLButtonElement} */ (this.#button("", this.#remedies.retry));
     const end = performance.now() + seconds * 1000;
     const tick = () => {
       const left = Math.ceil((end - performance.now()) / 1000);

@@ -1,4 +1,4 @@
-/** What is seen while a picture is made: first the upload, then the time against the budget. */
+/** Shows how a run goes on: first the upload, then the time against the budget. */
 
 import { duration } from "./units.js";
 
@@ -22,8 +22,8 @@ export class Progress {
   }
 
   /**
-   * Count the time from now. The service does not tell how far it is, so the bar shows what is
-   * certain: how much of the budget is gone.
+   * Count the time from now. The bar shows how much of the budget is used, because the service does
+   * not tell how much of the picture is made.
    *
    * @param {number | null} budgetMs  null where it is not known; the bar then stays empty
    */
@@ -33,7 +33,7 @@ export class Progress {
     const tick = () => {
       const spent = performance.now() - start;
       const late = budgetMs !== null && spent > budgetMs;
-      this.#show(late ? "late" : "working", workingWords(spent, budgetMs), budgetMs === null ? 0 : spent / budgetMs);
+      this.#show(late ? "late" : "working", workingText(spent, budgetMs), budgetMs === null ? 0 : spent / budgetMs);
       this.#frame = requestAnimationFrame(tick);
     };
     tick();
@@ -45,16 +45,16 @@ export class Progress {
 
   /**
    * @param {string} phase
-   * @param {string} words
+   * @param {string} text
    * @param {number} part
    */
-  #show(phase, words, part) {
+  #show(phase, text, part) {
     const whole = Math.min(1, part);
-    this.#text.textContent = words;
+    this.#text.textContent = text;
     this.#meter.dataset.phase = phase;
     this.#meter.style.setProperty("--part", String(whole));
     this.#meter.setAttribute("aria-valuenow", String(Math.round(whole * 100)));
-    this.#meter.setAttribute("aria-valuetext", words);
+    this.#meter.setAttribute("aria-valuetext", text);
   }
 }
 
@@ -62,9 +62,9 @@ export class Progress {
  * @param {number} spent  milliseconds
  * @param {number | null} budgetMs
  */
-function workingWords(spent, budgetMs) {
+function workingText(spent, budgetMs) {
   if (budgetMs === null) return `Working, ${tenths(spent)}`;
-  if (spent > budgetMs) return `Past the budget by ${tenths(spent - budgetMs)}`;
+  if (spent > budgetMs) return `Over the budget by ${tenths(spent - budgetMs)}`;
   return `Working, ${tenths(spent)} of ${duration(budgetMs)}`;
 }
 

@@ -1,8 +1,8 @@
-/** Draws a test picture: what tells a good upscaler from a poor one, for those without a photo. */
+/** Draws a test picture with fine detail that shows how good an upscaler is. */
 
 const WIDTH = 288;
 const HEIGHT = 192;
-/** Drawn larger and averaged, so that edges are soft as a lens makes them. */
+/** The picture is drawn larger and averaged, which softens edges as a lens does. */
 const OVERSAMPLING = 4;
 
 /** @typedef {CanvasRenderingContext2D} Context */
@@ -22,7 +22,7 @@ function sky(c) {
 }
 
 /**
- * One ridge: a sum of sines, since a test picture must be the same each time.
+ * Draw one ridge as a sum of sines: without chance, so that the picture is the same each time.
  *
  * @param {Context} c
  * @param {number} base

@@ -1,17 +1,31 @@
-/** The settings as controls: linked sliders and numbers, and choices filled by the service. */
+/** The settings as controls: linked sliders and number fields, and menus that the service fills. */
 
 import { BudgetField } from "./budget-field.js";
 import { byId, element } from "./dom.js";
-import { widthInWords } from "./facts.js";
+import { widthInWords } from "./run-summary.js";
+import { SCALE_RANGE, clamped } from "./settings.js";
 import { fill } from "./slider.js";
-import { SCALE_RANGE, clamped } from "./state.js";
+
+/** @typedef {import("./api.js").Model} Model */
+/** @typedef {import("./settings.js").Settings} Settings */
 
 /**
- * What the service does not choose by itself is for another kind of pictures, and says so.
- * @param {import("./api.js").Model} model
+ * A model beside the ladder says what it is for, because only the visitor can choose it.
+ *
+ * @param {Model} model
  */
-function labelOf({ name, in_ladder, description }) {
-  return in_ladder ? name : `${name}: ${description.split(/[:.;,]/)[0]}`;
+function modelOption({ name, in_ladder, description }) {
+  const label = in_ladder ? name : `${name}: ${description.split(/[:.;,]/)[0]}`;
+  return element("option", { value: name }, label);
+}
+
+/**
+ * @param {string} label
+ * @param {Model[]} models
+ * @returns {HTMLOptGroupElement[]} none without models
+ */
+function modelGroup(label, models) {
+  return models.length > 0 ? [element("optgroup", { label }, ...models.map(modelOption))] : [];
 }
 
 export class SettingsForm {
@@ -23,14 +37,15 @@ export class SettingsForm {
   #scaleNumber = byId("scale-number", HTMLInputElement);
   #budget = new BudgetField((budgetMs) => this.change({ budgetMs }));
   #model = byId("model", HTMLSelectElement);
+  #anyModel = element("option", { value: "" });
   #width = byId("width", HTMLSelectElement);
   #strength = byId("strength", HTMLSelectElement);
   #format = byId("format", HTMLSelectElement);
   #onMiss = byId("on-miss", HTMLSelectElement);
 
   /**
-   * @param {import("./state.js").Settings} settings
-   * @param {(settings: import("./state.js").Settings) => void} onChange
+   * @param {Settings} settings
+   * @param {(settings: Settings) => void} onChange
    */
   constructor(settings, onChange) {
     this.#settings = settings;
@@ -43,55 +58,70 @@ export class SettingsForm {
     return this.#settings;
   }
 
-  /** The model that would run; undefined until the service has told its models. */
-  get model() {
-    const name = this.#settings.model || this.#models?.default;
-    return this.#models?.models.find((model) => model.name === name);
-  }
-
   /**
-   * Whether a model can clean up damage; undefined for one that the service has not told.
-   * @param {string} name
+   * The model that was chosen, else the service's default, whose limits stand for those of all;
+   * undefined until the list of models is there.
    */
-  cleans(name) {
-    return this.#models?.models.find((model) => model.name === name)?.takes_strength;
+  get model() {
+    return this.#modelNamed(this.#settings.model || this.#models?.default);
   }
 
-  /** What the service takes and makes at most; undefined until it has told. */
+  /** The limits of the service; undefined until the list of models is there. */
   get limits() {
     return this.#models?.limits;
   }
 
   /**
-   * Show what the picture would take.
-   * @param {import("./api.js").Estimate | null} estimate
+   * Whether a model can clean up compression damage; undefined for one that is not in the list.
+   *
+   * @param {string} name
    */
-  foretell(estimate) {
+  takesStrength(name) {
+    return this.#modelNamed(name)?.takes_strength;
+  }
+
+  /**
+   * Show what the picture would take.
+   *
+   * @param {import("./api.js").Estimate | null} estimate  null while none is known
+   */
+  showEstimate(estimate) {
     this.#budget.show(estimate);
   }
 
-  /** @param {Partial<import("./state.js").Settings>} changes */
+  /** @param {Partial<Settings>} changes */
   change(changes) {
     this.#settings = { ...this.#settings, ...changes };
     this.#write();
     this.#onChange(this.#settings);
   }
 
-  /** @param {import("./api.js").Models} models */
-  offer(models) {
+  /**
+   * Fill the menus with what the service offers.
+   *
+   * @param {import("./api.js").Models} models
+   */
+  showModels(models) {
     this.#models = models;
-    const options = models.models.map((model) => element("option", { value: model.name }, labelOf(model)));
-    this.#model.replaceChildren(element("option", { value: "" }, "the best in time"), ...options);
-    // What was remembered may be gone by now.
-    const known = models.models.some(({ name }) => name === this.#settings.model);
+    this.#model.replaceChildren(
+      this.#anyModel,
+      ...modelGroup("Used automatically", models.models.filter(({ in_ladder }) => in_ladder)),
+      ...modelGroup("Used only when chosen", models.models.filter(({ in_ladder }) => !in_ladder)),
+    );
+    // The model of the last visit may be gone.
+    const known = this.#modelNamed(this.#settings.model) !== undefined;
     this.change({ model: known ? this.#settings.model : "" });
   }
 
+  /** @param {string | undefined} name */
+  #modelNamed(name) {
+    return this.#models?.models.find((model) => model.name === name);
+  }
+
   #listen() {
-    const number = (/** @type {HTMLInputElement} */ input) => input.valueAsNumber;
-    this.#scale.addEventListener("input", () => this.change({ scale: number(this.#scale) }));
-    // A number counts once it is finished: while "2.5" is typed, "2" is not meant.
-    this.#scaleNumber.addEventListener("change", () => this.#typeScale());
+    this.#scale.addEventListener("input", () => this.change({ scale: this.#scale.valueAsNumber }));
+    // On "change", not on "input": while "2.5" is typed, "2" is not meant.
+    this.#scaleNumber.addEventListener("change", () => this.#readScaleNumber());
     this.#model.addEventListener("change", () => this.change({ model: this.#model.value }));
     this.#width.addEventListener("change", () => this.change({ width: this.#width.value }));
     this.#strength.addEventListener("change", () => this.change({ strength: this.#strength.value }));
@@ -99,7 +129,7 @@ export class SettingsForm {
     this.#onMiss.addEventListener("change", () => this.change({ onMiss: this.#onMiss.value }));
   }
 
-  #typeScale() {
+  #readScaleNumber() {
     const scale = clamped(this.#scaleNumber.value, SCALE_RANGE, this.#settings.scale);
     this.change({ scale: Math.round(scale * 100) / 100 });
   }
@@ -113,20 +143,22 @@ export class SettingsForm {
     this.#strength.value = strength;
     this.#format.value = format;
     this.#onMiss.value = onMiss;
-    if (this.#models) this.#writeWidths();
+    if (this.#models) this.#writeNetwork();
   }
 
-  #writeWidths() {
-    this.#model.value = this.#settings.model;
+  #writeNetwork() {
     const widths = this.model?.widths ?? [];
     if (!widths.map(String).includes(this.#settings.width)) this.#settings.width = "";
-    const options = widths.map((width) => element("option", { value: String(width) }, capital(widthInWords(width))));
-    this.#width.replaceChildren(element("option", { value: "" }, "Auto, by budget"), ...options);
+    // With a width but no model, the service takes its default model.
+    this.#anyModel.textContent = this.#settings.width ? "Default model" : "Best in time";
+    this.#model.value = this.#settings.model;
+    const options = widths.map((width) => element("option", { value: String(width) }, capitalized(widthInWords(width))));
+    this.#width.replaceChildren(element("option", { value: "" }, "Automatic"), ...options);
     this.#width.value = this.#settings.width;
   }
 }
 
-/** @param {string} words */
-function capital(words) {
-  return words.charAt(0).toUpperCase() + words.slice(1);
+/** @param {string} text */
+function capitalized(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -1,4 +1,4 @@
-/** What all sliders share: a track filled up to the thumb. */
+/** Fills the track of a slider up to its thumb. */
 
 /** @param {HTMLInputElement} slider */
 export function fill(slider) {

@@ -1,4 +1,4 @@
-/** Numbers as people read them: times, sizes, factors and names of files. */
+/** Writes times, sizes and file names as people read them, and computes the size of a result. */
 
 /**
  * @param {number} ms
@@ -6,7 +6,7 @@
  */
 export function duration(ms) {
   if (ms < 10) return `${Math.round(ms * 10) / 10} ms`;
-  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
   const seconds = ms / 1000;
   return `${seconds < 10 ? Math.round(seconds * 100) / 100 : Math.round(seconds * 10) / 10} s`;
 }
@@ -30,7 +30,7 @@ export function pixels(width, height) {
 }
 
 /**
- * Round as the service does (halves to even), so that the size foretold is the size that comes.
+ * Round as the service does, halves to even, so that the size shown before the run is that of the result.
  *
  * @param {number} value
  */

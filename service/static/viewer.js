@@ -1,159 +1,120 @@
-/** Lays a picture of any size into the frame: zoom, pan, and two layers that stay in register. */
+/** Shows the original, then the result with the bicubic enlargement beside it. */
 
-const KEY_STEP = 40;
-const ZOOM_STEPS = [1, 2, 4];
+import { drawBicubic } from "./comparison.js";
+import { Divider } from "./divider.js";
+import { byId } from "./dom.js";
+import { PanZoom } from "./pan-zoom.js";
+import { fileSize, pixels } from "./units.js";
 
-/** @typedef {"fit" | number} Zoom  a number is device pixels per picture pixel */
+/** @typedef {import("./picture.js").Picture} Picture */
 
 export class Viewer {
-  #frame;
-  #layers;
-  #onZoom;
-  #width = 1;
-  #height = 1;
-  /** @type {Zoom} */
-  #zoom = "fit";
-  // What lies in the middle of the frame, as a part of the picture: it survives resizing.
-  #centre = { x: 0.5, y: 0.5 };
+  #dropZone = byId("drop-zone", HTMLElement);
+  #view = byId("view", HTMLElement);
+  #frame = byId("viewport", HTMLElement);
+  #image = byId("after", HTMLImageElement);
+  #canvas = byId("bicubic", HTMLCanvasElement);
+  #handle = byId("divider", HTMLElement);
+  #note = byId("note", HTMLElement);
+  #tagAfter = byId("tag-after", HTMLElement);
+  #zoom = byId("zoom", HTMLFieldSetElement);
+  #comparison = new AbortController();
+  #panZoom;
 
-  /**
-   * @param {HTMLElement} frame
-   * @param {HTMLElement[]} layers
-   * @param {(zoom: Zoom) => void} onZoom
-   */
-  constructor(frame, layers, onZoom) {
-    this.#frame = frame;
-    this.#layers = layers;
-    this.#onZoom = onZoom;
-    new ResizeObserver(() => this.#lay()).observe(frame);
-    frame.addEventListener("pointerdown", (event) => this.#startPan(event));
-    frame.addEventListener("keydown", (event) => this.#key(event));
-    frame.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+  constructor() {
+    this.#panZoom = new PanZoom(this.#frame, [this.#image, this.#canvas], (zoom) => this.#checkZoom(String(zoom)));
+    new Divider(this.#handle, this.#frame, () => !this.#panZoom.overflows);
+    this.#zoom.addEventListener("change", () => {
+      const value = /** @type {HTMLInputElement} */ (this.#zoom.querySelector(":checked")).value;
+      this.#panZoom.zoom = value === "fit" ? "fit" : Number(value);
+    });
   }
 
   /**
-   * Take a picture of a new size; the place looked at is kept.
+   * Show a picture that was chosen, without a comparison.
    *
+   * @param {Picture} picture
+   */
+  showOriginal({ file, url, width, height }) {
+    this.#dropZone.hidden = true;
+    this.#view.hidden = false;
+    this.#endComparison();
+    byId("file-name", HTMLElement).textContent = file.name;
+    const size = width > 0 ? `${pixels(width, height)}, ` : "";
+    byId("file-size", HTMLElement).textContent = `${size}${fileSize(file.size)}`;
+    this.#note.textContent = width > 0 ? "" : "This browser cannot show the file.";
+    this.#show(width > 0 ? url : "", width, height, `The original, ${file.name}`);
+    this.#panZoom.zoom = "fit";
+  }
+
+  /** Scroll to the frame if it is out of sight, as on a phone after a run. */
+  reveal() {
+    const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.#frame.scrollIntoView({ block: "nearest", behavior: still ? "instant" : "smooth" });
+  }
+
+  /**
+   * Show a result, and draw the bicubic enlargement beside it.
+   *
+   * @param {Picture} original
+   * @param {{url: string, width: number, height: number, model: string}} result  0 x 0 if the
+   *     browser cannot read it
+   */
+  async showResult(original, { url, width, height, model }) {
+    this.#endComparison();
+    this.#show(width > 0 ? url : "", width, height, `The result, ${pixels(width, height)} pixels`);
+    this.#tagAfter.textContent = model;
+    if (width === 0) this.#note.textContent = "This browser cannot show the format. You can download the picture all the same.";
+    if (width === 0 || original.width === 0) return;
+    this.#note.textContent = "Drawing the bicubic enlargement for comparison";
+    await this.#compare(original, width, height);
+  }
+
+  /**
+   * @param {Picture} original
    * @param {number} width
    * @param {number} height
    */
-  resize(width, height) {
-    this.#width = width;
-    this.#height = height;
-    this.#lay();
-  }
-
-  /** @param {Zoom} zoom */
-  set zoom(zoom) {
-    this.#zoom = zoom;
-    this.#lay();
-    this.#onZoom(zoom);
-  }
-
-  /** Whether the picture is larger than its frame. */
-  get overflows() {
-    const { width, height } = this.#laid();
-    return width > this.#frame.clientWidth + 1 || height > this.#frame.clientHeight + 1;
-  }
-
-  #laid() {
-    const pixel = 1 / (window.devicePixelRatio || 1);
-    const { clientWidth, clientHeight } = this.#frame;
-    // Small pictures are not blown up to fit: what is seen should be what was made.
-    const fit = Math.min(clientWidth / this.#width, clientHeight / this.#height, 1);
-    const factor = this.#zoom === "fit" ? fit : this.#zoom * pixel;
-    return { width: this.#width * factor, height: this.#height * factor };
-  }
-
-  #lay() {
-    const { width, height } = this.#laid();
-    const x = this.#place("x", width, this.#frame.clientWidth);
-    const y = this.#place("y", height, this.#frame.clientHeight);
-    for (const layer of this.#layers) {
-      layer.style.width = `${width}px`;
-      layer.style.height = `${height}px`;
-      layer.style.transform = `translate(${x}px, ${y}px)`;
-      // Enlarged on the screen, pixels stay squares: the browser adds no smoothing of its own.
-      layer.classList.toggle("crisp", this.#zoom !== "fit" && this.#zoom > 1);
+  async #compare(original, width, height) {
+    const { signal } = this.#comparison;
+    try {
+      await drawBicubic(original.file, this.#canvas, width, height, signal);
+    } catch {
+      if (!signal.aborted) this.#note.textContent = "The result is too large to be compared in the browser.";
+      return;
     }
-    this.#frame.classList.toggle("can-pan", this.overflows);
+    this.#note.textContent = "";
+    this.#frame.classList.add("comparing");
+    this.#handle.hidden = false;
+  }
+
+  #endComparison() {
+    this.#comparison.abort();
+    this.#comparison = new AbortController();
+    this.#frame.classList.remove("comparing");
+    this.#handle.hidden = true;
+    this.#note.textContent = "";
+    // Frees the pixels, which are hundreds of megabytes in a large canvas.
+    this.#canvas.width = this.#canvas.height = 0;
   }
 
   /**
-   * @param {"x" | "y"} axis
-   * @param {number} size   of the picture on the screen
-   * @param {number} frame
+   * @param {string} url  "" for none
+   * @param {number} width
+   * @param {number} height
+   * @param {string} description
    */
-  #place(axis, size, frame) {
-    if (size <= frame) return Math.round((frame - size) / 2);
-    const half = frame / 2 / size;
-    this.#centre[axis] = Math.min(1 - half, Math.max(half, this.#centre[axis]));
-    return Math.round(frame / 2 - this.#centre[axis] * size);
+  #show(url, width, height, description) {
+    this.#image.hidden = url === "";
+    if (url) this.#image.src = url;
+    else this.#image.removeAttribute("src");
+    this.#image.alt = description;
+    this.#panZoom.resize(Math.max(1, width), Math.max(1, height));
   }
 
-  /**
-   * Move the picture under the frame, in CSS pixels.
-   *
-   * @param {number} dx
-   * @param {number} dy
-   */
-  #pan(dx, dy) {
-    const { width, height } = this.#laid();
-    this.#centre.x -= dx / width;
-    this.#centre.y -= dy / height;
-    this.#lay();
-  }
-
-  /** @param {PointerEvent} event */
-  #startPan(event) {
-    if (event.button !== 0 || event.defaultPrevented || !this.overflows) return;
-    event.preventDefault();
-    this.#frame.focus({ preventScroll: true });
-    this.#frame.setPointerCapture(event.pointerId);
-    const stop = new AbortController();
-    let { clientX, clientY } = event;
-    const move = (/** @type {PointerEvent} */ next) => {
-      this.#pan(next.clientX - clientX, next.clientY - clientY);
-      ({ clientX, clientY } = next);
-    };
-    this.#frame.addEventListener("pointermove", move, { signal: stop.signal });
-    for (const end of ["pointerup", "pointercancel"]) {
-      this.#frame.addEventListener(end, () => stop.abort(), { signal: stop.signal });
-    }
-  }
-
-  /** @param {KeyboardEvent} event */
-  #key(event) {
-    if (event.target !== this.#frame || event.ctrlKey || event.metaKey || event.altKey) return;
-    /** @type {Record<string, () => void>} */
-    const actions = {
-      ArrowLeft: () => this.#pan(KEY_STEP, 0),
-      ArrowRight: () => this.#pan(-KEY_STEP, 0),
-      ArrowUp: () => this.#pan(0, KEY_STEP),
-      ArrowDown: () => this.#pan(0, -KEY_STEP),
-      "+": () => this.#step(1),
-      "=": () => this.#step(1),
-      "-": () => this.#step(-1),
-      0: () => (this.zoom = "fit"),
-    };
-    const arrow = event.key.startsWith("Arrow");
-    if (!(event.key in actions) || (arrow && !this.overflows)) return;
-    event.preventDefault();
-    actions[event.key]();
-  }
-
-  /** @param {WheelEvent} event */
-  #wheel(event) {
-    // A plain wheel scrolls the page, as everywhere; with Ctrl it zooms, as in every viewer.
-    if (!event.ctrlKey) return;
-    event.preventDefault();
-    this.#step(event.deltaY < 0 ? 1 : -1);
-  }
-
-  /** @param {1 | -1} direction */
-  #step(direction) {
-    const at = this.#zoom === "fit" ? -1 : ZOOM_STEPS.indexOf(this.#zoom);
-    const next = Math.min(ZOOM_STEPS.length - 1, at + direction);
-    this.zoom = next < 0 ? "fit" : ZOOM_STEPS[next];
+  /** @param {string} value */
+  #checkZoom(value) {
+    const choice = this.#zoom.querySelector(`[value="${value}"]`);
+    if (choice instanceof HTMLInputElement) choice.checked = true;
   }
 }

@@ -8,14 +8,14 @@ from benchmarks.engines import backends_of, load, peaks, time_engines
 from benchmarks.reference import compare
 from models.catalog import SHIPPED, Precision
 from tests.workers.workbench import default_entry, whole
-from workers.backends import EXACT, PLAIN
+from workers.backends import OPENVINO_FLOAT32, REFERENCE
 
 
 def test_every_backend_is_timed_at_every_scale_against_onnx_runtime() -> None:
     entry = default_entry()
     backends = backends_of(entry, threads=1)
-    assert backends[0] == PLAIN
-    assert EXACT in backends
+    assert backends[0] == REFERENCE
+    assert OPENVINO_FLOAT32 in backends
     rows = list(time_engines(SHIPPED, entry, [2.0, 2.5], side=16, threads=1, repeats=2))
     assert [(row.backend, row.scale) for row in rows] == [
         (backend, scale) for scale in (2.0, 2.5) for backend in backends
@@ -23,10 +23,10 @@ def test_every_backend_is_timed_at_every_scale_against_onnx_runtime() -> None:
     for row in rows:
         assert row.ms_per_megapixel > 0
         assert row.gflops > 0
-        assert (row.of_plain == 1) == (row.backend == PLAIN)
+        assert (row.of_plain == 1) == (row.backend == REFERENCE)
         lossless = row.backend.precision is Precision.FLOAT32
         assert (row.db > 100) == lossless
-    assert backends_of(whole(entry), threads=1) == [PLAIN]
+    assert backends_of(whole(entry), threads=1) == [REFERENCE]
 
 
 def test_the_peak_is_measured_in_each_precision() -> None:
@@ -36,7 +36,7 @@ def test_the_peak_is_measured_in_each_precision() -> None:
 
 
 def test_loading_is_measured_in_a_process_of_its_own() -> None:
-    loaded = load(SHIPPED, default_entry().name, PLAIN, threads=1)
+    loaded = load(SHIPPED, default_entry().name, REFERENCE, threads=1)
     assert loaded.seconds > 0
     assert 1 < loaded.mebibytes < 2000
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.model import _feed, _trunk_session, time_model
-from benchmarks.overhead import server_timing
 from models.catalog import SHIPPED, read_catalog
+from tests.support.service import server_timing
 
 
 def test_the_trunk_is_the_features_before_the_head():

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.peak_memory import Case, Kind, _job, _write_source, measure_peaks, source_side
 from images.decode import decode
 from jobs.formats import ImageFormat
+from scheduling.rungs import FLOOR, Rung
 from tests.workers.model_folder import SMALL, small_folder
 
 
@@ -22,7 +23,7 @@ def test_sources_are_of_their_kind_and_size(kind: Kind, tmp_path: Path) -> None:
     assert raster.has_alpha == (kind is Kind.ALPHA)
     assert raster.bit_depth == (16 if kind is Kind.DEEP else 8)
     assert raster.colours == (1 if kind is Kind.GREY else 3)
-    job = _job(Case(kind, ImageFormat.PNG, "lanczos", 0.0), payload)
+    job = _job(Case(kind, ImageFormat.PNG, FLOOR), payload)
     assert (job.output_width, job.output_height) == (80, 80)
 
 
@@ -33,7 +34,7 @@ def test_the_source_is_a_quarter_of_the_output() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the peak")
 def test_a_peak_is_told_for_each_case(tmp_path: Path) -> None:
-    cases = [Case(Kind.GREY, ImageFormat.JPEG, SMALL, 1.0)]
+    cases = [Case(Kind.GREY, ImageFormat.JPEG, Rung(SMALL, 1.0))]
     [(case, peak)] = measure_peaks(cases, 16, threads=1, folder=small_folder(tmp_path / "models"))
     assert case is cases[0]
     assert peak.peak >= peak.resting > 0

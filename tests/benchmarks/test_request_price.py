@@ -13,15 +13,15 @@ import pytest
 from PIL import Image
 
 from benchmarks import plain_service, request_price
-from benchmarks.overhead import server_timing
 from benchmarks.pictures import draw_jpeg
 from benchmarks.request_price import Round, compare
 from images.limits import Limits
 from jobs.formats import ImageFormat
 from models.catalog import SHIPPED
+from tests.support.service import server_timing
 from tests.workers.workbench import a_job
 from workers.loaded_model import LoadedModel
-from workers.pipeline import Progress, make
+from workers.pipeline import Progress, run_pipeline
 from workers.runtimes.onnx import OnnxSession
 
 
@@ -45,7 +45,8 @@ async def test_the_plain_service_makes_the_picture_of_a_worker() -> None:
         output_height=120,
         output_format=ImageFormat.JPEG,
     )
-    made = make(job, picture, engine, Limits(10**6, 10**6), Progress())
+    limits = Limits(10**6, 10**6)
+    made = run_pipeline(job, picture, limits, lambda _: engine, Progress())
     ours, plain = pixels(made.picture), pixels(answer.content)
     assert plain.shape == (120, 160, 3)
     assert np.abs(ours - plain).max() <= 1

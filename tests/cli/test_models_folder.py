@@ -16,11 +16,13 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.overhead import _JPEG, running_process
 from models.catalog import CATALOG_FILE
+from tests.support.pictures import draw_jpeg
+from tests.support.service import running_process
 from tests.workers.model_folder import SMALL, add_copy, edit, remove, small_folder, tamper
 
 KEY = "an-admin-key-for-tests"
+PICTURE = draw_jpeg(64, 64)
 PATIENCE_S = 60.0
 
 
@@ -33,7 +35,7 @@ def until(condition: Callable[[], Any]) -> None:
 
 def upscale(url: str, **params: Any) -> httpx.Response:
     query = {"scale": 2, "latency_budget_ms": 30_000, **params}
-    return httpx.post(f"{url}/upscale", params=query, content=_JPEG, timeout=PATIENCE_S)
+    return httpx.post(f"{url}/upscale", params=query, content=PICTURE, timeout=PATIENCE_S)
 
 
 def health(url: str) -> dict[str, Any]:

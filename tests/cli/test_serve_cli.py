@@ -12,13 +12,14 @@ import time
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
-from benchmarks.overhead import running_service
 from images.decode import decode
 from models.catalog import read_catalog
 from models.expectation import expectation_of
+from tests.support.service import running_service
 from workers.features import features_of
 
 HEADERS = (
@@ -173,6 +174,36 @@ def test_a_worker_killed_in_the_middle_of_a_job_costs_nobody_a_picture(service):
     wait_for(lambda: httpx.get(job).json()["status"] in ("succeeded", "failed"), 90)
     assert opened(httpx.get(f"{job}/result", timeout=30)).size == (2700, 2100)
     assert workers_of(service) != [victim]
+
+
+def redis_of(service: str) -> psutil.Process:
+    """The service's private Redis."""
+    (worker,) = workers_of(service)
+    family = psutil.Process(worker).parent().children(recursive=True)
+    (server,) = (one for one in family if one.name() in ("valkey-server", "redis-server"))
+    return server
+
+
+def test_a_redis_that_is_killed_comes_back_and_whoever_waits_is_told(service):
+    answers: list[httpx.Response] = []
+    ways = {"scale": 3, "anysr_width": 1, "latency_budget_ms": 60_000}
+    large = picture(900, 700, "JPEG")
+    request = threading.Thread(
+        target=lambda: answers.append(
+            httpx.post(f"{service}/upscale", params=ways, content=large, timeout=90)
+        )
+    )
+    request.start()
+    wait_for(lambda: httpx.get(f"{service}/health/ready").json()["queue"]["running"] == 1, 20)
+    killed = redis_of(service)
+    killed.kill()
+    request.join(20)
+    assert answers[0].status_code == 503
+    assert answers[0].json()["code"] == "not_ready"
+    assert "Retry-After" in answers[0].headers
+    wait_for(lambda: _ready(service), 20)
+    assert opened(httpx.post(f"{service}/upscale?scale=2", content=picture(40, 30), timeout=60))
+    assert redis_of(service).pid != killed.pid
 
 
 def wait_for(condition, seconds: float) -> None:

@@ -133,11 +133,21 @@ def test_what_cannot_be_simulated_is_told(run, arguments, message):
 
 
 def test_a_file_that_holds_no_costs_is_told(run, tmp_path):
-    for text in ("", "[]", '{"lines": 3}', '{"lines": {"decode": [1]}, "pace": {}}'):
+    for text in ("", "[]", '{"lines": 3}', '{"lines": {"decode": [1]}, "slowdown": {}}'):
         (tmp_path / "c.json").write_text(text)
         result = run("--requests", 10, "--costs", tmp_path / "c.json")
         assert result.exit_code == 2, result.output
         assert "holds no costs" in result.output
+
+
+def test_costs_of_an_earlier_version_are_refused_with_what_to_do(run, tmp_path):
+    costs = json.loads(COSTS.read_text())
+    costs["pace"] = costs.pop("slowdown")
+    (tmp_path / "c.json").write_text(json.dumps(costs))
+    result = run("--requests", 10, "--costs", tmp_path / "c.json")
+    assert result.exit_code == 2, result.output
+    assert "earlier version" in result.output
+    assert "anysr calibrate --output" in result.output
 
 
 def test_the_committed_costs_know_every_rung_of_the_shipped_models():
@@ -150,7 +160,7 @@ def test_the_committed_costs_know_every_rung_of_the_shipped_models():
 
 def test_calibrate_writes_what_simulate_reads(tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "ROUNDS", 1)  # how well it measures is no matter here
-    monkeypatch.setattr(calibration, "NETWORK_SIZES", calibration.BESIDE_SIZES)
+    monkeypatch.setattr(calibration, "NETWORK_SIZES", calibration.SMALL_SIZES)
     monkeypatch.setattr(calibration, "FLOOR_SIZES", calibration.FLOOR_SIZES[:-1])
     output = tmp_path / "new" / "costs.json"
     arguments = ["calibrate", "--output", str(output)]

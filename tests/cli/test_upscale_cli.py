@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from benchmarks.overhead import running_service
 from cli.main import app
 from models.architectures.registry import NetworkSpec
 from models.catalog import enter
 from models.checkpoint import save_network
 from models.export import export_model
+from tests.support.service import running_service
 
 
 @pytest.fixture
@@ -109,11 +109,40 @@ def test_a_missing_input_is_told(tmp_path):
     assert "nowhere.png" in result.output
 
 
-@pytest.mark.usefixtures("kept_costs")
-def test_through_a_service(folder, tmp_path):
-    with running_service() as url:
-        result = run(folder, "-o", tmp_path / "out", "--scale", 1.7, "--server", url)
-        refused = run(folder / "a.png", "-o", tmp_path / "x.png", "--scale", 9, "--server", url)
+def draw_kinds(folder):
+    """Pictures of kinds that are carried through by different ways."""
+    rng = np.random.default_rng(1)
+    colour = rng.integers(0, 256, (20, 30, 4), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    Image.fromarray(colour).save(folder / "alpha.png")
+    Image.fromarray(colour[:, :, 0]).save(folder / "grey.jpg")
+    Image.fromarray(colour[:, :, :3]).quantize(16).save(folder / "palette.png")
+    Image.fromarray(rng.integers(0, 65536, (20, 30), dtype=np.uint16)).save(folder / "deep.png")
+    Image.fromarray(colour[:, :, :3]).save(folder / "turned.jpg", exif=exif)
+
+
+def assert_same_picture(local, remote):
+    with Image.open(local) as one, Image.open(remote) as other:
+        assert (one.format, one.mode, one.size) == (other.format, other.mode, other.size)
+        assert one.info.get("exif") == other.info.get("exif")
+        difference = np.asarray(one).astype(int) - np.asarray(other).astype(int)
+        step = 256 if one.mode.startswith("I") else 1
+        assert np.abs(difference).max() <= step
+
+
+def test_through_a_service(folder, tmp_path, service_url):
+    draw_kinds(folder)
+    pinned = ["--scale", 1.7, "--model", "anysr-s"]
+    server = ["--server", service_url]
+    result = run(folder, "-o", tmp_path / "out", *pinned, *server)
+    refused = run(folder / "a.png", "-o", tmp_path / "x.png", "--scale", 9, *server)
+    local = run(folder, "-o", tmp_path / "local", *pinned)
+    assert local.exit_code == 0, local.output
+    made = sorted(p.relative_to(tmp_path / "local") for p in (tmp_path / "local").rglob("*.*"))
+    assert len(made) == 7
+    for path in made:
+        assert_same_picture(tmp_path / "local" / path, tmp_path / "out" / path)
     assert result.exit_code == 0, result.output
     assert size(tmp_path / "out" / "deep" / "b.jpg") == ("JPEG", (51, 34))
     assert "deadline met" in result.output

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from benchmarks.compose import ROOT, docker
+from benchmarks.checkout import checkout
+from benchmarks.compose import docker
 from tests.containers.stack import inspect
 
 LIMITS_MB = {"gateway": 350, "worker": 600}
@@ -42,7 +43,7 @@ with tempfile.TemporaryDirectory() as folder:
     for precision in ("auto", "float32"):
         settings = WorkerSettings(runtime="openvino", precision=precision, worker_threads=2)
         for start in ("first", "second"):
-            served = load_zoo(SHIPPED, settings, only="anysr-s", kept=kept)["anysr-s"]
+            served = load_zoo(SHIPPED, settings, only="anysr-s", cache=kept)["anysr-s"]
             seen[f"{precision}, {start}"] = [str(served.backend), dict(served.refused)]
     seen["compiled"] = len(list(kept.glob("openvino/*.blob")))
 print(json.dumps(seen))
@@ -65,7 +66,7 @@ def test_an_image_says_what_it_is_and_how_it_is_asked_and_stopped(built, name):
     config = inspect(f"anysr-{name}:{built['ANYSR_TAG']}")["Config"]
     assert config["User"] == "10001:10001"
     assert config["StopSignal"] == "SIGTERM"
-    assert config["Healthcheck"]["Test"][:4] == ["CMD", "python", "-m", "cli.health"]
+    assert config["Healthcheck"]["Test"][:5] == ["CMD", "python", "-P", "-m", "cli.health"]
     labels = config["Labels"]
     for label in ("title", "description", "licenses", "version"):
         assert labels[f"org.opencontainers.image.{label}"]
@@ -86,7 +87,7 @@ def test_a_container_has_no_rights_and_no_tools(stack, say, name):
 @pytest.mark.parametrize("name", LIMITS_MB)
 def test_exactly_what_is_locked_is_installed(stack, name):
     seen = json.loads(stack.inside(name, "python", "-c", LOOK, ""))
-    lock = (ROOT / "deploy" / "requirements" / f"{name}.txt").read_text()
+    lock = checkout("deploy", "requirements", f"{name}.txt").read_text()
     locked = {normal(n): v for n, v in re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE)}
     installed = {normal(n): v for n, v in seen["installed"].items()}
     assert installed.pop("anysr-serve")

@@ -12,7 +12,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from deploy.grafana.build import FOLDER, dashboards
-from jobs.job import QueueHealth
+from jobs.queue_health import QueueHealth
 from service.metrics import GatewayMetrics
 from workers.metrics import WorkerMetrics
 

@@ -13,8 +13,8 @@ import pytest
 from redis.asyncio import Redis
 
 from benchmarks.monitored.processes import ProcessService, find_prometheus, run_processes
-from benchmarks.pictures import draw_jpeg
 from deploy.grafana.build import FOLDER
+from tests.support.pictures import draw_jpeg
 
 pytestmark = pytest.mark.skipif(find_prometheus() is None, reason="prometheus is not installed")
 

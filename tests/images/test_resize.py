@@ -17,7 +17,7 @@ from images.transparency import HiddenFill, hidden_pixels
 from jobs.formats import ImageFormat
 from tests.workers.by_planes import filled, resampled
 from tests.workers.workbench import LIMITS, a_job, photograph
-from workers.pipeline import Progress, make
+from workers.pipeline import Progress, run_pipeline
 from workers.upscale import upscale
 
 Size = tuple[int, int]
@@ -159,7 +159,8 @@ def test_shrinking_is_refused(target: Size) -> None:
 
 
 def test_a_job_without_an_engine_is_made_of_the_files_samples() -> None:
-    output = make(a_job(output_format=ImageFormat.PNG), photograph(), None, LIMITS, Progress())
+    job = a_job(output_format=ImageFormat.PNG)
+    output = run_pipeline(job, photograph(), LIMITS, lambda _: None, Progress())
     source = decode(photograph(), 10_000).pixels
     assert output.tiles == 1
     assert apart(decode(output.picture, 10_000).pixels.samples, resampled(source, 80, 96)) <= 1

@@ -1,4 +1,4 @@
-"""What is written is read back the same; what was not written by us is refused."""
+"""Values survive a round trip; anything else is refused."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.codec import JOB, RUN_FACTS, WORKER_PULSE, CodecError, decode_details
+from jobs.codec import HEARTBEAT, JOB, RUN_FACTS, CodecError, decode_details
 from jobs.formats import ImageFormat
-from jobs.job import Job, OnMiss, Reason, RunFacts, WorkerHeartbeat
+from jobs.heartbeat import WorkerHeartbeat
+from jobs.job import Job, OnMiss, Reason, RunFacts
 
 MakeJob = Callable[..., Job]
 
@@ -32,8 +33,12 @@ jobs = st.builds(
     on_miss=st.sampled_from(OnMiss),
     budget_ms=finite,
     cheapest_ms=finite,
-    network_ms=finite,
+    narrowest_ms=finite,
+    overhead_ms=finite,
     min_db=st.none() | finite,
+    min_width=st.none() | finite,
+    strength=finite,
+    traceparent=st.none() | text,
 )
 facts = st.builds(
     RunFacts,
@@ -68,13 +73,13 @@ def test_facts_come_back_the_same(run: RunFacts) -> None:
 
 
 @given(heartbeats)
-def test_pulses_come_back_the_same(heartbeat: WorkerHeartbeat) -> None:
-    assert WORKER_PULSE.decode(WORKER_PULSE.encode(heartbeat)) == heartbeat
+def test_heartbeats_come_back_the_same(heartbeat: WorkerHeartbeat) -> None:
+    assert HEARTBEAT.decode(HEARTBEAT.encode(heartbeat)) == heartbeat
 
 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_refused(data: bytes) -> None:
-    for codec in (JOB, RUN_FACTS, WORKER_PULSE):
+    for codec in (JOB, RUN_FACTS, HEARTBEAT):
         with pytest.raises(CodecError):
             codec.decode(data)
 
@@ -91,14 +96,14 @@ def test_arbitrary_bytes_are_refused(data: bytes) -> None:
         {"colour": "red"},
     ],
 )
-def test_a_wrong_or_unknown_member_is_refused(make_job: MakeJob, change: dict[str, object]) -> None:
+def test_wrong_or_unknown_member_is_refused(make_job: MakeJob, change: dict[str, object]) -> None:
     record = json.loads(JOB.encode(make_job())) | change
     with pytest.raises(CodecError):
         JOB.decode(json.dumps(record).encode())
 
 
 @pytest.mark.parametrize("field", dataclasses.fields(Job), ids=lambda field: field.name)
-def test_a_missing_member_is_refused_or_has_its_default(
+def test_missing_member_is_refused_or_has_its_default(
     make_job: MakeJob, field: dataclasses.Field[object]
 ) -> None:
     record = json.loads(JOB.encode(make_job()))
@@ -112,15 +117,17 @@ def test_a_missing_member_is_refused_or_has_its_default(
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_number_that_json_lacks_is_refused_by_the_writer(make_job: MakeJob, value: float) -> None:
+def test_number_that_json_cannot_express_is_refused_by_the_writer(
+    make_job: MakeJob, value: float
+) -> None:
     with pytest.raises(CodecError):
         JOB.encode(make_job(budget_ms=value))
 
 
-def test_something_that_json_lacks_is_refused_by_the_writer() -> None:
+def test_object_that_json_cannot_express_is_refused_by_the_writer() -> None:
     heartbeat = WorkerHeartbeat("w", True, (), {"costs": object()})
     with pytest.raises(CodecError):
-        WORKER_PULSE.encode(heartbeat)
+        HEARTBEAT.encode(heartbeat)
 
 
 def test_error_details_must_be_an_object() -> None:

@@ -1,4 +1,4 @@
-"""What the queue counts of itself is counted where it happens, once, whoever asks."""
+"""The queue counts events where they happen, once, for all readers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 from redis.asyncio import Redis
 
 from jobs.embedded_redis import Binary, embedded_redis
-from jobs.job import Job, JobStatus, QueueHealth
+from jobs.job import Job, JobStatus
 from jobs.keys import Keys
+from jobs.queue_health import QueueHealth
 from jobs.redis_queue import RedisQueue
+from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
@@ -29,11 +31,11 @@ def counts_of(health: QueueHealth) -> tuple[int, int, int]:
     return health.redeliveries, health.dead_letters, health.worker_starts
 
 
-async def test_a_fresh_queue_has_counted_nothing(queue: RedisQueue) -> None:
-    assert counts_of(await queue.health()) == (0, 0, 0)
+async def test_fresh_queue_has_counted_nothing(queue: RedisQueue) -> None:
+    assert counts_of(await queue.registry.health()) == (0, 0, 0)
 
 
-async def test_redeliveries_and_dead_letters_are_counted_once_for_all_who_ask(
+async def test_redeliveries_and_dead_letters_are_counted_once_for_all_readers(
     queue: RedisQueue,
     redis_url: str,
     queue_settings: QueueSettings,
@@ -42,82 +44,84 @@ async def test_redeliveries_and_dead_letters_are_counted_once_for_all_who_ask(
 ) -> None:
     other = open_queue(redis_url, queue_settings)
     job = make_job()
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     for _ in range(2):
-        claim = await queue.claim("w", 1.0)
+        claim = await queue.leases.claim("w", 1.0)
         assert claim is not None
         await asyncio.sleep(2 * LEASE_S)  # the worker is lost with it
-    assert await other.claim("v", 0) is None
-    assert (await queue.view(job.id)).status is JobStatus.FAILED
-    for asked in (queue, other, queue):
-        assert counts_of(await asked.health()) == (1, 1, 0)
+    assert await other.leases.claim("v", 0) is None
+    assert (await queue.submissions.view(job.id)).status is JobStatus.FAILED
+    for reader in (queue, other, queue):
+        assert counts_of(await reader.registry.health()) == (1, 1, 0)
 
 
-async def test_a_released_job_is_no_redelivery(
-    queue: RedisQueue, make_job: Callable[..., Job]
+async def test_released_job_is_no_redelivery(
+    queue: RedisQueue, scripts: Scripts, make_job: Callable[..., Job]
 ) -> None:
-    await queue.submit(make_job(), b"picture")
-    claim = await queue.claim("w", 1.0)
+    await queue.submissions.submit(make_job(), b"picture")
+    claim = await queue.leases.claim("w", 1.0)
     assert claim is not None
-    await queue._leasing._scripts.run("release", claim.job.id, claim.token)
-    assert await queue.claim("w", 1.0)
-    assert counts_of(await queue.health()) == (0, 0, 0)
+    await scripts.run("release", claim.job.id, claim.token)
+    assert await queue.leases.claim("w", 1.0)
+    assert counts_of(await queue.registry.health()) == (0, 0, 0)
 
 
 async def test_worker_starts_are_counted(queue: RedisQueue) -> None:
     for _ in range(3):
-        await queue.count_worker_start()
-    assert counts_of(await queue.health()) == (0, 0, 3)
+        await queue.registry.count_worker_start()
+    assert counts_of(await queue.registry.health()) == (0, 0, 3)
 
 
-async def test_memory_is_told_with_the_limit_that_is_set(
+async def test_memory_is_reported_with_the_limit_that_is_set(
     queue: RedisQueue, raw_redis: Redis
 ) -> None:
-    [memory] = (await queue.health()).memory
+    before = (await raw_redis.info("memory"))["maxmemory"]
     whole = int((await raw_redis.info("memory"))["total_system_memory"])
-    assert (memory.holds, memory.limit_bytes) == ("queue", whole)
-    assert 0 < memory.used_bytes < whole
-    await raw_redis.config_set("maxmemory", 2**30)
     try:
-        [memory] = (await queue.health()).memory
-        assert memory.limit_bytes == 2**30
+        for limit, reported in ((2**30, 2**30), (0, whole)):
+            await raw_redis.config_set("maxmemory", limit)
+            [memory] = (await queue.registry.health()).memory
+            assert (memory.holds, memory.limit_bytes) == ("queue", reported)
+            assert 0 < memory.used_bytes < reported
     finally:
-        await raw_redis.config_set("maxmemory", 0)
+        await raw_redis.config_set("maxmemory", before)
 
 
-async def test_each_redis_tells_of_its_own_memory(
+async def test_each_redis_reports_its_own_memory(
     redis_url: str, queue_settings: QueueSettings, open_queue: Open
 ) -> None:
     with embedded_redis() as blob_url:
         settings = queue_settings.model_copy(update={"blob_url": blob_url})
         both = open_queue(redis_url, settings)
-        assert [m.holds for m in (await both.health()).memory] == ["queue", "pictures"]
+        assert [m.holds for m in (await both.registry.health()).memory] == ["queue", "pictures"]
         await both.close()
 
 
-async def test_a_redis_that_says_nothing_of_its_memory_is_left_out(
+async def test_redis_that_does_not_report_its_memory_is_left_out(
     redis_url: str, raw_redis: Redis, queue_settings: QueueSettings, open_queue: Open
 ) -> None:
-    """As hosted ones may do: they forbid INFO."""
+    """Hosted servers may forbid INFO."""
     rights = ("on", "nopass", "~*", "&*", "+@all", "-info")
     await raw_redis.execute_command("ACL", "SETUSER", "shy", *rights)
     try:
         shy = open_queue(redis_url.replace("unix://", "unix://shy:any@"), queue_settings)
-        await shy.count_worker_start()
-        health = await shy.health()
+        await shy.registry.count_worker_start()
+        health = await shy.registry.health()
         assert (health.memory, health.worker_starts) == ((), 1)
     finally:
         await raw_redis.execute_command("ACL", "DELUSER", "shy")
 
 
-async def test_the_most_urgent_job_is_overdue_once_it_had_to_start(
+async def test_most_urgent_job_is_overdue_once_it_had_to_start(
     queue: RedisQueue, make_job: Callable[..., Job], raw_redis: Redis, queue_settings: QueueSettings
 ) -> None:
-    assert (await queue.stats()).overdue_ms == 0
-    await queue.submit(make_job(budget_ms=60_000.0), b"")
-    assert (await queue.stats()).overdue_ms == 0
-    await queue.submit(make_job(budget_ms=1000.0, cheapest_ms=10.0), b"", spent_ms=6000.0)
-    overdue_ms = (await queue.stats()).overdue_ms
+    assert (await queue.submissions.stats()).overdue_ms == 0
+    await queue.submissions.submit(make_job(budget_ms=60_000.0), b"")
+    assert (await queue.submissions.stats()).overdue_ms == 0
+    await queue.submissions.submit(
+        make_job(budget_ms=1000.0, cheapest_ms=10.0), b"", spent_ms=6000.0
+    )
+    overdue_ms = (await queue.submissions.stats()).overdue_ms
     pending = Keys(queue_settings.namespace).pending
     _, waiting = await raw_redis.zscan(pending)
     start_ms = min(float(score) for _, score in waiting)

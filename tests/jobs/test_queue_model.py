@@ -1,5 +1,5 @@
-"""Whatever gateways, workers and the passing of time do in whatever order, the queue does what
-a dictionary of jobs would do."""
+"""In any order of calls by gateways and workers and of expiring leases, the queue behaves like a
+dictionary of jobs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from jobs.backlog import Backlog
 from jobs.connection import connect
 from jobs.embedded_redis import Binary
 from jobs.errors import InternalError, JobNotFound, Overloaded
 from jobs.formats import ImageFormat
-from jobs.job import Backlog, Claim, Job, JobStatus, LeaseState, OnMiss, Reason, RunFacts
+from jobs.job import Claim, Job, JobStatus, LeaseState, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.scripts import Scripts
@@ -40,17 +41,17 @@ LIMIT = 6
 ATTEMPTS = 2
 SLOT_MS = 50.0
 FAR_MS = 1e7
-"""Between two budgets that differ: more than a run of this test takes."""
+"""Difference of two budgets: longer than a run of this test takes."""
 
 
-def network_of(cheapest_ms: float) -> float:
-    """Some cost of a narrowest network that goes with a cheapest one."""
+def narrowest_of(cheapest_ms: float) -> float:
+    """A cost of the narrowest network for a given cheapest cost."""
     return 0.5 + 3 * cheapest_ms
 
 
 @dataclass
 class Entry:
-    """What the model knows of a job."""
+    """The state of a job in the model."""
 
     order: tuple[float, str]
     late: bool
@@ -123,12 +124,13 @@ class QueueMachine(RuleBasedStateMachine):
             on_miss=OnMiss.REJECT if late else OnMiss.DEGRADE,
             budget_ms=budget * FAR_MS,
             cheapest_ms=cheapest_ms,
-            network_ms=network_of(cheapest_ms),
+            narrowest_ms=narrowest_of(cheapest_ms),
+            overhead_ms=0.0,
         )
         spent_ms = 9 * FAR_MS if late else 0.0
         full = len(self.having(JobStatus.QUEUED)) >= LIMIT
         try:
-            view = self.do(self.queue.submit(job, b"picture", spent_ms))
+            view = self.do(self.queue.submissions.submit(job, b"picture", spent_ms))
         except Overloaded:
             assert full
             return multiple()
@@ -145,7 +147,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(target=claims)
     def claim(self) -> Any:
         expected = self._expected_claim()
-        claim = self.do(self.queue.claim("w", 0))
+        claim = self.do(self.queue.leases.claim("w", 0))
         assert (claim.job.id if claim else None) == expected
         if claim is None:
             return multiple()
@@ -153,14 +155,13 @@ class QueueMachine(RuleBasedStateMachine):
         assert claim.token > max(other.token for other in self.model.values())
         entry.status, entry.token, entry.attempt = JobStatus.RUNNING, claim.token, entry.attempt + 1
         assert claim.attempt == entry.attempt
-        assert claim.backlog is not None
         assert claim.backlog.now_ms == claim.claimed_ms
         self.check(claim.backlog, without=entry)
         entry.end_ms = None
         return claim
 
     def _expected_claim(self) -> str | None:
-        """Put back what expired, drop what is too late, and return what is first then."""
+        """Requeue expired jobs, drop late ones, and return the id of the first job then."""
         for job_id in self.having(JobStatus.RUNNING):
             entry = self.model[job_id]
             if entry.expired:
@@ -175,7 +176,7 @@ class QueueMachine(RuleBasedStateMachine):
         return None
 
     @rule(claim=claims)
-    def let_the_lease_run_out(self, claim: Claim) -> None:
+    def expire_the_lease(self, claim: Claim) -> None:
         self.do(self._zadd(claim.job.id))
         entry = self.model[claim.job.id]
         entry.expired = entry.status is JobStatus.RUNNING
@@ -189,9 +190,9 @@ class QueueMachine(RuleBasedStateMachine):
         return runs and entry.token == claim.token
 
     @rule(claim=claims, predicted_ms=st.floats(0, 1e6))
-    def bound(self, claim: Claim, predicted_ms: float) -> None:
+    def report_expected_end(self, claim: Claim, predicted_ms: float) -> None:
         before = self.do(self._now_ms())
-        self.do(self.queue.report_expected_end(claim, predicted_ms))
+        self.do(self.queue.leases.report_expected_end(claim, predicted_ms))
         if self.holds(claim):
             end_ms = self.do(self._end_ms(claim.job.id))
             assert before - 0.01 <= end_ms - predicted_ms <= self.do(self._now_ms()) + 0.01
@@ -205,8 +206,8 @@ class QueueMachine(RuleBasedStateMachine):
         return seconds * 1e3 + microseconds / 1e3
 
     @rule(claim=consumes(claims))
-    def give_back(self, claim: Claim) -> None:
-        """As a worker does that cannot reach the pictures."""
+    def release(self, claim: Claim) -> None:
+        """Release a job, as a worker does that cannot reach the pictures."""
         self.do(self._release(claim))
         if self.holds(claim):
             entry = self.model[claim.job.id]
@@ -227,7 +228,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(claim=claims, progress=st.floats(0, 1))
     def renew(self, claim: Claim, progress: float) -> None:
-        state = self.do(self.queue.renew(claim, progress))
+        state = self.do(self.queue.leases.renew(claim, progress))
         entry = self.model[claim.job.id]
         if self.holds(claim):
             entry.expired = False
@@ -241,9 +242,9 @@ class QueueMachine(RuleBasedStateMachine):
     def deliver(self, claim: Claim, well: bool) -> None:
         holds = self.holds(claim)
         if well:
-            assert self.do(self.queue.complete(claim, FACTS, b"result")) == holds
+            assert self.do(self.queue.leases.complete(claim, FACTS, b"result")) == holds
         else:
-            assert self.do(self.queue.fail(claim, InternalError())) == holds
+            assert self.do(self.queue.leases.fail(claim, InternalError())) == holds
         if holds:
             status = JobStatus.SUCCEEDED if well else JobStatus.FAILED
             self.model[claim.job.id].status = status
@@ -253,22 +254,21 @@ class QueueMachine(RuleBasedStateMachine):
         entry = self.model[job_id]
         if entry.erased:
             with pytest.raises(JobNotFound):
-                self.do(self.queue.cancel(job_id))
+                self.do(self.queue.submissions.cancel(job_id))
             return
         if entry.status in (JobStatus.QUEUED, JobStatus.RUNNING):
             entry.status = JobStatus.CANCELLED
-        assert self.do(self.queue.cancel(job_id)).status is entry.status
+        assert self.do(self.queue.submissions.cancel(job_id)).status is entry.status
 
     @invariant()
-    def all_jobs_are_where_the_model_has_them(self) -> None:
+    def all_jobs_are_as_in_the_model(self) -> None:
         for job_id, entry in self.model.items():
             if not entry.erased:
-                view = self.do(self.queue.view(job_id))
+                view = self.do(self.queue.submissions.view(job_id))
                 assert (view.status, view.attempt) == (entry.status, entry.attempt)
-        stats = self.do(self.queue.stats())
+        stats = self.do(self.queue.submissions.stats())
         assert stats.queued == len(self.having(JobStatus.QUEUED))
         assert stats.running == len(self.having(JobStatus.RUNNING))
-        assert stats.backlog is not None
         self.check(stats.backlog)
         queued = [self.model[job_id] for job_id in self.having(JobStatus.QUEUED)]
         assert stats.backlog_ms == pytest.approx(sum(entry.cheapest_ms for entry in queued))
@@ -285,19 +285,19 @@ class QueueMachine(RuleBasedStateMachine):
         assert await self.raw.zcard(self.keys.ends) == len(self.having(JobStatus.RUNNING))
 
     def check(self, backlog: Backlog, without: Entry | None = None) -> None:
-        """Hold a backlog against what the jobs say one by one."""
+        """Compare a backlog with the sums over the jobs of the model."""
         waiting: dict[float, float] = {}
-        network_waiting: dict[float, float] = {}
+        narrowest_waiting: dict[float, float] = {}
         for job_id in self.having(JobStatus.QUEUED):
             entry = self.model[job_id]
             slot = entry.slot_ms
             waiting[slot] = waiting.get(slot, 0.0) + entry.cheapest_ms
-            network_ms = network_of(entry.cheapest_ms)
-            network_waiting[slot] = network_waiting.get(slot, 0.0) + network_ms
+            narrowest_ms = narrowest_of(entry.cheapest_ms)
+            narrowest_waiting[slot] = narrowest_waiting.get(slot, 0.0) + narrowest_ms
         assert [slot for slot, *_ in backlog.waiting] == sorted(waiting)
         assert {slot: cost for slot, cost, _ in backlog.waiting} == pytest.approx(waiting)
-        networks = {slot: network for slot, _, network in backlog.waiting}
-        assert networks == pytest.approx(network_waiting)
+        narrowest = {slot: cost for slot, _, cost in backlog.waiting}
+        assert narrowest == pytest.approx(narrowest_waiting)
         runs = [self.model[job_id] for job_id in self.having(JobStatus.RUNNING)]
         ends = [
             backlog.now_ms + run.cheapest_ms if run.end_ms is None else run.end_ms
@@ -308,7 +308,7 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
-def test_the_queue_does_what_its_model_does(redis_url: str) -> None:
+def test_queue_behaves_like_its_model(redis_url: str) -> None:
     QueueMachine.url = redis_url
     run_state_machine_as_test(
         QueueMachine,

@@ -1,4 +1,4 @@
-"""A damaged record costs its own job and nothing else."""
+"""A damaged record harms its own job and no other."""
 
 from __future__ import annotations
 
@@ -66,18 +66,18 @@ async def test_workers_get_past_a_damaged_record(
 ) -> None:
     bad, good = make_job(budget_ms=1_000.0), make_job()
     for job in (bad, good):
-        await queue.submit(job, b"picture")
+        await queue.submissions.submit(job, b"picture")
     await damage(raw_redis, Keys(queue_settings.namespace).record(bad.id))
-    claim = await queue.claim("w", 0)
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
     assert claim.job == good
-    assert await queue.complete(claim, FACTS, b"result")
-    assert await queue.claim("w", 0) is None
-    stats = await queue.stats()
+    assert await queue.leases.complete(claim, FACTS, b"result")
+    assert await queue.leases.claim("w", 0) is None
+    stats = await queue.submissions.stats()
     assert (stats.queued, stats.running) == (0, 0)
 
 
-async def test_a_damaged_record_leaves_nothing_in_the_sums(
+async def test_damaged_record_leaves_nothing_in_the_sums(
     queue: RedisQueue,
     raw_redis: Redis,
     queue_settings: QueueSettings,
@@ -87,20 +87,19 @@ async def test_a_damaged_record_leaves_nothing_in_the_sums(
     keys = Keys(queue_settings.namespace)
     bad, good, later = (make_job(budget_ms=ms, cheapest_ms=7.0) for ms in (1e6, 2e6, 3e6))
     for job in (bad, good, later):
-        await queue.submit(job, b"picture")
+        await queue.submissions.submit(job, b"picture")
     await damage(raw_redis, keys.record(bad.id))
-    claim = await queue.claim("w", 0)
+    claim = await queue.leases.claim("w", 0)
     while claim is not None and claim.job != good:  # some damage leaves a job that can be run
-        claim = await queue.claim("w", 0)
+        claim = await queue.leases.claim("w", 0)
     assert claim is not None
-    assert claim.backlog is not None
     assert [cost for _, cost, _ in claim.backlog.waiting] == [7.0]
-    stats = await queue.stats()
+    stats = await queue.submissions.stats()
     assert (stats.queued, stats.backlog_ms) == (1, 7.0)
     assert await raw_redis.hkeys(keys.entries) == [later.id.encode()]
 
 
-async def test_a_record_damaged_while_its_job_runs_stops_no_one(
+async def test_record_damaged_during_its_run_stops_no_worker(
     queue: RedisQueue,
     raw_redis: Redis,
     queue_settings: QueueSettings,
@@ -109,31 +108,31 @@ async def test_a_record_damaged_while_its_job_runs_stops_no_one(
 ) -> None:
     keys = Keys(queue_settings.namespace)
     job = make_job()
-    await queue.submit(job, b"picture")
-    claim = await queue.claim("w", 0)
+    await queue.submissions.submit(job, b"picture")
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
     await damage(raw_redis, keys.record(job.id))
-    assert await queue.renew(claim, 0.5) in LeaseState
+    assert await queue.leases.renew(claim, 0.5) in LeaseState
     await raw_redis.zadd(keys.leases, {job.id: 0.0}, xx=True)
     for _ in range(queue_settings.max_attempts + 1):
-        await queue.claim("w", 0)
+        await queue.leases.claim("w", 0)
         await raw_redis.zadd(keys.leases, {job.id: 0.0}, xx=True)
-    stats = await queue.stats()
+    stats = await queue.submissions.stats()
     assert (stats.queued, stats.running) == (0, 0)
 
 
-async def test_a_caller_hears_of_the_damage(
+async def test_caller_of_a_damaged_job_gets_an_internal_error(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
     job = make_job()
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     record = Keys(queue_settings.namespace).record(job.id)
     await raw_redis.hset(record, "job", "{")
     with pytest.raises(InternalError, match="damaged"):
-        await queue.view(job.id)
+        await queue.submissions.view(job.id)
     await retyped(raw_redis, record)
     with pytest.raises(InternalError, match="damaged"):
-        await queue.view(job.id)
+        await queue.submissions.view(job.id)
     await deleted(raw_redis, record)
     with pytest.raises(JobNotFound):
-        await queue.view(job.id)
+        await queue.submissions.view(job.id)

@@ -1,4 +1,4 @@
-"""The gateway's side: what is accepted, refused, withdrawn, looked at and forgotten."""
+"""Submissions: how jobs are accepted, refused, withdrawn, viewed and deleted."""
 
 from __future__ import annotations
 
@@ -17,15 +17,8 @@ from jobs.errors import (
     JobNotFound,
     Overloaded,
 )
-from jobs.job import (
-    Job,
-    JobStatus,
-    JobView,
-    LeaseState,
-    Reason,
-    RunFacts,
-    WorkerHeartbeat,
-)
+from jobs.heartbeat import WorkerHeartbeat
+from jobs.job import Job, JobStatus, JobView, LeaseState, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
@@ -50,121 +43,121 @@ async def names(raw: Redis, settings: QueueSettings) -> set[str]:
     return {name.decode() async for name in raw.scan_iter(f"{settings.namespace}:*")}
 
 
-async def test_it_is_a_job_queue(queue: RedisQueue) -> None:
+async def test_redis_queue_is_a_job_queue(queue: RedisQueue) -> None:
     contract: JobQueue = queue
-    assert await contract.claim("w", 0) is None
+    assert await contract.leases.claim("w", 0) is None
 
 
-async def test_a_submitted_job_waits_until_its_deadline(
-    queue: RedisQueue, make_job: MakeJob
-) -> None:
+async def test_submitted_job_waits_until_its_deadline(queue: RedisQueue, make_job: MakeJob) -> None:
     job = make_job(budget_ms=500.0)
-    view = await queue.submit(job, b"picture", spent_ms=120.0)
+    view = await queue.submissions.submit(job, b"picture", spent_ms=120.0)
     assert (view.job, view.status, view.attempt, view.progress) == (job, JobStatus.QUEUED, 0, 0)
     assert view.deadline_ms - view.submitted_ms == pytest.approx(380.0, abs=0.01)
-    assert await queue.view(job.id) == view
+    assert await queue.submissions.view(job.id) == view
 
 
-async def test_a_whole_life(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_job_from_submission_to_result(queue: RedisQueue, make_job: MakeJob) -> None:
     job = make_job()
-    submitted = await queue.submit(job, b"picture")
-    claim = await queue.claim("w", 0)
+    submitted = await queue.submissions.submit(job, b"picture")
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
     assert (claim.job, claim.payload, claim.attempt) == (job, b"picture", 1)
     assert claim.deadline_ms == submitted.deadline_ms
     assert submitted.submitted_ms <= claim.claimed_ms
-    assert (await queue.view(job.id)).status is JobStatus.RUNNING
+    assert (await queue.submissions.view(job.id)).status is JobStatus.RUNNING
     with pytest.raises(JobNotFinished):
-        await queue.result(await queue.view(job.id))
-    assert await queue.complete(claim, FACTS, b"result")
-    view = await queue.view(job.id)
+        await queue.submissions.result(await queue.submissions.view(job.id))
+    assert await queue.leases.complete(claim, FACTS, b"result")
+    view = await queue.submissions.view(job.id)
     assert (view.status, view.facts, view.progress) == (JobStatus.SUCCEEDED, FACTS, 1.0)
     assert view.finished_ms is not None
     assert view.finished_ms >= claim.claimed_ms
-    assert await queue.result(await queue.view(job.id)) == b"result"
+    assert await queue.submissions.result(await queue.submissions.view(job.id)) == b"result"
 
 
 async def test_submitting_again_changes_nothing(queue: RedisQueue, make_job: MakeJob) -> None:
     job = make_job()
-    first = await queue.submit(job, b"picture")
-    assert await queue.submit(job, b"another") == first
-    assert (await queue.stats()).queued == 1
-    claim = await queue.claim("w", 0)
+    first = await queue.submissions.submit(job, b"picture")
+    assert await queue.submissions.submit(job, b"another") == first
+    assert (await queue.submissions.stats()).queued == 1
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
     assert claim.payload == b"picture"
 
 
-async def test_an_error_comes_back_as_it_was(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_error_comes_back_as_it_was(queue: RedisQueue, make_job: MakeJob) -> None:
     job = make_job()
-    await queue.submit(job, b"picture")
-    claim = await queue.claim("w", 0)
+    await queue.submissions.submit(job, b"picture")
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
-    assert await queue.fail(claim, BudgetInfeasible("too little", smallest_feasible_ms=70.5))
-    view = await queue.view(job.id)
+    assert await queue.leases.fail(claim, BudgetInfeasible("too little", smallest_feasible_ms=70.5))
+    view = await queue.submissions.view(job.id)
     assert (view.status, view.error_code) == (JobStatus.FAILED, "budget_infeasible")
     with pytest.raises(BudgetInfeasible, match="too little") as caught:
-        await queue.result(await queue.view(job.id))
+        await queue.submissions.result(await queue.submissions.view(job.id))
     assert caught.value.details == {"smallest_feasible_ms": 70.5}
 
 
-async def test_what_is_not_there_is_not_found(queue: RedisQueue) -> None:
-    for call in (queue.view, queue.cancel):
+async def test_unknown_job_is_not_found(queue: RedisQueue) -> None:
+    for call in (queue.submissions.view, queue.submissions.cancel):
         with pytest.raises(JobNotFound):
             await call("nobody")
 
 
 async def test_cancelling_a_queued_job(queue: RedisQueue, make_job: MakeJob) -> None:
     job = make_job()
-    await queue.submit(job, b"picture")
-    assert (await queue.cancel(job.id)).status is JobStatus.CANCELLED
-    assert await queue.claim("w", 0) is None
+    await queue.submissions.submit(job, b"picture")
+    assert (await queue.submissions.cancel(job.id)).status is JobStatus.CANCELLED
+    assert await queue.leases.claim("w", 0) is None
     with pytest.raises(JobCancelled):
-        await queue.result(await queue.view(job.id))
+        await queue.submissions.result(await queue.submissions.view(job.id))
 
 
 async def test_cancelling_a_running_job(queue: RedisQueue, make_job: MakeJob) -> None:
     job = make_job()
-    await queue.submit(job, b"picture")
-    claim = await queue.claim("w", 0)
+    await queue.submissions.submit(job, b"picture")
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
-    assert (await queue.cancel(job.id)).status is JobStatus.CANCELLED
-    assert await queue.renew(claim, 0.5) is LeaseState.CANCELLED
-    assert not await queue.complete(claim, FACTS, b"result")
-    assert not await queue.fail(claim, InternalError())
-    assert (await queue.view(job.id)).status is JobStatus.CANCELLED
+    assert (await queue.submissions.cancel(job.id)).status is JobStatus.CANCELLED
+    assert await queue.leases.renew(claim, 0.5) is LeaseState.CANCELLED
+    assert not await queue.leases.complete(claim, FACTS, b"result")
+    assert not await queue.leases.fail(claim, InternalError())
+    assert (await queue.submissions.view(job.id)).status is JobStatus.CANCELLED
 
 
-async def test_a_job_that_has_ended_stays_as_it_ended(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_ended_job_cannot_be_cancelled(queue: RedisQueue, make_job: MakeJob) -> None:
     job = make_job()
-    await queue.submit(job, b"picture")
-    claim = await queue.claim("w", 0)
+    await queue.submissions.submit(job, b"picture")
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
-    await queue.complete(claim, FACTS, b"result")
-    assert (await queue.cancel(job.id)).status is JobStatus.SUCCEEDED
-    assert await queue.result(await queue.view(job.id)) == b"result"
+    await queue.leases.complete(claim, FACTS, b"result")
+    assert (await queue.submissions.cancel(job.id)).status is JobStatus.SUCCEEDED
+    assert await queue.submissions.result(await queue.submissions.view(job.id)) == b"result"
 
 
-async def test_a_full_queue_refuses_and_keeps_nothing(
+async def test_full_queue_refuses_and_stores_nothing(
     small_queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
     for _ in range(2):
-        await small_queue.submit(make_job(cheapest_ms=10_000.0), b"picture")
+        await small_queue.submissions.submit(make_job(cheapest_ms=10_000.0), b"picture")
     before = await names(raw_redis, queue_settings)
     with pytest.raises(Overloaded) as caught:
-        await small_queue.submit(make_job(), b"picture")
+        await small_queue.submissions.submit(make_job(), b"picture")
     assert caught.value.details == {"retry_after_s": 20}
     assert await names(raw_redis, queue_settings) == before
 
 
-async def test_the_time_to_retry_counts_the_workers_that_are_ready(
+async def test_time_to_retry_counts_the_workers_that_are_ready(
     small_queue: RedisQueue, make_job: MakeJob
 ) -> None:
     for worker, ready in (("a", True), ("b", True), ("c", False)):
-        await small_queue.publish_heartbeat(WorkerHeartbeat(worker, ready, ("anysr-s",), {}))
+        await small_queue.registry.publish_heartbeat(
+            WorkerHeartbeat(worker, ready, ("anysr-s",), {})
+        )
     for _ in range(2):
-        await small_queue.submit(make_job(cheapest_ms=10_000.0), b"picture")
+        await small_queue.submissions.submit(make_job(cheapest_ms=10_000.0), b"picture")
     with pytest.raises(Overloaded) as caught:
-        await small_queue.submit(make_job(), b"picture")
+        await small_queue.submissions.submit(make_job(), b"picture")
     assert caught.value.details == {"retry_after_s": 10}
 
 
@@ -173,7 +166,7 @@ async def test_submitting_at_once_never_overfills(
 ) -> None:
     async def submit() -> JobView | None:
         try:
-            return await small_queue.submit(make_job(), b"picture")
+            return await small_queue.submissions.submit(make_job(), b"picture")
         except Overloaded:
             return None
 
@@ -183,28 +176,28 @@ async def test_submitting_at_once_never_overfills(
     assert payloads == {Keys(queue_settings.namespace).payload(v.job.id) for v in accepted}
 
 
-async def test_stats_count_what_waits(queue: RedisQueue, make_job: MakeJob) -> None:
-    empty = await queue.stats()
+async def test_stats_sum_up_the_waiting_jobs(queue: RedisQueue, make_job: MakeJob) -> None:
+    empty = await queue.submissions.stats()
     assert (empty.queued, empty.running, empty.oldest_age_ms, empty.backlog_ms) == (0, 0, 0, 0)
     for cheapest_ms in (10_000.0, 20_000.0, 30_000.0):
-        await queue.submit(make_job(cheapest_ms=cheapest_ms), b"picture")
-    await queue.claim("w", 0)
-    stats = await queue.stats()
+        await queue.submissions.submit(make_job(cheapest_ms=cheapest_ms), b"picture")
+    await queue.leases.claim("w", 0)
+    stats = await queue.submissions.stats()
     assert (stats.queued, stats.running) == (2, 1)
     assert stats.oldest_age_ms > 0
     assert stats.backlog_ms == pytest.approx(30_000.0)  # the costliest had to start first
 
 
-async def test_everything_kept_for_an_ended_job_expires(
+async def test_everything_stored_for_an_ended_job_expires(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
     job, keys = make_job(), Keys(queue_settings.namespace)
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     assert 0 < await raw_redis.ttl(keys.payload(job.id)) <= queue_settings.payload_ttl_seconds
     assert await raw_redis.ttl(keys.record(job.id)) == -1
-    claim = await queue.claim("w", 0)
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
-    await queue.complete(claim, FACTS, b"result")
+    await queue.leases.complete(claim, FACTS, b"result")
     result = keys.result(job.id, claim.token)
     assert not await raw_redis.exists(keys.payload(job.id))
     assert 0 < await raw_redis.ttl(result) <= queue_settings.result_ttl_seconds
@@ -214,18 +207,18 @@ async def test_everything_kept_for_an_ended_job_expires(
     assert await raw_redis.ttl(keys.inflow) > 0
 
 
-async def test_a_result_whose_time_is_over_is_not_found(
+async def test_expired_result_is_not_found(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
     job = make_job()
-    await queue.submit(job, b"picture")
-    claim = await queue.claim("w", 0)
+    await queue.submissions.submit(job, b"picture")
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
-    await queue.complete(claim, FACTS, b"result")
+    await queue.leases.complete(claim, FACTS, b"result")
     await raw_redis.delete(Keys(queue_settings.namespace).result(job.id, claim.token))
     with pytest.raises(JobNotFound):
-        await queue.result(await queue.view(job.id))
-    assert (await queue.view(job.id)).status is JobStatus.SUCCEEDED
+        await queue.submissions.result(await queue.submissions.view(job.id))
+    assert (await queue.submissions.view(job.id)).status is JobStatus.SUCCEEDED
 
 
 async def test_pictures_may_live_in_a_second_redis(
@@ -238,18 +231,18 @@ async def test_pictures_may_live_in_a_second_redis(
     job = make_job()
     with embedded_redis() as blob_url:
         queue = open_queue(redis_url, queue_settings.model_copy(update={"blob_url": blob_url}))
-        await queue.submit(job, b"picture")
-        claim = await queue.claim("w", 0)
+        await queue.submissions.submit(job, b"picture")
+        claim = await queue.leases.claim("w", 0)
         assert claim is not None
         assert claim.payload == b"picture"
-        await queue.complete(claim, FACTS, b"result")
-        assert await queue.result(await queue.view(job.id)) == b"result"
+        await queue.leases.complete(claim, FACTS, b"result")
+        assert await queue.submissions.result(await queue.submissions.view(job.id)) == b"result"
         kept = await names(raw_redis, queue_settings)
         assert not any(":payload:" in name or ":result:" in name for name in kept)
 
 
-async def test_what_was_asked_for_is_told_to_all(queue: RedisQueue) -> None:
-    assert await queue.requested_models() == frozenset()
+async def test_requested_models_are_returned_to_all(queue: RedisQueue) -> None:
+    assert await queue.registry.requested_models() == frozenset()
     for name in ("a", "b", "a"):
-        await queue.request_model(name)
-    assert await queue.requested_models() == {"a", "b"}
+        await queue.registry.request_model(name)
+    assert await queue.registry.requested_models() == {"a", "b"}

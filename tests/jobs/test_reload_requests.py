@@ -1,4 +1,4 @@
-"""Calls to reload: none is lost, many at once are one; and what SIGHUP means."""
+"""Reload requests: none is lost, several at once are coalesced; and the meaning of SIGHUP."""
 
 from __future__ import annotations
 
@@ -29,72 +29,72 @@ asyncio.run(main())
 """
 
 
-async def called(calls: ReloadRequests) -> int | None:
-    """The number of a call that is there, else None."""
+async def requested(requests: ReloadRequests) -> int | None:
+    """The number of a pending request, else None."""
     try:
         async with asyncio.timeout(0):
-            return await calls.next()
+            return await requests.next()
     except TimeoutError:
         return None
 
 
-async def test_each_new_number_is_a_call_once() -> None:
-    calls = ReloadRequests()
-    calls.observe(0)
-    assert await called(calls) is None
+async def test_each_new_number_is_one_request() -> None:
+    requests = ReloadRequests()
+    requests.observe(0)
+    assert await requested(requests) is None
     for number in (1, 1, 3):
-        calls.observe(number)
-    assert await called(calls) == 3
-    calls.observe(3)
-    assert await called(calls) is None
+        requests.observe(number)
+    assert await requested(requests) == 3
+    requests.observe(3)
+    assert await requested(requests) is None
 
 
-async def test_a_count_that_was_lost_is_a_call() -> None:
-    calls = ReloadRequests()
-    calls.observe(7)
-    assert await called(calls) == 7
-    calls.observe(0)
-    assert await called(calls) == 0
+async def test_lost_count_is_a_request() -> None:
+    requests = ReloadRequests()
+    requests.observe(7)
+    assert await requested(requests) == 7
+    requests.observe(0)
+    assert await requested(requests) == 0
 
 
-async def test_a_call_during_an_answer_is_answered_next() -> None:
-    calls = ReloadRequests()
-    calls.request()
-    assert await called(calls) == 0
-    calls.request()
-    calls.observe(1)
-    assert await called(calls) == 1
-    assert await called(calls) is None
+async def test_request_during_a_reload_is_answered_next() -> None:
+    requests = ReloadRequests()
+    requests.request()
+    assert await requested(requests) == 0
+    requests.request()
+    requests.observe(1)
+    assert await requested(requests) == 1
+    assert await requested(requests) is None
 
 
-async def test_a_model_that_is_newly_asked_for_is_a_call_once() -> None:
-    calls = ReloadRequests()
-    calls.observe_models(frozenset())
-    assert await called(calls) is None
-    calls.observe_models(frozenset({"a"}))
-    assert await called(calls) == 0
-    calls.observe_models(frozenset({"a"}))
-    assert await called(calls) is None
-    calls.observe_models(frozenset({"b"}))
-    assert await called(calls) == 0
-    assert calls.models == {"a", "b"}
+async def test_newly_requested_model_is_one_request() -> None:
+    requests = ReloadRequests()
+    requests.observe_models(frozenset())
+    assert await requested(requests) is None
+    requests.observe_models(frozenset({"a"}))
+    assert await requested(requests) == 0
+    requests.observe_models(frozenset({"a"}))
+    assert await requested(requests) is None
+    requests.observe_models(frozenset({"b"}))
+    assert await requested(requests) == 0
+    assert requests.models == {"a", "b"}
 
 
-async def test_a_hangup_is_a_call() -> None:
-    calls = ReloadRequests()
-    with on_hangup(calls.request, lambda: None):
+async def test_hangup_is_a_request() -> None:
+    requests = ReloadRequests()
+    with on_hangup(requests.request, lambda: None):
         os.kill(os.getpid(), signal.SIGHUP)
         async with asyncio.timeout(PATIENCE_S):
-            assert await calls.next() == 0
+            assert await requests.next() == 0
 
 
 def listener(*before: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    """A process that says on standard output what it is told."""
+    """A process that prints the signals it receives."""
     command = [*before, sys.executable, "-c", LISTENER]
     return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, cwd=ROOT)
 
 
-def test_a_hangup_that_came_before_a_process_could_hear_it_is_heard() -> None:
+def test_hangup_before_the_handler_is_installed_is_not_lost() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         process = listener()
@@ -108,8 +108,8 @@ def test_a_hangup_that_came_before_a_process_could_hear_it_is_heard() -> None:
         process.kill()
 
 
-def test_the_end_of_its_terminal_stops_a_process() -> None:
-    """SIGHUP while the terminal is there is a call; when it is closed, it is the end."""
+def test_closed_terminal_stops_the_process() -> None:
+    """SIGHUP with an open terminal is a request; with a closed one it ends the process."""
     ours, theirs = pty.openpty()
     process = listener("setsid", "--ctty", stdin=theirs)
     os.close(theirs)

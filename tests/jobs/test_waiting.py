@@ -1,4 +1,4 @@
-"""Waiters hear of the end, watchers of each change, also over a connection that is cut."""
+"""Waiters are woken by the end, watchers by each change, even if their connection is cut."""
 
 from __future__ import annotations
 
@@ -23,41 +23,41 @@ pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 MakeJob = Callable[..., Job]
 FACTS = RunFacts("anysr-s", 1.0, Reason.WIDEST, 20.0, 21.5)
 LONG_S = 20.0
-"""No test comes near it: who is not woken fails by it."""
+"""Far longer than any test takes: a waiter that is not woken fails by it."""
 
 
 async def started(queue: RedisQueue, job: Job) -> Claim:
-    await queue.submit(job, b"picture")
-    claim = await queue.claim("w", 0)
+    await queue.submissions.submit(job, b"picture")
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
     return claim
 
 
 async def until_subscribed(raw: Redis, count: int = 1) -> None:
-    """Return when so many connections listen for events."""
+    """Wait until so many connections are subscribed to events."""
     async with asyncio.timeout(LONG_S):
         while len(await raw.client_list(_type="pubsub")) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
-async def test_a_waiter_is_woken_by_the_end(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_waiter_is_woken_by_the_end(queue: RedisQueue, make_job: MakeJob) -> None:
     claim = await started(queue, make_job())
-    waiter = asyncio.create_task(queue.wait(claim.job.id, LONG_S))
+    waiter = asyncio.create_task(queue.submissions.wait(claim.job.id, LONG_S))
     await asyncio.sleep(0.02)
-    await queue.renew(claim, 0.5)
+    await queue.leases.renew(claim, 0.5)
     assert not waiter.done()
-    await queue.complete(claim, FACTS, b"result")
+    await queue.leases.complete(claim, FACTS, b"result")
     async with asyncio.timeout(LONG_S / 2):
         assert (await waiter).status is JobStatus.SUCCEEDED
 
 
-async def test_an_end_before_the_wait_is_seen(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_end_before_the_wait_is_seen(queue: RedisQueue, make_job: MakeJob) -> None:
     claim = await started(queue, make_job())
-    await queue.complete(claim, FACTS, b"result")
-    assert (await queue.wait(claim.job.id, LONG_S)).status is JobStatus.SUCCEEDED
+    await queue.leases.complete(claim, FACTS, b"result")
+    assert (await queue.submissions.wait(claim.job.id, LONG_S)).status is JobStatus.SUCCEEDED
 
 
-async def test_no_end_falls_between_reading_and_listening(
+async def test_no_end_is_missed_between_subscribing_and_reading(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
     claims = [await started(queue, make_job()) for _ in range(40)]
@@ -65,77 +65,77 @@ async def test_no_end_falls_between_reading_and_listening(
     async def end(claim: Claim, turns: int) -> None:
         for _ in range(turns):
             await asyncio.sleep(0)
-        await queue.complete(claim, FACTS, b"result")
+        await queue.leases.complete(claim, FACTS, b"result")
 
     async with asyncio.timeout(LONG_S / 2):
         views, _ = await asyncio.gather(
-            asyncio.gather(*(queue.wait(claim.job.id, LONG_S) for claim in claims)),
+            asyncio.gather(*(queue.submissions.wait(claim.job.id, LONG_S) for claim in claims)),
             asyncio.gather(*(end(claim, turns) for turns, claim in enumerate(claims))),
         )
     assert {view.status for view in views} == {JobStatus.SUCCEEDED}
 
 
-async def test_a_wait_that_is_over_returns_the_job_as_it_is(
+async def test_wait_returns_the_state_of_the_job_after_its_timeout(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
     claim = await started(queue, make_job())
-    assert (await queue.wait(claim.job.id, 0.05)).status is JobStatus.RUNNING
-    assert (await queue.wait(claim.job.id, 0)).status is JobStatus.RUNNING
+    assert (await queue.submissions.wait(claim.job.id, 0.05)).status is JobStatus.RUNNING
+    assert (await queue.submissions.wait(claim.job.id, 0)).status is JobStatus.RUNNING
 
 
-async def test_waiting_for_nobody_is_not_found(queue: RedisQueue) -> None:
+async def test_waiting_for_an_unknown_job_is_not_found(queue: RedisQueue) -> None:
     with pytest.raises(JobNotFound):
-        await queue.wait("nobody", LONG_S)
+        await queue.submissions.wait("nobody", LONG_S)
     with pytest.raises(JobNotFound):
-        await anext(queue.watch("nobody"))
+        await anext(queue.submissions.watch("nobody"))
 
 
-async def test_a_cancel_wakes_the_waiter(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_cancel_wakes_the_waiter(queue: RedisQueue, make_job: MakeJob) -> None:
     claim = await started(queue, make_job())
-    waiter = asyncio.create_task(queue.wait(claim.job.id, LONG_S))
+    waiter = asyncio.create_task(queue.submissions.wait(claim.job.id, LONG_S))
     await asyncio.sleep(0.02)
-    await queue.cancel(claim.job.id)
+    await queue.submissions.cancel(claim.job.id)
     async with asyncio.timeout(LONG_S / 2):
         assert (await waiter).status is JobStatus.CANCELLED
 
 
-async def test_a_watcher_sees_the_changes_in_order(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_watcher_sees_the_changes_in_order(queue: RedisQueue, make_job: MakeJob) -> None:
     job = make_job()
-    await queue.submit(job, b"picture")
-    watcher = queue.watch(job.id)
+    await queue.submissions.submit(job, b"picture")
+    watcher = queue.submissions.watch(job.id)
 
     async def next_view() -> JobView:
         async with asyncio.timeout(LONG_S / 2):
             return await anext(watcher)
 
     assert (await next_view()).status is JobStatus.QUEUED
-    claim = await queue.claim("w", 0)
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
     assert (await next_view()).status is JobStatus.RUNNING
     for progress in (0.25, 0.75):
-        await queue.renew(claim, progress)
+        await queue.leases.renew(claim, progress)
         view = await next_view()
         assert (view.status, view.progress) == (JobStatus.RUNNING, progress)
-    await queue.complete(claim, FACTS, b"result")
+    await queue.leases.complete(claim, FACTS, b"result")
     assert (await next_view()).status is JobStatus.SUCCEEDED
     with pytest.raises(StopAsyncIteration):
         await next_view()
 
 
-async def test_a_fast_life_is_watched_to_its_end(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_fast_job_is_watched_to_its_end(queue: RedisQueue, make_job: MakeJob) -> None:
     job = make_job()
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     seen: list[JobView] = []
 
     async def watch() -> None:
-        seen.extend([view async for view in queue.watch(job.id)])
+        seen.extend([view async for view in queue.submissions.watch(job.id)])
 
     watching = asyncio.create_task(watch())
-    claim = await queue.claim("w", 0)
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
     for step in range(10):
-        await queue.renew(claim, step / 10)
-    await queue.complete(claim, FACTS, b"result")
+        await queue.leases.renew(claim, step / 10)
+    await queue.leases.complete(claim, FACTS, b"result")
     async with asyncio.timeout(LONG_S / 2):
         await watching
     assert seen[-1].status is JobStatus.SUCCEEDED
@@ -143,56 +143,56 @@ async def test_a_fast_life_is_watched_to_its_end(queue: RedisQueue, make_job: Ma
     assert len(seen) == len({(view.status, view.progress) for view in seen})
 
 
-async def until_heard(queue: RedisQueue, raw: Redis, make_job: MakeJob) -> None:
-    """Return when the queue hears of every end, and nothing waits."""
-    await queue.wait((await started(queue, make_job())).job.id, 0)
+async def until_received(queue: RedisQueue, raw: Redis, make_job: MakeJob) -> None:
+    """Wait until the queue receives every end and no job is left."""
+    await queue.submissions.wait((await started(queue, make_job())).job.id, 0)
     await until_subscribed(raw)
 
 
 async def commands(raw: Redis, *names: str) -> int:
-    """How often the server was asked these."""
+    """Number of calls of these commands at the server."""
     stats = await raw.info("commandstats")
     return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in names)
 
 
-async def test_a_caller_reads_its_job_and_picture_once(
+async def test_caller_reads_its_job_and_picture_once(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
-    await until_heard(queue, raw_redis, make_job)
+    await until_received(queue, raw_redis, make_job)
     for _ in range(3):
         submitted = time.monotonic()
-        view = await queue.submit(make_job(), b"picture")
+        view = await queue.submissions.submit(make_job(), b"picture")
         before = await commands(raw_redis, "hgetall", "get")
-        waiting = asyncio.create_task(queue.outcome(view, submitted, LONG_S))
+        waiting = asyncio.create_task(queue.submissions.outcome(view, submitted, LONG_S))
         await asyncio.sleep(0.02)
         assert await commands(raw_redis, "hgetall", "get") == before
-        claim = await queue.claim("w", 0)
+        claim = await queue.leases.claim("w", 0)
         assert claim is not None
         claimed = await commands(raw_redis, "hgetall", "get")
         assert claimed == before + 1, "the picture came along with the claim"
-        await queue.complete(claim, FACTS, b"result")
+        await queue.leases.complete(claim, FACTS, b"result")
         async with asyncio.timeout(LONG_S / 2):
             outcome = await waiting
         assert (outcome.view.status, outcome.picture) == (JobStatus.SUCCEEDED, b"result")
         assert await commands(raw_redis, "hgetall", "get") == claimed + 2
 
 
-async def test_an_end_that_came_before_its_caller_waits_is_seen(
+async def test_end_before_the_wait_begins_is_not_missed(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
-    await until_heard(queue, raw_redis, make_job)
+    await until_received(queue, raw_redis, make_job)
     submitted = time.monotonic()
-    view = await queue.submit(make_job(), b"picture")
-    claim = await queue.claim("w", 0)
+    view = await queue.submissions.submit(make_job(), b"picture")
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
-    await queue.complete(claim, FACTS, b"result")
-    await asyncio.sleep(0.05)  # it is heard while nobody waits
+    await queue.leases.complete(claim, FACTS, b"result")
+    await asyncio.sleep(0.05)  # the event arrives while nobody waits
     async with asyncio.timeout(LONG_S / 2):
-        outcome = await queue.outcome(view, submitted, LONG_S)
+        outcome = await queue.submissions.outcome(view, submitted, LONG_S)
     assert outcome.view.status is JobStatus.SUCCEEDED
 
 
-async def test_ends_without_number_are_no_reason_to_believe_that_a_job_still_runs(
+async def test_forgotten_ends_are_not_taken_for_running_jobs(
     redis_url: str,
 ) -> None:
     client = connect(redis_url)
@@ -212,32 +212,34 @@ async def test_ends_without_number_are_no_reason_to_believe_that_a_job_still_run
     await client.aclose()
 
 
-async def test_a_cut_connection_loses_no_caller(
+async def test_caller_survives_a_cut_connection(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
-    await until_heard(queue, raw_redis, make_job)
+    await until_received(queue, raw_redis, make_job)
     submitted = time.monotonic()
-    view = await queue.submit(make_job(), b"picture")
-    waiting = asyncio.create_task(queue.outcome(view, submitted, LONG_S))
-    claim = await queue.claim("w", 0)
+    view = await queue.submissions.submit(make_job(), b"picture")
+    waiting = asyncio.create_task(queue.submissions.outcome(view, submitted, LONG_S))
+    claim = await queue.leases.claim("w", 0)
     assert claim is not None
     await raw_redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-    await queue.complete(claim, FACTS, b"result")  # nobody hears it
+    await queue.leases.complete(claim, FACTS, b"result")  # nobody receives it
     async with asyncio.timeout(LONG_S / 2):
         assert (await waiting).view.status is JobStatus.SUCCEEDED
 
 
-async def test_a_cut_connection_loses_no_waiter(
+async def test_waiter_survives_a_cut_connection(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
     claims = [await started(queue, make_job()) for _ in range(3)]
-    waiters = [asyncio.create_task(queue.wait(claim.job.id, LONG_S)) for claim in claims]
+    waiters = [
+        asyncio.create_task(queue.submissions.wait(claim.job.id, LONG_S)) for claim in claims
+    ]
     await until_subscribed(raw_redis)
-    await queue.complete(claims[0], FACTS, b"result")
+    await queue.leases.complete(claims[0], FACTS, b"result")
     await raw_redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-    await queue.complete(claims[1], FACTS, b"result")  # nobody hears this one
+    await queue.leases.complete(claims[1], FACTS, b"result")  # nobody receives this event
     await until_subscribed(raw_redis)
-    await queue.complete(claims[2], FACTS, b"result")
+    await queue.leases.complete(claims[2], FACTS, b"result")
     async with asyncio.timeout(LONG_S / 2):
         views = await asyncio.gather(*waiters)
     assert {view.status for view in views} == {JobStatus.SUCCEEDED}
@@ -247,23 +249,25 @@ async def test_all_waiters_share_one_connection(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
     claims = [await started(queue, make_job()) for _ in range(20)]
-    waiters = [asyncio.create_task(queue.wait(claim.job.id, LONG_S)) for claim in claims]
+    waiters = [
+        asyncio.create_task(queue.submissions.wait(claim.job.id, LONG_S)) for claim in claims
+    ]
     await until_subscribed(raw_redis)
     assert len(await raw_redis.client_list(_type="pubsub")) == 1
     for claim in claims:
-        await queue.complete(claim, FACTS, b"result")
+        await queue.leases.complete(claim, FACTS, b"result")
     async with asyncio.timeout(LONG_S / 2):
         assert {v.status for v in await asyncio.gather(*waiters)} == {JobStatus.SUCCEEDED}
 
 
-async def test_a_watcher_reads_nothing_while_nothing_happens(
+async def test_watcher_reads_nothing_while_nothing_happens(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
     claim = await started(queue, make_job())
-    watcher = queue.watch(claim.job.id)
+    watcher = queue.submissions.watch(claim.job.id)
     await anext(watcher)
     await until_subscribed(raw_redis)
-    await queue.renew(claim, 0.5)
+    await queue.leases.renew(claim, 0.5)
     async with asyncio.timeout(LONG_S / 2):
         assert (await anext(watcher)).progress == 0.5
 
@@ -273,23 +277,23 @@ async def test_a_watcher_reads_nothing_while_nothing_happens(
     before = await reads()
     ending = asyncio.ensure_future(anext(watcher))
     await asyncio.sleep(0.1)
-    assert await reads() - before <= 2  # the subscription and the renewal may each ask for one
-    await queue.complete(claim, FACTS, b"result")
+    assert await reads() - before <= 2  # the subscription and the renewal may each cause one
+    await queue.leases.complete(claim, FACTS, b"result")
     async with asyncio.timeout(LONG_S / 2):
         assert (await ending).status is JobStatus.SUCCEEDED
 
 
-async def test_a_stray_message_stops_nobody(
+async def test_stray_message_is_ignored(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
     claim = await started(queue, make_job())
-    waiter = asyncio.create_task(queue.wait(claim.job.id, LONG_S))
+    waiter = asyncio.create_task(queue.submissions.wait(claim.job.id, LONG_S))
     await until_subscribed(raw_redis)
     keys = Keys(queue_settings.namespace)
     for channel in (keys.ended, keys.changes):
         await raw_redis.publish(channel, b"\xff\xfe")
         await raw_redis.publish(channel, b"succeeded")
         await raw_redis.publish(channel, f"succeeded:{claim.job.id}:what".encode())
-    await queue.complete(claim, FACTS, b"result")
+    await queue.leases.complete(claim, FACTS, b"result")
     async with asyncio.timeout(LONG_S / 2):
         assert (await waiter).status is JobStatus.SUCCEEDED

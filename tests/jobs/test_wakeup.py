@@ -1,4 +1,4 @@
-"""Idle workers are woken at once, each by its own job, and one lost token is no loss."""
+"""Idle workers are woken at once, each by its own job, and a lost token loses no job."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 MakeJob = Callable[..., Job]
 OpenQueue = Callable[[str, QueueSettings], RedisQueue]
 LONG_S = 20.0
-"""No test comes near it: who is not woken fails by it."""
+"""Far longer than any test takes: a worker that is not woken fails by it."""
 
 
 @pytest.fixture
 def only_woken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let idle workers look at nothing unless they are woken."""
-    monkeypatch.setattr("jobs.wakeup.LOOK_S", LONG_S)
+    """Let idle workers poll only when they are woken."""
+    monkeypatch.setattr("jobs.wakeup.POLL_S", LONG_S)
 
 
 async def blocked(raw: Redis) -> int:
@@ -34,7 +34,7 @@ async def blocked(raw: Redis) -> int:
 
 
 async def until_blocked(raw: Redis, count: int) -> None:
-    """Return when so many connections block on a list."""
+    """Wait until so many connections block on a list."""
     async with asyncio.timeout(LONG_S / 2):
         while await blocked(raw) != count:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
@@ -48,13 +48,13 @@ async def finished(task: asyncio.Task[Claim | None]) -> Claim:
 
 
 @pytest.mark.usefixtures("only_woken")
-async def test_a_job_wakes_an_idle_worker(
+async def test_job_wakes_an_idle_worker(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
-    idle = asyncio.create_task(queue.claim("idle", LONG_S))
+    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))
     await until_blocked(raw_redis, 1)
     job = make_job()
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     assert (await finished(idle)).job == job
 
 
@@ -67,17 +67,17 @@ async def test_each_job_wakes_one_more_worker(
     make_job: MakeJob,
 ) -> None:
     queues = [open_queue(redis_url, queue_settings) for _ in range(3)]
-    idle = [asyncio.create_task(queue.claim("idle", LONG_S)) for queue in queues * 2]
-    await until_blocked(raw_redis, len(queues))  # one per process, the others stand behind
+    idle = [asyncio.create_task(queue.leases.claim("idle", LONG_S)) for queue in queues * 2]
+    await until_blocked(raw_redis, len(queues))  # one per process, the others wait behind it
     jobs = [make_job() for _ in idle]
     for job in jobs:
-        await queues[0].submit(job, b"picture")
+        await queues[0].submissions.submit(job, b"picture")
     claims = [await finished(task) for task in idle]
     assert {claim.job.id for claim in claims} == {job.id for job in jobs}
 
 
 @pytest.mark.usefixtures("only_woken")
-async def test_jobs_that_are_put_back_together_wake_one_worker_each(
+async def test_jobs_requeued_together_wake_one_worker_each(
     redis_url: str,
     raw_redis: Redis,
     queue_settings: QueueSettings,
@@ -87,13 +87,13 @@ async def test_jobs_that_are_put_back_together_wake_one_worker_each(
     queues = [open_queue(redis_url, queue_settings) for _ in range(3)]
     jobs = [make_job() for _ in queues]
     for job in jobs:
-        await queues[0].submit(job, b"picture")
-        assert await queues[0].claim("dying", 0) is not None
-    idle = [asyncio.create_task(queue.claim("idle", LONG_S)) for queue in queues[1:]]
+        await queues[0].submissions.submit(job, b"picture")
+        assert await queues[0].leases.claim("dying", 0) is not None
+    idle = [asyncio.create_task(queue.leases.claim("idle", LONG_S)) for queue in queues[1:]]
     await until_blocked(raw_redis, len(idle))
     leases = Keys(queue_settings.namespace).leases
     await raw_redis.zadd(leases, {job.id: 0.0 for job in jobs}, xx=True)
-    looking = asyncio.create_task(queues[0].claim("looking", 0))
+    looking = asyncio.create_task(queues[0].leases.claim("looking", 0))
     claims = [await finished(task) for task in [looking, *idle]]
     assert {claim.job.id for claim in claims} == {job.id for job in jobs}
 
@@ -104,79 +104,79 @@ async def test_tokens_do_not_pile_up(
 ) -> None:
     wake = Keys(queue_settings.namespace).wake
     for _ in range(5):
-        await queue.submit(make_job(), b"picture")
+        await queue.submissions.submit(make_job(), b"picture")
         assert await raw_redis.llen(wake) == 1
     for left in (4, 3, 2, 1, 0):
-        await queue.claim("w", 0)
+        await queue.leases.claim("w", 0)
         assert await raw_redis.llen(wake) == min(left, 1)
 
 
-async def test_a_token_lost_with_a_worker_is_no_loss(
+async def test_token_lost_with_a_worker_loses_no_job(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
     wake = Keys(queue_settings.namespace).wake
     dying = asyncio.create_task(raw_redis.execute_command("BLPOP", wake, 5))
     await until_blocked(raw_redis, 1)
-    idle = asyncio.create_task(queue.claim("idle", LONG_S))
+    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))
     await until_blocked(raw_redis, 2)
     job = make_job()
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     assert await dying is not None  # it has the token, and will never claim
     assert (await finished(idle)).job == job
 
 
 @pytest.mark.usefixtures("only_woken")
-async def test_a_cut_connection_is_made_again(
+async def test_cut_connection_is_made_again(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
-    idle = asyncio.create_task(queue.claim("idle", LONG_S))
+    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))
     await until_blocked(raw_redis, 1)
     await raw_redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     job = make_job()
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     assert (await finished(idle)).job == job
 
 
 @pytest.mark.usefixtures("only_woken")
-async def test_a_worker_that_gives_up_waiting_leaves_the_line_in_order(
+async def test_worker_that_stops_waiting_leaves_the_line_in_order(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
-    impatient = asyncio.create_task(queue.claim("impatient", LONG_S))
+    impatient = asyncio.create_task(queue.leases.claim("impatient", LONG_S))
     await until_blocked(raw_redis, 1)
-    patient = asyncio.create_task(queue.claim("patient", LONG_S))
+    patient = asyncio.create_task(queue.leases.claim("patient", LONG_S))
     impatient.cancel()
     await asyncio.wait([impatient])
     assert impatient.cancelled()
-    assert await queue.claim("brief", 0.05) is None
+    assert await queue.leases.claim("brief", 0.05) is None
     await until_blocked(raw_redis, 1)
     job = make_job()
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     assert (await finished(patient)).job == job
 
 
 @pytest.mark.usefixtures("only_woken")
-async def test_one_that_is_told_to_stop_leaves_the_line_at_once(
+async def test_stopped_worker_leaves_the_line_at_once(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
     stopping = asyncio.Event()
-    first = asyncio.create_task(queue.claim("first", LONG_S, stopping))
+    first = asyncio.create_task(queue.leases.claim("first", LONG_S, stopping))
     await until_blocked(raw_redis, 1)
-    behind = asyncio.create_task(queue.claim("behind", LONG_S, stopping))
+    behind = asyncio.create_task(queue.leases.claim("behind", LONG_S, stopping))
     await asyncio.sleep(0.05)
     stopping.set()
     async with asyncio.timeout(LONG_S / 2):
         assert await first is None
         assert await behind is None
-        assert await queue.claim("already told", LONG_S, stopping) is None
+        assert await queue.leases.claim("already stopped", LONG_S, stopping) is None
     await until_blocked(raw_redis, 0)
-    idle = asyncio.create_task(queue.claim("idle", LONG_S, asyncio.Event()))
+    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S, asyncio.Event()))
     await until_blocked(raw_redis, 1)
     job = make_job()
-    await queue.submit(job, b"picture")
+    await queue.submissions.submit(job, b"picture")
     assert (await finished(idle)).job == job
 
 
-async def test_an_outage_is_heard_by_one_that_may_be_told_to_stop(
+async def test_outage_reaches_a_worker_that_can_be_stopped(
     queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*_: object) -> None:
@@ -184,4 +184,4 @@ async def test_an_outage_is_heard_by_one_that_may_be_told_to_stop(
 
     monkeypatch.setattr("jobs.connection.SteadyRedis.blpop", away)
     with pytest.raises(ConnectionError, match="away"):
-        await queue.claim("w", LONG_S, asyncio.Event())
+        await queue.leases.claim("w", LONG_S, asyncio.Event())

@@ -10,7 +10,7 @@ from models.architectures.registry import NetworkSpec
 from models.checkpoint import save_network
 from models.export import TOLERANCE, check, onnx_runner, write_onnx
 from models.geometry import axis_grid, output_size
-from models.training.trainer import upscale
+from models.training.forward import upscale
 
 
 def stirred(module):

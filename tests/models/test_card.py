@@ -12,7 +12,9 @@ from models.catalog import SHIPPED, read_catalog
 from models.training.config import Config
 from models.zoo import ZOO
 
-CONFIGS = Path(models.training.config.__file__).parent / "configs"
+CONFIGS = Path(models.training.config.__file__).parents[1] / "configs"
+PAGES = SHIPPED.parent.parent / "docs" / "models"
+PAPERS = ("composed", "defian", "gidrn")
 
 
 @pytest.mark.parametrize("name", read_catalog().names)
@@ -33,6 +35,15 @@ def test_prose_stays_and_the_table_is_renewed():
 def test_a_card_without_a_place_is_told():
     with pytest.raises(ValueError, match="has no"):
         refresh("nothing here", read_catalog().get("anysr-s"))
+
+
+@pytest.mark.parametrize("name", read_catalog().names)
+def test_a_papers_network_and_its_page_name_each_other(name):
+    card = (SHIPPED / f"{name}.md").read_text()
+    pages = re.findall(r"\.\./\.\./docs/models/(\w+\.md)", card)
+    for page in pages:
+        assert f"/artifacts/{name}.md)" in (PAGES / page).read_text()
+    assert bool(pages) == (read_catalog().get(name).network.name in PAPERS)
 
 
 @pytest.mark.parametrize("name", read_catalog().names)

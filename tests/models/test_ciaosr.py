@@ -2,6 +2,7 @@
 written out, its switches, its bounds on memory, and the public checkpoints' names."""
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -18,7 +19,8 @@ from models.convert import ConversionError, from_public, to_public
 from models.geometry import axis_grid, output_size
 from models.layouts.ciaosr import CONSTANTS, PREFIX
 from models.training.config import Config, Sampling, Training
-from models.training.trainer import Trainer, upscale
+from models.training.forward import upscale
+from models.training.trainer import Trainer
 
 SIZE, OUTPUT = (5, 6), (12, 17)
 SMALL = {"hidden": 8, "window": 4}
@@ -57,24 +59,33 @@ def looked_up(number, n_in, n_out, side, quirks):
     return index, (coordinate - (-1 + (2 * index + 1) / n_in)) * n_in
 
 
+def queried(number, n_in, n_out, quirks):
+    """The input pixel whose patch is an output pixel's query: the nearest, and halfway between two
+    the second one, or the even one in the released code, whose grid_sample rounds so."""
+    place = Fraction((2 * number + 1) * n_in, 2 * n_out) - Fraction(1, 2)
+    return round(place) if quirks else math.floor(place + Fraction(1, 2))
+
+
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
+@pytest.mark.parametrize(("size", "output"), [(SIZE, OUTPUT), ((4, 6), (6, 15))])
 @torch.no_grad()
-def test_the_head_is_attention_over_four_neighbours(switches):
+def test_the_head_is_attention_over_four_neighbours(switches, size, output):
     """Eq. 4 and 5, pixel by pixel, with whole MLPs of whole inputs."""
-    head, (features, image) = head_of(**switches), inputs()
-    made = head(features, image, *grid_of())
-    keys = F.unfold(features, 3, padding=1).view(2, 36, *SIZE)
+    head, (features, image) = head_of(**switches), inputs(size)
+    made = head(features, image, *grid_of(size, output))
+    keys = F.unfold(features, 3, padding=1).view(2, 36, *size)
     values = keys if head.cs_attn is None else torch.cat((keys, head.cs_attn(features)), 1)
-    cell = torch.tensor([2 * n / m for n, m in zip(SIZE, OUTPUT, strict=True)])
-    skip = F.interpolate(image, OUTPUT, mode="bilinear", align_corners=False)
-    for y in range(OUTPUT[0]):
-        for x in range(OUTPUT[1]):
-            at = [(2 * n + 1) * a // (2 * b) for n, a, b in zip((y, x), SIZE, OUTPUT, strict=True)]
+    cell = torch.tensor([2 * n / m for n, m in zip(size, output, strict=True)])
+    skip = F.interpolate(image, output, mode="bilinear", align_corners=False)
+    quirks = head.released_quirks
+    for y in range(output[0]):
+        for x in range(output[1]):
+            at = [queried(*axis, quirks) for axis in zip((y, x), size, output, strict=True)]
             query, scores, found = keys[:, :, at[0], at[1]], [], []
             for side_y in (-1, 1):
                 for side_x in (-1, 1):
-                    i, high = looked_up(y, SIZE[0], OUTPUT[0], side_y, head.released_quirks)
-                    j, wide = looked_up(x, SIZE[1], OUTPUT[1], side_x, head.released_quirks)
+                    i, high = looked_up(y, size[0], output[0], side_y, quirks)
+                    j, wide = looked_up(x, size[1], output[1], side_x, quirks)
                     place = torch.cat((torch.tensor([high, wide]), cell)).expand(2, 4)
                     key, value = keys[:, :, i, j], values[:, :, i, j]
                     score = head.imnet_k(torch.cat((key, place), 1))

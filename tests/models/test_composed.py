@@ -11,7 +11,8 @@ from models.checkpoint import load_network, save_network
 from models.export import AtWidth, check, onnx_runner, write_onnx
 from models.geometry import axis_grid, output_size
 from models.training.config import Config, Sampling, Training
-from models.training.trainer import Trainer, upscale
+from models.training.forward import upscale
+from models.training.trainer import Trainer
 from models.training.warm_start import grow
 
 EDSR = {"name": "edsr", "args": {"channels": 16, "blocks": 2}}

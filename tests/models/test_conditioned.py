@@ -10,7 +10,7 @@ from models.architectures.conditioned import Conditioned, ConditionedBlock
 from models.architectures.network import grid_for
 from models.cost import cost_of
 from models.geometry import axis_grid, output_size
-from models.training.trainer import upscale
+from models.training.forward import upscale
 
 ARGS: dict[str, Any] = {"channels": 16, "blocks": 2, "basis": 4, "widths": [4, 8, 16]}
 

@@ -121,6 +121,9 @@ def test_scale_attention_is_equation_5_or_7(enhancement, count):
         ((1.1, 1.1), (-1.1, -1.1)),
         ((3.9, 4.0), (3.9, 4.0)),
         ((2.2917, 2.2917), (-2.3, -2.3)),  # 110 of 48 pixels: rounded as in training
+        # Asked for x2.34, which is 23 tenths, 7 pixels become 16 and 5 pixels 12: 24 tenths.
+        ((16 / 7, 16 / 7), (-2.3, -2.3)),
+        ((12 / 5, 12 / 5), (2.4, 2.4)),
     ],
 )
 def test_released_pairs_are_tenths_with_a_sign(scales, told):

@@ -5,7 +5,7 @@ import pytest
 
 from models.evaluate import bicubic, compare, degrade, evaluate, luma
 from models.training.dataset import list_images
-from tests.shared_data import shared_data
+from tests.support.photographs import shared_data
 
 PUBLISHED_BICUBIC = {
     "Set5": {2: 33.67, 3: 30.40, 4: 28.43},
@@ -16,7 +16,7 @@ PUBLISHED_BICUBIC = {
 
 @pytest.mark.parametrize(("dataset", "rows"), PUBLISHED_BICUBIC.items())
 def test_bicubic_gives_the_published_rows(dataset, rows):
-    files = list_images([shared_data("bench", dataset)])
+    files = list_images([shared_data(dataset)])
     for scale, expected in rows.items():
         assert evaluate(bicubic, files, scale).psnr_y == pytest.approx(expected, abs=0.02)
 

@@ -28,7 +28,7 @@ from models.expectation import (
     spread_terms,
     terms,
 )
-from tests.shared_data import shared_data
+from tests.support.photographs import shared_data
 from workers.features import features_of
 from workers.upscale import upscale
 
@@ -116,7 +116,7 @@ def test_it_is_nearer_than_the_mean_on_photographs_that_it_was_not_fitted_to(sca
 
 @pytest.mark.parametrize("scale", [2.0, 2.5, 3.0, 4.0])
 def test_it_is_at_most_half_as_far_off_as_the_mean_on_b100(scale: float) -> None:
-    files = sorted(shared_data("bench", "B100").iterdir())[::4]
+    files = sorted(shared_data("B100").iterdir())[::4]
     errors = []
     for file in files:
         with Image.open(file) as image:

@@ -16,7 +16,8 @@ from models.checkpoint import save_network
 from models.export import check, onnx_runner, write_onnx
 from models.geometry import output_size
 from models.training.config import Config, Sampling, Training
-from models.training.trainer import Trainer, upscale
+from models.training.forward import upscale
+from models.training.trainer import Trainer
 
 ENCODER = {"features": 4, "blocks": 1, "passes": 2, "reduction": 2}
 

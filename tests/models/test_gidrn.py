@@ -34,6 +34,13 @@ def test_the_parameters_are_as_many_as_the_papers(scale, count, of_the_paper):
     assert abs(count - of_the_paper) < 0.003 * of_the_paper
 
 
+def test_without_groups_the_parameters_are_as_many_as_the_papers():
+    """Table 6, at x2: 2047 K."""
+    count = rules.count("gidrn", {"scale": 2, "group_channels": 72})
+    assert count == 2_046_630
+    assert round(count, -3) == 2_047_000
+
+
 def test_the_cost_is_that_of_the_papers_table():
     """Table 5: 36.19 x 10^9 at x4 for an input of 256 x 256; we count no biases and activations."""
     counted = rules.multiply_accumulates("gidrn", {"scale": 4}, 256, 256)

@@ -9,7 +9,7 @@ from models.architectures.network import grid_for
 from models.architectures.plain import Plain
 from models.cost import cost_of
 from models.geometry import axis_grid
-from models.training.trainer import upscale
+from models.training.forward import upscale
 
 CHANNELS = 8
 

@@ -1,4 +1,4 @@
-"""The summary of what waits equals what its definitions say, written out plainly."""
+"""Room, stretch and wait equal their definitions, written out plainly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling.backlog import SLOT_MS, Group, Load, Slots, pressure, sustained_stretch, wait_ms
+from jobs.backlog import Backlog, Group
+from scheduling.backlog import SLOT_MS, Load, Slots, pressure, sustained_stretch, wait_ms
 
 NOW = 1000.0
 costs = st.floats(0.5, 500)
@@ -18,7 +19,7 @@ starts = st.integers(0, 80).map(lambda slot: slot * SLOT_MS)
 
 @st.composite
 def loads(draw, least_waiting=0):
-    """Any queue, of workers of which one is free to decide."""
+    """Any load with at least one free worker."""
     workers = draw(st.integers(1, 6))
     running = draw(st.lists(st.floats(NOW - 500, NOW + 3000), max_size=workers - 1))
     slots = draw(st.lists(starts, unique=True, min_size=least_waiting, max_size=12))
@@ -28,21 +29,21 @@ def loads(draw, least_waiting=0):
 
 
 def free_until(load, moment, from_now=NOW):
-    """Worker time from now to a moment that no run takes: the definition, worker by worker."""
+    """Free worker time from now to a moment: the definition, worker by worker."""
     idle = load.workers - len(load.running)
     ends = [from_now] * idle + [max(end, from_now) for end in load.running]
     return sum(max(0.0, moment - end) for end in ends)
 
 
 def over(load, group):
-    """Worker time until a slot's end, of the workers that are free at its beginning."""
+    """Worker time until a slot's end, of the workers that are free when it begins."""
     ended = sum(max(end, NOW) < group.latest_start_ms for end in load.running)
     free = load.workers - len(load.running) + ended
     return free_until(load, group.latest_start_ms) + free * SLOT_MS
 
 
 @given(loads(), costs, st.none() | starts)
-def test_room_and_stretch_are_what_they_are_defined_as(load, network_ms, after):
+def test_room_and_stretch_match_their_definitions(load, network_ms, after):
     from_ms = -math.inf if after is None else NOW + after
     room, stretch = [math.inf], [math.inf]
     for place, group in enumerate(load.waiting):
@@ -52,19 +53,19 @@ def test_room_and_stretch_are_what_they_are_defined_as(load, network_ms, after):
         free, later = free_until(load, group.latest_start_ms), over(load, group)
         room += [free - sum(g.cheapest_ms for g in before)]
         room += [later - sum(g.cheapest_ms for g in until)]
-        stretch += [free / (network_ms + sum(g.network_ms for g in before))]
-        stretch += [later / (network_ms + sum(g.network_ms for g in until))]
+        stretch += [free / (network_ms + sum(g.narrowest_ms for g in before))]
+        stretch += [later / (network_ms + sum(g.narrowest_ms for g in until))]
     pressed = pressure(load, network_ms, from_ms)
     assert pressed.room_ms == pytest.approx(min(room), abs=1e-6)
     assert pressed.stretch == pytest.approx(max(0.0, min(stretch)), abs=1e-6)
 
 
 @given(loads(), costs, starts, costs, costs)
-def test_more_work_that_waits_never_leaves_more_room(load, network_ms, start, cheapest, network):
+def test_more_waiting_work_never_leaves_more_room(load, network_ms, start, cheapest, network):
     groups = {g.latest_start_ms: g for g in load.waiting}
     known = groups.get(NOW + start, Group(NOW + start, 0.0, 0.0))
     groups[NOW + start] = Group(
-        NOW + start, known.cheapest_ms + cheapest, known.network_ms + network
+        NOW + start, known.cheapest_ms + cheapest, known.narrowest_ms + network
     )
     more = Load(NOW, load.workers, load.running, sorted(groups.values()), load.inflow)
     before, after = pressure(load, network_ms), pressure(more, network_ms)
@@ -73,14 +74,25 @@ def test_more_work_that_waits_never_leaves_more_room(load, network_ms, start, ch
     assert wait_ms(more, NOW + 9e9) >= wait_ms(load, NOW + 9e9) - 1e-6
 
 
+@pytest.mark.parametrize(
+    ("workers", "free", "counted"), [(5, 0, 5), (5, 1, 5), (1, 0, 2), (1, 1, 3), (2, 1, 3)]
+)
+def test_a_load_counts_at_least_the_workers_that_its_runs_take(workers, free, counted):
+    waiting = (Group(NOW + 10, 1.0, 2.0),)
+    backlog = Backlog(NOW, waiting, (NOW + 1, NOW + 2), inflow=0.5, inflow_slack_ms=30.0)
+    assert Load.of(backlog, workers, free) == Load(
+        NOW, counted, (NOW + 1, NOW + 2), waiting, inflow=0.5, inflow_slack_ms=30.0
+    )
+
+
 @given(loads(least_waiting=1), costs)
-def test_a_worker_more_never_leaves_less_room(load, network_ms):
+def test_one_more_worker_never_leaves_less_room(load, network_ms):
     more = Load(NOW, load.workers + 1, load.running, load.waiting, load.inflow)
     assert pressure(more, network_ms).room_ms >= pressure(load, network_ms).room_ms - 1e-6
     assert pressure(more, network_ms).stretch >= pressure(load, network_ms).stretch - 1e-9
 
 
-def test_many_jobs_of_one_moment_press_on_each_other():
+def test_jobs_of_one_slot_limit_each_other():
     # Twenty jobs of 100 ms that all must start within the slot at 1000 ms from now, one worker.
     burst = Load(NOW, 1, (), [Group(NOW + 1000, 20 * 10.0, 20 * 100.0)])
     assert pressure(burst, 100.0).stretch == pytest.approx((1000 + SLOT_MS) / 2100)
@@ -88,12 +100,12 @@ def test_many_jobs_of_one_moment_press_on_each_other():
 
 
 @given(loads(), st.integers(0, 90).map(lambda slot: NOW + slot * SLOT_MS))
-def test_the_wait_is_until_the_work_before_has_filled_the_workers(load, latest_start):
+def test_the_wait_lasts_until_earlier_work_has_filled_the_workers(load, latest_start):
     work = sum(g.cheapest_ms for g in load.waiting if g.latest_start_ms <= latest_start)
     assert free_until(load, NOW + wait_ms(load, latest_start)) == pytest.approx(work, abs=1e-6)
 
 
-def test_without_a_worker_the_wait_has_no_end():
+def test_the_wait_is_infinite_without_a_worker():
     assert wait_ms(Load(NOW, 0), NOW) == math.inf
 
 
@@ -106,7 +118,7 @@ jobs = st.tuples(st.floats(0, 4000), costs, costs)
 
 
 @given(st.lists(jobs, max_size=30), st.data())
-def test_slots_are_the_sums_of_the_jobs_that_are_there(added, data):
+def test_slots_hold_the_sums_of_the_waiting_jobs(added, data):
     slots = Slots()
     there: Counter[tuple[float, float, float]] = Counter()
     for job in added:
@@ -127,7 +139,7 @@ def test_slots_are_the_sums_of_the_jobs_that_are_there(added, data):
         assert group[1:] == pytest.approx(sums[group.latest_start_ms], abs=1e-6)
 
 
-def test_what_was_handed_out_does_not_change_afterwards():
+def test_returned_groups_do_not_change_afterwards():
     slots = Slots()
     slots.add(10.0, 1.0, 2.0)
     handed_out = slots.groups()
@@ -135,12 +147,12 @@ def test_what_was_handed_out_does_not_change_afterwards():
     assert handed_out == [Group(0.0, 1.0, 2.0)]
 
 
-def test_a_job_that_is_not_there_cannot_be_removed():
+def test_removing_an_unknown_job_is_an_error():
     with pytest.raises(KeyError):
         Slots().remove(10.0, 1.0, 2.0)
 
 
-def test_a_run_contends_with_half_of_the_others_or_with_what_waits():
+def test_a_run_is_contended_if_more_than_half_of_the_others_run_or_jobs_wait():
     assert not Load(0.0, 1).contended
     assert Load(0.0, 1, waiting=[Group(100.0, 1.0, 1.0)]).contended
     assert not Load(0.0, 2).contended

@@ -1,4 +1,4 @@
-"""The cost model: finds the line behind its samples, follows the machine, is not led astray."""
+"""The cost model fits lines to samples, follows the machine and resists outliers."""
 
 import json
 from dataclasses import replace
@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduling.cost_model import (
-    CHANGED,
-    FAR,
-    FOLLOW,
+    CHANGE_FACTOR,
+    CHANGE_RUNS,
+    LEAST_GAIN,
+    MOST_STEP,
     RUNS,
-    STEP,
     CostModel,
     Line,
+    OutdatedCosts,
     encode_stage,
     fit,
     fit_rising,
@@ -60,7 +61,7 @@ times = st.lists(st.floats(0.01, 1e4), min_size=3, max_size=3)
 
 @given(st.lists(times, min_size=1, max_size=5), st.integers(1, 10**7), st.integers(1, 10**8))
 def test_no_width_is_ever_cheaper_than_a_narrower_one(measured, source, output):
-    """Whatever was measured, and of whatever size a picture is."""
+    """Holds for any measurements and any picture size."""
     lines = fit_rising([[(work(*SIZES[i]), ms) for i, ms in enumerate(w)] for w in measured])
     costs = [line.at(work(source, output)) for line in lines]
     assert costs == sorted(costs)
@@ -96,7 +97,7 @@ def test_a_job_costs_the_sum_of_its_stages():
     assert CostModel(lines).predict(rung, work()) == pytest.approx(1 + 1 + 2 + 10 + 3 + 4)
 
 
-def test_what_was_never_measured_counts_as_slow():
+def test_an_unmeasured_stage_counts_as_slow():
     assert CostModel().predict(FLOOR, work(1_000_000, 1_000_000)) == pytest.approx(6000)
 
 
@@ -113,7 +114,7 @@ def test_a_machine_that_became_three_times_slower_is_followed_at_all_sizes_and_w
     assert costs.predict_stage("decode", work()) == CostModel().predict_stage("decode", work())
 
 
-def test_slow_resampling_tells_nothing_of_the_networks_nor_the_reverse():
+def test_resampling_and_networks_have_slowdowns_of_their_own():
     floor, network = stage_of(FLOOR), stage_of(Rung("m", 1.0))
     for seen, other in ((floor, network), (network, floor)):
         costs = CostModel({floor: Line(0, 1000, 0), network: Line(0, 1000, 0)})
@@ -124,7 +125,7 @@ def test_slow_resampling_tells_nothing_of_the_networks_nor_the_reverse():
         assert costs.predict_stage(other, work()) == before
 
 
-def test_a_network_pays_for_the_halos_of_its_tiles_and_nobody_else_does():
+def test_halos_cost_the_network_stage_alone():
     rung = Rung("m", 1.0)
     stages = ["decode", stage_of(FLOOR), stage_of(rung), encode_stage("png")]
     costs = CostModel({stage: Line(1, 100, 10) for stage in stages})
@@ -135,30 +136,31 @@ def test_a_network_pays_for_the_halos_of_its_tiles_and_nobody_else_does():
     assert costs.predict(rung, tiled) - costs.predict(rung, whole) == pytest.approx(1.0)
 
 
-def test_halos_that_cost_what_was_predicted_do_not_move_the_pace():
+def test_halos_that_cost_what_was_predicted_do_not_move_the_slowdown():
     stage = stage_of(Rung("m", 1.0))
     costs = CostModel({stage: Line(0, 1000, 0)})
     costs.observe(stage, replace(work(), halo_pixels=5_000), 15.0)
-    assert costs.pace["network"] == pytest.approx(1)
+    assert costs.slowdown["network"] == pytest.approx(1)
 
 
-def settled(pace: float = 1.0) -> CostModel:
-    """A model that has seen some runs at this pace."""
-    costs = CostModel({"decode": Line(0, 1000, 0)}, {"decode": pace})
+def settled(slowdown: float = 1.0) -> CostModel:
+    """A model after ten runs at this slowdown."""
+    costs = CostModel({"decode": Line(0, 1000, 0)}, {"decode": slowdown})
     for _ in range(10):
-        costs.observe("decode", work(), 10.0 * pace)
+        costs.observe("decode", work(), 10.0 * slowdown)
     return costs
 
 
-@pytest.mark.parametrize(("ms", "counted"), [(1e6, STEP), (1e-6, 1 / STEP)])
-def test_one_outlier_moves_what_is_expected_by_a_bounded_step(ms, counted):
+@pytest.mark.parametrize(("ms", "counted"), [(1e6, MOST_STEP), (1e-6, 1 / MOST_STEP)])
+def test_one_outlier_moves_the_estimate_by_a_bounded_step(ms, counted):
     costs = settled()
     costs.observe("decode", work(), ms)
-    assert costs.predict_stage("decode", work()) == pytest.approx(10 + FOLLOW * (counted - 1) * 10)
+    expected_ms = 10 + LEAST_GAIN * (counted - 1) * 10
+    assert costs.predict_stage("decode", work()) == pytest.approx(expected_ms)
 
 
 def runs_until_known(costs: CostModel, factor: float) -> int:
-    """How many runs at this factor it takes to predict them within 1.5 times."""
+    """Number of runs at this factor until they are predicted within 1.5 times."""
     for seen in range(100):
         if 1 / 1.5 < costs.predict_stage("decode", work()) / (10 * factor) < 1.5:
             return seen
@@ -167,49 +169,47 @@ def runs_until_known(costs: CostModel, factor: float) -> int:
 
 
 @pytest.mark.parametrize("factor", [0.3, 0.5, 0.8, 1.5, 2.0, 3.0, 4.0])
-def test_a_machine_that_is_steadily_slower_or_faster_is_known_after_a_few_runs(factor):
-    """After one or two where its costs were measured on a disturbed machine."""
+def test_a_steadily_slower_or_faster_machine_is_learnt_in_a_few_runs(factor):
+    """One or two runs are enough if the calibration was disturbed."""
     quiet = CostModel({"decode": Line(0, 1000, 0)})
     disturbed = CostModel({"decode": Line(0, 1000, 0, disturbed=True)})
-    assert runs_until_known(quiet, factor) <= CHANGED + 1
+    assert runs_until_known(quiet, factor) <= CHANGE_RUNS + 1
     assert runs_until_known(disturbed, factor) <= 2
-    assert runs_until_known(settled(), factor) <= CHANGED + 2
+    assert runs_until_known(settled(), factor) <= CHANGE_RUNS + 2
 
 
 @pytest.mark.parametrize("factor", [0.3, 0.5, 2.0, 3.0])
 def test_a_machine_that_changes_for_good_is_followed_within_a_few_runs(factor):
     costs = settled()
-    for _ in range(CHANGED + 1):
+    for _ in range(CHANGE_RUNS + 1):
         costs.observe("decode", work(), 10.0 * factor)
     assert costs.predict_stage("decode", work()) == pytest.approx(10 * factor, rel=0.15)
 
 
-def test_runs_that_vary_by_chance_move_the_pace_as_little_as_ever():
-    costs = settled()
+def test_random_variation_hardly_moves_the_slowdown():
+    costs, far = settled(), CHANGE_FACTOR * 1.1
     for _ in range(10):
-        for factor in (FAR * 1.1, FAR * 1.1, 1.0, 1 / FAR / 1.1, 1.0, 1 / FAR / 1.1):
+        for factor in (far, far, 1.0, 1 / far, 1.0, 1 / far):
             costs.observe("decode", work(), 10.0 * factor)
             assert 7.5 < costs.predict_stage("decode", work()) < 13.5
 
 
 @pytest.mark.parametrize(("disturbed", "mean"), [(True, 1.2), (False, 3.4 / 3)])
-def test_the_first_runs_count_as_a_mean_with_what_was_measured_if_that_is_to_be_trusted(
-    disturbed, mean
-):
+def test_the_first_runs_are_averaged_with_an_undisturbed_calibration(disturbed, mean):
     costs = CostModel({"decode": Line(0, 1000, 0, disturbed=disturbed)})
     for ms in (14.0, 10.0):
         costs.observe("decode", work(), ms)
     assert costs.predict_stage("decode", work()) == pytest.approx(10 * mean)
 
 
-def test_costs_that_were_measured_again_start_afresh():
+def test_renewed_lines_forget_what_was_learnt():
     costs = settled(2.0)
-    costs.pace["network"], costs.margin = 1.5, 3.0
+    costs.slowdown["network"], costs.margin = 1.5, 3.0
     costs.lines["decode"] = replace(costs.lines["decode"], disturbed=True)
     assert costs.disturbed == {"decode"}
     costs.renew({"decode": Line(0, 2000, 0)})
     assert costs.disturbed == set()
-    assert (costs.pace, costs.margin) == ({"network": 1.5}, CostModel().margin)
+    assert (costs.slowdown, costs.margin) == ({"network": 1.5}, CostModel().margin)
     costs.observe("decode", work(), 30.0)
     assert costs.predict_stage("decode", work()) == pytest.approx(25)
 
@@ -228,17 +228,26 @@ def test_the_written_form_comes_back_the_same():
 
 def test_the_written_form_says_which_lines_were_disturbed():
     costs = CostModel({"decode": Line(1, 2, 3, disturbed=True), "encode:png": Line(1, 2, 3)})
-    told = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
-    assert told.disturbed == {"decode"}
+    again = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
+    assert again.disturbed == {"decode"}
+
+
+def test_the_written_form_of_an_earlier_version_is_refused():
+    written = CostModel({"decode": Line(1, 2, 3)}, {"network": 1.5}).to_dict()
+    contended = {name: written[name] for name in ("slowdown", "delay", "margin")}
+    outdated = {"pace": contended["slowdown"], **contended}
+    for data in ({**written, "pace": {}}, {**written, "contended": outdated}):
+        with pytest.raises(OutdatedCosts, match="anysr calibrate"):
+            CostModel.from_dict(data)
 
 
 @pytest.mark.parametrize("tiling", [{"halo": -1}, {"pixels": 0}, {"tile": 3}, {"pixels": "x"}, 7])
-def test_a_tiling_that_cannot_be_is_refused(tiling):
+def test_an_impossible_tiling_is_refused(tiling):
     with pytest.raises((ValueError, TypeError)):
-        CostModel.from_dict({"lines": {}, "pace": {}, "tilings": {"m": tiling}})
+        CostModel.from_dict({"lines": {}, "slowdown": {}, "tilings": {"m": tiling}})
 
 
-def test_what_a_run_takes_beside_its_stages_is_learnt_and_predicted():
+def test_handling_time_is_learnt_and_predicted():
     lines = {"decode": Line(1, 0, 0), stage_of(FLOOR): Line(10, 0, 0), "encode:png": Line(1, 0, 0)}
     costs = CostModel(lines)
     assert costs.predict(FLOOR, work()) == 12
@@ -248,7 +257,7 @@ def test_what_a_run_takes_beside_its_stages_is_learnt_and_predicted():
     assert CostModel.from_dict(costs.to_dict()).predict(FLOOR, work()) == pytest.approx(18)
 
 
-def test_one_run_that_was_held_up_moves_the_handling_by_little():
+def test_one_delayed_run_hardly_moves_the_handling_time():
     costs = CostModel()
     for _ in range(10):
         costs.observe_handling(4.0)
@@ -256,9 +265,9 @@ def test_one_run_that_was_held_up_moves_the_handling_by_little():
     assert costs.handling_ms < 10
 
 
-def test_a_short_run_is_held_up_for_as_long_as_a_long_one():
-    """Delays of up to a tenth of a second, whatever a run takes: what one kind of run teaches must
-    not make another many times as long as it is."""
+def test_a_short_run_is_delayed_by_as_many_ms_as_a_long_one():
+    """Delays of up to 100 ms, whatever the length of a run: one kind of run must not make the
+    prediction for another many times too long."""
     costs, delays = CostModel(), [5.0, 20.0, 60.0, 95.0]
     for number in range(2000):
         expected_ms = 40.0 if number % 2 else 400.0
@@ -269,7 +278,7 @@ def test_a_short_run_is_held_up_for_as_long_as_a_long_one():
     assert costs.safe(400) < 900
 
 
-def test_two_runs_of_a_hundred_take_longer_than_is_safe():
+def test_two_of_a_hundred_runs_exceed_the_safe_cost():
     costs, random, over = CostModel(), np.random.default_rng(1), 0
     for _ in range(5000):
         expected_ms = float(random.uniform(20, 500))
@@ -279,7 +288,7 @@ def test_two_runs_of_a_hundred_take_longer_than_is_safe():
     assert 0.01 < over / 5000 < 0.03
 
 
-def test_what_an_overload_did_to_the_margin_is_forgotten_after_a_hundred_runs():
+def test_the_margin_forgets_an_overload_after_a_hundred_runs():
     costs = CostModel()
     for _ in range(50):
         costs.observe_run(50.0, 700.0)
@@ -289,13 +298,13 @@ def test_what_an_overload_did_to_the_margin_is_forgotten_after_a_hundred_runs():
     assert costs.margin < 1.1
 
 
-def test_one_run_that_was_held_up_does_not_move_the_margin():
+def test_one_delayed_run_does_not_move_the_margin():
     costs = CostModel()
     costs.observe_run(50.0, 5000.0)
     assert costs.margin == CostModel().margin
 
 
-def test_what_runs_beside_others_take_is_learnt_apart():
+def test_runs_under_contention_are_learnt_apart():
     costs = CostModel({"decode": Line(10, 0, 0)})
     assert costs.under(True).predict_stage("decode", work()) == 10
     for _ in range(20):
@@ -307,12 +316,12 @@ def test_what_runs_beside_others_take_is_learnt_apart():
     assert costs.under(True).margin > 2 > costs.under(False).margin
     again = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
     for contention in (False, True):
-        told, known = again.under(contention), costs.under(contention)
-        assert told.predict_stage("decode", work()) == known.predict_stage("decode", work())
-        assert told.margin == known.margin
+        read, known = again.under(contention), costs.under(contention)
+        assert read.predict_stage("decode", work()) == known.predict_stage("decode", work())
+        assert read.margin == known.margin
 
 
-def test_lines_that_were_measured_again_count_beside_others_too():
+def test_renewed_lines_apply_under_contention_too():
     costs = CostModel({"decode": Line(10, 0, 0)})
     for _ in range(20):
         costs.under(True).observe("decode", work(), 30.0)
@@ -322,8 +331,8 @@ def test_lines_that_were_measured_again_count_beside_others_too():
     assert costs.under(True).margin == CostModel().margin
 
 
-def test_small_runs_that_are_held_up_do_not_make_large_ones_dear():
-    """Runs of 5 to 40 ms that take four times as long beside others: a run of a second is held up
+def test_delayed_small_runs_do_not_raise_the_cost_of_large_ones():
+    """Runs of 5 to 40 ms take four times as long under contention; a run of a second is delayed
     by about as much as the longest of them."""
     stage = stage_of(Rung("m", 1.0))
     costs = CostModel({stage: Line(0, 1000, 0)})
@@ -337,7 +346,7 @@ def test_small_runs_that_are_held_up_do_not_make_large_ones_dear():
     assert 1050 < costs.predict_stage(stage, work(1_000_000)) < 2000
 
 
-def test_large_runs_correct_what_small_ones_had_said_of_them():
+def test_large_runs_correct_an_estimate_from_small_ones():
     stage = stage_of(Rung("m", 1.0))
     costs = CostModel({stage: Line(0, 1000, 0)})
     for number in range(400):

@@ -1,4 +1,4 @@
-"""What a caller accepts: models in the ladder or the one named, nothing dearer and no better."""
+"""Options are what the caller accepts, each better than all cheaper ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from jobs.formats import ImageFormat
-from jobs.job import Job, OnMiss
+from jobs.job import JobRequest, OnMiss
 from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
 from models.expectation import Expectation
 from models.strength import strength_of_quality
@@ -16,10 +16,10 @@ from scheduling.options import frontier, narrowest_network, options_left, option
 from scheduling.rungs import FLOOR, Rung, ladder
 
 FILE = Artifact(file="x", sha256="0" * 64, bytes=1)
-JOB = Job(
+JOB = JobRequest(
     id="a", source_width=100, source_height=80, output_width=200, output_height=160,
     output_format=ImageFormat.PNG, quality=None, model=None, pinned_width=None,
-    on_miss=OnMiss.DEGRADE, budget_ms=1e4, cheapest_ms=0.0,
+    on_miss=OnMiss.DEGRADE, budget_ms=1e4,
 )  # fmt: skip
 
 
@@ -53,13 +53,21 @@ def costs() -> CostModel:
     return CostModel(lines, margin=2.0, jitter_ms=0.0)
 
 
-def rungs(job: Job) -> list[Rung]:
+def rungs(job: JobRequest) -> list[Rung]:
     return [option.rung for option in options_of(job, MODELS, costs())]
 
 
-def test_the_ladder_runs_across_models_without_what_is_dearer_and_no_better() -> None:
+def test_the_ladder_spans_models_without_dominated_options() -> None:
     # large@0.5 is dearer than small@1 and worse.
     assert rungs(JOB) == [FLOOR, Rung("small", 0.5), Rung("small", 1.0), Rung("large", 1.0)]
+
+
+def test_resampling_is_no_option_where_a_network_costs_less() -> None:
+    known = costs()
+    known.lines[stage_of(FLOOR)] = Line(11, 0, 0)
+    found = options_of(JOB, MODELS, known)
+    assert [option.safe_ms for option in found] == sorted(option.safe_ms for option in found)
+    assert FLOOR not in [option.rung for option in found]
 
 
 def test_options_have_cost_margin_and_quality() -> None:
@@ -74,26 +82,26 @@ def test_a_named_model_is_the_only_one() -> None:
     assert rungs(replace(JOB, model="large")) == [FLOOR, Rung("large", 0.5), Rung("large", 1.0)]
 
 
-def test_a_model_beside_the_ladder_is_had_by_name_alone() -> None:
+def test_a_model_outside_the_ladder_runs_only_by_name() -> None:
     assert not any(rung.model == "real" for rung in rungs(JOB))
     assert Rung("real", 1.0) in rungs(replace(JOB, model="real"))
 
 
-def test_reject_and_a_pinned_width_ask_for_a_network() -> None:
+def test_reject_and_a_pinned_width_exclude_resampling() -> None:
     assert FLOOR not in rungs(replace(JOB, on_miss=OnMiss.REJECT))
     assert rungs(replace(JOB, model="large", pinned_width=0.5)) == [Rung("large", 0.5)]
 
 
-def test_a_least_quality_leaves_what_reaches_it() -> None:
+def test_a_smallest_quality_leaves_the_options_that_reach_it() -> None:
     assert rungs(replace(JOB, min_db=31.5)) == [Rung("small", 1.0), Rung("large", 1.0)]
 
 
-def test_of_a_quality_above_all_means_the_best_may_reach_it_for_this_picture() -> None:
+def test_a_quality_above_all_means_leaves_the_best_network() -> None:
     assert rungs(replace(JOB, min_db=40.0)) == [Rung("large", 1.0)]
     assert rungs(replace(JOB, min_db=60.0)) == []  # of no picture is so much expected
 
 
-def test_once_the_picture_is_seen_its_own_quality_counts() -> None:
+def test_the_expectation_of_the_decoded_picture_replaces_the_mean() -> None:
     easy = Expectation(2.0, 0.0, resampled_db=38.0, gain=1.0, below_db=1.0, above_db=1.0)
     hard = replace(easy, resampled_db=24.0)
     job = replace(JOB, min_db=31.5)
@@ -109,11 +117,11 @@ def test_once_the_picture_is_seen_its_own_quality_counts() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"model": "none"}, {"model": "small", "pinned_width": 0.3}])
-def test_what_there_is_not_is_no_option_not_even_resampled(changes: dict[str, object]) -> None:
+def test_an_unknown_model_or_width_has_no_options(changes: dict[str, object]) -> None:
     assert rungs(replace(JOB, **changes)) == []  # type: ignore[arg-type]
 
 
-def test_without_measurements_the_dearer_counts_as_better() -> None:
+def test_without_measured_quality_the_more_expensive_option_counts_as_better() -> None:
     unknown = {"u": entry("u", None, None)}
     cost = CostModel({stage_of(r): Line(n, 0, 0) for n, r in enumerate(ladder(unknown["u"]), 1)})
     networks = [o for o in options_of(JOB, unknown, cost) if o.rung != FLOOR]
@@ -121,7 +129,7 @@ def test_without_measurements_the_dearer_counts_as_better() -> None:
     assert frontier(reversed(networks)) == tuple(networks)
 
 
-def test_a_smallest_width_is_kept_to_and_nothing_is_resampled() -> None:
+def test_a_smallest_width_excludes_narrower_networks_and_resampling() -> None:
     assert rungs(replace(JOB, min_width=0.6)) == [Rung("small", 1.0), Rung("large", 1.0)]
     assert rungs(replace(JOB, model="small", min_width=0.5)) == [
         Rung("small", 0.5),
@@ -129,7 +137,7 @@ def test_a_smallest_width_is_kept_to_and_nothing_is_resampled() -> None:
     ]
 
 
-def test_a_picture_is_finished_with_its_model_and_no_wider_than_it_was_begun() -> None:
+def test_a_picture_is_finished_with_its_model_and_never_wider() -> None:
     left = options_left(JOB, LARGE, 1.0, costs(), left=0.25)
     assert [(o.rung.width, o.expected_ms, o.safe_ms, o.db) for o in left] == [
         (0.5, 10, 20, 31.4),
@@ -141,12 +149,12 @@ def test_a_picture_is_finished_with_its_model_and_no_wider_than_it_was_begun() -
 @pytest.mark.parametrize(
     "asked", [{"model": "large", "pinned_width": 1.0}, {"min_db": 31.5}, {"min_width": 0.75}]
 )
-def test_what_the_caller_insists_on_holds_for_the_rest_of_a_picture(asked) -> None:
+def test_the_callers_limits_hold_for_the_rest_of_a_picture(asked) -> None:
     job = replace(JOB, **asked)
     assert [o.rung.width for o in options_left(job, LARGE, 1.0, costs(), 0.5)] == [1.0]
 
 
-def test_the_rest_of_a_picture_is_still_to_be_encoded() -> None:
+def test_the_rest_of_a_picture_includes_encoding() -> None:
     known = costs()
     known.lines["decode"] = Line(100, 0, 0)
     known.lines["encode:png"] = Line(7, 0, 0)
@@ -154,8 +162,8 @@ def test_the_rest_of_a_picture_is_still_to_be_encoded() -> None:
     assert option.expected_ms == 0.5 * 10 + 7
 
 
-def test_a_damaged_picture_goes_by_what_was_measured_on_damaged_ones() -> None:
-    """What is best for clean pictures may be worse for damaged ones, and costs more: it is left."""
+def test_a_damaged_picture_uses_the_quality_measured_at_its_strength() -> None:
+    """The best network for clean pictures may be worse for damaged ones; it is then no option."""
     measured = [q.model_copy(update={"dataset": "B100-jpeg75"}) for q in LARGE.quality]
     worse = [q.model_copy(update={"psnr_y": q.psnr_y - 5}) for q in measured]
     large = LARGE.model_copy(update={"quality": (*LARGE.quality, *worse)})

@@ -1,4 +1,4 @@
-"""The overhead follows what is seen, to the height that one of twenty answers passes."""
+"""The overhead follows the level that nineteen of twenty answers stay below."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_nineteen_of_twenty_answers_stay_below(first: float) -> None:
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=200))
-def test_it_stays_within_its_bounds(seen: list[float]) -> None:
+def test_the_overhead_stays_within_its_bounds(seen: list[float]) -> None:
     overhead = Overhead(10.0)
     for ms in seen:
         overhead.observe(ms)

@@ -1,4 +1,4 @@
-"""What size is asked for is what is planned, for any picture and any way of asking."""
+"""The planned size is the requested one, for any picture and any kind of request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from images.header import ImageHeader
 from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
 from jobs.formats import ImageFormat
-from jobs.job import Job
+from jobs.job import JobRequest
 from models.catalog import Catalog
 from models.strength import strength_of_quality
 from scheduling.planning import Budgets, build_job, output_pixels
@@ -28,7 +28,7 @@ MOST_PIXELS = 100_000_000
 BUDGETS = Budgets(1.0, 600_000.0)
 
 
-def planned(wanted: UpscaleRequest, image_format: ImageFormat = ImageFormat.PNG) -> Job:
+def planned(wanted: UpscaleRequest, image_format: ImageFormat = ImageFormat.PNG) -> JobRequest:
     header = ImageHeader(image_format, 20, 12, 1, 8, "RGB")
     return build_job("id", wanted, header, CATALOG, MOST_PIXELS, Budgets(1234.0, 600_000.0))
 
@@ -80,7 +80,7 @@ def test_defaults() -> None:
     assert (job.budget_ms, job.quality, job.on_miss.value) == (1234.0, None, "degrade")
 
 
-def test_strength_is_what_is_asked_for_or_what_the_file_says() -> None:
+def test_strength_is_the_requested_one_or_that_of_the_file() -> None:
     damaged = ImageHeader(ImageFormat.JPEG, 20, 12, 1, 8, "RGB", jpeg_quality=30)
 
     def strength(header: ImageHeader, asked: float | None) -> float:
@@ -100,12 +100,12 @@ def test_png_has_no_quality() -> None:
     assert planned(jpeg).quality == 50
 
 
-def test_pinned_width_is_the_catalogs_own_number() -> None:
+def test_pinned_width_is_the_catalogs_value() -> None:
     pinned = planned(UpscaleRequest(scale=2, anysr_width=0.5000000001))
     assert (pinned.model, pinned.pinned_width) == (MODEL, 0.5)  # a width is one of a model's
 
 
-def test_refusals() -> None:
+def test_an_invalid_request_is_refused() -> None:
     with pytest.raises(UnknownModel, match=MODEL):
         planned(UpscaleRequest(scale=2, model="x"))
     with pytest.raises(UnknownWidth, match=r"0\.25, 0\.5, 1"):
@@ -131,7 +131,7 @@ def test_a_side_that_the_format_cannot_hold_is_refused_with_formats_that_can(
 ) -> None:
     header = ImageHeader(output_format, width // 4, 12, 1, 8, "RGB")
 
-    def job_of(wanted: UpscaleRequest) -> Job:
+    def job_of(wanted: UpscaleRequest) -> JobRequest:
         return build_job("id", wanted, header, CATALOG, MOST_PIXELS, BUDGETS)
 
     assert job_of(UpscaleRequest(width=width - 1, height=12)).output_width == width - 1
@@ -142,7 +142,7 @@ def test_a_side_that_the_format_cannot_hold_is_refused_with_formats_that_can(
     assert job_of(UpscaleRequest(width=width, height=12, format=ImageFormat.PNG))
 
 
-def test_a_network_without_weights_is_told_from_one_that_nobody_knows() -> None:
+def test_a_network_without_weights_has_an_error_of_its_own() -> None:
     with pytest.raises(ModelNotTrained, match="anysr train --network heavy"):
         planned(UpscaleRequest(scale=2, model="heavy"))
     with pytest.raises(UnknownModel):

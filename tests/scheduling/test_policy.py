@@ -9,8 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from jobs.backlog import Group
 from jobs.job import Reason
-from scheduling.backlog import SLOT_MS, Group, Load, pressure, sustained_stretch
+from scheduling.backlog import SLOT_MS, Load, pressure, sustained_stretch
 from scheduling.options import Option, narrowest_network
 from scheduling.policy import ANTICIPATION, PATIENCE, SHARE, admit, bind, cheapest, go_on, spare_ms
 from scheduling.rungs import FLOOR, Rung
@@ -54,18 +55,18 @@ def network(options: tuple[Option, ...]) -> float:
         (1.0, 0.0, Reason.FLOOR),  # the margin of an admitted job may be used up
     ],
 )
-def test_alone_the_best_that_fits_runs(slack, width, reason):
+def test_the_best_option_that_fits_runs_alone(slack, width, reason):
     decision = bind(LADDER, slack, ALONE)
     assert decision is not None
     assert (decision.option.rung.width, decision.reason) == (width, reason)
 
 
-def test_what_cannot_be_expected_in_time_is_not_bound():
+def test_a_job_not_expected_in_time_is_not_bound():
     assert bind(LADDER, 0.9, ALONE) is None
     assert cheapest(LADDER).reason is Reason.FLOOR
 
 
-def test_behind_a_full_queue_a_job_is_narrowed_and_says_so():
+def test_a_job_before_a_full_queue_is_narrowed_with_reason_backlog():
     waiting = [Group(NOW + 100.0, 50.0, 80.0)]
     decision = bind(LADDER, 1000, Load(NOW, 1, (), waiting))
     assert decision is not None
@@ -73,7 +74,7 @@ def test_behind_a_full_queue_a_job_is_narrowed_and_says_so():
     assert FLOOR != decision.option.rung != LADDER[-1].rung
 
 
-def test_a_pinned_width_says_so():
+def test_a_pinned_width_has_reason_pinned():
     options = (LADDER[3],)
     decision = bind(options, 1000, ALONE, pinned=True)
     assert decision is not None
@@ -93,7 +94,7 @@ def test_never_wider_than_the_slack_allows(options, slack, load):
 
 
 @given(ladders, ms, loads())
-def test_never_beyond_what_those_behind_can_spare_nor_its_share(options, slack, load):
+def test_never_wider_than_the_room_or_the_share_allow(options, slack, load):
     decision = bind(options, slack, load)
     assume(decision is not None and decision.option is not options[0])
     assert decision is not None
@@ -110,7 +111,7 @@ def test_more_work_behind_never_means_wider(options, slack, load, slot, cheapest
     start = NOW + slot * SLOT_MS
     groups = {g.latest_start_ms: g for g in load.waiting}
     known = groups.get(start, Group(start, 0.0, 0.0))
-    groups[start] = Group(start, known.cheapest_ms + cheapest_ms, known.network_ms + network_ms)
+    groups[start] = Group(start, known.cheapest_ms + cheapest_ms, known.narrowest_ms + network_ms)
     more = replace(load, waiting=sorted(groups.values()), inflow=load.inflow + 0.1)
     free, pressed = bind(options, slack, load), bind(options, slack, more)
     assert (free is None) == (pressed is None)
@@ -127,15 +128,15 @@ def test_more_slack_never_means_narrower(options, a, b, load):
 
 
 @given(ladders, ms, loads(), st.booleans())
-def test_a_decision_is_a_function_of_what_it_is_told(options, slack, load, pinned):
-    told_again = Load(load.now_ms, load.workers, tuple(load.running), tuple(load.waiting))
-    told_again = replace(told_again, inflow=load.inflow, inflow_slack_ms=load.inflow_slack_ms)
-    assert bind(options, slack, load, pinned) == bind(options, slack, told_again, pinned)
-    assert admit(options, slack, load) == admit(options, slack, told_again)
+def test_a_decision_is_a_function_of_its_arguments(options, slack, load, pinned):
+    same = Load(load.now_ms, load.workers, tuple(load.running), tuple(load.waiting))
+    same = replace(same, inflow=load.inflow, inflow_slack_ms=load.inflow_slack_ms)
+    assert bind(options, slack, load, pinned) == bind(options, slack, same, pinned)
+    assert admit(options, slack, load) == admit(options, slack, same)
 
 
 @given(ladders, ms, loads())
-def test_the_reason_tells_what_held_it_back(options, slack, load):
+def test_the_reason_names_the_limit_that_applied(options, slack, load):
     decision = bind(options, slack, load)
     assume(decision is not None)
     assert decision is not None
@@ -173,7 +174,7 @@ def test_what_is_admitted_could_be_bound_at_once(options, budget, load):
 
 
 @given(ladders, st.floats(100, 5000), loads())
-def test_an_admitted_job_lets_all_that_must_start_later_still_be_done(options, budget, load):
+def test_an_admitted_job_leaves_later_jobs_feasible(options, budget, load):
     own = options[0]
     start = NOW + budget - own.safe_ms
     assume(pressure(load, from_ms=start).room_ms >= 0)
@@ -182,13 +183,13 @@ def test_an_admitted_job_lets_all_that_must_start_later_still_be_done(options, b
     slot = start // SLOT_MS * SLOT_MS
     groups = {g.latest_start_ms: g for g in load.waiting}
     known = groups.get(slot, Group(slot, 0.0, 0.0))
-    groups[slot] = Group(slot, known.cheapest_ms + own.safe_ms, known.network_ms)
+    groups[slot] = Group(slot, known.cheapest_ms + own.safe_ms, known.narrowest_ms)
     joined = replace(load, waiting=sorted(groups.values()))
     assert pressure(joined, from_ms=start).room_ms >= -1e-6
 
 
 @given(st.floats(200, 5000), st.integers(1, 6))
-def test_by_how_much_it_is_late_is_by_how_much_a_larger_budget_would_do(budget, workers):
+def test_late_ms_is_the_extra_budget_that_would_be_enough(budget, workers):
     load = Load(NOW, workers, (), [Group(NOW, 3000.0 * workers, 3000.0 * workers)])
     admission = admit(LADDER, budget, load)
     assume(admission.late_ms > 0)
@@ -197,7 +198,7 @@ def test_by_how_much_it_is_late_is_by_how_much_a_larger_budget_would_do(budget, 
 
 
 @given(ladders, st.floats(-100, 5000))
-def test_a_picture_goes_on_as_before_while_it_can_and_else_in_time_if_it_can(options, slack):
+def test_a_picture_keeps_its_width_while_in_time_and_else_narrows(options, slack):
     chosen = go_on(options, slack)
     before = options[-1]
     assert (chosen is before) == (before.expected_ms <= slack or len(options) == 1)
@@ -208,7 +209,7 @@ def test_a_picture_goes_on_as_before_while_it_can_and_else_in_time_if_it_can(opt
 
 
 @given(ladders, st.floats(-100, 5000), st.floats(0, 5000))
-def test_a_picture_set_aside_for_what_it_can_spare_is_in_time_all_the_same(options, slack, part):
+def test_a_picture_suspended_for_its_spare_time_is_still_in_time(options, slack, part):
     spare = spare_ms(options, slack)
     assert spare >= 0
     if spare > 0:
@@ -217,9 +218,7 @@ def test_a_picture_set_aside_for_what_it_can_spare_is_in_time_all_the_same(optio
 
 
 @given(ladders, ms, st.integers(1, 8), st.lists(ms, max_size=8))
-def test_with_nothing_waiting_and_nothing_coming_the_best_in_time_runs(
-    options, slack, workers, running
-):
+def test_the_best_in_time_runs_without_backlog_and_inflow(options, slack, workers, running):
     load = Load(NOW, workers, [NOW + end for end in running[: workers - 1]])
     decision = bind(options, slack, load)
     in_time = [option for option in options if option.safe_ms <= slack]
@@ -230,14 +229,14 @@ def test_with_nothing_waiting_and_nothing_coming_the_best_in_time_runs(
 
 
 @given(ladders, ms, loads())
-def test_what_can_wait_is_not_made_room_for(options, slack, load):
+def test_incoming_work_that_can_wait_does_not_narrow_a_run(options, slack, load):
     can_wait_ms = options[-1].expected_ms / PATIENCE * (1 + 1e-9)  # a hair beyond any rounding
     patient = replace(load, inflow_slack_ms=can_wait_ms)
     decision = bind(options, slack, patient)
     assert decision == bind(options, slack, replace(load, inflow=0.0))
 
 
-def test_what_an_idle_service_could_meet_is_late_beside_others_and_not_infeasible():
+def test_a_budget_that_an_idle_service_could_meet_is_late_under_load_not_infeasible():
     cheapest_ms = LADDER[0].safe_ms
     idle_ms = cheapest_ms / 2
     between_ms = 0.75 * cheapest_ms

@@ -1,4 +1,4 @@
-"""The plan of tiles, by its rules, for any size."""
+"""Properties of the tiling, for any size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from models.catalog import read_catalog
 from models.geometry import axis_grid
-from scheduling.tiling import CONTEXT, Span, Tiling, cut_axis, halo_pixels, plan_tiles, tiling_of
+from scheduling.tiling import (
+    CONTEXT,
+    AxisTile,
+    Tiling,
+    cut_axis,
+    halo_pixels,
+    plan_tiles,
+    tiling_of,
+)
 
 Size = tuple[int, int]
 sizes = st.integers(1, 300)
@@ -36,7 +44,7 @@ def test_cores_and_outputs_partition_their_axes(axis: tuple[int, int, int, int])
 
 
 @given(axes())
-def test_spans_are_nearly_equal(axis: tuple[int, int, int, int]) -> None:
+def test_tiles_of_an_axis_are_nearly_equal(axis: tuple[int, int, int, int]) -> None:
     n_in, n_out, parts, halo = axis
     lengths = [s.core[1] - s.core[0] for s in cut_axis(n_in, n_out, parts, halo)]
     assert max(lengths) - min(lengths) <= 1
@@ -64,10 +72,10 @@ def test_the_halo_is_whole_but_for_the_rim_of_the_picture(
 
 
 @given(axes(), st.data())
-def test_a_span_has_the_same_offsets_as_the_whole_axis(
+def test_a_tile_has_the_same_offsets_as_the_whole_axis(
     axis: tuple[int, int, int, int], data: st.DataObject
 ) -> None:
-    """The whole is what one span of it would be: the picture with its rim."""
+    """A single tile is the whole picture with its rim."""
     n_in, n_out, parts, halo = axis
     rim, output_halo = data.draw(st.integers(0, halo)), data.draw(st.integers(0, 3))
     [all_of_it] = cut_axis(n_in, n_out, 1, halo, rim)
@@ -131,7 +139,7 @@ def test_halo_pixels_are_those_of_the_plan(picture: tuple[Size, Size, Tiling]) -
 
 def test_what_fits_is_one_tile_without_halo() -> None:
     [tile] = plan_tiles((512, 512), (777, 1024), Tiling(halo=34, pixels=512 * 512))
-    assert tile.rows == Span(core=(0, 512), window=(0, 512), output=(0, 777), made=(0, 777))
+    assert tile.rows == AxisTile(core=(0, 512), window=(0, 512), output=(0, 777), made=(0, 777))
     assert tile.window_pixels == 512 * 512
 
 

@@ -1,4 +1,4 @@
-"""What a job's cost depends on: its sizes, and the halos of the tiles it is cut into."""
+"""The work of a job: its sizes and the halos of its tiles."""
 
 from collections.abc import Callable
 from dataclasses import replace

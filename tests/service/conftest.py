@@ -1,4 +1,19 @@
-"""A gateway on a real port, a real queue behind it, and a worker that does as the test says."""
+"""Fixtures: a gateway on a real port, a real queue behind it, and a scripted worker.
+
+Test files go by endpoint, over real HTTP, or by module:
+
+- test_upscale_http: upscale_api, submission, dispatcher, picture_response
+- test_bad_inputs_http: uploads, lingering_close, and the refusals of planning
+- test_jobs_http: jobs_api, events, dispatcher
+- test_estimate_http: estimate_api, budgets, answers.estimate
+- test_status_http: status_api, answers.models, answers.health, openapi, docs_page, request_log
+- test_admin_http: admin_api, catalog_store
+- test_metrics_http: metrics, request_log
+- test_page, test_page_types: static
+- test_admission, test_budgets, test_connections, test_gateway_settings, test_picture_response,
+  test_problems, test_snapshot, test_spread: the module of that name
+- test_harness: the fixtures themselves
+"""
 
 from __future__ import annotations
 
@@ -16,11 +31,17 @@ from models.catalog import Catalog, CatalogRead
 from service.catalog_store import CatalogStore
 from service.main import create_app, create_server
 from service.settings import GatewaySettings
-from tests.service.harness import MODEL, UNSERVED, LoadedModel, ScriptedWorker, Start, model_entry
+from tests.service.harness import (
+    MODEL,
+    UNSERVED,
+    RunningGateway,
+    ScriptedWorker,
+    Start,
+    model_entry,
+)
 
 APART = model_entry(UNSERVED).model_copy(update={"in_ladder": False, "takes_strength": False})
-"""A model that no worker has, that the service would not choose by itself, and that takes no
-strength."""
+"""A model outside the ladder that no worker has, and that takes no strength."""
 
 
 @pytest.fixture
@@ -31,7 +52,7 @@ def catalog() -> Catalog:
 
 @pytest.fixture
 async def worker(queue: RedisQueue) -> AsyncIterator[ScriptedWorker]:
-    """A worker that runs, and has said that it is ready."""
+    """A running worker that has published its heartbeat."""
     worker = ScriptedWorker(queue)
     worker.go.set()
     await worker.heartbeat()
@@ -43,12 +64,12 @@ async def worker(queue: RedisQueue) -> AsyncIterator[ScriptedWorker]:
 
 @pytest.fixture
 def start(queue: RedisQueue, catalog: Catalog) -> Start:
-    """Start a gateway with the settings given, on a free port."""
+    """Start a gateway with the given settings, on a free port."""
 
     @contextlib.asynccontextmanager
     async def started(
         catalogs: CatalogStore | None = None, **overrides: Any
-    ) -> AsyncIterator[LoadedModel]:
+    ) -> AsyncIterator[RunningGateway]:
         # Not stale within a test, however long the machine keeps this loop waiting.
         quick = {"snapshot_seconds": 0.05, "snapshot_stale_seconds": 600, "shutdown_seconds": 5}
         settings = GatewaySettings(**quick | overrides)
@@ -65,7 +86,7 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
                         pytest.fail(f"the gateway ended before it served: {serving}")
                     await asyncio.sleep(0.005)
                 async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-                    yield LoadedModel(client, app.state.gateway, port)
+                    yield RunningGateway(client, app.state.gateway, port)
             finally:
                 server.should_exit = True
                 await serving
@@ -74,7 +95,7 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
 
 
 @pytest.fixture
-async def served(start: Start, worker: ScriptedWorker) -> AsyncIterator[LoadedModel]:
+async def served(start: Start, worker: ScriptedWorker) -> AsyncIterator[RunningGateway]:
     """A gateway with a ready worker behind it."""
     async with start() as served:
         assert worker.go.is_set()

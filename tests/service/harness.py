@@ -1,4 +1,4 @@
-"""What the gateway's tests work with: a catalog, pictures, and a worker that does as told."""
+"""Helpers of the gateway's tests: a catalog, pictures, a scripted worker, a running gateway."""
 
 from __future__ import annotations
 
@@ -13,31 +13,22 @@ from typing import Any
 import httpx
 from PIL import Image, UnidentifiedImageError
 
+from jobs.backlog import QueueStats
 from jobs.errors import AnysrError, CorruptImage
 from jobs.formats import ImageFormat
-from jobs.job import (
-    LADDER,
-    BackendState,
-    Claim,
-    Job,
-    LeaseState,
-    MachineState,
-    QueueStats,
-    Reason,
-    RunFacts,
-    WorkerHeartbeat,
-    requirement_of,
-)
+from jobs.heartbeat import BackendState, MachineState, WorkerHeartbeat
+from jobs.job import LADDER, Claim, Job, LeaseState, Reason, RunFacts, requirement_of
 from jobs.redis_queue import RedisQueue
 from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
 from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
 from service.gateway import Gateway
+from service.snapshot import LiveWorker
 
 MODEL = "drawn-s"
 UNSERVED = "drawn-m"
-OFFERS = (LADDER, MODEL, *(requirement_of(MODEL, width) for width in (0.25, 0.5, 1.0)))
-"""What a worker with that model capabilities."""
-FLOOR_MS = 3.0
+CAPABILITIES = (LADDER, MODEL, *(requirement_of(MODEL, width) for width in (0.25, 0.5, 1.0)))
+"""Capabilities of a worker with MODEL."""
+RESAMPLING_MS = 3.0
 NARROW_MS = 42.0
 
 
@@ -65,7 +56,7 @@ def model_entry(name: str) -> ModelEntry:
 
 
 def cost_model() -> CostModel:
-    """FLOOR_MS for resampling and NARROW_MS and more for networks, at every size."""
+    """RESAMPLING_MS for resampling and NARROW_MS and more for networks, at every size."""
     lines = {"decode": Line(1.0, 0.0, 0.0), FLOOR_STAGE: Line(1.0, 0.0, 0.0)}
     lines |= {f"encode:{name}": Line(1.0, 0.0, 0.0) for name in ImageFormat}
     for width, cost in ((0.25, 40.0), (0.5, 60.0), (1.0, 100.0)):
@@ -74,7 +65,7 @@ def cost_model() -> CostModel:
 
 
 def cost_by_pixels(ms_per_megapixel: float) -> CostModel:
-    """The costs of `cost_model` for each megapixel of output, of which the widest network takes
+    """The costs of `cost_model` per megapixel of output; the widest network takes
     `ms_per_megapixel`."""
     factor = ms_per_megapixel / 100.0
     lines = {name: Line(0.0, 0.0, factor * line.fixed) for name, line in cost_model().lines.items()}
@@ -92,6 +83,17 @@ def drawn(width: int = 20, height: int = 12, image_format: str = "png") -> bytes
     """An image file with a gradient."""
     image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
     return encoded(image, image_format)
+
+
+def live_worker(
+    costs: CostModel,
+    models: tuple[str, ...] = (MODEL,),
+    capabilities: tuple[str, ...] = CAPABILITIES,
+    worker_id: str = "w",
+) -> LiveWorker:
+    """A ready worker with these costs."""
+    heartbeat = WorkerHeartbeat(worker_id, True, models, {}, capabilities=capabilities)
+    return LiveWorker(heartbeat, costs)
 
 
 @dataclass
@@ -114,15 +116,15 @@ class ScriptedWorker:
         heartbeat = WorkerHeartbeat(
             *(self.worker_id, ready, (MODEL,), costs),
             machine=self.machine,
-            capabilities=OFFERS,
+            capabilities=CAPABILITIES,
             backends=dict(self.backends),
         )
-        await self.queue.publish_heartbeat(heartbeat)
+        await self.queue.registry.publish_heartbeat(heartbeat)
 
     async def run(self) -> None:
         while True:
             await self.heartbeat()
-            claim = await self.queue.claim(self.worker_id, wait_s=0.5)
+            claim = await self.queue.leases.claim(self.worker_id, wait_s=0.5)
             if claim is not None:
                 self.claims.append(claim)
                 self.claimed.set()
@@ -133,7 +135,7 @@ class ScriptedWorker:
         while not self.go.is_set():
             await self.heartbeat()
             progress = min(progress + 0.25, 0.75)
-            state = await self.queue.renew(claim, progress)
+            state = await self.queue.leases.renew(claim, progress)
             if state is not LeaseState.HELD:
                 self.cancelled.set()
                 return
@@ -148,13 +150,13 @@ class ScriptedWorker:
                 raise self.failure
             picture = await asyncio.to_thread(resized, claim.payload, claim.job)
         except AnysrError as error:
-            await self.queue.fail(claim, error)
+            await self.queue.leases.fail(claim, error)
             return
-        await self.queue.complete(claim, run_facts(claim.job), picture)
+        await self.queue.leases.complete(claim, run_facts(claim.job), picture)
 
 
 def run_facts(job: Job) -> RunFacts:
-    """What the scripted worker says of each run."""
+    """The facts that the scripted worker reports for each run."""
     pinned = job.pinned_width
     return RunFacts(
         model=job.model or MODEL,
@@ -180,8 +182,8 @@ def resized(payload: bytes, job: Job) -> bytes:
 
 
 @dataclass(frozen=True)
-class LoadedModel:
-    """A gateway that serves, and a client of it."""
+class RunningGateway:
+    """A running gateway and a client for it."""
 
     client: httpx.AsyncClient
     gateway: Gateway
@@ -214,11 +216,11 @@ class LoadedModel:
         return job
 
     async def stats(self) -> QueueStats:
-        """The queue's own numbers."""
-        return await self.gateway.queue.stats()
+        """The state of the queue."""
+        return await self.gateway.queue.submissions.stats()
 
 
-Start = Callable[..., AbstractAsyncContextManager[LoadedModel]]
+Start = Callable[..., AbstractAsyncContextManager[RunningGateway]]
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is let in: by the costs of the workers, and by what was let in before."""
+"""Admission: by the costs of the workers and by the jobs admitted before."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ from dataclasses import replace
 
 import pytest
 
+from jobs.backlog import Backlog, Group, QueueStats
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, UnknownModel
 from jobs.formats import ImageFormat
-from jobs.job import Backlog, Job, OnMiss, QueueStats
+from jobs.job import JobRequest, OnMiss
 from models.catalog import Catalog
 from service.admission import admitted, assessed, no_time
-from service.snapshot import LiveWorker, Snapshot
+from service.snapshot import Snapshot
 from tests.service.harness import (
-    FLOOR_MS,
     MODEL,
     NARROW_MS,
-    OFFERS,
+    RESAMPLING_MS,
     UNSERVED,
     cost_model,
+    live_worker,
     model_entry,
 )
 
 CATALOG = Catalog(default=MODEL, models=(model_entry(MODEL),))
 NOW = 1_000_000.0
-JOB = Job(
+JOB = JobRequest(
     id="a",
     source_width=20,
     source_height=12,
@@ -36,35 +37,31 @@ JOB = Job(
     pinned_width=None,
     on_miss=OnMiss.DEGRADE,
     budget_ms=100.0,
-    cheapest_ms=0.0,
 )
 
 
 def snapshot(workers: int = 1, backlog: Backlog | None = None, factor: float = 1.0) -> Snapshot:
-    costs = replace(cost_model(), pace={"network": factor})
-    live = tuple(
-        LiveWorker(f"w{n}", True, False, (MODEL,), costs, capabilities=OFFERS)
-        for n in range(workers)
-    )
-    return Snapshot(live, QueueStats(0, 0, 0, 0, backlog))
+    costs = replace(cost_model(), slowdown={"network": factor})
+    live = tuple(live_worker(costs, worker_id=f"w{n}") for n in range(workers))
+    return Snapshot(live, QueueStats(0, 0, 0, 0, backlog or Backlog(NOW)))
 
 
-def test_an_admitted_job_says_what_it_costs() -> None:
+def test_an_admitted_job_carries_its_costs() -> None:
     job = admitted(JOB, snapshot(), CATALOG, 5.0)
-    assert (job.cheapest_ms, job.network_ms) == (FLOOR_MS, NARROW_MS)
+    assert (job.cheapest_ms, job.narrowest_ms) == (RESAMPLING_MS, NARROW_MS)
     strict = admitted(replace(JOB, on_miss=OnMiss.REJECT), snapshot(), CATALOG, 5.0)
-    assert (strict.cheapest_ms, strict.network_ms) == (NARROW_MS, NARROW_MS)
+    assert (strict.cheapest_ms, strict.narrowest_ms) == (NARROW_MS, NARROW_MS)
 
 
 def test_the_smallest_feasible_budget_is_feasible_even_if_costs_rise_a_little() -> None:
     with pytest.raises(BudgetInfeasible) as refusal:
         admitted(replace(JOB, budget_ms=1.0), snapshot(), CATALOG, 5.0)
     smallest = refusal.value.details["smallest_feasible_ms"]
-    assert FLOOR_MS + 5 < smallest <= 1.1 * (FLOOR_MS + 5) + 1
+    assert RESAMPLING_MS + 5 < smallest <= 1.1 * (RESAMPLING_MS + 5) + 1
     admitted(replace(JOB, budget_ms=smallest), snapshot(), CATALOG, 5.0)
-    admitted(replace(JOB, budget_ms=FLOOR_MS + 5), snapshot(), CATALOG, 5.0)
+    admitted(replace(JOB, budget_ms=RESAMPLING_MS + 5), snapshot(), CATALOG, 5.0)
     with pytest.raises(BudgetInfeasible):
-        admitted(replace(JOB, budget_ms=FLOOR_MS + 4.9), snapshot(), CATALOG, 5.0)
+        admitted(replace(JOB, budget_ms=RESAMPLING_MS + 4.9), snapshot(), CATALOG, 5.0)
     strict = replace(JOB, on_miss=OnMiss.REJECT, budget_ms=1.0)
     with pytest.raises(BudgetInfeasible) as refusal:
         admitted(strict, snapshot(), CATALOG, 5.0)
@@ -75,36 +72,36 @@ def test_the_smallest_feasible_budget_is_feasible_even_if_costs_rise_a_little() 
 def test_the_fastest_worker_decides() -> None:
     fast, slow = snapshot(factor=0.5).workers[0], snapshot(factor=3.0).workers[0]
     job = replace(JOB, on_miss=OnMiss.REJECT, budget_ms=30.0)
-    both = Snapshot((slow, fast), QueueStats(0, 0, 0, 0))
+    both = Snapshot((slow, fast), QueueStats(0, 0, 0, 0, Backlog(NOW)))
     assert admitted(job, both, CATALOG, 0.0).cheapest_ms == 22.0
     with pytest.raises(BudgetInfeasible):
-        admitted(job, Snapshot((slow,), QueueStats(0, 0, 0, 0)), CATALOG, 0.0)
+        admitted(job, Snapshot((slow,), QueueStats(0, 0, 0, 0, Backlog(NOW))), CATALOG, 0.0)
 
 
-def late_ms(job: Job, workers: int, backlog: Backlog) -> float:
+def late_ms(job: JobRequest, workers: int, backlog: Backlog) -> float:
     return assessed(job, snapshot(workers, backlog), CATALOG, 0.0).admission.late_ms
 
 
-def test_what_waits_before_it_leaves_no_time_for_it() -> None:
-    queue = Backlog(NOW, waiting=((NOW + 10, 5_000.0, 9_000.0),), running=(NOW + 50,))
+def test_a_job_behind_too_much_work_is_late() -> None:
+    queue = Backlog(NOW, waiting=(Group(NOW + 10, 5_000.0, 9_000.0),), running=(NOW + 50,))
     late = late_ms(JOB, 1, queue)
-    assert late == 5_050 - (JOB.budget_ms - FLOOR_MS)
+    assert late == 5_050 - (JOB.budget_ms - RESAMPLING_MS)
     assert no_time(late).details["retry_after_s"] == 5
     assert late_ms(replace(JOB, budget_ms=5_100.0), 1, queue) == 0
 
 
-def test_more_workers_let_in_what_one_cannot_do() -> None:
-    queue = Backlog(NOW, waiting=((NOW + 10, 150.0, 300.0),), running=())
+def test_more_workers_admit_what_one_cannot_do() -> None:
+    queue = Backlog(NOW, waiting=(Group(NOW + 10, 150.0, 300.0),), running=())
     assert late_ms(JOB, 1, queue) > 0
     assert late_ms(JOB, 2, queue) == 0
 
 
-def test_it_must_not_make_late_what_was_let_in_before() -> None:
-    """The one behind can start at 100 at the latest, after 97 ms of work that come before it."""
-    behind = Backlog(NOW, ((NOW + 20, 97.5, 97.5), (NOW + 100, 50.0, 50.0)))
+def test_a_job_that_would_make_an_admitted_one_late_is_refused() -> None:
+    """The job behind must start at 100 at the latest, after 97.5 ms of earlier work."""
+    behind = Backlog(NOW, (Group(NOW + 20, 97.5, 97.5), Group(NOW + 100, 50.0, 50.0)))
     job = replace(JOB, budget_ms=102.0)  # it would begin at 97.5, at 99 at the latest
     assert late_ms(job, 1, behind) > 0
-    alone = Backlog(NOW, ((NOW + 20, 97.5, 97.5),))
+    alone = Backlog(NOW, (Group(NOW + 20, 97.5, 97.5),))
     assert late_ms(job, 1, alone) == 0
 
 
@@ -129,21 +126,27 @@ def test_a_width_that_no_network_has_is_an_invalid_request() -> None:
         admitted(both, snapshot(), CATALOG, 0.0)
 
 
-def test_what_is_too_late_in_any_case_hides_nothing_that_is_not() -> None:
-    """The last could still be in time, by one millisecond, and would not be after this one."""
-    hopeless, last = (NOW + 200, 500.0, 500.0), (NOW + 501, 10.0, 10.0)
+def test_a_hopeless_job_does_not_hide_one_that_can_be_in_time() -> None:
+    """The last job can still be in time, by one millisecond, but not behind this one."""
+    hopeless = Group(NOW + 200, 500.0, 500.0)
+    last = Group(NOW + 501, 10.0, 10.0)
     job = replace(JOB, budget_ms=102.0)
     assert late_ms(job, 1, Backlog(NOW, (hopeless,))) == 0
     assert late_ms(job, 1, Backlog(NOW, (hopeless, last))) > 0
 
 
+def test_unknown_state_of_the_queue_is_not_ready() -> None:
+    with pytest.raises(NotReady, match="queue cannot be reached"):
+        admitted(JOB, replace(snapshot(), stats=None), CATALOG, 0.0)
+
+
 def test_no_worker_is_not_ready() -> None:
     with pytest.raises(NotReady):
-        admitted(JOB, Snapshot((), QueueStats(0, 0, 0, 0)), CATALOG, 0.0)
+        admitted(JOB, Snapshot((), QueueStats(0, 0, 0, 0, Backlog(NOW))), CATALOG, 0.0)
 
 
-def test_what_the_catalog_and_the_workers_do_not_both_have_is_not_let_in() -> None:
-    """While their folders differ, or while one of them has read its own again and one has not."""
+def test_a_model_missing_in_catalog_or_workers_is_not_admitted() -> None:
+    """Their folders may differ, or only one of them has followed a reload request."""
     other = Catalog(default="other", models=(model_entry("other"),))
     with pytest.raises(NotReady, match="may choose by itself"):
         admitted(JOB, snapshot(), other, 0.0)
@@ -156,13 +159,14 @@ def test_what_the_catalog_and_the_workers_do_not_both_have_is_not_let_in() -> No
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"), [({}, "try again in a few seconds"), ({UNSERVED: "gone"}, "says why")]
+    ("broken", "message"), [({}, "try again in a few seconds"), ({UNSERVED: "gone"}, "says why")]
 )
-def test_a_model_on_demand_is_not_ready_yet(broken: dict[str, str], told: str) -> None:
+def test_a_model_on_demand_is_not_ready_yet(broken: dict[str, str], message: str) -> None:
     rare = model_entry(UNSERVED).model_copy(update={"on_demand": True})
     catalog = Catalog(default=MODEL, models=(*CATALOG.models, rare))
-    seen = snapshot(workers=2)
-    seen = replace(seen, workers=tuple(replace(w, broken=broken) for w in seen.workers))
-    with pytest.raises(NotReady, match=told) as refusal:
+    [worker] = snapshot().workers
+    worker = replace(worker, heartbeat=replace(worker.heartbeat, broken=broken))
+    seen = replace(snapshot(), workers=(worker, worker))
+    with pytest.raises(NotReady, match=message) as refusal:
         admitted(replace(JOB, model=UNSERVED), seen, catalog, 5.0)
     assert refusal.value.details["retry_after_s"] == 5

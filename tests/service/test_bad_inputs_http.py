@@ -1,4 +1,4 @@
-"""Every bad input is refused with its own code, and nothing of it reaches the queue."""
+"""Every bad input is refused with its own code and never reaches the queue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 from scheduling.request import PARAMETERS
 from tests.service.harness import (
     MODEL,
-    LoadedModel,
+    RunningGateway,
     ScriptedWorker,
     Start,
     assert_problem,
@@ -26,14 +26,14 @@ from tests.service.harness import (
 )
 
 
-async def assert_nothing_enqueued(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def assert_nothing_enqueued(served: RunningGateway, worker: ScriptedWorker) -> None:
     stats = await served.stats()
     assert (stats.queued, stats.running) == (0, 0)
     assert not worker.claims
 
 
 def png_that_claims(width: int, height: int) -> bytes:
-    """A PNG of a few bytes whose header names a size."""
+    """A PNG of a few bytes with any size in its header."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         body = kind + content
@@ -66,7 +66,7 @@ def animated(image_format: str) -> bytes:
 )
 @pytest.mark.parametrize("multipart", [False, True], ids=["raw", "form"])
 async def test_bad_pictures(
-    served: LoadedModel,
+    served: RunningGateway,
     worker: ScriptedWorker,
     picture: bytes,
     status: int,
@@ -83,7 +83,7 @@ async def test_bad_pictures(
 
 
 async def test_truncated_picture_is_found_at_decoding(
-    served: LoadedModel, worker: ScriptedWorker
+    served: RunningGateway, worker: ScriptedWorker
 ) -> None:
     picture = drawn(200, 200)
     response = await served.upscale(picture[: len(picture) // 2])
@@ -131,7 +131,7 @@ async def test_truncated_picture_is_found_at_decoding(
     ],
 )
 async def test_bad_parameters(
-    served: LoadedModel, worker: ScriptedWorker, params: dict[str, Any], code: str, words: str
+    served: RunningGateway, worker: ScriptedWorker, params: dict[str, Any], code: str, words: str
 ) -> None:
     for answer in (
         await served.upscale(**params),
@@ -145,7 +145,7 @@ async def test_bad_parameters(
     await assert_nothing_enqueued(served, worker)
 
 
-async def test_a_side_that_no_webp_holds(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_a_side_that_no_webp_holds(served: RunningGateway, worker: ScriptedWorker) -> None:
     long = drawn(2400, 4)
     response = await served.upscale(long, scale=8, format="webp")
     members = assert_problem(response, 413, "output_too_large")
@@ -167,7 +167,7 @@ async def test_a_side_that_no_webp_holds(served: LoadedModel, worker: ScriptedWo
     ids=["misnamed", "two", "not-a-file", "unknown", "long-field", "many-fields"],
 )
 async def test_bad_forms(
-    served: LoadedModel, worker: ScriptedWorker, files: Any, code: str, status: int
+    served: RunningGateway, worker: ScriptedWorker, files: Any, code: str, status: int
 ) -> None:
     assert_problem(await served.client.post("/upscale", files=files), status, code)
     await assert_nothing_enqueued(served, worker)
@@ -183,7 +183,7 @@ async def test_bad_forms(
         "multipart/form-data; boundary=" + "x" * 300,
     ],
 )
-async def test_broken_multipart(served: LoadedModel, content_type: str) -> None:
+async def test_broken_multipart(served: RunningGateway, content_type: str) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="+2AA-"\r\n\r\n+2AA-\r\n--x--\r\n'
     for content in (body, b"--x\r\nnonsense", b"\x00" * 50, b"--x--\r\n"):
         headers = {"Content-Type": content_type}
@@ -192,14 +192,14 @@ async def test_broken_multipart(served: LoadedModel, content_type: str) -> None:
         assert response.json()["code"] in ("invalid_request", "empty_body")
 
 
-async def test_form_with_a_query(served: LoadedModel) -> None:
+async def test_form_with_a_query(served: RunningGateway) -> None:
     response = await served.client.post(
         "/upscale", params={"scale": 2}, files={"image": ("a.png", drawn())}
     )
     assert "form fields" in assert_problem(response, 422, "invalid_request")["detail"]
 
 
-async def test_form_without_a_picture(served: LoadedModel) -> None:
+async def test_form_without_a_picture(served: RunningGateway) -> None:
     response = await served.client.post(
         "/upscale", files=[("scale", (None, b"2")), ("format", (None, b"png"))]
     )
@@ -207,7 +207,7 @@ async def test_form_without_a_picture(served: LoadedModel) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/json", ""])
-async def test_content_type_that_is_not_read(served: LoadedModel, kind: str) -> None:
+async def test_unsupported_content_type(served: RunningGateway, kind: str) -> None:
     response = await served.client.post(
         "/upscale?scale=2", content=drawn(), headers={"Content-Type": kind}
     )
@@ -250,8 +250,8 @@ async def test_endless_body_is_refused_while_it_streams(
         await assert_nothing_enqueued(served, worker)
 
 
-async def early_answer(served: LoadedModel, sent: bytes, rest: bytes) -> dict[str, Any]:
-    """Send a part of a request, and return the problem that answers it before its end."""
+async def early_answer(served: RunningGateway, sent: bytes, rest: bytes) -> dict[str, Any]:
+    """Send a part of a request, and return the problem that is answered before its end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     try:
         writer.write(sent)
@@ -271,14 +271,16 @@ async def early_answer(served: LoadedModel, sent: bytes, rest: bytes) -> dict[st
     return members
 
 
-async def test_sender_of_too_much_hears_why(start: Start) -> None:
+async def test_the_sender_of_too_large_a_body_receives_the_refusal(start: Start) -> None:
     async with start(max_body_bytes=100_000) as served:
         response = await served.upscale(b"\x00" * 20_000_000)
         assert_problem(response, 413, "body_too_large")
         assert (await served.client.get("/health/live")).status_code == 200
 
 
-async def test_parameters_of_a_raw_body_are_judged_before_it_is_read(served: LoadedModel) -> None:
+async def test_parameters_are_checked_before_a_raw_body_is_read(
+    served: RunningGateway,
+) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(b"POST /upscale?scale=-1 HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n")
     async with asyncio.timeout(3):
@@ -286,7 +288,7 @@ async def test_parameters_of_a_raw_body_are_judged_before_it_is_read(served: Loa
     writer.close()
 
 
-async def test_body_that_does_not_come(start: Start) -> None:
+async def test_a_body_that_does_not_arrive_times_out(start: Start) -> None:
     async with start(upload_timeout_seconds=0.05) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(b"POST /upscale?scale=2 HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n")
@@ -318,7 +320,7 @@ JUNK = st.text(max_size=30) | st.sampled_from(["nan", "1e999", "-0", "0x10", "٣
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-async def test_junk_is_never_a_failure_of_ours(served: LoadedModel, params: dict[str, str]) -> None:
+async def test_junk_is_never_a_server_error(served: RunningGateway, params: dict[str, str]) -> None:
     response = await served.client.post(
         "/upscale", params=params, content=drawn(), headers={"Content-Type": "image/png"}
     )

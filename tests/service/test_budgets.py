@@ -1,4 +1,4 @@
-"""The budget of a request that names none: enough for its picture, and no more than that."""
+"""The default budget is enough for its picture, and no larger."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobs.backlog import Backlog, Group, QueueStats
 from jobs.errors import BudgetInfeasible, InvalidRequest
 from jobs.formats import ImageFormat
-from jobs.job import Backlog, Job, OnMiss, QueueStats
+from jobs.job import JobRequest, OnMiss
 from models.catalog import Catalog, ModelEntry, QualityEntry
+from scheduling.backlog import Load
 from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
 from scheduling.options import Option
 from scheduling.rungs import Rung
-from service.admission import admitted, assessed, load_of
+from service.admission import admitted, assessed
 from service.budgets import (
     MARGIN,
     DefaultBudget,
@@ -27,8 +29,8 @@ from service.budgets import (
     wait_within,
 )
 from service.settings import GatewaySettings
-from service.snapshot import LiveWorker, Snapshot
-from tests.service.harness import MODEL, OFFERS, model_entry
+from service.snapshot import Snapshot
+from tests.service.harness import CAPABILITIES, MODEL, live_worker, model_entry
 
 LARGE = "drawn-l"
 NOW = 1_000_000.0
@@ -58,7 +60,7 @@ cost_models = st.builds(
     margin=st.floats(1.01, 3),
 )
 jobs = st.builds(
-    Job,
+    JobRequest,
     id=st.just("a"),
     source_width=st.integers(1, 5_000),
     source_height=st.integers(1, 5_000),
@@ -70,7 +72,6 @@ jobs = st.builds(
     pinned_width=st.none(),
     on_miss=st.sampled_from(OnMiss),
     budget_ms=st.just(1.0),
-    cheapest_ms=st.just(0.0),
     min_db=st.sampled_from((None, 31.2, 31.9, 32.4)),
     min_width=st.sampled_from((None, 0.5, 1.0)),
 )
@@ -81,8 +82,8 @@ backlogs = st.tuples(st.lists(groups, max_size=8), st.lists(st.floats(-100, 30_0
 
 
 def snapshot(costs: CostModel, backlog: Backlog | None = None) -> Snapshot:
-    worker = LiveWorker("w", True, False, (MODEL, LARGE), costs, capabilities=(*OFFERS, LARGE))
-    return Snapshot((worker,), QueueStats(0, 0, 0, 0, backlog))
+    worker = live_worker(costs, (MODEL, LARGE), (*CAPABILITIES, LARGE))
+    return Snapshot((worker,), QueueStats(0, 0, 0, 0, backlog or Backlog(NOW)))
 
 
 def options_of(*costs: float) -> tuple[Option, ...]:
@@ -92,9 +93,9 @@ def options_of(*costs: float) -> tuple[Option, ...]:
 @settings(deadline=None)
 @given(job=jobs, costs=cost_models, bounds=bounds, overhead_ms=overheads)
 def test_a_default_budget_can_be_met_by_an_idle_service(
-    job: Job, costs: CostModel, bounds: DefaultBudget, overhead_ms: float
+    job: JobRequest, costs: CostModel, bounds: DefaultBudget, overhead_ms: float
 ) -> None:
-    """Unless not even the largest can; and it has room for the good result if there is any."""
+    """Below the upper bound, it is feasible and has room for the good result."""
     idle = snapshot(costs)
     try:
         found = assessed(job, idle, CATALOG, overhead_ms, bounds)
@@ -122,15 +123,15 @@ def test_a_default_budget_can_be_met_by_an_idle_service(
     overhead_ms=overheads,
     part=st.floats(0, 1, exclude_max=True),
 )
-def test_a_default_budget_is_the_smallest_that_outlasts_what_waits_before_it(
+def test_a_default_budget_is_the_smallest_that_covers_the_wait(
     costs: list[float],
     backlog: tuple[list[tuple[float, float]], list[float]],
     overhead_ms: float,
     part: float,
 ) -> None:
-    waiting = tuple((NOW + start, ms, ms) for start, ms in sorted(backlog[0]))
+    waiting = tuple(Group(NOW + start, ms, ms) for start, ms in sorted(backlog[0]))
     running = tuple(NOW + end for end in sorted(backlog[1]))
-    load = load_of(snapshot(CostModel(), Backlog(NOW, waiting, running)), 2)
+    load = Load.of(Backlog(NOW, waiting, running), 2)
     options = options_of(*costs)
     good = options[-1]
 
@@ -147,17 +148,18 @@ def test_a_default_budget_is_the_smallest_that_outlasts_what_waits_before_it(
         assert less == found or needed_ms(less) > less  # a part near 1 is rounded up to it
 
 
-def test_what_need_not_start_before_it_does_not_lengthen_its_budget() -> None:
-    """Ten minutes of work that has until tomorrow, and four seconds that are urgent."""
-    patient, urgent = (NOW + 80_000_000, 600_000.0, 600_000.0), (NOW + 10, 4_000.0, 4_000.0)
+def test_jobs_with_a_later_start_do_not_lengthen_a_default_budget() -> None:
+    """Ten minutes of work that can wait until tomorrow, and four seconds of urgent work."""
+    patient = Group(NOW + 80_000_000, 600_000.0, 600_000.0)
+    urgent = Group(NOW + 10, 4_000.0, 4_000.0)
     options = options_of(8_000.0)
     for waiting, budget_ms in (((patient,), 12_010), ((urgent, patient), 16_010)):
-        load = load_of(snapshot(CostModel(), Backlog(NOW, waiting)), 1)
+        load = Load.of(Backlog(NOW, waiting), 1)
         assert default_budget_ms(BOUNDS, options[0], options, load, 10.0) == budget_ms
 
 
 def flat(**ms: float) -> CostModel:
-    """Networks `s` and `l` at a width in percent, each of so many ms at any size."""
+    """Costs in ms of networks `s` and `l` at a width in percent, at any size."""
     names = {"s": MODEL, "l": LARGE}
     lines = dict.fromkeys(STAGES, Line(0.0, 0.0, 0.0))
     for rung, cost in ms.items():
@@ -167,7 +169,7 @@ def flat(**ms: float) -> CostModel:
 
 
 USUAL = flat(s25=10, s50=20, s100=40, l25=80, l50=160, l100=320)
-PICTURE = Job(
+PICTURE = JobRequest(
     id="a",
     source_width=20,
     source_height=20,
@@ -179,7 +181,6 @@ PICTURE = Job(
     pinned_width=None,
     on_miss=OnMiss.DEGRADE,
     budget_ms=1.0,
-    cheapest_ms=0.0,
 )
 
 
@@ -195,21 +196,21 @@ PICTURE = Job(
         ({}, flat(s25=10, s50=20, s100=400, l25=80, l50=160, l100=320), Rung(LARGE, 0.5)),
     ],
 )
-def test_a_good_result_is_the_default_model_s_at_full_width_unless_another_is_asked_for(
+def test_a_good_result_is_the_default_model_at_full_width_or_the_requested_one(
     changes: dict[str, object], costs: CostModel, rung: Rung
 ) -> None:
     job = replace(PICTURE, **changes)  # type: ignore[arg-type]
-    capabilities = (*OFFERS, LARGE, f"{MODEL}@0.5")
-    worker = LiveWorker("w", True, False, (MODEL, LARGE), costs, capabilities=capabilities)
-    seen = Snapshot((worker,), QueueStats(0, 0, 0, 0))
+    capabilities = (*CAPABILITIES, LARGE, f"{MODEL}@0.5")
+    worker = live_worker(costs, (MODEL, LARGE), capabilities)
+    seen = Snapshot((worker,), QueueStats(0, 0, 0, 0, Backlog(NOW)))
     options = assessed(job, seen, CATALOG, 10.0).options
     assert good_option(job, options, CATALOG).rung == rung
 
 
-def test_a_good_result_is_the_best_there_is_where_the_default_model_is_not() -> None:
-    worker = LiveWorker("w", True, False, (LARGE,), USUAL, capabilities=OFFERS)
+def test_a_good_result_is_the_best_available_without_the_default_model() -> None:
+    worker = live_worker(USUAL, (LARGE,))
     other = Catalog(default=MODEL, models=(measured(MODEL, 40.0, 41.0, 42.0), CATALOG.get(LARGE)))
-    seen = Snapshot((worker,), QueueStats(0, 0, 0, 0))
+    seen = Snapshot((worker,), QueueStats(0, 0, 0, 0, Backlog(NOW)))
     options = assessed(PICTURE, seen, other, 10.0).options
     assert good_option(PICTURE, options, other).rung == Rung(LARGE, 1.0)
 
@@ -224,7 +225,7 @@ def test_a_good_result_is_the_best_there_is_where_the_default_model_is_not() -> 
         ({"max_budget_ms": 1_000}, (1_000, 1_000), (1_000, 1_000)),
     ],
 )
-def test_bounds_hold_whatever_is_set(
+def test_bounds_hold_for_all_settings(
     given: dict[str, float], upscale: tuple[float, float], jobs: tuple[float, float]
 ) -> None:
     limits = GatewaySettings(**given)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""GET /estimate over real HTTP: what it tells is what a request with the picture then gets."""
+"""GET /estimate over real HTTP: it predicts what a request with the picture gets."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from jobs.settings import QueueSettings
 from models.catalog import Catalog, CatalogRead
 from service.catalog_store import CatalogStore
 from tests.service.harness import (
-    FLOOR_MS,
     MODEL,
     NARROW_MS,
+    RESAMPLING_MS,
     UNSERVED,
-    LoadedModel,
+    RunningGateway,
     ScriptedWorker,
     Start,
     assert_problem,
@@ -28,27 +28,32 @@ from tests.service.harness import (
 )
 
 PICTURE: dict[str, Any] = {"width": 20, "height": 12, "format": "png"}
-"""What `drawn` makes."""
+"""The picture that `drawn` makes."""
 ON_DEMAND = "drawn-q"
 
 
-async def asked(served: LoadedModel, **params: Any) -> httpx.Response:
+async def get_estimate(served: RunningGateway, **params: Any) -> httpx.Response:
     """GET /estimate for the picture that `drawn` makes, by default at scale 2."""
     params = PICTURE | (params or {"scale": 2})
     return await served.client.get("/estimate", params=params)
 
 
-async def estimated(served: LoadedModel, **params: Any) -> dict[str, Any]:
-    response = await asked(served, **params)
+async def estimated(served: RunningGateway, **params: Any) -> dict[str, Any]:
+    response = await get_estimate(served, **params)
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()
     return answer
 
 
-async def test_every_member(served: LoadedModel) -> None:
-    response = await asked(served)
+async def test_every_member(served: RunningGateway) -> None:
+    response = await get_estimate(served)
     assert response.headers["cache-control"] == "no-store"
-    rungs = [("lanczos", 0, FLOOR_MS), (MODEL, 0.25, NARROW_MS), (MODEL, 0.5, 62), (MODEL, 1, 102)]
+    rungs = [
+        ("lanczos", 0, RESAMPLING_MS),
+        (MODEL, 0.25, NARROW_MS),
+        (MODEL, 0.5, 62),
+        (MODEL, 1, 102),
+    ]
     overhead_ms = 10
     budgets = [15, 58, 80, 124]
     assert response.json() == {
@@ -83,7 +88,7 @@ async def test_every_member(served: LoadedModel) -> None:
         ({"output_width": 30, "output_height": 40}, (30, 40)),
     ],
 )
-async def test_sizes(served: LoadedModel, params: dict[str, Any], size: tuple[int, int]) -> None:
+async def test_sizes(served: RunningGateway, params: dict[str, Any], size: tuple[int, int]) -> None:
     answer = await estimated(served, **params)
     assert (answer["output_width"], answer["output_height"]) == size
 
@@ -99,8 +104,8 @@ async def test_sizes(served: LoadedModel, params: dict[str, Any], size: tuple[in
         ({"model": MODEL, "strength": 0.5}, [0, 0.25, 0.5, 1]),
     ],
 )
-async def test_what_it_names_as_smallest_and_as_default_is_what_a_request_gets(
-    served: LoadedModel, worker: ScriptedWorker, params: dict[str, Any], widths: list[float]
+async def test_smallest_and_default_budget_are_those_of_a_request(
+    served: RunningGateway, worker: ScriptedWorker, params: dict[str, Any], widths: list[float]
 ) -> None:
     answer = await estimated(served, scale=2, **params)
     assert [rung["width"] for rung in answer["rungs"]] == widths
@@ -115,7 +120,7 @@ async def test_what_it_names_as_smallest_and_as_default_is_what_a_request_gets(
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3.3, 8])
-async def test_what_costs_more_is_better(served: LoadedModel, scale: float) -> None:
+async def test_more_expensive_rungs_are_better(served: RunningGateway, scale: float) -> None:
     rungs = (await estimated(served, scale=scale))["rungs"]
     for name in ("expected_ms", "safe_ms", "budget_ms"):
         figures = [rung[name] for rung in rungs]
@@ -140,16 +145,16 @@ BAD = [
 
 
 @pytest.mark.parametrize(("params", "status", "code"), BAD)
-async def test_what_a_request_is_refused_for_is_told_before(
-    served: LoadedModel, params: dict[str, Any], status: int, code: str
+async def test_an_estimate_is_refused_like_the_request(
+    served: RunningGateway, params: dict[str, Any], status: int, code: str
 ) -> None:
-    told = assert_problem(await asked(served, **params), status, code)
+    estimate = assert_problem(await get_estimate(served, **params), status, code)
     refused = assert_problem(await served.upscale(**params), status, code)
     if "unknown parameter" not in refused["detail"]:
-        assert told["detail"].replace("output_", "") == refused["detail"]
+        assert estimate["detail"].replace("output_", "") == refused["detail"]
 
 
-async def test_sizes_over_the_limits_are_refused_as_those_of_a_picture(
+async def test_sizes_over_the_limits_are_refused_like_a_pictures(
     start: Start, worker: ScriptedWorker
 ) -> None:
     limits = {"max_source_pixels": 300, "max_output_pixels": 1000}
@@ -159,17 +164,19 @@ async def test_sizes_over_the_limits_are_refused_as_those_of_a_picture(
             ("image_too_large", large, drawn(20, 16)),
             ("output_too_large", PICTURE | {"scale": 3}, drawn()),
         ):
-            told = await served.client.get("/estimate", params=params)
+            estimate = await served.client.get("/estimate", params=params)
             refused = await served.upscale(picture, scale=params["scale"])
             assert (
-                assert_problem(told, 413, code)["detail"]
+                assert_problem(estimate, 413, code)["detail"]
                 == assert_problem(refused, 413, code)["detail"]
             )
     assert not worker.claims
 
 
 @pytest.mark.parametrize("name", ["width", "height", "format"])
-async def test_what_the_picture_is_must_be_said(served: LoadedModel, name: str) -> None:
+async def test_size_and_format_of_the_picture_are_required(
+    served: RunningGateway, name: str
+) -> None:
     params = {key: value for key, value in PICTURE.items() if key != name} | {"scale": 2}
     response = await served.client.get("/estimate", params=params)
     assert assert_problem(response, 422, "invalid_request")["detail"] == f"{name} is missing."
@@ -178,7 +185,9 @@ async def test_what_the_picture_is_must_be_said(served: LoadedModel, name: str) 
     assert "more than once" in assert_problem(response, 422, "invalid_request")["detail"]
 
 
-async def test_no_size_names_the_ways_to_give_one(served: LoadedModel) -> None:
+async def test_a_request_without_size_is_refused_with_the_ways_to_give_one(
+    served: RunningGateway,
+) -> None:
     response = await served.client.get("/estimate", params=PICTURE)
     detail = assert_problem(response, 422, "invalid_request")["detail"]
     assert "output_width and/or output_height" in detail
@@ -186,12 +195,12 @@ async def test_no_size_names_the_ways_to_give_one(served: LoadedModel) -> None:
 
 async def test_no_worker(start: Start) -> None:
     async with start() as served:
-        response = await asked(served)
+        response = await get_estimate(served)
         assert_problem(response, 503, "not_ready")
         assert response.headers["retry-after"] == "2"
 
 
-async def test_nothing_is_written_to_the_queue_and_no_model_is_asked_for(
+async def test_an_estimate_writes_nothing_to_the_queue_and_requests_no_model(
     start: Start, queue: RedisQueue, queue_settings: QueueSettings, raw_redis: Redis
 ) -> None:
     await ScriptedWorker(queue).heartbeat()
@@ -206,15 +215,17 @@ async def test_nothing_is_written_to_the_queue_and_no_model_is_asked_for(
     async with start(CatalogStore(lambda _: CatalogRead(catalog))) as served:
         before = await kept()
         assert before
-        assert (await asked(served)).status_code == 200
-        members = assert_problem(await asked(served, scale=2, model=ON_DEMAND), 503, "not_ready")
-        assert "when a picture first asks for it" in members["detail"]
+        assert (await get_estimate(served)).status_code == 200
+        members = assert_problem(
+            await get_estimate(served, scale=2, model=ON_DEMAND), 503, "not_ready"
+        )
+        assert "is loaded at the first request for it" in members["detail"]
         assert await kept() == before
         samples = (await served.client.get("/metrics")).text
     assert "anysr_admission_rejected_total{" not in samples
 
 
-async def test_what_waits_is_told(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_the_wait_counts_waiting_jobs(served: RunningGateway, worker: ScriptedWorker) -> None:
     worker.go.clear()
     await served.submit(scale=2, on_miss="reject")
     async with asyncio.timeout(2):
@@ -227,8 +238,8 @@ async def test_what_waits_is_told(served: LoadedModel, worker: ScriptedWorker) -
     worker.go.set()
 
 
-async def test_compression_is_taken_to_be_what_is_usual_for_the_format(
-    served: LoadedModel, monkeypatch: pytest.MonkeyPatch
+async def test_compression_is_assumed_to_be_usual_for_the_format(
+    served: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     assess = served.gateway.dispatcher.assess
@@ -252,7 +263,7 @@ async def test_compression_is_taken_to_be_what_is_usual_for_the_format(
 
 
 class TestSlowWorker:
-    """Of which a megapixel of output takes 1000 s at full width, and resampling takes 10 s."""
+    """A megapixel of output takes 1000 s at full width, and 10 s resampled."""
 
     @pytest.fixture
     async def worker(self, worker: ScriptedWorker) -> ScriptedWorker:
@@ -263,7 +274,7 @@ class TestSlowWorker:
     async def test_a_large_picture_gets_the_time_that_it_needs(
         self, start: Start, worker: ScriptedWorker
     ) -> None:
-        """200 x 60 pixels are made at full width in 12.24 s; the margin is 1.5."""
+        """200 x 60 pixels take 12.24 s at full width; the margin is 1.5."""
         picture = drawn(100, 30)
         async with start() as served:
             large = {"width": 100, "height": 30, "scale": 2}
@@ -280,7 +291,7 @@ class TestSlowWorker:
             named = await served.upscale(picture, scale=2, latency_budget_ms=3_000)
             assert named.headers["x-anysr-budget-ms"] == "3000.0"
 
-    async def test_it_is_at_most_what_is_set_and_for_jobs_the_largest_budget(
+    async def test_a_default_budget_is_at_most_the_set_one_and_for_jobs_the_largest(
         self, start: Start, worker: ScriptedWorker
     ) -> None:
         picture = drawn(100, 300)  # 120 s at full width
@@ -294,12 +305,12 @@ class TestSlowWorker:
             job = answer.json()
             lasts_ms = job["deadline_ms"] - job["submitted_ms"]
             assert lasts_ms == pytest.approx(150_000, abs=500)
-            await served.gateway.queue.wait(job["id"], 5)
+            await served.gateway.queue.submissions.wait(job["id"], 5)
             result = await served.client.get(job["links"]["result"])
             assert result.headers["x-anysr-budget-ms"] == "150000.0"
         assert worker.claims
 
-    async def test_what_not_even_the_largest_default_can_meet_is_refused_with_what_can(
+    async def test_a_picture_beyond_the_largest_default_is_refused_with_the_budget_it_needs(
         self, start: Start, worker: ScriptedWorker
     ) -> None:
         params = {"scale": 2, "anysr_width": 1}

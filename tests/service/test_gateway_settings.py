@@ -1,4 +1,4 @@
-"""Settings come from the environment, and each says what it is for."""
+"""Settings come from the environment, and each has a description."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.cors_origins == ("https://a.example",)
 
 
-def test_a_snapshot_is_stale_after_some_periods_unless_it_is_said_otherwise() -> None:
+def test_a_snapshot_is_stale_after_five_periods_by_default() -> None:
     assert GatewaySettings(snapshot_seconds=2.0).stale_s == 10.0
     assert GatewaySettings(snapshot_seconds=2.0, snapshot_stale_seconds=3.0).stale_s == 3.0
     with pytest.raises(ValidationError, match="must be more than"):

@@ -1,4 +1,4 @@
-"""Jobs over real HTTP: their life, their events, their ends."""
+"""Jobs over real HTTP: life cycle, events, results, cancellation."""
 
 from __future__ import annotations
 
@@ -8,23 +8,31 @@ import uuid
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from jobs.errors import CorruptImage
 from jobs.job import JobStatus
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
-from tests.service.harness import MODEL, LoadedModel, ScriptedWorker, Start, assert_problem, drawn
+from tests.service.harness import (
+    MODEL,
+    RunningGateway,
+    ScriptedWorker,
+    Start,
+    assert_problem,
+    drawn,
+)
 
 
-async def ended(served: LoadedModel, job_id: str) -> dict[str, Any]:
-    await served.gateway.queue.wait(job_id, 5)
+async def ended(served: RunningGateway, job_id: str) -> dict[str, Any]:
+    await served.gateway.queue.submissions.wait(job_id, 5)
     response = await served.client.get(f"/jobs/{job_id}")
     assert response.status_code == 200, response.text
     job: dict[str, Any] = response.json()
     return job
 
 
-async def test_life_of_a_job(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_life_of_a_job(served: RunningGateway, worker: ScriptedWorker) -> None:
     worker.go.clear()
     response = await served.client.post(
         "/jobs",
@@ -65,7 +73,7 @@ async def test_life_of_a_job(served: LoadedModel, worker: ScriptedWorker) -> Non
     assert "upload" not in result.headers["server-timing"]
 
 
-async def test_multipart_job(served: LoadedModel) -> None:
+async def test_multipart_job(served: RunningGateway) -> None:
     response = await served.client.post(
         "/jobs", data={"width": "40"}, files={"image": ("a.png", drawn())}
     )
@@ -73,7 +81,7 @@ async def test_multipart_job(served: LoadedModel) -> None:
     assert (await ended(served, response.json()["id"]))["status"] == "succeeded"
 
 
-async def test_failed_job(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_failed_job(served: RunningGateway, worker: ScriptedWorker) -> None:
     worker.failure = CorruptImage("torn", at_byte=12)
     job = await ended(served, (await served.submit())["id"])
     assert job["status"] == "failed"
@@ -84,7 +92,9 @@ async def test_failed_job(served: LoadedModel, worker: ScriptedWorker) -> None:
     assert assert_problem(result, 400, "corrupt_image")["detail"] == "torn"
 
 
-async def test_reject_that_is_late_fails_unrun(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_a_late_job_with_reject_fails_without_a_run(
+    served: RunningGateway, worker: ScriptedWorker
+) -> None:
     worker.go.clear()
     await served.submit()
     async with asyncio.timeout(2):
@@ -97,7 +107,7 @@ async def test_reject_that_is_late_fails_unrun(served: LoadedModel, worker: Scri
     assert_problem(await served.client.get(late["links"]["result"]), 504, "deadline_exceeded")
 
 
-async def test_cancel(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_cancel(served: RunningGateway, worker: ScriptedWorker) -> None:
     worker.go.clear()
     running = await served.submit()
     async with asyncio.timeout(2):
@@ -114,7 +124,7 @@ async def test_cancel(served: LoadedModel, worker: ScriptedWorker) -> None:
     assert (await served.stats()).queued == 0
 
 
-async def test_cancel_after_the_end_changes_nothing(served: LoadedModel) -> None:
+async def test_cancel_after_the_end_changes_nothing(served: RunningGateway) -> None:
     job = await ended(served, (await served.submit())["id"])
     response = await served.client.delete(job["links"]["self"])
     assert response.json()["status"] == "succeeded"
@@ -125,14 +135,14 @@ async def test_cancel_after_the_end_changes_nothing(served: LoadedModel) -> None
 @pytest.mark.parametrize(
     ("method", "rest"), [("GET", ""), ("GET", "/result"), ("GET", "/events"), ("DELETE", "")]
 )
-async def test_unknown_job(served: LoadedModel, job_id: str, method: str, rest: str) -> None:
+async def test_unknown_job(served: RunningGateway, job_id: str, method: str, rest: str) -> None:
     response = await served.client.request(method, f"/jobs/{job_id}{rest}")
     assert response.status_code == 404
     if "%2f" not in job_id:
         assert_problem(response, 404, "job_not_found")
 
 
-async def read_events(served: LoadedModel, job: dict[str, Any]) -> list[dict[str, Any]]:
+async def read_events(served: RunningGateway, job: dict[str, Any]) -> list[dict[str, Any]]:
     seen = []
     async with served.client.stream("GET", job["links"]["events"]) as response:
         assert response.status_code == 200
@@ -148,7 +158,7 @@ async def read_events(served: LoadedModel, job: dict[str, Any]) -> list[dict[str
     return seen
 
 
-async def test_events_to_the_end(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_events_to_the_end(served: RunningGateway, worker: ScriptedWorker) -> None:
     worker.go.clear()
     job = await served.submit()
     reading = asyncio.create_task(read_events(served, job))
@@ -165,7 +175,7 @@ async def test_events_to_the_end(served: LoadedModel, worker: ScriptedWorker) ->
     assert seen[-1] == (await served.client.get(job["links"]["self"])).json()
 
 
-async def test_events_of_an_ended_job(served: LoadedModel) -> None:
+async def test_events_of_an_ended_job(served: RunningGateway) -> None:
     job = await ended(served, (await served.submit())["id"])
     assert await read_events(served, job) == [job]
 
@@ -183,18 +193,17 @@ async def test_events_end_when_the_gateway_stops(start: Start, worker: ScriptedW
     assert json.loads(data[-1].removeprefix("data:"))["status"] in ("queued", "running")
 
 
-async def test_result_expires(start: Start, redis_url: str, worker: ScriptedWorker) -> None:
+@pytest.mark.usefixtures("worker")
+async def test_result_expires(start: Start, raw_redis: Redis) -> None:
     async with start() as served:
         job = await ended(served, (await served.submit())["id"])
-        client = worker.queue._client
-        names = [name async for name in client.scan_iter(match=f"*{job['id']}*")]
+        names = [name async for name in raw_redis.scan_iter(match=f"*{job['id']}*")]
         assert names
-        await client.unlink(*names)
+        await raw_redis.unlink(*names)
         for rest in ("", "/result"):
             assert_problem(
                 await served.client.get(job["links"]["self"] + rest), 404, "job_not_found"
             )
-    assert redis_url
 
 
 class TestFullQueue:
@@ -204,7 +213,9 @@ class TestFullQueue:
     def queue_settings(self) -> QueueSettings:
         return QueueSettings(namespace=f"test-{uuid.uuid4().hex}", queue_limit=1)
 
-    async def test_429_with_retry_after(self, served: LoadedModel, worker: ScriptedWorker) -> None:
+    async def test_429_with_retry_after(
+        self, served: RunningGateway, worker: ScriptedWorker
+    ) -> None:
         worker.go.clear()
         await served.submit()
         async with asyncio.timeout(2):
@@ -228,7 +239,9 @@ async def test_queue_that_cannot_be_reached(start: Start, queue: RedisQueue) -> 
         await broken.close()
 
 
-async def test_followed_jobs_are_counted(served: LoadedModel) -> None:
+async def test_the_end_of_a_job_is_counted_without_a_waiting_request(
+    served: RunningGateway,
+) -> None:
     job = await ended(served, (await served.submit())["id"])
     assert job["status"] == JobStatus.SUCCEEDED
     await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What the gateway counts of budgets and shows of the queue; traces in exemplars and log lines."""
+"""Metrics of budgets and of the queue; trace ids in exemplars and log lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
 from service.metrics import QUEUE_COUNTS
 from telemetry.trace_context import TraceContext, trace_id_of
-from tests.service.harness import LoadedModel, ScriptedWorker, Start, drawn
+from tests.service.harness import RunningGateway, ScriptedWorker, Start, drawn
 from tests.service.test_status_http import freshly_stale, lines_of, metrics_of
 
 CALLER = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", True)
@@ -21,26 +21,26 @@ TRACED = {"traceparent": CALLER.traceparent, "Content-Type": "image/png"}
 OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
 
 
-async def budgets(served: LoadedModel) -> tuple[float, float]:
+async def budgets(served: RunningGateway) -> tuple[float, float]:
     samples = await metrics_of(served)
     outcomes = ("met", "missed")
     met, missed = (samples["anysr_budgets_total", outcome] for outcome in outcomes)
     return met, missed
 
 
-async def test_budgets_are_counted_before_there_is_one(start: Start) -> None:
+async def test_budget_counters_exist_from_the_start(start: Start) -> None:
     async with start() as served:
         assert await budgets(served) == (0, 0)
 
 
 async def test_a_picture_in_time_has_met_its_budget_and_a_late_one_missed_it(
-    served: LoadedModel, worker: ScriptedWorker
+    served: RunningGateway, worker: ScriptedWorker
 ) -> None:
     assert (await served.upscale()).headers["x-anysr-deadline"] == "met"
     assert await budgets(served) == (1, 0)
     worker.go.clear()
     view = await served.submit(scale=2, latency_budget_ms=300)
-    while (await served.gateway.queue.view(view["id"])).status is not JobStatus.RUNNING:
+    while (await served.gateway.queue.submissions.view(view["id"])).status is not JobStatus.RUNNING:
         await worker.claimed.wait()
     await _until_late(served.gateway.queue, view["id"])
     worker.go.set()
@@ -50,15 +50,15 @@ async def test_a_picture_in_time_has_met_its_budget_and_a_late_one_missed_it(
 
 async def _until_late(queue: JobQueue, job_id: str) -> None:
     """Wait for the queue's own clock to pass the deadline."""
-    deadline_ms = (await queue.view(job_id)).deadline_ms
+    deadline_ms = (await queue.submissions.view(job_id)).deadline_ms
     while True:
-        backlog = (await queue.stats()).backlog
+        backlog = (await queue.submissions.stats()).backlog
         if backlog is not None and backlog.now_ms > deadline_ms:
             return
 
 
-async def _counted(served: LoadedModel, jobs: int) -> None:
-    """Wait until so many jobs that ended have been counted."""
+async def _counted(served: RunningGateway, jobs: int) -> None:
+    """Wait until this many ended jobs have been counted."""
     while True:
         samples = await metrics_of(served)
         if sum(value for key, value in samples.items() if key[0] == "anysr_jobs_total") >= jobs:
@@ -68,24 +68,24 @@ async def _counted(served: LoadedModel, jobs: int) -> None:
 @pytest.mark.parametrize(
     ("failure", "missed"), [(InternalError(), 1), (CorruptImage(), 0)], ids=["ours", "the caller's"]
 )
-async def test_a_job_without_a_picture_missed_its_budget_if_that_is_our_fault(
-    served: LoadedModel, worker: ScriptedWorker, failure: Exception, missed: int
+async def test_a_job_that_failed_through_the_services_fault_missed_its_budget(
+    served: RunningGateway, worker: ScriptedWorker, failure: Exception, missed: int
 ) -> None:
     worker.failure = failure  # type: ignore[assignment]
     assert not (await served.upscale()).is_success
     assert await budgets(served) == (0, missed)
 
 
-async def test_what_is_refused_is_no_budget(served: LoadedModel) -> None:
+async def test_a_refused_request_counts_no_budget(served: RunningGateway) -> None:
     assert (await served.upscale(scale=2, latency_budget_ms=1)).status_code == 422
     assert await budgets(served) == (0, 0)
 
 
-async def test_the_queues_counts_and_memory_are_shown_and_absent_while_unknown(
+async def test_queue_counters_and_memory_are_absent_while_unknown(
     start: Start, queue: RedisQueue
 ) -> None:
     for _ in range(3):
-        await queue.count_worker_start()
+        await queue.registry.count_worker_start()
     async with start(snapshot_seconds=60, snapshot_stale_seconds=60.001) as served:
         samples = await metrics_of(served)
         assert samples["anysr_worker_starts_total",] == 3
@@ -102,14 +102,14 @@ async def test_the_queues_counts_and_memory_are_shown_and_absent_while_unknown(
 async def test_two_gateways_show_the_same_queue(
     start: Start, queue: RedisQueue, make_job: Callable[..., Job]
 ) -> None:
-    await queue.submit(make_job(), b"")
+    await queue.submissions.submit(make_job(), b"")
     async with start() as one, start() as two:
         for served in (one, two):
             assert (await metrics_of(served))["anysr_queue_depth",] == 1
 
 
-async def test_latencies_have_the_trace_as_exemplar_for_who_reads_openmetrics(
-    served: LoadedModel,
+async def test_latencies_have_trace_ids_as_exemplars_in_openmetrics(
+    served: RunningGateway,
 ) -> None:
     answer = await served.client.post("/upscale?scale=2", content=drawn(), headers=TRACED)
     assert answer.is_success
@@ -128,26 +128,26 @@ async def test_latencies_have_the_trace_as_exemplar_for_who_reads_openmetrics(
 
 
 async def test_the_callers_trace_goes_with_the_job_and_into_the_log(
-    served: LoadedModel, caplog: pytest.LogCaptureFixture
+    served: RunningGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="anysr.requests"):
         answer = await served.client.post("/upscale?scale=2", content=drawn(), headers=TRACED)
-    view = await served.gateway.queue.view(answer.headers["x-request-id"])
+    view = await served.gateway.queue.submissions.view(answer.headers["x-request-id"])
     assert trace_id_of(view.job.traceparent) == CALLER.trace_id
     [line] = lines_of(caplog)
     assert line["trace_id"] == CALLER.trace_id
 
 
 @pytest.mark.parametrize("header", ["rubbish", f"00-{'0' * 32}-{'0' * 16}-01", ""])
-async def test_what_names_no_trace_is_replaced(served: LoadedModel, header: str) -> None:
+async def test_a_malformed_traceparent_is_replaced(served: RunningGateway, header: str) -> None:
     headers = {**TRACED, "traceparent": header}
     answer = await served.client.post("/upscale?scale=2", content=drawn(), headers=headers)
-    view = await served.gateway.queue.view(answer.headers["x-request-id"])
+    view = await served.gateway.queue.submissions.view(answer.headers["x-request-id"])
     assert len(trace_id_of(view.job.traceparent) or "") == 32
 
 
-async def test_a_job_that_no_request_waits_for_has_a_line_when_it_ends(
-    served: LoadedModel, caplog: pytest.LogCaptureFixture
+async def test_the_end_of_a_job_without_a_waiting_request_is_logged(
+    served: RunningGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         job = (await served.client.post("/jobs?scale=2", content=drawn(), headers=TRACED)).json()

@@ -29,12 +29,14 @@ from playwright.async_api import (
 )
 from playwright.async_api import Error as PlaywrightError
 
+from jobs.job import Reason
 from jobs.settings import QueueSettings
 from models.geometry import output_size
+from service.problems import STATUS
 from tests.service.harness import (
     MODEL,
     UNSERVED,
-    LoadedModel,
+    RunningGateway,
     ScriptedWorker,
     Start,
     cost_by_pixels,
@@ -106,12 +108,12 @@ async def blank(browser_url: str) -> AsyncIterator[Page]:
 
 
 @pytest.fixture
-async def page(blank: Page, served: LoadedModel) -> Page:
+async def page(blank: Page, served: RunningGateway) -> Page:
     """The page, open and served by a gateway that is ready."""
     return await opened(blank, served)
 
 
-async def opened(page: Page, served: LoadedModel) -> Page:
+async def opened(page: Page, served: RunningGateway) -> Page:
     await page.goto(f"http://127.0.0.1:{served.port}/")
     await expect(page.locator("#model option")).to_have_count(3)
     return page
@@ -119,7 +121,17 @@ async def opened(page: Page, served: LoadedModel) -> Page:
 
 async def test_a_model_for_other_pictures_says_what_it_is_for(page: Page) -> None:
     options = page.locator("#model option")
-    await expect(options).to_have_text(["the best in time", MODEL, f"{UNSERVED}: For tests"])
+    await expect(options).to_have_text(["Best in time", MODEL, f"{UNSERVED}: For tests"])
+
+
+async def test_a_width_without_a_model_is_that_of_the_default(page: Page) -> None:
+    chosen = page.locator("#model option:checked")
+    width = page.get_by_label("Network width")
+    await expect(chosen).to_have_text("Best in time")
+    await width.select_option(label="Quarter width")
+    await expect(chosen).to_have_text("Default model")
+    await width.select_option(label="Automatic")
+    await expect(chosen).to_have_text("Best in time")
 
 
 def picture(name: str = "photo.png") -> FilePayload:
@@ -155,25 +167,25 @@ def size_of(content: bytes) -> tuple[int, int]:
 
 async def test_chosen_picture_is_upscaled_to_the_pixel(page: Page) -> None:
     await choose(page, picture())
-    foretold = f"{round(2.37 * WIDTH)} × {round(2.37 * HEIGHT)}"
+    expected = f"{round(2.37 * WIDTH)} × {round(2.37 * HEIGHT)}"
     await set_number(page, "Scale", "2.37")
-    await expect(page.locator("#forecast")).to_contain_text(foretold)
+    await expect(page.locator("#size-preview")).to_contain_text(expected)
     assert size_of(await upscaled(page)) == (round(2.37 * WIDTH), round(2.37 * HEIGHT))
     natural = await page.locator("#after").evaluate("i => [i.naturalWidth, i.naturalHeight]")
     drawn_at = await page.locator("#bicubic").evaluate("c => [c.width, c.height]")
     assert natural == drawn_at == [round(2.37 * WIDTH), round(2.37 * HEIGHT)]
-    await check_facts(page)
+    await check_summary(page)
 
 
-async def check_facts(page: Page) -> None:
-    facts = page.locator("#facts")
-    await expect(facts).to_contain_text(
-        f"{MODEL} at full width, because the budget had room for the widest network."
+async def check_summary(page: Page) -> None:
+    summary = page.locator("#run-summary")
+    await expect(summary).to_contain_text(
+        f"{MODEL} at full width: there was time for the best that your settings allow."
     )
     for words in ("Budget met", "of 10 s", "102 ms predicted", "95 × 71 px", "PNG", "32.1 dB"):
-        await expect(facts).to_contain_text(words)
-    for stage in ("queue", "decode", "network", "encode"):
-        await expect(facts.locator(".legend")).to_contain_text(stage)
+        await expect(summary).to_contain_text(words)
+    for stage in ("waiting", "opening", "upscaling", "saving"):
+        await expect(summary.locator(".legend")).to_contain_text(stage)
 
 
 async def test_download_is_the_answer(page: Page, tmp_path: Path) -> None:
@@ -250,20 +262,20 @@ async def test_settings_reach_the_job_and_are_remembered(
     page: Page, worker: ScriptedWorker
 ) -> None:
     await choose(page, picture())
-    await page.get_by_label("Network", exact=True).select_option(label="Half width")
+    await page.get_by_label("Network width").select_option(label="Half width")
     await page.get_by_label("Clean up").select_option(label="Medium")
     await page.get_by_label("Format").select_option("webp")
     await page.get_by_label("If late").select_option("reject")
     await set_number(page, "Time budget", "3210")
     await upscaled(page)
-    await expect(page.locator("#facts")).to_contain_text("half width, because you pinned it.")
+    await expect(page.locator("#run-summary")).to_contain_text("half width, because you chose it.")
     job = worker.claims[0].job
     wanted = (job.pinned_width, job.output_format.value, job.on_miss.value, job.budget_ms)
     assert wanted == (0.5, "webp", "reject", 3210)
     assert job.strength == 0.65
     await page.reload()
     await expect(page.get_by_label("Clean up")).to_have_value("0.65")
-    await expect(page.get_by_label("Network", exact=True)).to_have_value("0.5")
+    await expect(page.get_by_label("Network width")).to_have_value("0.5")
     await expect(page.get_by_role("spinbutton", name="Time budget")).to_have_value("3210")
     await expect(page.get_by_role("spinbutton", name="Scale")).to_have_value("2.37")
 
@@ -289,14 +301,14 @@ async def test_damage_is_cleaned_up_as_the_file_says(page: Page) -> None:
 
 
 async def test_a_model_that_cleans_nothing_up_says_so_before(page: Page) -> None:
-    told = page.locator("#warnings")
+    warnings = page.locator("#warnings")
     await choose(page, picture())
     await page.get_by_label("Clean up").select_option(label="Strong")
-    await expect(told).to_be_empty()
+    await expect(warnings).to_be_empty()
     await page.get_by_label("Model").select_option(UNSERVED)
-    await expect(told).to_have_text(f"The clean-up setting has no effect on {UNSERVED}.")
+    await expect(warnings).to_have_text(f"The clean-up setting has no effect on {UNSERVED}.")
     await page.get_by_label("Clean up").select_option(label="Automatic")
-    await expect(told).to_be_empty()
+    await expect(warnings).to_be_empty()
 
 
 async def test_why_nothing_was_cleaned_up(page: Page) -> None:
@@ -307,13 +319,56 @@ async def test_why_nothing_was_cleaned_up(page: Page) -> None:
     }
     found = await page.evaluate(
         """async (cases) => {
-          const {strengthSentence} = await import("/static/facts.js");
+          const {strengthSentence} = await import("/static/run-summary.js");
           return cases.map(([width, cleans]) =>
             strengthSentence({model: "m", width, strength: 0}, "", cleans ?? undefined));
         }""",
         [list(case) for case in cases],
     )
     assert found == list(cases.values())
+
+
+async def test_each_reason_has_its_sentence(page: Page) -> None:
+    sentences = await page.evaluate(
+        """async () => {
+          const {REASONS, reasonSentence} = await import("/static/run-summary.js");
+          const run = {model: "m", width: 0.5};
+          const entry = (reason) => [reason, reasonSentence({...run, reason})];
+          return Object.fromEntries(Object.keys(REASONS).map(entry));
+        }"""
+    )
+    assert sentences.keys() == {reason.value for reason in Reason}
+    assert len(set(sentences.values())) == len(Reason)
+    resampled = sentences.pop(Reason.FLOOR)
+    assert resampled.startswith("Plain resampling")
+    assert all(sentence.startswith("m at half width") for sentence in sentences.values())
+
+
+async def test_an_unknown_reason_is_passed_over(page: Page) -> None:
+    cases = {0.5: "m at half width.", 0.6875: "m at 68.8 % width.", 0: "m."}
+    found = await page.evaluate(
+        """async (widths) => {
+          const {reasonSentence} = await import("/static/run-summary.js");
+          return widths.map((width) => reasonSentence({model: "m", width, reason: "new"}));
+        }""",
+        list(cases),
+    )
+    assert found == list(cases.values())
+
+
+NEVER_HERE = {"unauthorized", "admin_disabled", "job_not_found", "job_not_finished"}
+"""Codes of routes that the page does not call."""
+UNSENT = {"quality_infeasible"}
+"""Codes of parameters that the page does not send."""
+IN_THE_BROWSER = {"unreadable_file", "unreachable"}
+"""Codes of what goes wrong before the service hears of it."""
+
+
+async def test_each_problem_is_explained(page: Page) -> None:
+    codes = await page.evaluate(
+        """async () => Object.keys((await import("/static/problems.js")).WORDS)"""
+    )
+    assert set(codes) == STATUS.keys() - NEVER_HERE - UNSENT | IN_THE_BROWSER
 
 
 async def test_what_was_remembered_of_another_version_is_forgotten(page: Page) -> None:
@@ -340,27 +395,27 @@ async def test_sliders_and_numbers_are_linked(page: Page) -> None:
     await expect(page.get_by_role("spinbutton", name="Scale")).to_have_value("8")
 
 
-async def test_what_the_picture_takes_is_told_before_it_is_sent(
+async def test_the_estimate_is_shown_before_the_picture_is_sent(
     page: Page, worker: ScriptedWorker
 ) -> None:
-    told = page.locator("#takes")
-    await expect(told).to_be_empty()
+    estimate = page.locator("#time-estimate")
+    await expect(estimate).to_be_empty()
     await choose(page, picture())
-    await expect(told).to_have_text("About 120 ms for the best, 58 ms for quick.")
-    await expect(told).to_have_attribute("aria-live", "polite")
+    await expect(estimate).to_have_text("About 58 ms (fastest) to 120 ms (best).")
+    await expect(estimate).to_have_attribute("aria-live", "polite")
     automatic = page.get_by_role("checkbox", name="Automatic 10 s for this picture")
     await expect(automatic).to_be_checked()
     slider = page.get_by_role("slider", name="Time budget")
     await expect(slider).to_have_attribute("aria-valuetext", "Automatic, 10 s")
-    for name, budget_ms in (("quick", 58), ("best", 124)):
+    for name, budget_ms in (("fastest", 58), ("best", 124)):
         mark = page.locator(f"#mark-{name}")
         await expect(mark).to_be_visible()
         part = math.log(budget_ms / 50) / math.log(60_000 / 50)
         at = await mark.evaluate("e => Number(e.style.getPropertyValue('--at'))")
         assert at == pytest.approx(part, abs=0.01)
     await page.get_by_label("If late").select_option("reject")
-    await page.get_by_label("Network", exact=True).select_option(label="Half width")
-    await expect(told).to_have_text("About 80 ms.")
+    await page.get_by_label("Network width").select_option(label="Half width")
+    await expect(estimate).to_have_text("About 80 ms.")
     assert not worker.claims
 
 
@@ -375,7 +430,7 @@ async def test_automatic_sends_no_budget_and_a_budget_is_sent_as_chosen(
     await set_number(page, "Time budget", "3000")
     await expect(automatic).not_to_be_checked()
     await upscaled(page)
-    await expect(page.locator("#facts")).to_contain_text("of 3 s")
+    await expect(page.locator("#run-summary")).to_contain_text("of 3 s")
     await page.reload()
     await expect(automatic).not_to_be_checked()
     await automatic.check()
@@ -397,11 +452,11 @@ async def test_a_large_picture_gets_the_time_that_it_needs(
         page = await opened(blank, served)
         await choose(page, picture())
         await set_number(page, "Scale", "2")
-        words = "About 54 s for the best, 22 s for quick."
-        await expect(page.locator("#takes")).to_have_text(words)
+        words = "About 22 s (fastest) to 54 s (best)."
+        await expect(page.locator("#time-estimate")).to_have_text(words)
         await expect(page.locator("#mark-best")).to_be_visible()
         await upscaled(page, "2")
-        await expect(page.locator("#facts")).to_contain_text("of 73.5 s")
+        await expect(page.locator("#run-summary")).to_contain_text("of 73.5 s")
         assert worker.claims[0].job.budget_ms == pytest.approx(73_450, abs=10)
         await set_number(page, "Scale", "3")
         await expect(page.locator("#mark-best")).to_be_hidden()
@@ -430,29 +485,29 @@ async def test_only_the_newest_estimate_counts_and_failures_are_silent(page: Pag
             await route.fulfill(json=body)
 
     await page.route("**/estimate?*", answer)
-    told = page.locator("#takes")
+    estimate = page.locator("#time-estimate")
     await choose(page, picture())
-    await expect(told).to_have_text("About 2 s.")
+    await expect(estimate).to_have_text("About 2 s.")
     for scale in ("6", "7", "3"):
         await page.evaluate(SLIDE, scale)
     async with asyncio.timeout(START_S):
         await asks.wait()
     await page.evaluate(SLIDE, "4")
-    await expect(told).to_have_text("About 4 s.")
+    await expect(estimate).to_have_text("About 4 s.")
     late.set()
     await page.evaluate("new Promise(resolve => setTimeout(resolve, 100))")
-    await expect(told).to_have_text("About 4 s.")
+    await expect(estimate).to_have_text("About 4 s.")
     await page.evaluate(SLIDE, "5")
-    await expect(told).to_be_empty()
+    await expect(estimate).to_be_empty()
     await expect(page.get_by_role("alert")).to_be_hidden()
     await page.evaluate(SLIDE, "4")
-    await expect(told).to_have_text("About 4 s.")
+    await expect(estimate).to_have_text("About 4 s.")
     assert asked == [2, 3, 4, 5, 4]
 
 
 async def test_the_best_is_the_best_that_a_budget_allows(page: Page) -> None:
     cases = {
-        (15, 1500, 9000, 700_000): "About 9 s for the best, 1.5 s for quick.",
+        (15, 1500, 9000, 700_000): "About 1.5 s (fastest) to 9 s (best).",
         (15, 1500, 700_000): "About 1.5 s.",
         (15, 700_000): "About 700 s.",
         (15,): "About 15 ms.",
@@ -466,8 +521,8 @@ async def test_the_best_is_the_best_that_a_budget_allows(page: Page) -> None:
     ]
     found = await page.evaluate(
         """async (estimates) => {
-          const {takesSentence} = await import("/static/estimate.js");
-          return estimates.map(takesSentence);
+          const {estimateSentence} = await import("/static/estimate.js");
+          return estimates.map(estimateSentence);
         }""",
         estimates,
     )
@@ -486,7 +541,7 @@ async def test_an_estimate_leaves_what_is_half_typed(page: Page) -> None:
     number = page.get_by_role("spinbutton", name="Time budget")
     await number.fill("3210")
     typed.set()
-    await expect(page.locator("#takes")).not_to_be_empty()
+    await expect(page.locator("#time-estimate")).not_to_be_empty()
     await number.press("Tab")
     await expect(number).to_have_value("3210")
     await expect(page.get_by_role("checkbox", name="Automatic")).not_to_be_checked()
@@ -504,31 +559,33 @@ async def test_text_file_is_explained(page: Page) -> None:
     await expect(page.locator("#warnings")).to_contain_text("cannot show the file")
     await page.get_by_role("button", name="Upscale").click()
     alert = page.get_by_role("alert")
-    await expect(alert).to_contain_text("This is not a picture that can be read")
+    await expect(alert).to_contain_text("The service cannot read this file")
     await expect(alert).to_contain_text("Choose a PNG, JPEG, WebP or AVIF file.")
     await expect(page.get_by_role("button", name="Upscale")).to_be_enabled()
 
 
-async def test_limits_of_the_service_are_told_before_anything_is_sent(
+async def test_limits_of_the_service_are_shown_before_anything_is_sent(
     blank: Page, start: Start, worker: ScriptedWorker
 ) -> None:
     limits = {"max_body_bytes": 4000, "max_source_pixels": 50_000, "max_output_pixels": 400_000}
     async with start(**limits) as served:
         page = await opened(blank, served)
-        told = page.locator("#warnings")
+        warnings = page.locator("#warnings")
         await choose(page, picture())
-        await expect(told).to_be_empty()
+        await expect(warnings).to_be_empty()
         await choose_another(page, noise(224, 224))
-        await expect(told).to_contain_text("this service takes at most 4 kB.")
-        await expect(told).to_contain_text("50176 pixels; this service takes at most 50000 pixels.")
+        await expect(warnings).to_contain_text("this service takes at most 4 kB.")
+        await expect(warnings).to_contain_text(
+            "50176 pixels; this service takes at most 50000 pixels."
+        )
         await choose_another(page, drawn(2500, 2))
         await set_number(page, "Scale", "8")
-        await expect(told.locator("li")).to_have_text(re.compile("was trained up to 4×"))
+        await expect(warnings.locator("li")).to_have_text(re.compile("was trained up to 4×;"))
         await page.get_by_label("Format").select_option("webp")
         words = "WebP holds at most 16383 pixels a side. Choose a smaller scale, or the format "
-        await expect(told).to_contain_text(f"{words}PNG or JPEG or AVIF.")
+        await expect(warnings).to_contain_text(f"{words}PNG or JPEG or AVIF.")
         await choose_another(page, drawn(100, 100))
-        await expect(told).to_contain_text(
+        await expect(warnings).to_contain_text(
             "0.6 megapixels; this service makes at most 0.4 megapixels. Choose a smaller scale."
         )
         assert worker.claims == []
@@ -548,7 +605,7 @@ def noise(width: int, height: int) -> bytes:
 
 async def test_budget_too_small_is_mended_by_one_press(page: Page) -> None:
     await choose(page, picture())
-    await page.get_by_label("Network", exact=True).select_option(label="Full width")
+    await page.get_by_label("Network width").select_option(label="Full width")
     await set_number(page, "Time budget", "50")
     await page.get_by_role("button", name="Upscale").click()
     alert = page.get_by_role("alert")
@@ -585,7 +642,7 @@ async def test_service_that_warms_up(blank: Page, start: Start) -> None:
         await choose(page, picture())
         await page.clock.pause_at(60)
         await page.get_by_role("button", name="Upscale").click()
-        await expect(page.get_by_role("alert")).to_contain_text("still warming up")
+        await expect(page.get_by_role("alert")).to_contain_text("still starting")
         await expect(page.get_by_role("button", name="Try again in 2 s")).to_be_disabled()
         await page.clock.run_for(2500)
         await expect(page.get_by_role("button", name="Try again", exact=True)).to_be_enabled()
@@ -600,7 +657,7 @@ class TestFullQueue:
         return QueueSettings(namespace=f"test-{uuid.uuid4().hex}", queue_limit=1)
 
     async def test_waits_out_an_overload(
-        self, page: Page, served: LoadedModel, worker: ScriptedWorker
+        self, page: Page, served: RunningGateway, worker: ScriptedWorker
     ) -> None:
         worker.go.clear()
         await served.submit(scale=2)
@@ -649,7 +706,7 @@ async def test_bicubic_hides_what_is_transparent(page: Page) -> None:
     assert abs(found[:, -1] - (0, 200, 0, 255)).max() <= 1
 
 
-async def test_foretold_size_is_the_service_s(page: Page) -> None:
+async def test_the_previewed_size_is_the_service_s(page: Page) -> None:
     cases = [(size, step / 100) for size in (1, 3, 50, 333, 4001) for step in range(100, 801, 7)]
     found = await page.evaluate(
         """async (cases) => {
@@ -661,7 +718,7 @@ async def test_foretold_size_is_the_service_s(page: Page) -> None:
     assert found == [output_size(size, scale) for size, scale in cases]
 
 
-async def test_docs_need_no_other_server(blank: Page, served: LoadedModel) -> None:
+async def test_docs_need_no_other_server(blank: Page, served: RunningGateway) -> None:
     here = f"http://127.0.0.1:{served.port}/"
     asked: list[str] = []
     blank.on("request", lambda request: asked.append(request.url))

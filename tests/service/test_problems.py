@@ -1,4 +1,4 @@
-"""The table of statuses is whole, and is the one that docs/api.md prints."""
+"""The table of statuses is complete and equals that of docs/api.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import ERRORS, AnysrError, InvalidRequest, NotReady, Overloaded
-from service.openapi import INTAKE_CODES, RUN_CODES
+from service.openapi import RUN_CODES, UPLOAD_CODES
 from service.problems import STATUS, problem, respond
 
 DOCS = Path(__file__).parents[2] / "docs" / "api.md"
@@ -30,7 +30,7 @@ def test_documented_statuses_are_the_real_ones() -> None:
 
 
 def test_described_codes_exist() -> None:
-    assert {*INTAKE_CODES, *RUN_CODES} <= set(STATUS)
+    assert {*UPLOAD_CODES, *RUN_CODES} <= set(STATUS)
 
 
 @pytest.mark.parametrize("error", ERRORS)

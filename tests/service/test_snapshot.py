@@ -1,4 +1,4 @@
-"""A snapshot ages: what the gateway has not looked at for too long, it does not know."""
+"""A snapshot that is too old counts as unknown."""
 
 from __future__ import annotations
 
@@ -8,38 +8,44 @@ from typing import cast
 
 import pytest
 
+from jobs.backlog import Backlog, QueueStats
 from jobs.errors import NotReady
-from jobs.job import MachineState, QueueHealth, QueueStats, WorkerHeartbeat
+from jobs.heartbeat import MachineState, WorkerHeartbeat
 from jobs.queue import JobQueue
+from jobs.queue_health import QueueHealth
 from models.catalog import Catalog
 from service.admission import admitted
-from service.snapshot import SnapshotKeeper
-from tests.service.harness import MODEL, OFFERS, cost_model, model_entry
+from service.snapshot import SnapshotCache
+from tests.service.harness import CAPABILITIES, MODEL, cost_model, model_entry
 from tests.service.test_admission import JOB
 
 CATALOG = Catalog(default=MODEL, models=(model_entry(MODEL),))
 MACHINE = MachineState(0.5, 0.0, 1, 2)
-COSTS = replace(cost_model(), pace={"network": 1.75})
-PULSE = WorkerHeartbeat("w", True, (MODEL,), COSTS.to_dict(), machine=MACHINE, capabilities=OFFERS)
+COSTS = replace(cost_model(), slowdown={"network": 1.75})
+HEARTBEAT = WorkerHeartbeat(
+    "w", True, (MODEL,), COSTS.to_dict(), machine=MACHINE, capabilities=CAPABILITIES
+)
 STALE_S = 5.0
+STATS = QueueStats(3, 1, 20.0, 400.0, Backlog(0.0))
 
 
 class SlowQueue:
-    """Answers after a time by the clock that it keeps itself, or fails."""
+    """A queue with a clock of its own, whose calls take `takes_s` or fail."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.takes_s = 0.0
         self.error: Exception | None = None
+        self.registry = self.submissions = self
 
     async def heartbeats(self) -> list[WorkerHeartbeat]:
         self.now += self.takes_s
         if self.error is not None:
             raise self.error
-        return [PULSE]
+        return [HEARTBEAT]
 
     async def stats(self) -> QueueStats:
-        return QueueStats(3, 1, 20.0, 400.0)
+        return STATS
 
     async def health(self) -> QueueHealth:
         return QueueHealth(2, 1, 4)
@@ -51,55 +57,55 @@ def queue() -> SlowQueue:
 
 
 @pytest.fixture
-def keeper(queue: SlowQueue) -> SnapshotKeeper:
-    return SnapshotKeeper(cast("JobQueue", queue), 1.0, STALE_S, lambda: queue.now)
+def snapshots(queue: SlowQueue) -> SnapshotCache:
+    return SnapshotCache(cast("JobQueue", queue), 1.0, STALE_S, lambda: queue.now)
 
 
-async def test_a_fresh_snapshot_tells_what_was_seen(
-    queue: SlowQueue, keeper: SnapshotKeeper
+async def test_a_fresh_snapshot_holds_workers_and_queue(
+    queue: SlowQueue, snapshots: SnapshotCache
 ) -> None:
-    await keeper.refresh()
+    await snapshots.refresh()
     queue.now += STALE_S
-    seen = keeper.current
-    assert (seen.ready, seen.stats, seen.taken_at) == (True, QueueStats(3, 1, 20.0, 400.0), 100.0)
+    seen = snapshots.current
+    assert (seen.ready, seen.stats, seen.taken_at) == (True, STATS, 100.0)
     [worker] = seen.workers
-    assert (worker.machine, worker.pace) == (MACHINE, 1.75)
-    assert keeper.age_s == STALE_S
+    assert (worker.heartbeat.machine, worker.slowdown) == (MACHINE, 1.75)
+    assert snapshots.age_s == STALE_S
     assert admitted(JOB, seen, CATALOG, 0.0)
 
 
-async def test_a_stale_snapshot_knows_nothing(queue: SlowQueue, keeper: SnapshotKeeper) -> None:
-    await keeper.refresh()
+async def test_a_stale_snapshot_is_empty(queue: SlowQueue, snapshots: SnapshotCache) -> None:
+    await snapshots.refresh()
     queue.now += STALE_S + 0.01
-    stale = keeper.current
+    stale = snapshots.current
     assert (stale.ready, stale.stats, stale.workers) == (False, None, ())
     assert stale.taken_at == 100.0
     with pytest.raises(NotReady, match="cannot be reached"):
         admitted(JOB, stale, CATALOG, 0.0)
-    await keeper.refresh()
-    assert keeper.current.ready
+    await snapshots.refresh()
+    assert snapshots.current.ready
 
 
-async def test_an_answer_is_as_old_as_its_question(
-    queue: SlowQueue, keeper: SnapshotKeeper
+async def test_a_snapshot_is_as_old_as_the_call_to_the_queue(
+    queue: SlowQueue, snapshots: SnapshotCache
 ) -> None:
     queue.takes_s = STALE_S + 1
-    await keeper.refresh()
-    assert keeper.age_s == STALE_S + 1
-    assert not keeper.current.ready
+    await snapshots.refresh()
+    assert snapshots.age_s == STALE_S + 1
+    assert not snapshots.current.ready
 
 
 @pytest.mark.parametrize("error", [ConnectionError("away"), RuntimeError("a bug")])
-async def test_a_look_that_fails_is_unknown_at_once(
-    queue: SlowQueue, keeper: SnapshotKeeper, error: Exception
+async def test_a_failed_refresh_empties_the_snapshot_at_once(
+    queue: SlowQueue, snapshots: SnapshotCache, error: Exception
 ) -> None:
-    await keeper.refresh()
+    await snapshots.refresh()
     queue.error = error
     queue.now += 1
-    await keeper.refresh()
-    assert (keeper.current.stats, keeper.current.workers, keeper.age_s) == (None, (), 0.0)
+    await snapshots.refresh()
+    assert (snapshots.current.stats, snapshots.current.workers, snapshots.age_s) == (None, (), 0.0)
 
 
-def test_before_the_first_look_nothing_is_known(keeper: SnapshotKeeper) -> None:
-    assert keeper.current.stats is None
-    assert math.isinf(keeper.age_s)
+def test_the_snapshot_is_empty_before_the_first_refresh(snapshots: SnapshotCache) -> None:
+    assert snapshots.current.stats is None
+    assert math.isinf(snapshots.age_s)

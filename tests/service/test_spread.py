@@ -1,4 +1,4 @@
-"""The spread of a figure over workers."""
+"""Minimum, mean and maximum of a figure over workers."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from service.spread import Spread, spread
 
 
-def test_a_spread_leaves_out_what_is_not_known():
+def test_a_spread_ignores_none():
     assert spread([None, 1.0, 4.0, None, 4.0]) == Spread(1.0, 3.0, 4.0)
     assert spread([None]) is None
     assert spread([]) is None

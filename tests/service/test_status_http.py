@@ -1,4 +1,4 @@
-"""Models, health, metrics, documentation, and what all answers have in common."""
+"""Models, health, metrics, documentation, and common headers and log lines."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.formats import ImageFormat
-from jobs.job import BackendState, GpuState, Job, JobView, MachineState
+from jobs.heartbeat import BackendState, GpuState, MachineState
+from jobs.job import Job, JobView
 from jobs.redis_queue import RedisQueue
 from scheduling.request import PARAMETERS, EstimateRequest
 from telemetry.logs import json_lines
 from tests.service.harness import (
     MODEL,
     UNSERVED,
-    LoadedModel,
+    RunningGateway,
     ScriptedWorker,
     Start,
     assert_problem,
@@ -46,29 +47,29 @@ def samples_of(families: dict[str, Metric]) -> dict[tuple[str, ...], float]:
     }
 
 
-async def metrics_of(served: LoadedModel) -> dict[tuple[str, ...], float]:
+async def metrics_of(served: RunningGateway) -> dict[tuple[str, ...], float]:
     return samples_of(families_of((await served.client.get("/metrics")).text))
 
 
 def lines_of(
     caplog: pytest.LogCaptureFixture, logger: str = "anysr.requests"
 ) -> list[dict[str, Any]]:
-    """What a logger wrote, as the JSON lines of a running gateway have it."""
+    """Lines of a logger, parsed from the JSON that a running gateway would write."""
     lines = json_lines()
     return [json.loads(lines.format(r)) for r in caplog.records if r.name == logger]
 
 
 @contextlib.contextmanager
-def freshly_stale(served: LoadedModel) -> Iterator[None]:
-    """As if the gateway had not looked at the queue for more than a minute."""
-    keeper = served.gateway.keeper
-    clock = keeper._clock
-    keeper._clock = lambda: clock() + 61
+def freshly_stale(served: RunningGateway) -> Iterator[None]:
+    """Make the snapshot more than a minute old."""
+    snapshots = served.gateway.snapshots
+    clock = snapshots._clock
+    snapshots._clock = lambda: clock() + 61
     yield
-    keeper._clock = clock
+    snapshots._clock = clock
 
 
-async def test_models(served: LoadedModel) -> None:
+async def test_models(served: RunningGateway) -> None:
     answer = (await served.client.get("/models")).json()
     assert answer["default"] == MODEL
     assert [model["name"] for model in answer["models"]] == [MODEL, UNSERVED]
@@ -81,7 +82,7 @@ async def test_models(served: LoadedModel) -> None:
     assert [model["takes_strength"] for model in answer["models"]] == [True, False]
 
 
-async def test_models_come_with_the_limits_that_are_set(start: Start) -> None:
+async def test_models_come_with_the_limits_of_the_settings(start: Start) -> None:
     async with start(max_body_bytes=1000, max_source_pixels=99, max_output_pixels=300) as served:
         limits = (await served.client.get("/models")).json()["limits"]
     formats = limits.pop("formats")
@@ -102,7 +103,7 @@ async def test_models_come_with_the_limits_that_are_set(start: Start) -> None:
     }
 
 
-async def test_the_page_answers_head_as_it_does_get(served: LoadedModel) -> None:
+async def test_the_page_answers_head_like_get(served: RunningGateway) -> None:
     head, get = await served.client.head("/"), await served.client.get("/")
     assert (head.status_code, get.status_code) == (200, 200)
     assert head.content == b""
@@ -110,7 +111,7 @@ async def test_the_page_answers_head_as_it_does_get(served: LoadedModel) -> None
         assert head.headers[name] == get.headers[name]
 
 
-async def test_costs_of_a_disturbed_machine_are_told(queue: RedisQueue, start: Start) -> None:
+async def test_disturbed_costs_are_reported(queue: RedisQueue, start: Start) -> None:
     costs = cost_model()
     costs.lines["decode"] = replace(costs.lines["decode"], disturbed=True)
     await ScriptedWorker(queue, worker_id="a", costs=costs).heartbeat()
@@ -125,9 +126,7 @@ async def test_costs_of_a_disturbed_machine_are_told(queue: RedisQueue, start: S
         assert samples["anysr_worker_costs_disturbed", "mean"] == 0.5
 
 
-async def test_what_runs_each_model_is_told_with_what_does_not(
-    queue: RedisQueue, start: Start
-) -> None:
+async def test_backends_are_reported_with_the_refused_ones(queue: RedisQueue, start: Start) -> None:
     refused = {"openvino int8": "its picture is 30 dB from float32's"}
     plain = BackendState("onnx", "float32", refused)
     await ScriptedWorker(queue, worker_id="a", backends={MODEL: plain}).heartbeat()
@@ -140,8 +139,8 @@ async def test_what_runs_each_model_is_told_with_what_does_not(
             {"runtime": "openvino", "precision": "int8", "refused": {}},
         ]
         models = (await served.client.get("/models")).json()["models"]
-        told = {model["name"]: model["backends"] for model in models}
-        assert told[MODEL] == ["onnx float32", "openvino int8"]
+        backends = {model["name"]: model["backends"] for model in models}
+        assert backends[MODEL] == ["onnx float32", "openvino int8"]
 
 
 async def test_live_without_a_worker(start: Start) -> None:
@@ -149,7 +148,7 @@ async def test_live_without_a_worker(start: Start) -> None:
         assert (await served.client.get("/health/live")).json() == {"status": "live"}
 
 
-async def test_ready_when_a_worker_is_warm(served: LoadedModel) -> None:
+async def test_ready_when_a_worker_is_warm(served: RunningGateway) -> None:
     response = await served.client.get("/health/ready")
     assert response.status_code == 200
     answer = response.json()
@@ -176,8 +175,8 @@ async def test_ready_shows_the_machines(start: Start, queue: RedisQueue) -> None
     }
 
 
-async def test_what_was_seen_too_long_ago_is_unknown(start: Start, queue: RedisQueue) -> None:
-    """Not idle: the workers that were seen then may be gone, and so may be their idleness."""
+async def test_a_stale_snapshot_counts_as_unknown(start: Start, queue: RedisQueue) -> None:
+    """It does not count as idle: its workers may be gone, or busy."""
     await ScriptedWorker(queue).heartbeat()
     async with start(snapshot_seconds=60, snapshot_stale_seconds=60.001) as served:
         assert (await served.client.get("/health/ready")).status_code == 200
@@ -192,7 +191,7 @@ async def test_what_was_seen_too_long_ago_is_unknown(start: Start, queue: RedisQ
         assert "anysr_queue_backlog_seconds NaN" in text
         assert "anysr_workers_live 0.0" in text
         assert "anysr_worker_pace_ratio{" not in text
-        await served.gateway.keeper.refresh()
+        await served.gateway.snapshots.refresh()
         assert (await served.client.get("/health/ready")).status_code == 200
 
 
@@ -206,7 +205,7 @@ async def test_not_ready_shows_workers_and_queue(start: Start, queue: RedisQueue
         assert response.headers["retry-after"] == "2"
 
 
-async def test_not_ready_while_it_stops(served: LoadedModel) -> None:
+async def test_not_ready_while_it_stops(served: RunningGateway) -> None:
     served.gateway.closing.set()
     assert_problem(await served.client.get("/health/ready"), 503, "not_ready")
 
@@ -215,13 +214,18 @@ async def test_ready_follows_the_workers(start: Start, queue: RedisQueue) -> Non
     worker = ScriptedWorker(queue)
     async with start() as served:
         assert (await served.client.get("/health/ready")).status_code == 503
-        for change, status in ((worker.heartbeat(), 200), (queue.retire_worker("scripted"), 503)):
+        for change, status in (
+            (worker.heartbeat(), 200),
+            (queue.registry.retire_worker("scripted"), 503),
+        ):
             await change
-            await served.gateway.keeper.refresh()
+            await served.gateway.snapshots.refresh()
             assert (await served.client.get("/health/ready")).status_code == status
 
 
-async def test_metrics_are_read_by_prometheus(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_metrics_are_read_by_prometheus(
+    served: RunningGateway, worker: ScriptedWorker
+) -> None:
     await served.upscale()
     await served.upscale(scale=2, latency_budget_ms=1)
     await served.client.get("/no/such/path")
@@ -253,7 +257,7 @@ async def test_metrics_show_the_queue_as_it_is(
     start: Start, queue: RedisQueue, make_job: Callable[..., Job]
 ) -> None:
     for cheapest_ms in (1500.0, 500.0):
-        await queue.submit(make_job(cheapest_ms=cheapest_ms), b"")
+        await queue.submissions.submit(make_job(cheapest_ms=cheapest_ms), b"")
     async with start() as served:
         samples = await metrics_of(served)
     assert samples["anysr_queue_depth",] == 2
@@ -263,7 +267,7 @@ async def test_metrics_show_the_queue_as_it_is(
     assert 0 <= samples["anysr_snapshot_age_seconds",] < 600
 
 
-async def test_machines_are_shown_by_their_spread_and_not_one_by_one(
+async def test_machine_gauges_are_spreads_without_a_worker_label(
     start: Start, queue: RedisQueue
 ) -> None:
     busy = replace(MACHINE, cpu_load=0.25, gpu=None)
@@ -280,12 +284,12 @@ async def test_machines_are_shown_by_their_spread_and_not_one_by_one(
         assert samples["anysr_machine_gpu_memory_used_bytes", "mean"] == 2**20
         assert samples["anysr_worker_pace_ratio", "max"] == 1.0
         assert samples["anysr_workers_live",] == 3
-        await queue.retire_worker("one")
-        await served.gateway.keeper.refresh()
+        await queue.registry.retire_worker("one")
+        await served.gateway.snapshots.refresh()
         assert ("anysr_machine_gpu_load_ratio", "min") not in await metrics_of(served)
 
 
-async def test_route_label_is_the_template(served: LoadedModel) -> None:
+async def test_route_label_is_the_template(served: RunningGateway) -> None:
     await served.client.get("/jobs/no-such-job")
     await served.client.get("/static/no-such-file.js")
     text = (await served.client.get("/metrics")).text
@@ -294,7 +298,7 @@ async def test_route_label_is_the_template(served: LoadedModel) -> None:
     assert "no-such" not in text
 
 
-async def test_problems_for_what_the_framework_refuses(served: LoadedModel) -> None:
+async def test_problems_for_what_the_framework_refuses(served: RunningGateway) -> None:
     assert_problem(await served.client.get("/no/such/path"), 404, "not_found")
     assert_problem(await served.client.get("/static/none.js"), 404, "not_found")
     response = await served.client.put("/upscale")
@@ -302,13 +306,13 @@ async def test_problems_for_what_the_framework_refuses(served: LoadedModel) -> N
     assert response.headers["allow"] == "POST"
 
 
-async def test_our_own_failure_tells_no_secrets(
-    served: LoadedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_an_internal_error_reveals_nothing(
+    served: RunningGateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(_: str) -> JobView:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr(served.gateway.queue, "view", broken)
+    monkeypatch.setattr(served.gateway.queue.submissions, "view", broken)
     response = await served.client.get(f"/jobs/{'0' * 32}")
     members = assert_problem(response, 500, "internal_error")
     assert "secret" not in response.text
@@ -317,7 +321,7 @@ async def test_our_own_failure_tells_no_secrets(
     assert "the secret of the house" in caplog.text
 
 
-async def test_security_headers(served: LoadedModel) -> None:
+async def test_security_headers(served: RunningGateway) -> None:
     for path in ("/models", "/no/such/path", "/metrics"):
         headers = (await served.client.get(path)).headers
         policy = "default-src 'self'; img-src 'self' blob: data:"
@@ -328,7 +332,7 @@ async def test_security_headers(served: LoadedModel) -> None:
 
 
 @pytest.mark.parametrize("root_path", ["", "/sr"])
-async def test_docs_load_only_what_this_server_has(start: Start, root_path: str) -> None:
+async def test_docs_load_only_files_of_this_server(start: Start, root_path: str) -> None:
     async with start(root_path=root_path) as served:
         response = await served.client.get("/docs")
         assert response.status_code == 200
@@ -347,7 +351,7 @@ async def test_docs_load_only_what_this_server_has(start: Start, root_path: str)
             assert len(answer.content) > 10_000
 
 
-async def test_openapi_tells_all(served: LoadedModel) -> None:
+async def test_openapi_describes_everything(served: RunningGateway) -> None:
     paths = (await served.client.get("/openapi.json")).json()["paths"]
     for path in ("/upscale", "/jobs"):
         post = paths[path]["post"]
@@ -364,9 +368,9 @@ async def test_openapi_tells_all(served: LoadedModel) -> None:
         assert {"400", "413", "415", "422", "429", "503"} <= set(post["responses"])
     assert "X-AnySR-Budget-Ms" in paths["/jobs"]["post"]["responses"]["202"]["headers"]
     estimate = paths["/estimate"]["get"]
-    told = {parameter["name"]: parameter["required"] for parameter in estimate["parameters"]}
-    assert tuple(told) == tuple(EstimateRequest.model_fields)
-    assert {name for name, needed in told.items() if needed} == {"width", "height", "format"}
+    required = {parameter["name"]: parameter["required"] for parameter in estimate["parameters"]}
+    assert tuple(required) == tuple(EstimateRequest.model_fields)
+    assert {name for name, needed in required.items() if needed} == {"width", "height", "format"}
     assert {"200", "409", "413", "422", "500", "503"} == set(estimate["responses"])
     answer = paths["/upscale"]["post"]["responses"]
     assert "X-AnySR-Deadline" in answer["200"]["headers"]
@@ -376,7 +380,7 @@ async def test_openapi_tells_all(served: LoadedModel) -> None:
     assert {"/jobs/{job_id}", "/models", "/health/ready", "/metrics"} <= set(paths)
 
 
-async def test_cors_only_for_the_origins_that_are_set(start: Start) -> None:
+async def test_cors_allows_only_the_configured_origins(start: Start) -> None:
     theirs = {"Origin": "https://a.example"}
     async with start() as served:
         headers = (await served.client.get("/models", headers=theirs)).headers
@@ -390,7 +394,7 @@ async def test_cors_only_for_the_origins_that_are_set(start: Start) -> None:
         assert "access-control-allow-origin" not in headers
 
 
-async def test_links_know_the_proxys_prefix(start: Start, worker: ScriptedWorker) -> None:
+async def test_links_have_the_proxys_prefix(start: Start, worker: ScriptedWorker) -> None:
     async with start(root_path="/sr") as served:
         response = await served.post_job()
         assert response.status_code == 202, response.text
@@ -399,7 +403,7 @@ async def test_links_know_the_proxys_prefix(start: Start, worker: ScriptedWorker
 
 
 async def test_one_line_is_logged_per_request(
-    served: LoadedModel, caplog: pytest.LogCaptureFixture
+    served: RunningGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="anysr.requests"):
         response = await served.upscale()
@@ -417,8 +421,8 @@ async def test_one_line_is_logged_per_request(
     assert (bad["status"], bad["reason"]) == (415, "unsupported_image")
 
 
-async def test_what_machines_ask_all_the_time_is_logged_for_debugging_only(
-    served: LoadedModel, caplog: pytest.LogCaptureFixture
+async def test_monitoring_requests_are_logged_at_debug(
+    served: RunningGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, logger="anysr.requests"):
         for path in ("/health/live", "/health/ready", "/metrics", "/models", "/health/none"):
@@ -430,7 +434,7 @@ async def test_what_machines_ask_all_the_time_is_logged_for_debugging_only(
     ]
 
 
-async def test_requests_in_flight_are_finished_at_the_end(
+async def test_requests_in_flight_are_finished_at_shutdown(
     start: Start, worker: ScriptedWorker
 ) -> None:
     worker.go.clear()

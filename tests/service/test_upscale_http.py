@@ -1,4 +1,4 @@
-"""POST /upscale over real HTTP: what a good request gets, and how a run can end otherwise."""
+"""POST /upscale over real HTTP: answers to valid requests, and failed runs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
+from redis.asyncio import Redis
 
 from jobs.errors import CorruptImage, WorkerLost
 from jobs.job import JobStatus
+from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
+from jobs.settings import QueueSettings
 from models.strength import strength_of_quality
 from tests.service.harness import (
-    FLOOR_MS,
     MODEL,
     NARROW_MS,
+    RESAMPLING_MS,
     UNSERVED,
-    LoadedModel,
+    RunningGateway,
     ScriptedWorker,
     Start,
     assert_problem,
@@ -35,13 +38,13 @@ def size_of(response: httpx.Response) -> tuple[int, int]:
         return image.size
 
 
-async def test_raw_body(served: LoadedModel) -> None:
+async def test_raw_body(served: RunningGateway) -> None:
     response = await served.upscale(scale=2.37)
     assert size_of(response) == (47, 28)
     assert response.headers["content-type"] == "image/png"
 
 
-async def test_multipart(served: LoadedModel) -> None:
+async def test_multipart(served: RunningGateway) -> None:
     response = await served.client.post(
         "/upscale",
         data={"scale_h": "2", "scale_w": "3", "format": "webp", "quality": "80"},
@@ -52,7 +55,7 @@ async def test_multipart(served: LoadedModel) -> None:
     assert response.headers["x-anysr-scale"] == "2x3"
 
 
-async def test_every_header(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_every_header(served: RunningGateway, worker: ScriptedWorker) -> None:
     headers = (await served.upscale(scale=2, latency_budget_ms=9000)).headers
     assert headers["x-request-id"] == worker.claims[0].job.id
     assert headers["x-anysr-model"] == MODEL
@@ -70,7 +73,7 @@ async def test_every_header(served: LoadedModel, worker: ScriptedWorker) -> None
     assert names == ["upload", "queue", "decode", "network", "encode", "total"]
 
 
-async def test_callers_own_id_is_echoed_if_it_is_harmless(served: LoadedModel) -> None:
+async def test_a_harmless_request_id_of_the_caller_is_echoed(served: RunningGateway) -> None:
     for given, echoed in (("abc-1_2.3", "abc-1_2.3"), ("a b", None), ("x" * 65, None)):
         response = await served.client.get("/health/live", headers={"X-Request-ID": given})
         assert response.headers.get("x-correlation-id") == echoed
@@ -78,7 +81,7 @@ async def test_callers_own_id_is_echoed_if_it_is_harmless(served: LoadedModel) -
 
 
 @pytest.mark.parametrize("name", ["png", "jpeg", "webp", "avif"])
-async def test_output_is_in_the_format_of_the_input(served: LoadedModel, name: str) -> None:
+async def test_output_is_in_the_format_of_the_input(served: RunningGateway, name: str) -> None:
     response = await served.upscale(drawn(image_format=name), scale=1.5)
     assert response.headers["content-type"] == f"image/{name}"
     with Image.open(io.BytesIO(response.content)) as image:
@@ -95,11 +98,13 @@ async def test_output_is_in_the_format_of_the_input(served: LoadedModel, name: s
         ({"scale": 8}, (160, 96)),
     ],
 )
-async def test_sizes(served: LoadedModel, params: dict[str, Any], size: tuple[int, int]) -> None:
+async def test_sizes(served: RunningGateway, params: dict[str, Any], size: tuple[int, int]) -> None:
     assert size_of(await served.upscale(**params)) == size
 
 
-async def test_what_the_worker_is_told(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_the_job_carries_the_requests_parameters(
+    served: RunningGateway, worker: ScriptedWorker
+) -> None:
     await served.upscale(
         scale=2, anysr_width=0.5, on_miss="reject", quality=70, format="jpeg",
         latency_budget_ms=4000, model=MODEL,
@@ -110,29 +115,31 @@ async def test_what_the_worker_is_told(served: LoadedModel, worker: ScriptedWork
     assert job.cheapest_ms == pytest.approx(62)
 
 
-async def test_strength_is_the_file_s_own_unless_it_is_given(served: LoadedModel) -> None:
+async def test_strength_is_the_files_own_unless_given(served: RunningGateway) -> None:
     image = Image.linear_gradient("L").convert("RGB")
-    told = []
+    strengths = []
     for quality in (30, 75):
         jpeg = encoded(image, "jpeg", quality=quality)
         for params in ({}, {"strength": "auto"}, {"strength": 0}, {"strength": 0.5}):
             answer = await served.upscale(jpeg, scale=2, **params)
-            told.append(answer.headers["x-anysr-strength"])
+            strengths.append(answer.headers["x-anysr-strength"])
     own = f"{strength_of_quality(75):.2g}"
-    assert told == ["1", "1", "0", "0.5", own, own, "0", "0.5"]
+    assert strengths == ["1", "1", "0", "0.5", own, own, "0", "0.5"]
 
 
-async def test_floor_is_the_cheapest_way_that_the_caller_accepts(
-    served: LoadedModel, worker: ScriptedWorker
+async def test_the_cheapest_cost_depends_on_on_miss(
+    served: RunningGateway, worker: ScriptedWorker
 ) -> None:
     await served.upscale(scale=2)
     await served.upscale(scale=2, on_miss="reject")
     floors = [claim.job.cheapest_ms for claim in worker.claims]
-    assert floors == pytest.approx([FLOOR_MS, NARROW_MS])
+    assert floors == pytest.approx([RESAMPLING_MS, NARROW_MS])
 
 
-async def test_budget_that_no_way_meets(served: LoadedModel, worker: ScriptedWorker) -> None:
-    for on_miss, cheapest in (("degrade", FLOOR_MS), ("reject", NARROW_MS)):
+async def test_a_budget_that_no_option_meets_is_refused(
+    served: RunningGateway, worker: ScriptedWorker
+) -> None:
+    for on_miss, cheapest in (("degrade", RESAMPLING_MS), ("reject", NARROW_MS)):
         response = await served.upscale(scale=2, latency_budget_ms=5, on_miss=on_miss)
         members = assert_problem(response, 422, "budget_infeasible")
         enough = cheapest + 10  # with the gateway's overhead
@@ -142,15 +149,15 @@ async def test_budget_that_no_way_meets(served: LoadedModel, worker: ScriptedWor
     assert (await served.stats()).queued == 0
 
 
-async def test_smallest_feasible_budget_is_let_in(served: LoadedModel) -> None:
+async def test_the_smallest_feasible_budget_is_admitted(served: RunningGateway) -> None:
     refused = await served.upscale(scale=2, latency_budget_ms=0.5)
     smallest = refused.json()["smallest_feasible_ms"]
     response = await served.upscale(scale=2, latency_budget_ms=smallest)
     assert response.status_code == 200
 
 
-async def test_late_picture_is_delivered_and_says_so(
-    served: LoadedModel, worker: ScriptedWorker
+async def test_a_late_picture_is_delivered_as_missed(
+    served: RunningGateway, worker: ScriptedWorker
 ) -> None:
     worker.go.clear()
     waiting = asyncio.create_task(served.upscale(scale=2, latency_budget_ms=100))
@@ -162,7 +169,9 @@ async def test_late_picture_is_delivered_and_says_so(
     assert float(response.headers["x-anysr-elapsed-ms"]) > 100
 
 
-async def test_late_means_504_for_reject(served: LoadedModel, worker: ScriptedWorker) -> None:
+async def test_a_late_picture_with_reject_is_504(
+    served: RunningGateway, worker: ScriptedWorker
+) -> None:
     worker.go.clear()
     response = await served.upscale(scale=2, latency_budget_ms=100, on_miss="reject")
     assert_problem(response, 504, "deadline_exceeded")
@@ -170,7 +179,9 @@ async def test_late_means_504_for_reject(served: LoadedModel, worker: ScriptedWo
         await worker.cancelled.wait()
 
 
-async def test_waiting_is_bounded_by_the_grace(start: Start, worker: ScriptedWorker) -> None:
+async def test_the_wait_for_a_late_picture_is_bounded_by_the_grace_time(
+    start: Start, worker: ScriptedWorker
+) -> None:
     worker.go.clear()
     async with start(grace_ms=50) as served:
         response = await served.upscale(scale=2, latency_budget_ms=60)
@@ -180,8 +191,8 @@ async def test_waiting_is_bounded_by_the_grace(start: Start, worker: ScriptedWor
 
 
 @pytest.mark.parametrize(("failure", "status"), [(CorruptImage("torn"), 400), (WorkerLost(), 500)])
-async def test_failure_of_the_job_is_the_answer(
-    served: LoadedModel, worker: ScriptedWorker, failure: CorruptImage | WorkerLost, status: int
+async def test_a_failed_job_is_answered_with_its_error(
+    served: RunningGateway, worker: ScriptedWorker, failure: CorruptImage | WorkerLost, status: int
 ) -> None:
     worker.failure = failure
     members = assert_problem(await served.upscale(), status, failure.code)
@@ -189,18 +200,32 @@ async def test_failure_of_the_job_is_the_answer(
 
 
 async def test_cancelled_by_another_while_it_waits(
-    served: LoadedModel, worker: ScriptedWorker, queue: RedisQueue
+    served: RunningGateway, worker: ScriptedWorker, queue: RedisQueue
 ) -> None:
     worker.go.clear()
     waiting = asyncio.create_task(served.upscale())
     async with asyncio.timeout(2):
         await worker.claimed.wait()
-    await queue.cancel(worker.claims[0].job.id)
+    await queue.submissions.cancel(worker.claims[0].job.id)
     assert_problem(await waiting, 409, "job_cancelled")
 
 
+async def test_a_queue_that_lost_the_job_asks_for_the_picture_again(
+    start: Start, worker: ScriptedWorker, queue_settings: QueueSettings, raw_redis: Redis
+) -> None:
+    worker.go.clear()
+    async with start(grace_ms=50) as served:
+        waiting = asyncio.create_task(served.upscale(scale=2, latency_budget_ms=200))
+        async with asyncio.timeout(2):
+            await worker.claimed.wait()
+        await raw_redis.delete(Keys(queue_settings.namespace).record(worker.claims[0].job.id))
+        members = assert_problem(response := await waiting, 503, "not_ready")
+        assert "again" in members["detail"]
+        assert "retry-after" in response.headers
+
+
 async def test_disconnect_cancels_the_job(
-    served: LoadedModel, worker: ScriptedWorker, queue: RedisQueue
+    served: RunningGateway, worker: ScriptedWorker, queue: RedisQueue
 ) -> None:
     worker.go.clear()
     picture = drawn()
@@ -214,7 +239,7 @@ async def test_disconnect_cancels_the_job(
     await writer.wait_closed()
     async with asyncio.timeout(2):
         await worker.cancelled.wait()
-    view = await queue.view(worker.claims[0].job.id)
+    view = await queue.submissions.view(worker.claims[0].job.id)
     assert view.status is JobStatus.CANCELLED
 
 
@@ -232,6 +257,6 @@ async def test_worker_that_is_not_warm(start: Start, queue: RedisQueue) -> None:
         assert_problem(await served.upscale(), 503, "not_ready")
 
 
-async def test_model_that_no_worker_serves(served: LoadedModel) -> None:
+async def test_model_that_no_worker_serves(served: RunningGateway) -> None:
     members = assert_problem(await served.upscale(scale=2, model=UNSERVED), 503, "not_ready")
     assert UNSERVED in members["detail"]

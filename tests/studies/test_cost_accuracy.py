@@ -59,7 +59,7 @@ def test_every_run_teaches_the_model_and_is_told_as_it_was_promised() -> None:
         assert sum(run.stages_ms.values()) <= run.run_ms
     assert runs[0].margin == 1.0
     assert len({run.margin for run in (*runs, replace(RUN, margin=costs.margin))}) > 1
-    assert costs.pace
+    assert costs.slowdown
 
 
 def test_the_core_is_given_back() -> None:

@@ -1,4 +1,4 @@
-"""A log line says when, how bad, who, what, and what it is about, in JSON or as text."""
+"""Log lines have time, level, logger, message and context, as JSON or text."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ with log_context(request_id="r1", trace_id="t1"):
     except ZeroDivisionError:
         log.exception("broken")
 log.info("outside")
+uvicorn = {{"color_message": "Uvicorn on \\u001b[1m%s"}}
+logging.getLogger("uvicorn.error").info("Uvicorn on %s", "8000", extra=uvicorn)
 """
 
 
@@ -42,9 +44,9 @@ def written(settings: str) -> list[str]:
     return done.stderr.splitlines()
 
 
-def test_json_is_one_object_a_line() -> None:
+def test_json_writes_one_object_per_line() -> None:
     lines: list[dict[str, Any]] = [json.loads(line) for line in written("log_format='json'")]
-    made, mine, broken, outside = lines
+    made, mine, broken, outside, uvicorn = lines
     assert (made["level"], made["logger"], made["message"]) == ("INFO", "anysr.test", "made 2")
     assert (made["width"], made["reason"], made["note"]) == (0.5, "slack", 'a "quote"\n')
     assert (made["request_id"], made["trace_id"]) == ("r1", "t1")
@@ -52,15 +54,21 @@ def test_json_is_one_object_a_line() -> None:
     assert "ZeroDivisionError" in broken["exc_info"]
     assert broken["request_id"] == "r1"
     assert "request_id" not in outside
+    assert uvicorn["message"] == "Uvicorn on 8000"
+    assert set(uvicorn) == {"time", "level", "logger", "message"}
     since = datetime.now(UTC) - datetime.fromisoformat(made["time"])
     assert timedelta(0) <= since < timedelta(minutes=5)
 
 
-def test_text_is_for_people() -> None:
+def test_text_writes_fields_behind_the_message() -> None:
     lines = written("log_format='text', log_level='warning'")
     assert lines[0].endswith("WARNING anysr.test mine trace_id=t2 request_id=r1")
     assert lines[1].endswith("ERROR anysr.test broken request_id=r1 trace_id=t1")
     assert lines[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_text_has_no_template_of_uvicorns() -> None:
+    assert written("log_format='text'")[-1].endswith("INFO uvicorn.error Uvicorn on 8000")
 
 
 def test_an_unknown_format_is_refused() -> None:
@@ -68,7 +76,7 @@ def test_an_unknown_format_is_refused() -> None:
         LogSettings.model_validate({"log_format": "xml"})
 
 
-async def test_what_it_is_about_is_told_apart_by_task() -> None:
+async def test_log_context_is_separate_per_task() -> None:
     from telemetry.logs import _log_fields
 
     async def one(number: int) -> object:

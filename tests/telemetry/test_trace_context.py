@@ -1,4 +1,4 @@
-"""`traceparent` is read as the W3C wrote it down, and nothing else is."""
+"""`traceparent` is read as the W3C specifies it; anything else is rejected."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def ids(digits: int) -> st.SearchStrategy[str]:
 
 
 @given(st.builds(TraceContext, ids(32), ids(16), st.booleans()))
-def test_what_is_written_is_read_back(context: TraceContext) -> None:
+def test_a_written_traceparent_is_read_back(context: TraceContext) -> None:
     assert read_traceparent(context.traceparent) == context
 
 
 @pytest.mark.parametrize(
     ("flags", "sampled"), [("00", False), ("01", True), ("02", False), ("ff", True)]
 )
-def test_only_the_last_flag_says_whether_it_is_sampled(flags: str, sampled: bool) -> None:
+def test_only_the_last_flag_bit_means_sampled(flags: str, sampled: bool) -> None:
     context = read_traceparent(f"00-{TRACE}-{SPAN}-{flags}")
     assert context == TraceContext(TRACE, SPAN, sampled)
 
 
-def test_a_later_version_may_say_more() -> None:
+def test_fields_of_a_later_version_are_ignored() -> None:
     assert read_traceparent(f"01-{TRACE}-{SPAN}-01-what-comes") == TraceContext(TRACE, SPAN, True)
 
 
@@ -40,12 +40,12 @@ def test_a_later_version_may_say_more() -> None:
         *(f"00-{TRACE}-{SPAN}-01-more", f"00-{TRACE[1:]}-{SPAN}-01", f"00-{TRACE}-{SPAN}-01\n00"),
     ],
 )
-def test_what_names_no_trace_is_not_read(value: str | None) -> None:
+def test_a_malformed_traceparent_is_none(value: str | None) -> None:
     assert read_traceparent(value) is None
     assert trace_id_of(value) is None
 
 
-def test_new_traces_have_names_of_their_own_and_are_not_sampled() -> None:
+def test_new_traces_have_unique_ids_and_are_not_sampled() -> None:
     contexts = [new_context() for _ in range(100)]
     assert len({context.trace_id for context in contexts}) == 100
     assert not any(context.sampled for context in contexts)

@@ -16,11 +16,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from benchmarks.overhead import running_service
-from benchmarks.pictures import draw_jpeg
 from telemetry.spans import Untraced
 from telemetry.trace_context import TraceContext, read_traceparent
 from telemetry.tracing import TracingMissing, tracing_of
+from tests.support.pictures import draw_jpeg
+from tests.support.service import running_service
 
 collector_service = pytest.importorskip(
     "opentelemetry.proto.collector.trace.v1.trace_service_pb2",
@@ -31,12 +31,12 @@ CALLER = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", Tr
 GATEWAY, WORKER = "anysr-gateway", "anysr-worker"
 PATIENCE_S = 30.0
 CLOCKS_NS = 50_000_000
-"""Two processes of one machine tell the time alike; the queue's wait is told in its own time."""
+"""Tolerance between the clocks of two processes and of the queue."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """A span as it was sent."""
+class ReceivedSpan:
+    """A span as the collector received it."""
 
     service: str
     name: str
@@ -54,7 +54,7 @@ class Collector:
     """A tiny OTLP/HTTP collector."""
 
     def __init__(self) -> None:
-        self.spans: list[Told] = []
+        self.spans: list[ReceivedSpan] = []
         self._news = threading.Condition()
         collector = self
 
@@ -79,16 +79,16 @@ class Collector:
             for resource in request.resource_spans:
                 service = attributes_of(resource.resource)["service.name"]
                 for scope in resource.scope_spans:
-                    self.spans += [told(str(service), span) for span in scope.spans]
+                    self.spans += [received_span(str(service), span) for span in scope.spans]
             self._news.notify_all()
 
-    def of(self, trace_id: str, count: int) -> list[Told]:
-        """Return the spans of a trace, once there are so many."""
+    def of(self, trace_id: str, count: int) -> list[ReceivedSpan]:
+        """Return the spans of a trace, once there are `count`."""
         with self._news:
             self._news.wait_for(lambda: len(self._of(trace_id)) >= count, PATIENCE_S)
             return sorted(self._of(trace_id), key=lambda span: span.start_ns)
 
-    def _of(self, trace_id: str) -> list[Told]:
+    def _of(self, trace_id: str) -> list[ReceivedSpan]:
         return [span for span in self.spans if span.trace_id == trace_id]
 
 
@@ -99,8 +99,8 @@ def attributes_of(owner: object) -> dict[str, str | int | float]:
     return values
 
 
-def told(service: str, span: object) -> Told:
-    return Told(
+def received_span(service: str, span: object) -> ReceivedSpan:
+    return ReceivedSpan(
         service=service,
         name=span.name,  # type: ignore[attr-defined]
         trace_id=span.trace_id.hex(),  # type: ignore[attr-defined]
@@ -130,7 +130,7 @@ def client(
     collector: Collector,
     kept_costs: None,  # noqa: ARG001  they are there before it starts
 ) -> Iterator[httpx.Client]:
-    """A client of a real service, gateway and worker, that tells the collector."""
+    """A client of a real service, gateway and worker, that sends spans to the collector."""
     with (
         running_service(
             OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="50"
@@ -147,7 +147,7 @@ def upscale(
     return client.post(path, params={"scale": 2}, content=picture, headers=headers)
 
 
-def children_of(parent: Told, spans: list[Told]) -> list[Told]:
+def children_of(parent: ReceivedSpan, spans: list[ReceivedSpan]) -> list[ReceivedSpan]:
     return [span for span in spans if span.parent_id == parent.span_id]
 
 
@@ -175,8 +175,8 @@ def test_one_trace_goes_from_the_caller_through_gateway_and_queue_to_the_worker(
     admission, wait = stages[1], stages[2]
     assert admission.start_ns - CLOCKS_NS <= run.start_ns <= wait.end_ns + CLOCKS_NS
     assert of_run[-2].end_ns <= request.end_ns + CLOCKS_NS
-    told_network_ms = float(answer.headers["Server-Timing"].split("network;dur=")[1].split(",")[0])
-    assert (of_run[3].end_ns - of_run[3].start_ns) / 1e6 == pytest.approx(told_network_ms, abs=0.2)
+    network_ms = float(answer.headers["Server-Timing"].split("network;dur=")[1].split(",")[0])
+    assert (of_run[3].end_ns - of_run[3].start_ns) / 1e6 == pytest.approx(network_ms, abs=0.2)
     assert not any(span.failed for span in spans)
     assert request.attributes["http.response.status_code"] == 200
     assert request.attributes["anysr.request_id"] == answer.headers["x-request-id"]
@@ -208,7 +208,7 @@ def test_a_caller_without_a_trace_gets_one_of_its_own(
         for _ in events.iter_lines():
             pass
     deadline = time.monotonic() + PATIENCE_S
-    found: list[Told] = []
+    found: list[ReceivedSpan] = []
     while not found and time.monotonic() < deadline:
         found = [s for s in collector.spans if s.attributes.get("anysr.request_id") == job["id"]]
         found = [span for span in found if span.name == "run"]
@@ -219,7 +219,7 @@ def test_a_caller_without_a_trace_gets_one_of_its_own(
     assert (root.parent_id, run.parent_id) == ("", root.span_id)
 
 
-def test_what_the_caller_does_not_record_is_not_sent(
+def test_an_unsampled_trace_of_the_caller_is_not_sent(
     client: httpx.Client, collector: Collector
 ) -> None:
     unsampled = TraceContext("3" * 32, "4" * 16, False)
@@ -248,7 +248,7 @@ def test_health_and_metrics_are_not_traced(client: httpx.Client, collector: Coll
         ("OTEL_RESOURCE_ATTRIBUTES", "zone=a", GATEWAY),
     ],
 )
-def test_operators_may_name_the_service(
+def test_otel_service_name_sets_the_services_name(
     collector: Collector, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, name: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -261,7 +261,7 @@ def test_operators_may_name_the_service(
     assert sent.service == name
 
 
-def test_a_collector_that_is_away_costs_no_answer() -> None:
+def test_answers_do_not_depend_on_the_collector() -> None:
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_SCHEDULE_DELAY": "10"}
     script = (
         "import os, time\n"
@@ -291,7 +291,7 @@ def test_a_collector_that_is_away_costs_no_answer() -> None:
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a", "OTEL_SDK_DISABLED": "true"},
     ],
 )
-def test_nothing_is_recorded_until_it_is_asked_for(environ: dict[str, str]) -> None:
+def test_tracing_is_off_by_default(environ: dict[str, str]) -> None:
     tracing = tracing_of(environ, "x")
     assert isinstance(tracing, Untraced)
     assert tracing.begin("a", "server", CALLER).context == CALLER, "the trace goes on beyond us"
@@ -300,7 +300,7 @@ def test_nothing_is_recorded_until_it_is_asked_for(environ: dict[str, str]) -> N
     assert not own.sampled
 
 
-def test_serving_needs_no_opentelemetry_and_says_so_when_it_is_asked_for() -> None:
+def test_missing_opentelemetry_is_an_error_only_with_tracing_enabled() -> None:
     script = (
         "import sys; sys.modules['opentelemetry.sdk'] = None\n"
         "import service.main, workers.main\n"

@@ -1,5 +1,7 @@
-"""A picture made larger as a whole, in planes of floats, and rounded in the end: what strips, tiles
-and windows of integers are held against. The memory that takes is why no worker does so."""
+"""Reference implementation: a whole picture is enlarged in planes of floats and rounded at the end.
+
+Strips, tiles and windows of integers are compared with it. Workers do not use it, because it takes
+several times the memory."""
 
 from __future__ import annotations
 
@@ -42,16 +44,16 @@ def resampled(raster: Raster, height: int, width: int) -> Samples:
 
 
 def made_whole(raster: Raster, height: int, width: int, engine: Engine) -> Samples:
-    """Return the larger samples by a network that is shown the whole picture at once."""
+    """Return the larger samples by a network that sees the whole picture at once."""
     colour, alpha = _planes(raster)
     grey = bool(np.ptp(colour, axis=0).max() <= 1.5 / 255)
     shown = colour[:1] + (colour - colour[:1]).mean(axis=0, keepdims=True) if grey else colour
-    rim, (rows, columns) = engine.rim, colour.shape[1:]
+    rim, (rows, columns) = engine.tiling.rim, colour.shape[1:]
     beyond = np.pad(shown, ((0, 0), (rim, rim), (rim, rim)), mode="symmetric")
     down = axis_grid(rows, height, (-rim, rows + rim), (0, height))
     across = axis_grid(columns, width, (-rim, columns + rim), (0, width))
     image = np.repeat(beyond, 3 // len(beyond), axis=0)[None]
-    made = engine.session.run(image, down, across, engine.width, 0.0)[0]
+    made = engine.network.run(image, down, across)[0]
     if grey:
         made = np.clip(made.mean(axis=0, keepdims=True), 0, 1)
         box = 0, 0, columns, rows

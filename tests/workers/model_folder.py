@@ -1,4 +1,4 @@
-"""What the tests of model folders share: a small folder, and what operators do to it."""
+"""Shared by tests of model folders: a small folder, and an operator's changes to it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def add_copy(folder: Path, name: str) -> ModelEntry:
 
 
 def remove(folder: Path, name: str) -> None:
-    """Take an entry out of a folder's catalog."""
+    """Remove an entry from a folder's catalog."""
     catalog = read_catalog(folder)
     models = tuple(model for model in catalog.models if model.name != name)
     write_catalog(folder, Catalog(default=catalog.default, models=models))
@@ -58,7 +58,7 @@ def tamper(folder: Path, name: str) -> None:
 
 
 def edit(folder: Path, name: str, **members: Any) -> None:
-    """Write members into an entry, however wrong they are."""
+    """Write members into an entry without validating them."""
     path = folder / CATALOG_FILE
     content = json.loads(path.read_text())
     for entry in content["models"]:

@@ -1,4 +1,4 @@
-"""The choice of a backend: the fastest that is right, the reasons against others, what is kept."""
+"""The choice of a backend: the fastest correct one, reasons against others, and its cache."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from models.geometry import AxisGrid
 from tests.workers.workbench import default_entry, whole
 from workers import backends
 from workers.backends import (
-    EXACT,
-    PLAIN,
+    OPENVINO_FLOAT32,
+    REFERENCE,
     Backend,
     Disagreement,
     check,
     check_picture,
     choose,
-    choose_once,
+    choose_cached,
     fastest,
 )
 from workers.runtimes import openvino
@@ -37,21 +37,20 @@ INT8 = Backend(Runtime.OPENVINO, Precision.INT8)
 
 
 class Off:
-    """A session that makes ONNX Runtime's picture, changed."""
+    """A session that changes ONNX Runtime's picture."""
 
     def __init__(self, change: Callable[[FloatArray], FloatArray]) -> None:
         self._plain = OnnxSession(SHIPPED, ENTRY, threads=1)
         self._change = change
 
+    def at(self, width: float) -> Off:
+        self._network = self._plain.at(width)
+        return self
+
     def run(
-        self,
-        image: FloatArray,
-        rows: AxisGrid,
-        columns: AxisGrid,
-        width: float,
-        strength: float = 0.0,
+        self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
     ) -> FloatArray:
-        return self._change(self._plain.run(image, rows, columns, width, strength).copy())
+        return self._change(self._network.run(image, rows, columns, strength).copy())
 
 
 def one_wrong_pixel(made: FloatArray) -> FloatArray:
@@ -75,7 +74,7 @@ WRONG: list[tuple[Precision, Callable[[FloatArray], FloatArray]]] = [
 
 
 @pytest.mark.parametrize(("precision", "change"), WRONG)
-def test_a_wrong_picture_is_found(
+def test_a_wrong_picture_raises_disagreement(
     precision: Precision, change: Callable[[FloatArray], FloatArray]
 ) -> None:
     plain = Off(lambda made: made)
@@ -84,7 +83,7 @@ def test_a_wrong_picture_is_found(
         check(ENTRY, Off(change), plain, precision)
 
 
-def test_what_is_checked_has_edges_gradients_and_grain() -> None:
+def test_the_check_picture_has_edges_gradients_and_grain() -> None:
     picture = check_picture(48, 64)
     assert picture.shape == (1, 3, 48, 64)
     assert 0 <= picture.min() < 0.1
@@ -94,7 +93,7 @@ def test_what_is_checked_has_edges_gradients_and_grain() -> None:
     assert np.median(steps) < 0.05
 
 
-def test_the_fastest_runs() -> None:
+def test_the_fastest_backend_is_chosen() -> None:
     now = [0.0]
 
     class Taking(Off):
@@ -107,39 +106,39 @@ def test_the_fastest_runs() -> None:
             return np.zeros((1, 3, 1, 1), np.float32)
 
     def chosen(**seconds: float) -> Backend | None:
-        backends = {"plain": PLAIN, "int8": INT8, "exact": EXACT}
+        backends = {"plain": REFERENCE, "int8": INT8, "exact": OPENVINO_FLOAT32}
         sessions = {backends[name]: Taking(taken) for name, taken in seconds.items()}
         return fastest(ENTRY, sessions, lambda: now[0])
 
     assert chosen(plain=3.0, int8=1.0, exact=2.0) == INT8
-    assert chosen(plain=3.0, exact=2.0) == EXACT
-    assert chosen(plain=1.0, exact=2.0) == PLAIN
-    assert chosen(plain=3.0, int8=1.7, exact=2.0) == EXACT  # not worth what it loses
-    assert chosen(plain=3.0) == PLAIN
+    assert chosen(plain=3.0, exact=2.0) == OPENVINO_FLOAT32
+    assert chosen(plain=1.0, exact=2.0) == REFERENCE
+    assert chosen(plain=3.0, int8=1.7, exact=2.0) == OPENVINO_FLOAT32  # not worth what it loses
+    assert chosen(plain=3.0) == REFERENCE
     assert chosen() is None
 
 
-def test_a_wrong_one_is_refused_with_the_reason_and_the_next_best_runs(
+def test_a_wrong_backend_is_refused_with_a_reason_and_the_next_best_runs(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(
         openvino, "OpenVinoSession", lambda *given: Off(lambda made: made * np.float32(0.9))
     )
     chosen = choose(SHIPPED, ENTRY, SETTINGS)
-    assert chosen.backend == PLAIN
+    assert chosen.backend == REFERENCE
     assert isinstance(chosen.session, OnnxSession)
-    assert {str(INT8), str(EXACT)} <= set(chosen.refused)
+    assert {str(INT8), str(OPENVINO_FLOAT32)} <= set(chosen.refused)
     assert all("dB from float32's" in reason for reason in chosen.refused.values())
     assert "does not run in openvino int8" in caplog.text
 
 
-def test_one_that_breaks_is_refused_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_that_fails_to_load_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> object:
         raise RuntimeError("no primitive for this processor")
 
     monkeypatch.setattr(openvino, "OpenVinoSession", broken)
     chosen = choose(SHIPPED, ENTRY, SETTINGS)
-    assert chosen.backend == PLAIN
+    assert chosen.backend == REFERENCE
     assert chosen.refused[str(INT8)] == "no primitive for this processor"
 
 
@@ -149,7 +148,7 @@ def test_without_openvino_onnx_runtime_runs(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(openvino, "require", missing)
     chosen = choose(SHIPPED, ENTRY, SETTINGS)
-    assert (chosen.backend, dict(chosen.refused)) == (PLAIN, {})
+    assert (chosen.backend, dict(chosen.refused)) == (REFERENCE, {})
     named = WorkerSettings(worker_threads=1, runtime=Runtime.OPENVINO)
     with pytest.raises(RuntimeMissing, match="not installed"):
         choose(SHIPPED, ENTRY, named)
@@ -160,13 +159,13 @@ def test_without_openvino_onnx_runtime_runs(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("named", "expected"),
     [
-        ({"runtime": "onnx"}, PLAIN),
-        ({"runtime": "openvino", "precision": "float32"}, EXACT),
+        ({"runtime": "onnx"}, REFERENCE),
+        ({"runtime": "openvino", "precision": "float32"}, OPENVINO_FLOAT32),
         ({"runtime": "openvino", "precision": "int8"}, INT8),
         ({"precision": "int8"}, INT8),
     ],
 )
-def test_the_settings_decide_where_they_say_so(named: dict[str, str], expected: Backend) -> None:
+def test_the_settings_override_the_choice(named: dict[str, str], expected: Backend) -> None:
     settings = WorkerSettings.model_validate({"worker_threads": 1, **named})
     assert choose(SHIPPED, ENTRY, settings).backend == expected
 
@@ -175,7 +174,7 @@ def test_the_settings_decide_where_they_say_so(named: dict[str, str], expected: 
 def test_a_model_in_one_piece_runs_in_onnx_runtime(entry: ModelEntry) -> None:
     for runtime in (Runtime.AUTO, Runtime.OPENVINO):
         settings = WorkerSettings(worker_threads=1, runtime=runtime)
-        assert choose(SHIPPED, entry, settings).backend == PLAIN
+        assert choose(SHIPPED, entry, settings).backend == REFERENCE
 
 
 @pytest.mark.parametrize(
@@ -187,15 +186,15 @@ def test_a_model_in_one_piece_runs_in_onnx_runtime(entry: ModelEntry) -> None:
         {"precision": "float16"},
     ],
 )
-def test_a_precision_that_the_runtime_has_not_is_a_mistake(named: dict[str, str]) -> None:
+def test_a_precision_that_the_runtime_lacks_is_invalid(named: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         WorkerSettings.model_validate(named)
 
 
-def test_a_choice_is_kept_and_only_checked_at_the_next_start(
+def test_a_cached_choice_is_checked_but_not_timed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = choose_once(SHIPPED, ENTRY, SETTINGS, tmp_path)
+    first = choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path)
     assert first.timed
     [file] = tmp_path.glob("backend-*.json")
     assert json.loads(file.read_text())["backend"] == {
@@ -203,37 +202,37 @@ def test_a_choice_is_kept_and_only_checked_at_the_next_start(
         "precision": first.backend.precision.value,
     }
     monkeypatch.setattr(backends, "fastest", lambda entry, sessions: next(iter(sessions), None))
-    second = choose_once(SHIPPED, ENTRY, SETTINGS, tmp_path)
+    second = choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path)
     assert (second.backend, second.timed) == (first.backend, False)
     other = SETTINGS.model_copy(update={"worker_threads": 2})
-    choose_once(SHIPPED, ENTRY, other, tmp_path)
+    choose_cached(SHIPPED, ENTRY, other, tmp_path)
     assert len(list(tmp_path.glob("backend-*.json"))) == 2
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"facts": {}, "backend": {"runtime": "magic"}}'])
-def test_a_damaged_file_is_found_again(
+def test_a_damaged_cache_file_is_rewritten(
     tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = choose_once(SHIPPED, ENTRY, SETTINGS, tmp_path)
+    first = choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path)
     [file] = tmp_path.glob("backend-*.json")
     file.write_text(content)
     with caplog.at_level(logging.WARNING):
-        assert choose_once(SHIPPED, ENTRY, SETTINGS, tmp_path).backend == first.backend
+        assert choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path).backend == first.backend
     assert "cannot be used" in caplog.text
     assert json.loads(file.read_text())["backend"]
 
 
-def test_a_kept_one_that_has_become_wrong_is_replaced(
+def test_a_cached_choice_that_has_become_wrong_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choose_once(SHIPPED, ENTRY, SETTINGS, tmp_path)
+    choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path)
     monkeypatch.setattr(openvino, "OpenVinoSession", lambda *given: Off(no_number))
-    chosen = choose_once(SHIPPED, ENTRY, SETTINGS, tmp_path)
-    assert chosen.backend == PLAIN
-    assert "no number" in chosen.refused[str(INT8)]
+    chosen = choose_cached(SHIPPED, ENTRY, SETTINGS, tmp_path)
+    assert chosen.backend == REFERENCE
+    assert "NaN" in chosen.refused[str(INT8)]
 
 
-def test_what_is_expected_counts_what_int8_loses() -> None:
+def test_expected_quality_includes_the_loss_of_int8() -> None:
     assert ENTRY.in_precision(Precision.FLOAT32) is ENTRY
     lowered = ENTRY.in_precision(Precision.INT8)
     for width in ENTRY.widths:

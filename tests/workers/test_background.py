@@ -1,4 +1,4 @@
-"""Sleeping that an event ends early, and that a cancellation always ends."""
+"""Waiting for an event: it ends early with the event, and always with a cancellation."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import pytest
 from workers.background import wait_for_event
 
 
-async def test_the_event_ends_the_pause() -> None:
+async def test_a_wait_ends_with_its_event() -> None:
     event = asyncio.Event()
     asyncio.get_running_loop().call_soon(event.set)
     assert await wait_for_event(event, 60)
     assert await wait_for_event(event, 0)
 
 
-async def test_without_the_event_the_pause_is_over_in_time() -> None:
+async def test_a_wait_without_the_event_times_out() -> None:
     assert not await wait_for_event(asyncio.Event(), 0.01)
 
 
 @pytest.mark.parametrize("steps", range(4))
-async def test_a_cancellation_beside_the_event_is_heard(steps: int) -> None:
-    """In whatever step of the loop it comes, until the pause is over."""
+async def test_a_cancellation_together_with_the_event_is_not_lost(steps: int) -> None:
+    """In every step of the loop until the wait is over."""
     event = asyncio.Event()
     pausing = asyncio.create_task(wait_for_event(event, 60))
     await asyncio.sleep(0)

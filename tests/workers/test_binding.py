@@ -1,4 +1,4 @@
-"""What the gateway promises of a tiled picture is what the worker then counts on."""
+"""Gateway and worker predict the same cost of a tiled picture."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from jobs.backlog import Backlog, QueueStats
 from jobs.errors import BudgetInfeasible
-from jobs.job import OnMiss, QueueStats
+from jobs.heartbeat import WorkerHeartbeat
+from jobs.job import OnMiss
 from models.catalog import Catalog
 from scheduling.backlog import Load
 from scheduling.cost_model import CostModel, Line, stage_of
@@ -18,6 +20,8 @@ from service.snapshot import LiveWorker, Snapshot
 from tests.workers.workbench import Gated, a_job, costs_of, default_entry, zoo_of
 from workers.binding import Binding, bind_job
 from workers.cost_updates import update_cost_model
+from workers.execution import Execution
+from workers.job_binding import JobBinding
 from workers.loaded_model import LoadedModel, Zoo
 from workers.model_slot import LoadedModels
 from workers.pipeline import PipelineResult
@@ -28,7 +32,7 @@ CATALOG = Catalog(default=default_entry().name, models=(default_entry(),))
 
 
 def costs_by_input(zoo: Zoo) -> CostModel:
-    """As calibrated, but with networks that cost by what they are shown, and by nothing else."""
+    """Costs by input pixels alone, halos included."""
     costs = costs_of(0, cheapest_ms=0)
     for rung in ladder(default_entry()):
         costs.lines[stage_of(rung)] = Line(0, MS_PER_MEGAPIXEL, 0)
@@ -39,11 +43,13 @@ def costs_by_input(zoo: Zoo) -> CostModel:
 
 
 def snapshot(costs: CostModel) -> Snapshot:
-    """The worker as the gateway hears of it."""
-    heard = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
-    capabilities = LoadedModels(zoo_of(Gated()), heard).capabilities
-    worker = LiveWorker("w", True, False, (default_entry().name,), heard, capabilities=capabilities)
-    return Snapshot((worker,), QueueStats(0, 0, 0, 0))
+    """The worker as the gateway sees it."""
+    received = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
+    capabilities = LoadedModels(zoo_of(Gated()), received).capabilities
+    models = (default_entry().name,)
+    heartbeat = WorkerHeartbeat("w", True, models, {}, capabilities=capabilities)
+    worker = LiveWorker(heartbeat, received)
+    return Snapshot((worker,), QueueStats(0, 0, 0, 0, Backlog(0.0)))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +85,7 @@ def test_a_budget_without_room_for_the_halos_is_refused() -> None:
         admitted(job, snapshot(costs_by_input(zoo)), CATALOG, overhead_ms=0)
 
 
-def test_a_run_beside_others_is_predicted_by_those_beside_others_and_teaches_of_them() -> None:
+def test_contended_runs_are_predicted_by_and_update_contended_costs() -> None:
     zoo = zoo_of(Gated())
     costs = costs_by_input(zoo)
     job = a_job(on_miss=OnMiss.REJECT)
@@ -88,18 +94,18 @@ def test_a_run_beside_others_is_predicted_by_those_beside_others_and_teaches_of_
     binding = bind_job(job, zoo, costs, 60_000, crowd)
     assert binding.decision.option.expected_ms == before
     for _ in range(20):
-        binding = bind_job(job, zoo, costs, 60_000, crowd)
-        network_ms = 3 * work_ms(costs, binding)
-        update_cost_model(binding, made_in(network_ms), network_ms)
+        bound = JobBinding(job, zoo, costs, 60_000, crowd)
+        network_ms = 3 * work_ms(costs, bound.binding)
+        update_cost_model(Execution(bound, made_in(network_ms)), network_ms)
     beside = bind_job(job, zoo, costs, 60_000, crowd).decision.option.expected_ms
     assert beside > 2 * before
     assert bind_job(job, zoo, costs, 60_000, ALONE).decision.option.expected_ms == before
-    heard = admitted(job, snapshot(costs), CATALOG, overhead_ms=0)
-    assert heard.network_ms == pytest.approx(before)
+    predicted = admitted(job, snapshot(costs), CATALOG, overhead_ms=0)
+    assert predicted.narrowest_ms == pytest.approx(before)
 
 
 def work_ms(costs: CostModel, binding: Binding) -> float:
-    """What the network of a bound run takes on an idle machine."""
+    """The predicted network time of a bound run on an idle machine."""
     return costs.under(False).predict_stage(stage_of(binding.decision.option.rung), binding.work)
 
 

@@ -1,4 +1,4 @@
-"""Calibration: everything that a job can need is measured, and the measures make sense."""
+"""Calibration: every stage of a job is measured, with plausible results."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from scheduling.rungs import FLOOR, ladder
 from scheduling.work import Work
 from tests.workers.workbench import Cores, Gated, default_entry, zoo_of
 from workers.calibration import (
-    BESIDE_SIZES,
     ENOUGH_MS,
+    MAX_WAIT_MS,
     NETWORK_SIZES,
     ROUNDS,
-    SHORT_MS,
+    SMALL_SIZES,
     Trial,
     calibrate,
     measure,
-    measure_again,
+    remeasure,
     warm,
 )
 from workers.disturbance import ALL_CORES, Meter
@@ -50,7 +50,7 @@ def test_every_stage_has_a_line_that_makes_sense() -> None:
 
 
 class Machine:
-    """A clock, and calls that take the time that they are given, longer while it is disturbed."""
+    """A clock, and calls of given durations, which are longer while it is disturbed."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -66,8 +66,8 @@ class Machine:
         return Trial(stage, Work(0, 1_000_000, ""), call)
 
 
-def test_each_stage_needs_to_be_left_in_peace_most_of_the_time() -> None:
-    """What disturbs for as long as one stage would take in a row spoils none."""
+def test_a_disturbance_shorter_than_half_of_the_rounds_changes_no_cost() -> None:
+    """As long as all rounds of one stage in a row would take."""
     machine = Machine()
     costs = {"a": 5.0, "b": 7.0, "c": 9.0}
     trials = [machine.trial(stage, cost) for stage, cost in costs.items()]
@@ -78,7 +78,7 @@ def test_each_stage_needs_to_be_left_in_peace_most_of_the_time() -> None:
 
 
 @pytest.mark.parametrize(("part", "calls"), [(1.01, 1), (0.6, 2), (0.3, 4), (0.9 / ROUNDS, ROUNDS)])
-def test_what_takes_long_has_fewer_rounds(part: float, calls: int) -> None:
+def test_slow_trials_have_fewer_rounds(part: float, calls: int) -> None:
     machine = Machine()
     measure([machine.trial("a", part * ENOUGH_MS)], clock=lambda: machine.now)
     assert machine.calls == calls
@@ -88,7 +88,7 @@ WORK = Work(0, 1_000_000, "")
 
 
 def a_trial(cores: Cores, stage: str, *times_ms: float) -> Trial:
-    """Something that takes these times in turn, the last one ever after."""
+    """A call that takes these times in turn, and then always the last one."""
     left = list(times_ms)
 
     def call() -> None:
@@ -101,13 +101,13 @@ def measured_on(cores: Cores, *trials: Trial) -> dict[str, Line]:
     return measure(trials, ALL_CORES, clock=lambda: cores.read().wall, meter=Meter(cores.read))
 
 
-def test_what_a_quiet_machine_has_measured_is_not_marked() -> None:
+def test_costs_of_a_quiet_machine_are_not_marked() -> None:
     cores = Cores(own=1.9)
     lines = measured_on(cores, a_trial(cores, "a", 5.0), a_trial(cores, "b", 500.0))
     assert not any(line.disturbed for line in lines.values())
 
 
-def test_what_takes_long_has_another_turn_if_just_then_it_was_disturbed() -> None:
+def test_a_slow_trial_is_repeated_after_a_disturbed_round() -> None:
     cores = Cores(own=1.9)
     others = [a_trial(cores, stage, 600.0) for stage in "abcdefgh"]
     slow = a_trial(cores, "slow", 900.0, 600.0, 500.0)
@@ -123,7 +123,7 @@ def test_what_takes_long_has_another_turn_if_just_then_it_was_disturbed() -> Non
 
 
 @pytest.mark.parametrize(
-    ("cores", "times_ms", "told"),
+    ("cores", "times_ms", "described"),
     [
         (Cores(own=1.0, others=1.0), [5.0], "others took 1.0 of 2 cores"),
         (Cores(own=1.5, stolen=0.5), [5.0], "the hypervisor 0.5"),
@@ -131,17 +131,17 @@ def test_what_takes_long_has_another_turn_if_just_then_it_was_disturbed() -> Non
         (Cores(own=1.9), [3.0, 9.0, 5.0, 9.0, 4.0], "1.7 times as long"),
     ],
 )
-def test_what_a_disturbed_machine_has_measured_is_marked_and_told(
-    cores: Cores, times_ms: list[float], told: str, caplog: pytest.LogCaptureFixture
+def test_costs_of_a_disturbed_machine_are_marked_and_logged(
+    cores: Cores, times_ms: list[float], described: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines = measured_on(cores, a_trial(cores, "a", *times_ms))
     assert lines["a"].disturbed
     assert lines["a"].at(WORK) == pytest.approx(5.0)
     assert "the machine was disturbed while costs were measured" in caplog.text
-    assert told in caplog.text
+    assert described in caplog.text
 
 
-def test_a_wide_network_that_was_disturbed_less_is_still_no_cheaper() -> None:
+def test_a_less_disturbed_wide_network_is_never_cheaper_than_a_narrow_one() -> None:
     cores = Cores()
     narrow, wide = a_trial(cores, "network:m@0.5", 9.0), a_trial(cores, "network:m@1", 6.0)
     other = a_trial(cores, "network:n@1", 3.0)
@@ -151,43 +151,43 @@ def test_a_wide_network_that_was_disturbed_less_is_still_no_cheaper() -> None:
 
 
 class Sided(Gated):
-    """Notes the sides of the pictures that it is shown, rims included."""
+    """Records the sides of its inputs, rims included."""
 
     def __init__(self) -> None:
         super().__init__()
         self.gate.set()
         self.shown: list[int] = []
 
-    def run(self, image, rows, columns, width, strength=0.0):
+    def run(self, image, rows, columns, strength=0.0):
         self.shown.append(image.shape[2])
-        return super().run(image, rows, columns, width, strength)
+        return super().run(image, rows, columns, strength)
 
 
 @pytest.mark.parametrize(
-    ("factor", "sizes"), [(0.5, NETWORK_SIZES), (2.0, BESIDE_SIZES)], ids=["short", "long"]
+    ("factor", "sizes"), [(0.5, NETWORK_SIZES), (2.0, SMALL_SIZES)], ids=["short", "long"]
 )
-def test_a_worker_that_runs_measures_what_takes_long_on_small_pictures(
+def test_slow_models_are_remeasured_on_small_pictures(
     factor: float, sizes: tuple[tuple[int, int], ...]
 ) -> None:
     session, turns = Sided(), 0
     zoo = zoo_of(session)
     rim = 2 * next(iter(zoo.values())).tiling.rim
-    old = {stage_of(rung): Line(factor * SHORT_MS, 0, 0) for rung in ladder(default_entry())}
+    old = {stage_of(rung): Line(factor * MAX_WAIT_MS, 0, 0) for rung in ladder(default_entry())}
 
     def turn(call):
         nonlocal turns
         turns += 1
         return call()
 
-    lines = measure_again(zoo, old, old.keys(), turn)
+    lines = remeasure(zoo, old, old.keys(), turn)
     assert lines.keys() == old.keys()
     assert {shown - rim for shown in session.shown} == {source for source, _ in sizes}
     assert turns == len(session.shown)  # one short measurement at a time
 
 
-def test_only_what_was_disturbed_is_measured_again() -> None:
+def test_only_disturbed_stages_are_remeasured() -> None:
     session = Sided()
-    assert measure_again(zoo_of(session), {}, {DECODE}, lambda call: call()).keys() == {DECODE}
+    assert remeasure(zoo_of(session), {}, {DECODE}, lambda call: call()).keys() == {DECODE}
     assert session.shown == []
 
 
@@ -195,9 +195,13 @@ def test_every_width_is_warm_after_one_run_of_each() -> None:
     seen: list[float] = []
 
     class Noting(Gated):
-        def run(self, image, rows, columns, width, strength=0.0):
-            seen.append(width)
-            return super().run(image, rows, columns, width, strength)
+        def at(self, width):
+            self.width = width
+            return self
+
+        def run(self, image, rows, columns, strength=0.0):
+            seen.append(self.width)
+            return super().run(image, rows, columns, strength)
 
     session = Noting()
     session.gate.set()

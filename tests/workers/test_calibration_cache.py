@@ -1,4 +1,4 @@
-"""What was measured is measured once per machine, models and ways to run; damage is no harm."""
+"""The cache of costs: one file per machine, models and settings; damaged files are replaced."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from scheduling.tiling import tiling_of
 from tests.workers.workbench import Gated, default_entry, zoo_of
 from workers import cache_files, calibration, calibration_cache, machine
 from workers.backends import Backend
-from workers.cache_files import kept_folder
+from workers.cache_files import cache_folder
 from workers.calibration_cache import (
     added_lines,
     contention_name,
-    costs_here,
     costs_name,
     facts_of,
-    keep_contention,
-    keep_lines,
-    lines_again,
+    machine_costs,
     needs_of,
     read_lines,
+    remeasured_lines,
+    save_contention,
+    save_lines,
     stages_of,
 )
 from workers.disturbance import Needs
@@ -42,7 +42,7 @@ WIDTHS = len(default_entry().widths)
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However busy the machine is that runs the tests; and how well it is measured is no matter."""
+    """Measurements count as undisturbed and are short, however busy the machine is."""
     monkeypatch.setattr(Needs, "disturbance", lambda *_: None)
     monkeypatch.setattr(calibration, "ROUNDS", 1)
     monkeypatch.setattr(calibration, "FLOOR_SIZES", calibration.FLOOR_SIZES[:-1])
@@ -62,20 +62,18 @@ def zoo(session: Gated) -> Zoo:
 
 @pytest.fixture
 def kept(zoo: Zoo, tmp_path: Path) -> Path:
-    """A file with a line per stage, as it is after a first start."""
+    """A cache file with a line per stage, as after a first start."""
     facts = facts_of(zoo, SETTINGS)
     lines = {stage: Line(n, 2.0, 3.0) for n, stage in enumerate(stages_of(zoo))}
-    keep_lines(tmp_path / costs_name(facts), facts, lines)
+    save_lines(tmp_path / costs_name(facts), facts, lines)
     return tmp_path / costs_name(facts)
 
 
-def test_a_second_start_reads_what_the_first_has_measured(
-    zoo: Zoo, session: Gated, tmp_path: Path
-) -> None:
+def test_a_second_start_reads_the_cached_costs(zoo: Zoo, session: Gated, tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there"
-    first = costs_here(zoo, SETTINGS, folder)
+    first = machine_costs(zoo, SETTINGS, folder)
     measured = session.tiles
-    again = costs_here(zoo, SETTINGS, folder)
+    again = machine_costs(zoo, SETTINGS, folder)
     assert again == first
     assert set(first.lines) == set(stages_of(zoo))
     assert session.tiles - measured == WIDTHS < measured
@@ -84,19 +82,19 @@ def test_a_second_start_reads_what_the_first_has_measured(
 
 @pytest.fixture
 def noisy(quiet: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  it comes after
-    """What others do to the machine."""
+    """A disturbance of the machine by others."""
     monkeypatch.setattr(Needs, "disturbance", lambda *_: "others took it")
 
 
 @pytest.mark.usefixtures("noisy")
-def test_what_a_busy_machine_has_measured_is_used_but_not_kept(
+def test_disturbed_costs_are_used_but_not_cached(
     zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    costs = costs_here(zoo, SETTINGS, tmp_path)
+    costs = machine_costs(zoo, SETTINGS, tmp_path)
     assert costs.disturbed == set(costs.lines) == set(stages_of(zoo))
     assert list(tmp_path.iterdir()) == []
     assert "others took it" in caplog.text
-    assert "not kept for the next start" in caplog.text
+    assert "not cached for the next start" in caplog.text
 
 
 def test_a_gpu_needs_no_core_of_its_own() -> None:
@@ -114,11 +112,9 @@ def lines_to_order(zoo: Zoo) -> dict[str, Line]:
     return {stage: Line(n + 1, 2.0, 3.0) for n, stage in enumerate(stages_of(zoo))}
 
 
-def test_what_was_disturbed_is_measured_again_and_kept_with_the_rest(
-    zoo: Zoo, tmp_path: Path
-) -> None:
+def test_disturbed_lines_are_remeasured_and_cached_with_the_rest(zoo: Zoo, tmp_path: Path) -> None:
     known = disturbed(lines_to_order(zoo), "decode", encode_stage("png"))
-    lines = lines_again(zoo, known, SETTINGS, tmp_path, lambda call: call())
+    lines = remeasured_lines(zoo, known, SETTINGS, tmp_path, lambda call: call())
     assert lines.keys() == known.keys()
     assert {k for k, line in lines.items() if line is not known[k]} == {
         "decode",
@@ -129,26 +125,24 @@ def test_what_was_disturbed_is_measured_again_and_kept_with_the_rest(
 
 
 @pytest.mark.usefixtures("noisy")
-def test_what_is_disturbed_again_is_not_kept(zoo: Zoo, tmp_path: Path) -> None:
+def test_lines_that_are_disturbed_again_are_not_cached(zoo: Zoo, tmp_path: Path) -> None:
     known = disturbed(lines_to_order(zoo), "decode")
-    lines = lines_again(zoo, known, SETTINGS, tmp_path, lambda call: call())
+    lines = remeasured_lines(zoo, known, SETTINGS, tmp_path, lambda call: call())
     assert [stage for stage, line in lines.items() if line.disturbed] == ["decode"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_another_worker_has_kept_since_need_not_be_measured(zoo: Zoo, kept: Path) -> None:
+def test_lines_cached_by_another_worker_are_not_remeasured(zoo: Zoo, kept: Path) -> None:
     known = disturbed(lines_to_order(zoo), "decode")
 
     def no_turn(_: Callable[[], float]) -> float:
         pytest.fail("it is known")
 
-    lines = lines_again(zoo, known, SETTINGS, kept.parent, no_turn)
+    lines = remeasured_lines(zoo, known, SETTINGS, kept.parent, no_turn)
     assert lines == read_lines(kept, facts_of(zoo, SETTINGS), set(stages_of(zoo)))
 
 
-def test_a_new_model_is_kept_only_beside_lines_that_were_not_disturbed(
-    zoo: Zoo, tmp_path: Path
-) -> None:
+def test_a_new_model_is_cached_only_with_undisturbed_lines(zoo: Zoo, tmp_path: Path) -> None:
     name = default_entry().name
     known = lines_to_order(zoo)
     of_others = {k: line for k, line in known.items() if not k.startswith("network:")}
@@ -158,29 +152,33 @@ def test_a_new_model_is_kept_only_beside_lines_that_were_not_disturbed(
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_what_was_learnt_since_is_not_kept(zoo: Zoo, kept: Path) -> None:
-    costs = costs_here(zoo, SETTINGS, kept.parent)
-    costs.pace["network"], costs.margin = 3.0, 2.0
-    again = costs_here(zoo, SETTINGS, kept.parent)
-    assert (again.pace, again.margin) == ({}, CostModel().margin)
+def test_learnt_slowdown_is_not_cached(zoo: Zoo, kept: Path) -> None:
+    costs = machine_costs(zoo, SETTINGS, kept.parent)
+    costs.slowdown["network"], costs.margin = 3.0, 2.0
+    again = machine_costs(zoo, SETTINGS, kept.parent)
+    assert (again.slowdown, again.margin) == ({}, CostModel().margin)
     assert again.tilings == {name: served.tiling for name, served in zoo.items()}
 
 
-def test_what_runs_take_beside_others_is_kept_for_the_next_start(zoo: Zoo, kept: Path) -> None:
-    costs = costs_here(zoo, SETTINGS, kept.parent)
-    keep_contention(zoo, SETTINGS, kept.parent, costs)  # nothing was learnt yet
-    assert costs_here(zoo, SETTINGS, kept.parent).contended is None
+def test_contended_costs_are_saved_for_the_next_start(zoo: Zoo, kept: Path) -> None:
+    costs = machine_costs(zoo, SETTINGS, kept.parent)
+    save_contention(zoo, SETTINGS, kept.parent, costs)  # nothing was learnt yet
+    assert machine_costs(zoo, SETTINGS, kept.parent).contended is None
     beside = costs.under(True)
-    beside.pace["network"], beside.delay["network"] = 1.5, 80.0
+    beside.slowdown["network"], beside.delay["network"] = 1.5, 80.0
     beside.handling_ms, beside.margin = 12.0, 4.0
-    keep_contention(zoo, SETTINGS, None, costs)  # nowhere
-    keep_contention(zoo, SETTINGS, kept.parent, costs)
-    again = costs_here(zoo, SETTINGS, kept.parent)
-    told = again.under(True)
-    assert (told.pace, told.delay, told.handling_ms) == ({"network": 1.5}, {"network": 80.0}, 12.0)
-    assert told.margin == CostModel.margin
-    assert told.lines is again.lines
-    assert again.under(False).pace == {}
+    save_contention(zoo, SETTINGS, None, costs)  # nowhere
+    save_contention(zoo, SETTINGS, kept.parent, costs)
+    again = machine_costs(zoo, SETTINGS, kept.parent)
+    contended = again.under(True)
+    assert (contended.slowdown, contended.delay, contended.handling_ms) == (
+        {"network": 1.5},
+        {"network": 80.0},
+        12.0,
+    )
+    assert contended.margin == CostModel.margin
+    assert contended.lines is again.lines
+    assert again.under(False).slowdown == {}
 
 
 @pytest.mark.parametrize(
@@ -188,31 +186,31 @@ def test_what_runs_take_beside_others_is_kept_for_the_next_start(zoo: Zoo, kept:
     [
         None,
         7,
-        {"pace": {"network": -1.0}},
-        {"pace": {"network": 1e9}},
-        {"pace": {"network": "fast"}},
-        {"pace": {"network": float("nan")}},
-        {"pace": {}, "delay": {"network": 1e9}},
-        {"pace": {}, "handling_ms": float("inf")},
+        {"slowdown": {"network": -1.0}},
+        {"slowdown": {"network": 1e9}},
+        {"slowdown": {"network": "fast"}},
+        {"slowdown": {"network": float("nan")}},
+        {"slowdown": {}, "delay": {"network": 1e9}},
+        {"slowdown": {}, "handling_ms": float("inf")},
         {"delay": {}},
     ],
 )
-def test_what_cannot_have_been_learnt_is_not_believed(zoo: Zoo, kept: Path, learnt: object) -> None:
+def test_implausible_contended_costs_are_ignored(zoo: Zoo, kept: Path, learnt: object) -> None:
     facts = facts_of(zoo, SETTINGS)
     path = kept.parent / contention_name(facts)
     path.write_text(json.dumps({"facts": facts, "contended": learnt}))
-    assert costs_here(zoo, SETTINGS, kept.parent).contended is None
+    assert machine_costs(zoo, SETTINGS, kept.parent).contended is None
     path.write_text("{")
-    assert costs_here(zoo, SETTINGS, kept.parent).contended is None
-    good = {"facts": {**facts, "format": 0}, "contended": {"pace": {"network": 2.0}}}
+    assert machine_costs(zoo, SETTINGS, kept.parent).contended is None
+    good = {"facts": {**facts, "format": 0}, "contended": {"slowdown": {"network": 2.0}}}
     path.write_text(json.dumps(good))
-    assert costs_here(zoo, SETTINGS, kept.parent).contended is None
+    assert machine_costs(zoo, SETTINGS, kept.parent).contended is None
 
 
 def test_without_a_folder_everything_is_measured(zoo: Zoo, session: Gated) -> None:
-    costs_here(zoo, SETTINGS, None)
+    machine_costs(zoo, SETTINGS, None)
     measured = session.tiles
-    costs_here(zoo, SETTINGS, None)
+    machine_costs(zoo, SETTINGS, None)
     assert session.tiles == 2 * measured > 2 * WIDTHS
 
 
@@ -306,13 +304,13 @@ def without_lines(content: dict[str, Any]) -> None:
         *(with_a_short_line, of_another_machine, without_lines),
     ],
 )
-def test_a_file_that_cannot_be_true_is_measured_anew(
+def test_an_implausible_file_is_replaced_by_a_measurement(
     zoo: Zoo, session: Gated, kept: Path, harm: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = json.loads(kept.read_text())
     harm(content)
     kept.write_text(json.dumps(content))
-    costs = costs_here(zoo, SETTINGS, kept.parent)
+    costs = machine_costs(zoo, SETTINGS, kept.parent)
     assert session.tiles > WIDTHS
     assert "cannot be used" in caplog.text
     assert kept.name in caplog.text
@@ -320,7 +318,7 @@ def test_a_file_that_cannot_be_true_is_measured_anew(
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b"7"])
-def test_a_damaged_file_is_measured_anew(
+def test_a_damaged_file_is_replaced_by_a_measurement(
     zoo: Zoo, kept: Path, data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept.write_bytes(data)
@@ -329,25 +327,27 @@ def test_a_damaged_file_is_measured_anew(
     assert "cannot be used" in caplog.text
 
 
-def test_no_file_is_no_news(zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_file_is_not_logged(
+    zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert read_lines(tmp_path / "none.json", facts_of(zoo, SETTINGS), set()) is None
     assert caplog.text == ""
 
 
-def test_a_folder_that_cannot_be_written_to_stops_nobody(
+def test_an_unwritable_folder_does_not_stop_a_worker(
     zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    costs = costs_here(zoo, SETTINGS, blocked)
+    costs = machine_costs(zoo, SETTINGS, blocked)
     assert stage_of(ladder(default_entry())[0]) in costs.lines
-    assert "cannot be kept" in caplog.text
+    assert "cannot be cached" in caplog.text
 
 
-def test_a_file_is_there_whole_or_not_at_all(
+def test_files_are_written_atomically(
     zoo: Zoo, kept: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What dies while it writes leaves the old file as it was."""
+    """A process that dies while it writes leaves the old file unchanged."""
     before = kept.read_text()
 
     def torn(path: Path, text: str) -> None:
@@ -355,25 +355,25 @@ def test_a_file_is_there_whole_or_not_at_all(
         raise OSError("no space left")
 
     monkeypatch.setattr(Path, "write_text", torn)
-    keep_lines(kept, facts_of(zoo, SETTINGS), {"decode": Line(1.0, 1.0, 1.0)})
+    save_lines(kept, facts_of(zoo, SETTINGS), {"decode": Line(1.0, 1.0, 1.0)})
     assert kept.read_text() == before
     assert "no space left" in caplog.text
 
 
-def test_costs_are_kept_in_the_users_cache_unless_it_is_said_otherwise() -> None:
+def test_the_default_folder_is_in_the_users_cache() -> None:
     home = {"HOME": "/home/u"}
-    assert kept_folder(None, home) == Path("/home/u/.cache/anysr")
-    assert kept_folder(None, home | {"XDG_CACHE_HOME": "/cache"}) == Path("/cache/anysr")
-    assert kept_folder(None, home | {"XDG_CACHE_HOME": "rel"}) == Path("/home/u/.cache/anysr")
-    assert kept_folder("some/where", home) == Path("some/where")
-    assert kept_folder("", home) is None
-    assert kept_folder(None, {}) is None
+    assert cache_folder(None, home) == Path("/home/u/.cache/anysr")
+    assert cache_folder(None, home | {"XDG_CACHE_HOME": "/cache"}) == Path("/cache/anysr")
+    assert cache_folder(None, home | {"XDG_CACHE_HOME": "rel"}) == Path("/home/u/.cache/anysr")
+    assert cache_folder("some/where", home) == Path("some/where")
+    assert cache_folder("", home) is None
+    assert cache_folder(None, {}) is None
 
 
-def test_an_empty_variable_switches_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_setting_disables_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANYSR_CALIBRATION_FOLDER", "")
-    assert kept_folder(WorkerSettings().calibration_folder, {"HOME": "/home/u"}) is None
+    assert cache_folder(WorkerSettings().calibration_folder, {"HOME": "/home/u"}) is None
 
 
-def test_no_test_writes_into_the_cache_of_whoever_runs_it(calibration_folder: Path) -> None:
+def test_tests_do_not_write_into_the_users_cache(calibration_folder: Path) -> None:
     assert WorkerSettings().calibration_folder == str(calibration_folder)

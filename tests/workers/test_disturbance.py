@@ -1,4 +1,4 @@
-"""A measurement that others disturbed is recognised, and one that was left in peace is too."""
+"""Disturbed measurements are recognised, and undisturbed ones are not marked."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 from tests.workers.workbench import Cores
 from workers.disturbance import (
     ALL_CORES,
-    LEAST_SHARE,
-    MOST_SPREAD,
-    MOST_TAKEN,
+    MAX_SPREAD,
+    MAX_TAKEN,
+    MIN_SHARE,
     Meter,
     Needs,
     Reading,
@@ -22,66 +22,68 @@ from workers.machine_load import CpuTimes
 GPU = Needs(0)
 
 
-def told(needs: Needs, own: float = 1.0, others: float = 0.0, stolen: float = 0.0) -> str | None:
-    """What is told of ten seconds on two cores, of which so much was used."""
+def described(
+    needs: Needs, own: float = 1.0, others: float = 0.0, stolen: float = 0.0
+) -> str | None:
+    """The disturbance of ten seconds on two cores, by their use in cores."""
     cores = Cores(own=own, others=others, stolen=stolen)
     before = cores.read()
     cores.pass_s(10)
     return needs.disturbance(used(before, cores.read()))
 
 
-def test_a_machine_of_ones_own_is_quiet() -> None:
-    for own in (LEAST_SHARE, 1.0, 2.0):
-        assert told(ALL_CORES, own) is None
+def test_a_machine_without_other_load_is_quiet() -> None:
+    for own in (MIN_SHARE, 1.0, 2.0):
+        assert described(ALL_CORES, own) is None
 
 
-def test_what_a_gateway_does_beside_it_is_no_disturbance() -> None:
-    assert told(ALL_CORES, others=MOST_TAKEN) is None
+def test_the_load_of_a_gateway_is_no_disturbance() -> None:
+    assert described(ALL_CORES, others=MAX_TAKEN) is None
 
 
-def test_a_process_that_takes_a_core_disturbs_whoever_needs_both() -> None:
-    words = told(ALL_CORES, others=1.0)
+def test_a_busy_core_disturbs_a_measurement_that_needs_all() -> None:
+    words = described(ALL_CORES, others=1.0)
     assert words is not None
     assert "others took 1.0 of 2 cores" in words
-    assert told(Needs(2), others=1.0) == told(Needs(8), others=1.0) == words
+    assert described(Needs(2), others=1.0) == described(Needs(8), others=1.0) == words
 
 
-def test_it_disturbs_nobody_who_needs_the_other_core_alone() -> None:
-    """So the workers of one pool, which share the cores, may measure side by side."""
-    assert told(Needs(1), others=1.0) is None
-    assert told(Needs(1), others=1.5) is not None
-    assert told(GPU, own=0.1, others=1.0) is None
+def test_a_busy_core_does_not_disturb_a_measurement_on_the_other() -> None:
+    """So workers of one pool, which divide the cores, may measure at the same time."""
+    assert described(Needs(1), others=1.0) is None
+    assert described(Needs(1), others=1.5) is not None
+    assert described(GPU, own=0.1, others=1.0) is None
 
 
-def test_what_the_hypervisor_takes_is_taken_from_whoever_runs() -> None:
-    words = told(Needs(1), stolen=0.5)
+def test_stolen_time_disturbs_every_measurement() -> None:
+    words = described(Needs(1), stolen=0.5)
     assert words is not None
     assert "the hypervisor 0.5" in words
 
 
-def test_too_small_a_share_of_a_core_is_a_disturbance_whoever_took_the_rest() -> None:
-    """In a container its counters tell nothing of it."""
-    words = told(Needs(1), own=0.4)
+def test_a_small_share_of_a_core_is_a_disturbance() -> None:
+    """In a container the counters do not show the rest."""
+    words = described(Needs(1), own=0.4)
     assert words is not None
     assert "got 40 % of a core" in words
-    assert told(GPU, own=0.1) is None  # the processor waits for it
+    assert described(GPU, own=0.1) is None  # the processor waits for it
 
 
 def test_times_that_differ_from_round_to_round_are_a_disturbance() -> None:
-    far = (1.0, MOST_SPREAD + 0.1, 3.0)
-    near = (1.0, MOST_SPREAD - 0.1, 3.0)
+    far = (1.0, MAX_SPREAD + 0.1, 3.0)
+    near = (1.0, MAX_SPREAD - 0.1, 3.0)
     quiet = used(Cores().read(), Cores().read())
     assert ALL_CORES.disturbance(quiet, [far, far, near]) is not None
     assert ALL_CORES.disturbance(quiet, [far, near, near]) is None
     assert ALL_CORES.disturbance(quiet, [(1.0,), (1.0, 9.0)]) is None  # too few to say
 
 
-def test_a_system_that_tells_nothing_of_its_cores_is_judged_by_the_rest() -> None:
+def test_a_system_without_counters_is_judged_by_the_other_signs() -> None:
     before, after = (Reading(t, t, CpuTimes(0.0, 0.0, 0.0)) for t in (1.0, 2.0))
     assert ALL_CORES.disturbance(used(before, after)) is None
 
 
-def test_a_meter_counts_what_happens_during_its_calls_alone() -> None:
+def test_a_meter_counts_only_during_its_calls() -> None:
     cores = Cores(own=1.0, others=1.0)
     meter = Meter(cores.read)
 

@@ -15,7 +15,7 @@ from skimage import data
 
 from images.picture import Picture, Raster
 from models.expectation import MOST_DB, expectation_of
-from workers.features import BAND_EDGES, MOST_WINDOWS, SIDE, _corners, features_of
+from workers.features import BAND_EDGES, MAX_WINDOWS, SIDE, _corners, features_of
 
 PHOTOGRAPH = np.ascontiguousarray(data.astronaut()[20:148, 150:310])
 
@@ -35,11 +35,11 @@ def test_every_size_depth_and_kind_has_finite_features(
     assert np.isfinite(seen(samples)).all()
 
 
-def test_sixteen_bits_say_the_same_as_eight() -> None:
+def test_features_do_not_depend_on_the_bit_depth() -> None:
     assert seen(PHOTOGRAPH.astype(np.uint16) * 257) == pytest.approx(seen(PHOTOGRAPH), abs=1e-3)
 
 
-def test_grey_says_the_same_as_equal_channels_and_opaque_the_same_as_none() -> None:
+def test_features_of_grey_and_opaque_pictures_equal_those_of_rgb() -> None:
     grey = PHOTOGRAPH[:, :, :1]
     of_grey = seen(grey)
     assert seen(np.repeat(grey, 3, axis=2)) == pytest.approx(of_grey, abs=1e-3)
@@ -63,17 +63,17 @@ def test_flat_colours_are_expected_without_error(level: int) -> None:
 @given(st.integers(SIDE, 6000), st.integers(SIDE, 6000))
 def test_windows_lie_inside_cover_small_pictures_and_are_bounded(height: int, width: int) -> None:
     corners = _corners(height, width)
-    assert 1 <= len(corners) <= MOST_WINDOWS
+    assert 1 <= len(corners) <= MAX_WINDOWS
     assert (corners >= 0).all()
     assert (corners <= np.array((height - SIDE, width - SIDE))).all()
-    if math.ceil(height / SIDE) * math.ceil(width / SIDE) <= MOST_WINDOWS:
+    if math.ceil(height / SIDE) * math.ceil(width / SIDE) <= MAX_WINDOWS:
         for axis, size in enumerate((height, width)):
             starts = np.unique(corners[:, axis])
             assert starts[0] == 0 or size < 2 * SIDE
             assert (np.diff(starts) <= SIDE).all()
 
 
-def test_a_long_strip_is_looked_at_from_end_to_end() -> None:
+def test_windows_cover_a_long_strip_from_end_to_end() -> None:
     corners = _corners(SIDE, 100_000)
     assert (corners[0, 1], corners[-1, 1]) == (0, 100_000 - SIDE)
 

@@ -1,4 +1,4 @@
-"""A picture that is grey by content comes back grey, whatever its file says it is."""
+"""A picture that is grey by content stays grey, whatever its file's layout."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from images.picture import FloatArray, PictureKind
 from jobs.formats import ImageFormat
 from models.catalog import SHIPPED, read_catalog
 from scheduling.tiling import tiling_of
-from tests.workers.workbench import picture_of
+from tests.workers.workbench import in_tiles, picture_of
 from workers.loaded_model import LoadedModel
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import Engine, upscale
 
 
 def page() -> FloatArray:
-    """A page of text and a photograph, [1, 40, 56]: what fringes show on."""
+    """A page of text and a photograph, [1, 40, 56], which show colour fringes."""
     text = data.page()[60:100, 40:68]
     photograph = data.camera()[200:240, 200:228]
     grey: FloatArray = np.concatenate([text, photograph], axis=1)[None].astype(np.float32)
@@ -56,12 +56,12 @@ def test_three_equal_channels_come_back_equal(engine: Engine, bit_depth: int) ->
 
 
 def test_tiles_of_a_grey_picture_are_grey(engine: Engine) -> None:
-    made = upscale(picture_of(in_three(page())), 80, 112, replace(engine, tile_pixels=600), ignore)
+    made = upscale(picture_of(in_three(page())), 80, 112, in_tiles(engine, pixels=600), ignore)
     assert made.tiles > 1
     assert (made.picture.pixels.colour == made.picture.pixels.colour[:1]).all()
 
 
-def test_what_is_hidden_does_not_make_a_grey_picture_coloured(engine: Engine) -> None:
+def test_hidden_colours_do_not_make_a_grey_picture_coloured(engine: Engine) -> None:
     colour, alpha = in_three(page()), np.ones((40, 56), np.float32)
     colour[0, :20, :20], alpha[:20, :20] = 1, 0
     made = upscale(picture_of(colour, alpha), 80, 112, engine, ignore).picture
@@ -126,17 +126,17 @@ def test_a_faint_tint_of_a_whole_picture_is_kept(engine: Engine) -> None:
 
 
 def test_two_levels_are_a_colour(engine: Engine) -> None:
-    """It is run as one: the network sees three channels that differ."""
+    """The network sees three channels that differ."""
     seen: list[FloatArray] = []
 
     class Watching:
-        def run(self, image, rows, columns, width, strength=0.0):
+        def run(self, image, rows, columns, strength=0.0):
             seen.append(image)
-            return engine.session.run(image, rows, columns, width, strength)
+            return engine.network.run(image, rows, columns, strength)
 
     colour = in_three(page() * np.float32(0.9))
     colour[2, 30, 40] += 2 / 255
-    upscale(picture_of(colour), 80, 112, replace(engine, session=Watching()), ignore)
+    upscale(picture_of(colour), 80, 112, replace(engine, network=Watching()), ignore)
     colour[2, 30, 40] -= 1 / 255
-    upscale(picture_of(colour), 80, 112, replace(engine, session=Watching()), ignore)
+    upscale(picture_of(colour), 80, 112, replace(engine, network=Watching()), ignore)
     assert [bool(np.ptp(image, axis=1).any()) for image in seen] == [True, False]

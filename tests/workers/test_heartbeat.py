@@ -1,4 +1,4 @@
-"""A heartbeat says what is known of the machine, with everything else."""
+"""A heartbeat contains the last known state of the machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from jobs.job import MachineState
+from jobs.heartbeat import MachineState
 from jobs.redis_queue import RedisQueue
 from tests.workers.workbench import costs_of, eventually
 from workers.heartbeat import Heartbeat
@@ -16,15 +16,17 @@ from workers.model_slot import LoadedModels
 STATE = MachineState(0.5, 0.0, 1, 2)
 
 
-async def test_each_beat_says_the_newest_state_of_the_machine(queue: RedisQueue) -> None:
+async def test_each_heartbeat_has_the_latest_state_of_the_machine(queue: RedisQueue) -> None:
     known: list[MachineState | None] = [None]
     metrics = WorkerMetrics(CollectorRegistry())
-    heartbeat = Heartbeat(queue, "w", metrics, every_s=0.01, machine=lambda: known[0])
+    heartbeat = Heartbeat(queue.registry, "w", metrics, every_s=0.01, machine=lambda: known[0])
     async with heartbeat.beating():
         heartbeat.warm(LoadedModels({}, costs_of(10)))
 
         async def said(state: MachineState | None) -> bool:
-            return [(p.ready, p.machine) for p in await queue.heartbeats()] == [(True, state)]
+            return [(p.ready, p.machine) for p in await queue.registry.heartbeats()] == [
+                (True, state)
+            ]
 
         for known[0] in (None, STATE, None):
             await eventually(partial(said, known[0]))

@@ -1,4 +1,4 @@
-"""A worker that rests keeps little of what its runs took."""
+"""An idle worker releases most of the memory of its runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.workers.test_runtimes import noise, run
 from tests.workers.workbench import costs_of, default_entry, until
 from workers import idle_memory
 from workers.allocator import configure
-from workers.idle_memory import REST_S, Rest, give_back
+from workers.idle_memory import IDLE_S, IdleMemoryRelease, release_memory
 from workers.loaded_model import LoadedModel, Zoo
 from workers.model_slot import LoadedModels, ModelSlot
 from workers.runtimes.onnx import OnnxSession
@@ -28,7 +28,7 @@ MEGABYTE = 1e6
 
 
 class Keeper:
-    """A session that counts how often it gave its memory back."""
+    """A session that counts its releases."""
 
     def __init__(self) -> None:
         self.released = 0
@@ -37,8 +37,8 @@ class Keeper:
         self.released += 1
 
 
-def test_it_is_given_back_once_in_each_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idle_memory, "LOOK_S", 0.005)
+def test_memory_is_released_once_per_idle_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle_memory, "POLL_S", 0.005)
     keeper, idle_s, looks = Keeper(), 0.0, 0
     entry = default_entry()
     served = LoadedModel(entry, keeper, tiling_of(entry))  # type: ignore[arg-type]
@@ -60,11 +60,11 @@ def test_it_is_given_back_once_in_each_rest(monkeypatch: pytest.MonkeyPatch) -> 
 
     async def watched() -> None:
         nonlocal idle_s
-        resting = asyncio.create_task(Rest(slot, turn, idle).run())
+        resting = asyncio.create_task(IdleMemoryRelease(slot, turn, idle).run())
         for expected in (1, 2):
             await looked()
             assert keeper.released == expected - 1, "a worker that is busy needs it"
-            idle_s = REST_S
+            idle_s = IDLE_S
             await looked()
             assert keeper.released == expected
             await looked()
@@ -77,7 +77,7 @@ def test_it_is_given_back_once_in_each_rest(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def measure(runtime: str) -> tuple[float, float]:
-    """Bytes that runs took, and that were left of them after a rest."""
+    """Bytes that runs took, and that were left after a release."""
     configure()
     entry = default_entry()
     session = (
@@ -92,14 +92,14 @@ def measure(runtime: str) -> tuple[float, float]:
         for width in (entry.widths[0], entry.widths[-1]):
             run(session, noise(1, 3, side, side), (2 * side, 2 * side), width.width)
         resident.append(process.memory_info().rss)
-        give_back(zoo)
+        release_memory(zoo)
         resident.append(process.memory_info().rss)
     _, before, most, left = resident
     return most - before, left - before
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
-def test_most_of_what_large_runs_took_goes(runtime: str) -> None:
+def test_most_memory_of_large_runs_is_released(runtime: str) -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         took, left = pool.apply(measure, (runtime,))
     assert took > 30 * MEGABYTE
@@ -108,7 +108,7 @@ def test_most_of_what_large_runs_took_goes(runtime: str) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it is glibc that has heaps")
 def test_threads_share_one_heap() -> None:
-    """Each heap beyond the first begins with a piece of 64 MB that is reserved for it alone."""
+    """Each further heap would reserve 64 MB."""
     program = """
 import threading
 from pathlib import Path

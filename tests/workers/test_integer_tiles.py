@@ -1,4 +1,4 @@
-"""Pictures made by a network tile by tile, in integers: what the whole of floats rounds to."""
+"""Tiles written as integers equal the rounded whole picture in floats."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from hypothesis import strategies as st
 
 from images.picture import FloatArray, Picture, Raster, Samples
 from models.geometry import AxisGrid
+from scheduling.tiling import Tiling
 from tests.workers.by_planes import made_whole
 from workers.upscale import Engine, upscale
 
 Kind = type[np.uint8] | type[np.uint16]
+SHADE = 0.25
 sides, growths = st.integers(1, 40), st.integers(0, 90)
 
 
 class Stretching:
-    """A session that repeats the nearest input pixel, shaded by where the output pixel lies, and
-    goes beyond black and white."""
+    """A network that repeats the nearest input pixel, shaded by the output pixel's offset, with
+    values beyond black and white."""
 
     def run(
         self,
         image: FloatArray,
         rows: AxisGrid,
         columns: AxisGrid,
-        width: float,
         strength: float = 0.0,  # noqa: ARG002
     ) -> FloatArray:
         row = rows.index // rows.offset.shape[1]
         column = columns.index // columns.offset.shape[1]
         down, across = rows.offset.flat[rows.index], columns.offset.flat[columns.index]
-        shade = (1 + width * (down[:, None] + across)).astype(np.float32)
+        shade = (1 + SHADE * (down[:, None] + across)).astype(np.float32)
         return (image[:, :, row][:, :, :, column] - np.float32(0.1)) * shade * np.float32(1.3)
 
 
@@ -65,7 +66,7 @@ def ignore(part: float) -> None:
     tile_pixels=st.integers(1, 500),
     seed=st.integers(0, 1000),
 )
-def test_they_are_the_rounded_whole(
+def test_tiles_of_integers_equal_the_rounded_whole(
     size: tuple[int, int],
     growth: tuple[int, int],
     channels: int,
@@ -75,7 +76,7 @@ def test_they_are_the_rounded_whole(
     seed: int,
 ) -> None:
     samples = drawn(np.random.default_rng(seed), size, channels, kind, content)
-    engine = Engine(Stretching(), 0.25, halo=2, tile_pixels=tile_pixels, rim=1)
+    engine = Engine(Stretching(), Tiling(2, tile_pixels, rim=1))
     target = size[0] + growth[0], size[1] + growth[1] + 1
     made = upscale(Picture(Raster(samples)), *target, engine, ignore).picture.pixels.samples
     whole = made_whole(Raster(samples), *target, engine)
@@ -88,7 +89,7 @@ def test_they_are_the_rounded_whole(
 @pytest.mark.parametrize("channels", [3, 4])
 def test_grey_is_exactly_equal_in_every_tile(channels: int) -> None:
     samples = drawn(np.random.default_rng(1), (40, 50), channels, np.uint8, "grey")
-    engine = Engine(Stretching(), 0.25, halo=2, tile_pixels=300)
+    engine = Engine(Stretching(), Tiling(2, 300))
     made = upscale(Picture(Raster(samples)), 93, 131, engine, ignore)
     assert made.tiles > 4
     assert (np.ptp(made.picture.pixels.samples[:, :, :3], axis=2) == 0).all()

@@ -1,4 +1,4 @@
-"""What is seen of a picture: what its caller is told, and what a least quality leaves."""
+"""Binding by the decoded picture: its expected quality, and the options that `min_db` leaves."""
 
 from __future__ import annotations
 
@@ -42,85 +42,85 @@ def bound(slack_ms: float = 1000.0, **changes: object) -> JobBinding:
 
 
 def expected(width: float) -> float:
-    """What is expected of the photograph at a width."""
-    looked = bound(pinned_width=width)
-    looked.look(PICTURE)
-    db = looked.binding.decision.option.db
+    """The expected quality of the photograph at a width."""
+    bound_job = bound(pinned_width=width)
+    bound_job.refine(PICTURE)
+    db = bound_job.option.db
     assert db is not None
     return db
 
 
-def test_a_caller_is_told_what_is_expected_of_this_picture() -> None:
-    looked = bound()
-    mean = looked.binding.decision.option
-    assert not looked.look(PICTURE)
-    own = looked.binding.decision.option
+def test_the_expected_quality_is_that_of_the_picture() -> None:
+    bound_job = bound()
+    mean = bound_job.option
+    bound_job.refine(PICTURE)
+    own = bound_job.option
     assert (own.rung, own.expected_ms) == (mean.rung, mean.expected_ms)
     assert own.db != mean.db
-    assert looked.expectation is not None
-    assert own.db == looked.expectation.db(default_entry(), own.rung.width)
-    least, most = looked.range(own.db) or (0, 0)
+    assert bound_job.expectation is not None
+    assert own.db == bound_job.expectation.db(default_entry(), own.rung.width)
+    least, most = bound_job.expected_range(own.db) or (0, 0)
     assert least < (own.db or 0) < most
 
 
-def test_so_is_one_whose_picture_is_resampled() -> None:
-    looked = bound(slack_ms=5.0)
-    looked.look(PICTURE)
-    option = looked.binding.decision.option
+def test_the_expected_quality_of_resampling_is_that_of_the_picture() -> None:
+    bound_job = bound(slack_ms=5.0)
+    bound_job.refine(PICTURE)
+    option = bound_job.option
     assert option.rung == FLOOR
-    assert looked.expectation is not None
-    assert option.db == looked.expectation.resampled_db
+    assert bound_job.expectation is not None
+    assert option.db == bound_job.expectation.resampled_db
 
 
-def test_a_quality_that_an_easy_picture_reaches_anyhow_narrows_nothing_but_allows_it() -> None:
-    """In the mean only the widest reaches it, and there is no time for that."""
+def test_an_easy_picture_with_min_db_may_run_narrower() -> None:
+    """By the mean only the widest reaches it, and there is no time for that."""
     widths = [entry.width for entry in default_entry().widths]
     most = max(default_entry().expected_db(width, 2.0) or 0 for width in widths)
     hurried = bound(slack_ms=25.0, min_db=most, on_miss=OnMiss.DEGRADE)
-    assert hurried.binding.decision.option.rung.width == widths[-1]
-    assert hurried.look(FLAT)
-    assert hurried.binding.decision.option.safe_ms <= 25.0
+    assert hurried.option.rung.width == widths[-1]
+    hurried.refine(FLAT)
+    assert hurried.option.safe_ms <= 25.0
 
 
-def test_a_quality_that_only_wider_networks_reach_for_this_picture_widens() -> None:
+def test_a_hard_picture_with_min_db_runs_wider() -> None:
     widths = [entry.width for entry in default_entry().widths]
     wanted = (expected(widths[-2]) + expected(widths[-1])) / 2
-    looked = bound(slack_ms=25.0, min_db=wanted)
-    looked.look(PICTURE)
-    assert looked.binding.decision.option.rung.width == widths[-1]
+    bound_job = bound(slack_ms=25.0, min_db=wanted)
+    bound_job.refine(PICTURE)
+    assert bound_job.option.rung.width == widths[-1]
 
 
-def test_what_is_expected_of_no_network_is_told_with_what_is() -> None:
+def test_an_infeasible_min_db_is_refused_with_the_largest_feasible() -> None:
     most = expected(default_entry().widths[-1].width)
-    looked = bound(min_db=most + 1)
+    bound_job = bound(min_db=most + 1)
     with pytest.raises(QualityInfeasible) as caught:
-        looked.look(PICTURE)
+        bound_job.refine(PICTURE)
     assert caught.value.details == {"largest_feasible_db": most}
-    bound(min_db=most).look(PICTURE)
+    bound(min_db=most).refine(PICTURE)
 
 
-async def test_a_picture_that_cannot_become_so_good_fails_without_a_run(queue: RedisQueue) -> None:
+async def test_an_infeasible_min_db_fails_without_a_run(queue: RedisQueue) -> None:
     session = Gated()
     session.gate.set()
     job = a_job(min_db=expected(1.0) + 0.5)
-    await queue.submit(job, photograph())
+    await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(session)):
-        view = await queue.wait(job.id, 20)
+        view = await queue.submissions.wait(job.id, 20)
     assert (view.status, view.error_code) == (JobStatus.FAILED, "quality_infeasible")
     assert view.error_details["largest_feasible_db"] == expected(1.0)
     assert session.tiles == 0
 
 
 @pytest.mark.parametrize("tile_pixels", [200, 10**6])
-async def test_tiles_or_a_whole_are_expected_to_be_the_same(
+async def test_expected_quality_does_not_depend_on_tiling(
     queue: RedisQueue, tile_pixels: int
 ) -> None:
     session = Gated()
     session.gate.set()
     job = a_job()
-    await queue.submit(job, photograph())
+    await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(session, tile_pixels)):
-        facts = (await queue.wait(job.id, 20)).facts
+        facts = (await queue.submissions.wait(job.id, 20)).facts
     assert facts is not None
     assert facts.expected_db == expected(facts.width)
     assert facts.expected_db_range is not None

@@ -1,4 +1,4 @@
-"""The machine is looked at in the background; what cannot be seen is unknown, and no error."""
+"""Sampling of the machine in the background; missing values are unknown, and no error."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from jobs.job import GpuState
+from jobs.heartbeat import GpuState
 from workers.machine import (
     VALID_PERIODS,
     Machine,
     MachineWatch,
     available_times,
+    container_memory,
     cpu_name,
     cpu_times,
     find_gpu,
@@ -29,7 +30,7 @@ Mac = namedtuple("Mac", "user nice system idle")
 
 
 class Scripted:
-    """Samples of a machine that runs programs half of the time, at moments that the test sets."""
+    """Samples of a machine that is busy half of the time, at times set by the test."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -44,20 +45,38 @@ class Scripted:
         return MachineWatch(self.take, every_s=1.0, clock=lambda: self.now)
 
 
-def test_linux_counts_the_time_of_its_guests_once() -> None:
+def test_the_time_of_virtual_machines_is_counted_once() -> None:
     counters = Linux(30.0, 5.0, 10.0, 40.0, 5.0, 1.0, 2.0, 7.0, guest=20.0, guest_nice=5.0)
     assert cpu_times(counters) == CpuTimes(total=100.0, busy=48.0, steal=7.0)
 
 
-def test_systems_that_tell_less_are_read_too() -> None:
+def test_systems_with_fewer_counters_are_read() -> None:
     assert cpu_times(Mac(30.0, 5.0, 10.0, 55.0)) == CpuTimes(100.0, 45.0, 0.0)
 
 
-def test_this_machine_can_be_looked_at() -> None:
+def test_this_machine_can_be_sampled() -> None:
     found = Machine(lambda: None).sample()
     assert 0 < found.cpu.busy <= found.cpu.total
     assert 0 < found.memory_available_bytes <= found.memory_total_bytes
     assert found.gpu is None
+
+
+def test_a_container_has_the_memory_that_its_limit_leaves(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 150\n")
+    assert container_memory(tmp_path) == (450, 1000)
+    (tmp_path / "memory.current").write_text("1300\n")
+    assert container_memory(tmp_path) == (0, 1000)
+
+
+@pytest.mark.parametrize("limit", ["max\n", ""])
+def test_a_container_without_a_limit_has_the_memory_of_its_machine(
+    tmp_path: Path, limit: str
+) -> None:
+    (tmp_path / "memory.max").write_text(limit)
+    assert container_memory(tmp_path) is None
+    assert container_memory(tmp_path / "none") is None
 
 
 def test_the_cores_that_this_process_may_use_are_counted_alone(
@@ -71,49 +90,49 @@ def test_the_cores_that_this_process_may_use_are_counted_alone(
     assert available_times() == CpuTimes(0.0, 0.0, 0.0)
 
 
-def test_a_machine_is_known_from_the_second_look_on() -> None:
+def test_the_state_is_known_from_the_second_sample_on() -> None:
     machine = Scripted()
     watch = machine.watch()
-    watch.look()
+    watch.update()
     assert watch.state is None
     machine.now = 1.0
-    watch.look()
+    watch.update()
     assert watch.state is not None
     assert watch.state.cpu_load == 0.5
 
 
-def test_what_was_seen_long_ago_is_unknown() -> None:
+def test_an_old_state_is_unknown() -> None:
     machine = Scripted()
     watch = machine.watch()
     for machine.now in (0.0, 1.0):
-        watch.look()
+        watch.update()
     machine.now = 1.0 + VALID_PERIODS
     assert watch.state is not None
     machine.now += 0.01
     assert watch.state is None
 
 
-def test_a_machine_that_cannot_be_looked_at_is_said_once_and_looked_at_again(
+def test_a_failing_sample_is_logged_once_and_repeated(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     machine = Scripted()
     watch = machine.watch()
     for machine.now in (0.0, 1.0):
-        watch.look()
+        watch.update()
     machine.error = OSError("no counters")
     for machine.now in (2.0, 3.0, 9.0):
-        watch.look()
+        watch.update()
     assert watch.state is None
     assert caplog.text.count("no counters") == 1
     machine.error, machine.now = None, 10.0
-    watch.look()
+    watch.update()
     assert watch.state is not None
     machine.error = OSError("again no counters")
-    watch.look()
+    watch.update()
     assert "again no counters" in caplog.text
 
 
-def test_looking_goes_on_in_the_background() -> None:
+def test_sampling_continues_in_the_background() -> None:
     machine, looks, enough = Scripted(), 0, threading.Event()
 
     def take() -> Sample:
@@ -128,7 +147,7 @@ def test_looking_goes_on_in_the_background() -> None:
         assert enough.wait(20)
 
 
-def test_a_driver_that_hangs_holds_nothing_up() -> None:
+def test_a_hanging_driver_does_not_block() -> None:
     entered, hanging = threading.Event(), threading.Event()
 
     def take() -> Sample:
@@ -176,7 +195,7 @@ def nvml(*broken: str) -> SimpleNamespace:
         ({"CUDA_VISIBLE_DEVICES": ""}, None),
     ],
 )
-def test_the_gpu_is_the_one_that_cuda_shows(
+def test_the_gpu_is_the_first_that_is_visible_to_cuda(
     monkeypatch: pytest.MonkeyPatch, visible: dict[str, str], name: str | None
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", nvml())
@@ -196,7 +215,7 @@ def test_a_gpu_is_part_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
         ("nvmlInit", None),
     ],
 )
-def test_what_a_gpu_does_not_say_is_unknown(
+def test_values_that_a_gpu_does_not_report_are_unknown(
     monkeypatch: pytest.MonkeyPatch, broken: str, seen: GpuState | None
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", nvml(broken))
@@ -215,10 +234,10 @@ def test_without_the_library_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) ->
         ("CPU implementer\t: 0x41\nCPU part\t: 0xd0c\nflags: x\n", "0x41, 0xd0c"),
     ],
 )
-def test_a_processor_is_called_by_its_model(tmp_path: Path, lines: str, name: str) -> None:
+def test_the_name_of_a_processor_is_its_model(tmp_path: Path, lines: str, name: str) -> None:
     (tmp_path / "cpuinfo").write_text(lines)
     assert cpu_name(tmp_path / "cpuinfo") == name
 
 
-def test_a_processor_has_some_name_everywhere(tmp_path: Path) -> None:
+def test_a_processor_has_a_name_on_every_system(tmp_path: Path) -> None:
     assert cpu_name(tmp_path / "none")

@@ -1,5 +1,4 @@
-"""From a folder to loaded models: what is good runs, what is broken is told, what runs is left
-alone."""
+"""From a folder to loaded models: valid entries run, broken are reported, unchanged stay."""
 
 from __future__ import annotations
 
@@ -27,10 +26,10 @@ def stocker_of(folder: Path, costs: Path | None = None) -> ModelLoader:
     return ModelLoader(folder, SETTINGS, costs)
 
 
-def restocked(loader: ModelLoader, loaded: LoadedModels) -> LoadedModels:
-    """The loaded after a reading, and the turns that it took."""
-    delivery = loader.next(loaded.zoo, dict(loaded.costs.lines), lambda call: call())
-    return loaded.exchanged(delivery.zoo, delivery.lines, delivery.broken)
+def reloaded(loader: ModelLoader, loaded: LoadedModels) -> LoadedModels:
+    """The models after a reload, and the number of turns that it took."""
+    update = loader.reload(loaded.zoo, dict(loaded.costs.lines), lambda call: call())
+    return loaded.updated(update.zoo, update.lines, update.broken)
 
 
 def stages(served: LoadedModel) -> set[str]:
@@ -39,7 +38,7 @@ def stages(served: LoadedModel) -> set[str]:
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However busy the machine is that runs the tests."""
+    """Measurements count as undisturbed, however busy the machine is."""
     monkeypatch.setattr(Needs, "disturbance", lambda *_: None)
 
 
@@ -50,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Kept costs, so that only the first test of this module measures them."""
+    """Cached costs, so that only the first test of this module measures them."""
     return tmp_path_factory.mktemp("costs")
 
 
@@ -59,40 +58,40 @@ def loader(folder: Path, costs: Path) -> ModelLoader:
     return stocker_of(folder, costs)
 
 
-def test_a_new_entry_is_measured_and_the_others_keep_what_they_learnt(
+def test_a_new_entry_is_measured_and_others_keep_their_costs(
     folder: Path, loader: ModelLoader
 ) -> None:
-    before = loader.first()
-    before.costs.pace["network"], before.costs.margin = 1.75, 2.5
+    before = loader.load_all()
+    before.costs.slowdown["network"], before.costs.margin = 1.75, 2.5
     add_copy(folder, "second")
-    after = restocked(loader, before)
+    after = reloaded(loader, before)
     assert set(after.zoo) == {SMALL, "second"}
     assert after.zoo[SMALL].session is before.zoo[SMALL].session
-    assert (after.costs.pace["network"], after.costs.margin) == (1.75, 2.5)
+    assert (after.costs.slowdown["network"], after.costs.margin) == (1.75, 2.5)
     assert set(after.costs.lines) == set(before.costs.lines) | stages(after.zoo["second"])
     assert all(after.costs.lines[s] == before.costs.lines[s] for s in before.costs.lines)
     assert after.capabilities == (LADDER, SMALL, "second", f"{SMALL}@1", "second@1")
     assert after.broken == {}
-    started = loader.first()  # reads what was kept of both
+    started = loader.load_all()  # reads the cached costs of both
     assert started.costs.lines == after.costs.lines
 
 
-def test_a_reading_without_news_measures_nothing(loader: ModelLoader) -> None:
-    before = loader.first()
+def test_a_reload_without_changes_measures_nothing(loader: ModelLoader) -> None:
+    before = loader.load_all()
 
     def no_turn(_: Callable[[], float]) -> float:
         pytest.fail("nothing is new")
 
-    delivery = loader.next(before.zoo, dict(before.costs.lines), no_turn)
-    assert delivery.zoo == before.zoo
-    assert delivery.lines == {}
+    update = loader.reload(before.zoo, dict(before.costs.lines), no_turn)
+    assert update.zoo == before.zoo
+    assert update.lines == {}
 
 
-def test_a_removed_entry_is_gone_with_its_costs(folder: Path, loader: ModelLoader) -> None:
+def test_a_removed_entry_is_removed_with_its_costs(folder: Path, loader: ModelLoader) -> None:
     add_copy(folder, "second")
-    before = loader.first()
+    before = loader.load_all()
     remove(folder, "second")
-    after = restocked(loader, before)
+    after = reloaded(loader, before)
     assert list(after.zoo) == [SMALL]
     assert stages(before.zoo["second"]).isdisjoint(after.costs.lines)
     assert after.capabilities == (LADDER, SMALL, f"{SMALL}@1")
@@ -128,12 +127,12 @@ FAULTS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("reason", FAULTS)
-def test_a_broken_entry_costs_no_other_at_a_start(
+def test_a_broken_entry_does_not_affect_others_at_a_start(
     folder: Path, loader: ModelLoader, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_copy(folder, "second")
     FAULTS[reason](folder)
-    loaded = loader.first()
+    loaded = loader.load_all()
     assert list(loaded.zoo) == [SMALL]
     assert list(loaded.broken) == ["second"]
     assert reason in loaded.broken["second"]
@@ -141,13 +140,13 @@ def test_a_broken_entry_costs_no_other_at_a_start(
 
 
 @pytest.mark.parametrize("reason", FAULTS)
-def test_a_broken_entry_leaves_its_running_model_alone(
+def test_a_broken_entry_leaves_its_running_model(
     folder: Path, loader: ModelLoader, reason: str
 ) -> None:
     add_copy(folder, "second")
-    before = loader.first()
+    before = loader.load_all()
     FAULTS[reason](folder)
-    after = restocked(loader, before)
+    after = reloaded(loader, before)
     assert {n: s.session for n, s in after.zoo.items()} == {
         n: s.session for n, s in before.zoo.items()
     }
@@ -156,8 +155,8 @@ def test_a_broken_entry_leaves_its_running_model_alone(
 
 
 def test_a_running_model_does_not_change_with_its_files(folder: Path, loader: ModelLoader) -> None:
-    """Weights that were mapped from their file would, or end the process where it was cut."""
-    served = loader.first().zoo[SMALL]
+    """Mapped weights would change with their file, or crash the process where it was cut."""
+    served = loader.load_all().zoo[SMALL]
     weights = folder / served.entry.weights.file
     weights.write_bytes(b"\0")
     warm_model(served)
@@ -165,19 +164,19 @@ def test_a_running_model_does_not_change_with_its_files(folder: Path, loader: Mo
     assert not maps.exists() or str(weights) not in maps.read_text()
 
 
-def test_a_changed_entry_is_loaded_anew_and_a_changed_text_is_not(
+def test_a_changed_artifact_is_reloaded_and_a_changed_text_is_not(
     folder: Path, loader: ModelLoader
 ) -> None:
-    before = loader.first()
-    edit(folder, SMALL, description="The same, told otherwise.")
-    told = restocked(loader, before)
-    assert told.zoo[SMALL].session is before.zoo[SMALL].session
-    assert told.zoo[SMALL].entry.description == "The same, told otherwise."
+    before = loader.load_all()
+    edit(folder, SMALL, description="The same, in other words.")
+    renamed = reloaded(loader, before)
+    assert renamed.zoo[SMALL].session is before.zoo[SMALL].session
+    assert renamed.zoo[SMALL].entry.description == "The same, in other words."
     narrow = read_catalog(SHIPPED).get(SMALL).widths[0]
     (folder / narrow.onnx.file).write_bytes((SHIPPED / narrow.onnx.file).read_bytes())
-    wide = told.zoo[SMALL].entry.widths[0]
+    wide = renamed.zoo[SMALL].entry.widths[0]
     edit(folder, SMALL, widths=[w.model_dump(mode="json") for w in (narrow, wide)])
-    after = restocked(loader, told)
+    after = reloaded(loader, renamed)
     assert after.zoo[SMALL].session is not before.zoo[SMALL].session
     assert f"{SMALL}@0.25" in after.capabilities
     assert np.isfinite(after.costs.lines[f"network:{SMALL}@0.25"].fixed)
@@ -187,42 +186,42 @@ def test_a_changed_entry_is_loaded_anew_and_a_changed_text_is_not(
 def test_a_catalog_that_cannot_be_read_at_all_is_an_error(
     folder: Path, loader: ModelLoader, content: str
 ) -> None:
-    before = loader.first()
+    before = loader.load_all()
     (folder / CATALOG_FILE).write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(CatalogError, match=CATALOG_FILE):
-        loader.first()
+        loader.load_all()
     with pytest.raises(CatalogError, match=CATALOG_FILE):
-        restocked(loader, before)
+        reloaded(loader, before)
 
 
-def test_where_no_model_is_good_a_start_fails_and_says_why(
+def test_a_start_without_valid_models_fails_with_the_reasons(
     folder: Path, loader: ModelLoader
 ) -> None:
     tamper(folder, SMALL)
     with pytest.raises(CatalogError, match=f"can be served; {SMALL}: .*checksum"):
-        loader.first()
+        loader.load_all()
 
 
-def test_a_model_on_demand_is_loaded_when_it_was_asked_for_and_stays(
+def test_a_model_on_demand_is_loaded_on_request_and_stays(
     folder: Path, loader: ModelLoader
 ) -> None:
     add_copy(folder, "rare")
     edit(folder, "rare", on_demand=True, in_ladder=False)
-    loaded = loader.first()
+    loaded = loader.load_all()
     assert set(loaded.zoo) == {SMALL}
-    assert set(restocked(loader, loaded).zoo) == {SMALL}
+    assert set(reloaded(loader, loaded).zoo) == {SMALL}
     known = dict(loaded.costs.lines)
-    delivery = loader.next(loaded.zoo, known, lambda call: call(), {"rare", "unheard-of"})
-    assert set(delivery.zoo) == {SMALL, "rare"}
-    assert set(delivery.lines) == stages(delivery.zoo["rare"])
-    after = loaded.exchanged(delivery.zoo, delivery.lines, delivery.broken)
+    update = loader.reload(loaded.zoo, known, lambda call: call(), {"rare", "unheard-of"})
+    assert set(update.zoo) == {SMALL, "rare"}
+    assert set(update.lines) == stages(update.zoo["rare"])
+    after = loaded.updated(update.zoo, update.lines, update.broken)
     assert "rare" in after.capabilities
-    assert set(restocked(loader, after).zoo) == {SMALL, "rare"}
+    assert set(reloaded(loader, after).zoo) == {SMALL, "rare"}
 
 
-def test_what_is_to_be_warm_is_loaded_at_the_start(folder: Path, costs: Path) -> None:
+def test_models_to_warm_are_loaded_at_the_start(folder: Path, costs: Path) -> None:
     for name in ("rare", "rarer"):
         add_copy(folder, name)
         edit(folder, name, on_demand=True)
     settings = SETTINGS.model_copy(update={"warm": ("rare",)})
-    assert set(ModelLoader(folder, settings, costs).first().zoo) == {SMALL, "rare"}
+    assert set(ModelLoader(folder, settings, costs).load_all().zoo) == {SMALL, "rare"}

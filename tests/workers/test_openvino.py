@@ -1,4 +1,4 @@
-"""OpenVINO: the numbers of ONNX Runtime, those of the int8 graphs, and no word to its maker."""
+"""OpenVINO computes what ONNX Runtime and the int8 graphs define, and sends no telemetry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +22,13 @@ from models.catalog import COEFFICIENTS, SHIPPED, CatalogError, ModelEntry, Prec
 from models.geometry import axis_grid
 from scheduling.tiling import tiling_of
 from tests.workers.test_runtimes import TOLERANCE, noise, run
-from tests.workers.workbench import default_entry, picture_of, whole
+from tests.workers.workbench import default_entry, in_tiles, picture_of, whole
 from workers.loaded_model import LoadedModel
-from workers.runtimes import openvino
+from workers.runtimes import head, openvino
+from workers.runtimes.arenas import ARENAS, ArenaLimit
 from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
 from workers.runtimes.onnx import OnnxSession
-from workers.runtimes.openvino import BYTES, OpenVinoSession
-from workers.runtimes.rooms import ROOMS, Rooms
+from workers.runtimes.openvino import ARENA_BYTES, OpenVinoSession
 from workers.upscale import upscale
 
 ENTRY = default_entry()
@@ -62,7 +61,7 @@ def int8() -> OpenVinoSession:
     more=st.tuples(st.integers(0, 60), st.integers(0, 60)),
     width=st.sampled_from([entry.width for entry in ENTRY.widths]),
 )
-def test_float32_is_that_of_onnx_runtime(
+def test_float32_equals_onnx_runtime(
     onnx: OnnxSession,
     exact: OpenVinoSession,
     size: tuple[int, int],
@@ -80,8 +79,8 @@ IN_PARTS = [entry for entry in read_catalog().models if entry.head is not None]
 
 
 @pytest.mark.parametrize("entry", IN_PARTS, ids=lambda entry: entry.name)
-def test_int8_is_what_the_graph_says(entry: ModelEntry) -> None:
-    """An engine in float32 computes the same levels, but for those that rounding moves by one."""
+def test_int8_equals_the_quantised_graph(entry: ModelEntry) -> None:
+    """ONNX Runtime in float32 computes the same levels, except for rounding by one."""
     assert entry.head is not None
     session = OpenVinoSession(SHIPPED, entry, Precision.INT8, threads=2)
     plain = OnnxSession(SHIPPED, entry, threads=2)
@@ -116,7 +115,7 @@ def test_tiles_in_int8_leave_no_seam(int8: OpenVinoSession, scale: float) -> Non
     target = round(picture.height * scale), round(picture.width * scale)
     engine = LoadedModel(ENTRY, int8, tiling_of(ENTRY)).at(1.0)
     whole_one = upscale(picture, *target, engine, lambda part: None)
-    tiled = upscale(picture, *target, replace(engine, tile_pixels=1200), lambda part: None)
+    tiled = upscale(picture, *target, in_tiles(engine, pixels=1200), lambda part: None)
     assert (whole_one.tiles, tiled.tiles > 1) == (1, True)
     assert np.abs(tiled.picture.pixels.colour - whole_one.picture.pixels.colour).max() <= 1 / 255
 
@@ -135,15 +134,15 @@ def test_bands_of_the_head_equal_the_whole(
     window: tuple[int, int],
     pixels: int,
 ) -> None:
-    """Of a window as well whose outermost rows make nothing, as those of a halo do."""
+    """Also for a window whose outermost rows make no output, like a halo."""
     image = noise(1, 3, *size)
     height, across = (round(side * scale) for side in size)
     made = min(window[0], height - 1), max(min(window[0], height - 1) + 1, height - window[1])
     grids = axis_grid(size[0], height, (0, size[0]), made), axis_grid(size[1], across)
-    expected = exact.run(image, *grids, 0.25)
+    expected = exact.at(0.25).run(image, *grids)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(openvino, "BAND_PIXELS", pixels)
-        assert np.abs(exact.run(image, *grids, 0.25) - expected).max() < 1e-5
+        patch.setattr(head, "BAND_PIXELS", pixels)
+        assert np.abs(exact.at(0.25).run(image, *grids) - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("level", [0, 1, 77, 128, 250, 255])
@@ -155,7 +154,7 @@ def test_flat_colours_keep_their_value_in_int8(int8: OpenVinoSession, level: int
         assert np.abs(255 * made - 255 * planes[:, :1, :1]).max() < 2
 
 
-def test_what_gave_its_memory_back_goes_on(int8: OpenVinoSession) -> None:
+def test_a_session_runs_after_a_release(int8: OpenVinoSession) -> None:
     image = noise(1, 3, 70, 60)
     expected = run(int8, image, (140, 120), 0.25)
     int8.release()
@@ -164,7 +163,8 @@ def test_what_gave_its_memory_back_goes_on(int8: OpenVinoSession) -> None:
 
 def test_a_run_is_interrupted_and_the_next_one_is_whole(int8: OpenVinoSession) -> None:
     image = noise(1, 3, 200, 200)
-    int8.interrupt()  # nothing runs: nothing wait_for_event
+    network = int8.at(1.0)
+    network.interrupt()  # has no effect: nothing runs
     expected = run(int8, image, (400, 400), 1.0)
     caught: list[Exception] = []
 
@@ -177,7 +177,7 @@ def test_a_run_is_interrupted_and_the_next_one_is_whole(int8: OpenVinoSession) -
     thread = threading.Thread(target=interrupted)
     thread.start()
     while thread.is_alive():
-        int8.interrupt()
+        network.interrupt()
         time.sleep(0.001)
     assert len(caught) == 1
     assert np.array_equal(run(int8, image, (400, 400), 1.0), expected)
@@ -188,47 +188,47 @@ def test_interrupted_runs_do_not_disturb_those_of_sizes_seen_before(int8: OpenVi
     sizes = [(2 * image.shape[2], 2 * image.shape[3]) for image in images]
     expected = [run(int8, image, size, 1.0) for image, size in zip(images, sizes, strict=True)]
     random, interrupted = np.random.default_rng(0), 0
-    trunk = int8._loaded[ENTRY.at(1.0).channels][0]
+    network = int8.at(1.0)
     for _ in range(80):
         first, second = random.integers(3, size=2)
-        timer = threading.Timer(random.uniform(0, 0.03), int8.interrupt)
+        timer = threading.Timer(random.uniform(0, 0.03), network.interrupt)
         timer.start()
         try:
             run(int8, images[first], sizes[first], 1.0)
         except Interrupted:
             interrupted += 1
-            made = np.prod(trunk.get_output_tensor(0).shape[2:])
-            assert made <= 2, "what is run to forget it is no larger than it has to be"
+            assert network._loaded is not None
+            made = np.prod(network._loaded[0].get_output_tensor(0).shape[2:])
+            assert made <= 2, "the run that resets it is of the smallest size"
         timer.join()
-        if random.random() < 0.5:  # else two in a row are ended, or one after memory was given back
+        if random.random() < 0.5:  # else two in a row are cancelled, or one after a release
             assert np.array_equal(run(int8, images[second], sizes[second], 1.0), expected[second])
         elif random.random() < 0.3:
             int8.release()
-            trunk = int8._loaded[ENTRY.at(1.0).channels][0]
     assert interrupted > 10
 
 
-def test_what_is_kept_for_the_next_run_can_be_given_back(int8: OpenVinoSession) -> None:
+def test_a_release_empties_the_arenas(int8: OpenVinoSession) -> None:
     images = [noise(1, 3, *size) for size in ((40, 50), (120, 90))]
     sizes = [(2 * image.shape[2], 2 * image.shape[3]) for image in images]
     for width in (0.25, 1.0):
         expected = [
             run(int8, image, size, width) for image, size in zip(images, sizes, strict=True)
         ]
-        assert ROOMS.size >= BYTES * ENTRY.at(width).channels * images[1][:, 0].size
+        assert ARENAS.size >= ARENA_BYTES * ENTRY.at(width).channels * images[1][:, 0].size
         int8.release()
-        assert not any(room.size for _, room in int8._loaded.values())
+        assert not any(int8.at(w.width).kept_bytes for w in ENTRY.widths)
         again = [run(int8, image, size, width) for image, size in zip(images, sizes, strict=True)]
         assert all(np.array_equal(*pair) for pair in zip(expected, again, strict=True))
 
 
-def test_what_all_keep_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sum_of_arenas_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     session = OpenVinoSession(SHIPPED, ENTRY, Precision.INT8, threads=1)
     image = noise(1, 3, 64, 64)
-    narrow, wide = (BYTES * w.channels * 64 * 64 for w in (ENTRY.widths[0], ENTRY.widths[-1]))
-    monkeypatch.setattr(openvino, "ROOMS", Rooms(narrow + wide))
+    narrow, wide = (ARENA_BYTES * w.channels * 64 * 64 for w in (ENTRY.widths[0], ENTRY.widths[-1]))
+    monkeypatch.setattr(openvino, "ARENAS", ArenaLimit(narrow + wide))
     expected = {w.width: run(session, image, (100, 128), w.width) for w in ENTRY.widths}
-    kept = [room.size for _, room in session._loaded.values()]
+    kept = [session.at(w.width).kept_bytes for w in ENTRY.widths]
     assert kept[-1] == wide
     assert sum(kept) <= narrow + wide
     for w in ENTRY.widths:
@@ -241,7 +241,7 @@ def test_an_unknown_width_is_a_key_error(exact: OpenVinoSession) -> None:
 
 
 @pytest.mark.parametrize("part", ["trunk", "head", "weights"])
-def test_a_damaged_part_is_not_opened(tmp_path: Path, part: str) -> None:
+def test_a_damaged_part_is_not_loaded(tmp_path: Path, part: str) -> None:
     folder = Path(shutil.copytree(SHIPPED, tmp_path / "models"))
     first = ENTRY.widths[0]
     artifact = {"trunk": first.trunk, "head": ENTRY.head, "weights": ENTRY.weights}[part]
@@ -252,12 +252,12 @@ def test_a_damaged_part_is_not_opened(tmp_path: Path, part: str) -> None:
         run(OpenVinoSession(folder, ENTRY), noise(1, 3, 8, 8), (16, 16), first.width)
 
 
-def test_a_model_in_one_piece_says_so() -> None:
+def test_a_model_without_parts_is_refused() -> None:
     with pytest.raises(CatalogError, match="use the onnx runtime"):
         OpenVinoSession(SHIPPED, whole(ENTRY))
 
 
-def test_a_missing_openvino_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_openvino_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     openvino._core.cache_clear()
     monkeypatch.setitem(sys.modules, "openvino", None)
     try:
@@ -278,12 +278,12 @@ def test_int8_is_not_chosen_where_it_is_known_to_crash(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="AMX is of x86 processors")
-def test_int8_is_not_chosen_where_nobody_can_tell(tmp_path: Path) -> None:
+def test_int8_is_not_chosen_on_unknown_processors(tmp_path: Path) -> None:
     with pytest.raises(RuntimeMissing, match="crash"):
         openvino.require_safe(Precision.INT8, tmp_path / "no cpuinfo here")
 
 
-def test_a_folder_that_cannot_be_written_to_costs_time_alone(tmp_path: Path) -> None:
+def test_an_unwritable_cache_folder_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     for cache in (tmp_path / "file" / "openvino", tmp_path / "new" / "openvino"):
         session = OpenVinoSession(SHIPPED, ENTRY, Precision.INT8, 1, cache=cache)
@@ -303,14 +303,14 @@ from workers.runtimes.openvino import OpenVinoSession
 entry = read_catalog().get("anysr-s")
 session = OpenVinoSession(SHIPPED, entry, Precision.INT8, 1)
 grid = axis_grid(16, 32)
-session.run(np.zeros((1, 3, 16, 16), np.float32), grid, grid, 0.25)
+session.at(0.25).run(np.zeros((1, 3, 16, 16), np.float32), grid, grid)
 assert sys.modules["openvino_telemetry"] is None
 assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
 assert not reached, reached
 """
 
 
-def test_nothing_is_told_to_the_maker() -> None:
+def test_no_telemetry_is_sent() -> None:
     done = subprocess.run(
         [sys.executable, "-c", QUIET], capture_output=True, text=True, timeout=120
     )

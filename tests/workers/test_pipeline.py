@@ -13,7 +13,7 @@ from images.limits import Limits
 from images.picture import Picture, Raster
 from jobs.formats import ImageFormat
 from tests.workers.workbench import a_job, photograph
-from workers.pipeline import Progress, make
+from workers.pipeline import Progress, run_pipeline
 
 LIMITS = Limits(1_000_000, 1_000_000)
 
@@ -22,10 +22,10 @@ LIMITS = Limits(1_000_000, 1_000_000)
 def test_every_format_becomes_every_other(source: ImageFormat, output: ImageFormat) -> None:
     picture = decode(photograph(), 1_000_000)
     job = a_job(output_format=output, quality=95 if output.lossy else None)
-    made = make(job, encode(picture, source, 95), None, LIMITS, Progress())
+    made = run_pipeline(job, encode(picture, source, 95), LIMITS, lambda _: None, Progress())
     larger = decode(made.picture, 1_000_000)
     assert (larger.width, larger.height) == (96, 80)
-    same = make(a_job(), photograph(), None, LIMITS, Progress())
+    same = run_pipeline(a_job(), photograph(), LIMITS, lambda _: None, Progress())
     expected = decode(same.picture, 1_000_000).pixels.samples.astype(int)
     assert np.abs(larger.pixels.samples.astype(int) - expected).mean() < 8
 
@@ -36,7 +36,7 @@ def test_sixteen_bits_stay_sixteen(source: ImageFormat, output: ImageFormat) -> 
     y, x = np.mgrid[:40, :48]
     deep = np.stack([x, y, x + y, 2 * y], 2).astype(np.uint16) * 600 + 7
     data = encode(Picture(Raster(deep)), source)
-    made = make(a_job(output_format=output), data, None, LIMITS, Progress())
+    made = run_pipeline(a_job(output_format=output), data, LIMITS, lambda _: None, Progress())
     larger = decode(made.picture, 1_000_000).pixels
     assert (larger.bit_depth, larger.has_alpha) == (16, True)
     assert np.abs(larger.samples[::2, ::2].astype(int) - deep).mean() < 1500

@@ -1,4 +1,4 @@
-"""The pool: processes are started, started again, stopped; and what each is told."""
+"""The pool: processes are started, restarted and stopped, each with its environment."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_all_processes_run_and_end_with_the_pool(tmp_path: Path) -> None:
 
 def test_a_process_that_dies_is_started_again_in_its_place(tmp_path: Path) -> None:
     with pool_of(tmp_path, 2) as pool:
-        until(lambda: len(list(tmp_path.iterdir())) == 2)
+        until(lambda: sorted(p.read_text() for p in tmp_path.iterdir()) == ["0", "1"])
         [victim] = [p for p in tmp_path.iterdir() if p.read_text() == "1"]
         os.kill(int(victim.name), signal.SIGKILL)
         until(lambda: len(list(tmp_path.iterdir())) == 3)
@@ -68,7 +68,7 @@ def test_a_process_that_dies_is_started_again_in_its_place(tmp_path: Path) -> No
         assert int(victim.name) not in pool.pids
 
 
-def test_what_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
+def test_a_process_that_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
     pool = pool_of(tmp_path, 1, STUBBORN)
     pool.start()
     until(lambda: any(p.read_text() for p in tmp_path.iterdir()))
@@ -77,7 +77,7 @@ def test_what_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
     assert not lives(pid)
 
 
-def test_stopping_does_not_wait_for_a_pause_to_be_over(tmp_path: Path) -> None:
+def test_stopping_does_not_wait_for_a_restart_pause(tmp_path: Path) -> None:
     pool = pool_of(tmp_path, 1, SLEEPER.replace("time.sleep(60)", "sys.exit(3)"))
     pool.start()
     until(lambda: bool(list(tmp_path.iterdir())) and not pool.pids)
@@ -85,13 +85,13 @@ def test_stopping_does_not_wait_for_a_pause_to_be_over(tmp_path: Path) -> None:
     assert pool.pids == []
 
 
-def test_a_reload_reaches_every_process_even_one_that_cannot_answer_it_yet(
+def test_a_reload_does_not_end_a_process_without_a_handler(
     tmp_path: Path,
 ) -> None:
     answering = (
         "time.sleep(0.2)\n"
-        "told = folder / f'{os.getpid()}'\n"
-        "signal.signal(signal.SIGHUP, lambda *_: told.write_text('again'))\n"
+        "noted = folder / f'{os.getpid()}'\n"
+        "signal.signal(signal.SIGHUP, lambda *_: noted.write_text('again'))\n"
         "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})\n"
     )
     script = SLEEPER.replace("time.sleep(60)", f"{answering}time.sleep(60)")
@@ -109,7 +109,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_settings_survive_the_way_through_the_environment(
+def test_settings_survive_a_round_trip_through_the_environment(
     clean: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = WorkerSettings(

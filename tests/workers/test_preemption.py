@@ -1,10 +1,9 @@
-"""Between two tiles: who goes first, and how the rest of a picture is finished."""
+"""Preemption between tiles and during one, and narrower widths for runs that fall behind."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,11 +11,12 @@ from prometheus_client import CollectorRegistry
 
 from images.decode import decode
 from images.picture import FloatArray
-from jobs.job import Backlog, Claim, JobStatus, OnMiss, Reason
+from jobs.backlog import Backlog, Group
+from jobs.job import JobStatus, OnMiss, Reason
 from jobs.redis_queue import RedisQueue
 from models.expectation import expectation_of
 from models.geometry import AxisGrid
-from scheduling.backlog import Group
+from scheduling.backlog import Load
 from scheduling.cost_model import CostModel, Line, stage_of
 from scheduling.rungs import ladder
 from tests.workers.workbench import (
@@ -28,46 +28,72 @@ from tests.workers.workbench import (
     until,
     zoo_of,
 )
-from workers.binding import SuspendedRun, load_of
+from workers.binding import SuspendedRun
 from workers.features import features_of
-from workers.preemption import LOOK_S
+from workers.preemption import POLL_S
 from workers.runtimes.base import Interrupted
 
 TILE_PIXELS = 200  # a picture of 48 x 40 then has several tiles
 
 
-class Stepwise:
-    """A session that makes one tile for each step that it is given."""
+class AtWidth:
+    """A width of a `Stepwise`."""
 
-    def __init__(self) -> None:
-        self.steps = threading.Semaphore(0)
-        self.widths: list[float] = []
+    def __init__(self, session: Stepwise, width: float) -> None:
+        self.session = session
+        self.width = width
 
     def run(
         self,
         image: FloatArray,
         rows: AxisGrid,
         columns: AxisGrid,
-        width: float,
         strength: float = 0.0,  # noqa: ARG002
     ) -> FloatArray:
+        return self.session.run(self.width, image, rows, columns)
+
+
+class InterruptibleAtWidth(AtWidth):
+    """A width of a session that can be interrupted."""
+
+    def interrupt(self) -> None:
+        self.session.interrupt()
+
+
+class Stepwise:
+    """A session that runs one tile for each step of the test."""
+
+    def __init__(self) -> None:
+        self.steps = threading.Semaphore(0)
+        self.widths: list[float] = []
+
+    def at(self, width: float) -> AtWidth:
+        return AtWidth(self, width)
+
+    def run(self, width: float, image: FloatArray, rows: AxisGrid, columns: AxisGrid) -> FloatArray:
         self.widths.append(width)
-        assert self.steps.acquire(timeout=20), "nobody let the next tile be made"
+        assert self.steps.acquire(timeout=20), "the test allowed no further tile"
         row = rows.index // rows.offset.shape[1]
         column = columns.index // columns.offset.shape[1]
         return image[:, :, row][:, :, :, column]
 
+    def interrupt(self) -> None:
+        raise AssertionError("it cannot be interrupted")
+
     def finish(self) -> None:
-        """Let all tiles be made that are left."""
+        """Let all remaining tiles run."""
         self.steps.release(1000)
 
 
 class Breakable(Stepwise):
-    """One that can be interrupted."""
+    """A session that can be interrupted."""
 
     def __init__(self) -> None:
         super().__init__()
         self.interrupts = 0
+
+    def at(self, width: float) -> AtWidth:
+        return InterruptibleAtWidth(self, width)
 
     def interrupt(self) -> None:
         self.interrupts += 1
@@ -82,7 +108,10 @@ class Breakable(Stepwise):
 
 
 class TooLate(Stepwise):
-    """One that has always just ended when it is interrupted."""
+    """A session whose runs have always just ended when they are interrupted."""
+
+    def at(self, width: float) -> AtWidth:
+        return InterruptibleAtWidth(self, width)
 
     def interrupt(self) -> None:
         self.finish()
@@ -93,22 +122,22 @@ async def begun(session: Stepwise) -> None:
 
 
 async def ended(queue: RedisQueue, job_id: str):
-    view = await queue.wait(job_id, 20)
+    view = await queue.submissions.wait(job_id, 20)
     assert view.status is JobStatus.SUCCEEDED, view.error_code
     return view
 
 
-async def test_a_picture_is_set_aside_for_a_job_that_cannot_wait_for_it(queue: RedisQueue) -> None:
+async def test_a_run_is_suspended_for_a_job_that_cannot_wait(queue: RedisQueue) -> None:
     session, registry = Stepwise(), CollectorRegistry()
     long, urgent = a_job(), a_job(budget_ms=6_000)
     zoo = zoo_of(session, TILE_PIXELS)
     async with a_worker(queue, zoo, costs_of(network_ms=20_000), registry):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(urgent, photograph())
+        await queue.submissions.submit(urgent, photograph())
         session.steps.release()
         first = await ended(queue, urgent.id)
-        assert (await queue.view(long.id)).status is JobStatus.RUNNING
+        assert (await queue.submissions.view(long.id)).status is JobStatus.RUNNING
         session.finish()
         second = await ended(queue, long.id)
     assert first.finished_ms < second.finished_ms
@@ -123,15 +152,15 @@ async def test_a_tile_is_interrupted_for_a_job_that_cannot_wait_for_its_end(
     session, costs = Breakable(), costs_of(network_ms=20_000)
     long, urgent, next_urgent = a_job(), a_job(budget_ms=6_000), a_job(budget_ms=7_000)
     async with a_worker(queue, zoo_of(session), costs):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(urgent, photograph())
+        await queue.submissions.submit(urgent, photograph())
         first = await ended(queue, urgent.id)
-        assert (await queue.view(long.id)).status is JobStatus.RUNNING
+        assert (await queue.submissions.view(long.id)).status is JobStatus.RUNNING
         await until(lambda: len(session.widths) == 2)
-        await queue.submit(next_urgent, photograph())
-        await asyncio.sleep(5 * LOOK_S)
-        assert (await queue.view(next_urgent.id)).status is JobStatus.QUEUED
+        await queue.submissions.submit(next_urgent, photograph())
+        await asyncio.sleep(5 * POLL_S)
+        assert (await queue.submissions.view(next_urgent.id)).status is JobStatus.QUEUED
         session.finish()
         second = await ended(queue, long.id)
         await ended(queue, next_urgent.id)
@@ -139,45 +168,45 @@ async def test_a_tile_is_interrupted_for_a_job_that_cannot_wait_for_its_end(
     assert second.facts.stages_ms["yielded"] > 0
     assert second.facts.reason is Reason.WIDEST
     assert session.interrupts == 1
-    assert "network" not in costs.pace
+    assert "network" not in costs.slowdown
 
 
 async def test_a_tile_of_a_cancelled_picture_is_not_finished(queue: RedisQueue) -> None:
     session, long, following = Breakable(), a_job(), a_job()
     async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_000)):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(following, photograph())
-        await queue.cancel(long.id)
+        await queue.submissions.submit(following, photograph())
+        await queue.submissions.cancel(long.id)
         await until(lambda: len(session.widths) == 2)
         session.finish()
         await ended(queue, following.id)
     assert session.interrupts == 1
 
 
-async def test_what_cannot_be_interrupted_is_finished_first(queue: RedisQueue) -> None:
+async def test_a_tile_that_cannot_be_interrupted_is_finished_first(queue: RedisQueue) -> None:
     session = Stepwise()
     long, urgent = a_job(), a_job(budget_ms=6_000)
     async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_000)):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(urgent, photograph())
-        await asyncio.sleep(5 * LOOK_S)
-        assert (await queue.view(urgent.id)).status is JobStatus.QUEUED
+        await queue.submissions.submit(urgent, photograph())
+        await asyncio.sleep(5 * POLL_S)
+        assert (await queue.submissions.view(urgent.id)).status is JobStatus.QUEUED
         session.finish()
         first, second = await ended(queue, long.id), await ended(queue, urgent.id)
     assert first.finished_ms < second.finished_ms
 
 
-async def test_a_job_that_a_picture_was_interrupted_for_too_late_is_run_next(
+async def test_a_job_is_run_next_if_the_interruption_came_too_late(
     queue: RedisQueue,
 ) -> None:
     session = TooLate()
     long, urgent = a_job(), a_job(budget_ms=6_000)
     async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_000)):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(urgent, photograph())
+        await queue.submissions.submit(urgent, photograph())
         first, second = await ended(queue, long.id), await ended(queue, urgent.id)
     assert first.finished_ms < second.finished_ms
     assert second.attempt == 1
@@ -188,85 +217,85 @@ async def test_a_picture_with_no_time_to_spare_is_not_interrupted(queue: RedisQu
     long = a_job(budget_ms=22_000, pinned_width=1.0)
     urgent = a_job(budget_ms=6_000, cheapest_ms=2_000)
     async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_500)):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(urgent, photograph())
-        await asyncio.sleep(5 * LOOK_S)
+        await queue.submissions.submit(urgent, photograph())
+        await asyncio.sleep(5 * POLL_S)
         session.finish()
         await ended(queue, long.id)
     assert session.interrupts == 0
 
 
-async def test_a_picture_is_not_set_aside_for_a_job_that_can_wait_for_it(queue: RedisQueue) -> None:
+async def test_a_run_is_not_suspended_for_a_job_that_can_wait(queue: RedisQueue) -> None:
     session = Stepwise()
     long, patient = a_job(), a_job(budget_ms=60_000)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(patient, photograph())
+        await queue.submissions.submit(patient, photograph())
         session.finish()
         first, second = await ended(queue, long.id), await ended(queue, patient.id)
     assert first.finished_ms < second.finished_ms
     assert "yielded" not in first.facts.stages_ms
 
 
-async def test_a_picture_is_not_set_aside_for_longer_than_it_can_spare(queue: RedisQueue) -> None:
+async def test_a_run_is_not_suspended_for_longer_than_it_can_spare(queue: RedisQueue) -> None:
     session = Stepwise()
     long = a_job(budget_ms=22_000)
     urgent = a_job(budget_ms=16_000, cheapest_ms=12_000)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(urgent, photograph())
+        await queue.submissions.submit(urgent, photograph())
         session.steps.release()
         await until(lambda: len(session.widths) == 2)
-        assert (await queue.view(urgent.id)).status is JobStatus.QUEUED
+        assert (await queue.submissions.view(urgent.id)).status is JobStatus.QUEUED
         session.finish()
         assert (await ended(queue, long.id)).facts.reason is Reason.WIDEST
 
 
-async def test_a_cancelled_picture_is_not_gone_on_with(queue: RedisQueue) -> None:
+async def test_a_cancelled_run_is_not_continued(queue: RedisQueue) -> None:
     session = Stepwise()
     long, urgent = a_job(), a_job(budget_ms=6_000)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.submit(urgent, photograph())
-        await queue.cancel(long.id)
-        await asyncio.sleep(0.2)  # some renewals, of which the first one hears it
+        await queue.submissions.submit(urgent, photograph())
+        await queue.submissions.cancel(long.id)
+        await asyncio.sleep(0.2)  # some renewals; the first detects the cancellation
         session.steps.release()
         await ended(queue, urgent.id)
     assert len(session.widths) == 1
 
 
 def costs_with_cheap_narrow() -> CostModel:
-    """The widest takes a second, all others next to nothing."""
+    """The widest width takes a second, all others next to nothing."""
     costs = costs_of(network_ms=1)
     costs.lines[stage_of(ladder(default_entry())[-1])] = Line(1000, 0, 0)
     return costs
 
 
-async def test_a_cancelled_picture_is_not_set_aside_but_ends_at_once(queue: RedisQueue) -> None:
-    """What comes next is alone then: nothing is kept back for what nobody waits for."""
+async def test_a_cancelled_run_is_not_suspended_but_ends_at_once(queue: RedisQueue) -> None:
+    """So the next job runs alone, and nothing is held back for the cancelled one."""
     session = Stepwise()
     long, urgent = a_job(), a_job(budget_ms=700)
     zoo = zoo_of(session, TILE_PIXELS)
     async with a_worker(queue, zoo, costs_with_cheap_narrow(), renew_s=60.0):
-        await queue.submit(long, photograph())
+        await queue.submissions.submit(long, photograph())
         await begun(session)
-        await queue.cancel(long.id)
-        await queue.submit(urgent, photograph())
+        await queue.submissions.cancel(long.id)
+        await queue.submissions.submit(urgent, photograph())
         session.finish()
         facts = (await ended(queue, urgent.id)).facts
     assert facts.reason is Reason.SLACK
     assert len(session.widths) == 1 + facts.tiles
 
 
-async def test_what_falls_behind_is_finished_narrower_and_says_so(queue: RedisQueue) -> None:
+async def test_a_run_that_falls_behind_is_finished_narrower(queue: RedisQueue) -> None:
     session, entry = Stepwise(), default_entry()
     job = a_job(budget_ms=1_200)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_with_cheap_narrow()):
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
         await begun(session)
         await asyncio.sleep(0.6)  # the first tile takes longer than all should
         session.finish()
@@ -283,7 +312,7 @@ async def test_a_pinned_width_is_kept_to_the_end(queue: RedisQueue) -> None:
     session, entry = Stepwise(), default_entry()
     job = a_job(budget_ms=1_200, pinned_width=1.0)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_with_cheap_narrow()):
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
         await begun(session)
         await asyncio.sleep(0.6)
         session.finish()
@@ -292,36 +321,28 @@ async def test_a_pinned_width_is_kept_to_the_end(queue: RedisQueue) -> None:
     assert facts.reason is Reason.PINNED
 
 
-async def test_a_picture_finished_narrower_teaches_nothing_of_either_width(
+async def test_a_run_finished_narrower_updates_the_costs_of_neither_width(
     queue: RedisQueue,
 ) -> None:
     session, costs = Stepwise(), costs_with_cheap_narrow()
     job = a_job(budget_ms=1_200, on_miss=OnMiss.DEGRADE)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs):
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
         await begun(session)
         await asyncio.sleep(0.6)
         session.finish()
         await ended(queue, job.id)
-    assert "network" not in costs.pace
+    assert "network" not in costs.slowdown
     assert costs.margin == 1.0
 
 
-@pytest.mark.parametrize("told_end", [1990.0, 2000.0, 2010.0])
-def test_what_is_set_aside_waits_and_does_not_run(told_end: float) -> None:
-    backlog = Backlog(1000.0, ((1200.0, 5.0, 9.0), (1900.0, 5.0, 9.0)), (1500.0, told_end))
-    claim = replace(CLAIM, backlog=backlog)
-    alone = load_of(claim, 2)
-    assert (alone.workers, alone.running) == (3, (1500.0, told_end))
-    beside = load_of(
-        claim, 2, SuspendedRun(2000.0, spare_ms=400.0, cheapest_ms=40.0, expected_ms=30.0)
-    )
+@pytest.mark.parametrize("reported_end", [1990.0, 2000.0, 2010.0])
+def test_a_suspended_run_counts_as_waiting(reported_end: float) -> None:
+    first, last = Group(1200.0, 5.0, 9.0), Group(1900.0, 5.0, 9.0)
+    backlog = Backlog(1000.0, (first, last), (1500.0, reported_end))
+    alone = Load.of(backlog, 2, free=1)
+    assert (alone.workers, alone.running) == (3, (1500.0, reported_end))
+    suspended = SuspendedRun(2000.0, spare_ms=400.0, cheapest_ms=40.0, expected_ms=30.0)
+    beside = Load.of(suspended.waiting_in(backlog), 2, free=1)
     assert (beside.workers, beside.running) == (2, (1500.0,))
-    assert beside.waiting == (
-        Group(1200.0, 5.0, 9.0),
-        Group(1400.0, 40.0, 30.0),
-        Group(1900.0, 5.0, 9.0),
-    )
-
-
-CLAIM = Claim(a_job(), b"", 1, 1, submitted_ms=900.0, deadline_ms=3000.0, claimed_ms=1000.0)
+    assert beside.waiting == (first, Group(1400.0, 40.0, 30.0), last)

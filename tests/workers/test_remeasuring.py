@@ -1,4 +1,4 @@
-"""Costs that others disturbed are measured again by themselves, and no job feels it."""
+"""Disturbed costs are remeasured automatically, without delaying jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OLD = Line(1000.0, 1.0, 1.0, disturbed=True)
 
 
 class Moment:
-    """A worker and its machine, as the test wants them; at each look a second has passed."""
+    """The state of a worker and its machine, set by the test; a second passes at each reading."""
 
     def __init__(self) -> None:
         self.cores = Cores(own=0.0)
@@ -49,13 +49,13 @@ class Moment:
 
 @pytest.fixture(autouse=True)
 def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remeasuring, "LOOK_S", 0.01)
+    monkeypatch.setattr(remeasuring, "POLL_S", 0.01)
     monkeypatch.setattr(remeasuring, "FIRST_PAUSE_S", 0.01)
 
 
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
-    """What each measurement in turn is disturbed by; the last one ever after."""
+    """The disturbance of each measurement in turn, and then always the last one."""
     left: list[str | None] = [None]
     monkeypatch.setattr(Needs, "disturbance", lambda *_: left.pop(0) if len(left) > 1 else left[0])
     return left
@@ -75,7 +75,7 @@ def zoo() -> Zoo:
 
 @pytest.fixture
 def slot(zoo: Zoo) -> ModelSlot:
-    """What a start on a busy machine leaves, and a few jobs have learnt since."""
+    """Models after a start on a busy machine and a few jobs."""
     lines = {k: OLD if k.startswith("network") else Line(1, 1, 1) for k in stages_of(zoo)}
     return ModelSlot(
         LoadedModels(zoo, CostModel(lines, {"network": 0.4, "decode": 1.1}, margin=2.0))
@@ -101,7 +101,7 @@ async def some_looks() -> None:
 
 
 @pytest.mark.usefixtures("found")
-async def test_costs_are_measured_again_once_the_machine_is_quiet_and_then_kept(
+async def test_costs_are_remeasured_once_the_machine_is_quiet_and_cached(
     slot: ModelSlot, moment: Moment, tmp_path: Path
 ) -> None:
     costs, zoo = slot.loaded.costs, slot.loaded.zoo
@@ -114,7 +114,7 @@ async def test_costs_are_measured_again_once_the_machine_is_quiet_and_then_kept(
         turns = moment.turns
         await some_looks()
     assert moment.turns == turns  # once is enough
-    assert costs.pace == {"decode": 1.1}  # what was not measured again keeps what it learnt
+    assert costs.slowdown == {"decode": 1.1}  # other stages keep what they learnt
     assert costs.margin == CostModel().margin
     assert all(line.fixed < OLD.fixed for line in costs.lines.values())
     facts = facts_of(zoo, SETTINGS)
@@ -131,7 +131,7 @@ async def test_costs_of_a_quiet_machine_are_left_alone(
 
 
 @pytest.mark.usefixtures("found")
-async def test_a_job_that_comes_meanwhile_waits_for_one_short_measurement_at_most(
+async def test_a_job_waits_for_one_short_measurement_at_most(
     slot: ModelSlot, moment: Moment, tmp_path: Path
 ) -> None:
     def a_job_comes() -> None:
@@ -150,7 +150,7 @@ async def test_a_job_that_comes_meanwhile_waits_for_one_short_measurement_at_mos
 
 
 @pytest.mark.usefixtures("found")
-async def test_what_disturbs_meanwhile_is_waited_out(
+async def test_remeasuring_pauses_during_a_disturbance(
     slot: ModelSlot, moment: Moment, tmp_path: Path
 ) -> None:
     def others_come() -> None:
@@ -166,17 +166,17 @@ async def test_what_disturbs_meanwhile_is_waited_out(
         await until(lambda: not slot.loaded.costs.disturbed)
 
 
-async def test_costs_that_were_disturbed_again_are_not_taken(
+async def test_costs_that_were_disturbed_again_are_discarded(
     slot: ModelSlot, moment: Moment, tmp_path: Path, found: list[str | None]
 ) -> None:
     found[:] = ["others took it", "and again", None]
     costs = slot.loaded.costs
-    before = replace(costs, lines=dict(costs.lines), pace=dict(costs.pace))
+    before = replace(costs, lines=dict(costs.lines), slowdown=dict(costs.slowdown))
     first: list[CostModel] = []
 
     def look() -> None:
         if len(found) == 2 and not first:
-            first.append(replace(costs, lines=dict(costs.lines), pace=dict(costs.pace)))
+            first.append(replace(costs, lines=dict(costs.lines), slowdown=dict(costs.slowdown)))
 
     moment.between = look
     async with measuring(slot, moment, tmp_path):
@@ -185,7 +185,7 @@ async def test_costs_that_were_disturbed_again_are_not_taken(
 
 
 @pytest.mark.usefixtures("found")
-async def test_what_was_measured_of_models_that_are_gone_is_thrown_away(
+async def test_costs_of_removed_models_are_discarded(
     slot: ModelSlot, moment: Moment, tmp_path: Path
 ) -> None:
     old = slot.loaded
@@ -201,7 +201,7 @@ async def test_what_was_measured_of_models_that_are_gone_is_thrown_away(
 
 
 @pytest.mark.usefixtures("found")
-async def test_an_error_ends_no_worker(
+async def test_an_error_is_logged_and_remeasuring_continues(
     slot: ModelSlot, moment: Moment, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:
@@ -211,11 +211,11 @@ async def test_an_error_ends_no_worker(
     moment.between = fail
     async with measuring(slot, moment, tmp_path):
         await until(lambda: not slot.loaded.costs.disturbed)
-    assert "costs cannot be measured again: a fault" in caplog.text
+    assert "costs cannot be remeasured: a fault" in caplog.text
 
 
 @pytest.mark.usefixtures("found")
-async def test_a_worker_that_stops_waits_for_no_moment_of_peace(
+async def test_a_stopping_worker_does_not_wait_for_a_lull(
     slot: ModelSlot, moment: Moment, tmp_path: Path
 ) -> None:
     def a_job_comes() -> None:
@@ -241,6 +241,6 @@ def test_a_lull_is_an_idle_worker_on_a_machine_that_is_quiet_for_a_second() -> N
     idle_s, cores.others = 10.0, 1.0
     cores.pass_s(1.0)
     assert not lull.now()
-    cores.others, cores.own = 0.0, 2.0  # what the worker does itself is no disturbance
+    cores.others, cores.own = 0.0, 2.0  # its own use is no disturbance
     cores.pass_s(1.0)
     assert lull.now()

@@ -1,8 +1,6 @@
-"""Pictures are run as if they went on beyond their rim, in tiles as in the whole, to the bit."""
+"""Pictures are mirrored beyond their edge; tiles equal the whole to the bit."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +9,8 @@ from hypothesis import strategies as st
 
 from images.picture import FloatArray
 from models.geometry import AxisGrid
-from tests.workers.workbench import picture_of
+from scheduling.tiling import Tiling
+from tests.workers.workbench import in_tiles, picture_of
 from workers.upscale import Engine, upscale
 
 REACH = 2
@@ -31,27 +30,22 @@ def smeared(planes: FloatArray, reach: int) -> FloatArray:
 
 
 class Smearing:
-    """A session that pads with zeros, and shades output pixels by where they lie. `mixing` output
-    pixels on either side are mixed as well."""
+    """A network that pads with zeros, shades output pixels by their offset, and mixes them with
+    `mixing` pixels on either side."""
 
     def __init__(self, mixing: int = 0) -> None:
         self.mixing = mixing
         self.shown = 0
 
     def run(
-        self,
-        image: FloatArray,
-        rows: AxisGrid,
-        columns: AxisGrid,
-        width: float,
-        strength: float = 0.0,
+        self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
     ) -> FloatArray:
         self.shown += image.shape[2] * image.shape[3]
         row = rows.index // rows.offset.shape[1]
         column = columns.index // columns.offset.shape[1]
         down, across = rows.offset.flat[rows.index], columns.offset.flat[columns.index]
         found = smeared(image, REACH)[:, :, row][:, :, :, column]
-        shaded = found * (1 + width * strength * (down[:, None] + across))
+        shaded = found * (1 + strength * (down[:, None] + across))
         return smeared(shaded.astype(np.float32), self.mixing) if self.mixing else shaded
 
 
@@ -76,11 +70,12 @@ def test_tiles_equal_the_whole(
     random = np.random.default_rng(size[0])
     picture = picture_of(random.random((3, *size), dtype=np.float32))
     halo = REACH + 3
-    # A width and a strength, so that the offsets count.
-    engine = Engine(Smearing(mixing), 0.5, halo, rim=rim, output_halo=mixing, takes_strength=True)
+    # With a strength, so that the offsets count.
+    tiling = Tiling(halo, rim=rim, output_halo=mixing)
+    engine = Engine(Smearing(mixing), tiling, takes_strength=True)
     target = size[0] + growth[0], size[1] + growth[1]
     whole = upscale(picture, *target, engine, ignore, 0.5)
-    tiled = upscale(picture, *target, replace(engine, tile_pixels=tile_pixels), ignore, 0.5)
+    tiled = upscale(picture, *target, in_tiles(engine, pixels=tile_pixels), ignore, 0.5)
     assert whole.tiles == 1
     assert (tiled.picture.pixels.colour == whole.picture.pixels.colour).all()
 
@@ -93,7 +88,7 @@ def test_with_a_rim_a_flat_picture_stays_flat(mixing: int, tile_pixels: int) -> 
     made = {}
     enough = REACH + mixing
     for rim in (0, enough):
-        engine = Engine(Smearing(mixing), 1.0, 8, tile_pixels, rim=rim, output_halo=mixing)
+        engine = Engine(Smearing(mixing), Tiling(8, tile_pixels, rim=rim, output_halo=mixing))
         made[rim] = upscale(flat, 47, 60, engine, ignore).picture.pixels.colour
     assert np.abs(made[enough] - colour).max() < 1e-5
     assert np.abs(made[0] - colour).max() > 0.3
@@ -104,11 +99,11 @@ def test_beyond_the_picture_lies_its_mirror_image() -> None:
     seen: list[FloatArray] = []
 
     class Watching(Smearing):
-        def run(self, image, rows, columns, width, strength=0.0):
+        def run(self, image, rows, columns, strength=0.0):
             seen.append(image[0])
-            return super().run(image, rows, columns, width, strength)
+            return super().run(image, rows, columns, strength)
 
-    upscale(picture, 18, 14, Engine(Watching(), 1.0, 4, rim=3), ignore)
+    upscale(picture, 18, 14, Engine(Watching(), Tiling(4, rim=3)), ignore)
     [image] = seen
     assert image.shape == (3, 15, 13)
     assert (

@@ -1,4 +1,4 @@
-"""Each run leaves one log line, with the same word for its reason as metric and header have."""
+"""Each run writes one log line, with the same reason as in metric and header."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ async def run(
     job: Job = a_job(traceparent=TRACE.traceparent)
     with caplog.at_level(logging.INFO, logger="anysr.workers.runs"):
         async with a_worker(queue, zoo_of(session), registry=registry):
-            await queue.submit(job, picture)
-            view = await queue.wait(job.id, 20)
+            await queue.submissions.submit(job, picture)
+            view = await queue.submissions.wait(job.id, 20)
     assert view.status in (JobStatus.SUCCEEDED, JobStatus.FAILED)
     [record] = [r for r in caplog.records if r.name == "anysr.workers.runs"]
     line: dict[str, Any] = json.loads(json_lines().format(record))
@@ -41,7 +41,9 @@ async def run(
     return line
 
 
-async def test_a_picture(queue: RedisQueue, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_successful_run_is_logged_with_its_stages(
+    queue: RedisQueue, caplog: pytest.LogCaptureFixture
+) -> None:
     session, registry = Gated(), CollectorRegistry()
     session.gate.set()
     line = await run(queue, caplog, session, photograph(), registry)
@@ -56,13 +58,17 @@ async def test_a_picture(queue: RedisQueue, caplog: pytest.LogCaptureFixture) ->
         assert any(f'# {{trace_id="{TRACE.trace_id}"}}' in row for row in buckets), stage
 
 
-async def test_a_job_at_fault(queue: RedisQueue, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_faulty_job_is_logged_with_its_error_code(
+    queue: RedisQueue, caplog: pytest.LogCaptureFixture
+) -> None:
     line = await run(queue, caplog, Gated(), photograph()[:300])
     assert (line["outcome"], line["reason"]) == ("failed", "corrupt_image")
-    assert line["width"] == 1.0, "what was decided is told also of a run that fails"
+    assert line["width"] == 1.0, "the decision is logged for a failed run as well"
 
 
-async def test_a_bug(queue: RedisQueue, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_bug_is_logged_without_its_message(
+    queue: RedisQueue, caplog: pytest.LogCaptureFixture
+) -> None:
     line = await run(queue, caplog, Failing(RuntimeError("a secret")), photograph())
     assert (line["outcome"], line["reason"]) == ("failed", "internal_error")
     assert "a secret" not in json.dumps(line)

@@ -1,4 +1,4 @@
-"""The engines: equal numbers, unknown widths, damaged files, a runtime that is missing."""
+"""The runtimes: equal results, unknown widths, damaged files, missing packages."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelEntry
 def run(session: Session, image: FloatArray, size: tuple[int, int], width: float) -> FloatArray:
     rows = axis_grid(image.shape[2], size[0])
     columns = axis_grid(image.shape[3], size[1])
-    return session.run(image, rows, columns, width)
+    return session.at(width).run(image, rows, columns)
 
 
 def noise(*shape: int) -> FloatArray:
@@ -65,7 +65,7 @@ def test_any_size_and_scale_runs(h: int, w: int, more_h: int, more_w: int) -> No
     assert np.isfinite(made).all()
 
 
-def test_what_gave_its_memory_back_goes_on(onnx: OnnxSession) -> None:
+def test_a_session_runs_after_a_release(onnx: OnnxSession) -> None:
     image = noise(1, 3, 70, 60)
     expected = run(onnx, image, (140, 120), 0.25)
     onnx.release()
@@ -75,7 +75,8 @@ def test_what_gave_its_memory_back_goes_on(onnx: OnnxSession) -> None:
 
 def test_a_run_is_interrupted_and_the_next_one_is_whole(onnx: OnnxSession) -> None:
     image = noise(1, 3, 160, 160)
-    onnx.interrupt()  # nothing runs: nothing wait_for_event
+    network = onnx.at(1.0)
+    network.interrupt()  # has no effect: nothing runs
     whole = run(onnx, image, (320, 320), 1.0)
     caught: list[Exception] = []
 
@@ -88,7 +89,7 @@ def test_a_run_is_interrupted_and_the_next_one_is_whole(onnx: OnnxSession) -> No
     thread = threading.Thread(target=interrupted)
     thread.start()
     while thread.is_alive():
-        onnx.interrupt()
+        network.interrupt()
         time.sleep(0.001)
     assert len(caught) == 1
     assert np.array_equal(run(onnx, image, (320, 320), 1.0), whole)
@@ -120,7 +121,7 @@ def test_an_unknown_width_is_a_key_error(
             run(session, noise(1, 3, 8, 8), (16, 16), 0.33)
 
 
-def test_a_damaged_graph_is_not_opened(tmp_path: Path) -> None:
+def test_a_damaged_graph_is_not_loaded(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(SHIPPED, tmp_path / "models"))
     entry = default_entry()
     graph = folder / entry.widths[0].onnx.file
@@ -130,7 +131,7 @@ def test_a_damaged_graph_is_not_opened(tmp_path: Path) -> None:
         run(session, noise(1, 3, 8, 8), (16, 16), entry.widths[0].width)
 
 
-def test_damaged_weights_are_not_opened(tmp_path: Path) -> None:
+def test_damaged_weights_are_not_loaded(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(SHIPPED, tmp_path / "models"))
     weights = folder / default_entry().weights.file
     weights.write_bytes(weights.read_bytes()[:-1])
@@ -138,7 +139,7 @@ def test_damaged_weights_are_not_opened(tmp_path: Path) -> None:
         OnnxSession(folder, default_entry())
 
 
-def test_a_damaged_script_is_not_opened(scripted: tuple[Path, ModelEntry], tmp_path: Path) -> None:
+def test_a_damaged_script_is_not_loaded(scripted: tuple[Path, ModelEntry], tmp_path: Path) -> None:
     folder, entry = scripted
     assert entry.torchscript is not None
     damaged = (folder / entry.torchscript.file).read_bytes()[:-1]
@@ -147,13 +148,13 @@ def test_a_damaged_script_is_not_opened(scripted: tuple[Path, ModelEntry], tmp_p
         TorchScriptSession(tmp_path, entry)
 
 
-def test_a_model_without_a_script_says_so() -> None:
+def test_a_model_without_a_script_is_refused() -> None:
     entry = default_entry().model_copy(update={"torchscript": None})
     with pytest.raises(CatalogError, match="use the onnx runtime"):
         TorchScriptSession(SHIPPED, entry)
 
 
-def test_a_missing_torch_says_what_to_do(
+def test_a_missing_torch_names_the_remedy(
     scripted: tuple[Path, ModelEntry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
@@ -164,12 +165,12 @@ def test_a_missing_torch_says_what_to_do(
 @pytest.mark.skipif(
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="CUDA can be used here"
 )
-def test_a_device_that_is_not_there_is_said_and_not_replaced() -> None:
+def test_a_missing_device_is_an_error_and_no_fallback() -> None:
     entry = read_catalog(SHIPPED).models[0]
     session = OnnxSession(SHIPPED, entry, threads=1, providers=CUDA_PROVIDERS)
     grid = axis_grid(8, 16)
     with pytest.raises(RuntimeMissing, match="ANYSR_DEVICE=cuda needs"):
-        session.run(np.zeros((1, 3, 8, 8), np.float32), grid, grid, entry.widths[0].width)
+        session.at(entry.widths[0].width).run(np.zeros((1, 3, 8, 8), np.float32), grid, grid)
 
 
 QUIET = """
@@ -179,12 +180,12 @@ from models.geometry import axis_grid
 from workers.runtimes.onnx import OnnxSession
 session = OnnxSession(SHIPPED, read_catalog().get("anysr-s"), 1)
 grid = axis_grid(16, 32)
-session.run(np.zeros((1, 3, 16, 16), np.float32), grid, grid, 0.25)
+session.at(0.25).run(np.zeros((1, 3, 16, 16), np.float32), grid, grid)
 """
 
 
-def test_nothing_is_told_to_the_maker(tmp_path: Path) -> None:
-    """What it would send, ONNX Runtime first writes to a database in the user's cache."""
+def test_no_telemetry_is_sent(tmp_path: Path) -> None:
+    """ONNX Runtime would first write its telemetry to a database in the user's cache."""
     home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     surroundings = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | home
     done = subprocess.run(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from skimage import data
 from models.catalog import SHIPPED, ModelEntry, Precision, read_catalog
 from models.geometry import output_size
 from scheduling.tiling import tiling_of
-from tests.workers.workbench import default_entry, picture_of
+from tests.workers.workbench import default_entry, in_tiles, picture_of
 from workers.loaded_model import LoadedModel
 from workers.runtimes.onnx import OnnxSession
 from workers.runtimes.openvino import OpenVinoSession
@@ -35,7 +34,7 @@ TOLERANCE = 2e-5
 
 
 def exactly_local() -> list[ModelEntry]:
-    """One shipped model of every network that is: what a seam shows is the network's reach."""
+    """One shipped model of every exactly local network."""
     known = {str(e.network): e for e in reversed(read_catalog().models) if e.halo is not None}
     return sorted(known.values(), key=lambda entry: entry.weights.bytes)
 
@@ -78,7 +77,7 @@ def test_tiles_leave_no_seam(
     picture = picture_of(np.moveaxis(crop, 2, 0).astype(np.float32) / 255)
     target = output_size(size[0], scale[0]), output_size(size[1], scale[1])
     engine = LoadedModel(entry, session, tiling_of(entry)).at(width)
-    cut = replace(engine, tile_pixels=size[0] * size[1] // TILES)
+    cut = in_tiles(engine, pixels=size[0] * size[1] // TILES)
     whole = upscale(picture, *target, engine, lambda part: None)
     tiled = upscale(picture, *target, cut, lambda part: None)
     assert (whole.tiles, tiled.tiles >= TILES) == (1, True)
@@ -86,7 +85,7 @@ def test_tiles_leave_no_seam(
 
 
 def apart(one: Upscaled, other: Upscaled) -> float:
-    """By how much two pictures differ at most, in parts of the range."""
+    """The largest difference of two pictures, as a part of the range."""
     return float(np.abs(one.picture.pixels.colour - other.picture.pixels.colour).max())
 
 
@@ -102,17 +101,17 @@ def openvino(precision: Precision) -> OpenVinoSession:
     scale=st.tuples(st.floats(1.1, 4.0), st.floats(1.1, 4.0)),
     width=st.sampled_from([width.width for width in default_entry().widths]),
 )
-def test_nor_do_they_in_another_engine(
+def test_tiles_leave_no_seam_in_openvino(
     precision: Precision, size: tuple[int, int], scale: tuple[float, float], width: float
 ) -> None:
-    """Of the ladder's default, which the three engines run: any size, any scale."""
+    """The ladder's default model, at any size and scale."""
     entry = default_entry()
     crop = data.astronaut()[10 : 10 + size[0], 140 : 140 + size[1]]
     picture = picture_of(np.moveaxis(crop, 2, 0).astype(np.float32) / 255)
     target = output_size(size[0], scale[0]), output_size(size[1], scale[1])
     engine = LoadedModel(entry, openvino(precision), tiling_of(entry)).at(width)
     whole = upscale(picture, *target, engine, lambda part: None)
-    cut = replace(engine, tile_pixels=size[0] * size[1] // 4)
+    cut = in_tiles(engine, pixels=size[0] * size[1] // 4)
     tiled = upscale(picture, *target, cut, lambda part: None)
     assert (whole.tiles, tiled.tiles >= 2) == (1, True)
     assert apart(whole, tiled) <= 1 / 255

@@ -1,4 +1,4 @@
-"""A picture made larger: sizes, tiles, grey, transparency, and stopping in between."""
+"""Enlarging a picture: sizes, tiles, grey, transparency, and stopping between tiles."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from skimage import data
 
 from images.picture import FloatArray, PictureKind
 from images.resampling import lanczos
-from models.catalog import SHIPPED, read_catalog
+from models.catalog import SHIPPED
 from models.geometry import AxisGrid
-from scheduling.tiling import tiling_of
+from scheduling.tiling import Tiling, tiling_of
 from scheduling.work import work_of
-from tests.workers.workbench import a_job, picture_of
+from tests.workers.workbench import a_job, default_entry, in_tiles, picture_of
 from workers.loaded_model import LoadedModel
-from workers.runtimes.base import Session
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import Engine, upscale
 
@@ -26,25 +25,20 @@ Size = tuple[int, int]
 
 
 class Nearest:
-    """A session that repeats the nearest input pixel: exactly local, with a halo of 0."""
+    """A network that repeats the nearest input pixel: exactly local, with a halo of 0."""
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
         self.strengths: list[float] = []
 
     def run(
-        self,
-        image: FloatArray,
-        rows: AxisGrid,
-        columns: AxisGrid,
-        width: float,
-        strength: float = 0.0,
+        self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
     ) -> FloatArray:
         self.shapes.append(image.shape)
         self.strengths.append(strength)
         row = rows.index // rows.offset.shape[1]
         column = columns.index // columns.offset.shape[1]
-        return image[:, :, row][:, :, :, column] * np.float32(width)
+        return image[:, :, row][:, :, :, column]
 
 
 def photograph(height: int = 60, width: int = 75) -> FloatArray:
@@ -58,11 +52,14 @@ def ignore(part: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Engine:
-    catalog = read_catalog()
-    entry = catalog.get(catalog.default)
-    session: Session = OnnxSession(SHIPPED, entry, threads=1)
-    return LoadedModel(entry, session, tiling_of(entry)).at(entry.widths[0].width)
+def model() -> LoadedModel:
+    entry = default_entry()
+    return LoadedModel(entry, OnnxSession(SHIPPED, entry, threads=1), tiling_of(entry))
+
+
+@pytest.fixture(scope="module")
+def shipped(model: LoadedModel) -> Engine:
+    return model.at(model.entry.widths[0].width)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +68,7 @@ def shipped() -> Engine:
 def test_tiles_equal_the_whole(shipped: Engine, size: tuple[int, int]) -> None:
     picture = picture_of(photograph())
     whole = upscale(picture, *size, shipped, ignore)
-    tiled = upscale(picture, *size, replace(shipped, tile_pixels=700), ignore)
+    tiled = upscale(picture, *size, in_tiles(shipped, pixels=700), ignore)
     assert (whole.tiles, tiled.tiles) == (1, 8)
     assert whole.picture.pixels.colour.shape == (3, *size)
     assert np.abs(whole.picture.pixels.colour - tiled.picture.pixels.colour).max() <= TOLERANCE
@@ -83,15 +80,15 @@ def test_tiles_bounded_by_their_output_equal_the_whole(
 ) -> None:
     picture = picture_of(photograph())
     whole = upscale(picture, *size, shipped, ignore)
-    tiled = upscale(picture, *size, replace(shipped, tile_output_pixels=40_000), ignore)
+    tiled = upscale(picture, *size, in_tiles(shipped, output_pixels=40_000), ignore)
     assert whole.tiles == 1
     assert tiled.tiles >= size[0] * size[1] / 40_000
     assert np.abs(whole.picture.pixels.colour - tiled.picture.pixels.colour).max() <= TOLERANCE
 
 
-def test_what_is_shown_to_the_network_is_what_its_cost_is_predicted_from() -> None:
+def test_the_cost_is_predicted_from_the_pixels_shown_to_the_network() -> None:
     session = Nearest()
-    engine = Engine(session, 1.0, 7, tile_pixels=1500, tile_output_pixels=30_000, rim=5)
+    engine = Engine(session, Tiling(7, 1500, 30_000, rim=5))
     upscale(picture_of(photograph()), 433, 599, engine, ignore)
     job = a_job(source_width=75, source_height=60, output_width=599, output_height=433)
     shown = sum(height * width for *_, height, width in session.shapes)
@@ -99,22 +96,21 @@ def test_what_is_shown_to_the_network_is_what_its_cost_is_predicted_from() -> No
 
 
 def test_a_halo_that_is_too_small_shows(shipped: Engine) -> None:
-    """The comparison above can fail at all."""
+    """This proves that the comparison above can fail."""
     picture = picture_of(photograph())
-    bare = replace(shipped, rim=0)
+    bare = in_tiles(shipped, rim=0)
     whole = upscale(picture, 120, 150, bare, ignore).picture.pixels.colour
-    cut = replace(bare, tile_pixels=700, halo=0)
+    cut = in_tiles(bare, pixels=700, halo=0)
     assert (
         np.abs(whole - upscale(picture, 120, 150, cut, ignore).picture.pixels.colour).max()
         > TOLERANCE
     )
 
 
-def test_a_network_makes_better_pictures_than_resampling(shipped: Engine) -> None:
+def test_a_network_makes_better_pictures_than_resampling(model: LoadedModel) -> None:
     truth = photograph(120, 150)
     small = picture_of(truth.reshape(3, 60, 2, 75, 2).mean(axis=(2, 4)))
-    entry = read_catalog().get(read_catalog().default)
-    widest = replace(shipped, width=entry.widths[-1].width)
+    widest = model.at(model.entry.widths[-1].width)
 
     def error(engine: Engine | None) -> float:
         return float(
@@ -131,7 +127,7 @@ def test_grey_runs_in_three_channels_and_stays_grey(shipped: Engine) -> None:
     assert np.abs(made.pixels.colour[0] - lanczos(grey[0], 90, 100)).mean() < 0.05
 
 
-def test_metadata_travels_along() -> None:
+def test_metadata_is_kept() -> None:
     picture = picture_of(photograph(), kind=PictureKind.PALETTE)
     picture = replace(picture, icc=b"profile", exif=b"exif")
     made = upscale(picture, 90, 100, None, ignore).picture
@@ -139,7 +135,7 @@ def test_metadata_travels_along() -> None:
     assert (made.icc, made.exif) == (b"profile", b"exif")
 
 
-@pytest.mark.parametrize("engine", [None, Engine(Nearest(), 1.0, 0, tile_pixels=1000)])
+@pytest.mark.parametrize("engine", [None, Engine(Nearest(), Tiling(pixels=1000))])
 def test_transparency_is_resampled_and_in_range(engine: Engine | None) -> None:
     alpha = np.zeros((60, 75), np.float32)
     alpha[20:40, 30:50] = 1
@@ -151,7 +147,7 @@ def test_transparency_is_resampled_and_in_range(engine: Engine | None) -> None:
 
 
 def test_hidden_colours_do_not_bleed_into_the_edge(shipped: Engine) -> None:
-    """A green disc on transparent red: nothing red shows on black."""
+    """A green disc on transparent red, composed on black, shows no red."""
     y, x = np.mgrid[:64, :64]
     alpha = (np.hypot(y - 31.5, x - 31.5) < 20).astype(np.float32)
     colour = np.stack([1 - alpha, alpha, np.zeros_like(alpha)])
@@ -161,17 +157,17 @@ def test_hidden_colours_do_not_bleed_into_the_edge(shipped: Engine) -> None:
         assert (made.pixels.colour[0] * made.pixels.alpha).max() < 0.1
 
 
-def test_progress_rises_to_one_and_tiles_are_shown_with_their_halo() -> None:
+def test_progress_rises_to_one_tile_by_tile() -> None:
     seen: list[float] = []
     session = Nearest()
-    upscale(picture_of(photograph()), 61, 75, Engine(session, 1.0, 3, 1200), seen.append)
+    upscale(picture_of(photograph()), 61, 75, Engine(session, Tiling(3, 1200)), seen.append)
     assert seen == sorted(seen)
     assert len(seen) == len(session.shapes) == 4
     assert seen[-1] == 1
     assert {shape[:2] for shape in session.shapes} == {(1, 3)}
 
 
-def test_stopping_between_tiles() -> None:
+def test_a_run_can_be_stopped_between_tiles() -> None:
     class Stop(Exception):
         """What a caller may raise."""
 
@@ -180,13 +176,13 @@ def test_stopping_between_tiles() -> None:
 
     session = Nearest()
     with pytest.raises(Stop):
-        upscale(picture_of(photograph()), 61, 75, Engine(session, 1.0, 3, 1200), stop)
+        upscale(picture_of(photograph()), 61, 75, Engine(session, Tiling(3, 1200)), stop)
     assert len(session.shapes) == 1
 
 
 @pytest.mark.parametrize(("tile_pixels", "released"), [(10_000, 0), (1200, 1)])
 @pytest.mark.parametrize("stopped", [False, True])
-def test_a_session_gives_back_what_several_tiles_took(
+def test_memory_is_released_after_several_tiles(
     tile_pixels: int, released: int, stopped: bool
 ) -> None:
     class Keeping(Nearest):
@@ -201,7 +197,7 @@ def test_a_session_gives_back_what_several_tiles_took(
 
     session = Keeping()
     with contextlib.suppress(KeyError):
-        upscale(picture_of(photograph()), 61, 75, Engine(session, 1.0, 3, tile_pixels), stop)
+        upscale(picture_of(photograph()), 61, 75, Engine(session, Tiling(3, tile_pixels)), stop)
     assert session.released == released
 
 
@@ -212,9 +208,9 @@ def half_hidden() -> FloatArray:
     return alpha
 
 
-@pytest.mark.parametrize("engine", [None, Engine(Nearest(), 0.5, 0, 1000)])
+@pytest.mark.parametrize("engine", [None, Engine(Nearest(), Tiling(pixels=1000))])
 @pytest.mark.parametrize("alpha", [None, half_hidden()])
-def test_a_picture_of_the_size_asked_for_comes_back_as_it_is(
+def test_a_picture_of_the_requested_size_is_returned_unchanged(
     engine: Engine | None, alpha: FloatArray | None
 ) -> None:
     picture = picture_of(photograph(), alpha)
@@ -227,14 +223,14 @@ def test_a_picture_of_the_size_asked_for_comes_back_as_it_is(
 @pytest.mark.parametrize("size", [(60, 76), (61, 75)])
 def test_a_picture_that_grows_along_one_axis_is_run(size: Size) -> None:
     session = Nearest()
-    made = upscale(picture_of(photograph()), *size, Engine(session, 1.0, 0), ignore)
+    made = upscale(picture_of(photograph()), *size, Engine(session), ignore)
     assert (made.untouched, len(session.shapes)) == (False, 1)
     assert made.picture.pixels.colour.shape == (3, *size)
 
 
-def test_a_network_that_cleans_is_told_how_damaged_the_picture_is() -> None:
+def test_strength_reaches_a_network_that_takes_it() -> None:
     session = Nearest()
-    engine = Engine(session, 1.0, 0, takes_strength=True)
+    engine = Engine(session, takes_strength=True)
     picture = picture_of(photograph())
     assert not upscale(picture, 60, 75, engine, ignore, strength=0.25).untouched
     assert upscale(picture, 60, 75, engine, ignore).untouched
@@ -244,4 +240,4 @@ def test_a_network_that_cleans_is_told_how_damaged_the_picture_is() -> None:
 
 def test_shrinking_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot tile"):
-        upscale(picture_of(photograph()), 59, 75, Engine(Nearest(), 1.0, 0), ignore)
+        upscale(picture_of(photograph()), 59, 75, Engine(Nearest()), ignore)

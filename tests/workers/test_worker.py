@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from jobs.errors import AnysrError
 from jobs.formats import ImageFormat
 from jobs.job import Claim, JobStatus, OnMiss, Reason, RunFacts
+from jobs.queue import Leases
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED
@@ -60,7 +62,7 @@ async def closing(queue: RedisQueue) -> AsyncIterator[None]:
 
 
 async def ended(queue: RedisQueue, job_id: str) -> Any:
-    view = await queue.wait(job_id, 20)
+    view = await queue.submissions.wait(job_id, 20)
     assert view.status not in (JobStatus.QUEUED, JobStatus.RUNNING)
     return view
 
@@ -69,11 +71,11 @@ async def test_a_picture_is_delivered_with_its_facts(queue: RedisQueue) -> None:
     registry = CollectorRegistry()
     zoo = zoo_of(OnnxSession(SHIPPED, default_entry(), threads=1))
     job = a_job(output_width=113, output_height=95, output_format=ImageFormat.JPEG, quality=80)
-    await queue.submit(job, photograph())
+    await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo, registry=registry):
         view = await ended(queue, job.id)
     assert view.status is JobStatus.SUCCEEDED
-    picture = Image.open(io.BytesIO(await queue.result(view)))
+    picture = Image.open(io.BytesIO(await queue.submissions.result(view)))
     assert (picture.format, picture.size) == ("JPEG", (113, 95))
     facts = view.facts
     assert (facts.model, facts.width, facts.reason) == (job.model, 1.0, Reason.WIDEST)
@@ -89,13 +91,15 @@ async def test_a_picture_is_delivered_with_its_facts(queue: RedisQueue) -> None:
 
 async def test_a_worker_is_idle_while_it_has_no_job(queue: RedisQueue) -> None:
     metrics, session = WorkerMetrics(CollectorRegistry()), Gated()
-    heartbeat = Heartbeat(queue, "worker", metrics, every_s=0.1)
+    heartbeat = Heartbeat(queue.registry, "worker", metrics, every_s=0.1)
     slot = ModelSlot(LoadedModels(zoo_of(session), costs_of(10)))
-    worker = Worker(WorkerParts(queue, slot, heartbeat, metrics, Untraced(), LIMITS, 0.05, 0.1))
+    worker = Worker(
+        WorkerParts(queue.leases, slot, heartbeat, metrics, Untraced(), LIMITS, 0.05, 0.1)
+    )
     job = a_job()
     async with at_work(worker):
         await until(lambda: worker.idle_s > 0.05)
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
         await until(session.entered.is_set)
         assert worker.idle_s == 0
         session.gate.set()
@@ -105,7 +109,7 @@ async def test_a_worker_is_idle_while_it_has_no_job(queue: RedisQueue) -> None:
 
 async def test_too_little_slack_for_any_network_is_resampled(queue: RedisQueue) -> None:
     job = a_job()
-    await queue.submit(job, photograph())
+    await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(open_session()), costs_of(network_ms=10**6)):
         facts = (await ended(queue, job.id)).facts
     assert (facts.model, facts.width, facts.reason) == ("lanczos", 0, Reason.FLOOR)
@@ -117,20 +121,20 @@ async def test_slack_narrows_the_width(queue: RedisQueue) -> None:
     for rung in ladder(default_entry())[1:]:
         costs.lines[stage_of(rung)] = Line(10**6, 0, 0)
     job = a_job()
-    await queue.submit(job, photograph())
+    await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(open_session()), costs):
         facts = (await ended(queue, job.id)).facts
     assert (facts.width, facts.reason) == (default_entry().widths[0].width, Reason.SLACK)
 
 
 async def test_jobs_that_wait_narrow_the_width(queue: RedisQueue) -> None:
-    """Each alone would have time for the widest; all three have not. What the first took is learnt
-    at once, so only that one is made by the costs given here."""
+    """Each alone would have time for the widest; all three together do not. The first run updates
+    the costs, so only that one is bound by those given here."""
     costs = costs_of(network_ms=10)
     costs.lines[stage_of(ladder(default_entry())[-1])] = Line(30_000, 0, 0)
-    jobs = [a_job(network_ms=12) for _ in range(3)]
+    jobs = [a_job(narrowest_ms=12) for _ in range(3)]
     for job in jobs:
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(open_session()), costs):
         facts = (await ended(queue, jobs[0].id)).facts
     assert (facts.width, facts.reason) == (default_entry().widths[-2].width, Reason.BACKLOG)
@@ -138,31 +142,31 @@ async def test_jobs_that_wait_narrow_the_width(queue: RedisQueue) -> None:
 
 async def test_a_pinned_width_is_kept(queue: RedisQueue) -> None:
     job = a_job(pinned_width=0.5, budget_ms=1.0)
-    await queue.submit(job, photograph())
+    await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(open_session())):
         facts = (await ended(queue, job.id)).facts
     assert (facts.width, facts.reason) == (0.5, Reason.PINNED)
 
 
-async def test_what_was_measured_moves_the_costs(queue: RedisQueue) -> None:
+async def test_measured_times_update_the_costs(queue: RedisQueue) -> None:
     costs = costs_of(network_ms=1000)
     job = a_job()
-    await queue.submit(job, photograph())
+    await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(open_session()), costs):
         await ended(queue, job.id)
-    assert costs.pace["network"] < 1
+    assert costs.slowdown["network"] < 1
 
 
-async def test_a_picture_that_keeps_its_size_teaches_nothing_of_the_network(
+async def test_an_unchanged_picture_does_not_update_network_costs(
     queue: RedisQueue,
 ) -> None:
     costs, session = costs_of(network_ms=1000), open_session()
     job = a_job(output_width=48, output_height=40)
-    await queue.submit(job, photograph())
+    await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(session), costs):
         view = await ended(queue, job.id)
     assert (view.status, session.tiles) == (JobStatus.SUCCEEDED, 0)
-    assert "network" not in costs.pace
+    assert "network" not in costs.slowdown
     assert costs.margin == 1.0
 
 
@@ -170,12 +174,12 @@ async def test_a_picture_that_keeps_its_size_teaches_nothing_of_the_network(
     ("changes", "code"),
     [({"model": "nothing"}, "unknown_model"), ({"pinned_width": 0.33}, "unknown_width")],
 )
-async def test_what_no_worker_has_any_more_ends_unrun(
+async def test_a_job_for_a_removed_model_or_width_fails_unrun(
     queue: RedisQueue, changes: dict[str, Any], code: str
 ) -> None:
     registry, session = CollectorRegistry(), open_session()
     job = a_job(**changes)
-    await queue.submit(job, photograph())
+    await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(session), registry=registry):
         view = await ended(queue, job.id)
     assert (view.status, view.error_code) == (JobStatus.FAILED, code)
@@ -197,12 +201,12 @@ async def test_what_no_worker_has_any_more_ends_unrun(
         ),
     ],
 )
-async def test_what_cannot_be_made_says_why(
+async def test_an_impossible_job_fails_with_its_error_code(
     queue: RedisQueue, changes: dict[str, Any], code: str
 ) -> None:
     registry, session = CollectorRegistry(), open_session()
     job = a_job(**changes)
-    await queue.submit(job, photograph())
+    await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(session), registry=registry):
         view = await ended(queue, job.id)
     assert (view.status, view.error_code) == (JobStatus.FAILED, code)
@@ -214,16 +218,40 @@ async def test_what_cannot_be_made_says_why(
     ("payload", "code"),
     [(photograph()[:-900], "corrupt_image"), (b"not an image", "unsupported_image")],
 )
-async def test_bad_bytes_end_in_a_clear_error(queue: RedisQueue, payload: bytes, code: str) -> None:
+async def test_bad_bytes_fail_with_an_error_code(
+    queue: RedisQueue, payload: bytes, code: str
+) -> None:
     job = a_job()
-    await queue.submit(job, payload)
+    await queue.submissions.submit(job, payload)
     async with a_worker(queue, zoo_of(open_session())):
         assert (await ended(queue, job.id)).error_code == code
 
 
+async def test_a_picture_runs_in_smaller_tiles_where_memory_is_short(queue: RedisQueue) -> None:
+    session, sides = open_session(), {"source_width": 300, "source_height": 400}
+    job = a_job(output_width=600, output_height=800, **sides)
+    await queue.submissions.submit(job, photograph(300, 400))
+    async with a_worker(queue, zoo_of(session), available_bytes=80_000_000):
+        view = await ended(queue, job.id)
+    assert view.status is JobStatus.SUCCEEDED
+    assert view.facts.tiles == session.tiles > 1
+
+
+async def test_a_picture_that_fits_no_memory_is_refused_before_it_is_decoded(
+    queue: RedisQueue,
+) -> None:
+    session, job = open_session(), a_job()
+    await queue.submissions.submit(job, photograph()[:-900])  # decoding would end in corrupt_image
+    async with a_worker(queue, zoo_of(session), available_bytes=20_000):
+        view = await ended(queue, job.id)
+    assert (view.status, view.error_code) == (JobStatus.FAILED, "overloaded")
+    assert view.error_details["retry_after_s"] > 0
+    assert session.tiles == 0
+
+
 async def test_reject_ends_in_an_error_when_nothing_fits(queue: RedisQueue) -> None:
     job = a_job(on_miss=OnMiss.REJECT)
-    await queue.submit(job, photograph())
+    await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(open_session()), costs_of(network_ms=10**6)):
         assert (await ended(queue, job.id)).error_code == "deadline_exceeded"
 
@@ -232,7 +260,7 @@ async def test_reject_ends_in_an_error_when_the_prediction_was_wrong(queue: Redi
     session = Gated()
     job = a_job(on_miss=OnMiss.REJECT, budget_ms=300)
     async with a_worker(queue, zoo_of(session)):
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
         await until(session.entered.is_set)
         await asyncio.sleep(0.35)
         session.gate.set()
@@ -242,10 +270,10 @@ async def test_reject_ends_in_an_error_when_the_prediction_was_wrong(queue: Redi
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), MemoryError(), KeyError("x")])
 async def test_a_bug_ends_one_job_and_not_the_worker(queue: RedisQueue, error: Exception) -> None:
     first, second = a_job(), a_job()
-    await queue.submit(first, photograph())
+    await queue.submissions.submit(first, photograph())
     async with a_worker(queue, zoo_of(Failing(error))):
         assert (await ended(queue, first.id)).error_code == "internal_error"
-        await queue.submit(second, photograph())
+        await queue.submissions.submit(second, photograph())
         assert (await ended(queue, second.id)).status is JobStatus.SUCCEEDED
 
 
@@ -253,15 +281,15 @@ async def test_a_cancelled_job_stops_at_the_next_tile(queue: RedisQueue) -> None
     session, registry = Gated(), CollectorRegistry()
     job = a_job()
     async with a_worker(queue, zoo_of(session, tile_pixels=200), registry=registry):
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
         await until(session.entered.is_set)
-        assert (await queue.cancel(job.id)).status is JobStatus.CANCELLED
-        await asyncio.sleep(0.2)  # some renewals, of which the first one hears it
+        assert (await queue.submissions.cancel(job.id)).status is JobStatus.CANCELLED
+        await asyncio.sleep(0.2)  # some renewals; the first detects the cancellation
         session.gate.set()
         gone = {"outcome": "cancelled", "reason": "cancelled"}
         await until(lambda: count(registry, "anysr_runs_total", **gone) == 1)
         assert session.tiles == 1
-    assert (await queue.view(job.id)).status is JobStatus.CANCELLED
+    assert (await queue.submissions.view(job.id)).status is JobStatus.CANCELLED
 
 
 async def test_the_lease_is_kept_while_a_job_runs(
@@ -271,108 +299,110 @@ async def test_the_lease_is_kept_while_a_job_runs(
     impatient = queue_settings.model_copy(update={"lease_seconds": 0.3})
     queue = RedisQueue.connect(redis_url, impatient)
     async with closing(queue), a_worker(queue, zoo_of(session, 200)):
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
         await until(session.entered.is_set)
         await asyncio.sleep(0.6)
-        assert await queue.claim("thief", 0) is None
+        assert await queue.leases.claim("thief", 0) is None
         session.gate.set()
         view = await ended(queue, job.id)
     assert (view.status, view.attempt) == (JobStatus.SUCCEEDED, 1)
     assert view.facts.tiles == session.tiles > 1
 
 
-async def test_stopping_finishes_the_job_in_hand(queue: RedisQueue) -> None:
+async def test_stopping_finishes_the_current_job(queue: RedisQueue) -> None:
     session = Gated()
     job, late = a_job(), a_job()
     async with a_worker(queue, zoo_of(session)) as stopping:
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
         await until(session.entered.is_set)
-        await queue.submit(late, photograph())
+        await queue.submissions.submit(late, photograph())
         stopping.set()
         session.gate.set()
         assert (await ended(queue, job.id)).status is JobStatus.SUCCEEDED
-    assert (await queue.view(late.id)).status is JobStatus.QUEUED
-    assert await queue.heartbeats() == []
+    assert (await queue.submissions.view(late.id)).status is JobStatus.QUEUED
+    assert await queue.registry.heartbeats() == []
 
 
 async def test_an_idle_worker_stops_at_once(
     queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long it would wait for a job."""
+    """Whatever its claim's timeout."""
     monkeypatch.setattr("jobs.wakeup.LOOK_S", 60.0)
     first = a_job()
     async with a_worker(queue, zoo_of(open_session()), wait_s=60.0) as stopping:
-        await queue.submit(first, photograph())
+        await queue.submissions.submit(first, photograph())
         await ended(queue, first.id)
         await asyncio.sleep(0.1)  # it waits again
         stopping.set()
     late = a_job()
-    await queue.submit(late, photograph())
-    assert (await queue.view(late.id)).status is JobStatus.QUEUED
+    await queue.submissions.submit(late, photograph())
+    assert (await queue.submissions.view(late.id)).status is JobStatus.QUEUED
 
 
-async def test_the_pulse_says_what_the_worker_does(queue: RedisQueue) -> None:
+async def test_the_heartbeat_reports_a_running_job(queue: RedisQueue) -> None:
     session = Gated()
     job = a_job()
     async with a_worker(queue, zoo_of(session)):
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
         await until(session.entered.is_set)
         await asyncio.sleep(0.15)
-        [heartbeat] = await queue.heartbeats()
+        [heartbeat] = await queue.registry.heartbeats()
         assert (heartbeat.ready, heartbeat.busy, heartbeat.models) == (True, True, (job.model,))
         assert f"network:{job.model}@1" in heartbeat.costs["lines"]
         session.gate.set()
 
 
-class Flaky:
-    """A queue whose first answers to claim and complete are lost on the way."""
+class FlakyLeases:
+    """Leases whose first claims and completions fail with an outage."""
 
-    def __init__(self, queue: RedisQueue, outages: int) -> None:
-        self._queue = queue
+    def __init__(self, leases: Leases, outages: int) -> None:
+        self._leases = leases
         self._claims = self._completions = outages
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._queue, name)
+        return getattr(self._leases, name)
 
     async def claim(self, *arguments: Any) -> Claim | None:
         if self._claims:
             self._claims -= 1
             raise ConnectionError("away")
-        return await self._queue.claim(*arguments)
+        return await self._leases.claim(*arguments)
 
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
         if self._completions:
             self._completions -= 1
             raise ConnectionError("away")
-        return await self._queue.complete(claim, facts, picture)
+        return await self._leases.complete(claim, facts, picture)
 
 
 async def test_outages_are_waited_out(queue: RedisQueue) -> None:
     job = a_job()
-    await queue.submit(job, photograph())
-    flaky: Any = Flaky(queue, outages=2)
+    await queue.submissions.submit(job, photograph())
+    leases = FlakyLeases(queue.leases, outages=2)
+    flaky: Any = SimpleNamespace(leases=leases, registry=queue.registry)
     async with a_worker(flaky, zoo_of(open_session())):
         assert (await ended(queue, job.id)).status is JobStatus.SUCCEEDED
 
 
 async def test_a_result_that_comes_too_late_is_dropped(queue: RedisQueue) -> None:
-    """The lease is another's by the time the picture is done: only the other's counts."""
+    """The lease is lost before the picture is done, so the result is refused."""
     session, registry = Gated(), CollectorRegistry()
     job = a_job()
 
-    class Deaf(Flaky):
-        """A worker that cannot renew."""
+    class Unrenewable(FlakyLeases):
+        """Leases of which none can be renewed."""
 
         async def renew(self, claim: Claim, progress: float) -> None:
             raise ConnectionError(f"away at {progress} of {claim.job.id}")
 
-    deaf: Any = Deaf(queue, outages=0)
-    async with a_worker(deaf, zoo_of(session), registry=registry):
-        await queue.submit(job, photograph())
+    leases = Unrenewable(queue.leases, outages=0)
+    cut_off: Any = SimpleNamespace(leases=leases, registry=queue.registry)
+    async with a_worker(cut_off, zoo_of(session), registry=registry):
+        await queue.submissions.submit(job, photograph())
         await until(session.entered.is_set)
-        await queue.cancel(job.id)
+        await queue.submissions.cancel(job.id)
         session.gate.set()
         lost = {"outcome": "lost", "reason": "lost"}
         await until(lambda: count(registry, "anysr_runs_total", **lost) == 1)
     with pytest.raises(AnysrError):
-        await queue.result(await queue.view(job.id))
+        await queue.submissions.result(await queue.submissions.view(job.id))

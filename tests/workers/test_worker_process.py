@@ -1,4 +1,4 @@
-"""Worker processes on a real queue: killed, stopped, started wrongly."""
+"""Worker processes on a real queue: killed, stopped, and started with wrong settings."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, Catalog, write_catalog
 from scheduling.cost_model import CostModel, Line
 from tests.workers.workbench import a_job, default_entry, photograph, whole
-from workers.cache_files import kept_folder
-from workers.calibration_cache import costs_name, facts_of, keep_lines, stages_of
+from workers.cache_files import cache_folder
+from workers.calibration_cache import costs_name, facts_of, save_lines, stages_of
 from workers.loaded_model import load_zoo
 from workers.pool import pool_environments
 from workers.settings import WorkerSettings
@@ -57,14 +57,14 @@ def small_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def kept(small_zoo: Path) -> dict[str, list[float]]:
-    """Lines that are kept for it: on a busy machine each start would measure them anew."""
+    """Cached costs for it: on a busy machine each start would measure them anew."""
     settings = WorkerSettings(worker_threads=1, tile_pixels=64 * 64)
     zoo = load_zoo(small_zoo, settings)
     facts, stages = facts_of(zoo, settings), stages_of(zoo)
     lines = {stage: Line(float(n + 1), 2.0, 3.0) for n, stage in enumerate(stages)}
-    folder = kept_folder(WorkerSettings().calibration_folder, os.environ)
+    folder = cache_folder(WorkerSettings().calibration_folder, os.environ)
     assert folder is not None
-    keep_lines(folder / costs_name(facts), facts, lines)
+    save_lines(folder / costs_name(facts), facts, lines)
     written: dict[str, list[float]] = CostModel(lines).to_dict()["lines"]
     return written
 
@@ -102,16 +102,18 @@ async def ready(queue: RedisQueue, process: Process) -> None:
 
     async def look() -> bool:
         assert process.poll() is None, "the worker has ended"
-        return any(p.ready and f"-{process.pid}-" in p.worker_id for p in await queue.heartbeats())
+        return any(
+            p.ready and f"-{process.pid}-" in p.worker_id for p in await queue.registry.heartbeats()
+        )
 
     await until(look)
 
 
 async def running(queue: RedisQueue, job: Job) -> None:
-    """Wait until a job is in the middle of its run."""
+    """Wait until a job is running."""
 
     async def look() -> bool:
-        status = (await queue.view(job.id)).status
+        status = (await queue.submissions.view(job.id)).status
         assert status in (JobStatus.QUEUED, JobStatus.RUNNING), "too fast for this test"
         return status is JobStatus.RUNNING
 
@@ -123,7 +125,7 @@ async def code_of(process: Process) -> int:
 
 
 def a_long_job() -> Job:
-    """A picture that takes a good second at full width on one core."""
+    """A picture that takes more than a second at full width on one core."""
     return a_job(
         source_width=360,
         source_height=400,
@@ -135,9 +137,9 @@ def a_long_job() -> Job:
 
 async def delivered(queue: RedisQueue, job: Job) -> int:
     """Wait for a job's picture, and return how often the job was claimed."""
-    view = await queue.wait(job.id, PATIENCE_S)
+    view = await queue.submissions.wait(job.id, PATIENCE_S)
     assert view.status is JobStatus.SUCCEEDED
-    picture = Image.open(io.BytesIO(await queue.result(view)))
+    picture = Image.open(io.BytesIO(await queue.submissions.result(view)))
     assert picture.size == (job.output_width, job.output_height)
     return view.attempt
 
@@ -148,43 +150,43 @@ async def test_the_job_of_a_killed_worker_is_run_by_the_next(
     job = a_long_job()
     with a_process(environment) as first:
         await ready(queue, first)
-        await queue.submit(job, photograph(360, 400))
+        await queue.submissions.submit(job, photograph(360, 400))
         await running(queue, job)
         first.send_signal(signal.SIGKILL)
         assert await code_of(first) == -signal.SIGKILL
-    assert (await queue.view(job.id)).status is JobStatus.RUNNING
+    assert (await queue.submissions.view(job.id)).status is JobStatus.RUNNING
     with a_process(environment):
         assert await delivered(queue, job) == 2
 
 
-async def test_sigterm_finishes_the_job_in_hand_and_exits_with_0(
+async def test_sigterm_finishes_the_current_job_and_exits_with_0(
     queue: RedisQueue, environment: Mapping[str, str]
 ) -> None:
     job = a_long_job()
     with a_process(environment) as process:
         await ready(queue, process)
-        await queue.submit(job, photograph(360, 400))
+        await queue.submissions.submit(job, photograph(360, 400))
         await running(queue, job)
         process.send_signal(signal.SIGTERM)
         assert await code_of(process) == 0
     assert await delivered(queue, job) == 1
-    assert await queue.heartbeats() == []
+    assert await queue.registry.heartbeats() == []
 
 
-async def test_what_runs_take_beside_others_is_kept_for_the_next_start(
+async def test_contended_costs_are_saved_for_the_next_start(
     queue: RedisQueue, environment: Mapping[str, str], calibration_folder: Path
 ) -> None:
     environment = {**environment, "ANYSR_CALIBRATION_FOLDER": str(calibration_folder / "own")}
     jobs = [a_job() for _ in range(3)]
     for job in jobs:  # two wait when the first is claimed
-        await queue.submit(job, photograph())
+        await queue.submissions.submit(job, photograph())
     with a_process(environment) as process:
         for job in jobs:
             await delivered(queue, job)
         process.send_signal(signal.SIGTERM)
         assert await code_of(process) == 0
     [kept] = (calibration_folder / "own").glob("contention-*.json")
-    assert "network" in json.loads(kept.read_text())["contended"]["pace"]
+    assert "network" in json.loads(kept.read_text())["contended"]["slowdown"]
 
 
 async def test_a_second_signal_ends_it_at_once(
@@ -193,13 +195,13 @@ async def test_a_second_signal_ends_it_at_once(
     job = a_long_job()
     with a_process(environment) as process:
         await ready(queue, process)
-        await queue.submit(job, photograph(360, 400))
+        await queue.submissions.submit(job, photograph(360, 400))
         await running(queue, job)
         process.send_signal(signal.SIGINT)
         await asyncio.sleep(0.1)
         process.send_signal(signal.SIGINT)
         assert await code_of(process) == 1
-    assert (await queue.view(job.id)).status is JobStatus.RUNNING
+    assert (await queue.submissions.view(job.id)).status is JobStatus.RUNNING
 
 
 async def test_metrics_are_served(queue: RedisQueue, environment: Mapping[str, str]) -> None:
@@ -218,27 +220,27 @@ async def test_metrics_are_served(queue: RedisQueue, environment: Mapping[str, s
     assert "process_resident_memory_bytes" in text
 
 
-async def test_a_worker_says_how_its_machine_does(
+async def test_a_worker_reports_the_state_of_its_machine(
     queue: RedisQueue, environment: Mapping[str, str]
 ) -> None:
     async def said() -> bool:
-        return any(heartbeat.machine is not None for heartbeat in await queue.heartbeats())
+        return any(heartbeat.machine is not None for heartbeat in await queue.registry.heartbeats())
 
     with a_process(environment) as process:
         await ready(queue, process)
         await until(said)
 
 
-async def test_what_was_kept_is_read_at_a_start(
+async def test_cached_costs_are_read_at_a_start(
     queue: RedisQueue, environment: Mapping[str, str], kept: dict[str, list[float]]
 ) -> None:
     with a_process(environment) as process:
         await ready(queue, process)
-        [heartbeat] = await queue.heartbeats()
+        [heartbeat] = await queue.registry.heartbeats()
     assert heartbeat.costs["lines"] == kept
 
 
-async def test_where_nothing_was_kept_it_is_measured(
+async def test_costs_are_measured_without_a_cache(
     queue: RedisQueue,
     environment: Mapping[str, str],
     kept: dict[str, list[float]],
@@ -246,13 +248,13 @@ async def test_where_nothing_was_kept_it_is_measured(
 ) -> None:
     with a_process({**environment, "ANYSR_CALIBRATION_FOLDER": str(tmp_path)}) as process:
         await ready(queue, process)
-        [heartbeat] = await queue.heartbeats()
+        [heartbeat] = await queue.registry.heartbeats()
     measured = heartbeat.costs["lines"]
     assert measured.keys() == kept.keys()
     assert measured != kept
 
 
-async def test_a_worker_ends_with_the_process_that_started_it(
+async def test_a_worker_ends_with_its_parent_process(
     queue: RedisQueue, environment: Mapping[str, str]
 ) -> None:
     command = [sys.executable, "-c", PARENT, sys.executable, "-m", "workers.main"]
@@ -264,10 +266,12 @@ async def test_a_worker_ends_with_the_process_that_started_it(
     worker = int(await parent.stdout.readline())
 
     async def is_there() -> bool:
-        return any(p.ready and f"-{worker}-" in p.worker_id for p in await queue.heartbeats())
+        return any(
+            p.ready and f"-{worker}-" in p.worker_id for p in await queue.registry.heartbeats()
+        )
 
     async def is_gone() -> bool:
-        return not await queue.heartbeats()
+        return not await queue.registry.heartbeats()
 
     await until(is_there)
     parent.kill()
@@ -283,7 +287,7 @@ async def test_a_worker_ends_with_the_process_that_started_it(
         ({"ANYSR_RUNTIME": "torchscript"}, "has no TorchScript file"),
     ],
 )
-def test_what_is_set_wrongly_is_said(
+def test_wrong_settings_end_with_a_message(
     environment: Mapping[str, str], change: dict[str, str], message: str
 ) -> None:
     command = [sys.executable, "-m", "workers.main"]

@@ -1,4 +1,4 @@
-"""What the tests of the worker loop share: jobs, sessions to order, and a worker to run."""
+"""Shared by tests of workers: jobs, controllable sessions, and a worker to run."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from workers.machine_load import CpuTimes
 from workers.metrics import WorkerMetrics
 from workers.model_slot import LoadedModels, ModelSlot
 from workers.runtimes.base import Session
+from workers.upscale import Engine
 from workers.worker import Worker, WorkerParts
 
 LIMITS = Limits(source_pixels=1_000_000, output_pixels=4_000_000)
@@ -54,7 +55,7 @@ def picture_of(
     bit_depth: int = 16,
 ) -> Picture:
     """A picture of planes [1 or 3, H, W] and [H, W] in [0, 1]: in 16 bits unless 8 are asked for,
-    so that what is compared as floats is rounded by next to nothing."""
+    so that comparisons as floats see hardly any rounding."""
     planes = [*colour, *([] if alpha is None else [alpha])]
     depth = np.uint8 if bit_depth == 8 else np.uint16
     return Picture(Raster(rounded(np.stack(planes, axis=2), depth).astype(depth)), kind)
@@ -75,6 +76,8 @@ def a_job(**changes: object) -> Job:
         on_miss=OnMiss.DEGRADE,
         budget_ms=60_000,
         cheapest_ms=5,
+        narrowest_ms=0,
+        overhead_ms=0,
     )
     return replace(job, **changes)  # type: ignore[arg-type]
 
@@ -93,51 +96,57 @@ def whole(entry: ModelEntry) -> ModelEntry:
 
 
 class Gated:
-    """A session that repeats pixels, tile by tile, each as soon as the gate is open."""
+    """A session that repeats pixels; each tile waits until the gate is open."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
         self.gate = threading.Event()
         self.tiles = 0
 
+    def at(self, width: float) -> Gated:
+        assert width > 0
+        return self
+
     def run(
         self,
         image: FloatArray,
         rows: AxisGrid,
         columns: AxisGrid,
-        width: float,
         strength: float = 0.0,  # noqa: ARG002
     ) -> FloatArray:
         self.tiles += 1
         self.entered.set()
-        assert self.gate.wait(20), f"nobody opened the gate at width {width}"
+        assert self.gate.wait(20), "nobody opened the gate"
         row = rows.index // rows.offset.shape[1]
         column = columns.index // columns.offset.shape[1]
         return image[:, :, row][:, :, :, column]
 
 
 class Failing:
-    """A session that raises what it is given, and works from then on."""
+    """A session that raises a given error once, and works from then on."""
 
     def __init__(self, error: BaseException) -> None:
         self._errors = [error]
+
+    def at(self, width: float) -> Failing:
+        assert width > 0
+        return self
 
     def run(
         self,
         image: FloatArray,
         rows: AxisGrid,
         columns: AxisGrid,
-        width: float,
         strength: float = 0.0,  # noqa: ARG002
     ) -> FloatArray:
         if self._errors:
             raise self._errors.pop()
         shape = (*image.shape[:2], len(rows.index), len(columns.index))
-        return np.full(shape, width, np.float32)
+        return np.full(shape, 0.5, np.float32)
 
 
 class Cores:
-    """Two cores whose time passes when it is told to, used at rates that may be set at any time."""
+    """Two cores whose time the test advances, with rates of use that it can change."""
 
     def __init__(self, own: float = 1.0, others: float = 0.0, stolen: float = 0.0) -> None:
         self.own, self.others, self.stolen = own, others, stolen
@@ -157,9 +166,14 @@ class Cores:
 
 
 def zoo_of(session: Session, tile_pixels: int = 10**6) -> Zoo:
-    """The default model in an engine to order."""
+    """The default model in a given session."""
     entry = default_entry()
     return {entry.name: LoadedModel(entry, session, tiling_of(entry, tile_pixels))}
+
+
+def in_tiles(engine: Engine, **bounds: int) -> Engine:
+    """The engine with another bound on its tiles: `pixels`, `output_pixels`, `halo` or `rim`."""
+    return replace(engine, tiling=replace(engine.tiling, **bounds))
 
 
 def costs_of(network_ms: float, cheapest_ms: float = 1.0) -> CostModel:
@@ -181,13 +195,15 @@ async def a_worker(
     registry: CollectorRegistry | None = None,
     wait_s: float = 0.1,
     renew_s: float = 0.05,
+    available_bytes: int | None = None,
 ) -> AsyncIterator[asyncio.Event]:
-    """Run a worker on a queue; yields the event that stops it, and stops it at the end."""
+    """Run a worker on a queue; yield the event that stops it, and stop it at the end."""
     metrics = WorkerMetrics(registry or CollectorRegistry())
     costs = costs or costs_of(10)
-    heartbeat = Heartbeat(queue, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
+    heartbeat = Heartbeat(queue.registry, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
     slot = ModelSlot(LoadedModels(zoo, costs))
-    parts = WorkerParts(queue, slot, heartbeat, metrics, Untraced(), LIMITS, renew_s, wait_s)
+    common = (queue.leases, slot, heartbeat, metrics, Untraced(), LIMITS, renew_s, wait_s)
+    parts = WorkerParts(*common, available_memory=lambda: available_bytes)
     async with heartbeat.beating():
         heartbeat.warm(slot.loaded)
         async with at_work(Worker(parts)) as stopping:
@@ -196,7 +212,7 @@ async def a_worker(
 
 @contextlib.asynccontextmanager
 async def at_work(worker: Worker) -> AsyncIterator[asyncio.Event]:
-    """Let a worker run; yields the event that stops it, and stops it at the end."""
+    """Run a worker; yield the event that stops it, and stop it at the end."""
     stopping = asyncio.Event()
     task = asyncio.create_task(worker.run(stopping))
     try:
@@ -208,14 +224,14 @@ async def at_work(worker: Worker) -> AsyncIterator[asyncio.Event]:
 
 
 async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
-    """Wait for something that another thread brings about."""
+    """Wait until a condition that another thread fulfils is true."""
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110  a thread sets it, no event of this loop
+        while not condition():  # noqa: ASYNC110  a thread fulfils it, no event of this loop
             await asyncio.sleep(0.01)
 
 
-async def eventually(look: Callable[[], Awaitable[bool]], within_s: float = 15.0) -> None:
-    """Wait for something that is to be seen in the queue."""
+async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = 15.0) -> None:
+    """Wait until a condition on the queue is true."""
     async with asyncio.timeout(within_s):
-        while not await look():  # noqa: ASYNC110  another task brings it about
+        while not await check():  # noqa: ASYNC110  another task fulfils it
             await asyncio.sleep(0.01)

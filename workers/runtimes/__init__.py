@@ -1,1 +1,1 @@
-"""The engines that run a network, one file each, behind `base.Runtime`."""
+"""The engines that run networks, one file each, behind `base.Session`."""

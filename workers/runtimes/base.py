@@ -1,4 +1,4 @@
-"""What a worker asks of an engine."""
+"""The interface between a worker and the engines that run networks."""
 
 from __future__ import annotations
 
@@ -18,48 +18,50 @@ class RuntimeMissing(RuntimeError):
 
 
 class Interrupted(Exception):
-    """A run was ended before it was done, as another thread had asked."""
+    """A run was ended early by `Interruptible.interrupt`."""
 
 
 @runtime_checkable
 class Interruptible(Protocol):
-    """A session whose runs can be ended early."""
+    """A network whose runs can be ended early."""
 
     def interrupt(self) -> None:
-        """End the run in progress, which then raises Interrupted; to be called on another thread.
-        Without one, nothing wait_for_event."""
+        """End the run in progress, which then raises Interrupted. Called on another thread. Does
+        nothing while no run is in progress."""
 
 
 @runtime_checkable
 class Releasing(Protocol):
-    """A session that keeps the memory of its runs for the next ones."""
+    """A network or session that keeps the memory of its runs for the next ones."""
 
     def release(self) -> None:
-        """Give it back: after a large picture it is hundreds of megabytes for each width, and
-        encoding needs them. Costs less than one tile did. On the thread that runs, between runs."""
+        """Free that memory, which after a large picture is hundreds of megabytes per width and is
+        needed for encoding. Costs less than one tile. Called on the running thread, between runs.
+        """
+
+
+class Network(Protocol):
+    """A loaded model at one width."""
+
+    def run(
+        self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
+    ) -> FloatArray:
+        """Upscale image [B, 3, H, W] in [0, 1] to [B, 3, len(rows.index), len(columns.index)],
+        not clamped. `rows` and `columns` cover exactly the H and W input pixels. `strength` is the
+        image's compression damage, from 0 to 1; models without that input ignore it."""
 
 
 class Session(Protocol):
     """One loaded model, all its widths."""
 
-    def run(
-        self,
-        image: FloatArray,
-        rows: AxisGrid,
-        columns: AxisGrid,
-        width: float,
-        strength: float = 0.0,
-    ) -> FloatArray:
-        """Upscale image [B, 3, H, W] in [0, 1] to [B, 3, len(rows.index), len(columns.index)],
-        not clamped. `rows` and `columns` cover exactly the H and W input pixels. `strength` says
-        how damaged the image is, from 0 to 1; a model that takes none does not see it. KeyError
-        for a width that the model does not have."""
+    def at(self, width: float) -> Network:
+        """Return the model at a width. Raises KeyError for a width that it does not have."""
 
 
 def inputs_of(
     entry: ModelEntry, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float
 ) -> dict[str, NDArray[Any]]:
-    """Return what a model's graph is given, by the names of its inputs."""
+    """Return the inputs of a model's graph by name."""
     return {
         "image": image,
         "row_offset": rows.offset,
@@ -73,7 +75,7 @@ def inputs_of(
 def condition_of(
     entry: ModelEntry, rows: AxisGrid, columns: AxisGrid, strength: float
 ) -> dict[str, FloatArray]:
-    """Return what a graph is told of scale and strength, by the name of its input."""
+    """Return the input that carries scale and, if the model takes it, strength, by its name."""
     scales = [rows.inverse_scale, columns.inverse_scale]
     if entry.takes_strength:
         return {"condition": np.array([*scales, strength], np.float32)}

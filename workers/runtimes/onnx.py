@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.catalog import ModelEntry, WidthEntry, read_verified
+from models.catalog import Artifact, ModelEntry, read_verified
 from models.geometry import AxisGrid, axis_grid
 from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
 
@@ -18,16 +19,16 @@ FloatArray = NDArray[np.float32]
 CPU_PROVIDERS = ("CPUExecutionProvider",)
 CUDA_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
-SMALL = 64
-"""Pixels a side of the picture after which memory is given back: every network runs such a one."""
+SHRINKING_SIDE = 64
+"""Pixels a side of the picture whose run shrinks the arena; every network accepts that size."""
 
 
 class OnnxSession:
-    """A model of the catalog in ONNX Runtime; implements `Session`, `Interruptible` and `Releasing`
-    of `workers.runtimes.base`.
+    """A model of the catalog in ONNX Runtime; implements `Session` and `Releasing` of
+    `workers.runtimes.base`.
 
-    A width is loaded when it is first run. `threads` work on one operation, 0 for all cores;
-    they do not spin while idle unless `spin` is set, so that an idle worker costs nothing. The
+    A width is loaded when it first runs. `threads` work on one operation, 0 for all cores;
+    they do not spin while idle unless `spin` is set, so an idle worker uses no CPU time. The
     weights are held in memory: mapped from their file, they would change with it.
     """
 
@@ -39,30 +40,66 @@ class OnnxSession:
         providers: Sequence[str] = CPU_PROVIDERS,
         spin: bool = False,
     ) -> None:
-        self._folder = folder
+        weights = read_verified(folder, entry.weights)
+        options = options_with(entry.weights.file, weights, threads, spin)
+        loader = GraphLoader(folder, options, weights, tuple(providers))
         self._entry = entry
-        self._providers = list(providers)
-        self._weights = read_verified(folder, entry.weights)
-        self._options = options_with(entry.weights.file, self._weights, threads, spin)
-        self._loaded: dict[int, onnxruntime.InferenceSession] = {}
-        self._used: set[float] = set()
-        """Widths that have run since memory was given back."""
+        self._networks = {
+            width.channels: OnnxNetwork(entry, width.onnx, loader) for width in entry.widths
+        }
+
+    def at(self, width: float) -> OnnxNetwork:
+        """Return the model at a width. Raises KeyError for a width that it does not have."""
+        return self._networks[self._entry.at(width).channels]
+
+    def release(self) -> None:
+        """Free the memory that runs at any width have left."""
+        for network in self._networks.values():
+            network.release()
+
+
+@dataclass(frozen=True)
+class GraphLoader:
+    """Loads the graphs of one model."""
+
+    folder: Path
+    options: onnxruntime.SessionOptions
+    weights: bytes
+    """Held as long as the graphs, which read them."""
+    providers: tuple[str, ...]
+
+    def load(self, graph: Artifact) -> onnxruntime.InferenceSession:
+        """Load a graph. Raises CatalogError when its file does not match its checksum, and
+        RuntimeMissing when the first provider cannot be used."""
+        _require(self.providers[0], onnxruntime.get_available_providers())
+        loaded = onnxruntime.InferenceSession(
+            read_verified(self.folder, graph), self.options, providers=list(self.providers)
+        )
+        _require(self.providers[0], loaded.get_providers())
+        return loaded
+
+
+class OnnxNetwork:
+    """One width of an `OnnxSession`; implements `Network`, `Interruptible` and `Releasing`."""
+
+    def __init__(self, entry: ModelEntry, graph: Artifact, loader: GraphLoader) -> None:
+        self._entry = entry
+        self._graph = graph
+        self._loader = loader
+        self._loaded: onnxruntime.InferenceSession | None = None
+        """None before the first run."""
+        self._holds_memory = False
+        """Whether it has run since memory was last released."""
         self._running: onnxruntime.RunOptions | None = None
 
     def run(
-        self,
-        image: FloatArray,
-        rows: AxisGrid,
-        columns: AxisGrid,
-        width: float,
-        strength: float = 0.0,
+        self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
     ) -> FloatArray:
-        """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped; KeyError for an unknown
-        width. Raises CatalogError when the width's file is not what the catalog promises, and
-        Interrupted."""
+        """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped. Raises CatalogError when the
+        graph's file does not match the catalog's checksum, and Interrupted."""
         feed = inputs_of(self._entry, image, rows, columns, strength)
-        graph, running = self._at(self._entry.at(width)), onnxruntime.RunOptions()
-        self._used.add(width)
+        graph, running = self._load(), onnxruntime.RunOptions()
+        self._holds_memory = True
         self._running = running
         try:
             output: FloatArray = graph.run(["upscaled"], feed, running)[0]
@@ -75,34 +112,29 @@ class OnnxSession:
         return output
 
     def interrupt(self) -> None:
-        """End the run in progress, which looks for that between two of the graph's operations."""
+        """End the run in progress before the next operation of its graph."""
         running = self._running
         if running is not None:
             running.terminate = True
 
     def release(self) -> None:
-        """Give back the memory of the runs so far, at the end of one more of a small picture."""
-        if self._providers[0] not in CPU_PROVIDERS:
+        """Free the memory of the runs so far, by one more run of a small picture."""
+        if not self._holds_memory or self._loader.providers[0] not in CPU_PROVIDERS:
             return
-        grid, image = axis_grid(SMALL, 2 * SMALL), np.zeros((1, 3, SMALL, SMALL), np.float32)
+        self._holds_memory = False
+        side = SHRINKING_SIDE
+        grid, image = axis_grid(side, 2 * side), np.zeros((1, 3, side, side), np.float32)
         feed = inputs_of(self._entry, image, grid, grid, 0.0)
-        while self._used:
-            graph = self._at(self._entry.at(self._used.pop()))
-            graph.run(["upscaled"], feed, shrinking())
+        self._load().run(["upscaled"], feed, shrinking())
 
-    def _at(self, width: WidthEntry) -> onnxruntime.InferenceSession:
-        if width.channels not in self._loaded:
-            _require(self._providers[0], onnxruntime.get_available_providers())
-            loaded = onnxruntime.InferenceSession(
-                read_verified(self._folder, width.onnx), self._options, providers=self._providers
-            )
-            _require(self._providers[0], loaded.get_providers())
-            self._loaded[width.channels] = loaded
-        return self._loaded[width.channels]
+    def _load(self) -> onnxruntime.InferenceSession:
+        if self._loaded is None:
+            self._loaded = self._loader.load(self._graph)
+        return self._loaded
 
 
 def _require(provider: str, providers: Sequence[str]) -> None:
-    """Raise RuntimeMissing where ONNX Runtime would fall back to the CPU in silence."""
+    """Raise RuntimeMissing where ONNX Runtime would silently fall back to the CPU."""
     if provider not in providers:
         raise RuntimeMissing(
             f"{provider} cannot be used here. ANYSR_DEVICE=cuda needs an NVIDIA GPU, its driver, "
@@ -111,8 +143,8 @@ def _require(provider: str, providers: Sequence[str]) -> None:
 
 
 def shrinking() -> onnxruntime.RunOptions:
-    """Return options of a run after which what it and earlier ones took is given back, but for the
-    first piece. Done after each run, that would cost a large one half of its time."""
+    """Return options of a run that shrinks the arena to its first region when it ends. Used after
+    every run, they would add half of a large run's time."""
     options = onnxruntime.RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     return options
@@ -121,15 +153,15 @@ def shrinking() -> onnxruntime.RunOptions:
 def options_with(
     weights_file: str, weights: bytes, threads: int, spin: bool
 ) -> onnxruntime.SessionOptions:
-    """Return the options of a graph that refers to a weights file; `weights`, its content, must be
-    held as long as the graph is."""
+    """Return the options of a graph that refers to a weights file. The caller must keep `weights`,
+    the file's content, as long as the graph."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
-    # Shapes differ from request to request: a memory plan for one is waste for the next.
+    # Shapes differ from request to request, so a memory plan for one shape is rarely reused.
     options.enable_mem_pattern = False
-    # The name stands in for the file that the graph refers to: no other can be read.
+    # The content is registered under the file's name, so the graph can read no other file.
     options.add_external_initializers_from_files_in_memory(
         [weights_file], [weights], [len(weights)]
     )

@@ -1,8 +1,7 @@
-"""OpenVINO: the trunk in float32, bfloat16 or int8, then the head in ONNX Runtime, in float32.
+"""OpenVINO: the trunk in float32, bfloat16 or int8; then the head in ONNX Runtime, in float32.
 
-The trunk's shapes are left open: a shape that comes for the first time costs it some milliseconds,
-less than a picture that is padded to one of a few sizes (`docs/performance.md`), and what it keeps
-of shapes is bounded. The head's cost nothing there, and change with each scale.
+The trunk's shapes are left open. Preparing a new shape takes some milliseconds, less than padding
+pictures to a few fixed sizes (`docs/performance.md`), and the number of prepared shapes is bounded.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ import platform
 import sys
 import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from models.catalog import (
@@ -31,9 +30,9 @@ from models.catalog import (
 )
 from models.geometry import AxisGrid, axis_grid
 from workers.machine import CPU_INFO, cpu_flags
+from workers.runtimes.arenas import ARENAS, Arena
 from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
-from workers.runtimes.onnx import CPU_PROVIDERS, options_with, shrinking
-from workers.runtimes.rooms import ROOMS, Room
+from workers.runtimes.head import Feed, Head
 
 if TYPE_CHECKING:
     import openvino
@@ -41,27 +40,25 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float32]
 
 TRUNK_INPUTS = ("image", "condition", "inverse_scale")
-"""Of a graph's inputs, those that its trunk takes too; a model has one of the last two."""
-SHAPES = 8
-"""Shapes whose preparation is kept, for each width."""
-BYTES = 16
-"""That a trunk keeps for each pixel and channel, as measured at full width: a few layers' values in
-its precision and in float32. A narrow width keeps more than that, for the stream between its blocks
-is as wide as ever."""
-BAND_PIXELS = 1 << 16
-"""Input pixels of which the head makes output at once, or as many fours of output pixels."""
-OPERATIONS = 48
-"""Of a trunk, each of which is prepared for a shape."""
+"""The graph inputs that a trunk may take; a model has one of the last two."""
+PREPARED_SHAPES = 8
+"""Shapes whose preparation is cached, for each width."""
+ARENA_BYTES = 16
+"""Bytes that a trunk keeps per pixel and channel, measured at full width: the values of a few
+layers, in its precision and in float32. Narrow widths keep more per channel, because the stream
+between blocks is always of full width."""
+TRUNK_OPERATIONS = 48
+"""Operations of a trunk; each is prepared for every shape."""
 
 
 class OpenVinoSession:
-    """A model of the catalog in OpenVINO; implements `Session`, `Interruptible` and `Releasing` of
+    """A model of the catalog in OpenVINO; implements `Session` and `Releasing` of
     `workers.runtimes.base`.
 
-    Widths are loaded as in `OnnxSession`; `threads` work on one operation, 0 for all cores. In the
-    folder `cache` OpenVINO keeps what it has compiled: a third of a second for each width. Raises
-    RuntimeMissing where OpenVINO is not installed or the processor does not compute in that
-    precision, and CatalogError for a model without the artifacts for it.
+    Widths are loaded as in `OnnxSession`; `threads` work on one operation, 0 for all cores.
+    OpenVINO caches compiled graphs in the folder `cache`, which saves a third of a second per
+    width. Raises RuntimeMissing where OpenVINO is not installed or the processor does not support
+    the precision, and CatalogError for a model without the artifacts for it.
     """
 
     def __init__(
@@ -78,153 +75,171 @@ class OpenVinoSession:
             trunk_of(entry, width, precision)
         if entry.head is None:
             raise CatalogError(f"{entry.name} has no head of its own; use the onnx runtime")
-        self._folder = folder
-        self._entry = entry
-        self._precision = precision
-        self._threads = threads
-        self._cache = None if cache is None or not _writable(cache) else cache
-        self._weights = read_verified(folder, entry.weights)
-        self._head = onnxruntime.InferenceSession(
-            read_verified(folder, entry.head),
-            options_with(entry.weights.file, self._weights, threads, spin),
-            providers=list(CPU_PROVIDERS),
+        weights = read_verified(folder, entry.weights)
+        head = Head(folder, entry.head, entry.weights.file, weights, threads, spin)
+        compiler = TrunkCompiler(
+            folder, entry.weights.file, weights, _compile_options(precision, threads, cache)
         )
-        self._loaded: dict[int, tuple[openvino.InferRequest, Room]] = {}
+        self._entry = entry
+        self._networks = {
+            width.channels: OpenVinoNetwork(
+                entry, width.channels, trunk_of(entry, width, precision), compiler, head
+            )
+            for width in entry.widths
+        }
+
+    def at(self, width: float) -> OpenVinoNetwork:
+        """Return the model at a width. Raises KeyError for a width that it does not have."""
+        return self._networks[self._entry.at(width).channels]
+
+    def release(self) -> None:
+        """Free the memory that runs at any width have left."""
+        for network in self._networks.values():
+            network.release()
+
+
+@dataclass(frozen=True)
+class TrunkCompiler:
+    """Reads and compiles the trunks of one model."""
+
+    folder: Path
+    weights_file: str
+    weights: bytes
+    options: dict[str, Any]
+
+    def compile(self, trunk: Artifact) -> openvino.CompiledModel:
+        """Compile a trunk. Raises CatalogError when its file does not match its checksum."""
+        return _core().compile_model(self._read(trunk), "CPU", self.options)
+
+    def _read(self, trunk: Artifact) -> openvino.Model:
+        """Return a trunk, read from a copy whose checksum was verified: OpenVINO reads weights
+        only from files, and those of the model folder may be replaced at any moment."""
+        with tempfile.TemporaryDirectory(prefix="anysr-") as place:
+            Path(place, self.weights_file).write_bytes(self.weights)
+            graph = Path(place, trunk.file)
+            graph.write_bytes(read_verified(self.folder, trunk))
+            return _core().read_model(graph)
+
+
+class OpenVinoNetwork:
+    """One width of an `OpenVinoSession`; implements `Network`, `Interruptible` and `Releasing`."""
+
+    def __init__(
+        self,
+        entry: ModelEntry,
+        channels: int,
+        trunk: Artifact,
+        compiler: TrunkCompiler,
+        head: Head,
+    ) -> None:
+        self._entry = entry
+        self._channels = channels
+        self._trunk = trunk
+        self._compiler = compiler
+        self._head = head
+        self._loaded: tuple[openvino.InferRequest, Arena] | None = None
+        """The compiled trunk and the memory that it keeps; None before the first run."""
         self._running: openvino.InferRequest | None = None
         self._interrupted = False
-        # A trunk has one place for what it makes.
-        self._one_at_a_time = threading.RLock()
+        # A request has a single output buffer.
+        self._lock = threading.RLock()
+
+    @property
+    def kept_bytes(self) -> int:
+        """Estimated memory that the trunk keeps for its next run."""
+        return 0 if self._loaded is None else self._loaded[1].size
 
     def run(
-        self,
-        image: FloatArray,
-        rows: AxisGrid,
-        columns: AxisGrid,
-        width: float,
-        strength: float = 0.0,
+        self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
     ) -> FloatArray:
-        """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped; KeyError for an unknown
-        width. Raises CatalogError when the width's file is not what the catalog promises, and
-        Interrupted."""
+        """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped. Raises CatalogError when the
+        trunk's file does not match the catalog's checksum, and Interrupted."""
         feed = inputs_of(self._entry, image, rows, columns, strength)
-        found = self._entry.at(width)
-        with self._one_at_a_time:
-            trunk, room = self._at(found)
-            ROOMS.take(room, BYTES * found.channels * image[:, 0].size)
-            self._run_trunk(trunk, feed)
-            return self._run_head(feed, rows, columns)
-
-    def _run_head(
-        self, feed: dict[str, NDArray[Any]], rows: AxisGrid, columns: AxisGrid
-    ) -> FloatArray:
-        """Make the output of what the trunk made, a band of rows at a time: all that lies between
-        takes several times the memory of the output."""
-        height, slots = rows.offset.shape
-        pixels = max(len(columns.offset), len(columns.index) * len(rows.index) // (4 * height))
-        most = max(1, BAND_PIXELS // pixels)
-        if height <= most:
-            whole: FloatArray = self._head.run(None, feed)[0]
-            return whole
-        shape = len(feed["image"]), 3, len(rows.index), len(columns.index)
-        output: FloatArray = np.empty(shape, np.float32)
-        lowest, highest = int(rows.index[0]) // slots, int(rows.index[-1]) // slots
-        for start in range(lowest, highest + 1, most):
-            outputs = slice(*np.searchsorted(rows.index, (start * slots, (start + most) * slots)))
-            # Of the image the head reads a pixel around each as well.
-            first, last = max(0, start - 1), min(height, start + most + 1)
-            band = {name: feed[name][:, :, first:last] for name in (COEFFICIENTS, "image")}
-            band["row_offset"] = rows.offset[first:last]
-            band["row_index"] = rows.index[outputs] - first * slots
-            options = shrinking() if start + most > highest else None
-            output[:, :, outputs] = self._head.run(None, {**feed, **band}, options)[0]
-        return output
-
-    def _run_trunk(self, trunk: openvino.InferRequest, feed: dict[str, NDArray[Any]]) -> None:
-        """Add to the head's inputs what the trunk makes of them."""
-        given = {name: feed[name] for name in TRUNK_INPUTS if name in feed}
-        self._interrupted = False
-        try:
-            trunk.start_async(given, share_inputs=True)
-            self._running = trunk  # not before: what does not run yet cannot be ended
-            trunk.wait()
-        except RuntimeError as error:
-            if self._interrupted:
-                self._running = None
-                _settle(trunk, given)
-                raise Interrupted from error
-            raise
-        finally:
-            self._running = None
-        # A view of what the trunk holds until it runs again.
-        feed[COEFFICIENTS] = trunk.get_output_tensor(0).data
+        with self._lock:
+            request, arena = self._load()
+            ARENAS.reserve(arena, ARENA_BYTES * self._channels * image[:, 0].size)
+            self._run_trunk(request, feed)
+            return self._head.run(feed, rows, columns)
 
     def interrupt(self) -> None:
-        """End the run in progress, which looks for that between two of the trunk's operations."""
+        """End the run in progress before the next operation of the trunk."""
         running = self._running
         if running is not None:
             self._interrupted = True
             running.cancel()
 
     def release(self) -> None:
-        """Give back the memory of the trunks, of what lies between and of what was made, and that
-        of the head: by runs of the smallest picture in new requests."""
+        """Free the memory of the runs so far: intermediate values and output of the trunk, and the
+        head's arena, by a run of the smallest picture in a new request."""
         grid, image = axis_grid(1, 2), np.zeros((1, 3, 1, 1), np.float32)
         feed = inputs_of(self._entry, image, grid, grid, 0.0)
-        with self._one_at_a_time:
-            for channels in list(self._loaded):
-                trunk, room = self._loaded.pop(channels)
-                compiled = trunk.get_compiled_model()
-                del trunk  # its result goes with it
-                room.empty()
-                trunk = compiled.create_infer_request()
-                self._loaded[channels] = trunk, room
-                self._run_trunk(trunk, feed)
-            if self._loaded:
-                self._head.run(None, feed, shrinking())
+        with self._lock:
+            if self._loaded is None:
+                return
+            (request, arena), self._loaded = self._loaded, None
+            compiled = request.get_compiled_model()
+            del request  # its output buffer is freed with it
+            arena.release()
+            request = compiled.create_infer_request()
+            self._loaded = request, arena
+            self._run_trunk(request, feed)
+            self._head.release(feed)
 
-    def _at(self, width: WidthEntry) -> tuple[openvino.InferRequest, Room]:
-        if width.channels not in self._loaded:
-            trunk = trunk_of(self._entry, width, self._precision)
-            hint = "bf16" if self._precision is Precision.BFLOAT16 else "f32"
-            options: dict[str, Any] = {
-                "INFERENCE_PRECISION_HINT": hint,
-                "NUM_STREAMS": 1,
-                # Several workers of a machine would share the first cores.
-                "ENABLE_CPU_PINNING": False,
-                "CPU_RUNTIME_CACHE_CAPACITY": SHAPES * OPERATIONS,
-            }
-            if self._threads:
-                options["INFERENCE_NUM_THREADS"] = self._threads
-            if self._cache is not None:
-                options["CACHE_DIR"] = str(self._cache)
-            compiled = _core().compile_model(self._read(trunk), "CPU", options)
-            room = Room(self._one_at_a_time, compiled.release_memory)
-            self._loaded[width.channels] = compiled.create_infer_request(), room
-        return self._loaded[width.channels]
+    def _load(self) -> tuple[openvino.InferRequest, Arena]:
+        if self._loaded is None:
+            compiled = self._compiler.compile(self._trunk)
+            arena = Arena(self._lock, compiled.release_memory)
+            self._loaded = compiled.create_infer_request(), arena
+        return self._loaded
 
-    def _read(self, trunk: Artifact) -> openvino.Model:
-        """Return a trunk, made of content that was checked: OpenVINO reads weights from files
-        alone, and those of the model folder may be exchanged at any moment."""
-        with tempfile.TemporaryDirectory(prefix="anysr-") as place:
-            Path(place, self._entry.weights.file).write_bytes(self._weights)
-            graph = Path(place, trunk.file)
-            graph.write_bytes(read_verified(self._folder, trunk))
-            return _core().read_model(graph)
+    def _run_trunk(self, request: openvino.InferRequest, feed: Feed) -> None:
+        """Run the trunk, and add its output to the head's inputs."""
+        given = {name: feed[name] for name in TRUNK_INPUTS if name in feed}
+        self._interrupted = False
+        try:
+            request.start_async(given, share_inputs=True)
+            self._running = request  # only now: a request that has not started cannot be cancelled
+            request.wait()
+        except RuntimeError as error:
+            if self._interrupted:
+                self._running = None
+                _reset_after_cancel(request, given)
+                raise Interrupted from error
+            raise
+        finally:
+            self._running = None
+        # A view of the request's output buffer, valid until its next run.
+        feed[COEFFICIENTS] = request.get_output_tensor(0).data
 
 
-def _settle(trunk: openvino.InferRequest, given: dict[str, NDArray[Any]]) -> None:
-    """Make a trunk forget a run that was ended early.
+def _compile_options(precision: Precision, threads: int, cache: Path | None) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": "bf16" if precision is Precision.BFLOAT16 else "f32",
+        "NUM_STREAMS": 1,
+        # With pinning, all workers of a machine would share the first cores.
+        "ENABLE_CPU_PINNING": False,
+        "CPU_RUNTIME_CACHE_CAPACITY": PREPARED_SHAPES * TRUNK_OPERATIONS,
+    }
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+    if cache is not None and _writable(cache):
+        options["CACHE_DIR"] = str(cache)
+    return options
 
-    The operation at which it ended has made room for that run's shape, and goes by the last run
-    that came to its end when it looks whether the next is new: one of that size would be made in
-    the wrong room, and from there on as large as the picture that was ended. A run of a size that
-    no picture has, nor had the last run, makes room anew everywhere.
+
+def _reset_after_cancel(request: openvino.InferRequest, given: Feed) -> None:
+    """Make a request forget a run that was cancelled.
+
+    The operation at which a run was cancelled has allocated buffers for that run's shape, but
+    compares the next shape with that of the last completed run. A next run of the completed run's
+    size would use buffers of the wrong size, and its output would have the cancelled run's size.
+    A run of a size that neither run had makes every operation allocate anew.
     """
     image = np.zeros((1, 3, 1, 1), np.float32)
-    if tuple(trunk.get_output_tensor(0).shape[2:]) == (1, 1):
+    if tuple(request.get_output_tensor(0).shape[2:]) == (1, 1):
         image = np.zeros((1, 3, 1, 2), np.float32)
-    # Shared, as the run before was: a copy would be written into that run's picture.
-    trunk.infer({**given, "image": image}, share_inputs=True)
+    # Inputs are shared as in the cancelled run: a copy would overwrite that run's picture.
+    request.infer({**given, "image": image}, share_inputs=True)
 
 
 def _writable(folder: Path) -> bool:
@@ -236,7 +251,7 @@ def _writable(folder: Path) -> bool:
 
 
 def trunk_of(entry: ModelEntry, width: WidthEntry, precision: Precision) -> Artifact:
-    """Return the trunk that runs in a precision; CatalogError if the model has none."""
+    """Return the trunk for a precision. Raises CatalogError if the model has none."""
     if precision is Precision.INT8:
         trunk = width.int8.onnx if width.int8 is not None else None
     else:
@@ -250,8 +265,8 @@ def trunk_of(entry: ModelEntry, width: WidthEntry, precision: Precision) -> Arti
 
 
 def require(precision: Precision) -> None:
-    """Raise RuntimeMissing where OpenVINO is not installed, or where this processor does not
-    compute in a precision by itself."""
+    """Raise RuntimeMissing where OpenVINO is not installed, or where this processor has no
+    instructions for a precision."""
     try:
         core = _core()
     except ImportError as error:
@@ -268,9 +283,9 @@ def require(precision: Precision) -> None:
 
 
 def require_safe(precision: Precision, described: Path = CPU_INFO) -> None:
-    """Raise RuntimeMissing where a precision is known to end the process, or nobody can tell: int8
-    with open shapes on a processor with AMX (OpenVINO's issue 37577), which is seen on Linux. It
-    computes bfloat16 as well."""
+    """Raise RuntimeMissing where a precision is known to crash the process, or where that cannot be
+    determined: int8 with open shapes on a processor with AMX (OpenVINO's issue 37577), which is
+    detected on Linux only. Such processors support bfloat16."""
     flags = cpu_flags(described)
     unknown = not flags and platform.machine().lower() in ("x86_64", "amd64")
     if precision is Precision.INT8 and (unknown or "amx_int8" in flags):
@@ -281,14 +296,14 @@ def require_safe(precision: Precision, described: Path = CPU_INFO) -> None:
 
 @functools.cache
 def _core() -> openvino.Core:
-    # What it prepares for a shape is kept with the width. oneDNN, below it, would keep all that was
-    # ever prepared: a hundred MB after some hundred sizes.
+    # Prepared shapes are cached per width. oneDNN, below it, would also cache every shape that was
+    # ever prepared: 100 MB after some hundred sizes.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-    # It would tell its maker of each conversion.
+    # The telemetry package would report each conversion to OpenVINO's maker.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     core = openvino.Core()
-    # The files are read once, and are gone afterwards.
+    # The files are temporary: they are read once and deleted.
     core.set_property({"ENABLE_MMAP": False})
     return core

@@ -1,4 +1,4 @@
-"""TorchScript: one file for all widths, the number of inner channels being an argument."""
+"""TorchScript: one file for all widths; the number of inner channels is an argument."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ FloatArray = NDArray[np.float32]
 class TorchScriptSession:
     """A model of the catalog in TorchScript; implements `workers.runtimes.base.Session`.
 
-    torch is imported here and nowhere else on the serving path. Raises RuntimeMissing without
-    it, and CatalogError when the model has no TorchScript file. `threads` of 0 leaves torch's
-    own choice.
+    torch is imported here and nowhere else on the serving path. `threads` of 0 keeps torch's
+    default. Raises RuntimeMissing without torch, and CatalogError for a model without a
+    TorchScript file.
     """
 
     def __init__(
@@ -47,17 +47,19 @@ class TorchScriptSession:
         script = io.BytesIO(read_verified(folder, entry.torchscript))
         self._module = torch.jit.load(script, map_location=self._device)  # type: ignore[no-untyped-call]
 
+    def at(self, width: float) -> TorchScriptNetwork:
+        """Return the model at a width. Raises KeyError for a width that it does not have."""
+        return TorchScriptNetwork(self, self._entry.at(width).channels)
+
     def run(
         self,
+        channels: int,
         image: FloatArray,
         rows: AxisGrid,
         columns: AxisGrid,
-        width: float,
-        strength: float = 0.0,
+        strength: float,
     ) -> FloatArray:
-        """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped; KeyError for an unknown
-        width."""
-        channels = self._entry.at(width).channels
+        """Upscale as `Network.run` does, with so many inner channels."""
         (condition,) = condition_of(self._entry, rows, columns, strength).values()
         arrays = (image, condition, rows.offset, rows.index, columns.offset, columns.index)
         with self._torch.inference_mode():
@@ -68,3 +70,17 @@ class TorchScriptSession:
 
     def _tensor(self, array: NDArray[np.float32] | NDArray[np.int64]) -> torch.Tensor:
         return self._torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+
+class TorchScriptNetwork:
+    """One width of a `TorchScriptSession`; implements `workers.runtimes.base.Network`."""
+
+    def __init__(self, session: TorchScriptSession, channels: int) -> None:
+        self._session = session
+        self._channels = channels
+
+    def run(
+        self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
+    ) -> FloatArray:
+        """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped."""
+        return self._session.run(self._channels, image, rows, columns, strength)

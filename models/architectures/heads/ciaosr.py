@@ -15,9 +15,10 @@ The output is made a few rows at a time, so that memory is bounded at any size.
 Untrained, the MLPs are linear (`looks_linear`), and those that multiply keys and values answer
 about 1: the head begins with the features as they are.
 
-`released_quirks` reproduces two conventions of the released code, for converted weights: the
+`released_quirks` reproduces three conventions of the released code, for converted weights: the
 neighbours lie (1 - cell) / (H - 1) away in [-1, 1] coordinates, which is not quite half a pixel
-and depends on the picture's size, and all coordinates are shifted by 1e-6.
+and depends on the picture's size; their coordinates are shifted by 1e-6; and the query, whose are
+not, is the even pixel where an output pixel lies halfway between two, as its sampling rounds.
 """
 
 from __future__ import annotations
@@ -121,15 +122,15 @@ class CiaoSR(Head):
         if self.released_quirks:
             rows = released_neighbours(row_offset, row_index, inverse_scale[0])
             columns = released_neighbours(column_offset, column_index, inverse_scale[1])
-        row, _ = positions(row_offset, row_index)
-        column, _ = positions(column_offset, column_index)
+        row = nearest(row_offset, row_index, self.released_quirks)
+        column = nearest(column_offset, column_index, self.released_quirks)
         edged = F.pad(features, (1, 1, 1, 1)).permute(0, 2, 3, 1)
         non_local = None if self.cs_attn is None else self.cs_attn(features)
         first = self._first_layers(features, non_local).permute(0, 2, 3, 1)
         further = None if non_local is None else non_local.permute(0, 2, 3, 1)
         cell = 2 * inverse_scale
 
-        def some_rows(nearest: Tensor, index: Tensor, offset: Tensor) -> Tensor:
+        def some_rows(queried: Tensor, index: Tensor, offset: Tensor) -> Tensor:
             down = Neighbours(index.T, offset.T)
             # Copies: an exported loop may not read one tensor from outside by two names.
             across = Neighbours(columns.index.clone(), columns.offset.clone())
@@ -138,7 +139,7 @@ class CiaoSR(Head):
             if further is not None:
                 value = torch.cat((key, torch.stack(four(further, down, across), 3)), -1)
             made = self._colours(
-                _patches(edged, nearest, column)[..., None, :],
+                _patches(edged, queried, column)[..., None, :],
                 key,
                 value,
                 torch.stack(four(first, down, across), 3),
@@ -178,15 +179,24 @@ class CiaoSR(Head):
         return colours
 
 
+def nearest(offset: Tensor, index: Tensor, even: bool) -> Tensor:
+    """Return the nearest input pixel of each output pixel of one axis: halfway between two the
+    second, or with `even` the even one."""
+    found, from_found = positions(offset, index)
+    if not even:
+        return found
+    return found - torch.remainder(found, 2) * (from_found == -0.5).to(found.dtype)
+
+
 def released_neighbours(offset: Tensor, index: Tensor, inverse_scale: Tensor) -> Neighbours:
     """Return the neighbours of one axis as the released code finds them; see the module."""
     length = offset.shape[0]
-    nearest, from_nearest = positions(offset, index)
+    centre, from_centre = positions(offset, index)
     cell = 2 * inverse_scale / length
     reach = (1 - cell) / max(length - 1, 1) * length / 2
-    both = torch.stack((from_nearest - reach, from_nearest + reach)) + 1e-6 * length / 2
-    found = (nearest + torch.floor(both + 0.5).to(nearest.dtype)).clamp(0, length - 1)
-    return Neighbours(found, from_nearest + (nearest - found).to(from_nearest.dtype))
+    both = torch.stack((from_centre - reach, from_centre + reach)) + 1e-6 * length / 2
+    found = (centre + torch.floor(both + 0.5).to(centre.dtype)).clamp(0, length - 1)
+    return Neighbours(found, from_centre + (centre - found).to(from_centre.dtype))
 
 
 def _places(rows: Neighbours, columns: Neighbours, cell: Tensor) -> Tensor:

@@ -49,10 +49,22 @@ def ensemble(rows: Neighbours, columns: Neighbours) -> Tensor:
     """Return LIIF's weights of the four neighbours, [4, Y, X]: the area between the output pixel
     and the diagonally opposite neighbour, as a part of all four."""
     # All in thousandths of LIIF's units: ONNX's optimiser takes its 1e-9 for nothing and drops it.
-    high, wide = (2 * axis.offset.abs().flip(0) for axis in (rows, columns))
+    high, wide = _opposite(rows), _opposite(columns)
     areas = 1e3 * high[:, None, :, None] * wide[None, :, None, :] + 1e-6
     weights: Tensor = areas / areas.sum((0, 1))
     return weights.flatten(0, 1)
+
+
+def _opposite(axis: Neighbours) -> Tensor:
+    """Return how far the opposite neighbour of each is, in halves of an input pixel: the sides
+    [2, outputs] of the areas.
+
+    Right on the last pixel's centre both neighbours are that pixel, and both sides 0. No area would
+    then tell the neighbours of the other axis apart. Just beyond the centre both sides are equal,
+    and the limit of the weights is that of any two sides that are.
+    """
+    sides = 2 * axis.offset.abs().flip(0)
+    return torch.where(sides.sum(0) == 0, torch.ones_like(sides), sides)
 
 
 def bilinear(image: Tensor, rows: Neighbours, columns: Neighbours) -> Tensor:

@@ -9,14 +9,14 @@ import pytest
 import yaml
 
 from benchmarks.monitored.configuration import (
-    DEPLOYED,
+    deployed,
     hurried,
     read_config,
     seconds_of,
     write_config,
 )
 
-ALERTS: dict[str, Any] = yaml.safe_load((DEPLOYED / "rules/alerts.yml").read_text())
+ALERTS: dict[str, Any] = yaml.safe_load((deployed() / "rules/alerts.yml").read_text())
 
 
 def rules(groups: dict[str, Any]) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def test_what_alerts_ask_is_never_hurried() -> None:
 
 def test_only_times_differ_in_the_configuration() -> None:
     shipped, quick = read_config(None), read_config(0.5)
-    assert shipped == yaml.safe_load((DEPLOYED / "prometheus.yml").read_text())
+    assert shipped == yaml.safe_load((deployed() / "prometheus.yml").read_text())
     assert quick.pop("global") == {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
     assert quick == {key: value for key, value in shipped.items() if key != "global"}
 
@@ -49,5 +49,5 @@ def test_all_rules_are_written_beside_the_configuration(tmp_path: Path) -> None:
     path = write_config(tmp_path, read_config(None), hurry=1)
     assert yaml.safe_load(path.read_text()) == read_config(None)
     written = {file.name: yaml.safe_load(file.read_text()) for file in tmp_path.glob("rules/*")}
-    assert set(written) == {file.name for file in (DEPLOYED / "rules").iterdir()}
+    assert set(written) == {file.name for file in (deployed() / "rules").iterdir()}
     assert [r["expr"] for r in rules(written["alerts.yml"])] == [r["expr"] for r in rules(ALERTS)]

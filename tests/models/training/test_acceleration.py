@@ -7,7 +7,7 @@ import torch
 
 from models.architectures.conditioned import Conditioned
 from models.training.acceleration import Trunk, denormals_flushed, resolve_precision
-from models.training.trainer import upscale
+from models.training.forward import upscale
 
 CPU = torch.device("cpu")
 

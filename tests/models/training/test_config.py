@@ -67,12 +67,11 @@ def test_a_misspelt_setting_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [
-        ("loss", "l3", "charbonnier"),
+        ("loss", "l3", "high_frequency"),
         ("precision", "float8", "bfloat16"),
         ("schedule", "steps", "cosine"),
         ("optimiser", "sgd", "muon"),
         ("compile", "yes", "inductor"),
-        ("distillation", 1.5, "distillation"),
         ("patch_stages", [(0.1, 16)], "rise from 0"),
         ("patch_stages", [(0.0, 16), (0.6, 20), (0.5, 24)], "rise from 0"),
         ("patch_stages", [(0.0, 16), (1.0, 20)], "below 1"),

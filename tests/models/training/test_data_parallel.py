@@ -25,7 +25,7 @@ steps = 5
 optimiser = "muon"
 validation_images = 1
 """
-TRAIN = ("-m", "models.training.trainer")
+TRAIN = ("-m", "models.training.run")
 LAUNCH = ("-m", "torch.distributed.run", "--nproc-per-node", "2", *TRAIN)
 
 

@@ -26,7 +26,7 @@ def test_pixels_made_by_themselves_are_drawn_anywhere_and_all_judged(size, count
         assert 0 <= places[0] <= places[-1] < side
     picture = torch.arange(size[0] * size[1]).view(1, 1, *size)
     expected = picture[:, :, queries.rows][:, :, :, queries.columns]
-    assert torch.equal(queries.judged_of(picture), expected)
+    assert torch.equal(queries.loss_pixels_of(picture), expected)
 
 
 @settings(deadline=None)  # the first convolution of a process takes its time
@@ -43,10 +43,10 @@ def test_what_is_judged_of_mixed_pixels_is_as_in_the_whole_picture(size, halo, m
     kernel = torch.randn(1, 1, *(2 * [2 * halo + 1]), generator=generator).double()
     picture = torch.randn(1, 1, *size, generator=generator).double()
     made = picture[:, :, queries.rows][:, :, :, queries.columns]
-    loss_rows = queries.loss_rows(F.conv2d(made, kernel, padding=halo))
+    loss_rows = queries.loss_pixels(F.conv2d(made, kernel, padding=halo))
     assert loss_rows.numel() > 0
     torch.testing.assert_close(
-        loss_rows, queries.judged_of(F.conv2d(picture, kernel, padding=halo))
+        loss_rows, queries.loss_pixels_of(F.conv2d(picture, kernel, padding=halo))
     )
 
 
@@ -54,5 +54,5 @@ def test_what_is_judged_of_mixed_pixels_is_as_in_the_whole_picture(size, halo, m
 def test_every_pixel_is_judged_at_times(halo):
     places, loss_rows = torch.arange(99).view(1, 1, 9, 11), set()
     for seed in range(200):
-        loss_rows |= set(drawn((9, 11), 5, halo, seed).judged_of(places).flatten().tolist())
+        loss_rows |= set(drawn((9, 11), 5, halo, seed).loss_pixels_of(places).flatten().tolist())
     assert loss_rows == set(range(99))

@@ -8,8 +8,8 @@ import torch
 from torch.nn.functional import conv2d
 
 from models.architectures.conditioned import Conditioned
+from models.training.forward import upscale
 from models.training.throughput import Meter, Step, count_flops, measured_peak
-from models.training.trainer import upscale
 
 
 def test_a_convolution_costs_what_its_formula_says():

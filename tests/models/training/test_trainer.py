@@ -3,9 +3,6 @@
 import dataclasses
 import functools
 import itertools
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +17,10 @@ from models.architectures.registry import NetworkSpec
 from models.training.batch import batch_of
 from models.training.config import Config, Sampling, Training, learning_rate
 from models.training.dataset import Photographs, list_images, training_files
+from models.training.forward import upscale
 from models.training.sharded_state import load_pieces
 from models.training.throughput import Meter
-from models.training.trainer import Pace, Trainer, upscale
+from models.training.trainer import StepFit, Trainer
 
 ROOT = Path(__file__).parents[3]
 TINY = Config(
@@ -58,8 +56,6 @@ def having(network=None, sampling=None, **training):
 EVERYTHING = having(
     NetworkSpec("conditioned", {"channels": 8, "blocks": 1, "basis": 3, "widths": [2, 4, 6, 8]}),
     Sampling(batch=2, patch=16, damaged_probability=0.5),
-    sandwich=True,
-    distillation=0.5,
     loss="l1+high_frequency",
     schedule="cosine",
     patch_stages=[(0.0, 16), (0.2, 24)],
@@ -169,7 +165,7 @@ def test_a_resumed_optimiser_lies_in_memory_as_a_fresh_one(photographs, tmp_path
     "options",
     [
         {},
-        {"sandwich": True, "distillation": 0.5, "loss": "l1+high_frequency"},
+        {"loss": "l1+high_frequency"},
         {"compile": "graphs", "optimiser": "muon", "queries": 20},
     ],
 )
@@ -298,23 +294,11 @@ def test_a_run_goes_on_with_other_photographs(folder, tmp_path):
     assert resumed.step == 6
 
 
-def drawn_widths(config, tmp_path, times=300):
-    trainer = Trainer(config, tmp_path / "run")
-    return [trainer._draw_widths(torch.Generator().manual_seed(i)) for i in range(times)]
-
-
 def test_every_width_is_drawn_and_the_full_one_most(tmp_path):
-    drawn = drawn_widths(TINY, tmp_path)
-    assert {tuple(widths) for widths in drawn} == {(4,), (8,)}
-    assert 0.3 < drawn.count([8]) / 300 < 0.5
-
-
-def test_a_sandwich_is_the_widest_the_narrowest_and_one_between(tmp_path):
-    drawn = drawn_widths(EVERYTHING, tmp_path, 50)
-    assert {tuple(widths) for widths in drawn} == {(8, 4, 2), (8, 6, 2)}
-    assert drawn_widths(having(sandwich=True), tmp_path, 2) == [[8, 4], [8, 4]]
-    alone = NetworkSpec("conditioned", {"channels": 8, "blocks": 1, "basis": 3, "widths": [8]})
-    assert drawn_widths(having(alone, sandwich=True), tmp_path, 1) == [[8]]
+    trainer = Trainer(TINY, tmp_path / "run")
+    drawn = [trainer._draw_width(torch.Generator().manual_seed(i)) for i in range(300)]
+    assert set(drawn) == {4, 8}
+    assert 0.3 < drawn.count(8) / 300 < 0.5
 
 
 def test_algorithm_1_trains_the_width_of_the_scales_or_the_full_one(tmp_path):
@@ -322,13 +306,13 @@ def test_algorithm_1_trains_the_width_of_the_scales_or_the_full_one(tmp_path):
     settings = {"recipe": "algorithm_1", "scale_groups": [2.0, 4.0], "reset_probability": 0.6}
     trainer = Trainer(having(**settings), tmp_path / "run")
     drawn = [trainer._draw(torch.Generator().manual_seed(i)) for i in range(300)]
-    low = [widths for sampling, widths in drawn if max(sampling.anchors) <= 2.0]
-    high = [widths for sampling, widths in drawn if min(sampling.anchors) > 2.0]
+    low = [channels for sampling, channels in drawn if max(sampling.anchors) <= 2.0]
+    high = [channels for sampling, channels in drawn if min(sampling.anchors) > 2.0]
     assert len(low) + len(high) == 300
     assert 110 < len(low) < 190
-    assert high == [[8]] * len(high)
-    assert 0.5 < sum(widths == [8] for widths in low) / len(low) < 0.7
-    assert sum(widths == [4] for widths in low) + sum(widths == [8] for widths in low) == len(low)
+    assert set(high) == {8}
+    assert 0.5 < low.count(8) / len(low) < 0.7
+    assert set(low) == {4, 8}
 
 
 def test_algorithm_1_wants_a_group_for_every_width(tmp_path):
@@ -343,62 +327,25 @@ MIXING = NetworkSpec(
 
 
 @pytest.mark.parametrize("spec", [TINY.network, MIXING], ids=["conditioned", "arbsr"])
-def test_what_the_loss_judges_is_what_the_whole_picture_has(photographs, tmp_path, spec):
-    trainer = Trainer(having(spec, queries=7, distillation=0.5), tmp_path / "run")
+def test_the_loss_of_queries_is_that_of_the_same_pixels_of_the_whole(photographs, tmp_path, spec):
+    trainer = Trainer(having(spec, queries=7), tmp_path / "run")
     small, target = photographs.draw(TINY.sampling, torch.Generator().manual_seed(3))
     queries = trainer._draw_queries(target, torch.Generator().manual_seed(4))
     assert queries is not None
     assert len(queries.rows) == len(queries.columns) == 7
     network = trainer.network.eval()
-    wholes = [upscale(network, small, target.shape[2:], width).detach() for width in (4, 8)]
-    for width, whole in zip((4, 8), wholes, strict=True):
-        part = queries.loss_rows(upscale(network, small, target.shape[2:], width, queries=queries))
-        torch.testing.assert_close(part, queries.judged_of(whole))
-    loss = trainer._backward(batch_of(network, small, target, queries), [4])
-    narrow, wide, truth = map(queries.judged_of, (*wholes, target))
-    torch.testing.assert_close(loss, (l1_loss(narrow, truth) + l1_loss(narrow, wide)) / 2)
+    for width in (4, 8):
+        whole = upscale(network, small, target.shape[2:], width).detach()
+        part = upscale(network, small, target.shape[2:], width, queries=queries)
+        torch.testing.assert_close(queries.loss_pixels(part), queries.loss_pixels_of(whole))
+        loss = trainer._backward(batch_of(network, small, target, queries), width)
+        expected = l1_loss(queries.loss_pixels_of(whole), queries.loss_pixels_of(target))
+        torch.testing.assert_close(loss, expected)
 
 
 def test_too_few_queries_to_have_neighbours_are_refused(tmp_path):
     with pytest.raises(ValueError, match="queries must be more than 2"):
         Trainer(having(MIXING, queries=2), tmp_path / "run")
-
-
-def step_gradients(config, tmp_path, widths, loss=None):
-    """The gradients and FLOP of one pass over fixed pictures, at fixed widths."""
-    trainer = Trainer(config, tmp_path / "run")
-    with torch.no_grad():
-        for parameter in trainer.network.parameters():  # so that the widths differ
-            noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
-            parameter.add_(0.1 * noise)
-    generator = torch.Generator().manual_seed(0)
-    small, target = (torch.rand(2, 3, n, n, generator=generator) for n in (16, 32))
-    if loss is None:
-        total = trainer._backward(batch_of(trainer.network, small, target), widths)
-    else:
-        total = loss(trainer, small, target)
-        total.backward()
-    gradients = [p.grad for p in trainer.network.parameters()]
-    return float(total.detach()), gradients, trainer._flops_of(widths, 16)
-
-
-@pytest.mark.parametrize("widths", [[8, 4], [4]])
-def test_distillation_learns_from_the_detached_widest(tmp_path, widths):
-    def written_out(trainer, small, target):
-        full, narrow = (upscale(trainer.network, small, (32, 32), n) for n in (8, 4))
-        taught = 0.75 * l1_loss(narrow, target) + 0.25 * l1_loss(narrow, full.detach())
-        return (taught + l1_loss(full, target)) / 2 if 8 in widths else taught
-
-    config = having(sandwich=True, distillation=0.25)
-    expected = step_gradients(config, tmp_path, widths, written_out)
-    actual = step_gradients(config, tmp_path, widths)
-    assert actual[0] == pytest.approx(expected[0], rel=1e-5)
-    for a, b in zip(actual[1], expected[1], strict=True):
-        torch.testing.assert_close(a, b)
-    plain = step_gradients(having(sandwich=True), tmp_path, widths)
-    assert plain[0] != pytest.approx(actual[0], rel=1e-3)
-    # A teacher who is not trained in this step costs a pass of its own.
-    assert (actual[2] > plain[2]) == (8 not in widths)
 
 
 def test_validation_sees_damaged_inputs_where_they_are_trained(folder, tmp_path):
@@ -433,33 +380,6 @@ def test_a_step_of_damaged_inputs_tells_the_network_how_damaged(folder, tmp_path
     assert all(0.2 <= float(condition[0]) <= 1 for condition in seen)
 
 
-def test_training_needs_only_torch_numpy_pillow_and_safetensors(folder, tmp_path):
-    blocker = (
-        "import sys\n"
-        "for name in ('fastapi', 'pydantic', 'redis', 'onnx', 'onnxruntime', 'rich', 'typer',\n"
-        "             'skimage', 'scipy', 'prometheus_client', 'httpx'):\n"
-        "    sys.modules[name] = None\n"
-        "from models.training.trainer import main\n"
-        "main(sys.argv[1:])\n"
-    )
-    config = tmp_path / "tiny.toml"
-    config.write_text(
-        '[network]\nname = "conditioned"\n'
-        "args = { channels = 8, blocks = 1, basis = 3, widths = [4, 8] }\n"
-        "[sampling]\nbatch = 1\npatch = 16\n"
-        "[training]\nsteps = 100\nvalidation_images = 1\nvalidate_every = 100\n"
-    )
-    output = tmp_path / "run"
-    command = [sys.executable, "-c", blocker, str(config), "--data", str(folder)]
-    command += ["--output", str(output), "--device", "cpu", "--threads", "1", "--minutes", "9"]
-    command += ["--validation", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    facts = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
-    assert any("psnr" in f for f in facts)
-    assert (output / "weights.safetensors").exists()
-
-
 def test_a_run_that_is_fit_to_the_clock_ends_in_time_with_its_rate_fallen(
     folder, tmp_path, monkeypatch
 ):
@@ -474,5 +394,5 @@ def test_a_run_that_is_fit_to_the_clock_ends_in_time_with_its_rate_fallen(
     assert learning_rate(training, trainer.step) == 0
 
 
-def test_a_pace_counts_no_steps_without_a_time_to_fit_to():
-    assert Pace(0, None).steps_in_all(10**6) is None
+def test_no_steps_are_estimated_without_an_end_to_fit_to():
+    assert StepFit(0, None).total_steps(10**6) is None

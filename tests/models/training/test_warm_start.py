@@ -5,7 +5,7 @@ import torch
 
 from models.architectures.conditioned import Conditioned
 from models.architectures.registry import NetworkSpec
-from models.training.trainer import upscale
+from models.training.forward import upscale
 from models.training.warm_start import grow
 
 

@@ -1,4 +1,4 @@
-"""The simulator: nothing is lost, nothing runs twice, and workers may fail."""
+"""The simulator loses no request and runs none twice, even when workers fail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scheduling.options import Option
 from scheduling.policy import admit
 from scheduling.rungs import FLOOR, Rung
-from scheduling.simulation.simulator import Machine, Outcome, simulate
+from scheduling.simulation.simulator import SimulatedWorkers, SimulationResult, simulate
 from scheduling.simulation.strategies import STRATEGIES, Case, Ours
 from scheduling.simulation.workload import ARRIVALS, Kind, Workload, closed_loop, draw
 
@@ -48,21 +48,21 @@ def bursts(count: int = 3000, load: float = 1.5, seed: int = 1) -> Workload:
     return draw(count, load * 4e3 / mean_ms, ARRIVALS["gamma4"], mix, seed=seed)
 
 
-def ended(outcome: Outcome) -> int:
+def ended(outcome: SimulationResult) -> int:
     answered = outcome.met + outcome.late + outcome.refused + outcome.dropped
     return answered + outcome.cancelled
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_request_ends_in_exactly_one_way(name):
-    outcome = simulate(bursts(), TABLES, STRATEGIES[name](), Machine())
+    outcome = simulate(bursts(), TABLES, STRATEGIES[name](), SimulatedWorkers())
     assert ended(outcome) == outcome.requests == 3000
     assert sum(outcome.rungs.values()) == outcome.met + outcome.late
     assert 0 < outcome.busy <= 1
 
 
 class Watched(Ours):
-    """Ours, that remembers what it decided."""
+    """The strategy `ours`, which records its decisions."""
 
     def __init__(self) -> None:
         self.cases: list[tuple[Case, int]] = []
@@ -91,7 +91,7 @@ def test_no_job_is_both_refused_and_run_whatever_fails(arrivals, seed, slow):
         arrivals, random.uniform(20, 1500, count).tolist(), random.integers(0, 2, count).tolist()
     )
     watched = Watched()
-    outcome = simulate(requests, TABLES, watched, Machine(2, slow=slow))
+    outcome = simulate(requests, TABLES, watched, SimulatedWorkers(2, slow=slow))
     assert ended(outcome) == count
     assert outcome.met + outcome.late <= len(watched.cases)
     if not any(math.isinf(factor) for _, _, factor in slow):
@@ -104,19 +104,19 @@ def test_jobs_are_claimed_in_the_order_of_their_latest_start():
     budgets = [3000.0, 900, 2100, 600, 1500, 2700]
     requests = workload([0.0, 1, 2, 3, 4, 5], budgets)
     watched = Watched()
-    simulate(requests, TABLES, watched, Machine(1, deviation=0.0))
+    simulate(requests, TABLES, watched, SimulatedWorkers(1, deviation=0.0))
     deadlines = [case.load.now_ms + case.slack_ms for case, _ in watched.cases[1:]]
     assert deadlines == sorted(deadlines)
     assert len(deadlines) == 5
 
 
-def test_more_than_there_is_time_for_is_refused_and_what_is_let_in_is_met():
+def test_an_overload_is_refused_and_admitted_requests_are_met():
     requests = workload([0.0] * 1000, 400.0)
-    outcome = simulate(requests, TABLES, Ours(), Machine(1, deviation=0.0))
+    outcome = simulate(requests, TABLES, Ours(), SimulatedWorkers(1, deviation=0.0))
     assert outcome.refused > 500
     assert outcome.late + outcome.dropped == 0
     options, alone = TABLES[0], Watched()
-    simulate(workload([0.0], 400.0), TABLES, alone, Machine(1))
+    simulate(workload([0.0], 400.0), TABLES, alone, SimulatedWorkers(1))
     assert admit(options, 400.0, alone.cases[0][0].load).late_ms == 0
 
 
@@ -127,7 +127,7 @@ def test_a_long_budget_is_not_starved_by_a_constant_stream_of_short_ones():
         sorted([*short, 5.0]), [2000.0 if at == 5.0 else 300.0 for at in sorted([*short, 5.0])]
     )
     watched = Watched()
-    simulate(requests, TABLES, watched, Machine(1, deviation=0.0))
+    simulate(requests, TABLES, watched, SimulatedWorkers(1, deviation=0.0))
     (claim,) = [c for c, _ in watched.cases if c.load.now_ms + c.slack_ms == 2005.0]
     assert claim.load.now_ms <= 2005.0
     assert any(case.load.now_ms > 2005.0 for case, _ in watched.cases)
@@ -135,7 +135,7 @@ def test_a_long_budget_is_not_starved_by_a_constant_stream_of_short_ones():
 
 def test_the_same_seed_gives_the_same_outcome_and_another_seed_another():
     one, same, other = (
-        simulate(bursts(), TABLES, Ours(), Machine(seed=s)).to_dict() for s in (1, 1, 2)
+        simulate(bursts(), TABLES, Ours(), SimulatedWorkers(seed=s)).to_dict() for s in (1, 1, 2)
     )
     assert one == same != other
 
@@ -143,7 +143,7 @@ def test_the_same_seed_gives_the_same_outcome_and_another_seed_another():
 def test_under_load_ours_keeps_its_promises_narrower_and_fixed_widest_does_not():
     tables = [table(unit_ms, (1, 1.35, 1.7, 2.1)) for unit_ms in (38, 152)]
     ours, widest, greedy = (
-        simulate(bursts(20_000), tables, STRATEGIES[name](), Machine())
+        simulate(bursts(20_000), tables, STRATEGIES[name](), SimulatedWorkers())
         for name in ("ours", "widest", "greedy")
     )
     assert ours.admitted_attainment > 0.99
@@ -152,47 +152,49 @@ def test_under_load_ours_keeps_its_promises_narrower_and_fixed_widest_does_not()
     assert ours.loss_db < greedy.loss_db
 
 
-def test_alone_the_widest_runs():
-    outcome = simulate(workload([0.0], 3000.0, 1), TABLES, Ours(), Machine())
+def test_a_lone_request_runs_at_the_widest():
+    outcome = simulate(workload([0.0], 3000.0, 1), TABLES, Ours(), SimulatedWorkers())
     assert outcome.rungs == {"m@1": 1}
     assert (outcome.db, outcome.loss_db) == (32.0, 0.0)
 
 
-def test_a_dead_worker_s_job_is_run_again_by_another():
+def test_a_dead_workers_job_runs_again_on_another():
     # Worker 3 takes the job at once (320 ms at its widest) and dies in the middle of it.
     requests = workload([0.0], 3000.0, 1)
-    dies = Machine(4, deviation=0.0, slow=[(100.0, 3, math.inf)])
+    dies = SimulatedWorkers(4, deviation=0.0, slow=[(100.0, 3, math.inf)])
     outcome = simulate(requests, TABLES, Ours(), dies)
     assert (outcome.met, outcome.rungs) == (1, {"m@1": 1})
 
 
-def test_when_all_workers_are_dead_what_waits_is_told_as_dropped():
+def test_waiting_requests_are_dropped_when_all_workers_are_dead():
     requests = workload([0.0, 200.0], 3000.0, 1)
-    dead = Machine(1, deviation=0.0, slow=[(100.0, 0, math.inf)])
+    dead = SimulatedWorkers(1, deviation=0.0, slow=[(100.0, 0, math.inf)])
     outcome = simulate(requests, TABLES, STRATEGIES["slackfit"](), dead)
     assert (outcome.met, outcome.dropped) == (0, 2)
 
 
-def test_a_worker_that_returns_works_again():
+def test_a_worker_that_comes_back_runs_jobs_again():
     requests = workload([0.0, 200.0], 3000.0, 1)
-    returns = Machine(1, deviation=0.0, slow=[(100.0, 0, math.inf), (500.0, 0, 1.0)])
+    returns = SimulatedWorkers(1, deviation=0.0, slow=[(100.0, 0, math.inf), (500.0, 0, 1.0)])
     outcome = simulate(requests, TABLES, Ours(), returns)
     assert outcome.met == 2
 
 
-def test_ours_bears_a_worker_that_dies_and_one_that_becomes_slow():
-    failing = Machine(slow=[(5e3, 0, 3.0), (2e4, 1, math.inf), (4e4, 1, 1.0), (5e4, 0, 1.0)])
+def test_ours_copes_with_a_dead_and_a_slow_worker():
+    failing = SimulatedWorkers(
+        slow=[(5e3, 0, 3.0), (2e4, 1, math.inf), (4e4, 1, 1.0), (5e4, 0, 1.0)]
+    )
     outcome = simulate(bursts(8000, load=1.0), TABLES, Ours(), failing)
-    blameless = simulate(bursts(8000, load=1.0), TABLES, Ours(), Machine())
+    blameless = simulate(bursts(8000, load=1.0), TABLES, Ours(), SimulatedWorkers())
     assert outcome.admitted_attainment > 0.98
     assert outcome.db < blameless.db
     assert outcome.rungs != blameless.rungs
 
 
-def test_a_slow_worker_is_followed_so_that_its_later_jobs_are_in_time():
+def test_a_workers_slowdown_is_estimated_so_that_its_later_jobs_are_in_time():
     # Four times as slow: the widest would take 320 ms of these 250.
     requests = workload([1000.0 * n for n in range(30)], 250.0)
-    slow = Machine(1, deviation=0.0, slow=[(0.0, 0, 4.0)])
+    slow = SimulatedWorkers(1, deviation=0.0, slow=[(0.0, 0, 4.0)])
     watched = Watched()
     outcome = simulate(requests, TABLES, watched, slow)
     assert outcome.late <= 4
@@ -201,10 +203,10 @@ def test_a_slow_worker_is_followed_so_that_its_later_jobs_are_in_time():
     assert watched.cases[-1][0].options[-1].expected_ms == pytest.approx(4 * 80, rel=0.05)
 
 
-def test_progress_is_told():
-    heard: list[int] = []
-    simulate(bursts(2500), TABLES, Ours(), Machine(), heard.append)
-    assert heard == [1000, 2000]
+def test_progress_is_reported():
+    reported: list[int] = []
+    simulate(bursts(2500), TABLES, Ours(), SimulatedWorkers(), reported.append)
+    assert reported == [1000, 2000]
 
 
 def in_turn(count: int, callers: int, think_ms: float, budget_ms: float) -> Workload:
@@ -214,16 +216,16 @@ def in_turn(count: int, callers: int, think_ms: float, budget_ms: float) -> Work
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_caller_who_waits_for_each_answer_always_gets_the_best_in_time(workers):
-    outcome = simulate(in_turn(300, 1, 0.0, 1e4), TABLES, Ours(), Machine(workers))
+    outcome = simulate(in_turn(300, 1, 0.0, 1e4), TABLES, Ours(), SimulatedWorkers(workers))
     assert outcome.rungs == {"m@1": 300}
     assert outcome.met == 300
     assert all(np.diff(outcome.arrival_ms) > 0)
 
 
 @pytest.mark.parametrize("callers", [2, 4, 16])
-def test_callers_in_a_closed_loop_are_hardly_narrowed_where_their_budgets_have_room(callers):
+def test_a_closed_loop_is_hardly_narrowed_where_budgets_have_room(callers):
     requests = in_turn(1000, callers, 100.0, 1e4)
-    outcome = simulate(requests, TABLES, Ours(), Machine(2))
+    outcome = simulate(requests, TABLES, Ours(), SimulatedWorkers(2))
     assert outcome.met == 1000
     assert outcome.rungs.get("m@1", 0) >= 500
 
@@ -233,17 +235,17 @@ def test_callers_in_a_closed_loop_are_hardly_narrowed_where_their_budgets_have_r
     st.integers(1, 60), st.integers(1, 8), st.floats(0, 500), st.floats(30, 5000),
     st.lists(st.floats(0, 300) | st.just(math.inf), min_size=60, max_size=60),
 )  # fmt: skip
-def test_in_a_closed_loop_each_request_ends_in_one_way_also_when_callers_leave(
+def test_every_request_of_a_closed_loop_ends_in_exactly_one_way_with_cancellations(
     count, callers, think_ms, budget_ms, patience
 ):
     requests = replace(
         in_turn(count, callers, think_ms, budget_ms), patience_ms=np.array(patience[:count])
     )
-    outcome = simulate(requests, TABLES, Ours(), Machine(2))
+    outcome = simulate(requests, TABLES, Ours(), SimulatedWorkers(2))
     assert ended(outcome) == count
 
 
-def test_after_a_cancelled_giant_the_next_run_at_their_best():
+def test_a_cancelled_long_run_does_not_narrow_the_next_ones():
     # A small one runs, a giant waits beside another and is cancelled; then one after the other.
     kinds = (*KINDS, Kind(4000, 3000, 2.0))
     tables = [*TABLES, table(20_000)]
@@ -255,6 +257,6 @@ def test_after_a_cancelled_giant_the_next_run_at_their_best():
         kinds,
         patience_ms=np.array([math.inf, math.inf, 1000.0, *[math.inf] * len(small)]),
     )
-    outcome = simulate(requests, tables, Ours(), Machine(1, deviation=0.0))
+    outcome = simulate(requests, tables, Ours(), SimulatedWorkers(1, deviation=0.0))
     assert outcome.cancelled == 1
     assert outcome.rungs["m@1"] >= len(small)

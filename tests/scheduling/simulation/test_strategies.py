@@ -1,4 +1,4 @@
-"""What the others would do: each as its paper says."""
+"""The strategies that the policy is compared with follow their papers."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def case(slack_ms: float, alike: int = 0) -> Case:
     return Case(LADDER, slack_ms, IDLE, alike)
 
 
-def test_greedy_takes_the_widest_that_is_in_time_and_else_the_cheapest() -> None:
+def test_greedy_takes_the_widest_in_time_or_else_the_cheapest() -> None:
     assert [Greedy().choose(case(ms))[0] for ms in (1000, 50, 49, 13, 0.1)] == [4, 4, 3, 1, 0]
 
 
-def test_fixed_offers_one_way_only() -> None:
+def test_fixed_offers_one_option() -> None:
     assert Fixed(widest=True).offered(LADDER) == (LADDER[4],)
     assert Fixed(widest=False).offered(LADDER) == (LADDER[1],)
     assert STRATEGIES["widest-admitted"]().admission
     assert not STRATEGIES["widest"]().admission
 
 
-def test_aimd_adds_one_when_met_and_takes_a_tenth_when_not() -> None:
+def test_aimd_adds_one_after_a_hit_and_removes_a_tenth_after_a_miss() -> None:
     aimd = Aimd()
     for _ in range(9):
         aimd.ended(met=True)

@@ -1,4 +1,4 @@
-"""The offline bound is one: no schedule of tiny workloads passes it, and some reach it."""
+"""No schedule of a tiny workload exceeds the offline bound, and some reach it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scheduling.simulation.simulator import Machine, simulate
+from scheduling.simulation.simulator import SimulatedWorkers, simulate
 from scheduling.simulation.strategies import STRATEGIES
 from scheduling.simulation.upper_bound import OutOfReachError, bound
 from tests.scheduling.simulation.test_simulator import TABLES, bursts, workload
 
 
 def best_schedule(requests, workers: int, wanted: int) -> float | None:
-    """The best mean quality of exactly `wanted` in time, over every order, subset and way.
+    """Best mean quality with exactly `wanted` in time, over every order, subset and option.
 
     Some best schedule runs jobs in some order, each on the worker that is free first.
     """
@@ -46,7 +46,7 @@ some_requests = st.lists(
 
 @settings(max_examples=60)
 @given(some_requests, st.integers(1, 2), st.integers(1, 3))
-def test_no_schedule_of_a_tiny_workload_passes_it(requests, workers, wanted):
+def test_no_schedule_of_a_tiny_workload_exceeds_the_bound(requests, workers, wanted):
     best = best_schedule(requests, workers, wanted)
     assume(best is not None)
     assert best is not None
@@ -55,7 +55,7 @@ def test_no_schedule_of_a_tiny_workload_passes_it(requests, workers, wanted):
     assert found.db >= best - 1e-6
 
 
-def test_it_is_reached_where_the_best_is_plain():
+def test_the_bound_is_reached_where_the_best_schedule_is_obvious():
     # One at a time, each with time for its widest, or for its narrowest network only.
     for budget, index in ((80.0, 4), (20.0, 1)):
         requests = workload([0.0, 1000.0, 2000.0], budget)
@@ -64,7 +64,7 @@ def test_it_is_reached_where_the_best_is_plain():
         assert found.db == pytest.approx(TABLES[0][index].db)
 
 
-def test_it_is_tight_where_work_must_be_shared():
+def test_the_bound_is_tight_where_workers_must_share_the_work():
     # Two at once, one worker, 100 ms in all: 80 + 20 ms, or 60 + 40, or mixtures between.
     requests = workload([0.0, 0.0], 100.0)
     found = bound(requests, TABLES, 1.0, 1, cell_ms=100.0)
@@ -77,14 +77,14 @@ def test_a_picture_runs_on_one_worker_at_a_time():
     assert bound(requests, TABLES, 1.0, 8, cell_ms=20.0).db == pytest.approx(TABLES[0][3].db)
 
 
-def test_what_nobody_can_do_is_told():
+def test_an_impossible_attainment_is_an_error():
     with pytest.raises(OutOfReachError):
         bound(workload([0.0], 1.0), TABLES, 1.0, 1)
     with pytest.raises(OutOfReachError):
         bound(workload([0.0] * 200, 50.0), TABLES, 1.0, 1)
 
 
-def test_a_coarser_grid_is_looser():
+def test_a_coarser_grid_gives_a_looser_bound():
     requests = bursts(300)
     fine, coarse = (bound(requests, TABLES, 1.0, 4, cell_ms=ms).db for ms in (25.0, 400.0))
     assert coarse >= fine - 1e-9
@@ -92,20 +92,20 @@ def test_a_coarser_grid_is_looser():
 
 @pytest.mark.parametrize("name", ["ours", "greedy", "narrowest", "widest", "widest-admitted"])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_no_strategy_passes_it(name, seed):
-    requests, machine = bursts(500, seed=seed), Machine(seed=seed)
+def test_no_strategy_exceeds_the_bound(name, seed):
+    requests, machine = bursts(500, seed=seed), SimulatedWorkers(seed=seed)
     outcome = simulate(requests, TABLES, STRATEGIES[name](), machine)
     found = bound(requests, TABLES, outcome.attainment, 4, machine.factors(500))
     assert outcome.db <= found.db + 1e-9
     assert found.attainment == pytest.approx(outcome.attainment)
 
 
-def test_factors_are_what_pictures_really_cost():
+def test_factors_scale_the_expected_costs():
     requests = workload([0.0], 80.0)
     assert bound(requests, TABLES, 1.0, 1, np.array([2.0])).db == pytest.approx(TABLES[0][2].db)
 
 
-def test_a_way_without_a_quality_cannot_be_bounded():
+def test_an_option_without_quality_cannot_be_bounded():
     unknown = [tuple(replace(o, db=None) for o in TABLES[0])]
     with pytest.raises(ValueError, match="no measured quality"):
         bound(workload([0.0], 80.0), unknown, 1.0, 1)

@@ -1,4 +1,4 @@
-"""Workloads have the rate and the burstiness that they are named for, and are drawn from a seed."""
+"""Workloads have their nominal rate and burstiness, and are drawn from a seed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_arrivals_rise_at_the_mean_rate(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "cv"), [("poisson", 1), ("gamma2", 2), ("gamma4", 4)])
-def test_gaps_vary_as_they_are_named(name: str, cv: float) -> None:
+def test_gaps_have_the_named_coefficient_of_variation(name: str, cv: float) -> None:
     between = gaps(name)
     assert between.std() / between.mean() == pytest.approx(cv, rel=0.1)
 
@@ -31,6 +31,13 @@ def test_on_off_is_silent_most_of_the_time() -> None:
     phase = draw(COUNT, 10.0, ARRIVALS["on-off"]).arrival_ms % 10_000
     assert phase.max() <= 2000
     assert phase.mean() == pytest.approx(1000, rel=0.05)
+
+
+def test_on_off_is_a_poisson_process_while_it_is_on() -> None:
+    arrival = draw(COUNT, 10.0, ARRIVALS["on-off"], seed=3).arrival_ms
+    together = np.diff(arrival)[np.diff(arrival // 10_000) == 0]
+    assert together.mean() == pytest.approx(1e3 * 0.2 / 10.0, rel=0.05)
+    assert together.std() / together.mean() == pytest.approx(1, rel=0.05)
 
 
 def test_a_day_has_a_quiet_night_and_spikes() -> None:
@@ -48,7 +55,7 @@ def test_the_same_seed_draws_the_same_and_another_does_not() -> None:
     assert not np.array_equal(one.arrival_ms, other.arrival_ms)
 
 
-def test_budgets_and_kinds_are_spread_as_asked() -> None:
+def test_budgets_and_kinds_have_the_requested_distribution() -> None:
     workload = draw(COUNT, 1.0, budgets_ms=(300, 3000))
     assert 300 <= workload.budget_ms.min() < 310
     assert 2950 < workload.budget_ms.max() <= 3000
@@ -57,7 +64,7 @@ def test_budgets_and_kinds_are_spread_as_asked() -> None:
     assert shares == pytest.approx([share for _, share in MIXED], abs=0.02)
 
 
-def test_a_trace_says_what_it_says_and_the_rest_is_drawn(tmp_path) -> None:
+def test_columns_absent_from_a_trace_are_drawn(tmp_path) -> None:
     trace = tmp_path / "trace.csv"
     trace.write_text(
         "arrival_ms,width,height,scale,budget_ms\n900,64,48,2.5,700\n1000,,,,\n500,64,48,2.5,800\n"
@@ -82,7 +89,9 @@ def test_a_trace_says_what_it_says_and_the_rest_is_drawn(tmp_path) -> None:
         ("arrival_ms,width\n1,0\n", "line 2: width"),
     ],
 )
-def test_what_is_no_trace_is_told_with_its_line(tmp_path, text: str, message: str) -> None:
+def test_a_malformed_trace_is_an_error_that_names_the_line(
+    tmp_path, text: str, message: str
+) -> None:
     trace = tmp_path / "trace.csv"
     trace.write_text(text)
     with pytest.raises(ValueError, match=message):

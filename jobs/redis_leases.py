@@ -1,0 +1,194 @@
+"""Leases on Redis: a job is claimed, renewed, and ended under its fencing token."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from jobs.blob_store import BlobStore
+from jobs.codec import RUN_FACTS, CodecError
+from jobs.connection import OUTAGES, Command, reports_outages
+from jobs.errors import AnysrError, InternalError
+from jobs.job import Claim, JobStatus, LeaseState, RunFacts
+from jobs.queue import Capabilities, Leases
+from jobs.records import claim_of
+from jobs.scripts import Scripts
+from jobs.settings import QueueSettings
+from jobs.wakeup import WakeupSignal
+
+OTHERS_PAUSE_S = 0.1
+"""Pause between attempts while only jobs for other workers wait: no wake-up is sent for those."""
+
+FOREVER_MS = 1e15
+"""Stands for no bound: numbers reach Lua as text, and it cannot parse infinity."""
+
+
+class RedisLeases(Leases):
+    """Hands out jobs, and accepts a result only under the job's last token."""
+
+    def __init__(
+        self, scripts: Scripts, blobs: BlobStore, wake: WakeupSignal, settings: QueueSettings
+    ) -> None:
+        self._scripts = scripts
+        self._blobs = blobs
+        self._wake = wake
+        self._lease_ms = settings.lease_seconds * 1000
+        self._max_attempts = settings.max_attempts
+        self._unserved_ms = settings.unserved_seconds * 1000
+        self._none_waited = False
+        """Whether the queue was empty when this worker's last job ended: the next claim then waits
+        before its first attempt."""
+
+    @reports_outages
+    async def claim(
+        self,
+        worker_id: str,
+        wait_s: float,
+        stopping: asyncio.Event | None = None,
+        capabilities: Capabilities | None = None,
+    ) -> Claim | None:
+        clock = asyncio.get_running_loop()
+        until = clock.time() + wait_s
+        none_waited, self._none_waited = self._none_waited, False
+        if none_waited and not await self._wake.wait(wait_s, stopping):
+            return None
+        while True:
+            claim, passed = await self._claim(worker_id, capabilities() if capabilities else ())
+            left_s = until - clock.time()
+            if claim is not None or left_s <= 0:
+                return claim
+            # With jobs for others in the queue the wake-up token is theirs.
+            wait = self._wake.wait(left_s, stopping) if not passed else _pause(left_s, stopping)
+            if not await wait:
+                return None
+
+    @reports_outages
+    async def claim_urgent(
+        self, worker_id: str, soon_ms: float, within_ms: float, capabilities: Iterable[str] = ()
+    ) -> Claim | None:
+        claim, _ = await self._claim(worker_id, capabilities, soon_ms, within_ms)
+        return claim
+
+    async def _claim(
+        self,
+        worker_id: str,
+        capabilities: Iterable[str],
+        soon_ms: float = math.inf,
+        within_ms: float = math.inf,
+    ) -> tuple[Claim | None, int]:
+        """Return a job, and the number of jobs passed over because other workers must run them."""
+        bounds = min(soon_ms, FOREVER_MS), min(within_ms, FOREVER_MS)
+        met = tuple(capabilities)
+        while True:
+            ended, row, passed = await self._scripts.run(
+                "claim",
+                *(self._lease_ms, self._max_attempts, worker_id, self._unserved_ms),
+                *bounds,
+                *met,
+            )
+            if ended:
+                await self._blobs.drop_payloads_apart(job_id.decode() for job_id in ended)
+            if not row:
+                return None, int(passed)
+            claim = await self._open(row)
+            if claim is not None:
+                return claim, int(passed)
+
+    async def _open(self, row: list[Any]) -> Claim | None:
+        """Return the claim of a leased job, with its picture fetched unless the script sent it. A
+        job whose record or picture is damaged or lost ends here with InternalError."""
+        *record, payload = row
+        job_id, token = row[0].decode(), int(row[1])
+        try:
+            if payload is None:
+                payload = await self._payload(job_id, token)
+            return claim_of(record, payload)
+        except CodecError as error:
+            await self._fail(job_id, token, InternalError(str(error)))
+            return None
+
+    async def _payload(self, job_id: str, token: int) -> bytes:
+        try:
+            payload = await self._blobs.payload(job_id)
+        except OUTAGES:
+            # The picture may exist and only its Redis be away: no attempt is counted.
+            await self._scripts.run("release", job_id, token)
+            raise
+        except RedisError as error:
+            raise CodecError(f"the uploaded picture cannot be read: {error}") from error
+        if payload is None:
+            raise CodecError("the uploaded picture is no longer there")
+        return payload
+
+    @reports_outages
+    async def report_expected_end(self, claim: Claim, predicted_ms: float) -> None:
+        await self._scripts.run("expected_end", claim.job.id, claim.token, predicted_ms)
+
+    @reports_outages
+    async def renew(self, claim: Claim, progress: float) -> LeaseState:
+        done = f"{min(max(progress, 0.0), 1.0):.4g}"
+        state = await self._scripts.run("renew", claim.job.id, claim.token, done, self._lease_ms)
+        return LeaseState(state.decode())
+
+    @reports_outages
+    async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
+        job_id, token = claim.job.id, claim.token
+        fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}
+        putting = self._blobs.putting_result(job_id, token, picture)
+        if self._blobs.apart:
+            await self._blobs.put_result(job_id, token, picture)
+            ours = await self._end(job_id, token, JobStatus.SUCCEEDED, fields)
+        else:
+            ours = await self._end(job_id, token, JobStatus.SUCCEEDED, fields, putting)
+        if ours:
+            return True
+        await self._blobs.drop_result(job_id, token)
+        return False
+
+    @reports_outages
+    async def fail(self, claim: Claim, error: AnysrError) -> bool:
+        return await self._fail(claim.job.id, claim.token, error)
+
+    async def _fail(self, job_id: str, token: int, error: AnysrError) -> bool:
+        fields = {
+            "error_code": error.code,
+            "error_detail": error.detail,
+            "error_details": json.dumps(error.details, default=str),
+        }
+        return await self._end(job_id, token, JobStatus.FAILED, fields)
+
+    async def _end(
+        self,
+        job_id: str,
+        token: int,
+        status: JobStatus,
+        fields: Mapping[str, str | bytes],
+        putting: Command | None = None,
+    ) -> bool:
+        pairs = [part for pair in fields.items() for part in pair]
+        result = "" if putting is None else putting[1]
+        arguments = (job_id, token, status.value, result, *pairs)
+        if putting is None:
+            ended, waiting = await self._scripts.run("finish", *arguments)
+        else:
+            ended, waiting = await self._scripts.run_after(putting, "finish", *arguments)
+        ours = bool(ended == 1)
+        self._none_waited = ours and waiting == 0
+        if ours:
+            await self._blobs.drop_payloads_apart([job_id])
+        return ours
+
+
+async def _pause(left_s: float, stopping: asyncio.Event | None) -> bool:
+    """Wait for `OTHERS_PAUSE_S`, at most `left_s`; return False as soon as `stopping` is set."""
+    stopping = stopping or asyncio.Event()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(min(left_s, OTHERS_PAUSE_S)):
+            await stopping.wait()
+    return not stopping.is_set()

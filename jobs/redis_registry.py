@@ -1,0 +1,108 @@
+"""The registry on Redis: heartbeats, requests to all processes, and the queue's counters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from jobs.codec import HEARTBEAT, CodecError
+from jobs.connection import reports_outages
+from jobs.heartbeat import WorkerHeartbeat
+from jobs.keys import Keys
+from jobs.queue import Registry
+from jobs.queue_health import QueueHealth, RedisMemory
+from jobs.scripts import Scripts
+
+MODEL_REQUEST_S = 3600
+"""How long workers that start load the models that were requested before."""
+
+
+class RedisRegistry(Registry):
+    """One expiring string per worker, the set of their ids, and a few counters.
+
+    `servers` are the Redis servers whose memory `health` reports, by what they hold.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        keys: Keys,
+        scripts: Scripts,
+        heartbeat_ttl_s: float,
+        servers: Mapping[str, Redis],
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._scripts = scripts
+        self._ttl_ms = round(heartbeat_ttl_s * 1000)
+        self._servers = servers
+
+    @reports_outages
+    async def count_worker_start(self) -> None:
+        await self._client.hincrby(self._keys.counts, "worker_starts", 1)
+
+    @reports_outages
+    async def publish_heartbeat(self, heartbeat: WorkerHeartbeat) -> int:
+        data = HEARTBEAT.encode(heartbeat)
+        return await self._scripts.heartbeat(
+            heartbeat.worker_id, data, self._ttl_ms, heartbeat.capabilities
+        )
+
+    @reports_outages
+    async def retire_worker(self, worker_id: str) -> None:
+        await self._client.unlink(self._keys.heartbeat(worker_id))
+        await self._client.srem(self._keys.workers, worker_id)
+
+    @reports_outages
+    async def heartbeats(self) -> list[WorkerHeartbeat]:
+        alive = []
+        for data in await self._scripts.heartbeats():
+            try:
+                alive.append(HEARTBEAT.decode(data))
+            except CodecError:
+                continue
+        return sorted(alive, key=lambda heartbeat: heartbeat.worker_id)
+
+    @reports_outages
+    async def request_reload(self) -> int:
+        return int(await self._client.incr(self._keys.reloads))
+
+    @reports_outages
+    async def reloads(self) -> int:
+        return int(await self._client.get(self._keys.reloads) or 0)
+
+    @reports_outages
+    async def request_model(self, model: str) -> None:
+        async with self._client.pipeline() as pipe:
+            pipe.sadd(self._keys.requested_models, model)
+            pipe.expire(self._keys.requested_models, MODEL_REQUEST_S)
+            await pipe.execute()
+
+    @reports_outages
+    async def requested_models(self) -> frozenset[str]:
+        names = await self._client.smembers(self._keys.requested_models)
+        return frozenset(n.decode() if isinstance(n, bytes) else n for n in names)
+
+    @reports_outages
+    async def health(self) -> QueueHealth:
+        counts: Mapping[Any, Any] = await self._client.hgetall(self._keys.counts)
+        memory = [await _memory(holds, server) for holds, server in self._servers.items()]
+        return QueueHealth(
+            redeliveries=int(counts.get(b"redeliveries", 0)),
+            dead_letters=int(counts.get(b"dead_letters", 0)),
+            worker_starts=int(counts.get(b"worker_starts", 0)),
+            memory=tuple(known for known in memory if known is not None),
+        )
+
+
+async def _memory(holds: str, server: Redis) -> RedisMemory | None:
+    """Return a server's memory use; None where a hosted one does not report it."""
+    try:
+        info: Mapping[str, Any] = await server.info("memory")
+    except ResponseError:
+        return None
+    limit = int(info.get("maxmemory", 0)) or int(info.get("total_system_memory", 0))
+    return RedisMemory(holds, int(info["used_memory"]), limit) if limit else None

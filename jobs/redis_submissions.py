@@ -1,0 +1,146 @@
+"""Submissions on Redis: a job goes in with its picture in one round trip, and is awaited."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from typing import Any
+
+from redis.exceptions import OutOfMemoryError
+
+from jobs.backlog import QueueStats, backlog_of, stats_of
+from jobs.blob_store import BlobStore
+from jobs.codec import JOB
+from jobs.connection import reports_outages
+from jobs.errors import JobNotFound, Overloaded
+from jobs.event_hub import EventHub
+from jobs.job import Job, JobStatus, JobView, Outcome
+from jobs.queue import NoTime, Registry, Submissions
+from jobs.records import JobRecords
+from jobs.scripts import Argument, Scripts
+from jobs.settings import QueueSettings
+from jobs.waiting import Waiting
+
+ASK_FIRST_BYTES = 1 << 18
+"""A picture larger than this is sent only once the queue would accept its job."""
+
+
+class RedisSubmissions(Submissions):
+    """Records, pictures and events of the jobs of one namespace."""
+
+    def __init__(
+        self,
+        scripts: Scripts,
+        blobs: BlobStore,
+        records: JobRecords,
+        hub: EventHub,
+        registry: Registry,
+        settings: QueueSettings,
+    ) -> None:
+        self._scripts = scripts
+        self._blobs = blobs
+        self._records = records
+        self._hub = hub
+        self._waiting = Waiting(hub)
+        self._registry = registry
+        self._settings = settings
+
+    @reports_outages
+    async def submit(
+        self, job: Job, payload: bytes, spent_ms: float = 0.0, workers: int = 0
+    ) -> JobView:
+        self._hub.start()  # before the job can end
+        remaining_ms, limit = job.budget_ms - spent_ms, self._settings.queue_limit
+        arguments = (
+            *(job.id, JOB.encode(job), remaining_ms, job.cheapest_ms, job.on_miss.value, limit),
+            *(job.narrowest_ms, job.requirement, job.overhead_ms, workers),
+            self._settings.payload_ttl_seconds,
+        )
+        try:
+            answer = await self._offer(job.id, payload, arguments)
+        except OutOfMemoryError as error:
+            await self._blobs.drop_payloads([job.id])
+            raise await self._overloaded() from error
+        if answer[0] == b"full":
+            raise await self._overloaded()
+        if answer[0] == b"late":
+            raise NoTime(float(answer[1]), backlog_of(answer[2]))
+        if answer[0] == b"known":
+            return await self._known(job.id)
+        return JobView(job, JobStatus.QUEUED, float(answer[1]), float(answer[2]))
+
+    async def _offer(self, job_id: str, payload: bytes, arguments: tuple[Argument, ...]) -> Any:
+        """Send a job with its picture; a large one only if the job would be accepted."""
+        if self._blobs.apart or len(payload) > ASK_FIRST_BYTES:
+            answer = await self._scripts.run("submit", *arguments, "")
+            if answer[0] != b"free":
+                return answer
+        if not self._blobs.apart:
+            putting = self._blobs.putting_payload(job_id, payload)
+            return await self._scripts.run_after(putting, "submit", *arguments, "stored")
+        await self._blobs.put_payload(job_id, payload)
+        answer = await self._scripts.run("submit", *arguments, "stored")
+        if answer[0] not in (b"accepted", b"known"):
+            await self._blobs.drop_payloads([job_id])
+        return answer
+
+    async def _known(self, job_id: str) -> JobView:
+        view = await self._records.view(job_id)
+        if view.ended:
+            await self._blobs.drop_payloads([job_id])
+        return view
+
+    async def _overloaded(self) -> Overloaded:
+        """Return the error with the time that the backlog takes at its cheapest costs."""
+        stats, heartbeats = await self.stats(), await self._registry.heartbeats()
+        workers = max(1, sum(heartbeat.ready for heartbeat in heartbeats))
+        return Overloaded(retry_after_s=max(1, math.ceil(stats.backlog_ms / workers / 1000)))
+
+    @reports_outages
+    async def cancel(self, job_id: str) -> JobView:
+        await self._scripts.run("cancel", job_id)
+        view = await self._records.view(job_id)
+        if view.status is JobStatus.CANCELLED:
+            await self._blobs.drop_payloads_apart([job_id])
+        return view
+
+    @reports_outages
+    async def view(self, job_id: str) -> JobView:
+        return await self._records.view(job_id)
+
+    async def wait(self, job_id: str, timeout_s: float) -> JobView:
+        return await self._waiting.wait(job_id, timeout_s, self._read)
+
+    async def outcome(self, view: JobView, submitted: float, timeout_s: float) -> Outcome:
+        if view.ended:
+            return await self._read_outcome(view.job.id, None)
+        return await self._waiting.wait(view.job.id, timeout_s, self._read_outcome, submitted)
+
+    def watch(self, job_id: str) -> AsyncIterator[JobView]:
+        return self._waiting.watch(job_id, self._read)
+
+    async def _read(self, job_id: str, token: int | None) -> JobView:
+        del token  # only the picture is found by it
+        return await self.view(job_id)
+
+    @reports_outages
+    async def _read_outcome(self, job_id: str, token: int | None) -> Outcome:
+        """Read a job, and its picture in the same round trip where its token is known."""
+        if token is None or self._blobs.apart:
+            return Outcome(await self._records.view(job_id))
+        getting = self._blobs.getting_result(job_id, token)
+        view, picture = await self._records.view_and(job_id, getting)
+        return Outcome(view, picture if view.token == token else None)
+
+    @reports_outages
+    async def result(self, view: JobView) -> bytes:
+        if view.status is not JobStatus.SUCCEEDED:
+            raise view.error
+        picture = await self._blobs.result(view.job.id, view.token)
+        if picture is None:
+            raise JobNotFound
+        return picture
+
+    @reports_outages
+    async def stats(self) -> QueueStats:
+        return stats_of(await self._scripts.run("stats"))

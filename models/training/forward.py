@@ -1,0 +1,77 @@
+"""How training runs a network: whole, or its trunk compiled or in half precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from models.architectures.conditioned import Conditioned
+from models.architectures.network import Network, TrunkedNetwork
+from models.training.acceleration import PROGRAMS_LIMIT, Trunk
+from models.training.batch import positions_of
+from models.training.queries import Queries
+
+
+def upscale(
+    network: Network,
+    image: Tensor,
+    size: Sequence[int],
+    channels: int,
+    trunk: Trunk | None = None,
+    queries: Queries | None = None,
+    strength: float = 0.0,
+) -> Tensor:
+    """Run a network on image [B, 3, H, W] in [0, 1] to `size` (height, width); not clamped.
+
+    `trunk` stands in for the network's own. Of `queries`, only those rows and columns are made.
+    `strength` is for a network that takes one; others never see it.
+    """
+    grid = [
+        # Sent without waiting for the device, as grid_for itself would.
+        t.to(image.device, non_blocking=True)
+        for t in positions_of(network, image.shape[2:], size, queries, strength)
+    ]
+    return run_network(network, image, grid, channels, trunk)
+
+
+def run_network(
+    network: Network,
+    image: Tensor,
+    grid: Sequence[Tensor],
+    channels: int,
+    trunk: Trunk | None = None,
+) -> Tensor:
+    """Run a network at the positions of a `grid` that lies where the image does; `trunk` stands in
+    for its own."""
+    if trunk is None:
+        output: Tensor = network(image, *grid, channels)
+        return output
+    assert isinstance(network, TrunkedNetwork)  # for the type checker: nothing else has a trunk
+    upscaled: Tensor = network.head(trunk(image, grid[0], channels), image, *grid)
+    return upscaled
+
+
+def trunk_of(network: Network, dtype: torch.dtype, compiler: str) -> Trunk | None:
+    """Return the trunk made fast; None where there is none, and all runs in float32.
+
+    The conditioned network is compiled block by block: its blocks are alike, so one program for
+    each width serves all of them, and is made in seconds.
+    """
+    if not isinstance(network, TrunkedNetwork):
+        return None
+    compiled = compiler.startswith("inductor")
+    if compiled and isinstance(network, Conditioned):
+        _compile_blocks(network)
+        compiled = False
+    return Trunk(network, dtype, compiled)
+
+
+def _compile_blocks(network: Conditioned) -> None:
+    # Imported here: it takes seconds that a run without it need not spend.
+    import torch._dynamo.config
+
+    torch._dynamo.config.recompile_limit = PROGRAMS_LIMIT
+    for block in network.blocks:
+        block.compile(dynamic=False)

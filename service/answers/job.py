@@ -1,0 +1,88 @@
+"""Answer of the routes that return a job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from jobs.job import TERMINAL_STATUSES, JobStatus, JobView, Reason, RunFacts
+from service.problems import problem
+
+
+class RunAnswer(BaseModel):
+    """The run of a job. Times are milliseconds."""
+
+    model: str = Field(examples=["anysr-m"])
+    width: float = Field(description="0 for plain resampling.", examples=[0.5])
+    reason: Reason
+    predicted_ms: float
+    run_ms: float = Field(description="Measured from the claim to the encoded picture.")
+    stages_ms: dict[str, float]
+    expected_db: float | None = Field(
+        description="Expected PSNR-Y of this picture, in dB; null where it is not known."
+    )
+    expected_db_range: tuple[float, float] | None = Field(
+        description="Interval that holds four of five such pictures, in dB."
+    )
+    strength: float = Field(description="How much compression damage was cleaned up, 0 to 1.")
+    tiles: int
+
+
+class JobLinks(BaseModel):
+    """Addresses of a job's resources."""
+
+    self: str
+    result: str
+    events: str
+
+
+class JobAnswer(BaseModel):
+    """A job as its caller sees it. Times are milliseconds of the queue's clock."""
+
+    id: str
+    status: JobStatus
+    progress: float = Field(ge=0, le=1)
+    submitted_ms: float
+    deadline_ms: float
+    finished_ms: float | None
+    output_width: int
+    output_height: int
+    run: RunAnswer | None = Field(description="The run; null until it has ended.")
+    error: dict[str, Any] | None = Field(description="A problem, if the job has failed.")
+    links: JobLinks
+
+
+def job_answer(view: JobView, root_path: str = "") -> JobAnswer:
+    """Return the answer for a job; `root_path` is the prefix of its links."""
+    job = view.job
+    here = f"{root_path}/jobs/{job.id}"
+    failed = view.status in TERMINAL_STATUSES - {JobStatus.SUCCEEDED}
+    return JobAnswer(
+        id=job.id,
+        status=view.status,
+        progress=min(max(view.progress, 0.0), 1.0),
+        submitted_ms=view.submitted_ms,
+        deadline_ms=view.deadline_ms,
+        finished_ms=view.finished_ms,
+        output_width=job.output_width,
+        output_height=job.output_height,
+        run=None if view.facts is None else _run(view.facts),
+        error=problem(view.error, job.id) if failed else None,
+        links=JobLinks(self=here, result=f"{here}/result", events=f"{here}/events"),
+    )
+
+
+def _run(facts: RunFacts) -> RunAnswer:
+    return RunAnswer(
+        model=facts.model,
+        width=facts.width,
+        reason=facts.reason,
+        predicted_ms=facts.predicted_ms,
+        run_ms=facts.run_ms,
+        stages_ms=facts.stages_ms,
+        expected_db=facts.expected_db,
+        expected_db_range=facts.expected_db_range,
+        strength=facts.strength,
+        tiles=facts.tiles,
+    )

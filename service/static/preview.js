@@ -1,0 +1,93 @@
+/** Tells before anything is sent which size the result will have, and what may go wrong. */
+
+import { fileSize, outputSize, pixels } from "./units.js";
+
+/** @typedef {import("./picture.js").Picture} Picture */
+
+/** @type {Record<string, string>} */
+const FORMATS = { png: "PNG", jpeg: "JPEG", webp: "WebP", avif: "AVIF" };
+
+/**
+ * @param {Picture} picture
+ * @param {number} scale
+ * @returns {string} e.g. "320 × 240 becomes 758 × 569 pixels."; "" where the size is unknown
+ */
+export function sizeSentence({ width, height }, scale) {
+  if (width === 0) return "";
+  const output = pixels(outputSize(width, scale), outputSize(height, scale));
+  return `${pixels(width, height)} becomes ${output} pixels.`;
+}
+
+/**
+ * @param {Picture} picture
+ * @param {import("./settings.js").Settings} settings
+ * @param {import("./api.js").Model | undefined} model    the one whose limits hold, if known
+ * @param {import("./api.js").Limits | undefined} limits  if known
+ * @returns {string[]} one sentence each
+ */
+export function warnings(picture, settings, model, limits) {
+  const found = [];
+  if (picture.width === 0) found.push("This browser cannot show the file; the service may not be able to read it either.");
+  if (limits) found.push(...inputWarnings(picture, limits), ...outputWarnings(picture, settings, limits));
+  if (model) found.push(...scaleWarnings(settings.scale, model), ...strengthWarnings(settings.strength, model));
+  return found;
+}
+
+/** @param {number} count */
+function pixelCount(count) {
+  return count < 1e5 ? `${count} pixels` : `${Math.round(count / 1e5) / 10} megapixels`;
+}
+
+/**
+ * @param {Picture} picture
+ * @param {import("./api.js").Limits} limits
+ */
+function inputWarnings({ file, width, height }, limits) {
+  const found = [];
+  if (file.size > limits.max_body_bytes) {
+    found.push(`The file has ${fileSize(file.size)}; this service takes at most ${fileSize(limits.max_body_bytes)}.`);
+  }
+  if (width * height > limits.max_source_pixels) {
+    found.push(`The picture has ${pixelCount(width * height)}; this service takes at most ${pixelCount(limits.max_source_pixels)}.`);
+  }
+  return found;
+}
+
+/**
+ * @param {Picture} picture
+ * @param {import("./settings.js").Settings} settings
+ * @param {import("./api.js").Limits} limits
+ */
+function outputWarnings({ file, width, height }, { scale, format }, limits) {
+  const sides = [outputSize(width, scale), outputSize(height, scale)];
+  const [count, longest] = [sides[0] * sides[1], Math.max(...sides)];
+  if (width > 0 && count > limits.max_output_pixels) {
+    return [`The result would have ${pixelCount(count)}; this service makes at most ${pixelCount(limits.max_output_pixels)}. Choose a smaller scale.`];
+  }
+  const wanted = format || file.type.replace("image/", "");
+  const longestAllowed = limits.max_side[wanted] ?? Infinity;
+  if (longest <= longestAllowed) return [];
+  const fitting = Object.keys(limits.max_side).filter((name) => limits.max_side[name] >= longest);
+  const others = fitting.map((name) => FORMATS[name] ?? name).join(" or ");
+  return [`${FORMATS[wanted] ?? wanted} holds at most ${longestAllowed} pixels a side. Choose a smaller scale, or the format ${others}.`];
+}
+
+/**
+ * @param {number} scale
+ * @param {import("./api.js").Model} model
+ */
+function scaleWarnings(scale, model) {
+  if (scale < model.min_scale || scale > model.max_scale) {
+    return [`${model.name} can only do scales from ${model.min_scale}× to ${model.max_scale}×.`];
+  }
+  const largest = model.trained_scales[1];
+  return scale > largest ? [`${model.name} was trained up to ${largest}×; beyond that, expect softer detail.`] : [];
+}
+
+/**
+ * @param {string} strength
+ * @param {import("./api.js").Model} model
+ */
+function strengthWarnings(strength, { name, takes_strength }) {
+  return Number(strength) > 0 && !takes_strength ? [`The clean-up setting has no effect on ${name}.`] : [];
+}

@@ -1,0 +1,54 @@
+"""POST /upscale: accepts a picture and answers with the upscaled one."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from service.budgets import upscale_default
+from service.dispatcher import Finished, decision_of
+from service.gateway import GatewayDep
+from service.openapi import (
+    RUN_CODES,
+    UPLOAD_CODES,
+    picture_answer,
+    problem_answers,
+    upscale_request,
+)
+from service.picture_response import deadline_text, picture_response
+from service.submission import accept_upload
+
+router = APIRouter(tags=["upscale"])
+
+
+@router.post(
+    "/upscale",
+    summary="Upscale a picture within a latency budget",
+    response_class=Response,
+    responses={200: picture_answer(), **problem_answers(*UPLOAD_CODES, *RUN_CODES)},
+    openapi_extra=upscale_request(),
+)
+async def upscale(request: Request, gateway: GatewayDep) -> Response:
+    """Send a picture with a target size and a latency budget; the answer is the best picture that
+    fits the budget. A caller that disconnects cancels its job."""
+    accepted = await accept_upload(request, gateway, upscale_default(gateway.settings))
+
+    request.state.span.enter("wait")
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    finished = await gateway.dispatcher.wait_for_picture(accepted.view, accepted.received, gone)
+    request.state.span.enter("answer")
+    _add_facts(request, finished)
+    return picture_response(
+        finished.view, finished.picture, finished.elapsed_ms, accepted.upload_ms
+    )
+
+
+def _add_facts(request: Request, finished: Finished) -> None:
+    """Add the worker's decision and the deadline's outcome to log line and span."""
+    request.state.facts.update(
+        decision_of(finished.view), deadline=deadline_text(finished.view.job, finished.elapsed_ms)
+    )

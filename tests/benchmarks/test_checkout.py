@@ -1,0 +1,43 @@
+"""What is in no package is found in a checkout, and said to be missing elsewhere."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from benchmarks.checkout import ROOT, CheckoutMissing, checkout
+
+
+def test_files_of_the_repository_are_found() -> None:
+    assert checkout("deploy", "prometheus", "prometheus.yml").is_file()
+
+
+def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(CheckoutMissing, match=r"needs deploy/prometheus .* Clone the"):
+        checkout("deploy", "prometheus", root=tmp_path)
+
+
+@pytest.mark.parametrize("options", [[], ["--compose"]])
+def test_the_alerts_ask_for_a_checkout_where_there_is_none(
+    options: list[str], tmp_path: Path
+) -> None:
+    """Run from a copy of the packages alone, which is what a wheel installs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]:
+        name = pattern.rstrip("*")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("artifacts"))
+    catalog = Path("models", "artifacts", "catalog.json")
+    (tmp_path / catalog).parent.mkdir()
+    shutil.copyfile(ROOT / catalog, tmp_path / catalog)
+    command = [sys.executable, "-P", "-m", "cli.main", "bench", "alerts", *options]
+    done = subprocess.run(
+        command, env={"PYTHONPATH": str(tmp_path), "COLUMNS": "200"}, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert re.search(r"needs deploy/prometheus of the repository", done.stderr), done.stderr

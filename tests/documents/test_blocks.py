@@ -1,0 +1,60 @@
+"""Every fenced block of the documents is in a language that is checked, and correct in it."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import subprocess
+import tomllib
+from collections.abc import Callable
+
+import pytest
+
+from tests.documents.blocks import blocks
+
+
+def check_python(text: str) -> None:
+    """Raise SyntaxError or ModuleNotFoundError."""
+    for node in ast.walk(ast.parse(text)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else names
+        for name in names:
+            if importlib.util.find_spec(name) is None:
+                raise ModuleNotFoundError(name)
+
+
+def check_shell(text: str) -> None:
+    """Raise ValueError with what the shell says."""
+    done = subprocess.run(["sh", "-n"], input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(done.stderr)
+
+
+CHECKS: dict[str, Callable[[str], object]] = {
+    "json": json.loads,
+    "python": check_python,
+    "sh": check_shell,
+    "text": str,
+    "toml": tomllib.loads,
+}
+
+
+@pytest.mark.parametrize("block", blocks(), ids=str)
+def test_a_block_is_correct_in_its_language(block) -> None:
+    CHECKS[block.language](block.text)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("json", "{'a': 1}"),
+        ("python", "import os, nothing_of_this_name"),
+        ("python", "print("),
+        ("sh", "curl 'a"),
+        ("toml", "a = b"),
+    ],
+)
+def test_what_is_wrong_is_found(language: str, text: str) -> None:
+    with pytest.raises((ValueError, SyntaxError, ModuleNotFoundError)):
+        CHECKS[language](text)

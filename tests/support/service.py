@@ -1,0 +1,5 @@
+"""The running service that tests of several rooms share: `anysr serve` in processes of its own."""
+
+from benchmarks.local_service import running_process, running_service, server_timing
+
+__all__ = ["running_process", "running_service", "server_timing"]

@@ -1,0 +1,73 @@
+"""Execution of one job: its order of steps, which worker, command line and studies share."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import pytest
+from PIL import Image
+
+from jobs.backlog import Backlog
+from jobs.errors import CorruptImage, OutputTooLarge, Overloaded
+from jobs.formats import ImageFormat
+from jobs.job import Claim
+from scheduling.backlog import Load
+from tests.workers.workbench import LIMITS, Gated, a_job, costs_of, photograph, zoo_of
+from workers.execution import Execution, execute
+from workers.job_binding import JobBinding
+from workers.pipeline import Progress, Stopped
+
+ALONE = Load(now_ms=0.0, workers=1)
+
+
+def run(payload: bytes, session: Gated | None = None, **options: object) -> Execution:
+    session = session or Gated()
+    session.gate.set()
+    zoo, costs = zoo_of(session), costs_of(network_ms=1.0)
+    job = a_job(output_format=ImageFormat.PNG)
+    return execute(job, payload, zoo, costs, math.inf, ALONE, LIMITS, **options)  # type: ignore[arg-type]
+
+
+def test_a_job_is_bound_by_the_catalog_and_then_by_its_picture() -> None:
+    session, seen = Gated(), []
+
+    def on_bound(bound: JobBinding) -> None:
+        seen.append((bound.expectation, bound.option.db, session.tiles))
+
+    execution = run(photograph(), session, on_bound=on_bound)
+    (first, mean_db, _), (second, own_db, tiles_before) = seen
+    assert (first, tiles_before, session.tiles) == (None, 0, 1)
+    assert second is execution.bound.expectation is not None
+    assert own_db == execution.bound.option.db != mean_db
+    assert Image.open(io.BytesIO(execution.result.picture)).size == (96, 80)
+    facts = execution.facts(Claim(a_job(), b"", 1, 1, 900.0, 3000.0, Backlog(1000.0)), run_ms=12.0)
+    assert (facts.stages_ms["queue"], facts.run_ms, facts.expected_db) == (100.0, 12.0, own_db)
+
+
+def test_what_the_hook_raises_ends_the_execution_before_decoding() -> None:
+    def stop(bound: JobBinding) -> None:
+        raise Stopped(bound.option.rung.key)
+
+    with pytest.raises(Stopped):
+        run(b"no image", on_bound=stop)
+    with pytest.raises(CorruptImage):
+        run(photograph()[:-900])
+
+
+def test_a_stopped_execution_runs_no_tile() -> None:
+    session, progress = Gated(), Progress()
+    progress.stop()
+    with pytest.raises(Stopped):
+        run(photograph(), session, progress=progress)
+    assert session.tiles == 0
+
+
+def test_limits_are_checked_before_memory_and_memory_before_decoding() -> None:
+    with pytest.raises(Overloaded):
+        run(photograph()[:-900], available_bytes=1000)
+    large = a_job(output_width=4000, output_height=4000)
+    with pytest.raises(OutputTooLarge):
+        execute(
+            large, b"", zoo_of(Gated()), costs_of(1.0), 1.0, ALONE, LIMITS, available_bytes=1000
+        )

@@ -1,0 +1,93 @@
+"""One job from its bytes to an encoded picture, with every decision in between.
+
+bind by the catalog -> decode -> bind by the picture -> run -> encode. Workers, `anysr upscale` and
+studies all run jobs through `execute`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from images.limits import Limits
+from images.picture import Picture
+from jobs.job import Claim, JobRequest, RunFacts
+from scheduling.backlog import Load
+from scheduling.cost_model import CostModel
+from workers.job_binding import JobBinding
+from workers.loaded_model import Zoo
+from workers.memory import fit_to_memory
+from workers.pipeline import PipelineResult, Progress, guard, run_pipeline
+from workers.upscale import Engine
+
+OnBound = Callable[[JobBinding], None]
+"""Called on the executing thread after each binding: by the catalog before decoding, when
+`JobBinding.expectation` is None, and by the picture before the run. May raise to stop."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A finished job."""
+
+    bound: JobBinding
+    result: PipelineResult
+
+    def facts(self, claim: Claim, run_ms: float) -> RunFacts:
+        """Return the facts of the run for its caller; `run_ms` is measured from the claim."""
+        option, engine = self.bound.option, self.bound.engine
+        queue_ms = claim.claimed_ms - claim.submitted_ms
+        return RunFacts(
+            model=option.rung.model,
+            width=option.rung.width,
+            reason=self.bound.binding.decision.reason,
+            predicted_ms=option.expected_ms,
+            run_ms=run_ms,
+            stages_ms={"queue": queue_ms, **self.result.stages_ms},
+            expected_db=option.db,
+            expected_db_range=self.bound.expected_range(option.db),
+            strength=claim.job.strength if engine is not None and engine.takes_strength else 0.0,
+            tiles=self.result.tiles,
+        )
+
+
+def _ignore(bound: JobBinding) -> None:
+    """Do nothing."""
+
+
+def execute(
+    job: JobRequest,
+    payload: bytes,
+    zoo: Zoo,
+    costs: CostModel,
+    slack_ms: float,
+    load: Load,
+    limits: Limits,
+    *,
+    progress: Progress | None = None,
+    on_bound: OnBound = _ignore,
+    available_bytes: int | None = None,
+) -> Execution:
+    """Make the picture of a job with `slack_ms` left until its deadline, beside the `load`.
+
+    Blocks until it is encoded. Where the memory available to the run is known and short, tiles are
+    smaller. Raises errors of `jobs.errors` for a job that cannot be run, and `pipeline.Stopped`
+    when `progress` is stopped.
+    """
+    guard(job, limits)
+    bound = JobBinding(job, zoo, costs, slack_ms, load)
+    on_bound(bound)
+
+    def fitting_engine() -> Engine | None:
+        if available_bytes is None:
+            return bound.engine
+        return fit_to_memory(job, payload, limits, bound.engine, available_bytes)
+
+    def choose_engine(picture: Picture) -> Engine | None:
+        bound.refine(picture)
+        on_bound(bound)
+        return fitting_engine()
+
+    fitting_engine()  # refuses a job before it is decoded
+
+    result = run_pipeline(job, payload, limits, choose_engine, progress or Progress())
+    return Execution(bound, result)
