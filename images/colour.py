@@ -1,4 +1,4 @@
-"""Colour spaces: which one an ICC profile is of, and the conversions that a format forces."""
+"""Colour spaces of ICC profiles, and the conversions that output formats require."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def profile_space(icc: bytes) -> str:
 
 
 def fitting(icc: bytes | None, channels: int) -> bytes | None:
-    """Return the profile if it describes samples of so many colour channels, else None."""
+    """Return the profile if its colour space has this number of channels (1 or 3), else None."""
     space = GREY if channels == 1 else RGB
     return icc if icc and profile_space(icc) == space else None
 
 
 def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """Return an image as RGB in sRGB: by its profile, or by plain arithmetic where it has none
-    that can be used."""
+    """Return an image converted to sRGB by its profile, or by Pillow's own arithmetic without a
+    usable one."""
     if not icc:
         return image.convert("RGB")
     try:

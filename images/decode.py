@@ -24,7 +24,7 @@ _AS_THEY_ARE = frozenset({"L", "LA", "RGB", "RGBA"})
 @dataclass(frozen=True)
 class _Stored:
     samples: Samples
-    """[H, W] or [H, W, C], 8 or 16 bits, not yet turned upright."""
+    """[H, W] or [H, W, C] of 8 or 16 bits, before the orientation is applied."""
     icc: bytes | None
     exif: bytes
     """A bounded TIFF record."""
@@ -48,7 +48,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 
 def _stored(data: bytes, opened: OpenedImage) -> _Stored:
     if opened.image is None:
-        return _Stored(*decode_jxl(data), opened.exif or packed_exif(data))
+        return _Stored(*decode_jxl(data, opened.header.pixels), opened.exif or packed_exif(data))
     if opened.header.bit_depth == 16:
         return _Stored(decode_png(data), opened.image.info.get("icc_profile"), opened.exif)
     return _Stored(*_eight_bits(opened.image), opened.exif)
@@ -64,7 +64,7 @@ def _eight_bits(image: ImageFile) -> tuple[Samples, bytes | None]:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Return the image as L, LA, RGB or RGBA, a transparent colour made an alpha channel."""
+    """Return the image as L, LA, RGB or RGBA; a transparent colour becomes an alpha channel."""
     transparent = image.has_transparency_data
     if image.mode in _AS_THEY_ARE and (not transparent or image.mode in {"LA", "RGBA"}):
         return image

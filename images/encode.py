@@ -1,4 +1,4 @@
-"""A picture to encoded bytes. Fast settings: encoding is part of every latency budget."""
+"""Encoding of pictures, at fast settings: it is part of every latency budget."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from jobs.errors import OutputTooLarge, UnsupportedImage
 from jobs.formats import ImageFormat
 
 WEBP_METHOD = 2
-"""Well over twice as fast as Pillow's default of 4, for 2 % more bytes."""
+"""More than twice as fast as Pillow's default of 4, for 2 % more bytes."""
 AVIF_SPEED = 9
 """Seven times as fast as Pillow's default of 6, for 12 % more bytes."""
 FULL_COLOUR_QUALITY = 90
-"""From this quality on JPEG keeps its colour planes at full resolution."""
+"""From this quality on, JPEG keeps chroma at full resolution."""
 
 Pixels = NDArray[np.uint8]
 
@@ -109,7 +109,7 @@ _LOSSY: dict[ImageFormat, Callable[[Picture, int], bytes]] = {
 
 
 def _in_rgb(picture: Picture) -> tuple[Image.Image, bytes | None]:
-    """Return the picture as RGB or RGBA with its profile, for formats that know no grey."""
+    """Return the picture as RGB or RGBA with its profile, for formats without grey."""
     image = Image.fromarray(_flat(picture.pixels.eight_bits()))
     if picture.kind is not PictureKind.GREY:
         return image, picture.icc
@@ -120,7 +120,7 @@ def _in_rgb(picture: Picture) -> tuple[Image.Image, bytes | None]:
 
 
 def _on_white(raster: Raster) -> Pixels:
-    """Return opaque samples [H, W, C] of 8 bits."""
+    """Return samples [H, W, C] of 8 bits, with transparency flattened on white."""
     if not raster.has_alpha:
         return raster.eight_bits()
     opaque = np.empty((raster.height, raster.width, raster.colours), np.uint8)
@@ -133,7 +133,7 @@ def _on_white(raster: Raster) -> Pixels:
 
 
 def _flat(samples: NDArray[Sample]) -> NDArray[Sample]:
-    """Return samples [H, W, C], of one channel as [H, W]."""
+    """Return samples [H, W, C], or [H, W] for one channel."""
     return samples[:, :, 0] if samples.shape[2] == 1 else samples
 
 

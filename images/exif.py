@@ -1,7 +1,7 @@
 """EXIF records as bytes: bounded, read without a parser of values, and edited in place.
 
-A record is a TIFF file of up to 64 KiB. Its values are never made into objects: a hostile record
-of megabytes becomes millions of fractions in other readers, and entries that share their bytes
+A record is a TIFF file of up to 64 KiB. Its values are never parsed into objects: other parsers
+turn a hostile record of megabytes into millions of fractions, and entries that share their bytes
 multiply even a small one. Records beyond these bounds are dropped, and the picture is served.
 """
 

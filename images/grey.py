@@ -1,4 +1,4 @@
-"""Whether a picture is grey by content, whatever its file says it is."""
+"""Detection of pictures that are grey by content, whatever their layout."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from images.transparency import Mask
 
 
 def is_grey(samples: Samples, hidden: Mask | None, apart: int = 0) -> bool:
-    """Return whether the colours of samples [H, W, 3 or 4] differ by no more than so many levels at
-    any pixel that is not hidden. What fills hidden pixels is a mean of others, and differs by no
-    more than they do."""
+    """Return whether the channels of samples [H, W, 3 or 4] differ by at most `apart` levels at
+    every pixel that is not hidden.
+
+    Hidden pixels are filled with means of visible ones, so they differ by no more.
+    """
     for rows in strips(len(samples)):
         red, green, blue = np.moveaxis(samples[rows, :, :3], 2, 0)
         highest = np.maximum(np.maximum(red, green), blue)

@@ -1,5 +1,7 @@
-"""JPEG by libjpeg-turbo from samples as they lie: Pillow would first copy colours to four bytes a
-pixel, and writes the same file. Metadata is put in here, as segments of APP1 and APP2.
+"""JPEG by libjpeg-turbo, encoded from samples without a copy.
+
+Pillow writes the same file, but copies colours to four bytes a pixel first. Metadata is inserted
+here, as segments APP1 and APP2.
 """
 
 from __future__ import annotations
@@ -15,30 +17,33 @@ from images.picture import contiguous
 from images.segments import written
 
 HEADER_END = 20
-"""SOI and the segment JFIF, which must come first."""
+"""Bytes of SOI and the JFIF segment, which must come first."""
 MAX_EXIF = 65_533
-"""Bytes of a segment without its length; a record does not go on in another one."""
+"""Bytes of a segment without its length; an EXIF record has one segment."""
 ICC_PART = MAX_EXIF - 14
-"""Bytes of a profile in a segment, behind its name, its number and how many there are."""
+"""Bytes of a profile in a segment, after its name, its number and the total."""
 MOST_PARTS = 255
 ROOM = 6
-"""Bytes a pixel of what cannot be compressed, as in libjpeg-turbo's own bound, `tjBufSize`."""
+"""Bytes per pixel of incompressible data, as in libjpeg-turbo's own bound, `tjBufSize`."""
 
 
 def encode_jpeg(
     samples: NDArray[np.uint8], quality: int, full_colour: bool, icc: bytes | None, exif: bytes
 ) -> bytes:
-    """Write samples [H, W] or [H, W, 3] at a quality from 1 to 100; colours at half the resolution
-    unless `full_colour`. What no file holds of metadata is left out: an EXIF record above MAX_EXIF
-    bytes, a profile of more than 255 segments."""
+    """Return samples [H, W] or [H, W, 3] as a JPEG, at a quality from 1 to 100; chroma has half the
+    resolution unless `full_colour`.
+
+    Metadata that a JPEG cannot hold is left out: an EXIF record above MAX_EXIF bytes, a profile of
+    more than 255 segments.
+    """
     laid_out = contiguous(samples)
     subsampling = "444" if full_colour else "420"
 
     def write(buffer: memoryview) -> int:
-        out: Any = buffer  # imagecodecs writes to any buffer, whatever its stub says
-        made = imagecodecs.jpeg8_encode(laid_out, quality, subsampling=subsampling, out=out)
-        assert len(made) <= len(buffer)  # else it is not there
-        return len(made)
+        out: Any = buffer  # imagecodecs writes to any buffer; its stub lists fewer types
+        encoded = imagecodecs.jpeg8_encode(laid_out, quality, subsampling=subsampling, out=out)
+        assert len(encoded) <= len(buffer)  # else the file lies in another buffer
+        return len(encoded)
 
     height, width = (-(-side // 16) * 16 for side in samples.shape[:2])
     most = ROOM * height * width + 4096
@@ -50,7 +55,7 @@ def _exif_segment(exif: bytes) -> bytes:
 
 
 def _icc_segments(icc: bytes) -> bytes:
-    """Return a profile in numbered parts: ICC.1:2022, Annex B.4."""
+    """Return the segments of a profile, in numbered parts (ICC.1:2022, annex B.4)."""
     parts = [icc[start : start + ICC_PART] for start in range(0, len(icc), ICC_PART)]
     if len(parts) > MOST_PARTS:
         return b""

@@ -25,6 +25,9 @@ LEAST_DISTANCE = 0.1
 """libjxl maps quality 100 to no loss, which takes several times as long."""
 FIRST_ROOM = 1 << 20
 """Bytes of the buffer for a file, which doubles when it is full."""
+ROOM, ROOM_A_PIXEL = 64 << 20, 64
+"""Bytes that a decoder may take, beside the samples: up to 17 a pixel were measured, for four
+channels of 16 bits without loss."""
 _TYPES = {np.uint8: libjxl.UINT8, np.uint16: libjxl.UINT16, np.float32: libjxl.FLOAT}
 
 
@@ -37,12 +40,13 @@ def is_built() -> bool:
     return libjxl.libjxl() is not None
 
 
-def decode_jxl(data: bytes) -> tuple[Samples, bytes | None]:
+def decode_jxl(data: bytes, max_pixels: int) -> tuple[Samples, bytes | None]:
     """Return samples [H, W, C], of 8 bits where the file has no more and else of 16, not turned
-    upright, and their profile, None for sRGB. Raises JxlError for damaged data, and
-    UnsupportedImage where libjxl is missing."""
+    upright, and their profile, None for sRGB. Raises JxlError for damaged data and for frames that
+    take far more memory than `max_pixels` do, and UnsupportedImage where libjxl is missing."""
     library = _library()
-    with _handle(library, "Decoder") as decoder:
+    memory = libjxl.BoundedMemory(ROOM + ROOM_A_PIXEL * max_pixels)
+    with _handle(library, "Decoder", memory.manager) as decoder:
         return _Decoding(library, decoder).run(data)
 
 
@@ -65,7 +69,7 @@ def encode_jxl(samples: Samples, quality: int, icc: bytes | None, exif: bytes) -
     """Write samples [H, W, C] of 8 or 16 bits with loss, at a quality from 1 to 100 as libjxl maps
     it to its distance. A profile that libjxl cannot use is left out."""
     library = _library()
-    with _handle(library, "Encoder") as encoder:
+    with _handle(library, "Encoder", None) as encoder:
         return _Encoding(library, encoder).run(samples, quality, icc, exif)
 
 
@@ -77,8 +81,8 @@ def _library() -> ctypes.CDLL:
 
 
 @contextmanager
-def _handle(library: ctypes.CDLL, kind: str) -> Iterator[int]:
-    handle = getattr(library, f"Jxl{kind}Create")(None)
+def _handle(library: ctypes.CDLL, kind: str, memory: libjxl.MemoryManager | None) -> Iterator[int]:
+    handle = getattr(library, f"Jxl{kind}Create")(memory)
     if not handle:
         raise MemoryError
     try:
@@ -179,13 +183,13 @@ class _Decoding:
 def _transformed(
     pixels: NDArray[np.float32], source: bytes, target: bytes, kind: type[np.unsignedinteger[Any]]
 ) -> Samples:
-    """Return pixels [H, W, C] by another profile and of another type, made in strips of rows."""
-    made = np.empty(pixels.shape, kind)
+    """Return pixels [H, W, C] converted to another profile and type, in strips of rows."""
+    converted = np.empty(pixels.shape, kind)
     colours = 1 if pixels.shape[2] < 3 else 3
     space = "gray" if colours == 1 else "rgb"
     for rows in strips(len(pixels)):
         part = np.ascontiguousarray(pixels[rows, :, :colours])
-        made[rows, :, :colours] = imagecodecs.cms_transform(
+        converted[rows, :, :colours] = imagecodecs.cms_transform(
             part[:, :, 0] if colours == 1 else part,
             source,
             target,
@@ -193,8 +197,8 @@ def _transformed(
             outcolorspace=space,
             outdtype=kind,
         ).reshape(part.shape)
-        made[rows, :, colours:] = rounded(pixels[rows, :, colours:], kind)
-    return made
+        converted[rows, :, colours:] = rounded(pixels[rows, :, colours:], kind)
+    return converted
 
 
 def _is_srgb(encoding: libjxl.ColorEncoding) -> bool:
@@ -253,7 +257,7 @@ class _Encoding:
         _check(library.JxlEncoderSetColorEncoding(encoder, encoding))
 
     def _written(self) -> bytes:
-        """Return the file, made in a buffer that grows."""
+        """Return the encoded file, written to a buffer that grows."""
         file, length = bytearray(FIRST_ROOM), 0
         while True:
             buffer = (ctypes.c_char * (len(file) - length)).from_buffer(file, length)
@@ -261,7 +265,7 @@ class _Encoding:
             left = ctypes.c_size_t(len(buffer))
             status = self._library.JxlEncoderProcessOutput(self._encoder, place, left)
             length += len(buffer) - left.value
-            del buffer  # a bytearray that is looked into cannot grow
+            del buffer  # a bytearray with an exported buffer cannot grow
             if status != libjxl.NEED_MORE_OUTPUT:
                 _check(status)
                 return bytes(memoryview(file)[:length])

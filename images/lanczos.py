@@ -1,4 +1,4 @@
-"""Lanczos as Pillow computes it, along one axis: which input pixels make which output pixels."""
+"""Lanczos weights along one axis, as Pillow computes them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import numpy as np
 from images.picture import FloatArray
 
 SUPPORT = 3
-"""Input pixels that count on either side of an output pixel's centre."""
+"""Input pixels with weight on either side of an output pixel's centre."""
 TAPS = 2 * SUPPORT + 1
 BLOCK = 16
-"""Output pixels of a band: with as many, a band is about half full at x2, and long enough for a
-matrix product to be fast."""
+"""Output pixels of a band: long enough for a fast matrix product, and about half full at x2."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """Neighbouring output pixels, and the input pixels that they are made of."""
+    """Neighbouring output pixels, and the input pixels that contribute to them."""
 
     start: int
     """The first output pixel."""
@@ -34,15 +33,15 @@ class Band:
 
     @property
     def last(self) -> int:
-        """The one behind the last input pixel."""
+        """One past the last input pixel."""
         return self.first + int(self.weights.shape[1])
 
 
 def bands(size: int, larger: int) -> Iterator[Band]:
-    """Yield the bands that make `larger` pixels of `size`, no more than them.
+    """Yield the bands that resample `size` pixels to `larger`, where `size <= larger`.
 
-    The weights are sinc(d) sinc(d / 3) of the distance d in input pixels, normalised over those
-    that lie inside the picture.
+    Weights are sinc(d) sinc(d / 3) of the distance d in input pixels, normalised over the pixels
+    inside the picture.
     """
     centres = (np.arange(larger) + 0.5) * (size / larger)
     nearest = np.floor(centres - (SUPPORT - 0.5)).astype(int)

@@ -93,6 +93,42 @@ class ColorEncoding(ctypes.Structure):
     ]
 
 
+_Allocate = ctypes.CFUNCTYPE(c_void_p, c_void_p, c_size_t)
+_Free = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
+
+
+class MemoryManager(ctypes.Structure):
+    """What a decoder takes its memory by."""
+
+    _fields_: ClassVar = [("opaque", c_void_p), ("allocate", _Allocate), ("free", _Free)]
+
+
+class BoundedMemory:
+    """Memory for one decoder, up to a bound: the header's size does not bound the frames of a
+    hostile file, which may be larger."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+        self._sizes: dict[int, int] = {}
+        system = ctypes.CDLL(None)
+        self._allocate, self._free = system.malloc, system.free
+        self._allocate.restype, self._allocate.argtypes = c_void_p, [c_size_t]
+        self._free.restype, self._free.argtypes = None, [c_void_p]
+        self.manager = MemoryManager(None, _Allocate(self._take), _Free(self._give_back))
+
+    def _take(self, _: int | None, size: int) -> int | None:
+        place: int | None = self._allocate(size) if size <= self._left else None
+        if place:
+            self._sizes[place] = size
+            self._left -= size
+        return place
+
+    def _give_back(self, _: int | None, place: int | None) -> None:
+        if place:
+            self._left += self._sizes.pop(place)
+            self._free(place)
+
+
 _Handle, _Info, _Format, _Encoding = (
     c_void_p,
     POINTER(BasicInfo),
@@ -100,7 +136,7 @@ _Handle, _Info, _Format, _Encoding = (
     POINTER(ColorEncoding),
 )
 _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
-    "JxlDecoderCreate": (_Handle, [c_void_p]),
+    "JxlDecoderCreate": (_Handle, [POINTER(MemoryManager)]),
     "JxlDecoderDestroy": (None, [_Handle]),
     "JxlDecoderSubscribeEvents": (c_int, [_Handle, c_int]),
     "JxlDecoderSetKeepOrientation": (c_int, [_Handle, c_int]),

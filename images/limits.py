@@ -1,4 +1,4 @@
-"""How large pictures may be."""
+"""Limits on the size of pictures."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest pictures that are read and made, in pixels. The gateway checks them before a job
-    is queued, and a worker again before it decodes: a queue may be filled by others, too."""
+    """The largest pictures that are read and produced, in pixels.
+
+    The gateway checks them before a job is queued. Workers check again before decoding, because
+    other programs may write to the queue.
+    """
 
     source_pixels: int
     output_pixels: int

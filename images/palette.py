@@ -1,4 +1,4 @@
-"""PNG with a palette, for pictures whose colours fit one exactly."""
+"""PNG with a palette, for pictures of at most 256 colours."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Packed = NDArray[np.uint32]
 
 
 def encode_palette_png(picture: Picture) -> bytes | None:
-    """Write a picture of 3 or 4 channels of 8 bits with a palette, or return None if 256 colours do
-    not suffice."""
+    """Return a picture of 3 or 4 channels of 8 bits as a PNG with a palette, None if it has more
+    than 256 colours."""
     samples = picture.pixels.samples
     colours = _colours(samples)
     if colours is None:
@@ -41,8 +41,8 @@ def encode_palette_png(picture: Picture) -> bytes | None:
 
 
 def _colours(samples: Samples) -> Packed | None:
-    """Return the colours in ascending order, None if they are more than LARGEST: of most upscaled
-    pictures the first rows tell."""
+    """Return the colours in ascending order, None for more than LARGEST. The first rows of most
+    upscaled pictures have more."""
     colours = _packed(samples[:1, :1]).ravel()
     for rows in strips(len(samples)):
         packed = _packed(samples[rows]).ravel()
@@ -54,7 +54,7 @@ def _colours(samples: Samples) -> Packed | None:
 
 
 def _positions(samples: Samples, colours: Packed) -> NDArray[np.uint8]:
-    """Return the number of each pixel's colour, [H, W]."""
+    """Return the palette index of each pixel, [H, W]."""
     positions = np.empty(samples.shape[:2], np.uint8)
     for rows in strips(len(samples)):
         positions[rows] = _places(_packed(samples[rows]), colours)
@@ -62,7 +62,7 @@ def _positions(samples: Samples, colours: Packed) -> NDArray[np.uint8]:
 
 
 def _places(packed: Packed, colours: Packed) -> NDArray[np.intp]:
-    """Return where colours are, or would be but for the last place, in ascending ones."""
+    """Return the insertion points of `packed` in ascending `colours`, the last index at most."""
     return np.minimum(np.searchsorted(colours, packed), len(colours) - 1)
 
 

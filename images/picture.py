@@ -1,4 +1,4 @@
-"""A picture: its samples, and what else its owner expects back."""
+"""A picture: samples, and the metadata that is returned with them."""
 
 from __future__ import annotations
 
@@ -15,33 +15,35 @@ Sample = TypeVar("Sample", bound=np.unsignedinteger[Any])
 Samples = NDArray[np.unsignedinteger[Any]]
 
 STRIP_ROWS = 64
-"""Rows that are converted at a time, so that no whole picture is held in between."""
+"""Rows converted at a time, so that intermediate floats take little memory."""
 
 
 def strips(height: int) -> Iterator[slice]:
-    """Yield the rows of a picture, STRIP_ROWS at a time."""
+    """Return slices of STRIP_ROWS rows that cover a picture."""
     return (slice(start, start + STRIP_ROWS) for start in range(0, height, STRIP_ROWS))
 
 
 class PictureKind(StrEnum):
-    """How the owner's file laid out its colours."""
+    """Colour layout of the source file."""
 
     GREY = "grey"
-    """One plane; bilevel images count as grey, since resampling leaves them no longer bilevel."""
+    """One plane; bilevel images count as grey, since resampling adds levels."""
     COLOUR = "colour"
     """Three planes."""
     PALETTE = "palette"
-    """Three planes that came from a palette, and go back to one where 256 colours suffice."""
+    """Three planes from a palette; a PNG output has a palette if 256 colours suffice."""
 
 
 @dataclass(frozen=True)
 class Raster:
-    """Integer samples, a file's own or rounded from what a network made. Float planes are made of
-    them anew each time they are asked for: of some rows or of a window, for they take four times
-    as much memory."""
+    """Integer samples, from a file or rounded from a network's output.
+
+    Float planes are computed at each access and are not kept: they take up to four times the
+    memory, so callers convert some rows or a window at a time.
+    """
 
     samples: Samples
-    """[H, W, C] of 8 or 16 bits; grey, grey and alpha, RGB, or RGB and alpha."""
+    """[H, W, C] of 8 or 16 bits: grey, grey and alpha, RGB, or RGB and alpha."""
 
     @property
     def height(self) -> int:
@@ -76,17 +78,17 @@ class Raster:
         return _unit(self.samples[:, :, -1]) if self.has_alpha else None
 
     def cut(self, rows: slice) -> Raster:
-        """Return these rows alone."""
+        """Return a raster of these rows."""
         return Raster(self.samples[rows])
 
     def eight_bits(self) -> NDArray[np.uint8]:
-        """Return samples [H, W, C] of 8 bits: its own where they are such."""
+        """Return the samples [H, W, C] in 8 bits, without a copy if they have 8 bits."""
         if self.samples.dtype == np.uint8:
             return self.samples.astype(np.uint8, copy=False)
-        made = np.empty(self.samples.shape, np.uint8)
+        reduced = np.empty(self.samples.shape, np.uint8)
         for rows in strips(self.height):
-            made[rows] = rounded(_unit(self.samples[rows]), np.uint8)
-        return made
+            reduced[rows] = rounded(_unit(self.samples[rows]), np.uint8)
+        return reduced
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Picture:
     pixels: Raster
     kind: PictureKind = PictureKind.COLOUR
     icc: bytes | None = None
-    """The ICC profile of the samples; its colour space (grey or RGB) is that of `colour`."""
+    """The ICC profile of the samples, in the colour space (grey or RGB) of `colour`."""
     exif: bytes = b""
     """The EXIF record (with its `Exif` prefix) without orientation, sizes and thumbnail."""
 
@@ -118,8 +120,7 @@ def contiguous(samples: NDArray[Sample]) -> NDArray[Sample]:
 
 
 def rounded(values: FloatArray, kind: DTypeLike) -> FloatArray:
-    """Return the nearest levels of an integer type to values, of which those beyond [0, 1] are
-    clamped."""
+    """Return values, clamped to [0, 1], as the nearest levels of an integer type, still floats."""
     levels: FloatArray = np.clip(values, 0, 1)
     levels *= np.iinfo(np.dtype(kind)).max
     return np.rint(levels, out=levels)

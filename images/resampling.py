@@ -8,7 +8,7 @@ from PIL import Image
 from images.picture import FloatArray
 
 Box = tuple[float, float, float, float]
-"""Left, upper, right and lower edge, in pixels."""
+"""Left, upper, right and lower edges, in pixels."""
 
 
 def lanczos(plane: FloatArray, height: int, width: int) -> FloatArray:
@@ -22,7 +22,9 @@ def lanczos(plane: FloatArray, height: int, width: int) -> FloatArray:
 
 
 def linear(plane: FloatArray, height: int, width: int, box: Box) -> FloatArray:
-    """Interpolate the part of a plane [H, W] in a box to [height, width], neither smaller than the
-    box; of any values, none of which is exceeded. What lies around the box counts at its edges."""
+    """Interpolate the part of a plane [H, W] inside a box to [height, width], at least its size.
+
+    Results stay within the range of the values. Pixels around the box contribute at its edges.
+    """
     image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box))

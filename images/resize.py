@@ -1,9 +1,9 @@
-"""The floor of the ladder: Lanczos on a file's own samples, a strip of rows at a time.
+"""The floor of the ladder: Lanczos on integer samples, a strip of rows at a time.
 
-Both passes are products with banded matrices. BLAS multiplies them in about half the time that
-Pillow takes for 8 bits, and in floats: Pillow rounds and clamps 8 bits between its passes, which
-shows beside hard edges, and takes three times as long for floats. Channels stay interleaved, and
-no more than a strip of them is ever held as floats.
+Both passes are products with banded matrices. BLAS computes them in float32 in about half the time
+of Pillow's 8-bit resampling, which rounds and clamps between its passes and so shows errors beside
+hard edges; Pillow's float resampling takes three times as long as its 8-bit one. Channels stay
+interleaved, and only one strip at a time is held as floats.
 """
 
 from __future__ import annotations
@@ -19,52 +19,52 @@ from images.picture import FloatArray, Raster, Samples
 from images.transparency import HiddenFill, Mask, hidden_pixels
 
 LARGEST_PRODUCT = 1 << 18
-"""Multiplications of one product of matrices: so small ones OpenBLAS leaves to the thread that
-calls, and their operands fit a core's own cache."""
+"""Multiplications in one matrix product: OpenBLAS runs products this small on the calling thread,
+and their operands fit a core's cache."""
 MOST_ROWS = 128
 """Input rows of a strip."""
 REPORT_PIXELS = 1 << 22
-"""Output pixels between two reports of progress: some 50 ms."""
+"""Output pixels between two progress reports: about 50 ms."""
 
 OnPart = Callable[[float], object]
-"""Told the part done so far, in (0, 1]; may raise to stop."""
+"""Called with the part done so far, in (0, 1]; may raise to stop."""
 
 
 def enlarge(raster: Raster, height: int, width: int, on_part: OnPart) -> Raster:
-    """Return a raster of height x width pixels and of the same layout and depth.
+    """Return a raster resampled to height x width pixels, of the same layout and depth.
 
-    Colours that are hidden are filled first. Channels that are equal wherever they are seen come
-    back equal. Raises ValueError where a side would shrink, and what `on_part` raises.
+    Hidden colours are filled first. Channels that are equal at all visible pixels stay equal.
+    Raises ValueError if a side would shrink, and what `on_part` raises.
     """
     if height < raster.height or width < raster.width:
         raise ValueError(f"cannot shrink {raster.height} x {raster.width} to {height} x {width}")
     hidden = hidden_pixels(raster)
-    made = np.empty((height, width, raster.samples.shape[2]), raster.samples.dtype)
+    enlarged = np.empty((height, width, raster.samples.shape[2]), raster.samples.dtype)
     if raster.colours == 3 and is_grey(raster.samples, hidden):
-        # Channels side by side may be summed up in different orders, and equal ones differ by a
-        # level. Every third channel is one of grey, and alpha.
-        _resample(Raster(raster.samples[:, :, ::3]), hidden, made[:, :, ::3], on_part)
-        made[:, :, 1] = made[:, :, 0]
-        made[:, :, 2] = made[:, :, 0]
+        # BLAS may sum interleaved channels in different orders, so that equal ones differ by a
+        # level. Channels 0 and 3 are grey and alpha.
+        _resample(Raster(raster.samples[:, :, ::3]), hidden, enlarged[:, :, ::3], on_part)
+        enlarged[:, :, 1] = enlarged[:, :, 0]
+        enlarged[:, :, 2] = enlarged[:, :, 0]
     else:
-        _resample(raster, hidden, made, on_part)
-    return Raster(made)
+        _resample(raster, hidden, enlarged, on_part)
+    return Raster(enlarged)
 
 
-def enlarge_alpha(raster: Raster, made: Samples) -> None:
-    """Make the alpha of larger samples [Y, X, C] from that of a raster that has one."""
-    _resample(Raster(raster.samples[:, :, -1:]), None, made[:, :, -1:], lambda part: None)
+def enlarge_alpha(raster: Raster, enlarged: Samples) -> None:
+    """Write the alpha channel of larger samples [Y, X, C], resampled from a raster with alpha."""
+    _resample(Raster(raster.samples[:, :, -1:]), None, enlarged[:, :, -1:], lambda part: None)
 
 
-def _resample(raster: Raster, hidden: Mask | None, made: Samples, on_part: OnPart) -> None:
-    """Write samples [Y, X, C], made from a raster of as many channels."""
-    height, width, channels = made.shape
+def _resample(raster: Raster, hidden: Mask | None, enlarged: Samples, on_part: OnPart) -> None:
+    """Write samples [Y, X, C], resampled from a raster with the same number of channels."""
+    height, width, channels = enlarged.shape
     fill = None if hidden is None else HiddenFill(raster, hidden)
     across = [_Columns.of(band, channels) for band in bands(raster.width, width)]
     largest = max(part.weights.size for part in across)
     reported = 0
     for strip in _strips(bands(raster.height, height), LARGEST_PRODUCT // largest):
-        _make_strip(made, _levels(raster, strip, fill), strip, across)
+        _write_strip(enlarged, _levels(raster, strip, fill), strip, across)
         done = strip[-1].stop
         if (done - reported) * width >= REPORT_PIXELS or done == height:
             on_part(done / height)
@@ -73,14 +73,14 @@ def _resample(raster: Raster, hidden: Mask | None, made: Samples, on_part: OnPar
 
 @dataclass(frozen=True)
 class _Columns:
-    """A band of columns, of all channels together."""
+    """A band of columns with all channels interleaved."""
 
     output: slice
-    """Its samples in an output row."""
+    """The band's samples in an output row."""
     source: slice
-    """The samples of an input row that they are made of."""
+    """The samples of an input row that contribute to them."""
     weights: FloatArray
-    """[input samples, output samples]; 0 from one channel to another."""
+    """[input samples, output samples]; 0 between different channels."""
 
     @classmethod
     def of(cls, band: Band, channels: int) -> _Columns:
@@ -96,7 +96,7 @@ class _Columns:
 
 
 def _strips(down: Iterator[Band], most_rows: int) -> Iterator[list[Band]]:
-    """Yield bands of rows that together are made of no more than so many input rows."""
+    """Yield groups of bands that together read at most `most_rows` input rows, or one band."""
     strip: list[Band] = []
     for band in down:
         if strip and band.last - strip[0].first > min(most_rows, MOST_ROWS):
@@ -107,8 +107,8 @@ def _strips(down: Iterator[Band], most_rows: int) -> Iterator[list[Band]]:
 
 
 def _levels(raster: Raster, strip: Sequence[Band], fill: HiddenFill | None) -> FloatArray:
-    """Return the samples of the input rows of a strip, [rows, samples], each half a level more:
-    weights sum to 1, and what is made of them is rounded by being cut off."""
+    """Return the samples of the input rows of a strip, [rows, samples], raised by half a level:
+    weights sum to 1, so truncating the result rounds it."""
     first, last = strip[0].first, strip[-1].last
     levels = raster.samples[first:last].astype(np.float32)
     if fill is not None:
@@ -117,11 +117,11 @@ def _levels(raster: Raster, strip: Sequence[Band], fill: HiddenFill | None) -> F
     return levels.reshape(last - first, -1)
 
 
-def _make_strip(
-    made: Samples, levels: FloatArray, strip: Sequence[Band], across: Sequence[_Columns]
+def _write_strip(
+    enlarged: Samples, levels: FloatArray, strip: Sequence[Band], across: Sequence[_Columns]
 ) -> None:
-    """Write the output rows of a strip, from left to right in tiles that stay in the cache."""
-    channels = made.shape[2]
+    """Write the output rows of a strip, left to right in tiles that fit the cache."""
+    channels = enlarged.shape[2]
     rows = max(band.weights.size for band in strip)
     columns = across[0].weights.shape[1]
     at_once = max(1, LARGEST_PRODUCT // (rows * columns))
@@ -134,8 +134,8 @@ def _make_strip(
             np.matmul(levels[:, part.source], part.weights, out=wide[:, start:stop])
         for band in strip:
             above = band.first - strip[0].first
-            made_here = band.weights @ wide[above : above + band.weights.shape[1]]
-            np.clip(made_here, 0, np.iinfo(made.dtype).max, out=made_here)
+            block = band.weights @ wide[above : above + band.weights.shape[1]]
+            np.clip(block, 0, np.iinfo(enlarged.dtype).max, out=block)
             pixels = slice(output.start // channels, output.stop // channels)
             shape = band.stop - band.start, -1, channels
-            made[band.start : band.stop, pixels] = made_here.reshape(shape)
+            enlarged[band.start : band.stop, pixels] = block.reshape(shape)

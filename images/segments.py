@@ -1,4 +1,4 @@
-"""Encoded files with segments put in, never held twice: a large one has hundreds of megabytes."""
+"""Insertion of segments into an encoded file without a second copy of it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import io
 from collections.abc import Callable
 
 Write = Callable[[memoryview], int]
-"""Writes a file into a buffer, and returns its length in bytes."""
+"""Writes a file into a buffer and returns its length in bytes."""
 
 
 def written(write: Write, most: int, head: int, segments: bytes) -> bytes:
-    """Return what `write` writes, at most so many bytes, with segments put in behind its first
-    `head` bytes.
+    """Return the file that `write` produces, of at most `most` bytes, with segments inserted after
+    its first `head` bytes.
 
-    It is written as far behind the start of the buffer as the segments are long, so that only its
-    head moves; and the buffer that it lies in is what is returned.
+    The file is written at an offset of the segments' length, so that only its head moves, and the
+    buffer itself is returned.
     """
     shift = len(segments)
-    file = io.BytesIO(bytes(shift + most))  # pages that nobody writes to take no memory
+    file = io.BytesIO(bytes(shift + most))  # untouched pages take no memory
     with file.getbuffer() as buffer:
         with buffer[shift:] as rest:
             length = write(rest)

@@ -1,5 +1,8 @@
-"""Colours that full transparency hides: they are arbitrary, and would bleed into the visible edge
-when a picture is made larger, so they are first replaced by those of their visible neighbours."""
+"""Filling of colours under full transparency.
+
+They are arbitrary and would bleed into visible edges when a picture is enlarged, so they are
+replaced by the colours of visible neighbours first.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ Mask = NDArray[np.bool_]
 
 
 def hidden_pixels(raster: Raster) -> Mask | None:
-    """Return which pixels [H, W] are to be filled, None where nothing is hidden or all is."""
+    """Return the mask [H, W] of pixels to fill, None if no pixel or every pixel is hidden."""
     if not raster.has_alpha:
         return None
     hidden: Mask = raster.samples[:, :, -1] == 0
@@ -20,11 +23,11 @@ def hidden_pixels(raster: Raster) -> Mask | None:
 
 
 class HiddenFill:
-    """Gives fully transparent pixels the colour of their visible neighbours: an average, weighted
-    by alpha, over the smallest block of 2, 4, 8 ... pixels that shows anything.
+    """Fills fully transparent pixels with the colour of visible neighbours: the mean, weighted by
+    alpha, over the smallest block of 2, 4, 8 ... pixels with a visible one.
 
-    What it fills with is kept at half the size, and put in as windows are asked for, so that the
-    picture is never held as planes.
+    The fill is kept at half the size and applied window by window, so that the whole picture is
+    never held as float planes.
     """
 
     def __init__(self, raster: Raster, hidden: Mask) -> None:
@@ -32,15 +35,15 @@ class HiddenFill:
         half = -(-raster.height // 2), -(-raster.width // 2)
         weighted = np.empty((raster.colours, *half), np.float32)
         weight = np.empty((1, *half), np.float32)
-        for rows in strips(raster.height):  # an even number, so that blocks of 2 x 2 stay whole
+        for rows in strips(raster.height):  # an even number of rows keeps blocks of 2 x 2 whole
             halves = slice(rows.start // 2, rows.stop // 2)
             weighted[:, halves], weight[:, halves] = _halves(raster.cut(rows))
         self._coarse = _pull(weighted, weight[0])
         self._coarse *= np.float32(np.iinfo(raster.samples.dtype).max)
 
     def fill(self, levels: FloatArray, top: int, left: int = 0) -> None:
-        """Put the fill into a window [R, S, C] of the picture's samples, with its upper left pixel
-        in row `top` and column `left`."""
+        """Fill a window [R, S, C] of the picture's samples in place; its upper left pixel is in row
+        `top` and column `left`."""
         bottom, right = top + levels.shape[0], left + levels.shape[1]
         coarse = self._coarse[:, top // 2 : (bottom + 1) // 2, left // 2 : (right + 1) // 2]
         inside = slice(top % 2, top % 2 + levels.shape[0]), slice(left % 2, left % 2 + right - left)
@@ -57,8 +60,8 @@ def _halves(part: Raster) -> tuple[FloatArray, FloatArray]:
 
 
 def _pull(weighted: FloatArray, weight: FloatArray) -> FloatArray:
-    """Return weighted / weight [C, H, W], from coarser blocks where the weight is nothing; in the
-    place of `weighted`."""
+    """Return weighted / weight [C, H, W], taken from coarser blocks where the weight is 0; changes
+    `weighted` in place."""
     known = weight > 0
     coarse = None if known.all() else _pull(_halved(weighted), _halved(weight[None])[0])
     np.divide(weighted, weight, out=weighted, where=known)
@@ -70,12 +73,12 @@ def _pull(weighted: FloatArray, weight: FloatArray) -> FloatArray:
 
 
 def _halved(planes: FloatArray) -> FloatArray:
-    """Return sums of blocks of 2 x 2 pixels, the last ones smaller where a side is odd."""
+    """Return sums over blocks of 2 x 2 pixels; the last blocks of an odd side are smaller."""
     _, height, width = planes.shape
     even = np.pad(planes, ((0, 0), (0, height % 2), (0, width % 2)))
     return even[:, ::2, ::2] + even[:, 1::2, ::2] + even[:, ::2, 1::2] + even[:, 1::2, 1::2]
 
 
 def _doubled(plane: FloatArray) -> FloatArray:
-    """Return a plane with each pixel as a block of 2 x 2."""
+    """Return a plane with each pixel repeated as a block of 2 x 2."""
     return plane.repeat(2, axis=0).repeat(2, axis=1)

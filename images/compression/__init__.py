@@ -1,10 +1,8 @@
-"""How coarsely a lossy encoder quantised a picture, read from the header; no pixel is decoded.
+"""How coarsely a lossy encoder quantised a picture, read from its header without decoding pixels.
 
-The one scale for all formats is the quality of a JPEG that is as damaged. JPEG states its steps
-(ITU-T T.81, B.2.4.1), WebP and AVIF an index into their standard's table of steps: those became
-qualities by measurement.
-
-A lossy header that cannot be read counts as `UNREAD_QUALITY`.
+All formats are expressed as the quality of an equally damaged JPEG. JPEG states its quantisation
+steps (ITU-T T.81, B.2.4.1). WebP and AVIF state an index into a table of steps, which is mapped to
+a quality by measurement. A lossy header that cannot be read counts as `UNREAD_QUALITY`.
 """
 
 from __future__ import annotations
@@ -19,21 +17,19 @@ from images.containers.common import Unread
 from jobs.formats import ImageFormat
 
 UNREAD_QUALITY = 85.0
-"""The quality that is told of a lossy picture whose header is not understood.
+"""Quality assumed for a lossy picture whose header cannot be read: every lossy JPEG XL, rare AVIF.
 
-Such a picture is mostly an AVIF of a rare kind, for a JPEG or WebP with such a header cannot be
-decoded either. Nearly all AVIF are lossy, and encoders' defaults lie about here (Pillow's: 83 for
-WebP, 90 for AVIF): measured over qualities from 50 up, this errs by 0.2 in strength, and to call
-the picture clean by 0.4.
+Encoders' defaults are near it (Pillow's equal 83 for WebP and 90 for AVIF). Over AVIF qualities
+from 50 up, this value errs by 0.2 in strength; treating such pictures as clean errs by 0.4.
 """
 
 
 def jpeg_quality(data: bytes, image_format: ImageFormat) -> float | None:
-    """Return the quality, from 1 to 100, of a JPEG that is as damaged as this encoded picture;
-    None for a picture that was compressed without loss.
+    """Return the quality, 1 to 100, of a JPEG as damaged as this encoded picture; None for lossless
+    compression.
 
-    It takes any bytes and bounded time: what cannot be read is `UNREAD_QUALITY` in a format that is
-    lossy or may be. A JPEG's quality is that of the Independent JPEG Group's library, interpolated.
+    Accepts any bytes, in bounded time. Qualities are those of the Independent JPEG Group's library,
+    interpolated.
     """
     try:
         return _READERS[image_format](data)

@@ -24,7 +24,7 @@ class _Bits:
         self._at = 0
 
     def read(self, bits: int) -> int:
-        """Return the next number of so many bits, 0 for none. Raises Unread beyond the end."""
+        """Return the next number of `bits` bits, 0 for none. Raises Unread beyond the end."""
         first, self._at = self._at, self._at + bits
         end = (self._at + 7) // 8
         if end > len(self._data):
@@ -43,7 +43,7 @@ class _Bits:
         return number if number < short else 2 * number - short + self.read(1)
 
     def ones(self, limit: int) -> int:
-        """Return how many ones there are before a zero, which is read too if the limit allows."""
+        """Return the number of ones before a zero, `limit` at most; the zero is read too."""
         count = 0
         while count < limit and self.flag():
             count += 1
@@ -52,7 +52,7 @@ class _Bits:
 
 @dataclass(frozen=True)
 class _Sequence:
-    """What the layout of a frame header depends on (AV1, 5.5.1)."""
+    """Fields of the sequence header on which the layout of frame headers depends (AV1, 5.5.1)."""
 
     reduced: bool
     """The stream is one picture, with a shorter header."""
@@ -63,7 +63,7 @@ class _Sequence:
     width: int
     height: int
     id_bits: int
-    """Of a frame's number; 0 where it has none."""
+    """Bits of a frame's number; 0 where frames have none."""
     large_superblocks: bool
     """128 x 128 pixels, else 64 x 64."""
     tools: _Tools
@@ -72,12 +72,12 @@ class _Sequence:
 
 @dataclass(frozen=True)
 class _Tools:
-    """0 is never, 1 always, 2 as each frame says."""
+    """Coding tools: 0 for never, 1 for always, 2 as each frame states."""
 
     screen_content: int = 2
     integer_motion: int = 2
     order_bits: int = 0
-    """Of a frame's place in the order of display."""
+    """Bits of a frame's position in display order."""
 
 
 def largest_frame(stream: Stream, most_units: int = MAX_PARTS) -> tuple[int, int, int]:
@@ -173,7 +173,7 @@ def _skip_operating_points(bits: _Bits) -> bool:
 
 
 def _zeros(bits: _Bits) -> int:
-    """Read zeros up to a one; return how many. Raises Unread at the 32nd."""
+    """Read zeros up to a one; return their number. Raises Unread at the 32nd."""
     for count in range(32):
         if bits.flag():
             return count
@@ -194,16 +194,16 @@ def _tools(bits: _Bits, reduced: bool) -> _Tools:
 
 
 def _choice(bits: _Bits) -> int:
-    """Return 2 if it is left to each frame, else 0 or 1."""
+    """Return 2 if each frame states its own choice, else 0 or 1."""
     return 2 if bits.flag() else bits.read(1)
 
 
 def _frame_index(bits: _Bits, sequence: _Sequence) -> int:
-    """Return base_q_idx of a key frame that is shown, by what comes before it (AV1, 5.9.2). Raises
+    """Return base_q_idx of a shown key frame, after the fields before it (AV1, 5.9.2). Raises
     Unread for another frame, and for a stream with a model of its decoder."""
     if sequence.decoder_model:
         raise Unread
-    if not sequence.reduced and bits.read(1 + 2 + 1) != 1:  # shows no other, is key, is shown
+    if not sequence.reduced and bits.read(1 + 2 + 1) != 1:  # no earlier frame, key frame, shown
         raise Unread
     fixed = bits.flag()  # its statistics are not adapted
     screen_content = _chosen(bits, sequence.tools.screen_content)
@@ -213,7 +213,7 @@ def _frame_index(bits: _Bits, sequence: _Sequence) -> int:
     resized = not sequence.reduced and bits.flag()
     bits.read(sequence.tools.order_bits)
     full, width, height = _frame_size(bits, sequence, resized)
-    if bits.flag():  # a size to be looked at
+    if bits.flag():  # render size
         bits.read(16 + 16)
     if screen_content and full == width:
         bits.read(1)  # copies within the frame
@@ -241,7 +241,7 @@ def _frame_size(bits: _Bits, sequence: _Sequence, resized: bool) -> tuple[int, i
 
 
 def _skip_tiles(bits: _Bits, large: bool, width: int, height: int) -> None:
-    """Read how a frame is cut into tiles (AV1, 5.9.15)."""
+    """Skip the tile layout of a frame (AV1, 5.9.15)."""
     shift = 7 if large else 6
     columns, rows = (8 * ((n + 7) // 8) + (1 << shift) - 1 >> shift for n in (width, height))
     widest, area = 4096 >> shift, 4096 * 2304 >> 2 * shift
@@ -269,5 +269,5 @@ def _tile_sizes(bits: _Bits, total: int, most: int) -> Sequence[int]:
 
 
 def _log2(unit: int, target: int) -> int:
-    """Return how often a unit must be doubled to reach a target (AV1, 5.9.16)."""
+    """Return the number of doublings of a unit that reach a target (AV1, 5.9.16)."""
     return max(0, -(-target // unit) - 1).bit_length()

@@ -10,15 +10,15 @@ from images.containers.common import MAX_PARTS, Unread
 from images.containers.heif import CODED, Items
 
 HEADER_BYTES = 1 << 16
-"""How much of a coded AV1 picture is searched for its header."""
-
+"""Bytes of a coded AV1 picture that are searched for its header."""
 
 _QUALITY: Sequence[tuple[float, float]] = (
     (0, 99), (44, 94), (88, 88), (116, 80), (148, 58), (176, 27), (212, 12), (255, 5),
 )  # fmt: skip
-"""base_q_idx of an AV1 frame, and the quality of a JPEG that is as damaged: measured as for WebP,
-at every third quality, with libaom tuned for pictures and as it was before (iq and ssim). One
-of 12 others is off by 0.07 in strength (root mean square). The index means the same at 10 bits.
+"""base_q_idx of an AV1 frame, and the quality of an equally damaged JPEG.
+
+Measured as for WebP, at every third quality, with libaom's tunings iq and ssim. Root-mean-square
+error over 12 other photographs: 0.07 in strength. The index means the same at 10 bits.
 """
 
 

@@ -10,7 +10,7 @@ from images.containers.common import Unread
 from images.containers.jpeg import START_OF_SCAN, segments
 
 MAX_TABLES = 4
-"""Quantisation tables in one JPEG segment; there are only four places for them."""
+"""Quantisation tables in one segment; a JPEG has four slots for them."""
 
 # fmt: off
 _LUMA_STEPS = (
@@ -28,6 +28,7 @@ _LUMA_STEPS = (
 
 
 def quality_of_jpeg(data: bytes) -> float:
+    """Return the quality of a JPEG. Raises Unread."""
     tables: dict[int, int] = {}
     of_luma: int | None = None
     for marker, start, end in segments(data):
@@ -43,8 +44,8 @@ def quality_of_jpeg(data: bytes) -> float:
 
 
 def _is_frame_header(marker: int) -> bool:
-    """A start of frame, of any process (T.81, table B.1); its first component is luma, grey, or red
-    or cyan of a JPEG that holds RGB or CMYK."""
+    """Return whether a marker starts a frame, of any process (T.81, table B.1). The first component
+    of a frame is luma or grey; in a JPEG of RGB or CMYK, red or cyan."""
     return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
 
 
@@ -64,14 +65,14 @@ def _table_sums(data: bytes, at: int, end: int) -> dict[int, int]:
 
 
 def _quality_of_sum(steps: int) -> float:
-    """Return the quality, any real number, whose standard table of luma has this sum."""
+    """Return the quality, a real number, whose standard luma table has this sum of steps."""
     return interpolate(_standard_sums(), steps)
 
 
 @functools.cache
 def _standard_sums() -> Sequence[tuple[float, float]]:
-    """The sum of the 64 steps of luma at each quality of the Independent JPEG Group's library, with
-    the quality, finest first."""
+    """Return the sum of the 64 luma steps at each quality of the Independent JPEG Group's library,
+    with that quality, finest first."""
     return [(_standard_sum(quality), quality) for quality in range(100, 0, -1)]
 
 

@@ -12,12 +12,12 @@ from images.containers.riff import chunks
 _QUALITY: Sequence[tuple[float, float]] = (
     (0, 98), (4, 96), (9, 92), (15, 87), (25, 78), (40, 58), (55, 31), (80, 14),
 )  # fmt: skip
-"""The mean index of luma's AC step in a VP8 frame, and the quality of a JPEG that is as damaged.
+"""The mean index of luma's AC step in a VP8 frame, and the quality of an equally damaged JPEG.
 
 Measured on 12 photographs of the training set, shrunk by 3 (Pillow's bicubic), as the quality of
 Pillow's JPEG (4:2:0) with the same PSNR-Y as its WebP at each quality from 5 to 100; knots fitted
-by least squares of the strength. One of 12 other photographs is off by 0.10 in strength (root mean
-square): WebP drops detail that JPEG keeps, so near index 40 pictures range from 33 to 73.
+by least squares of the strength. Root-mean-square error over 12 other photographs: 0.10 in
+strength. WebP drops detail that JPEG keeps, so pictures near index 40 range from 33 to 73.
 """
 
 
@@ -32,8 +32,8 @@ def quality_of_webp(data: bytes) -> float | None:
 
 
 def _vp8_index(frame: bytes) -> float:
-    """Return the index of the luma AC step of a VP8 key frame, 0 to 127 (RFC 6386, 9.1 to 9.6): the
-    mean over its macroblocks, as far as the header tells."""
+    """Return the mean index of the luma AC step over the macroblocks of a VP8 key frame, 0 to 127,
+    as far as the header states it (RFC 6386, 9.1 to 9.6). Raises Unread."""
     if len(frame) < 12 or frame[0] & 1 or frame[3:6] != b"\x9d\x01\x2a":
         raise Unread
     coded = _BooleanDecoder(frame[10:])
@@ -50,15 +50,15 @@ def _vp8_index(frame: bytes) -> float:
 
 @dataclass(frozen=True)
 class _Vp8Segments:
-    """The mean index of the segments of a frame, each by its part of the macroblocks."""
+    """The mean index of the segments of a frame, weighted by their share of the macroblocks."""
 
     absolute: bool
-    """Else it is added to the frame's."""
+    """The index replaces that of the frame; else it is added to it."""
     index: float
 
 
 def _vp8_segments(coded: _BooleanDecoder) -> _Vp8Segments:
-    """Read what follows segmentation_enabled (RFC 6386, 9.3 and 19.2)."""
+    """Read the fields after segmentation_enabled (RFC 6386, 9.3 and 19.2)."""
     has_map, has_features = coded.read(1), coded.read(1)
     absolute, indices = False, [0, 0, 0, 0]
     if has_features:
@@ -72,15 +72,15 @@ def _vp8_segments(coded: _BooleanDecoder) -> _Vp8Segments:
 
 
 def _vp8_parts(coded: _BooleanDecoder) -> Sequence[float]:
-    """Return each segment's part of the macroblocks, as the probabilities of the tree have it by
-    which the map is coded."""
+    """Return each segment's share of the macroblocks, by the tree probabilities of the segment
+    map."""
     low, first, third = ((coded.read(8) if coded.read(1) else 255) / 255 for _ in range(3))
     return low * first, low * (1 - first), (1 - low) * third, (1 - low) * (1 - third)
 
 
 class _BooleanDecoder:
-    """The arithmetic decoder of VP8 (RFC 6386, 7.3), for bits that are as often 0 as 1. Behind the
-    end it reads zeros, as decoders do."""
+    """The arithmetic decoder of VP8 (RFC 6386, 7.3) for equally likely bits. Reads zeros beyond the
+    end, as decoders do."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -90,14 +90,14 @@ class _BooleanDecoder:
         self._shifted = 0
 
     def read(self, bits: int) -> int:
-        """Return the next number of so many bits, the highest first."""
+        """Return the next number of `bits` bits, highest first."""
         number = 0
         for _ in range(bits):
             number = 2 * number + self._bit()
         return number
 
     def optional(self, bits: int) -> int | None:
-        """Return the next signed number that has a flag before it, None if that is 0."""
+        """Return the next signed number with a flag before it, None if the flag is 0."""
         if not self._bit():
             return None
         size = self.read(bits)

@@ -110,5 +110,5 @@ class Items:
         if method == 1 and idat is not None:
             offset += idat.start
         elif method:
-            return []  # made of other items: no format that is read here does that
+            return []  # built from other items, which AVIF does not use
         return [(offset, offset + length if length else len(self._data))]

@@ -59,25 +59,25 @@ def read_jxl(data: bytes) -> JxlHeader:
         raise Unread
     bits = _Bits(stream[2:])
     width, height = _size(bits)
-    if bits.flag():  # all as usual
+    if bits.flag():  # all fields have their defaults
         return JxlHeader(width, height, 1, False, 8, False, False, False, True)
     orientation, animated = _extra_fields(bits) if bits.flag() else (1, False)
-    if animated:  # more numbers follow, that nobody needs
+    if animated:  # the header goes on, but the picture is refused
         return JxlHeader(width, height, orientation, True, 8, False, False, False, True)
     depth = _depth(bits)
-    bits.read(1)  # whether 16-bit buffers suffice
+    bits.read(1)  # modular_16bit_buffers
     kinds = _extra_channels(bits)
     xyb = bits.flag()
     grey = False
     if not bits.flag():  # not sRGB
-        bits.read(1)  # whether there is a profile
+        bits.read(1)  # want_icc
         grey = bits.choose(_ENUM) == GREY
     alpha, black = ALPHA in kinds, BLACK in kinds
     return JxlHeader(width, height, orientation, False, depth, grey, alpha, black, xyb)
 
 
 def has_jpeg(data: bytes) -> bool:
-    """Return whether a JPEG XL was made of a JPEG without further loss."""
+    """Return whether a JPEG XL is a JPEG, repacked without further loss."""
     return data.startswith(CONTAINER) and any(k == b"jbrd" for k, _ in walk(data, 0, len(data)))
 
 
@@ -103,7 +103,7 @@ class _Bits:
         self._left = 8 * len(data)
 
     def read(self, bits: int) -> int:
-        """Return the next number of so many bits. Raises Unread beyond the end."""
+        """Return the next number of `bits` bits. Raises Unread beyond the end."""
         self._left -= bits
         if self._left < 0:
             raise Unread
@@ -175,7 +175,7 @@ def _extra_channel(bits: _Bits) -> int:
     bits.choose(_SHIFT)
     bits.read(8 * bits.choose(_NAME))
     if kind == ALPHA:
-        bits.read(1)  # whether colours are multiplied by it
+        bits.read(1)  # alpha_associated
     elif kind == SPOT:
         bits.read(4 * 16)
     elif kind == COLOUR_FILTER:

@@ -85,7 +85,7 @@ def grey_profile() -> bytes:
     return head.ljust(128, b"\0") + struct.pack(">I", 3) + tags + body
 
 
-def there_and_back(data: bytes, image_format: ImageFormat = PNG) -> Image.Image:
+def round_trip(data: bytes, image_format: ImageFormat = PNG) -> Image.Image:
     return opened(encode(decode(data, LIMIT), image_format))
 
 
@@ -103,7 +103,7 @@ def there_and_back(data: bytes, image_format: ImageFormat = PNG) -> Image.Image:
     ids=["rgb", "grey", "rgba", "grey+alpha", "palette", "palette+alpha", "bilevel"],
 )
 def test_png_kinds_come_back_exactly(image: Image.Image, mode: str) -> None:
-    back = there_and_back(saved(image))
+    back = round_trip(saved(image))
     assert back.mode == mode
     assert (np.asarray(back.convert("RGBA")) == np.asarray(image.convert("RGBA"))).all()
 
@@ -121,9 +121,9 @@ def test_sixteen_bits_come_back_exactly(channels: int) -> None:
     assert (back.reshape(original.shape) == original).all()
 
 
-def test_sixteen_bits_become_eight_beside_png() -> None:
+def test_sixteen_bits_become_eight_in_webp() -> None:
     wide = png16(np.full((20, 30, 3), 0x8000, np.uint16))
-    back = there_and_back(wide, WEBP)
+    back = round_trip(wide, WEBP)
     assert back.size == (30, 20)
     assert np.abs(np.asarray(back).astype(int) - 128).max() <= 2
 
@@ -149,7 +149,7 @@ def test_more_than_256_colours_leave_the_palette() -> None:
 
 @pytest.mark.parametrize(("number", "mode"), [(1, "P"), (2, "P"), (256, "P"), (257, "RGB")])
 def test_a_palette_holds_256_colours_wherever_they_are(number: int, mode: str) -> None:
-    """Most of them below what is looked at first."""
+    """Most of the colours are below the first strip of rows."""
     samples = np.full((300, 5, 3), (7, 200, 3), np.uint8)
     samples.reshape(-1, 3)[-number:, 2] = np.arange(number) % 256
     samples[0, 0] = samples[-1, -1] if number < 257 else (1, 2, 3)
@@ -162,7 +162,7 @@ def test_a_palette_holds_256_colours_wherever_they_are(number: int, mode: str) -
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_lossy_formats_come_back_close(image_format: ImageFormat, mode: str) -> None:
     image = photograph().convert(mode)
-    back = there_and_back(saved(image), image_format)
+    back = round_trip(saved(image), image_format)
     assert back.mode == (mode if image_format.facts.keeps_grey else "RGB")
     difference = np.asarray(back.convert("RGB"), int) - np.asarray(image.convert("RGB"), int)
     assert np.sqrt(np.mean(difference**2)) < 6
@@ -172,7 +172,7 @@ def test_lossy_formats_come_back_close(image_format: ImageFormat, mode: str) -> 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_lossy_formats_keep_transparency(image_format: ImageFormat, mode: str) -> None:
     image = with_alpha(photograph().convert(mode))
-    back = there_and_back(saved(image), image_format)
+    back = round_trip(saved(image), image_format)
     assert back.mode == (mode if image_format.facts.keeps_grey else "RGBA")
     expected = np.asarray(image.getchannel("A"), int)
     assert np.abs(np.asarray(back.getchannel("A"), int) - expected).mean() < 3
@@ -181,7 +181,7 @@ def test_lossy_formats_keep_transparency(image_format: ImageFormat, mode: str) -
 def test_jpeg_is_flattened_on_white() -> None:
     image = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (0, 0, 16, 32))
-    back = there_and_back(saved(image), JPEG)
+    back = round_trip(saved(image), JPEG)
     assert np.abs(np.asarray(back)[:, 24:].astype(int) - 255).max() <= 3
     assert np.abs(np.asarray(back)[:, :8].astype(int) - (0, 0, 255)).max() <= 3
 
@@ -208,7 +208,7 @@ def test_orientation_is_applied_and_dropped(image_format: ImageFormat, orientati
     options = {"lossless": True} if image_format is WEBP else {}
     data = saved(photograph(), image_format.value, exif=exif, **options)
     upright = ImageOps.exif_transpose(opened(data))
-    back = there_and_back(data)
+    back = round_trip(data)
     assert (np.asarray(back) == np.asarray(upright)).all()
     assert dict(back.getexif()) == {0x010F: "Maker"}
 
@@ -232,7 +232,7 @@ def test_other_exif_is_kept_without_sizes_and_thumbnail(image_format: ImageForma
     exif.get_ifd(0x8769).update({0x829A: 0.5, 0xA002: 80, 0xA003: 64})
     exif.get_ifd(0x8825).update({1: "N"})
     data = saved(photograph(), "JPEG", exif=exif)
-    back = there_and_back(data, image_format).getexif()
+    back = round_trip(data, image_format).getexif()
     assert back[0x010F] == "Maker"
     assert back.get(0x0112, 1) == 1
     assert set(back.get_ifd(0x8769)) == {0x829A}
@@ -260,7 +260,7 @@ def test_an_embedded_thumbnail_does_not_come_back() -> None:
     "image", [photograph(), with_alpha(photograph()), palette(True)], ids=["rgb", "rgba", "palette"]
 )
 def test_the_icc_profile_is_kept(image_format: ImageFormat, image: Image.Image) -> None:
-    back = there_and_back(saved(image, icc_profile=SRGB), image_format)
+    back = round_trip(saved(image, icc_profile=SRGB), image_format)
     assert back.info["icc_profile"] == SRGB
 
 
@@ -276,14 +276,14 @@ def test_the_icc_profile_of_sixteen_bits_is_kept() -> None:
 
 def test_a_grey_profile_is_kept_where_grey_is_kept() -> None:
     data = saved(photograph().convert("L"), icc_profile=grey_profile())
-    assert there_and_back(data).info["icc_profile"] == grey_profile()
-    assert there_and_back(data, JPEG).info["icc_profile"] == grey_profile()
+    assert round_trip(data).info["icc_profile"] == grey_profile()
+    assert round_trip(data, JPEG).info["icc_profile"] == grey_profile()
 
 
 def test_a_grey_profile_is_applied_where_grey_is_not_kept() -> None:
     """Linear grey 0.2 is about 0.48 in sRGB."""
     data = saved(Image.new("L", (32, 32), 51), icc_profile=grey_profile())
-    back = there_and_back(data, WEBP)
+    back = round_trip(data, WEBP)
     assert "icc_profile" not in back.info
     assert abs(int(np.asarray(back)[16, 16, 0]) - 124) <= 4
 
@@ -368,12 +368,12 @@ def test_a_longer_side_is_refused(image_format: ImageFormat) -> None:
 @pytest.mark.parametrize("image_format", [f for f in LOSSY if not f.facts.keeps_16_bits])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_sixteen_bits_become_the_nearest_eight(channels: int, image_format: ImageFormat) -> None:
-    """Taller than what is converted at a time."""
+    """The picture is taller than one strip."""
     random = np.random.default_rng(channels)
     eight = random.integers(0, 255, (90, 31, channels), np.uint8, endpoint=True)
     near = eight.astype(np.int64) * 257 + random.integers(-128, 129, eight.shape)
     sixteen = np.clip(near, 0, 65535).astype(np.uint16)
-    if channels in (2, 4):  # what is flattened on white is so before it is rounded
+    if channels in (2, 4):  # pictures are flattened on white before they are rounded
         sixteen[:, :, -1] = eight[:, :, -1].astype(np.uint16) * 257
         sixteen[:, :, :-1] = eight[:, :, :-1].astype(np.uint16) * 257
     layout = PictureKind.GREY if channels < 3 else PictureKind.COLOUR
@@ -439,8 +439,10 @@ def test_profile_and_exif_stand_between_header_and_samples_of_a_png() -> None:
 
 @pytest.mark.parametrize("image_format", [PNG, JPEG])
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (700, 1), (16, 16), (65, 257)])
-def test_noise_has_room(image_format: ImageFormat, size: tuple[int, int]) -> None:
-    """What cannot be compressed is longest, of one pixel a row for a PNG, of one row for a JPEG."""
+def test_incompressible_pictures_fit_the_buffer(
+    image_format: ImageFormat, size: tuple[int, int]
+) -> None:
+    """Incompressible pictures are largest: for PNG with one pixel a row, for JPEG with one row."""
     random = np.random.default_rng(0)
     for channels, deep in itertools.product((1, 2, 3, 4), (False, True)):
         bits = random.integers(0, 2, (*size, channels))

@@ -1,4 +1,4 @@
-"""How coarsely real files were quantised, by their headers; and that no bytes upset the reader."""
+"""Quantisation read from the headers of real files, and from any bytes in bounded time."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def quality_of(
     return jpeg_quality(data, ImageFormat(image_format.lower()))
 
 
-def falls_with_the_encoder(
+def rises_with_the_encoder(
     image_format: str, mode: str = "RGB", size: tuple[int, int] = (96, 64), **options: Any
 ) -> None:
-    """The quality grows with the encoder's, over a wide range."""
+    """Assert that the quality read rises with the encoder's over a wide range."""
     read = [quality_of(image_format, mode, size, quality=q, **options) for q in range(20, 96, 15)]
     found = [quality for quality in read if quality is not None]
     assert len(found) == len(read)
@@ -75,7 +75,7 @@ def test_the_quality_of_a_jpeg_is_what_it_was_encoded_with(mode, progressive):
 
 
 @pytest.mark.parametrize("options", [{"subsampling": 0}, {"keep_rgb": True}, {"optimize": True}])
-def test_the_quality_of_a_jpeg_does_not_hang_on_how_its_colours_are_stored(options):
+def test_the_quality_of_a_jpeg_does_not_depend_on_how_its_colours_are_stored(options):
     for quality in (30, 75, 100):
         read = quality_of("JPEG", quality=quality, exif=EXIF, icc_profile=b"p" * 99_999, **options)
         assert read == pytest.approx(quality, abs=0.5)
@@ -129,7 +129,7 @@ def frame(luma_table: int) -> bytes:
     ],
 )
 def test_the_quality_of_a_webp_grows_with_its_encoders(mode, size, options):
-    falls_with_the_encoder("WEBP", mode, size, **options)
+    rises_with_the_encoder("WEBP", mode, size, **options)
 
 
 @needs_webp
@@ -141,8 +141,8 @@ def test_a_lossless_webp_has_no_quality(mode, options):
 
 @needs_webp
 def test_the_index_of_a_webp_is_its_encoders():
-    """libwebp makes quality 100 the finest index and 0 the coarsest; between, about what its
-    formula says: 127 * (1 - cbrt(q')), q' being 2/3 of a quality below 75 %, then steeper."""
+    """libwebp maps quality 100 to the finest index and 0 to the coarsest. Between them the index is
+    about 127 * (1 - cbrt(q')), where q' is 2/3 of a quality below 75 %, then steeper."""
     for quality in range(5, 101, 5):
         part = quality / 100
         linear = part * 2 / 3 if part < 0.75 else 2 * part - 1
@@ -211,7 +211,7 @@ def boolean_encoded(bits: list[int]) -> bytes:
     ],
 )
 def test_the_quality_of_an_avif_grows_with_its_encoders(mode, size, options):
-    falls_with_the_encoder("AVIF", mode, size, **options)
+    rises_with_the_encoder("AVIF", mode, size, **options)
 
 
 @needs_avif
@@ -374,7 +374,7 @@ def test_a_png_has_no_quality(data):
 
 @functools.cache
 def samples() -> list[bytes]:
-    """Real files of every kind that is read, and made ones of kinds that are rare."""
+    """Return real files of every format that is read, and drawn ones of rare kinds."""
     files = [encoded("JPEG", quality=50), encoded("JPEG", "CMYK", progressive=True)]
     if features.check("webp"):
         files += [encoded("WEBP", "RGBA", exif=EXIF), encoded("WEBP", lossless=True)]
@@ -391,7 +391,7 @@ def is_sound(quality: float | None) -> bool:
 
 @settings(deadline=None)
 @given(st.binary(max_size=2000), st.sampled_from(ImageFormat))
-def test_any_bytes_are_taken(data, image_format):
+def test_any_bytes_have_a_sound_quality(data, image_format):
     assert is_sound(jpeg_quality(data, image_format))
 
 
@@ -402,7 +402,7 @@ def test_any_bytes_are_taken(data, image_format):
     st.lists(st.tuples(st.integers(0, 1200), st.integers(0, 255)), max_size=6),
     st.integers(0, 3000),
 )
-def test_damaged_files_are_taken(sample, image_format, changes, length):
+def test_damaged_files_have_a_sound_quality(sample, image_format, changes, length):
     data = bytearray(samples()[sample % len(samples())])
     for at, value in changes:
         data[at % len(data)] = value
@@ -428,18 +428,18 @@ def test_damaged_files_are_taken(sample, image_format, changes, length):
 def test_endless_headers_are_given_up(image_format, data):
     seen = Watched(data)
     assert jpeg_quality(seen, image_format) == UNREAD_QUALITY
-    assert seen.looks <= 16 * common.MAX_PARTS
+    assert seen.accesses <= 16 * common.MAX_PARTS
     assert seen.copied <= 1 << 21
 
 
 class Watched(bytes):
-    """Bytes that know how often and how much of them was looked at."""
+    """Bytes that count accesses and the bytes copied by them."""
 
-    looks = 0
+    accesses = 0
     copied = 0
 
     def __getitem__(self, key: Any) -> Any:
         found = super().__getitem__(key)
-        self.looks += 1
+        self.accesses += 1
         self.copied += len(found) if isinstance(found, bytes) else 1
         return found

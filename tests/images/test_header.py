@@ -1,4 +1,4 @@
-"""The header reader: what it tells of real images of every kind, and what it refuses."""
+"""The header reader: facts of real images of every format, and refusals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from jobs.formats import ImageFormat
 
 LIMIT = 1_000_000
 FORMATS = [f for f in writable_formats() if f is not ImageFormat.JXL]
-"""What Pillow writes."""
+"""Formats that Pillow writes."""
 
 
 def encoded(mode: str = "RGB", size: tuple[int, int] = (40, 30), **options: Any) -> bytes:
@@ -69,7 +69,7 @@ def exif_of(orientation: int) -> Image.Exif:
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_every_format_tells_its_size(image_format: ImageFormat) -> None:
+def test_the_size_is_read_in_every_format(image_format: ImageFormat) -> None:
     header = read_header(encoded(format=image_format.value), LIMIT)
     assert (header.format, header.width, header.height) == (image_format, 40, 30)
     assert (header.orientation, header.bit_depth, header.pixels) == (1, 8, 1200)
@@ -80,7 +80,7 @@ def test_png_modes(mode: str) -> None:
     assert read_header(encoded(mode), LIMIT).mode == mode
 
 
-def test_sixteen_bits_are_seen() -> None:
+def test_sixteen_bits_are_recognised() -> None:
     grey = Image.fromarray(np.zeros((30, 40), np.uint16))
     buffer = io.BytesIO()
     grey.save(buffer, format="PNG")
@@ -139,12 +139,12 @@ def test_other_formats_are_refused(image_format: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"hello", b"\0" * 100, b"<svg/>", b"%PDF-1.7", b"GIF89a"])
-def test_what_is_no_image_is_refused(data: bytes) -> None:
+def test_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(UnsupportedImage):
         read_header(data, LIMIT)
 
 
-def test_nothing_at_all_is_told_apart() -> None:
+def test_an_empty_body_has_an_error_of_its_own() -> None:
     with pytest.raises(EmptyBody):
         read_header(b"", LIMIT)
 

@@ -1,4 +1,4 @@
-"""JPEG XL: files of another encoder (cjxl 0.7), headers without a decoder, and what is kept."""
+"""JPEG XL: files of another encoder (cjxl 0.7), headers read without a decoder, round trips."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_samples_come_back_close(channels: int, kind: type) -> None:
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_a_profile_comes_back_with_its_colours(kind: type) -> None:
-    """What another profile says of the same samples is far away."""
+    """The same samples in sRGB would be far from the originals."""
     y, x = np.mgrid[:64, :96]
     largest = np.iinfo(kind).max
     samples: Samples = (np.stack([x / 96, y / 64, x / 200, (x + y) / 160], 2) * largest).astype(
@@ -266,7 +266,7 @@ def test_higher_quality_is_closer() -> None:
 
 
 @given(st.binary(max_size=400))
-def test_any_header_is_taken(rest: bytes) -> None:
+def test_any_header_is_read_or_refused(rest: bytes) -> None:
     for data in (CODESTREAM + rest, CONTAINER + rest, boxed(CODESTREAM + rest)):
         try:
             header = read_jxl(data)
@@ -300,3 +300,13 @@ def test_damaged_files_end_in_an_error_of_ours(
     for damaged in (bytes(data), bytes(data[:length])):
         with suppress(AnysrError):
             decode(damaged, LIMIT)
+
+
+def test_the_memory_of_a_decoder_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames may be larger than the picture whose size the header states."""
+    data = encode(Picture(Raster(np.zeros((600, 800, 3), np.uint8))), JXL)
+    assert decode(data, LIMIT).width == 800
+    monkeypatch.setattr(jxl, "ROOM", 1 << 18)
+    monkeypatch.setattr(jxl, "ROOM_A_PIXEL", 0)
+    with pytest.raises(CorruptImage):
+        decode(data, LIMIT)

@@ -1,4 +1,4 @@
-"""What is refused when an image is opened, by files drawn to cost more than they say."""
+"""Refusals on opening: files drawn to cost more than their headers state."""
 
 from __future__ import annotations
 

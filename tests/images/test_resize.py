@@ -1,4 +1,4 @@
-"""Resampling of a file's own samples: beside Pillow's floats, in strips, in grey, and stopped."""
+"""Resampling of integer samples: against Pillow's floats, in strips, in grey, and stopped."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_it_is_within_a_level_of_pillows_floats(
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("target", [(160, 700), (200, 901), (731, 700)])
 def test_strips_and_tiles_leave_no_seam(channels: int, target: Size) -> None:
-    """So many rows and columns that there are several of both."""
+    """The picture has several strips of rows and several tiles of columns."""
     random = np.random.default_rng(channels)
     raster = drawn(random, (160, 700), channels, np.uint8, hard=True, seen=0.7)
     assert apart(enlarge(raster, *target, ignore).samples, resampled(raster, *target)) <= 1
@@ -76,10 +76,10 @@ def test_strips_and_tiles_leave_no_seam(channels: int, target: Size) -> None:
 
 @pytest.mark.parametrize(("size", "larger"), [(1, 1), (1, 50), (7, 7), (40, 41), (300, 1111)])
 def test_bands_make_every_pixel_once_of_pixels_of_the_picture(size: int, larger: int) -> None:
-    made = list(bands(size, larger))
-    assert [band.start for band in made] == [0, *(band.stop for band in made[:-1])]
-    assert made[-1].stop == larger
-    for band in made:
+    output = list(bands(size, larger))
+    assert [band.start for band in output] == [0, *(band.stop for band in output[:-1])]
+    assert output[-1].stop == larger
+    for band in output:
         assert 0 <= band.first < band.last <= size
         assert np.abs(band.weights.sum(axis=1) - 1).max() < 1e-6
 
@@ -88,23 +88,23 @@ def test_bands_make_every_pixel_once_of_pixels_of_the_picture(size: int, larger:
 def test_flat_levels_stay_what_they_are(kind: Kind) -> None:
     levels = np.linspace(0, np.iinfo(kind).max, 86).astype(kind).reshape(-1, 1, 1, 1)
     for level in levels:
-        made = enlarge(Raster(np.broadcast_to(level, (9, 7, 1))), 31, 30, ignore).samples
-        assert (made == level).all()
+        output = enlarge(Raster(np.broadcast_to(level, (9, 7, 1))), 31, 30, ignore).samples
+        assert (output == level).all()
 
 
 @pytest.mark.parametrize("alpha", [False, True])
 def test_grey_in_three_channels_stays_grey(alpha: bool) -> None:
-    """It is what grey in one channel becomes, and what is hidden does not count."""
+    """The result equals that of one grey channel; hidden colours do not count."""
     grey: Samples = data.page()[60:120, 40:110, None]
     target, colour = (155, 201), np.repeat(grey, 3, axis=2)
     seen = np.full((60, 70, 1), 255, np.uint8)
     if alpha:
         seen[:20, :30], colour[:20, :30, 0] = 0, 255
         grey, colour = np.concatenate([grey, seen], 2), np.concatenate([colour, seen], 2)
-    made = enlarge(Raster(colour), *target, ignore).samples
+    output = enlarge(Raster(colour), *target, ignore).samples
     alone = enlarge(Raster(grey), *target, ignore).samples
-    assert (made[:, :, :3] == alone[:, :, :1]).all()
-    assert (made[:, :, 3:] == alone[:, :, 1:]).all()
+    assert (output[:, :, :3] == alone[:, :, :1]).all()
+    assert (output[:, :, 3:] == alone[:, :, 1:]).all()
 
 
 @settings(deadline=None, max_examples=40)
@@ -128,7 +128,7 @@ def test_the_fill_of_some_rows_is_that_of_the_whole(size: Size, cut: Size, seed:
 
 def test_progress_rises_to_one_and_stops_between_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     class Stop(Exception):
-        """What a caller may raise."""
+        """An exception of the caller's."""
 
     raster = Raster(np.zeros((600, 20, 3), np.uint8))
     seen: list[float] = []
@@ -160,7 +160,7 @@ def test_shrinking_is_refused(target: Size) -> None:
 
 def test_a_job_without_an_engine_is_made_of_the_files_samples() -> None:
     job = a_job(output_format=ImageFormat.PNG)
-    made = run_pipeline(job, photograph(), LIMITS, lambda _: None, Progress())
+    output = run_pipeline(job, photograph(), LIMITS, lambda _: None, Progress())
     source = decode(photograph(), 10_000).pixels
-    assert made.tiles == 1
-    assert apart(decode(made.picture, 10_000).pixels.samples, resampled(source, 80, 96)) <= 1
+    assert output.tiles == 1
+    assert apart(decode(output.picture, 10_000).pixels.samples, resampled(source, 80, 96)) <= 1
