@@ -3,7 +3,7 @@
 A run holds the samples of source and output. Beside them it needs, one after the other, a decoder's
 copy of the source, one tile's working memory, and an encoder's copies of the output. The peak is
 the largest of the three. All factors are upper bounds of what the kernel reports for the shipped
-networks of the ladder (`anysr bench memory`).
+networks (`anysr bench memory`).
 """
 
 from __future__ import annotations

@@ -128,7 +128,8 @@ class PreemptibleRun:
         if bound.engine is not None:
             entry = zoo[option.rung.model].as_run
             self._bound = _Bound(bound.binding, entry, bound.expectation)
-        if bound.expectation is not None:
+        # Checked here, because waking the event loop for short runs would slow them.
+        if bound.expectation is not None and self._interruptible() is not None:
             self._loop.call_soon_threadsafe(self._start_watching)
 
     @contextlib.asynccontextmanager
@@ -184,7 +185,7 @@ class PreemptibleRun:
             return self._narrow_if_behind(part)
 
     def _start_watching(self) -> None:
-        if self._interruptible() is not None and not self._ended.is_set():
+        if not self._ended.is_set():
             self._watching = asyncio.create_task(self._watch())
 
     def _interruptible(self) -> Interruptible | None:
