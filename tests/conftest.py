@@ -15,10 +15,10 @@ from hypothesis import settings
 
 from jobs.connection import SteadyRedis, connect
 from jobs.embedded_redis import Binary, embedded_redis, find_binary
-from jobs.formats import ImageFormat
-from jobs.job import Job, OnMiss
+from jobs.job import Job
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
+from tests.support.jobs import admitted_job
 from tests.support.skips import summary
 
 # No test is timed: how long an example takes is the machine's affair.
@@ -136,26 +136,10 @@ async def raw_redis(redis_url: str) -> AsyncIterator[SteadyRedis]:
 
 @pytest.fixture
 def make_job() -> Callable[..., Job]:
-    """Return a maker of valid jobs; keywords replace single fields."""
+    """Return a maker of valid jobs with ids of their own; keywords replace single fields."""
     numbers = itertools.count(1)
 
     def make(**changes: Any) -> Job:
-        fields: dict[str, Any] = {
-            "id": f"job-{next(numbers)}",
-            "source_width": 40,
-            "source_height": 30,
-            "output_width": 80,
-            "output_height": 60,
-            "output_format": ImageFormat.PNG,
-            "quality": None,
-            "model": "anysr-s",
-            "pinned_width": None,
-            "on_miss": OnMiss.DEGRADE,
-            "budget_ms": 60_000.0,
-            "cheapest_ms": 10.0,
-            "narrowest_ms": 0.0,
-            "overhead_ms": 0.0,
-        }
-        return Job(**{**fields, **changes})
+        return admitted_job(**{"id": f"job-{next(numbers)}", "model": "anysr-s", **changes})
 
     return make

@@ -15,17 +15,13 @@ from jobs.backlog import Backlog
 from jobs.budget import elapsed_ms, is_late, smallest_budget_ms, start_slack_ms
 from jobs.embedded_redis import Binary
 from jobs.errors import DeadlineExceeded
-from jobs.formats import ImageFormat
 from jobs.job import Claim, Job, JobStatus, OnMiss
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
+from tests.support.jobs import admitted_job
 
 MakeJob = Callable[..., Job]
-JOB = Job(
-    id="a", source_width=1, source_height=1, output_width=2, output_height=2,
-    output_format=ImageFormat.PNG, quality=None, model=None, pinned_width=None,
-    on_miss=OnMiss.DEGRADE, budget_ms=1.0, cheapest_ms=0.0, narrowest_ms=0.0, overhead_ms=0.0,
-)  # fmt: skip
+JOB = admitted_job(budget_ms=1.0)
 times = st.integers(0, 10**6).map(float)
 on_redis = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 

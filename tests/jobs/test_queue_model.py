@@ -27,12 +27,12 @@ from jobs.backlog import Backlog
 from jobs.connection import connect
 from jobs.embedded_redis import Binary
 from jobs.errors import InternalError, JobNotFound, Overloaded
-from jobs.formats import ImageFormat
-from jobs.job import Claim, Job, JobStatus, LeaseState, OnMiss, Reason, RunFacts
+from jobs.job import Claim, JobStatus, LeaseState, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
+from tests.support.jobs import admitted_job
 
 T = TypeVar("T")
 FACTS = RunFacts("anysr-s", 1.0, Reason.WIDEST, 20.0, 21.5)
@@ -111,21 +111,13 @@ class QueueMachine(RuleBasedStateMachine):
     )
     def submit(self, budget: int, late: bool, cheapest_ms: float) -> Any:
         number = next(self.numbers)
-        job = Job(
+        job = admitted_job(
             id=f"job-{number}",
-            source_width=4,
-            source_height=4,
-            output_width=8,
-            output_height=8,
-            output_format=ImageFormat.PNG,
-            quality=None,
             model="anysr-s",
-            pinned_width=None,
             on_miss=OnMiss.REJECT if late else OnMiss.DEGRADE,
             budget_ms=budget * FAR_MS,
             cheapest_ms=cheapest_ms,
             narrowest_ms=narrowest_of(cheapest_ms),
-            overhead_ms=0.0,
         )
         spent_ms = 9 * FAR_MS if late else 0.0
         full = len(self.having(JobStatus.QUEUED)) >= LIMIT

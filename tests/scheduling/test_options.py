@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.formats import ImageFormat
 from jobs.job import JobRequest, OnMiss
 from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
 from models.expectation import Expectation
@@ -14,13 +13,12 @@ from models.strength import strength_of_quality
 from scheduling.cost_model import CostModel, Line, stage_of
 from scheduling.options import frontier, narrowest_network, options_left, options_of
 from scheduling.rungs import FLOOR, Rung, ladder
+from tests.support.jobs import job_request
 
 FILE = Artifact(file="x", sha256="0" * 64, bytes=1)
-JOB = JobRequest(
-    id="a", source_width=100, source_height=80, output_width=200, output_height=160,
-    output_format=ImageFormat.PNG, quality=None, model=None, pinned_width=None,
-    on_miss=OnMiss.DEGRADE, budget_ms=1e4,
-)  # fmt: skip
+JOB = job_request(
+    source_width=100, source_height=80, output_width=200, output_height=160, budget_ms=1e4
+)
 
 
 def entry(name: str, *psnr: float | None, in_ladder: bool = True) -> ModelEntry:

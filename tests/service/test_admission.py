@@ -8,7 +8,6 @@ import pytest
 
 from jobs.backlog import Backlog, Group, QueueStats
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, UnknownModel
-from jobs.formats import ImageFormat
 from jobs.job import JobRequest, OnMiss
 from models.catalog import Catalog
 from service.admission import admitted, assessed, no_time
@@ -22,21 +21,12 @@ from tests.service.harness import (
     live_worker,
     model_entry,
 )
+from tests.support.jobs import job_request
 
 CATALOG = Catalog(default=MODEL, models=(model_entry(MODEL),))
 NOW = 1_000_000.0
-JOB = JobRequest(
-    id="a",
-    source_width=20,
-    source_height=12,
-    output_width=40,
-    output_height=24,
-    output_format=ImageFormat.PNG,
-    quality=None,
-    model=None,
-    pinned_width=None,
-    on_miss=OnMiss.DEGRADE,
-    budget_ms=100.0,
+JOB = job_request(
+    source_width=20, source_height=12, output_width=40, output_height=24, budget_ms=100.0
 )
 
 

@@ -31,6 +31,7 @@ from service.budgets import (
 from service.settings import GatewaySettings
 from service.snapshot import Snapshot
 from tests.service.harness import CAPABILITIES, MODEL, live_worker, model_entry
+from tests.support.jobs import job_request
 
 LARGE = "drawn-l"
 NOW = 1_000_000.0
@@ -169,18 +170,8 @@ def flat(**ms: float) -> CostModel:
 
 
 USUAL = flat(s25=10, s50=20, s100=40, l25=80, l50=160, l100=320)
-PICTURE = JobRequest(
-    id="a",
-    source_width=20,
-    source_height=20,
-    output_width=40,
-    output_height=40,
-    output_format=ImageFormat.PNG,
-    quality=None,
-    model=None,
-    pinned_width=None,
-    on_miss=OnMiss.DEGRADE,
-    budget_ms=1.0,
+PICTURE = job_request(
+    source_width=20, source_height=20, output_width=40, output_height=40, budget_ms=1.0
 )
 
 

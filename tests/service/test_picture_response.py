@@ -6,15 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.formats import ImageFormat
-from jobs.job import Job, JobStatus, JobView, OnMiss, Reason, RunFacts
+from jobs.job import JobStatus, JobView, Reason, RunFacts
 from service.picture_response import deadline_text, picture_response, scale_text
+from tests.support.jobs import admitted_job
 
-JOB = Job(
+JOB = admitted_job(
     id="1", source_width=100, source_height=50, output_width=237, output_height=118,
-    output_format=ImageFormat.PNG, quality=None, model="m", pinned_width=None,
-    on_miss=OnMiss.DEGRADE, budget_ms=100.0, cheapest_ms=1.0,
-    narrowest_ms=1.0, overhead_ms=0.0,
+    model="m", budget_ms=100.0,
 )  # fmt: skip
 
 

@@ -327,7 +327,7 @@ async def test_an_idle_worker_stops_at_once(
     queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever its claim's timeout."""
-    monkeypatch.setattr("jobs.wakeup.LOOK_S", 60.0)
+    monkeypatch.setattr("jobs.wakeup.POLL_S", 60.0)
     first = a_job()
     async with a_worker(queue, zoo_of(open_session()), wait_s=60.0) as stopping:
         await queue.submissions.submit(first, photograph())

@@ -19,7 +19,7 @@ from skimage import data
 from images.limits import Limits
 from images.picture import FloatArray, Picture, PictureKind, Raster, rounded
 from jobs.formats import ImageFormat
-from jobs.job import Job, OnMiss
+from jobs.job import Job
 from jobs.queue import JobQueue
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import AxisGrid
@@ -27,6 +27,7 @@ from scheduling.cost_model import CostModel, Line, stage_of
 from scheduling.rungs import FLOOR, ladder
 from scheduling.tiling import tiling_of
 from telemetry.spans import Untraced
+from tests.support.jobs import admitted_job
 from workers.disturbance import Reading
 from workers.heartbeat import Heartbeat
 from workers.loaded_model import LoadedModel, Zoo
@@ -63,23 +64,16 @@ def picture_of(
 
 def a_job(**changes: object) -> Job:
     """A 48 x 40 picture at x2, with time enough."""
-    job = Job(
-        id=uuid.uuid4().hex,
-        source_width=48,
-        source_height=40,
-        output_width=96,
-        output_height=80,
-        output_format=ImageFormat.PNG,
-        quality=None,
-        model=default_entry().name,
-        pinned_width=None,
-        on_miss=OnMiss.DEGRADE,
-        budget_ms=60_000,
-        cheapest_ms=5,
-        narrowest_ms=0,
-        overhead_ms=0,
-    )
-    return replace(job, **changes)  # type: ignore[arg-type]
+    fields = {
+        "id": uuid.uuid4().hex,
+        "source_width": 48,
+        "source_height": 40,
+        "output_width": 96,
+        "output_height": 80,
+        "model": default_entry().name,
+        "cheapest_ms": 5.0,
+    }
+    return admitted_job(**{**fields, **changes})
 
 
 @lru_cache(1)
