@@ -15,7 +15,14 @@
  * @property {number} max_body_bytes
  * @property {number} max_source_pixels
  * @property {number} max_output_pixels
- * @property {Record<string, number>} max_side  longest side of an output in pixels, by format
+ * @property {Format[]} formats  read and written
+ *
+ * @typedef {object} Format
+ * @property {string} name
+ * @property {string} label       as people write it
+ * @property {string} media_type
+ * @property {string[]} suffixes
+ * @property {number} max_side    longest side of an output in pixels
  *
  * @typedef {{default: string, models: Model[], limits: Limits}} Models
  *

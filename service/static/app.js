@@ -92,7 +92,7 @@ class App {
     const sentences = warnings(this.#picture, settings, model, limits);
     const items = sentences.map((sentence) => element("li", {}, sentence));
     byId("warnings", HTMLElement).replaceChildren(...items);
-    this.#estimator.update(this.#picture, settings);
+    this.#estimator.update(this.#picture, settings, limits?.formats ?? []);
   }
 
   async #run() {

@@ -7,16 +7,16 @@ import { duration } from "./units.js";
 /** @typedef {import("./api.js").Estimate} Estimate */
 
 const DEBOUNCE_MS = 250;
-const FORMATS = new Set(["png", "jpeg", "webp", "avif"]);
 
 /**
  * @param {import("./picture.js").Picture} picture
  * @param {import("./settings.js").Settings} settings
+ * @param {import("./api.js").Format[]} formats  those that the service reads
  * @returns {string} the query; "" where size or format of the picture are unknown
  */
-function queryOf({ file, width, height }, settings) {
-  const format = file.type.replace("image/", "");
-  if (width === 0 || !FORMATS.has(format)) return "";
+function queryOf({ file, width, height }, settings, formats) {
+  const format = formats.find(({ media_type }) => media_type === file.type)?.name;
+  if (width === 0 || format === undefined) return "";
   const query = new URLSearchParams({
     width: String(width),
     height: String(height),
@@ -84,9 +84,10 @@ export class Estimator {
   /**
    * @param {import("./picture.js").Picture} picture
    * @param {import("./settings.js").Settings} settings
+   * @param {import("./api.js").Format[]} formats  those that the service reads, if known
    */
-  update(picture, settings) {
-    const query = queryOf(picture, settings);
+  update(picture, settings, formats) {
+    const query = queryOf(picture, settings, formats);
     if (query === this.#query) return;
     this.#replace(query);
     if (query === "") this.#onEstimate(null);

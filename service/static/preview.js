@@ -4,9 +4,6 @@ import { fileSize, outputSize, pixels } from "./units.js";
 
 /** @typedef {import("./picture.js").Picture} Picture */
 
-/** @type {Record<string, string>} */
-const FORMATS = { png: "PNG", jpeg: "JPEG", webp: "WebP", avif: "AVIF" };
-
 /**
  * @param {Picture} picture
  * @param {number} scale
@@ -65,11 +62,10 @@ function outputWarnings({ file, width, height }, { scale, format }, limits) {
     return [`The result would have ${pixelCount(count)}; this service makes at most ${pixelCount(limits.max_output_pixels)}. Choose a smaller scale.`];
   }
   const wanted = format || file.type.replace("image/", "");
-  const longestAllowed = limits.max_side[wanted] ?? Infinity;
-  if (longest <= longestAllowed) return [];
-  const fitting = Object.keys(limits.max_side).filter((name) => limits.max_side[name] >= longest);
-  const others = fitting.map((name) => FORMATS[name] ?? name).join(" or ");
-  return [`${FORMATS[wanted] ?? wanted} holds at most ${longestAllowed} pixels a side. Choose a smaller scale, or the format ${others}.`];
+  const chosen = limits.formats.find(({ name }) => name === wanted);
+  if (chosen === undefined || longest <= chosen.max_side) return [];
+  const others = limits.formats.filter(({ max_side }) => max_side >= longest).map(({ label }) => label).join(" or ");
+  return [`${chosen.label} holds at most ${chosen.max_side} pixels a side. Choose a smaller scale, or the format ${others}.`];
 }
 
 /**

@@ -12,7 +12,7 @@ import { duration } from "./units.js";
 export const WORDS = Object.freeze({
   empty_body: ["The file is empty", "Choose another picture."],
   corrupt_image: ["The picture is damaged", "It could not be read to its end. Save it again, or choose another one."],
-  unsupported_image: ["The service cannot read this file", "Choose a PNG, JPEG, WebP or AVIF file."],
+  unsupported_image: ["The service cannot read this file", "Save it in another format, such as PNG or JPEG, or choose another picture."],
   animated_image: ["Animations are not supported", "Choose a still picture, or export a single frame."],
   body_too_large: ["The file is too large", "Choose a smaller file, or save it with stronger compression."],
   image_too_large: ["The picture has too many pixels", "Choose a smaller picture, or crop it."],

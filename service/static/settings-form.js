@@ -97,12 +97,28 @@ export class SettingsForm {
   }
 
   /**
+   * Show which formats there are: as a menu, in words, and to the file dialogue.
+   *
+   * @param {import("./api.js").Format[]} formats
+   */
+  #showFormats(formats) {
+    const options = formats.map(({ name, label }) => element("option", { value: name }, label));
+    this.#format.replaceChildren(element("option", { value: "" }, "Unchanged"), ...options);
+    const labels = formats.map(({ label }) => label);
+    const last = labels.pop() ?? "";
+    byId("formats", HTMLElement).textContent = labels.length > 0 ? `${labels.join(", ")} or ${last}` : last;
+    const accepted = formats.flatMap(({ media_type, suffixes }) => [media_type, ...suffixes]);
+    byId("file", HTMLInputElement).accept = accepted.join(",");
+  }
+
+  /**
    * Fill the menus with what the service offers.
    *
    * @param {import("./api.js").Models} models
    */
   showModels(models) {
     this.#models = models;
+    this.#showFormats(models.limits.formats);
     this.#model.replaceChildren(
       this.#anyModel,
       ...modelGroup("Used automatically", models.models.filter(({ in_ladder }) => in_ladder)),

@@ -49,9 +49,6 @@ export function outputSize(size, scale) {
   return Math.max(1, roundHalfEven(scale * size));
 }
 
-/** @type {Record<string, string>} */
-const EXTENSIONS = { "image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/avif": "avif" };
-
 /**
  * @param {string} name       of the original, e.g. "photo.final.png"
  * @param {number} scale
@@ -60,5 +57,6 @@ const EXTENSIONS = { "image/jpeg": "jpg", "image/png": "png", "image/webp": "web
  */
 export function resultName(name, scale, mediaType) {
   const stem = name.replace(/\.[^.]{1,5}$/, "") || "picture";
-  return `${stem}@${scale}x.${EXTENSIONS[mediaType] ?? "png"}`;
+  const format = mediaType.replace("image/", "");
+  return `${stem}@${scale}x.${format === "jpeg" ? "jpg" : format}`;
 }

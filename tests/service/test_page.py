@@ -560,7 +560,7 @@ async def test_text_file_is_explained(page: Page) -> None:
     await page.get_by_role("button", name="Upscale").click()
     alert = page.get_by_role("alert")
     await expect(alert).to_contain_text("The service cannot read this file")
-    await expect(alert).to_contain_text("Choose a PNG, JPEG, WebP or AVIF file.")
+    await expect(alert).to_contain_text("Save it in another format, such as PNG or JPEG")
     await expect(page.get_by_role("button", name="Upscale")).to_be_enabled()
 
 
@@ -583,7 +583,7 @@ async def test_limits_of_the_service_are_shown_before_anything_is_sent(
         await expect(warnings.locator("li")).to_have_text(re.compile("was trained up to 4×;"))
         await page.get_by_label("Format").select_option("webp")
         words = "WebP holds at most 16383 pixels a side. Choose a smaller scale, or the format "
-        await expect(warnings).to_contain_text(f"{words}PNG or JPEG or AVIF.")
+        await expect(warnings).to_contain_text(f"{words}PNG or JPEG or AVIF or JPEG XL.")
         await choose_another(page, drawn(100, 100))
         await expect(warnings).to_contain_text(
             "0.6 megapixels; this service makes at most 0.4 megapixels. Choose a smaller scale."
