@@ -131,7 +131,7 @@ async def test_cancel_after_the_end_changes_nothing(served: RunningGateway) -> N
     assert (await served.client.get(job["links"]["result"])).status_code == 200
 
 
-@pytest.mark.parametrize("job_id", [uuid.uuid4().hex, "x", "..%2f..", "a" * 5000])
+@pytest.mark.parametrize("job_id", ["0" * 32, "x", "..%2f..", "a" * 5000])
 @pytest.mark.parametrize(
     ("method", "rest"), [("GET", ""), ("GET", "/result"), ("GET", "/events"), ("DELETE", "")]
 )
