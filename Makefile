@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 TYPESCRIPT := typescript@7.0.2
 EXTRA ?= cpu
+# Tests wait more than they compute: two processes take little over half the time on two cores.
+TEST_PROCESSES ?= 2
 # Benchmark photographs for tests (CONTRIBUTING.md). Unset: a folder data/bench beside the checkout.
 ANYSR_TEST_DATA ?= $(patsubst %/Set5,%,$(firstword $(wildcard $(CURDIR)/../*/data/bench/Set5)))
 export ANYSR_TEST_DATA
@@ -41,7 +43,7 @@ test: $(VENV)/.test ## lint, types and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 test-containers: $(VENV)/.test ## the images and the stack, on a real engine (skips without one)
 	$(BIN)/python -m pytest -m containers tests/containers
