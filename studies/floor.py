@@ -43,7 +43,7 @@ MAX_RSS_BYTES = 1 if sys.platform == "darwin" else 1024
 class FloorTiming:
     """Shortest ms of each side by stage, and growth of its process's peak memory in MB."""
 
-    floor_ms: dict[str, float]
+    resampled_ms: dict[str, float]
     pillow_ms: dict[str, float]
     floor_mb: float
     pillow_mb: float
@@ -51,7 +51,7 @@ class FloorTiming:
     @property
     def ratio(self) -> float:
         """The floor's time over Pillow's."""
-        return sum(self.floor_ms.values()) / sum(self.pillow_ms.values())
+        return sum(self.resampled_ms.values()) / sum(self.pillow_ms.values())
 
 
 Side = Callable[[bytes, int, int], dict[str, float]]
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     timing = time_floor(width, height, rounds)
     print(f"{width} x {height} JPEG, x{SCALE}, JPEG out; the best of {rounds}, in turn")
     for name, ms, mb in (
-        ("floor", timing.floor_ms, timing.floor_mb),
+        ("floor", timing.resampled_ms, timing.floor_mb),
         ("Pillow", timing.pillow_ms, timing.pillow_mb),
     ):
         stages = ", ".join(f"{stage} {spent:.0f}" for stage, spent in ms.items())

@@ -1,4 +1,4 @@
-"""`anysr serve` as a user meets it: one command, real HTTP, real network, nothing else."""
+"""`anysr serve` as a user runs it: one command, real HTTP, a real network."""
 
 import io
 import math
@@ -60,7 +60,7 @@ def opened(answer: httpx.Response) -> Image.Image:
     return Image.open(io.BytesIO(answer.content))
 
 
-def test_the_readmes_request(service):
+def test_the_request_of_the_readme_returns_a_picture(service):
     answer = httpx.post(
         f"{service}/upscale",
         files={"image": ("photo.png", picture(93, 61))},
@@ -108,7 +108,7 @@ def psnr(image: Image.Image, truth: Image.Image) -> float:
 
 
 @pytest.mark.parametrize(("quality", "strength", "gain"), [(50, 0.77, 0.4), (75, 0.55, 0.5)])
-def test_a_jpeg_is_cleaned_up_by_itself(service, quality, strength, gain):
+def test_a_jpeg_is_cleaned_up_by_default(service, quality, strength, gain):
     """With nothing but a scale: above bicubic, and above what comes of taking it for clean."""
     data = pytest.importorskip("skimage.data")
     truth = Image.fromarray(data.astronaut()[:256, 120:376])
@@ -143,7 +143,7 @@ def test_every_width_can_be_pinned(service):
         assert answer.headers["X-AnySR-Reason"] == "pinned"
 
 
-def test_a_budget_below_everything_is_refused_with_the_smallest_that_could_be(service):
+def test_a_too_small_budget_is_refused_with_the_smallest_feasible_one(service):
     data = picture(300, 300)
     answer = httpx.post(
         f"{service}/upscale", params={"scale": 4, "latency_budget_ms": 1}, content=data
@@ -160,7 +160,7 @@ def workers_of(service: str) -> list[int]:
     return [int(worker["id"].split("-")[-2]) for worker in workers]
 
 
-def test_a_worker_killed_in_the_middle_of_a_job_costs_nobody_a_picture(service):
+def test_a_job_survives_the_kill_of_its_worker(service):
     created = httpx.post(
         f"{service}/jobs",
         params={"scale": 3, "anysr_width": 1, "latency_budget_ms": 60_000},
@@ -184,7 +184,7 @@ def redis_of(service: str) -> psutil.Process:
     return server
 
 
-def test_a_redis_that_is_killed_comes_back_and_whoever_waits_is_told(service):
+def test_a_killed_redis_is_restarted_and_waiting_callers_get_an_error(service):
     answers: list[httpx.Response] = []
     ways = {"scale": 3, "anysr_width": 1, "latency_budget_ms": 60_000}
     large = picture(900, 700, "JPEG")
@@ -213,7 +213,7 @@ def wait_for(condition, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def test_sigterm_ends_the_service_with_its_workers_and_its_redis():
+def test_sigterm_ends_the_service_its_workers_and_its_redis():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port)]
@@ -254,7 +254,7 @@ def _ready(url: str) -> bool:
         return False
 
 
-def test_a_port_that_is_taken_ends_with_an_error_and_leaves_nothing_running():
+def test_a_used_port_is_an_error_and_no_process_remains():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         command = [sys.executable, "-m", "cli.main", "serve", "--port", port]
@@ -264,7 +264,7 @@ def test_a_port_that_is_taken_ends_with_an_error_and_leaves_nothing_running():
 
 
 @pytest.mark.parametrize("command", ["gateway", "worker"])
-def test_parts_alone_ask_for_the_redis_that_they_share(command):
+def test_single_parts_require_a_shared_redis(command):
     environment = {k: v for k, v in os.environ.items() if k != "ANYSR_REDIS_URL"}
     done = subprocess.run(
         [sys.executable, "-m", "cli.main", command],

@@ -58,7 +58,7 @@ def make_pictures(client: httpx.Client) -> None:
 
 def miss_a_budget(service: ProcessService, client: httpx.Client) -> None:
     """All workers stand still while a job waits."""
-    with service.standing_still():
+    with service.paused_workers():
         job = client.post("/jobs", params={"scale": 2, "latency_budget_ms": 1500}, content=SMALL)
         assert job.status_code == 202, job.text
         time.sleep(2)  # longer than the budget

@@ -102,7 +102,7 @@ def test_architecture_names_many_modules_and_classes() -> None:
 
 
 def test_names_of_nothing_are_found() -> None:
-    gone = {"jobs/queues", "workers/memory.fit", "models.catalogue", "models.catalog.Stock"}
+    gone = {"jobs/queues", "workers/memory.fit", "models.catalogue", "models.catalog.Warehouse"}
     gone |= {"studies/gone.py", "RedisBroker", "scheduling/simulator"}
     there = {"workers/memory.fit_to_memory", "images/containers", "models.catalog.Catalog"}
     assert missing_in(gone | there | {"QuantizeLinear", "text/plain"}) == gone
