@@ -41,7 +41,7 @@ try {
   for await (job of events(job.links.events)) {
     console.log(`${job.status} ${Math.round(100 * job.progress)} %`);
   }
-  const picture = await call(job.links.result); // throws what the job failed with, if it did
+  const picture = await call(job.links.result); // throws the error of a failed job
   await writeFile(target, Buffer.from(await picture.arrayBuffer()));
 } catch (error) {
   console.error(error.message);

@@ -28,7 +28,7 @@ def files_of(entry: Any) -> Iterator[str]:
 
 
 def main(folder: Path, names: list[str]) -> None:
-    """Copy the files of the models, then write the catalog, so that it never names missing files."""
+    """Copy the models' files, then write the catalog, which thus never names missing files."""
     catalog = json.loads((SHIPPED / CATALOG_FILE).read_text())
     entries = {entry["name"]: entry for entry in catalog["models"]}
     folder.mkdir(parents=True, exist_ok=True)

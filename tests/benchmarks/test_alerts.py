@@ -1,4 +1,4 @@
-"""The proof of the alerts knows all of them, and can tell one that fires from one that does not."""
+"""The benchmark of the alerts has a scene for each, and detects whether one fires."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.monitored.processes import find_prometheus, run_processes
 from tests.deploy.test_rules import alerts as deployed
 
 
-def test_each_alert_has_a_scene_that_makes_it_real() -> None:
+def test_each_alert_has_a_scene() -> None:
     assert set(SCENES) == set(deployed())
 
 

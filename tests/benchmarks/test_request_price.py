@@ -54,7 +54,7 @@ async def test_the_plain_service_makes_the_picture_of_a_worker() -> None:
 
 @dataclass
 class Standing:
-    """A service that need not run."""
+    """A service without a process."""
 
     name: str
 
@@ -67,7 +67,7 @@ def standing(name: str) -> contextlib.AbstractContextManager[Standing]:
 
 
 def test_a_ratio_is_that_of_neighbouring_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine becomes ten times as slow between the rounds; ours takes half as much again."""
+    """The machine becomes ten times slower between the rounds; ours takes 1.5 times as long."""
 
     def rounds() -> Iterator[Round]:
         for slow in (1.0, 1.0, 10.0) * 2:

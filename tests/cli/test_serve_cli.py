@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("kept_costs")
 
 
 @pytest.fixture(scope="module")
-def service(kept_costs):  # noqa: ARG001  they are there before it starts
+def service(kept_costs):  # noqa: ARG001 - written before the start
     with running_service(ANYSR_LEASE_SECONDS="1") as url:
         yield url
 
@@ -109,7 +109,7 @@ def psnr(image: Image.Image, truth: Image.Image) -> float:
 
 @pytest.mark.parametrize(("quality", "strength", "gain"), [(50, 0.77, 0.4), (75, 0.55, 0.5)])
 def test_a_jpeg_is_cleaned_up_by_default(service, quality, strength, gain):
-    """With nothing but a scale: above bicubic, and above what comes of taking it for clean."""
+    """With only a scale, the result is above bicubic, and above that with a strength of 0."""
     data = pytest.importorskip("skimage.data")
     truth = Image.fromarray(data.astronaut()[:256, 120:376])
     buffer = io.BytesIO()
@@ -155,7 +155,7 @@ def test_a_too_small_budget_is_refused_with_the_smallest_feasible_one(service):
 
 
 def workers_of(service: str) -> list[int]:
-    """The process ids of the service's workers, which their ids end with."""
+    """Return the process ids of the workers, which are the ends of their ids."""
     workers = httpx.get(f"{service}/health/ready").json()["workers"]
     return [int(worker["id"].split("-")[-2]) for worker in workers]
 
@@ -177,7 +177,7 @@ def test_a_job_survives_the_kill_of_its_worker(service):
 
 
 def redis_of(service: str) -> psutil.Process:
-    """The service's private Redis."""
+    """Return the process of the private Redis."""
     (worker,) = workers_of(service)
     family = psutil.Process(worker).parent().children(recursive=True)
     (server,) = (one for one in family if one.name() in ("valkey-server", "redis-server"))
@@ -238,7 +238,7 @@ def test_sigterm_ends_the_service_its_workers_and_its_redis():
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=40) in (0, -signal.SIGTERM)
         request.join()
-        assert opened(answers[0]).size == (1800, 1600)  # the job in hand was finished
+        assert opened(answers[0]).size == (1800, 1600)  # the current job was finished
         for pid in pids:
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)

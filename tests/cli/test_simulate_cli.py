@@ -73,7 +73,7 @@ def test_a_seed_repeats_and_more_load_meets_fewer_budgets(run, tmp_path):
 
 
 def test_the_load_refers_to_the_named_rung(run, tmp_path):
-    """The same load of a cheaper rung is more requests a second than that of the widest."""
+    """An equal load of a cheaper rung is more requests per second."""
     seconds = []
     for arguments in ((), ("--load-of", "anysr-s@0.25")):
         result = run("--requests", 500, "--strategies", "narrowest", "--arrivals", "poisson",
@@ -117,7 +117,7 @@ def test_workers_fail_as_requested(run, tmp_path):
         (("--strategies", "ours,best"), "unknown strategy 'best'"),
         (("--budgets", "3000,300"), "two rising numbers"),
         (("--budgets", "quick"), "quick"),
-        (("--load", 0), "a load of 0"),
+        (("--load", 0), "the load must be a number above 0"),
         (("--scale", 0.5), "cannot tile"),
         (("--slow", "5:9:2"), "a worker from 0 to 3"),
         (("--slow", "soon"), "TIME_S:WORKER:FACTOR"),
@@ -159,7 +159,7 @@ def test_the_committed_costs_have_every_rung_of_the_shipped_models():
 
 
 def test_calibrate_writes_what_simulate_reads(tmp_path, monkeypatch):
-    monkeypatch.setattr(calibration, "ROUNDS", 1)  # how well it measures is no matter here
+    monkeypatch.setattr(calibration, "ROUNDS", 1)  # accuracy does not matter here
     monkeypatch.setattr(calibration, "NETWORK_SIZES", calibration.SMALL_SIZES)
     monkeypatch.setattr(calibration, "FLOOR_SIZES", calibration.FLOOR_SIZES[:-1])
     output = tmp_path / "new" / "costs.json"

@@ -30,7 +30,7 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def cleaning(tmp_path_factory):
-    """A folder of one model, which takes a strength."""
+    """A folder of one model that takes a strength."""
     folder = tmp_path_factory.mktemp("models")
     args = {"channels": 8, "blocks": 1, "basis": 4, "widths": [8]}
     spec = NetworkSpec("conditioned", args)
@@ -97,7 +97,7 @@ def test_wrong_options_are_reported_before_the_first_run(folder, tmp_path, optio
     assert not (tmp_path / "out.png").exists()
 
 
-def test_several_inputs_need_a_folder(folder, tmp_path):
+def test_several_inputs_need_an_output_folder(folder, tmp_path):
     result = run(folder, "-o", tmp_path / "out.png", "--scale", 2)
     assert result.exit_code == 2
     assert "one file" in result.output
@@ -110,11 +110,11 @@ def test_a_missing_input_is_reported(tmp_path):
 
 
 def draw_kinds(folder):
-    """Pictures of kinds that are carried through by different ways."""
+    """Pictures of kinds that take different code paths."""
     rng = np.random.default_rng(1)
     colour = rng.integers(0, 256, (20, 30, 4), dtype=np.uint8)
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
+    exif[0x0112] = 6  # rotated by 90 degrees
     Image.fromarray(colour).save(folder / "alpha.png")
     Image.fromarray(colour[:, :, 0]).save(folder / "grey.jpg")
     Image.fromarray(colour[:, :, :3]).quantize(16).save(folder / "palette.png")
@@ -194,7 +194,7 @@ def test_an_unreachable_service_is_reported(folder, tmp_path):
 
 
 class Loading(BaseHTTPRequestHandler):
-    """A service that has to load the model when it is first asked for it."""
+    """A service that loads the model at its first request."""
 
     asked = 0
 
@@ -221,7 +221,7 @@ class Loading(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log line."""
 
 
 def test_the_request_is_repeated_while_the_service_loads_the_model(folder, tmp_path):
