@@ -35,7 +35,7 @@ def upscale(
     height: Annotated[int | None, typer.Option(help="Output height in pixels.")] = None,
     budget_ms: Annotated[
         float | None,
-        typer.Option(help="Latency budget of each picture; default: none, the full width runs."),
+        typer.Option(help="Latency budget of each picture; default: none, or that of the service."),
     ] = None,
     on_miss: Annotated[
         OnMiss, typer.Option(help="What to do if the budget cannot be met.")

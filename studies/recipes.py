@@ -1,6 +1,6 @@
 """Quality of training recipes at equal CPU time.
 
-Each recipe differs from the first, the defaults of `models.training.config`, by what its name says.
+Each recipe differs from the first, the defaults of `models.training.config`, as its name says.
 It trains the network of anysr-s from random weights for the same CPU time. The number of steps
 follows from the cost of its own first steps, so the learning rate falls to zero at the end as in a
 real run. One thread, one seed. The result is the mean RGB PSNR in dB of held-out photographs
@@ -83,9 +83,17 @@ def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def add_training_arguments(parser: argparse.ArgumentParser, known: Iterable[str]) -> None:
     """Add the arguments of a study that trains several networks, of the known names, in turn."""
-    known = list(known)
-    listed = ", ".join(f"'{name}'" for name in known)
-    parser.add_argument("names", nargs="*", default=known, help=f"of {listed}; default: all")
+    choices = list(known)
+    listed = ", ".join(f"'{name}'" for name in choices)
+
+    def known_name(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"unknown name {text!r}: {listed}")
+        return text
+
+    parser.add_argument(
+        "names", nargs="*", type=known_name, metavar="NAME", help=f"of {listed}; default: all"
+    )
     parser.add_argument(
         "--data", type=Path, action="append", required=True, help="photographs; repeatable"
     )
@@ -99,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train the named recipes, and print their quality."""
     given = arguments_of(arguments)
     torch.set_num_threads(1)
-    configs = {name: config_of(RECIPES[name]) for name in given.names}
+    configs = {name: config_of(RECIPES[name]) for name in given.names or RECIPES}
     count = next(iter(configs.values())).training.validation_images
     files, held = training_files(given.data, count)
     largest = max(config.crop_side for config in configs.values())

@@ -214,10 +214,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train the named trunks, then time them all."""
     given = arguments_of(arguments)
     torch.set_num_threads(1)
+    names = given.names or list(TRUNKS)
     files, held = training_files(given.data, Training.validation_images)
     photographs = Photographs(files, "cpu", 4 * given.patch)
     results: dict[str, Any] = {}
-    for name in given.names:
+    for name in names:
         config = config_of(name, given.seed, given.patch, given.rate, given.optimiser)
         steps, psnr = train(config, photographs, held, given.cpu_seconds)
         results[name] = {"steps": steps, "psnr": psnr}
@@ -226,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             given.json.write_text(json.dumps(results, indent=1) + "\n")
     if not given.timed:
         return
-    for name, figures in milliseconds(given.names).items():
+    for name, figures in milliseconds(names).items():
         print(f"{name}: " + ", ".join(f"{w}: {ms:.1f} ms" for w, ms in figures.items()))
 
 

@@ -64,6 +64,15 @@ def test_the_commands_of_the_documents_are_accepted() -> None:
         importlib.import_module(command[2]).arguments_of(command[3:])
 
 
+@pytest.mark.parametrize("name", ["studies.recipes", "studies.trunks"])
+def test_names_of_trainings_are_checked(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    study = importlib.import_module(name)
+    assert study.arguments_of(["--data", "folder"]).names == []
+    with pytest.raises(SystemExit):
+        study.arguments_of(["--data", "folder", "no such name"])
+    assert "unknown name 'no such name'" in capsys.readouterr().err
+
+
 def test_a_study_runs_as_a_module() -> None:
     command = [sys.executable, "-m", "studies.gpu.train", "--help"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
