@@ -1,4 +1,4 @@
-"""How the condition of each alert is made real, on a service that can be harmed."""
+"""Scenes that create the condition of each alert, on a service that can be disturbed."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ MIDDLE = draw_jpeg(256, 256)
 LARGE = draw_jpeg(480, 480)
 
 SETTINGS = {"ANYSR_LEASE_SECONDS": "10", "ANYSR_PULSE_TTL_SECONDS": "10"}
-"""Workers stand still for seconds here, and count as living all the same."""
+"""Workers pause for seconds in these scenes, and still count as living."""
 
 QUICK = {"ANYSR_LEASE_SECONDS": "1", "ANYSR_PULSE_TTL_SECONDS": "2"}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is done to a service of one worker with these settings."""
+    """Actions on a service of one worker with these settings."""
 
     act: Callable[[Monitored], None]
-    again: bool = False
-    """Whether it is done over and over until the alert fires."""
+    repeated: bool = False
+    """Whether to repeat the action until the alert fires."""
     settings: Mapping[str, str] = field(default_factory=lambda: SETTINGS)
 
 
@@ -44,14 +44,14 @@ def _submit(service: Monitored, picture: bytes = SMALL, **params: str | float) -
 
 
 def _wait(service: Monitored, job: str, status: str) -> None:
-    """Wait until a job is in a state, or has ended."""
+    """Wait until a job has this status, or has ended."""
     ends = {status, "succeeded", "failed"}
     service.until(lambda: httpx.get(job).json()["status"] in ends)
 
 
 def _miss_budgets(service: Monitored) -> None:
-    """Jobs come while the worker stands still for longer than their budgets."""
-    with service.standing_still():
+    """Submit jobs while the worker pauses for longer than their budgets."""
+    with service.paused_workers():
         jobs = [_submit(service, latency_budget_ms=900) for _ in range(3)]
         time.sleep(1.0)
     for job in jobs:
@@ -66,15 +66,15 @@ def _lose_all_workers(service: Monitored) -> None:
     service.kill_worker(0)
 
 
-def _let_a_job_wait(service: Monitored) -> None:
-    """The only worker dies while jobs wait, and none comes."""
+def _leave_jobs_waiting(service: Monitored) -> None:
+    """Kill the only worker while jobs wait."""
     for _ in range(3):
         _submit(service, latency_budget_ms=3000)
     service.kill_worker(0)
 
 
 def _kill_with_a_job(service: Monitored) -> None:
-    """A worker dies with a job which may have no other; the next one finds it so."""
+    """Kill a worker during a job that may have no other attempt, and start the next worker."""
     job = _submit(service, LARGE, scale=4, anysr_width=1, latency_budget_ms=300_000)
     _wait(service, job, "running")
     service.kill_worker(0)
@@ -82,25 +82,25 @@ def _kill_with_a_job(service: Monitored) -> None:
 
 
 def _fill_redis(service: Monitored) -> None:
-    """Redis may use little more than it does."""
+    """Limit the memory of Redis to little more than it uses."""
     used = "anysr_redis_memory_used_bytes"
     service.until(lambda: _largest(service, used) > 0)
     service.limit_redis(round(_largest(service, used) / 0.95))
 
 
-def _confuse(service: Monitored) -> None:
-    """Every other run is held up for as long as several take."""
-    for held_up in (False, True):
+def _disturb_runs(service: Monitored) -> None:
+    """Pause every other run for longer than several runs take."""
+    for paused in (False, True):
         job = _submit(service, MIDDLE, anysr_width=1, latency_budget_ms=60_000)
-        if held_up:
+        if paused:
             _wait(service, job, "running")
-            with service.standing_still():
+            with service.paused_workers():
                 time.sleep(3)
         _wait(service, job, "succeeded")
 
 
 def _restart_the_worker(service: Monitored) -> None:
-    """It is killed and started, and Prometheus sees the new one."""
+    """Kill and start the worker, and wait until Prometheus scrapes the new one."""
     started = 'process_start_time_seconds{job="worker"}'
     last = _largest(service, started)
     service.kill_worker(0)
@@ -109,19 +109,19 @@ def _restart_the_worker(service: Monitored) -> None:
 
 
 def _largest(service: Monitored, expression: str) -> float:
-    """The largest value that Prometheus sees; 0 while it sees none."""
+    """Return the largest value of an expression in Prometheus; 0 without any."""
     return max((float(one["value"][1]) for one in service.query(expression)), default=0.0)
 
 
 SCENES: Mapping[str, Scene] = {
-    "AnysrBudgetBurnFast": Scene(_miss_budgets, again=True),
-    "AnysrBudgetBurnSlow": Scene(_miss_budgets, again=True),
+    "AnysrBudgetBurnFast": Scene(_miss_budgets, repeated=True),
+    "AnysrBudgetBurnSlow": Scene(_miss_budgets, repeated=True),
     "AnysrGatewayDown": Scene(_stop_the_gateway),
     "AnysrNoLiveWorker": Scene(_lose_all_workers, settings=QUICK),
-    "AnysrOldestJobTooOld": Scene(_let_a_job_wait),
+    "AnysrOldestJobTooOld": Scene(_leave_jobs_waiting),
     "AnysrDeadLetters": Scene(_kill_with_a_job, settings=QUICK | {"ANYSR_MAX_ATTEMPTS": "1"}),
     "AnysrRedisMemoryHigh": Scene(_fill_redis),
-    "AnysrCostModelDrift": Scene(_confuse, again=True),
-    "AnysrWorkerRestarts": Scene(_restart_the_worker, again=True, settings=QUICK),
+    "AnysrCostModelDrift": Scene(_disturb_runs, repeated=True),
+    "AnysrWorkerRestarts": Scene(_restart_the_worker, repeated=True, settings=QUICK),
 }
-"""By the alert that each makes fire; a test holds it complete."""
+"""By alert; a test checks that no alert is missing."""

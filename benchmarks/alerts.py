@@ -1,7 +1,7 @@
-"""Whether alerts mean something: each fires when its condition is made real, and none otherwise.
+"""Check of the alerts: each fires under its condition, and none under normal load.
 
-A real service under a real Prometheus with the deployed rules. To fire, conditions need not hold
-as long as they would have to (`HURRY`); the normal load runs under the rules as they are.
+A real service runs under a real Prometheus with the deployed rules. To save time, conditions need
+to hold only for a part of their time (`HURRY`); normal load runs under the rules as deployed.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Fired:
-    """One alert whose condition was made real."""
+    """One alert whose condition was created."""
 
     alert: str
     after_s: float | None
-    """From the beginning of the condition; None: it did not fire in time."""
+    """Seconds from the beginning of the condition; None: the alert did not fire in time."""
 
 
 @dataclass(frozen=True)
-class Calm:
-    """A time of normal load."""
+class NormalLoad:
+    """Result of a period of normal load."""
 
     seconds: float
     requests: int
     pictures: int
     fired: frozenset[str]
-    """Alerts that fired meanwhile."""
+    """Alerts that fired during it."""
 
 
-def make_real(start: Start, report: Report = lambda line: None) -> list[Fired]:
-    """Make the condition of each alert real, one after another, each on a service of its own.
+def fire_all(start: Start, report: Report = lambda line: None) -> list[Fired]:
+    """Create the condition of each alert in turn, each on a service of its own.
 
-    Raises what `start` does.
+    Raises as `start` does.
     """
     found = []
     for alert, scene in SCENES.items():
@@ -66,8 +66,8 @@ def make_real(start: Start, report: Report = lambda line: None) -> list[Fired]:
 
 
 def watch(service: Monitored, alert: str, scene: Scene) -> Fired:
-    """Act a scene on a service, and wait until an alert fires."""
-    service.until(lambda: alert not in service.firing())  # as it may while the service starts
+    """Play a scene on a service, and wait until its alert fires."""
+    service.until(lambda: alert not in service.firing())  # it may fire while the service starts
     since = time.monotonic()
     over = threading.Event()
     acting = threading.Thread(target=_act, args=(scene, service, over), daemon=True)
@@ -85,18 +85,18 @@ def watch(service: Monitored, alert: str, scene: Scene) -> Fired:
 
 def _act(scene: Scene, service: Monitored, over: threading.Event) -> None:
     while not over.is_set():
-        # A round may fail: a service in trouble refuses a job.
+        # A round may fail, because a disturbed service refuses jobs.
         with contextlib.suppress(httpx.HTTPError, CommandFailed, TimeoutError):
             scene.act(service)
-        if not scene.again:
+        if not scene.repeated:
             return
         over.wait(0.1)
 
 
-def stay_calm(start: Start, seconds: float, report: Report = lambda line: None) -> Calm:
-    """Send normal load, a picture a second of several kinds, under the rules as they are.
+def run_normal_load(start: Start, seconds: float, report: Report = lambda line: None) -> NormalLoad:
+    """Send normal load, one picture of several kinds per second, under the rules as deployed.
 
-    Raises what `start` does.
+    Raises as `start` does.
     """
     fired: set[str] = set()
     requests = pictures = 0
@@ -108,13 +108,13 @@ def stay_calm(start: Start, seconds: float, report: Report = lambda line: None) 
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             requests += 1
-            pictures += _ask(client, **NORMAL[requests % len(NORMAL)]).is_success
+            pictures += _upscale(client, **NORMAL[requests % len(NORMAL)]).is_success
             new = service.firing() - fired
             fired |= new
             for alert in sorted(new):
                 report(f"{alert} fired after {requests} requests")
             time.sleep(NORMAL_PAUSE_S)
-    return Calm(seconds, requests, pictures, frozenset(fired))
+    return NormalLoad(seconds, requests, pictures, frozenset(fired))
 
 
 NORMAL: tuple[Mapping[str, str | float], ...] = (
@@ -126,6 +126,6 @@ NORMAL: tuple[Mapping[str, str | float], ...] = (
 )
 
 
-def _ask(client: httpx.Client, **params: str | float) -> httpx.Response:
+def _upscale(client: httpx.Client, **params: str | float) -> httpx.Response:
     headers = {"Content-Type": "image/jpeg"}
     return client.post("/upscale", params=params, content=SMALL, headers=headers)

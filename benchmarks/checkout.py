@@ -1,15 +1,15 @@
-"""Files of the repository that are in no package: what a benchmark of the deployment reads."""
+"""Files of the repository that no package contains, for benchmarks of the deployment."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-"""The repository in a checkout; some folder of Python's in an installed package."""
+"""The repository in a checkout; a folder of Python in an installed package."""
 
 
 class CheckoutMissing(RuntimeError):
-    """This runs from an installed package, which has no file of the deployment."""
+    """The code runs from an installed package, which has no files of the deployment."""
 
 
 def checkout(*parts: str, root: Path = ROOT) -> Path:
@@ -17,7 +17,7 @@ def checkout(*parts: str, root: Path = ROOT) -> Path:
     path = root.joinpath(*parts)
     if not path.exists():
         raise CheckoutMissing(
-            f"This needs {'/'.join(parts)} of the repository, which no package has. Clone the "
-            "repository, and there run: pip install -e '.[cpu,test]'"
+            f"This needs {'/'.join(parts)} of the repository, which no package contains. Clone "
+            "the repository, and run in it: pip install -e '.[cpu,test]'"
         )
     return path

@@ -1,4 +1,4 @@
-"""The container engine's own commands, and a Compose project that is driven by them."""
+"""Commands of the container engine, and a Compose project controlled by them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from benchmarks.checkout import checkout
 
 
 class EngineMissing(RuntimeError):
-    """No Docker engine with Compose V2 answers."""
+    """No Docker engine with Compose V2 responds."""
 
 
 class CommandFailed(RuntimeError):
-    """A command ended with an error; the message has all that it said."""
+    """A command failed; the message has all of its output."""
 
 
 def require_engine() -> None:
-    """Raise EngineMissing where no container engine answers."""
+    """Raise EngineMissing where no container engine responds."""
     try:
         subprocess.run(["docker", "info"], capture_output=True, check=True, timeout=30)
         subprocess.run(["docker", "compose", "version"], capture_output=True, check=True)
@@ -47,7 +47,7 @@ def run(
 
 
 def docker(*arguments: str, check: bool = True) -> str:
-    """What a docker command says."""
+    """Return the output of a docker command."""
     return run("docker", *arguments, check=check).stdout.strip()
 
 
@@ -60,7 +60,7 @@ def build_images(tag: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ComposeProject:
-    """One Compose project: `files` of the repository, `variables` that they are read with."""
+    """One Compose project: `files` of the repository, and the `variables` in them."""
 
     project: str
     variables: dict[str, str]
@@ -68,17 +68,17 @@ class ComposeProject:
 
     @property
     def url(self) -> str:
-        """The address of its gateway."""
+        """URL of the gateway."""
         return f"http://127.0.0.1:{self.variables['ANYSR_PORT']}"
 
     def compose(self, *arguments: str, check: bool = True) -> str:
-        """What a `docker compose` command says of this project."""
+        """Return the output of a `docker compose` command for this project."""
         files = [part for file in self.files for part in ("-f", file)]
         command = ("docker", "compose", "-p", self.project, *files, *arguments)
         return run(*command, check=check, variables=self.variables).stdout.strip()
 
     def up(self, *arguments: str) -> float:
-        """Start what does not run yet, and return after how many seconds it was healthy."""
+        """Start all services, and return the seconds until they were healthy."""
         started = time.monotonic()
         self.compose("up", "-d", "--wait", *arguments)
         return time.monotonic() - started
@@ -88,9 +88,9 @@ class ComposeProject:
         self.compose("down", "--volumes", "--timeout", "10", check=False)
 
     def containers(self, service: str) -> list[str]:
-        """The running containers of a service, by id."""
+        """Return the ids of the running containers of a service."""
         return self.compose("ps", "--quiet", service).split()
 
     def inside(self, service: str, *command: str) -> str:
-        """What a command says in the first container of a service."""
+        """Return the output of a command in the first container of a service."""
         return docker("exec", self.containers(service)[0], *command)

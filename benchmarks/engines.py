@@ -1,8 +1,8 @@
-"""Every backend that can run a model here, side by side: time, share of the peak, agreement.
+"""Time, share of the peak, and agreement of every backend that can run a model here.
 
-All run in turn in one process, so a shared machine slows all alike. The peak is what the same
-machine reaches with one large matrix product in the same precision, in turns with them. Load time
-and memory are those of processes of their own.
+All run in turn in one process, so a shared machine slows all alike. The peak is the speed of one
+large matrix product in the same precision. Load time and memory are measured in processes of their
+own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from workers.runtimes.base import FloatArray, Session
 from workers.settings import WorkerSettings
 
 WARMING = 2
-"""Rounds that are not counted: they prepare shapes and memory."""
+"""Rounds that do not count, because they prepare shapes and memory."""
 PRODUCT = 2048
 """Rows and columns of the matrices whose product measures the peak."""
 
@@ -43,16 +43,16 @@ class Timing:
     ms_per_megapixel: float
     """Of the input."""
     of_plain: float
-    """Median ratio to ONNX Runtime in float32, of runs that followed each other."""
+    """Median ratio to ONNX Runtime in float32, over neighbouring runs."""
     gflops: float
-    """Of the trunk's and the head's multiply-accumulates, two operations each."""
+    """Multiply-accumulates of trunk and head, two operations each, in 10^9 per second."""
     db: float
-    """PSNR of its picture against float32's."""
+    """PSNR of the picture against that of float32."""
 
 
 @dataclass(frozen=True)
 class Loading:
-    """What one backend takes until all widths have run once, in a process of its own."""
+    """Cost of one backend until all widths have run once, in a process of its own."""
 
     seconds: float
     mebibytes: float
@@ -101,7 +101,7 @@ def peaks(precisions: Sequence[Precision], threads: int, repeats: int) -> dict[P
 
 
 def load(folder: Path, name: str, backend: Backend, threads: int) -> Loading:
-    """Return what a backend takes to load, in a fresh process."""
+    """Return time and memory that a backend takes to load, in a new process."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         found: Loading = pool.apply(_load_here, (folder, name, backend, threads))
@@ -136,7 +136,7 @@ def _call(
 def _in_turn(
     calls: dict[Any, Callable[[], FloatArray]], repeats: int
 ) -> tuple[dict[Any, list[float]], dict[Any, FloatArray]]:
-    """Run calls in turn; return the seconds of each, and what each returned last."""
+    """Run calls in turn; return the seconds of each run, and the last result of each call."""
     times: dict[Any, list[float]] = {key: [] for key in calls}
     made = {}
     for repeat in range(WARMING + repeats):
@@ -158,8 +158,8 @@ def _operations(entry: ModelEntry, width: float, side: int, scale: float) -> flo
 
 
 def _product(precision: Precision, threads: int) -> Callable[[], FloatArray]:
-    """Return a matrix product in a precision: torch's, which in floats is faster than OpenVINO's;
-    of int8 it has none on a CPU."""
+    """Return a matrix product in a precision: that of torch for floats, which is faster than that
+    of OpenVINO, and that of OpenVINO for int8, which torch lacks on a CPU."""
     random = np.random.default_rng(0)
     left: FloatArray = random.random((PRODUCT, PRODUCT), dtype=np.float32)
     right: FloatArray = random.random((PRODUCT, PRODUCT), dtype=np.float32)

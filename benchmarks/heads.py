@@ -1,4 +1,4 @@
-"""The fast forms of implicit heads beside the plain ones that their papers write.
+"""Time of the fast forms of implicit heads, against the plain forms of their papers.
 
 Both run in the same process, in turn, on the same features; a shared machine slows both alike.
 """
@@ -19,13 +19,13 @@ from models.geometry import axis_grid, output_size
 
 FEATURES = 64
 FAST = ("liif", "metasr", "srno")
-"""The heads that have both forms."""
+"""Heads with both forms."""
 
 
 @dataclass(frozen=True)
 class HeadTiming:
-    """Median ms of both forms at one scale, the median ratio of neighbouring runs, and the largest
-    difference between their outputs, as a part of the largest value above 1."""
+    """Median ms of both forms at one scale, median ratio of neighbouring runs, and largest
+    difference between their outputs, relative to the largest value if that is above 1."""
 
     head: str
     scale: float
@@ -38,7 +38,7 @@ class HeadTiming:
 def time_heads(
     scales: Sequence[float], side: int = 48, threads: int = 1, repeats: int = 5
 ) -> Iterator[HeadTiming]:
-    """Time every head that has both forms on side x side features, freshly initialised."""
+    """Time every head with both forms on side x side features, with random weights."""
     torch.set_num_threads(threads)
     for name in FAST:
         for scale in scales:
@@ -60,7 +60,7 @@ def _time_head(name: str, scale: float, side: int, repeats: int) -> HeadTiming:
         for head, spent in zip(heads, times, strict=True):
             start = time.perf_counter()
             made.append(head(*tensors))
-            if repeat:  # the first round warms caches and the allocator
+            if repeat:  # the first round warms up caches and the allocator
                 spent.append(1e3 * (time.perf_counter() - start))
     ratio = median(a / b for a, b in zip(*times, strict=True))
     difference = float((made[0] - made[1]).abs().max() / made[0].abs().max().clamp(min=1))

@@ -1,9 +1,8 @@
-"""Load on a running service: an open loop, in which a slow answer holds no later request back, or
-callers of whom each waits for an answer before the next request.
+"""Load on a running service, in an open or a closed loop.
 
-In an open loop every request has its moment before the run begins, and its latency counts from
-that moment, not from when the client got round to sending it: no coordinated omission. In a closed
-loop that moment follows the answer before.
+In an open loop, the times of all requests are fixed before the run, and slow answers delay no later
+request. Latency counts from that time, not from the actual sending (no coordinated omission). In a
+closed loop, each caller waits for an answer before its next request.
 """
 
 from __future__ import annotations
@@ -32,22 +31,22 @@ PATIENCE = 3.0
 
 @dataclass(frozen=True)
 class Sample:
-    """What became of one request, as its client saw it."""
+    """The outcome of one request, as measured by the client."""
 
     at_ms: float
-    """The moment at which it was to be sent, from the beginning of the run."""
+    """Intended time of sending, from the beginning of the run."""
     budget_ms: float
     latency_ms: float
-    """From the intended moment of sending to the last byte."""
+    """From the intended time of sending to the last byte."""
     sent_late_ms: float
-    """How long after its moment it was sent: the load generator's own delay."""
+    """From the intended to the actual sending: the delay of the load generator."""
     status: int
-    """0 when no answer came."""
+    """HTTP status; 0 without an answer."""
     model: str = ""
     width: float = 0.0
     reason: str = ""
     db: float | None = None
-    said_met: bool | None = None
+    reported_met: bool | None = None
     predicted_ms: float | None = None
     elapsed_ms: float | None = None
 
@@ -60,10 +59,10 @@ Answer = AbstractAsyncContextManager[aiohttp.ClientResponse]
 
 
 class Endpoint(Protocol):
-    """How a service is asked; an adapter for another service is one such class."""
+    """Sends requests to a service; an adapter for another service implements it."""
 
     def post(self, client: aiohttp.ClientSession, kind: Kind, budget_ms: float) -> Answer:
-        """Send a picture of this kind when the answer is entered."""
+        """Return a context manager that sends a picture of this kind when entered."""
 
 
 class AnysrEndpoint:
@@ -83,7 +82,7 @@ class AnysrEndpoint:
 
 
 class FormEndpoint:
-    """Any service that takes a picture as a form field: `path` and `fields` may hold {scale},
+    """Any service that accepts a picture as a form field. `path` and `fields` may contain {scale},
     {scale_int} and {budget_ms}."""
 
     def __init__(self, path: str, field: str, fields: Mapping[str, str]) -> None:
@@ -107,11 +106,11 @@ async def send(
 ) -> list[Sample]:
     """Send a workload in real time; return one sample per request, in order.
 
-    By aiohttp, which takes a quarter of httpx's time for a request: in a burst that is what each
-    request waits for before it leaves the client.
+    aiohttp takes a quarter of httpx's time per request, by which the client delays the requests of
+    a burst.
     """
     for kind in workload.kinds:
-        draw_jpeg(kind.width, kind.height)  # before the clock runs
+        draw_jpeg(kind.width, kind.height)  # drawn before the start, and cached
     done = 0
     connector = aiohttp.TCPConnector(limit=0)
     patient = aiohttp.ClientTimeout(total=None)
@@ -163,7 +162,7 @@ async def _one(
         width=float(headers.get("X-AnySR-Width", 0)),
         reason=headers.get("X-AnySR-Reason", ""),
         db=_db(headers, kind),
-        said_met=_said(headers),
+        reported_met=_reported_met(headers),
         predicted_ms=_number(headers, "X-AnySR-Predicted-Ms"),
         elapsed_ms=_number(headers, "X-AnySR-Elapsed-Ms"),
     )
@@ -171,26 +170,25 @@ async def _one(
 
 @dataclass(frozen=True)
 class Summary:
-    """A run in figures. Parts are of all requests."""
+    """Figures of a run. Fractions are of all requests."""
 
     requests: int
     seconds: float
     attainment: float
-    """Answered with a picture within the budget, by the client's clock."""
+    """Fraction answered with a picture within the budget, by the client's clock."""
     admitted_attainment: float
-    """The same, of those that were not refused (422, 429, 503)."""
+    """The same, of the requests that were not refused (422, 429, 503)."""
     goodput: float
     """Pictures in time per second."""
     refused: float
     failed: float
     """No answer, or an error that is not a refusal."""
     mean_db: float | None
-    """Expected PSNR-Y of the pictures in time, where the service says it; resampled ones count
-    with what resampling reaches."""
+    """Expected PSNR-Y in dB of the pictures in time, where known, including resampled ones."""
     latency_ms: dict[str, float]
     """Percentiles over the pictures."""
     broken_promises: float
-    """Of the answers that said `met`, the part that the client saw late."""
+    """Fraction of the answers with `met` that were late by the client's clock."""
     sent_late_p99_ms: float
     statuses: dict[str, int]
     rungs: dict[str, float]
@@ -212,7 +210,7 @@ def summarise(samples: Sequence[Sample]) -> Summary:
     met = [s for s in samples if s.met]
     pictures = [s for s in samples if s.status == HTTPStatus.OK]
     refused = sum(s.status in REFUSALS for s in samples)
-    promised = [s for s in pictures if s.said_met]
+    promised = [s for s in pictures if s.reported_met]
     quality = [s.db for s in met if s.db is not None]
     seconds = max(s.at_ms + s.latency_ms for s in samples) / 1e3  # to the last answer
     latencies = [s.latency_ms for s in pictures] or [float("nan")]
@@ -243,8 +241,8 @@ def _number(headers: Mapping[str, str], name: str) -> float | None:
 
 
 def _db(headers: Mapping[str, str], kind: Kind) -> float | None:
-    """Return what a network or resampling reaches in the mean over photographs, as the simulator
-    counts; of a network that is not shipped, what the service expects of this picture."""
+    """Return the mean PSNR-Y over photographs of a shipped network or of resampling, as in the
+    simulator; for other networks, the expected PSNR-Y of this picture from the service."""
     if headers.get("X-AnySR-Reason") == Reason.FLOOR:
         return round(resampled_db(kind.scale), 2)
     model, width = headers.get("X-AnySR-Model"), _number(headers, "X-AnySR-Width")
@@ -259,6 +257,6 @@ def _shipped() -> Catalog:
     return read_catalog()
 
 
-def _said(headers: Mapping[str, str]) -> bool | None:
-    said = headers.get("X-AnySR-Deadline")
-    return None if said is None else said == "met"
+def _reported_met(headers: Mapping[str, str]) -> bool | None:
+    deadline = headers.get("X-AnySR-Deadline")
+    return None if deadline is None else deadline == "met"

@@ -1,4 +1,4 @@
-"""A whole service of this machine, for a benchmark or a test: `anysr serve` on a free port."""
+"""A whole service on this machine, for benchmarks and tests: `anysr serve` on a free port."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def server_timing(header: str) -> dict[str, float]:
 def running_service(workers: int = 1, **environment: str) -> Iterator[str]:
     """Run `anysr serve` on a free port until all workers are ready, and yield its URL.
 
-    Raises TimeoutError when it does not become ready.
+    Raises TimeoutError if it does not become ready, RuntimeError if it ends.
     """
     with running_process(workers, **environment) as (url, _):
         yield url
@@ -35,7 +35,8 @@ def running_service(workers: int = 1, **environment: str) -> Iterator[str]:
 def running_process(
     workers: int, **environment: str
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Do as `running_service`, and yield the process, too; without workers, run a gateway."""
+    """Run a service as `running_service` does, and yield URL and process; without workers, run a
+    gateway alone."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     part = ["serve", "--workers", str(workers)] if workers else ["gateway"]

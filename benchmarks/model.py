@@ -1,4 +1,4 @@
-"""Network time by width and scale, as ratios within one run of the shipped artifacts.
+"""Time of the shipped networks by width and scale, as ratios within one run.
 
 The trunk alone is the same ONNX graph cut off where the head begins, so both sides run in the
 same process, on the same threads, in turn; a shared machine slows both alike.
@@ -75,7 +75,7 @@ def _time_scale(
             needed = {i.name: feed[i.name] for i in session.get_inputs()}
             start = time.perf_counter()
             session.run(None, needed)
-            if repeat >= 2:  # the first two rounds warm caches and the memory arena
+            if repeat >= 2:  # the first two rounds warm up caches and the memory arena
                 times[name].append(1e3 * (time.perf_counter() - start))
     widest = times[f"{max(sessions):g}"]
     narrower = [w for w in sessions if w != max(sessions)]
@@ -88,7 +88,7 @@ def _time_scale(
 
 
 def _ratio(these: Sequence[float], those: Sequence[float]) -> float:
-    """Return the median of the ratios of runs that followed each other."""
+    """Return the median ratio over neighbouring runs."""
     return median(a / b for a, b in zip(these, those, strict=True))
 
 

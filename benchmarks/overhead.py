@@ -1,4 +1,4 @@
-"""What the service adds to the network: gateway, queue and worker, one small job at a time."""
+"""Time that gateway, queue and worker add to the network, one small job at a time."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Percentiles = tuple[float, float, float]
 
 
 def time_overhead(requests: int, url: str | None = None) -> dict[str, Percentiles]:
-    """Return ms percentiles of each part of POST /upscale, as the client sees the whole.
+    """Return percentiles in ms of each part of POST /upscale.
 
-    `overhead` is the client's time less the network's, as `Server-Timing` gives it: upload,
-    queue, decoding, encoding, HTTP on both sides and the loopback are all in it.
+    `whole` is the time of the client. `overhead` is that minus the network's time in
+    `Server-Timing`: upload, queue, decoding, encoding, HTTP on both sides, and the loopback.
     """
     with contextlib.ExitStack() as stack:
         base = url or stack.enter_context(running_service())

@@ -1,8 +1,7 @@
-"""The peak of a worker's memory while it makes the largest pictures that it may, on Linux.
+"""Peak memory of a worker that makes the largest allowed pictures (Linux).
 
-Each picture is made in a process of its own, which loads and warms all models as a worker does;
-what it says is the kernel's own high-water mark of the whole process. The sources are written by
-other processes beforehand.
+Each picture is made in a process of its own, which loads and warms all models as a worker does. The
+peak is the kernel's high-water mark of the whole process. Other processes write the sources before.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ from workers.settings import WorkerSettings
 Answer = TypeVar("Answer")
 SCALE = 2
 NOISE_QUALITY = 50
-"""Of the JPEG that noise comes in: 25 megapixels of it within what a gateway takes."""
+"""Quality of the JPEG of noise, so that 25 megapixels are within the body limit of a gateway."""
 
 
 class Kind(StrEnum):
-    """A layout of samples and what they show."""
+    """A layout of samples, and their content."""
 
     DRAWN = "drawn"
     """Edges and gradients, RGB, in a JPEG."""
@@ -51,14 +50,14 @@ class Kind(StrEnum):
     GREY = "grey"
     """Drawn, in a JPEG."""
     ALPHA = "alpha"
-    """Drawn, RGB and alpha, a part of it transparent, in a PNG."""
+    """Drawn, RGB and alpha, partly transparent, in a PNG."""
     DEEP = "deep"
     """Drawn, RGB of 16 bits, in a PNG."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One picture to make, and how."""
+    """One picture to make: source, output format and rung."""
 
     kind: Kind
     image_format: ImageFormat
@@ -67,37 +66,40 @@ class Case:
 
 @dataclass(frozen=True)
 class Peak:
-    """What a process held, in bytes, and took."""
+    """Memory of a process in bytes, and its time."""
 
     resting: int
     """With all models warm."""
     peak: int
     source: int
-    """Of the encoded picture that came in, which is held meanwhile."""
+    """Size of the encoded source, which is held during the run."""
     result: int
-    """Of the encoded picture that went out."""
+    """Size of the encoded result."""
     seconds: float
 
 
 def measure_peaks(
     cases: Sequence[Case], side: int, threads: int, folder: Path = SHIPPED
 ) -> Iterator[tuple[Case, Peak]]:
-    """Yield the peak of each case, of a source of side x side pixels."""
+    """Yield the peak of each case, with a source of side x side pixels."""
     with tempfile.TemporaryDirectory() as place:
         sources = {kind: Path(place) / kind for kind in dict.fromkeys(c.kind for c in cases)}
         for kind, path in sources.items():
-            _elsewhere(_write_source, kind, side, path)
+            _in_new_process(_write_source, kind, side, path)
         for case in cases:
-            yield case, _elsewhere(_make, case, sources[case.kind], threads, folder, Path(place))
+            yield (
+                case,
+                _in_new_process(_make, case, sources[case.kind], threads, folder, Path(place)),
+            )
 
 
 def source_side(output_pixels: int) -> int:
-    """Return the side of the largest square that makes no more output pixels."""
+    """Return the side of the largest square source with at most this many output pixels."""
     return max(1, math.isqrt(output_pixels // SCALE**2))
 
 
-def _elsewhere(call: Callable[..., Answer], *arguments: object) -> Answer:
-    """Return what a call answers in a process of its own."""
+def _in_new_process(call: Callable[..., Answer], *arguments: object) -> Answer:
+    """Return the result of a call in a new process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(call, arguments)
 

@@ -1,4 +1,4 @@
-"""Pictures to measure with, drawn."""
+"""Drawn pictures for measurements."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from PIL import Image
 Pixels = NDArray[np.uint8]
 
 STRIP_ROWS = 64
-"""Rows that are drawn at a time."""
+"""Rows drawn at a time."""
 
 
 @functools.cache
 def draw_jpeg(width: int, height: int) -> bytes:
-    """Return a JPEG with edges and gradients, of about a photograph's size in bytes."""
+    """Return a JPEG with edges and gradients, about as large in bytes as a photograph."""
     buffer = io.BytesIO()
     Image.fromarray(draw(width, height)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()

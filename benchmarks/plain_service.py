@@ -1,9 +1,9 @@
-"""The yardstick: what one writes in an hour. FastAPI, two threads, ONNX Runtime, no queue.
+"""A plain service to compare with: FastAPI, two threads, ONNX Runtime, no queue.
 
 `python -m benchmarks.plain_service PORT`: POST a picture to /upscale?scale=S; the answer is a JPEG.
-It makes the same picture as our workers do of a small JPEG: with the same graph in float32, which
-is shown the same mirrored rim, one thread to a picture. It has no budgets, no tiles, no alpha, no
-profiles, no bounds. `anysr bench price` holds ours against it.
+For a small JPEG it makes the same picture as a worker: the same graph in float32, the same
+mirrored rim, one thread per picture. It has no budgets, tiles, alpha, profiles or bounds. `anysr
+bench price` compares the service with it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from workers.runtimes.onnx import options_with
 
 MODEL = "anysr-s"
 THREADS = 2
-"""Pictures at once: as many as ours have workers."""
+"""Pictures at once; equal to the number of workers in the comparison."""
 
 entry = read_catalog(SHIPPED).get(MODEL)
 tiling = tiling_of(entry)
@@ -43,7 +43,7 @@ app = FastAPI()
 
 
 def enlarge(data: bytes, scale: float) -> tuple[bytes, float]:
-    """Return the larger picture as JPEG, and the network's ms."""
+    """Return the upscaled picture as JPEG, and the ms of the network."""
     pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     shown = np.pad(pixels, ((rim, rim), (rim, rim), (0, 0)), mode="symmetric")
     image = np.ascontiguousarray(shown.transpose(2, 0, 1), np.float32)[None] / np.float32(255)

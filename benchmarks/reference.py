@@ -1,8 +1,8 @@
-"""AnySR as it was released, beside ours: the same picture, in turn, in one process.
+"""Time of AnySR as released, against our networks: one picture, in turn, in one process.
 
-The reference is the structure of the released AnySR (its paper and public code): EDSR with 64
-channels and 16 blocks at four widths, and SRNO's head as its paper writes it, in PyTorch, in
-float32, as its authors run it. Its weights are drawn, for time does not depend on them.
+The reference has the structure of the released AnySR (paper and public code): EDSR with 64 channels
+and 16 blocks at four widths, and the plain form of SRNO's head, in PyTorch in float32. Its weights
+are random, because time does not depend on them.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ RELEASED = NetworkSpec(
     },
 )
 WARMING = 1
-"""Rounds that are not counted."""
+"""Rounds that do not count."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Median ms of a network at one scale, and of the reference over it, of runs that followed
-    each other."""
+    """Median ms of a network at one scale, and median ratio of the reference to it over
+    neighbouring runs."""
 
     name: str
     scale: float
@@ -53,8 +53,8 @@ def compare(
     threads: int,
     repeats: int,
 ) -> Iterator[Comparison]:
-    """Yield the reference at its widest and narrowest width, and each model at its widest, as a
-    worker here would run it."""
+    """Yield the reference at its widest and narrowest width, and each model at its widest, in the
+    backend that a worker chooses here."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     network = RELEASED.build().eval()

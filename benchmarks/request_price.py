@@ -1,8 +1,8 @@
-"""What a request costs beside its network: ours and `benchmarks.plain_service`, in turn.
+"""Cost of a request beside its network: the service against `benchmarks.plain_service`.
 
-Both services run all the time and are asked in short rounds that follow each other, so that a
-machine that grows slower does so to both. CPU time is that of a service's whole process tree:
-gateway, Redis and workers; the client's own is counted to neither.
+Both services run all the time, and get requests in short alternating rounds, so that a slower
+machine affects both. CPU time is that of a service's whole process tree: gateway, Redis and
+workers, without the client.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ LIKE_PLAIN = {
     "ANYSR_PRECISION": "float32",
     "ANYSR_WORKER_THREADS": "1",
 }
-"""What gives our workers the same engine as the plain service has."""
+"""Settings that give the workers the engine of the plain service."""
 OURS = {"model": "anysr-s", "anysr_width": "1", "latency_budget_ms": "10000"}
 
 
 @dataclass(frozen=True)
 class Round:
-    """Some seconds of one service."""
+    """Figures of one service over one round."""
 
     pictures_per_s: float
     cpu_ms: float
-    """Of all its processes, per picture."""
+    """CPU time of all its processes per picture."""
     latency_ms: float
-    """Median, as the client sees it."""
+    """Median, by the client's clock."""
     overhead_ms: float
-    """Median of that less the network's own."""
+    """Median of the latency minus the network's time."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ class Price:
     callers: int
     figures: Round
     of_plain: Round
-    """Medians of the ratios to the round of the plain service beside it."""
+    """Medians of the ratios to the neighbouring round of the plain service."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """A service that runs."""
+    """A running service."""
 
     name: str
     url: str
@@ -73,11 +73,11 @@ class Service:
     parameters: Mapping[str, str]
 
     def cpu_s(self) -> float:
-        """CPU seconds of its processes so far."""
+        """Return the CPU seconds of its processes so far."""
         return math.fsum(map(_cpu_s, self._tree()))
 
     def resident_mb(self) -> float:
-        """Resident memory of its processes, pages that are shared counted once for each."""
+        """Return the resident memory of its processes in MB; shared pages count for each."""
         return math.fsum(process.memory_info().rss for process in self._tree()) / 1e6
 
     def _tree(self) -> list[psutil.Process]:
@@ -98,7 +98,7 @@ def compare(
             pairs = []
             for number in range(rounds + 1):
                 length = seconds if number else WARMING_S
-                pairs.append([asyncio.run(_ask(s, callers, length)) for s in (plain, ours)])
+                pairs.append([asyncio.run(_run_round(s, callers, length)) for s in (plain, ours)])
                 done += 1
                 report(done)
             prices += _summed_up(callers, pairs[1:])
@@ -129,8 +129,8 @@ def _over(one: Round, other: Round) -> Round:
     )
 
 
-async def _ask(service: Service, callers: int, seconds: float) -> Round:
-    """Ask a service for so long, each caller for the next picture when it has the last."""
+async def _run_round(service: Service, callers: int, seconds: float) -> Round:
+    """Send requests for so many seconds; each caller waits for an answer before its next one."""
     latencies: list[float] = []
     overheads: list[float] = []
     picture = draw_jpeg(SIDE, SIDE)

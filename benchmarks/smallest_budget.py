@@ -1,4 +1,4 @@
-"""Is the smallest feasible budget, as a refusal names it, kept to? On an idle service."""
+"""Whether the smallest feasible budget, as a refusal names it, is kept on an idle service."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from benchmarks.pictures import draw_jpeg
 from scheduling.simulation.workload import MIXED
 
 PAUSE_S = 0.05
-"""Between tries: the service is to be idle again."""
+"""Pause between tries, so that the service is idle again."""
 
 
 @dataclass(frozen=True)
 class Promise:
-    """What came of asking for too little, and then for what was said to be enough."""
+    """Outcome of budgets that are too small, each followed by the smallest feasible one."""
 
     tries: int
     refused_ms: tuple[float, float]
-    """Median and largest time of a refusal, as the client sees it."""
+    """Median and largest time of a refusal, by the client's clock."""
     kept: float
     """Part of the answers to the smallest budget that were in time, by the service's clock."""
     pictures: float
-    """Part of them that had a picture at all."""
+    """Part of these answers with a picture."""
 
 
 def keep_promises(
     url: str, tries: int = 100, report: Callable[[int], None] = lambda done: None
 ) -> Promise:
-    """Ask for 1 ms, with on_miss=reject so that only a network will do, then for what the
-    refusal says. Raises RuntimeError when 1 ms is not refused."""
+    """Send a budget of 1 ms, with on_miss=reject so that resampling is no option, then the
+    smallest budget that the refusal names. Raises RuntimeError when 1 ms is not refused."""
     refused: list[float] = []
     met = pictures = 0
     with httpx.Client(base_url=url, timeout=60) as client:
@@ -47,7 +47,7 @@ def keep_promises(
             )
             refused.append(1e3 * (time.perf_counter() - since))
             if refusal.status_code != httpx.codes.UNPROCESSABLE_ENTITY:
-                raise RuntimeError(f"1 ms was not refused but answered {refusal.status_code}")
+                raise RuntimeError(f"1 ms was not refused; the answer was {refusal.status_code}")
             smallest = str(refusal.json()["smallest_feasible_ms"])
             answer = client.post(
                 "/upscale", params=parameters | {"latency_budget_ms": smallest}, content=picture

@@ -1,4 +1,4 @@
-"""`anysr bench`: honest timings of the real parts."""
+"""`anysr bench`: measurements of networks, workers and a running service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.catalog import SHIPPED, read_catalog
 from scheduling.rungs import Rung
 from scheduling.simulation.workload import ARRIVALS, Workload, closed_loop, draw, read_trace
 
-app = typer.Typer(help="Time the real parts, as ratios within one run.", no_args_is_help=True)
+app = typer.Typer(help="Measure networks, workers and a running service.", no_args_is_help=True)
 
 
 @app.command()
@@ -28,13 +28,12 @@ def model(
     scales: Annotated[str, typer.Option(help="Comma-separated.")] = "1.5,2,2.37,3,4",
     side: Annotated[int, typer.Option(help="Input pixels a side.")] = 256,
     threads: Annotated[int, typer.Option(help="ONNX Runtime threads.")] = 2,
-    repeats: Annotated[int, typer.Option(help="Counted runs of each.")] = 15,
-    folder: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+    repeats: Annotated[int, typer.Option(help="Timed runs of each.")] = 15,
+    folder: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
-    """Time each width against the widest, and the widest against its own trunk.
+    """Time each width relative to the widest, and the widest relative to its trunk.
 
-    Everything runs in turn in one process; figures are medians of the ratios of neighbouring
-    runs.
+    All run in turn in one process; the figures are medians of the ratios of neighbouring runs.
     """
     with needs("train"):
         from benchmarks.model import time_model
@@ -57,7 +56,7 @@ def model(
 
 
 EQUAL_DB = 100.0
-"""From which on two pictures differ by nothing but the order of sums."""
+"""PSNR above which two pictures differ only by the order of sums."""
 
 
 @app.command()
@@ -68,13 +67,13 @@ def engines(
     scales: Annotated[str, typer.Option(help="Comma-separated.")] = "1.5,2,3,4",
     side: Annotated[int, typer.Option(help="Input pixels a side.")] = 128,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a network.")] = 1,
-    repeats: Annotated[int, typer.Option(help="Counted runs of each.")] = 7,
-    folder: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+    repeats: Annotated[int, typer.Option(help="Timed runs of each.")] = 7,
+    folder: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
-    """Time every runtime and precision that can run a model here, at its widest width.
+    """Time every runtime and precision that can run a model here, at its full width.
 
-    All run in turn in one process; the ratio to ONNX Runtime in float32 is the median of those of
-    neighbouring runs, and the peak is that of a matrix product in the same precision.
+    All run in turn in one process. The ratio to ONNX Runtime in float32 is the median over
+    neighbouring runs; the peak is that of a matrix product in the same precision.
     """
     with needs("train"):
         from benchmarks.engines import backends_of, load, peaks, time_engines
@@ -108,10 +107,10 @@ def reference(
     scales: Annotated[str, typer.Option(help="Comma-separated.")] = "2,3",
     side: Annotated[int, typer.Option(help="Input pixels a side.")] = 128,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a network.")] = 1,
-    repeats: Annotated[int, typer.Option(help="Counted runs of each.")] = 3,
-    folder: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+    repeats: Annotated[int, typer.Option(help="Timed runs of each.")] = 3,
+    folder: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
-    """Time AnySR as its authors released it, in PyTorch, and our networks as a worker runs them."""
+    """Time AnySR as released, in PyTorch, and our networks as a worker runs them."""
     with needs("train"):
         from benchmarks.reference import compare
     entries = [read_catalog(folder).get(name) for name in names.split(",")]
@@ -129,9 +128,9 @@ def heads(
     scales: Annotated[str, typer.Option(help="Comma-separated.")] = "2,4",
     side: Annotated[int, typer.Option(help="Input pixels a side.")] = 48,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
-    repeats: Annotated[int, typer.Option(help="Counted runs of each.")] = 5,
+    repeats: Annotated[int, typer.Option(help="Timed runs of each.")] = 5,
 ) -> None:
-    """Time the fast forms of implicit heads against the plain ones, and how far they differ."""
+    """Time the fast forms of implicit heads against the plain ones, and show their difference."""
     with needs("train"):
         from benchmarks.heads import time_heads
     table = Table(title=f"64 features of {side}x{side}, {threads} threads, {repeats} runs")
@@ -153,13 +152,13 @@ def memory(
         str, typer.Option(help="Comma-separated: drawn, noise, grey, alpha, deep (16 bits).")
     ] = "drawn,noise",
     formats: Annotated[str, typer.Option(help="Comma-separated.")] = "png,jpeg",
-    megapixels: Annotated[float, typer.Option(help="Of the output, made at x2.")] = 100.0,
+    megapixels: Annotated[float, typer.Option(help="Size of the output, made at x2.")] = 100.0,
     threads: Annotated[int, typer.Option(min=0, help="Threads of a network; 0: all.")] = 0,
-    folder: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+    folder: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
-    """Tell the most memory that a worker holds while it makes one large picture (Linux).
+    """Measure the peak memory of a worker that makes one large picture (Linux).
 
-    Each is made in a process of its own with all models loaded, as a worker has them.
+    Each picture is made in a process of its own, with all models loaded as in a worker.
     """
     from benchmarks.peak_memory import Case, Kind, measure_peaks, source_side
     from jobs.formats import ImageFormat
@@ -183,9 +182,9 @@ def memory(
 
 @app.command()
 def overhead(
-    requests: Annotated[int, typer.Option(help="Counted requests.")] = 200,
+    requests: Annotated[int, typer.Option(help="Timed requests.")] = 200,
     url: Annotated[
-        str | None, typer.Option(help="A running service; without it one is started.")
+        str | None, typer.Option(help="A running service; default: one is started.")
     ] = None,
 ) -> None:
     """Time everything but the network: a 64x64 JPEG in and out, one request at a time."""
@@ -202,10 +201,10 @@ def overhead(
 
 @app.command()
 def price(
-    rounds: Annotated[int, typer.Option(min=1, help="Counted rounds of each service.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds of each service.")] = 4,
     seconds: Annotated[float, typer.Option(help="Length of a round.")] = 10.0,
 ) -> None:
-    """Hold the service against forty lines of FastAPI: pictures a second and CPU time a picture.
+    """Compare the service with a plain FastAPI application: pictures per second, CPU time.
 
     64x64 JPEGs, x2, anysr-s at full width in float32 on both sides: two one-thread workers of ours
     and two threads of benchmarks/plain_service.py, at one caller and at four.
@@ -236,12 +235,14 @@ def price(
 
 @app.command()
 def promises(
-    tries: Annotated[int, typer.Option(help="Refusals, each with a second try.")] = 100,
+    tries: Annotated[
+        int, typer.Option(help="Number of refusals, each with a second request.")
+    ] = 100,
     url: Annotated[
-        str | None, typer.Option(help="A running, idle service; without it one is started.")
+        str | None, typer.Option(help="A running, idle service; default: one is started.")
     ] = None,
 ) -> None:
-    """Ask for a budget that is too small, then for the smallest that the refusal names."""
+    """Send a budget that is too small, then the smallest that the refusal names."""
     from benchmarks.local_service import running_service
     from benchmarks.smallest_budget import keep_promises
 
@@ -258,7 +259,7 @@ def promises(
 @app.command()
 def load(
     url: Annotated[
-        str | None, typer.Option(help="A running service; without it one is started.")
+        str | None, typer.Option(help="A running service; default: one is started.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Workers of the service that is started.")] = 2,
     rate: Annotated[float, typer.Option(help="Mean requests per second.")] = 2.0,
@@ -268,8 +269,8 @@ def load(
         int,
         typer.Option(
             min=0,
-            help="Closed loop: so many callers, each of whom waits for an answer before the next "
-            "request; rate x seconds requests in all.",
+            help="Closed loop: number of callers, each of whom waits for an answer before the "
+            "next request; rate x seconds requests in all.",
         ),
     ] = 0,
     think_ms: Annotated[
@@ -280,17 +281,21 @@ def load(
         Path | None,
         typer.Option(help="CSV: arrival_ms[,width,height,scale,budget_ms]; instead of the above."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 1,
     parameter: Annotated[
         list[str], typer.Option(help="NAME=VALUE sent with each request; repeatable.")
     ] = [],  # noqa: B006 - typer reads it and nothing writes to it
     form: Annotated[
         str | None,
-        typer.Option(help="PATH:FIELD of another service, which takes the picture as this field."),
+        typer.Option(
+            help="PATH:FIELD of another service that accepts the picture as this form field."
+        ),
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write it here.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the result here.")
+    ] = None,
 ) -> None:
-    """Send load, and hold what the service promised against what the client saw."""
+    """Send load to a service, and compare its promises with what the client measures."""
     with needs("simulate"):
         from benchmarks.load import AnysrEndpoint, FormEndpoint, send, summarise
     from benchmarks.local_service import running_service
@@ -300,7 +305,7 @@ def load(
     endpoint = FormEndpoint(*_pair(form, ":"), parameters) if form else AnysrEndpoint(parameters)
     with contextlib.ExitStack() as stack:
         base = url or stack.enter_context(running_service(workers))
-        # Drawn seldom: what the client does besides, its requests wait for.
+        # Refreshed rarely, because other work of the client delays its requests.
         progress = stack.enter_context(Progress(transient=True, refresh_per_second=1))
         task = progress.add_task("Requests answered", total=len(workload))
         update = partial(_update, progress, task)
@@ -318,17 +323,20 @@ def load(
 @app.command()
 def alerts(
     normal_minutes: Annotated[
-        float, typer.Option(help="How long normal load must leave all alerts silent; 0: not tried.")
+        float, typer.Option(help="Minutes of normal load, during which no alert may fire; 0: none.")
     ] = 10.0,
-    fire: Annotated[bool, typer.Option(help="Whether each alert's condition is made real.")] = True,
+    fire: Annotated[bool, typer.Option(help="Whether to create each alert's condition.")] = True,
     compose: Annotated[
         bool,
-        typer.Option(help="On the stack of docker-compose.yml, built from this tree."),
+        typer.Option(help="Use the stack of docker-compose.yml, built from this tree."),
     ] = False,
 ) -> None:
-    """Run the service under Prometheus: each alert must fire when it should, and no other time."""
+    """Create each alert's condition under Prometheus, then send normal load without alerts.
+
+    The status is 1 if an alert did not fire, or if one fired under normal load.
+    """
     with needs("test"):
-        from benchmarks.alerts import make_real, stay_calm
+        from benchmarks.alerts import fire_all, run_normal_load
         from benchmarks.checkout import CheckoutMissing
         from benchmarks.compose import EngineMissing
         from benchmarks.monitored.configuration import deployed
@@ -338,17 +346,18 @@ def alerts(
     try:
         deployed()
         start = build_stack() if compose else run_processes
-        fired = make_real(start, typer.echo) if fire else []
-        calm = stay_calm(start, 60 * normal_minutes, typer.echo) if normal_minutes else None
+        fired = fire_all(start, typer.echo) if fire else []
+        seconds = 60 * normal_minutes
+        normal = run_normal_load(start, seconds, typer.echo) if seconds else None
     except (CheckoutMissing, EngineMissing, PrometheusMissing) as error:
         raise typer.BadParameter(str(error)) from error
-    if calm is not None:
-        names = ", ".join(sorted(calm.fired)) or "none"
+    if normal is not None:
+        names = ", ".join(sorted(normal.fired)) or "none"
         typer.echo(
-            f"normal load for {calm.seconds:.0f} s, {calm.requests} requests, "
-            f"{calm.pictures} pictures: {names}"
+            f"normal load for {normal.seconds:.0f} s, {normal.requests} requests, "
+            f"{normal.pictures} pictures: {names}"
         )
-    if any(one.after_s is None for one in fired) or (calm is not None and calm.fired):
+    if any(one.after_s is None for one in fired) or (normal is not None and normal.fired):
         raise typer.Exit(1)
 
 
@@ -357,7 +366,7 @@ def _update(progress: Progress, task: TaskID, done: int) -> None:
 
 
 class _Callers(NamedTuple):
-    """A closed loop; with a number of 0 an open one."""
+    """A closed loop of this many callers; an open loop for 0."""
 
     number: int
     think_ms: float

@@ -1,4 +1,4 @@
-"""`anysr calibrate`: what every way to make a picture costs on this machine, as JSON."""
+"""`anysr calibrate`: costs of every stage and rung on this machine, as JSON."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def calibrate(
     output: Annotated[
         Path | None, typer.Option(help="Write the costs here, for anysr simulate --costs.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Threads of the network; 0: all cores.")] = 1,
-    models: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+    threads: Annotated[int, typer.Option(min=0, help="Threads of a network; 0: all cores.")] = 1,
+    models: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
     """Measure decoding, every network at every width, resampling and encoding: half a minute.
 
-    The same measurement that a worker takes at its warm-up, so without what it loads on demand.
+    This is the measurement of a worker's warm-up, so models on demand are left out.
     """
     with needs("cpu"):
         from workers.calibration import calibrate as measure

@@ -1,4 +1,4 @@
-"""`anysr convert`: public checkpoints to our weights, and back."""
+"""`anysr convert`: public checkpoints to weights of this project, and back."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from cli.extras import needs
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(help="A public checkpoint, or a weights.safetensors of ours.")
+        Path, typer.Argument(help="A public checkpoint, or a weights.safetensors of `anysr train`.")
     ],
     target: Annotated[
-        Path, typer.Argument(help="What to write: *.safetensors, or a public checkpoint.")
+        Path, typer.Argument(help="File to write: *.safetensors, or a public checkpoint.")
     ],
     as_published: Annotated[
         bool,
         typer.Option(
-            help="Take a file that holds tensors alone for a network as its authors built it; "
-            "LIIF's, SRNO's and AnySR's own files say how theirs is built."
+            help="Accept a file of tensors alone, for a network as its authors built it. Files of "
+            "LIIF, SRNO and AnySR describe their network."
         ),
     ] = False,
 ) -> None:
-    """Convert a public checkpoint of AnySR, SRNO, LIIF, CiaoSR or DeFiAN, or write one of ours.
+    """Convert a public checkpoint of AnySR, SRNO, LIIF, CiaoSR or DeFiAN, or write one.
 
-    The direction follows from which of the two ends in .safetensors. Nothing in a file is run, and
-    nothing is computed: converting back gives the same numbers.
+    The file that ends in .safetensors decides the direction. No code in a file is run, and no
+    number changes: converting back gives the same ones.
     """
     if (source.suffix == ".safetensors") == (target.suffix == ".safetensors"):
         raise typer.BadParameter("one of the two files must end in .safetensors, not both")

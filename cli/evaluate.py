@@ -43,44 +43,44 @@ def evaluate(
         str,
         typer.Argument(help="A catalog name, a weights.safetensors of a training, or 'bicubic'."),
     ],
-    data: Annotated[Path, typer.Option(help="Folder of truth images.")],
+    data: Annotated[Path, typer.Option(help="Folder of truths.")],
     scales: Annotated[str, typer.Option(help="Comma-separated, any real numbers.")] = "2,3,4",
     widths: Annotated[str, typer.Option(help="Comma-separated fractions, or 'all'.")] = "all",
-    models: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+    models: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the result here.")
     ] = None,
     record: Annotated[
         str | None,
-        typer.Option(help="Write the result into the catalog as this data set's quality."),
+        typer.Option(help="Write the result to the catalog, as the quality on this data set."),
     ] = None,
     jpeg: Annotated[
         int | None,
-        typer.Option(min=1, max=100, help="Put the inputs through JPEG of this quality."),
+        typer.Option(min=1, max=100, help="Compress the inputs as JPEG of this quality."),
     ] = None,
     strength: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
-            help="How damaged a network that is told so is to take the inputs; by default what "
-            "--jpeg makes of them.",
+            help="Strength given to networks that clean up compression damage; default: that of "
+            "--jpeg.",
         ),
     ] = None,
     precision: Annotated[
         Precision,
         typer.Option(
-            help="In which a shipped model's trunk computes. Of int8, --record writes what it "
-            "loses against float32."
+            help="Precision of a shipped model's trunk. With int8, --record writes the loss "
+            "against float32."
         ),
     ] = Precision.FLOAT32,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 for all.")] = 0,
 ) -> None:
-    """Measure a model on a folder, against bicubic.
+    """Measure a model on a folder of photographs, beside bicubic.
 
-    A catalog name runs the shipped artifact through ONNX Runtime, or with a --precision through
-    OpenVINO, a weights file the network itself, all as a worker runs a picture. Inputs are made
-    by Pillow's bicubic; PSNR and SSIM are on luma of 8-bit pictures, the border shaved by the
+    A catalog name runs the shipped artifact in ONNX Runtime, or with --precision in OpenVINO; a
+    weights file runs the network in torch. Both run pictures as a worker does. Inputs are made by
+    Pillow's bicubic. PSNR and SSIM are on luma of 8-bit pictures, without a border as wide as the
     scale.
     """
     with needs("train"):
@@ -153,7 +153,7 @@ def _widths(
 def _shipped(
     model: str, folder: Path, threads: int, precision: Precision
 ) -> Iterator[tuple[float, Engine]]:
-    """Yield a model of the catalog at its widths, as a worker runs it."""
+    """Yield a model of the catalog at each width, as a worker runs it."""
     from workers.loaded_model import LoadedModel
     from workers.runtimes.base import RuntimeMissing, Session
     from workers.runtimes.onnx import OnnxSession
@@ -174,7 +174,7 @@ def _shipped(
 
 
 def _eager(weights: Path, threads: int) -> Iterator[tuple[float, Engine]]:
-    """Yield a network at its widths, as a worker will run it once it is exported."""
+    """Yield a network in torch at each width, as a worker will run it after export."""
     import torch
 
     from models.architectures.network import output_halo_of
@@ -212,7 +212,7 @@ class _Eager:
 
 
 def _through(engine: Engine, strength: float) -> Upscaler:
-    """Return what makes pictures of 8 bits larger on the way that a service's pictures go."""
+    """Return a function that upscales pictures of 8 bits by the code of a worker."""
 
     def larger(pixels: Pixels, size: tuple[int, int]) -> Pixels:
         picture = Picture(Raster(pixels))
@@ -223,7 +223,7 @@ def _through(engine: Engine, strength: float) -> Upscaler:
 
 
 def _print(model: str, data: str, results: dict[str, list[Score]]) -> None:
-    """One line per width and scale: it grows downwards, so no figure is ever cut off."""
+    """Print one line per width and scale, so that no figure is cut off."""
     table = Table(title=f"{model} on {data}: luma, 8 bits")
     for heading in ("width", "scale", "PSNR (dB)", "SSIM"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -268,7 +268,7 @@ def _renew_card(folder: Path, entry: ModelEntry) -> None:
 
 
 def _record_loss(folder: Path, model: str, dataset: str, results: dict[str, list[Score]]) -> None:
-    """Write down by how much int8 is below what is recorded of float32, at the scale of most."""
+    """Record the loss of int8 against the recorded float32, at the scale with the largest."""
     entry = read_catalog(folder).get(model)
     exact = {(q.dataset, q.scale, q.width): q.psnr_y for q in entry.quality}
     widths = []

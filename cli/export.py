@@ -13,15 +13,15 @@ from models.catalog import SHIPPED, enter
 
 def export(
     weights: Annotated[Path, typer.Argument(help="A weights.safetensors of `anysr train`.")],
-    name: Annotated[str, typer.Option(help="The model's name in the catalog.")],
+    name: Annotated[str, typer.Option(help="Name in the catalog.")],
     description: Annotated[str, typer.Option(help="One line for GET /models.")],
-    folder: Annotated[Path, typer.Option(help="The model folder to write into.")] = SHIPPED,
+    folder: Annotated[Path, typer.Option(help="Model folder to write to.")] = SHIPPED,
     apart: Annotated[
         bool,
-        typer.Option(help="Serve it only to callers who name it: for another kind of pictures."),
+        typer.Option(help="Run it only when a caller names it, as for another kind of pictures."),
     ] = False,
     on_demand: Annotated[
-        bool, typer.Option(help="Workers load it when it is first asked for, not at their start.")
+        bool, typer.Option(help="Load it at its first request, not at the start of a worker.")
     ] = False,
     half: Annotated[
         bool, typer.Option(help="Store the weights as float16: half the bytes, same arithmetic.")
@@ -33,7 +33,7 @@ def export(
 ) -> None:
     """Export a network to ONNX (one graph per width over one weights file) and check it.
 
-    Fails, and leaves the catalog as it was, if the numbers differ from the eager network's.
+    If the outputs differ from the eager network's, the export fails and the catalog stays as it is.
     """
     with needs("train"):
         from models.export import ExportError, export_model

@@ -1,4 +1,4 @@
-"""A clear word when an optional part of the installation is missing."""
+"""A clear error when an optional part of the installation is missing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WITH_TORCH = ("train", "torch")
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Turn a missing import into the command that installs it."""
+    """Turn a missing import into an error that names the command to install it."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,7 +1,7 @@
-"""`python -P -m cli.health live|ready|worker|trainer`: what a container's health check runs.
+"""`python -P -m cli.health live|ready|worker|trainer`: the health check of containers.
 
-Beside the `anysr` command and on the standard library alone: it runs every few seconds, and must
-neither need a tool in the image nor take a noticeable part of a core.
+It uses the standard library alone, apart from the `anysr` command, because it runs every few
+seconds: it needs no tool in the image, and takes no noticeable part of a core.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pathlib import Path
 TIMEOUT_S = 3.0
 WARM = "anysr_worker_ready 1.0"
 SILENT_S = 1800.0
-"""A training that has written nothing for so long is stuck; it reports every few minutes."""
+"""A training that has not written for this long is stuck; it writes every few minutes."""
 
 
 class Unhealthy(Exception):
-    """What is asked for is not as it should be; the message says how."""
+    """The process is not healthy; the message says why."""
 
 
 def gateway(environment: Mapping[str, str], what: str) -> None:
-    """Ask the gateway of this container whether it is `live`, or `ready` to take jobs.
+    """Check whether the gateway of this container is `live`, or `ready` to accept jobs.
 
     Raises Unhealthy.
     """
@@ -32,20 +32,20 @@ def gateway(environment: Mapping[str, str], what: str) -> None:
 
 
 def worker(environment: Mapping[str, str]) -> None:
-    """Ask the worker of this container whether it is warm.
+    """Check whether the worker of this container is warm, by its metrics.
 
-    It is asked itself, not the queue: an outage of Redis is no reason to restart workers.
-    Raises Unhealthy.
+    The queue is not consulted: an outage of Redis is no reason to restart workers. Raises
+    Unhealthy.
     """
     port = environment.get("ANYSR_WORKER_METRICS_PORT", "0")
     if port == "0":
-        raise Unhealthy("ANYSR_WORKER_METRICS_PORT is not set, so the worker cannot be asked")
+        raise Unhealthy("ANYSR_WORKER_METRICS_PORT is not set, so the worker cannot be checked")
     if WARM not in _body(f"http://127.0.0.1:{port}/metrics").splitlines():
         raise Unhealthy("the worker is not warm yet")
 
 
 def trainer(folder: Path, started: Path = Path("/proc/1")) -> None:
-    """Look whether the training that writes to a folder has written, or `started`, of late.
+    """Check whether the training has written to its folder, or was `started`, recently.
 
     Raises Unhealthy.
     """
@@ -55,7 +55,7 @@ def trainer(folder: Path, started: Path = Path("/proc/1")) -> None:
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Return the exit status: 0 healthy, 1 not, 2 asked in a wrong way."""
+    """Return the exit status: 0 healthy, 1 not healthy, 2 wrong arguments."""
     checks = {
         "live": lambda: gateway(environment, "live"),
         "ready": lambda: gateway(environment, "ready"),

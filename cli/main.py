@@ -1,4 +1,4 @@
-"""The `anysr` command: one file per group of subcommands, heavy imports only inside them."""
+"""The `anysr` command: one file per group of subcommands; heavy imports are inside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`anysr models`: every network there is, what it costs, and which of them are trained."""
+"""`anysr models`: every network, its cost, and whether it is trained."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 def models(
-    beginning: Annotated[str, typer.Argument(help="List only names that begin so.")] = "",
+    prefix: Annotated[str, typer.Argument(help="List only names with this prefix.")] = "",
     cost: Annotated[
-        bool, typer.Option("--cost", help="Also multiply-accumulates per pixel, by width.")
+        bool, typer.Option("--cost", help="Also show multiply-accumulates per pixel, by width.")
     ] = False,
-    folder: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+    folder: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
-    """List every network: parameters, widths, scales, whether it is exactly local, and trained.
+    """List every network: parameters, widths, scales, exact locality, and trained models.
 
-    Trained are those that a model of the folder holds. Of a network that is not exactly local, a
-    large picture made in tiles differs from the whole.
+    A network is trained if a model of the folder holds it. If it is not exactly local, a large
+    picture made in tiles differs from the whole.
     """
     with needs("train"):
         from models.cost import parameters
@@ -39,7 +39,7 @@ def models(
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "network" else "right")
     for name, spec, trained in _known(folder):
-        if not name.startswith(beginning):
+        if not name.startswith(prefix):
             continue
         network = _on_meta(spec)
         local = "no" if network.halo is None else f"halo {network.halo}"
@@ -52,13 +52,13 @@ def models(
             ", ".join(trained) or "no",
         ]
         table.add_row(*cells, *(_costs(network) if cost else ()))
-    # As wide as it must be where it goes into a file or a pipe, so that no figure is cut off.
+    # Files and pipes get the full width, so that no figure is cut off.
     console = Console()
     (console if console.is_terminal else Console(width=240)).print(table)
 
 
 def _known(folder: Path) -> Iterator[tuple[str, NetworkSpec, list[str]]]:
-    """Yield each network's name, spec, and the models that hold it: the zoo's, then any other."""
+    """Yield name, spec and models of each network: those of the zoo, then any other."""
     from models.zoo import ZOO
 
     try:

@@ -1,4 +1,4 @@
-"""`anysr quantise`: trunks of shipped models in 8 bits."""
+"""`anysr quantise`: int8 trunks for shipped models."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from models.catalog import SHIPPED, CatalogError, Int8Entry, describe, enter, re
 
 
 def quantise(
-    model: Annotated[str, typer.Argument(help="The model's name in the catalog.")],
+    model: Annotated[str, typer.Argument(help="Name in the catalog.")],
     data: Annotated[list[Path], typer.Option(help="Folder of training photographs; repeatable.")],
-    models: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+    models: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
     """Write int8 trunks of a model's widths, for processors that are fast in 8 bits.
 
-    Ranges of activations are those seen on the photographs and on drawings; minutes. Measure what
-    is lost afterwards: anysr evaluate MODEL --precision int8 --record.
+    The ranges of activations are measured on the photographs and on drawings, which takes minutes.
+    Afterwards measure the loss: anysr evaluate MODEL --precision int8 --record.
     """
     with needs("train"):
         import onnx
@@ -34,7 +34,7 @@ def quantise(
     except (CatalogError, KeyError, FileNotFoundError) as error:
         raise typer.BadParameter(f"{model} cannot be quantised: {error}") from error
     if any(width.trunk is None for width in entry.widths):
-        raise typer.BadParameter(f"{model} has no trunk that could run in 8 bits")
+        raise typer.BadParameter(f"{model} has no trunk that can run in 8 bits")
     shown = samples(files)
     widths = []
     with Progress(transient=True) as progress:

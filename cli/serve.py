@@ -1,4 +1,4 @@
-"""`anysr serve`, `anysr gateway`, `anysr worker`: the running parts, together or one by one."""
+"""`anysr serve`, `anysr gateway`, `anysr worker`: the service as a whole, or its parts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from workers.pool import WorkerPool
 
 STOP_GRACE_S = 30.0
-"""How long a worker may take for the job in hand when the service stops."""
+"""Time for a worker to finish its current job when the service stops."""
 
 
 def serve(
@@ -35,11 +35,11 @@ def serve(
 ) -> None:
     """Run the whole service on this machine: gateway, queue and workers.
 
-    Without ANYSR_REDIS_URL it brings its own private Redis along.
+    Without ANYSR_REDIS_URL it starts a private Redis.
     """
     with needs("cpu"), _clear_errors():
-        # uvicorn raises the signal again once it has shut down; by default that would end the
-        # process before the workers and the Redis are stopped below.
+        # uvicorn raises the signal again after its shutdown; by default that ends the process
+        # before the workers and the Redis are stopped below.
         signal.signal(signal.SIGTERM, _leave)
         from service import main as gateway_main
         from workers.pool import WorkerPool, pool_environments
@@ -75,7 +75,7 @@ def gateway(
 def worker(
     processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
 ) -> None:
-    """Run workers on the Redis of ANYSR_REDIS_URL; SIGTERM lets them finish the job in hand."""
+    """Run workers on the Redis of ANYSR_REDIS_URL; SIGTERM lets them finish their current jobs."""
     with needs("cpu"), _clear_errors():
         from workers import main as worker_main
         from workers.pool import WorkerPool, pool_environments
@@ -94,7 +94,7 @@ def worker(
 
 
 async def _run_pool(pool: WorkerPool) -> None:
-    """Run a pool until a signal says to stop; SIGHUP is passed on."""
+    """Run a pool until a signal to stop; pass SIGHUP on."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -119,7 +119,7 @@ def _shared_queue() -> QueueSettings:
     if not settings.redis_url:
         typer.echo(
             "Set ANYSR_REDIS_URL to the Redis that gateways and workers share, for example "
-            "redis://127.0.0.1:6379/0; or run `anysr serve`, which brings its own.",
+            "redis://127.0.0.1:6379/0; or run `anysr serve`, which starts its own.",
             err=True,
         )
         raise typer.Exit(2)
@@ -128,7 +128,7 @@ def _shared_queue() -> QueueSettings:
 
 @contextlib.contextmanager
 def _clear_errors() -> Iterator[None]:
-    """Tell what is wrong with the installation in one line instead of a traceback."""
+    """Report an error of the installation in one line instead of a traceback."""
     try:
         yield
     except (CatalogError, RedisUnavailableError, TracingMissing) as error:

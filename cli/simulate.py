@@ -1,4 +1,4 @@
-"""`anysr simulate`: strategies side by side on one workload, by measured costs."""
+"""`anysr simulate`: comparison of strategies on one workload, with measured costs."""
 
 from __future__ import annotations
 
@@ -38,47 +38,49 @@ from scheduling.simulation.workload import (
 
 COSTS = Path(__file__).parents[1] / "benchmarks" / "costs" / "two-cores.json"
 P98 = 2.054
-"""Standard deviations above the mean that forty-nine of fifty normal values stay below."""
+"""98th percentile of the normal distribution, in standard deviations."""
 ADMITTED = "-admitted"
-"""Behind the name of a pinned rung: refused when it comes, as widest-admitted."""
+"""Suffix of a pinned rung whose requests pass admission, as in widest-admitted."""
 BOUND_REQUESTS = 5000
-"""Most requests for which the offline bound is computed: some seconds."""
+"""Most requests for which the offline bound is computed, which takes seconds."""
 
 
 def simulate(
     arrivals: Annotated[str, typer.Option(help=", ".join(ARRIVALS))] = "gamma4",
     trace: Annotated[
         Path | None,
-        typer.Option(help="CSV: arrival_ms[,width,height,scale,budget_ms]; instead of drawing."),
+        typer.Option(
+            help="CSV: arrival_ms[,width,height,scale,budget_ms]; instead of random requests."
+        ),
     ] = None,
-    requests: Annotated[int, typer.Option(min=1, help="How many are drawn.")] = 100_000,
+    requests: Annotated[int, typer.Option(min=1, help="Number of random requests.")] = 100_000,
     load: Annotated[
         float,
         typer.Option(
-            help="Mean load, as a multiple of what one fixed rung can serve; see --load-of."
+            help="Mean load, as a multiple of the capacity for one fixed rung; see --load-of."
         ),
     ] = 1.5,
     load_of: Annotated[
-        str | None, typer.Option(help="MODEL@WIDTH that --load counts by; the widest by default.")
+        str | None, typer.Option(help="MODEL@WIDTH of --load; default: the widest.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="How many.")] = 4,
+    workers: Annotated[int, typer.Option(min=1, help="Number of workers.")] = 4,
     budgets: Annotated[str, typer.Option(help="Smallest and largest budget in ms.")] = "300,3000",
     callers: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Closed loop: so many callers, each of whom waits for an answer before the next "
-            "request; instead of --arrivals and --load.",
+            help="Closed loop: number of callers, each of whom waits for an answer before the "
+            "next request; instead of --arrivals and --load.",
         ),
     ] = 0,
     think_ms: Annotated[
         float, typer.Option(min=0, help="Mean time of a caller between answer and next request.")
     ] = 0.0,
     scale: Annotated[
-        float | None, typer.Option(help="Of every request that is drawn; else a mix.")
+        float | None, typer.Option(help="Scale of every random request; default: a mix.")
     ] = None,
     on_miss: Annotated[
-        OnMiss, typer.Option(help="degrade: all callers take resampled pictures; reject: none.")
+        OnMiss, typer.Option(help="degrade: all callers accept resampled pictures; reject: none.")
     ] = OnMiss.DEGRADE,
     strategies: Annotated[
         str,
@@ -90,24 +92,26 @@ def simulate(
     costs: Annotated[
         Path, typer.Option(help="Measured costs: JSON of `anysr calibrate --output`.")
     ] = COSTS,
-    models: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
+    models: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
     deviation: Annotated[
         float, typer.Option(min=0, help="Standard deviation of log(actual / predicted cost).")
     ] = 0.1,
     slow: Annotated[
         list[str],
-        typer.Option(help="TIME_S:WORKER:FACTOR, repeatable: inf dies, a later 1 is back."),
+        typer.Option(help="TIME_S:WORKER:FACTOR; repeatable. inf: the worker dies; 1: it is back."),
     ] = [],  # noqa: B006 - typer reads it and nothing writes to it
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 1,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write it here.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write the result here.")
+    ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw attainment against mean quality here, as PNG.")
+        Path | None, typer.Option(help="Plot attainment against mean quality to this PNG.")
     ] = None,
 ) -> None:
-    """Run strategies side by side on one workload: measured costs, the policy's own code.
+    """Compare strategies on one workload, with measured costs and the service's own policy.
 
     For at most 5000 requests without --slow, the last line is an offline bound: the best mean
-    quality that any schedule can have at the attainment of the first strategy.
+    quality of any schedule at the attainment of the first strategy.
     """
     chosen = _chosen(strategies)
     try:
@@ -119,7 +123,7 @@ def simulate(
             mix = _mix(scale)
             workload = closed_loop(requests, callers, think_ms, mix, _budgets(budgets), seed)
         else:
-            # A ladder that grew at the top would make the same number a lighter load.
+            # The load refers to a fixed rung, because a wider top would change its meaning.
             pinned = Rung.parse(load_of) if load_of else None
             counted = ladders.of(draw(1, 1.0, mix=_mix(scale)), pinned)
             mean_ms = _mean_ms(counted, _mix(scale))
@@ -142,13 +146,13 @@ def simulate(
 
 @dataclass(frozen=True)
 class _Ladders:
-    """What makes the options of a kind of request."""
+    """Models and costs from which the options of each kind of request follow."""
 
     models: Path
     costs: Path
     on_miss: OnMiss
     margin: float
-    """What the margin of served cost models settles at, where all deviations are in proportion."""
+    """Margin at which a cost model settles when all deviations are proportional."""
 
     def of(self, workload: Workload, pinned: Rung | None = None) -> list[Options]:
         entries = {entry.name: entry for entry in read_catalog(self.models).models}
@@ -172,17 +176,17 @@ def _drawn(
     scale: float | None,
     seed: int,
 ) -> Workload:
-    """Return requests that come at `load` times the rate of workers who take `mean_ms` each."""
+    """Return random requests at `load` times the capacity of workers that take `mean_ms` each."""
     if arrivals not in ARRIVALS:
         raise ValueError(f"unknown arrivals {arrivals!r}: {', '.join(ARRIVALS)}")
     if not (0 < load < math.inf):
-        raise ValueError(f"a load of {load:g} cannot be drawn")
+        raise ValueError(f"the load must be a number above 0, not {load:g}")
     rate = load * workers * 1e3 / mean_ms
     return draw(requests, rate, ARRIVALS[arrivals], _mix(scale), _budgets(budgets), seed)
 
 
 def _mean_ms(tables: list[Options], mix: list[tuple[Kind, float]]) -> float:
-    """Return what the best option of each kind takes, in the mean over a mix of kinds."""
+    """Return the mean cost in ms of each kind's best option, over a mix of kinds."""
     return sum(table[-1].expected_ms * share for table, (_, share) in zip(tables, mix, strict=True))
 
 
@@ -203,7 +207,7 @@ def _chosen(strategies: str) -> dict[str, tuple[Strategy, Rung | None]]:
 
 
 def _strategy(name: str) -> tuple[Strategy, Rung | None]:
-    """Return a strategy, and the rung that all its requests pin, if they do."""
+    """Return a strategy, and the rung that its requests pin; None if they pin none."""
     if name in STRATEGIES:
         return STRATEGIES[name](), None
     rung, admitted, _ = name.partition(ADMITTED)
@@ -258,7 +262,7 @@ def _bound(
         factors = machine.factors(len(workload))
         try:
             return bound(workload, tables, first.attainment, machine.workers, factors)
-        except OutOfReachError:  # of one that shares work in batches
+        except OutOfReachError:  # the first strategy runs batches
             return None
 
 

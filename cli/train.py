@@ -1,4 +1,4 @@
-"""`anysr train`: train a network, with a progress bar; resumes what the output folder holds."""
+"""`anysr train`: trains a network with a progress bar; resumes the run in the output folder."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def train(
     ],
     data: Annotated[
         list[Path],
-        typer.Option(help="Folder of photographs; repeatable, and free to change between runs."),
+        typer.Option(help="Folder of photographs; repeatable. It may change between runs."),
     ],
     output: Annotated[
-        Path, typer.Option(help="Where checkpoints go; a run found there is resumed.")
+        Path, typer.Option(help="Folder of checkpoints; a run found there is resumed.")
     ],
     validation: Annotated[
         Path | None,
-        typer.Option(help="Folder of the validation images; by default the first of --data."),
+        typer.Option(help="Folder of validation images; default: the first of --data."),
     ] = None,
     grow_from: Annotated[
         Path | None,
@@ -47,14 +47,15 @@ def train(
     ] = None,
     network: Annotated[
         str | None,
-        typer.Option(help="A name of `anysr models`, instead of the config's own network."),
+        typer.Option(help="A name of `anysr models`; default: the network of the config."),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="How many in all, instead of the config's number.")
+        int | None, typer.Option(min=1, help="Number of steps in all; default: that of the config.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     minutes: Annotated[
-        float, typer.Option(help="Stop after this long, reading included; run again to go on.")
+        float,
+        typer.Option(help="Stop after so many minutes, including reading; run again to continue."),
     ] = float("inf"),
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:

@@ -25,7 +25,9 @@ def upscale(
     output: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", help="A file (for one input) or a folder, made if it is missing."
+            "-o",
+            "--output",
+            help="A file (for one input) or a folder, which is created if missing.",
         ),
     ],
     scale: Annotated[float | None, typer.Option(help="Any real number from 1 to 8.")] = None,
@@ -33,21 +35,24 @@ def upscale(
     height: Annotated[int | None, typer.Option(help="Output height in pixels.")] = None,
     budget_ms: Annotated[
         float | None,
-        typer.Option(help="Latency budget for each picture; the widest network without one."),
+        typer.Option(help="Latency budget of each picture; default: none, or that of the service."),
     ] = None,
-    on_miss: Annotated[OnMiss, typer.Option(help="If the budget cannot be met.")] = OnMiss.DEGRADE,
+    on_miss: Annotated[
+        OnMiss, typer.Option(help="What to do if the budget cannot be met.")
+    ] = OnMiss.DEGRADE,
     model: Annotated[str | None, typer.Option(help="A model's name.")] = None,
-    anysr_width: Annotated[float | None, typer.Option(help="Pin the network width.")] = None,
+    anysr_width: Annotated[float | None, typer.Option(help="Network width to run at.")] = None,
     strength: Annotated[
         str | None,
         typer.Option(
             metavar="auto|0..1",
-            help="How much compression damage to clean up; auto, the default, by what the file "
-            "says of its compression.",
+            help="How much compression damage to clean up; default: auto, by the compression in "
+            "the file's header.",
         ),
     ] = None,
     format_: Annotated[
-        ImageFormat | None, typer.Option("--format", help="Output format; else as the input.")
+        ImageFormat | None,
+        typer.Option("--format", help="Output format; default: that of the input."),
     ] = None,
     quality: Annotated[int | None, typer.Option(help=f"1 to 100, for {lossy_labels()}.")] = None,
     server: Annotated[

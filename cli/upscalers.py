@@ -44,7 +44,7 @@ class Outcome:
 
 
 class Upscaler(Protocol):
-    """One encoded picture in, one out. Raises errors of `jobs.errors`."""
+    """Upscales one encoded picture at a time. Raises errors of `jobs.errors`."""
 
     def upscale(self, data: bytes) -> Outcome: ...
 
@@ -164,4 +164,6 @@ def _problem(answer: httpx.Response) -> AnysrError:
         problem = answer.json()
         return from_code(str(problem["code"]), str(problem["detail"]))
     except (ValueError, KeyError, TypeError):
-        return InternalError(f"the server answered {answer.status_code}, and not as AnySR does")
+        return InternalError(
+            f"the server answered {answer.status_code}, which is no answer of AnySR"
+        )

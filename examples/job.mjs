@@ -1,13 +1,13 @@
 /**
- * Enlarge one picture as a job, and tell how far it is: `node job.mjs INPUT SCALE OUTPUT`.
- * Node 18 or later; in a browser the same, but for the two calls that read and write a file.
+ * Upscale one picture as a job, and show its progress: `node job.mjs INPUT SCALE OUTPUT`.
+ * Needs Node 18 or later. In a browser only the two calls that read and write a file differ.
  */
 
 import { readFile, writeFile } from "node:fs/promises";
 
 const SERVER = process.env.ANYSR_SERVER ?? "http://127.0.0.1:8000";
 
-/** Return an answer, or throw the problem that it is. */
+/** Return an answer, or throw its problem as an error. */
 async function call(path, options) {
   const answer = await fetch(new URL(path, SERVER), options);
   if (!answer.ok) {
@@ -17,7 +17,7 @@ async function call(path, options) {
   return answer;
 }
 
-/** Yield the job of each server-sent event, to the job's end. */
+/** Yield the job of each server-sent event until the job ends. */
 async function* events(path) {
   const answer = await call(path);
   let text = "";
@@ -41,7 +41,7 @@ try {
   for await (job of events(job.links.events)) {
     console.log(`${job.status} ${Math.round(100 * job.progress)} %`);
   }
-  const picture = await call(job.links.result); // throws what the job failed with, if it did
+  const picture = await call(job.links.result); // throws the error of a failed job
   await writeFile(target, Buffer.from(await picture.arrayBuffer()));
 } catch (error) {
   console.error(error.message);

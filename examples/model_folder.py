@@ -1,6 +1,6 @@
-"""Make a model folder of some shipped models: `python model_folder.py FOLDER MODEL...`.
+"""Create a model folder from some shipped models: `python model_folder.py FOLDER MODEL...`.
 
-The first model named becomes the default. Serve it with `ANYSR_MODELS=FOLDER anysr serve`; models
+The first named model is the default. Serve it with `ANYSR_MODELS=FOLDER anysr serve`; models
 that `anysr export --folder FOLDER` writes are added to the same catalog.
 """
 
@@ -17,7 +17,7 @@ from models.catalog import CATALOG_FILE, SHIPPED
 
 
 def files_of(entry: Any) -> Iterator[str]:
-    """Yield every file that a part of the catalog names, wherever in it."""
+    """Yield every file named in a part of the catalog."""
     if isinstance(entry, dict):
         if "sha256" in entry:
             yield entry["file"]
@@ -28,7 +28,7 @@ def files_of(entry: Any) -> Iterator[str]:
 
 
 def main(folder: Path, names: list[str]) -> None:
-    """Copy the models' files, then write the catalog, so that whoever reads it finds them."""
+    """Copy the models' files, then write the catalog, which thus never names missing files."""
     catalog = json.loads((SHIPPED / CATALOG_FILE).read_text())
     entries = {entry["name"]: entry for entry in catalog["models"]}
     folder.mkdir(parents=True, exist_ok=True)

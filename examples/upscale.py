@@ -1,4 +1,4 @@
-"""Enlarge one picture within a budget: `python upscale.py INPUT SCALE OUTPUT`. Needs httpx."""
+"""Upscale one picture within a budget: `python upscale.py INPUT SCALE OUTPUT`. Needs httpx."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ TRIES = 5
 
 
 def upscale(client: httpx.Client, picture: Path, scale: float) -> httpx.Response:
-    """Return the answer with the larger picture.
+    """Return the answer with the upscaled picture.
 
-    A busy service (429) and one that is starting (503) say when to come again. Raises RuntimeError
+    A busy service (429) and a starting one (503) answer with Retry-After. Raises RuntimeError
     with the code and the detail of any other problem, or of these after `TRIES` tries.
     """
     for tries_left in reversed(range(TRIES)):
@@ -36,8 +36,8 @@ def upscale(client: httpx.Client, picture: Path, scale: float) -> httpx.Response
 
 
 def main(source: str, scale: str, target: str) -> None:
-    """Write the larger picture, and say what ran."""
-    # Longer than the budget: a picture that is late is sent all the same.
+    """Write the upscaled picture, and print what ran."""
+    # Longer than the budget, because a late picture is sent as well.
     with httpx.Client(base_url=SERVER, timeout=60) as client:
         answer = upscale(client, Path(source), float(scale))
     Path(target).write_bytes(answer.content)

@@ -1,27 +1,26 @@
-"""Does it pay to give each tile of a picture a width of its own? Measured, with its upper bound.
+"""Quality of pictures whose tiles have widths of their own, against one width, at equal time.
 
-`python -m studies.content_aware FOLDER [--scale 2] [--tiles 32,64,128] [--limit N]`
+ARM (ECCV 2022) chooses each tile's width by its edge score. This study runs every width on whole
+pictures (a tiled result equals it) and sums the errors by tile. Then it spends the time of a
+uniform width again, tile by tile, by the greatest marginal gain per millisecond: once by the true
+gains, an upper bound of any choice, and once by the gains that a tile's edge energy predicts, from
+the other half of the pictures. Costs are those of `anysr calibrate`, with halos and without.
 
-ARM (ECCV 2022) chooses each tile's width by its edge score. Here every rung runs on every
-picture whole (a tiled result equals it), the error is summed by tile, and the time of a uniform
-width is spent anew, tile by tile, by greatest marginal gain per millisecond: once by the true
-gain (the bound that no choice can pass) and once by the gain that a tile's edge energy foretells,
-as measured on the other half of the pictures. Costs are those of `anysr calibrate`; with halos,
-as a network run on tiles must pay, and as if halos were free.
+Figures: docs/scheduling.md, "A width for each tile does not pay here".
+Run: python -m studies.content_aware FOLDER --scale 2 --tiles 32,64,128
 """
 
 from __future__ import annotations
 
+import argparse
 import heapq
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
@@ -36,6 +35,7 @@ from scheduling.cost_model import CostModel, stage_of
 from scheduling.rungs import Rung
 from scheduling.tiling import cut_axis, tiling_of
 from scheduling.work import Work
+from studies.arguments import parser_of
 from workers.loaded_model import LoadedModel
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import upscale
@@ -65,7 +65,7 @@ class Measured:
     """[rungs, tiles] summed squared error of the output's luma."""
 
     def psnr(self, error: float) -> float:
-        """Return the dB of a picture whose squared errors sum up to `error`."""
+        """Return the PSNR in dB of a picture with this sum of squared errors."""
         return 10 * math.log10(255**2 * self.output_samples / error)
 
 
@@ -81,8 +81,8 @@ class Outcome:
 
 
 def gains(measured: Sequence[Measured], like: Sequence[Measured]) -> list[Array]:
-    """Return the squared error of each rung that edge energy foretells, [rungs, tiles] per
-    picture of `measured`, from the mean of the tiles of `like` in the same class of energy."""
+    """Return the squared error of each rung predicted by edge energy, [rungs, tiles] per picture of
+    `measured`: the mean over the tiles of `like` in the same class of energy."""
     energy = np.concatenate([m.energy for m in like])
     errors = np.concatenate([m.errors / m.cores for m in like], axis=1)
     edges = np.quantile(energy, np.linspace(0, 1, BINS + 1)[1:-1])
@@ -134,9 +134,9 @@ def outcome(
 ) -> Outcome:
     """Spend the time of the uniform width on tiles. `prices` are [rungs] ms per input pixel."""
     halves = [measured[0::2], measured[1::2]]
-    foretold = gains(halves[0], halves[1]), gains(halves[1], halves[0])
+    predicted = gains(halves[0], halves[1]), gains(halves[1], halves[0])
     sums = np.zeros(3)
-    for half, expected in zip(halves, foretold, strict=True):
+    for half, expected in zip(halves, predicted, strict=True):
         for picture, expectation in zip(half, expected, strict=True):
             sums += _one(picture, expectation, prices, widths, halo)
     uniform, edges, bound = sums / len(measured)
@@ -153,7 +153,7 @@ def _one(
     made = [uniform]
     for errors in (expectation, picture.errors):
         chosen = spend(errors, costs, budget)
-        # What does not pay is not done: the uniform width is there all the same.
+        # The uniform width remains possible where not even the narrowest tiles are in time.
         if chosen is None:
             made.append(uniform)
             continue
@@ -201,22 +201,28 @@ def _cut(squares: Array, small: Array, side: int, halo: int) -> Measured:
     )
 
 
-def main(
-    folder: Path,
-    model: str = "anysr-m",
-    scale: float = 2.0,
-    tiles: Annotated[str, typer.Option(help="Input pixels a side, comma-separated.")] = "32,64,128",
-    limit: Annotated[int, typer.Option(help="Most pictures, evenly spaced; 0: all.")] = 0,
-    costs: Path = COSTS,
-    json_file: Annotated[Path | None, typer.Option("--json")] = None,
-) -> None:
+def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = parser_of("studies.content_aware", __doc__)
+    parser.add_argument("folder", type=Path, help="folder of photographs")
+    parser.add_argument("--model", default="anysr-m", help="name in the shipped catalog")
+    parser.add_argument("--scale", type=float, default=2.0)
+    parser.add_argument(
+        "--tiles", default="32,64,128", help="input pixels a side of the tiles, comma-separated"
+    )
+    parser.add_argument("--limit", type=int, default=0, help="most pictures, evenly spaced; 0: all")
+    parser.add_argument("--costs", type=Path, default=COSTS, help="costs by `anysr calibrate`")
+    parser.add_argument("--json", type=Path, help="also write the results here")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print mean dB at the time of uniform width 0.7."""
-    entry = read_catalog(SHIPPED).get(model)
+    given = arguments_of(arguments)
+    entry, scale = read_catalog(SHIPPED).get(given.model), given.scale
     session = OnnxSession(SHIPPED, entry, threads=2)
-    sides = [int(side) for side in tiles.split(",")]
-    files = list_images([folder])
-    if limit:
-        files = [files[i * len(files) // limit] for i in range(min(limit, len(files)))]
+    sides = [int(side) for side in given.tiles.split(",")]
+    files = _evenly(list_images([given.folder]), given.limit)
     measured: dict[int, list[Measured]] = {side: [] for side in sides}
     for file in track(files, "Running every width"):
         with Image.open(file) as image:
@@ -224,15 +230,21 @@ def main(
         for side, cut in measure(entry, session, truth, scale, sides).items():
             measured[side].append(cut)
     widths = [w.width for w in entry.widths]
-    prices = _prices(entry, CostModel.from_dict(json.loads(costs.read_text())), scale)
+    prices = _prices(entry, CostModel.from_dict(json.loads(given.costs.read_text())), scale)
     outcomes = [
         outcome(measured[side], prices, widths, side, halo)
         for side in sides
         for halo in (True, False)
     ]
-    _print(f"{model}, {folder.name}, x{scale:g}, {len(files)} pictures", outcomes)
-    if json_file:
-        json_file.write_text(json.dumps([vars(o) for o in outcomes], indent=1) + "\n")
+    _print(f"{entry.name}, {given.folder.name}, x{scale:g}, {len(files)} pictures", outcomes)
+    if given.json:
+        given.json.write_text(json.dumps([vars(o) for o in outcomes], indent=1) + "\n")
+
+
+def _evenly(files: list[Path], limit: int) -> list[Path]:
+    """Return at most `limit` of the files, evenly spaced; all for 0."""
+    count = min(limit, len(files)) if limit else len(files)
+    return [files[i * len(files) // count] for i in range(count)]
 
 
 def _prices(entry: ModelEntry, costs: CostModel, scale: float) -> Array:
@@ -253,4 +265,4 @@ def _print(title: str, outcomes: Sequence[Outcome]) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

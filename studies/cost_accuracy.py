@@ -1,8 +1,11 @@
-"""How many runs stay below what the cost model calls safe: `python -m studies.cost_accuracy`.
+"""Share of runs that stay below the safe prediction of the cost model (Linux).
 
-A worker's own code executes pictures of mixed sizes and updates the cost model, one after the other
-in this process: right after its warm-up, then while another process keeps one core busy, and after
-that has ended. Nineteen runs of twenty should stay below their safe prediction.
+A worker's own code runs pictures of mixed sizes, one after the other in this process, and updates
+the cost model: after the warm-up, while another process keeps one core busy, and after that has
+ended. Forty-nine of fifty runs should stay below their safe prediction once the model has adapted.
+
+Figures: docs/scheduling.md, "Expected cost of a run", states the share that this study checks.
+Run: python -m studies.cost_accuracy --threads 1
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from jobs.job import JobRequest, OnMiss
 from models.catalog import SHIPPED
 from scheduling.backlog import Load
 from scheduling.cost_model import NETWORK, CostModel
+from studies.arguments import parser_of
 from workers.calibration import calibrate
 from workers.cost_updates import update_cost_model
 from workers.execution import execute
@@ -38,7 +42,7 @@ from workers.settings import WorkerSettings
 SIDES = 48, 360
 SCALES = 1.2, 4.0
 SLACKS_MS = 15.0, 1500.0
-"""Spread evenly over their logarithm, so that small and large pictures and all widths occur."""
+"""Uniform in their logarithm, so that small and large pictures and all widths occur."""
 FORMATS = (ImageFormat.JPEG, ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP)
 ALONE = Load(now_ms=0.0, workers=1)
 """No other job runs or waits."""
@@ -53,7 +57,7 @@ class Phase:
     name: str
     runs: int
     busy: bool
-    """Whether another process keeps one core busy meanwhile."""
+    """Whether another process keeps one core busy during the phase."""
 
 
 PHASES = (
@@ -83,12 +87,12 @@ class Run:
     stages_ms: dict[str, float]
     margin: float
     slowdown: float
-    """Of the networks; margin and slowdown as they were before the run."""
+    """Of the networks; margin and slowdown are those before the run."""
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A phase in figures."""
+    """Figures of a phase."""
 
     runs: int
     kept: float
@@ -101,7 +105,7 @@ class Accuracy:
 
 
 def accuracy(runs: Sequence[Run]) -> Accuracy:
-    """Return the figures of some runs, at least one."""
+    """Return the figures of at least one run."""
     low, median, high = np.percentile([run.run_ms / run.expected_ms for run in runs], (5, 50, 95))
     return Accuracy(
         len(runs),
@@ -126,7 +130,7 @@ def measure(
 
 @contextlib.contextmanager
 def taken_core() -> Iterator[subprocess.Popen[bytes]]:
-    """Keep the last core that this process may use busy, by another process on it alone."""
+    """Keep the last core of this process busy by another process that runs only there."""
     core = max(os.sched_getaffinity(0))
     with subprocess.Popen([sys.executable, "-c", SPIN, str(core)]) as process:
         try:
@@ -183,7 +187,7 @@ def draw_job(random: np.random.Generator) -> tuple[JobRequest, bytes]:
 
 
 def _photo_like(width: int, height: int, random: np.random.Generator) -> bytes:
-    """Return a JPEG that is about as hard to read as a photograph."""
+    """Return a JPEG that takes about as long to decode as a photograph."""
     coarse = random.integers(0, 256, (height // 8 + 2, width // 8 + 2, 3), dtype=np.uint8)
     smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
     grain = random.normal(0, 5, (height, width, 3))
@@ -197,14 +201,19 @@ def _log_uniform(random: np.random.Generator, low: float, high: float) -> float:
     return math.exp(random.uniform(math.log(low), math.log(high)))
 
 
-def main() -> None:
-    """Print the figures of each phase."""
-    parser = argparse.ArgumentParser(description="Hold the cost model's promises to real runs.")
-    parser.add_argument("--threads", type=int, default=0, help="of the network; 0: all cores")
+def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = parser_of("studies.cost_accuracy", __doc__)
+    parser.add_argument("--threads", type=int, default=0, help="threads of a network; 0: all cores")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--models", type=Path, default=SHIPPED, help="the model folder")
+    parser.add_argument("--models", type=Path, default=SHIPPED, help="model folder")
     parser.add_argument("--json", type=Path, help="also write every run here")
-    given = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the figures of each phase."""
+    given = arguments_of(arguments)
     threads = given.threads or len(os.sched_getaffinity(0))
     zoo = load_zoo(given.models, WorkerSettings(worker_threads=threads))
     costs = calibrate(zoo)

@@ -1,18 +1,19 @@
-"""Fit what quality is expected of a picture (`models.expectation`), and measure how well it is.
+"""Fit of the expected quality of a picture (`models.expectation`), and its errors.
 
-`python -m studies.expected_quality --photographs FOLDER [--photographs FOLDER] --samples FILE
-[--check NAME=FOLDER] [--write]`
+Photographs are shrunk by at least 1.5, so that they are sharp, with common filters; each, or a part
+of it, is then a truth. It is degraded as for `anysr evaluate`, at random scales and JPEG qualities,
+and upscaled by plain resampling and by a few rungs. The results are appended to `--samples`, one
+file at a time, so that a later call continues. A fifth of the photographs and the folders of
+`--check` are held out of the fit. The table shows the errors there, beside those of the catalog's
+mean.
 
-Photographs are shrunk by at least 1.5, so that they are sharp, by the filters that the world
-shrinks pictures with; a part of each, or its whole, is then the truth. It is degraded as for
-`anysr evaluate`, at drawn scales and JPEG qualities, and made larger again by plain resampling and
-by a few rungs. What is measured is kept in `--samples`, file by file, and measured once. A fifth of
-the photographs is never fitted to, nor is what `--check` names: there the errors are told, beside
-those of the catalog's mean. `--write` writes the coefficients.
+Figures: docs/expected-quality.md.
+Run: python -m studies.expected_quality --photographs FOLDER --samples FILE --check B100=FOLDER
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import zlib
@@ -20,10 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
@@ -47,6 +46,7 @@ from models.strength import strength_of_quality
 from models.training.dataset import list_images
 from scheduling.rungs import FLOOR, Rung
 from scheduling.tiling import tiling_of
+from studies.arguments import parser_of
 from workers.features import features_of
 from workers.loaded_model import LoadedModel
 from workers.runtimes.onnx import OnnxSession
@@ -55,43 +55,43 @@ from workers.upscale import Engine, upscale
 Array = NDArray[np.float64]
 
 RUNGS = (Rung("anysr-s", 1.0), Rung("anysr-s", 0.25), Rung("anysr-m", 1.0))
-"""What is measured beside plain resampling."""
+"""Rungs that are measured beside plain resampling."""
 
 DRAWS = 8
-"""Samples of a photograph. The first is made by all rungs, the next by the first rung."""
+"""Samples of a photograph. All rungs run on the first, the first rung on the second."""
 MEASURED = (2, 1, 1)
-"""Samples of a photograph by each rung."""
+"""Samples of a photograph on which each rung runs."""
 CHECKED_EVERY = (2, 8, 8)
-"""Each rung is checked on one picture in so many."""
+"""Each rung runs on every n-th picture of a checked folder."""
 SIDES = (256, 448)
-"""Pixels of the shorter side of a truth, at least and at most."""
+"""Least and most pixels of the shorter side of a truth."""
 LONGEST = 640
 LEAST_SHRINK = 1.5
 FILTERS = tuple(Image.Resampling[name] for name in ("BOX", "HAMMING", "BICUBIC", "LANCZOS"))
 SCALES = (1.3, 8.0)
 ANCHORS = (2.0, 3.0, 4.0)
-"""The scales of half the samples; those of the others are even in their logarithm."""
+"""Scales of half the samples; the others are uniform in their logarithm."""
 QUALITIES = (95, 90, 85, 75, 60, 50, 40, 30)
 CLEAN = 0.6
-"""The part of the samples without JPEG."""
+"""Part of the samples without JPEG."""
 
 CHECKED = ((2.0, None), (2.5, None), (3.0, None), (4.0, None), (2.0, 75))
-"""Scales and JPEG qualities that are measured on what `--check` names."""
+"""Scales and JPEG qualities of the samples from the folders of `--check`."""
 
 FOLDS = 5
-"""Parts of the photographs: one is held out, over the others errors are cross-validated."""
+"""Parts of the photographs: one is held out, errors are cross-validated over the others."""
 HELD = 0
 RIDGE, GAIN_RIDGE = 1e-3, 1e-2
 COVERED = (0.1, 0.9)
-"""The quantiles between which the interval lies."""
+"""Quantiles of the error at the ends of the interval."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture, made larger in several ways."""
+    """One picture, upscaled in several ways."""
 
     source: str
-    """`photographs`, or the name of a data set that is only checked."""
+    """`photographs`, or the name of a folder of `--check`."""
     file: str
     scale: float
     strength: float
@@ -108,29 +108,44 @@ class Sample:
         return zlib.crc32(self.file.encode()) % FOLDS
 
 
-def main(
-    photographs: Annotated[list[Path], typer.Option(help="Folders of training photographs.")],
-    samples: Annotated[Path, typer.Option(help="Where what is measured is kept.")],
-    check: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER, never fitted to.")] = None,
-    models: Annotated[Path, typer.Option(help="The model folder.")] = SHIPPED,
-    write: Annotated[bool, typer.Option(help="Write the coefficients.")] = False,
-) -> None:
-    """Fit, and print the errors."""
-    catalog = read_catalog(models)
-    engines = {rung: _engine(models, catalog, rung) for rung in RUNGS}
-    for name, _, folder in (text.partition("=") for text in check or []):
+def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = parser_of("studies.expected_quality", __doc__)
+    parser.add_argument(
+        "--photographs",
+        type=Path,
+        action="append",
+        required=True,
+        help="folder of training photographs; repeatable",
+    )
+    parser.add_argument("--samples", type=Path, required=True, help="file of measured samples")
+    parser.add_argument(
+        "--check", action="append", default=[], help="NAME=FOLDER, held out; repeatable"
+    )
+    parser.add_argument("--models", type=Path, default=SHIPPED, help="model folder")
+    parser.add_argument("--write", action="store_true", help="write the fitted coefficients")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, fit, and print the errors."""
+    given = arguments_of(arguments)
+    catalog, samples = read_catalog(given.models), given.samples
+    engines = {rung: _engine(given.models, catalog, rung) for rung in RUNGS}
+    for name, _, folder in (text.partition("=") for text in given.check):
         files = list_images([Path(folder)])
         _measure(samples, name, files, partial(_checked, name, engines))
-    # In an order that means nothing, so that those of a run that was broken off are like the rest.
-    files = sorted(list_images(photographs), key=lambda file: zlib.crc32(file.name[::-1].encode()))
+    # In random order, so that the samples of an interrupted run are like the rest.
+    found = list_images(given.photographs)
+    files = sorted(found, key=lambda file: zlib.crc32(file.name[::-1].encode()))
     _measure(samples, "photographs", files, lambda file, _: _drawn(file, engines))
     known = _known(samples)
     ours = [sample for sample in known if sample.source == "photographs"]
     coefficients = _fitted([sample for sample in ours if sample.fold != HELD], catalog)
     _report(known, catalog, coefficients)
-    if write:
+    if given.write:
         COEFFICIENTS.write_text(json.dumps(coefficients.model_dump(), indent=1) + "\n")
-        typer.echo(f"Wrote {COEFFICIENTS}")
+        print(f"Wrote {COEFFICIENTS}")
 
 
 def _engine(folder: Path, catalog: Catalog, rung: Rung) -> Engine:
@@ -139,7 +154,7 @@ def _engine(folder: Path, catalog: Catalog, rung: Rung) -> Engine:
 
 
 def _known(kept: Path) -> list[Sample]:
-    """Return what was measured so far."""
+    """Return the samples measured so far."""
     return [_read(line) for line in kept.read_text().splitlines()] if kept.exists() else []
 
 
@@ -149,7 +164,7 @@ def _measure(
     files: Sequence[Path],
     samples_of: Callable[[Path, int], Iterator[Sample]],
 ) -> None:
-    """Measure the files that were not yet; `samples_of` is told a file and its number."""
+    """Measure the files that have no samples yet. `samples_of` gets a file and its number."""
     done = {sample.file for sample in _known(kept) if sample.source == source}
     for number, file in enumerate(track(files, source, transient=True)):
         if file.name not in done:
@@ -159,7 +174,7 @@ def _measure(
 
 
 def _drawn(file: Path, engines: dict[Rung, Engine]) -> Iterator[Sample]:
-    """Yield the samples of a photograph, the same ones each time."""
+    """Yield the samples of a photograph; equal at each call."""
     draw = np.random.default_rng(zlib.crc32(file.name.encode()))
     with Image.open(file) as image:
         photograph = image.convert("RGB")
@@ -189,7 +204,7 @@ def _truth(photograph: Image.Image, draw: np.random.Generator) -> Pixels:
 
 
 def _cut(image: Image.Image, longest: int, draw: np.random.Generator) -> Image.Image:
-    """Return a part of an image that is nowhere longer."""
+    """Return a random part of an image with sides of at most `longest` pixels."""
     width, height = (min(n, longest) for n in image.size)
     left = int(draw.integers(image.width - width, endpoint=True))
     top = int(draw.integers(image.height - height, endpoint=True))
@@ -227,7 +242,7 @@ def _sample(
 def _psnr(
     picture: Picture, truth: Pixels, border: int, engine: Engine | None, strength: float
 ) -> float:
-    """Return what `models.evaluate.compare` does; `MOST_DB` where it is more."""
+    """Return PSNR-Y in dB as `models.evaluate.compare` does, at most `MOST_DB`."""
     height, width = truth.shape[:2]
     larger = upscale(picture, height, width, engine, lambda part: None, strength).picture
     made = larger.pixels.eight_bits()
@@ -243,8 +258,8 @@ def _read(line: str) -> Sample:
 
 
 def _fitted(samples: Sequence[Sample], catalog: Catalog) -> Coefficients:
-    """Fit all coefficients; the interval to the networks' errors, which are larger than those of
-    plain resampling, on photographs that were left out in turn."""
+    """Fit all coefficients. The interval is fitted to the cross-validated errors of the networks,
+    which are larger than those of plain resampling."""
     resampled, gain = _regressions(samples, catalog)
     flat = Coefficients(resampled=resampled, gain=gain, spread=(0, 0, 0, 0), below=0, above=0)
     rows, errors = [], []
@@ -269,7 +284,7 @@ def _fitted(samples: Sequence[Sample], catalog: Catalog) -> Coefficients:
 def _regressions(
     samples: Sequence[Sample], catalog: Catalog
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the weights of what plain resampling reaches, and of the part of the mean gain."""
+    """Return the weights for the PSNR of plain resampling, and for the part of the mean gain."""
     rows = np.array([terms(s.features, s.scale, s.strength) for s in samples])
     reached = np.array([s.resampled_db for s in samples])
     resampled = _ridge(rows, reached, np.ones(len(rows)), RIDGE)
@@ -285,8 +300,8 @@ def _regressions(
 
 
 def _ridge(rows: Array, goal: Array, weights: Array, strength: float) -> Array:
-    """Return the weights of terms, of which the first is constant, by ridge regression on what
-    each is above its mean, in standard deviations."""
+    """Return the weights of the terms by ridge regression on standardised terms; the first term is
+    constant."""
     mean, deviation = rows.mean(axis=0), rows.std(axis=0)
     mean[0], deviation[0] = 0.0, 1.0
     scaled = (rows - mean) / deviation
@@ -310,7 +325,7 @@ def _expected(sample: Sample, by: Coefficients) -> Expectation:
 
 
 def _errors(sample: Sample, expected: Expectation, catalog: Catalog) -> dict[Rung, float | None]:
-    """Return what was reached above what was expected, by rung."""
+    """Return measured minus expected dB, by rung; None where no quality is expected."""
     errors: dict[Rung, float | None] = {FLOOR: sample.resampled_db - expected.resampled_db}
     for rung in (r for r in RUNGS if r.key in sample.reached):
         db = expected.db(catalog.get(rung.model), rung.width)
@@ -346,7 +361,7 @@ def _groups(samples: Sequence[Sample]) -> Iterator[tuple[tuple[str, str], list[S
 def _row(
     samples: Sequence[Sample], rung: Rung, catalog: Catalog, by: Coefficients
 ) -> list[str] | None:
-    """Return the number of pictures, the errors of the mean and ours."""
+    """Return the cells of a row: number of pictures, errors of the mean, and ours."""
     found = []
     for sample in (s for s in samples if rung.key in s.reached):
         expected = _expected(sample, by)
@@ -369,11 +384,11 @@ def _row(
 
 
 def _constant(sample: Sample, rung: Rung, catalog: Catalog) -> float | None:
-    """Return the catalog's mean, which is what was told before."""
+    """Return the catalog's mean quality."""
     if rung == FLOOR:
         return resampled_db(sample.scale, sample.strength)
     return catalog.get(rung.model).expected_db(rung.width, sample.scale, sample.strength)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

@@ -1,8 +1,11 @@
-"""How long a claim takes while many jobs wait, on a real Redis: `python -m studies.queue_load`.
+"""Latency of a claim, and of the calls around it, while many jobs wait on a real Redis.
 
-Everything is in a claim's time: the script with the backlog that it tells, the way there and back,
-the picture's bytes and the reading of it all. Jobs are spread over so many slots that the backlog
-is as long as it can be.
+The time of a claim includes the script that returns the backlog, both ways of the connection, the
+picture's bytes, and parsing. Jobs are spread over so many slots that the backlog has its full
+length.
+
+Figures: ARCHITECTURE.md, "The queue".
+Run: python -m studies.queue_load --waiting 10 1000 10000
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import argparse
 import asyncio
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +24,7 @@ from jobs.formats import ImageFormat
 from jobs.job import Claim, Job, OnMiss, Reason, RunFacts
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
+from studies.arguments import parser_of
 
 SUBMITS_AT_ONCE = 32
 PREDICTED_MS = 40.0
@@ -29,7 +34,7 @@ PICTURE = bytes(20_000)
 
 @dataclass(frozen=True)
 class Latency:
-    """Percentiles of one call, in ms."""
+    """Percentiles of the latency of one call, in ms."""
 
     p50: float
     p99: float
@@ -38,9 +43,9 @@ class Latency:
 async def time_queue(
     url: str, waiting: int, running: int = 16, spread_ms: float = 600_000.0, claims: int = 500
 ) -> dict[str, Latency]:
-    """Return latencies of `claim` and the calls around it, each made `claims` times, one at a time.
+    """Return the latencies of `claim` and the calls around it, over `claims` calls in sequence.
 
-    All the while at least `waiting` jobs wait, with latest starts over the next `spread_ms`, and
+    Meanwhile at least `waiting` jobs wait, with latest starts over the next `spread_ms`, and
     `running` others run.
     """
     settings = QueueSettings(
@@ -90,12 +95,12 @@ def _job(place: int, spread_ms: float) -> Job:
 async def _claim(queue: RedisQueue) -> Claim:
     claim = await queue.leases.claim("bench", 0)
     if claim is None:
-        raise RuntimeError("nothing waits")
+        raise RuntimeError("no job is waiting")
     return claim
 
 
 async def _turn(queue: RedisQueue, place: int, spread_ms: float) -> dict[str, float]:
-    """One job in and one out: ms of each call."""
+    """Submit one job and complete another; return the ms of each call."""
     times = [time.perf_counter()]
     await queue.submissions.submit(_job(place, spread_ms), PICTURE)
     times.append(time.perf_counter())
@@ -107,7 +112,7 @@ async def _turn(queue: RedisQueue, place: int, spread_ms: float) -> dict[str, fl
     times.append(time.perf_counter())
     await queue.submissions.stats()
     times.append(time.perf_counter())
-    calls = ("submit", "claim", "bound", "complete", "stats")
+    calls = ("submit", "claim", "expected end", "complete", "stats")
     return dict(zip(calls, 1e3 * np.diff(times), strict=True))
 
 
@@ -116,20 +121,28 @@ def _latency(values: list[float]) -> Latency:
     return Latency(float(p50), float(p99))
 
 
-def main() -> None:
+def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = parser_of("studies.queue_load", __doc__)
+    waiting = [10, 1000, 10_000]
+    parser.add_argument("--waiting", type=int, nargs="+", default=waiting, help="waiting jobs")
+    parser.add_argument("--running", type=int, default=16, help="running jobs")
+    parser.add_argument("--claims", type=int, default=500, help="timed claims")
+    parser.add_argument(
+        "--server", type=Binary, choices=list(Binary), help="server to start; default: the usual"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the latencies with more and more jobs in the queue."""
-    parser = argparse.ArgumentParser(description="Time claims while many jobs wait.")
-    parser.add_argument("--waiting", type=int, nargs="+", default=[10, 1000, 10_000])
-    parser.add_argument("--running", type=int, default=16)
-    parser.add_argument("--claims", type=int, default=500)
-    parser.add_argument("--server", type=Binary, choices=list(Binary), default=None)
-    given = parser.parse_args()
-    print(f"{'waiting':>8}  {'call':<9}{'p50 ms':>8}{'p99 ms':>8}")
+    given = arguments_of(arguments)
+    print(f"{'waiting':>8}  {'call':<13}{'p50 ms':>8}{'p99 ms':>8}")
     for waiting in given.waiting:
         with embedded_redis(given.server) as url:
             found = asyncio.run(time_queue(url, waiting, given.running, claims=given.claims))
         for call, latency in found.items():
-            print(f"{waiting:>8}  {call:<9}{latency.p50:>8.2f}{latency.p99:>8.2f}")
+            print(f"{waiting:>8}  {call:<13}{latency.p50:>8.2f}{latency.p99:>8.2f}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
-"""Draws docs/pictures: bicubic, each width of a model, and the truth, beside each other.
+"""Pictures to compare by eye: bicubic, each width of a model, and the truth, side by side.
 
-`python -m studies.side_by_side MODEL...`. The photographs are scikit-image's astronaut (NASA,
-public domain), coffee (Rachel Michetti, CC0) and Chelsea (Stefan van der Walt, CC0): no network
-was trained or measured on them.
+The study writes docs/pictures. The photographs are scikit-image's astronaut (NASA, public domain),
+coffee (Rachel Michetti, CC0) and Chelsea (Stefan van der Walt, CC0). No network was trained or
+measured on them. The captions have the PSNR-Y in dB.
+
+Figures: docs/training.md.
+Run: python -m studies.side_by_side anysr-s anysr-m
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,7 @@ from images.picture import Picture, Raster
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.evaluate import bicubic, compare, degrade
 from scheduling.tiling import tiling_of
+from studies.arguments import parser_of
 from workers.loaded_model import LoadedModel
 from workers.runtimes.onnx import OnnxSession
 from workers.upscale import upscale
@@ -27,7 +31,7 @@ from workers.upscale import upscale
 Pixels = NDArray[np.uint8]
 
 SHOWN = 168
-"""Pixels a side of each crop; shown at twice their size, so that single pixels can be seen."""
+"""Pixels a side of each crop; it is drawn at twice its size to make single pixels visible."""
 CAPTION = 34
 SCENES: dict[str, tuple[Callable[[], Pixels], float, int, int]] = {
     # name: (photograph, scale, top, left) with the crop's corner in the truth
@@ -70,11 +74,19 @@ def sheet(shown: dict[str, Pixels], top: int, left: int) -> Image.Image:
     return image
 
 
-def main() -> None:
-    """Draw every scene for every model named. Raises CheckoutMissing."""
+def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = parser_of("studies.side_by_side", __doc__)
+    parser.add_argument("models", nargs="*", help="names in the shipped catalog; default: all")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw every scene for every named model. Raises CheckoutMissing."""
+    given = arguments_of(arguments)
     catalog = read_catalog()
     output = checkout("docs", "pictures")
-    for name in sys.argv[1:] or catalog.names:
+    for name in given.models or catalog.names:
         for scene, (photograph, scale, top, left) in SCENES.items():
             shown = columns(catalog.get(name), photograph(), scale)
             path = output / f"{name}-{scene}.jpg"

@@ -1,26 +1,29 @@
-"""Trunks at equal training time: `python -m studies.trunks --data FOLDER [NAME...]`.
+"""Quality and speed of trunks with other blocks, after equal training time.
 
-Each network has 15 or 16 convolutions of anysr-s's channels between its entry and its head; what
-differs is the block. All are trained from nothing for the same CPU time on one thread, then
-measured: RGB PSNR of the held-out photographs by width, and milliseconds of the whole exported
-network at each width in ONNX Runtime (float32, one thread), all networks in turn, the best of
-several rounds.
+Each network has 15 or 16 convolutions of anysr-s's channels between its entry and its head, in
+blocks of another kind. All are trained from random weights for the same CPU time on one thread. The
+results are the RGB PSNR in dB of held-out photographs by width, and the milliseconds of the whole
+exported network at each width in ONNX Runtime (float32, one thread): all networks in turn, the best
+of several rounds.
+
+Figures: docs/training.md.
+Run: python -m studies.trunks --data FOLDER --cpu-seconds 240
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
 import torch.nn.functional as F
-import typer
 from torch import Tensor, nn
 
 from models.architectures import registry
@@ -33,15 +36,16 @@ from models.export import write_onnx
 from models.geometry import axis_grid
 from models.training.config import Config, Sampling, Training
 from models.training.dataset import Photographs, training_files
-from studies.recipes import BASE, MEASURED_STEPS, train
+from studies.arguments import parser_of
+from studies.recipes import BASE, MEASURED_STEPS, add_training_arguments, train
 
 SIDE, ROUNDS = 128, 7
 SHARED = ("channels", "basis", "widths")
-"""What all networks take from anysr-s."""
+"""Arguments of anysr-s that all networks share."""
 
 
 class GatedBlock(nn.Module):
-    """Two convolutions, the first multiplied by a gate in (0, 2) that the condition decides.
+    """Two convolutions; the first is multiplied by a gate in (0, 2) computed from the condition.
 
     forward: x [B, C, H, W], channels k <= C, gate [C] before its sigmoid -> [B, C, H, W].
     """
@@ -81,9 +85,9 @@ class SpanBlock(nn.Module):
 
 
 class FoldedConv(nn.Module):
-    """A 3x3 convolution whose kernel is, in training, the sum of one of its own and of the product
-    of a 1x1, a 3x3 and a 1x1 of twice the channels (ECBSR's idea, Zhang et al., ACM MM 2021). The
-    sum is made of the kernels, not of pictures, so training costs as much as without it."""
+    """A 3x3 convolution whose kernel is, in training, the sum of its own and the product of a 1x1,
+    a 3x3 and a 1x1 kernel of twice the channels (ECBSR, Zhang et al., ACM MM 2021). Kernels are
+    added, not feature maps, so training costs no more."""
 
     def __init__(self, channels: int, gain: float) -> None:
         super().__init__()
@@ -145,7 +149,7 @@ def spec_of(name: str) -> NetworkSpec:
 
 
 def config_of(name: str, seed: int, patch: int, rate: float, optimiser: str) -> Config:
-    """Return a run of clean pictures; `train` sets its steps."""
+    """Return the config of a training on clean pictures; `train` sets its steps."""
     training = Training(
         steps=MEASURED_STEPS,
         learning_rate=rate,
@@ -159,7 +163,7 @@ def config_of(name: str, seed: int, patch: int, rate: float, optimiser: str) -> 
 
 
 def milliseconds(names: Sequence[str], scale: int = 2) -> dict[str, dict[int, float]]:
-    """Return the best time of each network and width, in turn over several rounds."""
+    """Return the shortest ms by network and width, over several rounds of all in turn."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     grid = axis_grid(SIDE, scale * SIDE)
@@ -192,36 +196,40 @@ def milliseconds(names: Sequence[str], scale: int = 2) -> dict[str, dict[int, fl
     return best
 
 
-def main(
-    names: Annotated[list[str] | None, typer.Argument(help="Of TRUNKS; all if none.")] = None,
-    data: Annotated[list[Path], typer.Option(help="Photographs; repeatable.")] = [],  # noqa: B006
-    cpu_seconds: Annotated[float, typer.Option(help="Of each training.")] = 240.0,
-    seed: int = 1,
-    patch: int = 24,
-    rate: float = 2e-3,
-    optimiser: Annotated[str, typer.Option(help="adam or muon.")] = "adam",
-    timed: bool = True,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Kept up to date.")] = None,
-) -> None:
-    """Train every trunk named, then time them all."""
+def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the parsed command line."""
+    parser = parser_of("studies.trunks", __doc__)
+    add_training_arguments(parser, TRUNKS)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--patch", type=int, default=24, help="input pixels a side of a patch")
+    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
+    parser.add_argument("--optimiser", default="adam", help="adam or muon")
+    parser.add_argument(
+        "--timed", action=argparse.BooleanOptionalAction, default=True, help="time all afterwards"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train the named trunks, then time them all."""
+    given = arguments_of(arguments)
     torch.set_num_threads(1)
-    chosen = names or list(TRUNKS)
-    files, held = training_files(data, Training.validation_images)
-    photographs = Photographs(files, "cpu", 4 * patch)
+    names = given.names or list(TRUNKS)
+    files, held = training_files(given.data, Training.validation_images)
+    photographs = Photographs(files, "cpu", 4 * given.patch)
     results: dict[str, Any] = {}
-    for name in chosen:
-        steps, psnr = train(
-            config_of(name, seed, patch, rate, optimiser), photographs, held, cpu_seconds
-        )
+    for name in names:
+        config = config_of(name, given.seed, given.patch, given.rate, given.optimiser)
+        steps, psnr = train(config, photographs, held, given.cpu_seconds)
         results[name] = {"steps": steps, "psnr": psnr}
-        typer.echo(f"{name}: {steps} steps, {psnr}")
-        if json_file:
-            json_file.write_text(json.dumps(results, indent=1) + "\n")
-    if not timed:
+        print(f"{name}: {steps} steps, {psnr}")
+        if given.json:
+            given.json.write_text(json.dumps(results, indent=1) + "\n")
+    if not given.timed:
         return
-    for name, figures in milliseconds(chosen).items():
-        typer.echo(f"{name}: " + ", ".join(f"{w}: {ms:.1f} ms" for w, ms in figures.items()))
+    for name, figures in milliseconds(names).items():
+        print(f"{name}: " + ", ".join(f"{w}: {ms:.1f} ms" for w, ms in figures.items()))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

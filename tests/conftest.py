@@ -1,4 +1,4 @@
-"""What all rooms' tests share: a real Redis server, and a fresh queue on it for each test."""
+"""Fixtures of all rooms: a real Redis server, an empty queue per test, and a running service."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from jobs.settings import QueueSettings
 from tests.support.jobs import admitted_job
 from tests.support.skips import summary
 
-# No test is timed: how long an example takes is the machine's affair.
+# No test asserts a time, so examples have no deadline.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
-    """Say last which kinds of tests were not run, and what to install to have them run."""
+    """Print at the end which kinds of tests were skipped, and what to install for them."""
     yield
     skipped = terminalreporter.stats.get("skipped", [])
     lines = list(summary(report.longrepr[2] for report in skipped))
@@ -40,7 +40,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
 
 @pytest.fixture(scope="session", autouse=True)
 def this_tree() -> Iterator[None]:
-    """Processes that tests start run the code beside these tests, whatever else is installed."""
+    """Make processes of tests import this checkout, whatever is installed."""
     root = str(Path(__file__).parents[1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", root, prepend=os.pathsep)
@@ -49,7 +49,7 @@ def this_tree() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def calibration_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where this run's workers keep what they measured: never in the cache of whoever runs it."""
+    """Folder of this run's calibrations; never the user's own cache."""
     folder = tmp_path_factory.mktemp("calibration")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ANYSR_CALIBRATION_FOLDER", str(folder))
@@ -70,16 +70,16 @@ def kept_costs(calibration_folder: Path) -> None:
     from workers.settings import WorkerSettings
 
     lines = CostModel.from_dict(json.loads(COSTS.read_text())).lines
-    for threads in (available_cores(), 0):  # of the service, and of `anysr upscale`
+    for threads in (available_cores(), 0):  # for the service, and for `anysr upscale`
         settings = WorkerSettings(worker_threads=threads)
         facts = facts_of(load_zoo(SHIPPED, settings, cache=calibration_folder), settings)
         save_lines(calibration_folder / costs_name(facts), facts, lines)
 
 
 @pytest.fixture(scope="session")
-def service_url(kept_costs: None) -> Iterator[str]:  # noqa: ARG001  they are there before it starts
-    """The URL of `anysr serve` on the shipped models, with one worker that is ready: for tests that
-    send it pictures and harm nothing."""
+def service_url(kept_costs: None) -> Iterator[str]:  # noqa: ARG001 - written before the start
+    """URL of `anysr serve` on the shipped models with one ready worker, for tests that only send
+    pictures."""
     from tests.support.service import running_service
 
     with running_service() as url:
@@ -128,7 +128,7 @@ async def queue(
 
 @pytest.fixture
 async def raw_redis(redis_url: str) -> AsyncIterator[SteadyRedis]:
-    """A plain client of the same server, to look at and to damage what the queue keeps."""
+    """A plain client of the same server, to inspect and to damage the data of the queue."""
     client = connect(redis_url)
     yield client
     await client.aclose()
@@ -136,7 +136,7 @@ async def raw_redis(redis_url: str) -> AsyncIterator[SteadyRedis]:
 
 @pytest.fixture
 def make_job() -> Callable[..., Job]:
-    """Return a maker of valid jobs with ids of their own; keywords replace single fields."""
+    """Return a factory of valid jobs; keywords replace single fields."""
     numbers = itertools.count(1)
 
     def make(**changes: Any) -> Job:

@@ -1,4 +1,4 @@
-"""CONTRIBUTING keeps its word: the files that it names exist, and its steps are all of them."""
+"""CONTRIBUTING names files that exist, and all places of a change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 
 
 def step(name: str) -> str:
-    """The list item of a kind of change."""
+    """Return the list item of a kind of change."""
     found = re.search(rf"^- \*\*{name}\*\*:.*?(?=^- |\n\n)", TEXT, re.M | re.S)
     assert found is not None
     return found[0]
@@ -31,7 +31,7 @@ def test_every_file_that_is_named_exists() -> None:
     ]
 
 
-def test_a_new_network_is_told_of_every_place_that_lists_those_without_weights() -> None:
+def test_the_steps_for_a_network_name_every_list_of_networks_without_weights() -> None:
     name = sorted(read_catalog().untrained)[0]
     listed = [
         path.relative_to(ROOT)
@@ -61,7 +61,7 @@ def test_photographs_beside_the_checkout_are_found_by_make(
     assert Path(found.strip()).resolve() == Path(given or beside).resolve()
 
 
-def test_photographs_that_are_not_there_skip_and_a_wrong_folder_fails(
+def test_missing_photographs_skip_and_a_wrong_folder_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(module.VARIABLE, raising=False)

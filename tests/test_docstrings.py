@@ -1,4 +1,4 @@
-"""What docstrings name exists: `module.Name`, wherever the module is."""
+"""Names in docstrings, `module.Name`, exist in one of the modules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMED = re.compile(r"`((?:[a-z_]+\.)+)([A-Z]\w+)`")
 
 
 def defined(path: Path) -> Iterator[str]:
-    """The names that a module binds at its top level."""
+    """Return the names that a module binds at its top level."""
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name
@@ -22,7 +22,7 @@ def defined(path: Path) -> Iterator[str]:
         yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
-def test_every_name_of_a_module_that_is_spoken_of_exists() -> None:
+def test_every_named_member_of_a_module_exists() -> None:
     files = {name: path for room in ALLOWED for name, path in modules(room)}
     names = {f".{module}.{name}" for module, path in files.items() for name in defined(path)}
     spoken = {

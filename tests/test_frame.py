@@ -1,4 +1,4 @@
-"""What stands around the code keeps step with it: CI, hooks, packages, changelog, documents."""
+"""CI, hooks, packages, changelog and the list of documents match the code."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
 def packages() -> list[str]:
-    """The packages that are installed."""
+    """Return the installed packages."""
     found = PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
     return [pattern.rstrip("*") for pattern in found]
 
 
 def public_ci() -> dict[str, Any]:
-    """The one job of the public CI."""
+    """Return the only job of the public CI."""
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     job: dict[str, Any] = workflow["jobs"]["test"]
     return job
 
 
-def test_ci_runs_the_gate_with_all_that_tests_need() -> None:
+def test_ci_runs_the_gate_with_all_programs_of_the_tests() -> None:
     steps = [step.get("run", "") for step in public_ci()["steps"]]
     assert steps[-1] == "make test"
     installed = set(" ".join(steps).split())
@@ -42,7 +42,7 @@ def test_ci_runs_the_gate_with_all_that_tests_need() -> None:
     assert needed <= installed
 
 
-def test_ci_tries_the_oldest_python_that_is_supported() -> None:
+def test_ci_runs_the_oldest_supported_python() -> None:
     oldest = PROJECT["project"]["requires-python"].removeprefix(">=")
     assert oldest in public_ci()["strategy"]["matrix"]["python"]
 
@@ -57,7 +57,7 @@ def test_a_hook_runs_on_a_file(name: str) -> None:
 
 
 def hooks() -> dict[str, dict[str, Any]]:
-    """The hooks of pre-commit, by name."""
+    """Return the hooks of pre-commit, by name."""
     [repo] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     return {hook["id"]: hook for hook in repo["hooks"]}
 
@@ -71,7 +71,7 @@ def test_hooks_are_the_tools_of_the_gate() -> None:
     assert len(entries) == len(tools)
 
 
-def test_every_package_says_that_it_is_typed() -> None:
+def test_every_package_is_marked_as_typed() -> None:
     assert [name for name in packages() if not (ROOT / name / "py.typed").exists()] == []
     assert "py.typed" in PROJECT["tool"]["setuptools"]["package-data"]["*"]
 
@@ -82,7 +82,7 @@ def test_types_are_checked_wherever_there_is_python() -> None:
     )
 
 
-def test_the_changelog_has_the_form_that_it_names() -> None:
+def test_the_changelog_has_its_stated_form() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     unreleased, *releases = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert unreleased == "Unreleased"
@@ -104,7 +104,7 @@ def test_the_list_of_documents_has_every_document() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob(".github/ISSUE_TEMPLATE/[!c]*.yml")), ids=str)
-def test_a_form_for_issues_asks_for_something(path: Path) -> None:
+def test_an_issue_form_has_a_required_field(path: Path) -> None:
     form = yaml.safe_load(path.read_text())
     assert {"name", "description", "body"} <= set(form)
     asked = [field for field in form["body"] if field["type"] != "markdown"]

@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 
 def rows() -> list[Row]:
-    """The rows of the table, without its head."""
+    """Return the rows of the table, without its head."""
     lines = (ROOT / "docs" / "glossary.md").read_text().splitlines()
     body = [line for line in lines if line.startswith("|")][2:]
     matches = [ROW.match(line) for line in body]
@@ -33,7 +33,7 @@ def rows() -> list[Row]:
 
 
 def names_in(file: str) -> set[str]:
-    """All identifiers of a Python file; comments and texts hold none."""
+    """Return all identifiers of a Python file; comments and texts have none."""
     tokens = tokenize.generate_tokens(io.StringIO((ROOT / file).read_text()).readline)
     return {token.string for token in tokens if token.type == tokenize.NAME}
 

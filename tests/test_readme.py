@@ -1,4 +1,4 @@
-"""The README keeps its word: every command and every file exists."""
+"""The README names all commands, and links of documents lead to files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_command_in_the_readme_exists_and_every_command_is_in_the_readme()
     assert mentioned == commands
 
 
-def test_every_link_in_the_documents_leads_somewhere():
+def test_every_link_in_the_documents_leads_to_a_file():
     for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("models/**/*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"

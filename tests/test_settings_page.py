@@ -1,4 +1,4 @@
-"""docs/settings.md has every setting, and the README those that matter first."""
+"""docs/settings.md has every setting, and the README the most important ones."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ FIRST = (
     *("ANYSR_DEFAULT_BUDGET_MS", "ANYSR_MAX_BODY_BYTES", "ANYSR_MAX_OUTPUT_PIXELS"),
     *("ANYSR_WORKER_THREADS", "ANYSR_DEVICE"),
 )
-"""The settings that the README has, in its order."""
+"""Settings of the README, in its order."""
 VARIABLE = re.compile(r"\bANYSR_[A-Z_]*[A-Z]\b")
 
 
 class Row(NamedTuple):
-    """A setting, as it is documented."""
+    """A documented setting."""
 
     variable: str
     group: str
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 def settings() -> Iterator[Row]:
-    """Every setting of every process."""
+    """Return every setting of every process."""
     for group, kind in GROUPS.items():
         for name, field in kind.model_fields.items():
             variable = f"ANYSR_{name}" if field.validation_alias is None else field.validation_alias
@@ -54,7 +54,7 @@ def settings() -> Iterator[Row]:
 
 
 def first() -> Iterator[Row]:
-    """Those of `FIRST`, each once, with all processes that have it."""
+    """Return the settings of `FIRST`, each once, with all processes that have it."""
     for variable in FIRST:
         rows = [row for row in settings() if row.variable == variable]
         yield rows[0]._replace(group=", ".join(row.group for row in rows))
@@ -72,18 +72,18 @@ def with_table(text: str, rows: Iterable[Row]) -> str:
 PAGES = {ROOT / "docs" / "settings.md": settings, ROOT / "README.md": first}
 
 
-def test_every_setting_says_what_it_means() -> None:
+def test_every_setting_has_a_description() -> None:
     assert [row.variable for row in settings() if not row.meaning] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_table_is_that_of_the_settings_classes(page: Path) -> None:
+def test_a_table_equals_the_settings_classes(page: Path) -> None:
     text = page.read_text()
     fresh = with_table(text, PAGES[page]())
     assert fresh == text, "run: python tests/test_settings_page.py --write"
 
 
-def test_every_variable_that_a_document_names_is_read_somewhere() -> None:
+def test_every_variable_in_a_document_is_read() -> None:
     known = {row.variable for row in settings()}
     deployment = [ROOT / "docker-compose.yml", ROOT / "Makefile", *ROOT.glob("deploy/*.yml")]
     for path in [*deployment, *ROOT.glob("examples/*.[!m]*")]:

@@ -1,4 +1,4 @@
-"""A run says at its end what it did not test, and what to install."""
+"""A test run ends with a summary of skipped tests, and what to install."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.skips import summary
 ROOT = Path(__file__).parents[1]
 
 
-def test_tests_are_counted_by_reason_the_most_frequent_first() -> None:
+def test_skipped_tests_are_counted_by_reason_most_frequent_first() -> None:
     redis, cuda = "Skipped: redis-server is not installed", "Skipped: needs a CUDA device"
     assert list(summary([cuda, redis, redis, "Skipped: the moon is full"])) == [
         "2 skipped: redis-server is not installed — apt install redis-server",
@@ -21,7 +21,7 @@ def test_tests_are_counted_by_reason_the_most_frequent_first() -> None:
     ]
 
 
-def test_a_run_without_prometheus_says_so_at_its_end(tmp_path: Path) -> None:
+def test_a_run_without_prometheus_reports_it_at_its_end(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*command, "tests/deploy/test_rules.py", "-k", "valid"],

@@ -1,4 +1,4 @@
-"""Retired words are nowhere in the repository's texts, neither in prose nor in names."""
+"""No text of the repository has a retired word, neither in prose nor in names."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SKIPPED = ("CHANGELOG.md", "tests/test_words.py", "models/artifacts/")
-"""The history of the project, this list itself, and files that export writes."""
+"""The history of the project, this list, and files that export writes."""
 RETIRED = (
     *("stocks?", "stockers?", "stocking", "shelf", "shelves", "pulses?", "vitals?", "courses?"),
     *("worksites?", "aside", "told", "floor[ _]ms", "answer[ _]ms", "lest"),
     r"(?<!instead )of[ _]late(?! answers)",
 )
 ALLOWED = re.compile(r"pulse_ttl_seconds", re.IGNORECASE)
-"""A setting, whose name is part of the public interface."""
+"""A setting whose name is part of the public interface."""
 HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 FOUND = re.compile(rf"(?<![a-z])(?:{'|'.join(RETIRED)})(?![a-z])", re.IGNORECASE)
 

@@ -1,4 +1,4 @@
-"""The configuration and the rules of Prometheus as they are deployed, or in a hurry."""
+"""Configuration and rules of Prometheus as deployed, or with shorter times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def deployed() -> Path:
 
 
 def read_config(every_s: float | None) -> dict[str, Any]:
-    """Return prometheus.yml, with metrics read and rules evaluated each `every_s` seconds.
+    """Return prometheus.yml, scraping and evaluating rules each `every_s` seconds.
 
     Raises CheckoutMissing.
     """
@@ -32,7 +32,7 @@ def read_config(every_s: float | None) -> dict[str, Any]:
 
 
 def write_config(folder: Path, config: dict[str, Any], hurry: float) -> Path:
-    """Write prometheus.yml, and beside it `rules/` with the deployed ones; return its path."""
+    """Write prometheus.yml, and the deployed rules to `rules/` beside it; return its path."""
     (folder / "rules").mkdir()
     for path in (deployed() / "rules").glob("*.yml"):
         rules = yaml.safe_load(path.read_text())
@@ -42,7 +42,7 @@ def write_config(folder: Path, config: dict[str, Any], hurry: float) -> Path:
 
 
 def hurried(rules: dict[str, Any], hurry: float) -> dict[str, Any]:
-    """Return rules whose conditions hold for a shorter time before they fire; all else is kept."""
+    """Return the rules with every `for` divided by `hurry`; all else is equal."""
     rules = copy.deepcopy(rules)
     for group in rules["groups"]:
         for rule in group["rules"]:
@@ -52,6 +52,6 @@ def hurried(rules: dict[str, Any], hurry: float) -> dict[str, Any]:
 
 
 def seconds_of(duration: str) -> float:
-    """Return the seconds of one of Prometheus's durations, as 90s or 5m."""
+    """Return the seconds of a duration of Prometheus, such as 90s or 5m."""
     amount, unit = re.fullmatch(r"(\d+)([smhd])", duration).groups()  # type: ignore[union-attr]
     return float(amount) * SECONDS[unit]

@@ -1,4 +1,4 @@
-"""A monitored service as plain processes: what runs where there is no container engine."""
+"""A monitored service as plain processes, for machines without a container engine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Process = subprocess.Popen[bytes]
 
 
 class PrometheusMissing(RuntimeError):
-    """There is no `prometheus` on PATH; Debian has it in the package of this name."""
+    """No `prometheus` is on PATH; on Debian the package has this name."""
 
 
 def find_prometheus() -> str | None:
@@ -36,7 +36,7 @@ def find_prometheus() -> str | None:
 
 @dataclass
 class ProcessService(Monitored):
-    """The processes. Each slot for a worker has an address for Prometheus."""
+    """Processes of a service. Each slot of a worker has an address for Prometheus."""
 
     redis_url: str
     environment: Mapping[str, str]
@@ -66,7 +66,7 @@ class ProcessService(Monitored):
         process.wait()
 
     @contextlib.contextmanager
-    def standing_still(self) -> Iterator[None]:
+    def paused_workers(self) -> Iterator[None]:
         for worker in self.workers.values():
             worker.send_signal(signal.SIGSTOP)
         try:
@@ -80,7 +80,7 @@ class ProcessService(Monitored):
             client.config_set("maxmemory", maxmemory)
 
     def stop(self) -> None:
-        """End every process that is left."""
+        """End all remaining processes."""
         for process in (self.gateway, *self.workers.values()):
             if process is not None:
                 _end(process)
@@ -95,7 +95,7 @@ def run_processes(
     hurry: float = 1.0,
     workers: int = 1,
 ) -> Iterator[ProcessService]:
-    """Run a service and its Prometheus as `service.Start` says; settings are beside our own.
+    """Run a service and its Prometheus, as described in `service.Start`.
 
     Raises PrometheusMissing and TimeoutError.
     """
@@ -133,12 +133,12 @@ def run_processes(
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of this machine that nobody listens on."""
+    """Return free ports of this machine."""
     with contextlib.ExitStack() as stack:
-        takers = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for taker in takers:
-            taker.bind(("127.0.0.1", 0))
-        return [int(taker.getsockname()[1]) for taker in takers]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
 
 
 def _configure(
@@ -160,7 +160,7 @@ def _spawn(command: list[str], environment: Mapping[str, str]) -> Process:
 
 
 def _end(process: Process) -> None:
-    process.send_signal(signal.SIGCONT)  # one that was stopped hears nothing else
+    process.send_signal(signal.SIGCONT)  # a stopped process receives no other signal
     process.terminate()
     try:
         process.wait(STOP_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""What the alerts and dashboards are proved with: a service that can be harmed, and its Prometheus.
+"""A service that can be disturbed, with its Prometheus, to test alerts and dashboards.
 
 `processes` runs it as plain processes, `stack` as the containers of docker-compose.yml.
 """
@@ -21,7 +21,7 @@ START_TIMEOUT_S = 60.0
 
 @dataclass
 class Monitored(ABC):
-    """The running parts. Workers have slots, counted from 0."""
+    """A running service. Workers have slots, counted from 0."""
 
     url: str
     prometheus_url: str
@@ -32,22 +32,22 @@ class Monitored(ABC):
 
     @abstractmethod
     def kill_worker(self, slot: int) -> None:
-        """End a worker as a crash would; nothing starts it again."""
+        """End a worker as a crash would, without a restart."""
 
     @abstractmethod
     def start_worker(self, slot: int) -> None:
-        """Start the worker of a slot, whose last one has ended; it is warm some seconds later."""
+        """Start the worker of a slot whose process has ended; it is warm some seconds later."""
 
     @abstractmethod
-    def standing_still(self) -> AbstractContextManager[None]:
-        """All workers stop for a while, in the midst of what they do, and then go on."""
+    def paused_workers(self) -> AbstractContextManager[None]:
+        """Return a context manager in which all workers are paused."""
 
     @abstractmethod
     def limit_redis(self, maxmemory: int) -> None:
-        """Allow Redis so many bytes from now on."""
+        """Limit the memory of Redis to so many bytes from now on."""
 
     def wait_ready(self, workers: int) -> None:
-        """Wait until so many workers are warm, and no more are seen."""
+        """Wait until exactly so many workers live, and all are warm."""
 
         def seen() -> bool:
             health = httpx.get(f"{self.url}/health/ready").json()
@@ -57,12 +57,12 @@ class Monitored(ABC):
         self.until(seen)
 
     def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
-        """Return the series of a PromQL expression, now or at a moment of time.time().
+        """Return the series of a PromQL expression, now or at a time by time.time().
 
         Raises httpx.HTTPStatusError for an expression that Prometheus refuses.
         """
-        asked = {"query": expression} | ({} if at is None else {"time": str(at)})
-        answer = httpx.get(f"{self.prometheus_url}/api/v1/query", params=asked, timeout=30)
+        parameters = {"query": expression} | ({} if at is None else {"time": str(at)})
+        answer = httpx.get(f"{self.prometheus_url}/api/v1/query", params=parameters, timeout=30)
         answer.raise_for_status()
         series: list[dict[str, Any]] = answer.json()["data"]["result"]
         return series
@@ -71,19 +71,19 @@ class Monitored(ABC):
         """Return the names of the alerts that fire now."""
         return {one["metric"]["alertname"] for one in self.query('ALERTS{alertstate="firing"}')}
 
-    def until(self, look: Callable[[], bool], within_s: float = START_TIMEOUT_S) -> None:
-        """Wait for something that other processes bring about. Raises TimeoutError."""
+    def until(self, condition: Callable[[], bool], within_s: float = START_TIMEOUT_S) -> None:
+        """Wait until a condition is true. Raises TimeoutError."""
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.TransportError):
-                if look():
+                if condition():
                     return
             time.sleep(0.1)
         raise TimeoutError(f"not within {within_s:g} s")
 
 
 class Start(Protocol):
-    """How a service of one worker is brought up; it is ready when the context is entered."""
+    """Starts a service of one worker, which is ready when the context is entered."""
 
     def __call__(
         self,
@@ -93,8 +93,8 @@ class Start(Protocol):
         every_s: float | None = None,
         hurry: float = 1.0,
     ) -> AbstractContextManager[Monitored]:
-        """Keep files in a folder. `settings` (ANYSR_*) hold for gateway and worker.
+        """Run with files in a folder, and `settings` (ANYSR_*) for gateway and worker.
 
-        Metrics are read and rules evaluated each `every_s` seconds (None: as deployed); `hurry`
+        Prometheus scrapes and evaluates rules each `every_s` seconds (None: as deployed); `hurry`
         divides the time for which a condition must hold before its alert fires.
         """

@@ -1,6 +1,6 @@
 """A monitored service as the containers of docker-compose.yml, with their own Prometheus.
 
-Images and files are those that are shipped; a file beside them sets what a trial needs.
+Images and files are the shipped ones; one more file has the settings of a benchmark.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.monitored.processes import free_ports
 from benchmarks.monitored.service import Monitored, Start
 
 CONFIG = "/etc/prometheus"
-"""Where Prometheus's container has its configuration."""
+"""Folder of the configuration in Prometheus's container."""
 
 
 @dataclass
@@ -39,7 +39,7 @@ class StackService(Monitored):
         docker("start", self._container("worker", slot))
 
     @contextlib.contextmanager
-    def standing_still(self) -> Iterator[None]:
+    def paused_workers(self) -> Iterator[None]:
         workers = self.project.containers("worker")
         docker("pause", *workers)
         try:
@@ -55,7 +55,7 @@ class StackService(Monitored):
 
 
 def build_stack() -> Start:
-    """Build the images from this tree, and return what starts a stack of them.
+    """Build the images from this tree, and return a function that starts a stack of them.
 
     Raises EngineMissing and CommandFailed.
     """
@@ -72,7 +72,7 @@ def run_stack(
     hurry: float = 1.0,
     images: Mapping[str, str],
 ) -> Iterator[StackService]:
-    """Run the stack as `service.Start` says, from images that these variables name.
+    """Run the stack as described in `service.Start`, from the images of these variables.
 
     Raises CommandFailed and TimeoutError.
     """
@@ -86,7 +86,7 @@ def run_stack(
         **images,
         "ANYSR_HOST": "127.0.0.1",
         "ANYSR_PORT": str(gateway),
-        "ANYSR_REDIS_URL": "",  # the stack's own, whatever this process uses: it will be harmed
+        "ANYSR_REDIS_URL": "",  # the stack's own Redis, because the benchmark disturbs it
     }
     project = ComposeProject(f"anysr-bench-{gateway}", variables, ("docker-compose.yml", str(own)))
     try:

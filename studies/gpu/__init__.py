@@ -1,1 +1,1 @@
-"""A ladder network trained on a GPU that is at hand for minutes only."""
+"""Training on a GPU that is available for a few minutes at a time."""

@@ -1,8 +1,8 @@
-"""The ways to run a training step on a GPU, timed and held against each other.
+"""The ways to run a training step on a GPU, timed and compared with the plain one.
 
-Every way trains the same network from the same seed on the same batches. So what is captured or
-compiled must have the losses of the plain step, within what bfloat16 and the order of sums allow,
-and must have moved the weights as far; otherwise it is fast at something else.
+Every way trains the same network from the same seed on the same batches. So a captured or compiled
+step must have the losses of the plain step, within the errors of bfloat16 and of the order of sums,
+and must move the weights as far; otherwise it computes something else.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from models.training.trainer import Trainer
 
 PLAIN = "off"
 BEFORE, COMPARED = 60, 20
-"""Steps that see every width often enough to be captured, and the ones after them whose losses are
-compared."""
+"""Steps until every width has run often enough to be captured, and the steps after them whose
+losses are compared."""
 TIMED_S = 4.0
 AT_ONCE = 20
-"""Timed steps between two waits for the device: the host runs ahead of it meanwhile."""
+"""Timed steps between two synchronisations; in between the host runs ahead of the device."""
 LOSS_APART, MOVED_APART = 0.03, 0.2
-"""How far from the plain step a way may be, as parts: in its losses, and in how far the weights
-have moved."""
+"""Largest relative difference from the plain step: of the losses, and of the distance that the
+weights have moved."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """How one way went: the losses of the compared steps, the distance that the weights had moved
-    after them, the seconds until then (compiling and capturing included), and its rates.
+    """Result of one way: losses of the compared steps, distance that the weights had moved after
+    them, seconds until then (including compilation and capture), and rates.
 
-    host_ms: what the host needs for a step. Where that is a step's whole time the device waits.
+    host_ms: time of the host per step. If it equals the time of a step, the device waits for it.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Way:
     graphs: int
 
     def facts(self) -> dict[str, Any]:
-        """Return what is printed of it."""
+        """Return the printed facts."""
         return {
             "way": self.name,
             "start_s": round(self.start_s, 1),
@@ -63,8 +63,8 @@ class Way:
 
 
 def apart(way: Way, plain: Way) -> dict[str, float]:
-    """Return how far a way is from the plain one, as parts: by the mean over the compared losses,
-    and by the distance that the weights have moved."""
+    """Return the relative differences from the plain way: mean over the compared losses, and
+    distance that the weights have moved."""
     pairs = zip(way.losses, plain.losses, strict=True)
     losses = [abs(a - b) / max(abs(b), 1e-12) for a, b in pairs]
     moved = abs(way.moved / max(plain.moved, 1e-12) - 1)
@@ -72,14 +72,14 @@ def apart(way: Way, plain: Way) -> dict[str, float]:
 
 
 def agree(differences: dict[str, float]) -> bool:
-    """Whether what `apart` found is within the bounds; NaN is not."""
+    """Return whether the differences of `apart` are within the bounds; NaN is not."""
     return differences["loss_apart"] <= LOSS_APART and differences["moved_apart"] <= MOVED_APART
 
 
 def try_way(config: Config, name: str, photographs: Photographs, device: torch.device) -> Way:
-    """Train with a way for `BEFORE + COMPARED` steps, then for `TIMED_S`.
+    """Train with a way for `BEFORE + COMPARED` steps, then for `TIMED_S` seconds.
 
-    RuntimeError where it does not work; a capture that fails counts as that here.
+    Raises RuntimeError where the way does not work or the capture failed.
     """
     config = replace(config, training=replace(config.training, compile=name))
     with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +108,7 @@ def _weights(trainer: Trainer) -> Tensor:
 
 
 def _timed(trainer: Trainer, photographs: Photographs) -> tuple[float, float, float]:
-    """Return the steps per second for `TIMED_S`, the mean FLOP of one, and the host's seconds."""
+    """Train for `TIMED_S`; return steps per second, mean FLOP and mean host seconds of a step."""
     since, count, flops, host_s = time.monotonic(), 0, 0.0, 0.0
     while time.monotonic() - since < TIMED_S:
         begun = time.monotonic()

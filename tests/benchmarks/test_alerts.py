@@ -1,4 +1,4 @@
-"""The proof of the alerts knows all of them, and can tell one that fires from one that does not."""
+"""The benchmark of the alerts has a scene for each, and detects whether one fires."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from benchmarks.monitored.processes import find_prometheus, run_processes
 from tests.deploy.test_rules import alerts as deployed
 
 
-def test_each_alert_has_a_scene_that_makes_it_real() -> None:
+def test_each_alert_has_a_scene() -> None:
     assert set(SCENES) == set(deployed())
 
 
 @pytest.mark.skipif(find_prometheus() is None, reason="prometheus is not installed")
-def test_an_alert_fires_when_it_is_made_real_and_only_that_one(
+def test_only_the_alert_of_the_created_condition_fires(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alerts, "FIRING_TIMEOUT_S", 60.0)
@@ -29,6 +29,6 @@ def test_an_alert_fires_when_it_is_made_real_and_only_that_one(
         assert service.firing() == {name}
         monkeypatch.setattr(alerts, "FIRING_TIMEOUT_S", 1.0)
         acted = threading.Event()
-        again = Scene(lambda service: acted.set(), again=True)
-        assert alerts.watch(service, "AnysrDeadLetters", again).after_s is None
+        repeating = Scene(lambda service: acted.set(), repeated=True)
+        assert alerts.watch(service, "AnysrDeadLetters", repeating).after_s is None
         assert acted.is_set()

@@ -1,4 +1,4 @@
-"""What is in no package is found in a checkout, and said to be missing elsewhere."""
+"""Files outside the packages are found in a checkout, and reported as missing elsewhere."""
 
 from __future__ import annotations
 
@@ -18,16 +18,14 @@ def test_files_of_the_repository_are_found() -> None:
     assert checkout("deploy", "prometheus", "prometheus.yml").is_file()
 
 
-def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+def test_the_error_names_a_missing_file_and_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(CheckoutMissing, match=r"needs deploy/prometheus .* Clone the"):
         checkout("deploy", "prometheus", root=tmp_path)
 
 
 @pytest.mark.parametrize("options", [[], ["--compose"]])
-def test_the_alerts_ask_for_a_checkout_where_there_is_none(
-    options: list[str], tmp_path: Path
-) -> None:
-    """Run from a copy of the packages alone, which is what a wheel installs."""
+def test_the_alerts_require_a_checkout(options: list[str], tmp_path: Path) -> None:
+    """Run from a copy of the packages alone, as a wheel installs them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]:
         name = pattern.rstrip("*")

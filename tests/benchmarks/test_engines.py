@@ -1,4 +1,4 @@
-"""The comparison of engines: every one that can run here, each beside the same, and AnySR's own."""
+"""The comparisons of engines: all that can run here with ONNX Runtime, and ours with AnySR."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_loading_is_measured_in_a_process_of_its_own() -> None:
     assert 1 < loaded.mebibytes < 2000
 
 
-def test_the_reference_runs_beside_ours() -> None:
+def test_the_reference_is_compared_with_ours() -> None:
     rows = list(compare(SHIPPED, [default_entry()], [2.0], side=16, threads=1, repeats=1))
     assert [row.name.split(",")[0] for row in rows] == [
         "AnySR as released",

@@ -1,4 +1,4 @@
-"""`anysr bench heads`: both forms run, and make the same picture."""
+"""`anysr bench heads`: both forms run, with equal outputs."""
 
 from benchmarks.heads import FAST, time_heads
 

@@ -1,4 +1,4 @@
-"""The load generator: open loop, counted from the intended moment, nothing glossed over."""
+"""The load generator: open and closed loops, latency from the intended time, all outcomes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SLOW_S = 0.4
 
 
 class Service:
-    """A real HTTP server that is slow on purpose, and remembers what it was asked."""
+    """A real HTTP server that is slow on purpose, and records its requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[float, dict[str, str], bytes]] = []
@@ -70,7 +70,7 @@ def workload(*arrivals_and_budgets: tuple[float, float]) -> Workload:
     return Workload(arrivals, budgets, np.zeros(len(arrivals), np.int64), (Kind(32, 24, 2.0),))
 
 
-async def test_a_slow_answer_holds_no_later_request_back() -> None:
+async def test_a_slow_answer_delays_no_later_request() -> None:
     service = Service()
     async with serving(service) as url:
         work = workload(*((50.0 * n, 300.0 if n % 2 else 5000.0) for n in range(6)))
@@ -81,7 +81,7 @@ async def test_a_slow_answer_holds_no_later_request_back() -> None:
     assert [s.met for s in samples] == [True, False] * 3
     summary = summarise(samples)
     assert summary.attainment == 0.5
-    assert summary.broken_promises == 0.5  # the server said `met` of all
+    assert summary.broken_promises == 0.5  # the server reported `met` for all
     assert summary.mean_db == 31.5
     assert summary.rungs == {"m@0.5": 1.0}
     assert summary.reasons == {"slack": 1.0}
@@ -91,8 +91,8 @@ async def test_a_slow_answer_holds_no_later_request_back() -> None:
     assert service.asked[0][2].startswith(b"\xff\xd8")
 
 
-async def test_latency_counts_from_the_intended_moment() -> None:
-    """The loop is blocked while requests fall due: their wait belongs to them."""
+async def test_latency_counts_from_the_intended_time() -> None:
+    """The event loop is blocked while requests are due; their latency includes that."""
     service = Service()
 
     def block_once(done: int) -> None:
@@ -108,11 +108,11 @@ async def test_latency_counts_from_the_intended_moment() -> None:
     assert late.latency_ms >= late.sent_late_ms + 1e3 * SLOW_S - 5
 
 
-async def test_refusals_and_silence_are_outcomes() -> None:
+async def test_refusals_and_missing_answers_are_outcomes() -> None:
     service = Service()
     async with serving(service) as url:
         refused = await send(url, workload((0, 1000)), AnysrEndpoint({"model": "refused"}))
-    silent = await send(url, workload((0, 200)), AnysrEndpoint())  # nobody listens any more
+    silent = await send(url, workload((0, 200)), AnysrEndpoint())  # the server has ended
     summary = summarise(refused + silent)
     assert (summary.refused, summary.failed, summary.attainment) == (0.5, 0.5, 0.0)
     assert summary.admitted_attainment == 0.0
@@ -120,7 +120,7 @@ async def test_refusals_and_silence_are_outcomes() -> None:
     assert summary.mean_db is None
 
 
-async def test_another_service_is_asked_in_its_own_words() -> None:
+async def test_another_service_gets_its_own_form_fields() -> None:
     service = Service()
     endpoint = FormEndpoint("/other/{scale_int}", "file", {"ms": "{budget_ms:.0f}"})
     async with serving(service) as url:
@@ -141,7 +141,7 @@ async def test_in_a_closed_loop_each_request_waits_for_the_answer_before() -> No
     assert len(service.asked) == 6
 
 
-async def test_resampled_pictures_count_with_what_resampling_reaches() -> None:
+async def test_resampled_pictures_count_with_the_quality_of_resampling() -> None:
     service = Service()
     service.reason = "floor"
     requests = Workload(np.zeros(1), np.full(1, 2000.0), np.zeros(1, int), (Kind(32, 24, 2.0),))
@@ -151,7 +151,7 @@ async def test_resampled_pictures_count_with_what_resampling_reaches() -> None:
     assert summarise([sample]).mean_db == resampled_db(2.0)
 
 
-def test_no_samples_are_no_summary() -> None:
+def test_a_summary_needs_a_sample() -> None:
     nothing: list[Sample] = []
     with pytest.raises(ValueError, match="no request"):
         summarise(nothing)

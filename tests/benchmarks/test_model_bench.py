@@ -1,4 +1,4 @@
-"""The model benchmark measures what it says; how fast anything is, no test judges."""
+"""The benchmark of models measures every scale and width. No time is asserted."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_every_scale_and_width_is_timed():
         assert set(timing.over_widest) == {w.width for w in entry.widths[:-1]}
 
 
-def test_a_network_without_a_tensor_product_head_is_timed_at_the_scales_that_it_serves():
+def test_a_network_without_a_tensor_product_head_is_timed_at_its_scales():
     entry = read_catalog().get("gidrn-x2")
     (timing,) = time_model(SHIPPED, entry, [2.0, 3.0], side=16, threads=1, repeats=1)
     assert (timing.scale, timing.over_trunk, timing.over_widest) == (2.0, None, {})

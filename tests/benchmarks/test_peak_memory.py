@@ -1,4 +1,4 @@
-"""The benchmark of memory measures every kind of picture; what is much, no test judges here."""
+"""The benchmark of memory measures every kind of picture. No size is asserted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.workers.model_folder import SMALL, small_folder
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_sources_are_of_their_kind_and_size(kind: Kind, tmp_path: Path) -> None:
+def test_sources_have_their_kind_and_size(kind: Kind, tmp_path: Path) -> None:
     _write_source(kind, 40, tmp_path / "source")
     payload = (tmp_path / "source").read_bytes()
     raster = decode(payload, 1600).pixels
@@ -33,7 +33,7 @@ def test_the_source_is_a_quarter_of_the_output() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the peak")
-def test_a_peak_is_told_for_each_case(tmp_path: Path) -> None:
+def test_each_case_has_a_peak(tmp_path: Path) -> None:
     cases = [Case(Kind.GREY, ImageFormat.JPEG, Rung(SMALL, 1.0))]
     [(case, peak)] = measure_peaks(cases, 16, threads=1, folder=small_folder(tmp_path / "models"))
     assert case is cases[0]

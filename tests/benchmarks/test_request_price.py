@@ -1,4 +1,4 @@
-"""The yardstick makes the same picture as a worker does, and prices are ratios of neighbours."""
+"""The plain service makes the picture of a worker; prices are ratios of neighbouring rounds."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_the_plain_service_makes_the_picture_of_a_worker() -> None:
 
 @dataclass
 class Standing:
-    """A service that need not run."""
+    """A service without a process."""
 
     name: str
 
@@ -66,8 +66,8 @@ def standing(name: str) -> contextlib.AbstractContextManager[Standing]:
     return contextlib.nullcontext(Standing(name))
 
 
-def test_a_ratio_is_that_of_rounds_beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine becomes ten times as slow between the rounds; ours takes half as much again."""
+def test_a_ratio_is_that_of_neighbouring_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine becomes ten times slower between the rounds; ours takes 1.5 times as long."""
 
     def rounds() -> Iterator[Round]:
         for slow in (1.0, 1.0, 10.0) * 2:
@@ -81,9 +81,9 @@ def test_a_ratio_is_that_of_rounds_beside_each_other(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(request_price, "_plain", lambda: standing("plain"))
     monkeypatch.setattr(request_price, "_ours", lambda: standing("ours"))
-    monkeypatch.setattr(request_price, "_ask", ask)
-    told: list[int] = []
-    prices, resting = compare(rounds=2, seconds=1.0, report=told.append)
+    monkeypatch.setattr(request_price, "_run_round", ask)
+    reported: list[int] = []
+    prices, resting = compare(rounds=2, seconds=1.0, report=reported.append)
     assert resting == {"plain": 100.0, "ours": 300.0}
     expected = [("plain", 1), ("ours", 1), ("plain", 4), ("ours", 4)]
     assert [(price.service, price.callers) for price in prices] == expected
@@ -91,4 +91,4 @@ def test_a_ratio_is_that_of_rounds_beside_each_other(monkeypatch: pytest.MonkeyP
         ratio = 1.5 if price.service == "ours" else 1.0
         assert price.of_plain.cpu_ms == pytest.approx(ratio)
         assert price.of_plain.pictures_per_s == pytest.approx(1 / ratio)
-    assert told == [1, 2, 3, 4, 5, 6]
+    assert reported == [1, 2, 3, 4, 5, 6]

@@ -1,4 +1,4 @@
-"""The service starts from any folder: a file there named as one of ours is never imported."""
+"""The service starts from any folder: modules with our names there are never imported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.service import running_service
 ROOT = Path(__file__).parents[2]
 ROOMS = ("benchmarks", "cli", "jobs", "models", "scheduling", "service", "telemetry", "workers")
 OURS = re.compile(rf'(?:"-m", "|-m, )(?:{"|".join(ROOMS)})\.')
-"""`-m` and a module of ours, in Python's, JSON's or YAML's way to write a list."""
+"""`-m` and a module of ours, in a list of Python, JSON or YAML."""
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_health_checks_run_from_a_folder_of_foreign_modules() -> None:
     assert commands
     for command in commands:
         options = re.findall(r'"([^"]+)"', command)
-        environment = {**os.environ, "ANYSR_PORT": "1"}  # nobody listens there
+        environment = {**os.environ, "ANYSR_PORT": "1"}  # nothing listens there
         done = subprocess.run(
             [sys.executable, *options, "cli.health", "live"],
             env=environment,
@@ -58,7 +58,7 @@ def test_health_checks_run_from_a_folder_of_foreign_modules() -> None:
         assert "/health/live" in done.stderr
 
 
-def test_no_module_of_ours_is_run_with_the_current_folder_before_it() -> None:
+def test_every_module_is_run_without_the_current_folder_on_the_path() -> None:
     shipped = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
     shipped += [ROOT / "Dockerfile", *ROOT.glob("*.yml"), *(ROOT / "deploy").rglob("*.y*ml")]
     lines = [line for path in shipped for line in path.read_text().splitlines()]

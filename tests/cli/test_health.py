@@ -1,4 +1,4 @@
-"""What a container's health check says of a real worker's metrics, a real page and a training."""
+"""The health checks of containers, on a worker's real metrics, a real page and a training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def worker_metrics(ready: bool) -> Iterator[dict[str, str]]:
-    """The environment of a container whose worker shows that it is warm, or that it is not."""
+    """Yield the environment of a container whose worker is warm, or not."""
     registry = CollectorRegistry()
     WorkerMetrics(registry).state(ready, busy=False)
     server, thread = start_http_server(0, "127.0.0.1", registry)
@@ -57,7 +57,7 @@ def gateway_that_answers(status: int, asked: list[str]) -> Iterator[dict[str, st
         thread.join()
 
 
-def test_a_warm_worker_is_healthy_and_one_that_is_not_warm_is_not():
+def test_only_a_warm_worker_is_healthy():
     with worker_metrics(ready=True) as environment:
         assert main(["worker"], environment) == 0
     with worker_metrics(ready=False) as environment:
@@ -66,13 +66,13 @@ def test_a_warm_worker_is_healthy_and_one_that_is_not_warm_is_not():
         assert main(["worker"], environment) == 1
 
 
-def test_a_worker_without_a_metrics_port_cannot_be_asked():
+def test_a_worker_without_a_metrics_port_is_unhealthy():
     with pytest.raises(Unhealthy, match="ANYSR_WORKER_METRICS_PORT"):
         worker({})
 
 
 @pytest.mark.parametrize("what", ["live", "ready"])
-def test_a_gateway_is_asked_for_what_is_named(what):
+def test_a_gateway_is_checked_at_the_named_page(what):
     asked: list[str] = []
     with gateway_that_answers(200, asked) as environment:
         assert main([what], environment) == 0
@@ -107,13 +107,13 @@ def test_a_training_is_healthy_while_it_writes(tmp_path):
     trainer(folder, started)
 
 
-def test_other_words_are_answered_with_what_there_is(capsys):
+def test_unknown_arguments_print_the_usage(capsys):
     assert main(["gateway"], {}) == 2
     assert main([], {}) == 2
     assert "live|ready|worker|trainer" in capsys.readouterr().err
 
 
-def test_it_loads_nothing_but_the_standard_library():
+def test_only_the_standard_library_is_imported():
     script = (
         "import sys, cli.health; found = {name.partition('.')[0] for name in sys.modules};"
         "print(*sorted(found - set(sys.stdlib_module_names) - {'cli', '__main__'}))"

@@ -48,7 +48,7 @@ def workshop(tmp_path_factory):
     return root
 
 
-def test_a_finished_training_is_resumed_and_left_as_it_is(workshop):
+def test_resuming_a_finished_training_changes_nothing(workshop):
     before = (workshop / "run" / "weights.safetensors").read_bytes()
     result = run(
         "train", workshop / "tiny.toml", "--data", workshop / "photos",
@@ -58,7 +58,7 @@ def test_a_finished_training_is_resumed_and_left_as_it_is(workshop):
     assert (workshop / "run" / "weights.safetensors").read_bytes() == before
 
 
-def test_a_run_may_be_made_longer(workshop):
+def test_a_run_can_be_extended(workshop):
     for steps in (5, 8):
         result = run(
             "train", workshop / "tiny.toml", "--data", workshop / "photos", "--steps", steps,
@@ -67,7 +67,7 @@ def test_a_run_may_be_made_longer(workshop):
         assert f"Step {steps} of {steps}" in result.output
 
 
-def test_minutes_count_reading_and_leave_a_checkpoint(workshop):
+def test_minutes_include_reading_and_a_checkpoint_remains(workshop):
     result = run(
         "train", workshop / "tiny.toml", "--data", workshop / "photos", "--minutes", 1e-6,
         "--validation", workshop / "photos", "--output", workshop / "short", "--device", "cpu",
@@ -77,7 +77,7 @@ def test_minutes_count_reading_and_leave_a_checkpoint(workshop):
     assert (workshop / "short" / "state.json").exists()
 
 
-def test_a_misspelt_setting_is_told(workshop):
+def test_the_error_names_a_misspelt_setting(workshop):
     (workshop / "wrong.toml").write_text(TINY.replace("validate_every", "validate_after"))
     result = run(
         "train", workshop / "wrong.toml", "--data", workshop / "photos", "--output", workshop / "x"
@@ -117,7 +117,7 @@ def test_export_then_evaluate_then_record(workshop):
     }
 
 
-def test_what_int8_loses_is_recorded_with_the_trunks(workshop):
+def test_the_loss_of_int8_is_recorded_with_the_trunks(workshop):
     folder = workshop / "models"
     assert run("quantise", "tiny", "--data", workshop / "photos", "--models", folder).exit_code == 0
     evaluated = ("evaluate", "tiny", "--data", workshop / "photos", "--models", folder)
@@ -141,7 +141,7 @@ def test_what_int8_loses_is_recorded_with_the_trunks(workshop):
     assert measured[1.0] == pytest.approx(of_float32["1"][0]["psnr_y"], abs=0.001)
 
 
-def test_every_figure_is_printed_whole_however_many_there_are(workshop):
+def test_every_figure_is_printed_in_full(workshop):
     scales = [1.2, 1.5, 2, 2.37, 3, 3.5, 4, 5, 6, 8]
     result = run(
         "evaluate", "bicubic", "--data", workshop / "photos", "--json", workshop / "b.json",
@@ -166,7 +166,7 @@ def test_every_figure_is_printed_whole_however_many_there_are(workshop):
         (("evaluate", "bicubic", "--data", "PHOTOS", "--scales", "two"), "two"),
     ],
 )
-def test_wrong_arguments_are_told(workshop, arguments, words):
+def test_wrong_arguments_are_reported(workshop, arguments, words):
     given = [str(workshop / "photos") if a == "PHOTOS" else a for a in arguments]
     result = run(*given)
     assert result.exit_code == 2

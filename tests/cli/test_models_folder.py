@@ -1,4 +1,4 @@
-"""The model folder as an operator meets it: edited while the service answers a steady load."""
+"""Edits of the model folder while the service answers a steady load."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ def upscale(url: str, **params: Any) -> httpx.Response:
 def health(url: str) -> dict[str, Any]:
     answer = httpx.get(f"{url}/health/ready")
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 def workers_of(url: str) -> list[dict[str, Any]]:
-    """The workers, ready or not."""
+    """Return all workers, ready or not."""
     workers: list[dict[str, Any]] = httpx.get(f"{url}/health/ready").json()["workers"]
     return workers
 
 
 class Load:
-    """Requests one after the other, on a thread, until the context is left."""
+    """Sends requests in sequence, on a thread, until the context is left."""
 
     def __init__(self, url: str, *models: str | None) -> None:
         self._url = url
@@ -73,13 +73,13 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.goes_on()
+        self.wait_for_more()
         self._ending.set()
         self._thread.join()
         assert len(self.answers) > 5
-        assert [told for status, told in self.answers if status != 200] == []
+        assert [text for status, text in self.answers if status != 200] == []
 
-    def goes_on(self) -> None:
+    def wait_for_more(self) -> None:
         """Wait for some more answers."""
         seen = len(self.answers)
         until(lambda: len(self.answers) > seen + 3)
@@ -98,8 +98,8 @@ def service(folder: Path) -> Iterator[tuple[str, int]]:
         yield url, process.pid
 
 
-def call(url: str) -> int:
-    """Call on all to read their models again; return the call's number."""
+def request_reload(url: str) -> int:
+    """Request a reload of all processes; return the number of the request."""
     answer = httpx.post(f"{url}/admin/reload", headers={"Authorization": f"Bearer {KEY}"})
     assert answer.status_code == 202, answer.text
     number: int = answer.json()["reloads"]
@@ -107,13 +107,12 @@ def call(url: str) -> int:
 
 
 def followed(url: str, number: int) -> bool:
-    told = health(url)
-    return [told["catalog"]["reloads"], *(w["reloads"] for w in told["workers"])] == [
-        number for _ in range(1 + len(told["workers"]))
-    ]
+    state = health(url)
+    parts = [state["catalog"], *state["workers"]]
+    return all(part["reloads"] == number for part in parts)
 
 
-def test_models_come_and_go_under_load_and_nobody_notices(
+def test_models_are_added_and_removed_under_load_without_errors(
     service: tuple[str, int], folder: Path
 ) -> None:
     url, pid = service
@@ -122,43 +121,45 @@ def test_models_come_and_go_under_load_and_nobody_notices(
     with Load(url) as load:
         add_copy(folder, "second")
         os.kill(pid, signal.SIGHUP)
-        # In between it is unknown to the gateway, or not yet warm; never let in to fail.
+        # Until then it is unknown to the gateway or not warm; it is never admitted and then fails.
         while (answer := upscale(url, model="second")).is_error:
             assert answer.json()["code"] in ("unknown_model", "not_ready")
         assert answer.headers["X-AnySR-Model"] == "second"
         [worker] = health(url)["workers"]
         assert worker["models"] == [SMALL, "second"]
-        load.goes_on()
+        load.wait_for_more()
 
         tamper(folder, "second")
-        (folder / f"{SMALL}.onnx").write_bytes(b"")  # cut while it runs
-        number = call(url)
+        (folder / f"{SMALL}.onnx").write_bytes(b"")  # truncated while it runs
+        number = request_reload(url)
         until(lambda: followed(url, number))
-        told = health(url)
-        assert told["status"] == "ready"
-        [worker] = told["workers"]
+        state = health(url)
+        assert state["status"] == "ready"
+        [worker] = state["workers"]
         assert set(worker["broken"]) == {SMALL, "second"}
         assert "checksum" in worker["broken"]["second"]
         assert upscale(url, model="second").status_code == 200
 
         add_copy(folder, SMALL)
         remove(folder, "second")
-        number = call(url)
+        number = request_reload(url)
         until(lambda: followed(url, number))
         [worker] = health(url)["workers"]
         assert (worker["models"], worker["broken"]) == ([SMALL], {})
         assert upscale(url, model="second").json()["code"] == "unknown_model"
 
         (folder / CATALOG_FILE).write_text("{")
-        number = call(url)
+        number = request_reload(url)
         until(lambda: followed(url, number))
-        told = health(url)
-        for broken in (told["catalog"]["broken"], told["workers"][0]["broken"]):
+        state = health(url)
+        for broken in (state["catalog"]["broken"], state["workers"][0]["broken"]):
             assert "not valid JSON" in broken[CATALOG_FILE]
 
 
 @contextlib.contextmanager
-def a_worker(folder: Path, redis_url: str, namespace: str) -> Iterator[subprocess.Popen[bytes]]:
+def running_worker(
+    folder: Path, redis_url: str, namespace: str
+) -> Iterator[subprocess.Popen[bytes]]:
     own = {"ANYSR_MODELS": str(folder), "ANYSR_REDIS_URL": redis_url, "ANYSR_NAMESPACE": namespace}
     environment = {**os.environ, **own, "ANYSR_WORKER_THREADS": "1", "ANYSR_LOG_LEVEL": "warning"}
     command = [sys.executable, "-m", "cli.main", "worker"]
@@ -170,23 +171,23 @@ def a_worker(folder: Path, redis_url: str, namespace: str) -> Iterator[subproces
             process.wait(30)
 
 
-def test_two_workers_with_folders_of_their_own_each_get_their_jobs(
+def test_two_workers_with_different_folders_each_get_their_jobs(
     tmp_path: Path, redis_url: str
 ) -> None:
-    """One machine's copy of the folder is ahead of the other's, and then is not."""
+    """One worker's folder has a model more than the other's, until both are equal."""
     behind = small_folder(tmp_path / "behind", SMALL)
     ahead = small_folder(tmp_path / "ahead", SMALL, "second")
     shared = {"ANYSR_REDIS_URL": redis_url, "ANYSR_NAMESPACE": f"test-{tmp_path.name}"}
     gateway = {"ANYSR_MODELS": str(ahead), "ANYSR_ADMIN_KEY": KEY, **shared}
     with (
-        a_worker(behind, redis_url, shared["ANYSR_NAMESPACE"]) as first,
-        a_worker(ahead, redis_url, shared["ANYSR_NAMESPACE"]),
+        running_worker(behind, redis_url, shared["ANYSR_NAMESPACE"]) as first,
+        running_worker(ahead, redis_url, shared["ANYSR_NAMESPACE"]),
         running_process(0, **gateway) as (url, _),
     ):
         until(lambda: [w["ready"] for w in workers_of(url)] == [True, True])
         with Load(url, SMALL, "second"), Load(url, "second", None):
             add_copy(behind, "second")
-            number = call(url)
+            number = request_reload(url)
             until(lambda: followed(url, number))
             assert [w["models"] for w in health(url)["workers"]] == [[SMALL, "second"]] * 2
             remove(behind, "second")
@@ -194,7 +195,7 @@ def test_two_workers_with_folders_of_their_own_each_get_their_jobs(
             until(lambda: [SMALL] in [w["models"] for w in health(url)["workers"]])
 
 
-def test_a_model_on_demand_answers_after_it_was_asked_for(folder: Path) -> None:
+def test_a_model_on_demand_answers_after_its_first_request(folder: Path) -> None:
     for name in ("rare", "rarer"):
         add_copy(folder, name)
         edit(folder, name, on_demand=True, in_ladder=False)
@@ -208,4 +209,4 @@ def test_a_model_on_demand_answers_after_it_was_asked_for(folder: Path) -> None:
         assert "try again" in first.json()["detail"]
         until(lambda: upscale(url, model="rare").is_success)
         assert upscale(url, model="rare").headers["X-AnySR-Model"] == "rare"
-        load.goes_on()
+        load.wait_for_more()

@@ -1,4 +1,4 @@
-"""`anysr serve` as a user meets it: one command, real HTTP, real network, nothing else."""
+"""`anysr serve` as a user runs it: one command, real HTTP, a real network."""
 
 import io
 import math
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("kept_costs")
 
 
 @pytest.fixture(scope="module")
-def service(kept_costs):  # noqa: ARG001  they are there before it starts
+def service(kept_costs):  # noqa: ARG001 - written before the start
     with running_service(ANYSR_LEASE_SECONDS="1") as url:
         yield url
 
@@ -60,7 +60,7 @@ def opened(answer: httpx.Response) -> Image.Image:
     return Image.open(io.BytesIO(answer.content))
 
 
-def test_the_readmes_request(service):
+def test_the_request_of_the_readme_returns_a_picture(service):
     answer = httpx.post(
         f"{service}/upscale",
         files={"image": ("photo.png", picture(93, 61))},
@@ -108,8 +108,8 @@ def psnr(image: Image.Image, truth: Image.Image) -> float:
 
 
 @pytest.mark.parametrize(("quality", "strength", "gain"), [(50, 0.77, 0.4), (75, 0.55, 0.5)])
-def test_a_jpeg_is_cleaned_up_by_itself(service, quality, strength, gain):
-    """With nothing but a scale: above bicubic, and above what comes of taking it for clean."""
+def test_a_jpeg_is_cleaned_up_by_default(service, quality, strength, gain):
+    """With only a scale, the result is above bicubic, and above that with a strength of 0."""
     data = pytest.importorskip("skimage.data")
     truth = Image.fromarray(data.astronaut()[:256, 120:376])
     buffer = io.BytesIO()
@@ -143,7 +143,7 @@ def test_every_width_can_be_pinned(service):
         assert answer.headers["X-AnySR-Reason"] == "pinned"
 
 
-def test_a_budget_below_everything_is_refused_with_the_smallest_that_could_be(service):
+def test_a_too_small_budget_is_refused_with_the_smallest_feasible_one(service):
     data = picture(300, 300)
     answer = httpx.post(
         f"{service}/upscale", params={"scale": 4, "latency_budget_ms": 1}, content=data
@@ -155,12 +155,12 @@ def test_a_budget_below_everything_is_refused_with_the_smallest_that_could_be(se
 
 
 def workers_of(service: str) -> list[int]:
-    """The process ids of the service's workers, which their ids end with."""
+    """Return the process ids of the workers, which are the ends of their ids."""
     workers = httpx.get(f"{service}/health/ready").json()["workers"]
     return [int(worker["id"].split("-")[-2]) for worker in workers]
 
 
-def test_a_worker_killed_in_the_middle_of_a_job_costs_nobody_a_picture(service):
+def test_a_job_survives_the_kill_of_its_worker(service):
     created = httpx.post(
         f"{service}/jobs",
         params={"scale": 3, "anysr_width": 1, "latency_budget_ms": 60_000},
@@ -177,14 +177,14 @@ def test_a_worker_killed_in_the_middle_of_a_job_costs_nobody_a_picture(service):
 
 
 def redis_of(service: str) -> psutil.Process:
-    """The service's private Redis."""
+    """Return the process of the private Redis."""
     (worker,) = workers_of(service)
     family = psutil.Process(worker).parent().children(recursive=True)
     (server,) = (one for one in family if one.name() in ("valkey-server", "redis-server"))
     return server
 
 
-def test_a_redis_that_is_killed_comes_back_and_whoever_waits_is_told(service):
+def test_a_killed_redis_is_restarted_and_waiting_callers_get_an_error(service):
     answers: list[httpx.Response] = []
     ways = {"scale": 3, "anysr_width": 1, "latency_budget_ms": 60_000}
     large = picture(900, 700, "JPEG")
@@ -213,7 +213,7 @@ def wait_for(condition, seconds: float) -> None:
         time.sleep(0.1)
 
 
-def test_sigterm_ends_the_service_with_its_workers_and_its_redis():
+def test_sigterm_ends_the_service_its_workers_and_its_redis():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port)]
@@ -238,7 +238,7 @@ def test_sigterm_ends_the_service_with_its_workers_and_its_redis():
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=40) in (0, -signal.SIGTERM)
         request.join()
-        assert opened(answers[0]).size == (1800, 1600)  # the job in hand was finished
+        assert opened(answers[0]).size == (1800, 1600)  # the current job was finished
         for pid in pids:
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
@@ -254,7 +254,7 @@ def _ready(url: str) -> bool:
         return False
 
 
-def test_a_port_that_is_taken_ends_with_an_error_and_leaves_nothing_running():
+def test_a_used_port_is_an_error_and_no_process_remains():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         command = [sys.executable, "-m", "cli.main", "serve", "--port", port]
@@ -264,7 +264,7 @@ def test_a_port_that_is_taken_ends_with_an_error_and_leaves_nothing_running():
 
 
 @pytest.mark.parametrize("command", ["gateway", "worker"])
-def test_parts_alone_ask_for_the_redis_that_they_share(command):
+def test_single_parts_require_a_shared_redis(command):
     environment = {k: v for k, v in os.environ.items() if k != "ANYSR_REDIS_URL"}
     done = subprocess.run(
         [sys.executable, "-m", "cli.main", command],

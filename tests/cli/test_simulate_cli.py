@@ -1,4 +1,4 @@
-"""`anysr simulate` and `anysr calibrate`: figures, files, and what cannot be simulated."""
+"""`anysr simulate` and `anysr calibrate`: figures, files and errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(models):
     return invoke
 
 
-def test_all_strategies_and_the_bound_stand_side_by_side(run, tmp_path):
+def test_the_table_has_all_strategies_and_the_bound(run, tmp_path):
     result = run("--requests", 400, "--json", tmp_path / "o.json", "--plot", tmp_path / "o.png")
     assert result.exit_code == 0, result.output
     for name in (*STRATEGIES, "bound"):
@@ -56,7 +56,7 @@ def test_no_figure_is_cut_off_on_a_narrow_screen(models):
     assert "…" not in result.output
 
 
-def test_a_seed_repeats_and_more_load_is_harder(run, tmp_path):
+def test_a_seed_repeats_and_more_load_meets_fewer_budgets(run, tmp_path):
     def outcome(*arguments):
         result = run("--requests", 800, "--strategies", "ours,widest", "--json",
                      tmp_path / "o.json", *arguments)  # fmt: skip
@@ -72,8 +72,8 @@ def test_a_seed_repeats_and_more_load_is_harder(run, tmp_path):
     assert "lanczos@0" not in outcome("--on-miss", "reject")["ours"]["rungs"]
 
 
-def test_the_load_counts_by_the_rung_that_is_named(run, tmp_path):
-    """The same load of a cheaper rung is more requests a second than that of the widest."""
+def test_the_load_refers_to_the_named_rung(run, tmp_path):
+    """An equal load of a cheaper rung is more requests per second."""
     seconds = []
     for arguments in ((), ("--load-of", "anysr-s@0.25")):
         result = run("--requests", 500, "--strategies", "narrowest", "--arrivals", "poisson",
@@ -84,7 +84,7 @@ def test_the_load_counts_by_the_rung_that_is_named(run, tmp_path):
 
 
 @pytest.mark.parametrize("rung", ["anysr-s", "anysr-s@wide", "nothing@1"])
-def test_a_load_of_no_rung_is_refused(run, rung):
+def test_a_load_of_an_unknown_rung_is_refused(run, rung):
     result = run("--requests", 10, "--load-of", rung)
     assert result.exit_code == 2
     assert "MODEL@WIDTH" in result.output or "no model makes" in result.output
@@ -97,7 +97,7 @@ def test_a_trace_is_read(run, tmp_path):
     assert json.loads((tmp_path / "o.json").read_text())["requests"] == 30
 
 
-def test_workers_fail_as_told(run, tmp_path):
+def test_workers_fail_as_requested(run, tmp_path):
     def dropped(*slow):
         result = run("--requests", 200, "--workers", 1, "--json", tmp_path / "o.json", *slow)
         assert result.exit_code == 0, result.output
@@ -117,7 +117,7 @@ def test_workers_fail_as_told(run, tmp_path):
         (("--strategies", "ours,best"), "unknown strategy 'best'"),
         (("--budgets", "3000,300"), "two rising numbers"),
         (("--budgets", "quick"), "quick"),
-        (("--load", 0), "a load of 0"),
+        (("--load", 0), "the load must be a number above 0"),
         (("--scale", 0.5), "cannot tile"),
         (("--slow", "5:9:2"), "a worker from 0 to 3"),
         (("--slow", "soon"), "TIME_S:WORKER:FACTOR"),
@@ -126,13 +126,13 @@ def test_workers_fail_as_told(run, tmp_path):
         (("--models", "nowhere"), "nowhere"),
     ],
 )
-def test_what_cannot_be_simulated_is_told(run, arguments, message):
+def test_invalid_arguments_are_reported(run, arguments, message):
     result = run("--requests", 10, *arguments)
     assert result.exit_code == 2, result.output
     assert message in result.output
 
 
-def test_a_file_that_holds_no_costs_is_told(run, tmp_path):
+def test_a_file_without_costs_is_reported(run, tmp_path):
     for text in ("", "[]", '{"lines": 3}', '{"lines": {"decode": [1]}, "slowdown": {}}'):
         (tmp_path / "c.json").write_text(text)
         result = run("--requests", 10, "--costs", tmp_path / "c.json")
@@ -140,7 +140,7 @@ def test_a_file_that_holds_no_costs_is_told(run, tmp_path):
         assert "holds no costs" in result.output
 
 
-def test_costs_of_an_earlier_version_are_refused_with_what_to_do(run, tmp_path):
+def test_costs_of_an_earlier_version_are_refused_with_the_remedy(run, tmp_path):
     costs = json.loads(COSTS.read_text())
     costs["pace"] = costs.pop("slowdown")
     (tmp_path / "c.json").write_text(json.dumps(costs))
@@ -150,7 +150,7 @@ def test_costs_of_an_earlier_version_are_refused_with_what_to_do(run, tmp_path):
     assert "anysr calibrate --output" in result.output
 
 
-def test_the_committed_costs_know_every_rung_of_the_shipped_models():
+def test_the_committed_costs_have_every_rung_of_the_shipped_models():
     costs = CostModel.from_dict(json.loads(COSTS.read_text()))
     for entry in read_catalog(SHIPPED).models:
         if entry.in_ladder:
@@ -159,7 +159,7 @@ def test_the_committed_costs_know_every_rung_of_the_shipped_models():
 
 
 def test_calibrate_writes_what_simulate_reads(tmp_path, monkeypatch):
-    monkeypatch.setattr(calibration, "ROUNDS", 1)  # how well it measures is no matter here
+    monkeypatch.setattr(calibration, "ROUNDS", 1)  # accuracy does not matter here
     monkeypatch.setattr(calibration, "NETWORK_SIZES", calibration.SMALL_SIZES)
     monkeypatch.setattr(calibration, "FLOOR_SIZES", calibration.FLOOR_SIZES[:-1])
     output = tmp_path / "new" / "costs.json"

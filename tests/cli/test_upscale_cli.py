@@ -1,4 +1,4 @@
-"""`anysr upscale`: files and folders, in this process and through a service, and what fails."""
+"""`anysr upscale`: files and folders, in this process and through a service, and errors."""
 
 import re
 import threading
@@ -30,7 +30,7 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def cleaning(tmp_path_factory):
-    """A folder of one model, which takes a strength."""
+    """A folder of one model that takes a strength."""
     folder = tmp_path_factory.mktemp("models")
     args = {"channels": 8, "blocks": 1, "basis": 4, "widths": [8]}
     spec = NetworkSpec("conditioned", args)
@@ -56,7 +56,7 @@ def test_one_file_to_one_file_in_the_format_of_its_name(folder, tmp_path):
     assert "anysr-s at width 1 (widest)" in result.output
 
 
-def test_a_folder_keeps_its_shape_names_and_formats(folder, tmp_path):
+def test_a_folder_keeps_its_structure_names_and_formats(folder, tmp_path):
     result = run(folder, "-o", tmp_path / "out", "--width", 45)
     assert result.exit_code == 0, result.output
     assert size(tmp_path / "out" / "a.png") == ("PNG", (45, 30))
@@ -70,7 +70,7 @@ def test_a_budget_is_kept_in_this_process_too(folder, tmp_path):
     assert "(widest)" in result.output
 
 
-def test_one_bad_file_is_told_and_the_others_go_on(folder, tmp_path):
+def test_a_bad_file_is_reported_and_the_others_are_processed(folder, tmp_path):
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nonsense")
     result = run(folder, "-o", tmp_path / "out", "--scale", 2)
     assert result.exit_code == 1
@@ -90,31 +90,31 @@ def test_one_bad_file_is_told_and_the_others_go_on(folder, tmp_path):
         (["--scale", "2", "--strength", "much"], "auto or a number from 0 to 1, got 'much'"),
     ],
 )
-def test_wrong_options_are_told_before_anything_runs(folder, tmp_path, options, words):
+def test_wrong_options_are_reported_before_the_first_run(folder, tmp_path, options, words):
     result = run(folder / "a.png", "-o", tmp_path / "out.png", *options)
     assert result.exit_code == 2
     assert words in result.output
     assert not (tmp_path / "out.png").exists()
 
 
-def test_several_inputs_need_a_folder(folder, tmp_path):
+def test_several_inputs_need_an_output_folder(folder, tmp_path):
     result = run(folder, "-o", tmp_path / "out.png", "--scale", 2)
     assert result.exit_code == 2
     assert "one file" in result.output
 
 
-def test_a_missing_input_is_told(tmp_path):
+def test_a_missing_input_is_reported(tmp_path):
     result = run(tmp_path / "nowhere.png", "-o", tmp_path / "out.png", "--scale", 2)
     assert result.exit_code == 2
     assert "nowhere.png" in result.output
 
 
 def draw_kinds(folder):
-    """Pictures of kinds that are carried through by different ways."""
+    """Pictures of kinds that take different code paths."""
     rng = np.random.default_rng(1)
     colour = rng.integers(0, 256, (20, 30, 4), dtype=np.uint8)
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
+    exif[0x0112] = 6  # rotated by 90 degrees
     Image.fromarray(colour).save(folder / "alpha.png")
     Image.fromarray(colour[:, :, 0]).save(folder / "grey.jpg")
     Image.fromarray(colour[:, :, :3]).quantize(16).save(folder / "palette.png")
@@ -160,9 +160,7 @@ def test_through_a_service(folder, tmp_path, service_url):
         (["--strength", "0.5"], "a.png", "(widest), cleaned up at strength 0.5, "),
     ],
 )
-def test_the_story_tells_how_much_was_cleaned_up(
-    folder, tmp_path, cleaning, options, picture, words
-):
+def test_the_summary_has_the_strength(folder, tmp_path, cleaning, options, picture, words):
     with Image.open(folder / "a.png") as image:
         image.save(folder / "worst.jpg", quality=30)
     output = ["-o", tmp_path / "out.png", "--scale", 2]
@@ -171,7 +169,7 @@ def test_the_story_tells_how_much_was_cleaned_up(
     assert re.search(rf"cleaner at width 1 {re.escape(words)}\d+ ms", result.output)
 
 
-def test_a_service_is_told_the_strength_and_tells_what_it_did(folder, tmp_path, cleaning):
+def test_the_strength_is_sent_to_a_service_and_shown_from_its_answer(folder, tmp_path, cleaning):
     out = ["-o", tmp_path / "out.png", "--scale", 2, "--budget-ms", 30_000]
     with running_service(ANYSR_MODELS=str(cleaning)) as url:
         given = run(folder / "a.png", *out, "--strength", 0.5, "--server", url)
@@ -181,14 +179,14 @@ def test_a_service_is_told_the_strength_and_tells_what_it_did(folder, tmp_path, 
     assert "cleaned up" not in clean.output
 
 
-def test_a_model_that_takes_no_strength_cleans_nothing_up(folder, tmp_path):
+def test_a_model_without_strength_cleans_nothing_up(folder, tmp_path):
     out = ["-o", tmp_path / "out.png", "--scale", 2, "--model", "anysr-edsr-liif"]
     result = run(folder / "a.png", *out, "--strength", 1)
     assert result.exit_code == 0, result.output
     assert "cleaned up" not in result.output
 
 
-def test_an_absent_service_is_told(folder, tmp_path):
+def test_an_unreachable_service_is_reported(folder, tmp_path):
     url = "http://127.0.0.1:9"
     result = run(folder / "a.png", "-o", tmp_path / "x.png", "--scale", 2, "--server", url)
     assert result.exit_code == 1
@@ -196,7 +194,7 @@ def test_an_absent_service_is_told(folder, tmp_path):
 
 
 class Loading(BaseHTTPRequestHandler):
-    """A service that has to load the model when it is first asked for it."""
+    """A service that loads the model at its first request."""
 
     asked = 0
 
@@ -223,10 +221,10 @@ class Loading(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log line."""
 
 
-def test_a_service_that_loads_the_model_is_asked_again(folder, tmp_path):
+def test_the_request_is_repeated_while_the_service_loads_the_model(folder, tmp_path):
     with ThreadingHTTPServer(("127.0.0.1", 0), Loading) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"

@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def engine() -> None:
-    """Skips where no container engine answers."""
+    """Skip without a container engine."""
     try:
         require_engine()
     except EngineMissing as error:
@@ -29,7 +29,7 @@ def engine() -> None:
 
 @pytest.fixture(scope="session")
 def built() -> dict[str, str]:
-    """The variables that name the stack's images, once they are built from this tree."""
+    """Build the stack's images from this tree; return the variables that name them."""
     return {"ANYSR_HOST": "127.0.0.1", "ANYSR_PORT": PORT, **build_images("test")}
 
 
@@ -49,7 +49,7 @@ def stack(built: dict[str, str], say: Callable[[str], None]) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Prints a line for whoever reads the test run."""
+    """Print a line to the terminal of the test run."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
 
     def say(line: str) -> None:
@@ -61,7 +61,7 @@ def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
 
 @pytest.fixture
 def swarm() -> Iterator[str]:
-    """The node of a Swarm of this machine alone; skips where the engine is in one already."""
+    """Node id of a Swarm of this machine alone; skips if the engine is in one already."""
     if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
         pytest.skip("the engine is part of a Swarm")
     docker("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377")

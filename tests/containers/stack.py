@@ -1,4 +1,4 @@
-"""A Compose project under test: the engine's own commands, and HTTP to its one published port."""
+"""A Compose project under test: commands of the engine, and HTTP to the published port."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FETCH = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().de
 
 
 def inspect(container: str) -> dict[str, Any]:
-    """All that the engine knows of a container or an image."""
+    """Return what the engine reports on a container or an image."""
     found: dict[str, Any] = json.loads(docker("inspect", container))[0]
     return found
 
 
 def eventually(look: Callable[[], T | None], what: str, seconds: float = WAIT_S) -> T:
-    """Look until there is something to be seen, and return it."""
+    """Poll until the result is true, and return it."""
     until = time.monotonic() + seconds
     while True:
         try:
@@ -49,26 +49,26 @@ def photograph(width: int, height: int) -> bytes:
 
 
 def size_of(picture: bytes) -> tuple[int, int]:
-    """Width and height of an encoded picture, every pixel of which can be decoded."""
+    """Decode a picture, and return its width and height."""
     with Image.open(io.BytesIO(picture)) as image:
         image.load()
         return image.size
 
 
 class Stack(ComposeProject):
-    """A Compose project, and what its callers do with it."""
+    """A Compose project, and requests to it."""
 
     def fetch_inside(self, url: str) -> str:
-        """A page of the project's own network, as the gateway's container sees it."""
+        """Return a page of the project's network, fetched in the gateway's container."""
         return self.inside("gateway", "python", "-c", FETCH, url)
 
     def ready(self) -> dict[str, Any]:
-        """What the gateway says of workers and queue."""
+        """Return the gateway's report on workers and queue."""
         answer: dict[str, Any] = httpx.get(f"{self.url}/health/ready").json()
         return answer
 
     def warm_workers(self) -> int:
-        """How many workers the gateway knows to be warm."""
+        """Return the number of warm workers."""
         return sum(worker["ready"] for worker in self.ready().get("workers", ()))
 
     def upscale(self, picture: bytes, **parameters: Any) -> httpx.Response:
@@ -76,20 +76,20 @@ class Stack(ComposeProject):
         return self._post("/upscale", picture, parameters)
 
     def submit(self, picture: bytes, **parameters: Any) -> str:
-        """POST a picture to /jobs, and return the job's id once it is accepted."""
+        """POST a picture to /jobs; return the id of the accepted job."""
         answer = self._post("/jobs", picture, parameters)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """The job as its caller may see it; AssertionError while it cannot be seen."""
+        """Return the job. Raises AssertionError while it is unavailable."""
         answer = httpx.get(f"{self.url}/jobs/{job_id}")
         assert answer.status_code == 200, answer.text
         members: dict[str, Any] = answer.json()
         return members
 
     def ended(self, job_id: str) -> dict[str, Any]:
-        """The job, once it has ended."""
+        """Wait until the job has ended, and return it."""
 
         def look() -> dict[str, Any] | None:
             job = self.job(job_id)
@@ -98,7 +98,7 @@ class Stack(ComposeProject):
         return eventually(look, f"the end of job {job_id}")
 
     def result(self, job_id: str) -> bytes:
-        """The picture of a job that succeeded."""
+        """Return the picture of a successful job."""
         answer = httpx.get(f"{self.url}/jobs/{job_id}/result")
         assert answer.status_code == 200, answer.text
         return answer.content

@@ -1,4 +1,4 @@
-"""The proof of the alerts on the stack; all of them, and ten quiet minutes: anysr bench alerts."""
+"""One alert on the stack. `anysr bench alerts --compose` has all, and normal load."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from benchmarks.alerts import watch
 from benchmarks.monitored.stack import run_stack
 
 
-def test_an_alert_fires_on_the_stack_when_it_is_made_real_and_only_that_one(built, say, tmp_path):
+def test_only_the_alert_of_the_created_condition_fires_on_the_stack(built, say, tmp_path):
     name = "AnysrRedisMemoryHigh"
     with run_stack(tmp_path, {}, every_s=0.5, hurry=60, images=built) as service:
         found = watch(service, name, SCENES[name])

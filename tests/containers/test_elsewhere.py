@@ -1,4 +1,4 @@
-"""The other ways to run it: secrets from files, and Docker Swarm."""
+"""Other deployments: secrets from files, and Docker Swarm."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ADMIN_KEY = "a-drawn-key-of-some-length"
         ("docker-compose.yml", "deploy/secrets.compose.yml"),
     ],
 )
-def test_compose_reads_the_files_without_a_word(files):
+def test_compose_reads_the_files_without_warnings(files):
     arguments = [part for file in files for part in ("-f", file)]
     done = run("docker", "compose", *arguments, "--profile", "*", "config", "--quiet")
     assert done.stdout + done.stderr == ""
@@ -45,7 +45,7 @@ def secret_stack(built: dict[str, str], tmp_path: Path) -> Iterator[Stack]:
     stack.down()
 
 
-def test_secrets_come_from_files_and_redis_wants_its_password(secret_stack):
+def test_secrets_come_from_files_and_redis_requires_its_password(secret_stack):
     secret_stack.up("redis", "gateway", "worker")
     assert "NOAUTH" in secret_stack.inside("redis", "redis-cli", "ping")
     environment = secret_stack.inside("gateway", "python", "-c", "import os; print(*os.environ)")

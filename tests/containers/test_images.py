@@ -1,4 +1,4 @@
-"""What the images are: small, without tools, and at work with nothing that they do not need."""
+"""The images: small, without tools, and with the needed packages only."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_image_is_small(built, say, name):
 
 
 @pytest.mark.parametrize("name", LIMITS_MB)
-def test_an_image_says_what_it_is_and_how_it_is_asked_and_stopped(built, name):
+def test_an_image_has_labels_a_health_check_and_a_stop_signal(built, name):
     config = inspect(f"anysr-{name}:{built['ANYSR_TAG']}")["Config"]
     assert config["User"] == "10001:10001"
     assert config["StopSignal"] == "SIGTERM"
@@ -85,7 +85,7 @@ def test_a_container_has_no_rights_and_no_tools(stack, say, name):
 
 
 @pytest.mark.parametrize("name", LIMITS_MB)
-def test_exactly_what_is_locked_is_installed(stack, name):
+def test_exactly_the_locked_packages_are_installed(stack, name):
     seen = json.loads(stack.inside(name, "python", "-c", LOOK, ""))
     lock = checkout("deploy", "requirements", f"{name}.txt").read_text()
     locked = {normal(n): v for n, v in re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE)}
@@ -94,9 +94,9 @@ def test_exactly_what_is_locked_is_installed(stack, name):
     assert installed == locked
 
 
-def test_a_worker_serves_in_openvino_which_reports_to_nobody(stack, say):
-    """In the precision that is fastest here and in float32, with pictures that are right
-    (`workers.backends.check`); a second start reads what the first one has compiled."""
+def test_a_worker_runs_openvino_without_telemetry(stack, say):
+    """Runs the fastest precision and float32, with correct pictures (`workers.backends.check`); a
+    second start reads the compiled graphs of the first."""
     seen = json.loads(stack.inside("worker", "python", "-c", SERVE))
     say(f"worker: {seen}")
     assert seen.pop("telemetry") is False

@@ -1,4 +1,4 @@
-"""Parts of the stack die, restart and are replaced; what was accepted comes all the same."""
+"""Parts of the stack die, restart and are replaced; accepted jobs still finish."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ RETRY_S = 30.0
 
 
 def busy_container(stack: Stack) -> str | None:
-    """The container of a worker that runs a job; a worker's id begins with its container's."""
+    """Return the container of the worker that runs a job, by the beginning of the worker's id."""
     for worker in stack.ready().get("workers", ()):
         if worker["busy"]:
             return str(worker["id"]).partition("-")[0]
     return None
 
 
-def test_a_worker_is_killed_during_a_job_and_the_picture_comes_all_the_same(stack, say):
+def test_a_job_survives_the_kill_of_its_worker(stack, say):
     stack.up("--no-recreate", "--scale", "worker=2")
     eventually(lambda: stack.warm_workers() == 2, "two warm workers")
     job = stack.submit(
@@ -39,7 +39,7 @@ def test_a_worker_is_killed_during_a_job_and_the_picture_comes_all_the_same(stac
     eventually(lambda: stack.warm_workers() == 1, "the one that is left is seen")
 
 
-def test_redis_stops_and_starts_and_no_accepted_job_is_lost(stack, say):
+def test_accepted_jobs_survive_a_restart_of_redis(stack, say):
     jobs = [stack.submit(photograph(400, 400), scale=2) for _ in range(8)]
     stack.compose("stop", "redis")
     stack.compose("start", "redis")
@@ -52,7 +52,7 @@ def test_redis_stops_and_starts_and_no_accepted_job_is_lost(stack, say):
 
 @dataclass
 class Load:
-    """Callers one after the other who try again when their connection breaks, and only then."""
+    """Callers in sequence, who repeat a request only when their connection breaks."""
 
     stack: Stack
     stop: threading.Event = field(default_factory=threading.Event)
@@ -76,7 +76,7 @@ class Load:
                 time.sleep(0.1)
 
 
-def test_the_gateway_is_replaced_under_load_and_no_request_fails(stack, say):
+def test_no_request_fails_while_the_gateway_is_replaced(stack, say):
     load = Load(stack)
     callers = [threading.Thread(target=load.call) for _ in range(3)]
     for caller in callers:

@@ -11,12 +11,12 @@ from tests.containers.stack import Stack, eventually, inspect, photograph, size_
 
 
 def targets(stack: Stack) -> list[tuple[str, str]]:
-    """Job and health of each thing that Prometheus scrapes."""
+    """Return job and health of each target of Prometheus."""
     page = json.loads(stack.fetch_inside("http://prometheus:9090/api/v1/targets?state=active"))
     return sorted((t["labels"]["job"], t["health"]) for t in page["data"]["activeTargets"])
 
 
-def test_a_photograph_comes_back_larger_as_soon_as_the_stack_is_up(stack, say):
+def test_the_stack_upscales_a_photograph_as_soon_as_it_is_up(stack, say):
     answer = stack.upscale(photograph(256, 192), scale=2.37, latency_budget_ms=20000)
     assert answer.status_code == 200, answer.text
     assert size_of(answer.content) == (round(2.37 * 256), round(2.37 * 192))
@@ -64,7 +64,7 @@ def metrics_of(stack: Stack, worker: str) -> str:
     return stack.fetch_inside(f"http://{network['IPAddress']}:9100/metrics")
 
 
-def test_everything_stops_by_itself_within_ten_seconds(stack, say):
+def test_all_containers_stop_within_ten_seconds(stack, say):
     containers = {s: stack.containers(s)[0] for s in ("gateway", "worker", "redis", "prometheus")}
     started = time.monotonic()
     stack.compose("stop")

@@ -11,13 +11,13 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 class ComposeLoader(yaml.SafeLoader):
-    """Knows Compose's tag for what an override takes away."""
+    """Loader with Compose's tag for removed values."""
 
 
 ComposeLoader.add_constructor("!reset", lambda *_: None)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A Compose file with its anchors resolved and its variables as they are written."""
+    """Return a Compose file with resolved anchors and unresolved variables."""
     content: dict[str, Any] = yaml.load(path.read_text(), Loader=ComposeLoader)
     return content

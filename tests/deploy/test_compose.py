@@ -1,4 +1,4 @@
-"""docker-compose.yml and its companions, read as data: what holds of every service."""
+"""docker-compose.yml and its companions, read as data: rules for every service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OURS = ("gateway", "worker")
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
-def test_a_service_is_hardened_limited_and_asked_for_its_health(name):
+def test_a_service_is_hardened_and_limited_and_has_a_health_check(name):
     service = COMPOSE["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -28,7 +28,7 @@ def test_a_service_is_hardened_limited_and_asked_for_its_health(name):
         assert source in COMPOSE["volumes"] or mount.endswith(":ro")
 
 
-def test_only_the_gateway_publishes_a_port_unless_grafana_is_asked_for():
+def test_only_the_gateway_publishes_a_port_without_the_grafana_profile():
     publishing = {name for name, service in COMPOSE["services"].items() if "ports" in service}
     assert publishing == {"gateway", "grafana"}
     assert COMPOSE["services"]["grafana"]["profiles"] == ["grafana"]
@@ -45,19 +45,19 @@ def test_every_file_that_is_mounted_exists():
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_what_needs_redis_starts_when_it_is_healthy(name):
+def test_services_start_after_redis_is_healthy(name):
     assert COMPOSE["services"][name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
     assert "redis:6379" in COMPOSE["services"][name]["environment"]["ANYSR_REDIS_URL"]
 
 
-def test_redis_keeps_what_it_accepted():
+def test_redis_stores_accepted_jobs():
     lines = (DEPLOY / "redis.conf").read_text().splitlines()
     for line in ("appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction"):
         assert line in lines
     assert any(re.fullmatch(r"maxmemory \d+[kmg]b", line) for line in lines)
 
 
-def test_prometheus_asks_for_what_the_services_are_called():
+def test_prometheus_uses_the_names_of_the_services():
     config = read(DEPLOY / "prometheus" / "prometheus.yml")
     for job in config["scrape_configs"]:
         if job["job_name"] in OURS:

@@ -1,4 +1,4 @@
-"""The dashboards are what their code says, and speak only of metrics that there are."""
+"""The dashboards equal their source, and use only declared metrics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def panels_of(text: str) -> list[dict[str, Any]]:
 
 
 def declared() -> set[str]:
-    """The names of all series that gateways and workers can have."""
+    """Return the names of all series of gateways and workers."""
     gateway, worker = GatewayMetrics(), CollectorRegistry()
     gateway._counters.health = QueueHealth(0, 0, 0)
     WorkerMetrics(worker)
@@ -36,7 +36,7 @@ def declared() -> set[str]:
 
 
 def expressions() -> dict[str, str]:
-    """Where it stands, and each PromQL expression."""
+    """Yield place and text of each PromQL expression."""
     found = {
         f"{name}: {panel['title']}: {target['refId']}": target["expr"]
         for name, text in dashboards().items()
@@ -60,13 +60,13 @@ def recorded() -> set[str]:
     return {rule["record"] for rule in rules if "record" in rule}
 
 
-def test_the_committed_dashboards_are_those_that_the_code_builds() -> None:
+def test_the_committed_dashboards_are_up_to_date() -> None:
     committed = {path.name: path.read_text() for path in FOLDER.glob("*.json")}
     assert committed == dashboards(), "run: python -m deploy.grafana.build"
 
 
 @pytest.mark.parametrize("name", sorted(dashboards()))
-def test_panels_say_what_they_show_and_in_which_unit(name: str) -> None:
+def test_panels_have_descriptions_and_units(name: str) -> None:
     panels = panels_of(dashboards()[name])
     assert len(panels) >= 8
     assert len({panel["title"] for panel in panels}) == len(panels)

@@ -1,5 +1,5 @@
-"""Every panel tells something: its queries, asked of a real Prometheus that watched a service
-which did all that can happen to it. `pytest -s` shows the table."""
+"""Every panel has data: its queries run on a real Prometheus, after late pictures, refusals and a
+lost worker of a real service. `pytest -s` shows the table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.pictures import draw_jpeg
 pytestmark = pytest.mark.skipif(find_prometheus() is None, reason="prometheus is not installed")
 
 WINDOW = "30s"
-"""What Grafana would put for $__rate_interval."""
+"""Value for Grafana's $__rate_interval."""
 SMALL, LARGE = draw_jpeg(64, 64), draw_jpeg(420, 420)
 
 
@@ -33,7 +33,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessService
 
 
 def live_through_everything(service: ProcessService) -> None:
-    """Pictures in time and late, refusals, an upload that is none, a lost worker."""
+    """A service after pictures in time and late, refusals, an invalid upload, and a lost worker."""
     with httpx.Client(base_url=service.url, timeout=60) as client:
         make_pictures(client)
         miss_a_budget(service, client)
@@ -57,8 +57,8 @@ def make_pictures(client: httpx.Client) -> None:
 
 
 def miss_a_budget(service: ProcessService, client: httpx.Client) -> None:
-    """All workers stand still while a job waits."""
-    with service.standing_still():
+    """Pause all workers while a job waits."""
+    with service.paused_workers():
         job = client.post("/jobs", params={"scale": 2, "latency_budget_ms": 1500}, content=SMALL)
         assert job.status_code == 202, job.text
         time.sleep(2)  # longer than the budget
@@ -67,7 +67,7 @@ def miss_a_budget(service: ProcessService, client: httpx.Client) -> None:
 
 
 def lose_a_worker(service: ProcessService, client: httpx.Client) -> None:
-    """The worker that has a long job is killed; the other makes the picture."""
+    """Kill the worker of a long job; the other worker makes the picture."""
     service.wait_ready(2)
     params = {"scale": 4, "anysr_width": 1, "latency_budget_ms": 120_000}
     job = client.post("/jobs", params=params, content=LARGE).json()
@@ -78,7 +78,7 @@ def lose_a_worker(service: ProcessService, client: httpx.Client) -> None:
 
 
 async def slot_of(service: ProcessService, job_id: str) -> int:
-    """The slot of the worker that runs a job, as the queue knows it."""
+    """Return the slot of the worker that runs a job."""
     async with Redis.from_url(service.redis_url, decode_responses=True) as redis:
         worker = str(await redis.hget(f"anysr:job:{job_id}", "worker"))
     [slot] = [n for n, process in service.workers.items() if f"-{process.pid}-" in worker]
@@ -86,7 +86,7 @@ async def slot_of(service: ProcessService, job_id: str) -> int:
 
 
 def counted(service: ProcessService, expression: str) -> int:
-    """The number of series with a value that is one, as a panel would draw them."""
+    """Return the number of series with a value other than NaN."""
     asked = expression.replace("$__rate_interval", WINDOW)
     return sum(one["value"][1] not in ("NaN", "+Inf", "-Inf") for one in service.query(asked))
 
@@ -115,7 +115,7 @@ def test_prometheus_keeps_traces_beside_latencies(service: ProcessService) -> No
         assert all(len(trace) == 32 for trace in traces)
 
 
-def test_every_rule_could_be_evaluated(service: ProcessService) -> None:
+def test_every_rule_can_be_evaluated(service: ProcessService) -> None:
     groups = httpx.get(f"{service.prometheus_url}/api/v1/rules").json()["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert len(rules) > 30

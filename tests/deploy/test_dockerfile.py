@@ -1,4 +1,4 @@
-"""The Dockerfile's promises that need no engine to be checked."""
+"""Rules for the Dockerfile that can be checked without an engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FINAL = ("gateway", "worker", "worker-gpu", "trainer")
 
 
 def stages() -> dict[str, str]:
-    """Each stage's instructions by its name, with those of the stages that it is built from."""
+    """Return the instructions of each stage, including those of its base stages."""
     found: dict[str, str] = {}
     for text in re.split(r"^(?=FROM )", DOCKERFILE, flags=re.MULTILINE)[1:]:
         head = re.match(r"FROM (\S+) AS (\S+)\n", text)
@@ -27,13 +27,13 @@ def stages() -> dict[str, str]:
     return found
 
 
-def test_hadolint_has_nothing_to_say():
+def test_hadolint_finds_nothing():
     hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or "hadolint"
     done = subprocess.run([hadolint, "Dockerfile"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_build_asks_no_registry_for_its_syntax():
+def test_a_build_needs_no_syntax_from_a_registry():
     assert not re.search(r"^#\s*syntax\s*=", DOCKERFILE, re.MULTILINE | re.IGNORECASE)
 
 
@@ -45,7 +45,7 @@ def test_base_images_are_pinned_to_more_than_a_name():
 
 
 @pytest.mark.parametrize("name", FINAL)
-def test_a_final_stage_is_unprivileged_asked_stopped_and_labelled(name):
+def test_a_final_stage_has_a_user_a_health_check_a_stop_signal_and_labels(name):
     stage = stages()[name]
     users = re.findall(r"^USER (\S+)$", stage, re.MULTILINE)
     assert users[-1] == "10001:10001"

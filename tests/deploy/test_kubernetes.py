@@ -1,4 +1,4 @@
-"""The Kubernetes objects: valid to the letter, hardened, and about the same names and ports."""
+"""The Kubernetes objects: valid, hardened, and with equal names and ports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def objects() -> list[dict[str, Any]]:
 
 
 def of_kind(*kinds: str) -> dict[str, dict[str, Any]]:
-    """The objects of some kinds, by name."""
+    """Return the objects of some kinds, by name."""
     return {o["metadata"]["name"]: o for o in objects() if o["kind"] in kinds}
 
 
@@ -52,7 +52,7 @@ def test_the_objects_are_valid(tmp_path):
     validated(yaml.safe_dump_all(objects()), tmp_path)
 
 
-def test_what_kustomize_makes_of_them_is_valid_and_keeps_its_links(tmp_path):
+def test_the_output_of_kustomize_is_valid_and_keeps_its_links(tmp_path):
     tools = (("kustomize", "build"), ("kubectl", "kustomize"))
     tool = next((tool for tool in tools if shutil.which(tool[0])), None)
     if tool is None:
@@ -67,7 +67,7 @@ def test_what_kustomize_makes_of_them_is_valid_and_keeps_its_links(tmp_path):
     assert re.fullmatch(r"anysr-\w+", source["configMapRef"]["name"])
 
 
-def test_the_scaled_object_is_valid_and_one_that_is_not_is_refused():
+def test_the_scaled_object_is_valid_and_an_invalid_one_is_refused():
     (scaled,) = of_kind("ScaledObject").values()
     jsonschema.validate(scaled, SCHEMA)
     wrong = json.loads(json.dumps(scaled))

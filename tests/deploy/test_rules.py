@@ -1,4 +1,4 @@
-"""Alerts fire when they should and not when they should not, and each has its runbook."""
+"""Alerts fire under their conditions only, and each has a runbook."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_configuration_and_rules_are_valid() -> None:
 
 @needs_promtool
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
-def test_alerts_fire_as_promised(case: Path) -> None:
+def test_alerts_fire_as_expected(case: Path) -> None:
     done = run("test", "rules", case)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @needs_promtool
-def test_a_case_that_is_not_so_is_found(tmp_path: Path) -> None:
-    """The tests above can fail: an alert is awaited of a service that does well."""
+def test_a_wrong_expectation_is_found(tmp_path: Path) -> None:
+    """The tests above can fail: this case expects an alert of a healthy service."""
     case = yaml.safe_load((PROMETHEUS / "tests/queue.yml").read_text())
     case["rule_files"] = [str(path) for path in RULES]
     for test in case["tests"]:
@@ -77,7 +77,7 @@ def test_every_alert_is_tested_to_fire_and_not_to_fire(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(alerts()))
-def test_every_alert_says_what_is_wrong_how_bad_it_is_and_what_to_do(name: str) -> None:
+def test_every_alert_has_summary_severity_and_runbook(name: str) -> None:
     rule = alerts()[name]
     assert rule["labels"]["severity"] in ("page", "ticket")
     assert rule["annotations"]["summary"].endswith(".")
@@ -90,11 +90,11 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     assert sorted(headings) == sorted(alerts())
 
 
-def test_every_runbook_tells_what_it_means_and_what_to_look_at_and_do() -> None:
+def test_every_runbook_has_meaning_checks_and_remedy() -> None:
     for section in re.split(r"^## ", RUNBOOKS.read_text(), flags=re.MULTILINE)[1:]:
         if section.startswith("Anysr"):
             parts = re.findall(r"^\*\*(.+?)\.\*\*", section, re.MULTILINE)
-            assert parts == ["Means", "Look", "Do"], section.splitlines()[0]
+            assert parts == ["Means", "Check", "Do"], section.splitlines()[0]
 
 
 def test_the_objective_is_the_same_in_alerts_and_dashboards() -> None:

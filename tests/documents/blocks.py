@@ -64,9 +64,9 @@ def shell_commands(program: str) -> list[Command]:
 
 
 def spans(program: str) -> list[Command]:
-    """Return what stands between backticks and begins with a program: commands, and parts of them.
+    """Return the spans in backticks that begin with a program: commands, and parts of them.
 
-    The marks of what may be left out or repeated, `[--cost]` and `IN...`, are taken away.
+    Marks of optional and repeated parts, `[--cost]` and `IN...`, are removed.
     """
     found = []
     for path in DOCUMENTS:

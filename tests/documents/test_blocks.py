@@ -1,4 +1,4 @@
-"""Every fenced block of the documents is in a language that is checked, and correct in it."""
+"""Every fenced block of the documents has a checked language, and is correct in it."""
 
 from __future__ import annotations
 
@@ -55,6 +55,6 @@ def test_a_block_is_correct_in_its_language(block) -> None:
         ("toml", "a = b"),
     ],
 )
-def test_what_is_wrong_is_found(language: str, text: str) -> None:
+def test_an_incorrect_block_is_found(language: str, text: str) -> None:
     with pytest.raises((ValueError, SyntaxError, ModuleNotFoundError)):
         CHECKS[language](text)

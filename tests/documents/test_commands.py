@@ -1,4 +1,4 @@
-"""Every command in the documents is one that there is, with options that it has."""
+"""Every command in the documents exists, with its options."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def hollow(command: Any) -> Any:
 
 
 def parse(*arguments: str) -> None:
-    """Raise what `anysr` answers to arguments that are wrong or too few."""
+    """Parse arguments; raise the error of `anysr` if they are wrong or missing."""
     hollow(get_group(app)).main(list(arguments), standalone_mode=False)
 
 
 def in_images() -> list[Command]:
-    """What containers of our images are told to run."""
+    """Return the commands that containers of our images run."""
     found = []
     for command in shell_commands("docker"):
         place = next((n for n, word in enumerate(command) if word in IMAGES), len(command))
@@ -47,7 +47,7 @@ def as_text(command: Command) -> str:
 
 
 @pytest.mark.parametrize("command", [*shell_commands("anysr"), *in_images()], ids=as_text)
-def test_anysr_takes_the_arguments_of_a_block(
+def test_anysr_accepts_the_arguments_of_a_block(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -55,7 +55,7 @@ def test_anysr_takes_the_arguments_of_a_block(
 
 
 @pytest.mark.parametrize("command", sorted(set(spans("anysr"))), ids=as_text)
-def test_anysr_has_the_command_and_the_options_that_are_named(command: Command) -> None:
+def test_anysr_has_the_named_command_and_options(command: Command) -> None:
     found: Any = get_group(app)
     for word in command[1:]:
         if word in getattr(found, "commands", {}):

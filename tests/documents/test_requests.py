@@ -1,4 +1,4 @@
-"""Every request in the documents goes to a route that there is; those to this machine are run."""
+"""Every request in the documents has a route; requests to this machine are sent."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ RUN = [
 @pytest.fixture(scope="module")
 def paths(service_url: str) -> dict[str, Any]:
     """The paths of the gateway's OpenAPI document."""
-    told: dict[str, Any] = httpx.get(f"{service_url}/openapi.json").json()["paths"]
-    return told
+    described: dict[str, Any] = httpx.get(f"{service_url}/openapi.json").json()["paths"]
+    return described
 
 
 def asked(command: Command) -> tuple[str, str]:
@@ -65,9 +65,7 @@ def test_every_route_in_the_prose_exists(paths: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("block", RUN, ids=str)
-def test_a_block_of_requests_does_what_it_says(
-    block: Block, service_url: str, tmp_path: Path
-) -> None:
+def test_a_block_of_requests_succeeds(block: Block, service_url: str, tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     Image.linear_gradient("L").resize((40, 30)).convert("RGB").save(tmp_path / "photo.png")

@@ -1,4 +1,4 @@
-"""Each example does what it says, on a real service."""
+"""Each example runs against a real service."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALLERS = {
     "upscale.py": (sys.executable, sys.executable),
     "job.mjs": ("node", "node"),
 }
-"""What runs each example, and the program that it needs."""
+"""Command of each example, and the program that it needs."""
 
 
 @pytest.fixture(params=CALLERS)
@@ -56,7 +56,7 @@ def run(command: list[str], *arguments: str | Path, **variables: str) -> tuple[i
     return done.returncode, done.stdout
 
 
-def test_an_example_enlarges_a_picture(example: list[str], photo: Path, service_url: str) -> None:
+def test_an_example_upscales_a_picture(example: list[str], photo: Path, service_url: str) -> None:
     larger = photo.with_name("larger.jpg")
     status, said = run(example, photo, "2.5", larger, ANYSR_SERVER=service_url)
     assert status == 0, said
@@ -65,7 +65,7 @@ def test_an_example_enlarges_a_picture(example: list[str], photo: Path, service_
     assert re.search(r"x-anysr-model: |anysr-\w+ at width |succeeded 100 %", said), said
 
 
-def test_an_example_says_why_there_is_no_picture(
+def test_an_example_reports_why_there_is_no_picture(
     example: list[str], photo: Path, service_url: str
 ) -> None:
     larger = photo.with_name("larger.jpg")
@@ -75,16 +75,16 @@ def test_an_example_says_why_there_is_no_picture(
     assert not larger.exists()
 
 
-def test_a_model_folder_of_ones_own_is_served(tmp_path: Path) -> None:
+def test_a_model_folder_of_your_own_is_served(tmp_path: Path) -> None:
     folder = tmp_path / "my-models"
     command = [sys.executable, str(FOLDER / "model_folder.py")]
     status, said = run(command, folder, "anysr-xs", "anysr-s")
     assert status == 0, said
     with running_service(ANYSR_MODELS=str(folder)) as url:
-        told = httpx.get(f"{url}/models").json()
+        found = httpx.get(f"{url}/models").json()
         health = httpx.get(f"{url}/health/ready").json()
-    assert told["default"] == "anysr-xs"
-    assert {model["name"]: model["ready"] for model in told["models"]} == {
+    assert found["default"] == "anysr-xs"
+    assert {model["name"]: model["ready"] for model in found["models"]} == {
         "anysr-xs": True,
         "anysr-s": True,
     }

@@ -1,4 +1,4 @@
-"""The cost benchmark runs what a worker runs, and counts right; no time is asserted anywhere."""
+"""The study of the cost model runs a worker's code, and computes its figures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_run_is_kept_when_it_stays_below_its_safe_prediction() -> None:
     assert accuracy([RUN]) == Accuracy(1, 1.0, (1.0, 1.0, 1.0), 1.3, 1.0)
 
 
-def test_jobs_are_of_mixed_sizes_and_their_pictures_are_what_they_say() -> None:
+def test_jobs_have_mixed_sizes_and_pictures_of_the_stated_size() -> None:
     random = np.random.default_rng(0)
     drawn = [draw_job(random) for _ in range(20)]
     for job, payload in drawn:
@@ -45,7 +45,7 @@ def test_jobs_are_of_mixed_sizes_and_their_pictures_are_what_they_say() -> None:
     assert len({job.output_format for job, _ in drawn}) == 3
 
 
-def test_every_run_teaches_the_model_and_is_told_as_it_was_promised() -> None:
+def test_every_run_updates_the_model_and_records_its_prediction() -> None:
     session = Gated()
     session.gate.set()
     costs = costs_of(network_ms=2.0)
@@ -62,7 +62,7 @@ def test_every_run_teaches_the_model_and_is_told_as_it_was_promised() -> None:
     assert costs.slowdown
 
 
-def test_the_core_is_given_back() -> None:
+def test_the_busy_process_ends_with_its_phase() -> None:
     with taken_core() as busy:
         assert busy.poll() is None
     assert busy.poll() is not None

@@ -1,4 +1,4 @@
-"""The script for a GPU at hand for minutes, run on a CPU: it compares, trains, and goes on."""
+"""The training for a few minutes on a GPU, run on a CPU: it compares, trains, and resumes."""
 
 import json
 from typing import Any
@@ -54,7 +54,7 @@ def call(folder, capsys, steps, *more):
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_a_second_call_goes_on_where_the_first_ended(folder, capsys):
+def test_a_second_call_resumes_where_the_first_ended(folder, capsys):
     first, second = call(folder, capsys, 3), call(folder, capsys, 5)
     assert first[0]["device"] == "CPU"
     assert first[1]["way"] == "off"
@@ -66,9 +66,9 @@ def test_a_second_call_goes_on_where_the_first_ended(folder, capsys):
     assert [json.loads(line) for line in log] == first + second
 
 
-def test_ways_are_held_against_the_plain_one(folder, capsys):
-    told = call(folder, capsys, 3, "--compile", "off", "--compile", "graphs")
-    plain, padded = told[1:3]
+def test_ways_are_compared_with_the_plain_one(folder, capsys):
+    reported = call(folder, capsys, 3, "--compile", "off", "--compile", "graphs")
+    plain, padded = reported[1:3]
     assert (plain["way"], padded["way"]) == ("off", "graphs")
     assert padded["loss_apart"] < 1e-4
     assert padded["moved_apart"] < 1e-3
@@ -85,14 +85,14 @@ def way(name="graphs", losses=(1.0, 2.0), moved=1.0, steps_per_s=1.0):
         (way(losses=(1.01, 2.0), moved=1.1), True),
         (way(losses=(1.1, 2.0)), False),
         (way(losses=(float("nan"), 2.0)), False),
-        (way(moved=0.0), False),  # a graph that learns nothing
+        (way(moved=0.0), False),  # a graph that updates nothing
     ],
 )
 def test_a_way_agrees_in_its_losses_and_in_how_far_it_moves(other, agrees):
     assert ways.agree(ways.apart(other, way("off"))) == agrees
 
 
-def test_the_fastest_way_that_works_and_agrees_is_taken(monkeypatch):
+def test_the_fastest_way_that_works_and_agrees_is_chosen(monkeypatch):
     found = {
         "off": way("off"),
         "graphs": way(steps_per_s=3.0),
@@ -100,18 +100,18 @@ def test_the_fastest_way_that_works_and_agrees_is_taken(monkeypatch):
     }
 
     def try_way(_config, name, _photographs, _device):
-        return found[name]  # of the fourth a KeyError, as a compiler may raise anything
+        return found[name]  # a KeyError for the fourth: compilers raise any exception
 
     monkeypatch.setattr(gpu, "try_way", try_way)
-    told: list[dict[str, Any]] = []
+    reported: list[dict[str, Any]] = []
     nothing: Any = None
 
     def fastest(*names):
-        return gpu.fastest_way(names, nothing, nothing, torch.device("cpu"), told.append)
+        return gpu.fastest_way(names, nothing, nothing, torch.device("cpu"), reported.append)
 
     assert fastest(*found, "inductor+graphs") == "graphs"
-    assert [facts.get("agrees") for facts in told] == [True, True, False, None]
-    assert "inductor+graphs" in told[-1]["failed"]
+    assert [facts.get("agrees") for facts in reported] == [True, True, False, None]
+    assert "inductor+graphs" in reported[-1]["failed"]
     with pytest.raises(SystemExit, match="No way"):
         fastest("none")
 
@@ -130,22 +130,20 @@ def test_a_way_that_could_not_be_captured_does_not_work(folder, monkeypatch):
         ways.try_way(config, "graphs", photographs, torch.device("cpu"))
 
 
-def test_a_run_goes_on_from_a_checkpoint_elsewhere_in_a_folder_of_its_own(
-    folder, capsys, monkeypatch
-):
+def test_a_run_resumes_from_a_checkpoint_in_another_folder(folder, capsys, monkeypatch):
     call(folder, capsys, 3, "--compile", "off")
     monkeypatch.setenv("OUT", str(folder / "out"))
     options = ["--data", str(folder / "data"), "--device", "cpu", "--minutes", "30"]
     options += ["--steps", "5", "--compile", "off", "--start-from", str(folder / "run")]
     gpu.main([str(folder / "config.toml"), *options])
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [told[2]["step"], told[-1]["step"]] == [3, 5]
+    reported = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [reported[2]["step"], reported[-1]["step"]] == [3, 5]
     assert (folder / "out" / "config" / "state.json").exists()
     monkeypatch.delenv("OUT")
     assert gpu.default_output(gpu.CONFIGS / "anysr-m-gpu.toml").as_posix() == "runs/anysr-m-gpu"
 
 
-def test_the_steps_are_as_many_as_fit_those_of_a_later_call_included(folder, monkeypatch):
+def test_the_number_of_steps_includes_those_of_later_calls(folder, monkeypatch):
     planned = []
 
     def run(trainer, _photographs, _held, stop_at, _report, fit_to):
@@ -160,16 +158,16 @@ def test_the_steps_are_as_many_as_fit_those_of_a_later_call_included(folder, mon
     gpu.main([str(folder / "config.toml"), *options, "--later", "2"])
     (folder / "config.toml").write_text(CONFIG.replace("STEPS", "5"))
     gpu.main([str(folder / "config.toml"), *options])
-    assert planned == [(100, 120.0), (100, 0.0)]  # the second goes by what the first had planned
+    assert planned == [(100, 120.0), (100, 0.0)]  # the second follows the plan of the first
 
 
-def test_the_way_to_run_and_the_validation_can_be_named(folder, capsys):
+def test_way_and_validation_can_be_named(folder, capsys):
     (folder / "held").mkdir()
     (folder / "held" / "0.png").write_bytes((folder / "data" / "0.png").read_bytes())
     more = "--compile", "off", "--validation", str(folder / "held")
-    told = call(folder, capsys, 4, *more)
-    assert not any("way" in facts for facts in told)
-    assert (told[-1]["step"], told[-1]["of"]) == (4, 4)
+    reported = call(folder, capsys, 4, *more)
+    assert not any("way" in facts for facts in reported)
+    assert (reported[-1]["step"], reported[-1]["of"]) == (4, 4)
 
 
 def test_every_width_is_timed_as_torchscript(folder, capsys, monkeypatch):
@@ -181,6 +179,6 @@ def test_every_width_is_timed_as_torchscript(folder, capsys, monkeypatch):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_without_a_gpu_it_says_so():
+def test_without_a_gpu_the_error_names_the_missing_device():
     with pytest.raises(SystemExit, match="no CUDA device"):
         gpu.environment(torch.device("cuda"))

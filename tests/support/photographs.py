@@ -1,4 +1,4 @@
-"""Where the benchmark photographs are, if they are: in the folder that ANYSR_TEST_DATA names."""
+"""The benchmark photographs, in the folder that ANYSR_TEST_DATA names."""
 
 import os
 from pathlib import Path

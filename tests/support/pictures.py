@@ -1,4 +1,4 @@
-"""Drawn pictures: no photograph is needed, and none is stored."""
+"""Drawn pictures, so that no photograph has to be stored."""
 
 from benchmarks.pictures import draw_jpeg
 

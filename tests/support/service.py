@@ -1,4 +1,4 @@
-"""The running service that tests of several rooms share: `anysr serve` in processes of its own."""
+"""A running service for tests of several rooms: `anysr serve` in processes of its own."""
 
 from benchmarks.local_service import running_process, running_service, server_timing
 

@@ -1,4 +1,4 @@
-"""What a run of the tests did not try, in one line for each reason, with what to install."""
+"""Summary of skipped tests: one line per reason, with what to install."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REMEDIES = {
     r"CUDA device$": "a machine with an NVIDIA GPU",
     r"could not import|extra \w+ is missing": "pip install -e '.[cpu,train,test]'",
 }
-"""What to do about a reason to skip, by a pattern of the reason."""
+"""Remedy for a reason to skip, by a pattern of the reason."""
 
 
 def summary(reasons: Iterable[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The first dashboard to look at: are budgets kept, and if not, since when?"""
+"""The overview dashboard: whether budgets are kept, and if not, since when."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from deploy.grafana.source.panels import HALF, Query, board, lines, number
 
 ALLOWED = 0.01
-"""The part of the jobs that may miss its budget; the same as in deploy/prometheus/rules."""
+"""Fraction of the jobs that may miss their budget; equal to that in deploy/prometheus/rules."""
 
 
 def overview() -> Dashboard:
@@ -15,12 +15,12 @@ def overview() -> Dashboard:
     return board(
         "anysr-overview",
         "AnySR / Overview",
-        "What callers get, and how fast the month's allowance of missed budgets is used up.",
+        "Answers to callers, and use of the month's allowance of missed budgets.",
         number(
             "Budgets met, last hour",
             "percentunit",
             Query("1 - anysr:budget_misses:ratio_rate1h"),
-            "Of the jobs that were let in. The objective is 99 % over 30 days.",
+            "Of the admitted jobs. The objective is 99 % over 30 days.",
         ),
         number(
             "Allowance left, 30 days",
@@ -29,13 +29,13 @@ def overview() -> Dashboard:
                 '1 - sum(increase(anysr_budgets_total{outcome="missed"}[30d]))'
                 f" / sum(increase(anysr_budgets_total[30d])) / {ALLOWED}"
             ),
-            "What is left of the 1 % that may be missed; below 0 the objective is not reached.",
+            "Rest of the 1 % that may be missed; below 0 the objective is not reached.",
         ),
         number(
             "Workers ready",
             "none",
             Query("anysr:workers_ready"),
-            "Warm workers that take jobs.",
+            "Warm workers that accept jobs.",
         ),
         number(
             "Alerts firing",
@@ -92,7 +92,7 @@ def overview() -> Dashboard:
                 )
                 for part in (0.01, 0.1, 0.5)
             ),
-            about="Below 0 it was late.",
+            about="Below 0 the answer was late.",
         ),
         lines(
             "Refused by admission",
@@ -101,7 +101,7 @@ def overview() -> Dashboard:
                 "sum by (reason) (rate(anysr_admission_rejected_total[$__rate_interval]))",
                 "{{reason}}",
             ),
-            about="Good pictures that were not let into the queue.",
+            about="Valid pictures that were not admitted to the queue.",
             span=HALF,
             stacked=True,
         ),
@@ -112,7 +112,7 @@ def overview() -> Dashboard:
                 "sum by (outcome, reason) (rate(anysr_jobs_total[$__rate_interval]))",
                 "{{outcome}}: {{reason}}",
             ),
-            about="Why each ran as it did, or the code of its error.",
+            about="By the reason for the width, or the code of the error.",
             stacked=True,
         ),
     )

@@ -1,4 +1,4 @@
-"""The few kinds of panel that the dashboards are made of."""
+"""The kinds of panel of the dashboards."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 HEIGHT = 8
 HALF, THIRD, QUARTER = 12, 8, 6
-"""Widths; a row has 24."""
+"""Widths of panels; a row has 24."""
 
 Panel = timeseries.Panel | stat.Panel | heatmap.Panel
 
 
 @dataclass(frozen=True)
 class Query:
-    """A PromQL expression and what its series are called."""
+    """A PromQL expression, and the names of its series."""
 
     expr: str
     legend: str = ""
@@ -61,7 +61,7 @@ def lines(
 def number(
     title: str, unit: str, query: Query, about: str, limits: tuple[float, ...] = ()
 ) -> stat.Panel:
-    """Return a panel of one number, coloured by how many of the limits it is beyond."""
+    """Return a panel of one number, coloured by the number of limits that it exceeds."""
     panel = stat.Panel().title(title).description(about).unit(unit).datasource(SOURCE)
     panel = panel.span(QUARTER).height(HEIGHT // 2).thresholds(_steps(limits))
     return panel.with_target(_target(query, 0))

@@ -1,4 +1,4 @@
-"""The queue and the Redis that it lives in."""
+"""The dashboard of the queue and its Redis."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from deploy.grafana.source.panels import Query, board, lines
 
 
 def queue() -> Dashboard:
-    """Return the dashboard of what waits, of what went wrong, and of Redis."""
+    """Return the dashboard of waiting jobs, redeliveries and Redis."""
     return board(
         "anysr-queue",
         "AnySR / Queue",
-        "What waits and for how long, what had to be done twice, and the memory of Redis.",
+        "Waiting jobs and their age, redeliveries, and the memory of Redis.",
         lines(
             "Jobs",
             "none",
             Query("anysr:queue_depth", "waiting"),
             Query("anysr:queue_running", "running"),
-            about="Jobs in the queue and in the hands of workers.",
+            about="Waiting and running jobs.",
             stacked=True,
         ),
         lines(
@@ -47,14 +47,14 @@ def queue() -> Dashboard:
             "Backlog",
             "s",
             Query("anysr:queue_backlog_seconds", "waiting, each at its cheapest"),
-            about="Predicted cost of what waits.",
+            about="Predicted cost of the waiting jobs.",
         ),
         lines(
-            "Done twice, and given up",
+            "Redelivered and given up",
             "none",
             Query("anysr:redeliveries:increase15m", "redelivered, 15 minutes"),
             Query("anysr:dead_letters:increase15m", "given up, 15 minutes"),
-            about="Jobs whose worker was lost, and jobs that lost too many.",
+            about="Jobs that lost a worker, and jobs that lost too many.",
         ),
         lines(
             "Memory of Redis",
@@ -67,13 +67,13 @@ def queue() -> Dashboard:
             "Redis full",
             "percentunit",
             Query("anysr:redis_memory:ratio", "{{holds}}"),
-            about="Part of the limit in use; when all is used, new jobs are refused.",
+            about="Fraction of the limit in use; at 1, new jobs are refused.",
             limits=(0.85,),
         ),
         lines(
             "Age of the gateways' snapshots",
             "s",
             Query("anysr_snapshot_age_seconds", "{{instance}}"),
-            about="How long ago each gateway looked at the queue.",
+            about="Time since each gateway last read the queue.",
         ),
     )

@@ -1,4 +1,4 @@
-"""What the policy decides, and how well it foresees."""
+"""The dashboard of the policy: its decisions and predictions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def scheduler() -> Dashboard:
     return board(
         "anysr-scheduler",
         "AnySR / Scheduler",
-        "Which widths run and why, what is left of budgets, and predicted against actual time.",
+        "Widths and their reasons, slack, and predicted against actual time.",
         lines(
             "Width mix",
             "ops",
@@ -44,7 +44,7 @@ def scheduler() -> Dashboard:
                 "sum by (le) (increase(anysr_deadline_slack_seconds_bucket[$__rate_interval]))",
                 "{{le}}",
             ),
-            "Budget left when the answer was finished; below 0 it was late.",
+            "Budget left when the answer was finished; below 0 the answer was late.",
         ),
         lines(
             "Actual over predicted time",
@@ -64,14 +64,14 @@ def scheduler() -> Dashboard:
             "Mispredicted runs",
             "percentunit",
             Query("anysr:mispredicted_runs:ratio_rate15m", "{{instance}}"),
-            about="Part of the runs that took less than half or more than twice their prediction.",
+            about="Fraction of runs that took under half or over twice the predicted time.",
             limits=(0.25,),
         ),
         lines(
             "Pace",
             "none",
             Query("max by (over) (anysr_worker_pace_ratio)", "{{over}}"),
-            about="Network time of late over what calibration had found; above 1 the workers have "
+            about="Recent network time over the calibrated one; above 1 the workers have "
             "become slower.",
         ),
         lines(
@@ -79,7 +79,7 @@ def scheduler() -> Dashboard:
             "s",
             Query("anysr:queue_backlog_seconds", "waiting, each at its cheapest"),
             Query("anysr:queue_backlog_seconds / (anysr:workers_ready > 0)", "for each worker"),
-            about="Predicted cost of what waits.",
+            about="Predicted cost of the waiting jobs.",
         ),
         lines(
             "Time by stage, p90",
@@ -90,6 +90,6 @@ def scheduler() -> Dashboard:
                 "{{stage}}",
                 exemplars=True,
             ),
-            about="Of the runs that delivered a picture. Points are single traces.",
+            about="Over runs that delivered a picture. Points are single traces.",
         ),
     )

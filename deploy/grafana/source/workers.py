@@ -1,4 +1,4 @@
-"""The workers and their machines."""
+"""The dashboard of the workers and their machines."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from deploy.grafana.source.panels import Query, board, lines
 
 
 def workers() -> Dashboard:
-    """Return the dashboard of the pool."""
+    """Return the dashboard of the workers."""
     return board(
         "anysr-workers",
         "AnySR / Workers",
-        "Who works, on what, and how the machines do.",
+        "Workers, their runs, and the state of their machines.",
         lines(
             "Workers",
             "none",
             Query("anysr:workers_live", "live"),
             Query("anysr:workers_ready", "ready"),
             Query("sum(anysr_worker_busy)", "busy"),
-            about="As the queue sees them: live ones say so every second, ready ones are warm.",
+            about="By their heartbeats of each second; ready ones are warm.",
         ),
         lines(
             "Starts and restarts, 15 minutes",
@@ -29,7 +29,7 @@ def workers() -> Dashboard:
                 'sum by (instance) (changes(process_start_time_seconds{job="worker"}[15m]))',
                 "{{instance}} restarted",
             ),
-            about="Processes that came to life; restarts are those at the same address.",
+            about="Started processes; restarts are those at the same address.",
         ),
         lines(
             "Runs",
@@ -38,14 +38,14 @@ def workers() -> Dashboard:
                 "sum by (outcome, reason) (rate(anysr_runs_total[$__rate_interval]))",
                 "{{outcome}}: {{reason}}",
             ),
-            about="A job whose worker is lost has more than one.",
+            about="A job that loses its worker has more than one.",
             stacked=True,
         ),
         lines(
             "Tiles",
             "ops",
             Query("sum by (instance) (rate(anysr_tiles_total[$__rate_interval]))", "{{instance}}"),
-            about="Pieces that the networks ran on.",
+            about="Tiles that ran through a network.",
             stacked=True,
         ),
         lines(
@@ -80,13 +80,13 @@ def workers() -> Dashboard:
             Query('max(anysr_machine_cpu_load_ratio{over="max"})', "load, most"),
             Query('max(anysr_machine_cpu_load_ratio{over="mean"})', "load, mean"),
             Query('max(anysr_machine_cpu_steal_ratio{over="max"})', "stolen, most"),
-            about="Parts of all cores' time; stolen is what the hypervisor gave to others.",
+            about="Fractions of all cores' time; stolen: given to others by the hypervisor.",
         ),
         lines(
             "Machines: memory",
             "bytes",
             Query('min(anysr_machine_memory_available_bytes{over="min"})', "available, least"),
             Query('min(anysr_machine_memory_total_bytes{over="min"})', "total, least"),
-            about="Of the machine with the least.",
+            about="Of the machine with the least memory available.",
         ),
     )

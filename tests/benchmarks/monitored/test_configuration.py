@@ -1,4 +1,4 @@
-"""A hurried Prometheus is the deployed one in all but its times."""
+"""A Prometheus with shorter times is otherwise the deployed one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_durations_of_prometheus(text: str, seconds: float) -> None:
     assert seconds_of(text) == seconds
 
 
-def test_what_alerts_ask_is_never_hurried() -> None:
+def test_expressions_of_alerts_are_never_changed() -> None:
     for shipped, quick in zip(rules(ALERTS), rules(hurried(ALERTS, 20)), strict=True):
         assert quick.pop("for", None) == (
             f"{seconds_of(shipped['for']) / 20:.0f}s" if "for" in shipped else None
@@ -38,7 +38,7 @@ def test_what_alerts_ask_is_never_hurried() -> None:
         assert quick == {key: value for key, value in shipped.items() if key != "for"}
 
 
-def test_only_times_differ_in_the_configuration() -> None:
+def test_only_times_of_the_configuration_differ() -> None:
     shipped, quick = read_config(None), read_config(0.5)
     assert shipped == yaml.safe_load((deployed() / "prometheus.yml").read_text())
     assert quick.pop("global") == {"scrape_interval": "500ms", "evaluation_interval": "500ms"}

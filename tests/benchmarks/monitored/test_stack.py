@@ -1,4 +1,4 @@
-"""What a trial sets beside the shipped Compose file, and no more."""
+"""The additional Compose file has only the settings of a benchmark."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_as_deployed_only_a_port_is_added() -> None:
     }
 
 
-def test_settings_hold_for_gateway_and_worker_and_rules_come_from_a_folder() -> None:
+def test_gateway_and_worker_get_the_settings_and_rules_come_from_a_folder() -> None:
     services = overrides({"ANYSR_LEASE_SECONDS": "1"}, 9999, Path("/trial"))["services"]
     for name in ("gateway", "worker"):
         assert services[name] == {"environment": {"ANYSR_LEASE_SECONDS": "1"}}
