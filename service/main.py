@@ -22,7 +22,7 @@ from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, read_valid_entries
-from service import admin_api, estimate_api, jobs_api, problems, status_api, upscale_api
+from service import admin_api, allocator, estimate_api, jobs_api, problems, status_api, upscale_api
 from service.catalog_store import CatalogStore
 from service.connections import ConnectionBounds, bounded
 from service.dispatcher import Dispatcher
@@ -169,6 +169,7 @@ def run(
     settings = settings or GatewaySettings()
     queue_settings = queue_settings or QueueSettings()
     configure_logging(settings)
+    allocator.configure()
     catalogs = CatalogStore(partial(read_valid_entries, settings.models_folder or SHIPPED))
     with (
         contextlib.closing(tracing_of(os.environ, "anysr-gateway")) as tracing,

@@ -69,10 +69,23 @@ class GatewaySettings(LogSettings):
         100 * MEGAPIXEL, ge=1, description="Most pixels of an output picture."
     )
     max_uploads: int = Field(
-        64, ge=1, description="Most bodies read at once, which bounds memory; more get 429."
+        64, ge=1, description="Most bodies held at once, until the queue has them; more get 429."
+    )
+    max_uploads_per_client: int | None = Field(
+        None,
+        ge=1,
+        description="Most bodies read at once from one address (IPv6: from one /64 network); more "
+        "get 429. Unset: half of ANYSR_MAX_UPLOADS. Behind a reverse proxy all callers may share "
+        "its address: see docs/reliability.md.",
     )
     upload_timeout_seconds: float = Field(
         60.0, gt=0, description="Longest time a request body may take to arrive."
+    )
+    min_upload_bytes_per_second: int = Field(
+        16 * 1024,
+        ge=0,
+        description="Least rate of an upload, on average since 5 s after its start; a slower one "
+        "gets 408. 0: none.",
     )
 
     default_budget_ms: float = Field(
@@ -123,6 +136,11 @@ class GatewaySettings(LogSettings):
         if self.stale_s <= self.snapshot_seconds:
             raise ValueError("snapshot_stale_seconds must be more than snapshot_seconds")
         return self
+
+    @property
+    def uploads_per_client(self) -> int:
+        """`max_uploads_per_client`, or its default."""
+        return self.max_uploads_per_client or (self.max_uploads + 1) // 2
 
     @property
     def stale_s(self) -> float:
