@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -35,10 +36,13 @@ from service.request_log import STATIC, RequestLog
 from service.server import GatewayServer
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
+from service.trusted_hosts import ANY, TrustedHosts, trusted_hosts_of
 from service.uploads import UploadReader
 from telemetry.logs import configure_logging
 from telemetry.spans import Tracing, Untraced
 from telemetry.tracing import tracing_of
+
+log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "static"
 
@@ -91,6 +95,8 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
+    if ANY in trusted_hosts_of(gateway.settings):
+        log.info("requests for every host name are answered; ANYSR_TRUSTED_HOSTS would bound them")
     await gateway.snapshots.refresh()
     polling = gateway.catalogs.poll_reload_requests(
         gateway.queue.registry, gateway.settings.snapshot_seconds
@@ -130,6 +136,7 @@ def _add_middleware(app: FastAPI, gateway: Gateway, tracing: Tracing) -> None:
             allow_headers=["Content-Type", "X-Request-ID", "traceparent"],
             expose_headers=[*PICTURE_HEADERS, "X-Correlation-ID", "Location", "Retry-After"],
         )
+    app.add_middleware(TrustedHosts, hosts=trusted_hosts_of(gateway.settings))
     app.add_middleware(LingeringClose)
     app.add_middleware(RequestLog, metrics=gateway.metrics, tracing=tracing)
 

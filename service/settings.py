@@ -46,6 +46,12 @@ class GatewaySettings(LogSettings):
     root_path: str = Field(
         "", description="Path prefix that a reverse proxy strips, for links in answers."
     )
+    trusted_hosts: tuple[str, ...] = Field(
+        (),
+        description="Host names (a JSON list) that requests may carry in their Host header, beside "
+        'loopback and the address that they came to; `"*.name"` for all below a name, `"*"` for '
+        "all; others get 421. Unset: ANYSR_HOST, or all if that is every address.",
+    )
     cors_origins: tuple[str, ...] = Field(
         (), description="Origins (a JSON list) whose pages may call the service."
     )
