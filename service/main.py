@@ -33,6 +33,7 @@ from service.lingering_close import LingeringClose
 from service.metrics import GatewayMetrics
 from service.picture_response import PICTURE_HEADERS
 from service.request_log import STATIC, RequestLog
+from service.result_room import ResultRoom
 from service.server import GatewayServer
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
@@ -78,6 +79,7 @@ def create_app(
 def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogStore) -> Gateway:
     """Return the parts that the routes use."""
     metrics = GatewayMetrics()
+    room = ResultRoom(settings.max_result_bytes_in_flight, ConnectionBounds().write_seconds)
     snapshots = SnapshotCache(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
     return Gateway(
         settings=settings,
@@ -86,9 +88,10 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
         metrics=metrics,
         snapshots=snapshots,
         dispatcher=Dispatcher(
-            queue.submissions, queue.registry, snapshots, catalogs, settings, metrics
+            queue.submissions, queue.registry, snapshots, catalogs, settings, metrics, room
         ),
         uploads=UploadReader(settings),
+        room=room,
     )
 
 

@@ -36,6 +36,7 @@ STATUS: Mapping[str, int] = {
     "job_not_finished": 409,
     "job_cancelled": 409,
     "model_not_trained": 409,
+    "result_expired": 410,
     "body_too_large": 413,
     "image_too_large": 413,
     "output_too_large": 413,

@@ -94,6 +94,13 @@ class GatewaySettings(LogSettings):
         "gets 408. 0: none.",
     )
 
+    max_result_bytes_in_flight: int = Field(
+        512 * MEBIBYTE,
+        ge=1,
+        description="Most bytes of finished pictures that are being sent at once; further ones "
+        "wait in Redis, and get 503 after 30 s.",
+    )
+
     default_budget_ms: float = Field(
         10_000.0,
         gt=0,

@@ -5,6 +5,7 @@ Test files go by endpoint, over real HTTP, or by module:
 - test_upscale_http: upscale_api, submission, dispatcher, picture_response
 - test_bad_inputs_http: uploads, form, lingering_close, and the refusals of planning
 - test_uploads_http: uploads, body, upload_slots, allocator
+- test_results_http: result_room, sliced_response, and the end of a result
 - test_trusted_hosts: trusted_hosts
 - test_jobs_http: jobs_api, events, dispatcher
 - test_estimate_http: estimate_api, budgets, answers.estimate

@@ -35,19 +35,27 @@ class GatewayProcess:
 
     port: int
     pid: int
+    start_mib: float
+    """Resident memory before the first request."""
 
     def peak_mib(self) -> float:
         """Return the most resident memory so far, in MiB."""
-        return self._mib("VmHWM")
+        return _mib(self.pid, "VmHWM")
 
     def resident_mib(self) -> float:
         """Return the resident memory, in MiB."""
-        return self._mib("VmRSS")
+        return resident_mib(self.pid)
 
-    def _mib(self, name: str) -> float:
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        (kib,) = re.findall(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
-        return int(kib) / 1024
+
+def resident_mib(pid: int) -> float:
+    """Return the resident memory of a process, in MiB."""
+    return _mib(pid, "VmRSS")
+
+
+def _mib(pid: int, name: str) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    (kib,) = re.findall(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(kib) / 1024
 
 
 @contextmanager
@@ -57,7 +65,8 @@ def gateway_process(url: str, namespace: str, **settings: Any) -> Iterator[Gatew
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield GatewayProcess(int(process.stdout.readline()), process.pid)
+            port = int(process.stdout.readline())
+            yield GatewayProcess(port, process.pid, resident_mib(process.pid))
         finally:
             process.terminate()
 

@@ -188,7 +188,7 @@ async def test_a_body_takes_its_size_in_memory_and_no_second_copy(
         settings: dict[str, Any] = {"snapshot_stale_seconds": 600, "max_uploads": 64}
         await worker.heartbeat()
         with gateway_process(url, queue_settings.namespace, **settings) as gateway:
-            before = gateway.resident_mib()
+            before = gateway.start_mib
             for _ in range(2):
                 await worker.heartbeat()
                 together = asyncio.Barrier(number)
