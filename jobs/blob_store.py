@@ -70,8 +70,12 @@ class BlobStore:
         """Return the result of one claim of a job; None when it has expired."""
         return cast("bytes | None", await self._client.get(self._keys.result(job_id, token)))
 
+    async def result_bytes(self, job_id: str, token: int) -> int:
+        """Return the size of the result of one claim of a job; 0 when it has expired."""
+        return int(await self._client.strlen(self._keys.result(job_id, token)))
+
     async def drop_result(self, job_id: str, token: int) -> None:
-        """Delete a result that was refused."""
+        """Delete a result that was refused, or is needed no longer."""
         await self._drop([self._keys.result(job_id, token)])
 
     async def _drop(self, names: list[str]) -> None:

@@ -25,6 +25,7 @@ AnysrError
 ├── JobCancelled               job_cancelled
 ├── JobNotFound                job_not_found
 ├── JobNotFinished             job_not_finished
+├── ResultExpired              result_expired       the picture is kept no longer
 ├── WorkerLost                 worker_lost          given up after several workers died with it
 └── InternalError              internal_error       a bug of ours
 """
@@ -156,6 +157,11 @@ class JobNotFound(AnysrError):
 class JobNotFinished(AnysrError):
     code = "job_not_finished"
     message = "The job has no result yet."
+
+
+class ResultExpired(AnysrError):
+    code = "result_expired"
+    message = "The job succeeded, but its picture is no longer kept; send the original again."
 
 
 class WorkerLost(AnysrError):

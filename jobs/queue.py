@@ -57,8 +57,17 @@ class Submissions(Protocol):
         An outage during the wait is bridged; ConnectionError if it lasts until the timeout.
         """
 
-    async def outcome(self, view: JobView, submitted: float, timeout_s: float) -> Outcome:
+    async def outcome(
+        self,
+        view: JobView,
+        submitted: float,
+        timeout_s: float,
+        with_picture: Callable[[], bool] = lambda: True,
+    ) -> Outcome:
         """Return a job with its picture once it has ended, or its state after `timeout_s`.
+
+        `with_picture` is called right before the picture would be read along with the job, at each
+        attempt; where it returns False, the job is read alone.
 
         `view` is the result of `submit`, and `submitted` a moment of time.monotonic() before that
         call: such a job is read only once, at its end. Raises JobNotFound; outages as for `wait`.
@@ -73,9 +82,16 @@ class Submissions(Protocol):
     async def result(self, view: JobView) -> bytes:
         """Return the encoded picture of a job that succeeded.
 
-        Raises JobNotFound when it has expired, JobNotFinished, and the error that the job ended
-        with.
+        Raises ResultExpired when it has expired or was dropped, JobNotFinished, and the error that
+        the job ended with.
         """
+
+    async def result_bytes(self, view: JobView) -> int:
+        """Return the size of a job's encoded picture in bytes; 0 if there is none."""
+
+    async def drop_result(self, view: JobView) -> None:
+        """Delete the encoded picture of a job; its record stays. During an outage it has no effect:
+        the picture expires later."""
 
     async def stats(self) -> QueueStats:
         """Return depth, age and backlog, in a time that does not depend on the depth."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from redis.exceptions import OutOfMemoryError
@@ -12,7 +12,7 @@ from jobs.backlog import QueueStats, backlog_of, stats_of
 from jobs.blob_store import BlobStore
 from jobs.codec import JOB
 from jobs.connection import reports_outages
-from jobs.errors import JobNotFound, Overloaded
+from jobs.errors import Overloaded, ResultExpired
 from jobs.event_hub import EventHub
 from jobs.job import Job, JobStatus, JobView, Outcome
 from jobs.queue import NoTime, Registry, Submissions
@@ -111,10 +111,20 @@ class RedisSubmissions(Submissions):
     async def wait(self, job_id: str, timeout_s: float) -> JobView:
         return await self._waiting.wait(job_id, timeout_s, self._read)
 
-    async def outcome(self, view: JobView, submitted: float, timeout_s: float) -> Outcome:
+    async def outcome(
+        self,
+        view: JobView,
+        submitted: float,
+        timeout_s: float,
+        with_picture: Callable[[], bool] = lambda: True,
+    ) -> Outcome:
+        async def read(job_id: str, token: int | None) -> Outcome:
+            wanted = token is not None and not self._blobs.apart and with_picture()
+            return await self._read_outcome(job_id, token if wanted else None)
+
         if view.ended:
-            return await self._read_outcome(view.job.id, None)
-        return await self._waiting.wait(view.job.id, timeout_s, self._read_outcome, submitted)
+            return await read(view.job.id, None)
+        return await self._waiting.wait(view.job.id, timeout_s, read, submitted)
 
     def watch(self, job_id: str) -> AsyncIterator[JobView]:
         return self._waiting.watch(job_id, self._read)
@@ -126,7 +136,7 @@ class RedisSubmissions(Submissions):
     @reports_outages
     async def _read_outcome(self, job_id: str, token: int | None) -> Outcome:
         """Read a job, and its picture in the same round trip where its token is known."""
-        if token is None or self._blobs.apart:
+        if token is None:
             return Outcome(await self._records.view(job_id))
         getting = self._blobs.getting_result(job_id, token)
         view, picture = await self._records.view_and(job_id, getting)
@@ -138,8 +148,15 @@ class RedisSubmissions(Submissions):
             raise view.error
         picture = await self._blobs.result(view.job.id, view.token)
         if picture is None:
-            raise JobNotFound
+            raise ResultExpired
         return picture
+
+    @reports_outages
+    async def result_bytes(self, view: JobView) -> int:
+        return await self._blobs.result_bytes(view.job.id, view.token)
+
+    async def drop_result(self, view: JobView) -> None:
+        await self._blobs.drop_result(view.job.id, view.token)
 
     @reports_outages
     async def stats(self) -> QueueStats:

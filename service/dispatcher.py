@@ -17,6 +17,7 @@ from jobs.errors import (
     JobNotFound,
     NotReady,
     Overloaded,
+    ResultExpired,
 )
 from jobs.job import JobRequest, JobStatus, JobView, OnMiss, Outcome
 from jobs.queue import NoTime, Registry, Submissions
@@ -27,6 +28,7 @@ from service.caller_gone import CallerGone
 from service.catalog_store import CatalogStore
 from service.metrics import GatewayMetrics, why_ended
 from service.picture_response import deadline_text
+from service.result_room import ResultRoom, ResultShare, read_result
 from service.settings import GatewaySettings
 from service.snapshot import Snapshot, SnapshotCache
 from telemetry.trace_context import trace_id_of
@@ -41,6 +43,8 @@ class Finished:
     view: JobView
     picture: bytes
     elapsed_ms: float
+    share: ResultShare
+    """The picture's room, to be released when it was sent."""
 
 
 class Dispatcher:
@@ -54,6 +58,7 @@ class Dispatcher:
         catalogs: CatalogStore,
         settings: GatewaySettings,
         metrics: GatewayMetrics,
+        room: ResultRoom,
     ) -> None:
         self._submissions = submissions
         self._registry = registry
@@ -62,7 +67,8 @@ class Dispatcher:
         self._settings = settings
         self._metrics = metrics
         self._overhead = Overhead(settings.overhead_ms)
-        self._end_counters: set[asyncio.Task[None]] = set()
+        self._room = room
+        self._background: set[asyncio.Task[None]] = set()
 
     async def assess(self, job: JobRequest, default: DefaultBudget | None = None) -> Assessment:
         """Return what a job would take now, by the rules of `submit`, without submitting it.
@@ -130,15 +136,23 @@ class Dispatcher:
 
     def count_end_in_background(self, view: JobView) -> None:
         """Count the end of a job that no request waits for, in metrics and log."""
-        task = asyncio.create_task(self._count_end(view))
-        self._end_counters.add(task)
-        task.add_done_callback(self._end_counters.discard)
+        self._start(self._count_end(view))
+
+    def drop_result_in_background(self, view: JobView) -> None:
+        """Delete a picture that nobody will fetch any more; otherwise it would fill Redis until it
+        expires, and could be read by all who know the job's id."""
+        self._start(self._submissions.drop_result(view))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def close(self) -> None:
         """Cancel the background tasks."""
-        for task in tuple(self._end_counters):
+        for task in tuple(self._background):
             task.cancel()
-        await asyncio.gather(*self._end_counters, return_exceptions=True)
+        await asyncio.gather(*self._background, return_exceptions=True)
 
     async def wait_for_picture(
         self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]
@@ -146,53 +160,74 @@ class Dispatcher:
         """Wait for the picture of a submitted job, for as long as its caller does.
 
         `view` is the result of `submit`; `gone` returns when the caller has left. Raises
-        CallerGone, DeadlineExceeded, NotReady if the queue has lost the job, or the error with
-        which the job ended.
+        CallerGone, DeadlineExceeded, NotReady if the queue has lost the job or there is no room
+        for its picture, or the error with which the job ended.
         """
+        share = self._room.share(view.job)
         try:
-            finished = await self._picture_if_kept(view, received, gone)
-        except (AnysrError, CallerGone) as error:
-            self._metrics.job_failed(*_labels_of(error))
+            finished = await self._picture_if_kept(view, received, gone, share)
+        except BaseException as error:
+            share.release()
+            if isinstance(error, AnysrError | CallerGone):
+                self._metrics.job_failed(*_labels_of(error))
             raise
         self._metrics.job_succeeded(view.job, why_ended(finished.view), finished.elapsed_ms)
         return finished
 
     async def _picture_if_kept(
-        self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]
+        self,
+        view: JobView,
+        received: float,
+        gone: Callable[[], Awaitable[None]],
+        share: ResultShare,
     ) -> Finished:
         try:
-            return await self._picture(view, received, gone)
-        except JobNotFound:  # an admitted job is lost if Redis restarts without its data
+            return await self._picture(view, received, gone, share)
+        except (
+            JobNotFound,
+            ResultExpired,
+        ):  # an admitted job is lost if Redis restarts without its data
             raise NotReady("The queue has lost this job; please send the picture again.") from None
 
     async def _picture(
-        self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]
+        self,
+        view: JobView,
+        received: float,
+        gone: Callable[[], Awaitable[None]],
+        share: ResultShare,
     ) -> Finished:
         job = view.job
-        outcome = await self._wait_for_end(view, received, gone)
+        outcome = await self._wait_for_end(view, received, gone, share)
         view, picture = outcome.view, outcome.picture
         if view.status is not JobStatus.SUCCEEDED:
             raise view.error
         if picture is None:
-            picture = await self._submissions.result(view)
+            picture = await read_result(self._submissions, view, share)
+        share.settle(len(picture))
         elapsed_ms = _since(received)
         if view.facts is not None:
             own_ms = view.facts.stages_ms.get("queue", 0.0) + view.facts.run_ms
-            self._overhead.observe(elapsed_ms - own_ms)
+            self._overhead.observe(elapsed_ms - own_ms - share.waited_ms)
         if job.is_rejected(elapsed_ms):
+            self.drop_result_in_background(view)
             raise _late(job)
-        return Finished(view, picture, elapsed_ms)
+        return Finished(view, picture, elapsed_ms, share)
 
     async def _wait_for_end(
-        self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]
+        self,
+        view: JobView,
+        received: float,
+        gone: Callable[[], Awaitable[None]],
+        share: ResultShare,
     ) -> Outcome:
         """Return how the job ended. Cancel it if that takes too long or the caller leaves: no other
         caller waits for it."""
         job = view.job
         grace_ms = 0.0 if job.on_miss is OnMiss.REJECT else self._settings.grace_ms
         patience_s = max(0.0, job.budget_ms + grace_ms - _since(received)) / 1e3
+        ending = self._submissions.outcome(view, received, patience_s, share.take_most)
         try:
-            outcome = await _first(self._submissions.outcome(view, received, patience_s), gone())
+            outcome = await _first(ending, gone())
         except (asyncio.CancelledError, CallerGone):
             await asyncio.shield(self._try_to_cancel(job.id))
             raise

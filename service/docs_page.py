@@ -41,7 +41,8 @@ def _policy(page: bytes) -> str:
     hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
     return (
         f"default-src 'self'; script-src 'self' {hashes}; "
-        "style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:"
+        "style-src 'self' 'unsafe-inline'; img-src 'self' blob: data:; "
+        "frame-ancestors 'none'"
     )
 
 

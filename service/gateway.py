@@ -12,6 +12,7 @@ from jobs.queue import JobQueue
 from service.catalog_store import CatalogStore
 from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
+from service.result_room import ResultRoom
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
 from service.uploads import UploadReader
@@ -28,6 +29,7 @@ class Gateway:
     snapshots: SnapshotCache
     dispatcher: Dispatcher
     uploads: UploadReader
+    room: ResultRoom
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 

@@ -26,6 +26,7 @@ from service.picture_response import (
     budget_text,
     picture_response,
 )
+from service.result_room import read_result
 from service.submission import accept_upload
 
 router = APIRouter(tags=["jobs"])
@@ -86,13 +87,21 @@ async def show_job(job_id: JobId, response: Response, gateway: GatewayDep) -> Jo
     response_class=Response,
     responses={
         200: picture_answer(),
-        **problem_answers("job_not_found", "job_not_finished", *RUN_CODES),
+        **problem_answers(
+            *("job_not_found", "job_not_finished", "result_expired", "not_ready"), *RUN_CODES
+        ),
     },
 )
 async def fetch_result(job_id: JobId, gateway: GatewayDep) -> Response:
     """The picture with the headers of `POST /upscale`, or the error with which the job ended."""
     view = await gateway.queue.submissions.view(job_id)
-    return picture_response(view, await gateway.queue.submissions.result(view), view.elapsed_ms)
+    share = gateway.room.share(view.job)
+    try:
+        picture = await read_result(gateway.queue.submissions, view, share)
+    except BaseException:
+        share.release()
+        raise
+    return picture_response(view, picture, view.elapsed_ms, on_end=share.release)
 
 
 @router.get(

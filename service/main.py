@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +23,7 @@ from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, read_valid_entries
-from service import admin_api, estimate_api, jobs_api, problems, status_api, upscale_api
+from service import admin_api, allocator, estimate_api, jobs_api, problems, status_api, upscale_api
 from service.catalog_store import CatalogStore
 from service.connections import ConnectionBounds, bounded
 from service.dispatcher import Dispatcher
@@ -32,13 +33,17 @@ from service.lingering_close import LingeringClose
 from service.metrics import GatewayMetrics
 from service.picture_response import PICTURE_HEADERS
 from service.request_log import STATIC, RequestLog
+from service.result_room import ResultRoom
 from service.server import GatewayServer
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
+from service.trusted_hosts import ANY, TrustedHosts, trusted_hosts_of
 from service.uploads import UploadReader
 from telemetry.logs import configure_logging
 from telemetry.spans import Tracing, Untraced
 from telemetry.tracing import tracing_of
+
+log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "static"
 
@@ -74,6 +79,7 @@ def create_app(
 def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogStore) -> Gateway:
     """Return the parts that the routes use."""
     metrics = GatewayMetrics()
+    room = ResultRoom(settings.max_result_bytes_in_flight, ConnectionBounds().write_seconds)
     snapshots = SnapshotCache(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
     return Gateway(
         settings=settings,
@@ -82,15 +88,18 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
         metrics=metrics,
         snapshots=snapshots,
         dispatcher=Dispatcher(
-            queue.submissions, queue.registry, snapshots, catalogs, settings, metrics
+            queue.submissions, queue.registry, snapshots, catalogs, settings, metrics, room
         ),
         uploads=UploadReader(settings),
+        room=room,
     )
 
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
+    if ANY in trusted_hosts_of(gateway.settings):
+        log.info("requests for every host name are answered; ANYSR_TRUSTED_HOSTS would bound them")
     await gateway.snapshots.refresh()
     polling = gateway.catalogs.poll_reload_requests(
         gateway.queue.registry, gateway.settings.snapshot_seconds
@@ -130,6 +139,7 @@ def _add_middleware(app: FastAPI, gateway: Gateway, tracing: Tracing) -> None:
             allow_headers=["Content-Type", "X-Request-ID", "traceparent"],
             expose_headers=[*PICTURE_HEADERS, "X-Correlation-ID", "Location", "Retry-After"],
         )
+    app.add_middleware(TrustedHosts, hosts=trusted_hosts_of(gateway.settings))
     app.add_middleware(LingeringClose)
     app.add_middleware(RequestLog, metrics=gateway.metrics, tracing=tracing)
 
@@ -169,6 +179,7 @@ def run(
     settings = settings or GatewaySettings()
     queue_settings = queue_settings or QueueSettings()
     configure_logging(settings)
+    allocator.configure()
     catalogs = CatalogStore(partial(read_valid_entries, settings.models_folder or SHIPPED))
     with (
         contextlib.closing(tracing_of(os.environ, "anysr-gateway")) as tracing,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.responses import Response
 
 from jobs.job import JobRequest, JobView, Reason, RunFacts
+from service.sliced_response import SlicedResponse
 
 BUDGET_HEADER = "X-AnySR-Budget-Ms"
 
@@ -29,9 +30,16 @@ STAGES = ("queue", "decode", "network", "yielded", "encode")
 
 
 def picture_response(
-    view: JobView, picture: bytes, elapsed_ms: float, upload_ms: float | None = None
+    view: JobView,
+    picture: bytes,
+    elapsed_ms: float,
+    upload_ms: float | None = None,
+    *,
+    on_sent: Callable[[], None] = lambda: None,
+    on_end: Callable[[], None] = lambda: None,
 ) -> Response:
-    """Return the response for a job that succeeded."""
+    """Return the response for a job that succeeded. `on_sent` is called once the caller has taken
+    all of it, `on_end` at its end in any case."""
     headers = {
         "X-Request-ID": view.job.id,
         "X-AnySR-Scale": scale_text(view.job),
@@ -42,7 +50,8 @@ def picture_response(
     }
     if view.facts is not None:
         headers |= _run_headers(view.facts, elapsed_ms, upload_ms)
-    return Response(picture, 200, headers, view.job.output_format.media_type)
+    media_type = view.job.output_format.media_type
+    return SlicedResponse(picture, headers, media_type, on_sent, on_end)
 
 
 def scale_text(job: JobRequest) -> str:

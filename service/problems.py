@@ -36,6 +36,7 @@ STATUS: Mapping[str, int] = {
     "job_not_finished": 409,
     "job_cancelled": 409,
     "model_not_trained": 409,
+    "result_expired": 410,
     "body_too_large": 413,
     "image_too_large": 413,
     "output_too_large": 413,
@@ -83,6 +84,14 @@ def respond(error: AnysrError, request_id: str) -> Response:
     return _response(members, headers)
 
 
+def refusal(status: int, detail: str, request_id: str) -> Response:
+    """Return the response for a refusal by HTTP's own rules, with the code of its status."""
+    phrase = HTTPStatus(status).phrase
+    code = phrase.lower().replace(" ", "_").replace("-", "_")
+    text = f"{phrase}." if detail == phrase else detail
+    return _response(_members(code, status, text, request_id), {})
+
+
 def _response(members: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
     # ASCII only: a caller's text may hold what UTF-8 cannot.
     content = json.dumps(members, ensure_ascii=True, default=str)
@@ -99,11 +108,9 @@ def install(app: FastAPI) -> None:
 
     async def http_exception(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        phrase = HTTPStatus(error.status_code).phrase
-        code = phrase.lower().replace(" ", "_").replace("-", "_")
-        detail = f"{phrase}." if error.detail == phrase else error.detail
-        members = _members(code, error.status_code, detail, request.state.request_id)
-        return _response(members, error.headers or {})
+        response = refusal(error.status_code, error.detail, request.state.request_id)
+        response.headers.update(error.headers or {})
+        return response
 
     async def validation_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

@@ -46,6 +46,12 @@ class GatewaySettings(LogSettings):
     root_path: str = Field(
         "", description="Path prefix that a reverse proxy strips, for links in answers."
     )
+    trusted_hosts: tuple[str, ...] = Field(
+        (),
+        description="Host names (a JSON list) that requests may carry in their Host header, beside "
+        'loopback and the address that they came to; `"*.name"` for all below a name, `"*"` for '
+        "all; others get 421. Unset: ANYSR_HOST, or all if that is every address.",
+    )
     cors_origins: tuple[str, ...] = Field(
         (), description="Origins (a JSON list) whose pages may call the service."
     )
@@ -69,10 +75,30 @@ class GatewaySettings(LogSettings):
         100 * MEGAPIXEL, ge=1, description="Most pixels of an output picture."
     )
     max_uploads: int = Field(
-        64, ge=1, description="Most bodies read at once, which bounds memory; more get 429."
+        64, ge=1, description="Most bodies held at once, until the queue has them; more get 429."
+    )
+    max_uploads_per_client: int | None = Field(
+        None,
+        ge=1,
+        description="Most bodies read at once from one address (IPv6: from one /64 network); more "
+        "get 429. Unset: half of ANYSR_MAX_UPLOADS. Behind a reverse proxy all callers may share "
+        "its address: see docs/reliability.md.",
     )
     upload_timeout_seconds: float = Field(
         60.0, gt=0, description="Longest time a request body may take to arrive."
+    )
+    min_upload_bytes_per_second: int = Field(
+        16 * 1024,
+        ge=0,
+        description="Least rate of an upload, on average since 5 s after its start; a slower one "
+        "gets 408. 0: none.",
+    )
+
+    max_result_bytes_in_flight: int = Field(
+        512 * MEBIBYTE,
+        ge=1,
+        description="Most bytes of finished pictures that are being sent at once; further ones "
+        "wait in Redis, and get 503 after 30 s.",
     )
 
     default_budget_ms: float = Field(
@@ -123,6 +149,11 @@ class GatewaySettings(LogSettings):
         if self.stale_s <= self.snapshot_seconds:
             raise ValueError("snapshot_stale_seconds must be more than snapshot_seconds")
         return self
+
+    @property
+    def uploads_per_client(self) -> int:
+        """`max_uploads_per_client`, or its default."""
+        return self.max_uploads_per_client or (self.max_uploads + 1) // 2
 
     @property
     def stale_s(self) -> float:

@@ -40,22 +40,30 @@ async def accept_upload(request: Request, gateway: Gateway, default: DefaultBudg
     """Read the body, plan its job and submit it to the queue.
 
     A request without a budget gets what its picture needs, within the bounds of `default`. Raises
-    the errors of `UploadReader.read`, `read_header`, `build_job` and `Dispatcher.submit`.
+    the errors of `UploadReader.received`, `read_header`, `build_job` and `Dispatcher.submit`.
     """
     span: Span = request.state.span
     span.enter("upload")
-    upload = await gateway.uploads.read(request)
-    span.enter("admission")
+    # The slot is held until the queue has the picture, for so long it takes memory here.
+    async with gateway.uploads.received(request) as upload:
+        span.enter("admission")
+        view = await _submitted(request, gateway, upload, default)
+        return Accepted(view, upload.received, (upload.received - request.state.started) * 1e3)
+
+
+async def _submitted(
+    request: Request, gateway: Gateway, upload: Upload, default: DefaultBudget
+) -> JobView:
+    """Return the job of an upload, in the queue."""
     job = await _planned(request, gateway, upload, default)
     facts = request.state.facts
     facts.update(request_facts(job))
     if upload.wanted.latency_budget_ms is not None:
         facts["budget_ms"] = job.budget_ms
-        view = await gateway.dispatcher.submit(job, upload.picture, upload.received)
-    else:
-        view = await gateway.dispatcher.submit(job, upload.picture, upload.received, default)
-        facts["budget_ms"] = view.job.budget_ms
-    return Accepted(view, upload.received, (upload.received - request.state.started) * 1e3)
+        return await gateway.dispatcher.submit(job, upload.picture, upload.received)
+    view = await gateway.dispatcher.submit(job, upload.picture, upload.received, default)
+    facts["budget_ms"] = view.job.budget_ms
+    return view
 
 
 def request_facts(job: JobRequest) -> dict[str, str | float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -43,7 +45,12 @@ async def upscale(request: Request, gateway: GatewayDep) -> Response:
     request.state.span.enter("answer")
     _add_facts(request, finished)
     return picture_response(
-        finished.view, finished.picture, finished.elapsed_ms, accepted.upload_ms
+        finished.view,
+        finished.picture,
+        finished.elapsed_ms,
+        accepted.upload_ms,
+        on_sent=partial(gateway.dispatcher.drop_result_in_background, finished.view),
+        on_end=finished.share.release,
     )
 
 

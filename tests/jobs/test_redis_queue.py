@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from unittest.mock import Mock
 
 import pytest
 from redis.asyncio import Redis
@@ -16,6 +18,7 @@ from jobs.errors import (
     JobNotFinished,
     JobNotFound,
     Overloaded,
+    ResultExpired,
 )
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import Job, JobStatus, JobView, LeaseState, Reason, RunFacts
@@ -207,7 +210,7 @@ async def test_everything_stored_for_an_ended_job_expires(
     assert await raw_redis.ttl(keys.inflow) > 0
 
 
-async def test_expired_result_is_not_found(
+async def test_an_expired_result_is_reported_as_such(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
     job = make_job()
@@ -216,9 +219,50 @@ async def test_expired_result_is_not_found(
     assert claim is not None
     await queue.leases.complete(claim, FACTS, b"result")
     await raw_redis.delete(Keys(queue_settings.namespace).result(job.id, claim.token))
-    with pytest.raises(JobNotFound):
+    with pytest.raises(ResultExpired):
         await queue.submissions.result(await queue.submissions.view(job.id))
     assert (await queue.submissions.view(job.id)).status is JobStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_a_dropped_result_leaves_the_record(
+    redis_url: str,
+    open_queue: OpenQueue,
+    queue_settings: QueueSettings,
+    make_job: MakeJob,
+    apart: bool,
+) -> None:
+    blobs = redis_url if apart else None
+    queue = open_queue(redis_url, queue_settings.model_copy(update={"blob_url": blobs}))
+    job = make_job()
+    await queue.submissions.submit(job, b"picture")
+    claim = await queue.leases.claim("w", 0)
+    assert claim is not None
+    await queue.leases.complete(claim, FACTS, b"result")
+    view = await queue.submissions.view(job.id)
+    assert await queue.submissions.result_bytes(view) == len(b"result")
+    await queue.submissions.drop_result(view)
+    assert await queue.submissions.result_bytes(view) == 0
+    with pytest.raises(ResultExpired):
+        await queue.submissions.result(view)
+    assert await queue.submissions.view(job.id) == view
+
+
+async def test_a_picture_is_left_unread_where_it_is_not_wanted(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    for wanted in (False, True):
+        with_picture = Mock(return_value=wanted)
+        job, since = make_job(), time.monotonic()
+        view = await queue.submissions.submit(job, b"picture")
+        waiting = asyncio.create_task(queue.submissions.outcome(view, since, 5, with_picture))
+        claim = await queue.leases.claim("w", 1)
+        assert claim is not None
+        await queue.leases.complete(claim, FACTS, b"result")
+        outcome = await waiting
+        assert outcome.view.status is JobStatus.SUCCEEDED
+        assert with_picture.call_count <= 1
+        assert outcome.picture == (b"result" if wanted and with_picture.called else None)
 
 
 async def test_pictures_may_live_in_a_second_redis(

@@ -3,7 +3,10 @@
 Test files go by endpoint, over real HTTP, or by module:
 
 - test_upscale_http: upscale_api, submission, dispatcher, picture_response
-- test_bad_inputs_http: uploads, lingering_close, and the refusals of planning
+- test_bad_inputs_http: uploads, form, lingering_close, and the refusals of planning
+- test_uploads_http: uploads, body, upload_slots, allocator
+- test_results_http: result_room, sliced_response, and the end of a result
+- test_trusted_hosts: trusted_hosts
 - test_jobs_http: jobs_api, events, dispatcher
 - test_estimate_http: estimate_api, budgets, answers.estimate
 - test_status_http: status_api, answers.models, answers.health, openapi, docs_page, request_log
@@ -13,6 +16,8 @@ Test files go by endpoint, over real HTTP, or by module:
 - test_admission, test_budgets, test_connections, test_gateway_settings, test_picture_response,
   test_problems, test_snapshot, test_spread: the module of that name
 - test_harness: the fixtures themselves
+
+`gateway_process` runs a gateway in a process of its own, to measure its memory.
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ async def test_declared_length_over_the_limit_is_refused_unread(
     start: Start, worker: ScriptedWorker
 ) -> None:
     async with start(max_body_bytes=1000) as served:
-        head = "POST /upscale?scale=2 HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n"
+        head = "POST /upscale?scale=2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1001\r\n\r\n"
         members = await early_answer(served, head.encode(), b"\x00" * 10)
         assert members["code"] == "body_too_large"
         await assert_nothing_enqueued(served, worker)
@@ -239,7 +239,7 @@ async def test_endless_body_is_refused_while_it_streams(
     async with start(max_body_bytes=100_000) as served:
         query = "?scale=2" if kind == "image/png" else ""
         head = (
-            f"POST /upscale{query} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
+            f"POST /upscale{query} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
             "Transfer-Encoding: chunked\r\n\r\n"
         )
         # Little more than the limit, and then silence: the body never ends.
@@ -282,7 +282,9 @@ async def test_parameters_are_checked_before_a_raw_body_is_read(
     served: RunningGateway,
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-    writer.write(b"POST /upscale?scale=-1 HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n")
+    writer.write(
+        b"POST /upscale?scale=-1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n"
+    )
     async with asyncio.timeout(3):
         assert (await reader.readline()).startswith(b"HTTP/1.1 422 ")
     writer.close()
@@ -291,7 +293,9 @@ async def test_parameters_are_checked_before_a_raw_body_is_read(
 async def test_a_body_that_does_not_arrive_times_out(start: Start) -> None:
     async with start(upload_timeout_seconds=0.05) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-        writer.write(b"POST /upscale?scale=2 HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n")
+        writer.write(
+            b"POST /upscale?scale=2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n"
+        )
         async with asyncio.timeout(3):
             assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
         writer.close()
@@ -300,7 +304,9 @@ async def test_a_body_that_does_not_arrive_times_out(start: Start) -> None:
 async def test_too_many_uploads_at_once(start: Start, worker: ScriptedWorker) -> None:
     async with start(max_uploads=1) as served:
         _, writer = await asyncio.open_connection("127.0.0.1", served.port)
-        writer.write(b"POST /upscale?scale=2 HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nab")
+        writer.write(
+            b"POST /upscale?scale=2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\nab"
+        )
         await writer.drain()
         until = time.monotonic() + 2
         while (response := await served.upscale()).status_code == 200:

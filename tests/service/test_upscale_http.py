@@ -230,7 +230,8 @@ async def test_disconnect_cancels_the_job(
     worker.go.clear()
     picture = drawn()
     _, writer = await asyncio.open_connection("127.0.0.1", served.port)
-    head = f"POST /upscale?scale=2 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(picture)}\r\n\r\n"
+    head = "POST /upscale?scale=2 HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"Content-Length: {len(picture)}\r\n\r\n"
     writer.write(head.encode() + picture)
     await writer.drain()
     async with asyncio.timeout(2):

@@ -1,0 +1,63 @@
+"""Form with a picture: parses multipart/form-data into one buffer and the other fields."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncGenerator
+
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from jobs.errors import InvalidRequest
+from scheduling.request import PARAMETERS, shown
+
+FILE_FIELD = "image"
+LONGEST_FIELD = 1024
+"""Most bytes of a form field that is not the picture."""
+MOST_FIELDS = len(PARAMETERS) + 8
+"""Most fields of a form: more than there are, so that an error can name an unknown one."""
+
+
+class PictureForm(MultiPartParser):
+    """starlette's parser for a form with one file, whose bytes go straight into one buffer."""
+
+    def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(
+            headers, stream, max_files=1, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD
+        )
+        self._picture = io.BytesIO()
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        """Write a piece of the file into the buffer; starlette would copy it at each of its
+        steps, and once more at the end."""
+        if self._current_part.file is None:
+            super().on_part_data(data, start, end)
+        else:
+            self._picture.write(memoryview(data)[start:end])
+
+    async def read(self) -> tuple[bytes, list[tuple[str, str]]]:
+        """Return the picture, empty without a file, and the other fields. Raises InvalidRequest,
+        and the errors of the stream."""
+        try:
+            form = await self.parse()
+        except MultiPartException as error:
+            raise InvalidRequest(f"The form cannot be read: {error.message}") from None
+        except (LookupError, UnicodeError, AssertionError):
+            raise InvalidRequest("The form cannot be read: its encoding is unknown.") from None
+        try:
+            return self._picture.getvalue(), _fields(form.multi_items())
+        finally:
+            await form.close()
+
+
+def _fields(items: list[tuple[str, UploadFile | str]]) -> list[tuple[str, str]]:
+    fields = []
+    for name, value in items:
+        if isinstance(value, UploadFile):
+            if name != FILE_FIELD:
+                raise InvalidRequest(f"The file field must be named 'image', not {shown(name)}.")
+        elif name == FILE_FIELD:
+            raise InvalidRequest("The field 'image' must be a file, with a file name.")
+        else:
+            fields.append((name, value))
+    return fields

@@ -1,0 +1,103 @@
+"""Trusted hosts: refuses requests whose Host header names another site.
+
+A page of a foreign site can make its own name point to this machine (DNS rebinding), and would then
+read answers as if they were its own; its requests still carry its name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from http import HTTPStatus
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import problems
+from service.settings import GatewaySettings
+
+LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
+ANY = "*"
+
+
+def trusted_hosts_of(settings: GatewaySettings) -> tuple[str, ...]:
+    """Return the names and addresses to trust beside loopback and the address that a connection
+    came to; `("*",)` trusts all: the default of a gateway that listens on every address."""
+    if settings.trusted_hosts:
+        return tuple(host.lower() for host in settings.trusted_hosts)
+    return (ANY,) if is_wildcard(settings.host) else (settings.host.lower(),)
+
+
+def is_wildcard(host: str) -> bool:
+    """Return whether a server bound to this host listens on every address."""
+    address = _address(host)
+    return host == "" or (address is not None and address.is_unspecified)
+
+
+class TrustedHosts:
+    """ASGI middleware: answers 421 to a Host header that is not trusted, and makes redirects
+    relative, so that none repeats the header.
+
+    A host is a name, `*.name` for all names below one, or an address. Requests without the header,
+    which no browser sends, are served.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...]) -> None:
+        self._app = app
+        self._all = ANY in hosts
+        self._exact = frozenset(hosts) | LOOPBACK_NAMES
+        self._suffixes = tuple(host[1:] for host in hosts if host.startswith("*."))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application if every Host header is trusted."""
+
+        async def send_relative(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _make_location_relative(MutableHeaders(raw=message["headers"]))
+            await send(message)
+
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).getlist("host")
+        if self._all or all(self._trusts(host_of(value), scope) for value in given):
+            await self._app(scope, receive, send_relative)
+            return
+        text = (
+            "The Host header names a host that this gateway does not serve; "
+            "ANYSR_TRUSTED_HOSTS lists those that it does."
+        )
+        refusal = problems.refusal(
+            HTTPStatus.MISDIRECTED_REQUEST, text, scope["state"]["request_id"]
+        )
+        await refusal(scope, receive, send)
+
+    def _trusts(self, host: str, scope: Scope) -> bool:
+        address = _address(host)
+        if address is not None and address.is_loopback:
+            return True
+        if scope.get("server") and host == scope["server"][0]:
+            return True
+        return host in self._exact or host.endswith(self._suffixes)
+
+
+def host_of(header: str) -> str:
+    """Return the host in a Host header, without port and brackets, in lower case."""
+    header = header.strip().lower()
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.partition(":")[0].removesuffix(".")
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _make_location_relative(headers: MutableHeaders) -> None:
+    """Drop scheme and host of a Location, which starlette takes from the Host header."""
+    location = headers.get("location", "")
+    scheme, separator, rest = location.partition("://")
+    if separator and scheme in ("http", "https"):
+        headers["Location"] = "/" + rest.partition("/")[2].lstrip("/")
