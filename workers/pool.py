@@ -21,7 +21,7 @@ from workers.settings import WorkerSettings
 log = logging.getLogger("anysr.workers.pool")
 
 COMMAND = (sys.executable, "-P", "-m", "workers.main")
-"""With `-P`, lest a `models.py` in the folder of whoever starts the service stand in for ours."""
+"""With `-P`, so that a `models.py` in the current folder is not imported in place of ours."""
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 30.0
 """Before a restart: doubled after each, up to the maximum."""

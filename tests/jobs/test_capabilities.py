@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from redis.asyncio import Redis
 
 from jobs.embedded_redis import Binary
 from jobs.errors import UnknownModel, UnknownWidth
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import LADDER, Job, JobStatus, OnMiss
+from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
@@ -109,15 +111,16 @@ async def test_job_that_no_worker_can_run_any_more_ends_after_a_while(
 
 
 async def test_unserved_time_starts_anew_after_a_worker_was_there(
-    queue: RedisQueue, make_job: MakeJob
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     job = make_job(model="a")
     await queue.submissions.submit(job, b"picture")
     assert await claimed(queue, "b") is None
-    await asyncio.sleep(0.25)  # longer than jobs of these tests may go unserved
+    await raw_redis.hset(keys.record(job.id), "unserved_ms", "1")  # unserved since 1970
     await queue.registry.publish_heartbeat(beat("a"))
     assert await claimed(queue, "b") is None
     assert (await queue.submissions.view(job.id)).status is JobStatus.QUEUED
+    assert not await raw_redis.hexists(keys.record(job.id), "unserved_ms")
     assert await claimed(queue, "a") == job.id
 
 
@@ -126,8 +129,7 @@ async def test_job_left_to_other_workers_still_ends_at_its_deadline(
 ) -> None:
     await queue.registry.publish_heartbeat(beat("a"))
     job = make_job(model="a", budget_ms=1.0, on_miss=OnMiss.REJECT)
-    await queue.submissions.submit(job, b"picture")
-    await asyncio.sleep(0.01)
+    await queue.submissions.submit(job, b"picture", spent_ms=5.0)
     assert await claimed(queue, "b") is None
     assert (await queue.submissions.view(job.id)).error_code == "deadline_exceeded"
 

@@ -9,8 +9,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,6 +29,7 @@ from jobs.embedded_redis import (
 )
 from jobs.server_process import RedisUnavailableError
 from jobs.settings import QueueSettings
+from tests.support.waiting import PATIENCE_S, eventually_sync
 
 ROOT = Path(__file__).parents[2]
 OWNER = """
@@ -68,7 +67,7 @@ def socket_of(url: str) -> Path:
 
 
 def client_of(url: str) -> redis.Redis:
-    """A client that tells of a server's end at once, where others try again for seconds."""
+    """Return a client that raises at once when the server ends, where others retry for seconds."""
     return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0))
 
 
@@ -80,15 +79,12 @@ def end(client: redis.Redis, how: signal.Signals = signal.SIGKILL) -> psutil.Pro
     """End the server that a client is connected to, and wait until it has ended."""
     server = server_of(client)
     server.send_signal(how)
-    server.wait(10)
+    server.wait(PATIENCE_S)
     return server
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < until, "took too long"
-        time.sleep(0.02)
+def until_answering(client: redis.Redis) -> None:
+    eventually_sync(lambda: answers(client), "an answer of the private Redis")
 
 
 def answers(client: redis.Redis) -> bool:
@@ -144,12 +140,12 @@ def test_it_dies_with_an_owner_who_is_killed(binary: Binary, killed_before: bool
     with client_of(url) as client:
         if killed_before:
             end(client)
-            wait_for(lambda: answers(client))
+            until_answering(client)
         assert client.ping() is True
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     owner.stdout.close()
-    wait_for(lambda: not socket_of(url).parent.exists())
+    eventually_sync(lambda: not socket_of(url).parent.exists(), "the removal of its folder")
     with client_of(url) as client, pytest.raises(redis.ConnectionError):
         client.ping()
 
@@ -184,7 +180,7 @@ def test_a_server_that_does_not_start_says_why(
         pytest.fail("the server cannot have started")
 
 
-def test_it_takes_as_much_memory_as_it_is_told() -> None:
+def test_it_takes_no_more_memory_than_its_setting() -> None:
     settings = QueueSettings(embedded_redis_mb=64)
     with redis_server(settings) as url, client_of(url) as client:
         assert client.info("memory")["maxmemory"] == 64 * 2**20
@@ -225,7 +221,7 @@ def test_a_server_that_ends_is_started_again(
         for _ in range(2):
             client.set("key", "value")
             ended = end(client, how)
-            wait_for(lambda: answers(client))
+            until_answering(client)
             assert client.get("key") is None
             assert server_of(client).pid != ended.pid
         assert stat.S_IMODE(socket_of(url).parent.stat().st_mode) == 0o700
@@ -242,8 +238,8 @@ def test_a_server_without_its_guardian_is_replaced(binary: Binary) -> None:
         guardian = server.parent()
         assert guardian is not None
         guardian.kill()
-        server.wait(10)
-        wait_for(lambda: answers(client))
+        server.wait(PATIENCE_S)
+        until_answering(client)
         assert server_of(client).pid != server.pid
 
 
@@ -256,9 +252,9 @@ def test_a_server_that_ends_time_and_again_is_given_up(monkeypatch: pytest.Monke
             urls.append(url)
             for _ in range(3):
                 assert not lost.is_set()
-                wait_for(lambda: answers(client))
+                until_answering(client)
                 end(client)
-            assert lost.wait(10)
+            assert lost.wait(PATIENCE_S)
             assert not answers(client)
 
     with pytest.raises(RedisUnavailableError, match=r"status 137.*ANYSR_REDIS_URL"):
@@ -274,7 +270,7 @@ def test_a_server_that_has_lived_for_long_may_end_as_often_again(
     with embedded_redis() as url, client_of(url) as client:
         for _ in range(3):
             end(client)
-            wait_for(lambda: answers(client))
+            until_answering(client)
 
 
 def test_leaving_does_not_wait_for_the_next_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,7 +295,7 @@ def test_a_server_that_cannot_be_started_again_is_given_up(
     def serve() -> None:
         with embedded_redis(Binary.SYSTEM, on_lost=lost.set) as url, client_of(url) as client:
             end(client)
-            assert lost.wait(10)
+            assert lost.wait(PATIENCE_S)
 
     with pytest.raises(RedisUnavailableError, match="no second run"):
         serve()
@@ -316,6 +312,6 @@ def test_a_service_whose_redis_is_given_up_ends_with_an_error() -> None:
     assert service.stdout is not None
     with client_of(service.stdout.readline().strip()) as client:
         end(client)
-    _, said = service.communicate(timeout=30)
+    _, said = service.communicate(timeout=PATIENCE_S)
     assert service.returncode == 1
     assert "The private Redis server is given up (status 137 Killed)" in said

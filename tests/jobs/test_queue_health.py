@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -15,16 +14,16 @@ from jobs.queue_health import QueueHealth
 from jobs.redis_queue import RedisQueue
 from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
+from tests.support.redis_server import expire_lease
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 
 Open = Callable[[str, QueueSettings], RedisQueue]
-LEASE_S = 0.05
 
 
 @pytest.fixture
 def queue_settings(queue_settings: QueueSettings) -> QueueSettings:
-    return queue_settings.model_copy(update={"lease_seconds": LEASE_S, "max_attempts": 2})
+    return queue_settings.model_copy(update={"max_attempts": 2})
 
 
 def counts_of(health: QueueHealth) -> tuple[int, int, int]:
@@ -38,6 +37,8 @@ async def test_fresh_queue_has_counted_nothing(queue: RedisQueue) -> None:
 async def test_redeliveries_and_dead_letters_are_counted_once_for_all_readers(
     queue: RedisQueue,
     redis_url: str,
+    raw_redis: Redis,
+    keys: Keys,
     queue_settings: QueueSettings,
     open_queue: Open,
     make_job: Callable[..., Job],
@@ -48,7 +49,7 @@ async def test_redeliveries_and_dead_letters_are_counted_once_for_all_readers(
     for _ in range(2):
         claim = await queue.leases.claim("w", 1.0)
         assert claim is not None
-        await asyncio.sleep(2 * LEASE_S)  # the worker is lost with it
+        await expire_lease(raw_redis, keys, claim)  # the worker is lost with it
     assert await other.leases.claim("v", 0) is None
     assert (await queue.submissions.view(job.id)).status is JobStatus.FAILED
     for reader in (queue, other, queue):

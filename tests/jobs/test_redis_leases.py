@@ -14,6 +14,7 @@ from jobs.job import Claim, Job, JobStatus, LeaseState, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
+from tests.support.redis_server import expire_lease
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 
@@ -26,11 +27,6 @@ async def claimed(queue: RedisQueue, worker: str = "w") -> Claim:
     claim = await queue.leases.claim(worker, 0)
     assert claim is not None
     return claim
-
-
-async def expire(raw: Redis, keys: Keys, claim: Claim) -> None:
-    """Let a lease expire now, as if the worker had not renewed it."""
-    await raw.zadd(keys.leases, {claim.job.id: 0.0}, xx=True)
 
 
 async def test_job_with_the_earliest_latest_start_is_claimed_first(
@@ -49,7 +45,7 @@ async def test_expired_lease_goes_to_another_worker_and_fences_the_first(
 ) -> None:
     await queue.submissions.submit(make_job(), b"picture")
     first = await claimed(queue, "first")
-    await expire(raw_redis, keys, first)
+    await expire_lease(raw_redis, keys, first)
     second = await claimed(queue, "second")
     assert (second.job, second.payload, second.attempt) == (first.job, b"picture", 2)
     assert second.token > first.token
@@ -79,7 +75,7 @@ async def test_renewed_lease_is_kept(
 ) -> None:
     await queue.submissions.submit(make_job(), b"picture")
     claim = await claimed(queue)
-    await expire(raw_redis, keys, claim)
+    await expire_lease(raw_redis, keys, claim)
     assert await queue.leases.renew(claim, 0.25) is LeaseState.HELD
     assert await queue.leases.claim("other", 0) is None
     assert (await queue.submissions.view(claim.job.id)).progress == 0.25
@@ -93,7 +89,7 @@ async def test_requeued_job_starts_over(
     await queue.submissions.submit(make_job(), b"picture")
     first = await claimed(queue)
     await queue.leases.renew(first, 0.5)
-    await expire(raw_redis, keys, first)
+    await expire_lease(raw_redis, keys, first)
     await queue.submissions.submit(make_job(budget_ms=1.0, cheapest_ms=0.0), b"urgent")
     assert (await claimed(queue)).payload == b"urgent"
     view = await queue.submissions.view(first.job.id)
@@ -113,7 +109,7 @@ async def test_job_is_given_up_after_its_last_attempt(
     for attempt in range(1, queue_settings.max_attempts + 1):
         claim = await claimed(queue)
         assert claim.attempt == attempt
-        await expire(raw_redis, keys, claim)
+        await expire_lease(raw_redis, keys, claim)
     assert await queue.leases.claim("w", 0) is None
     view = await queue.submissions.view(job.id)
     assert (view.status, view.error_code) == (JobStatus.FAILED, "worker_lost")
@@ -175,7 +171,8 @@ async def test_no_two_workers_ever_hold_a_job(
                 continue
             assert claim.job.id not in held
             held.add(claim.job.id)
-            await asyncio.sleep(0.001)
+            view = await queue.submissions.view(claim.job.id)  # the others may claim meanwhile
+            assert (view.status, view.attempt) == (JobStatus.RUNNING, 1)
             held.discard(claim.job.id)
             assert await queue.leases.complete(claim, FACTS, claim.payload)
             done.append(claim.job.id)

@@ -23,6 +23,8 @@ from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import Job, JobStatus, LeaseState, Reason, RunFacts
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
+from tests.support.redis_server import until_subscribed
+from tests.support.waiting import eventually_sync
 
 MakeJob = Callable[..., Job]
 OpenQueue = Callable[[str, QueueSettings], RedisQueue]
@@ -49,14 +51,12 @@ class Server:
 
     def start(self) -> None:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        with redis.Redis.from_url(self.url) as client:
-            until = time.monotonic() + LONG_S
-            while time.monotonic() < until:
-                with contextlib.suppress(redis.ConnectionError):
-                    client.ping()
-                    return
-                time.sleep(0.01)
-        pytest.fail("the Redis server did not start")
+        eventually_sync(self._answers, "the start of the Redis server")
+
+    def _answers(self) -> bool:
+        with redis.Redis.from_url(self.url) as client, contextlib.suppress(redis.ConnectionError):
+            return bool(client.ping())
+        return False
 
     def kill(self) -> None:
         if self._process is not None:
@@ -124,7 +124,9 @@ async def test_queued_jobs_and_a_completion_survive_while_a_waiter_is_cut_off(
     for job in jobs:
         await queue.submissions.submit(job, job.id.encode())
     waiter = asyncio.create_task(queue.submissions.wait(jobs[0].id, LONG_S))
-    await asyncio.sleep(0.05)
+    raw = connect(server.url)
+    await until_subscribed(raw)
+    await raw.aclose()
     server.kill()
     server.start()
     for job in jobs:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from redis.asyncio import Redis
 
@@ -12,6 +10,7 @@ from jobs.heartbeat import GpuState, MachineState, WorkerHeartbeat
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 
@@ -51,8 +50,11 @@ async def test_worker_without_heartbeats_expires(
     left_ms = await raw_redis.pttl(keys.heartbeat("one"))
     assert 0 < left_ms <= queue_settings.pulse_ttl_seconds * 1000
     await raw_redis.pexpire(keys.heartbeat("one"), 1)
-    await asyncio.sleep(0.02)
-    assert await queue.registry.heartbeats() == []
+
+    async def expired() -> bool:
+        return await queue.registry.heartbeats() == []
+
+    await eventually(expired, "the end of an expired heartbeat")
     assert not await raw_redis.exists(keys.workers)
 
 

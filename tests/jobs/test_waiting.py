@@ -17,6 +17,8 @@ from jobs.job import Claim, Job, JobStatus, JobView, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
+from tests.support.redis_server import calls, subscribed, until_subscribed
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 
@@ -24,6 +26,8 @@ MakeJob = Callable[..., Job]
 FACTS = RunFacts("anysr-s", 1.0, Reason.WIDEST, 20.0, 21.5)
 LONG_S = 20.0
 """Far longer than any test takes: a waiter that is not woken fails by it."""
+PAUSE_S = 0.1
+"""How long a waiter is watched, to show that it reads nothing: it has no polling interval."""
 
 
 async def started(queue: RedisQueue, job: Job) -> Claim:
@@ -33,17 +37,12 @@ async def started(queue: RedisQueue, job: Job) -> Claim:
     return claim
 
 
-async def until_subscribed(raw: Redis, count: int = 1) -> None:
-    """Wait until so many connections are subscribed to events."""
-    async with asyncio.timeout(LONG_S):
-        while len(await raw.client_list(_type="pubsub")) < count:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-
-
-async def test_waiter_is_woken_by_the_end(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_waiter_is_woken_by_the_end(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
     claim = await started(queue, make_job())
     waiter = asyncio.create_task(queue.submissions.wait(claim.job.id, LONG_S))
-    await asyncio.sleep(0.02)
+    await until_subscribed(raw_redis)
     await queue.leases.renew(claim, 0.5)
     assert not waiter.done()
     await queue.leases.complete(claim, FACTS, b"result")
@@ -90,10 +89,12 @@ async def test_waiting_for_an_unknown_job_is_not_found(queue: RedisQueue) -> Non
         await anext(queue.submissions.watch("nobody"))
 
 
-async def test_cancel_wakes_the_waiter(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_cancel_wakes_the_waiter(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
     claim = await started(queue, make_job())
     waiter = asyncio.create_task(queue.submissions.wait(claim.job.id, LONG_S))
-    await asyncio.sleep(0.02)
+    await until_subscribed(raw_redis)
     await queue.submissions.cancel(claim.job.id)
     async with asyncio.timeout(LONG_S / 2):
         assert (await waiter).status is JobStatus.CANCELLED
@@ -149,12 +150,6 @@ async def until_received(queue: RedisQueue, raw: Redis, make_job: MakeJob) -> No
     await until_subscribed(raw)
 
 
-async def commands(raw: Redis, *names: str) -> int:
-    """Number of calls of these commands at the server."""
-    stats = await raw.info("commandstats")
-    return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in names)
-
-
 async def test_caller_reads_its_job_and_picture_once(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
@@ -162,19 +157,19 @@ async def test_caller_reads_its_job_and_picture_once(
     for _ in range(3):
         submitted = time.monotonic()
         view = await queue.submissions.submit(make_job(), b"picture")
-        before = await commands(raw_redis, "hgetall", "get")
+        before = await calls(raw_redis, "hgetall", "get")
         waiting = asyncio.create_task(queue.submissions.outcome(view, submitted, LONG_S))
-        await asyncio.sleep(0.02)
-        assert await commands(raw_redis, "hgetall", "get") == before
+        await asyncio.sleep(PAUSE_S)  # it reads nothing
+        assert await calls(raw_redis, "hgetall", "get") == before
         claim = await queue.leases.claim("w", 0)
         assert claim is not None
-        claimed = await commands(raw_redis, "hgetall", "get")
+        claimed = await calls(raw_redis, "hgetall", "get")
         assert claimed == before + 1, "the picture came along with the claim"
         await queue.leases.complete(claim, FACTS, b"result")
         async with asyncio.timeout(LONG_S / 2):
             outcome = await waiting
         assert (outcome.view.status, outcome.picture) == (JobStatus.SUCCEEDED, b"result")
-        assert await commands(raw_redis, "hgetall", "get") == claimed + 2
+        assert await calls(raw_redis, "hgetall", "get") == claimed + 2
 
 
 async def test_end_before_the_wait_begins_is_not_missed(
@@ -182,13 +177,16 @@ async def test_end_before_the_wait_begins_is_not_missed(
 ) -> None:
     await until_received(queue, raw_redis, make_job)
     submitted = time.monotonic()
-    view = await queue.submissions.submit(make_job(), b"picture")
-    claim = await queue.leases.claim("w", 0)
-    assert claim is not None
-    await queue.leases.complete(claim, FACTS, b"result")
-    await asyncio.sleep(0.05)  # the event arrives while nobody waits
+    jobs = [make_job(budget_ms=budget_ms) for budget_ms in (1e6, 2e6)]
+    first, second = [await queue.submissions.submit(job, b"picture") for job in jobs]
+    waiting = asyncio.create_task(queue.submissions.outcome(second, submitted, LONG_S))
+    for _ in jobs:
+        claim = await queue.leases.claim("w", 0)
+        assert claim is not None
+        await queue.leases.complete(claim, FACTS, b"result")
     async with asyncio.timeout(LONG_S / 2):
-        outcome = await queue.submissions.outcome(view, submitted, LONG_S)
+        await waiting  # events keep their order: that of the first has arrived, unawaited
+        outcome = await queue.submissions.outcome(first, submitted, LONG_S)
     assert outcome.view.status is JobStatus.SUCCEEDED
 
 
@@ -198,9 +196,7 @@ async def test_forgotten_ends_are_not_taken_for_running_jobs(
     client = connect(redis_url)
     hub = EventHub(client, "ended", "changes")
     hub.start()
-    async with asyncio.timeout(LONG_S):
-        while not hub.still_runs("first", time.monotonic()):  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+    await eventually(lambda: hub.still_runs("first", time.monotonic()), "a subscription")
     submitted = time.monotonic()
     for name in ("first", *range(REMEMBERED)):
         assert hub.still_runs(str(name), submitted)
@@ -253,7 +249,7 @@ async def test_all_waiters_share_one_connection(
         asyncio.create_task(queue.submissions.wait(claim.job.id, LONG_S)) for claim in claims
     ]
     await until_subscribed(raw_redis)
-    assert len(await raw_redis.client_list(_type="pubsub")) == 1
+    assert await subscribed(raw_redis) == 1
     for claim in claims:
         await queue.leases.complete(claim, FACTS, b"result")
     async with asyncio.timeout(LONG_S / 2):
@@ -271,13 +267,12 @@ async def test_watcher_reads_nothing_while_nothing_happens(
     async with asyncio.timeout(LONG_S / 2):
         assert (await anext(watcher)).progress == 0.5
 
-    async def reads() -> int:
-        return int((await raw_redis.info("commandstats"))["cmdstat_hgetall"]["calls"])
-
-    before = await reads()
+    before = await calls(raw_redis, "hgetall")
     ending = asyncio.ensure_future(anext(watcher))
-    await asyncio.sleep(0.1)
-    assert await reads() - before <= 2  # the subscription and the renewal may each cause one
+    await asyncio.sleep(PAUSE_S)  # it polls nothing
+    assert (
+        await calls(raw_redis, "hgetall") - before <= 2
+    )  # the subscription and the renewal may each cause one
     await queue.leases.complete(claim, FACTS, b"result")
     async with asyncio.timeout(LONG_S / 2):
         assert (await ending).status is JobStatus.SUCCEEDED

@@ -14,6 +14,8 @@ from jobs.job import Claim, Job
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
+from tests.support.redis_server import calls, expire_lease, until_blocked
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 
@@ -27,17 +29,6 @@ LONG_S = 20.0
 def only_woken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let idle workers poll only when they are woken."""
     monkeypatch.setattr("jobs.wakeup.POLL_S", LONG_S)
-
-
-async def blocked(raw: Redis) -> int:
-    return int((await raw.info("clients"))["blocked_clients"])
-
-
-async def until_blocked(raw: Redis, count: int) -> None:
-    """Wait until so many connections block on a list."""
-    async with asyncio.timeout(LONG_S / 2):
-        while await blocked(raw) != count:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 async def finished(task: asyncio.Task[Claim | None]) -> Claim:
@@ -86,13 +77,15 @@ async def test_jobs_requeued_together_wake_one_worker_each(
 ) -> None:
     queues = [open_queue(redis_url, queue_settings) for _ in range(3)]
     jobs = [make_job() for _ in queues]
+    lost: list[Claim] = []
     for job in jobs:
         await queues[0].submissions.submit(job, b"picture")
-        assert await queues[0].leases.claim("dying", 0) is not None
+        claim = await queues[0].leases.claim("dying", 0)
+        assert claim is not None
+        lost.append(claim)
     idle = [asyncio.create_task(queue.leases.claim("idle", LONG_S)) for queue in queues[1:]]
     await until_blocked(raw_redis, len(idle))
-    leases = Keys(queue_settings.namespace).leases
-    await raw_redis.zadd(leases, {job.id: 0.0 for job in jobs}, xx=True)
+    await expire_lease(raw_redis, Keys(queue_settings.namespace), *lost)
     looking = asyncio.create_task(queues[0].leases.claim("looking", 0))
     claims = [await finished(task) for task in [looking, *idle]]
     assert {claim.job.id for claim in claims} == {job.id for job in jobs}
@@ -115,7 +108,7 @@ async def test_token_lost_with_a_worker_loses_no_job(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings, make_job: MakeJob
 ) -> None:
     wake = Keys(queue_settings.namespace).wake
-    dying = asyncio.create_task(raw_redis.execute_command("BLPOP", wake, 5))
+    dying = asyncio.create_task(raw_redis.execute_command("BLPOP", wake, LONG_S))
     await until_blocked(raw_redis, 1)
     idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))
     await until_blocked(raw_redis, 2)
@@ -161,8 +154,13 @@ async def test_stopped_worker_leaves_the_line_at_once(
     stopping = asyncio.Event()
     first = asyncio.create_task(queue.leases.claim("first", LONG_S, stopping))
     await until_blocked(raw_redis, 1)
+    before = await calls(raw_redis, "evalsha")
     behind = asyncio.create_task(queue.leases.claim("behind", LONG_S, stopping))
-    await asyncio.sleep(0.05)
+
+    async def tried() -> bool:
+        return await calls(raw_redis, "evalsha") > before
+
+    await eventually(tried, "a first attempt, after which a worker waits in line")
     stopping.set()
     async with asyncio.timeout(LONG_S / 2):
         assert await first is None

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +20,7 @@ from telemetry.trace_context import TraceContext, read_traceparent
 from telemetry.tracing import TracingMissing, tracing_of
 from tests.support.pictures import draw_jpeg
 from tests.support.service import running_service
+from tests.support.waiting import PATIENCE_S, eventually_sync
 
 collector_service = pytest.importorskip(
     "opentelemetry.proto.collector.trace.v1.trace_service_pb2",
@@ -29,7 +29,6 @@ collector_service = pytest.importorskip(
 
 CALLER = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", True)
 GATEWAY, WORKER = "anysr-gateway", "anysr-worker"
-PATIENCE_S = 30.0
 CLOCKS_NS = 50_000_000
 """Tolerance between the clocks of two processes and of the queue."""
 
@@ -207,13 +206,13 @@ def test_a_caller_without_a_trace_gets_one_of_its_own(
     with client.stream("GET", f"/jobs/{job['id']}/events") as events:
         for _ in events.iter_lines():
             pass
-    deadline = time.monotonic() + PATIENCE_S
-    found: list[ReceivedSpan] = []
-    while not found and time.monotonic() < deadline:
-        found = [s for s in collector.spans if s.attributes.get("anysr.request_id") == job["id"]]
-        found = [span for span in found if span.name == "run"]
-        time.sleep(0.02)
-    [run] = found
+
+    def runs() -> list[ReceivedSpan]:
+        spans = [s for s in collector.spans if s.attributes.get("anysr.request_id") == job["id"]]
+        return [span for span in spans if span.name == "run"]
+
+    eventually_sync(runs, "the span of the run")
+    [run] = runs()
     spans = collector.of(run.trace_id, 11)
     [root] = [span for span in spans if span.name == "POST /jobs"]
     assert (root.parent_id, run.parent_id) == ("", root.span_id)

@@ -1,7 +1,7 @@
 """Golden outputs of the shipped networks: `python -m tests.workers.golden` writes them anew.
 
 They are kept as a hash of the 8-bit samples and as sums of each row, so that a machine that rounds
-differently by a level here and there is told from a network that has changed.
+differently by a level here and there is distinguished from a network that has changed.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry
 
 from jobs.heartbeat import MachineState
 from jobs.redis_queue import RedisQueue
-from tests.workers.workbench import costs_of, eventually
+from tests.support.waiting import eventually
+from tests.workers.workbench import costs_of
 from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
 from workers.model_slot import LoadedModels
@@ -23,10 +24,10 @@ async def test_each_heartbeat_has_the_latest_state_of_the_machine(queue: RedisQu
     async with heartbeat.beating():
         heartbeat.warm(LoadedModels({}, costs_of(10)))
 
-        async def said(state: MachineState | None) -> bool:
+        async def reported(state: MachineState | None) -> bool:
             return [(p.ready, p.machine) for p in await queue.registry.heartbeats()] == [
                 (True, state)
             ]
 
         for known[0] in (None, STATE, None):
-            await eventually(partial(said, known[0]))
+            await eventually(partial(reported, known[0]), f"a heartbeat with {known[0]}")

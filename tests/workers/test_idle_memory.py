@@ -14,8 +14,9 @@ import pytest
 
 from models.catalog import SHIPPED, Precision
 from scheduling.tiling import tiling_of
+from tests.support.waiting import eventually
 from tests.workers.test_runtimes import noise, run
-from tests.workers.workbench import costs_of, default_entry, until
+from tests.workers.workbench import costs_of, default_entry
 from workers import idle_memory
 from workers.allocator import configure
 from workers.idle_memory import IDLE_S, IdleMemoryRelease, release_memory
@@ -56,7 +57,7 @@ def test_memory_is_released_once_per_idle_period(monkeypatch: pytest.MonkeyPatch
     async def looked() -> None:
         """Wait until it looked twice: once it may have begun to before the change."""
         seen = looks
-        await until(lambda: looks >= seen + 2)
+        await eventually(lambda: looks >= seen + 2, "two further polls")
 
     async def watched() -> None:
         nonlocal idle_s

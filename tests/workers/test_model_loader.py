@@ -22,7 +22,7 @@ from workers.settings import WorkerSettings
 SETTINGS = WorkerSettings(worker_threads=1)
 
 
-def stocker_of(folder: Path, costs: Path | None = None) -> ModelLoader:
+def loader_of(folder: Path, costs: Path | None = None) -> ModelLoader:
     return ModelLoader(folder, SETTINGS, costs)
 
 
@@ -55,7 +55,7 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def loader(folder: Path, costs: Path) -> ModelLoader:
-    return stocker_of(folder, costs)
+    return loader_of(folder, costs)
 
 
 def test_a_new_entry_is_measured_and_others_keep_their_costs(

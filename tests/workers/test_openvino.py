@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from images.picture import FloatArray
 from models.catalog import COEFFICIENTS, SHIPPED, CatalogError, ModelEntry, Precision, read_catalog
 from models.geometry import axis_grid
 from scheduling.tiling import tiling_of
+from tests.support.waiting import eventually_sync
 from tests.workers.test_runtimes import TOLERANCE, noise, run
 from tests.workers.workbench import default_entry, in_tiles, picture_of, whole
 from workers.loaded_model import LoadedModel
@@ -169,17 +169,19 @@ def test_a_run_is_interrupted_and_the_next_one_is_whole(int8: OpenVinoSession) -
     caught: list[Exception] = []
 
     def interrupted() -> None:
-        try:
-            run(int8, image, (400, 400), 1.0)
-        except Interrupted as error:
-            caught.append(error)
+        while not caught:  # a run may end just before it is interrupted
+            try:
+                run(int8, image, (400, 400), 1.0)
+            except Interrupted as error:
+                caught.append(error)
 
-    thread = threading.Thread(target=interrupted)
-    thread.start()
-    while thread.is_alive():
+    def ended() -> bool:
         network.interrupt()
-        time.sleep(0.001)
-    assert len(caught) == 1
+        return not thread.is_alive()
+
+    thread = threading.Thread(target=interrupted, daemon=True)
+    thread.start()
+    eventually_sync(ended, "an interrupted run")
     assert np.array_equal(run(int8, image, (400, 400), 1.0), expected)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from jobs.settings import QueueSettings
+from tests.support.waiting import eventually_sync
 from workers.environment import environment_of
 from workers.pool import WorkerPool, pool_environments
 from workers.settings import Device, WorkerSettings
@@ -26,11 +25,14 @@ SLEEPER = (
 STUBBORN = SLEEPER.replace("lambda *_: sys.exit(0)", "signal.SIG_IGN")
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.02)
+def written(folder: Path) -> list[str]:
+    """Return what the processes wrote, sorted; a file is empty until its process has written it."""
+    return sorted(filter(None, (file.read_text() for file in folder.iterdir())))
+
+
+def until_written(folder: Path, *texts: str) -> None:
+    """Wait until the processes have written these texts, given in order."""
+    eventually_sync(lambda: written(folder) == list(texts), f"processes that wrote {texts}")
 
 
 def pool_of(folder: Path, processes: int, script: str = SLEEPER) -> WorkerPool:
@@ -50,7 +52,7 @@ def lives(pid: int) -> bool:
 
 def test_all_processes_run_and_end_with_the_pool(tmp_path: Path) -> None:
     with pool_of(tmp_path, 2) as pool:
-        until(lambda: len(list(tmp_path.iterdir())) == 2)
+        until_written(tmp_path, "0", "1")
         pids = pool.pids
         assert len(pids) == 2
     assert not any(lives(pid) for pid in pids)
@@ -60,27 +62,30 @@ def test_all_processes_run_and_end_with_the_pool(tmp_path: Path) -> None:
 
 def test_a_process_that_dies_is_started_again_in_its_place(tmp_path: Path) -> None:
     with pool_of(tmp_path, 2) as pool:
-        until(lambda: sorted(p.read_text() for p in tmp_path.iterdir()) == ["0", "1"])
+        until_written(tmp_path, "0", "1")
         [victim] = [p for p in tmp_path.iterdir() if p.read_text() == "1"]
         os.kill(int(victim.name), signal.SIGKILL)
-        until(lambda: len(list(tmp_path.iterdir())) == 3)
-        until(lambda: sorted(p.read_text() for p in tmp_path.iterdir()) == ["0", "1", "1"])
+        until_written(tmp_path, "0", "1", "1")
         assert int(victim.name) not in pool.pids
 
 
 def test_a_process_that_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
     pool = pool_of(tmp_path, 1, STUBBORN)
     pool.start()
-    until(lambda: any(p.read_text() for p in tmp_path.iterdir()))
+    until_written(tmp_path, "0")
     [pid] = pool.pids
     pool.stop(grace_s=0.1)
     assert not lives(pid)
 
 
-def test_stopping_does_not_wait_for_a_restart_pause(tmp_path: Path) -> None:
+def test_stopping_does_not_wait_for_a_restart_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.pool.FIRST_PAUSE_S", 3600.0)
     pool = pool_of(tmp_path, 1, SLEEPER.replace("time.sleep(60)", "sys.exit(3)"))
     pool.start()
-    until(lambda: bool(list(tmp_path.iterdir())) and not pool.pids)
+    until_written(tmp_path, "0")
+    eventually_sync(lambda: not pool.pids, "the end of the process")
     pool.stop()
     assert pool.pids == []
 
@@ -89,16 +94,16 @@ def test_a_reload_does_not_end_a_process_without_a_handler(
     tmp_path: Path,
 ) -> None:
     answering = (
-        "time.sleep(0.2)\n"
+        "time.sleep(0.2)\n"  # the signal arrives before its handler is installed
         "noted = folder / f'{os.getpid()}'\n"
         "signal.signal(signal.SIGHUP, lambda *_: noted.write_text('again'))\n"
         "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})\n"
     )
     script = SLEEPER.replace("time.sleep(60)", f"{answering}time.sleep(60)")
     with pool_of(tmp_path, 2, script) as pool:
-        until(lambda: len(list(tmp_path.iterdir())) == 2)
+        until_written(tmp_path, "0", "1")
         pool.reload()
-        until(lambda: [p.read_text() for p in tmp_path.iterdir()] == ["again", "again"])
+        until_written(tmp_path, "again", "again")
         assert sorted(int(p.name) for p in tmp_path.iterdir()) == sorted(pool.pids)
 
 

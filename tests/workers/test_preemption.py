@@ -12,20 +12,22 @@ from prometheus_client import CollectorRegistry
 from images.decode import decode
 from images.picture import FloatArray
 from jobs.backlog import Backlog, Group
-from jobs.job import JobStatus, OnMiss, Reason
+from jobs.job import JobStatus, LeaseState, OnMiss, Reason
 from jobs.redis_queue import RedisQueue
 from models.expectation import expectation_of
 from models.geometry import AxisGrid
 from scheduling.backlog import Load
 from scheduling.cost_model import CostModel, Line, stage_of
 from scheduling.rungs import ladder
+from tests.support.waiting import PATIENCE_S, eventually
 from tests.workers.workbench import (
+    ChangedLeases,
+    RunClock,
     a_job,
     a_worker,
     costs_of,
     default_entry,
     photograph,
-    until,
     zoo_of,
 )
 from workers.binding import SuspendedRun
@@ -34,6 +36,8 @@ from workers.preemption import POLL_S
 from workers.runtimes.base import Interrupted
 
 TILE_PIXELS = 200  # a picture of 48 x 40 then has several tiles
+SOME_POLLS_S = 5 * POLL_S
+"""Time in which a job that could preempt a run would do so."""
 
 
 class AtWidth:
@@ -72,7 +76,7 @@ class Stepwise:
 
     def run(self, width: float, image: FloatArray, rows: AxisGrid, columns: AxisGrid) -> FloatArray:
         self.widths.append(width)
-        assert self.steps.acquire(timeout=20), "the test allowed no further tile"
+        assert self.steps.acquire(timeout=PATIENCE_S), "the test allowed no further tile"
         row = rows.index // rows.offset.shape[1]
         column = columns.index // columns.offset.shape[1]
         return image[:, :, row][:, :, :, column]
@@ -117,12 +121,13 @@ class TooLate(Stepwise):
         self.finish()
 
 
-async def begun(session: Stepwise) -> None:
-    await until(lambda: len(session.widths) > 0)
+async def begun(session: Stepwise, tiles: int = 1) -> None:
+    """Wait until so many tiles have begun."""
+    await eventually(lambda: len(session.widths) >= tiles, f"the start of tile {tiles}")
 
 
 async def ended(queue: RedisQueue, job_id: str):
-    view = await queue.submissions.wait(job_id, 20)
+    view = await queue.submissions.wait(job_id, PATIENCE_S)
     assert view.status is JobStatus.SUCCEEDED, view.error_code
     return view
 
@@ -157,9 +162,9 @@ async def test_a_tile_is_interrupted_for_a_job_that_cannot_wait_for_its_end(
         await queue.submissions.submit(urgent, photograph())
         first = await ended(queue, urgent.id)
         assert (await queue.submissions.view(long.id)).status is JobStatus.RUNNING
-        await until(lambda: len(session.widths) == 2)
+        await begun(session, 2)
         await queue.submissions.submit(next_urgent, photograph())
-        await asyncio.sleep(5 * POLL_S)
+        await asyncio.sleep(SOME_POLLS_S)  # once per run is enough
         assert (await queue.submissions.view(next_urgent.id)).status is JobStatus.QUEUED
         session.finish()
         second = await ended(queue, long.id)
@@ -178,7 +183,7 @@ async def test_a_tile_of_a_cancelled_picture_is_not_finished(queue: RedisQueue) 
         await begun(session)
         await queue.submissions.submit(following, photograph())
         await queue.submissions.cancel(long.id)
-        await until(lambda: len(session.widths) == 2)
+        await begun(session, 2)
         session.finish()
         await ended(queue, following.id)
     assert session.interrupts == 1
@@ -191,7 +196,7 @@ async def test_a_tile_that_cannot_be_interrupted_is_finished_first(queue: RedisQ
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(urgent, photograph())
-        await asyncio.sleep(5 * POLL_S)
+        await asyncio.sleep(SOME_POLLS_S)  # nothing happens
         assert (await queue.submissions.view(urgent.id)).status is JobStatus.QUEUED
         session.finish()
         first, second = await ended(queue, long.id), await ended(queue, urgent.id)
@@ -220,7 +225,7 @@ async def test_a_picture_with_no_time_to_spare_is_not_interrupted(queue: RedisQu
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(urgent, photograph())
-        await asyncio.sleep(5 * POLL_S)
+        await asyncio.sleep(SOME_POLLS_S)  # nothing happens
         session.finish()
         await ended(queue, long.id)
     assert session.interrupts == 0
@@ -241,44 +246,44 @@ async def test_a_run_is_not_suspended_for_a_job_that_can_wait(queue: RedisQueue)
 
 async def test_a_run_is_not_suspended_for_longer_than_it_can_spare(queue: RedisQueue) -> None:
     session = Stepwise()
-    long = a_job(budget_ms=22_000)
-    urgent = a_job(budget_ms=16_000, cheapest_ms=12_000)
+    long = a_job(budget_ms=30_000)
+    urgent = a_job(budget_ms=29_000, cheapest_ms=25_000)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(urgent, photograph())
         session.steps.release()
-        await until(lambda: len(session.widths) == 2)
+        await begun(session, 2)
         assert (await queue.submissions.view(urgent.id)).status is JobStatus.QUEUED
         session.finish()
         assert (await ended(queue, long.id)).facts.reason is Reason.WIDEST
 
 
 async def test_a_cancelled_run_is_not_continued(queue: RedisQueue) -> None:
-    session = Stepwise()
-    long, urgent = a_job(), a_job(budget_ms=6_000)
-    async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
+    session, leases = Stepwise(), ChangedLeases(queue.leases)
+    long, urgent, zoo = a_job(), a_job(budget_ms=6_000), zoo_of(session, TILE_PIXELS)
+    async with a_worker(leases.of(queue), zoo, costs_of(network_ms=20_000)):
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(urgent, photograph())
         await queue.submissions.cancel(long.id)
-        await asyncio.sleep(0.2)  # some renewals; the first detects the cancellation
+        await eventually(lambda: LeaseState.CANCELLED in leases.renewals, "a refused renewal")
         session.steps.release()
         await ended(queue, urgent.id)
     assert len(session.widths) == 1
 
 
 def costs_with_cheap_narrow() -> CostModel:
-    """The widest width takes a second, all others next to nothing."""
+    """The widest width takes 1000 s, all others next to nothing."""
     costs = costs_of(network_ms=1)
-    costs.lines[stage_of(ladder(default_entry())[-1])] = Line(1000, 0, 0)
+    costs.lines[stage_of(ladder(default_entry())[-1])] = Line(1_000_000, 0, 0)
     return costs
 
 
 async def test_a_cancelled_run_is_not_suspended_but_ends_at_once(queue: RedisQueue) -> None:
     """So the next job runs alone, and nothing is held back for the cancelled one."""
     session = Stepwise()
-    long, urgent = a_job(), a_job(budget_ms=700)
+    long, urgent = a_job(budget_ms=2_000_000), a_job(budget_ms=700_000)
     zoo = zoo_of(session, TILE_PIXELS)
     async with a_worker(queue, zoo, costs_with_cheap_narrow(), renew_s=60.0):
         await queue.submissions.submit(long, photograph())
@@ -291,13 +296,15 @@ async def test_a_cancelled_run_is_not_suspended_but_ends_at_once(queue: RedisQue
     assert len(session.widths) == 1 + facts.tiles
 
 
-async def test_a_run_that_falls_behind_is_finished_narrower(queue: RedisQueue) -> None:
+async def test_a_run_that_falls_behind_is_finished_narrower(
+    queue: RedisQueue, run_clock: RunClock
+) -> None:
     session, entry = Stepwise(), default_entry()
-    job = a_job(budget_ms=1_200)
+    job = a_job(budget_ms=1_200_000)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_with_cheap_narrow()):
         await queue.submissions.submit(job, photograph())
         await begun(session)
-        await asyncio.sleep(0.6)  # the first tile takes longer than all should
+        run_clock.ahead_s = 600.0  # the first tile takes longer than all should
         session.finish()
         facts = (await ended(queue, job.id)).facts
     widest, next_best = (w.width for w in entry.widths[:-3:-1])
@@ -308,13 +315,13 @@ async def test_a_run_that_falls_behind_is_finished_narrower(queue: RedisQueue) -
     assert facts.expected_db_range == expected.range(facts.expected_db)
 
 
-async def test_a_pinned_width_is_kept_to_the_end(queue: RedisQueue) -> None:
+async def test_a_pinned_width_is_kept_to_the_end(queue: RedisQueue, run_clock: RunClock) -> None:
     session, entry = Stepwise(), default_entry()
-    job = a_job(budget_ms=1_200, pinned_width=1.0)
+    job = a_job(budget_ms=1_200_000, pinned_width=1.0)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_with_cheap_narrow()):
         await queue.submissions.submit(job, photograph())
         await begun(session)
-        await asyncio.sleep(0.6)
+        run_clock.ahead_s = 600.0
         session.finish()
         facts = (await ended(queue, job.id)).facts
     assert set(session.widths) == {entry.widths[-1].width}
@@ -322,14 +329,14 @@ async def test_a_pinned_width_is_kept_to_the_end(queue: RedisQueue) -> None:
 
 
 async def test_a_run_finished_narrower_updates_the_costs_of_neither_width(
-    queue: RedisQueue,
+    queue: RedisQueue, run_clock: RunClock
 ) -> None:
     session, costs = Stepwise(), costs_with_cheap_narrow()
-    job = a_job(budget_ms=1_200, on_miss=OnMiss.DEGRADE)
+    job = a_job(budget_ms=1_200_000, on_miss=OnMiss.DEGRADE)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs):
         await queue.submissions.submit(job, photograph())
         await begun(session)
-        await asyncio.sleep(0.6)
+        run_clock.ahead_s = 600.0
         session.finish()
         await ended(queue, job.id)
     assert "network" not in costs.slowdown

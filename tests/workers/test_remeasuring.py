@@ -12,7 +12,8 @@ import pytest
 
 from models.catalog import SHIPPED
 from scheduling.cost_model import CostModel, Line
-from tests.workers.workbench import Cores, Gated, costs_of, until, zoo_of
+from tests.support.waiting import PATIENCE_S, eventually
+from tests.workers.workbench import Cores, Gated, costs_of, zoo_of
 from workers import remeasuring
 from workers.calibration_cache import costs_name, facts_of, read_lines, stages_of
 from workers.disturbance import ALL_CORES, Needs, Reading
@@ -23,6 +24,7 @@ from workers.remeasuring import IDLE_S, Lull, Remeasurer
 from workers.settings import WorkerSettings
 
 SETTINGS = WorkerSettings(worker_threads=2)
+POLL_S = 0.01
 OLD = Line(1000.0, 1.0, 1.0, disturbed=True)
 
 
@@ -34,7 +36,9 @@ class Moment:
         self.idle_s = 10.0
         self.turns = 0
         self.between: Callable[[], None] = lambda: None
-        """Called after each turn."""
+        """Called at the end of each turn."""
+        self.ended_turns = 0
+        """Turns whose `between` has returned."""
 
     def read(self) -> Reading:
         self.cores.pass_s(1.0)
@@ -44,12 +48,13 @@ class Moment:
         self.turns += 1
         answer = call()
         self.between()
+        self.ended_turns += 1
         return answer
 
 
 @pytest.fixture(autouse=True)
 def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remeasuring, "POLL_S", 0.01)
+    monkeypatch.setattr(remeasuring, "POLL_S", POLL_S)
     monkeypatch.setattr(remeasuring, "FIRST_PAUSE_S", 0.01)
 
 
@@ -96,8 +101,17 @@ async def measuring(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def some_looks() -> None:
-    await asyncio.sleep(0.2)
+async def undisturbed(costs: CostModel) -> None:
+    await eventually(lambda: not costs.disturbed, "costs of a quiet machine")
+
+
+async def ended(moment: Moment, turns: int) -> None:
+    await eventually(lambda: moment.ended_turns == turns, f"the end of turn {turns}")
+
+
+async def some_polls() -> None:
+    """Pause for as long as shows that nothing is measured."""
+    await asyncio.sleep(20 * POLL_S)
 
 
 @pytest.mark.usefixtures("found")
@@ -107,12 +121,12 @@ async def test_costs_are_remeasured_once_the_machine_is_quiet_and_cached(
     costs, zoo = slot.loaded.costs, slot.loaded.zoo
     moment.cores.others = 1.0
     async with measuring(slot, moment, tmp_path):
-        await some_looks()
+        await some_polls()
         assert moment.turns == 0
         moment.cores.others = 0.0
-        await until(lambda: not costs.disturbed)
+        await undisturbed(costs)
         turns = moment.turns
-        await some_looks()
+        await some_polls()
     assert moment.turns == turns  # once is enough
     assert costs.slowdown == {"decode": 1.1}  # other stages keep what they learnt
     assert costs.margin == CostModel().margin
@@ -126,7 +140,7 @@ async def test_costs_of_a_quiet_machine_are_left_alone(
     zoo: Zoo, moment: Moment, tmp_path: Path
 ) -> None:
     async with measuring(ModelSlot(LoadedModels(zoo, costs_of(10.0))), moment, tmp_path):
-        await some_looks()
+        await some_polls()
     assert moment.turns == 0
 
 
@@ -140,13 +154,13 @@ async def test_a_job_waits_for_one_short_measurement_at_most(
 
     moment.between = a_job_comes
     async with measuring(slot, moment, tmp_path):
-        await until(lambda: moment.turns == 3)
+        await ended(moment, 3)
         for since in (0.0, 0.9 * IDLE_S):  # and not at once when it has ended
             moment.idle_s = since
-            await some_looks()
+            await some_polls()
             assert moment.turns == 3
         moment.idle_s = IDLE_S
-        await until(lambda: not slot.loaded.costs.disturbed)
+        await undisturbed(slot.loaded.costs)
 
 
 @pytest.mark.usefixtures("found")
@@ -159,11 +173,11 @@ async def test_remeasuring_pauses_during_a_disturbance(
 
     moment.between = others_come
     async with measuring(slot, moment, tmp_path):
-        await until(lambda: moment.turns == 3)
-        await some_looks()
+        await ended(moment, 3)
+        await some_polls()
         assert moment.turns == 3
         moment.cores.others = 0.0
-        await until(lambda: not slot.loaded.costs.disturbed)
+        await undisturbed(slot.loaded.costs)
 
 
 async def test_costs_that_were_disturbed_again_are_discarded(
@@ -180,7 +194,7 @@ async def test_costs_that_were_disturbed_again_are_discarded(
 
     moment.between = look
     async with measuring(slot, moment, tmp_path):
-        await until(lambda: not costs.disturbed)
+        await undisturbed(costs)
     assert first == [before]
 
 
@@ -196,7 +210,7 @@ async def test_costs_of_removed_models_are_discarded(
 
     moment.between = exchanged
     async with measuring(slot, moment, tmp_path):
-        await until(lambda: not new.costs.disturbed)
+        await undisturbed(new.costs)
     assert old.costs.disturbed
 
 
@@ -210,7 +224,7 @@ async def test_an_error_is_logged_and_remeasuring_continues(
 
     moment.between = fail
     async with measuring(slot, moment, tmp_path):
-        await until(lambda: not slot.loaded.costs.disturbed)
+        await undisturbed(slot.loaded.costs)
     assert "costs cannot be remeasured: a fault" in caplog.text
 
 
@@ -223,9 +237,9 @@ async def test_a_stopping_worker_does_not_wait_for_a_lull(
 
     moment.between = a_job_comes
     async with measuring(slot, moment, tmp_path) as task:
-        await until(lambda: moment.turns == 1)
+        await ended(moment, 1)
         task.cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.get_running_loop().shutdown_default_executor()
     assert moment.turns == 1
 

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from models.catalog import SHIPPED, CatalogError, ModelEntry, describe, read_cat
 from models.checkpoint import load_network
 from models.export import write_torchscript
 from models.geometry import axis_grid
+from tests.support.waiting import eventually_sync
 from tests.workers.workbench import default_entry
 from workers.runtimes.base import Interrupted, RuntimeMissing, Session
 from workers.runtimes.onnx import CUDA_PROVIDERS, OnnxSession
@@ -81,17 +81,19 @@ def test_a_run_is_interrupted_and_the_next_one_is_whole(onnx: OnnxSession) -> No
     caught: list[Exception] = []
 
     def interrupted() -> None:
-        try:
-            run(onnx, image, (320, 320), 1.0)
-        except Interrupted as error:
-            caught.append(error)
+        while not caught:  # a run may end just before it is interrupted
+            try:
+                run(onnx, image, (320, 320), 1.0)
+            except Interrupted as error:
+                caught.append(error)
 
-    thread = threading.Thread(target=interrupted)
-    thread.start()
-    while thread.is_alive():
+    def ended() -> bool:
         network.interrupt()
-        time.sleep(0.001)
-    assert len(caught) == 1
+        return not thread.is_alive()
+
+    thread = threading.Thread(target=interrupted, daemon=True)
+    thread.start()
+    eventually_sync(ended, "an interrupted run")
     assert np.array_equal(run(onnx, image, (320, 320), 1.0), whole)
 
 

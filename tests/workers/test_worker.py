@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import io
-from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from PIL import Image
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
 from jobs.errors import AnysrError
 from jobs.formats import ImageFormat
-from jobs.job import Claim, JobStatus, OnMiss, Reason, RunFacts
+from jobs.job import Claim, JobStatus, LeaseState, OnMiss, Reason, RunFacts
+from jobs.keys import Keys
 from jobs.queue import Leases
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
@@ -23,17 +21,20 @@ from models.catalog import SHIPPED
 from scheduling.cost_model import Line, stage_of
 from scheduling.rungs import ladder
 from telemetry.spans import Untraced
+from tests.support.redis_server import until_blocked
+from tests.support.waiting import PATIENCE_S, eventually
 from tests.workers.workbench import (
     LIMITS,
+    ChangedLeases,
     Failing,
     Gated,
+    RunClock,
     a_job,
     a_worker,
     at_work,
     costs_of,
     default_entry,
     photograph,
-    until,
     zoo_of,
 )
 from workers.heartbeat import Heartbeat
@@ -53,16 +54,8 @@ def count(registry: CollectorRegistry, name: str, **labels: str) -> float:
     return registry.get_sample_value(name, labels) or 0.0
 
 
-@contextlib.asynccontextmanager
-async def closing(queue: RedisQueue) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        await queue.close()
-
-
 async def ended(queue: RedisQueue, job_id: str) -> Any:
-    view = await queue.submissions.wait(job_id, 20)
+    view = await queue.submissions.wait(job_id, PATIENCE_S)
     assert view.status not in (JobStatus.QUEUED, JobStatus.RUNNING)
     return view
 
@@ -98,13 +91,13 @@ async def test_a_worker_is_idle_while_it_has_no_job(queue: RedisQueue) -> None:
     )
     job = a_job()
     async with at_work(worker):
-        await until(lambda: worker.idle_s > 0.05)
+        await eventually(lambda: worker.idle_s > 0.05, "an idle worker")
         await queue.submissions.submit(job, photograph())
-        await until(session.entered.is_set)
+        await eventually(session.entered.is_set, "the start of the run")
         assert worker.idle_s == 0
         session.gate.set()
         await ended(queue, job.id)
-        await until(lambda: worker.idle_s > 0.05)
+        await eventually(lambda: worker.idle_s > 0.05, "an idle worker")
 
 
 async def test_too_little_slack_for_any_network_is_resampled(queue: RedisQueue) -> None:
@@ -149,7 +142,7 @@ async def test_a_pinned_width_is_kept(queue: RedisQueue) -> None:
 
 
 async def test_measured_times_update_the_costs(queue: RedisQueue) -> None:
-    costs = costs_of(network_ms=1000)
+    costs = costs_of(network_ms=30_000)
     job = a_job()
     await queue.submissions.submit(job, photograph())
     async with a_worker(queue, zoo_of(open_session()), costs):
@@ -256,13 +249,15 @@ async def test_reject_ends_in_an_error_when_nothing_fits(queue: RedisQueue) -> N
         assert (await ended(queue, job.id)).error_code == "deadline_exceeded"
 
 
-async def test_reject_ends_in_an_error_when_the_prediction_was_wrong(queue: RedisQueue) -> None:
+async def test_reject_ends_in_an_error_when_the_prediction_was_wrong(
+    queue: RedisQueue, run_clock: RunClock
+) -> None:
     session = Gated()
-    job = a_job(on_miss=OnMiss.REJECT, budget_ms=300)
+    job = a_job(on_miss=OnMiss.REJECT, budget_ms=60_000)
     async with a_worker(queue, zoo_of(session)):
         await queue.submissions.submit(job, photograph())
-        await until(session.entered.is_set)
-        await asyncio.sleep(0.35)
+        await eventually(session.entered.is_set, "the start of the run")
+        run_clock.ahead_s = 60.0
         session.gate.set()
         assert (await ended(queue, job.id)).error_code == "deadline_exceeded"
 
@@ -278,30 +273,35 @@ async def test_a_bug_ends_one_job_and_not_the_worker(queue: RedisQueue, error: E
 
 
 async def test_a_cancelled_job_stops_at_the_next_tile(queue: RedisQueue) -> None:
-    session, registry = Gated(), CollectorRegistry()
-    job = a_job()
-    async with a_worker(queue, zoo_of(session, tile_pixels=200), registry=registry):
+    session, registry, leases = Gated(), CollectorRegistry(), ChangedLeases(queue.leases)
+    job, zoo = a_job(), zoo_of(session, tile_pixels=200)
+    async with a_worker(leases.of(queue), zoo, registry=registry):
         await queue.submissions.submit(job, photograph())
-        await until(session.entered.is_set)
+        await eventually(session.entered.is_set, "the start of the run")
         assert (await queue.submissions.cancel(job.id)).status is JobStatus.CANCELLED
-        await asyncio.sleep(0.2)  # some renewals; the first detects the cancellation
+        await eventually(lambda: LeaseState.CANCELLED in leases.renewals, "a refused renewal")
         session.gate.set()
         gone = {"outcome": "cancelled", "reason": "cancelled"}
-        await until(lambda: count(registry, "anysr_runs_total", **gone) == 1)
+        await eventually(
+            lambda: count(registry, "anysr_runs_total", **gone) == 1, "the end of the cancelled run"
+        )
         assert session.tiles == 1
     assert (await queue.submissions.view(job.id)).status is JobStatus.CANCELLED
 
 
 async def test_the_lease_is_kept_while_a_job_runs(
-    redis_url: str, queue_settings: QueueSettings
+    queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
 ) -> None:
-    session, job = Gated(), a_job()
-    impatient = queue_settings.model_copy(update={"lease_seconds": 0.3})
-    queue = RedisQueue.connect(redis_url, impatient)
-    async with closing(queue), a_worker(queue, zoo_of(session, 200)):
+    session, job, leases = Gated(), a_job(), Keys(queue_settings.namespace).leases
+
+    async def renewed() -> bool:
+        return bool(await raw_redis.zscore(leases, job.id))
+
+    async with a_worker(queue, zoo_of(session, 200)):
         await queue.submissions.submit(job, photograph())
-        await until(session.entered.is_set)
-        await asyncio.sleep(0.6)
+        await eventually(session.entered.is_set, "the start of the run")
+        await raw_redis.zadd(leases, {job.id: 0.0}, xx=True)  # it has run out
+        await eventually(renewed, "a renewal of the lease")
         assert await queue.leases.claim("thief", 0) is None
         session.gate.set()
         view = await ended(queue, job.id)
@@ -314,7 +314,7 @@ async def test_stopping_finishes_the_current_job(queue: RedisQueue) -> None:
     job, late = a_job(), a_job()
     async with a_worker(queue, zoo_of(session)) as stopping:
         await queue.submissions.submit(job, photograph())
-        await until(session.entered.is_set)
+        await eventually(session.entered.is_set, "the start of the run")
         await queue.submissions.submit(late, photograph())
         stopping.set()
         session.gate.set()
@@ -324,15 +324,15 @@ async def test_stopping_finishes_the_current_job(queue: RedisQueue) -> None:
 
 
 async def test_an_idle_worker_stops_at_once(
-    queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
+    queue: RedisQueue, raw_redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever its claim's timeout."""
-    monkeypatch.setattr("jobs.wakeup.POLL_S", 60.0)
+    monkeypatch.setattr("jobs.wakeup.POLL_S", 3600.0)
     first = a_job()
-    async with a_worker(queue, zoo_of(open_session()), wait_s=60.0) as stopping:
+    async with a_worker(queue, zoo_of(open_session()), wait_s=3600.0) as stopping:
         await queue.submissions.submit(first, photograph())
         await ended(queue, first.id)
-        await asyncio.sleep(0.1)  # it waits again
+        await until_blocked(raw_redis, 1)  # it waits again
         stopping.set()
     late = a_job()
     await queue.submissions.submit(late, photograph())
@@ -342,25 +342,26 @@ async def test_an_idle_worker_stops_at_once(
 async def test_the_heartbeat_reports_a_running_job(queue: RedisQueue) -> None:
     session = Gated()
     job = a_job()
+
+    async def reported() -> bool:
+        return any(heartbeat.busy for heartbeat in await queue.registry.heartbeats())
+
     async with a_worker(queue, zoo_of(session)):
         await queue.submissions.submit(job, photograph())
-        await until(session.entered.is_set)
-        await asyncio.sleep(0.15)
+        await eventually(session.entered.is_set, "the start of the run")
+        await eventually(reported, "a heartbeat of the busy worker")
         [heartbeat] = await queue.registry.heartbeats()
-        assert (heartbeat.ready, heartbeat.busy, heartbeat.models) == (True, True, (job.model,))
+        assert (heartbeat.ready, heartbeat.models) == (True, (job.model,))
         assert f"network:{job.model}@1" in heartbeat.costs["lines"]
         session.gate.set()
 
 
-class FlakyLeases:
+class FlakyLeases(ChangedLeases):
     """Leases whose first claims and completions fail with an outage."""
 
     def __init__(self, leases: Leases, outages: int) -> None:
-        self._leases = leases
+        super().__init__(leases)
         self._claims = self._completions = outages
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._leases, name)
 
     async def claim(self, *arguments: Any) -> Claim | None:
         if self._claims:
@@ -379,8 +380,7 @@ async def test_outages_are_waited_out(queue: RedisQueue) -> None:
     job = a_job()
     await queue.submissions.submit(job, photograph())
     leases = FlakyLeases(queue.leases, outages=2)
-    flaky: Any = SimpleNamespace(leases=leases, registry=queue.registry)
-    async with a_worker(flaky, zoo_of(open_session())):
+    async with a_worker(leases.of(queue), zoo_of(open_session())):
         assert (await ended(queue, job.id)).status is JobStatus.SUCCEEDED
 
 
@@ -389,20 +389,21 @@ async def test_a_result_that_comes_too_late_is_dropped(queue: RedisQueue) -> Non
     session, registry = Gated(), CollectorRegistry()
     job = a_job()
 
-    class Unrenewable(FlakyLeases):
-        """Leases of which none can be renewed."""
+    class Unrenewable(ChangedLeases):
+        """Leases that cannot be renewed."""
 
-        async def renew(self, claim: Claim, progress: float) -> None:
+        async def renew(self, claim: Claim, progress: float) -> LeaseState:
             raise ConnectionError(f"away at {progress} of {claim.job.id}")
 
-    leases = Unrenewable(queue.leases, outages=0)
-    cut_off: Any = SimpleNamespace(leases=leases, registry=queue.registry)
-    async with a_worker(cut_off, zoo_of(session), registry=registry):
+    leases = Unrenewable(queue.leases)
+    async with a_worker(leases.of(queue), zoo_of(session), registry=registry):
         await queue.submissions.submit(job, photograph())
-        await until(session.entered.is_set)
+        await eventually(session.entered.is_set, "the start of the run")
         await queue.submissions.cancel(job.id)
         session.gate.set()
         lost = {"outcome": "lost", "reason": "lost"}
-        await until(lambda: count(registry, "anysr_runs_total", **lost) == 1)
+        await eventually(
+            lambda: count(registry, "anysr_runs_total", **lost) == 1, "the end of the lost run"
+        )
     with pytest.raises(AnysrError):
         await queue.submissions.result(await queue.submissions.view(job.id))

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -24,6 +24,7 @@ from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, Catalog, write_catalog
 from scheduling.cost_model import CostModel, Line
+from tests.support.waiting import eventually
 from tests.workers.workbench import a_job, default_entry, photograph, whole
 from workers.cache_files import cache_folder
 from workers.calibration_cache import costs_name, facts_of, save_lines, stages_of
@@ -91,33 +92,27 @@ def a_process(environment: Mapping[str, str]) -> Iterator[Process]:
             process.kill()
 
 
-async def until(look: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not await look():  # noqa: ASYNC110  other processes bring it about
-            await asyncio.sleep(0.02)
-
-
 async def ready(queue: RedisQueue, process: Process) -> None:
     """Wait until a process is warm."""
 
-    async def look() -> bool:
+    async def is_warm() -> bool:
         assert process.poll() is None, "the worker has ended"
         return any(
             p.ready and f"-{process.pid}-" in p.worker_id for p in await queue.registry.heartbeats()
         )
 
-    await until(look)
+    await eventually(is_warm, "a warm worker", PATIENCE_S)
 
 
 async def running(queue: RedisQueue, job: Job) -> None:
     """Wait until a job is running."""
 
-    async def look() -> bool:
+    async def is_running() -> bool:
         status = (await queue.submissions.view(job.id)).status
         assert status in (JobStatus.QUEUED, JobStatus.RUNNING), "too fast for this test"
         return status is JobStatus.RUNNING
 
-    await until(look)
+    await eventually(is_running, "the start of the run", PATIENCE_S)
 
 
 async def code_of(process: Process) -> int:
@@ -193,13 +188,16 @@ async def test_a_second_signal_ends_it_at_once(
     queue: RedisQueue, environment: Mapping[str, str]
 ) -> None:
     job = a_long_job()
+
+    def interrupted_again() -> bool:
+        process.send_signal(signal.SIGINT)  # two that arrive together are handled as one
+        return process.poll() is not None
+
     with a_process(environment) as process:
         await ready(queue, process)
         await queue.submissions.submit(job, photograph(360, 400))
         await running(queue, job)
-        process.send_signal(signal.SIGINT)
-        await asyncio.sleep(0.1)
-        process.send_signal(signal.SIGINT)
+        await eventually(interrupted_again, "the end of the worker", PATIENCE_S)
         assert await code_of(process) == 1
     assert (await queue.submissions.view(job.id)).status is JobStatus.RUNNING
 
@@ -223,12 +221,12 @@ async def test_metrics_are_served(queue: RedisQueue, environment: Mapping[str, s
 async def test_a_worker_reports_the_state_of_its_machine(
     queue: RedisQueue, environment: Mapping[str, str]
 ) -> None:
-    async def said() -> bool:
+    async def is_reported() -> bool:
         return any(heartbeat.machine is not None for heartbeat in await queue.registry.heartbeats())
 
     with a_process(environment) as process:
         await ready(queue, process)
-        await until(said)
+        await eventually(is_reported, "the state of the machine", PATIENCE_S)
 
 
 async def test_cached_costs_are_read_at_a_start(
@@ -273,10 +271,10 @@ async def test_a_worker_ends_with_its_parent_process(
     async def is_gone() -> bool:
         return not await queue.registry.heartbeats()
 
-    await until(is_there)
+    await eventually(is_there, "a warm worker", PATIENCE_S)
     parent.kill()
     await parent.communicate()
-    await until(is_gone)
+    await eventually(is_gone, "the end of the worker", PATIENCE_S)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import io
 import threading
+import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,8 +22,8 @@ from skimage import data
 from images.limits import Limits
 from images.picture import FloatArray, Picture, PictureKind, Raster, rounded
 from jobs.formats import ImageFormat
-from jobs.job import Job
-from jobs.queue import JobQueue
+from jobs.job import Claim, Job, LeaseState
+from jobs.queue import JobQueue, Leases
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import AxisGrid
 from scheduling.cost_model import CostModel, Line, stage_of
@@ -28,6 +31,7 @@ from scheduling.rungs import FLOOR, ladder
 from scheduling.tiling import tiling_of
 from telemetry.spans import Untraced
 from tests.support.jobs import admitted_job
+from tests.support.waiting import PATIENCE_S
 from workers.disturbance import Reading
 from workers.heartbeat import Heartbeat
 from workers.loaded_model import LoadedModel, Zoo
@@ -110,7 +114,7 @@ class Gated:
     ) -> FloatArray:
         self.tiles += 1
         self.entered.set()
-        assert self.gate.wait(20), "nobody opened the gate"
+        assert self.gate.wait(PATIENCE_S), "nobody opened the gate"
         row = rows.index // rows.offset.shape[1]
         column = columns.index // columns.offset.shape[1]
         return image[:, :, row][:, :, :, column]
@@ -137,6 +141,36 @@ class Failing:
             raise self._errors.pop()
         shape = (*image.shape[:2], len(rows.index), len(columns.index))
         return np.full(shape, 0.5, np.float32)
+
+
+class ChangedLeases:
+    """The leases of a queue, for tests to override single calls of; `renewals` are the states that
+    renewals returned."""
+
+    def __init__(self, leases: Leases) -> None:
+        self._leases = leases
+        self.renewals: list[LeaseState] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._leases, name)
+
+    async def renew(self, claim: Claim, progress: float) -> LeaseState:
+        self.renewals.append(await self._leases.renew(claim, progress))
+        return self.renewals[-1]
+
+    def of(self, queue: JobQueue) -> Any:
+        """Return a queue that hands out these leases, as a worker uses it."""
+        return SimpleNamespace(leases=self, registry=queue.registry)
+
+
+class RunClock:
+    """The clock of runs, which the test can advance."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def perf_counter(self) -> float:
+        return time.perf_counter() + self.ahead_s
 
 
 class Cores:
@@ -213,19 +247,5 @@ async def at_work(worker: Worker) -> AsyncIterator[asyncio.Event]:
         yield stopping
     finally:
         stopping.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await task
-
-
-async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
-    """Wait until a condition that another thread fulfils is true."""
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110  a thread fulfils it, no event of this loop
-            await asyncio.sleep(0.01)
-
-
-async def eventually(check: Callable[[], Awaitable[bool]], within_s: float = 15.0) -> None:
-    """Wait until a condition on the queue is true."""
-    async with asyncio.timeout(within_s):
-        while not await check():  # noqa: ASYNC110  another task fulfils it
-            await asyncio.sleep(0.01)
