@@ -17,9 +17,10 @@ from statistics import median
 import torch
 
 from models.architectures.network import Network, grid_for
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
 from models.catalog import ModelEntry
 from models.geometry import axis_grid, output_size
+from models.spec import NetworkSpec
 from workers.backends import check_picture, choose
 from workers.settings import WorkerSettings
 
@@ -57,7 +58,7 @@ def compare(
     worker here would run it."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    network = RELEASED.build().eval()
+    network = build_network(RELEASED).eval()
     settings = WorkerSettings(worker_threads=threads)
     chosen = {entry.name: choose(folder, entry, settings) for entry in entries}
     image = check_picture(side, side)

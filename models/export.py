@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from models.architectures.fixed_scale import FixedScale
 from models.architectures.network import Network, grid_for, output_halo_of
-from models.catalog import ModelEntry, NetworkEntry, WidthEntry, describe
+from models.catalog import ModelEntry, WidthEntry, describe
 from models.checkpoint import load_network, save_network, trained_scales
 from models.external_data import refer_to
 from models.geometry import AxisGrid, axis_grid, output_size
@@ -156,7 +156,7 @@ def export_model(
         name=name,
         description=description,
         licence="Apache-2.0",
-        network=NetworkEntry(name=spec.name, args=dict(spec.args)),
+        network=spec,
         min_scale=1.0,
         max_scale=network.max_scale,
         fixed_scale=fixed,

@@ -14,10 +14,11 @@ from models.architectures.heads import ciaosr, cross_scale
 from models.architectures.heads.ciaosr import CiaoSR
 from models.architectures.heads.cross_scale import CrossScaleAttention
 from models.architectures.network import grid_tensors
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
 from models.convert import ConversionError, from_public, to_public
 from models.geometry import axis_grid, output_size
 from models.layouts.ciaosr import CONSTANTS, PREFIX
+from models.spec import NetworkSpec
 from models.training.config import Config, Sampling, Training
 from models.training.forward import upscale
 from models.training.trainer import Trainer
@@ -214,7 +215,7 @@ def spec(**switches):
 
 @torch.no_grad()
 def test_the_network_makes_any_size_and_keeps_pictures_apart():
-    net = spec().build().eval()
+    net = build_network(spec()).eval()
     for scale in (1.0, 2.37, 8.0):
         size = output_size(5, scale), output_size(6, scale)
         images = torch.rand(2, 3, 5, 6)
@@ -280,7 +281,7 @@ def public_state(encoder):
 def test_public_checkpoints_convert_without_loss_both_ways(encoder):
     public = public_state(encoder)
     spec, ours = from_public(public)
-    net = spec.build()
+    net = build_network(spec)
     net.load_state_dict(ours)
     back = to_public(spec, net.state_dict())
     assert back.keys() == public.keys()
@@ -291,7 +292,7 @@ def test_public_checkpoints_convert_without_loss_both_ways(encoder):
 def test_a_converted_encoder_sees_the_picture_less_its_mean():
     public = public_state("edsr")
     spec, ours = from_public(public)
-    net = spec.build().eval()
+    net = build_network(spec).eval()
     net.load_state_dict(ours)
     image = torch.rand(1, 3, 6, 7)
 
