@@ -86,10 +86,10 @@ def compare(
 
 def _torch_call(network: Network, side: int, scale: float, channels: int) -> Callable[[], object]:
     grid = axis_grid(side, output_size(side, scale))
-    tensors = (torch.from_numpy(check_picture(side, side)), *grid_for(network, grid, grid))
+    image, positions = torch.from_numpy(check_picture(side, side)), grid_for(network, grid, grid)
 
     def call() -> object:
         with torch.inference_mode():
-            return network(*tensors, channels)
+            return network(image, positions, channels)
 
     return call

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.architectures.fixed_scale import FixedScale
-from models.architectures.network import grid_tensors
+from models.architectures.network import Grid, grid_tensors
 from models.architectures.registry import build_network
 from models.checkpoint import save_network
 from models.export import TOLERANCE, check, onnx_runner, write_onnx
@@ -68,12 +68,12 @@ def assert_pictures_are_apart(network):
 def assert_gradients(network):
     """Of the picture and of the parameters, in double precision."""
     network = network.double()
-    inverse, *grid = grid_tensors(axis_grid(3, 5), axis_grid(4, 8))
-    doubles = [inverse.double(), *(t.double() if t.is_floating_point() else t for t in grid)]
+    grid = grid_tensors(axis_grid(3, 5), axis_grid(4, 8))
+    doubles = Grid(*(t.double() if t.is_floating_point() else t for t in grid))
     image = torch.rand(1, 3, 3, 4, dtype=torch.float64, requires_grad=True)
 
     def run(picture, *_):
-        return network(picture, *doubles, network.channels)
+        return network(picture, doubles, network.channels)
 
     assert torch.autograd.gradcheck(run, (image,), atol=1e-6)
     learned = [p for p in network.parameters() if p.requires_grad]

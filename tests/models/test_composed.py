@@ -88,7 +88,7 @@ def test_a_tile_with_its_halo_is_what_the_whole_is(head):
     rows = axis_grid(40, 92, window, output)
     with torch.no_grad():
         whole = upscale(net, image, (92, 14), 16)[:, :, slice(*output)]
-        part = net(image[:, :, slice(*window)], *grid_tensors(rows, columns), 16)
+        part = net(image[:, :, slice(*window)], grid_tensors(rows, columns), 16)
     torch.testing.assert_close(part, whole, atol=1e-6, rtol=0)
 
 
