@@ -20,7 +20,7 @@ import openvino
 import psutil
 import torch
 
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
 from models.catalog import ModelEntry, Precision, read_catalog
 from models.cost import cost_of
 from models.geometry import axis_grid, output_size
@@ -150,7 +150,7 @@ def _in_turn(
 
 def _operations(entry: ModelEntry, width: float, side: int, scale: float) -> float:
     with torch.device("meta"):
-        network = NetworkSpec(entry.network.name, entry.network.args).build()
+        network = build_network(entry.network)
     cost = cost_of(network)
     trunk = cost.trunk[[w.width for w in entry.widths].index(width)]
     inputs, outputs = side * side, output_size(side, scale) ** 2

@@ -52,15 +52,15 @@ def _time_head(name: str, scale: float, side: int, repeats: int) -> HeadTiming:
     heads[1].load_state_dict(heads[0].state_dict())
     grid = axis_grid(side, output_size(side, scale))
     inputs = (torch.randn(1, FEATURES, side, side), torch.rand(1, 3, side, side))
-    tensors = (*inputs, *grid_tensors(grid, grid))
+    arguments = (*inputs, grid_tensors(grid, grid))
     times: list[list[float]] = [[], []]
     made: list[Tensor] = []
     for repeat in range(repeats + 1):
         made = []
         for head, spent in zip(heads, times, strict=True):
             start = time.perf_counter()
-            made.append(head(*tensors))
-            if repeat:  # the first round warms up caches and the allocator
+            made.append(head(*arguments))
+            if repeat:  # the first round warms caches and the allocator
                 spent.append(1e3 * (time.perf_counter() - start))
     ratio = median(a / b for a, b in zip(*times, strict=True))
     difference = float((made[0] - made[1]).abs().max() / made[0].abs().max().clamp(min=1))

@@ -17,9 +17,10 @@ from statistics import median
 import torch
 
 from models.architectures.network import Network, grid_for
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
 from models.catalog import ModelEntry
 from models.geometry import axis_grid, output_size
+from models.spec import NetworkSpec
 from workers.backends import check_picture, choose
 from workers.settings import WorkerSettings
 
@@ -57,7 +58,7 @@ def compare(
     backend that a worker chooses here."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    network = RELEASED.build().eval()
+    network = build_network(RELEASED).eval()
     settings = WorkerSettings(worker_threads=threads)
     chosen = {entry.name: choose(folder, entry, settings) for entry in entries}
     image = check_picture(side, side)
@@ -85,10 +86,10 @@ def compare(
 
 def _torch_call(network: Network, side: int, scale: float, channels: int) -> Callable[[], object]:
     grid = axis_grid(side, output_size(side, scale))
-    tensors = (torch.from_numpy(check_picture(side, side)), *grid_for(network, grid, grid))
+    image, positions = torch.from_numpy(check_picture(side, side)), grid_for(network, grid, grid)
 
     def call() -> object:
         with torch.inference_mode():
-            return network(*tensors, channels)
+            return network(image, positions, channels)
 
     return call

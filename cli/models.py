@@ -12,10 +12,11 @@ from rich.table import Table
 
 from cli.extras import needs
 from models.catalog import SHIPPED, CatalogError, ModelEntry, read_catalog
+from models.spec import NetworkSpec
+from models.zoo import ZOO
 
 if TYPE_CHECKING:
     from models.architectures.network import Network
-    from models.architectures.registry import NetworkSpec
 
 
 def models(
@@ -59,35 +60,25 @@ def models(
 
 def _known(folder: Path) -> Iterator[tuple[str, NetworkSpec, list[str]]]:
     """Yield name, spec and models of each network: those of the zoo, then any other."""
-    from models.zoo import ZOO
-
     try:
         entries: Sequence[ModelEntry] = read_catalog(folder).models
     except CatalogError as error:
         raise typer.BadParameter(str(error)) from error
-    specs = {entry.name: _spec_of(entry) for entry in entries}
+    specs = {entry.name: entry.network for entry in entries}
     for name, spec in ZOO.items():
-        yield name, spec, [model for model, held in specs.items() if _same(held, spec)]
+        yield name, spec, [model for model, held in specs.items() if held == spec]
     for name, spec in specs.items():
-        if not any(_same(spec, other) for other in ZOO.values()):
+        if spec not in ZOO.values():
             yield name, spec, [name]
-
-
-def _spec_of(entry: ModelEntry) -> NetworkSpec:
-    from models.architectures.registry import NetworkSpec
-
-    return NetworkSpec(entry.network.name, entry.network.args)
-
-
-def _same(a: NetworkSpec, b: NetworkSpec) -> bool:
-    return (a.name, a.args) == (b.name, b.args)
 
 
 def _on_meta(spec: NetworkSpec) -> Network:
     import torch
 
+    from models.architectures.registry import build_network
+
     with torch.device("meta"):
-        return spec.build().eval()
+        return build_network(spec).eval()
 
 
 def _costs(network: Network) -> tuple[str, str, str]:

@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from cli.extras import needs
+from models.zoo import ZOO
 
 if TYPE_CHECKING:
     from models.training.config import Config
@@ -137,8 +138,6 @@ def _describe(facts: dict[str, Any]) -> str:
 
 
 def _with_network(config: Config, name: str | None) -> Config:
-    from models.zoo import ZOO
-
     if name is None:
         return config
     if name not in ZOO:

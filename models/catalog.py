@@ -18,7 +18,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from models.spec import NetworkSpec
 from models.strength import strength_of_quality
+from models.zoo import ZOO
 
 SHIPPED = Path(__file__).parent / "artifacts"
 CATALOG_FILE = "catalog.json"
@@ -157,20 +159,13 @@ def _strength_of(dataset: str) -> float | None:
     return strength_of_quality(int(quality)) if quality else 0.0
 
 
-class NetworkEntry(_Record):
-    """The {name, args} spec that builds the network."""
-
-    name: str
-    args: dict[str, Any]
-
-
 class ModelEntry(_Record):
     """One model with the facts that its callers need."""
 
     name: str = Field(min_length=1)
     description: str
     licence: str
-    network: NetworkEntry
+    network: NetworkSpec
     min_scale: float
     max_scale: float
     fixed_scale: int | None = Field(default=None, ge=1)
@@ -297,8 +292,20 @@ class Catalog(_Record):
 
     default: str
     models: tuple[ModelEntry, ...]
-    untrained: tuple[str, ...] = ()
-    """Networks of the zoo that have no weights here."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_old_key(cls, data: Any) -> Any:
+        """Drop `untrained`, which older catalogs list and `ZOO` now implies."""
+        if isinstance(data, dict):
+            return {key: value for key, value in data.items() if key != "untrained"}
+        return data
+
+    @property
+    def untrained(self) -> Sequence[str]:
+        """The names of the zoo's networks that have no entry here, and so no weights."""
+        trained = set(self.names)
+        return tuple(name for name in ZOO if name not in trained)
 
     def get(self, name: str) -> ModelEntry:
         """Return a model by name; KeyError if there is none."""
@@ -341,7 +348,7 @@ def read_valid_entries(folder: Path, running: Catalog | None = None) -> CatalogR
     Raises CatalogError when the whole cannot be read, and when no model is left.
     """
     path = folder / CATALOG_FILE
-    default, listed, untrained = _listed(path)
+    default, listed = _listed(path)
     models: dict[str, ModelEntry] = {}
     broken: dict[str, str] = {}
     for number, data in enumerate(listed):
@@ -360,9 +367,7 @@ def read_valid_entries(folder: Path, running: Catalog | None = None) -> CatalogR
     if default not in models:
         broken[CATALOG_FILE] = f"the default {default!r} is not among the models"
         default = running.default if running and running.default in models else next(iter(models))
-    without = tuple(name for name in untrained if name not in models)
-    catalog = Catalog(default=default, models=tuple(models.values()), untrained=without)
-    return CatalogRead(catalog, broken)
+    return CatalogRead(Catalog(default=default, models=tuple(models.values())), broken)
 
 
 def one_line_reason(error: Exception) -> str:
@@ -384,18 +389,15 @@ def summary_of(broken: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {reason}" for name, reason in broken.items()) or "it lists none"
 
 
-def _listed(path: Path) -> tuple[object, list[object], list[str]]:
-    """Return what a catalog names as its default and lists as its models, unchecked, and the
-    networks that it says have no weights."""
+def _listed(path: Path) -> tuple[object, list[object]]:
+    """Return a catalog's default and its list of models, both unchecked."""
     try:
         content = json.loads(_bytes(path))
     except ValueError as error:
         raise CatalogError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("models"), list):
         raise CatalogError(f"{path} is not a valid catalog: it has no list of models")
-    untrained = content.get("untrained", [])
-    names = [n for n in untrained if isinstance(n, str)] if isinstance(untrained, list) else []
-    return content.get("default"), content["models"], names
+    return content.get("default"), content["models"]
 
 
 def _name_of(data: object, number: int) -> str:
@@ -428,8 +430,7 @@ def enter(folder: Path, model: ModelEntry) -> Catalog:
         old = read_catalog(folder)
         others = [m for m in old.models if m.name != model.name]
         models = tuple(sorted((*others, model), key=lambda m: m.name))
-        untrained = tuple(name for name in old.untrained if name != model.name)
-        catalog = Catalog(default=old.default, models=models, untrained=untrained)
+        catalog = Catalog(default=old.default, models=models)
     write_catalog(folder, catalog)
     return catalog
 

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from models.architectures.network import Network
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
+from models.spec import NetworkSpec
 
 SPEC_KEY = "anysr.network"
 """The one key of ours in a header: several would be written in any order, and a file is to be the
@@ -54,7 +55,7 @@ def load_network(path: Path) -> tuple[NetworkSpec, Network]:
     """
     told = _header(path)
     spec = NetworkSpec(told["name"], told["args"])
-    network = spec.build()
+    network = build_network(spec)
     network.load_state_dict(load_file(path))
     return spec, network.eval()
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from models.architectures.network import Network
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
 from models.checkpoint import SPEC_KEY, save_network
 from models.layouts import public_file
 from models.layouts.base import ConversionError as ConversionError
@@ -26,6 +26,7 @@ from models.layouts.ciaosr import CiaoSRLayout
 from models.layouts.defian import DeFiANLayout
 from models.layouts.implicit import ImplicitLayout
 from models.layouts.public_file import FileError, Public
+from models.spec import NetworkSpec
 
 LAYOUTS: Sequence[Layout] = (ImplicitLayout(), CiaoSRLayout(), DeFiANLayout())
 
@@ -138,7 +139,7 @@ def skeleton(spec: NetworkSpec, tensors: int) -> Network:
     """
     try:
         with torch.device("meta"), _bounded(2 * tensors + MISSING):
-            return spec.build()
+            return build_network(spec)
     except ConversionError:
         raise
     except Exception as error:  # of what is called with anything that a file may say

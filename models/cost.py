@@ -55,7 +55,7 @@ def cost_of(network: Network) -> Cost:
 def _trunk_cost(network: TrunkedNetwork, channels: int) -> int:
     def counted(side: int) -> int:
         grid = axis_grid(side, side)
-        condition = grid_for(network, grid, grid, "meta")[0]
+        condition = grid_for(network, grid, grid, "meta").condition
         return _counted(lambda: network.trunk(_image(side), condition, channels))
 
     small, large = map(counted, SIDES)
@@ -64,14 +64,14 @@ def _trunk_cost(network: TrunkedNetwork, channels: int) -> int:
 
 def _whole(network: Network, n_in: int, n_out: int) -> Tensor:
     grid = axis_grid(n_in, n_out)
-    output: Tensor = network(_image(n_in), *grid_for(network, grid, grid, "meta"), network.channels)
+    output: Tensor = network(_image(n_in), grid_for(network, grid, grid, "meta"), network.channels)
     return output
 
 
 def _head(network: TrunkedNetwork, n_in: int, n_out: int) -> Tensor:
     grid, channels = axis_grid(n_in, n_out), network.features
     features = torch.empty(1, channels, n_in, n_in, device="meta")
-    output: Tensor = network.head(features, _image(n_in), *grid_for(network, grid, grid, "meta"))
+    output: Tensor = network.head(features, _image(n_in), grid_for(network, grid, grid, "meta"))
     return output
 
 

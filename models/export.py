@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures.fixed_scale import FixedScale
-from models.architectures.network import Network, grid_for, output_halo_of
-from models.catalog import ModelEntry, NetworkEntry, WidthEntry, describe
+from models.architectures.network import Grid, Network, grid_for, output_halo_of
+from models.catalog import ModelEntry, WidthEntry, describe
 from models.checkpoint import load_network, save_network, trained_scales
 from models.external_data import refer_to
 from models.geometry import AxisGrid, axis_grid, output_size
@@ -77,7 +77,7 @@ def input_names(network: Network) -> tuple[str, ...]:
 
 
 class AtWidth(nn.Module):
-    """A network with its number of inner channels fixed."""
+    """A network at one width; its grid comes as tensors, which are the graph's inputs."""
 
     def __init__(self, network: Network, channels: int) -> None:
         super().__init__()
@@ -93,15 +93,30 @@ class AtWidth(nn.Module):
         column_offset: Tensor,
         column_index: Tensor,
     ) -> Tensor:
-        output: Tensor = self.network(
-            image,
-            inverse_scale,
-            row_offset,
-            row_index,
-            column_offset,
-            column_index,
-            self.channels,
-        )
+        grid = Grid(inverse_scale, row_offset, row_index, column_offset, column_index)
+        output: Tensor = self.network(image, grid, self.channels)
+        return output
+
+
+class AtAnyWidth(nn.Module):
+    """A network whose grid comes as tensors: the entry of a TorchScript file."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        image: Tensor,
+        inverse_scale: Tensor,
+        row_offset: Tensor,
+        row_index: Tensor,
+        column_offset: Tensor,
+        column_index: Tensor,
+        channels: int,
+    ) -> Tensor:
+        grid = Grid(inverse_scale, row_offset, row_index, column_offset, column_index)
+        output: Tensor = self.network(image, grid, channels)
         return output
 
 
@@ -156,7 +171,7 @@ def export_model(
         name=name,
         description=description,
         licence="Apache-2.0",
-        network=NetworkEntry(name=spec.name, args=dict(spec.args)),
+        network=spec,
         min_scale=1.0,
         max_scale=network.max_scale,
         fixed_scale=fixed,
@@ -293,7 +308,7 @@ def write_torchscript(network: Network, path: Path) -> None:
     full = path.with_suffix(".partial")
     with _quiet_exporter():
         try:
-            scripted = torch.jit.script(network.eval())
+            scripted = torch.jit.script(AtAnyWidth(network).eval())
         except (RuntimeError, torch.jit.frontend.FrontendError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ExportError(f"TorchScript cannot say this network: {reason}") from error
@@ -311,7 +326,7 @@ def eager_runner(network: Network, channels: int) -> Run:
 
     def run(tensors: Sequence[Tensor]) -> FloatArray:
         with torch.inference_mode():
-            output: Tensor = network(*tensors, channels)
+            output: Tensor = network(tensors[0], Grid(*tensors[1:]), channels)
         return output.numpy()
 
     return run
@@ -360,10 +375,10 @@ def check(
         image = torch.rand(1, 3, height, width, generator=generator)
         rows = axis_grid(height, output_size(height, min(scale_h, network.max_scale)))
         columns = axis_grid(width, output_size(width, min(scale_w, network.max_scale)))
-        tensors = (image, *grid_for(network, rows, columns, strength=CHECKED_STRENGTH))
+        grid = grid_for(network, rows, columns, strength=CHECKED_STRENGTH)
         with torch.inference_mode():
-            expected = network(*tensors, channels).numpy()
-        actual = run(tensors)
+            expected = network(image, grid, channels).numpy()
+        actual = run((image, *grid))
         if actual.shape != expected.shape:
             raise ExportError(f"output is {actual.shape}, must be {expected.shape}")
         # np.maximum, unlike max, hands a NaN on.

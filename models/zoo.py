@@ -1,6 +1,7 @@
-"""Every network of the papers by name: what `anysr models` lists and `anysr train --network` takes.
+"""The model zoo: every network of the papers by name. Needs no torch.
 
-To add one: its spec, in a line at the end of `ZOO`.
+`anysr models` lists them and `anysr train --network` takes their names. To add one, append its spec
+to `ZOO`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from models.architectures.registry import NetworkSpec
+from models.spec import NetworkSpec
 
 Part = Mapping[str, Any]
 

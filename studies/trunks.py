@@ -30,10 +30,11 @@ from models.architectures import registry
 from models.architectures.conditioned import Conditioned, ConditionedBlock
 from models.architectures.heads.tensor_product import start_convolution
 from models.architectures.network import Network
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
 from models.checkpoint import save_network
 from models.export import write_onnx
 from models.geometry import axis_grid
+from models.spec import NetworkSpec
 from models.training.config import Config, Sampling, Training
 from models.training.dataset import Photographs, training_files
 from studies.arguments import parser_of
@@ -180,7 +181,7 @@ def milliseconds(names: Sequence[str], scale: int = 2) -> dict[str, dict[int, fl
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             spec = spec_of(name)
-            network, weights = spec.build().eval(), Path(folder) / "weights.safetensors"
+            network, weights = build_network(spec).eval(), Path(folder) / "weights.safetensors"
             save_network(weights, spec, network)
             for width in network.widths:
                 graph = Path(folder) / "graph.onnx"

@@ -100,7 +100,9 @@ def test_serving_rooms_import_no_experiments(room):
                 assert not imported.startswith(experiments), f"{name} may not import {imported}"
 
 
-@pytest.mark.parametrize("entry", ["service.main", "workers.main", "cli.main", "models.catalog"])
+@pytest.mark.parametrize(
+    "entry", ["service.main", "workers.main", "cli.main", "models.catalog", "models.zoo"]
+)
 def test_serving_imports_no_torch(entry):
     blocked = "import sys; sys.modules['torch'] = None; sys.modules['safetensors'] = None"
     script = f"{blocked}; import {entry}"

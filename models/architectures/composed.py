@@ -30,7 +30,7 @@ class Composed(TrunkedNetwork):
         """How many features the head reads."""
         return self.encoder.features
 
-    def trunk(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
+    def trunk(self, image: Tensor, condition: Tensor, channels: int) -> Tensor:
         """Return the encoder's features [B, features, H, W]."""
-        features: Tensor = self.encoder(image, inverse_scale, channels)
+        features: Tensor = self.encoder(image, condition, channels)
         return features

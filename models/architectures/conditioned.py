@@ -136,10 +136,10 @@ class Conditioned(TrunkedNetwork):
         because an output pixel's nearest input pixel may lie across a tile's edge."""
         return self.convolutions * len(self.blocks) + 3
 
-    def trunk(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
-        """Return the features [B, C, H, W] that the head reads; `inverse_scale` is the condition
+    def trunk(self, image: Tensor, condition: Tensor, channels: int) -> Tensor:
+        """Return the features [B, C, H, W] that the head reads; `condition` is the condition
         [3]."""
-        hidden = self.condition(inverse_scale, channels / self.channels)
+        hidden = self.condition(condition, channels / self.channels)
         features: Tensor = self.entry(image - 0.5)
         for position, block in enumerate(self.blocks):
             bias = self.condition.of_block(hidden, position, channels)

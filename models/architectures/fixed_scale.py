@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.architectures.network import Network
+from models.architectures.network import Grid, Network
 
 REACH = 2
 """Input pixels on either side of an output pixel's nearest one that the resize reads."""
@@ -40,22 +40,13 @@ class FixedScale(Network):
     def enlarge(self, image: Tensor) -> Tensor:
         """Return the image [B, 3, H, W], in [0, 1], at the network's scale: [B, 3, sH, sW]."""
 
-    def forward(
-        self,
-        image: Tensor,
-        inverse_scale: Tensor,
-        row_offset: Tensor,
-        row_index: Tensor,
-        column_offset: Tensor,
-        column_index: Tensor,
-        channels: int,
-    ) -> Tensor:
+    def forward(self, image: Tensor, grid: Grid, channels: int) -> Tensor:
         if not torch.compiler.is_exporting():
-            self._refuse_larger(image, (row_index.shape[0], column_index.shape[0]))
-        rows = resize_weights(row_offset, inverse_scale[0], self.scale)
-        columns = resize_weights(column_offset, inverse_scale[1], self.scale)
-        large = _resize_rows(self.enlarge(image), rows, row_index)
-        return _resize_rows(large.transpose(2, 3), columns, column_index).transpose(2, 3)
+            self._refuse_larger(image, (grid.row_index.shape[0], grid.column_index.shape[0]))
+        rows = resize_weights(grid.row_offset, grid.condition[0], self.scale)
+        columns = resize_weights(grid.column_offset, grid.condition[1], self.scale)
+        large = _resize_rows(self.enlarge(image), rows, grid.row_index)
+        return _resize_rows(large.transpose(2, 3), columns, grid.column_index).transpose(2, 3)
 
     def _refuse_larger(self, image: Tensor, size: tuple[int, int]) -> None:
         height, width = image.shape[2:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +12,31 @@ from torch import Tensor, nn
 from models.geometry import AxisGrid
 
 
+class Grid(NamedTuple):
+    """Where the output pixels lie, for rows and columns apart (`models.geometry.AxisGrid`)."""
+
+    condition: Tensor
+    """1/scale for rows and columns [2]; for a network that takes one, the strength as well [3]."""
+    row_offset: Tensor
+    """[H, row slots]."""
+    row_index: Tensor
+    """int64 [Y]."""
+    column_offset: Tensor
+    """[W, column slots]."""
+    column_index: Tensor
+    """int64 [X]."""
+
+
 class Network(nn.Module, ABC):
     """Image in, larger image out, at any of its widths.
 
-    forward: image [B, 3, H, W] in [0, 1], the sampling positions of `models.geometry` for rows
-    and columns (see `grid_tensors`), and a member of `widths` -> [B, 3, Y, X], not clamped. Rows
-    and columns may each have their own scale.
+    forward: image [B, 3, H, W] in [0, 1], a grid (see `grid_for`), and a member of `widths`
+    -> [B, 3, Y, X], not clamped. Rows and columns may each have their own scale.
     """
 
     takes_strength = False
-    """Whether the positions' first tensor, 1/scale for rows and columns, has a third number: how
-    damaged the image is, from 0 to 1 (`models.strength`)."""
+    """Whether the grid's condition has a third number: how damaged the image is, from 0 to 1
+    (`models.strength`)."""
     max_scale = 8.0
     """The largest scale that it is served at; a network of one integer scale ends there."""
     tile_output_pixels = cast("int | None", None)  # TorchScript cannot read such an annotation
@@ -43,16 +57,7 @@ class Network(nn.Module, ABC):
         local, where every input pixel reaches every output pixel."""
 
     @abstractmethod
-    def forward(
-        self,
-        image: Tensor,
-        inverse_scale: Tensor,
-        row_offset: Tensor,
-        row_index: Tensor,
-        column_offset: Tensor,
-        column_index: Tensor,
-        channels: int,
-    ) -> Tensor:
+    def forward(self, image: Tensor, grid: Grid, channels: int) -> Tensor:
         """Return the larger image; see the class."""
 
 
@@ -71,23 +76,12 @@ class TrunkedNetwork(Network):
         return self.channels
 
     @abstractmethod
-    def trunk(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
-        """Return the features [B, C, H, W] that the head reads."""
+    def trunk(self, image: Tensor, condition: Tensor, channels: int) -> Tensor:
+        """Return the features [B, C, H, W] that the head reads; `condition` is the grid's."""
 
-    def forward(
-        self,
-        image: Tensor,
-        inverse_scale: Tensor,
-        row_offset: Tensor,
-        row_index: Tensor,
-        column_offset: Tensor,
-        column_index: Tensor,
-        channels: int,
-    ) -> Tensor:
-        features = self.trunk(image, inverse_scale, channels)
-        output: Tensor = self.head(
-            features, image, inverse_scale, row_offset, row_index, column_offset, column_index
-        )
+    def forward(self, image: Tensor, grid: Grid, channels: int) -> Tensor:
+        features = self.trunk(image, grid.condition, channels)
+        output: Tensor = self.head(features, image, grid)
         return output
 
 
@@ -114,7 +108,7 @@ class Encoder(nn.Module, ABC):
 class Head(nn.Module, ABC):
     """The part of a composed network that makes output pixels of features, at any real scale.
 
-    forward: features [B, features, H, W], image [B, 3, H, W] in [0, 1], and the sampling positions
+    forward: features [B, features, H, W], image [B, 3, H, W] in [0, 1], and a grid
     -> [B, 3, Y, X], not clamped. `halo` and `tile_output_pixels` as for networks.
     """
 
@@ -127,16 +121,7 @@ class Head(nn.Module, ABC):
         self.halo = halo
 
     @abstractmethod
-    def forward(
-        self,
-        features: Tensor,
-        image: Tensor,
-        inverse_scale: Tensor,
-        row_offset: Tensor,
-        row_index: Tensor,
-        column_offset: Tensor,
-        column_index: Tensor,
-    ) -> Tensor:
+    def forward(self, features: Tensor, image: Tensor, grid: Grid) -> Tensor:
         """Return the larger image; see the class."""
 
 
@@ -145,16 +130,15 @@ def grid_tensors(
     columns: AxisGrid,
     device: torch.device | str = "cpu",
     strength: float | None = None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the positional arguments of `Network.forward` after the image, as tensors; `strength`
-    for a network that takes one."""
+) -> Grid:
+    """Return the grid of two axes on a device, with `strength` in its condition if given."""
     condition = [rows.inverse_scale, columns.inverse_scale]
     if strength is not None:
         condition.append(strength)
     inverse = torch.tensor(condition, dtype=torch.float32)
     arrays = (rows.offset, rows.index, columns.offset, columns.index)
     offset_h, index_h, offset_w, index_w = (torch.from_numpy(a).to(device) for a in arrays)
-    return inverse.to(device), offset_h, index_h, offset_w, index_w
+    return Grid(inverse.to(device), offset_h, index_h, offset_w, index_w)
 
 
 def grid_for(
@@ -163,8 +147,8 @@ def grid_for(
     columns: AxisGrid,
     device: torch.device | str = "cpu",
     strength: float = 0.0,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return `grid_tensors` as this network takes them: with `strength` or without."""
+) -> Grid:
+    """Return the grid for a network: with `strength` where it takes one."""
     return grid_tensors(rows, columns, device, strength if network.takes_strength else None)
 
 

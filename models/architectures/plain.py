@@ -63,11 +63,11 @@ class Plain(TrunkedNetwork):
         """Input pixels around a tile that reach its output; the last 2 of them by the head."""
         return len(self.layers) + 2
 
-    def trunk(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
-        """Return the features [B, C, H, W] that the head reads; `inverse_scale` is the condition
+    def trunk(self, image: Tensor, condition: Tensor, channels: int) -> Tensor:
+        """Return the features [B, C, H, W] that the head reads; `condition` is the condition
         [3]."""
         batch, _, height, width = image.shape
-        told = inverse_scale.view(1, CONDITION, 1, 1).expand(batch, CONDITION, height, width)
+        told = condition.view(1, CONDITION, 1, 1).expand(batch, CONDITION, height, width)
         features = torch.cat((image, told), 1)
         for conv in self.layers:
             features = F.relu(conv(features))

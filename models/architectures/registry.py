@@ -1,9 +1,8 @@
-"""The explicit lists of networks and their parts, and the {name, args} spec that builds one."""
+"""The explicit lists of networks and their parts, and how a {name, args} spec becomes one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from models.architectures.composed import Composed
@@ -22,6 +21,7 @@ from models.architectures.heads.srno import SRNO
 from models.architectures.heads.tensor_product import TensorProductHead
 from models.architectures.network import Encoder, Head, Network
 from models.architectures.plain import Plain
+from models.spec import NetworkSpec
 
 Part = TypeVar("Part")
 
@@ -66,16 +66,9 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
 }
 
 
-@dataclass(frozen=True)
-class NetworkSpec:
-    """What a checkpoint header and a training config say of a network."""
-
-    name: str
-    args: Mapping[str, Any] = field(default_factory=dict)
-
-    def build(self) -> Network:
-        """Return a freshly initialised network; ValueError for a name that is not listed."""
-        return _of("network", NETWORKS, self.name)(**self.args)
+def build_network(spec: NetworkSpec) -> Network:
+    """Return a freshly initialised network; ValueError for a name that is not listed."""
+    return _of("network", NETWORKS, spec.name)(**spec.args)
 
 
 def _of(kind: str, known: Mapping[str, Part], name: str) -> Part:

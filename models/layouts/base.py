@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from models.architectures.registry import NetworkSpec
+from models.spec import NetworkSpec
 
 Tensors = Mapping[str, Tensor]
 Told = Mapping[str, Any]

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from models.architectures.anysr import MEAN
-from models.architectures.registry import NetworkSpec
 from models.layouts.base import Tensors, Told, shape_of
+from models.spec import NetworkSpec
 
 NAMES = (
     # EDSR-baseline

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from models.architectures.registry import NetworkSpec
 from models.layouts.base import ConversionError, Tensors, Told, shape_of
+from models.spec import NetworkSpec
 
 NAMES = (
     ("input", "entry"),

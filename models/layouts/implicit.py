@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from models.architectures.anysr import MEAN
-from models.architectures.registry import NetworkSpec
 from models.layouts.base import ConversionError, Tensors, Told, shape_of
 from models.layouts.implicit_spec import Built, built, published, told_of
+from models.spec import NetworkSpec
 
 EDSR_WIDTHS = (0.5, 0.7, 0.9, 1.0)
 RDN_WIDTHS = (0.7, 0.8, 0.9, 1.0)

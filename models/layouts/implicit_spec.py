@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from models.architectures.registry import NetworkSpec
 from models.layouts.base import ConversionError, Told, word
+from models.spec import NetworkSpec
 
 Choice = TypeVar("Choice")
 

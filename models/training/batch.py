@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.architectures.network import Network, grid_for
+from models.architectures.network import Grid, Network, grid_for
 from models.geometry import axis_grid
 from models.training.losses import Loss
 from models.training.queries import Queries
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
     image: [B, 3, p, p] in [0, 1].
     target: [B, 3, rows, columns] in [0, 1], of the output pixels that enter the loss.
-    grid: the positional arguments of `Network.forward` between the image and the width.
+    grid: where its output pixels lie.
     loss_window: the rows and columns of the computed pixels that those are.
     weights: 1 for each of those rows [rows] and columns [columns] that counts and 0 for padding;
         None where there is no padding.
@@ -40,14 +40,14 @@ class Batch(NamedTuple):
 
     image: Tensor
     target: Tensor
-    grid: Sequence[Tensor]
+    grid: Grid
     loss_window: tuple[slice, slice] = EVERYWHERE
     weights: tuple[Tensor, Tensor] | None = None
 
     def sent(self) -> Batch:
         """Return this with its positions on the device of its pictures; the host does not wait."""
         device = self.image.device
-        return self._replace(grid=[t.to(device, non_blocking=True) for t in self.grid])
+        return self._replace(grid=sent_to(device, self.grid))
 
     def loss_pixels(self, output: Tensor) -> Tensor:
         """Return the pixels of the output [B, 3, Y, X] that enter the loss."""
@@ -74,27 +74,34 @@ def batch_of(
 ) -> Batch:
     """Return what a step reads for inputs `small` [B, 3, p, p] and their targets [B, 3, Y, X]; the
     positions stay on the CPU."""
-    grid = positions_of(network, small.shape[2:], target.shape[2:], queries, strength)
+    grid = grid_of(network, small.shape[2:], target.shape[2:], queries, strength)
     if queries is None:
         return Batch(small, target, grid)
     window = queries.loss_rows, queries.loss_columns
     return Batch(small, queries.loss_pixels_of(target), grid, window)
 
 
-def positions_of(
+def sent_to(device: torch.device, grid: Grid) -> Grid:
+    """Return a grid on a device, without waiting for the copies."""
+    return Grid(*(tensor.to(device, non_blocking=True) for tensor in grid))
+
+
+def grid_of(
     network: Network,
     inputs: Sequence[int],
     size: Sequence[int],
     queries: Queries | None = None,
     strength: float = 0.0,
-) -> list[Tensor]:
-    """Return the arguments of `Network.forward` between image and width, on the CPU: for an image
-    of `inputs` (height, width), the output's `size` likewise, or only `queries` of it."""
+) -> Grid:
+    """Return the grid, on the CPU, of an image of `inputs` (height, width) and the output's `size`
+    likewise, or of `queries` alone."""
     rows, columns = (AXES(*sides) for sides in zip(inputs, size, strict=True))
-    tensors = list(grid_for(network, rows, columns, strength=strength))
-    if queries is not None:
-        tensors[2], tensors[4] = tensors[2][queries.rows], tensors[4][queries.columns]
-    return tensors
+    grid = grid_for(network, rows, columns, strength=strength)
+    if queries is None:
+        return grid
+    return grid._replace(
+        row_index=grid.row_index[queries.rows], column_index=grid.column_index[queries.columns]
+    )
 
 
 class FixedBatch:
@@ -114,23 +121,23 @@ class FixedBatch:
             for side in patch
             for tensor in (torch.full((side, self._slots), 0.5), torch.zeros(count).long())
         ]
-        grid = [t.to(device) for t in (torch.ones_like(like.grid[0]), *positions)]
+        grid = Grid(*(t.to(device) for t in (torch.ones_like(like.grid.condition), *positions)))
         weights = torch.ones(count, device=device), torch.ones(count, device=device)
         self.batch = Batch(image, target, grid, weights=weights)
 
     def fill(self, drawn: Batch) -> Batch:
         """Write a drawn batch, with its positions on the CPU, over the last; the host does not
         wait. Returns `batch`."""
-        condition, row_offset, row_index, column_offset, column_index = drawn.grid
-        rows = pad_axis(row_offset, row_index, self._slots, self._count)
-        columns = pad_axis(column_offset, column_index, self._slots, self._count)
+        grid = drawn.grid
+        rows = pad_axis(grid.row_offset, grid.row_index, self._slots, self._count)
+        columns = pad_axis(grid.column_offset, grid.column_index, self._slots, self._count)
         high, wide = drawn.target.shape[2:]
         self.batch.image.copy_(drawn.image)
         # What lies beyond is left of an earlier target: finite, and of no weight.
         self.batch.target[:, :, :high, :wide].copy_(drawn.target)
         assert self.batch.weights is not None  # for the type checker
         buffers = *self.batch.grid, *self.batch.weights
-        filled = condition, *rows[:2], *columns[:2], rows[2], columns[2]
+        filled = grid.condition, *rows[:2], *columns[:2], rows[2], columns[2]
         for buffer, tensor in zip(buffers, filled, strict=True):
             buffer.copy_(tensor, non_blocking=True)
         return self.batch

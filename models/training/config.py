@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from models.architectures.registry import NetworkSpec
+from models.spec import NetworkSpec
 from models.training.losses import LOSSES, OF_NEIGHBOURS
 
 PRECISIONS = ("auto", "float32", "bfloat16")

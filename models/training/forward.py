@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from models.architectures.conditioned import Conditioned
-from models.architectures.network import Network, TrunkedNetwork
+from models.architectures.network import Grid, Network, TrunkedNetwork
 from models.training.acceleration import PROGRAMS_LIMIT, Trunk
-from models.training.batch import positions_of
+from models.training.batch import grid_of, sent_to
 from models.training.queries import Queries
 
 
@@ -28,28 +28,24 @@ def upscale(
     `trunk` stands in for the network's own. Of `queries`, only those rows and columns are made.
     `strength` is for a network that takes one; others never see it.
     """
-    grid = [
-        # Sent without waiting for the device, as grid_for itself would.
-        t.to(image.device, non_blocking=True)
-        for t in positions_of(network, image.shape[2:], size, queries, strength)
-    ]
-    return run_network(network, image, grid, channels, trunk)
+    grid = grid_of(network, image.shape[2:], size, queries, strength)
+    return run_network(network, image, sent_to(image.device, grid), channels, trunk)
 
 
 def run_network(
     network: Network,
     image: Tensor,
-    grid: Sequence[Tensor],
+    grid: Grid,
     channels: int,
     trunk: Trunk | None = None,
 ) -> Tensor:
     """Run a network at the positions of a `grid` that lies where the image does; `trunk` stands in
     for its own."""
     if trunk is None:
-        output: Tensor = network(image, *grid, channels)
+        output: Tensor = network(image, grid, channels)
         return output
     assert isinstance(network, TrunkedNetwork)  # for the type checker: nothing else has a trunk
-    upscaled: Tensor = network.head(trunk(image, grid[0], channels), image, *grid)
+    upscaled: Tensor = network.head(trunk(image, grid.condition, channels), image, grid)
     return upscaled
 
 

@@ -28,6 +28,7 @@ from torch import Tensor
 from models.architectures.composed import Composed
 from models.architectures.fixed_scale import FixedScale
 from models.architectures.network import Network, output_halo_of
+from models.architectures.registry import build_network
 from models.checkpoint import load_network, save_network
 from models.training.acceleration import denormals_flushed, prepare_device, resolve_precision
 from models.training.batch import Batch, FixedBatch, batch_of
@@ -85,7 +86,7 @@ class Trainer:
         self.device = torch.device(device)
         prepare_device(self.device)
         torch.manual_seed(config.training.seed)
-        self.network = config.network.build().to(self.device)
+        self.network = build_network(config.network).to(self.device)
         if isinstance(self.network, FixedScale):
             sampling = config.sampling.only_at(self.network.scale)
             self.config = dataclasses.replace(config, sampling=sampling)

@@ -104,18 +104,18 @@ def time_torchscript(weights: Path, device: torch.device) -> dict[str, float]:
     with warnings.catch_warnings():  # workers run TorchScript, which torch calls deprecated
         warnings.simplefilter("ignore", DeprecationWarning)
         script = torch.jit.script(network.to(device))
-    grid = axis_grid(TIMED_SIDE, 2 * TIMED_SIDE)
-    tensors = grid_for(network, grid, grid, device)
+    axis = axis_grid(TIMED_SIDE, 2 * TIMED_SIDE)
+    grid = grid_for(network, axis, axis, device)
     image = torch.rand(1, 3, TIMED_SIDE, TIMED_SIDE, device=device)
     found = {}
     with torch.inference_mode():
         for channels in network.widths:
             for _ in range(3):
-                script(image, *tensors, channels)
+                script(image, grid, channels)
             _wait(device)
             since = time.perf_counter()
             for _ in range(TIMED_RUNS):
-                script(image, *tensors, channels)
+                script(image, grid, channels)
             _wait(device)
             spent = (time.perf_counter() - since) / TIMED_RUNS
             found[f"{channels}"] = round(1e3 * spent, 2)

@@ -10,10 +10,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli.main import app
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
 from models.catalog import enter
 from models.checkpoint import save_network
 from models.export import export_model
+from models.spec import NetworkSpec
 from tests.support.service import running_service
 
 
@@ -34,7 +35,7 @@ def cleaning(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     args = {"channels": 8, "blocks": 1, "basis": 4, "widths": [8]}
     spec = NetworkSpec("conditioned", args)
-    save_network(folder / "trained.safetensors", spec, spec.build())
+    save_network(folder / "trained.safetensors", spec, build_network(spec))
     enter(folder, export_model(folder / "trained.safetensors", folder, "cleaner", "A test."))
     return folder
 

@@ -5,11 +5,12 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.architectures.fixed_scale import FixedScale
-from models.architectures.network import grid_tensors
-from models.architectures.registry import NetworkSpec
+from models.architectures.network import Grid, grid_tensors
+from models.architectures.registry import build_network
 from models.checkpoint import save_network
 from models.export import TOLERANCE, check, onnx_runner, write_onnx
 from models.geometry import axis_grid, output_size
+from models.spec import NetworkSpec
 from models.training.forward import upscale
 
 
@@ -25,19 +26,19 @@ def stirred(module):
 def built(spec):
     """The network of a spec, the same each time, with nothing at its starting value."""
     torch.manual_seed(0)
-    return stirred(spec.build())
+    return stirred(build_network(spec))
 
 
 def count(name, args):
     """The parameters of a network that is too large to be built."""
     with torch.device("meta"):
-        return sum(p.numel() for p in NetworkSpec(name, args).build().parameters())
+        return sum(p.numel() for p in build_network(NetworkSpec(name, args)).parameters())
 
 
 def multiply_accumulates(name, args, height, width):
     """What convolutions and matrix products cost of enlarging one picture, without the resize."""
     with torch.device("meta"):
-        network, image = NetworkSpec(name, args).build(), torch.empty(1, 3, height, width)
+        network, image = build_network(NetworkSpec(name, args)), torch.empty(1, 3, height, width)
     assert isinstance(network, FixedScale)
     with FlopCounterMode(display=False) as counter:
         network.enlarge(image)
@@ -67,12 +68,12 @@ def assert_pictures_are_apart(network):
 def assert_gradients(network):
     """Of the picture and of the parameters, in double precision."""
     network = network.double()
-    inverse, *grid = grid_tensors(axis_grid(3, 5), axis_grid(4, 8))
-    doubles = [inverse.double(), *(t.double() if t.is_floating_point() else t for t in grid)]
+    grid = grid_tensors(axis_grid(3, 5), axis_grid(4, 8))
+    doubles = Grid(*(t.double() if t.is_floating_point() else t for t in grid))
     image = torch.rand(1, 3, 3, 4, dtype=torch.float64, requires_grad=True)
 
     def run(picture, *_):
-        return network(picture, *doubles, network.channels)
+        return network(picture, doubles, network.channels)
 
     assert torch.autograd.gradcheck(run, (image,), atol=1e-6)
     learned = [p for p in network.parameters() if p.requires_grad]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from models.architectures.registry import NetworkSpec
+from models.spec import NetworkSpec
 from models.training.config import Config, Sampling, Training
 from models.training.dataset import Photographs, list_images
 from models.training.replay import WARM_UPS, Replays

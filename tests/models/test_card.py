@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import models.training.config
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
 from models.card import END, START, quality_table, refresh
 from models.catalog import SHIPPED, read_catalog
 from models.training.config import Config
@@ -58,6 +58,6 @@ def test_a_card_names_one_command_that_trains_its_network_from_nothing(name):
     if "--network" in options:
         network = ZOO[options[options.index("--network") + 1]]
     shipped = read_catalog().get(name).network
-    shapes = NetworkSpec(shipped.name, shipped.args).build().state_dict()
-    found = network.build().state_dict()
+    shapes = build_network(shipped).state_dict()
+    found = build_network(network).state_dict()
     assert {k: v.shape for k, v in found.items()} == {k: v.shape for k, v in shapes.items()}

@@ -189,15 +189,29 @@ def test_a_catalog_without_a_model_is_an_error(folder):
 
 def test_a_network_that_is_entered_is_no_longer_without_weights(folder):
     catalog = read_catalog(folder)
-    entry = catalog.get("anysr-s").model_copy(update={"name": "heavy", "on_demand": True})
-    write_catalog(folder, catalog.model_copy(update={"untrained": ("heavy", "heavier")}))
-    assert read_valid_entries(folder).catalog.untrained == ("heavy", "heavier")
+    entry = catalog.get("anysr-s").model_copy(update={"name": "edsr-srno", "on_demand": True})
+    assert {"edsr-srno", "rdn-srno"} <= set(catalog.untrained)
     after = enter(folder, entry)
-    assert after.untrained == ("heavier",)
-    assert after.on_demand("heavy")
+    assert after.untrained == tuple(name for name in catalog.untrained if name != "edsr-srno")
+    assert after.on_demand("edsr-srno")
     assert not after.on_demand("anysr-s")
-    assert not after.on_demand("heavier")
+    assert not after.on_demand("rdn-srno")
     assert read_valid_entries(folder).catalog == after
+
+
+def test_a_list_of_untrained_networks_is_read_and_no_longer_written(folder):
+    catalog = read_catalog(folder)
+    edited(folder, lambda content: content.update(untrained=["heavy"]))
+    assert read_catalog(folder) == read_valid_entries(folder).catalog == catalog
+    assert "heavy" not in read_catalog(folder).untrained
+    write_catalog(folder, read_catalog(folder))
+    assert "untrained" not in json.loads((folder / CATALOG_FILE).read_text())
+
+
+@pytest.mark.parametrize("network", [{"name": "plain", "args": {}, "more": 1}, {"args": {}}])
+def test_a_network_that_is_no_spec_is_a_fault(folder, network):
+    edited(folder, lambda content: content["models"][0].update(network=network))
+    assert "network" in read_valid_entries(folder).broken[read_catalog().models[0].name]
 
 
 def test_quality_is_interpolated_between_strengths():

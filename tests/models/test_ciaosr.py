@@ -13,11 +13,12 @@ from models.architectures.chunks import in_chunks
 from models.architectures.heads import ciaosr, cross_scale
 from models.architectures.heads.ciaosr import CiaoSR
 from models.architectures.heads.cross_scale import CrossScaleAttention
-from models.architectures.network import grid_tensors
-from models.architectures.registry import NetworkSpec
+from models.architectures.network import Grid, grid_tensors
+from models.architectures.registry import build_network
 from models.convert import ConversionError, from_public, to_public
 from models.geometry import axis_grid, output_size
 from models.layouts.ciaosr import CONSTANTS, PREFIX
+from models.spec import NetworkSpec
 from models.training.config import Config, Sampling, Training
 from models.training.forward import upscale
 from models.training.trainer import Trainer
@@ -35,7 +36,7 @@ SWITCHES = [
 
 def grid_of(size=SIZE, output=OUTPUT, dtype=torch.float32):
     grid = grid_tensors(axis_grid(size[0], output[0]), axis_grid(size[1], output[1]))
-    return tuple(t.to(dtype) if t.is_floating_point() else t for t in grid)
+    return Grid(*(t.to(dtype) if t.is_floating_point() else t for t in grid))
 
 
 def inputs(size=SIZE, channels=4, batch=2):
@@ -72,7 +73,7 @@ def queried(number, n_in, n_out, quirks):
 def test_the_head_is_attention_over_four_neighbours(switches, size, output):
     """Eq. 4 and 5, pixel by pixel, with whole MLPs of whole inputs."""
     head, (features, image) = head_of(**switches), inputs(size)
-    made = head(features, image, *grid_of(size, output))
+    made = head(features, image, grid_of(size, output))
     keys = F.unfold(features, 3, padding=1).view(2, 36, *size)
     values = keys if head.cs_attn is None else torch.cat((keys, head.cs_attn(features)), 1)
     cell = torch.tensor([2 * n / m for n, m in zip(size, output, strict=True)])
@@ -173,12 +174,12 @@ def test_memory_is_bounded_whatever_the_output(monkeypatch):
     head.imnet_q.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[:3].numel()))
     head.cs_attn.down.register_forward_hook(lambda _, given, __: windows.append(len(given[0])))
     with torch.no_grad():
-        made = head(features, image, *grid_of((9, 8), (40, 16)))
+        made = head(features, image, grid_of((9, 8), (40, 16)))
     assert max(seen) <= 64
     assert max(windows) <= 2
     monkeypatch.undo()
     with torch.no_grad():
-        at_once = head(features, image, *grid_of((9, 8), (40, 16)))
+        at_once = head(features, image, grid_of((9, 8), (40, 16)))
     torch.testing.assert_close(made, at_once, atol=1e-5, rtol=1e-4)
 
 
@@ -194,12 +195,12 @@ def test_gradients_are_the_same_piece_by_piece():
 @torch.no_grad()
 def test_without_the_non_local_branch_a_tile_is_what_the_whole_is():
     head, (features, image) = head_of(non_local=False), inputs((30, 6), batch=1)
-    whole = head(features, image, *grid_of((30, 6), (69, 14)))
+    whole = head(features, image, grid_of((30, 6), (69, 14)))
     core, window = (12, 18), (12 - head.halo, 18 + head.halo)
     output = tuple(-(-start * 69 // 30) for start in core)
     rows = axis_grid(30, 69, window, (output[0], output[1]))
     grid = grid_tensors(rows, axis_grid(6, 14))
-    part = head(features[:, :, slice(*window)], image[:, :, slice(*window)], *grid)
+    part = head(features[:, :, slice(*window)], image[:, :, slice(*window)], grid)
     torch.testing.assert_close(part, whole[:, :, slice(*output)], atol=1e-5, rtol=1e-4)
     assert head_of().halo is None
 
@@ -214,7 +215,7 @@ def spec(**switches):
 
 @torch.no_grad()
 def test_the_network_makes_any_size_and_keeps_pictures_apart():
-    net = spec().build().eval()
+    net = build_network(spec()).eval()
     for scale in (1.0, 2.37, 8.0):
         size = output_size(5, scale), output_size(6, scale)
         images = torch.rand(2, 3, 5, 6)
@@ -231,7 +232,7 @@ def test_gradients_are_right_in_double_precision(switches):
     features, image = (torch.rand(1, c, 3, 2, dtype=torch.float64) for c in (2, 3))
     grid = grid_of((3, 2), (5, 3), torch.float64)
     assert torch.autograd.gradcheck(
-        lambda f: head(f, image, *grid), (features.requires_grad_(),), atol=1e-6
+        lambda f: head(f, image, grid), (features.requires_grad_(),), atol=1e-6
     )
 
 
@@ -280,7 +281,7 @@ def public_state(encoder):
 def test_public_checkpoints_convert_without_loss_both_ways(encoder):
     public = public_state(encoder)
     spec, ours = from_public(public)
-    net = spec.build()
+    net = build_network(spec)
     net.load_state_dict(ours)
     back = to_public(spec, net.state_dict())
     assert back.keys() == public.keys()
@@ -291,7 +292,7 @@ def test_public_checkpoints_convert_without_loss_both_ways(encoder):
 def test_a_converted_encoder_sees_the_picture_less_its_mean():
     public = public_state("edsr")
     spec, ours = from_public(public)
-    net = spec.build().eval()
+    net = build_network(spec).eval()
     net.load_state_dict(ours)
     image = torch.rand(1, 3, 6, 7)
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from models.architectures.network import grid_tensors
-from models.architectures.registry import HEADS, NetworkSpec
+from models.architectures.registry import HEADS, build_network
 from models.checkpoint import load_network, save_network
 from models.export import AtWidth, check, onnx_runner, write_onnx
 from models.geometry import axis_grid, output_size
+from models.spec import NetworkSpec
 from models.training.config import Config, Sampling, Training
 from models.training.forward import upscale
 from models.training.trainer import Trainer
@@ -49,7 +50,7 @@ def spec_of(encoder, head):
 
 def build(encoder, head):
     torch.manual_seed(4)
-    return spec_of(encoder, head).build().eval()
+    return build_network(spec_of(encoder, head)).eval()
 
 
 @pytest.mark.parametrize("head", SMALL)
@@ -87,7 +88,7 @@ def test_a_tile_with_its_halo_is_what_the_whole_is(head):
     rows = axis_grid(40, 92, window, output)
     with torch.no_grad():
         whole = upscale(net, image, (92, 14), 16)[:, :, slice(*output)]
-        part = net(image[:, :, slice(*window)], *grid_tensors(rows, columns), 16)
+        part = net(image[:, :, slice(*window)], grid_tensors(rows, columns), 16)
     torch.testing.assert_close(part, whole, atol=1e-6, rtol=0)
 
 
@@ -115,12 +116,12 @@ def test_weights_come_back_from_a_file_with_their_nested_spec(tmp_path):
 )
 def test_an_unknown_part_is_named_with_those_that_are_known(args, said):
     with pytest.raises(ValueError, match=said):
-        NetworkSpec("composed", args).build()
+        build_network(NetworkSpec("composed", args))
 
 
 def test_an_unknown_network_is_refused():
     with pytest.raises(ValueError, match="unknown network 'resnet'; known: conditioned"):
-        NetworkSpec("resnet").build()
+        build_network(NetworkSpec("resnet"))
 
 
 def test_an_anysr_network_starts_from_the_plain_one():

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from models.architectures.conditioned import Conditioned, ConditionedBlock
-from models.architectures.network import grid_for
+from models.architectures.network import Grid, grid_for
 from models.cost import cost_of
 from models.geometry import axis_grid, output_size
 from models.training.forward import upscale
@@ -72,13 +72,11 @@ def test_gradients_are_right_in_double_precision():
     torch.manual_seed(0)
     net = Conditioned(channels=4, blocks=1, basis=3, widths=[2, 4])
     net = net.double()
-    inverse, *grid = grid_for(net, axis_grid(3, 7), axis_grid(4, 9), strength=0.5)
-    offsets = [t.double() if t.is_floating_point() else t for t in grid]
+    grid = grid_for(net, axis_grid(3, 7), axis_grid(4, 9), strength=0.5)
+    doubles = Grid(*(t.double() if t.is_floating_point() else t for t in grid))
     image = torch.rand(1, 3, 3, 4, dtype=torch.float64, requires_grad=True)
     torch.nn.init.normal_(net.condition.fc2.weight)
-    assert torch.autograd.gradcheck(
-        lambda x: net(x, inverse.double(), *offsets, 2), (image,), atol=1e-6
-    )
+    assert torch.autograd.gradcheck(lambda x: net(x, doubles, 2), (image,), atol=1e-6)
 
 
 def test_the_condition_is_scale_width_and_strength(network):

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from models.architectures.anysr import MEAN
+from models.architectures.registry import build_network
 from models.convert import ConversionError, from_public, read_public, to_public
 
 C, BLOCKS = 16, 2
@@ -109,7 +110,7 @@ def checkpoint(layout):
 def test_conversion_is_loss_free_both_ways(layout):
     public = checkpoint(layout)
     spec, ours = from_public(public, as_published=True)
-    network = spec.build()
+    network = build_network(spec)
     network.load_state_dict(ours)  # every tensor, and no other
     back = to_public(spec, network.state_dict())
     assert back.keys() == public.keys()
@@ -127,7 +128,7 @@ def test_a_converted_anysr_has_the_released_quirks_and_widths():
     assert spec.args["head"]["args"]["released_quirks"]
     spec, _ = from_public(checkpoint("AnySR, EDSR"), as_published=True)
     assert spec.args["encoder"]["args"]["anysr"]["widths"] == [8, 11, 14, 16]
-    assert spec.build().widths == (8, 11, 14, 16)
+    assert build_network(spec).widths == (8, 11, 14, 16)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from models.architectures.defian import (
     DistributionAlignment,
     HessianFilter,
 )
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
+from models.spec import NetworkSpec
 from tests.models import fixed_scale_rules as rules
 
 TINY = {"channels": 4, "modules": 2, "blocks": 1}
@@ -145,7 +146,9 @@ def test_gradients_are_right_in_double_precision():
 
 def test_the_loss_falls():
     torch.manual_seed(0)
-    before, after = rules.training_losses(NetworkSpec("defian", {"scale": 2, **TINY}).build())
+    before, after = rules.training_losses(
+        build_network(NetworkSpec("defian", {"scale": 2, **TINY}))
+    )
     assert after < 0.5 * before
 
 

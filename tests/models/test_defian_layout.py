@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from models.architectures.registry import build_network
 from models.convert import ConversionError, from_public, to_public
 
 MODULES, BLOCKS, CHANNELS = 3, 12, 16
@@ -70,7 +71,7 @@ def test_a_public_state_dict_fills_the_network_and_comes_back(scale):
         "blocks": BLOCKS,
         "released_quirks": True,
     }
-    network = spec.build()
+    network = build_network(spec)
     network.load_state_dict(ours, strict=True)
     returned = to_public(spec, network.state_dict())
     assert returned.keys() == public.keys()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
 from models.catalog import SHIPPED, read_catalog, verified
 from models.checkpoint import load_network, save_network
 from models.export import (
@@ -15,6 +15,7 @@ from models.export import (
     onnx_runner,
     torchscript_runner,
 )
+from models.spec import NetworkSpec
 
 SPEC = NetworkSpec("conditioned", {"channels": 8, "blocks": 1, "basis": 3, "widths": [4, 8]})
 HARD_SIZES = [(1, 1, 3.0, 3.0), (2, 50, 1.0, 8.0), (37, 20, 1.37, 2.9), (24, 24, 4.0, 4.0)]
@@ -27,7 +28,7 @@ def exported(tmp_path_factory):
     """A small network with nothing at its starting value, and its export."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("export")
-    network = SPEC.build()
+    network = build_network(SPEC)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))

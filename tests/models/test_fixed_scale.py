@@ -27,7 +27,7 @@ class Given(FixedScale):
 
 def shrunk(network, height, width, size):
     grid = grid_tensors(axis_grid(height, size[0]), axis_grid(width, size[1]))
-    return network(torch.zeros(2, 3, height, width), *grid, 1)
+    return network(torch.zeros(2, 3, height, width), grid, 1)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from torch.utils._pytree import tree_leaves
 from models.architectures.anysr import slicing_of
 from models.architectures.encoders.fpen import FPEN, HighFrequencyBlock, high_frequencies
 from models.architectures.heads.pica import PixelContinuityAttention
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
 from models.checkpoint import save_network
 from models.export import check, onnx_runner, write_onnx
 from models.geometry import output_size
+from models.spec import NetworkSpec
 from models.training.config import Config, Sampling, Training
 from models.training.forward import upscale
 from models.training.trainer import Trainer
@@ -46,13 +47,15 @@ LIIF = {"name": "liif", "args": {"hidden": 8}}
 
 def test_the_parameters_are_those_of_its_parts():
     with torch.device("meta"):
-        net = NetworkSpec(
-            "composed",
-            {
-                "encoder": {"name": "fpen"},
-                "head": {"name": "pica", "args": {"head": {"name": "liif"}}},
-            },
-        ).build()
+        net = build_network(
+            NetworkSpec(
+                "composed",
+                {
+                    "encoder": {"name": "fpen"},
+                    "head": {"name": "pica", "args": {"head": {"name": "liif"}}},
+                },
+            )
+        )
     conv, learnable = 64 * 64 * 9 + 64, 2 * (2 * (64 * 64 * 9 + 64) + 2)
     feature_block = learnable + (128 * 128 + 128) + (128 * 64 * 9 + 64) + 4
     attention = (64 * 4 + 4) + (4 * 64 + 64)
@@ -242,7 +245,7 @@ def test_features_of_a_photograph_fit_in_two_gigabytes():
 
 @torch.no_grad()
 def test_the_network_makes_any_size_and_keeps_pictures_apart():
-    net = shaken(spec(LIIF).build())
+    net = shaken(build_network(spec(LIIF)))
     for scale in (1.0, 2.37, 8.0):
         size = output_size(5, scale), output_size(6, scale)
         images = torch.rand(2, 3, 5, 6)
@@ -259,7 +262,7 @@ def test_pica_goes_before_any_head(name):
     """The ablation LIIF + PiCA among them, on EDSR as in the paper's Table 3."""
     args = {"basis": 3} if name == "tensor_product" else {}
     encoder = {"name": "edsr", "args": {"channels": 8, "blocks": 1}}
-    net = shaken(spec({"name": name, "args": args}, encoder=encoder).build())
+    net = shaken(build_network(spec({"name": name, "args": args}, encoder=encoder)))
     image = torch.rand(1, 3, 5, 6)
     made = upscale(net, image, (9, 14), 8)
     net.head.attention.restore.weight.zero_()
@@ -302,7 +305,7 @@ def test_an_exported_graph_is_the_network(tmp_path):
     head = {"name": "ciaosr", "args": {"hidden": 4, "window": 8}}
     encoder = {"name": "fpen", "args": {**ENCODER, "passes": 1}}
     looped = spec(head, encoder=encoder)
-    net = shaken(looped.build(), 0.05)  # more makes features that float32 cannot compare
+    net = shaken(build_network(looped), 0.05)  # more makes features that float32 cannot compare
     weights, path = tmp_path / "w.safetensors", tmp_path / "graph.onnx"
     save_network(weights, looped, net)
     write_onnx(net, 4, weights, path)

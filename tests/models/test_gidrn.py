@@ -14,7 +14,8 @@ from models.architectures.gidrn import (
     NonLocalBlock,
     pooled_points,
 )
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
+from models.spec import NetworkSpec
 from tests.models import fixed_scale_rules as rules
 
 TINY = {"channels": 8, "group_channels": 4, "groups": 2, "blocks": 1, "steps": 1, "reduction": 2}
@@ -148,7 +149,7 @@ def test_gradients_are_right_in_double_precision():
 
 def test_the_loss_falls():
     torch.manual_seed(0)
-    network = NetworkSpec("gidrn", {"scale": 2, **TINY}).build()
+    network = build_network(NetworkSpec("gidrn", {"scale": 2, **TINY}))
     before, after = rules.training_losses(network)
     assert after < 0.7 * before  # it starts as bicubic interpolation
 

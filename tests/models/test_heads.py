@@ -18,7 +18,7 @@ from models.architectures.heads.tensor_product import (
     TensorProductHead,
     bilinear_coefficients,
 )
-from models.architectures.network import grid_tensors
+from models.architectures.network import Grid, grid_tensors
 from models.architectures.registry import HEADS
 from models.geometry import axis_grid
 from models.training.queries import draw_queries
@@ -102,12 +102,12 @@ def test_the_tensor_product_is_what_its_formula_says():
     """out(Y, X, c) = sum_ij a_i(dy) b_j(dx) F_ijc(nearest), computed pixel by pixel."""
     head, (features, image) = shaken(TensorProductHead(4, basis=5)), inputs()
     rows, columns = (axis_grid(n, m) for n, m in zip(SIZE, OUTPUT, strict=True))
-    inverse, *grid = grid_tensors(rows, columns)
-    made = head(features, image, inverse, *grid)
+    grid = grid_tensors(rows, columns)
+    made = head(features, image, grid)
     field = head.coefficients(features) + head.skip(F.pad(image, (1, 1, 1, 1), mode="replicate"))
     field = field.view(2, 5, 5, 3, *SIZE)
-    a = head.rows(grid[0], inverse[0]).view(-1, 5)
-    b = head.columns(grid[2], inverse[1]).view(-1, 5)
+    a = head.rows(grid.row_offset, grid.condition[0]).view(-1, 5)
+    b = head.columns(grid.column_offset, grid.condition[1]).view(-1, 5)
     for y, row in enumerate(rows.index):
         for x, column in enumerate(columns.index):
             at = field[..., row // rows.offset.shape[1], column // columns.offset.shape[1]]
@@ -119,7 +119,7 @@ def test_the_tensor_product_is_what_its_formula_says():
 def test_without_learnt_coefficients_the_tensor_product_is_bilinear_interpolation(size, output):
     head, (features, image) = TensorProductHead(4, basis=4), inputs(size)
     torch.nn.init.zeros_(head.coefficients.weight)
-    made = head(features, image, *grid_of(size, output))
+    made = head(features, image, grid_of(size, output))
     expected = F.interpolate(image, output, mode="bilinear", align_corners=False)
     torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)
 
@@ -135,7 +135,7 @@ def test_in_two_functions_a_picture_starts_as_a_straight_line_for_each_input_pix
     """Its value, and half the difference of its neighbours as the slope."""
     head, (features, image) = TensorProductHead(4, basis=2), inputs((5, 1))
     torch.nn.init.zeros_(head.coefficients.weight)
-    made = head(features, image, *grid_of((5, 1), (10, 1)))
+    made = head(features, image, grid_of((5, 1), (10, 1)))
     slope = (image[:, :, 2:] - image[:, :, :-2]) / 2
     inner = torch.stack((image[:, :, 1:-1] - slope / 4, image[:, :, 1:-1] + slope / 4), 3)
     torch.testing.assert_close(made[:, :, 2:-2], inner.reshape(2, 3, 6, 1))
@@ -148,7 +148,7 @@ def test_without_a_skip_the_image_is_the_first_features(basis):
     with torch.no_grad():
         without.coefficients.weight.copy_(bilinear_coefficients(basis))
     _, image = inputs()
-    made, expected = (h(image, image, *grid_of())[:, :, 3:-3, 3:-3] for h in (without, with_skip))
+    made, expected = (h(image, image, grid_of())[:, :, 3:-3, 3:-3] for h in (without, with_skip))
     torch.testing.assert_close(made, expected)  # but at the rim, which is black without it
 
 
@@ -159,7 +159,7 @@ def test_a_basis_of_one_function_is_refused():
 
 def test_liif_is_what_its_formula_says():
     head, (features, image) = shaken(LIIF(4, hidden=8, layers=2)), inputs()
-    made = head(features, image, *grid_of())
+    made = head(features, image, grid_of())
     unfolded = F.unfold(features, 3, padding=1).view(2, 36, *SIZE)
     cell = torch.tensor([2 * n / m for n, m in zip(SIZE, OUTPUT, strict=True)])
     for y in range(OUTPUT[0]):
@@ -180,7 +180,7 @@ def test_liif_is_what_its_formula_says():
 @pytest.mark.parametrize(("size", "output"), CASES)
 def test_metasr_is_what_its_formula_says(size, output):
     head, (features, image) = shaken(MetaSR(4, hidden=8)), inputs(size)
-    made = head(features, image, *grid_of(size, output))
+    made = head(features, image, grid_of(size, output))
     unfolded = F.unfold(features, 3, padding=1).view(2, 36, *size)
     for y in range(output[0]):
         for x in range(output[1]):
@@ -199,7 +199,7 @@ def test_metasr_is_what_its_formula_says(size, output):
 def test_srno_is_what_its_formula_says(quirk):
     head = shaken(SRNO(4, channels=8, heads=2, released_quirks=quirk))
     features, image = inputs()
-    made = head(features, image, *grid_of())
+    made = head(features, image, grid_of())
     tokens = []
     for y in range(OUTPUT[0]):
         for x in range(OUTPUT[1]):
@@ -251,7 +251,7 @@ def test_arbsr_upsampling_is_what_its_formula_says():
     """Per output pixel: kernels mixed of the experts, applied to what lies at the learnt place."""
     head, features = shaken(ArbSR(8, adaptions=0)), inputs(channels=8)[0]
     upsample = head.upsample
-    made = upsample(features, *grid_of())
+    made = upsample(features, grid_of())
     inverse, *_ = grid_of()
     compress = upsample.compress.weight.view(4, 1, 8)
     expand = upsample.expand.weight.view(8, 4, 1)
@@ -309,9 +309,9 @@ PAIRS: list[tuple[type, dict[str, Any]]] = [
 def test_the_fast_form_is_the_plain_one(kind, args, size, output):
     torch.manual_seed(0)
     head, (features, image) = kind(8, **args), inputs(size, channels=8)
-    fast = head(features, image, *grid_of(size, output))
+    fast = head(features, image, grid_of(size, output))
     head.plain = True
-    plain = head(features, image, *grid_of(size, output))
+    plain = head(features, image, grid_of(size, output))
     torch.testing.assert_close(fast, plain, atol=1e-5 * float(plain.detach().abs().max()), rtol=0)
 
 
@@ -321,7 +321,7 @@ def test_a_local_head_reaches_no_further_than_its_halo(kind):
     grid = grid_of((11, 12), (26, 29))
     other = features.clone()
     other[:, :, 5, 6] += 1
-    moved = (head(features, image, *grid) - head(other, image, *grid)).abs().amax((0, 1)) > 1e-7
+    moved = (head(features, image, grid) - head(other, image, grid)).abs().amax((0, 1)) > 1e-7
     rows, columns = moved.any(1).nonzero().flatten(), moved.any(0).nonzero().flatten()
     reach = max(
         max(abs(5 - (2 * int(y) + 1) * 11 // 52) for y in rows),
@@ -342,11 +342,12 @@ BY_THEMSELVES: dict[str, dict[str, Any]] = {
 def test_training_judges_the_pixels_that_the_whole_picture_has(name):
     """A head that mixes output pixels says so (`output_halo`): it would learn from false ones."""
     head, (features, image) = shaken(HEADS[name](8, **BY_THEMSELVES[name])), inputs(channels=8)
-    inverse_scale, down, row, across, column = grid_of()
+    grid = grid_of()
     queries = draw_queries(OUTPUT, 6, head.output_halo, torch.Generator().manual_seed(5))
     rows, columns = queries[:2]
-    whole = head(features, image, inverse_scale, down, row, across, column)
-    made = head(features, image, inverse_scale, down, row[rows], across, column[columns])
+    whole = head(features, image, grid)
+    drawn = {"row_index": grid.row_index[rows], "column_index": grid.column_index[columns]}
+    made = head(features, image, grid._replace(**drawn))
     torch.testing.assert_close(
         queries.loss_pixels(made), queries.loss_pixels_of(whole), atol=1e-5, rtol=1e-5
     )
@@ -364,7 +365,7 @@ def test_gradients_are_what_differences_say(name):
     args: dict[str, Any] = small.get(name, {"channels": 4, "heads": 2})
     head = HEADS[name](8 if name == "arbsr" else 2, **args).double().eval()
     features, image = (t.double() for t in inputs((3, 4), 8 if name == "arbsr" else 2, batch=1))
-    tensors = [t.double() if t.is_floating_point() else t for t in grid_of((3, 4), (4, 7))]
+    grid = Grid(*(t.double() if t.is_floating_point() else t for t in grid_of((3, 4), (4, 7))))
     assert torch.autograd.gradcheck(
-        lambda x: head(x, image, *tensors), (features.requires_grad_(),), atol=1e-6
+        lambda x: head(x, image, grid), (features.requires_grad_(),), atol=1e-6
     )

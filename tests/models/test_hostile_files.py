@@ -18,10 +18,11 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from cli.main import app
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
 from models.checkpoint import SPEC_KEY, save_network
 from models.convert import ConversionError, from_public, read_ours, read_public, skeleton
 from models.layouts.public_file import MOST_TENSORS
+from models.spec import NetworkSpec
 
 CHANNELS = 4
 LIIF = {
@@ -363,7 +364,7 @@ def small(tmp_path, change=lambda tensors: None):
     spec = NetworkSpec(
         "composed", {"encoder": EDSR, "head": {"name": "liif", "args": {"hidden": 8}}}
     )
-    network = spec.build()
+    network = build_network(spec)
     with torch.no_grad():
         change(network.state_dict())
     path = tmp_path / "small.safetensors"

@@ -59,9 +59,9 @@ def test_nothing_beyond_the_halo_reaches_a_pixel(network):
 
 def test_scale_and_strength_change_the_picture(network):
     image = torch.rand(1, 3, 9, 9)
-    _, *grid = grid_for(network, axis_grid(9, 20), axis_grid(9, 20))
-    told = ((0.45, 0.45, 0.0), (0.25, 0.45, 0.0), (0.45, 0.25, 0.0), (0.45, 0.45, 0.5))
-    made = [network(image, torch.tensor(t), *grid, CHANNELS) for t in told]
+    grid = grid_for(network, axis_grid(9, 20), axis_grid(9, 20))
+    conditions = ((0.45, 0.45, 0.0), (0.25, 0.45, 0.0), (0.45, 0.25, 0.0), (0.45, 0.45, 0.5))
+    made = [network(image, grid._replace(condition=torch.tensor(t)), CHANNELS) for t in conditions]
     assert all(not torch.equal(made[0], other) for other in made[1:])
 
 

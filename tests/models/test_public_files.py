@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 from cli.main import app
 from models.architectures.encoders.edsr import EDSR
 from models.architectures.heads.metasr import MetaSR
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
 from models.checkpoint import load_network, save_network
 from models.convert import ConversionError, from_public, read_public, to_public, write_public
+from models.spec import NetworkSpec
 
 
 def conv(name, inputs, outputs, side=3):
@@ -241,7 +242,7 @@ def test_the_other_families_come_back_under_state_dict(tmp_path):
     """DeFiAN's code reads the epoch as well."""
     args = {"scale": 2, "channels": 16, "modules": 1, "blocks": 1, "released_quirks": True}
     spec = NetworkSpec("defian", args)
-    network = spec.build()
+    network = build_network(spec)
     save_network(tmp_path / "w.safetensors", spec, network)
     assert convert(tmp_path / "w.safetensors", tmp_path / "back.pth").exit_code == 0
     content = torch.load(tmp_path / "back.pth", weights_only=True)
@@ -266,21 +267,21 @@ def test_the_other_families_come_back_under_state_dict(tmp_path):
 def test_sizes_that_no_public_code_builds_are_not_written(encoder, head, tmp_path):
     spec = NetworkSpec("composed", {"encoder": encoder, "head": head})
     with pytest.raises(ConversionError, match="the public code builds no"):
-        write_public(tmp_path / "back.pth", spec, spec.build().state_dict())
+        write_public(tmp_path / "back.pth", spec, build_network(spec).state_dict())
     assert not list(tmp_path.iterdir())
 
 
 def test_a_defian_without_the_quirks_has_no_public_form():
     spec = NetworkSpec("defian", {"scale": 2, "channels": 16, "modules": 1, "blocks": 1})
     with pytest.raises(ConversionError, match="no public checkpoint"):
-        to_public(spec, spec.build().state_dict())
+        to_public(spec, build_network(spec).state_dict())
 
 
 @torch.no_grad()
 def test_metasr_keeps_its_two_layers_apart():
     public = tensors_of(SPECS["MetaSR"])
     spec, ours = from_public(public, SPECS["MetaSR"])
-    network = spec.build()
+    network = build_network(spec)
     network.load_state_dict(ours)
     head = network.get_submodule("head")
     assert isinstance(head, MetaSR)

@@ -12,12 +12,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cli.main import app
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
 from models.catalog import SHIPPED, read_catalog
 from models.checkpoint import save_network
 from models.drawn import drawings
 from models.export import export_model
 from models.quantisation import MOST_SHARE, SIDE, quantise, samples
+from models.spec import NetworkSpec
 
 SPEC = NetworkSpec("conditioned", {"channels": 16, "blocks": 3, "basis": 3, "widths": [16]})
 
@@ -44,7 +45,7 @@ def shown(photographs):
 def exported(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("export")
-    network = SPEC.build()
+    network = build_network(SPEC)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if "blocks" in name and name.endswith("weight"):

@@ -167,7 +167,7 @@ def test_both_forms_of_a_head_change_steadily(kind, plain, scale):
     head = shaken(kind, plain=plain, **sizes)
     torch.manual_seed(1)
     seen = torch.randn(1, 4, *SIZE), torch.rand(1, 3, *SIZE)
-    here, near = (head(*seen, *grid_tensors(*grids(scale, m))) for m in (0.0, HAIR))
+    here, near = (head(*seen, grid_tensors(*grids(scale, m))) for m in (0.0, HAIR))
     torch.testing.assert_close(here, near, atol=5e-3, rtol=0)
 
 
@@ -180,8 +180,8 @@ def test_the_last_tile_is_what_the_whole_is(scale):
     last, window = 4 * int(scale), 4 + head.halo
     sizes = [(n, output_size(n, scale)) for n in (12, 13)]
     rows, columns = (axis_grid(n, m) for n, m in sizes)
-    whole = head(features, image, *grid_tensors(rows, columns))
+    whole = head(features, image, grid_tensors(rows, columns))
     rows, columns = (axis_grid(n, m, (n - window, n), (m - last, m)) for n, m in sizes)
     shown = [t[:, :, -window:, -window:] for t in (features, image)]
-    part = head(*shown, *grid_tensors(rows, columns))
+    part = head(*shown, grid_tensors(rows, columns))
     torch.testing.assert_close(part, whole[:, :, -last:, -last:], atol=1e-5, rtol=0)

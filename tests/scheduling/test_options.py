@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from jobs.job import JobRequest, OnMiss
-from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
+from models.catalog import Artifact, ModelEntry, QualityEntry, WidthEntry
 from models.expectation import Expectation
+from models.spec import NetworkSpec
 from models.strength import strength_of_quality
 from scheduling.cost_model import CostModel, Line, stage_of
 from scheduling.options import frontier, narrowest_network, options_left, options_of
@@ -25,7 +26,7 @@ def entry(name: str, *psnr: float | None, in_ladder: bool = True) -> ModelEntry:
     """A model whose widths 1/n, 2/n, ... have these measured qualities at x2."""
     widths = [(n + 1) / len(psnr) for n in range(len(psnr))]
     return ModelEntry(
-        name=name, description="", licence="", network=NetworkEntry(name="none", args={}),
+        name=name, description="", licence="", network=NetworkSpec("none"),
         min_scale=1.0, max_scale=8.0, trained_scales=(1.0, 4.0), halo=0, weights=FILE,
         widths=tuple(WidthEntry(width=w, channels=8, onnx=FILE) for w in widths),
         quality=tuple(

@@ -19,7 +19,7 @@ from scheduling.request import UpscaleRequest
 from tests.service.harness import MODEL, UNSERVED, model_entry
 
 ENTRY = model_entry(MODEL)
-CATALOG = Catalog(default=MODEL, models=(ENTRY, model_entry(UNSERVED)), untrained=("heavy",))
+CATALOG = Catalog(default=MODEL, models=(ENTRY, model_entry(UNSERVED)))
 
 sizes = st.integers(1, 20_000)
 scales = st.floats(1, 8)
@@ -143,7 +143,7 @@ def test_a_side_that_the_format_cannot_hold_is_refused_with_formats_that_can(
 
 
 def test_a_network_without_weights_has_an_error_of_its_own() -> None:
-    with pytest.raises(ModelNotTrained, match="anysr train --network heavy"):
-        planned(UpscaleRequest(scale=2, model="heavy"))
+    with pytest.raises(ModelNotTrained, match="anysr train --network edsr-srno"):
+        planned(UpscaleRequest(scale=2, model="edsr-srno"))
     with pytest.raises(UnknownModel):
         planned(UpscaleRequest(scale=2, model="lighter"))

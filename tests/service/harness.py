@@ -19,7 +19,8 @@ from jobs.formats import ImageFormat
 from jobs.heartbeat import BackendState, MachineState, WorkerHeartbeat
 from jobs.job import LADDER, Claim, Job, LeaseState, Reason, RunFacts, requirement_of
 from jobs.redis_queue import RedisQueue
-from models.catalog import Artifact, ModelEntry, NetworkEntry, QualityEntry, WidthEntry
+from models.catalog import Artifact, ModelEntry, QualityEntry, WidthEntry
+from models.spec import NetworkSpec
 from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
 from service.gateway import Gateway
 from service.snapshot import LiveWorker
@@ -43,7 +44,7 @@ def model_entry(name: str) -> ModelEntry:
         name=name,
         description="For tests.",
         licence="Apache-2.0",
-        network=NetworkEntry(name="none", args={}),
+        network=NetworkSpec("none"),
         min_scale=1.0,
         max_scale=8.0,
         trained_scales=(1.0, 4.0),

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.architectures.network import Head, positions
+from models.architectures.network import Grid, Head, positions
 
 
 class ScaleAdaption(nn.Module):
@@ -49,7 +49,7 @@ class ScaleAdaption(nn.Module):
 class ScaleUpsample(nn.Module):
     """Sample features at learnt places around each output pixel, and filter them by mixed experts.
 
-    forward: features [B, C, H, W] and the sampling positions -> [B, C, Y, X].
+    forward: features [B, C, H, W] and a grid -> [B, C, Y, X].
     """
 
     def __init__(self, channels: int, experts: int) -> None:
@@ -63,18 +63,10 @@ class ScaleUpsample(nn.Module):
         self.compress = nn.Linear(channels, experts * self.inner, bias=False)
         self.expand = nn.Linear(experts * self.inner, channels, bias=False)
 
-    def forward(
-        self,
-        features: Tensor,
-        inverse_scale: Tensor,
-        row_offset: Tensor,
-        row_index: Tensor,
-        column_offset: Tensor,
-        column_index: Tensor,
-    ) -> Tensor:
-        row, down = positions(row_offset, row_index)
-        column, across = positions(column_offset, column_index)
-        known = self.embed(_conditions(inverse_scale, down, across).to(features.dtype))
+    def forward(self, features: Tensor, grid: Grid) -> Tensor:
+        row, down = positions(grid.row_offset, grid.row_index)
+        column, across = positions(grid.column_offset, grid.column_index)
+        known = self.embed(_conditions(grid.condition, down, across).to(features.dtype))
         routes = self.route(known)[..., None]  # [Y, X, experts, 1]
         shift_x, shift_y = self.offset(known).unbind(-1)
         places = torch.stack(
@@ -105,22 +97,10 @@ class ArbSR(Head):
         self.upsample = ScaleUpsample(features, experts)
         self.end = nn.Conv2d(features, 3, 3, padding=1)
 
-    def forward(
-        self,
-        features: Tensor,
-        image: Tensor,
-        inverse_scale: Tensor,
-        row_offset: Tensor,
-        row_index: Tensor,
-        column_offset: Tensor,
-        column_index: Tensor,
-    ) -> Tensor:
+    def forward(self, features: Tensor, image: Tensor, grid: Grid) -> Tensor:
         for adaption in self.adaptions:
-            features = adaption(features, inverse_scale)
-        upsampled = self.upsample(
-            features, inverse_scale, row_offset, row_index, column_offset, column_index
-        )
-        colour: Tensor = self.end(upsampled)
+            features = adaption(features, grid.condition)
+        colour: Tensor = self.end(self.upsample(features, grid))
         return 0.5 * colour + 0.5
 
 

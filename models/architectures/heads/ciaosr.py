@@ -33,7 +33,7 @@ from models.architectures.chunks import in_chunks
 from models.architectures.heads.cross_scale import CrossScaleAttention
 from models.architectures.heads.neighbours import Neighbours, bilinear, four, gather, neighbours
 from models.architectures.looks_linear import look_linear
-from models.architectures.network import Head, positions
+from models.architectures.network import Grid, Head, positions
 
 COLOURS = 3
 PATCH = 3
@@ -107,28 +107,20 @@ class CiaoSR(Head):
         if attention:
             self.imnet_k.start_at(1.0)
 
-    def forward(
-        self,
-        features: Tensor,
-        image: Tensor,
-        inverse_scale: Tensor,
-        row_offset: Tensor,
-        row_index: Tensor,
-        column_offset: Tensor,
-        column_index: Tensor,
-    ) -> Tensor:
-        rows, columns = neighbours(row_offset, row_index), neighbours(column_offset, column_index)
+    def forward(self, features: Tensor, image: Tensor, grid: Grid) -> Tensor:
+        rows = neighbours(grid.row_offset, grid.row_index)
+        columns = neighbours(grid.column_offset, grid.column_index)
         skip = bilinear(image, rows, columns)
         if self.released_quirks:
-            rows = released_neighbours(row_offset, row_index, inverse_scale[0])
-            columns = released_neighbours(column_offset, column_index, inverse_scale[1])
-        row = nearest(row_offset, row_index, self.released_quirks)
-        column = nearest(column_offset, column_index, self.released_quirks)
+            rows = released_neighbours(grid.row_offset, grid.row_index, grid.condition[0])
+            columns = released_neighbours(grid.column_offset, grid.column_index, grid.condition[1])
+        row = nearest(grid.row_offset, grid.row_index, self.released_quirks)
+        column = nearest(grid.column_offset, grid.column_index, self.released_quirks)
         edged = F.pad(features, (1, 1, 1, 1)).permute(0, 2, 3, 1)
         non_local = None if self.cs_attn is None else self.cs_attn(features)
         first = self._first_layers(features, non_local).permute(0, 2, 3, 1)
         further = None if non_local is None else non_local.permute(0, 2, 3, 1)
-        cell = 2 * inverse_scale
+        cell = 2 * grid.condition
 
         def some_rows(queried: Tensor, index: Tensor, offset: Tensor) -> Tensor:
             down = Neighbours(index.T, offset.T)

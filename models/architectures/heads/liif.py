@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from models.architectures.heads.neighbours import Neighbours, ensemble, four, neighbours
 from models.architectures.looks_linear import look_linear
-from models.architectures.network import Head
+from models.architectures.network import Grid, Head
 
 
 class LIIF(Head):
@@ -44,22 +44,14 @@ class LIIF(Head):
         self.layers.append(nn.Linear(hidden, 3))
         look_linear(self.layers)
 
-    def forward(
-        self,
-        features: Tensor,
-        image: Tensor,
-        inverse_scale: Tensor,
-        row_offset: Tensor,
-        row_index: Tensor,
-        column_offset: Tensor,
-        column_index: Tensor,
-    ) -> Tensor:
-        rows, columns = neighbours(row_offset, row_index), neighbours(column_offset, column_index)
+    def forward(self, features: Tensor, image: Tensor, grid: Grid) -> Tensor:
+        rows = neighbours(grid.row_offset, grid.row_index)
+        columns = neighbours(grid.column_offset, grid.column_index)
         first = self._plain_first if self.plain else self._first
         weights = ensemble(rows, columns)
         colour = torch.zeros((), dtype=features.dtype, device=features.device)
         for weight, hidden in zip(
-            weights, first(features, inverse_scale, rows, columns), strict=True
+            weights, first(features, grid.condition, rows, columns), strict=True
         ):
             colour = colour + weight[:, :, None] * self.layers[1:](hidden)
         return 0.5 * colour.permute(0, 3, 1, 2) + 0.5

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.architectures.heads.neighbours import gather
-from models.architectures.network import Head, positions
+from models.architectures.network import Grid, Head, positions
 
 COLOURS = 3
 TIE = 1e-6
@@ -34,20 +34,12 @@ class MetaSR(Head):
         self.fc1 = nn.Linear(3, hidden)
         self.fc2 = nn.Linear(hidden, 9 * features * COLOURS)
 
-    def forward(
-        self,
-        features: Tensor,
-        image: Tensor,
-        inverse_scale: Tensor,
-        row_offset: Tensor,
-        row_index: Tensor,
-        column_offset: Tensor,
-        column_index: Tensor,
-    ) -> Tensor:
-        rows, down = corners(row_offset, row_index, inverse_scale[0])
-        columns, across = corners(column_offset, column_index, inverse_scale[1])
+    def forward(self, features: Tensor, image: Tensor, grid: Grid) -> Tensor:
+        rows, down = corners(grid.row_offset, grid.row_index, grid.condition[0])
+        columns, across = corners(grid.column_offset, grid.column_index, grid.condition[1])
         shape = down.shape[0], across.shape[0]
-        place = (down[:, None].expand(shape), across.expand(shape), inverse_scale[0].expand(shape))
+        cell = grid.condition[0]
+        place = (down[:, None].expand(shape), across.expand(shape), cell.expand(shape))
         hidden = F.relu(self.fc1(torch.stack(place, -1)))  # [Y, X, hidden]
         form = self._plain if self.plain else self._summed
         return 0.5 * form(features, rows, columns, hidden) + 0.5

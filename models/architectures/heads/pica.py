@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from models.architectures.chunks import in_chunks
-from models.architectures.network import Head
+from models.architectures.network import Grid, Head
 from models.architectures.windows import join_windows, split_windows, window_sides
 
 PAIRS = 1 << 23
@@ -88,23 +88,6 @@ class PixelContinuityHead(Head):
         self.attention = PixelContinuityAttention(features, inner, window)
         self.head = head
 
-    def forward(
-        self,
-        features: Tensor,
-        image: Tensor,
-        inverse_scale: Tensor,
-        row_offset: Tensor,
-        row_index: Tensor,
-        column_offset: Tensor,
-        column_index: Tensor,
-    ) -> Tensor:
-        output: Tensor = self.head(
-            self.attention(features),
-            image,
-            inverse_scale,
-            row_offset,
-            row_index,
-            column_offset,
-            column_index,
-        )
+    def forward(self, features: Tensor, image: Tensor, grid: Grid) -> Tensor:
+        output: Tensor = self.head(self.attention(features), image, grid)
         return output

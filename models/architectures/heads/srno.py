@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.architectures.heads.neighbours import Neighbours, bilinear, ensemble, four, neighbours
-from models.architectures.network import Head
+from models.architectures.network import Grid, Head
 
 EPSILON = 1e-5
 
@@ -114,18 +114,10 @@ class SRNO(Head):
         self.fc1 = nn.Linear(channels, channels)
         self.fc2 = nn.Linear(channels, 3)
 
-    def forward(
-        self,
-        features: Tensor,
-        image: Tensor,
-        inverse_scale: Tensor,
-        row_offset: Tensor,
-        row_index: Tensor,
-        column_offset: Tensor,
-        column_index: Tensor,
-    ) -> Tensor:
-        rows, columns = neighbours(row_offset, row_index), neighbours(column_offset, column_index)
-        lifted = self.lift(_seen(features, inverse_scale, rows, columns))
+    def forward(self, features: Tensor, image: Tensor, grid: Grid) -> Tensor:
+        rows = neighbours(grid.row_offset, grid.row_index)
+        columns = neighbours(grid.column_offset, grid.column_index)
+        lifted = self.lift(_seen(features, grid.condition, rows, columns))
         x = lifted.flatten(1, 2)
         for block in self.blocks:
             x = block(x, self.plain)

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.architectures.network import Head
+from models.architectures.network import Grid, Head
 
 COLOURS = 3
 
@@ -74,33 +74,24 @@ class TensorProductHead(Head):
             else:
                 self.coefficients.weight[:, :COLOURS] += bilinear
 
-    def forward(
-        self,
-        features: Tensor,
-        image: Tensor,
-        inverse_scale: Tensor,
-        row_offset: Tensor,
-        row_index: Tensor,
-        column_offset: Tensor,
-        column_index: Tensor,
-    ) -> Tensor:
+    def forward(self, features: Tensor, image: Tensor, grid: Grid) -> Tensor:
         field = self.coefficients(features)
         if self.skip is not None:
             field = field + self.skip(F.pad(image, (1, 1, 1, 1), mode="replicate"))
         batch, _, height, width = field.shape
         r, colours = self.basis, image.shape[1]
-        a = self.rows(row_offset, inverse_scale[0])  # [H, slots, r]
-        b = self.columns(column_offset, inverse_scale[1])  # [W, slots, r]
+        a = self.rows(grid.row_offset, grid.condition[0])  # [H, slots, r]
+        b = self.columns(grid.column_offset, grid.condition[1])  # [W, slots, r]
         # Rows: [B, H, slots, r] @ [B, H, r, (j c W)], then keep the slots that exist.
         field = field.view(batch, r, r * colours, height, width).permute(0, 3, 1, 2, 4)
         rows = torch.matmul(a, field.reshape(batch, height, r, r * colours * width))
-        rows = rows.reshape(batch, -1, r * colours * width).index_select(1, row_index)
+        rows = rows.reshape(batch, -1, r * colours * width).index_select(1, grid.row_index)
         # Columns likewise. Two simple transposes are several times faster in ONNX Runtime
         # than the one general permutation [Y, j, c, W] -> [W, j, c, Y].
         rows = rows.transpose(1, 2).reshape(batch, r * colours, width, -1).permute(0, 2, 1, 3)
         pixels = torch.matmul(b, rows.reshape(batch, width, r, -1))
-        pixels = pixels.reshape(batch, -1, pixels.shape[-1]).index_select(1, column_index)
-        pixels = pixels.view(batch, column_index.shape[0], colours, row_index.shape[0])
+        pixels = pixels.reshape(batch, -1, pixels.shape[-1]).index_select(1, grid.column_index)
+        pixels = pixels.view(batch, grid.column_index.shape[0], colours, grid.row_index.shape[0])
         return pixels.permute(0, 2, 3, 1)
 
 

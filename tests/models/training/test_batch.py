@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.architectures.network import positions
-from models.architectures.registry import NetworkSpec
 from models.geometry import axis_grid
+from models.spec import NetworkSpec
 from models.training.batch import FixedBatch, batch_of, pad_axis
 from models.training.config import Config, Sampling, Training
 from models.training.queries import draw_queries

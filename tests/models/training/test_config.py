@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
+from models.spec import NetworkSpec
 from models.training.config import Config, Sampling, Training, learning_rate
 
 CONFIGS = Path(__file__).parents[3] / "models" / "configs"
@@ -46,8 +47,8 @@ def test_the_patch_grows_by_stages_and_crops_fit_the_largest():
 def test_the_shipped_configs_build(name):
     config = Config.read(CONFIGS / f"{name}.toml")
     several = config.network.name == "conditioned" or name == "anysr-paper"
-    assert len(config.network.build().widths) >= (4 if several else 1)
-    assert (config.sampling.damaged_probability > 0) == config.network.build().takes_strength
+    assert len(build_network(config.network).widths) >= (4 if several else 1)
+    assert (config.sampling.damaged_probability > 0) == build_network(config.network).takes_strength
 
 
 @pytest.mark.parametrize("name", ["anysr-s", "anysr-m", "anysr-l"])

@@ -13,7 +13,7 @@ from torch.nn.functional import l1_loss
 
 import models.training.degradation
 import models.training.trainer
-from models.architectures.registry import NetworkSpec
+from models.spec import NetworkSpec
 from models.training.batch import batch_of
 from models.training.config import Config, Sampling, Training, learning_rate
 from models.training.dataset import Photographs, list_images, training_files

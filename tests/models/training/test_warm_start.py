@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from models.architectures.conditioned import Conditioned
-from models.architectures.registry import NetworkSpec
+from models.architectures.registry import build_network
+from models.spec import NetworkSpec
 from models.training.forward import upscale
 from models.training.warm_start import grow
 
@@ -68,7 +69,7 @@ def test_blocks_must_have_as_many_convolutions(small):
 
 def composed(encoder, head, **args):
     spec = NetworkSpec("composed", {"encoder": encoder, "head": {"name": head, "args": args}})
-    return spec.build()
+    return build_network(spec)
 
 
 def test_another_head_starts_from_the_trained_encoder():
@@ -85,7 +86,7 @@ def test_another_head_starts_from_the_trained_encoder():
 
 def with_pica(encoder):
     head = {"name": "pica", "args": {"head": {"name": "liif", "args": {"hidden": 8}}}}
-    return NetworkSpec("composed", {"encoder": encoder, "head": head}).build()
+    return build_network(NetworkSpec("composed", {"encoder": encoder, "head": head}))
 
 
 def test_pica_begins_where_the_network_without_it_ended():
@@ -109,8 +110,8 @@ def test_another_encoder_starts_from_the_trained_head():
 def test_another_scale_starts_from_all_but_the_last_layers():
     torch.manual_seed(1)
     arguments = {"channels": 8, "modules": 1, "blocks": 1}
-    small = NetworkSpec("defian", {"scale": 2, **arguments}).build()
-    large = NetworkSpec("defian", {"scale": 3, **arguments}).build()
+    small = build_network(NetworkSpec("defian", {"scale": 2, **arguments}))
+    large = build_network(NetworkSpec("defian", {"scale": 3, **arguments}))
     grow(small, large)
     known, new = small.state_dict(), large.state_dict()
     shared = [n for n in known if n in new and known[n].shape == new[n].shape]
