@@ -15,6 +15,10 @@ RETRY_S = 5
 BYTES_PER_PIXEL = 8
 """Of a picture that does not compress: four channels of 16 bits."""
 
+READS_AT_ONCE = 2
+"""Results that are read from Redis at once, if they were not read along with their job: a
+connection keeps the buffer of the last answer that it has read until its next one."""
+
 
 class ResultRoom:
     """Room of `limit_bytes`, handed out in the order of the requests for it.
@@ -28,6 +32,7 @@ class ResultRoom:
         self._waiting: deque[ResultShare] = deque()
         self.held = 0
         """Bytes in use."""
+        self.reading = asyncio.Semaphore(READS_AT_ONCE)
 
     def share(self, job: JobRequest) -> ResultShare:
         """Return the share of a job's result, with no room yet."""
@@ -76,7 +81,7 @@ class ResultShare:
     """Room for one result: taken before it is read from Redis, released when it was sent."""
 
     def __init__(self, room: ResultRoom, most: int) -> None:
-        self._room = room
+        self.room = room
         self._released = False
         self.most = most
         """Estimate of the result's size before it is known, in bytes; rarely too small."""
@@ -89,29 +94,29 @@ class ResultShare:
 
     def take_most(self) -> bool:
         """Take room for the largest result, without waiting; return whether it is there."""
-        if not self.taken and not self._released and self._room.fits(self.most):
-            self._room.assign(self, self.most)
+        if not self.taken and not self._released and self.room.fits(self.most):
+            self.room.assign(self, self.most)
         return self.taken > 0
 
     async def take(self, size: int) -> None:
         """Wait for room for a result of `size` bytes. Raises NotReady if that takes too long."""
         self.wanted = max(1, size)
-        if self._room.fits(self.wanted):
-            self._room.assign(self, self.wanted)
+        if self.room.fits(self.wanted):
+            self.room.assign(self, self.wanted)
             return
         since = time.monotonic()
-        await self._room.wait(self)
+        await self.room.wait(self)
         self.waited_ms = (time.monotonic() - since) * 1e3
 
     def settle(self, size: int) -> None:
         """Keep room for the result as it was read, in place of an estimate."""
         if self.taken:
-            self._room.assign(self, size)
+            self.room.assign(self, size)
 
     def release(self) -> None:
         """Give the room back, for good. Calling it again changes nothing."""
         self._released = True
-        self._room.withdraw(self)
+        self.room.withdraw(self)
 
 
 async def read_result(submissions: Submissions, view: JobView, share: ResultShare) -> bytes:
@@ -121,6 +126,7 @@ async def read_result(submissions: Submissions, view: JobView, share: ResultShar
     """
     if not share.take_most():
         await share.take(await submissions.result_bytes(view))
-    picture = await submissions.result(view)
+    async with share.room.reading:
+        picture = await submissions.result(view)
     share.settle(len(picture))
     return picture

@@ -324,7 +324,7 @@ async def test_an_internal_error_reveals_nothing(
 async def test_security_headers(served: RunningGateway) -> None:
     for path in ("/models", "/no/such/path", "/metrics"):
         headers = (await served.client.get(path)).headers
-        policy = "default-src 'self'; img-src 'self' blob: data:"
+        policy = "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'"
         assert headers["content-security-policy"] == policy
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
