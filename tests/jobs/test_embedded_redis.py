@@ -37,7 +37,7 @@ import sys, time
 from jobs.embedded_redis import Binary, embedded_redis
 with embedded_redis(Binary(sys.argv[1])) as url:
     print(url, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 LOSER = """
 import signal, sys, time
@@ -48,7 +48,7 @@ server_keeper.PAUSES_S = ()
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 with redis_server(QueueSettings(redis_url=None)) as url:
     print(url, flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 """A service that asks to be ended in order, and whose Redis is not started again."""
 

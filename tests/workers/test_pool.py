@@ -20,7 +20,7 @@ SLEEPER = (
     "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
     "folder = pathlib.Path(os.environ['FOLDER'])\n"
     "(folder / f'{os.getpid()}').write_text(os.environ['SLOT'])\n"
-    "time.sleep(60)\n"
+    "time.sleep(600)\n"
 )
 STUBBORN = SLEEPER.replace("lambda *_: sys.exit(0)", "signal.SIG_IGN")
 
@@ -82,7 +82,7 @@ def test_stopping_does_not_wait_for_a_restart_pause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.pool.FIRST_PAUSE_S", 3600.0)
-    pool = pool_of(tmp_path, 1, SLEEPER.replace("time.sleep(60)", "sys.exit(3)"))
+    pool = pool_of(tmp_path, 1, SLEEPER.replace("time.sleep(600)", "sys.exit(3)"))
     pool.start()
     until_written(tmp_path, "0")
     eventually_sync(lambda: not pool.pids, "the end of the process")
@@ -99,7 +99,7 @@ def test_a_reload_does_not_end_a_process_without_a_handler(
         "signal.signal(signal.SIGHUP, lambda *_: noted.write_text('again'))\n"
         "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})\n"
     )
-    script = SLEEPER.replace("time.sleep(60)", f"{answering}time.sleep(60)")
+    script = SLEEPER.replace("time.sleep(600)", f"{answering}time.sleep(600)")
     with pool_of(tmp_path, 2, script) as pool:
         until_written(tmp_path, "0", "1")
         pool.reload()

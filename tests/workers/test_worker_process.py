@@ -33,7 +33,8 @@ from workers.pool import pool_environments
 from workers.settings import WorkerSettings
 
 LEASE_S = 1.0
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
+"""Far longer than a start and a run take, also where processes share a core with ten others."""
 
 Process = subprocess.Popen[bytes]
 
