@@ -31,7 +31,7 @@ def quality_table(model: ModelEntry) -> str:
 
 
 def refresh(card: str, model: ModelEntry) -> str:
-    """Return a card with its quality table renewed; ValueError if it has no place for one."""
+    """Return a card with its quality table replaced; ValueError if it has no markers for one."""
     before, found, rest = card.partition(START)
     _, closed, after = rest.partition(END)
     if not (found and closed):

@@ -1,7 +1,7 @@
-"""The catalog: which models there are, their files with checksums, and their measured quality.
+"""The catalog: the models of a folder, their files with checksums, and their measured quality.
 
-Read from `catalog.json` beside the artifacts. Needs no torch. Every artifact's size and SHA-256
-are checked before it is opened. A service reads what is good of it, and says what is not.
+It is read from `catalog.json` beside the artifacts, without torch. Every artifact's size and
+SHA-256 are checked before it is opened. A service uses valid entries and reports the others.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ SHIPPED = Path(__file__).parent / "artifacts"
 CATALOG_FILE = "catalog.json"
 
 REASON_LENGTH = 300
-"""Of what is said of a broken entry: enough to find the fault, little enough to be told often."""
+"""Most characters of the reason for a broken entry, which is reported repeatedly."""
 
 WIDTH_TOLERANCE = 0.005
-"""How far from a width a caller's number may lie: 0.33 is a third."""
+"""Largest difference between a width and a caller's number for it: 0.33 is a third."""
 
 QUALITY_DATASET = "B100"
-"""Natural photographs: what `expected_db` is read from; with `-jpeg75` behind the name, after a
-JPEG of quality 75."""
+"""The data set behind `expected_db`: natural photographs. With the suffix `-jpeg75` the inputs are
+JPEGs of quality 75."""
 
 
 Curve = tuple[tuple[float, ...], tuple[float, ...]]
-"""Places, rising, and what was measured at them."""
+"""Abscissas, ascending, and the values measured there."""
 
 
 def _curve(points: Iterable[tuple[float, float]]) -> Curve:
@@ -53,16 +53,15 @@ over it changes little from scale to scale, so between measured scales the gain 
 
 COMPRESSED_LOSS_DB = _curve({2.0: 1.27, 3.0: 0.82}.items())
 COMPRESSED_STRENGTH = strength_of_quality(75)
-"""By how much plain resampling is worse of the same pictures after a JPEG of quality 75, by
-scale."""
+"""Loss of plain resampling when the same pictures are JPEGs of quality 75, in dB by scale."""
 
 MOST_RIM = 48
-"""As far as a tile is shown its neighbours where the network has no halo
+"""Largest rim in input pixels: the context of a tile where the network has no halo
 (`scheduling.tiling.CONTEXT`)."""
 
 
 class CatalogError(Exception):
-    """The catalog or one of its artifacts is missing, damaged or not what was promised."""
+    """The catalog or one of its artifacts is missing, damaged or not as described."""
 
 
 class _Record(BaseModel):
@@ -78,7 +77,7 @@ class Artifact(_Record):
 
 
 class Precision(StrEnum):
-    """In which numbers a network's trunk computes; its head always does in float32."""
+    """The number format of a network's trunk; its head always runs in float32."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
@@ -86,7 +85,7 @@ class Precision(StrEnum):
 
 
 COEFFICIENTS = "coefficients"
-"""The tensor that a trunk puts out and a head takes."""
+"""Name of the tensor that is a trunk's output and a head's input."""
 
 
 class Int8Entry(_Record):
@@ -94,7 +93,7 @@ class Int8Entry(_Record):
 
     onnx: Artifact
     loss_db: float = Field(default=0.0, ge=0)
-    """By how much PSNR-Y was measured to be lower than in float32."""
+    """Measured loss of PSNR-Y against float32, in dB."""
 
 
 class WidthEntry(_Record):
@@ -126,15 +125,15 @@ class QualityEntry(_Record):
 
 
 def resampled_db(scale: float, strength: float = 0.0) -> float:
-    """Return the mean PSNR-Y of plain resampling at a scale, of pictures damaged to `strength`:
-    between those measured, and held beyond them."""
+    """Return the mean PSNR-Y in dB of plain resampling at a scale, for pictures damaged to
+    `strength`: interpolated between the measured scales and strengths, constant beyond them."""
     damaged = min(max(strength / COMPRESSED_STRENGTH, 0.0), 1.0)
     return _interpolated(RESAMPLED_DB, scale) - damaged * _interpolated(COMPRESSED_LOSS_DB, scale)
 
 
 def _interpolated(curve: Curve, at: float) -> float:
-    """Return a curve's value, held beyond its ends. Bare Python: a decision asks for dozens, and
-    numpy takes ten times as long for one number."""
+    """Return a curve's value, constant beyond its ends. In plain Python, because a decision needs
+    dozens of single values and numpy takes ten times as long for each."""
     places, values = curve
     after = bisect_right(places, at)
     if after == 0:
@@ -146,13 +145,13 @@ def _interpolated(curve: Curve, at: float) -> float:
 
 
 def _between(curves: Mapping[float, Curve], scale: float, strength: float) -> float:
-    """Return what curves by strength say of a scale and a strength, held beyond both."""
+    """Return the value of curves by strength at a scale and a strength, constant beyond both."""
     values = ((measured, _interpolated(curve, scale)) for measured, curve in curves.items())
     return _interpolated(_curve(values), strength)
 
 
 def _strength_of(dataset: str) -> float | None:
-    """Return how damaged a data set's inputs are; None for one that quality is not read from."""
+    """Return the strength of a data set's damage; None for sets that do not count as quality."""
     name, _, quality = dataset.partition("-jpeg")
     if name != QUALITY_DATASET:
         return None
@@ -160,7 +159,7 @@ def _strength_of(dataset: str) -> float | None:
 
 
 class ModelEntry(_Record):
-    """One model with the facts that its callers need."""
+    """One model: its files, limits and measured quality."""
 
     name: str = Field(min_length=1)
     description: str
@@ -169,37 +168,36 @@ class ModelEntry(_Record):
     min_scale: float
     max_scale: float
     fixed_scale: int | None = Field(default=None, ge=1)
-    """The one scale of a network that knows no other: smaller ones are made of its output by an
+    """The integer scale of a network that has only one; smaller scales shrink its output by an
     antialiased resize. None for a network of any scale."""
     trained_scales: tuple[float, float]
     halo: int | None = Field(ge=0)
     """Input pixels around a tile that reach its output; None for a network that is not exactly
     local, where every input pixel reaches every output pixel."""
     rim: int = Field(default=0, ge=0, le=MOST_RIM)
-    """Input pixels by which a picture is continued on every side before it is run, its outermost
-    ones mirrored: as many as it takes for flat colours to stay what they are (`models.rim`). At
-    most the halo."""
+    """Input pixels by which a picture is continued (mirrored) on every side before it is run, so
+    that flat colours stay unchanged (`models.rim`). At most the halo."""
     output_halo: int = Field(default=0, ge=0)
-    """Output pixels around one that its colour is made with."""
+    """Neighbouring output pixels, on each side, that an output pixel's colour depends on."""
     tile_output_pixels: int | None = Field(default=None, ge=1)
-    """Most output pixels to make at once, if fewer than the worker would."""
+    """Largest tile in output pixels, if it must be smaller than the worker's own bound."""
     widths: Annotated[tuple[WidthEntry, ...], AfterValidator(_narrowest_first)]
     """Narrowest first, at least one."""
     weights: Artifact
     """Safetensors; the ONNX graphs read their weights from this same file."""
     head: Artifact | None = None
-    """What remains of the graphs without their trunks, the same for all widths."""
+    """The graph behind the trunks, the same for all widths."""
     torchscript: Artifact | None = None
     quality: tuple[QualityEntry, ...] = ()
     in_ladder: bool = True
-    """Whether the service may choose this model by itself; if not, only callers who name it get
-    it: a model for another kind of pictures, whose quality is not comparable."""
+    """Whether the service may choose this model by itself. If not, it runs only for callers who
+    name it: its quality is not comparable, because it is for other pictures."""
 
     takes_strength: bool = False
-    """Whether the network is told how damaged the picture is (`models.strength`)."""
+    """Whether the strength of the picture's damage is an input (`models.strength`)."""
 
     on_demand: bool = False
-    """Whether a worker loads it only once it was asked for."""
+    """Whether workers load it only after a request for it."""
 
     @model_validator(mode="after")
     def _rim_within_halo(self) -> ModelEntry:
@@ -227,18 +225,17 @@ class ModelEntry(_Record):
         raise KeyError(width)
 
     def expected_db(self, width: float, scale: float, strength: float = 0.0) -> float | None:
-        """Return the measured PSNR-Y of a width for pictures damaged to `strength`, or None when
-        nothing was measured. What it is above plain resampling of clean pictures is interpolated
-        between the measured scales, and held beyond them; so is the whole between strengths."""
+        """Return the mean PSNR-Y in dB of a width for pictures damaged to `strength`; None if
+        nothing was measured. The difference from plain resampling of clean pictures is
+        interpolated between the measured scales and strengths, and constant beyond them."""
         curves = self._curves(width)
         if not curves:
             return None
         return round(resampled_db(scale) + _between(curves, scale, strength), 2)
 
     def gain_db(self, width: float, scale: float, strength: float = 0.0) -> float | None:
-        """Return by how much a width was measured to be above plain resampling of pictures as
-        damaged, in the mean; None when nothing was measured. Where it was measured on clean
-        pictures alone, what it gained there."""
+        """Return the mean gain of a width in dB over plain resampling of equally damaged pictures;
+        None if nothing was measured. If only clean pictures were measured, the gain is theirs."""
         curves = self._curves(width)
         if not curves:
             return None
@@ -247,8 +244,8 @@ class ModelEntry(_Record):
         return _between(curves, scale, seen) + lost
 
     def _curves(self, width: float) -> Mapping[float, Curve]:
-        """Return what was measured of a width by strength: PSNR-Y above plain resampling of clean
-        pictures, by scale."""
+        """Return a width's curves by strength: PSNR-Y above plain resampling of clean pictures, in
+        dB by scale."""
         return next((c for w, c in self._measured if abs(w - width) < 1e-6), {})
 
     @cached_property
@@ -267,8 +264,8 @@ class ModelEntry(_Record):
         ]
 
     def in_precision(self, precision: Precision) -> ModelEntry:
-        """Return the entry of the model as it is when its trunk runs in a precision: with what
-        was measured to be lost in int8. In bfloat16 that is less than is told here."""
+        """Return the entry for a trunk in a precision: in int8 its quality is lower by the measured
+        loss. The loss in bfloat16 is below the resolution of the figures."""
         if precision is not Precision.INT8:
             return self
         lost = {entry.width: entry.int8.loss_db for entry in self.widths if entry.int8}
@@ -281,7 +278,7 @@ class ModelEntry(_Record):
     def model_copy(
         self, *, update: Mapping[str, Any] | None = None, deep: bool = False
     ) -> ModelEntry:
-        """Return a copy with some fields changed; what follows from them is found anew."""
+        """Return a copy with some fields changed and without derived values of the original."""
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("_measured", None)
         return copied
@@ -315,7 +312,7 @@ class Catalog(_Record):
         raise KeyError(name)
 
     def on_demand(self, name: str | None) -> bool:
-        """Return whether workers load this model only once it was asked for."""
+        """Return whether workers load this model only after a request for it."""
         return any(model.name == name and model.on_demand for model in self.models)
 
     @property
@@ -325,15 +322,15 @@ class Catalog(_Record):
 
 @dataclass(frozen=True)
 class CatalogRead:
-    """What a service goes by: the models whose entries are good, and why the others are not."""
+    """The valid entries of a catalog, and the reasons why the others are broken."""
 
     catalog: Catalog
     broken: Mapping[str, str] = field(default_factory=dict)
-    """Reasons by the names of entries, and by CATALOG_FILE for what concerns all."""
+    """Reasons by the names of entries; under CATALOG_FILE what concerns all."""
 
 
 def read_catalog(folder: Path = SHIPPED) -> Catalog:
-    """Read a model folder's catalog; CatalogError says what is wrong with it."""
+    """Read a model folder's catalog. Raises CatalogError with the reason if it is not valid."""
     path = folder / CATALOG_FILE
     try:
         return Catalog.model_validate_json(_bytes(path))
@@ -342,10 +339,10 @@ def read_catalog(folder: Path = SHIPPED) -> Catalog:
 
 
 def read_valid_entries(folder: Path, running: Catalog | None = None) -> CatalogRead:
-    """Read what is good of a model folder's catalog. Where an entry is not, the running one of its
-    name stays; where the default is not there, the running one, or else the first, stands in.
+    """Read the valid entries of a model folder's catalog. A broken entry is replaced by the running
+    one of its name; a missing default by the running default, or else by the first model.
 
-    Raises CatalogError when the whole cannot be read, and when no model is left.
+    Raises CatalogError if the file cannot be read or no model is left.
     """
     path = folder / CATALOG_FILE
     default, listed = _listed(path)
@@ -371,7 +368,7 @@ def read_valid_entries(folder: Path, running: Catalog | None = None) -> CatalogR
 
 
 def one_line_reason(error: Exception) -> str:
-    """Return one line, not too long, that says what is wrong."""
+    """Return an error's text in one line of at most `REASON_LENGTH` characters."""
     text = str(error) or type(error).__name__
     if isinstance(error, ValidationError):
         faults = error.errors(include_url=False, include_input=False)
@@ -413,14 +410,14 @@ def _bytes(path: Path) -> bytes:
 
 
 def write_catalog(folder: Path, catalog: Catalog) -> None:
-    """Write a model folder's catalog in one step."""
+    """Write a model folder's catalog atomically."""
     partial = folder / f"{CATALOG_FILE}.partial"
     partial.write_text(catalog.model_dump_json(indent=1) + "\n")
     partial.replace(folder / CATALOG_FILE)
 
 
 def enter(folder: Path, model: ModelEntry) -> Catalog:
-    """Put a model into a folder's catalog, in place of one of the same name, and return it.
+    """Add a model to a folder's catalog, replacing one of the same name, and return the catalog.
 
     The first model of a folder becomes its default.
     """
@@ -436,9 +433,9 @@ def enter(folder: Path, model: ModelEntry) -> Catalog:
 
 
 def read_verified(folder: Path, artifact: Artifact) -> bytes:
-    """Return the content of an artifact, which is what the catalog promises; else CatalogError.
+    """Return the content of an artifact. Raises CatalogError if it differs from its record.
 
-    What is opened is to be made of these bytes: the file may be exchanged in the next moment.
+    Open the model from these bytes, not from the file, which may be replaced at any time.
     """
     if Path(artifact.file).name != artifact.file:
         raise CatalogError(f"artifact {artifact.file!r} must be a plain file name")
@@ -454,7 +451,7 @@ def read_verified(folder: Path, artifact: Artifact) -> bytes:
 
 
 def verified(folder: Path, artifact: Artifact) -> Path:
-    """Return the path of an artifact whose content is what the catalog promises."""
+    """Return the path of an artifact after checking its content as `read_verified` does."""
     read_verified(folder, artifact)
     return folder / artifact.file
 

@@ -1,4 +1,4 @@
-"""Weights and training state as safetensors: no pickle, and a header that says what they are."""
+"""Weights and training state as safetensors: no pickle, and a header that describes the network."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from models.architectures.registry import build_network
 from models.spec import NetworkSpec
 
 SPEC_KEY = "anysr.network"
-"""The one key of ours in a header: several would be written in any order, and a file is to be the
-same each time it is written."""
+"""Our only key in a header: safetensors writes several in any order, and the bytes of a file must
+be reproducible."""
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
-    """Write tensors to `path` in one step: a cut-off write leaves the old file whole."""
+    """Write tensors to `path` atomically: an interrupted write leaves the old file whole."""
     partial = path.with_suffix(".partial")
     contiguous = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     save_file(contiguous, partial, metadata=dict(header))
@@ -36,16 +36,15 @@ def save_network(
     scales: tuple[float, float] | None = None,
     half: bool = False,
 ) -> None:
-    """Write a network's weights with its spec, and the smallest and largest scale that it was
-    trained at, in the header; with `half` as float16."""
-    told: dict[str, Any] = {"name": spec.name, "args": dict(spec.args)}
+    """Write a network's weights, with its spec and the smallest and largest trained scale in the
+    header; with `half` as float16."""
+    header: dict[str, Any] = {"name": spec.name, "args": dict(spec.args)}
     if scales is not None:
-        told["trained_scales"] = scales
-    header = {SPEC_KEY: json.dumps(told)}
+        header["trained_scales"] = scales
     tensors = network.state_dict()
     if half:
         tensors = {k: t.half() if t.is_floating_point() else t for k, t in tensors.items()}
-    save_tensors(path, tensors, header)
+    save_tensors(path, tensors, {SPEC_KEY: json.dumps(header)})
 
 
 def load_network(path: Path) -> tuple[NetworkSpec, Network]:
@@ -53,16 +52,16 @@ def load_network(path: Path) -> tuple[NetworkSpec, Network]:
 
     Raises ValueError when the file has no AnySR header.
     """
-    told = _header(path)
-    spec = NetworkSpec(told["name"], told["args"])
+    header = _header(path)
+    spec = NetworkSpec(header["name"], header["args"])
     network = build_network(spec)
     network.load_state_dict(load_file(path))
     return spec, network.eval()
 
 
 def trained_scales(path: Path) -> tuple[float, float] | None:
-    """Return the smallest and largest scale that a weights file's network was trained at; None
-    where the file does not say. Raises ValueError as `load_network` does."""
+    """Return the smallest and largest trained scale of a weights file's network; None where the
+    file does not state them. Raises ValueError as `load_network` does."""
     scales = _header(path).get("trained_scales")
     if scales is None:
         return None
@@ -75,5 +74,5 @@ def _header(path: Path) -> dict[str, Any]:
         metadata = file.metadata() or {}
     if SPEC_KEY not in metadata:
         raise ValueError(f"{path} is not an AnySR weights file: no {SPEC_KEY!r} in its header")
-    told: dict[str, Any] = json.loads(metadata[SPEC_KEY])
-    return told
+    header: dict[str, Any] = json.loads(metadata[SPEC_KEY])
+    return header

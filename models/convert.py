@@ -1,6 +1,6 @@
 """Public checkpoints to our weights and back, without loss: renamed, reshaped, nothing computed.
 
-Nothing in a file is run, whichever way it goes, and none makes a network larger than itself.
+Nothing in a file is run, in either direction, and no file leads to a network larger than itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from models.architectures.registry import build_network
 from models.checkpoint import SPEC_KEY, save_network
 from models.layouts import public_file
 from models.layouts.base import ConversionError as ConversionError
-from models.layouts.base import Layout, Tensors, Told
+from models.layouts.base import Layout, PublicSpec, Tensors
 from models.layouts.ciaosr import CiaoSRLayout
 from models.layouts.defian import DeFiANLayout
 from models.layouts.implicit import ImplicitLayout
@@ -31,16 +31,16 @@ from models.spec import NetworkSpec
 LAYOUTS: Sequence[Layout] = (ImplicitLayout(), CiaoSRLayout(), DeFiANLayout())
 
 MISSING = 64
-"""Tensors that a network may have beyond twice those of its file, before it is given up."""
+"""Tensors that a network may have beyond twice those of its file before it is refused."""
 LARGEST_SIZE = 1 << 16
-"""Of any number in a network's description: channels, blocks, units."""
+"""The largest number in a network's description: channels, blocks, units."""
 
 
 def convert_public(source: Path, target: Path, as_published: bool = False) -> NetworkSpec:
-    """Write our weights file of a public checkpoint, and return what network it holds. Raises
-    OSError and ConversionError; `target` is then as it was."""
+    """Convert a public checkpoint to our weights file, and return its network's spec. Raises
+    OSError and ConversionError; `target` is then unchanged."""
     public = read_public(source)
-    spec, tensors = from_public(public.tensors, public.told, as_published)
+    spec, tensors = from_public(public.tensors, public.spec, as_published)
     network = skeleton(spec, len(tensors))
     network.load_state_dict(tensors, assign=True)
     try:
@@ -52,15 +52,15 @@ def convert_public(source: Path, target: Path, as_published: bool = False) -> Ne
 
 
 def convert_ours(source: Path, target: Path) -> NetworkSpec:
-    """Write a public checkpoint of our weights file, and return what network it holds. Raises
-    OSError and ConversionError; `target` is then as it was."""
+    """Convert our weights file to a public checkpoint, and return its network's spec. Raises
+    OSError and ConversionError; `target` is then unchanged."""
     spec, tensors = read_ours(source)
     write_public(target, spec, tensors)
     return spec
 
 
 def read_public(path: Path) -> Public:
-    """Return the tensors of a public checkpoint, and what it says of its network; see
+    """Return the tensors of a public checkpoint and its description of the network; see
     `models.layouts.public_file`.
 
     Raises OSError for a file that cannot be opened, and ConversionError for one that holds anything
@@ -73,15 +73,15 @@ def read_public(path: Path) -> Public:
 
 
 def from_public(
-    public: Tensors, told: Told | None = None, as_published: bool = False
+    public: Tensors, public_spec: PublicSpec | None = None, as_published: bool = False
 ) -> tuple[NetworkSpec, dict[str, Tensor]]:
-    """Return the spec and our tensors of public ones; ConversionError says what is amiss.
+    """Return the spec and our tensors of public ones; ConversionError has the reason.
 
-    `told` is what the file says of its network beside; `as_published` takes one that says nothing
-    for a network as its authors built it, where shapes alone do not tell.
+    `public_spec` is the file's own description of its network; with `as_published`, a file without
+    one is taken for the network that its authors published, where shapes alone leave that open.
     """
     for layout in LAYOUTS:
-        spec = layout.spec_of(public, told, as_published)
+        spec = layout.spec_of(public, public_spec, as_published)
         if spec is not None:
             return spec, _converted(layout, spec, public)
     raise ConversionError("no known layout has these names: " + _some(public))
@@ -103,10 +103,10 @@ def to_public(spec: NetworkSpec, ours: Tensors) -> dict[str, Tensor]:
 
 
 def write_public(path: Path, spec: NetworkSpec, ours: Tensors) -> None:
-    """Write a network as the public code loads it. Raises OSError, and ConversionError for one that
-    no public code builds."""
+    """Write a network in the form that the public code loads. Raises OSError, and ConversionError
+    for a network that no public code builds."""
     layout = _layout_of(spec)
-    # Each with bytes of its own: torch.save writes all that a view is a view of.
+    # Cloned, because torch.save writes the whole storage behind a view.
     public = {name: tensor.clone() for name, tensor in to_public(spec, ours).items()}
     public_file.write(path, layout.file_of(spec, public, str(path)))
 
@@ -123,7 +123,7 @@ def read_ours(path: Path) -> tuple[NetworkSpec, dict[str, Tensor]]:
             metadata = file.metadata() or {}
         spec = _spec_of(metadata)
         _match(skeleton(spec, len(tensors)), tensors)
-        _layout_of(spec)  # before anything is said of numbers that no public file could hold
+        _layout_of(spec)  # a network without a public form is reported before its values
         return spec, {name: public_file.single(name, tensor) for name, tensor in tensors.items()}
     except SafetensorError as error:
         raise ConversionError(f"{path} is no safetensors file: {error}") from error
@@ -132,17 +132,18 @@ def read_ours(path: Path) -> tuple[NetworkSpec, dict[str, Tensor]]:
 
 
 def skeleton(spec: NetworkSpec, tensors: int) -> Network:
-    """Return a network without numbers: shapes alone.
+    """Return a network on the meta device: shapes without values.
 
-    Raises ConversionError for a spec of none, and as soon as it has far more parameters than its
-    file has `tensors`; of a few that are missing the first can then be told by its name.
+    Raises ConversionError for a spec that builds no network, and as soon as the network has far
+    more parameters than its file has `tensors`. A few more are allowed, so that the error for
+    missing tensors can name the first.
     """
     try:
         with torch.device("meta"), _bounded(2 * tensors + MISSING):
             return build_network(spec)
     except ConversionError:
         raise
-    except Exception as error:  # of what is called with anything that a file may say
+    except Exception as error:  # constructors are called with unchecked arguments
         reason = ascii(str(error).partition("\n")[0][:200])
         raise ConversionError(f"no network is of these sizes: {reason}") from error
 
@@ -168,8 +169,8 @@ def _spec_of(metadata: dict[str, str]) -> NetworkSpec:
     if SPEC_KEY not in metadata:
         raise ConversionError(f"it is no AnySR weights file: no {SPEC_KEY!r} in its header")
     try:
-        told = json.loads(metadata[SPEC_KEY], parse_int=_size)
-        name, args = told["name"], told["args"]
+        header = json.loads(metadata[SPEC_KEY], parse_int=_size)
+        name, args = header["name"], header["args"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise ConversionError("its header does not describe a network") from error
     if not isinstance(name, str) or not isinstance(args, dict):

@@ -1,7 +1,7 @@
 """What a network costs: parameters, and multiply-accumulates of convolutions and matrix products.
 
-Counted on the meta device, so nothing is computed, and per pixel: as the slope between two sizes,
-which leaves out what a whole picture costs once (gates on pooled features).
+They are counted on the meta device, so nothing is computed. The cost per pixel is the slope between
+two sizes, which leaves out the constant cost of a picture (gates on pooled features).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SIDES = (32, 48)
 @dataclass(frozen=True)
 class Cost:
     """Multiply-accumulates: an input pixel costs `trunk`, by width, and `head_per_input`; an output
-    pixel costs `head_per_output`. Where there is no trunk, all is counted as the head's."""
+    pixel costs `head_per_output`. Without a trunk, the head's figures hold the whole cost."""
 
     trunk: Sequence[int]
     head_per_input: int
@@ -32,7 +32,7 @@ class Cost:
 
 
 def parameters(module: nn.Module) -> int:
-    """Return how many numbers a module learns or is given, frozen ones included."""
+    """Return the number of a module's parameters, frozen ones included."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 

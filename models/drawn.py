@@ -1,4 +1,4 @@
-"""Drawn pictures: what photographs seldom have, and networks are shown all the same.
+"""Drawn pictures, for content that photographs seldom have and users send all the same.
 
 Hard edges between full colours, thin lines, letters, dithering and noise drive a network's
 activations several times as far as photographs do.

@@ -1,10 +1,10 @@
-"""How good a picture is expected to become, from what is seen of it before it is made larger.
+"""The expected quality of an upscaled picture, predicted from features of the input.
 
-The catalog knows the mean over the photographs of one data set. A picture of sky comes out 10 dB
-better than that, one of foliage 5 dB worse, whatever network runs. So for a picture two numbers are
-predicted by linear regression on its `Features`: the PSNR-Y that plain resampling would reach, and
-how much of a network's mean gain over that its picture lets it have. The gain itself is the
-catalog's, so a new network, or new weights, need no new fit.
+The catalog has the mean over the photographs of one data set. A picture of sky comes out 10 dB
+better than that, one of foliage 5 dB worse, whatever network runs. So two numbers are predicted by
+linear regression on a picture's `Features`: the PSNR-Y of plain resampling, and the part of a
+network's mean gain over it that this picture allows. The gain itself is the catalog's, so new
+networks and new weights need no new fit.
 
 The coefficients are fitted to photographs by `python -m studies.expected_quality`. Needs numpy
 alone.
@@ -32,24 +32,23 @@ BANDS = 9
 """Bands of spatial frequency in `Features`."""
 
 LEAST_DB, MOST_DB = 10.0, 50.0
-"""What is expected lies between: flat colours would come out without any error."""
+"""Bounds of an expectation in dB: flat colours would come out without any error."""
 
 MOST_UNSEEN = 4.0
-"""What a larger picture has more than this one is expected to be at most so many times what this
-one has, in mean squares: noise at x2 comes near it. So flat colours are expected to stay flat.
-"""
+"""Largest expected ratio of mean squares between the detail that the larger picture adds and the
+detail that this one has: noise at x2 comes near it. So flat colours are expected to stay flat."""
 
 LEAST_GAIN, MOST_GAIN = 0.1, 2.0
-"""Times the mean gain of a network that a picture is expected to let it have: of the photographs
-measured, one in twenty is beyond."""
+"""Bounds of a picture's gain as a multiple of a network's mean gain; one in twenty of the measured
+photographs lies beyond."""
 
 LEAST_SCALE, MOST_SCALE = 1.3, 8.0
-"""Scales that were fitted; beyond them the nearest counts."""
+"""The range of fitted scales; beyond it the nearest one counts."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What is measured of a picture that is to be made larger, on its luma of 16 to 235."""
+    """Features of an input picture, measured on its luma (16 to 235)."""
 
     bands: tuple[float, ...]
     """Energy in each band of spatial frequency, lowest first: log10 of the mean square of a pixel;
@@ -64,35 +63,35 @@ class Features:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What is expected of one picture at one scale and strength. In dB of PSNR-Y."""
+    """The expected PSNR-Y in dB of one picture at one scale and strength."""
 
     scale: float
     strength: float
     resampled_db: float
-    """What plain resampling would reach."""
+    """PSNR-Y of plain resampling."""
     gain: float
-    """The part of a network's mean gain over it that this picture lets it have, from `LEAST_GAIN`
-    to `MOST_GAIN`."""
+    """The gain over it, as a multiple of a network's mean gain, from `LEAST_GAIN` to
+    `MOST_GAIN`."""
     below_db: float
     above_db: float
-    """Four of five pictures come out between so much less and so much more than expected."""
+    """Four of five pictures lie between `below_db` under and `above_db` over the expectation."""
 
     def db(self, entry: ModelEntry, width: float) -> float | None:
-        """Return what a width of a model would reach; None where nothing was measured of it.
-        What is better in the mean is never expected to be worse."""
+        """Return the expected PSNR-Y in dB of a width of a model; None if it was not measured.
+        A width that is better in the mean is never expected to be worse."""
         mean = entry.gain_db(width, self.scale, self.strength)
         return None if mean is None else _bounded(self.resampled_db + self.gain * mean)
 
     def range(self, db: float | None) -> tuple[float, float] | None:
-        """Return between what two values four of five pictures come out of which `db` is
-        expected; None where nothing is."""
+        """Return the interval in dB that holds four of five pictures whose expectation is `db`;
+        None for None."""
         if db is None:
             return None
         return round(db - self.below_db, 3), round(db + self.above_db, 3)
 
 
 class Coefficients(BaseModel):
-    """What was fitted: a weight for each of `terms`, and where the errors lie."""
+    """The fitted weights of `terms`, and the distribution of the errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -114,8 +113,7 @@ def shipped() -> Coefficients:
 def expectation_of(
     features: Features, scale: float, strength: float, by: Coefficients | None = None
 ) -> Expectation:
-    """Return what is expected of a picture that is made larger by `scale`, damaged to `strength`
-    from 0 to 1."""
+    """Return the expectation for a picture at `scale`, damaged to `strength` from 0 to 1."""
     by = by or shipped()
     given = terms(features, scale, strength)
     resampled_db = _bounded(max(float(given @ by.resampled), _least_db(features)))
@@ -131,7 +129,7 @@ def expectation_of(
 
 
 def terms(features: Features, scale: float, strength: float) -> Array:
-    """Return what the regressions weigh: the features, alone and times scale and strength."""
+    """Return the regressors: the features, alone and times scale and strength."""
     octaves = _octaves(scale)
     bands = np.array((1.0, *features.bands))
     damage = features.blockiness * strength
@@ -141,7 +139,7 @@ def terms(features: Features, scale: float, strength: float) -> Array:
 
 
 def spread_terms(resampled_db: float, scale: float, strength: float) -> Array:
-    """Return what the magnitude of the error depends on."""
+    """Return the regressors of the error's magnitude."""
     return np.array((1.0, _octaves(scale), strength, (resampled_db - 30.0) / 10.0))
 
 

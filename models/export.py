@@ -45,7 +45,7 @@ DIMENSIONS: dict[str, tuple[str | int, ...]] = {
     "column_index": ("output_width",),
 }
 ARGUMENTS = ("image", "inverse_scale", "row_offset", "row_index", "column_offset", "column_index")
-"""What `AtWidth.forward` calls the inputs."""
+"""The names of the inputs in `AtWidth.forward`."""
 CHECKS = (
     (24, 31, 2.0, 2.0),
     (48, 17, 2.37, 2.37),
@@ -53,11 +53,11 @@ CHECKS = (
     (5, 64, 7.3, 1.0),
     (9, 13, 3.0, 5.0),
 )
-"""(height, width, scale_h, scale_w) at which an export is compared. At the last ones an output
-pixel lies on the last input pixel's centre."""
+"""(height, width, scale_h, scale_w) of the comparisons. In the last two an output pixel lies on
+the last input pixel's centre."""
 
-UNTOLD_SCALES = (1.1, 4.0)
-"""What networks of any scale were trained at whose weights do not say it."""
+DEFAULT_SCALES = (1.1, 4.0)
+"""Trained scales of networks of any scale whose weights do not state them."""
 
 CHECKED_STRENGTH = 0.4
 """The strength at which a network that takes one is compared."""
@@ -67,7 +67,7 @@ Run = Callable[[Sequence[Tensor]], np.ndarray[Any, np.dtype[np.float32]]]
 
 
 class ExportError(Exception):
-    """An exported artifact does not compute what the network computes."""
+    """An artifact cannot be exported, or differs from the network."""
 
 
 def input_names(network: Network) -> tuple[str, ...]:
@@ -131,12 +131,12 @@ def export_model(
     report: Callable[[str], None] = lambda line: None,
 ) -> ModelEntry:
     """Write NAME.safetensors, NAME-<channels>.onnx, the parts of these (`models.parts`) and, if
-    asked, NAME.torchscript.
+    requested, NAME.torchscript.
 
     With `half` the weights are rounded to float16, which halves the file; the arithmetic stays
     float32. `widths` are the fractions of the full one to export, by default all that the network
-    has. Returns the catalog entry, without quality. Raises ExportError when numbers differ, and
-    ValueError for a width that there is not.
+    has. Returns the catalog entry, without quality. Raises ExportError if numbers differ, and
+    ValueError for an unknown width.
     """
     spec, network = load_network(weights)
     if half:
@@ -145,7 +145,7 @@ def export_model(
     folder.mkdir(parents=True, exist_ok=True)
     stored = folder / f"{name}.safetensors"
     fixed = network.scale if isinstance(network, FixedScale) else None
-    scales = trained_scales(weights) or ((fixed, fixed) if fixed else UNTOLD_SCALES)
+    scales = trained_scales(weights) or ((fixed, fixed) if fixed else DEFAULT_SCALES)
     save_network(stored, spec, network, scales, half)
     entries, runs, head = [], [], folder / f"{name}-head.onnx"
     for channels in chosen:
@@ -189,7 +189,7 @@ def export_model(
 
 
 def rim_of(network: Network, runs: Sequence[Run]) -> Rim:
-    """Return the rim that a network needs, which `runs` run at its widths; see `models.rim`."""
+    """Return the rim that a network needs; `runs` run it at its widths (`models.rim`)."""
     strengths = (0.0, 1.0) if network.takes_strength else (0.0,)
     ways = [functools.partial(_on_grid, network, run, s) for run in runs for s in strengths]
     return find_rim(ways, network.max_scale, network.halo, output_halo_of(network))
@@ -209,12 +209,12 @@ def _on_grid(
 def inputs_of(
     network: Network, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float
 ) -> tuple[Tensor, ...]:
-    """Return what a `Run` is given."""
+    """Return the arguments of a `Run`: the image and the grid."""
     return torch.from_numpy(image), *grid_for(network, rows, columns, strength=strength)
 
 
 def _chosen(network: Network, widths: Sequence[float] | None) -> Sequence[int]:
-    """Return the channels of the widths asked for, narrowest first."""
+    """Return the channels of the requested widths, narrowest first."""
     if widths is None:
         return network.widths
     known = {channels / network.channels: channels for channels in network.widths}
@@ -227,7 +227,8 @@ def _chosen(network: Network, widths: Sequence[float] | None) -> Sequence[int]:
 
 def write_onnx(network: Network, channels: int, weights: Path, path: Path) -> None:
     """Write the graph of one width, with its weights left in the safetensors file beside it."""
-    # Larger than any window of an attention (48): what fits in one is traced as if all did.
+    # Larger than any window of an attention (48): with a smaller example, the trace would hold only
+    # for pictures that fit into one window.
     rows, columns = axis_grid(55, 130), axis_grid(101, 354)
     example = (torch.rand(2, 3, 55, 101), *grid_for(network, rows, columns))
     names = input_names(network)
@@ -256,7 +257,7 @@ def write_onnx(network: Network, channels: int, weights: Path, path: Path) -> No
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Hide what torch's exporters say of their own insides (deprecations, torchvision)."""
+    """Hide warnings of torch's exporters about themselves (deprecations, torchvision)."""
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -279,7 +280,7 @@ def _name_dimensions(graph: onnx.GraphProto) -> None:
 
 
 def _strip_traces(model: onnx.ModelProto) -> None:
-    """Drop the exporter's source traces: they name files of the exporting machine."""
+    """Drop the exporter's source traces, which name files of the exporting machine."""
     del model.metadata_props[:]
     model.doc_string = ""
     _strip_graph(model.graph)
@@ -303,7 +304,7 @@ def _strip_graph(graph: onnx.GraphProto) -> None:
 def write_torchscript(network: Network, path: Path) -> None:
     """Write the network as TorchScript; forward(..., channels) takes the inner channels.
 
-    Raises ExportError for a network that TorchScript cannot say.
+    Raises ExportError for a network that TorchScript cannot compile.
     """
     full = path.with_suffix(".partial")
     with _quiet_exporter():
@@ -311,9 +312,9 @@ def write_torchscript(network: Network, path: Path) -> None:
             scripted = torch.jit.script(AtAnyWidth(network).eval())
         except (RuntimeError, torch.jit.frontend.FrontendError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise ExportError(f"TorchScript cannot say this network: {reason}") from error
+            raise ExportError(f"TorchScript cannot compile this network: {reason}") from error
         torch.jit.save(scripted, full)
-    # The debug entries hold the source paths of the exporting machine; nothing needs them.
+    # The debug entries hold source paths of the exporting machine; nothing needs them.
     with zipfile.ZipFile(full) as source, zipfile.ZipFile(path, "w") as target:
         for item in source.infolist():
             if not item.filename.endswith(".debug_pkl"):
@@ -364,8 +365,8 @@ def check(
     run: Run,
     sizes: Sequence[tuple[int, int, float, float]] = CHECKS,
 ) -> float:
-    """Return the largest difference between an artifact and the network over `sizes`, none
-    beyond the network's largest scale.
+    """Return the largest difference between an artifact and the network over `sizes`, with scales
+    capped at the network's largest.
 
     Raises ExportError above `TOLERANCE`.
     """
@@ -381,7 +382,7 @@ def check(
         actual = run((image, *grid))
         if actual.shape != expected.shape:
             raise ExportError(f"output is {actual.shape}, must be {expected.shape}")
-        # np.maximum, unlike max, hands a NaN on.
+        # np.maximum, unlike max, propagates NaN.
         worst = float(np.maximum(worst, np.abs(actual - expected).max()))
     if not worst <= TOLERANCE:
         raise ExportError(f"numbers differ by {worst:.1e}, more than {TOLERANCE:.0e}")

@@ -1,7 +1,7 @@
-"""ONNX external data: a graph's weights are read out of the safetensors file that holds them.
+"""ONNX external data: graphs read their weights from the model's safetensors file.
 
-The exporter copies weights, some of them in part or transposed; whatever is found in the file is
-left out of the graph, so that a model is stored once whatever its number of widths.
+The exporter copies weights, some of them in part or transposed. Copies of tensors in the file are
+replaced by references, so that weights are stored once for any number of widths.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import safetensors.numpy
 from onnx import TensorProto
 
 COPIED = 1024
-"""Numbers from which on a copy of weights in a graph is looked for in the weights file."""
+"""Least size of a constant, in numbers, that is searched for in the weights file."""
 
 
 def refer_to(weights: Path, graph: onnx.GraphProto) -> None:
-    """Replace every initializer that is a tensor of the weights file, or rows of one, or the
-    transpose of that, by a reference to it. Where the file has it as float16 or as it was before
-    it was transposed, a node makes it what it was: the runtime does that once, at loading."""
+    """Replace every initializer that equals a tensor of the weights file, rows of one, or their
+    transpose, by a reference to it. Nodes cast float16 to float32 and transpose where needed; the
+    runtime folds them when it loads the graph."""
     places = _places(weights)
     for tensor in graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
@@ -58,7 +58,7 @@ def _point_at(place: _Place, file: str, tensor: onnx.TensorProto) -> None:
 def _make_from(
     graph: onnx.GraphProto, tensor: onnx.TensorProto, steps: Sequence[tuple[str, dict[str, Any]]]
 ) -> None:
-    """Put nodes at the start of the graph that make, of what is stored, what had its name."""
+    """Insert nodes at the start of the graph that compute a tensor from its stored form."""
     if not steps:
         return
     wanted = tensor.name
@@ -72,7 +72,7 @@ def _make_from(
 def _rows_among(
     values: np.ndarray[Any, Any], places: Iterable[_Place]
 ) -> tuple[_Place, bool] | None:
-    """Return where values that the exporter copied lie in the file: as they are, or transposed."""
+    """Return the place in the file of values that the exporter copied, and whether transposed."""
     if values.dtype != np.float32 or values.size < COPIED or not values.ndim:
         return None
     forms = [(values, False), *([(values.T, True)] if values.ndim == 2 else [])]
@@ -86,7 +86,7 @@ def _rows_among(
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a tensor's bytes lie in a weights file, and what they say."""
+    """The place of a tensor's bytes in a weights file, and its values."""
 
     start: int
     length: int
@@ -108,7 +108,7 @@ class _Place:
 
 
 def _places(path: Path) -> dict[str, _Place]:
-    """Return where each tensor lies in a safetensors file (its format: an 8-byte little-endian
+    """Return the place of each tensor in a safetensors file (its format: an 8-byte little-endian
     header length, a JSON header, the data)."""
     values = safetensors.numpy.load_file(path)
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Where each output pixel lies between the input pixels: exact integer arithmetic, numpy only.
+"""The position of each output pixel between the input pixels: exact integers, numpy only.
 
 Both the networks and the serving runtimes take their sampling positions from here, so a tile
 of an image and the whole image agree to the last bit on where every output pixel lies.
@@ -26,8 +26,7 @@ class AxisGrid:
 
     offset: float32 [inputs, slots], in input pixels, in [-0.5, 0.5]. Each input pixel is the
         nearest one of at most `slots` consecutive output pixels; a slot that no output pixel
-        uses holds 0.5. Pixels beyond the picture lie as they would if it went on there: their
-        offsets are as good as any, and what shares offsets goes on sharing them.
+        uses holds 0.5. Pixels beyond the picture are placed as if it continued there.
     index: int64 [outputs], the flat position (input * slots + slot) of each output pixel.
     inverse_scale: inputs / outputs of the whole axis.
     """

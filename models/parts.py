@@ -1,9 +1,9 @@
-"""A graph cut at the end of its trunk: what runs in low precision, and what must not.
+"""A graph cut at the end of its trunk, so that the trunk alone can run in low precision.
 
-The trunk makes the head's coefficients of the image, at the input's resolution and with nearly all
-of the arithmetic; the head adds what the image itself contributes and makes the output of them. In
-bfloat16 or int8 the trunk's error is that of a small correction, while the image's own path, of
-which every level counts, stays in float32 (`anysr bench engines` measures both).
+The trunk computes the head's coefficients at the input's resolution, with nearly all of the
+arithmetic; the head adds the image's own contribution and produces the output. The trunk's error in
+bfloat16 or int8 affects only a small correction, while the image's own path, where every level
+counts, stays in float32 (`anysr bench engines` measures both).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from onnx.utils import Extractor
 from models.catalog import COEFFICIENTS
 
 KERNEL = "network.head.coefficients.weight"
-"""By which the convolution is found that makes it."""
+"""The kernel of the convolution whose output is COEFFICIENTS."""
 IMAGE_PATH = "network.head.skip.weight"
-"""What a head must have to be cut off: without it the image passes through the trunk."""
+"""A head without this kernel cannot be cut off: its image passes through the trunk."""
 
 
 def cut(whole: onnx.ModelProto) -> tuple[onnx.ModelProto, onnx.ModelProto] | None:
-    """Return the trunk and the head of a model's graph; None for a network without such a cut.
+    """Return the trunk and the head of a model's graph; None for a network that cannot be cut.
 
     The trunk has the graph's inputs for the image and the condition, and one output,
-    COEFFICIENTS [batch, basis * basis * 3, height, width]; the head has that as one input more.
-    Weights in files of their own stay there.
+    COEFFICIENTS [batch, basis * basis * 3, height, width], which is a further input of the head.
+    External weights stay in their file.
     """
     ends = [node for node in whole.graph.node if KERNEL in node.input]
     direct = any(IMAGE_PATH in node.input for node in whole.graph.node)
@@ -49,7 +49,7 @@ def cut(whole: onnx.ModelProto) -> tuple[onnx.ModelProto, onnx.ModelProto] | Non
 
 
 def write_parts(whole: Path, trunk: Path, head: Path) -> bool:
-    """Write the two parts of a graph's file beside it, if it can be cut; return whether it can."""
+    """Write the two parts of a graph's file; return False, writing none, if it cannot be cut."""
     parts = cut(onnx.load(whole, load_external_data=False))
     if parts is None:
         return False

@@ -1,8 +1,8 @@
 """Trunks in int8: weights and activations in 8 bits, with ranges seen on photographs and drawings.
 
-The graph says so in ONNX's own terms (QuantizeLinear and DequantizeLinear around each convolution),
-still reading its weights from the one safetensors file; an engine that knows int8 convolutions
-runs them, and one that does not computes the same in float32.
+The graph has ONNX's own form (QuantizeLinear and DequantizeLinear around each convolution) and
+still reads its weights from the one safetensors file. An engine with int8 convolutions runs them;
+another one computes the same in float32.
 
 - Activations have one range for each channel: it is divided out before the convolution and
   multiplied into the kernel, so that all channels use all 256 levels (the per-channel equalisation
@@ -10,9 +10,9 @@ runs them, and one that does not computes the same in float32.
 - The ranges are the largest values seen, in photographs and in drawings (`models.drawn`): with
   those of photographs alone, or with the outermost thousandth left out, hard edges were wrong by
   60 levels of 255.
-- Layers that would add more than `MOST_SHARE` of the error are left in float32: those that read the
-  sum of many blocks, mostly of the last one.
-- The first and the last layer of a trunk are never touched.
+- Layers that would add more than `MOST_SHARE` of the error stay in float32: those that read the sum
+  of many blocks, mostly in the last one.
+- The first and the last layer of a trunk stay in float32.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from models.strength import strength_of_quality
 FloatArray = NDArray[np.float32]
 
 MOST_SHARE = 0.1
-"""Of the mean square error, that one layer in int8 may make."""
+"""Largest share of the mean square error that one layer in int8 may cause."""
 SIDE = 96
-"""Input pixels a side of what ranges are seen on."""
+"""Side of a sample in input pixels."""
 SCALES = (1.5, 2.0, 3.0, 4.0)
 DRAWINGS = 60
 JUDGED = 4
 """Samples, the first of them photographs, that the error of each layer is measured on."""
 SMALLEST = 1e-4
-"""Of the widest channel's range, that any channel has at least: a dead one has none."""
+"""Least range of a channel, as a part of the widest one's: a dead channel has none."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a trunk is given: image [1, 3, SIDE, SIDE] in [0, 1] and condition [3]."""
+    """The inputs of a trunk: image [1, 3, SIDE, SIDE] in [0, 1] and condition [3]."""
 
     image: FloatArray
     condition: FloatArray
@@ -66,7 +66,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Range:
-    """Of the channels of an activation, [C]: the largest magnitude, and whether any is negative."""
+    """The largest magnitude of each channel [C] of an activation, and whether any is negative."""
 
     largest: FloatArray
     signed: bool
@@ -74,7 +74,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Quantised:
-    """A trunk in int8, and how many of its layers are."""
+    """A trunk in int8, with the number of its layers that are in int8 and that could be."""
 
     graph: onnx.ModelProto
     layers: int
@@ -82,8 +82,8 @@ class Quantised:
 
 
 def samples(photographs: Sequence[Path], seed: int = 0) -> list[Sample]:
-    """Return what ranges are seen on: one crop of each photograph, made smaller by one of SCALES,
-    every third through JPEG, and drawings."""
+    """Return the samples for ranges: one crop of each photograph, shrunk by one of SCALES, every
+    third one as a JPEG, and drawings."""
     random = np.random.default_rng(seed)
     found = list(_crops(photographs, random))
     for number, pixels in enumerate(drawings(DRAWINGS, SIDE, seed)):
@@ -123,7 +123,7 @@ def _sample(pixels: NDArray[np.uint8], scale: float, strength: float) -> Sample:
 
 
 def quantise(trunk: Path, shown: Sequence[Sample]) -> Quantised:
-    """Return a trunk of `models.parts` in int8, with ranges seen on the samples.
+    """Return a trunk of `models.parts` in int8, with ranges measured on the samples.
 
     Raises ValueError for a trunk without a layer that can be in int8.
     """
@@ -167,7 +167,7 @@ def _session(graph: onnx.ModelProto, folder: Path) -> onnxruntime.InferenceSessi
 def _seen(
     trunk: Path, graph: onnx.ModelProto, names: Sequence[str], sample: Sample | None = None
 ) -> list[FloatArray]:
-    """Return tensors of a graph, as they are for a sample; or, without one, those of constants."""
+    """Return tensors of a graph for a sample; without one, for a black picture."""
     shown = onnx.ModelProto()
     shown.CopyFrom(graph)
     shown.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
@@ -194,7 +194,7 @@ def _values(trunk: Path, graph: onnx.ModelProto, names: Sequence[str]) -> dict[s
 def _ranges(
     trunk: Path, graph: onnx.ModelProto, layers: Sequence[Layer], shown: Sequence[Sample]
 ) -> dict[str, Range]:
-    """Return the ranges of what the layers are given."""
+    """Return the ranges of the layers' inputs by name."""
     names = list(dict.fromkeys(layer.given for layer in layers))
     watched = onnx.ModelProto()
     watched.CopyFrom(graph)
@@ -220,7 +220,7 @@ def _noise(
     kernels: Mapping[str, FloatArray],
     shown: Sequence[Sample],
 ) -> dict[str, float]:
-    """Return the mean square error of the output with each layer alone in int8."""
+    """Return the mean square error of the output, by layer, with that layer alone in int8."""
     exact = _outputs(graph, trunk.parent, shown)
     noise = {}
     for layer in layers:
@@ -269,8 +269,8 @@ class _Writer:
     def layer(self, node: onnx.NodeProto, layer: Layer, seen: Range, kernel: FloatArray) -> None:
         """Write a convolution with its input and its kernel in 8 bits.
 
-        A channel's levels are `largest / top`; they are read back as if all channels had those of
-        the widest, and the kernel [out, in, 3, 3] makes up for the difference.
+        A channel's step is `largest / top`. All channels are read back with the step of the widest
+        one, and the kernel [out, in, 3, 3] is scaled to compensate.
         """
         zero, top = (128, 127) if seen.signed else (0, 255)
         widest = float(seen.largest.max())

@@ -1,9 +1,9 @@
 """The rim: by how many input pixels a picture must be continued for flat colours to stay flat.
 
-Networks pad with zeros, so they take what lies beyond a picture for black, and answer colours at
-its edge that are not there. Shown a picture that goes on beyond its edge, they do so out of sight.
-How far it must go on is a property of trained weights, so it is measured; every pixel more costs
-time. No torch needed.
+Networks pad with zeros, which they take for black beyond the picture, so colours at its edge are
+wrong. If the picture is continued beyond its edge, the wrong pixels lie outside and are cut off.
+The number of pixels that suffices is a property of the trained weights, so it is measured; every
+further one costs time. Needs no torch.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ FloatArray = NDArray[np.float32]
 Colour = tuple[int, int, int]
 
 RIMS = (0, 2, 4, 6, 8, 12, 16, 24)
-"""The rims that are tried, smallest first."""
+"""Candidate rims, smallest first."""
 TOLERANCE = 1.5
-"""By how many levels of 8 bits a flat colour may change anywhere: two when it is rounded."""
+"""Largest change of a flat colour, in levels of 8 bits before rounding."""
 NOT_WORSE = 0.25
-"""What a larger rim must gain, in levels, where none keeps a colour within the tolerance."""
+"""Least gain of a larger rim, in levels, where no rim keeps a colour within the tolerance."""
 SIZE = (40, 48)
 """Height and width of the flat pictures."""
 SCALES = (1.5, 2.0, 2.37, 3.0, 4.0)
@@ -51,19 +51,19 @@ Run = Callable[[FloatArray, AxisGrid, AxisGrid], FloatArray]
 
 @dataclass(frozen=True)
 class Rim:
-    """What was found."""
+    """The smallest sufficient rim."""
 
     pixels: int
     error: float
-    """By how many levels of 8 bits a flat colour changes at most, with it."""
+    """Largest change of a flat colour with it, in levels of 8 bits."""
 
 
 def find_rim(runs: Sequence[Run], max_scale: float, halo: int | None, output_halo: int = 0) -> Rim:
-    """Return the smallest rim with which flat pictures stay what they are, by a network run in each
-    of these ways, at scales up to `max_scale`; `halo` and `output_halo` as in the catalog.
+    """Return the smallest rim with which all `runs` leave flat pictures unchanged, at scales up to
+    `max_scale`; `halo` and `output_halo` as in the catalog.
 
-    It is at most the halo. Where a network does not know a colour even far from any edge, no rim
-    mends that: it is then as large as it takes to be no worse than with the largest.
+    It is at most the halo. If a network changes a colour even far from any edge, no rim mends that:
+    the rim is then the smallest that is no worse than the largest candidate.
     """
     scales = [scale for scale in SCALES if scale <= max_scale]
     cases = list(itertools.product(runs, COLOURS, scales))
@@ -82,7 +82,7 @@ def find_rim(runs: Sequence[Run], max_scale: float, halo: int | None, output_hal
 
 
 def flat_error(run: Run, colour: Colour, scale: float, rim: int, output_halo: int = 0) -> float:
-    """Return by how many levels of 8 bits a flat picture changes at most, run with a rim."""
+    """Return the largest change of a flat picture run with a rim, in levels of 8 bits."""
     beyond = min(rim, output_halo)  # without a rim there is nothing to make them of
     rows, columns = (_axis(n, output_size(n, scale), rim, beyond) for n in SIZE)
     flat = np.array(colour, np.float32)[:, None, None] / np.float32(255)

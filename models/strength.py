@@ -1,7 +1,7 @@
-"""Strength: how damaged a picture is, from 0 (clean) to 1 (JPEG at quality 30). No torch needed.
+"""Strength: the damage of a picture, from 0 (clean) to 1 (JPEG at quality 30). Needs no torch.
 
-A network that takes a strength is trained on inputs that are damaged to it, and a service reads the
-same number from the header of the picture that arrives, so both mean the same by it.
+Networks that take a strength are trained on inputs damaged to it, and the service computes the same
+number from a picture's header, so both use one scale.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 WORST_QUALITY = 30
-"""The JPEG quality whose strength is 1; what is worse is taken as this."""
+"""The JPEG quality whose strength is 1; lower qualities count as this one."""
 
 
 def strength_of_quality(quality: float) -> float:

@@ -22,16 +22,16 @@ MEAN = (0.4488, 0.4371, 0.4040)
 
 @dataclass(frozen=True)
 class Slicing:
-    """How an encoder is cut.
+    """How an encoder is sliced.
 
     widths: inner channels, rising to the full ones.
     pairs: lambda of Eq. 6, how often the scale pair is inserted at full width.
     enhancement: "interweaving" (Eq. 6 and 7), or the paper's ablations: "concatenation" of one
         pair at the end (Eq. 5), and "none", which leaves the scale attention out.
-    released_quirks: what the released networks do and the paper does not say, for their weights:
+    released_quirks: conventions of the released networks beyond the paper, for their weights:
         a trainable mean shift of inputs that are already in [-1, 1], and scales rounded to tenths
-        whose pair changes its sign at odd tenths. Their training rounds the scale that was asked
-        for, this each axis's ratio of sizes, which on small pictures may be another tenth.
+        whose pair changes its sign at odd tenths. Their training rounds the requested
+        scale, this each axis's ratio of sizes, which on small pictures may be another tenth.
     """
 
     widths: Sequence[int]
@@ -46,13 +46,14 @@ class Slicing:
 
     @property
     def pooled(self) -> bool:
-        """Whether features are averaged over the picture, so that nothing is exactly local."""
+        """Whether features are averaged over the picture, so that the encoder is not exactly
+        local."""
         return self.enhancement != "none"
 
 
 def slicing_of(anysr: Mapping[str, Any] | None, channels: int) -> Slicing:
-    """Return an encoder's slicing of the `anysr` argument of its spec; without one, the only width
-    is the full one. ValueError for widths that do not rise to `channels`."""
+    """Return an encoder's slicing from the `anysr` argument of its spec; without one, the full
+    width alone. Raises ValueError for widths that do not rise to `channels`."""
     if anysr is None:
         return Slicing((channels,), enhancement="none")
     slicing = Slicing(**anysr)
@@ -62,7 +63,7 @@ def slicing_of(anysr: Mapping[str, Any] | None, channels: int) -> Slicing:
 
 
 class ScaleAttention(nn.Module):
-    """Weight features by what they are on the mean, and by the scale (Eq. 5 to 7).
+    """Weights features by their means over the picture and by the scale (Eq. 5 to 7).
 
     forward: features [B, c, H, W] with c <= channels, inverse_scale [2] -> [B, c, H, W].
     """
@@ -89,8 +90,8 @@ class ScaleAttention(nn.Module):
 
 
 def interweave(pooled: Tensor, pair: Tensor, step: int) -> Tensor:
-    """Insert `pair` [2] after every `step` of the channels of `pooled` [B, c] (Eq. 6); channels
-    that are left over have none after them."""
+    """Insert `pair` [2] after every `step` of the channels of `pooled` [B, c] (Eq. 6); the
+    last channels, if they fill no step, get none."""
     pairs = pair.expand(pooled.shape[0], 2)
     parts = []
     for start in range(0, pooled.shape[1], step):
@@ -100,8 +101,8 @@ def interweave(pooled: Tensor, pair: Tensor, step: int) -> Tensor:
 
 
 def scale_pair(inverse_scale: Tensor, released_quirks: bool) -> Tensor:
-    """Return (s_h, s_w); as the released code has it: in tenths, and negative if the larger is an
-    odd number of them."""
+    """Return (s_h, s_w). With the released code's convention they are rounded to tenths, and
+    negative if the larger is an odd number of tenths."""
     if not released_quirks:
         return 1 / inverse_scale
     tenths = torch.round(10 / inverse_scale)
@@ -109,8 +110,8 @@ def scale_pair(inverse_scale: Tensor, released_quirks: bool) -> Tensor:
 
 
 def sliced(conv: nn.Conv2d, x: Tensor, outputs: int | None = None) -> Tensor:
-    """Apply the part of a convolution that sees the channels of x [B, c, H, W], which are its
-    first, and makes the first `outputs` of its own: views of the weights (Sec. 3.2)."""
+    """Apply a convolution's slice: its first c inputs to x [B, c, H, W], and its first `outputs`
+    output channels. The weights are views (Sec. 3.2)."""
     bias = conv.bias if conv.bias is None else conv.bias[:outputs]
     weight = conv.weight[:outputs, : x.shape[1]]
     return F.conv2d(x, weight, bias, padding=conv.kernel_size[0] // 2)
@@ -155,7 +156,7 @@ class MeanShift(nn.Conv2d):
 
 
 def _start_small(module: nn.Module) -> None:
-    """Start as the released blocks do: a tenth of Kaiming's normal, biases at zero."""
+    """Initialise as the released blocks: a tenth of Kaiming's normal, biases at zero."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight)
         with torch.no_grad():

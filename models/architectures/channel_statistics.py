@@ -1,4 +1,4 @@
-"""What channel attention is made of: each channel's moments, and a small network over channels."""
+"""The parts of channel attention: each channel's moments, and a small network over channels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def spatial_moments(
     mean = features.mean((2, 3), keepdim=True)
     variance = (features - mean).square().mean((2, 3), keepdim=True)
     if unbiased:
-        # A tensor, so that an exported graph computes it for the size that it is given.
+        # A tensor, so that an exported graph computes it for each input size.
         count = features.new_full((), features.shape[2] * features.shape[3])
         variance = variance * (count / (count - 1).clamp(min=1))
     return mean, (variance + epsilon).sqrt()

@@ -1,4 +1,4 @@
-"""Work done piece by piece, so that its memory is that of one piece, eagerly and in ONNX."""
+"""Work in pieces, so that memory is bounded by one piece, eagerly and in ONNX."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from torch.utils.checkpoint import checkpoint
 def in_chunks(step: Callable[..., Tensor], items: tuple[Tensor, ...], size: int) -> Tensor:
     """Return step(*items), run on at most `size` of the items at a time.
 
-    `items` share their first dimension, and `step`, which may read whatever else it likes, maps
-    [n, ...] of each to one [n, ...] without mixing them. An exported graph loops over them one
-    by one (ONNX Scan). With gradients, a piece keeps only its inputs and is run again backwards.
+    `items` share their first dimension, and `step`, which may read other tensors as well, maps
+    [n, ...] of each to one [n, ...] without mixing them. An exported graph loops over single items
+    (ONNX Scan). With gradients, a piece keeps only its inputs and is recomputed in the backward
+    pass.
     """
     if torch.compiler.is_exporting():
         return _scanned(step, items)
@@ -28,8 +29,8 @@ def in_chunks(step: Callable[..., Tensor], items: tuple[Tensor, ...], size: int)
 
 
 def _filled(step: Callable[..., Tensor], parts: list[tuple[Tensor, ...]], count: int) -> Tensor:
-    # One result made first: many small ones would lie between the large blocks that a step frees,
-    # and keep the allocator from using those again.
+    # One result is allocated first: many small ones would lie between the large blocks that a step
+    # frees, and keep the allocator from using those again.
     first = step(*parts[0])
     result = first.new_empty(count, *first.shape[1:])
     done = len(first)

@@ -20,14 +20,14 @@ class Composed(TrunkedNetwork):
 
     @property
     def halo(self) -> int | None:
-        """What both parts reach; None where one of them is not exactly local."""
+        """The sum of both parts' halos; None if one of them is not exactly local."""
         if self.encoder.halo is None or self.head.halo is None:
             return None
         return self.encoder.halo + self.head.halo
 
     @property
     def features(self) -> int:
-        """How many features the head reads."""
+        """The number of features that the head reads."""
         return self.encoder.features
 
     def trunk(self, image: Tensor, condition: Tensor, channels: int) -> Tensor:

@@ -7,7 +7,7 @@ differs, so that a narrow width is cheap from end to end:
 - A residual block is a chain of four convolutions whose inner channels are cut to a prefix, so a
   width w costs (w + w^2) / 2 of the full one: 0.375 at a half, 0.16 at a quarter. The stream
   between the blocks keeps its width, so one head serves all widths.
-- The condition is scale, width and strength, which says how damaged the picture is; never pooled
+- The condition is scale, width and strength (the picture's damage); it is never pooled from
   features, which would make a tile differ from the whole. It enters each block as a bias of its
   first convolution, so it costs next to nothing.
 - Trunk and head (`models.architectures.heads.tensor_product`) are exactly local: a tile with a halo
@@ -34,11 +34,11 @@ class ConditionBias(nn.Module):
     """Map the condition and the width to one bias per block and channel.
 
     forward: condition [3] (1/scale_h, 1/scale_w, strength in [0, 1]), width in (0, 1]
-    -> [1, hidden, 1, 1], of which `of_block` makes biases, all zero at the start of training.
+    -> [1, hidden, 1, 1], from which `of_block` computes biases, all zero at the start of training.
 
-    The last layer is a convolution of one pixel for each block, not a product for all: where its
-    result stays in the layout of convolutions, ONNX Runtime adds it there. As the bias of the next
-    convolution, which it takes for a constant, it made that convolution twice as slow.
+    The last layer is one convolution of one pixel per block, not a product for all blocks: its
+    result stays in the layout of convolutions, where ONNX Runtime adds it. As the bias of the next
+    convolution, which ONNX Runtime expects to be constant, it made that convolution twice as slow.
     """
 
     def __init__(self, blocks: int, channels: int, hidden: int = 32) -> None:
@@ -55,7 +55,7 @@ class ConditionBias(nn.Module):
         return hidden.view(1, self.hidden, 1, 1)
 
     def of_block(self, hidden: Tensor, block: int, channels: int) -> Tensor:
-        """Return what a block adds to its first convolution, [1, channels, 1, 1]."""
+        """Return the bias that a block adds to its first convolution, [1, channels, 1, 1]."""
         weight = self.fc2.weight.view(self.blocks, -1, self.hidden, 1, 1)[block, :channels]
         bias = self.fc2.bias.view(self.blocks, -1)[block, :channels]
         return F.conv2d(hidden, weight, bias)
@@ -64,8 +64,8 @@ class ConditionBias(nn.Module):
 class ConditionedBlock(nn.Module):
     """A residual block whose inner channels are cut to a prefix of the shared weights.
 
-    forward: x [B, C, H, W], channels k <= C, bias [1, k, 1, 1] of the first convolution beside its
-    own -> [B, C, H, W]. With two convolutions it is the block of AnySR's Eq. 4.
+    forward: x [B, C, H, W], channels k <= C, further bias [1, k, 1, 1] of the first convolution ->
+    [B, C, H, W]. With two convolutions it is the block of AnySR's Eq. 4.
     """
 
     def __init__(self, channels: int, convolutions: int = 4) -> None:
@@ -101,11 +101,10 @@ class ConditionedBlock(nn.Module):
 class Conditioned(TrunkedNetwork):
     """The whole network.
 
-    forward: image [B, 3, H, W] in [0, 1], the condition [3] (1/scale_h, 1/scale_w, strength), the
-    sampling positions of `models.geometry` for rows and columns, and the number of inner channels
-    -> [B, 3, Y, X], not clamped. `strength` says how damaged the image is, from 0 (clean) to 1
-    (JPEG at quality 30, noise, light blur); see `models.strength` and
-    `models.training.degradation`.
+    forward: image [B, 3, H, W] in [0, 1], a grid with the condition [3] (1/scale_h, 1/scale_w,
+    strength), and the number of inner channels -> [B, 3, Y, X], not clamped. `strength` is the
+    image's damage, from 0 (clean) to 1 (JPEG at quality 30, noise, light blur); see
+    `models.strength` and `models.training.degradation`.
     """
 
     if TYPE_CHECKING:
@@ -137,8 +136,7 @@ class Conditioned(TrunkedNetwork):
         return self.convolutions * len(self.blocks) + 3
 
     def trunk(self, image: Tensor, condition: Tensor, channels: int) -> Tensor:
-        """Return the features [B, C, H, W] that the head reads; `condition` is the condition
-        [3]."""
+        """Return the features [B, C, H, W] that the head reads; `condition` [3] is the grid's."""
         hidden = self.condition(condition, channels / self.channels)
         features: Tensor = self.entry(image - 0.5)
         for position, block in enumerate(self.blocks):

@@ -4,8 +4,8 @@ Each stage refines features by residual channel-attention blocks and adds the re
 the picture has detail: the largest eigenvalues of its Hessian at three scales (Eq. 12), read by
 a dilated encoder and decoder, and aligned to the distribution of the stage's input (Eq. 20-22).
 
-Where the paper is silent or the released code differs from it: docs/models/defian.md. With
-`released_quirks` the network computes what public checkpoints were made for.
+Choices that the paper leaves open, and differences of the released code: docs/models/defian.md.
+With `released_quirks` the network computes what public checkpoints were trained for.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ LARGE = {"channels": 64, "modules": 10, "blocks": 20}
 HORIZONTAL = ((0.0, 0.0, 0.0), (1.0, -2.0, 1.0), (0.0, 0.0, 0.0))
 VERTICAL = ((0.0, 1.0, 0.0), (0.0, -2.0, 0.0), (0.0, 1.0, 0.0))
 MIXED = ((1.0, 0.0, -1.0), (0.0, 0.0, 0.0), (-1.0, 0.0, 1.0))
-"""Second derivatives, as the paper has them (Eq. 9)."""
+"""Kernels of the second derivatives (Eq. 9)."""
 DILATIONS = (1, 2, 3)
 """Of the Hessian filters: kernels of 3, 5 and 7 pixels (Eq. 14, 16)."""
 CODER_DILATIONS = (1, 2, 4)
 
 SHUFFLES = {2: (2,), 3: (3,), 4: (2, 2)}
-"""How the steps of the upscaler make up each scale."""
+"""The steps of the upscaler by scale."""
 REDUCTION = 16
 
 DIV2K_MEAN, ONE = (0.4488, 0.4371, 0.4040), (1.0, 1.0, 1.0)
@@ -56,7 +56,7 @@ class AttentionBlock(nn.Module):
 
 class HessianFilter(nn.Module):
     """The larger eigenvalue of each channel's Hessian at one scale (Eq. 12): [B, C, H, W] to
-    the same; outside the picture is 0.
+    the same; pixels outside the picture count as 0.
 
     Its derivatives are fixed. They are parameters, without gradients, because the paper counts
     them and public checkpoints hold them. `epsilon` keeps the root's gradient finite where a

@@ -1,12 +1,12 @@
 """Networks of one integer scale, and the antialiased resize that takes them to any below it.
 
-Such a network enlarges by its own integer scale whatever is asked, so it serves real scales up
-to that one: the enlarged picture is shrunk to the grid's size by Keys' cubic (IEEE TASSP 1981,
-a = -0.5), stretched by the ratio so that nothing aliases, as Pillow's bicubic does. At its own
-scale that is the identity. Of networks at several scales the next integer one is the right one.
+Such a network always enlarges by its own integer scale, and so serves real scales up to that one:
+the enlarged picture is shrunk to the grid's size by Keys' cubic (IEEE TASSP 1981, a = -0.5),
+stretched by the ratio so that nothing aliases, as Pillow's bicubic does. At its own scale that is
+the identity. Choose the network of the next integer scale.
 
 Each axis is a few small matrix products per input pixel, computed from the grid: an output
-pixel lies within its nearest input pixel, and its filter reaches 2 scale / asked <= 2 scale
+pixel lies within its nearest input pixel, and its filter reaches 2 scale / requested <= 2 scale
 enlarged pixels further, so the enlarged pixels of two input pixels on either side are enough.
 """
 
@@ -28,7 +28,7 @@ class FixedScale(Network):
     """A network that enlarges by one integer scale, and serves the real scales from 1 to it.
 
     forward: as for networks; ValueError for an output that is larger than `max_scale` times the
-    input. An exported graph does not look: whoever runs it must keep to `max_scale`.
+    input. An exported graph does not check: its caller must keep to `max_scale`.
     """
 
     def __init__(self, scale: int, channels: int) -> None:
@@ -66,8 +66,8 @@ def cubic(distance: Tensor) -> Tensor:
 
 
 def resize_weights(offset: Tensor, inverse_scale: Tensor, scale: int) -> Tensor:
-    """Return [n, slots, 2 REACH + 1, scale]: what the enlarged pixels of the input pixels around
-    each output pixel weigh; they sum to 1 and are 0 outside the picture.
+    """Return the weights [n, slots, 2 REACH + 1, scale] of the enlarged pixels around each output
+    pixel; they sum to 1 and are 0 outside the picture.
 
     offset [n, slots] and inverse_scale [] as in `models.geometry.AxisGrid`.
     """

@@ -27,8 +27,8 @@ SCALES = (2, 3, 4)
 
 
 class DistillationStep(nn.Module):
-    """A grouped separable convolution (LSRB): x [B, C, H, W] -> what the block keeps of it, and
-    what the next step reads, both [B, C, H, W]."""
+    """A grouped separable convolution (LSRB): x [B, C, H, W] -> the part that the block keeps and
+    the input of the next step, both [B, C, H, W]."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
@@ -65,10 +65,10 @@ class DistillationBlock(nn.Module):
 
 
 class DenseShortcuts(nn.Module):
-    """Modules in a row, each adding the inputs of those before it, by learned weights (DS).
+    """A chain of modules with learned, weighted shortcuts from all earlier inputs (DS).
 
     With x_1 the input, x_(j+1) = f_j(x_j) + sum_(i<j) w_i^j x_i. `weights` holds w_i^j in the
-    order (1, 2), (1, 3), (2, 3); they start at 0, where the row is plain.
+    order (1, 2), (1, 3), (2, 3); they start at 0, as a plain chain.
     """
 
     def __init__(self, row: Iterable[nn.Module]) -> None:
@@ -89,8 +89,8 @@ class DenseShortcuts(nn.Module):
 
 
 class NonLocalBlock(nn.Module):
-    """Every pixel looks at 110 pooled points of the picture (ANRB, Eq. 7-10): [B, C, H, W] to
-    the same. Queries, keys and values have one channel."""
+    """Attention of every pixel to 110 pooled points of the picture (ANRB, Eq. 7-10): [B, C, H, W]
+    to the same. Queries, keys and values have one channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -112,9 +112,9 @@ class NonLocalBlock(nn.Module):
 class GIDRN(FixedScale):
     """The whole network: `groups` (G-IDRG) of `blocks` blocks of `steps` steps each.
 
-    `group_channels` (m) is what a grouped convolution has in each of its groups. Not exactly local:
-    channel attention and the non-local block read the whole picture. Raises ValueError for a
-    scale that is not 2, 3 or 4.
+    `group_channels` (m) is the number of channels in each group of a grouped convolution. Not
+    exactly local: channel attention and the non-local block read the whole picture. Raises
+    ValueError for a scale that is not 2, 3 or 4.
     """
 
     def __init__(

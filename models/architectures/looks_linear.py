@@ -1,8 +1,8 @@
 """MLPs that start as linear functions: "looks linear" (Balduzzi et al., The Shattered Gradients
 Problem, ICML 2017).
 
-Units come in pairs of opposite sign, whose ReLUs add up to what went in, so that a deep MLP begins
-with all of its input instead of the little that PyTorch's start lets through.
+Units come in pairs of opposite sign, whose ReLUs add up to the input, so that an untrained deep MLP
+passes all of its input on, instead of the little that PyTorch's initialisation does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import nn
 
 @torch.no_grad()
 def look_linear(mlp: nn.Sequential) -> None:
-    """Start an MLP whose hidden layers have even numbers of units; its output starts small."""
+    """Initialise an MLP whose hidden layers have even numbers of units; its output starts small."""
     layers = [layer for layer in mlp if isinstance(layer, nn.Linear)]
     for place, layer in enumerate(layers):
         first, last = place == 0, place == len(layers) - 1

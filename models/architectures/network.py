@@ -1,4 +1,4 @@
-"""What training, export and serving ask of every network, and how one may be composed."""
+"""The interface of every network, and of the parts of composed ones."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Network(nn.Module, ABC):
     """Whether the grid's condition has a third number: how damaged the image is, from 0 to 1
     (`models.strength`)."""
     max_scale = 8.0
-    """The largest scale that it is served at; a network of one integer scale ends there."""
+    """The largest scale that is served; for a network of one integer scale, that scale."""
     tile_output_pixels = cast("int | None", None)  # TorchScript cannot read such an annotation
-    """Most output pixels to make at once, of a network that holds hundreds of floats for each;
-    None where the worker's own bound will do."""
+    """Largest tile in output pixels, for a network that holds hundreds of floats for each; None
+    where the worker's own bound suffices."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         """`widths` are in channels and rise to the full one, which is the last and may be the
@@ -64,15 +64,15 @@ class Network(nn.Module, ABC):
 class TrunkedNetwork(Network):
     """A network that is a trunk at the input's resolution, then a head that makes the output.
 
-    The trunk is most of the arithmetic, and what training runs in half precision or compiled.
+    The trunk has most of the arithmetic; training runs it in half precision or compiled.
     """
 
-    if TYPE_CHECKING:  # a submodule: TorchScript knows it by what it is, not by this class
+    if TYPE_CHECKING:  # TorchScript must not see the annotation: it compiles the submodule itself
         head: Head
 
     @property
     def features(self) -> int:
-        """How many features the head reads."""
+        """The number of features that the head reads."""
         return self.channels
 
     @abstractmethod
@@ -106,7 +106,7 @@ class Encoder(nn.Module, ABC):
 
 
 class Head(nn.Module, ABC):
-    """The part of a composed network that makes output pixels of features, at any real scale.
+    """The part of a composed network that turns features into output pixels, at any real scale.
 
     forward: features [B, features, H, W], image [B, 3, H, W] in [0, 1], and a grid
     -> [B, 3, Y, X], not clamped. `halo` and `tile_output_pixels` as for networks.
@@ -114,7 +114,7 @@ class Head(nn.Module, ABC):
 
     tile_output_pixels = cast("int | None", None)
     output_halo = 0
-    """Output pixels around one that its colour is made with; 0 where each is made by itself."""
+    """Neighbouring output pixels, on each side, that one depends on; 0 for none."""
 
     def __init__(self, halo: int | None) -> None:
         super().__init__()
@@ -153,15 +153,14 @@ def grid_for(
 
 
 def output_halo_of(network: Network) -> int:
-    """Return the output pixels around one that its colour is made with; 0 where each is made by
-    itself."""
+    """Return the neighbouring output pixels, on each side, that one depends on; 0 for none."""
     return network.head.output_halo if isinstance(network, TrunkedNetwork) else 0
 
 
 def positions(offset: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where the output pixels of one axis lie, by `AxisGrid`'s offset [n, slots] and index
-    [outputs]: the nearest input pixel (int64 [outputs]) and the offset from its centre in input
-    pixels ([outputs], in [-0.5, 0.5])."""
+    """Return the nearest input pixel (int64 [outputs]) of each output pixel of one axis, and the
+    offset from its centre in input pixels ([outputs], in [-0.5, 0.5]), from `AxisGrid`'s offset
+    [n, slots] and index [outputs]."""
     nearest = torch.div(index, offset.shape[1], rounding_mode="floor")
     return nearest, offset.reshape(-1).index_select(0, index)
 

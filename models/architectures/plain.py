@@ -1,12 +1,12 @@
 """The plain network: a few convolutions without blocks, and a head for any real scale.
 
-For when the narrowest of the conditioned networks is too slow: as FSRCNN (Dong, Loy and Tang, ECCV
-2016) it keeps everything at the input's resolution, and as ESPCN (Shi et al., CVPR 2016) nearly all
-of it. Scale and strength come in as planes beside the colours: for so few channels that is cheaper
-than to add what a second network makes of them.
+It is for loads where the narrowest conditioned network is too slow. Like FSRCNN (Dong, Loy and
+Tang, ECCV 2016) it keeps everything at the input's resolution, and like ESPCN (Shi et al., CVPR
+2016) nearly all of it. Scale and strength are further input planes beside the colours: with so few
+channels that is cheaper than adding the output of a second network.
 
-The image goes through the chain as three channels of the others' kind, which start as it is and as
-bilinear interpolation of it, so no skip connection has to be computed and added.
+The image passes through the chain as three ordinary channels, which start as the image itself and,
+in the head, as its bilinear interpolation, so no skip connection has to be computed and added.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ CONDITION = 3
 class Plain(TrunkedNetwork):
     """The whole network.
 
-    forward: as for `models.architectures.conditioned`, with the one width that there is. `layers`,
-    at least 1, are the 3x3 convolutions before the head's own.
+    forward: as for `models.architectures.conditioned`, with a single width. `layers`, at least 1,
+    are the 3x3 convolutions before the head's own.
     """
 
     if TYPE_CHECKING:
@@ -47,9 +47,9 @@ class Plain(TrunkedNetwork):
             raise ValueError(
                 f"a plain network has at least 4 channels and 1 layer, not {channels} and {layers}"
             )
-        told = COLOURS + CONDITION
+        inputs = COLOURS + CONDITION
         self.layers = nn.ModuleList(
-            nn.Conv2d(told if layer == 0 else channels, channels, 3, padding=1)
+            nn.Conv2d(inputs if layer == 0 else channels, channels, 3, padding=1)
             for layer in range(layers)
         )
         self.head = TensorProductHead(channels, basis, skip=False)
@@ -64,17 +64,16 @@ class Plain(TrunkedNetwork):
         return len(self.layers) + 2
 
     def trunk(self, image: Tensor, condition: Tensor, channels: int) -> Tensor:
-        """Return the features [B, C, H, W] that the head reads; `condition` is the condition
-        [3]."""
+        """Return the features [B, C, H, W] that the head reads; `condition` [3] is the grid's."""
         batch, _, height, width = image.shape
-        told = condition.view(1, CONDITION, 1, 1).expand(batch, CONDITION, height, width)
-        features = torch.cat((image, told), 1)
+        planes = condition.view(1, CONDITION, 1, 1).expand(batch, CONDITION, height, width)
+        features = torch.cat((image, planes), 1)
         for conv in self.layers:
             features = F.relu(conv(features))
         return features
 
 
 def _pass_on(conv: nn.Conv2d) -> None:
-    """Start the first channels as the colours that come in: they are not negative, and stay so."""
+    """Start the first channels as the input's colours, which are not negative and stay so."""
     with torch.no_grad():
         conv.weight[:COLOURS] = nn.init.dirac_(torch.empty_like(conv.weight[:COLOURS]))

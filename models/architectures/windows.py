@@ -1,4 +1,4 @@
-"""Square windows over a feature map, for attention whose cost would grow with the map squared."""
+"""Square windows over a feature map, for attention with quadratic cost."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch import Tensor
 
 
 def extend_to_multiple(x: Tensor, step: int, reflect: bool = False) -> Tensor:
-    """Return x [..., H, W] made larger at the bottom and the right, where H or W is no multiple of
-    `step`, by repeating the last row or column, or by mirroring the map about it."""
+    """Return x [..., H, W] padded at the bottom and the right to multiples of `step`, by repeating
+    the last row or column, or by mirroring the map about it."""
     for axis in (-2, -1):
         length = x.shape[axis]
         place = torch.arange(_count(length, step) * step, device=x.device)
@@ -19,9 +19,9 @@ def extend_to_multiple(x: Tensor, step: int, reflect: bool = False) -> Tensor:
 
 
 def window_sides(window: int | None, height: int, width: int) -> tuple[int, int]:
-    """Return height and width of the windows of a map: no more than the map has, for what lies
-    beyond changes nothing and costs as much. None is the whole map. An exported graph does not
-    know its sizes, and keeps to the window."""
+    """Return height and width of the windows of a map, at most the map's own, because padding
+    changes nothing and costs as much. None is the whole map. An exported graph has dynamic sizes,
+    and always uses the window."""
     if window is None:
         return height, width
     if torch.compiler.is_exporting():
@@ -30,8 +30,8 @@ def window_sides(window: int | None, height: int, width: int) -> tuple[int, int]
 
 
 def split_windows(x: Tensor, high: int, wide: int) -> Tensor:
-    """Cut x [B, C, H, W] into windows [B * n, C, high, wide], row by row within a picture; what
-    lies beyond H and W is zero."""
+    """Cut x [B, C, H, W] into windows [B * n, C, high, wide], row by row within a picture;
+    beyond H and W they are zero."""
     batch, channels, height, width = x.shape
     down, across = _count(height, high), _count(width, wide)
     x = F.pad(x, (0, across * wide - width, 0, down * high - height))

@@ -1,1 +1,1 @@
-"""How public checkpoints name their tensors: one file per family of checkpoints."""
+"""Layouts of public checkpoints, the names of their tensors: one file per family."""

@@ -1,4 +1,4 @@
-"""What a family of public checkpoints has to say of itself, so that it can be converted."""
+"""The interface of a layout: what converts one family of public checkpoints."""
 
 from __future__ import annotations
 
@@ -10,47 +10,49 @@ from torch import Tensor
 from models.spec import NetworkSpec
 
 Tensors = Mapping[str, Tensor]
-Told = Mapping[str, Any]
-"""The {name, args} by which public code builds a network, as a file has it: anything goes."""
+PublicSpec = Mapping[str, Any]
+"""The {name, args} by which public code builds a network, as read from a file: unchecked."""
 
 LONGEST, MOST = 60, 10**15
-"""Of a word and of a number that are told from a file."""
+"""The most characters of a word, and the largest number, that messages quote from a file."""
 
 
 class ConversionError(Exception):
-    """Weights that no layout knows, or that are not all that one of its networks holds."""
+    """Weights that no layout recognises, or that are not exactly the tensors of its network."""
 
 
 class Layout(Protocol):
     """One family of checkpoints."""
 
-    def spec_of(self, public: Tensors, told: Told | None, as_published: bool) -> NetworkSpec | None:
-        """Return the network that tensors under public names are of; None for another family's.
+    def spec_of(
+        self, public: Tensors, public_spec: PublicSpec | None, as_published: bool
+    ) -> NetworkSpec | None:
+        """Return the spec of the network that has these tensors; None for another family's.
 
-        Shapes do not say all: `told` is what the file says beside, and `as_published` whether a
-        file that says nothing is to be taken for a network as its authors built it. Raises
-        ConversionError for networks of the family that are none of ours.
+        Shapes alone do not determine a network: `public_spec` is the file's own description, if it
+        has one. With `as_published`, a file without one is taken for the network that its authors
+        published. Raises ConversionError for networks of the family that we do not have.
         """
 
     def writes(self, spec: NetworkSpec) -> bool:
-        """Whether this family has a name for all that a network holds."""
+        """Return whether this family has a public name for every tensor of a network."""
 
     def name_of(self, spec: NetworkSpec, ours: str) -> str:
         """Return the public name of one of a network's tensors."""
 
     def shaped(self, spec: NetworkSpec, ours: str, tensor: Tensor) -> Tensor:
-        """Return one of a network's tensors in the shape that it has in public: a view."""
+        """Return a view of one of a network's tensors in its public shape."""
 
     def unused(self, spec: NetworkSpec) -> Tensors:
-        """Return what public checkpoints hold beside: never trained, so always the same."""
+        """Return the further tensors of public checkpoints: never trained, so always the same."""
 
     def implied(self, spec: NetworkSpec) -> Tensors:
-        """Return those of our tensors that public checkpoints do not hold, as all of them mean
-        them."""
+        """Return our tensors that public checkpoints lack, with the values that all of them
+        imply."""
 
     def file_of(self, spec: NetworkSpec, public: Tensors, path: str) -> Mapping[str, Any]:
-        """Return a file's content as the public code loads it, from `path`. Raises ConversionError
-        for a network of sizes that the public code does not build."""
+        """Return the content of a file at `path` in the form that the public code loads. Raises
+        ConversionError for a network of sizes that the public code does not build."""
 
 
 def shape_of(public: Tensors, name: str, dimensions: int) -> tuple[int, ...]:
@@ -63,7 +65,7 @@ def shape_of(public: Tensors, name: str, dimensions: int) -> tuple[int, ...]:
 
 
 def word(value: object) -> str:
-    """Return a value from a file for a message: a short text, a number, or what it is."""
+    """Return a value from a file for a message: short text, a number, or its type."""
     if isinstance(value, str):
         return ascii(value[:LONGEST])
     if isinstance(value, bool | float | None) or (isinstance(value, int) and abs(value) < MOST):

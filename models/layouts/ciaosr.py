@@ -1,11 +1,11 @@
 """Public CiaoSR checkpoints (EDSR-baseline and RDN) to our composed network, and back.
 
-Only names differ, and the input: the public encoders see the picture less DIV2K's mean colour, ours
-see it in [-1, 1]. The encoders' mean shift, which AnySR's released networks need as well, makes
-the one of the other before anything is padded, so that the numbers are the same.
+Only names and the input differ: the input of public encoders is the picture minus DIV2K's mean
+colour, ours is in [-1, 1]. The encoders' mean shift, which AnySR's released networks need as well,
+converts one to the other before padding, so that the values are the same.
 
-The names inside `cs_attn` are those of the public cross-scale attention (CSNLN), from which the
-public code took it.
+The names inside `cs_attn` are those of CSNLN's code for cross-scale attention, which the public
+code copies.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from models.architectures.anysr import MEAN
-from models.layouts.base import Tensors, Told, shape_of
+from models.layouts.base import PublicSpec, Tensors, shape_of
 from models.spec import NetworkSpec
 
 NAMES = (
@@ -43,10 +43,10 @@ NAMES = (
     ("cs_attn.conv_assembly.{}", "head.cs_attn.conv_assembly.{}"),
     ("cs_attn.down", "head.cs_attn.down"),
 )
-"""Public module, ours; {} stands for a number."""
+"""(public, ours) names of modules; {} stands for a number."""
 
 PREFIX = "generator."
-"""What the public training framework puts before every name of the network."""
+"""The prefix of all names, from the public training framework."""
 QUERY = f"{PREFIX}imnet_q.layers.0.weight"
 CONSTANTS = {f"{PREFIX}cs_attn.escape_NaN": torch.tensor([1e-4])}
 """Public buffers that are no weights."""
@@ -54,13 +54,15 @@ SHIFT = {
     "encoder.sub_mean.weight": 0.5 * torch.eye(3)[:, :, None, None],
     "encoder.sub_mean.bias": 0.5 - torch.tensor(MEAN),
 }
-"""Makes of a picture in [-1, 1] one in [0, 1] less the mean colour."""
+"""The mean shift from a picture in [-1, 1] to one in [0, 1] minus the mean colour."""
 
 
 class CiaoSRLayout:
     """See the module; a `Layout`."""
 
-    def spec_of(self, public: Tensors, told: Told | None, as_published: bool) -> NetworkSpec | None:
+    def spec_of(
+        self, public: Tensors, public_spec: PublicSpec | None, as_published: bool
+    ) -> NetworkSpec | None:
         encoder = _encoder(public)
         if QUERY not in public or encoder is None:
             return None
@@ -121,6 +123,6 @@ def _encoder(public: Tensors) -> dict[str, Any] | None:
 
 
 def _count(names: set[str], pattern: str) -> int:
-    """Return how many different numbers stand where `pattern` has its group."""
+    """Return the number of distinct matches of `pattern`'s group."""
     found = (re.match(pattern, name) for name in names)
     return len({match.group(1) for match in found if match})

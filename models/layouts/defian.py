@@ -1,7 +1,7 @@
 """DeFiAN: the names of the public checkpoints' tensors, and ours.
 
-The public files hold {epoch, state_dict}. A converted network is built with `released_quirks`, as
-its checkpoint was trained so.
+The public files hold {epoch, state_dict}. A converted network is built with `released_quirks`,
+because its checkpoint was trained so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from models.layouts.base import ConversionError, Tensors, Told, shape_of
+from models.layouts.base import ConversionError, PublicSpec, Tensors, shape_of
 from models.spec import NetworkSpec
 
 NAMES = (
@@ -55,7 +55,9 @@ PATTERNS = tuple((_pattern(ours), public) for public, ours in NAMES)
 class DeFiANLayout:
     """See the module; a `Layout`."""
 
-    def spec_of(self, public: Tensors, told: Told | None, as_published: bool) -> NetworkSpec | None:
+    def spec_of(
+        self, public: Tensors, public_spec: PublicSpec | None, as_published: bool
+    ) -> NetworkSpec | None:
         if "body.0.hessian3.0.grad_xx.weight" not in public or "input.weight" not in public:
             return None
         channels = shape_of(public, "input.weight", 4)[0]
@@ -90,7 +92,7 @@ class DeFiANLayout:
 
 
 def _scale(public: Tensors, channels: int) -> int:
-    """Return how many times the upscaler enlarges."""
+    """Return the number of the upscaler's steps."""
     shuffled = shape_of(public, "upscale.0.0.weight", 4)[0]
     known = {4 * channels: 2, 9 * channels: 3}
     if "upscale.0.2.weight" in public:

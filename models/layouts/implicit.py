@@ -1,7 +1,7 @@
 """The checkpoints of LIIF, SRNO and AnySR: an EDSR or RDN encoder, and LIIF's, MetaSR's or SRNO's
 head.
 
-All three come of LIIF's code, so they share their names; AnySR's blocks have names of their own.
+All three derive from LIIF's code, so they share its names; AnySR's blocks have names of their own.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from models.architectures.anysr import MEAN
-from models.layouts.base import ConversionError, Tensors, Told, shape_of
-from models.layouts.implicit_spec import Built, built, published, told_of
+from models.layouts.base import ConversionError, PublicSpec, Tensors, shape_of
+from models.layouts.implicit_spec import Built, built, public_spec_of, published
 from models.spec import NetworkSpec
 
 EDSR_WIDTHS = (0.5, 0.7, 0.9, 1.0)
 RDN_WIDTHS = (0.7, 0.8, 0.9, 1.0)
-"""The widths that the released networks were trained at."""
+"""The trained widths of the released networks."""
 
 EDSR_BLOCKS = {
     False: (
@@ -55,18 +55,20 @@ HEADS = {
 IMNET, LIFT = "imnet.layers.0.weight", "conv00.weight"
 ENTRIES = {"edsr": "encoder.head.0.weight", "rdn": "encoder.SFENet1.weight"}
 METASR_INPUTS = 3
-"""Offset of an output pixel, and scale; LIIF's MLP sees features as well."""
+"""The MLP's inputs: offset of an output pixel, and scale; LIIF's has features as well."""
 
 
 class ImplicitLayout:
     """See the module; a `Layout`."""
 
-    def spec_of(self, public: Tensors, told: Told | None, as_published: bool) -> NetworkSpec | None:
+    def spec_of(
+        self, public: Tensors, public_spec: PublicSpec | None, as_published: bool
+    ) -> NetworkSpec | None:
         kind = next((kind for kind, entry in ENTRIES.items() if entry in public), None)
         if kind is None or not (IMNET in public or LIFT in public):
             return None
         encoder, head = _edsr(public) if kind == "edsr" else _rdn(public), _head(public)
-        how = _how(encoder, head["name"], told, as_published)
+        how = _how(encoder, head["name"], public_spec, as_published)
         if how.res_scale != 1:
             encoder["args"]["res_scale"] = how.res_scale
         return NetworkSpec("composed", {"encoder": encoder, "head": head})
@@ -114,12 +116,14 @@ class ImplicitLayout:
         return {}
 
     def file_of(self, spec: NetworkSpec, public: Tensors, path: str) -> Mapping[str, Any]:
-        return {"model": {**told_of(spec, path), "sd": dict(public)}}
+        return {"model": {**public_spec_of(spec, path), "sd": dict(public)}}
 
 
-def _how(encoder: Mapping[str, Any], head: str, told: Told | None, as_published: bool) -> Built:
-    """Return how the network is built of which tensors show this much."""
-    if told is None:
+def _how(
+    encoder: Mapping[str, Any], head: str, public_spec: PublicSpec | None, as_published: bool
+) -> Built:
+    """Return how the network is built, given what its tensors show."""
+    if public_spec is None:
         if as_published:
             return published(encoder, head)
         raise ConversionError(
@@ -127,7 +131,7 @@ def _how(encoder: Mapping[str, Any], head: str, told: Told | None, as_published:
             "blocks are scaled, nor whether neighbours are blended. If it is as its authors "
             "published it, say --as-published"
         )
-    how, anysr = built(told), "anysr" in encoder["args"]
+    how, anysr = built(public_spec), "anysr" in encoder["args"]
     said, seen = (how.encoder, how.anysr, how.head), (encoder["name"], anysr, head)
     if said != seen:
         names = [f"{'AnySR ' if a else ''}{e} with {h}" for e, a, h in (said, seen)]
@@ -184,7 +188,7 @@ def _head(public: Tensors) -> dict[str, Any]:
 
 
 def _count(public: Tensors, pattern: str) -> int:
-    """Return how many different numbers stand where `pattern` has its group."""
+    """Return the number of distinct matches of `pattern`'s group."""
     found = (re.match(pattern, name) for name in public)
     return len({match.group(1) for match in found if match})
 

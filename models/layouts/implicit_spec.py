@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from models.layouts.base import ConversionError, Told, word
+from models.layouts.base import ConversionError, PublicSpec, word
 from models.spec import NetworkSpec
 
 Choice = TypeVar("Choice")
 
 HEADS = {"liif": "liif", "metasr": "metasr", "sronet": "srno"}
-"""What public code calls the heads, and what we do."""
+"""Our names of the heads by their public names."""
 ENCODERS = {
     "edsr-baseline": ("edsr", False),
     "edsr": ("edsr", False),
@@ -25,7 +25,7 @@ ENCODERS = {
     "edsr-anysr": ("edsr", True),
     "rdn-anysr": ("rdn", True),
 }
-"""What public code calls the encoders: our name, and whether the blocks are AnySR's."""
+"""Our names of the encoders by their public names, and whether the blocks are AnySR's."""
 LARGE_EDSR, LARGE_SCALING = (256, 32), 0.1
 """Channels, blocks and factor of EDSR itself, where EDSR-baseline scales nothing."""
 LIIF_SWITCHES = ("local_ensemble", "feat_unfold", "cell_decode")
@@ -34,19 +34,19 @@ LIIF_SWITCHES = ("local_ensemble", "feat_unfold", "cell_decode")
 
 @dataclass(frozen=True)
 class Built:
-    """How a public network is built, as far as it concerns ours."""
+    """The arguments of a public network that matter for ours."""
 
     head: str
     encoder: str
     anysr: bool
     res_scale: float = 1.0
-    """By what the residual blocks of EDSR are multiplied. AnySR's code stores it and uses 1."""
+    """Factor of the residual blocks of EDSR. AnySR's code stores it and uses 1."""
 
 
-def built(told: Told) -> Built:
-    """Return how a file says that its network is built; ConversionError if ours cannot be so."""
-    args = _mapping(told.get("args"), "args")
-    head = _known(HEADS, told.get("name"), "network")
+def built(public_spec: PublicSpec) -> Built:
+    """Return how a file's network is built; ConversionError if ours cannot be built so."""
+    args = _mapping(public_spec.get("args"), "args")
+    head = _known(HEADS, public_spec.get("name"), "network")
     inner = _mapping(args.get("encoder_spec"), "encoder_spec")
     encoder, anysr = _known(ENCODERS, inner.get("name"), "encoder")
     if head == "liif":
@@ -61,16 +61,16 @@ def built(told: Told) -> Built:
 
 
 def published(encoder: Mapping[str, Any], head: str) -> Built:
-    """Return how a network of this encoder was published."""
+    """Return how its authors published a network with this encoder."""
     args = encoder["args"]
     anysr = "anysr" in args
     large = encoder["name"] == "edsr" and (args["channels"], args["blocks"]) == LARGE_EDSR
     return Built(head, encoder["name"], anysr, LARGE_SCALING if large and not anysr else 1.0)
 
 
-def told_of(spec: NetworkSpec, path: str) -> Mapping[str, Any]:
+def public_spec_of(spec: NetworkSpec, path: str) -> Mapping[str, Any]:
     """Return the {name, args} of one of our networks; ConversionError if public code builds none
-    of its sizes. AnySR's code wants a `path` to start its encoder from: that of the file itself."""
+    of its sizes. AnySR's code needs a `path` to start its encoder from: that of the file itself."""
     encoder, head = spec.args["encoder"], spec.args["head"]
     kind, args = head["name"], head.get("args", {})
     known = {ours: theirs for theirs, ours in HEADS.items()}
@@ -89,8 +89,8 @@ def told_of(spec: NetworkSpec, path: str) -> Mapping[str, Any]:
     }[kind]
     if not fits or (anysr and (kind != "srno" or features != 64)):
         raise ConversionError(f"the public code builds no {kind} head of these sizes")
-    told = {"name": known[kind], "args": {"encoder_spec": inner, **sizes}}
-    return {**told, "path": path} if anysr else told
+    public = {"name": known[kind], "args": {"encoder_spec": inner, **sizes}}
+    return {**public, "path": path} if anysr else public
 
 
 def _encoder(encoder: Mapping[str, Any], anysr: bool, path: str) -> Mapping[str, Any]:
@@ -124,7 +124,7 @@ def _check_switches(args: Mapping[str, Any]) -> None:
 def _mapping(value: object, what: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ConversionError(
-            f"what the file says of its network is amiss: {what} is {word(value)}"
+            f"the file's description of its network is wrong: {what} is {word(value)}"
         )
     return value
 

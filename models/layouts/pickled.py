@@ -1,9 +1,9 @@
-"""What the pickle in a checkpoint says, without making any of it.
+"""Reads the pickle of a checkpoint without constructing its objects.
 
-`torch.load` makes what a pickle asks for. With `weights_only` it calls only what it knows, but that
-may still be asked for gigabytes, or for minutes of work. Here the operations that `torch.save`
-writes are followed on plain values: what a pickle names is neither looked up nor called, a tensor
-is where its numbers lie, and both time and memory grow with the length of the pickle alone.
+`torch.load` constructs the objects of a pickle. With `weights_only` it calls only known functions,
+but a pickle may still make them allocate gigabytes or run for minutes. Here the operations that
+`torch.save` writes run on plain values: names are neither looked up nor called, a tensor is the
+place of its numbers, and time and memory grow with the length of the pickle alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 MOST_BYTES = 1 << 21
-"""Of a pickle: what names and shapes need of 10,000 tensors. The numbers are not in it."""
+"""Largest pickle: room for names and shapes of 10,000 tensors. Their numbers lie elsewhere."""
 MOST_DIMENSIONS, MOST_NUMBERS = 8, 1 << 48
 """Of a tensor."""
 LONGEST_NAME = 200
@@ -30,23 +30,23 @@ BROKEN = (
     ValueError,
     struct.error,
 )
-"""What bytes that are no pickle, or one of another kind, make a reader raise."""
+"""Errors of a reader on bytes that are no pickle, or one of another kind."""
 
 
 class PickleError(Exception):
-    """The bytes are no pickle as `torch.save` writes them."""
+    """The bytes are not a pickle that `torch.save` writes."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """What a pickle names, as "module name", and what would be made of it: it is not."""
+    """A name in a pickle, as "module name", or the object of calling it: neither is resolved."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Storage:
-    """Where the numbers of tensors lie: `count` of them, of the type that torch calls `kind`."""
+    """A storage: `count` numbers of the type that torch calls `kind`."""
 
     kind: str
     key: str
@@ -55,7 +55,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class View:
-    """A tensor: a part of a storage. Its numbers are as the pickle has them, and may lie."""
+    """A tensor: a part of a storage. Its fields are the pickle's own and may be false."""
 
     storage: Storage
     offset: int
@@ -65,16 +65,16 @@ class View:
 
 @dataclass(frozen=True)
 class Described:
-    """What a pickle says."""
+    """The content of a pickle."""
 
     content: Any
     """In dicts, lists, tuples, plain values and the classes above."""
     storages: Mapping[str, Storage]
-    """By key: all that it mentions."""
+    """All storages that it mentions, by key."""
 
 
 def described(stream: IO[bytes]) -> Described:
-    """Return what the pickle at the stream's place says; the stream is left behind it. Raises
+    """Read the pickle at the stream's position, leaving the stream behind it. Raises
     PickleError."""
     reading = _Reading()
     start = stream.tell()
@@ -108,7 +108,7 @@ WITHOUT_EFFECT = frozenset(("PROTO", "FRAME", "STOP"))
 
 
 class _Reading:
-    """The stack machine of the pickle format, on plain values."""
+    """The stack machine of the pickle format, run on plain values."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -127,7 +127,7 @@ class _Reading:
             "BINPERSID": self._mention,
             "REDUCE": lambda: self.stack.append(_made(*self._last(2))),
             "NEWOBJ": lambda: self.stack.append(_made(*self._last(2))),
-            "BUILD": lambda: self._last(1).clear(),  # attributes of what is not made
+            "BUILD": lambda: self._last(1).clear(),  # nothing is constructed
         }
 
     def follow(self, operation: str, argument: Any) -> None:
@@ -147,7 +147,7 @@ class _Reading:
             self.steps[operation]()
 
     def _last(self, count: int) -> list[Any]:
-        """Take the last `count` values off the stack; IndexError if there are fewer."""
+        """Pop the last `count` values off the stack; IndexError if there are fewer."""
         return [self.stack.pop() for _ in range(count)][::-1]
 
     def _since_mark(self) -> list[Any]:
@@ -163,7 +163,7 @@ class _Reading:
         self.stack.append(storage)
 
     def _append(self, values: list[Any]) -> None:
-        # What a Named would have made takes items as well.
+        # Objects that a Named stands for may take items as well.
         if isinstance(self.stack[-1], list):
             self.stack[-1].extend(values)
 
@@ -171,12 +171,12 @@ class _Reading:
         target = self.stack[-1]
         if isinstance(target, dict):
             pairs = zip(items[::2], items[1::2], strict=True)
-            # Other keys name no tensor, and to hash nested ones may take forever.
+            # Other keys name no tensor, and hashing nested ones may take forever.
             target.update((key, value) for key, value in pairs if isinstance(key, str))
 
 
 def _made(function: Any, arguments: Any) -> Any:
-    """Return what a call would have made."""
+    """Return a stand-in for the result of a call."""
     name = function.name
     if name == "collections OrderedDict" and arguments == ():
         return {}
@@ -188,7 +188,7 @@ def _made(function: Any, arguments: Any) -> Any:
 
 
 def _named(*words: str) -> Named:
-    # What a pickle says once it may use a million times: all is kept short.
+    # A pickle may use one value a million times, so all values are kept short.
     if sum(map(len, words)) > LONGEST_NAME:
         raise PickleError("it names what nothing is called")
     return Named(" ".join(words))

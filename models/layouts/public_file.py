@@ -1,8 +1,8 @@
-"""Public checkpoint files: read without running anything in them, and written whole or not at all.
+"""Public checkpoint files: read without running their content, and written whole or not at all.
 
-Read are the two formats of `torch.save`: a zip archive of a pickle and one record of bytes for each
-storage, and, before torch 1.6, several pickles with the bytes behind them. What a file says of its
-tensors is held against its bytes before anything is made of it.
+It reads the two formats of `torch.save`: a zip archive of a pickle and one record of bytes for each
+storage, and, before torch 1.6, several pickles with the bytes behind them. A file's description of
+its tensors is checked against its bytes before a tensor is made.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from models.layouts.pickled import (
 )
 
 MOST_TENSORS = 10_000
-"""Of one network: five times those of the largest that is known here."""
+"""The most tensors of one network: five times those of the largest known here."""
 KINDS: Mapping[str, torch.dtype] = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -45,42 +45,42 @@ KINDS: Mapping[str, torch.dtype] = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-"""What torch calls the storages of each type."""
+"""Types by torch's names of their storages."""
 PLACES = (("model", "sd"), ("state_dict",))
 """Where training code keeps a network's tensors."""
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,200}")
-"""What networks call their tensors."""
+"""The form of tensors' names."""
 WRAPPED = "module."
-"""What data-parallel training puts before every name."""
+"""The prefix of every name after data-parallel training."""
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-"""With which files begin that are no archive."""
+"""The first two pickles of a file that is no archive."""
 
 Record = Callable[[Storage], bytes]
 """Returns the bytes of a storage."""
 
 
 class FileError(Exception):
-    """A file is no checkpoint, or its tensors are not what they are said to be."""
+    """A file is no checkpoint, or its tensors do not match their description."""
 
 
 @dataclass(frozen=True)
 class Public:
-    """What a public checkpoint holds of its network."""
+    """A network as a public checkpoint holds it."""
 
     tensors: Mapping[str, Tensor]
     """By public name, finite, in float32."""
-    told: Mapping[str, Any] | None = None
-    """The {name, args} by which the public code builds it, unchecked; None where the file does not
-    say."""
+    spec: Mapping[str, Any] | None = None
+    """The {name, args} by which the public code builds it, unchecked; None where the file has
+    none."""
 
 
 def read(path: Path) -> Public:
     """Return the tensors of a checkpoint (the file's own, or those under model / sd or state_dict)
-    and what it says of the network.
+    and its description of the network.
 
-    Raises OSError for a file that cannot be opened, and FileError, which says what is amiss, for
-    anything else.
+    Raises OSError for a file that cannot be opened, and FileError with the reason for anything
+    else.
     """
     with path.open("rb") as file:
         size = path.stat().st_size
@@ -89,7 +89,7 @@ def read(path: Path) -> Public:
             with opened(file, size) as (content, record):
                 views = _views(content)
                 _hold(views, size)
-                return Public(_tensors(views, record), _told(content))
+                return Public(_tensors(views, record), _public_spec(content))
         except (FileError, PickleError) as error:
             raise FileError(f"{path}: {error}") from error
         except (*BROKEN, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
@@ -98,7 +98,7 @@ def read(path: Path) -> Public:
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """Give a path to write to, which becomes `path` at the end; nothing is left if that fails."""
+    """Yield a path to write to, renamed to `path` at the end; on failure nothing is left."""
     partial = path.with_name(f"{path.name}.partial")
     try:
         yield partial
@@ -112,12 +112,12 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
     with written(path) as partial, partial.open("wb") as file:
         try:
             torch.save(dict(content), file)
-        except RuntimeError as error:  # what torch makes of a full disk
+        except RuntimeError as error:  # torch raises this when the disk is full
             raise OSError(f"{path} cannot be written: {error}") from error
 
 
 def single(name: str, tensor: Tensor) -> Tensor:
-    """Return a tensor in float32; FileError if it is anything else, or would be changed by it."""
+    """Return a tensor in float32; FileError if that would change its values."""
     if not tensor.is_floating_point():
         raise FileError(f"{name} holds {tensor.dtype} and not real numbers")
     made = tensor.float()
@@ -162,7 +162,7 @@ def _pickles(file: IO[bytes], size: int) -> Iterator[tuple[Any, Record]]:
 
 
 def _places(stream: mmap.mmap, main: Described, keys: Sequence[str]) -> dict[str, slice]:
-    """Return where the bytes of each storage lie: its count in 8 bytes, then its numbers."""
+    """Return the place of each storage's bytes: its count in 8 bytes, then its numbers."""
     found = {}
     for key in keys:
         count = int.from_bytes(stream.read(8), "little")
@@ -173,7 +173,7 @@ def _places(stream: mmap.mmap, main: Described, keys: Sequence[str]) -> dict[str
 
 
 def _views(content: Any) -> dict[str, View]:
-    """Return where the tensors of a network lie, by name."""
+    """Return the views that are a network's tensors, by name."""
     for keys in PLACES:
         content = _under(content, keys)
     if not isinstance(content, dict) or not content:
@@ -202,7 +202,7 @@ def _under(content: Any, keys: Sequence[str]) -> Any:
     return inner
 
 
-def _told(content: Any) -> Mapping[str, Any] | None:
+def _public_spec(content: Any) -> Mapping[str, Any] | None:
     model = content.get("model") if isinstance(content, dict) else None
     if not isinstance(model, dict) or "sd" not in model or not model.get("args"):
         return None
@@ -210,8 +210,8 @@ def _told(content: Any) -> Mapping[str, Any] | None:
 
 
 def _hold(views: Mapping[str, View], size: int) -> None:
-    """Raise FileError for tensors that are larger than their numbers, each or all together: one
-    number may be said to be at a billion places."""
+    """Raise FileError for tensors, each or all together, that are larger than their storages: with
+    stride 0 one number can fill a billion places."""
     total = 0
     for name, view in views.items():
         kind = view.storage.kind

@@ -1,8 +1,8 @@
-"""How the trunk runs in training: in which precision, and compiled or not.
+"""The precision and compilation of the trunk in training.
 
-Only the trunk is made faster, in networks that have one: there it is most of the arithmetic, and
-its shapes are few (one per width and patch size). The head stays in float32, because the image
-itself passes through it and bfloat16 would round that to 1/256; and it stays uncompiled, because
+Only the trunk is accelerated, in networks that have one: it has most of the arithmetic, and its
+shapes are few (one per width and patch size). The head stays in float32, because the image
+itself passes through it and bfloat16 would round it to 1/256; and it stays uncompiled, because
 its shapes change with every real scale. For a GPU whole steps are captured:
 `models.training.replay`.
 """
@@ -20,7 +20,7 @@ from models.architectures.network import TrunkedNetwork
 Pass = Callable[[Tensor, Tensor], Tensor]
 
 PROGRAMS_LIMIT = 64
-"""How many programs torch.compile may make of one trunk before it runs uncompiled."""
+"""Most programs that torch.compile makes of one trunk before it runs uncompiled."""
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
@@ -31,7 +31,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 
 
 def prepare_device(device: torch.device) -> None:
-    """On CUDA: TF32 for float32 products, and the fastest convolution found by trial."""
+    """On CUDA, enable TF32 for float32 products and the choice of convolutions by trial."""
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
@@ -40,9 +40,9 @@ def prepare_device(device: torch.device) -> None:
 
 @contextlib.contextmanager
 def denormals_flushed(device: torch.device) -> Iterator[None]:
-    """On a CPU, let what is too small for a normal float count as 0 meanwhile: it costs a hundred
-    times as much to compute with, and the moments of channels that learn no more become so small.
-    Within bounds, for it is a state of the thread, and other code may want denormals."""
+    """On a CPU, flush denormal floats to 0 inside the block: they cost a hundred times as much to
+    compute with, and the moments of channels that no longer learn become denormal. The setting is
+    restored at the end, because it belongs to the thread and other code may need denormals."""
     if device.type == "cpu":
         torch.set_flush_denormal(True)
     try:
@@ -67,7 +67,7 @@ class Trunk:
 
     def __call__(self, image: Tensor, inverse_scale: Tensor, channels: int) -> Tensor:
         key = channels, image.shape
-        # A program holds casts of weights, so none may outlive a call in autocast's cache.
+        # A program holds casts of weights, so none may stay in autocast's cache after a call.
         with torch.autocast(
             image.device.type,
             torch.bfloat16,
@@ -94,7 +94,7 @@ class _TrunkAtWidth(nn.Module):
 
 
 def _compiled(part: nn.Module) -> Pass:
-    # Imported here: it takes seconds that a run without it need not spend.
+    # Imported here because it takes seconds, which only compiled runs should spend.
     import torch._dynamo.config
 
     torch._dynamo.config.recompile_limit = PROGRAMS_LIMIT

@@ -1,9 +1,9 @@
-"""What the device's part of a training step reads: as it was drawn, or padded to fixed shapes.
+"""The inputs of the device's part of a training step: as drawn, or padded to fixed shapes.
 
 A real scale changes how many output pixels there are and how many of them share an input pixel. A
 captured step (`models.training.replay`) reads the same memory in the same shapes each time, so for
-it a batch is written into a `FixedBatch`: there a scale changes what the tensors say, and weights
-tell which rows and columns are none.
+it a batch is written into a `FixedBatch`: a scale then changes the tensors' values alone, and
+weights mark the rows and columns that are padding.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from models.training.queries import Queries
 EVERYWHERE = slice(None), slice(None)
 
 AXES = functools.lru_cache(maxsize=4096)(axis_grid)
-"""The axes of a run's patches are few, and each is as long to lay out as a step's other draws."""
+"""Cached: a run has few axes, and each takes as long to compute as a step's other draws."""
 
 
 class Batch(NamedTuple):
@@ -32,8 +32,8 @@ class Batch(NamedTuple):
 
     image: [B, 3, p, p] in [0, 1].
     target: [B, 3, rows, columns] in [0, 1], of the output pixels that enter the loss.
-    grid: where its output pixels lie.
-    loss_window: the rows and columns of the computed pixels that those are.
+    grid: the positions of the output pixels.
+    loss_window: the rows and columns of these among the computed pixels.
     weights: 1 for each of those rows [rows] and columns [columns] that counts and 0 for padding;
         None where there is no padding.
     """
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     weights: tuple[Tensor, Tensor] | None = None
 
     def sent(self) -> Batch:
-        """Return this with its positions on the device of its pictures; the host does not wait."""
+        """Return the batch with its grid on the device of its pictures; the host does not wait."""
         device = self.image.device
         return self._replace(grid=sent_to(device, self.grid))
 
@@ -55,8 +55,8 @@ class Batch(NamedTuple):
         return output[:, :, rows, columns]
 
     def mean_loss(self, loss: Loss, output: Tensor, truth: Tensor) -> Tensor:
-        """Return the mean loss of the pixels that count; `loss` must treat each pixel by itself,
-        and be 0 where both pictures are equal: they are in the padding.
+        """Return the mean loss without padding; `loss` must treat each pixel by itself and be 0
+        where both pictures are equal, as they are in the padding.
         """
         if self.weights is None:
             return loss(output, truth)
@@ -72,8 +72,8 @@ def batch_of(
     queries: Queries | None = None,
     strength: float = 0.0,
 ) -> Batch:
-    """Return what a step reads for inputs `small` [B, 3, p, p] and their targets [B, 3, Y, X]; the
-    positions stay on the CPU."""
+    """Return the batch of inputs `small` [B, 3, p, p] and targets [B, 3, Y, X]; its grid is on the
+    CPU."""
     grid = grid_of(network, small.shape[2:], target.shape[2:], queries, strength)
     if queries is None:
         return Batch(small, target, grid)
@@ -105,8 +105,8 @@ def grid_of(
 
 
 class FixedBatch:
-    """A batch whose shapes and addresses stay, for any scale at which a patch grows to at most
-    `longest` pixels and at most `count` rows and columns of it are made."""
+    """A batch of fixed shapes and addresses, for all scales at which a patch grows to at most
+    `longest` pixels and at most `count` rows and columns are computed."""
 
     def __init__(self, like: Batch, longest: int, count: int) -> None:
         batch, colours, *patch = like.image.shape
@@ -126,14 +126,14 @@ class FixedBatch:
         self.batch = Batch(image, target, grid, weights=weights)
 
     def fill(self, drawn: Batch) -> Batch:
-        """Write a drawn batch, with its positions on the CPU, over the last; the host does not
-        wait. Returns `batch`."""
+        """Overwrite `batch` with a drawn one, whose grid is on the CPU, and return it; the host
+        does not wait."""
         grid = drawn.grid
         rows = pad_axis(grid.row_offset, grid.row_index, self._slots, self._count)
         columns = pad_axis(grid.column_offset, grid.column_index, self._slots, self._count)
         high, wide = drawn.target.shape[2:]
         self.batch.image.copy_(drawn.image)
-        # What lies beyond is left of an earlier target: finite, and of no weight.
+        # Beyond these, values of earlier targets remain: finite, and of no weight.
         self.batch.target[:, :, :high, :wide].copy_(drawn.target)
         assert self.batch.weights is not None  # for the type checker
         buffers = *self.batch.grid, *self.batch.weights
@@ -147,8 +147,8 @@ def pad_axis(
     offset: Tensor, index: Tensor, slots: int, count: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return one axis's offset [n, slots] and index [count], padded, and weights [count] that are 0
-    where an output pixel is none. Such ones are spread over the slots, because a GPU adds up the
-    gradients of those that share one in turn.
+    for padding. Padding is spread over the slots, because a GPU adds the gradients of output pixels
+    that share a slot one after another.
 
     `offset` [n, fewer slots] and `index` [fewer] are as in `models.geometry.AxisGrid`.
     """

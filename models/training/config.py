@@ -1,7 +1,7 @@
-"""What a training run is told: its network, how batches are drawn, how long and how fast.
+"""The settings of a training run: its network, how batches are drawn, how long and how fast.
 
-Everything here comes from one TOML file of models/configs. What a step does follows from the
-config and the step's number alone, so a resumed run needs no saved schedule.
+Everything here comes from one TOML file of models/configs. A step depends on the config and its
+own number alone, so a resumed run needs no saved schedule.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.training.losses import LOSSES, OF_NEIGHBOURS
 PRECISIONS = ("auto", "float32", "bfloat16")
 COMPILERS = ("off", "inductor", "graphs", "inductor+graphs")
 CAPTURED = ("graphs", "inductor+graphs")
-"""Those of `COMPILERS` whose steps are captured, and so made of fixed shapes."""
+"""The `COMPILERS` whose steps are captured, and therefore have fixed shapes."""
 SCHEDULES = ("wsd", "cosine")
 OPTIMISERS = ("adam", "muon")
 RECIPES = ("every_width", "algorithm_1")
@@ -32,18 +32,18 @@ class Sampling:
     """How a batch is drawn: `batch` input patches of `patch` pixels a side, and one scale.
 
     The scale is uniform in [low, high], or with probability `anchor_probability` one of
-    `anchors`; with probability `unequal_probability` height and width draw theirs apart.
+    `anchors`; with probability `unequal_probability` height and width draw separate ones.
 
     The input is the target shrunk by bicubic; in a part `damaged_probability` of the steps it is
-    damaged as well, to a strength drawn uniformly from (0, 1] that the network is told where it
-    takes one (`models.strength`). At strength 1 that is a Gaussian blur of at most `blur` input
+    damaged as well, to a strength drawn uniformly from (0, 1], which is an input of networks that
+    take one (`models.strength`). At strength 1 that is a Gaussian blur of at most `blur` input
     pixels and Gaussian noise of at most `noise` of 255 levels, drawn per sample and left out of a
     part `jpeg_alone_probability` of the samples; then, with `jpeg_probability`, a JPEG of that
     strength's quality. Steps with damage draw scales from 1 on, and 1 among the anchors: there a
     network cleans up without enlarging.
 
     A part `flat_probability` of the crops is replaced by one colour, half of them by a corner of
-    the colour cube: photographs hardly show those, and pictures with logos do.
+    the colour cube: photographs rarely have those, and pictures with logos do.
     """
 
     batch: int = 8
@@ -67,22 +67,22 @@ class Sampling:
                 raise ValueError(f"{part}_probability must lie in [0, 1], got {value}")
 
     def damaged(self) -> Sampling:
-        """Return how a damaged step draws its scales: from 1 on."""
+        """Return the sampling of a damaged step, whose scales start at 1."""
         return replace(self, low=1.0, anchors=(1.0, *self.anchors))
 
     def only_at(self, scale: float) -> Sampling:
-        """Return this for a network that knows one scale."""
+        """Return the sampling for a network of one scale."""
         return replace(self, low=scale, high=scale, anchors=(scale,), unequal_probability=0.0)
 
     @property
     def crop_side(self) -> int:
-        """The longest side in pixels of a crop that this may draw."""
+        """The longest side of a crop in pixels."""
         return round(self.patch * max(self.high, *self.anchors))
 
 
 @dataclass(frozen=True)
 class Training:
-    """How long and how fast.
+    """The length, speed and recipe of a run.
 
     schedule: "wsd" warms up, stays constant and falls linearly to zero over the last `cooldown`
         part of `steps`, so a run can be made longer by resuming it with more steps before it
@@ -102,12 +102,12 @@ class Training:
         begins at 1.1.
     queries: output pixels a side that a step computes, drawn anew for each step as rows and
         columns (`models.training.queries`); 0 for all. Implicit heads spend most of a step on them.
-    head_first: the part of `steps`, from the first on, in which the encoder stays as it is and only
-        the head learns: for a new head on an encoder that comes trained (`--grow-from`), at half
+    head_first: the initial part of `steps` in which the encoder is frozen and only the head
+        learns: for a new head on a trained encoder (`--grow-from`), at half
         the cost of a step. Needs `compile = "off"`.
     patch_stages: (start, patch) pairs, start as a part of `steps` in [0, 1), rising from 0;
         empty for `Sampling.patch` throughout.
-    checkpoint_piece_mib: the size below which every file of the training state stays.
+    checkpoint_piece_mib: upper bound of every file of the training state, in MiB.
     """
 
     steps: int
@@ -166,7 +166,7 @@ class Config:
     @classmethod
     def read(cls, path: Path) -> Config:
         """Read a config; TypeError for an unknown setting, KeyError for a missing table,
-        ValueError for a value that is none of a setting's."""
+        ValueError for an invalid value."""
         tables = tomllib.loads(path.read_text())
         return cls(
             NetworkSpec(**tables["network"]),
@@ -175,13 +175,13 @@ class Config:
         )
 
     def sampling_at(self, step: int) -> Sampling:
-        """Return how a step draws its batch: the patch of the stage that it falls in."""
+        """Return the sampling of a step, with the patch of its stage."""
         reached = [p for start, p in self.training.patch_stages if start <= self.progress(step)]
         return replace(self.sampling, patch=reached[-1]) if reached else self.sampling
 
     def sampling_of_group(self, sampling: Sampling, group: int) -> Sampling:
-        """Return `sampling` from one of the groups of scales alone: its tenths, all as likely, the
-        same for height and width."""
+        """Return `sampling` restricted to one group of scales: its tenths, equally likely, the same
+        for height and width."""
         ends = [10 * end for end in (1.0, *self.training.scale_groups)]
         tenths = range(round(ends[group]) + 1, round(ends[group + 1]) + 1)
         scales = [tenth / 10 for tenth in tenths]
@@ -189,7 +189,7 @@ class Config:
 
     @property
     def scales(self) -> tuple[float, float]:
-        """The smallest and largest scale that is trained."""
+        """The smallest and largest trained scale."""
         sampling = self.sampling
         if self.training.recipe == "algorithm_1":
             return sampling.low, self.training.scale_groups[-1]
@@ -197,7 +197,7 @@ class Config:
         return min(drawn), max(drawn)
 
     def progress(self, step: int) -> float:
-        """Return which part of the steps is done, from 0 to 1."""
+        """Return the part of the steps done before `step`, from 0 to 1."""
         return step / max(1, self.training.steps)
 
     @property
@@ -215,7 +215,7 @@ class Config:
 
 
 def learning_rate(training: Training, step: int) -> float:
-    """Return the learning rate of a step, as `training.schedule` says."""
+    """Return the learning rate of a step by `training.schedule`."""
     rise = (step + 1) / max(1, training.warmup_steps)
     if training.schedule == "cosine":
         done = (step - training.warmup_steps) / max(1, training.steps - training.warmup_steps)

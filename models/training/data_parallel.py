@@ -1,4 +1,4 @@
-"""Several processes that train one network: each its part of every batch, gradients averaged.
+"""Data-parallel training: each process runs its part of every batch, gradients are averaged.
 
 Started by PyTorch's own launcher, `torchrun --nproc-per-node N -m models.training.run ...`. On
 shared machines N processes of one thread are faster than one of N threads, which wait for each
@@ -18,7 +18,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Peers:
-    """Which of how many processes this is."""
+    """The rank of this process and the number of processes."""
 
     rank: int = 0
     count: int = 1
@@ -29,7 +29,7 @@ class Peers:
         return self.rank == 0
 
     def part_of(self, batch: int) -> slice:
-        """Return which samples of a batch are this process's."""
+        """Return the slice of a batch's samples that this process runs."""
         return slice(self.rank * batch // self.count, (self.rank + 1) * batch // self.count)
 
     def average(self, parameters: Iterable[Tensor]) -> None:
@@ -45,7 +45,7 @@ class Peers:
             gradient.copy_(part.view(gradient.shape) / self.count)
 
     def any_wants(self, wish: bool) -> bool:
-        """Return whether any of the processes wishes it, so that all do the same."""
+        """Return whether `wish` is true in any of the processes, so that all act alike."""
         if self.count == 1:
             return wish
         wishes = torch.tensor(float(wish))
@@ -54,7 +54,7 @@ class Peers:
 
 
 def join() -> Peers:
-    """Join the other processes, if the launcher started any."""
+    """Join the process group if the launcher started several processes."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Peers()

@@ -1,7 +1,7 @@
 """Training photographs: held in memory on the training device, cropped and degraded there.
 
-A batch is cut out of one long tensor by one gather, however many crops it has: on a GPU the
-host would otherwise spend longer on the crops than the device on the step.
+One gather cuts all crops of a batch out of one long tensor: otherwise the host would spend longer
+on the crops than a GPU on the step.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from models.training.degradation import degrade
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 READERS = min(8, os.cpu_count() or 1)
-"""Threads that decode files: Pillow lets go of the interpreter while it does."""
+"""Threads that decode files: Pillow releases the interpreter lock meanwhile."""
 
 
 def list_images(folders: Iterable[Path]) -> list[Path]:
@@ -41,7 +41,7 @@ def training_files(
     folders: Sequence[Path], count: int, validation: Path | None = None
 ) -> tuple[list[Path], list[Path]]:
     """Return (training files of all folders, `count` evenly spaced ones of the validation folder,
-    by default the first). A file with the same content as a held one is not trained on."""
+    by default the first). Files with the content of a validation image are left out."""
     candidates = list_images([validation or folders[0]])
     count = min(count, len(candidates))
     held = [candidates[i * len(candidates) // count] for i in range(count)]
@@ -63,7 +63,7 @@ def read_rgb(path: Path) -> Tensor:
 class Photographs:
     """Photographs of at least `minimum` pixels a side, as bytes on `device`.
 
-    Reading ends early when `stop_at` (of time.monotonic) has come; what was read is used.
+    Reading ends early at `stop_at` (of time.monotonic), and training uses what was read by then.
     """
 
     def __init__(

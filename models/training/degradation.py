@@ -1,6 +1,6 @@
-"""How a training input is made from its target: bicubic alone, or as pictures of the world come.
+"""Training inputs from their targets: shrunk by bicubic, and optionally damaged.
 
-Everything runs on the target's device, and no number is sent back, so a GPU is never waited for.
+Everything runs on the target's device and no value is read back, so the host never waits for a GPU.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.training.gaussian import gaussian_blur
 from models.training.jpeg import jpeg
 
 HALVED_CHROMA_PROBABILITY = 0.75
-"""How often JPEG halves its chroma: the default of most writers, but not of all."""
+"""Probability of halved chroma: the default of most JPEG writers, but not of all."""
 
 
 def bicubic_downsample(image: Tensor, size: Sequence[int]) -> Tensor:
@@ -34,7 +34,7 @@ def bicubic_downsample(image: Tensor, size: Sequence[int]) -> Tensor:
 
 @contextlib.contextmanager
 def _exact_products() -> Iterator[None]:
-    """Keep TF32 away, which would cut the weights to ten bits and so darken the picture."""
+    """Disable TF32, which would cut the weights to ten bits and so darken the picture."""
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -52,8 +52,8 @@ def degrade(
 ) -> Tensor:
     """Return the input [B, 3, *size] for target [B, 3, H, W], both in [0, 1] in steps of 1/255.
 
-    `strength` from 0 to 1 says how damaged it is, as `Sampling` tells. `generator` (of the CPU)
-    decides everything random; at strength 0 nothing is drawn from it.
+    `strength` from 0 to 1 is that of the damage (see `Sampling`). All random numbers come from
+    `generator` (on the CPU); at strength 0 none is drawn.
     """
     if strength == 0:
         return bicubic_downsample(target, size)

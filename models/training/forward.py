@@ -1,4 +1,4 @@
-"""How training runs a network: whole, or its trunk compiled or in half precision."""
+"""Runs networks for training: whole, or with the trunk compiled or in half precision."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def upscale(
 ) -> Tensor:
     """Run a network on image [B, 3, H, W] in [0, 1] to `size` (height, width); not clamped.
 
-    `trunk` stands in for the network's own. Of `queries`, only those rows and columns are made.
-    `strength` is for a network that takes one; others never see it.
+    `trunk` replaces the network's own. With `queries`, only those rows and columns are computed.
+    `strength` is passed only to networks that take one.
     """
     grid = grid_of(network, image.shape[2:], size, queries, strength)
     return run_network(network, image, sent_to(image.device, grid), channels, trunk)
@@ -39,8 +39,7 @@ def run_network(
     channels: int,
     trunk: Trunk | None = None,
 ) -> Tensor:
-    """Run a network at the positions of a `grid` that lies where the image does; `trunk` stands in
-    for its own."""
+    """Run a network on a grid that is on the image's device; `trunk` replaces the network's own."""
     if trunk is None:
         output: Tensor = network(image, grid, channels)
         return output
@@ -50,10 +49,10 @@ def run_network(
 
 
 def trunk_of(network: Network, dtype: torch.dtype, compiler: str) -> Trunk | None:
-    """Return the trunk made fast; None where there is none, and all runs in float32.
+    """Return an accelerated trunk; None for a network without one, which runs in float32.
 
-    The conditioned network is compiled block by block: its blocks are alike, so one program for
-    each width serves all of them, and is made in seconds.
+    The conditioned network is compiled block by block: its blocks are alike, so one program per
+    width serves all of them and compiles in seconds.
     """
     if not isinstance(network, TrunkedNetwork):
         return None
@@ -65,7 +64,7 @@ def trunk_of(network: Network, dtype: torch.dtype, compiler: str) -> Trunk | Non
 
 
 def _compile_blocks(network: Conditioned) -> None:
-    # Imported here: it takes seconds that a run without it need not spend.
+    # Imported here because it takes seconds, which only compiled runs should spend.
     import torch._dynamo.config
 
     torch._dynamo.config.recompile_limit = PROGRAMS_LIMIT

@@ -1,4 +1,4 @@
-"""What JPEG does to a picture, in torch on any device: no entropy coding, so no file, no gradient.
+"""JPEG compression of pictures in torch on any device, without entropy coding and gradients.
 
 Follows libjpeg as Pillow calls it: JFIF colours, the standard tables (ITU-T T.81, Annex K) scaled
 by the Independent JPEG Group's quality, halved chroma by 2x2 means and back by the triangle
@@ -40,7 +40,7 @@ CHROMINANCE = (
 
 @torch.no_grad()
 def jpeg(image: Tensor, quality: Tensor, halve_chroma: bool) -> Tensor:
-    """Return image [B, 3, H, W] in [0, 1] as it comes back from a JPEG file.
+    """Return image [B, 3, H, W] in [0, 1] after JPEG compression and decompression.
 
     quality: [B], whole numbers from 1 to 100; halve_chroma: 4:2:0, else 4:4:4.
     """
@@ -108,7 +108,7 @@ def _to_rgb(ycbcr: Tensor) -> Tensor:
 def _constants(device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the standard tables [3, 64] and the orthonormal 8x8 cosine transform [64, 64].
 
-    Kept per device: to send them anew for every batch would make the host wait for the GPU.
+    Cached per device: sending them for every batch would make the host wait for the GPU.
     """
     tables = torch.tensor([LUMINANCE, CHROMINANCE, CHROMINANCE], dtype=torch.float32)
     n = torch.arange(8, dtype=torch.float64)

@@ -40,4 +40,4 @@ LOSSES: dict[str, Loss] = {
     "l1+high_frequency": l1_and_high_frequency,
 }
 OF_NEIGHBOURS = frozenset({"l1+high_frequency"})
-"""Those that compare neighbouring pixels: they need the whole output."""
+"""Losses that compare neighbouring pixels and need the whole output."""

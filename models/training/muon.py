@@ -1,12 +1,12 @@
 """Muon for convolutions, Adam for the rest: one optimiser with one learning rate.
 
 Muon (Jordan et al., 2024) replaces the momentum of a matrix by the nearest orthogonal one, which
-a Newton-Schulz iteration finds from products alone: every direction of the update is as long.
+a Newton-Schulz iteration finds by products alone: all directions of the update are equally long.
 A kernel [out, in, 3, 3] counts as the matrix [out, 9 in]. Its update is scaled to the length of
-Adam's (Liu et al., "Muon is scalable for LLM training", 2025), so that both take the same rate.
+Adam's (Liu et al., "Muon is scalable for LLM training", 2025), so that both use the same rate.
 
-With a tensor as learning rate everything that changes from step to step lies on the device, the
-steps' counts too, so that a step can be captured in a CUDA graph. It computes the same.
+With a tensor as learning rate all values that change from step to step are on the device, counts
+of steps included, so that a step can be captured in a CUDA graph. The result is the same.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class MuonAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Move every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         assert closure is None  # for the base class's signature
         for group in self.param_groups:
             with_gradient = [p for p in group["params"] if p.grad is not None]
@@ -96,7 +96,7 @@ class MuonAdam(torch.optim.Optimizer):
         move(parameters, firsts, list(roots), counts, group)
 
     def _state_of(self, parameter: Tensor, group: dict[str, Any], *slots: str) -> dict[str, Tensor]:
-        """Return a parameter's state, begun where there is none."""
+        """Return a parameter's state, initialising it if there is none."""
         state: dict[str, Tensor] = self.state[parameter]
         if not state:
             device = parameter.device if group["capturable"] else None
@@ -112,8 +112,8 @@ def _move(
     counts: list[Tensor],
     group: dict[str, Any],
 ) -> None:
-    """Move parameters by Adam's steps: of their first moments, the roots of their second ones, and
-    their counts of steps, which lie on the CPU. Overwrites the roots."""
+    """Update parameters by Adam's rule from their first moments, the roots of their second ones,
+    and their counts of steps on the CPU. Overwrites the roots."""
     first, second = group["betas"]
     done = [float(count) for count in counts]
     torch._foreach_div_(roots, [(1 - second**n) ** 0.5 for n in done])
@@ -129,9 +129,9 @@ def _move_there(
     counts: list[Tensor],
     group: dict[str, Any],
 ) -> None:
-    """Do as `_move` with a rate and counts that no one reads but the device."""
+    """Do the same as `_move` with a rate and counts on the device."""
     done = torch.stack(counts)
-    # expm1, because in float32 of 1 - 0.999 four digits would be left.
+    # expm1, because 1 - 0.999 keeps only four digits in float32.
     first, second = (torch.expm1(done * math.log(beta)) for beta in group["betas"])
     torch._foreach_div_(roots, list((-second).sqrt().unbind()))
     torch._foreach_add_(roots, group["eps"])
@@ -144,8 +144,8 @@ def _gradients_of(parameters: list[Tensor]) -> list[Tensor]:
 
 
 def _as_matrix(kernel: Tensor) -> Tensor:
-    """View a kernel [out, in, h, w] as [out, h w in], the order in which it lies in memory when
-    channels are last. An orthogonal matrix stays one when its columns change places."""
+    """View a kernel [out, in, h, w] as [out, h w in], its order in memory with channels last.
+    Permuting the columns of an orthogonal matrix keeps it orthogonal."""
     return kernel.permute(0, 2, 3, 1).flatten(1)
 
 

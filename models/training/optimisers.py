@@ -13,7 +13,7 @@ def build_optimiser(
     name: str, network: Network, device: torch.device, rate: float | Tensor
 ) -> torch.optim.Optimizer:
     """Return the optimiser of `Training.optimiser`; Muon takes the kernels that lead from features
-    to features, outside the head. A `rate` that is a tensor makes its steps fit for capture."""
+    to features, outside the head. With a tensor as `rate` its steps can be captured."""
     if name == "adam" and not isinstance(rate, Tensor):
         fused = True if device.type == "cuda" else None
         return torch.optim.Adam(network.parameters(), lr=rate, fused=fused)

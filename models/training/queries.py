@@ -10,8 +10,8 @@ from torch import Tensor
 
 
 class Queries(NamedTuple):
-    """Rows and columns of the output to compute, ascending, and the part of them that enters the
-    loss: those whose neighbours are computed, too."""
+    """Rows and columns of the output to compute, ascending, and the part that enters the loss:
+    pixels whose neighbours are computed as well."""
 
     rows: Tensor
     columns: Tensor
@@ -34,10 +34,10 @@ def draw_queries(
 ) -> Queries:
     """Draw `count` rows and columns, or all where there are fewer, of an output of `size` (Y, X).
 
-    Anywhere, for a head that makes each output pixel by itself. One that also mixes the
-    `output_halo` pixels next to it (ArbSR's ends in a 3x3 convolution) must see the neighbours that
-    it will see in use: a run of places then, of which the outermost are made and do not enter the
-    loss, except at the picture's edge, where there is nothing beyond in use either.
+    They lie anywhere if the head computes each output pixel by itself. A head that mixes
+    `output_halo` neighbouring pixels (ArbSR's ends in a 3x3 convolution) needs the neighbours that
+    it has in use: they are then consecutive, and the outermost are computed but left out of the
+    loss, except at the picture's edge.
     """
     (rows, loss_rows), (columns, loss_columns) = (
         _draw_axis(side, count, output_halo, generator) for side in size

@@ -1,9 +1,9 @@
 """Work of fixed shapes on a GPU, captured once in a CUDA graph and replayed with one launch.
 
 A training step is some thousand kernels of microseconds, which the host launches more slowly than
-the device runs them. What is captured must follow the rules of capture: fixed shapes, all that
-changes in tensors of fixed addresses (numbers too), nothing that the host waits for, and
-gradients that begin as None. Elsewhere than on CUDA work is done as it is called.
+the device runs them. Captured work must follow the rules of capture: fixed shapes, all changing
+values (numbers too) in tensors of fixed addresses, no waiting of the host, and gradients that begin
+as None. On other devices work runs directly.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from torch import Tensor
 Work = Callable[[], Tensor]
 
 WARM_UPS = 3
-"""How often work is done before it is captured: libraries choose kernels, compilers compile and
-optimisers make their state then, which none may do during capture."""
+"""Number of warm-ups before a capture: during them libraries choose kernels, compilers compile and
+optimisers create their state, none of which is allowed during capture."""
 
 
 class Replays:
-    """Does work by its key: a few times as it is, then as the graph that it was captured in.
+    """Runs work by its key: a few times directly, then as a captured CUDA graph.
 
-    The warm-ups are real: each call does the work once, and returns what the work returns. Work of
-    the same key must read and write the same tensors each time. Where a capture fails, `failure`
-    says why, a warning tells it, and all work is done as it is from then on.
+    Warm-ups are real: each call does the work once and returns its result. Work of the same key
+    must read and write the same tensors each time. If a capture fails, `failure` has the reason, a
+    warning is raised, and all further work runs without graphs.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -43,17 +43,17 @@ class Replays:
 
     @property
     def captured(self) -> int:
-        """How many graphs there are."""
+        """The number of captured graphs."""
         return len(self._graphs)
 
     def run(self, key: Hashable, work: Work) -> Tensor:
-        """Do the work once and return its result, which later work does not overwrite."""
+        """Run the work once and return its result, which later work does not overwrite."""
         if not self._cuda or self.failure is not None:
             return work()
         if key not in self._graphs:
             if self._warm_ups[key] < WARM_UPS:
                 self._warm_ups[key] += 1
-                return self._aside(work)
+                return self._warm_up(work)
             try:
                 self._graphs[key] = self._capture(work)
             except RuntimeError as error:
@@ -61,8 +61,8 @@ class Replays:
                 return work()
         return self._graphs[key]().clone()
 
-    def _aside(self, work: Work) -> Tensor:
-        """Do the work on the stream that will capture it."""
+    def _warm_up(self, work: Work) -> Tensor:
+        """Run the work on the stream that will capture it."""
         assert self._stream is not None
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
@@ -71,9 +71,9 @@ class Replays:
         return result
 
     def _capture(self, work: Work) -> Work:
-        """Return what replays the work; it has not been done yet."""
+        """Capture the work, without running it, and return a function that replays it."""
         graph = torch.cuda.CUDAGraph()
-        gc.collect()  # what Python frees during capture may be of CUDA
+        gc.collect()  # objects that Python frees during capture may be CUDA's
         with torch.cuda.graph(
             graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
         ):

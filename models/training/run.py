@@ -1,14 +1,13 @@
-"""A training run from a config and folders of photographs to weights; the command for machines that
-have torch alone.
+"""A training run from a config and folders of photographs to weights, and its minimal command.
 
     python -m models.training.run CONFIG --data FOLDER --output FOLDER
 
 needs only torch, numpy, pillow and safetensors. `anysr train` runs the same with a progress bar.
 
-A run continues wherever it is resumed, with the photographs that it is given then: data may come
-in packs, one after the other. The validation images are held out of the first folder, or of
-`validation`, which keeps them the same when the packs change; a held image is never trained on, in
-whichever folder a copy of it lies. `stop_at` includes the reading, which ends early when it must.
+A resumed run may have other photographs than before, so data may come in packs, one after another.
+Validation images are held out of the first folder, or of `validation`, which keeps them the same
+when the packs change; copies of them are never trained on, in whichever folder they are. `stop_at`
+includes the time for reading, which ends early if necessary.
 """
 
 from __future__ import annotations
@@ -32,16 +31,16 @@ LOG_FILE = "log.jsonl"
 
 
 class Observer(Protocol):
-    """Follows a run, for people or for a log."""
+    """Receives the progress of a run."""
 
     def started(self, trainer: Trainer, resumed: bool, photographs: int) -> None:
-        """The network is built or resumed; so many photographs are about to be read."""
+        """Called when the network is built or resumed, with the number of photographs to read."""
 
     def read(self, count: int) -> None:
-        """So many photographs are read."""
+        """Called with the number of photographs read so far."""
 
     def report(self, facts: dict[str, Any]) -> None:
-        """A report of `Trainer.run`."""
+        """Called with each report of `Trainer.run`."""
 
 
 class PrintedLines:
@@ -59,7 +58,7 @@ class PrintedLines:
 
 @dataclass(frozen=True)
 class Data:
-    """Where photographs come from."""
+    """The folders of photographs."""
 
     folders: Sequence[Path]
     validation: Path | None = None
@@ -77,11 +76,11 @@ def run_training(
     observer: Observer | None = None,
     peers: Peers = Peers(),  # noqa: B008 - immutable
 ) -> Trainer:
-    """Train until the configured step or `stop_at` (of time.monotonic), resuming what `output`
-    holds; reports are added to its log.jsonl. A new run starts from the weights `grow_from` of a
-    smaller network where they are given. Return the trainer.
+    """Train to the configured step or until `stop_at` (of time.monotonic), resuming a run found in
+    `output`; reports are appended to its log.jsonl. With `grow_from`, a new run starts from these
+    weights of a smaller network. Return the trainer.
 
-    Raises ValueError for a config that does not fit its network, or weights that do not grow.
+    Raises ValueError for a config that does not fit its network, or weights that cannot be grown.
     """
     observer = observer or PrintedLines()
     files, held = training_files(data.folders, config.training.validation_images, data.validation)
@@ -104,7 +103,7 @@ def run_training(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train from the command line; alone or as one of torchrun's processes."""
+    """Run the command line, alone or as one of torchrun's processes."""
     started = time.monotonic()
     parser = argparse.ArgumentParser(description="Train a network; resumes what OUTPUT holds.")
     parser.add_argument("config", type=Path)

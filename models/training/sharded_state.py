@@ -1,8 +1,8 @@
-"""Training state in files of bounded size that are replaced as one.
+"""Training state in files of bounded size that are replaced atomically.
 
 `state.json` names the pieces (state-00000.safetensors, ...) and is replaced last: a new state
 goes into files that the current index does not name, then the index is replaced, then what no
-index names is removed. Cut off anywhere, the folder holds the old state or the new one, whole.
+index names is removed. If that is interrupted, the folder holds the old or the new state, whole.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from models.checkpoint import save_tensors
 
 INDEX = "state.json"
 ENTRY_BYTES = 200
-"""Room in a safetensors header for one tensor's entry, without its name."""
+"""Bytes of a safetensors header for one tensor's entry, without its name."""
 
 
 def save_pieces(
     folder: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], piece_mib: float
 ) -> None:
-    """Replace the state in `folder`; every file but that of a single larger tensor stays below
-    `piece_mib`. `facts` go into the index."""
+    """Replace the state in `folder`; every file stays below `piece_mib` unless a single tensor is
+    larger. `facts` go into the index."""
     current = set(_names(folder))
     free = (n for i in itertools.count() if (n := f"state-{i:05}.safetensors") not in current)
     pieces = []
@@ -43,12 +43,12 @@ def save_pieces(
 
 
 def load_pieces(folder: Path) -> dict[str, Tensor]:
-    """Return the state's tensors by name; none when the folder holds no state."""
+    """Return the state's tensors by name; empty if the folder holds no state."""
     return {k: v for name in _names(folder) for k, v in load_file(folder / name).items()}
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """Return the facts that were saved with the state; none when the folder holds no state."""
+    """Return the facts saved with the state; empty if the folder holds no state."""
     index = folder / INDEX
     return dict(json.loads(index.read_text())) if index.exists() else {}
 
@@ -57,7 +57,7 @@ def _names(folder: Path) -> list[str]:
     index = folder / INDEX
     if index.exists():
         return [str(name) for name in json.loads(index.read_text())["pieces"]]
-    # A run of before there was an index: one file.
+    # A run without an index has one file.
     return [f.name for f in folder.glob("state.safetensors")]
 
 

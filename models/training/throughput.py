@@ -1,4 +1,4 @@
-"""How fast training is, and how fast the device could be: steps, images and FLOP per second."""
+"""Training throughput and the device's peak: steps, images and FLOP per second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def measured_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Return the FLOP/s of a large matrix product: the best of what half a second allows."""
+    """Return the FLOP/s of a large matrix product: the best of half a second of trials."""
     side, repeats = (8192, 10) if device.type == "cuda" else (512, 1)
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     best = float("inf")
@@ -41,7 +41,7 @@ def count_flops(run: Callable[[], Tensor]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Step:
-    """What one step did: its loss, where it was computed, its images and their FLOP."""
+    """One step: its loss (on the device), number of images and FLOP."""
 
     loss: Tensor
     images: int
@@ -49,7 +49,7 @@ class Step:
 
 
 class Meter:
-    """Adds up what training did and reads it off the device only when asked.
+    """Accumulates steps, and reads their loss off the device only in `read`.
 
     peak: FLOP/s of the device, as `measured_peak` gives it.
     """
@@ -61,7 +61,7 @@ class Meter:
         self._since = time.monotonic()
 
     def add(self, step: Step) -> None:
-        """Count one step; its loss stays where it is, so the host waits for nothing."""
+        """Count one step; its loss stays on the device, so the host does not wait."""
         self._loss = self._loss.to(step.loss.device) + step.loss
         self._steps += 1
         self._images += step.images
@@ -69,13 +69,13 @@ class Meter:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave out the time of what is not training."""
+        """Exclude the time inside the block."""
         since = time.monotonic()
         yield
         self._since += time.monotonic() - since
 
     def read(self) -> dict[str, Any]:
-        """Return the means since the last reading, and begin anew."""
+        """Return the means since the last reading, and reset."""
         loss = float(self._loss) / max(1, self._steps)  # the host waits for the device here
         seconds = time.monotonic() - self._since
         rate = self._flops / seconds

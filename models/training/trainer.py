@@ -8,7 +8,7 @@ result. The part of a step after its batch is drawn, from the trunk to the avera
 function of a `models.training.batch.Batch`; it can be captured (`Training.compile`) and is then
 launched as one.
 
-A run always leaves a checkpoint: `state.json` with the pieces that it names
+A run always leaves a checkpoint: `state.json` with the pieces that it lists
 (`models.training.sharded_state`), and the averaged weights in `weights.safetensors`.
 """
 
@@ -71,7 +71,7 @@ class StepFit:
 
 
 class Trainer:
-    """One run: network, averaged copy, optimiser, and the step that they have reached."""
+    """One run: network, averaged copy, optimiser, and the number of steps done."""
 
     def __init__(
         self,
@@ -92,10 +92,10 @@ class Trainer:
             self.config = dataclasses.replace(config, sampling=sampling)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
-        # Walked once: to find them anew for each step would cost the host a tenth of it.
+        # Listed once: walking the modules at each step would cost the host a tenth of it.
         self._parameters = list(self.network.parameters())
         self._means: list[Tensor] = list(self.average.parameters())
-        # A captured step reads from tensors whatever changes from step to step.
+        # A captured step reads from tensors all values that change from step to step.
         self.padded = config.training.compile in CAPTURED and peers.count == 1
         zero = torch.zeros((), device=self.device)
         rate = zero.clone() if self.padded else 0.0
@@ -122,8 +122,8 @@ class Trainer:
         """Train to the configured step, or until `stop_at` (of time.monotonic); checkpoint as it
         goes and at the end.
 
-        With `fit_to`, a time like `stop_at` and not before it, the configured steps become as many
-        as there will be by then, so that the learning rate has fallen when the time is over.
+        With `fit_to`, a time like `stop_at` and not before it, the number of steps is adjusted to
+        the time left, so that the learning rate has fallen by then.
         """
         with denormals_flushed(self.device):
             self._run(photographs, validation, stop_at, report, fit_to)
@@ -167,7 +167,7 @@ class Trainer:
         self.config = dataclasses.replace(self.config, training=training)
 
     def train_step(self, photographs: Photographs) -> Step:
-        """Do one optimiser step; its loss stays on the device."""
+        """Run one optimiser step; its loss stays on the device."""
         training = self.config.training
         generator = torch.Generator().manual_seed(training.seed * 1_000_003 + self.step)
         sampling, channels = self._draw(generator)
@@ -185,7 +185,7 @@ class Trainer:
         return Step(loss, sampling.batch, self._flops(small.shape[2], channels))
 
     def _laid(self, batch: Batch) -> Batch:
-        """Return a drawn batch on the device, in fixed shapes where the step is to be captured."""
+        """Return a drawn batch on the device, in fixed shapes if the step is to be captured."""
         if not self.padded or self.replays.failure is not None:
             image = batch.image.contiguous(memory_format=torch.channels_last)
             return batch.sent()._replace(image=image)
@@ -197,10 +197,10 @@ class Trainer:
         return self._fixed[patch].fill(batch)
 
     def _set_rates(self) -> None:
-        """Set learning rate and decay of this step; in place where a captured step reads them."""
+        """Set learning rate and decay of this step, in place if a captured step reads them."""
         for group in self.optimiser.param_groups:
             group["lr"] = _put(group["lr"], learning_rate(self.config.training, self.step))
-        # The average follows closely at first, so that a short run is not held at its start.
+        # The average follows closely at first, so that a short run leaves its initial weights.
         done = self.step + 1
         decay = min(self.config.training.ema_decay, (1 + done) / (10 + done))
         self._closeness = _put(self._closeness, 1 - decay)
@@ -217,13 +217,13 @@ class Trainer:
         return loss
 
     def _freeze_encoder(self) -> None:
-        """Keep the encoder as it is for the first part of the steps (`Training.head_first`)."""
+        """Freeze the encoder for the first part of the steps (`Training.head_first`)."""
         head_first = self.config.training.head_first
         if head_first and isinstance(self.network, Composed):
             self.network.encoder.requires_grad_(self.config.progress(self.step) >= head_first)
 
     def _draw(self, generator: torch.Generator) -> tuple[Sampling, int]:
-        """Return how a step draws its batch, and the channels of the width that it trains."""
+        """Return the sampling of a step and the channels of the width that it trains."""
         training, sampling = self.config.training, self.config.sampling_at(self.step)
         if training.recipe != "algorithm_1":
             return sampling, self._draw_width(generator)
@@ -276,7 +276,7 @@ class Trainer:
         return validate(self.average, self.config.sampling, files, self.device)
 
     def save(self) -> None:
-        """Write the checkpoint: averaged weights, then everything that a resumed run needs."""
+        """Write the checkpoint: the averaged weights, then the state for resuming."""
         weights = self.output / "weights.safetensors"
         save_network(weights, self.config.network, self.average, self.config.scales)
         state = {f"network.{k}": v for k, v in self.network.state_dict().items()}
@@ -293,7 +293,7 @@ class Trainer:
         self.average.load_state_dict(self.network.state_dict())
 
     def resume(self) -> bool:
-        """Continue from the output folder's checkpoint; False when there is none."""
+        """Load the output folder's checkpoint; return False if there is none."""
         tensors = load_pieces(self.output)
         if not tensors:
             return False
@@ -309,8 +309,8 @@ class Trainer:
             slots.setdefault(int(index), {})[key] = laid
         optimiser = self.optimiser.state_dict()
         self.optimiser.load_state_dict({**optimiser, "state": slots})
-        self.replays = Replays(self.device)  # graphs would go on with the moments of before
-        # With head_first what belongs to the encoder counts fewer steps, or none.
+        self.replays = Replays(self.device)  # captured graphs refer to the old moments
+        # With head_first the encoder's slots count fewer steps, or none.
         self.step = max((int(slot["step"]) for slot in slots.values()), default=0)
         return True
 

@@ -1,14 +1,14 @@
-"""Start a larger network from a trained smaller one, so that nothing learnt is learnt twice.
+"""Warm starts: a larger network starts from a trained smaller one.
 
 Net2Net's idea (Chen, Goodfellow and Shlens, ICLR 2016) for conditioned networks: the large network
 holds the small one as its first channels, blocks and basis functions. At the inner widths of the
-small one it computes the same function; whatever is new starts with no say in the output, but
-with inputs of its own, so that its gradients are alive from the first step.
+small one it computes the same function. New parts start without influence on the output, but with
+inputs, so that their gradients are non-zero from the first step.
 
 Other networks start from every tensor that they share with a trained one: a plain network's AnySR
 form from all of it (AnySR Algorithm 1 starts so), another head from the encoder, another integer
 scale from all but the last layers, another encoder from the head, and PiCA from the network without
-it (it starts as nothing).
+it (PiCA starts as the identity).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from models.architectures.network import Network
 def grow(small: Network, large: Network) -> None:
     """Write the weights of `small` into `large`, in place.
 
-    ValueError when both are conditioned and `large` is smaller in channels, blocks or basis, or has
-    other blocks; when another `large` shares, by name and shape, neither half of the weights of
-    `small` nor its whole head.
+    Raises ValueError if both are conditioned and `large` is smaller in channels, blocks or basis,
+    or has other blocks; for other networks, if `large` shares (by name and shape) neither half of
+    the weights of `small` nor its whole head.
     """
     if isinstance(small, Conditioned) and isinstance(large, Conditioned):
         _grow_conditioned(small, large)
@@ -75,7 +75,7 @@ def _grow_conditioned(small: Conditioned, large: Conditioned) -> None:
     _grow_condition(small, large)
     for old, new in zip(small.blocks, large.blocks, strict=False):
         _prefix(old, new)
-        # What is new, in the stream or inside the block, does not yet reach what is old.
+        # New channels, in the stream or inside the block, do not yet reach old ones.
         for place in range(small.convolutions):
             new.get_parameter(f"convolutions.{place}.weight")[:known, known:] = 0
     for new in large.blocks[len(small.blocks) :]:
@@ -85,7 +85,7 @@ def _grow_conditioned(small: Conditioned, large: Conditioned) -> None:
 
 def _grow_condition(small: Conditioned, large: Conditioned) -> None:
     _prefix(small.condition.fc1, large.condition.fc1)
-    # Both see the width as a part of their own full width: the same channels, another number.
+    # Each network gets the width as a fraction of its own full width.
     large.condition.fc1.weight[:, 3] *= large.channels / small.channels
     for name, value in small.condition.fc2.named_parameters():
         old = value.view(small.condition.blocks, small.channels, -1)

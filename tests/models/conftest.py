@@ -1,4 +1,4 @@
-"""Synthetic photographs, which every network can learn something from."""
+"""Synthetic photographs for training small networks."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ from models.training.dataset import Photographs, list_images
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """Networks this small take several times as long on two threads, which wait for each other."""
+    """Use one thread: so small networks take several times as long on two, which wait for each
+    other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

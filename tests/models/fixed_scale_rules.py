@@ -1,4 +1,4 @@
-"""What every fixed-scale network is held to, on an instance of it that is small enough."""
+"""Rules that every fixed-scale network keeps, checked on a small instance."""
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from models.training.forward import upscale
 
 
 def stirred(module):
-    """A module with every learned parameter moved away from its starting value."""
+    """Return a module with every learned parameter moved away from its initial value."""
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.requires_grad:
@@ -24,19 +24,19 @@ def stirred(module):
 
 
 def built(spec):
-    """The network of a spec, the same each time, with nothing at its starting value."""
+    """Return a spec's network, the same each time, with no parameter at its initial value."""
     torch.manual_seed(0)
     return stirred(build_network(spec))
 
 
 def count(name, args):
-    """The parameters of a network that is too large to be built."""
+    """Return the number of parameters of a network that is too large to be built."""
     with torch.device("meta"):
         return sum(p.numel() for p in build_network(NetworkSpec(name, args)).parameters())
 
 
 def multiply_accumulates(name, args, height, width):
-    """What convolutions and matrix products cost of enlarging one picture, without the resize."""
+    """Return the cost of convolutions and matrix products for one picture, without the resize."""
     with torch.device("meta"):
         network, image = build_network(NetworkSpec(name, args)), torch.empty(1, 3, height, width)
     assert isinstance(network, FixedScale)
@@ -46,12 +46,12 @@ def multiply_accumulates(name, args, height, width):
 
 
 def enlarged(network, image, size):
-    """The picture at a size, at the only width."""
+    """Return the picture at a size, at the only width."""
     return upscale(network, image, size, network.channels)
 
 
 def assert_sizes(network):
-    """The asked size at any real scale up to the network's, apart for height and width."""
+    """Check the requested size at any real scale up to the network's, for each axis separately."""
     for scales in ((1.0, 1.0), (1.37, 1.9), (network.max_scale, 1.1), 2 * (network.max_scale,)):
         size = (output_size(7, scales[0]), output_size(10, scales[1]))
         output = enlarged(network, torch.rand(2, 3, 7, 10), size)
@@ -66,7 +66,7 @@ def assert_pictures_are_apart(network):
 
 
 def assert_gradients(network):
-    """Of the picture and of the parameters, in double precision."""
+    """Check the gradients of the picture and of the parameters, in double precision."""
     network = network.double()
     grid = grid_tensors(axis_grid(3, 5), axis_grid(4, 8))
     doubles = Grid(*(t.double() if t.is_floating_point() else t for t in grid))
@@ -81,7 +81,8 @@ def assert_gradients(network):
 
 
 def training_losses(network, steps=50):
-    """The losses before and after some steps on pictures of coloured blocks, at its own scale."""
+    """Return the losses before and after some steps on pictures of coloured blocks, at its own
+    scale."""
     generator = torch.Generator().manual_seed(0)
     blocks = torch.rand(8, 3, 6, 6, generator=generator)
     target = F.interpolate(blocks, size=2 * [16 * network.scale], mode="bicubic").clamp(0, 1)

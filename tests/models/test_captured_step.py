@@ -1,9 +1,10 @@
 """A whole step as a GPU captures it: traced on a CPU into a list of operations, and replayed.
 
 A trace is to a CPU what a CUDA graph is to a GPU. It reads and writes the tensors that were there
-when it was made; every number, shape and choice of Python's is as it was then; and to ask a tensor
-for its value while tracing is an error, as it is during capture. So what is not in tensors of fixed
-addresses shows: a step that replays with an old rate, batch or scale differs from a plain one.
+when it was made; all numbers, shapes and branches of Python are constant in it; and reading a
+tensor's value while tracing is an error, as during capture. So values that are not in tensors of
+fixed addresses are found: a step that replays with an old rate, batch or scale differs from a plain
+one.
 """
 
 import dataclasses
@@ -34,14 +35,14 @@ class Traced(Replays):
         self._trainer = trainer
         self.replayed = 0
 
-    def _aside(self, work):
+    def _warm_up(self, work):
         return work()
 
     def _capture(self, work):
         kept = self._state()
         values = [tensor.detach().clone() for tensor in kept]
         trace = make_fx(work)()
-        with torch.no_grad():  # a capture does nothing, but a trace does
+        with torch.no_grad():  # unlike a capture, a trace runs the work
             for tensor, value in zip(kept, values, strict=True):
                 tensor.copy_(value)
 
@@ -88,7 +89,7 @@ def test_a_replayed_step_is_the_plain_step(folder, tmp_path, settings):
     assert counts == {CONFIG.training.steps}
 
 
-def test_a_step_that_cannot_be_captured_goes_on_unpadded(folder, tmp_path, monkeypatch):
+def test_a_step_that_cannot_be_captured_runs_unpadded(folder, tmp_path, monkeypatch):
     photographs = Photographs(list_images([folder]))
     plain, captured = (trainer_of(tmp_path, name) for name in ("off", "graphs"))
     captured.replays = replays = Traced(captured)

@@ -32,7 +32,7 @@ def test_prose_stays_and_the_table_is_renewed():
     assert quality_table(model) in card
 
 
-def test_a_card_without_a_place_is_told():
+def test_a_card_without_markers_raises():
     with pytest.raises(ValueError, match="has no"):
         refresh("nothing here", read_catalog().get("anysr-s"))
 

@@ -1,4 +1,4 @@
-"""The catalog: what is shipped is what it says, and what is damaged is not opened."""
+"""The catalog: shipped artifacts match it, and damaged ones are not opened."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def test_every_shipped_model_has_a_card_and_measured_quality():
                 measured = {q.psnr_y for q in model.quality if (q.width, q.scale) == pair}
                 assert measured
                 assert all(f"{value:.2f}" in card.read_text() for value in measured)
-                # The service chooses by it.
+                # The service chooses models by their quality.
                 assert model.expected_db(*pair) is not None or not model.in_ladder
 
 
@@ -100,7 +100,7 @@ def test_an_artifact_must_be_a_plain_file_name(folder):
         verified(folder, artifact)
 
 
-def test_a_model_is_entered_in_place_of_its_namesake(folder):
+def test_entering_a_model_replaces_one_of_the_same_name(folder):
     before = read_catalog(folder)
     changed = before.get("anysr-s").model_copy(update={"description": "other"})
     after = enter(folder, changed)
@@ -115,7 +115,7 @@ def test_the_first_model_of_a_folder_is_its_default(tmp_path):
     assert enter(tmp_path, model).default == "anysr-s"
 
 
-def test_a_catalog_that_is_missing_or_wrong_is_told(folder, tmp_path):
+def test_a_catalog_that_is_missing_or_wrong_raises(folder, tmp_path):
     with pytest.raises(CatalogError, match="cannot read"):
         read_catalog(tmp_path / "nowhere")
     data = json.loads((folder / "catalog.json").read_text())
@@ -157,7 +157,7 @@ def test_what_is_good_is_read_beside_what_is_not(folder):
     assert all(len(reason) <= REASON_LENGTH for reason in reading.broken.values())
 
 
-def test_a_broken_entry_is_stood_in_for_by_the_one_that_runs(folder):
+def test_a_broken_entry_is_replaced_by_the_running_one(folder):
     running = read_catalog()
     edited(folder, lambda content: content["models"][0].update(widths=[]))
     assert running.models[0].name not in read_valid_entries(folder).catalog.names
@@ -167,12 +167,12 @@ def test_a_broken_entry_is_stood_in_for_by_the_one_that_runs(folder):
 
 
 @pytest.mark.parametrize(("halo", "rim"), [(5, 6), (5, -1), (None, 49)])
-def test_a_rim_beyond_what_tiles_are_shown_is_a_fault(folder, halo, rim):
+def test_a_rim_beyond_the_halo_or_the_context_is_invalid(folder, halo, rim):
     edited(folder, lambda content: content["models"][0].update(halo=halo, rim=rim))
     assert "rim" in read_valid_entries(folder).broken[read_catalog().models[0].name]
 
 
-def test_a_default_that_is_not_there_is_stood_in_for(folder):
+def test_a_missing_default_is_replaced(folder):
     running = read_catalog()
     edited(folder, lambda content: content.update(default="none"))
     for before, default in ((None, running.names[0]), (running, running.default)):
@@ -187,7 +187,7 @@ def test_a_catalog_without_a_model_is_an_error(folder):
         read_valid_entries(folder, read_catalog())
 
 
-def test_a_network_that_is_entered_is_no_longer_without_weights(folder):
+def test_an_entered_network_is_no_longer_untrained(folder):
     catalog = read_catalog(folder)
     entry = catalog.get("anysr-s").model_copy(update={"name": "edsr-srno", "on_demand": True})
     assert {"edsr-srno", "rdn-srno"} <= set(catalog.untrained)
@@ -209,7 +209,7 @@ def test_a_list_of_untrained_networks_is_read_and_no_longer_written(folder):
 
 
 @pytest.mark.parametrize("network", [{"name": "plain", "args": {}, "more": 1}, {"args": {}}])
-def test_a_network_that_is_no_spec_is_a_fault(folder, network):
+def test_a_network_that_is_not_a_spec_is_invalid(folder, network):
     edited(folder, lambda content: content["models"][0].update(network=network))
     assert "network" in read_valid_entries(folder).broken[read_catalog().models[0].name]
 

@@ -51,8 +51,8 @@ def head_of(**switches):
 
 
 def looked_up(number, n_in, n_out, side, quirks):
-    """A neighbour in coordinates of [-1, 1], as the papers' code looks it up: its index, and the
-    output pixel's place from it, times n_in."""
+    """Return a neighbour by the papers' code, in coordinates of [-1, 1]: its index, and the output
+    pixel's offset from it, times n_in."""
     coordinate = -1 + (2 * number + 1) / n_out
     reach = (1 - 2 / n_out) / (n_in - 1) if quirks else 1 / n_in
     at = min(max(coordinate + side * reach + 1e-6, -1 + 1e-6), 1 - 1e-6)
@@ -61,8 +61,8 @@ def looked_up(number, n_in, n_out, side, quirks):
 
 
 def queried(number, n_in, n_out, quirks):
-    """The input pixel whose patch is an output pixel's query: the nearest, and halfway between two
-    the second one, or the even one in the released code, whose grid_sample rounds so."""
+    """Return the input pixel whose patch is an output pixel's query: the nearest; halfway between
+    two, the second one, or the even one in the released code, by the rounding of grid_sample."""
     place = Fraction((2 * number + 1) * n_in, 2 * n_out) - Fraction(1, 2)
     return round(place) if quirks else math.floor(place + Fraction(1, 2))
 
@@ -256,7 +256,7 @@ def test_training_makes_the_loss_fall(tmp_path, photographs):
 
 
 def public_state(encoder):
-    """A public checkpoint of random weights, as the names and shapes of MODELS have it."""
+    """Return a public checkpoint of random weights, with the public names and shapes."""
     torch.manual_seed(0)
     head = CiaoSR(4, hidden=8).state_dict()
     shapes = {name: tensor.shape for name, tensor in head.items()}

@@ -66,7 +66,7 @@ def test_any_encoder_goes_with_any_head_at_any_real_scale(encoder, head):
 
 
 @pytest.mark.parametrize("head", PAPERS)
-def test_pictures_of_a_batch_do_not_meet(head):
+def test_pictures_of_a_batch_do_not_affect_each_other(head):
     net, images = build(ANYSR, head), torch.rand(3, 3, 5, 6)
     with torch.no_grad():
         together = upscale(net, images, (9, 14), 11)

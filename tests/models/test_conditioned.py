@@ -28,7 +28,7 @@ def network():
 
 @pytest.mark.parametrize("scale", [1.0, 1.5, 2.0, 2.37, 3.999, 8.0])
 @pytest.mark.parametrize("channels", [4, 8, 16])
-def test_the_output_has_the_asked_size_at_any_real_scale(network, scale, channels):
+def test_the_output_has_the_requested_size_at_any_real_scale(network, scale, channels):
     size = (output_size(13, scale), output_size(22, scale))
     assert upscale(network, torch.rand(2, 3, 13, 22), size, channels).shape == (2, 3, *size)
 
@@ -61,7 +61,7 @@ def test_nothing_beyond_the_halo_reaches_a_pixel(network, channels):
     assert 0 < reach <= network.halo
 
 
-def test_pictures_of_a_batch_do_not_touch_each_other(network):
+def test_pictures_of_a_batch_do_not_affect_each_other(network):
     batch = torch.rand(3, 3, 9, 9)
     together = upscale(network, batch, (20, 20), 8)
     apart = torch.cat([upscale(network, image[None], (20, 20), 8) for image in batch])

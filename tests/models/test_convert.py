@@ -1,5 +1,5 @@
 """Conversion of public checkpoints: their names and shapes as published, loss-free both ways, and
-the same numbers from the network as from the published one's formulas."""
+the network computes the published one's formulas."""
 
 import itertools
 import pickle
@@ -95,7 +95,7 @@ LAYOUTS = {
 
 
 def checkpoint(layout):
-    """Random tensors under public names; the mean shifts that no network uses as they are made."""
+    """Return random tensors under public names, with unused mean shifts at their initial values."""
     generator = torch.Generator().manual_seed(7)
     shapes, anysr = LAYOUTS[layout], layout.startswith("AnySR")
     tensors = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
@@ -169,7 +169,7 @@ def test_nothing_in_a_public_file_is_run(tmp_path, monkeypatch):
     assert not (tmp_path / "harmed").exists()
 
 
-def test_the_command_says_what_it_cannot_convert(tmp_path):
+def test_the_command_reports_files_that_it_cannot_convert(tmp_path):
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     arguments = ["convert", str(tmp_path / "other.pth"), str(tmp_path / "w.safetensors")]
     result = CliRunner().invoke(app, arguments)

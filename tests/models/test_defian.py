@@ -76,14 +76,14 @@ def test_the_root_has_gradients_where_a_picture_is_flat():
         assert bool(gradient.isfinite().all()) is finite
 
 
-def test_the_derivatives_are_no_matter_of_training(network):
+def test_the_derivatives_are_not_trained(network):
     frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
     of_hessians = {name for name, _ in network.named_parameters() if ".hessian." in name}
     assert frozen == of_hessians
     assert len(frozen) == 2 * 3 * 3 * 2  # stages, scales, derivatives, weight and bias
 
 
-def test_the_aligned_map_has_the_moments_that_the_reference_asks_for():
+def test_the_aligned_map_has_the_moments_of_the_reference():
     """Eq. 20-22: mean f(mean of the reference), deviation f(deviation of the reference)."""
     torch.manual_seed(0)
     align = DistributionAlignment(8).double()
@@ -130,12 +130,12 @@ def test_the_coder_sees_fifteen_pixels_in_its_encoder_and_as_many_in_its_decoder
     assert widths == [3, 7, 15, 23, 27, 29]
 
 
-def test_the_output_has_the_asked_size(network):
+def test_the_output_has_the_requested_size(network):
     rules.assert_sizes(network)
     assert network.halo is None
 
 
-def test_pictures_of_a_batch_do_not_touch_each_other(network):
+def test_pictures_of_a_batch_do_not_affect_each_other(network):
     rules.assert_pictures_are_apart(network)
 
 
@@ -173,6 +173,6 @@ def test_released_quirks_change_the_colour_statistics_and_the_root():
 
 
 @pytest.mark.parametrize("scale", [1, 5])
-def test_a_scale_that_the_paper_has_not_is_refused(scale):
+def test_a_scale_beyond_the_papers_is_refused(scale):
     with pytest.raises(ValueError, match="2, 3 or 4 times"):
         DeFiAN(scale)

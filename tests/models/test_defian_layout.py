@@ -1,4 +1,4 @@
-"""DeFiAN's public checkpoints: every tensor gets its place, and back without loss."""
+"""DeFiAN's public checkpoints: every tensor converts, both ways and without loss."""
 
 import itertools
 
@@ -78,8 +78,8 @@ def test_a_public_state_dict_fills_the_network_and_comes_back(scale):
     assert all(torch.equal(returned[name], public[name]) for name in public)
 
 
-def test_tensors_keep_their_part():
-    """One of each kind, by what the public code does with it."""
+def test_converted_tensors_keep_their_roles():
+    """Compare one tensor of each kind, identified by its role in the public code."""
     public = public_state(4)
     _, ours = from_public(public)
     for name, theirs in {
@@ -95,7 +95,7 @@ def test_tensors_keep_their_part():
         assert torch.equal(ours[name], public[theirs])
 
 
-def test_a_name_that_is_none_of_it_is_refused():
+def test_an_unexpected_tensor_name_is_refused():
     with pytest.raises(ConversionError, match=r"nothing in defian takes body\.0\.norm\.weight"):
         from_public({**public_state(2), "body.0.norm.weight": torch.zeros(1)})
     missing = public_state(2)

@@ -114,7 +114,7 @@ def test_scale_attention_is_equation_5_or_7(enhancement, count):
 
 
 @pytest.mark.parametrize(
-    ("scales", "told"),
+    ("scales", "pair"),
     [
         ((2.0, 2.0), (2.0, 2.0)),
         ((2.3, 1.6), (-2.3, -1.6)),  # 23 tenths: odd
@@ -126,9 +126,9 @@ def test_scale_attention_is_equation_5_or_7(enhancement, count):
         ((12 / 5, 12 / 5), (2.4, 2.4)),
     ],
 )
-def test_released_pairs_are_tenths_with_a_sign(scales, told):
+def test_released_pairs_are_tenths_with_a_sign(scales, pair):
     inverse = 1 / torch.tensor(scales)
-    torch.testing.assert_close(scale_pair(inverse, True), torch.tensor(told))
+    torch.testing.assert_close(scale_pair(inverse, True), torch.tensor(pair))
     torch.testing.assert_close(scale_pair(inverse, False), torch.tensor(scales))
 
 
@@ -224,7 +224,7 @@ def test_a_plain_encoder_reaches_as_far_as_its_halo(kind, args):
 
 
 @pytest.mark.parametrize("name", ["edsr", "rdn"])
-def test_pictures_of_a_batch_do_not_meet(name):
+def test_pictures_of_a_batch_do_not_affect_each_other(name):
     net, images = encoder(name), torch.rand(3, 3, 5, 6)
     alone = torch.cat([net(image[None], INVERSE, 11) for image in images])
     torch.testing.assert_close(net(images, INVERSE, 11), alone, atol=1e-5, rtol=1e-4)

@@ -1,4 +1,5 @@
-"""What is expected of a picture: bounded, ordered as the means are, and close to the truth."""
+"""The expectation of a picture: bounded, ordered as the means, and close to the measured
+quality."""
 
 from __future__ import annotations
 
@@ -97,7 +98,7 @@ def test_what_was_measured_on_clean_pictures_alone_gains_the_same_on_others() ->
 
 
 def error_of(truth: np.ndarray, scale: float) -> tuple[float, float]:
-    """Return by how much plain resampling comes out above what is expected, and above the mean."""
+    """Return the differences of plain resampling from the expectation and from the mean."""
     small, cropped = degrade(truth, scale)
     height, width = cropped.shape[:2]
     made = upscale(Picture(Raster(small)), height, width, None, lambda part: None).picture

@@ -1,6 +1,7 @@
 """Export: artifacts compute what the network computes, share one weights file, hide no paths."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from models.export import (
     ExportError,
     check,
     export_model,
+    input_names,
     onnx_runner,
     torchscript_runner,
 )
@@ -20,12 +22,12 @@ from models.spec import NetworkSpec
 SPEC = NetworkSpec("conditioned", {"channels": 8, "blocks": 1, "basis": 3, "widths": [4, 8]})
 HARD_SIZES = [(1, 1, 3.0, 3.0), (2, 50, 1.0, 8.0), (37, 20, 1.37, 2.9), (24, 24, 4.0, 4.0)]
 SHIPPED_SIZES = [(9, 13, 3.0, 2.0), (5, 64, 7.3, 1.1)]
-"""Within a window of any attention (48), and beyond it. They were checked at more when exported."""
+"""Sizes within a window of any attention (48), and beyond it. The export checked further ones."""
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A small network with nothing at its starting value, and its export."""
+    """Export a small network with no parameter at its initial value."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("export")
     network = build_network(SPEC)
@@ -57,9 +59,21 @@ def test_torchscript_computes_what_the_network_computes(exported, channels):
     assert check(network, channels, run, HARD_SIZES) <= TOLERANCE
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated:DeprecationWarning")
+def test_exported_files_take_the_grid_as_tensors(exported):
+    folder, entry, network = exported
+    names = list(input_names(network))
+    for width in entry.widths:
+        graph = onnx.load(folder / width.onnx.file, load_external_data=False).graph
+        assert [given.name for given in graph.input] == names
+    script = torch.jit.load(folder / "tiny.torchscript")
+    kinds = [str(argument.type) for argument in script.forward.schema.arguments[1:]]
+    assert kinds == ["Tensor"] * len(names) + ["int"]
+
+
 @pytest.fixture(scope="module")
 def half(exported, tmp_path_factory):
-    """The same network in half the bytes, at its full width alone."""
+    """Export the same network in float16, at its full width alone."""
     network = exported[-1]
     weights = tmp_path_factory.mktemp("half") / "trained.safetensors"
     save_network(weights, SPEC, network, (1.5, 3.0))
@@ -92,7 +106,7 @@ def test_the_entry_describes_what_was_written(exported):
     assert entry.output_halo == 0
 
 
-def test_only_the_widths_asked_for_are_exported(exported, half, tmp_path):
+def test_only_the_requested_widths_are_exported(exported, half, tmp_path):
     _, folder, entry = half
     assert [w.channels for w in entry.widths] == [8]
     assert (folder / "half-8.onnx").exists()

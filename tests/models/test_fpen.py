@@ -1,4 +1,4 @@
-"""FPEN: its blocks and its attention against the paper's equations, and what they cost."""
+"""FPEN: its blocks and its attention against the paper's equations, and their cost."""
 
 import weakref
 
@@ -24,7 +24,7 @@ ENCODER = {"features": 4, "blocks": 1, "passes": 2, "reduction": 2}
 
 
 def shaken(module, by=0.2):
-    """A module of which nothing is at its special starting value."""
+    """Return a module with no parameter at its initial value."""
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -150,7 +150,7 @@ def test_a_narrow_width_is_what_the_first_channels_of_each_block_make():
     torch.testing.assert_close(net(image, inverse, 4), narrow)
 
 
-def test_it_learns_at_every_width_and_knows_the_scale():
+def test_every_width_learns_and_depends_on_the_scale():
     net = FPEN(**ENCODER, anysr=SLICED)
     shaken(net)
     image = torch.rand(1, 3, 6, 8)
@@ -198,7 +198,7 @@ def test_each_window_of_pica_attends_to_itself():
             torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_pica_starts_as_nothing_and_refuses_an_empty_window():
+def test_pica_starts_as_the_identity_and_refuses_an_empty_window():
     features = torch.randn(1, 4, 5, 6)
     assert torch.equal(PixelContinuityAttention(4)(features), features)
     with pytest.raises(ValueError, match="window"):
@@ -206,7 +206,7 @@ def test_pica_starts_as_nothing_and_refuses_an_empty_window():
 
 
 class Live(TorchDispatchMode):
-    """Counts the bytes of the tensors that live at once, of those that are made inside."""
+    """Tracks the peak of bytes of live tensors that are created inside the block."""
 
     def __init__(self):
         super().__init__()

@@ -133,12 +133,12 @@ def test_the_coarse_path_starts_as_bicubic_interpolation(scale):
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
 
 
-def test_the_output_has_the_asked_size(network):
+def test_the_output_has_the_requested_size(network):
     rules.assert_sizes(network)
     assert network.halo is None
 
 
-def test_pictures_of_a_batch_do_not_touch_each_other(network):
+def test_pictures_of_a_batch_do_not_affect_each_other(network):
     rules.assert_pictures_are_apart(network)
 
 
@@ -159,6 +159,6 @@ def test_onnx_computes_what_the_network_computes(tmp_path):
 
 
 @pytest.mark.parametrize("scale", [1, 8])
-def test_a_scale_that_the_paper_has_not_is_refused(scale):
+def test_a_scale_beyond_the_papers_is_refused(scale):
     with pytest.raises(ValueError, match="2, 3 or 4 times"):
         GIDRN(scale)

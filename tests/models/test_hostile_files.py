@@ -1,5 +1,5 @@
-"""Files that mean harm, or nothing: every one is refused in a sentence, at once, and leaves nothing
-behind; and what is refused never asked for more memory than the file has bytes."""
+"""Hostile and damaged files: each is refused at once with one sentence and leaves nothing behind,
+and its refusal allocates no more memory than the file has bytes."""
 
 import contextlib
 import io
@@ -52,7 +52,7 @@ def liif_tensors(channels=CHANNELS, make=torch.randn):
 
 
 def one_number(*size):
-    """One number, said to be at very many places."""
+    """A tensor whose strides put one number at very many places."""
     return torch.ones(1).expand(size)
 
 
@@ -95,7 +95,7 @@ def of_pickle(*parts):
 
 
 def shared(depth):
-    """A key of pairs, each twice the one before: to hash it takes 2 ** depth steps."""
+    """A key of nested pairs; hashing it takes 2 ** depth steps."""
     steps = b"".join(
         b"h" + bytes([n]) + b"h" + bytes([n]) + b"\x86q" + bytes([n + 1]) for n in range(depth)
     )
@@ -127,7 +127,7 @@ SRNO = {
     "encoder.head.0.weight": torch.randn(4, 3, 3, 3),
     "conv00.weight": torch.randn(8, 26, 1, 1),
 }
-SRNO_TOLD = {"name": "sronet", "args": {"encoder_spec": {"name": "edsr-baseline", "args": {}}}}
+SRNO_SPEC = {"name": "sronet", "args": {"encoder_spec": {"name": "edsr-baseline", "args": {}}}}
 
 
 FACTOR = {
@@ -143,7 +143,7 @@ VIEW = (
 
 def srno(**more):
     tensors = SRNO | {name.replace("__", "."): tensor for name, tensor in more.items()}
-    return saved({"model": {**SRNO_TOLD, "sd": tensors}})
+    return saved({"model": {**SRNO_SPEC, "sd": tensors}})
 
 
 HOSTILE: dict[str, Callable[[], bytes]] = {
@@ -248,7 +248,7 @@ def warm(tmp_path_factory):
     path = tmp_path_factory.mktemp("good") / "good.pth"
     path.write_bytes(checkpoint(liif_tensors()))
     public = read_public(path)
-    return from_public(public.tensors, public.told)
+    return from_public(public.tensors, public.spec)
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
@@ -263,14 +263,14 @@ def test_a_hostile_file_is_refused_in_a_sentence(kind, convert):
 )
 def test_a_hostile_file_takes_no_memory(kind, convert):
     content = HOSTILE[kind]()
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = resident("VmRSS")
     convert(content)
     assert resident("VmHWM") - before < 1 << 26
 
 
 @pytest.mark.parametrize("kind", ["no number", "one number for a network", "half a layer"])
-def test_so_it_is_in_the_older_format(kind, convert):
+def test_the_same_holds_in_the_older_format(kind, convert):
     content = torch.load(io.BytesIO(HOSTILE[kind]()), weights_only=True)
     convert(saved(content, _use_new_zipfile_serialization=False))
 
@@ -281,7 +281,7 @@ def test_an_older_file_that_is_cut_off_is_refused(convert):
         assert "checkpoint" in convert(content[:length]) or length
 
 
-def test_the_good_file_of_which_they_are_made_is_good(warm):
+def test_the_valid_file_that_hostile_ones_derive_from_is_accepted(warm):
     assert warm[0].args["head"] == {"name": "liif", "args": {"hidden": 8, "layers": 1}}
 
 
@@ -307,16 +307,16 @@ class Harmful:
 def test_what_a_file_names_is_not_called(tmp_path, monkeypatch, convert):
     monkeypatch.chdir(tmp_path)
     convert(saved({"model": {"sd": {"x": Harmful()}}}))
-    # Beside the tensors it is no harm either: only they are made.
+    # It is harmless beside the tensors, too: only they are constructed.
     content = {"model": {**LIIF, "sd": liif_tensors()}, "x": Harmful()}
     (tmp_path / "beside.pth").write_bytes(saved(content))
     assert read_public(tmp_path / "beside.pth").tensors.keys() == liif_tensors().keys()
     assert not (tmp_path / "harmed").exists()
 
 
-def ours(told=None, tensors=None, **headers):
+def ours(header=None, tensors=None, **headers):
     """A weights file of ours, with anything in its header."""
-    text = told if isinstance(told, str) else json.dumps(told)
+    text = header if isinstance(header, str) else json.dumps(header)
     return {"tensors": tensors or {"a": torch.zeros(3)}, "metadata": {SPEC_KEY: text, **headers}}
 
 
@@ -387,7 +387,7 @@ def test_weights_of_ours_that_are_cut_off_are_refused(length, tmp_path, convert)
 
 
 @pytest.mark.parametrize("missing", ["source.pth", "source.safetensors"])
-def test_a_file_or_a_folder_that_is_not_there_is_said(missing, tmp_path):
+def test_a_missing_file_or_folder_is_reported(missing, tmp_path):
     other = {"source.pth": "made.safetensors", "source.safetensors": "made.pth"}[missing]
     arguments = ["convert", str(tmp_path / missing), str(tmp_path / other)]
     result = CliRunner().invoke(app, arguments)
@@ -419,7 +419,7 @@ def test_what_was_there_before_stays(suffix, tmp_path):
     assert target.read_bytes() == b"from before"
 
 
-def test_a_network_is_given_up_as_soon_as_it_outgrows_its_file():
+def test_building_stops_as_soon_as_a_network_outgrows_its_file():
     spec = NetworkSpec("defian", {"scale": 2, "channels": 4, "modules": 60_000, "blocks": 60_000})
     with pytest.raises(ConversionError, match="more than 264 tensors"):
         skeleton(spec, 100)
@@ -473,7 +473,7 @@ def read_or_refused(tmp_path, content):
     path.write_bytes(content)
     with contextlib.suppress(ConversionError):
         public = read_public(path)
-        from_public(public.tensors, public.told)
+        from_public(public.tensors, public.spec)
 
 
 @given(data=st.data())

@@ -1,4 +1,4 @@
-"""The plain network: its start, its reach, and what it is told."""
+"""The plain network: its start, its reach, and its condition."""
 
 import pytest
 import torch
@@ -39,12 +39,12 @@ def test_it_starts_as_bilinear_interpolation_inside_the_picture(layers):
 
 
 def test_it_is_what_its_formula_says(network):
-    image, told = torch.rand(2, 3, 9, 7), torch.tensor([0.5, 0.4, 0.3])
-    planes = told[None, :, None, None] * torch.ones(2, 3, 9, 7)
+    image, condition = torch.rand(2, 3, 9, 7), torch.tensor([0.5, 0.4, 0.3])
+    planes = condition[None, :, None, None] * torch.ones(2, 3, 9, 7)
     first, second = network.layers
     features = F.conv2d(torch.cat((image, planes), 1), first.weight, first.bias, padding=1).relu()
     features = F.conv2d(features, second.weight, second.bias, padding=1).relu()
-    torch.testing.assert_close(network.trunk(image, told, CHANNELS), features)
+    torch.testing.assert_close(network.trunk(image, condition, CHANNELS), features)
 
 
 def test_nothing_beyond_the_halo_reaches_a_pixel(network):

@@ -1,5 +1,5 @@
-"""Public files as a whole: what they say of their network is heard, and what is written back is
-what the public code loads: from its {name, args} alone it builds the network of these tensors."""
+"""Whole public files: their {name, args} is used, and files that are written back load in the
+public code, which builds the network of these tensors from {name, args} alone."""
 
 import itertools
 from collections.abc import Callable
@@ -98,7 +98,7 @@ HEADS: dict[str, Callable[..., Any]] = {"liif": liif, "metasr": metasr, "sronet"
 
 
 def shapes_of(name, args):
-    """What the public code builds of a file's {name, args}, by the names in its state dict."""
+    """Return the shapes of the network that the public code builds from {name, args}, by name."""
     args = dict(args)
     inner = args.pop("encoder_spec")
     encoder, features = ENCODERS[inner["name"]](**inner["args"])
@@ -109,8 +109,8 @@ def shapes_of(name, args):
 def spec_of(encoder, head="liif", inner=None, **args):
     if head == "liif":
         args = {"imnet_spec": {"name": "mlp", "args": {"out_dim": 3, "hidden_list": [16]}}} | args
-    told = {"no_upsampling": True} | (inner or {})
-    return {"name": head, "args": {"encoder_spec": {"name": encoder, "args": told}, **args}}
+    inner = {"no_upsampling": True} | (inner or {})
+    return {"name": head, "args": {"encoder_spec": {"name": encoder, "args": inner}, **args}}
 
 
 SMALL = {"n_resblocks": 2}
@@ -162,7 +162,7 @@ def test_what_is_written_back_is_what_the_public_code_builds(kind, tmp_path):
     assert built == {name: tuple(tensor.shape) for name, tensor in model["sd"].items()}
     assert all(torch.equal(model["sd"][name], tensor) for name, tensor in public.items())
     again = read_public(back)
-    assert from_public(again.tensors, again.told)[0] == load_network(ours)[0]
+    assert from_public(again.tensors, again.spec)[0] == load_network(ours)[0]
 
 
 def test_an_anysr_file_names_itself_as_what_its_encoder_starts_from(tmp_path):
@@ -210,7 +210,7 @@ UNLIKE = {
 
 
 @pytest.mark.parametrize("said", UNLIKE)
-def test_a_network_that_is_not_ours_is_refused_for_what_it_is(said, tmp_path):
+def test_an_unsupported_network_is_refused_with_the_reason(said, tmp_path):
     tensors = tensors_of(SPECS["LIIF"])
     target = tmp_path / "w.safetensors"
     result = convert(write(tmp_path / "epoch.pth", UNLIKE[said], tensors), target)
@@ -219,7 +219,7 @@ def test_a_network_that_is_not_ours_is_refused_for_what_it_is(said, tmp_path):
     assert not target.exists()
 
 
-def test_a_file_of_tensors_alone_is_taken_as_published_only_when_told(tmp_path):
+def test_a_file_of_tensors_alone_is_taken_as_published_only_on_request(tmp_path):
     source, ours = tmp_path / "bare.pth", tmp_path / "w.safetensors"
     torch.save(tensors_of(SPECS["LIIF"]), source)
     refused = convert(source, ours)
@@ -295,7 +295,7 @@ def test_files_from_before_archives_are_read(tmp_path):
     content = {"model": {**SPECS["LIIF"], "sd": public}, "step": torch.tensor([3])}
     torch.save(content, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     read = read_public(tmp_path / "old.pth")
-    assert read.told == SPECS["LIIF"]
+    assert read.spec == SPECS["LIIF"]
     assert read.tensors.keys() == public.keys()
     assert all(torch.equal(read.tensors[name], tensor) for name, tensor in public.items())
 

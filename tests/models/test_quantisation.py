@@ -1,4 +1,4 @@
-"""Trunks in 8 bits: what they compute, what they hold, and which layers are left out."""
+"""Trunks in 8 bits: their results, their content, and the layers that stay in float32."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_layers_that_make_most_of_the_error_stay_as_they_are(exported, shown, mo
     assert better < worse
 
 
-def test_the_command_enters_the_trunks_and_says_what_to_do_next(exported, photographs):
+def test_the_command_enters_the_trunks_and_prints_the_next_step(exported, photographs):
     folder, entry = exported
     (folder / "catalog.json").write_text(
         '{"default": "tiny", "models": [' + entry.model_dump_json() + "]}"

@@ -1,4 +1,4 @@
-"""The rim that is measured: no smaller than a network needs, and no larger than helps."""
+"""The measured rim: as large as a network needs, and no larger."""
 
 import numpy as np
 import pytest

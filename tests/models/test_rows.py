@@ -1,9 +1,8 @@
 """No row of a picture stands out: every shipped network on smooth ramps, at every integer and
 half-integer scale that it serves, row by row and column by column up to the rim.
 
-At some scales an output pixel lies right on the centre of the last input pixel, where rules that
-look for neighbours have nothing left to compare. Quality is measured without the border, so that
-it does not see it.
+At some scales an output pixel lies on the centre of the last input pixel, where rules that search
+for neighbours degenerate. Quality is measured without the border, so it does not show this.
 """
 
 import functools
@@ -32,7 +31,7 @@ WITH_ENSEMBLE = ["anysr-edsr-liif", "anysr-edsr-srno", "fpen-pica-liif"]
 HAIR = 2.0**-10
 """In input pixels."""
 STEADY = 0.5
-"""By how many levels of 8 bits a pixel may change that moves by a hair."""
+"""Largest change, in levels of 8 bits, of a pixel that is moved by a hair."""
 
 
 def ramps():
@@ -82,7 +81,7 @@ def shipped(name):
 
 @pytest.mark.parametrize("name", read_catalog().names)
 def test_no_row_of_a_shipped_network_stands_out(name):
-    """Without a rim networks take what lies beyond the picture for black: at both ends alike."""
+    """Without a rim, networks take the outside of the picture for black, at both ends alike."""
     entry, network = shipped(name)
     run = eager_runner(network, network.channels)
     for scale in (s for s in SCALES if s <= entry.max_scale):

@@ -1,4 +1,4 @@
-"""Strength: 0 for what is clean, 1 for JPEG at quality 30, and its quality is found again."""
+"""Strength: 0 for clean pictures, 1 for JPEG at quality 30, and convertible back to a quality."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import pytest
 from models.strength import WORST_QUALITY, quality_of_strength, strength_of_quality
 
 
-def test_the_ends():
+def test_qualities_at_both_ends_have_strengths_0_and_1():
     assert strength_of_quality(100) == 0
     assert strength_of_quality(WORST_QUALITY) == 1
     assert strength_of_quality(5) == 1

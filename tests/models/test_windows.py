@@ -20,7 +20,7 @@ def test_what_was_cut_is_joined_as_it_was(height, width, high, wide):
     windows = split_windows(x, high, wide)
     assert windows.shape == (2 * -(-height // high) * -(-width // wide), 3, high, wide)
     assert torch.equal(join_windows(windows, 2, height, width), x)
-    assert torch.isclose(windows.sum(), x.sum())  # beyond the map there is nothing
+    assert torch.isclose(windows.sum(), x.sum())  # zero beyond the map
 
 
 @given(st.none() | SIDES, SIDES, SIDES)

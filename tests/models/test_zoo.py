@@ -1,4 +1,4 @@
-"""The zoo's list: what each network costs, to the digit where the papers or their code say it."""
+"""The zoo: the cost of each network, exact where the papers or their code give it."""
 
 import pytest
 import torch
@@ -51,7 +51,7 @@ def test_the_command_lists_networks_with_their_facts():
         assert fact in result.output
     shipped = CliRunner().invoke(app, ["models", "anysr-s"]).output
     assert "halo 35" in shipped
-    # Twice: as a network, and as what was trained.
+    # Twice: as a network, and as a trained model.
     assert shipped.count(" anysr-s ") == 2
 
 

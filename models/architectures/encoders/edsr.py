@@ -15,8 +15,7 @@ class EDSR(Encoder):
     """Residual blocks of two 3x3 convolutions between one at the entry and one at the end.
 
     anysr: a `Slicing`, which cuts the channels inside the blocks; without it the plain network.
-    res_scale: what a block's branch is multiplied by: 0.1 in EDSR itself, which is four times as
-        wide.
+    res_scale: factor of a block's branch: 0.1 in EDSR itself, which is four times as wide.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """FPEN's encoder: stacked High Frequency Preserving Blocks (Su et al., IEEE Access 2023).
 
-A block (HFPB, Eq. 7-8) takes the local mean from its features and gives what is left, edges and
-textures, the deeper of its work, at full size and, by passes that share their weights, at half
-size. The paper leaves most sizes open; each choice is given in docs/models/fpen.md.
+A block (HFPB, Eq. 7-8) subtracts the local mean from its features. The remainder, edges and
+textures, passes through its deeper branch, at full size and, in passes that share their weights, at
+half size. The paper leaves most sizes open; each choice is given in docs/models/fpen.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class BasicBlock(ResidualBranch):
 
 
 class LearnableBlock(ResidualBranch):
-    """LRB: a residual block that learns what its identity and its residue weigh."""
+    """LRB: a residual block with learned weights of identity and residue."""
 
     def __init__(self, channels: int, slicing: Slicing) -> None:
         super().__init__(channels, slicing)
@@ -62,7 +62,8 @@ class LearnableFeatureBlock(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """x times a factor in (0, 1) per channel, of the channels' means."""
+    """Channel attention: x times a factor in (0, 1) per channel, computed from the channels'
+    means."""
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
@@ -117,7 +118,7 @@ class FPEN(Encoder):
         anysr: Mapping[str, Any] | None = None,
     ) -> None:
         slicing = slicing_of(anysr, features)
-        # The channel attention's means see the whole picture.
+        # The channel attention's means cover the whole picture.
         super().__init__(features, slicing.widths, halo=None)
         self.entry = nn.Conv2d(COLOURS, features, 3, padding=1)
         self.blocks = nn.ModuleList(
@@ -132,7 +133,7 @@ class FPEN(Encoder):
 
 
 def high_frequencies(x: Tensor) -> Tensor:
-    """Return x less its local mean (HFAB, Eq. 9): x - bicubic(average(x))."""
+    """Return x minus its local mean (HFAB, Eq. 9): x - bicubic(average(x))."""
     return x - enlarge(shrink(x), x)
 
 

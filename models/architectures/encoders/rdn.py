@@ -14,12 +14,12 @@ from models.architectures.network import Encoder
 
 
 class DenseBlock(nn.Module):
-    """Dense convolutions, then a 1x1 convolution that fuses all they made.
+    """Dense convolutions, then a 1x1 convolution that fuses all their outputs.
 
     forward: x [B, C, H, W], inverse_scale [2], width k <= C -> [B, C, H, W]. The width cuts the
     outputs of the fourth and the second convolution before the last, as the released network does;
-    what follows uses its first weights for the channels that it is given. The scale attention
-    weights the last 2 k channels of what is fused.
+    later layers use their first weights for the channels that remain. The scale attention weights
+    the last 2 k channels of the fused input.
     """
 
     def __init__(self, channels: int, layers: int, slicing: Slicing) -> None:
@@ -47,7 +47,7 @@ class DenseBlock(nn.Module):
 
 
 class RDN(Encoder):
-    """Residual dense blocks, whose outputs are all fused.
+    """Residual dense blocks with fused outputs.
 
     anysr: a `Slicing`, which cuts inside the blocks; without it the plain network.
     """

@@ -1,1 +1,1 @@
-"""The parts of composed networks that make output pixels of features, at any real scale."""
+"""The parts of composed networks that turn features into output pixels, at any real scale."""

@@ -1,7 +1,7 @@
 """ArbSR's plug-in (Wang et al., ICCV 2021) as a head: scale-aware adaption, then upsampling.
 
 Kernels are mixtures of a few experts, weighted by the scale (adaption) or by scale and offset of
-each output pixel (upsampling, which also learns where to sample). A mixture's weights are numbers,
+each output pixel (upsampling, which also learns where to sample). A mixture's weights are scalars,
 so experts are applied first and mixed after: the same output without a kernel per output pixel.
 """
 
@@ -47,7 +47,8 @@ class ScaleAdaption(nn.Module):
 
 
 class ScaleUpsample(nn.Module):
-    """Sample features at learnt places around each output pixel, and filter them by mixed experts.
+    """Samples features at learned positions around each output pixel, then filters by mixed
+    experts.
 
     forward: features [B, C, H, W] and a grid -> [B, C, Y, X].
     """
@@ -91,7 +92,7 @@ class ArbSR(Head):
     output_halo = 1  # the last convolution's
 
     def __init__(self, features: int, adaptions: int = 1, experts: int = 4) -> None:
-        # Learnt offsets have no bound, and masks are made of pairs of rows and columns.
+        # Learned offsets have no bound, and masks are computed from pairs of rows and columns.
         super().__init__(halo=None)
         self.adaptions = nn.ModuleList(ScaleAdaption(features, experts) for _ in range(adaptions))
         self.upsample = ScaleUpsample(features, experts)
@@ -112,8 +113,8 @@ def _conditions(inverse_scale: Tensor, down: Tensor, across: Tensor) -> Tensor:
 
 
 def _centred(place: Tensor, size: int) -> Tensor:
-    """Return places in input pixels, 0 at the first pixel's centre, as grid_sample wants them: from
-    -1 at the first pixel's edge to 1 at the last one's."""
+    """Return positions in grid_sample's coordinates: from -1 at the first pixel's edge to 1 at the
+    last one's. `place` is in input pixels, 0 at the first pixel's centre."""
     return (2 * place + 1) / size - 1
 
 

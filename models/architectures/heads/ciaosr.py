@@ -1,24 +1,24 @@
 """CiaoSR's head: a continuous implicit attention-in-attention network (Cao et al., CVPR 2023).
 
 An output pixel attends to its four nearest input pixels (Eq. 4-6). The query is the 3x3 patch of
-features at the nearest one; keys and values are the patches at the four, each multiplied by what
-an MLP makes of the patch, the way to it and the scale; the values also hold non-local features
-(Eq. 7). A last MLP makes colours of the mixture, and bilinear interpolation is added.
+features at the nearest one; keys and values are the patches at the four, each multiplied by the
+output of an MLP for the patch, its offset and the scale; the values also hold non-local features
+(Eq. 7). A last MLP maps the mixture to colours, and bilinear interpolation is added.
 
 Two switches are the paper's ablations (Table 4): `non_local` leaves the non-local features out,
 and without `attention` the MLP of the keys gives the weights of the mixture itself.
 
 The first layers of the MLPs of keys and values are linear in the patch, so that part of them is
 computed once per input pixel, as a convolution, and only its sum with the rest per output pixel.
-The output is made a few rows at a time, so that memory is bounded at any size.
+The output is computed a few rows at a time, so that memory is bounded at any size.
 
-Untrained, the MLPs are linear (`looks_linear`), and those that multiply keys and values answer
-about 1: the head begins with the features as they are.
+Untrained, the MLPs are linear (`looks_linear`), and the outputs of those that multiply keys and
+values are about 1, so the head starts from unchanged features.
 
 `released_quirks` reproduces three conventions of the released code, for converted weights: the
 neighbours lie (1 - cell) / (H - 1) away in [-1, 1] coordinates, which is not quite half a pixel
-and depends on the picture's size; their coordinates are shifted by 1e-6; and the query, whose are
-not, is the even pixel where an output pixel lies halfway between two, as its sampling rounds.
+and depends on the picture's size; their coordinates are shifted by 1e-6; and the query, whose
+coordinates are not, is the even pixel where an output pixel lies halfway between two.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from models.architectures.network import Grid, Head, positions
 COLOURS = 3
 PATCH = 3
 PLACE = 4
-"""What an MLP hears of a neighbour beside its features: the way to it, and the scale."""
+"""Inputs of an MLP per neighbour beside its features: the offset and the scale."""
 QUERIES = 4096
-"""Output pixels that are made at once."""
+"""Output pixels that are computed at once."""
 
 
 class Implicit(nn.Module):
@@ -67,13 +67,13 @@ class Implicit(nn.Module):
 
     @torch.no_grad()
     def start_at(self, level: float) -> None:
-        """Let an untrained MLP answer about `level`."""
+        """Initialise the output to about `level`."""
         last = self.layers[-1]
         assert isinstance(last, nn.Linear)  # for the type checker: built so
         last.bias.fill_(level)
 
     def rest(self, first: Tensor, place: Tensor) -> Tensor:
-        """Return the output, of what the first layer makes of the features, and of `place`, the
+        """Return the output for `first`, the first layer's part for the features, and `place`, the
         last PLACE inputs."""
         weight, _ = self.first()
         output: Tensor = self.layers[1:](first + F.linear(place, weight[:, -PLACE:]))
@@ -93,7 +93,7 @@ class CiaoSR(Head):
         released_quirks: bool = False,
     ) -> None:
         """`window` bounds the non-local branch (see `CrossScaleAttention`)."""
-        # Exactly local without it: a neighbour's 3x3 features.
+        # Without it the head is exactly local: it reads a neighbour's 3x3 features.
         super().__init__(halo=None if non_local or released_quirks else 2)
         key = PATCH * PATCH * features
         value = key + features if non_local else key
@@ -124,7 +124,7 @@ class CiaoSR(Head):
 
         def some_rows(queried: Tensor, index: Tensor, offset: Tensor) -> Tensor:
             down = Neighbours(index.T, offset.T)
-            # Copies: an exported loop may not read one tensor from outside by two names.
+            # Copied, because an exported loop cannot read one outer tensor by two names.
             across = Neighbours(columns.index.clone(), columns.offset.clone())
             keys = [_patches(edged, r, c) for r in down.index for c in across.index]
             key = value = torch.stack(keys, 3)
@@ -144,8 +144,8 @@ class CiaoSR(Head):
         return pixels.permute(1, 3, 0, 2) + skip
 
     def _first_layers(self, features: Tensor, non_local: Tensor | None) -> Tensor:
-        """Return what the first layers make of the features alone: [B, 2 hidden, H, W], those of
-        the keys before those of the values."""
+        """Return the first layers' parts for the features, [B, 2 hidden, H, W]: keys before
+        values."""
         (key, key_bias), (value, value_bias) = self.imnet_k.first(), self.imnet_v.first()
         unfolded = PATCH * PATCH * features.shape[1]
         kernel = torch.cat((key[:, :unfolded], value[:, :unfolded]))
@@ -159,8 +159,8 @@ class CiaoSR(Head):
     def _colours(
         self, query: Tensor, key: Tensor, value: Tensor, first: Tensor, place: Tensor
     ) -> Tensor:
-        """Return colours [B, Y, X, 3]: queries [B, Y, X, 1, 9 C] attend to what there is at the
-        four neighbours, [B, Y, X, 4, ...]; `first` and `place` tell the MLPs of them."""
+        """Return colours [B, Y, X, 3]: queries [B, Y, X, 1, 9 C] attend to the keys and values of
+        the four neighbours, [B, Y, X, 4, ...]; `first` and `place` are the MLPs' inputs."""
         hidden = first.shape[-1] // 2
         likeness = self.imnet_k.rest(first[..., :hidden], place)
         if self.attention:
@@ -172,7 +172,7 @@ class CiaoSR(Head):
 
 
 def nearest(offset: Tensor, index: Tensor, even: bool) -> Tensor:
-    """Return the nearest input pixel of each output pixel of one axis: halfway between two the
+    """Return the nearest input pixel of each output pixel of one axis; halfway between two, the
     second, or with `even` the even one."""
     found, from_found = positions(offset, index)
     if not even:
@@ -192,8 +192,8 @@ def released_neighbours(offset: Tensor, index: Tensor, inverse_scale: Tensor) ->
 
 
 def _places(rows: Neighbours, columns: Neighbours, cell: Tensor) -> Tensor:
-    """Return (way down, way across, cell) to the four neighbours, [Y, X, 4, 4]; as the papers have
-    them, in half pixels."""
+    """Return (offset down, offset across, cell) of the four neighbours, [Y, X, 4, 4], in half
+    pixels as in the papers."""
     shape = rows.offset.shape[1], columns.offset.shape[1], 2, 2
     down = (2 * rows.offset.T)[:, None, :, None].expand(shape)
     across = (2 * columns.offset.T)[None, :, None, :].expand(shape)

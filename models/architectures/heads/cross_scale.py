@@ -1,8 +1,9 @@
 """CiaoSR's scale-aware non-local branch (Eq. 7-8), after cross-scale non-local attention (CSNLN).
 
 Every pixel's 3x3 patch is compared with the 3x3 patches of the map at half size; the 6x6 patches
-of the map at full size that those cover are mixed by the softmax of the likenesses, laid over one
-another at twice the size, and convolved back down. It finds what repeats, larger, elsewhere.
+of the map at full size that those cover are mixed by the softmax of the similarities, overlapped
+and added at twice the size, and convolved back down. It finds structures that recur at a larger
+size.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from models.architectures.windows import (
 PATCH = 3
 SCALE = 2
 SHARPNESS = 10.0
-"""Factor on the likenesses before the softmax (CSNLN's softmax_scale)."""
+"""Factor on the similarities before the softmax (CSNLN's softmax_scale)."""
 SMALLEST_NORM = 1e-4
 OVERLAP = 6.0
-"""What sums of overlapping patches are divided by (CSNLN); their number would be 9."""
+"""Divisor of sums of overlapping patches (CSNLN), although 9 of them overlap."""
 LIKENESSES = 1 << 24
 """Entries of the attention map that exist at once."""
 

@@ -1,13 +1,13 @@
 """LIIF's head (Chen, Liu and Wang, CVPR 2021): colours of coordinates, by an MLP.
 
-For each of the four neighbours of an output pixel the MLP sees its 3x3 features, where the output
-pixel lies from it, and the size of an output pixel; their four answers are blended by area.
+For each of the four neighbours of an output pixel the MLP sees its 3x3 features, the offset of the
+output pixel, and the size of an output pixel; the four outputs are blended by area.
 
-The first layer is linear in the features, so it is a 3x3 convolution, done once per input pixel and
-looked up: the same numbers as the plain form, at a third of the cost and less.
+The first layer is linear in the features, so it is a 3x3 convolution, computed once per input pixel
+and looked up: the same values as the plain form, at a third of the cost or less.
 
-Untrained, the MLP is a linear function of the features (`looks_linear`). A short training gets from
-there to a picture in half the steps of PyTorch's own start.
+Untrained, the MLP is a linear function of the features (`looks_linear`). Short training runs then
+need half the steps that PyTorch's own initialisation does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from models.architectures.network import Grid, Head
 
 
 class LIIF(Head):
-    """The implicit head; `plain` computes it as the paper writes it."""
+    """The implicit head; `plain` computes the paper's formula literally."""
 
     tile_output_pixels = 512 * 512
 
@@ -65,7 +65,7 @@ class LIIF(Head):
         by_row, by_column = weight[:, 9 * self.features], weight[:, 9 * self.features + 1]
         cell = F.linear(2 * inverse_scale, weight[:, 9 * self.features + 2 :], bias)
         field = F.conv2d(features, kernel, cell, padding=1).permute(0, 2, 3, 1)
-        # One neighbour after the other: each is as large as all features of the output.
+        # One neighbour at a time: each is as large as all features of the output.
         for row, down in zip(rows.index, rows.offset, strict=True):
             line = field.index_select(1, row) + (2 * down)[:, None, None] * by_row
             for column, across in zip(columns.index, columns.offset, strict=True):

@@ -1,10 +1,10 @@
 """MetaSR's head (Hu et al., CVPR 2019): a kernel for each output pixel, made by an MLP.
 
-As LIIF's authors rebuilt it for real scales: the MLP sees where the output pixel's upper left
-corner lies from that of the input pixel which holds it, and 1/scale, and makes a 3x3 kernel.
+This is the form of LIIF's authors for real scales: the MLP maps the offset between the upper left
+corners of the output pixel and of the input pixel that holds it, and 1/scale, to a 3x3 kernel.
 
 The MLP's last layer is linear, so the output is a sum over its hidden units of h_k(offset) times a
-3x3 convolution B_k of the features, done once per input pixel: the same numbers as the plain form,
+3x3 convolution B_k of the features, once per input pixel: the same values as the plain form,
 without a kernel per output pixel.
 """
 
@@ -19,11 +19,11 @@ from models.architectures.network import Grid, Head, positions
 
 COLOURS = 3
 TIE = 1e-6
-"""Corners that meet, but for rounding, count as inside."""
+"""Tolerance: corners that differ by rounding alone count as equal."""
 
 
 class MetaSR(Head):
-    """The meta-upscale head; `plain` computes it as the paper writes it."""
+    """The meta-upscale head; `plain` computes the paper's formula literally."""
 
     tile_output_pixels = 512 * 512
 

@@ -1,8 +1,8 @@
 """The input pixels around each output pixel, as implicit heads look them up.
 
 Along one axis every output pixel has two neighbours, those whose centres are next to it; beyond the
-picture's edge both are its last pixel. Rows and columns are looked up apart, so four neighbours
-cost two gathers of rows and four of columns.
+picture's edge both are its last pixel. Rows and columns are looked up separately, so four
+neighbours cost two gathers of rows and four of columns.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class Neighbours:
     """The neighbours of one axis, by output pixel: [2, outputs] each, the lower one first."""
 
     index: Tensor
-    """Which input pixel (int64)."""
+    """Index of the input pixel (int64)."""
     offset: Tensor
-    """Where the output pixel lies from its centre, in input pixels."""
+    """Offset of the output pixel from its centre, in input pixels."""
 
 
 def neighbours(offset: Tensor, index: Tensor) -> Neighbours:
-    """Return the neighbours of one axis, of its part of the sampling positions."""
+    """Return the neighbours of one axis from its part of the grid."""
     nearest, from_nearest = positions(offset, index)
     low = nearest - (from_nearest < 0).to(nearest.dtype)
     both = torch.stack((low, low + 1)).clamp(0, offset.shape[0] - 1)
@@ -47,8 +47,8 @@ def four(field: Tensor, rows: Neighbours, columns: Neighbours) -> list[Tensor]:
 
 def ensemble(rows: Neighbours, columns: Neighbours) -> Tensor:
     """Return LIIF's weights of the four neighbours, [4, Y, X]: the area between the output pixel
-    and the diagonally opposite neighbour, as a part of all four."""
-    # All in thousandths of LIIF's units: ONNX's optimiser takes its 1e-9 for nothing and drops it.
+    and the diagonally opposite neighbour, as a fraction of all four."""
+    # In thousandths of LIIF's units, because ONNX's optimiser drops its 1e-9 as zero.
     high, wide = _opposite(rows), _opposite(columns)
     areas = 1e3 * high[:, None, :, None] * wide[None, :, None, :] + 1e-6
     weights: Tensor = areas / areas.sum((0, 1))
@@ -56,12 +56,12 @@ def ensemble(rows: Neighbours, columns: Neighbours) -> Tensor:
 
 
 def _opposite(axis: Neighbours) -> Tensor:
-    """Return how far the opposite neighbour of each is, in halves of an input pixel: the sides
-    [2, outputs] of the areas.
+    """Return the distance to the opposite neighbour, in half input pixels: the sides [2, outputs]
+    of the areas.
 
-    Right on the last pixel's centre both neighbours are that pixel, and both sides 0. No area would
-    then tell the neighbours of the other axis apart. Just beyond the centre both sides are equal,
-    and the limit of the weights is that of any two sides that are.
+    On the last pixel's centre both neighbours are that pixel and both sides are 0, so all areas
+    would be 0. Just beyond the centre both sides are equal, so any two equal sides give the limit
+    of the weights.
     """
     sides = 2 * axis.offset.abs().flip(0)
     return torch.where(sides.sum(0) == 0, torch.ones_like(sides), sides)
@@ -78,6 +78,6 @@ def bilinear(image: Tensor, rows: Neighbours, columns: Neighbours) -> Tensor:
 
 def _linear(axis: Neighbours) -> Tensor:
     """Return the weights [2, outputs] of linear interpolation. At the edge both neighbours are the
-    same pixel, and any two that add up to one will do."""
+    same pixel, and any two weights that sum to 1 are right."""
     upper = axis.offset[0].clamp(0, 1)
     return torch.stack((1 - upper, upper))

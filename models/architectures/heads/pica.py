@@ -1,12 +1,13 @@
 """Pixel Continuity Attention (PiCA, FPEN Eq. 10-12), before any head.
 
-Every pixel gathers what resembles it. Two maps say how much: of the features as they are (NSSM)
-and of embeddings of them. A 1x1 convolution weighs the two maps against each other, and a softmax
-makes the sum one map again.
+Every pixel attends to similar pixels. Two maps hold the similarities: of the features (NSSM) and of
+their embeddings. A 1x1 convolution weighs the two maps against each other, and a softmax turns the
+sum into one map.
 
 Over a whole picture the maps have a number for each pair of pixels, which is 3e10 for 510 x 340.
-Here each window of `window` x `window` pixels attends to itself: with windows as large as the
-training patches, as by default, training is the paper's formula and serving what was trained.
+Here each window of `window` x `window` pixels attends to itself: the default
+windows are as large as the training patches, so training is the paper's formula and serving does
+what was trained.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ class PixelContinuityAttention(nn.Module):
         self.theta = nn.Conv2d(features, inner, 1)
         self.phi = nn.Conv2d(features, inner, 1)
         self.g = nn.Conv2d(features, inner, 1)
-        # A bias would add the same to all that a softmax compares.
+        # A bias would add the same to all inputs of a softmax.
         self.rho = nn.Conv2d(2, 1, 1, bias=False)
         self.restore = nn.Conv2d(inner, features, 1)
-        # A pixel that holds all of one map's mass starts with half of the sum's, not 1 / P of it.
+        # A pixel with all of one map's mass then starts with half of the sum's, not 1 / P of it.
         nn.init.constant_(self.rho.weight, math.log((window or 48) ** 2))
         for parameter in self.restore.parameters():
             nn.init.zeros_(parameter)
@@ -79,7 +80,7 @@ def _share(likeness: Tensor, absent: Tensor) -> Tensor:
 
 
 class PixelContinuityHead(Head):
-    """Any head, of features that PiCA has enhanced."""
+    """Any head behind PiCA."""
 
     def __init__(self, features: int, head: Head, inner: int = 32, window: int | None = 48) -> None:
         super().__init__(halo=None)

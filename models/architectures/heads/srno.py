@@ -1,12 +1,12 @@
 """SRNO's head (Wei and Zhang, CVPR 2023): Galerkin attention over all output pixels.
 
-Every output pixel starts with its four neighbours' features, weighted by area, where it lies from
-them, and the size of an output pixel. Two attention blocks follow, whose cost grows with the number
-of pixels alone because k^T v comes first, and a bilinear skip. All output pixels of a call take
-part in it: a part of the picture is not what the whole would be there.
+Every output pixel starts with its four neighbours' features, weighted by area, its offsets from
+them, and the size of an output pixel. Two attention blocks follow, whose cost is linear in the
+number of pixels because k^T v comes first, and a bilinear skip is added. The attention covers all
+output pixels of a call, so a tile differs from the whole picture.
 
 The folded form multiplies the query's projection, k^T v and the first projection after them into
-one matrix per picture: the same numbers, without queries.
+one matrix per picture: the same values, without queries.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class GalerkinBlock(nn.Module):
 
 
 class SRNO(Head):
-    """The neural-operator head; `plain` computes it as the paper writes it, `released_quirks`
-    normalises as the released code does, for its weights."""
+    """The neural-operator head; `plain` computes the paper's formula literally,
+    `released_quirks` normalises as the released code does, for its weights."""
 
     tile_output_pixels = 768 * 768
 
@@ -127,7 +127,7 @@ class SRNO(Head):
 
 
 def _seen(features: Tensor, inverse_scale: Tensor, rows: Neighbours, columns: Neighbours) -> Tensor:
-    """Return what every output pixel starts with, [B, Y, X, 4 C + 10]: places, features, cell."""
+    """Return the inputs of every output pixel, [B, Y, X, 4 C + 10]: offsets, features, cell."""
     weights = ensemble(rows, columns)[:, None, :, :, None]
     found = four(features.permute(0, 2, 3, 1), rows, columns)
     weighted = [weight * here for weight, here in zip(weights, found, strict=True)]

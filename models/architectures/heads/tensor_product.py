@@ -9,8 +9,8 @@ separable kernel, so it costs `basis` multiply-adds per output value and directi
   those come from 3x3 convolutions of features and image.
 - The first three functions start as 1, d and |d|, which span the bilinear kernel, and the image
   enters the coefficients through a convolution that starts as bilinear interpolation: the skip
-  connection rides in the same basis and costs nothing at output resolution. That convolution is
-  the head's own, or three channels of the features'.
+  connection uses the same basis and costs nothing at output resolution. That convolution is the
+  head's own, or three channels of the features are the image.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class OffsetBasis(nn.Module):
     """The functions of one axis: offset [n, slots], 1/scale [] -> values [n, slots, basis].
 
     The fixed part (1, d, |d|, then zeros) spans bilinear interpolation, in two functions a straight
-    line for each input pixel; the MLP starts at zero and learns what to add for each offset and
-    scale.
+    line for each input pixel; the MLP starts at zero and learns the difference for each offset
+    and scale.
     """
 
     def __init__(self, basis: int, hidden: int = 16) -> None:
@@ -52,8 +52,8 @@ class TensorProductHead(Head):
     """Features and image to the output at any real scale, by a separable basis of offsets.
 
     forward: as for heads, with features [B, channels, H, W]; `basis`, at least 2, is the number of
-    functions per axis. Reads at most 2 input pixels around a tile. Without `skip` the first three
-    features are the image, or start as it.
+    functions per axis. It reads at most 2 input pixels around a tile. Without `skip` the first
+    three features are the image, or start as it.
     """
 
     def __init__(self, channels: int, basis: int, skip: bool = True) -> None:
@@ -96,7 +96,7 @@ class TensorProductHead(Head):
 
 
 def bilinear_coefficients(basis: int) -> Tensor:
-    """Return the kernel [3 basis^2, 3, 3, 3] that makes bilinear interpolation of the image.
+    """Return the kernel [3 basis^2, 3, 3, 3] of bilinear interpolation of the image.
 
     In the functions (1, d, |d|) the bilinear weights of the neighbours at -1, 0 and +1 are
     (|d| - d) / 2, 1 - |d| and (|d| + d) / 2; in the first two alone -d / 2, 1 and d / 2.

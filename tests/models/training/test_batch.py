@@ -1,4 +1,4 @@
-"""Batches of fixed shapes: the same loss and gradients as without padding, which has no say."""
+"""Batches of fixed shapes: the same loss and gradients as without padding."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ LONGEST = 48
 
 
 @given(inputs=st.integers(1, 12), more=st.integers(0, 36), spare=st.integers(0, 2))
-def test_a_padded_axis_has_the_same_positions_and_tells_which_are_none(inputs, more, spare):
+def test_a_padded_axis_has_the_same_positions_and_marks_padding(inputs, more, spare):
     outputs = min(inputs + more, 4 * inputs)
     grid = axis_grid(inputs, outputs)
     drawn = torch.from_numpy(grid.offset), torch.from_numpy(grid.index)

@@ -1,4 +1,4 @@
-"""What a run is told: schedules, stages, and settings that are refused."""
+"""Training settings: schedules, stages, and values that are refused."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -80,14 +80,14 @@ def test_a_misspelt_setting_is_refused(tmp_path):
         ("scale_groups", [2.5, 1.7], "rise from above 1"),
     ],
 )
-def test_a_value_that_is_none_of_a_settings_is_refused(setting, value, words):
+def test_an_invalid_value_of_a_setting_is_refused(setting, value, words):
     with pytest.raises(ValueError, match=words):
         Training(steps=1, **{setting: value})
     with pytest.raises(ValueError, match="damaged_probability"):
         Sampling(damaged_probability=1.5)
 
 
-def test_a_loss_of_neighbouring_pixels_wants_all_of_them():
+def test_a_loss_of_neighbouring_pixels_needs_the_whole_output():
     assert Training(steps=1, loss="l1+high_frequency").queries == 0
     with pytest.raises(ValueError, match="neighbouring pixels"):
         Training(steps=1, loss="l1+high_frequency", queries=16)

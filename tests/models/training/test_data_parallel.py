@@ -1,4 +1,4 @@
-"""Several processes: each its part of a batch, and together what one would have done."""
+"""Data parallelism: several processes, each with its part of a batch, train as one does."""
 
 import subprocess
 import sys
@@ -30,13 +30,13 @@ LAUNCH = ("-m", "torch.distributed.run", "--nproc-per-node", "2", *TRAIN)
 
 
 @pytest.mark.parametrize(("batch", "count"), [(16, 2), (5, 2), (7, 3), (4, 4)])
-def test_the_parts_are_the_batch(batch, count):
+def test_the_parts_of_all_processes_are_the_batch(batch, count):
     parts = [range(batch)[Peers(rank, count).part_of(batch)] for rank in range(count)]
     assert [sample for part in parts for sample in part] == list(range(batch))
     assert all(parts)
 
 
-def test_alone_nothing_is_averaged_or_asked():
+def test_a_single_process_communicates_nothing():
     parameter = torch.nn.Parameter(torch.ones(2))
     parameter.grad = torch.tensor([1.0, 2.0])
     Peers().average([parameter])

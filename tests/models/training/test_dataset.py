@@ -47,14 +47,14 @@ def test_scales_cover_the_range_and_may_differ_by_axis(folder):
     assert 0.03 < apart < 0.3
 
 
-def test_missing_folders_and_empty_folders_are_told(tmp_path):
+def test_missing_and_empty_folders_raise(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder"):
         list_images([tmp_path / "nowhere"])
     with pytest.raises(FileNotFoundError, match="no image"):
         list_images([tmp_path])
 
 
-def test_too_small_pictures_are_told(folder):
+def test_pictures_that_are_all_too_small_raise(folder):
     with pytest.raises(ValueError, match="at least 1000"):
         Photographs(list_images([folder]), minimum=1000)
 

@@ -1,4 +1,4 @@
-"""JPEG in torch is JPEG: what comes back is what Pillow's libjpeg gives, but for rounding."""
+"""JPEG in torch equals Pillow's libjpeg, but for rounding."""
 
 import io
 

@@ -74,7 +74,7 @@ def test_an_update_is_as_long_as_adams():
     assert float(kernel.detach().square().mean().sqrt()) == pytest.approx(LENGTH, rel=0.25)
 
 
-def test_it_minimises():
+def test_muon_minimises_a_function():
     torch.manual_seed(1)
     target, kernel = torch.randn(8, 8, 3, 3), torch.nn.Parameter(torch.zeros(8, 8, 3, 3))
     optimiser = MuonAdam([kernel], [])

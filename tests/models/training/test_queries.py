@@ -1,4 +1,4 @@
-"""Which output pixels a training step makes, and which of them have all their neighbours."""
+"""The output pixels that a training step computes, and those with all their neighbours."""
 
 import pytest
 import torch

@@ -1,4 +1,5 @@
-"""What is captured is warmed up, captured once for each key, and replayed; what fails goes on."""
+"""Work is warmed up, captured once per key, and replayed; failed captures fall back to direct
+runs."""
 
 import functools
 
@@ -9,7 +10,7 @@ from models.training.replay import WARM_UPS, Replays
 
 
 class Recorded(Replays):
-    """Replays on a CPU: what was captured is called again."""
+    """Replays on a CPU, which call the captured work again."""
 
     def __init__(self, fails=False):
         super().__init__(torch.device("cpu"))
@@ -17,7 +18,7 @@ class Recorded(Replays):
         self.fails = fails
         self.log: list[str] = []
 
-    def _aside(self, work):
+    def _warm_up(self, work):
         self.log.append("warm-up")
         return work()
 
@@ -39,13 +40,13 @@ def counting():
     return lambda: done.add_(1).clone()
 
 
-def test_elsewhere_than_on_cuda_work_is_done_as_it_is():
+def test_work_runs_directly_on_other_devices_than_cuda():
     replays, work = Replays(torch.device("cpu")), counting()
     assert [float(replays.run("a", work)) for _ in range(WARM_UPS + 3)] == [1, 2, 3, 4, 5, 6]
     assert replays.captured == 0
 
 
-def test_each_call_does_the_work_once_whether_it_is_warming_up_capturing_or_replaying():
+def test_each_call_runs_the_work_once_in_warm_up_capture_and_replay():
     replays, work = Recorded(), counting()
     results = [replays.run("a", work) for _ in range(WARM_UPS + 3)]
     assert [float(result) for result in results] == [1, 2, 3, 4, 5, 6]  # none was overwritten
@@ -62,7 +63,7 @@ def test_each_key_has_its_own_graph():
     assert replays.log.count("capture") == 2
 
 
-def test_what_cannot_be_captured_is_told_once_and_goes_on():
+def test_work_that_cannot_be_captured_warns_once_and_runs_without_graphs():
     replays, work = Recorded(fails=True), counting()
     for _ in range(WARM_UPS):
         replays.run("a", work)

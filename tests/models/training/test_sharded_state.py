@@ -1,4 +1,4 @@
-"""State in pieces: each below its size, and whole wherever the writing was cut off."""
+"""State in pieces: each below the limit, and whole wherever writing was interrupted."""
 
 import json
 import unittest.mock

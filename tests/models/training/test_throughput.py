@@ -1,4 +1,4 @@
-"""Throughput: FLOP as counted by hand, time without pauses, and a peak that is one."""
+"""Throughput: FLOP as counted by hand, time without pauses, and a plausible peak."""
 
 import functools
 import time
@@ -32,7 +32,7 @@ def test_a_narrow_width_costs_less_in_the_blocks_alone():
     assert both == pytest.approx(2 * full, rel=0.1)
 
 
-def test_the_meter_gives_means_and_begins_anew():
+def test_the_meter_returns_means_and_resets():
     meter = Meter(peak=1e12)
     for loss in (1.0, 2.0):
         meter.add(Step(torch.tensor(loss), images=8, flops=1e9))

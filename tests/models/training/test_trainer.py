@@ -80,7 +80,7 @@ HEAD_FIRST = having(
             "head": {"name": "liif", "args": {"hidden": 8, "layers": 2}},
         },
     ),
-    # Damaged inputs, which a network that takes no strength is not told.
+    # Damaged inputs, for a network that takes no strength.
     Sampling(batch=2, patch=16, damaged_probability=0.5),
     head_first=0.2,  # eight steps
     checkpoint_piece_mib=0.02,
@@ -137,7 +137,7 @@ def test_the_encoder_stays_until_the_head_has_had_its_part(photographs, tmp_path
     assert not torch.equal(weights()[0], encoder)
 
 
-def test_head_first_wants_an_encoder_that_is_not_compiled(tmp_path):
+def test_head_first_needs_an_uncompiled_encoder(tmp_path):
     with pytest.raises(ValueError, match="an encoder and a head, not conditioned"):
         Trainer(having(head_first=0.5), tmp_path)
     with pytest.raises(ValueError, match="compile"):
@@ -170,7 +170,7 @@ def test_a_resumed_optimiser_lies_in_memory_as_a_fresh_one(photographs, tmp_path
     ],
 )
 def test_no_step_waits_for_the_device(folder, tmp_path, monkeypatch, options, damaged):
-    """The meta device stands for a GPU: it has no values, so to ask for one is an error."""
+    """The meta device stands for a GPU: it has no values, so reading one is an error."""
     sampling = Sampling(batch=2, patch=16, damaged_probability=damaged)
     config = having(sampling=sampling, **options)
     trainer = Trainer(config, tmp_path / "run", "meta")
@@ -315,7 +315,7 @@ def test_algorithm_1_trains_the_width_of_the_scales_or_the_full_one(tmp_path):
     assert set(low) == {4, 8}
 
 
-def test_algorithm_1_wants_a_group_for_every_width(tmp_path):
+def test_algorithm_1_needs_a_group_for_every_width(tmp_path):
     with pytest.raises(ValueError, match="4 scale_groups for 2 widths"):
         Trainer(having(recipe="algorithm_1"), tmp_path / "run")
 
@@ -360,7 +360,7 @@ def test_validation_sees_damaged_inputs_where_they_are_trained(folder, tmp_path)
     assert all(value < clean[key.partition(" ")[0]] - 0.5 for key, value in damaged.items())
 
 
-def test_a_step_of_damaged_inputs_tells_the_network_how_damaged(folder, tmp_path, monkeypatch):
+def test_a_damaged_step_passes_its_strength_to_the_network(folder, tmp_path, monkeypatch):
     seen = []
     sampling = Sampling(batch=2, patch=16, damaged_probability=1.0)
     trainer = Trainer(having(sampling=sampling), tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Growth: the large network computes what the small one did, and all of it can learn."""
+"""Growth: the large network computes the small one's function, and all of it can learn."""
 
 import pytest
 import torch
