@@ -356,7 +356,9 @@ async def test_an_unknown_reason_is_passed_over(page: Page) -> None:
     assert found == list(cases.values())
 
 
-NEVER_HERE = {"unauthorized", "admin_disabled", "job_not_found", "job_not_finished"}
+NEVER_HERE = {
+    *("unauthorized", "admin_disabled", "job_not_found", "job_not_finished", "result_expired"),
+}
 """Codes of routes that the page does not call."""
 UNSENT = {"quality_infeasible"}
 """Codes of parameters that the page does not send."""
