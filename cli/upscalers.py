@@ -17,8 +17,8 @@ from jobs.errors import AnysrError, InternalError, from_code
 from jobs.formats import ImageFormat, format_of_media_type
 from jobs.job import JobRequest
 from models.catalog import SHIPPED, read_catalog
-from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
+from scheduling.load import Load
 from scheduling.planning import Budgets, build_job, chosen_model
 from scheduling.request import UpscaleRequest
 from workers.cache_files import cache_folder

@@ -48,7 +48,7 @@ def _curve(points: Iterable[tuple[float, float]]) -> Curve:
 RESAMPLED_DB = _curve({
     1.5: 32.78, 2.0: 29.93, 2.5: 28.41, 3.0: 27.41, 3.5: 26.68, 4.0: 26.13, 6.0: 24.68, 8.0: 23.79,
 }.items())  # fmt: skip
-"""PSNR-Y of plain resampling by scale: `images.resize` on the same pictures. What networks gain
+"""PSNR-Y of plain resampling by scale: `images.floor` on the same pictures. What networks gain
 over it changes little from scale to scale, so between measured scales the gain is interpolated."""
 
 COMPRESSED_LOSS_DB = _curve({2.0: 1.27, 3.0: 0.82}.items())

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from jobs.budget import smallest_budget_ms, start_slack_ms
 from jobs.job import Reason
-from scheduling.backlog import Load, pressure, sustained_stretch, wait_ms
+from scheduling.load import Load, pressure, sustained_stretch, wait_ms
 from scheduling.options import Option, narrowest_network
 from scheduling.rungs import FLOOR
 

@@ -10,10 +10,10 @@ from typing import Any
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded, UnknownModel
 from jobs.job import LADDER, Job, JobRequest
 from models.catalog import Catalog
-from scheduling.backlog import Load
+from scheduling.load import Load
 from scheduling.options import Option, narrowest_network, options_of
 from scheduling.policy import Admission, admit
-from service.budgets import DefaultBudget, default_budget_ms, good_option, wait_within
+from service.default_budgets import DefaultBudget, default_budget_ms, good_option, wait_within
 from service.snapshot import LiveWorker, Snapshot
 
 NOT_READY_RETRY_S = 2

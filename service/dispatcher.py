@@ -23,9 +23,9 @@ from jobs.job import JobRequest, JobStatus, JobView, OnMiss, Outcome
 from jobs.queue import NoTime, Registry, Submissions
 from scheduling.overhead import Overhead
 from service.admission import NOT_READY_RETRY_S, Assessment, admitted, assessed, no_time
-from service.budgets import DefaultBudget
 from service.caller_gone import CallerGone
 from service.catalog_store import CatalogStore
+from service.default_budgets import DefaultBudget
 from service.metrics import GatewayMetrics, why_ended
 from service.picture_response import deadline_text
 from service.result_room import ResultRoom, ResultShare, read_result

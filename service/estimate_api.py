@@ -9,7 +9,7 @@ from images.header import check_pixels
 from scheduling.planning import Budgets, build_job
 from scheduling.request import parse_estimate
 from service.answers.estimate import EstimateAnswer, estimate_answer
-from service.budgets import upscale_default
+from service.default_budgets import upscale_default
 from service.gateway import GatewayDep
 from service.openapi import ESTIMATE_CODES, estimate_request, problem_answers
 from service.submission import request_facts

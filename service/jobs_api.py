@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from jobs.errors import JobNotFound
 from service.answers.job import JobAnswer, job_answer
-from service.budgets import jobs_default
+from service.default_budgets import jobs_default
 from service.events import MEDIA_TYPE, job_events
 from service.gateway import GatewayDep
 from service.openapi import (

@@ -25,7 +25,7 @@ from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, read_valid_entries
 from service import admin_api, allocator, estimate_api, jobs_api, problems, status_api, upscale_api
 from service.catalog_store import CatalogStore
-from service.connections import ConnectionBounds, bounded
+from service.connection_bounds import ConnectionBounds, bounded
 from service.dispatcher import Dispatcher
 from service.docs_page import ASSETS, docs_page, swagger_files
 from service.gateway import Gateway

@@ -11,7 +11,7 @@ from images.header import ImageHeader
 from images.opening import read_header
 from jobs.job import JobRequest, JobView
 from scheduling.planning import Budgets, build_job
-from service.budgets import DefaultBudget
+from service.default_budgets import DefaultBudget
 from service.gateway import Gateway
 from service.uploads import Upload
 from telemetry.spans import Span

@@ -7,7 +7,7 @@ from functools import partial
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.budgets import upscale_default
+from service.default_budgets import upscale_default
 from service.dispatcher import Finished, decision_of
 from service.gateway import GatewayDep
 from service.openapi import (

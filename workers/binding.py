@@ -8,8 +8,8 @@ from jobs.backlog import Backlog, Group
 from jobs.errors import DeadlineExceeded, UnknownModel, UnknownWidth
 from jobs.job import JobRequest, OnMiss
 from models.expectation import Expectation
-from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
+from scheduling.load import Load
 from scheduling.options import options_of
 from scheduling.policy import Decision, bind, cheapest
 from scheduling.rungs import FLOOR

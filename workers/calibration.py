@@ -20,7 +20,7 @@ import numpy as np
 from images.decode import decode
 from images.encode import encode, writable_formats
 from images.picture import Picture, Raster, rounded
-from images.resampling import lanczos
+from images.plane_resampling import lanczos
 from jobs.formats import ImageFormat
 from scheduling.cost_model import (
     DECODE,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from images.limits import Limits
 from images.picture import Picture
 from jobs.job import Claim, JobRequest, RunFacts
-from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
+from scheduling.load import Load
 from workers.job_binding import JobBinding
 from workers.loaded_model import Zoo
 from workers.memory import fit_to_memory

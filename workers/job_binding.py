@@ -13,8 +13,8 @@ from images.picture import Picture
 from jobs.errors import QualityInfeasible
 from jobs.job import JobRequest
 from models.expectation import Expectation, expectation_of
-from scheduling.backlog import Load
 from scheduling.cost_model import CostModel
+from scheduling.load import Load
 from scheduling.options import Option, options_of, scale_of
 from scheduling.rungs import FLOOR
 from workers.binding import Binding, bind_job

@@ -1,6 +1,6 @@
 """A picture to a larger picture: plan tiles, run a network on each, round, stitch.
 
-- Without a network the file's own samples are resampled (`images.resize`).
+- Without a network the file's own samples are resampled (`images.floor`).
 - A picture that keeps its size and has no damage to clean is returned unchanged.
 - A picture that is grey, whatever its file says, is run as one plane, and gets no tint.
 - Networks see the picture continued beyond its edge (`scheduling.tiling`).
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from images.floor import enlarge, enlarge_alpha
 from images.picture import FloatArray, Picture, Raster, Samples, rounded
-from images.resize import enlarge, enlarge_alpha
 from models.geometry import AxisGrid, axis_grid
 from scheduling.tiling import AxisTile, Tile, Tiling, plan_tiles
 from workers.allocator import trim

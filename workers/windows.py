@@ -8,7 +8,7 @@ import numpy as np
 
 from images.grey import is_grey
 from images.picture import FloatArray, Raster
-from images.resampling import linear
+from images.plane_resampling import linear
 from images.transparency import HiddenFill, hidden_pixels
 from scheduling.tiling import Tile, Window
 

@@ -20,7 +20,7 @@ from images.limits import Limits
 from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, RunFacts
 from jobs.queue import Leases
-from scheduling.backlog import Load
+from scheduling.load import Load
 from telemetry.logs import log_context
 from telemetry.spans import Tracing
 from telemetry.trace_context import trace_id_of

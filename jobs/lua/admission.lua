@@ -28,7 +28,7 @@ local function runs_at(now)
 end
 
 -- After how long a job would start behind so much work, with these ends of the runs: `wait_ms` of
--- scheduling.backlog.
+-- scheduling.load.
 local function wait_ms(now, ends, workers, work)
   local free = {}
   for _ = 1, workers - #ends do free[#free + 1] = 0 end
@@ -43,7 +43,7 @@ local function wait_ms(now, ends, workers, work)
 end
 
 -- How much work fits before the jobs that must start after `start` without making late any of those
--- that are in time now: `kept_ms` of scheduling.backlog.pressure. `groups` are { start, cost }.
+-- that are in time now: `kept_ms` of scheduling.load.pressure. `groups` are { start, cost }.
 local function kept_ms(now, ends, workers, groups, start)
   local idle, following = workers - #ends, 1
   local taken, before, kept = idle * now, 0, math.huge

@@ -3,7 +3,7 @@
 -- of its slack by being summed up with the others of its slot.
 local SLOT_MS, SLOTS_LISTED = 50, 128
 
--- The work that keeps coming, counted as by scheduling.backlog.Demand: arrivals while others wait,
+-- The work that keeps coming, counted as by scheduling.load.Demand: arrivals while others wait,
 -- averaged over DEMAND_MS. A wait much shorter than PRIOR_MS says little.
 local DEMAND_MS, PRIOR_MS = 10000, 500
 

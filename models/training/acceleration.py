@@ -4,7 +4,7 @@ Only the trunk is accelerated, in networks that have one: it has most of the ari
 shapes are few (one per width and patch size). The head stays in float32, because the image
 itself passes through it and bfloat16 would round it to 1/256; and it stays uncompiled, because
 its shapes change with every real scale. For a GPU whole steps are captured:
-`models.training.replay`.
+`models.training.cuda_graphs`.
 """
 
 from __future__ import annotations

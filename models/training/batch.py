@@ -1,8 +1,8 @@
 """The inputs of the device's part of a training step: as drawn, or padded to fixed shapes.
 
 A real scale changes how many output pixels there are and how many of them share an input pixel. A
-captured step (`models.training.replay`) reads the same memory in the same shapes each time, so for
-it a batch is written into a `FixedBatch`: a scale then changes the tensors' values alone, and
+captured step (`models.training.cuda_graphs`) reads the same memory in the same shapes each time, so
+for it a batch is written into a `FixedBatch`: a scale then changes the tensors' values alone, and
 weights mark the rows and columns that are padding.
 """
 

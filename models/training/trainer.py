@@ -33,6 +33,7 @@ from models.checkpoint import load_network, save_network
 from models.training.acceleration import denormals_flushed, prepare_device, resolve_precision
 from models.training.batch import Batch, FixedBatch, batch_of
 from models.training.config import CAPTURED, Config, Sampling, learning_rate
+from models.training.cuda_graphs import Replays
 from models.training.data_parallel import Peers
 from models.training.dataset import Photographs
 from models.training.degradation import draw_strength
@@ -40,7 +41,6 @@ from models.training.forward import run_network, trunk_of, upscale
 from models.training.losses import LOSSES
 from models.training.optimisers import build_optimiser
 from models.training.queries import Queries, draw_queries
-from models.training.replay import Replays
 from models.training.sharded_state import load_pieces, save_pieces
 from models.training.throughput import Meter, Step, count_flops, measured_peak
 from models.training.validation import validate

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduling.backlog import Demand, Load, Slots
 from scheduling.cost_model import LEAST_GAIN, MOST_STEP
+from scheduling.load import Demand, Load, Slots
 from scheduling.options import Option, Options, narrowest_network
 from scheduling.policy import admit
 from scheduling.simulation.strategies import BATCH_GAIN, Case, Strategy, batch_ms

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from scheduling.backlog import Load
+from scheduling.load import Load
 from scheduling.options import Options, narrowest_network
 from scheduling.policy import bind
 

@@ -21,7 +21,7 @@ from jobs.redis_queue import RedisQueue
 from jobs.redis_submissions import ASK_FIRST_BYTES
 from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
-from scheduling.backlog import Load
+from scheduling.load import Load
 from scheduling.options import Option
 from scheduling.policy import Admission, admit
 from scheduling.rungs import FLOOR

@@ -15,7 +15,7 @@ from jobs.job import Claim, Job, JobView, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
-from scheduling.backlog import DEMAND_MS, PRIOR_MS, Demand
+from scheduling.load import DEMAND_MS, PRIOR_MS, Demand
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 

@@ -15,8 +15,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from models.spec import NetworkSpec
 from models.training.config import Config, Sampling, Training
+from models.training.cuda_graphs import WARM_UPS, Replays
 from models.training.dataset import Photographs, list_images
-from models.training.replay import WARM_UPS, Replays
 from models.training.trainer import Trainer
 
 CONFIG = Config(

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from jobs.backlog import Group
 from jobs.job import Reason
-from scheduling.backlog import SLOT_MS, Load, pressure, sustained_stretch
+from scheduling.load import SLOT_MS, Load, pressure, sustained_stretch
 from scheduling.options import Option, narrowest_network
 from scheduling.policy import ANTICIPATION, PATIENCE, SHARE, admit, bind, cheapest, go_on, spare_ms
 from scheduling.rungs import FLOOR, Rung
-from tests.scheduling.test_backlog import NOW, loads
+from tests.scheduling.test_load import NOW, loads
 
 MARGIN = 1.25
 

@@ -19,7 +19,7 @@ from jobs.job import Job, JobView
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from service import main
-from service.connections import ConnectionBounds
+from service.connection_bounds import ConnectionBounds
 from service.result_room import BYTES_PER_PIXEL, ResultRoom
 from service.sliced_response import SLICE_BYTES
 from tests.service.gateway_process import MEBIBYTE, GatewayProcess, gateway_process

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from models.training.config import Config
+from models.training.cuda_graphs import Replays
 from models.training.dataset import Photographs, list_images
-from models.training.replay import Replays
 from studies.gpu import train as gpu
 from studies.gpu import ways
 

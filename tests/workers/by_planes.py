@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from images.picture import FloatArray, Raster, Samples
-from images.resampling import lanczos, linear
+from images.plane_resampling import lanczos, linear
 from models.geometry import axis_grid
 from workers.upscale import Engine
 

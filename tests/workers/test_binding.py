@@ -11,8 +11,8 @@ from jobs.errors import BudgetInfeasible
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import OnMiss
 from models.catalog import Catalog
-from scheduling.backlog import Load
 from scheduling.cost_model import CostModel, Line, stage_of
+from scheduling.load import Load
 from scheduling.rungs import FLOOR, ladder
 from scheduling.tiling import Tiling
 from service.admission import admitted

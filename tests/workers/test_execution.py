@@ -12,7 +12,7 @@ from jobs.backlog import Backlog
 from jobs.errors import CorruptImage, OutputTooLarge, Overloaded
 from jobs.formats import ImageFormat
 from jobs.job import Claim
-from scheduling.backlog import Load
+from scheduling.load import Load
 from tests.workers.workbench import LIMITS, Gated, a_job, costs_of, photograph, zoo_of
 from workers.execution import Execution, execute
 from workers.job_binding import JobBinding

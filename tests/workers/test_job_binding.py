@@ -10,8 +10,8 @@ from images.picture import Picture, Raster
 from jobs.errors import QualityInfeasible
 from jobs.job import JobStatus, OnMiss
 from jobs.redis_queue import RedisQueue
-from scheduling.backlog import Load
 from scheduling.cost_model import CostModel, Line, stage_of
+from scheduling.load import Load
 from scheduling.rungs import FLOOR, ladder
 from tests.workers.workbench import (
     Gated,

@@ -16,8 +16,8 @@ from jobs.job import JobStatus, LeaseState, OnMiss, Reason
 from jobs.redis_queue import RedisQueue
 from models.expectation import expectation_of
 from models.geometry import AxisGrid
-from scheduling.backlog import Load
 from scheduling.cost_model import CostModel, Line, stage_of
+from scheduling.load import Load
 from scheduling.rungs import ladder
 from tests.support.waiting import PATIENCE_S, eventually
 from tests.workers.workbench import (

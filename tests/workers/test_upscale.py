@@ -10,7 +10,7 @@ import pytest
 from skimage import data
 
 from images.picture import FloatArray, PictureKind
-from images.resampling import lanczos
+from images.plane_resampling import lanczos
 from models.catalog import SHIPPED
 from models.geometry import AxisGrid
 from scheduling.tiling import Tiling, tiling_of

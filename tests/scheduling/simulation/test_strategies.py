@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduling.backlog import Load
+from scheduling.load import Load
 from scheduling.simulation.strategies import (
     STRATEGIES,
     Aimd,

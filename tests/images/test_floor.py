@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import data
 
-from images import resize
+from images import floor
 from images.decode import decode
-from images.lanczos import bands
+from images.floor import enlarge
+from images.lanczos_weights import bands
 from images.picture import Raster, Samples
-from images.resize import enlarge
 from images.transparency import HiddenFill, hidden_pixels
 from jobs.formats import ImageFormat
 from tests.workers.by_planes import filled, resampled
@@ -134,7 +134,7 @@ def test_progress_rises_to_one_and_stops_between_strips(monkeypatch: pytest.Monk
     seen: list[float] = []
     enlarge(raster, 1200, 40, seen.append)
     assert seen == [1.0]
-    monkeypatch.setattr(resize, "REPORT_PIXELS", 1)
+    monkeypatch.setattr(floor, "REPORT_PIXELS", 1)
     seen.clear()
     enlarge(raster, 1200, 40, seen.append)
     assert len(seen) > 4

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.backlog import Backlog, Group
-from scheduling.backlog import SLOT_MS, Load, Slots, pressure, sustained_stretch, wait_ms
+from scheduling.load import SLOT_MS, Load, Slots, pressure, sustained_stretch, wait_ms
 
 NOW = 1000.0
 costs = st.floats(0.5, 500)

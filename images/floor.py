@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from images.grey import is_grey
-from images.lanczos import Band, bands
+from images.lanczos_weights import Band, bands
 from images.picture import FloatArray, Raster, Samples
 from images.transparency import HiddenFill, Mask, hidden_pixels
 

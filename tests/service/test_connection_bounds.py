@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from service.connections import ConnectionBounds, bounded
+from service.connection_bounds import ConnectionBounds, bounded
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 BOUNDS = ConnectionBounds(head_seconds=0.5, write_seconds=0.6, connections=20)

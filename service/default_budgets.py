@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jobs.budget import smallest_budget_ms
 from jobs.job import JobRequest
 from models.catalog import Catalog
-from scheduling.backlog import Load, wait_ms
+from scheduling.load import Load, wait_ms
 from scheduling.options import Option
 from scheduling.rungs import Rung
 from service.settings import GatewaySettings

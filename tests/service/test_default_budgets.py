@@ -14,12 +14,12 @@ from jobs.errors import BudgetInfeasible, InvalidRequest
 from jobs.formats import ImageFormat
 from jobs.job import JobRequest, OnMiss
 from models.catalog import Catalog, ModelEntry, QualityEntry
-from scheduling.backlog import Load
 from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
+from scheduling.load import Load
 from scheduling.options import Option
 from scheduling.rungs import Rung
 from service.admission import admitted, assessed
-from service.budgets import (
+from service.default_budgets import (
     MARGIN,
     DefaultBudget,
     default_budget_ms,

@@ -6,7 +6,7 @@ import functools
 import pytest
 import torch
 
-from models.training.replay import WARM_UPS, Replays
+from models.training.cuda_graphs import WARM_UPS, Replays
 
 
 class Recorded(Replays):
