@@ -74,9 +74,9 @@ class BlobStore:
         """Return the size of the result of one claim of a job; 0 when it has expired."""
         return int(await self._client.strlen(self._keys.result(job_id, token)))
 
-    async def drop_result(self, job_id: str, token: int) -> None:
-        """Delete a result that was refused, or is needed no longer."""
-        await self._drop([self._keys.result(job_id, token)])
+    async def drop_results(self, claims: Iterable[tuple[str, int]]) -> None:
+        """Delete results that were refused, or are needed no longer, by (job id, token)."""
+        await self._drop([self._keys.result(job_id, token) for job_id, token in claims])
 
     async def _drop(self, names: list[str]) -> None:
         # The job's outcome is stored already, so an outage here is no error: the pictures expire

@@ -89,9 +89,9 @@ class Submissions(Protocol):
     async def result_bytes(self, view: JobView) -> int:
         """Return the size of a job's encoded picture in bytes; 0 if there is none."""
 
-    async def drop_result(self, view: JobView) -> None:
-        """Delete the encoded picture of a job; its record stays. During an outage it has no effect:
-        the picture expires later."""
+    async def drop_results(self, views: Iterable[JobView]) -> None:
+        """Delete the encoded pictures of jobs in one call; their records stay. During an outage it
+        has no effect: the pictures expire later."""
 
     async def stats(self) -> QueueStats:
         """Return depth, age and backlog, in a time that does not depend on the depth."""

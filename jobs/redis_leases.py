@@ -148,7 +148,7 @@ class RedisLeases(Leases):
             ours = await self._end(job_id, token, JobStatus.SUCCEEDED, fields, putting)
         if ours:
             return True
-        await self._blobs.drop_result(job_id, token)
+        await self._blobs.drop_results([(job_id, token)])
         return False
 
     @reports_outages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from redis.exceptions import OutOfMemoryError
@@ -155,8 +155,8 @@ class RedisSubmissions(Submissions):
     async def result_bytes(self, view: JobView) -> int:
         return await self._blobs.result_bytes(view.job.id, view.token)
 
-    async def drop_result(self, view: JobView) -> None:
-        await self._blobs.drop_result(view.job.id, view.token)
+    async def drop_results(self, views: Iterable[JobView]) -> None:
+        await self._blobs.drop_results((view.job.id, view.token) for view in views)
 
     @reports_outages
     async def stats(self) -> QueueStats:

@@ -49,7 +49,7 @@ async def upscale(request: Request, gateway: GatewayDep) -> Response:
         finished.picture,
         finished.elapsed_ms,
         accepted.upload_ms,
-        on_sent=partial(gateway.dispatcher.drop_result_in_background, finished.view),
+        on_sent=partial(gateway.dispatcher.drop_result_soon, finished.view),
         on_end=finished.share.release,
     )
 

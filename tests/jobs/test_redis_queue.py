@@ -241,7 +241,7 @@ async def test_a_dropped_result_leaves_the_record(
     await queue.leases.complete(claim, FACTS, b"result")
     view = await queue.submissions.view(job.id)
     assert await queue.submissions.result_bytes(view) == len(b"result")
-    await queue.submissions.drop_result(view)
+    await queue.submissions.drop_results([view])
     assert await queue.submissions.result_bytes(view) == 0
     with pytest.raises(ResultExpired):
         await queue.submissions.result(view)
