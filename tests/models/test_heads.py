@@ -2,6 +2,7 @@
 pixel by pixel, its fast form against its plain one, and what a tile may rely on."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -369,3 +370,26 @@ def test_gradients_are_what_differences_say(name):
     assert torch.autograd.gradcheck(
         lambda x: head(x, image, grid), (features.requires_grad_(),), atol=1e-6
     )
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "models" / "anysr.md"
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: LIIF(4, hidden=8, layers=2), lambda: SRNO(4, channels=8, heads=2)]
+)
+def test_beyond_x4_an_output_pixel_has_its_own_size(make):
+    """The released demonstrations enlarge it there, as the page says."""
+    head, (features, image) = make(), inputs((4, 4))
+    grid = grid_of((4, 4), (24, 24))
+    assert grid.condition.tolist() == pytest.approx([1 / 6, 1 / 6])
+    enlarged = grid._replace(condition=torch.full((2,), 1 / 4))
+    made, otherwise = (head(features, image, g) for g in (grid, enlarged))
+    assert not torch.allclose(made, otherwise)
+    page = PAGE.read_text()
+    assert "multiply it by s / 4" in page
+    assert "its own size at every scale" in page
+
+
+def test_the_page_says_which_scales_the_encoder_gets():
+    assert "each axis's own ratio of sizes, rounded to tenths" in PAGE.read_text()
