@@ -220,7 +220,7 @@ def test_sigterm_ends_the_service_its_workers_and_its_redis():
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: _ready(url), 60)
+        wait_for(lambda: _ready(url), 180)
         pids = workers_of(url)
         answers: list[httpx.Response] = []
         request = threading.Thread(
