@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from benchmarks.monitored.service import Monitored
-from benchmarks.pictures import draw_jpeg
+from benchmarks.pictures import draw_endless_jpeg, draw_jpeg
 
 SMALL = draw_jpeg(96, 96)
 MIDDLE = draw_jpeg(256, 256)
@@ -17,6 +17,9 @@ LARGE = draw_jpeg(480, 480)
 
 SETTINGS = {"ANYSR_LEASE_SECONDS": "10", "ANYSR_PULSE_TTL_SECONDS": "10"}
 """Workers pause for seconds in these scenes, and still count as living."""
+
+SLOW_DECODING = {"ANYSR_DECODE_SECONDS": "60"}
+"""A picture may be decoded until something ends the decoder."""
 
 QUICK = {"ANYSR_LEASE_SECONDS": "1", "ANYSR_PULSE_TTL_SECONDS": "2"}
 
@@ -81,6 +84,14 @@ def _kill_with_a_job(service: Monitored) -> None:
     service.start_worker(0)
 
 
+def _crash_the_decoder(service: Monitored) -> None:
+    """Kill the decoder of a worker while it decodes."""
+    job = _submit(service, draw_endless_jpeg(), latency_budget_ms=60_000)
+    _wait(service, job, "running")
+    service.kill_decoder(0)
+    _wait(service, job, "failed")
+
+
 def _fill_redis(service: Monitored) -> None:
     """Limit the memory of Redis to little more than it uses."""
     used = "anysr_redis_memory_used_bytes"
@@ -120,6 +131,7 @@ SCENES: Mapping[str, Scene] = {
     "AnysrNoLiveWorker": Scene(_lose_all_workers, settings=QUICK),
     "AnysrOldestJobTooOld": Scene(_leave_jobs_waiting),
     "AnysrDeadLetters": Scene(_kill_with_a_job, settings=QUICK | {"ANYSR_MAX_ATTEMPTS": "1"}),
+    "AnysrDecoderCrashes": Scene(_crash_the_decoder, settings=SETTINGS | SLOW_DECODING),
     "AnysrRedisMemoryHigh": Scene(_fill_redis),
     "AnysrCostModelDrift": Scene(_disturb_runs, repeated=True),
     "AnysrWorkerRestarts": Scene(_restart_the_worker, repeated=True, settings=QUICK),

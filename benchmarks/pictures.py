@@ -34,6 +34,24 @@ def draw(width: int, height: int) -> Pixels:
     return pixels
 
 
+ENDLESS_SIDE = 1984
+
+
+@functools.cache
+def draw_endless_jpeg(scans: int = 20_000) -> bytes:
+    """Return a JPEG of `ENDLESS_SIDE` pixels a side and 300 kB that takes minutes to decode.
+
+    Its last progressive scan, which changes nothing, comes again and again. A scan of a few bytes
+    makes a decoder visit every block of the picture.
+    """
+    buffer = io.BytesIO()
+    grey = Image.new("L", (ENDLESS_SIDE, ENDLESS_SIDE), 128)
+    grey.save(buffer, "JPEG", progressive=True, quality=50)
+    data = buffer.getvalue()
+    start, end = data.rindex(b"\xff\xda"), -len(b"\xff\xd9")
+    return data[:start] + data[start:end] * scans + data[end:]
+
+
 def draw_noise(width: int, height: int) -> Pixels:
     """Return noise, [height, width, 3]."""
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)

@@ -8,6 +8,7 @@ AnysrError
 │   ├── EmptyBody              empty_body
 │   ├── UnsupportedImage       unsupported_image    not an image in a supported format
 │   ├── CorruptImage           corrupt_image        truncated or damaged, detected at decoding
+│   ├── DecodingTooLong        decoding_too_long    its decoding was ended
 │   ├── AnimatedImage          animated_image
 │   ├── BodyTooLarge           body_too_large
 │   ├── ImageTooLarge          image_too_large      more input pixels than allowed
@@ -72,6 +73,14 @@ class UnsupportedImage(InputError):
 class CorruptImage(InputError):
     code = "corrupt_image"
     message = "The image is truncated or damaged and could not be decoded."
+
+
+class DecodingTooLong(InputError):
+    code = "decoding_too_long"
+    message = (
+        "The image takes longer to decode than this service allows; save it anew, without "
+        "progressive scans, and send that."
+    )
 
 
 class AnimatedImage(InputError):

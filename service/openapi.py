@@ -29,7 +29,8 @@ ESTIMATE_CODES = (
     *("model_not_trained", "unknown_width", "not_ready", "internal_error"),
 )
 RUN_CODES = (
-    *("corrupt_image", "unknown_model", "unknown_width", "job_cancelled", "worker_lost"),
+    *("corrupt_image", "decoding_too_long", "image_too_large", "unknown_model"),
+    *("unknown_width", "job_cancelled", "worker_lost"),
     *("quality_infeasible", "internal_error", "deadline_exceeded"),
 )
 

@@ -43,6 +43,7 @@ STATUS: Mapping[str, int] = {
     "unsupported_image": 415,
     "invalid_request": 422,
     "animated_image": 422,
+    "decoding_too_long": 422,
     "unknown_model": 422,
     "unknown_width": 422,
     "budget_infeasible": 422,

@@ -48,9 +48,14 @@ def settings() -> Iterator[Row]:
     for group, kind in GROUPS.items():
         for name, field in kind.model_fields.items():
             variable = f"ANYSR_{name}" if field.validation_alias is None else field.validation_alias
-            default = "" if field.default is None else f"`{field.default}`"
+            default = "" if field.default is None else f"`{written(field.default)}`"
             meaning = (field.description or "").replace("|", "\\|")
             yield Row(str(variable).upper(), group, default, meaning)
+
+
+def written(default: object) -> str:
+    """Return a default as it would be written in an environment."""
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def first() -> Iterator[Row]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from images.decode import decode
 from images.limits import Limits
 from images.picture import Picture
 from jobs.job import Claim, JobRequest, RunFacts
@@ -17,7 +18,7 @@ from scheduling.load import Load
 from workers.job_binding import JobBinding
 from workers.loaded_model import Zoo
 from workers.memory import fit_to_memory
-from workers.pipeline import PipelineResult, Progress, guard, run_pipeline
+from workers.pipeline import Decode, PipelineResult, Progress, guard, run_pipeline
 from workers.upscale import Engine
 
 OnBound = Callable[[JobBinding], None]
@@ -66,12 +67,13 @@ def execute(
     progress: Progress | None = None,
     on_bound: OnBound = _ignore,
     available_bytes: int | None = None,
+    decode: Decode = decode,
 ) -> Execution:
     """Make the picture of a job with `slack_ms` left until its deadline, beside the `load`.
 
     Blocks until it is encoded. Where the memory available to the run is known and short, tiles are
-    smaller. Raises errors of `jobs.errors` for a job that cannot be run, and `pipeline.Stopped`
-    when `progress` is stopped.
+    smaller. `decode` reads the picture; by default it does so in this process. Raises errors of
+    `jobs.errors` for a job that cannot be run, and `pipeline.Stopped` when `progress` is stopped.
     """
     guard(job, limits)
     bound = JobBinding(job, zoo, costs, slack_ms, load)
@@ -89,5 +91,5 @@ def execute(
 
     fitting_engine()  # refuses a job before it is decoded
 
-    result = run_pipeline(job, payload, limits, choose_engine, progress or Progress())
+    result = run_pipeline(job, payload, limits, choose_engine, progress or Progress(), decode)
     return Execution(bound, result)

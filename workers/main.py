@@ -14,7 +14,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from prometheus_client import CollectorRegistry, start_http_server
 
+from images.decode import decode
 from images.limits import Limits
+from images.sandbox.decoder import SandboxedDecoder, decoding_seconds, supported
 from jobs.redis_queue import RedisQueue
 from jobs.reload_requests import ReloadRequests, on_hangup
 from jobs.settings import QueueSettings
@@ -31,6 +33,7 @@ from workers.machine import Machine, MachineWatch, available_memory, find_gpu
 from workers.metrics import WorkerMetrics
 from workers.model_loader import ModelLoader
 from workers.model_slot import ModelSlot
+from workers.pipeline import Decode
 from workers.reloading import Reloader
 from workers.remeasuring import Remeasurer
 from workers.runtimes.base import RuntimeMissing
@@ -43,6 +46,8 @@ HEARTBEAT_S = 1.0
 MAX_RENEWAL_S = 1.0
 """Longest interval between renewals of a lease, which also detect cancellation."""
 PARENT_POLL_S = 1.0
+DECODING_GRACE_S = 2.0
+"""Time for the decoding of a picture whose job has no slack left: late pictures are served too."""
 
 
 class RedisMissing(ValueError):
@@ -90,6 +95,22 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+@contextlib.contextmanager
+def _decoding(
+    settings: WorkerSettings, metrics: WorkerMetrics
+) -> Iterator[Callable[[float], Decode]]:
+    """Yield how the picture of a job with so much slack is decoded: in the sandbox, if there is
+    one."""
+    if not settings.sandbox or not supported():
+        yield lambda slack_s: decode
+        return
+    decoder = SandboxedDecoder(settings.max_source_pixels, metrics.decoder_ended)
+    decoder.start()
+    with contextlib.closing(decoder):
+        most = settings.decode_seconds
+        yield lambda slack_s: decoder.within(decoding_seconds(most, slack_s, DECODING_GRACE_S))
+
+
 async def _serve(
     settings: WorkerSettings, queue_settings: QueueSettings, queue: RedisQueue, tracing: Tracing
 ) -> None:
@@ -102,7 +123,8 @@ async def _serve(
         queue.registry, _worker_id(), metrics, heartbeat_s, lambda: machine.state, requests
     )
     loader = _loader(settings)
-    with _metrics_server(settings, registry), machine:
+    decoding = _decoding(settings, metrics)  # the process loads beside the models
+    with _metrics_server(settings, registry), machine, decoding as decode_within:
         async with _stopping(settings, requests) as stopping, heartbeat.beating():
             slot = ModelSlot(await asyncio.to_thread(loader.load_all))
             allocator.trim()
@@ -113,6 +135,7 @@ async def _serve(
             parts = WorkerParts(
                 *(queue.leases, slot, heartbeat, metrics, tracing, limits, renew_s),
                 available_memory=lambda: available_memory(machine.state),
+                decode_within=decode_within,
             )
             worker = Worker(parts)
             reloader = Reloader(requests, loader, slot, heartbeat, worker.turn)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sized
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
+from images.sandbox.decoder import End
 from jobs.job import RunFacts
 from workers.loaded_model import Zoo
 
@@ -56,6 +57,15 @@ class WorkerMetrics:
             "Times a run was suspended for a more urgent job.",
             registry=registry,
         )
+        self._decoder_ends = Counter(
+            "anysr_decoder_ends",
+            "Pictures that ended the decoder process: timeout, crash, interrupted (their job was "
+            "cancelled); or memory, which were refused by it.",
+            ("reason",),
+            registry=registry,
+        )
+        for end in End:
+            self._decoder_ends.labels(end.value)
         self._models = Gauge(
             "anysr_model_info",
             "1 for each model that this worker serves.",
@@ -104,6 +114,10 @@ class WorkerMetrics:
     def yielded(self) -> None:
         """Count a run that is suspended for a more urgent job."""
         self._yields.inc()
+
+    def decoder_ended(self, end: End) -> None:
+        """Count a picture that ended the decoder process, or was too large for it."""
+        self._decoder_ends.labels(end.value).inc()
 
     def failed(self, code: str) -> None:
         """Count a run that ended with an error."""

@@ -12,15 +12,20 @@ from images.decode import decode
 from images.encode import check_sides, encode
 from images.limits import Limits
 from images.picture import Picture
+from images.sandbox.decoder import DecodingInterrupted
 from jobs.errors import InvalidRequest, OutputTooLarge
 from jobs.job import JobRequest
-from workers.runtimes.base import Interruptible, Network
+from workers.runtimes.base import Interruptible
 from workers.upscale import Engine, upscale
 
 
 class Stopped(Exception):
     """The job was cancelled or its lease was lost, so nothing is to be delivered."""
 
+
+Decode = Callable[[bytes, int], Picture]
+"""Decodes a file of at most so many pixels, as `images.decode.decode`. If it is Interruptible,
+stopping the run interrupts it."""
 
 ChooseEngine = Callable[[Picture], Engine | None]
 """Returns the engine for a decoded picture, None for plain resampling. May raise to stop."""
@@ -40,23 +45,23 @@ class Progress:
         """How long the run was suspended between tiles."""
         self._between_tiles = between_tiles
         self._stop = threading.Event()
-        self._network: Network | None = None
+        self._running: object = None
 
     @contextlib.contextmanager
-    def running_on(self, engine: Engine | None) -> Iterator[None]:
-        """Let `stop` interrupt this engine's network."""
-        self._network = None if engine is None else engine.network
+    def running(self, work: object) -> Iterator[None]:
+        """Let `stop` interrupt this decoder or network, if it is Interruptible."""
+        self._running = work
         try:
             yield
         finally:
-            self._network = None
+            self._running = None
 
     def stop(self) -> None:
-        """Stop the run at its next check, and interrupt its current tile."""
-        first, network = not self._stop.is_set(), self._network
+        """Stop the run at its next check, and interrupt its decoding or its current tile."""
+        first, work = not self._stop.is_set(), self._running
         self._stop.set()
-        if first and isinstance(network, Interruptible):
-            network.interrupt()
+        if first and isinstance(work, Interruptible):
+            work.interrupt()
 
     def report(self, part: float) -> Engine | None:
         """Record the completed part; return an engine to continue with, None for the same one.
@@ -70,7 +75,7 @@ class Progress:
             engine = self._between_tiles(part)
             self.suspended_ms += (time.perf_counter() - since) * 1e3
         if engine is not None:
-            self._network = engine.network
+            self._running = engine.network
         self.check()
         return engine
 
@@ -126,6 +131,7 @@ def run_pipeline(
     limits: Limits,
     choose_engine: ChooseEngine,
     progress: Progress,
+    decode: Decode = decode,
 ) -> PipelineResult:
     """Make the picture of a job that passed `guard`, with the engine chosen for it.
 
@@ -133,14 +139,13 @@ def run_pipeline(
     raises, and Stopped.
     """
     watch = _Stopwatch()
-    picture = decode(payload, limits.source_pixels)
+    picture = _decoded(payload, limits, progress, decode)
     _check_size(job, picture)
-    progress.check()
     watch.lap("decode")
     engine = choose_engine(picture)
     watch.skip()
     size = job.output_height, job.output_width
-    with progress.running_on(engine):
+    with progress.running(None if engine is None else engine.network):
         larger = upscale(picture, *size, engine, progress.report, job.strength)
     del picture  # encoding needs its memory
     watch.lap("network", progress.suspended_ms)
@@ -148,6 +153,17 @@ def run_pipeline(
     progress.report(1.0)
     watch.lap("encode")
     return PipelineResult(data, larger.tiles, watch.laps, progress.suspended_ms, larger.untouched)
+
+
+def _decoded(payload: bytes, limits: Limits, progress: Progress, decode: Decode) -> Picture:
+    with progress.running(decode):
+        progress.check()  # `stop` was perhaps called before there was something to interrupt
+        try:
+            picture = decode(payload, limits.source_pixels)
+        except DecodingInterrupted:
+            raise Stopped from None
+    progress.check()
+    return picture
 
 
 def _check_size(job: JobRequest, picture: Picture) -> None:

@@ -93,6 +93,18 @@ class WorkerSettings(LogSettings):
     max_output_pixels: int = Field(
         100 * MEGAPIXEL, ge=1, description="Most pixels of an output picture."
     )
+    decode_seconds: float = Field(
+        5.0,
+        gt=0,
+        description="Longest time for the decoding of a picture; one that takes longer is refused "
+        "with decoding_too_long. Nor may it take more than its job has left, and 2 s.",
+    )
+    sandbox: bool = Field(
+        True,
+        description="Whether a process of its own decodes pictures, with little memory, time and "
+        "rights, so that a fault of a decoder costs one picture. Without it, and on other systems "
+        "than Linux, decode_seconds is not enforced.",
+    )
     calibration_folder: str | None = Field(
         None,
         description="Cache folder of measured costs; unset: anysr in the user's cache folder; "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from images.decode import decode
 from images.limits import Limits
 from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, RunFacts
@@ -34,7 +36,7 @@ from workers.job_binding import JobBinding
 from workers.lease import held
 from workers.metrics import WorkerMetrics
 from workers.model_slot import ModelSlot
-from workers.pipeline import Stopped
+from workers.pipeline import Decode, Stopped
 from workers.preemption import PreemptibleRun, RunContext
 from workers.run_record import RunRecord
 
@@ -64,6 +66,8 @@ class WorkerParts:
     """How long one claim waits for a job."""
     available_memory: Callable[[], int | None] = lambda: None
     """Returns the bytes that a run may take; None while unknown."""
+    decode_within: Callable[[float], Decode] = lambda slack_s: decode
+    """Returns how the picture of a job with so much slack is decoded."""
 
 
 class Worker:
@@ -185,7 +189,10 @@ class Worker:
             progress=progress,
             on_bound=self._on_bound(claim, preemptible, record),
             available_bytes=parts.available_memory(),
+            decode=parts.decode_within(claim.run_slack_ms / 1e3),
         )
+        # Log lines of the thread have the fields of the job as well.
+        work = partial(contextvars.copy_context().run, work)
         async with held(self._leases, claim, progress, parts.renew_s) as lease:
             try:
                 async with preemptible.watched(lease):

@@ -65,6 +65,12 @@ class ProcessService(Monitored):
         process.kill()
         process.wait()
 
+    def kill_decoder(self, slot: int) -> None:
+        worker = self.workers[slot].pid
+        children = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
+        for child in map(int, children):
+            os.kill(child, signal.SIGSEGV)
+
     @contextlib.contextmanager
     def paused_workers(self) -> Iterator[None]:
         for worker in self.workers.values():

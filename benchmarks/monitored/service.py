@@ -39,6 +39,10 @@ class Monitored(ABC):
         """Start the worker of a slot whose process has ended; it is warm some seconds later."""
 
     @abstractmethod
+    def kill_decoder(self, slot: int) -> None:
+        """End the process that decodes pictures for a worker, as a crash would."""
+
+    @abstractmethod
     def paused_workers(self) -> AbstractContextManager[None]:
         """Return a context manager in which all workers are paused."""
 

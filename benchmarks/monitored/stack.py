@@ -22,6 +22,14 @@ from benchmarks.monitored.service import Monitored, Start
 CONFIG = "/etc/prometheus"
 """Folder of the configuration in Prometheus's container."""
 
+KILL_DECODER = """
+import os, pathlib, signal
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    if b"images.sandbox.child" in (process / "cmdline").read_bytes():
+        os.kill(int(process.name), signal.SIGSEGV)
+"""
+"""Run inside a worker's container, which has no ps."""
+
 
 @dataclass
 class StackService(Monitored):
@@ -37,6 +45,9 @@ class StackService(Monitored):
 
     def start_worker(self, slot: int) -> None:
         docker("start", self._container("worker", slot))
+
+    def kill_decoder(self, slot: int) -> None:
+        docker("exec", self._container("worker", slot), "python", "-c", KILL_DECODER)
 
     @contextlib.contextmanager
     def paused_workers(self) -> Iterator[None]:

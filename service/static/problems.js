@@ -14,6 +14,7 @@ export const WORDS = Object.freeze({
   corrupt_image: ["The picture is damaged", "It could not be read to its end. Save it again, or choose another one."],
   unsupported_image: ["The service cannot read this file", "Save it in another format, such as PNG or JPEG, or choose another picture."],
   animated_image: ["Animations are not supported", "Choose a still picture, or export a single frame."],
+  decoding_too_long: ["The picture takes too long to read", "Save it again, without “progressive”, or in another format."],
   body_too_large: ["The file is too large", "Choose a smaller file, or save it with stronger compression."],
   image_too_large: ["The picture has too many pixels", "Choose a smaller picture, or crop it."],
   output_too_large: ["The result would be too large", "Choose a smaller scale, or a format that allows larger pictures."],

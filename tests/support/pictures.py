@@ -1,5 +1,5 @@
 """Drawn pictures, so that no photograph has to be stored."""
 
-from benchmarks.pictures import draw_jpeg
+from benchmarks.pictures import ENDLESS_SIDE, draw_endless_jpeg, draw_jpeg
 
-__all__ = ["draw_jpeg"]
+__all__ = ["ENDLESS_SIDE", "draw_endless_jpeg", "draw_jpeg"]

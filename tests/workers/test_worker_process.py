@@ -24,6 +24,7 @@ from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, Catalog, write_catalog
 from scheduling.cost_model import CostModel, Line
+from tests.support.pictures import ENDLESS_SIDE, draw_endless_jpeg
 from tests.support.waiting import eventually
 from tests.workers.workbench import a_job, default_entry, photograph, whole
 from workers.cache_files import cache_folder
@@ -131,6 +132,12 @@ def a_long_job() -> Job:
     )
 
 
+def an_endless_job() -> Job:
+    """A picture that takes minutes to decode; see `draw_endless_jpeg`."""
+    side = ENDLESS_SIDE
+    return a_job(source_width=side, source_height=side, output_width=side, output_height=side)
+
+
 async def delivered(queue: RedisQueue, job: Job) -> int:
     """Wait for a job's picture, and return how often the job was claimed."""
     view = await queue.submissions.wait(job.id, PATIENCE_S)
@@ -217,6 +224,30 @@ async def test_metrics_are_served(queue: RedisQueue, environment: Mapping[str, s
         in text
     )
     assert "process_resident_memory_bytes" in text
+
+
+async def test_a_picture_that_takes_too_long_to_decode_ends_and_the_worker_goes_on(
+    queue: RedisQueue, environment: Mapping[str, str]
+) -> None:
+    """Its job has the bound, or is cancelled meanwhile."""
+    bad, good, cancelled = an_endless_job(), a_job(), an_endless_job()
+    with a_process({**environment, "ANYSR_DECODE_SECONDS": "1.5"}) as process:
+        await ready(queue, process)
+        await queue.submissions.submit(bad, draw_endless_jpeg())
+        view = await queue.submissions.wait(bad.id, PATIENCE_S)
+        assert (view.status, view.error_code) == (JobStatus.FAILED, "decoding_too_long")
+        assert view.attempt == 1
+        await queue.submissions.submit(good, photograph())
+        assert await delivered(queue, good) == 1
+        assert process.poll() is None
+    with a_process({**environment, "ANYSR_DECODE_SECONDS": "3600"}) as process:
+        await ready(queue, process)
+        await queue.submissions.submit(cancelled, draw_endless_jpeg())
+        await running(queue, cancelled)
+        await queue.submissions.cancel(cancelled.id)
+        after = a_job()
+        await queue.submissions.submit(after, photograph())
+        assert await delivered(queue, after) == 1
 
 
 async def test_a_worker_reports_the_state_of_its_machine(

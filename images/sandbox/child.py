@@ -1,0 +1,88 @@
+"""The decoder process: decodes one picture after the other for the worker that started it.
+
+It begins with little: an environment without secrets, and a socket to its worker as the only open
+descriptor. It loads what decoding needs, confines itself, and then reads the first foreign byte.
+It ends with its worker, whose end of the socket closes.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import sys
+from typing import Any
+
+import numpy as np
+
+from images.decode import decode
+from images.libjxl import libjxl
+from images.picture import Picture
+from images.sandbox import wire
+from images.sandbox.confinement import confine, limit_cpu
+from jobs.errors import AnysrError, ImageTooLarge
+
+TOO_MUCH_MEMORY = "The image takes more memory to decode than this service allows; send it smaller."
+
+
+def main(descriptor: int, max_pixels: int) -> None:
+    """Serve a socket until it is closed."""
+    worker = socket.socket(fileno=descriptor)
+    libjxl()  # loads the library, if it is installed
+    wire.send(worker, {"ready": True, "seccomp": confine(max_pixels)})
+    while True:
+        try:
+            _serve(worker)
+        except EOFError:
+            return
+
+
+def _serve(worker: socket.socket) -> None:
+    with wire.received(worker) as (request, (payload,)):
+        limit_cpu(request["seconds"])
+        data = _read(payload)
+        max_pixels = int(request["max_pixels"])
+    try:
+        picture = decode(data, max_pixels)
+    except AnysrError as error:
+        wire.send(worker, {"code": error.code, "detail": error.detail, "details": error.details})
+    except MemoryError:
+        wire.send(worker, {"code": ImageTooLarge.code, "detail": TOO_MUCH_MEMORY, "memory": True})
+    else:
+        wire.send(worker, facts_of(picture))
+        with wire.received(worker) as (_, (shared,)):
+            _write(picture, shared)
+        wire.send(worker, {"written": True})
+
+
+def facts_of(picture: Picture) -> dict[str, Any]:
+    """Return what a worker needs to read a picture out of shared memory: samples, then the ICC
+    profile, then the EXIF record."""
+    samples = picture.pixels.samples
+    return {
+        "shape": samples.shape,
+        "bits": picture.pixels.bit_depth,
+        "kind": picture.kind.value,
+        "icc": None if picture.icc is None else len(picture.icc),
+        "exif": len(picture.exif),
+    }
+
+
+def _read(descriptor: int) -> bytes:
+    with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as mapped:
+        return mapped[:]
+
+
+def _write(picture: Picture, descriptor: int) -> None:
+    samples = picture.pixels.samples
+    with mmap.mmap(descriptor, 0) as mapped:
+        into = np.frombuffer(mapped, samples.dtype, samples.size)
+        into.reshape(samples.shape)[:] = samples
+        del into  # a mapping that is viewed cannot be closed
+        mapped.seek(samples.nbytes)
+        mapped.write((picture.icc or b"") + picture.exif)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
+    os._exit(0)  # nothing is to be tidied up, and a damaged heap could hang
