@@ -11,7 +11,7 @@ gateway and queue add to a run, so a run must end that long before the deadline.
 A picture is late when more time than its budget has elapsed since the end of its upload. Three
 clocks measure that time:
 
-- the queue's, at each claim (`is_late` in `lua/budget.lua`, by the deadline on that clock);
+- the queue's, at each claim (`is_late` in `lua/shared/budget.lua`, by the deadline on that clock);
 - a worker's, after a run: the queue's time of the claim plus the measured run
   (`Claim.elapsed_ms`);
 - the gateway's, at the answer: the caller's own view.
@@ -30,7 +30,7 @@ def smallest_budget_ms(cost_ms: float, overhead_ms: float) -> float:
 
 def start_slack_ms(budget_ms: float, cost_ms: float, overhead_ms: float) -> float:
     """Return for how long a run of `cost_ms` may wait before it must start; negative when the
-    budget is too small for it. `lua/budget.lua` has the same."""
+    budget is too small for it. `lua/shared/budget.lua` has the same."""
     return budget_ms - overhead_ms - cost_ms
 
 

@@ -13,14 +13,15 @@ from jobs.keys import Keys
 
 Step = Literal["submit", "claim", "expected_end", "renew", "finish", "cancel", "release", "stats"]
 STEPS: tuple[Step, ...] = get_args(Step)
-SHARED = ("common", "budget", "backlog", "admission", "changes")
+SHARED = ("common", "budget", "backlog", "lateness", "changes")
 """Put before each step, in this order."""
 
 Argument = str | bytes | float
 
 
 def _source(name: str) -> str:
-    return resources.files("jobs").joinpath("lua", f"{name}.lua").read_text("utf-8")
+    path = resources.files("jobs") / "lua" / f"{name}.lua"
+    return path.read_text("utf-8")
 
 
 class Scripts:
@@ -32,7 +33,7 @@ class Scripts:
     def __init__(
         self, client: SteadyRedis, keys: Keys, job_ttl_seconds: int, pictures_here: bool
     ) -> None:
-        shared = "\n".join(map(_source, SHARED))
+        shared = "\n".join(_source(f"shared/{name}") for name in SHARED)
         self._client = client
         self._steps = {step: client.register_script(f"{shared}\n{_source(step)}") for step in STEPS}
         self._heartbeat = client.register_script(_source("heartbeat"))

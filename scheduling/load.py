@@ -18,7 +18,7 @@ SLOT_MS = 50.0
 
 DEMAND_MS = 10_000.0
 """Time constant over which incoming work is averaged: the length of a burst. Tuned, like
-`PRIOR_MS`, with `anysr simulate`; jobs/lua/backlog.lua uses the same numbers."""
+`PRIOR_MS`, with `anysr simulate`; jobs/lua/shared/backlog.lua uses the same numbers."""
 PRIOR_MS = 500.0
 """Added to the time in which others waited, because a rate over a shorter time is noise."""
 

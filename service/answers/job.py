@@ -10,7 +10,7 @@ from jobs.job import TERMINAL_STATUSES, JobStatus, JobView, Reason, RunFacts
 from service.problems import problem
 
 
-class RunAnswer(BaseModel):
+class Run(BaseModel):
     """The run of a job. Times are milliseconds."""
 
     model: str = Field(examples=["anysr-m"])
@@ -48,7 +48,7 @@ class JobAnswer(BaseModel):
     finished_ms: float | None
     output_width: int
     output_height: int
-    run: RunAnswer | None = Field(description="The run; null until it has ended.")
+    run: Run | None = Field(description="The run; null until it has ended.")
     error: dict[str, Any] | None = Field(description="A problem, if the job has failed.")
     links: JobLinks
 
@@ -73,8 +73,8 @@ def job_answer(view: JobView, root_path: str = "") -> JobAnswer:
     )
 
 
-def _run(facts: RunFacts) -> RunAnswer:
-    return RunAnswer(
+def _run(facts: RunFacts) -> Run:
+    return Run(
         model=facts.model,
         width=facts.width,
         reason=facts.reason,
