@@ -1,13 +1,16 @@
-"""One opening of an encoded image, for the gateway that needs its header and the worker that
-decodes it; no pixel is decoded here.
+"""The header of an encoded image, for the gateway, and its opening, for the worker that decodes it.
+One path reads both: what decoders see of a file never decides what its header is.
 
-Pillow's parser classes are opened directly: `PIL.Image.open` warns of large images by its own
-limits and reads some JPEG files as multi-picture ones, of which only the first picture counts here.
+Native parsers see a file only when it is opened: headers of WebP, AVIF and JPEG XL are read by our
+own readers, those of PNG and JPEG by Pillow, in Python. Pillow's classes are used directly:
+`PIL.Image.open` warns of large images by its own limits and reads some JPEG files as multi-picture
+ones, of which only the first picture counts here.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL import Image
@@ -19,27 +22,29 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from images import exif
 from images.compression import jpeg_quality
-from images.compression.avif import coded_sizes
 from images.containers import jpeg, png
-from images.containers.boxes import first_boxes
 from images.containers.common import Unread
-from images.containers.jxl import read_jxl
 from images.exif_place import ExifPlace, exif_place
 from images.header import ImageHeader, check_pixels
 from images.signature import format_of
-from jobs.errors import AnimatedImage, CorruptImage, ImageTooLarge, UnsupportedImage
+from images.stated import Stated, stated_by_avif, stated_by_jxl, stated_by_webp
+from jobs.errors import AnimatedImage, CorruptImage, ImageTooLarge
 from jobs.formats import ImageFormat
 
-MOST_CODED = 4
-"""The pixels of all pictures that an AVIF holds (colour, transparency, previews, tiles), in units
-of what is accepted of a picture."""
-
-_PARSERS: dict[ImageFormat, type[ImageFile]] = {
+_STATED_BY: dict[ImageFormat, Callable[[bytes, int], Stated]] = {
+    ImageFormat.WEBP: stated_by_webp,
+    ImageFormat.AVIF: stated_by_avif,
+    ImageFormat.JXL: stated_by_jxl,
+}
+_IN_PYTHON: dict[ImageFormat, type[ImageFile]] = {
     ImageFormat.PNG: PngImageFile,
     ImageFormat.JPEG: JpegImageFile,
+}
+_NATIVE: dict[ImageFormat, type[ImageFile]] = {
     ImageFormat.WEBP: WebPImageFile,
     ImageFormat.AVIF: AvifImageFile,
 }
+"""Parsers that hand the file to a library when they open it."""
 
 
 @dataclass(frozen=True)
@@ -54,67 +59,84 @@ class OpenedImage:
 
 
 def read_header(data: bytes, max_pixels: int) -> ImageHeader:
-    """Read the header of an encoded image. Raises as `open_image`."""
-    return open_image(data, max_pixels).header
-
-
-def open_image(data: bytes, max_pixels: int) -> OpenedImage:
-    """Open an encoded image without decoding its pixels.
+    """Read the header of an encoded image; no native parser sees the file.
 
     Raises EmptyBody, UnsupportedImage, AnimatedImage, ImageTooLarge (more than `max_pixels`, in the
     header or in a coded picture) or CorruptImage. Damage beyond the header is found only by
     decoding.
     """
+    return _read(data, max_pixels).header
+
+
+def open_image(data: bytes, max_pixels: int) -> OpenedImage:
+    """Open an encoded image without decoding its pixels.
+
+    Raises as `read_header`, and CorruptImage where the decoder finds another size than the header
+    states.
+    """
+    read = _read(data, max_pixels)
+    if read.header.format not in _NATIVE:
+        return OpenedImage(read.header, read.image, read.record)
+    safe = _safe(data, read.place, read.record)
+    image = _opened(_NATIVE[read.header.format], safe)
+    if image.size != read.stored_size:
+        raise CorruptImage
+    return OpenedImage(read.header, image, read.record)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What is known of a file before any native parser sees it."""
+
+    header: ImageHeader
+    stored_size: tuple[int, int]
+    """Width and height in pixels before the orientation is applied."""
+    place: ExifPlace
+    record: bytes
+    """The EXIF record, if it is within bounds."""
+    image: ImageFile | None = None
+    """Pillow's, for formats that it parses in Python."""
+
+
+def _read(data: bytes, max_pixels: int) -> _Read:
     image_format = format_of(data)
     try:
-        _refuse_endless_header(data, image_format)
-        if image_format is ImageFormat.AVIF:
-            _check_coded(data, max_pixels)
+        if image_format in _IN_PYTHON:
+            _refuse_endless_header(data, image_format)
+            return _parsed(data, image_format, max_pixels)
         place = exif_place(data, image_format)
+        stated = _STATED_BY[image_format](data, max_pixels)
     except Unread:
         raise CorruptImage from None
     stored = place.record(data)
+    header = _header(data, image_format, stated, stored)
+    return _Read(header, (stated.width, stated.height), place, exif.bounded(stored))
+
+
+def _parsed(data: bytes, image_format: ImageFormat, max_pixels: int) -> _Read:
+    """Read the header of a PNG or JPEG by Pillow. Raises Unread for one of too many parts."""
+    place = exif_place(data, image_format)
+    stored = place.record(data)
     record = exif.bounded(stored)
-    if image_format is ImageFormat.JXL:
-        return OpenedImage(_jxl_header(data, max_pixels), None, record)
-    image = _opened(_safe(data, place, record), image_format)
+    image = _opened(_IN_PYTHON[image_format], _safe(data, place, record))
     check_pixels(*image.size, max_pixels)
     if image_format is ImageFormat.PNG and not stored:
         stored = _raw_profile(image)
         record = exif.bounded(stored)
-    return OpenedImage(_header(data, image_format, image, stored), image, record)
+    depth = 16 if image_format is ImageFormat.PNG and data[24:25] == b"\x10" else 8
+    header = _header(data, image_format, Stated(*image.size, image.mode, depth), stored)
+    return _Read(header, image.size, place, record, image)
 
 
-def _header(data: bytes, image_format: ImageFormat, image: ImageFile, record: bytes) -> ImageHeader:
-    width, height = image.size
-    if image_format is ImageFormat.AVIF:  # the container's own, which Pillow puts into a record
-        record = image.info.get("exif", b"").removeprefix(exif.PREFIX)
-    orientation = exif.orientation(record)
+def _header(data: bytes, image_format: ImageFormat, stated: Stated, record: bytes) -> ImageHeader:
+    width, height = stated.width, stated.height
+    orientation = stated.orientation or exif.orientation(record)
     if orientation > 4:
         width, height = height, width
-    depth = 16 if image_format is ImageFormat.PNG and data[24:25] == b"\x10" else 8
     quality = jpeg_quality(data, image_format)
-    return ImageHeader(image_format, width, height, orientation, depth, image.mode, quality)
-
-
-def _jxl_header(data: bytes, max_pixels: int) -> ImageHeader:
-    """Read the header of a JPEG XL, without libjxl."""
-    try:
-        header = read_jxl(data)
-    except Unread:
-        raise CorruptImage from None
-    if header.animated:
-        raise AnimatedImage
-    if header.black:
-        raise UnsupportedImage("A JPEG XL in CMYK cannot be read; send it in RGB.")
-    width, height = header.width, header.height
-    check_pixels(width, height, max_pixels)
-    if header.orientation > 4:
-        width, height = height, width
-    mode = ("L" if header.grey else "RGB") + ("A" if header.alpha else "")
-    depth = 16 if header.bits > 8 else 8
-    quality = jpeg_quality(data, ImageFormat.JXL)
-    return ImageHeader(ImageFormat.JXL, width, height, header.orientation, depth, mode, quality)
+    return ImageHeader(
+        image_format, width, height, orientation, stated.bit_depth, stated.mode, quality
+    )
 
 
 def _safe(data: bytes, place: ExifPlace, record: bytes) -> bytes:
@@ -122,9 +144,9 @@ def _safe(data: bytes, place: ExifPlace, record: bytes) -> bytes:
     return place.hidden(data) if place.names and not exif.is_sound(record) else data
 
 
-def _opened(data: bytes, image_format: ImageFormat) -> ImageFile:
+def _opened(parser: type[ImageFile], data: bytes) -> ImageFile:
     try:
-        image = _PARSERS[image_format](io.BytesIO(data))
+        image = parser(io.BytesIO(data))
     except Image.DecompressionBombError as error:
         raise ImageTooLarge from error
     except Exception as error:  # parsers of foreign bytes raise whatever they stumble over
@@ -142,18 +164,6 @@ def _refuse_endless_header(data: bytes, image_format: ImageFormat) -> None:
         marker == jpeg.START_OF_SCAN for marker, _, _ in jpeg.segments(data)
     ):
         raise Unread
-
-
-def _check_coded(data: bytes, max_pixels: int) -> None:
-    """Raise ImageTooLarge for an AVIF whose streams hold too many pixels, whatever its container
-    claims, AnimatedImage for one with tracks, and Unread."""
-    if b"moov" in first_boxes(data, 0, len(data)):
-        raise AnimatedImage  # a track, even of one frame, has streams of its own
-    sizes = coded_sizes(data)
-    for width, height in sizes:
-        check_pixels(width, height, max_pixels)
-    if sum(width * height for width, height in sizes) > MOST_CODED * max_pixels:
-        raise ImageTooLarge(max_pixels=max_pixels)
 
 
 def _raw_profile(image: ImageFile) -> bytes:

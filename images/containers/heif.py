@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from images.containers.boxes import Box, Fields, first_boxes, walk
 from images.containers.common import MAX_PARTS, Unread
+from images.containers.properties import Properties
 
 CODED = b"av01"
+GRID = b"grid"
 EXIF = b"Exif"
 
 
@@ -42,18 +44,41 @@ class Items:
         """Return the items of one type, in the order of the table."""
         return [item for item in self._entries() if item.kind == kind]
 
+    def kinds(self) -> dict[int, bytes]:
+        """Return the type of each item."""
+        return {item.number: item.kind for item in self._entries()}
+
     def source_of(self, item: int) -> int:
-        """Return the first item that an item is derived from, as a grid is from its tiles, or
-        itself (8.11.12)."""
-        references = self._boxes.get(b"iref")
-        if references is None:
-            return item
-        size = 2 if self._data[references.start : references.start + 1] == b"\0" else 4
-        for kind, box in walk(self._data, references.start + 4, references.end):
-            fields = Fields(self._data, box)
-            if kind == b"dimg" and fields.read(size) == item and fields.read(2):
-                return fields.read(size)
-        return item
+        """Return the first item that an item is derived from, or itself."""
+        return next(iter(self.sources_of(item)), item)
+
+    def sources_of(self, item: int) -> list[int]:
+        """Return the items that an item is derived from, as a grid is from its tiles."""
+        return [target for source, target in self.references(b"dimg") if source == item]
+
+    def references(self, kind: bytes) -> Iterator[tuple[int, int]]:
+        """Yield source and target of each reference of one type (8.11.12). Raises Unread for more
+        than MAX_PARTS."""
+        box = self._boxes.get(b"iref")
+        version = 2 if box is None else self._fields(b"iref").version()
+        if box is None or version > 1:  # decoders ignore versions that they do not know
+            return
+        size = 4 if version else 2
+        parts = 0
+        for found, references in walk(self._data, box.start + 4, box.end):
+            if found != kind:
+                continue
+            fields = Fields(self._data, references)
+            source, count = fields.read(size), fields.read(2)
+            parts += count
+            if parts > MAX_PARTS:
+                raise Unread
+            for _ in range(count):
+                yield source, fields.read(size)
+
+    def properties(self) -> Properties:
+        """Return the properties of all items."""
+        return Properties(self._data, self._boxes.get(b"iprp"))
 
     def extents(self, item: int) -> list[tuple[int, int]]:
         """Return start and end in the file of each part of an item. Raises Unread for an item that

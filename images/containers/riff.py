@@ -6,14 +6,22 @@ from collections.abc import Iterator
 
 from images.containers.common import MAX_PARTS, Unread
 
+HEAD = 12
+"""Bytes before the first chunk."""
+
+
+def riff_end(data: bytes) -> int:
+    """Return where the file ends by its own account; decoders read nothing behind it."""
+    return 8 + int.from_bytes(data[4:8], "little")
+
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield type, start and end of the content of each chunk. Raises Unread after MAX_PARTS."""
-    at = 12
+    at, stop = HEAD, min(len(data), riff_end(data))
     for _ in range(MAX_PARTS):
-        kind, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
-        if len(kind) < 4:
+        if at + 8 > stop:
             return
-        yield kind, at + 8, at + 8 + size
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        yield data[at : at + 4], at + 8, at + 8 + size
         at += 8 + size + size % 2
     raise Unread

@@ -17,6 +17,7 @@ from PIL import Image, features
 from images.compression import UNREAD_QUALITY, av1, avif, jpeg, jpeg_quality, webp
 from images.containers import common
 from jobs.formats import ImageFormat
+from tests.support.watched import Watched
 
 needs_webp = pytest.mark.skipif(not features.check("webp"), reason="Pillow without WebP")
 needs_avif = pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
@@ -430,16 +431,3 @@ def test_endless_headers_are_given_up(image_format, data):
     assert jpeg_quality(seen, image_format) == UNREAD_QUALITY
     assert seen.accesses <= 16 * common.MAX_PARTS
     assert seen.copied <= 1 << 21
-
-
-class Watched(bytes):
-    """Bytes that count accesses and the bytes copied by them."""
-
-    accesses = 0
-    copied = 0
-
-    def __getitem__(self, key: Any) -> Any:
-        found = super().__getitem__(key)
-        self.accesses += 1
-        self.copied += len(found) if isinstance(found, bytes) else 1
-        return found
