@@ -137,6 +137,10 @@ class RedisLeases(Leases):
         return LeaseState(state.decode())
 
     @reports_outages
+    async def vacate(self, claim: Claim) -> None:
+        await self._scripts.run("vacate", claim.job.id, claim.token)
+
+    @reports_outages
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
         job_id, token = claim.job.id, claim.token
         fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}

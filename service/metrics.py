@@ -105,6 +105,10 @@ QUEUE_COUNTS: dict[str, tuple[str, Callable[[QueueHealth], int]]] = {
         "Worker processes that have started.",
         lambda health: health.worker_starts,
     ),
+    "stuck_workers": (
+        "Worker processes that ended themselves because a run hung.",
+        lambda health: health.stuck_workers,
+    ),
 }
 """Name -> (help, count); counted once, in Redis, and absent while it cannot be reached."""
 
