@@ -188,7 +188,9 @@ class GatewayMetrics:
             return Gauge(f"anysr_{name}", text, labels, registry=self.registry)
 
         self._depth = gauge("queue_depth", f"Waiting jobs; {UNKNOWN}.")
-        self._running = gauge("queue_running", f"Jobs claimed by workers; {UNKNOWN}.")
+        self._running = gauge(
+            "queue_running", f"Runs of workers, also withdrawn ones until they stop; {UNKNOWN}."
+        )
         self._backlog = gauge(
             "queue_backlog_seconds",
             f"Predicted cost of the waiting jobs, each at its cheapest; {UNKNOWN}.",
