@@ -137,7 +137,8 @@ class Leases(Protocol):
         """Report that the run of a job that was withdrawn or lost has ended: its worker is free."""
 
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
-        """Deliver the result. Returns False, and stores nothing, when the lease is lost."""
+        """Deliver the result. Returns False, and stores nothing, when the lease is lost. Raises
+        OutputTooLarge for a picture that the queue can never hold; the lease is then kept."""
 
     async def fail(self, claim: Claim, error: AnysrError) -> bool:
         """End the job with an error. Returns False when the lease is lost."""

@@ -143,6 +143,7 @@ class RedisLeases(Leases):
     @reports_outages
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
         job_id, token = claim.job.id, claim.token
+        await self._blobs.check_result(picture)
         fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}
         putting = self._blobs.putting_result(job_id, token, picture)
         if self._blobs.apart:

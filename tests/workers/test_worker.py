@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from prometheus_client import CollectorRegistry
@@ -54,6 +55,14 @@ def open_session() -> Gated:
     session = Gated()
     session.gate.set()
     return session
+
+
+def grain(width: int, height: int) -> bytes:
+    """Noise of few bits as JPEG: a small upload whose upscaled PNG does not compress well."""
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, format="JPEG", quality=60)
+    return buffer.getvalue()
 
 
 def count(registry: CollectorRegistry, name: str, **labels: str) -> float:
@@ -247,6 +256,36 @@ async def test_a_picture_that_fits_no_memory_is_refused_before_it_is_decoded(
     assert (view.status, view.error_code) == (JobStatus.FAILED, "overloaded")
     assert view.error_details["retry_after_s"] > 0
     assert session.tiles == 0
+
+
+async def test_a_picture_that_redis_cannot_hold_fails_at_once(
+    queue_settings: QueueSettings, open_queue: Callable[[str, QueueSettings], RedisQueue]
+) -> None:
+    """Its bytes are known once it is encoded; it is not made again."""
+    session, registry = open_session(), CollectorRegistry()
+    sides = {"source_width": 700, "source_height": 700, "output_width": 1400, "output_height": 1400}
+    large, small = a_job(**sides), a_job()
+    with embedded_redis() as url:
+        client = connect(url)
+        await client.config_set("proto-max-bulk-len", 1 << 20)
+        await client.aclose()
+        queue = open_queue(url, queue_settings)
+        async with a_worker(queue, zoo_of(session), registry=registry):
+            await queue.submissions.submit(large, grain(700, 700))
+            view = await ended(queue, large.id)
+            await queue.submissions.submit(small, photograph())
+            assert (await ended(queue, small.id)).status is JobStatus.SUCCEEDED
+        await queue.close()
+    assert (view.status, view.error_code, view.attempt) == (
+        JobStatus.FAILED,
+        "output_too_large",
+        1,
+    )
+    assert "smaller scale" in view.error_detail
+    assert view.error_details == {"max_bytes": 1 << 20}
+    gone = {"outcome": "failed", "reason": "output_too_large"}
+    assert count(registry, "anysr_runs_total", **gone) == 1
+    assert session.tiles == 2
 
 
 async def test_reject_ends_in_an_error_when_nothing_fits(queue: RedisQueue) -> None:
