@@ -151,7 +151,7 @@ class Registry(Protocol):
         """Count the start of one worker process."""
 
     async def count_stuck_worker(self) -> None:
-        """Count a worker process that ends itself because a run hangs."""
+        """Count a worker process that hung and is replaced."""
 
     async def publish_heartbeat(self, heartbeat: WorkerHeartbeat) -> int:
         """Store a worker's heartbeat and capabilities, which expire after `pulse_ttl_seconds`.

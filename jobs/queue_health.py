@@ -27,5 +27,5 @@ class QueueHealth:
     worker_starts: int
     """Worker processes that were started."""
     stuck_workers: int = 0
-    """Worker processes that ended themselves because a run hung."""
+    """Worker processes that hung and were replaced."""
     memory: tuple[RedisMemory, ...] = ()

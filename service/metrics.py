@@ -106,7 +106,7 @@ QUEUE_COUNTS: dict[str, tuple[str, Callable[[QueueHealth], int]]] = {
         lambda health: health.worker_starts,
     ),
     "stuck_workers": (
-        "Worker processes that ended themselves because a run hung.",
+        "Worker processes that hung and were replaced.",
         lambda health: health.stuck_workers,
     ),
 }

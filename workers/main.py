@@ -101,7 +101,8 @@ async def _serve(
     machine = MachineWatch(Machine(lambda: find_gpu(os.environ)).sample, heartbeat_s)
     requests = ReloadRequests()
     heartbeat = Heartbeat(
-        queue.registry, _worker_id(), metrics, heartbeat_s, lambda: machine.state, requests
+        *(queue.registry, _worker_id(), metrics, heartbeat_s, lambda: machine.state, requests),
+        replaces_silent=settings.replaces_silent,
     )
     loader = _loader(settings)
     with _metrics_server(settings, registry), machine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -109,7 +110,8 @@ class WorkerPool:
         pause_s = FIRST_PAUSE_S
         while (spawned := self._spawn(slot, environment)) is not None:
             since = time.monotonic()
-            code = _end_of(slot, *spawned)
+            code, silent = _end_of(slot, *spawned)
+            environment["ANYSR_REPLACES_SILENT"] = json.dumps(silent)
             with self._lock:
                 self._running.pop(slot, None)
             if self._stopping.is_set():
@@ -139,13 +141,17 @@ class WorkerPool:
             return process, keepalive
 
 
-def _end_of(slot: int, process: subprocess.Popen[bytes], keepalive: KeepaliveReader) -> int:
-    """Return a process's exit code once it has ended; kill it when it falls silent."""
-    if keepalive.falls_silent():
+def _end_of(
+    slot: int, process: subprocess.Popen[bytes], keepalive: KeepaliveReader
+) -> tuple[int, bool]:
+    """Kill a process when it falls silent. Return its exit code once it has ended, and whether it
+    was silent."""
+    silent = keepalive.falls_silent()
+    if silent:
         log.error("worker %d was silent for %g s, and is killed", slot, SILENT_S)
         process.kill()
     keepalive.close()
-    return process.wait()
+    return process.wait(), silent
 
 
 def pool_environments(

@@ -124,6 +124,11 @@ class WorkerSettings(LogSettings):
         description="File descriptor on which a worker shows each second that it is alive; set by "
         "the pool that starts it.",
     )
+    replaces_silent: bool = Field(
+        False,
+        description="Whether the worker before was killed because it no longer showed that; set by "
+        "the pool.",
+    )
 
     @property
     def only_precision(self) -> Precision | None:

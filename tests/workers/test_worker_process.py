@@ -405,6 +405,8 @@ async def test_a_worker_that_is_stopped_by_a_signal_is_replaced(
         job = a_job()
         await queue.submissions.submit(job, photograph())
         assert await delivered(queue, job) == 1
+    health = await queue.registry.health()
+    assert (health.stuck_workers, health.worker_starts) == (1, 2)
 
 
 @pytest.mark.usefixtures("soon_silent")
