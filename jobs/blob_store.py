@@ -6,7 +6,9 @@ import contextlib
 from collections.abc import Iterable
 from typing import cast
 
+from jobs.blob_bound import ALWAYS_HELD_BYTES, most_bytes
 from jobs.connection import OUTAGES, Command, SteadyRedis
+from jobs.errors import OutputTooLarge
 from jobs.keys import Keys
 from jobs.settings import QueueSettings
 
@@ -57,6 +59,19 @@ class BlobStore:
         """Return the command that stores the result of one claim of a job."""
         ttl = self._settings.result_ttl_seconds
         return ("SET", self._keys.result(job_id, token), picture, "EX", ttl)
+
+    async def check_result(self, picture: bytes) -> None:
+        """Raise OutputTooLarge for a result that the server cannot hold at any time. It would end
+        the connection while that is sent, as in an outage."""
+        if len(picture) <= ALWAYS_HELD_BYTES:
+            return
+        most = await most_bytes(self._client)
+        if len(picture) > most:
+            raise OutputTooLarge(
+                f"The encoded picture has {len(picture)} bytes; the queue's Redis holds at most "
+                f"{most}. Ask for a smaller scale, a lossy format or a lower quality.",
+                max_bytes=most,
+            )
 
     async def put_result(self, job_id: str, token: int, picture: bytes) -> None:
         """Store the result of one claim of a job."""

@@ -12,7 +12,7 @@ AnysrError
 │   ├── AnimatedImage          animated_image
 │   ├── BodyTooLarge           body_too_large
 │   ├── ImageTooLarge          image_too_large      more input pixels than allowed
-│   ├── OutputTooLarge         output_too_large     more output pixels, or a longer side
+│   ├── OutputTooLarge         output_too_large     more output pixels or bytes, or a longer side
 │   ├── UnknownModel           unknown_model
 │   └── UnknownWidth           unknown_width
 ├── ModelNotTrained            model_not_trained    a known network without weights here

@@ -21,7 +21,8 @@ class Keys:
 
     @property
     def leases(self) -> str:
-        """Sorted set: ids of the running jobs, by the end of their lease in ms."""
+        """Sorted set: ids of the running jobs, by the end of their lease in ms; and `id:token` of
+        each run that was withdrawn or lost, until its worker has stopped it."""
         return self._name("leases")
 
     @property
@@ -47,8 +48,8 @@ class Keys:
 
     @property
     def ends(self) -> str:
-        """Sorted set: ids of the running jobs, by their predicted end in ms; until one is
-        reported, by minus their cheapest cost."""
+        """Sorted set: the runs of `leases`, by their predicted end in ms; until one is reported,
+        by minus their cheapest cost."""
         return self._name("ends")
 
     @property
@@ -69,7 +70,8 @@ class Keys:
 
     @property
     def counts(self) -> str:
-        """Hash: `redeliveries`, `dead_letters` and `worker_starts` since the queue began."""
+        """Hash: `redeliveries`, `dead_letters`, `worker_starts` and `stuck_workers` since the queue
+        began."""
         return self._name("counts")
 
     @property

@@ -130,10 +130,15 @@ class Leases(Protocol):
         Has no effect when the lease is lost; the caller need not wait for it."""
 
     async def renew(self, claim: Claim, progress: float) -> LeaseState:
-        """Prolong the lease and publish the progress, a fraction from 0 to 1."""
+        """Prolong the lease and publish the progress, a fraction from 0 to 1. Where the lease is
+        not held, the worker counts as busy for as long, or until `vacate`."""
+
+    async def vacate(self, claim: Claim) -> None:
+        """Report that the run of a job that was withdrawn or lost has ended: its worker is free."""
 
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
-        """Deliver the result. Returns False, and stores nothing, when the lease is lost."""
+        """Deliver the result. Returns False, and stores nothing, when the lease is lost. Raises
+        OutputTooLarge for a picture that the queue can never hold; the lease is then kept."""
 
     async def fail(self, claim: Claim, error: AnysrError) -> bool:
         """End the job with an error. Returns False when the lease is lost."""
@@ -144,6 +149,9 @@ class Registry(Protocol):
 
     async def count_worker_start(self) -> None:
         """Count the start of one worker process."""
+
+    async def count_stuck_worker(self) -> None:
+        """Count a worker process that hung and is replaced."""
 
     async def publish_heartbeat(self, heartbeat: WorkerHeartbeat) -> int:
         """Store a worker's heartbeat and capabilities, which expire after `pulse_ttl_seconds`.

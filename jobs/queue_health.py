@@ -26,4 +26,6 @@ class QueueHealth:
     """Jobs given up after too many workers were lost with them."""
     worker_starts: int
     """Worker processes that were started."""
+    stuck_workers: int = 0
+    """Worker processes that hung and were replaced."""
     memory: tuple[RedisMemory, ...] = ()

@@ -137,8 +137,13 @@ class RedisLeases(Leases):
         return LeaseState(state.decode())
 
     @reports_outages
+    async def vacate(self, claim: Claim) -> None:
+        await self._scripts.run("vacate", claim.job.id, claim.token)
+
+    @reports_outages
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
         job_id, token = claim.job.id, claim.token
+        await self._blobs.check_result(picture)
         fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}
         putting = self._blobs.putting_result(job_id, token, picture)
         if self._blobs.apart:

@@ -45,6 +45,10 @@ class RedisRegistry(Registry):
         await self._client.hincrby(self._keys.counts, "worker_starts", 1)
 
     @reports_outages
+    async def count_stuck_worker(self) -> None:
+        await self._client.hincrby(self._keys.counts, "stuck_workers", 1)
+
+    @reports_outages
     async def publish_heartbeat(self, heartbeat: WorkerHeartbeat) -> int:
         data = HEARTBEAT.encode(heartbeat)
         return await self._scripts.heartbeat(
@@ -94,6 +98,7 @@ class RedisRegistry(Registry):
             redeliveries=int(counts.get(b"redeliveries", 0)),
             dead_letters=int(counts.get(b"dead_letters", 0)),
             worker_starts=int(counts.get(b"worker_starts", 0)),
+            stuck_workers=int(counts.get(b"stuck_workers", 0)),
             memory=tuple(known for known in memory if known is not None),
         )
 

@@ -11,7 +11,9 @@ from redis.exceptions import NoScriptError, ResponseError
 from jobs.connection import Command, SteadyRedis
 from jobs.keys import Keys
 
-Step = Literal["submit", "claim", "expected_end", "renew", "finish", "cancel", "release", "stats"]
+Step = Literal[
+    "submit", "claim", "expected_end", "renew", "finish", "cancel", "release", "vacate", "stats"
+]
 STEPS: tuple[Step, ...] = get_args(Step)
 SHARED = ("common", "budget", "backlog", "lateness", "changes")
 """Put before each step, in this order."""

@@ -105,6 +105,10 @@ QUEUE_COUNTS: dict[str, tuple[str, Callable[[QueueHealth], int]]] = {
         "Worker processes that have started.",
         lambda health: health.worker_starts,
     ),
+    "stuck_workers": (
+        "Worker processes that hung and were replaced.",
+        lambda health: health.stuck_workers,
+    ),
 }
 """Name -> (help, count); counted once, in Redis, and absent while it cannot be reached."""
 
@@ -184,7 +188,9 @@ class GatewayMetrics:
             return Gauge(f"anysr_{name}", text, labels, registry=self.registry)
 
         self._depth = gauge("queue_depth", f"Waiting jobs; {UNKNOWN}.")
-        self._running = gauge("queue_running", f"Jobs claimed by workers; {UNKNOWN}.")
+        self._running = gauge(
+            "queue_running", f"Runs of workers, also withdrawn ones until they stop; {UNKNOWN}."
+        )
         self._backlog = gauge(
             "queue_backlog_seconds",
             f"Predicted cost of the waiting jobs, each at its cheapest; {UNKNOWN}.",

@@ -22,7 +22,8 @@ class Heartbeat:
     """Publishes a worker's state every `every_s` seconds while `beating`.
 
     `machine` returns the last known state of the machine without blocking. With each heartbeat,
-    `requests` is updated with the queue's requests for reloads and for models."""
+    `requests` is updated with the queue's requests for reloads and for models. The first counts the
+    start, and the worker before, if that hung and this one `replaces_silent`."""
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class Heartbeat:
         every_s: float,
         machine: Callable[[], MachineState | None] = lambda: None,
         requests: ReloadRequests | None = None,
+        replaces_silent: bool = False,
     ) -> None:
         self.worker_id = worker_id
         self._registry = registry
@@ -39,6 +41,7 @@ class Heartbeat:
         self._every_s = every_s
         self._machine = machine
         self._requests = requests if requests is not None else ReloadRequests()
+        self._replaces_silent = replaces_silent
         self._loaded = LoadedModels({}, CostModel())
         self._reloads = 0
         self._ready = False
@@ -84,6 +87,8 @@ class Heartbeat:
                 if not counted:
                     await self._registry.count_worker_start()
                     counted = True
+                    if self._replaces_silent:
+                        await self._registry.count_stuck_worker()
                 self._workers = max(1, await self._registry.publish_heartbeat(self._heartbeat()))
                 self._requests.observe(await self._registry.reloads())
                 self._requests.observe_models(await self._registry.requested_models())

@@ -1,4 +1,4 @@
-"""Renewal of a job's lease while it runs, and the end of the run once the lease is not held."""
+"""Renewal of a job's lease until it is delivered, and the end of the run once it is not held."""
 
 from __future__ import annotations
 
@@ -35,12 +35,26 @@ class Lease:
             self._progress.stop()
         return self.state is LeaseState.HELD
 
+    async def vacate(self) -> None:
+        """Tell the queue that this worker is free, if it has counted as busy with a run whose lease
+        is not held. During an outage that has no effect: it then counts as free soon."""
+        if self.state is LeaseState.HELD:
+            return
+        try:
+            await self._leases.vacate(self._claim)
+        except Exception as error:
+            log.warning("cannot leave the place of %s: %s", self._claim.job.id, error)
+
 
 @contextlib.asynccontextmanager
 async def held(
     leases: Leases, claim: Claim, progress: Progress, every_s: float
 ) -> AsyncIterator[Lease]:
-    """Renew a claim's lease every `every_s` seconds, and stop the run once it is not held."""
+    """Renew a claim's lease every `every_s` seconds, and stop the run once it is not held.
+
+    To be left only when the run has ended and was delivered: until then the queue counts this
+    worker as busy, and gives the job to no other one.
+    """
     lease, done = Lease(leases, claim, progress), asyncio.Event()
     task = asyncio.create_task(_renew(lease, done, every_s))
     try:
@@ -50,9 +64,9 @@ async def held(
         # Ended by an event: cancelling a call to Redis would close its connection.
         done.set()
         await task
+        await lease.vacate()
 
 
 async def _renew(lease: Lease, done: asyncio.Event, every_s: float) -> None:
     while not await wait_for_event(done, every_s):
-        if not await lease.renew():
-            return
+        await lease.renew()

@@ -29,6 +29,7 @@ from workers.background import background_task, wait_for_event
 from workers.cache_files import cache_folder
 from workers.heartbeat import Heartbeat
 from workers.idle_memory import IdleMemoryRelease
+from workers.keepalive import sending_keepalive
 from workers.machine import Machine, MachineWatch, available_memory, find_gpu
 from workers.metrics import WorkerMetrics
 from workers.model_loader import ModelLoader
@@ -38,6 +39,7 @@ from workers.reloading import Reloader
 from workers.remeasuring import Remeasurer
 from workers.runtimes.base import RuntimeMissing
 from workers.settings import WorkerSettings
+from workers.watchdog import Watchdog
 from workers.worker import Worker, WorkerParts
 
 log = logging.getLogger("anysr.workers")
@@ -120,20 +122,26 @@ async def _serve(
     machine = MachineWatch(Machine(lambda: find_gpu(os.environ)).sample, heartbeat_s)
     requests = ReloadRequests()
     heartbeat = Heartbeat(
-        queue.registry, _worker_id(), metrics, heartbeat_s, lambda: machine.state, requests
+        *(queue.registry, _worker_id(), metrics, heartbeat_s, lambda: machine.state, requests),
+        replaces_silent=settings.replaces_silent,
     )
     loader = _loader(settings)
     decoding = _decoding(settings, metrics)  # the process loads beside the models
     with _metrics_server(settings, registry), machine, decoding as decode_within:
-        async with _stopping(settings, requests) as stopping, heartbeat.beating():
+        async with (
+            sending_keepalive(settings.keepalive_fd),
+            _stopping(settings, requests) as stopping,
+            heartbeat.beating(),
+        ):
             slot = ModelSlot(await asyncio.to_thread(loader.load_all))
             allocator.trim()
             heartbeat.warm(slot.loaded)
             log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(slot.loaded.zoo))
             renew_s = min(queue_settings.lease_seconds / 3, MAX_RENEWAL_S)
             limits = Limits(settings.max_source_pixels, settings.max_output_pixels)
+            watchdog = Watchdog(settings.stuck_seconds, queue.registry.count_stuck_worker)
             parts = WorkerParts(
-                *(queue.leases, slot, heartbeat, metrics, tracing, limits, renew_s),
+                *(queue.leases, slot, heartbeat, metrics, tracing, limits, watchdog, renew_s),
                 available_memory=lambda: available_memory(machine.state),
                 decode_within=decode_within,
             )
@@ -142,7 +150,7 @@ async def _serve(
             remeasurer = Remeasurer(loader, slot, worker.turn, lambda: worker.idle_s)
             release = IdleMemoryRelease(slot, worker.turn, lambda: worker.idle_s)
             async with contextlib.AsyncExitStack() as stack:
-                for work in (reloader.run(), remeasurer.run(), release.run()):
+                for work in (watchdog.run(), reloader.run(), remeasurer.run(), release.run()):
                     await stack.enter_async_context(background_task(work))
                 await worker.run(stopping)
             loader.save_contention(slot.loaded)

@@ -1,8 +1,9 @@
-"""Several workers on one machine: one process each, restarted when it dies."""
+"""Several workers on one machine: one process each, restarted when it dies or falls silent."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ from types import TracebackType
 
 from jobs.settings import QueueSettings
 from workers.environment import environment_of
+from workers.keepalive import SILENT_S, KeepaliveReader
 from workers.main import available_cores
 from workers.settings import WorkerSettings
 
@@ -32,10 +34,10 @@ HEALTHY_AFTER_S = 60.0
 class WorkerPool:
     """Keeps one process per given environment running from `start` to `stop`.
 
-    Also a context manager. Its threads only wait for the processes. Each process has a group of its
-    own, so that Ctrl-C reaches it only through `stop` and not as a second signal. All share
-    our session, because Linux divides cores between sessions first and applies nice levels within
-    one.
+    Also a context manager. Its threads only wait for the processes, and kill one whose keepalive
+    (`workers.keepalive`) has stopped. Each process has a group of its own, so that Ctrl-C reaches
+    it only through `stop` and not as a second signal. All share our session, because Linux divides
+    cores between sessions first and applies nice levels within one.
     """
 
     def __init__(
@@ -106,9 +108,10 @@ class WorkerPool:
         # Inherited by the processes, so that SIGHUP cannot end one before it has a handler.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         pause_s = FIRST_PAUSE_S
-        while (process := self._spawn(slot, environment)) is not None:
+        while (spawned := self._spawn(slot, environment)) is not None:
             since = time.monotonic()
-            code = process.wait()
+            code, silent = _end_of(slot, *spawned)
+            environment["ANYSR_REPLACES_SILENT"] = json.dumps(silent)
             with self._lock:
                 self._running.pop(slot, None)
             if self._stopping.is_set():
@@ -119,18 +122,36 @@ class WorkerPool:
             self._stopping.wait(pause_s)
             pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
-    def _spawn(self, slot: int, environment: dict[str, str]) -> subprocess.Popen[bytes] | None:
+    def _spawn(
+        self, slot: int, environment: dict[str, str]
+    ) -> tuple[subprocess.Popen[bytes], KeepaliveReader] | None:
         with self._lock:
             if self._stopping.is_set():
                 return None
+            keepalive = KeepaliveReader()
             process = subprocess.Popen(
                 self._command,
-                env=environment,
+                env={**environment, "ANYSR_KEEPALIVE_FD": str(keepalive.sending)},
                 stdin=subprocess.DEVNULL,
                 process_group=0,
+                pass_fds=(keepalive.sending,),
             )
+            keepalive.sent()
             self._running[slot] = process
-            return process
+            return process, keepalive
+
+
+def _end_of(
+    slot: int, process: subprocess.Popen[bytes], keepalive: KeepaliveReader
+) -> tuple[int, bool]:
+    """Kill a process when it falls silent. Return its exit code once it has ended, and whether it
+    was silent."""
+    silent = keepalive.falls_silent()
+    if silent:
+        log.error("worker %d was silent for %g s, and is killed", slot, SILENT_S)
+        process.kill()
+    keepalive.close()
+    return process.wait(), silent
 
 
 def pool_environments(

@@ -12,8 +12,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from jobs.job import Claim, Reason, RunFacts
 from jobs.queue import Leases
@@ -32,6 +33,8 @@ from workers.runtimes.base import Interruptible
 from workers.upscale import Engine
 
 log = logging.getLogger("anysr.workers.preemption")
+
+T = TypeVar("T")
 
 POLL_S = 0.04
 """Interval at which more urgent jobs are polled for while a tile runs."""
@@ -109,6 +112,8 @@ class PreemptibleRun:
         """The job that a tile was interrupted for, until it is run."""
         self._claiming = asyncio.Lock()
         """Held while more urgent jobs are claimed, between tiles or during one."""
+        self.waits = False
+        """Whether the executing thread waits for the event loop."""
         self.progress = Progress(self._from_thread if self._enabled else None)
 
     @property
@@ -166,11 +171,20 @@ class PreemptibleRun:
             expected_db_range=execution.bound.expected_range(db),
         )
 
+    def on_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return the result of a coroutine that is run on the event loop. Called on the executing
+        thread, which waits for it."""
+        self.waits = True
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        finally:
+            self.waits = False
+
     def _from_thread(self, part: float) -> Engine | None:
         """Run `between_tiles` on the event loop; the executing thread waits for it."""
         if self._bound is None:
             return None
-        return asyncio.run_coroutine_threadsafe(self._between_tiles(part), self._loop).result()
+        return self.on_loop(self._between_tiles(part))
 
     async def _between_tiles(self, part: float) -> Engine | None:
         """Run more urgent jobs; return the engine to continue with, None for the same one.

@@ -111,6 +111,12 @@ class WorkerSettings(LogSettings):
         "empty: costs are measured at each start. Costs of a disturbed machine are not cached; "
         "those of contended runs are saved when a worker ends.",
     )
+    stuck_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="How long the thread of a job that was cancelled or lost may take to return, "
+        "beyond its decoding and encoding, before the worker ends itself to be replaced.",
+    )
     worker_metrics_port: int = Field(
         0,
         ge=0,
@@ -123,6 +129,17 @@ class WorkerSettings(LogSettings):
     )
     exit_with_parent: bool = Field(
         False, description="Whether a worker ends when its parent process has died."
+    )
+    keepalive_fd: int | None = Field(
+        None,
+        ge=3,
+        description="File descriptor on which a worker shows each second that it is alive; set by "
+        "the pool that starts it.",
+    )
+    replaces_silent: bool = Field(
+        False,
+        description="Whether the worker before was killed because it no longer showed that; set by "
+        "the pool.",
     )
 
     @property

@@ -33,12 +33,13 @@ from workers.delivery import deliver
 from workers.execution import Execution, OnBound, execute
 from workers.heartbeat import Heartbeat
 from workers.job_binding import JobBinding
-from workers.lease import held
+from workers.lease import Lease, held
 from workers.metrics import WorkerMetrics
 from workers.model_slot import ModelSlot
 from workers.pipeline import Decode, Stopped
 from workers.preemption import PreemptibleRun, RunContext
 from workers.run_record import RunRecord
+from workers.watchdog import Watchdog, WatchedRun
 
 log = logging.getLogger("anysr.workers")
 
@@ -60,6 +61,7 @@ class WorkerParts:
     metrics: WorkerMetrics
     tracing: Tracing
     limits: Limits
+    watchdog: Watchdog
     renew_s: float
     """Interval between renewals of a lease."""
     wait_s: float = 1.0
@@ -157,22 +159,29 @@ class Worker:
         parts, claim = self._parts, run.claim
         with log_context(request_id=claim.job.id, trace_id=trace_id_of(claim.job.traceparent)):
             record = RunRecord(claim, parts.heartbeat.worker_id, parts.metrics, parts.tracing)
-            outcome: RunFacts | Exception
-            try:
-                preemptible = PreemptibleRun(run)
-                execution = await self._execute(run, preemptible, record)
-                outcome = preemptible.facts(execution)
-                update_cost_model(execution, outcome.run_ms, preemptible.uniform)
-                _reject_late(claim, outcome)
-                picture = execution.result.picture
-                if not await deliver(partial(self._leases.complete, claim, outcome, picture)):
-                    outcome = _Dropped(LeaseState.LOST)
-            except Exception as error:
-                outcome = error
-            await self._finish(claim, record, outcome)
+            preemptible = PreemptibleRun(run)
+            async with held(self._leases, claim, preemptible.progress, parts.renew_s) as lease:
+                try:
+                    outcome = await self._outcome(run, preemptible, lease, record)
+                except Exception as error:
+                    outcome = error
+                await self._finish(claim, record, outcome)
+
+    async def _outcome(
+        self, run: RunContext, preemptible: PreemptibleRun, lease: Lease, record: RunRecord
+    ) -> RunFacts | Exception:
+        """Execute a job and deliver its picture."""
+        execution, claim = await self._execute(run, preemptible, lease, record), run.claim
+        facts = preemptible.facts(execution)
+        update_cost_model(execution, facts.run_ms, preemptible.uniform)
+        _reject_late(claim, facts)
+        picture = execution.result.picture
+        if await deliver(partial(self._leases.complete, claim, facts, picture)):
+            return facts
+        return _Dropped(LeaseState.LOST)
 
     async def _execute(
-        self, run: RunContext, preemptible: PreemptibleRun, record: RunRecord
+        self, run: RunContext, preemptible: PreemptibleRun, lease: Lease, record: RunRecord
     ) -> Execution:
         """Execute a job on a thread. Raises _Dropped when its lease is no longer held."""
         claim, progress, parts = run.claim, preemptible.progress, self._parts
@@ -187,36 +196,38 @@ class Worker:
             *(claim.job, claim.payload, run.loaded.zoo, run.loaded.costs, claim.run_slack_ms, load),
             parts.limits,
             progress=progress,
-            on_bound=self._on_bound(claim, preemptible, record),
             available_bytes=parts.available_memory(),
             decode=parts.decode_within(claim.run_slack_ms / 1e3),
         )
-        # Log lines of the thread have the fields of the job as well.
-        work = partial(contextvars.copy_context().run, work)
-        async with held(self._leases, claim, progress, parts.renew_s) as lease:
-            try:
+        try:
+            with parts.watchdog.watching(claim.job.id, preemptible) as watched:
+                on_bound = self._on_bound(claim, preemptible, watched, record)
                 async with preemptible.watched(lease):
-                    execution = await asyncio.get_running_loop().run_in_executor(thread, work)
-            except Stopped as stop:
-                raise _Dropped(lease.state) from stop
-            finally:
-                self._unrun = preemptible.take_urgent() or self._unrun
+                    # In this context, so that log lines of the thread name the job as well.
+                    call = partial(contextvars.copy_context().run, work, on_bound=on_bound)
+                    execution = await asyncio.get_running_loop().run_in_executor(thread, call)
+        except Stopped as stop:
+            raise _Dropped(lease.state) from stop
+        finally:
+            self._unrun = preemptible.take_urgent() or self._unrun
         record.made(execution.result)
         return execution
 
-    def _on_bound(self, claim: Claim, preemptible: PreemptibleRun, record: RunRecord) -> OnBound:
+    def _on_bound(
+        self, claim: Claim, preemptible: PreemptibleRun, watched: WatchedRun, record: RunRecord
+    ) -> OnBound:
         """Return the hook that publishes a job's bindings, to be called on its thread."""
-        loop, reported_ms = asyncio.get_running_loop(), claim.job.cheapest_ms
+        reported_ms = claim.job.cheapest_ms
 
         def on_bound(bound: JobBinding) -> None:
             nonlocal reported_ms
             expected_ms = bound.option.expected_ms
             if abs(expected_ms - reported_ms) >= REPORTED_SHIFT_MS:
-                report = self._report_end(claim, expected_ms)
-                asyncio.run_coroutine_threadsafe(report, loop).result()
+                preemptible.on_loop(self._report_end(claim, expected_ms))
                 reported_ms = expected_ms
             if bound.expectation is None:
                 record.bound(bound.binding)
+            watched.bind(bound)
             preemptible.bind(bound)
 
         return on_bound

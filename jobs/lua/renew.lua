@@ -1,9 +1,11 @@
--- Prolongs a lease and stores the progress. Answers the state of the lease.
+-- Prolongs a lease and stores the progress. Answers the state of the lease. Where it is not held, but the
+-- run still goes on, its place is prolonged: its worker is not free before it calls vacate.lua.
 local id, token, progress, lease_ms = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
+local till = now_ms() + lease_ms
 
 if held(id, token) then
   local before = read(id, 'progress')[1]
-  redis.call('ZADD', leases, text(now_ms() + lease_ms), id)
+  redis.call('ZADD', leases, text(till), id)
   if before ~= progress then
     redis.call('HSET', records .. id, 'progress', progress)
     publish_change(id, 'running')
@@ -11,6 +13,7 @@ if held(id, token) then
   return 'held'
 end
 
-local record = read(id, 'status', 'token')
+local record = read(id, 'status', 'token', 'finished_by')
+if record[3] ~= token then occupy(place_of(id, token), till, till) end
 if record[1] == 'cancelled' and record[2] == token then return 'cancelled' end
 return 'lost'

@@ -17,7 +17,7 @@ export const WORDS = Object.freeze({
   decoding_too_long: ["The picture takes too long to read", "Save it again, without “progressive”, or in another format."],
   body_too_large: ["The file is too large", "Choose a smaller file, or save it with stronger compression."],
   image_too_large: ["The picture has too many pixels", "Choose a smaller picture, or crop it."],
-  output_too_large: ["The result would be too large", "Choose a smaller scale, or a format that allows larger pictures."],
+  output_too_large: ["The result would be too large", "Choose a smaller scale, or another format or quality."],
   invalid_request: ["These settings do not work", "Change what is named below."],
   unknown_model: ["This model is no longer available", "Choose another model."],
   model_not_trained: ["This model cannot run yet", "Nobody has trained it for this service. Choose another model."],

@@ -11,11 +11,13 @@ from redis.asyncio import Redis
 from jobs.backlog import Backlog
 from jobs.embedded_redis import Binary
 from jobs.errors import InternalError
-from jobs.job import Claim, Job, JobView, Reason, RunFacts
+from jobs.job import Claim, Job, JobView, LeaseState, Reason, RunFacts
 from jobs.keys import Keys
+from jobs.queue import NoTime
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from scheduling.load import DEMAND_MS, PRIOR_MS, Demand
+from tests.support.redis_server import expire_lease
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 
@@ -134,6 +136,7 @@ async def fail(queue: RedisQueue, claim: Claim) -> None:
 
 async def cancel(queue: RedisQueue, claim: Claim) -> None:
     await queue.submissions.cancel(claim.job.id)
+    await queue.leases.vacate(claim)
 
 
 @pytest.mark.parametrize("end", [complete, fail, cancel])
@@ -316,3 +319,83 @@ async def test_inflow_fades(
     assert at is not None
     await raw_redis.hset(keys.inflow, "at", str(float(at) - DEMAND_MS))
     assert (await backlog(queue)).inflow == pytest.approx(inflow / math.e, rel=0.1)
+
+
+async def refused(queue: RedisQueue, job: Job) -> bool:
+    """Whether the only worker has no time for a job."""
+    try:
+        await queue.submissions.submit(job, b"picture", workers=1)
+    except NoTime:
+        return True
+    return False
+
+
+async def test_worker_of_a_withdrawn_run_is_busy_until_it_leaves(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    await queue.submissions.submit(make_job(budget_ms=1e6), b"picture")
+    claim = await claimed(queue)
+    await queue.leases.report_expected_end(claim, 50_000.0)
+    await queue.submissions.cancel(claim.job.id)
+    soon = make_job(budget_ms=200.0, cheapest_ms=10.0)
+    [left] = await running(queue)
+    assert 0 < left <= 1000.0  # it learns that at its next renewal
+    assert await queue.leases.renew(claim, 0.5) is LeaseState.CANCELLED
+    assert (await queue.submissions.stats()).running == 1
+    [left] = await running(queue)
+    assert left > 1000.0
+    assert await refused(queue, soon)
+    await queue.leases.vacate(claim)
+    assert await running(queue) == []
+    assert not await refused(queue, soon)
+
+
+async def test_withdrawn_run_that_is_overdue_is_not_expected_to_end_at_once(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    await queue.submissions.submit(make_job(), b"picture")
+    claim = await claimed(queue)
+    await queue.leases.report_expected_end(claim, -5000.0)
+    await queue.submissions.cancel(claim.job.id)
+    [left] = await running(queue)
+    assert 0 < left <= 1000.0
+
+
+async def test_worker_of_a_lost_run_is_busy_beside_the_one_that_runs_it_again(
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
+) -> None:
+    await queue.submissions.submit(make_job(budget_ms=1e6), b"picture")
+    first = await claimed(queue)
+    await expire_lease(raw_redis, keys, first)
+    second = await claimed(queue)
+    assert await queue.leases.renew(first, 0.5) is LeaseState.LOST
+    assert len(await running(queue)) == 2
+    await queue.leases.vacate(second)  # its lease is held
+    assert len(await running(queue)) == 2
+    await queue.leases.vacate(first)
+    assert len(await running(queue)) == 1
+    assert await queue.leases.renew(second, 0.5) is LeaseState.HELD
+
+
+async def test_place_of_a_run_whose_worker_dies_is_cleared(
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
+) -> None:
+    await queue.submissions.submit(make_job(budget_ms=1e6), b"picture")
+    claim = await claimed(queue)
+    await queue.submissions.cancel(claim.job.id)
+    place = f"{claim.job.id}:{claim.token}"
+    assert await raw_redis.zadd(keys.leases, {place: 0.0}, xx=True, ch=True) == 1
+    assert await queue.leases.claim("other", 0) is None
+    assert not await raw_redis.exists(keys.leases, keys.ends)
+    assert (await queue.registry.health()).redeliveries == 0
+
+
+async def test_renewal_after_the_delivery_makes_nobody_busy(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    """As when a renewal is on its way while the result is delivered."""
+    await queue.submissions.submit(make_job(), b"picture")
+    claim = await claimed(queue)
+    await complete(queue, claim)
+    assert await queue.leases.renew(claim, 1.0) is LeaseState.LOST
+    assert (await queue.submissions.stats()).running == 0

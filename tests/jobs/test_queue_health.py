@@ -67,6 +67,12 @@ async def test_released_job_is_no_redelivery(
     assert counts_of(await queue.registry.health()) == (0, 0, 0)
 
 
+async def test_stuck_workers_are_counted(queue: RedisQueue) -> None:
+    for _ in range(2):
+        await queue.registry.count_stuck_worker()
+    assert (await queue.registry.health()).stuck_workers == 2
+
+
 async def test_worker_starts_are_counted(queue: RedisQueue) -> None:
     for _ in range(3):
         await queue.registry.count_worker_start()

@@ -86,9 +86,11 @@ async def test_queue_counters_and_memory_are_absent_while_unknown(
 ) -> None:
     for _ in range(3):
         await queue.registry.count_worker_start()
+    await queue.registry.count_stuck_worker()
     async with start(snapshot_seconds=60, snapshot_stale_seconds=60.001) as served:
         samples = await metrics_of(served)
         assert samples["anysr_worker_starts_total",] == 3
+        assert samples["anysr_stuck_workers_total",] == 1
         assert samples["anysr_redeliveries_total",] == samples["anysr_dead_letters_total",] == 0
         assert samples["anysr_queue_overdue_seconds",] == 0
         used = samples["anysr_redis_memory_used_bytes", "queue"]

@@ -34,6 +34,7 @@ from workers.binding import SuspendedRun
 from workers.features import features_of
 from workers.preemption import POLL_S
 from workers.runtimes.base import Interrupted
+from workers.watchdog import Watchdog
 
 TILE_PIXELS = 200  # a picture of 48 x 40 then has several tiles
 SOME_POLLS_S = 5 * POLL_S
@@ -353,3 +354,28 @@ def test_a_suspended_run_counts_as_waiting(reported_end: float) -> None:
     beside = Load.of(suspended.waiting_in(backlog), 2, free=1)
     assert (beside.workers, beside.running) == (2, (1500.0,))
     assert beside.waiting == (first, Group(1400.0, 40.0, 30.0), last)
+
+
+async def test_a_stopped_run_that_is_suspended_does_not_hang(
+    queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watchdog does not time it while its thread waits for a more urgent run."""
+    monkeypatch.setattr("workers.watchdog.POLL_S", 0.01)
+    session, leases, ends = Stepwise(), ChangedLeases(queue.leases), list[int]()
+    watchdog = Watchdog(0.2, queue.registry.count_stuck_worker, ends.append)
+    long, urgent = a_job(), a_job(budget_ms=6_000, pinned_width=1.0)  # runs a network
+    zoo, costs = zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)
+    async with a_worker(leases.of(queue), zoo, costs, watchdog=watchdog):
+        await queue.submissions.submit(long, photograph())
+        await begun(session)
+        await queue.submissions.submit(urgent, photograph())
+        session.steps.release()
+        await begun(session, 2)
+        assert (await queue.submissions.view(urgent.id)).status is JobStatus.RUNNING
+        await queue.submissions.cancel(long.id)
+        await eventually(lambda: LeaseState.CANCELLED in leases.renewals, "a refused renewal")
+        await asyncio.sleep(1.0)  # several times as long as a run that hangs may take
+        assert ends == []
+        session.finish()
+        await ended(queue, urgent.id)
+    assert ends == []

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from jobs.connection import connect
+from jobs.embedded_redis import embedded_redis
 from jobs.errors import AnysrError
 from jobs.formats import ImageFormat
 from jobs.job import Claim, JobStatus, LeaseState, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
-from jobs.queue import Leases
+from jobs.queue import Leases, NoTime
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED
@@ -41,6 +47,7 @@ from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
 from workers.model_slot import LoadedModels, ModelSlot
 from workers.runtimes.onnx import OnnxSession
+from workers.watchdog import Watchdog
 from workers.worker import Worker, WorkerParts
 
 
@@ -48,6 +55,14 @@ def open_session() -> Gated:
     session = Gated()
     session.gate.set()
     return session
+
+
+def grain(width: int, height: int) -> bytes:
+    """Noise of few bits as JPEG: a small upload whose upscaled PNG does not compress well."""
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, format="JPEG", quality=60)
+    return buffer.getvalue()
 
 
 def count(registry: CollectorRegistry, name: str, **labels: str) -> float:
@@ -86,8 +101,9 @@ async def test_a_worker_is_idle_while_it_has_no_job(queue: RedisQueue) -> None:
     metrics, session = WorkerMetrics(CollectorRegistry()), Gated()
     heartbeat = Heartbeat(queue.registry, "worker", metrics, every_s=0.1)
     slot = ModelSlot(LoadedModels(zoo_of(session), costs_of(10)))
+    watchdog = Watchdog(PATIENCE_S, queue.registry.count_stuck_worker)
     worker = Worker(
-        WorkerParts(queue.leases, slot, heartbeat, metrics, Untraced(), LIMITS, 0.05, 0.1)
+        WorkerParts(queue.leases, slot, heartbeat, metrics, Untraced(), LIMITS, watchdog, 0.05, 0.1)
     )
     job = a_job()
     async with at_work(worker):
@@ -242,6 +258,36 @@ async def test_a_picture_that_fits_no_memory_is_refused_before_it_is_decoded(
     assert session.tiles == 0
 
 
+async def test_a_picture_that_redis_cannot_hold_fails_at_once(
+    queue_settings: QueueSettings, open_queue: Callable[[str, QueueSettings], RedisQueue]
+) -> None:
+    """Its bytes are known once it is encoded; it is not made again."""
+    session, registry = open_session(), CollectorRegistry()
+    sides = {"source_width": 700, "source_height": 700, "output_width": 1400, "output_height": 1400}
+    large, small = a_job(**sides), a_job()
+    with embedded_redis() as url:
+        client = connect(url)
+        await client.config_set("proto-max-bulk-len", 1 << 20)
+        await client.aclose()
+        queue = open_queue(url, queue_settings)
+        async with a_worker(queue, zoo_of(session), registry=registry):
+            await queue.submissions.submit(large, grain(700, 700))
+            view = await ended(queue, large.id)
+            await queue.submissions.submit(small, photograph())
+            assert (await ended(queue, small.id)).status is JobStatus.SUCCEEDED
+        await queue.close()
+    assert (view.status, view.error_code, view.attempt) == (
+        JobStatus.FAILED,
+        "output_too_large",
+        1,
+    )
+    assert "smaller scale" in view.error_detail
+    assert view.error_details == {"max_bytes": 1 << 20}
+    gone = {"outcome": "failed", "reason": "output_too_large"}
+    assert count(registry, "anysr_runs_total", **gone) == 1
+    assert session.tiles == 2
+
+
 async def test_reject_ends_in_an_error_when_nothing_fits(queue: RedisQueue) -> None:
     job = a_job(on_miss=OnMiss.REJECT)
     await queue.submissions.submit(job, photograph())
@@ -289,6 +335,44 @@ async def test_a_cancelled_job_stops_at_the_next_tile(queue: RedisQueue) -> None
     assert (await queue.submissions.view(job.id)).status is JobStatus.CANCELLED
 
 
+async def test_a_worker_is_busy_until_its_cancelled_run_has_returned(queue: RedisQueue) -> None:
+    session, leases = Gated(), ChangedLeases(queue.leases)
+    job, zoo = a_job(), zoo_of(session, tile_pixels=200)
+
+    async def busy() -> bool:
+        [heartbeat] = await queue.registry.heartbeats()
+        return heartbeat.busy
+
+    async def idle() -> bool:
+        return not await busy() and (await queue.submissions.stats()).running == 0
+
+    async def late() -> bool:
+        """Whether the queue refuses a job that has to start at once, for one worker."""
+        soon = a_job(budget_ms=200.0, cheapest_ms=10.0)
+        try:
+            await queue.submissions.submit(soon, photograph(), workers=1)
+        except NoTime:
+            return True
+        await queue.submissions.cancel(soon.id)
+        return False
+
+    async with a_worker(leases.of(queue), zoo):
+        await queue.submissions.submit(job, photograph())
+        await eventually(session.entered.is_set, "the start of the run")
+        await eventually(busy, "a heartbeat of the busy worker")
+        await queue.submissions.cancel(job.id)
+        await eventually(
+            lambda: leases.renewals.count(LeaseState.CANCELLED) >= 3,
+            "renewals while the thread still runs",
+        )
+        assert (await queue.submissions.stats()).running == 1
+        assert await busy()
+        assert await late()
+        session.gate.set()
+        await eventually(idle, "an idle worker")
+        assert not await late()
+
+
 async def test_the_lease_is_kept_while_a_job_runs(
     queue: RedisQueue, raw_redis: Redis, queue_settings: QueueSettings
 ) -> None:
@@ -307,6 +391,44 @@ async def test_the_lease_is_kept_while_a_job_runs(
         view = await ended(queue, job.id)
     assert (view.status, view.attempt) == (JobStatus.SUCCEEDED, 1)
     assert view.facts.tiles == session.tiles > 1
+
+
+class DeliveringLeases(ChangedLeases):
+    """Leases that report when a delivery begins."""
+
+    def __init__(self, leases: Leases) -> None:
+        super().__init__(leases)
+        self.delivering = asyncio.Event()
+
+    async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
+        self.delivering.set()
+        return await self._leases.complete(claim, facts, picture)
+
+
+async def test_the_lease_is_kept_while_a_picture_is_delivered(
+    redis_url: str,
+    queue_settings: QueueSettings,
+    open_queue: Callable[[str, QueueSettings], RedisQueue],
+) -> None:
+    """To a second Redis that takes several times as long as a lease lasts."""
+    with embedded_redis() as blob_url:
+        lasting = {"blob_url": blob_url, "lease_seconds": 0.5}
+        queue = open_queue(redis_url, queue_settings.model_copy(update=lasting))
+        session, job, leases = Gated(), a_job(), DeliveringLeases(queue.leases)
+        blobs = connect(blob_url)
+        async with contextlib.aclosing(blobs), a_worker(leases.of(queue), zoo_of(session)):
+            await queue.submissions.submit(job, photograph())
+            await eventually(session.entered.is_set, "the start of the run")
+            await blobs.execute_command("CLIENT", "PAUSE", 3_600_000, "WRITE")
+            session.gate.set()
+            await eventually(leases.delivering.is_set, "the delivery")
+            before = len(leases.renewals)
+            await eventually(lambda: len(leases.renewals) >= before + 30, "renewals meanwhile")
+            assert await queue.leases.claim("thief", 0) is None
+            assert set(leases.renewals) == {LeaseState.HELD}
+            await blobs.execute_command("CLIENT", "UNPAUSE")
+            view = await ended(queue, job.id)
+    assert (view.status, view.attempt) == (JobStatus.SUCCEEDED, 1)
 
 
 async def test_stopping_finishes_the_current_job(queue: RedisQueue) -> None:

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -30,8 +30,9 @@ from tests.workers.workbench import a_job, default_entry, photograph, whole
 from workers.cache_files import cache_folder
 from workers.calibration_cache import costs_name, facts_of, save_lines, stages_of
 from workers.loaded_model import load_zoo
-from workers.pool import pool_environments
+from workers.pool import WorkerPool, pool_environments
 from workers.settings import WorkerSettings
+from workers.watchdog import STUCK_EXIT_CODE
 
 LEASE_S = 1.0
 PATIENCE_S = 180.0
@@ -44,6 +45,27 @@ import subprocess, sys
 print(subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL).pid, flush=True)
 input()
 """
+
+HANGING = """
+import ctypes, pathlib, sys
+from workers import main, watchdog
+from workers.runtimes.onnx import OnnxNetwork
+
+hang, library, watchdog.OVERDUE_S = pathlib.Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+run = OnnxNetwork.run
+
+def run_or_hang(network, *arguments):
+    if hang.exists():
+        hang.unlink()
+        getattr(ctypes, library)(None).sleep(1_000_000)
+    return run(network, *arguments)
+
+OnnxNetwork.run = run_or_hang
+main.run()
+"""
+"""A worker whose network hangs in native code, once, if a file is there. Calls of a ctypes.CDLL
+release Python's lock, as those of a runtime do; those of a ctypes.PyDLL keep it, so that nothing
+else runs."""
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +108,10 @@ def environment(
 
 
 @contextlib.contextmanager
-def a_process(environment: Mapping[str, str]) -> Iterator[Process]:
-    with subprocess.Popen([sys.executable, "-m", "workers.main"], env=environment) as process:
+def a_process(
+    environment: Mapping[str, str], command: Sequence[str] = ("-m", "workers.main")
+) -> Iterator[Process]:
+    with subprocess.Popen([sys.executable, *command], env=environment) as process:
         try:
             yield process
         finally:
@@ -307,6 +331,123 @@ async def test_a_worker_ends_with_its_parent_process(
     parent.kill()
     await parent.communicate()
     await eventually(is_gone, "the end of the worker", PATIENCE_S)
+
+
+@contextlib.contextmanager
+def a_pool(
+    environment: Mapping[str, str], command: Sequence[str] = ("-m", "workers.main")
+) -> Iterator[WorkerPool]:
+    """A pool of one process, which is killed at the end: it may hang."""
+    pool = WorkerPool([environment], [sys.executable, *command])
+    pool.start()
+    try:
+        yield pool
+    finally:
+        pool.stop(grace_s=0)
+
+
+async def ready_in(queue: RedisQueue, pool: WorkerPool, not_pid: int = 0) -> int:
+    """Wait until a process of a pool, and not a given one, is warm; return its id."""
+    warm: list[int] = []
+
+    async def is_warm() -> bool:
+        ids = [p.worker_id for p in await queue.registry.heartbeats() if p.ready]
+        pids = [pid for pid in pool.pids if pid != not_pid]
+        warm[:] = [pid for pid in pids if any(f"-{pid}-" in worker_id for worker_id in ids)]
+        return bool(warm)
+
+    await eventually(is_warm, "a warm worker", PATIENCE_S)
+    return warm[0]
+
+
+@pytest.fixture
+def hang(tmp_path: Path) -> Path:
+    """The file that lets the network of a process of `HANGING` hang."""
+    return tmp_path / "hang"
+
+
+def hanging(hang: Path, overdue_s: float, library: str = "CDLL") -> Sequence[str]:
+    """The command of a worker as described at `HANGING`, whose run is overdue after a time."""
+    return ("-c", HANGING, str(hang), library, str(overdue_s))
+
+
+async def hung(queue: RedisQueue, hang: Path) -> Job:
+    """Submit a job whose network hangs, and wait until it does."""
+    job = a_job()
+    await asyncio.to_thread(hang.touch)
+    await queue.submissions.submit(job, photograph())
+    await eventually(lambda: not hang.exists(), "a network that hangs", PATIENCE_S)
+    return job
+
+
+async def test_a_worker_whose_cancelled_run_hangs_is_replaced(
+    queue: RedisQueue, environment: Mapping[str, str], hang: Path
+) -> None:
+    environment = {**environment, "ANYSR_STUCK_SECONDS": "0.5"}
+    with a_pool(environment, hanging(hang, overdue_s=3600)) as pool:
+        stuck = await ready_in(queue, pool)
+        await queue.submissions.cancel((await hung(queue, hang)).id)
+        following = a_job()
+        await queue.submissions.submit(following, photograph())
+        assert await delivered(queue, following) == 1
+        assert stuck not in pool.pids
+    health = await queue.registry.health()
+    assert (health.stuck_workers, health.worker_starts) == (1, 2)
+
+
+async def test_a_worker_whose_run_never_ends_is_replaced_and_its_job_run_again(
+    queue: RedisQueue, environment: Mapping[str, str], hang: Path
+) -> None:
+    with a_pool(environment, hanging(hang, overdue_s=3)) as pool:
+        stuck = await ready_in(queue, pool)
+        assert await delivered(queue, await hung(queue, hang)) == 2
+        assert stuck not in pool.pids
+    assert (await queue.registry.health()).stuck_workers == 1
+
+
+async def test_a_worker_that_hangs_ends_with_a_code_and_a_line_of_its_own(
+    queue: RedisQueue,
+    environment: Mapping[str, str],
+    hang: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with a_process(environment, hanging(hang, overdue_s=1)) as process:
+        await ready(queue, process)
+        job = await hung(queue, hang)
+        assert await code_of(process) == STUCK_EXIT_CODE
+    assert f"the run of job {job.id} has taken" in capfd.readouterr().err
+    assert (await queue.submissions.view(job.id)).status is JobStatus.RUNNING
+
+
+@pytest.fixture
+def soon_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a pool wait for a silent worker only for as long as one may stall."""
+    monkeypatch.setattr("workers.keepalive.SILENT_S", 6.0)
+
+
+@pytest.mark.usefixtures("soon_silent")
+async def test_a_worker_that_is_stopped_by_a_signal_is_replaced(
+    queue: RedisQueue, environment: Mapping[str, str]
+) -> None:
+    with a_pool(environment) as pool:
+        stopped = await ready_in(queue, pool)
+        os.kill(stopped, signal.SIGSTOP)
+        await ready_in(queue, pool, not_pid=stopped)
+        job = a_job()
+        await queue.submissions.submit(job, photograph())
+        assert await delivered(queue, job) == 1
+    health = await queue.registry.health()
+    assert (health.stuck_workers, health.worker_starts) == (1, 2)
+
+
+@pytest.mark.usefixtures("soon_silent")
+async def test_a_worker_whose_network_keeps_pythons_lock_is_replaced(
+    queue: RedisQueue, environment: Mapping[str, str], hang: Path
+) -> None:
+    with a_pool(environment, hanging(hang, 3600, library="PyDLL")) as pool:
+        stuck = await ready_in(queue, pool)
+        assert await delivered(queue, await hung(queue, hang)) == 2
+        assert stuck not in pool.pids
 
 
 @pytest.mark.parametrize(

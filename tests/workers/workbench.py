@@ -32,6 +32,7 @@ from scheduling.tiling import tiling_of
 from telemetry.spans import Untraced
 from tests.support.jobs import admitted_job
 from tests.support.waiting import PATIENCE_S
+from workers.background import background_task
 from workers.disturbance import Reading
 from workers.heartbeat import Heartbeat
 from workers.loaded_model import LoadedModel, Zoo
@@ -40,6 +41,7 @@ from workers.metrics import WorkerMetrics
 from workers.model_slot import LoadedModels, ModelSlot
 from workers.runtimes.base import Session
 from workers.upscale import Engine
+from workers.watchdog import Watchdog
 from workers.worker import Worker, WorkerParts
 
 LIMITS = Limits(source_pixels=1_000_000, output_pixels=4_000_000)
@@ -224,17 +226,19 @@ async def a_worker(
     wait_s: float = 0.1,
     renew_s: float = 0.05,
     available_bytes: int | None = None,
+    watchdog: Watchdog | None = None,
 ) -> AsyncIterator[asyncio.Event]:
     """Run a worker on a queue; yield the event that stops it, and stop it at the end."""
     metrics = WorkerMetrics(registry or CollectorRegistry())
     costs = costs or costs_of(10)
     heartbeat = Heartbeat(queue.registry, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
     slot = ModelSlot(LoadedModels(zoo, costs))
-    common = (queue.leases, slot, heartbeat, metrics, Untraced(), LIMITS, renew_s, wait_s)
+    watchdog = watchdog or Watchdog(PATIENCE_S, queue.registry.count_stuck_worker)
+    common = (queue.leases, slot, heartbeat, metrics, Untraced(), LIMITS, watchdog, renew_s, wait_s)
     parts = WorkerParts(*common, available_memory=lambda: available_bytes)
     async with heartbeat.beating():
         heartbeat.warm(slot.loaded)
-        async with at_work(Worker(parts)) as stopping:
+        async with background_task(watchdog.run()), at_work(Worker(parts)) as stopping:
             yield stopping
 
 

@@ -18,6 +18,17 @@ local function withdraw(id, now)
   flow(now, 0 - left, 0 - left / slack)
 end
 
+-- The place among the runs of one that was withdrawn or lost, while its worker has not stopped it yet:
+-- under a name of its own, because its job may be another worker's by then.
+local function place_of(id, token)
+  return id .. ':' .. token
+end
+
+local function occupy(place, till, free_at)
+  redis.call('ZADD', leases, text(till), place)
+  redis.call('ZADD', ends, text(free_at), place)
+end
+
 local function finish(id, now, status, ...)
   if status ~= 'succeeded' then withdraw(id, now) end
   redis.call('HSET', records .. id, 'status', status, 'finished_ms', text(now), ...)
