@@ -187,7 +187,7 @@ def _transformed(
     converted = np.empty(pixels.shape, kind)
     colours = 1 if pixels.shape[2] < 3 else 3
     space = "gray" if colours == 1 else "rgb"
-    for rows in strips(len(pixels)):
+    for rows in strips(*pixels.shape[:2]):
         part = np.ascontiguousarray(pixels[rows, :, :colours])
         converted[rows, :, :colours] = imagecodecs.cms_transform(
             part[:, :, 0] if colours == 1 else part,

@@ -149,7 +149,7 @@ async def test_a_side_that_no_webp_holds(served: RunningGateway, worker: Scripte
     long = drawn(2400, 4)
     response = await served.upscale(long, scale=8, format="webp")
     members = assert_problem(response, 413, "output_too_large")
-    assert members["max_side"] == 16_383
+    assert members["max_side"] == 16_382
     assert "format png or jpeg or avif or jxl" in members["detail"]
     await assert_nothing_enqueued(served, worker)
 
