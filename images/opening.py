@@ -92,9 +92,11 @@ def _header(data: bytes, image_format: ImageFormat, image: ImageFile, record: by
     orientation = exif.orientation(record)
     if orientation > 4:
         width, height = height, width
-    depth = 16 if image_format is ImageFormat.PNG and data[24:25] == b"\x10" else 8
-    quality = jpeg_quality(data, image_format)
-    return ImageHeader(image_format, width, height, orientation, depth, image.mode, quality)
+    depth, mode = 8, image.mode
+    if image_format is ImageFormat.PNG and data[24:25] == b"\x10":
+        depth, mode = 16, "LA" if data[25:26] == b"\x04" else mode  # which Pillow opens as RGBA
+    quality, transparent = jpeg_quality(data, image_format), image.has_transparency_data
+    return ImageHeader(image_format, width, height, orientation, depth, mode, quality, transparent)
 
 
 def _jxl_header(data: bytes, max_pixels: int) -> ImageHeader:
@@ -113,8 +115,9 @@ def _jxl_header(data: bytes, max_pixels: int) -> ImageHeader:
         width, height = height, width
     mode = ("L" if header.grey else "RGB") + ("A" if header.alpha else "")
     depth = 16 if header.bits > 8 else 8
-    quality = jpeg_quality(data, ImageFormat.JXL)
-    return ImageHeader(ImageFormat.JXL, width, height, header.orientation, depth, mode, quality)
+    quality, kind = jpeg_quality(data, ImageFormat.JXL), ImageFormat.JXL
+    facts = header.orientation, depth, mode, quality, header.alpha
+    return ImageHeader(kind, width, height, *facts)
 
 
 def _safe(data: bytes, place: ExifPlace, record: bytes) -> bytes:

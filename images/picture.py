@@ -10,12 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from images.limits import STRIP_PIXELS, STRIP_ROWS
+
 FloatArray = NDArray[np.float32]
 Sample = TypeVar("Sample", bound=np.unsignedinteger[Any])
 Samples = NDArray[np.unsignedinteger[Any]]
-
-STRIP_ROWS, STRIP_PIXELS = 64, 1 << 20
-"""Most rows and pixels converted at a time, so that intermediate floats take little memory."""
 
 
 def strips(height: int, width: int) -> Iterator[slice]:

@@ -10,8 +10,8 @@ AnysrError
 │   ├── CorruptImage           corrupt_image        truncated or damaged, detected at decoding
 │   ├── AnimatedImage          animated_image
 │   ├── BodyTooLarge           body_too_large
-│   ├── ImageTooLarge          image_too_large      more input pixels than allowed
-│   ├── OutputTooLarge         output_too_large     more output pixels, or a longer side
+│   ├── ImageTooLarge          image_too_large      more input pixels than allowed, or memory
+│   ├── OutputTooLarge         output_too_large     more output pixels, a longer side, or memory
 │   ├── UnknownModel           unknown_model
 │   └── UnknownWidth           unknown_width
 ├── ModelNotTrained            model_not_trained    a known network without weights here

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from images.limits import Limits
 from jobs.redis_queue import RedisQueue
 from jobs.reload_requests import ReloadRequests, on_hangup
 from jobs.settings import QueueSettings
@@ -109,9 +108,8 @@ async def _serve(
             heartbeat.warm(slot.loaded)
             log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(slot.loaded.zoo))
             renew_s = min(queue_settings.lease_seconds / 3, MAX_RENEWAL_S)
-            limits = Limits(settings.max_source_pixels, settings.max_output_pixels)
             parts = WorkerParts(
-                *(queue.leases, slot, heartbeat, metrics, tracing, limits, renew_s),
+                *(queue.leases, slot, heartbeat, metrics, tracing, settings.limits, renew_s),
                 available_memory=lambda: available_memory(machine.state),
             )
             worker = Worker(parts)

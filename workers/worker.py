@@ -32,6 +32,7 @@ from workers.execution import Execution, OnBound, execute
 from workers.heartbeat import Heartbeat
 from workers.job_binding import JobBinding
 from workers.lease import held
+from workers.memory import bytes_left
 from workers.metrics import WorkerMetrics
 from workers.model_slot import ModelSlot
 from workers.pipeline import Stopped
@@ -173,9 +174,10 @@ class Worker:
         """Execute a job on a thread. Raises _Dropped when its lease is no longer held."""
         claim, progress, parts = run.claim, preemptible.progress, self._parts
         thread = self._thread if run.suspended is None else self._preempting_thread
-        backlog = claim.backlog
+        backlog, available_bytes = claim.backlog, parts.available_memory()
         if run.suspended is not None:
             backlog = run.suspended.waiting_in(backlog)
+            available_bytes = bytes_left(parts.limits, run.suspended.held_bytes, available_bytes)
         # The queue lists the runs of others only: this worker is free for the job.
         load = Load.of(backlog, parts.heartbeat.live_workers, free=1)
         work = partial(
@@ -184,7 +186,7 @@ class Worker:
             parts.limits,
             progress=progress,
             on_bound=self._on_bound(claim, preemptible, record),
-            available_bytes=parts.available_memory(),
+            available_bytes=available_bytes,
         )
         async with held(self._leases, claim, progress, parts.renew_s) as lease:
             try:

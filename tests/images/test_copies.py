@@ -11,7 +11,8 @@ from PIL import Image, ImageCms
 
 from images.avif import SPEED, encode_avif
 from images.encode import encode
-from images.picture import STRIP_PIXELS, STRIP_ROWS, Picture, PictureKind, Raster, strips
+from images.limits import STRIP_PIXELS, STRIP_ROWS
+from images.picture import Picture, PictureKind, Raster, strips
 from images.webp import METHOD, encode_webp
 from jobs.formats import ImageFormat
 

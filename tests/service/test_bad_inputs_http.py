@@ -221,6 +221,24 @@ async def test_output_too_large(start: Start, worker: ScriptedWorker) -> None:
     assert len(worker.claims) == 1
 
 
+async def test_a_picture_that_takes_too_much_memory_is_refused_before_it_is_queued(
+    start: Start, worker: ScriptedWorker
+) -> None:
+    async with start(max_job_bytes=64 << 20) as served:
+        picture = drawn(1000, 800)
+        for path in ("/upscale", "/jobs"):
+            refused = await served.client.post(
+                f"{path}?scale=2&format=avif",
+                content=picture,
+                headers={"Content-Type": "image/png"},
+            )
+            members = assert_problem(refused, 413, "output_too_large")
+            assert "2000 x 1600 pixels as avif takes" in members["detail"]
+            assert members["max_job_bytes"] == 64 << 20
+        assert (await served.upscale(picture, scale=2)).status_code == 200
+    assert len(worker.claims) == 1
+
+
 async def test_declared_length_over_the_limit_is_refused_unread(
     start: Start, worker: ScriptedWorker
 ) -> None:
