@@ -7,12 +7,28 @@ from collections.abc import Iterable
 from typing import cast
 
 from jobs.connection import OUTAGES, Command, SteadyRedis
+from jobs.errors import OutputTooLarge
+from jobs.formats import lossy_labels
 from jobs.keys import Keys
 from jobs.settings import QueueSettings
 
+MOST_PICTURE_BYTES = 512 << 20
+"""Largest value that Redis accepts by default, its `proto-max-bulk-len`; for a larger one it ends
+the connection, as if it were away."""
 UNACCEPTED_S = 30
 """Time to live of an uploaded picture before its job is accepted: if the gateway dies in between,
 nothing else would delete it."""
+
+
+def check_storable(picture: bytes) -> None:
+    """Raise OutputTooLarge for a finished picture that Redis would not take."""
+    if len(picture) > MOST_PICTURE_BYTES:
+        raise OutputTooLarge(
+            f"The picture's file has {len(picture) / 1e6:.0f} MB; at most "
+            f"{MOST_PICTURE_BYTES / 1e6:.0f} MB can be stored. Ask for a smaller scale, or for a "
+            f"format with loss ({lossy_labels()}).",
+            max_result_bytes=MOST_PICTURE_BYTES,
+        )
 
 
 class BlobStore:

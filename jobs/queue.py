@@ -133,7 +133,8 @@ class Leases(Protocol):
         """Prolong the lease and publish the progress, a fraction from 0 to 1."""
 
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
-        """Deliver the result. Returns False, and stores nothing, when the lease is lost."""
+        """Deliver the result. Returns False, and stores nothing, when the lease is lost. Raises
+        OutputTooLarge for a picture that is larger than the queue can store."""
 
     async def fail(self, claim: Claim, error: AnysrError) -> bool:
         """End the job with an error. Returns False when the lease is lost."""

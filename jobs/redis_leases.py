@@ -11,7 +11,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from jobs.blob_store import BlobStore
+from jobs.blob_store import BlobStore, check_storable
 from jobs.codec import RUN_FACTS, CodecError
 from jobs.connection import OUTAGES, Command, reports_outages
 from jobs.errors import AnysrError, InternalError
@@ -138,6 +138,7 @@ class RedisLeases(Leases):
 
     @reports_outages
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
+        check_storable(picture)
         job_id, token = claim.job.id, claim.token
         fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}
         putting = self._blobs.putting_result(job_id, token, picture)

@@ -27,6 +27,7 @@ from workers.cache_files import cache_folder
 from workers.heartbeat import Heartbeat
 from workers.idle_memory import IdleMemoryRelease
 from workers.machine import Machine, MachineWatch, available_memory, find_gpu
+from workers.memory import warn_of_little_memory
 from workers.metrics import WorkerMetrics
 from workers.model_loader import ModelLoader
 from workers.model_slot import ModelSlot
@@ -107,6 +108,7 @@ async def _serve(
             allocator.trim()
             heartbeat.warm(slot.loaded)
             log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(slot.loaded.zoo))
+            warn_of_little_memory(settings.limits, machine.state)
             renew_s = min(queue_settings.lease_seconds / 3, MAX_RENEWAL_S)
             parts = WorkerParts(
                 *(queue.leases, slot, heartbeat, metrics, tracing, settings.limits, renew_s),

@@ -20,6 +20,7 @@ from images.memory import (
 )
 from images.opening import read_header
 from jobs.errors import Overloaded
+from jobs.heartbeat import MachineState
 from jobs.job import JobRequest
 from models.catalog import ModelEntry
 from scheduling.tiling import plan_tiles
@@ -41,6 +42,29 @@ NON_LOCAL_FACTOR = 4
 BOUNDED_TILE_BYTES = 6 << 30
 """Of all output pixels of a tile, for networks that limit these (`ModelEntry.tile_output_pixels`)
 because their heads compute large features for each: up to 6 GB were measured."""
+
+RESTING_BYTES = 704 << 20
+"""What a worker holds beside a job: process and models of the ladder (570 MB at most were measured,
+after pictures of many sizes), and an encoded source twice, as it was received and as it is read.
+Models that are loaded on demand add their own."""
+
+
+def worker_bytes(limits: Limits) -> int:
+    """Return the most that a worker's process takes. Containers get as much
+    (`tests/deploy/test_memory_limits.py`)."""
+    return RESTING_BYTES + limits.job_bytes
+
+
+def warn_of_little_memory(limits: Limits, machine: MachineState | None) -> None:
+    """Log a warning where container or machine have less than a worker may take."""
+    needed = worker_bytes(limits)
+    if machine is not None and machine.memory_total_bytes < needed:
+        log.warning(
+            "a job may need %d MB in all, and there are %d: raise the memory of this container or "
+            "machine, or lower ANYSR_MAX_JOB_BYTES",
+            needed // 10**6,
+            machine.memory_total_bytes // 10**6,
+        )
 
 
 def fit_to_memory(

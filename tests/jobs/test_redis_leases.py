@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 from redis.asyncio import Redis
 
+from jobs import blob_store
 from jobs.embedded_redis import Binary
-from jobs.errors import DeadlineExceeded, InternalError, WorkerLost
+from jobs.errors import DeadlineExceeded, InternalError, OutputTooLarge, WorkerLost
 from jobs.job import Claim, Job, JobStatus, LeaseState, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
@@ -27,6 +28,21 @@ async def claimed(queue: RedisQueue, worker: str = "w") -> Claim:
     claim = await queue.leases.claim(worker, 0)
     assert claim is not None
     return claim
+
+
+async def test_a_picture_larger_than_redis_takes_is_refused_and_ends_the_job(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent anyway, it would end the connection, and look like an outage."""
+    name = "proto-max-bulk-len"
+    assert await raw_redis.config_get(name) == {name: str(blob_store.MOST_PICTURE_BYTES)}
+    await queue.submissions.submit(make_job(), b"picture")
+    claim = await claimed(queue)
+    monkeypatch.setattr(blob_store, "MOST_PICTURE_BYTES", 10)
+    with pytest.raises(OutputTooLarge, match="JPEG, WebP, AVIF and JPEG XL") as refusal:
+        await queue.leases.complete(claim, FACTS, bytes(11))
+    assert await queue.leases.fail(claim, refusal.value)
+    assert (await queue.submissions.view(claim.job.id)).error.code == "output_too_large"
 
 
 async def test_job_with_the_earliest_latest_start_is_claimed_first(

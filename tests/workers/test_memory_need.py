@@ -27,13 +27,22 @@ from images.opening import read_header
 from images.picture import Picture, PictureKind, Raster
 from jobs.errors import ImageTooLarge, OutputTooLarge, Overloaded
 from jobs.formats import ImageFormat
+from jobs.heartbeat import MachineState
 from jobs.job import Job
 from models.catalog import SHIPPED, Precision
 from scheduling.tiling import Tiling, tiling_of
 from tests.workers.workbench import Gated, a_job, default_entry
 from workers.allocator import configure, trim
 from workers.loaded_model import LoadedModel
-from workers.memory import MIN_TILE_PIXELS, bytes_left, fit_to_memory, most_held_bytes, tile_bytes
+from workers.memory import (
+    MIN_TILE_PIXELS,
+    bytes_left,
+    fit_to_memory,
+    most_held_bytes,
+    tile_bytes,
+    warn_of_little_memory,
+    worker_bytes,
+)
 from workers.pipeline import Progress, run_pipeline
 from workers.runtimes.base import Session
 from workers.runtimes.onnx import OnnxSession
@@ -280,6 +289,17 @@ def test_a_run_beside_a_suspended_one_gets_the_rest_of_the_limit() -> None:
     assert held >= 8 * 5 * SIDE**2
     assert bytes_left(LIMITS, held, None) == LIMITS.job_bytes - held
     assert bytes_left(LIMITS, held, 1000) == 1000
+
+
+def test_less_memory_than_a_worker_may_take_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def machine(total: int) -> MachineState:
+        return MachineState(0.0, 0.0, total // 2, total, None)
+
+    for enough in (None, machine(worker_bytes(LIMITS))):
+        warn_of_little_memory(LIMITS, enough)
+    assert not caplog.records
+    warn_of_little_memory(LIMITS, machine(worker_bytes(LIMITS) - 1))
+    assert "ANYSR_MAX_JOB_BYTES" in caplog.text
 
 
 def test_every_format_and_kind_has_a_way_to_fit_by_default() -> None:
