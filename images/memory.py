@@ -34,8 +34,10 @@ FILL_BYTES = 8
 
 PILLOW_BYTES = 4
 """Per pixel in Pillow, colour or not."""
-WEBP_DECODER_BYTES, AVIF_DECODER_BYTES, JXL_DECODER_BYTES = 12, 16, 17
-"""Per source pixel: planes, coefficients and copies inside a decoder, beside the samples."""
+_DECODERS = {ImageFormat.WEBP: 12, ImageFormat.AVIF: 16}
+JXL_DECODER_BYTES = 17
+"""Per source pixel: planes, coefficients and copies inside a decoder, beside the samples. An AVIF
+of 8 bits takes 5."""
 JPEG_COEFFICIENT_BYTES = 2
 """Per sample of a progressive JPEG, whose coefficients are held until the last scan."""
 
@@ -149,16 +151,19 @@ def _decoding(header: ImageHeader) -> float:
     if header.bit_depth == 16:
         return sample + turned
     # Pillow hands out samples as a list of parts, and joins them.
-    pillow = PILLOW_BYTES + 2 * sample + turned
-    if header.format is ImageFormat.WEBP:
-        return pillow + WEBP_DECODER_BYTES
-    if header.format is ImageFormat.AVIF:
-        return pillow + AVIF_DECODER_BYTES
-    converted = PILLOW_BYTES if header.mode in ("P", "1", "CMYK") else 0
+    pillow = _pillow_bytes(header) + 2 * sample + turned
     if header.format is ImageFormat.JPEG:
         planes = 4 if header.mode == "CMYK" else header.colours
-        return max(pillow + converted, PILLOW_BYTES + JPEG_COEFFICIENT_BYTES * planes)
-    return pillow + converted + (sample if header.transparent else 0)
+        return max(pillow, PILLOW_BYTES + JPEG_COEFFICIENT_BYTES * planes)
+    return pillow + _DECODERS.get(header.format, 0)
+
+
+def _pillow_bytes(header: ImageHeader) -> int:
+    """Return the bytes per pixel of Pillow's image, and of the one that it is converted to."""
+    stored = 1 if header.mode in ("1", "L", "P") else PILLOW_BYTES
+    if header.mode in ("P", "CMYK") or (header.transparent and header.mode in ("1", "L", "RGB")):
+        return stored + PILLOW_BYTES
+    return stored + 1 if header.mode == "1" else stored
 
 
 def _enlarging(header: ImageHeader) -> int:
