@@ -16,8 +16,8 @@ from images.limits import STRIP_PIXELS, STRIP_ROWS
 from jobs.errors import ImageTooLarge, OutputTooLarge
 from jobs.formats import ImageFormat
 
-MOST_PIXEL_BYTES = 160
-"""Upper bound of any stage, per output pixel."""
+MOST_PIXEL_BYTES, MOST_SIDE_BYTES = 160, 2000
+"""Upper bound of any stage, per output pixel and per pixel of both sides of the output."""
 MOST_SAMPLE_BYTES = 8
 """Of a pixel: RGB and alpha of 16 bits."""
 WORKSPACE_BYTES = 16 << 20
@@ -29,6 +29,9 @@ PALETTE_STRIP_BYTES = 80
 """The same while the colours of a picture from a palette are counted."""
 FLOOR_ROWS, FLOOR_BYTES = 128, 8
 """Source rows that resampling holds as floats, and bytes of each sample of these."""
+SIDE_BYTES, MATRIX_BYTES = 400, 90
+"""Weights of resampling: per pixel of the output's sides, and its matrices per column and squared
+number of channels. They weigh only in pictures of extreme shapes."""
 FILL_BYTES = 8
 """Per source pixel with transparency: colours and weights at half the size, and a mask."""
 
@@ -76,7 +79,7 @@ def stage_bytes(
     held = sample * pixels
     return StageBytes(
         decoding=WORKSPACE_BYTES + round(_decoding(header) * header.pixels),
-        enlarging=WORKSPACE_BYTES + held + _enlarging(header),
+        enlarging=WORKSPACE_BYTES + held + _enlarging(header, width, height),
         encoding=WORKSPACE_BYTES
         + held
         + _strip_bytes(header, width, height, output_format)
@@ -84,9 +87,11 @@ def stage_bytes(
     )
 
 
-def most_bytes(output_pixels: int) -> int:
-    """Return a bound for sources of any kind and for all formats: no header is needed for it."""
-    return WORKSPACE_BYTES + MOST_PIXEL_BYTES * output_pixels
+def most_bytes(width: int, height: int) -> int:
+    """Return a bound for outputs of width x height pixels, from sources of any kind and in any
+    format: no header is needed for it."""
+    sides = MOST_SIDE_BYTES * (width + height)
+    return WORKSPACE_BYTES + MOST_PIXEL_BYTES * width * height + sides
 
 
 def samples_bytes(source_pixels: int, output_pixels: int) -> int:
@@ -166,12 +171,13 @@ def _pillow_bytes(header: ImageHeader) -> int:
     return stored + 1 if header.mode == "1" else stored
 
 
-def _enlarging(header: ImageHeader) -> int:
+def _enlarging(header: ImageHeader, width: int, height: int) -> int:
     """Return the bytes beside the samples of the output."""
     channels = header.colours + header.transparent
     floats = FLOOR_BYTES * channels * header.width * min(FLOOR_ROWS, header.height)
     fill = FILL_BYTES if header.transparent else 0
-    return (header.sample_bytes + fill) * header.pixels + floats
+    weights = SIDE_BYTES * (width + height) + MATRIX_BYTES * channels**2 * width
+    return (header.sample_bytes + fill) * header.pixels + floats + weights
 
 
 def _strip_bytes(header: ImageHeader, width: int, height: int, output_format: ImageFormat) -> int:

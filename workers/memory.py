@@ -81,7 +81,7 @@ def fit_to_memory(
     the available memory, and as `read_header` does.
     """
     most = limits.job_bytes if available_bytes is None else min(limits.job_bytes, available_bytes)
-    if most_bytes(job.output_width * job.output_height) + tile_bytes(job, engine) <= most:
+    if most_bytes(job.output_width, job.output_height) + tile_bytes(job, engine) <= most:
         return engine
     header = read_header(payload, limits.source_pixels)
     wanted = header, job.output_width, job.output_height, job.output_format
