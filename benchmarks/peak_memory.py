@@ -6,6 +6,7 @@ peak is the kernel's high-water mark of the whole process. Other processes write
 
 from __future__ import annotations
 
+import io
 import math
 import multiprocessing
 import tempfile
@@ -17,10 +18,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from benchmarks.pictures import draw, draw_noise
 from images.encode import encode
 from images.limits import Limits
+from images.memory import stage_bytes
 from images.opening import read_header
 from images.picture import Picture, PictureKind, Raster
 from jobs.formats import ImageFormat
@@ -31,6 +34,7 @@ from workers.allocator import configure, trim
 from workers.calibration import warm
 from workers.loaded_model import load_zoo
 from workers.main import available_cores
+from workers.memory import tile_bytes
 from workers.pipeline import Progress, run_pipeline
 from workers.settings import WorkerSettings
 
@@ -53,6 +57,10 @@ class Kind(StrEnum):
     """Drawn, RGB and alpha, partly transparent, in a PNG."""
     DEEP = "deep"
     """Drawn, RGB of 16 bits, in a PNG."""
+    DEEP_ALPHA = "deep-alpha"
+    """Drawn, RGB and alpha of 16 bits, partly transparent, in a PNG."""
+    PALETTE = "palette"
+    """One colour, and noise of 256 in the last rows, in a PNG with a palette."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,8 @@ class Peak:
     """Size of the encoded source, which is held during the run."""
     result: int
     """Size of the encoded result."""
+    bound: int
+    """Counted before the run, of what it takes beside `resting` (`images.memory`)."""
     seconds: float
 
 
@@ -106,7 +116,9 @@ def _in_new_process(call: Callable[..., Answer], *arguments: object) -> Answer:
 
 def _write_source(kind: Kind, side: int, path: Path) -> None:
     samples = draw_noise(side, side) if kind is Kind.NOISE else draw(side, side)
-    if kind is Kind.NOISE:
+    if kind is Kind.PALETTE:
+        data = _palette_png(side)
+    elif kind is Kind.NOISE:
         data = encode(Picture(Raster(samples)), ImageFormat.JPEG, NOISE_QUALITY)
     elif kind is Kind.DRAWN:
         data = encode(Picture(Raster(samples)), ImageFormat.JPEG)
@@ -116,8 +128,21 @@ def _write_source(kind: Kind, side: int, path: Path) -> None:
         data = encode(Picture(Raster(samples.astype(np.uint16) * 257)), ImageFormat.PNG)
     else:
         alpha = np.clip(samples[:, :, :1].astype(int) * 3 - 128, 0, 255).astype(np.uint8)
-        data = encode(Picture(Raster(np.concatenate((samples, alpha), 2))), ImageFormat.PNG)
+        samples = np.concatenate((samples, alpha), 2)
+        deep = samples.astype(np.uint16) * 257 if kind is Kind.DEEP_ALPHA else samples
+        data = encode(Picture(Raster(deep)), ImageFormat.PNG)
     path.write_bytes(data)
+
+
+def _palette_png(side: int) -> bytes:
+    indices = np.zeros((side, side), np.uint8)
+    late = indices[-max(1, side // 8) :]
+    late[:] = draw_noise(side, len(late))[:, :, 0]
+    image = Image.fromarray(indices)
+    image.putpalette(draw_noise(16, 16).tobytes())
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def _make(case: Case, source: Path, threads: int, folder: Path, cache: Path) -> Peak:
@@ -131,10 +156,13 @@ def _make(case: Case, source: Path, threads: int, folder: Path, cache: Path) -> 
     job = _job(case, payload)
     engine = None if case.rung == FLOOR else zoo[case.rung.model].at(case.rung.width)
     limits = Limits(job.source_width * job.source_height, job.output_width * job.output_height)
+    header = read_header(payload, limits.source_pixels)
+    stages = stage_bytes(header, job.output_width, job.output_height, job.output_format)
+    bound = stages.peak(tile_bytes(job, engine))
     since = time.perf_counter()
     made = run_pipeline(job, payload, limits, lambda _: engine, Progress())
     seconds = time.perf_counter() - since
-    return Peak(resting, _status("VmHWM"), len(payload), len(made.picture), seconds)
+    return Peak(resting, _status("VmHWM"), len(payload), len(made.picture), bound, seconds)
 
 
 def _job(case: Case, payload: bytes) -> JobRequest:

@@ -149,7 +149,10 @@ def memory(
         typer.Option("--models", help="Comma-separated MODEL@WIDTH; 'lanczos': plain resampling."),
     ] = "anysr-s@0.25,lanczos",
     kinds: Annotated[
-        str, typer.Option(help="Comma-separated: drawn, noise, grey, alpha, deep (16 bits).")
+        str,
+        typer.Option(
+            help="Comma-separated: drawn, noise, grey, alpha, deep (16 bits), deep-alpha, palette."
+        ),
     ] = "drawn,noise",
     formats: Annotated[str, typer.Option(help="Comma-separated.")] = "png,jpeg",
     megapixels: Annotated[float, typer.Option(help="Size of the output, made at x2.")] = 100.0,
@@ -170,13 +173,14 @@ def memory(
         for name in formats.split(",")
     ]
     table = Table(title=f"{megapixels:g} megapixels at x2, in MB")
-    for heading in ("", "kind", "format", "resting", "peak", "source", "result", "seconds"):
+    held = "resting", "peak", "bound", "source", "result"
+    for heading in ("", "kind", "format", *held, "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     side = source_side(round(megapixels * 1e6))
     for case, peak in measure_peaks(cases, side, threads, folder):
-        held = (peak.resting, peak.peak, peak.source, peak.result)
+        bytes_of = peak.resting, peak.peak, peak.resting + peak.bound, peak.source, peak.result
         cells = (case.rung.key, case.kind, case.image_format)
-        table.add_row(*cells, *(f"{b / 1e6:.0f}" for b in held), f"{peak.seconds:.1f}")
+        table.add_row(*cells, *(f"{b / 1e6:.0f}" for b in bytes_of), f"{peak.seconds:.1f}")
     Console().print(table)
 
 

@@ -11,7 +11,6 @@ from typing import Protocol
 
 import httpx
 
-from images.limits import Limits
 from images.opening import read_header
 from jobs.errors import AnysrError, InternalError, from_code
 from jobs.formats import ImageFormat, format_of_media_type
@@ -61,7 +60,7 @@ class LocalUpscaler:
     def __init__(self, wanted: UpscaleRequest) -> None:
         settings = WorkerSettings()
         folder = settings.models_folder or SHIPPED
-        self._limits = Limits(settings.max_source_pixels, settings.max_output_pixels)
+        self._limits = settings.limits
         self._catalog = read_catalog(folder)
         self._budgeted = wanted.latency_budget_ms is not None
         if wanted.model is not None or wanted.anysr_width is not None:
@@ -83,7 +82,7 @@ class LocalUpscaler:
             wanted,
             header,
             self._catalog,
-            self._limits.output_pixels,
+            self._limits,
             Budgets(math.inf, math.inf),
         )
         slack_ms = job.budget_ms if self._budgeted else math.inf

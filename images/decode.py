@@ -10,14 +10,13 @@ from PIL.ImageFile import ImageFile
 
 from images.colour import fitting, to_srgb
 from images.exif import cleaned
-from images.header import ImageHeader
+from images.header import GREY_MODES, ImageHeader
 from images.jxl import decode_jxl, packed_exif
 from images.opening import OpenedImage, open_image
 from images.picture import Picture, PictureKind, Raster, Samples
 from images.png import decode_png
 from jobs.errors import AnysrError, CorruptImage
 
-_GREY_MODES = frozenset({"1", "L", "LA", "I;16"})
 _AS_THEY_ARE = frozenset({"L", "LA", "RGB", "RGBA"})
 
 
@@ -68,7 +67,7 @@ def _plain(image: Image.Image) -> Image.Image:
     transparent = image.has_transparency_data
     if image.mode in _AS_THEY_ARE and (not transparent or image.mode in {"LA", "RGBA"}):
         return image
-    if image.mode in _GREY_MODES:
+    if image.mode in GREY_MODES:
         return image.convert("LA" if transparent else "L")
     return image.convert("RGBA" if transparent else "RGB")
 

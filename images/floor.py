@@ -15,7 +15,7 @@ import numpy as np
 
 from images.grey import is_grey
 from images.lanczos_weights import Band, bands
-from images.picture import FloatArray, Raster, Samples
+from images.picture import FloatArray, Raster, Samples, strips
 from images.transparency import HiddenFill, Mask, hidden_pixels
 
 LARGEST_PRODUCT = 1 << 18
@@ -44,8 +44,8 @@ def enlarge(raster: Raster, height: int, width: int, on_part: OnPart) -> Raster:
         # BLAS may sum interleaved channels in different orders, so that equal ones differ by a
         # level. Channels 0 and 3 are grey and alpha.
         _resample(Raster(raster.samples[:, :, ::3]), hidden, enlarged[:, :, ::3], on_part)
-        enlarged[:, :, 1] = enlarged[:, :, 0]
-        enlarged[:, :, 2] = enlarged[:, :, 0]
+        for rows in strips(height, width):  # numpy may copy overlapping operands
+            enlarged[rows, :, 1:3] = enlarged[rows, :, :1]
     else:
         _resample(raster, hidden, enlarged, on_part)
     return Raster(enlarged)

@@ -14,7 +14,7 @@ def is_grey(samples: Samples, hidden: Mask | None, apart: int = 0) -> bool:
 
     Hidden pixels are filled with means of visible ones, so they differ by no more.
     """
-    for rows in strips(len(samples)):
+    for rows in strips(*samples.shape[:2]):
         red, green, blue = np.moveaxis(samples[rows, :, :3], 2, 0)
         highest = np.maximum(np.maximum(red, green), blue)
         coloured = highest - np.minimum(np.minimum(red, green), blue) > apart

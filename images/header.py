@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from jobs.errors import ImageTooLarge
 from jobs.formats import ImageFormat
 
+GREY_MODES = frozenset({"1", "L", "LA", "I;16"})
+"""Pillow's names of the layouts that are decoded to one channel, or two with alpha."""
+
 
 @dataclass(frozen=True)
 class ImageHeader:
@@ -23,10 +26,22 @@ class ImageHeader:
     """Pillow's name of the pixel layout, such as L, P, RGB, RGBA or CMYK."""
     jpeg_quality: float | None = None
     """The quality, 1 to 100, of a JPEG that is as damaged; None where nothing was lost."""
+    transparent: bool = False
+    """Whether it has an alpha channel, or a colour that counts as transparent."""
 
     @property
     def pixels(self) -> int:
         return self.width * self.height
+
+    @property
+    def colours(self) -> int:
+        """Channels of a decoded pixel without alpha: 1 for grey, else 3."""
+        return 1 if self.mode in GREY_MODES else 3
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of a decoded pixel over all channels."""
+        return (self.colours + self.transparent) * self.bit_depth // 8
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:

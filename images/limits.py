@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+JOB_BYTES = 3 << 30
+"""Default of `Limits.job_bytes`."""
+STRIP_ROWS, STRIP_PIXELS = 64, 1 << 20
+"""Most rows and pixels that are converted at a time, so that intermediate floats take little memory
+(`images.picture.strips`)."""
+
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest pictures that are read and produced, in pixels.
+    """The largest pictures that are read and produced, in pixels and in bytes.
 
     The gateway checks them before a job is queued. Workers check again before decoding, because
     other programs may write to the queue.
@@ -15,3 +21,5 @@ class Limits:
 
     source_pixels: int
     output_pixels: int
+    job_bytes: int = JOB_BYTES
+    """Memory that making one picture may take (`images.memory`)."""

@@ -123,8 +123,11 @@ def _parsed(data: bytes, image_format: ImageFormat, max_pixels: int) -> _Read:
     if image_format is ImageFormat.PNG and not stored:
         stored = _raw_profile(image)
         record = exif.bounded(stored)
-    depth = 16 if image_format is ImageFormat.PNG and data[24:25] == b"\x10" else 8
-    header = _header(data, image_format, Stated(*image.size, image.mode, depth), stored)
+    depth, mode = 8, image.mode
+    if image_format is ImageFormat.PNG and data[24:25] == b"\x10":
+        depth, mode = 16, "LA" if data[25:26] == b"\x04" else mode  # which Pillow opens as RGBA
+    facts = Stated(*image.size, mode, image.has_transparency_data, depth)
+    header = _header(data, image_format, facts, stored)
     return _Read(header, image.size, place, record, image)
 
 
@@ -134,9 +137,8 @@ def _header(data: bytes, image_format: ImageFormat, stated: Stated, record: byte
     if orientation > 4:
         width, height = height, width
     quality = jpeg_quality(data, image_format)
-    return ImageHeader(
-        image_format, width, height, orientation, stated.bit_depth, stated.mode, quality
-    )
+    facts = orientation, stated.bit_depth, stated.mode, quality, stated.transparent
+    return ImageHeader(image_format, width, height, *facts)
 
 
 def _safe(data: bytes, place: ExifPlace, record: bytes) -> bytes:

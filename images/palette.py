@@ -44,7 +44,7 @@ def _colours(samples: Samples) -> Packed | None:
     """Return the colours in ascending order, None for more than LARGEST. The first rows of most
     upscaled pictures have more."""
     colours = _packed(samples[:1, :1]).ravel()
-    for rows in strips(len(samples)):
+    for rows in strips(*samples.shape[:2]):
         packed = _packed(samples[rows]).ravel()
         known = colours[_places(packed, colours)] == packed
         colours = np.union1d(colours, packed[~known])
@@ -56,7 +56,7 @@ def _colours(samples: Samples) -> Packed | None:
 def _positions(samples: Samples, colours: Packed) -> NDArray[np.uint8]:
     """Return the palette index of each pixel, [H, W]."""
     positions = np.empty(samples.shape[:2], np.uint8)
-    for rows in strips(len(samples)):
+    for rows in strips(*samples.shape[:2]):
         positions[rows] = _places(_packed(samples[rows]), colours)
     return positions
 

@@ -10,17 +10,18 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from images.limits import STRIP_PIXELS, STRIP_ROWS
+
 FloatArray = NDArray[np.float32]
 Sample = TypeVar("Sample", bound=np.unsignedinteger[Any])
 Samples = NDArray[np.unsignedinteger[Any]]
 
-STRIP_ROWS = 64
-"""Rows converted at a time, so that intermediate floats take little memory."""
 
-
-def strips(height: int) -> Iterator[slice]:
-    """Return slices of STRIP_ROWS rows that cover a picture."""
-    return (slice(start, start + STRIP_ROWS) for start in range(0, height, STRIP_ROWS))
+def strips(height: int, width: int) -> Iterator[slice]:
+    """Return slices of equally many rows, an even number, that cover a picture: at most STRIP_ROWS,
+    and no more pixels than STRIP_PIXELS unless two rows have more."""
+    rows = max(2, min(STRIP_ROWS, STRIP_PIXELS // width) // 2 * 2)
+    return (slice(start, start + rows) for start in range(0, height, rows))
 
 
 class PictureKind(StrEnum):
@@ -86,7 +87,7 @@ class Raster:
         if self.samples.dtype == np.uint8:
             return self.samples.astype(np.uint8, copy=False)
         reduced = np.empty(self.samples.shape, np.uint8)
-        for rows in strips(self.height):
+        for rows in strips(self.height, self.width):
             reduced[rows] = rounded(_unit(self.samples[rows]), np.uint8)
         return reduced
 

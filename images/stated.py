@@ -27,6 +27,7 @@ class Stated:
     width: int
     height: int
     mode: str
+    transparent: bool
     bit_depth: int = 8
     orientation: int | None = None
     """1 to 8; None where the EXIF record states it."""
@@ -38,7 +39,8 @@ def stated_by_webp(data: bytes, max_pixels: int) -> Stated:
     if header.animated:
         raise AnimatedImage
     check_pixels(header.width, header.height, max_pixels)
-    return Stated(header.width, header.height, "RGBA" if header.alpha else "RGB")
+    mode = "RGBA" if header.alpha else "RGB"
+    return Stated(header.width, header.height, mode, header.alpha)
 
 
 def stated_by_avif(data: bytes, max_pixels: int) -> Stated:
@@ -54,7 +56,8 @@ def stated_by_avif(data: bytes, max_pixels: int) -> Stated:
     if max(header.width, header.height) > ImageFormat.AVIF.max_side:
         raise Unread
     mode = "RGBA" if header.alpha else "L" if header.grey else "RGB"
-    return Stated(header.width, header.height, mode, orientation=header.orientation)
+    orientation = header.orientation
+    return Stated(header.width, header.height, mode, header.alpha, orientation=orientation)
 
 
 def stated_by_jxl(data: bytes, max_pixels: int) -> Stated:
@@ -68,7 +71,7 @@ def stated_by_jxl(data: bytes, max_pixels: int) -> Stated:
     check_pixels(header.width, header.height, max_pixels)
     mode = ("L" if header.grey else "RGB") + ("A" if header.alpha else "")
     depth = 16 if header.bits > 8 else 8
-    return Stated(header.width, header.height, mode, depth, header.orientation)
+    return Stated(header.width, header.height, mode, header.alpha, depth, header.orientation)
 
 
 def _check_coded(sizes: Sequence[Size], max_pixels: int) -> None:

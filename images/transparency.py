@@ -35,7 +35,9 @@ class HiddenFill:
         half = -(-raster.height // 2), -(-raster.width // 2)
         weighted = np.empty((raster.colours, *half), np.float32)
         weight = np.empty((1, *half), np.float32)
-        for rows in strips(raster.height):  # an even number of rows keeps blocks of 2 x 2 whole
+        for rows in strips(
+            raster.height, raster.width
+        ):  # of even numbers: blocks of 2 x 2 stay whole
             halves = slice(rows.start // 2, rows.stop // 2)
             weighted[:, halves], weight[:, halves] = _halves(raster.cut(rows))
         self._coarse = _pull(weighted, weight[0])

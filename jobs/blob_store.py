@@ -9,6 +9,7 @@ from typing import cast
 from jobs.blob_bound import ALWAYS_HELD_BYTES, most_bytes
 from jobs.connection import OUTAGES, Command, SteadyRedis
 from jobs.errors import OutputTooLarge
+from jobs.formats import lossy_labels
 from jobs.keys import Keys
 from jobs.settings import QueueSettings
 
@@ -69,7 +70,7 @@ class BlobStore:
         if len(picture) > most:
             raise OutputTooLarge(
                 f"The encoded picture has {len(picture)} bytes; the queue's Redis holds at most "
-                f"{most}. Ask for a smaller scale, a lossy format or a lower quality.",
+                f"{most}. Ask for a smaller scale, or a format with loss ({lossy_labels()}).",
                 max_bytes=most,
             )
 

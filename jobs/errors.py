@@ -11,8 +11,8 @@ AnysrError
 │   ├── DecodingTooLong        decoding_too_long    its decoding was ended
 │   ├── AnimatedImage          animated_image
 │   ├── BodyTooLarge           body_too_large
-│   ├── ImageTooLarge          image_too_large      more input pixels than allowed
-│   ├── OutputTooLarge         output_too_large     more output pixels or bytes, or a longer side
+│   ├── ImageTooLarge          image_too_large      more input pixels than allowed, or memory
+│   ├── OutputTooLarge         output_too_large     more pixels, bytes or memory, or a longer side
 │   ├── UnknownModel           unknown_model
 │   └── UnknownWidth           unknown_width
 ├── ModelNotTrained            model_not_trained    a known network without weights here

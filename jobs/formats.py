@@ -89,7 +89,7 @@ FORMATS: dict[ImageFormat, FormatFacts] = {
         label="WebP",
         suffixes=(".webp",),
         media_type="image/webp",
-        max_side=16_383,
+        max_side=16_382,  # one less than libwebp's: imagecodecs writes no longer side
         default_quality=DEFAULT_QUALITY,
     ),
     ImageFormat.AVIF: FormatFacts(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from images.header import ImageHeader
+from images.limits import Limits
+from images.memory import check_memory
 from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
 from jobs.formats import ImageFormat
 from jobs.job import JobRequest
@@ -27,7 +29,7 @@ def build_job(
     wanted: UpscaleRequest,
     header: ImageHeader,
     catalog: Catalog,
-    max_output_pixels: int,
+    limits: Limits,
     budgets: Budgets,
     traceparent: str | None = None,
 ) -> JobRequest:
@@ -35,13 +37,14 @@ def build_job(
     the service chooses among all models. `traceparent` is that of the request's trace.
 
     Raises UnknownModel, ModelNotTrained, UnknownWidth, InvalidRequest (a scale or budget out of
-    range) and OutputTooLarge.
+    range), OutputTooLarge and ImageTooLarge.
     """
     model = chosen_model(wanted, catalog)
     free = wanted.model is None and wanted.anysr_width is None
     width, height = output_pixels(wanted, header.width, header.height, model)
     output_format = wanted.format or header.format
-    _check_output(width, height, output_format, max_output_pixels)
+    _check_output(width, height, output_format, limits.output_pixels)
+    check_memory(header, width, height, output_format, limits.job_bytes)
     return JobRequest(
         id=job_id,
         source_width=header.width,

@@ -37,7 +37,7 @@ async def estimate(request: Request, response: Response, gateway: GatewayDep) ->
         described.with_picture(),
         described.header(),
         gateway.catalogs.catalog,
-        settings.max_output_pixels,
+        settings.limits,
         Budgets(default.least_ms, settings.max_budget_ms),
     )
     request.state.facts.update(request_facts(job))

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from images.limits import JOB_BYTES, Limits
 from jobs.settings import secrets_folder
 from telemetry.logs import LogSettings
 
@@ -73,6 +74,12 @@ class GatewaySettings(LogSettings):
     )
     max_output_pixels: int = Field(
         100 * MEGAPIXEL, ge=1, description="Most pixels of an output picture."
+    )
+    max_job_bytes: int = Field(
+        JOB_BYTES,
+        ge=64 << 20,
+        description="Most memory, in bytes, that making one picture may take, by its size, depth, "
+        "transparency and output format (docs/reliability.md); more gets 413.",
     )
     max_uploads: int = Field(
         64, ge=1, description="Most bodies held at once, until the queue has them; more get 429."
@@ -149,6 +156,11 @@ class GatewaySettings(LogSettings):
         if self.stale_s <= self.snapshot_seconds:
             raise ValueError("snapshot_stale_seconds must be more than snapshot_seconds")
         return self
+
+    @property
+    def limits(self) -> Limits:
+        """The limits on pictures."""
+        return Limits(self.max_source_pixels, self.max_output_pixels, self.max_job_bytes)
 
     @property
     def uploads_per_client(self) -> int:

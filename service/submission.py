@@ -93,7 +93,7 @@ async def _planned(
         upload.wanted,
         header,
         gateway.catalogs.catalog,
-        settings.max_output_pixels,
+        settings.limits,
         Budgets(default.least_ms, settings.max_budget_ms),
         request.state.span.context.traceparent,
     )

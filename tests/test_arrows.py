@@ -19,7 +19,7 @@ ALLOWED = {
     "images": {"jobs.errors", "jobs.formats"},
     "scheduling": {
         *("jobs.backlog", "jobs.budget", "jobs.errors", "jobs.formats", "jobs.job"),
-        *("images.compression", "images.header"),
+        *("images.compression", "images.header", "images.limits", "images.memory"),
         *("models.catalog", "models.expectation", "models.geometry", "models.strength"),
     },
     "service": {

@@ -43,6 +43,8 @@ class SuspendedRun:
     """Predicted cost of the rest at its narrowest width, with a margin."""
     expected_ms: float
     """The same without the margin."""
+    held_bytes: int
+    """Most memory that it holds meanwhile."""
 
     def waiting_in(self, backlog: Backlog) -> Backlog:
         """Return the backlog with this picture among the jobs that wait, not among the runs."""

@@ -71,17 +71,16 @@ def execute(
 ) -> Execution:
     """Make the picture of a job with `slack_ms` left until its deadline, beside the `load`.
 
-    Blocks until it is encoded. Where the memory available to the run is known and short, tiles are
-    smaller. `decode` reads the picture; by default it does so in this process. Raises errors of
-    `jobs.errors` for a job that cannot be run, and `pipeline.Stopped` when `progress` is stopped.
+    Blocks until it is encoded. Tiles are smaller where the memory that is allowed or available to
+    the run (None: unknown) is short. `decode` reads the picture; by default it does so in this
+    process. Raises errors of `jobs.errors` for a job that cannot be run, and `pipeline.Stopped`
+    when `progress` is stopped.
     """
     guard(job, limits)
     bound = JobBinding(job, zoo, costs, slack_ms, load)
     on_bound(bound)
 
     def fitting_engine() -> Engine | None:
-        if available_bytes is None:
-            return bound.engine
         return fit_to_memory(job, payload, limits, bound.engine, available_bytes)
 
     def choose_engine(picture: Picture) -> Engine | None:

@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from prometheus_client import CollectorRegistry, start_http_server
 
 from images.decode import decode
-from images.limits import Limits
 from images.sandbox.decoder import SandboxedDecoder, decoding_seconds, supported
 from jobs.redis_queue import RedisQueue
 from jobs.reload_requests import ReloadRequests, on_hangup
@@ -31,6 +30,7 @@ from workers.heartbeat import Heartbeat
 from workers.idle_memory import IdleMemoryRelease
 from workers.keepalive import sending_keepalive
 from workers.machine import Machine, MachineWatch, available_memory, find_gpu
+from workers.memory import warn_of_little_memory
 from workers.metrics import WorkerMetrics
 from workers.model_loader import ModelLoader
 from workers.model_slot import ModelSlot
@@ -137,11 +137,12 @@ async def _serve(
             allocator.trim()
             heartbeat.warm(slot.loaded)
             log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(slot.loaded.zoo))
+            warn_of_little_memory(settings.limits, machine.state)
             renew_s = min(queue_settings.lease_seconds / 3, MAX_RENEWAL_S)
-            limits = Limits(settings.max_source_pixels, settings.max_output_pixels)
             watchdog = Watchdog(settings.stuck_seconds, queue.registry.count_stuck_worker)
             parts = WorkerParts(
-                *(queue.leases, slot, heartbeat, metrics, tracing, limits, watchdog, renew_s),
+                *(queue.leases, slot, heartbeat, metrics, tracing),
+                *(settings.limits, watchdog, renew_s),
                 available_memory=lambda: available_memory(machine.state),
                 decode_within=decode_within,
             )

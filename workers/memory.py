@@ -1,9 +1,7 @@
 """The memory that a job will need, estimated before it is decoded, and tiles small enough for it.
 
-A run holds the samples of source and output. Beside them it needs, one after the other, a decoder's
-copy of the source, one tile's working memory, and an encoder's copies of the output. The peak is
-the largest of the three. All factors are upper bounds of what the kernel reports for the shipped
-networks (`anysr bench memory`).
+`images.memory` counts what any run of the picture takes. A network adds the working memory of one
+tile, by upper bounds of what the kernel reports for the shipped networks (`anysr bench memory`).
 """
 
 from __future__ import annotations
@@ -12,9 +10,17 @@ import logging
 from dataclasses import replace
 
 from images.limits import Limits
+from images.memory import (
+    StageBytes,
+    check_memory,
+    most_bytes,
+    samples_bytes,
+    stage_bytes,
+    too_much_memory,
+)
 from images.opening import read_header
 from jobs.errors import Overloaded
-from jobs.formats import ImageFormat
+from jobs.heartbeat import MachineState
 from jobs.job import JobRequest
 from models.catalog import ModelEntry
 from scheduling.tiling import plan_tiles
@@ -36,61 +42,87 @@ NON_LOCAL_FACTOR = 4
 BOUNDED_TILE_BYTES = 6 << 30
 """Of all output pixels of a tile, for networks that limit these (`ModelEntry.tile_output_pixels`)
 because their heads compute large features for each: up to 6 GB were measured."""
-PILLOW_BYTES = 4
-"""Per pixel of a picture in Pillow, colour or not."""
-LOSSY_BYTES = 16
-"""Per output pixel: the planes that the encoders of WebP and AVIF compute."""
-WORKSPACE_BYTES = 16 << 20
-"""Of any job: strips in floats, compression state, and what the allocator does not reuse."""
-MAX_SAMPLE_BYTES = 8
-"""Of a pixel in RGB and alpha of 16 bits."""
 
-_CHANNELS = {"1": 1, "L": 1, "I": 1, "I;16": 1, "LA": 2, "RGB": 3, "CMYK": 3, "YCbCr": 3}
-"""By Pillow's name of the layout; all others have at most 4."""
+RESTING_BYTES = 704 << 20
+"""What a worker holds beside a job: process and models of the ladder (570 MB at most were measured,
+after pictures of many sizes), and an encoded source twice, as it was received and as it is read.
+Models that are loaded on demand add their own."""
+
+
+def worker_bytes(limits: Limits) -> int:
+    """Return the most that a worker's process takes. Containers get as much
+    (`tests/deploy/test_memory_limits.py`)."""
+    return RESTING_BYTES + limits.job_bytes
+
+
+def warn_of_little_memory(limits: Limits, machine: MachineState | None) -> None:
+    """Log a warning where container or machine have less than a worker may take."""
+    needed = worker_bytes(limits)
+    if machine is not None and machine.memory_total_bytes < needed:
+        log.warning(
+            "a job may need %d MB in all, and there are %d: raise the memory of this container or "
+            "machine, or lower ANYSR_MAX_JOB_BYTES",
+            needed // 10**6,
+            machine.memory_total_bytes // 10**6,
+        )
 
 
 def fit_to_memory(
-    job: JobRequest, payload: bytes, limits: Limits, engine: Engine | None, available_bytes: int
+    job: JobRequest,
+    payload: bytes,
+    limits: Limits,
+    engine: Engine | None,
+    available_bytes: int | None,
 ) -> Engine | None:
-    """Return an engine whose tiles fit the available memory: the same one, or one with smaller
-    tiles. Raises Overloaded where no tiles do, and as `read_header` does."""
-    if peak_bytes(job, MAX_SAMPLE_BYTES, engine) <= available_bytes:
+    """Return an engine whose tiles fit the limit and the available memory (None: unknown): the same
+    one, or one with smaller tiles.
+
+    Raises OutputTooLarge and ImageTooLarge where no tiles fit the limit, Overloaded where none fit
+    the available memory, and as `read_header` does.
+    """
+    most = limits.job_bytes if available_bytes is None else min(limits.job_bytes, available_bytes)
+    if most_bytes(job.output_width, job.output_height) + tile_bytes(job, engine) <= most:
         return engine
-    sample_bytes = sample_bytes_of(payload, limits)
-    fitting = engine
-    while (needed := peak_bytes(job, sample_bytes, fitting)) > available_bytes:
-        smallest = fitting is None or fitting.tiling.pixels <= MIN_TILE_PIXELS
-        if smallest or peak_bytes(job, sample_bytes, None) > available_bytes:
-            log.warning("refused: %d bytes needed, %d available", needed, available_bytes)
-            raise Overloaded(
-                "The worker has too little memory for this picture at the moment; try again later "
-                "or ask for a smaller scale.",
-                retry_after_s=RETRY_AFTER_S,
-            )
-        assert fitting is not None
-        fitting = _with_half_tiles(fitting)
+    header = read_header(payload, limits.source_pixels)
+    wanted = header, job.output_width, job.output_height, job.output_format
+    check_memory(*wanted, limits.job_bytes)
+    fitting = _with_small_tiles(job, engine, stage_bytes(*wanted), most)
+    needed = stage_bytes(*wanted).peak(tile_bytes(job, fitting))
+    if needed > limits.job_bytes:
+        raise too_much_memory(*wanted, limits.job_bytes, tile_bytes(job, fitting))
+    if needed > most:
+        log.warning("refused: %d bytes needed, %d available", needed, most)
+        raise Overloaded(
+            "The worker has too little memory for this picture at the moment; try again later "
+            "or ask for a smaller scale.",
+            retry_after_s=RETRY_AFTER_S,
+        )
     if fitting is not None and fitting is not engine:
         log.info("memory is short: tiles of at most %d pixels", fitting.tiling.pixels)
     return fitting
 
 
-def peak_bytes(job: JobRequest, sample_bytes: int, engine: Engine | None) -> int:
-    """Return the estimated peak of a job, beyond what the worker holds at rest and the payload.
-
-    `sample_bytes` is the size of a pixel over all its channels; without an engine the picture is
-    resampled, in strips that need next to nothing.
-    """
+def most_held_bytes(job: JobRequest) -> int:
+    """Return the most that a job holds between two tiles, whatever the kind of its picture."""
     source_pixels = job.source_width * job.source_height
-    output_pixels = job.output_width * job.output_height
-    source, output = sample_bytes * source_pixels, sample_bytes * output_pixels
-    decoding = 2 * source + PILLOW_BYTES * source_pixels
-    tile = 0 if engine is None else _tile_bytes(job, engine)
-    encoding = 2 * output  # the file is at most about as large as the samples
-    if job.output_format is not ImageFormat.PNG:
-        encoding += PILLOW_BYTES * output_pixels  # Pillow's copy, or transparency on white
-    if job.output_format in (ImageFormat.WEBP, ImageFormat.AVIF):
-        encoding += LOSSY_BYTES * output_pixels
-    return WORKSPACE_BYTES + max(decoding, source + output + tile, encoding)
+    return samples_bytes(source_pixels, job.output_width * job.output_height)
+
+
+def bytes_left(limits: Limits, suspended_bytes: int, available_bytes: int | None) -> int:
+    """Return what a run may take beside a suspended one: both together keep to the limit of one."""
+    left = limits.job_bytes - suspended_bytes
+    return left if available_bytes is None else min(left, available_bytes)
+
+
+def tile_bytes(job: JobRequest, engine: Engine | None) -> int:
+    """Return the working memory of a job's largest tile; 0 without an engine: the picture is
+    resampled in strips."""
+    if engine is None:
+        return 0
+    sizes = (job.source_height, job.source_width), (job.output_height, job.output_width)
+    tiles = plan_tiles(*sizes, engine.tiling)
+    per_input, per_output = engine.pixel_bytes
+    return max(per_input * t.window_pixels + per_output * t.made_pixels for t in tiles)
 
 
 def pixel_bytes_of(entry: ModelEntry) -> tuple[int, int]:
@@ -103,22 +135,14 @@ def pixel_bytes_of(entry: ModelEntry) -> tuple[int, int]:
     return per_input, max(OUTPUT_BYTES, BOUNDED_TILE_BYTES // entry.tile_output_pixels)
 
 
-def sample_bytes_of(payload: bytes, limits: Limits) -> int:
-    """Return the bytes of a decoded pixel over all channels, by the header. Raises as
-    `read_header` does."""
-    header = read_header(payload, limits.source_pixels)
-    return _CHANNELS.get(header.mode, 4) * header.bit_depth // 8
-
-
-def _tile_bytes(job: JobRequest, engine: Engine) -> int:
-    """Return the working memory of the largest tile."""
-    sizes = (job.source_height, job.source_width), (job.output_height, job.output_width)
-    tiles = plan_tiles(*sizes, engine.tiling)
-    per_input, per_output = engine.pixel_bytes
-    return max(per_input * t.window_pixels + per_output * t.made_pixels for t in tiles)
-
-
-def _with_half_tiles(engine: Engine) -> Engine:
-    tiling = engine.tiling
-    pixels, output_pixels = tiling.pixels // 2, max(1, tiling.output_pixels // 2)
-    return replace(engine, tiling=replace(tiling, pixels=pixels, output_pixels=output_pixels))
+def _with_small_tiles(
+    job: JobRequest, engine: Engine | None, stages: StageBytes, most: int
+) -> Engine | None:
+    """Return an engine with tiles halved until the job takes `most` bytes, or no smaller."""
+    while engine is not None and stages.peak(tile_bytes(job, engine)) > most:
+        if engine.tiling.pixels <= MIN_TILE_PIXELS:
+            break
+        tiling = engine.tiling
+        pixels, output_pixels = tiling.pixels // 2, max(1, tiling.output_pixels // 2)
+        engine = replace(engine, tiling=replace(tiling, pixels=pixels, output_pixels=output_pixels))
+    return engine

@@ -27,6 +27,7 @@ from workers.binding import Binding, SuspendedRun
 from workers.execution import Execution
 from workers.job_binding import JobBinding
 from workers.lease import Lease
+from workers.memory import most_held_bytes
 from workers.model_slot import LoadedModels
 from workers.pipeline import Progress
 from workers.runtimes.base import Interruptible
@@ -244,9 +245,9 @@ class PreemptibleRun:
                 return
             self._preemptions += 1
             narrowest = remaining[0]
-            suspended = SuspendedRun(
-                self._expected_end_ms, spare, narrowest.safe_ms, narrowest.expected_ms
-            )
+            costs = narrowest.safe_ms, narrowest.expected_ms
+            held_bytes = most_held_bytes(context.claim.job)
+            suspended = SuspendedRun(self._expected_end_ms, spare, *costs, held_bytes)
             await context.preempt(urgent, suspended)
             await self._report_end(self._remaining(part)[-1].expected_ms)
             log.info("job %s: was suspended for %s", context.claim.job.id, urgent.job.id)

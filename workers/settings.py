@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from images.limits import JOB_BYTES, Limits
 from jobs.settings import secrets_folder
 from models.catalog import Precision
 from scheduling.tiling import DEFAULT_TILE_OUTPUT_PIXELS, DEFAULT_TILE_PIXELS
@@ -105,6 +106,12 @@ class WorkerSettings(LogSettings):
         "rights, so that a fault of a decoder costs one picture. Without it, and on other systems "
         "than Linux, decode_seconds is not enforced.",
     )
+    max_job_bytes: int = Field(
+        JOB_BYTES,
+        ge=64 << 20,
+        description="Most memory, in bytes, that making one picture may take, by its size, depth, "
+        "transparency and output format (docs/reliability.md); more gets 413.",
+    )
     calibration_folder: str | None = Field(
         None,
         description="Cache folder of measured costs; unset: anysr in the user's cache folder; "
@@ -141,6 +148,11 @@ class WorkerSettings(LogSettings):
         description="Whether the worker before was killed because it no longer showed that; set by "
         "the pool.",
     )
+
+    @property
+    def limits(self) -> Limits:
+        """The limits on pictures."""
+        return Limits(self.max_source_pixels, self.max_output_pixels, self.max_job_bytes)
 
     @property
     def only_precision(self) -> Precision | None:

@@ -34,6 +34,7 @@ from workers.execution import Execution, OnBound, execute
 from workers.heartbeat import Heartbeat
 from workers.job_binding import JobBinding
 from workers.lease import Lease, held
+from workers.memory import bytes_left
 from workers.metrics import WorkerMetrics
 from workers.model_slot import ModelSlot
 from workers.pipeline import Decode, Stopped
@@ -186,9 +187,10 @@ class Worker:
         """Execute a job on a thread. Raises _Dropped when its lease is no longer held."""
         claim, progress, parts = run.claim, preemptible.progress, self._parts
         thread = self._thread if run.suspended is None else self._preempting_thread
-        backlog = claim.backlog
+        backlog, available_bytes = claim.backlog, parts.available_memory()
         if run.suspended is not None:
             backlog = run.suspended.waiting_in(backlog)
+            available_bytes = bytes_left(parts.limits, run.suspended.held_bytes, available_bytes)
         # The queue lists the runs of others only: this worker is free for the job.
         load = Load.of(backlog, parts.heartbeat.live_workers, free=1)
         work = partial(
@@ -196,7 +198,7 @@ class Worker:
             *(claim.job, claim.payload, run.loaded.zoo, run.loaded.costs, claim.run_slack_ms, load),
             parts.limits,
             progress=progress,
-            available_bytes=parts.available_memory(),
+            available_bytes=available_bytes,
             decode=parts.decode_within(claim.run_slack_ms / 1e3),
         )
         try:

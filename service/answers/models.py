@@ -77,6 +77,10 @@ class LimitsAnswer(BaseModel):
     max_body_bytes: int
     max_source_pixels: int
     max_output_pixels: int
+    max_job_bytes: int = Field(
+        description="Most memory that making one picture may take, by its size, depth, "
+        "transparency and output format."
+    )
     max_side: dict[ImageFormat, int] = Field(
         description="The longest side in pixels of an output in each format."
     )
@@ -101,6 +105,7 @@ def models_answer(catalog: Catalog, settings: GatewaySettings, snapshot: Snapsho
         max_body_bytes=settings.max_body_bytes,
         max_source_pixels=settings.max_source_pixels,
         max_output_pixels=settings.max_output_pixels,
+        max_job_bytes=settings.max_job_bytes,
         max_side={image_format: image_format.max_side for image_format in ImageFormat},
         formats=[_format(image_format) for image_format in ImageFormat],
     )

@@ -20,8 +20,8 @@ def test_sources_have_their_kind_and_size(kind: Kind, tmp_path: Path) -> None:
     payload = (tmp_path / "source").read_bytes()
     raster = decode(payload, 1600).pixels
     assert (raster.height, raster.width) == (40, 40)
-    assert raster.has_alpha == (kind is Kind.ALPHA)
-    assert raster.bit_depth == (16 if kind is Kind.DEEP else 8)
+    assert raster.has_alpha == (kind in (Kind.ALPHA, Kind.DEEP_ALPHA))
+    assert raster.bit_depth == (16 if kind in (Kind.DEEP, Kind.DEEP_ALPHA) else 8)
     assert raster.colours == (1 if kind is Kind.GREY else 3)
     job = _job(Case(kind, ImageFormat.PNG, FLOOR), payload)
     assert (job.output_width, job.output_height) == (80, 80)
@@ -38,4 +38,4 @@ def test_each_case_has_a_peak(tmp_path: Path) -> None:
     [(case, peak)] = measure_peaks(cases, 16, threads=1, folder=small_folder(tmp_path / "models"))
     assert case is cases[0]
     assert peak.peak >= peak.resting > 0
-    assert min(peak.source, peak.result, peak.seconds) > 0
+    assert min(peak.source, peak.result, peak.bound, peak.seconds) > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from images.header import ImageHeader
-from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
+from images.limits import Limits
+from jobs.errors import (
+    ImageTooLarge,
+    InvalidRequest,
+    ModelNotTrained,
+    OutputTooLarge,
+    UnknownModel,
+    UnknownWidth,
+)
 from jobs.formats import ImageFormat
 from jobs.job import JobRequest
 from models.catalog import Catalog
@@ -24,13 +33,13 @@ CATALOG = Catalog(default=MODEL, models=(ENTRY, model_entry(UNSERVED)))
 sizes = st.integers(1, 20_000)
 scales = st.floats(1, 8)
 
-MOST_PIXELS = 100_000_000
+LIMITS = Limits(25_000_000, 100_000_000)
 BUDGETS = Budgets(1.0, 600_000.0)
 
 
 def planned(wanted: UpscaleRequest, image_format: ImageFormat = ImageFormat.PNG) -> JobRequest:
     header = ImageHeader(image_format, 20, 12, 1, 8, "RGB")
-    return build_job("id", wanted, header, CATALOG, MOST_PIXELS, Budgets(1234.0, 600_000.0))
+    return build_job("id", wanted, header, CATALOG, LIMITS, Budgets(1234.0, 600_000.0))
 
 
 @settings(deadline=None)
@@ -85,7 +94,7 @@ def test_strength_is_the_requested_one_or_that_of_the_file() -> None:
 
     def strength(header: ImageHeader, asked: float | None) -> float:
         wanted = UpscaleRequest(scale=2, strength=asked)
-        return build_job("id", wanted, header, CATALOG, MOST_PIXELS, BUDGETS).strength
+        return build_job("id", wanted, header, CATALOG, LIMITS, BUDGETS).strength
 
     assert strength(damaged, None) == 1.0
     assert strength(replace(damaged, jpeg_quality=75), None) == round(strength_of_quality(75), 2)
@@ -114,13 +123,13 @@ def test_an_invalid_request_is_refused() -> None:
         planned(UpscaleRequest(scale=2, latency_budget_ms=600_001))
     header = ImageHeader(ImageFormat.PNG, 4000, 4000, 1, 8, "RGB")
     with pytest.raises(OutputTooLarge, match="32000 x 32000"):
-        build_job("id", UpscaleRequest(scale=8), header, CATALOG, MOST_PIXELS, BUDGETS)
+        build_job("id", UpscaleRequest(scale=8), header, CATALOG, LIMITS, BUDGETS)
 
 
 @pytest.mark.parametrize(
     ("output_format", "width", "fitting"),
     [
-        (ImageFormat.WEBP, 16_384, "png or jpeg or avif or jxl"),
+        (ImageFormat.WEBP, 16_383, "png or jpeg or avif or jxl"),
         (ImageFormat.JPEG, 65_501, "png or jxl"),
         (ImageFormat.AVIF, 32_769, "png or jpeg or jxl"),
         (ImageFormat.JXL, 262_145, "png"),
@@ -132,7 +141,7 @@ def test_a_side_that_the_format_cannot_hold_is_refused_with_formats_that_can(
     header = ImageHeader(output_format, width // 4, 12, 1, 8, "RGB")
 
     def job_of(wanted: UpscaleRequest) -> JobRequest:
-        return build_job("id", wanted, header, CATALOG, MOST_PIXELS, BUDGETS)
+        return build_job("id", wanted, header, CATALOG, LIMITS, BUDGETS)
 
     assert job_of(UpscaleRequest(width=width - 1, height=12)).output_width == width - 1
     refused = f"{width} x 12 .* {output_format} holds at most {width - 1} .* format {fitting}."
@@ -140,6 +149,33 @@ def test_a_side_that_the_format_cannot_hold_is_refused_with_formats_that_can(
         job_of(UpscaleRequest(width=width, height=12))
     assert refusal.value.details == {"max_side": width - 1}
     assert job_of(UpscaleRequest(width=width, height=12, format=ImageFormat.PNG))
+
+
+def test_an_output_that_takes_too_much_memory_is_refused_with_what_would_fit() -> None:
+    header = ImageHeader(ImageFormat.PNG, 4000, 4000, 1, 8, "RGBA", transparent=True)
+    limits = replace(LIMITS, job_bytes=1_000_000_000)
+    as_avif = UpscaleRequest(scale=2, format=ImageFormat.AVIF)
+    with pytest.raises(OutputTooLarge) as refusal:
+        build_job("id", as_avif, header, CATALOG, limits, BUDGETS)
+    assert refusal.value.details == {"max_job_bytes": 1_000_000_000}
+    assert "8000 x 8000 pixels as avif takes" in refusal.value.detail
+    size = re.search(
+        r"at most (\d+) x (\d+) pixels, or for the format (.*)\.", refusal.value.detail
+    )
+    assert size is not None
+    assert size[3] == "png or jpeg"
+    width, height = int(size[1]), int(size[2])
+    smaller = as_avif.model_copy(update={"scale": None, "width": width, "height": height})
+    assert build_job("id", smaller, header, CATALOG, limits, BUDGETS).output_width == width
+    as_png = as_avif.model_copy(update={"format": ImageFormat.PNG})
+    assert build_job("id", as_png, header, CATALOG, limits, BUDGETS).output_width == 8000
+
+
+def test_a_source_that_takes_too_much_memory_at_any_size_is_refused() -> None:
+    header = ImageHeader(ImageFormat.PNG, 4000, 4000, 1, 16, "RGBA", transparent=True)
+    limits = replace(LIMITS, job_bytes=100_000_000)
+    with pytest.raises(ImageTooLarge, match=r"4000 x 4000 pixels takes .* Send a smaller one"):
+        build_job("id", UpscaleRequest(scale=2), header, CATALOG, limits, BUDGETS)
 
 
 def test_a_network_without_weights_has_an_error_of_its_own() -> None:

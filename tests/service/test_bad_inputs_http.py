@@ -149,7 +149,7 @@ async def test_a_side_that_no_webp_holds(served: RunningGateway, worker: Scripte
     long = drawn(2400, 4)
     response = await served.upscale(long, scale=8, format="webp")
     members = assert_problem(response, 413, "output_too_large")
-    assert members["max_side"] == 16_383
+    assert members["max_side"] == 16_382
     assert "format png or jpeg or avif or jxl" in members["detail"]
     await assert_nothing_enqueued(served, worker)
 
@@ -218,6 +218,24 @@ async def test_output_too_large(start: Start, worker: ScriptedWorker) -> None:
     async with start(max_output_pixels=2000) as served:
         assert_problem(await served.upscale(scale=8), 413, "output_too_large")
         assert (await served.upscale(scale=2)).status_code == 200
+    assert len(worker.claims) == 1
+
+
+async def test_a_picture_that_takes_too_much_memory_is_refused_before_it_is_queued(
+    start: Start, worker: ScriptedWorker
+) -> None:
+    async with start(max_job_bytes=64 << 20) as served:
+        picture = drawn(1000, 800)
+        for path in ("/upscale", "/jobs"):
+            refused = await served.client.post(
+                f"{path}?scale=2&format=avif",
+                content=picture,
+                headers={"Content-Type": "image/png"},
+            )
+            members = assert_problem(refused, 413, "output_too_large")
+            assert "2000 x 1600 pixels as avif takes" in members["detail"]
+            assert members["max_job_bytes"] == 64 << 20
+        assert (await served.upscale(picture, scale=2)).status_code == 200
     assert len(worker.claims) == 1
 
 

@@ -584,7 +584,7 @@ async def test_limits_of_the_service_are_shown_before_anything_is_sent(
         await set_number(page, "Scale", "8")
         await expect(warnings.locator("li")).to_have_text(re.compile("was trained up to 4×;"))
         await page.get_by_label("Format").select_option("webp")
-        words = "WebP holds at most 16383 pixels a side. Choose a smaller scale, or the format "
+        words = "WebP holds at most 16382 pixels a side. Choose a smaller scale, or the format "
         await expect(warnings).to_contain_text(f"{words}PNG or JPEG or AVIF or JPEG XL.")
         await choose_another(page, drawn(100, 100))
         await expect(warnings).to_contain_text(

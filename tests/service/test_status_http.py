@@ -90,6 +90,7 @@ async def test_models_come_with_the_limits_of_the_settings(start: Start) -> None
         "max_body_bytes": 1000,
         "max_source_pixels": 99,
         "max_output_pixels": 300,
+        "max_job_bytes": 3 << 30,
         "max_side": {f.value: f.max_side for f in ImageFormat},
     }
     assert [f["name"] for f in formats] == list(ImageFormat)

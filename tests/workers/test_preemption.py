@@ -350,7 +350,9 @@ def test_a_suspended_run_counts_as_waiting(reported_end: float) -> None:
     backlog = Backlog(1000.0, (first, last), (1500.0, reported_end))
     alone = Load.of(backlog, 2, free=1)
     assert (alone.workers, alone.running) == (3, (1500.0, reported_end))
-    suspended = SuspendedRun(2000.0, spare_ms=400.0, cheapest_ms=40.0, expected_ms=30.0)
+    suspended = SuspendedRun(
+        2000.0, spare_ms=400.0, cheapest_ms=40.0, expected_ms=30.0, held_bytes=0
+    )
     beside = Load.of(suspended.waiting_in(backlog), 2, free=1)
     assert (beside.workers, beside.running) == (2, (1500.0,))
     assert beside.waiting == (first, Group(1400.0, 40.0, 30.0), last)

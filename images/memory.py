@@ -1,0 +1,234 @@
+"""The memory that making a picture takes, by its header, its larger size and its output format.
+
+Gateways refuse a job by it before it is queued, and workers before it is decoded. Every figure is
+an upper bound of what Linux reports (VmHWM) for the worst content, noise at quality 100; pictures
+that compress well take less, by what their files are smaller. `tests/images/test_memory.py` holds
+the bounds against measurements, docs/reliability.md has a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from images.header import ImageHeader
+from images.limits import STRIP_PIXELS, STRIP_ROWS
+from jobs.errors import ImageTooLarge, OutputTooLarge
+from jobs.formats import ImageFormat
+
+MOST_PIXEL_BYTES, MOST_SIDE_BYTES = 160, 2000
+"""Upper bound of any stage, per output pixel and per pixel of both sides of the output."""
+MOST_SAMPLE_BYTES = 8
+"""Of a pixel: RGB and alpha of 16 bits."""
+WORKSPACE_BYTES = 16 << 20
+"""Of any picture: matrices and products of resampling, compression state, and what the allocator
+does not reuse."""
+STRIP_BYTES = 56
+"""Per pixel of a strip: floats of four channels, and what they are computed and rounded in."""
+PALETTE_STRIP_BYTES = 80
+"""The same while the colours of a picture from a palette are counted."""
+FLOOR_ROWS, FLOOR_BYTES = 128, 8
+"""Source rows that resampling holds as floats, and bytes of each sample of these."""
+SIDE_BYTES, MATRIX_BYTES = 400, 90
+"""Weights of resampling: per pixel of the output's sides, and its matrices per column and squared
+number of channels. They weigh only in pictures of extreme shapes."""
+FILL_BYTES = 8
+"""Per source pixel with transparency: colours and weights at half the size, and a mask."""
+
+PILLOW_BYTES = 4
+"""Per pixel in Pillow, colour or not."""
+_DECODERS = {ImageFormat.WEBP: 12, ImageFormat.AVIF: 16}
+JXL_DECODER_BYTES = 17
+"""Per source pixel: planes, coefficients and copies inside a decoder, beside the samples. An AVIF
+of 8 bits takes 5."""
+JPEG_COEFFICIENT_BYTES = 2
+"""Per sample of a progressive JPEG, whose coefficients are held until the last scan."""
+
+WEBP_BYTES, WEBP_ALPHA_BYTES = 8.7, 34
+"""Per output pixel: planes and file, and the lossless coder of the alpha channel."""
+AVIF_BYTES, AVIF_ALPHA_BYTES = 27.5, 32
+"""Per output pixel, planes, coding state and file."""
+JXL_GROUP_PIXELS, JXL_GROUP_BYTES = 2048 * 2048, 52
+"""libjxl encodes by groups of so many pixels, and holds floats of one group."""
+JPEG_FILE_BYTES = 1.5
+"""Per colour sample of the largest files."""
+PNG_FILE_PART = 1.02
+"""The largest files, as part of the samples."""
+
+
+@dataclass(frozen=True)
+class StageBytes:
+    """Most bytes that one picture takes at each stage, beside what a worker holds at rest and the
+    encoded source."""
+
+    decoding: int
+    enlarging: int
+    """By plain resampling; the tile of a network is added to it."""
+    encoding: int
+
+    def peak(self, tile_bytes: int = 0) -> int:
+        """Return the bytes at the largest stage, with a network's working memory for a tile."""
+        return max(self.decoding, self.enlarging + tile_bytes, self.encoding)
+
+
+def stage_bytes(
+    header: ImageHeader, width: int, height: int, output_format: ImageFormat
+) -> StageBytes:
+    """Return the bytes for a source with this header, enlarged to width x height pixels."""
+    pixels, sample = width * height, header.sample_bytes
+    held = sample * pixels
+    return StageBytes(
+        decoding=WORKSPACE_BYTES + round(_decoding(header) * header.pixels),
+        enlarging=WORKSPACE_BYTES + held + _enlarging(header, width, height),
+        encoding=WORKSPACE_BYTES
+        + held
+        + _strip_bytes(header, width, height, output_format)
+        + round(_ENCODERS[output_format](header, pixels)),
+    )
+
+
+def most_bytes(width: int, height: int) -> int:
+    """Return a bound for outputs of width x height pixels, from sources of any kind and in any
+    format: no header is needed for it."""
+    sides = MOST_SIDE_BYTES * (width + height)
+    return WORKSPACE_BYTES + MOST_PIXEL_BYTES * width * height + sides
+
+
+def samples_bytes(source_pixels: int, output_pixels: int) -> int:
+    """Return the most that source and output of any kind hold between two tiles."""
+    return MOST_SAMPLE_BYTES * (source_pixels + output_pixels) + FILL_BYTES * source_pixels
+
+
+def check_memory(
+    header: ImageHeader, width: int, height: int, output_format: ImageFormat, most: int
+) -> None:
+    """Raise OutputTooLarge for a picture that takes more than `most` bytes, with the formats and
+    the size that would fit, and ImageTooLarge where no output of this source would."""
+    if stage_bytes(header, width, height, output_format).peak() > most:
+        raise too_much_memory(header, width, height, output_format, most)
+
+
+def too_much_memory(
+    header: ImageHeader,
+    width: int,
+    height: int,
+    output_format: ImageFormat,
+    most: int,
+    tile_bytes: int = 0,
+) -> ImageTooLarge | OutputTooLarge:
+    """Return the error for a picture that takes more than `most` bytes."""
+
+    def needed(size: tuple[int, int], image_format: ImageFormat) -> int:
+        return stage_bytes(header, *size, image_format).peak(tile_bytes)
+
+    def fits(size: tuple[int, int], image_format: ImageFormat) -> bool:
+        return max(size) <= image_format.max_side and needed(size, image_format) <= most
+
+    size, numbers = (width, height), {"max_job_bytes": most}
+    takes = f"takes {needed(size, output_format) / 1e6:.0f} MB of a worker's memory"
+    takes += f"; at most {most / 1e6:.0f} MB are allowed."
+    smaller = (s for s in _smaller_sizes(header, width, height) if fits(s, output_format))
+    remedies = [f"at most {size[0]} x {size[1]} pixels" for size in list(smaller)[:1]]
+    others = [f.value for f in ImageFormat if f is not output_format and fits(size, f)]
+    remedies += [f"the format {' or '.join(others)}"] if others else []
+    if not remedies:
+        text = f"An image of {header.width} x {header.height} pixels {takes}"
+        return ImageTooLarge(f"{text} Send a smaller one.", **numbers)
+    text = f"An output of {width} x {height} pixels as {output_format.value} {takes}"
+    return OutputTooLarge(f"{text} Ask for {', or for '.join(remedies)}.", **numbers)
+
+
+def _smaller_sizes(header: ImageHeader, width: int, height: int) -> Iterator[tuple[int, int]]:
+    """Yield sizes between the output and the source, the largest first."""
+    for percent in range(99, -1, -1):
+        yield (
+            header.width + (width - header.width) * percent // 100,
+            header.height + (height - header.height) * percent // 100,
+        )
+
+
+def _decoding(header: ImageHeader) -> float:
+    """Return the bytes per source pixel, samples included."""
+    sample = header.sample_bytes
+    turned = sample if header.orientation > 1 else 0
+    if header.format is ImageFormat.JXL:
+        return sample + JXL_DECODER_BYTES + turned
+    if header.bit_depth == 16:
+        return sample + turned
+    # Pillow hands out samples as a list of parts, and joins them.
+    pillow = _pillow_bytes(header) + 2 * sample + turned
+    if header.format is ImageFormat.JPEG:
+        planes = 4 if header.mode == "CMYK" else header.colours
+        return max(pillow, PILLOW_BYTES + JPEG_COEFFICIENT_BYTES * planes)
+    return pillow + _DECODERS.get(header.format, 0)
+
+
+def _pillow_bytes(header: ImageHeader) -> int:
+    """Return the bytes per pixel of Pillow's image, and of the one that it is converted to."""
+    stored = 1 if header.mode in ("1", "L", "P") else PILLOW_BYTES
+    if header.mode in ("P", "CMYK") or (header.transparent and header.mode in ("1", "L", "RGB")):
+        return stored + PILLOW_BYTES
+    return stored + 1 if header.mode == "1" else stored
+
+
+def _enlarging(header: ImageHeader, width: int, height: int) -> int:
+    """Return the bytes beside the samples of the output."""
+    channels = header.colours + header.transparent
+    floats = FLOOR_BYTES * channels * header.width * min(FLOOR_ROWS, header.height)
+    fill = FILL_BYTES if header.transparent else 0
+    weights = SIDE_BYTES * (width + height) + MATRIX_BYTES * channels**2 * width
+    return (header.sample_bytes + fill) * header.pixels + floats + weights
+
+
+def _strip_bytes(header: ImageHeader, width: int, height: int, output_format: ImageFormat) -> int:
+    """Return the bytes of one strip while samples are converted, or colours counted."""
+    kept = output_format.facts
+    converted = (
+        (header.bit_depth == 16 and not kept.keeps_16_bits)
+        or (header.transparent and not kept.keeps_alpha)
+        or (header.colours == 1 and not kept.keeps_grey)
+    )
+    per_pixel = STRIP_BYTES if converted else 0
+    if header.mode == "P":
+        per_pixel = PALETTE_STRIP_BYTES
+    return per_pixel * min(width * min(height, STRIP_ROWS), max(STRIP_PIXELS, 2 * width))
+
+
+def _png(header: ImageHeader, pixels: int) -> float:
+    return PNG_FILE_PART * header.sample_bytes * pixels
+
+
+def _jpeg(header: ImageHeader, pixels: int) -> float:
+    converted = header.transparent or header.bit_depth == 16
+    return header.colours * (JPEG_FILE_BYTES + converted) * pixels
+
+
+def _webp(header: ImageHeader, pixels: int) -> float:
+    coder = WEBP_ALPHA_BYTES if header.transparent else WEBP_BYTES
+    return (_in_rgb(header) + coder) * pixels
+
+
+def _avif(header: ImageHeader, pixels: int) -> float:
+    coder = AVIF_ALPHA_BYTES if header.transparent else AVIF_BYTES
+    return (_in_rgb(header) + coder) * pixels
+
+
+def _in_rgb(header: ImageHeader) -> int:
+    """Return the bytes per pixel of copies in 8 bits and in colour."""
+    reduced = header.colours + header.transparent if header.bit_depth == 16 else 0
+    return reduced + (3 + header.transparent if header.colours == 1 else 0)
+
+
+def _jxl(header: ImageHeader, pixels: int) -> float:
+    sample = header.sample_bytes
+    group = JXL_GROUP_BYTES + 2 * sample
+    return 2 * sample * pixels + group * min(pixels, JXL_GROUP_PIXELS)  # a copy, and the file
+
+
+_ENCODERS: dict[ImageFormat, Callable[[ImageHeader, int], float]] = {
+    ImageFormat.PNG: _png,
+    ImageFormat.JPEG: _jpeg,
+    ImageFormat.WEBP: _webp,
+    ImageFormat.AVIF: _avif,
+    ImageFormat.JXL: _jxl,
+}
