@@ -51,7 +51,7 @@ class PictureForm(MultiPartParser):
             form = await self.parse()
         except MultiPartException as error:
             raise InvalidRequest(f"The form cannot be read: {error.message}") from None
-        except (LookupError, UnicodeError, AssertionError):
+        except (LookupError, ValueError, AssertionError):
             raise InvalidRequest("The form cannot be read: its encoding is unknown.") from None
         try:
             if self._in_part:

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".fuzz"
 """Ignored by git: `corpus/NAME` grows with each run, `crashes/NAME` keeps the findings."""
 MOST_MEMORY_MB = 2048
+KILLED = 124
 LINES_SHOWN = 60
 """Last lines of a failed fuzzer's output: traceback, input and figures."""
 START_S = 60
@@ -79,14 +80,15 @@ def write_seeds(name: str, folder: Path) -> None:
 
 
 def _run(command: list[str], seconds: float) -> tuple[int, str]:
-    """Return status and error output of a command; 124 as status if it had to be killed."""
+    """Return status and output of a command; KILLED as status if it had to be ended."""
+    out, both = subprocess.PIPE, subprocess.STDOUT
     try:
         done = subprocess.run(
-            command, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=seconds, check=False
+            command, cwd=ROOT, stdout=out, stderr=both, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired as error:
-        return 124, (error.stderr or b"").decode(errors="replace")
-    return done.returncode, done.stderr
+        return KILLED, (error.stdout or b"").decode(errors="replace")
+    return done.returncode, done.stdout.decode(errors="replace")
 
 
 def _figures(output: str) -> tuple[int, int]:

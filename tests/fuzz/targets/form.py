@@ -59,7 +59,7 @@ def seeds() -> list[bytes]:
     scale, end = part("scale", b"2"), b"--x--\r\n"
     odd = part("image", b"a", "; filename*=utf-8''%e2%82%ac")
     bodies = [scale + picture + end, picture + end, scale + end, scale + picture[:90], odd + end]
-    kinds = [b"", b"; charset=utf-7", b"; charset=rot13", b'; charset="utf-16"']
+    kinds = [b"", b"; charset=utf-7", b"; charset=rot13", b"; charset=\0", b'; charset="utf-16"']
     return [
         bytes([size]) + b"multipart/form-data; boundary=x" + kind + b"\n" + body
         for size in (0, 7, 255)
