@@ -118,9 +118,10 @@ def attacks(
 def _table(rows: list[Row], seconds: float) -> Table:
     from benchmarks.service_processes import GATEWAY, WORKER
 
-    table = Table(title=f"{seconds:g} s each; an honest caller sends 64x64 JPEGs at x2")
-    headings = ("attack", "MB sent", "requests", "p50 ms", "p99 ms", "5xx", "4xx", "unanswered")
-    for heading in (*headings, "gateway peak MB", "worker peak MB"):
+    table = Table(title=f"{seconds:g} s each; an honest caller sends 64x64 JPEGs at x2; peak MB")
+    table.add_column("attack", no_wrap=True)
+    headings = ("MB sent", "re-quests", "p50 ms", "p99 ms", "5xx", "4xx", "no answer")
+    for heading in (*headings, "gate-way MB", "worker MB"):
         table.add_column(heading, justify="right")
     for row in rows:
         counts = (row.server_errors, row.refused, row.unanswered)
