@@ -5,7 +5,9 @@ Each attack has a service of its own, so that it finds the same state whatever c
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -24,6 +26,8 @@ PATIENCE_S = 60.0
 """After which the honest caller gives up; the request counts with this time."""
 WARM_UP_REQUESTS = 10
 NO_ANSWER = 0
+PAUSE_S = 0.2
+"""Of the honest caller, after a request that got no picture."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +37,17 @@ class Row:
 
     attack: str
     attempt: Attempt
-    requests: int
+    statuses: dict[int, int]
+    """The honest caller's requests by the status of their answers; NO_ANSWER without one."""
     p50_ms: float
+    """Of the pictures that the honest caller got; NaN without one."""
     p99_ms: float
-    server_errors: int
-    """Answers of 500 and above to the honest caller."""
-    refused: int
-    """Answers of 400 to 499 to the honest caller."""
-    unanswered: int
-    """Requests of the honest caller without an answer."""
     peak_bytes: dict[str, int]
     """Most resident memory during the attack, of the gateway and of the largest worker."""
+
+    def answered(self, hundreds: int) -> int:
+        """Return the number of answers of a class of statuses, such as 5."""
+        return sum(n for status, n in self.statuses.items() if status // 100 == hundreds)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form."""
@@ -74,9 +78,12 @@ Sample = tuple[int, float]
 
 def _while(attack: Attacking, request: Callable[[], Sample]) -> Iterator[Sample]:
     """Yield at least one sample, and more for as long as the attack goes on."""
-    yield request()
-    while attack.goes_on():
-        yield request()
+    going_on = True
+    while going_on:
+        yield (sample := request())
+        if sample[0] != HTTPStatus.OK:
+            time.sleep(PAUSE_S)
+        going_on = attack.goes_on()
 
 
 def honest_caller(url: str) -> httpx.Client:
@@ -101,16 +108,7 @@ def _request(client: httpx.Client) -> Sample:
 
 
 def _row(name: str, attempt: Attempt, samples: list[Sample], peaks: dict[str, int]) -> Row:
-    statuses = [status for status, _ in samples]
-    p50, p99 = np.percentile([ms for _, ms in samples], (50, 99))
-    return Row(
-        attack=name,
-        attempt=attempt,
-        requests=len(samples),
-        p50_ms=float(p50),
-        p99_ms=float(p99),
-        server_errors=sum(status >= HTTPStatus.INTERNAL_SERVER_ERROR for status in statuses),
-        refused=sum(400 <= status < 500 for status in statuses),
-        unanswered=statuses.count(NO_ANSWER),
-        peak_bytes=peaks,
-    )
+    pictures = [ms for status, ms in samples if status == HTTPStatus.OK] or [math.nan]
+    p50, p99 = np.percentile(pictures, (50, 99))
+    statuses = dict(sorted(Counter(status for status, _ in samples).items()))
+    return Row(name, attempt, statuses, float(p50), float(p99), peaks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 
 import httpx
@@ -17,9 +18,9 @@ from benchmarks.attacks import (
     slow_callers,
     unread_results,
 )
-from benchmarks.attacks.attacking import attacking
+from benchmarks.attacks.attacking import Attempt, attacking
 from benchmarks.attacks.registry import ATTACKS
-from benchmarks.attacks.run import _request, honest_caller
+from benchmarks.attacks.run import _request, _row, honest_caller
 from benchmarks.attacks.wire import Attacker
 from images.decode import decode
 from images.exif import bounded
@@ -121,6 +122,15 @@ def test_an_attack_in_its_own_process_reports_what_it_did(service_url: str) -> N
     assert set(statuses) == {200}
     assert attempt.sent > 0
     assert set(attempt.answers) <= {"431", "closed"}
+
+
+def test_a_row_has_times_of_pictures_and_counts_of_all_answers() -> None:
+    attempt = Attempt(10, {"200": 1})
+    samples = [(200, 10.0), (200, 30.0), (503, 1.0), (429, 1.0), (0, 60_000.0)]
+    row = _row("none", attempt, samples, {})
+    assert (row.p50_ms, row.statuses) == (20.0, {0: 1, 200: 2, 429: 1, 503: 1})
+    assert [row.answered(hundreds) for hundreds in (0, 2, 4, 5)] == [1, 2, 1, 1]
+    assert math.isnan(_row("none", attempt, [(503, 1.0)], {}).p99_ms)
 
 
 @needs_linux
