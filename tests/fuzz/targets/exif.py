@@ -24,10 +24,11 @@ def _check(edited: bytes, record: bytes) -> None:
     inner = edited.removeprefix(PREFIX)
     assert len(inner) <= len(record) + 4  # the end of the directories, padded
     assert orientation(inner) == 1
+    assert is_sound(bounded(inner))
 
 
 def seeds() -> list[bytes]:
-    """Return a record in both orders of bytes, its beginning alone, and one of a loop."""
+    """Return a drawn record, its beginning alone, one of a loop, and an empty one."""
     record = exif_record().removeprefix(PREFIX)
     loop = b"MM\0*\0\0\0\x08\0\x01\x87\x69\0\x04\0\0\0\x01\0\0\0\x08\0\0\0\x08"
     return [record, record[:60], loop, b"II*\0\x08\0\0\0\0\0\0\0\0\0"]
