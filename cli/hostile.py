@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from benchmarks.attacks.run import Row
     from benchmarks.mutations.run import Report
 
+WIDTH = 110
+"""Columns of the attacks' table, below which figures would be cut."""
+
 Seed = Annotated[int, typer.Option(help="Seed of all mutations.")]
 Workers = Annotated[int, typer.Option(min=1, help="Workers of the service.")]
 
@@ -110,7 +113,9 @@ def attacks(
         rows.append(row)
         answers = ", ".join(f"{status} x {n}" for status, n in row.attempt.answers.items())
         typer.echo(f"{row.attack}: the attacker got {answers or 'no answer'}", err=True)
-    Console().print(_table(rows, seconds))
+    console = Console()
+    console.width = max(console.width, WIDTH)
+    console.print(_table(rows, seconds))
     if json_file:
         json_file.write_text(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
 
@@ -118,7 +123,9 @@ def attacks(
 def _table(rows: list[Row], seconds: float) -> Table:
     from benchmarks.service_processes import GATEWAY, WORKER
 
-    table = Table(title=f"{seconds:g} s each; an honest caller sends 64x64 JPEGs at x2; peak MB")
+    table = Table(
+        title=f"{seconds:g} s each; an honest caller sends 64x64 JPEGs at x2; peak MB",
+    )
     table.add_column("attack", no_wrap=True)
     headings = ("MB sent", "200", "5xx", "4xx", "none", "p50 ms", "p99 ms")
     for heading in (*headings, "gateway", "worker"):

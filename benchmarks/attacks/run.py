@@ -64,12 +64,12 @@ def run_attacks(names: Sequence[str], seconds: float, workers: int) -> Iterator[
 def _run_one(name: str, url: str, processes: ServiceProcesses, seconds: float) -> Row:
     with honest_caller(url) as client, attacking(name, httpx.URL(url).port or 0, seconds) as attack:
         for _ in range(WARM_UP_REQUESTS):
-            _request(client)
+            send_one(client)
         attack.begin()
         processes.reset_peaks()
-        samples = list(_while(attack, lambda: _request(client)))
+        samples = list(_while(attack, lambda: send_one(client)))
         peaks = processes.peak_bytes()
-        return _row(name, attack.attempt(), samples, peaks)
+        return row_of(name, attack.attempt(), samples, peaks)
 
 
 Sample = tuple[int, float]
@@ -92,7 +92,8 @@ def honest_caller(url: str) -> httpx.Client:
     return httpx.Client(base_url=url, timeout=PATIENCE_S, transport=fresh)
 
 
-def _request(client: httpx.Client) -> Sample:
+def send_one(client: httpx.Client) -> Sample:
+    """Send the honest caller's picture, and wait for the answer."""
     since = time.perf_counter()
     try:
         answer = client.post(
@@ -107,7 +108,8 @@ def _request(client: httpx.Client) -> Sample:
     return status, 1e3 * (time.perf_counter() - since)
 
 
-def _row(name: str, attempt: Attempt, samples: list[Sample], peaks: dict[str, int]) -> Row:
+def row_of(name: str, attempt: Attempt, samples: list[Sample], peaks: dict[str, int]) -> Row:
+    """Return the row of an attack from the honest caller's samples."""
     pictures = [ms for status, ms in samples if status == HTTPStatus.OK] or [math.nan]
     p50, p99 = np.percentile(pictures, (50, 99))
     statuses = dict(sorted(Counter(status for status, _ in samples).items()))

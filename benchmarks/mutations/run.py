@@ -82,7 +82,7 @@ def run(
         time.sleep(SETTLING_S)
         before, living = processes.resident_bytes(), processes.worker_pids()
         requests = (drawn_request(seed, number) for number in range(count))
-        answers = asyncio.run(_send_all(url, requests, callers, bound_s, report))
+        answers = asyncio.run(send_all(url, requests, callers, bound_s, report))
         time.sleep(SETTLING_S)
         after, lost = processes.resident_bytes(), len(living - processes.worker_pids())
     return Report(
@@ -98,7 +98,7 @@ def replay(number: int, seed: int, workers: int, bound_s: float) -> Answer:
     """Start a service, and send it the one request of this number."""
     with running_process(workers) as (url, _):
         requests = iter([drawn_request(seed, number)])
-        (answer,) = asyncio.run(_send_all(url, requests, 1, bound_s))
+        (answer,) = asyncio.run(send_all(url, requests, 1, bound_s))
     return answer
 
 
@@ -111,10 +111,10 @@ async def _warm_up(url: str, seed: int, callers: int, bound_s: float) -> None:
     )
     mutated = (drawn_request(seed, -number) for number in range(1, WARM_UP_REQUESTS + 1))
     for requests in (whole, mutated):
-        await _send_all(url, requests, callers, bound_s)
+        await send_all(url, requests, callers, bound_s)
 
 
-async def _send_all(
+async def send_all(
     url: str,
     requests: Iterator[MutatedRequest],
     callers: int,

@@ -20,7 +20,7 @@ from benchmarks.attacks import (
 )
 from benchmarks.attacks.attacking import Attempt, attacking
 from benchmarks.attacks.registry import ATTACKS
-from benchmarks.attacks.run import _request, _row, honest_caller
+from benchmarks.attacks.run import honest_caller, row_of, send_one
 from benchmarks.attacks.wire import Attacker
 from images.decode import decode
 from images.exif import bounded
@@ -117,7 +117,7 @@ def test_an_attack_in_its_own_process_reports_what_it_did(service_url: str) -> N
         attack.begin()
         statuses = []
         while attack.goes_on():
-            statuses.append(_request(client)[0])
+            statuses.append(send_one(client)[0])
         attempt = attack.attempt()
     assert set(statuses) == {200}
     assert attempt.sent > 0
@@ -127,10 +127,10 @@ def test_an_attack_in_its_own_process_reports_what_it_did(service_url: str) -> N
 def test_a_row_has_times_of_pictures_and_counts_of_all_answers() -> None:
     attempt = Attempt(10, {"200": 1})
     samples = [(200, 10.0), (200, 30.0), (503, 1.0), (429, 1.0), (0, 60_000.0)]
-    row = _row("none", attempt, samples, {})
+    row = row_of("none", attempt, samples, {})
     assert (row.p50_ms, row.statuses) == (20.0, {0: 1, 200: 2, 429: 1, 503: 1})
     assert [row.answered(hundreds) for hundreds in (0, 2, 4, 5)] == [1, 2, 1, 1]
-    assert math.isnan(_row("none", attempt, [(503, 1.0)], {}).p99_ms)
+    assert math.isnan(row_of("none", attempt, [(503, 1.0)], {}).p99_ms)
 
 
 @needs_linux

@@ -89,7 +89,7 @@ def test_a_run_fails_by_a_fault_a_lost_worker_or_growth(
 
 def test_a_service_answers_mutations(service_url: str) -> None:
     requests = (drawn_request(1, number) for number in range(40))
-    answers = asyncio.run(mutations._send_all(service_url, requests, 2, 60.0))
+    answers = asyncio.run(mutations.send_all(service_url, requests, 2, 60.0))
     assert sorted(answer.number for answer in answers) == list(range(40))
     assert [answer for answer in answers if answer.fault] == []
     assert {400, 200} <= {answer.status for answer in answers}
@@ -97,6 +97,6 @@ def test_a_service_answers_mutations(service_url: str) -> None:
 
 def test_no_answer_is_a_fault() -> None:
     requests = iter([drawn_request(1, 0)])
-    (answer,) = asyncio.run(mutations._send_all("http://127.0.0.1:1", requests, 1, 5.0))
+    (answer,) = asyncio.run(mutations.send_all("http://127.0.0.1:1", requests, 1, 5.0))
     assert answer.status == mutations.NO_ANSWER
     assert "no answer" in answer.fault

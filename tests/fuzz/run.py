@@ -67,7 +67,7 @@ def fuzz(name: str, seconds: float, folder: Path = FOLDER) -> Outcome:
     command += [f"-max_total_time={max(1, round(seconds))}", f"-artifact_prefix={crashes}/"]
     command += [f"-rss_limit_mb={MOST_MEMORY_MB}", "-print_final_stats=1"]
     status, output = _run(command, seconds + START_S)
-    executions, features = _figures(output)
+    executions, features = figures(output)
     kept = len(set(crashes.iterdir()) - before)
     failed = status != 0 or kept > 0
     return Outcome(name, executions, features, len(list(corpus.iterdir())), kept, output, failed)
@@ -91,7 +91,7 @@ def _run(command: list[str], seconds: float) -> tuple[int, str]:
     return done.returncode, done.stdout.decode(errors="replace")
 
 
-def _figures(output: str) -> tuple[int, int]:
+def figures(output: str) -> tuple[int, int]:
     """Return executions and features of libFuzzer's last line of status: `#N DONE cov: C ft: F`."""
     lines = re.findall(r"^#(\d+)\s.*\bft: (\d+)", output, re.MULTILINE)
     executions = re.findall(r"stat::number_of_executed_units:\s*(\d+)", output)
