@@ -11,7 +11,10 @@ TEST_PROCESSES ?= 2
 ANYSR_TEST_DATA ?= $(patsubst %/Set5,%,$(firstword $(wildcard $(CURDIR)/../*/data/bench/Set5)))
 export ANYSR_TEST_DATA
 
-.PHONY: help serve test test-containers lint types types-js format lock clean
+# Of all fuzz targets together.
+MINUTES ?= 5
+
+.PHONY: help serve test test-containers fuzz lint types types-js format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -32,6 +35,10 @@ $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cpu,train,test]"
 	@touch $@
 
+$(VENV)/.fuzz: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cpu,fuzz]"
+	@touch $@
+
 $(VENV)/.$(TYPESCRIPT): | $(BIN)/python
 	npm install --silent --no-save --no-package-lock --prefix $(VENV) $(TYPESCRIPT)
 	@touch $@
@@ -47,6 +54,9 @@ test: $(VENV)/.test ## lint, types and every test
 
 test-containers: $(VENV)/.test ## the images and the stack, on a real engine (skips without one)
 	$(BIN)/python -m pytest -m containers tests/containers
+
+fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing for MINUTES in all (tests/fuzz)
+	$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES)
 
 lint: $(VENV)/.test ## ruff
 	$(BIN)/ruff check .

@@ -18,8 +18,8 @@ LARGE = draw_jpeg(480, 480)
 SETTINGS = {"ANYSR_LEASE_SECONDS": "10", "ANYSR_PULSE_TTL_SECONDS": "10"}
 """Workers pause for seconds in these scenes, and still count as living."""
 
-SLOW_DECODING = {"ANYSR_DECODE_SECONDS": "60"}
-"""A picture may be decoded until something ends the decoder."""
+SLOW_DECODING = {"ANYSR_DECODE_SECONDS": "60", "ANYSR_MAX_SOURCE_PIXELS": f"{10**10}"}
+"""A picture of any number of scans may be decoded until something ends the decoder."""
 
 QUICK = {"ANYSR_LEASE_SECONDS": "1", "ANYSR_PULSE_TTL_SECONDS": "2"}
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 import httpx
 
 START_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 90.0
+"""More than `anysr serve` waits for requests, and for the job of a worker, before it ends."""
 
 
 def server_timing(header: str) -> dict[str, float]:
@@ -48,8 +50,16 @@ def running_process(
         _wait_ready(url, process, workers)
         yield url, process
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
 
 
 def _wait_ready(url: str, process: subprocess.Popen[bytes], workers: int) -> None:

@@ -14,12 +14,15 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from cli import hostile
 from cli.extras import needs
 from models.catalog import SHIPPED, read_catalog
 from scheduling.rungs import Rung
 from scheduling.simulation.workload import ARRIVALS, Workload, closed_loop, draw, read_trace
 
 app = typer.Typer(help="Measure networks, workers and a running service.", no_args_is_help=True)
+app.command()(hostile.mutations)
+app.command()(hostile.attacks)
 
 
 @app.command()

@@ -56,7 +56,7 @@ def bounded(record: bytes) -> bytes:
 def is_sound(record: bytes) -> bool:
     """Return whether a bounded record may be handed to other parsers: it is one, and all its values
     lie inside it, so that their work is bounded by its length."""
-    return bool(record) and not any(entry.outside for entry in _kept_entries(record))
+    return bool(record) and not _Tiff(record).points_outside()
 
 
 def orientation(record: bytes) -> int:
@@ -74,10 +74,11 @@ def orientation(record: bytes) -> int:
 
 def cleaned(record: bytes) -> bytes:
     """Return a bounded record with its `Exif` prefix, without orientation, sizes, thumbnail and
-    damaged entries; b"" if nothing is left."""
+    damaged entries; b"" if nothing is left, or if parts overlap so that editing one changed
+    another. The result is at most four bytes longer than the record and its prefix."""
     try:
         return _cleaned(_Tiff(record)) if record else b""
-    except _Damaged:  # parts that overlap, and were cleared with others
+    except _Damaged:  # parts that overlap, and were changed with others
         return b""
 
 
@@ -92,8 +93,11 @@ def _cleaned(tiff: _Tiff) -> bytes:
         edited = _Tiff(edited.record)
     if not edited.first.entries:
         return b""
+    if edited.points_outside():  # only where parts overlap; its end would be anywhere
+        raise _Damaged
     end = max(directory.last_byte() for directory in edited.directories())
-    return PREFIX + bytes(edited.record[:end]).ljust(end, b"\0")
+    record = bytes(edited.record[:end]).ljust(end, b"\0")
+    return PREFIX + record if bounded(record) else b""
 
 
 def _kept_entries(record: bytes) -> Iterator[_Entry]:
@@ -158,6 +162,10 @@ class _Tiff:
         for found in (exif, inner, self.below(self.first, ExifTags.IFD.GPSInfo)):
             if found is not None:
                 yield found
+
+    def points_outside(self) -> bool:
+        """Return whether values of a kept directory lie outside the record."""
+        return any(entry.outside for kept in self.directories() for entry in kept.entries)
 
     def below(self, directory: _Directory, tag: int) -> _Directory | None:
         """Return the directory that an entry points to, None without such an entry."""

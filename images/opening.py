@@ -28,7 +28,7 @@ from images.exif_place import ExifPlace, exif_place
 from images.header import ImageHeader, check_pixels
 from images.signature import format_of
 from images.stated import Stated, stated_by_avif, stated_by_jxl, stated_by_webp
-from jobs.errors import AnimatedImage, CorruptImage, ImageTooLarge
+from jobs.errors import AnimatedImage, CorruptImage, DecodingTooLong, ImageTooLarge
 from jobs.formats import ImageFormat
 
 _STATED_BY: dict[ImageFormat, Callable[[bytes, int], Stated]] = {
@@ -36,6 +36,9 @@ _STATED_BY: dict[ImageFormat, Callable[[bytes, int], Stated]] = {
     ImageFormat.AVIF: stated_by_avif,
     ImageFormat.JXL: stated_by_jxl,
 }
+MOST_SCANS = 20
+"""Scans that a JPEG may have, in units of what is accepted of a picture's pixels: encoders make 10,
+and 20 of 25 megapixels take some two seconds."""
 _IN_PYTHON: dict[ImageFormat, type[ImageFile]] = {
     ImageFormat.PNG: PngImageFile,
     ImageFormat.JPEG: JpegImageFile,
@@ -62,7 +65,7 @@ def read_header(data: bytes, max_pixels: int) -> ImageHeader:
     """Read the header of an encoded image; no native parser sees the file.
 
     Raises EmptyBody, UnsupportedImage, AnimatedImage, ImageTooLarge (more than `max_pixels`, in the
-    header or in a coded picture) or CorruptImage. Damage beyond the header is found only by
+    header or in a coded picture), DecodingTooLong (a JPEG of too many scans) or CorruptImage. Damage beyond the header is found only by
     decoding.
     """
     return _read(data, max_pixels).header
@@ -120,6 +123,8 @@ def _parsed(data: bytes, image_format: ImageFormat, max_pixels: int) -> _Read:
     record = exif.bounded(stored)
     image = _opened(_IN_PYTHON[image_format], _safe(data, place, record))
     check_pixels(*image.size, max_pixels)
+    if image_format is ImageFormat.JPEG:
+        _check_scans(data, image.width * image.height, max_pixels)
     if image_format is ImageFormat.PNG and not stored:
         stored = _raw_profile(image)
         record = exif.bounded(stored)
@@ -166,6 +171,15 @@ def _refuse_endless_header(data: bytes, image_format: ImageFormat) -> None:
         marker == jpeg.START_OF_SCAN for marker, _, _ in jpeg.segments(data)
     ):
         raise Unread
+
+
+def _check_scans(data: bytes, pixels: int, max_pixels: int) -> None:
+    """Raise DecodingTooLong for a JPEG of too many progressive scans: each makes the decoder visit
+    every block of the picture, and an empty one takes 42 bytes."""
+    first = next(at for marker, at, _ in jpeg.segments(data) if marker == jpeg.START_OF_SCAN)
+    scans = data.count(bytes((0xFF, jpeg.START_OF_SCAN)), max(0, first - 4))
+    if scans * pixels > MOST_SCANS * max_pixels:
+        raise DecodingTooLong
 
 
 def _raw_profile(image: ImageFile) -> bytes:

@@ -10,6 +10,7 @@ import asyncio
 import http
 import logging
 import resource
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -36,7 +37,8 @@ class ConnectionBounds:
     write_seconds: float = 30.0
     """Longest time without progress of a write, after which the connection is aborted."""
     connections: int = 1000
-    """Most open connections; a further one is answered 503 and closed."""
+    """Most open connections. For a further one, the connection is closed that has waited longest
+    for a head; where none waits, the further one is answered 503 and closed."""
 
     def within_descriptors(self) -> ConnectionBounds:
         """Return these bounds with at most as many connections as the process may open files."""
@@ -51,6 +53,8 @@ class BoundedConnection(HttpToolsProtocol):
     """A uvicorn connection within `bounds`; `bounded` returns the class for other bounds."""
 
     bounds: ClassVar[ConnectionBounds] = ConnectionBounds()
+    waiting: ClassVar[OrderedDict[BoundedConnection, None]] = OrderedDict()
+    """Connections without a whole head, the longest waiting first."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,10 +69,23 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self.bounds.connections:
+        if len(self.connections) > self.bounds.connections and not self._close_longest_waiting():
             self._refuse(http.HTTPStatus.SERVICE_UNAVAILABLE)
             return
         self._start_head_timer()
+
+    def _close_longest_waiting(self) -> bool:
+        """Close the connection that has waited longest for a head; return False if none waits.
+
+        So idle connections, however many one caller opens, keep nobody else out: the head of a
+        caller with a request comes at once.
+        """
+        if not self.waiting:
+            return False
+        longest, _ = self.waiting.popitem(last=False)
+        longest._stop_head_timer()
+        longest.transport.abort()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
@@ -146,15 +163,17 @@ class BoundedConnection(HttpToolsProtocol):
     def _start_head_timer(self) -> None:
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(self.bounds.head_seconds, self._end_head)
+            self.waiting[self] = None
 
     def _stop_head_timer(self) -> None:
+        self.waiting.pop(self, None)
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
     def _end_head(self) -> None:
         """Close a connection whose head is late, with 408 if the head has begun."""
-        self._head_timer = None
+        self._stop_head_timer()
         if not self._in_head or self._answering:
             return
         if self._head_begun:
@@ -178,4 +197,5 @@ class BoundedConnection(HttpToolsProtocol):
 
 def bounded(bounds: ConnectionBounds) -> type[BoundedConnection]:
     """Return the connection class for `uvicorn.Config(http=...)` with these bounds."""
-    return type("BoundedConnection", (BoundedConnection,), {"bounds": bounds})
+    members = {"bounds": bounds, "waiting": OrderedDict()}
+    return type("BoundedConnection", (BoundedConnection,), members)

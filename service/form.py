@@ -26,6 +26,15 @@ class PictureForm(MultiPartParser):
             headers, stream, max_files=1, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD
         )
         self._picture = io.BytesIO()
+        self._in_part = False
+
+    def on_part_begin(self) -> None:
+        super().on_part_begin()
+        self._in_part = True
+
+    def on_part_end(self) -> None:
+        super().on_part_end()
+        self._in_part = False
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         """Write a piece of the file into the buffer; starlette would copy it at each of its
@@ -42,12 +51,20 @@ class PictureForm(MultiPartParser):
             form = await self.parse()
         except MultiPartException as error:
             raise InvalidRequest(f"The form cannot be read: {error.message}") from None
-        except (LookupError, UnicodeError, AssertionError):
+        except (LookupError, ValueError, AssertionError):
             raise InvalidRequest("The form cannot be read: its encoding is unknown.") from None
         try:
+            if self._in_part:
+                raise InvalidRequest("The form cannot be read: it ends within a part.")
             return self._picture.getvalue(), _fields(form.multi_items())
         finally:
             await form.close()
+            await self._close_unfinished()
+
+    async def _close_unfinished(self) -> None:
+        """Close the file of a part without an end, which starlette's form does not have."""
+        if self._current_part.file is not None:
+            await self._current_part.file.close()
 
 
 def _fields(items: list[tuple[str, UploadFile | str]]) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from jobs.errors import EmptyBody, InvalidRequest, UnsupportedImage
 from scheduling.request import UpscaleRequest, parse_request, shown
-from service.body import BodyReader
+from service.body_bounds import BodyReader
 from service.form import PictureForm
 from service.settings import GatewaySettings
 from service.upload_slots import UploadSlots, client_of

@@ -194,6 +194,18 @@ def test_directories_that_overlap_are_edited() -> None:
     assert orientation(record) == 1
 
 
+@pytest.mark.parametrize("place", [1 << 24, 0xF0000000])
+def test_a_directory_that_changes_another_makes_no_large_record(place: int) -> None:
+    """Editing the second directory turns an entry of the first into one of any size."""
+    record = tiff([(0x8769, LONG, 1, end_of(2)), (0x8825, LONG, 1, end_of(2) + 2)])
+    inner = struct.pack("<H", 2) + struct.pack("<HHII", 2, 0, 2, 1)
+    inner += struct.pack("<HHII", 2, SHORT, 0x100, place)
+    hostile = bounded(record + inner + bytes(20))
+    assert hostile
+    assert peak(lambda: cleaned(hostile)) < 1_000_000
+    assert cleaned(hostile) == b""
+
+
 def drawn_record() -> bytes:
     exif = Image.Exif()
     exif[MAKER], exif[ORIENTATION], exif[X_RESOLUTION] = "Maker", 6, 0.5

@@ -13,8 +13,9 @@ from PIL import Image, features
 from images.compression.avif import coded_sizes
 from images.containers.png import MAX_CHUNKS
 from images.decode import decode
-from images.opening import read_header
-from jobs.errors import AnimatedImage, CorruptImage, ImageTooLarge
+from images.opening import MOST_SCANS, read_header
+from jobs.errors import AnimatedImage, CorruptImage, DecodingTooLong, ImageTooLarge
+from tests.support.pictures import ENDLESS_SIDE, draw_endless_jpeg
 
 LIMIT = 1_000_000
 needs_avif = pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
@@ -46,6 +47,20 @@ def test_a_png_of_many_chunks_is_refused() -> None:
     assert read_header(png_with(5000), LIMIT).pixels == 64
     with pytest.raises(CorruptImage):
         read_header(png_with(MAX_CHUNKS), LIMIT)
+
+
+def test_a_jpeg_of_many_scans_is_refused() -> None:
+    pixels = ENDLESS_SIDE**2
+    for scans, allowed in ((60, True), (100, False)):
+        data = draw_endless_jpeg(scans)
+        limit = 4 * pixels
+        assert MOST_SCANS * limit == 80 * pixels
+        for read in (read_header, decode):
+            if allowed:
+                read(data, limit)
+            else:
+                with pytest.raises(DecodingTooLong):
+                    read(data, limit)
 
 
 @needs_avif

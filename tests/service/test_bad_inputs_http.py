@@ -192,6 +192,20 @@ async def test_broken_multipart(served: RunningGateway, content_type: str) -> No
         assert response.json()["code"] in ("invalid_request", "empty_body")
 
 
+@pytest.mark.parametrize("name", ["image", "other"])
+async def test_a_form_that_ends_within_a_part(
+    served: RunningGateway, worker: ScriptedWorker, name: str
+) -> None:
+    part = f'--x\r\nContent-Disposition: form-data; name="{name}"; filename="a"\r\n\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    response = await served.client.post(
+        "/upscale", content=part.encode() + drawn(), headers=headers
+    )
+    members = assert_problem(response, 422, "invalid_request")
+    assert "ends within a part" in members["detail"]
+    await assert_nothing_enqueued(served, worker)
+
+
 async def test_form_with_a_query(served: RunningGateway) -> None:
     response = await served.client.post(
         "/upscale", params={"scale": 2}, files={"image": ("a.png", drawn())}

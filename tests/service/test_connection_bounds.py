@@ -172,16 +172,29 @@ async def test_a_slow_reader_is_served_to_the_end(served: tuple[uvicorn.Server, 
     writer.close()
 
 
-async def test_connections_over_the_bound_get_503() -> None:
+async def test_the_longest_idle_connection_makes_room_for_a_further_one() -> None:
     async with serving(replace(BOUNDS, connections=3, head_seconds=30)) as (_, port):
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
-        await asyncio.sleep(0.1)
-        assert (await answer_to(port, GET))[:12] in (b"", b"HTTP/1.1 503")
-        idle[0][1].close()
-        async with asyncio.timeout(10):
-            while b" 200 " not in await answer_to(port, get(b"")):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        idle[0][1].write(GET[:10])  # half a head is no request
+        for _ in range(2):
+            assert b" 200 " in await answer_to(port, get(b""))
+        ended = [asyncio.create_task(reader.read()) for reader, _ in idle]
+        await asyncio.wait(ended[:1], timeout=10)
+        assert [task.done() for task in ended] == [True, False, False]
         for _, writer in idle:
+            writer.close()
+        await asyncio.gather(*ended, return_exceptions=True)
+
+
+async def test_connections_over_the_bound_get_503_while_all_others_have_requests() -> None:
+    async with serving(replace(BOUNDS, connections=2, head_seconds=30)) as (_, port):
+        busy = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for _, writer in busy:
+            writer.write(get(b"", b"/large"))
+        for reader, _ in busy:
+            await reader.readexactly(100)
+        assert (await answer_to(port, GET))[:12] in (b"", b"HTTP/1.1 503")
+        for _, writer in busy:
             writer.close()
 
 

@@ -19,7 +19,7 @@ from jobs.embedded_redis import embedded_redis
 from jobs.errors import Overloaded
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
-from service import body
+from service import body_bounds
 from service.upload_slots import UploadSlots, client_of
 from tests.service.gateway_process import MEBIBYTE, gateway_process
 from tests.service.harness import ScriptedWorker, Start, assert_problem, drawn
@@ -76,7 +76,7 @@ async def dripped(port: int, pause_s: float, piece: int, size: int = 10**6) -> b
 async def test_a_slow_upload_is_ended_and_its_slot_is_free(
     start: Start, worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body, "GRACE_S", 0.3)
+    monkeypatch.setattr(body_bounds, "GRACE_S", 0.3)
     async with start(max_uploads=2, max_uploads_per_client=2) as served, asyncio.timeout(20):
         slow = [asyncio.create_task(dripped(served.port, 0.05, 1)) for _ in range(2)]
         for answer in await asyncio.gather(*slow):
@@ -93,7 +93,7 @@ async def test_a_slow_upload_is_ended_and_its_slot_is_free(
 async def test_an_upload_above_the_least_rate_may_take_longer_than_the_grace(
     start: Start, monkeypatch: pytest.MonkeyPatch, least: int
 ) -> None:
-    monkeypatch.setattr(body, "GRACE_S", 0.2)
+    monkeypatch.setattr(body_bounds, "GRACE_S", 0.2)
     async with start(min_upload_bytes_per_second=least) as served, asyncio.timeout(20):
         answer = await dripped(served.port, 0.1, 10_000, size=100_000)
         assert answer.startswith(b"HTTP/1.1 202 ")

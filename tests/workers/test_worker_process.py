@@ -38,6 +38,9 @@ LEASE_S = 1.0
 PATIENCE_S = 180.0
 """Far longer than a start and a run take, also where processes share a core with ten others."""
 
+ANY_SCANS = {"ANYSR_MAX_SOURCE_PIXELS": f"{10**10}"}
+"""With this limit no JPEG is refused for its scans."""
+
 Process = subprocess.Popen[bytes]
 
 PARENT = """
@@ -255,7 +258,7 @@ async def test_a_picture_that_takes_too_long_to_decode_ends_and_the_worker_goes_
 ) -> None:
     """Its job has the bound, or is cancelled meanwhile."""
     bad, good, cancelled = an_endless_job(), a_job(), an_endless_job()
-    with a_process({**environment, "ANYSR_DECODE_SECONDS": "1.5"}) as process:
+    with a_process({**environment, **ANY_SCANS, "ANYSR_DECODE_SECONDS": "1.5"}) as process:
         await ready(queue, process)
         await queue.submissions.submit(bad, draw_endless_jpeg())
         view = await queue.submissions.wait(bad.id, PATIENCE_S)
@@ -264,7 +267,7 @@ async def test_a_picture_that_takes_too_long_to_decode_ends_and_the_worker_goes_
         await queue.submissions.submit(good, photograph())
         assert await delivered(queue, good) == 1
         assert process.poll() is None
-    with a_process({**environment, "ANYSR_DECODE_SECONDS": "3600"}) as process:
+    with a_process({**environment, **ANY_SCANS, "ANYSR_DECODE_SECONDS": "3600"}) as process:
         await ready(queue, process)
         await queue.submissions.submit(cancelled, draw_endless_jpeg())
         await running(queue, cancelled)

@@ -1,0 +1,169 @@
+"""Small drawn pictures in every format and layout that is read, from which mutations and fuzzing
+start; and some that are refused."""
+
+from __future__ import annotations
+
+import functools
+import io
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
+
+from benchmarks.pictures import draw
+from images.encode import encode, writable_formats
+from images.picture import Picture, Raster
+from jobs.formats import ImageFormat
+
+WIDTH, HEIGHT = 40, 28
+"""Sides in pixels: of several blocks in every format, and no multiple of any block."""
+
+Named = tuple[str, bytes]
+
+
+@functools.cache
+def specimens() -> dict[str, bytes]:
+    """Return pictures of WIDTH x HEIGHT that are read, by name; equal at each call, for the same
+    versions of the encoders. Names begin with the format."""
+    found = dict(_png())
+    found |= _jpeg()
+    for image_format, drawn in _OPTIONAL.items():
+        if image_format in writable_formats():
+            found |= drawn()
+    return found
+
+
+@functools.cache
+def refused_specimens() -> dict[str, bytes]:
+    """Return files that are refused: other formats, animations, and depths that are not read."""
+    frames = [Image.new("RGB", (WIDTH, HEIGHT), colour) for colour in ("red", "green")]
+    moving: dict[str, Any] = {"save_all": True, "append_images": frames[1:]}
+    found = {
+        "gif": _saved(_drawn("P"), "GIF"),
+        "gif animated": _saved(frames[0], "GIF", **moving),
+        "png animated": _saved(frames[0], "PNG", **moving),
+        "jpeg 12 bits": bytes(imagecodecs.jpeg_encode(_deep() >> 4, bitspersample=12)),
+        "jpeg lossless": bytes(imagecodecs.ljpeg_encode(_deep()[:, :, 0])),
+        "tiff": _saved(_drawn(), "TIFF"),
+        "text": b"This is a text, and not a picture at all.\n",
+    }
+    for image_format in (ImageFormat.WEBP, ImageFormat.AVIF):
+        if image_format in writable_formats():
+            found[f"{image_format} animated"] = _saved(frames[0], image_format, **moving)
+    return found
+
+
+def exif_record() -> bytes:
+    """Return an EXIF record with its prefix: values of several types, an orientation, a thumbnail's
+    directory, and directories below the first."""
+    record = Image.Exif()
+    record[0x010E] = "drawn"
+    record[0x0112] = 6
+    record[0x011A] = 72.5
+    record.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0comment"
+    record.get_ifd(0x8825)[2] = (48.0, 8.0, 14.5)
+    return record.tobytes()
+
+
+def _png() -> Iterator[Named]:
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
+        yield f"png {mode}", _saved(_drawn(mode), "PNG")
+    for bits in (1, 2, 4):
+        yield f"png palette of {bits} bits", _saved(_palette(1 << bits), "PNG", bits=bits)
+    yield "png transparent palette", _saved(_drawn("P"), "PNG", transparency=bytes(range(256)))
+    yield "png transparent colour", _saved(_drawn(), "PNG", transparency=(1, 2, 3))
+    grey = Image.fromarray(_deep()[:, :, 0])
+    yield "png grey of 16 bits", _saved(grey, "PNG")
+    yield "png RGB of 16 bits", encode(Picture(Raster(_deep())), ImageFormat.PNG)
+    yield "png RGBA of 16 bits", encode(Picture(Raster(_deep(4))), ImageFormat.PNG)
+    yield "png exif and profile", _saved(_drawn(), "PNG", **_metadata())
+    text = PngInfo()
+    record = exif_record()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(record):8}\n{record.hex()}\n", zip=True)
+    yield "png exif in a text", _saved(_drawn(), "PNG", pnginfo=text)
+
+
+def _jpeg() -> Iterator[Named]:
+    for mode in ("L", "RGB", "CMYK"):
+        yield f"jpeg {mode}", _saved(_drawn(mode), "JPEG", quality=80)
+    yield "jpeg progressive", _saved(_drawn(), "JPEG", progressive=True)
+    yield "jpeg progressive grey", _saved(_drawn("L"), "JPEG", progressive=True)
+    yield "jpeg full colour", _saved(_drawn(), "JPEG", quality=95, subsampling=0)
+    yield "jpeg restarts", _saved(_drawn(), "JPEG", restart_marker_blocks=1)
+    yield "jpeg exif and profile", _saved(_drawn(), "JPEG", **_metadata())
+
+
+def _webp() -> Iterator[Named]:
+    for mode in ("RGB", "RGBA"):
+        yield f"webp {mode}", _saved(_drawn(mode), "WEBP", quality=60)
+        yield f"webp lossless {mode}", _saved(_drawn(mode), "WEBP", lossless=True)
+    yield "webp exif and profile", _saved(_drawn(), "WEBP", **_metadata())
+
+
+def _avif() -> Iterator[Named]:
+    for mode in ("RGB", "RGBA"):
+        yield f"avif {mode}", _saved(_drawn(mode), "AVIF", speed=9)
+    yield "avif full colour", _saved(_drawn(), "AVIF", speed=9, subsampling="4:4:4")
+    yield "avif exif and profile", _saved(_drawn(), "AVIF", speed=9, **_metadata())
+    if imagecodecs.AVIF.available:
+        ten_bits = imagecodecs.avif_encode(_deep() >> 6, bitspersample=10, speed=9)
+        yield "avif of 10 bits", bytes(ten_bits)
+
+
+def _jxl() -> Iterator[Named]:
+    for mode in ("L", "LA", "RGB", "RGBA"):
+        samples = np.asarray(_drawn(mode)).reshape(HEIGHT, WIDTH, -1)
+        yield f"jxl {mode}", encode(Picture(Raster(samples)), ImageFormat.JXL)
+    yield "jxl RGB of 16 bits", encode(Picture(Raster(_deep())), ImageFormat.JXL)
+    samples = np.asarray(_drawn())
+    with_exif = Picture(Raster(samples), icc=_profile(), exif=exif_record())
+    yield "jxl exif and profile", encode(with_exif, ImageFormat.JXL)
+    yield "jxl lossless", bytes(imagecodecs.jpegxl_encode(samples, lossless=True))
+    repacked = imagecodecs.jpegxl_encode_jpeg(_saved(_drawn(), "JPEG"))
+    yield "jxl repacked jpeg", bytes(repacked)
+
+
+_OPTIONAL = {ImageFormat.WEBP: _webp, ImageFormat.AVIF: _avif, ImageFormat.JXL: _jxl}
+"""Formats that an installation may lack."""
+
+
+def _drawn(mode: str = "RGB") -> Image.Image:
+    image = Image.fromarray(draw(WIDTH, HEIGHT))
+    if mode == "P":
+        return _palette(256)
+    drawn = image.convert(mode)
+    if mode.endswith("A"):
+        drawn.putalpha(Image.linear_gradient("L").resize(image.size))
+    return drawn
+
+
+def _palette(colours: int) -> Image.Image:
+    return Image.fromarray(draw(WIDTH, HEIGHT)).quantize(colours)
+
+
+def _deep(channels: int = 3) -> NDArray[np.uint16]:
+    """Return samples of 16 bits, [HEIGHT, WIDTH, channels]."""
+    samples = draw(WIDTH, HEIGHT).astype(np.uint16) * 257 + 1
+    return np.dstack([samples, samples[:, :, :1]])[:, :, :channels]
+
+
+def _profile() -> bytes:
+    """Return an sRGB profile, without the time of its making."""
+    icc = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    icc[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
+    return bytes(icc)
+
+
+def _metadata() -> dict[str, Any]:
+    return {"exif": exif_record(), "icc_profile": _profile()}
+
+
+def _saved(image: Image.Image, image_format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=image_format, **options)
+    return buffer.getvalue()

@@ -1,0 +1,37 @@
+"""The header of a picture (`images.opening`): read within its bounds, or refused."""
+
+from __future__ import annotations
+
+from benchmarks.png_checksums import with_checksums
+from benchmarks.specimens import refused_specimens, specimens
+from images.header import ImageHeader
+from images.opening import read_header
+from jobs.errors import AnimatedImage, CorruptImage, EmptyBody, ImageTooLarge, UnsupportedImage
+from tests.fuzz.target import Target, read_or_refused
+
+MAX_PIXELS = 1 << 20
+REFUSALS = (EmptyBody, UnsupportedImage, AnimatedImage, ImageTooLarge, CorruptImage)
+
+
+def run(data: bytes) -> None:
+    """Read a header."""
+    header = read_or_refused(lambda: read_header(data, MAX_PIXELS), REFUSALS)
+    if header is not None:
+        check(header)
+
+
+def check(header: ImageHeader) -> None:
+    """Assert that a header is within the bounds that its fields document."""
+    assert header.width >= 1
+    assert header.height >= 1
+    assert header.pixels <= MAX_PIXELS
+    assert header.orientation in range(1, 9)
+    assert header.bit_depth in (8, 16)
+    assert header.jpeg_quality is None or 1 <= header.jpeg_quality <= 100
+
+
+def seeds() -> list[bytes]:
+    return [*specimens().values(), *refused_specimens().values()]
+
+
+TARGET = Target(run, seeds, longest=8192, repaired=with_checksums)
