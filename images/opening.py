@@ -65,8 +65,8 @@ def read_header(data: bytes, max_pixels: int) -> ImageHeader:
     """Read the header of an encoded image; no native parser sees the file.
 
     Raises EmptyBody, UnsupportedImage, AnimatedImage, ImageTooLarge (more than `max_pixels`, in the
-    header or in a coded picture), DecodingTooLong (a JPEG of too many scans) or CorruptImage. Damage beyond the header is found only by
-    decoding.
+    header or in a coded picture), DecodingTooLong (a JPEG of too many scans) or CorruptImage.
+    Damage beyond the header is found only by decoding.
     """
     return _read(data, max_pixels).header
 

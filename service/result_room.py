@@ -15,6 +15,8 @@ RETRY_S = 5
 BYTES_PER_PIXEL = 8
 """Of a picture that does not compress: four channels of 16 bits."""
 
+SMALL, RESERVE = 1 / 64, 1 / 8
+"""Parts of the room: the largest result that counts as small, and what is reserved for these."""
 READS_AT_ONCE = 2
 """Results that are read from Redis at once, if they were not read along with their job: a
 connection keeps the buffer of the last answer that it has read until its next one."""
@@ -23,16 +25,21 @@ connection keeps the buffer of the last answer that it has read until its next o
 class ResultRoom:
     """Room of `limit_bytes`, handed out in the order of the requests for it.
 
-    A result larger than all of it gets it alone. Waiting ends after `patience_s`.
+    A result larger than all of it gets it alone. Small ones do not wait behind large ones, whose
+    callers may read slowly: an eighth more is reserved for them. Waiting ends after `patience_s`.
     """
 
     def __init__(self, limit_bytes: int, patience_s: float) -> None:
         self._limit = limit_bytes
         self._patience_s = patience_s
         self._waiting: deque[ResultShare] = deque()
-        self.held = 0
-        """Bytes in use."""
+        self._held, self._reserve_held = 0, 0
         self.reading = asyncio.Semaphore(READS_AT_ONCE)
+
+    @property
+    def held(self) -> int:
+        """Bytes in use."""
+        return self._held + self._reserve_held
 
     def share(self, job: JobRequest) -> ResultShare:
         """Return the share of a job's result, with no room yet."""
@@ -40,7 +47,7 @@ class ResultRoom:
 
     def fits(self, size: int) -> bool:
         """Return whether there is room for so many bytes now."""
-        return not self._waiting and self._is_free(size)
+        return self._fits_reserve(size) or (not self._waiting and self._is_free(size))
 
     def assign(self, share: ResultShare, size: int) -> None:
         """Let a share have `size` bytes in place of those it has, and hand out what is free."""
@@ -70,10 +77,19 @@ class ResultRoom:
         self.assign(share, 0)
 
     def _is_free(self, size: int) -> bool:
-        return self.held == 0 or self.held + size <= self._limit
+        return self._held == 0 or self._held + size <= self._limit
+
+    def _fits_reserve(self, size: int) -> bool:
+        small = size <= self._limit * SMALL
+        return small and self._reserve_held + size <= self._limit * RESERVE
 
     def _set(self, share: ResultShare, size: int) -> None:
-        self.held += size - share.taken
+        if not share.taken:
+            share.reserved = self._fits_reserve(size)
+        if share.reserved:
+            self._reserve_held += size - share.taken
+        else:
+            self._held += size - share.taken
         share.taken = size
 
 
@@ -89,6 +105,8 @@ class ResultShare:
         """Bytes that the share waits for."""
         self.taken = 0
         """Bytes that it has."""
+        self.reserved = False
+        """Whether they are in the reserve for small results."""
         self.granted = asyncio.Event()
         self.waited_ms = 0.0
 

@@ -53,7 +53,7 @@ def limits_of(service: str) -> dict[str, int]:
 def gateway_bytes(settings: GatewaySettings, connections: int) -> int:
     uploads = settings.max_uploads * settings.max_body_bytes * 9 // 8
     buffers = connections * (32 + 320 + 512) * KIBIBYTE
-    return 90 * MEBIBYTE + uploads + settings.max_result_bytes_in_flight + buffers
+    return 90 * MEBIBYTE + uploads + settings.max_result_bytes_in_flight * 9 // 8 + buffers
 
 
 def redis_bytes(configuration: Path) -> int:

@@ -203,14 +203,32 @@ async def test_room_is_handed_out_in_order_and_a_large_result_gets_it_alone(
     assert room.held == 0
 
 
+async def test_small_results_have_room_beside_large_ones(make_job: MakeJob) -> None:
+    room = ResultRoom(640, 0.05)
+    large, waiting, *small = (room.share(large_job(make_job)) for _ in range(11))
+    await large.take(640)
+    behind = asyncio.create_task(waiting.take(11))
+    await asyncio.sleep(0)
+    for share in small[:8]:
+        await share.take(10)
+    assert room.held == 640 + 80
+    with pytest.raises(NotReady):  # the reserve is full as well
+        await small[8].take(10)
+    with pytest.raises(NotReady):
+        await behind
+    for share in (large, waiting, *small):
+        share.release()
+    assert room.held == 0
+
+
 async def test_a_share_that_no_longer_waits_gets_nothing(make_job: MakeJob) -> None:
     room = ResultRoom(100, 0.05)
     first, late, cancelled = (room.share(large_job(make_job)) for _ in range(3))
     await first.take(100)
     with pytest.raises(NotReady):
-        await late.take(1)
+        await late.take(2)
     late.release()
-    waiting = asyncio.create_task(cancelled.take(1))
+    waiting = asyncio.create_task(cancelled.take(2))
     await asyncio.sleep(0)
     waiting.cancel()
     first.release()
