@@ -38,14 +38,14 @@ ENDLESS_SIDE = 1984
 
 
 @functools.cache
-def draw_endless_jpeg(scans: int = 20_000) -> bytes:
-    """Return a JPEG of `ENDLESS_SIDE` pixels a side and 300 kB that takes minutes to decode.
+def draw_endless_jpeg(scans: int = 20_000, side: int = ENDLESS_SIDE) -> bytes:
+    """Return a JPEG of `side` pixels a side that takes minutes to decode, and 300 kB.
 
     Its last progressive scan, which changes nothing, comes again and again. A scan of a few bytes
     makes a decoder visit every block of the picture.
     """
     buffer = io.BytesIO()
-    grey = Image.new("L", (ENDLESS_SIDE, ENDLESS_SIDE), 128)
+    grey = Image.new("L", (side, side), 128)
     grey.save(buffer, "JPEG", progressive=True, quality=50)
     data = buffer.getvalue()
     start, end = data.rindex(b"\xff\xda"), -len(b"\xff\xd9")

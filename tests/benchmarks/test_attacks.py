@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from benchmarks.attacks import (
-    empty_scans,
     heads,
     large_exif,
     largest_pictures,
@@ -22,6 +21,7 @@ from benchmarks.attacks.attacking import Attempt, attacking
 from benchmarks.attacks.registry import ATTACKS
 from benchmarks.attacks.run import honest_caller, row_of, send_one
 from benchmarks.attacks.wire import Attacker
+from benchmarks.pictures import draw_endless_jpeg
 from images.decode import decode
 from images.exif import bounded
 from images.opening import open_image, read_header
@@ -34,8 +34,8 @@ needs_linux = pytest.mark.skipif(
 
 
 def test_empty_scans_cost_bytes_by_their_number_alone() -> None:
-    plain, repeated = (empty_scans.picture_of_scans(64, scans) for scans in (0, 500))
-    assert repeated.count(empty_scans.START_OF_SCAN) == plain.count(empty_scans.START_OF_SCAN) + 500
+    plain, repeated = (draw_endless_jpeg(scans, 64) for scans in (1, 501))
+    assert repeated.count(b"\xff\xda") == plain.count(b"\xff\xda") + 500
     assert len(repeated) - len(plain) < 500 * 50
     assert read_header(repeated, LIMIT).pixels == 64 * 64
 
