@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from benchmarks.attacks import (
+    empty_scans,
     heads,
     large_exif,
     largest_pictures,
@@ -63,7 +64,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attacks that take little of the machine."""
     for module, name, value in (
         (empty_scans, "SIDE", 64),
-        (empty_scans, "SCANS", 10),
+        (empty_scans, "SCANS", (10, 1)),
         (large_exif, "SIZE", 200_000),
         (largest_pictures, "SIDE", 120),
         (many_uploads, "SIZE", 200_000),
