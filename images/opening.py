@@ -131,7 +131,7 @@ def _parsed(data: bytes, image_format: ImageFormat, max_pixels: int) -> _Read:
     depth, mode = 8, image.mode
     if image_format is ImageFormat.PNG and data[24:25] == b"\x10":
         depth, mode = 16, "LA" if data[25:26] == b"\x04" else mode  # which Pillow opens as RGBA
-    facts = Stated(*image.size, mode, image.has_transparency_data, depth)
+    facts = Stated(*image.size, mode, _is_transparent(image), depth)
     header = _header(data, image_format, facts, stored)
     return _Read(header, image.size, place, record, image)
 
@@ -180,6 +180,13 @@ def _check_scans(data: bytes, pixels: int, max_pixels: int) -> None:
     scans = data.count(bytes((0xFF, jpeg.START_OF_SCAN)), max(0, first - 4))
     if scans * pixels > MOST_SCANS * max_pixels:
         raise DecodingTooLong
+
+
+def _is_transparent(image: ImageFile) -> bool:
+    """Raises CorruptImage for a picture with a palette whose file has none."""
+    if image.mode == "P" and image.palette is None:
+        raise CorruptImage
+    return image.has_transparency_data
 
 
 def _raw_profile(image: ImageFile) -> bytes:

@@ -49,6 +49,16 @@ def test_a_png_of_many_chunks_is_refused() -> None:
         read_header(png_with(MAX_CHUNKS), LIMIT)
 
 
+def test_a_png_without_its_palette_is_refused() -> None:
+    whole = saved("P", (8, 8), "PNG")
+    start = whole.index(b"PLTE") - 4
+    length = 12 + int.from_bytes(whole[start : start + 4])
+    for read in (read_header, decode):
+        read(whole, LIMIT)
+        with pytest.raises(CorruptImage):
+            read(whole[:start] + whole[start + length :], LIMIT)
+
+
 def test_a_jpeg_of_many_scans_is_refused() -> None:
     pixels = ENDLESS_SIDE**2
     for scans, allowed in ((60, True), (100, False)):
