@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from images.memory import MOST_SAMPLE_BYTES
 from images.picture import Picture, PictureKind, Raster
 from images.sandbox import wire
 from jobs.errors import AnysrError, CorruptImage, DecodingTooLong, InternalError, from_code
@@ -40,8 +41,6 @@ SETTINGS = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(8 << 20),
 }
-MAX_SAMPLE_BYTES = 8
-"""Of a pixel in RGB and alpha of 16 bits."""
 MAX_METADATA_BYTES = 64 << 20
 
 
@@ -237,7 +236,7 @@ class _Process:
         kind: np.dtype[Any] = np.dtype({8: "uint8", 16: "uint16"}[facts["bits"]])
         count = height * width * channels
         samples, icc, exif = count * kind.itemsize, facts["icc"] or 0, facts["exif"]
-        if not 0 < samples <= MAX_SAMPLE_BYTES * max_pixels or channels not in (1, 2, 3, 4):
+        if not 0 < samples <= MOST_SAMPLE_BYTES * max_pixels or channels not in (1, 2, 3, 4):
             raise ValueError("samples beyond the bounds")
         if not 0 <= min(icc, exif) <= icc + exif <= MAX_METADATA_BYTES:
             raise ValueError("metadata beyond the bounds")
