@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
-from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from cli import hostile
 from cli.extras import needs
+from cli.terminal import console, progress
 from models.catalog import SHIPPED, read_catalog
 from scheduling.rungs import Rung
 from scheduling.simulation.workload import ARRIVALS, Workload, closed_loop, draw, read_trace
@@ -55,7 +55,7 @@ def model(
             over = "" if row.over_trunk is None else f"{row.over_trunk:.2f}"
             cells = (f"x{row.scale:g}", f"{row.widest_ms:.0f}", over)
             table.add_row(*cells, *ratios)
-        Console().print(table)
+        console().print(table)
 
 
 EQUAL_DB = 100.0
@@ -93,7 +93,7 @@ def engines(
             rate = f"{row.ms_per_megapixel:,.0f}", f"{row.of_plain:.2f}", f"{row.gflops:.0f}"
             db = f"{row.db:.0f}" if row.db < EQUAL_DB else "equal"
             table.add_row(str(row.backend), f"x{row.scale:g}", *rate, part, db)
-        Console().print(table)
+        console().print(table)
         for backend in backends_of(entry, threads):
             loaded = load(folder, entry.name, backend, threads)
             typer.echo(
@@ -123,7 +123,7 @@ def reference(
     wanted = [float(s) for s in scales.split(",")]
     for row in compare(folder, entries, wanted, side, threads, repeats):
         table.add_row(row.name, f"x{row.scale:g}", f"{row.ms:,.0f}", f"{row.times_as_fast:.1f}")
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -142,7 +142,7 @@ def heads(
     for row in time_heads([float(s) for s in scales.split(",")], side, threads, repeats):
         times = f"{row.plain_ms:.0f}", f"{row.fast_ms:.0f}", f"{row.speed_up:.1f}x"
         table.add_row(row.head, f"x{row.scale:g}", *times, f"{row.difference:.0e}")
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -184,7 +184,7 @@ def memory(
         bytes_of = peak.resting, peak.peak, peak.resting + peak.bound, peak.source, peak.result
         cells = (case.rung.key, case.kind, case.image_format)
         table.add_row(*cells, *(f"{b / 1e6:.0f}" for b in bytes_of), f"{peak.seconds:.1f}")
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -203,7 +203,7 @@ def overhead(
         table.add_column(heading, justify="right")
     for name, values in result.items():
         table.add_row(name, *(f"{v:.1f}" for v in values))
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -219,9 +219,9 @@ def price(
     with needs("simulate"):
         from benchmarks.request_price import compare
 
-    with Progress(transient=True, refresh_per_second=1) as progress:
-        task = progress.add_task("Rounds", total=2 * (rounds + 1))
-        prices, resting = compare(rounds, seconds, partial(_update, progress, task))
+    with progress(refresh=1) as bars:
+        task = bars.add_task("Rounds", total=2 * (rounds + 1))
+        prices, resting = compare(rounds, seconds, partial(_update, bars, task))
     table = Table(title=f"64x64 JPEG, x2, {rounds} rounds of {seconds:g} s; of plain in brackets")
     for heading in ("callers", "", "pictures/s", "CPU ms/picture", "median ms", "without network"):
         table.add_column(heading, justify="right")
@@ -235,7 +235,7 @@ def price(
             f"{figures.latency_ms:.1f} ({ratios.latency_ms:.2f})",
             f"{figures.overhead_ms:.1f} ({ratios.overhead_ms:.2f})",
         )
-    Console().print(table)
+    console().print(table)
     for name, megabytes in resting.items():
         typer.echo(f"{name} at rest: {megabytes:.0f} MB")
 
@@ -255,9 +255,9 @@ def promises(
 
     with contextlib.ExitStack() as stack:
         base = url or stack.enter_context(running_service())
-        progress = stack.enter_context(Progress(transient=True))
-        task = progress.add_task("Tries", total=tries)
-        result = keep_promises(base, tries, partial(_update, progress, task))
+        bars = stack.enter_context(progress())
+        task = bars.add_task("Tries", total=tries)
+        result = keep_promises(base, tries, partial(_update, bars, task))
     median, largest = result.refused_ms
     typer.echo(f"refused in {median:.1f} ms at the median, {largest:.1f} ms at most")
     typer.echo(f"smallest budget kept in {result.kept:.0%}, a picture in {result.pictures:.0%}")
@@ -313,16 +313,16 @@ def load(
     with contextlib.ExitStack() as stack:
         base = url or stack.enter_context(running_service(workers))
         # Refreshed rarely, because other work of the client delays its requests.
-        progress = stack.enter_context(Progress(transient=True, refresh_per_second=1))
-        task = progress.add_task("Requests answered", total=len(workload))
-        update = partial(_update, progress, task)
+        bars = stack.enter_context(progress(refresh=1))
+        task = bars.add_task("Requests answered", total=len(workload))
+        update = partial(_update, bars, task)
         summary = summarise(asyncio.run(send(base, workload, endpoint, update)))
     table = Table(
         title=f"{summary.requests} requests in {summary.seconds:.0f} s", show_header=False
     )
     for name, value in summary.to_dict().items():
         table.add_row(name, _shown(value))
-    Console().print(table)
+    console().print(table)
     if json_file:
         json_file.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
 
@@ -368,8 +368,8 @@ def alerts(
         raise typer.Exit(1)
 
 
-def _update(progress: Progress, task: TaskID, done: int) -> None:
-    progress.update(task, completed=done)
+def _update(bars: Progress, task: TaskID, done: int) -> None:
+    bars.update(task, completed=done)
 
 
 class _Callers(NamedTuple):

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from cli.extras import needs
+from cli.terminal import console
 from models.catalog import SHIPPED, CatalogError
 
 if TYPE_CHECKING:
@@ -33,13 +33,12 @@ def calibrate(
         from workers.loaded_model import load_zoo
         from workers.settings import WorkerSettings
     settings = WorkerSettings(worker_threads=threads)
-    console = Console()
     try:
-        with console.status("Measuring"):
+        with console(error=True).status("Measuring"):
             costs = measure(load_zoo(models, settings))
     except CatalogError as error:
         raise typer.BadParameter(str(error)) from error
-    console.print(_table(costs))
+    console().print(_table(costs))
     if output:
         _write(output, costs)
         typer.echo(f"Written to {output}")

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from cli.extras import needs
+from cli.terminal import console, progress
 from images.picture import FloatArray, Picture, Raster
 from models.card import refresh
 from models.catalog import (
@@ -129,13 +128,13 @@ def _measure(
     from models.evaluate import evaluate as measure
 
     results: dict[str, list[Score]] = {}
-    with Progress(transient=True) as progress:
-        task = progress.add_task("Measuring", total=len(upscalers) * len(scales))
+    with progress() as bars:
+        task = bars.add_task("Measuring", total=len(upscalers) * len(scales))
         for name, upscaler in upscalers.items():
             results[name] = []
             for scale in scales:
                 results[name].append(measure(upscaler, files, scale, jpeg))
-                progress.advance(task)
+                bars.advance(task)
     return results
 
 
@@ -231,7 +230,7 @@ def _print(model: str, data: str, results: dict[str, list[Score]]) -> None:
         for score in scores:
             scale, psnr, ssim = f"x{score.scale:g}", f"{score.psnr_y:.2f}", f"{score.ssim:.4f}"
             table.add_row(name, scale, psnr, ssim, end_section=score is scores[-1])
-    Console().print(table)
+    console().print(table)
 
 
 def _as_json(model: str, data: str, results: dict[str, list[Score]]) -> dict[str, Any]:

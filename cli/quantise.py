@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from cli.extras import needs
+from cli.terminal import progress
 from models.catalog import SHIPPED, CatalogError, Int8Entry, describe, enter, read_catalog
 
 
@@ -37,8 +37,8 @@ def quantise(
         raise typer.BadParameter(f"{model} has no trunk that can run in 8 bits")
     shown = samples(files)
     widths = []
-    with Progress(transient=True) as progress:
-        for width in progress.track(entry.widths, description="Quantising"):
+    with progress() as bars:
+        for width in bars.track(entry.widths, description="Quantising"):
             assert width.trunk is not None  # for the type checker
             made = quantised(models / width.trunk.file, shown)
             path = models / f"{model}-{width.channels}-int8.onnx"

@@ -11,11 +11,10 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from cli.extras import needs
+from cli.terminal import console, progress
 from jobs.job import OnMiss
 from models.catalog import SHIPPED, CatalogError, read_catalog
 from scheduling.cost_model import CostModel, OutdatedCosts
@@ -136,7 +135,7 @@ def simulate(
     first = next(iter(outcomes.values()))
     came = replace(workload, arrival_ms=np.array(first.arrival_ms))
     best = None if slow else _bound(came, tables, machine, first)
-    Console().print(_table(outcomes, best))
+    console().print(_table(outcomes, best))
     result = _as_json(workload, machine, outcomes, best)
     if json_file:
         json_file.write_text(json.dumps(result, indent=1) + "\n")
@@ -239,15 +238,15 @@ def _run(
     machine: SimulatedWorkers,
 ) -> dict[str, SimulationResult]:
     outcomes = {}
-    with Progress(transient=True) as progress:
+    with progress() as bars:
         for name, (strategy, _) in chosen.items():
-            task = progress.add_task(name, total=len(workload))
+            task = bars.add_task(name, total=len(workload))
             outcomes[name] = run_simulation(
                 workload,
                 own.get(name, tables),
                 strategy,
                 machine,
-                lambda done, task=task: progress.update(task, completed=done),  # type: ignore[misc]
+                lambda done, task=task: bars.update(task, completed=done),  # type: ignore[misc]
                 tables,
             )
     return outcomes
@@ -258,7 +257,7 @@ def _bound(
 ) -> Bound | None:
     if len(workload) > BOUND_REQUESTS or not first.met:
         return None
-    with needs("simulate"), Console().status("Bound"):
+    with needs("simulate"), console(error=True).status("Bound"):
         factors = machine.factors(len(workload))
         try:
             return bound(workload, tables, first.attainment, machine.workers, factors)

@@ -8,16 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TextColumn
 
 from cli.extras import needs
+from cli.terminal import line, progress, shown
 from models.zoo import ZOO
 
 if TYPE_CHECKING:
@@ -93,14 +87,8 @@ class _Progress:
     """Shows a run as progress bars (`models.training.run.Observer`)."""
 
     def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[facts]}"),
-        )
+        facts = TextColumn("{task.fields[facts]}", markup=False)
+        self._progress = progress(facts, elapsed=True)
         self._reading = self._progress.add_task("Reading photographs", total=None, facts="")
         self._training = self._progress.add_task("Training", total=None, facts="")
 
@@ -113,7 +101,7 @@ class _Progress:
 
     def started(self, trainer: Trainer, resumed: bool, photographs: int) -> None:
         if resumed:
-            self._progress.console.print(f"Resuming {trainer.output} at step {trainer.step}.")
+            line(f"Resuming {shown(trainer.output)} at step {trainer.step}.", self._progress)
         self._progress.update(self._reading, total=photographs)
         total = trainer.config.training.steps
         self._progress.update(self._training, total=total, completed=trainer.step)
@@ -123,8 +111,7 @@ class _Progress:
 
     def report(self, facts: dict[str, Any]) -> None:
         if "psnr" in facts:
-            line = f"step {facts['step']}: validation PSNR {facts['psnr']}"
-            self._progress.console.print(line)
+            line(f"step {facts['step']}: validation PSNR {facts['psnr']}", self._progress)
         elif "loss" in facts:
             self._progress.update(self._training, completed=facts["step"], facts=_describe(facts))
 
