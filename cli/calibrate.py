@@ -11,6 +11,7 @@ from rich.table import Table
 
 from cli.extras import needs
 from cli.terminal import console
+from jobs.settings_errors import settings_of
 from models.catalog import SHIPPED, CatalogError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def calibrate(
         from workers.calibration import calibrate as measure
         from workers.loaded_model import load_zoo
         from workers.settings import WorkerSettings
-    settings = WorkerSettings(worker_threads=threads)
+    settings = settings_of(WorkerSettings).model_copy(update={"worker_threads": threads})
     try:
         with console(error=True).status("Measuring"):
             costs = measure(load_zoo(models, settings))
