@@ -14,9 +14,10 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from cli import hostile
+from cli.arguments import check_writable, each, entries_of, scales_of
 from cli.extras import needs
 from cli.terminal import console, progress
-from models.catalog import SHIPPED, read_catalog
+from models.catalog import SHIPPED
 from scheduling.rungs import Rung
 from scheduling.simulation.workload import ARRIVALS, Workload, closed_loop, draw, read_trace
 
@@ -40,16 +41,14 @@ def model(
     """
     with needs("train"):
         from benchmarks.model import time_model
-    catalog = read_catalog(folder)
-    for name in catalog.names if names == "all" else names.split(","):
-        entry = catalog.get(name)
+    wanted = scales_of(scales)
+    for entry in entries_of(folder, None if names == "all" else names.split(",")):
         narrower = [w.width for w in entry.widths[:-1]]
-        table = Table(title=f"{name}, input {side}x{side}, {threads} threads, {repeats} runs")
+        table = Table(title=f"{entry.name}, input {side}x{side}, {threads} threads, {repeats} runs")
         for heading in ("scale", "widest ms", "widest / trunk"):
             table.add_column(heading, justify="right")
         for width in narrower:
             table.add_column(f"{width:g} / widest", justify="right")
-        wanted = [float(s) for s in scales.split(",")]
         for row in time_model(folder, entry, wanted, side, threads, repeats):
             ratios = (f"{row.over_widest[w]:.2f}" for w in narrower)
             over = "" if row.over_trunk is None else f"{row.over_trunk:.2f}"
@@ -80,14 +79,14 @@ def engines(
     """
     with needs("train"):
         from benchmarks.engines import backends_of, load, peaks, time_engines
-    entries = [read_catalog(folder).get(name) for name in names.split(",")]
+    entries = entries_of(folder, names.split(","))
     found = dict.fromkeys(b.precision for e in entries for b in backends_of(e, threads))
     peak = peaks(list(found), threads, repeats)
     for entry in entries:
         table = Table(title=f"{entry.name}, input {side}x{side}, threads: {threads}")
         for heading in ("", "scale", "ms/MP", "of onnx", "Gop/s", "of peak", "dB"):
             table.add_column(heading, justify="right", no_wrap=True)
-        wanted = [float(s) for s in scales.split(",")]
+        wanted = scales_of(scales)
         for row in time_engines(folder, entry, wanted, side, threads, repeats):
             part = f"{row.gflops / peak[row.backend.precision]:.0%}"
             rate = f"{row.ms_per_megapixel:,.0f}", f"{row.of_plain:.2f}", f"{row.gflops:.0f}"
@@ -116,11 +115,11 @@ def reference(
     """Time AnySR as released, in PyTorch, and our networks as a worker runs them."""
     with needs("train"):
         from benchmarks.reference import compare
-    entries = [read_catalog(folder).get(name) for name in names.split(",")]
+    entries = entries_of(folder, names.split(","))
     table = Table(title=f"input {side}x{side}, threads: {threads}")
     for heading in ("", "scale", "ms", "times as fast"):
         table.add_column(heading, justify="right", no_wrap=True)
-    wanted = [float(s) for s in scales.split(",")]
+    wanted = scales_of(scales)
     for row in compare(folder, entries, wanted, side, threads, repeats):
         table.add_row(row.name, f"x{row.scale:g}", f"{row.ms:,.0f}", f"{row.times_as_fast:.1f}")
     console().print(table)
@@ -139,7 +138,7 @@ def heads(
     table = Table(title=f"64 features of {side}x{side}, {threads} threads, {repeats} runs")
     for heading in ("head", "scale", "plain ms", "fast ms", "speed-up", "difference"):
         table.add_column(heading, justify="right")
-    for row in time_heads([float(s) for s in scales.split(",")], side, threads, repeats):
+    for row in time_heads(scales_of(scales), side, threads, repeats):
         times = f"{row.plain_ms:.0f}", f"{row.fast_ms:.0f}", f"{row.speed_up:.1f}x"
         table.add_row(row.head, f"x{row.scale:g}", *times, f"{row.difference:.0e}")
     console().print(table)
@@ -170,10 +169,10 @@ def memory(
     from jobs.formats import ImageFormat
 
     cases = [
-        Case(Kind(kind), ImageFormat(name), Rung.parse(rung))
-        for rung in rungs.split(",")
-        for kind in kinds.split(",")
-        for name in formats.split(",")
+        Case(kind, image_format, rung)
+        for rung in each(rungs, Rung.parse, "--rungs")
+        for kind in each(kinds, Kind, "--kinds")
+        for image_format in each(formats, ImageFormat, "--formats")
     ]
     table = Table(title=f"{megapixels:g} megapixels at x2, in MB")
     held = "resting", "peak", "bound", "source", "result"
@@ -309,6 +308,7 @@ def load(
 
     workload = _workload(trace, arrivals, rate, seconds, _Callers(callers, think_ms), budgets, seed)
     parameters = dict(_pair(p, "=") for p in parameter)
+    check_writable(json_file)
     endpoint = FormEndpoint(*_pair(form, ":"), parameters) if form else AnysrEndpoint(parameters)
     with contextlib.ExitStack() as stack:
         base = url or stack.enter_context(running_service(workers))

@@ -13,6 +13,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from cli.arguments import check_writable
 from cli.extras import needs
 from cli.terminal import console, progress
 from jobs.job import OnMiss
@@ -113,6 +114,7 @@ def simulate(
     quality of any schedule at the attainment of the first strategy.
     """
     chosen = _chosen(strategies)
+    check_writable(json_file, plot)
     try:
         machine = SimulatedWorkers(workers, deviation, seed=seed + 1, slow=_changes(slow, workers))
         ladders = _Ladders(models, costs, on_miss, math.exp(P98 * deviation))

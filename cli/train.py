@@ -12,6 +12,7 @@ from rich.progress import TextColumn
 
 from cli.extras import needs
 from cli.terminal import line, progress, shown
+from models.wrong_file import WrongFile
 from models.zoo import ZOO
 
 if TYPE_CHECKING:
@@ -50,9 +51,11 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     minutes: Annotated[
         float,
-        typer.Option(help="Stop after so many minutes, including reading; run again to continue."),
+        typer.Option(
+            min=0, help="Stop after so many minutes, including reading; run again to continue."
+        ),
     ] = float("inf"),
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
     """Train a network on folders of photographs."""
     stop_at = time.monotonic() + 60 * minutes
@@ -60,10 +63,11 @@ def train(
         import torch
 
         from models.training.run import Data, run_training
-    if threads:
+    if threads is not None:
         torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    _check_device(device)
     run = _with_network(_read_config(config), network)
     if steps is not None:
         run = replace(run, training=replace(run.training, steps=steps))
@@ -78,6 +82,8 @@ def train(
                 stop_at=stop_at,
                 observer=progress,
             )
+        except WrongFile:
+            raise
         except ValueError as error:
             raise typer.BadParameter(f"{config}: {error}") from error
     typer.echo(f"Step {trainer.step} of {run.training.steps}; {output / 'weights.safetensors'}")
@@ -134,6 +140,8 @@ def _with_network(config: Config, name: str | None) -> Config:
 
 def _read_config(config: str) -> Config:
     from models.training.config import Config
+    from models.training.trainer import MOST_TENSORS
+    from models.weights_file import skeleton
 
     path = Path(config)
     if path.suffix != ".toml":
@@ -142,6 +150,18 @@ def _read_config(config: str) -> Config:
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
         raise typer.BadParameter(f"no config {path}; known names: {known}")
     try:
-        return Config.read(path)
-    except (KeyError, TypeError, ValueError) as error:
-        raise typer.BadParameter(f"{path}: {error}") from error
+        read = Config.read(path)
+        skeleton(read.network, MOST_TENSORS)
+    except ValueError as error:
+        raise typer.BadParameter(f"{shown(path)}: {error}") from error
+    return read
+
+
+def _check_device(name: str) -> None:
+    import torch
+
+    try:
+        torch.empty(1, device=name)
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise typer.BadParameter(f"no device {shown(name)}: {reason}") from error

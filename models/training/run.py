@@ -117,6 +117,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
+    try:
+        _run(options, started)
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+
+
+def _run(options: argparse.Namespace, started: float) -> None:
     run_training(
         Config.read(options.config),
         Data(options.data, options.validation),

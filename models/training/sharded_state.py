@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.checkpoint import save_tensors
+from models.whole_file import written
 
 INDEX = "state.json"
 ENTRY_BYTES = 200
@@ -34,9 +35,8 @@ def save_pieces(
     for piece in _split(tensors, piece_mib * 2**20):
         pieces.append(next(free))
         save_tensors(folder / pieces[-1], piece, {})
-    partial = folder / f"{INDEX}.partial"
-    partial.write_text(json.dumps({**facts, "pieces": pieces}, indent=1))
-    partial.replace(folder / INDEX)
+    with written(folder / INDEX) as partial:
+        partial.write_text(json.dumps({**facts, "pieces": pieces}, indent=1))
     for file in folder.glob("state*.safetensors"):
         if file.name not in pieces:
             file.unlink()

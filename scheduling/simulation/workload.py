@@ -174,8 +174,11 @@ def closed_loop(
 def read_trace(path: Path, seed: int = 1) -> Workload:
     """Read a CSV with the header arrival_ms[,width,height,scale,budget_ms]; absent columns are
     drawn as in `draw`. Raises ValueError, which names the line, for any other file."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    except csv.Error as error:
+        raise ValueError(f"{path} is no table of comma-separated values: {error}") from error
     if not rows or "arrival_ms" not in rows[0]:
         raise ValueError(f"{path} needs a header with arrival_ms, and at least one row")
     drawn = draw(len(rows), 1.0, seed=seed)
