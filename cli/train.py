@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +161,8 @@ def _read_config(config: str) -> Config:
 def _check_device(name: str) -> None:
     import torch
 
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise typer.BadParameter(f"--device must be cpu, cuda or auto, got '{shown(name)}'")
     try:
         torch.empty(1, device=name)
     except (AssertionError, RuntimeError) as error:

@@ -34,6 +34,7 @@ from models.geometry import AxisGrid, axis_grid, output_size
 from models.parts import write_parts
 from models.rim import FloatArray, Rim, find_rim
 from models.weights_file import Weights, read_weights
+from models.whole_file import folder_for
 
 TOLERANCE = 1e-4
 """Largest absolute difference from the eager network, for pictures in [0, 1]."""
@@ -158,17 +159,11 @@ def export_model(
 def _made_beside(folder: Path) -> Iterator[Path]:
     """Yield a new folder within `folder`, whose files are moved to it at the end. After a failure
     `folder` is as it was."""
-    new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
-            yield Path(made)
-            for file in sorted(Path(made).iterdir()):
-                file.chmod(0o644)
-                file.replace(folder / file.name)
-    finally:
-        if new and not any(folder.iterdir()):
-            folder.rmdir()
+    with folder_for(folder), tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
+        yield Path(made)
+        for file in sorted(Path(made).iterdir()):
+            file.chmod(0o644)
+            file.replace(folder / file.name)
 
 
 @dataclass(frozen=True)

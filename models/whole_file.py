@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, whatever interrupts the writing."""
+"""Files and folders that are written whole or not at all, whatever interrupts the writing."""
 
 from __future__ import annotations
 
@@ -25,3 +25,16 @@ def written(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_for(folder: Path) -> Iterator[None]:
+    """Make a folder for what is written inside the block. One that is new and still empty at the
+    end, because the block failed, is removed. Raises OSError."""
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        if new and not any(folder.iterdir()):
+            folder.rmdir()

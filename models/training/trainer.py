@@ -53,7 +53,7 @@ Report = Callable[[dict[str, Any]], None]
 
 UNREADABLE = (SafetensorError, LookupError, OSError, TypeError, ValueError)
 """Errors of a training state that is damaged."""
-MOST_TENSORS = 10_000
+MOST_TENSORS = 5_000
 """Of a network that is trained."""
 FIT_S = 2.0
 """Seconds between two estimates of the number of steps, and the reserve before the end."""
@@ -305,6 +305,8 @@ class Trainer:
         one that is damaged, or of another network."""
         try:
             return self._resume()
+        except WrongFile:
+            raise
         except (*UNREADABLE, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise WrongFile(
