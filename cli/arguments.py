@@ -64,6 +64,18 @@ def entries_of(folder: Path, names: Sequence[str] | None) -> list[ModelEntry]:
     return [known[name] for name in (names or known)]
 
 
+def check_service(url: str | None) -> None:
+    """BadParameter unless something answers at a service's address, where one is given."""
+    if url is None:
+        return
+    import httpx
+
+    try:
+        httpx.get(url, timeout=30)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise typer.BadParameter(f"{shown(url)} cannot be reached: {error}") from error
+
+
 def check_writable(*paths: Path | None) -> None:
     """BadParameter for a file that could not be written after minutes of work."""
     for path in paths:

@@ -14,7 +14,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from cli import hostile
-from cli.arguments import check_writable, each, entries_of, scales_of
+from cli.arguments import check_service, check_writable, each, entries_of, scales_of
 from cli.extras import needs
 from cli.terminal import console, progress
 from models.catalog import SHIPPED
@@ -30,9 +30,9 @@ app.command()(hostile.attacks)
 def model(
     names: Annotated[str, typer.Option("--models", help="Comma-separated, or 'all'.")] = "all",
     scales: Annotated[str, typer.Option(help="Comma-separated.")] = "1.5,2,2.37,3,4",
-    side: Annotated[int, typer.Option(help="Input pixels a side.")] = 256,
+    side: Annotated[int, typer.Option(min=8, max=4096, help="Input pixels a side.")] = 256,
     threads: Annotated[int, typer.Option(help="ONNX Runtime threads.")] = 2,
-    repeats: Annotated[int, typer.Option(help="Timed runs of each.")] = 15,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each.")] = 15,
     folder: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
     """Time each width relative to the widest, and the widest relative to its trunk.
@@ -67,9 +67,9 @@ def engines(
         str, typer.Option("--models", help="Comma-separated.")
     ] = "anysr-s,anysr-m,anysr-l",
     scales: Annotated[str, typer.Option(help="Comma-separated.")] = "1.5,2,3,4",
-    side: Annotated[int, typer.Option(help="Input pixels a side.")] = 128,
+    side: Annotated[int, typer.Option(min=8, max=4096, help="Input pixels a side.")] = 128,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a network.")] = 1,
-    repeats: Annotated[int, typer.Option(help="Timed runs of each.")] = 7,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each.")] = 7,
     folder: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
     """Time every runtime and precision that can run a model here, at its full width.
@@ -107,9 +107,9 @@ def engines(
 def reference(
     names: Annotated[str, typer.Option("--models", help="Comma-separated.")] = "anysr-s,anysr-m",
     scales: Annotated[str, typer.Option(help="Comma-separated.")] = "2,3",
-    side: Annotated[int, typer.Option(help="Input pixels a side.")] = 128,
+    side: Annotated[int, typer.Option(min=8, max=4096, help="Input pixels a side.")] = 128,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a network.")] = 1,
-    repeats: Annotated[int, typer.Option(help="Timed runs of each.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each.")] = 3,
     folder: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
     """Time AnySR as released, in PyTorch, and our networks as a worker runs them."""
@@ -128,9 +128,9 @@ def reference(
 @app.command()
 def heads(
     scales: Annotated[str, typer.Option(help="Comma-separated.")] = "2,4",
-    side: Annotated[int, typer.Option(help="Input pixels a side.")] = 48,
+    side: Annotated[int, typer.Option(min=8, max=4096, help="Input pixels a side.")] = 48,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
-    repeats: Annotated[int, typer.Option(help="Timed runs of each.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each.")] = 5,
 ) -> None:
     """Time the fast forms of implicit heads against the plain ones, and show their difference."""
     with needs("train"):
@@ -157,7 +157,9 @@ def memory(
         ),
     ] = "drawn,noise",
     formats: Annotated[str, typer.Option(help="Comma-separated.")] = "png,jpeg",
-    megapixels: Annotated[float, typer.Option(help="Size of the output, made at x2.")] = 100.0,
+    megapixels: Annotated[
+        float, typer.Option(min=0.001, max=1e4, help="Size of the output, made at x2.")
+    ] = 100.0,
     threads: Annotated[int, typer.Option(min=0, help="Threads of a network; 0: all.")] = 0,
     folder: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
@@ -188,13 +190,15 @@ def memory(
 
 @app.command()
 def overhead(
-    requests: Annotated[int, typer.Option(help="Timed requests.")] = 200,
+    requests: Annotated[int, typer.Option(min=1, help="Timed requests.")] = 200,
     url: Annotated[
         str | None, typer.Option(help="A running service; default: one is started.")
     ] = None,
 ) -> None:
     """Time everything but the network: a 64x64 JPEG in and out, one request at a time."""
     from benchmarks.overhead import time_overhead
+
+    check_service(url)
 
     result = time_overhead(requests, url)
     table = Table(title=f"64x64 JPEG, x2, {requests} requests, one at a time (ms)")
@@ -252,6 +256,8 @@ def promises(
     from benchmarks.local_service import running_service
     from benchmarks.smallest_budget import keep_promises
 
+    check_service(url)
+
     with contextlib.ExitStack() as stack:
         base = url or stack.enter_context(running_service())
         bars = stack.enter_context(progress())
@@ -268,8 +274,12 @@ def load(
         str | None, typer.Option(help="A running service; default: one is started.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Workers of the service that is started.")] = 2,
-    rate: Annotated[float, typer.Option(help="Mean requests per second.")] = 2.0,
-    seconds: Annotated[float, typer.Option(help="How long requests are sent.")] = 60.0,
+    rate: Annotated[
+        float, typer.Option(min=0.001, max=1e6, help="Mean requests per second.")
+    ] = 2.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.001, max=1e6, help="How long requests are sent.")
+    ] = 60.0,
     arrivals: Annotated[str, typer.Option(help=", ".join(ARRIVALS))] = "gamma4",
     callers: Annotated[
         int,
@@ -309,6 +319,7 @@ def load(
     workload = _workload(trace, arrivals, rate, seconds, _Callers(callers, think_ms), budgets, seed)
     parameters = dict(_pair(p, "=") for p in parameter)
     check_writable(json_file)
+    check_service(url)
     endpoint = FormEndpoint(*_pair(form, ":"), parameters) if form else AnysrEndpoint(parameters)
     with contextlib.ExitStack() as stack:
         base = url or stack.enter_context(running_service(workers))

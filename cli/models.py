@@ -73,12 +73,9 @@ def _known(folder: Path) -> Iterator[tuple[str, NetworkSpec, list[str]]]:
 
 
 def _on_meta(spec: NetworkSpec) -> Network:
-    import torch
+    from models.weights_file import MOST_TENSORS, skeleton
 
-    from models.architectures.registry import build_network
-
-    with torch.device("meta"):
-        return build_network(spec).eval()
+    return skeleton(spec, MOST_TENSORS).eval()
 
 
 def _costs(network: Network) -> tuple[str, str, str]:

@@ -77,7 +77,8 @@ def simulate(
         float, typer.Option(min=0, help="Mean time of a caller between answer and next request.")
     ] = 0.0,
     scale: Annotated[
-        float | None, typer.Option(help="Scale of every random request; default: a mix.")
+        float | None,
+        typer.Option(min=1, max=64, help="Scale of every random request; default: a mix."),
     ] = None,
     on_miss: Annotated[
         OnMiss, typer.Option(help="degrade: all callers accept resampled pictures; reject: none.")
@@ -94,7 +95,8 @@ def simulate(
     ] = COSTS,
     models: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
     deviation: Annotated[
-        float, typer.Option(min=0, help="Standard deviation of log(actual / predicted cost).")
+        float,
+        typer.Option(min=0, max=10, help="Standard deviation of log(actual / predicted cost)."),
     ] = 0.1,
     slow: Annotated[
         list[str],
@@ -161,7 +163,7 @@ class _Ladders:
             costs = CostModel.from_dict(json.loads(self.costs.read_text()))
         except OutdatedCosts as error:
             raise ValueError(f"{self.costs}: {error}") from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"{self.costs} holds no costs of `anysr calibrate`") from error
         costs = replace(costs, margin=self.margin, jitter_ms=0.0)
         return tables_of(workload.kinds, entries, costs, self.on_miss, pinned)

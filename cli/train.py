@@ -141,8 +141,7 @@ def _with_network(config: Config, name: str | None) -> Config:
 
 def _read_config(config: str) -> Config:
     from models.training.config import Config
-    from models.training.trainer import MOST_TENSORS
-    from models.weights_file import skeleton
+    from models.weights_file import MOST_TENSORS, skeleton
 
     path = Path(config)
     if path.suffix != ".toml":

@@ -46,15 +46,13 @@ from models.training.sharded_state import load_pieces, save_pieces
 from models.training.throughput import Meter, Step, count_flops, measured_peak
 from models.training.validation import validate
 from models.training.warm_start import grow
-from models.weights_file import skeleton
+from models.weights_file import MOST_TENSORS, skeleton
 from models.wrong_file import WrongFile
 
 Report = Callable[[dict[str, Any]], None]
 
 UNREADABLE = (SafetensorError, LookupError, OSError, TypeError, ValueError)
 """Errors of a training state that is damaged."""
-MOST_TENSORS = 5_000
-"""Of a network that is trained."""
 FIT_S = 2.0
 """Seconds between two estimates of the number of steps, and the reserve before the end."""
 
