@@ -43,8 +43,10 @@ T = TypeVar("T")
 
 POLL_S = 0.04
 """Interval at which more urgent jobs are polled for while a tile runs."""
-LAST_MOMENT_MS = 5.0
-"""Time that interrupting a late run takes, at most."""
+INTERRUPT_MS, INTERRUPT_PART = 5.0, 1 / 16
+"""Time that interrupting a late run takes: a constant, and a part of the run. A network is
+interrupted between its operations, of which each takes about a thirtieth of it, or twice that on a
+busy machine."""
 MIN_REMAINING_MS = 100.0
 """A run that is expected to end sooner than this is not interrupted."""
 
@@ -255,7 +257,7 @@ class PreemptibleRun:
         if cheapest is None or context.slack_ms < cheapest.expected_ms:
             return POLL_S
         overdue_in_ms = self._expected_end_ms - context.now_ms
-        last_moment_in_ms = context.slack_ms - cheapest.safe_ms - LAST_MOMENT_MS
+        last_moment_in_ms = context.slack_ms - self._rescue_ms(cheapest)
         return min(POLL_S, max(overdue_in_ms, last_moment_in_ms, 0.0) / 1e3)
 
     def _rescue_if_late(self) -> None:
@@ -266,7 +268,7 @@ class PreemptibleRun:
             cheapest is None
             or context.now_ms < self._expected_end_ms
             or context.slack_ms < cheapest.expected_ms
-            or context.slack_ms > cheapest.safe_ms + LAST_MOMENT_MS
+            or context.slack_ms > self._rescue_ms(cheapest)
             or not isinstance(network, Interruptible)
         ):
             return
@@ -276,6 +278,11 @@ class PreemptibleRun:
             self.overrun = Overrun(context.elapsed_ms, network_ms)
         self._interrupted = True
         network.interrupt()
+
+    def _rescue_ms(self, cheapest: Option) -> float:
+        """Return the time for the rest of the picture from the interruption on, with a margin."""
+        current = self._remaining(self.progress.part)[-1]
+        return cheapest.safe_ms + INTERRUPT_MS + INTERRUPT_PART * current.expected_ms
 
     def _cheapest_rest(self) -> Option | None:
         """Return the cheapest network for the rest of the picture, None if there is none cheaper

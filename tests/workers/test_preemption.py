@@ -332,7 +332,7 @@ async def test_a_late_tile_is_left_at_the_last_moment_for_the_cheapest_network(
     async with a_worker(queue, zoo_of(session), costs):
         await queue.submissions.submit(job, photograph())
         await begun(session)
-        run_clock.ahead_s = 1100.0  # overdue, but 100 s are left
+        run_clock.ahead_s = 1100.0  # overdue, but 100 s are left, of which 52 are enough
         await asyncio.sleep(SOME_POLLS_S)
         assert session.interrupts == 0
         run_clock.ahead_s = 1184.0
