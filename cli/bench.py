@@ -310,15 +310,18 @@ def load(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the result here.")
     ] = None,
+    samples_file: Annotated[
+        Path | None, typer.Option("--samples", help="Also write each request here, as CSV.")
+    ] = None,
 ) -> None:
     """Send load to a service, and compare its promises with what the client measures."""
     with needs("simulate"):
-        from benchmarks.load import AnysrEndpoint, FormEndpoint, send, summarise
+        from benchmarks.load import AnysrEndpoint, FormEndpoint, send, summarise, write_samples
     from benchmarks.local_service import running_service
 
     workload = _workload(trace, arrivals, rate, seconds, _Callers(callers, think_ms), budgets, seed)
     parameters = dict(_pair(p, "=") for p in parameter)
-    check_writable(json_file)
+    check_writable(json_file, samples_file)
     check_service(url)
     endpoint = FormEndpoint(*_pair(form, ":"), parameters) if form else AnysrEndpoint(parameters)
     with contextlib.ExitStack() as stack:
@@ -327,7 +330,8 @@ def load(
         bars = stack.enter_context(progress(refresh=1))
         task = bars.add_task("Requests answered", total=len(workload))
         update = partial(_update, bars, task)
-        summary = summarise(asyncio.run(send(base, workload, endpoint, update)))
+        samples = asyncio.run(send(base, workload, endpoint, update))
+    summary = summarise(samples)
     table = Table(
         title=f"{summary.requests} requests in {summary.seconds:.0f} s", show_header=False
     )
@@ -336,6 +340,8 @@ def load(
     console().print(table)
     if json_file:
         json_file.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
+    if samples_file:
+        write_samples(samples, samples_file)
 
 
 @app.command()
