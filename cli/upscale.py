@@ -11,7 +11,7 @@ import typer
 
 from cli.extras import needs
 from cli.sentences import FAILED, WRONG_USAGE, fail
-from cli.terminal import line
+from cli.terminal import line, shown
 from jobs.errors import AnysrError
 from jobs.formats import ImageFormat, labels, lossy_labels
 from jobs.job import OnMiss
@@ -103,7 +103,7 @@ def upscale(
         say_what_would_be_made(prepared)
         return
     counts = _carried_out(prepared, wanted, server, overwrite)
-    if counts.failed:
+    if counts.failed or counts.left:
         raise typer.Exit(FAILED)
 
 
@@ -148,7 +148,7 @@ def _carried_out(
                     results = prepared.results(overwrite)
                     Batch(upscaler, results, counts, prepared.to_stdout).run(plan)
     except ServiceGone as error:
-        fail(str(error), FAILED, error)
+        line(shown(str(error)), error=True)
     except Signalled as stopped:
         line(f"Interrupted: {counts.summary}; --skip-existing goes on from here.", error=True)
         raise typer.Exit(stopped.exit_code) from None

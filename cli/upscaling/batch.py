@@ -85,7 +85,7 @@ class Batch:
         except BrokenPipeError:
             raise
         except OSError as error:
-            self._fail(step, reason(error), bars)
+            self._fail(step, _of_system(error, step.source), bars)
         else:
             self.counts.made += 1
             self.counts.left -= 1
@@ -138,6 +138,11 @@ def stopped_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _of_system(error: OSError, source: Source) -> str:
+    """Return a system's error for a line that begins with the source's name."""
+    return (error.strerror or str(error)) if error.filename == str(source.path) else reason(error)
 
 
 def _words(error: AnysrError) -> str:

@@ -37,8 +37,10 @@ class RemoteUpscaler:
         """Return the service's picture."""
         try:
             answer = self._answer(data)
-        except httpx.RequestError as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._gone(error) from error
+        except httpx.RequestError as error:
+            raise InternalError(f"the connection to the service broke: {error}") from error
         if answer.status_code != httpx.codes.OK:
             raise _problem(answer)
         try:
