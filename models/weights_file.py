@@ -34,8 +34,8 @@ MISSING = 64
 """Tensors that a network may have beyond twice those of its file before it is refused."""
 LARGEST_SIZE = 1 << 16
 """The largest number in a network's description: channels, blocks, units."""
-MOST_TENSORS = 5_000
-"""Of a network that a config or a catalog describes: twice those of the largest one here."""
+MOST_TENSORS = 2_000
+"""Of a network that a config or a catalog describes: those of the largest one known here."""
 MOST_SCALE = 1000.0
 
 

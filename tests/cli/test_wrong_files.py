@@ -19,6 +19,7 @@ from cli.main import app
 from models.architectures.registry import build_network
 from models.checkpoint import SPEC_KEY, save_network
 from models.spec import NetworkSpec
+from models.whole_file import folder_for
 
 ARGS = {"channels": 8, "blocks": 1, "basis": 3, "widths": [4, 8]}
 SPEC = NetworkSpec("conditioned", ARGS)
@@ -265,15 +266,23 @@ def test_a_conversion_to_a_wrong_place_leaves_nothing(target: str, words: str) -
 
 def test_a_failed_export_leaves_the_model_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     save_network(Path("w.safetensors"), SPEC, build_network(SPEC))
-    export = ("export", "w.safetensors", "--name", "a", "--description", "A test.")
-    assert run(*export, "--folder", "models", "--widths", "1").exit_code == 0
-    before = {path.name: path.read_bytes() for path in Path("models").iterdir()}
+    Path("models").mkdir()
+    before = dict.fromkeys(("a.safetensors", "a-8.onnx"), b"of an earlier export")
+    for name, content in before.items():
+        Path("models", name).write_bytes(content)
     monkeypatch.setattr("models.export.TOLERANCE", -1.0)
-    save_network(Path("w.safetensors"), SPEC, build_network(SPEC))
+    export = ("export", "w.safetensors", "--name", "a", "--description", "A test.")
     one_sentence(run(*export, "--folder", "models", "--widths", "1"), "Export failed")
-    one_sentence(run(*export, "--folder", "new", "--widths", "1"), "Export failed")
     assert {path.name: path.read_bytes() for path in Path("models").iterdir()} == before
+
+
+def test_a_new_folder_without_a_file_is_removed() -> None:
+    with pytest.raises(KeyError), folder_for(Path("new")):
+        raise KeyError
+    with pytest.raises(KeyError), folder_for(Path("photos")):
+        raise KeyError
     assert not Path("new").exists()
+    assert len(os.listdir("photos")) == 3
 
 
 @pytest.mark.parametrize("name", ["../a", "a/b", "."])
