@@ -71,6 +71,17 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-P", "-m", "cli.main", "upscale", *map(str, arguments)]
 
 
+def started(*arguments: object) -> subprocess.Popen[bytes]:
+    """Start a run that heeds signals, also where the tests' own process ignores them (nohup)."""
+
+    def heed() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
+    piped = subprocess.PIPE
+    return subprocess.Popen(command(*arguments), stdout=piped, stderr=piped, preexec_fn=heed)
+
+
 def run(
     *arguments: object, stdin: bytes = b"", **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
@@ -104,9 +115,7 @@ def test_a_mixed_folder_is_made_interrupted_and_resumed(mixed: Path, tmp_path: P
     originals = state(mixed)
     assert len(originals) == 30
 
-    process = subprocess.Popen(
-        command(mixed, "-o", out, *MODEL), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    process = started(mixed, "-o", out, *MODEL)
     eventually_sync(lambda: len(visible(out)) >= 5, "five results")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
@@ -191,11 +200,7 @@ def test_other_signals_end_a_run_as_well(tmp_path: Path, number: int) -> None:
     put(tmp_path, "small.png", drawn(ImageFormat.PNG, 1))
     put(tmp_path, "takes seconds.png", drawn(ImageFormat.PNG, 1, side=1500))
     inputs = tmp_path / "small.png", tmp_path / "takes seconds.png"
-    process = subprocess.Popen(
-        command(*inputs, "-o", out, "--scale", "2"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+    process = started(*inputs, "-o", out, "--scale", "2")
     eventually_sync(lambda: len(visible(out)) == 1, "the first result")
     process.send_signal(number)
     _, errors = process.communicate()
