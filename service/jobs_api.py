@@ -13,6 +13,7 @@ from service.answers.job import JobAnswer, job_answer
 from service.default_budgets import jobs_default
 from service.events import MEDIA_TYPE, job_events
 from service.gateway import GatewayDep
+from service.negotiation import format_of_result
 from service.openapi import (
     RUN_CODES,
     UPLOAD_CODES,
@@ -65,7 +66,8 @@ JobId = Annotated[str, Depends(known_id)]
 )
 async def submit_job(request: Request, response: Response, gateway: GatewayDep) -> JobAnswer:
     """Accepts the same requests as `POST /upscale`, and answers at once with the job."""
-    accepted = await accept_upload(request, gateway, jobs_default(gateway.settings))
+    default = jobs_default(gateway.settings)
+    accepted = await accept_upload(request, gateway, default, format_of_result)
     request.state.span.enter("answer")
     gateway.dispatcher.count_end_in_background(accepted.view)
     answer = job_answer(accepted.view, gateway.settings.root_path)

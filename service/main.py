@@ -29,6 +29,7 @@ from service.connection_bounds import ConnectionBounds, bounded
 from service.dispatcher import Dispatcher
 from service.docs_page import ASSETS, docs_page, swagger_files
 from service.gateway import Gateway
+from service.head_requests import HeadRequests
 from service.lingering_close import LingeringClose
 from service.metrics import GatewayMetrics
 from service.picture_response import PICTURE_HEADERS
@@ -131,6 +132,7 @@ def _add_pages(app: FastAPI) -> None:
 def _add_middleware(app: FastAPI, gateway: Gateway, tracing: Tracing) -> None:
     # The last one added is the outermost.
     app.add_middleware(problems.UnhandledErrorMiddleware)
+    app.add_middleware(HeadRequests)
     if gateway.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

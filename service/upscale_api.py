@@ -10,6 +10,7 @@ from starlette.responses import Response
 from service.default_budgets import upscale_default
 from service.dispatcher import Finished, decision_of
 from service.gateway import GatewayDep
+from service.negotiation import VARY, format_of_answer
 from service.openapi import (
     RUN_CODES,
     UPLOAD_CODES,
@@ -33,7 +34,8 @@ router = APIRouter(tags=["upscale"])
 async def upscale(request: Request, gateway: GatewayDep) -> Response:
     """Send a picture with a target size and a latency budget; the answer is the best picture that
     fits the budget. A caller that disconnects cancels its job."""
-    accepted = await accept_upload(request, gateway, upscale_default(gateway.settings))
+    default = upscale_default(gateway.settings)
+    accepted = await accept_upload(request, gateway, default, format_of_answer)
 
     request.state.span.enter("wait")
 
@@ -44,7 +46,7 @@ async def upscale(request: Request, gateway: GatewayDep) -> Response:
     finished = await gateway.dispatcher.wait_for_picture(accepted.view, accepted.received, gone)
     request.state.span.enter("answer")
     _add_facts(request, finished)
-    return picture_response(
+    response = picture_response(
         finished.view,
         finished.picture,
         finished.elapsed_ms,
@@ -52,6 +54,8 @@ async def upscale(request: Request, gateway: GatewayDep) -> Response:
         on_sent=partial(gateway.dispatcher.drop_result_soon, finished.view),
         on_end=finished.share.release,
     )
+    response.headers.update(VARY if accepted.negotiated else {})
+    return response
 
 
 def _add_facts(request: Request, finished: Finished) -> None:
