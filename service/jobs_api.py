@@ -17,8 +17,10 @@ from service.negotiation import format_of_result
 from service.openapi import (
     RUN_CODES,
     UPLOAD_CODES,
+    UPLOAD_REFUSALS,
     picture_answer,
     problem_answers,
+    refusals,
     upscale_request,
 )
 from service.picture_response import (
@@ -60,6 +62,7 @@ JobId = Annotated[str, Depends(known_id)]
                 },
             }
         },
+        **refusals(*UPLOAD_REFUSALS),
         **problem_answers(*UPLOAD_CODES),
     },
     openapi_extra=upscale_request(),
@@ -76,7 +79,9 @@ async def submit_job(request: Request, response: Response, gateway: GatewayDep) 
     return answer
 
 
-@router.get("/jobs/{job_id}", summary="See a job", responses=problem_answers("job_not_found"))
+@router.get(
+    "/jobs/{job_id}", summary="See a job", responses=problem_answers("job_not_found", "not_ready")
+)
 async def show_job(job_id: JobId, response: Response, gateway: GatewayDep) -> JobAnswer:
     """The job as it is now."""
     response.headers["Cache-Control"] = "no-store"
@@ -115,7 +120,7 @@ async def fetch_result(job_id: JobId, gateway: GatewayDep) -> Response:
             "description": "`event: job` with the job as `data:`, at once and at each change.",
             "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
         },
-        **problem_answers("job_not_found"),
+        **problem_answers("job_not_found", "not_ready"),
     },
 )
 async def watch_job(job_id: JobId, gateway: GatewayDep) -> Response:
@@ -127,7 +132,11 @@ async def watch_job(job_id: JobId, gateway: GatewayDep) -> Response:
     return StreamingResponse(events, 200, headers, MEDIA_TYPE)
 
 
-@router.delete("/jobs/{job_id}", summary="Cancel a job", responses=problem_answers("job_not_found"))
+@router.delete(
+    "/jobs/{job_id}",
+    summary="Cancel a job",
+    responses=problem_answers("job_not_found", "not_ready"),
+)
 async def cancel_job(job_id: JobId, gateway: GatewayDep) -> JobAnswer:
     """The job after the call; a job that has ended does not change."""
     return job_answer(await gateway.queue.submissions.cancel(job_id), gateway.settings.root_path)

@@ -32,6 +32,7 @@ from service.gateway import Gateway
 from service.head_requests import HeadRequests
 from service.lingering_close import LingeringClose
 from service.metrics import GatewayMetrics
+from service.openapi import describe
 from service.picture_response import PICTURE_HEADERS
 from service.request_log import STATIC, RequestLog
 from service.result_room import ResultRoom
@@ -67,11 +68,14 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
+        # The ids of operations, of which generators make names of functions.
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.gateway = gateway
     problems.install(app)
     for part in (upscale_api, estimate_api, jobs_api, status_api, admin_api):
         app.include_router(part.router)
+    describe(app)
     _add_pages(app)
     _add_middleware(app, gateway, tracing or Untraced())
     return app

@@ -12,10 +12,13 @@ from service.dispatcher import Finished, decision_of
 from service.gateway import GatewayDep
 from service.negotiation import VARY, format_of_answer
 from service.openapi import (
+    NOT_ACCEPTABLE,
     RUN_CODES,
     UPLOAD_CODES,
+    UPLOAD_REFUSALS,
     picture_answer,
     problem_answers,
+    refusals,
     upscale_request,
 )
 from service.picture_response import deadline_text, picture_response
@@ -28,7 +31,11 @@ router = APIRouter(tags=["upscale"])
     "/upscale",
     summary="Upscale a picture within a latency budget",
     response_class=Response,
-    responses={200: picture_answer(), **problem_answers(*UPLOAD_CODES, *RUN_CODES)},
+    responses={
+        200: picture_answer(),
+        **refusals(*UPLOAD_REFUSALS, NOT_ACCEPTABLE),
+        **problem_answers(*UPLOAD_CODES, *RUN_CODES),
+    },
     openapi_extra=upscale_request(),
 )
 async def upscale(request: Request, gateway: GatewayDep) -> Response:
