@@ -94,7 +94,7 @@ def describe(app: FastAPI) -> None:
             app.openapi_schema = _with_problems(made)
         return app.openapi_schema
 
-    app.openapi = openapi  # type: ignore[method-assign] - FastAPI's documented way
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def upscale_request() -> Json:
