@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -108,7 +109,13 @@ async def fetch_result(job_id: JobId, gateway: GatewayDep) -> Response:
     except BaseException:
         share.release()
         raise
-    return picture_response(view, picture, view.elapsed_ms, on_end=share.release)
+    return picture_response(
+        view,
+        picture,
+        view.elapsed_ms,
+        on_sent=partial(gateway.metrics.picture_sent, len(picture)),
+        on_end=share.release,
+    )
 
 
 @router.get(

@@ -65,6 +65,7 @@ async def accept_upload(
             wanted = upload.wanted.model_copy(update={"format": chosen})
             upload = replace(upload, wanted=wanted)
         view = await _submitted(request, gateway, upload, header, default)
+        gateway.metrics.picture_admitted(view.job, len(upload.picture))
         upload_ms = (upload.received - request.state.started) * 1e3
         return Accepted(view, upload.received, upload_ms, negotiated)
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from service.default_budgets import upscale_default
 from service.dispatcher import Finished, decision_of
-from service.gateway import GatewayDep
+from service.gateway import Gateway, GatewayDep
 from service.negotiation import VARY, format_of_answer
 from service.openapi import (
     NOT_ACCEPTABLE,
@@ -58,11 +58,17 @@ async def upscale(request: Request, gateway: GatewayDep) -> Response:
         finished.picture,
         finished.elapsed_ms,
         accepted.upload_ms,
-        on_sent=partial(gateway.dispatcher.drop_result_soon, finished.view),
+        on_sent=partial(_sent, gateway, finished),
         on_end=finished.share.release,
     )
     response.headers.update(VARY if accepted.negotiated else {})
     return response
+
+
+def _sent(gateway: Gateway, finished: Finished) -> None:
+    """Count the picture that the caller has, and drop it from the queue."""
+    gateway.metrics.picture_sent(len(finished.picture))
+    gateway.dispatcher.drop_result_soon(finished.view)
 
 
 def _add_facts(request: Request, finished: Finished) -> None:

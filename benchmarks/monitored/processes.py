@@ -121,8 +121,9 @@ def run_processes(
             **settings,
         }
         base = "http://127.0.0.1"
+        url = f"{base}:{ports[0]}"
         service = ProcessService(
-            f"{base}:{ports[0]}", f"{base}:{ports[1]}", redis_url, own, tuple(ports[2:])
+            *(url, url, f"{base}:{ports[1]}"), redis_url, own, tuple(ports[2:])
         )
         stack.callback(service.stop)
         config = _configure(folder, ports[0], ports[2:], every_s, hurry)
