@@ -31,9 +31,6 @@ class PictureForm(MultiPartParser):
     """starlette's parser for a form with one file, whose bytes go straight into one buffer."""
 
     def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None]) -> None:
-        _, options = parse_options_header(headers["content-type"])
-        if boundary := options.get(b"boundary"):
-            stream = without_preamble(stream, boundary)
         super().__init__(
             headers, stream, max_files=1, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD
         )
@@ -70,6 +67,9 @@ class PictureForm(MultiPartParser):
         """Return the picture, empty without a file, and the other fields. Raises InvalidRequest,
         and the errors of the stream."""
         try:
+            _, options = parse_options_header(self.headers["content-type"])
+            if boundary := options.get(b"boundary"):
+                self.stream = without_preamble(self.stream, boundary)
             form = await self.parse()
         except MultiPartException as error:
             raise InvalidRequest(f"The form cannot be read: {error.message}") from None

@@ -185,7 +185,8 @@ def _with_problems(made: Json) -> Json:
         answers: Json = operation["responses"]
         if f"{SCHEMAS}{FRAMEWORKS_OWN[0]}" in str(answers.get("422")):
             del answers["422"]
-        operation["responses"] = {str(k): v for k, v in everywhere.items()} | answers
+        all_of_them = {str(status): answer for status, answer in everywhere.items()} | answers
+        operation["responses"] = dict(sorted(all_of_them.items()))
     return made
 
 
