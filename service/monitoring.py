@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
@@ -17,6 +18,8 @@ from service.request_log import RequestLog
 from service.trusted_hosts import TrustedHosts, trusted_hosts_of
 from telemetry.spans import Untraced
 
+log = logging.getLogger(__name__)
+
 
 class MonitoringServer(uvicorn.Server):
     """A server beside the gateway's, in its event loop. Signals are the gateway's."""
@@ -28,9 +31,14 @@ class MonitoringServer(uvicorn.Server):
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serve while the block runs. Ends the process with status 1 if the port is taken."""
+        """Serve while the block runs. Raises SystemExit if the port cannot be opened."""
         # Opened before the gateway answers, so that a wrong port is known at the start.
-        listener = self.config.bind_socket()
+        try:
+            listener = self.config.bind_socket()
+        except SystemExit:
+            address = f"{self.config.host}:{self.config.port}"
+            log.error("the address of ANYSR_METRICS_PORT cannot be opened: %s", address)
+            raise
         serving = asyncio.create_task(self.serve([listener]), name="monitoring")
         try:
             yield
