@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from jobs.errors import ERRORS, AnysrError, InternalError
 from jobs.formats import ImageFormat
@@ -83,15 +82,11 @@ _EXAMPLE_DETAILS: dict[str, Json] = {
 def describe(app: FastAPI) -> None:
     """Have an application describe its routes with one schema for all errors."""
 
+    frameworks = app.openapi
+
     def openapi() -> Json:
         if app.openapi_schema is None:
-            made = get_openapi(
-                title=app.title,
-                version=app.version,
-                description=app.description,
-                routes=app.routes,
-            )
-            app.openapi_schema = _with_problems(made)
+            app.openapi_schema = _with_problems(frameworks())
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]

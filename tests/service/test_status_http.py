@@ -426,6 +426,8 @@ async def test_links_have_the_proxys_prefix(start: Start, worker: ScriptedWorker
         response = await served.post_job()
         assert response.status_code == 202, response.text
         assert response.headers["location"] == f"/sr/jobs/{response.json()['id']}"
+        described = (await served.client.get("/openapi.json")).json()
+        assert described["servers"] == [{"url": "/sr"}]
     assert worker.go.is_set()
 
 
