@@ -8,14 +8,19 @@ import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from images.colour import fitting, to_srgb
+from images.colour import fitting, full_range, to_srgb
+from images.colour_space import ColourSpace
+from images.containers.avif import read_avif
+from images.deep_avif import decode_deep_avif
 from images.exif import cleaned
 from images.header import GREY_MODES, ImageHeader
 from images.jxl import decode_jxl, packed_exif
 from images.opening import OpenedImage, open_image
 from images.picture import Picture, PictureKind, Raster, Samples
 from images.png import decode_png
+from images.png_colour import space_of_png
 from jobs.errors import AnysrError, CorruptImage
+from jobs.formats import ImageFormat
 
 _AS_THEY_ARE = frozenset({"L", "LA", "RGB", "RGBA"})
 
@@ -27,6 +32,9 @@ class _Stored:
     icc: bytes | None
     exif: bytes
     """A bounded TIFF record."""
+    space: ColourSpace | None = None
+    narrow: bool = False
+    """Colours have the narrow range of video."""
 
 
 def decode(data: bytes, max_pixels: int) -> Picture:
@@ -46,11 +54,35 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 
 
 def _stored(data: bytes, opened: OpenedImage) -> _Stored:
-    if opened.image is None:
-        return _Stored(*decode_jxl(data, opened.header.pixels), opened.exif or packed_exif(data))
-    if opened.header.bit_depth == 16:
-        return _Stored(decode_png(data), opened.image.info.get("icc_profile"), opened.exif)
-    return _Stored(*_eight_bits(opened.image), opened.exif)
+    header, image = opened.header, opened.image
+    if image is None:
+        samples, icc, named = decode_jxl(data, header.pixels)
+        return _Stored(samples, icc, opened.exif or packed_exif(data), named)
+    if header.format is ImageFormat.PNG:
+        return _stored_png(data, header, image, opened.exif)
+    if header.format is ImageFormat.AVIF:
+        return _stored_avif(data, header, image, opened.exif)
+    return _Stored(*_eight_bits(image), opened.exif)
+
+
+def _stored_png(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes) -> _Stored:
+    """libpng decodes 16 bits, and a transparent colour, whose depth Pillow does not regard."""
+    keyed = header.transparent and image.mode in {"1", "L", "RGB"}
+    by_libpng = header.bit_depth == 16 or keyed
+    samples = decode_png(data) if by_libpng else _eight_bits(image)[0]
+    icc = fitting(image.info.get("icc_profile"), header.colours)
+    return _Stored(samples, icc, exif, *space_of_png(data, icc is not None))
+
+
+def _stored_avif(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes) -> _Stored:
+    """A profile counts over code points (ISO/IEC 23000-22, 7.3.6.4)."""
+    stated = read_avif(data)
+    if header.bit_depth == 16:
+        samples, icc = decode_deep_avif(data, stated.bits), image.info.get("icc_profile")
+    else:
+        samples, icc = _eight_bits(image)
+    icc = fitting(icc, header.colours)
+    return _Stored(samples, icc, exif, stated.space if icc is None else None)
 
 
 def _eight_bits(image: ImageFile) -> tuple[Samples, bytes | None]:
@@ -74,13 +106,14 @@ def _plain(image: Image.Image) -> Image.Image:
 
 def _picture(stored: _Stored, header: ImageHeader) -> Picture:
     samples = stored.samples if stored.samples.ndim == 3 else stored.samples[:, :, None]
-    samples = _upright(samples, header.orientation)
+    samples = _upright(full_range(samples) if stored.narrow else samples, header.orientation)
     channels = 1 if samples.shape[2] < 3 else 3
     return Picture(
         Raster(samples),
         kind=_kind(header, channels),
         icc=fitting(stored.icc, channels),
         exif=cleaned(stored.exif),
+        space=stored.space,
     )
 
 
