@@ -39,7 +39,7 @@ def space_of_png(data: bytes, has_profile: bool) -> tuple[ColourSpace | None, bo
 
 
 def colour_chunks(space: ColourSpace | None, beside: bool) -> list[tuple[bytes, bytes]]:
-    """Return type and content of the chunks that state a colour space, alone or beside a profile."""
+    """Return type and content of the chunks that state a space, alone or `beside` a profile."""
     if isinstance(space, Cicp):
         chunks = [(b"cICP", bytes((space.primaries, space.transfer, 0, 1)))]
         return chunks + ([(b"sRGB", PERCEPTUAL)] if space == SRGB and not beside else [])
