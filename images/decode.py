@@ -9,7 +9,8 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from images.colour import fitting, full_range, to_srgb
-from images.colour_space import ColourSpace
+from images.colour_space import Cicp, ColourSpace
+from images.compression.avif import coded_colours
 from images.containers.avif import read_avif
 from images.deep_avif import decode_deep_avif
 from images.exif import cleaned
@@ -75,14 +76,14 @@ def _stored_png(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes)
 
 
 def _stored_avif(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes) -> _Stored:
-    """A profile counts over code points (ISO/IEC 23000-22, 7.3.6.4)."""
+    """A profile counts over code points, and those of the container over those of the stream."""
     stated = read_avif(data)
-    if header.bit_depth == 16:
-        samples, icc = decode_deep_avif(data, stated.bits), image.info.get("icc_profile")
-    else:
-        samples, icc = _eight_bits(image)
-    icc = fitting(icc, header.colours)
-    return _Stored(samples, icc, exif, stated.space if icc is None else None)
+    deep = header.bit_depth == 16
+    samples = decode_deep_avif(data, stated.bits) if deep else _eight_bits(image)[0]
+    icc = fitting(image.info.get("icc_profile"), _colours(samples))
+    points = stated.code_points or coded_colours(data)
+    space = Cicp.stated(*points) if points and icc is None else None
+    return _Stored(samples, icc, exif, space)
 
 
 def _eight_bits(image: ImageFile) -> tuple[Samples, bytes | None]:
@@ -104,10 +105,15 @@ def _plain(image: Image.Image) -> Image.Image:
     return image.convert("RGBA" if transparent else "RGB")
 
 
+def _colours(samples: Samples) -> int:
+    """Return the number of channels without alpha, 1 or 3."""
+    return 1 if samples.ndim == 2 or samples.shape[2] < 3 else 3
+
+
 def _picture(stored: _Stored, header: ImageHeader) -> Picture:
     samples = stored.samples if stored.samples.ndim == 3 else stored.samples[:, :, None]
     samples = _upright(full_range(samples) if stored.narrow else samples, header.orientation)
-    channels = 1 if samples.shape[2] < 3 else 3
+    channels = _colours(samples)
     return Picture(
         Raster(samples),
         kind=_kind(header, channels),

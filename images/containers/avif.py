@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from images.colour_space import Cicp
 from images.containers.boxes import Box, Fields
 from images.containers.common import Unread
 from images.containers.heif import CODED, GRID, Items
@@ -43,8 +42,9 @@ class AvifHeader:
     alpha: bool
     bits: int
     """Per sample: 8, 10 or 12."""
-    space: Cicp | None
-    """What the property `colr` of type nclx states; an ICC profile counts over it."""
+    code_points: tuple[int, int] | None
+    """Colour primaries and transfer characteristics of the property `colr` of type nclx (ITU-T
+    H.273); None without one: then those of the stream count."""
     coded: tuple[Size, ...]
     """The sizes to which coded pictures (tiles, transparency, previews) are scaled."""
 
@@ -78,7 +78,7 @@ class _Reader:
             grey=bool(self._configuration() & MONOCHROME),
             alpha=self._is_transparent(alphas),
             bits=self._bits(),
-            space=self._space(),
+            code_points=self._code_points(),
             coded=tuple(self._coded()),
         )
 
@@ -132,13 +132,13 @@ class _Reader:
             return 8
         return 12 if flags & TWELVE_BIT else 10
 
-    def _space(self) -> Cicp | None:
-        """Return the stated code points (23008-12, 6.5.5), of the picture or of a grid's tiles."""
+    def _code_points(self) -> tuple[int, int] | None:
+        """Return what a box states (23008-12, 6.5.5), of the picture or of a grid's tiles."""
         for item in (self._primary, self._items.source_of(self._primary)):
             for box in self._properties.every(item, b"colr"):
                 fields = Fields(self._data, box)
                 if fields.read(4) == NCLX:
-                    return Cicp.stated(fields.read(2), fields.read(2))
+                    return fields.read(2), fields.read(2)
         return None
 
     def _alphas(self) -> set[int]:
