@@ -20,9 +20,18 @@ def profile_space(icc: bytes) -> str:
 
 
 def fitting(icc: bytes | None, channels: int) -> bytes | None:
-    """Return the profile if its colour space has this number of channels (1 or 3), else None."""
+    """Return the profile if it can be read and its colour space has this number of channels (1 or
+    3), else None: viewers pass over others."""
     space = GREY if channels == 1 else RGB
-    return icc if icc and profile_space(icc) == space else None
+    return icc if icc and profile_space(icc) == space and _is_readable(icc) else None
+
+
+def _is_readable(icc: bytes) -> bool:
+    try:
+        ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    except (ImageCms.PyCMSError, OSError):
+        return False
+    return True
 
 
 def to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
