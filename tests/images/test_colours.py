@@ -356,7 +356,7 @@ def test_sixteen_bits_of_grey_are_converted_by_their_profile() -> None:
     assert np.abs(back.pixels.samples / 65535 - 0.4845).max() < 0.004
 
 
-def test_hdr_is_told_apart() -> None:
+def test_pq_and_hlg_are_hdr() -> None:
     assert [is_hdr(space) for space in (PQ, HLG, P3, None, Calibration(100_000))] == [
         True,
         True,
