@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from images.colour import fitting, full_range, to_srgb
-from images.colour_space import Cicp, ColourSpace
+from images.colour_space import SRGB, Cicp, ColourSpace
 from images.compression.avif import coded_colours
 from images.containers.avif import read_avif
 from images.deep_avif import decode_deep_avif
@@ -36,6 +36,8 @@ class _Stored:
     space: ColourSpace | None = None
     narrow: bool = False
     """Colours have the narrow range of video."""
+    converted: bool = False
+    """Samples were converted from colours that cannot be kept."""
 
 
 def decode(data: bytes, max_pixels: int) -> Picture:
@@ -57,12 +59,15 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 def _stored(data: bytes, opened: OpenedImage) -> _Stored:
     header, image = opened.header, opened.image
     if image is None:
-        samples, icc, named = decode_jxl(data, header.pixels)
-        return _Stored(samples, icc, opened.exif or packed_exif(data), named)
+        jxl = decode_jxl(data, header.pixels)
+        record = opened.exif or packed_exif(data)
+        return _Stored(jxl.samples, jxl.icc, record, jxl.space, converted=jxl.converted)
     if header.format is ImageFormat.PNG:
         return _stored_png(data, header, image, opened.exif)
     if header.format is ImageFormat.AVIF:
         return _stored_avif(data, header, image, opened.exif)
+    if image.mode == "CMYK":
+        return _Stored(*_eight_bits(image), opened.exif, SRGB, converted=True)
     return _Stored(*_eight_bits(image), opened.exif)
 
 
@@ -120,6 +125,7 @@ def _picture(stored: _Stored, header: ImageHeader) -> Picture:
         icc=fitting(stored.icc, channels),
         exif=cleaned(stored.exif),
         space=stored.space,
+        converted=stored.converted or stored.narrow,
     )
 
 

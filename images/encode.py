@@ -51,6 +51,13 @@ def encode(
     return _LOSSY[image_format](picture, default if quality is None else quality)
 
 
+def converts_colours(picture: Picture, image_format: ImageFormat) -> bool:
+    """Return whether the file has samples in other colours than the source, which were converted
+    while it was decoded or are while it is encoded."""
+    by_profile = picture.pixels.colours == 1 and picture.icc is not None and picture.space is None
+    return picture.converted or (by_profile and not image_format.facts.keeps_grey)
+
+
 def check_sides(image_format: ImageFormat, height: int, width: int) -> None:
     """Raise OutputTooLarge when the format cannot hold a side."""
     limit = image_format.max_side

@@ -6,6 +6,7 @@ import ctypes
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import imagecodecs
@@ -43,11 +44,21 @@ def is_built() -> bool:
     return libjxl.libjxl() is not None
 
 
-def decode_jxl(data: bytes, max_pixels: int) -> tuple[Samples, bytes | None, Cicp | None]:
-    """Return samples [H, W, C], of 8 bits where the file has no more and else of 16, not turned
-    upright, and their profile or their named colour space. Raises JxlError for damaged data and for
-    frames that take far more memory than `max_pixels` do, and UnsupportedImage where libjxl is
-    missing."""
+@dataclass(frozen=True)
+class DecodedJxl:
+    """Samples, and what states their colours: a profile or a name."""
+
+    samples: Samples
+    """[H, W, C] of 8 bits where the file has no more, else of 16; not turned upright."""
+    icc: bytes | None
+    space: Cicp | None
+    converted: bool = False
+    """They are in sRGB, because the file's profile could not be used."""
+
+
+def decode_jxl(data: bytes, max_pixels: int) -> DecodedJxl:
+    """Decode a JPEG XL. Raises JxlError for damaged data and for frames that take far more memory
+    than `max_pixels` do, and UnsupportedImage where libjxl is missing."""
     library = _library()
     memory = libjxl.BoundedMemory(ROOM + ROOM_A_PIXEL * max_pixels)
     with _handle(library, "Decoder", memory.manager) as decoder:
@@ -144,7 +155,7 @@ class _Decoding:
             raise JxlError
         return self._profile(libjxl.PROFILE_ORIGINAL)
 
-    def run(self, data: bytes) -> tuple[Samples, bytes | None, Cicp | None]:
+    def run(self, data: bytes) -> DecodedJxl:
         library, decoder = self._library, self._decoder
         wanted = libjxl.BASIC_INFO | libjxl.COLOR_ENCODING | libjxl.FULL_IMAGE
         _check(library.JxlDecoderSubscribeEvents(decoder, wanted))
@@ -163,7 +174,7 @@ class _Decoding:
             steps[status]()
         if self._pixels is None:
             raise JxlError
-        return *self._converted(self._pixels), self._space
+        return self._converted(self._pixels)
 
     def _read_info(self) -> None:
         _check(self._library.JxlDecoderGetBasicInfo(self._decoder, self._info))
@@ -201,14 +212,15 @@ class _Decoding:
     def _kind(self) -> type[np.unsignedinteger[Any]]:
         return np.uint16 if self._info.bits_per_sample > 8 else np.uint8
 
-    def _converted(self, pixels: NDArray[Any]) -> tuple[Samples, bytes | None]:
+    def _converted(self, pixels: NDArray[Any]) -> DecodedJxl:
         """Return the samples in the picture's own profile; in sRGB where that cannot be used."""
         if self._linear is None or self._icc is None:
-            return pixels, self._icc
+            return DecodedJxl(pixels, self._icc, self._space)
         for icc in (self._icc, None):
             target = icc or imagecodecs.cms_profile("srgb" if pixels.shape[2] > 2 else "gray")
             with suppress(imagecodecs.CmsError):
-                return _transformed(pixels, self._linear, target, self._kind()), icc
+                made = _transformed(pixels, self._linear, target, self._kind())
+                return DecodedJxl(made, icc, None if icc else SRGB, converted=icc is None)
         raise JxlError
 
 

@@ -106,6 +106,8 @@ class Picture:
     space: ColourSpace | None = None
     """The colour space that the file names. It counts over a profile, which is then for readers
     that do not know the name. Without both, colours are sRGB."""
+    converted: bool = False
+    """Whether samples were converted from colours that could not be kept."""
 
     @property
     def height(self) -> int:

@@ -68,6 +68,7 @@ def facts_of(picture: Picture) -> dict[str, Any]:
         "icc": None if picture.icc is None else len(picture.icc),
         "exif": len(picture.exif),
         "space": _space_facts(picture.space),
+        "converted": picture.converted,
     }
 
 

@@ -252,6 +252,7 @@ class _Process:
             mapped[samples : samples + icc] if facts["icc"] is not None else None,
             mapped[samples + icc :],
             _space(facts["space"]),
+            bool(facts["converted"]),
         )
 
     @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +27,7 @@ from images.containers.avif import read_avif
 from images.decode import decode
 from images.encode import encode, writable_formats
 from images.jxl_colour import CHROMATICITIES
+from images.opening import read_header
 from images.picture import Picture, PictureKind, Raster, Samples
 from images.png_colour import space_of_png
 from images.profiles import profile_of
@@ -33,6 +35,8 @@ from jobs.errors import UnsupportedImage
 from jobs.formats import ImageFormat
 from tests.support import avif
 from tests.support.png import PALETTE, Chunk, chunks, png
+from tests.workers.workbench import LIMITS, a_job
+from workers.pipeline import Progress, run_pipeline
 from workers.upscale import upscale
 
 LIMIT = 10_000
@@ -354,6 +358,44 @@ def test_sixteen_bits_of_grey_are_converted_by_their_profile() -> None:
     back = decode(encode(Picture(Raster(samples), PictureKind.GREY, icc), AVIF, 100), LIMIT)
     assert back.icc is None
     assert np.abs(back.pixels.samples / 65535 - 0.4845).max() < 0.004
+
+
+def cmyk() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("CMYK", (16, 16), (9, 99, 30, 0)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def grey_with_profile() -> bytes:
+    icc = profile_of(Calibration(55_000), grey=True)
+    return encode(Picture(Raster(flat((90,))), PictureKind.GREY, icc), PNG)
+
+
+CONVERTED = [
+    (cmyk, set(WRITABLE)),
+    (lambda: png(flat(), 8, [cicp(P3, full=0)]), set(WRITABLE)),
+    (grey_with_profile, {WEBP, AVIF}),
+    (lambda: png(flat((90,)), 8, [LINEAR]), set()),
+    (lambda: png(flat(), 8, [cicp(PQ)]), set()),
+]
+
+
+@pytest.mark.parametrize(("source", "converted"), CONVERTED)
+@pytest.mark.parametrize("image_format", WRITABLE)
+def test_a_conversion_is_named(
+    source: Callable[[], bytes], converted: set[ImageFormat], image_format: ImageFormat
+) -> None:
+    data = source()
+    header = read_header(data, LIMIT)
+    sides = {"source_width": header.width, "source_height": header.height}
+    larger = {"output_width": 2 * header.width, "output_height": 2 * header.height}
+    job = a_job(output_format=image_format, **sides, **larger)
+    made = run_pipeline(job, data, LIMITS, lambda _: None, Progress())
+    assert made.converted == (image_format in converted)
+
+
+def test_cmyk_is_stated_as_srgb() -> None:
+    assert decode(cmyk(), LIMIT).space == SRGB
 
 
 def test_pq_and_hlg_are_hdr() -> None:
