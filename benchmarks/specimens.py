@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from benchmarks.pictures import draw
-from images.colour_space import SRGB, SRGB_CHROMATICITIES, Calibration, Cicp
+from images.colour_space import SRGB, SRGB_CHROMATICITIES, Calibration, Cicp, ColourSpace
 from images.encode import encode, writable_formats
 from images.picture import Picture, Raster
 from jobs.formats import ImageFormat
@@ -137,7 +137,7 @@ def _jxl() -> Iterator[Named]:
     yield "jxl repacked jpeg", bytes(repacked)
 
 
-_SPACES = {
+_SPACES: dict[str, ColourSpace] = {
     "code points": Cicp(12, 13),
     "sRGB": SRGB,
     "gamma and primaries": Calibration(55_000, SRGB_CHROMATICITIES),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ def writable_formats() -> tuple[ImageFormat, ...]:
 
 
 def _png(picture: Picture) -> bytes:
-    raster = picture.pixels
+    picture, raster = replace(picture, icc=_beside_code_points(picture)), picture.pixels
     if picture.kind is PictureKind.PALETTE and raster.bit_depth == 8:
         small = encode_palette_png(picture)
         if small is not None:
@@ -134,6 +135,19 @@ def _profile(picture: Picture, grey: bool) -> bytes | None:
     if picture.icc and grey == (picture.pixels.colours == 1):
         return picture.icc
     return None if picture.space is None else profile_of(picture.space, grey)
+
+
+def _beside_code_points(picture: Picture) -> bytes | None:
+    """Return the profile of a PNG: its own or, beside code points, one for the many readers that do
+    not know these. None where that cannot be made, and for HDR in grey, whose profiles have no
+    table for SDR."""
+    grey, space = picture.pixels.colours == 1, picture.space
+    if picture.icc or not isinstance(space, Cicp) or (grey and is_hdr(space)):
+        return picture.icc
+    try:
+        return profile_of(space, grey)
+    except UnsupportedImage:
+        return None
 
 
 def _in_rgb(picture: Picture, samples: NDArray[Sample]) -> NDArray[Sample]:

@@ -25,6 +25,8 @@ WORKSPACE_BYTES = 16 << 20
 does not reuse."""
 STRIP_BYTES = 56
 """Per pixel of a strip: floats of four channels, and what they are computed and rounded in."""
+ALPHA_STRIP_BYTES = 72
+"""The same while colours and alpha are interpolated together."""
 PALETTE_STRIP_BYTES = 80
 """The same while the colours of a picture from a palette are counted."""
 FLOOR_ROWS, FLOOR_BYTES = 128, 8
@@ -179,7 +181,13 @@ def _enlarging(header: ImageHeader, width: int, height: int) -> int:
     floats = FLOOR_BYTES * channels * header.width * min(FLOOR_ROWS, header.height)
     fill = FILL_BYTES if header.transparent else 0
     weights = SIDE_BYTES * (width + height) + MATRIX_BYTES * channels**2 * width
-    return (header.sample_bytes + fill) * header.pixels + floats + weights
+    strip = ALPHA_STRIP_BYTES * _strip_pixels(width, height) if header.transparent else 0
+    return (header.sample_bytes + fill) * header.pixels + floats + weights + strip
+
+
+def _strip_pixels(width: int, height: int) -> int:
+    """Return the pixels of one strip (`images.picture.strips`)."""
+    return min(width * min(height, STRIP_ROWS), max(STRIP_PIXELS, 2 * width))
 
 
 def _strip_bytes(header: ImageHeader, width: int, height: int, output_format: ImageFormat) -> int:
@@ -193,7 +201,7 @@ def _strip_bytes(header: ImageHeader, width: int, height: int, output_format: Im
     per_pixel = STRIP_BYTES if converted else 0
     if header.mode == "P":
         per_pixel = PALETTE_STRIP_BYTES
-    return per_pixel * min(width * min(height, STRIP_ROWS), max(STRIP_PIXELS, 2 * width))
+    return per_pixel * _strip_pixels(width, height)
 
 
 def _png(header: ImageHeader, pixels: int) -> float:

@@ -178,7 +178,19 @@ def test_a_png_states_what_its_source_does(stated: list[Chunk], layout: str, bit
     source = stated_by(*stated, colour=colour, bits=bits)
     back = chunks(encode(upscale(source, 64, 64, None, lambda part: None).picture, PNG))
     assert {kind: back.get(kind) for kind, _ in stated} == dict(stated)
-    assert not {b"sRGB", b"iCCP"} & set(back)
+    assert b"sRGB" not in back
+    tables = source.pixels.colours == 3 or source.space == P3
+    assert (b"iCCP" in back) == (isinstance(source.space, Cicp) and tables)
+
+
+@pytest.mark.parametrize("colour", [COLOUR, COLOUR[:1]])
+def test_code_points_have_a_profile_for_readers_that_do_not_know_them(
+    colour: tuple[int, ...],
+) -> None:
+    """Pillow and LittleCMS are such readers."""
+    data = encode(stated_by(cicp(P3), colour=colour), PNG)
+    light = np.linalg.inv(TO_XYZ) @ P3_TO_XYZ @ linear(np.resize(colour, 3) / 255)
+    assert np.abs(viewed(data) - in_srgb(light)).max() <= 2
 
 
 def test_a_palette_states_what_its_source_does() -> None:
