@@ -110,7 +110,8 @@ class RemoteUpscaler:
         facts = answer.headers
         summary = (
             f"{facts['X-AnySR-Model']} at width {facts['X-AnySR-Width']} "
-            f"({facts['X-AnySR-Reason']}){_cleaned(float(facts.get('X-AnySR-Strength', 0)))}, "
+            f"({facts['X-AnySR-Reason']}){_cleaned(float(facts.get('X-AnySR-Strength', 0)))}"
+            f"{_converted('X-AnySR-Colours' in facts)}, "
             f"{_expected(facts.get('X-AnySR-Expected-Db'))}"
             f"{float(facts['X-AnySR-Elapsed-Ms']):.0f} ms, deadline {facts['X-AnySR-Deadline']}"
         )
@@ -143,7 +144,7 @@ def _summary(job: JobRequest, execution: Execution) -> str:
     option, reason = bound.option, bound.binding.decision.reason.value
     cleans = bound.engine is not None and bound.engine.takes_strength
     summary = f"{option.rung.model} at width {option.rung.width:g} ({reason})"
-    summary += _cleaned(job.strength if cleans else 0.0)
+    summary += _cleaned(job.strength if cleans else 0.0) + _converted(result.converted)
     if option.db is not None and not result.untouched:
         summary += f", {option.db:.1f} dB expected"
     return summary + f", {sum(result.stages_ms.values()):.0f} ms"
@@ -152,6 +153,11 @@ def _summary(job: JobRequest, execution: Execution) -> str:
 def _cleaned(strength: float) -> str:
     """Return the part of a summary on damage that was cleaned up; empty if none was."""
     return f", cleaned up at strength {strength:g}" if strength > 0 else ""
+
+
+def _converted(colours: bool) -> str:
+    """Return the part of a summary on colours that the output could not state."""
+    return ", colours converted" if colours else ""
 
 
 def _expected(db: str | None) -> str:

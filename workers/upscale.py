@@ -4,7 +4,8 @@
 - A picture that keeps its size and has no damage to clean is returned unchanged.
 - A picture that is grey, whatever its file says, is run as one plane, and gets no tint.
 - Networks see the picture continued beyond its edge (`scheduling.tiling`).
-- Colours hidden by transparency are filled from their neighbours (`workers.windows`).
+- Colours hidden by transparency are filled from their neighbours (`workers.windows`), and those
+  that are nearly so do not bleed into others (`workers.visible_colours`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from models.geometry import AxisGrid, axis_grid
 from scheduling.tiling import AxisTile, Tile, Tiling, plan_tiles
 from workers.allocator import trim
 from workers.runtimes.base import Interrupted, Network, Releasing
+from workers.visible_colours import VisibleColours
 from workers.windows import Windows
 
 
@@ -92,6 +94,7 @@ def _by_network(
     larger = np.empty((height, width, raster.samples.shape[2]), raster.samples.dtype)
     if raster.has_alpha:
         enlarge_alpha(raster, larger)
+    visible = VisibleColours(raster, windows.colours, larger)
     total, done = sum(tile.window_pixels for tile in tiles), 0
     network = engine.network
 
@@ -112,6 +115,7 @@ def _by_network(
                     break
                 except Interrupted:  # the tile is run again, after what interrupted it
                     network = advance()
+            visible.correct(made, tile)
             place = larger[slice(*tile.rows.output), slice(*tile.columns.output), : raster.colours]
             _write(place, made, windows.tint(tile, height, width) if windows.grey else None)
             del made  # before the next tile, which needs the memory
