@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from cli.extras import needs
+from cli.terminal import console, shown
 from models.catalog import SHIPPED, CatalogError, ModelEntry, read_catalog
 from models.spec import NetworkSpec
 from models.zoo import ZOO
@@ -36,7 +36,7 @@ def models(
     headings = ["network", "parameters", "widths", "scales", "exactly local", "trained"]
     if cost:
         headings += ["MAC / input pixel: trunk", "head", "MAC / output pixel"]
-    table = Table(title=f"Networks; trained ones in {folder}")
+    table = Table(title=f"Networks; trained ones in {shown(folder)}")
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "network" else "right")
     for name, spec, trained in _known(folder):
@@ -54,8 +54,8 @@ def models(
         ]
         table.add_row(*cells, *(_costs(network) if cost else ()))
     # Files and pipes get the full width, so that no figure is cut off.
-    console = Console()
-    (console if console.is_terminal else Console(width=240)).print(table)
+    usual = console()
+    (usual if usual.is_terminal else console(width=240)).print(table)
 
 
 def _known(folder: Path) -> Iterator[tuple[str, NetworkSpec, list[str]]]:
@@ -73,12 +73,9 @@ def _known(folder: Path) -> Iterator[tuple[str, NetworkSpec, list[str]]]:
 
 
 def _on_meta(spec: NetworkSpec) -> Network:
-    import torch
+    from models.weights_file import MOST_TENSORS, skeleton
 
-    from models.architectures.registry import build_network
-
-    with torch.device("meta"):
-        return build_network(spec).eval()
+    return skeleton(spec, MOST_TENSORS).eval()
 
 
 def _costs(network: Network) -> tuple[str, str, str]:

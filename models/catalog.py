@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from models.spec import NetworkSpec
 from models.strength import strength_of_quality
+from models.whole_file import written
 from models.zoo import ZOO
 
 SHIPPED = Path(__file__).parent / "artifacts"
@@ -335,7 +336,7 @@ def read_catalog(folder: Path = SHIPPED) -> Catalog:
     try:
         return Catalog.model_validate_json(_bytes(path))
     except ValidationError as error:
-        raise CatalogError(f"{path} is not a valid catalog: {error}") from error
+        raise CatalogError(f"{path} is not a valid catalog: {one_line_reason(error)}") from error
 
 
 def read_valid_entries(folder: Path, running: Catalog | None = None) -> CatalogRead:
@@ -411,9 +412,8 @@ def _bytes(path: Path) -> bytes:
 
 def write_catalog(folder: Path, catalog: Catalog) -> None:
     """Write a model folder's catalog atomically."""
-    partial = folder / f"{CATALOG_FILE}.partial"
-    partial.write_text(catalog.model_dump_json(indent=1) + "\n")
-    partial.replace(folder / CATALOG_FILE)
+    with written(folder / CATALOG_FILE) as partial:
+        partial.write_text(catalog.model_dump_json(indent=1) + "\n")
 
 
 def enter(folder: Path, model: ModelEntry) -> Catalog:

@@ -84,6 +84,7 @@ class LimitsAnswer(BaseModel):
     max_side: dict[ImageFormat, int] = Field(
         description="The longest side in pixels of an output in each format."
     )
+    max_budget_ms: float = Field(description="The largest `latency_budget_ms`.")
     formats: list[FormatAnswer] = Field(description="The formats that are read and written.")
 
 
@@ -107,6 +108,7 @@ def models_answer(catalog: Catalog, settings: GatewaySettings, snapshot: Snapsho
         max_output_pixels=settings.max_output_pixels,
         max_job_bytes=settings.max_job_bytes,
         max_side={image_format: image_format.max_side for image_format in ImageFormat},
+        max_budget_ms=settings.max_budget_ms,
         formats=[_format(image_format) for image_format in ImageFormat],
     )
     return ModelsAnswer(
