@@ -155,6 +155,7 @@ def _shipped(
 ) -> Iterator[tuple[float, Engine]]:
     """Yield a model of the catalog at each width, as a worker runs it."""
     from workers.loaded_model import LoadedModel
+    from workers.runtimes.adapter import AdapterSession
     from workers.runtimes.base import RuntimeMissing, Session
     from workers.runtimes.onnx import OnnxSession
     from workers.runtimes.openvino import OpenVinoSession
@@ -162,7 +163,9 @@ def _shipped(
     try:
         entry = read_catalog(folder).get(model)
         session: Session = (
-            OnnxSession(folder, entry, threads)
+            AdapterSession(folder, entry, threads)
+            if entry.adapter is not None and precision is Precision.FLOAT32
+            else OnnxSession(folder, entry, threads)
             if precision is Precision.FLOAT32
             else OpenVinoSession(folder, entry, precision, threads)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli import (
+    add,
     bench,
     calibrate,
     convert,
@@ -36,6 +37,7 @@ app.command()(evaluate.evaluate)
 app.command()(export.export)
 app.command()(quantise.quantise)
 app.command()(convert.convert)
+app.command()(add.add)
 app.command()(models.models)
 app.add_typer(bench.app, name="bench")
 

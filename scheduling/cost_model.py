@@ -379,7 +379,7 @@ class CostModel:
         """
         disturbed = set(data.get("disturbed", ()))
         lines = {k: replace(Line(*v), disturbed=k in disturbed) for k, v in data["lines"].items()}
-        tilings = {k: Tiling(**v) for k, v in data.get("tilings", {}).items()}
+        tilings = {k: Tiling.from_dict(v) for k, v in data.get("tilings", {}).items()}
         contended = data.get("contended")
         return cls(
             lines,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,21 @@ from workers.runtimes.base import Interrupted, Network, Releasing
 from workers.windows import Windows
 
 
+class TileBytes(NamedTuple):
+    """Working memory of a tile."""
+
+    per_input: int
+    """Of each input pixel that the network sees at once."""
+    per_output: int
+    """Of each output pixel."""
+    per_window: int = 0
+    """Of each input pixel of the tile, whatever the network sees of it at once."""
+
+
+USUAL_BYTES = TileBytes(1600, 24)
+"""Of a network of 64 channels."""
+
+
 @dataclass(frozen=True)
 class Engine:
     """A network, and how pictures are cut for it."""
@@ -31,8 +47,7 @@ class Engine:
     tiling: Tiling = field(default_factory=Tiling)
     takes_strength: bool = False
     """Whether the network has an input for the picture's damage, and so can clean it."""
-    pixel_bytes: tuple[int, int] = (1600, 24)
-    """Working memory of a tile, per input pixel and per output pixel."""
+    pixel_bytes: TileBytes = USUAL_BYTES
 
 
 OnTile = Callable[[float], Engine | None]
