@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from pathlib import Path
@@ -109,7 +110,7 @@ def add(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         findings = probe_file(graph, written, stated, seconds, typer.echo)
-        entry = _entered(written, folder, name, description or f"{graph.name}.", licence, findings)
+        entry = entered(written, folder, name, description or f"{graph.name}.", licence, findings)
         enter(folder, entry.model_copy(update={"in_ladder": ladder, "on_demand": on_demand}))
     except NotServable as refusal:
         typer.echo(f"{graph} cannot be served. {refusal}", err=True)
@@ -119,7 +120,8 @@ def add(
     except OSError as error:
         raise typer.BadParameter(f"cannot write to {folder}: {error.strerror}") from error
     finally:
-        written.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            written.unlink(missing_ok=True)
     typer.echo(
         f"{name} is in {folder}; measure it with: anysr evaluate {name} --models {folder} --data "
         "B100 --record B100"
@@ -153,7 +155,7 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
     return numbers
 
 
-def _entered(
+def entered(
     written: Path, folder: Path, name: str, description: str, licence: str, findings: Findings
 ) -> ModelEntry:
     """Return the catalog's entry, with the graph under a name of its own: workers that start

@@ -1,9 +1,8 @@
-"""The process that opens a foreign graph for `anysr add`: told what to do on its input, it writes
-lines of JSON.
+"""The process that opens a foreign graph for `anysr add`, and writes what it finds as JSON lines.
 
-It reads the graph, writes it in one file to the given descriptor, confines itself, and only then
-runs it: no file can be written from then on, no process started and no connection opened, and its
-memory is bounded.
+It confines itself first: no file can be opened for writing, no process started and no connection
+made, and its memory is bounded (on Linux). Then it reads the graph, writes it with its weights to
+the descriptor that it was given, and runs it.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import psutil
 from numpy.typing import NDArray
 
 from images.sandbox import seccomp
@@ -48,7 +48,9 @@ def main(graph: str, descriptor: int) -> None:
 
 def _confine() -> None:
     """Limit this process before it sees a foreign byte."""
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    if sys.platform != "linux":
+        return
+    used = int(psutil.Process().memory_info().vms)
     for kind, most in ((resource.RLIMIT_AS, used + MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
         _, hard = resource.getrlimit(kind)
         least = most if hard == resource.RLIM_INFINITY else min(most, hard)

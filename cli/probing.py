@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -36,11 +37,24 @@ def probe_file(
         )
     timer = threading.Timer(seconds, process.kill)
     timer.start()
+    try:
+        with process:  # closes its pipes, and waits for its end
+            return _findings(process, stated, timer, say)
+    finally:
+        timer.cancel()
+
+
+def _findings(
+    process: subprocess.Popen[str],
+    stated: Stated,
+    timer: threading.Timer,
+    say: Callable[[str], None],
+) -> Findings:
+    assert process.stdin is not None  # for the type checker
+    assert process.stdout is not None
     last = "reading it"
     try:
-        assert process.stdin is not None  # for the type checker
-        assert process.stdout is not None
-        with process.stdin as stdin:
+        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
             stdin.write(stated.model_dump_json())
         for line in process.stdout:
             message: dict[str, Any] = json.loads(line)
@@ -50,11 +64,8 @@ def probe_file(
                 raise NotServable(str(message["error"]))
             last = str(message["said"])
             say(last)
+        if timer.is_alive():
+            raise NotServable(f"It ended the process that ran it, after: {last}.")
+        raise NotServable(f"It was not done within {timer.interval:g} s, after: {last}.")
     finally:
-        running = timer.is_alive()
-        timer.cancel()
         process.kill()
-        process.wait()
-    if running:
-        raise NotServable(f"It ended the process that ran it, after: {last}.")
-    raise NotServable(f"It was not done within {seconds:g} s, after: {last}.")

@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+
+from cli.add import entered
+from models.catalog import ModelEntry, enter
+from models.probing.memory import resting_bytes
+from models.probing.ports import ports_of
+from models.probing.probe import Stated, probe
 
 Dim = int | str
 
@@ -27,7 +34,7 @@ class Graph:
     def weight(self, values: Any, kind: type | None = None) -> str:
         """Add a weight, and return its name."""
         name = f"w{len(self.weights)}"
-        array = np.asarray(values, kind or self._type)
+        array: Any = np.asarray(values, kind or self._type)
         self.weights.append(numpy_helper.from_array(array, name))
         return name
 
@@ -127,12 +134,30 @@ def cropping(scale: int, reach: int) -> onnx.ModelProto:
 def attending(scale: int) -> onnx.ModelProto:
     """Every output pixel depends on the mean of the whole picture."""
     graph = Graph((1, 3, "h", "w"))
-    graph.then("GlobalAveragePool").then("Mul", graph.weight(0.2))
+    graph.then("GlobalAveragePool").then("Mul", graph.weight(0.05))
     pooled = graph.last
     graph.last = "input"
     graph.then("Add", pooled).convolve(repeat(3, scale), 0)
     graph.then("DepthToSpace", blocksize=scale, mode="CRD")
     return graph.model()
+
+
+def add_in_process(
+    folder: Path, name: str, model: onnx.ModelProto, stated: Stated | None = None, **more: Any
+) -> ModelEntry:
+    """Do what `anysr add` does, without a process of its own; `more` are members of the entry."""
+    graph = saved(model, folder / f"{name}.onnx")
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    ports = ports_of(session.get_inputs(), session.get_outputs())
+    found = probe(
+        lambda values: session.run([ports.output], {ports.input: values})[0],
+        *(ports, stated or Stated(), 0, resting_bytes(), lambda line: None),
+    )
+    graph.rename(folder / "found.onnx")
+    entry = entered(folder / "found.onnx", folder, name, "Drawn.", "Apache-2.0", found)
+    entry = entry.model_copy(update={"in_ladder": False, **more})
+    enter(folder, entry)
+    return entry
 
 
 def saved(model: onnx.ModelProto, path: Path) -> Path:
