@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,12 +75,12 @@ def find_reach(enlarge: Enlarge, adapter: Adapter) -> int | None:
     for radius in RADII[:1] if fixed else RADII:
         sides = _window(adapter, 2 * radius + 1)
         seen = min(side // 2 for side in sides) - 1
-        reach = max(
-            _reach(enlarge, adapter, sides, seed, phase)
-            for seed in (0, 1)
-            for phase in sorted({0, 1, adapter.multiple // 2})
-        )
-        if reach < seen - 1:
+        reach = 0
+        for found in _reaches(enlarge, adapter, sides):
+            reach = max(reach, found)
+            if reach >= seen - 1:  # perhaps further than this picture shows
+                break
+        else:
             return reach
     return None
 
@@ -94,20 +94,19 @@ def _window(adapter: Adapter, side: int) -> tuple[int, int]:
     )
 
 
-def _reach(
-    enlarge: Enlarge, adapter: Adapter, sides: tuple[int, int], seed: int, phase: int
-) -> int:
-    """Return the reach of one pixel near the middle of a picture of noise."""
-    picture = np.random.default_rng(seed).random((1, 3, *sides), np.float32)
-    changed = picture.copy()
-    row, column = (side // 2 + phase for side in sides)
-    changed[:, :, row, column] = np.round(1 - picture[:, :, row, column])
-    difference = np.abs(enlarge(changed) - enlarge(picture)).max(axis=(0, 1))
-    rows, columns = np.nonzero(difference > UNCHANGED)
-    away = np.maximum(
-        np.abs(rows // adapter.scale - row), np.abs(columns // adapter.scale - column)
-    )
-    return int(away.max(initial=0))
+def _reaches(enlarge: Enlarge, adapter: Adapter, sides: tuple[int, int]) -> Iterator[int]:
+    """Yield the reach of pixels near the middle of pictures of noise."""
+    for seed in (0, 1):
+        picture = np.random.default_rng(seed).random((1, 3, *sides), np.float32)
+        unchanged = enlarge(picture)
+        for phase in sorted({0, 1, adapter.multiple // 2}):
+            row, column = (side // 2 + phase for side in sides)
+            changed = picture.copy()
+            changed[:, :, row, column] = np.round(1 - picture[:, :, row, column])
+            difference = np.abs(enlarge(changed) - unchanged).max(axis=(0, 1))
+            rows, columns = np.nonzero(difference > UNCHANGED)
+            down, across = rows // adapter.scale - row, columns // adapter.scale - column
+            yield int(np.maximum(np.abs(down), np.abs(across)).max(initial=0))
 
 
 def shift_levels(enlarge: Enlarge, adapter: Adapter, shift: int, halo: int) -> float | None:

@@ -166,7 +166,7 @@ def custom() -> onnx.ModelProto:
     return model
 
 
-def shaped(*shape: int | str, kind: int = TensorProto.FLOAT) -> Callable[[], onnx.ModelProto]:
+def shaped(*shape: int | str, kind: Any = TensorProto.FLOAT) -> Callable[[], onnx.ModelProto]:
     """A graph that returns an input of any shape and type."""
 
     def model() -> onnx.ModelProto:

@@ -112,7 +112,7 @@ def unshuffled(scale: int, block: int, swapped: bool = False) -> onnx.ModelProto
     depth = 3 * block**2
     kernel = np.zeros((depth, depth, 3, 3))
     for channel in range(depth):
-        kernel[channel, channel, 1, 1] = 0.9 + 0.05 * (channel % 3)
+        kernel[channel, channel, 1, 1] = 0.9 + 0.05 * (channel // 3 % 3)
         kernel[channel, channel, 0, 1] = kernel[channel, channel, 1, 2] = 0.03
     graph.convolve(kernel, 1)
     graph.then("DepthToSpace", blocksize=block, mode="DCR")
