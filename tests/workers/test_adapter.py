@@ -200,25 +200,26 @@ def test_flat_colours_stay_flat_at_the_edge(
 def test_defian_exported_plainly_gives_what_ours_gives(tmp_path: Path) -> None:
     """The shipped x2 network as its makers would export it: its picture is the served model's."""
     ours = read_catalog(SHIPPED).get("defian-s-x2")
-    _, network = load_network(SHIPPED / ours.weights.file)
+    network = load_network(SHIPPED / ours.weights.file)[1].requires_grad_(False)
 
     class Plain(torch.nn.Module):
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             made: torch.Tensor = network.enlarge(image)  # type: ignore[operator]
             return made
 
-    auto = torch.export.Dim.AUTO
+    sides = {2: "height", 3: "width"}
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of torch's exporter about itself
-        program = torch.onnx.export(
+        warnings.simplefilter("ignore")  # that this exporter, which public files come from, is old
+        torch.onnx.export(
             Plain().eval(),
             (torch.rand(1, 3, 55, 101),),
-            dynamo=True,
-            dynamic_shapes={"image": {2: auto, 3: auto}},
-            verbose=False,
+            tmp_path / "plain.onnx",
+            dynamo=False,
+            input_names=["lr"],
+            output_names=["sr"],
+            dynamic_axes={"lr": sides, "sr": sides},
         )
-    assert program is not None
-    entry = add_in_process(tmp_path, "defian", program.model_proto)
+    entry = add_in_process(tmp_path, "defian", onnx.load(tmp_path / "plain.onnx"))
     assert entry.fixed_scale == 2
     assert entry.halo is None  # its attention reads the whole picture
     engine = load(tmp_path, entry, SETTINGS).at(1.0)
