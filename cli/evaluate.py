@@ -16,6 +16,7 @@ from rich.table import Table
 
 from cli.extras import needs
 from images.picture import FloatArray, Picture, Raster
+from models.adapters.enlarging import WrongOutput
 from models.card import refresh
 from models.catalog import (
     SHIPPED,
@@ -94,7 +95,10 @@ def evaluate(
     if strength is None:
         strength = 0.0 if jpeg is None else strength_of_quality(jpeg)
     upscalers = _upscalers(model, models, chosen, threads, strength, precision)
-    results = _measure(upscalers, files, wanted, jpeg)
+    try:
+        results = _measure(upscalers, files, wanted, jpeg)
+    except (CatalogError, WrongOutput) as error:  # a graph is opened at its first run
+        raise typer.BadParameter(str(error)) from error
     _print(model, data.name, results)
     if json_file:
         json_file.write_text(json.dumps(_as_json(model, data.name, results), indent=1) + "\n")

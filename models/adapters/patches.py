@@ -11,6 +11,11 @@ import itertools
 from dataclasses import dataclass
 
 
+LEAST_SIDE = 48
+"""Pixels of the smallest window that a graph of any size is shown: its own padding may fail in
+smaller ones. `models.probing.geometry` tries sides from 40 pixels on."""
+
+
 @dataclass(frozen=True)
 class Patch:
     """A stretch of one axis that the graph sees, in pixels of the window; mirrored beyond it."""
@@ -38,6 +43,8 @@ class Patching:
     height: int = 0
     """The only height that the graph accepts; 0 for any."""
     width: int = 0
+    foreign: bool = False
+    """Whether it is a foreign graph; one of `anysr export` accepts windows of every size."""
 
     def __post_init__(self) -> None:
         if self.multiple < 1 or min(self.margin, self.height, self.width) < 0:
@@ -66,7 +73,8 @@ class Patching:
 
     def _cut(self, length: int, side: int) -> list[Patch]:
         if not side:
-            needed = -(-(length + 2 * self.margin) // self.multiple) * self.multiple
+            least = max(length, LEAST_SIDE) + 2 * self.margin if self.foreign else length
+            needed = -(-least // self.multiple) * self.multiple
             return [Patch(-self.margin, needed - self.margin, (0, length))]
         starts = [-self.margin]
         while starts[-1] + side - self.margin < length:

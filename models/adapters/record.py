@@ -85,4 +85,6 @@ class Adapter(BaseModel):
     def patching(self) -> Patching:
         """The sizes that the graph accepts."""
         margin = -(-self.crop // self.scale)
-        return Patching(self.multiple, margin, self.overlap, self.height or 0, self.width or 0)
+        return Patching(
+            self.multiple, margin, self.overlap, self.height or 0, self.width or 0, foreign=True
+        )

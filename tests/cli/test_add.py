@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from cli.main import app
@@ -327,3 +328,30 @@ def test_a_new_version_replaces_the_old_one(tmp_path: Path) -> None:
     assert (second.in_ladder, second.on_demand) == (True, True)
     assert first.widths[0].onnx.file != second.widths[0].onnx.file
     assert json.loads((tmp_path / "models" / CATALOG_FILE).read_text())["default"] == "new"
+
+
+def test_it_is_measured_recorded_and_listed(tmp_path: Path) -> None:
+    """As `anysr evaluate --record` and `anysr models` do with any model."""
+    entry, adapter = added(shuffled(2), tmp_path, "--ladder")
+    assert not entry.chosen_freely
+    photographs = tmp_path / "B100"
+    photographs.mkdir()
+    for seed in range(2):
+        pixels = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+        image = Image.fromarray(pixels).resize((90, 80), Image.Resampling.BICUBIC)
+        image.save(photographs / f"{seed}.png")
+    command = ["evaluate", "new", "--models", tmp_path / "models", "--data", photographs]
+    command += ["--scales", "2,2.5,3", "--record", "B100", "--threads", "1"]
+    result = CliRunner().invoke(app, list(map(str, command)))
+    assert result.exit_code == 0, result.output
+    measured = read_catalog(tmp_path / "models").get("new")
+    assert [row.scale for row in measured.quality] == [2.0, 2.5, 3.0]
+    assert all(row.psnr_y > 25 for row in measured.quality)
+    assert measured.chosen_freely
+    assert measured.adapter == adapter
+    listed = CliRunner().invoke(app, ["models", "new", "--folder", str(tmp_path / "models")])
+    assert f"{adapter.parameters:,}" in listed.output
+    assert "2, resampled to 1-8" in listed.output
+    (tmp_path / "models" / measured.weights.file).write_bytes(b"damaged")
+    broken = CliRunner().invoke(app, list(map(str, command)), env={"COLUMNS": "300"})
+    assert (broken.exit_code, "differs from its checksum" in broken.stderr) == (2, True)

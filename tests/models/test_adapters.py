@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from models.adapters.enlarging import WrongOutput, enlarge
-from models.adapters.patches import Patching
+from models.adapters.patches import LEAST_SIDE, Patching
 from models.adapters.record import Adapter
 from models.adapters.values import FloatArray, from_graph, luma_of, to_graph
 
@@ -26,7 +26,9 @@ def patchings(draw: st.DrawFn) -> Patching:
     multiple, margin = draw(st.sampled_from([1, 2, 3, 4, 8])), draw(st.integers(0, 9))
     overlap = draw(st.integers(margin, 12))
     side = draw(st.one_of(st.just(0), st.integers(2 * overlap + multiple, 64)))
-    return Patching(multiple, margin, overlap, side, side)
+    return Patching(
+        multiple, margin, overlap, side, side, foreign=draw(st.booleans()) or margin > 0
+    )
 
 
 @given(patchings(), st.integers(1, 200))
@@ -63,6 +65,12 @@ def test_a_window_in_patches_equals_the_whole(
 
     expected = image.repeat(2, axis=2).repeat(2, axis=3)
     assert np.array_equal(enlarge(image, cut, run), expected)
+
+
+def test_a_foreign_graph_sees_no_tiny_window_and_one_of_ours_sees_its_own() -> None:
+    assert adapter().patching.rows(3)[0].length == LEAST_SIDE
+    assert adapter(multiple=32).patching.rows(3)[0].length == 64
+    assert Patching().rows(3)[0].length == 3
 
 
 def test_numbers_there_and_back() -> None:

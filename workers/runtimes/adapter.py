@@ -26,8 +26,6 @@ from workers.runtimes.onnx import CPU_PROVIDERS, GraphLoader, OnnxGraph, options
 
 SAME = 1e-6
 """Largest difference from an enlarged pixel at which a position counts as that pixel's."""
-SMALLEST_SIDE = 32
-"""Least pixels a side of the picture whose run frees memory."""
 
 
 class AdapterSession:
@@ -96,12 +94,12 @@ class AdapterNetwork:
             self._graph.interrupt()
 
     def release(self) -> None:
-        """Free the memory of the runs so far, by one more run of a small picture."""
+        """Free the memory of the runs so far, by one more run of a small picture. A graph of one
+        fixed size keeps its memory, which is always that of one patch."""
         adapter = self._adapter
-        # Larger than what the graph crops, and a multiple of what it needs.
-        least = max(SMALLEST_SIDE, 2 * adapter.crop + 1)
-        open_side = -(-least // adapter.multiple) * adapter.multiple
-        sides = adapter.height or open_side, adapter.width or open_side
+        if adapter.height and adapter.width:
+            return
+        sides = (cut(1)[0].length for cut in (adapter.patching.rows, adapter.patching.columns))
         kind = np.float16 if adapter.half else np.float32
         black = np.zeros((1, adapter.colours.channels, *sides), kind)
         self._graph.release(adapter.output, {adapter.input: black})
