@@ -20,6 +20,7 @@ import psutil
 from numpy.typing import NDArray
 
 from images.sandbox import seccomp
+from models.catalog import one_line_reason
 from models.probing.graph_file import MOST_BYTES, parameters_of, read_graph
 from models.probing.memory import resting_bytes
 from models.probing.ports import ports_of
@@ -42,6 +43,8 @@ def main(graph: str, descriptor: int) -> None:
         _say(error=str(refusal))
     except MemoryError:
         _say(error=f"It needs more than {MEMORY_BYTES >> 30} GiB of memory.")
+    except Exception as error:  # the engine raises various errors
+        _say(error=f"It cannot be run: {one_line_reason(error)}")
     else:
         _say(findings=findings)
 

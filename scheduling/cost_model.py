@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -352,7 +352,7 @@ class CostModel:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form."""
         lines = {k: [v.fixed, v.per_source, v.per_output] for k, v in self.lines.items()}
-        tilings = {k: asdict(v) for k, v in self.tilings.items()}
+        tilings = {k: v.to_dict() for k, v in self.tilings.items()}
         contended = None if self.contended is None else self.contended._learnt()
         return {
             "lines": lines,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from models.adapters.patches import Patching
@@ -62,9 +62,16 @@ class Tiling:
         if self.output_halo < 0:
             raise ValueError(f"{self}: output_halo must be at least 0")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready form; that of our own networks is as earlier versions read it."""
+        data = asdict(self)
+        if self.patching == Patching():
+            del data["patching"]
+        return data
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Tiling:
-        """Return the tiling that `dataclasses.asdict` wrote. Raises TypeError and ValueError."""
+        """Return the tiling that `to_dict` wrote. Raises TypeError and ValueError."""
         return cls(**{**data, "patching": Patching(**data.get("patching", {}))})
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-
 LEAST_SIDE = 48
 """Pixels of the smallest window that a graph of any size is shown: its own padding may fail in
 smaller ones. `models.probing.geometry` tries sides from 40 pixels on."""

@@ -8,7 +8,7 @@ import shutil
 import threading
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -252,7 +252,7 @@ def test_costs_are_measured_and_counted_in_patches(loaded: Callable[[str], Loade
     assert served.entry.adapter is not None
     assert served.entry.adapter.overlap == 2
     assert work_of(job, served.tiling).in_tiles().source_pixels == 2 * 4 * 64 * 64
-    assert Tiling.from_dict(json.loads(json.dumps(asdict(served.tiling)))) == served.tiling
+    assert Tiling.from_dict(json.loads(json.dumps(served.tiling.to_dict()))) == served.tiling
 
 
 def test_memory_bounds_the_tiles(folder: Path) -> None:
