@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.extras import needs
-from models.adapters.record import Colours
+from models.adapters.record import MOST_SIDE, Colours
 from models.catalog import (
     CATALOG_FILE,
     CatalogError,
@@ -68,6 +68,13 @@ def add(
     multiple: Annotated[
         int | None, typer.Option(min=1, max=64, help="Its sides are multiples; default: found.")
     ] = None,
+    height: Annotated[
+        int | None,
+        typer.Option(min=8, max=MOST_SIDE, help="The only height; default: as declared."),
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(min=8, max=MOST_SIDE, help="The only width; default: as declared.")
+    ] = None,
     halo: Annotated[
         int | None,
         typer.Option(min=0, max=512, help="Input pixels that one reaches; default: found."),
@@ -104,6 +111,8 @@ def add(
         mean=_numbers("--mean", mean),
         std=_numbers("--std", std),
         multiple=multiple,
+        height=height,
+        width=width,
         halo=halo,
     )
     written = folder / f"{name}.onnx.partial"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ class Stated(BaseModel):
     mean: PerChannel = (0.0,)
     std: PerChannel = (1.0,)
     multiple: int | None = None
+    height: int | None = None
+    width: int | None = None
     halo: int | None = None
 
 
@@ -65,6 +68,7 @@ def probe(
 ) -> Findings:
     """Return what is found of a graph by running it; `resting` is the memory of the process before
     its first run. Each finding is said in a line. Raises NotServable."""
+    ports = replace(ports, height=stated.height or ports.height, width=stated.width or ports.width)
     say(f"input {ports.input}, {_described(ports)}; output {ports.output}")
     geometry = find_geometry(run, ports, stated.scale)
     multiple = stated.multiple or geometry.multiple

@@ -90,6 +90,17 @@ def test_a_network_that_sees_everything_is_not_local(tmp_path: Path) -> None:
     assert entry.halo is None
 
 
+def test_a_graph_that_declares_any_size_and_accepts_one(tmp_path: Path) -> None:
+    """As exports often are whose maker named the axes, with sizes of one picture inside."""
+    graph = Graph((1, 3, "h", "w"))
+    graph.then("Reshape", graph.weight([1, 3, 64, 64], np.int64)).convolve(repeat(3, 2), 0)
+    model = graph.then("DepthToSpace", blocksize=2, mode="CRD").model()
+    refused = add(saved(model, tmp_path / "new.onnx"), tmp_path / "models")
+    assert "Its outputs have no size of a whole scale" in refused.stderr
+    _, adapter = added(model, tmp_path, "--height", "64", "--width", "64")
+    assert (adapter.height, adapter.width, adapter.scale) == (64, 64, 2)
+
+
 def test_one_of_several_outputs_is_named(tmp_path: Path) -> None:
     model = shuffled(2)
     model.graph.output.append(helper.make_tensor_value_info("t0", TensorProto.FLOAT, None))
