@@ -22,9 +22,14 @@ def read_graph(path: Path) -> onnx.ModelProto:
     folder. Raises NotServable, and OSError for an unreadable file."""
     if path.stat().st_size > MOST_BYTES:
         raise NotServable(f"{path.name} has more than {MOST_BYTES >> 20} MiB.")
+    return parsed(path.read_bytes(), path)
+
+
+def parsed(data: bytes, path: Path) -> onnx.ModelProto:
+    """Return the graph in the content of a file, as `read_graph` does."""
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(path.read_bytes())
+        model.ParseFromString(data)
     except DecodeError:
         raise NotServable(f"{path.name} is no ONNX file.") from None
     if not model.HasField("graph") or not model.graph.node:
@@ -92,8 +97,12 @@ def _external(tensor: TensorProto, folder: Path, most: int) -> bytes:
 
 def _inside(folder: Path, name: str) -> Path:
     """Return the path of a file of weights, which must lie in the folder, links followed."""
-    path = (folder / name).resolve() if name and "\0" not in name else folder
-    if path == folder or not path.is_relative_to(folder.resolve()):
+    root = folder.resolve()
+    try:
+        path = (root / name).resolve()
+    except (TypeError, ValueError, RuntimeError, OSError):  # no UTF-8, a null, a loop of links
+        path = root
+    if path == root or not path.is_relative_to(root):
         raise NotServable(f"Its weights lie in {name[:80]!r}, outside the folder of the graph.")
     return path
 
