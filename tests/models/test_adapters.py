@@ -129,11 +129,11 @@ def test_a_record_survives_the_catalog() -> None:
 @pytest.mark.parametrize(
     ("made", "reason"),
     [
-        (np.zeros((1, 3, 8, 9), np.float32), "not the size of x2"),
-        (np.zeros((1, 1, 8, 8), np.float32), "not the size of x2"),
-        (np.full((1, 3, 8, 8), np.nan, np.float32), "NaN"),
+        (np.zeros((1, 3, 96, 97), np.float32), "not the size of x2"),
+        (np.zeros((1, 1, 96, 96), np.float32), "not the size of x2"),
+        (np.full((1, 3, 96, 96), np.nan, np.float32), "NaN"),
     ],
 )
 def test_wrong_outputs_are_refused(made: FloatArray, reason: str) -> None:
     with pytest.raises(WrongOutput, match=reason):
-        enlarge(np.zeros((1, 3, 4, 4), np.float32), adapter(), lambda _: made)
+        enlarge(np.zeros((1, 3, 48, 48), np.float32), adapter(), lambda _: made)

@@ -134,7 +134,6 @@ def test_tiles_hold_at_most_the_pixels_allowed(picture: tuple[Size, Size, Tiling
     assert (len(tiles) == 1) == (fits or size == (1, 1))
 
 
-@given(pictures())
 @given(
     n_in=st.integers(1, 200),
     parts=st.integers(1, 5),
@@ -171,6 +170,7 @@ def test_a_foreign_graph_s_patches_count() -> None:
     assert Tiling.from_dict(ours.to_dict()) == ours
 
 
+@given(pictures())
 def test_halo_pixels_are_those_of_the_plan(picture: tuple[Size, Size, Tiling]) -> None:
     size, output, tiling = picture
     shown = sum(tile.window_pixels for tile in plan_tiles(size, output, tiling))
