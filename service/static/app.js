@@ -1,155 +1,304 @@
-/** Connects the parts of the page: choosing a picture, the settings, the run and its result. */
+/** Connects the parts of the page: choosing pictures, the settings, the runs and their results. */
 
-import { Problem, fetchModels, upscale } from "./api.js";
+import { fetchModels } from "./api.js";
 import { byId, element } from "./dom.js";
-import { Estimator } from "./estimate.js";
+import { Entries, MAX_ENTRIES, isRunning, wanted } from "./entries.js";
+import { EntryList } from "./entry-list.js";
+import { Estimator, expectedMs } from "./estimate.js";
+import { showFacts } from "./facts-panel.js";
 import { listenForFiles } from "./file-input.js";
+import { examined } from "./file-kind.js";
+import { headline } from "./headline.js";
 import { watchHealth } from "./health.js";
-import { readPicture } from "./picture.js";
+import { Kept } from "./kept.js";
+import { estimateQuery } from "./parameters.js";
+import { readPicture, releasePicture } from "./picture.js";
 import { sizeSentence, warnings } from "./preview.js";
 import { ProblemPanel } from "./problems.js";
 import { Progress } from "./progress.js";
-import { readRunSummary } from "./run-summary.js";
-import { showRunSummary } from "./run-summary-panel.js";
+import { ResultBar } from "./result-bar.js";
+import { Runner } from "./runner.js";
 import { drawSample } from "./sample.js";
 import { SettingsForm } from "./settings-form.js";
 import { loadSettings, saveSettings } from "./settings.js";
-import { resultName } from "./units.js";
+import { counted, duration } from "./units.js";
 import { Viewer } from "./viewer.js";
+import { saveZip } from "./zip-download.js";
+
+/** @typedef {import("./entries.js").Entry} Entry */
 
 class App {
+  #entries = new Entries();
+  /** @type {Entry | null} */
+  #shown = null;
+  /** Choices of files that replaced what was there; only the last one counts. */
+  #choices = 0;
+  #workers = 1;
+  #runner = new Runner();
+  #kept = new Kept();
   #viewer = new Viewer();
+  #resultBar = new ResultBar();
+  #list = new EntryList({ show: (entry) => this.#show(entry), remove: (entry) => this.#remove(entry) });
   #progress = new Progress(byId("progress-text", HTMLElement), byId("meter", HTMLElement));
   #problems = new ProblemPanel(byId("problem", HTMLElement), {
-    retry: () => this.#run(),
+    retry: () => this.#runShown(),
     retryWithBudget: (budgetMs) => {
       this.#form.change({ budgetMs });
-      this.#run();
+      this.#runShown();
     },
   });
+  #estimator = new Estimator();
   #form = new SettingsForm(loadSettings(), (settings) => {
     saveSettings(settings);
     this.#updatePreview();
   });
-  /** Files that were opened; only the last one is shown. */
-  #openings = 0;
-  /** @type {import("./api.js").Estimate | null} */
-  #estimate = null;
-  #estimator = new Estimator((estimate) => {
-    this.#estimate = estimate;
-    this.#form.showEstimate(estimate);
-  });
-  #summary = byId("run-summary", HTMLElement);
   #runButton = byId("run", HTMLButtonElement);
-  #running = byId("progress", HTMLElement);
-  /** @type {import("./picture.js").Picture | null} */
-  #picture = null;
-  /** @type {AbortController | null} */
-  #abort = null;
-  #resultUrl = "";
+  /** Settled when the list of models is there, or cannot be had. */
+  #models = Promise.resolve();
 
-  start() {
-    const buttons = [byId("choose", HTMLElement), byId("choose-another", HTMLElement)];
-    const input = byId("file", HTMLInputElement);
-    listenForFiles({ input, dropZone: byId("viewer", HTMLElement), buttons }, (file) => this.#open(file));
-    byId("sample", HTMLElement).addEventListener("click", async () => this.#open(await drawSample()));
-    byId("cancel", HTMLElement).addEventListener("click", () => this.#abort?.abort());
-    byId("settings", HTMLFormElement).addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#run();
-    });
-    watchHealth(byId("health", HTMLElement));
+  async start() {
+    this.#listen();
+    watchHealth(byId("health", HTMLElement), (workers) => (this.#workers = workers));
     // Without the list the page still works with the service's defaults; the health status says
     // what is wrong.
-    fetchModels().then((models) => this.#form.showModels(models), () => undefined);
+    this.#models = fetchModels().then((models) => this.#form.showModels(models), () => undefined);
+    await this.#models;
+    await this.#restore();
   }
 
-  /** @param {File} file */
-  async #open(file) {
-    this.#abort?.abort();
-    const opening = ++this.#openings;
-    const picture = await readPicture(file);
-    if (opening !== this.#openings) {
-      // Another file was chosen while this one was decoded.
-      URL.revokeObjectURL(picture.url);
-      return;
+  #listen() {
+    listenForFiles(
+      {
+        input: byId("file", HTMLInputElement),
+        dropZone: byId("viewer", HTMLElement),
+        choose: [byId("choose", HTMLElement), byId("choose-another", HTMLElement)],
+        add: [byId("add-first", HTMLElement), byId("add-more", HTMLElement)],
+      },
+      (files, add) => this.#open(files, add),
+    );
+    byId("sample", HTMLElement).addEventListener("click", async () => this.#open([await drawSample()], false));
+    byId("cancel", HTMLElement).addEventListener("click", () => this.#runner.cancelAll());
+    byId("forget", HTMLElement).addEventListener("click", () => this.#forget());
+    byId("download-all", HTMLElement).addEventListener("click", () => saveZip(this.#entries.all));
+    byId("settings", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#run(wanted(this.#entries.all, this.#form.settings));
+    });
+    window.addEventListener("beforeunload", (event) => {
+      if (this.#runner.running && this.#entries.all.length > 1) event.preventDefault();
+    });
+  }
+
+  /**
+   * Open files. They replace a single picture, unless they are to be added; several pictures stay.
+   *
+   * @param {File[]} files
+   * @param {boolean} add
+   */
+  async #open(files, add) {
+    const replaces = !add && this.#entries.all.length < 2;
+    const choice = replaces ? ++this.#choices : this.#choices;
+    await this.#models;
+    const room = replaces ? MAX_ENTRIES : this.#entries.room;
+    /** @type {Entry[]} */
+    const before = replaces ? [...this.#entries.all] : [];
+    let first = true;
+    for (const file of files.slice(0, room)) {
+      const { format, refusal } = await examined(file, this.#form.formats);
+      const picture = await readPicture(file);
+      // Other files were chosen while this one was decoded.
+      if (choice !== this.#choices) return releasePicture(picture);
+      for (const old of before.splice(0)) this.#discard(old);
+      const entry = this.#entries.add({ picture, format, refusal });
+      if (first) this.#show(entry);
+      else this.#update();
+      first = false;
     }
-    if (this.#picture) URL.revokeObjectURL(this.#picture.url);
-    this.#picture = picture;
-    this.#problems.clear();
-    this.#summary.hidden = true;
-    this.#runButton.disabled = false;
-    this.#viewer.showOriginal(picture);
-    this.#estimator.reset();
+    if (files.length > room) this.#announce(`Only ${MAX_ENTRIES} pictures at once: ${files.length - room} were left out.`);
+    else this.#announce("");
+    if (!this.#runner.running) this.#runButton.focus({ preventScroll: true });
+  }
+
+  async #restore() {
+    for (const { id, file, result } of await this.#kept.load()) {
+      const [picture, made] = [await readPicture(file), await readPicture(result.file)];
+      const { format } = await examined(file, this.#form.formats);
+      const { run, settings } = result;
+      const entry = this.#entries.add({ id, picture, format, refusal: "", result: { picture: made, run, settings } });
+      if (this.#shown === null) this.#show(entry);
+      else this.#update();
+    }
+  }
+
+  /** @param {Entry | null} entry  null for none */
+  #show(entry) {
+    this.#shown = entry;
+    this.#form.showPicture(entry);
+    const result = entry?.result ?? null;
+    this.#resultBar.show(result);
+    byId("facts", HTMLElement).hidden = result === null;
+    if (result !== null) showFacts(byId("run-summary", HTMLElement), result, this.#form.takesStrength(result.run.model));
+    if (entry === null) this.#viewer.showNothing();
+    else if (result === null) this.#viewer.showOriginal(entry.picture);
+    else void this.#viewer.showResult(entry.picture, result.picture);
+    this.#showProblem();
+    this.#update();
     this.#updatePreview();
-    this.#runButton.focus({ preventScroll: true });
+  }
+
+  #showProblem() {
+    const { refusal, problem } = this.#shown ?? { refusal: "", problem: null };
+    if (refusal !== "") this.#problems.refuse(refusal);
+    else if (problem !== null) this.#problems.show(problem);
+    else this.#problems.clear();
+  }
+
+  /** Write what depends on the pictures and on how far they are. */
+  #update() {
+    const { all } = this.#entries;
+    this.#list.update(all, this.#shown);
+    const many = all.length > 1;
+    byId("single-buttons", HTMLElement).hidden = many;
+    byId("kept", HTMLElement).hidden = !all.some(({ result }) => result !== null);
+    const next = wanted(all, this.#form.settings);
+    this.#runButton.disabled = next.length === 0;
+    this.#runButton.textContent = many && next.length > 0 ? `Upscale ${counted(next.length, "picture")}` : "Upscale";
   }
 
   #updatePreview() {
-    if (this.#picture === null) return;
+    this.#update();
     const { settings, model, limits } = this.#form;
-    byId("size-preview", HTMLElement).textContent = sizeSentence(this.#picture, settings.scale);
-    const sentences = warnings(this.#picture, settings, model, limits);
+    const entry = this.#shown;
+    const sendable = entry !== null && entry.refusal === "";
+    byId("size-preview", HTMLElement).textContent = sendable ? sizeSentence(entry.picture, settings) : "";
+    const sentences = sendable ? warnings(entry.picture, settings, model, limits) : [];
     const items = sentences.map((sentence) => element("li", {}, sentence));
     byId("warnings", HTMLElement).replaceChildren(...items);
-    this.#estimator.update(this.#picture, settings, limits?.formats ?? []);
+    this.#estimator.ask(this.#questions());
   }
 
-  async #run() {
-    const picture = this.#picture;
-    if (picture === null || this.#abort !== null) return;
-    const settings = { ...this.#form.settings };
-    const budgetMs = settings.budgetMs ?? this.#estimate?.default_budget_ms ?? null;
-    this.#abort = new AbortController();
-    this.#showRunning(true);
+  /** What the picture would take with the settings as they are, and with those that are in sight. */
+  #questions() {
+    const { settings, alternatives } = this.#form;
+    const { picture, format } = this.#shown ?? { picture: null, format: null };
+    const queryOf = (/** @type {import("./settings.js").Settings} */ asked) =>
+      picture === null || picture.width === 0 || format === null ? "" : estimateQuery(picture, format.name, asked);
+    return [
+      {
+        query: queryOf(settings),
+        onAnswer: (/** @type {import("./api.js").Estimate | null} */ estimate) => this.#form.showEstimate(estimate),
+      },
+      ...alternatives.map((alternative) => ({
+        query: queryOf(alternative.settings),
+        onAnswer: (/** @type {import("./api.js").Estimate | null} */ estimate, /** @type {string} */ obstacle) =>
+          alternative.show(estimate ? duration(expectedMs(estimate, this.#form.settings.budgetMs)) : obstacle),
+      })),
+    ];
+  }
+
+  #runShown() {
+    if (this.#shown !== null) void this.#run([this.#shown]);
+  }
+
+  /** @param {Entry[]} entries */
+  async #run(entries) {
+    if (entries.length === 0 || this.#runner.running) return;
+    const many = this.#entries.all.length > 1;
+    const run = this.#runner.run(entries, {
+      settings: { ...this.#form.settings },
+      formats: this.#form.formats,
+      lanes: this.#workers,
+      patient: many,
+      onChange: (entry) => this.#changed(entry),
+    });
     this.#problems.clear();
-    this.#progress.uploading(0);
-    try {
-      const answer = await upscale(picture.file, settings, {
-        signal: this.#abort.signal,
-        onUpload: (part) => this.#progress.uploading(part),
-        onSent: () => this.#progress.working(budgetMs),
-      });
-      await this.#showResult(picture, settings, answer);
-    } catch (error) {
-      if (error instanceof Problem) this.#problems.show(error);
-      else if (!this.#abort.signal.aborted) throw error;
-    } finally {
-      this.#abort = null;
-      this.#showRunning(false);
+    this.#showRunning(true);
+    this.#progress.start(entries, () => this.#list.update(this.#entries.all, this.#shown));
+    await run;
+    this.#progress.stop();
+    this.#endRun(entries, this.#showRunning(false));
+  }
+
+  /** @param {Entry} entry  whose phase has changed */
+  #changed(entry) {
+    if (isRunning(entry) || !this.#entries.all.includes(entry)) return this.#update();
+    const made = entry.result !== null && entry.problem === null;
+    if (made) this.#keep(entry);
+    if (entry !== this.#shown) this.#update();
+    else if (made) this.#show(entry);
+    else this.#showProblem();
+  }
+
+  /** @param {Entry} entry */
+  #keep({ id, picture, result }) {
+    if (result === null) return;
+    const { run, settings } = result;
+    void this.#kept.keep({ id, file: picture.file, result: { file: result.picture.file, run, settings } });
+  }
+
+  /**
+   * @param {Entry[]} entries  that ran
+   * @param {boolean} hadFocus
+   */
+  #endRun(entries, hadFocus) {
+    this.#update();
+    const made = entries.filter(({ result, problem }) => result !== null && problem === null);
+    const [only] = made;
+    if (this.#entries.all.length > 1) {
+      this.#announce(`${made.length} of ${counted(entries.length, "picture")} done.`);
+      if (hadFocus) byId(made.length > 0 ? "download-all" : "run", HTMLElement).focus({ preventScroll: true });
+    } else if (only !== undefined && only === this.#shown && only.result !== null) {
+      this.#announce(headline(only.result));
+      this.#resultBar.reveal(hadFocus);
+    } else if (hadFocus) {
+      this.#runButton.focus({ preventScroll: true });
     }
   }
 
   /**
-   * @param {import("./picture.js").Picture} original
-   * @param {import("./settings.js").Settings} settings  as they were sent
-   * @param {import("./api.js").Answer} answer
+   * @param {boolean} running
+   * @returns {boolean} whether what disappears had the focus
    */
-  async #showResult(original, settings, { picture, header }) {
-    const name = resultName(original.file.name, settings.scale, picture.type);
-    const { url, width, height } = await readPicture(new File([picture], name, { type: picture.type }));
-    // If another picture was opened meanwhile, nobody wants this result any more.
-    if (this.#picture !== original) return URL.revokeObjectURL(url);
-    if (this.#resultUrl) URL.revokeObjectURL(this.#resultUrl);
-    this.#resultUrl = url;
-    const run = readRunSummary(header);
-    const { strength } = settings;
-    const takesStrength = this.#form.takesStrength(run.model);
-    showRunSummary(this.#summary, { run, strength, takesStrength, width, height, picture, url, name });
-    this.#viewer.reveal();
-    void this.#viewer.showResult(original, { url, width, height, model: run.model });
+  #showRunning(running) {
+    const bar = byId("progress", HTMLElement);
+    const disappearing = [this.#runButton, bar, byId("problem", HTMLElement)];
+    const hadFocus = disappearing.some((part) => part.contains(document.activeElement)) || document.activeElement === document.body;
+    this.#runButton.hidden = running;
+    bar.hidden = !running;
+    // The focused button disappears; the one in its place gets the focus.
+    if (hadFocus && running) byId("cancel", HTMLElement).focus({ preventScroll: true });
+    return hadFocus;
   }
 
-  /** @param {boolean} running */
-  #showRunning(running) {
-    const disappearing = [this.#runButton, this.#running, byId("problem", HTMLElement)];
-    const hadFocus = disappearing.some((part) => part.contains(document.activeElement));
-    if (!running) this.#progress.stop();
-    this.#runButton.hidden = running;
-    this.#running.hidden = !running;
-    // The focused button disappears; the one in its place gets the focus.
-    if (hadFocus) (running ? byId("cancel", HTMLElement) : this.#runButton).focus({ preventScroll: true });
+  /** @param {Entry} entry */
+  #remove(entry) {
+    const { all } = this.#entries;
+    const at = all.indexOf(entry);
+    this.#discard(entry);
+    if (entry === this.#shown) this.#show(all[at + 1] ?? all[at - 1] ?? null);
+    else this.#update();
+  }
+
+  /** @param {Entry} entry */
+  #discard(entry) {
+    this.#runner.cancel(entry);
+    this.#entries.remove(entry);
+    void this.#kept.drop(entry.id);
+  }
+
+  async #forget() {
+    this.#choices++;
+    for (const entry of [...this.#entries.all]) this.#discard(entry);
+    this.#show(null);
+    await this.#kept.forget();
+    this.#announce("Your pictures are forgotten.");
+    byId("choose", HTMLElement).focus();
+  }
+
+  /** @param {string} words  read out by screen readers */
+  #announce(words) {
+    byId("announcement", HTMLElement).textContent = words;
   }
 }
 
-new App().start();
+void new App().start();

@@ -1,14 +1,27 @@
-/** Writes times, sizes and file names as people read them, and computes the size of a result. */
+/** Writes times, sizes and names as people read them. */
+
+const MINUTE_S = 60;
 
 /**
  * @param {number} ms
- * @returns {string} e.g. "840 ms", "2.4 s", "60 s"
+ * @returns {string} e.g. "0.04 s", "2.8 s", "34 s", "2 min 5 s"
  */
 export function duration(ms) {
-  if (ms < 10) return `${Math.round(ms * 10) / 10} ms`;
-  if (ms < 999.5) return `${Math.round(ms)} ms`;
-  const seconds = ms / 1000;
-  return `${seconds < 10 ? Math.round(seconds * 100) / 100 : Math.round(seconds * 10) / 10} s`;
+  const s = ms / 1000;
+  if (s < 0.095) return `${Math.max(1, Math.round(s * 100)) / 100} s`;
+  if (s < 9.95) return `${Math.round(s * 10) / 10} s`;
+  const whole = Math.round(s);
+  if (whole < 2 * MINUTE_S) return `${whole} s`;
+  const rest = whole % MINUTE_S;
+  return `${Math.floor(whole / MINUTE_S)} min${rest > 0 ? ` ${rest} s` : ""}`;
+}
+
+/**
+ * @param {number} ms
+ * @returns {string} to the millisecond, for technical facts: e.g. "0.102 s"
+ */
+export function exactDuration(ms) {
+  return `${Math.round(ms) / 1000} s`;
 }
 
 /**
@@ -30,33 +43,20 @@ export function pixels(width, height) {
 }
 
 /**
- * Round as the service does, halves to even, so that the size shown before the run is that of the result.
- *
- * @param {number} value
+ * @param {number} count
+ * @param {string} noun  in the singular
+ * @returns {string} e.g. "1 picture", "3 pictures"
  */
-export function roundHalfEven(value) {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  if (rest !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
+export function counted(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 /**
- * @param {number} size   pixels
- * @param {number} scale
+ * @param {string[]} names
+ * @param {string} last  the word before the last name
+ * @returns {string} e.g. "PNG, JPEG or WebP"
  */
-export function outputSize(size, scale) {
-  return Math.max(1, roundHalfEven(scale * size));
-}
-
-/**
- * @param {string} name       of the original, e.g. "photo.final.png"
- * @param {number} scale
- * @param {string} mediaType  of the result
- * @returns {string} e.g. "photo.final@2.37x.png"
- */
-export function resultName(name, scale, mediaType) {
-  const stem = name.replace(/\.[^.]{1,5}$/, "") || "picture";
-  const format = mediaType.replace("image/", "");
-  return `${stem}@${scale}x.${format === "jpeg" ? "jpg" : format}`;
+export function listed(names, last) {
+  const end = names[names.length - 1] ?? "";
+  return names.length > 1 ? `${names.slice(0, -1).join(", ")} ${last} ${end}` : end;
 }
