@@ -51,7 +51,7 @@ class App {
   #form = new SettingsForm(loadSettings(), (settings) => {
     saveSettings(settings);
     this.#updatePreview();
-  });
+  }, () => this.#fetchModels());
   #runButton = byId("run", HTMLButtonElement);
   /** Settled when the list of models is there, or cannot be had. */
   #models = Promise.resolve();
@@ -59,11 +59,14 @@ class App {
   async start() {
     this.#listen();
     watchHealth(byId("health", HTMLElement), (workers) => (this.#workers = workers));
-    // Without the list the page still works with the service's defaults; the health status says
-    // what is wrong.
-    this.#models = fetchModels().then((models) => this.#form.showModels(models), () => undefined);
+    this.#models = this.#fetchModels();
     await this.#models;
     await this.#restore();
+  }
+
+  /** Without the list the page still works with the service's defaults; the health status says what is wrong. */
+  #fetchModels() {
+    return fetchModels().then((models) => this.#form.showModels(models), () => undefined);
   }
 
   #listen() {
@@ -82,7 +85,7 @@ class App {
     byId("download-all", HTMLElement).addEventListener("click", () => saveZip(this.#entries.all));
     byId("settings", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#run(wanted(this.#entries.all, this.#form.settings));
+      this.#run(wanted(this.#entries.all, this.#form.settings).entries);
     });
     window.addEventListener("beforeunload", (event) => {
       if (this.#runner.running && this.#entries.all.length > 1) event.preventDefault();
@@ -138,7 +141,7 @@ class App {
     this.#resultBar.show(result);
     byId("facts", HTMLElement).hidden = result === null;
     if (result !== null) showFacts(byId("run-summary", HTMLElement), result, this.#form.takesStrength(result.run.model));
-    if (entry === null) this.#viewer.showNothing();
+    if (entry === null || entry.refusal !== "") this.#viewer.showNothing();
     else if (result === null) this.#viewer.showOriginal(entry.picture);
     else void this.#viewer.showResult(entry.picture, result.picture);
     this.#showProblem();
@@ -147,9 +150,9 @@ class App {
   }
 
   #showProblem() {
-    const { refusal, problem } = this.#shown ?? { refusal: "", problem: null };
-    if (refusal !== "") this.#problems.refuse(refusal);
-    else if (problem !== null) this.#problems.show(problem);
+    const entry = this.#shown;
+    if (entry !== null && entry.refusal !== "") this.#problems.refuse(entry.picture.file.name, entry.refusal);
+    else if (entry !== null && entry.problem !== null) this.#problems.show(entry.problem);
     else this.#problems.clear();
   }
 
@@ -160,9 +163,10 @@ class App {
     const many = all.length > 1;
     byId("single-buttons", HTMLElement).hidden = many;
     byId("kept", HTMLElement).hidden = !all.some(({ result }) => result !== null);
-    const next = wanted(all, this.#form.settings);
-    this.#runButton.disabled = next.length === 0;
-    this.#runButton.textContent = many && next.length > 0 ? `Upscale ${counted(next.length, "picture")}` : "Upscale";
+    const { entries, again } = wanted(all, this.#form.settings);
+    this.#runButton.disabled = entries.length === 0;
+    const which = many && entries.length > 0 ? ` ${counted(entries.length, "picture")}` : "";
+    this.#runButton.textContent = `Upscale${which}${again ? " again" : ""}`;
   }
 
   #updatePreview() {
@@ -183,12 +187,13 @@ class App {
     const { picture, format } = this.#shown ?? { picture: null, format: null };
     const queryOf = (/** @type {import("./settings.js").Settings} */ asked) =>
       picture === null || picture.width === 0 || format === null ? "" : estimateQuery(picture, format.name, asked);
+    for (const { obstacle, show } of alternatives) if (obstacle !== "") show(obstacle);
     return [
       {
         query: queryOf(settings),
         onAnswer: (/** @type {import("./api.js").Estimate | null} */ estimate) => this.#form.showEstimate(estimate),
       },
-      ...alternatives.map((alternative) => ({
+      ...alternatives.filter(({ obstacle }) => obstacle === "").map((alternative) => ({
         query: queryOf(alternative.settings),
         onAnswer: (/** @type {import("./api.js").Estimate | null} */ estimate, /** @type {string} */ obstacle) =>
           alternative.show(estimate ? duration(expectedMs(estimate, this.#form.settings.budgetMs)) : obstacle),

@@ -40,11 +40,11 @@ export function choicesOf(models) {
   const best = bestModel(models);
   const choices = [
     { name: "automatic", label: "Automatic", hint: "Right for most pictures", sets: { ...free, strength: "" } },
-    { name: "photo", label: "Photo", hint: "Sharp original: every detail is kept", sets: { ...free, strength: "0" } },
-    { name: "compressed", label: "Compressed photo", hint: "From a chat or the web: blocks are removed", sets: { ...free, strength: "0.65" } },
+    { name: "photo", label: "Photo", hint: "For sharp originals", sets: { ...free, strength: "0" } },
+    { name: "compressed", label: "Compressed photo", hint: "From a chat or the web", sets: { ...free, strength: "0.65" } },
   ];
   if (best === undefined) return choices;
-  return [...choices, { name: "best", label: "Best", hint: "The finest network, and the slowest", sets: { model: best.name, width: "", strength: "" } }];
+  return [...choices, { name: "best", label: "Best", hint: "Finest and slowest", sets: { model: best.name, width: "", strength: "" } }];
 }
 
 /**

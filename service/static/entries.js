@@ -81,15 +81,16 @@ export function isRunning({ phase }) {
 }
 
 /**
- * The pictures that a run with these settings would make: those that lack such a result, or all if
- * none does.
+ * The pictures that a run with these settings would make: those that lack such a result, or all of
+ * them again if none does.
  *
  * @param {Entry[]} entries
  * @param {import("./settings.js").Settings} settings
+ * @returns {{entries: Entry[], again: boolean}}
  */
 export function wanted(entries, settings) {
   const sendable = entries.filter(({ refusal }) => refusal === "");
   const key = JSON.stringify(settings);
   const lacking = sendable.filter(({ result }) => result === null || JSON.stringify(result.settings) !== key);
-  return lacking.length > 0 ? lacking : sendable;
+  return lacking.length > 0 ? { entries: lacking, again: false } : { entries: sendable, again: sendable.length > 0 };
 }

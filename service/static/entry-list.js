@@ -2,10 +2,9 @@
 
 import { byId, element } from "./dom.js";
 import { isRunning } from "./entries.js";
-import { headline } from "./headline.js";
 import { partOf, phaseText } from "./progress.js";
 import { problemWords } from "./problems.js";
-import { counted, fileSize, pixels } from "./units.js";
+import { counted, duration, fileSize, pixels } from "./units.js";
 
 /** @typedef {import("./entries.js").Entry} Entry */
 
@@ -31,9 +30,15 @@ function wordsOf(entry, now) {
   if (isRunning(entry)) return phaseText(entry, now);
   if (refusal !== "") return refusal;
   if (problem !== null) return problemWords(problem);
-  if (result !== null) return headline(result);
+  if (result !== null) return `Done: ${doneWords(result)}`;
   const size = fileSize(picture.file.size);
   return picture.width > 0 ? `${pixels(picture.width, picture.height)}, ${size}` : size;
+}
+
+/** @param {import("./entries.js").Result} result */
+function doneWords({ run, picture: { file, width, height } }) {
+  const size = width > 0 ? pixels(width, height) : fileSize(file.size);
+  return `${size}, ${duration(run.elapsedMs)}`;
 }
 
 /** One picture of the list; its elements stay, so that the focus does. */

@@ -54,7 +54,7 @@ export function estimateSentence(estimate, budgetMs) {
  */
 function obstacle(error) {
   if (!(error instanceof Problem)) return "";
-  if (error.code === "not_ready") return "loads first";
+  if (error.code === "not_ready") return "not ready";
   return error.code === "invalid_request" ? "not at this size" : "";
 }
 

@@ -91,26 +91,30 @@ function named({ media_type, suffixes }, { type, name }) {
  *     one sentence that says why the service will not read the file, "" if it may
  */
 export async function examined(file, formats) {
-  if (file.size === 0) return { format: null, refusal: `${file.name} is empty.` };
+  if (file.size === 0) return { format: null, refusal: "The file is empty." };
   let kind;
   try {
     kind = await kindOf(file);
   } catch {
-    return { format: null, refusal: `${file.name} cannot be opened: it may be a folder, or it was moved or changed.` };
+    return { format: null, refusal: "The browser cannot open this file: it may be a folder, or it was moved or changed." };
   }
   if (formats.length === 0) return { format: null, refusal: "" };
   const format = formats.find(({ media_type }) => media_type === kind?.media_type) ?? null;
   // A file of an unknown kind may be a picture of a format that this table has yet to learn.
   if (format !== null || (kind === null && formats.some((known) => named(known, file)))) return { format, refusal: "" };
-  return { format: null, refusal: refusalOf(file, kind?.label, formats) };
+  return { format: null, refusal: refusalOf(kind?.label, formats) };
 }
 
 /**
- * @param {File} file
  * @param {string | undefined} label
  * @param {Format[]} formats
  */
-function refusalOf({ name }, label, formats) {
-  const is = label === undefined ? "is no picture that this service knows" : `is a ${label}`;
-  return `${name} ${is}; this service reads ${listed(formats.map((format) => format.label), "and")}.`;
+function refusalOf(label, formats) {
+  const is = label === undefined ? "This is no picture of a known format" : `This is ${article(label)} ${label}`;
+  return `${is}; the service reads ${listed(formats.map((format) => format.label), "and")}.`;
+}
+
+/** @param {string} label */
+function article(label) {
+  return /^(AVIF|icon)/.test(label) ? "an" : "a";
 }

@@ -83,21 +83,24 @@ export class NetworkField {
 
   /**
    * What is in sight and could be chosen instead: the settings to ask an estimate for, and where to
-   * show its time.
+   * show its time or the obstacle.
    *
    * @param {Settings} settings
-   * @returns {{settings: Settings, show: (words: string) => void}[]}
+   * @returns {{settings: Settings, show: (words: string) => void, obstacle: string}[]}  an estimate
+   *     cannot be had where an obstacle is named
    */
   alternatives(settings) {
     const choices = this.#choices.map(({ name, sets }) => ({
       settings: { ...settings, ...sets },
       show: (/** @type {string} */ words) => this.#choiceRows.showTime(name, words),
+      obstacle: "",
     }));
     if (!this.#details.open) return choices;
     const names = [ANY, ...this.#models.map(({ name }) => name)];
     const networks = names.map((name) => ({
       settings: { ...settings, model: name, width: "" },
       show: (/** @type {string} */ words) => this.#networkRows.showTime(name, words),
+      obstacle: this.named(name)?.on_demand && !this.named(name)?.ready ? "loads first" : "",
     }));
     return [...choices, ...networks];
   }

@@ -58,9 +58,8 @@ export class OptionRows {
     const input = element("input", { type: "radio", name: this.#group, value });
     const time = element("span", { class: "option-time" });
     this.#rows.set(value, { input, time });
-    const words = element("span", { class: "option-words" }, element("span", { class: "option-label" }, label));
+    const name = element("span", { class: "option-label" }, label);
     // A space each, which a screen reader needs between the parts of the name.
-    if (hint) words.append(" ", element("span", { class: "option-hint" }, hint));
-    return element("label", { class: "option" }, input, words, " ", time);
+    return element("label", { class: "option" }, input, name, " ", time, " ", element("span", { class: "option-hint" }, hint));
   }
 }

@@ -84,12 +84,14 @@ export class ProblemPanel {
   /**
    * Say that a file cannot be sent.
    *
+   * @param {string} name
    * @param {string} refusal  one sentence
    */
-  refuse(refusal) {
+  refuse(name, refusal) {
     this.clear();
-    this.#host.append(element("h2", {}, "This file cannot be used"), element("p", {}, refusal));
+    this.#host.append(element("h2", {}, `${name} cannot be used`), element("p", {}, refusal));
     this.#host.hidden = false;
+    this.#host.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {import("./api.js").Problem} problem */
@@ -122,7 +124,7 @@ export class ProblemPanel {
    * @param {() => void} act
    */
   #button(label, act) {
-    const button = element("button", { type: "button", class: "button wide" }, label);
+    const button = element("button", { type: "button", class: "button" }, label);
     button.addEventListener("click", act);
     return button;
   }

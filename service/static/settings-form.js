@@ -17,19 +17,18 @@ export class SettingsForm {
   #size = new SizeField((changes) => this.change(changes));
   #format = new FormatField((changes) => this.change(changes));
   #budget = new BudgetField((budgetMs) => this.change({ budgetMs }));
-  #network = new NetworkField(
-    (changes) => this.change(changes),
-    () => this.#onChange(this.#settings),
-  );
+  #network;
   #onMiss = byId("on-miss", HTMLSelectElement);
 
   /**
    * @param {Settings} settings
    * @param {(settings: Settings) => void} onChange
+   * @param {() => void} onNetworks  when the list of all networks comes into sight
    */
-  constructor(settings, onChange) {
+  constructor(settings, onChange, onNetworks) {
     this.#settings = settings;
     this.#onChange = onChange;
+    this.#network = new NetworkField((changes) => this.change(changes), onNetworks);
     this.#onMiss.addEventListener("change", () => this.change({ onMiss: this.#onMiss.value }));
     this.#write();
   }

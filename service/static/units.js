@@ -1,6 +1,16 @@
 /** Writes times, sizes and names as people read them. */
 
 const MINUTE_S = 60;
+/** Keeps a number and its unit on one line. */
+const JOINED = "\u00a0";
+
+/**
+ * @param {number} value
+ * @param {string} unit
+ */
+function joined(value, unit) {
+  return `${value}${JOINED}${unit}`;
+}
 
 /**
  * @param {number} ms
@@ -8,12 +18,12 @@ const MINUTE_S = 60;
  */
 export function duration(ms) {
   const s = ms / 1000;
-  if (s < 0.095) return `${Math.max(1, Math.round(s * 100)) / 100} s`;
-  if (s < 9.95) return `${Math.round(s * 10) / 10} s`;
+  if (s < 0.095) return joined(Math.max(1, Math.round(s * 100)) / 100, "s");
+  if (s < 9.95) return joined(Math.round(s * 10) / 10, "s");
   const whole = Math.round(s);
-  if (whole < 2 * MINUTE_S) return `${whole} s`;
+  if (whole < 2 * MINUTE_S) return joined(whole, "s");
   const rest = whole % MINUTE_S;
-  return `${Math.floor(whole / MINUTE_S)} min${rest > 0 ? ` ${rest} s` : ""}`;
+  return joined(Math.floor(whole / MINUTE_S), "min") + (rest > 0 ? ` ${joined(rest, "s")}` : "");
 }
 
 /**
@@ -21,7 +31,7 @@ export function duration(ms) {
  * @returns {string} to the millisecond, for technical facts: e.g. "0.102 s"
  */
 export function exactDuration(ms) {
-  return `${Math.round(ms) / 1000} s`;
+  return joined(Math.round(ms) / 1000, "s");
 }
 
 /**
@@ -29,9 +39,9 @@ export function exactDuration(ms) {
  * @returns {string} e.g. "640 kB", "1.2 MB"
  */
 export function fileSize(bytes) {
-  if (bytes < 1000) return `${bytes} B`;
-  if (bytes < 1e6) return `${Math.round(bytes / 1000)} kB`;
-  return `${Math.round(bytes / 1e5) / 10} MB`;
+  if (bytes < 1000) return joined(bytes, "B");
+  if (bytes < 1e6) return joined(Math.round(bytes / 1000), "kB");
+  return joined(Math.round(bytes / 1e5) / 10, "MB");
 }
 
 /**
@@ -39,7 +49,7 @@ export function fileSize(bytes) {
  * @param {number} height
  */
 export function pixels(width, height) {
-  return `${width} × ${height}`;
+  return [width, "×", height].join(JOINED);
 }
 
 /**

@@ -125,6 +125,7 @@ export class Viewer {
    */
   #showZoom(zoom, percent) {
     for (const choice of this.#zoom.querySelectorAll("input")) choice.checked = choice.value === String(zoom);
-    this.#zoomValue.textContent = `${percent} %`;
+    // A step that can be chosen says it itself.
+    this.#zoomValue.textContent = this.#zoom.querySelector(":checked:not([value=fit])") ? "" : `${percent} %`;
   }
 }
