@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 TYPESCRIPT := typescript@7.0.2
+AXE := axe-core@4.14.1
+JS_TOOLS := $(VENV)/.$(TYPESCRIPT)-$(AXE)
 EXTRA ?= cpu
 # Tests wait more than they compute: two processes take little over half the time on two cores.
 TEST_PROCESSES ?= 2
@@ -14,7 +16,7 @@ export ANYSR_TEST_DATA
 # Of all fuzz targets together.
 MINUTES ?= 5
 
-.PHONY: help serve test test-containers fuzz lint types types-js format lock clean
+.PHONY: help serve test test-containers fuzz lint types types-js axe format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -39,8 +41,8 @@ $(VENV)/.fuzz: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cpu,fuzz]"
 	@touch $@
 
-$(VENV)/.$(TYPESCRIPT): | $(BIN)/python
-	npm install --silent --no-save --no-package-lock --prefix $(VENV) $(TYPESCRIPT)
+$(JS_TOOLS): | $(BIN)/python
+	npm install --silent --no-save --no-package-lock --prefix $(VENV) $(TYPESCRIPT) $(AXE)
 	@touch $@
 
 serve: $(VENV)/.serve-$(EXTRA) ## the service on http://127.0.0.1:8000
@@ -65,8 +67,11 @@ lint: $(VENV)/.test ## ruff
 types: $(VENV)/.test ## strict mypy
 	$(BIN)/mypy
 
-types-js: $(VENV)/.test $(if $(shell command -v npm),$(VENV)/.$(TYPESCRIPT)) ## the page's JavaScript by TypeScript (skips without one)
+types-js: $(VENV)/.test $(if $(shell command -v npm),$(JS_TOOLS)) ## the page's JavaScript by TypeScript (skips without one)
 	$(BIN)/python -m pytest -q tests/service/test_page_types.py
+
+axe: $(VENV)/.test $(if $(shell command -v npm),$(JS_TOOLS)) ## the page's accessibility by axe-core (skips without one)
+	$(BIN)/python -m pytest -q tests/service/page/test_accessibility.py
 
 format: $(VENV)/.test ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .

@@ -165,6 +165,8 @@ class App {
     byId("kept", HTMLElement).hidden = !all.some(({ result }) => result !== null);
     const { entries, again } = wanted(all, this.#form.settings);
     this.#runButton.disabled = entries.length === 0;
+    // Once there is a result, the next step is its download.
+    this.#runButton.classList.toggle("primary", !again);
     const which = many && entries.length > 0 ? ` ${counted(entries.length, "picture")}` : "";
     this.#runButton.textContent = `Upscale${which}${again ? " again" : ""}`;
   }

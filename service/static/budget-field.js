@@ -40,6 +40,7 @@ export class BudgetField {
   #number = byId("budget-number", HTMLInputElement);
   #automatic = byId("budget-automatic", HTMLInputElement);
   #range = byId("budget-range", HTMLElement);
+  #folded = byId("budget-value", HTMLElement);
   #sentence = byId("time-estimate", HTMLElement);
   #marks = { fastest: byId("mark-fastest", HTMLElement), best: byId("mark-best", HTMLElement) };
 
@@ -60,6 +61,7 @@ export class BudgetField {
     this.#automatic.checked = budgetMs === null;
     this.#number.value = budgetMs === null ? "" : String(budgetMs / 1000);
     this.#range.hidden = budgetMs === null;
+    this.#folded.textContent = budgetMs === null ? "automatic" : duration(budgetMs);
     this.#writeSentence();
     this.#writeSlider();
   }

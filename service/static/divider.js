@@ -46,12 +46,16 @@ export class Divider {
     event.preventDefault();
     this.#handle.focus({ preventScroll: true });
     this.#frame.classList.add("dividing");
+    const before = this.#value;
     this.#moveTo(event.clientX);
     followDrag(
       this.#frame,
       event,
       ({ clientX }) => this.#moveTo(clientX),
-      () => this.#frame.classList.remove("dividing"),
+      (pinched) => {
+        this.#frame.classList.remove("dividing");
+        if (pinched) this.value = before;
+      },
     );
   }
 

@@ -6,7 +6,8 @@ import { PINCH_START } from "./pinch.js";
  * @param {HTMLElement} frame
  * @param {PointerEvent} press
  * @param {(event: PointerEvent) => void} onMove
- * @param {() => void} onEnd
+ * @param {(pinched: boolean) => void} onEnd  `pinched`: a second finger came down, so that the first one
+ *     meant something else
  */
 export function followDrag(frame, press, onMove, onEnd = () => undefined) {
   const stop = new AbortController();
@@ -16,7 +17,7 @@ export function followDrag(frame, press, onMove, onEnd = () => undefined) {
   for (const end of ["pointerup", "pointercancel", PINCH_START]) {
     const finish = () => {
       stop.abort();
-      onEnd();
+      onEnd(end === PINCH_START);
     };
     frame.addEventListener(end, finish, { signal });
   }

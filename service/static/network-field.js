@@ -21,6 +21,7 @@ export class NetworkField {
   #details = byId("networks", HTMLDetailsElement);
   #choiceRows;
   #networkRows;
+  #folded = byId("network-value", HTMLElement);
   #width = byId("width", HTMLSelectElement);
   #strength = byId("strength", HTMLSelectElement);
 
@@ -56,7 +57,10 @@ export class NetworkField {
 
   /** @param {Settings} settings */
   write(settings) {
-    this.#choiceRows.value = choiceOf(this.#choices, settings)?.name ?? "none";
+    const choice = choiceOf(this.#choices, settings);
+    this.#choiceRows.value = choice?.name ?? "none";
+    // What none of the four choices stands for must be seen although it is folded.
+    this.#folded.textContent = choice === undefined ? settings.model || "own settings" : "";
     // With a width but no model, the service takes its default model.
     this.#networkRows.value = settings.model || (settings.width ? this.#default : ANY);
     this.#strength.value = settings.strength;

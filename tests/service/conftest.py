@@ -12,7 +12,7 @@ Test files go by endpoint, over real HTTP, or by module:
 - test_status_http: status_api, answers.models, answers.health, openapi, docs_page, request_log
 - test_admin_http: admin_api, catalog_store
 - test_metrics_http: metrics, request_log
-- test_page, test_page_types: static
+- page, test_page_types: static
 - test_admission, test_budgets, test_connections, test_gateway_settings, test_picture_response,
   test_problems, test_snapshot, test_spread: the module of that name
 - test_harness: the fixtures themselves
