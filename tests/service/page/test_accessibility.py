@@ -11,14 +11,14 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.service.harness import ScriptedWorker
-from tests.service.page.driving import START_S, choose, picture, run_button, unfold, upscaled
+from tests.service.page.driving import START_S, TEXT, choose, picture, run_button, unfold, upscaled
 
 AXE = Path(sys.prefix) / "node_modules" / "axe-core" / "axe.min.js"
 FAULTS = """async () => {
   const {violations} = await axe.run(document, {resultTypes: ["violations"]});
-  return violations.map(({id, impact, nodes}) => ({id, impact, where: nodes.map((n) => n.html + n.failureSummary)}));
+  const where = (nodes) => nodes.map(({html, failureSummary}) => `${html} ${failureSummary}`);
+  return violations.map(({id, impact, nodes}) => ({id, impact, where: where(nodes)}));
 }"""
-TEXT = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
 
 
 async def assert_no_fault(page: Page, state: str) -> None:

@@ -11,9 +11,7 @@ from PIL import Image
 from playwright.async_api import Page, Route, expect
 
 from tests.service.harness import ScriptedWorker, drawn
-from tests.service.page.driving import START_S, choose, picture, run_button, size_of
-
-TEXT = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
+from tests.service.page.driving import START_S, TEXT, choose, picture, run_button, size_of
 
 
 async def test_some_fail_and_the_others_are_in_one_zip(page: Page, tmp_path: Path) -> None:

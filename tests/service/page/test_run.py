@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from playwright.async_api import Page, expect
 
+from jobs.formats import labels
 from jobs.job import Job, Reason, RunFacts
 from jobs.settings import QueueSettings
 from tests.service import harness
@@ -167,8 +168,6 @@ async def test_damage_is_cleaned_up_as_the_file_says(page: Page) -> None:
     [
         ("notes.txt", b"no picture", "This is a text file"),
         ("poster.psd", b"8BPS\0\1" + bytes(20), "This is a Photoshop file"),
-        ("named.png", b"%PDF-1.7\n", "This is a PDF document"),
-        ("data.bin", bytes(range(1, 60)) * 3, "This is no picture of a known format"),
     ],
 )
 async def test_a_file_of_another_kind_is_refused_before_it_is_sent(
@@ -179,7 +178,7 @@ async def test_a_file_of_another_kind_is_refused_before_it_is_sent(
     await choose(page, {"name": name, "mimeType": "", "buffer": content})
     alert = page.get_by_role("alert")
     await expect(alert.get_by_role("heading")).to_have_text(f"{name} cannot be used")
-    reads = "the service reads PNG, JPEG, WebP, AVIF and JPEG XL."
+    reads = f"the service reads {labels(last='and')}."
     await expect(alert.get_by_role("paragraph")).to_have_text(f"{what}; {reads}")
     await expect(run_button(page)).to_be_disabled()
     assert "POST" not in sent

@@ -9,7 +9,7 @@ from datetime import datetime
 from PIL import Image
 from playwright.async_api import Page
 
-from jobs.formats import FORMATS, ImageFormat
+from jobs.formats import ImageFormat, labels
 from jobs.job import Reason
 from models.geometry import output_size
 from service.problems import STATUS
@@ -158,12 +158,13 @@ async def test_a_size_in_pixels_is_previewed_as_the_service_makes_it(page: Page)
     assert found == [output_size(h, p / w) for w, h, p in cases]
 
 
-EXAMINE = """async (files) => {
+EXAMINE = """async ([files, added]) => {
   const {examined} = await import("/static/file-kind.js");
   const {limits} = await (await fetch("/models")).json();
+  const formats = [...limits.formats, ...added];
   const found = files.map(async ([name, bytes]) => {
     const file = new File([new Uint8Array(bytes)], name);
-    const {format, refusal} = await examined(file, limits.formats);
+    const {format, refusal} = await examined(file, formats);
     return [format?.name ?? null, refusal];
   });
   return Promise.all(found);
@@ -176,13 +177,11 @@ async def test_every_format_that_the_service_writes_is_recognised(page: Page) ->
     names = {ImageFormat.PNG, ImageFormat.JPEG, ImageFormat.WEBP, ImageFormat.AVIF}
     files = [["scan.dat", list(encoded(image, name.value))] for name in sorted(names)]
     files += [["a.jxl", list(b"\xff\x0a\0")], ["a.jxl", list(b"\0\0\0\x0cJXL \r\n\x87\n")]]
-    found = await page.evaluate(EXAMINE, files)
+    found = await page.evaluate(EXAMINE, [files, []])
     assert found == [[name, ""] for name in [*sorted(names), "jxl", "jxl"]]
 
 
 async def test_what_the_service_does_not_read_is_named(page: Page) -> None:
-    readable = "the service reads " + ", ".join(FORMATS[f].label for f in ImageFormat)
-    assert readable.startswith("the service reads PNG, JPEG")
     files = {
         "a.psd": (b"8BPS\0\1", "This is a Photoshop file"),
         "a.txt": ("Grüße\n".encode(), "This is a text file"),
@@ -194,13 +193,25 @@ async def test_what_the_service_does_not_read_is_named(page: Page) -> None:
         "b.png": (b"", "The file is empty."),
         "a.dat": (bytes(range(200, 250)), "This is no picture of a known format"),
     }
-    found = await page.evaluate(
-        EXAMINE, [[name, list(content)] for name, (content, _) in files.items()]
-    )
+    named = [[name, list(content)] for name, (content, _) in files.items()]
+    found = await page.evaluate(EXAMINE, [named, []])
     for (_, words), (_, refusal) in zip(files.values(), found, strict=True):
         assert refusal.startswith(words), refusal
+    assert f"the service reads {labels(last='and')}." in found[0][1]
     # Bytes that nobody knows, under the suffix of a format: the service may read them.
-    assert await page.evaluate(EXAMINE, [["a.png", [1, 2, 200, 3]]]) == [[None, ""]]
+    assert await page.evaluate(EXAMINE, [[["a.png", [1, 2, 200, 3]]], []]) == [[None, ""]]
+
+
+async def test_a_format_is_read_as_soon_as_the_service_lists_it(page: Page) -> None:
+    media_types = {"psd": "image/vnd.adobe.photoshop", "new": "image/new"}
+    rows = [
+        {"name": name, "label": name.upper(), "media_type": kind, "suffixes": [f".{name}"]}
+        for name, kind in media_types.items()
+    ]
+    files = [["a.dat", list(b"8BPS\0\1")], ["a.NEW", [1, 2, 200]], ["a.txt", list(b"text")]]
+    found = await page.evaluate(EXAMINE, [files, rows])
+    assert found[:2] == [["psd", ""], [None, ""]]
+    assert found[2][1].endswith(", PSD and NEW.")
 
 
 ZIP = """async (files) => {
