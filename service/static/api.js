@@ -78,12 +78,15 @@ export class Problem extends Error {
   }
 }
 
+/** Pictures wait for the list of models before they are shown, but not for a service that hangs. */
+const MODELS_TIMEOUT_MS = 5000;
+
 // Relative to this file, so that the page also works under a path prefix.
 const address = (/** @type {string} */ path) => new URL(`../${path}`, import.meta.url).href;
 
 /** @returns {Promise<Models>} */
 export async function fetchModels() {
-  const response = await fetch(address("models"));
+  const response = await fetch(address("models"), { signal: AbortSignal.timeout(MODELS_TIMEOUT_MS) });
   if (!response.ok) throw await problemOf(response);
   return response.json();
 }

@@ -1,19 +1,17 @@
 /** Connects the parts of the page: choosing pictures, the settings, the runs and their results. */
 
 import { fetchModels } from "./api.js";
-import { byId, element } from "./dom.js";
+import { byId } from "./dom.js";
 import { Entries, MAX_ENTRIES, isRunning, wanted } from "./entries.js";
 import { EntryList } from "./entry-list.js";
-import { Estimator, expectedMs } from "./estimate.js";
 import { showFacts } from "./facts-panel.js";
 import { listenForFiles } from "./file-input.js";
 import { examined } from "./file-kind.js";
 import { headline } from "./headline.js";
 import { watchHealth } from "./health.js";
 import { Kept } from "./kept.js";
-import { estimateQuery } from "./parameters.js";
-import { readPicture, releasePicture } from "./picture.js";
-import { sizeSentence, warnings } from "./preview.js";
+import { readPicture, releasePicture, unreadPicture } from "./picture.js";
+import { PreviewPanel } from "./preview-panel.js";
 import { ProblemPanel } from "./problems.js";
 import { Progress } from "./progress.js";
 import { ResultBar } from "./result-bar.js";
@@ -21,7 +19,7 @@ import { Runner } from "./runner.js";
 import { drawSample } from "./sample.js";
 import { SettingsForm } from "./settings-form.js";
 import { loadSettings, saveSettings } from "./settings.js";
-import { counted, duration } from "./units.js";
+import { counted } from "./units.js";
 import { Viewer } from "./viewer.js";
 import { saveZip } from "./zip-download.js";
 
@@ -47,11 +45,11 @@ class App {
       this.#runShown();
     },
   });
-  #estimator = new Estimator();
   #form = new SettingsForm(loadSettings(), (settings) => {
     saveSettings(settings);
-    this.#updatePreview();
+    this.#update();
   }, () => this.#fetchModels());
+  #preview = new PreviewPanel(this.#form);
   #runButton = byId("run", HTMLButtonElement);
   /** Settled when the list of models is there, or cannot be had. */
   #models = Promise.resolve();
@@ -108,7 +106,7 @@ class App {
     let first = true;
     for (const file of files.slice(0, room)) {
       const { format, refusal } = await examined(file, this.#form.formats);
-      const picture = await readPicture(file);
+      const picture = refusal === "" ? await readPicture(file) : unreadPicture(file);
       // Other files were chosen while this one was decoded.
       if (choice !== this.#choices) return releasePicture(picture);
       for (const old of before.splice(0)) this.#discard(old);
@@ -146,7 +144,6 @@ class App {
     else void this.#viewer.showResult(entry.picture, result.picture);
     this.#showProblem();
     this.#update();
-    this.#updatePreview();
   }
 
   #showProblem() {
@@ -156,9 +153,10 @@ class App {
     else this.#problems.clear();
   }
 
-  /** Write what depends on the pictures and on how far they are. */
+  /** Write what depends on the pictures, on how far they are, and on the settings. */
   #update() {
     const { all } = this.#entries;
+    this.#preview.update(this.#shown);
     this.#list.update(all, this.#shown);
     const many = all.length > 1;
     byId("single-buttons", HTMLElement).hidden = many;
@@ -169,38 +167,6 @@ class App {
     this.#runButton.classList.toggle("primary", !again);
     const which = many && entries.length > 0 ? ` ${counted(entries.length, "picture")}` : "";
     this.#runButton.textContent = `Upscale${which}${again ? " again" : ""}`;
-  }
-
-  #updatePreview() {
-    this.#update();
-    const { settings, model, limits } = this.#form;
-    const entry = this.#shown;
-    const sendable = entry !== null && entry.refusal === "";
-    byId("size-preview", HTMLElement).textContent = sendable ? sizeSentence(entry.picture, settings) : "";
-    const sentences = sendable ? warnings(entry.picture, settings, model, limits) : [];
-    const items = sentences.map((sentence) => element("li", {}, sentence));
-    byId("warnings", HTMLElement).replaceChildren(...items);
-    this.#estimator.ask(this.#questions());
-  }
-
-  /** What the picture would take with the settings as they are, and with those that are in sight. */
-  #questions() {
-    const { settings, alternatives } = this.#form;
-    const { picture, format } = this.#shown ?? { picture: null, format: null };
-    const queryOf = (/** @type {import("./settings.js").Settings} */ asked) =>
-      picture === null || picture.width === 0 || format === null ? "" : estimateQuery(picture, format.name, asked);
-    for (const { obstacle, show } of alternatives) if (obstacle !== "") show(obstacle);
-    return [
-      {
-        query: queryOf(settings),
-        onAnswer: (/** @type {import("./api.js").Estimate | null} */ estimate) => this.#form.showEstimate(estimate),
-      },
-      ...alternatives.filter(({ obstacle }) => obstacle === "").map((alternative) => ({
-        query: queryOf(alternative.settings),
-        onAnswer: (/** @type {import("./api.js").Estimate | null} */ estimate, /** @type {string} */ obstacle) =>
-          alternative.show(estimate ? duration(expectedMs(estimate, this.#form.settings.budgetMs)) : obstacle),
-      })),
-    ];
   }
 
   #runShown() {

@@ -41,6 +41,16 @@ function doneWords({ run, picture: { file, width, height } }) {
   return `${size}, ${duration(run.elapsedMs)}`;
 }
 
+/**
+ * What stands for a file that the browser cannot show: its suffix.
+ *
+ * @param {string} name
+ */
+function thumbOf(name) {
+  const [, suffix] = /\.([^.]{1,4})$/.exec(name) ?? ["", ""];
+  return element("span", { class: "thumb", "aria-hidden": "true" }, suffix.toUpperCase());
+}
+
 /** One picture of the list; its elements stay, so that the focus does. */
 class Row {
   #entry;
@@ -56,7 +66,7 @@ class Row {
   constructor(entry, actions) {
     this.#entry = entry;
     const { thumb, file } = entry.picture;
-    const image = thumb ? element("img", { src: thumb, alt: "", class: "thumb" }) : element("span", { class: "thumb" });
+    const image = thumb ? element("img", { src: thumb, alt: "", class: "thumb" }) : thumbOf(file.name);
     const name = element("span", { class: "entry-name" }, file.name);
     this.#show = element("button", { type: "button", class: "entry-show" }, image, name, this.#text, this.#meter);
     this.#show.addEventListener("click", () => actions.show(entry));

@@ -36,6 +36,7 @@ export class FormatField {
   /** @param {import("./settings.js").Settings} settings */
   write(settings) {
     this.#settings = settings;
+    this.#quality.value = settings.quality === null ? "" : String(settings.quality);
     this.#show();
   }
 
@@ -47,9 +48,8 @@ export class FormatField {
 
   #show() {
     if (this.#settings === null) return;
-    const { format, quality } = this.#settings;
+    const { format } = this.#settings;
     this.#format.value = format;
-    this.#quality.value = quality === null ? "" : String(quality);
     const written = format === "" ? this.#picture : this.#formats.find(({ name }) => name === format);
     // A file without loss has no quality; where the format is not known yet, it may have one.
     this.#qualityRow.hidden = written?.lossy === false;

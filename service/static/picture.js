@@ -30,6 +30,16 @@ export async function readPicture(file) {
   return { file, url, thumb: thumbnailOf(image), width, height };
 }
 
+/**
+ * A file that nobody will read, as large as it may be.
+ *
+ * @param {File} file
+ * @returns {Picture}
+ */
+export function unreadPicture(file) {
+  return { file, url: "", thumb: "", width: 0, height: 0 };
+}
+
 /** @param {Picture} picture */
 export function releasePicture({ url }) {
   URL.revokeObjectURL(url);

@@ -2,7 +2,7 @@
 
 import { expectedMs } from "./estimate.js";
 import { isRunning } from "./entries.js";
-import { counted, duration } from "./units.js";
+import { counted, duration, runningTime } from "./units.js";
 
 /** @typedef {import("./entries.js").Entry} Entry */
 
@@ -48,15 +48,10 @@ function expectedRunMs({ estimate, settings }) {
  * @param {number | null} expected
  */
 function workingText(spent, limit, expected) {
-  if (limit !== null && spent > limit) return `Over the time limit by ${tenths(spent - limit)}`;
-  if (expected === null) return limit === null ? `Working, ${tenths(spent)}` : `Working, ${tenths(spent)} of at most ${duration(limit)}`;
-  if (spent > expected) return `Working, ${tenths(spent)}; a little longer than expected`;
-  return `Working, ${tenths(spent)} of about ${duration(expected)}`;
-}
-
-/** @param {number} ms */
-function tenths(ms) {
-  return `${(ms / 1000).toFixed(1)} s`;
+  if (limit !== null && spent > limit) return `Over the time limit by ${runningTime(spent - limit)}`;
+  if (expected === null) return limit === null ? `Working, ${runningTime(spent)}` : `Working, ${runningTime(spent)} of at most ${duration(limit)}`;
+  if (spent > expected) return `Working, ${runningTime(spent)}; a little longer than expected`;
+  return `Working, ${runningTime(spent)} of about ${duration(expected)}`;
 }
 
 /**
@@ -71,7 +66,7 @@ export function progressOf(entries, now) {
   const part = (ended + current.reduce((sum, entry) => sum + partOf(entry, now), 0)) / entries.length;
   const text = active === undefined ? "" : phaseText(active, now);
   if (entries.length === 1) return { text, part };
-  return { text: `${ended} of ${counted(entries.length, "picture")} done. ${text}`, part };
+  return { text: `${ended} of ${counted(entries.length, "picture")} done.\n${text}`, part };
 }
 
 /** Shows the progress of a run, and counts its time. */

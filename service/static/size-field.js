@@ -28,7 +28,7 @@ export class SizeField {
       field.addEventListener("change", () => {
         const pixels = clamped(field.value, PIXEL_RANGE, null);
         // An emptied field means that this side follows again.
-        if (pixels === null) this.#show();
+        if (pixels === null) this.#show(null);
         else onChange({ by, pixels: Math.round(pixels) });
       });
     }
@@ -37,31 +37,33 @@ export class SizeField {
   /** @param {Settings} settings */
   write(settings) {
     this.#settings = settings;
-    this.#show();
+    this.#show(null);
   }
 
   /** @param {{width: number, height: number} | null} picture  the one that is shown; null for none */
   showPicture(picture) {
     this.#picture = picture;
-    this.#show();
+    // A number may be half typed when a picture comes.
+    this.#show(document.activeElement);
   }
 
-  #show() {
+  /** @param {Element | null} left  a field that is left as it is */
+  #show(left) {
     const settings = this.#settings;
     if (settings === null) return;
     const size = resultSize(this.#picture ?? { width: 0, height: 0 }, settings);
     const known = size.width > 0;
     const byScale = settings.by === "scale";
-    this.#scale.value = byScale || known ? String(Math.round(size.scale * 100) / 100) : "";
-    this.#sides.width.value = sideText(settings, "width", size.width);
-    this.#sides.height.value = sideText(settings, "height", size.height);
+    const scale = byScale || known ? String(Math.round(size.scale * 100) / 100) : "";
+    const { width, height } = this.#sides;
+    if (this.#scale !== left) this.#scale.value = scale;
+    if (width !== left) width.value = sideText(settings, "width", size.width);
+    if (height !== left) height.value = sideText(settings, "height", size.height);
     this.#slider.value = String(size.scale);
     this.#slider.setAttribute("aria-valuetext", `${this.#slider.value} times`);
     fill(this.#slider);
-    for (const field of [this.#scale, this.#sides.width, this.#sides.height]) {
-      const chosen = field === (byScale ? this.#scale : this.#sides[/** @type {"width" | "height"} */ (settings.by)]);
-      field.classList.toggle("chosen", chosen);
-    }
+    const chosen = byScale ? this.#scale : settings.by === "width" ? width : height;
+    for (const field of [this.#scale, width, height]) field.classList.toggle("chosen", field === chosen);
   }
 }
 

@@ -5,7 +5,7 @@ const MINUTE_S = 60;
 const JOINED = "\u00a0";
 
 /**
- * @param {number} value
+ * @param {number | string} value
  * @param {string} unit
  */
 function joined(value, unit) {
@@ -24,6 +24,14 @@ export function duration(ms) {
   if (whole < 2 * MINUTE_S) return joined(whole, "s");
   const rest = whole % MINUTE_S;
   return joined(Math.floor(whole / MINUTE_S), "min") + (rest > 0 ? ` ${joined(rest, "s")}` : "");
+}
+
+/**
+ * @param {number} ms
+ * @returns {string} for a time that goes on, whose last digit never comes and goes: e.g. "2.0 s"
+ */
+export function runningTime(ms) {
+  return joined((ms / 1000).toFixed(1), "s");
 }
 
 /**

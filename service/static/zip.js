@@ -35,7 +35,9 @@ async function crcOf(blob) {
   let crc = 0xffffffff;
   const reader = blob.stream().getReader();
   for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
-    for (const byte of value ?? []) crc = CRC_TABLE[(crc ^ byte) & 0xff] ^ (crc >>> 8);
+    const bytes = value ?? new Uint8Array();
+    // By index, for an iterator takes several times as long.
+    for (let i = 0; i < bytes.length; i++) crc = CRC_TABLE[(crc ^ bytes[i]) & 0xff] ^ (crc >>> 8);
   }
   return (crc ^ 0xffffffff) >>> 0;
 }

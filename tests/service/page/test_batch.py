@@ -113,3 +113,19 @@ async def test_fifty_pictures_are_the_most(page: Page) -> None:
     await expect(page.locator(".entry")).to_have_count(50)
     words = "Only 50 pictures at once: 3 were left out."
     await expect(page.locator("#announcement")).to_have_text(words)
+
+
+async def test_two_workers_get_two_pictures_at_a_time(page: Page, worker: ScriptedWorker) -> None:
+    async def two(route: Route) -> None:
+        await route.fulfill(json={"workers": [{"ready": True}, {"ready": True}, {"ready": False}]})
+
+    worker.go.clear()
+    await page.route("**/health/ready", two)
+    async with page.expect_response("**/health/ready"):
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await choose(page, *(picture(f"{n}.png") for n in range(3)))
+    await run_button(page).click()
+    await expect(page.locator(".entry[data-state=working]")).to_have_count(2)
+    await expect(page.locator(".entry[data-state=queued]")).to_have_count(1)
+    worker.go.set()
+    await expect(page.locator("#list-count")).to_have_text("3 of 3 pictures done")

@@ -30,6 +30,7 @@ from tests.service.page.driving import (
     choose_another,
     noise,
     opened,
+    picture,
     set_number,
     unfold,
     upscaled,
@@ -164,6 +165,15 @@ async def test_an_estimate_leaves_what_is_half_typed(page: Page) -> None:
     await number.press("Tab")
     await expect(number).to_have_value("3.21")
     await expect(page.get_by_role("checkbox", name="Automatic")).not_to_be_checked()
+
+
+async def test_a_picture_that_comes_leaves_what_is_half_typed(page: Page) -> None:
+    scale = page.get_by_role("spinbutton", name="Scale")
+    await scale.fill("4")
+    await page.locator("#file").set_input_files(picture())
+    await expect(page.locator("#file-name")).to_have_text("photo.png")
+    await scale.press("Tab")
+    await expect(page.locator("#size-preview")).to_contain_text("becomes 160 × 120 pixels.")
 
 
 async def test_limits_of_the_service_are_shown_before_anything_is_sent(
