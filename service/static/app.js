@@ -51,15 +51,13 @@ class App {
   }, () => this.#fetchModels());
   #preview = new PreviewPanel(this.#form);
   #runButton = byId("run", HTMLButtonElement);
-  /** Settled when the list of models is there, or cannot be had. */
-  #models = Promise.resolve();
+  /** Settled when the list of models is there, or cannot be had, and the pictures before a reload are. */
+  #ready = Promise.resolve();
 
-  async start() {
+  start() {
     this.#listen();
     watchHealth(byId("health", HTMLElement), (workers) => (this.#workers = workers));
-    this.#models = this.#fetchModels();
-    await this.#models;
-    await this.#restore();
+    this.#ready = this.#fetchModels().then(() => this.#restore());
   }
 
   /** Without the list the page still works with the service's defaults; the health status says what is wrong. */
@@ -97,37 +95,49 @@ class App {
    * @param {boolean} add
    */
   async #open(files, add) {
+    await this.#ready;
     const replaces = !add && this.#entries.all.length < 2;
-    const choice = replaces ? ++this.#choices : this.#choices;
-    await this.#models;
-    const room = replaces ? MAX_ENTRIES : this.#entries.room;
-    /** @type {Entry[]} */
     const before = replaces ? [...this.#entries.all] : [];
-    let first = true;
-    for (const file of files.slice(0, room)) {
-      const { format, refusal } = await examined(file, this.#form.formats);
-      const picture = refusal === "" ? await readPicture(file) : unreadPicture(file);
+    if (replaces) this.#choices++;
+    const choice = this.#choices;
+    let leftOut = 0;
+    for (const [i, file] of files.entries()) {
+      const known = await this.#read(file);
       // Other files were chosen while this one was decoded.
-      if (choice !== this.#choices) return releasePicture(picture);
+      if (choice !== this.#choices) return releasePicture(known.picture);
       for (const old of before.splice(0)) this.#discard(old);
-      const entry = this.#entries.add({ picture, format, refusal });
-      if (first) this.#show(entry);
-      else this.#update();
-      first = false;
+      if (this.#entries.room === 0) leftOut += 1;
+      else this.#take(this.#entries.add(known), i === 0);
     }
-    if (files.length > room) this.#announce(`Only ${MAX_ENTRIES} pictures at once: ${files.length - room} were left out.`);
-    else this.#announce("");
-    if (!this.#runner.running) this.#runButton.focus({ preventScroll: true });
+    this.#announce(leftOut > 0 ? `Only ${MAX_ENTRIES} pictures at once: ${leftOut} were left out.` : "");
+    // Whoever changes a setting meanwhile stays there.
+    const busy = this.#runner.running || byId("settings", HTMLElement).contains(document.activeElement);
+    if (!busy) this.#runButton.focus({ preventScroll: true });
   }
 
+  /** @param {File} file */
+  async #read(file) {
+    const { format, refusal } = await examined(file, this.#form.formats);
+    const picture = refusal === "" ? await readPicture(file) : unreadPicture(file);
+    return { picture, format, refusal };
+  }
+
+  /**
+   * @param {Entry} entry  that was added
+   * @param {boolean} show
+   */
+  #take(entry, show) {
+    if (show || this.#shown === null) this.#show(entry);
+    else this.#update();
+  }
+
+  /** Show the pictures that were there before a reload. */
   async #restore() {
     for (const { id, file, result } of await this.#kept.load()) {
-      const [picture, made] = [await readPicture(file), await readPicture(result.file)];
-      const { format } = await examined(file, this.#form.formats);
+      const known = await this.#read(file);
       const { run, settings } = result;
-      const entry = this.#entries.add({ id, picture, format, refusal: "", result: { picture: made, run, settings } });
-      if (this.#shown === null) this.#show(entry);
-      else this.#update();
+      const made = { picture: await readPicture(result.file), run, settings };
+      this.#take(this.#entries.add({ ...known, id, refusal: "", result: made }), false);
     }
   }
 
@@ -274,4 +284,4 @@ class App {
   }
 }
 
-void new App().start();
+new App().start();

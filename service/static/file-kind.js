@@ -6,40 +6,55 @@
 import { listed } from "./units.js";
 
 /** @typedef {import("./api.js").Format} Format */
-/** @typedef {{label: string, media_type: string, at: number, bytes: string}} Signature */
-
-const HEAD_BYTES = 32;
-const TEXT_BYTES = 512;
 
 /**
- * What people call the kinds of files that they choose for a picture, with the bytes they begin with;
- * `?` stands for any byte. The longer of two that fit comes first.
+ * @typedef {object} Kind
+ * @property {string} label          as people call it
+ * @property {string[]} media_types  those in use for it
+ *
+ * @typedef {Kind & {at: number, bytes: string}} Signature  the bytes at an offset; `?` is any byte
+ */
+
+/** Enough for the brands of an ISO media file, and to tell text from bytes. */
+const HEAD_BYTES = 512;
+
+/** @type {Readonly<Kind>} */
+const HEIC = { label: "HEIC picture", media_types: ["image/heic", "image/heif"] };
+/** @type {Readonly<Kind>} */
+const FILM = { label: "film", media_types: ["video/mp4"] };
+/** @type {Readonly<Kind>} */
+const TIFF = { label: "TIFF picture", media_types: ["image/tiff"] };
+/** @type {Readonly<Kind>} */
+const JXL = { label: "JPEG XL picture", media_types: ["image/jxl"] };
+/** @type {Readonly<Kind>} */
+const RAW = { label: "raw photograph", media_types: ["image/x-canon-cr2", "image/x-canon-cr3"] };
+
+/**
+ * The kinds of files that people choose for a picture. The longer of two that fit comes first.
  *
  * @type {readonly Readonly<Signature>[]}
  */
 const SIGNATURES = Object.freeze([
-  { label: "PNG picture", media_type: "image/png", at: 0, bytes: "\x89PNG\r\n\x1a\n" },
-  { label: "JPEG picture", media_type: "image/jpeg", at: 0, bytes: "\xff\xd8\xff" },
-  { label: "WebP picture", media_type: "image/webp", at: 0, bytes: "RIFF????WEBP" },
-  { label: "AVIF picture", media_type: "image/avif", at: 4, bytes: "ftypavi" },
-  { label: "HEIC picture", media_type: "image/heic", at: 4, bytes: "ftyphe" },
-  { label: "HEIC picture", media_type: "image/heic", at: 4, bytes: "ftypmif1" },
-  { label: "Canon raw photograph", media_type: "image/x-canon-cr3", at: 4, bytes: "ftypcrx" },
-  { label: "film", media_type: "video/mp4", at: 4, bytes: "ftyp" },
-  { label: "film", media_type: "video/webm", at: 0, bytes: "\x1aE\xdf\xa3" },
-  { label: "film", media_type: "video/avi", at: 0, bytes: "RIFF????AVI " },
-  { label: "JPEG XL picture", media_type: "image/jxl", at: 0, bytes: "\xff\x0a" },
-  { label: "JPEG XL picture", media_type: "image/jxl", at: 4, bytes: "JXL \r\n\x87\n" },
-  { label: "JPEG 2000 picture", media_type: "image/jp2", at: 4, bytes: "jP  \r\n\x87\n" },
-  { label: "GIF picture", media_type: "image/gif", at: 0, bytes: "GIF8" },
-  { label: "TIFF picture", media_type: "image/tiff", at: 0, bytes: "II*\0" },
-  { label: "TIFF picture", media_type: "image/tiff", at: 0, bytes: "MM\0*" },
-  { label: "BMP picture", media_type: "image/bmp", at: 0, bytes: "BM????\0\0\0\0" },
-  { label: "icon", media_type: "image/x-icon", at: 0, bytes: "\0\0\x01\0" },
-  { label: "Photoshop file", media_type: "image/vnd.adobe.photoshop", at: 0, bytes: "8BPS" },
-  { label: "GIMP file", media_type: "image/x-xcf", at: 0, bytes: "gimp xcf" },
-  { label: "PDF document", media_type: "application/pdf", at: 0, bytes: "%PDF" },
-  { label: "zip archive", media_type: "application/zip", at: 0, bytes: "PK\x03\x04" },
+  { label: "PNG picture", media_types: ["image/png"], at: 0, bytes: "\x89PNG\r\n\x1a\n" },
+  { label: "JPEG picture", media_types: ["image/jpeg"], at: 0, bytes: "\xff\xd8\xff" },
+  { label: "WebP picture", media_types: ["image/webp"], at: 0, bytes: "RIFF????WEBP" },
+  { ...JXL, at: 0, bytes: "\xff\x0a" },
+  { ...JXL, at: 4, bytes: "JXL \r\n\x87\n" },
+  { label: "JPEG 2000 picture", media_types: ["image/jp2"], at: 4, bytes: "jP  \r\n\x87\n" },
+  { label: "GIF picture", media_types: ["image/gif"], at: 0, bytes: "GIF8" },
+  { ...RAW, at: 0, bytes: "II*\0????CR" },
+  { ...TIFF, at: 0, bytes: "II*\0" },
+  { ...TIFF, at: 0, bytes: "MM\0*" },
+  { ...TIFF, at: 0, bytes: "II+\0" },
+  { label: "BMP picture", media_types: ["image/bmp", "image/x-ms-bmp"], at: 0, bytes: "BM????\0\0\0\0" },
+  { label: "icon", media_types: ["image/x-icon", "image/vnd.microsoft.icon"], at: 0, bytes: "\0\0\x01\0" },
+  { label: "Photoshop file", media_types: ["image/vnd.adobe.photoshop"], at: 0, bytes: "8BPS" },
+  { label: "GIMP file", media_types: ["image/x-xcf"], at: 0, bytes: "gimp xcf" },
+  { label: "PDF document", media_types: ["application/pdf"], at: 0, bytes: "%PDF" },
+  { label: "PostScript file", media_types: ["application/postscript"], at: 0, bytes: "%!PS" },
+  { label: "zip archive or Office document", media_types: ["application/zip"], at: 0, bytes: "PK\x03\x04" },
+  { ...FILM, at: 0, bytes: "\x1aE\xdf\xa3" },
+  { ...FILM, at: 0, bytes: "RIFF????AVI " },
 ]);
 
 /**
@@ -48,6 +63,23 @@ const SIGNATURES = Object.freeze([
  */
 function fits(head, { at, bytes }) {
   return [...bytes].every((byte, i) => byte === "?" || head[at + i] === byte);
+}
+
+/**
+ * The kind of an ISO base media file (ISO/IEC 14496-12) by all its brands: the first one alone does not
+ * tell AVIF from HEIC.
+ *
+ * @param {string} head
+ * @returns {Kind | null} null for another file
+ */
+function isoKind(head) {
+  if (head.slice(4, 8) !== "ftyp") return null;
+  const end = [...head.slice(0, 4)].reduce((size, byte) => 256 * size + byte.charCodeAt(0), 0);
+  const brands = head.slice(8, end).match(/[^]{4}/g) ?? [];
+  const has = (/** @type {RegExp} */ brand) => brands.some((other) => brand.test(other));
+  if (has(/^avi[fs]$/)) return { label: "AVIF picture", media_types: ["image/avif"] };
+  if (has(/^crx $/)) return RAW;
+  return has(/^(he[iv][cxms]|mif1|msf1)$/) ? HEIC : FILM;
 }
 
 /** @param {Uint8Array} bytes */
@@ -62,18 +94,16 @@ function isText(bytes) {
 
 /**
  * @param {File} file
- * @returns {Promise<{label: string, media_type: string} | null>} null for one that this table does not
- *     know; rejects if the file cannot be read
+ * @returns {Promise<Kind | null>} null for one that this table does not know; rejects if the file cannot
+ *     be read
  */
 async function kindOf(file) {
-  const bytes = new Uint8Array(await file.slice(0, TEXT_BYTES).arrayBuffer());
-  const head = String.fromCharCode(...bytes.subarray(0, HEAD_BYTES));
-  const found = SIGNATURES.find((signature) => fits(head, signature));
-  if (found !== undefined) return found;
-  if (!isText(bytes)) return null;
-  const text = new TextDecoder().decode(bytes);
-  if (/<svg[\s>]/i.test(text)) return { label: "vector drawing", media_type: "image/svg+xml" };
-  return { label: "text file", media_type: "text/plain" };
+  const bytes = new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer());
+  const head = String.fromCharCode(...bytes);
+  const found = SIGNATURES.find((signature) => fits(head, signature)) ?? isoKind(head);
+  if (found !== null || !isText(bytes)) return found;
+  if (/<svg[\s>]/i.test(head)) return { label: "vector drawing", media_types: ["image/svg+xml"] };
+  return { label: "text file", media_types: ["text/plain"] };
 }
 
 /**
@@ -99,7 +129,7 @@ export async function examined(file, formats) {
     return { format: null, refusal: "The browser cannot open this file: it may be a folder, or it was moved or changed." };
   }
   if (formats.length === 0) return { format: null, refusal: "" };
-  const format = formats.find(({ media_type }) => media_type === kind?.media_type) ?? null;
+  const format = formats.find(({ media_type }) => kind?.media_types.includes(media_type)) ?? null;
   // A file of an unknown kind may be a picture of a format that this table has yet to learn.
   if (format !== null || (kind === null && formats.some((known) => named(known, file)))) return { format, refusal: "" };
   return { format: null, refusal: refusalOf(kind?.label, formats) };
@@ -116,5 +146,5 @@ function refusalOf(label, formats) {
 
 /** @param {string} label */
 function article(label) {
-  return /^(AVIF|icon)/.test(label) ? "an" : "a";
+  return /^[AEIO]/i.test(label) ? "an" : "a";
 }

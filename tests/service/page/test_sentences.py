@@ -158,6 +158,13 @@ async def test_a_size_in_pixels_is_previewed_as_the_service_makes_it(page: Page)
     assert found == [output_size(h, p / w) for w, h, p in cases]
 
 
+def iso(*brands: bytes) -> bytes:
+    """The first box of an ISO media file."""
+    major, *others = brands
+    body = b"ftyp" + major + bytes(4) + b"".join(others)
+    return (4 + len(body)).to_bytes(4) + body + b"\0\0\0\x08mdat"
+
+
 EXAMINE = """async ([files, added]) => {
   const {examined} = await import("/static/file-kind.js");
   const {limits} = await (await fetch("/models")).json();
@@ -176,9 +183,10 @@ async def test_every_format_that_the_service_writes_is_recognised(page: Page) ->
     image = Image.linear_gradient("L").convert("RGB")
     names = {ImageFormat.PNG, ImageFormat.JPEG, ImageFormat.WEBP, ImageFormat.AVIF}
     files = [["scan.dat", list(encoded(image, name.value))] for name in sorted(names)]
+    files += [["a.avif", list(iso(b"mif1", b"miaf", b"avif"))]]
     files += [["a.jxl", list(b"\xff\x0a\0")], ["a.jxl", list(b"\0\0\0\x0cJXL \r\n\x87\n")]]
     found = await page.evaluate(EXAMINE, [files, []])
-    assert found == [[name, ""] for name in [*sorted(names), "jxl", "jxl"]]
+    assert found == [[name, ""] for name in [*sorted(names), "avif", "jxl", "jxl"]]
 
 
 async def test_what_the_service_does_not_read_is_named(page: Page) -> None:
@@ -188,8 +196,9 @@ async def test_what_the_service_does_not_read_is_named(page: Page) -> None:
         "a.svg": (b'<?xml version="1.0"?><svg xmlns="x"/>', "This is a vector drawing"),
         "a.mov": (b"\0\0\0\x14ftypqt  ", "This is a film"),
         "a.ico": (b"\0\0\1\0\1\0", "This is an icon"),
-        "a.cr3": (b"\0\0\0\x18ftypcrx ", "This is a Canon raw photograph"),
-        "a.png": (b"PK\3\4", "This is a zip archive"),
+        "a.heic": (iso(b"mif1", b"miaf", b"heic"), "This is a HEIC picture"),
+        "a.cr3": (b"\0\0\0\x18ftypcrx ", "This is a raw photograph"),
+        "a.png": (b"PK\3\4", "This is a zip archive or Office document"),
         "b.png": (b"", "The file is empty."),
         "a.dat": (bytes(range(200, 250)), "This is no picture of a known format"),
     }
