@@ -60,6 +60,13 @@ import { upscaleParameters } from "./parameters.js";
  * @property {() => void} onSent                the body is sent: the budget starts
  */
 
+/**
+ * What the pages of proxies mean, in the service's words: they have a status alone.
+ *
+ * @type {Readonly<Record<number, string>>}
+ */
+const PROXY_CODES = Object.freeze({ 413: "body_too_large", 429: "overloaded", 503: "not_ready", 504: "deadline_exceeded" });
+
 /** An error as the service describes it in problem+json; its code is `unreachable` without an answer. */
 export class Problem extends Error {
   /**
@@ -68,8 +75,8 @@ export class Problem extends Error {
    * @param {string | null} retryAfter   the header
    */
   constructor(members, status = 0, retryAfter = null) {
-    super(String(members.detail ?? "The service cannot be reached."));
-    this.code = String(members.code ?? "unreachable");
+    super(String(members.detail ?? (status > 0 ? `A server on the way answered ${status}.` : "The service cannot be reached.")));
+    this.code = String(members.code ?? PROXY_CODES[status] ?? "unreachable");
     this.requestId = String(members.request_id ?? "");
     this.smallestMs = Number(members.smallest_feasible_ms);
     this.status = status;
@@ -87,7 +94,7 @@ const address = (/** @type {string} */ path) => new URL(`../${path}`, import.met
 /** @returns {Promise<Models>} */
 export async function fetchModels() {
   const response = await fetch(address("models"), { signal: AbortSignal.timeout(MODELS_TIMEOUT_MS) });
-  if (!response.ok) throw await problemOf(response);
+  if (!response.ok) throw await problemOf(await response.blob(), response.status);
   return response.json();
 }
 
@@ -98,7 +105,7 @@ export async function fetchModels() {
  */
 export async function fetchEstimate(query, signal) {
   const response = await fetch(address(`estimate?${query}`), { signal });
-  if (!response.ok) throw await problemOf(response);
+  if (!response.ok) throw await problemOf(await response.blob(), response.status);
   return response.json();
 }
 
@@ -137,14 +144,17 @@ async function checkReadable(file) {
   }
 }
 
-/** @param {Response} response */
-async function problemOf(response) {
-  const { status, headers } = response;
+/**
+ * @param {Blob} body
+ * @param {number} status
+ * @param {string | null} retryAfter  the header, which a proxy may send without our body
+ */
+async function problemOf(body, status, retryAfter = null) {
   try {
-    return new Problem(await response.json(), status, headers.get("Retry-After"));
+    return new Problem(JSON.parse(await body.text()), status, retryAfter);
   } catch {
     // A proxy's error page, or an empty body.
-    return new Problem({}, status, headers.get("Retry-After"));
+    return new Problem({}, status, retryAfter);
   }
 }
 
@@ -173,18 +183,9 @@ export async function upscale(file, settings, { signal, onUpload, onSent }) {
       const header = (/** @type {string} */ name) => request.getResponseHeader(name);
       const { status, response } = request;
       if (status === 200) resolve({ picture: response, header });
-      else problemOf(new Response(response, { status, headers: retryHeader(header) })).then(reject);
+      else problemOf(response, status, header("Retry-After")).then(reject);
     });
   });
   request.send(requestBody(file, settings));
   return answer;
-}
-
-/**
- * @param {(name: string) => string | null} header
- * @returns {Record<string, string>}
- */
-function retryHeader(header) {
-  const after = header("Retry-After");
-  return after === null ? {} : { "Retry-After": after };
 }

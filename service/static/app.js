@@ -100,15 +100,15 @@ class App {
     const before = replaces ? [...this.#entries.all] : [];
     if (replaces) this.#choices++;
     const choice = this.#choices;
-    let leftOut = 0;
-    for (const [i, file] of files.entries()) {
+    const room = replaces ? MAX_ENTRIES : this.#entries.room;
+    for (const [i, file] of files.slice(0, room).entries()) {
       const known = await this.#read(file);
       // Other files were chosen while this one was decoded.
       if (choice !== this.#choices) return releasePicture(known.picture);
       for (const old of before.splice(0)) this.#discard(old);
-      if (this.#entries.room === 0) leftOut += 1;
-      else this.#take(this.#entries.add(known), i === 0);
+      this.#take(this.#entries.add(known), i === 0);
     }
+    const leftOut = Math.max(0, files.length - room);
     this.#announce(leftOut > 0 ? `Only ${MAX_ENTRIES} pictures at once: ${leftOut} were left out.` : "");
     // Whoever changes a setting meanwhile stays there.
     const busy = this.#runner.running || byId("settings", HTMLElement).contains(document.activeElement);

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from jobs.formats import labels
 from jobs.job import Job, Reason, RunFacts
@@ -262,3 +262,15 @@ class TestFullQueue:
         worker.go.set()
         await page.get_by_role("button", name="Try again", exact=True).click()
         await expect(page.locator(".comparing")).to_be_visible()
+
+
+async def test_the_page_of_a_proxy_is_understood_by_its_status(page: Page) -> None:
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=413, body="<html>Request Entity Too Large</html>")
+
+    await page.route("**/upscale", refuse)
+    await choose(page)
+    await run_button(page).click()
+    alert = page.get_by_role("alert")
+    await expect(alert).to_contain_text("The file is too large")
+    await expect(alert).to_contain_text("A server on the way answered 413.")
