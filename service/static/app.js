@@ -229,7 +229,8 @@ class App {
     const [only] = made;
     if (this.#entries.all.length > 1) {
       this.#announce(`${made.length} of ${counted(entries.length, "picture")} done.`);
-      if (hadFocus) byId(made.length > 0 ? "download-all" : "run", HTMLElement).focus({ preventScroll: true });
+      if (made.length > 0) this.#list.reveal(hadFocus);
+      else if (hadFocus) this.#runButton.focus({ preventScroll: true });
     } else if (only !== undefined && only === this.#shown && only.result !== null) {
       this.#announce(headline(only.result));
       this.#resultBar.reveal(hadFocus);

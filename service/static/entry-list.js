@@ -1,6 +1,6 @@
 /** The list of several pictures: how far each one is, and what is wrong with those that failed. */
 
-import { byId, element } from "./dom.js";
+import { byId, element, reveal } from "./dom.js";
 import { isRunning } from "./entries.js";
 import { partOf, phaseText } from "./progress.js";
 import { problemWords } from "./problems.js";
@@ -120,6 +120,16 @@ export class EntryList {
     // This is a live region: a screen reader would read it out each time that it is written.
     if (this.#count.textContent !== words) this.#count.textContent = words;
     this.#zip.disabled = !entries.some(({ result }) => result !== null);
+  }
+
+  /**
+   * Bring the head of the list into sight.
+   *
+   * @param {boolean} focus  whether the zip's button gets the focus
+   */
+  reveal(focus) {
+    reveal(this.#zip);
+    if (focus) this.#zip.focus({ preventScroll: true });
   }
 
   /** @param {Entry} entry */

@@ -1,6 +1,6 @@
 /** Explains in plain words what went wrong, and offers the one thing that helps. */
 
-import { element } from "./dom.js";
+import { element, reveal } from "./dom.js";
 import { duration } from "./units.js";
 
 /**
@@ -91,7 +91,7 @@ export class ProblemPanel {
     this.clear();
     this.#host.append(element("h2", {}, `${name} cannot be used`), element("p", {}, refusal));
     this.#host.hidden = false;
-    this.#host.scrollIntoView({ block: "nearest" });
+    reveal(this.#host);
   }
 
   /** @param {import("./api.js").Problem} problem */
@@ -106,7 +106,7 @@ export class ProblemPanel {
       this.#host.append(element("p", { class: "reference" }, `Reference ${problem.requestId}`));
     }
     this.#host.hidden = false;
-    this.#host.scrollIntoView({ block: "nearest" });
+    reveal(this.#host);
   }
 
   /** @param {import("./api.js").Problem} problem */

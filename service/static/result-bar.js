@@ -1,7 +1,7 @@
 /** The result in one line above the picture: the headline, Download and Copy. */
 
 import { canCopy, copyPicture } from "./clipboard.js";
-import { byId } from "./dom.js";
+import { byId, reveal } from "./dom.js";
 import { headline, subline } from "./headline.js";
 
 const COPY = "Copy";
@@ -37,13 +37,12 @@ export class ResultBar {
   }
 
   /**
-   * Scroll to the result if it is out of sight, as on a phone after a run.
+   * Bring the result into sight.
    *
    * @param {boolean} focus  whether Download gets the focus
    */
   reveal(focus) {
-    const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.#host.scrollIntoView({ block: "nearest", behavior: still ? "instant" : "smooth" });
+    reveal(this.#host);
     if (focus) this.#download.focus({ preventScroll: true });
   }
 

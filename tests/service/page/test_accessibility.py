@@ -124,4 +124,9 @@ class TestPhone:
         assert await page.evaluate("document.documentElement.scrollWidth") == 360
         await page.locator("#file").set_input_files([picture(f"{n}.png") for n in range(2)])
         await expect(page.locator(".entry")).to_have_count(2)
+        await run_button(page).click()
+        zip_button = page.get_by_role("button", name="Download all")
+        await expect(page.locator("#list-count")).to_have_text("2 of 2 pictures done")
+        await expect(zip_button).to_be_in_viewport()
+        await expect(zip_button).to_be_focused()
         assert await page.evaluate("document.documentElement.scrollWidth") == 360
