@@ -187,6 +187,7 @@ class App {
   async #run(entries) {
     if (entries.length === 0 || this.#runner.running) return;
     const many = this.#entries.all.length > 1;
+    const before = new Map(entries.map((entry) => [entry, entry.result]));
     const run = this.#runner.run(entries, {
       settings: { ...this.#form.settings },
       formats: this.#form.formats,
@@ -199,7 +200,9 @@ class App {
     this.#progress.start(entries, () => this.#list.update(this.#entries.all, this.#shown));
     await run;
     this.#progress.stop();
-    this.#endRun(entries, this.#showRunning(false));
+    // One that was cancelled or failed still has its older result.
+    const made = entries.filter((entry) => entry.result !== before.get(entry));
+    this.#endRun(entries.length, made, this.#showRunning(false));
   }
 
   /** @param {Entry} entry  whose phase has changed */
@@ -220,15 +223,15 @@ class App {
   }
 
   /**
-   * @param {Entry[]} entries  that ran
+   * @param {number} ran      how many pictures did
+   * @param {Entry[]} made    those of them that have a new result
    * @param {boolean} hadFocus
    */
-  #endRun(entries, hadFocus) {
+  #endRun(ran, made, hadFocus) {
     this.#update();
-    const made = entries.filter(({ result, problem }) => result !== null && problem === null);
     const [only] = made;
     if (this.#entries.all.length > 1) {
-      this.#announce(`${made.length} of ${counted(entries.length, "picture")} done.`);
+      this.#announce(`${made.length} of ${counted(ran, "picture")} done.`);
       if (made.length > 0) this.#list.reveal(hadFocus);
       else if (hadFocus) this.#runButton.focus({ preventScroll: true });
     } else if (only !== undefined && only === this.#shown && only.result !== null) {
