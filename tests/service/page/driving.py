@@ -12,7 +12,7 @@ from tests.service.harness import RunningGateway, drawn, encoded
 
 WIDTH, HEIGHT = 40, 30
 """Of the picture that most tests send."""
-START_S = 30
+
 TEXT: FilePayload = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
 """A file that is no picture."""
 
