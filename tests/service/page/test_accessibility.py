@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.service.browser import START_S
 from tests.service.harness import ScriptedWorker
-from tests.service.page.driving import START_S, TEXT, choose, picture, run_button, unfold, upscaled
+from tests.service.page.driving import TEXT, choose, picture, run_button, unfold, upscaled
 
 AXE = Path(sys.prefix) / "node_modules" / "axe-core" / "axe.min.js"
 FAULTS = """async () => {

@@ -10,8 +10,9 @@ from pathlib import Path
 from PIL import Image
 from playwright.async_api import Page, Route, expect
 
+from tests.service.browser import START_S
 from tests.service.harness import ScriptedWorker, drawn
-from tests.service.page.driving import START_S, TEXT, choose, picture, run_button, size_of
+from tests.service.page.driving import TEXT, choose, picture, run_button, size_of
 
 
 async def test_some_fail_and_the_others_are_in_one_zip(page: Page, tmp_path: Path) -> None:

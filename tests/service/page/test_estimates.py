@@ -15,6 +15,7 @@ from playwright.async_api import Page, Route, expect
 from jobs.formats import ImageFormat, labels
 from models.catalog import Catalog, CatalogRead
 from service.catalog_store import CatalogStore
+from tests.service.browser import START_S
 from tests.service.harness import (
     MODEL,
     UNSERVED,
@@ -25,7 +26,6 @@ from tests.service.harness import (
     model_entry,
 )
 from tests.service.page.driving import (
-    START_S,
     choose,
     choose_another,
     noise,

@@ -17,10 +17,10 @@ from jobs.formats import labels
 from jobs.job import Job, Reason, RunFacts
 from jobs.settings import QueueSettings
 from tests.service import harness
+from tests.service.browser import START_S
 from tests.service.harness import MODEL, RunningGateway, ScriptedWorker, Start, drawn, encoded
 from tests.service.page.driving import (
     HEIGHT,
-    START_S,
     WIDTH,
     choose,
     choose_another,
