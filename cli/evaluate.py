@@ -16,6 +16,7 @@ from cli.arguments import check_writable, entries_of, fractions_of, scales_of
 from cli.extras import needs
 from cli.terminal import console, progress, shown
 from images.picture import FloatArray, Picture, Raster
+from models.adapters.enlarging import WrongOutput
 from models.card import refresh
 from models.catalog import (
     SHIPPED,
@@ -96,7 +97,10 @@ def evaluate(
     if strength is None:
         strength = 0.0 if jpeg is None else strength_of_quality(jpeg)
     upscalers = _upscalers(model, models, chosen, threads, strength, precision)
-    results = _measure(upscalers, files, wanted, jpeg)
+    try:
+        results = _measure(upscalers, files, wanted, jpeg)
+    except (CatalogError, WrongOutput) as error:  # a graph is opened at its first run
+        raise typer.BadParameter(str(error)) from error
     _print(model, data.name, results)
     if json_file:
         json_file.write_text(json.dumps(_as_json(model, data.name, results), indent=1) + "\n")
@@ -159,6 +163,7 @@ def _shipped(
 ) -> Iterator[tuple[float, Engine]]:
     """Yield a model of the catalog at each width, as a worker runs it."""
     from workers.loaded_model import LoadedModel
+    from workers.runtimes.adapter import AdapterSession
     from workers.runtimes.base import RuntimeMissing, Session
     from workers.runtimes.onnx import OnnxSession
     from workers.runtimes.openvino import OpenVinoSession
@@ -166,7 +171,9 @@ def _shipped(
     (entry,) = entries_of(folder, [model])
     try:
         session: Session = (
-            OnnxSession(folder, entry, threads)
+            AdapterSession(folder, entry, threads)
+            if entry.adapter is not None and precision is Precision.FLOAT32
+            else OnnxSession(folder, entry, threads)
             if precision is Precision.FLOAT32
             else OpenVinoSession(folder, entry, precision, threads)
         )

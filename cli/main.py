@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import (
+    add,
     bench,
     calibrate,
     convert,
@@ -61,6 +62,7 @@ app.command()(evaluate.evaluate)
 app.command()(export.export)
 app.command()(quantise.quantise)
 app.command()(convert.convert)
+app.command()(add.add)
 app.command()(models.models)
 app.add_typer(bench.app, name="bench")
 

@@ -6,7 +6,7 @@ import math
 import os
 import uuid
 
-from cli.upscaling.upscaler import Outcome, cleaned
+from cli.upscaling.upscaler import Outcome, cleaned, converted
 from images.decode import decode
 from images.opening import read_header
 from images.sandbox.decoder import SandboxedDecoder, supported
@@ -108,7 +108,7 @@ def _summary(job: JobRequest, execution: Execution) -> str:
     option, reason = bound.option, bound.binding.decision.reason.value
     cleans = bound.engine is not None and bound.engine.takes_strength
     summary = f"{option.rung.model} at width {option.rung.width:g} ({reason})"
-    summary += cleaned(job.strength if cleans else 0.0)
+    summary += cleaned(job.strength if cleans else 0.0) + converted(result.converted)
     if option.db is not None and not result.untouched:
         summary += f", {option.db:.1f} dB expected"
     return summary + f", {sum(result.stages_ms.values()):.0f} ms"

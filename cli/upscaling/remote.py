@@ -7,7 +7,7 @@ import time
 import httpx
 
 from cli.upscaling.refusal import Refusal
-from cli.upscaling.upscaler import Outcome, ServiceGone, cleaned
+from cli.upscaling.upscaler import Outcome, ServiceGone, cleaned, converted
 from jobs.errors import AnysrError, InternalError, from_code
 from jobs.formats import format_of_media_type
 from scheduling.request import UpscaleRequest
@@ -97,7 +97,8 @@ def _outcome(answer: httpx.Response) -> Outcome:
     facts = answer.headers
     summary = (
         f"{facts['X-AnySR-Model']} at width {facts['X-AnySR-Width']} "
-        f"({facts['X-AnySR-Reason']}){cleaned(float(facts.get('X-AnySR-Strength', 0)))}, "
+        f"({facts['X-AnySR-Reason']}){cleaned(float(facts.get('X-AnySR-Strength', 0)))}"
+        f"{converted('X-AnySR-Colours' in facts)}, "
         f"{_expected(facts.get('X-AnySR-Expected-Db'))}"
         f"{float(facts['X-AnySR-Elapsed-Ms']):.0f} ms, deadline {facts['X-AnySR-Deadline']}"
     )

@@ -32,3 +32,8 @@ class Upscaler(Protocol):
 def cleaned(strength: float) -> str:
     """Return the part of a summary on damage that was cleaned up; empty if none was."""
     return f", cleaned up at strength {strength:g}" if strength > 0 else ""
+
+
+def converted(colours: bool) -> str:
+    """Return the part of a summary on colours that the output could not state."""
+    return ", colours converted" if colours else ""

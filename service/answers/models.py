@@ -21,8 +21,8 @@ class ModelAnswer(BaseModel):
     min_scale: float
     max_scale: float
     fixed_scale: int | None = Field(
-        description="The only scale of the network; an antialiased resize makes smaller ones from "
-        "its output. null for a network of any scale."
+        description="The only scale of the network; an antialiased resize makes others from its "
+        "output. null for a network of any scale."
     )
     trained_scales: tuple[float, float]
     halo: int | None = Field(
@@ -145,7 +145,7 @@ def _model(entry: ModelEntry, default: bool, snapshot: Snapshot) -> ModelAnswer:
         widths=[width.width for width in entry.widths],
         ready=bool(snapshot.ready_for(requirement_of(entry.name))),
         on_demand=entry.on_demand,
-        in_ladder=entry.in_ladder,
+        in_ladder=entry.chosen_freely,
         takes_strength=entry.takes_strength,
         backends=snapshot.backends_of(entry.name),
         quality=list(entry.quality),
