@@ -140,7 +140,9 @@ class Training:
 
     def __post_init__(self) -> None:
         _parts(self, "cooldown", "full_width_probability", "reset_probability", "ema_decay")
-        _at_least_one(self, "steps", "checkpoint_every", "checkpoint_piece_mib", "validate_every")
+        _at_least_one(self, "steps", "checkpoint_every", "validate_every")
+        if self.checkpoint_piece_mib <= 0:
+            raise ValueError("checkpoint_piece_mib must be above 0")
         _one_of("optimiser", self.optimiser, OPTIMISERS)
         _one_of("schedule", self.schedule, SCHEDULES)
         _one_of("recipe", self.recipe, RECIPES)

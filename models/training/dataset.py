@@ -29,8 +29,7 @@ def training_files(
     folders: Sequence[Path], count: int, validation: Path | None = None
 ) -> tuple[list[Path], list[Path]]:
     """Return (training files of all folders, `count` evenly spaced ones of the validation folder,
-    by default the first). Files with the content of a validation image are left out. Raises
-    WrongFile if that leaves none."""
+    by default the first). Files with the content of a validation image are left out."""
     candidates = list_images([validation or folders[0]])
     count = min(count, len(candidates))
     held = [candidates[i * len(candidates) // count] for i in range(count)]
@@ -39,13 +38,7 @@ def training_files(
     def is_held(file: Path) -> bool:
         return file.stat().st_size in sizes and file.read_bytes() in contents
 
-    files = [f for f in list_images(folders) if not is_held(f)]
-    if not files:
-        raise WrongFile(
-            f"all {len(candidates)} photographs are held out for validation, so none is left to "
-            "train on; give more, lower validation_images, or name another validation folder"
-        )
-    return files, held
+    return [f for f in list_images(folders) if not is_held(f)], held
 
 
 def read_rgb(path: Path) -> Tensor:

@@ -27,6 +27,7 @@ from models.training.data_parallel import Peers, join
 from models.training.dataset import Photographs, training_files
 from models.training.trainer import Report, Trainer
 from models.whole_file import folder_for
+from models.wrong_file import WrongFile
 
 LOG_FILE = "log.jsonl"
 
@@ -81,7 +82,8 @@ def run_training(
     `output`; reports are appended to its log.jsonl. With `grow_from`, a new run starts from these
     weights of a smaller network. Return the trainer.
 
-    Raises ValueError for a config that does not fit its network, or weights that cannot be grown.
+    Raises ValueError for a config that does not fit its network, weights that cannot be grown, and
+    photographs that leave none to train on. A new output folder is then removed.
     """
     observer = observer or PrintedLines()
     files, held = training_files(data.folders, config.training.validation_images, data.validation)
@@ -90,6 +92,11 @@ def run_training(
         resumed = trainer.resume()
         if grow_from is not None and not resumed:
             trainer.grow_from(grow_from)
+        if not files:
+            raise WrongFile(
+                f"all photographs, {len(held)}, are held out for validation, so none is left to "
+                "train on; give more, lower validation_images, or name another validation folder"
+            )
         observer.started(trainer, resumed, len(files))
         side = trainer.config.crop_side
         photographs = Photographs(files, device, side, stop_at, on_read=observer.read)
