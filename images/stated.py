@@ -56,8 +56,8 @@ def stated_by_avif(data: bytes, max_pixels: int) -> Stated:
     if max(header.width, header.height) > ImageFormat.AVIF.max_side:
         raise Unread
     mode = "RGBA" if header.alpha else "L" if header.grey else "RGB"
-    orientation = header.orientation
-    return Stated(header.width, header.height, mode, header.alpha, orientation=orientation)
+    depth = 16 if header.bits > 8 else 8
+    return Stated(header.width, header.height, mode, header.alpha, depth, header.orientation)
 
 
 def stated_by_jxl(data: bytes, max_pixels: int) -> Stated:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -20,8 +21,10 @@ from starlette.staticfiles import StaticFiles
 from jobs.embedded_redis import redis_server
 from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
+from jobs.server_process import RedisUnavailableError
 from jobs.settings import QueueSettings
-from models.catalog import SHIPPED, read_valid_entries
+from jobs.settings_errors import SettingsError, settings_of
+from models.catalog import SHIPPED, CatalogError, read_valid_entries
 from service import (
     admin_api,
     allocator,
@@ -53,7 +56,7 @@ from service.uploads import UploadReader
 from telemetry.build import package_version
 from telemetry.logs import configure_logging
 from telemetry.spans import Tracing, Untraced
-from telemetry.tracing import tracing_of
+from telemetry.tracing import TracingMissing, tracing_of
 
 log = logging.getLogger(__name__)
 
@@ -193,10 +196,11 @@ def run(
 ) -> None:
     """Serve until SIGINT or SIGTERM, with a private Redis if the settings name none.
 
-    Raises CatalogError, RedisUnavailableError and TracingMissing, whose messages say what to do.
+    Raises SettingsError, CatalogError, RedisUnavailableError and TracingMissing, whose messages say
+    what to do.
     """
-    settings = settings or GatewaySettings()
-    queue_settings = queue_settings or QueueSettings()
+    settings = settings or settings_of(GatewaySettings)
+    queue_settings = queue_settings or settings_of(QueueSettings)
     configure_logging(settings)
     allocator.configure()
     catalogs = CatalogStore(partial(read_valid_entries, settings.models_folder or SHIPPED))
@@ -210,4 +214,7 @@ def run(
 
 
 if __name__ == "__main__":
-    run()
+    try:
+        run()
+    except (CatalogError, RedisUnavailableError, SettingsError, TracingMissing) as error:
+        sys.exit(str(error))

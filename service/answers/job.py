@@ -30,6 +30,9 @@ class Run(BaseModel):
     )
     strength: float = Field(description="How much compression damage was cleaned up, 0 to 1.")
     tiles: int
+    converted: bool = Field(
+        description="Whether colours were converted, because the output could not state them."
+    )
 
 
 class JobLinks(BaseModel):
@@ -88,4 +91,5 @@ def _run(facts: RunFacts) -> Run:
         expected_db_range=facts.expected_db_range,
         strength=facts.strength,
         tiles=facts.tiles,
+        converted=facts.converted,
     )

@@ -27,14 +27,19 @@ FLAGS = (
 )
 TIMEOUT_MS = 8000
 START_S = 30
+HANDLED = ("/upscale", "/estimate", "/health/ready")
+"""Addresses whose errors are the page's to handle."""
 
 
 @pytest.fixture(scope="module")
 def browser_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where one browser listens for all tests: it starts slowly, a fresh context does not."""
+    """Where one browser listens for all tests of a file: it starts slowly, a fresh context does
+    not."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
     profile = tmp_path_factory.mktemp("chromium")
     port_file = profile / "DevToolsActivePort"
-    command = (str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "about:blank")
+    command = (CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank")
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
         try:
             deadline = time.monotonic() + START_S
@@ -48,20 +53,30 @@ def browser_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-async def blank(browser_url: str) -> AsyncIterator[Page]:
+def phone() -> bool:
+    """Whether the browser is that of a phone; a class of tests overrides it."""
+    return False
+
+
+@pytest.fixture
+async def blank(browser_url: str, phone: bool) -> AsyncIterator[Page]:
     """An empty page of which nothing may be said on the console: no error, no CSP violation."""
     said: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
-        # The browser itself notes each answer of 400 and more; these are the page's to handle.
+        # The browser itself notes each answer of 400 and more.
         path = urlsplit(message.location["url"]).path
-        handled = path.endswith(("/upscale", "/estimate", "/health/ready"))
-        if message.type in {"error", "warning"} and not handled:
+        if message.type in {"error", "warning"} and not path.endswith(HANDLED):
             said.append(message.text)
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.connect_over_cdp(browser_url)
-        context = await browser.new_context(viewport={"width": 1200, "height": 900})
+        context = await browser.new_context(
+            viewport={"width": 360, "height": 740} if phone else {"width": 1200, "height": 900},
+            has_touch=phone,
+            is_mobile=phone,
+            permissions=["clipboard-read", "clipboard-write"],
+        )
         page = await context.new_page()
         page.set_default_timeout(TIMEOUT_MS)
         page.on("console", listen)

@@ -92,6 +92,7 @@ async def test_models_come_with_the_limits_of_the_settings(start: Start) -> None
         "max_source_pixels": 99,
         "max_output_pixels": 300,
         "max_job_bytes": 3 << 30,
+        "max_budget_ms": 600_000.0,
         "max_side": {f.value: f.max_side for f in ImageFormat},
     }
     assert [f["name"] for f in formats] == list(ImageFormat)
