@@ -50,7 +50,7 @@ async def test_a_part_with_either_form_of_a_file_name_is_a_file(
 @pytest.mark.parametrize(
     "parameters", ['name="image"', 'name="image"; title="; filename*=a"', "name=image; file=a"]
 )
-async def test_a_picture_without_a_file_name_is_told_what_is_missing(
+async def test_a_picture_without_a_file_name_learns_what_is_missing(
     served: RunningGateway, size: int, parameters: str
 ) -> None:
     response = await post(served, SCALE + file_part(parameters, b"x" * size) + END)
