@@ -21,6 +21,13 @@ def lanczos(plane: FloatArray, height: int, width: int) -> FloatArray:
     return clamped
 
 
+def lanczos_part(plane: FloatArray, height: int, width: int, box: Box) -> FloatArray:
+    """Resample the part of a plane [H, W] inside a box to [height, width], with an antialiasing
+    kernel where that is smaller. Pixels around the box contribute at its edges. Not clamped."""
+    image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, box))
+
+
 def linear(plane: FloatArray, height: int, width: int, box: Box) -> FloatArray:
     """Interpolate the part of a plane [H, W] inside a box to [height, width], at least its size.
 

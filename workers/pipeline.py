@@ -121,7 +121,11 @@ def guard(job: JobRequest, limits: Limits) -> None:
     Raises OutputTooLarge and InvalidRequest.
     """
     if job.output_width * job.output_height > limits.output_pixels:
-        raise OutputTooLarge(max_pixels=limits.output_pixels)
+        raise OutputTooLarge(
+            f"The output would be {job.output_width} x {job.output_height} pixels; this worker "
+            f"makes at most {limits.output_pixels} in all. Ask for a smaller scale.",
+            max_pixels=limits.output_pixels,
+        )
     check_sides(job.output_format, job.output_height, job.output_width)
     if job.output_width < job.source_width or job.output_height < job.source_height:
         raise InvalidRequest("The output must not be smaller than the input.")

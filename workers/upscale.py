@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,21 @@ from workers.visible_colours import VisibleColours
 from workers.windows import Windows
 
 
+class TileBytes(NamedTuple):
+    """Working memory of a tile."""
+
+    per_input: int
+    """Of each input pixel that the network sees at once."""
+    per_output: int
+    """Of each output pixel."""
+    per_window: int = 0
+    """Of each input pixel of the tile, whatever the network sees of it at once."""
+
+
+USUAL_BYTES = TileBytes(1600, 24)
+"""Of a network of 64 channels."""
+
+
 @dataclass(frozen=True)
 class Engine:
     """A network, and how pictures are cut for it."""
@@ -33,8 +49,7 @@ class Engine:
     tiling: Tiling = field(default_factory=Tiling)
     takes_strength: bool = False
     """Whether the network has an input for the picture's damage, and so can clean it."""
-    pixel_bytes: tuple[int, int] = (1600, 24)
-    """Working memory of a tile, per input pixel and per output pixel."""
+    pixel_bytes: TileBytes = USUAL_BYTES
 
 
 OnTile = Callable[[float], Engine | None]

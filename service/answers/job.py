@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from jobs.job import TERMINAL_STATUSES, JobStatus, JobView, Reason, RunFacts
+from service.openapi import PROBLEM
 from service.problems import problem
+
+Problem = Annotated[dict[str, Any], WithJsonSchema(PROBLEM)]
 
 
 class Run(BaseModel):
@@ -52,7 +55,7 @@ class JobAnswer(BaseModel):
     output_width: int
     output_height: int
     run: Run | None = Field(description="The run; null until it has ended.")
-    error: dict[str, Any] | None = Field(description="A problem, if the job has failed.")
+    error: Problem | None = Field(description="A problem, if the job has failed.")
     links: JobLinks
 
 
