@@ -60,16 +60,32 @@ def keep_within_neighbours(alpha: Samples, enlarged: Samples) -> None:
     """Limit enlarged alpha [Y, X], in place, to the range of the four pixels of alpha [H, W] around
     each."""
     height, width = enlarged.shape
-    (above, below), (left, right) = _around(alpha.shape[0], height), _around(alpha.shape[1], width)
+    down, across = _before(alpha.shape[0], height), _before(alpha.shape[1], width)
     for rows in strips(height, width):
-        upper, lower = alpha[above[rows]], alpha[below[rows]]
-        least, most = np.minimum(upper, lower), np.maximum(upper, lower)
-        least = np.minimum(least[:, left], least[:, right])
-        most = np.maximum(most[:, left], most[:, right])
-        np.clip(enlarged[rows], least, most, out=enlarged[rows])
+        above = down[rows]
+        first, last = max(0, int(above[0])), int(above[-1]) + 2
+        part = alpha[first:last]
+        if is_even(part):
+            enlarged[rows] = part[0, 0]
+            continue
+        place = enlarged[rows]
+        for extreme in (np.minimum, np.maximum):
+            found = _pairs(_pairs(part, extreme).T, extreme).T
+            bound = found[above + 1 - first].take(across + 1, axis=1)
+            (np.maximum if extreme is np.minimum else np.minimum)(place, bound, out=place)
 
 
-def _around(side: int, larger: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the pixels before and behind the centre of each output pixel, along one axis."""
-    before = ((2 * np.arange(larger) + 1) * side - larger) // (2 * larger)
-    return np.clip(before, 0, side - 1), np.clip(before + 1, 0, side - 1)
+def _before(side: int, larger: int) -> NDArray[np.intp]:
+    """Return the pixel before the centre of each output pixel, along one axis; -1 before the first
+    one."""
+    before: NDArray[np.intp] = ((2 * np.arange(larger) + 1) * side - larger) // (2 * larger)
+    return before
+
+
+def _pairs(samples: Samples, extreme: np.ufunc) -> Samples:
+    """Return the extremes of neighbouring rows [H + 1, W]: of the first one alone, of the first
+    two, and so on, up to the last one alone."""
+    pairs = np.empty((samples.shape[0] + 1, samples.shape[1]), samples.dtype)
+    extreme(samples[:-1], samples[1:], out=pairs[1:-1])
+    pairs[0], pairs[-1] = samples[0], samples[-1]
+    return pairs

@@ -23,7 +23,7 @@ from images.alpha_weighting import (
 from images.grey import is_grey
 from images.lanczos_weights import Band, bands
 from images.picture import FloatArray, Raster, Samples, strips
-from images.transparency import HiddenFill, Mask, hidden_pixels
+from images.transparency import HiddenFill, hidden_pixels
 
 LARGEST_PRODUCT = 1 << 18
 """Multiplications in one matrix product: OpenBLAS runs products this small on the calling thread,
@@ -46,34 +46,45 @@ def enlarge(raster: Raster, height: int, width: int, on_part: OnPart) -> Raster:
     """
     if height < raster.height or width < raster.width:
         raise ValueError(f"cannot shrink {raster.height} x {raster.width} to {height} x {width}")
-    hidden = hidden_pixels(raster)
+    hidden, weighs = hidden_pixels(raster), needs_weights(raster)
     enlarged = np.empty((height, width, raster.samples.shape[2]), raster.samples.dtype)
     if raster.has_alpha:
         enlarge_alpha(raster, enlarged)
-    if raster.colours == 3 and is_grey(raster.samples, hidden):
-        # BLAS may sum interleaved channels in different orders, so that equal ones differ by a
-        # level. Channels 0 and 3 are grey and alpha.
-        _resample(Raster(raster.samples[:, :, ::3]), hidden, enlarged[:, :, ::3], on_part)
+    # BLAS may sum interleaved channels in different orders, so that equal ones differ by a level.
+    # Channels 0 and 3 are grey and alpha.
+    grey = raster.colours == 3 and is_grey(raster.samples, hidden)
+    channels = slice(None, None, 3 if grey else 1)
+    source = Raster(raster.samples[:, :, channels])
+    fill = None if hidden is None else HiddenFill(source, hidden)
+    needed = slice(None if weighs else source.colours)
+    larger = enlarged[:, :, channels][:, :, needed]
+    _resample(Raster(source.samples[:, :, needed]), fill, larger, on_part, weighs)
+    if grey:
         for rows in strips(height, width):  # numpy may copy overlapping operands
             enlarged[rows, :, 1:3] = enlarged[rows, :, :1]
-    else:
-        _resample(raster, hidden, enlarged, on_part)
     return Raster(enlarged)
 
 
 def enlarge_alpha(raster: Raster, enlarged: Samples) -> None:
     """Write the alpha channel of larger samples [Y, X, C], resampled from a raster with alpha."""
     alpha, larger = raster.samples[:, :, -1:], enlarged[:, :, -1:]
+    if is_even(alpha):
+        larger[:] = alpha[0, 0]
+        return
     _resample(Raster(alpha), None, larger, lambda part: None)
     keep_within_neighbours(alpha[:, :, 0], larger[:, :, 0])
 
 
-def _resample(raster: Raster, hidden: Mask | None, enlarged: Samples, on_part: OnPart) -> None:
-    """Write the colours of samples [Y, X, C], resampled from a raster with as many channels; alpha,
-    if there is one, has been written."""
+def _resample(
+    raster: Raster,
+    fill: HiddenFill | None,
+    enlarged: Samples,
+    on_part: OnPart,
+    weighs: bool = False,
+) -> None:
+    """Write the colours of samples [Y, X, C], resampled from a raster with as many channels; if it
+    `weighs`, the last one is alpha, which has been written."""
     height, width, channels = enlarged.shape
-    fill = None if hidden is None else HiddenFill(raster, hidden)
-    weighs = needs_weights(raster)
     across = [_Columns.of(band, channels) for band in bands(raster.width, width)]
     largest = max(part.weights.size for part in across)
     reported = 0
@@ -163,10 +174,11 @@ def _write_strip(
             place = enlarged[band.start : band.stop, pixels]
             block = None if wide is None else _block(band, strip, wide, channels)
             if wide_weighted is not None:
-                seen = _seen(_block(band, strip, wide_weighted, channels), place)
-                block = seen if block is None else np.where(place[:, :, -1:], seen, block)
+                products = _block(band, strip, wide_weighted, channels)
+                block = _seen(products, place[:, :, -1:], block)
             assert block is not None
-            place[:, :, :colours] = np.clip(block[:, :, :colours], 0, largest)
+            np.clip(block, 0, largest, out=block)
+            place[:, :, :colours] = block[:, :, :colours]
 
 
 def _block(band: Band, strip: Sequence[Band], wide: FloatArray, channels: int) -> FloatArray:
@@ -176,13 +188,16 @@ def _block(band: Band, strip: Sequence[Band], wide: FloatArray, channels: int) -
     return block.reshape(band.stop - band.start, -1, channels)
 
 
-def _seen(products: FloatArray, place: Samples) -> FloatArray:
-    """Return the levels of colours, and of alpha, raised by half a level, from weighted products
-    [rows, columns, C], for a place whose alpha is written."""
-    alpha = place[:, :, -1:].astype(np.float32)
-    final = alpha / np.float32(np.iinfo(place.dtype).max)
-    colours = divided(products[:, :, :-1], products[:, :, -1:], final)
-    return np.concatenate((colours, alpha), axis=2) + np.float32(0.5)
+def _seen(products: FloatArray, alpha: Samples, plain: FloatArray | None) -> FloatArray:
+    """Return the levels of colours, raised by half a level, from weighted products [rows, columns,
+    C]; from `plain` levels where the final alpha [rows, columns, 1] hides them."""
+    final = alpha.astype(np.float32)
+    final /= np.float32(np.iinfo(alpha.dtype).max)
+    seen = divided(products[:, :, :-1], products[:, :, -1:], final)
+    seen += np.float32(0.5)
+    if plain is not None:
+        np.copyto(seen, plain[:, :, :-1], where=alpha == 0)
+    return seen
 
 
 def _interleaved(levels: FloatArray) -> FloatArray:

@@ -118,9 +118,10 @@ def disagreement(colour: FloatArray, alpha: FloatArray) -> FloatArray:
 
 
 def larger_alpha(alpha: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """Return alpha [H, W] by Lanczos, within the range of the four pixels around each."""
+    """Return alpha [H, W] by Lanczos, within the range of the four pixels around each. A centre
+    may be that of a pixel, which floats miss by little."""
     at = [
-        np.floor((np.arange(larger) + 0.5) * (side / larger) - 0.5).astype(int)
+        np.floor((np.arange(larger) + 0.5) * (side / larger) - 0.5 + 1e-9).astype(int)
         for side, larger in zip(alpha.shape, size, strict=True)
     ]
     around = [
