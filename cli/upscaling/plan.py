@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -94,10 +94,13 @@ def plan(
 ) -> Plan:
     """Return what is to be made. `image_format` is that of all results; None for each one's own.
 
-    Raises Refusal if a result would take the place of an input, of another result or, with
-    `Existing.REFUSE`, of any file; and for a target that cannot be written.
+    Results of one name in a folder are numbered. Raises Refusal if a result would take the place of
+    an input, of another result or, with `Existing.REFUSE`, of any file; and for a target that
+    cannot be written.
     """
     steps = _once([Step(source, _target(source, output, image_format)) for source in sources])
+    if not output.one_file:
+        steps = _with_own_names(steps)
     originals = {source.identity: source for source in sources if source.identity is not None}
     _refuse(_over_originals(steps, originals))
     _refuse(_together(steps))
@@ -139,6 +142,30 @@ def _once(steps: Sequence[Step]) -> list[Step]:
     return list(unique.values())
 
 
+def _with_own_names(steps: Sequence[Step]) -> list[Step]:
+    """Number the results of one name, but for the first: `a.png`, `a-2.png`. The same sources in
+    the same order get the same names, so that an interrupted run can go on."""
+    key = _Keys()
+    names = {key(step.target) for step in steps if step.target is not None}
+    taken: set[str] = set()
+    apart = []
+    for step in steps:
+        target, number = step.target, 1
+        while target is not None and (
+            key(target) in taken or (number > 1 and key(target) in names)
+        ):
+            number += 1
+            target = _numbered(step.target, number)
+        if target is not None:
+            taken.add(key(target))
+        apart.append(replace(step, target=target))
+    return apart
+
+
+def _numbered(target: Path | None, number: int) -> Path | None:
+    return None if target is None else target.with_stem(f"{target.stem}-{number}")
+
+
 def _target(source: Source, output: Output, image_format: ImageFormat | None) -> Path | None:
     if output.path is None or output.one_file:
         return output.path
@@ -177,7 +204,7 @@ def _together(steps: Sequence[Step]) -> Iterator[str]:
         if other is not step:
             yield (
                 f"{other.source.name} and {step.source.name} would both become {step.target}; "
-                "upscale them into different folders, or name the folder that holds both"
+                "name a folder with -o"
             )
 
 

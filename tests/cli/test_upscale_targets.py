@@ -149,19 +149,31 @@ def test_no_input_is_a_result(tmp_path: Path, kind: str, option: list[str]) -> N
     refused(dry(original, other, "-o", "out", *option), "out/b.png", "is the input", "in/a.png")
 
 
-def test_two_inputs_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_results_of_one_name_are_numbered(tmp_path: Path) -> None:
     put(tmp_path / "x/a.png")
     put(tmp_path / "y/a.png")
-    refused(dry("x/a.png", "y/a.png", "-o", "out"), "x/a.png and y/a.png", "out/a.png")
-    refused(dry("x", "y", "-o", "out"), "x/a.png and y/a.png")
-    assert "2 would be made" in dry(".", "-o", "out").stdout  # the folder that holds both
+    put(tmp_path / "z/a-2.png")
+    for inputs in (("x/a.png", "y/a.png", "z/a-2.png"), ("x", "y", "z")):
+        said = dry(*inputs, "-o", "out").stdout
+        assert "x/a.png -> out/a.png" in said
+        assert "y/a.png -> out/a-3.png" in said  # a-2.png is the result of another input
+        assert "z/a-2.png -> out/a-2.png" in said
+    assert "3 would be made" in dry(".", "-o", "out").stdout
 
 
-def test_two_inputs_that_differ_in_their_suffix_are_refused_in_one_format(tmp_path: Path) -> None:
+def test_inputs_that_differ_in_their_suffix_are_numbered_in_one_format(tmp_path: Path) -> None:
     put(tmp_path / "in/a.png")
     put(tmp_path / "in/a.jpg", "JPEG")
     assert "2 would be made" in dry("in", "-o", "out").stdout
-    refused(dry("in", "-o", "out", "--format", "webp"), "both become out/a.webp")
+    said = dry("in", "-o", "out", "--format", "webp").stdout
+    assert "in/a.jpg -> out/a.webp" in said
+    assert "in/a.png -> out/a-2.webp" in said
+
+
+def test_several_inputs_do_not_become_one_file(tmp_path: Path) -> None:
+    put(tmp_path / "x/a.png")
+    put(tmp_path / "y/a.png")
+    refused(dry("x/a.png", "y/a.png", "-o", "out.png"), "one file")
 
 
 def test_names_that_differ_in_case_are_one_where_the_file_system_says_so(
@@ -170,9 +182,9 @@ def test_names_that_differ_in_case_are_one_where_the_file_system_says_so(
     put(tmp_path / "x/A.png")
     put(tmp_path / "y/a.png")
     if not folds_case(tmp_path):
-        assert "2 would be made" in dry("x", "y", "-o", "out").stdout
+        assert "y/a.png -> out/a.png" in dry("x", "y", "-o", "out").stdout
     monkeypatch.setattr(plan, "folds_case", lambda folder: True)
-    refused(dry("x", "y", "-o", "out"), "would both become")
+    assert "y/a.png -> out/a-2.png" in dry("x", "y", "-o", "out").stdout
 
 
 def test_results_that_exist_are_refused_skipped_or_replaced(tmp_path: Path) -> None:
