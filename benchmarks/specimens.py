@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from benchmarks.pictures import draw
 from images.encode import encode, writable_formats
+from images.metadata.facts import Metadata
 from images.picture import Picture, Raster
 from jobs.formats import ImageFormat
 
@@ -121,7 +122,7 @@ def _jxl() -> Iterator[Named]:
         yield f"jxl {mode}", encode(Picture(Raster(samples)), ImageFormat.JXL)
     yield "jxl RGB of 16 bits", encode(Picture(Raster(_deep())), ImageFormat.JXL)
     samples = np.asarray(_drawn())
-    with_exif = Picture(Raster(samples), icc=_profile(), exif=exif_record())
+    with_exif = Picture(Raster(samples), icc=_profile(), metadata=Metadata(exif_record()))
     yield "jxl exif and profile", encode(with_exif, ImageFormat.JXL)
     yield "jxl lossless", bytes(imagecodecs.jpegxl_encode(samples, lossless=True))
     repacked = imagecodecs.jpegxl_encode_jpeg(_saved(_drawn(), "JPEG"))

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cli.extras import needs
 from jobs.errors import AnysrError, InvalidRequest
 from jobs.formats import SUFFIXES, ImageFormat, labels, lossy_labels
-from jobs.job import OnMiss
+from jobs.job import MetadataChoice, OnMiss
 
 if TYPE_CHECKING:
     from cli.upscalers import Outcome, Upscaler
@@ -55,6 +55,13 @@ def upscale(
         typer.Option("--format", help="Output format; default: that of the input."),
     ] = None,
     quality: Annotated[int | None, typer.Option(help=f"1 to 100, for {lossy_labels()}.")] = None,
+    metadata: Annotated[
+        MetadataChoice,
+        typer.Option(
+            help="What to take over of a file's metadata: all that stays true; author, copyright, "
+            "licence and resolution; or nothing."
+        ),
+    ] = MetadataChoice.COPYRIGHT,
     server: Annotated[
         str | None, typer.Option(help="A running service, as http://host:port.")
     ] = None,
@@ -70,6 +77,7 @@ def upscale(
         ("scale", scale), ("width", width), ("height", height), ("latency_budget_ms", budget_ms),
         ("on_miss", on_miss), ("model", model), ("anysr_width", anysr_width),
         ("strength", strength), ("format", format_), ("quality", quality),
+        ("metadata", metadata),
     ]  # fmt: skip
     files = list(_files(inputs))
     if one_file and len(files) != 1:

@@ -9,9 +9,9 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from images.colour import fitting, to_srgb
-from images.exif import cleaned
 from images.header import GREY_MODES, ImageHeader
 from images.jxl import decode_jxl, packed_exif
+from images.metadata.reading import carried
 from images.opening import OpenedImage, open_image
 from images.picture import Picture, PictureKind, Raster, Samples
 from images.png import decode_png
@@ -42,7 +42,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
         raise
     except Exception as error:  # decoders of foreign bytes raise whatever they stumble over
         raise CorruptImage from error
-    return _picture(stored, opened.header)
+    return _picture(data, stored, opened.header)
 
 
 def _stored(data: bytes, opened: OpenedImage) -> _Stored:
@@ -72,15 +72,17 @@ def _plain(image: Image.Image) -> Image.Image:
     return image.convert("RGBA" if transparent else "RGB")
 
 
-def _picture(stored: _Stored, header: ImageHeader) -> Picture:
+def _picture(data: bytes, stored: _Stored, header: ImageHeader) -> Picture:
     samples = stored.samples if stored.samples.ndim == 3 else stored.samples[:, :, None]
     samples = _upright(samples, header.orientation)
     channels = 1 if samples.shape[2] < 3 else 3
+    metadata = carried(data, header, stored.exif)
     return Picture(
         Raster(samples),
         kind=_kind(header, channels),
         icc=fitting(stored.icc, channels),
-        exif=cleaned(stored.exif),
+        metadata=metadata.everything,
+        rights=metadata.rights,
     )
 
 

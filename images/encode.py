@@ -71,26 +71,26 @@ def _png(picture: Picture) -> bytes:
         small = encode_palette_png(picture)
         if small is not None:
             return small
-    return encode_png(_flat(raster.samples), picture.icc, picture.exif)
+    return encode_png(_flat(raster.samples), picture.icc, picture.metadata)
 
 
 def _jpeg(picture: Picture, quality: int) -> bytes:
     samples, full_colour = _flat(_on_white(picture.pixels)), quality >= FULL_COLOUR_QUALITY
-    return encode_jpeg(samples, quality, full_colour, picture.icc, picture.exif)
+    return encode_jpeg(samples, quality, full_colour, picture.icc, picture.metadata)
 
 
 def _webp(picture: Picture, quality: int) -> bytes:
     samples, icc = _in_rgb(picture)
-    return encode_webp(samples, quality, icc, picture.exif)
+    return encode_webp(samples, quality, icc, picture.metadata)
 
 
 def _avif(picture: Picture, quality: int) -> bytes:
     samples, icc = _in_rgb(picture)
-    return encode_avif(samples, quality, icc, picture.exif)
+    return encode_avif(samples, quality, icc, picture.metadata)
 
 
 def _jxl(picture: Picture, quality: int) -> bytes:
-    return jxl.encode_jxl(picture.pixels.samples, quality, picture.icc, picture.exif)
+    return jxl.encode_jxl(picture.pixels.samples, quality, picture.icc, picture.metadata)
 
 
 _LOSSLESS: dict[ImageFormat, Callable[[Picture], bytes]] = {ImageFormat.PNG: _png}

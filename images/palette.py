@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from images.picture import Picture, Samples, strips
+from images.png import HEADER_END, head_chunks
 
 LARGEST = 256
 LEVEL = 1
@@ -33,11 +34,10 @@ def encode_palette_png(picture: Picture) -> bytes | None:
         buffer,
         format="PNG",
         compress_level=LEVEL,
-        icc_profile=picture.icc,
-        exif=picture.exif,
         **({"transparency": table[:, 3].tobytes()} if picture.pixels.has_alpha else {}),
     )
-    return buffer.getvalue()
+    file = buffer.getvalue()
+    return file[:HEADER_END] + head_chunks(picture.icc, picture.metadata) + file[HEADER_END:]
 
 
 def _colours(samples: Samples) -> Packed | None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from images.limits import STRIP_PIXELS, STRIP_ROWS
+from images.metadata.facts import NO_METADATA, Metadata
 
 FloatArray = NDArray[np.float32]
 Sample = TypeVar("Sample", bound=np.unsignedinteger[Any])
@@ -100,8 +101,10 @@ class Picture:
     kind: PictureKind = PictureKind.COLOUR
     icc: bytes | None = None
     """The ICC profile of the samples, in the colour space (grey or RGB) of `colour`."""
-    exif: bytes = b""
-    """The EXIF record (with its `Exif` prefix) without orientation, sizes and thumbnail."""
+    metadata: Metadata = NO_METADATA
+    """All that stays true at another size."""
+    rights: Metadata = NO_METADATA
+    """The part of it that states author, copyright, licence and resolution."""
 
     @property
     def height(self) -> int:

@@ -1,6 +1,6 @@
 """PNG by libpng: 16-bit colour, which Pillow reduces to 8 bits, and faster encoding.
 
-imagecodecs does not write metadata, so the ICC profile and EXIF are inserted as chunks here.
+imagecodecs does not write metadata, so the ICC profile and the others are inserted as chunks here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,13 @@ from typing import Any
 
 import imagecodecs
 
+from images.containers import photoshop, raw_profile
+from images.exif import PREFIX
+from images.metadata.density import to_png
+from images.metadata.exif_record import exif_of
+from images.metadata.facts import NO_METADATA, Metadata, Text
+from images.metadata.marks import XMP_OF_PNG
+from images.metadata.png_text import compressed_chunk, international_chunk, text_chunk
 from images.picture import Samples, contiguous
 from images.segments import written
 
@@ -35,7 +42,9 @@ def decode_png(data: bytes) -> Samples:
     return samples
 
 
-def encode_png(samples: Samples, icc: bytes | None, exif: bytes) -> bytes:
+def encode_png(
+    samples: Samples, icc: bytes | None = None, metadata: Metadata = NO_METADATA
+) -> bytes:
     """Return samples [H, W] or [H, W, 2..4] of 8 or 16 bits as a PNG."""
     laid_out = contiguous(samples)
 
@@ -44,12 +53,25 @@ def encode_png(samples: Samples, icc: bytes | None, exif: bytes) -> bytes:
         encoded = imagecodecs.png_encode(laid_out, LEVEL, strategy=RUNS, filter=PAETH, out=out)
         return len(encoded)
 
-    chunks = b""
-    if icc:
-        chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
+    return written(write, _most(samples), HEADER_END, head_chunks(icc, metadata))
+
+
+def head_chunks(icc: bytes | None, metadata: Metadata) -> bytes:
+    """Return the chunks of profile and metadata, which stand right behind the header."""
+    found = [(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))] if icc else []
+    exif = exif_of(metadata, has_density=True)
+    if metadata.density is not None:
+        found.append((b"pHYs", to_png(metadata.density)))
     if exif:
-        chunks += _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
-    return written(write, _most(samples), HEADER_END, chunks)
+        found.append((b"eXIf", exif.removeprefix(PREFIX)))
+    if metadata.xmp:
+        found.append(international_chunk(Text(XMP_OF_PNG, metadata.xmp.decode())))
+    if metadata.iptc:
+        resource = photoshop.resource(photoshop.IPTC, metadata.iptc)
+        text = Text(f"{raw_profile.KEYWORD}iptc", raw_profile.wrapped("iptc", resource))
+        found.append(compressed_chunk(text))
+    found += (text_chunk(text) for text in metadata.texts)
+    return b"".join(_chunk(kind, content) for kind, content in found)
 
 
 def _most(samples: Samples) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 
 from images.decode import decode
 from images.libjxl import libjxl
+from images.metadata.packing import packed
 from images.picture import Picture
 from images.sandbox import wire
 from images.sandbox.confinement import confine, limit_cpu
@@ -57,15 +58,19 @@ def _serve(worker: socket.socket) -> None:
 
 def facts_of(picture: Picture) -> dict[str, Any]:
     """Return what a worker needs to read a picture out of shared memory: samples, then the ICC
-    profile, then the EXIF record."""
+    profile, then `metadata` bytes (`images.metadata.packing`)."""
     samples = picture.pixels.samples
     return {
         "shape": samples.shape,
         "bits": picture.pixels.bit_depth,
         "kind": picture.kind.value,
         "icc": None if picture.icc is None else len(picture.icc),
-        "exif": len(picture.exif),
+        "metadata": len(_metadata_of(picture)),
     }
+
+
+def _metadata_of(picture: Picture) -> bytes:
+    return packed((picture.metadata, picture.rights))
 
 
 def _read(descriptor: int) -> bytes:
@@ -80,7 +85,7 @@ def _write(picture: Picture, descriptor: int) -> None:
         into.reshape(samples.shape)[:] = samples
         del into  # a mapping that is viewed cannot be closed
         mapped.seek(samples.nbytes)
-        mapped.write((picture.icc or b"") + picture.exif)
+        mapped.write((picture.icc or b"") + _metadata_of(picture))
 
 
 if __name__ == "__main__":
