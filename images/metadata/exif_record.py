@@ -26,6 +26,10 @@ RIGHTS = (ExifTags.Base.Artist, ExifTags.Base.Copyright, ExifTags.Base.XPAuthor)
 UNITS = {1: None, 2: INCH, 3: CENTIMETRE}
 """Metres by unit; 2 is the default (EXIF 2.32, 4.6.4)."""
 LARGEST_DENOMINATOR = 10_000
+EMPTY = b"II*\0" + struct.pack("<I", 8)
+"""The header of a record whose first directory follows at once."""
+LONGEST_INSIDE = 4
+"""Bytes of values that stand in their entry."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def rights(record: bytes) -> bytes:
         for entry in tiff.first.entries
         if entry.tag in RIGHTS and entry.kind in TEXTS and not entry.outside
     ]
-    return PREFIX + b"II*\0" + struct.pack("<I", 8) + _directory(entries, 8) if entries else b""
+    return PREFIX + EMPTY + _directory(entries, len(EMPTY)) if entries else b""
 
 
 def with_density(exif: bytes, density: Density) -> bytes:
@@ -77,12 +81,12 @@ def with_density(exif: bytes, density: Density) -> bytes:
     The first directory is written anew behind the record, whose other bytes stay where they are:
     maker notes hold positions. A record that would become too large is returned as it is.
     """
-    record = exif.removeprefix(PREFIX) or b"II*\0" + struct.pack("<I", 8)
-    kept: list[bytes | _New] = [*_first_entries(record)]
-    entries = kept + _resolution(density, _order(record))
-    start = len(record) + len(record) % 2
-    directory = _directory(entries, start, _order(record))
-    head = record[:4] + struct.pack(f"{_order(record)}I", start) + record[8:]
+    record = exif.removeprefix(PREFIX) or EMPTY
+    order = "<" if record.startswith(b"II") else ">"
+    kept, end = _first_entries(record)
+    start = end + end % 2
+    directory = _directory([*kept, *_resolution(density, order)], start, order)
+    head = record[:4] + struct.pack(f"{order}I", start) + record[8:end]
     written = head.ljust(start, b"\0") + directory
     return PREFIX + written if len(written) <= MAX_BYTES else exif
 
@@ -95,16 +99,18 @@ def exif_of(metadata: Metadata, has_density: bool) -> bytes:
     return with_density(metadata.exif, metadata.density)
 
 
-def _order(record: bytes) -> str:
-    return "<" if record.startswith(b"II") else ">"
-
-
-def _first_entries(record: bytes) -> list[bytes]:
-    """Return the entries of the first directory as they stand; none for an empty record."""
+def _first_entries(record: bytes) -> tuple[list[bytes], int]:
+    """Return the entries of the first directory as they stand, none for an empty record; and where
+    the record ends without that directory, if it is the last part, as it is when written here."""
     try:
-        return [entry.raw for entry in Tiff(record).first.entries if entry.tag not in RESOLUTION]
+        tiff = Tiff(record)
+        others = [other.last_byte() for other in tiff.directories() if other != tiff.first]
     except Damaged:
-        return []
+        return [], len(record)
+    kept = [entry for entry in tiff.first.entries if entry.tag not in RESOLUTION]
+    others += [entry.value_at + entry.size for entry in kept if entry.size > LONGEST_INSIDE]
+    is_last = tiff.first.at >= max([len(EMPTY), *others])
+    return [entry.raw for entry in kept], tiff.first.at if is_last else len(record)
 
 
 def _resolution(density: Density, order: str) -> list[bytes | _New]:
@@ -129,11 +135,11 @@ def _directory(entries: Sequence[bytes | _New], at: int, order: str = "<") -> by
     for entry in entries:
         if isinstance(entry, _New):
             place = entry.values
-            if len(place) > 4:
+            if len(place) > LONGEST_INSIDE:
                 place = struct.pack(f"{order}I", behind + len(values))
                 values += entry.values + bytes(len(entry.values) % 2)
             line = struct.pack(f"{order}HHI", entry.tag, entry.kind, entry.count)
-            lines.append(line + place.ljust(4, b"\0"))
+            lines.append(line + place.ljust(LONGEST_INSIDE, b"\0"))
         else:
             lines.append(entry)
     lines.sort(key=lambda line: struct.unpack(f"{order}H", line[:2]))

@@ -18,10 +18,11 @@ from skimage import data as samples
 from images.containers.jxl import CODESTREAM, CONTAINER
 from images.decode import decode
 from images.encode import encode, writable_formats
-from images.metadata.facts import Metadata
+from images.metadata.facts import Metadata, Text
 from images.picture import Picture, PictureKind, Raster
 from jobs.errors import AnimatedImage, CorruptImage, ImageTooLarge, OutputTooLarge, UnsupportedImage
 from jobs.formats import ImageFormat
+from tests.support.marked_pictures import packet
 
 LIMIT = 1_000_000
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -462,7 +463,8 @@ def test_a_format_keeps_what_its_table_says(image_format: ImageFormat) -> None:
     sixteen = random.integers(0, 65536, (32, 32, 2), np.uint16)
     exif = Image.Exif()
     exif[0x010F] = "Maker"
-    picture = Picture(Raster(sixteen), PictureKind.GREY, grey_profile(), Metadata(exif.tobytes()))
+    metadata = Metadata(exif.tobytes(), packet(), b"\x1c\2\x50\0\1A", None, (Text("Title", "A"),))
+    picture = Picture(Raster(sixteen), PictureKind.GREY, grey_profile(), metadata)
     back = decode(encode(picture, image_format), LIMIT)
     coloured = Picture(Raster(sixteen[:, :, [0, 0, 0]]), icc=OTHER)
     facts = image_format.facts
@@ -470,4 +472,7 @@ def test_a_format_keeps_what_its_table_says(image_format: ImageFormat) -> None:
     assert back.pixels.has_alpha == facts.keeps_alpha
     assert (back.pixels.bit_depth == 16) == facts.keeps_16_bits
     assert (b"Maker" in back.metadata.exif) == facts.keeps_exif
+    assert bool(back.metadata.xmp) == facts.keeps_xmp
+    assert bool(back.metadata.iptc) == facts.keeps_iptc
+    assert bool(back.metadata.texts) == facts.keeps_texts
     assert (decode(encode(coloured, image_format), LIMIT).icc == OTHER) == facts.keeps_icc

@@ -48,6 +48,9 @@ def kept(facts: FormatFacts) -> list[str]:
         "16 bits": facts.keeps_16_bits,
         "ICC profile": facts.keeps_icc,
         "EXIF": facts.keeps_exif,
+        "XMP": facts.keeps_xmp,
+        "IPTC": facts.keeps_iptc,
+        "texts": facts.keeps_texts,
     }
     return [name for name, is_kept in keeps.items() if is_kept]
 
