@@ -36,8 +36,9 @@ def encode_palette_png(picture: Picture) -> bytes | None:
         compress_level=LEVEL,
         **({"transparency": table[:, 3].tobytes()} if picture.pixels.has_alpha else {}),
     )
-    file = buffer.getvalue()
-    return file[:HEADER_END] + head_chunks(picture.icc, picture.metadata) + file[HEADER_END:]
+    with buffer.getbuffer() as file:
+        chunks = head_chunks(picture.icc, picture.metadata)
+        return b"".join((file[:HEADER_END], chunks, file[HEADER_END:]))
 
 
 def _colours(samples: Samples) -> Packed | None:
