@@ -65,7 +65,7 @@ def head_chunks(icc: bytes | None, metadata: Metadata) -> bytes:
     if exif:
         found.append((b"eXIf", exif.removeprefix(PREFIX)))
     if metadata.xmp:
-        found.append(international_chunk(Text(XMP_OF_PNG, metadata.xmp.decode())))
+        found.append(international_chunk(XMP_OF_PNG, metadata.xmp))
     if metadata.iptc:
         resource = photoshop.resource(photoshop.IPTC, metadata.iptc)
         text = Text(f"{raw_profile.KEYWORD}iptc", raw_profile.wrapped("iptc", resource))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 LARGEST_DENSITY = 1e9
 """Pixels per metre; the finest films have a hundredth of it."""
+MAX_KEYWORD = 79
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,16 @@ class Density:
 
 @dataclass(frozen=True)
 class Text:
-    """A text with a keyword, as PNG has them (ISO/IEC 15948, 11.3.4)."""
+    """A text with a keyword, as PNG has them (ISO/IEC 15948, 11.3.4). Raises ValueError for another
+    keyword than PNG allows."""
 
     keyword: str
-    """1 to 79 characters of Latin-1."""
+    """1 to MAX_KEYWORD characters of Latin-1."""
     text: str
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.keyword.encode("latin-1")) <= MAX_KEYWORD or "\0" in self.keyword:
+            raise ValueError("no keyword")
 
 
 @dataclass(frozen=True)

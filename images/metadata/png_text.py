@@ -11,7 +11,6 @@ from images.metadata.facts import Text
 MAX_BYTES = 1 << 18
 """Of all texts of a file together, after decompression."""
 MAX_TEXTS = 256
-MAX_KEYWORD = 79
 _KINDS = (b"tEXt", b"zTXt", b"iTXt")
 
 
@@ -38,8 +37,6 @@ def texts(data: bytes) -> Iterator[Text]:
 def _content(kind: bytes, chunk: bytes, most: int) -> tuple[str, bytes, str]:
     """Return keyword, content and encoding of a chunk. Raises ValueError and zlib.error."""
     keyword, _, rest = chunk.partition(b"\0")
-    if not 0 < len(keyword) <= MAX_KEYWORD:
-        raise ValueError("no keyword")
     compressed, encoding = kind == b"zTXt", "latin-1"
     if compressed:
         rest = rest[1:]  # the method
@@ -63,10 +60,11 @@ def text_chunk(text: Text) -> tuple[bytes, bytes]:
     """Return type and content of the chunk of a text: Latin-1, in which most readers read it, or
     UTF-8 where its characters need that."""
     keyword = text.keyword.encode("latin-1")
+    content = text.text.replace("\0", "")
     try:
-        return b"tEXt", keyword + b"\0" + text.text.encode("latin-1").replace(b"\0", b"")
+        return b"tEXt", keyword + b"\0" + content.encode("latin-1")
     except UnicodeEncodeError:
-        return international_chunk(text)
+        return international_chunk(text.keyword, content.encode())
 
 
 def compressed_chunk(text: Text) -> tuple[bytes, bytes]:
@@ -75,6 +73,6 @@ def compressed_chunk(text: Text) -> tuple[bytes, bytes]:
     return b"zTXt", text.keyword.encode("latin-1") + b"\0\0" + content
 
 
-def international_chunk(text: Text) -> tuple[bytes, bytes]:
-    """Return the same in UTF-8."""
-    return b"iTXt", text.keyword.encode("latin-1") + bytes(5) + text.text.encode()
+def international_chunk(keyword: str, text: bytes) -> tuple[bytes, bytes]:
+    """Return the same for a text in UTF-8."""
+    return b"iTXt", keyword.encode("latin-1") + bytes(5) + text

@@ -14,6 +14,8 @@ from images.metadata.xmp_rules import DC, META, RDF, KeepRights, KeepTrue, Name,
 
 MAX_BYTES = 1 << 18
 """Of a packet that is read, and of one that is written."""
+MAX_ELEMENTS = 10_000
+"""Of a packet; each takes 4 microseconds."""
 _BEGIN = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
 _END = '<?xpacket end="w"?>'
 _SEPARATOR = "\x01"
@@ -86,6 +88,7 @@ class _Filter:
         """The open elements that are kept, and whether each is a property or inside one."""
         self._dropped = 0
         """Number of open elements from the outermost dropped one on."""
+        self._left = MAX_ELEMENTS
         self._found = False
 
     def result(self) -> bytes:
@@ -101,8 +104,10 @@ class _Filter:
 
     def _start(self, tag: str, attributes: list[str]) -> None:
         declared, self._declared = self._declared, []
+        self._left -= 1
         name, shown = _split(tag)
-        if not self._open and not self._dropped and name.space not in (META, RDF):
+        is_root = not self._open and not self._dropped
+        if not self._left or (is_root and name.space not in (META, RDF)):
             raise _Refused
         if self._dropped or not self._rules.keeps(name):
             self._dropped += 1

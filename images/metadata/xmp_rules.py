@@ -57,6 +57,7 @@ _UNTRUE: Mapping[str, frozenset[str]] = {
     ),
     "http://ns.adobe.com/xap/1.0/": frozenset({"Thumbnails"}),
     "http://ns.adobe.com/xmp/note/": frozenset({"HasExtendedXMP"}),
+    "http://purl.org/dc/terms/": frozenset({"provenance"}),  # of a signature of the old pixels
 }
 """What a larger, upright picture makes untrue."""
 _UNTRUE_SPACES = (

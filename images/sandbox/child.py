@@ -50,27 +50,24 @@ def _serve(worker: socket.socket) -> None:
     except MemoryError:
         wire.send(worker, {"code": ImageTooLarge.code, "detail": TOO_MUCH_MEMORY, "memory": True})
     else:
-        wire.send(worker, facts_of(picture))
+        metadata = packed((picture.metadata, picture.rights))
+        wire.send(worker, facts_of(picture, metadata))
         with wire.received(worker) as (_, (shared,)):
-            _write(picture, shared)
+            _write(picture, metadata, shared)
         wire.send(worker, {"written": True})
 
 
-def facts_of(picture: Picture) -> dict[str, Any]:
+def facts_of(picture: Picture, metadata: bytes) -> dict[str, Any]:
     """Return what a worker needs to read a picture out of shared memory: samples, then the ICC
-    profile, then `metadata` bytes (`images.metadata.packing`)."""
+    profile, then the packed metadata."""
     samples = picture.pixels.samples
     return {
         "shape": samples.shape,
         "bits": picture.pixels.bit_depth,
         "kind": picture.kind.value,
         "icc": None if picture.icc is None else len(picture.icc),
-        "metadata": len(_metadata_of(picture)),
+        "metadata": len(metadata),
     }
-
-
-def _metadata_of(picture: Picture) -> bytes:
-    return packed((picture.metadata, picture.rights))
 
 
 def _read(descriptor: int) -> bytes:
@@ -78,14 +75,14 @@ def _read(descriptor: int) -> bytes:
         return mapped[:]
 
 
-def _write(picture: Picture, descriptor: int) -> None:
+def _write(picture: Picture, metadata: bytes, descriptor: int) -> None:
     samples = picture.pixels.samples
     with mmap.mmap(descriptor, 0) as mapped:
         into = np.frombuffer(mapped, samples.dtype, samples.size)
         into.reshape(samples.shape)[:] = samples
         del into  # a mapping that is viewed cannot be closed
         mapped.seek(samples.nbytes)
-        mapped.write((picture.icc or b"") + _metadata_of(picture))
+        mapped.write((picture.icc or b"") + metadata)
 
 
 if __name__ == "__main__":

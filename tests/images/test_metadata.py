@@ -159,7 +159,12 @@ def test_metadata_travels_as_bytes() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[]", b"7", b"[7, 7]", b'[{"exif": ""}, {}]', b"[[], []]", b"\xff", b"{}"],
+    [
+        b'[{"exif": "", "xmp": "", "iptc": "", "density": [0, 1, true], "texts": []}, {}]',
+        b'[{"exif": "", "xmp": "", "iptc": "", "density": null, "texts": [["", ""]]}, {}]',
+        b'[{"exif": "\\u0100", "xmp": "", "iptc": "", "density": null, "texts": []}, {}]',
+        *(b"", b"[]", b"7", b"[7, 7]", b'[{"exif": ""}, {}]', b"[[], []]", b"\xff", b"{}"),
+    ],
 )
 def test_other_bytes_are_no_metadata(data: bytes) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
