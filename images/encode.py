@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from PIL import Image, features
 from images import jxl
 from images.avif import encode_avif
 from images.colour import to_srgb
-from images.jpeg import encode_jpeg
+from images.jpeg import encode_jpeg, holds_xmp
 from images.palette import encode_palette_png
 from images.picture import Picture, PictureKind, Raster, Sample, rounded, strips
 from images.png import encode_png
@@ -76,7 +77,10 @@ def _png(picture: Picture) -> bytes:
 
 def _jpeg(picture: Picture, quality: int) -> bytes:
     samples, full_colour = _flat(_on_white(picture.pixels)), quality >= FULL_COLOUR_QUALITY
-    return encode_jpeg(samples, quality, full_colour, picture.icc, picture.metadata)
+    metadata = picture.metadata
+    if not holds_xmp(metadata.xmp):
+        metadata = replace(metadata, xmp=picture.rights.xmp)
+    return encode_jpeg(samples, quality, full_colour, picture.icc, metadata)
 
 
 def _webp(picture: Picture, quality: int) -> bytes:

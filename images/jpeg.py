@@ -65,6 +65,11 @@ def encode_jpeg(
     return written(write, most, HEADER_END, segments)
 
 
+def holds_xmp(packet: bytes) -> bool:
+    """Return whether a JPEG has room for a packet."""
+    return len(XMP_OF_JPEG + packet) <= MAX_SEGMENT
+
+
 def _metadata_segments(metadata: Metadata) -> bytes:
     exif = exif_of(metadata, has_density=True)
     segments = _segment(jpeg.APP1, exif) if exif else b""

@@ -10,7 +10,7 @@ from fractions import Fraction
 from PIL import ExifTags
 
 from images.directories import ENTRY, Damaged, Entry, Tiff
-from images.exif import MAX_BYTES, PREFIX
+from images.exif import PREFIX
 from images.metadata.density import CENTIMETRE, INCH, made, per_inch
 from images.metadata.facts import Density, Metadata
 
@@ -25,6 +25,8 @@ RESOLUTION = (
 RIGHTS = (ExifTags.Base.Artist, ExifTags.Base.Copyright, ExifTags.Base.XPAuthor)
 UNITS = {1: None, 2: INCH, 3: CENTIMETRE}
 """Metres by unit; 2 is the default (EXIF 2.32, 4.6.4)."""
+MAX_WRITTEN = 65_533
+"""Bytes of a record with its prefix: a segment of a JPEG holds no more."""
 LARGEST_DENOMINATOR = 10_000
 EMPTY = b"II*\0" + struct.pack("<I", 8)
 """The header of a record whose first directory follows at once."""
@@ -88,7 +90,7 @@ def with_density(exif: bytes, density: Density) -> bytes:
     directory = _directory([*kept, *_resolution(density, order)], start, order)
     head = record[:4] + struct.pack(f"{order}I", start) + record[8:end]
     written = head.ljust(start, b"\0") + directory
-    return PREFIX + written if len(written) <= MAX_BYTES else exif
+    return PREFIX + written if len(PREFIX + written) <= MAX_WRITTEN else exif
 
 
 def exif_of(metadata: Metadata, has_density: bool) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +10,12 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from images.directories import Tiff
-from images.exif import MAX_BYTES, PREFIX, bounded, cleaned, is_sound
-from images.metadata.exif_record import density, rights, with_density
-from images.metadata.facts import Density
+from images.encode import encode
+from images.exif import PREFIX, bounded, cleaned, is_sound
+from images.metadata.exif_record import MAX_WRITTEN, density, rights, with_density
+from images.metadata.facts import Density, Metadata
+from images.picture import Picture, Raster
+from jobs.formats import ImageFormat
 from tests.images.test_exif import ASCII, MAKER, drawn_record, end_of, tiff
 from tests.support.marked_pictures import AUTHOR, CAMERA, NOTICE, exif
 
@@ -61,8 +65,11 @@ def test_values_stay_where_they_are() -> None:
 
 
 def test_a_record_that_would_be_too_large_stays_as_it_is() -> None:
-    full = PREFIX + tiff([(MAKER, ASCII, MAX_BYTES - end_of(1), end_of(1))]).ljust(MAX_BYTES, b"x")
+    largest = MAX_WRITTEN - len(PREFIX)
+    full = PREFIX + tiff([(MAKER, ASCII, largest - end_of(1), end_of(1))]).ljust(largest, b"x")
     assert with_density(full, DPI_300) == full
+    picture = Picture(Raster(np.zeros((8, 8, 3), np.uint8)), metadata=Metadata(full))
+    assert full in encode(picture, ImageFormat.JPEG)
 
 
 @pytest.mark.parametrize(

@@ -142,10 +142,11 @@ def test_rights_of_iptc_alone_reach_every_format(image_format: ImageFormat) -> N
     assert marked.IPTC_CITY.encode() not in back.metadata.xmp + back.metadata.iptc
 
 
-def test_a_packet_that_no_segment_holds_is_left_out_of_a_jpeg() -> None:
-    large = Metadata(xmp=b"x" * 65_505)
-    picture = Picture(Raster(np.zeros((8, 8, 3), np.uint8)), metadata=large)
+def test_a_jpeg_has_the_rights_of_a_packet_that_no_segment_holds() -> None:
+    large, small = Metadata(xmp=b"x" * 65_505), Metadata(xmp=b"whose picture it is")
+    picture = Picture(Raster(np.zeros((8, 8, 3), np.uint8)), metadata=large, rights=small)
     assert b"x" * 1000 not in encode(picture, ImageFormat.JPEG)
+    assert small.xmp in encode(picture, ImageFormat.JPEG)
     fitting = replace(picture, metadata=Metadata(xmp=b"x" * 65_504))
     assert b"x" * 65_504 in encode(fitting, ImageFormat.JPEG)
 
