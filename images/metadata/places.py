@@ -39,7 +39,7 @@ def stored_metadata(data: bytes, image_format: ImageFormat) -> Stored:
 
 
 def _in_jpeg(data: bytes) -> Stored:
-    packet, resources, found = b"", b"", None
+    packet, resources, found = b"", bytearray(), None
     comments: list[Text] = []
     for marker, start, end in jpeg.segments(data):
         segment = data[start:end]
@@ -51,7 +51,7 @@ def _in_jpeg(data: bytes) -> Stored:
             resources += segment.removeprefix(PHOTOSHOP_OF_JPEG)
         elif marker == jpeg.COMMENT and len(comments) < png_text.MAX_TEXTS:
             comments.append(Text(COMMENT, _comment(segment)))
-    return Stored(packet, _iptc_in(resources), found, tuple(_bounded(comments)))
+    return Stored(packet, _iptc_in(bytes(resources)), found, tuple(_bounded(comments)))
 
 
 def _comment(segment: bytes) -> str:
@@ -115,9 +115,13 @@ def _in_webp(data: bytes) -> Stored:
 
 def _in_heif(data: bytes) -> Stored:
     items = heif.Items(data)
+    packet = b""
     for item in items.of_content(XMP_TYPE)[:1]:
-        return Stored(b"".join(_packet(data, *part) for part in items.extents(item.number)))
-    return Stored()
+        for part in items.extents(item.number):  # which may all be the same bytes
+            packet += _packet(data, *part)
+            if len(packet) > xmp.MAX_BYTES:
+                break
+    return Stored(packet)
 
 
 def _in_jxl(data: bytes) -> Stored:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -13,12 +14,14 @@ from PIL import ExifTags, Image
 
 from images.decode import decode
 from images.encode import encode, writable_formats
+from images.metadata import xmp
 from images.metadata.facts import NO_METADATA, Density, Metadata, Text
 from images.metadata.packing import packed, unpacked
+from images.metadata.places import stored_metadata
 from images.picture import Picture, Raster
 from jobs.formats import ImageFormat
 from tests.support import marked_pictures as marked
-from tests.support.marked_pictures import KINDS, Marked
+from tests.support.marked_pictures import KINDS, Marked, box
 
 LIMIT = 1_000_000
 FORMATS = writable_formats()
@@ -67,10 +70,10 @@ def test_another_reader_finds_everything(source: str, image_format: ImageFormat)
     assert record[ExifTags.Base.ResolutionUnit] == 2
     assert record.get_ifd(ExifTags.IFD.GPSInfo)[1] == "N"
     assert set(record.get_ifd(ExifTags.IFD.Exif)) == {ExifTags.Base.DateTimeOriginal}
-    xmp = image.info["xmp"]
-    assert "".join(ElementTree.fromstring(xmp).itertext()).startswith(marked.XMP_TITLE)
-    assert b"Orientation" not in xmp
-    assert b"PixelXDimension" not in xmp
+    packet = image.info["xmp"]
+    assert "".join(ElementTree.fromstring(packet).itertext()).startswith(marked.XMP_TITLE)
+    assert b"Orientation" not in packet
+    assert b"PixelXDimension" not in packet
     if image_format in (ImageFormat.PNG, ImageFormat.JPEG):
         assert image.info["dpi"] == pytest.approx((marked.DPI, marked.DPI), abs=0.01)
 
@@ -149,6 +152,29 @@ def test_a_jpeg_has_the_rights_of_a_packet_that_no_segment_holds() -> None:
     assert small.xmp in encode(picture, ImageFormat.JPEG)
     fitting = replace(picture, metadata=Metadata(xmp=b"x" * 65_504))
     assert b"x" * 65_504 in encode(fitting, ImageFormat.JPEG)
+
+
+def in_avif(packet: bytes, parts: int) -> bytes:
+    """Return the tables of an AVIF whose XMP has parts that are all the same bytes."""
+    start = 8
+    entry = bytes((2, 0, 0, 0)) + struct.pack(">HH", 1, 0) + b"mime\0application/rdf+xml\0"
+    items = box(b"iinf", struct.pack(">IH", 0, 1) + box(b"infe", entry))
+    places = struct.pack(">IBBHHHH", 0, 0x44, 0, 1, 1, 0, parts)
+    places += struct.pack(">II", start, len(packet)) * parts
+    return box(b"mdat", packet) + box(b"meta", bytes(4) + items + box(b"iloc", places))
+
+
+def test_a_packet_in_an_avif_may_have_parts_within_its_bound() -> None:
+    assert stored_metadata(in_avif(b"packet", 1), ImageFormat.AVIF).xmp == b"packet"
+    assert stored_metadata(in_avif(b"packet", 2), ImageFormat.AVIF).xmp == 2 * b"packet"
+    large = in_avif(bytes(xmp.MAX_BYTES), 4000)
+    tracemalloc.start()
+    try:
+        stored = stored_metadata(large, ImageFormat.AVIF)
+        assert tracemalloc.get_traced_memory()[1] < 10 * xmp.MAX_BYTES
+    finally:
+        tracemalloc.stop()
+    assert xmp.cleaned(stored.xmp) == b""
 
 
 def test_metadata_travels_as_bytes() -> None:
