@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 TYPESCRIPT := typescript@7.0.2
+# openapi-typescript calls the compiler as a library, which version 7 is not.
+TS_CLIENTS := openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3 @types/node@20
 EXTRA ?= cpu
 # Tests wait more than they compute: two processes take little over half the time on two cores.
 TEST_PROCESSES ?= 2
@@ -43,6 +45,10 @@ $(VENV)/.$(TYPESCRIPT): | $(BIN)/python
 	npm install --silent --no-save --no-package-lock --prefix $(VENV) $(TYPESCRIPT)
 	@touch $@
 
+$(VENV)/.clients: | $(BIN)/python
+	npm install --silent --no-save --no-package-lock --prefix $(VENV)/clients $(TS_CLIENTS)
+	@touch $@
+
 serve: $(VENV)/.serve-$(EXTRA) ## the service on http://127.0.0.1:8000
 	$(BIN)/anysr serve
 
@@ -65,8 +71,8 @@ lint: $(VENV)/.test ## ruff
 types: $(VENV)/.test ## strict mypy
 	$(BIN)/mypy
 
-types-js: $(VENV)/.test $(if $(shell command -v npm),$(VENV)/.$(TYPESCRIPT)) ## the page's JavaScript by TypeScript (skips without one)
-	$(BIN)/python -m pytest -q tests/service/test_page_types.py
+types-js: $(VENV)/.test $(if $(shell command -v npm),$(VENV)/.$(TYPESCRIPT) $(VENV)/.clients) ## the page's JavaScript, and a generated client, by TypeScript (skips without npm)
+	$(BIN)/python -m pytest -q tests/service/test_page_types.py tests/service/test_generated_clients.py
 
 format: $(VENV)/.test ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .

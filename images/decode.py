@@ -8,14 +8,20 @@ import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from images.colour import fitting, to_srgb
+from images.colour import fitting, full_range, to_srgb
+from images.colour_space import SRGB, Cicp, ColourSpace
+from images.compression.avif import coded_colours
+from images.containers.avif import read_avif
+from images.deep_avif import decode_deep_avif
 from images.header import GREY_MODES, ImageHeader
 from images.jxl import decode_jxl, packed_exif
 from images.metadata.reading import carried
 from images.opening import OpenedImage, open_image
 from images.picture import Picture, PictureKind, Raster, Samples
 from images.png import decode_png
+from images.png_colour import space_of_png
 from jobs.errors import AnysrError, CorruptImage
+from jobs.formats import ImageFormat
 
 _AS_THEY_ARE = frozenset({"L", "LA", "RGB", "RGBA"})
 
@@ -27,6 +33,11 @@ class _Stored:
     icc: bytes | None
     exif: bytes
     """A bounded TIFF record."""
+    space: ColourSpace | None = None
+    narrow: bool = False
+    """Colours have the narrow range of video."""
+    converted: bool = False
+    """Samples were converted from colours that cannot be kept."""
 
 
 def decode(data: bytes, max_pixels: int) -> Picture:
@@ -46,11 +57,38 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 
 
 def _stored(data: bytes, opened: OpenedImage) -> _Stored:
-    if opened.image is None:
-        return _Stored(*decode_jxl(data, opened.header.pixels), opened.exif or packed_exif(data))
-    if opened.header.bit_depth == 16:
-        return _Stored(decode_png(data), opened.image.info.get("icc_profile"), opened.exif)
-    return _Stored(*_eight_bits(opened.image), opened.exif)
+    header, image = opened.header, opened.image
+    if image is None:
+        jxl = decode_jxl(data, header.pixels)
+        record = opened.exif or packed_exif(data)
+        return _Stored(jxl.samples, jxl.icc, record, jxl.space, converted=jxl.converted)
+    if header.format is ImageFormat.PNG:
+        return _stored_png(data, header, image, opened.exif)
+    if header.format is ImageFormat.AVIF:
+        return _stored_avif(data, header, image, opened.exif)
+    if image.mode == "CMYK":
+        return _Stored(*_eight_bits(image), opened.exif, SRGB, converted=True)
+    return _Stored(*_eight_bits(image), opened.exif)
+
+
+def _stored_png(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes) -> _Stored:
+    """libpng decodes 16 bits, and a transparent colour, whose depth Pillow does not regard."""
+    keyed = header.transparent and image.mode in {"1", "L", "RGB"}
+    by_libpng = header.bit_depth == 16 or keyed
+    samples = decode_png(data) if by_libpng else _eight_bits(image)[0]
+    icc = fitting(image.info.get("icc_profile"), header.colours)
+    return _Stored(samples, icc, exif, *space_of_png(data, icc is not None))
+
+
+def _stored_avif(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes) -> _Stored:
+    """A profile counts over code points, and those of the container over those of the stream."""
+    stated = read_avif(data)
+    deep = header.bit_depth == 16
+    samples = decode_deep_avif(data, stated.bits) if deep else _eight_bits(image)[0]
+    icc = fitting(image.info.get("icc_profile"), _colours(samples))
+    points = stated.code_points or coded_colours(data)
+    space = Cicp.stated(*points) if points and icc is None else None
+    return _Stored(samples, icc, exif, space)
 
 
 def _eight_bits(image: ImageFile) -> tuple[Samples, bytes | None]:
@@ -72,10 +110,15 @@ def _plain(image: Image.Image) -> Image.Image:
     return image.convert("RGBA" if transparent else "RGB")
 
 
+def _colours(samples: Samples) -> int:
+    """Return the number of channels without alpha, 1 or 3."""
+    return 1 if samples.ndim == 2 or samples.shape[2] < 3 else 3
+
+
 def _picture(data: bytes, stored: _Stored, header: ImageHeader) -> Picture:
     samples = stored.samples if stored.samples.ndim == 3 else stored.samples[:, :, None]
-    samples = _upright(samples, header.orientation)
-    channels = 1 if samples.shape[2] < 3 else 3
+    samples = _upright(full_range(samples) if stored.narrow else samples, header.orientation)
+    channels = _colours(samples)
     metadata = carried(data, header, stored.exif)
     return Picture(
         Raster(samples),
@@ -83,6 +126,8 @@ def _picture(data: bytes, stored: _Stored, header: ImageHeader) -> Picture:
         icc=fitting(stored.icc, channels),
         metadata=metadata.everything,
         rights=metadata.rights,
+        space=stored.space,
+        converted=stored.converted or stored.narrow,
     )
 
 

@@ -37,7 +37,7 @@ def encode_palette_png(picture: Picture) -> bytes | None:
         **({"transparency": table[:, 3].tobytes()} if picture.pixels.has_alpha else {}),
     )
     with buffer.getbuffer() as file:
-        chunks = head_chunks(picture.icc, picture.metadata)
+        chunks = head_chunks(picture.icc, picture.metadata, picture.space)
         return b"".join((file[:HEADER_END], chunks, file[HEADER_END:]))
 
 

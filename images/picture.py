@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from images.colour_space import ColourSpace
 from images.limits import STRIP_PIXELS, STRIP_ROWS
 from images.metadata.facts import NO_METADATA, Metadata
 
@@ -105,6 +106,11 @@ class Picture:
     """All that stays true at another size."""
     rights: Metadata = NO_METADATA
     """The part of it that states author, copyright, licence and resolution."""
+    space: ColourSpace | None = None
+    """The colour space that the file names. It counts over a profile, which is then for readers
+    that do not know the name. Without both, colours are sRGB."""
+    converted: bool = False
+    """Whether samples were converted from colours that could not be kept."""
 
     @property
     def height(self) -> int:

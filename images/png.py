@@ -11,6 +11,7 @@ from typing import Any
 
 import imagecodecs
 
+from images.colour_space import ColourSpace
 from images.containers import photoshop, raw_profile
 from images.exif import PREFIX
 from images.metadata.density import to_png
@@ -19,6 +20,7 @@ from images.metadata.facts import NO_METADATA, Metadata, Text
 from images.metadata.marks import XMP_OF_PNG
 from images.metadata.png_text import compressed_chunk, international_chunk, text_chunk
 from images.picture import Samples, contiguous
+from images.png_colour import colour_chunks
 from images.segments import written
 
 LEVEL = 1
@@ -32,7 +34,7 @@ photographs and drawings and 30 % more for pages of text, whose letters repeat.
 """
 
 HEADER_END = 33
-"""Bytes of signature and IHDR; a profile must follow them."""
+"""Bytes of signature and IHDR; what states the colours follows them."""
 
 
 def decode_png(data: bytes) -> Samples:
@@ -43,7 +45,10 @@ def decode_png(data: bytes) -> Samples:
 
 
 def encode_png(
-    samples: Samples, icc: bytes | None = None, metadata: Metadata = NO_METADATA
+    samples: Samples,
+    icc: bytes | None = None,
+    metadata: Metadata = NO_METADATA,
+    space: ColourSpace | None = None,
 ) -> bytes:
     """Return samples [H, W] or [H, W, 2..4] of 8 or 16 bits as a PNG."""
     laid_out = contiguous(samples)
@@ -53,12 +58,14 @@ def encode_png(
         encoded = imagecodecs.png_encode(laid_out, LEVEL, strategy=RUNS, filter=PAETH, out=out)
         return len(encoded)
 
-    return written(write, _most(samples), HEADER_END, head_chunks(icc, metadata))
+    return written(write, _most(samples), HEADER_END, head_chunks(icc, metadata, space))
 
 
-def head_chunks(icc: bytes | None, metadata: Metadata) -> bytes:
-    """Return the chunks of profile and metadata, which stand right behind the header."""
-    found = [(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))] if icc else []
+def head_chunks(icc: bytes | None, metadata: Metadata, space: ColourSpace | None) -> bytes:
+    """Return the chunks of colours and metadata, which stand right behind the header."""
+    found = [*colour_chunks(space, beside=icc is not None)]
+    if icc:
+        found.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
     exif = exif_of(metadata, has_density=True)
     if metadata.density is not None:
         found.append((b"pHYs", to_png(metadata.density)))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from images.decode import decode
-from images.encode import check_sides, encode
+from images.encode import check_sides, converts_colours, encode
 from images.limits import Limits
 from images.metadata.facts import NO_METADATA, Metadata
 from images.picture import Picture
@@ -104,6 +104,8 @@ class PipelineResult:
     """How long the run was suspended between tiles; not part of any stage."""
     untouched: bool = False
     """Whether the pixels are the source's: nothing was run."""
+    converted: bool = False
+    """Whether the colours were converted, because they could not be kept."""
 
 
 @dataclass
@@ -127,7 +129,11 @@ def guard(job: JobRequest, limits: Limits) -> None:
     Raises OutputTooLarge and InvalidRequest.
     """
     if job.output_width * job.output_height > limits.output_pixels:
-        raise OutputTooLarge(max_pixels=limits.output_pixels)
+        raise OutputTooLarge(
+            f"The output would be {job.output_width} x {job.output_height} pixels; this worker "
+            f"makes at most {limits.output_pixels} in all. Ask for a smaller scale.",
+            max_pixels=limits.output_pixels,
+        )
     check_sides(job.output_format, job.output_height, job.output_width)
     if job.output_width < job.source_width or job.output_height < job.source_height:
         raise InvalidRequest("The output must not be smaller than the input.")
@@ -159,9 +165,11 @@ def run_pipeline(
     watch.lap("network", progress.suspended_ms)
     chosen = replace(larger.picture, metadata=_KEPT[job.metadata](larger.picture))
     data = encode(chosen, job.output_format, job.quality)
+    converted = converts_colours(larger.picture, job.output_format)
     progress.report(1.0)
     watch.lap("encode")
-    return PipelineResult(data, larger.tiles, watch.laps, progress.suspended_ms, larger.untouched)
+    facts = progress.suspended_ms, larger.untouched, converted
+    return PipelineResult(data, larger.tiles, watch.laps, *facts)
 
 
 def _decoded(payload: bytes, limits: Limits, progress: Progress, decode: Decode) -> Picture:

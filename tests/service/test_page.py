@@ -7,11 +7,7 @@ import contextlib
 import io
 import math
 import re
-import shutil
-import subprocess
-import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,20 +15,19 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import (
-    ConsoleMessage,
     FilePayload,
     Page,
     Route,
-    async_playwright,
     expect,
 )
-from playwright.async_api import Error as PlaywrightError
 
 from jobs.job import Reason
 from jobs.settings import QueueSettings
 from models.geometry import output_size
 from service.problems import STATUS
+from tests.service.browser import CHROMIUM, START_S
 from tests.service.harness import (
     MODEL,
     UNSERVED,
@@ -44,67 +39,9 @@ from tests.service.harness import (
     encoded,
 )
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--headless=new",
-    "--hide-scrollbars",
-    "--remote-debugging-port=0",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 WIDTH, HEIGHT = 40, 30
-TIMEOUT_MS = 8000
-START_S = 30
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-
-
-@pytest.fixture(scope="module")
-def browser_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where one browser listens for all tests: it starts slowly, a fresh context does not."""
-    profile = tmp_path_factory.mktemp("chromium")
-    port_file = profile / "DevToolsActivePort"
-    command = (str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "about:blank")
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
-        try:
-            deadline = time.monotonic() + START_S
-            while not (port_file.exists() and port_file.read_text().count("\n")):
-                assert browser.poll() is None, "the browser ended"
-                assert time.monotonic() < deadline, "the browser did not start"
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{port_file.read_text().split()[0]}"
-        finally:
-            browser.terminate()
-
-
-@pytest.fixture
-async def blank(browser_url: str) -> AsyncIterator[Page]:
-    """An empty page of which nothing may be said on the console: no error, no CSP violation."""
-    said: list[str] = []
-
-    def listen(message: ConsoleMessage) -> None:
-        # The browser itself notes each answer of 400 and more; these are the page's to handle.
-        path = urlsplit(message.location["url"]).path
-        handled = path.endswith(("/upscale", "/estimate", "/health/ready"))
-        if message.type in {"error", "warning"} and not handled:
-            said.append(message.text)
-
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.connect_over_cdp(browser_url)
-        context = await browser.new_context(viewport={"width": 1200, "height": 900})
-        page = await context.new_page()
-        page.set_default_timeout(TIMEOUT_MS)
-        page.on("console", listen)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        yield page
-        await context.close()
-    assert said == []
 
 
 @pytest.fixture
