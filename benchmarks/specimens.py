@@ -17,7 +17,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from benchmarks.pictures import draw
 from images.colour_space import SRGB, SRGB_CHROMATICITIES, Calibration, Cicp, ColourSpace
+from images.containers import photoshop
 from images.encode import encode, writable_formats
+from images.metadata.facts import Metadata
 from images.picture import Picture, Raster
 from jobs.formats import ImageFormat
 
@@ -71,6 +73,32 @@ def exif_record() -> bytes:
     return record.tobytes()
 
 
+PACKET = (
+    b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"'
+    b' xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6">'
+    b'<dc:rights><rdf:Alt><rdf:li xml:lang="x-default">drawn</rdf:li></rdf:Alt></dc:rights>'
+    b'</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+)
+"""XMP with an orientation and a notice."""
+
+
+def _texts() -> PngInfo:
+    texts = PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", PACKET.decode(), zip=True)
+    texts.add_text("Author", "somebody", zip=True)
+    texts.add_text("Description", "drawn")
+    return texts
+
+
+def _with_iptc(jpeg: bytes) -> bytes:
+    """Return a JPEG with a city and a notice in IPTC."""
+    sets = b"\x1c\2\x5a\0\5Paris\x1c\2\x74\0\5drawn"
+    content = b"Photoshop 3.0\0" + photoshop.resource(photoshop.IPTC, sets)
+    return jpeg[:20] + b"\xff\xed" + struct.pack(">H", len(content) + 2) + content + jpeg[20:]
+
+
 def _png() -> Iterator[Named]:
     for mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
         yield f"png {mode}", _saved(_drawn(mode), "PNG")
@@ -91,6 +119,7 @@ def _png() -> Iterator[Named]:
     record = exif_record()
     text.add_text("Raw profile type exif", f"\nexif\n{len(record):8}\n{record.hex()}\n", zip=True)
     yield "png exif in a text", _saved(_drawn(), "PNG", pnginfo=text)
+    yield "png texts and XMP", _saved(_drawn(), "PNG", pnginfo=_texts(), dpi=(300, 300))
 
 
 def _jpeg() -> Iterator[Named]:
@@ -101,6 +130,7 @@ def _jpeg() -> Iterator[Named]:
     yield "jpeg full colour", _saved(_drawn(), "JPEG", quality=95, subsampling=0)
     yield "jpeg restarts", _saved(_drawn(), "JPEG", restart_marker_blocks=1)
     yield "jpeg exif and profile", _saved(_drawn(), "JPEG", **_metadata())
+    yield "jpeg XMP, IPTC, comment", _with_iptc(_saved(_drawn(), "JPEG", xmp=PACKET, comment="A"))
 
 
 def _webp() -> Iterator[Named]:
@@ -108,6 +138,7 @@ def _webp() -> Iterator[Named]:
         yield f"webp {mode}", _saved(_drawn(mode), "WEBP", quality=60)
         yield f"webp lossless {mode}", _saved(_drawn(mode), "WEBP", lossless=True)
     yield "webp exif and profile", _saved(_drawn(), "WEBP", **_metadata())
+    yield "webp XMP", _saved(_drawn(), "WEBP", xmp=PACKET)
 
 
 def _avif() -> Iterator[Named]:
@@ -115,6 +146,7 @@ def _avif() -> Iterator[Named]:
         yield f"avif {mode}", _saved(_drawn(mode), "AVIF", speed=9)
     yield "avif full colour", _saved(_drawn(), "AVIF", speed=9, subsampling="4:4:4")
     yield "avif exif and profile", _saved(_drawn(), "AVIF", speed=9, **_metadata())
+    yield "avif XMP", _saved(_drawn(), "AVIF", speed=9, xmp=PACKET)
     if imagecodecs.AVIF.available:
         ten_bits = imagecodecs.avif_encode(_deep() >> 6, bitspersample=10, speed=9)
         yield "avif of 10 bits", bytes(ten_bits)
@@ -130,8 +162,9 @@ def _jxl() -> Iterator[Named]:
     yield "jxl HDR of 16 bits", encode(hdr, ImageFormat.JXL)
     yield "jxl RGB of 16 bits", encode(Picture(Raster(_deep())), ImageFormat.JXL)
     samples = np.asarray(_drawn())
-    with_exif = Picture(Raster(samples), icc=_profile(), exif=exif_record())
-    yield "jxl exif and profile", encode(with_exif, ImageFormat.JXL)
+    metadata = Metadata(exif_record(), PACKET)
+    with_exif = Picture(Raster(samples), icc=_profile(), metadata=metadata)
+    yield "jxl exif, XMP and profile", encode(with_exif, ImageFormat.JXL)
     yield "jxl lossless", bytes(imagecodecs.jpegxl_encode(samples, lossless=True))
     repacked = imagecodecs.jpegxl_encode_jpeg(_saved(_drawn(), "JPEG"))
     yield "jxl repacked jpeg", bytes(repacked)

@@ -14,7 +14,7 @@ from cli.sentences import FAILED, WRONG_USAGE, fail
 from cli.terminal import line, shown
 from jobs.errors import AnysrError
 from jobs.formats import ImageFormat, labels, lossy_labels
-from jobs.job import OnMiss
+from jobs.job import MetadataChoice, OnMiss
 
 if TYPE_CHECKING:
     from cli.upscaling.batch import Counts
@@ -65,6 +65,13 @@ def upscale(
         typer.Option("--format", help="Output format; default: that of the input."),
     ] = None,
     quality: Annotated[int | None, typer.Option(help=f"1 to 100, for {lossy_labels()}.")] = None,
+    metadata: Annotated[
+        MetadataChoice,
+        typer.Option(
+            help="What to take over of a file's metadata: all that stays true; author, copyright, "
+            "licence and resolution; or nothing."
+        ),
+    ] = MetadataChoice.COPYRIGHT,
     server: Annotated[
         str | None, typer.Option(help="A running service, as http://host:port.")
     ] = None,
@@ -92,7 +99,7 @@ def upscale(
     pairs = [
         ("scale", scale), ("width", width), ("height", height), ("latency_budget_ms", budget_ms),
         ("on_miss", on_miss), ("model", model), ("anysr_width", anysr_width),
-        ("strength", strength), ("quality", quality),
+        ("strength", strength), ("quality", quality), ("metadata", metadata),
     ]  # fmt: skip
     with _refusals():
         prepared = _prepared(inputs, output, format_, skip_existing, overwrite)

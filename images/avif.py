@@ -9,18 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from images.metadata.exif_record import exif_of
+from images.metadata.facts import NO_METADATA, Metadata
 from images.picture import contiguous
 
 SPEED = 9
 """Seven times as fast as Pillow's default of 6, for 12 % more bytes."""
 
 
-def encode_avif(samples: NDArray[np.uint8], quality: int, icc: bytes | None, exif: bytes) -> bytes:
+def encode_avif(
+    samples: NDArray[np.uint8],
+    quality: int,
+    icc: bytes | None = None,
+    metadata: Metadata = NO_METADATA,
+) -> bytes:
     """Return samples [H, W, 3 or 4] as an AVIF with loss, at a quality from 1 to 100."""
     buffer = io.BytesIO()
-    _SampleImage(samples).save(
-        buffer, "AVIF", quality=quality, speed=SPEED, icc_profile=icc, exif=exif
-    )
+    parts = {"icc_profile": icc, "exif": exif_of(metadata, has_density=False), "xmp": metadata.xmp}
+    _SampleImage(samples).save(buffer, "AVIF", quality=quality, speed=SPEED, **parts)
     return buffer.getvalue()
 
 

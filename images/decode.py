@@ -13,9 +13,9 @@ from images.colour_space import SRGB, Cicp, ColourSpace
 from images.compression.avif import coded_colours
 from images.containers.avif import read_avif
 from images.deep_avif import decode_deep_avif
-from images.exif import cleaned
 from images.header import GREY_MODES, ImageHeader
 from images.jxl import decode_jxl, packed_exif
+from images.metadata.reading import carried
 from images.opening import OpenedImage, open_image
 from images.picture import Picture, PictureKind, Raster, Samples
 from images.png import decode_png
@@ -53,7 +53,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
         raise
     except Exception as error:  # decoders of foreign bytes raise whatever they stumble over
         raise CorruptImage from error
-    return _picture(stored, opened.header)
+    return _picture(data, stored, opened.header)
 
 
 def _stored(data: bytes, opened: OpenedImage) -> _Stored:
@@ -115,15 +115,17 @@ def _colours(samples: Samples) -> int:
     return 1 if samples.ndim == 2 or samples.shape[2] < 3 else 3
 
 
-def _picture(stored: _Stored, header: ImageHeader) -> Picture:
+def _picture(data: bytes, stored: _Stored, header: ImageHeader) -> Picture:
     samples = stored.samples if stored.samples.ndim == 3 else stored.samples[:, :, None]
     samples = _upright(full_range(samples) if stored.narrow else samples, header.orientation)
     channels = _colours(samples)
+    metadata = carried(data, header, stored.exif)
     return Picture(
         Raster(samples),
         kind=_kind(header, channels),
         icc=fitting(stored.icc, channels),
-        exif=cleaned(stored.exif),
+        metadata=metadata.everything,
+        rights=metadata.rights,
         space=stored.space,
         converted=stored.converted or stored.narrow,
     )

@@ -14,6 +14,8 @@ from images import libavif
 from images.avif import SPEED
 from images.colour_space import SRGB, Cicp
 from images.exif import PREFIX
+from images.metadata.exif_record import exif_of
+from images.metadata.facts import Metadata
 from images.picture import Samples, contiguous, strips
 from jobs.errors import UnsupportedImage
 from jobs.formats import ImageFormat
@@ -54,7 +56,7 @@ def encode_deep_avif(
     full_colour: bool,
     space: Cicp | None,
     icc: bytes | None,
-    exif: bytes,
+    metadata: Metadata,
 ) -> bytes:
     """Return samples [H, W, 3 or 4] as an AVIF with loss, at a quality from 1 to 100: of 10 bits if
     they have 16. Chroma has half the resolution unless `full_colour`. Colours are those of `space`,
@@ -69,7 +71,8 @@ def encode_deep_avif(
     depth = BITS if samples.itemsize == 2 else 8
     chroma = libavif.YUV444 if full_colour else libavif.YUV420
     with _made(library, "Image", width, height, depth, chroma) as picture:
-        _describe(library, picture, space, icc, exif)
+        _describe(library, picture, space, icc)
+        _annotate(library, picture, metadata)
         _fill(library, picture, contiguous(samples))
         return _written(library, picture, quality)
 
@@ -91,9 +94,7 @@ def _made(library: ctypes.CDLL, kind: str, *arguments: int) -> Iterator[Any]:
         getattr(library, f"avif{kind}Destroy")(made)
 
 
-def _describe(
-    library: ctypes.CDLL, picture: Any, space: Cicp | None, icc: bytes | None, exif: bytes
-) -> None:
+def _describe(library: ctypes.CDLL, picture: Any, space: Cicp | None, icc: bytes | None) -> None:
     stated = space or (Cicp(2, 2) if icc else SRGB)
     facts = picture.contents
     facts.primaries, facts.transfer = stated.primaries, stated.transfer
@@ -101,9 +102,14 @@ def _describe(
     facts.yuv_range = libavif.FULL_RANGE
     if icc and space is None:
         _check(library.avifImageSetProfileICC(picture, icc, len(icc)))
-    if exif:
-        record = exif.removeprefix(PREFIX)
+
+
+def _annotate(library: ctypes.CDLL, picture: Any, metadata: Metadata) -> None:
+    record = exif_of(metadata, has_density=False).removeprefix(PREFIX)
+    if record:
         _check(library.avifImageSetMetadataExif(picture, record, len(record)))
+    if metadata.xmp:
+        _check(library.avifImageSetMetadataXMP(picture, metadata.xmp, len(metadata.xmp)))
 
 
 def _fill(library: ctypes.CDLL, picture: Any, samples: Samples) -> None:

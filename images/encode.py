@@ -14,7 +14,7 @@ from images.avif import encode_avif
 from images.colour import grey_in_srgb
 from images.colour_space import SRGB, Cicp, is_hdr, white_level
 from images.deep_avif import encode_deep_avif, writes_deep_avif
-from images.jpeg import encode_jpeg
+from images.jpeg import encode_jpeg, holds_xmp
 from images.jxl_colour import encoding_of
 from images.palette import encode_palette_png
 from images.picture import Picture, PictureKind, Raster, Sample, rounded, strips
@@ -84,7 +84,7 @@ def _png(picture: Picture) -> bytes:
         small = encode_palette_png(picture)
         if small is not None:
             return small
-    return encode_png(_flat(raster.samples), picture.icc, picture.exif, picture.space)
+    return encode_png(_flat(raster.samples), picture.icc, picture.metadata, picture.space)
 
 
 def _jpeg(picture: Picture, quality: int) -> bytes:
@@ -93,12 +93,16 @@ def _jpeg(picture: Picture, quality: int) -> bytes:
         opaque = np.repeat(opaque, 3, axis=2)  # profiles of grey have no table for SDR
     icc = _profile(picture, grey=opaque.shape[2] == 1)
     full_colour = quality >= FULL_COLOUR_QUALITY
-    return encode_jpeg(_flat(opaque), quality, full_colour, icc, picture.exif)
+    metadata = picture.metadata
+    if not holds_xmp(metadata.xmp):
+        metadata = replace(metadata, xmp=picture.rights.xmp)
+    return encode_jpeg(_flat(opaque), quality, full_colour, icc, metadata)
 
 
 def _webp(picture: Picture, quality: int) -> bytes:
     icc = _profile(picture, grey=False)
-    return encode_webp(_in_rgb(picture, picture.pixels.eight_bits()), quality, icc, picture.exif)
+    samples = _in_rgb(picture, picture.pixels.eight_bits())
+    return encode_webp(samples, quality, icc, picture.metadata)
 
 
 def _avif(picture: Picture, quality: int) -> bytes:
@@ -107,16 +111,16 @@ def _avif(picture: Picture, quality: int) -> bytes:
     plain = space in (None, SRGB)
     if plain and (picture.pixels.bit_depth == 8 or not writes_deep_avif()):
         samples = _in_rgb(picture, picture.pixels.eight_bits())
-        return encode_avif(samples, quality, icc, picture.exif)
+        return encode_avif(samples, quality, icc, picture.metadata)
     deep, full_colour = _in_rgb(picture, picture.pixels.samples), quality >= FULL_COLOUR_QUALITY
-    return encode_deep_avif(deep, quality, full_colour, space, icc, picture.exif)
+    return encode_deep_avif(deep, quality, full_colour, space, icc, picture.metadata)
 
 
 def _jxl(picture: Picture, quality: int) -> bytes:
     grey, space = picture.pixels.colours == 1, picture.space
     named = space is not None and encoding_of(space, grey) is not None
     icc = picture.icc if named else _profile(picture, grey)
-    return jxl.encode_jxl(picture.pixels.samples, quality, icc, picture.exif, space)
+    return jxl.encode_jxl(picture.pixels.samples, quality, icc, picture.metadata, space)
 
 
 _LOSSLESS: dict[ImageFormat, Callable[[Picture], bytes]] = {ImageFormat.PNG: _png}

@@ -19,6 +19,8 @@ from images.containers.boxes import walk
 from images.containers.jxl import CONTAINER
 from images.exif import MAX_BYTES, PREFIX, bounded
 from images.jxl_colour import GREY_SPACE, encoding_of, space_of
+from images.metadata.exif_record import exif_of
+from images.metadata.facts import NO_METADATA, Metadata
 from images.picture import Samples, contiguous, rounded, strips
 from jobs.errors import UnsupportedImage
 from jobs.formats import ImageFormat
@@ -67,24 +69,29 @@ def decode_jxl(data: bytes, max_pixels: int) -> DecodedJxl:
 
 def packed_exif(data: bytes) -> bytes:
     """Return the EXIF record of a box that is compressed by Brotli, b"" if there is none."""
+    record = packed_box(data, b"Exif", MAX_BYTES + 64)
+    return bounded(record[4 + int.from_bytes(record[:4]) :])
+
+
+def packed_box(data: bytes, wanted: bytes, most: int) -> bytes:
+    """Return the content of the first box of a type that is compressed by Brotli, b"" if there is
+    none, or if it has more than `most` bytes."""
     if not data.startswith(CONTAINER):
         return b""
     for kind, box in walk(data, 0, len(data)):
-        if kind == b"brob" and data[box.start : box.start + 4] == b"Exif":
-            room = bytearray(MAX_BYTES + 64)
+        if kind == b"brob" and data[box.start : box.start + 4] == wanted:
             try:
-                record = imagecodecs.brotli_decode(data[box.start + 4 : box.end], out=room)
+                return bytes(imagecodecs.brotli_decode(data[box.start + 4 : box.end], out=most))
             except (RuntimeError, ValueError):  # larger than may be, or damaged
                 return b""
-            return bounded(bytes(record)[4 + int.from_bytes(record[:4]) :])
     return b""
 
 
 def encode_jxl(
     samples: Samples,
     quality: int,
-    icc: bytes | None,
-    exif: bytes,
+    icc: bytes | None = None,
+    metadata: Metadata = NO_METADATA,
     space: ColourSpace | None = None,
 ) -> bytes:
     """Write samples [H, W, C] of 8 or 16 bits with loss, at a quality from 1 to 100 as libjxl maps
@@ -92,7 +99,14 @@ def encode_jxl(
     of the profile; a profile that libjxl cannot use is left out."""
     library = _library()
     with _handle(library, "Encoder", None) as encoder:
-        return _Encoding(library, encoder).run(samples, quality, icc, exif, space)
+        return _Encoding(library, encoder).run(samples, quality, icc, _boxes(metadata), space)
+
+
+def _boxes(metadata: Metadata) -> dict[bytes, bytes]:
+    """Return the boxes of metadata: type and content."""
+    exif = exif_of(metadata, has_density=False).removeprefix(PREFIX)
+    found = {b"Exif": bytes(4) + exif} if exif else {}  # the record begins right behind
+    return found | ({b"xml ": metadata.xmp} if metadata.xmp else {})
 
 
 def made_profile(encoding: libjxl.ColorEncoding) -> bytes:
@@ -267,17 +281,16 @@ class _Encoding:
         samples: Samples,
         quality: int,
         icc: bytes | None,
-        exif: bytes,
+        boxes: dict[bytes, bytes],
         space: ColourSpace | None,
     ) -> bytes:
         library, encoder = self._library, self._encoder
-        if exif:
+        if boxes:
             _check(library.JxlEncoderUseBoxes(encoder))
         self._describe(samples)
         self._colour(icc, space, grey=samples.shape[2] < 3)
-        if exif:
-            content = bytes(4) + exif.removeprefix(PREFIX)  # the record begins right behind
-            _check(library.JxlEncoderAddBox(encoder, b"Exif", content, len(content), 0))
+        for kind, content in boxes.items():
+            _check(library.JxlEncoderAddBox(encoder, kind, content, len(content), 0))
         settings = library.JxlEncoderFrameSettingsCreate(encoder, None)
         distance = max(LEAST_DISTANCE, library.JxlEncoderDistanceFromQuality(quality))
         _check(library.JxlEncoderSetFrameDistance(settings, distance))

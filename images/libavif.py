@@ -111,6 +111,7 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "avifImageDestroy": (None, [_Picture]),
     "avifImageSetProfileICC": (c_int, [_Picture, c_char_p, c_size_t]),
     "avifImageSetMetadataExif": (c_int, [_Picture, c_char_p, c_size_t]),
+    "avifImageSetMetadataXMP": (c_int, [_Picture, c_char_p, c_size_t]),
     "avifRGBImageSetDefaults": (None, [_Pixels, _Picture]),
     "avifImageRGBToYUV": (c_int, [_Picture, _Pixels]),
     "avifEncoderCreate": (_Encoder, []),

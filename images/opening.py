@@ -22,7 +22,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from images import exif
 from images.compression import jpeg_quality
-from images.containers import jpeg, png
+from images.containers import jpeg, png, raw_profile
 from images.containers.common import Unread
 from images.exif_place import ExifPlace, exif_place
 from images.header import ImageHeader, check_pixels
@@ -190,12 +190,8 @@ def _is_transparent(image: ImageFile) -> bool:
 
 
 def _raw_profile(image: ImageFile) -> bytes:
-    """Return the EXIF record that some programs write into a text chunk of a PNG, in hexadecimal
-    behind two lines."""
-    text = image.info.get("Raw profile type exif", "")
-    if not isinstance(text, str) or len(text) > 3 * exif.MAX_BYTES:
+    """Return the EXIF record that some programs write into a text chunk of a PNG."""
+    text = image.info.get(f"{raw_profile.KEYWORD}exif", "")
+    if not isinstance(text, str):
         return b""
-    try:
-        return bytes.fromhex("".join(text.split("\n")[3:])).removeprefix(exif.PREFIX)
-    except ValueError:
-        return b""
+    return raw_profile.unwrapped(text, exif.MAX_BYTES).removeprefix(exif.PREFIX)

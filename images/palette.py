@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from images.picture import Picture, Samples, strips
-from images.png import HEADER_END, written_chunks
-from images.png_colour import colour_chunks
+from images.png import HEADER_END, head_chunks
 
 LARGEST = 256
 LEVEL = 1
@@ -35,16 +34,11 @@ def encode_palette_png(picture: Picture) -> bytes | None:
         buffer,
         format="PNG",
         compress_level=LEVEL,
-        icc_profile=picture.icc,
-        exif=picture.exif,
         **({"transparency": table[:, 3].tobytes()} if picture.pixels.has_alpha else {}),
     )
-    stated = colour_chunks(picture.space, beside=picture.icc is not None)
-    return _with_chunks(buffer.getvalue(), written_chunks(stated))
-
-
-def _with_chunks(file: bytes, chunks: bytes) -> bytes:
-    return file[:HEADER_END] + chunks + file[HEADER_END:] if chunks else file
+    with buffer.getbuffer() as file:
+        chunks = head_chunks(picture.icc, picture.metadata, picture.space)
+        return b"".join((file[:HEADER_END], chunks, file[HEADER_END:]))
 
 
 def _colours(samples: Samples) -> Packed | None:

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from images.colour_space import ColourSpace
 from images.limits import STRIP_PIXELS, STRIP_ROWS
+from images.metadata.facts import NO_METADATA, Metadata
 
 FloatArray = NDArray[np.float32]
 Sample = TypeVar("Sample", bound=np.unsignedinteger[Any])
@@ -101,8 +102,10 @@ class Picture:
     kind: PictureKind = PictureKind.COLOUR
     icc: bytes | None = None
     """The ICC profile of the samples, in the colour space (grey or RGB) of `colour`."""
-    exif: bytes = b""
-    """The EXIF record (with its `Exif` prefix) without orientation, sizes and thumbnail."""
+    metadata: Metadata = NO_METADATA
+    """All that stays true at another size."""
+    rights: Metadata = NO_METADATA
+    """The part of it that states author, copyright, licence and resolution."""
     space: ColourSpace | None = None
     """The colour space that the file names. It counts over a profile, which is then for readers
     that do not know the name. Without both, colours are sRGB."""

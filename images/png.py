@@ -1,18 +1,24 @@
 """PNG by libpng: 16-bit colour, which Pillow reduces to 8 bits, and faster encoding.
 
-imagecodecs does not write metadata, so the ICC profile and EXIF are inserted as chunks here.
+imagecodecs does not write metadata, so the ICC profile and the others are inserted as chunks here.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable
 from typing import Any
 
 import imagecodecs
 
 from images.colour_space import ColourSpace
+from images.containers import photoshop, raw_profile
+from images.exif import PREFIX
+from images.metadata.density import to_png
+from images.metadata.exif_record import exif_of
+from images.metadata.facts import NO_METADATA, Metadata, Text
+from images.metadata.marks import XMP_OF_PNG
+from images.metadata.png_text import compressed_chunk, international_chunk, text_chunk
 from images.picture import Samples, contiguous
 from images.png_colour import colour_chunks
 from images.segments import written
@@ -39,7 +45,10 @@ def decode_png(data: bytes) -> Samples:
 
 
 def encode_png(
-    samples: Samples, icc: bytes | None, exif: bytes, space: ColourSpace | None = None
+    samples: Samples,
+    icc: bytes | None = None,
+    metadata: Metadata = NO_METADATA,
+    space: ColourSpace | None = None,
 ) -> bytes:
     """Return samples [H, W] or [H, W, 2..4] of 8 or 16 bits as a PNG."""
     laid_out = contiguous(samples)
@@ -49,17 +58,27 @@ def encode_png(
         encoded = imagecodecs.png_encode(laid_out, LEVEL, strategy=RUNS, filter=PAETH, out=out)
         return len(encoded)
 
-    chunks = written_chunks(colour_chunks(space, beside=icc is not None))
+    return written(write, _most(samples), HEADER_END, head_chunks(icc, metadata, space))
+
+
+def head_chunks(icc: bytes | None, metadata: Metadata, space: ColourSpace | None) -> bytes:
+    """Return the chunks of colours and metadata, which stand right behind the header."""
+    found = [*colour_chunks(space, beside=icc is not None)]
     if icc:
-        chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
+        found.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
+    exif = exif_of(metadata, has_density=True)
+    if metadata.density is not None:
+        found.append((b"pHYs", to_png(metadata.density)))
     if exif:
-        chunks += _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
-    return written(write, _most(samples), HEADER_END, chunks)
-
-
-def written_chunks(contents: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return whole chunks, of types and contents."""
-    return b"".join(_chunk(kind, content) for kind, content in contents)
+        found.append((b"eXIf", exif.removeprefix(PREFIX)))
+    if metadata.xmp:
+        found.append(international_chunk(XMP_OF_PNG, metadata.xmp))
+    if metadata.iptc:
+        resource = photoshop.resource(photoshop.IPTC, metadata.iptc)
+        text = Text(f"{raw_profile.KEYWORD}iptc", raw_profile.wrapped("iptc", resource))
+        found.append(compressed_chunk(text))
+    found += (text_chunk(text) for text in metadata.texts)
+    return b"".join(_chunk(kind, content) for kind, content in found)
 
 
 def _most(samples: Samples) -> int:

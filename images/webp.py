@@ -1,12 +1,13 @@
 """WebP by libwebp, encoded from samples without a copy.
 
 Pillow writes the same picture, but copies the samples twice first. imagecodecs writes no metadata,
-so the ICC profile and EXIF are added here, as chunks of the extended format (RFC 9649, 2.7).
+so the ICC profile, EXIF and XMP are added here, as chunks of the extended format (RFC 9649, 2.7).
 """
 
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -14,30 +15,48 @@ from numpy.typing import NDArray
 
 from images.containers.riff import chunks
 from images.exif import PREFIX
+from images.metadata.exif_record import exif_of
+from images.metadata.facts import NO_METADATA, Metadata
 from images.picture import contiguous
 
 METHOD = 2
 """More than twice as fast as libwebp's default of 4, for 2 % more bytes."""
-ICC_FLAG, ALPHA_FLAG, EXIF_FLAG = 0x20, 0x10, 0x08
+ICC_FLAG, ALPHA_FLAG, EXIF_FLAG, XMP_FLAG = 0x20, 0x10, 0x08, 0x04
 """Of the chunk VP8X."""
 
 
-def encode_webp(samples: NDArray[np.uint8], quality: int, icc: bytes | None, exif: bytes) -> bytes:
+def encode_webp(
+    samples: NDArray[np.uint8],
+    quality: int,
+    icc: bytes | None = None,
+    metadata: Metadata = NO_METADATA,
+) -> bytes:
     """Return samples [H, W, 3 or 4] as a WebP with loss, at a quality from 1 to 100."""
     laid_out = contiguous(samples)
     encoded = bytes(imagecodecs.webp_encode(laid_out, quality, lossless=False, method=METHOD))
-    return _extended(encoded, samples.shape, icc or b"", exif) if icc or exif else encoded
+    exif = exif_of(metadata, has_density=False).removeprefix(PREFIX)
+    parts = _Parts(icc or b"", exif, metadata.xmp)
+    return _extended(encoded, samples.shape, parts) if any(parts) else encoded
 
 
-def _extended(encoded: bytes, shape: tuple[int, ...], icc: bytes, exif: bytes) -> bytes:
+class _Parts(NamedTuple):
+    """Contents of the chunks beside the picture."""
+
+    icc: bytes
+    exif: bytes
+    xmp: bytes
+
+
+def _extended(encoded: bytes, shape: tuple[int, ...], parts: _Parts) -> bytes:
     """Return an encoded picture of this shape with its metadata."""
     stored = {kind: slice(start, end) for kind, start, end in chunks(encoded)}
-    flags = (ICC_FLAG if icc else 0) | (EXIF_FLAG if exif else 0)
-    flags |= ALPHA_FLAG if b"ALPH" in stored else 0
+    flags = ALPHA_FLAG if b"ALPH" in stored else 0
+    for flag, part in zip((ICC_FLAG, EXIF_FLAG, XMP_FLAG), parts, strict=True):
+        flags |= flag if part else 0
     sides = b"".join((side - 1).to_bytes(3, "little") for side in (shape[1], shape[0]))
     before = _chunk(b"VP8X", bytes((flags, 0, 0, 0)) + sides)
-    before += _chunk(b"ICCP", icc) if icc else b""
-    after = _chunk(b"EXIF", exif.removeprefix(PREFIX)) if exif else b""
+    before += _chunk(b"ICCP", parts.icc)
+    after = _chunk(b"EXIF", parts.exif) + _chunk(b"XMP ", parts.xmp)
     first = min(part.start for kind, part in stored.items() if kind != b"VP8X") - 8
     picture = memoryview(encoded)[first:]
     length = 4 + len(before) + len(picture) + len(after)
@@ -46,4 +65,7 @@ def _extended(encoded: bytes, shape: tuple[int, ...], icc: bytes, exif: bytes) -
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk, b"" for one without content."""
+    if not content:
+        return b""
     return kind + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)

@@ -33,6 +33,10 @@ class FormatFacts:
     """Samples of 16 bits are rounded to 10."""
     keeps_icc: bool = True
     keeps_exif: bool = True
+    keeps_xmp: bool = True
+    keeps_iptc: bool = False
+    keeps_texts: bool = False
+    """Texts with keywords."""
 
 
 class ImageFormat(StrEnum):
@@ -77,6 +81,8 @@ FORMATS: dict[ImageFormat, FormatFacts] = {
         max_side=1_000_000,  # libpng's PNG_USER_WIDTH_MAX and PNG_USER_HEIGHT_MAX
         keeps_grey=True,
         keeps_16_bits=True,
+        keeps_iptc=True,
+        keeps_texts=True,
     ),
     ImageFormat.JPEG: FormatFacts(
         label="JPEG",
@@ -86,6 +92,7 @@ FORMATS: dict[ImageFormat, FormatFacts] = {
         default_quality=DEFAULT_QUALITY,
         keeps_grey=True,
         keeps_alpha=False,
+        keeps_iptc=True,
     ),
     ImageFormat.WEBP: FormatFacts(
         label="WebP",

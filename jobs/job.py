@@ -39,6 +39,17 @@ class OnMiss(StrEnum):
     """Return no picture, but the error `deadline_exceeded`."""
 
 
+class MetadataChoice(StrEnum):
+    """What a picture takes over of its file's metadata. The colour profile is always kept."""
+
+    KEEP = "keep"
+    """All that the format holds and that is true of the larger picture."""
+    COPYRIGHT = "copyright"
+    """Author, copyright, licence and resolution: neither place nor time, camera or description."""
+    NONE = "none"
+    """Nothing."""
+
+
 class Reason(StrEnum):
     """Why a job ran as it did: one word for header, log line and metric."""
 
@@ -95,6 +106,7 @@ class JobRequest:
     min_width: float | None = None
     """The smallest width that the caller accepts, as a fraction of any model's full one; None for
     any. With one, no picture is resampled."""
+    metadata: MetadataChoice = MetadataChoice.COPYRIGHT
     strength: float = 0.0
     """Assumed compression damage of the picture, from 0 (clean) to 1 (JPEG at quality 30)."""
     traceparent: str | None = None

@@ -53,6 +53,7 @@ def build_job(
         output_height=height,
         output_format=output_format,
         quality=wanted.quality if output_format.lossy else None,
+        metadata=wanted.metadata,
         model=None if free else model.name,
         pinned_width=pinned_width(wanted, model),
         on_miss=wanted.on_miss,

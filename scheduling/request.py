@@ -21,7 +21,7 @@ from images.compression import UNREAD_QUALITY
 from images.header import ImageHeader
 from jobs.errors import InvalidRequest
 from jobs.formats import DEFAULT_QUALITY, ImageFormat, lossy_labels
-from jobs.job import OnMiss
+from jobs.job import MetadataChoice, OnMiss
 from scheduling.literals import INTEGER, NUMBER
 
 MOST_PIXELS_OF_AN_AXIS = 1_000_000
@@ -152,6 +152,12 @@ class UpscaleRequest(OutputRequest):
     )
     quality: Annotated[int, Field(ge=1, le=100), INTEGER] | None = Field(
         None, description=f"1 to 100, for {lossy_labels()}; by default {DEFAULT_QUALITY}."
+    )
+    metadata: MetadataChoice = Field(
+        MetadataChoice.COPYRIGHT,
+        description="What to take over of the file's metadata: `keep` all that stays true, "
+        "`copyright` author, copyright, licence and resolution alone, `none` nothing. The colour "
+        "profile is always kept.",
     )
 
 

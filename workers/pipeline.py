@@ -6,15 +6,16 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from images.decode import decode
 from images.encode import check_sides, converts_colours, encode
 from images.limits import Limits
+from images.metadata.facts import NO_METADATA, Metadata
 from images.picture import Picture
 from images.sandbox.decoder import DecodingInterrupted
 from jobs.errors import InvalidRequest, OutputTooLarge
-from jobs.job import JobRequest
+from jobs.job import JobRequest, MetadataChoice
 from workers.runtimes.base import Interruptible
 from workers.upscale import Engine, upscale
 
@@ -33,6 +34,13 @@ ChooseEngine = Callable[[Picture], Engine | None]
 BetweenTiles = Callable[[float], Engine | None]
 """Called between two tiles, and when a tile was interrupted, with the completed part of the
 network's work, from 0 to 1. Returns an engine to continue with, None for the same one."""
+
+
+_KEPT: dict[MetadataChoice, Callable[[Picture], Metadata]] = {
+    MetadataChoice.KEEP: lambda picture: picture.metadata,
+    MetadataChoice.COPYRIGHT: lambda picture: picture.rights,
+    MetadataChoice.NONE: lambda picture: NO_METADATA,
+}
 
 
 class Progress:
@@ -155,7 +163,8 @@ def run_pipeline(
         larger = upscale(picture, *size, engine, progress.report, job.strength)
     del picture  # encoding needs its memory
     watch.lap("network", progress.suspended_ms)
-    data = encode(larger.picture, job.output_format, job.quality)
+    chosen = replace(larger.picture, metadata=_KEPT[job.metadata](larger.picture))
+    data = encode(chosen, job.output_format, job.quality)
     converted = converts_colours(larger.picture, job.output_format)
     progress.report(1.0)
     watch.lap("encode")

@@ -12,6 +12,9 @@ from images.containers.properties import Properties
 CODED = b"av01"
 GRID = b"grid"
 EXIF = b"Exif"
+MIME = b"mime"
+MAX_NAMES = 512
+"""Bytes of an item's name and content type that are read."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,15 @@ class Items:
     def of_kind(self, kind: bytes) -> list[Item]:
         """Return the items of one type, in the order of the table."""
         return [item for item in self._entries() if item.kind == kind]
+
+    def of_content(self, media_type: bytes) -> list[Item]:
+        """Return the items of MIME content of one type (8.11.6.2)."""
+        return [item for item in self.of_kind(MIME) if self._content_type(item) == media_type]
+
+    def _content_type(self, item: Item) -> bytes:
+        start = item.kind_at + 4
+        _, _, rest = self._data[start : start + MAX_NAMES].partition(b"\0")
+        return rest.partition(b"\0")[0]
 
     def kinds(self) -> dict[int, bytes]:
         """Return the type of each item."""

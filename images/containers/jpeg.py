@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from images.containers.common import MAX_PARTS
 
 START_OF_SCAN = 0xDA
-APP1 = 0xE1
+APP0, APP1, APP2, APP13 = 0xE0, 0xE1, 0xE2, 0xED
+COMMENT = 0xFE
 MAX_JUNK = 1 << 16
 """Bytes between segments that belong to none."""
 

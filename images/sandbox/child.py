@@ -19,6 +19,7 @@ import numpy as np
 from images.colour_space import Cicp, ColourSpace
 from images.decode import decode
 from images.libjxl import libjxl
+from images.metadata.packing import packed
 from images.picture import Picture
 from images.sandbox import wire
 from images.sandbox.confinement import confine, limit_cpu
@@ -51,22 +52,23 @@ def _serve(worker: socket.socket) -> None:
     except MemoryError:
         wire.send(worker, {"code": ImageTooLarge.code, "detail": TOO_MUCH_MEMORY, "memory": True})
     else:
-        wire.send(worker, facts_of(picture))
+        metadata = packed((picture.metadata, picture.rights))
+        wire.send(worker, facts_of(picture, metadata))
         with wire.received(worker) as (_, (shared,)):
-            _write(picture, shared)
+            _write(picture, metadata, shared)
         wire.send(worker, {"written": True})
 
 
-def facts_of(picture: Picture) -> dict[str, Any]:
+def facts_of(picture: Picture, metadata: bytes) -> dict[str, Any]:
     """Return what a worker needs to read a picture out of shared memory: samples, then the ICC
-    profile, then the EXIF record."""
+    profile, then the packed metadata."""
     samples = picture.pixels.samples
     return {
         "shape": samples.shape,
         "bits": picture.pixels.bit_depth,
         "kind": picture.kind.value,
         "icc": None if picture.icc is None else len(picture.icc),
-        "exif": len(picture.exif),
+        "metadata": len(metadata),
         "space": _space_facts(picture.space),
         "converted": picture.converted,
     }
@@ -83,14 +85,14 @@ def _read(descriptor: int) -> bytes:
         return mapped[:]
 
 
-def _write(picture: Picture, descriptor: int) -> None:
+def _write(picture: Picture, metadata: bytes, descriptor: int) -> None:
     samples = picture.pixels.samples
     with mmap.mmap(descriptor, 0) as mapped:
         into = np.frombuffer(mapped, samples.dtype, samples.size)
         into.reshape(samples.shape)[:] = samples
         del into  # a mapping that is viewed cannot be closed
         mapped.seek(samples.nbytes)
-        mapped.write((picture.icc or b"") + picture.exif)
+        mapped.write((picture.icc or b"") + metadata)
 
 
 if __name__ == "__main__":

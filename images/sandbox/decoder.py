@@ -24,6 +24,7 @@ import numpy as np
 
 from images.colour_space import Calibration, Cicp, ColourSpace
 from images.memory import MOST_SAMPLE_BYTES
+from images.metadata.packing import unpacked
 from images.picture import Picture, PictureKind, Raster
 from images.sandbox import wire
 from jobs.errors import AnysrError, CorruptImage, DecodingTooLong, InternalError, from_code
@@ -234,23 +235,26 @@ class _Process:
     def _picture(self, facts: dict[str, Any], max_pixels: int, until: float) -> Picture:
         """Return the picture that the process writes into memory of ours."""
         height, width, channels = (int(side) for side in facts["shape"])
+        layout = PictureKind(facts["kind"])
         kind: np.dtype[Any] = np.dtype({8: "uint8", 16: "uint16"}[facts["bits"]])
         count = height * width * channels
-        samples, icc, exif = count * kind.itemsize, facts["icc"] or 0, facts["exif"]
+        samples, icc, more = count * kind.itemsize, facts["icc"] or 0, facts["metadata"]
         if not 0 < samples <= MOST_SAMPLE_BYTES * max_pixels or channels not in (1, 2, 3, 4):
             raise ValueError("samples beyond the bounds")
-        if not 0 <= min(icc, exif) <= icc + exif <= MAX_METADATA_BYTES:
+        if not 0 <= min(icc, more) <= icc + more <= MAX_METADATA_BYTES:
             raise ValueError("metadata beyond the bounds")
-        with wire.shared_memory(samples + icc + exif) as (mapped, descriptor):
+        with wire.shared_memory(samples + icc + more) as (mapped, descriptor):
             wire.send(self._socket, {}, (descriptor,))
             with self._answer(until):
                 pass
+        metadata, rights = unpacked(mapped[samples + icc :], count=2)
         made = np.frombuffer(mapped, kind, count).reshape(height, width, channels)
         return Picture(
             Raster(made),
-            PictureKind(facts["kind"]),
+            layout,
             mapped[samples : samples + icc] if facts["icc"] is not None else None,
-            mapped[samples + icc :],
+            metadata,
+            rights,
             _space(facts["space"]),
             bool(facts["converted"]),
         )

@@ -15,6 +15,7 @@ from models.catalog import enter
 from models.checkpoint import save_network
 from models.export import export_model
 from models.spec import NetworkSpec
+from tests.support.marked_pictures import AUTHOR, CAMERA, jpeg
 from tests.support.service import running_service
 
 
@@ -108,6 +109,18 @@ def test_a_missing_input_is_reported(tmp_path):
     result = run(tmp_path / "nowhere.png", "-o", tmp_path / "out.png", "--scale", 2)
     assert result.exit_code == 2
     assert "nowhere.png" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [([], {AUTHOR}), (["--metadata", "keep"], {AUTHOR, CAMERA}), (["--metadata", "none"], set())],
+)
+def test_metadata_is_as_chosen(tmp_path, options, kept):
+    (tmp_path / "in.jpg").write_bytes(jpeg("RGB"))
+    result = run(tmp_path / "in.jpg", "-o", tmp_path / "out.png", "--scale", 1.5, *options)
+    assert result.exit_code == 0, result.output
+    made = (tmp_path / "out.png").read_bytes()
+    assert {word for word in (AUTHOR, CAMERA) if word.encode() in made} == kept
 
 
 def draw_kinds(folder):

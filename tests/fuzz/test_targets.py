@@ -38,6 +38,7 @@ def test_a_target_accepts_its_seeds_and_damaged_ones(name: str) -> None:
         ("header", "header", "read_header"),
         ("decode", "decode", "decode"),
         ("exif", "exif", "bounded"),
+        ("metadata", "metadata", "carried"),
         ("form", "form", "PictureForm"),
         ("upload", "upload", "READER"),
         ("parameters", "parameters", "parse_request"),

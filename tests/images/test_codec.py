@@ -18,9 +18,11 @@ from skimage import data as samples
 from images.containers.jxl import CODESTREAM, CONTAINER
 from images.decode import decode
 from images.encode import encode, writable_formats
+from images.metadata.facts import Metadata, Text
 from images.picture import Picture, PictureKind, Raster
 from jobs.errors import AnimatedImage, CorruptImage, ImageTooLarge, OutputTooLarge, UnsupportedImage
 from jobs.formats import ImageFormat
+from tests.support.marked_pictures import packet
 
 LIMIT = 1_000_000
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -251,8 +253,8 @@ def test_an_embedded_thumbnail_does_not_come_back() -> None:
     data = saved(photograph(), "JPEG", exif=b"Exif\0\0" + record + second + thumbnail)
     assert opened(data).getexif().get_ifd(ExifTags.IFD.IFD1)[0x0202] == len(thumbnail)
     picture = decode(data, LIMIT)
-    assert b"Abc" in picture.exif
-    assert b"\xff\xd8" not in picture.exif
+    assert b"Abc" in picture.metadata.exif
+    assert b"\xff\xd8" not in picture.metadata.exif
 
 
 @pytest.mark.parametrize("image_format", [PNG, *BY_PILLOW])  # JPEG XL names sRGB without a profile
@@ -409,7 +411,7 @@ def test_jpegs_are_those_of_pillow(
     image = Image.fromarray(pixels if channels == 3 else pixels[:, :, 0])
     subsampling = 2 if quality < 90 and channels == 3 else 0
     options = {"quality": quality, "subsampling": subsampling, "icc_profile": icc, "exif": exif}
-    picture = Picture(Raster(pixels), icc=icc, exif=exif)
+    picture = Picture(Raster(pixels), icc=icc, metadata=Metadata(exif))
     assert encode(picture, JPEG, quality) == saved(image, "JPEG", **options)
     info = opened(encode(picture, JPEG, quality)).info
     assert (info.get("icc_profile"), info.get("exif", b"")) == (icc, exif)
@@ -417,12 +419,16 @@ def test_jpegs_are_those_of_pillow(
 
 def test_what_no_jpeg_holds_of_metadata_is_left_out() -> None:
     pixels = np.asarray(photograph())
-    picture = Picture(Raster(pixels), icc=bytes(256 * 65_519), exif=b"Exif\0\0" + bytes(65_528))
+    picture = Picture(
+        Raster(pixels), icc=bytes(256 * 65_519), metadata=Metadata(b"Exif\0\0" + bytes(65_528))
+    )
     assert encode(picture, JPEG) == encode(Picture(Raster(pixels)), JPEG)
 
 
 def test_profile_and_exif_stand_between_header_and_samples_of_a_png() -> None:
-    picture = Picture(Raster(np.asarray(photograph())), icc=SRGB, exif=b"Exif\0\0MM\0*")
+    picture = Picture(
+        Raster(np.asarray(photograph())), icc=SRGB, metadata=Metadata(b"Exif\0\0MM\0*")
+    )
     data, at, chunks = encode(picture, PNG), 8, []
     while at < len(data):
         length, kind = struct.unpack(">I4s", data[at : at + 8])
@@ -457,12 +463,16 @@ def test_a_format_keeps_what_its_table_says(image_format: ImageFormat) -> None:
     sixteen = random.integers(0, 65536, (32, 32, 2), np.uint16)
     exif = Image.Exif()
     exif[0x010F] = "Maker"
-    picture = Picture(Raster(sixteen), PictureKind.GREY, grey_profile(), exif.tobytes())
+    metadata = Metadata(exif.tobytes(), packet(), b"\x1c\2\x50\0\1A", None, (Text("Title", "A"),))
+    picture = Picture(Raster(sixteen), PictureKind.GREY, grey_profile(), metadata)
     back = decode(encode(picture, image_format), LIMIT)
     coloured = Picture(Raster(sixteen[:, :, [0, 0, 0]]), icc=OTHER)
     facts = image_format.facts
     assert (back.kind is PictureKind.GREY) == facts.keeps_grey
     assert back.pixels.has_alpha == facts.keeps_alpha
     assert (back.pixels.bit_depth == 16) == (facts.keeps_16_bits or facts.keeps_10_bits)
-    assert (b"Maker" in back.exif) == facts.keeps_exif
+    assert (b"Maker" in back.metadata.exif) == facts.keeps_exif
+    assert bool(back.metadata.xmp) == facts.keeps_xmp
+    assert bool(back.metadata.iptc) == facts.keeps_iptc
+    assert bool(back.metadata.texts) == facts.keeps_texts
     assert (decode(encode(coloured, image_format), LIMIT).icc == OTHER) == facts.keeps_icc

@@ -27,6 +27,8 @@ from images.containers.avif import read_avif
 from images.decode import decode
 from images.encode import encode, writable_formats
 from images.jxl_colour import CHROMATICITIES
+from images.metadata.facts import Metadata
+from images.metadata.xmp import cleaned
 from images.opening import read_header
 from images.picture import Picture, PictureKind, Raster, Samples
 from images.png_colour import space_of_png
@@ -34,6 +36,7 @@ from images.profiles import profile_of
 from jobs.errors import UnsupportedImage
 from jobs.formats import ImageFormat
 from tests.support import avif
+from tests.support.marked_pictures import packet
 from tests.support.png import PALETTE, Chunk, chunks, png
 from tests.workers.workbench import LIMITS, a_job
 from workers.pipeline import Progress, run_pipeline
@@ -356,8 +359,12 @@ def test_a_deep_avif_keeps_what_any_avif_keeps(channels: int, space: Cicp | None
     kind = PictureKind.GREY if channels == 2 else PictureKind.COLOUR
     exif = b"Exif\0\0II*\0\x08\0\0\0\1\0\x0f\1\2\0\4\0\0\0Abc\0\0\0\0\0"
     icc = PROFILE if space is None and channels > 2 else None
-    back = decode(encode(Picture(Raster(samples), kind, icc, exif, space), AVIF, 100), LIMIT)
-    assert (back.icc, b"Abc" in back.exif, back.pixels.bit_depth) == (icc, True, 16)
+    metadata = Metadata(exif, packet())
+    picture = Picture(Raster(samples), kind, icc, metadata, space=space)
+    back = decode(encode(picture, AVIF, 100), LIMIT)
+    assert (back.icc, back.pixels.bit_depth) == (icc, 16)
+    assert b"Abc" in back.metadata.exif
+    assert back.metadata.xmp == cleaned(packet())
     assert back.pixels.has_alpha == (channels != 3)
     expected = samples if channels > 2 else samples[:, :, [0, 0, 0, 1]]
     assert np.abs(back.pixels.samples.astype(int) - expected).mean() < 1500

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 from images.avif import SPEED, encode_avif
 from images.encode import encode
 from images.limits import STRIP_PIXELS, STRIP_ROWS
+from images.metadata.facts import Metadata
 from images.picture import Picture, PictureKind, Raster, strips
 from images.webp import METHOD, encode_webp
 from jobs.formats import ImageFormat
@@ -41,9 +42,9 @@ def test_the_files_are_those_of_pillow(
     pixels = samples(*shape, channels)
     common = {"quality": 90, "icc_profile": icc, "exif": exif}
     webp = by_pillow(pixels, ImageFormat.WEBP, method=METHOD, **common)
-    assert encode_webp(pixels, 90, icc, exif) == webp
+    assert encode_webp(pixels, 90, icc, Metadata(exif)) == webp
     avif = by_pillow(pixels, ImageFormat.AVIF, speed=SPEED, **common)
-    assert encode_avif(pixels, 90, icc, exif) == avif
+    assert encode_avif(pixels, 90, icc, Metadata(exif)) == avif
     assert pixels.flags.writeable
 
 

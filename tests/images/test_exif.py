@@ -115,7 +115,7 @@ def test_a_hostile_record_is_dropped_and_costs_no_memory(
     assert peak(lambda: decode(data, LIMIT)) < 3 * len(data) + (1 << 21)
     assert open_image(data, LIMIT).exif == b""
     picture = decode(data, LIMIT)
-    assert (picture.exif, picture.width, picture.height) == (b"", 40, 30)
+    assert (picture.metadata.exif, picture.width, picture.height) == (b"", 40, 30)
 
 
 @pytest.mark.parametrize("image_format", [f for f in FORMATS if f not in ("avif", "jxl")])

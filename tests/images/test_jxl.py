@@ -114,7 +114,7 @@ def test_an_orientation_in_exif_does_not_count() -> None:
     picture = decode(data, LIMIT)
     assert (picture.pixels.samples == drawn()).all()
     back = Image.Exif()
-    back.load(picture.exif)
+    back.load(picture.metadata.exif)
     assert dict(back) == {0x010F: "Maker"}
 
 
@@ -231,13 +231,13 @@ def test_exif_may_be_packed() -> None:
     packed = b"Exif" + imagecodecs.brotli_encode(bytes(4) + exif.tobytes()[6:])
     data = boxed(bare(LOSSLESS), (b"brob", packed))
     assert open_image(data, LIMIT).exif == b""
-    assert b"Maker" in decode(data, LIMIT).exif
+    assert b"Maker" in decode(data, LIMIT).metadata.exif
 
 
 @pytest.mark.parametrize("content", [imagecodecs.brotli_encode(bytes(50_000_000)), b"rubbish"])
 def test_packed_exif_is_bounded(content: bytes) -> None:
     data = boxed(bare(LOSSLESS), (b"brob", b"Exif" + content))
-    assert decode(data, LIMIT).exif == b""
+    assert decode(data, LIMIT).metadata.exif == b""
 
 
 def test_sizes_are_refused_before_decoding() -> None:

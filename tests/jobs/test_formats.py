@@ -49,6 +49,9 @@ def kept(facts: FormatFacts) -> list[str]:
         "10 bits": facts.keeps_10_bits,
         "ICC profile": facts.keeps_icc,
         "EXIF": facts.keeps_exif,
+        "XMP": facts.keeps_xmp,
+        "IPTC": facts.keeps_iptc,
+        "texts": facts.keeps_texts,
     }
     return [name for name, is_kept in keeps.items() if is_kept]
 

@@ -115,6 +115,7 @@ async def test_truncated_picture_is_found_at_decoding(
         ({"scale": "2", "on_miss": "shrug"}, "invalid_request", "'degrade' or 'reject'"),
         ({"scale": "2", "format": "tga"}, "invalid_request", "auto, png, jpeg"),
         ({"scale": "2", "quality": "101"}, "invalid_request", "quality"),
+        ({"scale": "2", "metadata": "all"}, "invalid_request", "'keep', 'copyright' or 'none'"),
         ({"scale": "2", "anysr_width": "7"}, "invalid_request", "anysr_width"),
         *(
             (

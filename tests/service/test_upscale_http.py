@@ -13,7 +13,7 @@ from PIL import Image
 from redis.asyncio import Redis
 
 from jobs.errors import CorruptImage, WorkerLost
-from jobs.job import JobStatus
+from jobs.job import JobStatus, MetadataChoice
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
@@ -107,9 +107,10 @@ async def test_the_job_carries_the_requests_parameters(
 ) -> None:
     await served.upscale(
         scale=2, anysr_width=0.5, on_miss="reject", quality=70, format="jpeg",
-        latency_budget_ms=4000, model=MODEL,
+        latency_budget_ms=4000, model=MODEL, metadata="keep",
     )  # fmt: skip
     job = worker.claims[0].job
+    assert job.metadata is MetadataChoice.KEEP
     assert (job.pinned_width, job.on_miss.value, job.quality) == (0.5, "reject", 70)
     assert (job.model, job.budget_ms, job.output_format.value) == (MODEL, 4000, "jpeg")
     assert job.cheapest_ms == pytest.approx(62)

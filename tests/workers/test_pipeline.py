@@ -12,6 +12,17 @@ from images.encode import encode, writable_formats
 from images.limits import Limits
 from images.picture import Picture, Raster
 from jobs.formats import ImageFormat
+from jobs.job import MetadataChoice
+from tests.support.marked_pictures import (
+    CAMERA,
+    HEIGHT,
+    NOTICE,
+    WIDTH,
+    XMP_NOTICE,
+    XMP_TITLE,
+    jpeg,
+    profile,
+)
 from tests.workers.workbench import a_job, photograph
 from workers.pipeline import Progress, run_pipeline
 
@@ -28,6 +39,29 @@ def test_every_format_becomes_every_other(source: ImageFormat, output: ImageForm
     same = run_pipeline(a_job(), photograph(), LIMITS, lambda _: None, Progress())
     expected = decode(same.picture, 1_000_000).pixels.samples.astype(int)
     assert np.abs(larger.pixels.samples.astype(int) - expected).mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("choice", "found"),
+    [
+        (None, {NOTICE, XMP_NOTICE}),
+        (MetadataChoice.COPYRIGHT, {NOTICE, XMP_NOTICE}),
+        (MetadataChoice.KEEP, {NOTICE, XMP_NOTICE, CAMERA, XMP_TITLE}),
+        (MetadataChoice.NONE, set()),
+    ],
+)
+@pytest.mark.parametrize("output", writable_formats())
+def test_metadata_is_as_the_job_chooses(
+    output: ImageFormat, choice: MetadataChoice | None, found: set[str]
+) -> None:
+    chosen = {} if choice is None else {"metadata": choice}
+    sizes = {"source_width": WIDTH, "source_height": HEIGHT}
+    job = a_job(output_format=output, output_width=WIDTH, output_height=HEIGHT, **sizes, **chosen)
+    file = jpeg("RGB", icc=profile())
+    made = run_pipeline(job, file, LIMITS, lambda _: None, Progress()).picture
+    words = {NOTICE, XMP_NOTICE, CAMERA, XMP_TITLE}
+    assert {word for word in words if word.encode() in made} == found
+    assert decode(made, 1_000_000).icc == profile()
 
 
 @pytest.mark.parametrize("output", [f for f in writable_formats() if f.facts.keeps_16_bits])

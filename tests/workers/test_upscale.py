@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from skimage import data
 
+from images.metadata.facts import Metadata
 from images.picture import FloatArray, PictureKind
 from images.plane_resampling import lanczos
 from models.catalog import SHIPPED
@@ -129,10 +130,10 @@ def test_grey_runs_in_three_channels_and_stays_grey(shipped: Engine) -> None:
 
 def test_metadata_is_kept() -> None:
     picture = picture_of(photograph(), kind=PictureKind.PALETTE)
-    picture = replace(picture, icc=b"profile", exif=b"exif")
+    picture = replace(picture, icc=b"profile", metadata=Metadata(b"exif"))
     made = upscale(picture, 90, 100, None, ignore).picture
     assert (made.kind, made.pixels.bit_depth) == (PictureKind.PALETTE, 16)
-    assert (made.icc, made.exif) == (b"profile", b"exif")
+    assert (made.icc, made.metadata) == (b"profile", Metadata(b"exif"))
 
 
 @pytest.mark.parametrize("engine", [None, Engine(Nearest(), Tiling(pixels=1000))])

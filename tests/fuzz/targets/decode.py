@@ -28,8 +28,8 @@ def _check(picture: Picture, data: bytes) -> None:
     assert samples.shape[2] in (1, 2, 3, 4)
     assert samples.dtype in (np.uint8, np.uint16)
     assert samples.flags.c_contiguous
-    assert len(picture.exif) <= len(PREFIX) + MAX_BYTES
-    assert orientation(picture.exif.removeprefix(PREFIX)) == 1
+    assert len(picture.metadata.exif) <= len(PREFIX) + MAX_BYTES
+    assert orientation(picture.metadata.exif.removeprefix(PREFIX)) == 1
 
 
 TARGET = Target(run, header.seeds, longest=8192, repaired=with_checksums)

@@ -1,0 +1,1 @@
+"""What a file states beside samples and colours: read within bounds, cleaned, and written."""

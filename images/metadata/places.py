@@ -1,0 +1,145 @@
+"""Where the metadata of an encoded image lies: read by the container alone, within bounds.
+
+EXIF is found by `images.exif_place`, which the header needs as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from images.containers import boxes, heif, jpeg, jxl, photoshop, png, raw_profile, riff
+from images.containers.common import Unread
+from images.jxl import packed_box
+from images.metadata import density, png_text, xmp
+from images.metadata.facts import Density, Text
+from images.metadata.marks import COMMENT, PHOTOSHOP_OF_JPEG, XMP_OF_JPEG, XMP_OF_PNG, XMP_TYPE
+from jobs.formats import ImageFormat
+
+MAX_RESOURCES = 1 << 20
+"""Bytes of a JPEG's Photoshop resources that are searched."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file holds, as it stands there."""
+
+    xmp: bytes = b""
+    iptc: bytes = b""
+    density: Density | None = None
+    texts: tuple[Text, ...] = ()
+
+
+def stored_metadata(data: bytes, image_format: ImageFormat) -> Stored:
+    """Return what an image holds beside EXIF and profile; nothing where its parts are damaged."""
+    try:
+        return _READERS[image_format](data) if image_format in _READERS else Stored()
+    except Unread:
+        return Stored()
+
+
+def _in_jpeg(data: bytes) -> Stored:
+    packet, resources, found = b"", bytearray(), None
+    comments: list[Text] = []
+    for marker, start, end in jpeg.segments(data):
+        segment = data[start:end]
+        if marker == jpeg.APP0 and found is None:
+            found = density.from_jfif(segment)
+        elif marker == jpeg.APP1 and segment.startswith(XMP_OF_JPEG):
+            packet = packet or segment.removeprefix(XMP_OF_JPEG)
+        elif marker == jpeg.APP13 and len(resources) < MAX_RESOURCES:
+            resources += segment.removeprefix(PHOTOSHOP_OF_JPEG)
+        elif marker == jpeg.COMMENT and len(comments) < png_text.MAX_TEXTS:
+            comments.append(Text(COMMENT, _comment(segment)))
+    return Stored(packet, _iptc_in(bytes(resources)), found, tuple(_bounded(comments)))
+
+
+def _comment(segment: bytes) -> str:
+    try:
+        return segment.rstrip(b"\0").decode()
+    except UnicodeDecodeError:
+        return segment.rstrip(b"\0").decode("latin-1")
+
+
+def _bounded(texts: list[Text]) -> Iterator[Text]:
+    room = png_text.MAX_BYTES
+    for text in texts:
+        room -= len(text.text)
+        if room >= 0:
+            yield text
+
+
+def _iptc_in(resources: bytes) -> bytes:
+    found = (content for kind, content in photoshop.resources(resources) if kind == photoshop.IPTC)
+    return next(found, b"")
+
+
+def _in_png(data: bytes) -> Stored:
+    texts = list(png_text.texts(data))
+    by_keyword = {text.keyword.lower(): text.text for text in reversed(texts)}
+
+    def profile(name: str, most: int) -> bytes:
+        text = by_keyword.get(f"{raw_profile.KEYWORD}{name}".lower(), "")
+        return raw_profile.unwrapped(text, most)
+
+    resources = profile("iptc", MAX_RESOURCES)
+    return Stored(
+        by_keyword.get(XMP_OF_PNG.lower(), "").encode() or profile("xmp", xmp.MAX_BYTES),
+        _iptc_in(resources) or resources,
+        _density_of_png(data),
+        tuple(text for text in texts if not _is_profile(text.keyword)),
+    )
+
+
+def _is_profile(keyword: str) -> bool:
+    """Return whether a text is metadata of another kind, or a small copy of the picture."""
+    hidden = (XMP_OF_PNG.lower(), raw_profile.KEYWORD.lower(), "thumb::")
+    return keyword.lower().startswith(hidden)
+
+
+def _density_of_png(data: bytes) -> Density | None:
+    for kind, start, end in png.chunks(data):
+        if kind == b"pHYs" and png.is_intact(data, start, end):
+            return density.from_png(data[start:end])
+        if kind == b"IDAT":
+            break
+    return None
+
+
+def _in_webp(data: bytes) -> Stored:
+    for kind, start, end in riff.chunks(data):
+        if kind == b"XMP ":
+            return Stored(_packet(data, start, end))
+    return Stored()
+
+
+def _in_heif(data: bytes) -> Stored:
+    items = heif.Items(data)
+    packet = b""
+    for item in items.of_content(XMP_TYPE)[:1]:
+        for part in items.extents(item.number):  # which may all be the same bytes
+            packet += _packet(data, *part)
+            if len(packet) > xmp.MAX_BYTES:
+                break
+    return Stored(packet)
+
+
+def _in_jxl(data: bytes) -> Stored:
+    for kind, box in boxes.walk(data, 0, len(data)) if data.startswith(jxl.CONTAINER) else ():
+        if kind == b"xml ":
+            return Stored(_packet(data, box.start, box.end))
+    return Stored(packed_box(data, b"xml ", xmp.MAX_BYTES + 1))
+
+
+def _packet(data: bytes, start: int, end: int) -> bytes:
+    """Return a part of a file, cut behind what a packet may have."""
+    return data[start : min(end, start + xmp.MAX_BYTES + 1)]
+
+
+_READERS: dict[ImageFormat, Callable[[bytes], Stored]] = {
+    ImageFormat.PNG: _in_png,
+    ImageFormat.JPEG: _in_jpeg,
+    ImageFormat.WEBP: _in_webp,
+    ImageFormat.AVIF: _in_heif,
+    ImageFormat.JXL: _in_jxl,
+}
