@@ -9,13 +9,16 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from images.colour import fitting, to_srgb
+from images.containers.png_parts import profile
 from images.exif import cleaned
 from images.header import GREY_MODES, ImageHeader
+from images.jpeg import decode_jpeg
 from images.jxl import decode_jxl, packed_exif
 from images.opening import OpenedImage, open_image
 from images.picture import Picture, PictureKind, Raster, Samples
 from images.png import decode_png
 from jobs.errors import AnysrError, CorruptImage
+from jobs.formats import ImageFormat
 
 _AS_THEY_ARE = frozenset({"L", "LA", "RGB", "RGBA"})
 
@@ -48,18 +51,25 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 def _stored(data: bytes, opened: OpenedImage) -> _Stored:
     if opened.image is None:
         return _Stored(*decode_jxl(data, opened.header.pixels), opened.exif or packed_exif(data))
-    if opened.header.bit_depth == 16:
-        return _Stored(decode_png(data), opened.image.info.get("icc_profile"), opened.exif)
-    return _Stored(*_eight_bits(opened.image), opened.exif)
+    if opened.header.format is ImageFormat.PNG:
+        return _Stored(decode_png(data), profile(data), opened.exif)
+    if opened.header.format is ImageFormat.JPEG:
+        return _Stored(*_jpeg(data, opened.image), opened.exif)
+    return _Stored(*_by_pillow(opened.image), opened.exif)
 
 
-def _eight_bits(image: ImageFile) -> tuple[Samples, bytes | None]:
+def _jpeg(data: bytes, image: ImageFile) -> tuple[Samples, bytes | None]:
+    samples, icc = decode_jpeg(data, image.mode), image.info.get("icc_profile")
+    if image.mode != "CMYK":
+        return samples, icc
+    inks = Image.fromarray(np.invert(samples, out=samples), "CMYK")
+    return np.asarray(to_srgb(inks, icc)), None
+
+
+def _by_pillow(image: ImageFile) -> tuple[Samples, bytes | None]:
     """Return samples and profile of an image that Pillow decodes."""
     image.load()
-    icc = image.info.get("icc_profile")
-    if image.mode == "CMYK":
-        return np.asarray(to_srgb(image, icc)), None
-    return np.asarray(_plain(image)), icc
+    return np.asarray(_plain(image)), image.info.get("icc_profile")
 
 
 def _plain(image: Image.Image) -> Image.Image:

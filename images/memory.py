@@ -153,14 +153,20 @@ def _decoding(header: ImageHeader) -> float:
     turned = sample if header.orientation > 1 else 0
     if header.format is ImageFormat.JXL:
         return sample + JXL_DECODER_BYTES + turned
-    if header.bit_depth == 16:
-        return sample + turned
-    # Pillow hands out samples as a list of parts, and joins them.
-    pillow = _pillow_bytes(header) + 2 * sample + turned
+    if header.format is ImageFormat.PNG:
+        return (1 + PNG_FILE_PART) * sample + turned  # the file may be copied
     if header.format is ImageFormat.JPEG:
-        planes = 4 if header.mode == "CMYK" else header.colours
-        return max(pillow, PILLOW_BYTES + JPEG_COEFFICIENT_BYTES * planes)
-    return pillow + _DECODERS.get(header.format, 0)
+        return _decoding_jpeg(header)
+    # Pillow hands out samples as a list of parts, and joins them.
+    return _pillow_bytes(header) + 2 * sample + turned + _DECODERS.get(header.format, 0)
+
+
+def _decoding_jpeg(header: ImageHeader) -> int:
+    """Return the bytes of samples, coefficients, and Pillow's image where the chroma is sampled in
+    an unusual way; in CMYK of the samples in inks and two images of Pillow's."""
+    if header.mode == "CMYK":
+        return 3 * PILLOW_BYTES + 2 * header.sample_bytes
+    return header.sample_bytes + PILLOW_BYTES + JPEG_COEFFICIENT_BYTES * header.colours
 
 
 def _pillow_bytes(header: ImageHeader) -> int:

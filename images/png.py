@@ -1,4 +1,5 @@
-"""PNG by libpng: 16-bit colour, which Pillow reduces to 8 bits, and faster encoding.
+"""PNG by libpng: 16-bit colour, which Pillow reduces to 8 bits, an error for missing pixels, which
+Pillow leaves black, and faster encoding.
 
 imagecodecs does not write metadata, so the ICC profile and EXIF are inserted as chunks here.
 """
@@ -11,8 +12,10 @@ from typing import Any
 
 import imagecodecs
 
+from images.containers.png_parts import for_decoder
 from images.picture import Samples, contiguous
 from images.segments import written
+from jobs.errors import MISSING_PIXELS, CorruptImage
 
 LEVEL = 1
 """zlib's fastest."""
@@ -29,9 +32,15 @@ HEADER_END = 33
 
 
 def decode_png(data: bytes) -> Samples:
-    """Return the samples [H, W] or [H, W, 2..4] at the file's own depth; a transparent colour
-    becomes an alpha channel. Raises imagecodecs.PngError for damaged data."""
-    samples: Samples = imagecodecs.png_decode(data)
+    """Return the samples [H, W] or [H, W, 2..4] of 8 bits, or of 16 where the file has them; a
+    transparent colour becomes an alpha channel. An end may be missing. Raises CorruptImage where
+    pixels are missing, and imagecodecs.PngError for damaged data."""
+    try:
+        samples: Samples = imagecodecs.png_decode(for_decoder(data))
+    except imagecodecs.PngError as error:
+        if "Not enough" in str(error):
+            raise CorruptImage(MISSING_PIXELS) from error
+        raise
     return samples
 
 
