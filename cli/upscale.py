@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cli.extras import needs
 from jobs.errors import AnysrError, InvalidRequest
-from jobs.formats import SUFFIXES, ImageFormat, labels, lossy_labels
+from jobs.formats import SUFFIXES, ImageFormat, labels, lossless_labels, lossy_labels
 from jobs.job import OnMiss
 
 if TYPE_CHECKING:
@@ -55,6 +55,13 @@ def upscale(
         typer.Option("--format", help="Output format; default: that of the input."),
     ] = None,
     quality: Annotated[int | None, typer.Option(help=f"1 to 100, for {lossy_labels()}.")] = None,
+    lossless: Annotated[
+        bool | None,
+        typer.Option(
+            help=f"Store {lossless_labels()} without loss; default: as the input is, in its own "
+            "format.",
+        ),
+    ] = None,
     server: Annotated[
         str | None, typer.Option(help="A running service, as http://host:port.")
     ] = None,
@@ -70,6 +77,7 @@ def upscale(
         ("scale", scale), ("width", width), ("height", height), ("latency_budget_ms", budget_ms),
         ("on_miss", on_miss), ("model", model), ("anysr_width", anysr_width),
         ("strength", strength), ("format", format_), ("quality", quality),
+        ("lossless", lossless),
     ]  # fmt: skip
     files = list(_files(inputs))
     if one_file and len(files) != 1:

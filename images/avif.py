@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from images.chroma import FULL_COLOUR_QUALITY
+from images.limits import FULL_COLOUR_PIXELS
 from images.picture import contiguous
 
 SPEED = 9
@@ -17,10 +19,11 @@ SPEED = 9
 
 def encode_avif(samples: NDArray[np.uint8], quality: int, icc: bytes | None, exif: bytes) -> bytes:
     """Return samples [H, W, 3 or 4] as an AVIF with loss, at a quality from 1 to 100."""
+    small = samples.shape[0] * samples.shape[1] <= FULL_COLOUR_PIXELS
+    chroma = "4:4:4" if small and quality >= FULL_COLOUR_QUALITY else "4:2:0"
+    options = {"quality": quality, "speed": SPEED, "subsampling": chroma}
     buffer = io.BytesIO()
-    _SampleImage(samples).save(
-        buffer, "AVIF", quality=quality, speed=SPEED, icc_profile=icc, exif=exif
-    )
+    _SampleImage(samples).save(buffer, "AVIF", icc_profile=icc, exif=exif, **options)
     return buffer.getvalue()
 
 

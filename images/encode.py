@@ -10,6 +10,7 @@ from PIL import Image, features
 
 from images import jxl
 from images.avif import encode_avif
+from images.chroma import FULL_COLOUR_QUALITY
 from images.colour import to_srgb
 from images.jpeg import encode_jpeg
 from images.palette import encode_palette_png
@@ -19,9 +20,6 @@ from images.webp import encode_webp
 from jobs.errors import OutputTooLarge, UnsupportedImage
 from jobs.formats import ImageFormat
 
-FULL_COLOUR_QUALITY = 90
-"""From this quality on, JPEG keeps chroma at full resolution."""
-
 Pixels = NDArray[np.uint8]
 
 
@@ -29,8 +27,10 @@ def encode(
     picture: Picture,
     image_format: ImageFormat,
     quality: int | None = None,
+    lossless: bool = False,
 ) -> bytes:
-    """Encode a picture at a quality from 1 to 100, for lossy formats.
+    """Encode a picture at a quality from 1 to 100, for lossy formats, or without loss where the
+    format can (`jobs.formats`).
 
     What a format does not keep (`jobs.formats`) is converted: transparency is flattened on white,
     16 bits are rounded to 8. PNG and JPEG of colours without transparency need constant memory
@@ -43,7 +43,11 @@ def encode(
     default = image_format.facts.default_quality
     if default is None:
         return _LOSSLESS[image_format](picture)
-    return _LOSSY[image_format](picture, default if quality is None else quality)
+    if lossless and image_format.facts.can_lossless:
+        return _EITHER[image_format](picture, None)
+    quality = default if quality is None else quality
+    either = _EITHER.get(image_format)
+    return _LOSSY[image_format](picture, quality) if either is None else either(picture, quality)
 
 
 def check_sides(image_format: ImageFormat, height: int, width: int) -> None:
@@ -79,7 +83,7 @@ def _jpeg(picture: Picture, quality: int) -> bytes:
     return encode_jpeg(samples, quality, full_colour, picture.icc, picture.exif)
 
 
-def _webp(picture: Picture, quality: int) -> bytes:
+def _webp(picture: Picture, quality: int | None) -> bytes:
     samples, icc = _in_rgb(picture)
     return encode_webp(samples, quality, icc, picture.exif)
 
@@ -89,17 +93,20 @@ def _avif(picture: Picture, quality: int) -> bytes:
     return encode_avif(samples, quality, icc, picture.exif)
 
 
-def _jxl(picture: Picture, quality: int) -> bytes:
+def _jxl(picture: Picture, quality: int | None) -> bytes:
     return jxl.encode_jxl(picture.pixels.samples, quality, picture.icc, picture.exif)
 
 
 _LOSSLESS: dict[ImageFormat, Callable[[Picture], bytes]] = {ImageFormat.PNG: _png}
 _LOSSY: dict[ImageFormat, Callable[[Picture, int], bytes]] = {
     ImageFormat.JPEG: _jpeg,
-    ImageFormat.WEBP: _webp,
     ImageFormat.AVIF: _avif,
+}
+_EITHER: dict[ImageFormat, Callable[[Picture, int | None], bytes]] = {
+    ImageFormat.WEBP: _webp,
     ImageFormat.JXL: _jxl,
 }
+"""Formats with loss, and without it for None."""
 
 
 def _in_rgb(picture: Picture) -> tuple[Pixels, bytes | None]:

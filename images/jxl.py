@@ -22,6 +22,8 @@ from jobs.formats import ImageFormat
 
 EFFORT = 3
 """libjxl's own scale, 1 to 10."""
+LOSSLESS_EFFORT = 1
+"""libjxl's fast coder, which takes as long as the lossy one; the next takes ten times as long."""
 LEAST_DISTANCE = 0.1
 """libjxl maps quality 100 to no loss, which takes several times as long."""
 FIRST_ROOM = 1 << 20
@@ -66,9 +68,9 @@ def packed_exif(data: bytes) -> bytes:
     return b""
 
 
-def encode_jxl(samples: Samples, quality: int, icc: bytes | None, exif: bytes) -> bytes:
-    """Write samples [H, W, C] of 8 or 16 bits with loss, at a quality from 1 to 100 as libjxl maps
-    it to its distance. A profile that libjxl cannot use is left out."""
+def encode_jxl(samples: Samples, quality: int | None, icc: bytes | None, exif: bytes) -> bytes:
+    """Write samples [H, W, C] of 8 or 16 bits at a quality from 1 to 100, as libjxl maps it to its
+    distance, or, for None, without loss. A profile that libjxl cannot use is left out."""
     library = _library()
     with _handle(library, "Encoder", None) as encoder:
         return _Encoding(library, encoder).run(samples, quality, icc, exif)
@@ -219,31 +221,41 @@ class _Encoding:
         self._library = library
         self._encoder = encoder
 
-    def run(self, samples: Samples, quality: int, icc: bytes | None, exif: bytes) -> bytes:
+    def run(self, samples: Samples, quality: int | None, icc: bytes | None, exif: bytes) -> bytes:
         library, encoder = self._library, self._encoder
         if exif:
             _check(library.JxlEncoderUseBoxes(encoder))
-        self._describe(samples)
+        self._describe(samples, lossless=quality is None)
         self._colour(icc, grey=samples.shape[2] < 3)
         if exif:
             content = bytes(4) + exif.removeprefix(PREFIX)  # the record begins right behind
             _check(library.JxlEncoderAddBox(encoder, b"Exif", content, len(content), 0))
         settings = library.JxlEncoderFrameSettingsCreate(encoder, None)
-        distance = max(LEAST_DISTANCE, library.JxlEncoderDistanceFromQuality(quality))
-        _check(library.JxlEncoderSetFrameDistance(settings, distance))
-        _check(library.JxlEncoderFrameSettingsSetOption(settings, libjxl.EFFORT, EFFORT))
+        effort = self._set_quality(settings, quality)
+        _check(library.JxlEncoderFrameSettingsSetOption(settings, libjxl.EFFORT, effort))
         laid_out = contiguous(samples)
         pixels, size = laid_out.ctypes.data, laid_out.nbytes
         _check(library.JxlEncoderAddImageFrame(settings, _format(laid_out), pixels, size))
         library.JxlEncoderCloseInput(encoder)
         return self._written()
 
-    def _describe(self, samples: Samples) -> None:
+    def _set_quality(self, settings: int, quality: int | None) -> int:
+        """Set the distance, or no loss; return the effort."""
+        library = self._library
+        if quality is None:
+            _check(library.JxlEncoderSetFrameLossless(settings, 1))
+            return LOSSLESS_EFFORT
+        distance = max(LEAST_DISTANCE, library.JxlEncoderDistanceFromQuality(quality))
+        _check(library.JxlEncoderSetFrameDistance(settings, distance))
+        return EFFORT
+
+    def _describe(self, samples: Samples, lossless: bool) -> None:
         height, width, channels = samples.shape
         info = libjxl.BasicInfo()
         self._library.JxlEncoderInitBasicInfo(info)
         info.xsize, info.ysize = width, height
         info.bits_per_sample = 8 * samples.itemsize
+        info.uses_original_profile = int(lossless)
         info.num_color_channels = 1 if channels < 3 else 3
         if channels in (2, 4):
             info.num_extra_channels, info.alpha_bits = 1, 8 * samples.itemsize

@@ -44,7 +44,8 @@ def build_job(
     width, height = output_pixels(wanted, header.width, header.height, model)
     output_format = wanted.format or header.format
     _check_output(width, height, output_format, limits.output_pixels)
-    check_memory(header, width, height, output_format, limits.job_bytes)
+    lossless = _lossless(wanted, header, output_format)
+    check_memory(header, width, height, output_format, limits.job_bytes, lossless=lossless)
     return JobRequest(
         id=job_id,
         source_width=header.width,
@@ -53,6 +54,7 @@ def build_job(
         output_height=height,
         output_format=output_format,
         quality=wanted.quality if output_format.lossy else None,
+        lossless=lossless,
         model=None if free else model.name,
         pinned_width=pinned_width(wanted, model),
         on_miss=wanted.on_miss,
@@ -62,6 +64,23 @@ def build_job(
         strength=strength_of(wanted, header),
         traceparent=traceparent,
     )
+
+
+def _lossless(wanted: UpscaleRequest, header: ImageHeader, output_format: ImageFormat) -> bool:
+    """Return whether the output is to be stored without loss, in a format with and without it.
+
+    Raises InvalidRequest where that is asked of a format that cannot.
+    """
+    if wanted.lossless and not output_format.can_lossless:
+        able = " or ".join(f.value for f in ImageFormat if f.can_lossless)
+        raise InvalidRequest(
+            f"{output_format.label} has no lossless form; leave out lossless, or ask for the "
+            f"format {able}."
+        )
+    if not output_format.facts.can_lossless or wanted.lossless is not None:
+        return bool(wanted.lossless) and output_format.facts.can_lossless
+    stays = header.format is output_format and header.jpeg_quality is None
+    return stays and wanted.quality is None
 
 
 def strength_of(wanted: UpscaleRequest, header: ImageHeader) -> float:

@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 from images.compression import UNREAD_QUALITY
 from images.header import ImageHeader
 from jobs.errors import InvalidRequest
-from jobs.formats import DEFAULT_QUALITY, ImageFormat, lossy_labels
+from jobs.formats import DEFAULT_QUALITY, ImageFormat, lossless_labels, lossy_labels
 from jobs.job import OnMiss
 
 MOST_PIXELS_OF_AN_AXIS = 1_000_000
@@ -140,6 +140,18 @@ class UpscaleRequest(OutputRequest):
     quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
         None, description=f"1 to 100, for {lossy_labels()}; by default {DEFAULT_QUALITY}."
     )
+    lossless: bool | None = Field(
+        None,
+        description=f"`true` stores {lossless_labels()} without loss, `false` with it. By default "
+        "a lossless picture stays lossless in its own format, unless `quality` is given.",
+    )
+
+    @model_validator(mode="after")
+    def loss_or_quality(self) -> Self:
+        """Raise ValueError for a quality without loss."""
+        if self.lossless and self.quality is not None:
+            raise ValueError("give quality or lossless=true, not both")
+        return self
 
 
 class EstimateRequest(OutputRequest):

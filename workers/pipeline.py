@@ -149,7 +149,7 @@ def run_pipeline(
         larger = upscale(picture, *size, engine, progress.report, job.strength)
     del picture  # encoding needs its memory
     watch.lap("network", progress.suspended_ms)
-    data = encode(larger.picture, job.output_format, job.quality)
+    data = encode(larger.picture, job.output_format, job.quality, job.lossless)
     progress.report(1.0)
     watch.lap("encode")
     return PipelineResult(data, larger.tiles, watch.laps, progress.suspended_ms, larger.untouched)
