@@ -8,13 +8,15 @@ closed loop, each caller waits for an answer before its next request.
 from __future__ import annotations
 
 import asyncio
+import csv
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
@@ -230,6 +232,14 @@ def summarise(samples: Sequence[Sample]) -> Summary:
         rungs=_shares([f"{s.model}@{s.width:g}" for s in pictures]),
         reasons=_shares([s.reason for s in pictures]),
     )
+
+
+def write_samples(samples: Sequence[Sample], path: Path) -> None:
+    """Write one line of CSV for each request, in the order of sending."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [one.name for one in fields(Sample)])
+        writer.writeheader()
+        writer.writerows(asdict(one) for one in sorted(samples, key=lambda one: one.at_ms))
 
 
 def _shares(names: Sequence[str]) -> dict[str, float]:

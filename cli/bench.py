@@ -301,10 +301,13 @@ def load(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the result here.")
     ] = None,
+    samples_file: Annotated[
+        Path | None, typer.Option("--samples", help="Also write each request here, as CSV.")
+    ] = None,
 ) -> None:
     """Send load to a service, and compare its promises with what the client measures."""
     with needs("simulate"):
-        from benchmarks.load import AnysrEndpoint, FormEndpoint, send, summarise
+        from benchmarks.load import AnysrEndpoint, FormEndpoint, send, summarise, write_samples
     from benchmarks.local_service import running_service
 
     workload = _workload(trace, arrivals, rate, seconds, _Callers(callers, think_ms), budgets, seed)
@@ -316,7 +319,8 @@ def load(
         progress = stack.enter_context(Progress(transient=True, refresh_per_second=1))
         task = progress.add_task("Requests answered", total=len(workload))
         update = partial(_update, progress, task)
-        summary = summarise(asyncio.run(send(base, workload, endpoint, update)))
+        samples = asyncio.run(send(base, workload, endpoint, update))
+    summary = summarise(samples)
     table = Table(
         title=f"{summary.requests} requests in {summary.seconds:.0f} s", show_header=False
     )
@@ -325,6 +329,8 @@ def load(
     Console().print(table)
     if json_file:
         json_file.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
+    if samples_file:
+        write_samples(samples, samples_file)
 
 
 @app.command()

@@ -117,6 +117,23 @@ def options_left(
     return tuple(remaining)
 
 
+def cheapest_rest(
+    job: JobRequest,
+    models: Mapping[str, ModelEntry],
+    costs: CostModel,
+    left: float,
+    expectation: Expectation | None = None,
+) -> Option | None:
+    """Return the cheapest network that may finish a picture, whichever began it; None if there is
+    none. `left` and the option's costs are as for `options_left`."""
+    networks = [o for o in options_of(job, models, costs, expectation) if o.rung != FLOOR]
+    if not networks:
+        return None
+    rung, db = networks[0].rung, networks[0].db
+    rest = costs.predict_rest(rung, _work(job, models[rung.model], costs), left)
+    return Option(rung, rest, costs.safe(rest), db)
+
+
 def _wanted(job: JobRequest, width: float) -> bool:
     if job.min_width is not None and width < job.min_width - 1e-6:
         return False

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 
-MISSED, KEPT = 0.2 * 0.95, 0.2 * 0.05
+MISSED, KEPT = 0.2 * 0.98, 0.2 * 0.02
 """Steps of the logarithm up when an answer took longer and down when it did not: balanced where one
-of twenty takes longer (adaptive conformal inference, Gibbs and Candes 2021)."""
+of fifty takes longer (adaptive conformal inference, Gibbs and Candes 2021)."""
 LEAST_MS, MOST_MS = 1.0, 1000.0
 
 
 class Overhead:
-    """Milliseconds beyond waiting and running that nineteen of twenty answers stay below.
+    """Milliseconds beyond waiting and running that forty-nine of fifty answers stay below.
 
     On a machine whose cores the workers fill, a burst makes it several times the idle value.
     """

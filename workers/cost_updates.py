@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from scheduling.cost_model import DECODE, encode_stage, stage_of
 from workers.execution import Execution
+from workers.preemption import Overrun
+
+
+def update_by_overrun(execution: Execution, overrun: Overrun) -> None:
+    """Update the costs that a run was bound by with the times after which it was interrupted.
+
+    They are lower bounds above what was predicted. Without them, only runs that end in time would
+    be counted, and costs would be underestimated.
+    """
+    binding = execution.bound.binding
+    option, costs = binding.decision.option, binding.costs
+    costs.observe_run(option.expected_ms, overrun.run_ms)
+    costs.observe(stage_of(option.rung), binding.work, overrun.network_ms)
 
 
 def update_cost_model(execution: Execution, run_ms: float, uniform: bool = True) -> None:

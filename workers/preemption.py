@@ -1,9 +1,13 @@
-"""Preemption of a run by more urgent jobs, and a narrower width for a run that falls behind.
+"""Preemption of a run by more urgent jobs, and a cheaper network for a run that falls behind.
 
 A run is suspended only for a job that would otherwise start too late, and only for as long as the
 run itself can spare: both then meet their deadlines. Between two tiles that costs nothing. Once per
 run a tile is interrupted as well, and run again afterwards, because a burst may arrive just after
 every worker has started a long tile.
+
+A run that takes longer than predicted continues at a narrower width from its next tile on. If even
+this tile threatens to end too late, it is interrupted just before the last moment at which the
+cheapest network can still finish the picture in time.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from jobs.job import Claim, Reason, RunFacts
 from jobs.queue import Leases
 from models.catalog import ModelEntry
 from models.expectation import Expectation
-from scheduling.options import Option, options_left
+from scheduling.options import Option, cheapest_rest, options_left
 from scheduling.policy import go_on, spare_ms
 from workers.background import wait_for_event
 from workers.binding import Binding, SuspendedRun
@@ -39,6 +43,10 @@ T = TypeVar("T")
 
 POLL_S = 0.04
 """Interval at which more urgent jobs are polled for while a tile runs."""
+INTERRUPT_MS, INTERRUPT_PART = 5.0, 1 / 16
+"""Time that interrupting a late run takes: a constant, and a part of the run. A network is
+interrupted between its operations, of which each takes about a thirtieth of it, or twice that on a
+busy machine."""
 MIN_REMAINING_MS = 100.0
 """A run that is expected to end sooner than this is not interrupted."""
 
@@ -87,6 +95,21 @@ class _Bound:
     expectation: Expectation | None
 
 
+@dataclass(frozen=True)
+class Overrun:
+    """Times of a run until its first tile was interrupted, because it would have ended too late."""
+
+    run_ms: float
+    network_ms: float
+
+
+def _fits_tiles_of(planned: ModelEntry, entry: ModelEntry) -> bool:
+    """Return whether a network sees enough around each tile that was cut for another one."""
+    if planned.halo is None or entry.halo is None:
+        return False
+    return entry.halo <= planned.halo
+
+
 class PreemptibleRun:
     """Controls one run from tile to tile.
 
@@ -108,6 +131,12 @@ class PreemptibleRun:
         self._watching: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
         self._preemptions = 0
+        self._network_since = self._context.started
+        """When the network began, by `time.perf_counter`."""
+        self._rescue: Option | None = None
+        """The cheapest network, if a tile was interrupted because it would end too late."""
+        self.overrun: Overrun | None = None
+        """What that tile says about the costs it was chosen by."""
         self._interrupted = False
         self._urgent: Claim | None = None
         """The job that a tile was interrupted for, until it is run."""
@@ -129,6 +158,7 @@ class PreemptibleRun:
         option, zoo = bound.option, self._context.loaded.zoo
         self._expected_end_ms = self._context.claim.claimed_ms + option.expected_ms
         self._segments = [(0.0, option)]
+        self._network_since = time.perf_counter()
         self._engine = bound.engine
         self._bound = None
         if bound.engine is not None:
@@ -164,9 +194,11 @@ class PreemptibleRun:
         if len(self._segments) <= 1:
             return facts
         db = self._mean_db()
+        rung = self._segments[-1][1].rung
         return replace(
             facts,
-            width=self._segments[-1][1].rung.width,
+            model=rung.model,
+            width=rung.width,
             reason=Reason.BEHIND,
             expected_db=db,
             expected_db_range=execution.bound.expected_range(db),
@@ -210,12 +242,63 @@ class PreemptibleRun:
         return network if long_enough and isinstance(network, Interruptible) else None
 
     async def _watch(self) -> None:
-        while not self._interrupted and not await wait_for_event(self._ended, POLL_S):
+        while self._rescue is None and not await wait_for_event(self._ended, self._next_look_s()):
             async with self._claiming:
+                self._rescue_if_late()
+                if self._interrupted:
+                    continue
                 try:
                     await self._interrupt_for_urgent()
                 except ConnectionError as error:
                     log.warning("cannot poll for more urgent jobs: %s", error)
+
+    def _next_look_s(self) -> float:
+        cheapest, context = self._cheapest_rest(), self._context
+        if cheapest is None or context.slack_ms < cheapest.expected_ms:
+            return POLL_S
+        overdue_in_ms = self._expected_end_ms - context.now_ms
+        last_moment_in_ms = context.slack_ms - self._rescue_ms(cheapest)
+        return min(POLL_S, max(overdue_in_ms, last_moment_in_ms, 0.0) / 1e3)
+
+    def _rescue_if_late(self) -> None:
+        """Interrupt an overdue tile at the last moment at which the cheapest network is in time."""
+        context, cheapest = self._context, self._cheapest_rest()
+        network = self._engine.network if self._engine is not None else None
+        if (
+            cheapest is None
+            or context.now_ms < self._expected_end_ms
+            or context.slack_ms < cheapest.expected_ms
+            or context.slack_ms > self._rescue_ms(cheapest)
+            or not isinstance(network, Interruptible)
+        ):
+            return
+        self._rescue = cheapest
+        if self.progress.part == 0 and len(self._segments) == 1 and not self._interrupted:
+            network_ms = (time.perf_counter() - self._network_since) * 1e3
+            self.overrun = Overrun(context.elapsed_ms, network_ms)
+        self._interrupted = True
+        network.interrupt()
+
+    def _rescue_ms(self, cheapest: Option) -> float:
+        """Return the time for the rest of the picture from the interruption on, with a margin."""
+        current = self._remaining(self.progress.part)[-1]
+        return cheapest.safe_ms + INTERRUPT_MS + INTERRUPT_PART * current.expected_ms
+
+    def _cheapest_rest(self) -> Option | None:
+        """Return the cheapest network for the rest of the picture, None if there is none cheaper
+        than the current one, or if the picture's tiles are too small for it."""
+        bound, job = self._bound, self._context.claim.job
+        if bound is None:
+            return None
+        models = {
+            name: served.as_run
+            for name, served in self._context.loaded.zoo.items()
+            if name == bound.entry.name or _fits_tiles_of(bound.entry, served.as_run)
+        }
+        left = 1 - self.progress.part
+        option = cheapest_rest(job, models, bound.binding.costs, left, bound.expectation)
+        current = self._remaining(self.progress.part)[-1]
+        return option if option is None or option.expected_ms < current.expected_ms else None
 
     async def _interrupt_for_urgent(self) -> None:
         context, network = self._context, self._interruptible()
@@ -262,12 +345,15 @@ class PreemptibleRun:
         self._expected_end_ms = self._context.now_ms + remaining_ms
 
     def _narrow_if_behind(self, part: float) -> Engine | None:
-        """Return an engine at the width at which the rest is in time, None for the same one."""
-        option = go_on(self._remaining(part), self._context.slack_ms)
+        """Return the engine by which the rest is in time, None for the same one."""
+        option = self._rescue or go_on(self._remaining(part), self._context.slack_ms)
         if option.rung == self._segments[-1][1].rung:
             return None
         self._segments.append((part, option))
-        self._engine = self._context.loaded.zoo[option.rung.model].at(option.rung.width)
+        served = self._context.loaded.zoo[option.rung.model]
+        self._engine = served.at(option.rung.width)
+        if self._bound is not None:
+            self._bound = replace(self._bound, entry=served.as_run)
         return self._engine
 
     def _remaining(self, part: float) -> tuple[Option, ...]:

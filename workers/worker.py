@@ -28,7 +28,7 @@ from telemetry.spans import Tracing
 from telemetry.trace_context import trace_id_of
 from workers.background import wait_for_event
 from workers.binding import SuspendedRun
-from workers.cost_updates import update_cost_model
+from workers.cost_updates import update_by_overrun, update_cost_model
 from workers.delivery import deliver
 from workers.execution import Execution, OnBound, execute
 from workers.heartbeat import Heartbeat
@@ -175,6 +175,8 @@ class Worker:
         execution, claim = await self._execute(run, preemptible, lease, record), run.claim
         facts = preemptible.facts(execution)
         update_cost_model(execution, facts.run_ms, preemptible.uniform)
+        if preemptible.overrun is not None:
+            update_by_overrun(execution, preemptible.overrun)
         _reject_late(claim, facts)
         picture = execution.result.picture
         if await deliver(partial(self._leases.complete, claim, facts, picture)):

@@ -200,7 +200,7 @@ def test_interrupted_runs_do_not_disturb_those_of_sizes_seen_before(int8: OpenVi
         except Interrupted:
             interrupted += 1
             assert network._loaded is not None
-            made = np.prod(network._loaded[0].get_output_tensor(0).shape[2:])
+            made = np.prod(network._loaded[1].get_output_tensor(0).shape[2:])
             assert made <= 2, "the run that resets it is of the smallest size"
         timer.join()
         if random.random() < 0.5:  # else two in a row are cancelled, or one after a release

@@ -316,6 +316,59 @@ async def test_a_run_that_falls_behind_is_finished_narrower(
     assert facts.expected_db_range == expected.range(facts.expected_db)
 
 
+def costs_with_a_last_moment() -> CostModel:
+    """The widest width takes 500 s, all others 10 s; twice as much is safe."""
+    costs = costs_of(network_ms=10_000)
+    costs.lines[stage_of(ladder(default_entry())[-1])] = Line(500_000, 0, 0)
+    costs.margin = 2.0
+    return costs
+
+
+async def test_a_late_tile_is_left_at_the_last_moment_for_the_cheapest_network(
+    queue: RedisQueue, run_clock: RunClock
+) -> None:
+    session, entry, costs = Breakable(), default_entry(), costs_with_a_last_moment()
+    job = a_job(budget_ms=1_200_000)
+    async with a_worker(queue, zoo_of(session), costs):
+        await queue.submissions.submit(job, photograph())
+        await begun(session)
+        run_clock.ahead_s = 1100.0  # overdue, but 100 s are left, of which 52 are enough
+        await asyncio.sleep(SOME_POLLS_S)
+        assert session.interrupts == 0
+        run_clock.ahead_s = 1184.0
+        await begun(session, 2)
+        session.finish()
+        facts = (await ended(queue, job.id)).facts
+    narrowest, widest = entry.widths[0].width, entry.widths[-1].width
+    assert session.widths == [widest, narrowest]
+    assert (facts.width, facts.reason) == (narrowest, Reason.BEHIND)
+    expected = expectation_of(features_of(decode(photograph(), 10**6)), 2.0, 0.0)
+    assert facts.expected_db == pytest.approx(expected.db(entry, narrowest), abs=1e-3)
+    assert session.interrupts == 1
+    assert costs.delay["network"] > 0, "else only runs that end in time would count"
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "wishes"),
+    [(1195.0, {}), (1184.0, {"min_width": 1.0})],
+    ids=["too late for any network", "no other width is accepted"],
+)
+async def test_a_late_tile_is_finished_where_nothing_cheaper_is_in_time(
+    queue: RedisQueue, run_clock: RunClock, ahead_s: float, wishes: dict[str, float]
+) -> None:
+    session = Breakable()
+    job = a_job(budget_ms=1_200_000, **wishes)
+    async with a_worker(queue, zoo_of(session), costs_with_a_last_moment()):
+        await queue.submissions.submit(job, photograph())
+        await begun(session)
+        run_clock.ahead_s = ahead_s
+        await asyncio.sleep(SOME_POLLS_S)
+        session.finish()
+        facts = (await ended(queue, job.id)).facts
+    assert facts.width == 1.0
+    assert session.interrupts == 0
+
+
 async def test_a_pinned_width_is_kept_to_the_end(queue: RedisQueue, run_clock: RunClock) -> None:
     session, entry = Stepwise(), default_entry()
     job = a_job(budget_ms=1_200_000, pinned_width=1.0)

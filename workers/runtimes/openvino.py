@@ -32,6 +32,7 @@ from models.geometry import AxisGrid, axis_grid
 from workers.machine import CPU_INFO, cpu_flags
 from workers.runtimes.arenas import ARENAS, Arena
 from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
+from workers.runtimes.bfloat16 import IMAGE, split_ends, split_image
 from workers.runtimes.head import Feed, Head
 
 if TYPE_CHECKING:
@@ -78,7 +79,11 @@ class OpenVinoSession:
         weights = read_verified(folder, entry.weights)
         head = Head(folder, entry.head, entry.weights.file, weights, threads, spin)
         compiler = TrunkCompiler(
-            folder, entry.weights.file, weights, _compile_options(precision, threads, cache)
+            folder,
+            entry.weights.file,
+            weights,
+            precision,
+            _compile_options(precision, threads, cache),
         )
         self._entry = entry
         self._networks = {
@@ -105,11 +110,14 @@ class TrunkCompiler:
     folder: Path
     weights_file: str
     weights: bytes
+    precision: Precision
     options: dict[str, Any]
 
-    def compile(self, trunk: Artifact) -> openvino.CompiledModel:
+    def compile(self, trunk: Artifact) -> CompiledTrunk:
         """Compile a trunk. Raises CatalogError when its file does not match its checksum."""
-        return _core().compile_model(self._read(trunk), "CPU", self.options)
+        model = self._read(trunk)
+        mean = split_ends(model) if self.precision is Precision.BFLOAT16 else None
+        return CompiledTrunk(_core().compile_model(model, "CPU", self.options), mean)
 
     def _read(self, trunk: Artifact) -> openvino.Model:
         """Return a trunk, read from a copy whose checksum was verified: OpenVINO reads weights
@@ -119,6 +127,21 @@ class TrunkCompiler:
             graph = Path(place, trunk.file)
             graph.write_bytes(read_verified(self.folder, trunk))
             return _core().read_model(graph)
+
+
+@dataclass(frozen=True)
+class CompiledTrunk:
+    """A trunk, and the mean by which `split_image` prepares its image; None: it takes the image."""
+
+    model: openvino.CompiledModel
+    mean: float | None
+
+    def inputs(self, feed: Feed) -> Feed:
+        """Return the trunk's inputs among those of the whole network."""
+        given = {name: feed[name] for name in TRUNK_INPUTS if name in feed}
+        if self.mean is not None:
+            given[IMAGE] = split_image(given[IMAGE], self.mean)
+        return given
 
 
 class OpenVinoNetwork:
@@ -137,8 +160,8 @@ class OpenVinoNetwork:
         self._trunk = trunk
         self._compiler = compiler
         self._head = head
-        self._loaded: tuple[openvino.InferRequest, Arena] | None = None
-        """The compiled trunk and the memory that it keeps; None before the first run."""
+        self._loaded: tuple[CompiledTrunk, openvino.InferRequest, Arena] | None = None
+        """The trunk, its request and the memory that it keeps; None before the first run."""
         self._running: openvino.InferRequest | None = None
         self._interrupted = False
         # A request has a single output buffer.
@@ -147,7 +170,7 @@ class OpenVinoNetwork:
     @property
     def kept_bytes(self) -> int:
         """Estimated memory that the trunk keeps for its next run."""
-        return 0 if self._loaded is None else self._loaded[1].size
+        return 0 if self._loaded is None else self._loaded[2].size
 
     def run(
         self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
@@ -156,9 +179,9 @@ class OpenVinoNetwork:
         trunk's file does not match the catalog's checksum, and Interrupted."""
         feed = inputs_of(self._entry, image, rows, columns, strength)
         with self._lock:
-            request, arena = self._load()
+            trunk, request, arena = self._load()
             ARENAS.reserve(arena, ARENA_BYTES * self._channels * image[:, 0].size)
-            self._run_trunk(request, feed)
+            self._run_trunk(trunk, request, feed)
             return self._head.run(feed, rows, columns)
 
     def interrupt(self) -> None:
@@ -176,25 +199,24 @@ class OpenVinoNetwork:
         with self._lock:
             if self._loaded is None:
                 return
-            (request, arena), self._loaded = self._loaded, None
-            compiled = request.get_compiled_model()
+            (trunk, request, arena), self._loaded = self._loaded, None
             del request  # its output buffer is freed with it
             arena.release()
-            request = compiled.create_infer_request()
-            self._loaded = request, arena
-            self._run_trunk(request, feed)
+            request = trunk.model.create_infer_request()
+            self._loaded = trunk, request, arena
+            self._run_trunk(trunk, request, feed)
             self._head.release(feed)
 
-    def _load(self) -> tuple[openvino.InferRequest, Arena]:
+    def _load(self) -> tuple[CompiledTrunk, openvino.InferRequest, Arena]:
         if self._loaded is None:
-            compiled = self._compiler.compile(self._trunk)
-            arena = Arena(self._lock, compiled.release_memory)
-            self._loaded = compiled.create_infer_request(), arena
+            trunk = self._compiler.compile(self._trunk)
+            arena = Arena(self._lock, trunk.model.release_memory)
+            self._loaded = trunk, trunk.model.create_infer_request(), arena
         return self._loaded
 
-    def _run_trunk(self, request: openvino.InferRequest, feed: Feed) -> None:
+    def _run_trunk(self, trunk: CompiledTrunk, request: openvino.InferRequest, feed: Feed) -> None:
         """Run the trunk, and add its output to the head's inputs."""
-        given = {name: feed[name] for name in TRUNK_INPUTS if name in feed}
+        given = trunk.inputs(feed)
         self._interrupted = False
         try:
             request.start_async(given, share_inputs=True)
@@ -235,11 +257,12 @@ def _reset_after_cancel(request: openvino.InferRequest, given: Feed) -> None:
     size would use buffers of the wrong size, and its output would have the cancelled run's size.
     A run of a size that neither run had makes every operation allocate anew.
     """
-    image = np.zeros((1, 3, 1, 1), np.float32)
+    channels = given[IMAGE].shape[1]
+    image = np.zeros((1, channels, 1, 1), np.float32)
     if tuple(request.get_output_tensor(0).shape[2:]) == (1, 1):
-        image = np.zeros((1, 3, 1, 2), np.float32)
+        image = np.zeros((1, channels, 1, 2), np.float32)
     # Inputs are shared as in the cancelled run: a copy would overwrite that run's picture.
-    request.infer({**given, "image": image}, share_inputs=True)
+    request.infer({**given, IMAGE: image}, share_inputs=True)
 
 
 def _writable(folder: Path) -> bool:
