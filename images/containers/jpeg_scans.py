@@ -58,7 +58,9 @@ def _without_junk(data: bytes) -> bytes:
     spans = [(start - 4, end) for _, start, end in segments(data)]
     if not spans or sum(end - start for start, end in spans) + 2 == spans[-1][1]:
         return data
-    return b"".join((data[:2], *(data[start:end] for start, end in spans), data[spans[-1][1] :]))
+    view = memoryview(data)
+    parts = (view[start:end] for start, end in spans)
+    return b"".join((data[:2], *parts, view[spans[-1][1] :]))
 
 
 def _scans(data: bytes) -> Iterator[Scan]:

@@ -38,8 +38,9 @@ Chunk = tuple[bytes, int, int]
 def unknown_critical(data: bytes) -> bytes | None:
     """Return the type of the first chunk that changes the meaning of the pixels in a way that this
     project does not know (ISO/IEC 15948, 5.4), such as Apple's CgBI; None in an ordinary PNG."""
-    for kind, _, _ in chunks(data):
-        if kind[:1].isupper() and kind not in DECODED:
+    for kind, start, end in chunks(data):
+        named = kind.isalpha() and kind[:1].isupper()
+        if named and kind not in DECODED and is_intact(data, start, end):
             return kind
         if kind == PIXELS:
             break
@@ -73,12 +74,13 @@ def for_decoder(data: bytes) -> bytes:
     parts = list(_decoded_parts(data))
     if parts and parts[-1][0] == END and sum(end - at for _, at, end in parts) + 8 == len(data):
         return data
-    written = [SIGNATURE]
+    view, written = memoryview(data), [memoryview(SIGNATURE)]
     for kind, at, end in parts:
         whole = end <= len(data)
-        written.append(data[at:end] if whole else _completed(kind, data[at + 8 : end - 4]))
+        part = view[at:end] if whole else _completed(kind, data[at + 8 : end - 4])
+        written.append(memoryview(part))
     if not parts or parts[-1][0] != END:
-        written.append(_chunk(END, b""))
+        written.append(memoryview(_chunk(END, b"")))
     return b"".join(written)
 
 

@@ -150,6 +150,10 @@ def test_a_png_with_an_unknown_critical_chunk_is_not_supported(kind: bytes) -> N
             read(png(chunk(kind, b"abcd")), LIMIT)
 
 
+def test_a_damaged_chunk_of_unknown_meaning_is_trouble_beside_the_pixels() -> None:
+    assert_whole(png(chunk(b"ABCD", b"abcd", damage=1)))
+
+
 JPEGS = {
     "baseline": {},
     "progressive": {"progressive": True},
