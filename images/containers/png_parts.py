@@ -55,7 +55,7 @@ def head(data: bytes) -> bytes:
         if kind == PIXELS:
             kept.append(data[start - 8 : start])
             return b"".join(kept)
-        if kind[:1].islower():
+        if kind not in (b"IHDR", b"PLTE"):
             size = (
                 _text_bytes(data, kind, start, end)
                 if _is_sound(data, kind, start, end)
