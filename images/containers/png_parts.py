@@ -56,11 +56,9 @@ def head(data: bytes) -> bytes:
             kept.append(data[start - 8 : start])
             return b"".join(kept)
         if kind not in (b"IHDR", b"PLTE"):
-            size = (
-                _text_bytes(data, kind, start, end)
-                if _is_sound(data, kind, start, end)
-                else left + 1
-            )
+            if not _is_sound(data, kind, start, end):
+                continue
+            size = _text_bytes(data, kind, start, end)
             if size > left:
                 continue
             left -= size

@@ -268,6 +268,24 @@ def test_an_unsupported_jpeg_is_not_called_damaged(data: bytes, reason: str) -> 
             read(bytes(data), LIMIT)
 
 
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (saved("TIFF"), "TIFF"),
+        (saved("TIFF", big_tiff=True), "TIFF"),
+        (saved("GIF"), "GIF"),
+        (saved("BMP"), "BMP"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"%PDF-1.7", "PDF"),
+    ],
+    ids=["tiff", "bigtiff", "gif", "bmp", "heic", "pdf"],
+)
+def test_the_refusal_of_another_format_names_it(data: bytes, name: str) -> None:
+    for read in (read_header, decode):
+        with pytest.raises(UnsupportedImage, match=f"This is a {name} file"):
+            read(data, LIMIT)
+
+
 def test_a_lossless_jpeg_of_8_bits_is_read_as_it_is() -> None:
     data = bytes(imagecodecs.jpeg8_encode(pixels(), lossless=True))
     assert_whole(data)
