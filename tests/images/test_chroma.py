@@ -140,7 +140,7 @@ def test_no_loss_is_ignored_by_formats_that_cannot(image_format: ImageFormat) ->
     assert encode(picture, image_format, lossless=True) == encode(picture, image_format)
 
 
-def test_a_lossless_webp_is_told_by_its_header() -> None:
+def test_a_lossless_webp_is_known_by_its_header() -> None:
     buffer = io.BytesIO()
     Image.fromarray(stripes()).save(buffer, "WEBP", lossless=True)
     assert read_header(buffer.getvalue(), LIMIT).jpeg_quality is None

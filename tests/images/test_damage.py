@@ -1,4 +1,4 @@
-"""Damaged files: trouble beside the pixels costs no picture, missing pixels are told, and what is
+"""Damaged files: trouble beside the pixels costs no picture, missing pixels are an error, and what is
 not supported is not called damaged."""
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def test_the_end_of_a_png(data: bytes) -> None:
     assert_whole(data)
 
 
-def test_missing_pixels_of_a_png_are_told() -> None:
+def test_missing_pixels_of_a_png_are_an_error() -> None:
     packed = zlib.compress(rows())
     streams = (packed[: len(packed) // 2], zlib.compress(rows()[: -WIDTH * 3 - 1]), packed[:-20])
     for stream in (*streams, zlib.compress(rows()[:-1]), b""):
@@ -199,7 +199,7 @@ def test_trouble_beside_the_pixels_of_a_jpeg(
 @jpegs
 @pytest.mark.parametrize("end", [b"", END], ids=["cut", "end"])
 @pytest.mark.parametrize("lost", [4, 30, 0.3, 0.5])
-def test_missing_pixels_of_a_jpeg_are_told(
+def test_missing_pixels_of_a_jpeg_are_an_error(
     options: dict[str, Any], end: bytes, lost: float
 ) -> None:
     data = saved("JPEG", **options)
@@ -208,7 +208,7 @@ def test_missing_pixels_of_a_jpeg_are_told(
     assert_missing(cut + end)
 
 
-def test_a_progressive_jpeg_without_its_last_scans_is_told() -> None:
+def test_a_progressive_jpeg_without_its_last_scans_is_an_error() -> None:
     data = saved("JPEG", progressive=True)
     for tables in range(3, data.count(b"\xff\xc4")):
         at = -1
