@@ -4,6 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 TYPESCRIPT := typescript@7.0.2
+AXE := axe-core@4.14.1
+JS_TOOLS := $(VENV)/.$(TYPESCRIPT)-$(AXE)
+# openapi-typescript calls the compiler as a library, which version 7 is not.
+TS_CLIENTS := openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3 @types/node@20
 EXTRA ?= cpu
 # Tests wait more than they compute: two processes take little over half the time on two cores.
 TEST_PROCESSES ?= 2
@@ -14,7 +18,7 @@ export ANYSR_TEST_DATA
 # Of all fuzz targets together.
 MINUTES ?= 5
 
-.PHONY: help serve test test-containers fuzz lint types types-js format lock clean
+.PHONY: help serve test test-containers fuzz lint types types-js axe format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -39,8 +43,12 @@ $(VENV)/.fuzz: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cpu,fuzz]"
 	@touch $@
 
-$(VENV)/.$(TYPESCRIPT): | $(BIN)/python
-	npm install --silent --no-save --no-package-lock --prefix $(VENV) $(TYPESCRIPT)
+$(JS_TOOLS): | $(BIN)/python
+	npm install --silent --no-save --no-package-lock --prefix $(VENV) $(TYPESCRIPT) $(AXE)
+	@touch $@
+
+$(VENV)/.clients: | $(BIN)/python
+	npm install --silent --no-save --no-package-lock --prefix $(VENV)/clients $(TS_CLIENTS)
 	@touch $@
 
 serve: $(VENV)/.serve-$(EXTRA) ## the service on http://127.0.0.1:8000
@@ -65,8 +73,11 @@ lint: $(VENV)/.test ## ruff
 types: $(VENV)/.test ## strict mypy
 	$(BIN)/mypy
 
-types-js: $(VENV)/.test $(if $(shell command -v npm),$(VENV)/.$(TYPESCRIPT)) ## the page's JavaScript by TypeScript (skips without one)
-	$(BIN)/python -m pytest -q tests/service/test_page_types.py
+types-js: $(VENV)/.test $(if $(shell command -v npm),$(JS_TOOLS) $(VENV)/.clients) ## the page's JavaScript, and a generated client, by TypeScript (skips without npm)
+	$(BIN)/python -m pytest -q tests/service/test_page_types.py tests/service/test_generated_clients.py
+
+axe: $(VENV)/.test $(if $(shell command -v npm),$(JS_TOOLS)) ## the page's accessibility by axe-core (skips without one)
+	$(BIN)/python -m pytest -q tests/service/page/test_accessibility.py
 
 format: $(VENV)/.test ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .

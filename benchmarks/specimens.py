@@ -16,6 +16,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from benchmarks.pictures import draw
+from images.colour_space import SRGB, SRGB_CHROMATICITIES, Calibration, Cicp, ColourSpace
 from images.encode import encode, writable_formats
 from images.picture import Picture, Raster
 from jobs.formats import ImageFormat
@@ -83,6 +84,10 @@ def _png() -> Iterator[Named]:
     yield "png RGBA of 16 bits", encode(Picture(Raster(_deep(4))), ImageFormat.PNG)
     yield "png without an end", _saved(_drawn(), "PNG")[:-14]
     yield "png with a damaged text", _with_damaged_text(_saved(_drawn(), "PNG"))
+    yield "png transparent level", _saved(_drawn("L"), "PNG", transparency=7)
+    for name, space in _SPACES.items():
+        named = Picture(Raster(np.asarray(_drawn())), space=space)
+        yield f"png {name}", encode(named, ImageFormat.PNG)
     yield "png exif and profile", _saved(_drawn(), "PNG", **_metadata())
     text = PngInfo()
     record = exif_record()
@@ -119,12 +124,16 @@ def _avif() -> Iterator[Named]:
     if imagecodecs.AVIF.available:
         ten_bits = imagecodecs.avif_encode(_deep() >> 6, bitspersample=10, speed=9)
         yield "avif of 10 bits", bytes(ten_bits)
+        transparent = Picture(Raster(_deep(4)), space=Cicp(9, 16))
+        yield "avif of 10 bits, transparent, HDR", encode(transparent, ImageFormat.AVIF)
 
 
 def _jxl() -> Iterator[Named]:
     for mode in ("L", "LA", "RGB", "RGBA"):
         samples = np.asarray(_drawn(mode)).reshape(HEIGHT, WIDTH, -1)
         yield f"jxl {mode}", encode(Picture(Raster(samples)), ImageFormat.JXL)
+    hdr = Picture(Raster(_deep()), space=Cicp(9, 16))
+    yield "jxl HDR of 16 bits", encode(hdr, ImageFormat.JXL)
     yield "jxl RGB of 16 bits", encode(Picture(Raster(_deep())), ImageFormat.JXL)
     samples = np.asarray(_drawn())
     with_exif = Picture(Raster(samples), icc=_profile(), exif=exif_record())
@@ -134,6 +143,11 @@ def _jxl() -> Iterator[Named]:
     yield "jxl repacked jpeg", bytes(repacked)
 
 
+_SPACES: dict[str, ColourSpace] = {
+    "code points": Cicp(12, 13),
+    "sRGB": SRGB,
+    "gamma and primaries": Calibration(55_000, SRGB_CHROMATICITIES),
+}
 _OPTIONAL = {ImageFormat.WEBP: _webp, ImageFormat.AVIF: _avif, ImageFormat.JXL: _jxl}
 """Formats that an installation may lack."""
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
-from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from cli import hostile
+from cli.arguments import check_service, check_writable, each, entries_of, scales_of
 from cli.extras import needs
-from models.catalog import SHIPPED, read_catalog
+from cli.terminal import console, progress
+from models.catalog import SHIPPED
 from scheduling.rungs import Rung
 from scheduling.simulation.workload import ARRIVALS, Workload, closed_loop, draw, read_trace
 
@@ -29,9 +30,9 @@ app.command()(hostile.attacks)
 def model(
     names: Annotated[str, typer.Option("--models", help="Comma-separated, or 'all'.")] = "all",
     scales: Annotated[str, typer.Option(help="Comma-separated.")] = "1.5,2,2.37,3,4",
-    side: Annotated[int, typer.Option(help="Input pixels a side.")] = 256,
+    side: Annotated[int, typer.Option(min=8, max=4096, help="Input pixels a side.")] = 256,
     threads: Annotated[int, typer.Option(help="ONNX Runtime threads.")] = 2,
-    repeats: Annotated[int, typer.Option(help="Timed runs of each.")] = 15,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each.")] = 15,
     folder: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
     """Time each width relative to the widest, and the widest relative to its trunk.
@@ -40,22 +41,20 @@ def model(
     """
     with needs("train"):
         from benchmarks.model import time_model
-    catalog = read_catalog(folder)
-    for name in catalog.names if names == "all" else names.split(","):
-        entry = catalog.get(name)
+    wanted = scales_of(scales)
+    for entry in entries_of(folder, None if names == "all" else names.split(",")):
         narrower = [w.width for w in entry.widths[:-1]]
-        table = Table(title=f"{name}, input {side}x{side}, {threads} threads, {repeats} runs")
+        table = Table(title=f"{entry.name}, input {side}x{side}, {threads} threads, {repeats} runs")
         for heading in ("scale", "widest ms", "widest / trunk"):
             table.add_column(heading, justify="right")
         for width in narrower:
             table.add_column(f"{width:g} / widest", justify="right")
-        wanted = [float(s) for s in scales.split(",")]
         for row in time_model(folder, entry, wanted, side, threads, repeats):
             ratios = (f"{row.over_widest[w]:.2f}" for w in narrower)
             over = "" if row.over_trunk is None else f"{row.over_trunk:.2f}"
             cells = (f"x{row.scale:g}", f"{row.widest_ms:.0f}", over)
             table.add_row(*cells, *ratios)
-        Console().print(table)
+        console().print(table)
 
 
 EQUAL_DB = 100.0
@@ -68,9 +67,9 @@ def engines(
         str, typer.Option("--models", help="Comma-separated.")
     ] = "anysr-s,anysr-m,anysr-l",
     scales: Annotated[str, typer.Option(help="Comma-separated.")] = "1.5,2,3,4",
-    side: Annotated[int, typer.Option(help="Input pixels a side.")] = 128,
+    side: Annotated[int, typer.Option(min=8, max=4096, help="Input pixels a side.")] = 128,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a network.")] = 1,
-    repeats: Annotated[int, typer.Option(help="Timed runs of each.")] = 7,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each.")] = 7,
     folder: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
     """Time every runtime and precision that can run a model here, at its full width.
@@ -80,20 +79,20 @@ def engines(
     """
     with needs("train"):
         from benchmarks.engines import backends_of, load, peaks, time_engines
-    entries = [read_catalog(folder).get(name) for name in names.split(",")]
+    entries = entries_of(folder, names.split(","))
     found = dict.fromkeys(b.precision for e in entries for b in backends_of(e, threads))
     peak = peaks(list(found), threads, repeats)
     for entry in entries:
         table = Table(title=f"{entry.name}, input {side}x{side}, threads: {threads}")
         for heading in ("", "scale", "ms/MP", "of onnx", "Gop/s", "of peak", "dB"):
             table.add_column(heading, justify="right", no_wrap=True)
-        wanted = [float(s) for s in scales.split(",")]
+        wanted = scales_of(scales)
         for row in time_engines(folder, entry, wanted, side, threads, repeats):
             part = f"{row.gflops / peak[row.backend.precision]:.0%}"
             rate = f"{row.ms_per_megapixel:,.0f}", f"{row.of_plain:.2f}", f"{row.gflops:.0f}"
             db = f"{row.db:.0f}" if row.db < EQUAL_DB else "equal"
             table.add_row(str(row.backend), f"x{row.scale:g}", *rate, part, db)
-        Console().print(table)
+        console().print(table)
         for backend in backends_of(entry, threads):
             loaded = load(folder, entry.name, backend, threads)
             typer.echo(
@@ -108,30 +107,30 @@ def engines(
 def reference(
     names: Annotated[str, typer.Option("--models", help="Comma-separated.")] = "anysr-s,anysr-m",
     scales: Annotated[str, typer.Option(help="Comma-separated.")] = "2,3",
-    side: Annotated[int, typer.Option(help="Input pixels a side.")] = 128,
+    side: Annotated[int, typer.Option(min=8, max=4096, help="Input pixels a side.")] = 128,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a network.")] = 1,
-    repeats: Annotated[int, typer.Option(help="Timed runs of each.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each.")] = 3,
     folder: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
     """Time AnySR as released, in PyTorch, and our networks as a worker runs them."""
     with needs("train"):
         from benchmarks.reference import compare
-    entries = [read_catalog(folder).get(name) for name in names.split(",")]
+    entries = entries_of(folder, names.split(","))
     table = Table(title=f"input {side}x{side}, threads: {threads}")
     for heading in ("", "scale", "ms", "times as fast"):
         table.add_column(heading, justify="right", no_wrap=True)
-    wanted = [float(s) for s in scales.split(",")]
+    wanted = scales_of(scales)
     for row in compare(folder, entries, wanted, side, threads, repeats):
         table.add_row(row.name, f"x{row.scale:g}", f"{row.ms:,.0f}", f"{row.times_as_fast:.1f}")
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
 def heads(
     scales: Annotated[str, typer.Option(help="Comma-separated.")] = "2,4",
-    side: Annotated[int, typer.Option(help="Input pixels a side.")] = 48,
+    side: Annotated[int, typer.Option(min=8, max=4096, help="Input pixels a side.")] = 48,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
-    repeats: Annotated[int, typer.Option(help="Timed runs of each.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each.")] = 5,
 ) -> None:
     """Time the fast forms of implicit heads against the plain ones, and show their difference."""
     with needs("train"):
@@ -139,10 +138,10 @@ def heads(
     table = Table(title=f"64 features of {side}x{side}, {threads} threads, {repeats} runs")
     for heading in ("head", "scale", "plain ms", "fast ms", "speed-up", "difference"):
         table.add_column(heading, justify="right")
-    for row in time_heads([float(s) for s in scales.split(",")], side, threads, repeats):
+    for row in time_heads(scales_of(scales), side, threads, repeats):
         times = f"{row.plain_ms:.0f}", f"{row.fast_ms:.0f}", f"{row.speed_up:.1f}x"
         table.add_row(row.head, f"x{row.scale:g}", *times, f"{row.difference:.0e}")
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -158,7 +157,9 @@ def memory(
         ),
     ] = "drawn,noise",
     formats: Annotated[str, typer.Option(help="Comma-separated.")] = "png,jpeg",
-    megapixels: Annotated[float, typer.Option(help="Size of the output, made at x2.")] = 100.0,
+    megapixels: Annotated[
+        float, typer.Option(min=0.001, max=1e4, help="Size of the output, made at x2.")
+    ] = 100.0,
     threads: Annotated[int, typer.Option(min=0, help="Threads of a network; 0: all.")] = 0,
     folder: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
 ) -> None:
@@ -170,10 +171,10 @@ def memory(
     from jobs.formats import ImageFormat
 
     cases = [
-        Case(Kind(kind), ImageFormat(name), Rung.parse(rung))
-        for rung in rungs.split(",")
-        for kind in kinds.split(",")
-        for name in formats.split(",")
+        Case(kind, image_format, rung)
+        for rung in each(rungs, Rung.parse, "--rungs")
+        for kind in each(kinds, Kind, "--kinds")
+        for image_format in each(formats, ImageFormat, "--formats")
     ]
     table = Table(title=f"{megapixels:g} megapixels at x2, in MB")
     held = "resting", "peak", "bound", "source", "result"
@@ -184,12 +185,12 @@ def memory(
         bytes_of = peak.resting, peak.peak, peak.resting + peak.bound, peak.source, peak.result
         cells = (case.rung.key, case.kind, case.image_format)
         table.add_row(*cells, *(f"{b / 1e6:.0f}" for b in bytes_of), f"{peak.seconds:.1f}")
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
 def overhead(
-    requests: Annotated[int, typer.Option(help="Timed requests.")] = 200,
+    requests: Annotated[int, typer.Option(min=1, help="Timed requests.")] = 200,
     url: Annotated[
         str | None, typer.Option(help="A running service; default: one is started.")
     ] = None,
@@ -197,13 +198,15 @@ def overhead(
     """Time everything but the network: a 64x64 JPEG in and out, one request at a time."""
     from benchmarks.overhead import time_overhead
 
+    check_service(url)
+
     result = time_overhead(requests, url)
     table = Table(title=f"64x64 JPEG, x2, {requests} requests, one at a time (ms)")
     for heading in ("", "median", "p90", "p99"):
         table.add_column(heading, justify="right")
     for name, values in result.items():
         table.add_row(name, *(f"{v:.1f}" for v in values))
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -219,9 +222,9 @@ def price(
     with needs("simulate"):
         from benchmarks.request_price import compare
 
-    with Progress(transient=True, refresh_per_second=1) as progress:
-        task = progress.add_task("Rounds", total=2 * (rounds + 1))
-        prices, resting = compare(rounds, seconds, partial(_update, progress, task))
+    with progress(refresh=1) as bars:
+        task = bars.add_task("Rounds", total=2 * (rounds + 1))
+        prices, resting = compare(rounds, seconds, partial(_update, bars, task))
     table = Table(title=f"64x64 JPEG, x2, {rounds} rounds of {seconds:g} s; of plain in brackets")
     for heading in ("callers", "", "pictures/s", "CPU ms/picture", "median ms", "without network"):
         table.add_column(heading, justify="right")
@@ -235,7 +238,7 @@ def price(
             f"{figures.latency_ms:.1f} ({ratios.latency_ms:.2f})",
             f"{figures.overhead_ms:.1f} ({ratios.overhead_ms:.2f})",
         )
-    Console().print(table)
+    console().print(table)
     for name, megabytes in resting.items():
         typer.echo(f"{name} at rest: {megabytes:.0f} MB")
 
@@ -253,11 +256,13 @@ def promises(
     from benchmarks.local_service import running_service
     from benchmarks.smallest_budget import keep_promises
 
+    check_service(url)
+
     with contextlib.ExitStack() as stack:
         base = url or stack.enter_context(running_service())
-        progress = stack.enter_context(Progress(transient=True))
-        task = progress.add_task("Tries", total=tries)
-        result = keep_promises(base, tries, partial(_update, progress, task))
+        bars = stack.enter_context(progress())
+        task = bars.add_task("Tries", total=tries)
+        result = keep_promises(base, tries, partial(_update, bars, task))
     median, largest = result.refused_ms
     typer.echo(f"refused in {median:.1f} ms at the median, {largest:.1f} ms at most")
     typer.echo(f"smallest budget kept in {result.kept:.0%}, a picture in {result.pictures:.0%}")
@@ -269,8 +274,12 @@ def load(
         str | None, typer.Option(help="A running service; default: one is started.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Workers of the service that is started.")] = 2,
-    rate: Annotated[float, typer.Option(help="Mean requests per second.")] = 2.0,
-    seconds: Annotated[float, typer.Option(help="How long requests are sent.")] = 60.0,
+    rate: Annotated[
+        float, typer.Option(min=0.001, max=1e6, help="Mean requests per second.")
+    ] = 2.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.001, max=1e6, help="How long requests are sent.")
+    ] = 60.0,
     arrivals: Annotated[str, typer.Option(help=", ".join(ARRIVALS))] = "gamma4",
     callers: Annotated[
         int,
@@ -312,13 +321,15 @@ def load(
 
     workload = _workload(trace, arrivals, rate, seconds, _Callers(callers, think_ms), budgets, seed)
     parameters = dict(_pair(p, "=") for p in parameter)
+    check_writable(json_file, samples_file)
+    check_service(url)
     endpoint = FormEndpoint(*_pair(form, ":"), parameters) if form else AnysrEndpoint(parameters)
     with contextlib.ExitStack() as stack:
         base = url or stack.enter_context(running_service(workers))
         # Refreshed rarely, because other work of the client delays its requests.
-        progress = stack.enter_context(Progress(transient=True, refresh_per_second=1))
-        task = progress.add_task("Requests answered", total=len(workload))
-        update = partial(_update, progress, task)
+        bars = stack.enter_context(progress(refresh=1))
+        task = bars.add_task("Requests answered", total=len(workload))
+        update = partial(_update, bars, task)
         samples = asyncio.run(send(base, workload, endpoint, update))
     summary = summarise(samples)
     table = Table(
@@ -326,7 +337,7 @@ def load(
     )
     for name, value in summary.to_dict().items():
         table.add_row(name, _shown(value))
-    Console().print(table)
+    console().print(table)
     if json_file:
         json_file.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
     if samples_file:
@@ -374,8 +385,8 @@ def alerts(
         raise typer.Exit(1)
 
 
-def _update(progress: Progress, task: TaskID, done: int) -> None:
-    progress.update(task, completed=done)
+def _update(bars: Progress, task: TaskID, done: int) -> None:
+    bars.update(task, completed=done)
 
 
 class _Callers(NamedTuple):

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from cli.arguments import check_writable
 from cli.extras import needs
+from cli.terminal import console, shown
+from jobs.settings_errors import settings_of
 from models.catalog import SHIPPED, CatalogError
 
 if TYPE_CHECKING:
@@ -32,17 +34,19 @@ def calibrate(
         from workers.calibration import calibrate as measure
         from workers.loaded_model import load_zoo
         from workers.settings import WorkerSettings
-    settings = WorkerSettings(worker_threads=threads)
-    console = Console()
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(output)
+    settings = settings_of(WorkerSettings).model_copy(update={"worker_threads": threads})
     try:
-        with console.status("Measuring"):
+        with console(error=True).status("Measuring"):
             costs = measure(load_zoo(models, settings))
     except CatalogError as error:
         raise typer.BadParameter(str(error)) from error
-    console.print(_table(costs))
+    console().print(_table(costs))
     if output:
-        _write(output, costs)
-        typer.echo(f"Written to {output}")
+        output.write_text(json.dumps(costs.to_dict(), indent=1) + "\n")
+        typer.echo(f"Written to {shown(output)}")
 
 
 def _table(costs: CostModel) -> Table:
@@ -54,11 +58,3 @@ def _table(costs: CostModel) -> Table:
         figures = (line.fixed, line.per_source, line.per_output)
         table.add_row(stage, *(f"{figure:.2f}" for figure in figures))
     return table
-
-
-def _write(output: Path, costs: CostModel) -> None:
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(costs.to_dict(), indent=1) + "\n")
-    except OSError as error:
-        raise typer.BadParameter(f"cannot write {output}: {error.strerror}") from error

@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from cli.extras import needs
+from cli.sentences import FAILED, fail, reason
+from cli.terminal import shown
+from models.wrong_file import WrongFile
 
 
 def convert(
@@ -33,13 +36,14 @@ def convert(
     if (source.suffix == ".safetensors") == (target.suffix == ".safetensors"):
         raise typer.BadParameter("one of the two files must end in .safetensors, not both")
     with needs("train"):
-        from models.convert import ConversionError, convert_ours, convert_public
+        from models.convert import convert_ours, convert_public
     try:
         if source.suffix == ".safetensors":
             spec = convert_ours(source, target)
         else:
             spec = convert_public(source, target, as_published)
-    except (ConversionError, OSError) as error:
-        typer.echo(f"Conversion failed: {error}", err=True)
-        raise typer.Exit(1) from error
-    typer.echo(f"{target} holds {spec.name} {dict(spec.args)}")
+    except OSError as error:
+        fail(f"Conversion failed: {reason(error)}", FAILED, error)
+    except WrongFile as error:
+        fail(f"Conversion failed: {error}", FAILED, error)
+    typer.echo(f"{shown(target)} holds {spec.name} {dict(spec.args)}")

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from cli.arguments import check_writable, entries_of, fractions_of, scales_of
 from cli.extras import needs
+from cli.terminal import console, progress, shown
 from images.picture import FloatArray, Picture, Raster
+from models.adapters.enlarging import WrongOutput
 from models.card import refresh
 from models.catalog import (
     SHIPPED,
@@ -74,7 +75,7 @@ def evaluate(
             "against float32."
         ),
     ] = Precision.FLOAT32,
-    threads: Annotated[int, typer.Option(help="CPU threads; 0 for all.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 for all.")] = 0,
 ) -> None:
     """Measure a model on a folder of photographs, beside bicubic.
 
@@ -84,17 +85,22 @@ def evaluate(
     scale.
     """
     with needs("train"):
-        from models.training.dataset import list_images
+        from models.photographs import list_images
+    wanted, chosen = scales_of(scales), fractions_of(widths)
+    check_writable(json_file)
+    if record is not None:
+        entries_of(models, [model])
     try:
         files = list_images([data])
-        wanted = [float(s) for s in scales.split(",")]
-        chosen = None if widths == "all" else [float(w) for w in widths.split(",")]
-    except (FileNotFoundError, ValueError) as error:
+    except FileNotFoundError as error:
         raise typer.BadParameter(str(error)) from error
     if strength is None:
         strength = 0.0 if jpeg is None else strength_of_quality(jpeg)
     upscalers = _upscalers(model, models, chosen, threads, strength, precision)
-    results = _measure(upscalers, files, wanted, jpeg)
+    try:
+        results = _measure(upscalers, files, wanted, jpeg)
+    except (CatalogError, WrongOutput) as error:  # a graph is opened at its first run
+        raise typer.BadParameter(str(error)) from error
     _print(model, data.name, results)
     if json_file:
         json_file.write_text(json.dumps(_as_json(model, data.name, results), indent=1) + "\n")
@@ -120,6 +126,8 @@ def _upscalers(
         for width, upscaler in _widths(model, folder, threads, strength, precision):
             if chosen is None or width in chosen:
                 upscalers[f"{width:g}"] = upscaler
+        if len(upscalers) == 1:
+            raise typer.BadParameter(f"{shown(model)} has none of these --widths")
     return upscalers
 
 
@@ -129,13 +137,13 @@ def _measure(
     from models.evaluate import evaluate as measure
 
     results: dict[str, list[Score]] = {}
-    with Progress(transient=True) as progress:
-        task = progress.add_task("Measuring", total=len(upscalers) * len(scales))
+    with progress() as bars:
+        task = bars.add_task("Measuring", total=len(upscalers) * len(scales))
         for name, upscaler in upscalers.items():
             results[name] = []
             for scale in scales:
                 results[name].append(measure(upscaler, files, scale, jpeg))
-                progress.advance(task)
+                bars.advance(task)
     return results
 
 
@@ -155,19 +163,22 @@ def _shipped(
 ) -> Iterator[tuple[float, Engine]]:
     """Yield a model of the catalog at each width, as a worker runs it."""
     from workers.loaded_model import LoadedModel
+    from workers.runtimes.adapter import AdapterSession
     from workers.runtimes.base import RuntimeMissing, Session
     from workers.runtimes.onnx import OnnxSession
     from workers.runtimes.openvino import OpenVinoSession
 
+    (entry,) = entries_of(folder, [model])
     try:
-        entry = read_catalog(folder).get(model)
         session: Session = (
-            OnnxSession(folder, entry, threads)
+            AdapterSession(folder, entry, threads)
+            if entry.adapter is not None and precision is Precision.FLOAT32
+            else OnnxSession(folder, entry, threads)
             if precision is Precision.FLOAT32
             else OpenVinoSession(folder, entry, precision, threads)
         )
-    except (CatalogError, KeyError, RuntimeMissing) as error:
-        raise typer.BadParameter(f"no model {model} in {folder}: {error}") from error
+    except (CatalogError, RuntimeMissing) as error:
+        raise typer.BadParameter(f"{model} cannot run: {error}") from error
     served = LoadedModel(entry, session, tiling_of(entry))
     for width in entry.widths:
         yield width.width, served.at(width.width)
@@ -224,14 +235,14 @@ def _through(engine: Engine, strength: float) -> Upscaler:
 
 def _print(model: str, data: str, results: dict[str, list[Score]]) -> None:
     """Print one line per width and scale, so that no figure is cut off."""
-    table = Table(title=f"{model} on {data}: luma, 8 bits")
+    table = Table(title=f"{shown(model)} on {shown(data)}: luma, 8 bits")
     for heading in ("width", "scale", "PSNR (dB)", "SSIM"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, scores in results.items():
         for score in scores:
             scale, psnr, ssim = f"x{score.scale:g}", f"{score.psnr_y:.2f}", f"{score.ssim:.4f}"
             table.add_row(name, scale, psnr, ssim, end_section=score is scores[-1])
-    Console().print(table)
+    console().print(table)
 
 
 def _as_json(model: str, data: str, results: dict[str, list[Score]]) -> dict[str, Any]:

@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
+from cli.arguments import entries_of, fractions_of
 from cli.extras import needs
-from models.catalog import SHIPPED, enter
+from cli.sentences import FAILED, fail
+from models.catalog import CATALOG_FILE, SHIPPED, enter
+from models.wrong_file import WrongFile
 
 
 def export(
@@ -37,16 +40,19 @@ def export(
     """
     with needs("train"):
         from models.export import ExportError, export_model
+    chosen = fractions_of(widths)
+    if (folder / CATALOG_FILE).exists():
+        entries_of(folder, None)  # a broken catalog is reported before the export
     try:
-        chosen = None if widths == "all" else [float(width) for width in widths.split(",")]
         entry = export_model(
             weights, folder, name, description, torchscript, half, chosen, typer.echo
         )
+    except WrongFile:
+        raise
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     except ExportError as error:
-        typer.echo(f"Export failed: {error}", err=True)
-        raise typer.Exit(1) from error
+        fail(f"Export failed: {error}", FAILED, error)
     served = {"in_ladder": not (apart or on_demand), "on_demand": on_demand}
     enter(folder, entry.model_copy(update=served))
     typer.echo(f"{name} is in {folder}; measure it with: anysr evaluate {name} --record …")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
+
+from cli.terminal import console, progress
 
 if TYPE_CHECKING:
     from benchmarks.attacks.run import Row
@@ -45,10 +45,10 @@ def mutations(
     if replay is not None:
         _replay(replay, seed, workers, bound_s, save)
         return
-    with Progress(transient=True, refresh_per_second=1) as progress:
-        task = progress.add_task("Mutations", total=count)
+    with progress(refresh=1) as bars:
+        task = bars.add_task("Mutations", total=count)
         report = run(
-            count, seed, callers, workers, bound_s, lambda n: progress.update(task, completed=n)
+            count, seed, callers, workers, bound_s, lambda n: bars.update(task, completed=n)
         )
     _show(report, count, seed)
     if not report.passed:
@@ -77,7 +77,7 @@ def _show(report: Report, count: int, seed: int) -> None:
         table.add_column(heading, justify="right")
     for (status, code), number in report.counts.items():
         table.add_row(str(status), code, str(number))
-    Console().print(table)
+    console().print(table)
     typer.echo(f"slowest answer: {report.slowest_s:.2f} s; workers lost: {report.lost_workers}")
     for name, (before, after) in report.memory.items():
         growth = f"{after / before:.2f} times; at most {MOST_GROWTH:g}"
@@ -113,9 +113,9 @@ def attacks(
         rows.append(row)
         answers = ", ".join(f"{status} x {n}" for status, n in row.attempt.answers.items())
         typer.echo(f"{row.attack}: the attacker got {answers or 'no answer'}", err=True)
-    console = Console()
-    console.width = max(console.width, WIDTH)
-    console.print(_table(rows, seconds))
+    wide = console()
+    wide.width = max(wide.width, WIDTH)
+    wide.print(_table(rows, seconds))
     if json_file:
         json_file.write_text(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
 

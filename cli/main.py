@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from cli import (
+    add,
     bench,
     calibrate,
     convert,
@@ -17,14 +20,37 @@ from cli import (
     train,
     upscale,
 )
+from cli.sentences import Commands
 
 app = typer.Typer(
     name="anysr",
     help="Upscale pictures at any real scale, within a latency budget.",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # names of files in messages are no markup
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"anysr {version('anysr-serve')}")
+        raise typer.Exit
+
+
+@app.callback()
+def anysr(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version."),
+    ] = False,
+) -> None:
+    """Upscale pictures at any real scale, within a latency budget."""
+
+
 app.command()(serve.serve)
 app.command()(serve.gateway)
 app.command()(serve.worker)
@@ -36,6 +62,7 @@ app.command()(evaluate.evaluate)
 app.command()(export.export)
 app.command()(quantise.quantise)
 app.command()(convert.convert)
+app.command()(add.add)
 app.command()(models.models)
 app.add_typer(bench.app, name="bench")
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from cli.extras import needs
+from cli.terminal import console, shown
+from models.adapters.record import Adapter
 from models.catalog import SHIPPED, CatalogError, ModelEntry, read_catalog
 from models.spec import NetworkSpec
 from models.zoo import ZOO
@@ -36,10 +37,11 @@ def models(
     headings = ["network", "parameters", "widths", "scales", "exactly local", "trained"]
     if cost:
         headings += ["MAC / input pixel: trunk", "head", "MAC / output pixel"]
-    table = Table(title=f"Networks; trained ones in {folder}")
+    table = Table(title=f"Networks; trained ones in {shown(folder)}")
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "network" else "right")
-    for name, spec, trained in _known(folder):
+    entries = _entries(folder)
+    for name, spec, trained in _known(entries):
         if not name.startswith(prefix):
             continue
         network = _on_meta(spec)
@@ -53,18 +55,31 @@ def models(
             ", ".join(trained) or "no",
         ]
         table.add_row(*cells, *(_costs(network) if cost else ()))
+    for entry in entries:
+        if entry.adapter is not None and entry.name.startswith(prefix):
+            table.add_row(*_foreign(entry, entry.adapter), *([""] * 3 if cost else ()))
     # Files and pipes get the full width, so that no figure is cut off.
-    console = Console()
-    (console if console.is_terminal else Console(width=240)).print(table)
+    usual = console()
+    (usual if usual.is_terminal else console(width=240)).print(table)
 
 
-def _known(folder: Path) -> Iterator[tuple[str, NetworkSpec, list[str]]]:
-    """Yield name, spec and models of each network: those of the zoo, then any other."""
+def _entries(folder: Path) -> Sequence[ModelEntry]:
     try:
-        entries: Sequence[ModelEntry] = read_catalog(folder).models
+        return read_catalog(folder).models
     except CatalogError as error:
         raise typer.BadParameter(str(error)) from error
-    specs = {entry.name: entry.network for entry in entries}
+
+
+def _foreign(entry: ModelEntry, adapter: Adapter) -> tuple[str, ...]:
+    """Return the cells of a network that `anysr add` wrote."""
+    scales = f"{adapter.scale}, resampled to {entry.min_scale:g}-{entry.max_scale:g}"
+    local = "no" if entry.halo is None else f"halo {entry.halo}"
+    return entry.name, f"{adapter.parameters:,}", "1", scales, local, entry.name
+
+
+def _known(entries: Sequence[ModelEntry]) -> Iterator[tuple[str, NetworkSpec, list[str]]]:
+    """Yield name, spec and models of each network: those of the zoo, then any other."""
+    specs = {entry.name: entry.network for entry in entries if entry.adapter is None}
     for name, spec in ZOO.items():
         yield name, spec, [model for model, held in specs.items() if held == spec]
     for name, spec in specs.items():
@@ -73,12 +88,9 @@ def _known(folder: Path) -> Iterator[tuple[str, NetworkSpec, list[str]]]:
 
 
 def _on_meta(spec: NetworkSpec) -> Network:
-    import torch
+    from models.weights_file import MOST_TENSORS, skeleton
 
-    from models.architectures.registry import build_network
-
-    with torch.device("meta"):
-        return build_network(spec).eval()
+    return skeleton(spec, MOST_TENSORS).eval()
 
 
 def _costs(network: Network) -> tuple[str, str, str]:

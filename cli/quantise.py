@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
+from cli.arguments import entries_of
 from cli.extras import needs
-from models.catalog import SHIPPED, CatalogError, Int8Entry, describe, enter, read_catalog
+from cli.terminal import progress
+from models.catalog import SHIPPED, Int8Entry, describe, enter, verified
+from models.whole_file import written
 
 
 def quantise(
@@ -25,24 +27,26 @@ def quantise(
     with needs("train"):
         import onnx
 
+        from models.photographs import list_images
         from models.quantisation import quantise as quantised
         from models.quantisation import samples
-        from models.training.dataset import list_images
+    (entry,) = entries_of(models, [model])
     try:
-        entry = read_catalog(models).get(model)
         files = list_images(data)
-    except (CatalogError, KeyError, FileNotFoundError) as error:
-        raise typer.BadParameter(f"{model} cannot be quantised: {error}") from error
+    except FileNotFoundError as error:
+        raise typer.BadParameter(str(error)) from error
     if any(width.trunk is None for width in entry.widths):
         raise typer.BadParameter(f"{model} has no trunk that can run in 8 bits")
-    shown = samples(files)
+    verified(models, entry.weights)
+    seen = samples(files)
     widths = []
-    with Progress(transient=True) as progress:
-        for width in progress.track(entry.widths, description="Quantising"):
+    with progress() as bars:
+        for width in bars.track(entry.widths, description="Quantising"):
             assert width.trunk is not None  # for the type checker
-            made = quantised(models / width.trunk.file, shown)
+            made = quantised(verified(models, width.trunk), seen)
             path = models / f"{model}-{width.channels}-int8.onnx"
-            onnx.save(made.graph, path)
+            with written(path) as partial:
+                onnx.save(made.graph, partial)
             typer.echo(f"{path.name}: {made.layers} of {made.of} layers in int8")
             int8 = Int8Entry(onnx=describe(path))
             widths.append(width.model_copy(update={"int8": int8}))

@@ -16,9 +16,11 @@ from jobs.embedded_redis import redis_server
 from jobs.reload_requests import on_hangup
 from jobs.server_process import RedisUnavailableError
 from jobs.settings import QueueSettings
+from jobs.settings_errors import SettingsError, settings_of
 from models.catalog import CatalogError
 from telemetry.logs import configure_logging
 from telemetry.tracing import TracingMissing
+from workers.runtimes.base import RuntimeMissing
 
 if TYPE_CHECKING:
     from service.settings import GatewaySettings
@@ -30,7 +32,7 @@ STOP_GRACE_S = 30.0
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
 ) -> None:
     """Run the whole service on this machine: gateway, queue and workers.
@@ -46,11 +48,12 @@ def serve(
         from workers.settings import WorkerSettings
 
         settings = _gateway_settings(host, port)
-        queue_settings = QueueSettings()
+        queue_settings = settings_of(QueueSettings)
+        worker_settings = settings_of(WorkerSettings)
         with redis_server(queue_settings) as url:
             queue_settings = queue_settings.model_copy(update={"redis_url": url})
             environments = pool_environments(
-                workers, WorkerSettings(), queue_settings, url, os.environ
+                workers, worker_settings, queue_settings, url, os.environ
             )
             pool = WorkerPool(environments)
             pool.start()
@@ -63,7 +66,7 @@ def serve(
 
 def gateway(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on.")] = None,
 ) -> None:
     """Run a gateway on the Redis of ANYSR_REDIS_URL."""
     from service import main as gateway_main
@@ -83,9 +86,9 @@ def worker(
 
         queue_settings = _shared_queue()
         if processes == 1:
-            worker_main.run(WorkerSettings(), queue_settings)
+            worker_main.run(settings_of(WorkerSettings), queue_settings)
             return
-        settings = WorkerSettings()
+        settings = settings_of(WorkerSettings)
         configure_logging(settings)
         environments = pool_environments(
             processes, settings, queue_settings, str(queue_settings.redis_url), os.environ
@@ -110,12 +113,12 @@ def _gateway_settings(host: str | None, port: int | None) -> GatewaySettings:
     from service.settings import GatewaySettings
 
     given = {"host": host, "port": port}
-    settings = GatewaySettings()
+    settings = settings_of(GatewaySettings)
     return settings.model_copy(update={k: v for k, v in given.items() if v is not None})
 
 
 def _shared_queue() -> QueueSettings:
-    settings = QueueSettings()
+    settings = settings_of(QueueSettings)
     if not settings.redis_url:
         typer.echo(
             "Set ANYSR_REDIS_URL to the Redis that gateways and workers share, for example "
@@ -131,6 +134,9 @@ def _clear_errors() -> Iterator[None]:
     """Report an error of the installation in one line instead of a traceback."""
     try:
         yield
-    except (CatalogError, RedisUnavailableError, TracingMissing) as error:
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    except (CatalogError, RedisUnavailableError, RuntimeMissing, TracingMissing) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from cli.arguments import check_writable
 from cli.extras import needs
+from cli.terminal import console, progress
 from jobs.job import OnMiss
 from models.catalog import SHIPPED, CatalogError, read_catalog
 from scheduling.cost_model import CostModel, OutdatedCosts
@@ -77,7 +77,8 @@ def simulate(
         float, typer.Option(min=0, help="Mean time of a caller between answer and next request.")
     ] = 0.0,
     scale: Annotated[
-        float | None, typer.Option(help="Scale of every random request; default: a mix.")
+        float | None,
+        typer.Option(min=1, max=64, help="Scale of every random request; default: a mix."),
     ] = None,
     on_miss: Annotated[
         OnMiss, typer.Option(help="degrade: all callers accept resampled pictures; reject: none.")
@@ -94,7 +95,8 @@ def simulate(
     ] = COSTS,
     models: Annotated[Path, typer.Option(help="Model folder.")] = SHIPPED,
     deviation: Annotated[
-        float, typer.Option(min=0, help="Standard deviation of log(actual / predicted cost).")
+        float,
+        typer.Option(min=0, max=10, help="Standard deviation of log(actual / predicted cost)."),
     ] = 0.1,
     slow: Annotated[
         list[str],
@@ -114,6 +116,7 @@ def simulate(
     quality of any schedule at the attainment of the first strategy.
     """
     chosen = _chosen(strategies)
+    check_writable(json_file, plot)
     try:
         machine = SimulatedWorkers(workers, deviation, seed=seed + 1, slow=_changes(slow, workers))
         ladders = _Ladders(models, costs, on_miss, math.exp(P98 * deviation))
@@ -136,7 +139,7 @@ def simulate(
     first = next(iter(outcomes.values()))
     came = replace(workload, arrival_ms=np.array(first.arrival_ms))
     best = None if slow else _bound(came, tables, machine, first)
-    Console().print(_table(outcomes, best))
+    console().print(_table(outcomes, best))
     result = _as_json(workload, machine, outcomes, best)
     if json_file:
         json_file.write_text(json.dumps(result, indent=1) + "\n")
@@ -160,7 +163,7 @@ class _Ladders:
             costs = CostModel.from_dict(json.loads(self.costs.read_text()))
         except OutdatedCosts as error:
             raise ValueError(f"{self.costs}: {error}") from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"{self.costs} holds no costs of `anysr calibrate`") from error
         costs = replace(costs, margin=self.margin, jitter_ms=0.0)
         return tables_of(workload.kinds, entries, costs, self.on_miss, pinned)
@@ -239,15 +242,15 @@ def _run(
     machine: SimulatedWorkers,
 ) -> dict[str, SimulationResult]:
     outcomes = {}
-    with Progress(transient=True) as progress:
+    with progress() as bars:
         for name, (strategy, _) in chosen.items():
-            task = progress.add_task(name, total=len(workload))
+            task = bars.add_task(name, total=len(workload))
             outcomes[name] = run_simulation(
                 workload,
                 own.get(name, tables),
                 strategy,
                 machine,
-                lambda done, task=task: progress.update(task, completed=done),  # type: ignore[misc]
+                lambda done, task=task: bars.update(task, completed=done),  # type: ignore[misc]
                 tables,
             )
     return outcomes
@@ -258,7 +261,7 @@ def _bound(
 ) -> Bound | None:
     if len(workload) > BOUND_REQUESTS or not first.met:
         return None
-    with needs("simulate"), Console().status("Bound"):
+    with needs("simulate"), console(error=True).status("Bound"):
         factors = machine.factors(len(workload))
         try:
             return bound(workload, tables, first.attainment, machine.workers, factors)

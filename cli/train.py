@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TextColumn
 
 from cli.extras import needs
+from cli.terminal import line, progress, shown
+from models.wrong_file import WrongFile
 from models.zoo import ZOO
 
 if TYPE_CHECKING:
@@ -56,9 +52,11 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     minutes: Annotated[
         float,
-        typer.Option(help="Stop after so many minutes, including reading; run again to continue."),
+        typer.Option(
+            min=0, help="Stop after so many minutes, including reading; run again to continue."
+        ),
     ] = float("inf"),
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
     """Train a network on folders of photographs."""
     stop_at = time.monotonic() + 60 * minutes
@@ -66,10 +64,11 @@ def train(
         import torch
 
         from models.training.run import Data, run_training
-    if threads:
+    if threads is not None:
         torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    _check_device(device)
     run = _with_network(_read_config(config), network)
     if steps is not None:
         run = replace(run, training=replace(run.training, steps=steps))
@@ -84,6 +83,8 @@ def train(
                 stop_at=stop_at,
                 observer=progress,
             )
+        except WrongFile:
+            raise
         except ValueError as error:
             raise typer.BadParameter(f"{config}: {error}") from error
     typer.echo(f"Step {trainer.step} of {run.training.steps}; {output / 'weights.safetensors'}")
@@ -93,14 +94,8 @@ class _Progress:
     """Shows a run as progress bars (`models.training.run.Observer`)."""
 
     def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[facts]}"),
-        )
+        facts = TextColumn("{task.fields[facts]}", markup=False)
+        self._progress = progress(facts, elapsed=True)
         self._reading = self._progress.add_task("Reading photographs", total=None, facts="")
         self._training = self._progress.add_task("Training", total=None, facts="")
 
@@ -113,7 +108,7 @@ class _Progress:
 
     def started(self, trainer: Trainer, resumed: bool, photographs: int) -> None:
         if resumed:
-            self._progress.console.print(f"Resuming {trainer.output} at step {trainer.step}.")
+            line(f"Resuming {shown(trainer.output)} at step {trainer.step}.", self._progress)
         self._progress.update(self._reading, total=photographs)
         total = trainer.config.training.steps
         self._progress.update(self._training, total=total, completed=trainer.step)
@@ -123,8 +118,7 @@ class _Progress:
 
     def report(self, facts: dict[str, Any]) -> None:
         if "psnr" in facts:
-            line = f"step {facts['step']}: validation PSNR {facts['psnr']}"
-            self._progress.console.print(line)
+            line(f"step {facts['step']}: validation PSNR {facts['psnr']}", self._progress)
         elif "loss" in facts:
             self._progress.update(self._training, completed=facts["step"], facts=_describe(facts))
 
@@ -147,6 +141,7 @@ def _with_network(config: Config, name: str | None) -> Config:
 
 def _read_config(config: str) -> Config:
     from models.training.config import Config
+    from models.weights_file import MOST_TENSORS, skeleton
 
     path = Path(config)
     if path.suffix != ".toml":
@@ -155,6 +150,20 @@ def _read_config(config: str) -> Config:
         known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.toml")))
         raise typer.BadParameter(f"no config {path}; known names: {known}")
     try:
-        return Config.read(path)
-    except (KeyError, TypeError, ValueError) as error:
-        raise typer.BadParameter(f"{path}: {error}") from error
+        read = Config.read(path)
+        skeleton(read.network, MOST_TENSORS)
+    except ValueError as error:
+        raise typer.BadParameter(f"{shown(path)}: {error}") from error
+    return read
+
+
+def _check_device(name: str) -> None:
+    import torch
+
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise typer.BadParameter(f"--device must be cpu, cuda or auto, got '{shown(name)}'")
+    try:
+        torch.empty(1, device=name)
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise typer.BadParameter(f"no device {shown(name)}: {reason}") from error

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.extras import needs
-from jobs.errors import AnysrError, InvalidRequest
-from jobs.formats import SUFFIXES, ImageFormat, labels, lossless_labels, lossy_labels
+from cli.sentences import FAILED, WRONG_USAGE, fail
+from cli.terminal import line, shown
+from jobs.errors import AnysrError
+from jobs.formats import ImageFormat, labels, lossless_labels, lossy_labels
 from jobs.job import OnMiss
 
 if TYPE_CHECKING:
-    from cli.upscalers import Outcome, Upscaler
+    from cli.upscaling.batch import Counts
+    from cli.upscaling.preparation import Prepared
+    from cli.upscaling.upscaler import Upscaler
     from scheduling.request import UpscaleRequest
 
 
 def upscale(
-    inputs: Annotated[list[Path], typer.Argument(help=f"Image files ({labels()}) and folders.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help=f"Image files ({labels()}), folders with all below them, patterns such as "
+            "'*.png', or - for standard input."
+        ),
+    ],
     output: Annotated[
-        Path,
+        str,
         typer.Option(
             "-o",
             "--output",
-            help="A file (for one input) or a folder, which is created if missing.",
+            help="A folder, which is created if missing; for one input a file, or - for standard "
+            "output.",
         ),
     ],
     scale: Annotated[float | None, typer.Option(help="Any real number from 1 to 8.")] = None,
@@ -35,7 +45,7 @@ def upscale(
     height: Annotated[int | None, typer.Option(help="Output height in pixels.")] = None,
     budget_ms: Annotated[
         float | None,
-        typer.Option(help="Latency budget of each picture; default: none, or that of the service."),
+        typer.Option(help="Latency budget of each picture; default: the best network runs."),
     ] = None,
     on_miss: Annotated[
         OnMiss, typer.Option(help="What to do if the budget cannot be met.")
@@ -65,31 +75,60 @@ def upscale(
     server: Annotated[
         str | None, typer.Option(help="A running service, as http://host:port.")
     ] = None,
+    skip_existing: Annotated[
+        bool,
+        typer.Option("--skip-existing", help="Make only the results that do not exist yet."),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist, but never an input.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be made, and make nothing.")
+    ] = False,
 ) -> None:
     """Upscale pictures to any real scale.
 
-    A file that fails is reported, and the others are still processed; the exit status is then 1.
+    Nothing runs if a result would take the place of an input, of another result, or of any file
+    that exists; see --skip-existing and --overwrite. A picture that fails is reported, and the
+    others are still made. Results are written whole or not at all, so after Ctrl-C the same command
+    with --skip-existing goes on.
+
+    Exit codes: 0, every picture was made or skipped; 1, some failed; 2, wrong usage, and nothing
+    was made; 130, interrupted by Ctrl-C.
     """
-    one_file = output.suffix.lower() in SUFFIXES and not output.is_dir()
-    if one_file and format_ is None:
-        format_ = SUFFIXES[output.suffix.lower()]
     pairs = [
         ("scale", scale), ("width", width), ("height", height), ("latency_budget_ms", budget_ms),
         ("on_miss", on_miss), ("model", model), ("anysr_width", anysr_width),
-        ("strength", strength), ("format", format_), ("quality", quality),
-        ("lossless", lossless),
+        ("strength", strength), ("quality", quality), ("lossless", lossless),
     ]  # fmt: skip
-    files = list(_files(inputs))
-    if one_file and len(files) != 1:
-        raise typer.BadParameter(f"{output} is one file, but there are {len(files)} inputs")
-    try:
-        upscaler = _upscaler(server, _request(pairs))
-    except AnysrError as error:
-        raise typer.BadParameter(error.detail) from error
-    with contextlib.closing(upscaler):
-        complete = _run(upscaler, files, output, one_file)
-    if not complete:
-        raise typer.Exit(1)
+    with _refusals():
+        prepared = _prepared(inputs, output, format_, skip_existing, overwrite)
+        wanted = _request([*pairs, ("format", prepared.format)])
+    if dry_run:
+        from cli.upscaling.preparation import say_what_would_be_made
+
+        say_what_would_be_made(prepared)
+        return
+    counts = _carried_out(prepared, wanted, server, overwrite)
+    if counts.failed or counts.left:
+        raise typer.Exit(FAILED)
+
+
+def _prepared(
+    inputs: Sequence[str],
+    output: str,
+    image_format: ImageFormat | None,
+    skip: bool,
+    overwrite: bool,
+) -> Prepared:
+    from cli.upscaling.plan import Existing
+    from cli.upscaling.preparation import prepare
+    from cli.upscaling.refusal import Refusal
+
+    if skip and overwrite:
+        raise Refusal(["--skip-existing and --overwrite exclude each other"])
+    existing = Existing.SKIP if skip else Existing.REPLACE if overwrite else Existing.REFUSE
+    return prepare(inputs, output, image_format, existing)
 
 
 def _request(pairs: Sequence[tuple[str, object]]) -> UpscaleRequest:
@@ -98,54 +137,63 @@ def _request(pairs: Sequence[tuple[str, object]]) -> UpscaleRequest:
     return parse_request((name, str(value)) for name, value in pairs if value is not None)
 
 
+def _carried_out(
+    prepared: Prepared, wanted: UpscaleRequest, server: str | None, overwrite: bool
+) -> Counts:
+    """Make all pictures, and say what became of them; a signal ends the command with its code."""
+    from cli.upscaling.batch import Batch, Counts, Signalled, stopped_by_signals
+    from cli.upscaling.preparation import say_what_is_left_out
+    from cli.upscaling.upscaler import ServiceGone
+
+    plan = prepared.plan
+    counts = Counts(len(plan.skipped), len(prepared.sources.unread), left=len(plan.steps))
+    say_what_is_left_out(prepared)
+    try:
+        with stopped_by_signals(), _without_warnings():
+            if plan.steps:
+                with contextlib.closing(_upscaler(server, wanted)) as upscaler:
+                    results = prepared.results(overwrite)
+                    Batch(upscaler, results, counts, prepared.to_stdout).run(plan)
+    except ServiceGone as error:
+        line(shown(str(error)), error=True)
+    except Signalled as stopped:
+        line(f"Interrupted: {counts.summary}; --skip-existing goes on from here.", error=True)
+        raise typer.Exit(stopped.exit_code) from None
+    line(counts.summary, error=prepared.to_stdout)
+    return counts
+
+
 def _upscaler(server: str | None, wanted: UpscaleRequest) -> Upscaler:
-    with needs("cpu"):
-        from cli.upscalers import LocalUpscaler, RemoteUpscaler
-    return RemoteUpscaler(server, wanted) if server else LocalUpscaler(wanted)
+    with _refusals():
+        if server is not None:
+            from cli.upscaling.remote import RemoteUpscaler
+
+            return RemoteUpscaler(server, wanted)
+        with needs("cpu"):
+            from cli.upscaling.local import LocalUpscaler
+        return LocalUpscaler(wanted)
 
 
-def _files(inputs: list[Path]) -> Iterator[tuple[Path, Path]]:
-    """Yield (file, path below the output folder); folders are searched recursively."""
-    for path in inputs:
-        if path.is_dir():
-            found = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES)
-            yield from ((file, file.relative_to(path)) for file in found)
-        elif path.is_file():
-            yield path, Path(path.name)
-        else:
-            raise typer.BadParameter(f"there is no {path}")
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Hide log lines for operators, such as that a faster engine was not exact enough."""
+    log = logging.getLogger("anysr")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
-def _run(upscaler: Upscaler, files: list[tuple[Path, Path]], output: Path, one_file: bool) -> bool:
-    """Upscale all files with a progress bar; return whether all succeeded."""
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    )  # fmt: skip
-    failed = 0
-    with Progress(*columns) as progress:
-        task = progress.add_task("Upscaling", total=len(files))
-        for file, place in files:
-            try:
-                outcome = upscaler.upscale(file.read_bytes())
-                target = output if one_file else _target(output / place, outcome)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(outcome.picture)
-                progress.console.print(f"{file} -> {target}: {outcome.summary}", soft_wrap=True)
-            except (AnysrError, OSError) as error:
-                failed += 1
-                progress.console.print(f"[red]{file}: {_words(error)}", soft_wrap=True)
-            progress.advance(task)
-    return failed == 0
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """End a command that cannot be meant so with its reasons; nothing has run by then."""
+    from cli.upscaling.refusal import Refusal
 
-
-def _target(path: Path, outcome: Outcome) -> Path:
-    """Return the output path, with the suffix of the picture's format."""
-    if SUFFIXES.get(path.suffix.lower()) is outcome.format:
-        return path
-    return path.with_suffix(outcome.format.facts.suffixes[0])
-
-
-def _words(error: AnysrError | OSError) -> str:
-    if isinstance(error, InvalidRequest):
-        return f"{error.detail} (see anysr upscale --help)"
-    return error.detail if isinstance(error, AnysrError) else str(error)
+    try:
+        yield
+    except Refusal as error:
+        fail(str(error), WRONG_USAGE, error)
+    except AnysrError as error:
+        fail(error.detail, WRONG_USAGE, error)

@@ -8,8 +8,12 @@ import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from images.colour import fitting, to_srgb
+from images.colour import fitting, full_range, to_srgb
+from images.colour_space import SRGB, Cicp, ColourSpace
+from images.compression.avif import coded_colours
+from images.containers.avif import read_avif
 from images.containers.png_parts import profile
+from images.deep_avif import decode_deep_avif
 from images.exif import cleaned
 from images.header import GREY_MODES, ImageHeader
 from images.jpeg import decode_jpeg
@@ -17,6 +21,7 @@ from images.jxl import decode_jxl, packed_exif
 from images.opening import OpenedImage, open_image
 from images.picture import Picture, PictureKind, Raster, Samples
 from images.png import decode_png
+from images.png_colour import space_of_png
 from jobs.errors import AnysrError, CorruptImage
 from jobs.formats import ImageFormat
 
@@ -30,6 +35,11 @@ class _Stored:
     icc: bytes | None
     exif: bytes
     """A bounded TIFF record."""
+    space: ColourSpace | None = None
+    narrow: bool = False
+    """Colours have the narrow range of video."""
+    converted: bool = False
+    """Samples were converted from colours that cannot be kept."""
 
 
 def decode(data: bytes, max_pixels: int) -> Picture:
@@ -49,21 +59,42 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 
 
 def _stored(data: bytes, opened: OpenedImage) -> _Stored:
-    if opened.image is None:
-        return _Stored(*decode_jxl(data, opened.header.pixels), opened.exif or packed_exif(data))
-    if opened.header.format is ImageFormat.PNG:
-        return _Stored(decode_png(data), profile(data), opened.exif)
-    if opened.header.format is ImageFormat.JPEG:
-        return _Stored(*_jpeg(data, opened.image), opened.exif)
-    return _Stored(*_by_pillow(opened.image), opened.exif)
+    header, image = opened.header, opened.image
+    if image is None:
+        jxl = decode_jxl(data, header.pixels)
+        record = opened.exif or packed_exif(data)
+        return _Stored(jxl.samples, jxl.icc, record, jxl.space, converted=jxl.converted)
+    if header.format is ImageFormat.PNG:
+        return _stored_png(data, header, opened.exif)
+    if header.format is ImageFormat.AVIF:
+        return _stored_avif(data, header, image, opened.exif)
+    if header.format is ImageFormat.JPEG:
+        return _stored_jpeg(data, image, opened.exif)
+    return _Stored(*_by_pillow(image), opened.exif)
 
 
-def _jpeg(data: bytes, image: ImageFile) -> tuple[Samples, bytes | None]:
+def _stored_png(data: bytes, header: ImageHeader, exif: bytes) -> _Stored:
+    icc = fitting(profile(data), header.colours)
+    return _Stored(decode_png(data), icc, exif, *space_of_png(data, icc is not None))
+
+
+def _stored_jpeg(data: bytes, image: ImageFile, exif: bytes) -> _Stored:
     samples, icc = decode_jpeg(data, image.mode), image.info.get("icc_profile")
     if image.mode != "CMYK":
-        return samples, icc
+        return _Stored(samples, icc, exif)
     inks = Image.fromarray(np.invert(samples, out=samples), "CMYK")
-    return np.asarray(to_srgb(inks, icc)), None
+    return _Stored(np.asarray(to_srgb(inks, icc)), None, exif, SRGB, converted=True)
+
+
+def _stored_avif(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes) -> _Stored:
+    """A profile counts over code points, and those of the container over those of the stream."""
+    stated = read_avif(data)
+    deep = header.bit_depth == 16
+    samples = decode_deep_avif(data, stated.bits) if deep else _by_pillow(image)[0]
+    icc = fitting(image.info.get("icc_profile"), _colours(samples))
+    points = stated.code_points or coded_colours(data)
+    space = Cicp.stated(*points) if points and icc is None else None
+    return _Stored(samples, icc, exif, space)
 
 
 def _by_pillow(image: ImageFile) -> tuple[Samples, bytes | None]:
@@ -82,15 +113,22 @@ def _plain(image: Image.Image) -> Image.Image:
     return image.convert("RGBA" if transparent else "RGB")
 
 
+def _colours(samples: Samples) -> int:
+    """Return the number of channels without alpha, 1 or 3."""
+    return 1 if samples.ndim == 2 or samples.shape[2] < 3 else 3
+
+
 def _picture(stored: _Stored, header: ImageHeader) -> Picture:
     samples = stored.samples if stored.samples.ndim == 3 else stored.samples[:, :, None]
-    samples = _upright(samples, header.orientation)
-    channels = 1 if samples.shape[2] < 3 else 3
+    samples = _upright(full_range(samples) if stored.narrow else samples, header.orientation)
+    channels = _colours(samples)
     return Picture(
         Raster(samples),
         kind=_kind(header, channels),
         icc=fitting(stored.icc, channels),
         exif=cleaned(stored.exif),
+        space=stored.space,
+        converted=stored.converted or stored.narrow,
     )
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, features
+from PIL import features
 
 from images import jxl
 from images.avif import encode_avif
 from images.chroma import FULL_COLOUR_QUALITY
-from images.colour import to_srgb
+from images.colour import grey_in_srgb
+from images.colour_space import SRGB, Cicp, is_hdr, white_level
+from images.deep_avif import encode_deep_avif, writes_deep_avif
 from images.jpeg import encode_jpeg
+from images.jxl_colour import encoding_of
 from images.palette import encode_palette_png
 from images.picture import Picture, PictureKind, Raster, Sample, rounded, strips
 from images.png import encode_png
+from images.profiles import profile_of
 from images.webp import encode_webp
 from jobs.errors import OutputTooLarge, UnsupportedImage
 from jobs.formats import ImageFormat
@@ -33,9 +38,10 @@ def encode(
     format can (`jobs.formats`).
 
     What a format does not keep (`jobs.formats`) is converted: transparency is flattened on white,
-    16 bits are rounded to 8. PNG and JPEG of colours without transparency need constant memory
-    beside the samples and the file. Raises OutputTooLarge when the format cannot hold a side, and
-    UnsupportedImage for a format that this installation cannot write.
+    16 bits are rounded to 10 or 8. Colours are stated in the format's own way. PNG and JPEG of
+    colours without transparency need constant memory beside the samples and the file. Raises
+    OutputTooLarge when the format cannot hold a side, and UnsupportedImage for a format that this
+    installation cannot write, and for colours that it cannot state.
     """
     if image_format not in writable_formats():
         raise UnsupportedImage(f"This installation cannot write {image_format.label}.")
@@ -48,6 +54,13 @@ def encode(
     quality = default if quality is None else quality
     either = _EITHER.get(image_format)
     return _LOSSY[image_format](picture, quality) if either is None else either(picture, quality)
+
+
+def converts_colours(picture: Picture, image_format: ImageFormat) -> bool:
+    """Return whether the file has samples in other colours than the source, which were converted
+    while it was decoded or are while it is encoded."""
+    by_profile = picture.pixels.colours == 1 and picture.icc is not None and picture.space is None
+    return picture.converted or (by_profile and not image_format.facts.keeps_grey)
 
 
 def check_sides(image_format: ImageFormat, height: int, width: int) -> None:
@@ -70,31 +83,44 @@ def writable_formats() -> tuple[ImageFormat, ...]:
 
 
 def _png(picture: Picture) -> bytes:
-    raster = picture.pixels
+    picture, raster = replace(picture, icc=_beside_code_points(picture)), picture.pixels
     if picture.kind is PictureKind.PALETTE and raster.bit_depth == 8:
         small = encode_palette_png(picture)
         if small is not None:
             return small
-    return encode_png(_flat(raster.samples), picture.icc, picture.exif)
+    return encode_png(_flat(raster.samples), picture.icc, picture.exif, picture.space)
 
 
 def _jpeg(picture: Picture, quality: int) -> bytes:
-    samples, full_colour = _flat(_on_white(picture.pixels)), quality >= FULL_COLOUR_QUALITY
-    return encode_jpeg(samples, quality, full_colour, picture.icc, picture.exif)
+    opaque = _on_white(picture.pixels, white_level(picture.space))
+    if opaque.shape[2] == 1 and is_hdr(picture.space):
+        opaque = np.repeat(opaque, 3, axis=2)  # profiles of grey have no table for SDR
+    icc = _profile(picture, grey=opaque.shape[2] == 1)
+    full_colour = quality >= FULL_COLOUR_QUALITY
+    return encode_jpeg(_flat(opaque), quality, full_colour, icc, picture.exif)
 
 
 def _webp(picture: Picture, quality: int | None) -> bytes:
-    samples, icc = _in_rgb(picture)
-    return encode_webp(samples, quality, icc, picture.exif)
+    icc = _profile(picture, grey=False)
+    return encode_webp(_in_rgb(picture, picture.pixels.eight_bits()), quality, icc, picture.exif)
 
 
 def _avif(picture: Picture, quality: int) -> bytes:
-    samples, icc = _in_rgb(picture)
-    return encode_avif(samples, quality, icc, picture.exif)
+    space = picture.space if isinstance(picture.space, Cicp) else None
+    icc = None if space else _profile(picture, grey=False)
+    plain = space in (None, SRGB)
+    if plain and (picture.pixels.bit_depth == 8 or not writes_deep_avif()):
+        samples = _in_rgb(picture, picture.pixels.eight_bits())
+        return encode_avif(samples, quality, icc, picture.exif)
+    deep, full_colour = _in_rgb(picture, picture.pixels.samples), quality >= FULL_COLOUR_QUALITY
+    return encode_deep_avif(deep, quality, full_colour, space, icc, picture.exif)
 
 
 def _jxl(picture: Picture, quality: int | None) -> bytes:
-    return jxl.encode_jxl(picture.pixels.samples, quality, picture.icc, picture.exif)
+    grey, space = picture.pixels.colours == 1, picture.space
+    named = space is not None and encoding_of(space, grey) is not None
+    icc = picture.icc if named else _profile(picture, grey)
+    return jxl.encode_jxl(picture.pixels.samples, quality, icc, picture.exif, space)
 
 
 _LOSSLESS: dict[ImageFormat, Callable[[Picture], bytes]] = {ImageFormat.PNG: _png}
@@ -109,29 +135,52 @@ _EITHER: dict[ImageFormat, Callable[[Picture, int | None], bytes]] = {
 """Formats with loss, and without it for None."""
 
 
-def _in_rgb(picture: Picture) -> tuple[Pixels, bytes | None]:
-    """Return samples [H, W, 3 or 4] of 8 bits and their profile, for formats without grey."""
-    samples = picture.pixels.eight_bits()
+def _profile(picture: Picture, grey: bool) -> bytes | None:
+    """Return the profile of a picture, as grey or in three channels, for formats that state colours
+    in no other way: its own where it has one, and None for sRGB. Raises UnsupportedImage for named
+    colours that no profile describes."""
+    if picture.icc and grey == (picture.pixels.colours == 1):
+        return picture.icc
+    return None if picture.space is None else profile_of(picture.space, grey)
+
+
+def _beside_code_points(picture: Picture) -> bytes | None:
+    """Return the profile of a PNG: its own or, beside code points, one for the many readers that do
+    not know these. None where that cannot be made, and for HDR in grey, whose profiles have no
+    table for SDR."""
+    grey, space = picture.pixels.colours == 1, picture.space
+    if picture.icc or not isinstance(space, Cicp) or (grey and is_hdr(space)):
+        return picture.icc
+    try:
+        return profile_of(space, grey)
+    except UnsupportedImage:
+        return None
+
+
+def _in_rgb(picture: Picture, samples: NDArray[Sample]) -> NDArray[Sample]:
+    """Return samples [H, W, C] of a picture as RGB [H, W, 3 or 4], for formats without grey: with
+    three equal channels, or in sRGB where they have a profile of grey."""
     if picture.kind is not PictureKind.GREY:
-        return samples, picture.icc
+        return samples
     height, width, channels = samples.shape
-    coloured = np.empty((height, width, channels + 2), np.uint8)
+    coloured = np.empty((height, width, channels + 2), samples.dtype)
+    icc = picture.icc if picture.space is None else None
     for rows in strips(height, width):
-        grey = Image.fromarray(samples[rows, :, 0])
-        coloured[rows, :, :3] = np.asarray(to_srgb(grey, picture.icc))
+        grey = samples[rows, :, :1]
+        coloured[rows, :, :3] = grey if icc is None else grey_in_srgb(grey, icc)
         coloured[rows, :, 3:] = samples[rows, :, 1:]
-    return coloured, None
+    return coloured
 
 
-def _on_white(raster: Raster) -> Pixels:
-    """Return samples [H, W, C] of 8 bits, with transparency flattened on white."""
+def _on_white(raster: Raster, white: float) -> Pixels:
+    """Return samples [H, W, C] of 8 bits, with transparency flattened on this level of white."""
     if not raster.has_alpha:
         return raster.eight_bits()
     opaque = np.empty((raster.height, raster.width, raster.colours), np.uint8)
     for rows in strips(raster.height, raster.width):
         part = raster.cut(rows)
         if (alpha := part.alpha) is not None:
-            flattened = rounded(part.colour * alpha + (1 - alpha), np.uint8)
+            flattened = rounded(part.colour * alpha + white * (1 - alpha), np.uint8)
             opaque[rows] = np.moveaxis(flattened, 0, 2)
     return opaque
 

@@ -13,6 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from images.alpha_weighting import (
+    divided,
+    is_even,
+    keep_within_neighbours,
+    needs_weights,
+    times_alpha,
+)
 from images.grey import is_grey
 from images.lanczos_weights import Band, bands
 from images.picture import FloatArray, Raster, Samples, strips
@@ -33,13 +40,16 @@ OnPart = Callable[[float], object]
 def enlarge(raster: Raster, height: int, width: int, on_part: OnPart) -> Raster:
     """Return a raster resampled to height x width pixels, of the same layout and depth.
 
-    Hidden colours are filled first. Channels that are equal at all visible pixels stay equal.
-    Raises ValueError if a side would shrink, and what `on_part` raises.
+    Hidden colours are filled first, and colours are weighted by alpha. Channels that are equal at
+    all visible pixels stay equal. Raises ValueError if a side would shrink, and what `on_part`
+    raises.
     """
     if height < raster.height or width < raster.width:
         raise ValueError(f"cannot shrink {raster.height} x {raster.width} to {height} x {width}")
     hidden = hidden_pixels(raster)
     enlarged = np.empty((height, width, raster.samples.shape[2]), raster.samples.dtype)
+    if raster.has_alpha:
+        enlarge_alpha(raster, enlarged)
     if raster.colours == 3 and is_grey(raster.samples, hidden):
         # BLAS may sum interleaved channels in different orders, so that equal ones differ by a
         # level. Channels 0 and 3 are grey and alpha.
@@ -53,18 +63,24 @@ def enlarge(raster: Raster, height: int, width: int, on_part: OnPart) -> Raster:
 
 def enlarge_alpha(raster: Raster, enlarged: Samples) -> None:
     """Write the alpha channel of larger samples [Y, X, C], resampled from a raster with alpha."""
-    _resample(Raster(raster.samples[:, :, -1:]), None, enlarged[:, :, -1:], lambda part: None)
+    alpha, larger = raster.samples[:, :, -1:], enlarged[:, :, -1:]
+    _resample(Raster(alpha), None, larger, lambda part: None)
+    keep_within_neighbours(alpha[:, :, 0], larger[:, :, 0])
 
 
 def _resample(raster: Raster, hidden: Mask | None, enlarged: Samples, on_part: OnPart) -> None:
-    """Write samples [Y, X, C], resampled from a raster with the same number of channels."""
+    """Write the colours of samples [Y, X, C], resampled from a raster with as many channels; alpha,
+    if there is one, has been written."""
     height, width, channels = enlarged.shape
     fill = None if hidden is None else HiddenFill(raster, hidden)
+    weighs = needs_weights(raster)
     across = [_Columns.of(band, channels) for band in bands(raster.width, width)]
     largest = max(part.weights.size for part in across)
     reported = 0
     for strip in _strips(bands(raster.height, height), LARGEST_PRODUCT // largest):
-        _write_strip(enlarged, _levels(raster, strip, fill), strip, across)
+        levels = _levels(raster, strip, fill)
+        weighs_strip = weighs and not is_even(_rows(raster, strip).samples[:, :, -1])
+        _write_strip(enlarged, levels, strip, across, weighs_strip)
         done = strip[-1].stop
         if (done - reported) * width >= REPORT_PIXELS or done == height:
             on_part(done / height)
@@ -106,36 +122,79 @@ def _strips(down: Iterator[Band], most_rows: int) -> Iterator[list[Band]]:
     yield strip
 
 
+def _rows(raster: Raster, strip: Sequence[Band]) -> Raster:
+    """Return the input rows of a strip."""
+    return raster.cut(slice(strip[0].first, strip[-1].last))
+
+
 def _levels(raster: Raster, strip: Sequence[Band], fill: HiddenFill | None) -> FloatArray:
-    """Return the samples of the input rows of a strip, [rows, samples], raised by half a level:
-    weights sum to 1, so truncating the result rounds it."""
-    first, last = strip[0].first, strip[-1].last
-    levels = raster.samples[first:last].astype(np.float32)
+    """Return the samples of the input rows of a strip, [rows, columns, C]."""
+    levels = _rows(raster, strip).samples.astype(np.float32)
     if fill is not None:
-        fill.fill(levels, first)
-    levels += np.float32(0.5)
-    return levels.reshape(last - first, -1)
+        fill.fill(levels, strip[0].first)
+    return levels
 
 
 def _write_strip(
-    enlarged: Samples, levels: FloatArray, strip: Sequence[Band], across: Sequence[_Columns]
+    enlarged: Samples,
+    levels: FloatArray,
+    strip: Sequence[Band],
+    across: Sequence[_Columns],
+    weighs: bool,
 ) -> None:
-    """Write the output rows of a strip, left to right in tiles that fit the cache."""
-    channels = enlarged.shape[2]
+    """Write the output rows of a strip of levels [rows, columns, C], left to right in tiles that
+    fit the cache; visible colours are weighted by alpha, the last channel, if `weighs`."""
+    channels, largest = enlarged.shape[2], np.iinfo(enlarged.dtype).max
+    colours, output = Raster(enlarged).colours, slice(strip[0].start, strip[-1].stop)
+    weighted = _interleaved(times_alpha(levels, largest)) if weighs else None
+    plain = None
+    if weighted is None or not enlarged[output, :, -1].all():
+        levels += np.float32(0.5)  # weights sum to 1, so truncating the result rounds it
+        plain = _interleaved(levels)
     rows = max(band.weights.size for band in strip)
     columns = across[0].weights.shape[1]
     at_once = max(1, LARGEST_PRODUCT // (rows * columns))
     for number in range(0, len(across), at_once):
         tile = across[number : number + at_once]
-        output = slice(tile[0].output.start, tile[-1].output.stop)
-        wide = np.empty((len(levels), output.stop - output.start), np.float32)
-        for part in tile:
-            start, stop = part.output.start - output.start, part.output.stop - output.start
-            np.matmul(levels[:, part.source], part.weights, out=wide[:, start:stop])
+        wide = None if plain is None else _widened(plain, tile)
+        wide_weighted = None if weighted is None else _widened(weighted, tile)
+        pixels = slice(tile[0].output.start // channels, tile[-1].output.stop // channels)
         for band in strip:
-            above = band.first - strip[0].first
-            block = band.weights @ wide[above : above + band.weights.shape[1]]
-            np.clip(block, 0, np.iinfo(enlarged.dtype).max, out=block)
-            pixels = slice(output.start // channels, output.stop // channels)
-            shape = band.stop - band.start, -1, channels
-            enlarged[band.start : band.stop, pixels] = block.reshape(shape)
+            place = enlarged[band.start : band.stop, pixels]
+            block = None if wide is None else _block(band, strip, wide, channels)
+            if wide_weighted is not None:
+                seen = _seen(_block(band, strip, wide_weighted, channels), place)
+                block = seen if block is None else np.where(place[:, :, -1:], seen, block)
+            assert block is not None
+            place[:, :, :colours] = np.clip(block[:, :, :colours], 0, largest)
+
+
+def _block(band: Band, strip: Sequence[Band], wide: FloatArray, channels: int) -> FloatArray:
+    """Return the output rows of a band, [rows, columns, C], of the rows of its strip."""
+    above = band.first - strip[0].first
+    block: FloatArray = band.weights @ wide[above : above + band.weights.shape[1]]
+    return block.reshape(band.stop - band.start, -1, channels)
+
+
+def _seen(products: FloatArray, place: Samples) -> FloatArray:
+    """Return the levels of colours, and of alpha, raised by half a level, from weighted products
+    [rows, columns, C], for a place whose alpha is written."""
+    alpha = place[:, :, -1:].astype(np.float32)
+    final = alpha / np.float32(np.iinfo(place.dtype).max)
+    colours = divided(products[:, :, :-1], products[:, :, -1:], final)
+    return np.concatenate((colours, alpha), axis=2) + np.float32(0.5)
+
+
+def _interleaved(levels: FloatArray) -> FloatArray:
+    """Return levels [rows, columns, C] as [rows, samples]."""
+    return levels.reshape(len(levels), -1)
+
+
+def _widened(levels: FloatArray, tile: Sequence[_Columns]) -> FloatArray:
+    """Return the rows of levels [rows, samples] resampled across, for neighbouring columns."""
+    first = tile[0].output.start
+    wide = np.empty((len(levels), tile[-1].output.stop - first), np.float32)
+    for part in tile:
+        output = slice(part.output.start - first, part.output.stop - first)
+        np.matmul(levels[:, part.source], part.weights, out=wide[:, output])
+    return wide

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from images.limits import fitting_size
 from jobs.errors import ImageTooLarge
 from jobs.formats import ImageFormat
 
@@ -47,7 +48,9 @@ class ImageHeader:
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
     """Raise ImageTooLarge for an image of more than `max_pixels`."""
     if width * height > max_pixels:
+        fitting = "{} x {}".format(*fitting_size(width, height, max_pixels))
         raise ImageTooLarge(
-            f"The image has {width} x {height} pixels; at most {max_pixels} are accepted.",
+            f"The image has {width} x {height} pixels; at most {max_pixels} in all are accepted, "
+            f"such as {fitting}.",
             max_pixels=max_pixels,
         )

@@ -43,7 +43,7 @@ _AMBIGUOUS = (
     "extraneous bytes before marker",
 )
 """Parts of an error for samplings that the TurboJPEG interface does not know, and of warnings of
-what costs no pixel; only the first warning is passed on, so that one of missing pixels may follow."""
+what costs no pixel. Only the first warning is passed on, so one of missing pixels may follow."""
 SURPLUS = b"\xff\x00" * 64
 
 

@@ -6,6 +6,7 @@ import ctypes
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import imagecodecs
@@ -13,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from images import libjxl
+from images.colour_space import SRGB, Cicp, ColourSpace
 from images.containers.boxes import walk
 from images.containers.jxl import CONTAINER
 from images.exif import MAX_BYTES, PREFIX, bounded
+from images.jxl_colour import GREY_SPACE, encoding_of, space_of
 from images.picture import Samples, contiguous, rounded, strips
 from jobs.errors import UnsupportedImage
 from jobs.formats import ImageFormat
@@ -43,10 +46,21 @@ def is_built() -> bool:
     return libjxl.libjxl() is not None
 
 
-def decode_jxl(data: bytes, max_pixels: int) -> tuple[Samples, bytes | None]:
-    """Return samples [H, W, C], of 8 bits where the file has no more and else of 16, not turned
-    upright, and their profile, None for sRGB. Raises JxlError for damaged data and for frames that
-    take far more memory than `max_pixels` do, and UnsupportedImage where libjxl is missing."""
+@dataclass(frozen=True)
+class DecodedJxl:
+    """Samples, and what states their colours: a profile or a name."""
+
+    samples: Samples
+    """[H, W, C] of 8 bits where the file has no more, else of 16; not turned upright."""
+    icc: bytes | None
+    space: Cicp | None
+    converted: bool = False
+    """They are in sRGB, because the file's profile could not be used."""
+
+
+def decode_jxl(data: bytes, max_pixels: int) -> DecodedJxl:
+    """Decode a JPEG XL. Raises JxlError for damaged data and for frames that take far more memory
+    than `max_pixels` do, and UnsupportedImage where libjxl is missing."""
     library = _library()
     memory = libjxl.BoundedMemory(ROOM + ROOM_A_PIXEL * max_pixels)
     with _handle(library, "Decoder", memory.manager) as decoder:
@@ -68,12 +82,29 @@ def packed_exif(data: bytes) -> bytes:
     return b""
 
 
-def encode_jxl(samples: Samples, quality: int | None, icc: bytes | None, exif: bytes) -> bytes:
+def encode_jxl(
+    samples: Samples,
+    quality: int | None,
+    icc: bytes | None,
+    exif: bytes,
+    space: ColourSpace | None = None,
+) -> bytes:
     """Write samples [H, W, C] of 8 or 16 bits at a quality from 1 to 100, as libjxl maps it to its
-    distance, or, for None, without loss. A profile that libjxl cannot use is left out."""
+    distance, or, for None, without loss. Colours are those of `space` where libjxl has a name for
+    it, and else those of the profile; a profile that libjxl cannot use is left out."""
     library = _library()
     with _handle(library, "Encoder", None) as encoder:
-        return _Encoding(library, encoder).run(samples, quality, icc, exif)
+        return _Encoding(library, encoder).run(samples, quality, icc, exif, space)
+
+
+def made_profile(encoding: libjxl.ColorEncoding) -> bytes:
+    """Return the ICC profile that libjxl makes of a named colour space. Raises JxlError for a space
+    of which it makes none, and UnsupportedImage where libjxl is missing."""
+    library = _library()
+    with _handle(library, "Encoder", None) as encoder:
+        file = _Encoding(library, encoder).one_pixel(encoding)
+    with _handle(library, "Decoder", None) as decoder:
+        return _Decoding(library, decoder).profile(file)
 
 
 def _library() -> ctypes.CDLL:
@@ -112,11 +143,21 @@ class _Decoding:
         self._decoder = decoder
         self._info = libjxl.BasicInfo()
         self._icc: bytes | None = None
+        self._space: Cicp | None = None
         self._linear: bytes | None = None
         """The profile of the decoded samples where they have to be converted to `_icc`."""
         self._pixels: NDArray[Any] | None = None
 
-    def run(self, data: bytes) -> tuple[Samples, bytes | None]:
+    def profile(self, data: bytes) -> bytes:
+        """Return the profile of a picture, also of one whose colour space is named."""
+        library, decoder = self._library, self._decoder
+        _check(library.JxlDecoderSubscribeEvents(decoder, libjxl.COLOR_ENCODING))
+        _check(library.JxlDecoderSetInput(decoder, data, len(data)))
+        if library.JxlDecoderProcessInput(decoder) != libjxl.COLOR_ENCODING:
+            raise JxlError
+        return self._profile(libjxl.PROFILE_ORIGINAL)
+
+    def run(self, data: bytes) -> DecodedJxl:
         library, decoder = self._library, self._decoder
         wanted = libjxl.BASIC_INFO | libjxl.COLOR_ENCODING | libjxl.FULL_IMAGE
         _check(library.JxlDecoderSubscribeEvents(decoder, wanted))
@@ -146,7 +187,8 @@ class _Decoding:
         encoding = libjxl.ColorEncoding()
         get = self._library.JxlDecoderGetColorAsEncodedProfile
         named = get(self._decoder, libjxl.PROFILE_ORIGINAL, encoding) == libjxl.SUCCESS
-        if named and _is_srgb(encoding):
+        self._space = space_of(encoding) if named else None
+        if self._space is not None:
             return
         self._icc = self._profile(libjxl.PROFILE_ORIGINAL)
         if not named and not self._info.uses_original_profile:
@@ -172,14 +214,15 @@ class _Decoding:
     def _kind(self) -> type[np.unsignedinteger[Any]]:
         return np.uint16 if self._info.bits_per_sample > 8 else np.uint8
 
-    def _converted(self, pixels: NDArray[Any]) -> tuple[Samples, bytes | None]:
+    def _converted(self, pixels: NDArray[Any]) -> DecodedJxl:
         """Return the samples in the picture's own profile; in sRGB where that cannot be used."""
         if self._linear is None or self._icc is None:
-            return pixels, self._icc
+            return DecodedJxl(pixels, self._icc, self._space)
         for icc in (self._icc, None):
             target = icc or imagecodecs.cms_profile("srgb" if pixels.shape[2] > 2 else "gray")
             with suppress(imagecodecs.CmsError):
-                return _transformed(pixels, self._linear, target, self._kind()), icc
+                made = _transformed(pixels, self._linear, target, self._kind())
+                return DecodedJxl(made, icc, None if icc else SRGB, converted=icc is None)
         raise JxlError
 
 
@@ -204,16 +247,6 @@ def _transformed(
     return converted
 
 
-def _is_srgb(encoding: libjxl.ColorEncoding) -> bool:
-    grey = encoding.color_space == 1
-    return (
-        encoding.color_space in (0, 1)
-        and encoding.white_point == libjxl.D65
-        and (grey or encoding.primaries == libjxl.SRGB_PRIMARIES)
-        and encoding.transfer_function == libjxl.SRGB_TRANSFER
-    )
-
-
 class _Encoding:
     """One encoding."""
 
@@ -221,22 +254,36 @@ class _Encoding:
         self._library = library
         self._encoder = encoder
 
-    def run(self, samples: Samples, quality: int | None, icc: bytes | None, exif: bytes) -> bytes:
+    def one_pixel(self, encoding: libjxl.ColorEncoding) -> bytes:
+        """Return a picture of one pixel in a named colour space."""
+        library, encoder = self._library, self._encoder
+        pixel = np.zeros((1, 1, 1 if encoding.color_space == GREY_SPACE else 3), np.uint8)
+        self._describe(pixel, lossless=False)
+        _check(library.JxlEncoderSetColorEncoding(encoder, encoding))
+        settings = library.JxlEncoderFrameSettingsCreate(encoder, None)
+        self._add(settings, pixel)
+        return self._written()
+
+    def run(
+        self,
+        samples: Samples,
+        quality: int | None,
+        icc: bytes | None,
+        exif: bytes,
+        space: ColourSpace | None,
+    ) -> bytes:
         library, encoder = self._library, self._encoder
         if exif:
             _check(library.JxlEncoderUseBoxes(encoder))
         self._describe(samples, lossless=quality is None)
-        self._colour(icc, grey=samples.shape[2] < 3)
+        self._colour(icc, space, grey=samples.shape[2] < 3)
         if exif:
             content = bytes(4) + exif.removeprefix(PREFIX)  # the record begins right behind
             _check(library.JxlEncoderAddBox(encoder, b"Exif", content, len(content), 0))
         settings = library.JxlEncoderFrameSettingsCreate(encoder, None)
         effort = self._set_quality(settings, quality)
         _check(library.JxlEncoderFrameSettingsSetOption(settings, libjxl.EFFORT, effort))
-        laid_out = contiguous(samples)
-        pixels, size = laid_out.ctypes.data, laid_out.nbytes
-        _check(library.JxlEncoderAddImageFrame(settings, _format(laid_out), pixels, size))
-        library.JxlEncoderCloseInput(encoder)
+        self._add(settings, contiguous(samples))
         return self._written()
 
     def _set_quality(self, settings: int, quality: int | None) -> int:
@@ -248,6 +295,12 @@ class _Encoding:
         distance = max(LEAST_DISTANCE, library.JxlEncoderDistanceFromQuality(quality))
         _check(library.JxlEncoderSetFrameDistance(settings, distance))
         return EFFORT
+
+    def _add(self, settings: int, samples: Samples) -> None:
+        """Add the only frame; its samples are contiguous."""
+        pixels, size = samples.ctypes.data, samples.nbytes
+        _check(self._library.JxlEncoderAddImageFrame(settings, _format(samples), pixels, size))
+        self._library.JxlEncoderCloseInput(self._encoder)
 
     def _describe(self, samples: Samples, lossless: bool) -> None:
         height, width, channels = samples.shape
@@ -261,13 +314,14 @@ class _Encoding:
             info.num_extra_channels, info.alpha_bits = 1, 8 * samples.itemsize
         _check(self._library.JxlEncoderSetBasicInfo(self._encoder, info))
 
-    def _colour(self, icc: bytes | None, grey: bool) -> None:
+    def _colour(self, icc: bytes | None, space: ColourSpace | None, grey: bool) -> None:
         library, encoder = self._library, self._encoder
+        named = None if space is None else encoding_of(space, grey)
+        if named and library.JxlEncoderSetColorEncoding(encoder, named) == libjxl.SUCCESS:
+            return
         if icc and library.JxlEncoderSetICCProfile(encoder, icc, len(icc)) == libjxl.SUCCESS:
             return
-        encoding = libjxl.ColorEncoding()
-        library.JxlColorEncodingSetToSRGB(encoding, int(grey))
-        _check(library.JxlEncoderSetColorEncoding(encoder, encoding))
+        _check(library.JxlEncoderSetColorEncoding(encoder, encoding_of(SRGB, grey)))
 
     def _written(self) -> bytes:
         """Return the encoded file, written to a buffer that grows and is returned itself."""

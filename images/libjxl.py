@@ -34,7 +34,6 @@ FLOAT, UINT8, UINT16 = 0, 2, 3
 PROFILE_ORIGINAL, PROFILE_DATA = 0, 1
 EFFORT = 0
 """The setting of a frame."""
-SRGB_TRANSFER, SRGB_PRIMARIES, D65 = 13, 1, 1
 
 
 class PixelFormat(ctypes.Structure):
@@ -155,7 +154,6 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "JxlEncoderAddBox": (c_int, [_Handle, c_char_p, c_char_p, c_size_t, c_int]),
     "JxlEncoderInitBasicInfo": (None, [_Info]),
     "JxlEncoderSetBasicInfo": (c_int, [_Handle, _Info]),
-    "JxlColorEncodingSetToSRGB": (None, [_Encoding, c_int]),
     "JxlEncoderSetColorEncoding": (c_int, [_Handle, _Encoding]),
     "JxlEncoderSetICCProfile": (c_int, [_Handle, c_char_p, c_size_t]),
     "JxlEncoderFrameSettingsCreate": (_Handle, [_Handle, c_void_p]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 JOB_BYTES = 3 << 30
@@ -27,3 +28,9 @@ class Limits:
     output_pixels: int
     job_bytes: int = JOB_BYTES
     """Memory that making one picture may take (`images.memory`)."""
+
+
+def fitting_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
+    """Return the largest (width, height) of about this shape with at most `max_pixels` in all."""
+    fitting = max(1, min(max_pixels, math.isqrt(max_pixels * width // height)))
+    return fitting, max(1, min(max_pixels // fitting, height * fitting // width))

@@ -25,6 +25,8 @@ WORKSPACE_BYTES = 16 << 20
 does not reuse."""
 STRIP_BYTES = 56
 """Per pixel of a strip: floats of four channels, and what they are computed and rounded in."""
+ALPHA_STRIP_BYTES = 72
+"""The same while colours and alpha are interpolated together."""
 PALETTE_STRIP_BYTES = 80
 """The same while the colours of a picture from a palette are counted."""
 FLOOR_ROWS, FLOOR_BYTES = 128, 8
@@ -38,6 +40,7 @@ FILL_BYTES = 8
 PILLOW_BYTES = 4
 """Per pixel in Pillow, colour or not."""
 _DECODERS = {ImageFormat.WEBP: 12, ImageFormat.AVIF: 16}
+DEEP_AVIF_DECODER_BYTES = 12
 JXL_DECODER_BYTES = 17
 """Per source pixel: planes, coefficients and copies inside a decoder, beside the samples. An AVIF
 of 8 bits takes 5."""
@@ -48,8 +51,8 @@ WEBP_BYTES, WEBP_ALPHA_BYTES, WEBP_LOSSLESS_BYTES = 8.7, 34, 28.5
 """Per output pixel: planes and file, and the lossless coder of the alpha channel or of all."""
 AVIF_FULL_BYTES = 7
 """More per output pixel where chroma is kept at full resolution."""
-AVIF_BYTES, AVIF_ALPHA_BYTES = 27.5, 32
-"""Per output pixel, planes, coding state and file."""
+AVIF_BYTES, AVIF_ALPHA_BYTES, DEEP_AVIF_BYTES = 27.5, 32, 56
+"""Per output pixel, planes, coding state and file; of 10 bits, with and without transparency."""
 JXL_GROUP_PIXELS, JXL_GROUP_BYTES = 2048 * 2048, 52
 """libjxl encodes by groups of so many pixels, and holds floats of one group."""
 JXL_LOSSLESS_PART, JXL_LOSSLESS_DEEP_PART = 3, 4.2
@@ -175,6 +178,9 @@ def _decoding(header: ImageHeader) -> float:
         return sample + JXL_DECODER_BYTES + turned
     if header.format is ImageFormat.PNG:
         return (1 + PNG_FILE_PART) * sample + turned  # the file may be copied
+    if header.bit_depth == 16:
+        deep = DEEP_AVIF_DECODER_BYTES if header.format is ImageFormat.AVIF else 0
+        return sample + deep + turned
     if header.format is ImageFormat.JPEG:
         return _decoding_jpeg(header)
     # Pillow hands out samples as a list of parts, and joins them.
@@ -203,21 +209,27 @@ def _enlarging(header: ImageHeader, width: int, height: int) -> int:
     floats = FLOOR_BYTES * channels * header.width * min(FLOOR_ROWS, header.height)
     fill = FILL_BYTES if header.transparent else 0
     weights = SIDE_BYTES * (width + height) + MATRIX_BYTES * channels**2 * width
-    return (header.sample_bytes + fill) * header.pixels + floats + weights
+    strip = ALPHA_STRIP_BYTES * _strip_pixels(width, height) if header.transparent else 0
+    return (header.sample_bytes + fill) * header.pixels + floats + weights + strip
+
+
+def _strip_pixels(width: int, height: int) -> int:
+    """Return the pixels of one strip (`images.picture.strips`)."""
+    return min(width * min(height, STRIP_ROWS), max(STRIP_PIXELS, 2 * width))
 
 
 def _strip_bytes(header: ImageHeader, width: int, height: int, output_format: ImageFormat) -> int:
     """Return the bytes of one strip while samples are converted, or colours counted."""
     kept = output_format.facts
     converted = (
-        (header.bit_depth == 16 and not kept.keeps_16_bits)
+        (header.bit_depth == 16 and not (kept.keeps_16_bits or kept.keeps_10_bits))
         or (header.transparent and not kept.keeps_alpha)
         or (header.colours == 1 and not kept.keeps_grey)
     )
     per_pixel = STRIP_BYTES if converted else 0
     if header.mode == "P":
         per_pixel = PALETTE_STRIP_BYTES
-    return per_pixel * min(width * min(height, STRIP_ROWS), max(STRIP_PIXELS, 2 * width))
+    return per_pixel * _strip_pixels(width, height)
 
 
 def _png(header: ImageHeader, pixels: int) -> float:
@@ -246,15 +258,22 @@ def _jxl_lossless(header: ImageHeader, pixels: int) -> float:
 
 
 def _avif(header: ImageHeader, pixels: int) -> float:
+    if header.bit_depth == 16:
+        return (_in_colour(header) + DEEP_AVIF_BYTES) * pixels
     coder = AVIF_ALPHA_BYTES if header.transparent else AVIF_BYTES
     full = AVIF_FULL_BYTES if pixels <= FULL_COLOUR_PIXELS else 0
-    return (_in_rgb(header) + coder + full) * pixels
+    return (_in_colour(header) + coder + full) * pixels
 
 
 def _in_rgb(header: ImageHeader) -> int:
     """Return the bytes per pixel of copies in 8 bits and in colour."""
     reduced = header.colours + header.transparent if header.bit_depth == 16 else 0
     return reduced + (3 + header.transparent if header.colours == 1 else 0)
+
+
+def _in_colour(header: ImageHeader) -> int:
+    """Return the bytes per pixel of a copy of grey in colour."""
+    return (3 + header.transparent) * header.bit_depth // 8 if header.colours == 1 else 0
 
 
 def _jxl(header: ImageHeader, pixels: int) -> float:

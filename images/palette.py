@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from images.picture import Picture, Samples, strips
+from images.png import HEADER_END, written_chunks
+from images.png_colour import colour_chunks
 
 LARGEST = 256
 LEVEL = 1
@@ -37,7 +39,12 @@ def encode_palette_png(picture: Picture) -> bytes | None:
         exif=picture.exif,
         **({"transparency": table[:, 3].tobytes()} if picture.pixels.has_alpha else {}),
     )
-    return buffer.getvalue()
+    stated = colour_chunks(picture.space, beside=picture.icc is not None)
+    return _with_chunks(buffer.getvalue(), written_chunks(stated))
+
+
+def _with_chunks(file: bytes, chunks: bytes) -> bytes:
+    return file[:HEADER_END] + chunks + file[HEADER_END:] if chunks else file
 
 
 def _colours(samples: Samples) -> Packed | None:

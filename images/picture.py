@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from images.colour_space import ColourSpace
 from images.limits import STRIP_PIXELS, STRIP_ROWS
 
 FloatArray = NDArray[np.float32]
@@ -102,6 +103,11 @@ class Picture:
     """The ICC profile of the samples, in the colour space (grey or RGB) of `colour`."""
     exif: bytes = b""
     """The EXIF record (with its `Exif` prefix) without orientation, sizes and thumbnail."""
+    space: ColourSpace | None = None
+    """The colour space that the file names. It counts over a profile, which is then for readers
+    that do not know the name. Without both, colours are sRGB."""
+    converted: bool = False
+    """Whether samples were converted from colours that could not be kept."""
 
     @property
     def height(self) -> int:

@@ -21,10 +21,24 @@ def lanczos(plane: FloatArray, height: int, width: int) -> FloatArray:
     return clamped
 
 
+def lanczos_part(plane: FloatArray, height: int, width: int, box: Box) -> FloatArray:
+    """Resample the part of a plane [H, W] inside a box to [height, width], with an antialiasing
+    kernel where that is smaller. Pixels around the box contribute at its edges. Not clamped."""
+    image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, box))
+
+
 def linear(plane: FloatArray, height: int, width: int, box: Box) -> FloatArray:
     """Interpolate the part of a plane [H, W] inside a box to [height, width], at least its size.
 
     Results stay within the range of the values. Pixels around the box contribute at its edges.
     """
+    return interpolated(plane, height, width, box, Image.Resampling.BILINEAR)
+
+
+def interpolated(
+    plane: FloatArray, height: int, width: int, box: Box, kernel: Image.Resampling
+) -> FloatArray:
+    """Resample the part of a plane [H, W] inside a box to [height, width], not clamped."""
     image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box))
+    return np.asarray(image.resize((width, height), kernel, box))

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 import imagecodecs
 
+from images.colour_space import ColourSpace
 from images.containers.png_parts import for_decoder
 from images.picture import Samples, contiguous
+from images.png_colour import colour_chunks
 from images.segments import written
 from jobs.errors import MISSING_PIXELS, CorruptImage
 
@@ -28,7 +31,7 @@ photographs and drawings and 30 % more for pages of text, whose letters repeat.
 """
 
 HEADER_END = 33
-"""Bytes of signature and IHDR; a profile must follow them."""
+"""Bytes of signature and IHDR; what states the colours follows them."""
 
 
 def decode_png(data: bytes) -> Samples:
@@ -44,7 +47,9 @@ def decode_png(data: bytes) -> Samples:
     return samples
 
 
-def encode_png(samples: Samples, icc: bytes | None, exif: bytes) -> bytes:
+def encode_png(
+    samples: Samples, icc: bytes | None, exif: bytes, space: ColourSpace | None = None
+) -> bytes:
     """Return samples [H, W] or [H, W, 2..4] of 8 or 16 bits as a PNG."""
     laid_out = contiguous(samples)
 
@@ -53,12 +58,17 @@ def encode_png(samples: Samples, icc: bytes | None, exif: bytes) -> bytes:
         encoded = imagecodecs.png_encode(laid_out, LEVEL, strategy=RUNS, filter=PAETH, out=out)
         return len(encoded)
 
-    chunks = b""
+    chunks = written_chunks(colour_chunks(space, beside=icc is not None))
     if icc:
         chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
     if exif:
         chunks += _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
     return written(write, _most(samples), HEADER_END, chunks)
+
+
+def written_chunks(contents: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return whole chunks, of types and contents."""
+    return b"".join(_chunk(kind, content) for kind, content in contents)
 
 
 def _most(samples: Samples) -> int:

@@ -56,8 +56,8 @@ def stated_by_avif(data: bytes, max_pixels: int) -> Stated:
     if max(header.width, header.height) > ImageFormat.AVIF.max_side:
         raise Unread
     mode = "RGBA" if header.alpha else "L" if header.grey else "RGB"
-    orientation = header.orientation
-    return Stated(header.width, header.height, mode, header.alpha, orientation=orientation)
+    depth = 16 if header.bits > 8 else 8
+    return Stated(header.width, header.height, mode, header.alpha, depth, header.orientation)
 
 
 def stated_by_jxl(data: bytes, max_pixels: int) -> Stated:
@@ -77,5 +77,10 @@ def stated_by_jxl(data: bytes, max_pixels: int) -> Stated:
 def _check_coded(sizes: Sequence[Size], max_pixels: int) -> None:
     for width, height in sizes:
         check_pixels(width, height, max_pixels)
-    if sum(width * height for width, height in sizes) > MOST_CODED * max_pixels:
-        raise ImageTooLarge(max_pixels=max_pixels)
+    coded = sum(width * height for width, height in sizes)
+    if coded > (most := MOST_CODED * max_pixels):
+        raise ImageTooLarge(
+            f"The pictures in this file have {coded} pixels; at most {most} in all are accepted. "
+            "Save it anew, without previews.",
+            max_pixels=max_pixels,
+        )

@@ -31,6 +31,8 @@ class FormatFacts:
     """Transparency is stored; else pictures are flattened on white."""
     keeps_16_bits: bool = False
     """Samples of 16 bits are stored; else they are rounded to 8."""
+    keeps_10_bits: bool = False
+    """Samples of 16 bits are rounded to 10."""
     keeps_icc: bool = True
     keeps_exif: bool = True
 
@@ -105,6 +107,7 @@ FORMATS: dict[ImageFormat, FormatFacts] = {
         suffixes=(".avif",),
         media_type="image/avif",
         max_side=32_768,  # libavif's AVIF_DEFAULT_IMAGE_DIMENSION_LIMIT
+        keeps_10_bits=True,
         default_quality=DEFAULT_QUALITY,
     ),
     ImageFormat.JXL: FormatFacts(

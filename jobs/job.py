@@ -170,6 +170,8 @@ class RunFacts:
     tiles: int = 1
     expected_db_range: tuple[float, float] | None = None
     """Interval in dB that holds four of five such pictures."""
+    converted: bool = False
+    """Whether the colours were converted, because the output could not state them."""
 
 
 @dataclass(frozen=True)

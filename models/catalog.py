@@ -18,8 +18,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from models.adapters.record import Adapter
 from models.spec import NetworkSpec
 from models.strength import strength_of_quality
+from models.whole_file import written
 from models.zoo import ZOO
 
 SHIPPED = Path(__file__).parent / "artifacts"
@@ -168,8 +170,8 @@ class ModelEntry(_Record):
     min_scale: float
     max_scale: float
     fixed_scale: int | None = Field(default=None, ge=1)
-    """The integer scale of a network that has only one; smaller scales shrink its output by an
-    antialiased resize. None for a network of any scale."""
+    """The integer scale of a network that has only one; an antialiased resize takes its output to
+    smaller scales, and that of a foreign graph to larger ones. None for a network of any scale."""
     trained_scales: tuple[float, float]
     halo: int | None = Field(ge=0)
     """Input pixels around a tile that reach its output; None for a network that is not exactly
@@ -184,7 +186,8 @@ class ModelEntry(_Record):
     widths: Annotated[tuple[WidthEntry, ...], AfterValidator(_narrowest_first)]
     """Narrowest first, at least one."""
     weights: Artifact
-    """Safetensors; the ONNX graphs read their weights from this same file."""
+    """Safetensors; the ONNX graphs read their weights from this same file. A foreign graph holds
+    its own."""
     head: Artifact | None = None
     """The graph behind the trunks, the same for all widths."""
     torchscript: Artifact | None = None
@@ -198,6 +201,17 @@ class ModelEntry(_Record):
 
     on_demand: bool = False
     """Whether workers load it only after a request for it."""
+
+    adapter: Adapter | None = None
+    """How the graph is run, if it is a foreign one; None for graphs that `anysr export` wrote."""
+
+    @model_validator(mode="after")
+    def _scale_of_the_graph(self) -> ModelEntry:
+        if self.adapter is not None and (
+            self.fixed_scale != self.adapter.scale or len(self.widths) != 1
+        ):
+            raise ValueError("fixed_scale must be the adapter's scale, and there must be one width")
+        return self
 
     @model_validator(mode="after")
     def _rim_within_halo(self) -> ModelEntry:
@@ -215,6 +229,12 @@ class ModelEntry(_Record):
         )
         every = (self.weights, self.torchscript, self.head, *parts)
         return tuple(artifact for artifact in every if artifact is not None)
+
+    @property
+    def chosen_freely(self) -> bool:
+        """Whether the service may choose it by itself: a foreign graph only once its quality on
+        `QUALITY_DATASET` is measured."""
+        return self.in_ladder and (self.adapter is None or bool(self._measured))
 
     def at(self, width: float) -> WidthEntry:
         """Return the entry of a width, which may be given to two decimals; KeyError if the model
@@ -335,7 +355,7 @@ def read_catalog(folder: Path = SHIPPED) -> Catalog:
     try:
         return Catalog.model_validate_json(_bytes(path))
     except ValidationError as error:
-        raise CatalogError(f"{path} is not a valid catalog: {error}") from error
+        raise CatalogError(f"{path} is not a valid catalog: {one_line_reason(error)}") from error
 
 
 def read_valid_entries(folder: Path, running: Catalog | None = None) -> CatalogRead:
@@ -411,9 +431,8 @@ def _bytes(path: Path) -> bytes:
 
 def write_catalog(folder: Path, catalog: Catalog) -> None:
     """Write a model folder's catalog atomically."""
-    partial = folder / f"{CATALOG_FILE}.partial"
-    partial.write_text(catalog.model_dump_json(indent=1) + "\n")
-    partial.replace(folder / CATALOG_FILE)
+    with written(folder / CATALOG_FILE) as partial:
+        partial.write_text(catalog.model_dump_json(indent=1) + "\n")
 
 
 def enter(folder: Path, model: ModelEntry) -> Catalog:

@@ -5,20 +5,13 @@ Nothing in a file is run, in either direction, and no file leads to a network la
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch import Tensor
 
-from models.architectures.network import Network
-from models.architectures.registry import build_network
-from models.checkpoint import SPEC_KEY, save_network
+from models.checkpoint import save_network
 from models.layouts import public_file
 from models.layouts.base import ConversionError as ConversionError
 from models.layouts.base import Layout, PublicSpec, Tensors
@@ -27,33 +20,25 @@ from models.layouts.defian import DeFiANLayout
 from models.layouts.implicit import ImplicitLayout
 from models.layouts.public_file import FileError, Public
 from models.spec import NetworkSpec
+from models.weights_file import read_weights, skeleton, some
 
 LAYOUTS: Sequence[Layout] = (ImplicitLayout(), CiaoSRLayout(), DeFiANLayout())
-
-MISSING = 64
-"""Tensors that a network may have beyond twice those of its file before it is refused."""
-LARGEST_SIZE = 1 << 16
-"""The largest number in a network's description: channels, blocks, units."""
 
 
 def convert_public(source: Path, target: Path, as_published: bool = False) -> NetworkSpec:
     """Convert a public checkpoint to our weights file, and return its network's spec. Raises
-    OSError and ConversionError; `target` is then unchanged."""
+    OSError and WrongFile; `target` is then unchanged."""
     public = read_public(source)
     spec, tensors = from_public(public.tensors, public.spec, as_published)
     network = skeleton(spec, len(tensors))
     network.load_state_dict(tensors, assign=True)
-    try:
-        with public_file.written(target) as partial:
-            save_network(partial, spec, network)
-    except SafetensorError as error:
-        raise ConversionError(f"{target} cannot be written: {error}") from error
+    save_network(target, spec, network)
     return spec
 
 
 def convert_ours(source: Path, target: Path) -> NetworkSpec:
     """Convert our weights file to a public checkpoint, and return its network's spec. Raises
-    OSError and ConversionError; `target` is then unchanged."""
+    OSError and WrongFile; `target` is then unchanged."""
     spec, tensors = read_ours(source)
     write_public(target, spec, tensors)
     return spec
@@ -84,7 +69,7 @@ def from_public(
         spec = layout.spec_of(public, public_spec, as_published)
         if spec is not None:
             return spec, _converted(layout, spec, public)
-    raise ConversionError("no known layout has these names: " + _some(public))
+    raise ConversionError("no known layout has these names: " + some(public))
 
 
 def to_public(spec: NetworkSpec, ours: Tensors) -> dict[str, Tensor]:
@@ -114,84 +99,16 @@ def write_public(path: Path, spec: NetworkSpec, ours: Tensors) -> None:
 def read_ours(path: Path) -> tuple[NetworkSpec, dict[str, Tensor]]:
     """Return the spec and the tensors, in float32, of a weights file.
 
-    Raises OSError for a file that cannot be opened, and ConversionError for one that is not ours,
-    whose tensors are not those of the network that it names, or whose network has no public form.
+    Raises OSError for a file that cannot be opened, and WrongFile for one that is not ours, whose
+    tensors are not those of the network that it names, or whose network has no public form.
     """
+    weights = read_weights(path)
+    _layout_of(weights.spec)
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-        spec = _spec_of(metadata)
-        _match(skeleton(spec, len(tensors)), tensors)
-        _layout_of(spec)  # a network without a public form is reported before its values
-        return spec, {name: public_file.single(name, tensor) for name, tensor in tensors.items()}
-    except SafetensorError as error:
-        raise ConversionError(f"{path} is no safetensors file: {error}") from error
+        single = {name: public_file.single(name, t) for name, t in weights.tensors.items()}
     except FileError as error:
         raise ConversionError(f"{path}: {error}") from error
-
-
-def skeleton(spec: NetworkSpec, tensors: int) -> Network:
-    """Return a network on the meta device: shapes without values.
-
-    Raises ConversionError for a spec that builds no network, and as soon as the network has far
-    more parameters than its file has `tensors`. A few more are allowed, so that the error for
-    missing tensors can name the first.
-    """
-    try:
-        with torch.device("meta"), _bounded(2 * tensors + MISSING):
-            return build_network(spec)
-    except ConversionError:
-        raise
-    except Exception as error:  # constructors are called with unchecked arguments
-        reason = ascii(str(error).partition("\n")[0][:200])
-        raise ConversionError(f"no network is of these sizes: {reason}") from error
-
-
-@contextmanager
-def _bounded(most: int) -> Iterator[None]:
-    count = 0
-
-    def count_one(_module: nn.Module, _name: str, _parameter: Any) -> None:
-        nonlocal count
-        count += 1
-        if count > most:
-            raise ConversionError(f"its network would have more than {most} tensors")
-
-    hook = register_module_parameter_registration_hook(count_one)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-def _spec_of(metadata: dict[str, str]) -> NetworkSpec:
-    if SPEC_KEY not in metadata:
-        raise ConversionError(f"it is no AnySR weights file: no {SPEC_KEY!r} in its header")
-    try:
-        header = json.loads(metadata[SPEC_KEY], parse_int=_size)
-        name, args = header["name"], header["args"]
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise ConversionError("its header does not describe a network") from error
-    if not isinstance(name, str) or not isinstance(args, dict):
-        raise ConversionError("its header does not describe a network")
-    return NetworkSpec(name, args)
-
-
-def _size(digits: str) -> int:
-    if len(digits) > len(str(LARGEST_SIZE)) or int(digits) > LARGEST_SIZE:
-        raise ConversionError(f"its header describes a network with sizes above {LARGEST_SIZE}")
-    return int(digits)
-
-
-def _match(network: Network, tensors: Tensors) -> None:
-    wanted = network.state_dict()
-    if wanted.keys() != tensors.keys():
-        raise ConversionError(f"its network has other tensors: {_some(wanted.keys() ^ tensors)}")
-    for name, like in wanted.items():
-        if tensors[name].shape != like.shape:
-            shapes = list(like.shape), list(tensors[name].shape)
-            raise ConversionError(f"{name} must be {shapes[0]}, but is {shapes[1]}")
+    return weights.spec, single
 
 
 def _layout_of(spec: NetworkSpec) -> Layout:
@@ -221,10 +138,5 @@ def _converted(layout: Layout, spec: NetworkSpec, public: Tensors) -> dict[str, 
         if held.shape != constant.shape or not torch.allclose(held, constant, rtol=0, atol=1e-6):
             raise ConversionError(f"{name} is used nowhere, but it was changed")
     if left:
-        raise ConversionError(f"nothing in {spec.name} takes {_some(left)}")
+        raise ConversionError(f"nothing in {spec.name} takes {some(left)}")
     return converted
-
-
-def _some(names: Tensors | set[str]) -> str:
-    listed = [ascii(name[:100])[1:-1] for name in sorted(names)]
-    return ", ".join(listed[:3]) + (" and others" if len(listed) > 3 else "")

@@ -18,6 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.metrics import structural_similarity
 
+from models.photographs import read_photograph
+from models.wrong_file import WrongFile
+
+LEAST_SIDE = 11
+"""Of what is compared, in pixels: the window of SSIM."""
+
 Pixels = NDArray[np.uint8]
 
 Upscaler = Callable[[Pixels, tuple[int, int]], Pixels]
@@ -89,8 +95,9 @@ def evaluate(
 
 
 def _score(upscaler: Upscaler, file: Path, scale: float, jpeg: int | None) -> tuple[float, float]:
-    with Image.open(file) as image:
-        truth = np.array(image.convert("RGB"))
+    truth = read_photograph(file)
+    if min(truth.shape[:2]) < LEAST_SIDE + 2 * math.ceil(scale):
+        raise WrongFile(f"{file} is too small to be measured at x{scale:g}")
     small, cropped = degrade(truth, scale, jpeg)
     output = upscaler(small, (cropped.shape[0], cropped.shape[1]))
     return compare(output, cropped, math.ceil(scale))

@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,14 @@ from torch import Tensor, nn
 
 from models.architectures.fixed_scale import FixedScale
 from models.architectures.network import Grid, Network, grid_for, output_halo_of
-from models.catalog import ModelEntry, WidthEntry, describe
-from models.checkpoint import load_network, save_network, trained_scales
+from models.catalog import Artifact, ModelEntry, WidthEntry, describe
+from models.checkpoint import network_of, save_network
 from models.external_data import refer_to
 from models.geometry import AxisGrid, axis_grid, output_size
 from models.parts import write_parts
 from models.rim import FloatArray, Rim, find_rim
+from models.weights_file import Weights, read_weights
+from models.whole_file import folder_for
 
 TOLERANCE = 1e-4
 """Largest absolute difference from the eager network, for pictures in [0, 1]."""
@@ -135,57 +139,113 @@ def export_model(
 
     With `half` the weights are rounded to float16, which halves the file; the arithmetic stays
     float32. `widths` are the fractions of the full one to export, by default all that the network
-    has. Returns the catalog entry, without quality. Raises ExportError if numbers differ, and
-    ValueError for an unknown width.
+    has. Returns the catalog entry, without quality. Raises ExportError if numbers differ,
+    ValueError for an unknown width or a name that is no file's, and as `read_weights`; the folder
+    is then as it was.
     """
-    spec, network = load_network(weights)
+    if Path(name).name != name:
+        raise ValueError(f"a model's name is part of the names of its files, unlike {name!r}")
+    read = read_weights(weights)
+    network = network_of(read)
     if half:
         network.half().float()
     chosen = _chosen(network, widths)
-    folder.mkdir(parents=True, exist_ok=True)
-    stored = folder / f"{name}.safetensors"
-    fixed = network.scale if isinstance(network, FixedScale) else None
-    scales = trained_scales(weights) or ((fixed, fixed) if fixed else DEFAULT_SCALES)
-    save_network(stored, spec, network, scales, half)
-    entries, runs, head = [], [], folder / f"{name}-head.onnx"
-    for channels in chosen:
-        path = folder / f"{name}-{channels}.onnx"
-        write_onnx(network, channels, stored, path)
-        runs.append(onnx_runner(path))
-        worst = check(network, channels, runs[-1])
-        report(f"{path.name}: largest difference from the network {worst:.1e}")
-        fraction, trunk = channels / network.channels, folder / f"{name}-{channels}-trunk.onnx"
-        part = describe(trunk) if write_parts(path, trunk, head) else None
-        entries.append(
-            WidthEntry(width=fraction, channels=channels, onnx=describe(path), trunk=part)
+    with _made_beside(folder) as made:
+        maker = _Maker(network, made, name, report)
+        return maker.entry(read, description, chosen, half, torchscript)
+
+
+@contextlib.contextmanager
+def _made_beside(folder: Path) -> Iterator[Path]:
+    """Yield a new folder within `folder`, whose files are moved to it at the end. After a failure
+    `folder` is as it was."""
+    with folder_for(folder), tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
+        yield Path(made)
+        for file in sorted(Path(made).iterdir()):
+            file.chmod(0o644)
+            file.replace(folder / file.name)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the files of one model in a folder."""
+
+    network: Network
+    folder: Path
+    name: str
+    report: Callable[[str], None]
+
+    def entry(
+        self,
+        read: Weights,
+        description: str,
+        chosen: Sequence[int],
+        half: bool,
+        torchscript: bool,
+    ) -> ModelEntry:
+        """Write all files of the chosen widths, and return the catalog entry."""
+        network = self.network
+        fixed = network.scale if isinstance(network, FixedScale) else None
+        scales = read.scales or ((fixed, fixed) if fixed else DEFAULT_SCALES)
+        save_network(self._path(".safetensors"), read.spec, network, scales, half)
+        widths, runs = self._widths(chosen)
+        script = self._script(chosen) if torchscript else None
+        rim = rim_of(network, runs)
+        self.report(
+            f"{self.name}: with a rim of {rim.pixels} a flat colour changes by {rim.error:.1f} "
+            "levels"
         )
-    script = folder / f"{name}.torchscript" if torchscript else None
-    if script is not None:
-        write_torchscript(network, script)
+        return ModelEntry(
+            name=self.name,
+            description=description,
+            licence="Apache-2.0",
+            network=read.spec,
+            min_scale=1.0,
+            max_scale=network.max_scale,
+            fixed_scale=fixed,
+            trained_scales=scales,
+            halo=network.halo,
+            rim=rim.pixels,
+            output_halo=output_halo_of(network),
+            tile_output_pixels=network.tile_output_pixels,
+            takes_strength=network.takes_strength,
+            widths=widths,
+            weights=describe(self._path(".safetensors")),
+            head=describe(self._head) if widths[-1].trunk is not None else None,
+            torchscript=script,
+        )
+
+    def _path(self, end: str) -> Path:
+        return self.folder / f"{self.name}{end}"
+
+    @property
+    def _head(self) -> Path:
+        return self._path("-head.onnx")
+
+    def _widths(self, chosen: Sequence[int]) -> tuple[tuple[WidthEntry, ...], list[Run]]:
+        """Write and check the graphs of all widths; return their entries, and what runs them."""
+        entries, runs = [], []
         for channels in chosen:
-            worst = check(network, channels, torchscript_runner(script, channels))
-            report(f"{script.name} at {channels}: largest difference {worst:.1e}")
-    rim = rim_of(network, runs)
-    report(f"{name}: with a rim of {rim.pixels} a flat colour changes by {rim.error:.1f} levels")
-    return ModelEntry(
-        name=name,
-        description=description,
-        licence="Apache-2.0",
-        network=spec,
-        min_scale=1.0,
-        max_scale=network.max_scale,
-        fixed_scale=fixed,
-        trained_scales=scales,
-        halo=network.halo,
-        rim=rim.pixels,
-        output_halo=output_halo_of(network),
-        tile_output_pixels=network.tile_output_pixels,
-        takes_strength=network.takes_strength,
-        widths=tuple(entries),
-        weights=describe(stored),
-        head=describe(head) if entries[-1].trunk is not None else None,
-        torchscript=describe(script) if script is not None else None,
-    )
+            path, trunk = self._path(f"-{channels}.onnx"), self._path(f"-{channels}-trunk.onnx")
+            write_onnx(self.network, channels, self._path(".safetensors"), path)
+            runs.append(onnx_runner(path))
+            worst = check(self.network, channels, runs[-1])
+            self.report(f"{path.name}: largest difference from the network {worst:.1e}")
+            part = describe(trunk) if write_parts(path, trunk, self._head) else None
+            width = channels / self.network.channels
+            entries.append(
+                WidthEntry(width=width, channels=channels, onnx=describe(path), trunk=part)
+            )
+        return tuple(entries), runs
+
+    def _script(self, chosen: Sequence[int]) -> Artifact:
+        """Write the TorchScript file and check it at all widths."""
+        path = self._path(".torchscript")
+        write_torchscript(self.network, path)
+        for channels in chosen:
+            worst = check(self.network, channels, torchscript_runner(path, channels))
+            self.report(f"{path.name} at {channels}: largest difference {worst:.1e}")
+        return describe(path)
 
 
 def rim_of(network: Network, runs: Sequence[Run]) -> Rim:

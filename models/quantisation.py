@@ -31,6 +31,7 @@ from onnx import numpy_helper
 from PIL import Image
 
 from models.drawn import drawings
+from models.photographs import read_photograph
 from models.strength import strength_of_quality
 
 FloatArray = NDArray[np.float32]
@@ -96,8 +97,7 @@ def _crops(photographs: Sequence[Path], random: np.random.Generator) -> Iterator
     for number, file in enumerate(photographs):
         scale = SCALES[number % len(SCALES)]
         side = round(SIDE * scale)
-        with Image.open(file) as opened:
-            image = opened.convert("RGB")
+        image = Image.fromarray(read_photograph(file))
         if min(image.size) < side:
             continue
         left, top = (int(random.integers(0, n - side + 1)) for n in image.size)

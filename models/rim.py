@@ -58,15 +58,23 @@ class Rim:
     """Largest change of a flat colour with it, in levels of 8 bits."""
 
 
-def find_rim(runs: Sequence[Run], max_scale: float, halo: int | None, output_halo: int = 0) -> Rim:
-    """Return the smallest rim with which all `runs` leave flat pictures unchanged, at scales up to
-    `max_scale`; `halo` and `output_halo` as in the catalog.
+def find_rim(
+    runs: Sequence[Run],
+    max_scale: float,
+    halo: int | None,
+    output_halo: int = 0,
+    *,
+    scales: Sequence[float] = SCALES,
+    colours: Sequence[Colour] = COLOURS,
+) -> Rim:
+    """Return the smallest rim with which all `runs` leave flat pictures unchanged, at those of the
+    `scales` up to `max_scale`; `halo` and `output_halo` as in the catalog.
 
     It is at most the halo. If a network changes a colour even far from any edge, no rim mends that:
     the rim is then the smallest that is no worse than the largest candidate.
     """
-    scales = [scale for scale in SCALES if scale <= max_scale]
-    cases = list(itertools.product(runs, COLOURS, scales))
+    served = [scale for scale in scales if scale <= max_scale]
+    cases = list(itertools.product(runs, colours, served))
     rims = [rim for rim in RIMS if halo is None or rim <= halo]
     error = functools.cache(functools.partial(flat_error, output_halo=output_halo))
 

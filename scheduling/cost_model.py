@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -352,7 +352,7 @@ class CostModel:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form."""
         lines = {k: [v.fixed, v.per_source, v.per_output] for k, v in self.lines.items()}
-        tilings = {k: asdict(v) for k, v in self.tilings.items()}
+        tilings = {k: v.to_dict() for k, v in self.tilings.items()}
         contended = None if self.contended is None else self.contended._learnt()
         return {
             "lines": lines,
@@ -379,7 +379,7 @@ class CostModel:
         """
         disturbed = set(data.get("disturbed", ()))
         lines = {k: replace(Line(*v), disturbed=k in disturbed) for k, v in data["lines"].items()}
-        tilings = {k: Tiling(**v) for k, v in data.get("tilings", {}).items()}
+        tilings = {k: Tiling.from_dict(v) for k, v in data.get("tilings", {}).items()}
         contended = data.get("contended")
         return cls(
             lines,

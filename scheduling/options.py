@@ -73,7 +73,7 @@ def _eligible(job: JobRequest, models: Mapping[str, ModelEntry]) -> list[ModelEn
     """Return the model that the job names, or all models in the ladder."""
     if job.model is not None:
         return [models[job.model]] if job.model in models else []
-    return [entry for entry in models.values() if entry.in_ladder]
+    return [entry for entry in models.values() if entry.chosen_freely]
 
 
 def frontier(options: Iterable[Option]) -> Options:

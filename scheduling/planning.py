@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from images.header import ImageHeader
-from images.limits import Limits
+from images.limits import Limits, fitting_size
 from images.memory import check_memory
 from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
 from jobs.formats import ImageFormat
@@ -13,7 +13,7 @@ from jobs.job import JobRequest
 from models.catalog import Catalog, ModelEntry
 from models.geometry import output_size
 from models.strength import strength_of_quality
-from scheduling.request import UpscaleRequest, shown
+from scheduling.request import AUTO, UpscaleRequest, shown
 
 
 class Budgets(NamedTuple):
@@ -42,8 +42,8 @@ def build_job(
     model = chosen_model(wanted, catalog)
     free = wanted.model is None and wanted.anysr_width is None
     width, height = output_pixels(wanted, header.width, header.height, model)
-    output_format = wanted.format or header.format
-    _check_output(width, height, output_format, limits.output_pixels)
+    output_format = output_format_of(wanted, header)
+    _check_output(header, width, height, output_format, limits.output_pixels)
     lossless = _lossless(wanted, header, output_format)
     check_memory(header, width, height, output_format, limits.job_bytes, lossless=lossless)
     return JobRequest(
@@ -64,6 +64,12 @@ def build_job(
         strength=strength_of(wanted, header),
         traceparent=traceparent,
     )
+
+
+def output_format_of(wanted: UpscaleRequest, header: ImageHeader) -> ImageFormat:
+    """Return the requested format, or the picture's own. `auto` is the gateway's to resolve, by the
+    caller's Accept header; where there is none, it is the picture's own as well."""
+    return header.format if wanted.format in (None, AUTO) else wanted.format
 
 
 def _lossless(wanted: UpscaleRequest, header: ImageHeader, output_format: ImageFormat) -> bool:
@@ -149,19 +155,24 @@ def output_pixels(
     return out_width, out_height
 
 
-def _check_output(width: int, height: int, output_format: ImageFormat, max_pixels: int) -> None:
+def _check_output(
+    header: ImageHeader, width: int, height: int, output_format: ImageFormat, max_pixels: int
+) -> None:
     if width * height > max_pixels:
+        fitting = fitting_size(width, height, max_pixels)
+        enlarges = fitting[0] >= header.width and fitting[1] >= header.height
+        remedy = "Ask for at most {} x {}." if enlarges else "Send a smaller image."
         raise OutputTooLarge(
             f"The output would be {width} x {height} pixels; at most {max_pixels} in all are "
-            "made. Ask for a smaller scale.",
+            f"made. {remedy.format(*fitting)}",
             max_pixels=max_pixels,
         )
     longest, limit = max(width, height), output_format.max_side
     if longest > limit:
-        fitting = " or ".join(f.value for f in ImageFormat if f.max_side >= longest)
+        formats = " or ".join(f.value for f in ImageFormat if f.max_side >= longest)
         raise OutputTooLarge(
             f"The output would be {width} x {height} pixels; {output_format.value} holds at most "
-            f"{limit} a side. Ask for a smaller scale, or for the format {fitting}.",
+            f"{limit} a side. Ask for a smaller scale, or for the format {formats}.",
             max_side=limit,
         )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Annotated, ClassVar, Self, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -22,6 +22,7 @@ from images.header import ImageHeader
 from jobs.errors import InvalidRequest
 from jobs.formats import DEFAULT_QUALITY, ImageFormat, lossless_labels, lossy_labels
 from jobs.job import OnMiss
+from scheduling.literals import INTEGER, NUMBER
 
 MOST_PIXELS_OF_AN_AXIS = 1_000_000
 """Far above every limit; keeps the arithmetic on sizes within a float."""
@@ -29,15 +30,14 @@ MOST_PIXELS_OF_AN_AXIS = 1_000_000
 LONGEST_ECHO = 60
 """Characters of a caller's own text that an error message repeats."""
 
-AUTO = "auto"
-"""Value of `strength` that stands for the compression in the picture's header."""
+AUTO: Literal["auto"] = "auto"
+"""Value of `strength` that stands for the compression in the picture's header, and of `format` for
+the caller's Accept header."""
 
-ALLOWED = {"strength": f"{AUTO} or a number from 0 to 1"}
-"""Allowed values of parameters of several types, for which pydantic reports one fault per type."""
-
-Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), NUMBER]
+Width = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), NUMBER]
 Strength = Annotated[
-    Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None,
+    Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), NUMBER] | None,
     BeforeValidator(lambda value: None if value == AUTO else value),
     WithJsonSchema(
         {
@@ -48,7 +48,11 @@ Strength = Annotated[
         }
     ),
 ]
-Pixels = Annotated[int, Field(ge=1, le=MOST_PIXELS_OF_AN_AXIS)]
+OutputFormat = Annotated[
+    ImageFormat | Literal["auto"],
+    WithJsonSchema({"type": "string", "enum": [AUTO, *(f.value for f in ImageFormat)]}),
+]
+Pixels = Annotated[int, Field(ge=1, le=MOST_PIXELS_OF_AN_AXIS), INTEGER]
 
 
 class OutputRequest(BaseModel):
@@ -59,16 +63,18 @@ class OutputRequest(BaseModel):
 
     sides: ClassVar[tuple[str, str]] = ("width", "height")
     """Names of the parameters for the output's size in pixels."""
+    allowed: ClassVar[Mapping[str, str]] = {"strength": f"{AUTO} or a number from 0 to 1"}
+    """Allowed values of parameters of several types: pydantic reports one fault per type."""
 
-    scale: Scale | None = Field(
+    scale: Positive | None = Field(
         None,
         description="Output size / input size: any real number from 1 to 8.",
         examples=[2.37],
     )
-    scale_h: Scale | None = Field(
+    scale_h: Positive | None = Field(
         None, description="The scale of the height; needs `scale_w`.", examples=[2.0]
     )
-    scale_w: Scale | None = Field(
+    scale_w: Positive | None = Field(
         None, description="The scale of the width; needs `scale_h`.", examples=[3.0]
     )
     on_miss: OnMiss = Field(
@@ -81,16 +87,16 @@ class OutputRequest(BaseModel):
         description="A name from `GET /models`. Without it the service chooses among all models; "
         "if `anysr_width` pins a width, it takes the default one.",
     )
-    anysr_width: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = Field(
+    anysr_width: Width | None = Field(
         None, description="The network width to run at: a fraction from `GET /models`."
     )
-    min_db: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = Field(
+    min_db: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False), NUMBER] | None = Field(
         None,
         description="Least expected PSNR-Y of this picture, in dB; 422 `quality_infeasible` where "
         "no allowed network is expected to reach it. Admission plans with the mean over "
         "photographs that `GET /models` lists.",
     )
-    min_width: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = Field(
+    min_width: Width | None = Field(
         None,
         description="Least network width that may run: a fraction as in `GET /models`.",
     )
@@ -114,6 +120,11 @@ class OutputRequest(BaseModel):
 class UpscaleRequest(OutputRequest):
     """Parameters of a request that sends its picture."""
 
+    allowed: ClassVar[Mapping[str, str]] = {
+        **OutputRequest.allowed,
+        "format": f"{AUTO}, {', '.join(ImageFormat)}",
+    }
+
     width: Pixels | None = Field(
         None,
         description="Output width in pixels; alone it keeps the aspect ratio.",
@@ -122,7 +133,7 @@ class UpscaleRequest(OutputRequest):
     height: Pixels | None = Field(
         None, description="Output height in pixels; alone it keeps the aspect ratio."
     )
-    latency_budget_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+    latency_budget_ms: Positive | None = Field(
         None,
         description="Milliseconds from the end of the upload to the finished answer. Without it, "
         "the service takes what this picture needs.",
@@ -134,10 +145,12 @@ class UpscaleRequest(OutputRequest):
         "the file's header; a number is from 0 (none) to 1 (as for JPEG at quality 30).",
         json_schema_extra={"default": AUTO},
     )
-    format: ImageFormat | None = Field(
-        None, description="Format of the output; by default that of the input."
+    format: OutputFormat | None = Field(
+        None,
+        description="Format of the output; by default that of the input. `auto`: the best by the "
+        "request's Accept header.",
     )
-    quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
+    quality: Annotated[int, Field(ge=1, le=100), INTEGER] | None = Field(
         None, description=f"1 to 100, for {lossy_labels()}; by default {DEFAULT_QUALITY}."
     )
     lossless: bool | None = Field(
@@ -228,12 +241,14 @@ def _parsed(kind: type[RequestT], pairs: Iterable[tuple[str, str]]) -> RequestT:
     given = list(pairs)
     twice = [name for name, count in Counter(name for name, _ in given).items() if count > 1]
     if twice:
-        raise InvalidRequest(f"{shown(twice[0])} is given more than once; give it once.")
+        raise InvalidRequest(
+            f"{shown(twice[0])} is given more than once; give it once, in the query or in the form."
+        )
     try:
         return kind.model_validate(dict(given))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False)
-        sentences = [_sentence(fault, tuple(kind.model_fields)) for fault in faults[:5]]
+        sentences = dict.fromkeys(_sentence(fault, kind) for fault in faults[:5])
         raise InvalidRequest("; ".join(sentences) + ".") from None
 
 
@@ -242,16 +257,16 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= LONGEST_ECHO else text[:LONGEST_ECHO] + "…")
 
 
-def _sentence(fault: ErrorDetails, parameters: tuple[str, ...]) -> str:
+def _sentence(fault: ErrorDetails, kind: type[OutputRequest]) -> str:
     """Return a fault as a clause for the error's detail."""
     name = str(fault["loc"][0]) if fault["loc"] else ""
     if fault["type"] == "extra_forbidden":
-        return f"unknown parameter {shown(name)}; the parameters are {', '.join(parameters)}"
+        return f"unknown parameter {shown(name)}; the parameters are {', '.join(kind.model_fields)}"
     if fault["type"] == "missing":
         return f"{name} is missing"
     text = fault["msg"].removeprefix("Value error, ")
     if not name:
         return text
-    if name in ALLOWED:
-        return f"{name} must be {ALLOWED[name]}, got {shown(str(fault['input']))}"
+    if name in kind.allowed:
+        return f"{name} must be {kind.allowed[name]}, got {shown(str(fault['input']))}"
     return f"{name}: {text[:1].lower()}{text[1:]}, got {shown(str(fault['input']))}"

@@ -11,14 +11,22 @@ its edge. So `rim` pixels on every side mirror the picture's outermost ones.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
+from models.adapters.patches import Patching
 from models.catalog import ModelEntry
 
 DEFAULT_TILE_PIXELS = 512 * 512
 """Most input pixels of a tile. A picture that fits is not cut, because halos are computed twice."""
 DEFAULT_TILE_OUTPUT_PIXELS = 2048 * 2048
 """Most output pixels of a tile: up to x4 the input bounds a tile, beyond it the output."""
+
+MOST_FOREIGN_BYTES = 512 << 20
+LEAST_FOREIGN_PIXELS = 64 * 64
+"""A tile of a foreign graph takes at most so much working memory, unless it is smaller than that.
+"""
 
 CONTEXT = 48
 """Input pixels around a tile of a network that is not exactly local. Such a network is exact only
@@ -45,12 +53,26 @@ class Tiling:
     """Mirrored input pixels that extend the picture on every side, at most the halo."""
     output_halo: int = 0
     """Output pixels around a tile that influence it, for a network that mixes output pixels."""
+    patching: Patching = field(default_factory=Patching)
+    """The sizes that a foreign graph accepts; of any other network all."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.rim <= self.halo or min(self.pixels, self.output_pixels) < 1:
             raise ValueError(f"{self}: pixels must be at least 1, rim 0, and halo rim")
         if self.output_halo < 0:
             raise ValueError(f"{self}: output_halo must be at least 0")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready form; that of our own networks is as earlier versions read it."""
+        data = asdict(self)
+        if self.patching == Patching():
+            del data["patching"]
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Tiling:
+        """Return the tiling that `to_dict` wrote. Raises TypeError and ValueError."""
+        return cls(**{**data, "patching": Patching(**data.get("patching", {}))})
 
 
 def tiling_of(
@@ -61,7 +83,13 @@ def tiling_of(
     """Return the tiling of a model, within the worker's bounds and the model's own."""
     halo = CONTEXT if entry.halo is None else entry.halo
     bound = min(output_pixels, entry.tile_output_pixels or output_pixels)
-    return Tiling(halo, pixels, bound, entry.rim, entry.output_halo)
+    if entry.adapter is None:
+        return Tiling(halo, pixels, bound, entry.rim, entry.output_halo)
+    patching = entry.adapter.patching
+    if not (patching.height and patching.width):
+        fitting = MOST_FOREIGN_BYTES // entry.adapter.pixel_bytes
+        pixels = min(pixels, max(fitting, LEAST_FOREIGN_PIXELS))
+    return Tiling(halo, pixels, bound, entry.rim, entry.output_halo, patching)
 
 
 @dataclass(frozen=True)
@@ -71,8 +99,8 @@ class AxisTile:
     core: Window
     """Input pixels that belong to this tile alone."""
     window: Window
-    """Input of the network: the core with its halo, clipped to the picture and its rim. It extends
-    beyond the picture by at most the rim."""
+    """Input of the network: the core with its halo, widened to a multiple of what a foreign graph
+    needs, clipped to the picture and its rim. It extends beyond the picture by at most the rim."""
     output: Window
     """Output pixels whose nearest input pixel lies in the core."""
     made: Window
@@ -89,7 +117,7 @@ class Tile:
 
     @property
     def window_pixels(self) -> int:
-        """Input pixels of the network, on which the tile's cost depends."""
+        """Input pixels of the tile's window."""
         return _length(self.rows.window) * _length(self.columns.window)
 
     @property
@@ -109,12 +137,21 @@ def plan_tiles(size: Size, output_size: Size, tiling: Tiling) -> list[Tile]:
 
 
 def halo_pixels(size: Size, output_size: Size, tiling: Tiling) -> int:
-    """Return the number of input pixels in the tiles of `plan_tiles` beyond the picture's own: rim
-    and halos. Raises ValueError as it does.
+    """Return the number of input pixels that a network computes in the tiles of `plan_tiles` beyond
+    the picture's own: rim, halos, and what fills up a foreign graph's patches. Raises ValueError as
+    it does.
     """
     rows, columns = _plan_axes(size, output_size, tiling)
-    computed = sum(_length(row.window) for row in rows) * sum(_length(c.window) for c in columns)
-    return computed - size[0] * size[1]
+    patching = tiling.patching
+    down = sum(p.length for row in rows for p in patching.rows(_length(row.window)))
+    across = sum(p.length for c in columns for p in patching.columns(_length(c.window)))
+    return down * across - size[0] * size[1]
+
+
+def patch_pixels(tile: Tile, tiling: Tiling) -> int:
+    """Return the most input pixels of a tile that the network sees at once."""
+    sides = _length(tile.rows.window), _length(tile.columns.window)
+    return tiling.patching.largest_pixels(*sides)
 
 
 def _plan_axes(
@@ -124,19 +161,28 @@ def _plan_axes(
     if min(size) < 1 or out_height < height or out_width < width:
         raise ValueError(f"cannot tile {size} into {output_size}")
     down, across = _layout(size, output_size, tiling)
-    around = tiling.halo, tiling.rim, tiling.output_halo
+    around = tiling.halo, tiling.rim, tiling.output_halo, tiling.patching.multiple
     rows = cut_axis(height, out_height, down, *around)
     return rows, cut_axis(width, out_width, across, *around)
 
 
 def cut_axis(
-    n_in: int, n_out: int, parts: int, halo: int, rim: int = 0, output_halo: int = 0
+    n_in: int,
+    n_out: int,
+    parts: int,
+    halo: int,
+    rim: int = 0,
+    output_halo: int = 0,
+    multiple: int = 1,
 ) -> list[AxisTile]:
-    """Cut an axis into `parts` nearly equal tiles; none is empty for parts <= n_in."""
+    """Cut an axis into `parts` nearly equal tiles; none is empty for parts <= n_in. Windows begin
+    at multiples of a number from the first one's begin."""
     edges = [i * n_in // parts for i in range(parts + 1)]
     tiles = []
     for start, stop in itertools.pairwise(edges):
-        window = max(-rim, start - halo), min(n_in + rim, stop + halo)
+        first_seen = (start - halo + rim) // multiple * multiple - rim
+        last_seen = -(-(stop + halo + rim) // multiple) * multiple - rim
+        window = max(-rim, first_seen), min(n_in + rim, last_seen)
         first, last = (_first_output(edge, n_in, n_out) for edge in (start, stop))
         lowest, highest = (_first_output(edge, n_in, n_out) for edge in window)
         made = max(lowest, first - output_halo), min(highest, last + output_halo)

@@ -58,7 +58,11 @@ class BodyReader:
         return GRACE_S + count / self._least_rate if self._least_rate else math.inf
 
     def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"The request body is larger than {self._limit} bytes.")
+        return BodyTooLarge(
+            f"The request body is larger than {self._limit} bytes ({self._limit / 2**20:.4g} MiB), "
+            "the most that is accepted; send fewer pixels, or the picture as WebP or AVIF.",
+            max_body_bytes=self._limit,
+        )
 
     def _too_slow(self, allowed_s: float) -> HTTPException:
         if allowed_s >= self._timeout_s:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import AsyncGenerator
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from jobs.errors import InvalidRequest
 from scheduling.request import PARAMETERS, shown
+from service.form_preamble import without_preamble
 
 FILE_FIELD = "image"
 LONGEST_FIELD = 1024
 """Most bytes of a form field that is not the picture."""
 MOST_FIELDS = len(PARAMETERS) + 8
 """Most fields of a form: more than there are, so that an error can name an unknown one."""
+QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+"""A quoted string in a header, closed or not."""
+FILE_NAME = re.compile(rb";[ \t]*filename[ \t]*=", re.IGNORECASE)
+EXTENDED_FILE_NAME = re.compile(rb";[ \t]*filename\*(?:[0-9]+\*?)?[ \t]*=", re.IGNORECASE)
+"""RFC 8187's form of the parameter. RFC 7578 forbids it in forms and browsers never send it, but
+HTTP libraries do for names beyond ASCII, and then alone."""
 
 
 class PictureForm(MultiPartParser):
@@ -36,10 +45,20 @@ class PictureForm(MultiPartParser):
         super().on_part_end()
         self._in_part = False
 
+    def on_headers_finished(self) -> None:
+        """Read a part's head; a part with either form of a file name is a file."""
+        part = self._current_part
+        if _has_only_extended_file_name(part.content_disposition or b""):
+            part.content_disposition = (part.content_disposition or b"") + b'; filename="named"'
+        super().on_headers_finished()
+
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         """Write a piece of the file into the buffer; starlette would copy it at each of its
         steps, and once more at the end."""
-        if self._current_part.file is None:
+        part = self._current_part
+        if part.file is None:
+            if len(part.data) + end - start > LONGEST_FIELD:
+                raise InvalidRequest(_too_long(part.field_name))
             super().on_part_data(data, start, end)
         else:
             self._picture.write(memoryview(data)[start:end])
@@ -48,6 +67,9 @@ class PictureForm(MultiPartParser):
         """Return the picture, empty without a file, and the other fields. Raises InvalidRequest,
         and the errors of the stream."""
         try:
+            _, options = parse_options_header(self.headers["content-type"])
+            if boundary := options.get(b"boundary"):
+                self.stream = without_preamble(self.stream, boundary)
             form = await self.parse()
         except MultiPartException as error:
             raise InvalidRequest(f"The form cannot be read: {error.message}") from None
@@ -67,6 +89,24 @@ class PictureForm(MultiPartParser):
             await self._current_part.file.close()
 
 
+def _has_only_extended_file_name(disposition: bytes) -> bool:
+    outside = QUOTED.sub(b'""', disposition)
+    return bool(EXTENDED_FILE_NAME.search(outside)) and not FILE_NAME.search(outside)
+
+
+def _too_long(name: str) -> str:
+    if name == FILE_FIELD:
+        return _no_file_name()
+    return f"The field {shown(name)} is longer than {LONGEST_FIELD} bytes."
+
+
+def _no_file_name() -> str:
+    return (
+        f"The part '{FILE_FIELD}' has no file name, so it is text and not a file; send it with "
+        f'one: Content-Disposition: form-data; name="{FILE_FIELD}"; filename="photo.png".'
+    )
+
+
 def _fields(items: list[tuple[str, UploadFile | str]]) -> list[tuple[str, str]]:
     fields = []
     for name, value in items:
@@ -74,7 +114,7 @@ def _fields(items: list[tuple[str, UploadFile | str]]) -> list[tuple[str, str]]:
             if name != FILE_FIELD:
                 raise InvalidRequest(f"The file field must be named 'image', not {shown(name)}.")
         elif name == FILE_FIELD:
-            raise InvalidRequest("The field 'image' must be a file, with a file name.")
+            raise InvalidRequest(_no_file_name())
         else:
             fields.append((name, value))
     return fields

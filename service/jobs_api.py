@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -13,11 +14,14 @@ from service.answers.job import JobAnswer, job_answer
 from service.default_budgets import jobs_default
 from service.events import MEDIA_TYPE, job_events
 from service.gateway import GatewayDep
+from service.negotiation import format_of_result
 from service.openapi import (
     RUN_CODES,
     UPLOAD_CODES,
+    UPLOAD_REFUSALS,
     picture_answer,
     problem_answers,
+    refusals,
     upscale_request,
 )
 from service.picture_response import (
@@ -59,13 +63,15 @@ JobId = Annotated[str, Depends(known_id)]
                 },
             }
         },
+        **refusals(*UPLOAD_REFUSALS),
         **problem_answers(*UPLOAD_CODES),
     },
     openapi_extra=upscale_request(),
 )
 async def submit_job(request: Request, response: Response, gateway: GatewayDep) -> JobAnswer:
     """Accepts the same requests as `POST /upscale`, and answers at once with the job."""
-    accepted = await accept_upload(request, gateway, jobs_default(gateway.settings))
+    default = jobs_default(gateway.settings)
+    accepted = await accept_upload(request, gateway, default, format_of_result)
     request.state.span.enter("answer")
     gateway.dispatcher.count_end_in_background(accepted.view)
     answer = job_answer(accepted.view, gateway.settings.root_path)
@@ -74,7 +80,9 @@ async def submit_job(request: Request, response: Response, gateway: GatewayDep) 
     return answer
 
 
-@router.get("/jobs/{job_id}", summary="See a job", responses=problem_answers("job_not_found"))
+@router.get(
+    "/jobs/{job_id}", summary="See a job", responses=problem_answers("job_not_found", "not_ready")
+)
 async def show_job(job_id: JobId, response: Response, gateway: GatewayDep) -> JobAnswer:
     """The job as it is now."""
     response.headers["Cache-Control"] = "no-store"
@@ -101,7 +109,13 @@ async def fetch_result(job_id: JobId, gateway: GatewayDep) -> Response:
     except BaseException:
         share.release()
         raise
-    return picture_response(view, picture, view.elapsed_ms, on_end=share.release)
+    return picture_response(
+        view,
+        picture,
+        view.elapsed_ms,
+        on_sent=partial(gateway.metrics.picture_sent, len(picture)),
+        on_end=share.release,
+    )
 
 
 @router.get(
@@ -113,7 +127,7 @@ async def fetch_result(job_id: JobId, gateway: GatewayDep) -> Response:
             "description": "`event: job` with the job as `data:`, at once and at each change.",
             "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
         },
-        **problem_answers("job_not_found"),
+        **problem_answers("job_not_found", "not_ready"),
     },
 )
 async def watch_job(job_id: JobId, gateway: GatewayDep) -> Response:
@@ -125,7 +139,11 @@ async def watch_job(job_id: JobId, gateway: GatewayDep) -> Response:
     return StreamingResponse(events, 200, headers, MEDIA_TYPE)
 
 
-@router.delete("/jobs/{job_id}", summary="Cancel a job", responses=problem_answers("job_not_found"))
+@router.delete(
+    "/jobs/{job_id}",
+    summary="Cancel a job",
+    responses=problem_answers("job_not_found", "not_ready"),
+)
 async def cancel_job(job_id: JobId, gateway: GatewayDep) -> JobAnswer:
     """The job after the call; a job that has ended does not change."""
     return job_answer(await gateway.queue.submissions.cancel(job_id), gateway.settings.root_path)

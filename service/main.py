@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import logging
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import uvicorn
@@ -21,16 +21,30 @@ from starlette.staticfiles import StaticFiles
 from jobs.embedded_redis import redis_server
 from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
+from jobs.server_process import RedisUnavailableError
 from jobs.settings import QueueSettings
-from models.catalog import SHIPPED, read_valid_entries
-from service import admin_api, allocator, estimate_api, jobs_api, problems, status_api, upscale_api
+from jobs.settings_errors import SettingsError, settings_of
+from models.catalog import SHIPPED, CatalogError, read_valid_entries
+from service import (
+    admin_api,
+    allocator,
+    estimate_api,
+    jobs_api,
+    problems,
+    state_api,
+    status_api,
+    upscale_api,
+)
 from service.catalog_store import CatalogStore
 from service.connection_bounds import ConnectionBounds, bounded
 from service.dispatcher import Dispatcher
 from service.docs_page import ASSETS, docs_page, swagger_files
 from service.gateway import Gateway
+from service.head_requests import HeadRequests
 from service.lingering_close import LingeringClose
 from service.metrics import GatewayMetrics
+from service.monitoring import monitoring_server
+from service.openapi import describe
 from service.picture_response import PICTURE_HEADERS
 from service.request_log import STATIC, RequestLog
 from service.result_room import ResultRoom
@@ -39,9 +53,10 @@ from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
 from service.trusted_hosts import ANY, TrustedHosts, trusted_hosts_of
 from service.uploads import UploadReader
+from telemetry.build import package_version
 from telemetry.logs import configure_logging
 from telemetry.spans import Tracing, Untraced
-from telemetry.tracing import tracing_of
+from telemetry.tracing import TracingMissing, tracing_of
 
 log = logging.getLogger(__name__)
 
@@ -61,16 +76,21 @@ def create_app(
     gateway = build_gateway(settings, queue, catalogs)
     app = FastAPI(
         title="AnySR Serve",
-        version=_version(),
+        version=package_version(),
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
+        # The ids of operations, of which generators make names of functions.
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.gateway = gateway
     problems.install(app)
+    state = state_api.public if settings.metrics_port else state_api.full
     for part in (upscale_api, estimate_api, jobs_api, status_api, admin_api):
         app.include_router(part.router)
+    app.include_router(state)
+    describe(app)
     _add_pages(app)
     _add_middleware(app, gateway, tracing or Untraced())
     return app
@@ -131,6 +151,7 @@ def _add_pages(app: FastAPI) -> None:
 def _add_middleware(app: FastAPI, gateway: Gateway, tracing: Tracing) -> None:
     # The last one added is the outermost.
     app.add_middleware(problems.UnhandledErrorMiddleware)
+    app.add_middleware(HeadRequests)
     if gateway.settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -164,7 +185,8 @@ def create_server(
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
-    return GatewayServer(config, app.state.gateway, on_reload)
+    gateway: Gateway = app.state.gateway
+    return GatewayServer(config, gateway, on_reload, monitoring_server(gateway))
 
 
 def run(
@@ -174,10 +196,11 @@ def run(
 ) -> None:
     """Serve until SIGINT or SIGTERM, with a private Redis if the settings name none.
 
-    Raises CatalogError, RedisUnavailableError and TracingMissing, whose messages say what to do.
+    Raises SettingsError, CatalogError, RedisUnavailableError and TracingMissing, whose messages say
+    what to do.
     """
-    settings = settings or GatewaySettings()
-    queue_settings = queue_settings or QueueSettings()
+    settings = settings or settings_of(GatewaySettings)
+    queue_settings = queue_settings or settings_of(QueueSettings)
     configure_logging(settings)
     allocator.configure()
     catalogs = CatalogStore(partial(read_valid_entries, settings.models_folder or SHIPPED))
@@ -190,12 +213,8 @@ def run(
         create_server(settings, app, on_reload).run()
 
 
-def _version() -> str:
-    try:
-        return version("anysr-serve")
-    except PackageNotFoundError:
-        return "0"
-
-
 if __name__ == "__main__":
-    run()
+    try:
+        run()
+    except (CatalogError, RedisUnavailableError, SettingsError, TracingMissing) as error:
+        sys.exit(str(error))

@@ -17,11 +17,12 @@ from prometheus_client.registry import Collector
 
 from jobs.errors import DeadlineExceeded, InternalError, WorkerLost
 from jobs.heartbeat import GpuState, MachineState
-from jobs.job import Job, JobStatus, JobView
+from jobs.job import Job, JobRequest, JobStatus, JobView
 from jobs.queue_health import QueueHealth
 from service.picture_response import deadline_text
 from service.snapshot import LiveWorker, Snapshot
 from service.spread import Spread, spread
+from telemetry.build import package_version, runtime
 from telemetry.trace_context import trace_id_of
 
 WorkerFigure = Callable[[LiveWorker], float | None]
@@ -177,11 +178,36 @@ class GatewayMetrics:
             ("reason",),
             registry=self.registry,
         )
+        self._traffic()
         self._queue_gauges()
         self._machine_gauges()
         self._counters = QueueCounters()
         self.registry.register(self._counters)
         ProcessCollector(registry=self.registry)
+
+    def _traffic(self) -> None:
+        self._pixels = Counter(
+            "anysr_pixels",
+            "Pixels of pictures; in: of those admitted, out: of those made.",
+            ("direction",),
+            registry=self.registry,
+        )
+        self._bytes = Counter(
+            "anysr_picture_bytes",
+            "Bytes of encoded pictures; in: of those admitted, out: of those sent to their end.",
+            ("direction",),
+            registry=self.registry,
+        )
+        for counter in (self._pixels, self._bytes):
+            counter.labels("in")
+            counter.labels("out")
+        build = Gauge(
+            "anysr_build_info",
+            "1, with the version of the service and of what it runs on.",
+            ("version", "runtime"),
+            registry=self.registry,
+        )
+        build.labels(package_version(), runtime()).set(1)
 
     def _queue_gauges(self) -> None:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
@@ -226,6 +252,15 @@ class GatewayMetrics:
         self._requests.labels(route, method, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds, {"trace_id": trace_id})
 
+    def picture_admitted(self, job: JobRequest, size: int) -> None:
+        """Count a picture of `size` bytes whose job is in the queue."""
+        self._pixels.labels("in").inc(job.source_width * job.source_height)
+        self._bytes.labels("in").inc(size)
+
+    def picture_sent(self, size: int) -> None:
+        """Count a picture of `size` bytes that its caller has taken to the end."""
+        self._bytes.labels("out").inc(size)
+
     def rejected(self, code: str) -> None:
         """Count one request that admission refused, by error code."""
         self._rejected.labels(code).inc()
@@ -234,6 +269,7 @@ class GatewayMetrics:
         """Count one job that ended with a picture, `elapsed_ms` after the end of its upload."""
         self._jobs.labels(JobStatus.SUCCEEDED.value, reason).inc()
         self._budgets.labels(deadline_text(job, elapsed_ms)).inc()
+        self._pixels.labels("out").inc(job.output_width * job.output_height)
         trace_id = trace_id_of(job.traceparent)
         exemplar = {"trace_id": trace_id} if trace_id else None
         self._job_seconds.observe(elapsed_ms / 1e3, exemplar)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
-from jobs.errors import ERRORS, AnysrError
+from fastapi import FastAPI
+
+from jobs.errors import ERRORS, AnysrError, InternalError
 from jobs.formats import ImageFormat
 from scheduling.request import EstimateRequest, UpscaleRequest
 from service.picture_response import PICTURE_HEADERS
@@ -12,6 +15,11 @@ from service.problems import MEDIA_TYPE, RETRY_STATUSES, STATUS, problem
 
 Json = dict[str, Any]
 
+SCHEMAS = "#/components/schemas/"
+PROBLEM: Json = {"$ref": f"{SCHEMAS}Problem"}
+FORM: Json = {"$ref": f"{SCHEMAS}PictureForm"}
+FRAMEWORKS_OWN = ("HTTPValidationError", "ValidationError")
+"""Schemas of an error body that FastAPI assumes and this service never sends."""
 BINARY: Json = {"type": "string", "format": "binary"}
 EXAMPLE_ID = "0f8fad5bd9cb469fa16570867728950e"
 BUSY_HEADERS: Json = {
@@ -34,6 +42,35 @@ RUN_CODES = (
     *("quality_infeasible", "internal_error", "deadline_exceeded"),
 )
 
+UPLOAD_REFUSALS: tuple[tuple[int, str], ...] = (
+    (HTTPStatus.REQUEST_TIMEOUT, "`request_timeout`: the body arrives too slowly."),
+)
+NOT_ACCEPTABLE = (
+    HTTPStatus.NOT_ACCEPTABLE.value,
+    "`not_acceptable`: with `format=auto`, the Accept header allows no format of this service.",
+)
+_ANYWHERE: tuple[tuple[int, str], ...] = (
+    (
+        HTTPStatus.MISDIRECTED_REQUEST,
+        "`misdirected_request`: the Host header names a host that is not served here.",
+    ),
+)
+"""Refusals that any request may get, by HTTP's own rules."""
+
+_DETAILS: dict[str, Json] = {
+    "smallest_feasible_ms": {"type": "integer", "description": "Of `budget_infeasible`."},
+    "largest_feasible_db": {"type": "number", "description": "Of `quality_infeasible`."},
+    "retry_after_s": {"type": "number", "description": "Seconds to wait, as in Retry-After."},
+    "max_body_bytes": {"type": "integer", "description": "Of `body_too_large`."},
+    "max_pixels": {"type": "integer", "description": "Of `image_too_large`, `output_too_large`."},
+    "max_side": {"type": "integer", "description": "Of `output_too_large`, in pixels."},
+    "max_job_bytes": {
+        "type": "integer",
+        "description": "Of `image_too_large`, `output_too_large`.",
+    },
+}
+"""Members that a problem may have beside the standard ones."""
+
 _EXAMPLE_DETAILS: dict[str, Json] = {
     "budget_infeasible": {"smallest_feasible_ms": 180},
     "quality_infeasible": {"largest_feasible_db": 31.4},
@@ -42,25 +79,35 @@ _EXAMPLE_DETAILS: dict[str, Json] = {
 }
 
 
+def describe(app: FastAPI) -> None:
+    """Have an application describe its routes with one schema for all errors."""
+
+    frameworks = app.openapi
+
+    def openapi() -> Json:
+        if app.openapi_schema is None:
+            app.openapi_schema = _with_problems(frameworks())
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
 def upscale_request() -> Json:
-    """Return the `openapi_extra` of a route that accepts a picture, with both kinds of body."""
+    """Return the `openapi_extra` of a route that accepts a picture, in a form or alone.
+
+    Parameters are declared once, in the query, which every kind of body has: generated clients and
+    "Try it out" then send each of them once.
+    """
     properties = _properties(UpscaleRequest.model_json_schema())
-    form = {"image": BINARY | {"description": "The picture."}, **properties}
     return {
-        "parameters": [
-            _query_parameter(name, value, " With a raw body only.")
-            for name, value in properties.items()
-        ],
+        "parameters": [_query_parameter(name, value) for name, value in properties.items()],
         "requestBody": {
             "required": True,
-            "description": "A form with the picture and the parameters, or the picture alone with "
-            "the parameters in the query.",
+            "description": "A form with the picture, or the picture alone.",
             "content": {
-                "multipart/form-data": {
-                    "schema": {"type": "object", "required": ["image"], "properties": form}
-                },
-                **{kind: {"schema": BINARY} for kind in (*_media_types(), "image/*")},
+                "multipart/form-data": {"schema": FORM},
                 "application/octet-stream": {"schema": BINARY},
+                "image/*": {"schema": BINARY},
             },
         },
     }
@@ -98,6 +145,14 @@ def problem_answers(*codes: str) -> dict[int | str, Json]:
     return {status: _problems(status, by_status[status]) for status in sorted(by_status)}
 
 
+def refusals(*refused: tuple[int, str]) -> dict[int | str, Json]:
+    """Return the OpenAPI responses of refusals by HTTP's own rules: (status, text)."""
+    return {
+        status: {"description": text, "content": {MEDIA_TYPE: {"schema": PROBLEM}}}
+        for status, text in refused
+    }
+
+
 def _problems(status: int, errors: list[type[AnysrError]]) -> Json:
     examples = {
         error.code: {
@@ -108,9 +163,26 @@ def _problems(status: int, errors: list[type[AnysrError]]) -> Json:
     }
     described: Json = {
         "description": ", ".join(f"`{code}`" for code in examples),
-        "content": {MEDIA_TYPE: {"schema": _problem_schema(), "examples": examples}},
+        "content": {MEDIA_TYPE: {"schema": PROBLEM, "examples": examples}},
     }
     return described | ({"headers": BUSY_HEADERS} if status in RETRY_STATUSES else {})
+
+
+def _with_problems(made: Json) -> Json:
+    """Add to FastAPI's description the schemas of problem and form, and the errors that any route
+    may answer with; drop the error body that FastAPI assumes."""
+    schemas: Json = made["components"]["schemas"]
+    for name in FRAMEWORKS_OWN:
+        schemas.pop(name, None)
+    schemas |= {"Problem": _problem_schema(), "PictureForm": _form_schema()}
+    everywhere = refusals(*_ANYWHERE) | problem_answers(InternalError.code)
+    for operation in (found for path in made["paths"].values() for found in path.values()):
+        answers: Json = operation["responses"]
+        if f"{SCHEMAS}{FRAMEWORKS_OWN[0]}" in str(answers.get("422")):
+            del answers["422"]
+        all_of_them = {str(status): answer for status, answer in everywhere.items()} | answers
+        operation["responses"] = dict(sorted(all_of_them.items()))
+    return made
 
 
 def _problem_schema() -> Json:
@@ -119,18 +191,34 @@ def _problem_schema() -> Json:
     return {
         "type": "object",
         "title": "Problem",
+        "description": "An error (RFC 9457). `code` is stable, `detail` tells what to do.",
         "required": [*members, "status"],
-        "properties": {**members, "status": {"type": "integer"}},
+        "properties": {**members, "status": {"type": "integer"}, **_DETAILS},
     }
 
 
-def _query_parameter(name: str, value: Json, more: str = "") -> Json:
+def _form_schema() -> Json:
+    return {
+        "type": "object",
+        "title": "PictureForm",
+        "required": ["image"],
+        "properties": {
+            "image": BINARY | {"description": "The picture, as a file with a file name."}
+        },
+        "additionalProperties": {
+            "type": "string",
+            "description": "Any parameter of the query, as a field instead of there.",
+        },
+    }
+
+
+def _query_parameter(name: str, value: Json) -> Json:
     return {
         "name": name,
         "in": "query",
         "required": False,
         "schema": value,
-        "description": value.get("description", "") + more,
+        "description": value.get("description", ""),
     }
 
 

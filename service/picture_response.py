@@ -23,6 +23,7 @@ PICTURE_HEADERS: Mapping[str, str] = {
     "X-AnySR-Expected-Db": "Expected PSNR-Y of this picture in dB, where known.",
     "X-AnySR-Expected-Db-Range": "`31.9-34.8`: interval that holds four of five such pictures.",
     "X-AnySR-Strength": "How much compression damage was cleaned up, from `0` to `1`.",
+    "X-AnySR-Colours": "`converted` where the output could not state the colours of the input.",
     "X-AnySR-Reason": "Reason for the width: " + ", ".join(f"`{r}`" for r in Reason) + ".",
     "Server-Timing": "`upload`, `queue`, `decode`, `network`, `encode`, `total` in ms.",
 }
@@ -84,6 +85,8 @@ def _run_headers(facts: RunFacts, elapsed_ms: float, upload_ms: float | None) ->
     if facts.expected_db_range is not None:
         least, most = facts.expected_db_range
         headers["X-AnySR-Expected-Db-Range"] = f"{least:.1f}-{most:.1f}"
+    if facts.converted:
+        headers["X-AnySR-Colours"] = "converted"
     return headers
 
 

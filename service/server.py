@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import uvicorn
 
 from jobs.reload_requests import on_hangup
 from service.gateway import Gateway
+from service.monitoring import MonitoringServer
 
 
 class GatewayServer(uvicorn.Server):
     """Ends open event streams first when it stops, so that it waits only for requests in progress.
 
-    `on_reload` is called at each SIGHUP, for other processes of this service.
+    `on_reload` is called at each SIGHUP, for other processes of this service. The server of
+    `monitoring` runs as long as this one.
     """
 
     def __init__(
-        self, config: uvicorn.Config, gateway: Gateway, on_reload: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        gateway: Gateway,
+        on_reload: Callable[[], None],
+        monitoring: MonitoringServer | None = None,
     ) -> None:
         super().__init__(config)
         self._gateway = gateway
         self._on_reload = on_reload
+        self._monitoring = monitoring
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal stops it, then close the queue's connections; reload the models at
         each SIGHUP."""
         try:
             with on_hangup(self._reload, self._stop):
-                await super().serve(sockets)
+                async with self._monitoring.running() if self._monitoring else nullcontext():
+                    await super().serve(sockets)
         finally:
             await self._gateway.queue.close()
 

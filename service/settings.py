@@ -44,6 +44,16 @@ class GatewaySettings(LogSettings):
 
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port that the gateway listens on.")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of its own for /metrics and /health in full; ANYSR_PORT then has no "
+        "/metrics, and its /health shows the status alone. 0: all on ANYSR_PORT.",
+    )
+    metrics_host: str | None = Field(
+        None, description="Address of ANYSR_METRICS_PORT; unset: ANYSR_HOST."
+    )
     root_path: str = Field(
         "", description="Path prefix that a reverse proxy strips, for links in answers."
     )
@@ -155,6 +165,12 @@ class GatewaySettings(LogSettings):
     def _stale_after_the_next_snapshot(self) -> Self:
         if self.stale_s <= self.snapshot_seconds:
             raise ValueError("snapshot_stale_seconds must be more than snapshot_seconds")
+        return self
+
+    @model_validator(mode="after")
+    def _two_ports(self) -> Self:
+        if self.metrics_port and self.metrics_port == self.port:
+            raise ValueError("metrics_port must not be port; 0 has the metrics there")
         return self
 
     @property

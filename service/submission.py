@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from images.header import ImageHeader
 from images.opening import read_header
+from jobs.formats import ImageFormat
 from jobs.job import JobRequest, JobView
 from scheduling.planning import Budgets, build_job
+from scheduling.request import AUTO
 from service.default_budgets import DefaultBudget
 from service.gateway import Gateway
 from service.uploads import Upload
@@ -19,6 +22,9 @@ from telemetry.spans import Span
 READ_AT_ONCE_BYTES = 1 << 16
 """Largest file whose header is read on the event loop's thread: that takes less time than a switch
 to another thread, whatever the file holds."""
+
+Negotiation = Callable[[str, ImageFormat], ImageFormat]
+"""From an Accept header and the picture's own format to that of `format=auto`."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,8 @@ class Accepted:
     received: float
     """End of the upload by time.monotonic()."""
     upload_ms: float
+    negotiated: bool
+    """Whether the Accept header chose the output's format."""
 
     @property
     def job(self) -> JobRequest:
@@ -36,26 +44,41 @@ class Accepted:
         return self.view.job
 
 
-async def accept_upload(request: Request, gateway: Gateway, default: DefaultBudget) -> Accepted:
+async def accept_upload(
+    request: Request, gateway: Gateway, default: DefaultBudget, negotiation: Negotiation
+) -> Accepted:
     """Read the body, plan its job and submit it to the queue.
 
     A request without a budget gets what its picture needs, within the bounds of `default`. Raises
-    the errors of `UploadReader.received`, `read_header`, `build_job` and `Dispatcher.submit`.
+    the errors of `UploadReader.received`, `read_header`, `negotiation`, `build_job` and
+    `Dispatcher.submit`.
     """
     span: Span = request.state.span
     span.enter("upload")
     # The slot is held until the queue has the picture, for so long it takes memory here.
     async with gateway.uploads.received(request) as upload:
         span.enter("admission")
-        view = await _submitted(request, gateway, upload, default)
-        return Accepted(view, upload.received, (upload.received - request.state.started) * 1e3)
+        header = await _header(upload.picture, gateway.settings.max_source_pixels)
+        negotiated = upload.wanted.format == AUTO
+        if negotiated:
+            chosen = negotiation(request.headers.get("accept", ""), header.format)
+            wanted = upload.wanted.model_copy(update={"format": chosen})
+            upload = replace(upload, wanted=wanted)
+        view = await _submitted(request, gateway, upload, header, default)
+        gateway.metrics.picture_admitted(view.job, len(upload.picture))
+        upload_ms = (upload.received - request.state.started) * 1e3
+        return Accepted(view, upload.received, upload_ms, negotiated)
 
 
 async def _submitted(
-    request: Request, gateway: Gateway, upload: Upload, default: DefaultBudget
+    request: Request,
+    gateway: Gateway,
+    upload: Upload,
+    header: ImageHeader,
+    default: DefaultBudget,
 ) -> JobView:
     """Return the job of an upload, in the queue."""
-    job = await _planned(request, gateway, upload, default)
+    job = _planned(request, gateway, upload, header, default)
     facts = request.state.facts
     facts.update(request_facts(job))
     if upload.wanted.latency_budget_ms is not None:
@@ -81,12 +104,15 @@ async def _header(picture: bytes, max_pixels: int) -> ImageHeader:
     return await run_in_threadpool(read_header, picture, max_pixels)
 
 
-async def _planned(
-    request: Request, gateway: Gateway, upload: Upload, default: DefaultBudget
+def _planned(
+    request: Request,
+    gateway: Gateway,
+    upload: Upload,
+    header: ImageHeader,
+    default: DefaultBudget,
 ) -> JobRequest:
     """Return the job, planned by the picture's header alone; no pixel is decoded."""
     settings = gateway.settings
-    header = await _header(upload.picture, settings.max_source_pixels)
     job_id: str = request.state.request_id
     return build_job(
         job_id,

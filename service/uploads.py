@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from jobs.errors import EmptyBody, InvalidRequest, UnsupportedImage
+from jobs.errors import EmptyBody, UnsupportedImage
 from scheduling.request import UpscaleRequest, parse_request, shown
 from service.body_bounds import BodyReader
 from service.form import PictureForm
@@ -50,17 +50,13 @@ class UploadReader:
 
     async def _read(self, request: Request) -> Upload:
         kind = _content_type(request)
+        in_query = request.query_params.multi_items()
         if kind == MULTIPART:
-            if request.query_params:
-                raise InvalidRequest(
-                    "With multipart/form-data the parameters are form fields; the query must be "
-                    "empty."
-                )
             picture, fields = await PictureForm(request.headers, self._body.chunks(request)).read()
             received = time.monotonic()
-            wanted = parse_request(fields)
+            wanted = parse_request((*in_query, *fields))
         elif kind.startswith("image/") or kind == "application/octet-stream":
-            wanted = parse_request(request.query_params.multi_items())
+            wanted = parse_request(in_query)
             picture = await self._raw(request)
             received = time.monotonic()
         else:

@@ -9,12 +9,16 @@ from starlette.responses import Response
 
 from service.default_budgets import upscale_default
 from service.dispatcher import Finished, decision_of
-from service.gateway import GatewayDep
+from service.gateway import Gateway, GatewayDep
+from service.negotiation import VARY, format_of_answer
 from service.openapi import (
+    NOT_ACCEPTABLE,
     RUN_CODES,
     UPLOAD_CODES,
+    UPLOAD_REFUSALS,
     picture_answer,
     problem_answers,
+    refusals,
     upscale_request,
 )
 from service.picture_response import deadline_text, picture_response
@@ -27,13 +31,18 @@ router = APIRouter(tags=["upscale"])
     "/upscale",
     summary="Upscale a picture within a latency budget",
     response_class=Response,
-    responses={200: picture_answer(), **problem_answers(*UPLOAD_CODES, *RUN_CODES)},
+    responses={
+        200: picture_answer(),
+        **refusals(*UPLOAD_REFUSALS, NOT_ACCEPTABLE),
+        **problem_answers(*UPLOAD_CODES, *RUN_CODES),
+    },
     openapi_extra=upscale_request(),
 )
 async def upscale(request: Request, gateway: GatewayDep) -> Response:
     """Send a picture with a target size and a latency budget; the answer is the best picture that
     fits the budget. A caller that disconnects cancels its job."""
-    accepted = await accept_upload(request, gateway, upscale_default(gateway.settings))
+    default = upscale_default(gateway.settings)
+    accepted = await accept_upload(request, gateway, default, format_of_answer)
 
     request.state.span.enter("wait")
 
@@ -44,14 +53,22 @@ async def upscale(request: Request, gateway: GatewayDep) -> Response:
     finished = await gateway.dispatcher.wait_for_picture(accepted.view, accepted.received, gone)
     request.state.span.enter("answer")
     _add_facts(request, finished)
-    return picture_response(
+    response = picture_response(
         finished.view,
         finished.picture,
         finished.elapsed_ms,
         accepted.upload_ms,
-        on_sent=partial(gateway.dispatcher.drop_result_soon, finished.view),
+        on_sent=partial(_sent, gateway, finished),
         on_end=finished.share.release,
     )
+    response.headers.update(VARY if accepted.negotiated else {})
+    return response
+
+
+def _sent(gateway: Gateway, finished: Finished) -> None:
+    """Count the picture that the caller has, and drop it from the queue."""
+    gateway.metrics.picture_sent(len(finished.picture))
+    gateway.dispatcher.drop_result_soon(finished.view)
 
 
 def _add_facts(request: Request, finished: Finished) -> None:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from pydantic import Field
 from pydantic_settings import BaseSettings
@@ -29,8 +29,10 @@ class LogSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe log lines written."
     )
-    log_format: Literal["json", "text"] = Field(
-        "json", description="json: one object a line, for machines; text: for people."
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto",
+        description="json: one object a line, for machines; text: for people; auto: text on a "
+        "terminal, json otherwise.",
     )
 
 
@@ -38,8 +40,14 @@ def configure_logging(settings: LogSettings) -> None:
     """Write the log lines of this process to standard error."""
     handler = logging.StreamHandler()
     handler.addFilter(_add_log_fields)
-    handler.setFormatter(json_lines() if settings.log_format == "json" else TextLines())
+    handler.setFormatter(TextLines() if _is_text(settings, handler.stream) else json_lines())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+
+
+def _is_text(settings: LogSettings, stream: TextIO) -> bool:
+    if settings.log_format == "auto":
+        return stream.isatty()
+    return settings.log_format == "text"
 
 
 def json_lines() -> logging.Formatter:

@@ -21,6 +21,7 @@ ALLOWED = {
         *("jobs.backlog", "jobs.budget", "jobs.errors", "jobs.formats", "jobs.job"),
         *("images.compression", "images.header", "images.limits", "images.memory"),
         *("models.catalog", "models.expectation", "models.geometry", "models.strength"),
+        "models.adapters.patches",
     },
     "service": {
         *("images", "jobs", "scheduling", "telemetry"),
@@ -28,7 +29,7 @@ ALLOWED = {
     },
     "workers": {
         *("images", "jobs", "scheduling", "telemetry"),
-        *("models.catalog", "models.expectation", "models.geometry"),
+        *("models.adapters", "models.catalog", "models.expectation", "models.geometry"),
     },
     "benchmarks": {"images", "jobs", "scheduling", "models", "service", "workers"},
     "studies": {"benchmarks", "images", "jobs", "scheduling", "models", "workers"},

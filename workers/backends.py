@@ -22,6 +22,7 @@ from models.geometry import axis_grid
 from workers.cache_files import UNREADABLE, Facts, file_name, read_cached, versions, write_cached
 from workers.machine import machine_facts
 from workers.runtimes import openvino
+from workers.runtimes.adapter import AdapterSession
 from workers.runtimes.base import FloatArray, RuntimeMissing, Session
 from workers.runtimes.onnx import CPU_PROVIDERS, CUDA_PROVIDERS, OnnxSession
 from workers.runtimes.torchscript import TorchScriptSession
@@ -125,7 +126,10 @@ def choose(
 
 
 def usable(entry: ModelEntry, settings: WorkerSettings) -> Sequence[Backend]:
-    """Return the backends that the settings allow and that can run a model."""
+    """Return the backends that the settings allow and that can run a model. A foreign graph runs in
+    ONNX Runtime, whatever the settings say of other models."""
+    if entry.adapter is not None:
+        return [REFERENCE]
     if settings.runtime is Runtime.TORCHSCRIPT:
         return [Backend(Runtime.TORCHSCRIPT)]
     if settings.runtime is Runtime.ONNX or settings.device is Device.CUDA or entry.head is None:
@@ -200,12 +204,14 @@ def session_of(
     """Return a model in a backend; widths are loaded when they first run. Raises CatalogError and
     RuntimeMissing."""
     threads, spin = settings.worker_threads, settings.spin
+    providers = CUDA_PROVIDERS if settings.device is Device.CUDA else CPU_PROVIDERS
+    if entry.adapter is not None:
+        return AdapterSession(folder, entry, threads, providers, spin)
     if backend.runtime is Runtime.TORCHSCRIPT:
         return TorchScriptSession(folder, entry, settings.device.value, threads)
     if backend.runtime is Runtime.OPENVINO:
         compiled = None if cache is None else cache / "openvino"
         return openvino.OpenVinoSession(folder, entry, backend.precision, threads, spin, compiled)
-    providers = CUDA_PROVIDERS if settings.device is Device.CUDA else CPU_PROVIDERS
     return OnnxSession(folder, entry, threads, providers, spin)
 
 

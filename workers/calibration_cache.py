@@ -12,7 +12,6 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +148,7 @@ def facts_of(zoo: Zoo, settings: WorkerSettings) -> Facts:
         "threads": [settings.worker_threads, settings.spin],
         "libraries": versions((*LIBRARIES, *sorted(used))),
         "artifacts": {name: _checksums(served) for name, served in zoo.items()},
-        "tilings": {name: list(astuple(tiling)) for name, tiling in tilings(zoo).items()},
+        "tilings": {name: tiling.to_dict() for name, tiling in tilings(zoo).items()},
     }
 
 

@@ -48,6 +48,7 @@ class Execution:
             expected_db_range=self.bound.expected_range(option.db),
             strength=claim.job.strength if engine is not None and engine.takes_strength else 0.0,
             tiles=self.result.tiles,
+            converted=self.result.converted,
         )
 
 

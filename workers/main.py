@@ -19,6 +19,7 @@ from images.sandbox.decoder import SandboxedDecoder, decoding_seconds, supported
 from jobs.redis_queue import RedisQueue
 from jobs.reload_requests import ReloadRequests, on_hangup
 from jobs.settings import QueueSettings
+from jobs.settings_errors import SettingsError, settings_of
 from models.catalog import SHIPPED, CatalogError
 from telemetry.logs import configure_logging
 from telemetry.spans import Tracing
@@ -61,11 +62,11 @@ def run(
 ) -> None:
     """Run one worker until SIGTERM or SIGINT; return when the current job has ended.
 
-    A second signal ends the process at once. Raises RedisMissing, CatalogError, RuntimeMissing
-    and TracingMissing; their messages name the remedy.
+    A second signal ends the process at once. Raises SettingsError, RedisMissing, CatalogError,
+    RuntimeMissing and TracingMissing; their messages name the remedy.
     """
-    settings = settings or WorkerSettings()
-    queue_settings = queue_settings or QueueSettings()
+    settings = settings or settings_of(WorkerSettings)
+    queue_settings = queue_settings or settings_of(QueueSettings)
     configure_logging(settings)
     allocator.configure()
     if not queue_settings.redis_url:
@@ -218,5 +219,5 @@ async def _watch_parent(stopping: asyncio.Event) -> None:
 if __name__ == "__main__":
     try:
         run()
-    except (CatalogError, RedisMissing, RuntimeMissing, TracingMissing) as error:
+    except (CatalogError, RedisMissing, RuntimeMissing, SettingsError, TracingMissing) as error:
         sys.exit(str(error))

@@ -23,8 +23,8 @@ from jobs.errors import Overloaded
 from jobs.heartbeat import MachineState
 from jobs.job import JobRequest
 from models.catalog import ModelEntry
-from scheduling.tiling import plan_tiles
-from workers.upscale import Engine
+from scheduling.tiling import patch_pixels, plan_tiles
+from workers.upscale import Engine, TileBytes
 
 log = logging.getLogger("anysr.workers.memory")
 
@@ -36,6 +36,9 @@ MIN_TILE_PIXELS = 64 * 64
 INPUT_BYTES, CHANNEL_BYTES, OUTPUT_BYTES = 600, 16, 24
 """Working memory of a tile: per input pixel, per input pixel and channel of the network's widest
 layers, and per output pixel."""
+ENLARGED_BYTES = 36
+"""Of a foreign graph, per pixel of a tile and of its enlarged form: three channels in the graph's
+numbers, stitched, and half resampled."""
 NON_LOCAL_FACTOR = 4
 """On the first two, for networks that are not exactly local: attention, and layers over all pixels.
 """
@@ -123,18 +126,26 @@ def tile_bytes(job: JobRequest, engine: Engine | None) -> int:
         return 0
     sizes = (job.source_height, job.source_width), (job.output_height, job.output_width)
     tiles = plan_tiles(*sizes, engine.tiling)
-    per_input, per_output = engine.pixel_bytes
-    return max(per_input * t.window_pixels + per_output * t.made_pixels for t in tiles)
+    per = engine.pixel_bytes
+    return max(
+        per.per_input * patch_pixels(tile, engine.tiling)
+        + per.per_window * tile.window_pixels
+        + per.per_output * tile.made_pixels
+        for tile in tiles
+    )
 
 
-def pixel_bytes_of(entry: ModelEntry) -> tuple[int, int]:
-    """Return the working memory of a tile of a model, per input pixel and per output pixel."""
+def pixel_bytes_of(entry: ModelEntry) -> TileBytes:
+    """Return the working memory of a tile of a model."""
+    if entry.adapter is not None:
+        enlarged = ENLARGED_BYTES * (1 + entry.adapter.scale**2)
+        return TileBytes(entry.adapter.pixel_bytes, OUTPUT_BYTES, enlarged)
     per_input = INPUT_BYTES + CHANNEL_BYTES * entry.widths[-1].channels
     if entry.halo is None:
         per_input *= NON_LOCAL_FACTOR
     if entry.tile_output_pixels is None:
-        return per_input, OUTPUT_BYTES
-    return per_input, max(OUTPUT_BYTES, BOUNDED_TILE_BYTES // entry.tile_output_pixels)
+        return TileBytes(per_input, OUTPUT_BYTES)
+    return TileBytes(per_input, max(OUTPUT_BYTES, BOUNDED_TILE_BYTES // entry.tile_output_pixels))
 
 
 def _with_small_tiles(

@@ -13,6 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from images.sandbox.decoder import End
 from jobs.job import RunFacts
+from telemetry.build import ENGINES, package_version, runtime
 from workers.loaded_model import Zoo
 
 STAGE_BUCKETS = (
@@ -83,6 +84,13 @@ class WorkerMetrics:
             "Entries of the model folder that this worker could not load when it last read it.",
             registry=registry,
         )
+        build = Gauge(
+            "anysr_build_info",
+            "1, with the version of the service and of what it runs on.",
+            ("version", "runtime"),
+            registry=registry,
+        )
+        build.labels(package_version(), runtime(ENGINES)).set(1)
         self._ready = Gauge("anysr_worker_ready", "1 while this worker is warm.", registry=registry)
         self._busy = Gauge(
             "anysr_worker_busy", "1 while this worker runs a job.", registry=registry

@@ -119,7 +119,8 @@ class ModelLoader:
 
 def _same(entry: ModelEntry, old: ModelEntry) -> bool:
     """Return whether two entries have the same files, so that these need not be reloaded."""
-    return entry.artifacts == old.artifacts and entry.widths == old.widths
+    same_files = entry.artifacts == old.artifacts and entry.widths == old.widths
+    return same_files and entry.adapter == old.adapter
 
 
 def _catalog_of(zoo: Zoo) -> Catalog | None:

@@ -28,7 +28,7 @@ class LoadedModels:
     def capabilities(self) -> tuple[str, ...]:
         """The requirements of jobs that can be run, in the form of `Job.requirement`."""
         entries = [served.entry for served in self.zoo.values()]
-        ladder = (LADDER,) if any(entry.in_ladder for entry in entries) else ()
+        ladder = (LADDER,) if any(entry.chosen_freely for entry in entries) else ()
         widths = (
             requirement_of(entry.name, width.width) for entry in entries for width in entry.widths
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from images.decode import decode
-from images.encode import check_sides, encode
+from images.encode import check_sides, converts_colours, encode
 from images.limits import Limits
 from images.picture import Picture
 from images.sandbox.decoder import DecodingInterrupted
@@ -96,6 +96,8 @@ class PipelineResult:
     """How long the run was suspended between tiles; not part of any stage."""
     untouched: bool = False
     """Whether the pixels are the source's: nothing was run."""
+    converted: bool = False
+    """Whether the colours were converted, because they could not be kept."""
 
 
 @dataclass
@@ -119,7 +121,11 @@ def guard(job: JobRequest, limits: Limits) -> None:
     Raises OutputTooLarge and InvalidRequest.
     """
     if job.output_width * job.output_height > limits.output_pixels:
-        raise OutputTooLarge(max_pixels=limits.output_pixels)
+        raise OutputTooLarge(
+            f"The output would be {job.output_width} x {job.output_height} pixels; this worker "
+            f"makes at most {limits.output_pixels} in all. Ask for a smaller scale.",
+            max_pixels=limits.output_pixels,
+        )
     check_sides(job.output_format, job.output_height, job.output_width)
     if job.output_width < job.source_width or job.output_height < job.source_height:
         raise InvalidRequest("The output must not be smaller than the input.")
@@ -150,9 +156,11 @@ def run_pipeline(
     del picture  # encoding needs its memory
     watch.lap("network", progress.suspended_ms)
     data = encode(larger.picture, job.output_format, job.quality, job.lossless)
+    converted = converts_colours(larger.picture, job.output_format)
     progress.report(1.0)
     watch.lap("encode")
-    return PipelineResult(data, larger.tiles, watch.laps, progress.suspended_ms, larger.untouched)
+    facts = progress.suspended_ms, larger.untouched, converted
+    return PipelineResult(data, larger.tiles, watch.laps, *facts)
 
 
 def _decoded(payload: bytes, limits: Limits, progress: Progress, decode: Decode) -> Picture:

@@ -4,13 +4,15 @@
 - A picture that keeps its size and has no damage to clean is returned unchanged.
 - A picture that is grey, whatever its file says, is run as one plane, and gets no tint.
 - Networks see the picture continued beyond its edge (`scheduling.tiling`).
-- Colours hidden by transparency are filled from their neighbours (`workers.windows`).
+- Colours hidden by transparency are filled from their neighbours (`workers.windows`), and those
+  that are nearly so do not bleed into others (`workers.visible_colours`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +22,23 @@ from models.geometry import AxisGrid, axis_grid
 from scheduling.tiling import AxisTile, Tile, Tiling, plan_tiles
 from workers.allocator import trim
 from workers.runtimes.base import Interrupted, Network, Releasing
+from workers.visible_colours import VisibleColours
 from workers.windows import Windows
+
+
+class TileBytes(NamedTuple):
+    """Working memory of a tile."""
+
+    per_input: int
+    """Of each input pixel that the network sees at once."""
+    per_output: int
+    """Of each output pixel."""
+    per_window: int = 0
+    """Of each input pixel of the tile, whatever the network sees of it at once."""
+
+
+USUAL_BYTES = TileBytes(1600, 24)
+"""Of a network of 64 channels."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +49,7 @@ class Engine:
     tiling: Tiling = field(default_factory=Tiling)
     takes_strength: bool = False
     """Whether the network has an input for the picture's damage, and so can clean it."""
-    pixel_bytes: tuple[int, int] = (1600, 24)
-    """Working memory of a tile, per input pixel and per output pixel."""
+    pixel_bytes: TileBytes = USUAL_BYTES
 
 
 OnTile = Callable[[float], Engine | None]
@@ -92,6 +109,7 @@ def _by_network(
     larger = np.empty((height, width, raster.samples.shape[2]), raster.samples.dtype)
     if raster.has_alpha:
         enlarge_alpha(raster, larger)
+    visible = VisibleColours(raster, windows.colours, larger)
     total, done = sum(tile.window_pixels for tile in tiles), 0
     network = engine.network
 
@@ -112,6 +130,7 @@ def _by_network(
                     break
                 except Interrupted:  # the tile is run again, after what interrupted it
                     network = advance()
+            visible.correct(made, tile)
             place = larger[slice(*tile.rows.output), slice(*tile.columns.output), : raster.colours]
             _write(place, made, windows.tint(tile, height, width) if windows.grey else None)
             del made  # before the next tile, which needs the memory

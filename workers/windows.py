@@ -42,14 +42,20 @@ class Windows:
         """
         windows = tile.rows.window, tile.columns.window
         inside = [self._inside(window, axis) for axis, window in enumerate(windows)]
-        planes = self._planes(*inside)
+        planes = self.colours(*inside)
         if self.grey:
-            planes = np.repeat(_mean(planes), 3, axis=0)
+            planes = np.repeat(planes, 3, axis=0)
         beyond = [
             (cut[0] - window[0], window[1] - cut[1])
             for cut, window in zip(inside, windows, strict=True)
         ]
         return np.pad(planes, ((0, 0), *beyond), mode="symmetric")[None]
+
+    def colours(self, rows: Window, columns: Window) -> FloatArray:
+        """Return a part of the picture as it is enlarged, in [0, 1]: [3, H, W], or [1, H, W] if it
+        is grey."""
+        planes = self._planes(rows, columns)
+        return _mean(planes) if self.grey else planes
 
     def tint(self, tile: Tile, height: int, width: int) -> FloatArray | None:
         """Return the difference of a grey picture's channels from their mean, enlarged to height x

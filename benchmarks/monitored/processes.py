@@ -121,8 +121,9 @@ def run_processes(
             **settings,
         }
         base = "http://127.0.0.1"
+        url = f"{base}:{ports[0]}"
         service = ProcessService(
-            f"{base}:{ports[0]}", f"{base}:{ports[1]}", redis_url, own, tuple(ports[2:])
+            *(url, url, f"{base}:{ports[1]}"), redis_url, own, tuple(ports[2:])
         )
         stack.callback(service.stop)
         config = _configure(folder, ports[0], ports[2:], every_s, hurry)
@@ -153,6 +154,7 @@ def _configure(
     """Write the deployed configuration with these addresses, and return its path."""
     config = read_config(every_s)
     config["rule_files"] = [str(folder / "rules" / "*.yml")]
+    del config["alerting"]  # no Alertmanager runs, and its name has no address here
     ports = {"gateway": [gateway], "worker": workers}
     for job in config["scrape_configs"]:
         del job["dns_sd_configs"]

@@ -24,6 +24,8 @@ class Monitored(ABC):
     """A running service. Workers have slots, counted from 0."""
 
     url: str
+    state_url: str
+    """Where the gateway's health is shown in full."""
     prometheus_url: str
 
     @abstractmethod
@@ -54,7 +56,7 @@ class Monitored(ABC):
         """Wait until exactly so many workers live, and all are warm."""
 
         def seen() -> bool:
-            health = httpx.get(f"{self.url}/health/ready").json()
+            health = httpx.get(f"{self.state_url}/health/ready").json()
             ready = [worker["ready"] for worker in health["workers"]]
             return len(ready) == workers and all(ready)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -19,6 +19,8 @@ from benchmarks.monitored.configuration import read_config, write_config
 from benchmarks.monitored.processes import free_ports
 from benchmarks.monitored.service import Monitored, Start
 
+METRICS_PORT = 9101
+"""Port of the gateway's health and metrics in its container."""
 CONFIG = "/etc/prometheus"
 """Folder of the configuration in Prometheus's container."""
 
@@ -87,12 +89,13 @@ def run_stack(
 
     Raises CommandFailed and TimeoutError.
     """
-    gateway, prometheus = free_ports(2)
+    gateway, state, prometheus = free_ports(3)
     as_deployed = every_s is None and hurry == 1
     if not as_deployed:
         write_config(folder, read_config(every_s), hurry)
     own = folder / "own.compose.yml"
-    own.write_text(yaml.safe_dump(overrides(settings, prometheus, None if as_deployed else folder)))
+    ports = OwnPorts(state, prometheus)
+    own.write_text(yaml.safe_dump(overrides(settings, ports, None if as_deployed else folder)))
     variables = {
         **images,
         "ANYSR_HOST": "127.0.0.1",
@@ -102,21 +105,34 @@ def run_stack(
     project = ComposeProject(f"anysr-bench-{gateway}", variables, ("docker-compose.yml", str(own)))
     try:
         project.up()
-        service = StackService(project.url, f"http://127.0.0.1:{prometheus}", project)
+        service = StackService(project.url, *ports.urls, project)
         service.wait_ready(1)
         yield service
     finally:
         project.down()
 
 
-def overrides(settings: Mapping[str, str], port: int, folder: Path | None) -> dict[str, Any]:
-    """Return a Compose file: settings, a port for Prometheus, its configuration from a folder.
+class OwnPorts(NamedTuple):
+    """Ports of this machine for what the stack publishes nowhere."""
+
+    state: int
+    """Of the gateway's health and metrics."""
+    prometheus: int
+
+    @property
+    def urls(self) -> tuple[str, str]:
+        return f"http://127.0.0.1:{self.state}", f"http://127.0.0.1:{self.prometheus}"
+
+
+def overrides(settings: Mapping[str, str], ports: OwnPorts, folder: Path | None) -> dict[str, Any]:
+    """Return a Compose file: settings, ports, and Prometheus's configuration from a folder.
 
     None: the configuration stays the shipped one.
     """
-    prometheus: dict[str, Any] = {"ports": [f"127.0.0.1:{port}:9090"]}
+    prometheus: dict[str, Any] = {"ports": [f"127.0.0.1:{ports.prometheus}:9090"]}
     if folder is not None:
         names = ("prometheus.yml", "rules")
         prometheus["volumes"] = [f"{folder / name}:{CONFIG}/{name}:ro" for name in names]
     service = {"environment": dict(settings)}
-    return {"services": {"gateway": service, "worker": service, "prometheus": prometheus}}
+    gateway = service | {"ports": [f"127.0.0.1:{ports.state}:{METRICS_PORT}"]}
+    return {"services": {"gateway": gateway, "worker": service, "prometheus": prometheus}}

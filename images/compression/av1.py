@@ -91,6 +91,20 @@ def largest_frame(stream: Stream, most_units: int = MAX_PARTS) -> tuple[int, int
     return max(s.width for s in found), max(s.height for s in found), len(units)
 
 
+def code_points(stream: Stream) -> tuple[int, int] | None:
+    """Return colour primaries and transfer characteristics (ITU-T H.273) that the sequence header
+    of a stream states (AV1, 5.5.2), None where it states none. Raises Unread."""
+    for kind, content in _units(stream):
+        if kind == SEQUENCE_HEADER:
+            bits, profile = _Bits(content), _Bits(content).read(3)
+            _sequence(bits)
+            bits.read(2)  # filters
+            deep = bits.flag()
+            bits.read(int(deep and profile == 2) + int(profile != 1))  # 12 bits, monochrome
+            return (bits.read(8), bits.read(8)) if bits.flag() else None
+    raise Unread
+
+
 def quantizer_index(stream: Stream) -> int:
     """Return base_q_idx, 0 to 255, of the first frame of a stream (AV1, 5.9.12). Raises Unread."""
     sequence: _Sequence | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from images.compression.av1 import largest_frame, quantizer_index
+from images.compression.av1 import code_points, largest_frame, quantizer_index
 from images.compression.common import interpolate
 from images.containers.common import MAX_PARTS, Unread
 from images.containers.heif import CODED, Items
@@ -34,6 +34,13 @@ def first_coded(data: bytes) -> tuple[int, int]:
     derived from. Raises Unread."""
     items = Items(data)
     return items.extents(items.source_of(items.primary()))[0]
+
+
+def coded_colours(data: bytes) -> tuple[int, int] | None:
+    """Return the code points of colours that the stream of the picture, or of its first tile,
+    states; None where it states none. Raises Unread."""
+    start, end = first_coded(data)
+    return code_points(memoryview(data)[start : min(end, start + HEADER_BYTES)])
 
 
 def coded_sizes(data: bytes) -> list[tuple[int, int]]:

@@ -17,6 +17,10 @@ ALPHA_TYPES = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2
 MAX_NAME = 64
 """Bytes that are read of such a name."""
 
+HIGH_BITDEPTH, TWELVE_BIT, MONOCHROME = 0x40, 0x20, 0x10
+"""Flags of an AV1 configuration."""
+NCLX = int.from_bytes(b"nclx")
+
 _ORIENTATIONS = {
     None: (1, 8, 3, 6),
     0: (4, 5, 2, 7),
@@ -36,6 +40,11 @@ class AvifHeader:
     """As in EXIF, 1 to 8; a record in the same file does not count."""
     grey: bool
     alpha: bool
+    bits: int
+    """Per sample: 8, 10 or 12."""
+    code_points: tuple[int, int] | None
+    """Colour primaries and transfer characteristics of the property `colr` of type nclx (ITU-T
+    H.273); None without one: then those of the stream count."""
     coded: tuple[Size, ...]
     """The sizes to which coded pictures (tiles, transparency, previews) are scaled."""
 
@@ -66,8 +75,10 @@ class _Reader:
             width=width,
             height=height,
             orientation=self._orientation(),
-            grey=self._grey(),
+            grey=bool(self._configuration() & MONOCHROME),
             alpha=self._is_transparent(alphas),
+            bits=self._bits(),
+            code_points=self._code_points(),
             coded=tuple(self._coded()),
         )
 
@@ -108,12 +119,27 @@ class _Reader:
         axis = None if mirror is None else Fields(self._data, mirror).read(1) & 1
         return _ORIENTATIONS[axis][turns]
 
-    def _grey(self) -> bool:
-        """Return whether the picture has luma only (AV1 in ISO BMFF, 2.3.3). A grid is as its
+    def _configuration(self) -> int:
+        """Return the byte of flags in the configuration (AV1 in ISO BMFF, 2.3.3). A grid is as its
         tiles are."""
         fields = self._fields(self._items.source_of(self._primary), b"av1C")
         fields.read(2)  # version, profile, level
-        return fields.read(1) >> 4 & 1 == 1
+        return fields.read(1)
+
+    def _bits(self) -> int:
+        flags = self._configuration()
+        if not flags & HIGH_BITDEPTH:
+            return 8
+        return 12 if flags & TWELVE_BIT else 10
+
+    def _code_points(self) -> tuple[int, int] | None:
+        """Return what a box states (23008-12, 6.5.5), of the picture or of a grid's tiles."""
+        for item in (self._primary, self._items.source_of(self._primary)):
+            for box in self._properties.every(item, b"colr"):
+                fields = Fields(self._data, box)
+                if fields.read(4) == NCLX:
+                    return fields.read(2), fields.read(2)
+        return None
 
     def _alphas(self) -> set[int]:
         """Return the items that are transparency of others."""

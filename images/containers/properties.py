@@ -28,13 +28,16 @@ class Properties:
 
     def find(self, item: int, kind: bytes) -> Box | None:
         """Return the first property of a type that an item has, None where it has none."""
+        return next(self.every(item, kind), None)
+
+    def every(self, item: int, kind: bytes) -> Iterator[Box]:
+        """Yield the properties of a type that an item has."""
         for number in self._numbers.get(item, ()):
             if number > len(self._boxes):
                 raise Unread
             found, box = self._boxes[number - 1]
             if found == kind:
-                return box
-        return None
+                yield box
 
 
 def _associations(data: bytes, tables: list[Box]) -> Iterator[tuple[int, list[int]]]:

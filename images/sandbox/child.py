@@ -11,10 +11,12 @@ import mmap
 import os
 import socket
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from images.colour_space import Cicp, ColourSpace
 from images.decode import decode
 from images.libjxl import libjxl
 from images.picture import Picture
@@ -65,7 +67,15 @@ def facts_of(picture: Picture) -> dict[str, Any]:
         "kind": picture.kind.value,
         "icc": None if picture.icc is None else len(picture.icc),
         "exif": len(picture.exif),
+        "space": _space_facts(picture.space),
+        "converted": picture.converted,
     }
+
+
+def _space_facts(space: ColourSpace | None) -> dict[str, Any] | None:
+    if space is None:
+        return None
+    return {"named": isinstance(space, Cicp), **asdict(space)}
 
 
 def _read(descriptor: int) -> bytes:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from images.colour_space import Calibration, Cicp, ColourSpace
 from images.memory import MOST_SAMPLE_BYTES
 from images.picture import Picture, PictureKind, Raster
 from images.sandbox import wire
@@ -250,6 +251,8 @@ class _Process:
             PictureKind(facts["kind"]),
             mapped[samples : samples + icc] if facts["icc"] is not None else None,
             mapped[samples + icc :],
+            _space(facts["space"]),
+            bool(facts["converted"]),
         )
 
     @contextlib.contextmanager
@@ -270,6 +273,23 @@ class _Process:
         self._child.kill()
         self._socket.close()
         return self._child.wait()
+
+
+def _space(facts: dict[str, Any] | None) -> ColourSpace | None:
+    """Return the colour space that the process names. Raises ValueError for another one."""
+    if facts is None:
+        return None
+    if facts["named"]:
+        space = Cicp.stated(int(facts["primaries"]), int(facts["transfer"]))
+        if space is None:
+            raise ValueError("no colour space")
+        return space
+    gamma, points = facts["gamma"], facts["chromaticities"]
+    if points is not None and len(points) != 8:
+        raise ValueError("no chromaticities")
+    return Calibration(
+        None if gamma is None else int(gamma), points and tuple(int(value) for value in points)
+    )
 
 
 def _environment() -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from models.spec import NetworkSpec
+from models.wrong_file import WrongFile
 
 Tensors = Mapping[str, Tensor]
 PublicSpec = Mapping[str, Any]
@@ -17,7 +18,7 @@ LONGEST, MOST = 60, 10**15
 """The most characters of a word, and the largest number, that messages quote from a file."""
 
 
-class ConversionError(Exception):
+class ConversionError(WrongFile):
     """Weights that no layout recognises, or that are not exactly the tensors of its network."""
 
 

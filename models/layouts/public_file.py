@@ -30,6 +30,7 @@ from models.layouts.pickled import (
     View,
     described,
 )
+from models.whole_file import written
 
 MOST_TENSORS = 10_000
 """The most tensors of one network: five times those of the largest known here."""
@@ -94,17 +95,6 @@ def read(path: Path) -> Public:
             raise FileError(f"{path}: {error}") from error
         except (*BROKEN, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
             raise FileError(f"{path} is no checkpoint, or a damaged one") from error
-
-
-@contextmanager
-def written(path: Path) -> Iterator[Path]:
-    """Yield a path to write to, renamed to `path` at the end; on failure nothing is left."""
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from models.spec import NetworkSpec
 from models.training.losses import LOSSES, OF_NEIGHBOURS
+from models.training.table_types import made
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 COMPILERS = ("off", "inductor", "graphs", "inductor+graphs")
@@ -61,10 +62,13 @@ class Sampling:
     flat_probability: float = 0.0
 
     def __post_init__(self) -> None:
-        for part in ("damaged", "jpeg", "jpeg_alone", "flat"):
-            value = getattr(self, f"{part}_probability")
-            if not 0 <= value <= 1:
-                raise ValueError(f"{part}_probability must lie in [0, 1], got {value}")
+        parts = ("anchor", "unequal", "damaged", "jpeg", "jpeg_alone", "flat")
+        _parts(self, *(f"{part}_probability" for part in parts))
+        _at_least_one(self, "batch", "patch", "low")
+        if self.high < self.low:
+            raise ValueError(f"high must be at least low, {self.low:g}, got {self.high:g}")
+        if min(self.anchors, default=1) < 1 or (self.anchor_probability and not self.anchors):
+            raise ValueError(f"anchors must be scales of at least 1, got {self.anchors}")
 
     def damaged(self) -> Sampling:
         """Return the sampling of a damaged step, whose scales start at 1."""
@@ -135,6 +139,8 @@ class Training:
     validation_images: int = 8
 
     def __post_init__(self) -> None:
+        _parts(self, "cooldown", "full_width_probability", "reset_probability", "ema_decay")
+        _at_least_one(self, "steps", "checkpoint_every", "checkpoint_piece_mib", "validate_every")
         _one_of("optimiser", self.optimiser, OPTIMISERS)
         _one_of("schedule", self.schedule, SCHEDULES)
         _one_of("recipe", self.recipe, RECIPES)
@@ -143,8 +149,7 @@ class Training:
         _one_of("loss", self.loss, tuple(LOSSES))
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("compile", self.compile, COMPILERS)
-        if not 0 <= self.head_first <= 1:
-            raise ValueError(f"head_first must lie in [0, 1], got {self.head_first}")
+        _parts(self, "head_first")
         if self.loss in OF_NEIGHBOURS and (self.queries or self.compile in CAPTURED):
             needed = "it needs queries = 0, and no padding (compile)"
             raise ValueError(f"{self.loss} compares neighbouring pixels: {needed}")
@@ -165,13 +170,16 @@ class Config:
 
     @classmethod
     def read(cls, path: Path) -> Config:
-        """Read a config; TypeError for an unknown setting, KeyError for a missing table,
-        ValueError for an invalid value."""
-        tables = tomllib.loads(path.read_text())
+        """Read a config. Raises OSError for a file that cannot be read, and ValueError for one that
+        is no TOML, for a missing table, and for a setting that is unknown or wrong."""
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        missing = [name for name in ("network", "training") if name not in tables]
+        if missing:
+            raise ValueError(f"it has no table [{missing[0]}]")
         return cls(
-            NetworkSpec(**tables["network"]),
-            Training(**tables["training"]),
-            Sampling(**tables.get("sampling", {})),
+            made(NetworkSpec, "network", tables["network"]),
+            made(Training, "training", tables["training"]),
+            made(Sampling, "sampling", tables.get("sampling", {})),
         )
 
     def sampling_at(self, step: int) -> Sampling:
@@ -223,6 +231,19 @@ def learning_rate(training: Training, step: int) -> float:
     else:
         fall = (training.steps - step) / max(1.0, training.cooldown * training.steps)
     return training.learning_rate * max(0.0, min(1.0, rise, fall))
+
+
+def _parts(table: object, *settings: str) -> None:
+    """Raise ValueError for a setting that is no part of a whole."""
+    for setting in settings:
+        if not 0 <= getattr(table, setting) <= 1:
+            raise ValueError(f"{setting} must lie in [0, 1], got {getattr(table, setting)}")
+
+
+def _at_least_one(table: object, *settings: str) -> None:
+    for setting in settings:
+        if getattr(table, setting) < 1:
+            raise ValueError(f"{setting} must be at least 1, got {getattr(table, setting)}")
 
 
 def _one_of(setting: str, value: str, known: Sequence[str]) -> None:

@@ -8,40 +8,29 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from models.photographs import list_images as list_images
+from models.photographs import read_photograph
 from models.training.config import Sampling
 from models.training.degradation import degrade
+from models.wrong_file import WrongFile
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 READERS = min(8, os.cpu_count() or 1)
 """Threads that decode files: Pillow releases the interpreter lock meanwhile."""
-
-
-def list_images(folders: Iterable[Path]) -> list[Path]:
-    """Return the image files under `folders`, sorted by name; FileNotFoundError if none."""
-    roots = list(folders)
-    for root in roots:
-        if not root.is_dir():
-            raise FileNotFoundError(f"no folder {root}")
-    files = [f for root in roots for f in root.rglob("*") if f.suffix.lower() in SUFFIXES]
-    if not files:
-        raise FileNotFoundError(f"no image in {', '.join(map(str, roots))}")
-    return sorted(files, key=lambda f: (f.name, str(f)))
 
 
 def training_files(
     folders: Sequence[Path], count: int, validation: Path | None = None
 ) -> tuple[list[Path], list[Path]]:
     """Return (training files of all folders, `count` evenly spaced ones of the validation folder,
-    by default the first). Files with the content of a validation image are left out."""
+    by default the first). Files with the content of a validation image are left out. Raises
+    WrongFile if that leaves none."""
     candidates = list_images([validation or folders[0]])
     count = min(count, len(candidates))
     held = [candidates[i * len(candidates) // count] for i in range(count)]
@@ -50,14 +39,18 @@ def training_files(
     def is_held(file: Path) -> bool:
         return file.stat().st_size in sizes and file.read_bytes() in contents
 
-    return [f for f in list_images(folders) if not is_held(f)], held
+    files = [f for f in list_images(folders) if not is_held(f)]
+    if not files:
+        raise WrongFile(
+            f"all {len(candidates)} photographs are held out for validation, so none is left to "
+            "train on; give more, lower validation_images, or name another validation folder"
+        )
+    return files, held
 
 
 def read_rgb(path: Path) -> Tensor:
-    """Return an image file as uint8 [3, H, W] RGB."""
-    with Image.open(path) as image:
-        array = np.array(image.convert("RGB"))
-    return torch.from_numpy(array).permute(2, 0, 1).contiguous()
+    """Return an image file as uint8 [3, H, W] RGB. Raises as `read_photograph`."""
+    return torch.from_numpy(read_photograph(path)).permute(2, 0, 1).contiguous()
 
 
 class Photographs:
@@ -87,7 +80,7 @@ class Photographs:
                 if planes and time.monotonic() > stop_at:
                     break
         if not planes:
-            raise ValueError(f"no image of at least {minimum} pixels a side")
+            raise WrongFile(f"no image of at least {minimum} pixels a side")
         self._samples = torch.cat(planes)
         self._sides = torch.tensor(self.sizes)
         pixels = self._sides.prod(1)

@@ -25,7 +25,8 @@ import torch
 from models.training.config import Config
 from models.training.data_parallel import Peers, join
 from models.training.dataset import Photographs, training_files
-from models.training.trainer import Trainer
+from models.training.trainer import Report, Trainer
+from models.whole_file import folder_for
 
 LOG_FILE = "log.jsonl"
 
@@ -84,13 +85,21 @@ def run_training(
     """
     observer = observer or PrintedLines()
     files, held = training_files(data.folders, config.training.validation_images, data.validation)
-    trainer = Trainer(config, output, device, peers)
-    resumed = trainer.resume()
-    if grow_from is not None and not resumed:
-        trainer.grow_from(grow_from)
-    observer.started(trainer, resumed, len(files))
-    crop_side = trainer.config.crop_side
-    photographs = Photographs(files, device, crop_side, stop_at, on_read=observer.read)
+    with folder_for(output):
+        trainer = Trainer(config, output, device, peers)
+        resumed = trainer.resume()
+        if grow_from is not None and not resumed:
+            trainer.grow_from(grow_from)
+        observer.started(trainer, resumed, len(files))
+        side = trainer.config.crop_side
+        photographs = Photographs(files, device, side, stop_at, on_read=observer.read)
+        report = _reporting(observer, output, peers)
+        trainer.run(photographs, held, stop_at, report)
+    return trainer
+
+
+def _reporting(observer: Observer, output: Path, peers: Peers) -> Report:
+    """Return what shows the reports of a run, and appends them to its log."""
 
     def report(facts: dict[str, Any]) -> None:
         if peers.first:
@@ -98,8 +107,7 @@ def run_training(
             with (output / LOG_FILE).open("a") as log:
                 log.write(json.dumps(facts) + "\n")
 
-    trainer.run(photographs, held, stop_at, report)
-    return trainer
+    return report
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -117,6 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
+    try:
+        _run(options, started)
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from error
+
+
+def _run(options: argparse.Namespace, started: float) -> None:
     run_training(
         Config.read(options.config),
         Data(options.data, options.validation),

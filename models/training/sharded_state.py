@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.checkpoint import save_tensors
+from models.whole_file import written
+from models.wrong_file import WrongFile
 
 INDEX = "state.json"
 ENTRY_BYTES = 200
@@ -34,9 +36,8 @@ def save_pieces(
     for piece in _split(tensors, piece_mib * 2**20):
         pieces.append(next(free))
         save_tensors(folder / pieces[-1], piece, {})
-    partial = folder / f"{INDEX}.partial"
-    partial.write_text(json.dumps({**facts, "pieces": pieces}, indent=1))
-    partial.replace(folder / INDEX)
+    with written(folder / INDEX) as partial:
+        partial.write_text(json.dumps({**facts, "pieces": pieces}, indent=1))
     for file in folder.glob("state*.safetensors"):
         if file.name not in pieces:
             file.unlink()
@@ -48,15 +49,29 @@ def load_pieces(folder: Path) -> dict[str, Tensor]:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """Return the facts saved with the state; empty if the folder holds no state."""
+    """Return the facts saved with the state; empty if the folder holds no state. Raises WrongFile
+    for an index that is damaged."""
     index = folder / INDEX
-    return dict(json.loads(index.read_text())) if index.exists() else {}
+    if not index.exists():
+        return {}
+    try:
+        facts = json.loads(index.read_text())
+    except (ValueError, RecursionError) as error:
+        raise WrongFile(f"{index} is no JSON") from error
+    return facts if isinstance(facts, dict) else {}
+
+
+def _is_plain(name: object) -> bool:
+    return isinstance(name, str) and Path(name).name == name
 
 
 def _names(folder: Path) -> list[str]:
     index = folder / INDEX
     if index.exists():
-        return [str(name) for name in json.loads(index.read_text())["pieces"]]
+        pieces = read_facts(folder).get("pieces")
+        if not isinstance(pieces, list) or not all(_is_plain(name) for name in pieces):
+            raise WrongFile(f"{index} does not list the files of a training state")
+        return pieces
     # A run without an index has one file.
     return [f.name for f in folder.glob("state.safetensors")]
 

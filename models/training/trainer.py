@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from models.architectures.composed import Composed
@@ -45,9 +46,13 @@ from models.training.sharded_state import load_pieces, save_pieces
 from models.training.throughput import Meter, Step, count_flops, measured_peak
 from models.training.validation import validate
 from models.training.warm_start import grow
+from models.weights_file import MOST_TENSORS, skeleton
+from models.wrong_file import WrongFile
 
 Report = Callable[[dict[str, Any]], None]
 
+UNREADABLE = (SafetensorError, LookupError, OSError, TypeError, ValueError)
+"""Errors of a training state that is damaged."""
 FIT_S = 2.0
 """Seconds between two estimates of the number of steps, and the reserve before the end."""
 
@@ -80,6 +85,7 @@ class Trainer:
         device: torch.device | str = "cpu",
         peers: Peers = Peers(),  # noqa: B008 - immutable
     ) -> None:
+        skeleton(config.network, MOST_TENSORS)  # a spec that builds none fails with one sentence
         self.config = config
         self.peers = peers
         self.output = output
@@ -293,7 +299,19 @@ class Trainer:
         self.average.load_state_dict(self.network.state_dict())
 
     def resume(self) -> bool:
-        """Load the output folder's checkpoint; return False if there is none."""
+        """Load the output folder's checkpoint; return False if there is none. Raises WrongFile for
+        one that is damaged, or of another network."""
+        try:
+            return self._resume()
+        except WrongFile:
+            raise
+        except (*UNREADABLE, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise WrongFile(
+                f"{self.output} holds a run that cannot be resumed with this network: {reason}"
+            ) from error
+
+    def _resume(self) -> bool:
         tensors = load_pieces(self.output)
         if not tensors:
             return False

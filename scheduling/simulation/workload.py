@@ -7,7 +7,6 @@ every machine.
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+
+MOST_MS, MOST_SIDE, MOST_SCALE = 1e12, 100_000, 64
+"""Largest times in ms, sides in pixels and scales of a trace: larger pictures have so many tiles
+that counting them takes all memory."""
 
 
 @dataclass(frozen=True)
@@ -174,8 +177,11 @@ def closed_loop(
 def read_trace(path: Path, seed: int = 1) -> Workload:
     """Read a CSV with the header arrival_ms[,width,height,scale,budget_ms]; absent columns are
     drawn as in `draw`. Raises ValueError, which names the line, for any other file."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    except csv.Error as error:
+        raise ValueError(f"{path} is no table of comma-separated values: {error}") from error
     if not rows or "arrival_ms" not in rows[0]:
         raise ValueError(f"{path} needs a header with arrival_ms, and at least one row")
     drawn = draw(len(rows), 1.0, seed=seed)
@@ -184,12 +190,12 @@ def read_trace(path: Path, seed: int = 1) -> Workload:
     for number, row in enumerate(rows):
         default = drawn.kinds[drawn.kind[number]]
         try:
-            arrival[number] = _number(row, "arrival_ms", None, -math.inf)
-            budget[number] = _number(row, "budget_ms", budget[number], 0)
+            arrival[number] = _number(row, "arrival_ms", None, (-MOST_MS, MOST_MS))
+            budget[number] = _number(row, "budget_ms", budget[number], (0, MOST_MS))
             own = Kind(
-                int(_number(row, "width", default.width, 1)),
-                int(_number(row, "height", default.height, 1)),
-                _number(row, "scale", default.scale, 1),
+                int(_number(row, "width", default.width, (1, MOST_SIDE))),
+                int(_number(row, "height", default.height, (1, MOST_SIDE))),
+                _number(row, "scale", default.scale, (1, MOST_SCALE)),
             )
         except ValueError as error:
             raise ValueError(f"{path}, line {number + 2}: {error}") from error
@@ -199,9 +205,13 @@ def read_trace(path: Path, seed: int = 1) -> Workload:
     return Workload(arrival[order] - first, budget[order], kind[order], tuple(kinds))
 
 
-def _number(row: Mapping[str, str | None], name: str, default: float | None, least: float) -> float:
+def _number(
+    row: Mapping[str, str | None], name: str, default: float | None, bounds: tuple[float, float]
+) -> float:
     text = row.get(name)
     value = float(text) if text else default
-    if value is None or not math.isfinite(value) or value < least:
-        raise ValueError(f"{name} is {text or 'missing'}, not a number of at least {least:g}")
+    least, most = bounds
+    if value is None or not least <= value <= most:
+        shown = (text or "missing")[:40]
+        raise ValueError(f"{name} is {shown}, not a number from {least:g} to {most:g}")
     return value

@@ -76,6 +76,12 @@ class ReadyAnswer(BaseModel):
     catalog: CatalogAnswer
 
 
+class StatusAnswer(BaseModel):
+    """A service that accepts jobs, without its state."""
+
+    status: str = "ready"
+
+
 class LiveAnswer(BaseModel):
     """State of a process that runs."""
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from jobs.job import TERMINAL_STATUSES, JobStatus, JobView, Reason, RunFacts
+from service.openapi import PROBLEM
 from service.problems import problem
+
+Problem = Annotated[dict[str, Any], WithJsonSchema(PROBLEM)]
 
 
 class Run(BaseModel):
@@ -27,6 +30,9 @@ class Run(BaseModel):
     )
     strength: float = Field(description="How much compression damage was cleaned up, 0 to 1.")
     tiles: int
+    converted: bool = Field(
+        description="Whether colours were converted, because the output could not state them."
+    )
 
 
 class JobLinks(BaseModel):
@@ -49,7 +55,7 @@ class JobAnswer(BaseModel):
     output_width: int
     output_height: int
     run: Run | None = Field(description="The run; null until it has ended.")
-    error: dict[str, Any] | None = Field(description="A problem, if the job has failed.")
+    error: Problem | None = Field(description="A problem, if the job has failed.")
     links: JobLinks
 
 
@@ -85,4 +91,5 @@ def _run(facts: RunFacts) -> Run:
         expected_db_range=facts.expected_db_range,
         strength=facts.strength,
         tiles=facts.tiles,
+        converted=facts.converted,
     )

@@ -21,8 +21,8 @@ class ModelAnswer(BaseModel):
     min_scale: float
     max_scale: float
     fixed_scale: int | None = Field(
-        description="The only scale of the network; an antialiased resize makes smaller ones from "
-        "its output. null for a network of any scale."
+        description="The only scale of the network; an antialiased resize makes others from its "
+        "output. null for a network of any scale."
     )
     trained_scales: tuple[float, float]
     halo: int | None = Field(
@@ -85,6 +85,7 @@ class LimitsAnswer(BaseModel):
     max_side: dict[ImageFormat, int] = Field(
         description="The longest side in pixels of an output in each format."
     )
+    max_budget_ms: float = Field(description="The largest `latency_budget_ms`.")
     formats: list[FormatAnswer] = Field(description="The formats that are read and written.")
 
 
@@ -108,6 +109,7 @@ def models_answer(catalog: Catalog, settings: GatewaySettings, snapshot: Snapsho
         max_output_pixels=settings.max_output_pixels,
         max_job_bytes=settings.max_job_bytes,
         max_side={image_format: image_format.max_side for image_format in ImageFormat},
+        max_budget_ms=settings.max_budget_ms,
         formats=[_format(image_format) for image_format in ImageFormat],
     )
     return ModelsAnswer(
@@ -145,7 +147,7 @@ def _model(entry: ModelEntry, default: bool, snapshot: Snapshot) -> ModelAnswer:
         widths=[width.width for width in entry.widths],
         ready=bool(snapshot.ready_for(requirement_of(entry.name))),
         on_demand=entry.on_demand,
-        in_ladder=entry.in_ladder,
+        in_ladder=entry.chosen_freely,
         takes_strength=entry.takes_strength,
         backends=snapshot.backends_of(entry.name),
         quality=list(entry.quality),

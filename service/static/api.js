@@ -1,3 +1,5 @@
+import { upscaleParameters } from "./parameters.js";
+
 /**
  * Calls the service over HTTP. Every call fails with a Problem, or with an AbortError when aborted.
  *
@@ -10,6 +12,15 @@
  * @property {string} description
  * @property {boolean} in_ladder      whether the service chooses it by itself
  * @property {boolean} takes_strength whether it can clean up compression damage
+ * @property {boolean} ready          whether a worker has it warm
+ * @property {boolean} on_demand      whether the first request for it loads it
+ * @property {Quality[]} quality      measured means
+ *
+ * @typedef {object} Quality
+ * @property {string} dataset
+ * @property {number} scale
+ * @property {number} width   fraction of the full width
+ * @property {number} psnr_y  dB
  *
  * @typedef {object} Limits
  * @property {number} max_body_bytes
@@ -23,13 +34,16 @@
  * @property {string} media_type
  * @property {string[]} suffixes
  * @property {number} max_side    longest side of an output in pixels
+ * @property {boolean} lossy      whether a quality has an effect
  *
  * @typedef {{default: string, models: Model[], limits: Limits}} Models
  *
  * @typedef {object} Rung  one way to make a picture
  * @property {string} model
  * @property {number} width      fraction of the full width; 0 for plain resampling
- * @property {number} budget_ms  the smallest budget with which it can be chosen, if nothing waits
+ * @property {number} expected_ms  predicted time of a worker
+ * @property {number} safe_ms      forty-nine of fifty runs take less
+ * @property {number} budget_ms    the smallest budget with which it can be chosen, if nothing waits
  *
  * @typedef {object} Estimate
  * @property {Rung[]} rungs               the ways to make the picture, cheapest first
@@ -46,25 +60,41 @@
  * @property {() => void} onSent                the body is sent: the budget starts
  */
 
+/**
+ * What the pages of proxies mean, in the service's words: they have a status alone.
+ *
+ * @type {Readonly<Record<number, string>>}
+ */
+const PROXY_CODES = Object.freeze({ 413: "body_too_large", 429: "overloaded", 503: "not_ready", 504: "deadline_exceeded" });
+
 /** An error as the service describes it in problem+json; its code is `unreachable` without an answer. */
 export class Problem extends Error {
-  /** @param {Record<string, unknown>} members */
-  constructor(members) {
-    super(String(members.detail ?? "The service cannot be reached."));
-    this.code = String(members.code ?? "unreachable");
+  /**
+   * @param {Record<string, unknown>} members
+   * @param {number} status              of the answer; 0 without one
+   * @param {string | null} retryAfter   the header
+   */
+  constructor(members, status = 0, retryAfter = null) {
+    super(String(members.detail ?? (status > 0 ? `A server on the way answered ${status}.` : "The service cannot be reached.")));
+    this.code = String(members.code ?? PROXY_CODES[status] ?? "unreachable");
     this.requestId = String(members.request_id ?? "");
     this.smallestMs = Number(members.smallest_feasible_ms);
-    this.retryAfterS = Number(members.retry_after_s);
+    this.status = status;
+    /** NaN where the service does not tell when to ask again. */
+    this.retryAfterS = Number(members.retry_after_s ?? retryAfter ?? NaN);
   }
 }
+
+/** Pictures wait for the list of models before they are shown, but not for a service that hangs. */
+const MODELS_TIMEOUT_MS = 5000;
 
 // Relative to this file, so that the page also works under a path prefix.
 const address = (/** @type {string} */ path) => new URL(`../${path}`, import.meta.url).href;
 
 /** @returns {Promise<Models>} */
 export async function fetchModels() {
-  const response = await fetch(address("models"));
-  if (!response.ok) throw await problemOf(await response.blob());
+  const response = await fetch(address("models"), { signal: AbortSignal.timeout(MODELS_TIMEOUT_MS) });
+  if (!response.ok) throw await problemOf(await response.blob(), response.status);
   return response.json();
 }
 
@@ -75,15 +105,18 @@ export async function fetchModels() {
  */
 export async function fetchEstimate(query, signal) {
   const response = await fetch(address(`estimate?${query}`), { signal });
-  if (!response.ok) throw await problemOf(await response.blob());
+  if (!response.ok) throw await problemOf(await response.blob(), response.status);
   return response.json();
 }
 
-/** @returns {Promise<boolean>} whether a worker is warm; rejects if nobody answers */
+/** @returns {Promise<number>} how many workers are warm; rejects if nobody answers */
 export async function fetchReady() {
   const response = await fetch(address("health/ready"), { cache: "no-store" });
-  if (response.ok || response.status === 503) return response.ok;
-  throw new Problem({});
+  if (response.status === 503) return 0;
+  if (!response.ok) throw new Problem({});
+  /** @type {{workers: {ready: boolean}[]}} */
+  const { workers } = await response.json();
+  return workers.filter(({ ready }) => ready).length;
 }
 
 /**
@@ -92,13 +125,7 @@ export async function fetchReady() {
  */
 function requestBody(file, settings) {
   const body = new FormData();
-  body.set("scale", String(settings.scale));
-  body.set("on_miss", settings.onMiss);
-  if (settings.budgetMs !== null) body.set("latency_budget_ms", String(settings.budgetMs));
-  if (settings.model) body.set("model", settings.model);
-  if (settings.width) body.set("anysr_width", settings.width);
-  if (settings.strength) body.set("strength", settings.strength);
-  if (settings.format) body.set("format", settings.format);
+  for (const [name, value] of Object.entries(upscaleParameters(settings))) body.set(name, value);
   body.set("image", file);
   return body;
 }
@@ -117,13 +144,17 @@ async function checkReadable(file) {
   }
 }
 
-/** @param {Blob} body */
-async function problemOf(body) {
+/**
+ * @param {Blob} body
+ * @param {number} status
+ * @param {string | null} retryAfter  the header, which a proxy may send without our body
+ */
+async function problemOf(body, status, retryAfter = null) {
   try {
-    return new Problem(JSON.parse(await body.text()));
+    return new Problem(JSON.parse(await body.text()), status, retryAfter);
   } catch {
     // A proxy's error page, or an empty body.
-    return new Problem({});
+    return new Problem({}, status, retryAfter);
   }
 }
 
@@ -150,8 +181,9 @@ export async function upscale(file, settings, { signal, onUpload, onSent }) {
     request.addEventListener("error", () => reject(new Problem({})));
     request.addEventListener("load", () => {
       const header = (/** @type {string} */ name) => request.getResponseHeader(name);
-      if (request.status === 200) resolve({ picture: request.response, header });
-      else problemOf(request.response).then(reject);
+      const { status, response } = request;
+      if (status === 200) resolve({ picture: response, header });
+      else problemOf(response, status, header("Retry-After")).then(reject);
     });
   });
   request.send(requestBody(file, settings));

@@ -1,4 +1,4 @@
-/** The time budget: automatic, or set by slider or number; beside it what the picture would take. */
+/** The time limit: automatic, or set by slider or number in seconds; beside it what the picture would take. */
 
 import { byId } from "./dom.js";
 import { budgetsOf, estimateSentence } from "./estimate.js";
@@ -39,7 +39,8 @@ export class BudgetField {
   #slider = byId("budget", HTMLInputElement);
   #number = byId("budget-number", HTMLInputElement);
   #automatic = byId("budget-automatic", HTMLInputElement);
-  #default = byId("budget-default", HTMLElement);
+  #range = byId("budget-range", HTMLElement);
+  #folded = byId("budget-value", HTMLElement);
   #sentence = byId("time-estimate", HTMLElement);
   #marks = { fastest: byId("mark-fastest", HTMLElement), best: byId("mark-best", HTMLElement) };
 
@@ -47,7 +48,10 @@ export class BudgetField {
   constructor(onChange) {
     this.#slider.addEventListener("input", () => onChange(this.#shownMs));
     // On "change", not on "input": while "12" is typed, "1" is not meant.
-    this.#number.addEventListener("change", () => onChange(clamped(this.#number.value, BUDGET_RANGE, this.#budgetMs)));
+    this.#number.addEventListener("change", () => {
+      const ms = Math.round(1000 * Number.parseFloat(this.#number.value));
+      onChange(clamped(ms, BUDGET_RANGE, this.#budgetMs));
+    });
     this.#automatic.addEventListener("change", () => onChange(this.#automatic.checked ? null : this.#shownMs));
   }
 
@@ -55,17 +59,17 @@ export class BudgetField {
   write(budgetMs) {
     this.#budgetMs = budgetMs;
     this.#automatic.checked = budgetMs === null;
-    this.#number.value = budgetMs === null ? "" : String(budgetMs);
+    this.#number.value = budgetMs === null ? "" : String(budgetMs / 1000);
+    this.#range.hidden = budgetMs === null;
+    this.#folded.textContent = budgetMs === null ? "automatic" : duration(budgetMs);
+    this.#writeSentence();
     this.#writeSlider();
   }
 
   /** @param {import("./api.js").Estimate | null} estimate  null while none is known */
   show(estimate) {
     this.#estimate = estimate;
-    const sentence = estimate ? estimateSentence(estimate) : "";
-    // This is a live region: a screen reader would read it out each time that it is written.
-    if (this.#sentence.textContent !== sentence) this.#sentence.textContent = sentence;
-    this.#default.textContent = estimate ? `${duration(estimate.default_budget_ms)} for this picture` : "";
+    this.#writeSentence();
     const budgets = estimate ? budgetsOf(estimate) : { fastest: NaN, best: NaN };
     this.#place(this.#marks.fastest, budgets.fastest);
     this.#place(this.#marks.best, budgets.best);
@@ -73,14 +77,16 @@ export class BudgetField {
     this.#writeSlider();
   }
 
+  #writeSentence() {
+    const sentence = this.#estimate ? estimateSentence(this.#estimate, this.#budgetMs) : "";
+    // This is a live region: a screen reader would read it out each time that it is written.
+    if (this.#sentence.textContent !== sentence) this.#sentence.textContent = sentence;
+  }
+
   #writeSlider() {
-    const automatic = this.#budgetMs === null;
-    const defaultMs = this.#estimate?.default_budget_ms;
-    const shownMs = this.#budgetMs ?? defaultMs ?? UNKNOWN_MS;
+    const shownMs = this.#budgetMs ?? this.#estimate?.default_budget_ms ?? UNKNOWN_MS;
     this.#slider.value = String(positionOf(shownMs));
-    this.#slider.toggleAttribute("data-automatic", automatic);
-    const text = defaultMs === undefined ? "Automatic" : `Automatic, ${duration(defaultMs)}`;
-    this.#slider.setAttribute("aria-valuetext", automatic ? text : duration(shownMs));
+    this.#slider.setAttribute("aria-valuetext", duration(shownMs));
     fill(this.#slider);
   }
 

@@ -1,5 +1,7 @@
 /** Moves the divider between bicubic and result by pointer, touch and keys; assistive tools see a slider. */
 
+import { followDrag } from "./drag.js";
+
 const STEP = 1;
 const LARGE_STEP = 10;
 
@@ -43,21 +45,18 @@ export class Divider {
     if (event.button !== 0 || this.#handle.hidden || !(onHandle || this.#canDragAnywhere())) return;
     event.preventDefault();
     this.#handle.focus({ preventScroll: true });
-    this.#frame.setPointerCapture(event.pointerId);
     this.#frame.classList.add("dividing");
-    const stop = new AbortController();
-    const follow = (/** @type {PointerEvent} */ at) => this.#moveTo(at.clientX);
-    follow(event);
-    this.#frame.addEventListener("pointermove", follow, { signal: stop.signal });
-    for (const end of ["pointerup", "pointercancel"]) {
-      this.#frame.addEventListener(end, () => this.#release(stop), { signal: stop.signal });
-    }
-  }
-
-  /** @param {AbortController} stop */
-  #release(stop) {
-    stop.abort();
-    this.#frame.classList.remove("dividing");
+    const before = this.#value;
+    this.#moveTo(event.clientX);
+    followDrag(
+      this.#frame,
+      event,
+      ({ clientX }) => this.#moveTo(clientX),
+      (pinched) => {
+        this.#frame.classList.remove("dividing");
+        if (pinched) this.value = before;
+      },
+    );
   }
 
   /** @param {number} clientX */

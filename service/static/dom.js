@@ -15,6 +15,16 @@ export function byId(id, type) {
 }
 
 /**
+ * Scroll an element into sight if it is out of it, as on a phone after a run.
+ *
+ * @param {HTMLElement} part
+ */
+export function reveal(part) {
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  part.scrollIntoView({ block: "nearest", behavior: still ? "instant" : "smooth" });
+}
+
+/**
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {Record<string, string>} attributes

@@ -1,35 +1,12 @@
 /** Asks the service what a picture would take, before the picture is sent. */
 
-import { fetchEstimate } from "./api.js";
+import { Problem, fetchEstimate } from "./api.js";
 import { BUDGET_RANGE } from "./settings.js";
 import { duration } from "./units.js";
 
 /** @typedef {import("./api.js").Estimate} Estimate */
 
 const DEBOUNCE_MS = 250;
-
-/**
- * @param {import("./picture.js").Picture} picture
- * @param {import("./settings.js").Settings} settings
- * @param {import("./api.js").Format[]} formats  those that the service reads
- * @returns {string} the query; "" where size or format of the picture are unknown
- */
-function queryOf({ file, width, height }, settings, formats) {
-  const format = formats.find(({ media_type }) => media_type === file.type)?.name;
-  if (width === 0 || format === undefined) return "";
-  const query = new URLSearchParams({
-    width: String(width),
-    height: String(height),
-    format,
-    scale: String(settings.scale),
-    on_miss: settings.onMiss,
-  });
-  if (settings.model) query.set("model", settings.model);
-  if (settings.width) query.set("anysr_width", settings.width);
-  if (settings.strength) query.set("strength", settings.strength);
-  if (settings.format) query.set("output_format", settings.format);
-  return query.toString();
-}
 
 /**
  * Two budgets in milliseconds: one has room for the fastest network, the other for the best one that
@@ -45,77 +22,93 @@ export function budgetsOf({ rungs, wait_ms }) {
 }
 
 /**
+ * The time until the picture is there, of the best way that the budget has room for.
+ *
  * @param {Estimate} estimate
- * @returns {string} e.g. "About 600 ms (fastest) to 3 s (best)."
+ * @param {number | null} budgetMs  null for the service's own choice
+ * @returns {number} milliseconds
  */
-export function estimateSentence(estimate) {
+export function expectedMs({ rungs, wait_ms, default_budget_ms }, budgetMs) {
+  const room = (budgetMs ?? default_budget_ms) - wait_ms;
+  const chosen = rungs.filter(({ budget_ms }) => budget_ms <= room).pop() ?? rungs[0];
+  // A budget holds the safe cost of the run, and what gateway and queue add to it.
+  return wait_ms + chosen.expected_ms + (chosen.budget_ms - chosen.safe_ms);
+}
+
+/**
+ * @param {Estimate} estimate
+ * @param {number | null} budgetMs  null for the service's own choice
+ * @returns {string} e.g. "About 2.8 s."
+ */
+export function estimateSentence(estimate, budgetMs) {
+  const expected = `About ${duration(expectedMs(estimate, budgetMs))}.`;
+  if (budgetMs === null) return expected;
   const { fastest, best } = budgetsOf(estimate);
-  if (rounded(best) === rounded(fastest)) return `About ${rounded(best)}.`;
-  return `About ${rounded(fastest)} (fastest) to ${rounded(best)} (best).`;
+  if (duration(best) === duration(fastest)) return expected;
+  return `${expected} The fastest network needs ${duration(fastest)}, the best ${duration(best)}.`;
 }
 
-/** @param {number} ms */
-function rounded(ms) {
-  return duration(Number(ms.toPrecision(2)));
+/**
+ * @param {unknown} error  of a question for an estimate
+ * @returns {string} what keeps the picture from being made, in a few words; "" where that is unknown
+ */
+function obstacle(error) {
+  if (!(error instanceof Problem)) return "";
+  if (error.code === "not_ready") return "not ready";
+  return error.code === "invalid_request" ? "not at this size" : "";
 }
 
-/** Asks whenever picture or settings have changed, and reports the newest answer alone. */
+/**
+ * @typedef {object} Question
+ * @property {string} query  of GET /estimate; "" for none
+ * @property {(answer: Estimate | null, obstacle: string) => void} onAnswer  null without an answer
+ */
+
+/**
+ * Asks questions one after the other whenever they have changed, and reports the answers to the newest
+ * ones alone. An answer that stays the same is not withdrawn meanwhile: words that came and went
+ * at each step of a slider could not be read.
+ */
 export class Estimator {
-  #onEstimate;
-  #query = "";
+  #asked = "";
   #timer = 0;
   #request = new AbortController();
 
-  /** @param {(estimate: Estimate | null) => void} onEstimate  null where there is none */
-  constructor(onEstimate) {
-    this.#onEstimate = onEstimate;
-  }
-
-  /**
-   * Withdraw the estimate, because the picture is another one. Where only the settings change, the
-   * estimate stays until the next answer: a sentence that came and went at each step of a slider
-   * could not be read.
-   */
-  reset() {
-    this.#replace("");
-    this.#onEstimate(null);
-  }
-
-  /**
-   * @param {import("./picture.js").Picture} picture
-   * @param {import("./settings.js").Settings} settings
-   * @param {import("./api.js").Format[]} formats  those that the service reads, if known
-   */
-  update(picture, settings, formats) {
-    const query = queryOf(picture, settings, formats);
-    if (query === this.#query) return;
-    this.#replace(query);
-    if (query === "") this.#onEstimate(null);
-    else this.#timer = window.setTimeout(() => this.#fetch(query, this.#request.signal), DEBOUNCE_MS);
-  }
-
-  /** @param {string} query */
-  #replace(query) {
+  /** @param {Question[]} questions  the most important one first */
+  ask(questions) {
+    const asked = JSON.stringify(questions.map(({ query }) => query));
+    if (asked === this.#asked) return;
+    this.#asked = asked;
     clearTimeout(this.#timer);
     this.#request.abort();
     this.#request = new AbortController();
-    this.#query = query;
+    const { signal } = this.#request;
+    for (const { query, onAnswer } of questions) if (query === "") onAnswer(null, "");
+    const open = questions.filter(({ query }) => query !== "");
+    if (open.length > 0) this.#timer = window.setTimeout(() => this.#fetchAll(open, signal), DEBOUNCE_MS);
   }
 
   /**
-   * @param {string} query
+   * @param {Question[]} questions
    * @param {AbortSignal} signal
    */
-  async #fetch(query, signal) {
-    try {
-      const estimate = await fetchEstimate(query, signal);
-      if (!signal.aborted) this.#onEstimate(estimate);
-    } catch {
-      if (signal.aborted) return;
-      // The visitor can send the picture all the same, and hears then what is wrong. The next
-      // change asks again, even if it leads back to this query.
-      this.#query = "";
-      this.#onEstimate(null);
+  async #fetchAll(questions, signal) {
+    /** @type {Map<string, Promise<Estimate>>} */
+    const answers = new Map();
+    for (const { query, onAnswer } of questions) {
+      const answer = answers.get(query) ?? fetchEstimate(query, signal);
+      answers.set(query, answer);
+      try {
+        const estimate = await answer;
+        if (signal.aborted) return;
+        onAnswer(estimate, "");
+      } catch (error) {
+        if (signal.aborted) return;
+        // The visitor can send the picture all the same, and hears then what is wrong. The next
+        // change asks again, even if it leads back to the same questions.
+        this.#asked = "";
+        onAnswer(null, obstacle(error));
+      }
     }
   }
 }

@@ -6,20 +6,25 @@ const PERIOD_MS = 5000;
 
 const WORDS = Object.freeze({ ready: "Ready", warming: "Warming up", unreachable: "Not reachable" });
 
-/** @returns {Promise<keyof typeof WORDS>} */
-async function currentState() {
+/** @returns {Promise<{state: keyof typeof WORDS, workers: number}>} */
+async function current() {
   try {
-    return (await fetchReady()) ? "ready" : "warming";
+    const workers = await fetchReady();
+    return { state: workers > 0 ? "ready" : "warming", workers };
   } catch {
-    return "unreachable";
+    return { state: "unreachable", workers: 0 };
   }
 }
 
-/** @param {HTMLElement} status */
-export function watchHealth(status) {
+/**
+ * @param {HTMLElement} status
+ * @param {(workers: number) => void} onWorkers  how many are ready, each time that it is known
+ */
+export function watchHealth(status, onWorkers) {
   const check = async () => {
     if (document.hidden) return;
-    const state = await currentState();
+    const { state, workers } = await current();
+    onWorkers(workers);
     // This is a live region: a screen reader would read it out each time that it is written.
     if (status.dataset.state === state) return;
     status.dataset.state = state;

@@ -1,18 +1,19 @@
 /** Tells before anything is sent which size the result will have, and what may go wrong. */
 
-import { fileSize, outputSize, pixels } from "./units.js";
+import { resultSize } from "./output-size.js";
+import { fileSize, listed, pixels } from "./units.js";
 
 /** @typedef {import("./picture.js").Picture} Picture */
 
 /**
  * @param {Picture} picture
- * @param {number} scale
+ * @param {import("./settings.js").Settings} settings
  * @returns {string} e.g. "320 × 240 becomes 758 × 569 pixels."; "" where the size is unknown
  */
-export function sizeSentence({ width, height }, scale) {
-  if (width === 0) return "";
-  const output = pixels(outputSize(width, scale), outputSize(height, scale));
-  return `${pixels(width, height)} becomes ${output} pixels.`;
+export function sizeSentence(picture, settings) {
+  if (picture.width === 0) return "";
+  const result = resultSize(picture, settings);
+  return `${pixels(picture.width, picture.height)} becomes ${pixels(result.width, result.height)} pixels.`;
 }
 
 /**
@@ -26,7 +27,7 @@ export function warnings(picture, settings, model, limits) {
   const found = [];
   if (picture.width === 0) found.push("This browser cannot show the file; the service may not be able to read it either.");
   if (limits) found.push(...inputWarnings(picture, limits), ...outputWarnings(picture, settings, limits));
-  if (model) found.push(...scaleWarnings(settings.scale, model), ...strengthWarnings(settings.strength, model));
+  if (model) found.push(...scaleWarnings(resultSize(picture, settings).scale, model), ...strengthWarnings(settings.strength, model));
   return found;
 }
 
@@ -55,17 +56,17 @@ function inputWarnings({ file, width, height }, limits) {
  * @param {import("./settings.js").Settings} settings
  * @param {import("./api.js").Limits} limits
  */
-function outputWarnings({ file, width, height }, { scale, format }, limits) {
-  const sides = [outputSize(width, scale), outputSize(height, scale)];
-  const [count, longest] = [sides[0] * sides[1], Math.max(...sides)];
-  if (width > 0 && count > limits.max_output_pixels) {
-    return [`The result would have ${pixelCount(count)}; this service makes at most ${pixelCount(limits.max_output_pixels)}. Choose a smaller scale.`];
+function outputWarnings({ file, ...picture }, settings, limits) {
+  const { width, height } = resultSize(picture, settings);
+  const [count, longest] = [width * height, Math.max(width, height)];
+  if (count > limits.max_output_pixels) {
+    return [`The result would have ${pixelCount(count)}; this service makes at most ${pixelCount(limits.max_output_pixels)}. Choose a smaller size.`];
   }
-  const wanted = format || file.type.replace("image/", "");
+  const wanted = settings.format || file.type.replace("image/", "");
   const chosen = limits.formats.find(({ name }) => name === wanted);
   if (chosen === undefined || longest <= chosen.max_side) return [];
-  const others = limits.formats.filter(({ max_side }) => max_side >= longest).map(({ label }) => label).join(" or ");
-  return [`${chosen.label} holds at most ${chosen.max_side} pixels a side. Choose a smaller scale, or the format ${others}.`];
+  const others = limits.formats.filter(({ max_side }) => max_side >= longest).map(({ label }) => label);
+  return [`${chosen.label} holds at most ${chosen.max_side} pixels a side. Choose a smaller size, or the format ${listed(others, "or")}.`];
 }
 
 /**
@@ -73,6 +74,7 @@ function outputWarnings({ file, width, height }, { scale, format }, limits) {
  * @param {import("./api.js").Model} model
  */
 function scaleWarnings(scale, model) {
+  if (scale < 1) return ["The picture is larger than that already; this service only enlarges."];
   if (scale < model.min_scale || scale > model.max_scale) {
     return [`${model.name} can only do scales from ${model.min_scale}× to ${model.max_scale}×.`];
   }

@@ -1,6 +1,6 @@
 /** Explains in plain words what went wrong, and offers the one thing that helps. */
 
-import { element } from "./dom.js";
+import { element, reveal } from "./dom.js";
 import { duration } from "./units.js";
 
 /**
@@ -22,10 +22,10 @@ export const WORDS = Object.freeze({
   unknown_model: ["This model is no longer available", "Choose another model."],
   model_not_trained: ["This model cannot run yet", "Nobody has trained it for this service. Choose another model."],
   unknown_width: ["This network width is no longer available", "Choose another width, or Automatic."],
-  budget_infeasible: ["The time budget is too small", "Even the fastest way that your settings allow takes longer."],
+  budget_infeasible: ["The time limit is too short", "Even the fastest way that your settings allow takes longer."],
   overloaded: ["The service is busy", "It has as many pictures as it can finish in time. Try again in a moment."],
   not_ready: ["Not ready yet", "The service is still starting, or still loading the model that you chose."],
-  deadline_exceeded: ["Time ran out", "Allow more time, or set “If late” to “Send anyway”."],
+  deadline_exceeded: ["Time ran out", "Allow more time, or set “If time runs out” to “Send anyway”."],
   job_cancelled: ["Cancelled", "The service cancelled this picture. You can start it again."],
   worker_lost: ["The picture could not be made", "The service tried several times and broke off each time. A smaller picture or scale may work."],
   internal_error: ["The service failed", "This is the fault of the service, not of your picture. Try again."],
@@ -36,6 +36,23 @@ export const WORDS = Object.freeze({
 const RETRYABLE = new Set(["deadline_exceeded", "job_cancelled", "worker_lost", "internal_error", "unreachable"]);
 const WAITABLE = new Set(["overloaded", "not_ready"]);
 const TICK_MS = 250;
+
+/**
+ * @param {import("./api.js").Problem} problem
+ * @returns {[title: string, advice: string]}
+ */
+function wordsOf({ code }) {
+  return WORDS[code] ?? ["Something went wrong", "Try again."];
+}
+
+/**
+ * @param {import("./api.js").Problem} problem
+ * @returns {string} title and advice, for a place with room for a line
+ */
+export function problemWords(problem) {
+  const [title, advice] = wordsOf(problem);
+  return `${title}. ${advice}`;
+}
 
 /**
  * @typedef {object} Remedies
@@ -64,10 +81,23 @@ export class ProblemPanel {
     this.#host.replaceChildren();
   }
 
+  /**
+   * Say that a file cannot be sent.
+   *
+   * @param {string} name
+   * @param {string} refusal  one sentence
+   */
+  refuse(name, refusal) {
+    this.clear();
+    this.#host.append(element("h2", {}, `${name} cannot be used`), element("p", {}, refusal));
+    this.#host.hidden = false;
+    reveal(this.#host);
+  }
+
   /** @param {import("./api.js").Problem} problem */
   show(problem) {
     this.clear();
-    const [title, advice] = WORDS[problem.code] ?? ["Something went wrong", "Try again."];
+    const [title, advice] = wordsOf(problem);
     this.#host.append(element("h2", {}, title), element("p", {}, advice));
     if (problem.code !== "unreachable") this.#host.append(element("p", { class: "detail" }, problem.message));
     const remedy = this.#remedy(problem);
@@ -76,7 +106,7 @@ export class ProblemPanel {
       this.#host.append(element("p", { class: "reference" }, `Reference ${problem.requestId}`));
     }
     this.#host.hidden = false;
-    this.#host.scrollIntoView({ block: "nearest" });
+    reveal(this.#host);
   }
 
   /** @param {import("./api.js").Problem} problem */
@@ -94,7 +124,7 @@ export class ProblemPanel {
    * @param {() => void} act
    */
   #button(label, act) {
-    const button = element("button", { type: "button", class: "button wide" }, label);
+    const button = element("button", { type: "button", class: "button" }, label);
     button.addEventListener("click", act);
     return button;
   }

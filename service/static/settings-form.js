@@ -1,56 +1,35 @@
-/** The settings as controls: linked sliders and number fields, and menus that the service fills. */
+/** The settings as controls, most of which the service fills with what it offers. */
 
 import { BudgetField } from "./budget-field.js";
-import { byId, element } from "./dom.js";
-import { widthInWords } from "./run-summary.js";
-import { SCALE_RANGE, clamped } from "./settings.js";
-import { fill } from "./slider.js";
+import { byId } from "./dom.js";
+import { FormatField } from "./format-field.js";
+import { NetworkField } from "./network-field.js";
+import { SizeField } from "./size-field.js";
+import { listed } from "./units.js";
 
-/** @typedef {import("./api.js").Model} Model */
 /** @typedef {import("./settings.js").Settings} Settings */
-
-/**
- * A model beside the ladder says what it is for, because only the visitor can choose it.
- *
- * @param {Model} model
- */
-function modelOption({ name, in_ladder, description }) {
-  const label = in_ladder ? name : `${name}: ${description.split(/[:.;,]/)[0]}`;
-  return element("option", { value: name }, label);
-}
-
-/**
- * @param {string} label
- * @param {Model[]} models
- * @returns {HTMLOptGroupElement[]} none without models
- */
-function modelGroup(label, models) {
-  return models.length > 0 ? [element("optgroup", { label }, ...models.map(modelOption))] : [];
-}
 
 export class SettingsForm {
   #settings;
   #onChange;
   /** @type {import("./api.js").Models | null} */
   #models = null;
-  #scale = byId("scale", HTMLInputElement);
-  #scaleNumber = byId("scale-number", HTMLInputElement);
+  #size = new SizeField((changes) => this.change(changes));
+  #format = new FormatField((changes) => this.change(changes));
   #budget = new BudgetField((budgetMs) => this.change({ budgetMs }));
-  #model = byId("model", HTMLSelectElement);
-  #anyModel = element("option", { value: "" });
-  #width = byId("width", HTMLSelectElement);
-  #strength = byId("strength", HTMLSelectElement);
-  #format = byId("format", HTMLSelectElement);
+  #network;
   #onMiss = byId("on-miss", HTMLSelectElement);
 
   /**
    * @param {Settings} settings
    * @param {(settings: Settings) => void} onChange
+   * @param {() => void} onNetworks  when the list of all networks comes into sight
    */
-  constructor(settings, onChange) {
+  constructor(settings, onChange, onNetworks) {
     this.#settings = settings;
     this.#onChange = onChange;
-    this.#listen();
+    this.#network = new NetworkField((changes) => this.change(changes), onNetworks);
+    this.#onMiss.addEventListener("change", () => this.change({ onMiss: this.#onMiss.value }));
     this.#write();
   }
 
@@ -58,17 +37,24 @@ export class SettingsForm {
     return this.#settings;
   }
 
-  /**
-   * The model that was chosen, else the service's default, whose limits stand for those of all;
-   * undefined until the list of models is there.
-   */
+  /** The model whose limits hold; undefined until the list of models is there. */
   get model() {
-    return this.#modelNamed(this.#settings.model || this.#models?.default);
+    return this.#network.modelOf(this.#settings);
   }
 
   /** The limits of the service; undefined until the list of models is there. */
   get limits() {
     return this.#models?.limits;
+  }
+
+  /** The formats that the service reads; none until the list of models is there. */
+  get formats() {
+    return this.#models?.limits.formats ?? [];
+  }
+
+  /** What could be chosen instead, and where to show the time that it would take. */
+  get alternatives() {
+    return this.#network.alternatives(this.#settings);
   }
 
   /**
@@ -77,7 +63,7 @@ export class SettingsForm {
    * @param {string} name
    */
   takesStrength(name) {
-    return this.#modelNamed(name)?.takes_strength;
+    return this.#network.named(name)?.takes_strength;
   }
 
   /**
@@ -89,92 +75,55 @@ export class SettingsForm {
     this.#budget.show(estimate);
   }
 
+  /** @param {import("./entries.js").Entry | null} entry  the picture that is shown; null for none */
+  showPicture(entry) {
+    const known = entry !== null && entry.picture.width > 0;
+    this.#size.showPicture(known ? entry.picture : null);
+    this.#format.showPicture(entry?.format ?? null);
+  }
+
   /** @param {Partial<Settings>} changes */
   change(changes) {
-    this.#settings = { ...this.#settings, ...changes };
+    this.#settings = this.#possible({ ...this.#settings, ...changes });
     this.#write();
     this.#onChange(this.#settings);
   }
 
   /**
-   * Show which formats there are: as a menu, in words, and to the file dialogue.
-   *
-   * @param {import("./api.js").Format[]} formats
-   */
-  #showFormats(formats) {
-    const options = formats.map(({ name, label }) => element("option", { value: name }, label));
-    this.#format.replaceChildren(element("option", { value: "" }, "Unchanged"), ...options);
-    const labels = formats.map(({ label }) => label);
-    const last = labels.pop() ?? "";
-    byId("formats", HTMLElement).textContent = labels.length > 0 ? `${labels.join(", ")} or ${last}` : last;
-    const accepted = formats.flatMap(({ media_type, suffixes }) => [media_type, ...suffixes]);
-    byId("file", HTMLInputElement).accept = accepted.join(",");
-  }
-
-  /**
-   * Fill the menus with what the service offers.
+   * Fill the controls with what the service offers.
    *
    * @param {import("./api.js").Models} models
    */
   showModels(models) {
     this.#models = models;
-    this.#showFormats(models.limits.formats);
-    this.#model.replaceChildren(
-      this.#anyModel,
-      ...modelGroup("Used automatically", models.models.filter(({ in_ladder }) => in_ladder)),
-      ...modelGroup("Used only when chosen", models.models.filter(({ in_ladder }) => !in_ladder)),
-    );
-    // The model of the last visit may be gone.
-    const known = this.#modelNamed(this.#settings.model) !== undefined;
-    this.change({ model: known ? this.#settings.model : "" });
+    this.#network.showModels(models.models, models.default);
+    this.#format.showFormats(models.limits.formats);
+    const { formats } = models.limits;
+    byId("formats", HTMLElement).textContent = listed(formats.map(({ label }) => label), "or");
+    byId("file", HTMLInputElement).accept = formats.flatMap(({ media_type, suffixes }) => [media_type, ...suffixes]).join(",");
+    this.change({});
   }
 
-  /** @param {string | undefined} name */
-  #modelNamed(name) {
-    return this.#models?.models.find((model) => model.name === name);
-  }
-
-  #listen() {
-    this.#scale.addEventListener("input", () => this.change({ scale: this.#scale.valueAsNumber }));
-    // On "change", not on "input": while "2.5" is typed, "2" is not meant.
-    this.#scaleNumber.addEventListener("change", () => this.#readScaleNumber());
-    this.#model.addEventListener("change", () => this.change({ model: this.#model.value }));
-    this.#width.addEventListener("change", () => this.change({ width: this.#width.value }));
-    this.#strength.addEventListener("change", () => this.change({ strength: this.#strength.value }));
-    this.#format.addEventListener("change", () => this.change({ format: this.#format.value }));
-    this.#onMiss.addEventListener("change", () => this.change({ onMiss: this.#onMiss.value }));
-  }
-
-  #readScaleNumber() {
-    const scale = clamped(this.#scaleNumber.value, SCALE_RANGE, this.#settings.scale);
-    this.change({ scale: Math.round(scale * 100) / 100 });
+  /**
+   * Replace what the service does not offer: the model, width or format of the last visit may be gone.
+   *
+   * @param {Settings} settings
+   * @returns {Settings}
+   */
+  #possible(settings) {
+    if (this.#models === null) return settings;
+    const model = this.#network.named(settings.model) === undefined ? "" : settings.model;
+    const widths = this.#network.modelOf({ ...settings, model })?.widths.map(String) ?? [];
+    const format = this.formats.some(({ name }) => name === settings.format) ? settings.format : "";
+    return { ...settings, model, format, width: widths.includes(settings.width) ? settings.width : "" };
   }
 
   #write() {
-    const { scale, budgetMs, strength, format, onMiss } = this.#settings;
-    this.#scale.value = this.#scaleNumber.value = String(scale);
-    this.#scale.setAttribute("aria-valuetext", `${scale} times`);
-    this.#budget.write(budgetMs);
-    fill(this.#scale);
-    this.#strength.value = strength;
-    this.#format.value = format;
-    this.#onMiss.value = onMiss;
-    if (this.#models) this.#writeNetwork();
+    const settings = this.#settings;
+    this.#size.write(settings);
+    this.#format.write(settings);
+    this.#budget.write(settings.budgetMs);
+    this.#network.write(settings);
+    this.#onMiss.value = settings.onMiss;
   }
-
-  #writeNetwork() {
-    const widths = this.model?.widths ?? [];
-    if (!widths.map(String).includes(this.#settings.width)) this.#settings.width = "";
-    // With a width but no model, the service takes its default model.
-    this.#anyModel.textContent = this.#settings.width ? "Default model" : "Best in time";
-    this.#model.value = this.#settings.model;
-    const options = widths.map((width) => element("option", { value: String(width) }, capitalized(widthInWords(width))));
-    this.#width.replaceChildren(element("option", { value: "" }, "Automatic"), ...options);
-    this.#width.value = this.#settings.width;
-  }
-}
-
-/** @param {string} text */
-function capitalized(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

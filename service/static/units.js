@@ -1,14 +1,45 @@
-/** Writes times, sizes and file names as people read them, and computes the size of a result. */
+/** Writes times, sizes and names as people read them. */
+
+const MINUTE_S = 60;
+/** Keeps a number and its unit on one line. */
+const JOINED = "\u00a0";
+
+/**
+ * @param {number | string} value
+ * @param {string} unit
+ */
+function joined(value, unit) {
+  return `${value}${JOINED}${unit}`;
+}
 
 /**
  * @param {number} ms
- * @returns {string} e.g. "840 ms", "2.4 s", "60 s"
+ * @returns {string} e.g. "0.04 s", "2.8 s", "34 s", "2 min 5 s"
  */
 export function duration(ms) {
-  if (ms < 10) return `${Math.round(ms * 10) / 10} ms`;
-  if (ms < 999.5) return `${Math.round(ms)} ms`;
-  const seconds = ms / 1000;
-  return `${seconds < 10 ? Math.round(seconds * 100) / 100 : Math.round(seconds * 10) / 10} s`;
+  const s = ms / 1000;
+  if (s < 0.095) return joined(Math.max(1, Math.round(s * 100)) / 100, "s");
+  if (s < 9.95) return joined(Math.round(s * 10) / 10, "s");
+  const whole = Math.round(s);
+  if (whole < 2 * MINUTE_S) return joined(whole, "s");
+  const rest = whole % MINUTE_S;
+  return joined(Math.floor(whole / MINUTE_S), "min") + (rest > 0 ? ` ${joined(rest, "s")}` : "");
+}
+
+/**
+ * @param {number} ms
+ * @returns {string} for a time that goes on, whose last digit never comes and goes: e.g. "2.0 s"
+ */
+export function runningTime(ms) {
+  return joined((ms / 1000).toFixed(1), "s");
+}
+
+/**
+ * @param {number} ms
+ * @returns {string} to the millisecond, for technical facts: e.g. "0.102 s"
+ */
+export function exactDuration(ms) {
+  return joined(Math.round(ms) / 1000, "s");
 }
 
 /**
@@ -16,9 +47,9 @@ export function duration(ms) {
  * @returns {string} e.g. "640 kB", "1.2 MB"
  */
 export function fileSize(bytes) {
-  if (bytes < 1000) return `${bytes} B`;
-  if (bytes < 1e6) return `${Math.round(bytes / 1000)} kB`;
-  return `${Math.round(bytes / 1e5) / 10} MB`;
+  if (bytes < 1000) return joined(bytes, "B");
+  if (bytes < 1e6) return joined(Math.round(bytes / 1000), "kB");
+  return joined(Math.round(bytes / 1e5) / 10, "MB");
 }
 
 /**
@@ -26,37 +57,24 @@ export function fileSize(bytes) {
  * @param {number} height
  */
 export function pixels(width, height) {
-  return `${width} × ${height}`;
+  return [width, "×", height].join(JOINED);
 }
 
 /**
- * Round as the service does, halves to even, so that the size shown before the run is that of the result.
- *
- * @param {number} value
+ * @param {number} count
+ * @param {string} noun  in the singular
+ * @returns {string} e.g. "1 picture", "3 pictures"
  */
-export function roundHalfEven(value) {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  if (rest !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
+export function counted(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 /**
- * @param {number} size   pixels
- * @param {number} scale
+ * @param {string[]} names
+ * @param {string} last  the word before the last name
+ * @returns {string} e.g. "PNG, JPEG or WebP"
  */
-export function outputSize(size, scale) {
-  return Math.max(1, roundHalfEven(scale * size));
-}
-
-/**
- * @param {string} name       of the original, e.g. "photo.final.png"
- * @param {number} scale
- * @param {string} mediaType  of the result
- * @returns {string} e.g. "photo.final@2.37x.png"
- */
-export function resultName(name, scale, mediaType) {
-  const stem = name.replace(/\.[^.]{1,5}$/, "") || "picture";
-  const format = mediaType.replace("image/", "");
-  return `${stem}@${scale}x.${format === "jpeg" ? "jpg" : format}`;
+export function listed(names, last) {
+  const end = names[names.length - 1] ?? "";
+  return names.length > 1 ? `${names.slice(0, -1).join(", ")} ${last} ${end}` : end;
 }

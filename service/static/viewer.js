@@ -9,25 +9,33 @@ import { fileSize, pixels } from "./units.js";
 /** @typedef {import("./picture.js").Picture} Picture */
 
 export class Viewer {
-  #dropZone = byId("drop-zone", HTMLElement);
+  #empty = byId("empty", HTMLElement);
   #view = byId("view", HTMLElement);
   #frame = byId("viewport", HTMLElement);
   #image = byId("after", HTMLImageElement);
   #canvas = byId("bicubic", HTMLCanvasElement);
   #handle = byId("divider", HTMLElement);
   #note = byId("note", HTMLElement);
-  #tagAfter = byId("tag-after", HTMLElement);
   #zoom = byId("zoom", HTMLFieldSetElement);
+  #zoomValue = byId("zoom-value", HTMLElement);
   #comparison = new AbortController();
   #panZoom;
 
   constructor() {
-    this.#panZoom = new PanZoom(this.#frame, [this.#image, this.#canvas], (zoom) => this.#checkZoom(String(zoom)));
+    this.#panZoom = new PanZoom(this.#frame, [this.#image, this.#canvas], (zoom, percent) => this.#showZoom(zoom, percent));
     new Divider(this.#handle, this.#frame, () => !this.#panZoom.overflows);
     this.#zoom.addEventListener("change", () => {
       const value = /** @type {HTMLInputElement} */ (this.#zoom.querySelector(":checked")).value;
       this.#panZoom.zoom = value === "fit" ? "fit" : Number(value);
     });
+  }
+
+  /** Show that nothing is chosen. */
+  showNothing() {
+    this.#endComparison();
+    this.#image.removeAttribute("src");
+    this.#empty.hidden = false;
+    this.#view.hidden = true;
   }
 
   /**
@@ -36,38 +44,37 @@ export class Viewer {
    * @param {Picture} picture
    */
   showOriginal({ file, url, width, height }) {
-    this.#dropZone.hidden = true;
-    this.#view.hidden = false;
+    this.#showCaption({ file, width, height });
     this.#endComparison();
-    byId("file-name", HTMLElement).textContent = file.name;
-    const size = width > 0 ? `${pixels(width, height)}, ` : "";
-    byId("file-size", HTMLElement).textContent = `${size}${fileSize(file.size)}`;
     this.#note.textContent = width > 0 ? "" : "This browser cannot show the file.";
     this.#show(width > 0 ? url : "", width, height, `The original, ${file.name}`);
     this.#panZoom.zoom = "fit";
-  }
-
-  /** Scroll to the frame if it is out of sight, as on a phone after a run. */
-  reveal() {
-    const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.#frame.scrollIntoView({ block: "nearest", behavior: still ? "instant" : "smooth" });
   }
 
   /**
    * Show a result, and draw the bicubic enlargement beside it.
    *
    * @param {Picture} original
-   * @param {{url: string, width: number, height: number, model: string}} result  0 x 0 if the
-   *     browser cannot read it
+   * @param {Picture} result
    */
-  async showResult(original, { url, width, height, model }) {
+  async showResult(original, { url, width, height }) {
+    this.#showCaption(original);
     this.#endComparison();
     this.#show(width > 0 ? url : "", width, height, `The result, ${pixels(width, height)} pixels`);
-    this.#tagAfter.textContent = model;
+    this.#panZoom.open();
     if (width === 0) this.#note.textContent = "This browser cannot show the format. You can download the picture all the same.";
     if (width === 0 || original.width === 0) return;
-    this.#note.textContent = "Drawing the bicubic enlargement for comparison";
+    this.#note.textContent = "Drawing the picture without sharpening, for comparison";
     await this.#compare(original, width, height);
+  }
+
+  /** @param {Pick<Picture, "file" | "width" | "height">} original */
+  #showCaption({ file, width, height }) {
+    this.#empty.hidden = true;
+    this.#view.hidden = false;
+    byId("file-name", HTMLElement).textContent = file.name;
+    const size = width > 0 ? `${pixels(width, height)}, ` : "";
+    byId("file-size", HTMLElement).textContent = `${size}${fileSize(file.size)}`;
   }
 
   /**
@@ -112,9 +119,13 @@ export class Viewer {
     this.#panZoom.resize(Math.max(1, width), Math.max(1, height));
   }
 
-  /** @param {string} value */
-  #checkZoom(value) {
-    const choice = this.#zoom.querySelector(`[value="${value}"]`);
-    if (choice instanceof HTMLInputElement) choice.checked = true;
+  /**
+   * @param {import("./pan-zoom.js").Zoom} zoom
+   * @param {number} percent
+   */
+  #showZoom(zoom, percent) {
+    for (const choice of this.#zoom.querySelectorAll("input")) choice.checked = choice.value === String(zoom);
+    // A step that can be chosen says it itself.
+    this.#zoomValue.textContent = this.#zoom.querySelector(":checked:not([value=fit])") ? "" : `${percent} %`;
   }
 }

@@ -54,7 +54,7 @@ def test_one_file_to_one_file_in_the_format_of_its_name(folder, tmp_path):
     result = run(folder / "a.png", "-o", tmp_path / "out.webp", "--scale", 2.37)
     assert result.exit_code == 0, result.output
     assert size(tmp_path / "out.webp") == ("WEBP", (71, 47))
-    assert "anysr-s at width 1 (widest)" in result.output
+    assert "anysr-m at width 1 (widest)" in result.output
 
 
 def test_a_folder_keeps_its_structure_names_and_formats(folder, tmp_path):
@@ -174,7 +174,7 @@ def test_the_strength_is_sent_to_a_service_and_shown_from_its_answer(folder, tmp
     out = ["-o", tmp_path / "out.png", "--scale", 2, "--budget-ms", 30_000]
     with running_service(ANYSR_MODELS=str(cleaning)) as url:
         given = run(folder / "a.png", *out, "--strength", 0.5, "--server", url)
-        clean = run(folder / "a.png", *out, "--server", url)
+        clean = run(folder / "a.png", *out, "--overwrite", "--server", url)
     assert "(widest), cleaned up at strength 0.5, " in given.output
     assert clean.exit_code == 0, clean.output
     assert "cleaned up" not in clean.output

@@ -18,7 +18,16 @@ T = TypeVar("T")
 
 WAIT_S = 120.0
 
-FETCH = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
+FETCH = """
+import sys, urllib.error, urllib.request
+try:
+    page = urllib.request.urlopen(sys.argv[1])
+except urllib.error.HTTPError as error:
+    page = error
+print(page.read().decode())
+"""
+STATE_URL = "http://127.0.0.1:9101"
+"""Of health and metrics, inside the gateway's container."""
 
 
 def inspect(container: str) -> dict[str, Any]:
@@ -59,12 +68,13 @@ class Stack(ComposeProject):
     """A Compose project, and requests to it."""
 
     def fetch_inside(self, url: str) -> str:
-        """Return a page of the project's network, fetched in the gateway's container."""
+        """Return a page of the project's network, whatever its status, fetched in the gateway's
+        container."""
         return self.inside("gateway", "python", "-c", FETCH, url)
 
     def ready(self) -> dict[str, Any]:
         """Return the gateway's report on workers and queue."""
-        answer: dict[str, Any] = httpx.get(f"{self.url}/health/ready").json()
+        answer: dict[str, Any] = json.loads(self.fetch_inside(f"{STATE_URL}/health/ready"))
         return answer
 
     def warm_workers(self) -> int:

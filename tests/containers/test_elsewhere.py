@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from benchmarks.compose import docker, run
 from tests.containers.conftest import PORT
-from tests.containers.stack import Stack, eventually, photograph, size_of
+from tests.containers.stack import FETCH, STATE_URL, Stack, eventually, photograph, size_of
 
 SWARM = "anysr-swarm-test"
 SWARM_PORT = str(int(PORT) + 2)
@@ -59,6 +60,14 @@ def test_secrets_come_from_files_and_redis_requires_its_password(secret_stack):
     assert httpx.post(reload, headers=key).status_code == 202
 
 
+def warm_on_swarm() -> int:
+    """Return the number of warm workers that the gateway of this machine sees."""
+    name = f"label=com.docker.swarm.service.name={SWARM}_gateway"
+    gateway = docker("ps", "--quiet", "--filter", name)
+    page = docker("exec", gateway, "python", "-c", FETCH, f"{STATE_URL}/health/ready")
+    return sum(worker["ready"] for worker in json.loads(page).get("workers", ()))
+
+
 def test_the_stack_runs_on_swarm(built, swarm, say):
     docker("node", "update", "--label-add", "anysr.redis=true", swarm)
     variables = {**built, "ANYSR_PORT": SWARM_PORT}
@@ -66,7 +75,7 @@ def test_the_stack_runs_on_swarm(built, swarm, say):
     try:
         run(*deploy, "--compose-file", "deploy/stack.yml", SWARM, variables=variables)
         here = Stack(SWARM, variables)
-        eventually(lambda: here.warm_workers() == 2, "two warm workers on Swarm")
+        eventually(lambda: warm_on_swarm() == 2, "two warm workers on Swarm")
         answer = here.upscale(photograph(64, 48), scale=2)
         assert answer.status_code == 200
         assert size_of(answer.content) == (128, 96)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import httpx
 
-from tests.containers.stack import Stack, eventually, inspect, photograph, size_of
+from tests.containers.stack import STATE_URL, Stack, eventually, inspect, photograph, size_of
 
 
 def targets(stack: Stack) -> list[tuple[str, str]]:
@@ -29,12 +30,17 @@ def test_the_stack_upscales_a_photograph_as_soon_as_it_is_up(stack, say):
 
 
 def test_gateway_and_worker_each_have_metrics(stack):
-    gateway = httpx.get(f"{stack.url}/metrics").text
+    gateway = stack.fetch_inside(f"{STATE_URL}/metrics")
     assert "anysr_http_requests_total{" in gateway
     assert "anysr_queue_backlog_seconds 0.0" in gateway
     worker = stack.fetch_inside("http://worker:9100/metrics")
     assert "anysr_worker_ready 1.0" in worker
     assert 'anysr_runs_total{outcome="succeeded"' in worker
+
+
+def test_the_published_port_has_no_metrics(stack):
+    assert httpx.get(f"{stack.url}/metrics").status_code == 404
+    assert httpx.get(f"{stack.url}/health/ready").json() == {"status": "ready"}
 
 
 def test_prometheus_sees_gateway_and_worker(stack):
@@ -43,7 +49,9 @@ def test_prometheus_sees_gateway_and_worker(stack):
 
 
 def test_three_workers_share_the_queue_and_are_all_scraped(stack):
-    stack.up("--no-recreate", "--scale", "worker=3")
+    more = replace(stack, variables=stack.variables | {"ANYSR_WORKERS": "3"})
+    more.up("--no-recreate")
+    more.up("--no-recreate", "gateway")  # another command keeps them
     try:
         eventually(lambda: stack.warm_workers() == 3, "three warm workers")
         eventually(lambda: targets(stack).count(("worker", "up")) == 3, "three workers scraped")
@@ -56,7 +64,7 @@ def test_three_workers_share_the_queue_and_are_all_scraped(stack):
         ]
         assert len(made) >= 2
     finally:
-        stack.up("--no-recreate", "--scale", "worker=1")
+        stack.up("--no-recreate")
 
 
 def metrics_of(stack: Stack, worker: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -28,12 +30,32 @@ def test_a_service_is_hardened_and_limited_and_has_a_health_check(name):
         assert source in COMPOSE["volumes"] or mount.endswith(":ro")
 
 
-def test_only_the_gateway_publishes_a_port_without_the_grafana_profile():
+def test_only_the_gateway_publishes_a_port_without_a_profile():
     publishing = {name for name, service in COMPOSE["services"].items() if "ports" in service}
-    assert publishing == {"gateway", "grafana"}
-    assert COMPOSE["services"]["grafana"]["profiles"] == ["grafana"]
-    assert COMPOSE["services"]["grafana"]["ports"][0].startswith("127.0.0.1:")
-    assert {n for n, s in COMPOSE["services"].items() if "profiles" in s} == {"grafana"}
+    profiles = {n: s["profiles"] for n, s in COMPOSE["services"].items() if "profiles" in s}
+    assert profiles == {
+        "prometheus-port": ["prometheus"],
+        "alertmanager": ["alerts"],
+        "grafana": ["grafana"],
+    }
+    assert publishing == {"gateway", *profiles}
+    for name in profiles:
+        (port,) = COMPOSE["services"][name]["ports"]
+        assert port.startswith("127.0.0.1:")
+
+
+def test_metrics_and_state_are_on_a_port_that_nobody_publishes():
+    for service in (COMPOSE["services"]["gateway"], STACK["services"]["gateway"]):
+        port = service["environment"]["ANYSR_METRICS_PORT"]
+        assert port not in str(service["ports"])
+
+
+def test_the_number_of_workers_is_kept_by_a_variable():
+    """`--scale` would hold until the next `up` alone."""
+    assert COMPOSE["services"]["worker"]["deploy"]["replicas"] == "${ANYSR_WORKERS:-1}"
+    assert STACK["services"]["worker"]["deploy"]["replicas"] == "${ANYSR_WORKERS:-2}"
+    gpu = read(DEPLOY / "gpu.compose.yml")["services"]["worker-gpu"]
+    assert gpu["deploy"]["replicas"] == 1, "it extends the worker, replicas included"
 
 
 def test_every_file_that_is_mounted_exists():
@@ -63,10 +85,41 @@ def test_prometheus_uses_the_names_of_the_services():
         if job["job_name"] in OURS:
             (discovery,) = job["dns_sd_configs"]
             service = COMPOSE["services"][job["job_name"]]["environment"]
-            port = service.get("ANYSR_PORT") or service["ANYSR_WORKER_METRICS_PORT"]
+            port = service.get("ANYSR_METRICS_PORT") or service["ANYSR_WORKER_METRICS_PORT"]
             assert discovery["names"] == [job["job_name"]]
             assert (discovery["type"], str(discovery["port"])) == ("A", port)
     assert {job["job_name"] for job in config["scrape_configs"]} >= set(OURS)
+
+
+def test_alerts_go_to_the_alertmanager_of_the_profile():
+    alerting = read(DEPLOY / "prometheus" / "prometheus.yml")["alerting"]
+    ((discovery,),) = (manager["dns_sd_configs"] for manager in alerting["alertmanagers"])
+    assert discovery["names"] == ["alertmanager"]
+    assert discovery["names"][0] in COMPOSE["services"]
+    (published,) = COMPOSE["services"]["alertmanager"]["ports"]
+    assert published.endswith(f":{discovery['port']}")
+
+
+def test_every_severity_of_an_alert_has_a_receiver():
+    config = read(DEPLOY / "alertmanager" / "alertmanager.yml")
+    receivers = {receiver["name"] for receiver in config["receivers"]}
+    routes = [config["route"], *config["route"]["routes"]]
+    assert {route["receiver"] for route in routes} == receivers
+    rules = read(DEPLOY / "prometheus" / "rules" / "alerts.yml")["groups"]
+    alerts = {rule["alert"] for group in rules for rule in group["rules"]}
+    named = re.findall(r"Anysr\w+", str(config["inhibit_rules"]))
+    assert named
+    assert set(named) <= alerts
+    severities = {rule["labels"]["severity"] for group in rules for rule in group["rules"]}
+    assert severities == {"page", "ticket"}
+    assert config["route"]["routes"][0]["matchers"] == ['severity="page"']
+
+
+@pytest.mark.skipif(shutil.which("amtool") is None, reason="amtool is not installed")
+def test_alertmanager_accepts_its_configuration():
+    command = ["amtool", "check-config", str(DEPLOY / "alertmanager" / "alertmanager.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_gpu_worker_reserves_a_gpu():

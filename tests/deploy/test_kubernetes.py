@@ -116,5 +116,18 @@ def test_names_and_ports_are_those_of_the_images():
         assert label in workloads
 
 
+def test_only_prometheus_reaches_metrics_and_state():
+    (container,) = of_kind("Deployment")["gateway"]["spec"]["template"]["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert {"name": "ANYSR_METRICS_PORT", "value": str(ports["metrics"])} in container["env"]
+    metadata = of_kind("Deployment")["gateway"]["spec"]["template"]["metadata"]
+    assert metadata["annotations"]["prometheus.io/port"] == str(ports["metrics"])
+    (published,) = of_kind("Service")["gateway"]["spec"]["ports"]
+    assert published["targetPort"] == "http"
+    for rule in of_kind("NetworkPolicy")["gateway"]["spec"]["ingress"]:
+        names = {port["port"] for port in rule["ports"]}
+        assert ("from" in rule) == ("metrics" in names)
+
+
 def test_redis_is_the_same_everywhere():
     assert (FOLDER / "redis.conf").read_text() == (ROOT / "deploy" / "redis.conf").read_text()

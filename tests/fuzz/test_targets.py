@@ -41,6 +41,7 @@ def test_a_target_accepts_its_seeds_and_damaged_ones(name: str) -> None:
         ("form", "form", "PictureForm"),
         ("upload", "upload", "READER"),
         ("parameters", "parameters", "parse_request"),
+        ("graph", "graph", "parsed"),
     ],
 )
 def test_an_undocumented_error_is_a_finding(

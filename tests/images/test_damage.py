@@ -1,5 +1,5 @@
-"""Damaged files: trouble beside the pixels costs no picture, missing pixels are an error, and what is
-not supported is not called damaged."""
+"""Damaged files: trouble beside the pixels costs no picture, missing pixels are an error, and what
+is not supported is not called damaged."""
 
 from __future__ import annotations
 

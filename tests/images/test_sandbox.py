@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, features
 
+from images.colour_space import SRGB_CHROMATICITIES
 from images.decode import decode
 from images.encode import encode
 from images.picture import Picture, Raster
@@ -33,6 +35,7 @@ from images.sandbox.decoder import (
 from jobs.errors import CorruptImage, DecodingTooLong, ImageTooLarge, UnsupportedImage
 from jobs.formats import ImageFormat
 from tests.support.pictures import draw_endless_jpeg
+from tests.support.png import png
 from tests.support.waiting import eventually_sync
 
 LIMIT = 1_000_000
@@ -86,6 +89,7 @@ def with_metadata() -> bytes:
     return saved(drawn("RGB"), "JPEG", exif=exif, icc_profile=profile)
 
 
+PRIMARIES = struct.pack(">8I", *SRGB_CHROMATICITIES)
 FILES = {
     "jpeg": lambda: saved(drawn("RGB"), "JPEG"),
     "jpeg with a profile, turned": with_metadata,
@@ -96,6 +100,9 @@ FILES = {
     "bilevel": lambda: saved(drawn("1"), "PNG"),
     "16 bits": lambda: deep(3),
     "16 bits and alpha": lambda: deep(4),
+    "code points": lambda: png(np.zeros((9, 8, 3), int), 8, [(b"cICP", bytes((9, 16, 0, 1)))]),
+    "gamma": lambda: png(np.zeros((9, 8, 3), int), 8, [(b"gAMA", b"\0\1\0\0")]),
+    "primaries": lambda: png(np.zeros((9, 8, 3), int), 8, [(b"cHRM", PRIMARIES)]),
     "webp": lambda: saved(drawn("RGBA"), "WEBP"),
     **({"avif": lambda: saved(drawn("RGBA"), "AVIF")} if features.check("avif") else {}),
 }
@@ -108,6 +115,7 @@ def test_every_kind_of_picture_is_the_one_of_plain_decoding(decoder: Decoder) ->
         assert made.pixels.samples.dtype == plain.pixels.samples.dtype, name
         assert np.array_equal(made.pixels.samples, plain.pixels.samples), name
         assert (made.kind, made.icc, made.exif) == (plain.kind, plain.icc, plain.exif), name
+        assert made.space == plain.space, name
     assert decoder.ends == []
 
 

@@ -46,6 +46,7 @@ def kept(facts: FormatFacts) -> list[str]:
         "grey": facts.keeps_grey,
         "transparency": facts.keeps_alpha,
         "16 bits": facts.keeps_16_bits,
+        "10 bits": facts.keeps_10_bits,
         "ICC profile": facts.keeps_icc,
         "EXIF": facts.keeps_exif,
     }

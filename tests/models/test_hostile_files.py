@@ -20,9 +20,11 @@ from typer.testing import CliRunner
 from cli.main import app
 from models.architectures.registry import build_network
 from models.checkpoint import SPEC_KEY, save_network
-from models.convert import ConversionError, from_public, read_ours, read_public, skeleton
+from models.convert import from_public, read_ours, read_public
 from models.layouts.public_file import MOST_TENSORS
 from models.spec import NetworkSpec
+from models.weights_file import skeleton
+from models.wrong_file import WrongFile
 
 CHANNELS = 4
 LIIF = {
@@ -421,7 +423,7 @@ def test_what_was_there_before_stays(suffix, tmp_path):
 
 def test_building_stops_as_soon_as_a_network_outgrows_its_file():
     spec = NetworkSpec("defian", {"scale": 2, "channels": 4, "modules": 60_000, "blocks": 60_000})
-    with pytest.raises(ConversionError, match="more than 264 tensors"):
+    with pytest.raises(WrongFile, match="more than 264 tensors"):
         skeleton(spec, 100)
     assert skeleton(NetworkSpec("composed", composed(EDSR, {"name": "liif"})["args"]), 20)
 
@@ -471,7 +473,7 @@ def test_whatever_the_pickle_a_file_is_read_or_refused(pieces, tmp_path):
 def read_or_refused(tmp_path, content):
     path = tmp_path / "some.pth"
     path.write_bytes(content)
-    with contextlib.suppress(ConversionError):
+    with contextlib.suppress(WrongFile):
         public = read_public(path)
         from_public(public.tensors, public.spec)
 
@@ -489,7 +491,7 @@ def test_whatever_the_bytes_a_weights_file_is_read_or_refused(data, tmp_path):
         content[place] = data.draw(st.integers(0, 255))
     path = tmp_path / "some.safetensors"
     path.write_bytes(content)
-    with contextlib.suppress(ConversionError):
+    with contextlib.suppress(WrongFile):
         read_ours(path)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.adapters.patches import Patching
 from models.catalog import read_catalog
 from models.geometry import axis_grid
 from scheduling.tiling import (
@@ -14,6 +17,7 @@ from scheduling.tiling import (
     Tiling,
     cut_axis,
     halo_pixels,
+    patch_pixels,
     plan_tiles,
     tiling_of,
 )
@@ -128,6 +132,42 @@ def test_tiles_hold_at_most_the_pixels_allowed(picture: tuple[Size, Size, Tiling
         assert made <= max(tiling.output_pixels, of_one_pixel)
     fits = size[0] * size[1] <= tiling.pixels and output[0] * output[1] <= tiling.output_pixels
     assert (len(tiles) == 1) == (fits or size == (1, 1))
+
+
+@given(
+    n_in=st.integers(1, 200),
+    parts=st.integers(1, 5),
+    halo=st.integers(0, 20),
+    rim=st.integers(0, 20),
+    multiple=st.sampled_from([1, 2, 3, 8, 16]),
+)
+def test_windows_begin_at_multiples_of_what_a_graph_needs(
+    n_in: int, parts: int, halo: int, rim: int, multiple: int
+) -> None:
+    rim, parts = min(rim, halo), min(parts, n_in)
+    tiles = cut_axis(n_in, 2 * n_in, parts, halo, rim, 0, multiple)
+    narrow = cut_axis(n_in, 2 * n_in, parts, halo, rim)
+    for tile, other in zip(tiles, narrow, strict=True):
+        (start, stop), (least, most) = tile.window, other.window
+        assert (start + rim) % multiple == 0
+        assert (stop + rim) % multiple == 0 or stop == n_in + rim
+        assert -rim <= start <= least < most <= stop <= n_in + rim
+        assert least - start < multiple
+        assert (tile.core, tile.output) == (other.core, other.output)
+
+
+def test_a_foreign_graph_s_patches_count() -> None:
+    patching = Patching(multiple=4, margin=7, overlap=8, height=64, width=0, foreign=True)
+    tiling = Tiling(halo=8, patching=patching)
+    # One window of 200 x 300: rows of 64 begin every 48, columns are 314, filled up to 316.
+    rows = 1 + -(-(200 - 50) // 48)
+    assert halo_pixels((200, 300), (400, 600), tiling) == rows * 64 * 316 - 200 * 300
+    [tile] = plan_tiles((200, 300), (400, 600), tiling)
+    assert patch_pixels(tile, tiling) == 64 * 316
+    assert Tiling.from_dict(tiling.to_dict()) == tiling
+    ours = replace(tiling, patching=Patching())
+    assert "patching" not in ours.to_dict()
+    assert Tiling.from_dict(ours.to_dict()) == ours
 
 
 @given(pictures())

@@ -12,7 +12,9 @@ Test files go by endpoint, over real HTTP, or by module:
 - test_status_http: status_api, answers.models, answers.health, openapi, docs_page, request_log
 - test_admin_http: admin_api, catalog_store
 - test_metrics_http: metrics, request_log
-- test_page, test_page_types: static
+- page, test_page_types: static; test_docs_page: docs_page; in a Chromium
+- test_forms_http: form, form_preamble; test_head_http: head_requests; test_negotiation: negotiation
+- test_generated_clients: openapi, by the clients that generators make of it
 - test_admission, test_budgets, test_connections, test_gateway_settings, test_picture_response,
   test_problems, test_snapshot, test_spread: the module of that name
 - test_harness: the fixtures themselves
@@ -36,6 +38,7 @@ from models.catalog import Catalog, CatalogRead
 from service.catalog_store import CatalogStore
 from service.main import create_app, create_server
 from service.settings import GatewaySettings
+from tests.service.browser import blank, browser_url, phone
 from tests.service.harness import (
     MODEL,
     UNSERVED,
@@ -44,6 +47,8 @@ from tests.service.harness import (
     Start,
     model_entry,
 )
+
+__all__ = ["blank", "browser_url", "phone"]  # fixtures that live in a file of their own
 
 APART = model_entry(UNSERVED).model_copy(update={"in_ladder": False, "takes_strength": False})
 """A model outside the ladder that no worker has, and that takes no strength."""

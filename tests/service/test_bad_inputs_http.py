@@ -96,8 +96,8 @@ async def test_truncated_picture_is_found_at_decoding(
     [
         ({"scale": "0"}, "invalid_request", "scale"),
         ({"scale": "-1"}, "invalid_request", "greater than 0"),
-        ({"scale": "NaN"}, "invalid_request", "finite"),
-        ({"scale": "inf"}, "invalid_request", "finite"),
+        ({"scale": "NaN"}, "invalid_request", "must be a number"),
+        ({"scale": "1e999"}, "invalid_request", "finite"),
         ({"scale": "1e9"}, "invalid_request", "from 1 to 8"),
         ({"scale": "0.99"}, "invalid_request", "from 1 to 8"),
         ({"scale": ""}, "invalid_request", "scale"),
@@ -113,7 +113,7 @@ async def test_truncated_picture_is_found_at_decoding(
         ({"scale": "2", "latency_budget_ms": "nan"}, "invalid_request", "latency_budget_ms"),
         ({"scale": "2", "latency_budget_ms": "1e12"}, "invalid_request", "at most 600000"),
         ({"scale": "2", "on_miss": "shrug"}, "invalid_request", "'degrade' or 'reject'"),
-        ({"scale": "2", "format": "bmp"}, "invalid_request", "'png'"),
+        ({"scale": "2", "format": "tga"}, "invalid_request", "auto, png, jpeg"),
         ({"scale": "2", "quality": "101"}, "invalid_request", "quality"),
         ({"scale": "2", "anysr_width": "7"}, "invalid_request", "anysr_width"),
         *(
@@ -204,13 +204,6 @@ async def test_a_form_that_ends_within_a_part(
     members = assert_problem(response, 422, "invalid_request")
     assert "ends within a part" in members["detail"]
     await assert_nothing_enqueued(served, worker)
-
-
-async def test_form_with_a_query(served: RunningGateway) -> None:
-    response = await served.client.post(
-        "/upscale", params={"scale": 2}, files={"image": ("a.png", drawn())}
-    )
-    assert "form fields" in assert_problem(response, 422, "invalid_request")["detail"]
 
 
 async def test_form_without_a_picture(served: RunningGateway) -> None:

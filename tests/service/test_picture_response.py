@@ -37,3 +37,11 @@ def test_the_floor_has_model_lanczos_and_width_0() -> None:
     assert (headers["x-anysr-reason"], headers["x-anysr-deadline"]) == ("floor", "missed")
     assert "x-anysr-expected-db" not in headers
     assert headers["server-timing"] == "total;dur=130.0"
+
+
+@pytest.mark.parametrize("converted", [False, True])
+def test_converted_colours_are_named(converted: bool) -> None:
+    facts = RunFacts("lanczos", 0.0, Reason.FLOOR, 2.0, 2.0, converted=converted)
+    view = JobView(JOB, JobStatus.SUCCEEDED, 0.0, 95.0, facts=facts)
+    stated = picture_response(view, b"x", 1.0).headers.get("x-anysr-colours")
+    assert stated == ("converted" if converted else None)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import jsonschema
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -91,6 +92,7 @@ async def test_models_come_with_the_limits_of_the_settings(start: Start) -> None
         "max_source_pixels": 99,
         "max_output_pixels": 300,
         "max_job_bytes": 3 << 30,
+        "max_budget_ms": 600_000.0,
         "max_side": {f.value: f.max_side for f in ImageFormat},
     }
     assert [f["name"] for f in formats] == list(ImageFormat)
@@ -354,32 +356,57 @@ async def test_docs_load_only_files_of_this_server(start: Start, root_path: str)
 
 
 async def test_openapi_describes_everything(served: RunningGateway) -> None:
-    paths = (await served.client.get("/openapi.json")).json()["paths"]
+    described = (await served.client.get("/openapi.json")).json()
+    paths = described["paths"]
     for path in ("/upscale", "/jobs"):
         post = paths[path]["post"]
         content = post["requestBody"]["content"]
-        assert {"multipart/form-data", "image/*", "application/octet-stream"} <= set(content)
-        form = content["multipart/form-data"]["schema"]["properties"]
-        assert set(form) == {"image", *PARAMETERS}
-        assert [parameter["name"] for parameter in post["parameters"]] == list(PARAMETERS)
+        assert set(content) == {"multipart/form-data", "image/*", "application/octet-stream"}
+        assert content["multipart/form-data"]["schema"] == {
+            "$ref": "#/components/schemas/PictureForm"
+        }
+        given = {parameter["name"]: parameter["schema"] for parameter in post["parameters"]}
+        assert tuple(given) == PARAMETERS
         kinds = [
             {"type": "string", "const": "auto"},
             {"type": "number", "minimum": 0, "maximum": 1},
         ]
-        assert (form["strength"]["anyOf"], form["strength"]["default"]) == (kinds, "auto")
-        assert {"400", "413", "415", "422", "429", "503"} <= set(post["responses"])
+        assert (given["strength"]["anyOf"], given["strength"]["default"]) == (kinds, "auto")
+        assert given["format"]["enum"][:2] == ["auto", "png"]
+        assert {"400", "408", "413", "415", "422", "429", "503"} <= set(post["responses"])
+    assert described["components"]["schemas"]["PictureForm"]["required"] == ["image"]
     assert "X-AnySR-Budget-Ms" in paths["/jobs"]["post"]["responses"]["202"]["headers"]
     estimate = paths["/estimate"]["get"]
     required = {parameter["name"]: parameter["required"] for parameter in estimate["parameters"]}
     assert tuple(required) == tuple(EstimateRequest.model_fields)
     assert {name for name, needed in required.items() if needed} == {"width", "height", "format"}
-    assert {"200", "409", "413", "422", "500", "503"} == set(estimate["responses"])
+    assert {"200", "409", "413", "421", "422", "500", "503"} == set(estimate["responses"])
     answer = paths["/upscale"]["post"]["responses"]
     assert "X-AnySR-Deadline" in answer["200"]["headers"]
     assert set(answer["200"]["content"]) >= {"image/png", "image/avif"}
     infeasible = answer["422"]["content"]["application/problem+json"]["examples"]
     assert infeasible["budget_infeasible"]["value"]["smallest_feasible_ms"] == 180
     assert {"/jobs/{job_id}", "/models", "/health/ready", "/metrics"} <= set(paths)
+
+
+async def test_every_error_answer_is_described_as_the_one_problem(served: RunningGateway) -> None:
+    described = (await served.client.get("/openapi.json")).json()
+    operations = [found for path in described["paths"].values() for found in path.values()]
+    for operation in operations:
+        for status, answer in operation["responses"].items():
+            if int(status) >= 400:
+                [(kind, content)] = answer["content"].items()
+                assert kind == "application/problem+json"
+                assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+    problem = described["components"]["schemas"]["Problem"]
+    refused = (await served.client.post("/upscale")).json()
+    assert set(problem["required"]) == set(refused)
+    ids = [operation["operationId"] for operation in operations]
+    assert len(set(ids)) == len(ids)
+    jsonschema.Draft202012Validator.check_schema(problem)
+    text = json.dumps(described)
+    for name in re.findall(r"#/components/schemas/(\w+)", text):
+        assert name in described["components"]["schemas"]
 
 
 async def test_cors_allows_only_the_configured_origins(start: Start) -> None:
@@ -401,6 +428,8 @@ async def test_links_have_the_proxys_prefix(start: Start, worker: ScriptedWorker
         response = await served.post_job()
         assert response.status_code == 202, response.text
         assert response.headers["location"] == f"/sr/jobs/{response.json()['id']}"
+        described = (await served.client.get("/openapi.json")).json()
+        assert described["servers"] == [{"url": "/sr"}]
     assert worker.go.is_set()
 
 

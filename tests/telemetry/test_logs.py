@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -69,6 +71,25 @@ def test_text_writes_fields_behind_the_message() -> None:
 
 def test_text_has_no_template_of_uvicorns() -> None:
     assert written("log_format='text'")[-1].endswith("INFO uvicorn.error Uvicorn on 8000")
+
+
+@pytest.mark.parametrize(("given", "text"), [("", True), ("log_format='json'", False)])
+def test_a_terminal_gets_text_unless_json_is_wanted(given: str, text: bool) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", SCRIPT.format(settings=given)]
+    subprocess.run(command, stderr=theirs, check=True)
+    os.close(theirs)
+    first = os.read(ours, 65536).decode().splitlines()[0]
+    os.close(ours)
+    assert first.startswith("{") is not text
+    assert ("INFO anysr.test made 2" in first) is text
+
+
+def test_what_is_no_terminal_gets_json_without_escape_codes() -> None:
+    lines = written("")
+    assert [json.loads(line)["message"] for line in lines][-1] == "Uvicorn on 8000"
+    assert "\x1b" not in "".join(lines)
+    assert "u001b" not in "".join(lines)
 
 
 def test_an_unknown_format_is_refused() -> None:

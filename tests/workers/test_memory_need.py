@@ -49,7 +49,7 @@ from workers.pipeline import Progress, run_pipeline
 from workers.runtimes.base import Session
 from workers.runtimes.onnx import OnnxSession
 from workers.runtimes.openvino import OpenVinoSession
-from workers.upscale import Engine
+from workers.upscale import Engine, TileBytes
 
 SIDE = 1024
 """Of the source: four tiles of the default size, and an output of 4.2 megapixels."""
@@ -169,6 +169,8 @@ KINDS = (
     ("rgba 16 png", PNG, 1024),
     ("rgba 16 png", WEBP, 700),
     ("rgba 16 png", AVIF, 600),
+    ("rgb 16 avif", PNG, 600),
+    ("rgb 16 png", AVIF, 600),
     ("grey+alpha 16 png", WEBP, 600),
     ("rgb 8 jpeg", JPEG, 1024),
     ("rgb 8 jpeg", AVIF, 600),
@@ -360,7 +362,7 @@ def test_tiles_that_do_not_fit_the_limit_at_their_smallest_are_refused_for_good(
     payload: bytes,
 ) -> None:
     limits = replace(LIMITS, job_bytes=needed_by(payload, None))
-    hungry = replace(ENGINE, pixel_bytes=(1 << 20, 24))
+    hungry = replace(ENGINE, pixel_bytes=TileBytes(1 << 20, 24))
     with pytest.raises((ImageTooLarge, OutputTooLarge), match="at most"):
         fit_to_memory(large_job(), payload, limits, hungry, None)
 

@@ -201,7 +201,7 @@ def zoo_of(session: Session, tile_pixels: int = 10**6) -> Zoo:
     return {entry.name: LoadedModel(entry, session, tiling_of(entry, tile_pixels))}
 
 
-def in_tiles(engine: Engine, **bounds: int) -> Engine:
+def in_tiles(engine: Engine, **bounds: Any) -> Engine:
     """The engine with another bound on its tiles: `pixels`, `output_pixels`, `halo` or `rim`."""
     return replace(engine, tiling=replace(engine.tiling, **bounds))
 

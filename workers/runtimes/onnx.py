@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -18,6 +19,9 @@ FloatArray = NDArray[np.float32]
 
 CPU_PROVIDERS = ("CPUExecutionProvider",)
 CUDA_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+OUTPUT = "upscaled"
+"""Name of the output of a graph that `anysr export` wrote."""
 
 SHRINKING_SIDE = 64
 """Pixels a side of the picture whose run shrinks the arena; every network accepts that size."""
@@ -79,11 +83,10 @@ class GraphLoader:
         return loaded
 
 
-class OnnxNetwork:
-    """One width of an `OnnxSession`; implements `Network`, `Interruptible` and `Releasing`."""
+class OnnxGraph:
+    """One graph: loaded when it first runs, ended early by `interrupt`."""
 
-    def __init__(self, entry: ModelEntry, graph: Artifact, loader: GraphLoader) -> None:
-        self._entry = entry
+    def __init__(self, graph: Artifact, loader: GraphLoader) -> None:
         self._graph = graph
         self._loader = loader
         self._loaded: onnxruntime.InferenceSession | None = None
@@ -92,24 +95,21 @@ class OnnxNetwork:
         """Whether it has run since memory was last released."""
         self._running: onnxruntime.RunOptions | None = None
 
-    def run(
-        self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
-    ) -> FloatArray:
-        """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped. Raises CatalogError when the
-        graph's file does not match the catalog's checksum, and Interrupted."""
-        feed = inputs_of(self._entry, image, rows, columns, strength)
+    def run(self, output: str, feed: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        """Return an output of the graph. Raises CatalogError when the file does not match the
+        catalog's checksum, and Interrupted."""
         graph, running = self._load(), onnxruntime.RunOptions()
         self._holds_memory = True
         self._running = running
         try:
-            output: FloatArray = graph.run(["upscaled"], feed, running)[0]
+            made: NDArray[Any] = graph.run([output], feed, running)[0]
         except Exception as error:
             if running.terminate:
                 raise Interrupted from error
             raise
         finally:
             self._running = None
-        return output
+        return made
 
     def interrupt(self) -> None:
         """End the run in progress before the next operation of its graph."""
@@ -117,20 +117,42 @@ class OnnxNetwork:
         if running is not None:
             running.terminate = True
 
-    def release(self) -> None:
+    def release(self, output: str, feed: Mapping[str, NDArray[Any]]) -> None:
         """Free the memory of the runs so far, by one more run of a small picture."""
         if not self._holds_memory or self._loader.providers[0] not in CPU_PROVIDERS:
             return
         self._holds_memory = False
-        side = SHRINKING_SIDE
-        grid, image = axis_grid(side, 2 * side), np.zeros((1, 3, side, side), np.float32)
-        feed = inputs_of(self._entry, image, grid, grid, 0.0)
-        self._load().run(["upscaled"], feed, shrinking())
+        self._load().run([output], feed, shrinking())
 
     def _load(self) -> onnxruntime.InferenceSession:
         if self._loaded is None:
             self._loaded = self._loader.load(self._graph)
         return self._loaded
+
+
+class OnnxNetwork:
+    """One width of an `OnnxSession`; implements `Network`, `Interruptible` and `Releasing`."""
+
+    def __init__(self, entry: ModelEntry, graph: Artifact, loader: GraphLoader) -> None:
+        self._entry = entry
+        self._graph = OnnxGraph(graph, loader)
+
+    def run(
+        self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
+    ) -> FloatArray:
+        """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped. Raises CatalogError when the
+        graph's file does not match the catalog's checksum, and Interrupted."""
+        return self._graph.run(OUTPUT, inputs_of(self._entry, image, rows, columns, strength))
+
+    def interrupt(self) -> None:
+        """End the run in progress before the next operation of its graph."""
+        self._graph.interrupt()
+
+    def release(self) -> None:
+        """Free the memory of the runs so far, by one more run of a small picture."""
+        side = SHRINKING_SIDE
+        grid, image = axis_grid(side, 2 * side), np.zeros((1, 3, side, side), np.float32)
+        self._graph.release(OUTPUT, inputs_of(self._entry, image, grid, grid, 0.0))
 
 
 def _require(provider: str, providers: Sequence[str]) -> None:

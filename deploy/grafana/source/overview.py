@@ -115,4 +115,30 @@ def overview() -> Dashboard:
             about="By the reason for the width, or the code of the error.",
             stacked=True,
         ),
+        lines(
+            "Pixels",
+            "pixel/s",
+            Query(
+                "sum by (direction) (rate(anysr_pixels_total[$__rate_interval]))", "{{direction}}"
+            ),
+            about="Of admitted pictures (in) and of finished ones (out).",
+        ),
+        lines(
+            "Bytes of pictures",
+            "Bps",
+            Query(
+                "sum by (direction) (rate(anysr_picture_bytes_total[$__rate_interval]))",
+                "{{direction}}",
+            ),
+            about="Of admitted pictures (in) and of those sent to their end (out).",
+        ),
+        lines(
+            "Versions",
+            "none",
+            Query(
+                "count by (job, version, runtime) (anysr_build_info)",
+                "{{job}} {{version}}, {{runtime}}",
+            ),
+            about="Gateways and workers by what they run; a deployment shows two lines for a job.",
+        ),
     )

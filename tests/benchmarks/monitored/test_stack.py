@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.monitored.stack import overrides
+from benchmarks.monitored.stack import METRICS_PORT, OwnPorts, overrides
+from tests.deploy.compose_files import DEPLOY, read
+
+PORTS = OwnPorts(9998, 9999)
+PUBLISHED = {"ports": ["127.0.0.1:9998:9101"]}
 
 
-def test_as_deployed_only_a_port_is_added() -> None:
-    assert overrides({}, 9999, None) == {
+def test_as_deployed_only_ports_are_added() -> None:
+    assert overrides({}, PORTS, None) == {
         "services": {
-            "gateway": {"environment": {}},
+            "gateway": {"environment": {}, **PUBLISHED},
             "worker": {"environment": {}},
             "prometheus": {"ports": ["127.0.0.1:9999:9090"]},
         }
@@ -18,10 +22,16 @@ def test_as_deployed_only_a_port_is_added() -> None:
 
 
 def test_gateway_and_worker_get_the_settings_and_rules_come_from_a_folder() -> None:
-    services = overrides({"ANYSR_LEASE_SECONDS": "1"}, 9999, Path("/trial"))["services"]
-    for name in ("gateway", "worker"):
-        assert services[name] == {"environment": {"ANYSR_LEASE_SECONDS": "1"}}
+    services = overrides({"ANYSR_LEASE_SECONDS": "1"}, PORTS, Path("/trial"))["services"]
+    settings = {"environment": {"ANYSR_LEASE_SECONDS": "1"}}
+    assert services["gateway"] == settings | PUBLISHED
+    assert services["worker"] == settings
     assert services["prometheus"]["volumes"] == [
         "/trial/prometheus.yml:/etc/prometheus/prometheus.yml:ro",
         "/trial/rules:/etc/prometheus/rules:ro",
     ]
+
+
+def test_the_published_port_is_that_of_the_stack() -> None:
+    gateway = read(DEPLOY.parent / "docker-compose.yml")["services"]["gateway"]
+    assert gateway["environment"]["ANYSR_METRICS_PORT"] == str(METRICS_PORT)

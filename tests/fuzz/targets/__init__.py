@@ -6,7 +6,7 @@ from importlib import import_module
 
 from tests.fuzz.target import Target
 
-NAMES = ("header", "decode", "exif", "form", "upload", "parameters")
+NAMES = ("header", "decode", "exif", "form", "upload", "parameters", "graph")
 
 
 def target(name: str) -> Target:

@@ -61,7 +61,7 @@ def test_a_misspelt_setting_is_refused(tmp_path):
     text = (CONFIGS / "anysr-s.toml").read_text()
     path = tmp_path / "wrong.toml"
     path.write_text(text.replace("warmup_steps", "warm_up"))
-    with pytest.raises(TypeError, match="warm_up"):
+    with pytest.raises(ValueError, match="warm_up"):
         Config.read(path)
 
 

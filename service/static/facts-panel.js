@@ -1,20 +1,10 @@
-/** Shows a result: why it is what it is, its numbers, the time that it took, and the download. */
+/** Shows the technical facts of a result: why it is what it is, its numbers, the time that it took. */
 
 import { element } from "./dom.js";
 import { reasonSentence, strengthSentence } from "./run-summary.js";
-import { duration, fileSize, pixels } from "./units.js";
+import { exactDuration, fileSize, pixels } from "./units.js";
 
-/**
- * @typedef {object} Result
- * @property {import("./run-summary.js").RunSummary} run
- * @property {string} strength   as it was requested, "" for automatic
- * @property {boolean | undefined} takesStrength  whether the model can clean up, where that is known
- * @property {number} width      pixels
- * @property {number} height     pixels
- * @property {Blob} picture
- * @property {string} url        of `picture`
- * @property {string} name       to save it under
- */
+/** @typedef {import("./entries.js").Result} Result */
 
 /** What a stage of the run is called on the page.
  * @type {Readonly<Record<string, string>>}
@@ -38,8 +28,8 @@ function barPart(name, part) {
   return made;
 }
 
-/** @param {Result} result */
-function budgetBar({ run }) {
+/** @param {import("./run-summary.js").RunSummary} run */
+function budgetBar(run) {
   const whole = Math.max(run.budgetMs, run.elapsedMs);
   const bar = element("div", { class: "bar budget-bar", "data-met": String(run.met), "aria-hidden": "true" });
   bar.append(barPart("elapsed", run.elapsedMs / whole));
@@ -52,15 +42,15 @@ function budgetBar({ run }) {
   return bar;
 }
 
-/** @param {Result} result */
-function verdict({ run }) {
-  const over = duration(Math.max(0, run.elapsedMs - run.budgetMs));
-  const word = run.met ? "Budget met" : `Budget missed by ${over}`;
+/** @param {import("./run-summary.js").RunSummary} run */
+function verdict(run) {
+  const over = exactDuration(Math.max(0, run.elapsedMs - run.budgetMs));
+  const word = run.met ? "In time" : `Late by ${over}`;
   return element(
     "p",
     { class: "verdict" },
     element("strong", { "data-met": String(run.met) }, word),
-    ` ${duration(run.elapsedMs)} of ${duration(run.budgetMs)}; ${duration(run.predictedMs)} predicted.`,
+    ` ${exactDuration(run.elapsedMs)} of ${exactDuration(run.budgetMs)}; ${exactDuration(run.predictedMs)} predicted.`,
   );
 }
 
@@ -73,7 +63,7 @@ function stageBar(stages) {
     bar.append(barPart(name, ms / total));
     const dot = element("span", { class: `dot bar-part-${name}`, "aria-hidden": "true" });
     const label = STAGE_LABELS[name] ?? name;
-    legend.append(element("li", {}, dot, `${label} `, element("span", { class: "muted" }, duration(ms))));
+    legend.append(element("li", {}, dot, `${label} `, element("span", { class: "muted" }, exactDuration(ms))));
   }
   return element("div", { class: "stages" }, element("h3", {}, "Where the time went"), bar, legend);
 }
@@ -100,35 +90,30 @@ function qualityDetails({ expectedRange }) {
 }
 
 /** @param {Result} result */
-function numbers({ run, width, height, picture }) {
-  const type = picture.type.replace("image/", "").toUpperCase();
+function numbers({ run, picture: { file, width, height } }) {
+  const type = file.type.replace("image/", "").toUpperCase();
   const list = element("dl", { class: "numbers" });
   const size = width > 0 ? `${pixels(width, height)} px` : type;
-  const details = width > 0 ? `${type}, ${fileSize(picture.size)}` : fileSize(picture.size);
+  const details = width > 0 ? `${type}, ${fileSize(file.size)}` : fileSize(file.size);
   list.append(definition("Output", size, details));
   if (run.expectedDb !== null) list.append(definition("Expected quality", `${run.expectedDb} dB`, qualityDetails(run)));
   return list;
 }
 
-/** @param {Result} result */
-function head(result) {
-  const text = element(
-    "div",
-    { class: "run-summary-text" },
-    element("h2", { id: "reason" }, reasonSentence(result.run)),
-    element("p", { class: "muted", id: "cleaned" }, strengthSentence(result.run, result.strength, result.takesStrength)),
-  );
-  const download = element("a", { class: "button primary", id: "download", href: result.url, download: result.name }, "Download");
-  return element("div", { class: "run-summary-head" }, text, download);
-}
-
 /**
  * @param {HTMLElement} host  what it held before is replaced
  * @param {Result} result
+ * @param {boolean | undefined} takesStrength  whether the model can clean up, where that is known
  */
-export function showRunSummary(host, result) {
-  const time = element("div", { class: "time" }, element("h3", {}, "Time against the budget"), budgetBar(result), verdict(result));
-  host.replaceChildren(head(result), numbers(result), time);
-  if (result.run.stages.length > 0) host.append(stageBar(result.run.stages));
-  host.hidden = false;
+export function showFacts(host, result, takesStrength) {
+  const { run, settings } = result;
+  const words = element(
+    "div",
+    { class: "facts-words" },
+    element("p", { id: "reason" }, reasonSentence(run)),
+    element("p", { class: "muted", id: "cleaned" }, strengthSentence(run, settings.strength, takesStrength)),
+  );
+  const time = element("div", { class: "time" }, element("h3", {}, "Time against the limit"), budgetBar(run), verdict(run));
+  host.replaceChildren(words, numbers(result), time);
+  if (run.stages.length > 0) host.append(stageBar(run.stages));
 }

@@ -1,0 +1,130 @@
+"""AVIF by libavif itself: 10 bits a sample, and code points of colours (`nclx`)."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import imagecodecs
+import numpy as np
+
+from images import libavif
+from images.avif import SPEED
+from images.colour_space import SRGB, Cicp
+from images.exif import PREFIX
+from images.picture import Samples, contiguous, strips
+from jobs.errors import UnsupportedImage
+from jobs.formats import ImageFormat
+
+BITS = 10
+"""Of samples with more than 8: every decoder of AVIF's main profile reads them."""
+BT601, BT2020 = 6, 9
+"""Matrix coefficients (ITU-T H.273, table 4); decoders read them from the file."""
+THREADS = 2
+"""More threads take more memory; a worker has few cores."""
+
+
+def writes_deep_avif() -> bool:
+    """Return whether this installation can."""
+    return libavif.libavif() is not None
+
+
+class AvifError(Exception):
+    """libavif refused: the picture, or a setting, is not valid."""
+
+
+def decode_deep_avif(data: bytes, bits: int) -> Samples:
+    """Return the samples [H, W] or [H, W, 2..4] of an AVIF of 10 or 12 bits as 16 bits, not turned
+    upright. Raises imagecodecs.AvifError for damaged data."""
+    samples: Samples = imagecodecs.avif_decode(data)
+    if samples.dtype != np.uint16:
+        return samples
+    most = (1 << bits) - 1
+    levels = np.rint(np.arange(most + 1) * (65535 / most)).astype(np.uint16)
+    for rows in strips(*samples.shape[:2]):
+        samples[rows] = levels[samples[rows]]
+    return samples
+
+
+def encode_deep_avif(
+    samples: Samples,
+    quality: int,
+    full_colour: bool,
+    space: Cicp | None,
+    icc: bytes | None,
+    exif: bytes,
+) -> bytes:
+    """Return samples [H, W, 3 or 4] as an AVIF with loss, at a quality from 1 to 100: of 10 bits if
+    they have 16. Chroma has half the resolution unless `full_colour`. Colours are those of `space`,
+    and else of the profile, and else sRGB.
+
+    Raises UnsupportedImage where libavif is missing.
+    """
+    library = libavif.libavif()
+    if library is None:
+        raise UnsupportedImage(f"This installation writes {ImageFormat.AVIF.label} in sRGB alone.")
+    height, width = samples.shape[:2]
+    depth = BITS if samples.itemsize == 2 else 8
+    chroma = libavif.YUV444 if full_colour else libavif.YUV420
+    with _made(library, "Image", width, height, depth, chroma) as picture:
+        _describe(library, picture, space, icc, exif)
+        _fill(library, picture, contiguous(samples))
+        return _written(library, picture, quality)
+
+
+def _check(status: int) -> None:
+    if status != libavif.OK:
+        raise AvifError(f"libavif's error {status}")
+
+
+@contextmanager
+def _made(library: ctypes.CDLL, kind: str, *arguments: int) -> Iterator[Any]:
+    """Yield a structure that the library makes, and destroy it."""
+    made = getattr(library, f"avif{kind}Create")(*arguments)
+    if not made:
+        raise MemoryError
+    try:
+        yield made
+    finally:
+        getattr(library, f"avif{kind}Destroy")(made)
+
+
+def _describe(
+    library: ctypes.CDLL, picture: Any, space: Cicp | None, icc: bytes | None, exif: bytes
+) -> None:
+    stated = space or (Cicp(2, 2) if icc else SRGB)
+    facts = picture.contents
+    facts.primaries, facts.transfer = stated.primaries, stated.transfer
+    facts.matrix = BT2020 if stated.primaries == 9 else BT601
+    facts.yuv_range = libavif.FULL_RANGE
+    if icc and space is None:
+        _check(library.avifImageSetProfileICC(picture, icc, len(icc)))
+    if exif:
+        record = exif.removeprefix(PREFIX)
+        _check(library.avifImageSetMetadataExif(picture, record, len(record)))
+
+
+def _fill(library: ctypes.CDLL, picture: Any, samples: Samples) -> None:
+    """Convert samples to the planes of a picture; 16 bits are rounded to its depth."""
+    pixels = libavif.Pixels()
+    library.avifRGBImageSetDefaults(pixels, picture)
+    pixels.depth = 8 * samples.itemsize
+    pixels.format = libavif.RGB if samples.shape[2] == 3 else libavif.RGBA
+    pixels.pixels, pixels.row_bytes = samples.ctypes.data, samples.strides[0]
+    pixels.max_threads = THREADS
+    _check(library.avifImageRGBToYUV(picture, pixels))
+
+
+def _written(library: ctypes.CDLL, picture: Any, quality: int) -> bytes:
+    file = libavif.Data()
+    with _made(library, "Encoder") as encoder:
+        settings = encoder.contents
+        settings.max_threads, settings.speed, settings.auto_tiling = THREADS, SPEED, 1
+        settings.quality = settings.alpha_quality = quality
+        try:
+            _check(library.avifEncoderWrite(encoder, picture, file))
+            return ctypes.string_at(file.data, file.size)
+        finally:
+            library.avifRWDataFree(file)

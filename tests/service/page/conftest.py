@@ -1,0 +1,25 @@
+"""The page in a real browser, on the real gateway and the real queue.
+
+- test_run: from a picture to its result; what goes wrong on the way
+- test_batch: several pictures, and their zip
+- test_settings: the controls, and what reaches the job
+- test_estimates: what is said before anything is sent
+- test_viewer: comparison, zoom, pan
+- test_kept: what survives a reload
+- test_sentences, test_bicubic: the modules that compute and word
+- test_accessibility: axe-core, the keyboard, a phone
+"""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Page
+
+from tests.service.harness import RunningGateway
+from tests.service.page.driving import opened
+
+
+@pytest.fixture
+async def page(blank: Page, served: RunningGateway) -> Page:
+    """The page, open and served by a gateway that is ready."""
+    return await opened(blank, served)
