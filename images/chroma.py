@@ -11,7 +11,7 @@ from images.picture import Samples
 
 FULL_COLOUR_QUALITY = 90
 """From this quality on, chroma is kept at full resolution, or as well as a format allows."""
-VISIBLE = 48
+VISIBLE = 96
 """Levels between the colours of neighbours, of 255, that are seen."""
 FEW, MANY = 1 / 2000, 1 / 10
 """Parts of such neighbourhoods in red letters on a photograph, and in a drawing in pure colours."""

@@ -12,7 +12,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from benchmarks.pictures import draw
 from images.containers.png_parts import MAX_PROFILE_BYTES
@@ -137,7 +137,8 @@ def test_damaged_pixels_of_a_png_are_refused() -> None:
 
 
 def test_a_profile_of_megabytes_is_kept() -> None:
-    icc = bytes(16) + b"RGB " + bytes(range(256)) * 6000
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    icc = srgb + bytes(range(256)) * 6000
     assert assert_whole(png(chunk(b"iCCP", b"ICC\0\0" + zlib.compress(icc)))).icc == icc
     longer = icc.ljust(MAX_PROFILE_BYTES + 1, b"\0")
     assert assert_whole(png(chunk(b"iCCP", b"ICC\0\0" + zlib.compress(longer)))).icc is None
