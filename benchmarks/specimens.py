@@ -51,7 +51,7 @@ def refused_specimens() -> dict[str, bytes]:
         "gif animated": _saved(frames[0], "GIF", **moving),
         "png animated": _saved(frames[0], "PNG", **moving),
         "jpeg 12 bits": bytes(imagecodecs.jpeg_encode(_deep() >> 4, bitspersample=12)),
-        "jpeg lossless": bytes(imagecodecs.ljpeg_encode(_deep()[:, :, 0])),
+        "jpeg lossless of 16 bits": bytes(imagecodecs.ljpeg_encode(_deep()[:, :, 0])),
         "tiff": _saved(_drawn(), "TIFF"),
         "text": b"This is a text, and not a picture at all.\n",
     }
@@ -110,6 +110,8 @@ def _png() -> Iterator[Named]:
     yield "png grey of 16 bits", _saved(grey, "PNG")
     yield "png RGB of 16 bits", encode(Picture(Raster(_deep())), ImageFormat.PNG)
     yield "png RGBA of 16 bits", encode(Picture(Raster(_deep(4))), ImageFormat.PNG)
+    yield "png without an end", _saved(_drawn(), "PNG")[:-14]
+    yield "png with a damaged text", _with_damaged_text(_saved(_drawn(), "PNG"))
     yield "png transparent level", _saved(_drawn("L"), "PNG", transparency=7)
     for name, space in _SPACES.items():
         named = Picture(Raster(np.asarray(_drawn())), space=space)
@@ -128,6 +130,9 @@ def _jpeg() -> Iterator[Named]:
     yield "jpeg progressive", _saved(_drawn(), "JPEG", progressive=True)
     yield "jpeg progressive grey", _saved(_drawn("L"), "JPEG", progressive=True)
     yield "jpeg full colour", _saved(_drawn(), "JPEG", quality=95, subsampling=0)
+    yield "jpeg without an end", _saved(_drawn(), "JPEG")[:-2]
+    yield "jpeg of an unusual sampling", _saved(_drawn("CMYK"), "JPEG", subsampling=2)
+    yield "jpeg lossless", bytes(imagecodecs.jpeg8_encode(np.asarray(_drawn()), lossless=True))
     yield "jpeg restarts", _saved(_drawn(), "JPEG", restart_marker_blocks=1)
     yield "jpeg exif and profile", _saved(_drawn(), "JPEG", **_metadata())
     yield "jpeg XMP, IPTC, comment", _with_iptc(_saved(_drawn(), "JPEG", xmp=PACKET, comment="A"))
@@ -137,6 +142,7 @@ def _webp() -> Iterator[Named]:
     for mode in ("RGB", "RGBA"):
         yield f"webp {mode}", _saved(_drawn(mode), "WEBP", quality=60)
         yield f"webp lossless {mode}", _saved(_drawn(mode), "WEBP", lossless=True)
+    yield "webp with cut metadata", _saved(_drawn(), "WEBP", **_metadata())[:-5]
     yield "webp exif and profile", _saved(_drawn(), "WEBP", **_metadata())
     yield "webp XMP", _saved(_drawn(), "WEBP", xmp=PACKET)
 
@@ -187,6 +193,10 @@ def _drawn(mode: str = "RGB") -> Image.Image:
     if mode.endswith("A"):
         drawn.putalpha(Image.linear_gradient("L").resize(image.size))
     return drawn
+
+
+def _with_damaged_text(data: bytes) -> bytes:
+    return data[:33] + struct.pack(">I", 6) + b"tEXt" + b"Key\0ab" + bytes(4) + data[33:]
 
 
 def _palette(colours: int) -> Image.Image:

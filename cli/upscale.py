@@ -13,7 +13,7 @@ from cli.extras import needs
 from cli.sentences import FAILED, WRONG_USAGE, fail
 from cli.terminal import line, shown
 from jobs.errors import AnysrError
-from jobs.formats import ImageFormat, labels, lossy_labels
+from jobs.formats import ImageFormat, labels, lossless_labels, lossy_labels
 from jobs.job import MetadataChoice, OnMiss
 
 if TYPE_CHECKING:
@@ -72,6 +72,13 @@ def upscale(
             "licence and resolution; or nothing."
         ),
     ] = MetadataChoice.COPYRIGHT,
+    lossless: Annotated[
+        bool | None,
+        typer.Option(
+            help=f"Store {lossless_labels()} without loss; default: as the input is, in its own "
+            "format.",
+        ),
+    ] = None,
     server: Annotated[
         str | None, typer.Option(help="A running service, as http://host:port.")
     ] = None,
@@ -99,7 +106,8 @@ def upscale(
     pairs = [
         ("scale", scale), ("width", width), ("height", height), ("latency_budget_ms", budget_ms),
         ("on_miss", on_miss), ("model", model), ("anysr_width", anysr_width),
-        ("strength", strength), ("quality", quality), ("metadata", metadata),
+        ("strength", strength), ("quality", quality), ("lossless", lossless),
+        ("metadata", metadata),
     ]  # fmt: skip
     with _refusals():
         prepared = _prepared(inputs, output, format_, skip_existing, overwrite)

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from images.chroma import FULL_COLOUR_QUALITY
+from images.limits import FULL_COLOUR_PIXELS
 from images.metadata.exif_record import exif_of
 from images.metadata.facts import NO_METADATA, Metadata
 from images.picture import contiguous
@@ -24,9 +26,12 @@ def encode_avif(
     metadata: Metadata = NO_METADATA,
 ) -> bytes:
     """Return samples [H, W, 3 or 4] as an AVIF with loss, at a quality from 1 to 100."""
+    small = samples.shape[0] * samples.shape[1] <= FULL_COLOUR_PIXELS
+    chroma = "4:4:4" if small and quality >= FULL_COLOUR_QUALITY else "4:2:0"
+    options = {"quality": quality, "speed": SPEED, "subsampling": chroma}
     buffer = io.BytesIO()
     parts = {"icc_profile": icc, "exif": exif_of(metadata, has_density=False), "xmp": metadata.xmp}
-    _SampleImage(samples).save(buffer, "AVIF", quality=quality, speed=SPEED, **parts)
+    _SampleImage(samples).save(buffer, "AVIF", **options, **parts)
     return buffer.getvalue()
 
 

@@ -12,8 +12,10 @@ from images.colour import fitting, full_range, to_srgb
 from images.colour_space import SRGB, Cicp, ColourSpace
 from images.compression.avif import coded_colours
 from images.containers.avif import read_avif
+from images.containers.png_parts import profile
 from images.deep_avif import decode_deep_avif
 from images.header import GREY_MODES, ImageHeader
+from images.jpeg import decode_jpeg
 from images.jxl import decode_jxl, packed_exif
 from images.metadata.reading import carried
 from images.opening import OpenedImage, open_image
@@ -63,41 +65,42 @@ def _stored(data: bytes, opened: OpenedImage) -> _Stored:
         record = opened.exif or packed_exif(data)
         return _Stored(jxl.samples, jxl.icc, record, jxl.space, converted=jxl.converted)
     if header.format is ImageFormat.PNG:
-        return _stored_png(data, header, image, opened.exif)
+        return _stored_png(data, header, opened.exif)
     if header.format is ImageFormat.AVIF:
         return _stored_avif(data, header, image, opened.exif)
-    if image.mode == "CMYK":
-        return _Stored(*_eight_bits(image), opened.exif, SRGB, converted=True)
-    return _Stored(*_eight_bits(image), opened.exif)
+    if header.format is ImageFormat.JPEG:
+        return _stored_jpeg(data, image, opened.exif)
+    return _Stored(*_by_pillow(image), opened.exif)
 
 
-def _stored_png(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes) -> _Stored:
-    """libpng decodes 16 bits, and a transparent colour, whose depth Pillow does not regard."""
-    keyed = header.transparent and image.mode in {"1", "L", "RGB"}
-    by_libpng = header.bit_depth == 16 or keyed
-    samples = decode_png(data) if by_libpng else _eight_bits(image)[0]
-    icc = fitting(image.info.get("icc_profile"), header.colours)
-    return _Stored(samples, icc, exif, *space_of_png(data, icc is not None))
+def _stored_png(data: bytes, header: ImageHeader, exif: bytes) -> _Stored:
+    icc = fitting(profile(data), header.colours)
+    return _Stored(decode_png(data), icc, exif, *space_of_png(data, icc is not None))
+
+
+def _stored_jpeg(data: bytes, image: ImageFile, exif: bytes) -> _Stored:
+    samples, icc = decode_jpeg(data, image.mode), image.info.get("icc_profile")
+    if image.mode != "CMYK":
+        return _Stored(samples, icc, exif)
+    inks = Image.fromarray(np.invert(samples, out=samples), "CMYK")
+    return _Stored(np.asarray(to_srgb(inks, icc)), None, exif, SRGB, converted=True)
 
 
 def _stored_avif(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes) -> _Stored:
     """A profile counts over code points, and those of the container over those of the stream."""
     stated = read_avif(data)
     deep = header.bit_depth == 16
-    samples = decode_deep_avif(data, stated.bits) if deep else _eight_bits(image)[0]
+    samples = decode_deep_avif(data, stated.bits) if deep else _by_pillow(image)[0]
     icc = fitting(image.info.get("icc_profile"), _colours(samples))
     points = stated.code_points or coded_colours(data)
     space = Cicp.stated(*points) if points and icc is None else None
     return _Stored(samples, icc, exif, space)
 
 
-def _eight_bits(image: ImageFile) -> tuple[Samples, bytes | None]:
+def _by_pillow(image: ImageFile) -> tuple[Samples, bytes | None]:
     """Return samples and profile of an image that Pillow decodes."""
     image.load()
-    icc = image.info.get("icc_profile")
-    if image.mode == "CMYK":
-        return np.asarray(to_srgb(image, icc)), None
-    return np.asarray(_plain(image)), icc
+    return np.asarray(_plain(image)), image.info.get("icc_profile")
 
 
 def _plain(image: Image.Image) -> Image.Image:

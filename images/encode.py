@@ -11,6 +11,7 @@ from PIL import features
 
 from images import jxl
 from images.avif import encode_avif
+from images.chroma import FULL_COLOUR_QUALITY
 from images.colour import grey_in_srgb
 from images.colour_space import SRGB, Cicp, is_hdr, white_level
 from images.deep_avif import encode_deep_avif, writes_deep_avif
@@ -24,9 +25,6 @@ from images.webp import encode_webp
 from jobs.errors import OutputTooLarge, UnsupportedImage
 from jobs.formats import ImageFormat
 
-FULL_COLOUR_QUALITY = 90
-"""From this quality on, JPEG keeps chroma at full resolution."""
-
 Pixels = NDArray[np.uint8]
 
 
@@ -34,8 +32,10 @@ def encode(
     picture: Picture,
     image_format: ImageFormat,
     quality: int | None = None,
+    lossless: bool = False,
 ) -> bytes:
-    """Encode a picture at a quality from 1 to 100, for lossy formats.
+    """Encode a picture at a quality from 1 to 100, for lossy formats, or without loss where the
+    format can (`jobs.formats`).
 
     What a format does not keep (`jobs.formats`) is converted: transparency is flattened on white,
     16 bits are rounded to 10 or 8. Colours are stated in the format's own way. PNG and JPEG of
@@ -49,7 +49,11 @@ def encode(
     default = image_format.facts.default_quality
     if default is None:
         return _LOSSLESS[image_format](picture)
-    return _LOSSY[image_format](picture, default if quality is None else quality)
+    if lossless and image_format.facts.can_lossless:
+        return _EITHER[image_format](picture, None)
+    quality = default if quality is None else quality
+    either = _EITHER.get(image_format)
+    return _LOSSY[image_format](picture, quality) if either is None else either(picture, quality)
 
 
 def converts_colours(picture: Picture, image_format: ImageFormat) -> bool:
@@ -99,7 +103,7 @@ def _jpeg(picture: Picture, quality: int) -> bytes:
     return encode_jpeg(_flat(opaque), quality, full_colour, icc, metadata)
 
 
-def _webp(picture: Picture, quality: int) -> bytes:
+def _webp(picture: Picture, quality: int | None) -> bytes:
     icc = _profile(picture, grey=False)
     samples = _in_rgb(picture, picture.pixels.eight_bits())
     return encode_webp(samples, quality, icc, picture.metadata)
@@ -116,7 +120,7 @@ def _avif(picture: Picture, quality: int) -> bytes:
     return encode_deep_avif(deep, quality, full_colour, space, icc, picture.metadata)
 
 
-def _jxl(picture: Picture, quality: int) -> bytes:
+def _jxl(picture: Picture, quality: int | None) -> bytes:
     grey, space = picture.pixels.colours == 1, picture.space
     named = space is not None and encoding_of(space, grey) is not None
     icc = picture.icc if named else _profile(picture, grey)
@@ -126,10 +130,13 @@ def _jxl(picture: Picture, quality: int) -> bytes:
 _LOSSLESS: dict[ImageFormat, Callable[[Picture], bytes]] = {ImageFormat.PNG: _png}
 _LOSSY: dict[ImageFormat, Callable[[Picture, int], bytes]] = {
     ImageFormat.JPEG: _jpeg,
-    ImageFormat.WEBP: _webp,
     ImageFormat.AVIF: _avif,
+}
+_EITHER: dict[ImageFormat, Callable[[Picture, int | None], bytes]] = {
+    ImageFormat.WEBP: _webp,
     ImageFormat.JXL: _jxl,
 }
+"""Formats with loss, and without it for None."""
 
 
 def _profile(picture: Picture, grey: bool) -> bytes | None:

@@ -27,6 +27,8 @@ from jobs.formats import ImageFormat
 
 EFFORT = 3
 """libjxl's own scale, 1 to 10."""
+LOSSLESS_EFFORT = 1
+"""libjxl's fast coder, which takes as long as the lossy one; the next takes ten times as long."""
 LEAST_DISTANCE = 0.1
 """libjxl maps quality 100 to no loss, which takes several times as long."""
 FIRST_ROOM = 1 << 20
@@ -89,14 +91,14 @@ def packed_box(data: bytes, wanted: bytes, most: int) -> bytes:
 
 def encode_jxl(
     samples: Samples,
-    quality: int,
+    quality: int | None,
     icc: bytes | None = None,
     metadata: Metadata = NO_METADATA,
     space: ColourSpace | None = None,
 ) -> bytes:
-    """Write samples [H, W, C] of 8 or 16 bits with loss, at a quality from 1 to 100 as libjxl maps
-    it to its distance. Colours are those of `space` where libjxl has a name for it, and else those
-    of the profile; a profile that libjxl cannot use is left out."""
+    """Write samples [H, W, C] of 8 or 16 bits at a quality from 1 to 100, as libjxl maps it to its
+    distance, or, for None, without loss. Colours are those of `space` where libjxl has a name for
+    it, and else those of the profile; a profile that libjxl cannot use is left out."""
     library = _library()
     with _handle(library, "Encoder", None) as encoder:
         return _Encoding(library, encoder).run(samples, quality, icc, _boxes(metadata), space)
@@ -270,7 +272,7 @@ class _Encoding:
         """Return a picture of one pixel in a named colour space."""
         library, encoder = self._library, self._encoder
         pixel = np.zeros((1, 1, 1 if encoding.color_space == GREY_SPACE else 3), np.uint8)
-        self._describe(pixel)
+        self._describe(pixel, lossless=False)
         _check(library.JxlEncoderSetColorEncoding(encoder, encoding))
         settings = library.JxlEncoderFrameSettingsCreate(encoder, None)
         self._add(settings, pixel)
@@ -279,7 +281,7 @@ class _Encoding:
     def run(
         self,
         samples: Samples,
-        quality: int,
+        quality: int | None,
         icc: bytes | None,
         boxes: dict[bytes, bytes],
         space: ColourSpace | None,
@@ -287,16 +289,25 @@ class _Encoding:
         library, encoder = self._library, self._encoder
         if boxes:
             _check(library.JxlEncoderUseBoxes(encoder))
-        self._describe(samples)
+        self._describe(samples, lossless=quality is None)
         self._colour(icc, space, grey=samples.shape[2] < 3)
         for kind, content in boxes.items():
             _check(library.JxlEncoderAddBox(encoder, kind, content, len(content), 0))
         settings = library.JxlEncoderFrameSettingsCreate(encoder, None)
-        distance = max(LEAST_DISTANCE, library.JxlEncoderDistanceFromQuality(quality))
-        _check(library.JxlEncoderSetFrameDistance(settings, distance))
-        _check(library.JxlEncoderFrameSettingsSetOption(settings, libjxl.EFFORT, EFFORT))
+        effort = self._set_quality(settings, quality)
+        _check(library.JxlEncoderFrameSettingsSetOption(settings, libjxl.EFFORT, effort))
         self._add(settings, contiguous(samples))
         return self._written()
+
+    def _set_quality(self, settings: int, quality: int | None) -> int:
+        """Set the distance, or no loss; return the effort."""
+        library = self._library
+        if quality is None:
+            _check(library.JxlEncoderSetFrameLossless(settings, 1))
+            return LOSSLESS_EFFORT
+        distance = max(LEAST_DISTANCE, library.JxlEncoderDistanceFromQuality(quality))
+        _check(library.JxlEncoderSetFrameDistance(settings, distance))
+        return EFFORT
 
     def _add(self, settings: int, samples: Samples) -> None:
         """Add the only frame; its samples are contiguous."""
@@ -304,12 +315,13 @@ class _Encoding:
         _check(self._library.JxlEncoderAddImageFrame(settings, _format(samples), pixels, size))
         self._library.JxlEncoderCloseInput(self._encoder)
 
-    def _describe(self, samples: Samples) -> None:
+    def _describe(self, samples: Samples, lossless: bool) -> None:
         height, width, channels = samples.shape
         info = libjxl.BasicInfo()
         self._library.JxlEncoderInitBasicInfo(info)
         info.xsize, info.ysize = width, height
         info.bits_per_sample = 8 * samples.itemsize
+        info.uses_original_profile = int(lossless)
         info.num_color_channels = 1 if channels < 3 else 3
         if channels in (2, 4):
             info.num_extra_channels, info.alpha_bits = 1, 8 * samples.itemsize

@@ -159,6 +159,7 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "JxlEncoderFrameSettingsCreate": (_Handle, [_Handle, c_void_p]),
     "JxlEncoderFrameSettingsSetOption": (c_int, [_Handle, c_int, ctypes.c_int64]),
     "JxlEncoderDistanceFromQuality": (c_float, [c_float]),
+    "JxlEncoderSetFrameLossless": (c_int, [_Handle, c_int]),
     "JxlEncoderSetFrameDistance": (c_int, [_Handle, c_float]),
     "JxlEncoderAddImageFrame": (c_int, [_Handle, _Format, c_void_p, c_size_t]),
     "JxlEncoderCloseInput": (None, [_Handle]),

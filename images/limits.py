@@ -11,6 +11,10 @@ STRIP_ROWS, STRIP_PIXELS = 64, 1 << 20
 """Most rows and pixels that are converted at a time, so that intermediate floats take little memory
 (`images.picture.strips`)."""
 
+SHARP_PIXELS, FULL_COLOUR_PIXELS = 1 << 24, 1 << 26
+"""Most pixels of a WebP whose chroma is fitted to the full resolution or that is stored without
+loss for it, and of an AVIF whose chroma is kept at it; both take memory."""
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from images.header import ImageHeader
-from images.limits import STRIP_PIXELS, STRIP_ROWS
+from images.limits import FULL_COLOUR_PIXELS, SHARP_PIXELS, STRIP_PIXELS, STRIP_ROWS
 from jobs.errors import ImageTooLarge, OutputTooLarge
 from jobs.formats import ImageFormat
 
@@ -47,12 +47,16 @@ of 8 bits takes 5."""
 JPEG_COEFFICIENT_BYTES = 2
 """Per sample of a progressive JPEG, whose coefficients are held until the last scan."""
 
-WEBP_BYTES, WEBP_ALPHA_BYTES = 8.7, 34
-"""Per output pixel: planes and file, and the lossless coder of the alpha channel."""
+WEBP_BYTES, WEBP_ALPHA_BYTES, WEBP_LOSSLESS_BYTES = 8.7, 34, 28.5
+"""Per output pixel: planes and file, and the lossless coder of the alpha channel or of all."""
+AVIF_FULL_BYTES = 7
+"""More per output pixel where chroma is kept at full resolution."""
 AVIF_BYTES, AVIF_ALPHA_BYTES, DEEP_AVIF_BYTES = 27.5, 32, 56
 """Per output pixel, planes, coding state and file; of 10 bits, with and without transparency."""
 JXL_GROUP_PIXELS, JXL_GROUP_BYTES = 2048 * 2048, 52
 """libjxl encodes by groups of so many pixels, and holds floats of one group."""
+JXL_LOSSLESS_PART, JXL_LOSSLESS_DEEP_PART = 3, 4.2
+"""Of the samples of 8 and 16 bits: copies and file."""
 JPEG_FILE_BYTES = 1.5
 """Per colour sample of the largest files."""
 PNG_FILE_PART = 1.02
@@ -75,18 +79,25 @@ class StageBytes:
 
 
 def stage_bytes(
-    header: ImageHeader, width: int, height: int, output_format: ImageFormat
+    header: ImageHeader,
+    width: int,
+    height: int,
+    output_format: ImageFormat,
+    *,
+    lossless: bool = False,
 ) -> StageBytes:
-    """Return the bytes for a source with this header, enlarged to width x height pixels."""
+    """Return the bytes for a source with this header, enlarged to width x height pixels; `lossless`
+    is for formats that can do with and without loss."""
     pixels, sample = width * height, header.sample_bytes
     held = sample * pixels
+    encoder = (_LOSSLESS_ENCODERS if lossless else _ENCODERS)[output_format]
     return StageBytes(
         decoding=WORKSPACE_BYTES + round(_decoding(header) * header.pixels),
         enlarging=WORKSPACE_BYTES + held + _enlarging(header, width, height),
         encoding=WORKSPACE_BYTES
         + held
         + _strip_bytes(header, width, height, output_format)
-        + round(_ENCODERS[output_format](header, pixels)),
+        + round(encoder(header, pixels)),
     )
 
 
@@ -103,12 +114,18 @@ def samples_bytes(source_pixels: int, output_pixels: int) -> int:
 
 
 def check_memory(
-    header: ImageHeader, width: int, height: int, output_format: ImageFormat, most: int
+    header: ImageHeader,
+    width: int,
+    height: int,
+    output_format: ImageFormat,
+    most: int,
+    *,
+    lossless: bool = False,
 ) -> None:
     """Raise OutputTooLarge for a picture that takes more than `most` bytes, with the formats and
     the size that would fit, and ImageTooLarge where no output of this source would."""
-    if stage_bytes(header, width, height, output_format).peak() > most:
-        raise too_much_memory(header, width, height, output_format, most)
+    if stage_bytes(header, width, height, output_format, lossless=lossless).peak() > most:
+        raise too_much_memory(header, width, height, output_format, most, lossless=lossless)
 
 
 def too_much_memory(
@@ -118,11 +135,14 @@ def too_much_memory(
     output_format: ImageFormat,
     most: int,
     tile_bytes: int = 0,
+    *,
+    lossless: bool = False,
 ) -> ImageTooLarge | OutputTooLarge:
     """Return the error for a picture that takes more than `most` bytes."""
 
     def needed(size: tuple[int, int], image_format: ImageFormat) -> int:
-        return stage_bytes(header, *size, image_format).peak(tile_bytes)
+        without_loss = lossless and image_format is output_format
+        return stage_bytes(header, *size, image_format, lossless=without_loss).peak(tile_bytes)
 
     def fits(size: tuple[int, int], image_format: ImageFormat) -> bool:
         return max(size) <= image_format.max_side and needed(size, image_format) <= most
@@ -156,15 +176,23 @@ def _decoding(header: ImageHeader) -> float:
     turned = sample if header.orientation > 1 else 0
     if header.format is ImageFormat.JXL:
         return sample + JXL_DECODER_BYTES + turned
+    if header.format is ImageFormat.PNG:
+        return (1 + PNG_FILE_PART) * sample + turned  # the file may be copied
     if header.bit_depth == 16:
         deep = DEEP_AVIF_DECODER_BYTES if header.format is ImageFormat.AVIF else 0
         return sample + deep + turned
-    # Pillow hands out samples as a list of parts, and joins them.
-    pillow = _pillow_bytes(header) + 2 * sample + turned
     if header.format is ImageFormat.JPEG:
-        planes = 4 if header.mode == "CMYK" else header.colours
-        return max(pillow, PILLOW_BYTES + JPEG_COEFFICIENT_BYTES * planes)
-    return pillow + _DECODERS.get(header.format, 0)
+        return _decoding_jpeg(header)
+    # Pillow hands out samples as a list of parts, and joins them.
+    return _pillow_bytes(header) + 2 * sample + turned + _DECODERS.get(header.format, 0)
+
+
+def _decoding_jpeg(header: ImageHeader) -> int:
+    """Return the bytes of samples, coefficients, and Pillow's image where the chroma is sampled in
+    an unusual way; in CMYK of the samples in inks and two images of Pillow's."""
+    if header.mode == "CMYK":
+        return 3 * PILLOW_BYTES + 2 * header.sample_bytes
+    return header.sample_bytes + PILLOW_BYTES + JPEG_COEFFICIENT_BYTES * header.colours
 
 
 def _pillow_bytes(header: ImageHeader) -> int:
@@ -215,14 +243,26 @@ def _jpeg(header: ImageHeader, pixels: int) -> float:
 
 def _webp(header: ImageHeader, pixels: int) -> float:
     coder = WEBP_ALPHA_BYTES if header.transparent else WEBP_BYTES
+    if pixels <= SHARP_PIXELS:
+        coder = max(coder, WEBP_LOSSLESS_BYTES)
     return (_in_rgb(header) + coder) * pixels
+
+
+def _webp_lossless(header: ImageHeader, pixels: int) -> float:
+    return (_in_rgb(header) + WEBP_LOSSLESS_BYTES) * pixels
+
+
+def _jxl_lossless(header: ImageHeader, pixels: int) -> float:
+    part = JXL_LOSSLESS_DEEP_PART if header.bit_depth == 16 else JXL_LOSSLESS_PART
+    return part * header.sample_bytes * pixels
 
 
 def _avif(header: ImageHeader, pixels: int) -> float:
     if header.bit_depth == 16:
         return (_in_colour(header) + DEEP_AVIF_BYTES) * pixels
     coder = AVIF_ALPHA_BYTES if header.transparent else AVIF_BYTES
-    return (_in_colour(header) + coder) * pixels
+    full = AVIF_FULL_BYTES if pixels <= FULL_COLOUR_PIXELS else 0
+    return (_in_colour(header) + coder + full) * pixels
 
 
 def _in_rgb(header: ImageHeader) -> int:
@@ -248,4 +288,9 @@ _ENCODERS: dict[ImageFormat, Callable[[ImageHeader, int], float]] = {
     ImageFormat.WEBP: _webp,
     ImageFormat.AVIF: _avif,
     ImageFormat.JXL: _jxl,
+}
+_LOSSLESS_ENCODERS: dict[ImageFormat, Callable[[ImageHeader, int], float]] = {
+    **_ENCODERS,
+    ImageFormat.WEBP: _webp_lossless,
+    ImageFormat.JXL: _jxl_lossless,
 }

@@ -22,13 +22,20 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from images import exif
 from images.compression import jpeg_quality
-from images.containers import jpeg, png, raw_profile
+from images.containers import jpeg, png, png_parts, raw_profile, riff
 from images.containers.common import Unread
+from images.containers.jpeg_frame import read_frame
 from images.exif_place import ExifPlace, exif_place
 from images.header import ImageHeader, check_pixels
 from images.signature import format_of
 from images.stated import Stated, stated_by_avif, stated_by_jxl, stated_by_webp
-from jobs.errors import AnimatedImage, CorruptImage, DecodingTooLong, ImageTooLarge
+from jobs.errors import (
+    AnimatedImage,
+    CorruptImage,
+    DecodingTooLong,
+    ImageTooLarge,
+    UnsupportedImage,
+)
 from jobs.formats import ImageFormat
 
 _STATED_BY: dict[ImageFormat, Callable[[bytes, int], Stated]] = {
@@ -68,7 +75,7 @@ def read_header(data: bytes, max_pixels: int) -> ImageHeader:
     header or in a coded picture), DecodingTooLong (a JPEG of too many scans) or CorruptImage.
     Damage beyond the header is found only by decoding.
     """
-    return _read(data, max_pixels).header
+    return _read(_mended(data), max_pixels).header
 
 
 def open_image(data: bytes, max_pixels: int) -> OpenedImage:
@@ -77,6 +84,7 @@ def open_image(data: bytes, max_pixels: int) -> OpenedImage:
     Raises as `read_header`, and CorruptImage where the decoder finds another size than the header
     states.
     """
+    data = _mended(data)
     read = _read(data, max_pixels)
     if read.header.format not in _NATIVE:
         return OpenedImage(read.header, read.image, read.record)
@@ -106,6 +114,7 @@ def _read(data: bytes, max_pixels: int) -> _Read:
     try:
         if image_format in _IN_PYTHON:
             _refuse_endless_header(data, image_format)
+            _refuse_unread(data, image_format)
             return _parsed(data, image_format, max_pixels)
         place = exif_place(data, image_format)
         stated = _STATED_BY[image_format](data, max_pixels)
@@ -116,12 +125,17 @@ def _read(data: bytes, max_pixels: int) -> _Read:
     return _Read(header, (stated.width, stated.height), place, exif.bounded(stored))
 
 
+def _mended(data: bytes) -> bytes:
+    return riff.mended(data) if format_of(data) is ImageFormat.WEBP else data
+
+
 def _parsed(data: bytes, image_format: ImageFormat, max_pixels: int) -> _Read:
     """Read the header of a PNG or JPEG by Pillow. Raises Unread for one of too many parts."""
     place = exif_place(data, image_format)
     stored = place.record(data)
     record = exif.bounded(stored)
-    image = _opened(_IN_PYTHON[image_format], _safe(data, place, record))
+    seen = png_parts.head(data) if image_format is ImageFormat.PNG else data
+    image = _opened(_IN_PYTHON[image_format], _safe(seen, place, record))
     check_pixels(*image.size, max_pixels)
     if image_format is ImageFormat.JPEG:
         _check_scans(data, image.width * image.height, max_pixels)
@@ -171,6 +185,17 @@ def _refuse_endless_header(data: bytes, image_format: ImageFormat) -> None:
         marker == jpeg.START_OF_SCAN for marker, _, _ in jpeg.segments(data)
     ):
         raise Unread
+
+
+def _refuse_unread(data: bytes, image_format: ImageFormat) -> None:
+    """Raise UnsupportedImage, with the reason, for a kind of PNG or JPEG that is not read."""
+    if image_format is ImageFormat.JPEG:
+        reason = read_frame(data).unread
+    else:
+        critical = png_parts.unknown_critical(data)
+        reason = None if critical is None else f"a PNG with the chunk {critical.decode('latin-1')}"
+    if reason is not None:
+        raise UnsupportedImage(f"This is {reason}, which is not read; save it as an ordinary one.")
 
 
 def _check_scans(data: bytes, pixels: int, max_pixels: int) -> None:

@@ -1,4 +1,5 @@
-"""PNG by libpng: 16-bit colour, which Pillow reduces to 8 bits, and faster encoding.
+"""PNG by libpng: 16-bit colour, which Pillow reduces to 8 bits, an error for missing pixels, which
+Pillow leaves black, and faster encoding.
 
 imagecodecs does not write metadata, so the ICC profile and the others are inserted as chunks here.
 """
@@ -13,6 +14,7 @@ import imagecodecs
 
 from images.colour_space import ColourSpace
 from images.containers import photoshop, raw_profile
+from images.containers.png_parts import for_decoder
 from images.exif import PREFIX
 from images.metadata.density import to_png
 from images.metadata.exif_record import exif_of
@@ -22,6 +24,7 @@ from images.metadata.png_text import compressed_chunk, international_chunk, text
 from images.picture import Samples, contiguous
 from images.png_colour import colour_chunks
 from images.segments import written
+from jobs.errors import MISSING_PIXELS, CorruptImage
 
 LEVEL = 1
 """zlib's fastest."""
@@ -38,9 +41,15 @@ HEADER_END = 33
 
 
 def decode_png(data: bytes) -> Samples:
-    """Return the samples [H, W] or [H, W, 2..4] at the file's own depth; a transparent colour
-    becomes an alpha channel. Raises imagecodecs.PngError for damaged data."""
-    samples: Samples = imagecodecs.png_decode(data)
+    """Return the samples [H, W] or [H, W, 2..4] of 8 bits, or of 16 where the file has them; a
+    transparent colour becomes an alpha channel. An end may be missing. Raises CorruptImage where
+    pixels are missing, and imagecodecs.PngError for damaged data."""
+    try:
+        samples: Samples = imagecodecs.png_decode(for_decoder(data))
+    except imagecodecs.PngError as error:
+        if "Not enough" in str(error):
+            raise CorruptImage(MISSING_PIXELS) from error
+        raise
     return samples
 
 

@@ -1,7 +1,11 @@
 """WebP by libwebp, encoded from samples without a copy.
 
-Pillow writes the same picture, but copies the samples twice first. imagecodecs writes no metadata,
-so the ICC profile, EXIF and XMP are added here, as chunks of the extended format (RFC 9649, 2.7).
+Lossy WebP always has half the resolution of chroma. For pictures whose colours would be washed out
+by it, at high quality, the chroma is fitted to the full resolution ("sharp" in libwebp), which
+takes twice the time; drawings in pure colours, of which that does not save enough, are stored
+without loss. Pillow cannot ask for it, and copies the samples twice first. imagecodecs
+writes no metadata, so the ICC profile, EXIF and XMP are added here, as chunks of the extended
+format (RFC 9649, 2.7).
 """
 
 from __future__ import annotations
@@ -13,30 +17,47 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from images.chroma import FEW, FULL_COLOUR_QUALITY, MANY, fine_share
 from images.containers.riff import chunks
 from images.exif import PREFIX
+from images.libwebp import encode_sharp, libwebp
+from images.limits import SHARP_PIXELS
 from images.metadata.exif_record import exif_of
 from images.metadata.facts import NO_METADATA, Metadata
 from images.picture import contiguous
 
 METHOD = 2
 """More than twice as fast as libwebp's default of 4, for 2 % more bytes."""
+LOSSLESS_METHOD = 0
+"""At level 0, a quarter of the time of libwebp's next for a third more bytes."""
 ICC_FLAG, ALPHA_FLAG, EXIF_FLAG, XMP_FLAG = 0x20, 0x10, 0x08, 0x04
 """Of the chunk VP8X."""
 
 
 def encode_webp(
     samples: NDArray[np.uint8],
-    quality: int,
+    quality: int | None,
     icc: bytes | None = None,
     metadata: Metadata = NO_METADATA,
 ) -> bytes:
-    """Return samples [H, W, 3 or 4] as a WebP with loss, at a quality from 1 to 100."""
-    laid_out = contiguous(samples)
-    encoded = bytes(imagecodecs.webp_encode(laid_out, quality, lossless=False, method=METHOD))
+    """Return samples [H, W, 3 or 4] as a WebP, at a quality from 1 to 100 or, for None and where
+    halved chroma would not reach that quality, without loss."""
+    encoded = _encoded(contiguous(samples), quality)
     exif = exif_of(metadata, has_density=False).removeprefix(PREFIX)
     parts = _Parts(icc or b"", exif, metadata.xmp)
     return _extended(encoded, samples.shape, parts) if any(parts) else encoded
+
+
+def _encoded(samples: NDArray[np.uint8], quality: int | None) -> bytes:
+    small = samples.shape[0] * samples.shape[1] <= SHARP_PIXELS
+    high = quality is not None and small and quality >= FULL_COLOUR_QUALITY
+    fine = fine_share(samples) if high else 0.0
+    if quality is None or fine > MANY:
+        return bytes(imagecodecs.webp_encode(samples, 0, lossless=True, method=LOSSLESS_METHOD))
+    library = libwebp() if fine > FEW else None
+    if library is not None:
+        return encode_sharp(library, samples, quality, METHOD)
+    return bytes(imagecodecs.webp_encode(samples, quality, lossless=False, method=METHOD))
 
 
 class _Parts(NamedTuple):

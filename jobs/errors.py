@@ -38,6 +38,9 @@ from typing import Any, ClassVar
 
 from jobs.formats import labels
 
+MISSING_PIXELS = "Pixels are missing: the image is truncated or damaged."
+"""Detail of CorruptImage where a file ends, or is made to end, before its last pixel."""
+
 
 class AnysrError(Exception):
     """The root. `code` is stable; `message` is for people and tells what to do."""

@@ -23,6 +23,8 @@ class FormatFacts:
     """The longest side in pixels that encoder and common decoders accept."""
     default_quality: int | None = None
     """On the scale from 1 to 100; None for a lossless format, which has no quality."""
+    can_lossless: bool = False
+    """Whether a format that has a quality also stores pictures without loss."""
     keeps_grey: bool = False
     """Grey pictures are stored as one plane; else as RGB."""
     keeps_alpha: bool = True
@@ -70,6 +72,11 @@ class ImageFormat(StrEnum):
         """Whether pictures are encoded with loss, at a quality from 1 to 100."""
         return self.facts.default_quality is not None
 
+    @property
+    def can_lossless(self) -> bool:
+        """Whether pictures are stored without loss, always or where it is asked for."""
+        return self.facts.can_lossless or not self.lossy
+
 
 DEFAULT_QUALITY = 90
 
@@ -100,6 +107,7 @@ FORMATS: dict[ImageFormat, FormatFacts] = {
         media_type="image/webp",
         max_side=16_382,  # one less than libwebp's: imagecodecs writes no longer side
         default_quality=DEFAULT_QUALITY,
+        can_lossless=True,
     ),
     ImageFormat.AVIF: FormatFacts(
         label="AVIF",
@@ -115,6 +123,7 @@ FORMATS: dict[ImageFormat, FormatFacts] = {
         media_type="image/jxl",
         max_side=262_144,  # level 5 of ISO/IEC 18181-1, annex M, which all decoders support
         default_quality=DEFAULT_QUALITY,
+        can_lossless=True,
         keeps_grey=True,
         keeps_16_bits=True,
     ),
@@ -141,3 +150,8 @@ def labels(formats: Iterable[ImageFormat] = tuple(ImageFormat), last: str = "or"
 def lossy_labels() -> str:
     """Return the names of the formats that have a quality, as a list in prose."""
     return labels((image_format for image_format in ImageFormat if image_format.lossy), "and")
+
+
+def lossless_labels() -> str:
+    """Return the names of the formats that have a quality and can do without loss, as a list."""
+    return labels((f for f in ImageFormat if f.facts.can_lossless), "and")

@@ -93,7 +93,7 @@ class JobRequest:
     output_height: int
     output_format: ImageFormat
     quality: int | None
-    """From 1 to 100; None for the format's default, and for a lossless format."""
+    """From 1 to 100; None for the format's default, and without loss."""
     model: str | None
     """None to let the service choose among all models."""
     pinned_width: float | None
@@ -107,6 +107,8 @@ class JobRequest:
     """The smallest width that the caller accepts, as a fraction of any model's full one; None for
     any. With one, no picture is resampled."""
     metadata: MetadataChoice = MetadataChoice.COPYRIGHT
+    lossless: bool = False
+    """Whether a format that can store pictures with and without loss does it without."""
     strength: float = 0.0
     """Assumed compression damage of the picture, from 0 (clean) to 1 (JPEG at quality 30)."""
     traceparent: str | None = None

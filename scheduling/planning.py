@@ -44,7 +44,8 @@ def build_job(
     width, height = output_pixels(wanted, header.width, header.height, model)
     output_format = output_format_of(wanted, header)
     _check_output(header, width, height, output_format, limits.output_pixels)
-    check_memory(header, width, height, output_format, limits.job_bytes)
+    lossless = _lossless(wanted, header, output_format)
+    check_memory(header, width, height, output_format, limits.job_bytes, lossless=lossless)
     return JobRequest(
         id=job_id,
         source_width=header.width,
@@ -54,6 +55,7 @@ def build_job(
         output_format=output_format,
         quality=wanted.quality if output_format.lossy else None,
         metadata=wanted.metadata,
+        lossless=lossless,
         model=None if free else model.name,
         pinned_width=pinned_width(wanted, model),
         on_miss=wanted.on_miss,
@@ -69,6 +71,23 @@ def output_format_of(wanted: UpscaleRequest, header: ImageHeader) -> ImageFormat
     """Return the requested format, or the picture's own. `auto` is the gateway's to resolve, by the
     caller's Accept header; where there is none, it is the picture's own as well."""
     return header.format if wanted.format in (None, AUTO) else wanted.format
+
+
+def _lossless(wanted: UpscaleRequest, header: ImageHeader, output_format: ImageFormat) -> bool:
+    """Return whether the output is to be stored without loss, in a format with and without it.
+
+    Raises InvalidRequest where that is asked of a format that cannot.
+    """
+    if wanted.lossless and not output_format.can_lossless:
+        able = " or ".join(f.value for f in ImageFormat if f.can_lossless)
+        raise InvalidRequest(
+            f"{output_format.label} has no lossless form; leave out lossless, or ask for the "
+            f"format {able}."
+        )
+    if not output_format.facts.can_lossless or wanted.lossless is not None:
+        return bool(wanted.lossless) and output_format.facts.can_lossless
+    stays = header.format is output_format and header.jpeg_quality is None
+    return stays and wanted.quality is None
 
 
 def strength_of(wanted: UpscaleRequest, header: ImageHeader) -> float:

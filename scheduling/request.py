@@ -20,9 +20,9 @@ from pydantic_core import ErrorDetails
 from images.compression import UNREAD_QUALITY
 from images.header import ImageHeader
 from jobs.errors import InvalidRequest
-from jobs.formats import DEFAULT_QUALITY, ImageFormat, lossy_labels
+from jobs.formats import DEFAULT_QUALITY, ImageFormat, lossless_labels, lossy_labels
 from jobs.job import MetadataChoice, OnMiss
-from scheduling.literals import INTEGER, NUMBER
+from scheduling.literals import INTEGER, NUMBER, SWITCH
 
 MOST_PIXELS_OF_AN_AXIS = 1_000_000
 """Far above every limit; keeps the arithmetic on sizes within a float."""
@@ -159,6 +159,18 @@ class UpscaleRequest(OutputRequest):
         "`copyright` author, copyright, licence and resolution alone, `none` nothing. The colour "
         "profile is always kept.",
     )
+    lossless: Annotated[bool, SWITCH] | None = Field(
+        None,
+        description=f"`true` stores {lossless_labels()} without loss, `false` with it. By default "
+        "a lossless picture stays lossless in its own format, unless `quality` is given.",
+    )
+
+    @model_validator(mode="after")
+    def loss_or_quality(self) -> Self:
+        """Raise ValueError for a quality without loss."""
+        if self.lossless and self.quality is not None:
+            raise ValueError("give quality or lossless=true, not both")
+        return self
 
 
 class EstimateRequest(OutputRequest):

@@ -88,11 +88,13 @@ def fit_to_memory(
         return engine
     header = read_header(payload, limits.source_pixels)
     wanted = header, job.output_width, job.output_height, job.output_format
-    check_memory(*wanted, limits.job_bytes)
-    fitting = _with_small_tiles(job, engine, stage_bytes(*wanted), most)
-    needed = stage_bytes(*wanted).peak(tile_bytes(job, fitting))
+    check_memory(*wanted, limits.job_bytes, lossless=job.lossless)
+    stages = stage_bytes(*wanted, lossless=job.lossless)
+    fitting = _with_small_tiles(job, engine, stages, most)
+    needed = stages.peak(tile_bytes(job, fitting))
     if needed > limits.job_bytes:
-        raise too_much_memory(*wanted, limits.job_bytes, tile_bytes(job, fitting))
+        held = tile_bytes(job, fitting)
+        raise too_much_memory(*wanted, limits.job_bytes, held, lossless=job.lossless)
     if needed > most:
         log.warning("refused: %d bytes needed, %d available", needed, most)
         raise Overloaded(

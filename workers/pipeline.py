@@ -164,7 +164,7 @@ def run_pipeline(
     del picture  # encoding needs its memory
     watch.lap("network", progress.suspended_ms)
     chosen = replace(larger.picture, metadata=_KEPT[job.metadata](larger.picture))
-    data = encode(chosen, job.output_format, job.quality)
+    data = encode(chosen, job.output_format, job.quality, job.lossless)
     converted = converts_colours(larger.picture, job.output_format)
     progress.report(1.0)
     watch.lap("encode")

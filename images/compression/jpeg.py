@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from images.compression.common import interpolate
 from images.containers.common import Unread
 from images.containers.jpeg import START_OF_SCAN, segments
+from images.containers.jpeg_frame import LOSSLESS, NO_FRAMES
 
 MAX_TABLES = 4
 """Quantisation tables in one segment; a JPEG has four slots for them."""
@@ -27,13 +28,15 @@ _LUMA_STEPS = (
 # fmt: on
 
 
-def quality_of_jpeg(data: bytes) -> float:
-    """Return the quality of a JPEG. Raises Unread."""
+def quality_of_jpeg(data: bytes) -> float | None:
+    """Return the quality of a JPEG, None for the lossless process. Raises Unread."""
     tables: dict[int, int] = {}
     of_luma: int | None = None
     for marker, start, end in segments(data):
         if marker == 0xDB:
             tables |= _table_sums(data, start, end)
+        elif marker == LOSSLESS:
+            return None
         elif _is_frame_header(marker) and end - start >= 9:
             of_luma = data[start + 8]
         elif marker == START_OF_SCAN:
@@ -46,7 +49,7 @@ def quality_of_jpeg(data: bytes) -> float:
 def _is_frame_header(marker: int) -> bool:
     """Return whether a marker starts a frame, of any process (T.81, table B.1). The first component
     of a frame is luma or grey; in a JPEG of RGB or CMYK, red or cyan."""
-    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
+    return 0xC0 <= marker <= 0xCF and marker not in NO_FRAMES
 
 
 def _table_sums(data: bytes, at: int, end: int) -> dict[int, int]:

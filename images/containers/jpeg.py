@@ -13,13 +13,14 @@ MAX_JUNK = 1 << 16
 """Bytes between segments that belong to none."""
 
 
-def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, start and end of the content of each segment up to the first scan's.
+def segments(data: bytes, at: int = 2) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, start and end of the content of each segment from a position up to the next
+    scan's.
 
     Bytes between segments are skipped within bounds, as decoders do (T.81, B.1.1.2). Ends before
     the first scan where these bounds or MAX_PARTS are exceeded.
     """
-    at, junk = 2, 0
+    junk = 0
     for _ in range(MAX_PARTS):
         start = data.find(b"\xff", at)
         junk += start - at

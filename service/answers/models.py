@@ -69,6 +69,7 @@ class FormatAnswer(BaseModel):
     )
     max_side: int = Field(description="The longest side in pixels of an output.")
     lossy: bool = Field(description="Whether `quality` has an effect.")
+    lossless: bool = Field(description="Whether pictures can be stored without loss.")
 
 
 class LimitsAnswer(BaseModel):
@@ -127,6 +128,7 @@ def _format(image_format: ImageFormat) -> FormatAnswer:
         suffixes=list(image_format.facts.suffixes),
         max_side=image_format.max_side,
         lossy=image_format.lossy,
+        lossless=image_format.can_lossless,
     )
 
 

@@ -28,7 +28,7 @@ LIMIT = 1_000_000
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 OTHER = SRGB.replace(b"\0\2\x66\x66", b"\0\2\0\0")
 """sRGB but for an exponent of 2.0 instead of 2.4."""
-PNG, JPEG, WEBP, AVIF, JXL = ImageFormat
+PNG, JPEG, WEBP, AVIF, JXL, *_ = ImageFormat
 LOSSY = [f for f in writable_formats() if f.lossy]
 BY_PILLOW = [f for f in LOSSY if f is not JXL]
 

@@ -201,9 +201,9 @@ def test_a_picture_that_takes_too_much_memory_is_refused_and_the_process_stays()
     try:
         decoder(FILES["grey"]())
         pid = decoder.pid
-        large = saved(Image.new("RGBA", (6000, 6000)), "PNG", compress_level=1)
+        large = saved(Image.new("RGBA", (8000, 8000)), "PNG", compress_level=1)
         with pytest.raises(ImageTooLarge, match="memory"):
-            decoder.within(AMPLE_S)(large, 36_000_000)
+            decoder.within(AMPLE_S)(large, 64_000_000)
         assert decoder(FILES["grey"]()).width == 61
         assert (decoder.pid, decoder.ends) == (pid, [End.MEMORY])
     finally:

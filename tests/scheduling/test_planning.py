@@ -109,6 +109,43 @@ def test_png_has_no_quality() -> None:
     assert planned(jpeg).quality == 50
 
 
+@pytest.mark.parametrize(
+    ("asked", "quality", "output", "source_quality", "expected"),
+    [
+        (None, None, None, None, True),
+        (None, None, "webp", None, True),
+        (None, None, None, 80.0, False),
+        (None, 90, None, None, False),
+        (None, None, "jxl", None, False),
+        (None, None, "png", None, False),
+        (False, None, None, None, False),
+        (True, None, None, 80.0, True),
+        (True, None, "jxl", 80.0, True),
+        (True, None, "png", 80.0, False),
+    ],
+)
+def test_a_lossless_picture_stays_lossless_in_its_own_format(
+    asked: bool | None,
+    quality: int | None,
+    output: str | None,
+    source_quality: float | None,
+    expected: bool,
+) -> None:
+    header = ImageHeader(ImageFormat.WEBP, 20, 12, 1, 8, "RGB", jpeg_quality=source_quality)
+    wanted = UpscaleRequest(
+        scale=2, lossless=asked, quality=quality, format=output and ImageFormat(output)
+    )
+    assert build_job("j", wanted, header, CATALOG, LIMITS, BUDGETS).lossless == expected
+
+
+@pytest.mark.parametrize("output", ["jpeg", "avif"])
+def test_no_loss_is_refused_where_a_format_cannot(output: str) -> None:
+    with pytest.raises(InvalidRequest, match="no lossless form"):
+        planned(UpscaleRequest(scale=2, lossless=True, format=ImageFormat(output)))
+    with pytest.raises(ValueError, match="not both"):
+        UpscaleRequest(scale=2, lossless=True, quality=90)
+
+
 def test_pinned_width_is_the_catalogs_value() -> None:
     pinned = planned(UpscaleRequest(scale=2, anysr_width=0.5000000001))
     assert (pinned.model, pinned.pinned_width) == (MODEL, 0.5)  # a width is one of a model's
