@@ -67,11 +67,15 @@ def kept_costs(calibration_folder: Path) -> None:
     from workers.calibration_cache import costs_name, facts_of, save_lines
     from workers.loaded_model import load_zoo
     from workers.main import available_cores
-    from workers.settings import WorkerSettings
+    from workers.settings import Runtime, WorkerSettings
 
     lines = CostModel.from_dict(json.loads(COSTS.read_text())).lines
-    for threads in (available_cores(), 0):  # for the service, and for `anysr upscale`
-        settings = WorkerSettings(worker_threads=threads)
+    used = (
+        WorkerSettings(worker_threads=available_cores(), runtime=Runtime.ONNX),  # by the service
+        WorkerSettings(worker_threads=0),  # by `anysr upscale`
+        WorkerSettings(worker_threads=0, runtime=Runtime.ONNX),  # by one that is compared with it
+    )
+    for settings in used:
         facts = facts_of(load_zoo(SHIPPED, settings, cache=calibration_folder), settings)
         save_lines(calibration_folder / costs_name(facts), facts, lines)
 
@@ -79,10 +83,10 @@ def kept_costs(calibration_folder: Path) -> None:
 @pytest.fixture(scope="session")
 def service_url(kept_costs: None) -> Iterator[str]:  # noqa: ARG001 - written before the start
     """URL of `anysr serve` on the shipped models with one ready worker, for tests that only send
-    pictures."""
+    pictures. Its runtime is fixed, because the choice by time may differ between two processes."""
     from tests.support.service import running_service
 
-    with running_service() as url:
+    with running_service(ANYSR_RUNTIME="onnx") as url:
         yield url
 
 

@@ -44,14 +44,17 @@ def to_jfif(density: Density | None) -> bytes | None:
         return None
     if not density.absolute:
         return _ratio(density)
-    for unit, metres in ((1, INCH), (2, CENTIMETRE), (1, INCH)):
-        x, y = per_inch(density) if unit == 1 else (density.x * metres, density.y * metres)
+    found: list[tuple[bool, int, int, int]] = []
+    for unit in (1, 2):
+        x, y = per_inch(density) if unit == 1 else (density.x * CENTIMETRE, density.y * CENTIMETRE)
         whole = round(x), round(y)
-        if max(abs(x - whole[0]), abs(y - whole[1])) < 1e-6:
-            break
-    if not 0 < min(whole) <= max(whole) <= LARGEST_OF_JFIF:
+        if min(whole) > 0 and max(whole) <= LARGEST_OF_JFIF:
+            rounded = max(abs(x - whole[0]), abs(y - whole[1])) >= 1e-6
+            found.append((rounded, unit, *whole))
+    if not found:
         return None
-    return struct.pack(">BHH", unit, *whole)
+    _, unit, *sides = min(found)  # exact before rounded, inches before centimetres
+    return struct.pack(">BHH", unit, *sides)
 
 
 def _ratio(density: Density) -> bytes | None:

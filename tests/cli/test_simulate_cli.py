@@ -118,7 +118,7 @@ def test_workers_fail_as_requested(run, tmp_path):
         (("--budgets", "3000,300"), "two rising numbers"),
         (("--budgets", "quick"), "quick"),
         (("--load", 0), "the load must be a number above 0"),
-        (("--scale", 0.5), "greater than or equal to 1"),
+        (("--scale", 0.5), "not in the range 1<=x<=64"),
         (("--slow", "5:9:2"), "a worker from 0 to 3"),
         (("--slow", "soon"), "TIME_S:WORKER:FACTOR"),
         (("--trace", "nowhere.csv"), "nowhere.csv"),

@@ -151,7 +151,7 @@ def test_through_a_service(folder, tmp_path, service_url):
     server = ["--server", service_url]
     result = run(folder, "-o", tmp_path / "out", *pinned, *server)
     refused = run(folder / "a.png", "-o", tmp_path / "x.png", "--scale", 9, *server)
-    local = run(folder, "-o", tmp_path / "local", *pinned)
+    local = run(folder, "-o", tmp_path / "local", *pinned, ANYSR_RUNTIME="onnx")
     assert local.exit_code == 0, local.output
     made = sorted(p.relative_to(tmp_path / "local") for p in (tmp_path / "local").rglob("*.*"))
     assert len(made) == 7

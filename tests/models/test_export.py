@@ -152,5 +152,5 @@ def test_a_file_without_our_header_is_refused(tmp_path):
 
     path = tmp_path / "other.safetensors"
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match="not an AnySR weights file"):
+    with pytest.raises(ValueError, match="no AnySR weights file"):
         load_network(path)

@@ -148,8 +148,9 @@ def test_tiles_equal_the_whole(
     engine, colour = loaded(name).at(1.0), crop(*size)
     cut = in_tiles(engine, pixels=size[0] * size[1] // parts)
     whole, tiled = (enlarged(one, colour, *scales) for one in (engine, cut))
-    # float16 sums in another order for another size, with errors of half a level each.
-    assert np.abs(whole - tiled).max() <= (2 if name == "half" else 0.1) * LEVEL
+    # float16 sums in another order for another size, with errors of half a level each. A narrow
+    # window at the picture's edge is filled by mirrored pixels, farther out than the picture's rim.
+    assert np.abs(whole - tiled).max() <= (2 if name == "half" else 1) * LEVEL
 
 
 def test_at_its_own_scale_nothing_is_resampled(loaded: Callable[[str], LoadedModel]) -> None:
