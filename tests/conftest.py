@@ -75,8 +75,8 @@ def kept_costs(calibration_folder: Path) -> None:
         WorkerSettings(worker_threads=0),  # by `anysr upscale`
         WorkerSettings(worker_threads=0, runtime=Runtime.ONNX),  # by one that is compared with it
     )
-    for settings in used:
-        facts = facts_of(load_zoo(SHIPPED, settings, cache=calibration_folder), settings)
+    for one in used:
+        facts = facts_of(load_zoo(SHIPPED, one, cache=calibration_folder), one)
         save_lines(calibration_folder / costs_name(facts), facts, lines)
 
 

@@ -65,7 +65,8 @@ def test_cut_off_between_any_two_writes_the_old_state_is_whole(tmp_path, monkeyp
 def interrupted_at_old_pieces(path, missing_ok=False):  # noqa: ARG001 - as of Path.unlink
     if path.suffix == ".safetensors":
         raise KeyboardInterrupt
-    path.exists() and os.remove(path)
+    if path.exists():
+        os.remove(path)
 
 
 @pytest.mark.parametrize(
