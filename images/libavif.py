@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
 from ctypes import (
     POINTER,
     c_char_p,
@@ -21,6 +20,8 @@ from ctypes import (
     c_void_p,
 )
 from typing import ClassVar
+
+from images.bundled import Signatures, bundled_library
 
 OK = 0
 YUV444, YUV420, YUV400 = 1, 3, 4
@@ -105,7 +106,7 @@ _Picture, _Pixels, _Encoder, _Data = (
     POINTER(Encoder),
     POINTER(Data),
 )
-_FUNCTIONS: dict[str, tuple[object, list[object]]] = {
+_FUNCTIONS: Signatures = {
     "avifVersion": (c_char_p, []),
     "avifImageCreate": (_Picture, [c_uint32, c_uint32, c_uint32, c_int]),
     "avifImageDestroy": (None, [_Picture]),
@@ -125,14 +126,7 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
 def libavif() -> ctypes.CDLL | None:
     """Return the library with its functions declared, None where this installation has none whose
     structures are known."""
-    spec = importlib.util.find_spec("imagecodecs._avif")
-    if spec is None or spec.origin is None:
+    library = bundled_library("_avif", _FUNCTIONS)
+    if library is None or not library.avifVersion().startswith(b"1."):
         return None
-    try:
-        library = ctypes.CDLL(spec.origin)
-        for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
-    except (OSError, AttributeError):  # not loadable, or linked without its symbols
-        return None
-    return library if library.avifVersion().startswith(b"1.") else None
+    return library

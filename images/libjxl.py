@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
 from ctypes import (
     POINTER,
     c_char_p,
@@ -22,6 +21,8 @@ from ctypes import (
     c_void_p,
 )
 from typing import ClassVar
+
+from images.bundled import Signatures, bundled_library
 
 SUCCESS, ERROR = 0, 1
 """Of decoder and encoder."""
@@ -134,7 +135,7 @@ _Handle, _Info, _Format, _Encoding = (
     POINTER(PixelFormat),
     POINTER(ColorEncoding),
 )
-_FUNCTIONS: dict[str, tuple[object, list[object]]] = {
+_FUNCTIONS: Signatures = {
     "JxlDecoderCreate": (_Handle, [POINTER(MemoryManager)]),
     "JxlDecoderDestroy": (None, [_Handle]),
     "JxlDecoderSubscribeEvents": (c_int, [_Handle, c_int]),
@@ -170,14 +171,4 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
 @functools.cache
 def libjxl() -> ctypes.CDLL | None:
     """Return the library with its functions declared, None where this installation has none."""
-    spec = importlib.util.find_spec("imagecodecs._jpegxl")
-    if spec is None or spec.origin is None:
-        return None
-    try:
-        library = ctypes.CDLL(spec.origin)
-        for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
-    except (OSError, AttributeError):  # not loadable, or linked without its symbols
-        return None
-    return library
+    return bundled_library("_jpegxl", _FUNCTIONS)

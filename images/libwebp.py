@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
 from ctypes import POINTER, byref, c_float, c_int, c_size_t, c_uint32, c_void_p
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from images.bundled import Signatures, bundled_library
 
 ABI = 0x020F
 
@@ -75,11 +76,12 @@ class _Writer(ctypes.Structure):
     ]
 
 
-_FUNCTIONS: dict[str, tuple[object, list[object]]] = {
+_FUNCTIONS: Signatures = {
     "WebPConfigInitInternal": (c_int, [POINTER(_Config), c_int, c_float, c_int]),
     "WebPPictureInitInternal": (c_int, [POINTER(_Picture), c_int]),
     "WebPPictureImportRGB": (c_int, [POINTER(_Picture), c_void_p, c_int]),
     "WebPPictureImportRGBA": (c_int, [POINTER(_Picture), c_void_p, c_int]),
+    "WebPMemoryWrite": (c_int, [c_void_p, c_size_t, POINTER(_Picture)]),
     "WebPMemoryWriterInit": (None, [POINTER(_Writer)]),
     "WebPMemoryWriterClear": (None, [POINTER(_Writer)]),
     "WebPEncode": (c_int, [POINTER(_Config), POINTER(_Picture)]),
@@ -90,18 +92,7 @@ _FUNCTIONS: dict[str, tuple[object, list[object]]] = {
 @functools.cache
 def libwebp() -> ctypes.CDLL | None:
     """Return the library with its functions declared, None where this installation has none."""
-    spec = importlib.util.find_spec("imagecodecs._webp")
-    if spec is None or spec.origin is None:
-        return None
-    try:
-        library = ctypes.CDLL(spec.origin)
-        for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
-        library.WebPMemoryWrite  # noqa: B018  (raises where it is missing)
-    except (OSError, AttributeError):
-        return None
-    return library
+    return bundled_library("_webp", _FUNCTIONS)
 
 
 def encode_sharp(
