@@ -76,7 +76,9 @@ class Patching:
             needed = -(-least // self.multiple) * self.multiple
             return [Patch(-self.margin, needed - self.margin, (0, length))]
         starts = [-self.margin]
-        while starts[-1] + side - self.margin < length:
+        # The last one ends among mirrored pixels, as far beyond the window as others overlap: where
+        # that is depends on the window, and what the graph pads there must not be seen.
+        while starts[-1] + side - self.overlap < length:
             starts.append(starts[-1] + self._step(side))
         edges = [0, *(start + self.overlap for start in starts[1:]), length]
         return [

@@ -134,9 +134,9 @@ def test_a_graph_that_counts_blue_first_gets_blue_first(
 @pytest.mark.parametrize("name", GRAPHS)
 @settings(max_examples=8, deadline=None)
 @given(
-    size=st.tuples(st.integers(130, 150), st.integers(150, 190)),
+    size=st.tuples(st.integers(150, 170), st.integers(150, 190)),
     scales=st.tuples(st.floats(1.1, 5.0), st.floats(1.1, 5.0)),
-    parts=st.integers(2, 4),
+    parts=st.integers(2, 3),  # no strip is narrower than LEAST_SIDE
 )
 def test_tiles_equal_the_whole(
     loaded: Callable[[str], LoadedModel],
@@ -148,8 +148,8 @@ def test_tiles_equal_the_whole(
     engine, colour = loaded(name).at(1.0), crop(*size)
     cut = in_tiles(engine, pixels=size[0] * size[1] // parts)
     whole, tiled = (enlarged(one, colour, *scales) for one in (engine, cut))
-    # float16 sums in another order for another size, with errors of half a level each. A narrow
-    # window at the picture's edge is filled by mirrored pixels, farther out than the picture's rim.
+    # float16 sums in another order for another size, with errors of half a level each. What a graph
+    # pads beyond the picture's rim may be seen at its edge, and depends on the window.
     assert np.abs(whole - tiled).max() <= (2 if name == "half" else 1) * LEVEL
 
 
