@@ -15,7 +15,10 @@ import atheris
 
 from tests.fuzz.target import Target
 
-INSTRUMENTED = ("images", "jobs", "PIL", "python_multipart", "scheduling", "service", "starlette")
+INSTRUMENTED = (
+    *("images", "jobs", "models.probing", "PIL", "python_multipart", "scheduling", "service"),
+    "starlette",
+)
 MOST_SECONDS = 2.0
 """CPU time that one input may take; the longest seeds take a hundredth of it."""
 HANG_S = 30
