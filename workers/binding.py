@@ -33,7 +33,8 @@ class Binding:
 
 @dataclass(frozen=True)
 class SuspendedRun:
-    """A run that is suspended between two tiles: work that waits for this worker."""
+    """A run that is suspended between two tiles, or goes on beside another: work that waits for
+    this worker."""
 
     end_ms: float
     """When the queue expects it to end, on the queue's clock."""
@@ -44,7 +45,9 @@ class SuspendedRun:
     expected_ms: float
     """The same without the margin."""
     held_bytes: int
-    """Most memory that it holds meanwhile."""
+    """Most memory that it holds meanwhile; not known of one that goes on."""
+    goes_on: bool = False
+    """Whether it is decoded or encoded meanwhile."""
 
     def waiting_in(self, backlog: Backlog) -> Backlog:
         """Return the backlog with this picture among the jobs that wait, not among the runs."""

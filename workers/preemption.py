@@ -1,9 +1,11 @@
 """Preemption of a run by more urgent jobs, and a cheaper network for a run that falls behind.
 
-A run is suspended only for a job that would otherwise start too late, and only for as long as the
-run itself can spare: both then meet their deadlines. Between two tiles that costs nothing. Once per
-run a tile is interrupted as well, and run again afterwards, because a burst may arrive just after
-every worker has started a long tile.
+A run gives way to a job that would otherwise start too late, or that is short in comparison, and
+only for as long as the run itself can spare: both then meet their deadlines. Between two tiles, or
+two strips of resampling, it is suspended, which costs nothing. While it is decoded or encoded, it
+goes on, and a small job runs beside it. Once per run a tile is interrupted as well, for an urgent
+job, and run again afterwards, because a burst may arrive just after every worker has started a long
+tile.
 
 A run that takes longer than predicted continues at a narrower width from its next tile on. If even
 this tile threatens to end too late, it is interrupted just before the last moment at which the
@@ -18,23 +20,24 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from jobs.job import Claim, Reason, RunFacts
-from jobs.queue import Leases
+from jobs.queue import Gap, Leases
 from models.catalog import ModelEntry
-from models.expectation import Expectation
-from scheduling.options import Option, cheapest_rest, options_left
-from scheduling.policy import go_on, spare_ms
+from scheduling.options import Option, cheapest_rest
+from scheduling.policy import go_on, short_ms, spare_ms
 from workers.background import wait_for_event
-from workers.binding import Binding, SuspendedRun
+from workers.binding import SuspendedRun
 from workers.execution import Execution
 from workers.job_binding import JobBinding
 from workers.lease import Lease
 from workers.memory import most_held_bytes
 from workers.model_slot import LoadedModels
 from workers.pipeline import Progress
+from workers.remaining import Bound, remaining
 from workers.runtimes.base import Interruptible
+from workers.stage_gate import Stage, StageGate
 from workers.upscale import Engine
 
 log = logging.getLogger("anysr.workers.preemption")
@@ -50,8 +53,21 @@ busy machine."""
 MIN_REMAINING_MS = 100.0
 """A run that is expected to end sooner than this is not interrupted."""
 
+MIN_PREPARED_MS = 500.0
+"""For a run that is expected to take longer than this, the second decoder is started."""
+
 Preempt = Callable[[Claim, SuspendedRun], Awaitable[None]]
-"""Runs a more urgent job while the current run is suspended."""
+"""Runs a more urgent job while the current run is suspended or goes on beside it."""
+
+
+class Beside(Protocol):
+    """What running a job beside another takes."""
+
+    def prepare(self) -> None:
+        """Start what takes time to start. May block."""
+
+    def bytes_left(self) -> int:
+        """Return the memory that a job may take now; 0 where none may run."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +82,7 @@ class RunContext:
     stopping: asyncio.Event
     """Once it is set, nothing is preempted any more."""
     preempt: Preempt
+    beside: Beside
     suspended: SuspendedRun | None = None
     """The run that this one preempts. A run that preempts another is not preempted itself."""
     started: float = field(default_factory=time.perf_counter)
@@ -84,15 +101,6 @@ class RunContext:
     def slack_ms(self) -> float:
         """Time left until the run must end."""
         return self.claim.run_slack_ms - self.elapsed_ms
-
-
-@dataclass(frozen=True)
-class _Bound:
-    """How the run was bound last."""
-
-    binding: Binding
-    entry: ModelEntry
-    expectation: Expectation | None
 
 
 @dataclass(frozen=True)
@@ -120,8 +128,9 @@ class PreemptibleRun:
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._enabled = context.suspended is None
-        self._bound: _Bound | None = None
-        """None before the job is bound, and for plain resampling, which is not preempted."""
+        self._bound: Bound | None = None
+        """None before the job is bound."""
+        self._gate = StageGate()
         self._engine: Engine | None = None
         self._expected_end_ms = 0.0
         """On the queue's clock."""
@@ -142,9 +151,17 @@ class PreemptibleRun:
         """The job that a tile was interrupted for, until it is run."""
         self._claiming = asyncio.Lock()
         """Held while more urgent jobs are claimed, between tiles or during one."""
-        self.waits = False
+        self._asks = False
         """Whether the executing thread waits for the event loop."""
-        self.progress = Progress(self._from_thread if self._enabled else None)
+        self.accompanied = False
+        """Whether another job ran beside this one, so that its times say nothing of its costs."""
+        hooks = (self._from_thread, self._enter) if self._enabled else (None, None)
+        self.progress = Progress(*hooks)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the executing thread waits for another run, or for the event loop."""
+        return self._asks or self._gate.waits
 
     @property
     def uniform(self) -> bool:
@@ -160,21 +177,22 @@ class PreemptibleRun:
         self._segments = [(0.0, option)]
         self._network_since = time.perf_counter()
         self._engine = bound.engine
-        self._bound = None
-        if bound.engine is not None:
-            entry = zoo[option.rung.model].as_run
-            self._bound = _Bound(bound.binding, entry, bound.expectation)
+        entry = None if bound.engine is None else zoo[option.rung.model].as_run
+        binding = bound.binding
+        self._bound = Bound(binding.costs, binding.work, entry, bound.expectation)
         # Checked here, because waking the event loop for short runs would slow them.
         if bound.expectation is not None and self._interruptible() is not None:
             self._loop.call_soon_threadsafe(self._start_watching)
 
     @contextlib.asynccontextmanager
     async def watched(self, lease: Lease) -> AsyncIterator[None]:
-        """Interrupt a tile that runs meanwhile if a job arrives that cannot wait for its end."""
+        """Meanwhile run jobs beside this one, and interrupt a tile, for jobs that cannot wait."""
         self._lease = lease
+        begin = self._loop.call_later(POLL_S, self._start_watching)
         try:
             yield
         finally:
+            begin.cancel()
             # Ended by an event, not cancelled: a claim might be on its way.
             self._ended.set()
             if self._watching is not None:
@@ -188,7 +206,7 @@ class PreemptibleRun:
     def facts(self, execution: Execution) -> RunFacts:
         """Return the facts of the finished run."""
         facts = execution.facts(self._context.claim, self._context.elapsed_ms)
-        if self._preemptions:
+        if self._preemptions or self.accompanied:
             suspended_ms = execution.result.suspended_ms
             facts = replace(facts, stages_ms={**facts.stages_ms, "yielded": suspended_ms})
         if len(self._segments) <= 1:
@@ -207,16 +225,19 @@ class PreemptibleRun:
     def on_loop(self, work: Coroutine[Any, Any, T]) -> T:
         """Return the result of a coroutine that is run on the event loop. Called on the executing
         thread, which waits for it."""
-        self.waits = True
+        self._asks = True
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result()
         finally:
-            self.waits = False
+            self._asks = False
+
+    def _enter(self, stage: Stage) -> None:
+        self._gate.enter(stage)
+        if stage is Stage.ENLARGE:
+            self._network_since = time.perf_counter()
 
     def _from_thread(self, part: float) -> Engine | None:
         """Run `between_tiles` on the event loop; the executing thread waits for it."""
-        if self._bound is None:
-            return None
         return self.on_loop(self._between_tiles(part))
 
     async def _between_tiles(self, part: float) -> Engine | None:
@@ -232,7 +253,7 @@ class PreemptibleRun:
             return self._narrow_if_behind(part)
 
     def _start_watching(self) -> None:
-        if not self._ended.is_set():
+        if self._enabled and self._watching is None and not self._ended.is_set():
             self._watching = asyncio.create_task(self._watch())
 
     def _interruptible(self) -> Interruptible | None:
@@ -242,17 +263,30 @@ class PreemptibleRun:
         return network if long_enough and isinstance(network, Interruptible) else None
 
     async def _watch(self) -> None:
-        while self._rescue is None and not await wait_for_event(self._ended, self._next_look_s()):
+        prepared = False
+        while not await wait_for_event(self._ended, self._next_look_s()):
+            if not prepared and self._run_ms() > MIN_PREPARED_MS:
+                prepared = True
+                await asyncio.to_thread(self._context.beside.prepare)
             async with self._claiming:
-                self._rescue_if_late()
-                if self._interrupted:
-                    continue
                 try:
-                    await self._interrupt_for_urgent()
+                    await self._look()
                 except ConnectionError as error:
                     log.warning("cannot poll for more urgent jobs: %s", error)
 
+    async def _look(self) -> None:
+        """See to jobs that wait, and to a tile that is late."""
+        if self._gate.stage is not Stage.ENLARGE:
+            while await self._run_beside():
+                pass
+        elif self._rescue is None:
+            self._rescue_if_late()
+            if not self._interrupted:
+                await self._interrupt_for_urgent()
+
     def _next_look_s(self) -> float:
+        if self._rescue is not None or self._gate.stage is not Stage.ENLARGE:
+            return POLL_S
         cheapest, context = self._cheapest_rest(), self._context
         if cheapest is None or context.slack_ms < cheapest.expected_ms:
             return POLL_S
@@ -288,7 +322,7 @@ class PreemptibleRun:
         """Return the cheapest network for the rest of the picture, None if there is none cheaper
         than the current one, or if the picture's tiles are too small for it."""
         bound, job = self._bound, self._context.claim.job
-        if bound is None:
+        if bound is None or bound.entry is None:
             return None
         models = {
             name: served.as_run
@@ -296,7 +330,7 @@ class PreemptibleRun:
             if name == bound.entry.name or _fits_tiles_of(bound.entry, served.as_run)
         }
         left = 1 - self.progress.part
-        option = cheapest_rest(job, models, bound.binding.costs, left, bound.expectation)
+        option = cheapest_rest(job, models, bound.costs, left, bound.expectation)
         current = self._remaining(self.progress.part)[-1]
         return option if option is None or option.expected_ms < current.expected_ms else None
 
@@ -309,26 +343,64 @@ class PreemptibleRun:
         if spare <= 0:
             return
         self._urgent = await context.leases.claim_urgent(
-            context.worker_id, ends_in_ms, spare, context.loaded.capabilities
+            context.worker_id, Gap(ends_in_ms, spare), context.loaded.capabilities
         )
         if self._urgent is not None:
             self._interrupted = True
             network.interrupt()
 
+    async def _run_beside(self) -> bool:
+        """Run a small job while this one is decoded or encoded; return whether there was one."""
+        context, gap = self._context, self._gap_beside()
+        capabilities = context.loaded.beside_capabilities
+        if gap is None or not capabilities or context.stopping.is_set():
+            return False
+        if not context.beside.bytes_left() or not self._gate.open():
+            return False
+        try:
+            claim = await context.leases.claim_urgent(context.worker_id, gap, capabilities)
+            if claim is None:
+                return False
+            self.accompanied = True
+            left = self._remaining(self.progress.part)
+            costs = left[0].safe_ms, left[0].expected_ms
+            held = self._expected_end_ms, gap.spare_ms, *costs
+            await context.preempt(claim, SuspendedRun(*held, held_bytes=0, goes_on=True))
+        finally:
+            self._gate.close()
+        await self._report_end(self._remaining(self.progress.part)[-1].expected_ms)
+        return not self._ended.is_set()
+
+    def _gap_beside(self) -> Gap | None:
+        """Return what a job beside this run may take; None beside one that is short itself. A run
+        that is late in any case goes on, and holds back no short job."""
+        if self._bound is None or (run_ms := self._run_ms()) < MIN_REMAINING_MS:
+            return None
+        left, slack_ms = self._remaining(self.progress.part), self._context.slack_ms
+        short, spare = short_ms(run_ms), spare_ms(left, slack_ms)
+        if left[0].expected_ms > slack_ms:
+            spare = short
+        return Gap(left[-1].expected_ms, spare, short, small_only=True)
+
+    def _run_ms(self) -> float:
+        """Return how long the run takes in all: what has passed, and what it still takes."""
+        if self._bound is None:
+            return 0.0
+        return self._context.elapsed_ms + self._remaining(self.progress.part)[-1].expected_ms
+
     async def _run_urgent(self, part: float) -> None:
         context, urgent = self._context, self.take_urgent()
         while urgent is not None or not context.stopping.is_set():
-            remaining = self._remaining(part)
-            spare = spare_ms(remaining, context.slack_ms)
+            left = self._remaining(part)
+            spare = spare_ms(left, context.slack_ms)
             if urgent is None and spare > 0 and await self._still_leased():
-                urgent = await context.leases.claim_urgent(
-                    context.worker_id, remaining[-1].expected_ms, spare, context.loaded.capabilities
-                )
+                gap = Gap(left[-1].expected_ms, spare, short_ms(self._run_ms()))
+                capabilities = context.loaded.capabilities
+                urgent = await context.leases.claim_urgent(context.worker_id, gap, capabilities)
             if urgent is None:
                 return
             self._preemptions += 1
-            narrowest = remaining[0]
-            costs = narrowest.safe_ms, narrowest.expected_ms
+            costs = left[0].safe_ms, left[0].expected_ms
             held_bytes = most_held_bytes(context.claim.job)
             suspended = SuspendedRun(self._expected_end_ms, spare, *costs, held_bytes)
             await context.preempt(urgent, suspended)
@@ -358,11 +430,9 @@ class PreemptibleRun:
 
     def _remaining(self, part: float) -> tuple[Option, ...]:
         """Return the options for the rest of the picture, narrowest first, none wider than now."""
-        bound = self._bound
-        assert bound is not None, "plain resampling is not preempted"
-        width = self._segments[-1][1].rung.width
-        job, costs = self._context.claim.job, bound.binding.costs
-        return options_left(job, bound.entry, width, costs, 1 - part, bound.expectation)
+        bound, job = self._bound, self._context.claim.job
+        assert bound is not None, "a job is bound before it is decoded"
+        return remaining(job, bound, self._segments[-1][1], self._gate, part)
 
     def _mean_db(self) -> float | None:
         """Return the expected dB, averaged over the segments by their share of the work."""
