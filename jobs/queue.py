@@ -107,9 +107,9 @@ class Gap:
     spare_ms: float
     """Most cheapest cost of a job: for how long the present run can be put off."""
     short_ms: float = 0.0
-    """A job of at most this cheapest cost is taken also if it is not urgent."""
+    """A small job (`Job.small`) of at most this cheapest cost is taken also if it is not urgent."""
     small_only: bool = False
-    """Whether only small jobs are taken (`Job.small`)."""
+    """Whether only small jobs are taken."""
 
 
 class Leases(Protocol):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from jobs.budget import smallest_budget_ms
+from jobs.budget import smallest_budget_ms, start_slack_ms
 from jobs.job import JobRequest
 from models.catalog import Catalog
-from scheduling.load import Load, wait_ms
+from scheduling.load import Load, pressure, wait_ms
 from scheduling.options import Option
 from scheduling.rungs import Rung
 from service.settings import GatewaySettings
@@ -94,8 +94,8 @@ def default_budget_ms(
     overhead_ms: float,
 ) -> float:
     """Return the smallest budget from `first_budget_ms` on that has room for `good`, with a margin,
-    behind the jobs that go before it. Never below what an idle service could meet, unless the upper
-    bound is.
+    behind the jobs that go before it, and makes none late that would go after it. Never below what
+    an idle service could meet, unless the upper bound is.
 
     A longer budget lets more jobs go first, so it grows until it has room for all of them.
     """
@@ -105,6 +105,22 @@ def default_budget_ms(
         waits_ms = wait_within(budget_ms, options, load, overhead_ms)
         needed_ms = float(math.ceil(own_ms + waits_ms))
         if needed_ms <= budget_ms:
+            needed_ms = _behind_those_it_delays(budget_ms, options, load, overhead_ms)
+        if needed_ms <= budget_ms:
             break
         budget_ms = needed_ms
     return min(budget_ms, bounds.most_ms)
+
+
+def _behind_those_it_delays(
+    budget_ms: float, options: tuple[Option, ...], load: Load, overhead_ms: float
+) -> float:
+    """Return the budget if a job with it makes no other one late, else one by which the next job
+    goes first."""
+    cost_ms = options[0].safe_ms
+    start_ms = load.now_ms + start_slack_ms(budget_ms, cost_ms, overhead_ms)
+    if cost_ms <= pressure(load, from_ms=start_ms).kept_ms:
+        return budget_ms
+    following_ms = next(start for start, _, _ in load.waiting if start > start_ms)
+    needed_ms = smallest_budget_ms(cost_ms, overhead_ms) + following_ms - load.now_ms
+    return float(math.ceil(max(needed_ms, budget_ms + 1)))

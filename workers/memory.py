@@ -53,7 +53,7 @@ Models that are loaded on demand add their own."""
 
 
 BESIDE_BYTES = 256 << 20
-"""What a small job may take beside one that is decoded or encoded, which may take all that a job
+"""What a small job may take beside other runs of a worker, which may take all together what one job
 may (`Limits.job_bytes`). At most 101 MB are samples, encoder and workspace of a job of
 `jobs.job.SMALL_FOOTPRINT`, 67 MB are its encoded source, twice, and the rest is for a tile."""
 SOURCE_BYTES = 64 << 20

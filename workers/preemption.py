@@ -1,11 +1,11 @@
 """Preemption of a run by more urgent jobs, and a cheaper network for a run that falls behind.
 
-A run gives way to a job that would otherwise start too late, or that is short in comparison, and
-only for as long as the run itself can spare: both then meet their deadlines. Between two tiles, or
-two strips of resampling, it is suspended, which costs nothing. While it is decoded or encoded, it
-goes on, and a small job runs beside it. Once per run a tile is interrupted as well, for an urgent
-job, and run again afterwards, because a burst may arrive just after every worker has started a long
-tile.
+A run gives way to a job that would otherwise start too late, or that is small and short in
+comparison, and only for as long as the run itself can spare: both then meet their deadlines.
+Between two tiles, or two strips of resampling, it is suspended, which costs nothing. While it is
+decoded or encoded, it goes on, and a small job runs beside it. Once per run a tile is interrupted
+as well, for an urgent job, and run again afterwards, because a burst may arrive just after every
+worker has started a long tile. A run that has preempted another gives way to small jobs alone.
 
 A run that takes longer than predicted continues at a narrower width from its next tile on. If even
 this tile threatens to end too late, it is interrupted just before the last moment at which the
@@ -25,7 +25,7 @@ from typing import Any, Protocol, TypeVar
 from jobs.job import Claim, Reason, RunFacts
 from jobs.queue import Gap, Leases
 from models.catalog import ModelEntry
-from scheduling.options import Option, cheapest_rest
+from scheduling.options import Option, Options, cheapest_rest
 from scheduling.policy import go_on, short_ms, spare_ms
 from workers.background import wait_for_event
 from workers.binding import SuspendedRun
@@ -84,13 +84,24 @@ class RunContext:
     preempt: Preempt
     beside: Beside
     suspended: SuspendedRun | None = None
-    """The run that this one preempts. A run that preempts another is not preempted itself."""
+    """The run that this one preempts."""
     started: float = field(default_factory=time.perf_counter)
 
     @property
     def elapsed_ms(self) -> float:
         """Time since the claim."""
         return (time.perf_counter() - self.started) * 1e3
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether this run gives way to others: one that goes on beside another is small and short,
+        and so is the third run of a worker."""
+        return self.suspended is None or (self.suspended.depth == 1 and not self.suspended.goes_on)
+
+    @property
+    def small_only(self) -> bool:
+        """Whether this run gives way to small jobs alone."""
+        return self.suspended is not None
 
     @property
     def now_ms(self) -> float:
@@ -127,7 +138,7 @@ class PreemptibleRun:
     def __init__(self, context: RunContext) -> None:
         self._context = context
         self._loop = asyncio.get_running_loop()
-        self._enabled = context.suspended is None
+        self._enabled = context.gives_way
         self._bound: Bound | None = None
         """None before the job is bound."""
         self._gate = StageGate()
@@ -339,12 +350,8 @@ class PreemptibleRun:
         if context.stopping.is_set() or network is None:
             return
         ends_in_ms = self._expected_end_ms - context.now_ms
-        spare = spare_ms(self._remaining(self.progress.part), context.slack_ms)
-        if spare <= 0:
-            return
-        self._urgent = await context.leases.claim_urgent(
-            context.worker_id, Gap(ends_in_ms, spare), context.loaded.capabilities
-        )
+        spare = self._spare_ms(self._remaining(self.progress.part))
+        self._urgent = await self._claim(Gap(ends_in_ms, spare, small_only=context.small_only))
         if self._urgent is not None:
             self._interrupted = True
             network.interrupt()
@@ -352,20 +359,14 @@ class PreemptibleRun:
     async def _run_beside(self) -> bool:
         """Run a small job while this one is decoded or encoded; return whether there was one."""
         context, gap = self._context, self._gap_beside()
-        capabilities = context.loaded.beside_capabilities
-        if gap is None or not capabilities or context.stopping.is_set():
-            return False
-        if not context.beside.bytes_left() or not self._gate.open():
+        if gap is None or context.stopping.is_set() or not self._gate.open():
             return False
         try:
-            claim = await context.leases.claim_urgent(context.worker_id, gap, capabilities)
+            claim = await self._claim(gap)
             if claim is None:
                 return False
             self.accompanied = True
-            left = self._remaining(self.progress.part)
-            costs = left[0].safe_ms, left[0].expected_ms
-            held = self._expected_end_ms, gap.spare_ms, *costs
-            await context.preempt(claim, SuspendedRun(*held, held_bytes=0, goes_on=True))
+            await context.preempt(claim, self._suspended(gap.spare_ms, goes_on=True))
         finally:
             self._gate.close()
         await self._report_end(self._remaining(self.progress.part)[-1].expected_ms)
@@ -376,9 +377,9 @@ class PreemptibleRun:
         that is late in any case goes on, and holds back no short job."""
         if self._bound is None or (run_ms := self._run_ms()) < MIN_REMAINING_MS:
             return None
-        left, slack_ms = self._remaining(self.progress.part), self._context.slack_ms
-        short, spare = short_ms(run_ms), spare_ms(left, slack_ms)
-        if left[0].expected_ms > slack_ms:
+        left = self._remaining(self.progress.part)
+        short, spare = short_ms(run_ms), self._spare_ms(left)
+        if left[0].expected_ms > self._context.slack_ms:
             spare = short
         return Gap(left[-1].expected_ms, spare, short, small_only=True)
 
@@ -388,22 +389,45 @@ class PreemptibleRun:
             return 0.0
         return self._context.elapsed_ms + self._remaining(self.progress.part)[-1].expected_ms
 
+    async def _claim(self, gap: Gap) -> Claim | None:
+        """Claim a job to run during this one, if there is time and memory for one."""
+        context = self._context
+        capabilities = context.loaded.capabilities
+        if gap.small_only:
+            capabilities = context.loaded.beside_capabilities
+            if not context.beside.bytes_left():
+                return None
+        if gap.spare_ms <= 0 or not capabilities:
+            return None
+        return await context.leases.claim_urgent(context.worker_id, gap, capabilities)
+
+    def _spare_ms(self, left: Options) -> float:
+        """Return for how long this run can be put off, and the one that it has preempted."""
+        spare, before = spare_ms(left, self._context.slack_ms), self._context.suspended
+        if before is None:
+            return spare
+        return min(spare, max(0.0, before.spare_ms - self._run_ms()))
+
+    def _suspended(self, spare: float, goes_on: bool) -> SuspendedRun:
+        """Return this run as one that gives way for as long as it can spare."""
+        context, narrowest = self._context, self._remaining(self.progress.part)[0]
+        held_bytes = most_held_bytes(context.claim.job)
+        costs = narrowest.safe_ms, narrowest.expected_ms
+        held = spare, *costs, held_bytes
+        return SuspendedRun(self._expected_end_ms, *held, goes_on, context.suspended)
+
     async def _run_urgent(self, part: float) -> None:
         context, urgent = self._context, self.take_urgent()
         while urgent is not None or not context.stopping.is_set():
             left = self._remaining(part)
-            spare = spare_ms(left, context.slack_ms)
+            spare, short = self._spare_ms(left), short_ms(self._run_ms())
             if urgent is None and spare > 0 and await self._still_leased():
-                gap = Gap(left[-1].expected_ms, spare, short_ms(self._run_ms()))
-                capabilities = context.loaded.capabilities
-                urgent = await context.leases.claim_urgent(context.worker_id, gap, capabilities)
+                gap = Gap(left[-1].expected_ms, spare, short, context.small_only)
+                urgent = await self._claim(gap)
             if urgent is None:
                 return
             self._preemptions += 1
-            costs = left[0].safe_ms, left[0].expected_ms
-            held_bytes = most_held_bytes(context.claim.job)
-            suspended = SuspendedRun(self._expected_end_ms, spare, *costs, held_bytes)
-            await context.preempt(urgent, suspended)
+            await context.preempt(urgent, self._suspended(spare, goes_on=False))
             await self._report_end(self._remaining(part)[-1].expected_ms)
             log.info("job %s: was suspended for %s", context.claim.job.id, urgent.job.id)
             urgent = None
@@ -428,7 +452,7 @@ class PreemptibleRun:
             self._bound = replace(self._bound, entry=served.as_run)
         return self._engine
 
-    def _remaining(self, part: float) -> tuple[Option, ...]:
+    def _remaining(self, part: float) -> Options:
         """Return the options for the rest of the picture, narrowest first, none wider than now."""
         bound, job = self._bound, self._context.claim.job
         assert bound is not None, "a job is bound before it is decoded"

@@ -47,6 +47,9 @@ log = logging.getLogger("anysr.workers")
 OUTAGE_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Between attempts to claim while the queue is away; the last one repeats."""
 
+MOST_RUNS = 3
+"""In one worker: a run, one that preempts it, and a small one that preempts that."""
+
 REPORTED_SHIFT_MS = 50.0
 """A run's expected end is reported when it differs by this much from the end that the queue
 expects: the backlog is kept in slots of the same length."""
@@ -80,10 +83,9 @@ class Worker:
         self._parts = parts
         self._leases = parts.leases
         self._loaded = parts.slot.loaded
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="run")
-        # Runs jobs that preempt the one on the first thread, which waits meanwhile, or is busy
-        # with decoding or encoding.
-        self._preempting_thread = ThreadPoolExecutor(1, thread_name_prefix="run-preempting")
+        # The second runs jobs that preempt the one on the first, which waits meanwhile, or is busy
+        # with decoding or encoding; the third those that preempt the second.
+        self._threads = [ThreadPoolExecutor(1, f"run-{depth}") for depth in range(MOST_RUNS)]
         self._idle_since: float | None = time.perf_counter()
         """When the last job ended; None while one is running."""
         self._unrun: Claim | None = None
@@ -92,7 +94,7 @@ class Worker:
     def turn(self, call: Callable[[], float]) -> float:
         """Return the result of a call that is run between two jobs. Blocks; not for the event
         loop's thread. Raises RuntimeError once the worker has ended."""
-        return self._thread.submit(call).result()
+        return self._threads[0].submit(call).result()
 
     @property
     def idle_s(self) -> float:
@@ -116,8 +118,8 @@ class Worker:
                     stopping, OUTAGE_PAUSES_S[min(outages, len(OUTAGE_PAUSES_S) - 1)]
                 )
                 outages += 1
-        self._thread.shutdown()
-        self._preempting_thread.shutdown()
+        for thread in self._threads:
+            thread.shutdown()
 
     async def _claim(self, stopping: asyncio.Event) -> Claim | None:
         claim, self._unrun = self._unrun, None
@@ -159,9 +161,13 @@ class Worker:
     async def _preempt(
         self, stopping: asyncio.Event, claim: Claim, suspended: SuspendedRun
     ) -> None:
-        """Run a job while another is suspended."""
-        self._parts.metrics.yielded()
-        await self._handle(self._context(claim, stopping, suspended))
+        """Run a job while another gives way, and then one that was claimed to preempt it in turn,
+        and came too late."""
+        following: Claim | None = claim
+        while following is not None:
+            self._parts.metrics.yielded()
+            await self._handle(self._context(following, stopping, suspended))
+            following, self._unrun = self._unrun, None
 
     async def _handle(self, run: RunContext) -> None:
         """Bind, execute and deliver one job. Raises ConnectionError if its error cannot be
@@ -198,7 +204,7 @@ class Worker:
     ) -> Execution:
         """Execute a job on a thread. Raises _Dropped when its lease is no longer held."""
         claim, progress, parts = run.claim, preemptible.progress, self._parts
-        thread = self._thread if run.suspended is None else self._preempting_thread
+        thread = self._threads[0 if run.suspended is None else run.suspended.depth]
         backlog, available_bytes = claim.backlog, parts.available_memory()
         if run.suspended is not None:
             backlog = run.suspended.waiting_in(backlog)
@@ -232,7 +238,7 @@ class Worker:
     def _bytes_during(self, other: SuspendedRun, available_bytes: int | None) -> int:
         """Return what a run may take during another one."""
         limits = self._parts.limits
-        if other.goes_on:
+        if other.goes_on or other.before is not None:
             return beside_bytes(limits, available_bytes)
         return bytes_left(limits, other.held_bytes, available_bytes)
 

@@ -51,7 +51,7 @@ end
 local function fits(id, start, small)
   if small_only and small ~= '1' then return false end
   local cost = cheapest_of(id) / 1000
-  return cost <= spare_ms and (start - now <= rest_ms or cost <= short_ms)
+  return cost <= spare_ms and (start - now <= rest_ms or (small == '1' and cost <= short_ms))
 end
 
 -- Passes over a job that does not fit: one behind it may only take what it can spare after the present

@@ -17,6 +17,7 @@ from models.catalog import Catalog, ModelEntry, QualityEntry
 from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
 from scheduling.load import Load
 from scheduling.options import Option
+from scheduling.policy import admit
 from scheduling.rungs import Rung
 from service.admission import admitted, assessed
 from service.default_budgets import (
@@ -144,15 +145,21 @@ def test_a_default_budget_is_the_smallest_that_covers_the_wait(
         waits_ms = wait_within(budget_ms, options, load, overhead_ms)
         return math.ceil(MARGIN * good.safe_ms + overhead_ms + waits_ms)
 
+    def admitted_with(budget_ms: float) -> bool:
+        return needed_ms(budget_ms) <= budget_ms and not (
+            admit(options, budget_ms, load, overhead_ms).late_ms
+        )
+
     found = default_budget_ms(BOUNDS, good, options, load, overhead_ms)
     assert BOUNDS.least_ms <= found <= BOUNDS.most_ms
     if found < BOUNDS.most_ms:
-        assert needed_ms(found) <= found
+        assert admitted_with(found)
     first = first_budget_ms(BOUNDS, MARGIN * good.safe_ms + overhead_ms)
     assert found >= first
     if found > first:
         less = first + part * (found - first)
-        assert less == found or needed_ms(less) > less  # a part near 1 is rounded up to it
+        # A part near 1 is rounded up to it, and budgets are whole milliseconds.
+        assert found - less <= 1 or not admitted_with(less)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +169,16 @@ def test_a_default_budget_is_the_smallest_that_covers_the_wait(
 def test_a_small_picture_gets_ten_times_what_it_needs(own_ms: float, budget_ms: float) -> None:
     """Between the least and the usual budget; above that, a picture gets what it needs."""
     assert first_budget_ms(BOUNDS, own_ms) == budget_ms
+
+
+def test_a_default_budget_grows_until_it_makes_no_job_late() -> None:
+    """Two jobs leave 15 ms before the second must start: one of 20 ms goes behind both."""
+    load = Load.of(Backlog(NOW, (Group(NOW + 100, 960, 960), Group(NOW + 975, 50, 50))), 1)
+    options = options_of(20.0)
+    assert admit(options, BOUNDS.least_ms, load, 10.0).late_ms == 5.0
+    found = default_budget_ms(BOUNDS, options[0], options, load, 10.0)
+    assert found == MARGIN * 20 + 10 + 960 + 50
+    assert admit(options, found, load, 10.0).late_ms == 0
 
 
 def test_jobs_with_a_later_start_do_not_lengthen_a_default_budget() -> None:

@@ -248,6 +248,7 @@ async def test_a_run_is_not_suspended_for_a_job_that_can_wait(queue: RedisQueue)
 async def test_a_run_is_suspended_for_a_short_job_that_could_wait(queue: RedisQueue) -> None:
     session = Stepwise()
     long, short = a_job(), a_job(budget_ms=60_000, cheapest_ms=2_000)
+    assert short.small
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
         await queue.submissions.submit(long, photograph())
         await begun(session)
