@@ -81,9 +81,10 @@ def wait_within(
     return wait_ms(load, load.now_ms + slack_ms)
 
 
-def first_budget_ms(bounds: DefaultBudget, own_ms: float) -> float:
-    """Return the default budget of a picture whose good result takes `own_ms`, where none waits."""
-    return min(max(bounds.least_ms, PATIENCE * own_ms), bounds.usual_ms)
+def first_budget_ms(bounds: DefaultBudget, run_ms: float) -> float:
+    """Return the default budget of a picture whose good result takes `run_ms`, with a margin, where
+    none waits and the usual budget is enough."""
+    return min(max(bounds.least_ms, float(math.ceil(PATIENCE * run_ms))), bounds.usual_ms)
 
 
 def default_budget_ms(
@@ -99,8 +100,8 @@ def default_budget_ms(
 
     A longer budget lets more jobs go first, so it grows until it has room for all of them.
     """
-    own_ms = smallest_budget_ms(MARGIN * good.safe_ms, overhead_ms)
-    budget_ms = first_budget_ms(bounds, own_ms)
+    run_ms = MARGIN * good.safe_ms
+    own_ms, budget_ms = smallest_budget_ms(run_ms, overhead_ms), first_budget_ms(bounds, run_ms)
     while budget_ms < bounds.most_ms:
         waits_ms = wait_within(budget_ms, options, load, overhead_ms)
         needed_ms = float(math.ceil(own_ms + waits_ms))
