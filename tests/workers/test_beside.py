@@ -15,7 +15,13 @@ from jobs.job import JobStatus, JobView
 from jobs.redis_queue import RedisQueue
 from scheduling.cost_model import DECODE, CostModel, Line, encode_stage
 from tests.support.waiting import PATIENCE_S, eventually
-from tests.workers.test_preemption import SOME_POLLS_S, Stepwise, begun, ended
+from tests.workers.test_preemption import (
+    SOME_POLLS_S,
+    TILE_PIXELS,
+    Stepwise,
+    begun,
+    ended,
+)
 from tests.workers.workbench import RunClock, a_job, a_worker, costs_of, photograph, zoo_of
 from workers import decoders
 from workers.decoders import Decoders
@@ -32,6 +38,9 @@ class Gate:
 
     def open(self) -> None:
         self._opened.set()
+
+    def close(self) -> None:
+        self._opened.clear()
 
     def wait(self) -> None:
         self.calls += 1
@@ -213,3 +222,28 @@ async def test_a_job_beside_another_is_no_measure_of_costs(queue: RedisQueue) ->
         files.gate.open()
         await ended(queue, long.id)
     assert costs.to_dict() == learnt
+
+
+async def test_a_run_that_preempts_another_gives_way_to_small_jobs(queue: RedisQueue) -> None:
+    """The first is suspended between two tiles, the second is decoded, and the third is done."""
+    session, files = Stepwise(), GatedDecoders()
+    costs = costs_with_slow_files()
+    first, small = a_job(budget_ms=600_000), a_short_job()
+    urgent = a_job(budget_ms=70_000, output_width=1_000, output_height=1_000)
+    assert not urgent.small
+    async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs, decoders=files.as_parts()):
+        files.gate.open()
+        await queue.submissions.submit(first, photograph())
+        await begun(session)
+        files.gate.close()
+        await queue.submissions.submit(urgent, photograph())
+        session.steps.release()
+        await eventually(lambda: files.gate.calls == 2, "the decoding of the urgent picture")
+        await queue.submissions.submit(small, photograph())
+        session.finish()
+        third = await ended(queue, small.id)
+        for job in (first, urgent):
+            assert await status_of(queue, job.id) is JobStatus.RUNNING
+        files.gate.open()
+        views = [await ended(queue, job.id) for job in (urgent, first)]
+    assert third.finished_ms < views[0].finished_ms < views[1].finished_ms
