@@ -147,7 +147,7 @@ def _run(phase: str, zoo: Zoo, costs: CostModel, random: np.random.Generator) ->
     since = time.perf_counter()
     execution = execute(job, payload, zoo, costs, slack_ms, ALONE, LIMITS)
     run_ms = (time.perf_counter() - since) * 1e3
-    option, work = execution.bound.option, execution.bound.binding.work
+    option, work = execution.bound.option, execution.bound.choice.work
     update_cost_model(execution, run_ms)
     return Run(
         phase,

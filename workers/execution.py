@@ -15,22 +15,22 @@ from images.picture import Picture
 from jobs.job import Claim, JobRequest, RunFacts
 from scheduling.cost_model import CostModel
 from scheduling.load import Load
-from workers.job_binding import JobBinding
+from workers.binding import Binding
 from workers.loaded_model import Zoo
 from workers.memory import fit_to_memory
 from workers.pipeline import Decode, PipelineResult, Progress, guard, run_pipeline
 from workers.upscale import Engine
 
-OnBound = Callable[[JobBinding], None]
+OnBound = Callable[[Binding], None]
 """Called on the executing thread after each binding: by the catalog before decoding, when
-`JobBinding.expectation` is None, and by the picture before the run. May raise to stop."""
+`Binding.expectation` is None, and by the picture before the run. May raise to stop."""
 
 
 @dataclass(frozen=True)
 class Execution:
     """A finished job."""
 
-    bound: JobBinding
+    bound: Binding
     result: PipelineResult
 
     def facts(self, claim: Claim, run_ms: float) -> RunFacts:
@@ -40,7 +40,7 @@ class Execution:
         return RunFacts(
             model=option.rung.model,
             width=option.rung.width,
-            reason=self.bound.binding.decision.reason,
+            reason=self.bound.choice.decision.reason,
             predicted_ms=option.expected_ms,
             run_ms=run_ms,
             stages_ms={"queue": queue_ms, **self.result.stages_ms},
@@ -52,7 +52,7 @@ class Execution:
         )
 
 
-def _ignore(bound: JobBinding) -> None:
+def _ignore(bound: Binding) -> None:
     """Do nothing."""
 
 
@@ -78,7 +78,7 @@ def execute(
     when `progress` is stopped.
     """
     guard(job, limits)
-    bound = JobBinding(job, zoo, costs, slack_ms, load)
+    bound = Binding(job, zoo, costs, slack_ms, load)
     on_bound(bound)
 
     def fitting_engine() -> Engine | None:

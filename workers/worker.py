@@ -27,12 +27,11 @@ from telemetry.logs import log_context
 from telemetry.spans import Tracing
 from telemetry.trace_context import trace_id_of
 from workers.background import wait_for_event
-from workers.binding import SuspendedRun
+from workers.binding import Binding
 from workers.cost_updates import update_by_overrun, update_cost_model
 from workers.delivery import deliver
 from workers.execution import Execution, OnBound, execute
 from workers.heartbeat import Heartbeat
-from workers.job_binding import JobBinding
 from workers.lease import Lease, held
 from workers.memory import bytes_left
 from workers.metrics import WorkerMetrics
@@ -40,6 +39,7 @@ from workers.model_slot import ModelSlot
 from workers.pipeline import Decode, Stopped
 from workers.preemption import PreemptibleRun, RunContext
 from workers.run_record import RunRecord
+from workers.suspended_run import SuspendedRun
 from workers.watchdog import Watchdog, WatchedRun
 
 log = logging.getLogger("anysr.workers")
@@ -223,14 +223,14 @@ class Worker:
         """Return the hook that publishes a job's bindings, to be called on its thread."""
         reported_ms = claim.job.cheapest_ms
 
-        def on_bound(bound: JobBinding) -> None:
+        def on_bound(bound: Binding) -> None:
             nonlocal reported_ms
             expected_ms = bound.option.expected_ms
             if abs(expected_ms - reported_ms) >= REPORTED_SHIFT_MS:
                 preemptible.on_loop(self._report_end(claim, expected_ms))
                 reported_ms = expected_ms
             if bound.expectation is None:
-                record.bound(bound.binding)
+                record.bound(bound.choice)
             watched.bind(bound)
             preemptible.bind(bound)
 

@@ -30,10 +30,10 @@ from tests.workers.workbench import (
     photograph,
     zoo_of,
 )
-from workers.binding import SuspendedRun
 from workers.features import features_of
 from workers.preemption import POLL_S
 from workers.runtimes.base import Interrupted
+from workers.suspended_run import SuspendedRun
 from workers.watchdog import Watchdog
 
 TILE_PIXELS = 200  # a picture of 48 x 40 then has several tiles
