@@ -30,8 +30,9 @@ from images.limits import Limits
 from jobs.formats import ImageFormat
 from jobs.job import JobRequest, OnMiss
 from models.catalog import SHIPPED
-from scheduling.cost_model import NETWORK, CostModel
+from scheduling.cost_model import CostModel
 from scheduling.load import Load
+from scheduling.stages import NETWORK
 from studies.arguments import parser_of
 from workers.calibration import calibrate
 from workers.cost_updates import update_cost_model

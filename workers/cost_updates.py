@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduling.cost_model import DECODE, encode_stage, stage_of
+from scheduling.stages import DECODE, encode_stage, stage_of
 from workers.execution import Execution
 from workers.preemption import Overrun
 

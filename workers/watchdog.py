@@ -17,7 +17,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
-from scheduling.cost_model import stage_of
+from scheduling.stages import stage_of
 from workers.binding import Binding
 from workers.pipeline import Stopped
 from workers.preemption import PreemptibleRun

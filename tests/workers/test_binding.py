@@ -10,9 +10,11 @@ from images.picture import Picture, Raster
 from jobs.errors import QualityInfeasible
 from jobs.job import JobStatus, OnMiss
 from jobs.redis_queue import RedisQueue
-from scheduling.cost_model import CostModel, Line, stage_of
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from scheduling.load import Load
 from scheduling.rungs import FLOOR, ladder
+from scheduling.stages import stage_of
 from tests.workers.workbench import (
     Gated,
     a_job,

@@ -16,9 +16,11 @@ from jobs.job import JobStatus, LeaseState, OnMiss, Reason
 from jobs.redis_queue import RedisQueue
 from models.expectation import expectation_of
 from models.geometry import AxisGrid
-from scheduling.cost_model import CostModel, Line, stage_of
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from scheduling.load import Load
 from scheduling.rungs import ladder
+from scheduling.stages import stage_of
 from tests.support.waiting import PATIENCE_S, eventually
 from tests.workers.workbench import (
     ChangedLeases,

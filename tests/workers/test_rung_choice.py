@@ -11,9 +11,11 @@ from jobs.errors import BudgetInfeasible
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import OnMiss
 from models.catalog import Catalog
-from scheduling.cost_model import CostModel, Line, stage_of
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from scheduling.load import Load
 from scheduling.rungs import FLOOR, ladder
+from scheduling.stages import stage_of
 from scheduling.tiling import Tiling
 from service.admission import admitted
 from service.snapshot import LiveWorker, Snapshot

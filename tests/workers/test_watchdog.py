@@ -11,8 +11,10 @@ import pytest
 from jobs.backlog import Backlog
 from jobs.formats import ImageFormat
 from jobs.redis_queue import RedisQueue
-from scheduling.cost_model import CostModel, Line, encode_stage
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from scheduling.load import Load
+from scheduling.stages import encode_stage
 from tests.support.waiting import eventually
 from tests.workers.workbench import Gated, a_job, a_worker, costs_of, photograph, zoo_of
 from workers.background import background_task

@@ -24,8 +24,9 @@ from jobs.queue import Leases, NoTime
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED
-from scheduling.cost_model import Line, stage_of
+from scheduling.cost_line import Line
 from scheduling.rungs import ladder
+from scheduling.stages import stage_of
 from telemetry.spans import Untraced
 from tests.support.redis_server import until_blocked
 from tests.support.waiting import PATIENCE_S, eventually

@@ -26,8 +26,10 @@ from jobs.job import Claim, Job, LeaseState
 from jobs.queue import JobQueue, Leases
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import AxisGrid
-from scheduling.cost_model import CostModel, Line, stage_of
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR, ladder
+from scheduling.stages import stage_of
 from scheduling.tiling import tiling_of
 from telemetry.spans import Untraced
 from tests.support.jobs import admitted_job
