@@ -4,6 +4,7 @@
 - A picture that keeps its size and has no damage to clean is returned unchanged.
 - A picture that is grey, whatever its file says, is run as one plane, and gets no tint.
 - Networks see the picture continued beyond its edge (`scheduling.tiling`).
+- Where memory runs out in a tile, it and the following ones are halved once.
 - Colours hidden by transparency are filled from their neighbours (`workers.windows`), and those
   that are nearly so do not bleed into others (`workers.visible_colours`).
 """
@@ -19,9 +20,10 @@ import numpy as np
 from images.floor import enlarge, enlarge_alpha
 from images.picture import FloatArray, Picture, Raster, Samples, rounded
 from models.geometry import AxisGrid, axis_grid
-from scheduling.tiling import AxisTile, Tile, Tiling, plan_tiles
+from scheduling.tiling import AxisTile, Tile, Tiling
 from workers.allocator import trim
-from workers.runtimes.base import Interrupted, Network, Releasing
+from workers.runtimes.base import Interrupted, Network, OnDevice, Releasing
+from workers.tile_queue import TileQueue
 from workers.visible_colours import VisibleColours
 from workers.windows import Windows
 
@@ -78,7 +80,8 @@ def upscale(
 ) -> Upscaled:
     """Make a picture of exactly height x width pixels; by plain resampling without an engine.
 
-    Raises ValueError if either side would shrink, and whatever `on_tile` raises. `strength` is the
+    Raises ValueError if either side would shrink, MemoryError where memory runs out in half a tile
+    too, and whatever `on_tile` raises. `strength` is the
     picture's compression damage, from 0 to 1, for networks with that input. A picture that already
     has the size is returned unchanged if there is no damage to clean. Grey pictures, by kind or by
     content, run as three equal channels; their mean is written to as many channels as the source
@@ -104,46 +107,53 @@ def _by_network(
     on_tile: OnTile,
     strength: float,
 ) -> tuple[Raster, int]:
-    tiles = plan_tiles((raster.height, raster.width), (height, width), engine.tiling)
+    tiles = TileQueue((raster.height, raster.width), (height, width), engine.tiling)
     windows = Windows(raster)
     larger = np.empty((height, width, raster.samples.shape[2]), raster.samples.dtype)
     if raster.has_alpha:
         enlarge_alpha(raster, larger)
     visible = VisibleColours(raster, windows.colours, larger)
-    total, done = sum(tile.window_pixels for tile in tiles), 0
     network = engine.network
 
     def advance() -> Network:
         """Report progress, and return the network to continue with."""
-        following = on_tile(done / total)
+        following = on_tile(tiles.done)
         if following is None or following.network is network:
             return network
         _release(network)
         return following.network
 
     try:
-        for tile in tiles:
-            grids = _grids(raster, larger, tile)
-            while True:
-                try:
-                    made = _run_tile(windows, tile, grids, network, strength)
-                    break
-                except Interrupted:  # the tile is run again, after what interrupted it
-                    network = advance()
+        while tiles:
+            tile = tiles.first
+            try:
+                made = _run_tile(windows, tile, _grids(raster, larger, tile), network, strength)
+            except Interrupted:  # the tile is run again, after what interrupted it
+                network = advance()
+                continue
+            except MemoryError as error:
+                tiles.halve(error)
+                _release(network)
+                continue
             visible.correct(made, tile)
             place = larger[slice(*tile.rows.output), slice(*tile.columns.output), : raster.colours]
             _write(place, made, windows.tint(tile, height, width) if windows.grey else None)
             del made  # before the next tile, which needs the memory
-            done += tile.window_pixels
+            tiles.drop_first()
             network = advance()
     finally:
-        if len(tiles) > 1:
+        if tiles.count > 1 and not _on_device(network):
             _release(network)
-    return Raster(larger), len(tiles)
+    return Raster(larger), tiles.count
+
+
+def _on_device(network: Network) -> bool:
+    """Return whether a network keeps memory of a GPU, which encoding does not need."""
+    return isinstance(network, OnDevice) and network.free_bytes() is not None
 
 
 def _release(network: Network) -> None:
-    """Free the memory that large tiles have left, which encoding needs."""
+    """Free the memory that large tiles have left, which encoding or the next network needs."""
     if isinstance(network, Releasing):
         network.release()
         trim()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from jobs.heartbeat import GpuState
+from workers.gpu import find_gpu, gpu_name
 from workers.machine import (
     VALID_PERIODS,
     Machine,
@@ -20,8 +21,6 @@ from workers.machine import (
     container_memory,
     cpu_name,
     cpu_times,
-    find_gpu,
-    gpu_name,
 )
 from workers.machine_load import CpuTimes, Sample
 
