@@ -1,6 +1,7 @@
 """Memory that runs short on the device of a network: smaller tiles, one halving, or a refusal.
 
-The error is ONNX Runtime's own, of an arena with a limit, as the one of a GPU has it.
+The errors are the libraries' own: of an arena of ONNX Runtime with a limit, as a GPU's has one, and
+of torch.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 
 from images.encode import encode
 from images.picture import FloatArray, Picture, Raster
@@ -40,6 +42,7 @@ from workers.machine import USABLE
 from workers.memory import MIN_TILE_PIXELS, RETRY_AFTER_S, tile_bytes
 from workers.runtimes.base import OutOfMemory
 from workers.runtimes.onnx import CPU_PROVIDERS, GraphLoader, OnnxNetwork, OnnxSession, options_with
+from workers.runtimes.out_of_memory import reported_as_out_of_memory
 from workers.upscale import Engine, upscale
 
 ARENA_BYTES = 112 << 20
@@ -202,3 +205,23 @@ def test_a_network_on_the_cpu_keeps_its_tiles() -> None:
     engine = Engine(limited_network(), tiling_of(default_entry()))
     assert fit_to_device(job_of(1024, 1024), engine, {}) is engine
     assert fit_to_device(job_of(1024, 1024), None, {}) is None
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_torchs_error_is_recognised_through_torchscript() -> None:
+    scripted = torch.jit.script(much_memory)
+    with (
+        pytest.raises(OutOfMemory, match="can't allocate memory"),
+        reported_as_out_of_memory(),
+    ):
+        scripted(torch.zeros(1))
+
+
+def much_memory(one: torch.Tensor) -> torch.Tensor:
+    """Fails: no machine has a petabyte."""
+    return one.repeat(1 << 48)
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(ValueError, match="a bug"), reported_as_out_of_memory():
+        raise ValueError("a bug")
