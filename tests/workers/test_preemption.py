@@ -21,6 +21,7 @@ from scheduling.cost_model import CostModel
 from scheduling.load import Load
 from scheduling.rungs import ladder
 from scheduling.stages import stage_of
+from tests.support.networks import nearest
 from tests.support.waiting import PATIENCE_S, eventually
 from tests.workers.workbench import (
     ChangedLeases,
@@ -80,9 +81,7 @@ class Stepwise:
     def run(self, width: float, image: FloatArray, rows: AxisGrid, columns: AxisGrid) -> FloatArray:
         self.widths.append(width)
         assert self.steps.acquire(timeout=PATIENCE_S), "the test allowed no further tile"
-        row = rows.index // rows.offset.shape[1]
-        column = columns.index // columns.offset.shape[1]
-        return image[:, :, row][:, :, :, column]
+        return nearest(image, rows, columns)
 
     def interrupt(self) -> None:
         raise AssertionError("it cannot be interrupted")

@@ -33,6 +33,7 @@ from scheduling.stages import stage_of
 from scheduling.tiling import tiling_of
 from telemetry.spans import Untraced
 from tests.support.jobs import admitted_job
+from tests.support.networks import nearest
 from tests.support.waiting import PATIENCE_S
 from workers.background import background_task
 from workers.disturbance import Reading
@@ -119,9 +120,7 @@ class Gated:
         self.tiles += 1
         self.entered.set()
         assert self.gate.wait(PATIENCE_S), "nobody opened the gate"
-        row = rows.index // rows.offset.shape[1]
-        column = columns.index // columns.offset.shape[1]
-        return image[:, :, row][:, :, :, column]
+        return nearest(image, rows, columns)
 
 
 class Failing:
