@@ -21,7 +21,7 @@ from models.layouts.ciaosr import CONSTANTS, PREFIX
 from models.spec import NetworkSpec
 from models.training.config import Sampling
 from models.training.forward import upscale
-from tests.models.learning import losses
+from tests.models.falling_loss import losses
 
 SIZE, OUTPUT = (5, 6), (12, 17)
 SMALL = {"hidden": 8, "window": 4}

@@ -14,7 +14,7 @@ from models.spec import NetworkSpec
 from models.training.config import Sampling
 from models.training.forward import upscale
 from models.training.warm_start import grow
-from tests.models.learning import losses
+from tests.models.falling_loss import losses
 
 EDSR = {"name": "edsr", "args": {"channels": 16, "blocks": 2}}
 ANYSR: dict[str, Any] = {

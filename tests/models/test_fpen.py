@@ -18,7 +18,7 @@ from models.geometry import output_size
 from models.spec import NetworkSpec
 from models.training.config import Sampling
 from models.training.forward import upscale
-from tests.models.learning import losses
+from tests.models.falling_loss import losses
 
 ENCODER = {"features": 4, "blocks": 1, "passes": 2, "reduction": 2}
 
