@@ -24,8 +24,8 @@ from models.catalog import (
     ModelEntry,
     Precision,
     QualityEntry,
-    enter,
     read_catalog,
+    register,
 )
 from models.geometry import AxisGrid
 from models.strength import strength_of_quality
@@ -279,7 +279,7 @@ def _record(folder: Path, model: str, dataset: str, results: dict[str, list[Scor
     kept = [q for q in entry.quality if (q.dataset, q.scale, q.width) not in measured]
     rows = sorted((*kept, *measured.values()), key=lambda q: (q.dataset, q.scale, q.width))
     changed = entry.model_copy(update={"quality": tuple(rows)})
-    enter(folder, changed)
+    register(folder, changed)
     _renew_card(folder, changed)
     typer.echo(f"Recorded in {folder / 'catalog.json'}")
 
@@ -306,6 +306,6 @@ def _record_loss(folder: Path, model: str, dataset: str, results: dict[str, list
             width = width.model_copy(update={"int8": int8})
         widths.append(width)
     changed = entry.model_copy(update={"widths": tuple(widths)})
-    enter(folder, changed)
+    register(folder, changed)
     _renew_card(folder, changed)
     typer.echo(f"Recorded in {folder / 'catalog.json'}")
