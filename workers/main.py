@@ -26,10 +26,11 @@ from workers import allocator
 from workers.background import background_task, wait_for_event
 from workers.cache_files import cache_folder
 from workers.decoders import decoders_of
+from workers.gpu import find_gpu
 from workers.heartbeat import Heartbeat
 from workers.idle_memory import IdleMemoryRelease
 from workers.keepalive import sending_keepalive
-from workers.machine import Machine, MachineWatch, available_memory, find_gpu
+from workers.machine import Machine, MachineWatch, available_memory
 from workers.memory import warn_of_little_memory
 from workers.metrics import WorkerMetrics
 from workers.model_loader import ModelLoader

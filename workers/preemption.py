@@ -28,9 +28,8 @@ from models.catalog import ModelEntry
 from scheduling.options import Option, Options, cheapest_rest
 from scheduling.policy import go_on, short_ms, spare_ms
 from workers.background import wait_for_event
-from workers.binding import SuspendedRun
+from workers.binding import Binding
 from workers.execution import Execution
-from workers.job_binding import JobBinding
 from workers.lease import Lease
 from workers.memory import most_held_bytes
 from workers.model_slot import LoadedModels
@@ -38,6 +37,7 @@ from workers.pipeline import Progress
 from workers.remaining import Bound, remaining
 from workers.runtimes.base import Interruptible
 from workers.stage_gate import Stage, StageGate
+from workers.suspended_run import SuspendedRun
 from workers.upscale import Engine
 
 log = logging.getLogger("anysr.workers.preemption")
@@ -179,7 +179,7 @@ class PreemptibleRun:
         """Whether the whole picture was made at one width, without an interruption."""
         return len(self._segments) <= 1 and not self._interrupted
 
-    def bind(self, bound: JobBinding) -> None:
+    def bind(self, bound: Binding) -> None:
         """Follow a binding: at the claim, and by the picture just before its first tile."""
         if not self._enabled:
             return
@@ -189,8 +189,7 @@ class PreemptibleRun:
         self._network_since = time.perf_counter()
         self._engine = bound.engine
         entry = None if bound.engine is None else zoo[option.rung.model].as_run
-        binding = bound.binding
-        self._bound = Bound(binding.costs, binding.work, entry, bound.expectation)
+        self._bound = Bound(bound.choice.costs, bound.choice.work, entry, bound.expectation)
         # Checked here, because waking the event loop for short runs would slow them.
         if bound.expectation is not None and self._interruptible() is not None:
             self._loop.call_soon_threadsafe(self._start_watching)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from jobs.job import JobRequest
 from models.catalog import ModelEntry
 from models.expectation import Expectation
-from scheduling.cost_model import DECODE, CostModel, encode_stage
+from scheduling.cost_model import CostModel
 from scheduling.options import Option, Options, options_left
+from scheduling.stages import DECODE, encode_stage
 from scheduling.work import Work
 from workers.stage_gate import Stage, StageGate
 

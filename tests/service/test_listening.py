@@ -25,7 +25,7 @@ async def nothing(scope: object, receive: object, send: object) -> None:
 @contextlib.asynccontextmanager
 async def listening(*extras: Callable[[uvicorn.Server], object]) -> AsyncIterator[uvicorn.Server]:
     """Run a server on a free port."""
-    config = uvicorn.Config(nothing, port=0, lifespan="off", log_config=None, ws="none")  # type: ignore[arg-type]
+    config = uvicorn.Config(nothing, port=0, lifespan="off", log_config=None, ws="none")
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)

@@ -13,7 +13,9 @@ from images.picture import Picture
 from jobs.formats import ImageFormat
 from jobs.job import JobStatus, JobView
 from jobs.redis_queue import RedisQueue
-from scheduling.cost_model import DECODE, CostModel, Line, encode_stage
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
+from scheduling.stages import DECODE, encode_stage
 from tests.support.waiting import PATIENCE_S, eventually
 from tests.workers.test_preemption import (
     SOME_POLLS_S,
@@ -227,9 +229,10 @@ async def test_a_job_beside_another_is_no_measure_of_costs(queue: RedisQueue) ->
 async def test_a_run_that_preempts_another_gives_way_to_small_jobs(queue: RedisQueue) -> None:
     """The first is suspended between two tiles, the second is decoded, and the third is done."""
     session, files = Stepwise(), GatedDecoders()
-    costs = costs_with_slow_files()
+    costs = costs_with_slow_files(encoding_ms=60_000)
     first, small = a_job(budget_ms=600_000), a_short_job()
-    urgent = a_job(budget_ms=70_000, output_width=1_000, output_height=1_000)
+    sizes = {"output_width": 1_000, "output_height": 1_000}
+    urgent = a_job(budget_ms=100_000, cheapest_ms=90_000.0, **sizes)
     assert not urgent.small
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs, decoders=files.as_parts()):
         files.gate.open()
