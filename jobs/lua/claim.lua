@@ -91,6 +91,8 @@ while not claim and too_large < MOST_TOO_LARGE do
       ended[#ended + 1] = id
     end
   elseif not fits(id, tonumber(first[2]), record[9]) then
+    -- Those behind it start later still.
+    if short_ms == 0 and first[2] - now > rest_ms then break end
     pass_over(id, tonumber(first[2]))
     too_large = too_large + 1
   else
