@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -218,6 +218,10 @@ def _no_runs() -> deque[float]:
     return deque(maxlen=RUNS)
 
 
+def _no_loading(stage: str) -> float:  # noqa: ARG001 - every network is in memory
+    return 0.0
+
+
 @dataclass
 class CostModel:
     """Cost lines by stage, and what was learnt since: a slowdown and a delay per kind of stage.
@@ -250,6 +254,9 @@ class CostModel:
     """By kind of stage; only of this process."""
     needed: deque[float] = field(default_factory=_no_runs, compare=False, repr=False)
     """Margins that would have been enough for the last runs; only of this process."""
+    loading: Callable[[str], float] = field(default=_no_loading, compare=False, repr=False)
+    """Returns the ms until a stage's network is in memory, which is no part of its cost; only of
+    this process."""
     contended: CostModel | None = None
     """What was learnt under contention; None while nothing was. Use `under` to read it: lines and
     tilings are those of this model."""
@@ -270,6 +277,7 @@ class CostModel:
                 needed=_no_runs(),
             )
         self.contended.lines, self.contended.tilings = self.lines, self.tilings
+        self.contended.loading = self.loading
         return self.contended
 
     @property
@@ -294,7 +302,7 @@ class CostModel:
     def predict_stage(self, stage: str, work: Work) -> float:
         """Return the expected ms of one stage."""
         quiet_ms = self.lines.get(stage, UNCALIBRATED).at(_done_by(stage, work))
-        return self._slowed_ms(_kind(stage), quiet_ms)
+        return self.loading(stage) + self._slowed_ms(_kind(stage), quiet_ms)
 
     def _slowed_ms(self, kind: str, quiet_ms: float) -> float:
         """Return the expected ms of a stage whose calibrated cost is `quiet_ms`."""

@@ -10,6 +10,7 @@ from jobs.job import LADDER, requirement_of
 from scheduling.cost_model import NETWORK, CostModel, Line, stage_of
 from workers.calibration import tilings
 from workers.loaded_model import Zoo
+from workers.unloading import loading_times
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class LoadedModels:
     costs: CostModel
     broken: Mapping[str, str] = field(default_factory=dict)
     """Reasons by entry name."""
+
+    def __post_init__(self) -> None:
+        self.costs.loading = loading_times(self.zoo)
 
     @property
     def capabilities(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The stages of a job on the executing thread: decode, network, encode."""
+"""The stages of a job on the executing thread: decode, load (after a rest), network, encode."""
 
 from __future__ import annotations
 
@@ -158,6 +158,8 @@ def run_pipeline(
     watch.lap("decode")
     engine = choose_engine(picture)
     watch.skip()
+    if engine is not None and engine.load():
+        watch.lap("load")
     size = job.output_height, job.output_width
     with progress.running(None if engine is None else engine.network):
         larger = upscale(picture, *size, engine, progress.report, job.strength)
