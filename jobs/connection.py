@@ -61,45 +61,54 @@ class SteadyRedis(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command; redis's TimeoutError after CALL_TIMEOUT_S."""
-        (answer,) = await self.together(args, **options)
+        (answer,) = await self._bounded((args,), options)
         if isinstance(answer, exceptions.ResponseError):
             raise answer
         return answer
 
-    async def together(self, *commands: Command, **options: Any) -> list[Any]:
+    async def together(self, *commands: Command) -> list[Any]:
         """Run commands one after another in one round trip, bounded as one call. Return the answer
-        of each, or the ResponseError with which it was refused. `options` are for the functions by
-        which redis-py reads answers."""
+        of each, or the ResponseError with which it was refused."""
+        return await self._bounded(commands, {})
+
+    async def _bounded(self, commands: Sequence[Command], options: dict[str, Any]) -> list[Any]:
+        """Exchange commands for answers, which redis-py reads by `options`."""
         async with self._turns:
             try:
                 async with asyncio.timeout(CALL_TIMEOUT_S):
-                    answers = await self._repeated(commands)
+                    return await self._repeated(commands, options)
             except TimeoutError as error:
                 raise exceptions.TimeoutError(f"no answer in {CALL_TIMEOUT_S:g} s") from error
-        return [
-            self._read(command[0], answer, options)
-            for command, answer in zip(commands, answers, strict=True)
-        ]
 
-    async def _repeated(self, commands: Sequence[Command]) -> list[Any]:
-        """Exchange commands for answers, again on new connections when a connection has ended."""
+    async def _repeated(self, commands: Sequence[Command], options: dict[str, Any]) -> list[Any]:
+        """Exchange them again on a new connection when one has ended."""
         for _ in range(RETRIES):
             try:
-                return await self._exchanged(commands)
+                return await self._exchanged(commands, options)
             except (exceptions.ConnectionError, exceptions.TimeoutError):
                 await self._drop_idle()
-        return await self._exchanged(commands)
+        return await self._exchanged(commands, options)
 
-    async def _exchanged(self, commands: Sequence[Command]) -> list[Any]:
+    async def _exchanged(self, commands: Sequence[Command], options: dict[str, Any]) -> list[Any]:
         connection = self._idle.pop() if self._idle else await self._connected()
         try:
-            answers = await exchange(connection, commands)
+            packed = [part for command in commands for part in _packed(connection, command)]
+            await connection.send_packed_command(packed, check_health=False)
+            answers = [await self._answer(connection, command[0], options) for command in commands]
         except BaseException:  # an answer may still come, so nobody else may use it
-            await connection.disconnect(nowait=True)
-            await self.connection_pool.release(connection)
+            await self._give_back(connection)
             raise
         self._idle.append(connection)
         return answers
+
+    async def _answer(
+        self, connection: AbstractConnection, name: Any, options: dict[str, Any]
+    ) -> Any:
+        """Return an answer in the form that redis-py gives it, or the ResponseError."""
+        try:
+            return await self.parse_response(connection, name, **options)  # type: ignore[arg-type]
+        except exceptions.ResponseError as error:
+            return error
 
     async def _connected(self) -> AbstractConnection:
         """Return a connection of the pool, which connects it; it repeats that for a moment."""
@@ -110,29 +119,12 @@ class SteadyRedis(Redis):
         """Close the idle connections: what ended one, a restart of the server, has ended all."""
         idle, self._idle = self._idle, []
         for connection in idle:
-            await connection.disconnect(nowait=True)
-            await self.connection_pool.release(connection)
+            await self._give_back(connection)
 
-    def _read(self, name: Any, answer: Any, options: dict[str, Any]) -> Any:
-        """Return an answer in the form that redis-py gives it."""
-        if isinstance(answer, exceptions.ResponseError) or name not in self.response_callbacks:
-            return answer
-        return self.response_callbacks[name](answer, **options)
-
-
-async def exchange(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
-    """Send commands and return the answer to each, or the ResponseError that it got. When this
-    raises or is cancelled, the connection is of no use any more."""
-    await connection.send_packed_command(
-        [part for command in commands for part in _packed(connection, command)], check_health=False
-    )
-    answers: list[Any] = []
-    for _ in commands:
-        try:
-            answers.append(await connection.read_response())
-        except exceptions.ResponseError as error:
-            answers.append(error)
-    return answers
+    async def _give_back(self, connection: AbstractConnection) -> None:
+        """Close a connection, which the pool may connect again."""
+        await connection.disconnect(nowait=True)
+        await self.connection_pool.release(connection)
 
 
 def _packed(connection: AbstractConnection, command: Command) -> list[bytes]:

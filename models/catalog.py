@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,6 +126,7 @@ class QualityEntry(_Record):
     ssim: float
 
 
+@lru_cache(1024)
 def resampled_db(scale: float, strength: float = 0.0) -> float:
     """Return the mean PSNR-Y in dB of plain resampling at a scale, for pictures damaged to
     `strength`: interpolated between the measured scales and strengths, constant beyond them."""

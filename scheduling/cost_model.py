@@ -14,6 +14,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,7 @@ FLOOR_STAGE = f"floor:{FLOOR.model}"
 """A kind of its own, because the speed of plain resampling does not predict that of networks."""
 
 
+@lru_cache(1024)
 def stage_of(rung: Rung) -> str:
     """Return the name of the stage that computes a rung's pixels."""
     return FLOOR_STAGE if rung == FLOOR else f"{NETWORK}:{rung.key}"
@@ -311,8 +313,12 @@ class CostModel:
 
     def predict(self, rung: Rung, work: Work) -> float:
         """Return the expected ms of a job, from claim to encoded picture."""
-        stages = (DECODE, stage_of(rung), encode_stage(work.output_format))
-        return self.handling_ms + sum(self.predict_stage(stage, work) for stage in stages)
+        return self.around_ms(work) + self.predict_stage(stage_of(rung), work)
+
+    def around_ms(self, work: Work) -> float:
+        """Return the expected ms of a job around its network, which are equal for all networks."""
+        coding = (DECODE, encode_stage(work.output_format))
+        return self.handling_ms + sum(self.predict_stage(stage, work) for stage in coding)
 
     def predict_rest(self, rung: Rung, work: Work, left: float) -> float:
         """Return the expected ms to finish a job whose network has the part `left` of its work to
