@@ -68,7 +68,7 @@ class Progress:
         """Stop the run at its next check, and interrupt its decoding or its current tile."""
         first, work = not self._stop.is_set(), self._running
         self._stop.set()
-        if first and isinstance(work, Interruptible):
+        if first and work is not None and isinstance(work, Interruptible):
             work.interrupt()
 
     def report(self, part: float) -> Engine | None:
