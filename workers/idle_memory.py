@@ -14,6 +14,7 @@ from collections.abc import Callable
 from workers.allocator import trim
 from workers.calibration import Turn
 from workers.loaded_model import Zoo
+from workers.mapped_files import unmap_unchanged_pages
 from workers.model_slot import ModelSlot
 from workers.runtimes.base import Releasing, Unloading
 from workers.unloading import spare_networks
@@ -42,6 +43,7 @@ def unload(networks: list[Unloading]) -> None:
         network.unload()
     gc.collect()
     trim()
+    unmap_unchanged_pages()
 
 
 class IdleMemory:

@@ -62,7 +62,7 @@ def _quoted(value: str) -> str:
 
 
 def _filtered(packet: bytes, rules: Rules) -> bytes:
-    if len(packet) > MAX_BYTES:
+    if not 0 < len(packet) <= MAX_BYTES:
         return b""
     written = _Filter(rules)
     try:

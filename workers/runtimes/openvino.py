@@ -122,7 +122,13 @@ class TrunkCompiler:
         """Compile a trunk's graph."""
         model = self._read(graph)
         mean = split_ends(model) if self.precision is Precision.BFLOAT16 else None
-        return CompiledTrunk(_core().compile_model(model, "CPU", self.options), mean)
+        try:
+            compiled = _core().compile_model(model, "CPU", self.options)
+        except RuntimeError:  # another worker was just writing the same trunk to the cache
+            if "CACHE_DIR" not in self.options:
+                raise
+            compiled = _core().compile_model(model, "CPU", self.options)
+        return CompiledTrunk(compiled, mean)
 
     def _read(self, graph: bytes) -> openvino.Model:
         """Return a trunk, read from a copy whose checksum was verified: OpenVINO reads weights
