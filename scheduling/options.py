@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from jobs.job import JobRequest, OnMiss
 from models.catalog import ModelEntry
 from models.expectation import MOST_DB, Expectation
-from scheduling.cost_model import CostModel, stage_of
+from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR, Rung
+from scheduling.stages import stage_of
 from scheduling.tiling import Tiling, tiling_of
 from scheduling.work import Work, work_of
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scheduling.cost_model import UNCALIBRATED, CostModel, stage_of
+from scheduling.cost_line import UNCALIBRATED
+from scheduling.cost_model import CostModel
+from scheduling.stages import stage_of
 from scheduling.work import Work
 from workers.loaded_model import Zoo
 from workers.runtimes.base import Unloading

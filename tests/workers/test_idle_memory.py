@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from models.catalog import SHIPPED, Precision
-from scheduling.cost_model import stage_of
 from scheduling.rungs import Rung
+from scheduling.stages import stage_of
 from scheduling.tiling import tiling_of
 from scheduling.work import Work
 from tests.support.waiting import eventually
