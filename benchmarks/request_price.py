@@ -30,7 +30,7 @@ WORKERS = 2
 CALLERS = 4
 WARMING_S = 3.0
 START_S = 30.0
-REST_S = 10.0
+REST_S = 20.0
 """Pause before the memory at rest is read."""
 LIKE_PLAIN = {
     "ANYSR_UNLOAD_SECONDS": "6",
