@@ -33,7 +33,7 @@ from scheduling.rungs import FLOOR, Rung
 from workers.allocator import configure, trim
 from workers.calibration import warm
 from workers.loaded_model import load_zoo
-from workers.main import available_cores
+from workers.machine import available_cores
 from workers.memory import tile_bytes
 from workers.pipeline import Progress, run_pipeline
 from workers.settings import WorkerSettings

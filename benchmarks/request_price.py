@@ -30,12 +30,15 @@ WORKERS = 2
 CALLERS = 4
 WARMING_S = 3.0
 START_S = 30.0
+REST_S = 20.0
+"""Pause before the memory at rest is read."""
 LIKE_PLAIN = {
+    "ANYSR_UNLOAD_SECONDS": "6",
     "ANYSR_RUNTIME": "onnx",
     "ANYSR_PRECISION": "float32",
     "ANYSR_WORKER_THREADS": "1",
 }
-"""Settings that give the workers the engine of the plain service."""
+"""Settings that give the workers the engine of the plain service, and an early rest."""
 OURS = {"model": "anysr-s", "anysr_width": "1", "latency_budget_ms": "10000"}
 
 
@@ -76,9 +79,11 @@ class Service:
         """Return the CPU seconds of its processes so far."""
         return math.fsum(map(_cpu_s, self._tree()))
 
-    def resident_mb(self) -> float:
-        """Return the resident memory of its processes in MB; shared pages count for each."""
-        return math.fsum(process.memory_info().rss for process in self._tree()) / 1e6
+    def held_mb(self) -> float:
+        """Return the memory of its processes in MB. Linux divides pages among those that share
+        them; elsewhere they count for each."""
+        infos = (process.memory_full_info() for process in self._tree())
+        return math.fsum(getattr(info, "pss", info.rss) for info in infos) / 1e6
 
     def _tree(self) -> list[psutil.Process]:
         return [self.process, *self.process.children(recursive=True)]
@@ -91,7 +96,8 @@ def compare(
     with contextlib.ExitStack() as stack:
         plain = stack.enter_context(_plain())
         ours = stack.enter_context(_ours())
-        resting = {service.name: service.resident_mb() for service in (plain, ours)}
+        time.sleep(REST_S)
+        resting = {service.name: service.held_mb() for service in (plain, ours)}
         prices: list[Price] = []
         done = 0
         for callers in (1, CALLERS):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
+import hiredis
 from redis import exceptions
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
@@ -14,6 +17,9 @@ from jobs.outages import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S, RETRIES
 
 CALLS_AT_ONCE = 64
 """Per process, each on a connection of its own; further calls wait."""
+
+PACKED_AT_ONCE_BYTES = 1 << 16
+"""Arguments above this are not copied into their command."""
 
 Command = tuple[str | bytes | float, ...]
 """A command's name and arguments."""
@@ -25,36 +31,92 @@ class SteadyRedis(Redis):
     redis-py's own `socket_timeout` uses asyncio.wait_for, which on Python 3.11 swallows a
     cancellation that arrives just as it ends: our own timeout, or a shutdown, would hang. Its
     blocking pool can lose a connection in the same way.
+
+    Connections are redis-py's, but commands are written to them and answers read from them here:
+    its own way through pool, retries and packing takes four times as long as the server.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._idle: list[AbstractConnection] = []
+        """Connected and without an answer due; the last one used comes last."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command; redis's TimeoutError after CALL_TIMEOUT_S."""
-        async with self._turns:
-            try:
-                async with asyncio.timeout(CALL_TIMEOUT_S):
-                    call = super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-                    return await call
-            except TimeoutError as error:
-                raise exceptions.TimeoutError(f"no answer in {CALL_TIMEOUT_S:g} s") from error
+        (answer,) = await self._bounded((args,), options)
+        if isinstance(answer, exceptions.ResponseError):
+            raise answer
+        return answer
 
     async def together(self, *commands: Command) -> list[Any]:
         """Run commands one after another in one round trip, bounded as one call. Return the answer
         of each, or the ResponseError with which it was refused."""
+        return await self._bounded(commands, {})
+
+    async def _bounded(self, commands: Sequence[Command], options: dict[str, Any]) -> list[Any]:
+        """Exchange commands for answers, which redis-py reads by `options`."""
         async with self._turns:
             try:
-                async with (
-                    asyncio.timeout(CALL_TIMEOUT_S),
-                    self.pipeline(transaction=False) as pipe,
-                ):
-                    for command in commands:
-                        pipe.execute_command(*command)
-                    return await pipe.execute(raise_on_error=False)
+                async with asyncio.timeout(CALL_TIMEOUT_S):
+                    return await self._repeated(commands, options)
             except TimeoutError as error:
                 raise exceptions.TimeoutError(f"no answer in {CALL_TIMEOUT_S:g} s") from error
+
+    async def _repeated(self, commands: Sequence[Command], options: dict[str, Any]) -> list[Any]:
+        """Exchange them again on a new connection when one has ended."""
+        for _ in range(RETRIES):
+            try:
+                return await self._exchanged(commands, options)
+            except (exceptions.ConnectionError, exceptions.TimeoutError):
+                await self._drop_idle()
+        return await self._exchanged(commands, options)
+
+    async def _exchanged(self, commands: Sequence[Command], options: dict[str, Any]) -> list[Any]:
+        connection = self._idle.pop() if self._idle else await self._connected()
+        try:
+            packed = [part for command in commands for part in _packed(connection, command)]
+            await connection.send_packed_command(packed, check_health=False)
+            answers = [await self._answer(connection, command[0], options) for command in commands]
+        except BaseException:  # an answer may still come, so nobody else may use it
+            await self._give_back(connection)
+            raise
+        self._idle.append(connection)
+        return answers
+
+    async def _answer(
+        self, connection: AbstractConnection, name: Any, options: dict[str, Any]
+    ) -> Any:
+        """Return an answer in the form that redis-py gives it, or the ResponseError."""
+        try:
+            return await self.parse_response(connection, name, **options)  # type: ignore[arg-type]
+        except exceptions.ResponseError as error:
+            return error
+
+    async def _connected(self) -> AbstractConnection:
+        """Return a connection of the pool, which connects it; it repeats that for a moment."""
+        getting = self.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+        return cast("AbstractConnection", await getting)
+
+    async def _drop_idle(self) -> None:
+        """Close the idle connections: what ended one, a restart of the server, has ended all."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            await self._give_back(connection)
+
+    async def _give_back(self, connection: AbstractConnection) -> None:
+        """Close a connection, which the pool may connect again."""
+        await connection.disconnect(nowait=True)
+        await self.connection_pool.release(connection)
+
+
+def _packed(connection: AbstractConnection, command: Command) -> list[bytes]:
+    """Return a command as it is sent: by hiredis, or without copying a large argument."""
+    if any(isinstance(part, bytes) and len(part) > PACKED_AT_ONCE_BYTES for part in command):
+        return connection.pack_command(*command)
+    words = str(command[0]).split()  # some commands of redis-py have names of two words
+    parts: tuple[Any, ...] = (*words, *command[1:])
+    return [hiredis.pack_command(parts)]
 
 
 def connect(url: str) -> SteadyRedis:

@@ -193,8 +193,8 @@ class RunFacts:
     run_ms: float
     """Measured from the claim to the encoded picture."""
     stages_ms: dict[str, float] = field(default_factory=dict)
-    """Milliseconds of each stage: queue, decode, network, encode; and yielded, the time that the
-    run was suspended for more urgent jobs."""
+    """Milliseconds of each stage: queue, decode, network, encode; load, if the network had to be
+    loaded after a rest; and yielded, the time that the run was suspended for more urgent jobs."""
     expected_db: float | None = None
     """The PSNR-Y expected of this model and width for this picture, in dB."""
     strength: float = 0.0

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,6 +126,7 @@ class QualityEntry(_Record):
     ssim: float
 
 
+@lru_cache(1024)
 def resampled_db(scale: float, strength: float = 0.0) -> float:
     """Return the mean PSNR-Y in dB of plain resampling at a scale, for pictures damaged to
     `strength`: interpolated between the measured scales and strengths, constant beyond them."""
@@ -248,6 +249,15 @@ class ModelEntry(_Record):
         """Return the mean PSNR-Y in dB of a width for pictures damaged to `strength`; None if
         nothing was measured. The difference from plain resampling of clean pictures is
         interpolated between the measured scales and strengths, and constant beyond them."""
+        return self._recent_db(width, scale, strength)
+
+    @cached_property
+    def _recent_db(self) -> Callable[[float, float, float], float | None]:
+        """`_db_at`, with its last results: each request asks for those of all widths, in gateway
+        and worker, and most ask for one of a few scales and strengths."""
+        return lru_cache(512)(self._db_at)
+
+    def _db_at(self, width: float, scale: float, strength: float) -> float | None:
         curves = self._curves(width)
         if not curves:
             return None
@@ -300,7 +310,8 @@ class ModelEntry(_Record):
     ) -> ModelEntry:
         """Return a copy with some fields changed and without derived values of the original."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("_measured", None)
+        for derived in ("_measured", "_recent_db"):
+            copied.__dict__.pop(derived, None)
         return copied
 
 

@@ -11,7 +11,7 @@ on the whole prediction (`scheduling.margin`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,6 +40,10 @@ class OutdatedCosts(ValueError):
 LEAST_HANDLING_MS = 20.0
 """Largest handling time accepted from one observation while the estimate is small: several times
 what it takes on a quiet machine."""
+
+
+def _no_loading(stage: str) -> float:  # noqa: ARG001 - every network is in memory
+    return 0.0
 
 
 @dataclass
@@ -72,6 +76,9 @@ class CostModel:
     """By kind of stage; only of this process."""
     needed: deque[float] = field(default_factory=no_runs, compare=False, repr=False)
     """Margins that would have been enough for the last runs; only of this process."""
+    loading: Callable[[str], float] = field(default=_no_loading, compare=False, repr=False)
+    """Returns the ms until a stage's network is in memory, which is no part of its cost; only of
+    this process."""
     contended: CostModel | None = None
     """What was learnt under contention; None while nothing was. Use `under` to read it: lines and
     tilings are those of this model."""
@@ -92,6 +99,7 @@ class CostModel:
                 needed=no_runs(),
             )
         self.contended.lines, self.contended.tilings = self.lines, self.tilings
+        self.contended.loading = self.loading
         return self.contended
 
     @property
@@ -117,12 +125,17 @@ class CostModel:
         """Return the expected ms of one stage."""
         quiet_ms = self.lines.get(stage, UNCALIBRATED).at(work_in(stage, work))
         kind = kind_of(stage)
-        return slowed_ms(quiet_ms, self.slowdown.get(kind, 1.0), self.delay.get(kind, 0.0))
+        slowdown, delay = self.slowdown.get(kind, 1.0), self.delay.get(kind, 0.0)
+        return self.loading(stage) + slowed_ms(quiet_ms, slowdown, delay)
 
     def predict(self, rung: Rung, work: Work) -> float:
         """Return the expected ms of a job, from claim to encoded picture."""
-        stages = (DECODE, stage_of(rung), encode_stage(work.output_format))
-        return self.handling_ms + sum(self.predict_stage(stage, work) for stage in stages)
+        return self.around_ms(work) + self.predict_stage(stage_of(rung), work)
+
+    def around_ms(self, work: Work) -> float:
+        """Return the expected ms of a job around its network, which are equal for all networks."""
+        coding = (DECODE, encode_stage(work.output_format))
+        return self.handling_ms + sum(self.predict_stage(stage, work) for stage in coding)
 
     def predict_rest(self, rung: Rung, work: Work, left: float) -> float:
         """Return the expected ms to finish a job whose network has the part `left` of its work to

@@ -11,6 +11,7 @@ from models.catalog import ModelEntry
 from models.expectation import MOST_DB, Expectation
 from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR, Rung
+from scheduling.stages import stage_of
 from scheduling.tiling import Tiling, tiling_of
 from scheduling.work import Work, work_of
 
@@ -160,9 +161,10 @@ def _networks(
     job: JobRequest, entry: ModelEntry, costs: CostModel, expectation: Expectation | None
 ) -> Iterator[Option]:
     work = _work(job, entry, costs)
+    around_ms = costs.around_ms(work)
     for width in (w.width for w in entry.widths if _wanted(job, w.width)):
         rung = Rung(entry.name, width)
-        expected = costs.predict(rung, work)
+        expected = around_ms + costs.predict_stage(stage_of(rung), work)
         db = _expected_db(job, entry, width, expectation)
         yield Option(rung, expected, costs.safe(expected), db)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from scheduling.rungs import FLOOR, Rung
 from scheduling.work import Work
 
@@ -12,6 +14,7 @@ FLOOR_STAGE = f"floor:{FLOOR.model}"
 """A kind of its own, because the speed of plain resampling does not predict that of networks."""
 
 
+@lru_cache(1024)
 def stage_of(rung: Rung) -> str:
     """Return the name of the stage that computes a rung's pixels."""
     return FLOOR_STAGE if rung == FLOOR else f"{NETWORK}:{rung.key}"

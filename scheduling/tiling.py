@@ -10,6 +10,7 @@ its edge. So `rim` pixels on every side mirror the picture's outermost ones.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -136,6 +137,7 @@ def plan_tiles(size: Size, output_size: Size, tiling: Tiling) -> list[Tile]:
     return [Tile(row, column) for row in rows for column in columns]
 
 
+@functools.lru_cache(1024)
 def halo_pixels(size: Size, output_size: Size, tiling: Tiling) -> int:
     """Return the number of input pixels that a network computes in the tiles of `plan_tiles` beyond
     the picture's own: rim, halos, and what fills up a foreign graph's patches. Raises ValueError as

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from jobs.job import JobRequest
 from scheduling.tiling import Tiling, halo_pixels
@@ -21,7 +21,7 @@ class Work:
     def in_tiles(self) -> Work:
         """Return the work of a network, whose source pixels include rim and halos."""
         shown = self.source_pixels + self.halo_pixels
-        return replace(self, source_pixels=shown, halo_pixels=0)
+        return Work(shown, self.output_pixels, self.output_format)
 
 
 def work_of(job: JobRequest, tiling: Tiling) -> Work:

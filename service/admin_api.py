@@ -19,7 +19,7 @@ Credentials = Annotated[
 ]
 
 
-def require_admin_key(gateway: GatewayDep, credentials: Credentials) -> None:
+async def require_admin_key(gateway: GatewayDep, credentials: Credentials) -> None:
     """Raise AdminDisabled if no key is set, and Unauthorized unless the request carries it."""
     key = gateway.settings.admin_key
     if key is None:

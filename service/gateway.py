@@ -33,8 +33,9 @@ class Gateway:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def gateway_of(request: Request) -> Gateway:
-    """Return the gateway of the application that received a request."""
+async def gateway_of(request: Request) -> Gateway:
+    """Return the gateway of the application that received a request. Asynchronous, because FastAPI
+    calls other functions on a thread, which takes longer than reading the header of a picture."""
     gateway = request.app.state.gateway
     if not isinstance(gateway, Gateway):
         raise TypeError("the application was not built by service.main.create_app")

@@ -38,7 +38,7 @@ router = APIRouter(tags=["jobs"])
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def known_id(job_id: Annotated[str, Path(description="The job's id.")]) -> str:
+async def known_id(job_id: Annotated[str, Path(description="The job's id.")]) -> str:
     """Return a well-formed id. Raises JobNotFound for any other, without a call to the queue."""
     if not JOB_ID.fullmatch(job_id):
         raise JobNotFound

@@ -27,7 +27,7 @@ PICTURE_HEADERS: Mapping[str, str] = {
     "X-AnySR-Reason": "Reason for the width: " + ", ".join(f"`{r}`" for r in Reason) + ".",
     "Server-Timing": "`upload`, `queue`, `decode`, `network`, `encode`, `total` in ms.",
 }
-STAGES = ("queue", "decode", "network", "yielded", "encode")
+STAGES = ("queue", "decode", "load", "network", "yielded", "encode")
 
 
 def picture_response(

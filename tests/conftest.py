@@ -66,7 +66,7 @@ def cached_costs(calibration_folder: Path) -> None:
     from scheduling.cost_model import CostModel
     from workers.calibration_cache import costs_name, facts_of, save_lines
     from workers.loaded_model import load_zoo
-    from workers.main import available_cores
+    from workers.machine import available_cores
     from workers.settings import Runtime, WorkerSettings
 
     lines = CostModel.from_dict(json.loads(COSTS.read_text())).lines

@@ -65,6 +65,8 @@ class Trial:
     stage: str
     work: Work
     call: Callable[[], object]
+    prepare: Callable[[], object] = lambda: None
+    """Called before it, and not timed."""
 
 
 def calibrate(zoo: Zoo, needs: Needs = ALL_CORES) -> CostModel:
@@ -167,6 +169,7 @@ def remeasure(
 
 def _timed(trial: Trial, clock: Callable[[], float]) -> float:
     """Run a trial and return its milliseconds."""
+    trial.prepare()
     since = clock()
     trial.call()
     return (clock() - since) * 1e3
@@ -203,7 +206,8 @@ def _sizes_between_jobs(
 def _upscaling(stage: str, source: int, output: int, engine: Engine | None) -> Trial:
     picture = _sample(source)
     work = _work(source, output, engine)
-    return Trial(stage, work, lambda: upscale(picture, output, output, engine, _ignore))
+    call = partial(upscale, picture, output, output, engine, _ignore)
+    return Trial(stage, work, call) if engine is None else Trial(stage, work, call, engine.load)
 
 
 def _work(source: int, output: int, engine: Engine | None) -> Work:

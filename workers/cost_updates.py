@@ -28,7 +28,7 @@ def update_cost_model(execution: Execution, run_ms: float, uniform: bool = True)
     """
     choice, result = execution.bound.choice, execution.result
     option, costs = choice.decision.option, choice.costs
-    in_stages_ms = sum(result.stages_ms[stage] for stage in ("decode", "network", "encode"))
+    in_stages_ms = sum(result.stages_ms.values())
     costs.observe_handling(max(0.0, run_ms - result.suspended_ms - in_stages_ms))
     stages = {
         DECODE: result.stages_ms["decode"],

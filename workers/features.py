@@ -53,9 +53,10 @@ def _at_least(samples: Samples, side: int) -> Samples:
     return np.pad(samples, (*missing, (0, 0)), mode="symmetric") if np.any(missing) else samples
 
 
+@lru_cache(256)
 def _corners(height: int, width: int) -> Corners:
     """Return the upper left corners [n, 2] of windows that cover a picture, or that are evenly
-    spread over a large one."""
+    spread over a large one. Not to be changed: the next picture of this size gets the same ones."""
     rows, columns = -(-height // SIDE), -(-width // SIDE)
     if rows * columns > MAX_WINDOWS:
         shrink = math.sqrt(MAX_WINDOWS / (rows * columns))

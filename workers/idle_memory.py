@@ -1,20 +1,31 @@
-"""Release of the memory kept for the next runs while a worker is idle."""
+"""Memory that a worker gives up while it is idle: first that of its runs, then its networks.
+
+Networks that were unloaded are loaded again beside the first jobs. A job's width is chosen with the
+time to load it (`CostModel.loading`), so no budget is missed for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 from collections.abc import Callable
 
 from workers.allocator import trim
 from workers.calibration import Turn
 from workers.loaded_model import Zoo
+from workers.mapped_files import unmap_unchanged_pages
 from workers.model_slot import ModelSlot
-from workers.runtimes.base import Releasing
+from workers.runtimes.base import Releasing, Unloading
+from workers.unloading import spare_networks
+
+log = logging.getLogger("anysr.workers.idle_memory")
 
 IDLE_S = 5.0
-"""How long a worker must have been idle."""
+"""How long a worker must have been idle to release the memory of its runs."""
 POLL_S = 1.0
+RETRY_S = 10.0
+"""Pause after a network could not be loaded: memory may be short."""
 
 
 def release_memory(zoo: Zoo) -> None:
@@ -26,25 +37,65 @@ def release_memory(zoo: Zoo) -> None:
     trim()
 
 
-class IdleMemoryRelease:
-    """Releases memory once in every idle period of a worker. `turn` runs a call between two jobs;
-    `idle_s` returns how long the worker has been idle."""
+def unload(networks: list[Unloading]) -> None:
+    """Take networks out of memory. Not to be called during a run."""
+    for network in networks:
+        network.unload()
+    gc.collect()
+    trim()
+    unmap_unchanged_pages()
 
-    def __init__(self, slot: ModelSlot, turn: Turn, idle_s: Callable[[], float]) -> None:
+
+class IdleMemory:
+    """Releases memory once in every idle period of a worker, and unloads its networks once it has
+    been idle for `unload_s`. `turn` runs a call between two jobs; `idle_s` returns how long the
+    worker has been idle."""
+
+    def __init__(
+        self, slot: ModelSlot, turn: Turn, idle_s: Callable[[], float], unload_s: float
+    ) -> None:
         self._slot = slot
         self._turn = turn
         self._idle_s = idle_s
+        self._unload_s = unload_s
 
     async def run(self) -> None:
         """Poll every second, until cancelled."""
         released = False
         while True:
             await asyncio.sleep(POLL_S)
-            idle = self._idle_s() >= IDLE_S
-            if idle and not released:
-                await asyncio.to_thread(self._turn, self._release)
-            released = idle
+            idle_s = self._idle_s()
+            if idle_s >= IDLE_S and not released:
+                await self._between_jobs(lambda: release_memory(self._slot.loaded.zoo))
+            released = idle_s >= IDLE_S
+            if idle_s >= self._unload_s:
+                await self._unload()
+            else:
+                await self._load()
 
-    def _release(self) -> float:
-        release_memory(self._slot.loaded.zoo)
-        return 0.0
+    async def _unload(self) -> None:
+        networks = [network for network in self._spare() if network.loaded]
+        if networks:
+            await self._between_jobs(lambda: unload(networks))
+
+    async def _load(self) -> None:
+        """Load what was unloaded, one network after the other, beside the jobs."""
+        for network in self._spare():
+            if network.loaded:
+                continue
+            try:
+                await asyncio.to_thread(network.load)
+            except Exception as error:  # a job that needs it tries again
+                log.error("a network could not be loaded again: %s", error)
+                await asyncio.sleep(RETRY_S)
+                return
+
+    def _spare(self) -> list[Unloading]:
+        return spare_networks(self._slot.loaded.zoo, self._slot.loaded.costs)
+
+    async def _between_jobs(self, call: Callable[[], None]) -> None:
+        def timed() -> float:
+            call()
+            return 0.0
+
+        await asyncio.to_thread(self._turn, timed)

@@ -33,6 +33,13 @@ USABLE = 0.9
 before the next sample."""
 
 
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class MachineWatch:
     """Takes a sample every `every_s` seconds while it is entered."""
 

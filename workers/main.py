@@ -28,9 +28,9 @@ from workers.cache_files import cache_folder
 from workers.decoders import decoders_of
 from workers.gpu import find_gpu
 from workers.heartbeat import Heartbeat
-from workers.idle_memory import IdleMemoryRelease
+from workers.idle_memory import IdleMemory
 from workers.keepalive import sending_keepalive
-from workers.machine import Machine, MachineWatch, available_memory
+from workers.machine import Machine, MachineWatch, available_cores, available_memory
 from workers.memory import warn_of_little_memory
 from workers.metrics import WorkerMetrics
 from workers.model_loader import ModelLoader
@@ -88,13 +88,6 @@ def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 async def _serve(
     settings: WorkerSettings, queue_settings: QueueSettings, queue: RedisQueue, tracing: Tracing
 ) -> None:
@@ -131,9 +124,9 @@ async def _serve(
             worker = Worker(parts)
             reloader = Reloader(requests, loader, slot, heartbeat, worker.turn)
             remeasurer = Remeasurer(loader, slot, worker.turn, lambda: worker.idle_s)
-            release = IdleMemoryRelease(slot, worker.turn, lambda: worker.idle_s)
+            memory = IdleMemory(slot, worker.turn, lambda: worker.idle_s, settings.unload_seconds)
             async with contextlib.AsyncExitStack() as stack:
-                for work in (watchdog.run(), reloader.run(), remeasurer.run(), release.run()):
+                for work in (watchdog.run(), reloader.run(), remeasurer.run(), memory.run()):
                     await stack.enter_async_context(background_task(work))
                 await worker.run(stopping)
             loader.save_contention(slot.loaded)

@@ -13,6 +13,7 @@ from scheduling.stages import NETWORK, stage_of
 from workers.calibration import tilings
 from workers.loaded_model import Zoo
 from workers.memory import runs_beside
+from workers.unloading import loading_times
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class LoadedModels:
     costs: CostModel
     broken: Mapping[str, str] = field(default_factory=dict)
     """Reasons by entry name."""
+
+    def __post_init__(self) -> None:
+        self.costs.loading = loading_times(self.zoo)
 
     @property
     def capabilities(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The stages of a job on the executing thread: decode, network, encode."""
+"""The stages of a job on the executing thread: decode, load (after a rest), network, encode."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Progress:
         """Stop the run at its next check, and interrupt its decoding or its current tile."""
         first, work = not self._stop.is_set(), self._running
         self._stop.set()
-        if first and isinstance(work, Interruptible):
+        if first and work is not None and isinstance(work, Interruptible):
             work.interrupt()
 
     def enter(self, stage: Stage) -> None:
@@ -172,6 +172,8 @@ def run_pipeline(
     watch.lap("decode")
     engine = choose_engine(picture)
     watch.skip()
+    if engine is not None and engine.load():
+        watch.lap("load")
     progress.enter(Stage.ENLARGE)
     size = job.output_height, job.output_width
     with progress.running(None if engine is None else engine.network):

@@ -17,7 +17,7 @@ from types import TracebackType
 from jobs.settings import QueueSettings
 from workers.environment import environment_of
 from workers.keepalive import SILENT_S, KeepaliveReader
-from workers.main import available_cores
+from workers.machine import available_cores
 from workers.settings import WorkerSettings
 
 log = logging.getLogger("anysr.workers.pool")

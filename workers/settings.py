@@ -118,6 +118,12 @@ class WorkerSettings(LogSettings):
         "empty: costs are measured at each start. Costs of a disturbed machine are not cached; "
         "those of contended runs are saved when a worker ends.",
     )
+    unload_seconds: float = Field(
+        20.0,
+        gt=0,
+        description="How long a worker must have been idle before it takes all networks but the "
+        "cheapest out of memory. The next pictures load them again, in about 0.1 s each.",
+    )
     stuck_seconds: float = Field(
         10.0,
         gt=0,

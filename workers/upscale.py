@@ -22,7 +22,7 @@ from images.picture import FloatArray, Picture, Raster, Samples, rounded
 from models.geometry import AxisGrid, axis_grid
 from scheduling.tiling import AxisTile, Size, Tile, Tiling
 from workers.allocator import trim
-from workers.runtimes.base import Interrupted, Network, OnDevice, Releasing
+from workers.runtimes.base import Interrupted, Network, OnDevice, Releasing, Unloading
 from workers.tile_queue import TileQueue
 from workers.visible_colours import VisibleColours
 from workers.windows import Windows
@@ -52,6 +52,13 @@ class Engine:
     takes_strength: bool = False
     """Whether the network has an input for the picture's damage, and so can clean it."""
     pixel_bytes: TileBytes = USUAL_BYTES
+
+    def load(self) -> bool:
+        """Load the network, and return whether it was not in memory."""
+        if not isinstance(self.network, Unloading) or self.network.loaded:
+            return False
+        self.network.load()
+        return True
 
 
 OnTile = Callable[[float], Engine | None]

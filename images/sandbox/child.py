@@ -20,7 +20,7 @@ from images.colour_space import Cicp, ColourSpace
 from images.decode import decode
 from images.libjxl import libjxl
 from images.metadata.packing import packed
-from images.picture import Picture
+from images.picture import Picture, Samples
 from images.sandbox import wire
 from images.sandbox.confinement import confine, limit_cpu
 from jobs.errors import AnysrError, ImageTooLarge
@@ -41,9 +41,9 @@ def main(descriptor: int, max_pixels: int) -> None:
 
 
 def _serve(worker: socket.socket) -> None:
-    with wire.received(worker) as (request, (payload,)):
+    with wire.received(worker) as (request, inline, descriptors):
         limit_cpu(request["seconds"])
-        data = _read(payload)
+        data = _read(*descriptors) if descriptors else inline
         max_pixels = int(request["max_pixels"])
     try:
         picture = decode(data, max_pixels)
@@ -52,16 +52,26 @@ def _serve(worker: socket.socket) -> None:
     except MemoryError:
         wire.send(worker, {"code": ImageTooLarge.code, "detail": TOO_MUCH_MEMORY, "memory": True})
     else:
-        metadata = packed((picture.metadata, picture.rights))
-        wire.send(worker, facts_of(picture, metadata))
-        with wire.received(worker) as (_, (shared,)):
-            _write(picture, metadata, shared)
-        wire.send(worker, {"written": True})
+        _answer(worker, picture)
+
+
+def _answer(worker: socket.socket, picture: Picture) -> None:
+    """Send a picture: a small one in one message, a larger one through memory of the worker."""
+    metadata = packed((picture.metadata, picture.rights))
+    facts, beside = facts_of(picture, metadata), (picture.icc or b"") + metadata
+    samples = picture.pixels.samples
+    if samples.nbytes + len(beside) <= wire.MOST_INLINE_BYTES:
+        wire.send(worker, facts, inline=samples.tobytes() + beside)
+        return
+    wire.send(worker, facts)
+    with wire.received(worker) as (_, _, (shared,)):
+        _write(samples, beside, shared)
+    wire.send(worker, {"written": True})
 
 
 def facts_of(picture: Picture, metadata: bytes) -> dict[str, Any]:
-    """Return what a worker needs to read a picture out of shared memory: samples, then the ICC
-    profile, then the packed metadata."""
+    """Return what a worker needs to read a picture's bytes: samples, then the ICC profile, then the
+    packed metadata."""
     samples = picture.pixels.samples
     return {
         "shape": samples.shape,
@@ -85,14 +95,13 @@ def _read(descriptor: int) -> bytes:
         return mapped[:]
 
 
-def _write(picture: Picture, metadata: bytes, descriptor: int) -> None:
-    samples = picture.pixels.samples
+def _write(samples: Samples, beside: bytes, descriptor: int) -> None:
     with mmap.mmap(descriptor, 0) as mapped:
         into = np.frombuffer(mapped, samples.dtype, samples.size)
         into.reshape(samples.shape)[:] = samples
         del into  # a mapping that is viewed cannot be closed
         mapped.seek(samples.nbytes)
-        mapped.write((picture.icc or b"") + metadata)
+        mapped.write(beside)
 
 
 if __name__ == "__main__":

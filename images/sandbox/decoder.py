@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import mmap
 import os
 import signal
 import subprocess
@@ -212,7 +213,7 @@ class _Process:
         if self.ready:
             return
         self._wait_until(self._started + START_S)
-        with wire.received(self._socket) as (message, _):
+        with wire.received(self._socket) as (message, _, _):
             self.ready = True
             if not message["seccomp"]:
                 log.warning("no seccomp on this system: decoders are limited by resources alone")
@@ -222,18 +223,24 @@ class _Process:
         ValueError, KeyError or TypeError if it answers nonsense."""
         until = time.monotonic() + seconds
         request = {"max_pixels": max_pixels, "seconds": seconds}
-        with wire.shared_memory(max(1, len(data))) as (mapped, descriptor):
-            mapped.write(data)
-            mapped.close()
-            wire.send(self._socket, request, (descriptor,))
-        with self._answer(until) as facts:
+        if 0 < len(data) <= wire.MOST_INLINE_BYTES:
+            wire.send(self._socket, request, inline=data)
+        else:
+            with wire.shared_memory(max(1, len(data))) as (mapped, descriptor):
+                mapped.write(data)
+                mapped.close()
+                wire.send(self._socket, request, (descriptor,))
+        with self._answer(until) as (facts, inline, _):
             if "code" in facts:
                 self.memory_refused = bool(facts.get("memory"))
                 raise from_code(facts["code"], facts["detail"], **facts.get("details", {}))
-            return self._picture(facts, max_pixels, until)
+            return self._picture(facts, inline, max_pixels, until)
 
-    def _picture(self, facts: dict[str, Any], max_pixels: int, until: float) -> Picture:
-        """Return the picture that the process writes into memory of ours."""
+    def _picture(
+        self, facts: dict[str, Any], inline: bytes, max_pixels: int, until: float
+    ) -> Picture:
+        """Return the picture whose bytes came with its facts, or which the process writes into
+        memory of ours."""
         height, width, channels = (int(side) for side in facts["shape"])
         layout = PictureKind(facts["kind"])
         kind: np.dtype[Any] = np.dtype({8: "uint8", 16: "uint16"}[facts["bits"]])
@@ -243,27 +250,34 @@ class _Process:
             raise ValueError("samples beyond the bounds")
         if not 0 <= min(icc, more) <= icc + more <= MAX_METADATA_BYTES:
             raise ValueError("metadata beyond the bounds")
-        with wire.shared_memory(samples + icc + more) as (mapped, descriptor):
-            wire.send(self._socket, {}, (descriptor,))
-            with self._answer(until):
-                pass
-        metadata, rights = unpacked(mapped[samples + icc :], count=2)
-        made = np.frombuffer(mapped, kind, count).reshape(height, width, channels)
+        size = samples + icc + more
+        if inline and len(inline) != size:
+            raise ValueError("other bytes than announced")
+        held = bytearray(inline) if inline else self._written(size, until)
+        metadata, rights = unpacked(bytes(held[samples + icc :]), count=2)
+        made = np.frombuffer(held, kind, count).reshape(height, width, channels)
         return Picture(
             Raster(made),
             layout,
-            mapped[samples : samples + icc] if facts["icc"] is not None else None,
+            bytes(held[samples : samples + icc]) if facts["icc"] is not None else None,
             metadata,
             rights,
             _space(facts["space"]),
             bool(facts["converted"]),
         )
 
+    def _written(self, size: int, until: float) -> mmap.mmap:
+        """Return memory that the process has written a picture's bytes into."""
+        with wire.shared_memory(size) as (mapped, descriptor):
+            wire.send(self._socket, {}, (descriptor,))
+            with self._answer(until):
+                return mapped
+
     @contextlib.contextmanager
-    def _answer(self, until: float) -> Iterator[dict[str, Any]]:
+    def _answer(self, until: float) -> Iterator[wire.Received]:
         self._wait_until(until)
-        with wire.received(self._socket) as (message, _):
-            yield message
+        with wire.received(self._socket) as answer:
+            yield answer
 
     def _wait_until(self, until: float) -> None:
         self._socket.settimeout(max(0.001, until - time.monotonic()))

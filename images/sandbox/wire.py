@@ -1,7 +1,8 @@
-"""Messages between a worker and its decoder: a JSON object each, with file descriptors.
+"""Messages between a worker and its decoder: a JSON object each, with bytes or file descriptors.
 
-They travel over a Unix socket pair of SOCK_SEQPACKET, which keeps their boundaries. Bytes of
-pictures never do: they lie in anonymous memory whose descriptor is sent.
+They travel over a Unix socket pair of SOCK_SEQPACKET, which keeps their boundaries. The bytes of a
+small picture follow the object after a newline. Those of a larger one lie in anonymous memory whose
+descriptor is sent.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import mmap
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_MESSAGE_BYTES = 64 << 10
 MAX_DESCRIPTORS = 1
+MOST_INLINE_BYTES = MAX_MESSAGE_BYTES - (8 << 10)
+"""More bytes than this do not travel in a message."""
 
 
 def socket_pair() -> tuple[socket.socket, socket.socket]:
@@ -23,14 +26,29 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def send(to: socket.socket, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
-    """Send a message, with descriptors that stay open here as well."""
-    socket.send_fds(to, [json.dumps(message).encode()], descriptors)
+class Received(NamedTuple):
+    """A message that has arrived."""
+
+    message: dict[str, Any]
+    inline: bytes
+    """The bytes that came in the message itself."""
+    descriptors: list[int]
+
+
+def send(
+    to: socket.socket,
+    message: Mapping[str, Any],
+    descriptors: Sequence[int] = (),
+    inline: bytes = b"",
+) -> None:
+    """Send a message, with descriptors that stay open here as well, or with at most
+    `MOST_INLINE_BYTES` bytes."""
+    socket.send_fds(to, [json.dumps(message).encode(), b"\n", inline], descriptors)
 
 
 @contextlib.contextmanager
-def received(by: socket.socket) -> Iterator[tuple[dict[str, Any], list[int]]]:
-    """Wait for a message and yield it with its descriptors, which are closed at the end.
+def received(by: socket.socket) -> Iterator[Received]:
+    """Wait for a message and yield it; its descriptors are closed at the end.
 
     Raises EOFError once the other side is gone, TimeoutError at the socket's timeout, and
     ValueError for what is no message.
@@ -39,10 +57,11 @@ def received(by: socket.socket) -> Iterator[tuple[dict[str, Any], list[int]]]:
     try:
         if not data:
             raise EOFError
-        message = json.loads(data)
+        head, _, inline = data.partition(b"\n")
+        message = json.loads(head)
         if not isinstance(message, dict):
             raise ValueError("not an object")
-        yield message, descriptors
+        yield Received(message, inline, descriptors)
     finally:
         for descriptor in descriptors:
             os.close(descriptor)

@@ -12,6 +12,7 @@ import { exactDuration, fileSize, pixels } from "./units.js";
 const STAGE_LABELS = Object.freeze({
   queue: "waiting",
   decode: "opening",
+  load: "waking the network",
   network: "upscaling",
   yielded: "paused for urgent pictures",
   encode: "saving",

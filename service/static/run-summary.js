@@ -18,7 +18,7 @@
  */
 
 /** In the order of the work. `upload` is left out, for it ends before the budget starts. */
-const STAGES = ["queue", "decode", "network", "yielded", "encode"];
+const STAGES = ["queue", "decode", "load", "network", "yielded", "encode"];
 
 /** @type {Record<string, string>} */
 const FRACTIONS = { 1: "full width", 0.75: "three-quarter width", 0.5: "half width", 0.25: "quarter width" };

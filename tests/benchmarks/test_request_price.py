@@ -58,7 +58,7 @@ class Standing:
 
     name: str
 
-    def resident_mb(self) -> float:
+    def held_mb(self) -> float:
         return {"plain": 100.0, "ours": 300.0}[self.name]
 
 
@@ -82,6 +82,7 @@ def test_a_ratio_is_that_of_neighbouring_rounds(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(request_price, "_plain", lambda: standing("plain"))
     monkeypatch.setattr(request_price, "_ours", lambda: standing("ours"))
     monkeypatch.setattr(request_price, "_run_round", ask)
+    monkeypatch.setattr(request_price, "REST_S", 0.0)
     reported: list[int] = []
     prices, resting = compare(rounds=2, seconds=1.0, report=reported.append)
     assert resting == {"plain": 100.0, "ours": 300.0}

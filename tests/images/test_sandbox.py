@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,6 +107,7 @@ FILES = {
     "gamma": lambda: png(np.zeros((9, 8, 3), int), 8, [(b"gAMA", b"\0\1\0\0")]),
     "primaries": lambda: png(np.zeros((9, 8, 3), int), 8, [(b"cHRM", PRIMARIES)]),
     "webp": lambda: saved(drawn("RGBA"), "WEBP"),
+    "beyond one message": lambda: saved(drawn("RGBA", 400, 300), "PNG"),
     **({"avif": lambda: saved(drawn("RGBA"), "AVIF")} if features.check("avif") else {}),
 }
 
@@ -163,12 +166,30 @@ def test_a_process_whose_worker_is_gone_ends_by_its_own_clock(
     decoder(FILES["grey"]())
     send = wire.send
 
-    def hurried(to: socket.socket, message: Message, descriptors: tuple[int, ...] = ()) -> None:
-        send(to, {**message, "seconds": 0} if "seconds" in message else message, descriptors)
+    def hurried(to: socket.socket, message: Message, *more: Any, **named: Any) -> None:
+        send(to, {**message, "seconds": 0} if "seconds" in message else message, *more, **named)
 
     monkeypatch.setattr(wire, "send", hurried)
     with pytest.raises(DecodingTooLong):
         decoder(draw_endless_jpeg(), AMPLE_S, UNLIMITED)
+
+
+def test_an_answer_of_another_size_than_announced_is_not_believed(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received = wire.received
+
+    @contextlib.contextmanager
+    def shortened(by: socket.socket) -> Iterator[wire.Received]:
+        with received(by) as answer:
+            yield answer._replace(inline=answer.inline[:-1])
+
+    monkeypatch.setattr(wire, "received", shortened)
+    with pytest.raises(CorruptImage):
+        decoder(FILES["grey"]())
+    monkeypatch.undo()
+    assert decoder(FILES["grey"]()).width == 61
+    assert decoder.ends == [End.CRASH]
 
 
 def test_a_crash_costs_one_picture(decoder: Decoder) -> None:

@@ -244,3 +244,14 @@ def test_a_width_may_be_given_to_two_decimals():
     for wrong in (0.3, 0.34, 0.6, 0.99):
         with pytest.raises(KeyError):
             model.at(wrong)
+
+
+def test_a_copy_has_the_quality_of_its_own_figures_after_the_original_was_asked():
+    entry = read_catalog().get("anysr-s")
+    before = entry.expected_db(1.0, 2.0)
+    assert before is not None
+    worse = [row.model_copy(update={"psnr_y": row.psnr_y - 1}) for row in entry.quality]
+    assert entry.model_copy(update={"quality": tuple(worse)}).expected_db(1.0, 2.0) == (
+        pytest.approx(before - 1, abs=0.011)
+    )
+    assert entry.expected_db(1.0, 2.0) == before

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import multiprocessing
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
 
 from models.catalog import SHIPPED, Precision
+from scheduling.rungs import Rung
+from scheduling.stages import stage_of
 from scheduling.tiling import tiling_of
+from scheduling.work import Work
 from tests.support.waiting import eventually
 from tests.workers.test_runtimes import noise, run
 from tests.workers.workbench import costs_of, default_entry
 from workers import idle_memory
 from workers.allocator import configure
-from workers.idle_memory import IDLE_S, IdleMemoryRelease, release_memory
+from workers.idle_memory import IDLE_S, IdleMemory, release_memory
 from workers.loaded_model import LoadedModel, Zoo
 from workers.model_slot import LoadedModels, ModelSlot
 from workers.runtimes.onnx import OnnxSession
@@ -33,6 +39,10 @@ class Keeper:
 
     def __init__(self) -> None:
         self.released = 0
+
+    def at(self, width: float) -> Keeper:
+        assert width > 0
+        return self
 
     def release(self) -> None:
         self.released += 1
@@ -61,7 +71,7 @@ def test_memory_is_released_once_per_idle_period(monkeypatch: pytest.MonkeyPatch
 
     async def watched() -> None:
         nonlocal idle_s
-        resting = asyncio.create_task(IdleMemoryRelease(slot, turn, idle).run())
+        resting = asyncio.create_task(IdleMemory(slot, turn, idle, math.inf).run())
         for expected in (1, 2):
             await looked()
             assert keeper.released == expected - 1, "a worker that is busy needs it"
@@ -75,6 +85,74 @@ def test_memory_is_released_once_per_idle_period(monkeypatch: pytest.MonkeyPatch
 
     asyncio.run(watched())
     assert turned.is_set(), "between two jobs"
+
+
+def direct(call: Callable[[], float]) -> float:
+    """Run a call as if no job ran."""
+    return call()
+
+
+def test_networks_leave_the_memory_of_a_resting_worker_and_return_with_the_first_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(idle_memory, "POLL_S", 0.005)
+    entry, idle_s = default_entry(), 0.0
+    session = OnnxSession(SHIPPED, entry, threads=1)
+    served = LoadedModel(entry, session, tiling_of(entry))
+    slot = ModelSlot(LoadedModels({entry.name: served}, costs_of(1.0)))
+    networks = [session.at(width.width) for width in entry.widths]
+
+    async def watched() -> None:
+        nonlocal idle_s
+        work = asyncio.create_task(IdleMemory(slot, direct, lambda: idle_s, unload_s=20.0).run())
+        cheapest, *others = networks
+        await eventually(lambda: all(one.loaded for one in others), "all networks")
+        cheapest.load()
+        idle_s = 20.0
+        await eventually(lambda: not any(one.loaded for one in others), "networks unloaded")
+        assert cheapest.loaded, "for a picture whose budget leaves no time to load one"
+        idle_s = 0.0
+        await eventually(lambda: all(one.loaded for one in others), "networks loaded again")
+        work.cancel()
+
+    asyncio.run(watched())
+
+
+def test_a_width_is_chosen_with_the_time_to_load_it() -> None:
+    entry = default_entry()
+    session = OnnxSession(SHIPPED, entry, threads=1)
+    zoo: Zoo = {entry.name: LoadedModel(entry, session, tiling_of(entry))}
+    costs = LoadedModels(zoo, costs_of(1.0)).costs
+    network, work = session.at(1.0), Work(2304, 9216, "png")
+    stage = stage_of(Rung(entry.name, 1.0))
+    network.load()
+    loaded_ms = costs.predict_stage(stage, work)
+    network.unload()
+    assert network.load_ms > 0
+    for model in (costs, costs.under(contention=True)):
+        assert model.predict_stage(stage, work) == pytest.approx(loaded_ms + network.load_ms)
+    costs.observe(stage, work, loaded_ms)
+    network.load()
+    assert costs.predict_stage(stage, work) == pytest.approx(loaded_ms), "loading is no cost of it"
+
+
+def test_a_network_loads_again_what_it_was_loaded_from(tmp_path: Path) -> None:
+    """The files of a folder may be replaced before the reload that makes workers read them."""
+    entry = default_entry()
+    for artifact in entry.artifacts:
+        shutil.copy(SHIPPED / artifact.file, tmp_path)
+    for session in (
+        OnnxSession(tmp_path, entry, threads=1),
+        OpenVinoSession(tmp_path, entry, Precision.INT8, threads=1),
+    ):
+        image = noise(1, 3, 12, 16)
+        expected = run(session, image, (24, 32), 0.25)
+        session.at(0.25).unload()
+        for artifact in entry.artifacts:
+            (tmp_path / artifact.file).write_bytes(b"replaced")
+        assert (run(session, image, (24, 32), 0.25) == expected).all()
+        for artifact in entry.artifacts:
+            shutil.copy(SHIPPED / artifact.file, tmp_path)
 
 
 def measure(runtime: str) -> tuple[float, float]:

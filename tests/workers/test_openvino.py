@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -296,3 +297,37 @@ def test_no_telemetry_is_sent() -> None:
         [sys.executable, "-c", QUIET], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+class Interfering:
+    """OpenVINO's core, whose first compilation finds that another process writes the same file."""
+
+    def __init__(self, core: Any) -> None:
+        self._core = core
+        self.failures = 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._core, name)
+
+    def compile_model(self, *arguments: Any) -> Any:
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("filesystem error: cannot set permissions")
+        return self._core.compile_model(*arguments)
+
+
+def test_a_trunk_that_two_workers_cache_at_once_is_compiled_by_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = noise(1, 3, 12, 16)
+    core = Interfering(openvino._core())
+    monkeypatch.setattr(openvino, "_core", lambda: core)
+    cached = OpenVinoSession(SHIPPED, ENTRY, Precision.INT8, threads=1, cache=tmp_path)
+    made = run(cached, image, (24, 32), 0.25)
+    assert core.failures == 0
+    alone = OpenVinoSession(SHIPPED, ENTRY, Precision.INT8, threads=1)
+    assert np.array_equal(made, run(alone, image, (24, 32), 0.25))
+    core.failures = 1
+    uncached = OpenVinoSession(SHIPPED, ENTRY, Precision.INT8, threads=1)
+    with pytest.raises(RuntimeError, match="permissions"):
+        run(uncached, image, (24, 32), 0.25)

@@ -45,6 +45,25 @@ class Releasing(Protocol):
 
 
 @runtime_checkable
+class Unloading(Protocol):
+    """A network that can be taken out of memory; its next run loads it again."""
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it is in memory."""
+
+    @property
+    def load_ms(self) -> float:
+        """How long loading took the last time; 0 before the first."""
+
+    def load(self) -> None:
+        """Load it, unless it is loaded. May be called on any thread, also during runs of others."""
+
+    def unload(self) -> None:
+        """Free its memory. Called on the running thread, between runs."""
+
+
+@runtime_checkable
 class OnDevice(Protocol):
     """A network that may run on a device with memory of its own."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,28 +77,34 @@ class GraphLoader:
     """Held as long as the graphs, which read them."""
     providers: tuple[str, ...]
 
-    def load(self, graph: Artifact) -> onnxruntime.InferenceSession:
-        """Load a graph. Raises CatalogError when its file does not match its checksum, and
-        RuntimeMissing when the first provider cannot be used."""
+    def read(self, graph: Artifact) -> bytes:
+        """Return a graph's file. Raises CatalogError when it does not match its checksum."""
+        return read_verified(self.folder, graph)
+
+    def load(self, graph: bytes) -> onnxruntime.InferenceSession:
+        """Load a graph. Raises RuntimeMissing when the first provider cannot be used."""
         _require(self.providers[0], onnxruntime.get_available_providers())
-        loaded = onnxruntime.InferenceSession(
-            read_verified(self.folder, graph), self.options, providers=list(self.providers)
-        )
+        loaded = onnxruntime.InferenceSession(graph, self.options, providers=list(self.providers))
         _require(self.providers[0], loaded.get_providers())
         return loaded
 
 
 class OnnxGraph:
-    """One graph: loaded when it first runs, ended early by `interrupt`."""
+    """One graph: loaded when it first runs, ended early by `interrupt`; implements `Unloading`. On
+    a GPU it stays loaded: there the first runs take longer than loading, for all later ones."""
 
     def __init__(self, graph: Artifact, loader: GraphLoader) -> None:
         self._graph = graph
         self._loader = loader
+        self._file: bytes | None = None
+        """Kept from the first run on: the folder may change before the next load."""
         self._loaded: onnxruntime.InferenceSession | None = None
-        """None before the first run."""
+        """None while it is not loaded."""
+        self.load_ms = 0.0
         self._holds_memory = False
         """Whether it has run since memory was last released."""
         self._running: onnxruntime.RunOptions | None = None
+        self._loading = threading.Lock()
 
     def run(self, output: str, feed: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """Return an output of the graph. Raises CatalogError when the file does not match the
@@ -138,15 +146,33 @@ class OnnxGraph:
     def _on_gpu(self) -> bool:
         return self._loader.providers[0] not in CPU_PROVIDERS
 
+    @property
+    def loaded(self) -> bool:
+        """Whether the graph is in memory."""
+        return self._loaded is not None
+
+    def load(self) -> None:
+        """Load the graph, unless it is loaded. Raises CatalogError as `run`."""
+        self._load()
+
+    def unload(self) -> None:
+        """Free the graph and the memory of its runs."""
+        if not self._on_gpu:
+            self._loaded, self._holds_memory = None, False
+
     def _load(self) -> onnxruntime.InferenceSession:
-        if self._loaded is None:
-            self._loaded = self._loader.load(self._graph)
-        return self._loaded
+        with self._loading:
+            if self._loaded is None:
+                since = time.perf_counter()
+                self._file = self._file or self._loader.read(self._graph)
+                self._loaded = self._loader.load(self._file)
+                self.load_ms = (time.perf_counter() - since) * 1e3
+            return self._loaded
 
 
 class OnnxNetwork:
     """One width of an `OnnxSession`; implements `Network`, `Interruptible`, `Releasing` and
-    `OnDevice`."""
+    `OnDevice` and `Unloading`."""
 
     def __init__(self, entry: ModelEntry, graph: Artifact, loader: GraphLoader) -> None:
         self._entry = entry
@@ -168,6 +194,24 @@ class OnnxNetwork:
         side = SHRINKING_SIDE
         grid, image = axis_grid(side, 2 * side), np.zeros((1, 3, side, side), np.float32)
         self._graph.release(OUTPUT, inputs_of(self._entry, image, grid, grid, 0.0))
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the graph is in memory."""
+        return self._graph.loaded
+
+    @property
+    def load_ms(self) -> float:
+        """How long loading took the last time."""
+        return self._graph.load_ms
+
+    def load(self) -> None:
+        """Load the graph, unless it is loaded. Raises CatalogError as `run`."""
+        self._graph.load()
+
+    def unload(self) -> None:
+        """Free the graph and the memory of its runs."""
+        self._graph.unload()
 
     def free_bytes(self) -> int | None:
         """Return the free memory of the GPU; None while unknown, and on the CPU."""

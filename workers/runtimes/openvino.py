@@ -12,6 +12,7 @@ import platform
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,20 +114,30 @@ class TrunkCompiler:
     precision: Precision
     options: dict[str, Any]
 
-    def compile(self, trunk: Artifact) -> CompiledTrunk:
-        """Compile a trunk. Raises CatalogError when its file does not match its checksum."""
-        model = self._read(trunk)
-        mean = split_ends(model) if self.precision is Precision.BFLOAT16 else None
-        return CompiledTrunk(_core().compile_model(model, "CPU", self.options), mean)
+    def read(self, trunk: Artifact) -> bytes:
+        """Return a trunk's graph. Raises CatalogError when it does not match its checksum."""
+        return read_verified(self.folder, trunk)
 
-    def _read(self, trunk: Artifact) -> openvino.Model:
+    def compile(self, graph: bytes) -> CompiledTrunk:
+        """Compile a trunk's graph."""
+        model = self._read(graph)
+        mean = split_ends(model) if self.precision is Precision.BFLOAT16 else None
+        try:
+            compiled = _core().compile_model(model, "CPU", self.options)
+        except RuntimeError:  # another worker was just writing the same trunk to the cache
+            if "CACHE_DIR" not in self.options:
+                raise
+            compiled = _core().compile_model(model, "CPU", self.options)
+        return CompiledTrunk(compiled, mean)
+
+    def _read(self, graph: bytes) -> openvino.Model:
         """Return a trunk, read from a copy whose checksum was verified: OpenVINO reads weights
         only from files, and those of the model folder may be replaced at any moment."""
         with tempfile.TemporaryDirectory(prefix="anysr-") as place:
             Path(place, self.weights_file).write_bytes(self.weights)
-            graph = Path(place, trunk.file)
-            graph.write_bytes(read_verified(self.folder, trunk))
-            return _core().read_model(graph)
+            file = Path(place, "trunk.onnx")
+            file.write_bytes(graph)
+            return _core().read_model(file)
 
 
 @dataclass(frozen=True)
@@ -145,7 +156,8 @@ class CompiledTrunk:
 
 
 class OpenVinoNetwork:
-    """One width of an `OpenVinoSession`; implements `Network`, `Interruptible` and `Releasing`."""
+    """One width of an `OpenVinoSession`; implements `Network`, `Interruptible`, `Releasing` and
+    `Unloading`."""
 
     def __init__(
         self,
@@ -160,8 +172,11 @@ class OpenVinoNetwork:
         self._trunk = trunk
         self._compiler = compiler
         self._head = head
+        self._graph: bytes | None = None
+        """The trunk's file, kept from the first load on: the folder may change before the next."""
         self._loaded: tuple[CompiledTrunk, openvino.InferRequest, Arena] | None = None
-        """The trunk, its request and the memory that it keeps; None before the first run."""
+        """The trunk, its request and the memory that it keeps; None while it is not loaded."""
+        self.load_ms = 0.0
         self._running: openvino.InferRequest | None = None
         self._interrupted = False
         # A request has a single output buffer.
@@ -207,11 +222,29 @@ class OpenVinoNetwork:
             self._run_trunk(trunk, request, feed)
             self._head.release(feed)
 
+    @property
+    def loaded(self) -> bool:
+        """Whether the trunk is in memory."""
+        return self._loaded is not None
+
+    def load(self) -> None:
+        """Load the trunk, unless it is loaded. Raises CatalogError as `run`."""
+        with self._lock:
+            self._load()
+
+    def unload(self) -> None:
+        """Free the trunk and the memory of its runs."""
+        with self._lock:
+            self._loaded = None
+
     def _load(self) -> tuple[CompiledTrunk, openvino.InferRequest, Arena]:
         if self._loaded is None:
-            trunk = self._compiler.compile(self._trunk)
+            since = time.perf_counter()
+            self._graph = self._graph or self._compiler.read(self._trunk)
+            trunk = self._compiler.compile(self._graph)
             arena = Arena(self._lock, trunk.model.release_memory)
             self._loaded = trunk, trunk.model.create_infer_request(), arena
+            self.load_ms = (time.perf_counter() - since) * 1e3
         return self._loaded
 
     def _run_trunk(self, trunk: CompiledTrunk, request: openvino.InferRequest, feed: Feed) -> None:

@@ -17,9 +17,9 @@ def network():
     with torch.no_grad():  # trained enough for every part to matter
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-        for block in network.blocks:
-            for convolution in block.convolutions:
-                convolution.bias.add_(0.5)  # nothing is dead
+        for name, parameter in network.blocks.named_parameters():
+            if name.endswith("bias"):
+                parameter.add_(0.5)  # nothing is dead
     return network
 
 
