@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from images.header import ImageHeader
 from images.limits import FULL_COLOUR_PIXELS, SHARP_PIXELS, STRIP_PIXELS, STRIP_ROWS
 from jobs.errors import ImageTooLarge, OutputTooLarge
-from jobs.formats import ImageFormat
+from jobs.formats import WRITTEN, ImageFormat
 
 MOST_PIXEL_BYTES, MOST_SIDE_BYTES = 160, 2000
 """Upper bound of any stage, per output pixel and per pixel of both sides of the output."""
@@ -59,8 +59,8 @@ JXL_LOSSLESS_PART, JXL_LOSSLESS_DEEP_PART = 3, 4.2
 """Of the samples of 8 and 16 bits: copies and file."""
 JPEG_FILE_BYTES = 1.5
 """Per colour sample of the largest files."""
-PNG_FILE_PART = 1.02
-"""The largest files, as part of the samples."""
+PNG_FILE_PART, TIFF_FILE_PART = 1.02, 1.3
+"""The largest files, as part of the samples; the buffer of a TIFF grows by an eighth."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def too_much_memory(
     takes += f"; at most {most / 1e6:.0f} MB are allowed."
     smaller = (s for s in _smaller_sizes(header, width, height) if fits(s, output_format))
     remedies = [f"at most {size[0]} x {size[1]} pixels" for size in list(smaller)[:1]]
-    others = [f.value for f in ImageFormat if f is not output_format and fits(size, f)]
+    others = [f.value for f in WRITTEN if f is not output_format and fits(size, f)]
     remedies += [f"the format {' or '.join(others)}"] if others else []
     if not remedies:
         text = f"An image of {header.width} x {header.height} pixels {takes}"
@@ -236,9 +236,14 @@ def _png(header: ImageHeader, pixels: int) -> float:
     return PNG_FILE_PART * header.sample_bytes * pixels
 
 
+def _tiff(header: ImageHeader, pixels: int) -> float:
+    return TIFF_FILE_PART * header.sample_bytes * pixels
+
+
 def _jpeg(header: ImageHeader, pixels: int) -> float:
     converted = header.transparent or header.bit_depth == 16
-    return header.colours * (JPEG_FILE_BYTES + converted) * pixels
+    colours = 3 if header.transparent else header.colours  # flattened on a colour
+    return colours * (JPEG_FILE_BYTES + converted) * pixels
 
 
 def _webp(header: ImageHeader, pixels: int) -> float:
@@ -288,6 +293,7 @@ _ENCODERS: dict[ImageFormat, Callable[[ImageHeader, int], float]] = {
     ImageFormat.WEBP: _webp,
     ImageFormat.AVIF: _avif,
     ImageFormat.JXL: _jxl,
+    ImageFormat.TIFF: _tiff,
 }
 _LOSSLESS_ENCODERS: dict[ImageFormat, Callable[[ImageHeader, int], float]] = {
     **_ENCODERS,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from images.background import background_of
 from images.decode import decode
 from images.encode import check_sides, converts_colours, encode
 from images.limits import Limits
@@ -24,9 +25,9 @@ class Stopped(Exception):
     """The job was cancelled or its lease was lost, so nothing is to be delivered."""
 
 
-Decode = Callable[[bytes, int], Picture]
-"""Decodes a file of at most so many pixels, as `images.decode.decode`. If it is Interruptible,
-stopping the run interrupts it."""
+Decode = Callable[[bytes, int, int | None], Picture]
+"""Decodes a file of at most so many pixels, or a frame of it, as `images.decode.decode`. If it is
+Interruptible, stopping the run interrupts it."""
 
 ChooseEngine = Callable[[Picture], Engine | None]
 """Returns the engine for a decoded picture, None for plain resampling. May raise to stop."""
@@ -153,7 +154,7 @@ def run_pipeline(
     raises, and Stopped.
     """
     watch = _Stopwatch()
-    picture = _decoded(payload, limits, progress, decode)
+    picture = _decoded(payload, job.frame, limits, progress, decode)
     _check_size(job, picture)
     watch.lap("decode")
     engine = choose_engine(picture)
@@ -164,19 +165,22 @@ def run_pipeline(
     del picture  # encoding needs its memory
     watch.lap("network", progress.suspended_ms)
     chosen = replace(larger.picture, metadata=_KEPT[job.metadata](larger.picture))
-    data = encode(chosen, job.output_format, job.quality, job.lossless)
-    converted = converts_colours(larger.picture, job.output_format)
+    background = background_of(job.background)
+    data = encode(chosen, job.output_format, job.quality, job.lossless, background)
+    converted = converts_colours(larger.picture, job.output_format, background)
     progress.report(1.0)
     watch.lap("encode")
     facts = progress.suspended_ms, larger.untouched, converted
     return PipelineResult(data, larger.tiles, watch.laps, *facts)
 
 
-def _decoded(payload: bytes, limits: Limits, progress: Progress, decode: Decode) -> Picture:
+def _decoded(
+    payload: bytes, frame: int | None, limits: Limits, progress: Progress, decode: Decode
+) -> Picture:
     with progress.running(decode):
         progress.check()  # `stop` was perhaps called before there was something to interrupt
         try:
-            picture = decode(payload, limits.source_pixels)
+            picture = decode(payload, limits.source_pixels, frame)
         except DecodingInterrupted:
             raise Stopped from None
     progress.check()
