@@ -16,15 +16,25 @@ Planes = Sequence[NDArray[np.unsignedinteger[Any]]]
 
 BLOCK = 32
 """Side of a coding block."""
-MAX_BLOCKS = 16
-"""Of a picture: as many rows of the table of ranges are here."""
-FIRST_STATE_RANGES = (
+RANGES = (
     (128, 176, 208, 240), (128, 167, 197, 227), (128, 158, 187, 216), (123, 150, 178, 205),
     (116, 142, 169, 195), (111, 135, 160, 185), (105, 128, 152, 175), (100, 122, 144, 166),
     (95, 116, 137, 158), (90, 110, 130, 150), (85, 104, 123, 142), (81, 99, 117, 135),
     (77, 94, 111, 128), (73, 89, 105, 122), (69, 85, 100, 116), (66, 80, 95, 110),
+    (62, 76, 90, 104), (59, 72, 86, 99), (56, 69, 81, 94), (53, 65, 77, 89),
+    (51, 62, 73, 85), (48, 59, 69, 80), (46, 56, 66, 76), (43, 53, 63, 72),
+    (41, 50, 59, 69), (39, 48, 56, 65), (37, 45, 54, 62), (35, 43, 51, 59),
+    (33, 41, 48, 56), (32, 39, 46, 53), (30, 37, 43, 50), (29, 35, 41, 48),
+    (27, 33, 39, 45), (26, 31, 37, 43), (24, 30, 35, 41), (23, 28, 33, 39),
+    (22, 27, 32, 37), (21, 26, 30, 35), (20, 24, 29, 33), (19, 23, 27, 31),
+    (18, 22, 26, 30), (17, 21, 25, 28), (16, 20, 23, 27), (15, 19, 22, 25),
+    (14, 18, 21, 24), (14, 17, 20, 23), (13, 16, 19, 22), (12, 15, 18, 21),
+    (12, 14, 17, 20), (11, 14, 16, 19), (11, 13, 15, 18), (10, 12, 15, 17),
+    (10, 12, 14, 16), (9, 11, 13, 15), (9, 11, 12, 14), (8, 10, 12, 14),
+    (8, 9, 11, 13), (7, 9, 11, 12), (7, 9, 10, 12), (7, 8, 10, 11),
+    (6, 8, 9, 11), (6, 7, 9, 10), (6, 7, 8, 9),
 )  # fmt: skip
-"""Ranges of the less probable symbol (9.3.4.3.2.2, table 9-52), of the first states."""
+"""Ranges of the less probable symbol by state and range (9.3.4.3.2.2, table 9-52)."""
 VIDEO, SEQUENCE, PICTURE, SLICE = 32, 33, 34, 19
 """Types of units: three sets of parameters, and a picture that needs no other."""
 MONOCHROME, HALVED, FULL = 0, 1, 3
@@ -90,8 +100,8 @@ class _Arithmetic:
 
     def probable(self) -> None:
         """Write the more probable symbol."""
-        self._range -= FIRST_STATE_RANGES[self._state][self._range >> 6 & 3]
-        self._state += 1
+        self._range -= RANGES[self._state][self._range >> 6 & 3]
+        self._state = min(self._state + 1, len(RANGES) - 1)
         self._renormalise()
 
     def terminate(self, end: bool) -> None:
@@ -238,8 +248,6 @@ def _slice(planes: Planes, depth: int) -> bytes:
     coder = _Arithmetic(bits)
     height, width = planes[0].shape
     places = [(y, x) for y in range(0, height, BLOCK) for x in range(0, width, BLOCK)]
-    if len(places) > MAX_BLOCKS:
-        raise ValueError(f"a picture has at most {MAX_BLOCKS} blocks")
     for place in places:
         coder.probable()  # one part
         coder.terminate(True)  # PCM
@@ -306,6 +314,10 @@ def grid_item(
 def nclx(primaries: int, transfer: int, matrix: int = IDENTITY) -> bytes:
     """Return the property of code points, of full range."""
     return box(b"colr", b"nclx" + struct.pack(">HHHB", primaries, transfer, matrix, 0x80))
+
+
+ALPHA_OF_HEIC = full_box(b"auxC", b"urn:mpeg:hevc:2015:auxid:1\0")
+"""The property of a picture that is another one's transparency."""
 
 
 def heic(items: Sequence[Item], primary: int = 1) -> bytes:

@@ -46,8 +46,7 @@ def encode(
     file. Raises OutputTooLarge when the format cannot hold a side, and UnsupportedImage for a
     format that this installation cannot write, and for colours that it cannot state.
     """
-    if image_format not in writable_formats():
-        raise UnsupportedImage(f"This installation cannot write {image_format.label}.")
+    check_writable(image_format)
     check_sides(image_format, picture.height, picture.width)
     default = image_format.facts.default_quality
     if default is None:
@@ -70,6 +69,12 @@ def converts_colours(
     coloured = not facts.keeps_grey or (not facts.keeps_alpha and colours_grey(picture, background))
     by_profile = picture.pixels.colours == 1 and picture.icc is not None and picture.space is None
     return picture.converted or (by_profile and coloured)
+
+
+def check_writable(image_format: ImageFormat) -> None:
+    """Raise UnsupportedImage for a format that this installation cannot write."""
+    if image_format not in writable_formats():
+        raise UnsupportedImage(f"This installation cannot write {image_format.label}.")
 
 
 def check_sides(image_format: ImageFormat, height: int, width: int) -> None:

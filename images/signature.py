@@ -17,7 +17,7 @@ UNREAD = (
     (b"MM\0+", "BigTIFF"),
     (b"8BPS", "Photoshop"),
     (b"%PDF-", "PDF"),
-    (b"\0\0\1\0", "icon"),
+    (b"\0\0\1\0", "Windows icon"),
     (b"\0\0\0\x0cjP  ", "JPEG 2000"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
 )

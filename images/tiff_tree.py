@@ -13,6 +13,7 @@ from images.containers.tiff import (
     RESOLUTION_UNIT,
     X_RESOLUTION,
     Y_RESOLUTION,
+    Field,
     TiffFile,
     read_tiff,
 )
@@ -54,28 +55,40 @@ class Tree:
     below: dict[int, Tree] = field(default_factory=dict)
 
 
-def read_tree(file: TiffFile, at: int, most: int, above: int | None = None) -> Tree:
+def read_tree(file: TiffFile, at: int, most: int) -> Tree:
     """Return what is DESCRIPTIVE in a directory, and the directories of EXIF below it, without
-    maker notes, and values of more than `most` bytes or outside the file. Raises Unread for a
-    damaged one."""
-    tree, pointers = Tree(), _BELOW.get(above, ())
-    for tag, entry in file.directory(at).items():
-        if tag in pointers:
-            for place in file.values(entry, 1):
-                tree.below[tag] = _tree_or_empty(file, place, most, tag)
-        elif (tag in DESCRIPTIVE) if above is None else (tag != MAKER_NOTE):
-            content = file.content(entry, most) if entry.kind in SIZES else b""
-            if content:
-                tree.values[tag] = Value(entry.kind, entry.count, content)
-    tree.below = {tag: found for tag, found in tree.below.items() if found.values or found.below}
-    return tree
+    maker notes, and values outside the file or beyond `most` bytes in all. Raises Unread for a
+    damaged directory."""
+    return _Reading(file, most).tree(at)
 
 
-def _tree_or_empty(file: TiffFile, at: int, most: int, above: int) -> Tree:
-    try:
-        return read_tree(file, at, most, above)
-    except Unread:
-        return Tree()
+class _Reading:
+    """Reads directories until their values have a number of bytes: entries may share their bytes,
+    so that a small file could have many."""
+
+    def __init__(self, file: TiffFile, most: int) -> None:
+        self._file = file
+        self._left = most
+
+    def tree(self, at: int, above: int | None = None) -> Tree:
+        tree, pointers = Tree(), _BELOW.get(above, ())
+        for tag, entry in self._file.directory(at).items():
+            if tag in pointers:
+                below = self._below(entry, tag)
+                if below.values or below.below:
+                    tree.below[tag] = below
+            elif (tag in DESCRIPTIVE) if above is None else (tag != MAKER_NOTE):
+                content = self._file.content(entry, self._left) if entry.kind in SIZES else b""
+                self._left -= len(content)
+                if content:
+                    tree.values[tag] = Value(entry.kind, entry.count, content)
+        return tree
+
+    def _below(self, entry: Field, tag: int) -> Tree:
+        try:
+            return self.tree(self._file.number(entry, 0), tag)
+        except Unread:
+            return Tree()
 
 
 def exif_of_tiff(data: bytes, page: int) -> bytes:

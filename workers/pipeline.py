@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from images.background import background_of
 from images.decode import decode
-from images.encode import check_sides, converts_colours, encode
+from images.encode import check_sides, check_writable, converts_colours, encode
 from images.limits import Limits
 from images.metadata.facts import NO_METADATA, Metadata
 from images.picture import Picture
@@ -127,7 +127,7 @@ class _Stopwatch:
 def guard(job: JobRequest, limits: Limits) -> None:
     """Check a job against the worker's limits, before anything is planned for it.
 
-    Raises OutputTooLarge and InvalidRequest.
+    Raises OutputTooLarge, UnsupportedImage and InvalidRequest.
     """
     if job.output_width * job.output_height > limits.output_pixels:
         raise OutputTooLarge(
@@ -135,6 +135,7 @@ def guard(job: JobRequest, limits: Limits) -> None:
             f"makes at most {limits.output_pixels} in all. Ask for a smaller scale.",
             max_pixels=limits.output_pixels,
         )
+    check_writable(job.output_format)
     check_sides(job.output_format, job.output_height, job.output_width)
     if job.output_width < job.source_width or job.output_height < job.source_height:
         raise InvalidRequest("The output must not be smaller than the input.")
