@@ -61,6 +61,12 @@ class _Bits:
             digits = f"{value + 1:b}"
             self._bits.append("0" * (len(digits) - 1) + digits)
 
+    def samples(self, block: NDArray[np.unsignedinteger[Any]], depth: int) -> None:
+        """Write samples of `depth` bits each."""
+        shifts = np.arange(depth - 1, -1, -1)
+        digits = (block.ravel()[:, None].astype(int) >> shifts & 1).astype(np.uint8) + ord("0")
+        self._bits.append(digits.tobytes().decode())
+
     def flags(self, digits: str) -> None:
         self._bits.append(digits)
 
@@ -253,8 +259,8 @@ def _slice(planes: Planes, depth: int) -> bytes:
         coder.terminate(True)  # PCM
         bits.align()
         for plane in planes:
-            for sample in _block(plane, place, planes[0].shape[1] // plane.shape[1]).ravel():
-                bits.write(int(sample), depth)
+            part = planes[0].shape[1] // plane.shape[1]
+            bits.samples(_block(plane, place, part), depth)
         coder.start()
         coder.terminate(place == places[-1])
     return bits.unit(SLICE)

@@ -44,6 +44,14 @@ DEEP_AVIF_DECODER_BYTES = 12
 JXL_DECODER_BYTES = 17
 """Per source pixel: planes, coefficients and copies inside a decoder, beside the samples. An AVIF
 of 8 bits takes 5."""
+TIFF_SAMPLE_PART, TIFF_BYTES = 2.5, 3
+"""Of the samples, and per source pixel: samples that are dropped, planes, and colours that are
+multiplied by transparency."""
+HEIC_SAMPLE_PART, HEIC_BYTES = 4, 3
+"""Of the samples, and per source pixel: planes, what libheif makes of them, and copies."""
+GIF_BYTES = 15
+"""Per source pixel: the screen, one that is put by, and a frame in places of a palette and in
+colours."""
 JPEG_COEFFICIENT_BYTES = 2
 """Per sample of a progressive JPEG, whose coefficients are held until the last scan."""
 
@@ -174,17 +182,26 @@ def _decoding(header: ImageHeader) -> float:
     """Return the bytes per source pixel, samples included."""
     sample = header.sample_bytes
     turned = sample if header.orientation > 1 else 0
-    if header.format is ImageFormat.JXL:
-        return sample + JXL_DECODER_BYTES + turned
-    if header.format is ImageFormat.PNG:
-        return (1 + PNG_FILE_PART) * sample + turned  # the file may be copied
+    own = _DECODING.get(header.format)
+    if own is not None:
+        return own(header) + (0 if header.format is ImageFormat.JPEG else turned)
     if header.bit_depth == 16:
         deep = DEEP_AVIF_DECODER_BYTES if header.format is ImageFormat.AVIF else 0
         return sample + deep + turned
-    if header.format is ImageFormat.JPEG:
-        return _decoding_jpeg(header)
     # Pillow hands out samples as a list of parts, and joins them.
     return _pillow_bytes(header) + 2 * sample + turned + _DECODERS.get(header.format, 0)
+
+
+def _decoding_png(header: ImageHeader) -> float:
+    """Return the bytes of the samples, and of a copy of the file or, of an animation, of Pillow's
+    frames."""
+    frames = 0 if header.frame is None else 3 * PILLOW_BYTES
+    return (1 + PNG_FILE_PART) * header.sample_bytes + frames
+
+
+def _decoding_tiff(header: ImageHeader) -> float:
+    coefficients = 0 if header.jpeg_quality is None else JPEG_COEFFICIENT_BYTES * header.colours
+    return TIFF_SAMPLE_PART * header.sample_bytes + TIFF_BYTES + coefficients
 
 
 def _decoding_jpeg(header: ImageHeader) -> int:
@@ -193,6 +210,17 @@ def _decoding_jpeg(header: ImageHeader) -> int:
     if header.mode == "CMYK":
         return 3 * PILLOW_BYTES + 2 * header.sample_bytes
     return header.sample_bytes + PILLOW_BYTES + JPEG_COEFFICIENT_BYTES * header.colours
+
+
+_DECODING: dict[ImageFormat, Callable[[ImageHeader], float]] = {
+    ImageFormat.JXL: lambda header: header.sample_bytes + JXL_DECODER_BYTES,
+    ImageFormat.PNG: _decoding_png,
+    ImageFormat.JPEG: _decoding_jpeg,
+    ImageFormat.TIFF: _decoding_tiff,
+    ImageFormat.HEIC: lambda header: HEIC_SAMPLE_PART * header.sample_bytes + HEIC_BYTES,
+    ImageFormat.GIF: lambda header: GIF_BYTES,
+}
+"""Bytes per source pixel, samples included, of decoders that are not Pillow's alone."""
 
 
 def _pillow_bytes(header: ImageHeader) -> int:

@@ -27,7 +27,7 @@ ASSOCIATED, UNASSOCIATED = 1, 2
 REDUCED = 1
 """Bit of a page that is a small copy of another one."""
 LARGEST_TILE_SIDE = 1 << 16
-MOST_EXTRA = 4
+MOST_EXTRA = 2
 """Samples of a pixel beside its colours."""
 
 _BITS = {
