@@ -101,6 +101,7 @@ async def test_models_come_with_the_limits_of_the_settings(start: Start) -> None
         "label": "JPEG",
         "media_type": "image/jpeg",
         "suffixes": [".jpg", ".jpeg"],
+        "written_as": "jpeg",
         "max_side": 65_500,
         "lossy": True,
         "lossless": False,
