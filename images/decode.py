@@ -13,6 +13,7 @@ from images.colour import fitting, full_range, to_srgb
 from images.colour_space import SRGB, Cicp, ColourSpace
 from images.compression.avif import coded_colours
 from images.containers.avif import read_avif
+from images.containers.avif_tracks import read_tracks
 from images.containers.gif import read_gif
 from images.containers.heic import read_heic
 from images.containers.png_parts import MAX_PROFILE_BYTES, profile
@@ -128,11 +129,22 @@ def _stored_jpeg(data: bytes, image: ImageFile, exif: bytes) -> _Stored:
 
 def _stored_avif(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes) -> _Stored:
     """A profile counts over code points, and those of the container over those of the stream."""
+    if header.frame is not None:
+        return _stored_frame(data, image, exif)
     stated = read_avif(data)
     deep = header.bit_depth == 16
     samples = decode_deep_avif(data, stated.bits) if deep else _by_pillow(image)[0]
     icc = fitting(image.info.get("icc_profile"), _colours(samples))
     points = stated.code_points or coded_colours(data)
+    space = Cicp.stated(*points) if points and icc is None else None
+    return _Stored(samples, icc, exif, space)
+
+
+def _stored_frame(data: bytes, image: ImageFile, exif: bytes) -> _Stored:
+    """Return a frame of an animated AVIF, as Pillow decodes it."""
+    samples, icc = _by_pillow(image)
+    icc = fitting(icc, _colours(samples))
+    points = read_tracks(data)[0].code_points
     space = Cicp.stated(*points) if points and icc is None else None
     return _Stored(samples, icc, exif, space)
 

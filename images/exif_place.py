@@ -80,6 +80,8 @@ def _in_webp(data: bytes) -> ExifPlace:
 
 
 def _in_heif(data: bytes) -> ExifPlace:
+    if b"meta" not in boxes.first_boxes(data, 0, len(data)):
+        return ExifPlace()  # an animation may have tracks alone
     items = heif.Items(data)
     records = items.of_kind(heif.EXIF)
     names = tuple(item.kind_at for item in records)

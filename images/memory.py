@@ -52,6 +52,8 @@ HEIC_SAMPLE_PART, HEIC_BYTES = 4, 3
 GIF_BYTES = 15
 """Per source pixel: the screen, one that is put by, and a frame in places of a palette and in
 colours."""
+FRAMES_BYTES = 16
+"""Per source pixel of an animated WebP or AVIF: frames that others are coded by, and the screen."""
 JPEG_COEFFICIENT_BYTES = 2
 """Per sample of a progressive JPEG, whose coefficients are held until the last scan."""
 
@@ -189,7 +191,8 @@ def _decoding(header: ImageHeader) -> float:
         deep = DEEP_AVIF_DECODER_BYTES if header.format is ImageFormat.AVIF else 0
         return sample + deep + turned
     # Pillow hands out samples as a list of parts, and joins them.
-    return _pillow_bytes(header) + 2 * sample + turned + _DECODERS.get(header.format, 0)
+    frames = 0 if header.frame is None else FRAMES_BYTES
+    return _pillow_bytes(header) + 2 * sample + turned + _DECODERS.get(header.format, 0) + frames
 
 
 def _decoding_png(header: ImageHeader) -> float:

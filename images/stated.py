@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from images.compression.avif import coded_sizes
+from images.compression.avif import coded_sizes, frame_sizes
 from images.containers.avif import read_avif
+from images.containers.avif_tracks import read_tracks
 from images.containers.bmp import read_bmp
 from images.containers.boxes import first_boxes
 from images.containers.common import Unread
@@ -56,12 +57,10 @@ def _stated_by_webp(data: bytes, max_pixels: int, frame: int | None) -> Stated:
 
 
 def _stated_by_avif(data: bytes, max_pixels: int, frame: int | None) -> Stated:
-    """Read the header of an AVIF. Raises Unread, AnimatedImage for a file with tracks, and
-    ImageTooLarge, also where a coded picture is too large: in its stream, or in the size to which
-    it is scaled."""
+    """Read the header of an AVIF. Raises Unread, what `chosen_frame` raises, and ImageTooLarge,
+    also where a coded picture is too large: in its stream, or in the size to which it is scaled."""
     if b"moov" in first_boxes(data, 0, len(data)):
-        # A track, even of one frame, has streams of its own.
-        raise AnimatedImage(_NO_FRAMES.format(ImageFormat.AVIF.label))
+        return _stated_by_tracks(data, max_pixels, frame)
     chosen_frame(frame, 1)
     _check_coded(coded_sizes(data), max_pixels)
     header = read_avif(data)
@@ -72,6 +71,21 @@ def _stated_by_avif(data: bytes, max_pixels: int, frame: int | None) -> Stated:
     mode = "RGBA" if header.alpha else "L" if header.grey else "RGB"
     depth = 16 if header.bits > 8 else 8
     return Stated(header.width, header.height, mode, header.alpha, depth, header.orientation)
+
+
+def _stated_by_tracks(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+    """Read the header of an animated AVIF, whose frames are decoded to 8 bits. A track, even of one
+    frame, has streams of its own, so one is always to be named."""
+    if frame is None:
+        raise AnimatedImage
+    colours, *others = read_tracks(data)
+    frame = chosen_frame(frame, len(colours.samples))
+    for track in (colours, *others):
+        check_pixels(track.width, track.height, max_pixels)
+        _check_each(frame_sizes(data, track.samples[:frame]), max_pixels)
+    alpha = any(track.auxiliary for track in others)
+    mode = "RGBA" if alpha else "RGB"
+    return Stated(colours.width, colours.height, mode, alpha, orientation=1, frame=frame)
 
 
 def _stated_by_jxl(data: bytes, max_pixels: int, frame: int | None) -> Stated:
@@ -163,9 +177,13 @@ def _refuse_unread(reason: str | None, file: str) -> None:
         raise UnsupportedImage(f"This is {file} {reason}, which is not read; {advice}.")
 
 
-def _check_coded(sizes: Sequence[Size], max_pixels: int) -> None:
+def _check_each(sizes: Sequence[Size], max_pixels: int) -> None:
     for width, height in sizes:
         check_pixels(width, height, max_pixels)
+
+
+def _check_coded(sizes: Sequence[Size], max_pixels: int) -> None:
+    _check_each(sizes, max_pixels)
     coded = sum(width * height for width, height in sizes)
     if coded > (most := MOST_CODED * max_pixels):
         raise ImageTooLarge(

@@ -185,8 +185,8 @@ class UpscaleRequest(OutputRequest):
 
     frame: Annotated[int, Field(ge=1, le=MOST_FRAMES), INTEGER] | None = Field(
         None,
-        description="Which frame of an animated GIF, WebP, PNG or JPEG XL, counted from 1, or "
-        "which page of a TIFF. Without it an animation is refused, and the first page is taken.",
+        description="Which frame of an animated GIF, WebP, PNG, AVIF or JPEG XL, counted from 1, "
+        "or which page of a TIFF. Without it an animation is refused, and the first page is taken.",
     )
     background: Background = Field(
         WHITE,

@@ -1,8 +1,9 @@
-"""Frames of animated PNG, WebP and JPEG XL; GIF and TIFF have tests of their own."""
+"""Frames of animated PNG, WebP, AVIF and JPEG XL; GIF and TIFF have tests of their own."""
 
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import imagecodecs
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
+from images.containers.avif_tracks import SIZE_AT
 from images.decode import decode
 from images.encode import writable_formats
 from images.opening import open_image, read_header
-from jobs.errors import AnimatedImage, InvalidRequest
+from jobs.errors import AnimatedImage, CorruptImage, ImageTooLarge, InvalidRequest
 from jobs.formats import ImageFormat
 
 LIMIT = 1_000_000
@@ -100,8 +102,49 @@ def test_a_png_of_one_frame_is_a_still_picture() -> None:
     assert (decode(buffer.getvalue(), LIMIT).pixels.samples == np.asarray(drawn(0))).all()
 
 
-@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
-def test_frames_of_an_avif_are_not_read() -> None:
-    for frame in (None, 1):
-        with pytest.raises(AnimatedImage, match="AVIF"):
-            read_header(animated("AVIF"), LIMIT, frame)
+needs_avif = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+
+
+@needs_avif
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_frames_of_an_avif(mode: str) -> None:
+    data = animated("AVIF", mode, quality=95)
+    with Image.open(io.BytesIO(data)) as image:
+        for number in range(1, COUNT + 1):
+            header, picture = read_header(data, LIMIT, number), decode(data, LIMIT, number)
+            assert (header.width, header.height, header.frame) == (32, 24, number)
+            assert picture.pixels.has_alpha == header.transparent == (mode == "RGBA")
+            image.seek(number - 1)
+            assert (picture.pixels.samples == np.asarray(image)).all()
+            assert (picture.pixels.samples[:6, :6, :3].astype(int) - 77).std() < 30
+    for read in (read_header, open_image, decode):
+        with pytest.raises(AnimatedImage):
+            read(data, LIMIT)
+        with pytest.raises(InvalidRequest, match=r"3 frames; .*got 4"):
+            read(data, LIMIT, 4)
+
+
+@needs_avif
+def test_sizes_of_an_animated_avif_are_refused_before_decoding() -> None:
+    data = animated("AVIF")
+    with pytest.raises(ImageTooLarge):
+        read_header(data, 32 * 24 - 1, 1)
+    entry = data.index(b"av01", data.index(b"stsd")) + 4 + SIZE_AT
+    lying = data[:entry] + struct.pack(">HH", 4, 4) + data[entry + 4 :]
+    with pytest.raises(ImageTooLarge):  # by the streams
+        read_header(lying, 32 * 24 - 1, 1)
+    with pytest.raises(CorruptImage):
+        decode(lying, LIMIT, 1)
+
+
+@needs_avif
+def test_damaged_tracks_are_refused() -> None:
+    data = animated("AVIF")
+    counts = data.index(b"stsz") + 12
+    many = data[:counts] + struct.pack(">I", 1 << 31) + data[counts + 4 :]
+    places = data.index(b"stco") + 12
+    outside = data[:places] + struct.pack(">I", 1 << 30) + data[places + 4 :]
+    brand = data[:8] + b"avif" + data[12:]
+    for damaged in (many, outside, brand, data[:-50], data.replace(b"stsc", b"free")):
+        with pytest.raises(CorruptImage):
+            read_header(damaged, LIMIT, 1)
