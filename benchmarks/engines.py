@@ -21,8 +21,8 @@ import psutil
 import torch
 
 from models.architectures.registry import build_network
+from models.arithmetic import arithmetic_of
 from models.catalog import ModelEntry, Precision, read_catalog
-from models.cost import cost_of
 from models.geometry import axis_grid, output_size
 from workers.backends import REFERENCE, Backend, check_picture, session_of, usable
 from workers.runtimes.base import FloatArray, Session
@@ -151,7 +151,7 @@ def _in_turn(
 def _operations(entry: ModelEntry, width: float, side: int, scale: float) -> float:
     with torch.device("meta"):
         network = build_network(entry.network)
-    cost = cost_of(network)
+    cost = arithmetic_of(network)
     trunk = cost.trunk[[w.width for w in entry.widths].index(width)]
     inputs, outputs = side * side, output_size(side, scale) ** 2
     return 2.0 * (inputs * (trunk + cost.head_per_input) + outputs * cost.head_per_output)

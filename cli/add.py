@@ -18,9 +18,9 @@ from models.catalog import (
     ModelEntry,
     WidthEntry,
     describe,
-    enter,
     one_line_reason,
     read_catalog,
+    register,
 )
 from models.spec import NetworkSpec
 from scheduling.rungs import FLOOR
@@ -120,7 +120,7 @@ def add(
         folder.mkdir(parents=True, exist_ok=True)
         findings = probe_file(graph, written, stated, seconds, typer.echo)
         entry = entered(written, folder, name, description or f"{graph.name}.", licence, findings)
-        enter(folder, entry.model_copy(update={"in_ladder": ladder, "on_demand": on_demand}))
+        register(folder, entry.model_copy(update={"in_ladder": ladder, "on_demand": on_demand}))
     except NotServable as refusal:
         typer.echo(f"{graph} cannot be served. {refusal}", err=True)
         raise typer.Exit(1) from refusal

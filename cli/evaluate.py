@@ -24,8 +24,8 @@ from models.catalog import (
     ModelEntry,
     Precision,
     QualityEntry,
-    enter,
     read_catalog,
+    register,
 )
 from models.geometry import AxisGrid
 from models.strength import strength_of_quality
@@ -76,6 +76,9 @@ def evaluate(
         ),
     ] = Precision.FLOAT32,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 for all.")] = 0,
+    device: Annotated[
+        str, typer.Option(help="Where torch runs a weights file: cpu, or cuda.")
+    ] = "cpu",
 ) -> None:
     """Measure a model on a folder of photographs, beside bicubic.
 
@@ -96,7 +99,7 @@ def evaluate(
         raise typer.BadParameter(str(error)) from error
     if strength is None:
         strength = 0.0 if jpeg is None else strength_of_quality(jpeg)
-    upscalers = _upscalers(model, models, chosen, threads, strength, precision)
+    upscalers = _upscalers(model, models, chosen, threads, strength, precision, device)
     try:
         results = _measure(upscalers, files, wanted, jpeg)
     except (CatalogError, WrongOutput) as error:  # a graph is opened at its first run
@@ -117,13 +120,14 @@ def _upscalers(
     threads: int,
     strength: float,
     precision: Precision,
+    device: str,
 ) -> dict[str, Upscaler]:
     from models.evaluate import bicubic
 
     upscalers: dict[str, Upscaler] = {REFERENCE: bicubic}
     if model != REFERENCE:
         threads = threads or os.cpu_count() or 1
-        for width, upscaler in _widths(model, folder, threads, strength, precision):
+        for width, upscaler in _widths(model, folder, threads, strength, precision, device):
             if chosen is None or width in chosen:
                 upscalers[f"{width:g}"] = upscaler
         if len(upscalers) == 1:
@@ -148,10 +152,12 @@ def _measure(
 
 
 def _widths(
-    model: str, folder: Path, threads: int, strength: float, precision: Precision
+    model: str, folder: Path, threads: int, strength: float, precision: Precision, device: str
 ) -> Iterator[tuple[float, Upscaler]]:
     if model.endswith(".safetensors"):
-        engines = _eager(Path(model), threads)
+        engines = _eager(Path(model), threads, device)
+    elif device != "cpu":
+        raise typer.BadParameter(f"--device {device} is for a weights file; {model} runs on a CPU")
     else:
         engines = _shipped(model, folder, threads, precision)
     for width, engine in engines:
@@ -184,7 +190,7 @@ def _shipped(
         yield width.width, served.at(width.width)
 
 
-def _eager(weights: Path, threads: int) -> Iterator[tuple[float, Engine]]:
+def _eager(weights: Path, threads: int, device: str) -> Iterator[tuple[float, Engine]]:
     """Yield a network in torch at each width, as a worker will run it after export."""
     import torch
 
@@ -193,7 +199,13 @@ def _eager(weights: Path, threads: int) -> Iterator[tuple[float, Engine]]:
     from models.export import eager_runner, rim_of
 
     torch.set_num_threads(threads)
+    if device != "cpu" and not torch.cuda.is_available():
+        raise typer.BadParameter(
+            f"--device {device}: torch {torch.__version__} sees no CUDA device"
+        )
+    torch.backends.cudnn.allow_tf32 = False  # float32 is measured, as workers run it
     _, network = load_network(weights)
+    network.to(device)
     rim = rim_of(network, [eager_runner(network, channels) for channels in network.widths])
     tiling = Tiling(
         CONTEXT if network.halo is None else network.halo,
@@ -267,7 +279,7 @@ def _record(folder: Path, model: str, dataset: str, results: dict[str, list[Scor
     kept = [q for q in entry.quality if (q.dataset, q.scale, q.width) not in measured]
     rows = sorted((*kept, *measured.values()), key=lambda q: (q.dataset, q.scale, q.width))
     changed = entry.model_copy(update={"quality": tuple(rows)})
-    enter(folder, changed)
+    register(folder, changed)
     _renew_card(folder, changed)
     typer.echo(f"Recorded in {folder / 'catalog.json'}")
 
@@ -294,6 +306,6 @@ def _record_loss(folder: Path, model: str, dataset: str, results: dict[str, list
             width = width.model_copy(update={"int8": int8})
         widths.append(width)
     changed = entry.model_copy(update={"widths": tuple(widths)})
-    enter(folder, changed)
+    register(folder, changed)
     _renew_card(folder, changed)
     typer.echo(f"Recorded in {folder / 'catalog.json'}")

@@ -10,7 +10,7 @@ import typer
 from cli.arguments import entries_of, fractions_of
 from cli.extras import needs
 from cli.sentences import FAILED, fail
-from models.catalog import CATALOG_FILE, SHIPPED, enter
+from models.catalog import CATALOG_FILE, SHIPPED, register
 from models.wrong_file import WrongFile
 
 
@@ -19,7 +19,7 @@ def export(
     name: Annotated[str, typer.Option(help="Name in the catalog.")],
     description: Annotated[str, typer.Option(help="One line for GET /models.")],
     folder: Annotated[Path, typer.Option(help="Model folder to write to.")] = SHIPPED,
-    apart: Annotated[
+    by_name_only: Annotated[
         bool,
         typer.Option(help="Run it only when a caller names it, as for another kind of pictures."),
     ] = False,
@@ -53,6 +53,6 @@ def export(
         raise typer.BadParameter(str(error)) from error
     except ExportError as error:
         fail(f"Export failed: {error}", FAILED, error)
-    served = {"in_ladder": not (apart or on_demand), "on_demand": on_demand}
-    enter(folder, entry.model_copy(update=served))
+    served = {"in_ladder": not (by_name_only or on_demand), "on_demand": on_demand}
+    register(folder, entry.model_copy(update=served))
     typer.echo(f"{name} is in {folder}; measure it with: anysr evaluate {name} --record …")

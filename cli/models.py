@@ -33,7 +33,7 @@ def models(
     picture made in tiles differs from the whole.
     """
     with needs("train"):
-        from models.cost import parameters
+        from models.arithmetic import parameters
     headings = ["network", "parameters", "widths", "scales", "exactly local", "trained"]
     if cost:
         headings += ["MAC / input pixel: trunk", "head", "MAC / output pixel"]
@@ -94,9 +94,9 @@ def _on_meta(spec: NetworkSpec) -> Network:
 
 
 def _costs(network: Network) -> tuple[str, str, str]:
-    from models.cost import cost_of
+    from models.arithmetic import arithmetic_of
 
-    cost = cost_of(network)
+    cost = arithmetic_of(network)
     return _lines(cost.trunk), f"{cost.head_per_input:,}", f"{cost.head_per_output:,}"
 
 

@@ -10,7 +10,7 @@ import typer
 from cli.arguments import entries_of
 from cli.extras import needs
 from cli.terminal import progress
-from models.catalog import SHIPPED, Int8Entry, describe, enter, verified
+from models.catalog import SHIPPED, Int8Entry, describe, register, verified
 from models.whole_file import written
 
 
@@ -50,7 +50,7 @@ def quantise(
             typer.echo(f"{path.name}: {made.layers} of {made.of} layers in int8")
             int8 = Int8Entry(onnx=describe(path))
             widths.append(width.model_copy(update={"int8": int8}))
-    enter(models, entry.model_copy(update={"widths": tuple(widths)}))
+    register(models, entry.model_copy(update={"widths": tuple(widths)}))
     typer.echo(
         f"Measure it with: anysr evaluate {model} --precision int8 --record \N{HORIZONTAL ELLIPSIS}"
     )

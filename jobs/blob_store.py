@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import cast
 
 from jobs.blob_bound import ALWAYS_HELD_BYTES, most_bytes
-from jobs.connection import OUTAGES, Command, SteadyRedis
+from jobs.connection import Command, SteadyRedis
 from jobs.errors import OutputTooLarge
 from jobs.formats import lossy_labels
 from jobs.keys import Keys
+from jobs.outages import OUTAGES
 from jobs.settings import QueueSettings
 
 UNACCEPTED_S = 30

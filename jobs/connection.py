@@ -1,40 +1,22 @@
-"""Connections to Redis, and how callers see an outage."""
+"""Connections to Redis, whose calls are bounded in time and number."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
-CONNECT_TIMEOUT_S = 2.0
-CALL_TIMEOUT_S = 10.0
-"""For one call with its retries. A large picture takes some 50 ms."""
+from jobs.outages import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S, RETRIES
 
 CALLS_AT_ONCE = 64
 """Per process, each on a connection of its own; further calls wait."""
 
-RETRIES = 3
-"""Within about 0.1 s: bridges a killed connection, not an outage. Every call may be repeated."""
-
-OUTAGES = (
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    exceptions.ReadOnlyError,
-    exceptions.OutOfMemoryError,
-)
-"""Raised by redis-py when the server is away, is starting, or cannot take writes."""
-
 Command = tuple[str | bytes | float, ...]
 """A command's name and arguments."""
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class SteadyRedis(Redis):
@@ -90,18 +72,3 @@ def connect(url: str) -> SteadyRedis:
         **options,
     )
     return cast("SteadyRedis", client)
-
-
-def reports_outages(
-    call: Callable[P, Coroutine[Any, Any, R]],
-) -> Callable[P, Coroutine[Any, Any, R]]:
-    """Make an async function raise the built-in ConnectionError when Redis is out."""
-
-    @functools.wraps(call)
-    async def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return await call(*args, **kwargs)
-        except OUTAGES as error:
-            raise ConnectionError(f"the queue's Redis is not available: {error}") from error
-
-    return wrapped

@@ -18,7 +18,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-RECONNECT_S = 0.2
+from jobs.outages import RECONNECT_S
+
 SILENCE_S = 10.0
 """After this long without a message the connection is checked by a ping."""
 REMEMBERED = 1024

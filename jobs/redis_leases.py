@@ -13,9 +13,10 @@ from redis.exceptions import RedisError
 
 from jobs.blob_store import BlobStore
 from jobs.codec import RUN_FACTS, CodecError
-from jobs.connection import OUTAGES, Command, reports_outages
+from jobs.connection import Command
 from jobs.errors import AnysrError, InternalError
 from jobs.job import Claim, JobStatus, LeaseState, RunFacts
+from jobs.outages import OUTAGES, reports_outages
 from jobs.queue import Capabilities, Leases
 from jobs.records import claim_of
 from jobs.scripts import Scripts

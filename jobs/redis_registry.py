@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from jobs.codec import HEARTBEAT, CodecError
-from jobs.connection import reports_outages
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.keys import Keys
+from jobs.outages import reports_outages
 from jobs.queue import Registry
 from jobs.queue_health import QueueHealth, RedisMemory
 from jobs.scripts import Scripts

@@ -11,10 +11,10 @@ from redis.exceptions import OutOfMemoryError
 from jobs.backlog import QueueStats, backlog_of, stats_of
 from jobs.blob_store import BlobStore
 from jobs.codec import JOB
-from jobs.connection import reports_outages
 from jobs.errors import Overloaded, ResultExpired
 from jobs.event_hub import EventHub
 from jobs.job import Job, JobStatus, JobView, Outcome
+from jobs.outages import reports_outages
 from jobs.queue import NoTime, Registry, Submissions
 from jobs.records import JobRecords
 from jobs.scripts import Argument, Scripts

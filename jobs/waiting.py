@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from jobs.event_hub import EventHub, Subscription
-
-REREAD_S = 0.2
-"""Pause before a job is read again after an outage."""
+from jobs.outages import REREAD_S
 
 
 class JobState(Protocol):

@@ -435,7 +435,7 @@ def write_catalog(folder: Path, catalog: Catalog) -> None:
         partial.write_text(catalog.model_dump_json(indent=1) + "\n")
 
 
-def enter(folder: Path, model: ModelEntry) -> Catalog:
+def register(folder: Path, model: ModelEntry) -> Catalog:
     """Add a model to a folder's catalog, replacing one of the same name, and return the catalog.
 
     The first model of a folder becomes its default.

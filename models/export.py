@@ -383,12 +383,14 @@ def write_torchscript(network: Network, path: Path) -> None:
 
 
 def eager_runner(network: Network, channels: int) -> Run:
-    """Return a function that runs the network itself, at one of its widths."""
+    """Return a function that runs the network itself at a width, on the device of its weights."""
+    device = next(network.parameters()).device
 
     def run(tensors: Sequence[Tensor]) -> FloatArray:
+        image, *grid = (tensor.to(device) for tensor in tensors)
         with torch.inference_mode():
-            output: Tensor = network(tensors[0], Grid(*tensors[1:]), channels)
-        return output.numpy()
+            output: Tensor = network(image, Grid(*grid), channels)
+        return output.cpu().numpy()
 
     return run
 

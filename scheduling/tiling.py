@@ -161,9 +161,33 @@ def _plan_axes(
     if min(size) < 1 or out_height < height or out_width < width:
         raise ValueError(f"cannot tile {size} into {output_size}")
     down, across = _layout(size, output_size, tiling)
-    around = tiling.halo, tiling.rim, tiling.output_halo, tiling.patching.multiple
+    around = _around(tiling)
     rows = cut_axis(height, out_height, down, *around)
     return rows, cut_axis(width, out_width, across, *around)
+
+
+def halves(tile: Tile, size: Size, output_size: Size, tiling: Tiling) -> tuple[Tile, ...]:
+    """Return the two tiles that a tile of `plan_tiles` is cut into, across its longer side; none
+    for a single pixel."""
+    down, across = _length(tile.rows.core), _length(tile.columns.core)
+    if max(down, across) == 1:
+        return ()
+    if down >= across:
+        rows = _halved(tile.rows.core, size[0], output_size[0], tiling)
+        return tuple(Tile(row, tile.columns) for row in rows)
+    columns = _halved(tile.columns.core, size[1], output_size[1], tiling)
+    return tuple(Tile(tile.rows, column) for column in columns)
+
+
+def _halved(core: Window, n_in: int, n_out: int, tiling: Tiling) -> list[AxisTile]:
+    start, stop = core
+    middle = (start + stop) // 2
+    cores = (start, middle), (middle, stop)
+    return [_axis_tile(half, n_in, n_out, *_around(tiling)) for half in cores]
+
+
+def _around(tiling: Tiling) -> tuple[int, int, int, int]:
+    return tiling.halo, tiling.rim, tiling.output_halo, tiling.patching.multiple
 
 
 def cut_axis(
@@ -178,16 +202,21 @@ def cut_axis(
     """Cut an axis into `parts` nearly equal tiles; none is empty for parts <= n_in. Windows begin
     at multiples of a number from the first one's begin."""
     edges = [i * n_in // parts for i in range(parts + 1)]
-    tiles = []
-    for start, stop in itertools.pairwise(edges):
-        first_seen = (start - halo + rim) // multiple * multiple - rim
-        last_seen = -(-(stop + halo + rim) // multiple) * multiple - rim
-        window = max(-rim, first_seen), min(n_in + rim, last_seen)
-        first, last = (_first_output(edge, n_in, n_out) for edge in (start, stop))
-        lowest, highest = (_first_output(edge, n_in, n_out) for edge in window)
-        made = max(lowest, first - output_halo), min(highest, last + output_halo)
-        tiles.append(AxisTile((start, stop), window, (first, last), made))
-    return tiles
+    around = halo, rim, output_halo, multiple
+    return [_axis_tile(core, n_in, n_out, *around) for core in itertools.pairwise(edges)]
+
+
+def _axis_tile(
+    core: Window, n_in: int, n_out: int, halo: int, rim: int, output_halo: int, multiple: int
+) -> AxisTile:
+    start, stop = core
+    first_seen = (start - halo + rim) // multiple * multiple - rim
+    last_seen = -(-(stop + halo + rim) // multiple) * multiple - rim
+    window = max(-rim, first_seen), min(n_in + rim, last_seen)
+    first, last = (_first_output(edge, n_in, n_out) for edge in core)
+    lowest, highest = (_first_output(edge, n_in, n_out) for edge in window)
+    made = max(lowest, first - output_halo), min(highest, last + output_halo)
+    return AxisTile(core, window, (first, last), made)
 
 
 def _first_output(start: int, n_in: int, n_out: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded, UnknownModel
 from jobs.job import LADDER, Job, JobRequest
+from jobs.outages import UNREACHABLE
 from models.catalog import Catalog
 from scheduling.load import Load
 from scheduling.options import Option, narrowest_network, options_of
@@ -171,7 +172,7 @@ def not_ready(snapshot: Snapshot, requirement: str = LADDER, **members: Any) -> 
     """Return the error of a service without ready workers for this `Job.requirement`."""
     why = None
     if snapshot.stats is None:
-        why = "The queue cannot be reached; try again in a few seconds."
+        why = UNREACHABLE
     elif snapshot.ready:
         what = (
             "a model that it may choose by itself"

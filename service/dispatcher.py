@@ -20,6 +20,7 @@ from jobs.errors import (
     ResultExpired,
 )
 from jobs.job import JobRequest, JobStatus, JobView, OnMiss, Outcome
+from jobs.outages import UNREACHABLE
 from jobs.queue import NoTime, Registry, Submissions
 from scheduling.overhead import Overhead
 from service.admission import NOT_READY_RETRY_S, Assessment, admitted, assessed, no_time
@@ -111,10 +112,7 @@ class Dispatcher:
             raise no_time(refusal.late_ms) from None
         except ConnectionError:
             self._metrics.rejected(NotReady.code)
-            raise NotReady(
-                "The queue cannot be reached; try again in a few seconds.",
-                retry_after_s=NOT_READY_RETRY_S,
-            ) from None
+            raise NotReady(UNREACHABLE, retry_after_s=NOT_READY_RETRY_S) from None
         except (BudgetInfeasible, NotReady, Overloaded) as error:
             self._metrics.rejected(error.code)
             raise

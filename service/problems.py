@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.errors import AnysrError, InternalError, InvalidRequest, NotReady
+from jobs.outages import UNREACHABLE
 from service.admission import NOT_READY_RETRY_S
 from service.caller_gone import CallerGone
 
@@ -120,7 +121,7 @@ def install(app: FastAPI) -> None:
 
     async def queue_unreachable(request: Request, error: Exception) -> Response:
         log.warning("the queue cannot be reached: %s", error)
-        return await anysr_error(request, NotReady("The queue cannot be reached; try again soon."))
+        return await anysr_error(request, NotReady(UNREACHABLE))
 
     async def caller_gone(request: Request, _: Exception) -> Response:
         request.state.facts["reason"] = "disconnected"

@@ -14,7 +14,8 @@ from jobs.backlog import Backlog, QueueStats
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.queue import JobQueue
 from jobs.queue_health import QueueHealth
-from scheduling.cost_model import NETWORK, CostModel
+from scheduling.cost_model import CostModel
+from scheduling.stages import NETWORK
 
 log = logging.getLogger(__name__)
 

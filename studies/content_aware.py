@@ -31,8 +31,9 @@ from images.picture import Picture, Raster
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.evaluate import Pixels, degrade, luma
 from models.training.dataset import list_images
-from scheduling.cost_model import CostModel, stage_of
+from scheduling.cost_model import CostModel
 from scheduling.rungs import Rung
+from scheduling.stages import stage_of
 from scheduling.tiling import cut_axis, tiling_of
 from scheduling.work import Work
 from studies.arguments import parser_of

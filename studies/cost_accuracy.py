@@ -30,8 +30,9 @@ from images.limits import Limits
 from jobs.formats import ImageFormat
 from jobs.job import JobRequest, OnMiss
 from models.catalog import SHIPPED
-from scheduling.cost_model import NETWORK, CostModel
+from scheduling.cost_model import CostModel
 from scheduling.load import Load
+from scheduling.stages import NETWORK
 from studies.arguments import parser_of
 from workers.calibration import calibrate
 from workers.cost_updates import update_cost_model
@@ -147,7 +148,7 @@ def _run(phase: str, zoo: Zoo, costs: CostModel, random: np.random.Generator) ->
     since = time.perf_counter()
     execution = execute(job, payload, zoo, costs, slack_ms, ALONE, LIMITS)
     run_ms = (time.perf_counter() - since) * 1e3
-    option, work = execution.bound.option, execution.bound.binding.work
+    option, work = execution.bound.option, execution.bound.choice.work
     update_cost_model(execution, run_ms)
     return Run(
         phase,

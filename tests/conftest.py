@@ -57,7 +57,7 @@ def calibration_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
 
 
 @pytest.fixture(scope="session")
-def kept_costs(calibration_folder: Path) -> None:
+def cached_costs(calibration_folder: Path) -> None:
     """Costs of the shipped models, as an earlier `anysr serve` would have kept them: beside other
     tests each start would measure them anew, for a quarter of a minute. The choice of backends is
     kept as well."""
@@ -81,7 +81,7 @@ def kept_costs(calibration_folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def service_url(kept_costs: None) -> Iterator[str]:  # noqa: ARG001 - written before the start
+def service_url(cached_costs: None) -> Iterator[str]:  # noqa: ARG001 - written before the start
     """URL of `anysr serve` on the shipped models with one ready worker, for tests that only send
     pictures. Its runtime is fixed, because the choice by time may differ between two processes."""
     from tests.support.service import running_service

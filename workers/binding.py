@@ -1,95 +1,98 @@
-"""The last decision before a run: the rung, from the slack and the backlog at that moment."""
+"""A job's binding to a rung: chosen by the catalog at the claim, then by its decoded picture.
+
+At the claim only the catalog's mean quality of each rung is known. The decoded picture gives an
+expectation of its own (`models.expectation`), which is reported to the caller and compared with
+`min_db`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from jobs.backlog import Backlog, Group
-from jobs.errors import DeadlineExceeded, UnknownModel, UnknownWidth
-from jobs.job import JobRequest, OnMiss
-from models.expectation import Expectation
+from images.picture import Picture
+from jobs.errors import QualityInfeasible
+from jobs.job import JobRequest
+from models.expectation import Expectation, expectation_of
 from scheduling.cost_model import CostModel
 from scheduling.load import Load
-from scheduling.options import options_of
-from scheduling.policy import Decision, bind, cheapest
+from scheduling.options import Option, options_of, scale_of
 from scheduling.rungs import FLOOR
-from scheduling.tiling import Tiling
-from scheduling.work import Work, work_of
+from workers.features import features_of
 from workers.loaded_model import Zoo
+from workers.rung_choice import RungChoice, choose_rung
 from workers.upscale import Engine
 
 
-@dataclass(frozen=True)
 class Binding:
-    """A job bound to an option. Without an engine it is plain resampling."""
+    """A job, bound at once, and again by `refine`. Raises as `choose_rung` does."""
 
-    decision: Decision
-    work: Work
-    engine: Engine | None
-    costs: CostModel
-    """The costs of contended or uncontended runs: the option was chosen by them, and its measured
-    times update them."""
+    def __init__(
+        self, job: JobRequest, zoo: Zoo, costs: CostModel, slack_ms: float, load: Load
+    ) -> None:
+        self._job = job
+        self._zoo = zoo
+        self._costs = costs
+        self._slack_ms = slack_ms
+        self._load = load
+        self.expectation: Expectation | None = None
+        """None before `refine`."""
+        self.choice = self._chosen()
 
+    @property
+    def option(self) -> Option:
+        """The chosen way to make the picture."""
+        return self.choice.decision.option
 
-@dataclass(frozen=True)
-class SuspendedRun:
-    """A run that is suspended between two tiles: work that waits for this worker."""
+    @property
+    def engine(self) -> Engine | None:
+        """The engine of that option, None for plain resampling."""
+        return self.choice.engine
 
-    end_ms: float
-    """When the queue expects it to end, on the queue's clock."""
-    spare_ms: float
-    """How long it can be suspended and still meet its deadline."""
-    cheapest_ms: float
-    """Predicted cost of the rest at its narrowest width, with a margin."""
-    expected_ms: float
-    """The same without the margin."""
-    held_bytes: int
-    """Most memory that it holds meanwhile."""
+    def refine(self, picture: Picture) -> None:
+        """Update the expected quality by the decoded picture. Takes one or two milliseconds.
 
-    def waiting_in(self, backlog: Backlog) -> Backlog:
-        """Return the backlog with this picture among the jobs that wait, not among the runs."""
-        running = list(backlog.running)
-        if running:
-            running.remove(min(running, key=lambda end: abs(end - self.end_ms)))
-        rest = Group(backlog.now_ms + self.spare_ms, self.cheapest_ms, self.expected_ms)
-        waiting = tuple(sorted((*backlog.waiting, rest)))
-        return replace(backlog, running=tuple(running), waiting=waiting)
+        For a job with `min_db` the option is chosen again, as if this expectation had been known
+        at the claim. Raises QualityInfeasible where no network is expected to reach `min_db`, and
+        DeadlineExceeded as `choose_rung` does.
+        """
+        job = self._job
+        self.expectation = expectation_of(features_of(picture), scale_of(job), job.strength)
+        if job.min_db is None:
+            self.choice = self._with_quality(self.expectation)
+        else:
+            self._require(job.min_db)
+            self.choice = self._chosen()
 
+    def expected_range(self, db: float | None) -> tuple[float, float] | None:
+        """Return the interval that contains four of five pictures whose expected quality is `db`;
+        None before `refine`."""
+        return None if self.expectation is None else self.expectation.range(db)
 
-def bind_job(
-    job: JobRequest,
-    zoo: Zoo,
-    costs: CostModel,
-    slack_ms: float,
-    load: Load,
-    expectation: Expectation | None = None,
-) -> Binding:
-    """Choose how to run a job with `slack_ms` left until its deadline, beside the `load`.
-    `expectation` as for `options_of`.
+    def _chosen(self) -> RungChoice:
+        return choose_rung(
+            self._job, self._zoo, self._costs, self._slack_ms, self._load, self.expectation
+        )
 
-    Raises UnknownModel, UnknownWidth and, for on_miss=reject, DeadlineExceeded.
-    """
-    models = {name: served.as_run for name, served in zoo.items()}
-    costs = costs.under(load.contended)
-    options = options_of(job, models, costs, expectation)
-    if not options:
-        raise _nothing_fits(job, zoo)
-    pinned = job.pinned_width is not None
-    decision = bind(options, slack_ms, load, pinned)
-    if decision is None:
-        if job.on_miss is OnMiss.REJECT:
-            raise DeadlineExceeded
-        decision = cheapest(options, pinned)
-    rung = decision.option.rung
-    if rung == FLOOR:
-        return Binding(decision, work_of(job, Tiling()), None, costs)
-    served = zoo[rung.model]
-    return Binding(decision, work_of(job, served.tiling), served.at(rung.width), costs)
+    def _with_quality(self, expectation: Expectation) -> RungChoice:
+        """Return the same choice with the quality that is expected of this picture."""
+        decision = self.choice.decision
+        rung = decision.option.rung
+        if rung == FLOOR:
+            db: float | None = expectation.resampled_db
+        else:
+            db = expectation.db(self._zoo[rung.model].as_run, rung.width)
+        option = replace(decision.option, db=db)
+        return replace(self.choice, decision=replace(decision, option=option))
 
-
-def _nothing_fits(job: JobRequest, zoo: Zoo) -> UnknownModel | UnknownWidth:
-    if job.model is not None and job.model not in zoo:
-        return UnknownModel(f"This worker has no model {job.model!r}.")
-    if job.pinned_width is not None:
-        return UnknownWidth(f"{job.model or 'No model'} has no width {job.pinned_width:g}.")
-    return UnknownModel("This worker has no model that reaches the least quality asked for.")
+    def _require(self, min_db: float) -> None:
+        """Raise QualityInfeasible where none of the job's options is expected to reach `min_db`."""
+        models = {name: served.as_run for name, served in self._zoo.items()}
+        job = replace(self._job, min_db=0.0)
+        options = options_of(job, models, self.choice.costs, self.expectation)
+        most = max((option.db for option in options if option.db is not None), default=0.0)
+        if most < min_db:
+            raise QualityInfeasible(
+                f"No network is expected to reach {min_db:g} dB for this picture, "
+                f"but {most:g} dB at most.",
+                largest_feasible_db=most,
+            )

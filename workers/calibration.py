@@ -22,17 +22,11 @@ from images.encode import encode, writable_formats
 from images.picture import Picture, Raster, rounded
 from images.plane_resampling import lanczos
 from jobs.formats import ImageFormat
-from scheduling.cost_model import (
-    DECODE,
-    UNCALIBRATED,
-    CostModel,
-    Line,
-    encode_stage,
-    fit_rising,
-    model_stage,
-    stage_of,
-)
+from scheduling.cost_line import UNCALIBRATED, Line
+from scheduling.cost_model import CostModel
+from scheduling.line_fit import fit_rising
 from scheduling.rungs import FLOOR
+from scheduling.stages import DECODE, encode_stage, model_stage, stage_of
 from scheduling.tiling import Tiling, halo_pixels
 from scheduling.work import Work
 from workers.disturbance import ALL_CORES, Meter, Needs

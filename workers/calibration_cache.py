@@ -16,15 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from images.encode import writable_formats
-from scheduling.cost_model import (
-    DECODE,
-    MOST_DELAY_MS,
-    CostModel,
-    Line,
-    encode_stage,
-    stage_of,
-)
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR
+from scheduling.slowdown import MOST_DELAY_MS
+from scheduling.stages import DECODE, encode_stage, stage_of
 from workers.cache_files import UNREADABLE, Facts, file_name, read_cached, versions, write_cached
 from workers.calibration import (
     Turn,

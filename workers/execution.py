@@ -6,6 +6,7 @@ studies all run jobs through `execute`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,22 +16,25 @@ from images.picture import Picture
 from jobs.job import Claim, JobRequest, RunFacts
 from scheduling.cost_model import CostModel
 from scheduling.load import Load
-from workers.job_binding import JobBinding
+from workers.binding import Binding
+from workers.device_memory import fit_to_device
 from workers.loaded_model import Zoo
-from workers.memory import fit_to_memory
+from workers.memory import fit_to_memory, too_little_memory
 from workers.pipeline import Decode, PipelineResult, Progress, guard, run_pipeline
 from workers.upscale import Engine
 
-OnBound = Callable[[JobBinding], None]
+log = logging.getLogger("anysr.workers.execution")
+
+OnBound = Callable[[Binding], None]
 """Called on the executing thread after each binding: by the catalog before decoding, when
-`JobBinding.expectation` is None, and by the picture before the run. May raise to stop."""
+`Binding.expectation` is None, and by the picture before the run. May raise to stop."""
 
 
 @dataclass(frozen=True)
 class Execution:
     """A finished job."""
 
-    bound: JobBinding
+    bound: Binding
     result: PipelineResult
 
     def facts(self, claim: Claim, run_ms: float) -> RunFacts:
@@ -40,7 +44,7 @@ class Execution:
         return RunFacts(
             model=option.rung.model,
             width=option.rung.width,
-            reason=self.bound.binding.decision.reason,
+            reason=self.bound.choice.decision.reason,
             predicted_ms=option.expected_ms,
             run_ms=run_ms,
             stages_ms={"queue": queue_ms, **self.result.stages_ms},
@@ -52,7 +56,7 @@ class Execution:
         )
 
 
-def _ignore(bound: JobBinding) -> None:
+def _ignore(bound: Binding) -> None:
     """Do nothing."""
 
 
@@ -74,15 +78,16 @@ def execute(
 
     Blocks until it is encoded. Tiles are smaller where the memory that is allowed or available to
     the run (None: unknown) is short. `decode` reads the picture; by default it does so in this
-    process. Raises errors of `jobs.errors` for a job that cannot be run, and `pipeline.Stopped`
-    when `progress` is stopped.
+    process. Raises errors of `jobs.errors` for a job that cannot be run, Overloaded among them when
+    memory runs out all the same, and `pipeline.Stopped` when `progress` is stopped.
     """
     guard(job, limits)
-    bound = JobBinding(job, zoo, costs, slack_ms, load)
+    bound = Binding(job, zoo, costs, slack_ms, load)
     on_bound(bound)
 
     def fitting_engine() -> Engine | None:
-        return fit_to_memory(job, payload, limits, bound.engine, available_bytes)
+        engine = fit_to_memory(job, payload, limits, bound.engine, available_bytes)
+        return fit_to_device(job, engine, zoo)
 
     def choose_engine(picture: Picture) -> Engine | None:
         bound.refine(picture)
@@ -91,5 +96,9 @@ def execute(
 
     fitting_engine()  # refuses a job before it is decoded
 
-    result = run_pipeline(job, payload, limits, choose_engine, progress or Progress(), decode)
+    try:
+        result = run_pipeline(job, payload, limits, choose_engine, progress or Progress(), decode)
+    except MemoryError as error:
+        log.warning("memory ran out: %s", error)
+        raise too_little_memory() from error
     return Execution(bound, result)

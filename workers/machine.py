@@ -11,14 +11,15 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import psutil
 
-from jobs.heartbeat import GpuState, MachineState
+from jobs.heartbeat import MachineState
+from workers.gpu import Gpu, gpu_name
 from workers.machine_load import CpuTimes, Sample, machine_state
 
 log = logging.getLogger("anysr.workers.machine")
@@ -150,63 +151,6 @@ def available_times() -> CpuTimes:
         own = os.sched_getaffinity(0)
         cores = [core for number, core in enumerate(cores) if number in own] or cores
     return CpuTimes(*map(sum, zip(*map(cpu_times, cores), strict=True))) if cores else NO_TIMES
-
-
-class Gpu:
-    """One GPU, read by NVML. Created by `find_gpu`."""
-
-    def __init__(self, nvml: Any, handle: Any) -> None:
-        self._nvml = nvml
-        self._handle = handle
-
-    @property
-    def name(self) -> str | None:
-        """The product name; None if unknown."""
-        try:
-            return str(self._nvml.nvmlDeviceGetName(self._handle))
-        except self._nvml.NVMLError:
-            return None
-
-    def state(self) -> GpuState | None:
-        """Return the state; None while it cannot be read."""
-        try:
-            memory = self._nvml.nvmlDeviceGetMemoryInfo(self._handle)
-        except self._nvml.NVMLError:
-            return None
-        return GpuState(self._load(), int(memory.used), int(memory.total))
-
-    def _load(self) -> float | None:
-        try:
-            percent = self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu
-        except self._nvml.NVMLError:  # a MIG slice reports its memory, but no load
-            return None
-        return float(min(max(percent / 100, 0.0), 1.0))
-
-
-def find_gpu(environment: Mapping[str, str]) -> Gpu | None:
-    """Return the GPU that networks would run on: the first that is visible to CUDA.
-
-    None without a GPU, its driver or the library nvidia-ml-py.
-    """
-    visible = environment.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
-    try:
-        import pynvml as nvml
-    except ImportError:
-        return None
-    try:
-        nvml.nvmlInit()
-        if visible.isdecimal():
-            return Gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(int(visible)))
-        return Gpu(nvml, nvml.nvmlDeviceGetHandleByUUID(visible)) if visible else None
-    except nvml.NVMLError as error:
-        log.debug("no GPU can be read: %s", error)
-        return None
-
-
-def gpu_name(environment: Mapping[str, str]) -> str | None:
-    """Return the product name of that GPU; None if there is none or it is unknown."""
-    gpu = find_gpu(environment)
-    return gpu.name if gpu is not None else None
 
 
 def cpu_name(described: Path = CPU_INFO) -> str:

@@ -27,10 +27,11 @@ from telemetry.tracing import TracingMissing, tracing_of
 from workers import allocator
 from workers.background import background_task, wait_for_event
 from workers.cache_files import cache_folder
+from workers.gpu import find_gpu
 from workers.heartbeat import Heartbeat
 from workers.idle_memory import IdleMemoryRelease
 from workers.keepalive import sending_keepalive
-from workers.machine import Machine, MachineWatch, available_memory, find_gpu
+from workers.machine import Machine, MachineWatch, available_memory
 from workers.memory import warn_of_little_memory
 from workers.metrics import WorkerMetrics
 from workers.model_loader import ModelLoader

@@ -97,14 +97,19 @@ def fit_to_memory(
         raise too_much_memory(*wanted, limits.job_bytes, held, lossless=job.lossless)
     if needed > most:
         log.warning("refused: %d bytes needed, %d available", needed, most)
-        raise Overloaded(
-            "The worker has too little memory for this picture at the moment; try again later "
-            "or ask for a smaller scale.",
-            retry_after_s=RETRY_AFTER_S,
-        )
+        raise too_little_memory()
     if fitting is not None and fitting is not engine:
         log.info("memory is short: tiles of at most %d pixels", fitting.tiling.pixels)
     return fitting
+
+
+def too_little_memory() -> Overloaded:
+    """Return the error of a job for which memory is short at the moment."""
+    return Overloaded(
+        "The worker has too little memory for this picture at the moment; try again later "
+        "or ask for a smaller scale.",
+        retry_after_s=RETRY_AFTER_S,
+    )
 
 
 def most_held_bytes(job: JobRequest) -> int:
@@ -148,6 +153,13 @@ def pixel_bytes_of(entry: ModelEntry) -> TileBytes:
     return TileBytes(per_input, max(OUTPUT_BYTES, BOUNDED_TILE_BYTES // entry.tile_output_pixels))
 
 
+def with_half_tiles(engine: Engine) -> Engine:
+    """Return an engine whose tiles have at most half as many pixels."""
+    tiling = engine.tiling
+    pixels, output_pixels = max(1, tiling.pixels // 2), max(1, tiling.output_pixels // 2)
+    return replace(engine, tiling=replace(tiling, pixels=pixels, output_pixels=output_pixels))
+
+
 def _with_small_tiles(
     job: JobRequest, engine: Engine | None, stages: StageBytes, most: int
 ) -> Engine | None:
@@ -155,7 +167,5 @@ def _with_small_tiles(
     while engine is not None and stages.peak(tile_bytes(job, engine)) > most:
         if engine.tiling.pixels <= MIN_TILE_PIXELS:
             break
-        tiling = engine.tiling
-        pixels, output_pixels = tiling.pixels // 2, max(1, tiling.output_pixels // 2)
-        engine = replace(engine, tiling=replace(tiling, pixels=pixels, output_pixels=output_pixels))
+        engine = with_half_tiles(engine)
     return engine

@@ -20,7 +20,7 @@ from models.catalog import (
     read_verified,
     summary_of,
 )
-from scheduling.cost_model import Line
+from scheduling.cost_line import Line
 from workers.calibration import Turn, warm_model
 from workers.calibration_cache import added_lines, machine_costs, save_contention
 from workers.loaded_model import LoadedModel, Zoo, artifacts_of, load, with_entry

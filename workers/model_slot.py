@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from jobs.heartbeat import BackendState
 from jobs.job import LADDER, requirement_of
-from scheduling.cost_model import NETWORK, CostModel, Line, stage_of
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
+from scheduling.stages import NETWORK, stage_of
 from workers.calibration import tilings
 from workers.loaded_model import Zoo
 

@@ -27,14 +27,15 @@ from models.expectation import Expectation
 from scheduling.options import Option, cheapest_rest, options_left
 from scheduling.policy import go_on, spare_ms
 from workers.background import wait_for_event
-from workers.binding import Binding, SuspendedRun
+from workers.binding import Binding
 from workers.execution import Execution
-from workers.job_binding import JobBinding
 from workers.lease import Lease
 from workers.memory import most_held_bytes
 from workers.model_slot import LoadedModels
 from workers.pipeline import Progress
+from workers.rung_choice import RungChoice
 from workers.runtimes.base import Interruptible
+from workers.suspended_run import SuspendedRun
 from workers.upscale import Engine
 
 log = logging.getLogger("anysr.workers.preemption")
@@ -90,7 +91,7 @@ class RunContext:
 class _Bound:
     """How the run was bound last."""
 
-    binding: Binding
+    choice: RungChoice
     entry: ModelEntry
     expectation: Expectation | None
 
@@ -151,7 +152,7 @@ class PreemptibleRun:
         """Whether the whole picture was made at one width, without an interruption."""
         return len(self._segments) <= 1 and not self._interrupted
 
-    def bind(self, bound: JobBinding) -> None:
+    def bind(self, bound: Binding) -> None:
         """Follow a binding: at the claim, and by the picture just before its first tile."""
         if not self._enabled:
             return
@@ -163,7 +164,7 @@ class PreemptibleRun:
         self._bound = None
         if bound.engine is not None:
             entry = zoo[option.rung.model].as_run
-            self._bound = _Bound(bound.binding, entry, bound.expectation)
+            self._bound = _Bound(bound.choice, entry, bound.expectation)
         # Checked here, because waking the event loop for short runs would slow them.
         if bound.expectation is not None and self._interruptible() is not None:
             self._loop.call_soon_threadsafe(self._start_watching)
@@ -296,7 +297,7 @@ class PreemptibleRun:
             if name == bound.entry.name or _fits_tiles_of(bound.entry, served.as_run)
         }
         left = 1 - self.progress.part
-        option = cheapest_rest(job, models, bound.binding.costs, left, bound.expectation)
+        option = cheapest_rest(job, models, bound.choice.costs, left, bound.expectation)
         current = self._remaining(self.progress.part)[-1]
         return option if option is None or option.expected_ms < current.expected_ms else None
 
@@ -361,7 +362,7 @@ class PreemptibleRun:
         bound = self._bound
         assert bound is not None, "plain resampling is not preempted"
         width = self._segments[-1][1].rung.width
-        job, costs = self._context.claim.job, bound.binding.costs
+        job, costs = self._context.claim.job, bound.choice.costs
         return options_left(job, bound.entry, width, costs, 1 - part, bound.expectation)
 
     def _mean_db(self) -> float | None:

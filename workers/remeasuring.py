@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from scheduling.cost_model import Line
+from scheduling.cost_line import Line
 from workers.calibration import Turn
 from workers.calibration_cache import needs_of, remeasured_lines
 from workers.disturbance import Needs, Reading, read_usage, used

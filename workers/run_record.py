@@ -10,9 +10,9 @@ from jobs.errors import AnysrError
 from jobs.job import Claim, LeaseState, RunFacts
 from telemetry.spans import Tracing
 from telemetry.trace_context import read_traceparent, trace_id_of
-from workers.binding import Binding
 from workers.metrics import WorkerMetrics
 from workers.pipeline import PipelineResult
+from workers.rung_choice import RungChoice
 
 log = logging.getLogger("anysr.workers.runs")
 
@@ -41,13 +41,13 @@ class RunRecord:
         self._span.enter("bind", now_s)
         self._executing_since_s = now_s
 
-    def bound(self, binding: Binding) -> None:
+    def bound(self, choice: RungChoice) -> None:
         """Record the decision; the first stage of the execution begins."""
-        option = binding.decision.option
+        option = choice.decision.option
         self._facts |= {
             "model": option.rung.model,
             "width": option.rung.width,
-            "reason": binding.decision.reason.value,
+            "reason": choice.decision.reason.value,
             "predicted_ms": round(option.expected_ms, 2),
         }
         self._executing_since_s = time.time()

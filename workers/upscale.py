@@ -4,6 +4,7 @@
 - A picture that keeps its size and has no damage to clean is returned unchanged.
 - A picture that is grey, whatever its file says, is run as one plane, and gets no tint.
 - Networks see the picture continued beyond its edge (`scheduling.tiling`).
+- Where memory runs out in a tile, it and the following ones are halved once.
 - Colours hidden by transparency are filled from their neighbours (`workers.windows`), and those
   that are nearly so do not bleed into others (`workers.visible_colours`).
 """
@@ -19,9 +20,10 @@ import numpy as np
 from images.floor import enlarge, enlarge_alpha
 from images.picture import FloatArray, Picture, Raster, Samples, rounded
 from models.geometry import AxisGrid, axis_grid
-from scheduling.tiling import AxisTile, Tile, Tiling, plan_tiles
+from scheduling.tiling import AxisTile, Size, Tile, Tiling
 from workers.allocator import trim
-from workers.runtimes.base import Interrupted, Network, Releasing
+from workers.runtimes.base import Interrupted, Network, OnDevice, Releasing
+from workers.tile_queue import TileQueue
 from workers.visible_colours import VisibleColours
 from workers.windows import Windows
 
@@ -78,7 +80,8 @@ def upscale(
 ) -> Upscaled:
     """Make a picture of exactly height x width pixels; by plain resampling without an engine.
 
-    Raises ValueError if either side would shrink, and whatever `on_tile` raises. `strength` is the
+    Raises ValueError if either side would shrink, MemoryError where memory runs out in half a tile
+    too, and whatever `on_tile` raises. `strength` is the
     picture's compression damage, from 0 to 1, for networks with that input. A picture that already
     has the size is returned unchanged if there is no damage to clean. Grey pictures, by kind or by
     content, run as three equal channels; their mean is written to as many channels as the source
@@ -92,58 +95,77 @@ def upscale(
     if engine is None:
         made, tiles = enlarge(picture.pixels, height, width, on_tile), 1
     else:
-        made, tiles = _by_network(picture.pixels, height, width, engine, on_tile, strength)
+        run = _NetworkRun(picture.pixels, (height, width), engine, on_tile, strength)
+        made, tiles = run.made()
     return Upscaled(replace(picture, pixels=made), tiles)
 
 
-def _by_network(
-    raster: Raster,
-    height: int,
-    width: int,
-    engine: Engine,
-    on_tile: OnTile,
-    strength: float,
-) -> tuple[Raster, int]:
-    tiles = plan_tiles((raster.height, raster.width), (height, width), engine.tiling)
-    windows = Windows(raster)
-    larger = np.empty((height, width, raster.samples.shape[2]), raster.samples.dtype)
-    if raster.has_alpha:
-        enlarge_alpha(raster, larger)
-    visible = VisibleColours(raster, windows.colours, larger)
-    total, done = sum(tile.window_pixels for tile in tiles), 0
-    network = engine.network
+class _NetworkRun:
+    """The run of a network over a picture, tile by tile."""
 
-    def advance() -> Network:
-        """Report progress, and return the network to continue with."""
-        following = on_tile(done / total)
-        if following is None or following.network is network:
-            return network
-        _release(network)
-        return following.network
+    def __init__(
+        self, raster: Raster, size: Size, engine: Engine, on_tile: OnTile, strength: float
+    ) -> None:
+        self._raster = raster
+        self._tiles = TileQueue((raster.height, raster.width), size, engine.tiling)
+        self._windows = Windows(raster)
+        self._larger = np.empty((*size, raster.samples.shape[2]), raster.samples.dtype)
+        if raster.has_alpha:
+            enlarge_alpha(raster, self._larger)
+        self._visible = VisibleColours(raster, self._windows.colours, self._larger)
+        self._network = engine.network
+        self._on_tile = on_tile
+        self._strength = strength
 
-    try:
-        for tile in tiles:
-            grids = _grids(raster, larger, tile)
-            while True:
+    def made(self) -> tuple[Raster, int]:
+        """Return the larger picture, and the number of tiles that it was made in."""
+        try:
+            while self._tiles:
                 try:
-                    made = _run_tile(windows, tile, grids, network, strength)
-                    break
+                    self._write(self._run(self._tiles.first), self._tiles.first)
                 except Interrupted:  # the tile is run again, after what interrupted it
-                    network = advance()
-            visible.correct(made, tile)
-            place = larger[slice(*tile.rows.output), slice(*tile.columns.output), : raster.colours]
-            _write(place, made, windows.tint(tile, height, width) if windows.grey else None)
-            del made  # before the next tile, which needs the memory
-            done += tile.window_pixels
-            network = advance()
-    finally:
-        if len(tiles) > 1:
-            _release(network)
-    return Raster(larger), len(tiles)
+                    self._advance()
+                except MemoryError as error:
+                    self._tiles.halve(error)
+                    _release(self._network)
+                else:
+                    self._tiles.drop_first()
+                    self._advance()
+        finally:
+            if self._tiles.count > 1 and not _on_device(self._network):
+                _release(self._network)
+        return Raster(self._larger), self._tiles.count
+
+    def _run(self, tile: Tile) -> FloatArray:
+        """Return the output pixels of one tile, [3, rows, columns], of a grey picture [1, ...]."""
+        grids = _grids(self._raster, self._larger, tile)
+        made = self._network.run(self._windows.shown(tile), *grids, self._strength)[0]
+        own: FloatArray = made[:, _without_halo(tile.rows), _without_halo(tile.columns)]
+        return own.mean(axis=0, keepdims=True) if self._windows.grey else own
+
+    def _write(self, made: FloatArray, tile: Tile) -> None:
+        """Round the output pixels of a tile into the larger picture."""
+        self._visible.correct(made, tile)
+        height, width = self._larger.shape[:2]
+        tint = self._windows.tint(tile, height, width) if self._windows.grey else None
+        rows, columns = slice(*tile.rows.output), slice(*tile.columns.output)
+        _write(self._larger[rows, columns, : self._raster.colours], made, tint)
+
+    def _advance(self) -> None:
+        """Report progress, and take the network to continue with."""
+        following = self._on_tile(self._tiles.done)
+        if following is not None and following.network is not self._network:
+            _release(self._network)
+            self._network = following.network
+
+
+def _on_device(network: Network) -> bool:
+    """Return whether a network keeps memory of a GPU, which encoding does not need."""
+    return isinstance(network, OnDevice) and network.free_bytes() is not None
 
 
 def _release(network: Network) -> None:
-    """Free the memory that large tiles have left, which encoding needs."""
+    """Free the memory that large tiles have left, which encoding or the next network needs."""
     if isinstance(network, Releasing):
         network.release()
         trim()
@@ -156,19 +178,6 @@ def _grids(raster: Raster, larger: Samples, tile: Tile) -> tuple[AxisGrid, AxisG
         axis_grid(raster.height, height, tile.rows.window, tile.rows.made),
         axis_grid(raster.width, width, tile.columns.window, tile.columns.made),
     )
-
-
-def _run_tile(
-    windows: Windows,
-    tile: Tile,
-    grids: tuple[AxisGrid, AxisGrid],
-    network: Network,
-    strength: float,
-) -> FloatArray:
-    """Return the output pixels of one tile, [3, rows, columns], of a grey picture [1, ...]."""
-    made = network.run(windows.shown(tile), *grids, strength)[0]
-    own: FloatArray = made[:, _without_halo(tile.rows), _without_halo(tile.columns)]
-    return own.mean(axis=0, keepdims=True) if windows.grey else own
 
 
 def _without_halo(span: AxisTile) -> slice:

@@ -17,8 +17,8 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
-from scheduling.cost_model import stage_of
-from workers.job_binding import JobBinding
+from scheduling.stages import stage_of
+from workers.binding import Binding
 from workers.pipeline import Stopped
 from workers.preemption import PreemptibleRun
 
@@ -54,12 +54,12 @@ class WatchedRun:
         self._working_s = 0.0
         self._stopped_s = 0.0
 
-    def bind(self, bound: JobBinding) -> None:
+    def bind(self, bound: Binding) -> None:
         """Allow the run as much time as its binding predicts, with a wide margin."""
-        expected_ms, binding = bound.option.expected_ms, bound.binding
+        expected_ms, choice = bound.option.expected_ms, bound.choice
         rest_ms = expected_ms
         if bound.engine is not None:
-            rest_ms -= binding.costs.predict_stage(stage_of(bound.option.rung), binding.work)
+            rest_ms -= choice.costs.predict_stage(stage_of(bound.option.rung), choice.work)
         self._overdue_s = max(OVERDUE_S, OVERDUE_FACTOR * expected_ms / 1e3)
         self._rest_s = SLOW_FACTOR * max(0.0, rest_ms) / 1e3
 

@@ -2,7 +2,7 @@
 
 Each job is executed on a thread while the event loop renews its lease. An error ends only the job
 that it arose in. Outages of the queue are waited out: the lease of a job that could not be
-delivered runs out, and the job is run again.
+delivered runs out, and the job is run again (`jobs.outages`).
 """
 
 from __future__ import annotations
@@ -21,18 +21,17 @@ from images.decode import decode
 from images.limits import Limits
 from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, RunFacts
+from jobs.outages import claim_pause_s, deliver
 from jobs.queue import Leases
 from scheduling.load import Load
 from telemetry.logs import log_context
 from telemetry.spans import Tracing
 from telemetry.trace_context import trace_id_of
 from workers.background import wait_for_event
-from workers.binding import SuspendedRun
+from workers.binding import Binding
 from workers.cost_updates import update_by_overrun, update_cost_model
-from workers.delivery import deliver
 from workers.execution import Execution, OnBound, execute
 from workers.heartbeat import Heartbeat
-from workers.job_binding import JobBinding
 from workers.lease import Lease, held
 from workers.memory import bytes_left
 from workers.metrics import WorkerMetrics
@@ -40,12 +39,10 @@ from workers.model_slot import ModelSlot
 from workers.pipeline import Decode, Stopped
 from workers.preemption import PreemptibleRun, RunContext
 from workers.run_record import RunRecord
+from workers.suspended_run import SuspendedRun
 from workers.watchdog import Watchdog, WatchedRun
 
 log = logging.getLogger("anysr.workers")
-
-OUTAGE_PAUSES_S = (0.1, 0.2, 0.5, 1.0, 2.0)
-"""Between attempts to claim while the queue is away; the last one repeats."""
 
 REPORTED_SHIFT_MS = 50.0
 """A run's expected end is reported when it differs by this much from the end that the queue
@@ -111,9 +108,7 @@ class Worker:
                         await self._handle(self._context(claim, stopping))
             except Exception as error:
                 _log_outage(error)
-                await wait_for_event(
-                    stopping, OUTAGE_PAUSES_S[min(outages, len(OUTAGE_PAUSES_S) - 1)]
-                )
+                await wait_for_event(stopping, claim_pause_s(outages))
                 outages += 1
         self._thread.shutdown()
         self._preempting_thread.shutdown()
@@ -223,14 +218,14 @@ class Worker:
         """Return the hook that publishes a job's bindings, to be called on its thread."""
         reported_ms = claim.job.cheapest_ms
 
-        def on_bound(bound: JobBinding) -> None:
+        def on_bound(bound: Binding) -> None:
             nonlocal reported_ms
             expected_ms = bound.option.expected_ms
             if abs(expected_ms - reported_ms) >= REPORTED_SHIFT_MS:
                 preemptible.on_loop(self._report_end(claim, expected_ms))
                 reported_ms = expected_ms
             if bound.expectation is None:
-                record.bound(bound.binding)
+                record.bound(bound.choice)
             watched.bind(bound)
             preemptible.bind(bound)
 

@@ -105,7 +105,7 @@ class LocalUpscaler:
 def _summary(job: JobRequest, execution: Execution) -> str:
     """Return one line on a run: model, width, reason, expected quality and time."""
     bound, result = execution.bound, execution.result
-    option, reason = bound.option, bound.binding.decision.reason.value
+    option, reason = bound.option, bound.choice.decision.reason.value
     cleans = bound.engine is not None and bound.engine.takes_strength
     summary = f"{option.rung.model} at width {option.rung.width:g} ({reason})"
     summary += cleaned(job.strength if cleans else 0.0) + converted(result.converted)

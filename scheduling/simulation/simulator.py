@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduling.cost_model import LEAST_GAIN, MOST_STEP
 from scheduling.load import Demand, Load, Slots
 from scheduling.options import Option, Options, narrowest_network
 from scheduling.policy import admit
 from scheduling.simulation.strategies import BATCH_GAIN, Case, Strategy, batch_ms
 from scheduling.simulation.workload import Workload
+from scheduling.slowdown import LEAST_GAIN, MOST_STEP
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from dataclasses import replace
 from jobs.formats import ImageFormat
 from jobs.job import JobRequest, OnMiss
 from models.catalog import QUALITY_DATASET, ModelEntry, resampled_db
-from scheduling.cost_model import CostModel, stage_of
+from scheduling.cost_model import CostModel
 from scheduling.options import Option, Options, options_of
 from scheduling.rungs import FLOOR, Rung
 from scheduling.simulation.workload import Kind
+from scheduling.stages import stage_of
 
 
 def tables_of(

@@ -33,7 +33,7 @@ def foreign_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.usefixtures("kept_costs", "foreign_folder")
+@pytest.mark.usefixtures("cached_costs", "foreign_folder")
 def test_the_service_upscales_from_a_folder_of_foreign_modules() -> None:
     with running_service() as url:
         answer = httpx.post(f"{url}/upscale?scale=2", content=draw_jpeg(40, 30), timeout=60)

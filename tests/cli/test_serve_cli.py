@@ -38,11 +38,11 @@ HEADERS = (
 )
 
 
-pytestmark = pytest.mark.usefixtures("kept_costs")
+pytestmark = pytest.mark.usefixtures("cached_costs")
 
 
 @pytest.fixture(scope="module")
-def service(kept_costs):  # noqa: ARG001 - written before the start
+def service(cached_costs):  # noqa: ARG001 - written before the start
     with running_service(ANYSR_LEASE_SECONDS="1") as url:
         yield url
 

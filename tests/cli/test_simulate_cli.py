@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 from cli.main import app
 from cli.simulate import COSTS
 from models.catalog import SHIPPED, Catalog, read_catalog, write_catalog
-from scheduling.cost_model import CostModel, stage_of
+from scheduling.cost_model import CostModel
 from scheduling.rungs import ladder
 from scheduling.simulation.strategies import STRATEGIES
+from scheduling.stages import stage_of
 from workers import calibration
 
 

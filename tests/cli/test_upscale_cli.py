@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from models.architectures.registry import build_network
-from models.catalog import enter
+from models.catalog import register
 from models.checkpoint import save_network
 from models.export import export_model
 from models.spec import NetworkSpec
@@ -37,7 +37,7 @@ def cleaning(tmp_path_factory):
     args = {"channels": 8, "blocks": 1, "basis": 4, "widths": [8]}
     spec = NetworkSpec("conditioned", args)
     save_network(folder / "trained.safetensors", spec, build_network(spec))
-    enter(folder, export_model(folder / "trained.safetensors", folder, "cleaner", "A test."))
+    register(folder, export_model(folder / "trained.safetensors", folder, "cleaner", "A test."))
     return folder
 
 
@@ -65,7 +65,7 @@ def test_a_folder_keeps_its_structure_names_and_formats(folder, tmp_path):
     assert size(tmp_path / "out" / "deep" / "b.jpg") == ("JPEG", (45, 30))
 
 
-@pytest.mark.usefixtures("kept_costs")
+@pytest.mark.usefixtures("cached_costs")
 def test_a_budget_is_kept_in_this_process_too(folder, tmp_path):
     result = run(folder / "a.png", "-o", tmp_path / "o.png", "--scale", 2, "--budget-ms", 30_000)
     assert result.exit_code == 0, result.output

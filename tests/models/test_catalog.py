@@ -11,9 +11,9 @@ from models.catalog import (
     SHIPPED,
     CatalogError,
     describe,
-    enter,
     read_catalog,
     read_valid_entries,
+    register,
     resampled_db,
     verified,
     write_catalog,
@@ -103,7 +103,7 @@ def test_an_artifact_must_be_a_plain_file_name(folder):
 def test_entering_a_model_replaces_one_of_the_same_name(folder):
     before = read_catalog(folder)
     changed = before.get("anysr-s").model_copy(update={"description": "other"})
-    after = enter(folder, changed)
+    after = register(folder, changed)
     assert after == read_catalog(folder)
     assert after.names == before.names
     assert after.get("anysr-s").description == "other"
@@ -112,7 +112,7 @@ def test_entering_a_model_replaces_one_of_the_same_name(folder):
 
 def test_the_first_model_of_a_folder_is_its_default(tmp_path):
     model = read_catalog().get("anysr-s")
-    assert enter(tmp_path, model).default == "anysr-s"
+    assert register(tmp_path, model).default == "anysr-s"
 
 
 def test_a_catalog_that_is_missing_or_wrong_raises(folder, tmp_path):
@@ -191,7 +191,7 @@ def test_an_entered_network_is_no_longer_untrained(folder):
     catalog = read_catalog(folder)
     entry = catalog.get("anysr-s").model_copy(update={"name": "edsr-srno", "on_demand": True})
     assert {"edsr-srno", "rdn-srno"} <= set(catalog.untrained)
-    after = enter(folder, entry)
+    after = register(folder, entry)
     assert after.untrained == tuple(name for name in catalog.untrained if name != "edsr-srno")
     assert after.on_demand("edsr-srno")
     assert not after.on_demand("anysr-s")

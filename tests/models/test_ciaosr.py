@@ -19,9 +19,9 @@ from models.convert import ConversionError, from_public, to_public
 from models.geometry import axis_grid, output_size
 from models.layouts.ciaosr import CONSTANTS, PREFIX
 from models.spec import NetworkSpec
-from models.training.config import Config, Sampling, Training
+from models.training.config import Sampling
 from models.training.forward import upscale
-from models.training.trainer import Trainer
+from tests.models.falling_loss import losses
 
 SIZE, OUTPUT = (5, 6), (12, 17)
 SMALL = {"hidden": 8, "window": 4}
@@ -237,22 +237,8 @@ def test_gradients_are_right_in_double_precision(switches):
 
 
 def test_training_makes_the_loss_fall(tmp_path, photographs):
-    training = Training(
-        steps=50, warmup_steps=4, learning_rate=3e-3, checkpoint_every=1000, validate_every=1000
-    )
-    sampling = Sampling(batch=2, patch=16)
-    trainer = Trainer(Config(spec(window=8), training, sampling), tmp_path)
-    small, target = photographs.draw(sampling, torch.Generator().manual_seed(99))
-
-    def loss():
-        with torch.no_grad():
-            made = upscale(trainer.network, small, target.shape[2:], 4)
-        return float((made - target).abs().mean())
-
-    before = loss()
-    for _ in range(50):
-        trainer.train_step(photographs)
-    assert loss() < 0.95 * before
+    before, after = losses(spec(window=8), photographs, tmp_path, Sampling(batch=2, patch=16))
+    assert after < 0.95 * before
 
 
 def public_state(encoder):

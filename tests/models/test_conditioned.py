@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from models.architectures.conditioned import Conditioned, ConditionedBlock
 from models.architectures.network import Grid, grid_for
-from models.cost import cost_of
+from models.arithmetic import arithmetic_of
 from models.geometry import axis_grid, output_size
 from models.training.forward import upscale
 
@@ -112,7 +112,7 @@ def test_a_block_is_what_its_formula_says():
 
 def test_a_width_costs_the_mean_of_itself_and_its_square():
     entry, blocks = 9 * 3 * 16, 2 * 4 * 9 * 16 * 16  # multiply-accumulates of an input pixel
-    cost = cost_of(Conditioned(**ARGS).to("meta"))
+    cost = arithmetic_of(Conditioned(**ARGS).to("meta"))
     assert cost.trunk == [entry + round(part * blocks) for part in (0.15625, 0.375, 1)]
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from models.architectures.heads.tensor_product import bilinear_coefficients
 from models.architectures.network import grid_for
 from models.architectures.plain import Plain
-from models.cost import cost_of
+from models.arithmetic import arithmetic_of
 from models.geometry import axis_grid
 from models.training.forward import upscale
 
@@ -66,7 +66,7 @@ def test_scale_and_strength_change_the_picture(network):
 
 
 def test_it_costs_little():
-    cost = cost_of(Plain(16, layers=4, basis=2).to("meta"))
+    cost = arithmetic_of(Plain(16, layers=4, basis=2).to("meta"))
     assert cost.trunk == [9 * 6 * 16 + 3 * 9 * 16 * 16]  # multiply-accumulates of an input pixel
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.rim import COLOURS, NOT_WORSE, TOLERANCE, find_rim, flat_error
+from tests.support.networks import nearest
 
 
 def blackened(reach, off=0.0, output_reach=0, calls=None):
@@ -13,13 +14,11 @@ def blackened(reach, off=0.0, output_reach=0, calls=None):
     def run(image, rows, columns):
         if calls is not None:
             calls.append(image.shape)
-        row = rows.index // rows.offset.shape[1]
-        column = columns.index // columns.offset.shape[1]
         edged = image.copy()
         for axis in (2, 3):
             lines = np.moveaxis(edged, axis, 0)
             lines[:reach] = lines[len(lines) - reach :] = 0
-        made = edged[:, :, row][:, :, :, column]
+        made = nearest(edged, rows, columns)
         for axis in (2, 3) if output_reach else ():
             lines = np.moveaxis(made, axis, 0)
             lines[:output_reach] = lines[len(lines) - output_reach :] = 0

@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from models.architectures.registry import build_network
+from models.arithmetic import arithmetic_of, parameters
 from models.catalog import read_catalog
-from models.cost import cost_of, parameters
 from models.zoo import ZOO
 
 
@@ -24,14 +24,19 @@ def test_every_network_can_be_built(name):
 
 
 def test_the_trunk_costs_what_the_facts_say_at_each_width():
-    assert cost_of(on_meta("anysr-edsr-srno")).trunk == [628_416, 849_600, 1_089_216, 1_218_240]
+    assert arithmetic_of(on_meta("anysr-edsr-srno")).trunk == [
+        628_416,
+        849_600,
+        1_089_216,
+        1_218_240,
+    ]
 
 
 def test_heads_cost_what_the_facts_say_in_their_plain_forms():
     def plain(name):
         network = on_meta(name)
         network.head.plain = True
-        return cost_of(network)
+        return arithmetic_of(network)
 
     assert plain("edsr-liif").head_per_output == 1_383_424
     assert plain("edsr-srno").head_per_output == 806_144
@@ -40,7 +45,7 @@ def test_heads_cost_what_the_facts_say_in_their_plain_forms():
 
 def test_the_released_rdn_hardly_saves_anything():
     """86.7, 91.3 and 95.3 % of the full encoder at its three narrower widths."""
-    *narrow, full = cost_of(on_meta("anysr-rdn-released-srno")).trunk
+    *narrow, full = arithmetic_of(on_meta("anysr-rdn-released-srno")).trunk
     assert [100 * cost / full for cost in narrow] == pytest.approx([86.7, 91.3, 95.3], abs=0.06)
 
 

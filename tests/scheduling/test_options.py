@@ -11,9 +11,11 @@ from models.catalog import Artifact, ModelEntry, QualityEntry, WidthEntry
 from models.expectation import Expectation
 from models.spec import NetworkSpec
 from models.strength import strength_of_quality
-from scheduling.cost_model import CostModel, Line, stage_of
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from scheduling.options import frontier, narrowest_network, options_left, options_of
 from scheduling.rungs import FLOOR, Rung, ladder
+from scheduling.stages import stage_of
 from tests.support.jobs import job_request
 
 FILE = Artifact(file="x", sha256="0" * 64, bytes=1)

@@ -14,9 +14,11 @@ from models.geometry import axis_grid
 from scheduling.tiling import (
     CONTEXT,
     AxisTile,
+    Tile,
     Tiling,
     cut_axis,
     halo_pixels,
+    halves,
     patch_pixels,
     plan_tiles,
     tiling_of,
@@ -190,6 +192,37 @@ def test_a_rim_is_shown_on_every_side() -> None:
     assert (tile.rows.output, tile.columns.output) == ((0, 777), (0, 1024))
     assert tile.window_pixels == 520 * 264
     assert halo_pixels((512, 256), (777, 1024), tiling) == 520 * 264 - 512 * 256
+
+
+@given(axes(), axes(), st.integers(1, 4))
+def test_the_halves_of_tiles_are_tiles_of_the_same_picture(
+    down: tuple[int, int, int, int], across: tuple[int, int, int, int], multiple: int
+) -> None:
+    size, output = (down[0], across[0]), (down[1], across[1])
+    tiling = Tiling(down[3], max(1, size[0] * size[1] // 3), patching=Patching(multiple=multiple))
+    for tile in plan_tiles(size, output, tiling):
+        parts = halves(tile, size, output, tiling)
+        if not parts:
+            assert area(tile.rows.core, tile.columns.core) == 1
+            continue
+        first, second = parts
+        assert area(first.rows.core, first.columns.core) in (
+            area(second.rows.core, second.columns.core) - shorter(tile),
+            area(second.rows.core, second.columns.core),
+        )
+        for axis in ("rows", "columns"):
+            whole, one, other = (getattr(t, axis) for t in (tile, first, second))
+            for part in ("core", "output"):
+                (start, middle), (after, stop) = getattr(one, part), getattr(other, part)
+                cut = (start, middle) != (after, stop)
+                assert not cut or middle == after
+                assert (start, stop) == getattr(whole, part)
+            assert min(one.window[0], other.window[0]) == whole.window[0]
+            assert max(one.window[1], other.window[1]) == whole.window[1]
+
+
+def shorter(tile: Tile) -> int:
+    return min(tile.rows.core[1] - tile.rows.core[0], tile.columns.core[1] - tile.columns.core[0])
 
 
 @pytest.mark.parametrize(("scale", "side"), [(1, 512), (2, 512), (4, 512), (8, 256)])

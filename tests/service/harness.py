@@ -21,7 +21,9 @@ from jobs.job import LADDER, Claim, Job, LeaseState, Reason, RunFacts, requireme
 from jobs.redis_queue import RedisQueue
 from models.catalog import Artifact, ModelEntry, QualityEntry, WidthEntry
 from models.spec import NetworkSpec
-from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
+from scheduling.stages import FLOOR_STAGE
 from service.gateway import Gateway
 from service.snapshot import LiveWorker
 

@@ -14,10 +14,12 @@ from jobs.errors import BudgetInfeasible, InvalidRequest
 from jobs.formats import ImageFormat
 from jobs.job import JobRequest, OnMiss
 from models.catalog import Catalog, ModelEntry, QualityEntry
-from scheduling.cost_model import FLOOR_STAGE, CostModel, Line
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from scheduling.load import Load
 from scheduling.options import Option
 from scheduling.rungs import Rung
+from scheduling.stages import FLOOR_STAGE
 from service.admission import admitted, assessed
 from service.default_budgets import (
     MARGIN,

@@ -12,7 +12,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from cli.add import entered
-from models.catalog import ModelEntry, enter
+from models.catalog import ModelEntry, register
 from models.probing.memory import resting_bytes
 from models.probing.ports import ports_of
 from models.probing.probe import Stated, probe
@@ -156,7 +156,7 @@ def add_in_process(
     graph.rename(folder / "found.onnx")
     entry = entered(folder / "found.onnx", folder, name, "Drawn.", "Apache-2.0", found)
     entry = entry.model_copy(update={"in_ladder": False, **more})
-    enter(folder, entry)
+    register(folder, entry)
     return entry
 
 

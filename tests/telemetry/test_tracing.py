@@ -127,7 +127,7 @@ def collector() -> Iterator[Collector]:
 @pytest.fixture(scope="module")
 def client(
     collector: Collector,
-    kept_costs: None,  # noqa: ARG001  they are there before it starts
+    cached_costs: None,  # noqa: ARG001  they are there before it starts
 ) -> Iterator[httpx.Client]:
     """A client of a real service, gateway and worker, that sends spans to the collector."""
     with (

@@ -13,8 +13,8 @@ from models.catalog import (
     Catalog,
     ModelEntry,
     describe,
-    enter,
     read_catalog,
+    register,
     write_catalog,
 )
 from tests.workers.workbench import default_entry, whole
@@ -38,7 +38,7 @@ def add_copy(folder: Path, name: str) -> ModelEntry:
     shutil.copy(SHIPPED / entry.weights.file, folder)
     width = entry.widths[-1].model_copy(update={"onnx": describe(graph)})
     entry = entry.model_copy(update={"name": name, "widths": (width,), "torchscript": None})
-    enter(folder, entry)
+    register(folder, entry)
     return entry
 
 

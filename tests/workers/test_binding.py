@@ -1,114 +1,130 @@
-"""Gateway and worker predict the same cost of a tiled picture."""
+"""Binding by the decoded picture: its expected quality, and the options that `min_db` leaves."""
 
 from __future__ import annotations
 
-import json
-
+import numpy as np
 import pytest
 
-from jobs.backlog import Backlog, QueueStats
-from jobs.errors import BudgetInfeasible
-from jobs.heartbeat import WorkerHeartbeat
-from jobs.job import OnMiss
-from models.catalog import Catalog
-from scheduling.cost_model import CostModel, Line, stage_of
+from images.decode import decode
+from images.picture import Picture, Raster
+from jobs.errors import QualityInfeasible
+from jobs.job import JobStatus, OnMiss
+from jobs.redis_queue import RedisQueue
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from scheduling.load import Load
 from scheduling.rungs import FLOOR, ladder
-from scheduling.tiling import Tiling
-from service.admission import admitted
-from service.snapshot import LiveWorker, Snapshot
-from tests.workers.workbench import Gated, a_job, costs_of, default_entry, zoo_of
-from workers.binding import Binding, bind_job
-from workers.cost_updates import update_cost_model
-from workers.execution import Execution
-from workers.job_binding import JobBinding
-from workers.loaded_model import LoadedModel, Zoo
-from workers.model_slot import LoadedModels
-from workers.pipeline import PipelineResult
+from scheduling.stages import stage_of
+from tests.workers.workbench import (
+    Gated,
+    a_job,
+    a_worker,
+    costs_of,
+    default_entry,
+    photograph,
+    zoo_of,
+)
+from workers.binding import Binding
 
-MS_PER_MEGAPIXEL = 1000.0
 ALONE = Load(now_ms=0.0, workers=1)
-CATALOG = Catalog(default=default_entry().name, models=(default_entry(),))
+PICTURE = decode(photograph(), 10**6)
+FLAT = Picture(Raster(np.full((40, 48, 3), 90, np.uint8)))
 
 
-def costs_by_input(zoo: Zoo) -> CostModel:
-    """Costs by input pixels alone, halos included."""
-    costs = costs_of(0, cheapest_ms=0)
-    for rung in ladder(default_entry()):
-        costs.lines[stage_of(rung)] = Line(0, MS_PER_MEGAPIXEL, 0)
-    costs.lines[stage_of(FLOOR)] = Line(0, MS_PER_MEGAPIXEL, 0)
-    costs.tilings = {name: served.tiling for name, served in zoo.items()}
-    costs.margin = 1.0
+def rising_costs() -> CostModel:
+    """Each width takes 10 ms more than the one before."""
+    costs = costs_of(0)
+    for number, rung in enumerate(ladder(default_entry()), 1):
+        costs.lines[stage_of(rung)] = Line(10.0 * number, 0, 0)
     return costs
 
 
-def snapshot(costs: CostModel) -> Snapshot:
-    """The worker as the gateway sees it."""
-    received = CostModel.from_dict(json.loads(json.dumps(costs.to_dict())))
-    capabilities = LoadedModels(zoo_of(Gated()), received).capabilities
-    models = (default_entry().name,)
-    heartbeat = WorkerHeartbeat("w", True, models, {}, capabilities=capabilities)
-    worker = LiveWorker(heartbeat, received)
-    return Snapshot((worker,), QueueStats(0, 0, 0, 0, Backlog(0.0)))
+def bound(slack_ms: float = 1000.0, **changes: object) -> Binding:
+    return Binding(a_job(**changes), zoo_of(Gated()), rising_costs(), slack_ms, ALONE)
 
 
-@pytest.mark.parametrize(
-    "tiling", [Tiling(20), Tiling(20, pixels=5_000), Tiling(20, output_pixels=90_000)]
-)
-def test_gateway_and_worker_predict_the_same(tiling: Tiling) -> None:
-    zoo = {default_entry().name: LoadedModel(default_entry(), Gated(), tiling)}
-    costs = costs_by_input(zoo)
-    job = a_job(
-        source_width=160, source_height=120, output_width=1280, output_height=960,
-        on_miss=OnMiss.REJECT,
-    )  # fmt: skip
-    promised = admitted(job, snapshot(costs), CATALOG, overhead_ms=0)
-    binding = bind_job(job, zoo, costs, 60_000, ALONE)
-    assert binding.decision.option.safe_ms == pytest.approx(promised.cheapest_ms)
-    assert binding.engine is not None
-    assert binding.engine.tiling == tiling
-    untiled_ms = 160 * 120 / 1e6 * MS_PER_MEGAPIXEL + 2  # and decoding and encoding
-    if tiling == Tiling(20):
-        assert promised.cheapest_ms == pytest.approx(untiled_ms)
-    else:
-        assert promised.cheapest_ms > 1.5 * untiled_ms
+def expected(width: float) -> float:
+    """The expected quality of the photograph at a width."""
+    bound_job = bound(pinned_width=width)
+    bound_job.refine(PICTURE)
+    db = bound_job.option.db
+    assert db is not None
+    return db
 
 
-def test_a_budget_without_room_for_the_halos_is_refused() -> None:
-    tiling = Tiling(20, pixels=5_000)
-    zoo = {default_entry().name: LoadedModel(default_entry(), Gated(), tiling)}
-    job = a_job(
-        source_width=160, source_height=120, output_width=320, output_height=240,
-        on_miss=OnMiss.REJECT, budget_ms=160 * 120 / 1e6 * MS_PER_MEGAPIXEL + 5,
-    )  # fmt: skip
-    with pytest.raises(BudgetInfeasible):
-        admitted(job, snapshot(costs_by_input(zoo)), CATALOG, overhead_ms=0)
+def test_the_expected_quality_is_that_of_the_picture() -> None:
+    bound_job = bound()
+    mean = bound_job.option
+    bound_job.refine(PICTURE)
+    own = bound_job.option
+    assert (own.rung, own.expected_ms) == (mean.rung, mean.expected_ms)
+    assert own.db != mean.db
+    assert bound_job.expectation is not None
+    assert own.db == bound_job.expectation.db(default_entry(), own.rung.width)
+    least, most = bound_job.expected_range(own.db) or (0, 0)
+    assert least < (own.db or 0) < most
 
 
-def test_contended_runs_are_predicted_by_and_update_contended_costs() -> None:
-    zoo = zoo_of(Gated())
-    costs = costs_by_input(zoo)
-    job = a_job(on_miss=OnMiss.REJECT)
-    before = bind_job(job, zoo, costs, 60_000, ALONE).decision.option.expected_ms
-    crowd = Load(0.0, 2, running=[1000.0])
-    binding = bind_job(job, zoo, costs, 60_000, crowd)
-    assert binding.decision.option.expected_ms == before
-    for _ in range(20):
-        bound = JobBinding(job, zoo, costs, 60_000, crowd)
-        network_ms = 3 * work_ms(costs, bound.binding)
-        update_cost_model(Execution(bound, made_in(network_ms)), network_ms)
-    beside = bind_job(job, zoo, costs, 60_000, crowd).decision.option.expected_ms
-    assert beside > 2 * before
-    assert bind_job(job, zoo, costs, 60_000, ALONE).decision.option.expected_ms == before
-    predicted = admitted(job, snapshot(costs), CATALOG, overhead_ms=0)
-    assert predicted.narrowest_ms == pytest.approx(before)
+def test_the_expected_quality_of_resampling_is_that_of_the_picture() -> None:
+    bound_job = bound(slack_ms=5.0)
+    bound_job.refine(PICTURE)
+    option = bound_job.option
+    assert option.rung == FLOOR
+    assert bound_job.expectation is not None
+    assert option.db == bound_job.expectation.resampled_db
 
 
-def work_ms(costs: CostModel, binding: Binding) -> float:
-    """The predicted network time of a bound run on an idle machine."""
-    return costs.under(False).predict_stage(stage_of(binding.decision.option.rung), binding.work)
+def test_an_easy_picture_with_min_db_may_run_narrower() -> None:
+    """By the mean only the widest reaches it, and there is no time for that."""
+    widths = [entry.width for entry in default_entry().widths]
+    most = max(default_entry().expected_db(width, 2.0) or 0 for width in widths)
+    hurried = bound(slack_ms=25.0, min_db=most, on_miss=OnMiss.DEGRADE)
+    assert hurried.option.rung.width == widths[-1]
+    hurried.refine(FLAT)
+    assert hurried.option.safe_ms <= 25.0
 
 
-def made_in(network_ms: float) -> PipelineResult:
-    stages_ms = {"decode": 1.0, "network": network_ms, "encode": 1.0}
-    return PipelineResult(b"", 1, stages_ms)
+def test_a_hard_picture_with_min_db_runs_wider() -> None:
+    widths = [entry.width for entry in default_entry().widths]
+    wanted = (expected(widths[-2]) + expected(widths[-1])) / 2
+    bound_job = bound(slack_ms=25.0, min_db=wanted)
+    bound_job.refine(PICTURE)
+    assert bound_job.option.rung.width == widths[-1]
+
+
+def test_an_infeasible_min_db_is_refused_with_the_largest_feasible() -> None:
+    most = expected(default_entry().widths[-1].width)
+    bound_job = bound(min_db=most + 1)
+    with pytest.raises(QualityInfeasible) as caught:
+        bound_job.refine(PICTURE)
+    assert caught.value.details == {"largest_feasible_db": most}
+    bound(min_db=most).refine(PICTURE)
+
+
+async def test_an_infeasible_min_db_fails_without_a_run(queue: RedisQueue) -> None:
+    session = Gated()
+    session.gate.set()
+    job = a_job(min_db=expected(1.0) + 0.5)
+    await queue.submissions.submit(job, photograph())
+    async with a_worker(queue, zoo_of(session)):
+        view = await queue.submissions.wait(job.id, 20)
+    assert (view.status, view.error_code) == (JobStatus.FAILED, "quality_infeasible")
+    assert view.error_details["largest_feasible_db"] == expected(1.0)
+    assert session.tiles == 0
+
+
+@pytest.mark.parametrize("tile_pixels", [200, 10**6])
+async def test_expected_quality_does_not_depend_on_tiling(
+    queue: RedisQueue, tile_pixels: int
+) -> None:
+    session = Gated()
+    session.gate.set()
+    job = a_job()
+    await queue.submissions.submit(job, photograph())
+    async with a_worker(queue, zoo_of(session, tile_pixels)):
+        facts = (await queue.submissions.wait(job.id, 20)).facts
+    assert facts is not None
+    assert facts.expected_db == expected(facts.width)
+    assert facts.expected_db_range is not None
+    least, most = facts.expected_db_range
+    assert least < facts.expected_db < most

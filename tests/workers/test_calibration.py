@@ -8,8 +8,10 @@ import pytest
 
 from images.encode import writable_formats
 from models.catalog import SHIPPED
-from scheduling.cost_model import DECODE, CostModel, Line, encode_stage, stage_of
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR, ladder
+from scheduling.stages import DECODE, encode_stage, stage_of
 from scheduling.work import Work
 from tests.workers.workbench import Cores, Gated, default_entry, zoo_of
 from workers.calibration import (

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from models.catalog import ModelEntry, Precision
-from scheduling.cost_model import CostModel, Line, encode_stage, stage_of
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from scheduling.rungs import ladder
+from scheduling.stages import encode_stage, stage_of
 from scheduling.tiling import tiling_of
 from tests.workers.workbench import Gated, default_entry, zoo_of
 from workers import cache_files, calibration, calibration_cache, machine

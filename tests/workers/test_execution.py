@@ -14,8 +14,8 @@ from jobs.formats import ImageFormat
 from jobs.job import Claim
 from scheduling.load import Load
 from tests.workers.workbench import LIMITS, Gated, a_job, costs_of, photograph, zoo_of
+from workers.binding import Binding
 from workers.execution import Execution, execute
-from workers.job_binding import JobBinding
 from workers.pipeline import Progress, Stopped, guard
 
 ALONE = Load(now_ms=0.0, workers=1)
@@ -32,7 +32,7 @@ def run(payload: bytes, session: Gated | None = None, **options: object) -> Exec
 def test_a_job_is_bound_by_the_catalog_and_then_by_its_picture() -> None:
     session, seen = Gated(), []
 
-    def on_bound(bound: JobBinding) -> None:
+    def on_bound(bound: Binding) -> None:
         seen.append((bound.expectation, bound.option.db, session.tiles))
 
     execution = run(photograph(), session, on_bound=on_bound)
@@ -71,7 +71,7 @@ def test_a_format_that_is_not_written_is_refused() -> None:
 
 
 def test_what_the_hook_raises_ends_the_execution_before_decoding() -> None:
-    def stop(bound: JobBinding) -> None:
+    def stop(bound: Binding) -> None:
         raise Stopped(bound.option.rung.key)
 
     with pytest.raises(Stopped):

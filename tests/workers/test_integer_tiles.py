@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from images.picture import FloatArray, Picture, Raster, Samples
 from models.geometry import AxisGrid
 from scheduling.tiling import Tiling
+from tests.support.networks import nearest
 from tests.workers.by_planes import apart, made_whole
 from workers.upscale import Engine, upscale
 
@@ -29,11 +30,9 @@ class Stretching:
         columns: AxisGrid,
         strength: float = 0.0,  # noqa: ARG002
     ) -> FloatArray:
-        row = rows.index // rows.offset.shape[1]
-        column = columns.index // columns.offset.shape[1]
         down, across = rows.offset.flat[rows.index], columns.offset.flat[columns.index]
         shade = (1 + SHADE * (down[:, None] + across)).astype(np.float32)
-        return (image[:, :, row][:, :, :, column] - np.float32(0.1)) * shade * np.float32(1.3)
+        return (nearest(image, rows, columns) - np.float32(0.1)) * shade * np.float32(1.3)
 
 
 def drawn(

@@ -12,6 +12,10 @@ from typing import Any
 import pytest
 
 from jobs.heartbeat import GpuState
+from models.catalog import SHIPPED
+from tests.workers.workbench import default_entry
+from workers import gpu
+from workers.gpu import find_gpu, gpu_name
 from workers.machine import (
     VALID_PERIODS,
     Machine,
@@ -20,10 +24,9 @@ from workers.machine import (
     container_memory,
     cpu_name,
     cpu_times,
-    find_gpu,
-    gpu_name,
 )
 from workers.machine_load import CpuTimes, Sample
+from workers.runtimes.onnx import CPU_PROVIDERS, CUDA_PROVIDERS, OnnxSession
 
 Linux = namedtuple("Linux", "user nice system idle iowait irq softirq steal guest guest_nice")
 Mac = namedtuple("Mac", "user nice system idle")
@@ -220,6 +223,18 @@ def test_values_that_a_gpu_does_not_report_are_unknown(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", nvml(broken))
     assert Machine(lambda: find_gpu({})).sample().gpu == seen
+
+
+def test_a_network_on_a_gpu_has_what_is_free_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", nvml())
+    gpu._own_gpu.cache_clear()
+    entry = default_entry()
+    on_gpu, on_cpu = (
+        OnnxSession(SHIPPED, entry, providers=providers).at(entry.widths[0].width).free_bytes()
+        for providers in (CUDA_PROVIDERS, CPU_PROVIDERS)
+    )
+    gpu._own_gpu.cache_clear()
+    assert (on_gpu, on_cpu) == (8 - 3, None)
 
 
 def test_without_the_library_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

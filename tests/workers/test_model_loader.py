@@ -10,7 +10,7 @@ import pytest
 
 from jobs.job import LADDER
 from models.catalog import CATALOG_FILE, SHIPPED, CatalogError, describe, read_catalog
-from scheduling.cost_model import stage_of
+from scheduling.stages import stage_of
 from tests.workers.model_folder import SMALL, add_copy, edit, remove, small_folder, tamper
 from workers.calibration import warm_model
 from workers.disturbance import Needs

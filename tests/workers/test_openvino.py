@@ -20,8 +20,7 @@ from images.picture import FloatArray
 from models.catalog import COEFFICIENTS, SHIPPED, CatalogError, ModelEntry, Precision, read_catalog
 from models.geometry import axis_grid
 from scheduling.tiling import tiling_of
-from tests.support.waiting import eventually_sync
-from tests.workers.test_runtimes import TOLERANCE, noise, run
+from tests.workers.test_runtimes import TOLERANCE, assert_interruptible, noise, run
 from tests.workers.workbench import default_entry, in_tiles, picture_of, whole
 from workers.loaded_model import LoadedModel
 from workers.runtimes import head, openvino
@@ -162,27 +161,7 @@ def test_a_session_runs_after_a_release(int8: OpenVinoSession) -> None:
 
 
 def test_a_run_is_interrupted_and_the_next_one_is_whole(int8: OpenVinoSession) -> None:
-    image = noise(1, 3, 200, 200)
-    network = int8.at(1.0)
-    network.interrupt()  # has no effect: nothing runs
-    expected = run(int8, image, (400, 400), 1.0)
-    caught: list[Exception] = []
-
-    def interrupted() -> None:
-        while not caught:  # a run may end just before it is interrupted
-            try:
-                run(int8, image, (400, 400), 1.0)
-            except Interrupted as error:
-                caught.append(error)
-
-    def ended() -> bool:
-        network.interrupt()
-        return not thread.is_alive()
-
-    thread = threading.Thread(target=interrupted, daemon=True)
-    thread.start()
-    eventually_sync(ended, "an interrupted run")
-    assert np.array_equal(run(int8, image, (400, 400), 1.0), expected)
+    assert_interruptible(int8, side=200)
 
 
 def test_interrupted_runs_do_not_disturb_those_of_sizes_seen_before(int8: OpenVinoSession) -> None:

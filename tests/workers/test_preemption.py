@@ -16,9 +16,12 @@ from jobs.job import JobStatus, LeaseState, OnMiss, Reason
 from jobs.redis_queue import RedisQueue
 from models.expectation import expectation_of
 from models.geometry import AxisGrid
-from scheduling.cost_model import CostModel, Line, stage_of
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from scheduling.load import Load
 from scheduling.rungs import ladder
+from scheduling.stages import stage_of
+from tests.support.networks import nearest
 from tests.support.waiting import PATIENCE_S, eventually
 from tests.workers.workbench import (
     ChangedLeases,
@@ -30,10 +33,10 @@ from tests.workers.workbench import (
     photograph,
     zoo_of,
 )
-from workers.binding import SuspendedRun
 from workers.features import features_of
 from workers.preemption import POLL_S
 from workers.runtimes.base import Interrupted
+from workers.suspended_run import SuspendedRun
 from workers.watchdog import Watchdog
 
 TILE_PIXELS = 200  # a picture of 48 x 40 then has several tiles
@@ -78,9 +81,7 @@ class Stepwise:
     def run(self, width: float, image: FloatArray, rows: AxisGrid, columns: AxisGrid) -> FloatArray:
         self.widths.append(width)
         assert self.steps.acquire(timeout=PATIENCE_S), "the test allowed no further tile"
-        row = rows.index // rows.offset.shape[1]
-        column = columns.index // columns.offset.shape[1]
-        return image[:, :, row][:, :, :, column]
+        return nearest(image, rows, columns)
 
     def interrupt(self) -> None:
         raise AssertionError("it cannot be interrupted")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from models.catalog import SHIPPED
-from scheduling.cost_model import CostModel, Line
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from tests.support.waiting import PATIENCE_S, eventually
 from tests.workers.workbench import Cores, Gated, costs_of, zoo_of
 from workers import remeasuring

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from images.picture import FloatArray
 from models.geometry import AxisGrid
 from scheduling.tiling import Tiling
+from tests.support.networks import nearest
 from tests.workers.workbench import in_tiles, picture_of
 from workers.upscale import Engine, upscale
 
@@ -41,10 +42,8 @@ class Smearing:
         self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
     ) -> FloatArray:
         self.shown += image.shape[2] * image.shape[3]
-        row = rows.index // rows.offset.shape[1]
-        column = columns.index // columns.offset.shape[1]
         down, across = rows.offset.flat[rows.index], columns.offset.flat[columns.index]
-        found = smeared(image, REACH)[:, :, row][:, :, :, column]
+        found = nearest(smeared(image, REACH), rows, columns)
         shaded = found * (1 + strength * (down[:, None] + across))
         return smeared(shaded.astype(np.float32), self.mixing) if self.mixing else shaded
 

@@ -22,7 +22,7 @@ from models.export import write_torchscript
 from models.geometry import axis_grid
 from tests.support.waiting import eventually_sync
 from tests.workers.workbench import default_entry
-from workers.runtimes.base import Interrupted, RuntimeMissing, Session
+from workers.runtimes.base import Interrupted, Interruptible, RuntimeMissing, Session
 from workers.runtimes.onnx import CUDA_PROVIDERS, OnnxSession
 from workers.runtimes.torchscript import TorchScriptSession
 
@@ -74,16 +74,22 @@ def test_a_session_runs_after_a_release(onnx: OnnxSession) -> None:
 
 
 def test_a_run_is_interrupted_and_the_next_one_is_whole(onnx: OnnxSession) -> None:
-    image = noise(1, 3, 160, 160)
-    network = onnx.at(1.0)
+    assert_interruptible(onnx, side=160)
+
+
+def assert_interruptible(session: Session, side: int) -> None:
+    """Check that a run at x2 of a square picture is ended early, and that the next one is whole."""
+    image, size = noise(1, 3, side, side), (2 * side, 2 * side)
+    network = session.at(1.0)
+    assert isinstance(network, Interruptible)
     network.interrupt()  # has no effect: nothing runs
-    whole = run(onnx, image, (320, 320), 1.0)
+    expected = run(session, image, size, 1.0)
     caught: list[Exception] = []
 
     def interrupted() -> None:
         while not caught:  # a run may end just before it is interrupted
             try:
-                run(onnx, image, (320, 320), 1.0)
+                run(session, image, size, 1.0)
             except Interrupted as error:
                 caught.append(error)
 
@@ -94,7 +100,7 @@ def test_a_run_is_interrupted_and_the_next_one_is_whole(onnx: OnnxSession) -> No
     thread = threading.Thread(target=interrupted, daemon=True)
     thread.start()
     eventually_sync(ended, "an interrupted run")
-    assert np.array_equal(run(onnx, image, (320, 320), 1.0), whole)
+    assert np.array_equal(run(session, image, size, 1.0), expected)
 
 
 @pytest.mark.parametrize("width", [entry.width for entry in default_entry().widths])

@@ -16,6 +16,7 @@ from models.catalog import SHIPPED
 from models.geometry import AxisGrid
 from scheduling.tiling import Tiling, tiling_of
 from scheduling.work import work_of
+from tests.support.networks import nearest
 from tests.workers.workbench import a_job, default_entry, in_tiles, picture_of
 from workers.loaded_model import LoadedModel
 from workers.runtimes.onnx import OnnxSession
@@ -37,9 +38,7 @@ class Nearest:
     ) -> FloatArray:
         self.shapes.append(image.shape)
         self.strengths.append(strength)
-        row = rows.index // rows.offset.shape[1]
-        column = columns.index // columns.offset.shape[1]
-        return image[:, :, row][:, :, :, column]
+        return nearest(image, rows, columns)
 
 
 def photograph(height: int = 60, width: int = 75) -> FloatArray:

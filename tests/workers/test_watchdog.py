@@ -11,12 +11,14 @@ import pytest
 from jobs.backlog import Backlog
 from jobs.formats import ImageFormat
 from jobs.redis_queue import RedisQueue
-from scheduling.cost_model import CostModel, Line, encode_stage
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from scheduling.load import Load
+from scheduling.stages import encode_stage
 from tests.support.waiting import eventually
 from tests.workers.workbench import Gated, a_job, a_worker, costs_of, photograph, zoo_of
 from workers.background import background_task
-from workers.job_binding import JobBinding
+from workers.binding import Binding
 from workers.pipeline import Progress
 from workers.watchdog import STUCK_EXIT_CODE, Watchdog, WatchedRun
 
@@ -34,9 +36,9 @@ def a_run(waits: bool = False, stopped: bool = False) -> Any:
     return SimpleNamespace(progress=progress, waits=waits)
 
 
-def bound(costs: CostModel) -> JobBinding:
+def bound(costs: CostModel) -> Binding:
     load = Load.of(Backlog(now_ms=0.0), 1, free=1)
-    return JobBinding(a_job(pinned_width=1.0), zoo_of(Gated()), costs, 1e6, load)
+    return Binding(a_job(pinned_width=1.0), zoo_of(Gated()), costs, 1e6, load)
 
 
 async def test_a_cancelled_run_that_hangs_ends_the_worker(queue: RedisQueue) -> None:

@@ -23,7 +23,8 @@ from jobs.job import Job, JobStatus
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED, Catalog, write_catalog
-from scheduling.cost_model import CostModel, Line
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from tests.support.pictures import ENDLESS_SIDE, draw_endless_jpeg
 from tests.support.waiting import eventually
 from tests.workers.workbench import a_job, default_entry, photograph, whole

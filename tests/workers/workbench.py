@@ -26,11 +26,14 @@ from jobs.job import Claim, Job, LeaseState
 from jobs.queue import JobQueue, Leases
 from models.catalog import SHIPPED, ModelEntry, read_catalog
 from models.geometry import AxisGrid
-from scheduling.cost_model import CostModel, Line, stage_of
+from scheduling.cost_line import Line
+from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR, ladder
+from scheduling.stages import stage_of
 from scheduling.tiling import tiling_of
 from telemetry.spans import Untraced
 from tests.support.jobs import admitted_job
+from tests.support.networks import nearest
 from tests.support.waiting import PATIENCE_S
 from workers.background import background_task
 from workers.disturbance import Reading
@@ -117,9 +120,7 @@ class Gated:
         self.tiles += 1
         self.entered.set()
         assert self.gate.wait(PATIENCE_S), "nobody opened the gate"
-        row = rows.index // rows.offset.shape[1]
-        column = columns.index // columns.offset.shape[1]
-        return image[:, :, row][:, :, :, column]
+        return nearest(image, rows, columns)
 
 
 class Failing:

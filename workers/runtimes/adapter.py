@@ -59,7 +59,7 @@ class AdapterSession:
 
 
 class AdapterNetwork:
-    """A foreign graph; implements `Network`, `Interruptible` and `Releasing`."""
+    """A foreign graph; implements `Network`, `Interruptible`, `Releasing` and `OnDevice`."""
 
     def __init__(self, adapter: Adapter, graph: OnnxGraph) -> None:
         self._adapter = adapter
@@ -75,7 +75,8 @@ class AdapterNetwork:
         strength: float = 0.0,  # noqa: ARG002 - a foreign graph has no input for it
     ) -> FloatArray:
         """Upscale image [1, 3, H, W] in [0, 1] to [1, 3, Y, X], not clamped. Raises CatalogError
-        when the graph's file does not match the catalog's checksum, WrongOutput and Interrupted."""
+        when the graph's file does not match the catalog's checksum, WrongOutput, OutOfMemory and
+        Interrupted."""
         self._interrupted = False
         try:
             larger = enlarge(image, self._adapter, self._run_graph)
@@ -103,6 +104,10 @@ class AdapterNetwork:
         kind = np.float16 if adapter.half else np.float32
         black = np.zeros((1, adapter.colours.channels, *sides), kind)
         self._graph.release(adapter.output, {adapter.input: black})
+
+    def free_bytes(self) -> int | None:
+        """Return the free memory of the GPU; None while unknown, and on the CPU."""
+        return self._graph.free_bytes()
 
     def _run_graph(self, values: NDArray[Any]) -> NDArray[Any]:
         if self._interrupted:

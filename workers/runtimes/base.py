@@ -21,6 +21,10 @@ class Interrupted(Exception):
     """A run was ended early by `Interruptible.interrupt`."""
 
 
+class OutOfMemory(MemoryError):
+    """The device that a network runs on has too little memory for a run."""
+
+
 @runtime_checkable
 class Interruptible(Protocol):
     """A network whose runs can be ended early."""
@@ -40,6 +44,15 @@ class Releasing(Protocol):
         """
 
 
+@runtime_checkable
+class OnDevice(Protocol):
+    """A network that may run on a device with memory of its own."""
+
+    def free_bytes(self) -> int | None:
+        """Return the device memory that a run may take; None while it is unknown, and for a network
+        on the CPU."""
+
+
 class Network(Protocol):
     """A loaded model at one width."""
 
@@ -48,7 +61,8 @@ class Network(Protocol):
     ) -> FloatArray:
         """Upscale image [B, 3, H, W] in [0, 1] to [B, 3, len(rows.index), len(columns.index)],
         not clamped. `rows` and `columns` cover exactly the H and W input pixels. `strength` is the
-        image's compression damage, from 0 to 1; models without that input ignore it."""
+        image's compression damage, from 0 to 1; models without that input ignore it. Raises
+        OutOfMemory, after which a smaller run is possible."""
 
 
 class Session(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 
 from models.catalog import Artifact, ModelEntry, read_verified
 from models.geometry import AxisGrid, axis_grid
-from workers.runtimes.base import Interrupted, RuntimeMissing, inputs_of
+from workers.gpu import free_gpu_bytes
+from workers.runtimes.base import Interrupted, OutOfMemory, RuntimeMissing, inputs_of
+from workers.runtimes.out_of_memory import reported_as_out_of_memory
 
 FloatArray = NDArray[np.float32]
 
@@ -97,12 +100,13 @@ class OnnxGraph:
 
     def run(self, output: str, feed: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """Return an output of the graph. Raises CatalogError when the file does not match the
-        catalog's checksum, and Interrupted."""
+        catalog's checksum, OutOfMemory and Interrupted."""
         graph, running = self._load(), onnxruntime.RunOptions()
         self._holds_memory = True
         self._running = running
         try:
-            made: NDArray[Any] = graph.run([output], feed, running)[0]
+            with reported_as_out_of_memory():
+                made: NDArray[Any] = graph.run([output], feed, running)[0]
         except Exception as error:
             if running.terminate:
                 raise Interrupted from error
@@ -119,10 +123,20 @@ class OnnxGraph:
 
     def release(self, output: str, feed: Mapping[str, NDArray[Any]]) -> None:
         """Free the memory of the runs so far, by one more run of a small picture."""
-        if not self._holds_memory or self._loader.providers[0] not in CPU_PROVIDERS:
+        if not self._holds_memory:
             return
         self._holds_memory = False
-        self._load().run([output], feed, shrinking())
+        # Where not even this run has room, there is nothing to free.
+        with contextlib.suppress(OutOfMemory), reported_as_out_of_memory():
+            self._load().run([output], feed, shrinking(on_gpu=self._on_gpu))
+
+    def free_bytes(self) -> int | None:
+        """Return the free memory of the GPU; None while unknown, and on the CPU."""
+        return free_gpu_bytes() if self._on_gpu else None
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self._loader.providers[0] not in CPU_PROVIDERS
 
     def _load(self) -> onnxruntime.InferenceSession:
         if self._loaded is None:
@@ -131,7 +145,8 @@ class OnnxGraph:
 
 
 class OnnxNetwork:
-    """One width of an `OnnxSession`; implements `Network`, `Interruptible` and `Releasing`."""
+    """One width of an `OnnxSession`; implements `Network`, `Interruptible`, `Releasing` and
+    `OnDevice`."""
 
     def __init__(self, entry: ModelEntry, graph: Artifact, loader: GraphLoader) -> None:
         self._entry = entry
@@ -141,7 +156,7 @@ class OnnxNetwork:
         self, image: FloatArray, rows: AxisGrid, columns: AxisGrid, strength: float = 0.0
     ) -> FloatArray:
         """Upscale image [B, 3, H, W] to [B, 3, Y, X], not clamped. Raises CatalogError when the
-        graph's file does not match the catalog's checksum, and Interrupted."""
+        graph's file does not match the catalog's checksum, OutOfMemory and Interrupted."""
         return self._graph.run(OUTPUT, inputs_of(self._entry, image, rows, columns, strength))
 
     def interrupt(self) -> None:
@@ -154,6 +169,10 @@ class OnnxNetwork:
         grid, image = axis_grid(side, 2 * side), np.zeros((1, 3, side, side), np.float32)
         self._graph.release(OUTPUT, inputs_of(self._entry, image, grid, grid, 0.0))
 
+    def free_bytes(self) -> int | None:
+        """Return the free memory of the GPU; None while unknown, and on the CPU."""
+        return self._graph.free_bytes()
+
 
 def _require(provider: str, providers: Sequence[str]) -> None:
     """Raise RuntimeMissing where ONNX Runtime would silently fall back to the CPU."""
@@ -164,11 +183,12 @@ def _require(provider: str, providers: Sequence[str]) -> None:
         )
 
 
-def shrinking() -> onnxruntime.RunOptions:
+def shrinking(on_gpu: bool = False) -> onnxruntime.RunOptions:
     """Return options of a run that shrinks the arena to its first region when it ends. Used after
     every run, they would add half of a large run's time."""
     options = onnxruntime.RunOptions()
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    arenas = "cpu:0;gpu:0" if on_gpu else "cpu:0"
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", arenas)
     return options
 
 

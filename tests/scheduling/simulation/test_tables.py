@@ -6,10 +6,12 @@ import pytest
 
 from jobs.formats import ImageFormat
 from jobs.job import OnMiss
-from scheduling.cost_model import UNCALIBRATED_MS_PER_MEGAPIXEL, CostModel, encode_stage
+from scheduling.cost_line import UNCALIBRATED_MS_PER_MEGAPIXEL
+from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR, Rung
 from scheduling.simulation.tables import tables_of
 from scheduling.simulation.workload import Kind
+from scheduling.stages import encode_stage
 from tests.scheduling.test_options import MODELS, costs, entry
 
 KIND = Kind(100, 80, 2.0, "png")

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, and multiply-accumulates of convolutions and matrix products.
+"""The arithmetic of a network: parameters, and multiply-accumulates of convolutions and products.
 
 They are counted on the meta device, so nothing is computed. The cost per pixel is the slope between
 two sizes, which leaves out the constant cost of a picture (gates on pooled features).
@@ -22,7 +22,7 @@ SIDES = (32, 48)
 
 
 @dataclass(frozen=True)
-class Cost:
+class Arithmetic:
     """Multiply-accumulates: an input pixel costs `trunk`, by width, and `head_per_input`; an output
     pixel costs `head_per_output`. Without a trunk, the head's figures hold the whole cost."""
 
@@ -36,23 +36,23 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def cost_of(network: Network) -> Cost:
+def arithmetic_of(network: Network) -> Arithmetic:
     """Return the cost of a network that lies on the meta device."""
     trunk: list[int] = []
     run = functools.partial(_whole, network)
     if isinstance(network, TrunkedNetwork):
-        trunk = [_trunk_cost(network, channels) for channels in network.widths]
+        trunk = [_trunk_operations(network, channels) for channels in network.widths]
         run = functools.partial(_head, network)
     small, large = SIDES
     between = _counted(lambda: run(small, large))
-    return Cost(
+    return Arithmetic(
         trunk,
         _per_pixel(_counted(lambda: run(large, large)) - between),
         _per_pixel(between - _counted(lambda: run(small, small))),
     )
 
 
-def _trunk_cost(network: TrunkedNetwork, channels: int) -> int:
+def _trunk_operations(network: TrunkedNetwork, channels: int) -> int:
     def counted(side: int) -> int:
         grid = axis_grid(side, side)
         condition = grid_for(network, grid, grid, "meta").condition
