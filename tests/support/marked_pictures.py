@@ -169,13 +169,14 @@ def tiff(mode: str, **options: Any) -> bytes:
 def deep_tiff() -> bytes:
     """Return a TIFF of 16 bits with transparency, in tiles, the highest byte first, with IPTC among
     the resources of Photoshop."""
+    stated = {0x010F: CAMERA, 0x013B: AUTHOR, 0x8298: NOTICE}
     more = {
         tags.PROFILE: undefined(profile()),
         tags.PHOTOSHOP: undefined(iptc_resources()),
         tags.XMP: undefined(packet()),
         tags.X_RESOLUTION: Value(5, 1, struct.pack(">II", DPI, 1)),
         tags.Y_RESOLUTION: Value(5, 1, struct.pack(">II", DPI, 1)),
-        0x010F: Value(2, len(CAMERA) + 1, CAMERA.encode() + b"\0"),
+        **{tag: Value(2, len(text) + 1, text.encode() + b"\0") for tag, text in stated.items()},
     }
     page = Page(deep(4, 16), deflated=True, tile=16, extra=tags.UNASSOCIATED, more=more)
     return tiff_file([page], ">")

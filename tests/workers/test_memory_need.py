@@ -67,7 +67,8 @@ def noise(channels: int, deep: bool = False, side: int = SIDE) -> Raster:
 
 def large_job(image_format: ImageFormat = PNG, side: int = SIDE, lossless: bool = False) -> Job:
     sides = {"source_width": side, "source_height": side}
-    larger = {"output_width": 2 * side, "output_height": 2 * side}
+    larger: dict[str, object] = {"output_width": 2 * side, "output_height": 2 * side}
+    larger["background"] = "0080ff"  # gives colours to grey
     quality = 100 if image_format.lossy and not lossless else None
     return a_job(output_format=image_format, quality=quality, lossless=lossless, **sides, **larger)
 
