@@ -119,6 +119,11 @@ class _Progress:
     def report(self, facts: dict[str, Any]) -> None:
         if "psnr" in facts:
             line(f"step {facts['step']}: validation PSNR {facts['psnr']}", self._progress)
+        elif "revived_channels" in facts:
+            line(f"{facts['revived_channels']} dead channels were started anew.", self._progress)
+        elif "dead_channels" in facts:
+            dead = f"{facts['dead_channels']} channels are dead: lower the learning rate."
+            line(dead, self._progress)
         elif "loss" in facts:
             self._progress.update(self._training, completed=facts["step"], facts=_describe(facts))
 

@@ -27,6 +27,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from models.architectures.composed import Composed
+from models.architectures.conditioned import Conditioned
 from models.architectures.fixed_scale import FixedScale
 from models.architectures.network import Network, output_halo_of
 from models.architectures.registry import build_network
@@ -37,6 +38,7 @@ from models.training.config import CAPTURED, Config, Sampling, learning_rate
 from models.training.cuda_graphs import Replays
 from models.training.data_parallel import Peers
 from models.training.dataset import Photographs
+from models.training.dead_channels import count_dead, revive
 from models.training.degradation import draw_strength
 from models.training.forward import run_network, trunk_of, upscale
 from models.training.losses import LOSSES
@@ -53,6 +55,8 @@ Report = Callable[[dict[str, Any]], None]
 
 UNREADABLE = (SafetensorError, LookupError, OSError, TypeError, ValueError)
 """Errors of a training state that is damaged."""
+LOOKED_AT = 16
+"""Crops on which dead channels are looked for."""
 FIT_S = 2.0
 """Seconds between two estimates of the number of steps, and the reserve before the end."""
 
@@ -143,10 +147,7 @@ class Trainer:
         fit_to: float | None,
     ) -> None:
         training = self.config.training
-        peak = measured_peak(self.device, self.dtype)
-        precision = str(self.dtype).removeprefix("torch.")
-        report({"step": self.step, "precision": precision, "peak_tflop_per_s": peak / 1e12})
-        meter = Meter(peak)
+        meter = Meter(self._begin(photographs, report))
         fit = StepFit(self.step, fit_to)
         while self.step < self.config.training.steps:
             if self.peers.any_wants(time.monotonic() >= stop_at):
@@ -165,6 +166,39 @@ class Trainer:
                     report({"step": self.step, "psnr": self.validate(validation)})
         if self.peers.first:
             self.save()
+            self._report_dead(photographs, report)
+
+    def _begin(self, photographs: Photographs, report: Report) -> float:
+        """Report how the run starts, and return the device's peak in FLOP/s."""
+        if self.step == 0:
+            self._revive(photographs, report)
+        peak = measured_peak(self.device, self.dtype)
+        precision = str(self.dtype).removeprefix("torch.")
+        report({"step": self.step, "precision": precision, "peak_tflop_per_s": peak / 1e12})
+        return peak
+
+    def _revive(self, photographs: Photographs, report: Report) -> None:
+        """Start dead channels of the weights that the run begins with anew."""
+        if not isinstance(self.network, Conditioned):
+            return
+        torch.manual_seed(self.config.training.seed)
+        count = revive(self.network, self._looked_at(photographs))
+        self.average.load_state_dict(self.network.state_dict())
+        if count:
+            report({"step": self.step, "revived_channels": count})
+
+    def _report_dead(self, photographs: Photographs, report: Report) -> None:
+        """Report dead channels, which say that the learning rate was too high."""
+        if isinstance(self.network, Conditioned):
+            dead = count_dead(self.network, self._looked_at(photographs))
+            if dead:
+                report({"step": self.step, "dead_channels": dead})
+
+    def _looked_at(self, photographs: Photographs) -> Tensor:
+        """Return the pictures at which dead channels are found: the inputs of one batch."""
+        sampling = dataclasses.replace(self.config.sampling, batch=LOOKED_AT)
+        generator = torch.Generator().manual_seed(self.config.training.seed)
+        return photographs.draw(sampling, generator)[0]
 
     def _set_total_steps(self, steps: int | None) -> None:
         if steps is None:
