@@ -17,17 +17,15 @@ from cli.extras import needs
 from cli.terminal import console, progress, shown
 from images.picture import FloatArray, Picture, Raster
 from models.adapters.enlarging import WrongOutput
-from models.card import refresh
 from models.catalog import (
     SHIPPED,
     CatalogError,
-    ModelEntry,
     Precision,
-    QualityEntry,
     read_catalog,
     register,
 )
 from models.geometry import AxisGrid
+from models.recorded_quality import REFERENCE, record_quality, renew_card
 from models.strength import strength_of_quality
 from scheduling.tiling import CONTEXT, DEFAULT_TILE_OUTPUT_PIXELS, Tiling, tiling_of
 from workers.upscale import Engine, upscale
@@ -35,8 +33,6 @@ from workers.upscale import Engine, upscale
 if TYPE_CHECKING:
     from models.architectures.network import Network
     from models.evaluate import Pixels, Score, Upscaler
-
-REFERENCE = "bicubic"
 
 
 def evaluate(
@@ -110,7 +106,8 @@ def evaluate(
     if record and precision is Precision.INT8:
         _record_loss(models, model, record, results)
     elif record:
-        _record(models, model, record, results)
+        record_quality(models, model, record, results)
+        typer.echo(f"Recorded in {models / 'catalog.json'}")
 
 
 def _upscalers(
@@ -262,34 +259,6 @@ def _as_json(model: str, data: str, results: dict[str, list[Score]]) -> dict[str
     return {"model": model, "data": data, "results": rows}
 
 
-def _record(folder: Path, model: str, dataset: str, results: dict[str, list[Score]]) -> None:
-    entry = read_catalog(folder).get(model)
-    measured = {
-        (dataset, s.scale, float(name)): QualityEntry(
-            dataset=dataset,
-            scale=s.scale,
-            width=float(name),
-            psnr_y=round(s.psnr_y, 3),
-            ssim=round(s.ssim, 4),
-        )
-        for name, scores in results.items()
-        if name != REFERENCE
-        for s in scores
-    }
-    kept = [q for q in entry.quality if (q.dataset, q.scale, q.width) not in measured]
-    rows = sorted((*kept, *measured.values()), key=lambda q: (q.dataset, q.scale, q.width))
-    changed = entry.model_copy(update={"quality": tuple(rows)})
-    register(folder, changed)
-    _renew_card(folder, changed)
-    typer.echo(f"Recorded in {folder / 'catalog.json'}")
-
-
-def _renew_card(folder: Path, entry: ModelEntry) -> None:
-    card = folder / f"{entry.name}.md"
-    if card.exists():
-        card.write_text(refresh(card.read_text(), entry))
-
-
 def _record_loss(folder: Path, model: str, dataset: str, results: dict[str, list[Score]]) -> None:
     """Record the loss of int8 against the recorded float32, at the scale with the largest."""
     entry = read_catalog(folder).get(model)
@@ -307,5 +276,5 @@ def _record_loss(folder: Path, model: str, dataset: str, results: dict[str, list
         widths.append(width)
     changed = entry.model_copy(update={"widths": tuple(widths)})
     register(folder, changed)
-    _renew_card(folder, changed)
+    renew_card(folder, changed)
     typer.echo(f"Recorded in {folder / 'catalog.json'}")

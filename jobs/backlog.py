@@ -21,6 +21,17 @@ class Group(NamedTuple):
     """Sum of the predicted costs of their narrowest networks."""
 
 
+class Run(NamedTuple):
+    """A run in progress. Times are of the queue's clock."""
+
+    end_ms: float
+    """When it is expected to end; in the past if it takes longer than predicted."""
+    due_ms: float
+    """When it must end to be in time."""
+    narrowest_ms: float
+    """Predicted cost of the whole picture by its narrowest network."""
+
+
 @dataclass(frozen=True)
 class Backlog:
     """What waits and what runs at one moment of the queue's clock. All times are its ms."""
@@ -35,6 +46,8 @@ class Backlog:
     """Narrowest-network ms that arrive per ms while other jobs wait: how much work keeps coming."""
     inflow_slack_ms: float = math.inf
     """How long that work can wait: the harmonic mean, weighted by work."""
+    runs: tuple[Run, ...] = ()
+    """The runs in progress, where they are asked for to decide on an admission."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +66,8 @@ class QueueStats:
 
 
 def backlog_of(answer: list[bytes]) -> Backlog:
-    """Return the backlog in the answer of `backlog` in backlog.lua."""
-    now_ms, _, slots, cheapest, narrowest, ends, inflow, slack = answer
+    """Return the backlog in the answer of `backlog` or `backlog_with_runs` of the scripts."""
+    now_ms, _, slots, cheapest, narrowest, ends, inflow, slack, *runs = answer
     columns = (map(float, slots.split()), map(_ms, cheapest.split()), map(_ms, narrowest.split()))
     return Backlog(
         now_ms=float(now_ms),
@@ -62,7 +75,13 @@ def backlog_of(answer: list[bytes]) -> Backlog:
         running=tuple(sorted(map(float, ends.split()))),
         inflow=float(inflow),
         inflow_slack_ms=float(slack),
+        runs=_runs(runs[0]) if runs else (),
     )
+
+
+def _runs(words: bytes) -> tuple[Run, ...]:
+    times = map(float, words.split())
+    return tuple(Run(*run) for run in zip(times, times, times, strict=True))
 
 
 def stats_of(answer: list[Any]) -> QueueStats:

@@ -76,6 +76,13 @@ LADDER = "*"
 """The requirement of a job that leaves the choice of its model to the service."""
 
 
+SMALL_FOOTPRINT = 1 << 19
+"""Most `JobRequest.footprint` of a small job, which a worker may run while it decodes or encodes
+another picture: half a megapixel, so that its memory is bounded (`workers.memory.BESIDE_BYTES`)."""
+FOOTPRINT_OF_A_SIDE = 16
+"""Pixels that weigh as much as one more row or column: resampling keeps weights for each."""
+
+
 def requirement_of(model: str | None, width: float | None = None) -> str:
     """Return the capability that a job of this model (None: any) and pinned width requires."""
     if model is None:
@@ -120,6 +127,18 @@ class JobRequest:
     """Assumed compression damage of the picture, from 0 (clean) to 1 (JPEG at quality 30)."""
     traceparent: str | None = None
     """The trace that the job belongs to, as in W3C's header of this name; passed on unread."""
+
+    @property
+    def footprint(self) -> int:
+        """Pixels that bound the memory of the job: of source and output, and of their sides."""
+        sides = self.source_width + self.source_height + self.output_width + self.output_height
+        pixels = self.source_width * self.source_height + self.output_width * self.output_height
+        return pixels + FOOTPRINT_OF_A_SIDE * sides
+
+    @property
+    def small(self) -> bool:
+        """Whether the job may run beside another one in the same worker."""
+        return self.footprint <= SMALL_FOOTPRINT
 
     @property
     def requirement(self) -> str:

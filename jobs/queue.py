@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from jobs.backlog import Backlog, QueueStats
@@ -97,6 +98,20 @@ class Submissions(Protocol):
         """Return depth, age and backlog, in a time that does not depend on the depth."""
 
 
+@dataclass(frozen=True)
+class Gap:
+    """What a worker can run during its present run. All times in ms."""
+
+    rest_ms: float
+    """What the present run still takes: a job that must start before its end is urgent."""
+    spare_ms: float
+    """Most cheapest cost of a job: for how long the present run can be put off."""
+    short_ms: float = 0.0
+    """A small job (`Job.small`) of at most this cheapest cost is taken also if it is not urgent."""
+    small_only: bool = False
+    """Whether only small jobs are taken."""
+
+
 class Leases(Protocol):
     """Hands jobs to workers, and takes their results back under a fencing token."""
 
@@ -119,11 +134,11 @@ class Leases(Protocol):
         """
 
     async def claim_urgent(
-        self, worker_id: str, soon_ms: float, within_ms: float, capabilities: Iterable[str] = ()
+        self, worker_id: str, gap: Gap, capabilities: Iterable[str] = ()
     ) -> Claim | None:
-        """Lease the job with the earliest latest start, without waiting, if it must start within
-        `soon_ms` and its cheapest cost is at most `within_ms`: for a worker that could suspend its
-        present run for so long."""
+        """Lease the job with the earliest latest start among those that fit the gap, without
+        waiting: for a worker that is busy with another run. A job that does not fit is passed over
+        for one that makes it no later than it is."""
 
     async def report_expected_end(self, claim: Claim, predicted_ms: float) -> None:
         """Publish that a run is expected to end `predicted_ms` from now, as part of the backlog.

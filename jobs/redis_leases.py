@@ -17,7 +17,7 @@ from jobs.connection import Command
 from jobs.errors import AnysrError, InternalError
 from jobs.job import Claim, JobStatus, LeaseState, RunFacts
 from jobs.outages import OUTAGES, reports_outages
-from jobs.queue import Capabilities, Leases
+from jobs.queue import Capabilities, Gap, Leases
 from jobs.records import claim_of
 from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
@@ -28,6 +28,8 @@ OTHERS_PAUSE_S = 0.1
 
 FOREVER_MS = 1e15
 """Stands for no bound: numbers reach Lua as text, and it cannot parse infinity."""
+ANY = Gap(math.inf, math.inf)
+"""The gap of an idle worker: any job."""
 
 
 class RedisLeases(Leases):
@@ -71,20 +73,20 @@ class RedisLeases(Leases):
 
     @reports_outages
     async def claim_urgent(
-        self, worker_id: str, soon_ms: float, within_ms: float, capabilities: Iterable[str] = ()
+        self, worker_id: str, gap: Gap, capabilities: Iterable[str] = ()
     ) -> Claim | None:
-        claim, _ = await self._claim(worker_id, capabilities, soon_ms, within_ms)
+        claim, _ = await self._claim(worker_id, capabilities, gap)
         return claim
 
     async def _claim(
         self,
         worker_id: str,
         capabilities: Iterable[str],
-        soon_ms: float = math.inf,
-        within_ms: float = math.inf,
+        gap: Gap = ANY,
     ) -> tuple[Claim | None, int]:
         """Return a job, and the number of jobs passed over because other workers must run them."""
-        bounds = min(soon_ms, FOREVER_MS), min(within_ms, FOREVER_MS)
+        times = (min(ms, FOREVER_MS) for ms in (gap.rest_ms, gap.spare_ms, gap.short_ms))
+        bounds = (*times, "1" if gap.small_only else "")
         met = tuple(capabilities)
         while True:
             ended, row, passed = await self._scripts.run(

@@ -54,7 +54,7 @@ class RedisSubmissions(Submissions):
         arguments = (
             *(job.id, JOB.encode(job), remaining_ms, job.cheapest_ms, job.on_miss.value, limit),
             *(job.narrowest_ms, job.requirement, job.overhead_ms, workers),
-            self._settings.payload_ttl_seconds,
+            *(self._settings.payload_ttl_seconds, "1" if job.small else ""),
         )
         try:
             answer = await self._offer(job.id, payload, arguments)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
-from jobs.backlog import Backlog, Group
+from jobs.backlog import Backlog, Group, Run
 
 SLOT_MS = 50.0
 """Jobs whose latest start lies in the same slot form one group, dated by the slot's beginning."""
@@ -21,6 +21,11 @@ DEMAND_MS = 10_000.0
 `PRIOR_MS`, with `anysr simulate`; jobs/lua/shared/backlog.lua uses the same numbers."""
 PRIOR_MS = 500.0
 """Added to the time in which others waited, because a rate over a shorter time is noise."""
+
+
+LONG_MS, YIELD_MS, REST = 100.0, 50.0, 1.5
+"""A run that still takes LONG_MS gives way within YIELD_MS to jobs that cannot wait for its end. It
+then counts as one more waiting job, at REST times its cost; see `yielding`."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class Load:
     """Narrowest-network ms of new work per ms, while others wait: the demand."""
     inflow_slack_ms: float = float("inf")
     """Harmonic mean of how long that work can wait."""
+    yielding: int = 0
+    """How many of the waiting groups are runs that give way."""
 
     @classmethod
     def of(cls, backlog: Backlog, workers: int, free: int = 0) -> Self:
@@ -52,11 +59,27 @@ class Load:
             backlog.inflow_slack_ms,
         )
 
+    @classmethod
+    def at_arrival(cls, backlog: Backlog, workers: int, small: bool) -> Self:
+        """Return the load that a new job meets in the queue, small or not (`Job.small`): runs that
+        can give way to it count as waiting jobs, and their workers as free.
+
+        By jobs/lua/shared/lateness.lua, where the queue decides; tests compare the two.
+        """
+        now_ms, free, rests = backlog.now_ms, list[float](), list[Group]()
+        for run in backlog.runs:
+            end_ms, rest = max(now_ms, run.end_ms), yielding(run, now_ms, small)
+            free.append(end_ms if rest is None else now_ms + YIELD_MS)
+            rests += [] if rest is None else [rest]
+        waiting = tuple(sorted((*backlog.waiting, *rests)))
+        backlog = replace(backlog, running=tuple(sorted(free)), waiting=waiting)
+        return replace(cls.of(backlog, workers), yielding=len(rests))
+
     @property
     def contended(self) -> bool:
         """Whether a run that begins now shares its machine: jobs are waiting, or more than half of
         the other workers are running."""
-        return bool(self.waiting) or 2 * len(self.running) > self.workers - 1
+        return len(self.waiting) > self.yielding or 2 * len(self.running) > self.workers - 1
 
 
 @dataclass(frozen=True)
@@ -120,6 +143,23 @@ def pressure(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf")
 def sustained_stretch(load: Load) -> float:
     """Return the stretch at which the inflow would keep all workers busy; infinite without any."""
     return load.workers / load.inflow if load.inflow > 0 else float("inf")
+
+
+def yielding(run: Run, now_ms: float, small: bool) -> Group | None:
+    """Return the rest of a run that can give way to a job, small or not, as waiting work; None for
+    one that cannot.
+
+    A run gives way to any job between two tiles of its network. One that has no time for a network
+    gives way to small jobs alone, while it is decoded, resampled and encoded.
+    """
+    end_ms, soonest_ms = max(now_ms, run.end_ms), now_ms + YIELD_MS
+    rest_ms = REST * run.narrowest_ms
+    if small and (rest_ms <= 0 or run.due_ms - rest_ms <= soonest_ms):
+        rest_ms = REST * (end_ms - now_ms)
+    start_ms = run.due_ms - rest_ms
+    if end_ms <= now_ms + LONG_MS or rest_ms <= 0 or start_ms <= soonest_ms:
+        return None
+    return Group(start_ms, rest_ms, rest_ms)
 
 
 def wait_ms(load: Load, latest_start_ms: float) -> float:

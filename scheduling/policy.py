@@ -27,6 +27,10 @@ PATIENCE = 0.2
 """Part of the incoming work's slack that a run may take in any case: behind so short a run that
 work is still in time. Tuned with `anysr simulate`."""
 
+SHORT = 1 / 8
+"""Part of a run's length up to which another job is short: it would wait for many times as long as
+it takes, while the run ends hardly later."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -124,6 +128,12 @@ def spare_ms(left: tuple[Option, ...], slack_ms: float) -> float:
     `left` are the options to finish it, narrowest first; see `options_left`.
     """
     return max(0.0, slack_ms - left[0].safe_ms)
+
+
+def short_ms(run_ms: float) -> float:
+    """Return the cheapest cost up to which a job goes first during a run of `run_ms` in all, also
+    if it could wait for the run's end."""
+    return SHORT * run_ms
 
 
 def go_on(left: tuple[Option, ...], slack_ms: float) -> Option:

@@ -114,7 +114,7 @@ def assessed(
         raise NotReady(_loading(job, snapshot), retry_after_s=LOADING_RETRY_S)
     if not workers or snapshot.stats is None:
         raise not_ready(snapshot, job.requirement)
-    load = Load.of(snapshot.stats.backlog, len(workers))
+    load = Load.at_arrival(snapshot.stats.backlog, len(workers), job.small)
     options = _options(job, workers, catalog, load.contended)
     if not options and job.min_db is None:  # the workers' models are not in this catalog
         raise not_ready(snapshot, job.requirement)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from jobs.budget import smallest_budget_ms
+from jobs.budget import smallest_budget_ms, start_slack_ms
 from jobs.job import JobRequest
 from models.catalog import Catalog
-from scheduling.load import Load, wait_ms
+from scheduling.load import Load, pressure, wait_ms
 from scheduling.options import Option
 from scheduling.rungs import Rung
 from service.settings import GatewaySettings
 
 MARGIN = 1.5
 """Factor on the safe cost of a good result: the worker that takes the picture may be slower than
-the fastest, and other jobs may come first. A caller without a budget is in no hurry."""
+the fastest, and other jobs may come first."""
+PATIENCE = 10.0
+"""For how many times as long as a good result takes its caller may have to wait, up to the usual
+budget: for a small picture not for seconds, behind large ones that come later."""
 
 
 @dataclass(frozen=True)
@@ -23,23 +26,30 @@ class DefaultBudget:
     """Bounds, in ms, of the default budget."""
 
     least_ms: float
+    """Of a small picture."""
+    usual_ms: float
+    """Of one whose good result takes more than a tenth of it, and less than all."""
     most_ms: float
 
 
 def upscale_default(settings: GatewaySettings) -> DefaultBudget:
     """Return the bounds for POST /upscale, whose caller waits on one connection."""
-    return _bounds(settings.default_budget_ms, settings.max_default_budget_ms, settings)
+    usual_ms, least_ms = settings.default_budget_ms, settings.min_default_budget_ms
+    return _bounds(least_ms, usual_ms, settings.max_default_budget_ms, settings)
 
 
 def jobs_default(settings: GatewaySettings) -> DefaultBudget:
     """Return the bounds for POST /jobs, whose caller comes back."""
-    return _bounds(settings.default_job_budget_ms, settings.max_budget_ms, settings)
+    usual_ms = settings.default_job_budget_ms
+    return _bounds(usual_ms, usual_ms, settings.max_budget_ms, settings)
 
 
-def _bounds(least_ms: float, most_ms: float, settings: GatewaySettings) -> DefaultBudget:
-    # A least default above the upper bound wins, up to the largest budget of all.
-    largest_ms = settings.max_budget_ms
-    return DefaultBudget(min(least_ms, largest_ms), min(max(least_ms, most_ms), largest_ms))
+def _bounds(
+    least_ms: float, usual_ms: float, most_ms: float, settings: GatewaySettings
+) -> DefaultBudget:
+    # The usual default wins over the bounds on both sides, up to the largest budget of all.
+    ordered = min(least_ms, usual_ms), usual_ms, max(usual_ms, most_ms)
+    return DefaultBudget(*(min(ms, settings.max_budget_ms) for ms in ordered))
 
 
 def good_option(job: JobRequest, options: tuple[Option, ...], catalog: Catalog) -> Option:
@@ -71,6 +81,12 @@ def wait_within(
     return wait_ms(load, load.now_ms + slack_ms)
 
 
+def first_budget_ms(bounds: DefaultBudget, run_ms: float) -> float:
+    """Return the default budget of a picture whose good result takes `run_ms`, with a margin, where
+    none waits and the usual budget is enough."""
+    return min(max(bounds.least_ms, float(math.ceil(PATIENCE * run_ms))), bounds.usual_ms)
+
+
 def default_budget_ms(
     bounds: DefaultBudget,
     good: Option,
@@ -78,18 +94,34 @@ def default_budget_ms(
     load: Load,
     overhead_ms: float,
 ) -> float:
-    """Return the smallest budget within the bounds that has room for `good`, with a margin, behind
-    the jobs that go before it. Never below what an idle service could meet, unless the upper bound
-    is.
+    """Return the smallest budget from `first_budget_ms` on that has room for `good`, with a margin,
+    behind the jobs that go before it, and makes none late that would go after it. Never below what
+    an idle service could meet, unless the upper bound is.
 
     A longer budget lets more jobs go first, so it grows until it has room for all of them.
     """
-    own_ms = smallest_budget_ms(MARGIN * good.safe_ms, overhead_ms)
-    budget_ms = bounds.least_ms
+    run_ms = MARGIN * good.safe_ms
+    own_ms, budget_ms = smallest_budget_ms(run_ms, overhead_ms), first_budget_ms(bounds, run_ms)
     while budget_ms < bounds.most_ms:
         waits_ms = wait_within(budget_ms, options, load, overhead_ms)
         needed_ms = float(math.ceil(own_ms + waits_ms))
         if needed_ms <= budget_ms:
+            needed_ms = _behind_those_it_delays(budget_ms, options, load, overhead_ms)
+        if needed_ms <= budget_ms:
             break
         budget_ms = needed_ms
     return min(budget_ms, bounds.most_ms)
+
+
+def _behind_those_it_delays(
+    budget_ms: float, options: tuple[Option, ...], load: Load, overhead_ms: float
+) -> float:
+    """Return the budget if a job with it makes no other one late, else one by which the next job
+    goes first."""
+    cost_ms = options[0].safe_ms
+    start_ms = load.now_ms + start_slack_ms(budget_ms, cost_ms, overhead_ms)
+    if cost_ms <= pressure(load, from_ms=start_ms).kept_ms:
+        return budget_ms
+    following_ms = next(start for start, _, _ in load.waiting if start > start_ms)
+    needed_ms = smallest_budget_ms(cost_ms, overhead_ms) + following_ms - load.now_ms
+    return float(math.ceil(max(needed_ms, budget_ms + 1)))

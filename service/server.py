@@ -10,6 +10,7 @@ import uvicorn
 
 from jobs.reload_requests import on_hangup
 from service.gateway import Gateway
+from service.listening import listen_fairly
 from service.monitoring import MonitoringServer
 
 
@@ -41,6 +42,12 @@ class GatewayServer(uvicorn.Server):
                     await super().serve(sockets)
         finally:
             await self._gateway.queue.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and accept several connections in each turn of the event loop."""
+        await super().startup(sockets)
+        if self.started:
+            await listen_fairly(self)
 
     def _reload(self) -> None:
         self._gateway.catalogs.reload_requests.request()

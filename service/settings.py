@@ -121,8 +121,14 @@ class GatewaySettings(LogSettings):
     default_budget_ms: float = Field(
         10_000.0,
         gt=0,
-        description="Smallest latency budget of POST /upscale when none is given; a picture that "
-        "needs longer gets more.",
+        description="Latency budget of POST /upscale when none is given; a picture that needs "
+        "longer gets more, and one whose good result takes less than a tenth of it gets ten times "
+        "that.",
+    )
+    min_default_budget_ms: float = Field(
+        1_000.0,
+        gt=0,
+        description="Smallest latency budget of POST /upscale when none is given.",
     )
     max_default_budget_ms: float = Field(
         120_000.0,

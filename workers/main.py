@@ -14,8 +14,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from images.decode import decode
-from images.sandbox.decoder import SandboxedDecoder, decoding_seconds, supported
 from jobs.redis_queue import RedisQueue
 from jobs.reload_requests import ReloadRequests, on_hangup
 from jobs.settings import QueueSettings
@@ -27,6 +25,7 @@ from telemetry.tracing import TracingMissing, tracing_of
 from workers import allocator
 from workers.background import background_task, wait_for_event
 from workers.cache_files import cache_folder
+from workers.decoders import decoders_of
 from workers.gpu import find_gpu
 from workers.heartbeat import Heartbeat
 from workers.idle_memory import IdleMemoryRelease
@@ -36,7 +35,6 @@ from workers.memory import warn_of_little_memory
 from workers.metrics import WorkerMetrics
 from workers.model_loader import ModelLoader
 from workers.model_slot import ModelSlot
-from workers.pipeline import Decode
 from workers.reloading import Reloader
 from workers.remeasuring import Remeasurer
 from workers.runtimes.base import RuntimeMissing
@@ -50,8 +48,6 @@ HEARTBEAT_S = 1.0
 MAX_RENEWAL_S = 1.0
 """Longest interval between renewals of a lease, which also detect cancellation."""
 PARENT_POLL_S = 1.0
-DECODING_GRACE_S = 2.0
-"""Time for the decoding of a picture whose job has no slack left: late pictures are served too."""
 
 
 class RedisMissing(ValueError):
@@ -99,22 +95,6 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-@contextlib.contextmanager
-def _decoding(
-    settings: WorkerSettings, metrics: WorkerMetrics
-) -> Iterator[Callable[[float], Decode]]:
-    """Yield how the picture of a job with so much slack is decoded: in the sandbox, if there is
-    one."""
-    if not settings.sandbox or not supported():
-        yield lambda slack_s: decode
-        return
-    decoder = SandboxedDecoder(settings.max_source_pixels, metrics.decoder_ended)
-    decoder.start()
-    with contextlib.closing(decoder):
-        most = settings.decode_seconds
-        yield lambda slack_s: decoder.within(decoding_seconds(most, slack_s, DECODING_GRACE_S))
-
-
 async def _serve(
     settings: WorkerSettings, queue_settings: QueueSettings, queue: RedisQueue, tracing: Tracing
 ) -> None:
@@ -128,8 +108,8 @@ async def _serve(
         replaces_silent=settings.replaces_silent,
     )
     loader = _loader(settings)
-    decoding = _decoding(settings, metrics)  # the process loads beside the models
-    with _metrics_server(settings, registry), machine, decoding as decode_within:
+    decoding = decoders_of(settings, metrics)  # the process loads beside the models
+    with _metrics_server(settings, registry), machine, decoding as decoders:
         async with (
             sending_keepalive(settings.keepalive_fd),
             _stopping(settings, requests) as stopping,
@@ -146,7 +126,7 @@ async def _serve(
                 *(queue.leases, slot, heartbeat, metrics, tracing),
                 *(settings.limits, watchdog, renew_s),
                 available_memory=lambda: available_memory(machine.state),
-                decode_within=decode_within,
+                decoders=decoders,
             )
             worker = Worker(parts)
             reloader = Reloader(requests, loader, slot, heartbeat, worker.turn)

@@ -52,10 +52,18 @@ after pictures of many sizes), and an encoded source twice, as it was received a
 Models that are loaded on demand add their own."""
 
 
+BESIDE_BYTES = 256 << 20
+"""What a small job may take beside other runs of a worker, which may take all together what one job
+may (`Limits.job_bytes`). At most 101 MB are samples, encoder and workspace of a job of
+`jobs.job.SMALL_FOOTPRINT`, 67 MB are its encoded source, twice, and the rest is for a tile."""
+SOURCE_BYTES = 64 << 20
+"""Of these for the encoded source."""
+
+
 def worker_bytes(limits: Limits) -> int:
     """Return the most that a worker's process takes. Containers get as much
     (`tests/deploy/test_memory_limits.py`)."""
-    return RESTING_BYTES + limits.job_bytes
+    return RESTING_BYTES + BESIDE_BYTES + limits.job_bytes
 
 
 def warn_of_little_memory(limits: Limits, machine: MachineState | None) -> None:
@@ -122,6 +130,20 @@ def bytes_left(limits: Limits, suspended_bytes: int, available_bytes: int | None
     """Return what a run may take beside a suspended one: both together keep to the limit of one."""
     left = limits.job_bytes - suspended_bytes
     return left if available_bytes is None else min(left, available_bytes)
+
+
+def beside_bytes(limits: Limits, available_bytes: int | None) -> int:
+    """Return what a small job may take beside one that goes on; 0 where the machine has less left
+    than it might need."""
+    if available_bytes is not None and available_bytes < BESIDE_BYTES:
+        return 0
+    return min(limits.job_bytes, BESIDE_BYTES - SOURCE_BYTES)
+
+
+def runs_beside(entry: ModelEntry) -> bool:
+    """Return whether any picture can be cut into tiles that are small enough to run beside another
+    job: for networks of ours that are exactly local."""
+    return entry.halo is not None and entry.adapter is None and entry.tile_output_pixels is None
 
 
 def tile_bytes(job: JobRequest, engine: Engine | None) -> int:

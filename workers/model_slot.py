@@ -12,6 +12,7 @@ from scheduling.cost_model import CostModel
 from scheduling.stages import NETWORK, stage_of
 from workers.calibration import tilings
 from workers.loaded_model import Zoo
+from workers.memory import runs_beside
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,15 @@ class LoadedModels:
             requirement_of(entry.name, width.width) for entry in entries for width in entry.widths
         )
         return (*ladder, *(requirement_of(entry.name) for entry in entries), *widths)
+
+    @property
+    def beside_capabilities(self) -> tuple[str, ...]:
+        """The same for jobs that run beside another one (`workers.memory.runs_beside`)."""
+        zoo = {name: served for name, served in self.zoo.items() if runs_beside(served.entry)}
+        others = (served.entry for name, served in self.zoo.items() if name not in zoo)
+        may_choose = not any(entry.chosen_freely for entry in others)
+        named = replace(self, zoo=zoo).capabilities
+        return tuple(name for name in named if may_choose or name != LADDER)
 
     @property
     def backends(self) -> dict[str, BackendState]:

@@ -18,6 +18,7 @@ from images.sandbox.decoder import DecodingInterrupted
 from jobs.errors import InvalidRequest, OutputTooLarge
 from jobs.job import JobRequest, MetadataChoice
 from workers.runtimes.base import Interruptible
+from workers.stage_gate import Stage
 from workers.upscale import Engine, upscale
 
 
@@ -31,6 +32,9 @@ Interruptible, stopping the run interrupts it."""
 
 ChooseEngine = Callable[[Picture], Engine | None]
 """Returns the engine for a decoded picture, None for plain resampling. May raise to stop."""
+
+OnStage = Callable[[Stage], None]
+"""Called before a stage begins. May wait."""
 
 BetweenTiles = Callable[[float], Engine | None]
 """Called between two tiles, and when a tile was interrupted, with the completed part of the
@@ -47,12 +51,15 @@ _KEPT: dict[MetadataChoice, Callable[[Picture], Metadata]] = {
 class Progress:
     """State that the executing thread and the event loop share."""
 
-    def __init__(self, between_tiles: BetweenTiles | None = None) -> None:
+    def __init__(
+        self, between_tiles: BetweenTiles | None = None, on_stage: OnStage | None = None
+    ) -> None:
         self.part = 0.0
         """Completed part of the network's work, from 0 to 1."""
         self.suspended_ms = 0.0
-        """How long the run was suspended between tiles."""
+        """How long the run was suspended between tiles, and before the first one."""
         self._between_tiles = between_tiles
+        self._on_stage = on_stage
         self._stop = threading.Event()
         self._running: object = None
 
@@ -71,6 +78,13 @@ class Progress:
         self._stop.set()
         if first and isinstance(work, Interruptible):
             work.interrupt()
+
+    def enter(self, stage: Stage) -> None:
+        """Begin a stage."""
+        if self._on_stage is not None:
+            since = time.perf_counter()
+            self._on_stage(stage)
+            self.suspended_ms += (time.perf_counter() - since) * 1e3
 
     def report(self, part: float) -> Engine | None:
         """Record the completed part; return an engine to continue with, None for the same one.
@@ -102,7 +116,7 @@ class PipelineResult:
     tiles: int
     stages_ms: dict[str, float]
     suspended_ms: float = 0.0
-    """How long the run was suspended between tiles; not part of any stage."""
+    """How long the run was suspended between tiles, and before the first; not part of any stage."""
     untouched: bool = False
     """Whether the pixels are the source's: nothing was run."""
     converted: bool = False
@@ -160,11 +174,13 @@ def run_pipeline(
     watch.lap("decode")
     engine = choose_engine(picture)
     watch.skip()
+    progress.enter(Stage.ENLARGE)
     size = job.output_height, job.output_width
     with progress.running(None if engine is None else engine.network):
         larger = upscale(picture, *size, engine, progress.report, job.strength)
     del picture  # encoding needs its memory
     watch.lap("network", progress.suspended_ms)
+    progress.enter(Stage.ENCODE)
     chosen = replace(larger.picture, metadata=_KEPT[job.metadata](larger.picture))
     background = background_of(job.background)
     data = encode(chosen, job.output_format, job.quality, job.lossless, background)

@@ -1,9 +1,11 @@
 """Preemption of a run by more urgent jobs, and a cheaper network for a run that falls behind.
 
-A run is suspended only for a job that would otherwise start too late, and only for as long as the
-run itself can spare: both then meet their deadlines. Between two tiles that costs nothing. Once per
-run a tile is interrupted as well, and run again afterwards, because a burst may arrive just after
-every worker has started a long tile.
+A run gives way to a job that would otherwise start too late, or that is small and short in
+comparison, and only for as long as the run itself can spare: both then meet their deadlines.
+Between two tiles, or two strips of resampling, it is suspended, which costs nothing. While it is
+decoded or encoded, it goes on, and a small job runs beside it. Once per run a tile is interrupted
+as well, for an urgent job, and run again afterwards, because a burst may arrive just after every
+worker has started a long tile. A run that has preempted another gives way to small jobs alone.
 
 A run that takes longer than predicted continues at a narrower width from its next tile on. If even
 this tile threatens to end too late, it is interrupted just before the last moment at which the
@@ -18,14 +20,13 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from jobs.job import Claim, Reason, RunFacts
-from jobs.queue import Leases
+from jobs.queue import Gap, Leases
 from models.catalog import ModelEntry
-from models.expectation import Expectation
-from scheduling.options import Option, cheapest_rest, options_left
-from scheduling.policy import go_on, spare_ms
+from scheduling.options import Option, Options, cheapest_rest
+from scheduling.policy import go_on, short_ms, spare_ms
 from workers.background import wait_for_event
 from workers.binding import Binding
 from workers.execution import Execution
@@ -33,8 +34,9 @@ from workers.lease import Lease
 from workers.memory import most_held_bytes
 from workers.model_slot import LoadedModels
 from workers.pipeline import Progress
-from workers.rung_choice import RungChoice
+from workers.remaining import Bound, remaining
 from workers.runtimes.base import Interruptible
+from workers.stage_gate import Stage, StageGate
 from workers.suspended_run import SuspendedRun
 from workers.upscale import Engine
 
@@ -51,8 +53,21 @@ busy machine."""
 MIN_REMAINING_MS = 100.0
 """A run that is expected to end sooner than this is not interrupted."""
 
+MIN_PREPARED_MS = 500.0
+"""For a run that is expected to take longer than this, the second decoder is started."""
+
 Preempt = Callable[[Claim, SuspendedRun], Awaitable[None]]
-"""Runs a more urgent job while the current run is suspended."""
+"""Runs a more urgent job while the current run is suspended or goes on beside it."""
+
+
+class Beside(Protocol):
+    """What running a job beside another takes."""
+
+    def prepare(self) -> None:
+        """Start what takes time to start. May block."""
+
+    def bytes_left(self) -> int:
+        """Return the memory that a job may take now; 0 where none may run."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +82,26 @@ class RunContext:
     stopping: asyncio.Event
     """Once it is set, nothing is preempted any more."""
     preempt: Preempt
+    beside: Beside
     suspended: SuspendedRun | None = None
-    """The run that this one preempts. A run that preempts another is not preempted itself."""
+    """The run that this one preempts."""
     started: float = field(default_factory=time.perf_counter)
 
     @property
     def elapsed_ms(self) -> float:
         """Time since the claim."""
         return (time.perf_counter() - self.started) * 1e3
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether this run gives way to others: one that goes on beside another is small and short,
+        and so is the third run of a worker."""
+        return self.suspended is None or (self.suspended.depth == 1 and not self.suspended.goes_on)
+
+    @property
+    def small_only(self) -> bool:
+        """Whether this run gives way to small jobs alone."""
+        return self.suspended is not None
 
     @property
     def now_ms(self) -> float:
@@ -85,15 +112,6 @@ class RunContext:
     def slack_ms(self) -> float:
         """Time left until the run must end."""
         return self.claim.run_slack_ms - self.elapsed_ms
-
-
-@dataclass(frozen=True)
-class _Bound:
-    """How the run was bound last."""
-
-    choice: RungChoice
-    entry: ModelEntry
-    expectation: Expectation | None
 
 
 @dataclass(frozen=True)
@@ -120,9 +138,10 @@ class PreemptibleRun:
     def __init__(self, context: RunContext) -> None:
         self._context = context
         self._loop = asyncio.get_running_loop()
-        self._enabled = context.suspended is None
-        self._bound: _Bound | None = None
-        """None before the job is bound, and for plain resampling, which is not preempted."""
+        self._enabled = context.gives_way
+        self._bound: Bound | None = None
+        """None before the job is bound."""
+        self._gate = StageGate()
         self._engine: Engine | None = None
         self._expected_end_ms = 0.0
         """On the queue's clock."""
@@ -143,9 +162,17 @@ class PreemptibleRun:
         """The job that a tile was interrupted for, until it is run."""
         self._claiming = asyncio.Lock()
         """Held while more urgent jobs are claimed, between tiles or during one."""
-        self.waits = False
+        self._asks = False
         """Whether the executing thread waits for the event loop."""
-        self.progress = Progress(self._from_thread if self._enabled else None)
+        self.accompanied = False
+        """Whether another job ran beside this one, so that its times say nothing of its costs."""
+        hooks = (self._from_thread, self._enter) if self._enabled else (None, None)
+        self.progress = Progress(*hooks)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the executing thread waits for another run, or for the event loop."""
+        return self._asks or self._gate.waits
 
     @property
     def uniform(self) -> bool:
@@ -161,21 +188,21 @@ class PreemptibleRun:
         self._segments = [(0.0, option)]
         self._network_since = time.perf_counter()
         self._engine = bound.engine
-        self._bound = None
-        if bound.engine is not None:
-            entry = zoo[option.rung.model].as_run
-            self._bound = _Bound(bound.choice, entry, bound.expectation)
+        entry = None if bound.engine is None else zoo[option.rung.model].as_run
+        self._bound = Bound(bound.choice.costs, bound.choice.work, entry, bound.expectation)
         # Checked here, because waking the event loop for short runs would slow them.
         if bound.expectation is not None and self._interruptible() is not None:
             self._loop.call_soon_threadsafe(self._start_watching)
 
     @contextlib.asynccontextmanager
     async def watched(self, lease: Lease) -> AsyncIterator[None]:
-        """Interrupt a tile that runs meanwhile if a job arrives that cannot wait for its end."""
+        """Meanwhile run jobs beside this one, and interrupt a tile, for jobs that cannot wait."""
         self._lease = lease
+        begin = self._loop.call_later(POLL_S, self._start_watching)
         try:
             yield
         finally:
+            begin.cancel()
             # Ended by an event, not cancelled: a claim might be on its way.
             self._ended.set()
             if self._watching is not None:
@@ -189,7 +216,7 @@ class PreemptibleRun:
     def facts(self, execution: Execution) -> RunFacts:
         """Return the facts of the finished run."""
         facts = execution.facts(self._context.claim, self._context.elapsed_ms)
-        if self._preemptions:
+        if self._preemptions or self.accompanied:
             suspended_ms = execution.result.suspended_ms
             facts = replace(facts, stages_ms={**facts.stages_ms, "yielded": suspended_ms})
         if len(self._segments) <= 1:
@@ -208,16 +235,19 @@ class PreemptibleRun:
     def on_loop(self, work: Coroutine[Any, Any, T]) -> T:
         """Return the result of a coroutine that is run on the event loop. Called on the executing
         thread, which waits for it."""
-        self.waits = True
+        self._asks = True
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result()
         finally:
-            self.waits = False
+            self._asks = False
+
+    def _enter(self, stage: Stage) -> None:
+        self._gate.enter(stage)
+        if stage is Stage.ENLARGE:
+            self._network_since = time.perf_counter()
 
     def _from_thread(self, part: float) -> Engine | None:
         """Run `between_tiles` on the event loop; the executing thread waits for it."""
-        if self._bound is None:
-            return None
         return self.on_loop(self._between_tiles(part))
 
     async def _between_tiles(self, part: float) -> Engine | None:
@@ -233,7 +263,7 @@ class PreemptibleRun:
             return self._narrow_if_behind(part)
 
     def _start_watching(self) -> None:
-        if not self._ended.is_set():
+        if self._enabled and self._watching is None and not self._ended.is_set():
             self._watching = asyncio.create_task(self._watch())
 
     def _interruptible(self) -> Interruptible | None:
@@ -243,17 +273,30 @@ class PreemptibleRun:
         return network if long_enough and isinstance(network, Interruptible) else None
 
     async def _watch(self) -> None:
-        while self._rescue is None and not await wait_for_event(self._ended, self._next_look_s()):
+        prepared = False
+        while not await wait_for_event(self._ended, self._next_look_s()):
+            if not prepared and self._run_ms() > MIN_PREPARED_MS:
+                prepared = True
+                await asyncio.to_thread(self._context.beside.prepare)
             async with self._claiming:
-                self._rescue_if_late()
-                if self._interrupted:
-                    continue
                 try:
-                    await self._interrupt_for_urgent()
+                    await self._look()
                 except ConnectionError as error:
                     log.warning("cannot poll for more urgent jobs: %s", error)
 
+    async def _look(self) -> None:
+        """See to jobs that wait, and to a tile that is late."""
+        if self._gate.stage is not Stage.ENLARGE:
+            while await self._run_beside():
+                pass
+        elif self._rescue is None:
+            self._rescue_if_late()
+            if not self._interrupted:
+                await self._interrupt_for_urgent()
+
     def _next_look_s(self) -> float:
+        if self._rescue is not None or self._gate.stage is not Stage.ENLARGE:
+            return POLL_S
         cheapest, context = self._cheapest_rest(), self._context
         if cheapest is None or context.slack_ms < cheapest.expected_ms:
             return POLL_S
@@ -289,7 +332,7 @@ class PreemptibleRun:
         """Return the cheapest network for the rest of the picture, None if there is none cheaper
         than the current one, or if the picture's tiles are too small for it."""
         bound, job = self._bound, self._context.claim.job
-        if bound is None:
+        if bound is None or bound.entry is None:
             return None
         models = {
             name: served.as_run
@@ -297,7 +340,7 @@ class PreemptibleRun:
             if name == bound.entry.name or _fits_tiles_of(bound.entry, served.as_run)
         }
         left = 1 - self.progress.part
-        option = cheapest_rest(job, models, bound.choice.costs, left, bound.expectation)
+        option = cheapest_rest(job, models, bound.costs, left, bound.expectation)
         current = self._remaining(self.progress.part)[-1]
         return option if option is None or option.expected_ms < current.expected_ms else None
 
@@ -306,33 +349,84 @@ class PreemptibleRun:
         if context.stopping.is_set() or network is None:
             return
         ends_in_ms = self._expected_end_ms - context.now_ms
-        spare = spare_ms(self._remaining(self.progress.part), context.slack_ms)
-        if spare <= 0:
-            return
-        self._urgent = await context.leases.claim_urgent(
-            context.worker_id, ends_in_ms, spare, context.loaded.capabilities
-        )
+        spare = self._spare_ms(self._remaining(self.progress.part))
+        self._urgent = await self._claim(Gap(ends_in_ms, spare, small_only=context.small_only))
         if self._urgent is not None:
             self._interrupted = True
             network.interrupt()
 
+    async def _run_beside(self) -> bool:
+        """Run a small job while this one is decoded or encoded; return whether there was one."""
+        context, gap = self._context, self._gap_beside()
+        if gap is None or context.stopping.is_set() or not self._gate.open():
+            return False
+        try:
+            claim = await self._claim(gap)
+            if claim is None:
+                return False
+            self.accompanied = True
+            await context.preempt(claim, self._suspended(gap.spare_ms, goes_on=True))
+        finally:
+            self._gate.close()
+        await self._report_end(self._remaining(self.progress.part)[-1].expected_ms)
+        return not self._ended.is_set()
+
+    def _gap_beside(self) -> Gap | None:
+        """Return what a job beside this run may take; None beside one that is short itself. A run
+        that is late in any case goes on, and holds back no short job."""
+        if self._bound is None or (run_ms := self._run_ms()) < MIN_REMAINING_MS:
+            return None
+        left = self._remaining(self.progress.part)
+        short, spare = short_ms(run_ms), self._spare_ms(left)
+        if left[0].expected_ms > self._context.slack_ms:
+            spare = short
+        return Gap(left[-1].expected_ms, spare, short, small_only=True)
+
+    def _run_ms(self) -> float:
+        """Return how long the run takes in all: what has passed, and what it still takes."""
+        if self._bound is None:
+            return 0.0
+        return self._context.elapsed_ms + self._remaining(self.progress.part)[-1].expected_ms
+
+    async def _claim(self, gap: Gap) -> Claim | None:
+        """Claim a job to run during this one, if there is time and memory for one."""
+        context = self._context
+        capabilities = context.loaded.capabilities
+        if gap.small_only:
+            capabilities = context.loaded.beside_capabilities
+            if not context.beside.bytes_left():
+                return None
+        if gap.spare_ms <= 0 or not capabilities:
+            return None
+        return await context.leases.claim_urgent(context.worker_id, gap, capabilities)
+
+    def _spare_ms(self, left: Options) -> float:
+        """Return for how long this run can be put off, and the one that it has preempted."""
+        spare, before = spare_ms(left, self._context.slack_ms), self._context.suspended
+        if before is None:
+            return spare
+        return min(spare, max(0.0, before.spare_ms - self._run_ms()))
+
+    def _suspended(self, spare: float, goes_on: bool) -> SuspendedRun:
+        """Return this run as one that gives way for as long as it can spare."""
+        context, narrowest = self._context, self._remaining(self.progress.part)[0]
+        held_bytes = most_held_bytes(context.claim.job)
+        costs = narrowest.safe_ms, narrowest.expected_ms
+        held = spare, *costs, held_bytes
+        return SuspendedRun(self._expected_end_ms, *held, goes_on, context.suspended)
+
     async def _run_urgent(self, part: float) -> None:
         context, urgent = self._context, self.take_urgent()
         while urgent is not None or not context.stopping.is_set():
-            remaining = self._remaining(part)
-            spare = spare_ms(remaining, context.slack_ms)
+            left = self._remaining(part)
+            spare, short = self._spare_ms(left), short_ms(self._run_ms())
             if urgent is None and spare > 0 and await self._still_leased():
-                urgent = await context.leases.claim_urgent(
-                    context.worker_id, remaining[-1].expected_ms, spare, context.loaded.capabilities
-                )
+                gap = Gap(left[-1].expected_ms, spare, short, context.small_only)
+                urgent = await self._claim(gap)
             if urgent is None:
                 return
             self._preemptions += 1
-            narrowest = remaining[0]
-            costs = narrowest.safe_ms, narrowest.expected_ms
-            held_bytes = most_held_bytes(context.claim.job)
-            suspended = SuspendedRun(self._expected_end_ms, spare, *costs, held_bytes)
-            await context.preempt(urgent, suspended)
+            await context.preempt(urgent, self._suspended(spare, goes_on=False))
             await self._report_end(self._remaining(part)[-1].expected_ms)
             log.info("job %s: was suspended for %s", context.claim.job.id, urgent.job.id)
             urgent = None
@@ -357,13 +451,11 @@ class PreemptibleRun:
             self._bound = replace(self._bound, entry=served.as_run)
         return self._engine
 
-    def _remaining(self, part: float) -> tuple[Option, ...]:
+    def _remaining(self, part: float) -> Options:
         """Return the options for the rest of the picture, narrowest first, none wider than now."""
-        bound = self._bound
-        assert bound is not None, "plain resampling is not preempted"
-        width = self._segments[-1][1].rung.width
-        job, costs = self._context.claim.job, bound.choice.costs
-        return options_left(job, bound.entry, width, costs, 1 - part, bound.expectation)
+        bound, job = self._bound, self._context.claim.job
+        assert bound is not None, "a job is bound before it is decoded"
+        return remaining(job, bound, self._segments[-1][1], self._gate, part)
 
     def _mean_db(self) -> float | None:
         """Return the expected dB, averaged over the segments by their share of the work."""

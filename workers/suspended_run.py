@@ -9,7 +9,8 @@ from jobs.backlog import Backlog, Group
 
 @dataclass(frozen=True)
 class SuspendedRun:
-    """What a suspended run still needs, and how long it can wait."""
+    """A run that is suspended between two tiles, or goes on beside another: work that waits for
+    this worker."""
 
     end_ms: float
     """When the queue expects it to end, on the queue's clock."""
@@ -20,10 +21,22 @@ class SuspendedRun:
     expected_ms: float
     """The same without the margin."""
     held_bytes: int
-    """Most memory that it holds meanwhile."""
+    """Most memory that it holds meanwhile; not known of one that goes on."""
+    goes_on: bool = False
+    """Whether it is decoded or encoded meanwhile."""
+    before: SuspendedRun | None = None
+    """The run that this one had preempted itself."""
+
+    @property
+    def depth(self) -> int:
+        """How many runs of this worker have been begun, and not ended."""
+        return 1 + (self.before.depth if self.before is not None else 0)
 
     def waiting_in(self, backlog: Backlog) -> Backlog:
-        """Return the backlog with this picture among the jobs that wait, not among the runs."""
+        """Return the backlog with this picture among the jobs that wait, not among the runs, and
+        with the one before it."""
+        if self.before is not None:
+            backlog = self.before.waiting_in(backlog)
         running = list(backlog.running)
         if running:
             running.remove(min(running, key=lambda end: abs(end - self.end_ms)))

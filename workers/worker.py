@@ -14,10 +14,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
-from images.decode import decode
 from images.limits import Limits
 from jobs.errors import AnysrError, DeadlineExceeded, InternalError
 from jobs.job import Claim, LeaseState, RunFacts
@@ -30,19 +29,23 @@ from telemetry.trace_context import trace_id_of
 from workers.background import wait_for_event
 from workers.binding import Binding
 from workers.cost_updates import update_by_overrun, update_cost_model
+from workers.decoders import Decoders
 from workers.execution import Execution, OnBound, execute
 from workers.heartbeat import Heartbeat
 from workers.lease import Lease, held
-from workers.memory import bytes_left
+from workers.memory import beside_bytes, bytes_left
 from workers.metrics import WorkerMetrics
 from workers.model_slot import ModelSlot
-from workers.pipeline import Decode, Stopped
+from workers.pipeline import Stopped
 from workers.preemption import PreemptibleRun, RunContext
 from workers.run_record import RunRecord
 from workers.suspended_run import SuspendedRun
 from workers.watchdog import Watchdog, WatchedRun
 
 log = logging.getLogger("anysr.workers")
+
+MOST_RUNS = 3
+"""In one worker: a run, one that preempts it, and a small one that preempts that."""
 
 REPORTED_SHIFT_MS = 50.0
 """A run's expected end is reported when it differs by this much from the end that the queue
@@ -66,20 +69,20 @@ class WorkerParts:
     """How long one claim waits for a job."""
     available_memory: Callable[[], int | None] = lambda: None
     """Returns the bytes that a run may take; None while unknown."""
-    decode_within: Callable[[float], Decode] = lambda slack_s: decode
-    """Returns how the picture of a job with so much slack is decoded."""
+    decoders: Decoders = field(default_factory=Decoders)
+    """How pictures are decoded."""
 
 
 class Worker:
-    """Runs one job at a time, and a more urgent one while that is suspended."""
+    """Runs one job at a time, and a more urgent or short one while that gives way."""
 
     def __init__(self, parts: WorkerParts) -> None:
         self._parts = parts
         self._leases = parts.leases
         self._loaded = parts.slot.loaded
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="run")
-        # Runs jobs that preempt the one on the first thread, which waits meanwhile.
-        self._preempting_thread = ThreadPoolExecutor(1, thread_name_prefix="run-preempting")
+        # The second runs jobs that preempt the one on the first, which waits meanwhile, or is busy
+        # with decoding or encoding; the third those that preempt the second.
+        self._threads = [ThreadPoolExecutor(1, f"run-{depth}") for depth in range(MOST_RUNS)]
         self._idle_since: float | None = time.perf_counter()
         """When the last job ended; None while one is running."""
         self._unrun: Claim | None = None
@@ -88,7 +91,7 @@ class Worker:
     def turn(self, call: Callable[[], float]) -> float:
         """Return the result of a call that is run between two jobs. Blocks; not for the event
         loop's thread. Raises RuntimeError once the worker has ended."""
-        return self._thread.submit(call).result()
+        return self._threads[0].submit(call).result()
 
     @property
     def idle_s(self) -> float:
@@ -110,8 +113,8 @@ class Worker:
                 _log_outage(error)
                 await wait_for_event(stopping, claim_pause_s(outages))
                 outages += 1
-        self._thread.shutdown()
-        self._preempting_thread.shutdown()
+        for thread in self._threads:
+            thread.shutdown()
 
     async def _claim(self, stopping: asyncio.Event) -> Claim | None:
         claim, self._unrun = self._unrun, None
@@ -140,14 +143,26 @@ class Worker:
     ) -> RunContext:
         worker_id, preempt = self._parts.heartbeat.worker_id, partial(self._preempt, stopping)
         common = (claim, self._leases, worker_id, self._loaded, stopping)
-        return RunContext(*common, preempt, suspended)
+        return RunContext(*common, preempt, self, suspended)
+
+    def prepare(self) -> None:
+        """Start the decoder for jobs that run beside another."""
+        self._parts.decoders.prepare()
+
+    def bytes_left(self) -> int:
+        """Return the memory for a job beside another one, as `workers.memory.beside_bytes`."""
+        return beside_bytes(self._parts.limits, self._parts.available_memory())
 
     async def _preempt(
         self, stopping: asyncio.Event, claim: Claim, suspended: SuspendedRun
     ) -> None:
-        """Run a job while another is suspended."""
-        self._parts.metrics.yielded()
-        await self._handle(self._context(claim, stopping, suspended))
+        """Run a job while another gives way, and then one that was claimed to preempt it in turn,
+        and came too late."""
+        following: Claim | None = claim
+        while following is not None:
+            self._parts.metrics.yielded()
+            await self._handle(self._context(following, stopping, suspended))
+            following, self._unrun = self._unrun, None
 
     async def _handle(self, run: RunContext) -> None:
         """Bind, execute and deliver one job. Raises ConnectionError if its error cannot be
@@ -169,7 +184,8 @@ class Worker:
         """Execute a job and deliver its picture."""
         execution, claim = await self._execute(run, preemptible, lease, record), run.claim
         facts = preemptible.facts(execution)
-        update_cost_model(execution, facts.run_ms, preemptible.uniform)
+        if not preemptible.accompanied:
+            update_cost_model(execution, facts.run_ms, preemptible.uniform)
         if preemptible.overrun is not None:
             update_by_overrun(execution, preemptible.overrun)
         _reject_late(claim, facts)
@@ -183,11 +199,13 @@ class Worker:
     ) -> Execution:
         """Execute a job on a thread. Raises _Dropped when its lease is no longer held."""
         claim, progress, parts = run.claim, preemptible.progress, self._parts
-        thread = self._thread if run.suspended is None else self._preempting_thread
+        thread = self._threads[0 if run.suspended is None else run.suspended.depth]
         backlog, available_bytes = claim.backlog, parts.available_memory()
         if run.suspended is not None:
             backlog = run.suspended.waiting_in(backlog)
-            available_bytes = bytes_left(parts.limits, run.suspended.held_bytes, available_bytes)
+            available_bytes = self._bytes_during(run.suspended, available_bytes)
+        goes_on = run.suspended is not None and run.suspended.goes_on
+        decode_within = parts.decoders.beside if goes_on else parts.decoders.first
         # The queue lists the runs of others only: this worker is free for the job.
         load = Load.of(backlog, parts.heartbeat.live_workers, free=1)
         work = partial(
@@ -196,7 +214,7 @@ class Worker:
             parts.limits,
             progress=progress,
             available_bytes=available_bytes,
-            decode=parts.decode_within(claim.run_slack_ms / 1e3),
+            decode=decode_within(claim.run_slack_ms / 1e3),
         )
         try:
             with parts.watchdog.watching(claim.job.id, preemptible) as watched:
@@ -211,6 +229,13 @@ class Worker:
             self._unrun = preemptible.take_urgent() or self._unrun
         record.made(execution.result)
         return execution
+
+    def _bytes_during(self, other: SuspendedRun, available_bytes: int | None) -> int:
+        """Return what a run may take during another one."""
+        limits = self._parts.limits
+        if other.goes_on or other.before is not None:
+            return beside_bytes(limits, available_bytes)
+        return bytes_left(limits, other.held_bytes, available_bytes)
 
     def _on_bound(
         self, claim: Claim, preemptible: PreemptibleRun, watched: WatchedRun, record: RunRecord

@@ -1,13 +1,16 @@
 -- Leases the job with the earliest latest start among those whose requirement is one of the worker's
--- capabilities (none named: among all), if it must start within `soon_ms` and its cheapest cost is at
--- most `within_ms`. Answers { ids ended on the way, the claim or nothing, how many jobs were passed over
--- for other workers }. The last field of the claim is the picture if it is on this server and small:
--- copying a large one would block the server for all.
+-- capabilities (none named: among all), and that fit the gap of a busy worker (jobs.queue.Gap; an idle
+-- one has a gap for any job). Answers { ids ended on the way, the claim or nothing, how many jobs were
+-- passed over for other workers }. The last field of the claim is the picture if it is on this server
+-- and small: copying a large one would block the server for all.
 local PICTURE_BYTES = 65536
+local MOST_TOO_LARGE = 64 -- jobs that do not fit the gap, and are passed over in one claim
 local lease_ms, max_attempts, worker = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
-local unserved_ms, soon_ms, within_ms = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local ours = #ARGV > 11 and {} or nil
-for i = 12, #ARGV do ours[ARGV[i]] = true end
+local unserved_ms = tonumber(ARGV[9])
+local rest_ms, spare_ms, short_ms = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local small_only = ARGV[13] ~= ''
+local ours = #ARGV > 13 and {} or nil
+for i = 14, #ARGV do ours[ARGV[i]] = true end
 local now = now_ms()
 local ended = {}
 
@@ -44,13 +47,30 @@ local function picture_of(id)
   return type(size) == 'number' and size <= PICTURE_BYTES and redis.call('GET', payloads .. id)
 end
 
-local claim, passed = false, 0
-while not claim do
-  local first = redis.call('ZRANGE', pending, passed, passed, 'WITHSCORES')
+-- Whether a job with this latest start fits the gap.
+local function fits(id, start, small)
+  if small_only and small ~= '1' then return false end
+  local cost = cheapest_of(id) / 1000
+  return cost <= spare_ms and (start - now <= rest_ms or (small == '1' and cost <= short_ms))
+end
+
+-- Passes over a job that does not fit: one behind it may only take what it can spare after the present
+-- run. A job that is too late in any case holds nobody back.
+local ahead_ms = 0
+local function pass_over(id, start)
+  local left = start - now - rest_ms - ahead_ms
+  if left >= 0 then spare_ms = math.min(spare_ms, left) end
+  ahead_ms = ahead_ms + cheapest_of(id) / 1000
+end
+
+local claim, passed, too_large = false, 0, 0
+while not claim and too_large < MOST_TOO_LARGE do
+  local at = passed + too_large
+  local first = redis.call('ZRANGE', pending, at, at, 'WITHSCORES')
   local id = first[1]
   if not id then break end
   local record = read(id, 'status', 'job', 'attempt', 'submitted_ms', 'deadline_ms', 'on_miss',
-    'requirement', 'unserved_ms')
+    'requirement', 'unserved_ms', 'small')
   local deadline, requirement, since = number(record[5], now), record[7], record[8]
   if record[1] ~= 'queued' then -- lost or damaged: nothing to run
     leave(id)
@@ -70,8 +90,11 @@ while not claim do
         'No worker has ' .. requirement .. ' any more; GET /models lists what there is.')
       ended[#ended + 1] = id
     end
-  elseif first[2] - now > soon_ms or cheapest_of(id) / 1000 > within_ms then
-    break
+  elseif not fits(id, tonumber(first[2]), record[9]) then
+    -- Those behind it start later still.
+    if short_ms == 0 and first[2] - now > rest_ms then break end
+    pass_over(id, tonumber(first[2]))
+    too_large = too_large + 1
   else
     local cheapest = leave(id)
     local token = tostring(redis.call('INCR', tokens))

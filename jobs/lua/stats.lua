@@ -1,8 +1,9 @@
 -- Answers queued, running, the age of the oldest waiting job and the time since the latest start of the
--- most urgent one (both in ms, 0 when there is none), and the backlog.
+-- most urgent one (both in ms, 0 when there is none), the backlog with its runs.
 local now = now_ms()
 local oldest = tonumber(redis.call('ZRANGE', ages, 0, 0, 'WITHSCORES')[2]) or now
 local latest = tonumber(redis.call('ZRANGE', pending, 0, 0, 'WITHSCORES')[2]) or now
 local queued, running = redis.call('ZCARD', pending), redis.call('ZCARD', leases)
 
-return { queued, running, text(now - oldest), text(math.max(0, now - latest)), backlog(now) }
+return { queued, running, text(now - oldest), text(math.max(0, now - latest)), 
+  backlog_with_runs(now) }

@@ -5,7 +5,8 @@
 local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, overhead =
   ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]),
   tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
-local workers, payload_ttl, stored = tonumber(ARGV[15]), ARGV[16], ARGV[17] ~= ''
+local workers, payload_ttl, small = tonumber(ARGV[15]), ARGV[16], ARGV[17]
+local stored = ARGV[18] ~= ''
 
 local now = now_ms()
 local deadline = now + remaining
@@ -18,8 +19,8 @@ end
 
 if redis.call('EXISTS', records .. id) == 1 then return { 'known' } end
 if redis.call('ZCARD', pending) >= limit then return refused('full') end
-local late = workers > 0 and late_ms(now, start, cheapest, workers) or 0
-if late > 0 then return refused('late', text(late), backlog(now)) end
+local late = workers > 0 and late_ms(now, start, cheapest, workers, small ~= '') or 0
+if late > 0 then return refused('late', text(late), backlog_with_runs(now)) end
 if not stored then return { 'free' } end
 -- The picture was sent along with this call, but the server may have had no memory for it.
 if payloads ~= '' and redis.call('EXPIRE', payloads .. id, payload_ttl) == 0 then
@@ -32,6 +33,7 @@ local inflow_slack = redis.call('ZCARD', pending) > 0 and text(slack) or ''
 if inflow_slack ~= '' then flow(now, narrowest, narrowest / slack) end
 enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(deadline),
   'start_ms', text(start), 'cheapest_ms', text(cheapest), 'narrowest_ms', text(narrowest),
-  'on_miss', on_miss, 'requirement', requirement, 'attempt', '0', 'inflow_slack_ms', inflow_slack)
+  'on_miss', on_miss, 'requirement', requirement, 'attempt', '0', 'inflow_slack_ms', inflow_slack,
+  'small', small)
 wake_one()
 return { 'accepted', text(now), text(deadline) }

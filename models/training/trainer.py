@@ -9,7 +9,7 @@ function of a `models.training.batch.Batch`; it can be captured (`Training.compi
 launched as one.
 
 A run always leaves a checkpoint: `state.json` with the pieces that it lists
-(`models.training.sharded_state`), and the averaged weights in `weights.safetensors`.
+(`models.training.training_state`), and the averaged weights in `weights.safetensors`.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from models.training.forward import run_network, trunk_of, upscale
 from models.training.losses import LOSSES
 from models.training.optimisers import build_optimiser
 from models.training.queries import Queries, draw_queries
-from models.training.sharded_state import load_pieces, save_pieces
 from models.training.throughput import Meter, Step, count_flops, measured_peak
+from models.training.training_state import load_pieces, save_pieces
 from models.training.validation import validate
 from models.training.warm_start import grow
 from models.weights_file import MOST_TENSORS, skeleton

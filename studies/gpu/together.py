@@ -2,12 +2,13 @@
 
 A small network leaves most of a GPU idle between its kernels; several fill each other's gaps, best
 under NVIDIA's Multi-Process Service, which is started where it is installed. The first call starts
-`studies.gpu.train` for each JOB, waits, and returns; the same call again goes on waiting, and
-copies weights and logs of the runs that have ended to `--results`. Commit better weights at once:
+`studies.gpu.train` for each RUN, waits, and returns; the same call again goes on waiting, and
+copies logs and weights (in float16) of the runs that have ended to `--results`. Validation pictures
+are copied at the start, so the folders may be replaced meanwhile. Commit better weights at once:
 what lies on a lent machine is lost with it. It measures what each run's log says: steps per second,
 and PSNR at the end.
 
-A JOB is CONFIG:MINUTES or CONFIG:MINUTES:WEIGHTS, with weights to start from.
+A RUN is CONFIG:MINUTES or CONFIG:MINUTES:WEIGHTS, with weights to start from.
 
 Figures: docs/training.md.
 Run: python -m studies.gpu.together anysr-m-gpu:8:m.safetensors anysr-l-gpu:10 --data D --wait 9
@@ -25,17 +26,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.checkpoint import network_of, save_network
+from models.weights_file import read_weights
 from studies.arguments import parser_of
 
 MPS = "nvidia-cuda-mps-control"
-KEPT = ("weights.safetensors", "log.jsonl", "output.txt")
+WEIGHTS = "weights.safetensors"
+TEXTS = ("log.jsonl", "output.txt")
+VALIDATION = "validation"
+"""A folder beside those of the runs."""
 ENDED = "ended"
 """A file with the status of a run that has ended."""
 POLL_S = 1.0
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingRun:
     """One run: a config, its minutes, and weights to start from."""
 
     config: str
@@ -43,7 +49,7 @@ class Job:
     weights: str | None = None
 
     @classmethod
-    def of(cls, text: str) -> Job:
+    def of(cls, text: str) -> TrainingRun:
         """Return what CONFIG:MINUTES[:WEIGHTS] says. Raises argparse.ArgumentTypeError."""
         config, _, rest = text.partition(":")
         minutes, _, weights = rest.partition(":")
@@ -62,7 +68,7 @@ def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the parsed command line."""
     parser = parser_of("studies.gpu.together", __doc__)
     add = parser.add_argument
-    add("jobs", type=Job.of, nargs="+", metavar="JOB")
+    add("runs", type=TrainingRun.of, nargs="+", metavar="RUN")
     add("--data", type=Path, action="append", required=True, help="photographs; repeatable")
     add("--validation", type=Path, help="held-out photographs; default: the first of --data")
     add("--output", type=Path, default=Path("runs/together"), help="a folder for each run is there")
@@ -79,25 +85,25 @@ def start_mps() -> None:
         subprocess.run([MPS, "-d"], check=False)
 
 
-def command_of(job: Job, folder: Path, options: argparse.Namespace) -> list[str]:
+def command_of(run: TrainingRun, folder: Path, options: argparse.Namespace) -> list[str]:
     """Return the command of one run."""
-    command = [sys.executable, "-m", "studies.gpu.train", job.config, "--output", str(folder)]
-    command += ["--minutes", f"{job.minutes:g}", "--device", options.device]
+    command = [sys.executable, "-m", "studies.gpu.train", run.config, "--output", str(folder)]
+    command += ["--minutes", f"{run.minutes:g}", "--device", options.device]
     command += ["--compile", options.compile]
     for data in options.data:
         command += ["--data", str(data)]
     if options.validation:
-        command += ["--validation", str(options.validation)]
-    return command + (["--grow-from", job.weights] if job.weights else [])
+        command += ["--validation", str(options.output / VALIDATION)]
+    return command + (["--grow-from", run.weights] if run.weights else [])
 
 
-def start(job: Job, folder: Path, options: argparse.Namespace) -> None:
+def start(run: TrainingRun, folder: Path, options: argparse.Namespace) -> None:
     """Start a run that does not end with this process. A shell notes its end."""
     folder.mkdir(parents=True)
     noting_its_end = ["sh", "-c", '("$@"; echo $? > "$0") &', str(folder / ENDED)]
     with (folder / "output.txt").open("wb") as output:
         subprocess.run(
-            [*noting_its_end, *command_of(job, folder, options)],
+            [*noting_its_end, *command_of(run, folder, options)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -113,21 +119,27 @@ def has_ended(folder: Path) -> bool:
 
 
 def collect(folder: Path, results: Path) -> None:
-    """Copy what a run has left."""
+    """Copy what a run has written, weights in float16."""
     place = results / folder.name
     place.mkdir(parents=True, exist_ok=True)
-    for name in KEPT:
+    for name in TEXTS:
         if (folder / name).exists():
             shutil.copyfile(folder / name, place / name)
+    if (folder / WEIGHTS).exists():
+        read = read_weights(folder / WEIGHTS)
+        save_network(place / WEIGHTS, read.spec, network_of(read), read.scales, half=True)
 
 
-def start_missing(folders: dict[Job, Path], options: argparse.Namespace) -> None:
+def start_missing(folders: dict[TrainingRun, Path], options: argparse.Namespace) -> None:
     """Start the runs whose folders are not there."""
-    missing = {job: folder for job, folder in folders.items() if not folder.exists()}
+    missing = {run: folder for run, folder in folders.items() if not folder.exists()}
     if missing and options.device == "cuda":
         start_mps()
-    for job, folder in missing.items():
-        start(job, folder, options)
+    if missing and options.validation:
+        validation = options.output / VALIDATION
+        shutil.copytree(options.validation, validation, dirs_exist_ok=True)
+    for run, folder in missing.items():
+        start(run, folder, options)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -135,16 +147,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = arguments_of(arguments)
     until = time.monotonic() + 60 * options.wait
     results = options.results or Path(os.environ.get("OUT") or options.output / "results")
-    folders = {job: options.output / job.name for job in options.jobs}
+    folders = {run: options.output / run.name for run in options.runs}
     start_missing(folders, options)
     while time.monotonic() < until and not all(map(has_ended, folders.values())):
         time.sleep(POLL_S)
-    for job, folder in folders.items():
+    for run, folder in folders.items():
         if has_ended(folder):
             collect(folder, results)
-            print(f"{job.name}: ended with status {(folder / ENDED).read_text().strip()}")
+            print(f"{run.name}: ended with status {(folder / ENDED).read_text().strip()}")
         else:
-            print(f"{job.name}: goes on")
+            print(f"{run.name}: goes on")
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ from models.checkpoint import load_network
 from models.geometry import axis_grid
 from models.training.config import COMPILERS, Config
 from models.training.dataset import Photographs, training_files
-from models.training.sharded_state import read_facts
 from models.training.trainer import Trainer
+from models.training.training_state import read_facts
 from studies.arguments import parser_of
 from studies.gpu.ways import PLAIN, Way, agree, apart, try_way
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
-from jobs.backlog import Backlog, Group
+from jobs.backlog import Backlog, Run
 from jobs.blob_store import UNACCEPTED_S, BlobStore
 from jobs.connection import SteadyRedis
 from jobs.embedded_redis import Binary
-from jobs.job import Claim, Job
+from jobs.job import Job
 from jobs.keys import Keys
 from jobs.queue import NoTime
 from jobs.redis_queue import RedisQueue
@@ -41,28 +41,9 @@ async def apart(redis_url: str, queue_settings: QueueSettings, open_queue: OpenQ
     return open_queue(redis_url, queue_settings.model_copy(update={"blob_url": redis_url}))
 
 
-@dataclass
-class Run:
-    """A run in progress, as reported to the queue."""
-
-    claim: Claim
-    end_ms: float
-    """By the queue's clock."""
-
-
-def policy_verdict(job: Job, backlog: Backlog, workers: int, runs: Sequence[Run] = ()) -> Admission:
-    """The policy's decision on a job where long runs can be suspended: these count as waiting, at
-    1.5 times the cost of their narrowest network."""
-    now_ms, running, waiting = backlog.now_ms, [], list(backlog.waiting)
-    for run in runs:
-        rest_ms = 1.5 * run.claim.job.narrowest_ms
-        start_ms = run.claim.deadline_ms - run.claim.job.overhead_ms - rest_ms
-        end_ms = max(run.end_ms, now_ms)
-        if end_ms > now_ms + 100 and rest_ms > 0 and start_ms > now_ms + 50:
-            end_ms = now_ms + 50
-            waiting.append(Group(start_ms, rest_ms, rest_ms))
-        running.append(end_ms)
-    load = Load(now_ms, max(workers, len(runs)), running, sorted(waiting))
+def policy_verdict(job: Job, backlog: Backlog, workers: int) -> Admission:
+    """The policy's decision on a job where long runs give way."""
+    load = Load.at_arrival(backlog, workers, job.small)
     option = Option(FLOOR, job.cheapest_ms, job.cheapest_ms, 27.0)
     return admit((option,), job.budget_ms, load, job.overhead_ms)
 
@@ -70,7 +51,7 @@ def policy_verdict(job: Job, backlog: Backlog, workers: int, runs: Sequence[Run]
 async def fill(
     queue: RedisQueue, raw: Redis, keys: Keys, make_job: MakeJob, chance: random.Random
 ) -> list[Run]:
-    """Let some jobs wait, and some run with known ends."""
+    """Let some jobs wait, and some run; return these."""
     for _ in range(chance.randrange(12)):
         cheapest_ms = chance.choice([20.0, 300.0, 2000.0])
         narrowest_ms = chance.choice([0.0, 100.0, 1000.0])
@@ -85,9 +66,9 @@ async def fill(
             # Neither near to what counts as long.
             takes_ms = chance.choice([-100.0, chance.uniform(1000, 9000)])
             await queue.leases.report_expected_end(claim, takes_ms)
-            end_ms = await raw.zscore(keys.ends, claim.job.id)
+            end_ms, job = await raw.zscore(keys.ends, claim.job.id), claim.job
             assert end_ms is not None
-            runs.append(Run(claim, end_ms))
+            runs.append(Run(end_ms, claim.deadline_ms - job.overhead_ms, job.narrowest_ms))
     return runs
 
 
@@ -100,7 +81,8 @@ async def test_queue_accepts_what_the_policy_accepts(
     refused: list[NoTime] = []
     for budget_ms in (500.0, 2000.0, 5000.0, 1e4, 1e6):
         workers, cheapest_ms = chance.randint(1, 4), chance.choice([100.0, 1500.0])
-        job = make_job(budget_ms=budget_ms + cheapest_ms, cheapest_ms=cheapest_ms, overhead_ms=7.0)
+        costs = {"budget_ms": budget_ms + cheapest_ms, "cheapest_ms": cheapest_ms}
+        job = make_job(**costs, overhead_ms=7.0, output_width=chance.choice([80, 8000]))
         before = (await queue.submissions.stats()).backlog
         try:
             view = await queue.submissions.submit(job, b"picture", workers=workers)
@@ -109,7 +91,9 @@ async def test_queue_accepts_what_the_policy_accepts(
             late_ms, decided_on = refusal.late_ms, refusal.backlog
         else:
             late_ms, decided_on = 0.0, replace(before, now_ms=view.submitted_ms)
-        verdict = policy_verdict(job, decided_on, workers, runs)
+        for known, run in zip(decided_on.runs, sorted(runs), strict=True):
+            assert known == pytest.approx(run, abs=ROUNDING_MS)
+        verdict = policy_verdict(job, decided_on, workers)
         assert late_ms == pytest.approx(verdict.late_ms, abs=ROUNDING_MS)
     assert len(refused) < 5, "the last has time in any case"
 

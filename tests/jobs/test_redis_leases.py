@@ -12,6 +12,7 @@ from jobs.embedded_redis import Binary
 from jobs.errors import DeadlineExceeded, InternalError, WorkerLost
 from jobs.job import Claim, Job, JobStatus, LeaseState, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
+from jobs.queue import Gap
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from tests.support.redis_server import expire_lease
@@ -196,9 +197,9 @@ async def test_urgent_claim_takes_only_what_must_start_soon(
 ) -> None:
     job = make_job(budget_ms=60_000.0, cheapest_ms=10_000.0)  # must start within 50 s
     await queue.submissions.submit(job, b"picture")
-    assert await queue.leases.claim_urgent("w", soon_ms=40_000, within_ms=1e9) is None
+    assert await queue.leases.claim_urgent("w", Gap(40_000, 1e9)) is None
     assert (await queue.submissions.view(job.id)).status is JobStatus.QUEUED
-    claim = await queue.leases.claim_urgent("w", soon_ms=51_000, within_ms=1e9)
+    claim = await queue.leases.claim_urgent("w", Gap(51_000, 1e9))
     assert claim is not None
     assert (claim.job, claim.payload) == (job, b"picture")
 
@@ -207,14 +208,58 @@ async def test_urgent_claim_takes_no_job_that_costs_more_than_the_spare_time(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
     await queue.submissions.submit(make_job(budget_ms=500.0, cheapest_ms=200.0), b"picture")
-    assert await queue.leases.claim_urgent("w", soon_ms=1e9, within_ms=199.0) is None
-    assert await queue.leases.claim_urgent("w", soon_ms=1e9, within_ms=201.0) is not None
-    assert await queue.leases.claim_urgent("w", soon_ms=1e9, within_ms=1e9) is None
+    assert await queue.leases.claim_urgent("w", Gap(1e9, 199.0)) is None
+    assert await queue.leases.claim_urgent("w", Gap(1e9, 201.0)) is not None
+    assert await queue.leases.claim_urgent("w", Gap(1e9, 1e9)) is None
+
+
+async def test_urgent_claim_takes_a_short_job_that_could_wait(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    await queue.submissions.submit(make_job(cheapest_ms=200.0), b"picture")
+    assert await queue.leases.claim_urgent("w", Gap(1_000, 1_000, short_ms=199)) is None
+    assert await queue.leases.claim_urgent("w", Gap(1_000, 199, short_ms=201)) is None
+    assert await queue.leases.claim_urgent("w", Gap(1_000, 1_000, short_ms=201)) is not None
+
+
+async def test_urgent_claim_of_a_worker_with_little_memory_takes_small_jobs_alone(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    large = make_job(budget_ms=500.0, output_width=900, output_height=700)
+    small = make_job(budget_ms=600.0, output_width=600, output_height=500)
+    assert (large.small, small.small) == (False, True)
+    for job in (large, small):
+        await queue.submissions.submit(job, b"picture")
+    claim = await queue.leases.claim_urgent("w", Gap(1e9, 1e9, small_only=True))
+    assert claim is not None
+    assert claim.job == small
+    assert await queue.leases.claim_urgent("w", Gap(1e9, 1e9, small_only=True)) is None
+    assert await queue.leases.claim_urgent("w", Gap(1e9, 1e9)) is not None
+
+
+@pytest.mark.parametrize(
+    ("budget_ms", "taken"),
+    [
+        (8_000.0, True),  # 1 s is left to the job in front after the run of 2 s
+        (7_100.0, False),  # only 0.1 s
+        (6_000.0, True),  # it is late in any case
+    ],
+)
+async def test_urgent_claim_makes_no_job_late_that_it_passes_over(
+    queue: RedisQueue, make_job: MakeJob, budget_ms: float, taken: bool
+) -> None:
+    in_front = make_job(budget_ms=budget_ms, cheapest_ms=5_000.0)
+    short = make_job(budget_ms=60_000.0, cheapest_ms=500.0)
+    for job in (in_front, short):
+        await queue.submissions.submit(job, b"picture")
+    claim = await queue.leases.claim_urgent("w", Gap(2_000.0, 4_000.0, short_ms=600.0))
+    assert (claim is not None) == taken
+    assert claim is None or claim.job == short
 
 
 async def test_urgent_claim_without_a_job_leaves_the_wake_up_to_idle_workers(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
     await queue.submissions.submit(make_job(), b"picture")
-    assert await queue.leases.claim_urgent("busy", soon_ms=0.0, within_ms=0.0) is None
+    assert await queue.leases.claim_urgent("busy", Gap(0.0, 0.0)) is None
     assert await queue.leases.claim("idle", 5.0) is not None

@@ -21,6 +21,7 @@ from jobs.embedded_redis import Binary, embedded_redis, find_binary
 from jobs.errors import InternalError, JobNotFound, Overloaded
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import Job, JobStatus, LeaseState, Reason, RunFacts
+from jobs.queue import Gap
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from tests.support.redis_server import until_subscribed
@@ -158,7 +159,7 @@ async def test_without_a_server_every_call_is_a_connection_error(
         queue.submissions.result(view),
         queue.submissions.stats(),
         queue.leases.claim("w", 0.1),
-        queue.leases.claim_urgent("w", 10.0, 10.0),
+        queue.leases.claim_urgent("w", Gap(10.0, 10.0)),
         queue.leases.report_expected_end(claim, 5.0),
         queue.leases.renew(claim, 0.5),
         queue.leases.vacate(claim),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.backlog import Backlog, Group, QueueStats
+from jobs.backlog import Backlog, Group, QueueStats, Run
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, UnknownModel
 from jobs.job import JobRequest, OnMiss
 from models.catalog import Catalog
@@ -73,11 +73,23 @@ def late_ms(job: JobRequest, workers: int, backlog: Backlog) -> float:
 
 
 def test_a_job_behind_too_much_work_is_late() -> None:
-    queue = Backlog(NOW, waiting=(Group(NOW + 10, 5_000.0, 9_000.0),), running=(NOW + 50,))
+    running = (Run(NOW + 50, NOW + 60, 5.0),)
+    queue = Backlog(NOW, waiting=(Group(NOW + 10, 5_000.0, 9_000.0),), runs=running)
     late = late_ms(JOB, 1, queue)
     assert late == 5_050 - (JOB.budget_ms - RESAMPLING_MS)
     assert no_time(late).details["retry_after_s"] == 5
     assert late_ms(replace(JOB, budget_ms=5_100.0), 1, queue) == 0
+
+
+def test_a_run_without_time_for_a_network_gives_way_to_a_small_job_alone() -> None:
+    """It takes 3 s more, which are 4.5 with a margin, of the 5 s that it has."""
+    queue = Backlog(NOW, runs=(Run(NOW + 3_000, NOW + 5_000, 60_000.0),))
+    assert late_ms(JOB, 1, queue) == 0
+    large = replace(JOB, source_width=2_000, source_height=2_000, output_width=4_000)
+    large = replace(large, output_height=4_000, budget_ms=2_000.0)
+    assert late_ms(large, 1, queue) > 0
+    urgent = Backlog(NOW, runs=(Run(NOW + 3_000, NOW + 4_500, 60_000.0),))
+    assert late_ms(JOB, 1, urgent) > 0
 
 
 def test_more_workers_admit_what_one_cannot_do() -> None:

@@ -18,6 +18,7 @@ from scheduling.cost_line import Line
 from scheduling.cost_model import CostModel
 from scheduling.load import Load
 from scheduling.options import Option
+from scheduling.policy import admit
 from scheduling.rungs import Rung
 from scheduling.stages import FLOOR_STAGE
 from service.admission import admitted, assessed
@@ -25,6 +26,7 @@ from service.default_budgets import (
     MARGIN,
     DefaultBudget,
     default_budget_ms,
+    first_budget_ms,
     good_option,
     jobs_default,
     upscale_default,
@@ -37,7 +39,7 @@ from tests.support.jobs import job_request
 
 LARGE = "drawn-l"
 NOW = 1_000_000.0
-BOUNDS = DefaultBudget(10_000.0, 120_000.0)
+BOUNDS = DefaultBudget(1_000.0, 10_000.0, 120_000.0)
 STAGES = ("decode", FLOOR_STAGE, *(f"encode:{image_format.value}" for image_format in ImageFormat))
 NETWORKS = tuple(f"network:{model}@{w:g}" for model in (MODEL, LARGE) for w in (0.25, 0.5, 1.0))
 
@@ -78,7 +80,9 @@ jobs = st.builds(
     min_db=st.sampled_from((None, 31.2, 31.9, 32.4)),
     min_width=st.sampled_from((None, 0.5, 1.0)),
 )
-bounds = st.tuples(st.floats(1, 1e6), st.floats(1, 1e6)).map(lambda b: DefaultBudget(*sorted(b)))
+bounds = st.lists(st.floats(1, 1e6), min_size=3, max_size=3).map(
+    lambda three: DefaultBudget(*sorted(three))
+)
 overheads = st.floats(1, 1_000)
 groups = st.tuples(st.floats(-10_000, 200_000), st.floats(0, 20_000))
 backlogs = st.tuples(st.lists(groups, max_size=8), st.lists(st.floats(-100, 30_000), max_size=3))
@@ -107,8 +111,9 @@ def test_a_default_budget_can_be_met_by_an_idle_service(
     budget_ms = found.job.budget_ms
     assert bounds.least_ms <= budget_ms <= bounds.most_ms
     good = good_option(job, found.options, CATALOG)
-    assert budget_ms in (bounds.least_ms, bounds.most_ms) or (
-        0 <= budget_ms - MARGIN * good.safe_ms - overhead_ms <= 1
+    run_ms = MARGIN * good.safe_ms
+    assert budget_ms in (first_budget_ms(bounds, run_ms), bounds.most_ms) or (
+        0 <= budget_ms - run_ms - overhead_ms <= 1
     )
     if bounds.most_ms >= found.options[0].safe_ms + overhead_ms:
         assert admitted(job, idle, CATALOG, overhead_ms, bounds).budget_ms == budget_ms
@@ -142,13 +147,40 @@ def test_a_default_budget_is_the_smallest_that_covers_the_wait(
         waits_ms = wait_within(budget_ms, options, load, overhead_ms)
         return math.ceil(MARGIN * good.safe_ms + overhead_ms + waits_ms)
 
+    def admitted_with(budget_ms: float) -> bool:
+        return needed_ms(budget_ms) <= budget_ms and not (
+            admit(options, budget_ms, load, overhead_ms).late_ms
+        )
+
     found = default_budget_ms(BOUNDS, good, options, load, overhead_ms)
     assert BOUNDS.least_ms <= found <= BOUNDS.most_ms
     if found < BOUNDS.most_ms:
-        assert needed_ms(found) <= found
-    if found > BOUNDS.least_ms:
-        less = BOUNDS.least_ms + part * (found - BOUNDS.least_ms)
-        assert less == found or needed_ms(less) > less  # a part near 1 is rounded up to it
+        assert admitted_with(found)
+    first = first_budget_ms(BOUNDS, MARGIN * good.safe_ms)
+    assert found >= first
+    if found > first:
+        less = first + part * (found - first)
+        # A part near 1 is rounded up to it, and budgets are whole milliseconds.
+        assert found - less <= 1 or not admitted_with(less)
+
+
+@pytest.mark.parametrize(
+    ("run_ms", "budget_ms"),
+    [(1, 1_000), (99, 1_000), (150, 1_500), (999, 9_990), (1_001, 10_000), (9_000, 10_000)],
+)
+def test_a_small_picture_gets_ten_times_what_it_needs(run_ms: float, budget_ms: float) -> None:
+    """Between the least and the usual budget; above that, a picture gets what it needs."""
+    assert first_budget_ms(BOUNDS, run_ms) == budget_ms
+
+
+def test_a_default_budget_grows_until_it_makes_no_job_late() -> None:
+    """Two jobs leave 15 ms before the second must start: one of 20 ms goes behind both."""
+    load = Load.of(Backlog(NOW, (Group(NOW + 100, 960, 960), Group(NOW + 975, 50, 50))), 1)
+    options = options_of(20.0)
+    assert admit(options, BOUNDS.least_ms, load, 10.0).late_ms == 5.0
+    found = default_budget_ms(BOUNDS, options[0], options, load, 10.0)
+    assert found == MARGIN * 20 + 10 + 960 + 50
+    assert admit(options, found, load, 10.0).late_ms == 0
 
 
 def test_jobs_with_a_later_start_do_not_lengthen_a_default_budget() -> None:
@@ -211,16 +243,19 @@ def test_a_good_result_is_the_best_available_without_the_default_model() -> None
 @pytest.mark.parametrize(
     ("given", "upscale", "jobs"),
     [
-        ({}, (10_000, 120_000), (60_000, 600_000)),
-        ({"default_budget_ms": 300_000}, (300_000, 300_000), (60_000, 600_000)),
-        ({"max_default_budget_ms": 5_000}, (10_000, 10_000), (60_000, 600_000)),
-        ({"max_budget_ms": 30_000}, (10_000, 30_000), (30_000, 30_000)),
-        ({"max_budget_ms": 1_000}, (1_000, 1_000), (1_000, 1_000)),
+        ({}, (1_000, 10_000, 120_000), (60_000, 600_000)),
+        ({"default_budget_ms": 300_000}, (1_000, 300_000, 300_000), (60_000, 600_000)),
+        ({"default_budget_ms": 500}, (500, 500, 120_000), (60_000, 600_000)),
+        ({"min_default_budget_ms": 50}, (50, 10_000, 120_000), (60_000, 600_000)),
+        ({"min_default_budget_ms": 20_000}, (10_000, 10_000, 120_000), (60_000, 600_000)),
+        ({"max_default_budget_ms": 5_000}, (1_000, 10_000, 10_000), (60_000, 600_000)),
+        ({"max_budget_ms": 30_000}, (1_000, 10_000, 30_000), (30_000, 30_000)),
+        ({"max_budget_ms": 1_000}, (1_000, 1_000, 1_000), (1_000, 1_000)),
     ],
 )
 def test_bounds_hold_for_all_settings(
-    given: dict[str, float], upscale: tuple[float, float], jobs: tuple[float, float]
+    given: dict[str, float], upscale: tuple[float, float, float], jobs: tuple[float, float]
 ) -> None:
     limits = GatewaySettings(**given)  # type: ignore[arg-type]
     assert upscale_default(limits) == DefaultBudget(*upscale)
-    assert jobs_default(limits) == DefaultBudget(*jobs)
+    assert jobs_default(limits) == DefaultBudget(jobs[0], *jobs)

@@ -70,7 +70,7 @@ async def test_every_member(served: RunningGateway) -> None:
         ],
         "wait_ms": 0,
         "smallest_budget_ms": 15,
-        "default_budget_ms": 10_000,
+        "default_budget_ms": 1_530,  # ten times 1.5 times 102
         "output_width": 40,
         "output_height": 24,
     }
@@ -233,6 +233,10 @@ async def test_the_wait_counts_waiting_jobs(served: RunningGateway, worker: Scri
     for _ in range(3):
         await served.submit(scale=2, on_miss="reject", latency_budget_ms=5_000)
     answer = await estimated(served)
+    assert answer["wait_ms"] <= NARROW_MS, "its default budget is the shortest"
+    for _ in range(3):
+        await served.submit(scale=2, on_miss="reject", latency_budget_ms=1_000)
+    answer = await estimated(served)
     assert 3 * NARROW_MS <= answer["wait_ms"] <= 4 * NARROW_MS
     assert answer["smallest_budget_ms"] == 15  # of an idle service
     worker.go.set()
@@ -286,6 +290,7 @@ class TestSlowWorker:
             assert response.status_code == 200
             assert float(response.headers["x-anysr-budget-ms"]) == answer["default_budget_ms"]
             assert worker.claims[0].job.budget_ms == answer["default_budget_ms"]
+            await served.gateway.snapshots.refresh()  # without the first run
             half = await served.upscale(picture, scale=2, anysr_width=0.5)
             assert float(half.headers["x-anysr-budget-ms"]) == pytest.approx(11_170, abs=1_000)
             named = await served.upscale(picture, scale=2, latency_budget_ms=3_000)

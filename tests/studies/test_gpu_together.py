@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors import safe_open
 
 from studies.gpu import pack, together
 from tests.studies.test_gpu_training import CONFIG
@@ -33,17 +35,24 @@ def test_a_second_call_collects_what_the_first_one_started(
     monkeypatch.setattr(together, "POLL_S", 0.1)
     for name in ("one", "other"):
         (tmp_path / f"{name}.toml").write_text(CONFIG.replace("STEPS", "3"))
-    call = [f"{tmp_path / 'one.toml'}:30", f"{tmp_path / 'other.toml'}:0.01"]
+    call = [f"{tmp_path / 'one.toml'}:0.2", f"{tmp_path / 'other.toml'}:0.01"]
     call += ["--data", str(photographs), "--output", str(tmp_path / "runs"), "--device", "cpu"]
-    call += ["--compile", "off", "--results", str(tmp_path / "results"), "--wait"]
+    held = tmp_path / "held"
+    held.mkdir()
+    Image.new("RGB", (96, 80), "teal").save(held / "0.png")
+    call += ["--validation", str(held), "--compile", "off"]
+    call += ["--results", str(tmp_path / "results"), "--wait"]
     together.main([*call, "0"])
+    (held / "0.png").unlink()  # the next call on a lent machine may bring other files
     assert capsys.readouterr().out.count("goes on") == 2
     together.main([*call, str(PATIENCE_S / 60)])
     said = capsys.readouterr().out
     assert "one: ended with status 0" in said
     log = (tmp_path / "results/one/log.jsonl").read_text()
-    assert '"step": 3' in log
-    assert (tmp_path / "results/one/weights.safetensors").stat().st_size > 0
+    assert '"psnr"' in log
+    with safe_open(tmp_path / "results/one/weights.safetensors", "pt") as weights:
+        kinds = {weights.get_tensor(name).dtype for name in weights.keys()}  # noqa: SIM118
+    assert kinds == {torch.float16}
     assert (tmp_path / "results/other/output.txt").exists()
 
 
@@ -57,7 +66,7 @@ def test_a_run_that_fails_is_reported(
 
 
 @pytest.mark.parametrize("text", ["anysr-m-gpu", "anysr-m-gpu:long"])
-def test_a_job_without_minutes_is_refused(text: str) -> None:
+def test_a_run_without_minutes_is_refused(text: str) -> None:
     with pytest.raises(SystemExit):
         together.arguments_of([text, "--data", "D"])
 

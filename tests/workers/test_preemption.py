@@ -235,7 +235,7 @@ async def test_a_picture_with_no_time_to_spare_is_not_interrupted(queue: RedisQu
 
 async def test_a_run_is_not_suspended_for_a_job_that_can_wait(queue: RedisQueue) -> None:
     session = Stepwise()
-    long, patient = a_job(), a_job(budget_ms=60_000)
+    long, patient = a_job(), a_job(budget_ms=60_000, cheapest_ms=5_000)
     async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
         await queue.submissions.submit(long, photograph())
         await begun(session)
@@ -244,6 +244,19 @@ async def test_a_run_is_not_suspended_for_a_job_that_can_wait(queue: RedisQueue)
         first, second = await ended(queue, long.id), await ended(queue, patient.id)
     assert first.finished_ms < second.finished_ms
     assert "yielded" not in first.facts.stages_ms
+
+
+async def test_a_run_is_suspended_for_a_short_job_that_could_wait(queue: RedisQueue) -> None:
+    session = Stepwise()
+    long, short = a_job(), a_job(budget_ms=60_000, cheapest_ms=2_000)
+    assert short.small
+    async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
+        await queue.submissions.submit(long, photograph())
+        await begun(session)
+        await queue.submissions.submit(short, photograph())
+        session.finish()
+        first, second = await ended(queue, short.id), await ended(queue, long.id)
+    assert first.finished_ms < second.finished_ms
 
 
 async def test_a_run_is_not_suspended_for_longer_than_it_can_spare(queue: RedisQueue) -> None:

@@ -36,6 +36,7 @@ from tests.support.jobs import admitted_job
 from tests.support.networks import nearest
 from tests.support.waiting import PATIENCE_S
 from workers.background import background_task
+from workers.decoders import Decoders
 from workers.disturbance import Reading
 from workers.heartbeat import Heartbeat
 from workers.loaded_model import LoadedModel, Zoo
@@ -228,6 +229,7 @@ async def a_worker(
     renew_s: float = 0.05,
     available_bytes: int | None = None,
     watchdog: Watchdog | None = None,
+    decoders: Decoders | None = None,
 ) -> AsyncIterator[asyncio.Event]:
     """Run a worker on a queue; yield the event that stops it, and stop it at the end."""
     metrics = WorkerMetrics(registry or CollectorRegistry())
@@ -236,7 +238,9 @@ async def a_worker(
     slot = ModelSlot(LoadedModels(zoo, costs))
     watchdog = watchdog or Watchdog(PATIENCE_S, queue.registry.count_stuck_worker)
     common = (queue.leases, slot, heartbeat, metrics, Untraced(), LIMITS, watchdog, renew_s, wait_s)
-    parts = WorkerParts(*common, available_memory=lambda: available_bytes)
+    parts = WorkerParts(
+        *common, available_memory=lambda: available_bytes, decoders=decoders or Decoders()
+    )
     async with heartbeat.beating():
         heartbeat.warm(slot.loaded)
         async with background_task(watchdog.run()), at_work(Worker(parts)) as stopping:

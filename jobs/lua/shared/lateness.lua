@@ -2,24 +2,45 @@
 -- from the same backlog. It is decided here so that no other job can arrive between the decision and
 -- the job.
 
--- A run that still takes LONG_MS can be suspended within YIELD_MS for jobs that cannot wait for its end
+-- A run that still takes LONG_MS gives way within YIELD_MS to jobs that cannot wait for its end
 -- (workers.preemption). Its worker then counts as free, and the run as one more waiting job, at REST
--- times the cost of its narrowest network.
+-- times the cost of its narrowest network. A run that has no time for a network, which is decoded,
+-- resampled and encoded, gives way to small jobs, and counts at REST times what it still takes.
+-- `yielding` of scheduling.load has the same.
 local LONG_MS, YIELD_MS, REST = 100, 50, 1.5
 
--- Answers when the running workers become free, earliest first, and the rests of suspended runs as
--- { latest start, cost }. A run that takes longer than expected may end at any moment.
-local function runs_at(now)
-  local free, rests = {}, {}
-  for _, run in ipairs(expected_ends(now)) do
+-- Answers the runs as { expected end, when the run must end, cost of its narrowest network }.
+local function runs(now)
+  local found = {}
+  for i, run in ipairs(expected_ends(now)) do
     local record = read(run[1], 'start_ms', 'cheapest_ms', 'narrowest_ms')
-    local rest = REST * number(record[3], 0)
-    -- The latest start of the whole job, moved from its cheapest cost to that of the rest.
-    local start = number(record[1], 0) + number(record[2], 0) - rest
-    local at = math.max(now, run[2])
-    if at > now + LONG_MS and rest > 0 and start > now + YIELD_MS then
-      at = now + YIELD_MS
-      rests[#rests + 1] = { start, rest }
+    found[i] = { run[2], number(record[1], 0) + number(record[2], 0), number(record[3], 0) }
+  end
+  return found
+end
+
+-- The backlog of backlog.lua, and last the runs in words.
+local function backlog_with_runs(now)
+  local answer, words = backlog(now), {}
+  for _, run in ipairs(runs(now)) do
+    for _, ms in ipairs(run) do words[#words + 1] = text(ms) end
+  end
+  answer[#answer + 1] = table.concat(words, ' ')
+  return answer
+end
+
+-- Answers when the running workers become free for a job, small or not, earliest first, and the rests
+-- of the runs that give way as { latest start, cost }. A run that takes longer than expected may end at
+-- any moment.
+local function runs_at(now, small)
+  local free, rests = {}, {}
+  for _, run in ipairs(runs(now)) do
+    local at, due, rest = math.max(now, run[1]), run[2], REST * run[3]
+    local soonest = now + YIELD_MS
+    if small and (rest <= 0 or due - rest <= soonest) then rest = REST * (at - now) end
+    if at > now + LONG_MS and rest > 0 and due - rest > soonest then
+      at = soonest
+      rests[#rests + 1] = { due - rest, rest }
     end
     free[#free + 1] = at
   end
@@ -61,10 +82,10 @@ local function kept_ms(now, ends, workers, groups, start)
   return kept
 end
 
--- By how much a job with this latest start and cost would be late behind the jobs before it, or make
--- one behind it late; 0 or less if neither.
-local function late_ms(now, start, cost, workers)
-  local ends, groups = runs_at(now)
+-- By how much a job with this latest start and cost, small or not, would be late behind the jobs before
+-- it, or make one behind it late; 0 or less if neither.
+local function late_ms(now, start, cost, workers, small)
+  local ends, groups = runs_at(now, small)
   local listed = redis.call('ZRANGE', slots, 0, SLOTS_LISTED)
   local _, costs = sums_of('cheapest', listed)
   for i, slot in ipairs(listed) do

@@ -18,9 +18,9 @@ from models.training.batch import batch_of
 from models.training.config import Config, Sampling, Training, learning_rate
 from models.training.dataset import Photographs, list_images, training_files
 from models.training.forward import upscale
-from models.training.sharded_state import load_pieces
 from models.training.throughput import Meter
 from models.training.trainer import StepFit, Trainer
+from models.training.training_state import load_pieces
 
 ROOT = Path(__file__).parents[3]
 TINY = Config(

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import models.training.sharded_state
+import models.training.training_state
 from models.checkpoint import save_tensors
-from models.training.sharded_state import load_pieces, save_pieces
+from models.training.training_state import load_pieces, save_pieces
 
 
 def state(value, count=20):
@@ -52,7 +52,7 @@ def test_cut_off_between_any_two_writes_the_old_state_is_whole(tmp_path, monkeyp
         done.append(path)
         save_tensors(path, tensors, header)
 
-    monkeypatch.setattr(models.training.sharded_state, "save_tensors", cut_off)
+    monkeypatch.setattr(models.training.training_state, "save_tensors", cut_off)
     with pytest.raises(KeyboardInterrupt):
         save_pieces(tmp_path, state(50), {}, 0.1)
     assert len(done) == writes
@@ -79,7 +79,7 @@ def interrupted_at_old_pieces(path, missing_ok=False):  # noqa: ARG001 - as of P
 )
 def test_the_index_decides_which_state_is_there(tmp_path, monkeypatch, what, name, cut_off, left):
     save_pieces(tmp_path, state(0), {}, 0.2)
-    monkeypatch.setattr(getattr(models.training.sharded_state, what), name, cut_off)
+    monkeypatch.setattr(getattr(models.training.training_state, what), name, cut_off)
     with pytest.raises(KeyboardInterrupt):
         save_pieces(tmp_path, state(50), {}, 0.1)
     monkeypatch.undo()
