@@ -36,7 +36,8 @@ RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
 
 # The packages' own tests are a twentieth of the image. Of OpenVINO a worker needs what reads graphs
 # and runs them on CPUs: not the plugins for GPUs and NPUs, nor what reads and converts the models of
-# other frameworks, nor what programs in C++ are built with.
+# other frameworks, nor what programs in C++ are built with. Of imagecodecs' coders, those of scientific data
+# and of formats that are not read are left out.
 FROM build AS worker-packages
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=bind,source=deploy/requirements,target=/requirements \
@@ -49,6 +50,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && find /opt/anysr -regextype posix-extended -regex \
         '.*/openvino/(cmake|include|tools|torch|frontend/(jax|onnx|paddle|pytorch|tensorflow))' \
         -prune -exec rm -rf {} + \
+    && find /opt/anysr -regextype posix-extended -regex \
+        '.*/imagecodecs/_(aec|bcn|bitshuffle|blosc2?|htj2k|jpeg2k|jpegxr|lerc|lz4f?|lzham|meshopt|pcodec|rgbe|sperr|sz3|szip|ultrahdr|zfp)[.][^/]*' \
+        -delete \
     && rm /opt/anysr/bin/benchmark_app /opt/anysr/bin/ovc
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     pip --python /opt/anysr/bin/python install --quiet --no-cache-dir --no-deps --no-index /wheel/*.whl \

@@ -15,10 +15,23 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
+from benchmarks.bmp_pictures import bmp_file
+from benchmarks.heic_pictures import (
+    ALPHA_OF_HEIC,
+    box,
+    coded,
+    grid_item,
+    heic,
+    nclx,
+    picture_item,
+)
 from benchmarks.pictures import draw
+from benchmarks.tiff_pictures import Page, tiff_file
 from images.colour_space import SRGB, SRGB_CHROMATICITIES, Calibration, Cicp, ColourSpace
 from images.containers import photoshop
+from images.containers import tiff as tags
 from images.encode import encode, writable_formats
+from images.heic import reads_heic
 from images.metadata.facts import Metadata
 from images.picture import Picture, Raster
 from jobs.formats import ImageFormat
@@ -35,6 +48,10 @@ def specimens() -> dict[str, bytes]:
     versions of the encoders. Names begin with the format."""
     found = dict(_png())
     found |= _jpeg()
+    found |= _tiff()
+    found |= _gif()
+    found |= _bmp()
+    found |= _heic() if reads_heic() else ()
     for image_format, drawn in _OPTIONAL.items():
         if image_format in writable_formats():
             found |= drawn()
@@ -47,12 +64,14 @@ def refused_specimens() -> dict[str, bytes]:
     frames = [Image.new("RGB", (WIDTH, HEIGHT), colour) for colour in ("red", "green")]
     moving: dict[str, Any] = {"save_all": True, "append_images": frames[1:]}
     found = {
-        "gif": _saved(_drawn("P"), "GIF"),
         "gif animated": _saved(frames[0], "GIF", **moving),
         "png animated": _saved(frames[0], "PNG", **moving),
         "jpeg 12 bits": bytes(imagecodecs.jpeg_encode(_deep() >> 4, bitspersample=12)),
         "jpeg lossless of 16 bits": bytes(imagecodecs.ljpeg_encode(_deep()[:, :, 0])),
-        "tiff": _saved(_drawn(), "TIFF"),
+        "tiff CMYK": _saved(_drawn("CMYK"), "TIFF"),
+        "tiff Lab": _saved(_drawn("LAB"), "TIFF"),
+        "tiff of 32 bits": _saved(_drawn("F"), "TIFF"),
+        "icon": _saved(_drawn("RGBA"), "ICO"),
         "text": b"This is a text, and not a picture at all.\n",
     }
     for image_format in (ImageFormat.WEBP, ImageFormat.AVIF):
@@ -174,6 +193,58 @@ def _jxl() -> Iterator[Named]:
     yield "jxl lossless", bytes(imagecodecs.jpegxl_encode(samples, lossless=True))
     repacked = imagecodecs.jpegxl_encode_jpeg(_saved(_drawn(), "JPEG"))
     yield "jxl repacked jpeg", bytes(repacked)
+
+
+def _tiff() -> Iterator[Named]:
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
+        yield f"tiff {mode}", _saved(_drawn(mode), "TIFF")
+    for method in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
+        yield f"tiff {method}", _saved(_drawn(), "TIFF", compression=method)
+    yield "tiff fax", _saved(_drawn("1"), "TIFF", compression="group4")
+    yield "tiff YCbCr", _saved(_drawn("YCbCr"), "TIFF", compression="jpeg")
+    flat, deep = np.asarray(_drawn("RGBA")), _deep(4)
+    yield "tiff tiles", tiff_file([Page(flat[:, :, :3], tile=16, deflated=True)])
+    yield "tiff planes of 16 bits", tiff_file([Page(deep[:, :, :3], separate=True)], ">")
+    yield "tiff RGBA of 16 bits", encode(Picture(Raster(deep)), ImageFormat.TIFF)
+    yield "tiff multiplied", tiff_file([Page(flat, extra=tags.ASSOCIATED)])
+    yield "tiff white is zero", tiff_file([Page(flat[:, :, :1], tags.WHITE_IS_ZERO)])
+    yield "tiff pages", tiff_file([Page(flat[:, :, :3]), Page(flat[:, :, :1], tags.BLACK_IS_ZERO)])
+    metadata = Metadata(exif_record(), PACKET)
+    with_exif = Picture(Raster(flat), icc=_profile(), metadata=metadata)
+    yield "tiff exif, XMP and profile", encode(with_exif, ImageFormat.TIFF)
+
+
+def _gif() -> Iterator[Named]:
+    yield "gif", _saved(_drawn("P"), "GIF")
+    yield "gif of 4 colours", _saved(_palette(4), "GIF")
+    yield "gif transparent, interlaced", _saved(_drawn("P"), "GIF", transparency=3, interlace=1)
+    yield "gif comment", _saved(_drawn("P"), "GIF", comment=b"drawn")
+
+
+def _bmp() -> Iterator[Named]:
+    for mode in ("1", "L", "P", "RGB", "RGBA"):
+        yield f"bmp {mode}", _saved(_drawn(mode), "BMP")
+    yield "bmp of 4 bits", bmp_file(4, struct.pack("<16I", *range(0, 1 << 24, 1 << 20)))
+    yield "bmp of 16 bits", bmp_file(16)
+    yield "bmp top-down", bmp_file(24, top_down=True)
+    runs = b"".join(bytes((WIDTH, row)) + b"\0\0" for row in range(HEIGHT)) + b"\0\1"
+    yield "bmp runs", bmp_file(8, struct.pack("<256I", *range(0, 1 << 24, 1 << 16)), runs)
+
+
+def _heic() -> Iterator[Named]:
+    red, green, blue, alpha = np.moveaxis(np.asarray(_drawn("RGBA")), 2, 0)
+    yield "heic RGB", heic([picture_item(coded([green, blue, red]), nclx(1, 13))])
+    yield "heic grey", heic([picture_item(coded([red]))])
+    halved = coded([red, green[::2, ::2], blue[::2, ::2]])
+    turned = box(b"irot", b"\1"), box(b"imir", b"\0")
+    yield "heic of halved colours, turned", heic([picture_item(halved, *turned)])
+    deep = np.moveaxis(_deep() >> 6, 2, 0)
+    ten_bits = coded([deep[1], deep[2], deep[0]], 10)
+    yield "heic of 10 bits, HDR", heic([picture_item(ten_bits, nclx(9, 16))])
+    mask = picture_item(coded([alpha]), ALPHA_OF_HEIC, references=((b"auxl", (1,)),))
+    yield "heic grey and alpha", heic([picture_item(coded([red])), mask])
+    tiles = [picture_item(coded([half])) for half in np.split(red, 2, axis=1)]
+    yield "heic grid", heic([grid_item(1, 2, WIDTH, HEIGHT, (2, 3)), *tiles])
 
 
 _SPACES: dict[str, ColourSpace] = {

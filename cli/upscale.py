@@ -13,7 +13,7 @@ from cli.extras import needs
 from cli.sentences import FAILED, WRONG_USAGE, fail
 from cli.terminal import line, shown
 from jobs.errors import AnysrError
-from jobs.formats import ImageFormat, labels, lossless_labels, lossy_labels
+from jobs.formats import WRITTEN, ImageFormat, labels, lossless_labels, lossy_labels
 from jobs.job import MetadataChoice, OnMiss
 
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from cli.upscaling.preparation import Prepared
     from cli.upscaling.upscaler import Upscaler
     from scheduling.request import UpscaleRequest
+
+
+def _written(name: str) -> ImageFormat:
+    if name not in WRITTEN:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(WRITTEN)}.")
+    return ImageFormat(name)
 
 
 def upscale(
@@ -62,7 +68,12 @@ def upscale(
     ] = None,
     format_: Annotated[
         ImageFormat | None,
-        typer.Option("--format", help="Output format; default: that of the input."),
+        typer.Option(
+            "--format",
+            parser=_written,
+            metavar=f"[{'|'.join(WRITTEN)}]",
+            help="Output format; default: that of the input, PNG for GIF and BMP, JPEG for HEIC.",
+        ),
     ] = None,
     quality: Annotated[int | None, typer.Option(help=f"1 to 100, for {lossy_labels()}.")] = None,
     metadata: Annotated[
@@ -77,6 +88,17 @@ def upscale(
         typer.Option(
             help=f"Store {lossless_labels()} without loss; default: as the input is, in its own "
             "format.",
+        ),
+    ] = None,
+    frame: Annotated[
+        int | None,
+        typer.Option(help="Which frame of an animated picture, or page of a TIFF, from 1."),
+    ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RRGGBB",
+            help="What transparency is flattened on for JPEG; default: ffffff, white.",
         ),
     ] = None,
     server: Annotated[
@@ -107,7 +129,7 @@ def upscale(
         ("scale", scale), ("width", width), ("height", height), ("latency_budget_ms", budget_ms),
         ("on_miss", on_miss), ("model", model), ("anysr_width", anysr_width),
         ("strength", strength), ("quality", quality), ("lossless", lossless),
-        ("metadata", metadata),
+        ("metadata", metadata), ("frame", frame), ("background", background),
     ]  # fmt: skip
     with _refusals():
         prepared = _prepared(inputs, output, format_, skip_existing, overwrite)

@@ -1,4 +1,4 @@
-"""C libraries that imagecodecs brings, for what neither its own functions nor Pillow's can do."""
+"""C libraries that imagecodecs and pi-heif bring, for what their own functions cannot do."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ Signatures = Mapping[str, tuple[object, list[object]]]
 
 
 def bundled_library(module: str, functions: Signatures) -> ctypes.CDLL | None:
-    """Return the library in an extension module of imagecodecs, with these functions declared;
-    None where there is none, it cannot be loaded, or it was linked without its symbols."""
-    spec = importlib.util.find_spec(f"imagecodecs.{module}")
+    """Return the library in an extension module, or that it is linked to, with these functions
+    declared; None where there is none, it cannot be loaded, or it was linked without its symbols.
+    """
+    spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         return None
     try:

@@ -64,6 +64,16 @@ def grey_in_srgb(grey: Samples, icc: bytes) -> Samples:
     return made
 
 
+def widened(samples: Samples, bits: int) -> Samples:
+    """Return samples [H, W, ...] of `bits` bits, stored in 16, with levels of 16 bits."""
+    most = (1 << bits) - 1
+    levels = np.rint(np.arange(most + 1) * (65535 / most)).astype(np.uint16)
+    made = np.empty(samples.shape, np.uint16)
+    for rows in strips(*samples.shape[:2]):
+        made[rows] = levels[np.minimum(samples[rows], most)]
+    return made
+
+
 def full_range(samples: Samples) -> Samples:
     """Return samples [H, W, C] whose colours have the narrow range of video (ITU-R BT.2100, table
     9: 16 to 235 in 8 bits) with those of full range; alpha stays as it is."""

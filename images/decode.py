@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,16 +13,24 @@ from images.colour import fitting, full_range, to_srgb
 from images.colour_space import SRGB, Cicp, ColourSpace
 from images.compression.avif import coded_colours
 from images.containers.avif import read_avif
-from images.containers.png_parts import profile
+from images.containers.avif_tracks import read_tracks
+from images.containers.gif import read_gif
+from images.containers.heic import read_heic
+from images.containers.png_parts import MAX_PROFILE_BYTES, profile
+from images.containers.tiff import read_tiff
 from images.deep_avif import decode_deep_avif
+from images.gif import decode_gif
 from images.header import GREY_MODES, ImageHeader
+from images.heic import decode_heic
 from images.jpeg import decode_jpeg
 from images.jxl import decode_jxl, packed_exif
 from images.metadata.reading import carried
+from images.moving_png import decode_moving_png
 from images.opening import OpenedImage, open_image
 from images.picture import Picture, PictureKind, Raster, Samples
 from images.png import decode_png
 from images.png_colour import space_of_png
+from images.tiff import decode_tiff, profile_of_tiff
 from jobs.errors import AnysrError, CorruptImage
 from jobs.formats import ImageFormat
 
@@ -42,13 +51,13 @@ class _Stored:
     """Samples were converted from colours that cannot be kept."""
 
 
-def decode(data: bytes, max_pixels: int) -> Picture:
-    """Decode an image and turn it upright.
+def decode(data: bytes, max_pixels: int, frame: int | None = None) -> Picture:
+    """Decode an image, or a frame or page of it, and turn it upright.
 
     Raises what `images.opening.open_image` raises (the size is checked before a pixel is decoded),
     and CorruptImage for data that is damaged anywhere.
     """
-    opened = open_image(data, max_pixels)
+    opened = open_image(data, max_pixels, frame)
     try:
         stored = _stored(data, opened)
     except (AnysrError, MemoryError):
@@ -61,9 +70,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 def _stored(data: bytes, opened: OpenedImage) -> _Stored:
     header, image = opened.header, opened.image
     if image is None:
-        jxl = decode_jxl(data, header.pixels)
-        record = opened.exif or packed_exif(data)
-        return _Stored(jxl.samples, jxl.icc, record, jxl.space, converted=jxl.converted)
+        return _ALONE[header.format](data, header, opened.exif)
     if header.format is ImageFormat.PNG:
         return _stored_png(data, header, opened.exif)
     if header.format is ImageFormat.AVIF:
@@ -73,9 +80,43 @@ def _stored(data: bytes, opened: OpenedImage) -> _Stored:
     return _Stored(*_by_pillow(image), opened.exif)
 
 
+def _stored_jxl(data: bytes, header: ImageHeader, exif: bytes) -> _Stored:
+    jxl = decode_jxl(data, header.pixels, header.frame or 1)
+    record = exif or packed_exif(data)
+    return _Stored(jxl.samples, jxl.icc, record, jxl.space, converted=jxl.converted)
+
+
+def _stored_tiff(data: bytes, header: ImageHeader, exif: bytes) -> _Stored:
+    stated = read_tiff(data, header.frame or 1)
+    icc = profile_of_tiff(data, stated, MAX_PROFILE_BYTES)
+    return _Stored(decode_tiff(data, stated), icc, exif)
+
+
+def _stored_heic(data: bytes, _: ImageHeader, exif: bytes) -> _Stored:
+    stated = read_heic(data)
+    samples, icc = decode_heic(data, stated)
+    icc = fitting(icc, _colours(samples))
+    space = Cicp.stated(*stated.code_points) if stated.code_points and icc is None else None
+    return _Stored(samples, icc, exif, space)
+
+
+def _stored_gif(data: bytes, header: ImageHeader, exif: bytes) -> _Stored:
+    return _Stored(decode_gif(data, read_gif(data), header.frame or 1), None, exif)
+
+
+_ALONE: dict[ImageFormat, Callable[[bytes, ImageHeader, bytes], _Stored]] = {
+    ImageFormat.JXL: _stored_jxl,
+    ImageFormat.TIFF: _stored_tiff,
+    ImageFormat.HEIC: _stored_heic,
+    ImageFormat.GIF: _stored_gif,
+}
+"""Decoders beside Pillow's, of a file, its header and its EXIF record."""
+
+
 def _stored_png(data: bytes, header: ImageHeader, exif: bytes) -> _Stored:
     icc = fitting(profile(data), header.colours)
-    return _Stored(decode_png(data), icc, exif, *space_of_png(data, icc is not None))
+    samples = decode_png(data) if header.frame is None else decode_moving_png(data, header.frame)
+    return _Stored(samples, icc, exif, *space_of_png(data, icc is not None))
 
 
 def _stored_jpeg(data: bytes, image: ImageFile, exif: bytes) -> _Stored:
@@ -88,11 +129,22 @@ def _stored_jpeg(data: bytes, image: ImageFile, exif: bytes) -> _Stored:
 
 def _stored_avif(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes) -> _Stored:
     """A profile counts over code points, and those of the container over those of the stream."""
+    if header.frame is not None:
+        return _stored_frame(data, image, exif)
     stated = read_avif(data)
     deep = header.bit_depth == 16
     samples = decode_deep_avif(data, stated.bits) if deep else _by_pillow(image)[0]
     icc = fitting(image.info.get("icc_profile"), _colours(samples))
     points = stated.code_points or coded_colours(data)
+    space = Cicp.stated(*points) if points and icc is None else None
+    return _Stored(samples, icc, exif, space)
+
+
+def _stored_frame(data: bytes, image: ImageFile, exif: bytes) -> _Stored:
+    """Return a frame of an animated AVIF, as Pillow decodes it."""
+    samples, icc = _by_pillow(image)
+    icc = fitting(icc, _colours(samples))
+    points = read_tracks(data)[0].code_points
     space = Cicp.stated(*points) if points and icc is None else None
     return _Stored(samples, icc, exif, space)
 

@@ -11,9 +11,10 @@ from PIL import features
 
 from images import jxl
 from images.avif import encode_avif
+from images.background import WHITE, Background, colours_grey, levels_of
 from images.chroma import FULL_COLOUR_QUALITY
 from images.colour import grey_in_srgb
-from images.colour_space import SRGB, Cicp, is_hdr, white_level
+from images.colour_space import SRGB, Cicp, is_hdr
 from images.deep_avif import encode_deep_avif, writes_deep_avif
 from images.jpeg import encode_jpeg, holds_xmp
 from images.jxl_colour import encoding_of
@@ -21,9 +22,10 @@ from images.palette import encode_palette_png
 from images.picture import Picture, PictureKind, Raster, Sample, rounded, strips
 from images.png import encode_png
 from images.profiles import profile_of
+from images.tiff import encode_tiff
 from images.webp import encode_webp
 from jobs.errors import OutputTooLarge, UnsupportedImage
-from jobs.formats import ImageFormat
+from jobs.formats import WRITTEN, ImageFormat
 
 Pixels = NDArray[np.uint8]
 
@@ -33,18 +35,18 @@ def encode(
     image_format: ImageFormat,
     quality: int | None = None,
     lossless: bool = False,
+    background: Background = WHITE,
 ) -> bytes:
     """Encode a picture at a quality from 1 to 100, for lossy formats, or without loss where the
     format can (`jobs.formats`).
 
-    What a format does not keep (`jobs.formats`) is converted: transparency is flattened on white,
-    16 bits are rounded to 10 or 8. Colours are stated in the format's own way. PNG and JPEG of
-    colours without transparency need constant memory beside the samples and the file. Raises
-    OutputTooLarge when the format cannot hold a side, and UnsupportedImage for a format that this
-    installation cannot write, and for colours that it cannot state.
+    What a format does not keep (`jobs.formats`) is converted: transparency is flattened on the
+    background, 16 bits are rounded to 10 or 8. Colours are stated in the format's own way. PNG,
+    TIFF and JPEG of colours without transparency need constant memory beside the samples and the
+    file. Raises OutputTooLarge when the format cannot hold a side, and UnsupportedImage for a
+    format that this installation cannot write, and for colours that it cannot state.
     """
-    if image_format not in writable_formats():
-        raise UnsupportedImage(f"This installation cannot write {image_format.label}.")
+    check_writable(image_format)
     check_sides(image_format, picture.height, picture.width)
     default = image_format.facts.default_quality
     if default is None:
@@ -52,15 +54,27 @@ def encode(
     if lossless and image_format.facts.can_lossless:
         return _EITHER[image_format](picture, None)
     quality = default if quality is None else quality
+    if image_format is ImageFormat.JPEG:
+        return _jpeg(picture, quality, background)
     either = _EITHER.get(image_format)
-    return _LOSSY[image_format](picture, quality) if either is None else either(picture, quality)
+    return _avif(picture, quality) if either is None else either(picture, quality)
 
 
-def converts_colours(picture: Picture, image_format: ImageFormat) -> bool:
+def converts_colours(
+    picture: Picture, image_format: ImageFormat, background: Background = WHITE
+) -> bool:
     """Return whether the file has samples in other colours than the source, which were converted
     while it was decoded or are while it is encoded."""
+    facts = image_format.facts
+    coloured = not facts.keeps_grey or (not facts.keeps_alpha and colours_grey(picture, background))
     by_profile = picture.pixels.colours == 1 and picture.icc is not None and picture.space is None
-    return picture.converted or (by_profile and not image_format.facts.keeps_grey)
+    return picture.converted or (by_profile and coloured)
+
+
+def check_writable(image_format: ImageFormat) -> None:
+    """Raise UnsupportedImage for a format that this installation cannot write."""
+    if image_format not in writable_formats():
+        raise UnsupportedImage(f"This installation cannot write {image_format.label}.")
 
 
 def check_sides(image_format: ImageFormat, height: int, width: int) -> None:
@@ -79,7 +93,7 @@ def writable_formats() -> tuple[ImageFormat, ...]:
         ImageFormat.AVIF: features.check("avif"),
         ImageFormat.JXL: jxl.is_built(),
     }
-    return tuple(f for f in ImageFormat if built.get(f, True))
+    return tuple(f for f in WRITTEN if built.get(f, True))
 
 
 def _png(picture: Picture) -> bytes:
@@ -91,8 +105,13 @@ def _png(picture: Picture) -> bytes:
     return encode_png(_flat(raster.samples), picture.icc, picture.metadata, picture.space)
 
 
-def _jpeg(picture: Picture, quality: int) -> bytes:
-    opaque = _on_white(picture.pixels, white_level(picture.space))
+def _tiff(picture: Picture) -> bytes:
+    icc = _profile(picture, grey=picture.pixels.colours == 1)
+    return encode_tiff(picture.pixels.samples, icc, picture.metadata)
+
+
+def _jpeg(picture: Picture, quality: int, background: Background) -> bytes:
+    opaque = _flattened(picture, background)
     if opaque.shape[2] == 1 and is_hdr(picture.space):
         opaque = np.repeat(opaque, 3, axis=2)  # profiles of grey have no table for SDR
     icc = _profile(picture, grey=opaque.shape[2] == 1)
@@ -127,10 +146,9 @@ def _jxl(picture: Picture, quality: int | None) -> bytes:
     return jxl.encode_jxl(picture.pixels.samples, quality, icc, picture.metadata, space)
 
 
-_LOSSLESS: dict[ImageFormat, Callable[[Picture], bytes]] = {ImageFormat.PNG: _png}
-_LOSSY: dict[ImageFormat, Callable[[Picture, int], bytes]] = {
-    ImageFormat.JPEG: _jpeg,
-    ImageFormat.AVIF: _avif,
+_LOSSLESS: dict[ImageFormat, Callable[[Picture], bytes]] = {
+    ImageFormat.PNG: _png,
+    ImageFormat.TIFF: _tiff,
 }
 _EITHER: dict[ImageFormat, Callable[[Picture, int | None], bytes]] = {
     ImageFormat.WEBP: _webp,
@@ -176,15 +194,20 @@ def _in_rgb(picture: Picture, samples: NDArray[Sample]) -> NDArray[Sample]:
     return coloured
 
 
-def _on_white(raster: Raster, white: float) -> Pixels:
-    """Return samples [H, W, C] of 8 bits, with transparency flattened on this level of white."""
+def _flattened(picture: Picture, background: Background) -> Pixels:
+    """Return samples [H, W, C] of 8 bits, with transparency flattened on a colour: three channels
+    also of a grey picture if the colour is not grey."""
+    raster = picture.pixels
     if not raster.has_alpha:
         return raster.eight_bits()
-    opaque = np.empty((raster.height, raster.width, raster.colours), np.uint8)
+    behind = levels_of(picture, background)
+    opaque = np.empty((raster.height, raster.width, len(behind)), np.uint8)
     for rows in strips(raster.height, raster.width):
         part = raster.cut(rows)
+        if part.colours < len(behind):
+            part = Raster(_in_rgb(picture, part.samples))
         if (alpha := part.alpha) is not None:
-            flattened = rounded(part.colour * alpha + white * (1 - alpha), np.uint8)
+            flattened = rounded(part.colour * alpha + behind * (1 - alpha), np.uint8)
             opaque[rows] = np.moveaxis(flattened, 0, 2)
     return opaque
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from images.containers import boxes, heif, jpeg, jxl, png, riff
 from images.exif import MAX_BYTES, PREFIX
+from images.tiff_tree import exif_of_tiff
 from jobs.formats import ImageFormat
 
 
@@ -19,10 +20,12 @@ class ExifPlace:
     names: tuple[int, ...] = ()
     """Positions of four bytes; once they are changed, no decoder finds a record. Empty for formats
     whose decoder does not look into records."""
+    made: bytes = b""
+    """A record of what lies in several parts that are no record together, as in a TIFF."""
 
     def record(self, data: bytes) -> bytes:
         """Return the record without prefix, and no more than one byte beyond MAX_BYTES."""
-        record = b""
+        record = self.made
         for start, end in self.spans:
             record += data[start : min(end, start + MAX_BYTES + 1)]
             if len(record) > MAX_BYTES:
@@ -37,12 +40,16 @@ class ExifPlace:
         return bytes(changed)
 
 
-def exif_place(data: bytes, image_format: ImageFormat) -> ExifPlace:
-    """Return where an image's record lies, an empty place where there is none.
+def exif_place(data: bytes, image_format: ImageFormat, page: int = 1) -> ExifPlace:
+    """Return where the record of an image, or of a page of a TIFF, lies; an empty place where there
+    is none.
 
     Raises Unread for a file of more parts than real ones have.
     """
-    return _FINDERS[image_format](data)
+    if image_format is ImageFormat.TIFF:
+        return ExifPlace(made=exif_of_tiff(data, page))
+    finder = _FINDERS.get(image_format)
+    return ExifPlace() if finder is None else finder(data)
 
 
 def _in_jpeg(data: bytes) -> ExifPlace:
@@ -72,7 +79,9 @@ def _in_webp(data: bytes) -> ExifPlace:
     return found
 
 
-def _in_avif(data: bytes) -> ExifPlace:
+def _in_heif(data: bytes) -> ExifPlace:
+    if b"meta" not in boxes.first_boxes(data, 0, len(data)):
+        return ExifPlace()  # an animation may have tracks alone
     items = heif.Items(data)
     records = items.of_kind(heif.EXIF)
     names = tuple(item.kind_at for item in records)
@@ -97,6 +106,7 @@ _FINDERS: dict[ImageFormat, Callable[[bytes], ExifPlace]] = {
     ImageFormat.PNG: _in_png,
     ImageFormat.JPEG: _in_jpeg,
     ImageFormat.WEBP: _in_webp,
-    ImageFormat.AVIF: _in_avif,
+    ImageFormat.AVIF: _in_heif,
+    ImageFormat.HEIC: _in_heif,
     ImageFormat.JXL: _in_jxl,
 }

@@ -29,6 +29,8 @@ class ImageHeader:
     """The quality, 1 to 100, of a JPEG that is as damaged; None where nothing was lost."""
     transparent: bool = False
     """Whether it has an alpha channel, or a colour that counts as transparent."""
+    frame: int | None = None
+    """Which frame or page of its file it is, counted from 1; None where that holds one picture."""
 
     @property
     def pixels(self) -> int:

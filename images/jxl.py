@@ -18,6 +18,7 @@ from images.colour_space import SRGB, Cicp, ColourSpace
 from images.containers.boxes import walk
 from images.containers.jxl import CONTAINER
 from images.exif import MAX_BYTES, PREFIX, bounded
+from images.frames import chosen_frame
 from images.jxl_colour import GREY_SPACE, encoding_of, space_of
 from images.metadata.exif_record import exif_of
 from images.metadata.facts import NO_METADATA, Metadata
@@ -60,13 +61,14 @@ class DecodedJxl:
     """They are in sRGB, because the file's profile could not be used."""
 
 
-def decode_jxl(data: bytes, max_pixels: int) -> DecodedJxl:
-    """Decode a JPEG XL. Raises JxlError for damaged data and for frames that take far more memory
-    than `max_pixels` do, and UnsupportedImage where libjxl is missing."""
+def decode_jxl(data: bytes, max_pixels: int, frame: int = 1) -> DecodedJxl:
+    """Decode a JPEG XL, or a frame of an animation, counted from 1, composed with those before.
+    Raises JxlError for damaged data and for frames that take far more memory than `max_pixels` do,
+    InvalidRequest for a frame that is not there, and UnsupportedImage where libjxl is missing."""
     library = _library()
     memory = libjxl.BoundedMemory(ROOM + ROOM_A_PIXEL * max_pixels)
     with _handle(library, "Decoder", memory.manager) as decoder:
-        return _Decoding(library, decoder).run(data)
+        return _Decoding(library, decoder).run(data, frame)
 
 
 def packed_exif(data: bytes) -> bytes:
@@ -171,7 +173,7 @@ class _Decoding:
             raise JxlError
         return self._profile(libjxl.PROFILE_ORIGINAL)
 
-    def run(self, data: bytes) -> DecodedJxl:
+    def run(self, data: bytes, frame: int) -> DecodedJxl:
         library, decoder = self._library, self._decoder
         wanted = libjxl.BASIC_INFO | libjxl.COLOR_ENCODING | libjxl.FULL_IMAGE
         _check(library.JxlDecoderSubscribeEvents(decoder, wanted))
@@ -184,10 +186,16 @@ class _Decoding:
             libjxl.COLOR_ENCODING: self._read_profile,
             libjxl.NEED_IMAGE_OUT_BUFFER: self._give_room,
         }
-        while (status := library.JxlDecoderProcessInput(decoder)) != libjxl.FULL_IMAGE:
-            if status not in steps:
+        decoded = 0
+        while decoded < frame:
+            status = library.JxlDecoderProcessInput(decoder)
+            decoded += status == libjxl.FULL_IMAGE
+            if status == libjxl.SUCCESS and decoded:
+                chosen_frame(frame, decoded)
+            if status in steps:
+                steps[status]()
+            elif status != libjxl.FULL_IMAGE:
                 raise JxlError  # damaged, or cut short
-            steps[status]()
         if self._pixels is None:
             raise JxlError
         return self._converted(self._pixels)

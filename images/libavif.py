@@ -126,7 +126,7 @@ _FUNCTIONS: Signatures = {
 def libavif() -> ctypes.CDLL | None:
     """Return the library with its functions declared, None where this installation has none whose
     structures are known."""
-    library = bundled_library("_avif", _FUNCTIONS)
+    library = bundled_library("imagecodecs._avif", _FUNCTIONS)
     if library is None or not library.avifVersion().startswith(b"1."):
         return None
     return library

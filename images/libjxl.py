@@ -171,4 +171,4 @@ _FUNCTIONS: Signatures = {
 @functools.cache
 def libjxl() -> ctypes.CDLL | None:
     """Return the library with its functions declared, None where this installation has none."""
-    return bundled_library("_jpegxl", _FUNCTIONS)
+    return bundled_library("imagecodecs._jpegxl", _FUNCTIONS)

@@ -92,7 +92,7 @@ _FUNCTIONS: Signatures = {
 @functools.cache
 def libwebp() -> ctypes.CDLL | None:
     """Return the library with its functions declared, None where this installation has none."""
-    return bundled_library("_webp", _FUNCTIONS)
+    return bundled_library("imagecodecs._webp", _FUNCTIONS)
 
 
 def encode_sharp(

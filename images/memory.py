@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from images.header import ImageHeader
 from images.limits import FULL_COLOUR_PIXELS, SHARP_PIXELS, STRIP_PIXELS, STRIP_ROWS
 from jobs.errors import ImageTooLarge, OutputTooLarge
-from jobs.formats import ImageFormat
+from jobs.formats import WRITTEN, ImageFormat
 
 MOST_PIXEL_BYTES, MOST_SIDE_BYTES = 160, 2000
 """Upper bound of any stage, per output pixel and per pixel of both sides of the output."""
@@ -44,6 +44,16 @@ DEEP_AVIF_DECODER_BYTES = 12
 JXL_DECODER_BYTES = 17
 """Per source pixel: planes, coefficients and copies inside a decoder, beside the samples. An AVIF
 of 8 bits takes 5."""
+TIFF_SAMPLE_PART, TIFF_BYTES = 2.5, 3
+"""Of the samples, and per source pixel: samples that are dropped, planes, and colours that are
+multiplied by transparency."""
+HEIC_SAMPLE_PART, HEIC_BYTES = 4, 3
+"""Of the samples, and per source pixel: planes, what libheif makes of them, and copies."""
+GIF_BYTES = 15
+"""Per source pixel: the screen, one that is put by, and a frame in places of a palette and in
+colours."""
+FRAMES_BYTES = 16
+"""Per source pixel of an animated WebP or AVIF: frames that others are coded by, and the screen."""
 JPEG_COEFFICIENT_BYTES = 2
 """Per sample of a progressive JPEG, whose coefficients are held until the last scan."""
 
@@ -59,8 +69,8 @@ JXL_LOSSLESS_PART, JXL_LOSSLESS_DEEP_PART = 3, 4.2
 """Of the samples of 8 and 16 bits: copies and file."""
 JPEG_FILE_BYTES = 1.5
 """Per colour sample of the largest files."""
-PNG_FILE_PART = 1.02
-"""The largest files, as part of the samples."""
+PNG_FILE_PART, TIFF_FILE_PART = 1.02, 1.3
+"""The largest files, as part of the samples; the buffer of a TIFF grows by an eighth."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +162,7 @@ def too_much_memory(
     takes += f"; at most {most / 1e6:.0f} MB are allowed."
     smaller = (s for s in _smaller_sizes(header, width, height) if fits(s, output_format))
     remedies = [f"at most {size[0]} x {size[1]} pixels" for size in list(smaller)[:1]]
-    others = [f.value for f in ImageFormat if f is not output_format and fits(size, f)]
+    others = [f.value for f in WRITTEN if f is not output_format and fits(size, f)]
     remedies += [f"the format {' or '.join(others)}"] if others else []
     if not remedies:
         text = f"An image of {header.width} x {header.height} pixels {takes}"
@@ -174,17 +184,27 @@ def _decoding(header: ImageHeader) -> float:
     """Return the bytes per source pixel, samples included."""
     sample = header.sample_bytes
     turned = sample if header.orientation > 1 else 0
-    if header.format is ImageFormat.JXL:
-        return sample + JXL_DECODER_BYTES + turned
-    if header.format is ImageFormat.PNG:
-        return (1 + PNG_FILE_PART) * sample + turned  # the file may be copied
+    own = _DECODING.get(header.format)
+    if own is not None:
+        return own(header) + (0 if header.format is ImageFormat.JPEG else turned)
     if header.bit_depth == 16:
         deep = DEEP_AVIF_DECODER_BYTES if header.format is ImageFormat.AVIF else 0
         return sample + deep + turned
-    if header.format is ImageFormat.JPEG:
-        return _decoding_jpeg(header)
     # Pillow hands out samples as a list of parts, and joins them.
-    return _pillow_bytes(header) + 2 * sample + turned + _DECODERS.get(header.format, 0)
+    frames = 0 if header.frame is None else FRAMES_BYTES
+    return _pillow_bytes(header) + 2 * sample + turned + _DECODERS.get(header.format, 0) + frames
+
+
+def _decoding_png(header: ImageHeader) -> float:
+    """Return the bytes of the samples, and of a copy of the file or, of an animation, of Pillow's
+    frames."""
+    frames = 0 if header.frame is None else 3 * PILLOW_BYTES
+    return (1 + PNG_FILE_PART) * header.sample_bytes + frames
+
+
+def _decoding_tiff(header: ImageHeader) -> float:
+    coefficients = 0 if header.jpeg_quality is None else JPEG_COEFFICIENT_BYTES * header.colours
+    return TIFF_SAMPLE_PART * header.sample_bytes + TIFF_BYTES + coefficients
 
 
 def _decoding_jpeg(header: ImageHeader) -> int:
@@ -193,6 +213,17 @@ def _decoding_jpeg(header: ImageHeader) -> int:
     if header.mode == "CMYK":
         return 3 * PILLOW_BYTES + 2 * header.sample_bytes
     return header.sample_bytes + PILLOW_BYTES + JPEG_COEFFICIENT_BYTES * header.colours
+
+
+_DECODING: dict[ImageFormat, Callable[[ImageHeader], float]] = {
+    ImageFormat.JXL: lambda header: header.sample_bytes + JXL_DECODER_BYTES,
+    ImageFormat.PNG: _decoding_png,
+    ImageFormat.JPEG: _decoding_jpeg,
+    ImageFormat.TIFF: _decoding_tiff,
+    ImageFormat.HEIC: lambda header: HEIC_SAMPLE_PART * header.sample_bytes + HEIC_BYTES,
+    ImageFormat.GIF: lambda header: GIF_BYTES,
+}
+"""Bytes per source pixel, samples included, of decoders that are not Pillow's alone."""
 
 
 def _pillow_bytes(header: ImageHeader) -> int:
@@ -236,9 +267,14 @@ def _png(header: ImageHeader, pixels: int) -> float:
     return PNG_FILE_PART * header.sample_bytes * pixels
 
 
+def _tiff(header: ImageHeader, pixels: int) -> float:
+    return TIFF_FILE_PART * header.sample_bytes * pixels
+
+
 def _jpeg(header: ImageHeader, pixels: int) -> float:
     converted = header.transparent or header.bit_depth == 16
-    return header.colours * (JPEG_FILE_BYTES + converted) * pixels
+    colours = 3 if header.transparent else header.colours  # flattened on a colour
+    return colours * (JPEG_FILE_BYTES + converted) * pixels
 
 
 def _webp(header: ImageHeader, pixels: int) -> float:
@@ -288,6 +324,7 @@ _ENCODERS: dict[ImageFormat, Callable[[ImageHeader, int], float]] = {
     ImageFormat.WEBP: _webp,
     ImageFormat.AVIF: _avif,
     ImageFormat.JXL: _jxl,
+    ImageFormat.TIFF: _tiff,
 }
 _LOSSLESS_ENCODERS: dict[ImageFormat, Callable[[ImageHeader, int], float]] = {
     **_ENCODERS,

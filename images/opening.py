@@ -1,8 +1,8 @@
 """The header of an encoded image, for the gateway, and its opening, for the worker that decodes it.
 One path reads both: what decoders see of a file never decides what its header is.
 
-Native parsers see a file only when it is opened: headers of WebP, AVIF and JPEG XL are read by our
-own readers, those of PNG and JPEG by Pillow, in Python. Pillow's classes are used directly:
+Native parsers see a file only when it is opened: headers of PNG and JPEG are read by Pillow, in
+Python, and all others by our own readers (`images.stated`). Pillow's classes are used directly:
 `PIL.Image.open` warns of large images by its own limits and reads some JPEG files as multi-picture
 ones, of which only the first picture counts here.
 """
@@ -10,11 +10,11 @@ ones, of which only the first picture counts here.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL import Image
 from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -26,9 +26,10 @@ from images.containers import jpeg, png, png_parts, raw_profile, riff
 from images.containers.common import Unread
 from images.containers.jpeg_frame import read_frame
 from images.exif_place import ExifPlace, exif_place
+from images.frames import chosen_frame
 from images.header import ImageHeader, check_pixels
 from images.signature import format_of
-from images.stated import Stated, stated_by_avif, stated_by_jxl, stated_by_webp
+from images.stated import STATED_BY, Stated
 from jobs.errors import (
     AnimatedImage,
     CorruptImage,
@@ -38,11 +39,6 @@ from jobs.errors import (
 )
 from jobs.formats import ImageFormat
 
-_STATED_BY: dict[ImageFormat, Callable[[bytes, int], Stated]] = {
-    ImageFormat.WEBP: stated_by_webp,
-    ImageFormat.AVIF: stated_by_avif,
-    ImageFormat.JXL: stated_by_jxl,
-}
 MOST_SCANS = 20
 """Scans that a JPEG may have, in units of what is accepted of a picture's pixels: encoders make 10,
 and 20 of 25 megapixels take some two seconds."""
@@ -53,8 +49,9 @@ _IN_PYTHON: dict[ImageFormat, type[ImageFile]] = {
 _NATIVE: dict[ImageFormat, type[ImageFile]] = {
     ImageFormat.WEBP: WebPImageFile,
     ImageFormat.AVIF: AvifImageFile,
+    ImageFormat.BMP: BmpImageFile,
 }
-"""Parsers that hand the file to a library when they open it."""
+"""Parsers that see a file when it is opened: most hand it to a library."""
 
 
 @dataclass(frozen=True)
@@ -63,35 +60,41 @@ class OpenedImage:
 
     header: ImageHeader
     image: ImageFile | None
-    """Pillow's; None for JPEG XL, which Pillow does not read."""
+    """Pillow's; None for formats with decoders of their own."""
     exif: bytes
     """The TIFF record, within the bounds of `images.exif`; b"" if there is none."""
 
 
-def read_header(data: bytes, max_pixels: int) -> ImageHeader:
-    """Read the header of an encoded image; no native parser sees the file.
+def read_header(data: bytes, max_pixels: int, frame: int | None = None) -> ImageHeader:
+    """Read the header of an encoded image; no native parser sees the file. `frame` names a frame of
+    an animated image, or a page of a TIFF, counted from 1.
 
-    Raises EmptyBody, UnsupportedImage, AnimatedImage, ImageTooLarge (more than `max_pixels`, in the
-    header or in a coded picture), DecodingTooLong (a JPEG of too many scans) or CorruptImage.
-    Damage beyond the header is found only by decoding.
+    Raises EmptyBody, UnsupportedImage, AnimatedImage (several frames, and none is named),
+    InvalidRequest (a frame that is not there), ImageTooLarge (more than `max_pixels`, in the header
+    or in a coded picture), DecodingTooLong (a JPEG of too many scans) or CorruptImage. Damage
+    beyond the header is found only by decoding.
     """
-    return _read(_mended(data), max_pixels).header
+    return _read(_mended(data), max_pixels, frame).header
 
 
-def open_image(data: bytes, max_pixels: int) -> OpenedImage:
+def open_image(data: bytes, max_pixels: int, frame: int | None = None) -> OpenedImage:
     """Open an encoded image without decoding its pixels.
 
     Raises as `read_header`, and CorruptImage where the decoder finds another size than the header
     states.
     """
     data = _mended(data)
-    read = _read(data, max_pixels)
+    read = _read(data, max_pixels, frame)
     if read.header.format not in _NATIVE:
         return OpenedImage(read.header, read.image, read.record)
     safe = _safe(data, read.place, read.record)
     image = _opened(_NATIVE[read.header.format], safe)
     if image.size != read.stored_size:
         raise CorruptImage
+    if read.header.frame is not None:
+        _seek(image, read.header.frame)
+    elif getattr(image, "is_animated", False):
+        raise AnimatedImage
     return OpenedImage(read.header, image, read.record)
 
 
@@ -109,15 +112,15 @@ class _Read:
     """Pillow's, for formats that it parses in Python."""
 
 
-def _read(data: bytes, max_pixels: int) -> _Read:
+def _read(data: bytes, max_pixels: int, frame: int | None) -> _Read:
     image_format = format_of(data)
     try:
         if image_format in _IN_PYTHON:
             _refuse_endless_header(data, image_format)
             _refuse_unread(data, image_format)
-            return _parsed(data, image_format, max_pixels)
-        place = exif_place(data, image_format)
-        stated = _STATED_BY[image_format](data, max_pixels)
+            return _parsed(data, image_format, max_pixels, frame)
+        stated = STATED_BY[image_format](data, max_pixels, frame)
+        place = exif_place(data, image_format, stated.frame or 1)
     except Unread:
         raise CorruptImage from None
     stored = place.record(data)
@@ -129,13 +132,15 @@ def _mended(data: bytes) -> bytes:
     return riff.mended(data) if format_of(data) is ImageFormat.WEBP else data
 
 
-def _parsed(data: bytes, image_format: ImageFormat, max_pixels: int) -> _Read:
+def _parsed(data: bytes, image_format: ImageFormat, max_pixels: int, frame: int | None) -> _Read:
     """Read the header of a PNG or JPEG by Pillow. Raises Unread for one of too many parts."""
     place = exif_place(data, image_format)
     stored = place.record(data)
     record = exif.bounded(stored)
     seen = png_parts.head(data) if image_format is ImageFormat.PNG else data
     image = _opened(_IN_PYTHON[image_format], _safe(seen, place, record))
+    frames = _frames(image)
+    frame = chosen_frame(frame, frames)
     check_pixels(*image.size, max_pixels)
     if image_format is ImageFormat.JPEG:
         _check_scans(data, image.width * image.height, max_pixels)
@@ -143,9 +148,12 @@ def _parsed(data: bytes, image_format: ImageFormat, max_pixels: int) -> _Read:
         stored = _raw_profile(image)
         record = exif.bounded(stored)
     depth, mode = 8, image.mode
-    if image_format is ImageFormat.PNG and data[24:25] == b"\x10":
+    moving = bool(getattr(image, "is_animated", False))
+    if image_format is ImageFormat.PNG and data[24:25] == b"\x10" and not moving:
         depth, mode = 16, "LA" if data[25:26] == b"\x04" else mode  # which Pillow opens as RGBA
-    facts = Stated(*image.size, mode, _is_transparent(image), depth)
+    transparent = moving or _is_transparent(image)
+    shown = frame if moving else None
+    facts = Stated(*image.size, mode, transparent, depth, frame=shown)
     header = _header(data, image_format, facts, stored)
     return _Read(header, image.size, place, record, image)
 
@@ -156,7 +164,7 @@ def _header(data: bytes, image_format: ImageFormat, stated: Stated, record: byte
     if orientation > 4:
         width, height = height, width
     quality = jpeg_quality(data, image_format)
-    facts = orientation, stated.bit_depth, stated.mode, quality, stated.transparent
+    facts = orientation, stated.bit_depth, stated.mode, quality, stated.transparent, stated.frame
     return ImageHeader(image_format, width, height, *facts)
 
 
@@ -172,9 +180,22 @@ def _opened(parser: type[ImageFile], data: bytes) -> ImageFile:
         raise ImageTooLarge from error
     except Exception as error:  # parsers of foreign bytes raise whatever they stumble over
         raise CorruptImage from error
-    if getattr(image, "is_animated", False):
-        raise AnimatedImage
     return image
+
+
+def _frames(image: ImageFile) -> int:
+    """Return the frames of an animation; a picture that stands for it where it is not shown is
+    none."""
+    count: int = getattr(image, "n_frames", 1) or 1
+    return count - bool(getattr(image, "default_image", False))
+
+
+def _seek(image: ImageFile, frame: int) -> None:
+    """Go to a frame, counted from 1, composed with those before. Raises CorruptImage."""
+    try:
+        image.seek(frame - 1)
+    except Exception as error:  # parsers of foreign bytes raise whatever they stumble over
+        raise CorruptImage from error
 
 
 def _refuse_endless_header(data: bytes, image_format: ImageFormat) -> None:

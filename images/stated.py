@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from images.compression.avif import coded_sizes
-from images.containers.avif import Size, read_avif
+from images.compression.avif import coded_sizes, frame_sizes
+from images.containers.avif import read_avif
+from images.containers.avif_tracks import read_tracks
+from images.containers.bmp import read_bmp
 from images.containers.boxes import first_boxes
 from images.containers.common import Unread
+from images.containers.gif import read_gif
+from images.containers.heic import read_heic
+from images.containers.heif_picture import Size
 from images.containers.jxl import read_jxl
+from images.containers.tiff import PALETTE, read_tiff
 from images.containers.webp import read_webp
+from images.frames import chosen_frame, chosen_page
 from images.header import check_pixels
 from jobs.errors import AnimatedImage, ImageTooLarge, UnsupportedImage
 from jobs.formats import ImageFormat
@@ -18,6 +25,9 @@ from jobs.formats import ImageFormat
 MOST_CODED = 4
 """The pixels of all pictures that an AVIF holds (colour, transparency, previews, tiles), in units
 of what is accepted of a picture."""
+
+
+_NO_FRAMES = "Frames of an animated {} are not read; send a single frame."
 
 
 @dataclass(frozen=True)
@@ -31,24 +41,27 @@ class Stated:
     bit_depth: int = 8
     orientation: int | None = None
     """1 to 8; None where the EXIF record states it."""
+    frame: int | None = None
+    """Which frame or page it is, counted from 1; None for the only picture of a format that holds
+    no more."""
 
 
-def stated_by_webp(data: bytes, max_pixels: int) -> Stated:
-    """Read the header of a WebP. Raises Unread, AnimatedImage and ImageTooLarge."""
+def _stated_by_webp(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+    """Read the header of a WebP. Raises Unread, what `chosen_frame` raises, and ImageTooLarge."""
     header = read_webp(data)
-    if header.animated:
-        raise AnimatedImage
+    frame = chosen_frame(frame, header.frames)
     check_pixels(header.width, header.height, max_pixels)
     mode = "RGBA" if header.alpha else "RGB"
-    return Stated(header.width, header.height, mode, header.alpha)
+    moving = frame if header.animated else None
+    return Stated(header.width, header.height, mode, header.alpha, frame=moving)
 
 
-def stated_by_avif(data: bytes, max_pixels: int) -> Stated:
-    """Read the header of an AVIF. Raises Unread, AnimatedImage for a file with tracks, and
-    ImageTooLarge, also where a coded picture is too large: in its stream, or in the size to which
-    it is scaled."""
+def _stated_by_avif(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+    """Read the header of an AVIF. Raises Unread, what `chosen_frame` raises, and ImageTooLarge,
+    also where a coded picture is too large: in its stream, or in the size to which it is scaled."""
     if b"moov" in first_boxes(data, 0, len(data)):
-        raise AnimatedImage  # a track, even of one frame, has streams of its own
+        return _stated_by_tracks(data, max_pixels, frame)
+    chosen_frame(frame, 1)
     _check_coded(coded_sizes(data), max_pixels)
     header = read_avif(data)
     check_pixels(header.width, header.height, max_pixels)
@@ -60,23 +73,117 @@ def stated_by_avif(data: bytes, max_pixels: int) -> Stated:
     return Stated(header.width, header.height, mode, header.alpha, depth, header.orientation)
 
 
-def stated_by_jxl(data: bytes, max_pixels: int) -> Stated:
+def _stated_by_tracks(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+    """Read the header of an animated AVIF, whose frames are decoded to 8 bits. A track, even of one
+    frame, has streams of its own, so one is always to be named."""
+    if frame is None:
+        raise AnimatedImage
+    colours, *others = read_tracks(data)
+    frame = chosen_frame(frame, len(colours.samples))
+    for track in (colours, *others):
+        check_pixels(track.width, track.height, max_pixels)
+        _check_each(frame_sizes(data, track.samples[:frame]), max_pixels)
+    alpha = any(track.auxiliary for track in others)
+    mode = "RGBA" if alpha else "RGB"
+    return Stated(colours.width, colours.height, mode, alpha, orientation=1, frame=frame)
+
+
+def _stated_by_jxl(data: bytes, max_pixels: int, frame: int | None) -> Stated:
     """Read the header of a JPEG XL. Raises Unread, AnimatedImage, UnsupportedImage for CMYK, and
     ImageTooLarge."""
     header = read_jxl(data)
-    if header.animated:
+    if header.animated and frame is None:
         raise AnimatedImage
+    if not header.animated:
+        chosen_frame(frame, 1)
     if header.black:
         raise UnsupportedImage("A JPEG XL in CMYK cannot be read; send it in RGB.")
     check_pixels(header.width, header.height, max_pixels)
     mode = ("L" if header.grey else "RGB") + ("A" if header.alpha else "")
     depth = 16 if header.bits > 8 else 8
-    return Stated(header.width, header.height, mode, header.alpha, depth, header.orientation)
+    moving = frame if header.animated else None  # their number is known once all are decoded
+    facts = mode, header.alpha, depth, header.orientation, moving
+    return Stated(header.width, header.height, *facts)
+
+
+def _stated_by_heic(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+    """Read the header of a HEIC. Raises Unread, AnimatedImage for a file with tracks, and
+    ImageTooLarge, also where a coded picture is too large."""
+    if b"moov" in first_boxes(data, 0, len(data)):
+        raise AnimatedImage(_NO_FRAMES.format(ImageFormat.HEIC.label))
+    chosen_frame(frame, 1)
+    header = read_heic(data)
+    check_pixels(header.width, header.height, max_pixels)
+    _check_coded(header.coded, max_pixels)
+    mode = ("L" if header.grey else "RGB") + ("A" if header.alpha else "")
+    depth = 16 if header.bits > 8 else 8
+    return Stated(header.width, header.height, mode, header.alpha, depth, orientation=1)
+
+
+def _stated_by_tiff(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+    """Read the header of a page of a TIFF. Raises Unread, UnsupportedImage for a kind that is not
+    read, InvalidRequest for a page that is not there, and ImageTooLarge, also for tiles that are
+    far larger than the picture."""
+    header = read_tiff(data, frame or 1)
+    page = chosen_page(frame, header.pages)
+    _refuse_unread(header.unread, "a TIFF")
+    check_pixels(header.width, header.height, max_pixels)
+    _check_coded([header.coded] * (1 + header.separate), max_pixels)
+    mode = ("L" if header.colours == 1 else "RGB") + ("A" if header.alpha else "")
+    mode = "P" if header.photometric == PALETTE else mode
+    depth = 16 if header.bits == 16 else 8
+    facts = mode, bool(header.alpha), depth, header.orientation, page
+    return Stated(header.width, header.height, *facts)
+
+
+def _stated_by_gif(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+    """Read the header of a GIF. Raises Unread, what `chosen_frame` raises, and ImageTooLarge, also
+    for a frame that is larger than the screen."""
+    header = read_gif(data)
+    frame = chosen_frame(frame, len(header.frames))
+    check_pixels(header.width, header.height, max_pixels)
+    for shown in header.frames[:frame]:
+        check_pixels(shown.width, shown.height, max_pixels)
+    transparent = header.is_transparent(frame)
+    return Stated(header.width, header.height, "P", transparent, frame=frame)
+
+
+def _stated_by_bmp(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+    """Read the header of a BMP. Raises Unread, UnsupportedImage for a kind that is not read, and
+    ImageTooLarge."""
+    header = read_bmp(data)
+    chosen_frame(frame, 1)
+    _refuse_unread(header.unread, "a BMP")
+    check_pixels(header.width, header.height, max_pixels)
+    mode = "P" if header.bits <= 8 else "RGBA" if header.alpha else "RGB"
+    return Stated(header.width, header.height, mode, header.alpha)
+
+
+STATED_BY: dict[ImageFormat, Callable[[bytes, int, int | None], Stated]] = {
+    ImageFormat.WEBP: _stated_by_webp,
+    ImageFormat.AVIF: _stated_by_avif,
+    ImageFormat.JXL: _stated_by_jxl,
+    ImageFormat.TIFF: _stated_by_tiff,
+    ImageFormat.HEIC: _stated_by_heic,
+    ImageFormat.GIF: _stated_by_gif,
+    ImageFormat.BMP: _stated_by_bmp,
+}
+"""Readers of a file's facts, of at most so many pixels, of a frame or page."""
+
+
+def _refuse_unread(reason: str | None, file: str) -> None:
+    if reason is not None:
+        advice = "save it in RGB or grey of 8 or 16 bits, uncompressed or with LZW or Deflate"
+        raise UnsupportedImage(f"This is {file} {reason}, which is not read; {advice}.")
+
+
+def _check_each(sizes: Sequence[Size], max_pixels: int) -> None:
+    for width, height in sizes:
+        check_pixels(width, height, max_pixels)
 
 
 def _check_coded(sizes: Sequence[Size], max_pixels: int) -> None:
-    for width, height in sizes:
-        check_pixels(width, height, max_pixels)
+    _check_each(sizes, max_pixels)
     coded = sum(width * height for width, height in sizes)
     if coded > (most := MOST_CODED * max_pixels):
         raise ImageTooLarge(

@@ -88,7 +88,7 @@ class DecodingTooLong(InputError):
 
 class AnimatedImage(InputError):
     code = "animated_image"
-    message = "Animated images are not supported; send a single frame."
+    message = "This is an animation; name one of its frames: frame=1 for the first."
 
 
 class BodyTooLarge(InputError):

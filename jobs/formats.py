@@ -1,4 +1,4 @@
-"""The image formats that are read and written: one row per format, as plain data.
+"""The image formats: one row per format, as plain data. All are read, and most are written.
 
 Command line, error messages, request schema, `GET /models`, page and docs/api.md read this table.
 """
@@ -21,6 +21,8 @@ class FormatFacts:
     media_type: str
     max_side: int
     """The longest side in pixels that encoder and common decoders accept."""
+    written_as: ImageFormat | None = None
+    """For a format that is only read: the one in which its pictures are written by default."""
     default_quality: int | None = None
     """On the scale from 1 to 100; None for a lossless format, which has no quality."""
     can_lossless: bool = False
@@ -28,7 +30,7 @@ class FormatFacts:
     keeps_grey: bool = False
     """Grey pictures are stored as one plane; else as RGB."""
     keeps_alpha: bool = True
-    """Transparency is stored; else pictures are flattened on white."""
+    """Transparency is stored; else pictures are flattened on a background."""
     keeps_16_bits: bool = False
     """Samples of 16 bits are stored; else they are rounded to 8."""
     keeps_10_bits: bool = False
@@ -42,13 +44,18 @@ class FormatFacts:
 
 
 class ImageFormat(StrEnum):
-    """The formats that are read and written; values are names in the public API."""
+    """The formats that are read; values are names in the public API. `WRITTEN` has those that are
+    written as well."""
 
     PNG = "png"
     JPEG = "jpeg"
     WEBP = "webp"
     AVIF = "avif"
     JXL = "jxl"
+    TIFF = "tiff"
+    HEIC = "heic"
+    GIF = "gif"
+    BMP = "bmp"
 
     @property
     def facts(self) -> FormatFacts:
@@ -66,6 +73,16 @@ class ImageFormat(StrEnum):
     def max_side(self) -> int:
         """The longest side in pixels that the format can hold."""
         return self.facts.max_side
+
+    @property
+    def written(self) -> bool:
+        """Whether pictures are written in this format."""
+        return self.facts.written_as is None
+
+    @property
+    def own_output(self) -> ImageFormat:
+        """The format of a result that is asked for in none: this one where it is written."""
+        return self.facts.written_as or self
 
     @property
     def lossy(self) -> bool:
@@ -127,8 +144,41 @@ FORMATS: dict[ImageFormat, FormatFacts] = {
         keeps_grey=True,
         keeps_16_bits=True,
     ),
+    ImageFormat.TIFF: FormatFacts(
+        label="TIFF",
+        suffixes=(".tif", ".tiff"),
+        media_type="image/tiff",
+        max_side=(1 << 31) - 1,  # libtiff counts rows and columns in 32 bits with a sign
+        keeps_grey=True,
+        keeps_16_bits=True,
+        keeps_iptc=True,
+    ),
+    ImageFormat.HEIC: FormatFacts(
+        label="HEIC",
+        suffixes=(".heic", ".heif", ".hif"),
+        media_type="image/heic",
+        max_side=32_768,  # libheif's default limit on an image's size is its square
+        written_as=ImageFormat.JPEG,
+        default_quality=DEFAULT_QUALITY,
+    ),
+    ImageFormat.GIF: FormatFacts(
+        label="GIF",
+        suffixes=(".gif",),
+        media_type="image/gif",
+        max_side=65_535,  # 16 bits
+        written_as=ImageFormat.PNG,
+    ),
+    ImageFormat.BMP: FormatFacts(
+        label="BMP",
+        suffixes=(".bmp", ".dib"),
+        media_type="image/bmp",
+        max_side=(1 << 31) - 1,
+        written_as=ImageFormat.PNG,
+    ),
 }
 
+WRITTEN = tuple(image_format for image_format in ImageFormat if image_format.written)
+"""The formats that are written."""
 SUFFIXES = {suffix: fmt for fmt, facts in FORMATS.items() for suffix in facts.suffixes}
 """Formats by file suffix."""
 
@@ -148,10 +198,10 @@ def labels(formats: Iterable[ImageFormat] = tuple(ImageFormat), last: str = "or"
 
 
 def lossy_labels() -> str:
-    """Return the names of the formats that have a quality, as a list in prose."""
-    return labels((image_format for image_format in ImageFormat if image_format.lossy), "and")
+    """Return the names of the written formats that have a quality, as a list in prose."""
+    return labels((image_format for image_format in WRITTEN if image_format.lossy), "and")
 
 
 def lossless_labels() -> str:
     """Return the names of the formats that have a quality and can do without loss, as a list."""
-    return labels((f for f in ImageFormat if f.facts.can_lossless), "and")
+    return labels((f for f in WRITTEN if f.facts.can_lossless), "and")

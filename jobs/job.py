@@ -71,6 +71,7 @@ class Reason(StrEnum):
     """No network fitted; resampled, as on_miss=degrade allows."""
 
 
+WHITE = "ffffff"
 LADDER = "*"
 """The requirement of a job that leaves the choice of its model to the service."""
 
@@ -117,6 +118,11 @@ class JobRequest:
     metadata: MetadataChoice = MetadataChoice.COPYRIGHT
     lossless: bool = False
     """Whether a format that can store pictures with and without loss does it without."""
+    frame: int | None = None
+    """Which frame of an animated picture, or page of a file, counted from 1; None for the only
+    frame, and for the first page."""
+    background: str = WHITE
+    """What transparency is flattened on where the output has none: RRGGBB in hexadecimal."""
     strength: float = 0.0
     """Assumed compression damage of the picture, from 0 (clean) to 1 (JPEG at quality 30)."""
     traceparent: str | None = None

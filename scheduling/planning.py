@@ -8,7 +8,7 @@ from images.header import ImageHeader
 from images.limits import Limits, fitting_size
 from images.memory import check_memory
 from jobs.errors import InvalidRequest, ModelNotTrained, OutputTooLarge, UnknownModel, UnknownWidth
-from jobs.formats import ImageFormat
+from jobs.formats import WRITTEN, ImageFormat
 from jobs.job import JobRequest
 from models.catalog import Catalog, ModelEntry
 from models.geometry import output_size
@@ -56,6 +56,8 @@ def build_job(
         quality=wanted.quality if output_format.lossy else None,
         metadata=wanted.metadata,
         lossless=lossless,
+        frame=wanted.frame,
+        background=wanted.background,
         model=None if free else model.name,
         pinned_width=pinned_width(wanted, model),
         on_miss=wanted.on_miss,
@@ -68,9 +70,10 @@ def build_job(
 
 
 def output_format_of(wanted: UpscaleRequest, header: ImageHeader) -> ImageFormat:
-    """Return the requested format, or the picture's own. `auto` is the gateway's to resolve, by the
-    caller's Accept header; where there is none, it is the picture's own as well."""
-    return header.format if wanted.format in (None, AUTO) else wanted.format
+    """Return the requested format, or the picture's own (`ImageFormat.own_output`). `auto` is the
+    gateway's to resolve, by the caller's Accept header; where there is none, it is the picture's
+    own as well."""
+    return header.format.own_output if wanted.format in (None, AUTO) else wanted.format
 
 
 def _lossless(wanted: UpscaleRequest, header: ImageHeader, output_format: ImageFormat) -> bool:
@@ -79,7 +82,7 @@ def _lossless(wanted: UpscaleRequest, header: ImageHeader, output_format: ImageF
     Raises InvalidRequest where that is asked of a format that cannot.
     """
     if wanted.lossless and not output_format.can_lossless:
-        able = " or ".join(f.value for f in ImageFormat if f.can_lossless)
+        able = " or ".join(f.value for f in WRITTEN if f.can_lossless)
         raise InvalidRequest(
             f"{output_format.label} has no lossless form; leave out lossless, or ask for the "
             f"format {able}."
@@ -170,7 +173,7 @@ def _check_output(
         )
     longest, limit = max(width, height), output_format.max_side
     if longest > limit:
-        formats = " or ".join(f.value for f in ImageFormat if f.max_side >= longest)
+        formats = " or ".join(f.value for f in WRITTEN if f.max_side >= longest)
         raise OutputTooLarge(
             f"The output would be {width} x {height} pixels; {output_format.value} holds at most "
             f"{limit} a side. Ask for a smaller scale, or for the format {formats}.",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,8 +21,8 @@ from pydantic_core import ErrorDetails
 from images.compression import UNREAD_QUALITY
 from images.header import ImageHeader
 from jobs.errors import InvalidRequest
-from jobs.formats import DEFAULT_QUALITY, ImageFormat, lossless_labels, lossy_labels
-from jobs.job import MetadataChoice, OnMiss
+from jobs.formats import DEFAULT_QUALITY, WRITTEN, ImageFormat, lossless_labels, lossy_labels
+from jobs.job import WHITE, MetadataChoice, OnMiss
 from scheduling.literals import INTEGER, NUMBER, SWITCH
 
 MOST_PIXELS_OF_AN_AXIS = 1_000_000
@@ -48,10 +49,26 @@ Strength = Annotated[
         }
     ),
 ]
-OutputFormat = Annotated[
-    ImageFormat | Literal["auto"],
-    WithJsonSchema({"type": "string", "enum": [AUTO, *(f.value for f in ImageFormat)]}),
+
+
+def _written(image_format: ImageFormat) -> ImageFormat:
+    if not image_format.written:
+        raise ValueError(f"{image_format.label} is read alone")
+    return image_format
+
+
+WrittenFormat = Annotated[
+    ImageFormat,
+    AfterValidator(_written),
+    WithJsonSchema({"type": "string", "enum": [f.value for f in WRITTEN]}),
 ]
+OutputFormat = Annotated[
+    WrittenFormat | Literal["auto"],
+    WithJsonSchema({"type": "string", "enum": [AUTO, *(f.value for f in WRITTEN)]}),
+]
+MOST_FRAMES = 1_000_000
+"""Far above every file's number of frames."""
+Background = Annotated[str, Field(pattern="^[0-9a-fA-F]{6}$")]
 Pixels = Annotated[int, Field(ge=1, le=MOST_PIXELS_OF_AN_AXIS), INTEGER]
 
 
@@ -122,7 +139,8 @@ class UpscaleRequest(OutputRequest):
 
     allowed: ClassVar[Mapping[str, str]] = {
         **OutputRequest.allowed,
-        "format": f"{AUTO}, {', '.join(ImageFormat)}",
+        "format": f"{AUTO}, {', '.join(WRITTEN)}",
+        "background": "a colour as RRGGBB, such as ffffff",
     }
 
     width: Pixels | None = Field(
@@ -147,8 +165,8 @@ class UpscaleRequest(OutputRequest):
     )
     format: OutputFormat | None = Field(
         None,
-        description="Format of the output; by default that of the input. `auto`: the best by the "
-        "request's Accept header.",
+        description="Format of the output; by default that of the input or, where it is only read, "
+        "the one in `GET /models`. `auto`: the best by the request's Accept header.",
     )
     quality: Annotated[int, Field(ge=1, le=100), INTEGER] | None = Field(
         None, description=f"1 to 100, for {lossy_labels()}; by default {DEFAULT_QUALITY}."
@@ -165,6 +183,17 @@ class UpscaleRequest(OutputRequest):
         "a lossless picture stays lossless in its own format, unless `quality` is given.",
     )
 
+    frame: Annotated[int, Field(ge=1, le=MOST_FRAMES), INTEGER] | None = Field(
+        None,
+        description="Which frame of an animated GIF, WebP, PNG, AVIF or JPEG XL, counted from 1, "
+        "or which page of a TIFF. Without it an animation is refused, and the first page is taken.",
+    )
+    background: Background = Field(
+        WHITE,
+        description="What transparency is flattened on for JPEG: a colour of sRGB as RRGGBB, in "
+        "hexadecimal.",
+    )
+
     @model_validator(mode="after")
     def loss_or_quality(self) -> Self:
         """Raise ValueError for a quality without loss."""
@@ -177,6 +206,10 @@ class EstimateRequest(OutputRequest):
     """Parameters of a request that describes its picture instead of sending it."""
 
     sides: ClassVar[tuple[str, str]] = ("output_width", "output_height")
+    allowed: ClassVar[Mapping[str, str]] = {
+        **OutputRequest.allowed,
+        "output_format": ", ".join(WRITTEN),
+    }
 
     width: Pixels = Field(
         description="Width in pixels of the picture as displayed, after its EXIF orientation.",
@@ -190,7 +223,7 @@ class EstimateRequest(OutputRequest):
     output_height: Pixels | None = Field(
         None, description="Output height in pixels; alone it keeps the aspect ratio."
     )
-    output_format: ImageFormat | None = Field(
+    output_format: WrittenFormat | None = Field(
         None, description="Format of the output; by default that of the picture."
     )
     strength: Strength = Field(

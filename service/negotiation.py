@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
 
-from jobs.formats import FORMATS, ImageFormat
+from jobs.formats import WRITTEN, ImageFormat
 
 VARY: Mapping[str, str] = {"Vary": "Accept"}
 """Header of an answer that depends on the request's Accept header."""
@@ -43,7 +43,7 @@ def format_of_answer(header: str, own: ImageFormat) -> ImageFormat:
     HTTPException 406 if the caller accepts none."""
     chosen = negotiated(accepted_of(header), own)
     if chosen is None:
-        kinds = ", ".join(kind.media_type for kind in FORMATS)
+        kinds = ", ".join(kind.media_type for kind in WRITTEN)
         text = f"The Accept header allows no format of this service; there are {kinds}."
         raise HTTPException(HTTPStatus.NOT_ACCEPTABLE, text, VARY)
     return chosen
@@ -64,16 +64,16 @@ def negotiated(ranges: Sequence[Accepted], own: ImageFormat) -> ImageFormat | No
     picture's `own` first, then the one named first.
     """
     ranges = ranges or (Accepted(ANY, 1.0),)
-    in_order = (kind for item in ranges for kind in FORMATS if kind.media_type == item.media_range)
+    in_order = (kind for item in ranges for kind in WRITTEN if kind.media_type == item.media_range)
     named = dict.fromkeys(in_order)
-    rated = {kind: _weight(kind, ranges) for kind in _own_first(own, *named, *FORMATS)}
+    rated = {kind: _weight(kind, ranges) for kind in _own_first(own, *named, *WRITTEN)}
     best = max(rated.values())
     equal = [kind for kind, weight in rated.items() if weight == best > 0]
     return next((kind for kind in (*filter(named.__contains__, equal), *equal)), None)
 
 
 def _own_first(own: ImageFormat, *others: ImageFormat) -> Iterable[ImageFormat]:
-    return dict.fromkeys((own, *others) if own in FORMATS else others)
+    return dict.fromkeys((own, *others) if own in WRITTEN else others)
 
 
 def _weight(kind: ImageFormat, ranges: Iterable[Accepted]) -> float:

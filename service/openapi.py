@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from jobs.errors import ERRORS, AnysrError, InternalError
-from jobs.formats import ImageFormat
+from jobs.formats import WRITTEN
 from scheduling.request import EstimateRequest, UpscaleRequest
 from service.picture_response import PICTURE_HEADERS
 from service.problems import MEDIA_TYPE, RETRY_STATUSES, STATUS, problem
@@ -239,4 +239,4 @@ def _flat(value: Json, schema: Json) -> Json:
 
 
 def _media_types() -> list[str]:
-    return [image_format.media_type for image_format in ImageFormat]
+    return [image_format.media_type for image_format in WRITTEN]

@@ -58,10 +58,10 @@ async def accept_upload(
     # The slot is held until the queue has the picture, for so long it takes memory here.
     async with gateway.uploads.received(request) as upload:
         span.enter("admission")
-        header = await _header(upload.picture, gateway.settings.max_source_pixels)
+        header = await _header(upload, gateway.settings.max_source_pixels)
         negotiated = upload.wanted.format == AUTO
         if negotiated:
-            chosen = negotiation(request.headers.get("accept", ""), header.format)
+            chosen = negotiation(request.headers.get("accept", ""), header.format.own_output)
             wanted = upload.wanted.model_copy(update={"format": chosen})
             upload = replace(upload, wanted=wanted)
         view = await _submitted(request, gateway, upload, header, default)
@@ -98,10 +98,11 @@ def request_facts(job: JobRequest) -> dict[str, str | float]:
     }
 
 
-async def _header(picture: bytes, max_pixels: int) -> ImageHeader:
-    if len(picture) <= READ_AT_ONCE_BYTES:
-        return read_header(picture, max_pixels)
-    return await run_in_threadpool(read_header, picture, max_pixels)
+async def _header(upload: Upload, max_pixels: int) -> ImageHeader:
+    arguments = upload.picture, max_pixels, upload.wanted.frame
+    if len(upload.picture) <= READ_AT_ONCE_BYTES:
+        return read_header(*arguments)
+    return await run_in_threadpool(read_header, *arguments)
 
 
 def _planned(

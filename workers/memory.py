@@ -94,7 +94,7 @@ def fit_to_memory(
     most = limits.job_bytes if available_bytes is None else min(limits.job_bytes, available_bytes)
     if most_bytes(job.output_width, job.output_height) + tile_bytes(job, engine) <= most:
         return engine
-    header = read_header(payload, limits.source_pixels)
+    header = read_header(payload, limits.source_pixels, job.frame)
     wanted = header, job.output_width, job.output_height, job.output_format
     check_memory(*wanted, limits.job_bytes, lossless=job.lossless)
     stages = stage_bytes(*wanted, lossless=job.lossless)

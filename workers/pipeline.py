@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from images.background import background_of
 from images.decode import decode
-from images.encode import check_sides, converts_colours, encode
+from images.encode import check_sides, check_writable, converts_colours, encode
 from images.limits import Limits
 from images.metadata.facts import NO_METADATA, Metadata
 from images.picture import Picture
@@ -25,9 +26,9 @@ class Stopped(Exception):
     """The job was cancelled or its lease was lost, so nothing is to be delivered."""
 
 
-Decode = Callable[[bytes, int], Picture]
-"""Decodes a file of at most so many pixels, as `images.decode.decode`. If it is Interruptible,
-stopping the run interrupts it."""
+Decode = Callable[[bytes, int, int | None], Picture]
+"""Decodes a file of at most so many pixels, or a frame of it, as `images.decode.decode`. If it is
+Interruptible, stopping the run interrupts it."""
 
 ChooseEngine = Callable[[Picture], Engine | None]
 """Returns the engine for a decoded picture, None for plain resampling. May raise to stop."""
@@ -140,7 +141,7 @@ class _Stopwatch:
 def guard(job: JobRequest, limits: Limits) -> None:
     """Check a job against the worker's limits, before anything is planned for it.
 
-    Raises OutputTooLarge and InvalidRequest.
+    Raises OutputTooLarge, UnsupportedImage and InvalidRequest.
     """
     if job.output_width * job.output_height > limits.output_pixels:
         raise OutputTooLarge(
@@ -148,6 +149,7 @@ def guard(job: JobRequest, limits: Limits) -> None:
             f"makes at most {limits.output_pixels} in all. Ask for a smaller scale.",
             max_pixels=limits.output_pixels,
         )
+    check_writable(job.output_format)
     check_sides(job.output_format, job.output_height, job.output_width)
     if job.output_width < job.source_width or job.output_height < job.source_height:
         raise InvalidRequest("The output must not be smaller than the input.")
@@ -167,7 +169,7 @@ def run_pipeline(
     raises, and Stopped.
     """
     watch = _Stopwatch()
-    picture = _decoded(payload, limits, progress, decode)
+    picture = _decoded(payload, job.frame, limits, progress, decode)
     _check_size(job, picture)
     watch.lap("decode")
     engine = choose_engine(picture)
@@ -182,19 +184,22 @@ def run_pipeline(
     watch.lap("network", progress.suspended_ms)
     progress.enter(Stage.ENCODE)
     chosen = replace(larger.picture, metadata=_KEPT[job.metadata](larger.picture))
-    data = encode(chosen, job.output_format, job.quality, job.lossless)
-    converted = converts_colours(larger.picture, job.output_format)
+    background = background_of(job.background)
+    data = encode(chosen, job.output_format, job.quality, job.lossless, background)
+    converted = converts_colours(larger.picture, job.output_format, background)
     progress.report(1.0)
     watch.lap("encode")
     facts = progress.suspended_ms, larger.untouched, converted
     return PipelineResult(data, larger.tiles, watch.laps, *facts)
 
 
-def _decoded(payload: bytes, limits: Limits, progress: Progress, decode: Decode) -> Picture:
+def _decoded(
+    payload: bytes, frame: int | None, limits: Limits, progress: Progress, decode: Decode
+) -> Picture:
     with progress.running(decode):
         progress.check()  # `stop` was perhaps called before there was something to interrupt
         try:
-            picture = decode(payload, limits.source_pixels)
+            picture = decode(payload, limits.source_pixels, frame)
         except DecodingInterrupted:
             raise Stopped from None
     progress.check()

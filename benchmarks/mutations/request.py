@@ -8,7 +8,7 @@ from random import Random
 from benchmarks.mutations.operators import OPERATORS, splice
 from benchmarks.png_checksums import with_checksums
 from benchmarks.specimens import refused_specimens, specimens
-from jobs.formats import ImageFormat
+from jobs.formats import WRITTEN, ImageFormat
 
 BUDGET_MS = 5000
 """Budget of each request, so that a mutated size of many pixels is resampled or refused, and the
@@ -48,7 +48,7 @@ def drawn_request(seed: int, number: int) -> MutatedRequest:
     name = rng.choice(list(pool))
     applied, picture = _mutated(pool[name], list(pool.values()), rng)
     parameters = {"scale": rng.choice(SCALES), "latency_budget_ms": str(BUDGET_MS)}
-    output = rng.choice((None, *ImageFormat))
+    output = rng.choice((None, *WRITTEN))
     if output is not None:
         parameters["format"] = output.value
     return MutatedRequest(

@@ -18,7 +18,7 @@ from benchmarks.service_processes import ServiceProcesses
 from benchmarks.specimens import specimens
 from images.opening import read_header
 from jobs.errors import InputError
-from jobs.formats import ImageFormat
+from jobs.formats import WRITTEN
 
 MOST_GROWTH = 1.2
 """Most resident memory at the end, in units of that after the warm-up."""
@@ -107,7 +107,7 @@ async def _warm_up(url: str, seed: int, callers: int, bound_s: float) -> None:
     whole = (
         MutatedRequest(-1, name, (), picture, "image/*", {"scale": "2", "format": output}, False)
         for name, picture in specimens().items()
-        for output in ImageFormat
+        for output in WRITTEN
     )
     mutated = (drawn_request(seed, -number) for number in range(1, WARM_UP_REQUESTS + 1))
     for requests in (whole, mutated):

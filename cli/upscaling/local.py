@@ -59,7 +59,7 @@ class LocalUpscaler:
 
     def upscale(self, data: bytes) -> Outcome:
         """Return the picture as a worker makes it."""
-        header = read_header(data, self._limits.source_pixels)
+        header = read_header(data, self._limits.source_pixels, self._wanted.frame)
         budgets = Budgets(math.inf, math.inf)
         job = build_job(
             uuid.uuid4().hex, self._wanted, header, self._catalog, self._limits, budgets

@@ -17,11 +17,11 @@ from cli.upscaling.refusal import Refusal
 from cli.upscaling.sources import STREAM, Identity, Source
 from jobs.formats import SUFFIXES, ImageFormat
 
-OTHER_SUFFIXES = frozenset(
-    (
-        *(".apng", ".bmp", ".dib", ".gif", ".heic", ".heif", ".ico", ".jfif", ".jif", ".jp2"),
-        *(".jpe", ".pbm", ".pgm", ".pnm", ".ppm", ".psd", ".svg", ".tga", ".tif", ".tiff"),
-    )
+WRITTEN_SUFFIXES = {suffix: fmt for suffix, fmt in SUFFIXES.items() if fmt.written}
+OTHER_SUFFIXES = (
+    frozenset((".apng", ".ico", ".jfif", ".jif", ".jp2", ".jpe", ".pbm", ".pgm", ".pnm", ".ppm"))
+    | {".psd", ".svg", ".tga"}
+    | (SUFFIXES.keys() - WRITTEN_SUFFIXES.keys())
 )
 """Suffixes of pictures, beside those of the formats that are written."""
 
@@ -52,11 +52,11 @@ class Output:
         if path.is_dir() or argument.endswith((os.sep, "/")):
             return cls(path, False)
         suffix = path.suffix.lower()
-        if suffix in OTHER_SUFFIXES and suffix not in SUFFIXES:
+        if suffix in OTHER_SUFFIXES:
             raise Refusal([f"{argument}: {suffix} is not written; {_written()} are"])
-        if path.exists() and suffix not in SUFFIXES:
+        if path.exists() and suffix not in WRITTEN_SUFFIXES:
             raise Refusal([f"{argument} is a file, with no suffix of a picture, and no folder"])
-        return cls(path, suffix in SUFFIXES)
+        return cls(path, suffix in WRITTEN_SUFFIXES)
 
     @property
     def folder(self) -> Path | None:
@@ -68,7 +68,7 @@ class Output:
         """The format that the name of the one file states."""
         if self.path is None or not self.one_file:
             return None
-        return SUFFIXES[self.path.suffix.lower()]
+        return WRITTEN_SUFFIXES[self.path.suffix.lower()]
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,10 @@ def named_for(path: Path, image_format: ImageFormat) -> Path:
     """Return a path whose suffix fits a format. A picture's suffix is replaced; behind any other
     name, which may end in a date or a version, the usual one is added."""
     suffix = path.suffix.lower()
-    if SUFFIXES.get(suffix) is image_format:
+    if WRITTEN_SUFFIXES.get(suffix) is image_format:
         return path
     usual = image_format.facts.suffixes[0]
-    if suffix in SUFFIXES or suffix in OTHER_SUFFIXES:
+    if suffix in WRITTEN_SUFFIXES or suffix in OTHER_SUFFIXES:
         return path.with_suffix(usual)
     return path.with_name(path.name + usual)
 
@@ -170,7 +170,7 @@ def _target(source: Source, output: Output, image_format: ImageFormat | None) ->
     if output.path is None or output.one_file:
         return output.path
     target = output.path / source.place
-    made = image_format or source.format
+    made = image_format or (source.format and source.format.own_output)
     return target if made is None else named_for(target, made)
 
 
@@ -260,4 +260,4 @@ def _fault_of(folder: Path) -> str:
 
 
 def _written() -> str:
-    return ", ".join(SUFFIXES)
+    return ", ".join(WRITTEN_SUFFIXES)

@@ -62,6 +62,22 @@ def coded_sizes(data: bytes) -> list[tuple[int, int]]:
     return sizes
 
 
+def frame_sizes(data: bytes, samples: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return width and height in pixels of every frame of a track that has a sequence header, at
+    the places of the frames. Raises Unread where the first has none."""
+    sizes, left = [], MAX_PARTS
+    for number, (start, end) in enumerate(samples):
+        try:
+            width, height, units = largest_frame(memoryview(data)[start:end], left)
+        except Unread:
+            if number == 0 or left <= 0:
+                raise
+            continue  # it is coded as changes of those before
+        left -= units
+        sizes.append((width, height))
+    return sizes
+
+
 def _joined(data: bytes, extents: Sequence[tuple[int, int]]) -> bytes | memoryview:
     if len(extents) == 1:
         return memoryview(data)[slice(*extents[0])]

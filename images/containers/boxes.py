@@ -55,6 +55,11 @@ class Fields:
             raise Unread
         return int.from_bytes(self._data[start : self.at])
 
+    def bytes(self, size: int) -> bytes:
+        """Return the next bytes. Raises Unread beyond the end."""
+        self.read(size)
+        return self._data[self.at - size : self.at]
+
     def skip(self, size: int) -> None:
         self.at += size
 

@@ -14,6 +14,8 @@ from images.containers.png import SIGNATURE, chunks, is_intact
 PIXELS, END = b"IDAT", b"IEND"
 DECODED = frozenset({b"IHDR", b"PLTE", b"tRNS", PIXELS, END})
 """The chunks that make the samples; all others are read by us, or not at all."""
+MOVING = frozenset({b"acTL", b"fcTL", b"fdAT"})
+"""Those that make the frames of an animation."""
 MAX_PROFILE_BYTES = 4 << 20
 """Of an ICC profile; printers' tables have up to two million."""
 MAX_TEXT_BYTES = 1 << 20
@@ -80,6 +82,13 @@ def for_decoder(data: bytes) -> bytes:
     if not parts or parts[-1][0] != END:
         written.append(memoryview(_chunk(END, b"")))
     return b"".join(written)
+
+
+def for_animation(data: bytes) -> bytes:
+    """Return the file with nothing but the chunks that make its frames."""
+    found = chunks(data)
+    kept = (data[at - 8 : end + 4] for kind, at, end in found if kind in DECODED | MOVING)
+    return SIGNATURE + b"".join(kept)
 
 
 def profile(data: bytes) -> bytes | None:

@@ -27,7 +27,8 @@ class WebpHeader:
     height: int
     alpha: bool
     animated: bool = False
-    """There is more than one frame."""
+    """The file is an animation, perhaps of one frame."""
+    frames: int = 1
 
 
 def read_webp(data: bytes) -> WebpHeader:
@@ -58,7 +59,7 @@ def _extended(data: bytes, start: int, end: int, others: Chunks) -> WebpHeader:
     height = 1 + int.from_bytes(data[start + 7 : end], "little")
     canvas = WebpHeader(width, height, bool(flags & ALPHA))
     if flags & ANIMATION:
-        return replace(canvas, animated=_frames(others) > 1)
+        return replace(canvas, animated=True, frames=_frames(others))
     picture = _only_picture(data, others, canvas.alpha)
     if (picture.width, picture.height) != (width, height):
         raise Unread
@@ -66,12 +67,8 @@ def _extended(data: bytes, start: int, end: int, others: Chunks) -> WebpHeader:
 
 
 def _frames(others: Chunks) -> int:
-    """Return the number of frames, at most 2. Raises Unread where there is none."""
-    frames = 0
-    for kind, _, _ in others:
-        frames += kind == b"ANMF"
-        if frames == 2:
-            break
+    """Return the number of frames. Raises Unread where there is none."""
+    frames = sum(kind == b"ANMF" for kind, _, _ in others)
     if not frames:
         raise Unread
     return frames

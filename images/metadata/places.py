@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from images.containers import boxes, heif, jpeg, jxl, photoshop, png, raw_profile, riff
+from images.containers import boxes, heif, jpeg, jxl, photoshop, png, raw_profile, riff, tiff
+from images.containers.bmp import read_bmp
 from images.containers.common import Unread
 from images.jxl import packed_box
-from images.metadata import density, png_text, xmp
+from images.metadata import density, iptc, png_text, xmp
 from images.metadata.facts import Density, Text
 from images.metadata.marks import COMMENT, PHOTOSHOP_OF_JPEG, XMP_OF_JPEG, XMP_OF_PNG, XMP_TYPE
 from jobs.formats import ImageFormat
 
+XMP_OF_GIF = b"\x21\xff\x0bXMP DataXMP"
+XMP_TRAILER_OF_GIF = b"\1\xff\xfe"
+"""What stands before a packet and behind it."""
 MAX_RESOURCES = 1 << 20
 """Bytes of a JPEG's Photoshop resources that are searched."""
 
@@ -30,9 +34,12 @@ class Stored:
     texts: tuple[Text, ...] = ()
 
 
-def stored_metadata(data: bytes, image_format: ImageFormat) -> Stored:
-    """Return what an image holds beside EXIF and profile; nothing where its parts are damaged."""
+def stored_metadata(data: bytes, image_format: ImageFormat, page: int | None = None) -> Stored:
+    """Return what an image, or a page of a TIFF, holds beside EXIF and profile; nothing where its
+    parts are damaged."""
     try:
+        if image_format is ImageFormat.TIFF:
+            return _in_tiff(data, page or 1)
         return _READERS[image_format](data) if image_format in _READERS else Stored()
     except Unread:
         return Stored()
@@ -131,6 +138,31 @@ def _in_jxl(data: bytes) -> Stored:
     return Stored(packed_box(data, b"xml ", xmp.MAX_BYTES + 1))
 
 
+def _in_tiff(data: bytes, page: int) -> Stored:
+    file = tiff.TiffFile(data)
+    fields = file.directory(tiff.read_tiff(data, page).at)
+    resources = file.content(fields.get(tiff.PHOTOSHOP), MAX_RESOURCES)
+    return Stored(
+        file.content(fields.get(tiff.XMP), xmp.MAX_BYTES + 1),
+        file.content(fields.get(tiff.IPTC), iptc.MAX_BYTES + 4) or _iptc_in(resources),
+    )
+
+
+def _in_gif(data: bytes) -> Stored:
+    """Find the packet behind its name (XMP specification, part 3, 1.1.2): no blocks divide it."""
+    at = data.find(XMP_OF_GIF)
+    if at < 0:
+        return Stored()
+    start = at + len(XMP_OF_GIF)
+    end = data.find(XMP_TRAILER_OF_GIF, start, start + xmp.MAX_BYTES + 2)
+    return Stored(data[start:end] if end > start else b"")
+
+
+def _in_bmp(data: bytes) -> Stored:
+    x, y = read_bmp(data).pixels_per_metre
+    return Stored(density=density.made(x, y, 1.0) if x > 0 < y else None)
+
+
 def _packet(data: bytes, start: int, end: int) -> bytes:
     """Return a part of a file, cut behind what a packet may have."""
     return data[start : min(end, start + xmp.MAX_BYTES + 1)]
@@ -142,4 +174,7 @@ _READERS: dict[ImageFormat, Callable[[bytes], Stored]] = {
     ImageFormat.WEBP: _in_webp,
     ImageFormat.AVIF: _in_heif,
     ImageFormat.JXL: _in_jxl,
+    ImageFormat.HEIC: _in_heif,
+    ImageFormat.GIF: _in_gif,
+    ImageFormat.BMP: _in_bmp,
 }

@@ -29,7 +29,7 @@ def carried(data: bytes, header: ImageHeader, record: bytes) -> Carried:
 
     Parsers of XML run here, so foreign files are given to it in the decoder process alone.
     """
-    found = stored_metadata(data, header.format)
+    found = stored_metadata(data, header.format, header.frame)
     density = found.density or exif_record.density(record)
     if density is not None and header.orientation > 4:
         density = density.turned()

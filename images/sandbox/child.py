@@ -18,6 +18,7 @@ import numpy as np
 
 from images.colour_space import Cicp, ColourSpace
 from images.decode import decode
+from images.heic import reads_heic
 from images.libjxl import libjxl
 from images.metadata.packing import packed
 from images.picture import Picture, Samples
@@ -32,6 +33,7 @@ def main(descriptor: int, max_pixels: int) -> None:
     """Serve a socket until it is closed."""
     worker = socket.socket(fileno=descriptor)
     libjxl()  # loads the library, if it is installed
+    reads_heic()  # the same
     wire.send(worker, {"ready": True, "seccomp": confine(max_pixels)})
     while True:
         try:
@@ -44,9 +46,9 @@ def _serve(worker: socket.socket) -> None:
     with wire.received(worker) as (request, inline, descriptors):
         limit_cpu(request["seconds"])
         data = _read(*descriptors) if descriptors else inline
-        max_pixels = int(request["max_pixels"])
+        max_pixels, frame = int(request["max_pixels"]), request["frame"]
     try:
-        picture = decode(data, max_pixels)
+        picture = decode(data, max_pixels, None if frame is None else int(frame))
     except AnysrError as error:
         wire.send(worker, {"code": error.code, "detail": error.detail, "details": error.details})
     except MemoryError:

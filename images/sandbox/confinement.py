@@ -8,9 +8,10 @@ from pathlib import Path
 
 from images.sandbox import seccomp
 
-BYTES_PER_PIXEL = 32
+BYTES_PER_PIXEL = 44
 """Address space for the decoding of a picture, per pixel: the planes of the decoders, Pillow's
-picture and the samples. At most 25 were measured (JPEG XL of 16 bits; WebP 21, AVIF 18)."""
+picture and the samples. At most 40 were measured (HEIC of 10 bits with transparency; JPEG XL of
+16 bits 25, WebP 21, TIFF 20, AVIF 18)."""
 SPARE_BYTES = 192 << 20
 """Address space beside that: the file itself, libraries that are loaded late, and malloc's arenas.
 """

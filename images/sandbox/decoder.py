@@ -106,7 +106,9 @@ class SandboxedDecoder:
         """Return a function for one picture, which must be decoded within `seconds`."""
         return BoundedDecode(self, seconds)
 
-    def decode(self, data: bytes, max_pixels: int, call: BoundedDecode) -> Picture:
+    def decode(
+        self, data: bytes, max_pixels: int, frame: int | None, call: BoundedDecode
+    ) -> Picture:
         """Decode as `images.decode.decode`. Raises also DecodingTooLong, CorruptImage if the
         process dies of the picture, and DecodingInterrupted."""
         with self._turn:
@@ -117,7 +119,7 @@ class SandboxedDecoder:
             try:
                 process.wait_until_ready()
                 with call.running(process):
-                    return process.decode(data, max_pixels, call.seconds)
+                    return process.decode(data, max_pixels, frame, call.seconds)
             except AnysrError:
                 raise
             except (EOFError, OSError, ValueError, KeyError, TypeError) as error:
@@ -158,8 +160,8 @@ class BoundedDecode:
         self._lock = threading.Lock()
         self._process: _Process | None = None
 
-    def __call__(self, data: bytes, max_pixels: int) -> Picture:
-        return self._decoder.decode(data, max_pixels, self)
+    def __call__(self, data: bytes, max_pixels: int, frame: int | None = None) -> Picture:
+        return self._decoder.decode(data, max_pixels, frame, self)
 
     def interrupt(self) -> None:
         """End the decoding, which then raises DecodingInterrupted; also before it has begun."""
@@ -218,11 +220,11 @@ class _Process:
             if not message["seccomp"]:
                 log.warning("no seccomp on this system: decoders are limited by resources alone")
 
-    def decode(self, data: bytes, max_pixels: int, seconds: float) -> Picture:
+    def decode(self, data: bytes, max_pixels: int, frame: int | None, seconds: float) -> Picture:
         """Raises the picture's error, TimeoutError, EOFError or OSError if the process dies, and
         ValueError, KeyError or TypeError if it answers nonsense."""
         until = time.monotonic() + seconds
-        request = {"max_pixels": max_pixels, "seconds": seconds}
+        request = {"max_pixels": max_pixels, "frame": frame, "seconds": seconds}
         if 0 < len(data) <= wire.MOST_INLINE_BYTES:
             wire.send(self._socket, request, inline=data)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from jobs.formats import ImageFormat
+from jobs.formats import WRITTEN, ImageFormat
 from jobs.job import requirement_of
 from models.catalog import Catalog, ModelEntry, QualityEntry
 from service.settings import GatewaySettings
@@ -67,7 +67,11 @@ class FormatAnswer(BaseModel):
     suffixes: list[str] = Field(
         description="File suffixes, the usual one first.", examples=[[".jpg", ".jpeg"]]
     )
-    max_side: int = Field(description="The longest side in pixels of an output.")
+    written_as: ImageFormat = Field(
+        description="The format of a result where none is asked for: itself, unless it is only "
+        "read."
+    )
+    max_side: int = Field(description="The longest side in pixels.")
     lossy: bool = Field(description="Whether `quality` has an effect.")
     lossless: bool = Field(description="Whether pictures can be stored without loss.")
 
@@ -86,7 +90,9 @@ class LimitsAnswer(BaseModel):
         description="The longest side in pixels of an output in each format."
     )
     max_budget_ms: float = Field(description="The largest `latency_budget_ms`.")
-    formats: list[FormatAnswer] = Field(description="The formats that are read and written.")
+    formats: list[FormatAnswer] = Field(
+        description="The formats that are read. One is written if it is its own `written_as`."
+    )
 
 
 class ModelsAnswer(BaseModel):
@@ -108,7 +114,7 @@ def models_answer(catalog: Catalog, settings: GatewaySettings, snapshot: Snapsho
         max_source_pixels=settings.max_source_pixels,
         max_output_pixels=settings.max_output_pixels,
         max_job_bytes=settings.max_job_bytes,
-        max_side={image_format: image_format.max_side for image_format in ImageFormat},
+        max_side={image_format: image_format.max_side for image_format in WRITTEN},
         max_budget_ms=settings.max_budget_ms,
         formats=[_format(image_format) for image_format in ImageFormat],
     )
@@ -126,6 +132,7 @@ def _format(image_format: ImageFormat) -> FormatAnswer:
         label=image_format.label,
         media_type=image_format.media_type,
         suffixes=list(image_format.facts.suffixes),
+        written_as=image_format.own_output,
         max_side=image_format.max_side,
         lossy=image_format.lossy,
         lossless=image_format.can_lossless,

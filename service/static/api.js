@@ -26,13 +26,14 @@ import { upscaleParameters } from "./parameters.js";
  * @property {number} max_body_bytes
  * @property {number} max_source_pixels
  * @property {number} max_output_pixels
- * @property {Format[]} formats  read and written
+ * @property {Format[]} formats  read, and most of them written
  *
  * @typedef {object} Format
  * @property {string} name
  * @property {string} label       as people write it
  * @property {string} media_type
  * @property {string[]} suffixes
+ * @property {string} written_as  the format of a result where none is chosen; another one's name if it is only read
  * @property {number} max_side    longest side of an output in pixels
  * @property {boolean} lossy      whether a quality has an effect
  *

@@ -25,10 +25,11 @@ export class FormatField {
     });
   }
 
-  /** @param {Format[]} formats  those that the service writes */
+  /** @param {Format[]} formats  those that the service reads */
   showFormats(formats) {
     this.#formats = formats;
-    const options = formats.map(({ name, label }) => element("option", { value: name }, label));
+    const written = formats.filter(({ name, written_as }) => name === written_as);
+    const options = written.map(({ name, label }) => element("option", { value: name }, label));
     this.#format.replaceChildren(element("option", { value: "" }, "Unchanged"), ...options);
     this.#show();
   }
@@ -50,7 +51,8 @@ export class FormatField {
     if (this.#settings === null) return;
     const { format } = this.#settings;
     this.#format.value = format;
-    const written = format === "" ? this.#picture : this.#formats.find(({ name }) => name === format);
+    const wanted = format || this.#picture?.written_as;
+    const written = this.#formats.find(({ name }) => name === wanted);
     // A file without loss has no quality; where the format is not known yet, it may have one.
     this.#qualityRow.hidden = written?.lossy === false;
   }

@@ -63,9 +63,10 @@ function outputWarnings({ file, ...picture }, settings, limits) {
     return [`The result would have ${pixelCount(count)}; this service makes at most ${pixelCount(limits.max_output_pixels)}. Choose a smaller size.`];
   }
   const wanted = settings.format || file.type.replace("image/", "");
-  const chosen = limits.formats.find(({ name }) => name === wanted);
+  const read = limits.formats.find(({ name }) => name === wanted);
+  const chosen = limits.formats.find(({ name }) => name === read?.written_as);
   if (chosen === undefined || longest <= chosen.max_side) return [];
-  const others = limits.formats.filter(({ max_side }) => max_side >= longest).map(({ label }) => label);
+  const others = limits.formats.filter(({ name, written_as, max_side }) => name === written_as && max_side >= longest).map(({ label }) => label);
   return [`${chosen.label} holds at most ${chosen.max_side} pixels a side. Choose a smaller size, or the format ${listed(others, "or")}.`];
 }
 

@@ -114,7 +114,7 @@ export class SettingsForm {
     if (this.#models === null) return settings;
     const model = this.#network.named(settings.model) === undefined ? "" : settings.model;
     const widths = this.#network.modelOf({ ...settings, model })?.widths.map(String) ?? [];
-    const format = this.formats.some(({ name }) => name === settings.format) ? settings.format : "";
+    const format = this.formats.some(({ name, written_as }) => name === settings.format && name === written_as) ? settings.format : "";
     return { ...settings, model, format, width: widths.includes(settings.width) ? settings.width : "" };
   }
 

@@ -272,14 +272,12 @@ def test_an_unsupported_jpeg_is_not_called_damaged(data: bytes, reason: str) -> 
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        (saved("TIFF"), "TIFF"),
-        (saved("TIFF", big_tiff=True), "TIFF"),
-        (saved("GIF"), "GIF"),
-        (saved("BMP"), "BMP"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (saved("TIFF", big_tiff=True), "BigTIFF"),
+        (saved("ICO"), "Windows icon"),
+        (b"8BPS\0\1", "Photoshop"),
         (b"%PDF-1.7", "PDF"),
     ],
-    ids=["tiff", "bigtiff", "gif", "bmp", "heic", "pdf"],
+    ids=["bigtiff", "icon", "photoshop", "pdf"],
 )
 def test_the_refusal_of_another_format_names_it(data: bytes, name: str) -> None:
     for read in (read_header, decode):

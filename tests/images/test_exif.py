@@ -24,6 +24,8 @@ from jobs.formats import ImageFormat
 
 LIMIT = 1_000_000
 FORMATS = writable_formats()
+WITH_RECORDS = [f for f in FORMATS if f is not ImageFormat.TIFF]
+"""A TIFF has no record: its own directories are one."""
 RATIONAL, SHORT, ASCII, LONG = 5, 3, 2, 4
 X_RESOLUTION, ORIENTATION, MAKER = 0x011A, 0x0112, 0x010F
 
@@ -104,7 +106,7 @@ def peak(call: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("image_format", FORMATS)
+@pytest.mark.parametrize("image_format", WITH_RECORDS)
 @pytest.mark.parametrize("record", [large(), overlapping()], ids=["large", "overlapping"])
 def test_a_hostile_record_is_dropped_and_costs_no_memory(
     image_format: ImageFormat, record: bytes
@@ -118,13 +120,13 @@ def test_a_hostile_record_is_dropped_and_costs_no_memory(
     assert (picture.metadata.exif, picture.width, picture.height) == (b"", 40, 30)
 
 
-@pytest.mark.parametrize("image_format", [f for f in FORMATS if f not in ("avif", "jxl")])
+@pytest.mark.parametrize("image_format", [f for f in WITH_RECORDS if f not in ("avif", "jxl")])
 def test_the_orientation_of_a_large_record_counts(image_format: ImageFormat) -> None:
     header = read_header(with_record(image_format, large(orientation=6)), LIMIT)
     assert (header.width, header.height, header.orientation) == (30, 40, 6)
 
 
-@pytest.mark.parametrize("image_format", FORMATS)
+@pytest.mark.parametrize("image_format", WITH_RECORDS)
 def test_a_record_of_64_kib_is_kept(image_format: ImageFormat) -> None:
     note = bytes(range(256)) * 250
     record = tiff([(MAKER, ASCII, len(note), end_of(1))], note)

@@ -132,13 +132,13 @@ def test_an_animated_avif_is_refused() -> None:
         read_header(animated("AVIF"), LIMIT)
 
 
-@pytest.mark.parametrize("image_format", ["GIF", "BMP", "TIFF", "ICO", "PPM"])
+@pytest.mark.parametrize("image_format", ["ICO", "PPM", "TGA"])
 def test_other_formats_are_refused(image_format: str) -> None:
     with pytest.raises(UnsupportedImage):
         read_header(encoded(format=image_format), LIMIT)
 
 
-@pytest.mark.parametrize("data", [b"hello", b"\0" * 100, b"<svg/>", b"%PDF-1.7", b"GIF89a"])
+@pytest.mark.parametrize("data", [b"hello", b"\0" * 100, b"<svg/>", b"%PDF-1.7", b"GIF8"])
 def test_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(UnsupportedImage):
         read_header(data, LIMIT)

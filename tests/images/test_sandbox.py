@@ -21,9 +21,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, features
 
+from benchmarks.heic_pictures import ALPHA_OF_HEIC, coded, heic, nclx, picture_item
+from benchmarks.specimens import specimens
+from benchmarks.tiff_pictures import Page, tiff_file
 from images.colour_space import SRGB_CHROMATICITIES
+from images.containers import tiff as tags
 from images.decode import decode
 from images.encode import encode
+from images.heic import reads_heic
 from images.picture import Picture, Raster
 from images.sandbox import decoder as sandbox
 from images.sandbox import wire
@@ -35,7 +40,13 @@ from images.sandbox.decoder import (
     decoding_seconds,
     supported,
 )
-from jobs.errors import CorruptImage, DecodingTooLong, ImageTooLarge, UnsupportedImage
+from jobs.errors import (
+    CorruptImage,
+    DecodingTooLong,
+    ImageTooLarge,
+    InvalidRequest,
+    UnsupportedImage,
+)
 from jobs.formats import ImageFormat
 from tests.support.pictures import draw_endless_jpeg
 from tests.support.png import png
@@ -110,17 +121,30 @@ FILES = {
     "beyond one message": lambda: saved(drawn("RGBA", 400, 300), "PNG"),
     **({"avif": lambda: saved(drawn("RGBA"), "AVIF")} if features.check("avif") else {}),
 }
+LATER = ("tiff", "heic", "gif", "bmp", "jxl")
 
 
 def test_every_kind_of_picture_is_the_one_of_plain_decoding(decoder: Decoder) -> None:
-    for name, file in FILES.items():
-        data = file()
+    files = {name: file() for name, file in FILES.items()}
+    files |= {name: data for name, data in specimens().items() if name.startswith(LATER)}
+    for name, data in files.items():
         plain, made = decode(data, LIMIT), decoder(data)
         assert made.pixels.samples.dtype == plain.pixels.samples.dtype, name
         assert np.array_equal(made.pixels.samples, plain.pixels.samples), name
         assert (made.kind, made.icc) == (plain.kind, plain.icc), name
         assert (made.metadata, made.rights) == (plain.metadata, plain.rights), name
         assert made.space == plain.space, name
+    assert decoder.ends == []
+
+
+def test_frames_are_those_of_plain_decoding(decoder: Decoder) -> None:
+    frames = [drawn("RGB"), drawn("RGB").transpose(Image.Transpose.ROTATE_180)]
+    for image_format in ("PNG", "GIF", "WEBP", "TIFF"):
+        data = saved(frames[0], image_format, save_all=True, append_images=frames[1:])
+        made = decoder.within(AMPLE_S)(data, LIMIT, 2)
+        assert np.array_equal(made.pixels.samples, decode(data, LIMIT, 2).pixels.samples)
+        with pytest.raises(InvalidRequest, match="got 3"):
+            decoder.within(AMPLE_S)(data, LIMIT, 3)
     assert decoder.ends == []
 
 
@@ -247,6 +271,15 @@ def test_the_memory_of_a_decoding_is_what_the_limit_counts_for_its_pixels() -> N
     }
     if features.check("avif"):
         files["AVIF"] = saved(small, "AVIF", speed=10, subsampling="4:4:4", quality=60)
+    if reads_heic():
+        red, green, blue, alpha = np.moveaxis(noise >> 6, 2, 0)
+        mask = picture_item(coded([alpha], 10), ALPHA_OF_HEIC, references=((b"auxl", (1,)),))
+        colours = picture_item(coded([green, blue, red], 10), nclx(9, 16))
+        files["HEIC of 10 bits"] = heic([colours, mask])
+    multiplied = Page(noise, deflated=True, separate=True, extra=tags.ASSOCIATED)
+    files["TIFF of 16 bits"] = tiff_file([multiplied])
+    files["GIF"] = saved(small.convert("RGB").quantize(256), "GIF", transparency=3)
+    files["BMP"] = saved(small, "BMP")
     for name, data in files.items():
         decoder = Decoder(25 * LIMIT)
         try:

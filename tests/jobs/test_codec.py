@@ -87,7 +87,7 @@ def test_arbitrary_bytes_are_refused(data: bytes) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"output_format": "tiff"},
+        {"output_format": "psd"},
         {"on_miss": "maybe"},
         {"source_width": "40"},
         {"source_width": 1.5},

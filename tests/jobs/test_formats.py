@@ -10,6 +10,7 @@ import pytest
 from jobs.formats import (
     FORMATS,
     SUFFIXES,
+    WRITTEN,
     FormatFacts,
     ImageFormat,
     format_of_media_type,
@@ -33,11 +34,25 @@ def formats_table() -> str:
                 ", ".join(f"`{suffix}`" for suffix in facts.suffixes),
                 f"`{facts.media_type}`",
                 f"{facts.max_side:,}",
-                "lossless" if facts.default_quality is None else f"{facts.default_quality}",
-                ", ".join(kept(facts)),
+                quality(facts),
+                kept_or_written(facts),
             )
         )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows).replace("| --- ", "|---")
+
+
+def quality(facts: FormatFacts) -> str:
+    """Return the default quality of a format that is written."""
+    if facts.written_as is not None:
+        return ""
+    return "lossless" if facts.default_quality is None else f"{facts.default_quality}"
+
+
+def kept_or_written(facts: FormatFacts) -> str:
+    """Return what a format keeps, or in which one its pictures are written."""
+    if facts.written_as is None:
+        return ", ".join(kept(facts))
+    return f"read only; by default its pictures become `{facts.written_as}`"
 
 
 def kept(facts: FormatFacts) -> list[str]:
@@ -70,6 +85,14 @@ def test_no_suffix_and_no_media_type_is_shared() -> None:
     assert len(SUFFIXES) == sum(len(facts.suffixes) for facts in FORMATS.values())
     for image_format in ImageFormat:
         assert format_of_media_type(image_format.media_type) is image_format
+
+
+def test_what_is_only_read_is_written_as_something_else() -> None:
+    assert set(WRITTEN) == {f for f in ImageFormat if f.own_output is f}
+    assert all(f.own_output in WRITTEN for f in ImageFormat)
+    assert set(lossy_labels().replace(" and ", ", ").split(", ")) == {
+        f.label for f in WRITTEN if f.lossy
+    }
 
 
 def test_another_media_type_is_refused() -> None:

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs.formats import ImageFormat
+from jobs.formats import WRITTEN, ImageFormat
 from jobs.heartbeat import BackendState, GpuState, MachineState
 from jobs.job import Job, JobView
 from jobs.redis_queue import RedisQueue
@@ -93,7 +93,7 @@ async def test_models_come_with_the_limits_of_the_settings(start: Start) -> None
         "max_output_pixels": 300,
         "max_job_bytes": 3 << 30,
         "max_budget_ms": 600_000.0,
-        "max_side": {f.value: f.max_side for f in ImageFormat},
+        "max_side": {f.value: f.max_side for f in WRITTEN},
     }
     assert [f["name"] for f in formats] == list(ImageFormat)
     assert formats[1] == {
@@ -101,6 +101,7 @@ async def test_models_come_with_the_limits_of_the_settings(start: Start) -> None
         "label": "JPEG",
         "media_type": "image/jpeg",
         "suffixes": [".jpg", ".jpeg"],
+        "written_as": "jpeg",
         "max_side": 65_500,
         "lossy": True,
         "lossless": False,

@@ -18,8 +18,12 @@ import numpy as np
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
+from benchmarks.heic_pictures import ALPHA_OF_HEIC, Item, coded, heic, nclx, picture_item
+from benchmarks.tiff_pictures import Page, tiff_file, undefined
+from images.containers import tiff as tags
 from images.containers.boxes import walk
 from images.containers.jxl import CODESTREAM, CONTAINER
+from images.tiff_tree import Value
 
 WIDTH, HEIGHT = 48, 32
 DPI = 300
@@ -86,10 +90,15 @@ def _alternatives(text: str) -> str:
     return f'<rdf:Alt><rdf:li xml:lang="x-default">{text}</rdf:li></rdf:Alt>'
 
 
+def iptc_data_sets() -> bytes:
+    """Return IPTC with city and notice."""
+    sets = ((1, 90, b"\x1b%G"), (2, 90, IPTC_CITY.encode()), (2, 116, IPTC_NOTICE.encode()))
+    return b"".join(b"\x1c" + struct.pack(">BBH", r, n, len(v)) + v for r, n, v in sets)
+
+
 def iptc_resources() -> bytes:
     """Return Photoshop resources: one of another kind, and IPTC with city and notice."""
-    sets = ((1, 90, b"\x1b%G"), (2, 90, IPTC_CITY.encode()), (2, 116, IPTC_NOTICE.encode()))
-    iim = b"".join(b"\x1c" + struct.pack(">BBH", r, n, len(v)) + v for r, n, v in sets)
+    iim = iptc_data_sets()
     return b"".join(
         b"8BIM" + struct.pack(">HHI", number, 0, len(value)) + value + bytes(len(value) % 2)
         for number, value in ((0x0425, bytes(16)), (0x0404, iim))
@@ -150,6 +159,56 @@ def by_pillow(mode: str, image_format: str, **options: Any) -> bytes:
     return _saved(drawn(mode), image_format, **marked, **options)
 
 
+def tiff(mode: str, **options: Any) -> bytes:
+    """Return a TIFF with all metadata."""
+    entries = exif()
+    entries[700], entries[33723] = packet(), iptc_data_sets()
+    return _saved(drawn(mode), "TIFF", exif=entries, dpi=(DPI, DPI), **options)
+
+
+def deep_tiff() -> bytes:
+    """Return a TIFF of 16 bits with transparency, in tiles, the highest byte first, with IPTC among
+    the resources of Photoshop."""
+    stated = {0x010F: CAMERA, 0x013B: AUTHOR, 0x8298: NOTICE}
+    more = {
+        tags.PROFILE: undefined(profile()),
+        tags.PHOTOSHOP: undefined(iptc_resources()),
+        tags.XMP: undefined(packet()),
+        tags.X_RESOLUTION: Value(5, 1, struct.pack(">II", DPI, 1)),
+        tags.Y_RESOLUTION: Value(5, 1, struct.pack(">II", DPI, 1)),
+        **{tag: Value(2, len(text) + 1, text.encode() + b"\0") for tag, text in stated.items()},
+    }
+    page = Page(deep(4, 16), deflated=True, tile=16, extra=tags.UNASSOCIATED, more=more)
+    return tiff_file([page], ">")
+
+
+def heic_picture(samples: np.ndarray[Any, Any], bits: int = 8, *, alpha: bool = False) -> bytes:
+    """Return a HEIC with EXIF and XMP; of 8 bits with a profile, of more in HDR."""
+    red, green, blue, *_ = np.moveaxis(samples, 2, 0)
+    space = nclx(9, 16) if bits > 8 else nclx(1, 13)
+    icc = () if bits > 8 else (box(b"colr", b"prof" + profile()),)
+    of_picture = ((b"cdsc", (1,)),)
+    record = bytes(4) + exif().tobytes().removeprefix(b"Exif\0\0")
+    items = [
+        picture_item(coded([green, blue, red], bits), *icc, space),
+        Item(b"Exif", record, references=of_picture),
+        Item(b"mime", packet(), references=of_picture, media_type=b"application/rdf+xml"),
+    ]
+    if alpha:
+        mask = coded([samples[:, :, 3]], bits)
+        items.append(picture_item(mask, ALPHA_OF_HEIC, references=((b"auxl", (1,)),)))
+    return heic(items)
+
+
+def gif_with_packet(**options: Any) -> bytes:
+    """Return a GIF with XMP."""
+    data = _saved(drawn("P"), "GIF", **options)
+    at = 13 + (3 << (data[10] & 7) + 1)
+    trailer = b"\1" + bytes(range(255, -1, -1)) + b"\0"
+    head = data[:at].replace(b"GIF87a", b"GIF89a")
+    return head + b"\x21\xff\x0bXMP DataXMP" + packet() + trailer + data[at:]
+
+
 def jxl(samples: np.ndarray[Any, Any]) -> bytes:
     """Return a JPEG XL with all metadata but a profile."""
     stream = bytes(imagecodecs.jpegxl_encode(samples))
@@ -181,6 +240,7 @@ def _saved(image: Image.Image, image_format: str, **options: Any) -> bytes:
 
 _OF_ALL = (EXIF, XMP, RESOLUTION)
 _OF_JPEG = (*_OF_ALL, IPTC, TEXTS)
+_OF_TIFF = (*_OF_ALL, IPTC)
 GREY_PROFILE = bytes(imagecodecs.cms_profile("gray", gamma=1.0))
 
 KINDS = (
@@ -218,5 +278,24 @@ KINDS = (
     ),
     Marked("JPEG XL, 8 bits", _OF_ALL, lambda: jxl(np.asarray(drawn("RGB")))),
     Marked("JPEG XL, 16 bits", (DEEP_16, *_OF_ALL), lambda: jxl(deep(3, 16))),
+    Marked("TIFF RGB", (PROFILE, *_OF_TIFF), lambda: tiff("RGB", icc_profile=profile())),
+    Marked("TIFF RGBA, 16 bits", (ALPHA, DEEP_16, PROFILE, *_OF_TIFF), deep_tiff),
+    Marked("TIFF palette", (PALETTE, *_OF_TIFF), lambda: tiff("P", compression="tiff_lzw")),
+    Marked("TIFF grey, 1 bit", (GREY, *_OF_TIFF), lambda: tiff("1", compression="group4")),
+    Marked("TIFF in JPEG", _OF_TIFF, lambda: tiff("RGB", compression="jpeg")),
+    Marked("HEIC, 8 bits", (PROFILE, *_OF_ALL), lambda: heic_picture(np.asarray(drawn("RGB")))),
+    Marked(
+        "HEIC, 10 bits, alpha, HDR",
+        (ALPHA, DEEP_10, *_OF_ALL),
+        lambda: heic_picture(deep(4, 10), 10, alpha=True),
+    ),
+    Marked("GIF", (PALETTE, XMP), gif_with_packet),
+    Marked(
+        "GIF, transparent",
+        (PALETTE, ALPHA, XMP),
+        lambda: gif_with_packet(transparency=3),
+    ),
+    Marked("BMP", (RESOLUTION,), lambda: _saved(drawn("RGB"), "BMP", dpi=(DPI, DPI))),
+    Marked("BMP palette", (PALETTE, RESOLUTION), lambda: _saved(drawn("P"), "BMP", dpi=(DPI, DPI))),
 )
 """Kinds of inputs whose way to each output format docs/pictures.md lists."""

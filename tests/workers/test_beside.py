@@ -59,9 +59,9 @@ class GatedDecoders:
     def first(self, slack_s: float) -> Decode:
         plain = decoders.Decoders().first(slack_s)
 
-        def decode(data: bytes, max_pixels: int) -> Picture:
+        def decode(data: bytes, max_pixels: int, frame: int | None) -> Picture:
             self.gate.wait()
-            return plain(data, max_pixels)
+            return plain(data, max_pixels, frame)
 
         return decode
 

@@ -11,7 +11,7 @@ from images.alpha_weighting import needs_weights
 from images.decode import decode
 from images.encode import encode
 from images.picture import FloatArray, Picture, Raster
-from jobs.formats import ImageFormat
+from jobs.formats import WRITTEN, ImageFormat
 from tests.workers.golden import loaded
 from workers.upscale import Engine, upscale
 
@@ -19,7 +19,7 @@ SIDE = 24
 WHITE, BLACK, RED, BLUE = (255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 0, 255)
 RINGING = 12
 """Levels by which Lanczos overshoots beside an edge of colours that is seen."""
-WITH_ALPHA = [f for f in ImageFormat if f.facts.keeps_alpha]
+WITH_ALPHA = [f for f in WRITTEN if f.facts.keeps_alpha]
 SCENES = [
     pytest.param(WHITE, BLACK, 26, id="shadow"),
     pytest.param(BLACK, WHITE, 26, id="glow"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from benchmarks.png_checksums import with_checksums
@@ -14,14 +16,15 @@ from tests.fuzz.targets import header
 
 
 def run(data: bytes) -> None:
-    """Decode a picture."""
-    picture = read_or_refused(lambda: decode(data, header.MAX_PIXELS), header.REFUSALS)
-    if picture is not None:
-        _check(picture, data)
+    """Decode a picture, and the second frame or page of its file."""
+    for frame in (None, 2):
+        picture = read_or_refused(partial(decode, data, header.MAX_PIXELS, frame), header.REFUSALS)
+        if picture is not None:
+            _check(picture, data, frame)
 
 
-def _check(picture: Picture, data: bytes) -> None:
-    stated = read_header(data, header.MAX_PIXELS)
+def _check(picture: Picture, data: bytes, frame: int | None) -> None:
+    stated = read_header(data, header.MAX_PIXELS, frame)
     header.check(stated)
     samples = picture.pixels.samples
     assert samples.shape[:2] == (stated.height, stated.width)

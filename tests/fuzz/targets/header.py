@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from benchmarks.png_checksums import with_checksums
 from benchmarks.specimens import refused_specimens, specimens
 from images.header import ImageHeader
 from images.opening import read_header
-from jobs.errors import AnimatedImage, CorruptImage, EmptyBody, ImageTooLarge, UnsupportedImage
+from jobs.errors import (
+    AnimatedImage,
+    CorruptImage,
+    EmptyBody,
+    ImageTooLarge,
+    InvalidRequest,
+    UnsupportedImage,
+)
 from tests.fuzz.target import Target, read_or_refused
 
 MAX_PIXELS = 1 << 20
-REFUSALS = (EmptyBody, UnsupportedImage, AnimatedImage, ImageTooLarge, CorruptImage)
+REFUSALS = (
+    *(EmptyBody, UnsupportedImage, AnimatedImage, ImageTooLarge, CorruptImage, InvalidRequest),
+)
 
 
 def run(data: bytes) -> None:
-    """Read a header."""
-    header = read_or_refused(lambda: read_header(data, MAX_PIXELS), REFUSALS)
-    if header is not None:
-        check(header)
+    """Read the header of a picture, and of the second frame or page of its file."""
+    for frame in (None, 2):
+        header = read_or_refused(partial(read_header, data, MAX_PIXELS, frame), REFUSALS)
+        if header is not None:
+            check(header)
+            assert frame is None or header.frame == frame
 
 
 def check(header: ImageHeader) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from starlette.datastructures import QueryParams
 
+from images.background import background_of
 from images.header import ImageHeader, check_pixels
 from images.limits import Limits
 from jobs.errors import (
@@ -84,6 +85,8 @@ def _check(job: JobRequest) -> None:
     assert 0 < job.budget_ms <= BUDGETS.largest_ms
     assert 0 <= job.strength <= 1
     assert job.quality is None or 1 <= job.quality <= 100
+    assert job.frame is None or job.frame >= 1
+    assert len(background_of(job.background)) == 3
     json.dumps([job.budget_ms, job.scale_h, job.scale_w, job.min_db], allow_nan=False)
 
 
@@ -91,6 +94,7 @@ def seeds() -> list[bytes]:
     """Return queries with every parameter, in both forms."""
     values = {"scale": "2", "width": "1280", "model": "anysr-s", "format": "webp"}
     values |= {"strength": "auto", "on_miss": "reject", "latency_budget_ms": "1500.5"}
+    values |= {"background": "ff8000"}
     single = [f"{name}={values.get(name, '1')}" for name in PARAMETERS]
     wanted = [
         *single,

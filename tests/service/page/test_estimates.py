@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Route, expect
 
-from jobs.formats import ImageFormat, labels
+from jobs.formats import WRITTEN, labels
 from models.catalog import Catalog, CatalogRead
 from service.catalog_store import CatalogStore
 from tests.service.browser import START_S
@@ -195,7 +195,7 @@ async def test_limits_of_the_service_are_shown_before_anything_is_sent(
         await expect(warnings.locator("li")).to_have_text(re.compile("was trained up to 4×;"))
         await page.get_by_label("Format").select_option("webp")
         words = "WebP holds at most 16382 pixels a side. Choose a smaller size, or the format "
-        fitting = labels(f for f in ImageFormat if f.max_side >= 20_000)
+        fitting = labels(f for f in WRITTEN if f.max_side >= 20_000)
         await expect(warnings).to_contain_text(f"{words}{fitting}.")
         await choose_another(page, drawn(100, 100))
         await expect(warnings).to_contain_text(

@@ -1,0 +1,24 @@
+"""Frames of an animated PNG (APNG), decoded and composed by Pillow, in 8 bits."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL.PngImagePlugin import PngImageFile
+
+from images.containers.png_parts import for_animation
+from images.picture import Samples
+from jobs.errors import CorruptImage
+
+
+def decode_moving_png(data: bytes, frame: int) -> Samples:
+    """Return the samples [H, W, 4] of a frame, counted from 1, composed with those before; the
+    picture that stands for an animation where it is not shown does not count. Raises CorruptImage
+    where a frame is missing, and whatever Pillow raises for damaged data."""
+    with PngImageFile(io.BytesIO(for_animation(data))) as image:
+        image.seek(frame - 1 + bool(image.default_image))
+        if image.tell() < frame - 1:
+            raise CorruptImage
+        image.load()
+        return np.asarray(image.convert("RGBA"))
