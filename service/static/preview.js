@@ -18,14 +18,15 @@ export function sizeSentence(picture, settings) {
 
 /**
  * @param {Picture} picture
+ * @param {import("./api.js").Format | null} format       of the picture, where it is certain
  * @param {import("./settings.js").Settings} settings
  * @param {import("./api.js").Model | undefined} model    the one whose limits hold, if known
  * @param {import("./api.js").Limits | undefined} limits  if known
  * @returns {string[]} one sentence each
  */
-export function warnings(picture, settings, model, limits) {
+export function warnings(picture, format, settings, model, limits) {
   const found = [];
-  if (picture.width === 0) found.push("This browser cannot show the file; the service may not be able to read it either.");
+  if (picture.width === 0 && format === null) found.push("This browser cannot show the file; the service may not be able to read it either.");
   if (limits) found.push(...inputWarnings(picture, limits), ...outputWarnings(picture, settings, limits));
   if (model) found.push(...scaleWarnings(resultSize(picture, settings).scale, model), ...strengthWarnings(settings.strength, model));
   return found;
