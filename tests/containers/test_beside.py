@@ -1,4 +1,4 @@
-"""What can stand beside the service: Alertmanager behind Prometheus, and Caddy in front of the gateway."""
+"""Beside the service: Alertmanager behind Prometheus, and Caddy in front of the gateway."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ services:
 """
 """In place of 80 and 443, which the machine may need."""
 ROOT = "/data/caddy/pki/authorities/local/root.crt"
-"""Certificate of the authority that Caddy makes for names that are not public, such as localhost."""
+"""Certificate of the authority that Caddy makes for localhost, and for no public name."""
 ME = ("me", "a-drawn-password")
 
 

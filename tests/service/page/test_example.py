@@ -71,7 +71,8 @@ async def draw() -> bytes:
     """The test picture as the page draws it, with this machine's fonts."""
 
     async def answer(route: Route) -> None:
-        await route.fulfill(path=STATIC / Path(route.request.url).name)
+        file = STATIC / Path(route.request.url).name
+        await (route.fulfill(path=file) if file.exists() else route.abort())
 
     async with async_playwright() as playwright:
         flags = [flag for flag in FLAGS if "port" not in flag]
