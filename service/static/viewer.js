@@ -131,6 +131,7 @@ export class Viewer {
    */
   #show(url, width, height, description, unseen) {
     this.#unseen.textContent = url === "" ? unseen : "";
+    this.#zoom.hidden = this.#zoomValue.hidden = url === "";
     this.#image.hidden = url === "";
     if (url) this.#image.src = url;
     else this.#image.removeAttribute("src");
