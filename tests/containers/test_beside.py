@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,26 @@ services:
 ROOT = "/data/caddy/pki/authorities/local/root.crt"
 """Certificate of the authority that Caddy makes for localhost, and for no public name."""
 ME = ("me", "a-drawn-password")
+ALERTMANAGER = "prom/alertmanager:v0.27.0"
+CADDY = "caddy:2.8.4-alpine"
+
+
+def need_images(*names: str) -> None:
+    """Skip the test where an image is neither on this machine nor to be had from a registry."""
+    for name in names:
+        for command in ("inspect", "pull"):
+            if not subprocess.run(
+                ["docker", "image", command, name], capture_output=True
+            ).returncode:
+                break
+        else:
+            pytest.skip(f"the image {name} is not here, and no registry has it for this machine")
 
 
 @pytest.fixture
 def alerting() -> Iterator[str]:
     """URL of an Alertmanager whose Prometheus finds no gateway."""
+    need_images(ALERTMANAGER)
     variables = {"COMPOSE_PROFILES": "alerts", "ALERTMANAGER_PORT": ALERTS_PORT}
     stack = Stack("anysr-alerts-test", variables)
     stack.down()
@@ -60,8 +76,8 @@ def public(built: dict[str, str], tmp_path: Path) -> Iterator[Stack]:
     own = tmp_path / "own.compose.yml"
     own.write_text(OWN_PORTS)
     files = ("docker-compose.yml", "deploy/internet.compose.yml", str(own))
-    image = "caddy:2.8.4-alpine"
-    hashed = docker("run", "--rm", image, "caddy", "hash-password", "--plaintext", ME[1])
+    need_images(CADDY)
+    hashed = docker("run", "--rm", CADDY, "caddy", "hash-password", "--plaintext", ME[1])
     names = {"ANYSR_DOMAIN": "localhost", "ANYSR_USER": ME[0], "ANYSR_PASSWORD_HASH": hashed}
     stack = Stack("anysr-internet-test", {**built, **names}, files)
     stack.down()
