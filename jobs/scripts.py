@@ -15,7 +15,7 @@ Step = Literal[
     "submit", "claim", "expected_end", "renew", "finish", "cancel", "release", "vacate", "stats"
 ]
 STEPS: tuple[Step, ...] = get_args(Step)
-SHARED = ("common", "budget", "backlog", "lateness", "changes")
+SHARED = ("common", "budget", "backlog", "admission", "changes")
 """Put before each step, in this order."""
 
 Argument = str | bytes | float

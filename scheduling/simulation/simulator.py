@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from scheduling.load import Demand, Load, Slots
 from scheduling.options import Option, Options, narrowest_network
-from scheduling.policy import admit
+from scheduling.policy import admit, late_ms
 from scheduling.simulation.strategies import BATCH_GAIN, Case, Strategy, batch_ms
 from scheduling.simulation.workload import Workload
 from scheduling.slowdown import LEAST_GAIN, MOST_STEP
@@ -237,8 +237,9 @@ class _Simulation:
         waiting = any(self.waiting)
         self.demand.pass_time(now, waiting)
         if self.strategy.admission:
-            admission = admit(self.tables[kind], self.budget[job], self._load(now))
-            if not admission.feasible or admission.late_ms > 0:
+            options, budget_ms = self.tables[kind], self.budget[job]
+            feasible = admit(options, budget_ms).feasible
+            if not feasible or late_ms(options, budget_ms, self._load(now)) > 0:
                 self.result.refused += 1
                 self._answered(now, job)
                 return

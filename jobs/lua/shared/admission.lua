@@ -1,6 +1,6 @@
--- Put after backlog.lua: whether there is time for one more job, decided as by scheduling.policy.admit
--- from the same backlog. It is decided here so that no other job can arrive between the decision and
--- the job.
+-- Put after backlog.lua: whether there is time for one more job, with the arithmetic of
+-- scheduling.policy.late_ms. It is decided here so that no other job can arrive between the decision
+-- and the job.
 
 -- A run that still takes LONG_MS gives way within YIELD_MS to jobs that cannot wait for its end
 -- (workers.preemption). Its worker then counts as free, and the run as one more waiting job, at REST
