@@ -156,7 +156,7 @@ class PreemptibleRun:
         self._rescue: Option | None = None
         """The cheapest network, if a tile was interrupted because it would end too late."""
         self.overrun: Overrun | None = None
-        """What that tile says about the costs it was chosen by."""
+        """The times of the run up to that interruption, from which the cost model learns."""
         self._interrupted = False
         self._urgent: Claim | None = None
         """The job that a tile was interrupted for, until it is run."""

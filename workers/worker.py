@@ -86,7 +86,7 @@ class Worker:
         self._idle_since: float | None = time.perf_counter()
         """When the last job ended; None while one is running."""
         self._unrun: Claim | None = None
-        """A job that was claimed to preempt another, which ended first."""
+        """A job that was claimed to preempt a run, which ended before it could: the next to run."""
 
     def turn(self, call: Callable[[], float]) -> float:
         """Return the result of a call that is run between two jobs. Blocks; not for the event

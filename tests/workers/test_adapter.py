@@ -27,8 +27,8 @@ from images.plane_resampling import lanczos
 from models.adapters.enlarging import WrongOutput
 from models.adapters.record import Colours
 from models.catalog import SHIPPED, ModelEntry, describe, read_catalog
-from models.checkpoint import load_network
 from models.geometry import axis_grid, output_size
+from models.network_file import load_network
 from models.probing.probe import Stated
 from scheduling.tiling import Tiling, tiling_of
 from scheduling.work import work_of

@@ -73,7 +73,8 @@ local function wait(id, start, submitted, cheapest, narrowest)
   sum(slot, 1, cheapest, narrowest)
 end
 
--- Minus the cost stands for an end of "from now on" until the worker reports one.
+-- Until a worker reports when its run should end, `ends` has minus the cost of the job, and the run
+-- counts as one that begins now (expected_ends).
 local function lease(id, till, cheapest)
   redis.call('ZADD', leases, text(till), id)
   redis.call('ZADD', ends, text(0 - cheapest / 1000), id)
