@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from workers.allocator import trim
 from workers.calibration import Turn
-from workers.loaded_model import Zoo
+from workers.loaded_model import ModelsByName
 from workers.mapped_files import unmap_unchanged_pages
 from workers.model_slot import ModelSlot
 from workers.runtimes.base import Releasing, Unloading
@@ -28,9 +28,9 @@ RETRY_S = 10.0
 """Pause after a network could not be loaded: memory may be short."""
 
 
-def release_memory(zoo: Zoo) -> None:
+def release_memory(models: ModelsByName) -> None:
     """Free the memory that sessions keep for their next runs. Not to be called during a run."""
-    for served in zoo.values():
+    for served in models.values():
         if isinstance(served.session, Releasing):
             served.session.release()
     gc.collect()
@@ -66,7 +66,7 @@ class IdleMemory:
             await asyncio.sleep(POLL_S)
             idle_s = self._idle_s()
             if idle_s >= IDLE_S and not released:
-                await self._between_jobs(lambda: release_memory(self._slot.loaded.zoo))
+                await self._between_jobs(lambda: release_memory(self._slot.loaded.models))
             released = idle_s >= IDLE_S
             if idle_s >= self._unload_s:
                 await self._unload()
@@ -91,7 +91,7 @@ class IdleMemory:
                 return
 
     def _spare(self) -> list[Unloading]:
-        return spare_networks(self._slot.loaded.zoo, self._slot.loaded.costs)
+        return spare_networks(self._slot.loaded.models, self._slot.loaded.costs)
 
     async def _between_jobs(self, call: Callable[[], None]) -> None:
         def timed() -> float:

@@ -111,7 +111,7 @@ async def _serve(
             slot = ModelSlot(await asyncio.to_thread(loader.load_all))
             allocator.trim()
             heartbeat.warm(slot.loaded)
-            log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(slot.loaded.zoo))
+            log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(slot.loaded.models))
             warn_of_little_memory(settings.limits, machine.state)
             renew_s = min(queue_settings.lease_seconds / 3, MAX_RENEWAL_S)
             watchdog = Watchdog(settings.stuck_seconds, queue.registry.count_stuck_worker)

@@ -183,12 +183,12 @@ class PreemptibleRun:
         """Follow a binding: at the claim, and by the picture just before its first tile."""
         if not self._enabled:
             return
-        option, zoo = bound.option, self._context.loaded.zoo
+        option, models = bound.option, self._context.loaded.models
         self._expected_end_ms = self._context.claim.claimed_ms + option.expected_ms
         self._segments = [(0.0, option)]
         self._network_since = time.perf_counter()
         self._engine = bound.engine
-        entry = None if bound.engine is None else zoo[option.rung.model].as_run
+        entry = None if bound.engine is None else models[option.rung.model].as_run
         self._bound = Bound(bound.choice.costs, bound.choice.work, entry, bound.expectation)
         # Checked here, because waking the event loop for short runs would slow them.
         if bound.expectation is not None and self._interruptible() is not None:
@@ -336,7 +336,7 @@ class PreemptibleRun:
             return None
         models = {
             name: served.as_run
-            for name, served in self._context.loaded.zoo.items()
+            for name, served in self._context.loaded.models.items()
             if name == bound.entry.name or _fits_tiles_of(bound.entry, served.as_run)
         }
         left = 1 - self.progress.part
@@ -445,7 +445,7 @@ class PreemptibleRun:
         if option.rung == self._segments[-1][1].rung:
             return None
         self._segments.append((part, option))
-        served = self._context.loaded.zoo[option.rung.model]
+        served = self._context.loaded.models[option.rung.model]
         self._engine = served.at(option.rung.width)
         if self._bound is not None:
             self._bound = replace(self._bound, entry=served.as_run)

@@ -55,7 +55,7 @@ class Reloader:
         try:
             update = await asyncio.to_thread(
                 self._loader.reload,
-                loaded.zoo,
+                loaded.models,
                 dict(loaded.costs.lines),
                 self._turn_unless_ending,
                 self._requests.models,
@@ -63,7 +63,7 @@ class Reloader:
         except Exception as error:  # whatever it is, the current models stay
             log.error("the models cannot be reloaded, and stay as they are: %s", error)
             return replace(loaded, broken={CATALOG_FILE: one_line_reason(error)})
-        fresh = loaded.updated(update.zoo, update.lines, update.broken)
+        fresh = loaded.updated(update.models, update.lines, update.broken)
         _log_change(loaded, fresh)
         return fresh
 
@@ -74,8 +74,8 @@ class Reloader:
 
 
 def _log_change(before: LoadedModels, after: LoadedModels) -> None:
-    new = [n for n, served in after.zoo.items() if served.session not in _sessions(before)]
-    removed = [name for name in before.zoo if name not in after.zoo]
+    new = [n for n, served in after.models.items() if served.session not in _sessions(before)]
+    removed = [name for name in before.models if name not in after.models]
     log.info(
         "models reloaded: new or changed: %s; removed: %s; broken: %s",
         *(", ".join(names) or "none" for names in (new, removed, after.broken)),
@@ -83,4 +83,4 @@ def _log_change(before: LoadedModels, after: LoadedModels) -> None:
 
 
 def _sessions(loaded: LoadedModels) -> list[object]:
-    return [served.session for served in loaded.zoo.values()]
+    return [served.session for served in loaded.models.values()]

@@ -109,7 +109,7 @@ class Remeasurer:
 
     def _measured(self, loaded: LoadedModels, before: Mapping[str, Line]) -> dict[str, Line]:
         settings, folder = self._loader.settings, self._loader.costs_folder
-        return remeasured_lines(loaded.zoo, before, settings, folder, self._in_lull)
+        return remeasured_lines(loaded.models, before, settings, folder, self._in_lull)
 
     def _in_lull(self, call: Callable[[], float]) -> float:
         """Run a call between two jobs in a lull."""

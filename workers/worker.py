@@ -210,7 +210,14 @@ class Worker:
         load = Load.of(backlog, parts.heartbeat.live_workers, free=1)
         work = partial(
             execute,
-            *(claim.job, claim.payload, run.loaded.zoo, run.loaded.costs, claim.run_slack_ms, load),
+            *(
+                claim.job,
+                claim.payload,
+                run.loaded.models,
+                run.loaded.costs,
+                claim.run_slack_ms,
+                load,
+            ),
             parts.limits,
             progress=progress,
             available_bytes=available_bytes,

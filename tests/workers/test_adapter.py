@@ -333,8 +333,8 @@ def broken(tmp_path: Path, model: onnx.ModelProto, **adapter: object) -> str:
     (tmp_path / "catalog.json").write_text(json.dumps(content))
     shutil.copy(tmp_path / "whole" / whole.weights.file, tmp_path)
     loader = ModelLoader(tmp_path, SETTINGS, None)
-    zoo, reasons = loader._zoo({}, frozenset())
-    assert list(zoo) == ["whole"]
+    models, reasons = loader._models({}, frozenset())
+    assert list(models) == ["whole"]
     return reasons["hand"]
 
 

@@ -26,7 +26,7 @@ from tests.workers.workbench import costs_of, default_entry
 from workers import idle_memory
 from workers.allocator import configure
 from workers.idle_memory import IDLE_S, IdleMemory, release_memory
-from workers.loaded_model import LoadedModel, Zoo
+from workers.loaded_model import LoadedModel, ModelsByName
 from workers.model_slot import LoadedModels, ModelSlot
 from workers.runtimes.onnx import OnnxSession
 from workers.runtimes.openvino import OpenVinoSession
@@ -121,8 +121,8 @@ def test_networks_leave_the_memory_of_a_resting_worker_and_return_with_the_first
 def test_a_width_is_chosen_with_the_time_to_load_it() -> None:
     entry = default_entry()
     session = OnnxSession(SHIPPED, entry, threads=1)
-    zoo: Zoo = {entry.name: LoadedModel(entry, session, tiling_of(entry))}
-    costs = LoadedModels(zoo, costs_of(1.0)).costs
+    models: ModelsByName = {entry.name: LoadedModel(entry, session, tiling_of(entry))}
+    costs = LoadedModels(models, costs_of(1.0)).costs
     network, work = session.at(1.0), Work(2304, 9216, "png")
     stage = stage_of(Rung(entry.name, 1.0))
     network.load()
@@ -164,14 +164,14 @@ def measure(runtime: str) -> tuple[float, float]:
         if runtime == "onnx"
         else OpenVinoSession(SHIPPED, entry, Precision.INT8, threads=1)
     )
-    zoo: Zoo = {entry.name: LoadedModel(entry, session, tiling_of(entry))}
+    models: ModelsByName = {entry.name: LoadedModel(entry, session, tiling_of(entry))}
     process = psutil.Process()
     resident = []
     for side in (8, 160):
         for width in (entry.widths[0], entry.widths[-1]):
             run(session, noise(1, 3, side, side), (2 * side, 2 * side), width.width)
         resident.append(process.memory_info().rss)
-        release_memory(zoo)
+        release_memory(models)
         resident.append(process.memory_info().rss)
     _, before, most, left = resident
     return most - before, left - before

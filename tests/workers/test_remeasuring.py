@@ -14,11 +14,11 @@ from models.catalog import SHIPPED
 from scheduling.cost_line import Line
 from scheduling.cost_model import CostModel
 from tests.support.waiting import PATIENCE_S, eventually
-from tests.workers.workbench import Cores, Gated, costs_of, zoo_of
+from tests.workers.workbench import Cores, Gated, costs_of, models_of
 from workers import remeasuring
 from workers.calibration_cache import costs_name, facts_of, read_lines, stages_of
 from workers.disturbance import ALL_CORES, Needs, Reading
-from workers.loaded_model import Zoo
+from workers.loaded_model import ModelsByName
 from workers.model_loader import ModelLoader
 from workers.model_slot import LoadedModels, ModelSlot
 from workers.remeasuring import IDLE_S, Lull, Remeasurer
@@ -73,18 +73,18 @@ def moment() -> Moment:
 
 
 @pytest.fixture
-def zoo() -> Zoo:
+def models() -> ModelsByName:
     session = Gated()
     session.gate.set()
-    return zoo_of(session)
+    return models_of(session)
 
 
 @pytest.fixture
-def slot(zoo: Zoo) -> ModelSlot:
+def slot(models: ModelsByName) -> ModelSlot:
     """Models after a start on a busy machine and a few jobs."""
-    lines = {k: OLD if k.startswith("network") else Line(1, 1, 1) for k in stages_of(zoo)}
+    lines = {k: OLD if k.startswith("network") else Line(1, 1, 1) for k in stages_of(models)}
     return ModelSlot(
-        LoadedModels(zoo, CostModel(lines, {"network": 0.4, "decode": 1.1}, margin=2.0))
+        LoadedModels(models, CostModel(lines, {"network": 0.4, "decode": 1.1}, margin=2.0))
     )
 
 
@@ -119,7 +119,7 @@ async def some_polls() -> None:
 async def test_costs_are_remeasured_once_the_machine_is_quiet_and_cached(
     slot: ModelSlot, moment: Moment, tmp_path: Path
 ) -> None:
-    costs, zoo = slot.loaded.costs, slot.loaded.zoo
+    costs, models = slot.loaded.costs, slot.loaded.models
     moment.cores.others = 1.0
     async with measuring(slot, moment, tmp_path):
         await some_polls()
@@ -132,15 +132,15 @@ async def test_costs_are_remeasured_once_the_machine_is_quiet_and_cached(
     assert costs.slowdown == {"decode": 1.1}  # other stages keep what they learnt
     assert costs.margin == CostModel().margin
     assert all(line.fixed < OLD.fixed for line in costs.lines.values())
-    facts = facts_of(zoo, SETTINGS)
-    assert read_lines(tmp_path / costs_name(facts), facts, set(stages_of(zoo))) == costs.lines
+    facts = facts_of(models, SETTINGS)
+    assert read_lines(tmp_path / costs_name(facts), facts, set(stages_of(models))) == costs.lines
 
 
 @pytest.mark.usefixtures("found")
 async def test_costs_of_a_quiet_machine_are_left_alone(
-    zoo: Zoo, moment: Moment, tmp_path: Path
+    models: ModelsByName, moment: Moment, tmp_path: Path
 ) -> None:
-    async with measuring(ModelSlot(LoadedModels(zoo, costs_of(10.0))), moment, tmp_path):
+    async with measuring(ModelSlot(LoadedModels(models, costs_of(10.0))), moment, tmp_path):
         await some_polls()
     assert moment.turns == 0
 
@@ -204,7 +204,7 @@ async def test_costs_of_removed_models_are_discarded(
     slot: ModelSlot, moment: Moment, tmp_path: Path
 ) -> None:
     old = slot.loaded
-    new = LoadedModels(old.zoo, replace(old.costs, lines=dict(old.costs.lines)))
+    new = LoadedModels(old.models, replace(old.costs, lines=dict(old.costs.lines)))
 
     def exchanged() -> None:
         slot.loaded = new

@@ -39,7 +39,7 @@ from workers.background import background_task
 from workers.decoders import Decoders
 from workers.disturbance import Reading
 from workers.heartbeat import Heartbeat
-from workers.loaded_model import LoadedModel, Zoo
+from workers.loaded_model import LoadedModel, ModelsByName
 from workers.machine_load import CpuTimes
 from workers.metrics import WorkerMetrics
 from workers.model_slot import LoadedModels, ModelSlot
@@ -197,7 +197,7 @@ class Cores:
         return self._reading
 
 
-def zoo_of(session: Session, tile_pixels: int = 10**6) -> Zoo:
+def models_of(session: Session, tile_pixels: int = 10**6) -> ModelsByName:
     """The default model in a given session."""
     entry = default_entry()
     return {entry.name: LoadedModel(entry, session, tiling_of(entry, tile_pixels))}
@@ -222,7 +222,7 @@ def costs_of(network_ms: float, cheapest_ms: float = 1.0) -> CostModel:
 @contextlib.asynccontextmanager
 async def a_worker(
     queue: JobQueue,
-    zoo: Zoo,
+    models: ModelsByName,
     costs: CostModel | None = None,
     registry: CollectorRegistry | None = None,
     wait_s: float = 0.1,
@@ -235,7 +235,7 @@ async def a_worker(
     metrics = WorkerMetrics(registry or CollectorRegistry())
     costs = costs or costs_of(10)
     heartbeat = Heartbeat(queue.registry, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
-    slot = ModelSlot(LoadedModels(zoo, costs))
+    slot = ModelSlot(LoadedModels(models, costs))
     watchdog = watchdog or Watchdog(PATIENCE_S, queue.registry.count_stuck_worker)
     common = (queue.leases, slot, heartbeat, metrics, Untraced(), LIMITS, watchdog, renew_s, wait_s)
     parts = WorkerParts(
