@@ -63,7 +63,7 @@ class LoadedModels:
     def updated(
         self, models: ModelsByName, lines: Mapping[str, Line], broken: Mapping[str, str]
     ) -> LoadedModels:
-        """Return this with other models and the cost `lines` of its new rungs. Costs of other rungs
+        """Return this with other models and the cost `lines` of their new rungs. Costs of other rungs
         and updates of the cost model are kept."""
         rungs = {stage_of(rung) for served in models.values() for rung in served.rungs}
         kept = {

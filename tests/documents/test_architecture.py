@@ -53,7 +53,8 @@ def defined() -> frozenset[str]:
 def module(name: str) -> Path | None:
     """Return the file or folder of a module, named from the root; None where there is none."""
     place = ROOT.joinpath(*name.split("/"))
-    return next((p for p in (place.with_name(f"{place.name}.py"), place) if p.exists()), None)
+    ways = place.with_name(f"{place.name}.py"), place / "__init__.py", place
+    return next((way for way in ways if way.exists()), None)
 
 
 def named_in(file: Path | None, names: list[str]) -> bool:
