@@ -137,7 +137,7 @@ class CostModel:
         coding = (DECODE, encode_stage(work.output_format))
         return self.handling_ms + sum(self.predict_stage(stage, work) for stage in coding)
 
-    def predict_rest(self, rung: Rung, work: Work, left: float) -> float:
+    def predict_remaining(self, rung: Rung, work: Work, left: float) -> float:
         """Return the expected ms to finish a job whose network has the part `left` of its work to
         do, from 0 to 1."""
         encoding = self.predict_stage(encode_stage(work.output_format), work)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from jobs.budget import smallest_budget_ms, start_slack_ms
 from jobs.job import Reason
-from scheduling.load import Load, pressure, sustained_stretch, wait_ms
+from scheduling.load import Load, run_limits, sustained_stretch, wait_ms
 from scheduling.options import Option, narrowest_network
 from scheduling.rungs import FLOOR
 
@@ -72,7 +72,7 @@ def late_ms(
     latest_start_ms = load.now_ms + slack_ms
     own = wait_ms(load, latest_start_ms) - slack_ms
     # Jobs that are too late in any case are no reason to refuse this one.
-    others = cheapest_ms - pressure(load, from_ms=latest_start_ms).kept_ms
+    others = cheapest_ms - run_limits(load, from_ms=latest_start_ms).longest_harmless_ms
     return max(0.0, own, others)
 
 
@@ -93,16 +93,16 @@ def bind(
     if not in_time:
         return None
     network = narrowest_network(options)
-    pressed = pressure(load, network.expected_ms)
-    share_ms = SHARE * pressed.stretch * network.expected_ms
+    limits = run_limits(load, network.expected_ms)
+    share_ms = SHARE * limits.stretch * network.expected_ms
     sustained_ms = ANTICIPATION * sustained_stretch(load) * network.expected_ms
-    foreseen_ms = min(share_ms, max(sustained_ms, PATIENCE * load.inflow_slack_ms))
+    foreseen_ms = min(share_ms, max(sustained_ms, PATIENCE * load.demand_slack_ms))
 
     def best(most_ms: float) -> Option:
         chosen = in_time[0]
         for option in in_time[1:]:
             within = option is network or option.expected_ms <= most_ms
-            if within and option.safe_ms <= pressed.room_ms:
+            if within and option.safe_ms <= limits.longest_ms:
                 chosen = option
         return chosen
 

@@ -1,4 +1,4 @@
-"""Fixtures of all rooms: a real Redis server, an empty queue per test, and a running service."""
+"""Fixtures of all packages: a real Redis server, an empty queue per test, and a running service."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ ENOUGH_MS = 400.0
 except after a round that was disturbed on an otherwise quiet machine."""
 
 
-Turn = Callable[[Callable[[], float]], float]
-"""Runs a call when no job is running, and returns its result."""
+BetweenJobs = Callable[[Callable[[], float]], float]
+"""Runs a call when no job is running (`Worker.between_jobs`), and returns its result."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,11 @@ def tilings(models: ModelsByName) -> dict[str, Tiling]:
 def measure(
     trials: Sequence[Trial],
     needs: Needs = ALL_CORES,
-    turn: Turn = lambda call: call(),
+    between_jobs: BetweenJobs = lambda call: call(),
     clock: Callable[[], float] = time.perf_counter,
     meter: Meter | None = None,
 ) -> dict[str, Line]:
-    """Return the line of each stage of the trials. `turn` runs each single measurement.
+    """Return the line of each stage of the trials. `between_jobs` runs each single measurement.
 
     The `meter` records the use of the machine. If `needs` are not met, that is logged, and the
     lines are marked as disturbed.
@@ -122,7 +122,7 @@ def measure(
             if sum(times[number]) > ENOUGH_MS and number not in disturbed_last:
                 continue
             timed = partial(meter.during, partial(_timed, trial, clock))
-            times[number].append(turn(timed))
+            times[number].append(between_jobs(timed))
             disturbed_last.discard(number)
             if needs.crowded(meter.last) and not needs.crowded(meter.usage):
                 disturbed_last.add(number)
@@ -148,16 +148,18 @@ def _fitted(trials: Sequence[Trial], times_ms: Sequence[float]) -> dict[str, Lin
     return lines
 
 
-def measure_networks(models: ModelsByName, turn: Turn, needs: Needs = ALL_CORES) -> dict[str, Line]:
+def measure_networks(
+    models: ModelsByName, between_jobs: BetweenJobs, needs: Needs = ALL_CORES
+) -> dict[str, Line]:
     """Return the lines of all rungs of warm models, measured between the jobs of a worker."""
-    return measure(tuple(_network_trials(models)), needs, turn)
+    return measure(tuple(_network_trials(models)), needs, between_jobs)
 
 
 def remeasure(
     models: ModelsByName,
     old: Mapping[str, Line],
     stages: Set[str],
-    turn: Turn,
+    between_jobs: BetweenJobs,
     needs: Needs = ALL_CORES,
 ) -> dict[str, Line]:
     """Return the lines of some stages of warm models, measured between the jobs of a worker. Models
@@ -168,7 +170,7 @@ def remeasure(
         for trial in _model_trials(served, _sizes_between_jobs(served, old))
     )
     trials = (*_floor_trials(), *networks, *_codec_trials())
-    return measure([trial for trial in trials if trial.stage in stages], needs, turn)
+    return measure([trial for trial in trials if trial.stage in stages], needs, between_jobs)
 
 
 def _timed(trial: Trial, clock: Callable[[], float]) -> float:

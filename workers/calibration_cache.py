@@ -23,7 +23,7 @@ from scheduling.slowdown import MOST_DELAY_MS
 from scheduling.stages import DECODE, encode_stage, stage_of
 from workers.cache_files import UNREADABLE, Facts, file_name, read_cached, versions, write_cached
 from workers.calibration import (
-    Turn,
+    BetweenJobs,
     calibrate,
     measure_networks,
     remeasure,
@@ -88,17 +88,17 @@ def added_lines(
     others: Mapping[str, Line],
     settings: WorkerSettings,
     folder: Path | None,
-    turn: Turn,
+    between_jobs: BetweenJobs,
 ) -> dict[str, Line]:
-    """Return the lines of the warm models `added` to others: as cached, or measured now, `turn` by
-    turn, and cached together with the lines of the `others`."""
+    """Return the lines of the warm models `added` to others: as cached, or measured now, between
+    jobs, and cached together with the lines of the `others`."""
     stages = set(stages_of(models))
     facts = facts_of(models, settings)
     path = folder / costs_name(facts) if folder is not None else None
     lines = read_lines(path, facts, stages) if path is not None else None
     if lines is None:
         fresh = {name: models[name] for name in models if name in added}
-        new = measure_networks(fresh, turn, needs_of(settings))
+        new = measure_networks(fresh, between_jobs, needs_of(settings))
         lines = {stage: line for stage, line in {**others, **new}.items() if stage in stages}
         if path is not None and set(lines) == stages:
             save_quiet_lines(path, facts, lines)
@@ -111,17 +111,17 @@ def remeasured_lines(
     before: Mapping[str, Line],
     settings: WorkerSettings,
     folder: Path | None,
-    turn: Turn,
+    between_jobs: BetweenJobs,
 ) -> dict[str, Line]:
     """Return the lines of warm models, some of which were disturbed before: as cached by another
-    worker since, or remeasured now, `turn` by turn, and cached together with the rest."""
+    worker since, or remeasured now, between jobs, and cached together with the rest."""
     stages = set(stages_of(models))
     facts = facts_of(models, settings)
     path = folder / costs_name(facts) if folder is not None else None
     lines = read_lines(path, facts, stages) if path is not None else None
     if lines is None:
         disturbed = {stage for stage in stages if stage not in before or before[stage].disturbed}
-        new = remeasure(models, before, disturbed, turn, needs_of(settings))
+        new = remeasure(models, before, disturbed, between_jobs, needs_of(settings))
         lines = {stage: {**before, **new}[stage] for stage in stages}
         if path is not None:
             save_quiet_lines(path, facts, lines)

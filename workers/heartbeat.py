@@ -12,8 +12,8 @@ from jobs.queue import Registry
 from jobs.reload_requests import ReloadRequests
 from scheduling.cost_model import CostModel
 from workers.background import wait_for_event
+from workers.current_models import LoadedModels
 from workers.metrics import WorkerMetrics
-from workers.model_slot import LoadedModels
 
 log = logging.getLogger("anysr.workers.heartbeat")
 

@@ -119,7 +119,7 @@ class WorkerMetrics:
         self._errors.observe(facts.run_ms / max(facts.predicted_ms, 1e-3))
         self._observe(facts.stages_ms, trace_id)
 
-    def yielded(self) -> None:
+    def suspended(self) -> None:
         """Count a run that is suspended for a more urgent job."""
         self._yields.inc()
 

@@ -21,10 +21,10 @@ from models.catalog import (
     summary_of,
 )
 from scheduling.cost_line import Line
-from workers.calibration import Turn, warm_model
+from workers.calibration import BetweenJobs, warm_model
 from workers.calibration_cache import added_lines, machine_costs, save_contention
+from workers.current_models import LoadedModels
 from workers.loaded_model import LoadedModel, ModelsByName, artifacts_of, load, with_entry
-from workers.model_slot import LoadedModels
 from workers.runtimes.base import RuntimeMissing
 from workers.settings import WorkerSettings
 
@@ -65,13 +65,13 @@ class ModelLoader:
         self,
         running: ModelsByName,
         lines: Mapping[str, Line],
-        turn: Turn,
+        between_jobs: BetweenJobs,
         requested: Set[str] = frozenset(),
     ) -> ModelUpdate:
         """Return the update of the `running` models; unchanged ones keep their sessions.
 
         Models that are loaded on demand are included if they are running or `requested`. New ones
-        are measured `turn` by turn, and cached with the cost `lines` of the others. Raises
+        are measured between jobs, and cached with the cost `lines` of the others. Raises
         CatalogError when the catalog as a whole cannot be read.
         """
         models, broken = self._models(running, requested | running.keys())
@@ -82,7 +82,9 @@ class ModelLoader:
         }
         added: dict[str, Line] = {}
         if fresh:
-            added = added_lines(models, fresh, lines, self.settings, self.costs_folder, turn)
+            added = added_lines(
+                models, fresh, lines, self.settings, self.costs_folder, between_jobs
+            )
         return ModelUpdate(models, added, broken)
 
     def save_contention(self, loaded: LoadedModels) -> None:

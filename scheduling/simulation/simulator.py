@@ -230,7 +230,7 @@ class _Simulation:
     def _load(self, now: float) -> Load:
         running = [run.predicted_end for run in self.running]
         groups, demand = self.slots.groups(), self.demand
-        return Load(now, max(self.alive, 1), running, groups, demand.inflow, demand.slack_ms)
+        return Load(now, max(self.alive, 1), running, groups, demand.rate, demand.slack_ms)
 
     def _arrive(self, now: float, job: int) -> None:
         kind = self.kind[job]

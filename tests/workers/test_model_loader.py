@@ -13,10 +13,10 @@ from models.catalog import CATALOG_FILE, SHIPPED, CatalogError, describe, read_c
 from scheduling.stages import stage_of
 from tests.workers.model_folder import SMALL, add_copy, edit, remove, small_folder, tamper
 from workers.calibration import warm_model
+from workers.current_models import LoadedModels
 from workers.disturbance import Needs
 from workers.loaded_model import LoadedModel
 from workers.model_loader import ModelLoader
-from workers.model_slot import LoadedModels
 from workers.settings import WorkerSettings
 
 SETTINGS = WorkerSettings(worker_threads=1)

@@ -22,9 +22,9 @@ from service.snapshot import LiveWorker, Snapshot
 from tests.workers.workbench import Gated, a_job, costs_of, default_entry, models_of
 from workers.binding import Binding
 from workers.cost_updates import update_cost_model
+from workers.current_models import LoadedModels
 from workers.execution import Execution
 from workers.loaded_model import LoadedModel, ModelsByName
-from workers.model_slot import LoadedModels
 from workers.pipeline import PipelineResult
 from workers.rung_choice import RungChoice, choose_rung
 

@@ -44,9 +44,9 @@ from tests.workers.workbench import (
     models_of,
     photograph,
 )
+from workers.current_models import CurrentModels, LoadedModels
 from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
-from workers.model_slot import LoadedModels, ModelSlot
 from workers.runtimes.onnx import OnnxSession
 from workers.watchdog import Watchdog
 from workers.worker import Worker, WorkerParts
@@ -102,10 +102,12 @@ async def test_a_picture_is_delivered_with_its_facts(queue: RedisQueue) -> None:
 async def test_a_worker_is_idle_while_it_has_no_job(queue: RedisQueue) -> None:
     metrics, session = WorkerMetrics(CollectorRegistry()), Gated()
     heartbeat = Heartbeat(queue.registry, "worker", metrics, every_s=0.1)
-    slot = ModelSlot(LoadedModels(models_of(session), costs_of(10)))
+    current = CurrentModels(LoadedModels(models_of(session), costs_of(10)))
     watchdog = Watchdog(PATIENCE_S, queue.registry.count_stuck_worker)
     worker = Worker(
-        WorkerParts(queue.leases, slot, heartbeat, metrics, Untraced(), LIMITS, watchdog, 0.05, 0.1)
+        WorkerParts(
+            queue.leases, current, heartbeat, metrics, Untraced(), LIMITS, watchdog, 0.05, 0.1
+        )
     )
     job = a_job()
     async with at_work(worker):

@@ -63,8 +63,8 @@ class LoadedModels:
     def updated(
         self, models: ModelsByName, lines: Mapping[str, Line], broken: Mapping[str, str]
     ) -> LoadedModels:
-        """Return this with other models and the cost `lines` of their new rungs. Costs of other rungs
-        and updates of the cost model are kept."""
+        """Return this with other models and the cost `lines` of their new rungs. Costs of other
+        rungs and updates of the cost model are kept."""
         rungs = {stage_of(rung) for served in models.values() for rung in served.rungs}
         kept = {
             stage: line
@@ -75,7 +75,7 @@ class LoadedModels:
         return LoadedModels(models, costs, broken)
 
 
-class ModelSlot:
+class CurrentModels:
     """Holds the models for new jobs; a running job keeps those it started with."""
 
     def __init__(self, loaded: LoadedModels) -> None:
