@@ -377,7 +377,7 @@ async def test_worker_of_a_lost_run_is_busy_beside_the_one_that_runs_it_again(
     assert await queue.leases.renew(second, 0.5) is LeaseState.HELD
 
 
-async def test_place_of_a_run_whose_worker_dies_is_cleared(
+async def test_stopping_run_of_a_worker_that_dies_is_cleared(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     await queue.submissions.submit(make_job(budget_ms=1e6), b"picture")
