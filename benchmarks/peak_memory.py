@@ -32,7 +32,7 @@ from models.catalog import SHIPPED
 from scheduling.rungs import FLOOR, Rung
 from workers.allocator import configure, trim
 from workers.calibration import warm
-from workers.loaded_model import load_zoo
+from workers.loaded_model import load_models
 from workers.machine import available_cores
 from workers.memory import tile_bytes
 from workers.pipeline import Progress, run_pipeline
@@ -148,13 +148,13 @@ def _palette_png(side: int) -> bytes:
 def _make(case: Case, source: Path, threads: int, folder: Path, cache: Path) -> Peak:
     configure()
     settings = WorkerSettings(worker_threads=threads or available_cores())
-    zoo = load_zoo(folder, settings, cache=cache)
-    warm(zoo)
+    models = load_models(folder, settings, cache=cache)
+    warm(models)
     trim()
     resting = _status("VmRSS")
     payload = source.read_bytes()
     job = _job(case, payload)
-    engine = None if case.rung == FLOOR else zoo[case.rung.model].at(case.rung.width)
+    engine = None if case.rung == FLOOR else models[case.rung.model].at(case.rung.width)
     limits = Limits(job.source_width * job.source_height, job.output_width * job.output_height)
     header = read_header(payload, limits.source_pixels)
     stages = stage_bytes(header, job.output_width, job.output_height, job.output_format)

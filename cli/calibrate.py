@@ -32,7 +32,7 @@ def calibrate(
     """
     with needs("cpu"):
         from workers.calibration import calibrate as measure
-        from workers.loaded_model import load_zoo
+        from workers.loaded_model import load_models
         from workers.settings import WorkerSettings
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def calibrate(
     settings = settings_of(WorkerSettings).model_copy(update={"worker_threads": threads})
     try:
         with console(error=True).status("Measuring"):
-            costs = measure(load_zoo(models, settings))
+            costs = measure(load_models(models, settings))
     except CatalogError as error:
         raise typer.BadParameter(str(error)) from error
     console().print(_table(costs))

@@ -192,8 +192,8 @@ def _eager(weights: Path, threads: int, device: str) -> Iterator[tuple[float, En
     import torch
 
     from models.architectures.network import output_halo_of
-    from models.checkpoint import load_network
     from models.export import eager_runner, rim_of
+    from models.network_file import load_network
 
     torch.set_num_threads(threads)
     if device != "cpu" and not torch.cuda.is_available():

@@ -17,7 +17,7 @@ from images.picture import FloatArray, Raster, Samples, strips
 
 def needs_weights(raster: Raster) -> bool:
     """Return whether visible pixels have different alpha. With one alpha, and hidden colours filled
-    (`images.transparency`), plain interpolation leaves no rim."""
+    (`images.hidden_pixels`), plain interpolation leaves no rim."""
     if not raster.has_alpha:
         return False
     seen: set[int] = set()
@@ -44,12 +44,24 @@ def times_alpha(levels: FloatArray, largest: int) -> FloatArray:
     return weighted
 
 
+def unmultiplied(samples: Samples) -> Samples:
+    """Return samples [H, W, C] with alpha whose colours are multiplied by it with plain ones."""
+    largest = np.iinfo(samples.dtype).max
+    plain = np.array(samples)
+    for rows in strips(*samples.shape[:2]):
+        alpha = samples[rows, :, -1:].astype(np.float32)
+        colours = samples[rows, :, :-1] * (largest / np.maximum(alpha, 1))
+        plain[rows, :, :-1] = np.rint(np.minimum(colours, largest))
+    return plain
+
+
 def divided(products: FloatArray, weight: FloatArray, alpha: FloatArray) -> FloatArray:
     """Return interpolated products divided by their interpolated weight, for pixels of a final
     alpha; the three can be broadcast.
 
-    Where the weight falls below half of alpha, half of alpha divides instead: Lanczos overshoots
-    there by more than is seen. Colours of hidden pixels are arbitrary.
+    Where Lanczos undershoots, so that the weight is below half of alpha, half of alpha is the
+    divisor: a quotient by almost nothing could be any colour. Colours of hidden pixels are
+    arbitrary.
     """
     divisor = np.maximum(weight, alpha / 2)
     made: FloatArray = np.divide(products, divisor, out=np.zeros_like(products), where=divisor > 0)

@@ -21,9 +21,9 @@ from images.alpha_weighting import (
     times_alpha,
 )
 from images.grey import is_grey
+from images.hidden_pixels import HiddenFill, hidden_pixels
 from images.lanczos_weights import Band, bands
 from images.picture import FloatArray, Raster, Samples, strips
-from images.transparency import HiddenFill, hidden_pixels
 
 LARGEST_PRODUCT = 1 << 18
 """Multiplications in one matrix product: OpenBLAS runs products this small on the calling thread,

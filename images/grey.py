@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from images.hidden_pixels import Mask
 from images.picture import Samples, strips
-from images.transparency import Mask
 
 
 def is_grey(samples: Samples, hidden: Mask | None, apart: int = 0) -> bool:

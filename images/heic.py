@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from images import libheif
+from images.alpha_weighting import unmultiplied
 from images.colour import widened
 from images.containers.heic import HeicHeader
 from images.picture import Samples
-from images.transparency import unmultiplied
 from jobs.errors import UnsupportedImage
 from jobs.formats import ImageFormat
 

@@ -42,12 +42,12 @@ def encode_palette_png(picture: Picture) -> bytes | None:
 
 
 def _colours(samples: Samples) -> Packed | None:
-    """Return the colours in ascending order, None for more than LARGEST. The first rows of most
-    upscaled pictures have more."""
+    """Return the colours in ascending order; None if there are more than LARGEST, which the first
+    rows of most upscaled pictures already have."""
     colours = _packed(samples[:1, :1]).ravel()
     for rows in strips(*samples.shape[:2]):
         packed = _packed(samples[rows]).ravel()
-        known = colours[_places(packed, colours)] == packed
+        known = colours[_nearest_indices(packed, colours)] == packed
         colours = np.union1d(colours, packed[~known])
         if len(colours) > LARGEST:
             return None
@@ -58,12 +58,13 @@ def _positions(samples: Samples, colours: Packed) -> NDArray[np.uint8]:
     """Return the palette index of each pixel, [H, W]."""
     positions = np.empty(samples.shape[:2], np.uint8)
     for rows in strips(*samples.shape[:2]):
-        positions[rows] = _places(_packed(samples[rows]), colours)
+        positions[rows] = _nearest_indices(_packed(samples[rows]), colours)
     return positions
 
 
-def _places(packed: Packed, colours: Packed) -> NDArray[np.intp]:
-    """Return the insertion points of `packed` in ascending `colours`, the last index at most."""
+def _nearest_indices(packed: Packed, colours: Packed) -> NDArray[np.intp]:
+    """Return for each pixel the index of the first of the ascending colours that is not below its
+    own, or the last index: that of its own colour, where the palette has it."""
     return np.minimum(np.searchsorted(colours, packed), len(colours) - 1)
 
 

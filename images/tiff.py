@@ -11,6 +11,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from images.alpha_weighting import unmultiplied
 from images.containers import tiff as tags
 from images.containers.tiff import ASSOCIATED, PALETTE, WHITE_IS_ZERO, TiffFile, TiffHeader
 from images.exif import MAX_BYTES, PREFIX
@@ -18,7 +19,6 @@ from images.metadata.exif_record import exif_of
 from images.metadata.facts import NO_METADATA, Metadata
 from images.picture import Samples
 from images.tiff_tree import Tree, Value, read_tree, written_tree
-from images.transparency import unmultiplied
 from jobs.errors import OutputTooLarge
 
 STRIP_BYTES = 1 << 18

@@ -42,9 +42,9 @@ class Backlog:
     running: tuple[float, ...] = ()
     """The predicted end of each run in progress, earliest first; in the past for a run that takes
     longer than predicted."""
-    inflow: float = 0.0
+    demand: float = 0.0
     """Narrowest-network ms that arrive per ms while other jobs wait: how much work keeps coming."""
-    inflow_slack_ms: float = math.inf
+    demand_slack_ms: float = math.inf
     """How long that work can wait: the harmonic mean, weighted by work."""
     runs: tuple[Run, ...] = ()
     """The runs in progress, where they are asked for to decide on an admission."""
@@ -67,14 +67,14 @@ class QueueStats:
 
 def backlog_of(answer: list[bytes]) -> Backlog:
     """Return the backlog in the answer of `backlog` or `backlog_with_runs` of the scripts."""
-    now_ms, _, slots, cheapest, narrowest, ends, inflow, slack, *runs = answer
+    now_ms, _, slots, cheapest, narrowest, ends, demand, slack, *runs = answer
     columns = (map(float, slots.split()), map(_ms, cheapest.split()), map(_ms, narrowest.split()))
     return Backlog(
         now_ms=float(now_ms),
         waiting=tuple(Group(*row) for row in zip(*columns, strict=True)),
         running=tuple(sorted(map(float, ends.split()))),
-        inflow=float(inflow),
-        inflow_slack_ms=float(slack),
+        demand=float(demand),
+        demand_slack_ms=float(slack),
         runs=_runs(runs[0]) if runs else (),
     )
 

@@ -1,6 +1,7 @@
 """Every way in which a request can end without a picture, each with its stable public code.
 
-`tests/jobs/test_errors.py` holds this tree against the classes.
+A new code also needs its HTTP status in `STATUS` of `service/problems.py`, and a row in
+`docs/api.md`. `tests/jobs/test_errors.py` holds this tree against the classes.
 
 AnysrError
 ├── InputError                                      the request itself is at fault

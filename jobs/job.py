@@ -102,7 +102,7 @@ class JobRequest:
     output_height: int
     output_format: ImageFormat
     quality: int | None
-    """From 1 to 100; None for the format's default, and without loss."""
+    """From 1 to 100; None for the format's default, or for a picture compressed without loss."""
     model: str | None
     """None to let the service choose among all models."""
     pinned_width: float | None
@@ -178,7 +178,7 @@ class Job(JobRequest):
     def of(
         cls, request: JobRequest, *, cheapest_ms: float, narrowest_ms: float, overhead_ms: float
     ) -> Job:
-        """Return the job of a request, with its costs as described above."""
+        """Return the job of a request with these predicted costs, in ms."""
         wishes = {field.name: getattr(request, field.name) for field in fields(JobRequest)}
         return cls(
             **wishes, cheapest_ms=cheapest_ms, narrowest_ms=narrowest_ms, overhead_ms=overhead_ms

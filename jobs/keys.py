@@ -53,10 +53,10 @@ class Keys:
         return self._name("ends")
 
     @property
-    def inflow(self) -> str:
+    def demand(self) -> str:
         """Hash: recent arrivals while others waited: `work` in narrowest-network ms, `urgency`
         (work over its slack), the `time` for which others waited, and `at`, their moment."""
-        return self._name("inflow")
+        return self._name("demand")
 
     @property
     def wake(self) -> str:

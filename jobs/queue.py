@@ -102,7 +102,7 @@ class Submissions(Protocol):
 class Gap:
     """What a worker can run during its present run. All times in ms."""
 
-    rest_ms: float
+    remaining_ms: float
     """What the present run still takes: a job that must start before its end is urgent."""
     spare_ms: float
     """Most cheapest cost of a job: for how long the present run can be put off."""
@@ -145,10 +145,13 @@ class Leases(Protocol):
         Has no effect when the lease is lost; the caller need not wait for it."""
 
     async def renew(self, claim: Claim, progress: float) -> LeaseState:
-        """Prolong the lease and publish the progress, a fraction from 0 to 1. Where the lease is
-        not held, the worker counts as busy for as long, or until `vacate`."""
+        """Prolong the lease and publish the progress, a fraction from 0 to 1.
 
-    async def vacate(self, claim: Claim) -> None:
+        Where the lease is not held any more, the queue counts the worker as busy until
+        `report_stopped`, but no longer than a lease holds.
+        """
+
+    async def report_stopped(self, claim: Claim) -> None:
         """Report that the run of a job that was withdrawn or lost has ended: its worker is free."""
 
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:

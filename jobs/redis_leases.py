@@ -85,7 +85,7 @@ class RedisLeases(Leases):
         gap: Gap = ANY,
     ) -> tuple[Claim | None, int]:
         """Return a job, and the number of jobs passed over because other workers must run them."""
-        times = (min(ms, FOREVER_MS) for ms in (gap.rest_ms, gap.spare_ms, gap.short_ms))
+        times = (min(ms, FOREVER_MS) for ms in (gap.remaining_ms, gap.spare_ms, gap.short_ms))
         bounds = (*times, "1" if gap.small_only else "")
         met = tuple(capabilities)
         while True:
@@ -140,8 +140,8 @@ class RedisLeases(Leases):
         return LeaseState(state.decode())
 
     @reports_outages
-    async def vacate(self, claim: Claim) -> None:
-        await self._scripts.run("vacate", claim.job.id, claim.token)
+    async def report_stopped(self, claim: Claim) -> None:
+        await self._scripts.run("report_stopped", claim.job.id, claim.token)
 
     @reports_outages
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:

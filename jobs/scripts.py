@@ -12,10 +12,18 @@ from jobs.connection import Command, SteadyRedis
 from jobs.keys import Keys
 
 Step = Literal[
-    "submit", "claim", "expected_end", "renew", "finish", "cancel", "release", "vacate", "stats"
+    "submit",
+    "claim",
+    "expected_end",
+    "renew",
+    "finish",
+    "cancel",
+    "release",
+    "report_stopped",
+    "stats",
 ]
 STEPS: tuple[Step, ...] = get_args(Step)
-SHARED = ("common", "budget", "backlog", "lateness", "changes")
+SHARED = ("common", "budget", "backlog", "admission", "changes")
 """Put before each step, in this order."""
 
 Argument = str | bytes | float
@@ -42,7 +50,7 @@ class Scripts:
         self._registry = client.register_script(_source("heartbeats"))
         self._names = [keys.pending, keys.leases, keys.wake, keys.tokens]
         self._names += [keys.ages, keys.entries, keys.slots, keys.sums, keys.ends]
-        self._names += [keys.inflow, keys.capabilities, keys.counts]
+        self._names += [keys.demand, keys.capabilities, keys.counts]
         self._shared: list[Argument] = [keys.records, keys.ended, keys.changes]
         self._shared += [keys.payloads if pictures_here else "", job_ttl_seconds]
         self._keys = keys

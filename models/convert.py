@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models.checkpoint import save_network
 from models.layouts import public_file
 from models.layouts.base import ConversionError as ConversionError
 from models.layouts.base import Layout, PublicSpec, Tensors
@@ -19,6 +18,7 @@ from models.layouts.ciaosr import CiaoSRLayout
 from models.layouts.defian import DeFiANLayout
 from models.layouts.implicit import ImplicitLayout
 from models.layouts.public_file import FileError, Public
+from models.network_file import save_network
 from models.spec import NetworkSpec
 from models.weights_file import read_weights, skeleton, some
 

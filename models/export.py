@@ -28,9 +28,9 @@ from torch import Tensor, nn
 from models.architectures.fixed_scale import FixedScale
 from models.architectures.network import Grid, Network, grid_for, output_halo_of
 from models.catalog import Artifact, ModelEntry, WidthEntry, describe
-from models.checkpoint import network_of, save_network
 from models.external_data import refer_to
 from models.geometry import AxisGrid, axis_grid, output_size
+from models.network_file import network_of, save_network
 from models.parts import write_parts
 from models.rim import FloatArray, Rim, find_rim
 from models.weights_file import Weights, read_weights

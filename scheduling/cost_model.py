@@ -37,9 +37,9 @@ class OutdatedCosts(ValueError):
         )
 
 
-LEAST_HANDLING_MS = 20.0
-"""Largest handling time accepted from one observation while the estimate is small: several times
-what it takes on a quiet machine."""
+LEAST_HANDLING_BOUND_MS = 20.0
+"""One observation of the handling time is bounded by the estimate so far, but by no less than this:
+several times what handling takes on a quiet machine."""
 
 
 def _no_loading(stage: str) -> float:  # noqa: ARG001 - every network is in memory
@@ -137,7 +137,7 @@ class CostModel:
         coding = (DECODE, encode_stage(work.output_format))
         return self.handling_ms + sum(self.predict_stage(stage, work) for stage in coding)
 
-    def predict_rest(self, rung: Rung, work: Work, left: float) -> float:
+    def predict_remaining(self, rung: Rung, work: Work, left: float) -> float:
         """Return the expected ms to finish a job whose network has the part `left` of its work to
         do, from 0 to 1."""
         encoding = self.predict_stage(encode_stage(work.output_format), work)
@@ -158,7 +158,7 @@ class CostModel:
         """Update `handling_ms` from the time that a run took outside its stages."""
         kind, known = "handling", self.handling_ms
         gain = self.seen.setdefault(kind, Observations(0)).gain(actual_ms / max(known, 1e-3))
-        bounded = min(actual_ms, max(MOST_STEP * known, LEAST_HANDLING_MS))
+        bounded = min(actual_ms, max(MOST_STEP * known, LEAST_HANDLING_BOUND_MS))
         self.handling_ms = max(0.0, known + gain * (bounded - known))
 
     def observe(self, stage: str, work: Work, actual_ms: float) -> None:

@@ -1,4 +1,4 @@
-"""Backlog arithmetic: waiting time, room and stretch for a new run.
+"""Backlog arithmetic: waiting time, longest run and stretch for a new run.
 
 Waiting jobs are summed up in groups, so a decision costs the same for ten jobs or ten thousand.
 """
@@ -23,9 +23,9 @@ PRIOR_MS = 500.0
 """Added to the time in which others waited, because a rate over a shorter time is noise."""
 
 
-LONG_MS, YIELD_MS, REST = 100.0, 50.0, 1.5
+LONG_MS, YIELD_MS, REMAINING = 100.0, 50.0, 1.5
 """A run that still takes LONG_MS gives way within YIELD_MS to jobs that cannot wait for its end. It
-then counts as one more waiting job, at REST times its cost; see `yielding`."""
+then counts as one more waiting job, at REMAINING times its cost; see `yielding`."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Load:
     """Predicted ends of the other runs in progress."""
     waiting: Sequence[Group] = ()
     """Earliest latest start first."""
-    inflow: float = 0.0
-    """Narrowest-network ms of new work per ms, while others wait: the demand."""
-    inflow_slack_ms: float = float("inf")
+    demand: float = 0.0
+    """Narrowest-network ms of new work per ms, while others wait; see `Demand`."""
+    demand_slack_ms: float = float("inf")
     """Harmonic mean of how long that work can wait."""
     yielding: int = 0
     """How many of the waiting groups are runs that give way."""
@@ -55,8 +55,8 @@ class Load:
             max(workers, free + len(backlog.running)),
             backlog.running,
             backlog.waiting,
-            backlog.inflow,
-            backlog.inflow_slack_ms,
+            backlog.demand,
+            backlog.demand_slack_ms,
         )
 
     @classmethod
@@ -64,16 +64,16 @@ class Load:
         """Return the load that a new job meets in the queue, small or not (`Job.small`): runs that
         can give way to it count as waiting jobs, and their workers as free.
 
-        By jobs/lua/shared/lateness.lua, where the queue decides; tests compare the two.
+        By jobs/lua/shared/admission.lua, where the queue decides; tests compare the two.
         """
-        now_ms, free, rests = backlog.now_ms, list[float](), list[Group]()
+        now_ms, free, suspended = backlog.now_ms, list[float](), list[Group]()
         for run in backlog.runs:
-            end_ms, rest = max(now_ms, run.end_ms), yielding(run, now_ms, small)
-            free.append(end_ms if rest is None else now_ms + YIELD_MS)
-            rests += [] if rest is None else [rest]
-        waiting = tuple(sorted((*backlog.waiting, *rests)))
+            end_ms, remaining = max(now_ms, run.end_ms), yielding(run, now_ms, small)
+            free.append(end_ms if remaining is None else now_ms + YIELD_MS)
+            suspended += [] if remaining is None else [remaining]
+        waiting = tuple(sorted((*backlog.waiting, *suspended)))
         backlog = replace(backlog, running=tuple(sorted(free)), waiting=waiting)
-        return replace(cls.of(backlog, workers), yielding=len(rests))
+        return replace(cls.of(backlog, workers), yielding=len(suspended))
 
     @property
     def contended(self) -> bool:
@@ -83,15 +83,15 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Pressure:
+class RunLimits:
     """Limits that the waiting jobs set to a run that begins now."""
 
-    room_ms: float
-    """Work that fits before the waiting jobs with all of them in time at their cheapest cost.
-    Infinite when none waits; negative when one is already too late."""
-    kept_ms: float
-    """`room_ms` without the jobs that are already too late: a run of this length makes no job late
-    that could still be in time. Never negative."""
+    longest_ms: float
+    """The longest run that leaves all waiting jobs in time at their cheapest cost. Infinite when
+    none waits; negative when one is already too late."""
+    longest_harmless_ms: float
+    """The longest run that makes no job late which could still be in time: `longest_ms` without the
+    jobs that are already too late. Never negative."""
     stretch: float
     """Factor by which every job, this one first, could exceed the cost of its narrowest network
     with all still in time. Infinite when none waits.
@@ -103,7 +103,7 @@ class Pressure:
     """
 
 
-def pressure(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf")) -> Pressure:
+def run_limits(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf")) -> RunLimits:
     """Return the limits for a run whose narrowest network takes `network_ms`.
 
     Jobs with a latest start up to `from_ms` set no limit; their work still delays the others.
@@ -114,7 +114,7 @@ def pressure(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf")
     taken = workers * load.now_ms
     ends.append(float("inf"))
     following = ends.pop(0)
-    room = kept = stretch = float("inf")
+    longest = harmless = stretch = float("inf")
     cheapest, network = 0.0, network_ms
     for latest_start, cheapest_ms, group_network_ms in load.waiting:
         while following < latest_start:
@@ -127,39 +127,39 @@ def pressure(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf")
             over = free + workers * SLOT_MS
             spare = free if free < over - cheapest_ms else over - cheapest_ms
             left = spare - cheapest
-            if left < room:
-                room = left
-            if 0 <= left < kept:
-                kept = left
+            if left < longest:
+                longest = left
+            if 0 <= left < harmless:
+                harmless = left
             if free < stretch * network:
                 stretch = free / network
             if over < stretch * (network + group_network_ms):
                 stretch = over / (network + group_network_ms)
         cheapest += cheapest_ms
         network += group_network_ms
-    return Pressure(room, kept, max(0.0, stretch))
+    return RunLimits(longest, harmless, max(0.0, stretch))
 
 
 def sustained_stretch(load: Load) -> float:
-    """Return the stretch at which the inflow would keep all workers busy; infinite without any."""
-    return load.workers / load.inflow if load.inflow > 0 else float("inf")
+    """Return the stretch at which the demand would keep all workers busy; infinite without any."""
+    return load.workers / load.demand if load.demand > 0 else float("inf")
 
 
 def yielding(run: Run, now_ms: float, small: bool) -> Group | None:
-    """Return the rest of a run that can give way to a job, small or not, as waiting work; None for
-    one that cannot.
+    """Return what remains of a run that can give way to a job, small or not, as waiting work; None
+    for one that cannot.
 
     A run gives way to any job between two tiles of its network. One that has no time for a network
     gives way to small jobs alone, while it is decoded, resampled and encoded.
     """
     end_ms, soonest_ms = max(now_ms, run.end_ms), now_ms + YIELD_MS
-    rest_ms = REST * run.narrowest_ms
-    if small and (rest_ms <= 0 or run.due_ms - rest_ms <= soonest_ms):
-        rest_ms = REST * (end_ms - now_ms)
-    start_ms = run.due_ms - rest_ms
-    if end_ms <= now_ms + LONG_MS or rest_ms <= 0 or start_ms <= soonest_ms:
+    remaining_ms = REMAINING * run.narrowest_ms
+    if small and (remaining_ms <= 0 or run.due_ms - remaining_ms <= soonest_ms):
+        remaining_ms = REMAINING * (end_ms - now_ms)
+    start_ms = run.due_ms - remaining_ms
+    if end_ms <= now_ms + LONG_MS or remaining_ms <= 0 or start_ms <= soonest_ms:
         return None
-    return Group(start_ms, rest_ms, rest_ms)
+    return Group(start_ms, remaining_ms, remaining_ms)
 
 
 def wait_ms(load: Load, latest_start_ms: float) -> float:
@@ -222,7 +222,7 @@ class Demand:
         self._urgency = max(0.0, self._urgency - network_ms / slack_ms * fade)
 
     @property
-    def inflow(self) -> float:
+    def rate(self) -> float:
         """Narrowest-network ms per ms."""
         return self._work_ms / (self._time_ms + PRIOR_MS)
 

@@ -105,7 +105,7 @@ def options_left(
 ) -> Options:
     """Return the options to finish a picture begun at `width`, narrowest first.
 
-    `left` is the part of the network's work that remains, 0 to 1; costs are of that rest. The last
+    `left` is the part of the network's work that remains, 0 to 1; costs are of that part. The last
     option keeps the width: within a picture no tile is wider than an earlier one.
     """
     work = _work(job, entry, costs)
@@ -113,12 +113,12 @@ def options_left(
     for rung in (Rung(entry.name, w.width) for w in entry.widths if w.width <= width):
         db = _expected_db(job, entry, rung.width, expectation)
         if rung.width == width or (_wanted(job, rung.width) and _good_enough(job, db)):
-            rest = costs.predict_rest(rung, work, left)
-            remaining.append(Option(rung, rest, costs.safe(rest), db))
+            left_ms = costs.predict_remaining(rung, work, left)
+            remaining.append(Option(rung, left_ms, costs.safe(left_ms), db))
     return tuple(remaining)
 
 
-def cheapest_rest(
+def cheapest_remaining(
     job: JobRequest,
     models: Mapping[str, ModelEntry],
     costs: CostModel,
@@ -131,8 +131,8 @@ def cheapest_rest(
     if not networks:
         return None
     rung, db = networks[0].rung, networks[0].db
-    rest = costs.predict_rest(rung, _work(job, models[rung.model], costs), left)
-    return Option(rung, rest, costs.safe(rest), db)
+    left_ms = costs.predict_remaining(rung, _work(job, models[rung.model], costs), left)
+    return Option(rung, left_ms, costs.safe(left_ms), db)
 
 
 def _wanted(job: JobRequest, width: float) -> bool:

@@ -1,10 +1,12 @@
-"""Admission at the gateway, and binding of the width at the claim.
+"""Admission, and binding of the width at the claim.
 
-All functions are pure: no queue, no clock, no network. The gateway, the worker and the simulator
-run the same ones.
+All functions are pure: no queue, no clock, no network. `admit` is what the gateway decides, and
+`bind` what the worker does; the simulator runs both. The queue decides by `late_ms`, in Lua:
+`jobs/lua/shared/admission.lua` has the same arithmetic. Here it is for the simulator, and tests
+compare the two.
 
-Jobs are claimed in the order of their latest start, which is fixed when they come. Every job's turn
-comes, because the latest starts of newcomers lie later and later, so no job starves.
+Jobs are claimed in the order of their latest start, which is fixed when they arrive. No job
+starves, because the latest starts of new jobs lie later and later.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 
 from jobs.budget import smallest_budget_ms, start_slack_ms
 from jobs.job import Reason
-from scheduling.load import Load, pressure, sustained_stretch, wait_ms
+from scheduling.load import Load, run_limits, sustained_stretch, wait_ms
 from scheduling.options import Option, narrowest_network
 from scheduling.rungs import FLOOR
 
@@ -42,42 +44,36 @@ class Decision:
 
 @dataclass(frozen=True)
 class Admission:
-    """Whether a budget can be met, and the smallest that could."""
+    """Whether an idle service could meet a budget."""
 
     smallest_ms: float
-    """Smallest budget that an idle service could meet."""
+    """The smallest budget that it could meet."""
     feasible: bool
-    """Whether an idle service could meet this budget."""
-    late_ms: float = 0.0
-    """Ms by which the job would be late behind those before it, or would make one behind it late;
-    0 if neither."""
+    """Whether it could meet this one."""
 
 
-def admit(
-    options: tuple[Option, ...],
-    budget_ms: float,
-    load: Load,
-    overhead_ms: float = 0.0,
-    idle_ms: float | None = None,
-) -> Admission:
-    """Compare a budget with the cheapest option, on an idle service and under this load.
+def admit(options: tuple[Option, ...], budget_ms: float, overhead_ms: float = 0.0) -> Admission:
+    """Compare a budget with the cheapest option on an idle service. `options` are what the caller
+    accepts there, at least one."""
+    smallest_ms = smallest_budget_ms(options[0].safe_ms, overhead_ms)
+    return Admission(smallest_ms, feasible=budget_ms >= smallest_ms)
 
-    `options` are what the caller accepts, at least one; `idle_ms` is the safe cost of the first on
-    an idle service, where that differs. With a late_ms of 0 this job and all waiting ones can be
-    in time, each at least with its cheapest option.
-    """
+
+def late_ms(
+    options: tuple[Option, ...], budget_ms: float, load: Load, overhead_ms: float = 0.0
+) -> float:
+    """Return by how many ms a job would be late behind the jobs before it, or would make one behind
+    it late; 0 if neither: then this job and all waiting ones can be in time, each at least with its
+    cheapest option. `options` are what the caller accepts, at least one."""
     cheapest_ms = options[0].safe_ms
-    smallest_ms = smallest_budget_ms(cheapest_ms if idle_ms is None else idle_ms, overhead_ms)
-    if budget_ms < smallest_ms:
-        return Admission(smallest_ms, feasible=False)
     slack_ms = start_slack_ms(budget_ms, cheapest_ms, overhead_ms)
     if slack_ms < 0:
-        return Admission(smallest_ms, feasible=True, late_ms=-slack_ms)
+        return -slack_ms
     latest_start_ms = load.now_ms + slack_ms
     own = wait_ms(load, latest_start_ms) - slack_ms
     # Jobs that are too late in any case are no reason to refuse this one.
-    others = cheapest_ms - pressure(load, from_ms=latest_start_ms).kept_ms
-    return Admission(smallest_ms, feasible=True, late_ms=max(0.0, own, others))
+    others = cheapest_ms - run_limits(load, from_ms=latest_start_ms).longest_harmless_ms
+    return max(0.0, own, others)
 
 
 def bind(
@@ -97,16 +93,16 @@ def bind(
     if not in_time:
         return None
     network = narrowest_network(options)
-    pressed = pressure(load, network.expected_ms)
-    share_ms = SHARE * pressed.stretch * network.expected_ms
+    limits = run_limits(load, network.expected_ms)
+    share_ms = SHARE * limits.stretch * network.expected_ms
     sustained_ms = ANTICIPATION * sustained_stretch(load) * network.expected_ms
-    foreseen_ms = min(share_ms, max(sustained_ms, PATIENCE * load.inflow_slack_ms))
+    foreseen_ms = min(share_ms, max(sustained_ms, PATIENCE * load.demand_slack_ms))
 
     def best(most_ms: float) -> Option:
         chosen = in_time[0]
         for option in in_time[1:]:
             within = option is network or option.expected_ms <= most_ms
-            if within and option.safe_ms <= pressed.room_ms:
+            if within and option.safe_ms <= limits.longest_ms:
                 chosen = option
         return chosen
 

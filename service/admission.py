@@ -1,4 +1,5 @@
-"""Admission: whether a job can meet its budget, by the costs of ready workers and the backlog."""
+"""Admission at the gateway: whether an idle service could meet a job's budget, by the costs of its
+ready workers. The queue refuses what the backlog leaves no time for (`jobs/lua/submit.lua`)."""
 
 from __future__ import annotations
 
@@ -86,7 +87,8 @@ def admitted(
 
 
 def no_time(late_ms: float) -> Overloaded:
-    """Return the error of a job that would be `late_ms` late, or make another job so late."""
+    """Return the error of a job that the queue refused because it, or another job because of it,
+    would be late by `late_ms`."""
     return Overloaded(
         "The service has too many earlier requests; this one could not be answered in time.",
         retry_after_s=max(1, math.ceil(late_ms / 1e3)),
@@ -127,7 +129,7 @@ def assessed(
     return Assessment(
         job=job,
         options=options,
-        admission=admit(options, job.budget_ms, load, overhead_ms, idle[0].safe_ms),
+        admission=admit(idle, job.budget_ms, overhead_ms),
         wait_ms=wait_within(job.budget_ms, options, load, overhead_ms),
         overhead_ms=overhead_ms,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jobs.budget import smallest_budget_ms, start_slack_ms
 from jobs.job import JobRequest
 from models.catalog import Catalog
-from scheduling.load import Load, pressure, wait_ms
+from scheduling.load import Load, run_limits, wait_ms
 from scheduling.options import Option
 from scheduling.rungs import Rung
 from service.settings import GatewaySettings
@@ -120,7 +120,7 @@ def _behind_those_it_delays(
     goes first."""
     cost_ms = options[0].safe_ms
     start_ms = load.now_ms + start_slack_ms(budget_ms, cost_ms, overhead_ms)
-    if cost_ms <= pressure(load, from_ms=start_ms).kept_ms:
+    if cost_ms <= run_limits(load, from_ms=start_ms).longest_harmless_ms:
         return budget_ms
     following_ms = next(start for start, _, _ in load.waiting if start > start_ms)
     needed_ms = smallest_budget_ms(cost_ms, overhead_ms) + following_ms - load.now_ms

@@ -53,39 +53,39 @@ def _gpu(figure: Callable[[GpuState], float | None]) -> WorkerFigure:
 
 
 MACHINE_GAUGES: dict[str, tuple[str, WorkerFigure]] = {
-    "worker_pace_ratio": (
+    "anysr_worker_pace_ratio": (
         "Recent network time over the calibrated one; above 1 is slower.",
         lambda worker: worker.slowdown if worker.ready else None,
     ),
-    "worker_costs_disturbed": (
+    "anysr_worker_costs_disturbed": (
         "1 if other processes used the machine while costs were measured, until measured again.",
         lambda worker: float(bool(worker.costs.disturbed)) if worker.ready else None,
     ),
-    "machine_cpu_load_ratio": (
+    "anysr_machine_cpu_load_ratio": (
         "Part of all cores' time in which programs ran, 0 to 1.",
         _machine(lambda machine: machine.cpu_load),
     ),
-    "machine_cpu_steal_ratio": (
+    "anysr_machine_cpu_steal_ratio": (
         "Part of all cores' time that the hypervisor gave to other machines, 0 to 1.",
         _machine(lambda machine: machine.cpu_steal),
     ),
-    "machine_memory_available_bytes": (
+    "anysr_machine_memory_available_bytes": (
         "Memory that is still available to programs.",
         _machine(lambda machine: machine.memory_available_bytes),
     ),
-    "machine_memory_total_bytes": (
+    "anysr_machine_memory_total_bytes": (
         "Memory of the machine.",
         _machine(lambda machine: machine.memory_total_bytes),
     ),
-    "machine_gpu_load_ratio": (
+    "anysr_machine_gpu_load_ratio": (
         "Part of the time in which the GPU computed, 0 to 1.",
         _gpu(lambda gpu: gpu.load),
     ),
-    "machine_gpu_memory_used_bytes": (
+    "anysr_machine_gpu_memory_used_bytes": (
         "GPU memory in use.",
         _gpu(lambda gpu: gpu.memory_used_bytes),
     ),
-    "machine_gpu_memory_total_bytes": (
+    "anysr_machine_gpu_memory_total_bytes": (
         "Memory of the GPU.",
         _gpu(lambda gpu: gpu.memory_total_bytes),
     ),
@@ -94,24 +94,25 @@ MACHINE_GAUGES: dict[str, tuple[str, WorkerFigure]] = {
 
 
 QUEUE_COUNTS: dict[str, tuple[str, Callable[[QueueHealth], int]]] = {
-    "redeliveries": (
+    "anysr_redeliveries": (
         "Jobs that were given to another worker because theirs was lost.",
         lambda health: health.redeliveries,
     ),
-    "dead_letters": (
+    "anysr_dead_letters": (
         "Jobs that failed because too many workers were lost with them.",
         lambda health: health.dead_letters,
     ),
-    "worker_starts": (
+    "anysr_worker_starts": (
         "Worker processes that have started.",
         lambda health: health.worker_starts,
     ),
-    "stuck_workers": (
+    "anysr_stuck_workers": (
         "Worker processes that hung and were replaced.",
         lambda health: health.stuck_workers,
     ),
 }
-"""Name -> (help, count); counted once, in Redis, and absent while it cannot be reached."""
+"""Name -> (help, count); counted once, in Redis, and absent while it cannot be reached. The client
+library appends `_total` to the names of all counters, here and below."""
 
 
 class QueueCounters(Collector):
@@ -124,7 +125,7 @@ class QueueCounters(Collector):
         """Yield each counter."""
         for name, (text, count) in QUEUE_COUNTS.items():
             if self.health is not None:
-                yield CounterMetricFamily(f"anysr_{name}", text, value=count(self.health))
+                yield CounterMetricFamily(name, text, value=count(self.health))
 
 
 class GatewayMetrics:
@@ -211,38 +212,41 @@ class GatewayMetrics:
 
     def _queue_gauges(self) -> None:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"anysr_{name}", text, labels, registry=self.registry)
+            return Gauge(name, text, labels, registry=self.registry)
 
-        self._depth = gauge("queue_depth", f"Waiting jobs; {UNKNOWN}.")
+        self._depth = gauge("anysr_queue_depth", f"Waiting jobs; {UNKNOWN}.")
         self._running = gauge(
-            "queue_running", f"Runs of workers, also withdrawn ones until they stop; {UNKNOWN}."
+            "anysr_queue_running",
+            f"Runs of workers, also withdrawn ones until they stop; {UNKNOWN}.",
         )
         self._backlog = gauge(
-            "queue_backlog_seconds",
+            "anysr_queue_backlog_seconds",
             f"Predicted cost of the waiting jobs, each at its cheapest; {UNKNOWN}.",
         )
         self._oldest = gauge(
-            "queue_oldest_age_seconds", f"Age of the oldest waiting job; {UNKNOWN}."
+            "anysr_queue_oldest_age_seconds", f"Age of the oldest waiting job; {UNKNOWN}."
         )
         self._overdue = gauge(
-            "queue_overdue_seconds",
+            "anysr_queue_overdue_seconds",
             f"Time since the latest start of the most urgent waiting job; {UNKNOWN}.",
         )
-        self._memory_used = gauge("redis_memory_used_bytes", "Memory that a Redis uses.", "holds")
+        self._memory_used = gauge(
+            "anysr_redis_memory_used_bytes", "Memory that a Redis uses.", "holds"
+        )
         self._memory_limit = gauge(
-            "redis_memory_limit_bytes",
+            "anysr_redis_memory_limit_bytes",
             "Memory that a Redis may use: its maxmemory, else all memory of its machine.",
             "holds",
         )
-        self._workers = gauge("workers_live", "Live workers, warm or not.")
-        self._ready = gauge("workers_ready", "Warm workers.")
+        self._workers = gauge("anysr_workers_live", "Live workers, warm or not.")
+        self._ready = gauge("anysr_workers_ready", "Warm workers.")
         self._age = gauge(
-            "snapshot_age_seconds", "Age of this gateway's snapshot of workers and queue."
+            "anysr_snapshot_age_seconds", "Age of this gateway's snapshot of workers and queue."
         )
 
     def _machine_gauges(self) -> None:
         self._machines = {
-            name: Gauge(f"anysr_{name}", f"{text} {SPREAD}", ("over",), registry=self.registry)
+            name: Gauge(name, f"{text} {SPREAD}", ("over",), registry=self.registry)
             for name, (text, _) in MACHINE_GAUGES.items()
         }
 

@@ -37,7 +37,7 @@ from studies.arguments import parser_of
 from workers.calibration import calibrate
 from workers.cost_updates import update_cost_model
 from workers.execution import execute
-from workers.loaded_model import Zoo, load_zoo
+from workers.loaded_model import ModelsByName, load_models
 from workers.settings import WorkerSettings
 
 SIDES = 48, 360
@@ -118,14 +118,14 @@ def accuracy(runs: Sequence[Run]) -> Accuracy:
 
 
 def measure(
-    zoo: Zoo, costs: CostModel, phases: Sequence[Phase] = PHASES, seed: int = 1
+    models: ModelsByName, costs: CostModel, phases: Sequence[Phase] = PHASES, seed: int = 1
 ) -> list[Run]:
     """Run all phases, one run after the other, and return every run."""
     random = np.random.default_rng(seed)
     runs = []
     for phase in phases:
         with taken_core() if phase.busy else contextlib.nullcontext():
-            runs += [_run(phase.name, zoo, costs, random) for _ in range(phase.runs)]
+            runs += [_run(phase.name, models, costs, random) for _ in range(phase.runs)]
     return runs
 
 
@@ -141,12 +141,12 @@ def taken_core() -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def _run(phase: str, zoo: Zoo, costs: CostModel, random: np.random.Generator) -> Run:
+def _run(phase: str, models: ModelsByName, costs: CostModel, random: np.random.Generator) -> Run:
     job, payload = draw_job(random)
     slack_ms = _log_uniform(random, *SLACKS_MS)
     margin, slowdown = costs.margin, costs.slowdown.get(NETWORK, 1.0)
     since = time.perf_counter()
-    execution = execute(job, payload, zoo, costs, slack_ms, ALONE, LIMITS)
+    execution = execute(job, payload, models, costs, slack_ms, ALONE, LIMITS)
     run_ms = (time.perf_counter() - since) * 1e3
     option, work = execution.bound.option, execution.bound.choice.work
     update_cost_model(execution, run_ms)
@@ -216,10 +216,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the figures of each phase."""
     given = arguments_of(arguments)
     threads = given.threads or len(os.sched_getaffinity(0))
-    zoo = load_zoo(given.models, WorkerSettings(worker_threads=threads))
-    costs = calibrate(zoo)
+    models = load_models(given.models, WorkerSettings(worker_threads=threads))
+    costs = calibrate(models)
     lines = {stage: asdict(line) for stage, line in costs.lines.items()}
-    runs = measure(zoo, costs, seed=given.seed)
+    runs = measure(models, costs, seed=given.seed)
     print(
         f"{'phase':<34}{'runs':>5}{'kept':>8}{'measured / expected':>24}"
         f"{'margin':>8}{'slowdown':>10}"

@@ -31,9 +31,9 @@ from models.architectures.conditioned import Conditioned, ConditionedBlock
 from models.architectures.heads.tensor_product import start_convolution
 from models.architectures.network import Network
 from models.architectures.registry import build_network
-from models.checkpoint import save_network
 from models.export import write_onnx
 from models.geometry import axis_grid
+from models.network_file import save_network
 from models.spec import NetworkSpec
 from models.training.config import Config, Sampling, Training
 from models.training.dataset import Photographs, training_files

@@ -1,4 +1,4 @@
-"""Fixtures of all rooms: a real Redis server, an empty queue per test, and a running service."""
+"""Fixtures of all packages: a real Redis server, an empty queue per test, and a running service."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def cached_costs(calibration_folder: Path) -> None:
     from models.catalog import SHIPPED
     from scheduling.cost_model import CostModel
     from workers.calibration_cache import costs_name, facts_of, save_lines
-    from workers.loaded_model import load_zoo
+    from workers.loaded_model import load_models
     from workers.machine import available_cores
     from workers.settings import Runtime, WorkerSettings
 
@@ -76,7 +76,7 @@ def cached_costs(calibration_folder: Path) -> None:
         WorkerSettings(worker_threads=0, runtime=Runtime.ONNX),  # by one that is compared with it
     )
     for one in used:
-        facts = facts_of(load_zoo(SHIPPED, one, cache=calibration_folder), one)
+        facts = facts_of(load_models(SHIPPED, one, cache=calibration_folder), one)
         save_lines(calibration_folder / costs_name(facts), facts, lines)
 
 

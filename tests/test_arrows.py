@@ -1,4 +1,4 @@
-"""The imports of ARCHITECTURE.md: allowed ones between rooms, and none of torch in serving."""
+"""The imports of ARCHITECTURE.md: allowed ones between packages, and none of torch in serving."""
 
 import ast
 import subprocess
@@ -40,8 +40,8 @@ ALLOWED = {
 }
 
 
-def modules(room: str) -> Iterator[tuple[str, Path]]:
-    for path in sorted((ROOT / room).rglob("*.py")):
+def modules(package: str) -> Iterator[tuple[str, Path]]:
+    for path in sorted((ROOT / package).rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
@@ -53,24 +53,25 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide their room"
+            assert node.level == 0, f"{path}: relative imports hide their package"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return {name for name in found if name.partition(".")[0] in ALLOWED}
 
 
-@pytest.mark.parametrize("room", ALLOWED)
-def test_a_room_has_only_allowed_imports(room):
-    for name, path in modules(room):
+@pytest.mark.parametrize("package", ALLOWED)
+def test_a_package_has_only_allowed_imports(package):
+    for name, path in modules(package):
         for imported in imports(path):
-            inside = imported.partition(".")[0] == room
+            inside = imported.partition(".")[0] == package
             allowed = any(
-                imported == target or imported.startswith(f"{target}.") for target in ALLOWED[room]
+                imported == target or imported.startswith(f"{target}.")
+                for target in ALLOWED[package]
             )
             assert inside or allowed, f"{name} may not import {imported}"
 
 
 def test_there_is_no_import_cycle():
-    files = {name: path for room in ALLOWED for name, path in modules(room)}
+    files = {name: path for package in ALLOWED for name, path in modules(package)}
     graph = {}
     for name, path in files.items():
         targets = set()
@@ -87,15 +88,15 @@ def test_there_is_no_import_cycle():
 
 
 def test_every_module_has_a_docstring():
-    for room in ALLOWED:
-        for name, path in modules(room):
+    for package in ALLOWED:
+        for name, path in modules(package):
             assert ast.get_docstring(ast.parse(path.read_text())), f"{name} has no docstring"
 
 
-@pytest.mark.parametrize("room", ["jobs", "images", "scheduling", "service", "workers"])
-def test_serving_rooms_import_no_experiments(room):
+@pytest.mark.parametrize("package", ["jobs", "images", "scheduling", "service", "workers"])
+def test_serving_packages_import_no_experiments(package):
     experiments = ("scheduling.simulation", "models.training", "studies", "benchmarks")
-    for name, path in modules(room):
+    for name, path in modules(package):
         if not name.startswith("scheduling.simulation"):
             for imported in imports(path):
                 assert not imported.startswith(experiments), f"{name} may not import {imported}"

@@ -23,7 +23,7 @@ def defined(path: Path) -> Iterator[str]:
 
 
 def test_every_named_member_of_a_module_exists() -> None:
-    files = {name: path for room in ALLOWED for name, path in modules(room)}
+    files = {name: path for package in ALLOWED for name, path in modules(package)}
     names = {f".{module}.{name}" for module, path in files.items() for name in defined(path)}
     spoken = {
         f".{module}{name}"

@@ -186,7 +186,7 @@ class _Trial:
             return
         try:
             session = self._load(backend)
-            check(self._entry, session, self.reference, backend.precision)
+            check_against_float32(self._entry, session, self.reference, backend.precision)
         except Exception as error:  # backends raise various errors; another one runs then
             log.warning("%s does not run in %s: %s", self._entry.name, backend, error)
             self.refused[str(backend)] = one_line_reason(error)
@@ -215,7 +215,9 @@ def session_of(
     return OnnxSession(folder, entry, threads, providers, spin)
 
 
-def check(entry: ModelEntry, session: Session, reference: Session, precision: Precision) -> None:
+def check_against_float32(
+    entry: ModelEntry, session: Session, reference: Session, precision: Precision
+) -> None:
     """Raise Disagreement if a session's pictures at the narrowest or widest width differ from the
     reference's by more than a precision allows."""
     allowed = AGREEMENT[precision]

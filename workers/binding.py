@@ -18,7 +18,7 @@ from scheduling.load import Load
 from scheduling.options import Option, options_of, scale_of
 from scheduling.rungs import FLOOR
 from workers.features import features_of
-from workers.loaded_model import Zoo
+from workers.loaded_model import ModelsByName
 from workers.rung_choice import RungChoice, choose_rung
 from workers.upscale import Engine
 
@@ -27,10 +27,10 @@ class Binding:
     """A job, bound at once, and again by `refine`. Raises as `choose_rung` does."""
 
     def __init__(
-        self, job: JobRequest, zoo: Zoo, costs: CostModel, slack_ms: float, load: Load
+        self, job: JobRequest, models: ModelsByName, costs: CostModel, slack_ms: float, load: Load
     ) -> None:
         self._job = job
-        self._zoo = zoo
+        self._models = models
         self._costs = costs
         self._slack_ms = slack_ms
         self._load = load
@@ -70,7 +70,7 @@ class Binding:
 
     def _chosen(self) -> RungChoice:
         return choose_rung(
-            self._job, self._zoo, self._costs, self._slack_ms, self._load, self.expectation
+            self._job, self._models, self._costs, self._slack_ms, self._load, self.expectation
         )
 
     def _with_quality(self, expectation: Expectation) -> RungChoice:
@@ -80,13 +80,13 @@ class Binding:
         if rung == FLOOR:
             db: float | None = expectation.resampled_db
         else:
-            db = expectation.db(self._zoo[rung.model].as_run, rung.width)
+            db = expectation.db(self._models[rung.model].as_run, rung.width)
         option = replace(decision.option, db=db)
         return replace(self.choice, decision=replace(decision, option=option))
 
     def _require(self, min_db: float) -> None:
         """Raise QualityInfeasible where none of the job's options is expected to reach `min_db`."""
-        models = {name: served.as_run for name, served in self._zoo.items()}
+        models = {name: served.as_run for name, served in self._models.items()}
         job = replace(self._job, min_db=0.0)
         options = options_of(job, models, self.choice.costs, self.expectation)
         most = max((option.db for option in options if option.db is not None), default=0.0)

@@ -30,7 +30,7 @@ from scheduling.stages import DECODE, encode_stage, model_stage, stage_of
 from scheduling.tiling import Tiling, halo_pixels
 from scheduling.work import Work
 from workers.disturbance import ALL_CORES, Meter, Needs
-from workers.loaded_model import LoadedModel, Zoo
+from workers.loaded_model import LoadedModel, ModelsByName
 from workers.upscale import Engine, upscale
 
 log = logging.getLogger("anysr.workers.calibration")
@@ -54,8 +54,8 @@ ENOUGH_MS = 400.0
 except after a round that was disturbed on an otherwise quiet machine."""
 
 
-Turn = Callable[[Callable[[], float]], float]
-"""Runs a call when no job is running, and returns its result."""
+BetweenJobs = Callable[[Callable[[], float]], float]
+"""Runs a call when no job is running (`Worker.between_jobs`), and returns its result."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ class Trial:
     """Called before it, and not timed."""
 
 
-def calibrate(zoo: Zoo, needs: Needs = ALL_CORES) -> CostModel:
-    """Measure every rung of the zoo, resampling, decoding and encoding. Blocks for seconds."""
+def calibrate(models: ModelsByName, needs: Needs = ALL_CORES) -> CostModel:
+    """Measure every rung of the models, resampling, decoding and encoding. Blocks for seconds."""
     started = time.perf_counter()
-    warm(zoo)
-    trials = (*_floor_trials(), *_network_trials(zoo), *_codec_trials())
-    costs = CostModel(measure(trials, needs), tilings=tilings(zoo))
+    warm(models)
+    trials = (*_floor_trials(), *_network_trials(models), *_codec_trials())
+    costs = CostModel(measure(trials, needs), tilings=tilings(models))
     for stage, line in costs.lines.items():
         log.info(
             "%s: %.2f ms + %.1f ms per input and %.1f ms per output megapixel",
@@ -84,9 +84,9 @@ def calibrate(zoo: Zoo, needs: Needs = ALL_CORES) -> CostModel:
     return costs
 
 
-def warm(zoo: Zoo) -> None:
+def warm(models: ModelsByName) -> None:
     """Run every width of every model once, which loads it."""
-    for served in zoo.values():
+    for served in models.values():
         warm_model(served)
 
 
@@ -97,19 +97,19 @@ def warm_model(served: LoadedModel) -> None:
         upscale(_sample(side), 2 * side, 2 * side, served.at(rung.width), _ignore)
 
 
-def tilings(zoo: Zoo) -> dict[str, Tiling]:
+def tilings(models: ModelsByName) -> dict[str, Tiling]:
     """Return the tiling of each model."""
-    return {name: served.tiling for name, served in zoo.items()}
+    return {name: served.tiling for name, served in models.items()}
 
 
 def measure(
     trials: Sequence[Trial],
     needs: Needs = ALL_CORES,
-    turn: Turn = lambda call: call(),
+    between_jobs: BetweenJobs = lambda call: call(),
     clock: Callable[[], float] = time.perf_counter,
     meter: Meter | None = None,
 ) -> dict[str, Line]:
-    """Return the line of each stage of the trials. `turn` runs each single measurement.
+    """Return the line of each stage of the trials. `between_jobs` runs each single measurement.
 
     The `meter` records the use of the machine. If `needs` are not met, that is logged, and the
     lines are marked as disturbed.
@@ -122,7 +122,7 @@ def measure(
             if sum(times[number]) > ENOUGH_MS and number not in disturbed_last:
                 continue
             timed = partial(meter.during, partial(_timed, trial, clock))
-            times[number].append(turn(timed))
+            times[number].append(between_jobs(timed))
             disturbed_last.discard(number)
             if needs.crowded(meter.last) and not needs.crowded(meter.usage):
                 disturbed_last.add(number)
@@ -148,23 +148,29 @@ def _fitted(trials: Sequence[Trial], times_ms: Sequence[float]) -> dict[str, Lin
     return lines
 
 
-def measure_networks(zoo: Zoo, turn: Turn, needs: Needs = ALL_CORES) -> dict[str, Line]:
-    """Return the lines of all rungs of a warm zoo, measured between the jobs of a worker."""
-    return measure(tuple(_network_trials(zoo)), needs, turn)
+def measure_networks(
+    models: ModelsByName, between_jobs: BetweenJobs, needs: Needs = ALL_CORES
+) -> dict[str, Line]:
+    """Return the lines of all rungs of warm models, measured between the jobs of a worker."""
+    return measure(tuple(_network_trials(models)), needs, between_jobs)
 
 
 def remeasure(
-    zoo: Zoo, old: Mapping[str, Line], stages: Set[str], turn: Turn, needs: Needs = ALL_CORES
+    models: ModelsByName,
+    old: Mapping[str, Line],
+    stages: Set[str],
+    between_jobs: BetweenJobs,
+    needs: Needs = ALL_CORES,
 ) -> dict[str, Line]:
-    """Return the lines of some stages of a warm zoo, measured between the jobs of a worker. Models
+    """Return the lines of some stages of warm models, measured between the jobs of a worker. Models
     that are slow by their `old` lines are measured on small pictures, to keep jobs from waiting."""
     networks = (
         trial
-        for served in zoo.values()
+        for served in models.values()
         for trial in _model_trials(served, _sizes_between_jobs(served, old))
     )
     trials = (*_floor_trials(), *networks, *_codec_trials())
-    return measure([trial for trial in trials if trial.stage in stages], needs, turn)
+    return measure([trial for trial in trials if trial.stage in stages], needs, between_jobs)
 
 
 def _timed(trial: Trial, clock: Callable[[], float]) -> float:
@@ -180,8 +186,8 @@ def _floor_trials() -> Iterator[Trial]:
         yield _upscaling(stage_of(FLOOR), source, output, None)
 
 
-def _network_trials(zoo: Zoo) -> Iterator[Trial]:
-    for served in zoo.values():
+def _network_trials(models: ModelsByName) -> Iterator[Trial]:
+    for served in models.values():
         sizes = SMALL_SIZES if served.entry.on_demand else NETWORK_SIZES
         yield from _model_trials(served, sizes)
 

@@ -23,7 +23,7 @@ from scheduling.slowdown import MOST_DELAY_MS
 from scheduling.stages import DECODE, encode_stage, stage_of
 from workers.cache_files import UNREADABLE, Facts, file_name, read_cached, versions, write_cached
 from workers.calibration import (
-    Turn,
+    BetweenJobs,
     calibrate,
     measure_networks,
     remeasure,
@@ -31,7 +31,7 @@ from workers.calibration import (
     warm,
 )
 from workers.disturbance import Needs
-from workers.loaded_model import LoadedModel, Zoo, artifacts_of
+from workers.loaded_model import LoadedModel, ModelsByName, artifacts_of
 from workers.machine import machine_facts
 from workers.settings import Device, Runtime, WorkerSettings
 
@@ -54,72 +54,74 @@ MAX_SLOWDOWN, MAX_HANDLING_MS = 20.0, 1000.0
 """Learnt values above these are ignored."""
 
 
-def machine_costs(zoo: Zoo, settings: WorkerSettings, folder: Path | None) -> CostModel:
+def machine_costs(models: ModelsByName, settings: WorkerSettings, folder: Path | None) -> CostModel:
     """Return the costs of all stages on this machine, with every width warm: as cached by an
     earlier start, or else measured now, for seconds, and cached.
 
-    `settings` are those that the zoo was loaded with. Without a folder nothing is cached.
+    `settings` are those that the models were loaded with. Without a folder nothing is cached.
     """
     if folder is None:
-        return calibrate(zoo, needs_of(settings))
-    facts = facts_of(zoo, settings)
-    costs = _cached_or_measured(zoo, settings, folder / costs_name(facts), facts)
+        return calibrate(models, needs_of(settings))
+    facts = facts_of(models, settings)
+    costs = _cached_or_measured(models, settings, folder / costs_name(facts), facts)
     costs.contended = read_contention(folder, facts)
     return costs
 
 
-def _cached_or_measured(zoo: Zoo, settings: WorkerSettings, path: Path, facts: Facts) -> CostModel:
-    lines = read_lines(path, facts, set(stages_of(zoo)))
+def _cached_or_measured(
+    models: ModelsByName, settings: WorkerSettings, path: Path, facts: Facts
+) -> CostModel:
+    lines = read_lines(path, facts, set(stages_of(models)))
     if lines is None:
-        costs = calibrate(zoo, needs_of(settings))
+        costs = calibrate(models, needs_of(settings))
         save_quiet_lines(path, facts, costs.lines)
         return costs
     started = time.perf_counter()
-    warm(zoo)
+    warm(models)
     log.info("costs read from %s; warm in %.1f s", path, time.perf_counter() - started)
-    return CostModel(lines, tilings=tilings(zoo))
+    return CostModel(lines, tilings=tilings(models))
 
 
 def added_lines(
-    zoo: Zoo,
+    models: ModelsByName,
     added: Set[str],
     others: Mapping[str, Line],
     settings: WorkerSettings,
     folder: Path | None,
-    turn: Turn,
+    between_jobs: BetweenJobs,
 ) -> dict[str, Line]:
-    """Return the lines of the warm models `added` to a zoo: as cached, or measured now, `turn` by
-    turn, and cached together with the lines of the `others`."""
-    stages = set(stages_of(zoo))
-    facts = facts_of(zoo, settings)
+    """Return the lines of the warm models `added` to others: as cached, or measured now, between
+    jobs, and cached together with the lines of the `others`."""
+    stages = set(stages_of(models))
+    facts = facts_of(models, settings)
     path = folder / costs_name(facts) if folder is not None else None
     lines = read_lines(path, facts, stages) if path is not None else None
     if lines is None:
-        fresh = {name: zoo[name] for name in zoo if name in added}
-        new = measure_networks(fresh, turn, needs_of(settings))
+        fresh = {name: models[name] for name in models if name in added}
+        new = measure_networks(fresh, between_jobs, needs_of(settings))
         lines = {stage: line for stage, line in {**others, **new}.items() if stage in stages}
         if path is not None and set(lines) == stages:
             save_quiet_lines(path, facts, lines)
-    own = {stage_of(rung) for name in added for rung in zoo[name].rungs}
+    own = {stage_of(rung) for name in added for rung in models[name].rungs}
     return {stage: line for stage, line in lines.items() if stage in own}
 
 
 def remeasured_lines(
-    zoo: Zoo,
+    models: ModelsByName,
     before: Mapping[str, Line],
     settings: WorkerSettings,
     folder: Path | None,
-    turn: Turn,
+    between_jobs: BetweenJobs,
 ) -> dict[str, Line]:
-    """Return the lines of a warm zoo, some of which were disturbed before: as cached by another
-    worker since, or remeasured now, `turn` by turn, and cached together with the rest."""
-    stages = set(stages_of(zoo))
-    facts = facts_of(zoo, settings)
+    """Return the lines of warm models, some of which were disturbed before: as cached by another
+    worker since, or remeasured now, between jobs, and cached together with the rest."""
+    stages = set(stages_of(models))
+    facts = facts_of(models, settings)
     path = folder / costs_name(facts) if folder is not None else None
     lines = read_lines(path, facts, stages) if path is not None else None
     if lines is None:
         disturbed = {stage for stage in stages if stage not in before or before[stage].disturbed}
-        new = remeasure(zoo, before, disturbed, turn, needs_of(settings))
+        new = remeasure(models, before, disturbed, between_jobs, needs_of(settings))
         lines = {stage: {**before, **new}[stage] for stage in stages}
         if path is not None:
             save_quiet_lines(path, facts, lines)
@@ -132,9 +134,9 @@ def needs_of(settings: WorkerSettings) -> Needs:
     return Needs(0 if settings.device is Device.CUDA else threads)
 
 
-def facts_of(zoo: Zoo, settings: WorkerSettings) -> Facts:
-    """Return everything that the costs of a zoo depend on."""
-    backends = {name: served.backend for name, served in zoo.items()}
+def facts_of(models: ModelsByName, settings: WorkerSettings) -> Facts:
+    """Return everything that the costs of these models depend on."""
+    backends = {name: served.backend for name, served in models.items()}
     used = {library for one in backends.values() for library in RUNTIME_LIBRARIES[one.runtime]}
     return {
         "format": FORMAT,
@@ -143,8 +145,8 @@ def facts_of(zoo: Zoo, settings: WorkerSettings) -> Facts:
         "device": settings.device.value,
         "threads": [settings.worker_threads, settings.spin],
         "libraries": versions((*LIBRARIES, *sorted(used))),
-        "artifacts": {name: _checksums(served) for name, served in zoo.items()},
-        "tilings": {name: tiling.to_dict() for name, tiling in tilings(zoo).items()},
+        "artifacts": {name: _checksums(served) for name, served in models.items()},
+        "tilings": {name: tiling.to_dict() for name, tiling in tilings(models).items()},
     }
 
 
@@ -181,11 +183,11 @@ def save_lines(path: Path, facts: Facts, lines: Mapping[str, Line]) -> None:
 
 
 def save_contention(
-    zoo: Zoo, settings: WorkerSettings, folder: Path | None, costs: CostModel
+    models: ModelsByName, settings: WorkerSettings, folder: Path | None, costs: CostModel
 ) -> None:
     """Save the costs of contended runs, if any were learnt."""
     if folder is not None and costs.contended is not None:
-        facts, learnt = facts_of(zoo, settings), costs.to_dict()["contended"]
+        facts, learnt = facts_of(models, settings), costs.to_dict()["contended"]
         write_cached(folder / contention_name(facts), facts, {"contended": learnt})
 
 
@@ -225,11 +227,11 @@ def _plausible(learnt: CostModel) -> bool:
     )
 
 
-def stages_of(zoo: Zoo) -> Iterator[str]:
+def stages_of(models: ModelsByName) -> Iterator[str]:
     """Yield the names of all stages that calibration measures."""
     yield DECODE
     yield stage_of(FLOOR)
-    for served in zoo.values():
+    for served in models.values():
         yield from map(stage_of, served.rungs)
     yield from map(encode_stage, writable_formats())
 

@@ -18,7 +18,7 @@ from scheduling.cost_model import CostModel
 from scheduling.load import Load
 from workers.binding import Binding
 from workers.device_memory import fit_to_device
-from workers.loaded_model import Zoo
+from workers.loaded_model import ModelsByName
 from workers.memory import fit_to_memory, too_little_memory
 from workers.pipeline import Decode, PipelineResult, Progress, guard, run_pipeline
 from workers.upscale import Engine
@@ -63,7 +63,7 @@ def _ignore(bound: Binding) -> None:
 def execute(
     job: JobRequest,
     payload: bytes,
-    zoo: Zoo,
+    models: ModelsByName,
     costs: CostModel,
     slack_ms: float,
     load: Load,
@@ -82,12 +82,12 @@ def execute(
     memory runs out all the same, and `pipeline.Stopped` when `progress` is stopped.
     """
     guard(job, limits)
-    bound = Binding(job, zoo, costs, slack_ms, load)
+    bound = Binding(job, models, costs, slack_ms, load)
     on_bound(bound)
 
     def fitting_engine() -> Engine | None:
         engine = fit_to_memory(job, payload, limits, bound.engine, available_bytes)
-        return fit_to_device(job, engine, zoo)
+        return fit_to_device(job, engine, models)
 
     def choose_engine(picture: Picture) -> Engine | None:
         bound.refine(picture)

@@ -12,8 +12,8 @@ from jobs.queue import Registry
 from jobs.reload_requests import ReloadRequests
 from scheduling.cost_model import CostModel
 from workers.background import wait_for_event
+from workers.current_models import LoadedModels
 from workers.metrics import WorkerMetrics
-from workers.model_slot import LoadedModels
 
 log = logging.getLogger("anysr.workers.heartbeat")
 
@@ -58,7 +58,7 @@ class Heartbeat:
         """Publish at once that this worker is warm with these models and costs, and the number of
         the last reload request that they satisfy."""
         self._loaded, self._reloads, self._ready = loaded, reloads, True
-        self._metrics.serves(loaded.zoo, loaded.broken)
+        self._metrics.serves(loaded.models, loaded.broken)
         self._metrics.state(self._ready, self._busy)
         self._changed.set()
 
@@ -100,7 +100,7 @@ class Heartbeat:
         return WorkerHeartbeat(
             worker_id=self.worker_id,
             ready=self._ready,
-            models=tuple(self._loaded.zoo),
+            models=tuple(self._loaded.models),
             costs=self._loaded.costs.to_dict(),
             busy=self._busy,
             machine=self._machine(),

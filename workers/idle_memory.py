@@ -12,10 +12,10 @@ import logging
 from collections.abc import Callable
 
 from workers.allocator import trim
-from workers.calibration import Turn
-from workers.loaded_model import Zoo
+from workers.calibration import BetweenJobs
+from workers.current_models import CurrentModels
+from workers.loaded_model import ModelsByName
 from workers.mapped_files import unmap_unchanged_pages
-from workers.model_slot import ModelSlot
 from workers.runtimes.base import Releasing, Unloading
 from workers.unloading import spare_networks
 
@@ -28,9 +28,9 @@ RETRY_S = 10.0
 """Pause after a network could not be loaded: memory may be short."""
 
 
-def release_memory(zoo: Zoo) -> None:
+def release_memory(models: ModelsByName) -> None:
     """Free the memory that sessions keep for their next runs. Not to be called during a run."""
-    for served in zoo.values():
+    for served in models.values():
         if isinstance(served.session, Releasing):
             served.session.release()
     gc.collect()
@@ -48,14 +48,18 @@ def unload(networks: list[Unloading]) -> None:
 
 class IdleMemory:
     """Releases memory once in every idle period of a worker, and unloads its networks once it has
-    been idle for `unload_s`. `turn` runs a call between two jobs; `idle_s` returns how long the
-    worker has been idle."""
+    been idle for `unload_s`. `between_jobs` runs a call between two jobs; `idle_s` returns how long
+    the worker has been idle."""
 
     def __init__(
-        self, slot: ModelSlot, turn: Turn, idle_s: Callable[[], float], unload_s: float
+        self,
+        current: CurrentModels,
+        between_jobs: BetweenJobs,
+        idle_s: Callable[[], float],
+        unload_s: float,
     ) -> None:
-        self._slot = slot
-        self._turn = turn
+        self._current = current
+        self._between_jobs = between_jobs
         self._idle_s = idle_s
         self._unload_s = unload_s
 
@@ -66,7 +70,7 @@ class IdleMemory:
             await asyncio.sleep(POLL_S)
             idle_s = self._idle_s()
             if idle_s >= IDLE_S and not released:
-                await self._between_jobs(lambda: release_memory(self._slot.loaded.zoo))
+                await self._run_between_jobs(lambda: release_memory(self._current.loaded.models))
             released = idle_s >= IDLE_S
             if idle_s >= self._unload_s:
                 await self._unload()
@@ -76,7 +80,7 @@ class IdleMemory:
     async def _unload(self) -> None:
         networks = [network for network in self._spare() if network.loaded]
         if networks:
-            await self._between_jobs(lambda: unload(networks))
+            await self._run_between_jobs(lambda: unload(networks))
 
     async def _load(self) -> None:
         """Load what was unloaded, one network after the other, beside the jobs."""
@@ -91,11 +95,11 @@ class IdleMemory:
                 return
 
     def _spare(self) -> list[Unloading]:
-        return spare_networks(self._slot.loaded.zoo, self._slot.loaded.costs)
+        return spare_networks(self._current.loaded.models, self._current.loaded.costs)
 
-    async def _between_jobs(self, call: Callable[[], None]) -> None:
+    async def _run_between_jobs(self, call: Callable[[], None]) -> None:
         def timed() -> float:
             call()
             return 0.0
 
-        await asyncio.to_thread(self._turn, timed)
+        await asyncio.to_thread(self._between_jobs, timed)

@@ -35,15 +35,17 @@ class Lease:
             self._progress.stop()
         return self.state is LeaseState.HELD
 
-    async def vacate(self) -> None:
+    async def report_stopped(self) -> None:
         """Tell the queue that this worker is free, if it has counted as busy with a run whose lease
         is not held. During an outage that has no effect: it then counts as free soon."""
         if self.state is LeaseState.HELD:
             return
         try:
-            await self._leases.vacate(self._claim)
+            await self._leases.report_stopped(self._claim)
         except Exception as error:
-            log.warning("cannot leave the place of %s: %s", self._claim.job.id, error)
+            log.warning(
+                "cannot report that the run of %s has stopped: %s", self._claim.job.id, error
+            )
 
 
 @contextlib.asynccontextmanager
@@ -64,7 +66,7 @@ async def held(
         # Ended by an event: cancelling a call to Redis would close its connection.
         done.set()
         await task
-        await lease.vacate()
+        await lease.report_stopped()
 
 
 async def _renew(lease: Lease, done: asyncio.Event, every_s: float) -> None:

@@ -47,13 +47,13 @@ class LoadedModel:
         )
 
 
-Zoo = dict[str, LoadedModel]
-"""By name."""
+ModelsByName = dict[str, LoadedModel]
+"""Loaded models by their names."""
 
 
-def load_zoo(
+def load_models(
     folder: Path, settings: WorkerSettings, only: str | None = None, cache: Path | None = None
-) -> Zoo:
+) -> ModelsByName:
     """Load the models of a folder: all except those that are loaded on demand, or `only` one.
 
     The choice of backends is cached in the folder `cache`. Raises CatalogError and RuntimeMissing.
@@ -67,7 +67,7 @@ def load(
     folder: Path, entry: ModelEntry, settings: WorkerSettings, cache: Path | None = None
 ) -> LoadedModel:
     """Load one model; its widths are loaded when they first run. Arguments and errors as for
-    `load_zoo`."""
+    `load_models`."""
     chosen = choose_cached(folder, entry, settings, cache)
     tiling = _tiling(entry, settings)
     return LoadedModel(entry, chosen.session, tiling, chosen.backend, chosen.refused)

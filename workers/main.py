@@ -25,6 +25,7 @@ from telemetry.tracing import TracingMissing, tracing_of
 from workers import allocator
 from workers.background import background_task, wait_for_event
 from workers.cache_files import cache_folder
+from workers.current_models import CurrentModels
 from workers.decoders import decoders_of
 from workers.gpu import find_gpu
 from workers.heartbeat import Heartbeat
@@ -34,7 +35,6 @@ from workers.machine import Machine, MachineWatch, available_cores, available_me
 from workers.memory import warn_of_little_memory
 from workers.metrics import WorkerMetrics
 from workers.model_loader import ModelLoader
-from workers.model_slot import ModelSlot
 from workers.reloading import Reloader
 from workers.remeasuring import Remeasurer
 from workers.runtimes.base import RuntimeMissing
@@ -108,28 +108,30 @@ async def _serve(
             _stopping(settings, requests) as stopping,
             heartbeat.beating(),
         ):
-            slot = ModelSlot(await asyncio.to_thread(loader.load_all))
+            current = CurrentModels(await asyncio.to_thread(loader.load_all))
             allocator.trim()
-            heartbeat.warm(slot.loaded)
-            log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(slot.loaded.zoo))
+            heartbeat.warm(current.loaded)
+            log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(current.loaded.models))
             warn_of_little_memory(settings.limits, machine.state)
             renew_s = min(queue_settings.lease_seconds / 3, MAX_RENEWAL_S)
             watchdog = Watchdog(settings.stuck_seconds, queue.registry.count_stuck_worker)
             parts = WorkerParts(
-                *(queue.leases, slot, heartbeat, metrics, tracing),
+                *(queue.leases, current, heartbeat, metrics, tracing),
                 *(settings.limits, watchdog, renew_s),
                 available_memory=lambda: available_memory(machine.state),
                 decoders=decoders,
             )
             worker = Worker(parts)
-            reloader = Reloader(requests, loader, slot, heartbeat, worker.turn)
-            remeasurer = Remeasurer(loader, slot, worker.turn, lambda: worker.idle_s)
-            memory = IdleMemory(slot, worker.turn, lambda: worker.idle_s, settings.unload_seconds)
+            reloader = Reloader(requests, loader, current, heartbeat, worker.between_jobs)
+            remeasurer = Remeasurer(loader, current, worker.between_jobs, lambda: worker.idle_s)
+            memory = IdleMemory(
+                current, worker.between_jobs, lambda: worker.idle_s, settings.unload_seconds
+            )
             async with contextlib.AsyncExitStack() as stack:
                 for work in (watchdog.run(), reloader.run(), remeasurer.run(), memory.run()):
                     await stack.enter_async_context(background_task(work))
                 await worker.run(stopping)
-            loader.save_contention(slot.loaded)
+            loader.save_contention(current.loaded)
     await queue.close()
 
 

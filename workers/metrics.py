@@ -14,7 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 from images.sandbox.decoder import End
 from jobs.job import RunFacts
 from telemetry.build import ENGINES, package_version, runtime
-from workers.loaded_model import Zoo
+from workers.loaded_model import ModelsByName
 
 STAGE_BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75),
@@ -97,13 +97,13 @@ class WorkerMetrics:
         )
         ProcessCollector(registry=registry)
 
-    def serves(self, zoo: Zoo, broken: Sized) -> None:
+    def serves(self, models: ModelsByName, broken: Sized) -> None:
         """Set the loaded models with their backends, and the number of broken entries."""
         self._models.clear()
-        for model, served in zoo.items():
+        for model, served in models.items():
             backend = served.backend
             self._models.labels(model, backend.runtime.value, backend.precision.value).set(1)
-        self._refused.set(sum(len(served.refused) for served in zoo.values()))
+        self._refused.set(sum(len(served.refused) for served in models.values()))
         self._broken.set(len(broken))
 
     def state(self, ready: bool, busy: bool) -> None:
@@ -119,7 +119,7 @@ class WorkerMetrics:
         self._errors.observe(facts.run_ms / max(facts.predicted_ms, 1e-3))
         self._observe(facts.stages_ms, trace_id)
 
-    def yielded(self) -> None:
+    def suspended(self) -> None:
         """Count a run that is suspended for a more urgent job."""
         self._yields.inc()
 

@@ -21,10 +21,10 @@ from models.catalog import (
     summary_of,
 )
 from scheduling.cost_line import Line
-from workers.calibration import Turn, warm_model
+from workers.calibration import BetweenJobs, warm_model
 from workers.calibration_cache import added_lines, machine_costs, save_contention
-from workers.loaded_model import LoadedModel, Zoo, artifacts_of, load, with_entry
-from workers.model_slot import LoadedModels
+from workers.current_models import LoadedModels
+from workers.loaded_model import LoadedModel, ModelsByName, artifacts_of, load, with_entry
 from workers.runtimes.base import RuntimeMissing
 from workers.settings import WorkerSettings
 
@@ -35,7 +35,7 @@ log = logging.getLogger("anysr.workers.model_loader")
 class ModelUpdate:
     """Changes of a running worker's models by a reload of the folder."""
 
-    zoo: Zoo
+    models: ModelsByName
     lines: Mapping[str, Line]
     """Costs of the rungs of new or changed models."""
     broken: Mapping[str, str]
@@ -56,56 +56,64 @@ class ModelLoader:
 
         Raises CatalogError when no model can be served, and RuntimeMissing.
         """
-        zoo, broken = self._zoo({}, frozenset(self.settings.warm))
-        if not zoo:
+        models, broken = self._models({}, frozenset(self.settings.warm))
+        if not models:
             raise CatalogError(f"no model of {self.folder} can be served; {summary_of(broken)}")
-        return LoadedModels(zoo, machine_costs(zoo, self.settings, self.costs_folder), broken)
+        return LoadedModels(models, machine_costs(models, self.settings, self.costs_folder), broken)
 
     def reload(
-        self, running: Zoo, lines: Mapping[str, Line], turn: Turn, requested: Set[str] = frozenset()
+        self,
+        running: ModelsByName,
+        lines: Mapping[str, Line],
+        between_jobs: BetweenJobs,
+        requested: Set[str] = frozenset(),
     ) -> ModelUpdate:
         """Return the update of the `running` models; unchanged ones keep their sessions.
 
         Models that are loaded on demand are included if they are running or `requested`. New ones
-        are measured `turn` by turn, and cached with the cost `lines` of the others. Raises
+        are measured between jobs, and cached with the cost `lines` of the others. Raises
         CatalogError when the catalog as a whole cannot be read.
         """
-        zoo, broken = self._zoo(running, requested | running.keys())
+        models, broken = self._models(running, requested | running.keys())
         fresh = {
             name
-            for name, served in zoo.items()
+            for name, served in models.items()
             if name not in running or served.session is not running[name].session
         }
         added: dict[str, Line] = {}
         if fresh:
-            added = added_lines(zoo, fresh, lines, self.settings, self.costs_folder, turn)
-        return ModelUpdate(zoo, added, broken)
+            added = added_lines(
+                models, fresh, lines, self.settings, self.costs_folder, between_jobs
+            )
+        return ModelUpdate(models, added, broken)
 
     def save_contention(self, loaded: LoadedModels) -> None:
         """Save the learnt costs of contended runs for the next start."""
-        save_contention(loaded.zoo, self.settings, self.costs_folder, loaded.costs)
+        save_contention(loaded.models, self.settings, self.costs_folder, loaded.costs)
 
-    def _zoo(self, running: Zoo, wanted: Set[str]) -> tuple[Zoo, dict[str, str]]:
+    def _models(
+        self, running: ModelsByName, wanted: Set[str]
+    ) -> tuple[ModelsByName, dict[str, str]]:
         """Return the models that can run, and the reasons why others cannot. Of models that are
         loaded on demand, only the wanted ones are included."""
         reading = read_valid_entries(self.folder, _catalog_of(running))
         broken = dict(reading.broken)
-        zoo: Zoo = {}
+        models: ModelsByName = {}
         for entry in reading.catalog.models:
             if entry.on_demand and entry.name not in wanted:
                 continue
             old = running.get(entry.name)
             try:
-                zoo[entry.name] = self._served(entry, old)
+                models[entry.name] = self._served(entry, old)
             except RuntimeMissing:
                 raise
             except Exception as error:  # engines raise various errors for a bad file
                 broken.setdefault(entry.name, one_line_reason(error))
                 if old is not None:
-                    zoo[entry.name] = old
+                    models[entry.name] = old
         for name, reason in broken.items():
             log.error("model %s is broken: %s", name, reason)
-        return zoo, broken
+        return models, broken
 
     def _served(self, entry: ModelEntry, old: LoadedModel | None) -> LoadedModel:
         if old is not None and _same(entry, old.entry):
@@ -123,7 +131,7 @@ def _same(entry: ModelEntry, old: ModelEntry) -> bool:
     return same_files and entry.adapter == old.adapter
 
 
-def _catalog_of(zoo: Zoo) -> Catalog | None:
-    if not zoo:
+def _catalog_of(models: ModelsByName) -> Catalog | None:
+    if not models:
         return None
-    return Catalog(default=next(iter(zoo)), models=tuple(s.entry for s in zoo.values()))
+    return Catalog(default=next(iter(models)), models=tuple(s.entry for s in models.values()))

@@ -25,14 +25,14 @@ from typing import Any, Protocol, TypeVar
 from jobs.job import Claim, Reason, RunFacts
 from jobs.queue import Gap, Leases
 from models.catalog import ModelEntry
-from scheduling.options import Option, Options, cheapest_rest
+from scheduling.options import Option, Options, cheapest_remaining
 from scheduling.policy import go_on, short_ms, spare_ms
 from workers.background import wait_for_event
 from workers.binding import Binding
+from workers.current_models import LoadedModels
 from workers.execution import Execution
 from workers.lease import Lease
 from workers.memory import most_held_bytes
-from workers.model_slot import LoadedModels
 from workers.pipeline import Progress
 from workers.remaining import Bound, remaining
 from workers.runtimes.base import Interruptible
@@ -145,7 +145,7 @@ class PreemptibleRun:
         self._engine: Engine | None = None
         self._expected_end_ms = 0.0
         """On the queue's clock."""
-        self._segments: list[tuple[float, Option]] = []
+        self._options_by_part: list[tuple[float, Option]] = []
         """(part of the work from which on, option that it runs by)."""
         self._lease: Lease | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -153,10 +153,10 @@ class PreemptibleRun:
         self._preemptions = 0
         self._network_since = self._context.started
         """When the network began, by `time.perf_counter`."""
-        self._rescue: Option | None = None
+        self._fallback: Option | None = None
         """The cheapest network, if a tile was interrupted because it would end too late."""
         self.overrun: Overrun | None = None
-        """What that tile says about the costs it was chosen by."""
+        """The times of the run up to that interruption, from which the cost model learns."""
         self._interrupted = False
         self._urgent: Claim | None = None
         """The job that a tile was interrupted for, until it is run."""
@@ -177,18 +177,18 @@ class PreemptibleRun:
     @property
     def uniform(self) -> bool:
         """Whether the whole picture was made at one width, without an interruption."""
-        return len(self._segments) <= 1 and not self._interrupted
+        return len(self._options_by_part) <= 1 and not self._interrupted
 
     def bind(self, bound: Binding) -> None:
         """Follow a binding: at the claim, and by the picture just before its first tile."""
         if not self._enabled:
             return
-        option, zoo = bound.option, self._context.loaded.zoo
+        option, models = bound.option, self._context.loaded.models
         self._expected_end_ms = self._context.claim.claimed_ms + option.expected_ms
-        self._segments = [(0.0, option)]
+        self._options_by_part = [(0.0, option)]
         self._network_since = time.perf_counter()
         self._engine = bound.engine
-        entry = None if bound.engine is None else zoo[option.rung.model].as_run
+        entry = None if bound.engine is None else models[option.rung.model].as_run
         self._bound = Bound(bound.choice.costs, bound.choice.work, entry, bound.expectation)
         # Checked here, because waking the event loop for short runs would slow them.
         if bound.expectation is not None and self._interruptible() is not None:
@@ -219,10 +219,10 @@ class PreemptibleRun:
         if self._preemptions or self.accompanied:
             suspended_ms = execution.result.suspended_ms
             facts = replace(facts, stages_ms={**facts.stages_ms, "yielded": suspended_ms})
-        if len(self._segments) <= 1:
+        if len(self._options_by_part) <= 1:
             return facts
         db = self._mean_db()
-        rung = self._segments[-1][1].rung
+        rung = self._options_by_part[-1][1].rung
         return replace(
             facts,
             model=rung.model,
@@ -289,46 +289,46 @@ class PreemptibleRun:
         if self._gate.stage is not Stage.ENLARGE:
             while await self._run_beside():
                 pass
-        elif self._rescue is None:
-            self._rescue_if_late()
+        elif self._fallback is None:
+            self._fall_back_if_late()
             if not self._interrupted:
                 await self._interrupt_for_urgent()
 
     def _next_look_s(self) -> float:
-        if self._rescue is not None or self._gate.stage is not Stage.ENLARGE:
+        if self._fallback is not None or self._gate.stage is not Stage.ENLARGE:
             return POLL_S
-        cheapest, context = self._cheapest_rest(), self._context
+        cheapest, context = self._cheapest_remaining(), self._context
         if cheapest is None or context.slack_ms < cheapest.expected_ms:
             return POLL_S
         overdue_in_ms = self._expected_end_ms - context.now_ms
-        last_moment_in_ms = context.slack_ms - self._rescue_ms(cheapest)
+        last_moment_in_ms = context.slack_ms - self._fallback_ms(cheapest)
         return min(POLL_S, max(overdue_in_ms, last_moment_in_ms, 0.0) / 1e3)
 
-    def _rescue_if_late(self) -> None:
+    def _fall_back_if_late(self) -> None:
         """Interrupt an overdue tile at the last moment at which the cheapest network is in time."""
-        context, cheapest = self._context, self._cheapest_rest()
+        context, cheapest = self._context, self._cheapest_remaining()
         network = self._engine.network if self._engine is not None else None
         if (
             cheapest is None
             or context.now_ms < self._expected_end_ms
             or context.slack_ms < cheapest.expected_ms
-            or context.slack_ms > self._rescue_ms(cheapest)
+            or context.slack_ms > self._fallback_ms(cheapest)
             or not isinstance(network, Interruptible)
         ):
             return
-        self._rescue = cheapest
-        if self.progress.part == 0 and len(self._segments) == 1 and not self._interrupted:
+        self._fallback = cheapest
+        if self.progress.part == 0 and len(self._options_by_part) == 1 and not self._interrupted:
             network_ms = (time.perf_counter() - self._network_since) * 1e3
             self.overrun = Overrun(context.elapsed_ms, network_ms)
         self._interrupted = True
         network.interrupt()
 
-    def _rescue_ms(self, cheapest: Option) -> float:
+    def _fallback_ms(self, cheapest: Option) -> float:
         """Return the time for the rest of the picture from the interruption on, with a margin."""
         current = self._remaining(self.progress.part)[-1]
         return cheapest.safe_ms + INTERRUPT_MS + INTERRUPT_PART * current.expected_ms
 
-    def _cheapest_rest(self) -> Option | None:
+    def _cheapest_remaining(self) -> Option | None:
         """Return the cheapest network for the rest of the picture, None if there is none cheaper
         than the current one, or if the picture's tiles are too small for it."""
         bound, job = self._bound, self._context.claim.job
@@ -336,11 +336,11 @@ class PreemptibleRun:
             return None
         models = {
             name: served.as_run
-            for name, served in self._context.loaded.zoo.items()
+            for name, served in self._context.loaded.models.items()
             if name == bound.entry.name or _fits_tiles_of(bound.entry, served.as_run)
         }
         left = 1 - self.progress.part
-        option = cheapest_rest(job, models, bound.costs, left, bound.expectation)
+        option = cheapest_remaining(job, models, bound.costs, left, bound.expectation)
         current = self._remaining(self.progress.part)[-1]
         return option if option is None or option.expected_ms < current.expected_ms else None
 
@@ -441,11 +441,11 @@ class PreemptibleRun:
 
     def _narrow_if_behind(self, part: float) -> Engine | None:
         """Return the engine by which the rest is in time, None for the same one."""
-        option = self._rescue or go_on(self._remaining(part), self._context.slack_ms)
-        if option.rung == self._segments[-1][1].rung:
+        option = self._fallback or go_on(self._remaining(part), self._context.slack_ms)
+        if option.rung == self._options_by_part[-1][1].rung:
             return None
-        self._segments.append((part, option))
-        served = self._context.loaded.zoo[option.rung.model]
+        self._options_by_part.append((part, option))
+        served = self._context.loaded.models[option.rung.model]
         self._engine = served.at(option.rung.width)
         if self._bound is not None:
             self._bound = replace(self._bound, entry=served.as_run)
@@ -455,13 +455,13 @@ class PreemptibleRun:
         """Return the options for the rest of the picture, narrowest first, none wider than now."""
         bound, job = self._bound, self._context.claim.job
         assert bound is not None, "a job is bound before it is decoded"
-        return remaining(job, bound, self._segments[-1][1], self._gate, part)
+        return remaining(job, bound, self._options_by_part[-1][1], self._gate, part)
 
     def _mean_db(self) -> float | None:
         """Return the expected dB, averaged over the segments by their share of the work."""
-        ends = [part for part, _ in self._segments[1:]] + [1.0]
+        ends = [part for part, _ in self._options_by_part[1:]] + [1.0]
         total = 0.0
-        for (start, option), end in zip(self._segments, ends, strict=True):
+        for (start, option), end in zip(self._options_by_part, ends, strict=True):
             if option.db is None:
                 return None
             total += (end - start) * option.db

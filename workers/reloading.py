@@ -10,16 +10,16 @@ from dataclasses import replace
 
 from jobs.reload_requests import ReloadRequests
 from models.catalog import CATALOG_FILE, one_line_reason
-from workers.calibration import Turn
+from workers.calibration import BetweenJobs
+from workers.current_models import CurrentModels, LoadedModels
 from workers.heartbeat import Heartbeat
 from workers.model_loader import ModelLoader
-from workers.model_slot import LoadedModels, ModelSlot
 
 log = logging.getLogger("anysr.workers.reloading")
 
 
 class Reloader:
-    """Reloads the model folder on request. `turn` runs a call between two jobs.
+    """Reloads the model folder on request. `between_jobs` runs a call between two jobs.
 
     Requests that arrive during a reload are coalesced.
     """
@@ -28,34 +28,35 @@ class Reloader:
         self,
         requests: ReloadRequests,
         loader: ModelLoader,
-        slot: ModelSlot,
+        current: CurrentModels,
         heartbeat: Heartbeat,
-        turn: Turn,
+        between_jobs: BetweenJobs,
     ) -> None:
         self._requests = requests
         self._loader = loader
-        self._slot = slot
+        self._current = current
         self._heartbeat = heartbeat
-        self._turn = turn
+        self._between_jobs = between_jobs
         self._ending = threading.Event()
 
     async def run(self) -> None:
-        """Handle requests until cancelled; a reload in progress then ends at its next turn."""
+        """Handle requests until cancelled; a reload in progress then ends at its next call
+        between jobs."""
         try:
             while True:
                 number = await self._requests.next()
-                self._slot.loaded = await self._reloaded()
-                self._heartbeat.warm(self._slot.loaded, number)
+                self._current.loaded = await self._reloaded()
+                self._heartbeat.warm(self._current.loaded, number)
         finally:
             self._ending.set()
 
     async def _reloaded(self) -> LoadedModels:
         """Return the reloaded models; the current ones, with the error, if the reload failed."""
-        loaded = self._slot.loaded
+        loaded = self._current.loaded
         try:
             update = await asyncio.to_thread(
                 self._loader.reload,
-                loaded.zoo,
+                loaded.models,
                 dict(loaded.costs.lines),
                 self._turn_unless_ending,
                 self._requests.models,
@@ -63,19 +64,19 @@ class Reloader:
         except Exception as error:  # whatever it is, the current models stay
             log.error("the models cannot be reloaded, and stay as they are: %s", error)
             return replace(loaded, broken={CATALOG_FILE: one_line_reason(error)})
-        fresh = loaded.updated(update.zoo, update.lines, update.broken)
+        fresh = loaded.updated(update.models, update.lines, update.broken)
         _log_change(loaded, fresh)
         return fresh
 
     def _turn_unless_ending(self, call: Callable[[], float]) -> float:
         if self._ending.is_set():
             raise RuntimeError("the worker is stopping")
-        return self._turn(call)
+        return self._between_jobs(call)
 
 
 def _log_change(before: LoadedModels, after: LoadedModels) -> None:
-    new = [n for n, served in after.zoo.items() if served.session not in _sessions(before)]
-    removed = [name for name in before.zoo if name not in after.zoo]
+    new = [n for n, served in after.models.items() if served.session not in _sessions(before)]
+    removed = [name for name in before.models if name not in after.models]
     log.info(
         "models reloaded: new or changed: %s; removed: %s; broken: %s",
         *(", ".join(names) or "none" for names in (new, removed, after.broken)),
@@ -83,4 +84,4 @@ def _log_change(before: LoadedModels, after: LoadedModels) -> None:
 
 
 def _sessions(loaded: LoadedModels) -> list[object]:
-    return [served.session for served in loaded.zoo.values()]
+    return [served.session for served in loaded.models.values()]

@@ -41,8 +41,8 @@ def remaining(
         encoding_ms = costs.predict_stage(encode_stage(work.output_format), work)
         return (_with_cost(current, costs, max(0.0, encoding_ms - spent_ms)),)
     if bound.entry is None:
-        rest_ms = costs.predict_rest(current.rung, work, 1 - part)
-        options: Options = (_with_cost(current, costs, rest_ms),)
+        remaining_ms = costs.predict_remaining(current.rung, work, 1 - part)
+        options: Options = (_with_cost(current, costs, remaining_ms),)
     else:
         width = current.rung.width
         options = options_left(job, bound.entry, width, costs, 1 - part, bound.expectation)

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Mapping
 
 from scheduling.cost_line import Line
-from workers.calibration import Turn
+from workers.calibration import BetweenJobs
 from workers.calibration_cache import needs_of, remeasured_lines
+from workers.current_models import CurrentModels, LoadedModels
 from workers.disturbance import Needs, Reading, read_usage, used
 from workers.model_loader import ModelLoader
-from workers.model_slot import LoadedModels, ModelSlot
 
 log = logging.getLogger("anysr.workers.remeasuring")
 
@@ -57,31 +57,31 @@ class Lull:
 
 
 class Remeasurer:
-    """Measures costs that are marked as disturbed. `turn` runs a call between two jobs; `idle_s`
-    returns how long the worker has been idle."""
+    """Measures costs that are marked as disturbed. `between_jobs` runs a call between two jobs;
+    `idle_s` returns how long the worker has been idle."""
 
     def __init__(
         self,
         loader: ModelLoader,
-        slot: ModelSlot,
-        turn: Turn,
+        current: CurrentModels,
+        between_jobs: BetweenJobs,
         idle_s: Callable[[], float],
         read: Callable[[], Reading] = read_usage,
     ) -> None:
         self._loader = loader
-        self._slot = slot
-        self._turn = turn
+        self._current = current
+        self._between_jobs = between_jobs
         self._lull = Lull(needs_of(loader.settings), idle_s, read)
         self._ending = threading.Event()
 
     async def run(self) -> None:
         """Measure disturbed costs in every lull until cancelled; a measurement then ends at its
-        next turn."""
+        next call between jobs."""
         pause_s = FIRST_PAUSE_S
         try:
             while True:
                 await asyncio.sleep(POLL_S)
-                if not (self._slot.loaded.costs.disturbed and self._lull.now()):
+                if not (self._current.loaded.costs.disturbed and self._lull.now()):
                     continue
                 if await self._remeasure():
                     pause_s = FIRST_PAUSE_S
@@ -93,14 +93,14 @@ class Remeasurer:
 
     async def _remeasure(self) -> bool:
         """Measure, and return whether no cost is disturbed any more."""
-        loaded, since = self._slot.loaded, time.perf_counter()
+        loaded, since = self._current.loaded, time.perf_counter()
         before = dict(loaded.costs.lines)
         try:
             lines = await asyncio.to_thread(self._measured, loaded, before)
         except Exception as error:  # the worker continues with the costs that it has
             log.error("costs cannot be remeasured: %s", error)
             return False
-        if self._slot.loaded is not loaded or any(line.disturbed for line in lines.values()):
+        if self._current.loaded is not loaded or any(line.disturbed for line in lines.values()):
             return False
         loaded.costs.renew({k: line for k, line in lines.items() if line is not before.get(k)})
         passed_s = time.perf_counter() - since
@@ -109,13 +109,13 @@ class Remeasurer:
 
     def _measured(self, loaded: LoadedModels, before: Mapping[str, Line]) -> dict[str, Line]:
         settings, folder = self._loader.settings, self._loader.costs_folder
-        return remeasured_lines(loaded.zoo, before, settings, folder, self._in_lull)
+        return remeasured_lines(loaded.models, before, settings, folder, self._in_lull)
 
     def _in_lull(self, call: Callable[[], float]) -> float:
         """Run a call between two jobs in a lull."""
         while not self._lull.now():
             self._wait()
-        return self._turn(call)
+        return self._between_jobs(call)
 
     def _wait(self) -> None:
         if self._ending.wait(POLL_S / 4):

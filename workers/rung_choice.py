@@ -14,7 +14,7 @@ from scheduling.policy import Decision, bind, cheapest
 from scheduling.rungs import FLOOR
 from scheduling.tiling import Tiling
 from scheduling.work import Work, work_of
-from workers.loaded_model import Zoo
+from workers.loaded_model import ModelsByName
 from workers.upscale import Engine
 
 
@@ -32,7 +32,7 @@ class RungChoice:
 
 def choose_rung(
     job: JobRequest,
-    zoo: Zoo,
+    models: ModelsByName,
     costs: CostModel,
     slack_ms: float,
     load: Load,
@@ -43,11 +43,11 @@ def choose_rung(
 
     Raises UnknownModel, UnknownWidth and, for on_miss=reject, DeadlineExceeded.
     """
-    models = {name: served.as_run for name, served in zoo.items()}
+    entries = {name: served.as_run for name, served in models.items()}
     costs = costs.under(load.contended)
-    options = options_of(job, models, costs, expectation)
+    options = options_of(job, entries, costs, expectation)
     if not options:
-        raise _nothing_fits(job, zoo)
+        raise _nothing_fits(job, models)
     pinned = job.pinned_width is not None
     decision = bind(options, slack_ms, load, pinned)
     if decision is None:
@@ -57,12 +57,12 @@ def choose_rung(
     rung = decision.option.rung
     if rung == FLOOR:
         return RungChoice(decision, work_of(job, Tiling()), None, costs)
-    served = zoo[rung.model]
+    served = models[rung.model]
     return RungChoice(decision, work_of(job, served.tiling), served.at(rung.width), costs)
 
 
-def _nothing_fits(job: JobRequest, zoo: Zoo) -> UnknownModel | UnknownWidth:
-    if job.model is not None and job.model not in zoo:
+def _nothing_fits(job: JobRequest, models: ModelsByName) -> UnknownModel | UnknownWidth:
+    if job.model is not None and job.model not in models:
         return UnknownModel(f"This worker has no model {job.model!r}.")
     if job.pinned_width is not None:
         return UnknownWidth(f"{job.model or 'No model'} has no width {job.pinned_width:g}.")

@@ -5,8 +5,8 @@
 - A picture that is grey, whatever its file says, is run as one plane, and gets no tint.
 - Networks see the picture continued beyond its edge (`scheduling.tiling`).
 - Where memory runs out in a tile, it and the following ones are halved once.
-- Colours hidden by transparency are filled from their neighbours (`workers.windows`), and those
-  that are nearly so do not bleed into others (`workers.visible_colours`).
+- Fully transparent pixels take the colours of their neighbours (`workers.windows`). Colours of
+  nearly transparent ones do not bleed into others (`workers.visible_colours`).
 """
 
 from __future__ import annotations

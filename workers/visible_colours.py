@@ -1,9 +1,9 @@
 """Colours of a network's output as they are seen through its transparency.
 
 A network sees colours without alpha. So it lets the colour of nearly transparent pixels bleed into
-opaque neighbours, and shadows and glows would leave rims. Means of the source with weights of alpha
-and without tell where: where both agree, the network's colours stay; where they differ, those of
-Lanczos, weighted by alpha, take their place.
+opaque neighbours, and shadows and glows would leave rims. Two local means of the source tell where:
+one is weighted by alpha, one is not. Where they agree, the network's colours stay. Where they
+differ, colours that are interpolated by Lanczos, weighted by alpha, take their place.
 """
 
 from __future__ import annotations

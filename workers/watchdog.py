@@ -57,11 +57,11 @@ class WatchedRun:
     def bind(self, bound: Binding) -> None:
         """Allow the run as much time as its binding predicts, with a wide margin."""
         expected_ms, choice = bound.option.expected_ms, bound.choice
-        rest_ms = expected_ms
+        remaining_ms = expected_ms
         if bound.engine is not None:
-            rest_ms -= choice.costs.predict_stage(stage_of(bound.option.rung), choice.work)
+            remaining_ms -= choice.costs.predict_stage(stage_of(bound.option.rung), choice.work)
         self._overdue_s = max(OVERDUE_S, OVERDUE_FACTOR * expected_ms / 1e3)
-        self._rest_s = SLOW_FACTOR * max(0.0, rest_ms) / 1e3
+        self._rest_s = SLOW_FACTOR * max(0.0, remaining_ms) / 1e3
 
     def advance(self, seconds: float) -> None:
         """Count time in which the run has worked, unless it waits for the event loop."""

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from images.grey import is_grey
+from images.hidden_pixels import HiddenFill, hidden_pixels
 from images.picture import FloatArray, Raster
 from images.plane_resampling import linear
-from images.transparency import HiddenFill, hidden_pixels
 from scheduling.tiling import Tile, Window
 
 GREY_TOLERANCE = 1.5 / 255

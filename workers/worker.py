@@ -29,13 +29,13 @@ from telemetry.trace_context import trace_id_of
 from workers.background import wait_for_event
 from workers.binding import Binding
 from workers.cost_updates import update_by_overrun, update_cost_model
+from workers.current_models import CurrentModels
 from workers.decoders import Decoders
 from workers.execution import Execution, OnBound, execute
 from workers.heartbeat import Heartbeat
 from workers.lease import Lease, held
 from workers.memory import beside_bytes, bytes_left
 from workers.metrics import WorkerMetrics
-from workers.model_slot import ModelSlot
 from workers.pipeline import Stopped
 from workers.preemption import PreemptibleRun, RunContext
 from workers.run_record import RunRecord
@@ -57,7 +57,7 @@ class WorkerParts:
     """The dependencies of a worker."""
 
     leases: Leases
-    slot: ModelSlot
+    current: CurrentModels
     heartbeat: Heartbeat
     metrics: WorkerMetrics
     tracing: Tracing
@@ -79,16 +79,16 @@ class Worker:
     def __init__(self, parts: WorkerParts) -> None:
         self._parts = parts
         self._leases = parts.leases
-        self._loaded = parts.slot.loaded
+        self._loaded = parts.current.loaded
         # The second runs jobs that preempt the one on the first, which waits meanwhile, or is busy
         # with decoding or encoding; the third those that preempt the second.
         self._threads = [ThreadPoolExecutor(1, f"run-{depth}") for depth in range(MOST_RUNS)]
         self._idle_since: float | None = time.perf_counter()
         """When the last job ended; None while one is running."""
         self._unrun: Claim | None = None
-        """A job that was claimed to preempt another, which ended first."""
+        """A job that was claimed to preempt a run, which ended before it could: the next to run."""
 
-    def turn(self, call: Callable[[], float]) -> float:
+    def between_jobs(self, call: Callable[[], float]) -> float:
         """Return the result of a call that is run between two jobs. Blocks; not for the event
         loop's thread. Raises RuntimeError once the worker has ended."""
         return self._threads[0].submit(call).result()
@@ -125,7 +125,7 @@ class Worker:
 
     def _capabilities(self) -> tuple[str, ...]:
         """Return what the next job may require, and keep the models that it is then run with."""
-        self._loaded = self._parts.slot.loaded
+        self._loaded = self._parts.current.loaded
         return self._loaded.capabilities
 
     @contextlib.contextmanager
@@ -160,7 +160,7 @@ class Worker:
         and came too late."""
         following: Claim | None = claim
         while following is not None:
-            self._parts.metrics.yielded()
+            self._parts.metrics.suspended()
             await self._handle(self._context(following, stopping, suspended))
             following, self._unrun = self._unrun, None
 
@@ -210,7 +210,14 @@ class Worker:
         load = Load.of(backlog, parts.heartbeat.live_workers, free=1)
         work = partial(
             execute,
-            *(claim.job, claim.payload, run.loaded.zoo, run.loaded.costs, claim.run_slack_ms, load),
+            *(
+                claim.job,
+                claim.payload,
+                run.loaded.models,
+                run.loaded.costs,
+                claim.run_slack_ms,
+                load,
+            ),
             parts.limits,
             progress=progress,
             available_bytes=available_bytes,

@@ -21,7 +21,7 @@ from scheduling.request import UpscaleRequest
 from workers.cache_files import cache_folder
 from workers.calibration_cache import machine_costs
 from workers.execution import Execution, execute
-from workers.loaded_model import Zoo, load, load_zoo
+from workers.loaded_model import ModelsByName, load, load_models
 from workers.pipeline import Decode
 from workers.settings import WorkerSettings
 
@@ -50,11 +50,11 @@ class LocalUpscaler:
         self._wanted = wanted
         self._cache = cache_folder(self._settings.calibration_folder, os.environ)
         self._budgeted = wanted.latency_budget_ms is not None
-        self._zoo: Zoo = {}
+        self._models: ModelsByName = {}
         self._costs = CostModel()
         if self._budgeted:
-            self._zoo = load_zoo(self._folder, self._settings, wanted.model, self._cache)
-            self._costs = machine_costs(self._zoo, self._settings, self._cache)
+            self._models = load_models(self._folder, self._settings, wanted.model, self._cache)
+            self._costs = machine_costs(self._models, self._settings, self._cache)
         self._decoder = self._started_decoder()
 
     def upscale(self, data: bytes) -> Outcome:
@@ -65,9 +65,9 @@ class LocalUpscaler:
             uuid.uuid4().hex, self._wanted, header, self._catalog, self._limits, budgets
         )
         slack_ms = job.budget_ms if self._budgeted else math.inf
-        zoo = self._zoo if self._budgeted else self._best(job)
+        models = self._models if self._budgeted else self._best(job)
         execution = execute(
-            *(job, data, zoo, self._costs, slack_ms, ALONE, self._limits),
+            *(job, data, models, self._costs, slack_ms, ALONE, self._limits),
             decode=self._decode,
         )
         return Outcome(execution.result.picture, job.output_format, _summary(job, execution))
@@ -77,16 +77,16 @@ class LocalUpscaler:
         if self._decoder is not None:
             self._decoder.close()
 
-    def _best(self, job: JobRequest) -> Zoo:
+    def _best(self, job: JobRequest) -> ModelsByName:
         """Return the one model that has the best option for a job, loaded."""
         # Costs are unknown here: of models that are equally good, the smaller one comes first.
         by_size = sorted(self._catalog.models, key=lambda entry: entry.weights.bytes)
         options = options_of(job, {entry.name: entry for entry in by_size}, self._costs)
         name = options[-1].rung.model if options else self._catalog.default
-        if name not in self._zoo:
+        if name not in self._models:
             entry = self._catalog.get(name)
-            self._zoo[name] = load(self._folder, entry, self._settings, self._cache)
-        return {name: self._zoo[name]}
+            self._models[name] = load(self._folder, entry, self._settings, self._cache)
+        return {name: self._models[name]}
 
     def _started_decoder(self) -> SandboxedDecoder | None:
         if not self._settings.sandbox or not supported():

@@ -1,5 +1,6 @@
 -- Withdraws a job that has not ended. Its worker, if it has one, is notified at its next renewal, within
--- STOP_MS, and counts as busy until it answers (vacate.lua) or its lease runs out.
+-- STOP_MS, and counts as busy until it reports that the run has stopped (report_stopped.lua), or its
+-- lease runs out.
 local STOP_MS = 1000 -- workers.main.MAX_RENEWAL_S
 local id = ARGV[6]
 local record = read(id, 'status', 'token')
@@ -17,5 +18,5 @@ if status == 'queued' then
 elseif status == 'running' then
   local till, at = redis.call('ZSCORE', leases, id), free_at()
   finish(id, now, 'cancelled')
-  if till then occupy(place_of(id, record[2] or ''), number(till, now), at) end
+  if till then keep_stopping_run(stopping_run(id, record[2] or ''), number(till, now), at) end
 end

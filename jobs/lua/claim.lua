@@ -7,7 +7,7 @@ local PICTURE_BYTES = 65536
 local MOST_TOO_LARGE = 64 -- jobs that do not fit the gap, and are passed over in one claim
 local lease_ms, max_attempts, worker = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local unserved_ms = tonumber(ARGV[9])
-local rest_ms, spare_ms, short_ms = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local remaining_ms, spare_ms, short_ms = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local small_only = ARGV[13] ~= ''
 local ours = #ARGV > 13 and {} or nil
 for i = 14, #ARGV do ours[ARGV[i]] = true end
@@ -51,14 +51,14 @@ end
 local function fits(id, start, small)
   if small_only and small ~= '1' then return false end
   local cost = cheapest_of(id) / 1000
-  return cost <= spare_ms and (start - now <= rest_ms or (small == '1' and cost <= short_ms))
+  return cost <= spare_ms and (start - now <= remaining_ms or (small == '1' and cost <= short_ms))
 end
 
 -- Passes over a job that does not fit: one behind it may only take what it can spare after the present
 -- run. A job that is too late in any case holds nobody back.
 local ahead_ms = 0
 local function pass_over(id, start)
-  local left = start - now - rest_ms - ahead_ms
+  local left = start - now - remaining_ms - ahead_ms
   if left >= 0 then spare_ms = math.min(spare_ms, left) end
   ahead_ms = ahead_ms + cheapest_of(id) / 1000
 end
@@ -92,7 +92,7 @@ while not claim and too_large < MOST_TOO_LARGE do
     end
   elseif not fits(id, tonumber(first[2]), record[9]) then
     -- Those behind it start later still.
-    if short_ms == 0 and first[2] - now > rest_ms then break end
+    if short_ms == 0 and first[2] - now > remaining_ms then break end
     pass_over(id, tonumber(first[2]))
     too_large = too_large + 1
   else

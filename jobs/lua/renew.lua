@@ -1,5 +1,5 @@
 -- Prolongs a lease and stores the progress. Answers the state of the lease. Where it is not held, but the
--- run still goes on, its place is prolonged: its worker is not free before it calls vacate.lua.
+-- run still goes on, the stopping run is prolonged: its worker is not free before report_stopped.lua.
 local id, token, progress, lease_ms = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
 local till = now_ms() + lease_ms
 
@@ -14,6 +14,6 @@ if held(id, token) then
 end
 
 local record = read(id, 'status', 'token', 'finished_by')
-if record[3] ~= token then occupy(place_of(id, token), till, till) end
+if record[3] ~= token then keep_stopping_run(stopping_run(id, token), till, till) end
 if record[1] == 'cancelled' and record[2] == token then return 'cancelled' end
 return 'lost'

@@ -1,7 +1,7 @@
--- Accepts a job, unless the queue is full, or the job would be late, or make another late. A
--- repeated submit (after a lost answer) changes nothing. Without `stored` its picture was not sent
--- yet: the answer 'free' then means that the job would be accepted now. `remaining` is what is left of
--- its budget; times in ms.
+-- Accepts a job, unless the queue is full, or the job would be late, or make another late
+-- (shared/admission.lua): the caller then gets `overloaded`. A repeated submit (after a lost answer)
+-- changes nothing. Without `stored` its picture was not sent yet: the answer 'free' then means that the
+-- job would be accepted now. `remaining` is what is left of its budget; times in ms.
 local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, overhead =
   ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]),
   tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
@@ -29,11 +29,11 @@ end
 
 -- The slack is stored with the job, so that its demand can be withdrawn if it is not run.
 local slack = math.max(1, start_slack_ms(remaining, narrowest, overhead))
-local inflow_slack = redis.call('ZCARD', pending) > 0 and text(slack) or ''
-if inflow_slack ~= '' then flow(now, narrowest, narrowest / slack) end
+local demand_slack = redis.call('ZCARD', pending) > 0 and text(slack) or ''
+if demand_slack ~= '' then flow(now, narrowest, narrowest / slack) end
 enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(deadline),
   'start_ms', text(start), 'cheapest_ms', text(cheapest), 'narrowest_ms', text(narrowest),
-  'on_miss', on_miss, 'requirement', requirement, 'attempt', '0', 'inflow_slack_ms', inflow_slack,
+  'on_miss', on_miss, 'requirement', requirement, 'attempt', '0', 'demand_slack_ms', demand_slack,
   'small', small)
 wake_one()
 return { 'accepted', text(now), text(deadline) }

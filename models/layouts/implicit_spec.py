@@ -29,7 +29,7 @@ ENCODERS = {
 LARGE_EDSR, LARGE_SCALING = (256, 32), 0.1
 """Channels, blocks and factor of EDSR itself, where EDSR-baseline scales nothing."""
 LIIF_SWITCHES = ("local_ensemble", "feat_unfold", "cell_decode")
-"""All on in LIIF as published; ours knows no other."""
+"""Switches of LIIF's code. All are on in the published networks, and always in ours."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,11 @@ def published(encoder: Mapping[str, Any], head: str) -> Built:
 
 
 def public_spec_of(spec: NetworkSpec, path: str) -> Mapping[str, Any]:
-    """Return the {name, args} of one of our networks; ConversionError if public code builds none
-    of its sizes. AnySR's code needs a `path` to start its encoder from: that of the file itself."""
+    """Return the {name, args} by which public code builds one of our networks.
+
+    AnySR's code starts its encoder from the weights at a path, so `path`, that of the file itself,
+    is added for it. Raises ConversionError if public code builds no network of these sizes.
+    """
     encoder, head = spec.args["encoder"], spec.args["head"]
     kind, args = head["name"], head.get("args", {})
     known = {ours: theirs for theirs, ours in HEADS.items()}
@@ -117,7 +120,7 @@ def _check_switches(args: Mapping[str, Any]) -> None:
     for switch in LIIF_SWITCHES:
         if args.get(switch, True) is not True:
             raise ConversionError(
-                f"its LIIF has {switch} = {word(args[switch])}; ours is LIIF with {switch} alone"
+                f"its LIIF has {switch} = {word(args[switch])}; ours always has {switch}"
             )
 
 

@@ -31,7 +31,7 @@ from models.architectures.conditioned import Conditioned
 from models.architectures.fixed_scale import FixedScale
 from models.architectures.network import Network, output_halo_of
 from models.architectures.registry import build_network
-from models.checkpoint import load_network, save_network
+from models.network_file import load_network, save_network
 from models.training.acceleration import denormals_flushed, prepare_device, resolve_precision
 from models.training.batch import Batch, FixedBatch, batch_of
 from models.training.config import CAPTURED, Config, Sampling, learning_rate

@@ -16,7 +16,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.checkpoint import save_tensors
+from models.network_file import save_tensors
 from models.whole_file import written
 from models.wrong_file import WrongFile
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from scheduling.load import Demand, Load, Slots
 from scheduling.options import Option, Options, narrowest_network
-from scheduling.policy import admit
+from scheduling.policy import admit, late_ms
 from scheduling.simulation.strategies import BATCH_GAIN, Case, Strategy, batch_ms
 from scheduling.simulation.workload import Workload
 from scheduling.slowdown import LEAST_GAIN, MOST_STEP
@@ -230,15 +230,16 @@ class _Simulation:
     def _load(self, now: float) -> Load:
         running = [run.predicted_end for run in self.running]
         groups, demand = self.slots.groups(), self.demand
-        return Load(now, max(self.alive, 1), running, groups, demand.inflow, demand.slack_ms)
+        return Load(now, max(self.alive, 1), running, groups, demand.rate, demand.slack_ms)
 
     def _arrive(self, now: float, job: int) -> None:
         kind = self.kind[job]
         waiting = any(self.waiting)
         self.demand.pass_time(now, waiting)
         if self.strategy.admission:
-            admission = admit(self.tables[kind], self.budget[job], self._load(now))
-            if not admission.feasible or admission.late_ms > 0:
+            options, budget_ms = self.tables[kind], self.budget[job]
+            feasible = admit(options, budget_ms).feasible
+            if not feasible or late_ms(options, budget_ms, self._load(now)) > 0:
                 self.result.refused += 1
                 self._answered(now, job)
                 return

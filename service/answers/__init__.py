@@ -1,1 +1,1 @@
-"""Answers in JSON, one module per resource, and how they are built from the other rooms' types."""
+"""Answers in JSON, one module per resource, and how they are built from other packages' types."""

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.checkpoint import network_of, save_network
+from models.network_file import network_of, save_network
 from models.weights_file import read_weights
 from studies.arguments import parser_of
 

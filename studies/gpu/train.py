@@ -36,8 +36,8 @@ from typing import Any
 import torch
 
 from models.architectures.network import grid_for
-from models.checkpoint import load_network
 from models.geometry import axis_grid
+from models.network_file import load_network
 from models.training.config import COMPILERS, Config
 from models.training.dataset import Photographs, training_files
 from models.training.trainer import Trainer

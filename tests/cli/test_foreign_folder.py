@@ -15,8 +15,8 @@ from tests.support.pictures import draw_jpeg
 from tests.support.service import running_service
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("benchmarks", "cli", "jobs", "models", "scheduling", "service", "telemetry", "workers")
-OURS = re.compile(rf'(?:"-m", "|-m, )(?:{"|".join(ROOMS)})\.')
+PACKAGES = ("benchmarks", "cli", "jobs", "models", "scheduling", "service", "telemetry", "workers")
+OURS = re.compile(rf'(?:"-m", "|-m, )(?:{"|".join(PACKAGES)})\.')
 """`-m` and a module of ours, in a list of Python, JSON or YAML."""
 
 
@@ -24,11 +24,11 @@ OURS = re.compile(rf'(?:"-m", "|-m, )(?:{"|".join(ROOMS)})\.')
 def foreign_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with a module or a package of the name of each of ours, each of which
     fails when it is imported."""
-    for room in ROOMS[::2]:
-        (tmp_path / f"{room}.py").write_text("raise SystemExit('a foreign module')\n")
-    for room in ROOMS[1::2]:
-        (tmp_path / room).mkdir()
-        (tmp_path / room / "__init__.py").write_text("raise SystemExit('a foreign package')\n")
+    for package in PACKAGES[::2]:
+        (tmp_path / f"{package}.py").write_text("raise SystemExit('a foreign module')\n")
+    for package in PACKAGES[1::2]:
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise SystemExit('a foreign package')\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -59,7 +59,7 @@ def test_health_checks_run_from_a_folder_of_foreign_modules() -> None:
 
 
 def test_every_module_is_run_without_the_current_folder_on_the_path() -> None:
-    shipped = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    shipped = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     shipped += [ROOT / "Dockerfile", *ROOT.glob("*.yml"), *(ROOT / "deploy").rglob("*.y*ml")]
     lines = [line for path in shipped for line in path.read_text().splitlines()]
     runs = [line for line in lines if OURS.search(line)]

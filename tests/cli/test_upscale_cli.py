@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from cli.main import app
 from models.architectures.registry import build_network
 from models.catalog import register
-from models.checkpoint import save_network
 from models.export import export_model
+from models.network_file import save_network
 from models.spec import NetworkSpec
 from tests.support.marked_pictures import AUTHOR, CAMERA, jpeg
 from tests.support.service import running_service

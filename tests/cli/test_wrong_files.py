@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from cli.main import app
 from models.architectures.registry import build_network
-from models.checkpoint import SPEC_KEY, save_network
+from models.network_file import SPEC_KEY, save_network
 from models.spec import NetworkSpec
 from models.whole_file import folder_for
 

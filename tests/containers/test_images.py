@@ -36,14 +36,14 @@ SERVE = """
 import importlib.util, json, pathlib, tempfile
 from models.catalog import SHIPPED
 from workers.settings import WorkerSettings
-from workers.loaded_model import load_zoo
+from workers.loaded_model import load_models
 seen = {"telemetry": importlib.util.find_spec("openvino_telemetry") is not None}
 with tempfile.TemporaryDirectory() as folder:
     kept = pathlib.Path(folder)
     for precision in ("auto", "float32"):
         settings = WorkerSettings(runtime="openvino", precision=precision, worker_threads=2)
         for start in ("first", "second"):
-            served = load_zoo(SHIPPED, settings, only="anysr-s", cache=kept)["anysr-s"]
+            served = load_models(SHIPPED, settings, only="anysr-s", cache=kept)["anysr-s"]
             seen[f"{precision}, {start}"] = [str(served.backend), dict(served.refused)]
     seen["compiled"] = len(list(kept.glob("openvino/*.blob")))
 print(json.dumps(seen))

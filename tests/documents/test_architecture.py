@@ -17,8 +17,8 @@ from tests.documents.blocks import FENCED, ROOT
 
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
 DOCUMENTS = [ARCHITECTURE, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-ROOMS = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-FOLDERS = {*ROOMS, "docs", "tests", "examples"}
+PACKAGES = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+FOLDERS = {*PACKAGES, "docs", "tests", "examples"}
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 PATH = re.compile(r"[\w-]+(?:/[\w.-]+)+/?")
 DOTTED = re.compile(r"[a-z_]+(?:\.\w+)+")
@@ -43,8 +43,8 @@ def identifiers(path: Path) -> frozenset[str]:
 
 @cache
 def defined() -> frozenset[str]:
-    """Return the names of all classes in the rooms, and of all alerts."""
-    sources = [path.read_text() for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    """Return the names of all classes in the packages, and of all alerts."""
+    sources = [path.read_text() for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     rules = [path.read_text() for path in (ROOT / "deploy/prometheus/rules").glob("*.yml")]
     classes = {name for text in sources for name in re.findall(r"^class (\w+)", text, re.M)}
     return frozenset(classes | {n for text in rules for n in re.findall(r"alert: (\w+)", text)})
@@ -53,7 +53,8 @@ def defined() -> frozenset[str]:
 def module(name: str) -> Path | None:
     """Return the file or folder of a module, named from the root; None where there is none."""
     place = ROOT.joinpath(*name.split("/"))
-    return next((p for p in (place.with_name(f"{place.name}.py"), place) if p.exists()), None)
+    ways = place.with_name(f"{place.name}.py"), place / "__init__.py", place
+    return next((way for way in ways if way.exists()), None)
 
 
 def named_in(file: Path | None, names: list[str]) -> bool:
@@ -62,7 +63,7 @@ def named_in(file: Path | None, names: list[str]) -> bool:
 
 
 def path_exists(span: str) -> bool:
-    """Whether `folder/file`, `room/module` or `room/module.name` is in the tree."""
+    """Whether `folder/file`, `package/module` or `package/module.name` is in the tree."""
     if (ROOT / span).exists():
         return True
     folder, _, last = span.rpartition("/")
@@ -71,7 +72,7 @@ def path_exists(span: str) -> bool:
 
 
 def dotted_exists(span: str) -> bool:
-    """Whether `room.module` or `room.module.name` is in the tree."""
+    """Whether `package.module` or `package.module.name` is in the tree."""
     parts = span.split(".")
     cuts = range(len(parts), 0, -1)
     return any(named_in(module("/".join(parts[:cut])), parts[cut:]) for cut in cuts)
@@ -80,7 +81,7 @@ def dotted_exists(span: str) -> bool:
 def missing_in(found: set[str]) -> set[str]:
     """Return the spans in the form of a path, a module or a class that name nothing of ours."""
     paths = {s for s in found if PATH.fullmatch(s) and s.partition("/")[0] in FOLDERS}
-    dotted = {s for s in found if DOTTED.fullmatch(s) and s.partition(".")[0] in ROOMS}
+    dotted = {s for s in found if DOTTED.fullmatch(s) and s.partition(".")[0] in PACKAGES}
     named = {s for s in found if CLASS.fullmatch(s)} - OTHERS_WORDS
     classes = {s for s in named if not (ROOT / s).exists()}
     return (

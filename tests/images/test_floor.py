@@ -11,9 +11,9 @@ from skimage import data
 from images import floor
 from images.decode import decode
 from images.floor import enlarge
+from images.hidden_pixels import HiddenFill, hidden_pixels
 from images.lanczos_weights import bands
 from images.picture import Raster, Samples
-from images.transparency import HiddenFill, hidden_pixels
 from jobs.formats import ImageFormat
 from tests.workers.by_planes import apart, filled, resampled
 from tests.workers.workbench import LIMITS, a_job, photograph

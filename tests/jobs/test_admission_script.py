@@ -23,7 +23,7 @@ from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
 from scheduling.load import Load
 from scheduling.options import Option
-from scheduling.policy import Admission, admit
+from scheduling.policy import late_ms
 from scheduling.rungs import FLOOR
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
@@ -41,11 +41,11 @@ async def apart(redis_url: str, queue_settings: QueueSettings, open_queue: OpenQ
     return open_queue(redis_url, queue_settings.model_copy(update={"blob_url": redis_url}))
 
 
-def policy_verdict(job: Job, backlog: Backlog, workers: int) -> Admission:
-    """The policy's decision on a job where long runs give way."""
+def policy_late_ms(job: Job, backlog: Backlog, workers: int) -> float:
+    """How late a job would be by the policy, where long runs give way."""
     load = Load.at_arrival(backlog, workers, job.small)
     option = Option(FLOOR, job.cheapest_ms, job.cheapest_ms, 27.0)
-    return admit((option,), job.budget_ms, load, job.overhead_ms)
+    return late_ms((option,), job.budget_ms, load, job.overhead_ms)
 
 
 async def fill(
@@ -88,13 +88,13 @@ async def test_queue_accepts_what_the_policy_accepts(
             view = await queue.submissions.submit(job, b"picture", workers=workers)
         except NoTime as refusal:
             refused.append(refusal)
-            late_ms, decided_on = refusal.late_ms, refusal.backlog
+            found_ms, decided_on = refusal.late_ms, refusal.backlog
         else:
-            late_ms, decided_on = 0.0, replace(before, now_ms=view.submitted_ms)
+            found_ms, decided_on = 0.0, replace(before, now_ms=view.submitted_ms)
         for known, run in zip(decided_on.runs, sorted(runs), strict=True):
             assert known == pytest.approx(run, abs=ROUNDING_MS)
-        verdict = policy_verdict(job, decided_on, workers)
-        assert late_ms == pytest.approx(verdict.late_ms, abs=ROUNDING_MS)
+        expected_ms = policy_late_ms(job, decided_on, workers)
+        assert found_ms == pytest.approx(expected_ms, abs=ROUNDING_MS)
     assert len(refused) < 5, "the last has time in any case"
 
 

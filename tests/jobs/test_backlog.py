@@ -136,7 +136,7 @@ async def fail(queue: RedisQueue, claim: Claim) -> None:
 
 async def cancel(queue: RedisQueue, claim: Claim) -> None:
     await queue.submissions.cancel(claim.job.id)
-    await queue.leases.vacate(claim)
+    await queue.leases.report_stopped(claim)
 
 
 @pytest.mark.parametrize("end", [complete, fail, cancel])
@@ -268,57 +268,57 @@ async def test_lost_sums_stop_no_job_and_heal_once_the_queue_is_empty(
     assert (await queue.submissions.stats()).backlog_ms == 7.0
 
 
-async def test_inflow_counts_arrivals_while_others_waited_as_the_simulator_does(
+async def test_demand_counts_arrivals_while_others_waited_as_the_simulator_does(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     demand = Demand()
-    assert (await backlog(queue)).inflow == 0.0
+    assert (await backlog(queue)).demand == 0.0
     for others in range(4):
         await queue.submissions.submit(make_job(narrowest_ms=400.0, budget_ms=5400.0), b"picture")
-        demand.pass_time(float(await raw_redis.hget(keys.inflow, "at") or 0), others > 0)
+        demand.pass_time(float(await raw_redis.hget(keys.demand, "at") or 0), others > 0)
         if others > 0:
             demand.add(400.0, 5000.0)
     measured = await backlog(queue)
-    assert measured.inflow == pytest.approx(demand.inflow, rel=0.1)
-    assert measured.inflow == pytest.approx(3 * 400 / PRIOR_MS, rel=0.1)
-    assert measured.inflow_slack_ms == pytest.approx(5000.0, rel=0.01)
+    assert measured.demand == pytest.approx(demand.rate, rel=0.1)
+    assert measured.demand == pytest.approx(3 * 400 / PRIOR_MS, rel=0.1)
+    assert measured.demand_slack_ms == pytest.approx(5000.0, rel=0.01)
 
 
-async def test_caller_who_waits_for_each_answer_causes_no_inflow(
+async def test_caller_who_waits_for_each_answer_causes_no_demand(
     queue: RedisQueue, make_job: MakeJob
 ) -> None:
     for _ in range(5):
         await queue.submissions.submit(make_job(narrowest_ms=400.0), b"picture")
         claim = await claimed(queue)
-        assert (claim.backlog.inflow, claim.backlog.inflow_slack_ms) == (0.0, math.inf)
+        assert (claim.backlog.demand, claim.backlog.demand_slack_ms) == (0.0, math.inf)
         assert await queue.leases.complete(claim, FACTS, b"result")
-    assert (await backlog(queue)).inflow == 0.0
+    assert (await backlog(queue)).demand == 0.0
 
 
-async def test_cancelled_job_leaves_the_inflow(queue: RedisQueue, make_job: MakeJob) -> None:
+async def test_cancelled_job_leaves_the_demand(queue: RedisQueue, make_job: MakeJob) -> None:
     small, giant = make_job(narrowest_ms=400.0), make_job(narrowest_ms=4e5, budget_ms=1e6)
     for job in (make_job(), small, giant):
         await queue.submissions.submit(job, b"picture")
-    assert (await backlog(queue)).inflow > 700
+    assert (await backlog(queue)).demand > 700
     await queue.submissions.cancel(giant.id)
-    assert (await backlog(queue)).inflow == pytest.approx(400 / PRIOR_MS, rel=0.1)
+    assert (await backlog(queue)).demand == pytest.approx(400 / PRIOR_MS, rel=0.1)
     await queue.submissions.cancel(small.id)
-    assert (await backlog(queue)).inflow < 0.01
+    assert (await backlog(queue)).demand < 0.01
 
 
-async def test_inflow_fades(
+async def test_demand_fades(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     for _ in range(3):
         await queue.submissions.submit(make_job(narrowest_ms=400.0), b"picture")
     for _ in range(3):
         await claimed(queue)
-    inflow = (await backlog(queue)).inflow
+    demand = (await backlog(queue)).demand
     # After DEMAND_MS without waiting jobs, 1/e of the work is left.
-    at = await raw_redis.hget(keys.inflow, "at")
+    at = await raw_redis.hget(keys.demand, "at")
     assert at is not None
-    await raw_redis.hset(keys.inflow, "at", str(float(at) - DEMAND_MS))
-    assert (await backlog(queue)).inflow == pytest.approx(inflow / math.e, rel=0.1)
+    await raw_redis.hset(keys.demand, "at", str(float(at) - DEMAND_MS))
+    assert (await backlog(queue)).demand == pytest.approx(demand / math.e, rel=0.1)
 
 
 async def refused(queue: RedisQueue, job: Job) -> bool:
@@ -345,7 +345,7 @@ async def test_worker_of_a_withdrawn_run_is_busy_until_it_leaves(
     [left] = await running(queue)
     assert left > 1000.0
     assert await refused(queue, soon)
-    await queue.leases.vacate(claim)
+    await queue.leases.report_stopped(claim)
     assert await running(queue) == []
     assert not await refused(queue, soon)
 
@@ -370,14 +370,14 @@ async def test_worker_of_a_lost_run_is_busy_beside_the_one_that_runs_it_again(
     second = await claimed(queue)
     assert await queue.leases.renew(first, 0.5) is LeaseState.LOST
     assert len(await running(queue)) == 2
-    await queue.leases.vacate(second)  # its lease is held
+    await queue.leases.report_stopped(second)  # its lease is held
     assert len(await running(queue)) == 2
-    await queue.leases.vacate(first)
+    await queue.leases.report_stopped(first)
     assert len(await running(queue)) == 1
     assert await queue.leases.renew(second, 0.5) is LeaseState.HELD
 
 
-async def test_place_of_a_run_whose_worker_dies_is_cleared(
+async def test_stopping_run_of_a_worker_that_dies_is_cleared(
     queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
 ) -> None:
     await queue.submissions.submit(make_job(budget_ms=1e6), b"picture")

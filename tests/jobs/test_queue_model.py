@@ -237,8 +237,8 @@ class QueueMachine(RuleBasedStateMachine):
             self.stopping[claim.job.id, claim.token] = False
 
     @rule(claim=consumes(claims))
-    def vacate(self, claim: Claim) -> None:
-        self.do(self.queue.leases.vacate(claim))
+    def report_stopped(self, claim: Claim) -> None:
+        self.do(self.queue.leases.report_stopped(claim))
         self.stopping.pop((claim.job.id, claim.token), None)
 
     @rule(claim=consumes(claims), well=st.booleans())

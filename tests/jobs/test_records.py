@@ -113,7 +113,7 @@ async def test_record_damaged_during_its_run_stops_no_worker(
     assert claim is not None
     await damage(raw_redis, keys.record(job.id))
     assert await queue.leases.renew(claim, 0.5) in LeaseState
-    await queue.leases.vacate(claim)
+    await queue.leases.report_stopped(claim)
     await raw_redis.zadd(keys.leases, {job.id: 0.0}, xx=True)
     for _ in range(queue_settings.max_attempts + 1):
         await queue.leases.claim("w", 0)

@@ -162,7 +162,7 @@ async def test_without_a_server_every_call_is_a_connection_error(
         queue.leases.claim_urgent("w", Gap(10.0, 10.0)),
         queue.leases.report_expected_end(claim, 5.0),
         queue.leases.renew(claim, 0.5),
-        queue.leases.vacate(claim),
+        queue.leases.report_stopped(claim),
         queue.leases.complete(claim, FACTS, b"result"),
         queue.leases.fail(claim, InternalError()),
         queue.registry.count_worker_start(),

@@ -206,8 +206,8 @@ async def test_everything_stored_for_an_ended_job_expires(
     assert 0 < await raw_redis.ttl(result) <= queue_settings.result_ttl_seconds
     assert 0 < await raw_redis.ttl(keys.record(job.id)) <= queue_settings.job_ttl_seconds
     left = await names(raw_redis, queue_settings)
-    assert left == {keys.record(job.id), result, keys.tokens, keys.inflow}
-    assert await raw_redis.ttl(keys.inflow) > 0
+    assert left == {keys.record(job.id), result, keys.tokens, keys.demand}
+    assert await raw_redis.ttl(keys.demand) > 0
 
 
 async def test_an_expired_result_is_reported_as_such(

@@ -7,9 +7,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.architectures.fixed_scale import FixedScale
 from models.architectures.network import Grid, grid_tensors
 from models.architectures.registry import build_network
-from models.checkpoint import save_network
 from models.export import TOLERANCE, check, onnx_runner, write_onnx
 from models.geometry import axis_grid, output_size
+from models.network_file import save_network
 from models.spec import NetworkSpec
 from models.training.forward import upscale
 

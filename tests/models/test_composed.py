@@ -7,9 +7,9 @@ import torch
 
 from models.architectures.network import grid_tensors
 from models.architectures.registry import HEADS, build_network
-from models.checkpoint import load_network, save_network
 from models.export import AtWidth, check, onnx_runner, write_onnx
 from models.geometry import axis_grid, output_size
+from models.network_file import load_network, save_network
 from models.spec import NetworkSpec
 from models.training.config import Sampling
 from models.training.forward import upscale

@@ -7,7 +7,6 @@ import torch
 
 from models.architectures.registry import build_network
 from models.catalog import SHIPPED, read_catalog, verified
-from models.checkpoint import load_network, save_network
 from models.export import (
     TOLERANCE,
     ExportError,
@@ -17,6 +16,7 @@ from models.export import (
     onnx_runner,
     torchscript_runner,
 )
+from models.network_file import load_network, save_network
 from models.spec import NetworkSpec
 
 SPEC = NetworkSpec("conditioned", {"channels": 8, "blocks": 1, "basis": 3, "widths": [4, 8]})

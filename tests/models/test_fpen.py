@@ -12,9 +12,9 @@ from models.architectures.anysr import slicing_of
 from models.architectures.encoders.fpen import FPEN, HighFrequencyBlock, high_frequencies
 from models.architectures.heads.pica import PixelContinuityAttention
 from models.architectures.registry import build_network
-from models.checkpoint import save_network
 from models.export import check, onnx_runner, write_onnx
 from models.geometry import output_size
+from models.network_file import save_network
 from models.spec import NetworkSpec
 from models.training.config import Sampling
 from models.training.forward import upscale

@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from models.architectures.registry import build_network
-from models.checkpoint import SPEC_KEY, save_network
 from models.convert import from_public, read_ours, read_public
 from models.layouts.public_file import MOST_TENSORS
+from models.network_file import SPEC_KEY, save_network
 from models.spec import NetworkSpec
 from models.weights_file import skeleton
 from models.wrong_file import WrongFile

@@ -13,8 +13,8 @@ from cli.main import app
 from models.architectures.encoders.edsr import EDSR
 from models.architectures.heads.metasr import MetaSR
 from models.architectures.registry import build_network
-from models.checkpoint import load_network, save_network
 from models.convert import ConversionError, from_public, read_public, to_public, write_public
+from models.network_file import load_network, save_network
 from models.spec import NetworkSpec
 
 

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from cli.main import app
 from models.architectures.registry import build_network
 from models.catalog import SHIPPED, read_catalog
-from models.checkpoint import save_network
 from models.drawn import drawings
 from models.export import export_model
+from models.network_file import save_network
 from models.quantisation import MOST_SHARE, SIDE, quantise, samples
 from models.spec import NetworkSpec
 

@@ -16,9 +16,9 @@ from models.architectures.heads.neighbours import ensemble, neighbours
 from models.architectures.heads.srno import SRNO
 from models.architectures.network import grid_tensors
 from models.catalog import SHIPPED, read_catalog, verified
-from models.checkpoint import load_network
 from models.export import eager_runner, inputs_of, onnx_runner
 from models.geometry import AxisGrid, axis_grid, output_size
+from models.network_file import load_network
 
 SIZE = (4, 5)
 SCALES = [half / 2 for half in range(2, 17)]

@@ -1,4 +1,4 @@
-"""Room, stretch and wait equal their definitions, written out plainly."""
+"""Longest run, stretch and wait equal their definitions, written out plainly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scheduling.load import (
     YIELD_MS,
     Load,
     Slots,
-    pressure,
+    run_limits,
     sustained_stretch,
     wait_ms,
     yielding,
@@ -33,8 +33,8 @@ def loads(draw, least_waiting=0):
     running = draw(st.lists(st.floats(NOW - 500, NOW + 3000), max_size=workers - 1))
     slots = draw(st.lists(starts, unique=True, min_size=least_waiting, max_size=12))
     waiting = [Group(NOW + s, draw(costs), draw(costs)) for s in sorted(slots)]
-    inflow, slack = draw(st.floats(0, 10)), draw(st.floats(50, 20_000))
-    return Load(NOW, workers, running, waiting, inflow, slack)
+    demand, slack = draw(st.floats(0, 10)), draw(st.floats(50, 20_000))
+    return Load(NOW, workers, running, waiting, demand, slack)
 
 
 def free_until(load, moment, from_now=NOW):
@@ -52,33 +52,33 @@ def over(load, group):
 
 
 @given(loads(), costs, st.none() | starts)
-def test_room_and_stretch_match_their_definitions(load, network_ms, after):
+def test_longest_run_and_stretch_match_their_definitions(load, network_ms, after):
     from_ms = -math.inf if after is None else NOW + after
-    room, stretch = [math.inf], [math.inf]
+    longest, stretch = [math.inf], [math.inf]
     for place, group in enumerate(load.waiting):
         if group.latest_start_ms <= from_ms:
             continue
         before, until = load.waiting[:place], load.waiting[: place + 1]
         free, later = free_until(load, group.latest_start_ms), over(load, group)
-        room += [free - sum(g.cheapest_ms for g in before)]
-        room += [later - sum(g.cheapest_ms for g in until)]
+        longest += [free - sum(g.cheapest_ms for g in before)]
+        longest += [later - sum(g.cheapest_ms for g in until)]
         stretch += [free / (network_ms + sum(g.narrowest_ms for g in before))]
         stretch += [later / (network_ms + sum(g.narrowest_ms for g in until))]
-    pressed = pressure(load, network_ms, from_ms)
-    assert pressed.room_ms == pytest.approx(min(room), abs=1e-6)
-    assert pressed.stretch == pytest.approx(max(0.0, min(stretch)), abs=1e-6)
+    limits = run_limits(load, network_ms, from_ms)
+    assert limits.longest_ms == pytest.approx(min(longest), abs=1e-6)
+    assert limits.stretch == pytest.approx(max(0.0, min(stretch)), abs=1e-6)
 
 
 @given(loads(), costs, starts, costs, costs)
-def test_more_waiting_work_never_leaves_more_room(load, network_ms, start, cheapest, network):
+def test_more_waiting_work_never_allows_a_longer_run(load, network_ms, start, cheapest, network):
     groups = {g.latest_start_ms: g for g in load.waiting}
     known = groups.get(NOW + start, Group(NOW + start, 0.0, 0.0))
     groups[NOW + start] = Group(
         NOW + start, known.cheapest_ms + cheapest, known.narrowest_ms + network
     )
-    more = Load(NOW, load.workers, load.running, sorted(groups.values()), load.inflow)
-    before, after = pressure(load, network_ms), pressure(more, network_ms)
-    assert after.room_ms <= before.room_ms + 1e-6
+    more = Load(NOW, load.workers, load.running, sorted(groups.values()), load.demand)
+    before, after = run_limits(load, network_ms), run_limits(more, network_ms)
+    assert after.longest_ms <= before.longest_ms + 1e-6
     assert after.stretch <= before.stretch + 1e-9
     assert wait_ms(more, NOW + 9e9) >= wait_ms(load, NOW + 9e9) - 1e-6
 
@@ -88,24 +88,24 @@ def test_more_waiting_work_never_leaves_more_room(load, network_ms, start, cheap
 )
 def test_a_load_counts_at_least_the_workers_that_its_runs_take(workers, free, counted):
     waiting = (Group(NOW + 10, 1.0, 2.0),)
-    backlog = Backlog(NOW, waiting, (NOW + 1, NOW + 2), inflow=0.5, inflow_slack_ms=30.0)
+    backlog = Backlog(NOW, waiting, (NOW + 1, NOW + 2), demand=0.5, demand_slack_ms=30.0)
     assert Load.of(backlog, workers, free) == Load(
-        NOW, counted, (NOW + 1, NOW + 2), waiting, inflow=0.5, inflow_slack_ms=30.0
+        NOW, counted, (NOW + 1, NOW + 2), waiting, demand=0.5, demand_slack_ms=30.0
     )
 
 
 @given(loads(least_waiting=1), costs)
 def test_one_more_worker_never_leaves_less_room(load, network_ms):
-    more = Load(NOW, load.workers + 1, load.running, load.waiting, load.inflow)
-    assert pressure(more, network_ms).room_ms >= pressure(load, network_ms).room_ms - 1e-6
-    assert pressure(more, network_ms).stretch >= pressure(load, network_ms).stretch - 1e-9
+    more = Load(NOW, load.workers + 1, load.running, load.waiting, load.demand)
+    assert run_limits(more, network_ms).longest_ms >= run_limits(load, network_ms).longest_ms - 1e-6
+    assert run_limits(more, network_ms).stretch >= run_limits(load, network_ms).stretch - 1e-9
 
 
 def test_jobs_of_one_slot_limit_each_other():
     # Twenty jobs of 100 ms that all must start within the slot at 1000 ms from now, one worker.
     burst = Load(NOW, 1, (), [Group(NOW + 1000, 20 * 10.0, 20 * 100.0)])
-    assert pressure(burst, 100.0).stretch == pytest.approx((1000 + SLOT_MS) / 2100)
-    assert pressure(burst, 100.0).room_ms == pytest.approx(1000 + SLOT_MS - 200)
+    assert run_limits(burst, 100.0).stretch == pytest.approx((1000 + SLOT_MS) / 2100)
+    assert run_limits(burst, 100.0).longest_ms == pytest.approx(1000 + SLOT_MS - 200)
 
 
 @given(loads(), st.integers(0, 90).map(lambda slot: NOW + slot * SLOT_MS))
@@ -119,7 +119,7 @@ def test_the_wait_is_infinite_without_a_worker():
 
 
 def test_the_sustained_stretch_is_that_at_which_all_workers_are_busy():
-    assert sustained_stretch(Load(NOW, 4, inflow=2.0)) == 2.0
+    assert sustained_stretch(Load(NOW, 4, demand=2.0)) == 2.0
     assert sustained_stretch(Load(NOW, 4)) == math.inf
 
 

@@ -11,9 +11,19 @@ from hypothesis import strategies as st
 
 from jobs.backlog import Group
 from jobs.job import Reason
-from scheduling.load import SLOT_MS, Load, pressure, sustained_stretch
+from scheduling.load import SLOT_MS, Load, run_limits, sustained_stretch
 from scheduling.options import Option, narrowest_network
-from scheduling.policy import ANTICIPATION, PATIENCE, SHARE, admit, bind, cheapest, go_on, spare_ms
+from scheduling.policy import (
+    ANTICIPATION,
+    PATIENCE,
+    SHARE,
+    admit,
+    bind,
+    cheapest,
+    go_on,
+    late_ms,
+    spare_ms,
+)
 from scheduling.rungs import FLOOR, Rung
 from tests.scheduling.test_load import NOW, loads
 
@@ -94,15 +104,15 @@ def test_never_wider_than_the_slack_allows(options, slack, load):
 
 
 @given(ladders, ms, loads())
-def test_never_wider_than_the_room_or_the_share_allow(options, slack, load):
+def test_never_wider_than_the_waiting_jobs_or_the_share_allow(options, slack, load):
     decision = bind(options, slack, load)
     assume(decision is not None and decision.option is not options[0])
     assert decision is not None
-    pressed = pressure(load, network(options))
-    assert decision.option.safe_ms <= pressed.room_ms
+    limits = run_limits(load, network(options))
+    assert decision.option.safe_ms <= limits.longest_ms
     foreseen = ANTICIPATION * sustained_stretch(load) * network(options)
-    patient = PATIENCE * load.inflow_slack_ms
-    share = min(SHARE * pressed.stretch * network(options), max(foreseen, patient))
+    patient = PATIENCE * load.demand_slack_ms
+    share = min(SHARE * limits.stretch * network(options), max(foreseen, patient))
     assert decision.option.expected_ms <= max(share, network(options))
 
 
@@ -112,7 +122,7 @@ def test_more_work_behind_never_means_wider(options, slack, load, slot, cheapest
     groups = {g.latest_start_ms: g for g in load.waiting}
     known = groups.get(start, Group(start, 0.0, 0.0))
     groups[start] = Group(start, known.cheapest_ms + cheapest_ms, known.narrowest_ms + network_ms)
-    more = replace(load, waiting=sorted(groups.values()), inflow=load.inflow + 0.1)
+    more = replace(load, waiting=sorted(groups.values()), demand=load.demand + 0.1)
     free, pressed = bind(options, slack, load), bind(options, slack, more)
     assert (free is None) == (pressed is None)
     if free is not None and pressed is not None:
@@ -130,9 +140,9 @@ def test_more_slack_never_means_narrower(options, a, b, load):
 @given(ladders, ms, loads(), st.booleans())
 def test_a_decision_is_a_function_of_its_arguments(options, slack, load, pinned):
     same = Load(load.now_ms, load.workers, tuple(load.running), tuple(load.waiting))
-    same = replace(same, inflow=load.inflow, inflow_slack_ms=load.inflow_slack_ms)
+    same = replace(same, demand=load.demand, demand_slack_ms=load.demand_slack_ms)
     assert bind(options, slack, load, pinned) == bind(options, slack, same, pinned)
-    assert admit(options, slack, load) == admit(options, slack, same)
+    assert late_ms(options, slack, load) == late_ms(options, slack, same)
 
 
 @given(ladders, ms, loads())
@@ -149,7 +159,7 @@ def test_the_reason_names_the_limit_that_applied(options, slack, load):
     if decision.reason is Reason.BACKLOG:
         assert load.waiting
     if decision.reason is Reason.DEMAND:
-        assert load.inflow > 0
+        assert load.demand > 0
     if decision.reason is Reason.SLACK:
         assert decision.option is alone.option
     assert (decision.reason is Reason.FLOOR) == (decision.option.rung == FLOOR)
@@ -159,15 +169,14 @@ def test_the_reason_names_the_limit_that_applied(options, slack, load):
 def test_the_smallest_feasible_budget_is_feasible_and_nothing_below_it_is(
     options, budget, overhead
 ):
-    smallest = admit(options, budget, ALONE, overhead).smallest_ms
-    assert admit(options, smallest + 1e-6, ALONE, overhead).feasible
-    assert not admit(options, smallest * 0.999, ALONE, overhead).feasible
+    smallest = admit(options, budget, overhead).smallest_ms
+    assert admit(options, smallest + 1e-6, overhead).feasible
+    assert not admit(options, smallest * 0.999, overhead).feasible
 
 
 @given(ladders, ms, loads())
 def test_what_is_admitted_could_be_bound_at_once(options, budget, load):
-    admission = admit(options, budget, load)
-    if admission.feasible:
+    if admit(options, budget).feasible:
         assert bind(options, budget, load) is not None
     else:
         assert options[0].safe_ms > budget
@@ -177,24 +186,23 @@ def test_what_is_admitted_could_be_bound_at_once(options, budget, load):
 def test_an_admitted_job_leaves_later_jobs_feasible(options, budget, load):
     own = options[0]
     start = NOW + budget - own.safe_ms
-    assume(pressure(load, from_ms=start).room_ms >= 0)
-    admission = admit(options, budget, load)
-    assume(admission.feasible and admission.late_ms == 0)
+    assume(run_limits(load, from_ms=start).longest_ms >= 0)
+    assume(admit(options, budget).feasible and late_ms(options, budget, load) == 0)
     slot = start // SLOT_MS * SLOT_MS
     groups = {g.latest_start_ms: g for g in load.waiting}
     known = groups.get(slot, Group(slot, 0.0, 0.0))
     groups[slot] = Group(slot, known.cheapest_ms + own.safe_ms, known.narrowest_ms)
     joined = replace(load, waiting=sorted(groups.values()))
-    assert pressure(joined, from_ms=start).room_ms >= -1e-6
+    assert run_limits(joined, from_ms=start).longest_ms >= -1e-6
 
 
 @given(st.floats(200, 5000), st.integers(1, 6))
 def test_late_ms_is_the_extra_budget_that_would_be_enough(budget, workers):
     load = Load(NOW, workers, (), [Group(NOW, 3000.0 * workers, 3000.0 * workers)])
-    admission = admit(LADDER, budget, load)
-    assume(admission.late_ms > 0)
-    assert admit(LADDER, budget + admission.late_ms + 1e-6, load).late_ms == 0
-    assert math.isfinite(admission.late_ms)
+    late = late_ms(LADDER, budget, load)
+    assume(late > 0)
+    assert late_ms(LADDER, budget + late + 1e-6, load) == 0
+    assert math.isfinite(late)
 
 
 @given(ladders, st.floats(-100, 5000))
@@ -218,7 +226,7 @@ def test_a_picture_suspended_for_its_spare_time_is_still_in_time(options, slack,
 
 
 @given(ladders, ms, st.integers(1, 8), st.lists(ms, max_size=8))
-def test_the_best_in_time_runs_without_backlog_and_inflow(options, slack, workers, running):
+def test_the_best_in_time_runs_without_backlog_and_demand(options, slack, workers, running):
     load = Load(NOW, workers, [NOW + end for end in running[: workers - 1]])
     decision = bind(options, slack, load)
     in_time = [option for option in options if option.safe_ms <= slack]
@@ -231,17 +239,12 @@ def test_the_best_in_time_runs_without_backlog_and_inflow(options, slack, worker
 @given(ladders, ms, loads())
 def test_incoming_work_that_can_wait_does_not_narrow_a_run(options, slack, load):
     can_wait_ms = options[-1].expected_ms / PATIENCE * (1 + 1e-9)  # a hair beyond any rounding
-    patient = replace(load, inflow_slack_ms=can_wait_ms)
+    patient = replace(load, demand_slack_ms=can_wait_ms)
     decision = bind(options, slack, patient)
-    assert decision == bind(options, slack, replace(load, inflow=0.0))
+    assert decision == bind(options, slack, replace(load, demand=0.0))
 
 
-def test_a_budget_that_an_idle_service_could_meet_is_late_under_load_not_infeasible():
+def test_a_budget_below_the_cheapest_cost_is_late_even_without_other_jobs():
     cheapest_ms = LADDER[0].safe_ms
-    idle_ms = cheapest_ms / 2
-    between_ms = 0.75 * cheapest_ms
-    admission = admit(LADDER, between_ms, ALONE, 0.0, idle_ms)
-    assert admission.feasible
-    assert admission.late_ms == pytest.approx(cheapest_ms - between_ms)
-    assert admission.smallest_ms == idle_ms
-    assert not admit(LADDER, 0.99 * idle_ms, ALONE, 0.0, idle_ms).feasible
+    assert late_ms(LADDER, 0.75 * cheapest_ms, ALONE) == pytest.approx(0.25 * cheapest_ms)
+    assert late_ms(LADDER, cheapest_ms, ALONE) == 0

@@ -10,6 +10,8 @@ from jobs.backlog import Backlog, Group, QueueStats, Run
 from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, UnknownModel
 from jobs.job import JobRequest, OnMiss
 from models.catalog import Catalog
+from scheduling import policy
+from scheduling.load import Load
 from service.admission import admitted, assessed, no_time
 from service.snapshot import Snapshot
 from tests.service.harness import (
@@ -68,8 +70,20 @@ def test_the_fastest_worker_decides() -> None:
         admitted(job, Snapshot((slow,), QueueStats(0, 0, 0, 0, Backlog(NOW))), CATALOG, 0.0)
 
 
+def test_a_budget_that_an_idle_service_could_meet_is_feasible_under_contention() -> None:
+    costs = cost_model()
+    costs.under(contention=True).slowdown["network"] = 2.0
+    waiting = Backlog(NOW, (Group(NOW + 10, 5.0, 5.0),))
+    seen = Snapshot((live_worker(costs),), QueueStats(1, 0, 0, 0, waiting))
+    job = replace(JOB, on_miss=OnMiss.REJECT, budget_ms=1.5 * NARROW_MS)
+    assert admitted(job, seen, CATALOG, 0.0).cheapest_ms > job.budget_ms
+    with pytest.raises(BudgetInfeasible):
+        admitted(replace(job, budget_ms=0.9 * NARROW_MS), seen, CATALOG, 0.0)
+
+
 def late_ms(job: JobRequest, workers: int, backlog: Backlog) -> float:
-    return assessed(job, snapshot(workers, backlog), CATALOG, 0.0).admission.late_ms
+    options = assessed(job, snapshot(workers, backlog), CATALOG, 0.0).options
+    return policy.late_ms(options, job.budget_ms, Load.at_arrival(backlog, workers, job.small))
 
 
 def test_a_job_behind_too_much_work_is_late() -> None:

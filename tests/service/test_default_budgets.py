@@ -18,7 +18,7 @@ from scheduling.cost_line import Line
 from scheduling.cost_model import CostModel
 from scheduling.load import Load
 from scheduling.options import Option
-from scheduling.policy import admit
+from scheduling.policy import late_ms
 from scheduling.rungs import Rung
 from scheduling.stages import FLOOR_STAGE
 from service.admission import admitted, assessed
@@ -149,7 +149,7 @@ def test_a_default_budget_is_the_smallest_that_covers_the_wait(
 
     def admitted_with(budget_ms: float) -> bool:
         return needed_ms(budget_ms) <= budget_ms and not (
-            admit(options, budget_ms, load, overhead_ms).late_ms
+            late_ms(options, budget_ms, load, overhead_ms)
         )
 
     found = default_budget_ms(BOUNDS, good, options, load, overhead_ms)
@@ -177,10 +177,10 @@ def test_a_default_budget_grows_until_it_makes_no_job_late() -> None:
     """Two jobs leave 15 ms before the second must start: one of 20 ms goes behind both."""
     load = Load.of(Backlog(NOW, (Group(NOW + 100, 960, 960), Group(NOW + 975, 50, 50))), 1)
     options = options_of(20.0)
-    assert admit(options, BOUNDS.least_ms, load, 10.0).late_ms == 5.0
+    assert late_ms(options, BOUNDS.least_ms, load, 10.0) == 5.0
     found = default_budget_ms(BOUNDS, options[0], options, load, 10.0)
     assert found == MARGIN * 20 + 10 + 960 + 50
-    assert admit(options, found, load, 10.0).late_ms == 0
+    assert late_ms(options, found, load, 10.0) == 0
 
 
 def test_jobs_with_a_later_start_do_not_lengthen_a_default_budget() -> None:

@@ -97,7 +97,7 @@ async def test_queue_counters_and_memory_are_absent_while_unknown(
         assert 0 < used < samples["anysr_redis_memory_limit_bytes", "queue"]
         with freshly_stale(served):
             names = {key[0] for key in await metrics_of(served)}
-        gone = {f"anysr_{name}_total" for name in QUEUE_COUNTS} | {"anysr_redis_memory_used_bytes"}
+        gone = {f"{name}_total" for name in QUEUE_COUNTS} | {"anysr_redis_memory_used_bytes"}
         assert not gone & names
 
 

@@ -21,7 +21,7 @@ from studies.cost_accuracy import (
     measure,
     taken_core,
 )
-from tests.workers.workbench import Gated, costs_of, zoo_of
+from tests.workers.workbench import Gated, costs_of, models_of
 
 RUN = Run("a", "m", 1.0, 1, 0, 4, "png", 10.0, 13.0, 10.0, {}, 1.3, 1.0)
 
@@ -50,7 +50,7 @@ def test_every_run_updates_the_model_and_records_its_prediction() -> None:
     session.gate.set()
     costs = costs_of(network_ms=2.0)
     phases = (Phase("first", 3, False), Phase("then", 2, False))
-    runs = measure(zoo_of(session), costs, phases, seed=3)
+    runs = measure(models_of(session), costs, phases, seed=3)
     assert [run.phase for run in runs] == ["first"] * 3 + ["then"] * 2
     for run in runs:
         jitter_ms = 0.0 if run.model == FLOOR.model else CostModel.jitter_ms

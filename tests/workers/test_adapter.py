@@ -27,8 +27,8 @@ from images.plane_resampling import lanczos
 from models.adapters.enlarging import WrongOutput
 from models.adapters.record import Colours
 from models.catalog import SHIPPED, ModelEntry, describe, read_catalog
-from models.checkpoint import load_network
 from models.geometry import axis_grid, output_size
+from models.network_file import load_network
 from models.probing.probe import Stated
 from scheduling.tiling import Tiling, tiling_of
 from scheduling.work import work_of
@@ -333,8 +333,8 @@ def broken(tmp_path: Path, model: onnx.ModelProto, **adapter: object) -> str:
     (tmp_path / "catalog.json").write_text(json.dumps(content))
     shutil.copy(tmp_path / "whole" / whole.weights.file, tmp_path)
     loader = ModelLoader(tmp_path, SETTINGS, None)
-    zoo, reasons = loader._zoo({}, frozenset())
-    assert list(zoo) == ["whole"]
+    models, reasons = loader._models({}, frozenset())
+    assert list(models) == ["whole"]
     return reasons["hand"]
 
 

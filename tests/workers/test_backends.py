@@ -20,7 +20,7 @@ from workers.backends import (
     REFERENCE,
     Backend,
     Disagreement,
-    check,
+    check_against_float32,
     check_picture,
     choose,
     choose_cached,
@@ -78,9 +78,9 @@ def test_a_wrong_picture_raises_disagreement(
     precision: Precision, change: Callable[[FloatArray], FloatArray]
 ) -> None:
     plain = Off(lambda made: made)
-    check(ENTRY, plain, plain, precision)
+    check_against_float32(ENTRY, plain, plain, precision)
     with pytest.raises(Disagreement):
-        check(ENTRY, Off(change), plain, precision)
+        check_against_float32(ENTRY, Off(change), plain, precision)
 
 
 def test_the_check_picture_has_edges_gradients_and_grain() -> None:

@@ -24,7 +24,7 @@ from tests.workers.test_preemption import (
     begun,
     ended,
 )
-from tests.workers.workbench import RunClock, a_job, a_worker, costs_of, photograph, zoo_of
+from tests.workers.workbench import RunClock, a_job, a_worker, costs_of, models_of, photograph
 from workers import decoders
 from workers.decoders import Decoders
 from workers.memory import BESIDE_BYTES
@@ -91,7 +91,9 @@ async def test_a_small_job_runs_while_a_picture_is_decoded(queue: RedisQueue) ->
     session, files = Stepwise(), GatedDecoders()
     session.finish()
     long, short = a_job(budget_ms=200_000), a_short_job()
-    async with a_worker(queue, zoo_of(session), costs_with_slow_files(), decoders=files.as_parts()):
+    async with a_worker(
+        queue, models_of(session), costs_with_slow_files(), decoders=files.as_parts()
+    ):
         await queue.submissions.submit(long, photograph())
         await eventually(lambda: files.gate.calls, "the decoding")
         await queue.submissions.submit(short, photograph())
@@ -107,7 +109,9 @@ async def test_a_small_job_runs_while_a_picture_is_decoded(queue: RedisQueue) ->
 async def test_a_network_waits_for_the_job_beside_its_decoding(queue: RedisQueue) -> None:
     session, files = Stepwise(), GatedDecoders()
     long, short = a_job(budget_ms=200_000), a_short_job()
-    async with a_worker(queue, zoo_of(session), costs_with_slow_files(), decoders=files.as_parts()):
+    async with a_worker(
+        queue, models_of(session), costs_with_slow_files(), decoders=files.as_parts()
+    ):
         await queue.submissions.submit(long, photograph())
         await eventually(lambda: files.gate.calls, "the decoding")
         await queue.submissions.submit(short, photograph())
@@ -133,7 +137,7 @@ async def test_a_small_job_runs_while_a_picture_is_encoded(
         return encode(picture, image_format, *rest)
 
     monkeypatch.setattr("workers.pipeline.encode", gated)
-    async with a_worker(queue, zoo_of(session), costs_with_slow_files()):
+    async with a_worker(queue, models_of(session), costs_with_slow_files()):
         await queue.submissions.submit(long, photograph())
         await eventually(lambda: gate.calls, "the encoding")
         await queue.submissions.submit(short, photograph())
@@ -151,7 +155,7 @@ async def test_jobs_run_beside_a_picture_that_takes_longer_than_expected(
     session, files = Stepwise(), GatedDecoders()
     session.finish()
     costs = costs_with_slow_files(decoding_ms=10.0, encoding_ms=10.0)
-    async with a_worker(queue, zoo_of(session), costs, decoders=files.as_parts()):
+    async with a_worker(queue, models_of(session), costs, decoders=files.as_parts()):
         long = a_job(budget_ms=30_000)
         await queue.submissions.submit(long, photograph())
         await eventually(lambda: files.gate.calls, "the decoding")
@@ -181,7 +185,7 @@ async def test_other_jobs_wait_until_a_picture_is_decoded(
     long, other = a_job(budget_ms=200_000), a_short_job(**changes)
     async with a_worker(
         queue,
-        zoo_of(session),
+        models_of(session),
         costs_with_slow_files(),
         available_bytes=available_bytes,
         decoders=files.as_parts(),
@@ -200,7 +204,9 @@ async def test_a_picture_without_time_to_spare_is_decoded_alone(queue: RedisQueu
     session, files = Stepwise(), GatedDecoders()
     session.finish()
     long, short = a_job(budget_ms=41_000), a_short_job(cheapest_ms=2_000.0)
-    async with a_worker(queue, zoo_of(session), costs_with_slow_files(), decoders=files.as_parts()):
+    async with a_worker(
+        queue, models_of(session), costs_with_slow_files(), decoders=files.as_parts()
+    ):
         await queue.submissions.submit(long, photograph())
         await eventually(lambda: files.gate.calls, "the decoding")
         await queue.submissions.submit(short, photograph())
@@ -215,7 +221,7 @@ async def test_a_job_beside_another_is_no_measure_of_costs(queue: RedisQueue) ->
     session, files, costs = Stepwise(), GatedDecoders(), costs_with_slow_files()
     session.finish()
     long, short = a_job(budget_ms=200_000), a_short_job()
-    async with a_worker(queue, zoo_of(session), costs, decoders=files.as_parts()):
+    async with a_worker(queue, models_of(session), costs, decoders=files.as_parts()):
         await queue.submissions.submit(long, photograph())
         await eventually(lambda: files.gate.calls, "the decoding")
         await queue.submissions.submit(short, photograph())
@@ -234,7 +240,7 @@ async def test_a_run_that_preempts_another_gives_way_to_small_jobs(queue: RedisQ
     sizes = {"output_width": 1_000, "output_height": 1_000}
     urgent = a_job(budget_ms=100_000, cheapest_ms=90_000.0, **sizes)
     assert not urgent.small
-    async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs, decoders=files.as_parts()):
+    async with a_worker(queue, models_of(session, TILE_PIXELS), costs, decoders=files.as_parts()):
         files.gate.open()
         await queue.submissions.submit(first, photograph())
         await begun(session)

@@ -15,7 +15,7 @@ from openvino import opset13 as ops
 from models.catalog import SHIPPED, ModelEntry, Precision, WidthEntry, read_catalog
 from models.geometry import axis_grid
 from tests.workers.test_runtimes import noise
-from workers.backends import check
+from workers.backends import check_against_float32
 from workers.runtimes import openvino as runtime
 from workers.runtimes.base import RuntimeMissing, inputs_of
 from workers.runtimes.bfloat16 import FloatArray, rounded, split_ends, split_image
@@ -84,4 +84,4 @@ def test_the_shipped_networks_pass_their_own_check(entry: ModelEntry) -> None:
     except RuntimeMissing as error:
         pytest.skip(str(error))
     made = runtime.OpenVinoSession(SHIPPED, entry, Precision.BFLOAT16, threads=1)
-    check(entry, made, OnnxSession(SHIPPED, entry, threads=1), Precision.BFLOAT16)
+    check_against_float32(entry, made, OnnxSession(SHIPPED, entry, threads=1), Precision.BFLOAT16)

@@ -21,8 +21,8 @@ from tests.workers.workbench import (
     a_worker,
     costs_of,
     default_entry,
+    models_of,
     photograph,
-    zoo_of,
 )
 from workers.binding import Binding
 
@@ -40,7 +40,7 @@ def rising_costs() -> CostModel:
 
 
 def bound(slack_ms: float = 1000.0, **changes: object) -> Binding:
-    return Binding(a_job(**changes), zoo_of(Gated()), rising_costs(), slack_ms, ALONE)
+    return Binding(a_job(**changes), models_of(Gated()), rising_costs(), slack_ms, ALONE)
 
 
 def expected(width: float) -> float:
@@ -106,7 +106,7 @@ async def test_an_infeasible_min_db_fails_without_a_run(queue: RedisQueue) -> No
     session.gate.set()
     job = a_job(min_db=expected(1.0) + 0.5)
     await queue.submissions.submit(job, photograph())
-    async with a_worker(queue, zoo_of(session)):
+    async with a_worker(queue, models_of(session)):
         view = await queue.submissions.wait(job.id, 20)
     assert (view.status, view.error_code) == (JobStatus.FAILED, "quality_infeasible")
     assert view.error_details["largest_feasible_db"] == expected(1.0)
@@ -121,7 +121,7 @@ async def test_expected_quality_does_not_depend_on_tiling(
     session.gate.set()
     job = a_job()
     await queue.submissions.submit(job, photograph())
-    async with a_worker(queue, zoo_of(session, tile_pixels)):
+    async with a_worker(queue, models_of(session, tile_pixels)):
         facts = (await queue.submissions.wait(job.id, 20)).facts
     assert facts is not None
     assert facts.expected_db == expected(facts.width)

@@ -13,7 +13,7 @@ from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR, ladder
 from scheduling.stages import DECODE, encode_stage, stage_of
 from scheduling.work import Work
-from tests.workers.workbench import Cores, Gated, default_entry, zoo_of
+from tests.workers.workbench import Cores, Gated, default_entry, models_of
 from workers.calibration import (
     ENOUGH_MS,
     MAX_WAIT_MS,
@@ -31,8 +31,8 @@ from workers.runtimes.onnx import OnnxSession
 
 
 def test_every_stage_has_a_line_that_makes_sense() -> None:
-    zoo = zoo_of(OnnxSession(SHIPPED, default_entry(), threads=1))
-    costs = calibrate(zoo)
+    models = models_of(OnnxSession(SHIPPED, default_entry(), threads=1))
+    costs = calibrate(models)
     rungs = (FLOOR, *ladder(default_entry()))
     expected = {DECODE, *map(stage_of, rungs), *map(encode_stage, writable_formats())}
     assert set(costs.lines) == expected
@@ -42,7 +42,7 @@ def test_every_stage_has_a_line_that_makes_sense() -> None:
         assert sum(parts) > 0
     assert costs.lines[DECODE].per_output < 1e-6
     assert costs.lines[encode_stage("png")].per_source < 1e-6
-    assert costs.tilings == {name: served.tiling for name, served in zoo.items()}
+    assert costs.tilings == {name: served.tiling for name, served in models.items()}
     assert CostModel.from_dict(costs.to_dict()) == costs
     large = Work(512 * 512, 1024 * 1024, "png")
     *_, widest = widths = ladder(default_entry())
@@ -172,8 +172,8 @@ def test_slow_models_are_remeasured_on_small_pictures(
     factor: float, sizes: tuple[tuple[int, int], ...]
 ) -> None:
     session, turns = Sided(), 0
-    zoo = zoo_of(session)
-    rim = 2 * next(iter(zoo.values())).tiling.rim
+    models = models_of(session)
+    rim = 2 * next(iter(models.values())).tiling.rim
     old = {stage_of(rung): Line(factor * MAX_WAIT_MS, 0, 0) for rung in ladder(default_entry())}
 
     def turn(call):
@@ -181,7 +181,7 @@ def test_slow_models_are_remeasured_on_small_pictures(
         turns += 1
         return call()
 
-    lines = remeasure(zoo, old, old.keys(), turn)
+    lines = remeasure(models, old, old.keys(), turn)
     assert lines.keys() == old.keys()
     assert {shown - rim for shown in session.shown} == {source for source, _ in sizes}
     assert turns == len(session.shown)  # one short measurement at a time
@@ -189,7 +189,7 @@ def test_slow_models_are_remeasured_on_small_pictures(
 
 def test_only_disturbed_stages_are_remeasured() -> None:
     session = Sided()
-    assert remeasure(zoo_of(session), {}, {DECODE}, lambda call: call()).keys() == {DECODE}
+    assert remeasure(models_of(session), {}, {DECODE}, lambda call: call()).keys() == {DECODE}
     assert session.shown == []
 
 
@@ -207,5 +207,5 @@ def test_every_width_is_warm_after_one_run_of_each() -> None:
 
     session = Noting()
     session.gate.set()
-    warm(zoo_of(session))
+    warm(models_of(session))
     assert seen == [entry.width for entry in default_entry().widths]

@@ -17,7 +17,7 @@ from scheduling.cost_model import CostModel
 from scheduling.rungs import ladder
 from scheduling.stages import encode_stage, stage_of
 from scheduling.tiling import tiling_of
-from tests.workers.workbench import Gated, default_entry, zoo_of
+from tests.workers.workbench import Gated, default_entry, models_of
 from workers import cache_files, calibration, calibration_cache, machine
 from workers.backends import Backend
 from workers.cache_files import cache_folder
@@ -35,7 +35,7 @@ from workers.calibration_cache import (
     stages_of,
 )
 from workers.disturbance import Needs
-from workers.loaded_model import Zoo
+from workers.loaded_model import ModelsByName
 from workers.settings import Device, Runtime, WorkerSettings
 
 SETTINGS = WorkerSettings(worker_threads=1)
@@ -58,26 +58,28 @@ def session() -> Gated:
 
 
 @pytest.fixture
-def zoo(session: Gated) -> Zoo:
-    return zoo_of(session)
+def models(session: Gated) -> ModelsByName:
+    return models_of(session)
 
 
 @pytest.fixture
-def kept(zoo: Zoo, tmp_path: Path) -> Path:
+def kept(models: ModelsByName, tmp_path: Path) -> Path:
     """A cache file with a line per stage, as after a first start."""
-    facts = facts_of(zoo, SETTINGS)
-    lines = {stage: Line(n, 2.0, 3.0) for n, stage in enumerate(stages_of(zoo))}
+    facts = facts_of(models, SETTINGS)
+    lines = {stage: Line(n, 2.0, 3.0) for n, stage in enumerate(stages_of(models))}
     save_lines(tmp_path / costs_name(facts), facts, lines)
     return tmp_path / costs_name(facts)
 
 
-def test_a_second_start_reads_the_cached_costs(zoo: Zoo, session: Gated, tmp_path: Path) -> None:
+def test_a_second_start_reads_the_cached_costs(
+    models: ModelsByName, session: Gated, tmp_path: Path
+) -> None:
     folder = tmp_path / "not" / "there"
-    first = machine_costs(zoo, SETTINGS, folder)
+    first = machine_costs(models, SETTINGS, folder)
     measured = session.tiles
-    again = machine_costs(zoo, SETTINGS, folder)
+    again = machine_costs(models, SETTINGS, folder)
     assert again == first
-    assert set(first.lines) == set(stages_of(zoo))
+    assert set(first.lines) == set(stages_of(models))
     assert session.tiles - measured == WIDTHS < measured
     assert [path.suffix for path in folder.iterdir()] == [".json"]
 
@@ -90,10 +92,10 @@ def noisy(quiet: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
 
 @pytest.mark.usefixtures("noisy")
 def test_disturbed_costs_are_used_but_not_cached(
-    zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    models: ModelsByName, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    costs = machine_costs(zoo, SETTINGS, tmp_path)
-    assert costs.disturbed == set(costs.lines) == set(stages_of(zoo))
+    costs = machine_costs(models, SETTINGS, tmp_path)
+    assert costs.disturbed == set(costs.lines) == set(stages_of(models))
     assert list(tmp_path.iterdir()) == []
     assert "others took it" in caplog.text
     assert "not cached for the next start" in caplog.text
@@ -110,68 +112,76 @@ def disturbed(lines: dict[str, Line], *stages: str) -> dict[str, Line]:
     return {k: replace(line, disturbed=k in stages) for k, line in lines.items()}
 
 
-def lines_to_order(zoo: Zoo) -> dict[str, Line]:
-    return {stage: Line(n + 1, 2.0, 3.0) for n, stage in enumerate(stages_of(zoo))}
+def lines_to_order(models: ModelsByName) -> dict[str, Line]:
+    return {stage: Line(n + 1, 2.0, 3.0) for n, stage in enumerate(stages_of(models))}
 
 
-def test_disturbed_lines_are_remeasured_and_cached_with_the_rest(zoo: Zoo, tmp_path: Path) -> None:
-    known = disturbed(lines_to_order(zoo), "decode", encode_stage("png"))
-    lines = remeasured_lines(zoo, known, SETTINGS, tmp_path, lambda call: call())
+def test_disturbed_lines_are_remeasured_and_cached_with_the_rest(
+    models: ModelsByName, tmp_path: Path
+) -> None:
+    known = disturbed(lines_to_order(models), "decode", encode_stage("png"))
+    lines = remeasured_lines(models, known, SETTINGS, tmp_path, lambda call: call())
     assert lines.keys() == known.keys()
     assert {k for k, line in lines.items() if line is not known[k]} == {
         "decode",
         encode_stage("png"),
     }
-    facts = facts_of(zoo, SETTINGS)
-    assert read_lines(tmp_path / costs_name(facts), facts, set(stages_of(zoo))) == lines
+    facts = facts_of(models, SETTINGS)
+    assert read_lines(tmp_path / costs_name(facts), facts, set(stages_of(models))) == lines
 
 
 @pytest.mark.usefixtures("noisy")
-def test_lines_that_are_disturbed_again_are_not_cached(zoo: Zoo, tmp_path: Path) -> None:
-    known = disturbed(lines_to_order(zoo), "decode")
-    lines = remeasured_lines(zoo, known, SETTINGS, tmp_path, lambda call: call())
+def test_lines_that_are_disturbed_again_are_not_cached(
+    models: ModelsByName, tmp_path: Path
+) -> None:
+    known = disturbed(lines_to_order(models), "decode")
+    lines = remeasured_lines(models, known, SETTINGS, tmp_path, lambda call: call())
     assert [stage for stage, line in lines.items() if line.disturbed] == ["decode"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_lines_cached_by_another_worker_are_not_remeasured(zoo: Zoo, kept: Path) -> None:
-    known = disturbed(lines_to_order(zoo), "decode")
+def test_lines_cached_by_another_worker_are_not_remeasured(
+    models: ModelsByName, kept: Path
+) -> None:
+    known = disturbed(lines_to_order(models), "decode")
 
     def no_turn(_: Callable[[], float]) -> float:
         pytest.fail("it is known")
 
-    lines = remeasured_lines(zoo, known, SETTINGS, kept.parent, no_turn)
-    assert lines == read_lines(kept, facts_of(zoo, SETTINGS), set(stages_of(zoo)))
+    lines = remeasured_lines(models, known, SETTINGS, kept.parent, no_turn)
+    assert lines == read_lines(kept, facts_of(models, SETTINGS), set(stages_of(models)))
 
 
-def test_a_new_model_is_cached_only_with_undisturbed_lines(zoo: Zoo, tmp_path: Path) -> None:
+def test_a_new_model_is_cached_only_with_undisturbed_lines(
+    models: ModelsByName, tmp_path: Path
+) -> None:
     name = default_entry().name
-    known = lines_to_order(zoo)
+    known = lines_to_order(models)
     of_others = {k: line for k, line in known.items() if not k.startswith("network:")}
     for some in (disturbed(of_others, "decode"), of_others):
         assert list(tmp_path.iterdir()) == []
-        added_lines(zoo, {name}, some, SETTINGS, tmp_path, lambda call: call())
+        added_lines(models, {name}, some, SETTINGS, tmp_path, lambda call: call())
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_learnt_slowdown_is_not_cached(zoo: Zoo, kept: Path) -> None:
-    costs = machine_costs(zoo, SETTINGS, kept.parent)
+def test_learnt_slowdown_is_not_cached(models: ModelsByName, kept: Path) -> None:
+    costs = machine_costs(models, SETTINGS, kept.parent)
     costs.slowdown["network"], costs.margin = 3.0, 2.0
-    again = machine_costs(zoo, SETTINGS, kept.parent)
+    again = machine_costs(models, SETTINGS, kept.parent)
     assert (again.slowdown, again.margin) == ({}, CostModel().margin)
-    assert again.tilings == {name: served.tiling for name, served in zoo.items()}
+    assert again.tilings == {name: served.tiling for name, served in models.items()}
 
 
-def test_contended_costs_are_saved_for_the_next_start(zoo: Zoo, kept: Path) -> None:
-    costs = machine_costs(zoo, SETTINGS, kept.parent)
-    save_contention(zoo, SETTINGS, kept.parent, costs)  # nothing was learnt yet
-    assert machine_costs(zoo, SETTINGS, kept.parent).contended is None
+def test_contended_costs_are_saved_for_the_next_start(models: ModelsByName, kept: Path) -> None:
+    costs = machine_costs(models, SETTINGS, kept.parent)
+    save_contention(models, SETTINGS, kept.parent, costs)  # nothing was learnt yet
+    assert machine_costs(models, SETTINGS, kept.parent).contended is None
     beside = costs.under(True)
     beside.slowdown["network"], beside.delay["network"] = 1.5, 80.0
     beside.handling_ms, beside.margin = 12.0, 4.0
-    save_contention(zoo, SETTINGS, None, costs)  # nowhere
-    save_contention(zoo, SETTINGS, kept.parent, costs)
-    again = machine_costs(zoo, SETTINGS, kept.parent)
+    save_contention(models, SETTINGS, None, costs)  # nowhere
+    save_contention(models, SETTINGS, kept.parent, costs)
+    again = machine_costs(models, SETTINGS, kept.parent)
     contended = again.under(True)
     assert (contended.slowdown, contended.delay, contended.handling_ms) == (
         {"network": 1.5},
@@ -197,27 +207,29 @@ def test_contended_costs_are_saved_for_the_next_start(zoo: Zoo, kept: Path) -> N
         {"delay": {}},
     ],
 )
-def test_implausible_contended_costs_are_ignored(zoo: Zoo, kept: Path, learnt: object) -> None:
-    facts = facts_of(zoo, SETTINGS)
+def test_implausible_contended_costs_are_ignored(
+    models: ModelsByName, kept: Path, learnt: object
+) -> None:
+    facts = facts_of(models, SETTINGS)
     path = kept.parent / contention_name(facts)
     path.write_text(json.dumps({"facts": facts, "contended": learnt}))
-    assert machine_costs(zoo, SETTINGS, kept.parent).contended is None
+    assert machine_costs(models, SETTINGS, kept.parent).contended is None
     path.write_text("{")
-    assert machine_costs(zoo, SETTINGS, kept.parent).contended is None
+    assert machine_costs(models, SETTINGS, kept.parent).contended is None
     good = {"facts": {**facts, "format": 0}, "contended": {"slowdown": {"network": 2.0}}}
     path.write_text(json.dumps(good))
-    assert machine_costs(zoo, SETTINGS, kept.parent).contended is None
+    assert machine_costs(models, SETTINGS, kept.parent).contended is None
 
 
-def test_without_a_folder_everything_is_measured(zoo: Zoo, session: Gated) -> None:
-    machine_costs(zoo, SETTINGS, None)
+def test_without_a_folder_everything_is_measured(models: ModelsByName, session: Gated) -> None:
+    machine_costs(models, SETTINGS, None)
     measured = session.tiles
-    machine_costs(zoo, SETTINGS, None)
+    machine_costs(models, SETTINGS, None)
     assert session.tiles == 2 * measured > 2 * WIDTHS
 
 
-def changed(zoo: Zoo, **changes: Any) -> Zoo:
-    return {name: replace(served, **changes) for name, served in zoo.items()}
+def changed(models: ModelsByName, **changes: Any) -> ModelsByName:
+    return {name: replace(served, **changes) for name, served in models.items()}
 
 
 def other_weights(entry: ModelEntry) -> ModelEntry:
@@ -231,21 +243,21 @@ def other_graph(entry: ModelEntry) -> ModelEntry:
     return entry.model_copy(update={"widths": widths})
 
 
-def test_other_models_and_other_ways_to_run_have_files_of_their_own(zoo: Zoo) -> None:
+def test_other_models_and_other_ways_to_run_have_files_of_their_own(models: ModelsByName) -> None:
     entry = default_entry()
     openvino = {n: Backend(Runtime.OPENVINO, n) for n in (Precision.FLOAT32, Precision.INT8)}
     zoos = [
-        zoo,
-        changed(zoo, entry=other_weights(entry)),
-        changed(zoo, entry=other_graph(entry)),
-        changed(zoo, tiling=tiling_of(entry, 5000)),
-        *(changed(zoo, backend=backend) for backend in openvino.values()),
-        zoo | {"second": zoo[entry.name]},
+        models,
+        changed(models, entry=other_weights(entry)),
+        changed(models, entry=other_graph(entry)),
+        changed(models, tiling=tiling_of(entry, 5000)),
+        *(changed(models, backend=backend) for backend in openvino.values()),
+        models | {"second": models[entry.name]},
     ]
     ways: list[dict[str, Any]] = [{"worker_threads": 2}, {"spin": True}, {"device": Device.CUDA}]
     settings = [SETTINGS.model_copy(update=way) for way in ways]
     names = [costs_name(facts_of(z, SETTINGS)) for z in zoos]
-    names += [costs_name(facts_of(zoo, way)) for way in settings]
+    names += [costs_name(facts_of(models, way)) for way in settings]
     assert len(set(names)) == len(zoos) + len(ways)
 
 
@@ -258,17 +270,17 @@ def test_other_models_and_other_ways_to_run_have_files_of_their_own(zoo: Zoo) ->
     ],
 )
 def test_other_machines_and_libraries_have_files_of_their_own(
-    zoo: Zoo, monkeypatch: pytest.MonkeyPatch, where: object, what: str, value: object
+    models: ModelsByName, monkeypatch: pytest.MonkeyPatch, where: object, what: str, value: object
 ) -> None:
-    here = costs_name(facts_of(zoo, SETTINGS))
+    here = costs_name(facts_of(models, SETTINGS))
     monkeypatch.setattr(where, what, value)
-    assert costs_name(facts_of(zoo, SETTINGS)) != here
+    assert costs_name(facts_of(models, SETTINGS)) != here
 
 
-def test_what_does_not_change_costs_does_not_change_the_file(zoo: Zoo) -> None:
+def test_what_does_not_change_costs_does_not_change_the_file(models: ModelsByName) -> None:
     entry = default_entry().model_copy(update={"description": "Better words.", "quality": ()})
     settings = SETTINGS.model_copy(update={"log_level": "debug", "worker_metrics_port": 9000})
-    assert facts_of(changed(zoo, entry=entry), settings) == facts_of(zoo, SETTINGS)
+    assert facts_of(changed(models, entry=entry), settings) == facts_of(models, SETTINGS)
 
 
 def without_a_stage(content: dict[str, Any]) -> None:
@@ -307,47 +319,50 @@ def without_lines(content: dict[str, Any]) -> None:
     ],
 )
 def test_an_implausible_file_is_replaced_by_a_measurement(
-    zoo: Zoo, session: Gated, kept: Path, harm: Any, caplog: pytest.LogCaptureFixture
+    models: ModelsByName, session: Gated, kept: Path, harm: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = json.loads(kept.read_text())
     harm(content)
     kept.write_text(json.dumps(content))
-    costs = machine_costs(zoo, SETTINGS, kept.parent)
+    costs = machine_costs(models, SETTINGS, kept.parent)
     assert session.tiles > WIDTHS
     assert "cannot be used" in caplog.text
     assert kept.name in caplog.text
-    assert read_lines(kept, facts_of(zoo, SETTINGS), set(stages_of(zoo))) == costs.lines
+    assert read_lines(kept, facts_of(models, SETTINGS), set(stages_of(models))) == costs.lines
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"\xff\xfe", b"7"])
 def test_a_damaged_file_is_replaced_by_a_measurement(
-    zoo: Zoo, kept: Path, data: bytes, caplog: pytest.LogCaptureFixture
+    models: ModelsByName, kept: Path, data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept.write_bytes(data)
-    facts, stages = facts_of(zoo, SETTINGS), set(stages_of(zoo))
+    facts, stages = facts_of(models, SETTINGS), set(stages_of(models))
     assert read_lines(kept, facts, stages) is None
     assert "cannot be used" in caplog.text
 
 
 def test_a_missing_file_is_not_logged(
-    zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    models: ModelsByName, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert read_lines(tmp_path / "none.json", facts_of(zoo, SETTINGS), set()) is None
+    assert read_lines(tmp_path / "none.json", facts_of(models, SETTINGS), set()) is None
     assert caplog.text == ""
 
 
 def test_an_unwritable_folder_does_not_stop_a_worker(
-    zoo: Zoo, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    models: ModelsByName, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    costs = machine_costs(zoo, SETTINGS, blocked)
+    costs = machine_costs(models, SETTINGS, blocked)
     assert stage_of(ladder(default_entry())[0]) in costs.lines
     assert "cannot be cached" in caplog.text
 
 
 def test_files_are_written_atomically(
-    zoo: Zoo, kept: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    models: ModelsByName,
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A process that dies while it writes leaves the old file unchanged."""
     before = kept.read_text()
@@ -357,7 +372,7 @@ def test_files_are_written_atomically(
         raise OSError("no space left")
 
     monkeypatch.setattr(Path, "write_text", torn)
-    save_lines(kept, facts_of(zoo, SETTINGS), {"decode": Line(1.0, 1.0, 1.0)})
+    save_lines(kept, facts_of(models, SETTINGS), {"decode": Line(1.0, 1.0, 1.0)})
     assert kept.read_text() == before
     assert "no space left" in caplog.text
 

@@ -32,8 +32,8 @@ from tests.workers.workbench import (
     a_worker,
     costs_of,
     default_entry,
+    models_of,
     photograph,
-    zoo_of,
 )
 from workers.device_memory import fit_to_device
 from workers.execution import Execution, execute
@@ -117,9 +117,9 @@ def job_of(height: int, width: int) -> Job:
 
 
 def executed(size: tuple[int, int]) -> Execution:
-    payload, zoo = encode(drawn(*size), ImageFormat.PNG), zoo_of(Limited())
+    payload, models = encode(drawn(*size), ImageFormat.PNG), models_of(Limited())
     costs = costs_of(network_ms=1.0)
-    return execute(job_of(*size), payload, zoo, costs, math.inf, ALONE, LIMITS)
+    return execute(job_of(*size), payload, models, costs, math.inf, ALONE, LIMITS)
 
 
 @pytest.mark.parametrize(("size", "tiles"), [(FITTING, 1), (HALVED, 2)])
@@ -162,7 +162,7 @@ def test_execution_halves_the_tile() -> None:
 async def test_a_worker_serves_a_job_whose_memory_ran_out_once(queue: RedisQueue) -> None:
     job = a_job()
     await queue.submissions.submit(job, photograph())
-    async with a_worker(queue, zoo_of(Failing(OutOfMemory("CUDA out of memory")))):
+    async with a_worker(queue, models_of(Failing(OutOfMemory("CUDA out of memory")))):
         view = await queue.submissions.wait(job.id, PATIENCE_S)
     assert view.status is JobStatus.SUCCEEDED
     assert view.facts is not None
@@ -172,8 +172,8 @@ async def test_a_worker_serves_a_job_whose_memory_ran_out_once(queue: RedisQueue
 def fitted(free: int | None, kept: int = 0) -> Engine:
     """Return the engine for a picture of 1024 x 1024 pixels on a device."""
     network, entry = OnGpu(free, kept), default_entry()
-    zoo = {entry.name: LoadedModel(entry, network, Tiling(halo=20))}
-    engine = fit_to_device(job_of(1024, 1024), zoo[entry.name].at(1.0), zoo)
+    models = {entry.name: LoadedModel(entry, network, Tiling(halo=20))}
+    engine = fit_to_device(job_of(1024, 1024), models[entry.name].at(1.0), models)
     assert engine is not None
     return engine
 

@@ -13,7 +13,7 @@ from jobs.errors import CorruptImage, OutputTooLarge, Overloaded, UnsupportedIma
 from jobs.formats import ImageFormat
 from jobs.job import Claim
 from scheduling.load import Load
-from tests.workers.workbench import LIMITS, Gated, a_job, costs_of, photograph, zoo_of
+from tests.workers.workbench import LIMITS, Gated, a_job, costs_of, models_of, photograph
 from workers.binding import Binding
 from workers.execution import Execution, execute
 from workers.pipeline import Progress, Stopped, guard
@@ -24,9 +24,9 @@ ALONE = Load(now_ms=0.0, workers=1)
 def run(payload: bytes, session: Gated | None = None, **options: object) -> Execution:
     session = session or Gated()
     session.gate.set()
-    zoo, costs = zoo_of(session), costs_of(network_ms=1.0)
+    models, costs = models_of(session), costs_of(network_ms=1.0)
     job = a_job(output_format=ImageFormat.PNG)
-    return execute(job, payload, zoo, costs, math.inf, ALONE, LIMITS, **options)  # type: ignore[arg-type]
+    return execute(job, payload, models, costs, math.inf, ALONE, LIMITS, **options)  # type: ignore[arg-type]
 
 
 def test_a_job_is_bound_by_the_catalog_and_then_by_its_picture() -> None:
@@ -56,7 +56,7 @@ def test_frame_and_background_of_the_job_count() -> None:
         session = Gated()
         session.gate.set()
         made = execute(
-            *(job, buffer.getvalue(), zoo_of(session), costs_of(network_ms=1.0), math.inf),
+            *(job, buffer.getvalue(), models_of(session), costs_of(network_ms=1.0), math.inf),
             *(ALONE, LIMITS),
         )
         with Image.open(io.BytesIO(made.result.picture)) as image:
@@ -94,5 +94,5 @@ def test_limits_are_checked_before_memory_and_memory_before_decoding() -> None:
     large = a_job(output_width=4000, output_height=4000)
     with pytest.raises(OutputTooLarge):
         execute(
-            large, b"", zoo_of(Gated()), costs_of(1.0), 1.0, ALONE, LIMITS, available_bytes=1000
+            large, b"", models_of(Gated()), costs_of(1.0), 1.0, ALONE, LIMITS, available_bytes=1000
         )

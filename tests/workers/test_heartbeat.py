@@ -10,9 +10,9 @@ from jobs.heartbeat import MachineState
 from jobs.redis_queue import RedisQueue
 from tests.support.waiting import eventually
 from tests.workers.workbench import costs_of
+from workers.current_models import LoadedModels
 from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
-from workers.model_slot import LoadedModels
 
 STATE = MachineState(0.5, 0.0, 1, 2)
 

@@ -25,9 +25,9 @@ from tests.workers.test_runtimes import noise, run
 from tests.workers.workbench import costs_of, default_entry
 from workers import idle_memory
 from workers.allocator import configure
+from workers.current_models import CurrentModels, LoadedModels
 from workers.idle_memory import IDLE_S, IdleMemory, release_memory
-from workers.loaded_model import LoadedModel, Zoo
-from workers.model_slot import LoadedModels, ModelSlot
+from workers.loaded_model import LoadedModel, ModelsByName
 from workers.runtimes.onnx import OnnxSession
 from workers.runtimes.openvino import OpenVinoSession
 
@@ -53,7 +53,10 @@ def test_memory_is_released_once_per_idle_period(monkeypatch: pytest.MonkeyPatch
     keeper, idle_s, looks = Keeper(), 0.0, 0
     entry = default_entry()
     served = LoadedModel(entry, keeper, tiling_of(entry))  # type: ignore[arg-type]
-    slot, turned = ModelSlot(LoadedModels({entry.name: served}, costs_of(1.0))), threading.Event()
+    current, turned = (
+        CurrentModels(LoadedModels({entry.name: served}, costs_of(1.0))),
+        threading.Event(),
+    )
 
     def turn(call: Callable[[], float]) -> float:
         turned.set()
@@ -71,7 +74,7 @@ def test_memory_is_released_once_per_idle_period(monkeypatch: pytest.MonkeyPatch
 
     async def watched() -> None:
         nonlocal idle_s
-        resting = asyncio.create_task(IdleMemory(slot, turn, idle, math.inf).run())
+        resting = asyncio.create_task(IdleMemory(current, turn, idle, math.inf).run())
         for expected in (1, 2):
             await looked()
             assert keeper.released == expected - 1, "a worker that is busy needs it"
@@ -99,12 +102,12 @@ def test_networks_leave_the_memory_of_a_resting_worker_and_return_with_the_first
     entry, idle_s = default_entry(), 0.0
     session = OnnxSession(SHIPPED, entry, threads=1)
     served = LoadedModel(entry, session, tiling_of(entry))
-    slot = ModelSlot(LoadedModels({entry.name: served}, costs_of(1.0)))
+    current = CurrentModels(LoadedModels({entry.name: served}, costs_of(1.0)))
     networks = [session.at(width.width) for width in entry.widths]
 
     async def watched() -> None:
         nonlocal idle_s
-        work = asyncio.create_task(IdleMemory(slot, direct, lambda: idle_s, unload_s=20.0).run())
+        work = asyncio.create_task(IdleMemory(current, direct, lambda: idle_s, unload_s=20.0).run())
         cheapest, *others = networks
         await eventually(lambda: all(one.loaded for one in others), "all networks")
         cheapest.load()
@@ -121,8 +124,8 @@ def test_networks_leave_the_memory_of_a_resting_worker_and_return_with_the_first
 def test_a_width_is_chosen_with_the_time_to_load_it() -> None:
     entry = default_entry()
     session = OnnxSession(SHIPPED, entry, threads=1)
-    zoo: Zoo = {entry.name: LoadedModel(entry, session, tiling_of(entry))}
-    costs = LoadedModels(zoo, costs_of(1.0)).costs
+    models: ModelsByName = {entry.name: LoadedModel(entry, session, tiling_of(entry))}
+    costs = LoadedModels(models, costs_of(1.0)).costs
     network, work = session.at(1.0), Work(2304, 9216, "png")
     stage = stage_of(Rung(entry.name, 1.0))
     network.load()
@@ -164,14 +167,14 @@ def measure(runtime: str) -> tuple[float, float]:
         if runtime == "onnx"
         else OpenVinoSession(SHIPPED, entry, Precision.INT8, threads=1)
     )
-    zoo: Zoo = {entry.name: LoadedModel(entry, session, tiling_of(entry))}
+    models: ModelsByName = {entry.name: LoadedModel(entry, session, tiling_of(entry))}
     process = psutil.Process()
     resident = []
     for side in (8, 160):
         for width in (entry.widths[0], entry.widths[-1]):
             run(session, noise(1, 3, side, side), (2 * side, 2 * side), width.width)
         resident.append(process.memory_info().rss)
-        release_memory(zoo)
+        release_memory(models)
         resident.append(process.memory_info().rss)
     _, before, most, left = resident
     return most - before, left - before

@@ -13,10 +13,10 @@ from models.catalog import CATALOG_FILE, SHIPPED, CatalogError, describe, read_c
 from scheduling.stages import stage_of
 from tests.workers.model_folder import SMALL, add_copy, edit, remove, small_folder, tamper
 from workers.calibration import warm_model
+from workers.current_models import LoadedModels
 from workers.disturbance import Needs
 from workers.loaded_model import LoadedModel
 from workers.model_loader import ModelLoader
-from workers.model_slot import LoadedModels
 from workers.settings import WorkerSettings
 
 SETTINGS = WorkerSettings(worker_threads=1)
@@ -28,8 +28,8 @@ def loader_of(folder: Path, costs: Path | None = None) -> ModelLoader:
 
 def reloaded(loader: ModelLoader, loaded: LoadedModels) -> LoadedModels:
     """The models after a reload, and the number of turns that it took."""
-    update = loader.reload(loaded.zoo, dict(loaded.costs.lines), lambda call: call())
-    return loaded.updated(update.zoo, update.lines, update.broken)
+    update = loader.reload(loaded.models, dict(loaded.costs.lines), lambda call: call())
+    return loaded.updated(update.models, update.lines, update.broken)
 
 
 def stages(served: LoadedModel) -> set[str]:
@@ -65,10 +65,10 @@ def test_a_new_entry_is_measured_and_others_keep_their_costs(
     before.costs.slowdown["network"], before.costs.margin = 1.75, 2.5
     add_copy(folder, "second")
     after = reloaded(loader, before)
-    assert set(after.zoo) == {SMALL, "second"}
-    assert after.zoo[SMALL].session is before.zoo[SMALL].session
+    assert set(after.models) == {SMALL, "second"}
+    assert after.models[SMALL].session is before.models[SMALL].session
     assert (after.costs.slowdown["network"], after.costs.margin) == (1.75, 2.5)
-    assert set(after.costs.lines) == set(before.costs.lines) | stages(after.zoo["second"])
+    assert set(after.costs.lines) == set(before.costs.lines) | stages(after.models["second"])
     assert all(after.costs.lines[s] == before.costs.lines[s] for s in before.costs.lines)
     assert after.capabilities == (LADDER, SMALL, "second", f"{SMALL}@1", "second@1")
     assert after.broken == {}
@@ -82,8 +82,8 @@ def test_a_reload_without_changes_measures_nothing(loader: ModelLoader) -> None:
     def no_turn(_: Callable[[], float]) -> float:
         pytest.fail("nothing is new")
 
-    update = loader.reload(before.zoo, dict(before.costs.lines), no_turn)
-    assert update.zoo == before.zoo
+    update = loader.reload(before.models, dict(before.costs.lines), no_turn)
+    assert update.models == before.models
     assert update.lines == {}
 
 
@@ -92,8 +92,8 @@ def test_a_removed_entry_is_removed_with_its_costs(folder: Path, loader: ModelLo
     before = loader.load_all()
     remove(folder, "second")
     after = reloaded(loader, before)
-    assert list(after.zoo) == [SMALL]
-    assert stages(before.zoo["second"]).isdisjoint(after.costs.lines)
+    assert list(after.models) == [SMALL]
+    assert stages(before.models["second"]).isdisjoint(after.costs.lines)
     assert after.capabilities == (LADDER, SMALL, f"{SMALL}@1")
 
 
@@ -133,7 +133,7 @@ def test_a_broken_entry_does_not_affect_others_at_a_start(
     add_copy(folder, "second")
     FAULTS[reason](folder)
     loaded = loader.load_all()
-    assert list(loaded.zoo) == [SMALL]
+    assert list(loaded.models) == [SMALL]
     assert list(loaded.broken) == ["second"]
     assert reason in loaded.broken["second"]
     assert "model second is broken" in caplog.text
@@ -147,8 +147,8 @@ def test_a_broken_entry_leaves_its_running_model(
     before = loader.load_all()
     FAULTS[reason](folder)
     after = reloaded(loader, before)
-    assert {n: s.session for n, s in after.zoo.items()} == {
-        n: s.session for n, s in before.zoo.items()
+    assert {n: s.session for n, s in after.models.items()} == {
+        n: s.session for n, s in before.models.items()
     }
     assert after.costs == before.costs
     assert reason in after.broken["second"]
@@ -156,7 +156,7 @@ def test_a_broken_entry_leaves_its_running_model(
 
 def test_a_running_model_does_not_change_with_its_files(folder: Path, loader: ModelLoader) -> None:
     """Mapped weights would change with their file, or crash the process where it was cut."""
-    served = loader.load_all().zoo[SMALL]
+    served = loader.load_all().models[SMALL]
     weights = folder / served.entry.weights.file
     weights.write_bytes(b"\0")
     warm_model(served)
@@ -170,14 +170,14 @@ def test_a_changed_artifact_is_reloaded_and_a_changed_text_is_not(
     before = loader.load_all()
     edit(folder, SMALL, description="The same, in other words.")
     renamed = reloaded(loader, before)
-    assert renamed.zoo[SMALL].session is before.zoo[SMALL].session
-    assert renamed.zoo[SMALL].entry.description == "The same, in other words."
+    assert renamed.models[SMALL].session is before.models[SMALL].session
+    assert renamed.models[SMALL].entry.description == "The same, in other words."
     narrow = read_catalog(SHIPPED).get(SMALL).widths[0]
     (folder / narrow.onnx.file).write_bytes((SHIPPED / narrow.onnx.file).read_bytes())
-    wide = renamed.zoo[SMALL].entry.widths[0]
+    wide = renamed.models[SMALL].entry.widths[0]
     edit(folder, SMALL, widths=[w.model_dump(mode="json") for w in (narrow, wide)])
     after = reloaded(loader, renamed)
-    assert after.zoo[SMALL].session is not before.zoo[SMALL].session
+    assert after.models[SMALL].session is not before.models[SMALL].session
     assert f"{SMALL}@0.25" in after.capabilities
     assert np.isfinite(after.costs.lines[f"network:{SMALL}@0.25"].fixed)
 
@@ -208,15 +208,15 @@ def test_a_model_on_demand_is_loaded_on_request_and_stays(
     add_copy(folder, "rare")
     edit(folder, "rare", on_demand=True, in_ladder=False)
     loaded = loader.load_all()
-    assert set(loaded.zoo) == {SMALL}
-    assert set(reloaded(loader, loaded).zoo) == {SMALL}
+    assert set(loaded.models) == {SMALL}
+    assert set(reloaded(loader, loaded).models) == {SMALL}
     known = dict(loaded.costs.lines)
-    update = loader.reload(loaded.zoo, known, lambda call: call(), {"rare", "unheard-of"})
-    assert set(update.zoo) == {SMALL, "rare"}
-    assert set(update.lines) == stages(update.zoo["rare"])
-    after = loaded.updated(update.zoo, update.lines, update.broken)
+    update = loader.reload(loaded.models, known, lambda call: call(), {"rare", "unheard-of"})
+    assert set(update.models) == {SMALL, "rare"}
+    assert set(update.lines) == stages(update.models["rare"])
+    after = loaded.updated(update.models, update.lines, update.broken)
     assert "rare" in after.capabilities
-    assert set(reloaded(loader, after).zoo) == {SMALL, "rare"}
+    assert set(reloaded(loader, after).models) == {SMALL, "rare"}
 
 
 def test_models_to_warm_are_loaded_at_the_start(folder: Path, costs: Path) -> None:
@@ -224,4 +224,4 @@ def test_models_to_warm_are_loaded_at_the_start(folder: Path, costs: Path) -> No
         add_copy(folder, name)
         edit(folder, name, on_demand=True)
     settings = SETTINGS.model_copy(update={"warm": ("rare",)})
-    assert set(ModelLoader(folder, settings, costs).load_all().zoo) == {SMALL, "rare"}
+    assert set(ModelLoader(folder, settings, costs).load_all().models) == {SMALL, "rare"}

@@ -30,8 +30,8 @@ from tests.workers.workbench import (
     a_worker,
     costs_of,
     default_entry,
+    models_of,
     photograph,
-    zoo_of,
 )
 from workers.features import features_of
 from workers.preemption import POLL_S
@@ -137,8 +137,8 @@ async def ended(queue: RedisQueue, job_id: str):
 async def test_a_run_is_suspended_for_a_job_that_cannot_wait(queue: RedisQueue) -> None:
     session, registry = Stepwise(), CollectorRegistry()
     long, urgent = a_job(), a_job(budget_ms=6_000)
-    zoo = zoo_of(session, TILE_PIXELS)
-    async with a_worker(queue, zoo, costs_of(network_ms=20_000), registry):
+    models = models_of(session, TILE_PIXELS)
+    async with a_worker(queue, models, costs_of(network_ms=20_000), registry):
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(urgent, photograph())
@@ -158,7 +158,7 @@ async def test_a_tile_is_interrupted_for_a_job_that_cannot_wait_for_its_end(
 ) -> None:
     session, costs = Breakable(), costs_of(network_ms=20_000)
     long, urgent, next_urgent = a_job(), a_job(budget_ms=6_000), a_job(budget_ms=7_000)
-    async with a_worker(queue, zoo_of(session), costs):
+    async with a_worker(queue, models_of(session), costs):
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(urgent, photograph())
@@ -180,7 +180,7 @@ async def test_a_tile_is_interrupted_for_a_job_that_cannot_wait_for_its_end(
 
 async def test_a_tile_of_a_cancelled_picture_is_not_finished(queue: RedisQueue) -> None:
     session, long, following = Breakable(), a_job(), a_job()
-    async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_000)):
+    async with a_worker(queue, models_of(session), costs_of(network_ms=20_000)):
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(following, photograph())
@@ -194,7 +194,7 @@ async def test_a_tile_of_a_cancelled_picture_is_not_finished(queue: RedisQueue) 
 async def test_a_tile_that_cannot_be_interrupted_is_finished_first(queue: RedisQueue) -> None:
     session = Stepwise()
     long, urgent = a_job(), a_job(budget_ms=6_000)
-    async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_000)):
+    async with a_worker(queue, models_of(session), costs_of(network_ms=20_000)):
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(urgent, photograph())
@@ -210,7 +210,7 @@ async def test_a_job_is_run_next_if_the_interruption_came_too_late(
 ) -> None:
     session = TooLate()
     long, urgent = a_job(), a_job(budget_ms=6_000)
-    async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_000)):
+    async with a_worker(queue, models_of(session), costs_of(network_ms=20_000)):
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(urgent, photograph())
@@ -223,7 +223,7 @@ async def test_a_picture_with_no_time_to_spare_is_not_interrupted(queue: RedisQu
     session = Breakable()
     long = a_job(budget_ms=22_000, pinned_width=1.0)
     urgent = a_job(budget_ms=6_000, cheapest_ms=2_000)
-    async with a_worker(queue, zoo_of(session), costs_of(network_ms=20_500)):
+    async with a_worker(queue, models_of(session), costs_of(network_ms=20_500)):
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(urgent, photograph())
@@ -236,7 +236,7 @@ async def test_a_picture_with_no_time_to_spare_is_not_interrupted(queue: RedisQu
 async def test_a_run_is_not_suspended_for_a_job_that_can_wait(queue: RedisQueue) -> None:
     session = Stepwise()
     long, patient = a_job(), a_job(budget_ms=60_000, cheapest_ms=5_000)
-    async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
+    async with a_worker(queue, models_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(patient, photograph())
@@ -250,7 +250,7 @@ async def test_a_run_is_suspended_for_a_short_job_that_could_wait(queue: RedisQu
     session = Stepwise()
     long, short = a_job(), a_job(budget_ms=60_000, cheapest_ms=2_000)
     assert short.small
-    async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
+    async with a_worker(queue, models_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(short, photograph())
@@ -263,7 +263,7 @@ async def test_a_run_is_not_suspended_for_longer_than_it_can_spare(queue: RedisQ
     session = Stepwise()
     long = a_job(budget_ms=30_000)
     urgent = a_job(budget_ms=29_000, cheapest_ms=25_000)
-    async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
+    async with a_worker(queue, models_of(session, TILE_PIXELS), costs_of(network_ms=20_000)):
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(urgent, photograph())
@@ -276,8 +276,8 @@ async def test_a_run_is_not_suspended_for_longer_than_it_can_spare(queue: RedisQ
 
 async def test_a_cancelled_run_is_not_continued(queue: RedisQueue) -> None:
     session, leases = Stepwise(), ChangedLeases(queue.leases)
-    long, urgent, zoo = a_job(), a_job(budget_ms=6_000), zoo_of(session, TILE_PIXELS)
-    async with a_worker(leases.of(queue), zoo, costs_of(network_ms=20_000)):
+    long, urgent, models = a_job(), a_job(budget_ms=6_000), models_of(session, TILE_PIXELS)
+    async with a_worker(leases.of(queue), models, costs_of(network_ms=20_000)):
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(urgent, photograph())
@@ -299,8 +299,8 @@ async def test_a_cancelled_run_is_not_suspended_but_ends_at_once(queue: RedisQue
     """So the next job runs alone, and nothing is held back for the cancelled one."""
     session = Stepwise()
     long, urgent = a_job(budget_ms=2_000_000), a_job(budget_ms=700_000)
-    zoo = zoo_of(session, TILE_PIXELS)
-    async with a_worker(queue, zoo, costs_with_cheap_narrow(), renew_s=60.0):
+    models = models_of(session, TILE_PIXELS)
+    async with a_worker(queue, models, costs_with_cheap_narrow(), renew_s=60.0):
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.cancel(long.id)
@@ -316,7 +316,7 @@ async def test_a_run_that_falls_behind_is_finished_narrower(
 ) -> None:
     session, entry = Stepwise(), default_entry()
     job = a_job(budget_ms=1_200_000)
-    async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_with_cheap_narrow()):
+    async with a_worker(queue, models_of(session, TILE_PIXELS), costs_with_cheap_narrow()):
         await queue.submissions.submit(job, photograph())
         await begun(session)
         run_clock.ahead_s = 600.0  # the first tile takes longer than all should
@@ -343,7 +343,7 @@ async def test_a_late_tile_is_left_at_the_last_moment_for_the_cheapest_network(
 ) -> None:
     session, entry, costs = Breakable(), default_entry(), costs_with_a_last_moment()
     job = a_job(budget_ms=1_200_000)
-    async with a_worker(queue, zoo_of(session), costs):
+    async with a_worker(queue, models_of(session), costs):
         await queue.submissions.submit(job, photograph())
         await begun(session)
         run_clock.ahead_s = 1100.0  # overdue, but 100 s are left, of which 52 are enough
@@ -372,7 +372,7 @@ async def test_a_late_tile_is_finished_where_nothing_cheaper_is_in_time(
 ) -> None:
     session = Breakable()
     job = a_job(budget_ms=1_200_000, **wishes)
-    async with a_worker(queue, zoo_of(session), costs_with_a_last_moment()):
+    async with a_worker(queue, models_of(session), costs_with_a_last_moment()):
         await queue.submissions.submit(job, photograph())
         await begun(session)
         run_clock.ahead_s = ahead_s
@@ -386,7 +386,7 @@ async def test_a_late_tile_is_finished_where_nothing_cheaper_is_in_time(
 async def test_a_pinned_width_is_kept_to_the_end(queue: RedisQueue, run_clock: RunClock) -> None:
     session, entry = Stepwise(), default_entry()
     job = a_job(budget_ms=1_200_000, pinned_width=1.0)
-    async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs_with_cheap_narrow()):
+    async with a_worker(queue, models_of(session, TILE_PIXELS), costs_with_cheap_narrow()):
         await queue.submissions.submit(job, photograph())
         await begun(session)
         run_clock.ahead_s = 600.0
@@ -401,7 +401,7 @@ async def test_a_run_finished_narrower_updates_the_costs_of_neither_width(
 ) -> None:
     session, costs = Stepwise(), costs_with_cheap_narrow()
     job = a_job(budget_ms=1_200_000, on_miss=OnMiss.DEGRADE)
-    async with a_worker(queue, zoo_of(session, TILE_PIXELS), costs):
+    async with a_worker(queue, models_of(session, TILE_PIXELS), costs):
         await queue.submissions.submit(job, photograph())
         await begun(session)
         run_clock.ahead_s = 600.0
@@ -433,8 +433,8 @@ async def test_a_stopped_run_that_is_suspended_does_not_hang(
     session, leases, ends = Stepwise(), ChangedLeases(queue.leases), list[int]()
     watchdog = Watchdog(0.2, queue.registry.count_stuck_worker, ends.append)
     long, urgent = a_job(), a_job(budget_ms=6_000, pinned_width=1.0)  # runs a network
-    zoo, costs = zoo_of(session, TILE_PIXELS), costs_of(network_ms=20_000)
-    async with a_worker(leases.of(queue), zoo, costs, watchdog=watchdog):
+    models, costs = models_of(session, TILE_PIXELS), costs_of(network_ms=20_000)
+    async with a_worker(leases.of(queue), models, costs, watchdog=watchdog):
         await queue.submissions.submit(long, photograph())
         await begun(session)
         await queue.submissions.submit(urgent, photograph())

@@ -14,13 +14,13 @@ from models.catalog import SHIPPED
 from scheduling.cost_line import Line
 from scheduling.cost_model import CostModel
 from tests.support.waiting import PATIENCE_S, eventually
-from tests.workers.workbench import Cores, Gated, costs_of, zoo_of
+from tests.workers.workbench import Cores, Gated, costs_of, models_of
 from workers import remeasuring
 from workers.calibration_cache import costs_name, facts_of, read_lines, stages_of
+from workers.current_models import CurrentModels, LoadedModels
 from workers.disturbance import ALL_CORES, Needs, Reading
-from workers.loaded_model import Zoo
+from workers.loaded_model import ModelsByName
 from workers.model_loader import ModelLoader
-from workers.model_slot import LoadedModels, ModelSlot
 from workers.remeasuring import IDLE_S, Lull, Remeasurer
 from workers.settings import WorkerSettings
 
@@ -73,27 +73,27 @@ def moment() -> Moment:
 
 
 @pytest.fixture
-def zoo() -> Zoo:
+def models() -> ModelsByName:
     session = Gated()
     session.gate.set()
-    return zoo_of(session)
+    return models_of(session)
 
 
 @pytest.fixture
-def slot(zoo: Zoo) -> ModelSlot:
+def current(models: ModelsByName) -> CurrentModels:
     """Models after a start on a busy machine and a few jobs."""
-    lines = {k: OLD if k.startswith("network") else Line(1, 1, 1) for k in stages_of(zoo)}
-    return ModelSlot(
-        LoadedModels(zoo, CostModel(lines, {"network": 0.4, "decode": 1.1}, margin=2.0))
+    lines = {k: OLD if k.startswith("network") else Line(1, 1, 1) for k in stages_of(models)}
+    return CurrentModels(
+        LoadedModels(models, CostModel(lines, {"network": 0.4, "decode": 1.1}, margin=2.0))
     )
 
 
 @contextlib.asynccontextmanager
 async def measuring(
-    slot: ModelSlot, moment: Moment, folder: Path
+    current: CurrentModels, moment: Moment, folder: Path
 ) -> AsyncIterator[asyncio.Task[None]]:
     loader = ModelLoader(SHIPPED, SETTINGS, folder)
-    again = Remeasurer(loader, slot, moment.turn, lambda: moment.idle_s, moment.read)
+    again = Remeasurer(loader, current, moment.turn, lambda: moment.idle_s, moment.read)
     task = asyncio.create_task(again.run())
     try:
         yield task
@@ -117,11 +117,11 @@ async def some_polls() -> None:
 
 @pytest.mark.usefixtures("found")
 async def test_costs_are_remeasured_once_the_machine_is_quiet_and_cached(
-    slot: ModelSlot, moment: Moment, tmp_path: Path
+    current: CurrentModels, moment: Moment, tmp_path: Path
 ) -> None:
-    costs, zoo = slot.loaded.costs, slot.loaded.zoo
+    costs, models = current.loaded.costs, current.loaded.models
     moment.cores.others = 1.0
-    async with measuring(slot, moment, tmp_path):
+    async with measuring(current, moment, tmp_path):
         await some_polls()
         assert moment.turns == 0
         moment.cores.others = 0.0
@@ -132,60 +132,60 @@ async def test_costs_are_remeasured_once_the_machine_is_quiet_and_cached(
     assert costs.slowdown == {"decode": 1.1}  # other stages keep what they learnt
     assert costs.margin == CostModel().margin
     assert all(line.fixed < OLD.fixed for line in costs.lines.values())
-    facts = facts_of(zoo, SETTINGS)
-    assert read_lines(tmp_path / costs_name(facts), facts, set(stages_of(zoo))) == costs.lines
+    facts = facts_of(models, SETTINGS)
+    assert read_lines(tmp_path / costs_name(facts), facts, set(stages_of(models))) == costs.lines
 
 
 @pytest.mark.usefixtures("found")
 async def test_costs_of_a_quiet_machine_are_left_alone(
-    zoo: Zoo, moment: Moment, tmp_path: Path
+    models: ModelsByName, moment: Moment, tmp_path: Path
 ) -> None:
-    async with measuring(ModelSlot(LoadedModels(zoo, costs_of(10.0))), moment, tmp_path):
+    async with measuring(CurrentModels(LoadedModels(models, costs_of(10.0))), moment, tmp_path):
         await some_polls()
     assert moment.turns == 0
 
 
 @pytest.mark.usefixtures("found")
 async def test_a_job_waits_for_one_short_measurement_at_most(
-    slot: ModelSlot, moment: Moment, tmp_path: Path
+    current: CurrentModels, moment: Moment, tmp_path: Path
 ) -> None:
     def a_job_comes() -> None:
         if moment.turns == 3:
             moment.idle_s = 0.0
 
     moment.between = a_job_comes
-    async with measuring(slot, moment, tmp_path):
+    async with measuring(current, moment, tmp_path):
         await ended(moment, 3)
         for since in (0.0, 0.9 * IDLE_S):  # and not at once when it has ended
             moment.idle_s = since
             await some_polls()
             assert moment.turns == 3
         moment.idle_s = IDLE_S
-        await undisturbed(slot.loaded.costs)
+        await undisturbed(current.loaded.costs)
 
 
 @pytest.mark.usefixtures("found")
 async def test_remeasuring_pauses_during_a_disturbance(
-    slot: ModelSlot, moment: Moment, tmp_path: Path
+    current: CurrentModels, moment: Moment, tmp_path: Path
 ) -> None:
     def others_come() -> None:
         if moment.turns == 3:
             moment.cores.others = 1.0
 
     moment.between = others_come
-    async with measuring(slot, moment, tmp_path):
+    async with measuring(current, moment, tmp_path):
         await ended(moment, 3)
         await some_polls()
         assert moment.turns == 3
         moment.cores.others = 0.0
-        await undisturbed(slot.loaded.costs)
+        await undisturbed(current.loaded.costs)
 
 
 async def test_costs_that_were_disturbed_again_are_discarded(
-    slot: ModelSlot, moment: Moment, tmp_path: Path, found: list[str | None]
+    current: CurrentModels, moment: Moment, tmp_path: Path, found: list[str | None]
 ) -> None:
     found[:] = ["others took it", "and again", None]
-    costs = slot.loaded.costs
+    costs = current.loaded.costs
     before = replace(costs, lines=dict(costs.lines), slowdown=dict(costs.slowdown))
     first: list[CostModel] = []
 
@@ -194,50 +194,50 @@ async def test_costs_that_were_disturbed_again_are_discarded(
             first.append(replace(costs, lines=dict(costs.lines), slowdown=dict(costs.slowdown)))
 
     moment.between = look
-    async with measuring(slot, moment, tmp_path):
+    async with measuring(current, moment, tmp_path):
         await undisturbed(costs)
     assert first == [before]
 
 
 @pytest.mark.usefixtures("found")
 async def test_costs_of_removed_models_are_discarded(
-    slot: ModelSlot, moment: Moment, tmp_path: Path
+    current: CurrentModels, moment: Moment, tmp_path: Path
 ) -> None:
-    old = slot.loaded
-    new = LoadedModels(old.zoo, replace(old.costs, lines=dict(old.costs.lines)))
+    old = current.loaded
+    new = LoadedModels(old.models, replace(old.costs, lines=dict(old.costs.lines)))
 
     def exchanged() -> None:
-        slot.loaded = new
+        current.loaded = new
 
     moment.between = exchanged
-    async with measuring(slot, moment, tmp_path):
+    async with measuring(current, moment, tmp_path):
         await undisturbed(new.costs)
     assert old.costs.disturbed
 
 
 @pytest.mark.usefixtures("found")
 async def test_an_error_is_logged_and_remeasuring_continues(
-    slot: ModelSlot, moment: Moment, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    current: CurrentModels, moment: Moment, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:
         if moment.turns == 1:
             raise ValueError("a fault")
 
     moment.between = fail
-    async with measuring(slot, moment, tmp_path):
-        await undisturbed(slot.loaded.costs)
+    async with measuring(current, moment, tmp_path):
+        await undisturbed(current.loaded.costs)
     assert "costs cannot be remeasured: a fault" in caplog.text
 
 
 @pytest.mark.usefixtures("found")
 async def test_a_stopping_worker_does_not_wait_for_a_lull(
-    slot: ModelSlot, moment: Moment, tmp_path: Path
+    current: CurrentModels, moment: Moment, tmp_path: Path
 ) -> None:
     def a_job_comes() -> None:
         moment.idle_s = 0.0
 
     moment.between = a_job_comes
-    async with measuring(slot, moment, tmp_path) as task:
+    async with measuring(current, moment, tmp_path) as task:
         await ended(moment, 1)
         task.cancel()
     async with asyncio.timeout(PATIENCE_S):

@@ -14,7 +14,7 @@ from jobs.job import Job, JobStatus
 from jobs.redis_queue import RedisQueue
 from telemetry.logs import json_lines
 from telemetry.trace_context import TraceContext
-from tests.workers.workbench import Failing, Gated, a_job, a_worker, photograph, zoo_of
+from tests.workers.workbench import Failing, Gated, a_job, a_worker, models_of, photograph
 from workers.runtimes.base import Session
 
 TRACE = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", True)
@@ -30,7 +30,7 @@ async def run(
     """Let a worker run one job, and return the line that it wrote."""
     job: Job = a_job(traceparent=TRACE.traceparent)
     with caplog.at_level(logging.INFO, logger="anysr.workers.runs"):
-        async with a_worker(queue, zoo_of(session), registry=registry):
+        async with a_worker(queue, models_of(session), registry=registry):
             await queue.submissions.submit(job, picture)
             view = await queue.submissions.wait(job.id, 20)
     assert view.status in (JobStatus.SUCCEEDED, JobStatus.FAILED)

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from images.picture import FloatArray
 from models.catalog import SHIPPED, CatalogError, ModelEntry, describe, read_catalog
-from models.checkpoint import load_network
 from models.export import write_torchscript
 from models.geometry import axis_grid
+from models.network_file import load_network
 from tests.support.waiting import eventually_sync
 from tests.workers.workbench import default_entry
 from workers.runtimes.base import Interrupted, Interruptible, RuntimeMissing, Session

@@ -16,7 +16,7 @@ from scheduling.cost_model import CostModel
 from scheduling.load import Load
 from scheduling.stages import encode_stage
 from tests.support.waiting import eventually
-from tests.workers.workbench import Gated, a_job, a_worker, costs_of, photograph, zoo_of
+from tests.workers.workbench import Gated, a_job, a_worker, costs_of, models_of, photograph
 from workers.background import background_task
 from workers.binding import Binding
 from workers.pipeline import Progress
@@ -38,14 +38,14 @@ def a_run(waits: bool = False, stopped: bool = False) -> Any:
 
 def bound(costs: CostModel) -> Binding:
     load = Load.of(Backlog(now_ms=0.0), 1, free=1)
-    return Binding(a_job(pinned_width=1.0), zoo_of(Gated()), costs, 1e6, load)
+    return Binding(a_job(pinned_width=1.0), models_of(Gated()), costs, 1e6, load)
 
 
 async def test_a_cancelled_run_that_hangs_ends_the_worker(queue: RedisQueue) -> None:
     session, ends = Gated(), list[int]()
     watchdog = Watchdog(0.2, queue.registry.count_stuck_worker, ends.append)
     job = a_job()
-    async with a_worker(queue, zoo_of(session), watchdog=watchdog):
+    async with a_worker(queue, models_of(session), watchdog=watchdog):
         await queue.submissions.submit(job, photograph())
         await eventually(session.entered.is_set, "the start of the run")
         await asyncio.sleep(0.3)
@@ -64,7 +64,7 @@ async def test_a_run_that_takes_far_too_long_ends_the_worker(
     session, ends = Gated(), list[int]()
     watchdog = Watchdog(3600.0, queue.registry.count_stuck_worker, ends.append)
     job = a_job()
-    async with a_worker(queue, zoo_of(session), costs_of(0.1), watchdog=watchdog):
+    async with a_worker(queue, models_of(session), costs_of(0.1), watchdog=watchdog):
         await queue.submissions.submit(job, photograph())
         await eventually(lambda: ends, "the end of the worker")
         session.gate.set()

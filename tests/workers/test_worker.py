@@ -41,12 +41,12 @@ from tests.workers.workbench import (
     at_work,
     costs_of,
     default_entry,
+    models_of,
     photograph,
-    zoo_of,
 )
+from workers.current_models import CurrentModels, LoadedModels
 from workers.heartbeat import Heartbeat
 from workers.metrics import WorkerMetrics
-from workers.model_slot import LoadedModels, ModelSlot
 from workers.runtimes.onnx import OnnxSession
 from workers.watchdog import Watchdog
 from workers.worker import Worker, WorkerParts
@@ -78,10 +78,10 @@ async def ended(queue: RedisQueue, job_id: str) -> Any:
 
 async def test_a_picture_is_delivered_with_its_facts(queue: RedisQueue) -> None:
     registry = CollectorRegistry()
-    zoo = zoo_of(OnnxSession(SHIPPED, default_entry(), threads=1))
+    models = models_of(OnnxSession(SHIPPED, default_entry(), threads=1))
     job = a_job(output_width=113, output_height=95, output_format=ImageFormat.JPEG, quality=80)
     await queue.submissions.submit(job, photograph())
-    async with a_worker(queue, zoo, registry=registry):
+    async with a_worker(queue, models, registry=registry):
         view = await ended(queue, job.id)
     assert view.status is JobStatus.SUCCEEDED
     picture = Image.open(io.BytesIO(await queue.submissions.result(view)))
@@ -102,10 +102,12 @@ async def test_a_picture_is_delivered_with_its_facts(queue: RedisQueue) -> None:
 async def test_a_worker_is_idle_while_it_has_no_job(queue: RedisQueue) -> None:
     metrics, session = WorkerMetrics(CollectorRegistry()), Gated()
     heartbeat = Heartbeat(queue.registry, "worker", metrics, every_s=0.1)
-    slot = ModelSlot(LoadedModels(zoo_of(session), costs_of(10)))
+    current = CurrentModels(LoadedModels(models_of(session), costs_of(10)))
     watchdog = Watchdog(PATIENCE_S, queue.registry.count_stuck_worker)
     worker = Worker(
-        WorkerParts(queue.leases, slot, heartbeat, metrics, Untraced(), LIMITS, watchdog, 0.05, 0.1)
+        WorkerParts(
+            queue.leases, current, heartbeat, metrics, Untraced(), LIMITS, watchdog, 0.05, 0.1
+        )
     )
     job = a_job()
     async with at_work(worker):
@@ -121,7 +123,7 @@ async def test_a_worker_is_idle_while_it_has_no_job(queue: RedisQueue) -> None:
 async def test_too_little_slack_for_any_network_is_resampled(queue: RedisQueue) -> None:
     job = a_job()
     await queue.submissions.submit(job, photograph())
-    async with a_worker(queue, zoo_of(open_session()), costs_of(network_ms=10**6)):
+    async with a_worker(queue, models_of(open_session()), costs_of(network_ms=10**6)):
         facts = (await ended(queue, job.id)).facts
     assert (facts.model, facts.width, facts.reason) == ("lanczos", 0, Reason.FLOOR)
     assert facts.expected_db is not None
@@ -133,7 +135,7 @@ async def test_slack_narrows_the_width(queue: RedisQueue) -> None:
         costs.lines[stage_of(rung)] = Line(10**6, 0, 0)
     job = a_job()
     await queue.submissions.submit(job, photograph())
-    async with a_worker(queue, zoo_of(open_session()), costs):
+    async with a_worker(queue, models_of(open_session()), costs):
         facts = (await ended(queue, job.id)).facts
     assert (facts.width, facts.reason) == (default_entry().widths[0].width, Reason.SLACK)
 
@@ -146,7 +148,7 @@ async def test_jobs_that_wait_narrow_the_width(queue: RedisQueue) -> None:
     jobs = [a_job(narrowest_ms=12) for _ in range(3)]
     for job in jobs:
         await queue.submissions.submit(job, photograph())
-    async with a_worker(queue, zoo_of(open_session()), costs):
+    async with a_worker(queue, models_of(open_session()), costs):
         facts = (await ended(queue, jobs[0].id)).facts
     assert (facts.width, facts.reason) == (default_entry().widths[-2].width, Reason.BACKLOG)
 
@@ -154,7 +156,7 @@ async def test_jobs_that_wait_narrow_the_width(queue: RedisQueue) -> None:
 async def test_a_pinned_width_is_kept(queue: RedisQueue) -> None:
     job = a_job(pinned_width=0.5, budget_ms=1.0)
     await queue.submissions.submit(job, photograph())
-    async with a_worker(queue, zoo_of(open_session())):
+    async with a_worker(queue, models_of(open_session())):
         facts = (await ended(queue, job.id)).facts
     assert (facts.width, facts.reason) == (0.5, Reason.PINNED)
 
@@ -163,7 +165,7 @@ async def test_measured_times_update_the_costs(queue: RedisQueue) -> None:
     costs = costs_of(network_ms=30_000)
     job = a_job()
     await queue.submissions.submit(job, photograph())
-    async with a_worker(queue, zoo_of(open_session()), costs):
+    async with a_worker(queue, models_of(open_session()), costs):
         await ended(queue, job.id)
     assert costs.slowdown["network"] < 1
 
@@ -174,7 +176,7 @@ async def test_an_unchanged_picture_does_not_update_network_costs(
     costs, session = costs_of(network_ms=1000), open_session()
     job = a_job(output_width=48, output_height=40)
     await queue.submissions.submit(job, photograph())
-    async with a_worker(queue, zoo_of(session), costs):
+    async with a_worker(queue, models_of(session), costs):
         view = await ended(queue, job.id)
     assert (view.status, session.tiles) == (JobStatus.SUCCEEDED, 0)
     assert "network" not in costs.slowdown
@@ -191,7 +193,7 @@ async def test_a_job_for_a_removed_model_or_width_fails_unrun(
     registry, session = CollectorRegistry(), open_session()
     job = a_job(**changes)
     await queue.submissions.submit(job, photograph())
-    async with a_worker(queue, zoo_of(session), registry=registry):
+    async with a_worker(queue, models_of(session), registry=registry):
         view = await ended(queue, job.id)
     assert (view.status, view.error_code) == (JobStatus.FAILED, code)
     assert view.error_detail is not None
@@ -218,7 +220,7 @@ async def test_an_impossible_job_fails_with_its_error_code(
     registry, session = CollectorRegistry(), open_session()
     job = a_job(**changes)
     await queue.submissions.submit(job, photograph())
-    async with a_worker(queue, zoo_of(session), registry=registry):
+    async with a_worker(queue, models_of(session), registry=registry):
         view = await ended(queue, job.id)
     assert (view.status, view.error_code) == (JobStatus.FAILED, code)
     assert count(registry, "anysr_runs_total", outcome="failed", reason=code) == 1
@@ -234,7 +236,7 @@ async def test_bad_bytes_fail_with_an_error_code(
 ) -> None:
     job = a_job()
     await queue.submissions.submit(job, payload)
-    async with a_worker(queue, zoo_of(open_session())):
+    async with a_worker(queue, models_of(open_session())):
         assert (await ended(queue, job.id)).error_code == code
 
 
@@ -242,7 +244,7 @@ async def test_a_picture_runs_in_smaller_tiles_where_memory_is_short(queue: Redi
     session, sides = open_session(), {"source_width": 300, "source_height": 400}
     job = a_job(output_width=600, output_height=800, **sides)
     await queue.submissions.submit(job, photograph(300, 400))
-    async with a_worker(queue, zoo_of(session), available_bytes=80_000_000):
+    async with a_worker(queue, models_of(session), available_bytes=80_000_000):
         view = await ended(queue, job.id)
     assert view.status is JobStatus.SUCCEEDED
     assert view.facts.tiles == session.tiles > 1
@@ -253,7 +255,7 @@ async def test_a_picture_that_fits_no_memory_is_refused_before_it_is_decoded(
 ) -> None:
     session, job = open_session(), a_job()
     await queue.submissions.submit(job, photograph()[:-900])  # decoding would end in corrupt_image
-    async with a_worker(queue, zoo_of(session), available_bytes=20_000):
+    async with a_worker(queue, models_of(session), available_bytes=20_000):
         view = await ended(queue, job.id)
     assert (view.status, view.error_code) == (JobStatus.FAILED, "overloaded")
     assert view.error_details["retry_after_s"] > 0
@@ -272,7 +274,7 @@ async def test_a_picture_that_redis_cannot_hold_fails_at_once(
         await client.config_set("proto-max-bulk-len", 1 << 20)
         await client.aclose()
         queue = open_queue(url, queue_settings)
-        async with a_worker(queue, zoo_of(session), registry=registry):
+        async with a_worker(queue, models_of(session), registry=registry):
             await queue.submissions.submit(large, grain(700, 700))
             view = await ended(queue, large.id)
             await queue.submissions.submit(small, photograph())
@@ -293,7 +295,7 @@ async def test_a_picture_that_redis_cannot_hold_fails_at_once(
 async def test_reject_ends_in_an_error_when_nothing_fits(queue: RedisQueue) -> None:
     job = a_job(on_miss=OnMiss.REJECT)
     await queue.submissions.submit(job, photograph())
-    async with a_worker(queue, zoo_of(open_session()), costs_of(network_ms=10**6)):
+    async with a_worker(queue, models_of(open_session()), costs_of(network_ms=10**6)):
         assert (await ended(queue, job.id)).error_code == "deadline_exceeded"
 
 
@@ -302,7 +304,7 @@ async def test_reject_ends_in_an_error_when_the_prediction_was_wrong(
 ) -> None:
     session = Gated()
     job = a_job(on_miss=OnMiss.REJECT, budget_ms=60_000)
-    async with a_worker(queue, zoo_of(session)):
+    async with a_worker(queue, models_of(session)):
         await queue.submissions.submit(job, photograph())
         await eventually(session.entered.is_set, "the start of the run")
         run_clock.ahead_s = 60.0
@@ -314,7 +316,7 @@ async def test_reject_ends_in_an_error_when_the_prediction_was_wrong(
 async def test_a_bug_ends_one_job_and_not_the_worker(queue: RedisQueue, error: Exception) -> None:
     first, second = a_job(), a_job()
     await queue.submissions.submit(first, photograph())
-    async with a_worker(queue, zoo_of(Failing(error))):
+    async with a_worker(queue, models_of(Failing(error))):
         assert (await ended(queue, first.id)).error_code == "internal_error"
         await queue.submissions.submit(second, photograph())
         assert (await ended(queue, second.id)).status is JobStatus.SUCCEEDED
@@ -322,8 +324,8 @@ async def test_a_bug_ends_one_job_and_not_the_worker(queue: RedisQueue, error: E
 
 async def test_a_cancelled_job_stops_at_the_next_tile(queue: RedisQueue) -> None:
     session, registry, leases = Gated(), CollectorRegistry(), ChangedLeases(queue.leases)
-    job, zoo = a_job(), zoo_of(session, tile_pixels=200)
-    async with a_worker(leases.of(queue), zoo, registry=registry):
+    job, models = a_job(), models_of(session, tile_pixels=200)
+    async with a_worker(leases.of(queue), models, registry=registry):
         await queue.submissions.submit(job, photograph())
         await eventually(session.entered.is_set, "the start of the run")
         assert (await queue.submissions.cancel(job.id)).status is JobStatus.CANCELLED
@@ -339,7 +341,7 @@ async def test_a_cancelled_job_stops_at_the_next_tile(queue: RedisQueue) -> None
 
 async def test_a_worker_is_busy_until_its_cancelled_run_has_returned(queue: RedisQueue) -> None:
     session, leases = Gated(), ChangedLeases(queue.leases)
-    job, zoo = a_job(), zoo_of(session, tile_pixels=200)
+    job, models = a_job(), models_of(session, tile_pixels=200)
 
     async def busy() -> bool:
         [heartbeat] = await queue.registry.heartbeats()
@@ -358,7 +360,7 @@ async def test_a_worker_is_busy_until_its_cancelled_run_has_returned(queue: Redi
         await queue.submissions.cancel(soon.id)
         return False
 
-    async with a_worker(leases.of(queue), zoo):
+    async with a_worker(leases.of(queue), models):
         await queue.submissions.submit(job, photograph())
         await eventually(session.entered.is_set, "the start of the run")
         await eventually(busy, "a heartbeat of the busy worker")
@@ -383,7 +385,7 @@ async def test_the_lease_is_kept_while_a_job_runs(
     async def renewed() -> bool:
         return bool(await raw_redis.zscore(leases, job.id))
 
-    async with a_worker(queue, zoo_of(session, 200)):
+    async with a_worker(queue, models_of(session, 200)):
         await queue.submissions.submit(job, photograph())
         await eventually(session.entered.is_set, "the start of the run")
         await raw_redis.zadd(leases, {job.id: 0.0}, xx=True)  # it has run out
@@ -418,7 +420,7 @@ async def test_the_lease_is_kept_while_a_picture_is_delivered(
         queue = open_queue(redis_url, queue_settings.model_copy(update=lasting))
         session, job, leases = Gated(), a_job(), DeliveringLeases(queue.leases)
         blobs = connect(blob_url)
-        async with contextlib.aclosing(blobs), a_worker(leases.of(queue), zoo_of(session)):
+        async with contextlib.aclosing(blobs), a_worker(leases.of(queue), models_of(session)):
             await queue.submissions.submit(job, photograph())
             await eventually(session.entered.is_set, "the start of the run")
             await blobs.execute_command("CLIENT", "PAUSE", 3_600_000, "WRITE")
@@ -436,7 +438,7 @@ async def test_the_lease_is_kept_while_a_picture_is_delivered(
 async def test_stopping_finishes_the_current_job(queue: RedisQueue) -> None:
     session = Gated()
     job, late = a_job(), a_job()
-    async with a_worker(queue, zoo_of(session)) as stopping:
+    async with a_worker(queue, models_of(session)) as stopping:
         await queue.submissions.submit(job, photograph())
         await eventually(session.entered.is_set, "the start of the run")
         await queue.submissions.submit(late, photograph())
@@ -453,7 +455,7 @@ async def test_an_idle_worker_stops_at_once(
     """Whatever its claim's timeout."""
     monkeypatch.setattr("jobs.wakeup.POLL_S", 3600.0)
     first = a_job()
-    async with a_worker(queue, zoo_of(open_session()), wait_s=3600.0) as stopping:
+    async with a_worker(queue, models_of(open_session()), wait_s=3600.0) as stopping:
         await queue.submissions.submit(first, photograph())
         await ended(queue, first.id)
         await until_blocked(raw_redis, 1)  # it waits again
@@ -470,7 +472,7 @@ async def test_the_heartbeat_reports_a_running_job(queue: RedisQueue) -> None:
     async def reported() -> bool:
         return any(heartbeat.busy for heartbeat in await queue.registry.heartbeats())
 
-    async with a_worker(queue, zoo_of(session)):
+    async with a_worker(queue, models_of(session)):
         await queue.submissions.submit(job, photograph())
         await eventually(session.entered.is_set, "the start of the run")
         await eventually(reported, "a heartbeat of the busy worker")
@@ -504,7 +506,7 @@ async def test_outages_are_waited_out(queue: RedisQueue) -> None:
     job = a_job()
     await queue.submissions.submit(job, photograph())
     leases = FlakyLeases(queue.leases, outages=2)
-    async with a_worker(leases.of(queue), zoo_of(open_session())):
+    async with a_worker(leases.of(queue), models_of(open_session())):
         assert (await ended(queue, job.id)).status is JobStatus.SUCCEEDED
 
 
@@ -520,7 +522,7 @@ async def test_a_result_that_comes_too_late_is_dropped(queue: RedisQueue) -> Non
             raise ConnectionError(f"away at {progress} of {claim.job.id}")
 
     leases = Unrenewable(queue.leases)
-    async with a_worker(leases.of(queue), zoo_of(session), registry=registry):
+    async with a_worker(leases.of(queue), models_of(session), registry=registry):
         await queue.submissions.submit(job, photograph())
         await eventually(session.entered.is_set, "the start of the run")
         await queue.submissions.cancel(job.id)

@@ -30,7 +30,7 @@ from tests.support.waiting import eventually
 from tests.workers.workbench import a_job, default_entry, photograph, whole
 from workers.cache_files import cache_folder
 from workers.calibration_cache import costs_name, facts_of, save_lines, stages_of
-from workers.loaded_model import load_zoo
+from workers.loaded_model import load_models
 from workers.pool import WorkerPool, pool_environments
 from workers.settings import WorkerSettings
 from workers.watchdog import STUCK_EXIT_CODE
@@ -73,7 +73,7 @@ else runs."""
 
 
 @pytest.fixture(scope="module")
-def small_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with one width, so that a worker is warm soon."""
     folder = tmp_path_factory.mktemp("models")
     entry = default_entry()
@@ -85,11 +85,11 @@ def small_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def kept(small_zoo: Path) -> dict[str, list[float]]:
+def kept(small_folder: Path) -> dict[str, list[float]]:
     """Cached costs for it: on a busy machine each start would measure them anew."""
     settings = WorkerSettings(worker_threads=1, tile_pixels=64 * 64)
-    zoo = load_zoo(small_zoo, settings)
-    facts, stages = facts_of(zoo, settings), stages_of(zoo)
+    models = load_models(small_folder, settings)
+    facts, stages = facts_of(models, settings), stages_of(models)
     lines = {stage: Line(float(n + 1), 2.0, 3.0) for n, stage in enumerate(stages)}
     folder = cache_folder(WorkerSettings().calibration_folder, os.environ)
     assert folder is not None
@@ -102,10 +102,10 @@ def kept(small_zoo: Path) -> dict[str, list[float]]:
 def environment(
     redis_url: str,
     queue_settings: QueueSettings,
-    small_zoo: Path,
+    small_folder: Path,
     kept: dict[str, list[float]],  # noqa: ARG001  it is there before a worker starts
 ) -> Mapping[str, str]:
-    settings = WorkerSettings(models_folder=small_zoo, worker_threads=1, tile_pixels=64 * 64)
+    settings = WorkerSettings(models_folder=small_folder, worker_threads=1, tile_pixels=64 * 64)
     queue = queue_settings.model_copy(update={"lease_seconds": LEASE_S})
     [variables] = pool_environments(1, settings, queue, redis_url, os.environ)
     return variables

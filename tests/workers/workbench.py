@@ -36,13 +36,13 @@ from tests.support.jobs import admitted_job
 from tests.support.networks import nearest
 from tests.support.waiting import PATIENCE_S
 from workers.background import background_task
+from workers.current_models import CurrentModels, LoadedModels
 from workers.decoders import Decoders
 from workers.disturbance import Reading
 from workers.heartbeat import Heartbeat
-from workers.loaded_model import LoadedModel, Zoo
+from workers.loaded_model import LoadedModel, ModelsByName
 from workers.machine_load import CpuTimes
 from workers.metrics import WorkerMetrics
-from workers.model_slot import LoadedModels, ModelSlot
 from workers.runtimes.base import Session
 from workers.upscale import Engine
 from workers.watchdog import Watchdog
@@ -197,7 +197,7 @@ class Cores:
         return self._reading
 
 
-def zoo_of(session: Session, tile_pixels: int = 10**6) -> Zoo:
+def models_of(session: Session, tile_pixels: int = 10**6) -> ModelsByName:
     """The default model in a given session."""
     entry = default_entry()
     return {entry.name: LoadedModel(entry, session, tiling_of(entry, tile_pixels))}
@@ -222,7 +222,7 @@ def costs_of(network_ms: float, cheapest_ms: float = 1.0) -> CostModel:
 @contextlib.asynccontextmanager
 async def a_worker(
     queue: JobQueue,
-    zoo: Zoo,
+    models: ModelsByName,
     costs: CostModel | None = None,
     registry: CollectorRegistry | None = None,
     wait_s: float = 0.1,
@@ -235,14 +235,24 @@ async def a_worker(
     metrics = WorkerMetrics(registry or CollectorRegistry())
     costs = costs or costs_of(10)
     heartbeat = Heartbeat(queue.registry, f"worker-{uuid.uuid4().hex[:6]}", metrics, every_s=0.1)
-    slot = ModelSlot(LoadedModels(zoo, costs))
+    current = CurrentModels(LoadedModels(models, costs))
     watchdog = watchdog or Watchdog(PATIENCE_S, queue.registry.count_stuck_worker)
-    common = (queue.leases, slot, heartbeat, metrics, Untraced(), LIMITS, watchdog, renew_s, wait_s)
+    common = (
+        queue.leases,
+        current,
+        heartbeat,
+        metrics,
+        Untraced(),
+        LIMITS,
+        watchdog,
+        renew_s,
+        wait_s,
+    )
     parts = WorkerParts(
         *common, available_memory=lambda: available_bytes, decoders=decoders or Decoders()
     )
     async with heartbeat.beating():
-        heartbeat.warm(slot.loaded)
+        heartbeat.warm(current.loaded)
         async with background_task(watchdog.run()), at_work(Worker(parts)) as stopping:
             yield stopping
 

@@ -15,7 +15,7 @@ end
 
 -- Answers the work, the work over its slack, and the time for which others waited, all as of now.
 local function demand_at(now)
-  local known = redis.call('HMGET', inflow, 'work', 'urgency', 'time', 'at')
+  local known = redis.call('HMGET', demand, 'work', 'urgency', 'time', 'at')
   local fade = math.exp((number(known[4], now) - now) / DEMAND_MS)
   local time = number(known[3], 0) * fade
   if redis.call('ZCARD', pending) > 0 then time = time + DEMAND_MS * (1 - fade) end
@@ -25,10 +25,10 @@ end
 -- Stores the demand, with some work more or less. Call it before the waiting jobs change.
 local function flow(now, work_ms, urgency)
   local work, urgent, time = demand_at(now)
-  redis.call('HSET', inflow, 'work', string.format('%.9g', math.max(0, work + work_ms)),
+  redis.call('HSET', demand, 'work', string.format('%.9g', math.max(0, work + work_ms)),
     'urgency', string.format('%.9g', math.max(0, urgent + urgency)),
     'time', string.format('%.9g', time), 'at', text(now))
-  redis.call('PEXPIRE', inflow, 20 * DEMAND_MS)
+  redis.call('PEXPIRE', demand, 20 * DEMAND_MS)
 end
 
 -- Adds to the sums, and answers how many jobs the slot has then.
@@ -73,7 +73,8 @@ local function wait(id, start, submitted, cheapest, narrowest)
   sum(slot, 1, cheapest, narrowest)
 end
 
--- Minus the cost stands for an end of "from now on" until the worker reports one.
+-- Until a worker reports when its run should end, `ends` has minus the cost of the job, and the run
+-- counts as one that begins now (expected_ends).
 local function lease(id, till, cheapest)
   redis.call('ZADD', leases, text(till), id)
   redis.call('ZADD', ends, text(0 - cheapest / 1000), id)
@@ -111,7 +112,7 @@ local function sums_of(kind, listed)
 end
 
 -- Answers { now, cheapest cost of all that waits, slots, their cheapest and narrowest costs, expected
--- ends of the runs, inflow, its slack }. Times in ms, costs in microseconds; a list is one string of
+-- ends of the runs, demand, its slack }. Times in ms, costs in microseconds; a list is one string of
 -- words, which is parsed faster than many answers.
 local function backlog(now)
   local listed, running = redis.call('ZRANGE', slots, 0, SLOTS_LISTED), {}

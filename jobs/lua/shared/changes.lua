@@ -1,4 +1,4 @@
--- Put after lateness.lua: the changes of a job's status together with its place in the queue.
+-- Put after admission.lua: the changes of a job's status together with those of the queue.
 
 -- Lets a job wait as its record says. A moment that cannot be read counts as now, a cost as 0.
 local function enqueue(id, now, ...)
@@ -11,22 +11,23 @@ end
 
 -- Removes a job that will not be run from the demand that it was counted in on arrival.
 local function withdraw(id, now)
-  local record = read(id, 'inflow_slack_ms', 'narrowest_ms', 'submitted_ms')
+  local record = read(id, 'demand_slack_ms', 'narrowest_ms', 'submitted_ms')
   local slack, narrowest = number(record[1], 0), number(record[2], 0)
   if slack <= 0 then return end
   local left = narrowest * math.exp((number(record[3], now) - now) / DEMAND_MS)
   flow(now, 0 - left, 0 - left / slack)
 end
 
--- The place among the runs of one that was withdrawn or lost, while its worker has not stopped it yet:
--- under a name of its own, because its job may be another worker's by then.
-local function place_of(id, token)
+-- The name among the runs of a stopping run: one that was withdrawn or lost, and that its worker has not
+-- stopped yet. It is not the job's id, because the job may be another worker's by then.
+local function stopping_run(id, token)
   return id .. ':' .. token
 end
 
-local function occupy(place, till, free_at)
-  redis.call('ZADD', leases, text(till), place)
-  redis.call('ZADD', ends, text(free_at), place)
+-- Counts a stopping run until `till` at the latest; its worker should be free at `free_at`.
+local function keep_stopping_run(run, till, free_at)
+  redis.call('ZADD', leases, text(till), run)
+  redis.call('ZADD', ends, text(free_at), run)
 end
 
 local function finish(id, now, status, ...)

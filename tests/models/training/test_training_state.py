@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 import models.training.training_state
-from models.checkpoint import save_tensors
+from models.network_file import save_tensors
 from models.training.training_state import load_pieces, save_pieces
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduling.options import Option
-from scheduling.policy import admit
+from scheduling.policy import late_ms
 from scheduling.rungs import FLOOR, Rung
 from scheduling.simulation.simulator import SimulatedWorkers, SimulationResult, simulate
 from scheduling.simulation.strategies import STRATEGIES, Case, Ours
@@ -117,7 +117,7 @@ def test_an_overload_is_refused_and_admitted_requests_are_met():
     assert outcome.late + outcome.dropped == 0
     options, alone = TABLES[0], Watched()
     simulate(workload([0.0], 400.0), TABLES, alone, SimulatedWorkers(1))
-    assert admit(options, 400.0, alone.cases[0][0].load).late_ms == 0
+    assert late_ms(options, 400.0, alone.cases[0][0].load) == 0
 
 
 def test_a_long_budget_is_not_starved_by_a_constant_stream_of_short_ones():

@@ -1,7 +1,7 @@
-"""Filling of colours under full transparency.
+"""Filling of hidden pixels: those that are fully transparent.
 
-They are arbitrary and would bleed into visible edges when a picture is enlarged, so they are
-replaced by the colours of visible neighbours first.
+Their colours are arbitrary and would bleed into visible edges when a picture is enlarged, so they
+are replaced by the colours of visible neighbours first.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from images.picture import FloatArray, Raster, Samples, strips
+from images.picture import FloatArray, Raster, strips
 
 Mask = NDArray[np.bool_]
 
@@ -84,14 +84,3 @@ def _halved(planes: FloatArray) -> FloatArray:
 def _doubled(plane: FloatArray) -> FloatArray:
     """Return a plane with each pixel repeated as a block of 2 x 2."""
     return plane.repeat(2, axis=0).repeat(2, axis=1)
-
-
-def unmultiplied(samples: Samples) -> Samples:
-    """Return samples [H, W, C] with alpha whose colours are multiplied by it with plain ones."""
-    largest = np.iinfo(samples.dtype).max
-    plain = np.array(samples)
-    for rows in strips(*samples.shape[:2]):
-        alpha = samples[rows, :, -1:].astype(np.float32)
-        colours = samples[rows, :, :-1] * (largest / np.maximum(alpha, 1))
-        plain[rows, :, :-1] = np.rint(np.minimum(colours, largest))
-    return plain

@@ -1,2 +1,2 @@
 -- Frees the worker of a run that was withdrawn or lost.
-unlease(place_of(ARGV[6], ARGV[7]))
+unlease(stopping_run(ARGV[6], ARGV[7]))

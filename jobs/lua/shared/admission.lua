@@ -1,13 +1,13 @@
--- Put after backlog.lua: whether there is time for one more job, decided as by scheduling.policy.admit
--- from the same backlog. It is decided here so that no other job can arrive between the decision and
--- the job.
+-- Put after backlog.lua: whether there is time for one more job, with the arithmetic of
+-- scheduling.policy.late_ms. It is decided here so that no other job can arrive between the decision
+-- and the job.
 
 -- A run that still takes LONG_MS gives way within YIELD_MS to jobs that cannot wait for its end
--- (workers.preemption). Its worker then counts as free, and the run as one more waiting job, at REST
+-- (workers.preemption). Its worker then counts as free, and the run as one more waiting job, at REMAINING
 -- times the cost of its narrowest network. A run that has no time for a network, which is decoded,
--- resampled and encoded, gives way to small jobs, and counts at REST times what it still takes.
+-- resampled and encoded, gives way to small jobs, and counts at REMAINING times what it still takes.
 -- `yielding` of scheduling.load has the same.
-local LONG_MS, YIELD_MS, REST = 100, 50, 1.5
+local LONG_MS, YIELD_MS, REMAINING = 100, 50, 1.5
 
 -- Answers the runs as { expected end, when the run must end, cost of its narrowest network }.
 local function runs(now)
@@ -29,23 +29,23 @@ local function backlog_with_runs(now)
   return answer
 end
 
--- Answers when the running workers become free for a job, small or not, earliest first, and the rests
--- of the runs that give way as { latest start, cost }. A run that takes longer than expected may end at
+-- Answers when the running workers become free for a job, small or not, earliest first, and what
+-- remains of the runs that give way as { latest start, cost }. A run that takes longer than expected may end at
 -- any moment.
 local function runs_at(now, small)
-  local free, rests = {}, {}
+  local free, suspended = {}, {}
   for _, run in ipairs(runs(now)) do
-    local at, due, rest = math.max(now, run[1]), run[2], REST * run[3]
+    local at, due, remaining = math.max(now, run[1]), run[2], REMAINING * run[3]
     local soonest = now + YIELD_MS
-    if small and (rest <= 0 or due - rest <= soonest) then rest = REST * (at - now) end
-    if at > now + LONG_MS and rest > 0 and due - rest > soonest then
+    if small and (remaining <= 0 or due - remaining <= soonest) then remaining = REMAINING * (at - now) end
+    if at > now + LONG_MS and remaining > 0 and due - remaining > soonest then
       at = soonest
-      rests[#rests + 1] = { due - rest, rest }
+      suspended[#suspended + 1] = { due - remaining, remaining }
     end
     free[#free + 1] = at
   end
   table.sort(free)
-  return free, rests
+  return free, suspended
 end
 
 -- After how long a job would start behind so much work, with these ends of the runs: `wait_ms` of
@@ -63,11 +63,11 @@ local function wait_ms(now, ends, workers, work)
   return level + work / #free
 end
 
--- How much work fits before the jobs that must start after `start` without making late any of those
--- that are in time now: `kept_ms` of scheduling.load.pressure. `groups` are { start, cost }.
-local function kept_ms(now, ends, workers, groups, start)
+-- The longest run before the jobs that must start after `start` that makes none of those late which
+-- are in time now, as in scheduling.load.run_limits. `groups` are { start, cost }.
+local function longest_harmless_ms(now, ends, workers, groups, start)
   local idle, following = workers - #ends, 1
-  local taken, before, kept = idle * now, 0, math.huge
+  local taken, before, harmless = idle * now, 0, math.huge
   for _, group in ipairs(groups) do
     while ends[following] and ends[following] < group[1] do
       idle, taken, following = idle + 1, taken + ends[following], following + 1
@@ -75,11 +75,11 @@ local function kept_ms(now, ends, workers, groups, start)
     if group[1] > start then
       local free = idle * group[1] - taken
       local left = math.min(free, free + idle * SLOT_MS - group[2]) - before
-      if left >= 0 and left < kept then kept = left end
+      if left >= 0 and left < harmless then harmless = left end
     end
     before = before + group[2]
   end
-  return kept
+  return harmless
 end
 
 -- By how much a job with this latest start and cost, small or not, would be late behind the jobs before
@@ -98,5 +98,5 @@ local function late_ms(now, start, cost, workers, small)
   end
   workers = math.max(workers, #ends)
   local own = wait_ms(now, ends, workers, work) - (start - now)
-  return math.max(own, cost - kept_ms(now, ends, workers, groups, start))
+  return math.max(own, cost - longest_harmless_ms(now, ends, workers, groups, start))
 end

@@ -1,4 +1,4 @@
-"""Weights as safetensors: no pickle, and a header that describes the network."""
+"""Networks as safetensors files: no pickle, and a header that describes the network."""
 
 from __future__ import annotations
 

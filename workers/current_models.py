@@ -11,7 +11,7 @@ from scheduling.cost_line import Line
 from scheduling.cost_model import CostModel
 from scheduling.stages import NETWORK, stage_of
 from workers.calibration import tilings
-from workers.loaded_model import Zoo
+from workers.loaded_model import ModelsByName
 from workers.memory import runs_beside
 from workers.unloading import loading_times
 
@@ -23,18 +23,18 @@ class LoadedModels:
     Only the cost model is updated; everything else is immutable.
     """
 
-    zoo: Zoo
+    models: ModelsByName
     costs: CostModel
     broken: Mapping[str, str] = field(default_factory=dict)
     """Reasons by entry name."""
 
     def __post_init__(self) -> None:
-        self.costs.loading = loading_times(self.zoo)
+        self.costs.loading = loading_times(self.models)
 
     @property
     def capabilities(self) -> tuple[str, ...]:
         """The requirements of jobs that can be run, in the form of `Job.requirement`."""
-        entries = [served.entry for served in self.zoo.values()]
+        entries = [served.entry for served in self.models.values()]
         ladder = (LADDER,) if any(entry.chosen_freely for entry in entries) else ()
         widths = (
             requirement_of(entry.name, width.width) for entry in entries for width in entry.widths
@@ -44,10 +44,10 @@ class LoadedModels:
     @property
     def beside_capabilities(self) -> tuple[str, ...]:
         """The same for jobs that run beside another one (`workers.memory.runs_beside`)."""
-        zoo = {name: served for name, served in self.zoo.items() if runs_beside(served.entry)}
-        others = (served.entry for name, served in self.zoo.items() if name not in zoo)
+        models = {name: served for name, served in self.models.items() if runs_beside(served.entry)}
+        others = (served.entry for name, served in self.models.items() if name not in models)
         may_choose = not any(entry.chosen_freely for entry in others)
-        named = replace(self, zoo=zoo).capabilities
+        named = replace(self, models=models).capabilities
         return tuple(name for name in named if may_choose or name != LADDER)
 
     @property
@@ -57,25 +57,25 @@ class LoadedModels:
             name: BackendState(
                 served.backend.runtime.value, served.backend.precision.value, dict(served.refused)
             )
-            for name, served in self.zoo.items()
+            for name, served in self.models.items()
         }
 
     def updated(
-        self, zoo: Zoo, lines: Mapping[str, Line], broken: Mapping[str, str]
+        self, models: ModelsByName, lines: Mapping[str, Line], broken: Mapping[str, str]
     ) -> LoadedModels:
-        """Return this with another zoo and the cost `lines` of its new rungs. Costs of other rungs
-        and updates of the cost model are kept."""
-        rungs = {stage_of(rung) for served in zoo.values() for rung in served.rungs}
+        """Return this with other models and the cost `lines` of their new rungs. Costs of other
+        rungs and updates of the cost model are kept."""
+        rungs = {stage_of(rung) for served in models.values() for rung in served.rungs}
         kept = {
             stage: line
             for stage, line in self.costs.lines.items()
             if stage in rungs or not stage.startswith(f"{NETWORK}:")
         }
-        costs = replace(self.costs, lines={**kept, **lines}, tilings=tilings(zoo))
-        return LoadedModels(zoo, costs, broken)
+        costs = replace(self.costs, lines={**kept, **lines}, tilings=tilings(models))
+        return LoadedModels(models, costs, broken)
 
 
-class ModelSlot:
+class CurrentModels:
     """Holds the models for new jobs; a running job keeps those it started with."""
 
     def __init__(self, loaded: LoadedModels) -> None:
