@@ -78,10 +78,14 @@ class TiffFile:
         """Return the positions of the directories of pages, without small copies of others. A chain
         that leads back, or to what is no directory, ends there: the pages before are whole. Raises
         Unread for none, and for a chain of more than MAX_PARTS."""
-        found = [at for at, fields in self._chain() if {WIDTH, HEIGHT} <= fields.keys()]
+        found = {
+            at: self.number(fields.get(KIND), 0) & REDUCED
+            for at, fields in self._chain()
+            if {WIDTH, HEIGHT} <= fields.keys()
+        }
         if not found:
             raise Unread
-        return [at for at in found if not self._is_reduced(at)] or found[:1]
+        return [at for at, reduced in found.items() if not reduced] or list(found)[:1]
 
     def place_of(self, page: int) -> int:
         """Return which directory of the chain, counted from 0, begins at a position."""
@@ -140,9 +144,6 @@ class TiffFile:
     def _next(self, at: int) -> int:
         """Return the position of the directory behind another one, 0 where there is none."""
         return self._number("I", at + 2 + ENTRY * self._number("H", at))
-
-    def _is_reduced(self, at: int) -> bool:
-        return bool(self.number(self.directory(at).get(KIND), 0) & REDUCED)
 
     def _number(self, letter: str, at: int) -> int:
         return self._numbers(letter, at)[0]
