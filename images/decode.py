@@ -9,11 +9,13 @@ import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from images.bmp import decode_runs, visible
 from images.colour import fitting, full_range, to_srgb
 from images.colour_space import SRGB, Cicp, ColourSpace
 from images.compression.avif import coded_colours
 from images.containers.avif import read_avif
 from images.containers.avif_tracks import read_tracks
+from images.containers.bmp import RUNS, read_bmp
 from images.containers.gif import read_gif
 from images.containers.heic import read_heic
 from images.containers.png_parts import MAX_PROFILE_BYTES, profile
@@ -77,6 +79,8 @@ def _stored(data: bytes, opened: OpenedImage) -> _Stored:
         return _stored_avif(data, header, image, opened.exif)
     if header.format is ImageFormat.JPEG:
         return _stored_jpeg(data, image, opened.exif)
+    if header.format is ImageFormat.BMP:
+        return _Stored(_bmp_samples(data, image), None, opened.exif)
     return _Stored(*_by_pillow(image), opened.exif)
 
 
@@ -147,6 +151,14 @@ def _stored_frame(data: bytes, image: ImageFile, exif: bytes) -> _Stored:
     points = read_tracks(data)[0].code_points
     space = Cicp.stated(*points) if points and icc is None else None
     return _Stored(samples, icc, exif, space)
+
+
+def _bmp_samples(data: bytes, image: ImageFile) -> Samples:
+    stated = read_bmp(data)
+    if stated.compression in RUNS:
+        return decode_runs(data, stated)
+    samples, _ = _by_pillow(image)
+    return visible(samples) if stated.alpha else samples
 
 
 def _by_pillow(image: ImageFile) -> tuple[Samples, bytes | None]:

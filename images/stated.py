@@ -27,6 +27,7 @@ MOST_CODED = 4
 of what is accepted of a picture."""
 
 
+_TIFF_ADVICE = "save it in RGB or grey of 8 or 16 bits, uncompressed or with LZW or Deflate"
 _NO_FRAMES = "Frames of an animated {} are not read; send a single frame."
 
 
@@ -126,7 +127,7 @@ def _stated_by_tiff(data: bytes, max_pixels: int, frame: int | None) -> Stated:
     far larger than the picture."""
     header = read_tiff(data, frame or 1)
     page = chosen_page(frame, header.pages)
-    _refuse_unread(header.unread, "a TIFF")
+    _refuse_unread(header.unread, "a TIFF", _TIFF_ADVICE)
     check_pixels(header.width, header.height, max_pixels)
     _check_coded([header.coded] * (1 + header.separate), max_pixels)
     mode = ("L" if header.colours == 1 else "RGB") + ("A" if header.alpha else "")
@@ -153,7 +154,7 @@ def _stated_by_bmp(data: bytes, max_pixels: int, frame: int | None) -> Stated:
     ImageTooLarge."""
     header = read_bmp(data)
     chosen_frame(frame, 1)
-    _refuse_unread(header.unread, "a BMP")
+    _refuse_unread(header.unread, "a BMP", "save it in 24 bits, or as PNG")
     check_pixels(header.width, header.height, max_pixels)
     mode = "P" if header.bits <= 8 else "RGBA" if header.alpha else "RGB"
     return Stated(header.width, header.height, mode, header.alpha)
@@ -171,9 +172,8 @@ STATED_BY: dict[ImageFormat, Callable[[bytes, int, int | None], Stated]] = {
 """Readers of a file's facts, of at most so many pixels, of a frame or page."""
 
 
-def _refuse_unread(reason: str | None, file: str) -> None:
+def _refuse_unread(reason: str | None, file: str, advice: str) -> None:
     if reason is not None:
-        advice = "save it in RGB or grey of 8 or 16 bits, uncompressed or with LZW or Deflate"
         raise UnsupportedImage(f"This is {file} {reason}, which is not read; {advice}.")
 
 

@@ -43,18 +43,39 @@ def decode_tiff(data: bytes, header: TiffHeader) -> Samples:
     stored = stored.reshape(*stored.shape[:2], -1)
     if stored.shape != (header.height, header.width, header.samples):
         raise ValueError("not the samples that the header states")
+    samples = _meant(stored, header)
     if header.photometric == PALETTE:
-        return _palette(data, header)[stored[:, :, 0].astype(np.uint8)]
-    samples = stored[:, :, : header.colours + bool(header.alpha)]
-    if header.bits < 8:
-        levels = np.arange(0, 256, 255 // ((1 << header.bits) - 1), dtype=np.uint8)
-        samples = levels[samples.astype(np.uint8)]
+        samples = _looked_up(samples, _palette(data, header), header.bits)
+    elif header.bits < 8:
+        samples = _levels(samples, header.bits)
     if header.photometric == WHITE_IS_ZERO:
         samples = samples.copy()
         np.invert(samples[:, :, :1], out=samples[:, :, :1])
     if header.alpha == ASSOCIATED:
         return unmultiplied(samples)
     return np.ascontiguousarray(samples)
+
+
+def _meant(stored: Samples, header: TiffHeader) -> Samples:
+    """Return the samples that are colours, and transparency as the last one."""
+    colours = header.stored_colours
+    if header.alpha_at > colours:
+        return stored[:, :, [*range(colours), header.alpha_at]]
+    return stored[:, :, : colours + bool(header.alpha)]
+
+
+def _levels(samples: Samples, bits: int) -> NDArray[np.uint8]:
+    """Return samples of at most 8 bits as levels up to 255."""
+    levels = np.arange(0, 256, 255 // ((1 << bits) - 1), dtype=np.uint8)
+    return levels[samples.astype(np.uint8)]
+
+
+def _looked_up(samples: Samples, palette: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Return the colours of places in a palette [H, W, 1], with transparency if it is behind."""
+    colours = palette[samples[:, :, 0].astype(np.uint8)]
+    if samples.shape[2] == 1:
+        return colours
+    return np.concatenate([colours, _levels(samples[:, :, 1:], bits)], axis=2)
 
 
 def _palette(data: bytes, header: TiffHeader) -> NDArray[np.uint8]:

@@ -15,12 +15,14 @@ X_RESOLUTION, Y_RESOLUTION, PLANES, RESOLUTION_UNIT, PREDICTOR = 282, 283, 284, 
 COLOUR_MAP, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 320, 322, 323, 324, 325
 EXTRA, SAMPLE_FORMAT = 338, 339
 KIND, JPEG_TABLES, XMP, IPTC, PHOTOSHOP, PROFILE = 254, 347, 700, 33723, 34377, 34675
+DEPTH = 32997
 EXIF, GPS, INTEROP = 34665, 34853, 40965
 """Tags, by the names of what they hold."""
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 JPEG, DEFLATE = 7, 8
-READ_COMPRESSIONS = (1, 2, 3, 4, 5, JPEG, DEFLATE, 32773, 32946)
+FAX = (2, 3, 4)
+READ_COMPRESSIONS = (1, *FAX, 5, JPEG, DEFLATE, 32773, 32946)
 """None, three of fax, LZW, JPEG, Deflate, PackBits, and the older number of Deflate."""
 ASSOCIATED, UNASSOCIATED = 1, 2
 """Kinds of transparency: colours that are multiplied by it, and colours that are not."""
@@ -38,6 +40,8 @@ _BITS = {
     YCBCR: (8,),
 }
 """Bits of a sample that are read, by the meaning of samples."""
+_ONLY_ONE = {SAMPLE_FORMAT: "whose samples are no unsigned integers", DEPTH: "of several layers"}
+"""Fields that must be 1 if they are there, and what another value means."""
 _UNREAD_COLOURS = {4: "a mask", 5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab", 32803: "raw data"}
 
 
@@ -71,23 +75,23 @@ class TiffFile:
         """Position of the first directory."""
 
     def pages(self) -> list[int]:
-        """Return the positions of the directories of pages, without small copies of others. Raises
-        Unread for none, for more than MAX_PARTS, and for a chain without end."""
-        found, at = [], self.first
-        for _ in range(MAX_PARTS):
-            if at == 0 or at in found:
-                break
-            found.append(at)
-            at = self._number("I", at + 2 + ENTRY * self._number("H", at))
-        if at or not found:
+        """Return the positions of the directories of pages, without small copies of others. A chain
+        that leads back, or to what is no directory, ends there: the pages before are whole. Raises
+        Unread for none, and for a chain of more than MAX_PARTS."""
+        found = {
+            at: self.number(fields.get(KIND), 0) & REDUCED
+            for at, fields in self._chain()
+            if {WIDTH, HEIGHT} <= fields.keys()
+        }
+        if not found:
             raise Unread
-        return [at for at in found if not self._is_reduced(at)] or found[:1]
+        return [at for at, reduced in found.items() if not reduced] or list(found)[:1]
 
     def place_of(self, page: int) -> int:
         """Return which directory of the chain, counted from 0, begins at a position."""
         at, place = self.first, 0
         while at != page:
-            at = self._number("I", at + 2 + ENTRY * self._number("H", at))
+            at = self._next(at)
             place += 1
         return place
 
@@ -125,8 +129,21 @@ class TiffFile:
         one = field if field is None else Field(field.kind, min(field.count, 1), field.at)
         return next(iter(self.values(one, 1)), default)
 
-    def _is_reduced(self, at: int) -> bool:
-        return bool(self.number(self.directory(at).get(KIND), 0) & REDUCED)
+    def _chain(self) -> Iterator[tuple[int, dict[int, Field]]]:
+        seen, at = set[int](), self.first
+        while at and at not in seen:
+            if len(seen) == MAX_PARTS:
+                raise Unread
+            seen.add(at)
+            try:
+                yield at, self.directory(at)
+                at = self._next(at)
+            except Unread:
+                return
+
+    def _next(self, at: int) -> int:
+        """Return the position of the directory behind another one, 0 where there is none."""
+        return self._number("I", at + 2 + ENTRY * self._number("H", at))
 
     def _number(self, letter: str, at: int) -> int:
         return self._numbers(letter, at)[0]
@@ -160,6 +177,8 @@ class TiffHeader:
     """Per pixel, also those that mean nothing."""
     alpha: int
     """ASSOCIATED, UNASSOCIATED, or 0 where there is no transparency."""
+    alpha_at: int
+    """Which sample of a pixel it is, counted from 0."""
     separate: bool
     """Samples lie in planes of their own."""
     coded: tuple[int, int]
@@ -206,27 +225,38 @@ class _Page:
             width=width,
             height=height,
             orientation=orientation if 1 <= orientation <= 8 else 1,
-            photometric=self._one(PHOTOMETRIC, BLACK_IS_ZERO),
+            photometric=self._photometric(samples),
             compression=self._one(COMPRESSION, 1),
             bits=depths[0],
             samples=samples,
-            alpha=self._alpha(),
+            alpha=0,
+            alpha_at=0,
             separate=samples > 1 and self._one(PLANES, 1) == 2,
             coded=self._coded(width, height),
         )
         reason = next(self._reasons(header, depths), None)
         if reason is None:
             self._check_parts(header)
-        return replace(header, unread=reason)
+        alpha_at, alpha = self._alpha(header)
+        return replace(header, alpha=alpha, alpha_at=alpha_at, unread=reason)
 
     def _one(self, tag: int, default: int) -> int:
         return self._file.number(self._fields.get(tag), default)
 
-    def _alpha(self) -> int:
-        if self._one(PHOTOMETRIC, BLACK_IS_ZERO) == PALETTE:
-            return 0
-        kind = self._one(EXTRA, 0)
-        return kind if kind in (ASSOCIATED, UNASSOCIATED) else 0
+    def _photometric(self, samples: int) -> int:
+        """Return the meaning of samples; libtiff's guess where none is stated."""
+        fax = self._one(COMPRESSION, 1) in FAX
+        guess = RGB if samples >= 3 else WHITE_IS_ZERO if fax else BLACK_IS_ZERO
+        return self._one(PHOTOMETRIC, guess)
+
+    def _alpha(self, header: TiffHeader) -> tuple[int, int]:
+        """Return the first sample beside the colours that is transparency, and of which kind;
+        twice 0 where none is."""
+        kinds = self._file.values(self._fields.get(EXTRA), MAX_PARTS)
+        for place, kind in enumerate(kinds, header.stored_colours):
+            if place < header.samples and kind in (ASSOCIATED, UNASSOCIATED):
+                return place, kind
+        return 0, 0
 
     def _coded(self, width: int, height: int) -> tuple[int, int]:
         if TILE_WIDTH not in self._fields:
@@ -244,8 +274,7 @@ class _Page:
             yield f"with colours in {_UNREAD_COLOURS.get(colours, other)}"
         elif header.bits not in _BITS[colours] or len(set(depths)) > 1:
             yield f"with samples of {' and '.join(str(d) for d in sorted(set(depths)))} bits"
-        if self._one(SAMPLE_FORMAT, 1) not in (1, 4):  # 4: not stated
-            yield "whose samples are no unsigned integers"
+        yield from (other for tag, other in _ONLY_ONE.items() if self._one(tag, 1) != 1)
         if method not in READ_COMPRESSIONS:
             yield f"compressed by method {method}"
         if colours == YCBCR and method != JPEG:
@@ -256,10 +285,9 @@ class _Page:
             yield "in JPEG with two samples in a pixel"
 
     def _check_parts(self, header: TiffHeader) -> None:
-        """Raise Unread where strips or tiles have no positions, or a palette or transparency is
-        missing. A strip that lies outside the file is found when it is decoded."""
+        """Raise Unread where strips or tiles have no positions, or a palette is missing. A strip
+        that lies outside the file is found when it is decoded."""
         offsets = self._fields.get(TILE_OFFSETS if TILE_WIDTH in self._fields else OFFSETS)
         no_palette = header.photometric == PALETTE and COLOUR_MAP not in self._fields
-        no_alpha = header.alpha and header.samples == header.stored_colours
-        if offsets is None or not offsets.count or no_palette or no_alpha:
+        if offsets is None or not offsets.count or no_palette:
             raise Unread

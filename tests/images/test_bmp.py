@@ -107,6 +107,36 @@ def test_runs() -> None:
     assert (decoded[:, 1::2] == 5 * 16).all()
 
 
+def test_runs_may_leave_pixels_out() -> None:
+    """A picture of 6 x 4 pixels whose runs skip two pixels and a row, and end in the third row;
+    what they leave out has the first colour. A run beyond the end of its row is cut."""
+    runs = b"\6\5\0\0" + b"\0\3\1\2\3\0" + b"\0\2\1\1" + b"\x09\7" + b"\0\1"
+    decoded = samples_of(bmp_file(8, COLOURS, runs, size=(6, 4)))[:, :, 0]
+    assert decoded.tolist() == [[0] * 6, [0, 0, 0, 0, 7, 7], [1, 2, 3, 0, 0, 0], [5] * 6]
+    palette = struct.pack("<16I", *(index << 16 for index in range(16)))
+    half = b"\5\x12\0\0" + b"\0\5\x34\x56\x78\0" + b"\0\1"
+    decoded = samples_of(bmp_file(4, palette, half, size=(5, 3)))[:, :, 0]
+    assert decoded.tolist() == [[0] * 5, [3, 4, 5, 6, 7], [1, 2, 1, 2, 1]]
+
+
+@pytest.mark.parametrize("cut", [b"\6\5", b"\6\5\0\0\0\4\1", b"\6\5\0\2\1"])
+def test_runs_without_an_end_lack_pixels(cut: bytes) -> None:
+    with pytest.raises(CorruptImage):
+        decode(bmp_file(8, COLOURS, cut, size=(6, 4)), LIMIT)
+    whole = b"\6\5\0\0" * 3 + b"\6\5"  # only the end mark is missing
+    assert (samples_of(bmp_file(8, COLOURS, whole, size=(6, 4)))[:, :, 0] == 5).all()
+
+
+def test_transparency_that_would_hide_all_means_nothing() -> None:
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    data = bytearray(bmp_file(32, masks=masks))
+    data[-4 * WIDTH * HEIGHT + 3 :: 4] = bytes(WIDTH * HEIGHT)
+    fourth = rows(32).reshape(HEIGHT, WIDTH, 4)
+    decoded = samples_of(bytes(data))
+    assert (decoded[:, :, :3] == fourth[:, :, 2::-1]).all()
+    assert (decoded[:, :, 3] == 255).all()
+
+
 def test_the_oldest_header() -> None:
     head = struct.pack("<IHHHH", 12, 2, 1, 1, 24)
     data = struct.pack("<2sIHHI", b"BM", 34, 0, 0, 26) + head + bytes((1, 2, 3, 4, 5, 6, 0, 0))
@@ -144,6 +174,6 @@ def test_sizes_frames_and_damage() -> None:
     for cut in (b"BM", bmp_file(24)[:30]):
         with pytest.raises(CorruptImage):
             read_header(cut, LIMIT)
-    for damaged in (bmp_file(24)[:-400], bmp_file(8, COLOURS, b"\5\1\0\1")):
+    for damaged in (bmp_file(24)[:-400], bmp_file(8, COLOURS, b"\5\1")):
         with pytest.raises(CorruptImage):
             decode(damaged, LIMIT)

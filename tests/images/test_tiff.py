@@ -139,6 +139,36 @@ def test_a_channel_without_meaning_is_no_transparency() -> None:
     assert (samples_of(tiff_file([Page(samples, extra=0)])) == samples[:, :, :3]).all()
 
 
+def test_transparency_may_be_the_second_further_channel() -> None:
+    samples = noise(5)
+    page = Page(samples, more={tags.EXTRA: short(0, tags.UNASSOCIATED)})
+    assert (samples_of(tiff_file([page])) == samples[:, :, [0, 1, 2, 4]]).all()
+
+
+def test_transparency_beside_a_palette() -> None:
+    samples = noise(2)
+    ramp = np.arange(256) * 257
+    table = {tags.COLOUR_MAP: short(*ramp, *ramp, *ramp[::-1])}
+    page = Page(samples, tags.PALETTE, extra=tags.UNASSOCIATED, more=table)
+    place, alpha = samples[:, :, 0], samples[:, :, 1]
+    expected = np.dstack([place, place, 255 - place, alpha])
+    assert (samples_of(tiff_file([page])) == expected).all()
+
+
+def test_transparency_that_is_stated_but_not_there() -> None:
+    assert (samples_of(tiff_file([Page(noise(3), extra=tags.UNASSOCIATED)])) == noise(3)).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colours_that_are_not_stated_are_guessed(channels: int) -> None:
+    data = tiff_file([Page(noise(channels))])
+    stated, other = struct.pack("<H", tags.PHOTOMETRIC), struct.pack("<H", 269)
+    (at,) = struct.unpack_from("<I", data, 4)
+    assert data[at:].count(stated + b"\3\0\1\0\0\0") == 1
+    hidden = data[:at] + data[at:].replace(stated + b"\3\0\1\0", other + b"\3\0\1\0")
+    assert (samples_of(hidden) == noise(channels)).all()
+
+
 def test_jpeg_has_a_quality_and_is_near() -> None:
     smooth = np.asarray(Image.radial_gradient("L").resize((WIDTH, HEIGHT)).convert("RGB"))
     for mode in ("RGB", "YCbCr"):
@@ -154,6 +184,8 @@ REFUSED = [
     ("32 bits", lambda: by_pillow(Image.new("F", (8, 8)))),
     ("method 50000", lambda: tiff_file([Page(noise(3), more={tags.COMPRESSION: short(50_000)})])),
     ("no unsigned", lambda: tiff_file([Page(noise(3), more={tags.SAMPLE_FORMAT: short(2)})])),
+    ("no unsigned", lambda: tiff_file([Page(noise(3), more={tags.SAMPLE_FORMAT: short(4)})])),
+    ("several layers", lambda: tiff_file([Page(noise(3), more={tags.DEPTH: short(2)})])),
     ("9 samples", lambda: tiff_file([Page(noise(9))])),
     ("YCbCr", lambda: by_pillow(Image.new("YCbCr", (8, 8)))),
     ("BigTIFF", lambda: b"II+\0" + bytes(40)),
@@ -206,13 +238,28 @@ def test_small_copies_are_no_pages() -> None:
         read_header(data, LIMIT, 2)
 
 
-def test_chains_without_an_end_are_refused() -> None:
-    data = bytearray(tiff_file([Page(noise(1), tags.BLACK_IS_ZERO)]))
-    (at,) = struct.unpack_from("<I", data, 4)
-    (count,) = struct.unpack_from("<H", data, at)
-    struct.pack_into("<I", data, at + 2 + 12 * count, at)
-    with pytest.raises(CorruptImage):
-        read_header(bytes(data), LIMIT)
+@pytest.mark.parametrize("target", ["itself", "the pixels", "beyond the file"])
+def test_a_wrong_link_ends_the_chain(target: str) -> None:
+    """The pages before it are whole."""
+    pages = [noise(3), 255 - noise(3)]
+    data = bytearray(tiff_file([Page(page) for page in pages]))
+    (first,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, first)
+    (second,) = struct.unpack_from("<I", data, first + 2 + 12 * count)
+    wrong = {"itself": second, "the pixels": 9, "beyond the file": 1 << 30}
+    struct.pack_into("<I", data, second + 2 + 12 * count, wrong[target])
+    for number, page in enumerate(pages, 1):
+        assert (samples_of(bytes(data), number) == page).all()
+    with pytest.raises(InvalidRequest, match="2 pages"):
+        read_header(bytes(data), LIMIT, 3)
+
+
+def test_a_damaged_page_leaves_those_before() -> None:
+    data = tiff_file([Page(noise(3)), Page(noise(3))])
+    assert (samples_of(data[:-30]) == noise(3)).all()
+
+
+def test_chains_of_too_many_directories_are_refused() -> None:
     empty = b"".join(struct.pack("<HI", 0, 8 + 6 * n) for n in range(1, MAX_PARTS + 2))
     with pytest.raises(CorruptImage):
         read_header(b"II*\0\x08\0\0\0" + empty, LIMIT)
