@@ -13,7 +13,7 @@ WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 OFFSETS, ORIENTATION, SAMPLES, ROWS, COUNTS = 273, 274, 277, 278, 279
 X_RESOLUTION, Y_RESOLUTION, PLANES, RESOLUTION_UNIT, PREDICTOR = 282, 283, 284, 296, 317
 COLOUR_MAP, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 320, 322, 323, 324, 325
-EXTRA, SAMPLE_FORMAT = 338, 339
+SUB_DIRECTORIES, EXTRA, SAMPLE_FORMAT = 330, 338, 339
 KIND, JPEG_TABLES, XMP, IPTC, PHOTOSHOP, PROFILE = 254, 347, 700, 33723, 34377, 34675
 EXIF, GPS, INTEROP = 34665, 34853, 40965
 """Tags, by the names of what they hold."""
@@ -27,6 +27,8 @@ ASSOCIATED, UNASSOCIATED = 1, 2
 REDUCED = 1
 """Bit of a page that is a small copy of another one."""
 LARGEST_TILE_SIDE = 1 << 16
+MAX_ENTRIES = 1 << 17
+"""Of all directories of a chain together, which may overlap: more than MAX_PARTS pages have."""
 MOST_EXTRA = 2
 """Samples of a pixel beside its colours."""
 
@@ -72,16 +74,25 @@ class TiffFile:
 
     def pages(self) -> list[int]:
         """Return the positions of the directories of pages, without small copies of others. Raises
-        Unread for none, for more than MAX_PARTS, and for a chain without end."""
-        found, at = [], self.first
+        as `chain`."""
+        found = self.chain()
+        return [at for at in found if not self._is_reduced(at)] or found[:1]
+
+    def chain(self) -> list[int]:
+        """Return the positions of all directories that follow each other. Raises Unread for none,
+        for more than MAX_PARTS or MAX_ENTRIES in them, and for a chain without end."""
+        found: dict[int, None] = {}
+        at, entries = self.first, 0
         for _ in range(MAX_PARTS):
             if at == 0 or at in found:
                 break
-            found.append(at)
-            at = self._number("I", at + 2 + ENTRY * self._number("H", at))
-        if at or not found:
+            found[at] = None
+            count = self.entries(at)
+            entries += count
+            at = self._number("I", at + 2 + ENTRY * count)
+        if at or not found or entries > MAX_ENTRIES:
             raise Unread
-        return [at for at in found if not self._is_reduced(at)] or found[:1]
+        return list(found)
 
     def place_of(self, page: int) -> int:
         """Return which directory of the chain, counted from 0, begins at a position."""
@@ -91,10 +102,14 @@ class TiffFile:
             place += 1
         return place
 
+    def entries(self, at: int) -> int:
+        """Return the number of entries of a directory. Raises Unread."""
+        return self._number("H", at)
+
     def directory(self, at: int) -> dict[int, Field]:
         """Return the entries of a directory by tag, the first of each. Raises Unread for more than
         MAX_PARTS."""
-        count = self._number("H", at)
+        count = self.entries(at)
         if count > MAX_PARTS:
             raise Unread
         found: dict[int, Field] = {}
@@ -185,6 +200,20 @@ def read_tiff(data: bytes, page: int = 1) -> TiffHeader:
     pages = file.pages()
     at = pages[min(page, len(pages)) - 1]
     return _Page(file, file.directory(at)).header(len(pages), file.place_of(at), at)
+
+
+def all_pixels(data: bytes) -> int:
+    """Return the pixels of all pages together, with small copies and the pictures below pages.
+    Raises Unread."""
+    file = TiffFile(data)
+    pages = [file.directory(at) for at in file.chain()]
+    below = {at for page in pages for at in file.values(page.get(SUB_DIRECTORIES), MAX_PARTS)}
+    if sum(file.entries(at) for at in below) > MAX_ENTRIES:
+        raise Unread
+    return sum(
+        file.number(one.get(WIDTH), 0) * file.number(one.get(HEIGHT), 0)
+        for one in (*pages, *(file.directory(at) for at in below))
+    )
 
 
 class _Page:

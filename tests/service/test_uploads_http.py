@@ -39,7 +39,7 @@ def large_png(size: int) -> bytes:
         data = kind + content
         return struct.pack(">I", len(content)) + data + struct.pack(">I", zlib.crc32(data))
 
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 30, 8, 2, 0, 0, 0))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1600, 1200, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", bytes(size - 57)) + chunk(b"IEND", b"")
 
 
