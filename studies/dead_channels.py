@@ -1,8 +1,9 @@
 """How many channels a learning rate kills, from nothing and after growth.
 
-Trains the network of a config at each rate on the same batches, and prints six times the mean loss
-since the last line, and the number of dead channels (`models.training.dead_channels`). One seed. A
-few hundred steps of a CPU are enough: it is in the first steps that channels die.
+Trains the network of a config at each rate, held constant, on the same batches. Six times it prints
+the mean loss since the last line, the number of dead channels (`models.training.dead_channels`) and
+of those that are above zero on less than one pixel of a thousand, which die next. One seed. A few
+hundred steps of a CPU are enough.
 
 Figures: docs/training.md.
 Run: python -m studies.dead_channels anysr-m-gpu --data FOLDER --rates 5e-4,1e-3,2e-3
@@ -27,6 +28,7 @@ from models.training.trainer import Trainer
 from studies.arguments import parser_of
 
 CONFIGS = Path(__file__).parents[1] / "models" / "configs"
+SELDOM = 1e-3
 LINES = 6
 """Printed for each rate."""
 
@@ -59,6 +61,7 @@ def config_of(options: argparse.Namespace, rate: float) -> Config:
         steps=options.steps,
         learning_rate=rate,
         warmup_steps=options.warmup,
+        cooldown=0.0,
         checkpoint_every=10**9,
         validate_every=10**9,
     )
@@ -75,9 +78,9 @@ def watch(trainer: Trainer, photographs: Photographs, images: torch.Tensor) -> N
         losses.append(float(trainer.train_step(photographs).loss))
         if trainer.step % every == 0:
             mean = sum(losses) / len(losses)
-            dead = count_dead(network, images)
-            rate = f"{training.learning_rate:g}"
-            print(f"{rate}: step {trainer.step}, loss {mean:.5f}, dead {dead}", flush=True)
+            dead, seldom = (count_dead(network, images, part) for part in (0.0, SELDOM))
+            at = f"{training.learning_rate:g}: step {trainer.step}"
+            print(f"{at}, loss {mean:.5f}, dead {dead}, seldom {seldom}", flush=True)
             losses.clear()
 
 

@@ -23,11 +23,11 @@ CONDITIONS = ((0.5, 0.0), (0.25, 0.0), (0.5, 0.5))
 
 
 class _Activity(TorchFunctionMode):
-    """Records which channels of each ReLU of a [B, C, H, W] are above zero anywhere."""
+    """Records of each ReLU of a [B, C, H, W] on which part of the pixels a channel is above 0."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.alive: list[Tensor] = []
+        self.parts: list[Tensor] = []
 
     def __torch_function__(
         self,
@@ -38,15 +38,16 @@ class _Activity(TorchFunctionMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         if func in (F.relu, torch.relu) and result.dim() == 4:
-            self.alive.append((result > 0).amax((0, 2, 3)))
+            self.parts.append((result > 0).float().mean((0, 2, 3)))
         return result
 
 
 @torch.no_grad()
-def find_dead(network: Conditioned, images: Tensor) -> list[Tensor]:
+def find_dead(network: Conditioned, images: Tensor, seldom: float = 0.0) -> list[Tensor]:
     """Return which channels are dead [channels], for each convolution before a ReLU, in order.
 
     `images` [B, 3, H, W] in [0, 1] are looked at with every width, and with each of `CONDITIONS`.
+    A channel counts as dead if it is above zero on at most a part `seldom` of their pixels.
     """
     inner = (network.convolutions - 1) * len(network.blocks)
     alive = torch.zeros(inner, network.channels, dtype=torch.bool, device=images.device)
@@ -55,13 +56,13 @@ def find_dead(network: Conditioned, images: Tensor) -> list[Tensor]:
             condition = images.new_tensor([inverse_scale, inverse_scale, strength])
             with _Activity() as activity:
                 network.trunk(images, condition, channels)
-            alive[:, :channels] |= torch.stack(activity.alive)
+            alive[:, :channels] |= torch.stack(activity.parts) > seldom
     return list(~alive)
 
 
-def count_dead(network: Conditioned, images: Tensor) -> int:
+def count_dead(network: Conditioned, images: Tensor, seldom: float = 0.0) -> int:
     """Return the number of dead channels; arguments as for `find_dead`."""
-    return sum(int(dead.sum()) for dead in find_dead(network, images))
+    return sum(int(dead.sum()) for dead in find_dead(network, images, seldom))
 
 
 @torch.no_grad()

@@ -74,6 +74,9 @@ class FormatAnswer(BaseModel):
     max_side: int = Field(description="The longest side in pixels.")
     lossy: bool = Field(description="Whether `quality` has an effect.")
     lossless: bool = Field(description="Whether pictures can be stored without loss.")
+    transparency: bool = Field(
+        description="Whether transparency is stored; else pictures are flattened on `background`."
+    )
 
 
 class LimitsAnswer(BaseModel):
@@ -136,6 +139,7 @@ def _format(image_format: ImageFormat) -> FormatAnswer:
         max_side=image_format.max_side,
         lossy=image_format.lossy,
         lossless=image_format.can_lossless,
+        transparency=image_format.facts.keeps_alpha,
     )
 
 

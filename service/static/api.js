@@ -1,5 +1,3 @@
-import { upscaleParameters } from "./parameters.js";
-
 /**
  * Calls the service over HTTP. Every call fails with a Problem, or with an AbortError when aborted.
  *
@@ -36,6 +34,7 @@ import { upscaleParameters } from "./parameters.js";
  * @property {string} written_as  the format of a result where none is chosen; another one's name if it is only read
  * @property {number} max_side    longest side of an output in pixels
  * @property {boolean} lossy      whether a quality has an effect
+ * @property {boolean} transparency  whether it is stored; else pictures are flattened on a background
  *
  * @typedef {{default: string, models: Model[], limits: Limits}} Models
  *
@@ -122,11 +121,11 @@ export async function fetchReady() {
 
 /**
  * @param {File} file
- * @param {import("./settings.js").Settings} settings
+ * @param {Record<string, string>} parameters
  */
-function requestBody(file, settings) {
+function requestBody(file, parameters) {
   const body = new FormData();
-  for (const [name, value] of Object.entries(upscaleParameters(settings))) body.set(name, value);
+  for (const [name, value] of Object.entries(parameters)) body.set(name, value);
   body.set("image", file);
   return body;
 }
@@ -164,11 +163,11 @@ async function problemOf(body, status, retryAfter = null) {
  * which is when the budget starts. Aborting closes the connection, which cancels the job.
  *
  * @param {File} file
- * @param {import("./settings.js").Settings} settings
+ * @param {Record<string, string>} parameters  of POST /upscale
  * @param {UploadOptions} options
  * @returns {Promise<Answer>}
  */
-export async function upscale(file, settings, { signal, onUpload, onSent }) {
+export async function upscale(file, parameters, { signal, onUpload, onSent }) {
   await checkReadable(file);
   signal.throwIfAborted();
   const request = new XMLHttpRequest();
@@ -187,6 +186,6 @@ export async function upscale(file, settings, { signal, onUpload, onSent }) {
       else problemOf(response, status, header("Retry-After")).then(reject);
     });
   });
-  request.send(requestBody(file, settings));
+  request.send(requestBody(file, parameters));
   return answer;
 }

@@ -1,12 +1,14 @@
 /** Connects the parts of the page: choosing pictures, the settings, the runs and their results. */
 
 import { fetchModels } from "./api.js";
+import { Divider } from "./divider.js";
 import { byId } from "./dom.js";
 import { Entries, MAX_ENTRIES, isRunning, wanted } from "./entries.js";
 import { EntryList } from "./entry-list.js";
 import { showFacts } from "./facts-panel.js";
 import { listenForFiles } from "./file-input.js";
 import { examined } from "./file-kind.js";
+import { FrameField } from "./frame-field.js";
 import { headline } from "./headline.js";
 import { watchHealth } from "./health.js";
 import { Kept } from "./kept.js";
@@ -15,7 +17,7 @@ import { PreviewPanel } from "./preview-panel.js";
 import { ProblemPanel } from "./problems.js";
 import { Progress } from "./progress.js";
 import { ResultBar } from "./result-bar.js";
-import { Runner } from "./runner.js";
+import { Runner, canTakeFirstFrame } from "./runner.js";
 import { drawSample } from "./sample.js";
 import { SettingsForm } from "./settings-form.js";
 import { loadSettings, saveSettings } from "./settings.js";
@@ -40,6 +42,7 @@ class App {
   #progress = new Progress(byId("progress-text", HTMLElement), byId("meter", HTMLElement));
   #problems = new ProblemPanel(byId("problem", HTMLElement), {
     retry: () => this.#runShown(),
+    retryWithFirstFrame: () => this.#runFrame(1),
     retryWithBudget: (budgetMs) => {
       this.#form.change({ budgetMs });
       this.#runShown();
@@ -49,6 +52,7 @@ class App {
     saveSettings(settings);
     this.#update();
   }, () => this.#fetchModels());
+  #frame = new FrameField((frame) => this.#setFrame(frame));
   #preview = new PreviewPanel(this.#form);
   #runButton = byId("run", HTMLButtonElement);
   /** Settled when the list of models is there, or cannot be had, and the pictures before a reload are. */
@@ -75,6 +79,7 @@ class App {
       },
       (files, add) => this.#open(files, add),
     );
+    new Divider(byId("example-divider", HTMLElement), byId("example-frame", HTMLElement), ["before", "after"], () => true);
     byId("sample", HTMLElement).addEventListener("click", async () => this.#open([await drawSample()], false));
     byId("cancel", HTMLElement).addEventListener("click", () => this.#runner.cancelAll());
     byId("forget", HTMLElement).addEventListener("click", () => this.#forget());
@@ -135,8 +140,8 @@ class App {
   async #restore() {
     for (const { id, file, result } of await this.#kept.load()) {
       const known = await this.#read(file);
-      const { run, settings } = result;
-      const made = { picture: await readPicture(result.file), run, settings };
+      const { run, settings, frame = null } = result;
+      const made = { picture: await readPicture(result.file), run, settings, frame };
       this.#take(this.#entries.add({ ...known, id, refusal: "", result: made }), false);
     }
   }
@@ -150,8 +155,8 @@ class App {
     byId("facts", HTMLElement).hidden = result === null;
     if (result !== null) showFacts(byId("run-summary", HTMLElement), result, this.#form.takesStrength(result.run.model));
     if (entry === null || entry.refusal !== "") this.#viewer.showNothing();
-    else if (result === null) this.#viewer.showOriginal(entry.picture);
-    else void this.#viewer.showResult(entry.picture, result.picture);
+    else if (result === null) this.#viewer.showOriginal(entry.picture, entry.format);
+    else void this.#viewer.showResult(entry.picture, result);
     this.#showProblem();
     this.#update();
   }
@@ -159,7 +164,7 @@ class App {
   #showProblem() {
     const entry = this.#shown;
     if (entry !== null && entry.refusal !== "") this.#problems.refuse(entry.picture.file.name, entry.refusal);
-    else if (entry !== null && entry.problem !== null) this.#problems.show(entry.problem);
+    else if (entry !== null && entry.problem !== null) this.#problems.show(entry.problem, canTakeFirstFrame(entry, entry.problem));
     else this.#problems.clear();
   }
 
@@ -167,6 +172,7 @@ class App {
   #update() {
     const { all } = this.#entries;
     this.#preview.update(this.#shown);
+    this.#frame.show(this.#shown);
     this.#list.update(all, this.#shown);
     const many = all.length > 1;
     byId("single-buttons", HTMLElement).hidden = many;
@@ -177,6 +183,18 @@ class App {
     this.#runButton.classList.toggle("primary", !again);
     const which = many && entries.length > 0 ? ` ${counted(entries.length, "picture")}` : "";
     this.#runButton.textContent = `Upscale${which}${again ? " again" : ""}`;
+  }
+
+  /** @param {number} frame  of the picture that is shown, from 1 */
+  #setFrame(frame) {
+    if (this.#shown !== null) this.#shown.frame = frame;
+    this.#update();
+  }
+
+  /** @param {number} frame  of the picture that is shown, from 1 */
+  #runFrame(frame) {
+    this.#setFrame(frame);
+    this.#runShown();
   }
 
   #runShown() {
@@ -218,8 +236,8 @@ class App {
   /** @param {Entry} entry */
   #keep({ id, picture, result }) {
     if (result === null) return;
-    const { run, settings } = result;
-    void this.#kept.keep({ id, file: picture.file, result: { file: result.picture.file, run, settings } });
+    const { run, settings, frame } = result;
+    void this.#kept.keep({ id, file: picture.file, result: { file: result.picture.file, run, settings, frame } });
   }
 
   /**

@@ -1,4 +1,4 @@
-/** Moves the divider between bicubic and result by pointer, touch and keys; assistive tools see a slider. */
+/** Moves the divider between two pictures, one over the other, by pointer, touch and keys; assistive tools see a slider. */
 
 import { followDrag } from "./drag.js";
 
@@ -9,16 +9,19 @@ export class Divider {
   #handle;
   #frame;
   #canDragAnywhere;
+  #names;
   #value = 50;
 
   /**
    * @param {HTMLElement} handle
    * @param {HTMLElement} frame
+   * @param {[left: string, right: string]} names  of the two pictures
    * @param {() => boolean} canDragAnywhere  whether a press beside the handle moves it, too
    */
-  constructor(handle, frame, canDragAnywhere) {
+  constructor(handle, frame, names, canDragAnywhere) {
     this.#handle = handle;
     this.#frame = frame;
+    this.#names = names;
     this.#canDragAnywhere = canDragAnywhere;
     handle.addEventListener("keydown", (event) => this.#key(event));
     // In the capture phase, before PanZoom's listener, which ignores what this one has handled.
@@ -26,7 +29,7 @@ export class Divider {
     this.value = 50;
   }
 
-  /** Percent of the frame that shows the bicubic enlargement. */
+  /** Percent of the frame that shows the left picture. */
   get value() {
     return this.#value;
   }
@@ -36,7 +39,8 @@ export class Divider {
     const whole = Math.round(this.#value);
     this.#frame.style.setProperty("--split", String(this.#value / 100));
     this.#handle.setAttribute("aria-valuenow", String(whole));
-    this.#handle.setAttribute("aria-valuetext", `${whole} % bicubic, ${100 - whole} % result`);
+    const [left, right] = this.#names;
+    this.#handle.setAttribute("aria-valuetext", `${whole} % ${left}, ${100 - whole} % ${right}`);
   }
 
   /** @param {PointerEvent} event */

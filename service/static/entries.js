@@ -6,6 +6,7 @@
  * @property {number} id
  * @property {import("./picture.js").Picture} picture
  * @property {import("./api.js").Format | null} format  of the file, where it is certain
+ * @property {number | null} frame  of an animation, or page of a TIFF, from 1; null where none is named
  * @property {string} refusal   why it cannot be sent; "" if it can
  * @property {Phase} phase
  * @property {number} part      of the body sent, 0 to 1
@@ -22,6 +23,7 @@
  * @property {import("./picture.js").Picture} picture
  * @property {import("./run-summary.js").RunSummary} run
  * @property {import("./settings.js").Settings} settings  as they were sent
+ * @property {number | null} frame  as it was sent
  */
 
 import { releasePicture } from "./picture.js";
@@ -51,7 +53,8 @@ export class Entries {
     this.#nextId = Math.max(this.#nextId, id + 1);
     /** @type {Entry} */
     const entry = {
-      ...{ id, picture, format, refusal, phase: "idle", part: 0, since: 0, untilMs: 0 },
+      ...{ id, picture, format, refusal, frame: result?.frame ?? null },
+      ...{ phase: "idle", part: 0, since: 0, untilMs: 0 },
       ...{ settings: null, estimate: null, problem: null, result: result ?? null },
     };
     this.#entries.push(entry);
@@ -91,6 +94,7 @@ export function isRunning({ phase }) {
 export function wanted(entries, settings) {
   const sendable = entries.filter(({ refusal }) => refusal === "");
   const key = JSON.stringify(settings);
-  const lacking = sendable.filter(({ result }) => result === null || JSON.stringify(result.settings) !== key);
+  const made = (/** @type {Entry} */ { result, frame }) => result?.frame === frame && JSON.stringify(result.settings) === key;
+  const lacking = sendable.filter((entry) => !made(entry));
   return lacking.length > 0 ? { entries: lacking, again: false } : { entries: sendable, again: sendable.length > 0 };
 }

@@ -2,6 +2,7 @@
 
 import { byId, element, reveal } from "./dom.js";
 import { isRunning } from "./entries.js";
+import { frameNoun } from "./frame-field.js";
 import { partOf, phaseText } from "./progress.js";
 import { problemWords } from "./problems.js";
 import { counted, duration, fileSize, pixels } from "./units.js";
@@ -30,9 +31,18 @@ function wordsOf(entry, now) {
   if (isRunning(entry)) return phaseText(entry, now);
   if (refusal !== "") return refusal;
   if (problem !== null) return problemWords(problem);
-  if (result !== null) return `Done: ${doneWords(result)}`;
+  if (result !== null) return `Done: ${frameWords(entry, result)}${doneWords(result)}`;
   const size = fileSize(picture.file.size);
   return picture.width > 0 ? `${pixels(picture.width, picture.height)}, ${size}` : size;
+}
+
+/**
+ * @param {Entry} entry
+ * @param {import("./entries.js").Result} result
+ * @returns {string} e.g. "frame 1, "; "" for a file with one picture
+ */
+function frameWords({ format }, { frame }) {
+  return frame === null ? "" : `${frameNoun(format)} ${frame}, `;
 }
 
 /** @param {import("./entries.js").Result} result */

@@ -1,4 +1,4 @@
-/** Format and quality of the file that the visitor gets. */
+/** Format of the file that the visitor gets, its quality, and what transparency becomes where it has none. */
 
 import { byId, element } from "./dom.js";
 import { QUALITY_RANGE, clamped } from "./settings.js";
@@ -9,12 +9,14 @@ export class FormatField {
   #format = byId("format", HTMLSelectElement);
   #quality = byId("quality", HTMLInputElement);
   #qualityRow = byId("quality-row", HTMLElement);
+  #background = byId("background", HTMLInputElement);
+  #backgroundRow = byId("background-row", HTMLElement);
   /** @type {Format[]} */
   #formats = [];
   /** @type {import("./settings.js").Settings | null} */
   #settings = null;
-  /** @type {Format | null} */
-  #picture = null;
+  /** @type {import("./entries.js").Entry | null} */
+  #entry = null;
 
   /** @param {(changes: Partial<import("./settings.js").Settings>) => void} onChange */
   constructor(onChange) {
@@ -23,6 +25,7 @@ export class FormatField {
       const quality = clamped(this.#quality.value, QUALITY_RANGE, null);
       onChange({ quality: quality === null ? null : Math.round(quality) });
     });
+    this.#background.addEventListener("change", () => onChange({ background: this.#background.value }));
   }
 
   /** @param {Format[]} formats  those that the service reads */
@@ -38,12 +41,13 @@ export class FormatField {
   write(settings) {
     this.#settings = settings;
     this.#quality.value = settings.quality === null ? "" : String(settings.quality);
+    this.#background.value = settings.background;
     this.#show();
   }
 
-  /** @param {Format | null} format  of the picture that is shown; null where it is unknown */
-  showPicture(format) {
-    this.#picture = format;
+  /** @param {import("./entries.js").Entry | null} entry  the picture that is shown; null for none */
+  showPicture(entry) {
+    this.#entry = entry;
     this.#show();
   }
 
@@ -51,9 +55,18 @@ export class FormatField {
     if (this.#settings === null) return;
     const { format } = this.#settings;
     this.#format.value = format;
-    const wanted = format || this.#picture?.written_as;
+    const wanted = format || this.#entry?.format?.written_as;
     const written = this.#formats.find(({ name }) => name === wanted);
     // A file without loss has no quality; where the format is not known yet, it may have one.
     this.#qualityRow.hidden = written?.lossy === false;
+    this.#backgroundRow.hidden = written?.transparency !== false || !mayBeTransparent(this.#entry);
   }
+}
+
+/**
+ * @param {import("./entries.js").Entry | null} entry
+ * @returns {boolean} whether any part of the picture is transparent, or may be where the browser cannot tell
+ */
+function mayBeTransparent(entry) {
+  return entry !== null && (entry.picture.transparent ?? entry.format?.transparency !== false);
 }

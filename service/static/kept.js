@@ -12,6 +12,7 @@
  * @property {File} file
  * @property {import("./run-summary.js").RunSummary} run
  * @property {import("./settings.js").Settings} settings  as they were sent
+ * @property {number | null} [frame]  as it was sent
  *
  * @typedef {KeptPicture & {key: string, tab: string, at: number, bytes: number}} KeptRecord
  */

@@ -1,17 +1,22 @@
 /** Writes settings as the parameters of the two requests that take them. */
 
+import { DEFAULTS } from "./settings.js";
+
 /**
  * @param {import("./settings.js").Settings} settings
+ * @param {number | null} frame  of the picture, from 1; null where none is named
  * @returns {Record<string, string>} the parameters of POST /upscale
  */
-export function upscaleParameters(settings) {
-  const { by, scale, pixels, budgetMs, format, quality } = settings;
+export function upscaleParameters(settings, frame) {
+  const { by, scale, pixels, budgetMs, format, quality, background } = settings;
   return {
     ...common(settings),
     [by]: String(by === "scale" ? scale : pixels),
     ...(budgetMs === null ? {} : { latency_budget_ms: String(budgetMs) }),
     ...(format === "" ? {} : { format }),
     ...(quality === null ? {} : { quality: String(quality) }),
+    ...(frame === null ? {} : { frame: String(frame) }),
+    ...(background === DEFAULTS.background ? {} : { background: background.slice(1) }),
   };
 }
 

@@ -7,10 +7,13 @@
  * @property {string} thumb    data URL of a small copy; "" if the browser cannot read the file
  * @property {number} width    pixels after orientation; 0 if the browser cannot read the file
  * @property {number} height
+ * @property {boolean | null} transparent  whether any part is; null if the browser cannot read the file
  */
 
 /** Twice the side at which a thumbnail is shown, for screens with small pixels. */
 const THUMB_SIDE = 96;
+/** Place of the opacity among the four values of a pixel. */
+const ALPHA = 3;
 
 /**
  * @param {File} file
@@ -24,10 +27,10 @@ export async function readPicture(file) {
     await image.decode();
   } catch {
     // This is no error: the service may read what the browser cannot.
-    return { file, url, thumb: "", width: 0, height: 0 };
+    return { file, url, thumb: "", width: 0, height: 0, transparent: null };
   }
   const { naturalWidth: width, naturalHeight: height } = image;
-  return { file, url, thumb: thumbnailOf(image), width, height };
+  return { file, url, width, height, ...thumbnailOf(image) };
 }
 
 /**
@@ -37,7 +40,7 @@ export async function readPicture(file) {
  * @returns {Picture}
  */
 export function unreadPicture(file) {
-  return { file, url: "", thumb: "", width: 0, height: 0 };
+  return { file, url: "", thumb: "", width: 0, height: 0, transparent: null };
 }
 
 /** @param {Picture} picture */
@@ -45,15 +48,19 @@ export function releasePicture({ url }) {
   URL.revokeObjectURL(url);
 }
 
-/** @param {HTMLImageElement} image  decoded, so that no list decodes the large picture again */
+/**
+ * @param {HTMLImageElement} image  decoded, so that no list decodes the large picture again
+ * @returns {{thumb: string, transparent: boolean | null}} transparency is looked for in the small copy
+ */
 function thumbnailOf(image) {
   const factor = Math.min(1, THUMB_SIDE / Math.max(image.naturalWidth, image.naturalHeight));
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(image.naturalWidth * factor));
   canvas.height = Math.max(1, Math.round(image.naturalHeight * factor));
   const context = canvas.getContext("2d");
-  if (context === null) return "";
+  if (context === null) return { thumb: "", transparent: null };
   context.imageSmoothingQuality = "high";
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
-  return canvas.toDataURL();
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+  return { thumb: canvas.toDataURL(), transparent: data.some((value, at) => at % 4 === ALPHA && value < 255) };
 }

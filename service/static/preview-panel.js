@@ -25,7 +25,7 @@ export class PreviewPanel {
     const { settings, model, limits } = this.#form;
     const picture = entry === null || entry.refusal !== "" ? null : entry.picture;
     write(this.#size, picture === null ? [] : [sizeSentence(picture, settings)]);
-    const sentences = picture === null ? [] : warnings(picture, settings, model, limits);
+    const sentences = picture === null ? [] : warnings(picture, entry?.format ?? null, settings, model, limits);
     write(this.#warnings, sentences.map((sentence) => element("li", {}, sentence)));
     this.#estimator.ask(this.#questions(entry));
   }

@@ -18,15 +18,16 @@ export function sizeSentence(picture, settings) {
 
 /**
  * @param {Picture} picture
+ * @param {import("./api.js").Format | null} format       of the picture, where it is certain
  * @param {import("./settings.js").Settings} settings
  * @param {import("./api.js").Model | undefined} model    the one whose limits hold, if known
  * @param {import("./api.js").Limits | undefined} limits  if known
  * @returns {string[]} one sentence each
  */
-export function warnings(picture, settings, model, limits) {
+export function warnings(picture, format, settings, model, limits) {
   const found = [];
-  if (picture.width === 0) found.push("This browser cannot show the file; the service may not be able to read it either.");
-  if (limits) found.push(...inputWarnings(picture, limits), ...outputWarnings(picture, settings, limits));
+  if (picture.width === 0 && format === null) found.push("This browser cannot show the file; the service may not be able to read it either.");
+  if (limits) found.push(...inputWarnings(picture, limits), ...outputWarnings(picture, format, settings, limits));
   if (model) found.push(...scaleWarnings(resultSize(picture, settings).scale, model), ...strengthWarnings(settings.strength, model));
   return found;
 }
@@ -53,18 +54,18 @@ function inputWarnings({ file, width, height }, limits) {
 
 /**
  * @param {Picture} picture
+ * @param {import("./api.js").Format | null} format
  * @param {import("./settings.js").Settings} settings
  * @param {import("./api.js").Limits} limits
  */
-function outputWarnings({ file, ...picture }, settings, limits) {
+function outputWarnings(picture, format, settings, limits) {
   const { width, height } = resultSize(picture, settings);
   const [count, longest] = [width * height, Math.max(width, height)];
   if (count > limits.max_output_pixels) {
     return [`The result would have ${pixelCount(count)}; this service makes at most ${pixelCount(limits.max_output_pixels)}. Choose a smaller size.`];
   }
-  const wanted = settings.format || file.type.replace("image/", "");
-  const read = limits.formats.find(({ name }) => name === wanted);
-  const chosen = limits.formats.find(({ name }) => name === read?.written_as);
+  const wanted = settings.format || format?.written_as;
+  const chosen = limits.formats.find(({ name }) => name === wanted);
   if (chosen === undefined || longest <= chosen.max_side) return [];
   const others = limits.formats.filter(({ name, written_as, max_side }) => name === written_as && max_side >= longest).map(({ label }) => label);
   return [`${chosen.label} holds at most ${chosen.max_side} pixels a side. Choose a smaller size, or the format ${listed(others, "or")}.`];

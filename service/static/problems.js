@@ -13,7 +13,7 @@ export const WORDS = Object.freeze({
   empty_body: ["The file is empty", "Choose another picture."],
   corrupt_image: ["The picture is damaged", "It could not be read to its end. Save it again, or choose another one."],
   unsupported_image: ["The service cannot read this file", "Save it in another format, such as PNG or JPEG, or choose another picture."],
-  animated_image: ["Animations are not supported", "Choose a still picture, or export a single frame."],
+  animated_image: ["The picture is an animation", "The result is a still picture, made of one of its frames: of the first, or of the one that you name under “Frame”."],
   decoding_too_long: ["The picture takes too long to read", "Save it again, without “progressive”, or in another format."],
   body_too_large: ["The file is too large", "Choose a smaller file, or save it with stronger compression."],
   image_too_large: ["The picture has too many pixels", "Choose a smaller picture, or crop it."],
@@ -57,6 +57,7 @@ export function problemWords(problem) {
 /**
  * @typedef {object} Remedies
  * @property {() => void} retry                                run with the settings as they are
+ * @property {() => void} retryWithFirstFrame                  take the first frame of the animation, and run
  * @property {(budgetMs: number) => void} retryWithBudget       set the budget, and run
  */
 
@@ -94,13 +95,17 @@ export class ProblemPanel {
     reveal(this.#host);
   }
 
-  /** @param {import("./api.js").Problem} problem */
-  show(problem) {
+  /**
+   * @param {import("./api.js").Problem} problem
+   * @param {boolean} offersFrame  whether the first frame may be taken instead
+   */
+  show(problem, offersFrame) {
     this.clear();
     const [title, advice] = wordsOf(problem);
     this.#host.append(element("h2", {}, title), element("p", {}, advice));
-    if (problem.code !== "unreachable") this.#host.append(element("p", { class: "detail" }, problem.message));
-    const remedy = this.#remedy(problem);
+    // What the service says of frames is how its callers name one; the button does.
+    if (problem.code !== "unreachable" && !offersFrame) this.#host.append(element("p", { class: "detail" }, problem.message));
+    const remedy = offersFrame ? this.#button("Use the first frame", this.#remedies.retryWithFirstFrame) : this.#remedy(problem);
     if (remedy) this.#host.append(remedy);
     if (problem.requestId) {
       this.#host.append(element("p", { class: "reference" }, `Reference ${problem.requestId}`));

@@ -2,7 +2,7 @@
 
 import { Problem, fetchEstimate, upscale } from "./api.js";
 import { setResult } from "./entries.js";
-import { estimateQuery } from "./parameters.js";
+import { estimateQuery, upscaleParameters } from "./parameters.js";
 import { readPicture, releasePicture } from "./picture.js";
 import { resultName } from "./result-name.js";
 import { readRunSummary } from "./run-summary.js";
@@ -23,7 +23,8 @@ const LONGEST_PAUSE_S = 60;
  * @property {Settings} settings
  * @property {import("./api.js").Format[]} formats
  * @property {number} lanes      pictures at once, at least 1
- * @property {boolean} patient   whether to wait for a busy service, instead of failing
+ * @property {boolean} patient   whether to go on without the visitor: wait for a busy service, and take
+ *     the first frame of an animation
  * @property {(entry: Entry) => void} onChange  after each change of a phase
  */
 
@@ -94,7 +95,8 @@ function setPhase(entry, phase) {
 }
 
 /**
- * Send a picture; while the service is busy, again after as long as it asks for.
+ * Send a picture; while the service is busy, again after as long as it asks for, and an animation again
+ * as its first frame.
  *
  * @param {Entry} entry
  * @param {RunOptions} options
@@ -107,11 +109,21 @@ async function attempts(entry, options, signal) {
       await attempt(entry, options, signal);
       return;
     } catch (error) {
-      const waitable = error instanceof Problem && WAITABLE.has(error.status);
-      if (!waitable || !options.patient || pauses >= MAX_PAUSES) throw error;
-      await pause(entry, error.retryAfterS, options, signal);
+      if (!(error instanceof Problem) || !options.patient || pauses >= MAX_PAUSES) throw error;
+      if (canTakeFirstFrame(entry, error)) entry.frame = 1;
+      else if (WAITABLE.has(error.status)) await pause(entry, error.retryAfterS, options, signal);
+      else throw error;
     }
   }
+}
+
+/**
+ * @param {Entry} entry
+ * @param {Problem} problem  of its last run
+ * @returns {boolean} whether it is an animation of which no frame was named
+ */
+export function canTakeFirstFrame({ frame }, { code }) {
+  return code === "animated_image" && frame === null;
 }
 
 /**
@@ -141,11 +153,12 @@ async function pause(entry, seconds, options, signal) {
  * @param {AbortSignal} signal
  */
 async function attempt(entry, { settings, formats, onChange }, signal) {
+  const { frame } = entry;
   entry.settings = settings;
   setPhase(entry, "sending");
   onChange(entry);
   void expect(entry, settings, signal);
-  const answer = await upscale(entry.picture.file, settings, {
+  const answer = await upscale(entry.picture.file, upscaleParameters(settings, frame), {
     signal,
     onUpload: (part) => (entry.part = part),
     onSent: () => {
@@ -158,7 +171,7 @@ async function attempt(entry, { settings, formats, onChange }, signal) {
   const picture = await readPicture(new File([answer.picture], name, { type }));
   if (signal.aborted) releasePicture(picture);
   signal.throwIfAborted();
-  setResult(entry, { picture, run: readRunSummary(answer.header), settings });
+  setResult(entry, { picture, run: readRunSummary(answer.header), settings, frame });
 }
 
 /**

@@ -79,7 +79,7 @@ export class SettingsForm {
   showPicture(entry) {
     const known = entry !== null && entry.picture.width > 0;
     this.#size.showPicture(known ? entry.picture : null);
-    this.#format.showPicture(entry?.format ?? null);
+    this.#format.showPicture(entry);
   }
 
   /** @param {Partial<Settings>} changes */

@@ -13,6 +13,7 @@
  * @property {string} strength   one of STRENGTHS
  * @property {string} format     "": that of the input
  * @property {number | null} quality  1 to 100, for lossy formats; null: the service's default
+ * @property {string} background  "#rrggbb": what transparency is flattened on where the format has none
  * @property {string} onMiss     "degrade": a late or a plainly resampled picture is sent all the same;
  *     "reject": an error is
  */
@@ -28,6 +29,7 @@ export const QUALITY_RANGE = Object.freeze({ min: 1, max: 100 });
 /** How much compression damage to clean up, 0 to 1; "": as much as the header of the file tells. */
 export const STRENGTHS = Object.freeze(["", "0", "0.35", "0.65", "1"]);
 
+const COLOUR = /^#[0-9a-f]{6}$/;
 const SIZES = Object.freeze(["scale", "width", "height"]);
 
 /** @type {Readonly<Settings>} */
@@ -41,6 +43,7 @@ export const DEFAULTS = Object.freeze({
   strength: "",
   format: "",
   quality: null,
+  background: "#ffffff",
   onMiss: "degrade",
 });
 
@@ -70,7 +73,7 @@ export function sanitized(stored) {
   const raw = /** @type {Record<string, unknown>} */ (
     stored !== null && typeof stored === "object" ? stored : {}
   );
-  const text = (/** @type {"by"|"model"|"width"|"strength"|"format"|"onMiss"} */ name) =>
+  const text = (/** @type {"by"|"model"|"width"|"strength"|"format"|"background"|"onMiss"} */ name) =>
     typeof raw[name] === "string" ? /** @type {string} */ (raw[name]) : DEFAULTS[name];
   return {
     by: SIZES.includes(text("by")) ? text("by") : DEFAULTS.by,
@@ -82,6 +85,7 @@ export function sanitized(stored) {
     strength: STRENGTHS.includes(text("strength")) ? text("strength") : DEFAULTS.strength,
     format: text("format"),
     quality: clamped(raw.quality, QUALITY_RANGE, DEFAULTS.quality),
+    background: COLOUR.test(text("background")) ? text("background") : DEFAULTS.background,
     onMiss: text("onMiss") === "reject" ? "reject" : "degrade",
   };
 }

@@ -7,6 +7,19 @@ import { PanZoom } from "./pan-zoom.js";
 import { fileSize, pixels } from "./units.js";
 
 /** @typedef {import("./picture.js").Picture} Picture */
+/** @typedef {import("./api.js").Format} Format */
+
+const UNSEEN_RESULT = "This browser cannot show the result. Download it, or choose another format, such as PNG.";
+
+/**
+ * @param {Format | null} format  of a picture that the browser cannot show
+ * @returns {string} one sentence
+ */
+function unseenOriginal(format) {
+  if (format === null) return "This browser cannot show the file.";
+  const when = format.written_as === format.name ? "a result in another format, such as PNG" : "the result";
+  return `This browser cannot show ${format.label}; the preview comes with ${when}.`;
+}
 
 export class Viewer {
   #empty = byId("empty", HTMLElement);
@@ -16,6 +29,7 @@ export class Viewer {
   #canvas = byId("bicubic", HTMLCanvasElement);
   #handle = byId("divider", HTMLElement);
   #note = byId("note", HTMLElement);
+  #unseen = byId("unseen", HTMLElement);
   #zoom = byId("zoom", HTMLFieldSetElement);
   #zoomValue = byId("zoom-value", HTMLElement);
   #comparison = new AbortController();
@@ -23,7 +37,7 @@ export class Viewer {
 
   constructor() {
     this.#panZoom = new PanZoom(this.#frame, [this.#image, this.#canvas], (zoom, percent) => this.#showZoom(zoom, percent));
-    new Divider(this.#handle, this.#frame, () => !this.#panZoom.overflows);
+    new Divider(this.#handle, this.#frame, ["bicubic", "result"], () => !this.#panZoom.overflows);
     this.#zoom.addEventListener("change", () => {
       const value = /** @type {HTMLInputElement} */ (this.#zoom.querySelector(":checked")).value;
       this.#panZoom.zoom = value === "fit" ? "fit" : Number(value);
@@ -42,12 +56,12 @@ export class Viewer {
    * Show a picture that was chosen, without a comparison.
    *
    * @param {Picture} picture
+   * @param {Format | null} format  where it is certain
    */
-  showOriginal({ file, url, width, height }) {
+  showOriginal({ file, url, width, height }, format) {
     this.#showCaption({ file, width, height });
     this.#endComparison();
-    this.#note.textContent = width > 0 ? "" : "This browser cannot show the file.";
-    this.#show(width > 0 ? url : "", width, height, `The original, ${file.name}`);
+    this.#show(width > 0 ? url : "", width, height, `The original, ${file.name}`, unseenOriginal(format));
     this.#panZoom.zoom = "fit";
   }
 
@@ -55,15 +69,18 @@ export class Viewer {
    * Show a result, and draw the bicubic enlargement beside it.
    *
    * @param {Picture} original
-   * @param {Picture} result
+   * @param {import("./entries.js").Result} result
    */
-  async showResult(original, { url, width, height }) {
+  async showResult(original, { picture: { url, width, height }, frame }) {
     this.#showCaption(original);
     this.#endComparison();
-    this.#show(width > 0 ? url : "", width, height, `The result, ${pixels(width, height)} pixels`);
+    this.#show(width > 0 ? url : "", width, height, `The result, ${pixels(width, height)} pixels`, UNSEEN_RESULT);
     this.#panZoom.open();
-    if (width === 0) this.#note.textContent = "This browser cannot show the format. You can download the picture all the same.";
     if (width === 0 || original.width === 0) return;
+    if (frame !== null && frame > 1) {
+      this.#note.textContent = `The browser cannot show frame ${frame} of the original beside it.`;
+      return;
+    }
     this.#note.textContent = "Drawing the picture without sharpening, for comparison";
     await this.#compare(original, width, height);
   }
@@ -110,8 +127,11 @@ export class Viewer {
    * @param {number} width
    * @param {number} height
    * @param {string} description
+   * @param {string} unseen  what to say without a picture
    */
-  #show(url, width, height, description) {
+  #show(url, width, height, description, unseen) {
+    this.#unseen.textContent = url === "" ? unseen : "";
+    this.#zoom.hidden = this.#zoomValue.hidden = url === "";
     this.#image.hidden = url === "";
     if (url) this.#image.src = url;
     else this.#image.removeAttribute("src");

@@ -105,6 +105,7 @@ async def test_models_come_with_the_limits_of_the_settings(start: Start) -> None
         "max_side": 65_500,
         "lossy": True,
         "lossless": False,
+        "transparency": False,
     }
 
 

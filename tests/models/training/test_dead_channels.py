@@ -99,3 +99,19 @@ def test_the_condition_no_longer_adds_to_a_channel_that_starts_anew(network, ima
     revive(network, images)
     assert network.condition.fc2.bias.view(2, 8)[1, 5] == 0
     assert count_dead(network, images) == 0
+
+
+def test_channels_that_are_seldom_above_zero_are_counted_if_asked_for(network, images):
+    bright = images.clone()
+    bright[0, :, 5, 7] = 10.0  # nine pixels of 384 see it
+    with torch.no_grad():
+        network.blocks[0].convolutions[0].weight[3] = 0.0
+        network.blocks[0].convolutions[0].bias[3] = 0.0
+        network.condition.fc2.bias.view(2, 8)[0, 3] = 0.0
+        network.condition.fc2.weight.view(2, 8, -1)[0, 3] = 0.0
+        features = network.entry(bright - 0.5)
+        peak = features[0, :, 5, 7]
+        network.blocks[0].convolutions[0].weight[3, :, 1, 1] = peak
+        network.blocks[0].convolutions[0].bias[3] = -0.9 * float(peak @ peak)
+    assert not find_dead(network, bright)[0][3]
+    assert find_dead(network, bright, seldom=0.05)[0][3]

@@ -4,6 +4,8 @@
 - test_batch: several pictures, and their zip
 - test_settings: the controls, and what reaches the job
 - test_estimates: what is said before anything is sent
+- test_formats: frames, transparency, and pictures that the browser cannot show
+- test_example: what the empty page shows
 - test_viewer: comparison, zoom, pan
 - test_kept: what survives a reload
 - test_sentences, test_bicubic: the modules that compute and word

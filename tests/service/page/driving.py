@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 from playwright.async_api import FilePayload, Locator, Page, expect
 
 from tests.service.harness import RunningGateway, drawn, encoded
@@ -15,6 +15,9 @@ WIDTH, HEIGHT = 40, 30
 
 TEXT: FilePayload = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
 """A file that is no picture."""
+
+COLOURS = ("red", "green", "blue")
+"""Of the frames or pages, in order."""
 
 
 async def opened(page: Page, served: RunningGateway) -> Page:
@@ -28,6 +31,25 @@ def picture(name: str = "photo.png", content: bytes | None = None) -> FilePayloa
     """A file for the dialogue: by default a PNG of WIDTH x HEIGHT."""
     buffer = drawn(WIDTH, HEIGHT) if content is None else content
     return {"name": name, "mimeType": "image/png", "buffer": buffer}
+
+
+def frames(name: str, image_format: str) -> FilePayload:
+    """A file with a frame or page of each colour."""
+    first, *others = (Image.new("RGB", (WIDTH, HEIGHT), colour) for colour in COLOURS)
+    content = encoded(first, image_format, save_all=True, append_images=others)
+    return {"name": name, "mimeType": "", "buffer": content}
+
+
+def still(name: str, image: Image.Image, image_format: str) -> FilePayload:
+    """A file of one picture."""
+    return {"name": name, "mimeType": "", "buffer": encoded(image, image_format)}
+
+
+def transparent() -> Image.Image:
+    """A picture of which a quarter is transparent."""
+    image = Image.new("RGBA", (WIDTH, HEIGHT), "navy")
+    ImageDraw.Draw(image).rectangle((0, 0, WIDTH // 2 - 1, HEIGHT // 2 - 1), fill=(0, 0, 0, 0))
+    return image
 
 
 def noise(width: int, height: int) -> bytes:

@@ -12,7 +12,17 @@ from playwright.async_api import Page, expect
 
 from tests.service.browser import START_S
 from tests.service.harness import ScriptedWorker
-from tests.service.page.driving import TEXT, choose, picture, run_button, unfold, upscaled
+from tests.service.page.driving import (
+    TEXT,
+    choose,
+    frames,
+    picture,
+    run_button,
+    still,
+    transparent,
+    unfold,
+    upscaled,
+)
 
 AXE = Path(sys.prefix) / "node_modules" / "axe-core" / "axe.min.js"
 FAULTS = """async () => {
@@ -62,6 +72,21 @@ async def test_axe_finds_no_fault_in_any_state(
     await run_button(page).click()
     await expect(page.locator("#list-count")).to_have_text("2 of 3 pictures done, 1 failed")
     await assert_no_fault(page, "batch")
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: run `make axe`")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_no_fault_in_frames_and_background(page: Page, scheme: str) -> None:
+    await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    await choose(page, frames("a.gif", "gif"))
+    await page.get_by_label("Format").select_option("jpeg")
+    await run_button(page).click()
+    await expect(page.get_by_role("button", name="Use the first frame")).to_be_visible()
+    await assert_no_fault(page, "animation")
+    await page.locator("#file").set_input_files(still("a.tif", transparent(), "tiff"))
+    await expect(page.get_by_role("spinbutton", name="Page")).to_be_visible()
+    await expect(page.get_by_label("Background")).to_be_visible()
+    await assert_no_fault(page, "unseen, with a background")
 
 
 async def tab_to(page: Page, selector: str) -> None:

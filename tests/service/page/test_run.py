@@ -61,7 +61,7 @@ async def test_the_headline_is_plain_and_the_facts_are_folded(page: Page) -> Non
     await expect(facts).to_contain_text(
         f"{MODEL} at full width: there was time for the best that your settings allow."
     )
-    for words in ("In time", "of 10 s", "0.102 s predicted", "95 × 71 px", "PNG", "32.1 dB"):
+    for words in ("In time", "of 1.53 s", "0.102 s predicted", "95 × 71 px", "PNG", "32.1 dB"):
         await expect(facts).to_contain_text(words)
     for stage in ("waiting", "opening", "upscaling", "saving"):
         await expect(facts.locator(".legend")).to_contain_text(stage)
