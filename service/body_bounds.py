@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -15,6 +16,12 @@ from service.settings import GatewaySettings
 GRACE_S = 5.0
 """Time for which an upload may be slower than the least rate: a connection that starts slowly, or
 stops for a moment."""
+
+
+def declared_length(headers: Headers) -> int:
+    """Return the Content-Length in bytes, 0 where it is missing or no number."""
+    declared = headers.get("content-length", "")
+    return int(declared[:20]) if declared.isdecimal() else 0
 
 
 class BodyReader:
@@ -27,8 +34,7 @@ class BodyReader:
 
     def check_declared_length(self, request: Request) -> None:
         """Raise BodyTooLarge if the Content-Length is over the limit."""
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared[:20]) > self._limit:
+        if declared_length(request.headers) > self._limit:
             raise self._too_large()
 
     async def chunks(self, request: Request) -> AsyncGenerator[bytes, None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import AsyncGenerator
 
@@ -12,13 +11,17 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from jobs.errors import InvalidRequest
 from scheduling.request import PARAMETERS, shown
+from service.body_bounds import declared_length
 from service.form_preamble import without_preamble
+from service.picture_buffer import PictureBuffer
 
 FILE_FIELD = "image"
 LONGEST_FIELD = 1024
 """Most bytes of a form field that is not the picture."""
 MOST_FIELDS = len(PARAMETERS) + 8
 """Most fields of a form: more than there are, so that an error can name an unknown one."""
+LONGEST_REST = 1 << 16
+"""Bytes of a form beside its picture: its declared length without them is that of the picture."""
 QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 """A quoted string in a header, closed or not."""
 FILE_NAME = re.compile(rb";[ \t]*filename[ \t]*=", re.IGNORECASE)
@@ -34,7 +37,7 @@ class PictureForm(MultiPartParser):
         super().__init__(
             headers, stream, max_files=1, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD
         )
-        self._picture = io.BytesIO()
+        self._picture = PictureBuffer(declared_length(headers) - LONGEST_REST)
         self._in_part = False
 
     def on_part_begin(self) -> None:
@@ -65,7 +68,7 @@ class PictureForm(MultiPartParser):
 
     async def read(self) -> tuple[bytes, list[tuple[str, str]]]:
         """Return the picture, empty without a file, and the other fields. Raises InvalidRequest,
-        and the errors of the stream."""
+        and the errors of the stream and of `PictureBuffer.write`."""
         try:
             _, options = parse_options_header(self.headers["content-type"])
             if boundary := options.get(b"boundary"):
@@ -78,7 +81,7 @@ class PictureForm(MultiPartParser):
         try:
             if self._in_part:
                 raise InvalidRequest("The form cannot be read: it ends within a part.")
-            return self._picture.getvalue(), _fields(form.multi_items())
+            return self._picture.picture(), _fields(form.multi_items())
         finally:
             await form.close()
             await self._close_unfinished()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from images.file_size import check_whole_file
 from images.header import ImageHeader
 from images.opening import read_header
 from jobs.formats import ImageFormat
@@ -50,8 +51,8 @@ async def accept_upload(
     """Read the body, plan its job and submit it to the queue.
 
     A request without a budget gets what its picture needs, within the bounds of `default`. Raises
-    the errors of `UploadReader.received`, `read_header`, `negotiation`, `build_job` and
-    `Dispatcher.submit`.
+    the errors of `UploadReader.received`, `read_header`, `check_whole_file`, `negotiation`,
+    `build_job` and `Dispatcher.submit`.
     """
     span: Span = request.state.span
     span.enter("upload")
@@ -101,8 +102,15 @@ def request_facts(job: JobRequest) -> dict[str, str | float]:
 async def _header(upload: Upload, max_pixels: int) -> ImageHeader:
     arguments = upload.picture, max_pixels, upload.wanted.frame
     if len(upload.picture) <= READ_AT_ONCE_BYTES:
-        return read_header(*arguments)
-    return await run_in_threadpool(read_header, *arguments)
+        return _checked_header(*arguments)
+    return await run_in_threadpool(_checked_header, *arguments)
+
+
+def _checked_header(picture: bytes, max_pixels: int, frame: int | None) -> ImageHeader:
+    """Read the header. Raises as `read_header` and `check_whole_file`."""
+    header = read_header(picture, max_pixels, frame)
+    check_whole_file(picture, header)
+    return header
 
 
 def _planned(

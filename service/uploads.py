@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +11,9 @@ from starlette.requests import Request
 
 from jobs.errors import EmptyBody, UnsupportedImage
 from scheduling.request import UpscaleRequest, parse_request, shown
-from service.body_bounds import BodyReader
+from service.body_bounds import BodyReader, declared_length
 from service.form import PictureForm
+from service.picture_buffer import PictureBuffer
 from service.settings import GatewaySettings
 from service.upload_slots import UploadSlots, client_of
 
@@ -41,8 +41,8 @@ class UploadReader:
     async def received(self, request: Request) -> AsyncIterator[Upload]:
         """Receive the upload of a request, and hold its slot for as long as the block runs.
 
-        Raises the errors of `BodyReader.chunks`, Overloaded (too many uploads at once), EmptyBody,
-        UnsupportedImage (the content type) and InvalidRequest.
+        Raises the errors of `BodyReader.chunks` and `PictureBuffer.write`, Overloaded (too many
+        uploads at once), EmptyBody, UnsupportedImage (the content type) and InvalidRequest.
         """
         self._body.check_declared_length(request)
         with self._slots.taken(client_of(request)):
@@ -70,12 +70,10 @@ class UploadReader:
         return Upload(picture, wanted, received)
 
     async def _raw(self, request: Request) -> bytes:
-        # It grows with what has arrived, so a declared length alone takes no memory; its bytes are
-        # returned without a copy.
-        buffer = io.BytesIO()
+        buffer = PictureBuffer(declared_length(request.headers))
         async for chunk in self._body.chunks(request):
             buffer.write(chunk)
-        return buffer.getvalue()
+        return buffer.picture()
 
 
 def _content_type(request: Request) -> str:

@@ -7,7 +7,7 @@ from benchmarks.attacks.empty_scans import EmptyScans
 from benchmarks.attacks.heads import EndlessHeads, LongUrl, ManyHeaders
 from benchmarks.attacks.large_exif import LargeExif
 from benchmarks.attacks.largest_pictures import LargestPictures
-from benchmarks.attacks.many_uploads import ManyUploads
+from benchmarks.attacks.many_uploads import AcceptedUploads, ManyUploads
 from benchmarks.attacks.slow_callers import IdleConnections, SlowUploads
 from benchmarks.attacks.unread_results import UnreadResults
 from benchmarks.attacks.wire import Attacker
@@ -30,6 +30,7 @@ ATTACKS: dict[str, type[Attack]] = {
         LargeExif,
         LargestPictures,
         ManyUploads,
+        AcceptedUploads,
         EndlessHeads,
         LongUrl,
         ManyHeaders,

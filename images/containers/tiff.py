@@ -13,7 +13,7 @@ WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 OFFSETS, ORIENTATION, SAMPLES, ROWS, COUNTS = 273, 274, 277, 278, 279
 X_RESOLUTION, Y_RESOLUTION, PLANES, RESOLUTION_UNIT, PREDICTOR = 282, 283, 284, 296, 317
 COLOUR_MAP, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 320, 322, 323, 324, 325
-EXTRA, SAMPLE_FORMAT = 338, 339
+SUB_DIRECTORIES, EXTRA, SAMPLE_FORMAT = 330, 338, 339
 KIND, JPEG_TABLES, XMP, IPTC, PHOTOSHOP, PROFILE = 254, 347, 700, 33723, 34377, 34675
 DEPTH = 32997
 EXIF, GPS, INTEROP = 34665, 34853, 40965
@@ -29,6 +29,8 @@ ASSOCIATED, UNASSOCIATED = 1, 2
 REDUCED = 1
 """Bit of a page that is a small copy of another one."""
 LARGEST_TILE_SIDE = 1 << 16
+MAX_ENTRIES = 1 << 17
+"""Of all directories of a chain together, which may overlap: more than MAX_PARTS pages have."""
 MOST_EXTRA = 2
 """Samples of a pixel beside its colours."""
 
@@ -77,10 +79,10 @@ class TiffFile:
     def pages(self) -> list[int]:
         """Return the positions of the directories of pages, without small copies of others. A chain
         that leads back, or to what is no directory, ends there: the pages before are whole. Raises
-        Unread for none, and for a chain of more than MAX_PARTS."""
+        Unread for none, and as `chain`."""
         found = {
             at: self.number(fields.get(KIND), 0) & REDUCED
-            for at, fields in self._chain()
+            for at, fields in self.chain()
             if {WIDTH, HEIGHT} <= fields.keys()
         }
         if not found:
@@ -95,10 +97,14 @@ class TiffFile:
             place += 1
         return place
 
+    def entries(self, at: int) -> int:
+        """Return the number of entries of a directory. Raises Unread."""
+        return self._number("H", at)
+
     def directory(self, at: int) -> dict[int, Field]:
         """Return the entries of a directory by tag, the first of each. Raises Unread for more than
         MAX_PARTS."""
-        count = self._number("H", at)
+        count = self.entries(at)
         if count > MAX_PARTS:
             raise Unread
         found: dict[int, Field] = {}
@@ -129,17 +135,22 @@ class TiffFile:
         one = field if field is None else Field(field.kind, min(field.count, 1), field.at)
         return next(iter(self.values(one, 1)), default)
 
-    def _chain(self) -> Iterator[tuple[int, dict[int, Field]]]:
-        seen, at = set[int](), self.first
+    def chain(self) -> Iterator[tuple[int, dict[int, Field]]]:
+        """Yield the directories that follow each other, with their positions, until one is none.
+        Raises Unread for more than MAX_PARTS, and for more than MAX_ENTRIES in them."""
+        seen, at, entries = set[int](), self.first, 0
         while at and at not in seen:
-            if len(seen) == MAX_PARTS:
-                raise Unread
             seen.add(at)
             try:
-                yield at, self.directory(at)
-                at = self._next(at)
+                entries += self.entries(at)
+                fields = self.directory(at) if entries <= MAX_ENTRIES else {}
+                following = self._next(at)
             except Unread:
                 return
+            if len(seen) > MAX_PARTS or entries > MAX_ENTRIES:
+                raise Unread
+            yield at, fields
+            at = following
 
     def _next(self, at: int) -> int:
         """Return the position of the directory behind another one, 0 where there is none."""
@@ -204,6 +215,20 @@ def read_tiff(data: bytes, page: int = 1) -> TiffHeader:
     pages = file.pages()
     at = pages[min(page, len(pages)) - 1]
     return _Page(file, file.directory(at)).header(len(pages), file.place_of(at), at)
+
+
+def all_pixels(data: bytes) -> int:
+    """Return the pixels of all pages together, with small copies and the pictures below pages.
+    Raises Unread."""
+    file = TiffFile(data)
+    pages = [fields for _, fields in file.chain()]
+    below = {at for page in pages for at in file.values(page.get(SUB_DIRECTORIES), MAX_PARTS)}
+    if sum(file.entries(at) for at in below) > MAX_ENTRIES:
+        raise Unread
+    return sum(
+        file.number(one.get(WIDTH), 0) * file.number(one.get(HEIGHT), 0)
+        for one in (*pages, *(file.directory(at) for at in below))
+    )
 
 
 class _Page:

@@ -42,6 +42,19 @@ def read_webp(data: bytes) -> WebpHeader:
     return _picture(data, kind, start, end)
 
 
+def stated_size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height by the first chunk of a WebP, which need not be whole; None for an
+    animation. Raises Unread."""
+    kind, start, end = next(chunks(data), (b"", 0, 0))
+    if kind != b"VP8X":
+        picture = _picture(data, kind, start, end)
+        return picture.width, picture.height
+    if end - start != EXTENDED_BYTES or end > len(data):
+        raise Unread
+    canvas = _canvas(data, start, end)
+    return None if canvas.animated else (canvas.width, canvas.height)
+
+
 def _whole_chunks(data: bytes) -> Chunks:
     """Yield chunks as `chunks`. Raises Unread for one that does not lie within the file."""
     for kind, start, end in chunks(data):
@@ -54,16 +67,21 @@ def _extended(data: bytes, start: int, end: int, others: Chunks) -> WebpHeader:
     """Read the header of the extended format (RFC 9649, 2.7) and the chunks behind it."""
     if end - start != EXTENDED_BYTES:
         raise Unread
+    canvas = _canvas(data, start, end)
+    if canvas.animated:
+        return replace(canvas, frames=_frames(others))
+    picture = _only_picture(data, others, canvas.alpha)
+    if (picture.width, picture.height) != (canvas.width, canvas.height):
+        raise Unread
+    return picture
+
+
+def _canvas(data: bytes, start: int, end: int) -> WebpHeader:
+    """Read the chunk of the extended format, whose frames are not counted yet."""
     flags = data[start]
     width = 1 + int.from_bytes(data[start + 4 : start + 7], "little")
     height = 1 + int.from_bytes(data[start + 7 : end], "little")
-    canvas = WebpHeader(width, height, bool(flags & ALPHA))
-    if flags & ANIMATION:
-        return replace(canvas, animated=True, frames=_frames(others))
-    picture = _only_picture(data, others, canvas.alpha)
-    if (picture.width, picture.height) != (width, height):
-        raise Unread
-    return picture
+    return WebpHeader(width, height, bool(flags & ALPHA), bool(flags & ANIMATION))
 
 
 def _frames(others: Chunks) -> int:

@@ -68,6 +68,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         (large_exif, "SIZE", 200_000),
         (largest_pictures, "SIDE", 120),
         (many_uploads, "SIZE", 200_000),
+        (many_uploads, "LARGEST", 100_000),
         (many_uploads, "CALLERS", 2),
         (heads, "CALLERS", 2),
         (slow_callers, "CONNECTIONS", 5),

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from benchmarks.tiff_pictures import Page, Samples, short, tiff_file, undefined
 from images.containers import tiff as tags
-from images.containers.common import MAX_PARTS
+from images.containers.common import MAX_PARTS, Unread
 from images.decode import decode
 from images.encode import encode
 from images.metadata.facts import Density, Metadata
@@ -365,3 +365,19 @@ def test_more_than_4_gb_are_refused() -> None:
     huge = np.broadcast_to(np.zeros((1, 1, 4), np.uint16), (1 << 15, 1 << 15, 4))
     with pytest.raises(OutputTooLarge, match="4 GB"):
         encode(Picture(Raster(huge)), ImageFormat.TIFF)
+
+
+def test_directories_that_overlap_are_read_with_bounded_work() -> None:
+    """62 KB of directories in each other, with 3855 entries each: 15 million together."""
+    count, number = 0x0F0F, 4000
+    links = 8 + 2 + 12 * count
+    file = bytearray(b"\x0f" * (links + 4 * number))
+    struct.pack_into("<4sI", file, 0, b"II*\0", 8)
+    for place in range(number):
+        following = 8 + 4 * (place + 1) if place + 1 < number else 0
+        struct.pack_into("<I", file, links + 4 * place, following)
+    with pytest.raises(Unread):
+        list(tags.TiffFile(bytes(file)).chain())
+    few = tags.MAX_ENTRIES // count
+    struct.pack_into("<I", file, links + 4 * (few - 1), 0)
+    assert len(list(tags.TiffFile(bytes(file)).chain())) == few

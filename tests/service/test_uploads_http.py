@@ -39,7 +39,7 @@ def large_png(size: int) -> bytes:
         data = kind + content
         return struct.pack(">I", len(content)) + data + struct.pack(">I", zlib.crc32(data))
 
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 40, 30, 8, 2, 0, 0, 0))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1600, 1200, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", bytes(size - 57)) + chunk(b"IEND", b"")
 
 
@@ -55,11 +55,21 @@ def request_to(port: int, kind: str, picture: bytes) -> tuple[bytes, bytes]:
     return head.encode(), content
 
 
+async def until_closed(reader: asyncio.StreamReader) -> bytes:
+    """Return what a server sends until it closes the connection, in whatever way: a byte that comes
+    after the close resets it."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(1 << 16):
+            received += piece
+    return received
+
+
 async def dripped(port: int, pause_s: float, piece: int, size: int = 10**6) -> bytes:
     """Send a body of `size` bytes in pieces with pauses; return the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head, content = request_to(port, "raw", large_png(size))
-    answer = asyncio.create_task(reader.read())
+    answer = asyncio.create_task(until_closed(reader))
     with contextlib.suppress(ConnectionError):
         writer.write(head)
         for start in range(0, size, piece):
