@@ -119,7 +119,7 @@ class WorkerSettings(LogSettings):
         "those of contended runs are saved when a worker ends.",
     )
     unload_seconds: float = Field(
-        20.0,
+        300.0,
         gt=0,
         description="How long a worker must have been idle before it takes all networks but the "
         "cheapest out of memory. The next pictures load them again, in about 0.1 s each.",
