@@ -11,7 +11,7 @@ from PIL import features
 
 from images import jxl
 from images.avif import encode_avif
-from images.background import WHITE, Background, colours_grey, levels_of
+from images.background_colour import WHITE, Background, colours_grey, levels_of
 from images.chroma import FULL_COLOUR_QUALITY
 from images.colour import grey_in_srgb
 from images.colour_space import SRGB, Cicp, is_hdr

@@ -23,7 +23,7 @@ Step = Literal[
     "stats",
 ]
 STEPS: tuple[Step, ...] = get_args(Step)
-SHARED = ("common", "budget", "backlog", "admission", "changes")
+SHARED = ("common", "budget", "backlog", "lateness", "changes")
 """Put before each step, in this order."""
 
 Argument = str | bytes | float

@@ -64,7 +64,7 @@ class Load:
         """Return the load that a new job meets in the queue, small or not (`Job.small`): runs that
         can give way to it count as waiting jobs, and their workers as free.
 
-        By jobs/lua/shared/admission.lua, where the queue decides; tests compare the two.
+        By jobs/lua/shared/lateness.lua, by which the queue decides; tests compare the two.
         """
         now_ms, free, suspended = backlog.now_ms, list[float](), list[Group]()
         for run in backlog.runs:

@@ -2,7 +2,7 @@
 
 All functions are pure: no queue, no clock, no network. `admit` is what the gateway decides, and
 `bind` what the worker does; the simulator runs both. The queue decides by `late_ms`, in Lua:
-`jobs/lua/shared/admission.lua` has the same arithmetic. Here it is for the simulator, and tests
+`jobs/lua/shared/lateness.lua` has the same arithmetic. Here it is for the simulator, and tests
 compare the two.
 
 Jobs are claimed in the order of their latest start, which is fixed when they arrive. No job

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from images.background import background_of
+from images.background_colour import background_of
 from images.decode import decode
 from images.encode import check_sides, check_writable, converts_colours, encode
 from images.limits import Limits

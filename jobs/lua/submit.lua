@@ -1,5 +1,5 @@
 -- Accepts a job, unless the queue is full, or the job would be late, or make another late
--- (shared/admission.lua): the caller then gets `overloaded`. A repeated submit (after a lost answer)
+-- (shared/lateness.lua): the caller then gets `overloaded`. A repeated submit (after a lost answer)
 -- changes nothing. Without `stored` its picture was not sent yet: the answer 'free' then means that the
 -- job would be accepted now. `remaining` is what is left of its budget; times in ms.
 local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, overhead =

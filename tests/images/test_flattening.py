@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from images.background import WHITE, background_of, colours_grey, levels_of
+from images.background_colour import WHITE, background_of, colours_grey, levels_of
 from images.colour_space import SRGB, Cicp
 from images.encode import converts_colours, encode
 from images.picture import Picture, PictureKind, Raster

@@ -1,4 +1,4 @@
--- Put after admission.lua: the changes of a job's status together with those of the queue.
+-- Put after lateness.lua: the changes of a job's status together with those of the queue.
 
 -- Lets a job wait as its record says. A moment that cannot be read counts as now, a cost as 0.
 local function enqueue(id, now, ...)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from starlette.datastructures import QueryParams
 
-from images.background import background_of
+from images.background_colour import background_of
 from images.header import ImageHeader, check_pixels
 from images.limits import Limits
 from jobs.errors import (

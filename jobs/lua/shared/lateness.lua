@@ -1,5 +1,5 @@
 -- Put after backlog.lua: whether there is time for one more job, with the arithmetic of
--- scheduling.policy.late_ms. It is decided here so that no other job can arrive between the decision
+-- scheduling.policy.late_ms. submit.lua decides by it, so that no other job can arrive between the decision
 -- and the job.
 
 -- A run that still takes LONG_MS gives way within YIELD_MS to jobs that cannot wait for its end
