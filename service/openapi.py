@@ -26,13 +26,18 @@ BUSY_HEADERS: Json = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
 }
 
+ACCESS_CODES = ("unauthorized", "rate_limited")
+"""Of every route that needs a key, where the gateway has any."""
+JOB_CODES = ("job_not_found", "not_ready", *ACCESS_CODES)
 UPLOAD_CODES = (
+    *(*ACCESS_CODES, "model_not_allowed", "quota_exceeded", "too_many_jobs"),
     *("empty_body", "corrupt_image", "body_too_large", "image_too_large", "output_too_large"),
     *("unsupported_image", "invalid_request", "animated_image", "unknown_model"),
     *("model_not_trained", "unknown_width", "budget_infeasible", "overloaded", "not_ready"),
     "internal_error",
 )
 ESTIMATE_CODES = (
+    *(*ACCESS_CODES, "model_not_allowed"),
     *("image_too_large", "output_too_large", "invalid_request", "unknown_model"),
     *("model_not_trained", "unknown_width", "not_ready", "internal_error"),
 )
@@ -75,6 +80,9 @@ _EXAMPLE_DETAILS: dict[str, Json] = {
     "budget_infeasible": {"smallest_feasible_ms": 180},
     "quality_infeasible": {"largest_feasible_db": 31.4},
     "overloaded": {"retry_after_s": 4},
+    "rate_limited": {"retry_after_s": 0.2},
+    "quota_exceeded": {"retry_after_s": 30_600},
+    "too_many_jobs": {"retry_after_s": 1},
     "not_ready": {"retry_after_s": 2},
 }
 
