@@ -113,10 +113,13 @@ def _leave(*_: object) -> None:
 
 
 def _gateway_settings(host: str | None, port: int | None) -> GatewaySettings:
+    from service.access.key_file import read_key_file
     from service.settings import GatewaySettings
 
     given = {"host": host, "port": port}
     settings = settings_of(GatewaySettings)
+    if settings.keys is not None:
+        read_key_file(settings.keys)  # a wrong one ends the command before any worker starts
     return settings.model_copy(update={k: v for k, v in given.items() if v is not None})
 
 

@@ -33,7 +33,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """Of clients: they are parts of Redis keys, log lines and metrics."""
 
 MOST_INTEGER = 999_999_999_999_999
-"""Largest integer of a structured field (RFC 9651), as which quotas are told to callers."""
+"""Largest integer of a structured field (RFC 9651), as which callers see quotas."""
 
 BURST_S = 2.0
 """Requests of so many seconds may come at once where no burst is set."""

@@ -1,7 +1,7 @@
 """The headers `RateLimit-Policy` and `RateLimit`: what a client may use, and what it has left.
 
 They are those of draft-ietf-httpapi-ratelimit-headers-10: lists of structured fields (RFC 9651). A
-bucket of tokens is told as a quota of its size, restored within the time in which it fills. The
+bucket of tokens is shown as a quota of its size, restored within the time in which it fills. The
 unit `pixels` is ours: the draft's registry has none but requests and bytes.
 """
 

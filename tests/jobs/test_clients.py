@@ -11,16 +11,24 @@ import pytest
 from jobs.client_limits import DAY_S, ClientLimits
 from jobs.connection import SteadyRedis
 from jobs.errors import JobNotFound, QuotaExceeded, RateLimited, TooManyJobs
-from jobs.job import Job, RunFacts
+from jobs.job import Job, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
-from tests.support.jobs import run_facts
 
 SLOW = ClientLimits(client="shop", requests_per_second=1e-4, burst=3)
 """A bucket that does not fill again within a test."""
 PIXELS = ClientLimits(client="shop", pixels_per_day=10_000)
+FACTS = RunFacts(
+    model="anysr-s",
+    width=1.0,
+    reason=Reason.WIDEST,
+    predicted_ms=1.0,
+    run_ms=1.0,
+    stages_ms={},
+    expected_db=None,
+)
 JOBS = ClientLimits(client="shop", jobs_waiting=2)
 
 
@@ -129,9 +137,7 @@ async def test_the_pixels_of_yesterday_do_not_count(
     assert 0 < await raw_redis.ttl(counters) <= 2 * DAY_S
 
 
-async def test_jobs_count_while_they_wait(
-    queue: RedisQueue, make_job: Callable[..., Job]
-) -> None:
+async def test_jobs_count_while_they_wait(queue: RedisQueue, make_job: Callable[..., Job]) -> None:
     first, second, third, fourth = (make_job() for _ in range(4))
     for job in (first, second):
         await queue.submissions.submit(job, b"picture", limits=JOBS)
@@ -148,30 +154,22 @@ async def test_jobs_count_while_they_wait(
 
     await queue.submissions.cancel(third.id)
     await queue.submissions.submit(fourth, b"picture", limits=JOBS)
-    assert await queue.leases.complete(claim, run_facts(), b"result")
+    assert await queue.leases.complete(claim, FACTS, b"result")
     with pytest.raises(TooManyJobs):
         await queue.submissions.submit(make_job(), b"picture", limits=JOBS)
 
 
 async def test_the_job_of_a_lost_worker_waits_for_its_client_again(
-    redis_url: str,
-    queue_settings: QueueSettings,
-    open_queue: Callable[[str, QueueSettings], RedisQueue],
-    make_job: Callable[..., Job],
+    queue: RedisQueue, make_job: Callable[..., Job], raw_redis: SteadyRedis, keys: Keys
 ) -> None:
-    brief = queue_settings.model_copy(update={"lease_seconds": 0.05})
-    queue = open_queue(redis_url, brief)
     one = replace(JOBS, jobs_waiting=1)
-    await queue.submissions.submit(make_job(), b"picture", limits=one)
-    lost = await queue.leases.claim("lost", wait_s=0)
-    assert lost is not None
-    # Looked at while it runs, and again when another worker has requeued it.
+    job, urgent = make_job(), make_job(budget_ms=1_000.0)
+    await queue.submissions.submit(job, b"picture", limits=one)
+    assert await queue.leases.claim("lost", wait_s=0) is not None
     assert (await queue.clients.allow(one, submits=True)).refusal is None
-    again = await queue.leases.claim("other", wait_s=5)
-    assert again is not None
-    assert again.job.id == lost.job.id
-    assert (await queue.clients.allow(one, submits=True)).refusal is None
-
-
-def facts_type() -> type[RunFacts]:
-    return RunFacts
+    await raw_redis.zadd(keys.leases, {job.id: 1})  # the end of its lease, long ago
+    await queue.submissions.submit(urgent, b"picture")
+    claim = await queue.leases.claim("other", wait_s=0)
+    assert claim is not None
+    assert claim.job.id == urgent.id
+    assert isinstance((await queue.clients.allow(one, submits=True)).refusal, TooManyJobs)
