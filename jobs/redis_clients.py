@@ -46,12 +46,14 @@ def _allowance(limits: ClientLimits, answer: list[Any]) -> Allowance:
     why, retry_ms, tokens, full_ms, used, day_ms = answer
     pixels = max(0, (limits.pixels_per_day or 0) - int(float(used)))
     day_s = float(day_ms) / 1e3
-    refusals: dict[bytes, AnysrError] = {
-        b"rate": rate_limited(limits, float(retry_ms) / 1e3),
-        b"pixels": quota_exceeded(limits, pixels, day_s),
-        b"jobs": too_many_jobs(limits),
-    }
-    return Allowance(int(tokens), float(full_ms) / 1e3, pixels, day_s, refusals.get(why))
+    refusal: AnysrError | None = None
+    if why == b"rate":
+        refusal = rate_limited(limits, float(retry_ms) / 1e3)
+    elif why == b"pixels":
+        refusal = quota_exceeded(limits, pixels, day_s)
+    elif why == b"jobs":
+        refusal = too_many_jobs(limits)
+    return Allowance(int(tokens), float(full_ms) / 1e3, pixels, day_s, refusal)
 
 
 def optional(limit: float | None) -> Argument:

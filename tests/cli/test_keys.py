@@ -47,7 +47,7 @@ def test_a_key_is_printed_once_and_only_its_hash_is_kept(run: Run, key_file: Pat
     client = client_with(token, read_key_file(key_file).ring())
     assert client is not None
     assert (client.name, client.limits.requests_per_second) == ("shop", 5)
-    assert client.models == {"a", "b"}
+    assert client.models == frozenset({"a", "b"})
 
     listed = run("list")
     assert listed.exit_code == 0

@@ -243,7 +243,7 @@ async def test_a_client_names_its_models_alone(locked: RunningGateway, key_file:
     response = await post_job(locked, narrow, model=MODEL)
     members = assert_problem(response, 403, "model_not_allowed")
     assert UNSERVED in members["detail"]
-    picture = {"width": 20, "height": 12, "format": "png", "scale": 2}
+    picture: dict[str, Any] = {"width": 20, "height": 12, "format": "png", "scale": 2}
     estimate = await locked.client.get(
         "/estimate", params={**picture, "model": MODEL}, headers=narrow
     )
