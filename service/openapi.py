@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from jobs.errors import ERRORS, AnysrError, InternalError
 from jobs.formats import WRITTEN
 from scheduling.request import EstimateRequest, UpscaleRequest
+from service.access.rate_headers import POLICY, STATE
 from service.picture_response import PICTURE_HEADERS
-from service.problems import MEDIA_TYPE, RETRY_STATUSES, STATUS, problem
+from service.problems import MEDIA_TYPE, STATUS, problem
 
 Json = dict[str, Any]
 
@@ -24,6 +25,17 @@ BINARY: Json = {"type": "string", "format": "binary"}
 EXAMPLE_ID = "0f8fad5bd9cb469fa16570867728950e"
 BUSY_HEADERS: Json = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+}
+PROBLEM_HEADERS: dict[int, Json] = {
+    HTTPStatus.UNAUTHORIZED: {
+        "WWW-Authenticate": {"description": "As in RFC 6750.", "schema": {"type": "string"}}
+    },
+    HTTPStatus.TOO_MANY_REQUESTS: {
+        **BUSY_HEADERS,
+        POLICY: {"description": "What the client may use.", "schema": {"type": "string"}},
+        STATE: {"description": "What it has left.", "schema": {"type": "string"}},
+    },
+    HTTPStatus.SERVICE_UNAVAILABLE: BUSY_HEADERS,
 }
 
 ACCESS_CODES = ("unauthorized", "rate_limited")
@@ -173,7 +185,8 @@ def _problems(status: int, errors: list[type[AnysrError]]) -> Json:
         "description": ", ".join(f"`{code}`" for code in examples),
         "content": {MEDIA_TYPE: {"schema": PROBLEM, "examples": examples}},
     }
-    return described | ({"headers": BUSY_HEADERS} if status in RETRY_STATUSES else {})
+    headers = PROBLEM_HEADERS.get(status)
+    return described | ({} if headers is None else {"headers": headers})
 
 
 def _with_problems(made: Json) -> Json:
