@@ -138,3 +138,14 @@ def test_without_a_file_the_command_says_how_to_name_one() -> None:
     result = CliRunner().invoke(app, ["keys", "list"], env={"ANYSR_KEYS": ""})
     assert result.exit_code == 2
     assert "--file" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["serve --port 0", "gateway"])
+def test_a_service_ends_with_one_sentence_at_a_missing_file(
+    command: str, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANYSR_KEYS", str(key_file))
+    monkeypatch.setenv("ANYSR_REDIS_URL", "redis://127.0.0.1:9/0")
+    result = CliRunner().invoke(app, command.split())
+    sentence = f"ANYSR_KEYS: {key_file} cannot be read: No such file or directory.\n"
+    assert (result.exit_code, result.output) == (2, sentence)
