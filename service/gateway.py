@@ -12,6 +12,7 @@ from jobs.queue import JobQueue
 from service.catalog_store import CatalogStore
 from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
+from service.outbound.client import OutboundClient
 from service.result_room import ResultRoom
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
@@ -30,6 +31,8 @@ class Gateway:
     dispatcher: Dispatcher
     uploads: UploadReader
     room: ResultRoom
+    outbound: OutboundClient
+    """Connects to URLs that callers name."""
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 

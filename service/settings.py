@@ -10,7 +10,8 @@ from pydantic_settings import SettingsConfigDict
 
 from images.limits import JOB_BYTES, Limits
 from jobs.settings import secrets_folder
-from service.outbound.settings import Networks, Ports
+from service.outbound.settings import Items, Networks, Ports
+from service.sources.hosts import read_pattern
 from telemetry.logs import LogSettings
 
 MEGAPIXEL = 1_000_000
@@ -27,6 +28,10 @@ def _admin_key(key: SecretStr | None) -> SecretStr | None:
     if len(key.get_secret_value()) < SHORTEST_KEY:
         raise ValueError(f"must have at least {SHORTEST_KEY} characters")
     return key
+
+
+def _hosts(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(read_pattern(pattern) for pattern in patterns)
 
 
 AdminKey = Annotated[SecretStr | None, AfterValidator(_admin_key)]
@@ -112,6 +117,16 @@ class GatewaySettings(LogSettings):
         "gets 408. 0: none.",
     )
 
+    sources: Annotated[Items, AfterValidator(_hosts)] = Field(
+        (),
+        description="Hosts (comma-separated) from which `image_url` may fetch a picture: "
+        "`example.com`, `*.example.com` for all names below it, `*` for all. Unset: none.",
+    )
+    buckets: Path | None = Field(
+        None,
+        description="TOML file with the buckets that `image_url=s3://bucket/key` may name, and "
+        "their credentials (docs/sources.md).",
+    )
     outbound_allow_private: Networks = Field(
         (),
         description="Networks (comma-separated, such as `10.1.0.0/16`) that URLs named by callers "
