@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -30,6 +31,9 @@ FOREVER_MS = 1e15
 """Stands for no bound: numbers reach Lua as text, and it cannot parse infinity."""
 ANY = Gap(math.inf, math.inf)
 """The gap of an idle worker: any job."""
+
+Run = Callable[..., Awaitable[Any]]
+"""Runs a step as `Scripts.run`, or returns None if it was stopped before."""
 
 
 class RedisLeases(Leases):
@@ -58,17 +62,19 @@ class RedisLeases(Leases):
     ) -> Claim | None:
         clock = asyncio.get_running_loop()
         until = clock.time() + wait_s
-        none_waited, self._none_waited = self._none_waited, False
-        if none_waited and not await self._wake.wait(wait_s, stopping):
-            return None
+        waits, self._none_waited = self._none_waited, False
         while True:
-            claim, passed = await self._claim(worker_id, capabilities() if capabilities else ())
+            run: Run = self._scripts.run
+            if waits:
+                run = partial(self._wake.run, until - clock.time(), stopping)
+            met = capabilities() if capabilities else ()
+            claim, passed = await self._claim(worker_id, met, run=run)
             left_s = until - clock.time()
-            if claim is not None or left_s <= 0:
+            if claim is not None or left_s <= 0 or (stopping is not None and stopping.is_set()):
                 return claim
             # With jobs for others in the queue the wake-up token is theirs.
-            wait = self._wake.wait(left_s, stopping) if not passed else _pause(left_s, stopping)
-            if not await wait:
+            waits = not passed
+            if passed and not await _pause(left_s, stopping):
                 return None
 
     @reports_outages
@@ -83,18 +89,19 @@ class RedisLeases(Leases):
         worker_id: str,
         capabilities: Iterable[str],
         gap: Gap = ANY,
+        run: Run | None = None,
     ) -> tuple[Claim | None, int]:
-        """Return a job, and the number of jobs passed over because other workers must run them."""
+        """Return a job, and the number of jobs passed over because other workers must run them.
+        The first attempt is sent by `run`."""
         times = (min(ms, FOREVER_MS) for ms in (gap.remaining_ms, gap.spare_ms, gap.short_ms))
         bounds = (*times, "1" if gap.small_only else "")
-        met = tuple(capabilities)
+        arguments = (self._lease_ms, self._max_attempts, worker_id, self._unserved_ms, *bounds)
+        met, run = tuple(capabilities), run or self._scripts.run
         while True:
-            ended, row, passed = await self._scripts.run(
-                "claim",
-                *(self._lease_ms, self._max_attempts, worker_id, self._unserved_ms),
-                *bounds,
-                *met,
-            )
+            answer = await run("claim", *arguments, *met)
+            if answer is None:  # it was stopped before
+                return None, 0
+            run, (ended, row, passed) = self._scripts.run, answer
             if ended:
                 await self._blobs.drop_payloads_apart(job_id.decode() for job_id in ended)
             if not row:
@@ -185,7 +192,7 @@ class RedisLeases(Leases):
         if putting is None:
             ended, waiting = await self._scripts.run("finish", *arguments)
         else:
-            ended, waiting = await self._scripts.run_after(putting, "finish", *arguments)
+            ended, waiting = await self._scripts.run_after([putting], "finish", *arguments)
         ours = bool(ended == 1)
         self._none_waited = ours and waiting == 0
         if ours:

@@ -29,7 +29,7 @@ class RedisQueue:
         self._hub = EventHub(client, keys.ended, keys.changes)
         scripts = Scripts(client, keys, settings.job_ttl_seconds, pictures_here=not apart)
         pictures = BlobStore(blobs, keys, settings, apart=apart)
-        records, wakeup = JobRecords(client, keys), WakeupSignal(client, keys.wake)
+        records, wakeup = JobRecords(client, keys), WakeupSignal(client, scripts, keys.wake)
         servers = {"queue": client, "pictures": blobs} if apart else {"queue": client}
         self.registry = RedisRegistry(client, keys, scripts, settings.pulse_ttl_seconds, servers)
         self.leases = RedisLeases(scripts, pictures, wakeup, settings)

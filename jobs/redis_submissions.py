@@ -77,7 +77,7 @@ class RedisSubmissions(Submissions):
                 return answer
         if not self._blobs.apart:
             putting = self._blobs.putting_payload(job_id, payload)
-            return await self._scripts.run_after(putting, "submit", *arguments, "stored")
+            return await self._scripts.run_after([putting], "submit", *arguments, "stored")
         await self._blobs.put_payload(job_id, payload)
         answer = await self._scripts.run("submit", *arguments, "stored")
         if answer[0] not in (b"accepted", b"known"):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any, Literal, get_args
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from jobs.connection import Command, SteadyRedis
+from jobs.connection import Command, OnFirst, SteadyRedis, ignore
 from jobs.keys import Keys
 
 Step = Literal[
@@ -59,14 +59,21 @@ class Scripts:
         """Run one step. The head of its script describes its arguments and its answer."""
         return await self._steps[step](keys=self._names, args=[*self._shared, *arguments])
 
-    async def run_after(self, command: Command, step: Step, *arguments: Argument) -> Any:
-        """Run one step just after a command, in the same round trip. The step runs even if the
-        command is refused, and must check for that itself; the command's error is raised then."""
+    async def run_after(
+        self,
+        before: Sequence[Command],
+        step: Step,
+        *arguments: Argument,
+        on_first: OnFirst = ignore,
+    ) -> Any:
+        """Run one step just after other commands, in the same round trip. The step runs even if the
+        last of them is refused, and must check for that itself; that command's error is raised
+        then. `on_first` as for `SteadyRedis.together`."""
         names = self._names
         call = ("EVALSHA", self._steps[step].sha, len(names), *names, *self._shared, *arguments)
-        first, answer = await self._client.together(command, call)
-        if isinstance(first, ResponseError):
-            raise first
+        *_, last, answer = await self._client.together(*before, call, on_first=on_first)
+        if isinstance(last, ResponseError):
+            raise last
         if isinstance(answer, NoScriptError):
             return await self.run(step, *arguments)
         if isinstance(answer, ResponseError):

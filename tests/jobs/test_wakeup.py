@@ -177,9 +177,9 @@ async def test_stopped_worker_leaves_the_line_at_once(
 async def test_outage_reaches_a_worker_that_can_be_stopped(
     queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: object) -> None:
+    async def away(*_: object, **__: object) -> None:
         raise redis.exceptions.ConnectionError("away")
 
-    monkeypatch.setattr("jobs.connection.SteadyRedis.blpop", away)
+    monkeypatch.setattr("jobs.connection.SteadyRedis.together", away)
     with pytest.raises(ConnectionError, match="away"):
         await queue.leases.claim("w", LONG_S, asyncio.Event())
