@@ -12,7 +12,7 @@ from jobs.backlog import QueueStats, backlog_of, stats_of
 from jobs.blob_store import BlobStore
 from jobs.codec import JOB
 from jobs.errors import Overloaded, ResultExpired
-from jobs.event_hub import EventHub
+from jobs.event_hub import EventHub, Subscription
 from jobs.job import Job, JobStatus, JobView, Outcome
 from jobs.outages import reports_outages
 from jobs.queue import NoTime, Registry, Submissions
@@ -55,6 +55,7 @@ class RedisSubmissions(Submissions):
             *(job.id, JOB.encode(job), remaining_ms, job.cheapest_ms, job.on_miss.value, limit),
             *(job.narrowest_ms, job.requirement, job.overhead_ms, workers),
             *(self._settings.payload_ttl_seconds, "1" if job.small else ""),
+            self._hub.deliveries,
         )
         try:
             answer = await self._offer(job.id, payload, arguments)
@@ -118,9 +119,13 @@ class RedisSubmissions(Submissions):
         timeout_s: float,
         with_picture: Callable[[], bool] = lambda: True,
     ) -> Outcome:
-        async def read(job_id: str, token: int | None) -> Outcome:
-            wanted = token is not None and not self._blobs.apart and with_picture()
-            return await self._read_outcome(job_id, token if wanted else None)
+        async def read(job_id: str, event: Subscription | None) -> Outcome:
+            token = None if event is None else event.token
+            if event is None or token is None or not with_picture():
+                return await self._read_outcome(job_id, None)
+            if event.delivery is not None:
+                return event.delivery.outcome(view)
+            return await self._read_outcome(job_id, None if self._blobs.apart else token)
 
         if view.ended:
             return await read(view.job.id, None)
@@ -129,8 +134,8 @@ class RedisSubmissions(Submissions):
     def watch(self, job_id: str) -> AsyncIterator[JobView]:
         return self._waiting.watch(job_id, self._read)
 
-    async def _read(self, job_id: str, token: int | None) -> JobView:
-        del token  # only the picture is found by it
+    async def _read(self, job_id: str, event: Subscription | None) -> JobView:
+        del event  # the record has the state as it is now
         return await self.view(job_id)
 
     @reports_outages

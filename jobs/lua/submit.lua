@@ -1,12 +1,13 @@
 -- Accepts a job, unless the queue is full, or the job would be late, or make another late
 -- (shared/lateness.lua): the caller then gets `overloaded`. A repeated submit (after a lost answer)
 -- changes nothing. Without `stored` its picture was not sent yet: the answer 'free' then means that the
--- job would be accepted now. `remaining` is what is left of its budget; times in ms.
+-- job would be accepted now. `remaining` is what is left of its budget; times in ms. `deliveries` is the
+-- channel of the gateway, for a small result (finish.lua).
 local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, overhead =
   ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]),
   tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
 local workers, payload_ttl, small = tonumber(ARGV[15]), ARGV[16], ARGV[17]
-local stored = ARGV[18] ~= ''
+local deliveries, stored = ARGV[18], ARGV[19] ~= ''
 
 local now = now_ms()
 local deadline = now + remaining
@@ -34,6 +35,6 @@ if demand_slack ~= '' then flow(now, narrowest, narrowest / slack) end
 enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(deadline),
   'start_ms', text(start), 'cheapest_ms', text(cheapest), 'narrowest_ms', text(narrowest),
   'on_miss', on_miss, 'requirement', requirement, 'attempt', '0', 'demand_slack_ms', demand_slack,
-  'small', small)
+  'small', small, 'deliveries', deliveries or '')
 wake_one()
 return { 'accepted', text(now), text(deadline) }

@@ -150,7 +150,7 @@ async def until_received(queue: RedisQueue, raw: Redis, make_job: MakeJob) -> No
     await until_subscribed(raw)
 
 
-async def test_caller_reads_its_job_and_picture_once(
+async def test_caller_gets_its_job_and_picture_with_the_event(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
     await until_received(queue, raw_redis, make_job)
@@ -169,7 +169,7 @@ async def test_caller_reads_its_job_and_picture_once(
         async with asyncio.timeout(LONG_S / 2):
             outcome = await waiting
         assert (outcome.view.status, outcome.picture) == (JobStatus.SUCCEEDED, b"result")
-        assert await calls(raw_redis, "hgetall", "get") == claimed + 2
+        assert await calls(raw_redis, "hgetall", "get") == claimed + 1, "by the script, for its event"
 
 
 async def test_end_before_the_wait_begins_is_not_missed(
@@ -194,13 +194,13 @@ async def test_forgotten_ends_are_not_taken_for_running_jobs(
     redis_url: str,
 ) -> None:
     client = connect(redis_url)
-    hub = EventHub(client, "ended", "changes")
+    hub = EventHub(client, Keys("t"))
     hub.start()
     await eventually(lambda: hub.still_runs("first", time.monotonic()), "a subscription")
     submitted = time.monotonic()
     for name in ("first", *range(REMEMBERED)):
         assert hub.still_runs(str(name), submitted)
-        hub._deliver({"type": "message", "data": f"failed:{name}:".encode()})
+        hub._deliver({"type": "message", "channel": b"t:ended", "data": f"failed:{name}:".encode()})
         assert not hub.still_runs(str(name), submitted)
     assert not hub.still_runs("first", submitted), "forgotten, and so is that it was complete"
     assert hub.still_runs("another", time.monotonic())
