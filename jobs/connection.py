@@ -93,8 +93,7 @@ class SteadyRedis(Redis):
             await connection.send_packed_command(packed, check_health=False)
             answers = [await self._answer(connection, commands[0][0], options)]
             on_first(answers[0])
-            for command in commands[1:]:
-                answers.append(await self._answer(connection, command[0], options))
+            answers += [await self._answer(connection, name, options) for name, *_ in commands[1:]]
         except BaseException:  # an answer may still come, so nobody else may use it
             await self._give_back(connection)
             raise

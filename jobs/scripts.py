@@ -27,6 +27,8 @@ SHARED = ("common", "budget", "backlog", "lateness", "changes")
 """Put before each step, in this order."""
 
 Argument = str | bytes | float
+StepCall = tuple[Step, Sequence[Argument]]
+"""A step and its arguments."""
 
 
 def _source(name: str) -> str:
@@ -69,11 +71,30 @@ class Scripts:
         """Run one step just after other commands, in the same round trip. The step runs even if the
         last of them is refused, and must check for that itself; that command's error is raised
         then. `on_first` as for `SteadyRedis.together`."""
+        call = self._call(step, arguments)
+        *others, answer = await self._client.together(*before, call, on_first=on_first)
+        if others and isinstance(others[-1], ResponseError):
+            raise others[-1]
+        return await self._answer(answer, step, arguments)
+
+    async def run_both(
+        self, before: Sequence[Command], first: StepCall, second: StepCall
+    ) -> tuple[Any, Any]:
+        """Run two steps just after other commands, in the same round trip. Either runs even if what
+        comes before it is refused; the error of the last command, or of a step, is raised then."""
+        calls = (self._call(step, arguments) for step, arguments in (first, second))
+        *others, one, two = await self._client.together(*before, *calls)
+        if others and isinstance(others[-1], ResponseError):
+            raise others[-1]
+        return await self._answer(one, *first), await self._answer(two, *second)
+
+    def _call(self, step: Step, arguments: Sequence[Argument]) -> Command:
         names = self._names
-        call = ("EVALSHA", self._steps[step].sha, len(names), *names, *self._shared, *arguments)
-        *_, last, answer = await self._client.together(*before, call, on_first=on_first)
-        if isinstance(last, ResponseError):
-            raise last
+        return ("EVALSHA", self._steps[step].sha, len(names), *names, *self._shared, *arguments)
+
+    async def _answer(self, answer: Any, step: Step, arguments: Sequence[Argument]) -> Any:
+        """Return a step's answer, or raise it. A server that does not know the script yet gets it
+        now."""
         if isinstance(answer, NoScriptError):
             return await self.run(step, *arguments)
         if isinstance(answer, ResponseError):

@@ -49,7 +49,8 @@ class WakeupSignal:
     async def run(
         self, wait_s: float, stopping: asyncio.Event | None, step: Step, *arguments: Argument
     ) -> Any:
-        """Run a step when there may be work, after at most `wait_s` or `POLL_S`. Returns its answer.
+        """Run a step when there may be work, after at most `wait_s` or `POLL_S`, and return its
+        answer.
 
         A worker that blocks in Redis runs the step as soon as `stopping` is set; one behind it then
         returns None and does not run it.

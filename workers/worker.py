@@ -184,15 +184,25 @@ class Worker:
         """Execute a job and deliver its picture."""
         execution, claim = await self._execute(run, preemptible, lease, record), run.claim
         facts = preemptible.facts(execution)
-        if not preemptible.accompanied:
-            update_cost_model(execution, facts.run_ms, preemptible.uniform)
-        if preemptible.overrun is not None:
-            update_by_overrun(execution, preemptible.overrun)
-        _reject_late(claim, facts)
-        picture = execution.result.picture
-        if await deliver(partial(self._leases.complete, claim, facts, picture)):
-            return facts
-        return _Dropped(LeaseState.LOST)
+        try:
+            _reject_late(claim, facts)
+            if await self._deliver(run, facts, execution.result.picture):
+                return facts
+            return _Dropped(LeaseState.LOST)
+        finally:  # the caller need not wait for it
+            if not preemptible.accompanied:
+                update_cost_model(execution, facts.run_ms, preemptible.uniform)
+            if preemptible.overrun is not None:
+                update_by_overrun(execution, preemptible.overrun)
+
+    async def _deliver(self, run: RunContext, facts: RunFacts, picture: bytes) -> bool:
+        """Deliver a picture, and claim the next job in the same call if the worker is free."""
+        if run.suspended is not None or self._unrun is not None or run.stopping.is_set():
+            return await deliver(partial(self._leases.complete, run.claim, facts, picture))
+        following = self._parts.heartbeat.worker_id, self._capabilities()
+        send = self._leases.complete_and_claim
+        delivered, self._unrun = await deliver(partial(send, run.claim, facts, picture, *following))
+        return delivered
 
     async def _execute(
         self, run: RunContext, preemptible: PreemptibleRun, lease: Lease, record: RunRecord

@@ -10,7 +10,7 @@ import redis.exceptions
 from redis.asyncio import Redis
 
 from jobs.embedded_redis import Binary
-from jobs.job import Claim, Job
+from jobs.job import Claim, Job, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
@@ -172,6 +172,48 @@ async def test_stopped_worker_leaves_the_line_at_once(
     job = make_job()
     await queue.submissions.submit(job, b"picture")
     assert (await finished(idle)).job == job
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_job_that_comes_as_its_worker_stops_is_claimed_or_left(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    """It is never leased to a worker that does not have it, at whatever moment the worker stops."""
+    for turns in range(12):
+        stopping = asyncio.Event()
+        idle = asyncio.create_task(queue.leases.claim("idle", 0, stopping))
+        assert await idle is None
+        waiting = asyncio.create_task(queue.leases.claim("idle", LONG_S, stopping))
+        await until_blocked(raw_redis, 1)
+        submission = asyncio.create_task(queue.submissions.submit(make_job(), b"picture"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        stopping.set()
+        async with asyncio.timeout(LONG_S / 2):
+            view, claim = await submission, await waiting
+        if claim is None:
+            claim = await queue.leases.claim("another", 0)
+        assert claim is not None
+        assert (claim.job.id, claim.attempt) == (view.job.id, 1)
+        await until_blocked(raw_redis, 0)
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_wake_up_and_claim_are_one_call(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    """The server has the claim before it has the job."""
+    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))
+    await asyncio.sleep(0)
+    await queue.submissions.submit(make_job(), b"picture")
+    first = await finished(idle)
+    await queue.leases.complete(first, RunFacts("anysr-s", 1.0, Reason.WIDEST, 1.0, 1.0), b"r")
+    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))  # no job waits: it blocks
+    await until_blocked(raw_redis, 1)
+    [connection] = [one for one in await raw_redis.client_list() if "b" in one["flags"]]
+    assert int(connection["qbuf"]) > 0
+    await queue.submissions.submit(make_job(), b"picture")
+    await finished(idle)
 
 
 async def test_outage_reaches_a_worker_that_can_be_stopped(
