@@ -61,18 +61,19 @@ def measure(
 
     Raises ValueError for more pictures than there are sizes, or for none after the warming.
     """
-    sizes = draw_sizes(count, smallest, largest)
-    whole, network, held = [], [], []
+    sizes, halfway = draw_sizes(count, smallest, largest), (WARMING + count) // 2
+    whole, network, held = [], [], {}
     with running_process(1) as (url, process), httpx.Client(base_url=url, timeout=60) as client:
         processes = ServiceProcesses(process.pid)
         for done, size in enumerate(sizes, 1):
             whole_ms, network_ms = _send(client, size)
             whole.append(whole_ms)
             network.append(network_ms)
-            if done in (WARMING, (WARMING + count) // 2, count):
-                held.append(processes.resident_bytes()[WORKER] / 1e6)
+            if done in (WARMING, halfway, count):
+                held[done] = processes.resident_bytes()[WORKER] / 1e6
             report(done)
-    return Figures(*held, times_of(sizes, whole), times_of(sizes, network))
+    memory = held[WARMING], held[halfway], held[count]
+    return Figures(*memory, times_of(sizes, whole), times_of(sizes, network))
 
 
 def draw_sizes(count: int, smallest: int, largest: int) -> list[Size]:

@@ -31,7 +31,9 @@ def test_a_slow_picture_is_one_that_is_slow_for_its_pixels_after_the_warming() -
     assert times.slow == ((10, 10),)
 
 
+@pytest.mark.usefixtures("cached_costs")
 def test_a_service_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYSR_RUNTIME", "onnx")
     monkeypatch.setattr(sizes, "WARMING", 3)
     reported: list[int] = []
     figures = measure(6, 24, 32, reported.append)

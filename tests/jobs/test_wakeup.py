@@ -14,7 +14,7 @@ from jobs.job import Claim, Job, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
-from tests.support.redis_server import calls, expire_lease, until_blocked
+from tests.support.redis_server import calls, expire_lease, until_blocked, until_subscribed
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
@@ -202,18 +202,22 @@ async def test_job_that_comes_as_its_worker_stops_is_claimed_or_left(
 async def test_wake_up_and_claim_are_one_call(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
-    """The server has the claim before it has the job."""
-    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))
-    await asyncio.sleep(0)
+    """Between the job and the claim, the server reads nothing from the worker."""
     await queue.submissions.submit(make_job(), b"picture")
-    first = await finished(idle)
+    await until_subscribed(raw_redis)
+    first = await queue.leases.claim("idle", 0)
+    assert first is not None
     await queue.leases.complete(first, RunFacts("anysr-s", 1.0, Reason.WIDEST, 1.0, 1.0), b"r")
     idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))  # no job waits: it blocks
     await until_blocked(raw_redis, 1)
-    [connection] = [one for one in await raw_redis.client_list() if "b" in one["flags"]]
-    assert int(connection["qbuf"]) > 0
+
+    async def reads() -> int:
+        return int((await raw_redis.info("stats"))["total_reads_processed"])
+
+    before = await reads()
     await queue.submissions.submit(make_job(), b"picture")
     await finished(idle)
+    assert await reads() - before == 2, "those of the submission and of this count"
 
 
 async def test_outage_reaches_a_worker_that_can_be_stopped(
