@@ -28,8 +28,8 @@ from workers.upscale import Engine
 log = logging.getLogger("anysr.workers.execution")
 
 AHEAD_PIXELS = 1 << 14
-"""A picture of at most so many pixels is decoded while its rung is chosen, which takes about as
-long. Whatever a larger one takes is taken only once it is known to fit."""
+"""A picture of at most so many pixels is decoded while its job reaches its thread and its rung is
+chosen, which takes about as long. What a larger one takes is taken only once it is known to fit."""
 
 OnBound = Callable[[Binding], None]
 """Called on the executing thread after each binding: by the catalog before decoding, when
@@ -87,8 +87,8 @@ def execute(
     process. Raises errors of `jobs.errors` for a job that cannot be run, Overloaded among them when
     memory runs out all the same, and `pipeline.Stopped` when `progress` is stopped.
     """
-    guard(job, limits)
-    with _decoding_ahead(decode, job, payload, limits):
+    with _decoded_or_abandoned(decode, limits):
+        guard(job, limits)
         bound = Binding(job, models, costs, slack_ms, load)
         on_bound(bound)
 
@@ -101,7 +101,7 @@ def execute(
             on_bound(bound)
             return fitting_engine()
 
-        fitting_engine()  # refuses a job before it is decoded
+        fitting_engine()  # refuses a large picture before it is decoded
 
         try:
             result = run_pipeline(
@@ -113,17 +113,18 @@ def execute(
         return Execution(bound, result)
 
 
-@contextlib.contextmanager
-def _decoding_ahead(
-    decode: Decode, job: JobRequest, payload: bytes, limits: Limits
-) -> Iterator[None]:
-    """Meanwhile decode a small picture, where `decode` can begin early."""
+def begin_decoding(decode: Decode, job: JobRequest, payload: bytes, limits: Limits) -> None:
+    """Let a small picture be decoded before `execute` is called with the same `decode`, which must
+    follow, if it can begin early. Does not block."""
     small = job.source_width * job.source_height <= AHEAD_PIXELS
-    if not small or not isinstance(decode, BeginsEarly):
-        yield
-        return
-    decode.begin(payload, limits.source_pixels, job.frame)
+    if small and isinstance(decode, BeginsEarly):
+        decode.begin(payload, limits.source_pixels, job.frame)
+
+
+@contextlib.contextmanager
+def _decoded_or_abandoned(decode: Decode, limits: Limits) -> Iterator[None]:
     try:
         yield
     finally:
-        decode.abandon(limits.source_pixels)
+        if isinstance(decode, BeginsEarly):
+            decode.abandon(limits.source_pixels)

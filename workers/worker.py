@@ -31,7 +31,7 @@ from workers.binding import Binding
 from workers.cost_updates import update_by_overrun, update_cost_model
 from workers.current_models import CurrentModels
 from workers.decoders import Decoders
-from workers.execution import Execution, OnBound, execute
+from workers.execution import Execution, OnBound, begin_decoding, execute
 from workers.heartbeat import Heartbeat
 from workers.lease import Lease, held
 from workers.memory import beside_bytes, bytes_left
@@ -218,6 +218,7 @@ class Worker:
         decode_within = parts.decoders.beside if goes_on else parts.decoders.first
         # The queue lists the runs of others only: this worker is free for the job.
         load = Load.of(backlog, parts.heartbeat.live_workers, free=1)
+        decode = decode_within(claim.run_slack_ms / 1e3)
         work = partial(
             execute,
             *(
@@ -231,7 +232,7 @@ class Worker:
             parts.limits,
             progress=progress,
             available_bytes=available_bytes,
-            decode=decode_within(claim.run_slack_ms / 1e3),
+            decode=decode,
         )
         try:
             with parts.watchdog.watching(claim.job.id, preemptible) as watched:
@@ -239,6 +240,7 @@ class Worker:
                 async with preemptible.watched(lease):
                     # In this context, so that log lines of the thread name the job as well.
                     call = partial(contextvars.copy_context().run, work, on_bound=on_bound)
+                    begin_decoding(decode, claim.job, claim.payload, parts.limits)
                     execution = await asyncio.get_running_loop().run_in_executor(thread, call)
         except Stopped as stop:
             raise _Dropped(lease.state) from stop
