@@ -123,7 +123,7 @@ TWO = b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n" + get(b"", b"/second")
 async def test_a_caller_with_a_second_request_who_leaves_is_noticed() -> None:
     left = asyncio.Event()
 
-    async def patient(scope: Scope, receive: Receive, send: Send) -> None:
+    async def patient(_scope: Scope, receive: Receive, _send: Send) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
         left.set()
