@@ -142,7 +142,7 @@ def survivors(chosen: Sequence[Mutant], timeout_s: float) -> list[Mutant]:
 def arguments_of(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the arguments of a command line."""
     parser = parser_of("studies.bound_mutants", __doc__)
-    parser.add_argument("--only", default="", help="mutants whose bound has this text")
+    parser.add_argument("--only", nargs="*", default=[""], help="mutants whose bound has a text")
     parser.add_argument("--timeout-s", type=float, default=120.0, help="longest run of one test")
     return parser.parse_args(given)
 
@@ -150,7 +150,7 @@ def arguments_of(given: Sequence[str] | None = None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> None:
     """Run the study."""
     arguments = arguments_of(given)
-    chosen = [mutant for mutant in mutants() if arguments.only in mutant.bound]
+    chosen = [m for m in mutants() if any(text in m.bound for text in arguments.only)]
     left = survivors(chosen, arguments.timeout_s)
     print(f"{len(chosen) - len(left)} of {len(chosen)} noticed")
     if left:

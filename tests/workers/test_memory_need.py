@@ -222,7 +222,7 @@ def stored(kind: str, side: int) -> bytes:
         mask = picture_item(coded([alpha]), ALPHA_OF_HEIC, references=((b"auxl", (1,)),))
         return heic([picture_item(coded([green, blue, red]), nclx(1, 13)), mask])
     if image_format == "JXL":
-        return encode(noise(4, side=side), ImageFormat.JXL, 100)
+        return encode(Picture(noise(4, side=side)), ImageFormat.JXL, 100)
     lossy = image_format in ("JPEG", "WEBP", "AVIF")
     options: dict[str, Any] = {"quality": 100} if lossy else {}
     if image_format == "AVIF":
