@@ -221,8 +221,6 @@ def stored(kind: str, side: int) -> bytes:
         red, green, blue, alpha = np.moveaxis(noise(4, side=side // 2).samples, 2, 0)
         mask = picture_item(coded([alpha]), ALPHA_OF_HEIC, references=((b"auxl", (1,)),))
         return heic([picture_item(coded([green, blue, red]), nclx(1, 13)), mask])
-    if image_format == "JXL":
-        return encode(Picture(noise(4, side=side)), ImageFormat.JXL, 100)
     lossy = image_format in ("JPEG", "WEBP", "AVIF")
     options: dict[str, Any] = {"quality": 100} if lossy else {}
     if image_format == "AVIF":
@@ -242,7 +240,6 @@ def stored(kind: str, side: int) -> bytes:
 STORED = (
     *("JPEG progressive", "JPEG CMYK", "JPEG turned", "PNG P"),
     *("WEBP RGB", "WEBP RGBA", "AVIF RGBA", "TIFF RGBA", "BMP RGB", "GIF P", "HEIC RGBA"),
-    "JXL RGBA",
 )
 
 
