@@ -477,8 +477,8 @@ export type Family = typeof AnysrError;
 declare class Limit {
     at: number;
     caller: AbortSignal | undefined;
-    /** @param {Bounds} bounds */
-    constructor({ deadlineMs, signal }: Bounds);
+    /** @param {Bounds} bounds @param {number} [at] The deadline where `bounds` has none. */
+    constructor({ deadlineMs, signal }: Bounds, at?: number);
     get leftMs(): number;
     /** Throw the caller's reason, or DeadlineExceeded. */
     check(): void;
@@ -585,9 +585,13 @@ export declare class Client {
      */
     ask<T>(path: string, limit: Limit, read: (answer: Response) => Promise<T>, method?: string): Promise<T>;
 }
-/** A job of the service. It outlives this object: its `id` finds it again. */
+/**
+ * A job of the service. It outlives this object: its `id` finds it again. The deadline with which
+ * it was submitted stands in for those that its calls lack.
+ */
 export declare class Job {
     #private;
+    at: number | undefined;
     client: Client;
     id: string;
     last: JobState | undefined;
@@ -596,8 +600,9 @@ export declare class Job {
      * @param {Client} client
      * @param {string} id
      * @param {JobState} [last] The job as it was last seen.
+     * @param {number} [at] Its deadline, by `performance.now()`.
      */
-    constructor(client: Client, id: string, last?: JobState);
+    constructor(client: Client, id: string, last?: JobState, at?: number);
     /** The job as it is now. @param {Bounds} [bounds] */
     state(bounds?: Bounds): Promise<JobState>;
     /**

@@ -280,9 +280,9 @@ const broken = (error) => {
 
 /** What bounds one call: a point in time, by `performance.now()`, and the caller's signal. */
 class Limit {
-  /** @param {Bounds} bounds */
-  constructor({ deadlineMs, signal }) {
-    this.at = deadlineMs === undefined ? Infinity : performance.now() + deadlineMs;
+  /** @param {Bounds} bounds @param {number} [at] The deadline where `bounds` has none. */
+  constructor({ deadlineMs, signal }, at = Infinity) {
+    this.at = deadlineMs === undefined ? at : performance.now() + deadlineMs;
     this.caller = signal;
   }
 
@@ -543,7 +543,7 @@ export class Client {
   async submit(picture, options) {
     const limit = new Limit(options);
     const state = await this.#submitted("/jobs", picture, options, limit, jsonOf);
-    return new Job(this, /** @type {JobState} */ (state).id, state);
+    return new Job(this, /** @type {JobState} */ (state).id, state, limit.at);
   }
 
   /** A job that was submitted before; nothing is sent. @param {string} id */
@@ -700,14 +700,19 @@ const jsonOf = async (answer) => {
   }
 };
 
-/** A job of the service. It outlives this object: its `id` finds it again. */
+/**
+ * A job of the service. It outlives this object: its `id` finds it again. The deadline with which
+ * it was submitted stands in for those that its calls lack.
+ */
 export class Job {
   /**
    * @param {Client} client
    * @param {string} id
    * @param {JobState} [last] The job as it was last seen.
+   * @param {number} [at] Its deadline, by `performance.now()`.
    */
-  constructor(client, id, last) {
+  constructor(client, id, last, at) {
+    this.at = at;
     this.client = client;
     this.id = id;
     this.last = last;
@@ -716,7 +721,7 @@ export class Job {
 
   /** The job as it is now. @param {Bounds} [bounds] */
   async state(bounds = {}) {
-    return this.#seen(new Limit(bounds));
+    return this.#seen(new Limit(bounds, this.at));
   }
 
   /**
@@ -725,7 +730,7 @@ export class Job {
    * @returns {AsyncGenerator<JobState, void, void>}
    */
   async *events(bounds = {}) {
-    yield* this.#watched(new Limit(bounds));
+    yield* this.#watched(new Limit(bounds, this.at));
   }
 
   /**
@@ -734,7 +739,7 @@ export class Job {
    * @returns {Promise<JobState>}
    */
   async wait(bounds = {}) {
-    return this.#ended(new Limit(bounds));
+    return this.#ended(new Limit(bounds, this.at));
   }
 
   /**
@@ -743,7 +748,7 @@ export class Job {
    * @returns {Promise<Upscaled>}
    */
   async result(bounds = {}) {
-    const limit = new Limit(bounds);
+    const limit = new Limit(bounds, this.at);
     try {
       return await this.client.ask(`${this.path}/result`, limit, pictureOf);
     } catch (error) {
@@ -755,7 +760,7 @@ export class Job {
 
   /** Cancel the job; one that has ended does not change. @param {Bounds} [bounds] */
   async cancel(bounds = {}) {
-    return this.#seen(new Limit(bounds), "DELETE");
+    return this.#seen(new Limit(bounds, this.at), "DELETE");
   }
 
   /** @param {Limit} limit @param {string} [method] @returns {Promise<JobState>} */

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -56,6 +57,36 @@ def test_a_wrong_type_is_found(tmp_path: Path) -> None:
     status, output = tsc(tmp_path, CONFIG)
     assert status != 0
     assert f"anysr.js({len(script.read_text().splitlines())}," in output
+
+
+CONSUMER = """
+import { Busy, Client, type JobState, type Upscaled } from "anysr-client";
+
+const client = new Client({ server: "http://host:8000", retries: { attempts: 2 } });
+const made: Upscaled = await client.upscale(new Blob(), { scale: 2, format: "webp" });
+const size: number = made.picture.size;
+const { signal } = new AbortController();
+const job = await client.submit(new Uint8Array(4), { width: 40, signal });
+for await (const state of job.events({ deadlineMs: size })) {
+  const status: JobState["status"] = state.status;
+  if (status === "failed") throw new Busy(state.error?.detail ?? "", { code: "overloaded" });
+}
+for await (const item of client.batch([new Blob()], { scale: 2 })) item.upscaled?.picture;
+// @ts-expect-error: a text is no number
+await client.upscale(new Blob(), { scale: "2" });
+// @ts-expect-error: no such option
+await client.upscale(new Blob(), { scales: 2 });
+"""
+
+
+@needs_compiler
+def test_typescript_calls_the_module_by_its_types(tmp_path: Path) -> None:
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "anysr-client").symlink_to(FOLDER)
+    (tmp_path / "caller.ts").write_text(CONSUMER)
+    config = {"extends": str(ROOT / "jsconfig.json"), "include": ["caller.ts"], "exclude": []}
+    (tmp_path / "tsconfig.json").write_text(json.dumps(config))
+    assert tsc(tmp_path, "tsconfig.json") == (0, "")
 
 
 @needs_compiler

@@ -165,6 +165,11 @@ def test_in_a_batch_one_bad_source_fails_and_the_others_go_on(client: Any, photo
         items[1].result()
 
 
+def test_a_batch_of_none_at_once_is_refused(client: Any) -> None:
+    with pytest.raises(ValueError, match="1 or more"):
+        client.batch([], scale=2, concurrency=0)
+
+
 def test_a_deadline_that_no_budget_reaches_is_cut_to_the_largest(client: Any, photo: Path) -> None:
     made = client.upscale(photo, scale=2, deadline=86_400)
     assert made.budget_ms == 600_000.0

@@ -34,6 +34,12 @@ class BatchItem:
         return self.upscaled
 
 
+def check_concurrency(concurrency: int) -> None:
+    """Raise ValueError for a number of pictures with which none would be made."""
+    if concurrency < 1:
+        raise ValueError(f"concurrency must be 1 or more, got {concurrency}")
+
+
 def run_batch(
     upscale: Callable[[Picture], Upscaled], sources: Iterable[Picture], concurrency: int
 ) -> Iterator[BatchItem]:

@@ -9,7 +9,7 @@ from typing import Self, Unpack
 import httpx
 
 from anysr_client.answers import Estimate, Models
-from anysr_client.batches import AT_ONCE, BatchItem, run_batch
+from anysr_client.batches import AT_ONCE, BatchItem, check_concurrency, run_batch
 from anysr_client.deadline import When, deadline_of
 from anysr_client.driver import Driver
 from anysr_client.endpoint import Endpoint
@@ -87,6 +87,7 @@ class Client:
         """Upscale many pictures with the same options, `concurrency` of them at once, and yield
         each as soon as it is made. One that fails is an item with its error; the others go on.
         Sources are taken as they are needed. The deadline is that of all together."""
+        check_concurrency(concurrency)
         shared = deadline_of(deadline)
 
         def one(picture: Picture) -> Upscaled:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -27,7 +26,7 @@ class Wish:
     """A picture, and what is wanted of it."""
 
     picture: Picture
-    options: Mapping[str, object]
+    options: Options
     terms: Terms
     key: str | None = None
     """The caller's idempotency key; by default each request has its own."""
@@ -36,12 +35,6 @@ class Wish:
     def query(self) -> dict[str, str]:
         """The options for a request. Raises TypeError for a name that is none."""
         return query_of(self.options, Options)
-
-    @property
-    def budget_s(self) -> float | None:
-        """The caller's budget. Raises TypeError, ValueError for what is no number."""
-        given = self.options.get("budget")
-        return None if given is None else float(str(given))
 
 
 @dataclass
@@ -95,7 +88,8 @@ class Operations:
         return _read(Models, Call("GET", "/models"), terms)
 
     def _submitted(self, path: str, wish: Wish) -> Flow[Answer]:
-        query, upload, budget_s = wish.query, upload_of(wish.picture), wish.budget_s
+        query, budget_s = wish.query, wish.options.get("budget")
+        upload = upload_of(wish.picture)
         most_s = None
         if wish.terms.deadline is not None and budget_s is None:
             # A deadline may be further away than any budget that the service accepts.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import stat
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +38,7 @@ def upload_of(picture: Picture) -> Upload:
     if isinstance(picture, bytes | bytearray | memoryview):
         return _of_bytes(bytes(picture))
     if isinstance(picture, str | os.PathLike):
-        path = Path(picture)
-        return Upload(path.stat().st_size, lambda: path.open("rb"))
+        return _of_path(Path(picture))
     if not picture.seekable():
         return _of_bytes(picture.read())
     return _of_file(picture)
@@ -46,6 +46,13 @@ def upload_of(picture: Picture) -> Upload:
 
 def _of_bytes(data: bytes) -> Upload:
     return Upload(len(data), lambda: io.BytesIO(data))
+
+
+def _of_path(path: Path) -> Upload:
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        return _of_bytes(path.read_bytes())
+    return Upload(state.st_size, lambda: path.open("rb"))
 
 
 def _of_file(file: BinaryIO) -> Upload:
