@@ -70,7 +70,7 @@ def _client(server: str) -> Client:
     try:
         return Client(server)
     except ValueError as error:
-        raise Refusal([f"--server: {error}"]) from error
+        raise Refusal([str(error)]) from error
 
 
 def _options(wanted: UpscaleRequest) -> Options:

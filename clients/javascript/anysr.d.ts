@@ -537,14 +537,16 @@ export declare class Client {
         fetch?: typeof fetch;
     });
     /**
-     * Upscale a picture.
+     * Upscale a picture. Only a caller's own idempotency key is sent: the service ends a job without
+     * one when the connection breaks, and keeps no picture that it has delivered.
      * @param {Picture} picture
      * @param {Options} options
      * @returns {Promise<Upscaled>}
      */
     upscale(picture: Picture, options: Options): Promise<Upscaled>;
     /**
-     * Submit the job that makes a picture. The deadline is that of the job as well.
+     * Submit the job that makes a picture. The deadline is that of the job as well. Each call has an
+     * idempotency key; give one to submit the same job again from elsewhere.
      * @param {Picture} picture
      * @param {Options} options
      * @returns {Promise<Job>}

@@ -388,16 +388,18 @@ const LONGEST_QUIET_MS = 45_000;
 
 /**
  * A request that sends its picture. A refusal leaves no job, so the next try is a new request with
- * the budget that then remains. Where it is unknown whether there is a job, the very same request
- * is repeated: by its idempotency key it finds that job.
+ * the budget that then remains. Where it is unknown whether there is a job, a request with an
+ * idempotency key is repeated as it was: by its key it finds that job.
  */
 class Submission {
   /**
    * @param {Picture} picture
    * @param {Options} options
    * @param {number} mostMs The largest budget that the service accepts.
+   * @param {boolean} keyed Whether it has an idempotency key, beside a caller's own.
    */
-  constructor(picture, options, mostMs) {
+  constructor(picture, options, mostMs, keyed) {
+    this.keyed = keyed || options.idempotencyKey !== undefined;
     this.picture = picture;
     this.options = options;
     this.mostMs = mostMs;
@@ -414,7 +416,7 @@ class Submission {
 
   /** Take notice of what became of it. @param {AnysrError} error */
   failed(error) {
-    this.unsure ||= !(error instanceof Busy);
+    this.unsure ||= this.keyed && !(error instanceof Busy);
     if (!this.unsure) this.current = undefined;
   }
 
@@ -426,12 +428,19 @@ class Submission {
       const left = Math.max(0.001, limit.leftMs * (1 - WAY_BACK));
       query.set("latency_budget_ms", Math.min(left, wanted).toFixed(3));
     }
-    const headers = {
-      "Content-Type": "application/octet-stream",
-      "Idempotency-Key": `"${this.options.idempotencyKey ?? unique()}"`,
-    };
+    /** @type {Record<string, string>} */
+    const headers = { "Content-Type": "application/octet-stream" };
+    if (this.keyed) headers["Idempotency-Key"] = quoted(this.options.idempotencyKey ?? unique());
     return { query, init: { method: "POST", headers, body: /** @type {Blob} */ (this.picture) } };
   }
+}
+
+/** A key as a string of RFC 9651. @param {string} key */
+function quoted(key) {
+  if (!/^[ -~]{1,255}$/.test(key)) {
+    throw new RangeError("an idempotency key has 1 to 255 printable ASCII characters");
+  }
+  return `"${key.replace(/["\\]/g, "\\$&")}"`;
 }
 
 /** A name that no other request has. Node 18 has no `crypto`, an insecure page no `randomUUID`. */
@@ -525,24 +534,26 @@ export class Client {
   }
 
   /**
-   * Upscale a picture.
+   * Upscale a picture. Only a caller's own idempotency key is sent: the service ends a job without
+   * one when the connection breaks, and keeps no picture that it has delivered.
    * @param {Picture} picture
    * @param {Options} options
    * @returns {Promise<Upscaled>}
    */
   async upscale(picture, options) {
-    return this.#submitted("/upscale", picture, options, new Limit(options), pictureOf);
+    return this.#submitted("/upscale", picture, options, new Limit(options), pictureOf, false);
   }
 
   /**
-   * Submit the job that makes a picture. The deadline is that of the job as well.
+   * Submit the job that makes a picture. The deadline is that of the job as well. Each call has an
+   * idempotency key; give one to submit the same job again from elsewhere.
    * @param {Picture} picture
    * @param {Options} options
    * @returns {Promise<Job>}
    */
   async submit(picture, options) {
     const limit = new Limit(options);
-    const state = await this.#submitted("/jobs", picture, options, limit, jsonOf);
+    const state = await this.#submitted("/jobs", picture, options, limit, jsonOf, true);
     return new Job(this, /** @type {JobState} */ (state).id, state, limit.at);
   }
 
@@ -638,13 +649,14 @@ export class Client {
    * @param {Options} options
    * @param {Limit} limit
    * @param {(answer: Response) => Promise<T>} read
+   * @param {boolean} keyed
    */
-  async #submitted(path, picture, options, limit, read) {
+  async #submitted(path, picture, options, limit, read, keyed) {
     if (limit.at < Infinity && options.latency_budget_ms === undefined) {
       this.#mostBudgetMs ??= /** @type {Models} */ (await this.ask("/models", limit, jsonOf)).limits
         .max_budget_ms;
     }
-    const request = new Submission(picture, options, this.#mostBudgetMs ?? Infinity);
+    const request = new Submission(picture, options, this.#mostBudgetMs ?? Infinity, keyed);
     return this.#answered(path, request, limit, read);
   }
 

@@ -58,9 +58,9 @@ const problem = (status, code, after) => ({
   body: JSON.stringify({ code, detail: "Not now.", status }),
 });
 const sentTo = (seen, path) => seen.filter(({ url }) => url.pathname === path);
-const budgets = (seen) =>
-  sentTo(seen, "/upscale").map(({ url }) => Number(url.searchParams.get("latency_budget_ms")));
-const keys = (seen) => sentTo(seen, "/upscale").map(({ headers }) => headers["idempotency-key"]);
+const budgets = (seen, path) =>
+  sentTo(seen, path).map(({ url }) => Number(url.searchParams.get("latency_budget_ms")));
+const keys = (seen, path) => sentTo(seen, path).map(({ headers }) => headers["idempotency-key"]);
 
 test("a picture and the facts of its answer", async () => {
   for (const picture of [photo, photo.buffer, new Blob([photo], { type: "image/jpeg" })]) {
@@ -124,27 +124,44 @@ test("in a batch one bad source fails and the others go on", async () => {
   assert.ok(items[3].upscaled.picture.size > 500);
 });
 
-test("a refused request is repeated with a new key and what remains", async () => {
-  const script = [problem(429, "overloaded", 0), problem(503, "not_ready", 0)];
+test("an upscaling is repeated with what remains", async () => {
+  const script = [problem(429, "overloaded", 0), "break"];
   await scripted(script, "/upscale", async (faulty, seen) => {
     const made = await faulty.upscale(photo, { scale: 2, deadlineMs: 60000 });
     assert.equal(made.mediaType, "image/jpeg");
-    const [first, second, third] = budgets(seen);
+    const [first, second, third] = budgets(seen, "/upscale");
     assert.ok(60000 > first && first > second && second > third && third > 0);
-    assert.equal(new Set(keys(seen)).size, 3);
+    assert.deepEqual(new Set(keys(seen, "/upscale")), new Set([undefined]));
     assert.ok(sentTo(seen, "/upscale").every(({ body }) => Buffer.compare(body, photo) === 0));
     assert.ok(seen.every(({ headers }) => headers.authorization === "Bearer anysr_key"));
+  });
+});
+
+test("a refused job is submitted with a new key and what remains", async () => {
+  const script = [problem(429, "overloaded", 0), problem(503, "not_ready", 0)];
+  await scripted(script, "/jobs", async (faulty, seen) => {
+    const job = await faulty.submit(photo, { scale: 2, deadlineMs: 60000 });
+    assert.equal(job.last.output_width, 80);
+    const [first, second, third] = budgets(seen, "/jobs");
+    assert.ok(60000 > first && first > second && second > third && third > 0);
+    assert.equal(new Set(keys(seen, "/jobs")).size, 3);
+  });
+  await scripted([], "/jobs", async (faulty, seen) => {
+    await faulty.submit(photo, { scale: 2, idempotencyKey: 'the "first"' });
+    assert.deepEqual(keys(seen, "/jobs"), ['"the \\"first\\""']);
+    const wrong = { scale: 2, idempotencyKey: "é" };
+    await assert.rejects(faulty.submit(photo, wrong), { name: "RangeError" });
   });
 });
 
 test("a request that may have left a job is repeated as it was", async () => {
   for (const fault of ["break", { status: 502, body: "<html>" }, problem(409, "in_use", 0)]) {
     const script = [fault, problem(503, "not_ready", 0)];
-    await scripted(script, "/upscale", async (faulty, seen) => {
-      await faulty.upscale(photo, { scale: 2, deadlineMs: 60000 });
-      assert.equal(budgets(seen).length, 3);
-      assert.equal(new Set(budgets(seen)).size, 1);
-      assert.equal(new Set(keys(seen)).size, 1);
+    await scripted(script, "/jobs", async (faulty, seen) => {
+      await faulty.submit(photo, { scale: 2, deadlineMs: 60000 });
+      assert.equal(budgets(seen, "/jobs").length, 3);
+      assert.equal(new Set(budgets(seen, "/jobs")).size, 1);
+      assert.equal(new Set(keys(seen, "/jobs")).size, 1);
     });
   }
 });

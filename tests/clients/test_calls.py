@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -48,7 +49,7 @@ def test_no_budget_is_left_behind_the_deadline() -> None:
 
 @pytest.mark.parametrize("error", REFUSED, ids=repr)
 def test_a_refusal_makes_a_new_request(error: AnysrError) -> None:
-    submission = Submission("/upscale", {"scale": "2"}, upload_of(b"abc"))
+    submission = Submission("/jobs", {"scale": "2"}, upload_of(b"abc"), keyed=True)
     first = submission.call(None)
     assert submission.call(None) is first
     submission.failed(error)
@@ -60,11 +61,34 @@ def test_a_refusal_makes_a_new_request(error: AnysrError) -> None:
 @pytest.mark.parametrize("error", UNSURE, ids=repr)
 def test_a_request_that_may_have_been_seen_is_kept_for_good(error: AnysrError) -> None:
     deadline = Deadline.after(60.0)
-    submission = Submission("/upscale", {}, upload_of(b"abc"))
+    submission = Submission("/jobs", {}, upload_of(b"abc"), keyed=True)
     first = submission.call(deadline)
     for later in (error, Busy("busy"), Busy("busy")):
         submission.failed(later)
         assert submission.call(deadline) is first
+
+
+@pytest.mark.parametrize("error", [*REFUSED, *UNSURE], ids=repr)
+def test_without_a_key_each_request_is_a_new_one(error: AnysrError) -> None:
+    submission = Submission("/upscale", {}, upload_of(b"abc"))
+    first = submission.call(Deadline.after(60.0))
+    assert "Idempotency-Key" not in first.headers
+    submission.failed(error)
+    assert float(submission.call(Deadline.after(30.0)).query[BUDGET]) < float(first.query[BUDGET])
+
+
+@pytest.mark.parametrize("key", ["", "é", "a\nb", "a" * 256])
+def test_a_key_that_no_header_holds_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="1 to 255 printable"):
+        Submission("/jobs", {}, upload_of(b"abc"), key=key)
+
+
+@pytest.mark.parametrize("key", ["plain", 'a "b" \\c', " ~"])
+def test_the_service_reads_the_key_that_was_given(key: str) -> None:
+    sent = Submission("/jobs", {}, upload_of(b"abc"), key=key).call(None).headers
+    quoted = sent["Idempotency-Key"]
+    assert re.fullmatch(r'"(?:[^"\\]|\\["\\])*"', quoted)
+    assert re.sub(r"\\(.)", r"\1", quoted[1:-1]) == key
 
 
 def test_the_budget_is_written_as_the_service_reads_it() -> None:

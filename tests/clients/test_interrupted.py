@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
-
 import pytest
 
 from anysr_client import (
@@ -19,7 +17,13 @@ from anysr_client import (
     UnexpectedAnswer,
 )
 from tests.clients.conftest import Connect
-from tests.clients.scripted_server import BREAK, Scripted, problem, scripted_server
+from tests.clients.scripted_server import (
+    BREAK,
+    Scripted,
+    ScriptedServer,
+    problem,
+    scripted_server,
+)
 from tests.support.pictures import draw_jpeg
 
 PHOTO = draw_jpeg(40, 30)
@@ -30,42 +34,54 @@ PROXY = Scripted(502, b"<html>Bad Gateway</html>")
 NOWHERE = "http://127.0.0.1:9"
 
 
-def sent(server: Any, name: str) -> list[str]:
-    return [one.headers[name] for one in server.asked("/upscale")]
+def keys(server: ScriptedServer, path: str) -> list[str | None]:
+    return [one.headers.get("idempotency-key") for one in server.asked(path)]
 
 
-def budgets(server: Any) -> list[float]:
-    return [float(one.query["latency_budget_ms"]) for one in server.asked("/upscale")]
+def budgets(server: ScriptedServer, path: str = "/upscale") -> list[float]:
+    return [float(one.query["latency_budget_ms"]) for one in server.asked(path)]
 
 
-def test_a_refused_request_is_repeated_with_a_new_key_and_what_remains(
-    connect: Connect, service_url: str
+@pytest.mark.parametrize("fault", [BREAK, PROXY, BUSY])
+def test_an_upscaling_is_repeated_with_what_remains(
+    connect: Connect, service_url: str, fault: Scripted
 ) -> None:
-    with scripted_server(service_url, BUSY, LOADING, only="/upscale") as server:
+    with scripted_server(service_url, fault, LOADING, only="/upscale") as server:
         made = connect(server.url).upscale(PHOTO, scale=2, deadline=60)
         assert made.media_type == "image/jpeg"
         first, second, third = budgets(server)
         assert 60_000 > first > second > third > 0
-        assert len(set(sent(server, "idempotency-key"))) == 3
+        assert keys(server, "/upscale") == [None] * 3
         assert [one.body for one in server.asked("/upscale")] == [PHOTO] * 3
+
+
+def test_a_refused_job_is_submitted_with_a_new_key_and_what_remains(
+    connect: Connect, service_url: str
+) -> None:
+    with scripted_server(service_url, BUSY, LOADING, only="/jobs") as server:
+        job = connect(server.url).submit(PHOTO, scale=2, deadline=60)
+        assert job.last.output_width == 80
+        first, second, third = budgets(server, "/jobs")
+        assert 60_000 > first > second > third > 0
+        assert len(set(keys(server, "/jobs")) - {None}) == 3
 
 
 @pytest.mark.parametrize("fault", [BREAK, PROXY, IN_USE])
 def test_a_request_that_may_have_left_a_job_is_repeated_as_it_was(
     connect: Connect, service_url: str, fault: Scripted
 ) -> None:
-    with scripted_server(service_url, fault, LOADING, only="/upscale") as server:
-        connect(server.url).upscale(PHOTO, scale=2, deadline=60)
-        assert len(budgets(server)) == 3
-        assert len(set(budgets(server))) == 1
-        assert len(set(sent(server, "idempotency-key"))) == 1
+    with scripted_server(service_url, fault, LOADING, only="/jobs") as server:
+        connect(server.url).submit(PHOTO, scale=2, deadline=60)
+        assert len(budgets(server, "/jobs")) == 3
+        assert len(set(budgets(server, "/jobs"))) == 1
+        assert len(set(keys(server, "/jobs")) - {None}) == 1
 
 
 def test_a_callers_own_key_and_budget_are_kept(connect: Connect, service_url: str) -> None:
     with scripted_server(service_url, BUSY, only="/upscale") as server:
-        wish = {"scale": 2, "budget": 20, "idempotency_key": "mine"}
+        wish = {"scale": 2, "budget": 20, "idempotency_key": 'the "first"'}
         made = connect(server.url).upscale(PHOTO, **wish)
-        assert sent(server, "idempotency-key") == ['"mine"'] * 2
+        assert keys(server, "/upscale") == ['"the \\"first\\""'] * 2
         assert made.budget_ms == 20_000.0
         assert {one.headers["content-length"] for one in server.asked("/upscale")} == {
             str(len(PHOTO))

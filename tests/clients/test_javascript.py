@@ -39,7 +39,7 @@ def test_the_module_calls_the_service(service_url: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "# pass 12" in done.stdout, done.stdout
+    assert "# pass 13" in done.stdout, done.stdout
 
 
 @needs_compiler

@@ -55,7 +55,11 @@ class AsyncClient:
         idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> Upscaled:
-        """Return the upscaled picture. Raises OSError where it cannot be read."""
+        """Return the upscaled picture. Raises OSError where it cannot be read.
+
+        With an `idempotency_key` the job goes on if the call ends early, and a later call with the
+        same key and options gets its picture.
+        """
         wish = Wish(picture, options, self._terms(deadline), idempotency_key)
         return await self._driver.run(self._operations.upscale(wish))
 
@@ -67,7 +71,10 @@ class AsyncClient:
         idempotency_key: str | None = None,
         **options: Unpack[Options],
     ) -> AsyncJob:
-        """Return the job that makes the picture. The deadline is that of the job as well."""
+        """Return the job that makes the picture. The deadline is that of the job as well.
+
+        Each call has an idempotency key; give one to submit the same job again from elsewhere.
+        """
         wish = Wish(picture, options, self._terms(deadline), idempotency_key)
         state = await self._driver.run(self._operations.submit(wish))
         return AsyncJob(self._driver, self._operations, state.id, state, wish.terms.deadline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from anysr_client.uploads import Upload
 WAY_BACK = 0.1
 """Part of what remains until a deadline that is left for the ways of picture and result: the
 service's budget runs from the end of the upload to the finished answer."""
+KEY = re.compile(r"[ -~]{1,255}")
+"""An idempotency key, before it is quoted."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,11 @@ class Plain:
 
 
 class Submission:
-    """A request that sends its picture, with an idempotency key.
+    """A request that sends its picture; `keyed` gives it an idempotency key.
 
     A refusal leaves no job, so the next try is a new request, with the budget that then remains.
-    Where it is unknown whether there is a job, the very same request is repeated: by its key it
-    finds that job.
+    Where it is unknown whether there is a job, a request with a key is repeated as it was: by its
+    key it finds that job, and with another budget it would be another request.
     """
 
     def __init__(
@@ -93,13 +96,16 @@ class Submission:
         budget_s: float | None = None,
         most_budget_s: float | None = None,
         key: str | None = None,
+        keyed: bool = False,
     ) -> None:
+        """`key` is the caller's own. Raises ValueError for one that no header can hold."""
         self._path = path
         self._query = query
         self._upload = upload
         self._budget_s = budget_s
         self._most_budget_s = most_budget_s
-        self._key = key
+        self._key = None if key is None else _quoted(key)
+        self._keyed = keyed or key is not None
         self._current: Call | None = None
         self._unsure = False
 
@@ -114,7 +120,7 @@ class Submission:
         refused = isinstance(error, Busy) or (
             isinstance(error, ConnectionFailed) and not error.reached
         )
-        self._unsure = self._unsure or not refused
+        self._unsure = self._unsure or (self._keyed and not refused)
         if not self._unsure:
             self._current = None
 
@@ -124,9 +130,17 @@ class Submission:
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Length": str(self._upload.size),
-            "Idempotency-Key": f'"{self._key or uuid.uuid4()}"',
         }
+        if self._keyed:
+            headers["Idempotency-Key"] = self._key or _quoted(str(uuid.uuid4()))
         return Call("POST", self._path, {**self._query, **budget}, headers, self._upload)
+
+
+def _quoted(key: str) -> str:
+    """Return a key as a string of RFC 9651. Raises ValueError."""
+    if not KEY.fullmatch(key):
+        raise ValueError("an idempotency key has 1 to 255 printable ASCII characters")
+    return '"' + re.sub(r'(["\\])', r"\\\1", key) + '"'
 
 
 def budget_within(

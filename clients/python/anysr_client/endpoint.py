@@ -49,7 +49,7 @@ class Endpoint:
             raise ValueError(f"{address} is no address: {error}") from error
         if url.scheme not in ("http", "https") or not url.host:
             raise ValueError(f"the address must be one such as {LOCAL}, got {address}")
-        key = key or os.environ.get(KEY_VARIABLE) or None
+        key = key or os.environ.get(KEY_VARIABLE, "").strip() or None
         if key is not None and not TOKEN.fullmatch(key):
             raise ValueError("the key has a character that no key has")
         return cls(address, key)

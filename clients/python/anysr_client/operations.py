@@ -29,7 +29,7 @@ class Wish:
     options: Options
     terms: Terms
     key: str | None = None
-    """The caller's idempotency key; by default each request has its own."""
+    """The caller's idempotency key."""
 
     @property
     def query(self) -> dict[str, str]:
@@ -45,13 +45,17 @@ class Operations:
     _most_budget_s: float | None = field(default=None, init=False)
 
     def upscale(self, wish: Wish) -> Flow[Upscaled]:
-        """Return the upscaled picture."""
-        answer = yield from self._submitted("/upscale", wish)
+        """Return the upscaled picture.
+
+        Only a caller's own key is sent. The service ends a job without one when the connection
+        breaks, and keeps no picture that it has delivered; a key would forbid both.
+        """
+        answer = yield from self._submitted("/upscale", wish, keyed=False)
         return upscaled_of(answer.headers, answer.body)
 
     def submit(self, wish: Wish) -> Flow[JobState]:
         """Return the job that makes the picture."""
-        answer = yield from self._submitted("/jobs", wish)
+        answer = yield from self._submitted("/jobs", wish, keyed=True)
         return read_json(JobState, answer.body)
 
     def state(self, job_id: str, terms: Terms) -> Flow[JobState]:
@@ -87,14 +91,14 @@ class Operations:
         """Return the models of the service, and its limits."""
         return _read(Models, Call("GET", "/models"), terms)
 
-    def _submitted(self, path: str, wish: Wish) -> Flow[Answer]:
+    def _submitted(self, path: str, wish: Wish, *, keyed: bool) -> Flow[Answer]:
         query, budget_s = wish.query, wish.options.get("budget")
         upload = upload_of(wish.picture)
         most_s = None
         if wish.terms.deadline is not None and budget_s is None:
             # A deadline may be further away than any budget that the service accepts.
             most_s = yield from self._largest_budget(wish.terms)
-        request = Submission(path, query, upload, budget_s, most_s, wish.key)
+        request = Submission(path, query, upload, budget_s, most_s, wish.key, keyed)
         return (yield from answered(request, wish.terms))
 
     def _largest_budget(self, terms: Terms) -> Flow[float]:
