@@ -8,7 +8,7 @@
  */
 /** The version, which is that of the service in the same repository. */
 export declare const VERSION = "0.1.0";
-export type Picture = Blob | ArrayBuffer | Uint8Array;
+export type Picture = Blob | ArrayBuffer | Uint8Array | URL;
 export type OutputOptions = {
     /**
      * Output size / input size, from 1 to 8.
@@ -263,9 +263,9 @@ export type Retries = {
     longestPauseMs: number;
 };
 /**
- * An encoded picture. A Blob, as a File of a browser or of `fs.openAsBlob`, is never in memory as
+ * An encoded picture, or the address from which the service fetches it. A Blob, as a File of a browser or of `fs.openAsBlob`, is never in memory as
  * a whole.
- * @typedef {Blob | ArrayBuffer | Uint8Array} Picture
+ * @typedef {Blob | ArrayBuffer | Uint8Array | URL} Picture
  *
  * @typedef {object} OutputOptions What picture is wanted, and from which network.
  * @property {number} [scale] Output size / input size, from 1 to 8.
@@ -447,6 +447,9 @@ export declare class PictureRefused extends AnysrError {
 }
 /** No idle service could meet this budget, or no network reaches this quality. */
 export declare class Infeasible extends AnysrError {
+}
+/** The address from which the service was to take the picture did not answer as needed. */
+export declare class SourceFailed extends AnysrError {
 }
 /** The key is missing, unknown, or not allowed to do this. */
 export declare class AccessDenied extends AnysrError {

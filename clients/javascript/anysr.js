@@ -11,9 +11,9 @@
 export const VERSION = "0.1.0";
 
 /**
- * An encoded picture. A Blob, as a File of a browser or of `fs.openAsBlob`, is never in memory as
+ * An encoded picture, or the address from which the service fetches it. A Blob, as a File of a browser or of `fs.openAsBlob`, is never in memory as
  * a whole.
- * @typedef {Blob | ArrayBuffer | Uint8Array} Picture
+ * @typedef {Blob | ArrayBuffer | Uint8Array | URL} Picture
  *
  * @typedef {object} OutputOptions What picture is wanted, and from which network.
  * @property {number} [scale] Output size / input size, from 1 to 8.
@@ -195,6 +195,8 @@ export class InvalidRequest extends AnysrError {}
 export class PictureRefused extends AnysrError {}
 /** No idle service could meet this budget, or no network reaches this quality. */
 export class Infeasible extends AnysrError {}
+/** The address from which the service was to take the picture did not answer as needed. */
+export class SourceFailed extends AnysrError {}
 /** The key is missing, unknown, or not allowed to do this. */
 export class AccessDenied extends AnysrError {}
 /** The job is unknown, or its picture is kept no longer. */
@@ -233,6 +235,7 @@ const BY_STATUS = {
   410: NotFound,
   413: PictureRefused,
   415: PictureRefused,
+  424: SourceFailed,
   429: Busy,
   503: Busy,
 };
@@ -429,9 +432,12 @@ class Submission {
       query.set("latency_budget_ms", Math.min(left, wanted).toFixed(3));
     }
     /** @type {Record<string, string>} */
-    const headers = { "Content-Type": "application/octet-stream" };
+    const headers = {};
+    if (this.picture instanceof URL) query.set("image_url", this.picture.href);
+    else headers["Content-Type"] = "application/octet-stream";
     if (this.keyed) headers["Idempotency-Key"] = quoted(this.options.idempotencyKey ?? unique());
-    return { query, init: { method: "POST", headers, body: /** @type {Blob} */ (this.picture) } };
+    const body = this.picture instanceof URL ? null : /** @type {Blob} */ (this.picture);
+    return { query, init: { method: "POST", headers, body } };
   }
 }
 

@@ -154,6 +154,16 @@ test("a refused job is submitted with a new key and what remains", async () => {
   });
 });
 
+test("an address is sent in place of a picture", async () => {
+  await scripted([], "/", async (faulty, seen) => {
+    const address = new URL("https://host.example/a.png?c=1&d");
+    const denied = { name: "AccessDenied", code: "source_not_allowed" };
+    await assert.rejects(faulty.upscale(address, { scale: 2 }), denied);
+    assert.equal(seen[0].url.searchParams.get("image_url"), address.href);
+    assert.equal(seen[0].body.length, 0);
+  });
+});
+
 test("a request that may have left a job is repeated as it was", async () => {
   for (const fault of ["break", { status: 502, body: "<html>" }, problem(409, "in_use", 0)]) {
     const script = [fault, problem(503, "not_ready", 0)];

@@ -16,6 +16,7 @@ from anysr_client import (
     DeadlineExceeded,
     Retries,
     UnexpectedAnswer,
+    Url,
 )
 from tests.clients.conftest import Connect
 from tests.clients.scripted_server import (
@@ -138,6 +139,16 @@ def test_without_retries_one_try_is_made(
         with pytest.raises(family):
             connect(server.url, retries=NO_RETRIES).models()
         assert len(server.seen) == 1
+
+
+def test_an_address_is_sent_in_place_of_a_picture(connect: Connect, service_url: str) -> None:
+    with scripted_server(service_url) as server:
+        with pytest.raises(AccessDenied) as caught:
+            connect(server.url).upscale(Url("https://host.example/a b.png?c=1&d"), scale=2)
+        assert caught.value.code == "source_not_allowed"
+        [seen] = server.seen
+    assert seen.query == {"scale": "2", "image_url": "https://host.example/a b.png?c=1&d"}
+    assert seen.body == b""
 
 
 def test_a_service_that_cannot_be_reached(connect: Connect) -> None:

@@ -16,7 +16,7 @@ import anysr_client as client
 from anysr_client import JobState, UnexpectedAnswer
 from anysr_client.reading import read_json
 from anysr_client.server_sent_events import MOST_BYTES, EventReader
-from anysr_client.uploads import PIECE_BYTES, upload_of
+from anysr_client.uploads import PIECE_BYTES, Picture, Upload, upload_of
 from service.answers.estimate import EstimateAnswer
 from service.answers.job import JobAnswer, Run
 from service.answers.models import FormatAnswer, LimitsAnswer, ModelAnswer, ModelsAnswer
@@ -47,6 +47,13 @@ JOB: dict[str, Any] = {
     "error": None,
     "of_tomorrow": {"a": 1},
 }
+
+
+def upload(picture: Picture) -> Upload:
+    """The body of a picture that is no address."""
+    found = upload_of(picture)
+    assert found is not None
+    return found
 
 
 def test_members_become_fields_and_unknown_ones_are_passed_over() -> None:
@@ -138,10 +145,10 @@ def test_a_file_is_read_in_pieces_and_as_often_as_it_is_sent(tmp_path: Path) -> 
     path = tmp_path / "large"
     path.write_bytes(data)
     for picture in (data, path, str(path), io.BytesIO(data)):
-        upload = upload_of(picture)
-        assert upload.size == len(data)
+        sent = upload(picture)
+        assert sent.size == len(data)
         for _ in range(2):
-            pieces = list(upload.pieces())
+            pieces = list(sent.pieces())
             assert b"".join(pieces) == data
             assert max(map(len, pieces)) <= PIECE_BYTES
 
@@ -151,10 +158,10 @@ def test_a_path_to_no_regular_file_is_read(tmp_path: Path) -> None:
     os.write(writing, b"abc")
     os.close(writing)
     try:
-        upload = upload_of(f"/dev/fd/{reading}")
+        sent = upload(f"/dev/fd/{reading}")
     finally:
         os.close(reading)
-    assert (upload.size, list(upload.pieces()), list(upload.pieces())) == (3, [b"abc"], [b"abc"])
+    assert (sent.size, list(sent.pieces()), list(sent.pieces())) == (3, [b"abc"], [b"abc"])
     with pytest.raises(FileNotFoundError):
         upload_of(tmp_path / "missing")
     with pytest.raises(IsADirectoryError):
@@ -163,5 +170,5 @@ def test_a_path_to_no_regular_file_is_read(tmp_path: Path) -> None:
 
 def test_a_file_that_is_open_stays_open() -> None:
     file = io.BytesIO(b"abc")
-    assert list(upload_of(file).pieces()) == [b"abc"]
+    assert list(upload(file).pieces()) == [b"abc"]
     assert not file.closed

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anysr_client import (
+    AccessDenied,
     AnysrError,
     Busy,
     Conflict,
@@ -20,6 +21,7 @@ from anysr_client import (
     PictureRefused,
     Retries,
     ServiceFailed,
+    SourceFailed,
     UnexpectedAnswer,
 )
 from anysr_client.errors import error_of_answer
@@ -102,7 +104,9 @@ def test_only_tries_without_an_answer_are_counted() -> None:
 
 
 FAMILIES: dict[type[AnysrError], str] = {
-    Busy: "overloaded not_ready",
+    AccessDenied: "unauthorized admin_disabled model_not_allowed address_refused "
+    "source_not_allowed bucket_not_allowed",
+    Busy: "overloaded not_ready rate_limited quota_exceeded too_many_jobs",
     Conflict: "job_not_finished job_cancelled",
     DeadlineExceeded: "deadline_exceeded",
     Infeasible: "budget_infeasible quality_infeasible",
@@ -111,7 +115,13 @@ FAMILIES: dict[type[AnysrError], str] = {
     PictureRefused: "empty_body corrupt_image body_too_large image_too_large output_too_large "
     "unsupported_image animated_image decoding_too_long",
     ServiceFailed: "internal_error worker_lost",
+    SourceFailed: "remote_unreachable remote_too_slow too_many_redirects remote_refused "
+    "source_changed bucket_denied object_not_found",
 }
+
+
+def test_no_code_of_the_service_is_without_a_family() -> None:
+    assert {code for codes in FAMILIES.values() for code in codes.split()} == set(STATUS)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

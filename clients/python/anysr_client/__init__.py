@@ -1,7 +1,6 @@
 """Client of AnySR Serve: upscales pictures by any real scale within a latency budget.
 
-with Client("http://127.0.0.1:8000") as client:
-    larger = client.upscale("photo.png", scale=2.5, deadline=3)
+`Client` blocks and `AsyncClient` awaits; both have the same methods.
 """
 
 from anysr_client.answers import Estimate, Format, JobState, Limits, Model, Models, Run, Rung
@@ -22,12 +21,13 @@ from anysr_client.errors import (
     NotFound,
     PictureRefused,
     ServiceFailed,
+    SourceFailed,
     UnexpectedAnswer,
 )
 from anysr_client.job import Job
 from anysr_client.options import EstimateOptions, Options
 from anysr_client.retries import NO_RETRIES, Retries
-from anysr_client.uploads import Picture
+from anysr_client.uploads import Picture, Url
 from anysr_client.upscaled import Upscaled
 from anysr_client.version import VERSION
 
@@ -64,6 +64,8 @@ __all__ = [
     "Run",
     "Rung",
     "ServiceFailed",
+    "SourceFailed",
     "UnexpectedAnswer",
     "Upscaled",
+    "Url",
 ]

@@ -92,7 +92,7 @@ class Submission:
         self,
         path: str,
         query: Mapping[str, str],
-        upload: Upload,
+        upload: Upload | None,
         budget_s: float | None = None,
         most_budget_s: float | None = None,
         key: str | None = None,
@@ -127,13 +127,14 @@ class Submission:
     def _fresh(self, deadline: Deadline | None) -> Call:
         budget_s = budget_within(deadline, self._budget_s, self._most_budget_s)
         budget = {} if budget_s is None else {BUDGET: f"{1e3 * budget_s:.3f}"}
-        headers = {
-            "Content-Type": "application/octet-stream",
-            "Content-Length": str(self._upload.size),
-        }
+        headers = {} if self._upload is None else _of_body(self._upload)
         if self._keyed:
             headers["Idempotency-Key"] = self._key or _quoted(str(uuid.uuid4()))
         return Call("POST", self._path, {**self._query, **budget}, headers, self._upload)
+
+
+def _of_body(upload: Upload) -> dict[str, str]:
+    return {"Content-Type": "application/octet-stream", "Content-Length": str(upload.size)}
 
 
 def _quoted(key: str) -> str:

@@ -4,6 +4,7 @@ AnysrError
 ├── InvalidRequest      a parameter is wrong, or names what the service lacks
 ├── PictureRefused      the picture cannot be read, or is too large
 ├── Infeasible          no budget or quality like this: `members` say what is feasible
+├── SourceFailed        the picture's address did not answer as needed
 ├── AccessDenied        the key is missing, unknown, or not allowed to do this
 ├── NotFound            the job is unknown, or its picture is kept no longer
 ├── Conflict            the job has no picture: unfinished or cancelled; or a key is in use
@@ -61,6 +62,10 @@ class PictureRefused(AnysrError):
 
 class Infeasible(AnysrError):
     """No idle service could meet this budget, or no network reaches this quality."""
+
+
+class SourceFailed(AnysrError):
+    """The address from which the service was to take the picture did not answer as needed."""
 
 
 class AccessDenied(AnysrError):
@@ -126,6 +131,7 @@ BY_STATUS: Mapping[int, type[AnysrError]] = {
     410: NotFound,
     413: PictureRefused,
     415: PictureRefused,
+    424: SourceFailed,
     429: Busy,
     503: Busy,
 }

@@ -13,7 +13,7 @@ from anysr_client.options import EstimateOptions, Options, query_of
 from anysr_client.reading import read_json
 from anysr_client.retries import Retries
 from anysr_client.steps import Flow
-from anysr_client.uploads import Picture, upload_of
+from anysr_client.uploads import Picture, Url, upload_of
 from anysr_client.upscaled import Upscaled, upscaled_of
 from anysr_client.watching import job_path, state_of, watched
 
@@ -33,8 +33,9 @@ class Wish:
 
     @property
     def query(self) -> dict[str, str]:
-        """The options for a request. Raises TypeError for a name that is none."""
-        return query_of(self.options, Options)
+        """The query of a request. Raises TypeError for a name that is no option."""
+        address = {"image_url": self.picture.text} if isinstance(self.picture, Url) else {}
+        return query_of(self.options, Options) | address
 
 
 @dataclass

@@ -11,8 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-Picture = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
-"""An encoded picture: its bytes, the path of its file, or a file that is open for reading."""
+
+@dataclass(frozen=True)
+class Url:
+    """Where the service finds a picture: `https://host/path` or `s3://bucket/key`, as far as its
+    operator allows."""
+
+    text: str
+
+
+Picture = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO | Url
+"""An encoded picture: its bytes, the path of its file, a file that is open for reading, or an
+address from which the service fetches it."""
 
 PIECE_BYTES = 1 << 18
 
@@ -32,9 +42,14 @@ class Upload:
                 yield piece
 
 
-def upload_of(picture: Picture) -> Upload:
-    """Return the body of a picture. A file that cannot be sought, as a pipe, is read here, because
-    a repeated request begins anew. Raises OSError."""
+def upload_of(picture: Picture) -> Upload | None:
+    """Return the body of a picture; None for an address.
+
+    A file that cannot be sought, as a pipe, is read here, because a repeated request begins anew.
+    Raises OSError.
+    """
+    if isinstance(picture, Url):
+        return None
     if isinstance(picture, bytes | bytearray | memoryview):
         return _of_bytes(bytes(picture))
     if isinstance(picture, str | os.PathLike):
