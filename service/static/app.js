@@ -42,7 +42,7 @@ class App {
   #progress = new Progress(byId("progress-text", HTMLElement), byId("meter", HTMLElement));
   #problems = new ProblemPanel(byId("problem", HTMLElement), {
     retry: () => this.#runShown(),
-    retryWithFirstFrame: () => this.#runFrame(1),
+    retryWithFirstFrame: () => this.#runFrame(0),
     retryWithBudget: (budgetMs) => {
       this.#form.change({ budgetMs });
       this.#runShown();
@@ -185,13 +185,13 @@ class App {
     this.#runButton.textContent = `Upscale${which}${again ? " again" : ""}`;
   }
 
-  /** @param {number} frame  of the picture that is shown, from 1 */
+  /** @param {number} frame  of the picture that is shown, from 0 */
   #setFrame(frame) {
     if (this.#shown !== null) this.#shown.frame = frame;
     this.#update();
   }
 
-  /** @param {number} frame  of the picture that is shown, from 1 */
+  /** @param {number} frame  of the picture that is shown, from 0 */
   #runFrame(frame) {
     this.#setFrame(frame);
     this.#runShown();

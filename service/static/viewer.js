@@ -77,8 +77,8 @@ export class Viewer {
     this.#show(width > 0 ? url : "", width, height, `The result, ${pixels(width, height)} pixels`, UNSEEN_RESULT);
     this.#panZoom.open();
     if (width === 0 || original.width === 0) return;
-    if (frame !== null && frame > 1) {
-      this.#note.textContent = `The browser cannot show frame ${frame} of the original beside it.`;
+    if (frame !== null && frame > 0) {
+      this.#note.textContent = `The browser cannot show frame ${frame + 1} of the original beside it.`;
       return;
     }
     this.#note.textContent = "Drawing the picture without sharpening, for comparison";
