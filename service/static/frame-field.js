@@ -9,7 +9,7 @@ import { clamped } from "./settings.js";
 /** The service's own limit; it says how many there are where one is named that is not there. */
 const FRAME_RANGE = Object.freeze({ min: 1, max: 1_000_000 });
 /** Name of the one format whose pictures are pages, each a still picture. */
-const PAGED = "tiff";
+export const PAGED = "tiff";
 
 /**
  * @param {Entry} entry
