@@ -85,13 +85,13 @@ def _stored(data: bytes, opened: OpenedImage) -> _Stored:
 
 
 def _stored_jxl(data: bytes, header: ImageHeader, exif: bytes) -> _Stored:
-    jxl = decode_jxl(data, header.pixels, header.frame or 1)
+    jxl = decode_jxl(data, header.pixels, header.frame or 0)
     record = exif or packed_exif(data)
     return _Stored(jxl.samples, jxl.icc, record, jxl.space, converted=jxl.converted)
 
 
 def _stored_tiff(data: bytes, header: ImageHeader, exif: bytes) -> _Stored:
-    stated = read_tiff(data, header.frame or 1)
+    stated = read_tiff(data, header.frame or 0)
     icc = profile_of_tiff(data, stated, MAX_PROFILE_BYTES)
     return _Stored(decode_tiff(data, stated), icc, exif)
 
@@ -105,7 +105,7 @@ def _stored_heic(data: bytes, _: ImageHeader, exif: bytes) -> _Stored:
 
 
 def _stored_gif(data: bytes, header: ImageHeader, exif: bytes) -> _Stored:
-    return _Stored(decode_gif(data, read_gif(data), header.frame or 1), None, exif)
+    return _Stored(decode_gif(data, read_gif(data), header.frame or 0), None, exif)
 
 
 _ALONE: dict[ImageFormat, Callable[[bytes, ImageHeader, bytes], _Stored]] = {

@@ -315,7 +315,8 @@ def _in_colour(header: ImageHeader) -> int:
 def _jxl(header: ImageHeader, pixels: int) -> float:
     sample = header.sample_bytes
     group = JXL_GROUP_BYTES + 2 * sample
-    return 2 * sample * pixels + group * min(pixels, JXL_GROUP_PIXELS)  # a copy, and the file
+    lossy = 2 * sample * pixels + group * min(pixels, JXL_GROUP_PIXELS)  # a copy, and the file
+    return max(lossy, _jxl_lossless(header, pixels)) if pixels <= SHARP_PIXELS else lossy
 
 
 _ENCODERS: dict[ImageFormat, Callable[[ImageHeader, int], float]] = {

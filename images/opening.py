@@ -67,7 +67,7 @@ class OpenedImage:
 
 def read_header(data: bytes, max_pixels: int, frame: int | None = None) -> ImageHeader:
     """Read the header of an encoded image; no native parser sees the file. `frame` names a frame of
-    an animated image, or a page of a TIFF, counted from 1.
+    an animated image, or a page of a TIFF, counted from 0.
 
     Raises EmptyBody, UnsupportedImage, AnimatedImage (several frames, and none is named),
     InvalidRequest (a frame that is not there), ImageTooLarge (more than `max_pixels`, in the header
@@ -120,7 +120,7 @@ def _read(data: bytes, max_pixels: int, frame: int | None) -> _Read:
             _refuse_unread(data, image_format)
             return _parsed(data, image_format, max_pixels, frame)
         stated = STATED_BY[image_format](data, max_pixels, frame)
-        place = exif_place(data, image_format, stated.frame or 1)
+        place = exif_place(data, image_format, stated.frame or 0)
     except Unread:
         raise CorruptImage from None
     stored = place.record(data)
@@ -191,9 +191,9 @@ def _frames(image: ImageFile) -> int:
 
 
 def _seek(image: ImageFile, frame: int) -> None:
-    """Go to a frame, counted from 1, composed with those before. Raises CorruptImage."""
+    """Go to a frame, counted from 0, composed with those before. Raises CorruptImage."""
     try:
-        image.seek(frame - 1)
+        image.seek(frame)
     except Exception as error:  # parsers of foreign bytes raise whatever they stumble over
         raise CorruptImage from error
 

@@ -43,7 +43,7 @@ class Stated:
     orientation: int | None = None
     """1 to 8; None where the EXIF record states it."""
     frame: int | None = None
-    """Which frame or page it is, counted from 1; None for the only picture of a format that holds
+    """Which frame or page it is, counted from 0; None for the only picture of a format that holds
     no more."""
 
 
@@ -83,7 +83,7 @@ def _stated_by_tracks(data: bytes, max_pixels: int, frame: int | None) -> Stated
     frame = chosen_frame(frame, len(colours.samples))
     for track in (colours, *others):
         check_pixels(track.width, track.height, max_pixels)
-        _check_each(frame_sizes(data, track.samples[:frame]), max_pixels)
+        _check_each(frame_sizes(data, track.samples[: frame + 1]), max_pixels)
     alpha = any(track.auxiliary for track in others)
     mode = "RGBA" if alpha else "RGB"
     return Stated(colours.width, colours.height, mode, alpha, orientation=1, frame=frame)
@@ -125,7 +125,7 @@ def _stated_by_tiff(data: bytes, max_pixels: int, frame: int | None) -> Stated:
     """Read the header of a page of a TIFF. Raises Unread, UnsupportedImage for a kind that is not
     read, InvalidRequest for a page that is not there, and ImageTooLarge, also for tiles that are
     far larger than the picture."""
-    header = read_tiff(data, frame or 1)
+    header = read_tiff(data, frame or 0)
     page = chosen_page(frame, header.pages)
     _refuse_unread(header.unread, "a TIFF", _TIFF_ADVICE)
     check_pixels(header.width, header.height, max_pixels)
@@ -143,7 +143,7 @@ def _stated_by_gif(data: bytes, max_pixels: int, frame: int | None) -> Stated:
     header = read_gif(data)
     frame = chosen_frame(frame, len(header.frames))
     check_pixels(header.width, header.height, max_pixels)
-    for shown in header.frames[:frame]:
+    for shown in header.frames[: frame + 1]:
         check_pixels(shown.width, shown.height, max_pixels)
     transparent = header.is_transparent(frame)
     return Stated(header.width, header.height, "P", transparent, frame=frame)

@@ -119,7 +119,7 @@ class JobRequest:
     lossless: bool = False
     """Whether a format that can store pictures with and without loss does it without."""
     frame: int | None = None
-    """Which frame of an animated picture, or page of a file, counted from 1; None for the only
+    """Which frame of an animated picture, or page of a file, counted from 0; None for the only
     frame, and for the first page."""
     background: str = WHITE
     """What transparency is flattened on where the output has none: RRGGBB in hexadecimal."""

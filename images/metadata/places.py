@@ -39,7 +39,7 @@ def stored_metadata(data: bytes, image_format: ImageFormat, page: int | None = N
     parts are damaged."""
     try:
         if image_format is ImageFormat.TIFF:
-            return _in_tiff(data, page or 1)
+            return _in_tiff(data, page or 0)
         return _READERS[image_format](data) if image_format in _READERS else Stored()
     except Unread:
         return Stored()

@@ -119,6 +119,22 @@ def test_a_second_time_changes_nothing(kind: Marked, image_format: ImageFormat) 
     assert twice.metadata.density == once.metadata.density
 
 
+@pytest.mark.parametrize("image_format", ["JPEG", "WEBP", "TIFF"])
+def test_an_orientation_in_xmp_alone_turns_nothing(image_format: str) -> None:
+    packet = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-'
+        b'rdf-syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
+        b'tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    )
+    buffer = io.BytesIO()
+    options = {"tiffinfo": {700: packet}} if image_format == "TIFF" else {"xmp": packet}
+    Image.new("RGB", (40, 20)).save(buffer, image_format, **options)
+    assert packet in buffer.getvalue()
+    picture = decode(buffer.getvalue(), LIMIT)
+    assert (picture.width, picture.height) == (40, 20)
+    assert b"Orientation" not in picture.metadata.xmp
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_axes_of_a_resolution_turn_with_the_picture(orientation: int) -> None:
     data = bytearray(marked.jpeg("RGB", orientation))
