@@ -176,17 +176,19 @@ class _Ladders:
             raise ValueError(f"{self.costs}: {error}") from error
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"{self.costs} holds no costs of `anysr calibrate`") from error
-        costs = replace(costs, handling_ms=costs.handling_ms + self.delay_ms, **self._margin())
+        margin, jitter_ms = self._margin()
+        handling_ms = costs.handling_ms + self.delay_ms
+        costs = replace(costs, margin=margin, jitter_ms=jitter_ms, handling_ms=handling_ms)
         return tables_of(workload.kinds, entries, costs, self.on_miss, pinned)
 
-    def _margin(self) -> dict[str, float]:
+    def _margin(self) -> tuple[float, float]:
         """Return margin and jitter at which a cost model settles: proportional deviations need no
         jitter, delays a margin on the jitter that their 98th percentile stays below."""
         margin = math.exp(P98 * self.deviation)
         if not self.delay_ms:
-            return {"margin": margin, "jitter_ms": 0.0}
+            return margin, 0.0
         late_ms = (LN_50 - 1) * self.delay_ms
-        return {"margin": max(margin, 1 + late_ms / CostModel.jitter_ms)}
+        return max(margin, 1 + late_ms / CostModel.jitter_ms), CostModel.jitter_ms
 
 
 def _drawn(
