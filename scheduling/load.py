@@ -122,9 +122,9 @@ def run_limits(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf
             taken += following
             following = ends.pop(0)
         if latest_start > from_ms:
-            # The first of a group must have started when its slot begins, the last when it ends.
+            # The first of a group must have started when its slot begins, the last when it ends; what
+            # the last one takes afterwards is counted as ended by then where it is not known.
             free = workers * latest_start - taken
-            # Only its own start is bound to the slot, not its end.
             over = free + workers * SLOT_MS + last_ms
             spare = free if free < over - cheapest_ms else over - cheapest_ms
             left = spare - cheapest

@@ -306,7 +306,9 @@ class PreemptibleRun:
         return self._fallback is not None and self._options_by_part[-1][1] is not self._fallback
 
     def _next_look_s(self) -> float:
-        if self._falling_back or self._gate.stage is not Stage.ENLARGE:
+        network = None if self._engine is None else self._engine.network
+        interruptible = isinstance(network, Interruptible) and not self._falling_back
+        if not interruptible or self._gate.stage is not Stage.ENLARGE:
             return POLL_S
         cheapest, context = self._cheaper_way(), self._context
         if cheapest is None:
