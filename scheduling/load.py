@@ -122,8 +122,8 @@ def run_limits(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf
             taken += following
             following = ends.pop(0)
         if latest_start > from_ms:
-            # The first of a group must have started when its slot begins, the last when it ends; what
-            # the last one takes afterwards is counted as ended by then where it is not known.
+            # The first of a group must have started when its slot begins, the last when it ends.
+            # Where the cost of the last is not known, it must even have ended by then.
             free = workers * latest_start - taken
             over = free + workers * SLOT_MS + last_ms
             spare = free if free < over - cheapest_ms else over - cheapest_ms
