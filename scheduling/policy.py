@@ -102,7 +102,7 @@ def bind(
         chosen = in_time[0]
         for option in in_time[1:]:
             within = option is network or option.expected_ms <= most_ms
-            if within and _needed_ms(option, network, options[0]) <= limits.longest_ms:
+            if within and option.safe_ms <= limits.longest_ms:
                 chosen = option
         return chosen
 
@@ -114,10 +114,10 @@ def bind(
 
 
 def _needed_ms(option: Option, network: Option, floor: Option) -> float:
-    """Return the time that an option needs. The narrowest network needs no more than its expected
+    """Return the slack that an option needs. The narrowest network needs no more than its expected
     cost and then the time to resample the picture, which rescues a run that takes longer."""
     if option is network and floor.rung == FLOOR:
-        return min(option.safe_ms, option.expected_ms + floor.expected_ms)
+        return min(option.safe_ms, option.expected_ms + floor.safe_ms)
     return option.safe_ms
 
 

@@ -55,10 +55,10 @@ def network(options: tuple[Option, ...]) -> float:
 
 
 def needed(option: Option, options: tuple[Option, ...]) -> float:
-    """The time for an option: its safe cost; for the narrowest network behind resampling also the
+    """The slack for an option: its safe cost; for the narrowest network behind resampling also the
     expected cost and then the time to resample."""
     if options[0].rung == FLOOR and option is narrowest_network(options):
-        return min(option.safe_ms, option.expected_ms + options[0].expected_ms)
+        return min(option.safe_ms, option.expected_ms + options[0].safe_ms)
     return option.safe_ms
 
 
@@ -68,8 +68,8 @@ def needed(option: Option, options: tuple[Option, ...]) -> float:
         (1000, 1.0, Reason.WIDEST),
         (50, 1.0, Reason.WIDEST),
         (49.9, 0.75, Reason.SLACK),
-        (11.0, 0.25, Reason.SLACK),  # expected after 10; 1 is left to resample it in
-        (10.9, 0.0, Reason.FLOOR),
+        (11.3, 0.25, Reason.SLACK),  # expected after 10; 1.25 are left to resample it in
+        (11.2, 0.0, Reason.FLOOR),
         (1.0, 0.0, Reason.FLOOR),  # the margin of an admitted job may be used up
     ],
 )
@@ -117,7 +117,7 @@ def test_never_wider_than_the_waiting_jobs_or_the_share_allow(options, slack, lo
     assume(decision is not None and decision.option is not options[0])
     assert decision is not None
     limits = run_limits(load, network(options))
-    assert needed(decision.option, options) <= limits.longest_ms
+    assert decision.option.safe_ms <= limits.longest_ms
     foreseen = ANTICIPATION * sustained_stretch(load) * network(options)
     patient = PATIENCE * load.demand_slack_ms
     share = min(SHARE * limits.stretch * network(options), max(foreseen, patient))
