@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from jobs.queue import JobQueue
+from service.access.key_store import KeyStore
 from service.catalog_store import CatalogStore
 from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
@@ -30,6 +31,8 @@ class Gateway:
     dispatcher: Dispatcher
     uploads: UploadReader
     room: ResultRoom
+    keys: KeyStore | None = None
+    """None where nobody needs a key."""
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 

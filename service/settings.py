@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from images.limits import JOB_BYTES, Limits
@@ -27,6 +27,20 @@ def _admin_key(key: SecretStr | None) -> SecretStr | None:
         raise ValueError(f"must have at least {SHORTEST_KEY} characters")
     return key
 
+
+def _key_file(path: object) -> object:
+    """Return the path of the file of keys; None for an empty variable. The text of such a file, as
+    a secret named anysr_keys would give it, is no path."""
+    text = str(path or "")
+    if "\n" in text or "=" in text:
+        raise ValueError(
+            "must be the path of a file with keys, not its text; that of a secret is "
+            "/run/secrets/ and its name, which must not be anysr_keys"
+        )
+    return path or None
+
+
+KeyFilePath = Annotated[Path | None, BeforeValidator(_key_file)]
 
 AdminKey = Annotated[SecretStr | None, AfterValidator(_admin_key)]
 
@@ -74,6 +88,14 @@ class GatewaySettings(LogSettings):
     admin_key: AdminKey = Field(
         None,
         description="Key for POST /admin/reload, at least 16 characters; unset: it is disabled.",
+    )
+
+    keys: KeyFilePath = Field(
+        None,
+        repr=False,
+        description="File of the clients' keys (TOML, written by `anysr keys`; docs/keys.md), read "
+        "again when it changes; every request for pictures or jobs then needs one. Unset: none "
+        "does.",
     )
 
     max_body_bytes: int = Field(
