@@ -63,8 +63,8 @@ class Reason(StrEnum):
     SLACK = "slack"
     """Narrowed to what fitted the slack that was left."""
     BEHIND = "behind"
-    """Started wider and finished narrower, or by the cheapest network, because the run fell behind
-    its prediction."""
+    """Started wider and finished narrower, by the cheapest network or by resampling, because the
+    run fell behind its prediction."""
     PINNED = "pinned"
     """The caller asked for this width."""
     FLOOR = "floor"

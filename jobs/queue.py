@@ -123,7 +123,8 @@ class Gap:
     spare_ms: float
     """Most cheapest cost of a job: for how long the present run can be put off."""
     short_ms: float = 0.0
-    """A small job (`Job.small`) of at most this cheapest cost is taken also if it is not urgent."""
+    """A small job (`Job.small`) whose narrowest network costs at most this is taken also if it is
+    not urgent."""
     small_only: bool = False
     """Whether only small jobs are taken."""
 

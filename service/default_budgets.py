@@ -127,6 +127,6 @@ def _behind_those_it_delays(
     start_ms = load.now_ms + start_slack_ms(budget_ms, cost_ms, overhead_ms)
     if cost_ms <= run_limits(load, from_ms=start_ms).longest_harmless_ms:
         return budget_ms
-    following_ms = next(start for start, _, _ in load.waiting if start > start_ms)
+    following_ms = next(start for start, *_ in load.waiting if start > start_ms)
     needed_ms = smallest_budget_ms(cost_ms, overhead_ms) + following_ms - load.now_ms
     return float(math.ceil(max(needed_ms, budget_ms + 1)))

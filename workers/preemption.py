@@ -9,7 +9,8 @@ worker has started a long tile. A run that has preempted another gives way to sm
 
 A run that takes longer than predicted continues at a narrower width from its next tile on. If even
 this tile threatens to end too late, it is interrupted just before the last moment at which the
-cheapest network can still finish the picture in time.
+cheapest network can still finish the picture in time, and that one at the last moment at which the
+picture can still be resampled.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ from typing import Any, Protocol, TypeVar
 from jobs.job import Claim, Reason, RunFacts
 from jobs.queue import Gap, Leases
 from models.catalog import ModelEntry
-from scheduling.options import Option, Options, cheapest_remaining
+from scheduling.options import Option, Options, cheapest_remaining, resampling_left
 from scheduling.policy import go_on, short_ms, spare_ms
+from scheduling.rungs import FLOOR
+from scheduling.tiling import Tiling
+from scheduling.work import work_of
 from workers.background import wait_for_event
 from workers.binding import Binding
 from workers.current_models import LoadedModels
@@ -38,7 +42,7 @@ from workers.remaining import Bound, remaining
 from workers.runtimes.base import Interruptible
 from workers.stage_gate import Stage, StageGate
 from workers.suspended_run import SuspendedRun
-from workers.upscale import Engine
+from workers.upscale import Engine, OutOfTime
 
 log = logging.getLogger("anysr.workers.preemption")
 
@@ -154,7 +158,8 @@ class PreemptibleRun:
         self._network_since = self._context.started
         """When the network began, by `time.perf_counter`."""
         self._fallback: Option | None = None
-        """The cheapest network, if a tile was interrupted because it would end too late."""
+        """The cheapest network, or resampling, if a tile was interrupted because it would end too
+        late."""
         self.overrun: Overrun | None = None
         """The times of the run up to that interruption, from which the cost model learns."""
         self._interrupted = False
@@ -228,6 +233,7 @@ class PreemptibleRun:
             model=rung.model,
             width=rung.width,
             reason=Reason.BEHIND,
+            strength=0.0 if rung == FLOOR else facts.strength,
             expected_db=db,
             expected_db_range=execution.bound.expected_range(db),
         )
@@ -289,29 +295,35 @@ class PreemptibleRun:
         if self._gate.stage is not Stage.ENLARGE:
             while await self._run_beside():
                 pass
-        elif self._fallback is None:
+        elif not self._falling_back:
             self._fall_back_if_late()
             if not self._interrupted:
                 await self._interrupt_for_urgent()
 
+    @property
+    def _falling_back(self) -> bool:
+        """Whether the interrupted tile has not ended yet."""
+        return self._fallback is not None and self._options_by_part[-1][1] is not self._fallback
+
     def _next_look_s(self) -> float:
-        if self._fallback is not None or self._gate.stage is not Stage.ENLARGE:
+        network = None if self._engine is None else self._engine.network
+        interruptible = isinstance(network, Interruptible) and not self._falling_back
+        if not interruptible or self._gate.stage is not Stage.ENLARGE:
             return POLL_S
-        cheapest, context = self._cheapest_remaining(), self._context
-        if cheapest is None or context.slack_ms < cheapest.expected_ms:
+        cheapest, context = self._cheaper_way(), self._context
+        if cheapest is None:
             return POLL_S
         overdue_in_ms = self._expected_end_ms - context.now_ms
         last_moment_in_ms = context.slack_ms - self._fallback_ms(cheapest)
         return min(POLL_S, max(overdue_in_ms, last_moment_in_ms, 0.0) / 1e3)
 
     def _fall_back_if_late(self) -> None:
-        """Interrupt an overdue tile at the last moment at which the cheapest network is in time."""
-        context, cheapest = self._context, self._cheapest_remaining()
+        """Interrupt an overdue tile at the last moment at which a cheaper way is in time."""
+        context, cheapest = self._context, self._cheaper_way()
         network = self._engine.network if self._engine is not None else None
         if (
             cheapest is None
             or context.now_ms < self._expected_end_ms
-            or context.slack_ms < cheapest.expected_ms
             or context.slack_ms > self._fallback_ms(cheapest)
             or not isinstance(network, Interruptible)
         ):
@@ -327,6 +339,18 @@ class PreemptibleRun:
         """Return the time for the rest of the picture from the interruption on, with a margin."""
         current = self._remaining(self.progress.part)[-1]
         return cheapest.safe_ms + INTERRUPT_MS + INTERRUPT_PART * current.expected_ms
+
+    def _cheaper_way(self) -> Option | None:
+        """Return the cheapest network for the rest of the picture while that is expected in time,
+        then resampling; None where neither is left, or the caller does not accept it."""
+        context, bound = self._context, self._bound
+        if bound is None or bound.entry is None:
+            return None
+        cheapest = None if self._fallback is not None else self._cheapest_remaining()
+        if cheapest is None or context.slack_ms < cheapest.expected_ms:
+            cheapest = resampling_left(context.claim.job, bound.costs, bound.expectation)
+        in_time = cheapest is not None and context.slack_ms >= cheapest.expected_ms
+        return cheapest if in_time else None
 
     def _cheapest_remaining(self) -> Option | None:
         """Return the cheapest network for the rest of the picture, None if there is none cheaper
@@ -377,10 +401,16 @@ class PreemptibleRun:
         if self._bound is None or (run_ms := self._run_ms()) < MIN_REMAINING_MS:
             return None
         left = self._remaining(self.progress.part)
-        short, spare = short_ms(run_ms), self._spare_ms(left)
+        spare = self._spare_ms(left)
         if left[0].expected_ms > self._context.slack_ms:
-            spare = short
-        return Gap(left[-1].expected_ms, spare, short, small_only=True)
+            spare = short_ms(run_ms)
+        return Gap(left[-1].expected_ms, spare, self._short_ms(spare), small_only=True)
+
+    def _short_ms(self, spare: float) -> float:
+        """Return the cost of a narrowest network up to which a job goes first though it can wait:
+        where this run can spare less, the job would be resampled for having gone first."""
+        costs = self._context.loaded.costs.under(contention=True)
+        return min(short_ms(self._run_ms()), costs.expected_within(spare))
 
     def _run_ms(self) -> float:
         """Return how long the run takes in all: what has passed, and what it still takes."""
@@ -419,8 +449,9 @@ class PreemptibleRun:
         context, urgent = self._context, self.take_urgent()
         while urgent is not None or not context.stopping.is_set():
             left = self._remaining(part)
-            spare, short = self._spare_ms(left), short_ms(self._run_ms())
+            spare = self._spare_ms(left)
             if urgent is None and spare > 0 and await self._still_leased():
+                short = self._short_ms(spare)
                 gap = Gap(left[-1].expected_ms, spare, short, context.small_only)
                 urgent = await self._claim(gap)
             if urgent is None:
@@ -440,16 +471,29 @@ class PreemptibleRun:
         self._expected_end_ms = self._context.now_ms + remaining_ms
 
     def _narrow_if_behind(self, part: float) -> Engine | None:
-        """Return the engine by which the rest is in time, None for the same one."""
+        """Return the engine by which the rest is in time, None for the same one. Raises OutOfTime
+        where the picture is to be resampled."""
         option = self._fallback or go_on(self._remaining(part), self._context.slack_ms)
         if option.rung == self._options_by_part[-1][1].rung:
             return None
+        if option.rung == FLOOR:
+            self._resample(option)
+            raise OutOfTime
         self._options_by_part.append((part, option))
         served = self._context.loaded.models[option.rung.model]
         self._engine = served.at(option.rung.width)
         if self._bound is not None:
             self._bound = replace(self._bound, entry=served.as_run)
         return self._engine
+
+    def _resample(self, option: Option) -> None:
+        """Go on with the whole picture resampled."""
+        _, before = self._options_by_part[-1]
+        self._options_by_part = [(0.0, before), (0.0, option)]  # nothing is left of the network's
+        self._engine = None
+        if self._bound is not None:
+            work = work_of(self._context.claim.job, Tiling())
+            self._bound = replace(self._bound, entry=None, work=work)
 
     def _remaining(self, part: float) -> Options:
         """Return the options for the rest of the picture, narrowest first, none wider than now."""
