@@ -189,3 +189,23 @@ async def test_a_full_redis_refuses_jobs_alone(
             await queue.clients.allow(SLOW, submits=True)
         assert await codes(queue, SLOW, 5) == 5 * [""]
         await queue.close()
+
+
+@pytest.mark.parametrize("limits", [replace(JOBS, jobs_waiting=4), PIXELS])
+async def test_jobs_at_once_exceed_no_limit(
+    redis_url: str,
+    queue_settings: QueueSettings,
+    open_queue: Callable[[str, QueueSettings], RedisQueue],
+    make_job: Callable[..., Job],
+    limits: ClientLimits,
+) -> None:
+    queues = [open_queue(redis_url, queue_settings) for _ in range(2)]
+    jobs = [make_job(output_width=50, output_height=50) for _ in range(12)]
+    submitting = [
+        queues[n % 2].submissions.submit(job, b"picture", limits=limits)
+        for n, job in enumerate(jobs)
+    ]
+    results = await asyncio.gather(*submitting, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, TooManyJobs | QuotaExceeded)]
+    assert len(refused) == 8
+    assert (await queues[0].submissions.stats()).queued == 4
