@@ -27,7 +27,7 @@ from jobs.outages import UNREACHABLE
 from jobs.queue import NoTime, Registry, Submissions
 from scheduling.overhead import Overhead
 from service.admission import NOT_READY_RETRY_S, Assessment, admitted, assessed, no_time
-from service.caller_gone import CallerGone
+from service.caller_gone import CallerGone, first
 from service.catalog_store import CatalogStore
 from service.default_budgets import DefaultBudget
 from service.metrics import GatewayMetrics, why_ended
@@ -249,7 +249,7 @@ class Dispatcher:
         patience_s = max(0.0, job.budget_ms + grace_ms - _since(received)) / 1e3
         ending = self._submissions.outcome(view, received, patience_s, share.take_most)
         try:
-            outcome = await _first(ending, gone())
+            outcome = await first(ending, gone())
         except (asyncio.CancelledError, CallerGone):
             await asyncio.shield(self._try_to_cancel(job.id))
             raise
@@ -306,28 +306,6 @@ def _end_fields(view: JobView) -> dict[str, Any]:
         "elapsed_ms": round(view.elapsed_ms, 2),
         "deadline": deadline_text(view.job, view.elapsed_ms),
     }
-
-
-async def _first(answer: Coroutine[Any, Any, Outcome], gone: Awaitable[None]) -> Outcome:
-    """Return the answer. Raises CallerGone if the caller leaves first."""
-    waiting = asyncio.ensure_future(answer)
-    leaving = asyncio.ensure_future(gone)
-    try:
-        await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            return waiting.result()
-        raise CallerGone
-    finally:
-        # Not awaited: a wait that is slow to end must not delay the cancelling of its job.
-        for task in (waiting, leaving):
-            task.cancel()
-            task.add_done_callback(_retrieve_exception)
-
-
-def _retrieve_exception(task: asyncio.Future[Any]) -> None:
-    """Retrieve an error that came too late to matter, so that asyncio does not report it."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _late(job: JobRequest) -> DeadlineExceeded:

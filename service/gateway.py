@@ -13,6 +13,7 @@ from service.access.key_store import KeyStore
 from service.catalog_store import CatalogStore
 from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
+from service.outbound.client import OutboundClient
 from service.result_room import ResultRoom
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
@@ -31,6 +32,8 @@ class Gateway:
     dispatcher: Dispatcher
     uploads: UploadReader
     room: ResultRoom
+    outbound: OutboundClient
+    """Connects to URLs that callers name."""
     keys: KeyStore | None = None
     """None where nobody needs a key."""
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -39,6 +39,7 @@ from service.access.exposure import exposed
 from service.access.guard import GUARDED
 from service.access.key_store import KeyStore
 from service.access.rate_headers import POLICY, STATE
+from service.body_bounds import BodyReader
 from service.catalog_store import CatalogStore
 from service.connection_bounds import ConnectionBounds, bounded
 from service.dispatcher import Dispatcher
@@ -49,12 +50,18 @@ from service.lingering_close import LingeringClose
 from service.metrics import GatewayMetrics
 from service.monitoring import monitoring_server
 from service.openapi import describe
+from service.outbound.addresses import AllowedAddresses, read_networks
+from service.outbound.client import OutboundClient, TimeBounds
 from service.picture_response import PICTURE_HEADERS
 from service.request_log import STATIC, RequestLog
 from service.result_room import ResultRoom
 from service.server import GatewayServer
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
+from service.sources.buckets import read_buckets
+from service.sources.hosts import AllowedHosts
+from service.sources.reader import SourceReader
+from service.sources.stores import store_client
 from service.trusted_hosts import ANY, TrustedHosts, trusted_hosts_of
 from service.uploads import UploadReader
 from telemetry.build import package_version
@@ -106,6 +113,8 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
     """Return the parts that the routes use."""
     metrics = GatewayMetrics()
     room = ResultRoom(settings.max_result_bytes_in_flight, ConnectionBounds().write_seconds)
+    outbound = build_outbound(settings)
+    sources = build_sources(settings, outbound)
     snapshots = SnapshotCache(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
     return Gateway(
         settings=settings,
@@ -116,9 +125,29 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
         dispatcher=Dispatcher(
             queue.submissions, queue.registry, snapshots, catalogs, settings, metrics, room
         ),
-        uploads=UploadReader(settings),
+        uploads=UploadReader(settings, sources),
         room=room,
+        outbound=outbound,
         keys=KeyStore(settings.keys) if settings.keys else None,
+    )
+
+
+def build_outbound(settings: GatewaySettings) -> OutboundClient:
+    """Return the client for URLs that callers name."""
+    private = read_networks(settings.outbound_allow_private)
+    return OutboundClient(AllowedAddresses(private), settings.outbound_ports)
+
+
+def build_sources(settings: GatewaySettings, outbound: OutboundClient) -> SourceReader:
+    """Return the reader of pictures that requests name. Raises SettingsError."""
+    buckets = read_buckets(settings.buckets)
+    return SourceReader(
+        BodyReader(settings),
+        TimeBounds(settings.upload_timeout_seconds),
+        AllowedHosts(settings.sources),
+        outbound,
+        buckets,
+        store_client(buckets),
     )
 
 
@@ -147,6 +176,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await gateway.dispatcher.close()
+        await gateway.uploads.close()
+        await gateway.outbound.close()
 
 
 def _add_pages(app: FastAPI) -> None:

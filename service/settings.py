@@ -10,6 +10,8 @@ from pydantic_settings import SettingsConfigDict
 
 from images.limits import JOB_BYTES, Limits
 from jobs.settings import secrets_folder
+from service.outbound.settings import Items, Networks, Ports
+from service.sources.hosts import read_pattern
 from telemetry.logs import LogSettings
 
 MEGAPIXEL = 1_000_000
@@ -41,6 +43,11 @@ def _key_file(path: object) -> object:
 
 
 KeyFilePath = Annotated[Path | None, BeforeValidator(_key_file)]
+
+
+def _hosts(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(read_pattern(pattern) for pattern in patterns)
+
 
 AdminKey = Annotated[SecretStr | None, AfterValidator(_admin_key)]
 
@@ -131,6 +138,25 @@ class GatewaySettings(LogSettings):
         ge=0,
         description="Least rate of an upload, on average since 5 s after its start; a slower one "
         "gets 408. 0: none.",
+    )
+
+    sources: Annotated[Items, AfterValidator(_hosts)] = Field(
+        (),
+        description="Hosts (comma-separated) from which `image_url` may fetch a picture: "
+        "`example.com`, `*.example.com` for all names below it, `*` for all. Unset: none.",
+    )
+    buckets: Path | None = Field(
+        None,
+        description="TOML file with the buckets that `image_url=s3://bucket/key` may name, and "
+        "their credentials (docs/sources.md).",
+    )
+    outbound_allow_private: Networks = Field(
+        (),
+        description="Networks (comma-separated, such as `10.1.0.0/16`) that URLs named by callers "
+        "may lead to, although they are not public; all others are refused.",
+    )
+    outbound_ports: Ports = Field(
+        (), description="Ports (comma-separated) that such URLs may have beside 80 and 443."
     )
 
     max_result_bytes_in_flight: int = Field(

@@ -186,7 +186,7 @@ def test_a_picture_that_takes_too_long_is_ended_and_the_next_one_is_decoded(
 def test_a_process_whose_worker_is_gone_ends_by_its_own_clock(
     decoder: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The limit of processor time alone: the worker waits longer than it has said."""
+    """The limit of processor time alone: the worker waits for longer than the picture takes."""
     decoder(FILES["grey"]())
     send = wire.send
 
@@ -195,7 +195,7 @@ def test_a_process_whose_worker_is_gone_ends_by_its_own_clock(
 
     monkeypatch.setattr(wire, "send", hurried)
     with pytest.raises(DecodingTooLong):
-        decoder(draw_endless_jpeg(), AMPLE_S, UNLIMITED)
+        decoder(draw_endless_jpeg(), 3600, UNLIMITED)
 
 
 def test_an_answer_of_another_size_than_announced_is_not_believed(

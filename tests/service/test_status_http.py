@@ -363,19 +363,21 @@ async def test_openapi_describes_everything(served: RunningGateway) -> None:
     for path in ("/upscale", "/jobs"):
         post = paths[path]["post"]
         content = post["requestBody"]["content"]
-        assert set(content) == {"multipart/form-data", "image/*", "application/octet-stream"}
+        forms = {"multipart/form-data", "application/x-www-form-urlencoded"}
+        assert set(content) == {*forms, "image/*", "application/octet-stream"}
         assert content["multipart/form-data"]["schema"] == {
             "$ref": "#/components/schemas/PictureForm"
         }
         given = {parameter["name"]: parameter["schema"] for parameter in post["parameters"]}
-        assert tuple(given) == PARAMETERS
+        assert tuple(given) == (*PARAMETERS, "image_url")
         kinds = [
             {"type": "string", "const": "auto"},
             {"type": "number", "minimum": 0, "maximum": 1},
         ]
         assert (given["strength"]["anyOf"], given["strength"]["default"]) == (kinds, "auto")
         assert given["format"]["enum"][:2] == ["auto", "png"]
-        assert {"400", "408", "413", "415", "422", "429", "503"} <= set(post["responses"])
+        assert {"400", "403", "408", "413", "415", "422", "424"} <= set(post["responses"])
+        assert {"429", "503"} <= set(post["responses"])
     assert described["components"]["schemas"]["PictureForm"]["required"] == ["image"]
     assert "X-AnySR-Budget-Ms" in paths["/jobs"]["post"]["responses"]["202"]["headers"]
     estimate = paths["/estimate"]["get"]
