@@ -111,7 +111,11 @@ class Clients(Protocol):
     async def allow(self, limits: ClientLimits, *, submits: bool) -> Allowance:
         """Count one request of a client, which is about to submit a job or not, and return what it
         has left. The allowance has a `refusal`, which is not raised, where a limit is reached: for
-        a job, also that of pixels and of waiting jobs. Raises Overloaded when Redis is full."""
+        a job, also that of pixels and of waiting jobs.
+
+        When Redis is full, nothing can be counted: raises Overloaded for a job, and allows other
+        requests.
+        """
 
 
 @dataclass(frozen=True)
