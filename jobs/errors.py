@@ -15,7 +15,8 @@ AnysrError
 │   ├── ImageTooLarge          image_too_large      more input pixels than allowed, or memory
 │   ├── OutputTooLarge         output_too_large     more pixels, bytes or memory, or a longer side
 │   ├── UnknownModel           unknown_model
-│   └── UnknownWidth           unknown_width
+│   ├── UnknownWidth           unknown_width
+│   └── IdempotencyKeyReused   idempotency_key_reused   the key of another request
 ├── ModelNotTrained            model_not_trained    a known network without weights here
 ├── BudgetInfeasible           budget_infeasible    details: smallest_feasible_ms
 ├── QualityInfeasible          quality_infeasible   details: largest_feasible_db
@@ -115,6 +116,14 @@ class UnknownModel(InputError):
 class UnknownWidth(InputError):
     code = "unknown_width"
     message = "The model has no such width; GET /models lists those that it has."
+
+
+class IdempotencyKeyReused(InputError):
+    code = "idempotency_key_reused"
+    message = (
+        "This Idempotency-Key came with another picture or other parameters; a new request needs a "
+        "new key."
+    )
 
 
 class ModelNotTrained(AnysrError):

@@ -122,6 +122,11 @@ class Keys:
         """Return the name of a worker's heartbeat."""
         return self.heartbeats + worker_id
 
+    def idempotency_key(self, digest: str) -> str:
+        """Return the name of an idempotency key's hash: `fingerprint` of its first request, and
+        `id` of that one's job."""
+        return self._name(f"idempotency:{digest}")
+
     @property
     def payloads(self) -> str:
         """Prefix of the expiring strings with the uploaded picture of each job."""

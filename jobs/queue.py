@@ -17,6 +17,7 @@ from jobs.errors import AnysrError
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import Claim, Job, JobView, LeaseState, Outcome, RunFacts
 from jobs.queue_health import QueueHealth
+from jobs.terms import NO_TERMS, Idempotency, Terms
 
 Capabilities = Callable[[], Iterable[str]]
 """Returns the requirements (`Job.requirement`) that a worker meets at this moment; none means
@@ -36,15 +37,26 @@ class Submissions(Protocol):
     """Accepts jobs from gateways and returns their states and results."""
 
     async def submit(
-        self, job: Job, payload: bytes, spent_ms: float = 0.0, workers: int = 0
+        self,
+        job: Job,
+        payload: bytes,
+        spent_ms: float = 0.0,
+        workers: int = 0,
+        terms: Terms = NO_TERMS,
     ) -> JobView:
         """Accept a job with its encoded picture, `spent_ms` after the end of its upload: its
-        deadline is budget_ms - spent_ms from now. A job whose id is known is returned as it is.
+        deadline is budget_ms - spent_ms from now. A job whose id is known is returned as it is, and
+        so is the job that already has the idempotency key of the terms (IdempotencyKeyReused if
+        that was another request).
 
         Raises Overloaded (details: retry_after_s) when the queue or its memory is full. With
         `workers` above 0, raises NoTime unless so many workers can run it in time, at its
         `cheapest_ms`, beside all that was accepted before.
         """
+
+    async def earlier(self, idempotency: Idempotency) -> JobView | None:
+        """Return the job that has this key, for as long as the job is known. Raises
+        IdempotencyKeyReused if it was submitted by another request."""
 
     async def cancel(self, job_id: str) -> JobView:
         """Withdraw a job that has not ended, and return its state. Raises JobNotFound."""

@@ -28,19 +28,19 @@ class JobRecords:
     async def view(self, job_id: str) -> JobView:
         """Return a job as it is. Raises JobNotFound; InternalError for a damaged record."""
         (record,) = await self._client.together(self._reading(job_id))
-        return _view(record)
+        return view_in(record)
 
     async def view_and(self, job_id: str, command: Command) -> tuple[JobView, Any]:
         """Return a job as `view` does, and the answer of another command in the same round trip;
         None if that command was refused."""
         record, answer = await self._client.together(self._reading(job_id), command)
-        return _view(record), None if isinstance(answer, ResponseError) else answer
+        return view_in(record), None if isinstance(answer, ResponseError) else answer
 
     def _reading(self, job_id: str) -> Command:
         return ("HGETALL", self._keys.record(job_id))
 
 
-def _view(record: Record | ResponseError) -> JobView:
+def view_in(record: Record | ResponseError) -> JobView:
     """Return the job of a record. Raises JobNotFound and InternalError."""
     if isinstance(record, ResponseError):
         raise InternalError(f"damaged job record: {record}")
@@ -50,6 +50,11 @@ def _view(record: Record | ResponseError) -> JobView:
         return view_of(record)
     except ValueError as error:
         raise InternalError(f"damaged job record: {error}") from error
+
+
+def pairs(flat: list[bytes]) -> Record:
+    """Return the record in a script's answer, which has fields and values in turn."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def view_of(record: Record) -> JobView:

@@ -34,7 +34,7 @@ class RedisQueue:
         self.registry = RedisRegistry(client, keys, scripts, settings.pulse_ttl_seconds, servers)
         self.leases = RedisLeases(scripts, pictures, wakeup, settings)
         self.submissions = RedisSubmissions(
-            scripts, pictures, records, self._hub, self.registry, settings
+            keys, scripts, pictures, records, self._hub, self.registry, settings
         )
 
     @classmethod

@@ -11,14 +11,16 @@ from redis.exceptions import OutOfMemoryError
 from jobs.backlog import QueueStats, backlog_of, stats_of
 from jobs.blob_store import BlobStore
 from jobs.codec import JOB
-from jobs.errors import Overloaded, ResultExpired
+from jobs.errors import IdempotencyKeyReused, Overloaded, ResultExpired
 from jobs.event_hub import EventHub
 from jobs.job import Job, JobStatus, JobView, Outcome
+from jobs.keys import Keys
 from jobs.outages import reports_outages
 from jobs.queue import NoTime, Registry, Submissions
-from jobs.records import JobRecords
+from jobs.records import JobRecords, pairs, view_in
 from jobs.scripts import Argument, Scripts
 from jobs.settings import QueueSettings
+from jobs.terms import NO_TERMS, Idempotency, Terms
 from jobs.waiting import Waiting
 
 ASK_FIRST_BYTES = 1 << 18
@@ -30,6 +32,7 @@ class RedisSubmissions(Submissions):
 
     def __init__(
         self,
+        keys: Keys,
         scripts: Scripts,
         blobs: BlobStore,
         records: JobRecords,
@@ -37,6 +40,7 @@ class RedisSubmissions(Submissions):
         registry: Registry,
         settings: QueueSettings,
     ) -> None:
+        self._keys = keys
         self._scripts = scripts
         self._blobs = blobs
         self._records = records
@@ -47,7 +51,12 @@ class RedisSubmissions(Submissions):
 
     @reports_outages
     async def submit(
-        self, job: Job, payload: bytes, spent_ms: float = 0.0, workers: int = 0
+        self,
+        job: Job,
+        payload: bytes,
+        spent_ms: float = 0.0,
+        workers: int = 0,
+        terms: Terms = NO_TERMS,
     ) -> JobView:
         self._hub.start()  # before the job can end
         remaining_ms, limit = job.budget_ms - spent_ms, self._settings.queue_limit
@@ -57,7 +66,7 @@ class RedisSubmissions(Submissions):
             *(self._settings.payload_ttl_seconds, "1" if job.small else ""),
         )
         try:
-            answer = await self._offer(job.id, payload, arguments)
+            answer = await self._offer(job.id, payload, arguments, self._once(terms.idempotency))
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
             raise await self._overloaded() from error
@@ -67,19 +76,38 @@ class RedisSubmissions(Submissions):
             raise NoTime(float(answer[1]), backlog_of(answer[2]))
         if answer[0] == b"known":
             return await self._known(job.id)
+        if (earlier := _earlier(answer)) is not None:
+            return earlier
         return JobView(job, JobStatus.QUEUED, float(answer[1]), float(answer[2]))
 
-    async def _offer(self, job_id: str, payload: bytes, arguments: tuple[Argument, ...]) -> Any:
+    @reports_outages
+    async def earlier(self, idempotency: Idempotency) -> JobView | None:
+        answer = await self._scripts.run("repeated", *self._once(idempotency))
+        return _earlier(answer) if answer else None
+
+    def _once(self, idempotency: Idempotency | None) -> tuple[str, str]:
+        """Return name and fingerprint of an idempotency key, as the scripts take them."""
+        if idempotency is None:
+            return "", ""
+        return self._keys.idempotency_key(idempotency.digest), idempotency.fingerprint
+
+    async def _offer(
+        self,
+        job_id: str,
+        payload: bytes,
+        arguments: tuple[Argument, ...],
+        terms: tuple[Argument, ...],
+    ) -> Any:
         """Send a job with its picture; a large one only if the job would be accepted."""
         if self._blobs.apart or len(payload) > ASK_FIRST_BYTES:
-            answer = await self._scripts.run("submit", *arguments, "")
+            answer = await self._scripts.run("submit", *arguments, "", *terms)
             if answer[0] != b"free":
                 return answer
         if not self._blobs.apart:
             putting = self._blobs.putting_payload(job_id, payload)
-            return await self._scripts.run_after(putting, "submit", *arguments, "stored")
+            return await self._scripts.run_after(putting, "submit", *arguments, "stored", *terms)
         await self._blobs.put_payload(job_id, payload)
-        answer = await self._scripts.run("submit", *arguments, "stored")
+        answer = await self._scripts.run("submit", *arguments, "stored", *terms)
         if answer[0] not in (b"accepted", b"known"):
             await self._blobs.drop_payloads([job_id])
         return answer
@@ -161,3 +189,11 @@ class RedisSubmissions(Submissions):
     @reports_outages
     async def stats(self) -> QueueStats:
         return stats_of(await self._scripts.run("stats"))
+
+
+def _earlier(answer: list[Any]) -> JobView | None:
+    """Return the job in the answer of `repeated` in shared/repeats.lua; None in any other answer.
+    Raises IdempotencyKeyReused, and InternalError for a damaged record."""
+    if answer[0] == b"reused":
+        raise IdempotencyKeyReused
+    return view_in(pairs(answer[1])) if answer[0] == b"same" else None

@@ -13,6 +13,7 @@ from jobs.keys import Keys
 
 Step = Literal[
     "submit",
+    "repeated",
     "claim",
     "expected_end",
     "renew",
@@ -23,7 +24,7 @@ Step = Literal[
     "stats",
 ]
 STEPS: tuple[Step, ...] = get_args(Step)
-SHARED = ("common", "budget", "backlog", "lateness", "changes")
+SHARED = ("common", "budget", "backlog", "lateness", "changes", "repeats")
 """Put before each step, in this order."""
 
 Argument = str | bytes | float

@@ -14,6 +14,7 @@ from service.answers.job import JobAnswer, job_answer
 from service.default_budgets import jobs_default
 from service.events import MEDIA_TYPE, job_events
 from service.gateway import GatewayDep
+from service.idempotency import REPLAYED_HEADERS, Asked
 from service.negotiation import format_of_result
 from service.openapi import (
     RUN_CODES,
@@ -73,8 +74,12 @@ async def submit_job(request: Request, response: Response, gateway: GatewayDep) 
     default = jobs_default(gateway.settings)
     accepted = await accept_upload(request, gateway, default, format_of_result)
     request.state.span.enter("answer")
-    gateway.dispatcher.count_end_in_background(accepted.view)
+    if accepted.asked is Asked.AGAIN:
+        response.headers.update(REPLAYED_HEADERS)
+    else:
+        gateway.dispatcher.count_end_in_background(accepted.view)
     answer = job_answer(accepted.view, gateway.settings.root_path)
+    response.headers["X-Request-ID"] = answer.id
     response.headers["Location"] = answer.links.self
     response.headers[BUDGET_HEADER] = budget_text(accepted.job)
     return answer

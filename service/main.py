@@ -29,6 +29,7 @@ from service import (
     admin_api,
     allocator,
     estimate_api,
+    idempotency,
     jobs_api,
     problems,
     state_api,
@@ -157,8 +158,11 @@ def _add_middleware(app: FastAPI, gateway: Gateway, tracing: Tracing) -> None:
             CORSMiddleware,
             allow_origins=gateway.settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Content-Type", "X-Request-ID", "traceparent"],
-            expose_headers=[*PICTURE_HEADERS, "X-Correlation-ID", "Location", "Retry-After"],
+            allow_headers=["Content-Type", "X-Request-ID", "traceparent", idempotency.HEADER],
+            expose_headers=[
+                *PICTURE_HEADERS,
+                *("X-Correlation-ID", "Location", "Retry-After", idempotency.REPLAYED),
+            ],
         )
     app.add_middleware(TrustedHosts, hosts=trusted_hosts_of(gateway.settings))
     app.add_middleware(LingeringClose)

@@ -26,11 +26,20 @@ BUSY_HEADERS: Json = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
 }
 
+IDEMPOTENCY_KEY: Json = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 257},
+    "description": "A string of up to 255 printable characters that no other request has, for "
+    "example a UUID. The same request with the same key gets the same job.",
+}
+
 UPLOAD_CODES = (
     *("empty_body", "corrupt_image", "body_too_large", "image_too_large", "output_too_large"),
     *("unsupported_image", "invalid_request", "animated_image", "unknown_model"),
     *("model_not_trained", "unknown_width", "budget_infeasible", "overloaded", "not_ready"),
-    "internal_error",
+    *("idempotency_key_reused", "internal_error"),
 )
 ESTIMATE_CODES = (
     *("image_too_large", "output_too_large", "invalid_request", "unknown_model"),
@@ -100,7 +109,10 @@ def upscale_request() -> Json:
     """
     properties = _properties(UpscaleRequest.model_json_schema())
     return {
-        "parameters": [_query_parameter(name, value) for name, value in properties.items()],
+        "parameters": [
+            *(_query_parameter(name, value) for name, value in properties.items()),
+            IDEMPOTENCY_KEY,
+        ],
         "requestBody": {
             "required": True,
             "description": "A form with the picture, or the picture alone.",

@@ -47,6 +47,7 @@ STATUS: Mapping[str, int] = {
     "decoding_too_long": 422,
     "unknown_model": 422,
     "unknown_width": 422,
+    "idempotency_key_reused": 422,
     "budget_infeasible": 422,
     "quality_infeasible": 422,
     "overloaded": 429,

@@ -13,10 +13,12 @@ from images.header import ImageHeader
 from images.opening import read_header
 from jobs.formats import ImageFormat
 from jobs.job import JobRequest, JobView
+from jobs.terms import Terms
 from scheduling.planning import Budgets, build_job
 from scheduling.request import AUTO
 from service.default_budgets import DefaultBudget
 from service.gateway import Gateway
+from service.idempotency import Asked, idempotency_key, idempotency_of
 from service.uploads import Upload
 from telemetry.spans import Span
 
@@ -38,6 +40,7 @@ class Accepted:
     upload_ms: float
     negotiated: bool
     """Whether the Accept header chose the output's format."""
+    asked: Asked
 
     @property
     def job(self) -> JobRequest:
@@ -51,9 +54,10 @@ async def accept_upload(
     """Read the body, plan its job and submit it to the queue.
 
     A request without a budget gets what its picture needs, within the bounds of `default`. Raises
-    the errors of `UploadReader.received`, `read_header`, `check_whole_file`, `negotiation`,
-    `build_job` and `Dispatcher.submit`.
+    the errors of `idempotency_key`, `UploadReader.received`, `read_header`, `check_whole_file`,
+    `negotiation`, `build_job` and `Dispatcher.submit`.
     """
+    key = idempotency_key(request.headers)
     span: Span = request.state.span
     span.enter("upload")
     # The slot is held until the queue has the picture, for so long it takes memory here.
@@ -65,10 +69,22 @@ async def accept_upload(
             chosen = negotiation(request.headers.get("accept", ""), header.format.own_output)
             wanted = upload.wanted.model_copy(update={"format": chosen})
             upload = replace(upload, wanted=wanted)
-        view = await _submitted(request, gateway, upload, header, default)
-        gateway.metrics.picture_admitted(view.job, len(upload.picture))
+        terms = Terms(await idempotency_of(request, key, upload.wanted, upload.picture))
+        view = await _submitted(request, gateway, upload, header, default, terms)
+        asked = _asked(request, terms, view)
+        if asked is not Asked.AGAIN:
+            gateway.metrics.picture_admitted(view.job, len(upload.picture))
         upload_ms = (upload.received - request.state.started) * 1e3
-        return Accepted(view, upload.received, upload_ms, negotiated)
+        return Accepted(view, upload.received, upload_ms, negotiated, asked)
+
+
+def _asked(request: Request, terms: Terms, view: JobView) -> Asked:
+    if terms.idempotency is None:
+        return Asked.ONCE
+    if view.job.id == request.state.request_id:
+        return Asked.FIRST
+    request.state.facts["repeats"] = view.job.id
+    return Asked.AGAIN
 
 
 async def _submitted(
@@ -77,6 +93,7 @@ async def _submitted(
     upload: Upload,
     header: ImageHeader,
     default: DefaultBudget,
+    terms: Terms,
 ) -> JobView:
     """Return the job of an upload, in the queue."""
     job = _planned(request, gateway, upload, header, default)
@@ -84,8 +101,8 @@ async def _submitted(
     facts.update(request_facts(job))
     if upload.wanted.latency_budget_ms is not None:
         facts["budget_ms"] = job.budget_ms
-        return await gateway.dispatcher.submit(job, upload.picture, upload.received)
-    view = await gateway.dispatcher.submit(job, upload.picture, upload.received, default)
+        return await gateway.dispatcher.submit(job, upload.picture, upload.received, terms=terms)
+    view = await gateway.dispatcher.submit(job, upload.picture, upload.received, default, terms)
     facts["budget_ms"] = view.job.budget_ms
     return view
 

@@ -1,12 +1,14 @@
 -- Accepts a job, unless the queue is full, or the job would be late, or make another late
 -- (shared/lateness.lua): the caller then gets `overloaded`. A repeated submit (after a lost answer)
--- changes nothing. Without `stored` its picture was not sent yet: the answer 'free' then means that the
--- job would be accepted now. `remaining` is what is left of its budget; times in ms.
+-- changes nothing, and neither does one whose idempotency key (its name in Redis, or '') another job has
+-- (shared/repeats.lua). Without `stored` its picture was not sent yet: the answer 'free' then means that
+-- the job would be accepted now. `remaining` is what is left of its budget; times in ms.
 local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, overhead =
   ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]),
   tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
 local workers, payload_ttl, small = tonumber(ARGV[15]), ARGV[16], ARGV[17]
 local stored = ARGV[18] ~= ''
+local key, fingerprint = ARGV[19], ARGV[20]
 
 local now = now_ms()
 local deadline = now + remaining
@@ -18,6 +20,8 @@ local function refused(...)
 end
 
 if redis.call('EXISTS', records .. id) == 1 then return { 'known' } end
+local earlier = repeated(key, fingerprint)
+if earlier then return refused(unpack(earlier)) end
 if redis.call('ZCARD', pending) >= limit then return refused('full') end
 local late = workers > 0 and late_ms(now, start, cheapest, workers, small ~= '') or 0
 if late > 0 then return refused('late', text(late), backlog_with_runs(now)) end
@@ -35,5 +39,6 @@ enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(dead
   'start_ms', text(start), 'cheapest_ms', text(cheapest), 'narrowest_ms', text(narrowest),
   'on_miss', on_miss, 'requirement', requirement, 'attempt', '0', 'demand_slack_ms', demand_slack,
   'small', small)
+remember(key, fingerprint, id)
 wake_one()
 return { 'accepted', text(now), text(deadline) }

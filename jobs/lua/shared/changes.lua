@@ -30,10 +30,17 @@ local function keep_stopping_run(run, till, free_at)
   redis.call('ZADD', ends, text(free_at), run)
 end
 
+-- Lets a record expire, and with it the idempotency key of its job.
+local function expire_record(id)
+  local key = read(id, 'idempotency_key')[1]
+  redis.call('EXPIRE', records .. id, job_ttl)
+  if key then redis.call('EXPIRE', key, job_ttl) end
+end
+
 local function finish(id, now, status, ...)
   if status ~= 'succeeded' then withdraw(id, now) end
   redis.call('HSET', records .. id, 'status', status, 'finished_ms', text(now), ...)
-  redis.call('EXPIRE', records .. id, job_ttl)
+  expire_record(id)
   leave(id)
   unlease(id)
   drop_payload(id)
