@@ -13,7 +13,7 @@ from jobs.blob_store import BlobStore
 from jobs.codec import JOB
 from jobs.errors import IdempotencyKeyReused, Overloaded, ResultExpired
 from jobs.event_hub import EventHub
-from jobs.job import Job, JobStatus, JobView, Outcome
+from jobs.job import Job, JobStatus, JobView, Outcome, WebhookState
 from jobs.keys import Keys
 from jobs.outages import reports_outages
 from jobs.queue import NoTime, Registry, Submissions
@@ -66,7 +66,7 @@ class RedisSubmissions(Submissions):
             *(self._settings.payload_ttl_seconds, "1" if job.small else ""),
         )
         try:
-            answer = await self._offer(job.id, payload, arguments, self._once(terms.idempotency))
+            answer = await self._offer(job.id, payload, arguments, self._of(terms))
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
             raise await self._overloaded() from error
@@ -78,7 +78,9 @@ class RedisSubmissions(Submissions):
             return await self._known(job.id)
         if (earlier := _earlier(answer)) is not None:
             return earlier
-        return JobView(job, JobStatus.QUEUED, float(answer[1]), float(answer[2]))
+        webhook = terms.webhook and WebhookState(terms.webhook.url, terms.webhook.host)
+        times = float(answer[1]), float(answer[2])
+        return JobView(job, JobStatus.QUEUED, *times, webhook=webhook)
 
     @reports_outages
     async def earlier(self, idempotency: Idempotency) -> JobView | None:
@@ -90,6 +92,11 @@ class RedisSubmissions(Submissions):
         if idempotency is None:
             return "", ""
         return self._keys.idempotency_key(idempotency.digest), idempotency.fingerprint
+
+    def _of(self, terms: Terms) -> tuple[str, ...]:
+        """Return the terms as submit.lua takes them."""
+        webhook = (terms.webhook.url, terms.webhook.host) if terms.webhook else ("", "")
+        return (*self._once(terms.idempotency), *webhook)
 
     async def _offer(
         self,

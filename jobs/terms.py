@@ -23,10 +23,20 @@ class Idempotency:
 
 
 @dataclass(frozen=True)
+class WebhookTarget:
+    """Where the end of a job is announced."""
+
+    url: str
+    host: str
+    """The URL's host, by which deliveries are bounded."""
+
+
+@dataclass(frozen=True)
 class Terms:
     """The terms of one submission."""
 
     idempotency: Idempotency | None = None
+    webhook: WebhookTarget | None = None
 
 
 NO_TERMS = Terms()

@@ -1,14 +1,14 @@
 -- Accepts a job, unless the queue is full, or the job would be late, or make another late
 -- (shared/lateness.lua): the caller then gets `overloaded`. A repeated submit (after a lost answer)
 -- changes nothing, and neither does one whose idempotency key (its name in Redis, or '') another job has
--- (shared/repeats.lua). Without `stored` its picture was not sent yet: the answer 'free' then means that
+-- (shared/repeats.lua). With a webhook its end is delivered there. Without `stored` its picture was not sent yet: the answer 'free' then means that
 -- the job would be accepted now. `remaining` is what is left of its budget; times in ms.
 local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, overhead =
   ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]),
   tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
 local workers, payload_ttl, small = tonumber(ARGV[15]), ARGV[16], ARGV[17]
 local stored = ARGV[18] ~= ''
-local key, fingerprint = ARGV[19], ARGV[20]
+local key, fingerprint, webhook_url, webhook_host = ARGV[19], ARGV[20], ARGV[21], ARGV[22]
 
 local now = now_ms()
 local deadline = now + remaining
@@ -40,5 +40,8 @@ enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(dead
   'on_miss', on_miss, 'requirement', requirement, 'attempt', '0', 'demand_slack_ms', demand_slack,
   'small', small)
 remember(key, fingerprint, id)
+if webhook_url ~= '' then
+  redis.call('HSET', records .. id, 'webhook_url', webhook_url, 'webhook_host', webhook_host)
+end
 wake_one()
 return { 'accepted', text(now), text(deadline) }

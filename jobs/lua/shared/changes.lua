@@ -1,4 +1,4 @@
--- Put after lateness.lua: the changes of a job's status together with those of the queue.
+-- Put after deliveries.lua: the changes of a job's status together with those of the queue.
 
 -- Lets a job wait as its record says. A moment that cannot be read counts as now, a cost as 0.
 local function enqueue(id, now, ...)
@@ -30,17 +30,10 @@ local function keep_stopping_run(run, till, free_at)
   redis.call('ZADD', ends, text(free_at), run)
 end
 
--- Lets a record expire, and with it the idempotency key of its job.
-local function expire_record(id)
-  local key = read(id, 'idempotency_key')[1]
-  redis.call('EXPIRE', records .. id, job_ttl)
-  if key then redis.call('EXPIRE', key, job_ttl) end
-end
-
 local function finish(id, now, status, ...)
   if status ~= 'succeeded' then withdraw(id, now) end
   redis.call('HSET', records .. id, 'status', status, 'finished_ms', text(now), ...)
-  expire_record(id)
+  if not announce(id, now) then expire_record(id) end
   leave(id)
   unlease(id)
   drop_payload(id)

@@ -1,4 +1,4 @@
--- Put after common.lua: idempotency keys. The hash of a key has the `fingerprint` of its first request and
+-- Put after lateness.lua: idempotency keys. The hash of a key has the `fingerprint` of its first request and
 -- the `id` of that one's job, and counts for as long as the job has a record.
 
 -- Answers nothing for a new key; { 'same', the record } for a repeated request; { 'reused' } for another
