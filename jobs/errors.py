@@ -21,6 +21,11 @@ AnysrError
 ├── BudgetInfeasible           budget_infeasible    details: smallest_feasible_ms
 ├── QualityInfeasible          quality_infeasible   details: largest_feasible_db
 ├── Overloaded                 overloaded           details: retry_after_s
+├── AddressRefused             address_refused      a URL that the service connects to for nobody
+├── RemoteError                                     a URL that a caller named did not answer well
+│   ├── RemoteUnreachable      remote_unreachable   no address, no connection, no HTTP
+│   ├── RemoteTooSlow          remote_too_slow
+│   └── TooManyRedirects       too_many_redirects   or redirects in a circle
 ├── Unauthorized               unauthorized         the admin key is missing or wrong
 ├── AdminDisabled              admin_disabled       no admin key is set
 ├── NotReady                   not_ready            no worker is warm
@@ -144,6 +149,33 @@ class QualityInfeasible(AnysrError):
 class Overloaded(AnysrError):
     code = "overloaded"
     message = "The service is busy; try again after the time in Retry-After."
+
+
+class AddressRefused(AnysrError):
+    code = "address_refused"
+    message = (
+        "The URL's host has an address outside the public internet, which this service does not "
+        "connect to; ANYSR_OUTBOUND_ALLOW_PRIVATE lists networks that it may."
+    )
+
+
+class RemoteError(AnysrError):
+    """A URL that a caller named did not answer as needed."""
+
+
+class RemoteUnreachable(RemoteError):
+    code = "remote_unreachable"
+    message = "The URL's host cannot be reached, breaks off, or is not trusted in TLS."
+
+
+class RemoteTooSlow(RemoteError):
+    code = "remote_too_slow"
+    message = "The URL's host took too long to answer."
+
+
+class TooManyRedirects(RemoteError):
+    code = "too_many_redirects"
+    message = "The URL redirects too often, or in a circle."
 
 
 class Unauthorized(AnysrError):

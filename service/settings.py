@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from images.limits import JOB_BYTES, Limits
 from jobs.settings import secrets_folder
+from service.outbound.settings import Networks, Ports
 from telemetry.logs import LogSettings
 
 MEGAPIXEL = 1_000_000
@@ -109,6 +110,15 @@ class GatewaySettings(LogSettings):
         ge=0,
         description="Least rate of an upload, on average since 5 s after its start; a slower one "
         "gets 408. 0: none.",
+    )
+
+    outbound_allow_private: Networks = Field(
+        (),
+        description="Networks (comma-separated, such as `10.1.0.0/16`) that URLs named by callers "
+        "may lead to, although they are not public; all others are refused.",
+    )
+    outbound_ports: Ports = Field(
+        (), description="Ports (comma-separated) that such URLs may have beside 80 and 443."
     )
 
     max_result_bytes_in_flight: int = Field(
