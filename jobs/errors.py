@@ -28,6 +28,8 @@ AnysrError
 │   └── TooManyRedirects       too_many_redirects   or redirects in a circle
 ├── Unauthorized               unauthorized         the admin key is missing or wrong
 ├── AdminDisabled              admin_disabled       no admin key is set
+├── WebhooksDisabled           webhooks_disabled    no secret is set
+├── WebhookNotFound            webhook_not_found    it is not among those that were given up
 ├── NotReady                   not_ready            no worker is warm
 ├── DeadlineExceeded           deadline_exceeded    only for on_miss=reject
 ├── JobCancelled               job_cancelled
@@ -186,6 +188,16 @@ class Unauthorized(AnysrError):
 class AdminDisabled(AnysrError):
     code = "admin_disabled"
     message = "This gateway has no admin key; set ANYSR_ADMIN_KEY to allow it."
+
+
+class WebhooksDisabled(AnysrError):
+    code = "webhooks_disabled"
+    message = "This gateway signs no webhooks; set ANYSR_WEBHOOK_SECRETS to allow webhook_url."
+
+
+class WebhookNotFound(AnysrError):
+    code = "webhook_not_found"
+    message = "No webhook of this job was given up; GET /admin/webhooks/dead lists those that were."
 
 
 class NotReady(AnysrError):

@@ -14,7 +14,7 @@ from jobs.records import pairs, view_of
 from jobs.scripts import Scripts
 from jobs.wakeup import WakeupSignal
 
-LEASE_MS = 120_000
+LEASE_MS = 60_000
 """Longer than any attempt: a gateway that takes longer has died, and another one delivers."""
 DAMAGED = Attempt(AttemptOutcome.REFUSED, "internal_error")
 

@@ -78,7 +78,8 @@ class RedisSubmissions(Submissions):
             return await self._known(job.id)
         if (earlier := _earlier(answer)) is not None:
             return earlier
-        webhook = terms.webhook and WebhookState(terms.webhook.url, terms.webhook.host)
+        target = terms.webhook
+        webhook = WebhookState(target.url, target.host) if target else None
         times = float(answer[1]), float(answer[2])
         return JobView(job, JobStatus.QUEUED, *times, webhook=webhook)
 

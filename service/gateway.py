@@ -16,6 +16,7 @@ from service.result_room import ResultRoom
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
 from service.uploads import UploadReader
+from service.webhooks.parts import Webhooks
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Gateway:
     dispatcher: Dispatcher
     uploads: UploadReader
     room: ResultRoom
+    webhooks: Webhooks
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response, StreamingResponse
 
 from jobs.errors import JobNotFound
+from scheduling.request import DeferredRequest
 from service.answers.job import JobAnswer, job_answer
 from service.default_budgets import jobs_default
 from service.events import MEDIA_TYPE, job_events
@@ -65,14 +66,15 @@ JobId = Annotated[str, Depends(known_id)]
             }
         },
         **refusals(*UPLOAD_REFUSALS),
-        **problem_answers(*UPLOAD_CODES),
+        **problem_answers(*UPLOAD_CODES, "webhooks_disabled", "address_refused"),
     },
-    openapi_extra=upscale_request(),
+    openapi_extra=upscale_request(DeferredRequest),
 )
 async def submit_job(request: Request, response: Response, gateway: GatewayDep) -> JobAnswer:
-    """Accepts the same requests as `POST /upscale`, and answers at once with the job."""
+    """Accepts the same requests as `POST /upscale`, and answers at once with the job. `webhook_url`
+    names where its end is announced."""
     default = jobs_default(gateway.settings)
-    accepted = await accept_upload(request, gateway, default, format_of_result)
+    accepted = await accept_upload(request, gateway, default, format_of_result, DeferredRequest)
     request.state.span.enter("answer")
     if accepted.asked is Asked.AGAIN:
         response.headers.update(REPLAYED_HEADERS)

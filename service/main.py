@@ -54,6 +54,7 @@ from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
 from service.trusted_hosts import ANY, TrustedHosts, trusted_hosts_of
 from service.uploads import UploadReader
+from service.webhooks.parts import Webhooks
 from telemetry.build import package_version
 from telemetry.logs import configure_logging
 from telemetry.spans import Tracing, Untraced
@@ -113,6 +114,7 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
         ),
         uploads=UploadReader(settings),
         room=room,
+        webhooks=Webhooks(queue.deliveries, settings),
     )
 
 
@@ -129,6 +131,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(gateway.snapshots.keep_fresh(), name="snapshots"),
         asyncio.create_task(gateway.catalogs.follow_reload_requests(), name="catalog"),
         asyncio.create_task(polling, name="reload requests"),
+        asyncio.create_task(gateway.webhooks.deliver(), name="webhooks"),
     )
     try:
         yield

@@ -101,13 +101,14 @@ def describe(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def upscale_request() -> Json:
-    """Return the `openapi_extra` of a route that accepts a picture, in a form or alone.
+def upscale_request(kind: type[UpscaleRequest] = UpscaleRequest) -> Json:
+    """Return the `openapi_extra` of a route that accepts a picture, in a form or alone, with the
+    parameters of this kind.
 
     Parameters are declared once, in the query, which every kind of body has: generated clients and
     "Try it out" then send each of them once.
     """
-    properties = _properties(UpscaleRequest.model_json_schema())
+    properties = _properties(kind.model_json_schema())
     return {
         "parameters": [
             *(_query_parameter(name, value) for name, value in properties.items()),

@@ -31,10 +31,12 @@ CLIENT_CLOSED_REQUEST = 499
 STATUS: Mapping[str, int] = {
     "empty_body": 400,
     "corrupt_image": 400,
+    "webhooks_disabled": 400,
     "unauthorized": 401,
     "admin_disabled": 403,
     "address_refused": 403,
     "job_not_found": 404,
+    "webhook_not_found": 404,
     "job_not_finished": 409,
     "job_cancelled": 409,
     "model_not_trained": 409,

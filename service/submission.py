@@ -15,7 +15,7 @@ from jobs.formats import ImageFormat
 from jobs.job import JobRequest, JobView
 from jobs.terms import Terms
 from scheduling.planning import Budgets, build_job
-from scheduling.request import AUTO
+from scheduling.request import AUTO, DeferredRequest, UpscaleRequest
 from service.default_budgets import DefaultBudget
 from service.gateway import Gateway
 from service.idempotency import Asked, idempotency_key, idempotency_of
@@ -49,19 +49,24 @@ class Accepted:
 
 
 async def accept_upload(
-    request: Request, gateway: Gateway, default: DefaultBudget, negotiation: Negotiation
+    request: Request,
+    gateway: Gateway,
+    default: DefaultBudget,
+    negotiation: Negotiation,
+    kind: type[UpscaleRequest] = UpscaleRequest,
 ) -> Accepted:
-    """Read the body, plan its job and submit it to the queue.
+    """Read the body, plan its job and submit it to the queue. `kind` has the parameters that the
+    request may have.
 
     A request without a budget gets what its picture needs, within the bounds of `default`. Raises
     the errors of `idempotency_key`, `UploadReader.received`, `read_header`, `check_whole_file`,
-    `negotiation`, `build_job` and `Dispatcher.submit`.
+    `negotiation`, `Webhooks.target`, `build_job` and `Dispatcher.submit`.
     """
     key = idempotency_key(request.headers)
     span: Span = request.state.span
     span.enter("upload")
     # The slot is held until the queue has the picture, for so long it takes memory here.
-    async with gateway.uploads.received(request) as upload:
+    async with gateway.uploads.received(request, kind) as upload:
         span.enter("admission")
         header = await _header(upload, gateway.settings.max_source_pixels)
         negotiated = upload.wanted.format == AUTO
@@ -69,13 +74,21 @@ async def accept_upload(
             chosen = negotiation(request.headers.get("accept", ""), header.format.own_output)
             wanted = upload.wanted.model_copy(update={"format": chosen})
             upload = replace(upload, wanted=wanted)
-        terms = Terms(await idempotency_of(request, key, upload.wanted, upload.picture))
+        terms = await _terms(request, gateway, upload, key)
         view = await _submitted(request, gateway, upload, header, default, terms)
         asked = _asked(request, terms, view)
         if asked is not Asked.AGAIN:
             gateway.metrics.picture_admitted(view.job, len(upload.picture))
         upload_ms = (upload.received - request.state.started) * 1e3
         return Accepted(view, upload.received, upload_ms, negotiated, asked)
+
+
+async def _terms(request: Request, gateway: Gateway, upload: Upload, key: str | None) -> Terms:
+    """Return the terms of an upload. Raises as `Webhooks.target`."""
+    wanted = upload.wanted
+    url = wanted.webhook_url if isinstance(wanted, DeferredRequest) else None
+    webhook = None if url is None else gateway.webhooks.target(url)
+    return Terms(await idempotency_of(request, key, wanted, upload.picture), webhook)
 
 
 def _asked(request: Request, terms: Terms, view: JobView) -> Asked:

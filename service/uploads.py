@@ -38,25 +38,28 @@ class UploadReader:
         self._slots = UploadSlots(settings.max_uploads, settings.uploads_per_client)
 
     @asynccontextmanager
-    async def received(self, request: Request) -> AsyncIterator[Upload]:
-        """Receive the upload of a request, and hold its slot for as long as the block runs.
+    async def received(
+        self, request: Request, kind: type[UpscaleRequest] = UpscaleRequest
+    ) -> AsyncIterator[Upload]:
+        """Receive the upload of a request, which may have the parameters of this kind, and hold its
+        slot for as long as the block runs.
 
         Raises the errors of `BodyReader.chunks` and `PictureBuffer.write`, Overloaded (too many
         uploads at once), EmptyBody, UnsupportedImage (the content type) and InvalidRequest.
         """
         self._body.check_declared_length(request)
         with self._slots.taken(client_of(request)):
-            yield await self._read(request)
+            yield await self._read(request, kind)
 
-    async def _read(self, request: Request) -> Upload:
+    async def _read(self, request: Request, wishes: type[UpscaleRequest]) -> Upload:
         kind = _content_type(request)
         in_query = request.query_params.multi_items()
         if kind == MULTIPART:
             picture, fields = await PictureForm(request.headers, self._body.chunks(request)).read()
             received = time.monotonic()
-            wanted = parse_request((*in_query, *fields))
+            wanted = parse_request((*in_query, *fields), wishes)
         elif kind.startswith("image/") or kind == "application/octet-stream":
-            wanted = parse_request(in_query)
+            wanted = parse_request(in_query, wishes)
             picture = await self._raw(request)
             received = time.monotonic()
         else:

@@ -9,8 +9,8 @@ local now = now_ms()
 local claims = {}
 
 local function claim(id, host)
-  local record = redis.pcall('HGETALL', records .. id)
-  if record.err or not record[1] then return remove_delivery(id, host) end -- lost or damaged
+  if read(id, 'webhook_host')[1] ~= host then return remove_delivery(id, host) end -- lost or damaged
+  local record = redis.call('HGETALL', records .. id)
   local token = tostring(redis.call('INCR', tokens))
   redis.call('HSET', records .. id, 'webhook_token', token)
   set_due(id, host, now + lease_ms)

@@ -23,8 +23,8 @@ STOPPED = Attempt(AttemptOutcome.FAILED, "gateway_stopped")
 
 
 class Courier:
-    """Delivers webhooks for as long as it runs: `most` at once, and of each host `per_host`, so that
-    one that does not answer holds up no other."""
+    """Delivers webhooks for as long as it runs: `most` at once, and to each host `per_host`, so
+    that one that does not answer holds up no other."""
 
     def __init__(
         self,
