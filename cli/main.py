@@ -19,6 +19,7 @@ from cli import (
     simulate,
     train,
     upscale,
+    webhooks,
 )
 from cli.sentences import Commands
 
@@ -65,6 +66,7 @@ app.command()(convert.convert)
 app.command()(add.add)
 app.command()(models.models)
 app.add_typer(bench.app, name="bench")
+app.add_typer(webhooks.app, name="webhooks")
 
 if __name__ == "__main__":
     app()
