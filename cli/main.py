@@ -13,6 +13,7 @@ from cli import (
     convert,
     evaluate,
     export,
+    keys,
     models,
     quantise,
     serve,
@@ -65,6 +66,7 @@ app.command()(quantise.quantise)
 app.command()(convert.convert)
 app.command()(add.add)
 app.command()(models.models)
+app.add_typer(keys.app, name="keys")
 app.add_typer(bench.app, name="bench")
 app.add_typer(webhooks.app, name="webhooks")
 

@@ -22,14 +22,24 @@ AnysrError
 ├── QualityInfeasible          quality_infeasible   details: largest_feasible_db
 ├── Overloaded                 overloaded           details: retry_after_s
 ├── AddressRefused             address_refused      a URL that the service connects to for nobody
+├── SourceNotAllowed           source_not_allowed   a host that ANYSR_SOURCES does not name
+├── BucketNotAllowed           bucket_not_allowed   a bucket or key that ANYSR_BUCKETS does not open
 ├── RemoteError                                     a URL that a caller named did not answer well
 │   ├── RemoteUnreachable      remote_unreachable   no address, no connection, no HTTP
 │   ├── RemoteTooSlow          remote_too_slow
-│   └── TooManyRedirects       too_many_redirects   or redirects in a circle
-├── Unauthorized               unauthorized         the admin key is missing or wrong
+│   ├── TooManyRedirects       too_many_redirects   or redirects in a circle
+│   ├── RemoteRefused          remote_refused       details: remote_status
+│   ├── SourceChanged          source_changed       while it was read
+│   ├── BucketDenied           bucket_denied        the store denies what ANYSR_BUCKETS allows
+│   └── ObjectNotFound         object_not_found     no such key, or no such bucket in the store
+├── Unauthorized               unauthorized         a key is missing or wrong
 ├── AdminDisabled              admin_disabled       no admin key is set
 ├── WebhooksDisabled           webhooks_disabled    no secret is set
 ├── WebhookNotFound            webhook_not_found    it is not among those that were given up
+├── ModelNotAllowed            model_not_allowed    the client may not name this model
+├── RateLimited                rate_limited         details: retry_after_s
+├── QuotaExceeded              quota_exceeded       details: retry_after_s, until the day ends
+├── TooManyJobs                too_many_jobs        details: retry_after_s
 ├── NotReady                   not_ready            no worker is warm
 ├── DeadlineExceeded           deadline_exceeded    only for on_miss=reject
 ├── JobCancelled               job_cancelled
@@ -161,6 +171,16 @@ class AddressRefused(AnysrError):
     )
 
 
+class SourceNotAllowed(AnysrError):
+    code = "source_not_allowed"
+    message = "ANYSR_SOURCES does not name this host, so no picture is fetched from it."
+
+
+class BucketNotAllowed(AnysrError):
+    code = "bucket_not_allowed"
+    message = "ANYSR_BUCKETS does not open this bucket, or not this key in it."
+
+
 class RemoteError(AnysrError):
     """A URL that a caller named did not answer as needed."""
 
@@ -180,9 +200,29 @@ class TooManyRedirects(RemoteError):
     message = "The URL redirects too often, or in a circle."
 
 
+class RemoteRefused(RemoteError):
+    code = "remote_refused"
+    message = "The URL's host answered with an error."
+
+
+class SourceChanged(RemoteError):
+    code = "source_changed"
+    message = "The picture changed or was cut off while it was read; please try again."
+
+
+class BucketDenied(RemoteError):
+    code = "bucket_denied"
+    message = "The bucket's store denies access with the credentials in ANYSR_BUCKETS."
+
+
+class ObjectNotFound(RemoteError):
+    code = "object_not_found"
+    message = "There is no object of this key in the bucket."
+
+
 class Unauthorized(AnysrError):
     code = "unauthorized"
-    message = "This needs the admin key: Authorization: Bearer <ANYSR_ADMIN_KEY>."
+    message = "This needs a key, as the header Authorization: Bearer <key>."
 
 
 class AdminDisabled(AnysrError):
@@ -198,6 +238,26 @@ class WebhooksDisabled(AnysrError):
 class WebhookNotFound(AnysrError):
     code = "webhook_not_found"
     message = "No webhook of this job was given up; GET /admin/webhooks/dead lists those that were."
+
+
+class ModelNotAllowed(AnysrError):
+    code = "model_not_allowed"
+    message = "The limits of this key do not allow this model."
+
+
+class RateLimited(AnysrError):
+    code = "rate_limited"
+    message = "This client sends more requests than it may; try again after Retry-After."
+
+
+class QuotaExceeded(AnysrError):
+    code = "quota_exceeded"
+    message = "This client has no pixels left of this day; try again after Retry-After."
+
+
+class TooManyJobs(AnysrError):
+    code = "too_many_jobs"
+    message = "This client has as many jobs waiting as it may; try again after Retry-After."
 
 
 class NotReady(AnysrError):

@@ -120,6 +120,11 @@ class Keys:
         """Channel: `status:id:token` at each end of a job; the token is empty if it never ran."""
         return self._name("ended")
 
+    def result_channel(self, gateway: str) -> str:
+        """Return the channel with the small results of jobs that one gateway waits for
+        (`jobs.result_event`)."""
+        return self._name(f"results:{gateway}")
+
     @property
     def changes(self) -> str:
         """Channel: `status:id` at each change of a job before its end."""
@@ -147,6 +152,15 @@ class Keys:
         """Return the name of an idempotency key's hash: `fingerprint` of its first request, and
         `id` of that one's job."""
         return self._name(f"idempotency:{digest}")
+
+    def client_counters(self, client: str) -> str:
+        """Return the name of a client's counters, a hash (lua/shared/clients.lua)."""
+        return self._name(f"client:{client}")
+
+    def client_jobs(self, client: str) -> str:
+        """Return the name of the set of jobs that were accepted from a client with a limit on them;
+        ended ones may be in it."""
+        return self._name(f"client-jobs:{client}")
 
     @property
     def payloads(self) -> str:

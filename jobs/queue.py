@@ -1,8 +1,8 @@
-"""The queue's contract in four parts, each for those who use it.
+"""The queue's contract in five parts, each for those who use it.
 
-Gateways use `Submissions`, `Deliveries` and `Registry`, workers `Leases` and `Registry`. Jobs are
-delivered at least once, in the order of latest start time, with fenced results. All times come from
-the queue's own clock. Every method may raise ConnectionError.
+Gateways use `Submissions`, `Deliveries`, `Clients` and `Registry`, workers `Leases` and `Registry`.
+Jobs are delivered at least once, in the order of latest start time, with fenced results. All times
+come from the queue's own clock. Every method may raise ConnectionError.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from jobs.backlog import Backlog, QueueStats
+from jobs.client_limits import Allowance, ClientLimits
 from jobs.errors import AnysrError
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import Claim, Job, JobView, LeaseState, Outcome, RunFacts, WebhookState
@@ -43,6 +44,7 @@ class Submissions(Protocol):
         payload: bytes,
         spent_ms: float = 0.0,
         workers: int = 0,
+        limits: ClientLimits | None = None,
         terms: Terms = NO_TERMS,
     ) -> JobView:
         """Accept a job with its encoded picture, `spent_ms` after the end of its upload: its
@@ -52,7 +54,8 @@ class Submissions(Protocol):
 
         Raises Overloaded (details: retry_after_s) when the queue or its memory is full. With
         `workers` above 0, raises NoTime unless so many workers can run it in time, at its
-        `cheapest_ms`, beside all that was accepted before.
+        `cheapest_ms`, beside all that was accepted before. With the `limits` of its client, an
+        accepted job is counted for it; raises QuotaExceeded and TooManyJobs.
         """
 
     async def earlier(self, idempotency: Idempotency) -> JobView | None:
@@ -111,6 +114,15 @@ class Submissions(Protocol):
         """Return depth, age and backlog, in a time that does not depend on the depth."""
 
 
+class Clients(Protocol):
+    """Counts what clients use, right with several gateways."""
+
+    async def allow(self, limits: ClientLimits, *, submits: bool) -> Allowance:
+        """Count one request of a client, which is about to submit a job or not, and return what it
+        has left. The allowance has a `refusal`, which is not raised, where a limit is reached: for
+        a job, also that of pixels and of waiting jobs. Raises Overloaded when Redis is full."""
+
+
 @dataclass(frozen=True)
 class Gap:
     """What a worker can run during its present run. All times in ms."""
@@ -123,6 +135,15 @@ class Gap:
     """A small job (`Job.small`) of at most this cheapest cost is taken also if it is not urgent."""
     small_only: bool = False
     """Whether only small jobs are taken."""
+
+
+class Completion(NamedTuple):
+    """The delivery of a result, and what follows it."""
+
+    delivered: bool
+    """False when the lease was lost: nothing is stored then."""
+    following: Claim | None = None
+    """The next job of the same worker."""
 
 
 class Leases(Protocol):
@@ -170,6 +191,17 @@ class Leases(Protocol):
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
         """Deliver the result. Returns False, and stores nothing, when the lease is lost. Raises
         OutputTooLarge for a picture that the queue can never hold; the lease is then kept."""
+
+    async def complete_and_claim(
+        self,
+        claim: Claim,
+        facts: RunFacts,
+        picture: bytes,
+        worker_id: str,
+        capabilities: Iterable[str] = (),
+    ) -> Completion:
+        """Deliver the result as `complete`, and lease the next job in the same round trip, if one
+        waits. Nothing is leased while the present job is not ended."""
 
     async def fail(self, claim: Claim, error: AnysrError) -> bool:
         """End the job with an error. Returns False when the lease is lost."""
@@ -289,6 +321,9 @@ class JobQueue(Protocol):
 
     @property
     def submissions(self) -> Submissions: ...
+
+    @property
+    def clients(self) -> Clients: ...
 
     @property
     def leases(self) -> Leases: ...

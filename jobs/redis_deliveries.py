@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs.codec import CodecError
+from jobs.connection import SteadyRedis
 from jobs.job import JobView
 from jobs.outages import reports_outages
 from jobs.queue import Attempt, AttemptOutcome, Deliveries, Delivery, DeliveryState
 from jobs.records import pairs, view_of
 from jobs.scripts import Scripts
-from jobs.wakeup import WakeupSignal
+from jobs.wakeup import POLL_S
 
 LEASE_MS = 60_000
 """Longer than any attempt: a gateway that takes longer has died, and another one delivers."""
@@ -22,8 +23,9 @@ DAMAGED = Attempt(AttemptOutcome.REFUSED, "internal_error")
 class RedisDeliveries(Deliveries):
     """Leases deliveries, and records how they went."""
 
-    def __init__(self, scripts: Scripts, wake: WakeupSignal) -> None:
+    def __init__(self, scripts: Scripts, client: SteadyRedis, wake: str) -> None:
         self._scripts = scripts
+        self._client = client
         self._wake = wake
 
     @reports_outages
@@ -67,7 +69,18 @@ class RedisDeliveries(Deliveries):
 
     @reports_outages
     async def wait(self, wait_s: float, stopping: asyncio.Event) -> None:
-        await self._wake.wait(wait_s, stopping)
+        # Zero would block for ever. A token that is lost here costs POLL_S.
+        blocking = self._client.blpop([self._wake], min(max(wait_s, 0.01), POLL_S))
+        waiting = asyncio.ensure_future(blocking)
+        stopped = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait((waiting, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                await waiting
+        finally:
+            for task in (waiting, stopped):
+                task.cancel()
+            await asyncio.gather(waiting, stopped, return_exceptions=True)
 
     @reports_outages
     async def dead(self, most: int) -> list[JobView]:

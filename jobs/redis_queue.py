@@ -12,6 +12,7 @@ from jobs.connection import SteadyRedis, connect
 from jobs.event_hub import EventHub
 from jobs.keys import Keys
 from jobs.records import JobRecords
+from jobs.redis_clients import RedisClients
 from jobs.redis_deliveries import RedisDeliveries
 from jobs.redis_leases import RedisLeases
 from jobs.redis_registry import RedisRegistry
@@ -27,14 +28,15 @@ class RedisQueue:
     def __init__(self, client: SteadyRedis, blobs: SteadyRedis, settings: QueueSettings) -> None:
         keys, apart = Keys(settings.namespace), blobs is not client
         self._clients = (client, blobs) if apart else (client,)
-        self._hub = EventHub(client, keys.ended, keys.changes)
+        self._hub = EventHub(client, keys)
         scripts = Scripts(client, keys, settings.job_ttl_seconds, pictures_here=not apart)
         pictures = BlobStore(blobs, keys, settings, apart=apart)
-        records, wakeup = JobRecords(client, keys), WakeupSignal(client, keys.wake)
+        records, wakeup = JobRecords(client, keys), WakeupSignal(client, scripts, keys.wake)
         servers = {"queue": client, "pictures": blobs} if apart else {"queue": client}
         self.registry = RedisRegistry(client, keys, scripts, settings.pulse_ttl_seconds, servers)
         self.leases = RedisLeases(scripts, pictures, wakeup, settings)
-        self.deliveries = RedisDeliveries(scripts, WakeupSignal(client, keys.delivery_wake))
+        self.deliveries = RedisDeliveries(scripts, client, keys.delivery_wake)
+        self.clients = RedisClients(scripts)
         self.submissions = RedisSubmissions(
             keys, scripts, pictures, records, self._hub, self.registry, settings
         )

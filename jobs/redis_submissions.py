@@ -10,14 +10,16 @@ from redis.exceptions import OutOfMemoryError
 
 from jobs.backlog import QueueStats, backlog_of, stats_of
 from jobs.blob_store import BlobStore
+from jobs.client_limits import ClientLimits, quota_exceeded, too_many_jobs
 from jobs.codec import JOB
-from jobs.errors import IdempotencyKeyReused, Overloaded, ResultExpired
-from jobs.event_hub import EventHub
+from jobs.errors import AnysrError, IdempotencyKeyReused, Overloaded, ResultExpired
+from jobs.event_hub import EventHub, Subscription
 from jobs.job import Job, JobStatus, JobView, Outcome, WebhookState
 from jobs.keys import Keys
 from jobs.outages import reports_outages
 from jobs.queue import NoTime, Registry, Submissions
 from jobs.records import JobRecords, pairs, view_in
+from jobs.redis_clients import optional
 from jobs.scripts import Argument, Scripts
 from jobs.settings import QueueSettings
 from jobs.terms import NO_TERMS, Idempotency, Terms
@@ -56,6 +58,7 @@ class RedisSubmissions(Submissions):
         payload: bytes,
         spent_ms: float = 0.0,
         workers: int = 0,
+        limits: ClientLimits | None = None,
         terms: Terms = NO_TERMS,
     ) -> JobView:
         self._hub.start()  # before the job can end
@@ -64,12 +67,17 @@ class RedisSubmissions(Submissions):
             *(job.id, JOB.encode(job), remaining_ms, job.cheapest_ms, job.on_miss.value, limit),
             *(job.narrowest_ms, job.requirement, job.overhead_ms, workers),
             *(self._settings.payload_ttl_seconds, "1" if job.small else ""),
+            self._hub.result_channel,
+            *_counted(job, limits),
         )
+        client = limits.client if limits else None
         try:
-            answer = await self._offer(job.id, payload, arguments, self._of(terms))
+            answer = await self._offer(job.id, payload, arguments, self._of(terms), client)
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
             raise await self._overloaded() from error
+        if answer[0] == b"over" and limits is not None:
+            raise _over(job, limits, *answer[1:])
         if answer[0] == b"full":
             raise await self._overloaded()
         if answer[0] == b"late":
@@ -105,17 +113,20 @@ class RedisSubmissions(Submissions):
         payload: bytes,
         arguments: tuple[Argument, ...],
         terms: tuple[Argument, ...],
+        client: str | None,
     ) -> Any:
         """Send a job with its picture; a large one only if the job would be accepted."""
         if self._blobs.apart or len(payload) > ASK_FIRST_BYTES:
-            answer = await self._scripts.run("submit", *arguments, "", *terms)
+            answer = await self._scripts.run("submit", *arguments, "", *terms, client=client)
             if answer[0] != b"free":
                 return answer
         if not self._blobs.apart:
             putting = self._blobs.putting_payload(job_id, payload)
-            return await self._scripts.run_after(putting, "submit", *arguments, "stored", *terms)
+            return await self._scripts.run_after(
+                [putting], "submit", *arguments, "stored", *terms, client=client
+            )
         await self._blobs.put_payload(job_id, payload)
-        answer = await self._scripts.run("submit", *arguments, "stored", *terms)
+        answer = await self._scripts.run("submit", *arguments, "stored", *terms, client=client)
         if answer[0] not in (b"accepted", b"known"):
             await self._blobs.drop_payloads([job_id])
         return answer
@@ -154,9 +165,13 @@ class RedisSubmissions(Submissions):
         timeout_s: float,
         with_picture: Callable[[], bool] = lambda: True,
     ) -> Outcome:
-        async def read(job_id: str, token: int | None) -> Outcome:
-            wanted = token is not None and not self._blobs.apart and with_picture()
-            return await self._read_outcome(job_id, token if wanted else None)
+        async def read(job_id: str, event: Subscription | None) -> Outcome:
+            token = None if event is None else event.token
+            if event is None or token is None or not with_picture():
+                return await self._read_outcome(job_id, None)
+            if event.result_event is not None:
+                return event.result_event.outcome(view)
+            return await self._read_outcome(job_id, None if self._blobs.apart else token)
 
         if view.ended:
             return await read(view.job.id, None)
@@ -165,8 +180,8 @@ class RedisSubmissions(Submissions):
     def watch(self, job_id: str) -> AsyncIterator[JobView]:
         return self._waiting.watch(job_id, self._read)
 
-    async def _read(self, job_id: str, token: int | None) -> JobView:
-        del token  # only the picture is found by it
+    async def _read(self, job_id: str, event: Subscription | None) -> JobView:
+        del event  # the record has the state as it is now
         return await self.view(job_id)
 
     @reports_outages
@@ -205,3 +220,19 @@ def _earlier(answer: list[Any]) -> JobView | None:
     if answer[0] == b"reused":
         raise IdempotencyKeyReused
     return view_in(pairs(answer[1])) if answer[0] == b"same" else None
+
+
+def _counted(job: Job, limits: ClientLimits | None) -> tuple[Argument, Argument, Argument]:
+    """Return the job's output pixels, and the limits that they are compared with."""
+    pixels = job.output_width * job.output_height
+    if limits is None:
+        return pixels, "", ""
+    return pixels, optional(limits.pixels_per_day), optional(limits.jobs_waiting)
+
+
+def _over(job: Job, limits: ClientLimits, why: bytes, used: bytes, day_ms: bytes) -> AnysrError:
+    """Return the error of a job that its client's limits do not allow."""
+    if why == b"jobs":
+        return too_many_jobs(limits)
+    left = max(0, (limits.pixels_per_day or 0) - int(float(used)))
+    return quota_exceeded(limits, left, float(day_ms) / 1e3, job.output_width * job.output_height)

@@ -2,6 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+AnswerT = TypeVar("AnswerT")
+
 
 class CallerGone(Exception):
     """The caller closed the connection: its job was cancelled, and nobody reads the answer."""
+
+
+async def gone(request: Request) -> None:
+    """Return when the caller of a request, whose body was read, has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def first(answer: Coroutine[Any, Any, AnswerT], leaving: Awaitable[None]) -> AnswerT:
+    """Return the answer. Raises CallerGone if the caller leaves first."""
+    tasks = asyncio.ensure_future(answer), asyncio.ensure_future(leaving)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0].done():
+            return tasks[0].result()
+        raise CallerGone
+    finally:
+        # Not awaited: a wait that is slow to end must not delay the cancelling of its job.
+        for task in tasks:
+            task.cancel()
+            task.add_done_callback(_retrieve_exception)
+
+
+def _retrieve_exception(task: asyncio.Future[Any]) -> None:
+    """Retrieve an error that came too late to matter, so that asyncio does not report it."""
+    if not task.cancelled():
+        task.exception()

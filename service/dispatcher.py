@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jobs.client_limits import ClientLimits
 from jobs.errors import (
     AnysrError,
     BudgetInfeasible,
@@ -17,7 +18,9 @@ from jobs.errors import (
     JobNotFound,
     NotReady,
     Overloaded,
+    QuotaExceeded,
     ResultExpired,
+    TooManyJobs,
 )
 from jobs.job import JobRequest, JobStatus, JobView, OnMiss, Outcome
 from jobs.outages import UNREACHABLE
@@ -25,7 +28,7 @@ from jobs.queue import NoTime, Registry, Submissions
 from jobs.terms import NO_TERMS, Terms
 from scheduling.overhead import Overhead
 from service.admission import NOT_READY_RETRY_S, Assessment, admitted, assessed, no_time
-from service.caller_gone import CallerGone
+from service.caller_gone import CallerGone, first
 from service.catalog_store import CatalogStore
 from service.default_budgets import DefaultBudget
 from service.idempotency import Asked
@@ -94,14 +97,15 @@ class Dispatcher:
         picture: bytes,
         received: float,
         default: DefaultBudget | None = None,
+        limits: ClientLimits | None = None,
         terms: Terms = NO_TERMS,
     ) -> JobView:
-        """Submit a job to the queue, if it is admitted. Return it, or the job that has its
-        idempotency key already, whatever admission would say now.
+        """Submit a job to the queue, if it is admitted and its client's limits allow it. Return it,
+        or the job that has its idempotency key already, whatever admission would say now.
 
         The budget's clock runs since `received`, by time.monotonic(). With `default`, the budget
         is what the picture needs, within these bounds. Raises BudgetInfeasible, InvalidRequest,
-        IdempotencyKeyReused, NotReady and Overloaded.
+        IdempotencyKeyReused, NotReady, Overloaded, QuotaExceeded and TooManyJobs.
         """
         try:
             if terms.idempotency and (known := await self._submissions.earlier(terms.idempotency)):
@@ -109,21 +113,21 @@ class Dispatcher:
             snapshot = self._snapshots.current
             await self._request_missing_model(job, snapshot)
             try:
-                return await self._submit(job, picture, received, snapshot, default, terms)
+                return await self._submit(job, picture, received, snapshot, default, limits, terms)
             except NoTime as refusal:
                 if default is None:
                     raise
                 # The snapshot was out of date: with the queue's own backlog the default budget is
                 # longer.
                 snapshot = snapshot.with_backlog(refusal.backlog)
-                return await self._submit(job, picture, received, snapshot, default, terms)
+                return await self._submit(job, picture, received, snapshot, default, limits, terms)
         except NoTime as refusal:
             self._metrics.rejected(Overloaded.code)
             raise no_time(refusal.late_ms) from None
         except ConnectionError:
             self._metrics.rejected(NotReady.code)
             raise NotReady(UNREACHABLE, retry_after_s=NOT_READY_RETRY_S) from None
-        except (BudgetInfeasible, NotReady, Overloaded) as error:
+        except (BudgetInfeasible, NotReady, Overloaded, QuotaExceeded, TooManyJobs) as error:
             self._metrics.rejected(error.code)
             raise
 
@@ -134,11 +138,12 @@ class Dispatcher:
         received: float,
         snapshot: Snapshot,
         default: DefaultBudget | None,
+        limits: ClientLimits | None,
         terms: Terms,
     ) -> JobView:
         ready = admitted(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
         workers, spent_ms = len(snapshot.ready_for(job.requirement)), _since(received)
-        return await self._submissions.submit(ready, picture, spent_ms, workers, terms)
+        return await self._submissions.submit(ready, picture, spent_ms, workers, limits, terms)
 
     async def _request_missing_model(self, job: JobRequest, snapshot: Snapshot) -> None:
         """Request that workers load the job's model, if it is loaded on demand and no worker has
@@ -266,7 +271,7 @@ class Dispatcher:
         patience_s = max(0.0, job.budget_ms + grace_ms - _since(received)) / 1e3
         ending = self._submissions.outcome(view, received, patience_s, share.take_most)
         try:
-            outcome = await _first(ending, gone())
+            outcome = await first(ending, gone())
         except (asyncio.CancelledError, CallerGone):
             if asked is Asked.ONCE:
                 await asyncio.shield(self._try_to_cancel(job.id))
@@ -315,6 +320,7 @@ def _end_fields(view: JobView) -> dict[str, Any]:
     """Return the log fields of a job that no request waited for."""
     return {
         "request_id": view.job.id,
+        **({} if view.job.client is None else {"client": view.job.client}),
         "trace_id": trace_id_of(view.job.traceparent),
         **decision_of(view),
         "outcome": view.status.value,
@@ -323,28 +329,6 @@ def _end_fields(view: JobView) -> dict[str, Any]:
         "elapsed_ms": round(view.elapsed_ms, 2),
         "deadline": deadline_text(view.job, view.elapsed_ms),
     }
-
-
-async def _first(answer: Coroutine[Any, Any, Outcome], gone: Awaitable[None]) -> Outcome:
-    """Return the answer. Raises CallerGone if the caller leaves first."""
-    waiting = asyncio.ensure_future(answer)
-    leaving = asyncio.ensure_future(gone)
-    try:
-        await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            return waiting.result()
-        raise CallerGone
-    finally:
-        # Not awaited: a wait that is slow to end must not delay the cancelling of its job.
-        for task in (waiting, leaving):
-            task.cancel()
-            task.add_done_callback(_retrieve_exception)
-
-
-def _retrieve_exception(task: asyncio.Future[Any]) -> None:
-    """Retrieve an error that came too late to matter, so that asyncio does not report it."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _late(job: JobRequest) -> DeadlineExceeded:

@@ -13,12 +13,14 @@ from jobs.errors import InvalidRequest
 from scheduling.request import PARAMETERS, shown
 from service.body_bounds import declared_length
 from service.form_preamble import without_preamble
+from service.outbound.urls import LONGEST_URL
 from service.picture_buffer import PictureBuffer
+from service.sources.parameter import SOURCE
 
 FILE_FIELD = "image"
 LONGEST_FIELD = 1024
-"""Most bytes of a form field that is not the picture."""
-MOST_FIELDS = len(PARAMETERS) + 8
+"""Most bytes of a form field that is neither the picture nor its address."""
+MOST_FIELDS = len(PARAMETERS) + 9
 """Most fields of a form: more than there are, so that an error can name an unknown one."""
 LONGEST_REST = 1 << 16
 """Bytes of a form beside its picture: its declared length without them is that of the picture."""
@@ -30,12 +32,17 @@ EXTENDED_FILE_NAME = re.compile(rb";[ \t]*filename\*(?:[0-9]+\*?)?[ \t]*=", re.I
 HTTP libraries do for names beyond ASCII, and then alone."""
 
 
+def longest(name: str) -> int:
+    """Return the most bytes that a field of this name may have."""
+    return LONGEST_URL if name == SOURCE else LONGEST_FIELD
+
+
 class PictureForm(MultiPartParser):
     """starlette's parser for a form with one file, whose bytes go straight into one buffer."""
 
     def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None]) -> None:
         super().__init__(
-            headers, stream, max_files=1, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD
+            headers, stream, max_files=1, max_fields=MOST_FIELDS, max_part_size=LONGEST_URL
         )
         self._picture = PictureBuffer(declared_length(headers) - LONGEST_REST)
         self._in_part = False
@@ -60,7 +67,7 @@ class PictureForm(MultiPartParser):
         steps, and once more at the end."""
         part = self._current_part
         if part.file is None:
-            if len(part.data) + end - start > LONGEST_FIELD:
+            if len(part.data) + end - start > longest(part.field_name):
                 raise InvalidRequest(_too_long(part.field_name))
             super().on_part_data(data, start, end)
         else:
@@ -100,7 +107,7 @@ def _has_only_extended_file_name(disposition: bytes) -> bool:
 def _too_long(name: str) -> str:
     if name == FILE_FIELD:
         return _no_file_name()
-    return f"The field {shown(name)} is longer than {LONGEST_FIELD} bytes."
+    return f"The field {shown(name)} is longer than {longest(name)} bytes."
 
 
 def _no_file_name() -> str:

@@ -9,9 +9,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from jobs.queue import JobQueue
+from service.access.key_store import KeyStore
 from service.catalog_store import CatalogStore
 from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
+from service.outbound.client import OutboundClient
 from service.result_room import ResultRoom
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
@@ -32,6 +34,10 @@ class Gateway:
     uploads: UploadReader
     room: ResultRoom
     webhooks: Webhooks
+    outbound: OutboundClient
+    """Connects to URLs that callers name."""
+    keys: KeyStore | None = None
+    """None where nobody needs a key."""
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 

@@ -18,6 +18,8 @@ from starlette.datastructures import Headers
 from jobs.errors import InvalidRequest
 from jobs.terms import Idempotency
 from scheduling.request import UpscaleRequest
+from service.access.caller import caller_of
+from service.access.keys import ANYONE
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -83,5 +85,5 @@ def _fingerprint(wishes: bytes, picture: bytes) -> str:
 
 def _caller(request: Request) -> str:
     """Return the name of the caller, where callers are known by name."""
-    caller: str = getattr(request.state, "caller", "")
-    return caller
+    client = caller_of(request)
+    return "" if client is ANYONE else client.name

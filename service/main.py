@@ -36,6 +36,11 @@ from service import (
     status_api,
     upscale_api,
 )
+from service.access.exposure import exposed
+from service.access.guard import GUARDED
+from service.access.key_store import KeyStore
+from service.access.rate_headers import POLICY, STATE
+from service.body_bounds import BodyReader
 from service.catalog_store import CatalogStore
 from service.connection_bounds import ConnectionBounds, bounded
 from service.dispatcher import Dispatcher
@@ -46,12 +51,18 @@ from service.lingering_close import LingeringClose
 from service.metrics import GatewayMetrics
 from service.monitoring import monitoring_server
 from service.openapi import describe
+from service.outbound.addresses import AllowedAddresses, read_networks
+from service.outbound.client import OutboundClient, TimeBounds
 from service.picture_response import PICTURE_HEADERS
 from service.request_log import STATIC, RequestLog
 from service.result_room import ResultRoom
 from service.server import GatewayServer
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
+from service.sources.buckets import read_buckets
+from service.sources.hosts import AllowedHosts
+from service.sources.reader import SourceReader
+from service.sources.stores import store_client
 from service.trusted_hosts import ANY, TrustedHosts, trusted_hosts_of
 from service.uploads import UploadReader
 from service.webhooks.parts import Webhooks
@@ -74,7 +85,7 @@ def create_app(
     catalogs: CatalogStore,
     tracing: Tracing | None = None,
 ) -> FastAPI:
-    """Return the application. The caller closes queue and tracing."""
+    """Return the application. The caller closes queue and tracing. Raises KeyFileError."""
     gateway = build_gateway(settings, queue, catalogs)
     app = FastAPI(
         title="AnySR Serve",
@@ -89,8 +100,10 @@ def create_app(
     app.state.gateway = gateway
     problems.install(app)
     state = state_api.public if settings.metrics_port else state_api.full
-    for part in (upscale_api, estimate_api, jobs_api, status_api, admin_api):
-        app.include_router(part.router)
+    guarded = GUARDED if gateway.keys else None
+    for part in (upscale_api, estimate_api, jobs_api, status_api):
+        app.include_router(part.router, dependencies=guarded)
+    app.include_router(admin_api.router)
     app.include_router(state)
     describe(app)
     _add_pages(app)
@@ -102,6 +115,8 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
     """Return the parts that the routes use."""
     metrics = GatewayMetrics()
     room = ResultRoom(settings.max_result_bytes_in_flight, ConnectionBounds().write_seconds)
+    outbound = build_outbound(settings)
+    sources = build_sources(settings, outbound)
     snapshots = SnapshotCache(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
     return Gateway(
         settings=settings,
@@ -112,9 +127,30 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
         dispatcher=Dispatcher(
             queue.submissions, queue.registry, snapshots, catalogs, settings, metrics, room
         ),
-        uploads=UploadReader(settings),
+        uploads=UploadReader(settings, sources),
         room=room,
-        webhooks=Webhooks(queue.deliveries, settings),
+        webhooks=Webhooks(queue.deliveries, settings, outbound),
+        outbound=outbound,
+        keys=KeyStore(settings.keys) if settings.keys else None,
+    )
+
+
+def build_outbound(settings: GatewaySettings) -> OutboundClient:
+    """Return the client for URLs that callers name."""
+    private = read_networks(settings.outbound_allow_private)
+    return OutboundClient(AllowedAddresses(private), settings.outbound_ports)
+
+
+def build_sources(settings: GatewaySettings, outbound: OutboundClient) -> SourceReader:
+    """Return the reader of pictures that requests name. Raises SettingsError."""
+    buckets = read_buckets(settings.buckets)
+    return SourceReader(
+        BodyReader(settings),
+        TimeBounds(settings.upload_timeout_seconds),
+        AllowedHosts(settings.sources),
+        outbound,
+        buckets,
+        store_client(buckets),
     )
 
 
@@ -123,16 +159,20 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
     if ANY in trusted_hosts_of(gateway.settings):
         log.info("requests for every host name are answered; ANYSR_TRUSTED_HOSTS would bound them")
+    if warning := exposed(gateway.settings):
+        log.warning("%s", warning)
     await gateway.snapshots.refresh()
     polling = gateway.catalogs.poll_reload_requests(
         gateway.queue.registry, gateway.settings.snapshot_seconds
     )
-    tasks = (
+    tasks = [
         asyncio.create_task(gateway.snapshots.keep_fresh(), name="snapshots"),
         asyncio.create_task(gateway.catalogs.follow_reload_requests(), name="catalog"),
         asyncio.create_task(polling, name="reload requests"),
         asyncio.create_task(gateway.webhooks.deliver(), name="webhooks"),
-    )
+    ]
+    if gateway.keys is not None:
+        tasks.append(asyncio.create_task(gateway.keys.follow(), name="keys"))
     try:
         yield
     finally:
@@ -140,6 +180,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await gateway.dispatcher.close()
+        await gateway.uploads.close()
+        await gateway.outbound.close()
 
 
 def _add_pages(app: FastAPI) -> None:
@@ -161,10 +203,13 @@ def _add_middleware(app: FastAPI, gateway: Gateway, tracing: Tracing) -> None:
             CORSMiddleware,
             allow_origins=gateway.settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Content-Type", "X-Request-ID", "traceparent", idempotency.HEADER],
+            allow_headers=[
+                *("Content-Type", "X-Request-ID", "traceparent", "Authorization"),
+                idempotency.HEADER,
+            ],
             expose_headers=[
-                *PICTURE_HEADERS,
-                *("X-Correlation-ID", "Location", "Retry-After", idempotency.REPLAYED),
+                *(*PICTURE_HEADERS, "X-Correlation-ID", "Location", "Retry-After"),
+                *(POLICY, STATE, "WWW-Authenticate", idempotency.REPLAYED),
             ],
         )
     app.add_middleware(TrustedHosts, hosts=trusted_hosts_of(gateway.settings))

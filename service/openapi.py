@@ -10,20 +10,35 @@ from fastapi import FastAPI
 from jobs.errors import ERRORS, AnysrError, InternalError
 from jobs.formats import WRITTEN
 from scheduling.request import EstimateRequest, UpscaleRequest
+from service.access.rate_headers import POLICY, STATE
+from service.outbound.urls import LONGEST_URL
 from service.picture_response import PICTURE_HEADERS
-from service.problems import MEDIA_TYPE, RETRY_STATUSES, STATUS, problem
+from service.problems import MEDIA_TYPE, STATUS, problem
+from service.sources.parameter import DESCRIPTION, SOURCE
 
 Json = dict[str, Any]
 
 SCHEMAS = "#/components/schemas/"
 PROBLEM: Json = {"$ref": f"{SCHEMAS}Problem"}
 FORM: Json = {"$ref": f"{SCHEMAS}PictureForm"}
+PLAIN_FORM: Json = {"type": "object", "additionalProperties": {"type": "string"}}
 FRAMEWORKS_OWN = ("HTTPValidationError", "ValidationError")
 """Schemas of an error body that FastAPI assumes and this service never sends."""
 BINARY: Json = {"type": "string", "format": "binary"}
 EXAMPLE_ID = "0f8fad5bd9cb469fa16570867728950e"
 BUSY_HEADERS: Json = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+}
+PROBLEM_HEADERS: dict[int, Json] = {
+    HTTPStatus.UNAUTHORIZED: {
+        "WWW-Authenticate": {"description": "As in RFC 6750.", "schema": {"type": "string"}}
+    },
+    HTTPStatus.TOO_MANY_REQUESTS: {
+        **BUSY_HEADERS,
+        POLICY: {"description": "What the client may use.", "schema": {"type": "string"}},
+        STATE: {"description": "What it has left.", "schema": {"type": "string"}},
+    },
+    HTTPStatus.SERVICE_UNAVAILABLE: BUSY_HEADERS,
 }
 
 IDEMPOTENCY_KEY: Json = {
@@ -35,13 +50,31 @@ IDEMPOTENCY_KEY: Json = {
     "example a UUID. The same request with the same key gets the same job.",
 }
 
+ACCESS_CODES = ("unauthorized", "rate_limited")
+"""Of every route that needs a key, where the gateway has any."""
+JOB_CODES = ("job_not_found", "not_ready", *ACCESS_CODES)
+SOURCE_SCHEMA: Json = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": LONGEST_URL,
+    "description": DESCRIPTION,
+}
+
+SOURCE_CODES = (
+    *("address_refused", "source_not_allowed", "bucket_not_allowed", "remote_unreachable"),
+    *("remote_too_slow", "too_many_redirects", "remote_refused", "source_changed"),
+    *("bucket_denied", "object_not_found"),
+)
 UPLOAD_CODES = (
+    *(*ACCESS_CODES, "model_not_allowed", "quota_exceeded", "too_many_jobs"),
+    *SOURCE_CODES,
     *("empty_body", "corrupt_image", "body_too_large", "image_too_large", "output_too_large"),
     *("unsupported_image", "invalid_request", "animated_image", "unknown_model"),
     *("model_not_trained", "unknown_width", "budget_infeasible", "overloaded", "not_ready"),
     *("idempotency_key_reused", "internal_error"),
 )
 ESTIMATE_CODES = (
+    *(*ACCESS_CODES, "model_not_allowed"),
     *("image_too_large", "output_too_large", "invalid_request", "unknown_model"),
     *("model_not_trained", "unknown_width", "not_ready", "internal_error"),
 )
@@ -72,6 +105,7 @@ _DETAILS: dict[str, Json] = {
     "retry_after_s": {"type": "number", "description": "Seconds to wait, as in Retry-After."},
     "max_body_bytes": {"type": "integer", "description": "Of `body_too_large`."},
     "max_pixels": {"type": "integer", "description": "Of `image_too_large`, `output_too_large`."},
+    "remote_status": {"type": "integer", "description": "Of `remote_refused`."},
     "max_side": {"type": "integer", "description": "Of `output_too_large`, in pixels."},
     "max_job_bytes": {
         "type": "integer",
@@ -84,6 +118,9 @@ _EXAMPLE_DETAILS: dict[str, Json] = {
     "budget_infeasible": {"smallest_feasible_ms": 180},
     "quality_infeasible": {"largest_feasible_db": 31.4},
     "overloaded": {"retry_after_s": 4},
+    "rate_limited": {"retry_after_s": 0.2},
+    "quota_exceeded": {"retry_after_s": 30_600},
+    "too_many_jobs": {"retry_after_s": 1},
     "not_ready": {"retry_after_s": 2},
 }
 
@@ -113,12 +150,14 @@ def upscale_request(kind: type[UpscaleRequest] = UpscaleRequest) -> Json:
         "parameters": [
             *(_query_parameter(name, value) for name, value in properties.items()),
             IDEMPOTENCY_KEY,
+            _query_parameter(SOURCE, SOURCE_SCHEMA),
         ],
         "requestBody": {
-            "required": True,
-            "description": "A form with the picture, or the picture alone.",
+            "required": False,
+            "description": f"A form with the picture, or the picture alone; none with `{SOURCE}`.",
             "content": {
                 "multipart/form-data": {"schema": FORM},
+                "application/x-www-form-urlencoded": {"schema": PLAIN_FORM},
                 "application/octet-stream": {"schema": BINARY},
                 "image/*": {"schema": BINARY},
             },
@@ -178,7 +217,8 @@ def _problems(status: int, errors: list[type[AnysrError]]) -> Json:
         "description": ", ".join(f"`{code}`" for code in examples),
         "content": {MEDIA_TYPE: {"schema": PROBLEM, "examples": examples}},
     }
-    return described | ({"headers": BUSY_HEADERS} if status in RETRY_STATUSES else {})
+    headers = PROBLEM_HEADERS.get(status)
+    return described | ({} if headers is None else {"headers": headers})
 
 
 def _with_problems(made: Json) -> Json:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from images.limits import JOB_BYTES, Limits
 from jobs.settings import secrets_folder
-from service.outbound.settings import Networks, Ports
+from service.outbound.settings import Items, Networks, Ports
+from service.sources.hosts import read_pattern
 from service.webhooks.settings import Secrets
 from telemetry.logs import LogSettings
 
@@ -28,6 +29,25 @@ def _admin_key(key: SecretStr | None) -> SecretStr | None:
     if len(key.get_secret_value()) < SHORTEST_KEY:
         raise ValueError(f"must have at least {SHORTEST_KEY} characters")
     return key
+
+
+def _key_file(path: object) -> object:
+    """Return the path of the file of keys; None for an empty variable. The text of such a file, as
+    a secret named anysr_keys would give it, is no path."""
+    text = str(path or "")
+    if "\n" in text or "=" in text:
+        raise ValueError(
+            "must be the path of a file with keys, not its text; that of a secret is "
+            "/run/secrets/ and its name, which must not be anysr_keys"
+        )
+    return path or None
+
+
+KeyFilePath = Annotated[Path | None, BeforeValidator(_key_file)]
+
+
+def _hosts(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(read_pattern(pattern) for pattern in patterns)
 
 
 AdminKey = Annotated[SecretStr | None, AfterValidator(_admin_key)]
@@ -78,6 +98,14 @@ class GatewaySettings(LogSettings):
         description="Key for POST /admin/reload, at least 16 characters; unset: it is disabled.",
     )
 
+    keys: KeyFilePath = Field(
+        None,
+        repr=False,
+        description="File of the clients' keys (TOML, written by `anysr keys`; docs/keys.md), read "
+        "again when it changes; every request for pictures or jobs then needs one. Unset: none "
+        "does.",
+    )
+
     max_body_bytes: int = Field(
         32 * MEBIBYTE, ge=1, description="Largest request body, in bytes; larger ones get 413."
     )
@@ -113,6 +141,16 @@ class GatewaySettings(LogSettings):
         "gets 408. 0: none.",
     )
 
+    sources: Annotated[Items, AfterValidator(_hosts)] = Field(
+        (),
+        description="Hosts (comma-separated) from which `image_url` may fetch a picture: "
+        "`example.com`, `*.example.com` for all names below it, `*` for all. Unset: none.",
+    )
+    buckets: Path | None = Field(
+        None,
+        description="TOML file with the buckets that `image_url=s3://bucket/key` may name, and "
+        "their credentials (docs/sources.md).",
+    )
     outbound_allow_private: Networks = Field(
         (),
         description="Networks (comma-separated, such as `10.1.0.0/16`) that URLs named by callers "

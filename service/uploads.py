@@ -9,15 +9,20 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from jobs.errors import EmptyBody, UnsupportedImage
-from scheduling.request import UpscaleRequest, parse_request, shown
+from jobs.errors import EmptyBody, InvalidRequest, UnsupportedImage
+from scheduling.request import UpscaleRequest, shown
 from service.body_bounds import BodyReader, declared_length
+from service.caller_gone import first, gone
 from service.form import PictureForm
 from service.picture_buffer import PictureBuffer
+from service.plain_form import plain_fields
 from service.settings import GatewaySettings
+from service.sources.parameter import SOURCE, parse_with_source
+from service.sources.reader import SourceReader
 from service.upload_slots import UploadSlots, client_of
 
-MULTIPART = "multipart/form-data"
+URLENCODED = "application/x-www-form-urlencoded"
+FORMS = frozenset({"multipart/form-data", URLENCODED})
 
 
 @dataclass(frozen=True)
@@ -27,39 +32,45 @@ class Upload:
     picture: bytes
     wanted: UpscaleRequest
     received: float
-    """End of the upload by time.monotonic(), at which the latency budget starts."""
+    """When the picture was complete, by time.monotonic(): the latency budget starts here."""
 
 
 class UploadReader:
     """Reads request bodies, with a limit on size, time, rate and number at once."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, sources: SourceReader) -> None:
         self._body = BodyReader(settings)
         self._slots = UploadSlots(settings.max_uploads, settings.uploads_per_client)
+        self._sources = sources
 
     @asynccontextmanager
     async def received(
         self, request: Request, kind: type[UpscaleRequest] = UpscaleRequest
     ) -> AsyncIterator[Upload]:
-        """Receive the upload of a request, which may have the parameters of this kind, and hold its
-        slot for as long as the block runs.
+        """Receive the upload of a request, which may have the parameters of this kind, or fetch the
+        picture that it names, and hold its slot for as long as the block runs.
 
-        Raises the errors of `BodyReader.chunks` and `PictureBuffer.write`, Overloaded (too many
-        uploads at once), EmptyBody, UnsupportedImage (the content type) and InvalidRequest.
+        Raises the errors of `BodyReader.chunks`, `PictureBuffer.write` and `SourceReader.picture`,
+        Overloaded (too many uploads at once), EmptyBody, UnsupportedImage (the content type),
+        InvalidRequest, and CallerGone while a picture is fetched.
         """
-        self._body.check_declared_length(request)
+        self._body.check_declared_length(request.headers)
         with self._slots.taken(client_of(request)):
             yield await self._read(request, kind)
+
+    async def close(self) -> None:
+        """Close the connections to stores."""
+        await self._sources.close()
 
     async def _read(self, request: Request, wishes: type[UpscaleRequest]) -> Upload:
         kind = _content_type(request)
         in_query = request.query_params.multi_items()
-        if kind == MULTIPART:
-            picture, fields = await PictureForm(request.headers, self._body.chunks(request)).read()
+        if kind in FORMS:
+            picture, fields = await self._form(kind, request)
             received = time.monotonic()
-            wanted = parse_request((*in_query, *fields), wishes)
+            wanted, source = parse_with_source((*in_query, *fields), wishes)
         elif kind.startswith("image/") or kind == "application/octet-stream":
-            wanted = parse_request(in_query, wishes)
+            wanted, source = parse_with_source(in_query, wishes)
             picture = await self._raw(request)
             received = time.monotonic()
         else:
@@ -68,9 +79,19 @@ class UploadReader:
                 "the file field 'image', or the picture itself as image/* or "
                 "application/octet-stream."
             )
+        if source is not None:
+            if picture:
+                raise InvalidRequest(f"Send a picture or '{SOURCE}', not both.")
+            picture = await first(self._sources.picture(source), gone(request))
+            received = time.monotonic()
         if not picture:
             raise EmptyBody()
         return Upload(picture, wanted, received)
+
+    async def _form(self, kind: str, request: Request) -> tuple[bytes, list[tuple[str, str]]]:
+        if kind == URLENCODED:
+            return b"", await plain_fields(self._body.chunks(request))
+        return await PictureForm(request.headers, self._body.chunks(request)).read()
 
     async def _raw(self, request: Request) -> bytes:
         buffer = PictureBuffer(declared_length(request.headers))

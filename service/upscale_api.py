@@ -7,6 +7,7 @@ from functools import partial
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from service.caller_gone import gone
 from service.default_budgets import upscale_default
 from service.dispatcher import Finished, decision_of
 from service.gateway import Gateway, GatewayDep
@@ -46,13 +47,8 @@ async def upscale(request: Request, gateway: GatewayDep) -> Response:
     accepted = await accept_upload(request, gateway, default, format_of_answer)
 
     request.state.span.enter("wait")
-
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
     finished = await gateway.dispatcher.wait_for_picture(
-        accepted.view, accepted.received, gone, accepted.asked
+        accepted.view, accepted.received, partial(gone, request), accepted.asked
     )
     request.state.span.enter("answer")
     _add_facts(request, finished)

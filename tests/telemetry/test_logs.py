@@ -32,6 +32,8 @@ with log_context(request_id="r1", trace_id="t1"):
 log.info("outside")
 uvicorn = {{"color_message": "Uvicorn on \\u001b[1m%s"}}
 logging.getLogger("uvicorn.error").info("Uvicorn on %s", "8000", extra=uvicorn)
+for name in ("httpx", "httpcore.http11"):
+    logging.getLogger(name).info("GET https://a.example/?X-Amz-Signature=confidential")
 """
 
 
@@ -60,6 +62,13 @@ def test_json_writes_one_object_per_line() -> None:
     assert set(uvicorn) == {"time", "level", "logger", "message"}
     since = datetime.now(UTC) - datetime.fromisoformat(made["time"])
     assert timedelta(0) <= since < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_no_line_has_the_urls_of_the_services_own_requests(level: str) -> None:
+    lines = written(f"log_level='{level}'")
+    assert lines
+    assert not [line for line in lines if "confidential" in line]
 
 
 def test_text_writes_fields_behind_the_message() -> None:

@@ -10,7 +10,16 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from benchmarks.specimens import specimens
-from jobs.errors import BodyTooLarge, EmptyBody, InvalidRequest, UnsupportedImage
+from jobs.errors import (
+    AddressRefused,
+    BodyTooLarge,
+    BucketNotAllowed,
+    EmptyBody,
+    InvalidRequest,
+    SourceNotAllowed,
+    UnsupportedImage,
+)
+from service.main import build_outbound, build_sources
 from service.settings import GatewaySettings
 from service.uploads import Upload, UploadReader
 from tests.fuzz.target import Target, read_or_refused
@@ -18,8 +27,12 @@ from tests.fuzz.targets.form import part
 
 LIMIT = 3000
 """Bytes of a body; inputs may be longer."""
-REFUSALS = (BodyTooLarge, EmptyBody, InvalidRequest, UnsupportedImage)
-READER = UploadReader(GatewaySettings(max_body_bytes=LIMIT, max_uploads=1))
+REFUSALS = (
+    *(BodyTooLarge, EmptyBody, InvalidRequest, UnsupportedImage),
+    *(AddressRefused, BucketNotAllowed, SourceNotAllowed),
+)
+SETTINGS = GatewaySettings(max_body_bytes=LIMIT, max_uploads=1)
+READER = UploadReader(SETTINGS, build_sources(SETTINGS, build_outbound(SETTINGS)))
 """One for all inputs, with one slot: a refusal that kept it would refuse the next input."""
 
 
