@@ -215,6 +215,22 @@ class RunFacts:
 
 
 @dataclass(frozen=True)
+class WebhookState:
+    """The webhook of a job. Times are milliseconds of the queue's clock."""
+
+    url: str
+    host: str
+    attempts: int = 0
+    answer: str | None = None
+    """Status of HTTP, or code of the error, of the last attempt."""
+    due_ms: float | None = None
+    """When it is tried next; None before the job's end, and once nothing is tried any more."""
+    delivered_ms: float | None = None
+    dead_ms: float | None = None
+    """When it was given up."""
+
+
+@dataclass(frozen=True)
 class JobView:
     """State of a job as its caller may see it. Times are milliseconds of the queue's clock."""
 
@@ -233,6 +249,7 @@ class JobView:
     error_code: str | None = None
     error_detail: str | None = None
     error_details: dict[str, Any] = field(default_factory=dict)
+    webhook: WebhookState | None = None
 
     @property
     def ended(self) -> bool:

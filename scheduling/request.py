@@ -202,6 +202,16 @@ class UpscaleRequest(OutputRequest):
         return self
 
 
+class DeferredRequest(UpscaleRequest):
+    """Parameters of a request that sends its picture and fetches the result later."""
+
+    webhook_url: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="URL to which the job's end is announced by a signed POST.",
+        examples=["https://example.com/hooks/anysr"],
+    )
+
+
 class EstimateRequest(OutputRequest):
     """Parameters of a request that describes its picture instead of sending it."""
 
@@ -258,17 +268,19 @@ class EstimateRequest(OutputRequest):
         )
 
 
-PARAMETERS = tuple(UpscaleRequest.model_fields)
+PARAMETERS = tuple(DeferredRequest.model_fields)
 
 RequestT = TypeVar("RequestT", bound=OutputRequest)
 
 
-def parse_request(pairs: Iterable[tuple[str, str]]) -> UpscaleRequest:
-    """Parse the parameters of an upscaling from the pairs of a query or a form.
+def parse_request(
+    pairs: Iterable[tuple[str, str]], kind: type[UpscaleRequest] = UpscaleRequest
+) -> UpscaleRequest:
+    """Parse the parameters of an upscaling, of this kind, from the pairs of a query or a form.
 
     Raises InvalidRequest, whose detail names each wrong parameter and its allowed values.
     """
-    return _parsed(UpscaleRequest, pairs)
+    return _parsed(kind, pairs)
 
 
 def parse_estimate(pairs: Iterable[tuple[str, str]]) -> EstimateRequest:

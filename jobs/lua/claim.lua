@@ -77,7 +77,7 @@ while not claim and too_large < MOST_TOO_LARGE do
   local deadline, requirement, since = number(record[5], now), record[7], record[8]
   if record[1] ~= 'queued' then -- lost or damaged: nothing to run
     leave(id)
-    redis.call('EXPIRE', records .. id, job_ttl)
+    expire_record(id)
     drop_payload(id)
     ended[#ended + 1] = id
   elseif record[6] == 'reject' and is_late(now, deadline) then
