@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from images import libheif
-from images.alpha_weighting import unmultiplied
+from images.alpha_weighting import unpremultiplied
 from images.colour import widened
 from images.containers.heic import HeicHeader, has_missing_pixels
 from images.picture import Samples
@@ -47,7 +47,7 @@ def decode_heic(data: bytes, header: HeicHeader) -> tuple[Samples, bytes | None]
         with _decoded(library, handle, header) as image:
             samples = _samples(library, image, header)
         if library.heif_image_handle_is_premultiplied_alpha(handle):
-            samples = unmultiplied(samples)
+            samples = unpremultiplied(samples)
         return samples, _profile(library, handle)
 
 

@@ -2,8 +2,8 @@
 
 Gateways refuse a job by it before it is queued, and workers before it is decoded. Every figure is
 an upper bound of what Linux reports (VmHWM) for the worst content, noise at quality 100; pictures
-that compress well take less, by what their files are smaller. `tests/images/test_memory.py` holds
-the bounds against measurements, docs/reliability.md has a table.
+that compress well take less, by what their files are smaller. `tests/workers/test_memory_need.py`
+holds the bounds against measurements, docs/reliability.md has a table.
 """
 
 from __future__ import annotations

@@ -78,7 +78,8 @@ LADDER = "*"
 
 SMALL_FOOTPRINT = 1 << 19
 """Most `JobRequest.footprint` of a small job, which a worker may run while it decodes or encodes
-another picture: half a megapixel, so that its memory is bounded (`workers.memory.BESIDE_BYTES`)."""
+another picture: half a megapixel, so that its memory is bounded
+(`workers.memory.CONCURRENT_JOB_BYTES`)."""
 FOOTPRINT_OF_A_SIDE = 16
 """Pixels that weigh as much as one more row or column: resampling keeps weights for each."""
 

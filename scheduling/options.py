@@ -56,7 +56,7 @@ def options_of(
         return ()
     if job.min_db is not None:
         good = frontier(o for o in networks if _good_enough(job, o.db))
-        return good or (() if expectation else _hopeful(job.min_db, frontier(networks)))
+        return good or (() if expectation else _best_if_reachable(job.min_db, frontier(networks)))
     if not _accepts_floor(job):
         return frontier(networks)
     floor, best = _floor(job, costs, expectation), frontier(networks)
@@ -68,7 +68,7 @@ def _accepts_floor(job: JobRequest) -> bool:
     return job.on_miss is not OnMiss.REJECT and all(wish is None for wish in wished)
 
 
-def _hopeful(min_db: float, networks: Options) -> Options:
+def _best_if_reachable(min_db: float, networks: Options) -> Options:
     """Return the best network if some picture may reach `min_db` with it."""
     best = networks[-1:]
     return best if min_db <= MOST_DB and all(o.db is not None for o in best) else ()

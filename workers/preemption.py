@@ -38,7 +38,7 @@ from workers.execution import Execution
 from workers.lease import Lease
 from workers.memory import most_held_bytes
 from workers.pipeline import Progress
-from workers.remaining import Bound, remaining
+from workers.remaining import LastBinding, remaining
 from workers.runtimes.base import Interruptible
 from workers.stage_gate import Stage, StageGate
 from workers.suspended_run import SuspendedRun
@@ -64,7 +64,7 @@ Preempt = Callable[[Claim, SuspendedRun], Awaitable[None]]
 """Runs a more urgent job while the current run is suspended or goes on beside it."""
 
 
-class Beside(Protocol):
+class ConcurrentJobs(Protocol):
     """What running a job beside another takes."""
 
     def prepare(self) -> None:
@@ -86,7 +86,7 @@ class RunContext:
     stopping: asyncio.Event
     """Once it is set, nothing is preempted any more."""
     preempt: Preempt
-    beside: Beside
+    beside: ConcurrentJobs
     suspended: SuspendedRun | None = None
     """The run that this one preempts."""
     started: float = field(default_factory=time.perf_counter)
@@ -143,7 +143,7 @@ class PreemptibleRun:
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._enabled = context.gives_way
-        self._bound: Bound | None = None
+        self._bound: LastBinding | None = None
         """None before the job is bound."""
         self._gate = StageGate()
         self._engine: Engine | None = None
@@ -169,7 +169,7 @@ class PreemptibleRun:
         """Held while more urgent jobs are claimed, between tiles or during one."""
         self._asks = False
         """Whether the executing thread waits for the event loop."""
-        self.accompanied = False
+        self.ran_concurrently = False
         """Whether another job ran beside this one, so that its times say nothing of its costs."""
         hooks = (self._from_thread, self._enter) if self._enabled else (None, None)
         self.progress = Progress(*hooks)
@@ -194,7 +194,7 @@ class PreemptibleRun:
         self._network_since = time.perf_counter()
         self._engine = bound.engine
         entry = None if bound.engine is None else models[option.rung.model].as_run
-        self._bound = Bound(bound.choice.costs, bound.choice.work, entry, bound.expectation)
+        self._bound = LastBinding(bound.choice.costs, bound.choice.work, entry, bound.expectation)
         # Checked here, because waking the event loop for short runs would slow them.
         if bound.expectation is not None and self._interruptible() is not None:
             self._loop.call_soon_threadsafe(self._start_watching)
@@ -221,7 +221,7 @@ class PreemptibleRun:
     def facts(self, execution: Execution) -> RunFacts:
         """Return the facts of the finished run."""
         facts = execution.facts(self._context.claim, self._context.elapsed_ms)
-        if self._preemptions or self.accompanied:
+        if self._preemptions or self.ran_concurrently:
             suspended_ms = execution.result.suspended_ms
             facts = replace(facts, stages_ms={**facts.stages_ms, "yielded": suspended_ms})
         if len(self._options_by_part) <= 1:
@@ -293,7 +293,7 @@ class PreemptibleRun:
     async def _look(self) -> None:
         """See to jobs that wait, and to a tile that is late."""
         if self._gate.stage is not Stage.ENLARGE:
-            while await self._run_beside():
+            while await self._run_concurrently():
                 pass
         elif not self._falling_back:
             self._fall_back_if_late()
@@ -379,23 +379,23 @@ class PreemptibleRun:
             self._interrupted = True
             network.interrupt()
 
-    async def _run_beside(self) -> bool:
+    async def _run_concurrently(self) -> bool:
         """Run a small job while this one is decoded or encoded; return whether there was one."""
-        context, gap = self._context, self._gap_beside()
+        context, gap = self._context, self._concurrent_gap()
         if gap is None or context.stopping.is_set() or not self._gate.open():
             return False
         try:
             claim = await self._claim(gap)
             if claim is None:
                 return False
-            self.accompanied = True
+            self.ran_concurrently = True
             await context.preempt(claim, self._suspended(gap.spare_ms, goes_on=True))
         finally:
             self._gate.close()
         await self._report_end(self._remaining(self.progress.part)[-1].expected_ms)
         return not self._ended.is_set()
 
-    def _gap_beside(self) -> Gap | None:
+    def _concurrent_gap(self) -> Gap | None:
         """Return what a job beside this run may take; None beside one that is short itself. A run
         that is late in any case goes on, and holds back no short job."""
         if self._bound is None or (run_ms := self._run_ms()) < MIN_REMAINING_MS:

@@ -15,9 +15,9 @@ from PIL import ExifTags, Image
 from images.decode import decode
 from images.encode import encode, writable_formats
 from images.metadata import xmp
+from images.metadata.embedded import embedded_metadata
 from images.metadata.facts import NO_METADATA, Density, Metadata, Text
 from images.metadata.packing import packed, unpacked
-from images.metadata.places import stored_metadata
 from images.picture import Picture, Raster
 from jobs.formats import ImageFormat
 from tests.support import marked_pictures as marked
@@ -181,12 +181,12 @@ def in_avif(packet: bytes, parts: int) -> bytes:
 
 
 def test_a_packet_in_an_avif_may_have_parts_within_its_bound() -> None:
-    assert stored_metadata(in_avif(b"packet", 1), ImageFormat.AVIF).xmp == b"packet"
-    assert stored_metadata(in_avif(b"packet", 2), ImageFormat.AVIF).xmp == 2 * b"packet"
+    assert embedded_metadata(in_avif(b"packet", 1), ImageFormat.AVIF).xmp == b"packet"
+    assert embedded_metadata(in_avif(b"packet", 2), ImageFormat.AVIF).xmp == 2 * b"packet"
     large = in_avif(bytes(xmp.MAX_BYTES), 4000)
     tracemalloc.start()
     try:
-        stored = stored_metadata(large, ImageFormat.AVIF)
+        stored = embedded_metadata(large, ImageFormat.AVIF)
         assert tracemalloc.get_traced_memory()[1] < 10 * xmp.MAX_BYTES
     finally:
         tracemalloc.stop()

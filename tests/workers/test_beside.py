@@ -27,7 +27,7 @@ from tests.workers.test_preemption import (
 from tests.workers.workbench import RunClock, a_job, a_worker, costs_of, models_of, photograph
 from workers import decoders
 from workers.decoders import Decoders
-from workers.memory import BESIDE_BYTES
+from workers.memory import CONCURRENT_JOB_BYTES
 from workers.pipeline import Decode
 
 
@@ -193,7 +193,7 @@ async def test_a_job_that_can_wait_is_not_resampled_for_going_first(queue: Redis
         ({"output_width": 384, "output_height": 2_000}, None),
         ({"cheapest_ms": 10_000.0}, None),
         ({"narrowest_ms": 10_000.0}, None),
-        ({}, BESIDE_BYTES - 1),
+        ({}, CONCURRENT_JOB_BYTES - 1),
     ],
     ids=["not small", "neither short nor urgent", "a network that is not short", "no memory"],
 )

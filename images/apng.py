@@ -12,7 +12,7 @@ from images.picture import Samples
 from jobs.errors import CorruptImage
 
 
-def decode_moving_png(data: bytes, frame: int) -> Samples:
+def decode_apng(data: bytes, frame: int) -> Samples:
     """Return the samples [H, W, 4] of a frame, counted from 0, composed with those before; the
     picture that stands for an animation where it is not shown does not count. Raises CorruptImage
     where a frame is missing, and whatever Pillow raises for damaged data."""
