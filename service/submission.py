@@ -82,6 +82,8 @@ async def _submitted(
     job = _planned(request, gateway, upload, header, default)
     facts = request.state.facts
     facts.update(request_facts(job))
+    if upload.fetched:
+        facts["fetched"] = True
     if upload.wanted.latency_budget_ms is not None:
         facts["budget_ms"] = job.budget_ms
         return await gateway.dispatcher.submit(job, upload.picture, upload.received)
