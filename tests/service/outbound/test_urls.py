@@ -98,7 +98,7 @@ def test_a_scheme_can_be_demanded():
         parse_url("http://a.example/", schemes=("https",))
 
 
-PIECES = r"http https : / // @ # ? [ ] ::1 % %25 %2e . 。 127 0x7f 1 0 a example ü xn-- - _ :80 \"
+PIECES = "http https : / // @ # ? [ ] ::1 % %25 %2e . 。 127 0x7f 1 0 a example ü xn-- - _ :80 \\"
 PARTS = st.sampled_from([*PIECES.split(), " ", "\t"])
 
 
