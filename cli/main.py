@@ -13,6 +13,7 @@ from cli import (
     convert,
     evaluate,
     export,
+    keys,
     models,
     quantise,
     serve,
@@ -64,6 +65,7 @@ app.command()(quantise.quantise)
 app.command()(convert.convert)
 app.command()(add.add)
 app.command()(models.models)
+app.add_typer(keys.app, name="keys")
 app.add_typer(bench.app, name="bench")
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def serve(
         # before the workers and the Redis are stopped below.
         signal.signal(signal.SIGTERM, _leave)
         from service import main as gateway_main
+        from service.access.exposure import exposed
         from workers.pool import WorkerPool, pool_environments
         from workers.settings import WorkerSettings
 
@@ -58,6 +59,8 @@ def serve(
             pool = WorkerPool(environments)
             pool.start()
             typer.echo(f"AnySR Serve: http://{settings.host}:{settings.port}", err=True)
+            if warning := exposed(settings):
+                typer.echo(warning, err=True)
             try:
                 gateway_main.run(settings, queue_settings, pool.reload)
             finally:
@@ -110,10 +113,13 @@ def _leave(*_: object) -> None:
 
 
 def _gateway_settings(host: str | None, port: int | None) -> GatewaySettings:
+    from service.access.key_file import read_key_file
     from service.settings import GatewaySettings
 
     given = {"host": host, "port": port}
     settings = settings_of(GatewaySettings)
+    if settings.keys is not None:
+        read_key_file(settings.keys)  # a wrong one ends the command before any worker starts
     return settings.model_copy(update={k: v for k, v in given.items() if v is not None})
 
 

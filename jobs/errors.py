@@ -31,8 +31,12 @@ AnysrError
 │   ├── SourceChanged          source_changed       while it was read
 │   ├── BucketDenied           bucket_denied        the store denies what ANYSR_BUCKETS allows
 │   └── ObjectNotFound         object_not_found     no such key, or no such bucket in the store
-├── Unauthorized               unauthorized         the admin key is missing or wrong
+├── Unauthorized               unauthorized         a key is missing or wrong
 ├── AdminDisabled              admin_disabled       no admin key is set
+├── ModelNotAllowed            model_not_allowed    the client may not name this model
+├── RateLimited                rate_limited         details: retry_after_s
+├── QuotaExceeded              quota_exceeded       details: retry_after_s, until the day ends
+├── TooManyJobs                too_many_jobs        details: retry_after_s
 ├── NotReady                   not_ready            no worker is warm
 ├── DeadlineExceeded           deadline_exceeded    only for on_miss=reject
 ├── JobCancelled               job_cancelled
@@ -207,12 +211,32 @@ class ObjectNotFound(RemoteError):
 
 class Unauthorized(AnysrError):
     code = "unauthorized"
-    message = "This needs the admin key: Authorization: Bearer <ANYSR_ADMIN_KEY>."
+    message = "This needs a key, as the header Authorization: Bearer <key>."
 
 
 class AdminDisabled(AnysrError):
     code = "admin_disabled"
     message = "This gateway has no admin key; set ANYSR_ADMIN_KEY to allow it."
+
+
+class ModelNotAllowed(AnysrError):
+    code = "model_not_allowed"
+    message = "The limits of this key do not allow this model."
+
+
+class RateLimited(AnysrError):
+    code = "rate_limited"
+    message = "This client sends more requests than it may; try again after Retry-After."
+
+
+class QuotaExceeded(AnysrError):
+    code = "quota_exceeded"
+    message = "This client has no pixels left of this day; try again after Retry-After."
+
+
+class TooManyJobs(AnysrError):
+    code = "too_many_jobs"
+    message = "This client has as many jobs waiting as it may; try again after Retry-After."
 
 
 class NotReady(AnysrError):

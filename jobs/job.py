@@ -125,6 +125,8 @@ class JobRequest:
     """What transparency is flattened on where the output has none: RRGGBB in hexadecimal."""
     strength: float = 0.0
     """Assumed compression damage of the picture, from 0 (clean) to 1 (JPEG at quality 30)."""
+    client: str | None = None
+    """Name of the client that the job belongs to, alone of all with a key; None without keys."""
     traceparent: str | None = None
     """The trace that the job belongs to, as in W3C's header of this name; passed on unread."""
 

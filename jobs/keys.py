@@ -122,6 +122,15 @@ class Keys:
         """Return the name of a worker's heartbeat."""
         return self.heartbeats + worker_id
 
+    def client_counters(self, client: str) -> str:
+        """Return the name of a client's counters, a hash (lua/shared/clients.lua)."""
+        return self._name(f"client:{client}")
+
+    def client_jobs(self, client: str) -> str:
+        """Return the name of the set of jobs that were accepted from a client with a limit on them;
+        ended ones may be in it."""
+        return self._name(f"client-jobs:{client}")
+
     @property
     def payloads(self) -> str:
         """Prefix of the expiring strings with the uploaded picture of each job."""

@@ -1,8 +1,8 @@
-"""The queue's contract in three parts, each for those who use it.
+"""The queue's contract in four parts, each for those who use it.
 
-Gateways use `Submissions` and `Registry`, workers `Leases` and `Registry`. Delivery is at least
-once, in the order of latest start time, with fenced results. All times come from the queue's own
-clock. Every method may raise ConnectionError.
+Gateways use `Submissions`, `Clients` and `Registry`, workers `Leases` and `Registry`.
+Delivery is at least once, in the order of latest start time, with fenced results. All times come
+from the queue's own clock. Every method may raise ConnectionError.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jobs.backlog import Backlog, QueueStats
+from jobs.client_limits import Allowance, ClientLimits
 from jobs.errors import AnysrError
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import Claim, Job, JobView, LeaseState, Outcome, RunFacts
@@ -36,14 +37,20 @@ class Submissions(Protocol):
     """Accepts jobs from gateways and returns their states and results."""
 
     async def submit(
-        self, job: Job, payload: bytes, spent_ms: float = 0.0, workers: int = 0
+        self,
+        job: Job,
+        payload: bytes,
+        spent_ms: float = 0.0,
+        workers: int = 0,
+        limits: ClientLimits | None = None,
     ) -> JobView:
         """Accept a job with its encoded picture, `spent_ms` after the end of its upload: its
         deadline is budget_ms - spent_ms from now. A job whose id is known is returned as it is.
 
         Raises Overloaded (details: retry_after_s) when the queue or its memory is full. With
         `workers` above 0, raises NoTime unless so many workers can run it in time, at its
-        `cheapest_ms`, beside all that was accepted before.
+        `cheapest_ms`, beside all that was accepted before. With the `limits` of its client, an
+        accepted job is counted for it; raises QuotaExceeded and TooManyJobs.
         """
 
     async def cancel(self, job_id: str) -> JobView:
@@ -96,6 +103,15 @@ class Submissions(Protocol):
 
     async def stats(self) -> QueueStats:
         """Return depth, age and backlog, in a time that does not depend on the depth."""
+
+
+class Clients(Protocol):
+    """Counts what clients use, right with several gateways."""
+
+    async def allow(self, limits: ClientLimits, *, submits: bool) -> Allowance:
+        """Count one request of a client, which is about to submit a job or not, and return what it
+        has left. The allowance has a `refusal`, which is not raised, where a limit is reached: for
+        a job, also that of pixels and of waiting jobs. Raises Overloaded when Redis is full."""
 
 
 @dataclass(frozen=True)
@@ -204,10 +220,13 @@ class Registry(Protocol):
 
 
 class JobQueue(Protocol):
-    """The three parts over the same connections."""
+    """The four parts over the same connections."""
 
     @property
     def submissions(self) -> Submissions: ...
+
+    @property
+    def clients(self) -> Clients: ...
 
     @property
     def leases(self) -> Leases: ...

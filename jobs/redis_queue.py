@@ -12,6 +12,7 @@ from jobs.connection import SteadyRedis, connect
 from jobs.event_hub import EventHub
 from jobs.keys import Keys
 from jobs.records import JobRecords
+from jobs.redis_clients import RedisClients
 from jobs.redis_leases import RedisLeases
 from jobs.redis_registry import RedisRegistry
 from jobs.redis_submissions import RedisSubmissions
@@ -21,7 +22,7 @@ from jobs.wakeup import WakeupSignal
 
 
 class RedisQueue:
-    """The three parts of `jobs.queue` on one Redis, or on two when pictures have their own."""
+    """The four parts of `jobs.queue` on one Redis, or on two when pictures have their own."""
 
     def __init__(self, client: SteadyRedis, blobs: SteadyRedis, settings: QueueSettings) -> None:
         keys, apart = Keys(settings.namespace), blobs is not client
@@ -33,6 +34,7 @@ class RedisQueue:
         servers = {"queue": client, "pictures": blobs} if apart else {"queue": client}
         self.registry = RedisRegistry(client, keys, scripts, settings.pulse_ttl_seconds, servers)
         self.leases = RedisLeases(scripts, pictures, wakeup, settings)
+        self.clients = RedisClients(scripts)
         self.submissions = RedisSubmissions(
             scripts, pictures, records, self._hub, self.registry, settings
         )

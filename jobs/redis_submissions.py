@@ -10,13 +10,15 @@ from redis.exceptions import OutOfMemoryError
 
 from jobs.backlog import QueueStats, backlog_of, stats_of
 from jobs.blob_store import BlobStore
+from jobs.client_limits import ClientLimits, quota_exceeded, too_many_jobs
 from jobs.codec import JOB
-from jobs.errors import Overloaded, ResultExpired
+from jobs.errors import AnysrError, Overloaded, ResultExpired
 from jobs.event_hub import EventHub
 from jobs.job import Job, JobStatus, JobView, Outcome
 from jobs.outages import reports_outages
 from jobs.queue import NoTime, Registry, Submissions
 from jobs.records import JobRecords
+from jobs.redis_clients import optional
 from jobs.scripts import Argument, Scripts
 from jobs.settings import QueueSettings
 from jobs.waiting import Waiting
@@ -47,7 +49,12 @@ class RedisSubmissions(Submissions):
 
     @reports_outages
     async def submit(
-        self, job: Job, payload: bytes, spent_ms: float = 0.0, workers: int = 0
+        self,
+        job: Job,
+        payload: bytes,
+        spent_ms: float = 0.0,
+        workers: int = 0,
+        limits: ClientLimits | None = None,
     ) -> JobView:
         self._hub.start()  # before the job can end
         remaining_ms, limit = job.budget_ms - spent_ms, self._settings.queue_limit
@@ -55,12 +62,16 @@ class RedisSubmissions(Submissions):
             *(job.id, JOB.encode(job), remaining_ms, job.cheapest_ms, job.on_miss.value, limit),
             *(job.narrowest_ms, job.requirement, job.overhead_ms, workers),
             *(self._settings.payload_ttl_seconds, "1" if job.small else ""),
+            *_counted(job, limits),
         )
+        client = limits.client if limits else None
         try:
-            answer = await self._offer(job.id, payload, arguments)
+            answer = await self._offer(job.id, payload, arguments, client)
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
             raise await self._overloaded() from error
+        if answer[0] == b"over" and limits is not None:
+            raise _over(job, limits, *answer[1:])
         if answer[0] == b"full":
             raise await self._overloaded()
         if answer[0] == b"late":
@@ -69,17 +80,21 @@ class RedisSubmissions(Submissions):
             return await self._known(job.id)
         return JobView(job, JobStatus.QUEUED, float(answer[1]), float(answer[2]))
 
-    async def _offer(self, job_id: str, payload: bytes, arguments: tuple[Argument, ...]) -> Any:
+    async def _offer(
+        self, job_id: str, payload: bytes, arguments: tuple[Argument, ...], client: str | None
+    ) -> Any:
         """Send a job with its picture; a large one only if the job would be accepted."""
         if self._blobs.apart or len(payload) > ASK_FIRST_BYTES:
-            answer = await self._scripts.run("submit", *arguments, "")
+            answer = await self._scripts.run("submit", *arguments, "", client=client)
             if answer[0] != b"free":
                 return answer
         if not self._blobs.apart:
             putting = self._blobs.putting_payload(job_id, payload)
-            return await self._scripts.run_after(putting, "submit", *arguments, "stored")
+            return await self._scripts.run_after(
+                putting, "submit", *arguments, "stored", client=client
+            )
         await self._blobs.put_payload(job_id, payload)
-        answer = await self._scripts.run("submit", *arguments, "stored")
+        answer = await self._scripts.run("submit", *arguments, "stored", client=client)
         if answer[0] not in (b"accepted", b"known"):
             await self._blobs.drop_payloads([job_id])
         return answer
@@ -161,3 +176,19 @@ class RedisSubmissions(Submissions):
     @reports_outages
     async def stats(self) -> QueueStats:
         return stats_of(await self._scripts.run("stats"))
+
+
+def _counted(job: Job, limits: ClientLimits | None) -> tuple[Argument, Argument, Argument]:
+    """Return the job's output pixels, and the limits that they are compared with."""
+    pixels = job.output_width * job.output_height
+    if limits is None:
+        return pixels, "", ""
+    return pixels, optional(limits.pixels_per_day), optional(limits.jobs_waiting)
+
+
+def _over(job: Job, limits: ClientLimits, why: bytes, used: bytes, day_ms: bytes) -> AnysrError:
+    """Return the error of a job that its client's limits do not allow."""
+    if why == b"jobs":
+        return too_many_jobs(limits)
+    left = max(0, (limits.pixels_per_day or 0) - int(float(used)))
+    return quota_exceeded(limits, left, float(day_ms) / 1e3, job.output_width * job.output_height)

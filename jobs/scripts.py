@@ -21,9 +21,10 @@ Step = Literal[
     "release",
     "report_stopped",
     "stats",
+    "allow",
 ]
 STEPS: tuple[Step, ...] = get_args(Step)
-SHARED = ("common", "budget", "backlog", "lateness", "changes")
+SHARED = ("common", "budget", "backlog", "lateness", "changes", "clients")
 """Put before each step, in this order."""
 
 Argument = str | bytes | float
@@ -55,23 +56,32 @@ class Scripts:
         self._shared += [keys.payloads if pictures_here else "", job_ttl_seconds]
         self._keys = keys
 
-    async def run(self, step: Step, *arguments: Argument) -> Any:
-        """Run one step. The head of its script describes its arguments and its answer."""
-        return await self._steps[step](keys=self._names, args=[*self._shared, *arguments])
+    async def run(self, step: Step, *arguments: Argument, client: str | None = None) -> Any:
+        """Run one step. The head of its script describes its arguments and its answer. With a
+        `client`, the keys of its counters and jobs are the last ones."""
+        names = self._names_for(client)
+        return await self._steps[step](keys=names, args=[*self._shared, *arguments])
 
-    async def run_after(self, command: Command, step: Step, *arguments: Argument) -> Any:
+    async def run_after(
+        self, command: Command, step: Step, *arguments: Argument, client: str | None = None
+    ) -> Any:
         """Run one step just after a command, in the same round trip. The step runs even if the
         command is refused, and must check for that itself; the command's error is raised then."""
-        names = self._names
+        names = self._names_for(client)
         call = ("EVALSHA", self._steps[step].sha, len(names), *names, *self._shared, *arguments)
         first, answer = await self._client.together(command, call)
         if isinstance(first, ResponseError):
             raise first
         if isinstance(answer, NoScriptError):
-            return await self.run(step, *arguments)
+            return await self.run(step, *arguments, client=client)
         if isinstance(answer, ResponseError):
             raise answer
         return answer
+
+    def _names_for(self, client: str | None) -> list[str]:
+        if client is None:
+            return self._names
+        return [*self._names, self._keys.client_counters(client), self._keys.client_jobs(client)]
 
     async def heartbeat(
         self, worker_id: str, data: bytes, ttl_ms: int, capabilities: Iterable[str]

@@ -26,7 +26,7 @@ async def require_admin_key(gateway: GatewayDep, credentials: Credentials) -> No
         raise AdminDisabled
     given = credentials.credentials if credentials is not None else ""
     if not hmac.compare_digest(given.encode(), key.get_secret_value().encode()):
-        raise Unauthorized
+        raise Unauthorized("This needs the admin key: Authorization: Bearer <ANYSR_ADMIN_KEY>.")
 
 
 router = APIRouter(

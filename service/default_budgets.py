@@ -31,6 +31,11 @@ class DefaultBudget:
     """Of one whose good result takes more than a tenth of it, and less than all."""
     most_ms: float
 
+    def at_most(self, largest_ms: float) -> DefaultBudget:
+        """Return these bounds within a caller's largest budget."""
+        bounds = (self.least_ms, self.usual_ms, self.most_ms)
+        return DefaultBudget(*(min(ms, largest_ms) for ms in bounds))
+
 
 def upscale_default(settings: GatewaySettings) -> DefaultBudget:
     """Return the bounds for POST /upscale, whose caller waits on one connection."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jobs.client_limits import ClientLimits
 from jobs.errors import (
     AnysrError,
     BudgetInfeasible,
@@ -17,7 +18,9 @@ from jobs.errors import (
     JobNotFound,
     NotReady,
     Overloaded,
+    QuotaExceeded,
     ResultExpired,
+    TooManyJobs,
 )
 from jobs.job import JobRequest, JobStatus, JobView, OnMiss, Outcome
 from jobs.outages import UNREACHABLE
@@ -87,33 +90,38 @@ class Dispatcher:
         return assessed(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
 
     async def submit(
-        self, job: JobRequest, picture: bytes, received: float, default: DefaultBudget | None = None
+        self,
+        job: JobRequest,
+        picture: bytes,
+        received: float,
+        default: DefaultBudget | None = None,
+        limits: ClientLimits | None = None,
     ) -> JobView:
-        """Submit a job to the queue, if it is admitted.
+        """Submit a job to the queue, if it is admitted and its client's limits allow it.
 
         The budget's clock runs since `received`, by time.monotonic(). With `default`, the budget
         is what the picture needs, within these bounds. Raises BudgetInfeasible, InvalidRequest,
-        NotReady and Overloaded.
+        NotReady, Overloaded, QuotaExceeded and TooManyJobs.
         """
         try:
             snapshot = self._snapshots.current
             await self._request_missing_model(job, snapshot)
             try:
-                return await self._submit(job, picture, received, snapshot, default)
+                return await self._submit(job, picture, received, snapshot, default, limits)
             except NoTime as refusal:
                 if default is None:
                     raise
                 # The snapshot was out of date: with the queue's own backlog the default budget is
                 # longer.
                 snapshot = snapshot.with_backlog(refusal.backlog)
-                return await self._submit(job, picture, received, snapshot, default)
+                return await self._submit(job, picture, received, snapshot, default, limits)
         except NoTime as refusal:
             self._metrics.rejected(Overloaded.code)
             raise no_time(refusal.late_ms) from None
         except ConnectionError:
             self._metrics.rejected(NotReady.code)
             raise NotReady(UNREACHABLE, retry_after_s=NOT_READY_RETRY_S) from None
-        except (BudgetInfeasible, NotReady, Overloaded) as error:
+        except (BudgetInfeasible, NotReady, Overloaded, QuotaExceeded, TooManyJobs) as error:
             self._metrics.rejected(error.code)
             raise
 
@@ -124,10 +132,11 @@ class Dispatcher:
         received: float,
         snapshot: Snapshot,
         default: DefaultBudget | None,
+        limits: ClientLimits | None,
     ) -> JobView:
         ready = admitted(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
         workers, spent_ms = len(snapshot.ready_for(job.requirement)), _since(received)
-        return await self._submissions.submit(ready, picture, spent_ms, workers)
+        return await self._submissions.submit(ready, picture, spent_ms, workers, limits)
 
     async def _request_missing_model(self, job: JobRequest, snapshot: Snapshot) -> None:
         """Request that workers load the job's model, if it is loaded on demand and no worker has
@@ -288,6 +297,7 @@ def _end_fields(view: JobView) -> dict[str, Any]:
     """Return the log fields of a job that no request waited for."""
     return {
         "request_id": view.job.id,
+        **({} if view.job.client is None else {"client": view.job.client}),
         "trace_id": trace_id_of(view.job.traceparent),
         **decision_of(view),
         "outcome": view.status.value,

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from images.header import check_pixels
 from scheduling.planning import Budgets, build_job
 from scheduling.request import parse_estimate
+from service.access.caller import caller_of
 from service.answers.estimate import EstimateAnswer, estimate_answer
 from service.default_budgets import upscale_default
 from service.gateway import GatewayDep
@@ -31,15 +32,18 @@ async def estimate(request: Request, response: Response, gateway: GatewayDep) ->
     described = parse_estimate(request.query_params.multi_items())
     settings = gateway.settings
     check_pixels(described.width, described.height, settings.max_source_pixels)
-    default = upscale_default(settings)
+    client = caller_of(request)
+    largest_ms = client.largest_budget_ms(settings.max_budget_ms)
+    default = upscale_default(settings).at_most(largest_ms)
     job = build_job(
         request.state.request_id,
         described.with_picture(),
         described.header(),
         gateway.catalogs.catalog,
         settings.limits,
-        Budgets(default.least_ms, settings.max_budget_ms),
+        Budgets(default.least_ms, largest_ms),
     )
+    client.check_model(job.model)
     request.state.facts.update(request_facts(job))
     answer = estimate_answer(await gateway.dispatcher.assess(job, default))
     response.headers["Cache-Control"] = "no-store"

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from jobs.queue import JobQueue
+from service.access.key_store import KeyStore
 from service.catalog_store import CatalogStore
 from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
@@ -33,6 +34,8 @@ class Gateway:
     room: ResultRoom
     outbound: OutboundClient
     """Connects to URLs that callers name."""
+    keys: KeyStore | None = None
+    """None where nobody needs a key."""
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 

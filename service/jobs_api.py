@@ -10,12 +10,14 @@ from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response, StreamingResponse
 
 from jobs.errors import JobNotFound
+from service.access.ownership import check_own_job, own_job
 from service.answers.job import JobAnswer, job_answer
 from service.default_budgets import jobs_default
 from service.events import MEDIA_TYPE, job_events
 from service.gateway import GatewayDep
 from service.negotiation import format_of_result
 from service.openapi import (
+    JOB_CODES,
     RUN_CODES,
     UPLOAD_CODES,
     UPLOAD_REFUSALS,
@@ -80,13 +82,13 @@ async def submit_job(request: Request, response: Response, gateway: GatewayDep) 
     return answer
 
 
-@router.get(
-    "/jobs/{job_id}", summary="See a job", responses=problem_answers("job_not_found", "not_ready")
-)
-async def show_job(job_id: JobId, response: Response, gateway: GatewayDep) -> JobAnswer:
+@router.get("/jobs/{job_id}", summary="See a job", responses=problem_answers(*JOB_CODES))
+async def show_job(
+    request: Request, job_id: JobId, response: Response, gateway: GatewayDep
+) -> JobAnswer:
     """The job as it is now."""
     response.headers["Cache-Control"] = "no-store"
-    return job_answer(await gateway.queue.submissions.view(job_id), gateway.settings.root_path)
+    return job_answer(await own_job(request, gateway, job_id), gateway.settings.root_path)
 
 
 @router.get(
@@ -95,14 +97,12 @@ async def show_job(job_id: JobId, response: Response, gateway: GatewayDep) -> Jo
     response_class=Response,
     responses={
         200: picture_answer(),
-        **problem_answers(
-            *("job_not_found", "job_not_finished", "result_expired", "not_ready"), *RUN_CODES
-        ),
+        **problem_answers(*("job_not_finished", "result_expired"), *JOB_CODES, *RUN_CODES),
     },
 )
-async def fetch_result(job_id: JobId, gateway: GatewayDep) -> Response:
+async def fetch_result(request: Request, job_id: JobId, gateway: GatewayDep) -> Response:
     """The picture with the headers of `POST /upscale`, or the error with which the job ended."""
-    view = await gateway.queue.submissions.view(job_id)
+    view = await own_job(request, gateway, job_id)
     share = gateway.room.share(view.job)
     try:
         picture = await read_result(gateway.queue.submissions, view, share)
@@ -127,12 +127,12 @@ async def fetch_result(job_id: JobId, gateway: GatewayDep) -> Response:
             "description": "`event: job` with the job as `data:`, at once and at each change.",
             "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
         },
-        **problem_answers("job_not_found", "not_ready"),
+        **problem_answers(*JOB_CODES),
     },
 )
-async def watch_job(job_id: JobId, gateway: GatewayDep) -> Response:
+async def watch_job(request: Request, job_id: JobId, gateway: GatewayDep) -> Response:
     """Server-sent events until the job ends."""
-    await gateway.queue.submissions.view(job_id)
+    await own_job(request, gateway, job_id)
     changes = gateway.queue.submissions.watch(job_id)
     events = job_events(changes, gateway.closing, gateway.settings.root_path)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -142,8 +142,9 @@ async def watch_job(job_id: JobId, gateway: GatewayDep) -> Response:
 @router.delete(
     "/jobs/{job_id}",
     summary="Cancel a job",
-    responses=problem_answers("job_not_found", "not_ready"),
+    responses=problem_answers(*JOB_CODES),
 )
-async def cancel_job(job_id: JobId, gateway: GatewayDep) -> JobAnswer:
+async def cancel_job(request: Request, job_id: JobId, gateway: GatewayDep) -> JobAnswer:
     """The job after the call; a job that has ended does not change."""
+    await check_own_job(request, gateway, job_id)
     return job_answer(await gateway.queue.submissions.cancel(job_id), gateway.settings.root_path)

@@ -35,6 +35,10 @@ from service import (
     status_api,
     upscale_api,
 )
+from service.access.exposure import exposed
+from service.access.guard import GUARDED
+from service.access.key_store import KeyStore
+from service.access.rate_headers import POLICY, STATE
 from service.body_bounds import BodyReader
 from service.catalog_store import CatalogStore
 from service.connection_bounds import ConnectionBounds, bounded
@@ -79,7 +83,7 @@ def create_app(
     catalogs: CatalogStore,
     tracing: Tracing | None = None,
 ) -> FastAPI:
-    """Return the application. The caller closes queue and tracing."""
+    """Return the application. The caller closes queue and tracing. Raises KeyFileError."""
     gateway = build_gateway(settings, queue, catalogs)
     app = FastAPI(
         title="AnySR Serve",
@@ -94,8 +98,10 @@ def create_app(
     app.state.gateway = gateway
     problems.install(app)
     state = state_api.public if settings.metrics_port else state_api.full
-    for part in (upscale_api, estimate_api, jobs_api, status_api, admin_api):
-        app.include_router(part.router)
+    guarded = GUARDED if gateway.keys else None
+    for part in (upscale_api, estimate_api, jobs_api, status_api):
+        app.include_router(part.router, dependencies=guarded)
+    app.include_router(admin_api.router)
     app.include_router(state)
     describe(app)
     _add_pages(app)
@@ -122,6 +128,7 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
         uploads=UploadReader(settings, sources),
         room=room,
         outbound=outbound,
+        keys=KeyStore(settings.keys) if settings.keys else None,
     )
 
 
@@ -149,15 +156,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway: Gateway = app.state.gateway
     if ANY in trusted_hosts_of(gateway.settings):
         log.info("requests for every host name are answered; ANYSR_TRUSTED_HOSTS would bound them")
+    if warning := exposed(gateway.settings):
+        log.warning("%s", warning)
     await gateway.snapshots.refresh()
     polling = gateway.catalogs.poll_reload_requests(
         gateway.queue.registry, gateway.settings.snapshot_seconds
     )
-    tasks = (
+    tasks = [
         asyncio.create_task(gateway.snapshots.keep_fresh(), name="snapshots"),
         asyncio.create_task(gateway.catalogs.follow_reload_requests(), name="catalog"),
         asyncio.create_task(polling, name="reload requests"),
-    )
+    ]
+    if gateway.keys is not None:
+        tasks.append(asyncio.create_task(gateway.keys.follow(), name="keys"))
     try:
         yield
     finally:
@@ -188,8 +199,11 @@ def _add_middleware(app: FastAPI, gateway: Gateway, tracing: Tracing) -> None:
             CORSMiddleware,
             allow_origins=gateway.settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Content-Type", "X-Request-ID", "traceparent"],
-            expose_headers=[*PICTURE_HEADERS, "X-Correlation-ID", "Location", "Retry-After"],
+            allow_headers=["Content-Type", "X-Request-ID", "traceparent", "Authorization"],
+            expose_headers=[
+                *(*PICTURE_HEADERS, "X-Correlation-ID", "Location", "Retry-After"),
+                *(POLICY, STATE, "WWW-Authenticate"),
+            ],
         )
     app.add_middleware(TrustedHosts, hosts=trusted_hosts_of(gateway.settings))
     app.add_middleware(LingeringClose)

@@ -38,6 +38,9 @@ SLACK_BUCKETS = (
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OUR_FAILURES = frozenset({DeadlineExceeded.code, InternalError.code, WorkerLost.code, "unknown"})
 """Error codes of admitted jobs that failed through the service's fault: missed budgets."""
+MOST_CLIENTS = 100
+OTHER_CLIENTS = "*"
+"""Label of all further clients; no client has this name."""
 UNKNOWN = "NaN while the queue cannot be reached"
 SPREAD = "Minimum, mean and maximum over the workers."
 
@@ -202,6 +205,7 @@ class GatewayMetrics:
         for counter in (self._pixels, self._bytes):
             counter.labels("in")
             counter.labels("out")
+        self._by_client()
         build = Gauge(
             "anysr_build_info",
             "1, with the version of the service and of what it runs on.",
@@ -209,6 +213,21 @@ class GatewayMetrics:
             registry=self.registry,
         )
         build.labels(package_version(), runtime()).set(1)
+
+    def _by_client(self) -> None:
+        self._clients: set[str] = set()
+        self._client_requests = Counter(
+            "anysr_client_requests",
+            f"Requests answered, by client; of {MOST_CLIENTS} clients by name.",
+            ("client", "status"),
+            registry=self.registry,
+        )
+        self._client_pixels = Counter(
+            "anysr_client_pixels",
+            "Output pixels of the jobs that were accepted, by client.",
+            ("client",),
+            registry=self.registry,
+        )
 
     def _queue_gauges(self) -> None:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
@@ -260,10 +279,24 @@ class GatewayMetrics:
         """Count a picture of `size` bytes whose job is in the queue."""
         self._pixels.labels("in").inc(job.source_width * job.source_height)
         self._bytes.labels("in").inc(size)
+        if job.client is not None:
+            pixels = job.output_width * job.output_height
+            self._client_pixels.labels(self._label_of(job.client)).inc(pixels)
 
     def picture_sent(self, size: int) -> None:
         """Count a picture of `size` bytes that its caller has taken to the end."""
         self._bytes.labels("out").inc(size)
+
+    def client_request(self, client: str, status: int) -> None:
+        """Count one answered request of a client."""
+        self._client_requests.labels(self._label_of(client), str(status)).inc()
+
+    def _label_of(self, client: str) -> str:
+        """Return the client's name as a label: those of the first `MOST_CLIENTS`, then one for all
+        others, so that a file of thousands of clients makes no thousands of series."""
+        if len(self._clients) < MOST_CLIENTS:
+            self._clients.add(client)
+        return client if client in self._clients else OTHER_CLIENTS
 
     def rejected(self, code: str) -> None:
         """Count one request that admission refused, by error code."""

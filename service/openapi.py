@@ -10,9 +10,10 @@ from fastapi import FastAPI
 from jobs.errors import ERRORS, AnysrError, InternalError
 from jobs.formats import WRITTEN
 from scheduling.request import EstimateRequest, UpscaleRequest
+from service.access.rate_headers import POLICY, STATE
 from service.outbound.urls import LONGEST_URL
 from service.picture_response import PICTURE_HEADERS
-from service.problems import MEDIA_TYPE, RETRY_STATUSES, STATUS, problem
+from service.problems import MEDIA_TYPE, STATUS, problem
 from service.sources.parameter import DESCRIPTION, SOURCE
 
 Json = dict[str, Any]
@@ -28,6 +29,17 @@ EXAMPLE_ID = "0f8fad5bd9cb469fa16570867728950e"
 BUSY_HEADERS: Json = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
 }
+PROBLEM_HEADERS: dict[int, Json] = {
+    HTTPStatus.UNAUTHORIZED: {
+        "WWW-Authenticate": {"description": "As in RFC 6750.", "schema": {"type": "string"}}
+    },
+    HTTPStatus.TOO_MANY_REQUESTS: {
+        **BUSY_HEADERS,
+        POLICY: {"description": "What the client may use.", "schema": {"type": "string"}},
+        STATE: {"description": "What it has left.", "schema": {"type": "string"}},
+    },
+    HTTPStatus.SERVICE_UNAVAILABLE: BUSY_HEADERS,
+}
 
 SOURCE_SCHEMA: Json = {
     "type": "string",
@@ -41,7 +53,11 @@ SOURCE_CODES = (
     *("remote_too_slow", "too_many_redirects", "remote_refused", "source_changed"),
     *("bucket_denied", "object_not_found"),
 )
+ACCESS_CODES = ("unauthorized", "rate_limited")
+"""Of every route that needs a key, where the gateway has any."""
+JOB_CODES = ("job_not_found", "not_ready", *ACCESS_CODES)
 UPLOAD_CODES = (
+    *(*ACCESS_CODES, "model_not_allowed", "quota_exceeded", "too_many_jobs"),
     *SOURCE_CODES,
     *("empty_body", "corrupt_image", "body_too_large", "image_too_large", "output_too_large"),
     *("unsupported_image", "invalid_request", "animated_image", "unknown_model"),
@@ -49,6 +65,7 @@ UPLOAD_CODES = (
     "internal_error",
 )
 ESTIMATE_CODES = (
+    *(*ACCESS_CODES, "model_not_allowed"),
     *("image_too_large", "output_too_large", "invalid_request", "unknown_model"),
     *("model_not_trained", "unknown_width", "not_ready", "internal_error"),
 )
@@ -92,6 +109,9 @@ _EXAMPLE_DETAILS: dict[str, Json] = {
     "budget_infeasible": {"smallest_feasible_ms": 180},
     "quality_infeasible": {"largest_feasible_db": 31.4},
     "overloaded": {"retry_after_s": 4},
+    "rate_limited": {"retry_after_s": 0.2},
+    "quota_exceeded": {"retry_after_s": 30_600},
+    "too_many_jobs": {"retry_after_s": 1},
     "not_ready": {"retry_after_s": 2},
 }
 
@@ -186,7 +206,8 @@ def _problems(status: int, errors: list[type[AnysrError]]) -> Json:
         "description": ", ".join(f"`{code}`" for code in examples),
         "content": {MEDIA_TYPE: {"schema": PROBLEM, "examples": examples}},
     }
-    return described | ({"headers": BUSY_HEADERS} if status in RETRY_STATUSES else {})
+    headers = PROBLEM_HEADERS.get(status)
+    return described | ({} if headers is None else {"headers": headers})
 
 
 def _with_problems(made: Json) -> Json:

@@ -51,8 +51,8 @@ class RequestLog:
     """ASGI middleware, the outermost one.
 
     It sets in `scope["state"]`: `request_id`; `started` (time.monotonic()); `span`, in which routes
-    enter the stages of their work; and `facts`, a dictionary to which routes add fields of log line
-    and span.
+    enter the stages of their work; `facts`, a dictionary to which routes add fields of log line
+    and span; and `headers`, one to which they add headers of whatever answer follows.
     """
 
     def __init__(self, app: ASGIApp, metrics: GatewayMetrics, tracing: Tracing) -> None:
@@ -68,10 +68,11 @@ class RequestLog:
         request_id = uuid.uuid4().hex
         started = time.monotonic()
         facts: dict[str, Any] = {}
+        added: dict[str, str] = {}
         headers = Headers(scope=scope)
         span = self._begin(scope, headers)
         scope.setdefault("state", {}).update(
-            request_id=request_id, started=started, facts=facts, span=span
+            request_id=request_id, started=started, facts=facts, headers=added, span=span
         )
         correlation = headers.get("x-request-id", "")
         status = 0
@@ -80,7 +81,9 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(MutableHeaders(raw=message["headers"]), request_id, correlation)
+                answered = MutableHeaders(raw=message["headers"])
+                answered.update(added)
+                _add_headers(answered, request_id, correlation)
             await send(message)
 
         with log_context(request_id=request_id, trace_id=span.context.trace_id):
@@ -107,6 +110,8 @@ class RequestLog:
         }
         trace_id = span.context.trace_id
         self._metrics.request(route, method, status, seconds, trace_id)
+        if "client" in facts:
+            self._metrics.client_request(facts["client"], status)
         error = str(facts.get("reason", status)) if status >= FAILED else None
         span.end(f"{method} {route}", attributes_of(facts), error)
         level = logging.DEBUG if route in QUIET else logging.INFO

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from images.limits import JOB_BYTES, Limits
@@ -33,6 +33,20 @@ def _admin_key(key: SecretStr | None) -> SecretStr | None:
 def _hosts(patterns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(read_pattern(pattern) for pattern in patterns)
 
+
+def _key_file(path: object) -> object:
+    """Return the path of the file of keys; None for an empty variable. The text of such a file, as
+    a secret named anysr_keys would give it, is no path."""
+    text = str(path or "")
+    if "\n" in text or "=" in text:
+        raise ValueError(
+            "must be the path of a file with keys, not its text; that of a secret is "
+            "/run/secrets/ and its name, which must not be anysr_keys"
+        )
+    return path or None
+
+
+KeyFilePath = Annotated[Path | None, BeforeValidator(_key_file)]
 
 AdminKey = Annotated[SecretStr | None, AfterValidator(_admin_key)]
 
@@ -82,6 +96,14 @@ class GatewaySettings(LogSettings):
         description="Key for POST /admin/reload, at least 16 characters; unset: it is disabled.",
     )
 
+    keys: KeyFilePath = Field(
+        None,
+        repr=False,
+        description="File of the clients' keys (TOML, written by `anysr keys`; docs/keys.md), read "
+        "again when it changes; every request for pictures or jobs then needs one. Unset: none "
+        "does.",
+    )
+
     max_body_bytes: int = Field(
         32 * MEBIBYTE, ge=1, description="Largest request body, in bytes; larger ones get 413."
     )
@@ -122,7 +144,7 @@ class GatewaySettings(LogSettings):
         description="Hosts (comma-separated) from which `image_url` may fetch a picture: "
         "`example.com`, `*.example.com` for all names below it, `*` for all. Unset: none.",
     )
-    buckets: Path | None = Field(
+    buckets: Annotated[Path | None, BeforeValidator(lambda path: path or None)] = Field(
         None,
         description="TOML file with the buckets that `image_url=s3://bucket/key` may name, and "
         "their credentials (docs/sources.md).",

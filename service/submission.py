@@ -15,6 +15,9 @@ from jobs.formats import ImageFormat
 from jobs.job import JobRequest, JobView
 from scheduling.planning import Budgets, build_job
 from scheduling.request import AUTO
+from service.access.caller import allowance_of, caller_of
+from service.access.keys import ANYONE
+from service.access.rate_headers import rate_headers
 from service.default_budgets import DefaultBudget
 from service.gateway import Gateway
 from service.uploads import Upload
@@ -67,6 +70,7 @@ async def accept_upload(
             upload = replace(upload, wanted=wanted)
         view = await _submitted(request, gateway, upload, header, default)
         gateway.metrics.picture_admitted(view.job, len(upload.picture))
+        _count_pixels(request, view.job)
         upload_ms = (upload.received - request.state.started) * 1e3
         return Accepted(view, upload.received, upload_ms, negotiated)
 
@@ -79,15 +83,18 @@ async def _submitted(
     default: DefaultBudget,
 ) -> JobView:
     """Return the job of an upload, in the queue."""
+    client = caller_of(request)
+    default = default.at_most(client.largest_budget_ms(gateway.settings.max_budget_ms))
     job = _planned(request, gateway, upload, header, default)
+    limits = client.limits if client.limits.counted else None
     facts = request.state.facts
     facts.update(request_facts(job))
     if upload.fetched:
         facts["fetched"] = True
     if upload.wanted.latency_budget_ms is not None:
         facts["budget_ms"] = job.budget_ms
-        return await gateway.dispatcher.submit(job, upload.picture, upload.received)
-    view = await gateway.dispatcher.submit(job, upload.picture, upload.received, default)
+        return await gateway.dispatcher.submit(job, upload.picture, upload.received, limits=limits)
+    view = await gateway.dispatcher.submit(job, upload.picture, upload.received, default, limits)
     facts["budget_ms"] = view.job.budget_ms
     return view
 
@@ -123,14 +130,27 @@ def _planned(
     default: DefaultBudget,
 ) -> JobRequest:
     """Return the job, planned by the picture's header alone; no pixel is decoded."""
-    settings = gateway.settings
+    settings, client = gateway.settings, caller_of(request)
     job_id: str = request.state.request_id
-    return build_job(
+    job = build_job(
         job_id,
         upload.wanted,
         header,
         gateway.catalogs.catalog,
         settings.limits,
-        Budgets(default.least_ms, settings.max_budget_ms),
+        Budgets(default.least_ms, client.largest_budget_ms(settings.max_budget_ms)),
         request.state.span.context.traceparent,
     )
+    if client is ANYONE:
+        return job
+    client.check_model(job.model)
+    return replace(job, client=client.name)
+
+
+def _count_pixels(request: Request, job: JobRequest) -> None:
+    """Tell the caller what its accepted job leaves it of its quota."""
+    allowance = allowance_of(request)
+    if allowance is not None:
+        pixels = job.output_width * job.output_height
+        headers = rate_headers(caller_of(request).limits, allowance, pixels)
+        request.state.headers.update(headers)

@@ -33,6 +33,12 @@ def is_wildcard(host: str) -> bool:
     return host == "" or (address is not None and address.is_unspecified)
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether a server bound to this host is reached by its own machine alone."""
+    address = _address(host)
+    return host.lower() in LOOPBACK_NAMES or (address is not None and address.is_loopback)
+
+
 class TrustedHosts:
     """ASGI middleware: answers 421 to a Host header that is not trusted, and makes redirects
     relative, so that none repeats the header.

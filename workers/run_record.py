@@ -30,6 +30,7 @@ class RunRecord:
         self._facts: dict[str, Any] = {
             "request_id": claim.job.id,
             "worker": worker_id,
+            **({} if claim.job.client is None else {"client": claim.job.client}),
             "attempt": claim.attempt,
             "queue_ms": round(queue_ms, 2),
             "slack_ms": round(claim.slack_ms, 2),

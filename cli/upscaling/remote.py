@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import httpx
@@ -16,6 +17,8 @@ LOADING_PATIENCE_S = 60
 """How long a request is repeated while the service is busy or not ready: it may be loading a model
 on its first request."""
 REPEATED = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS)
+KEY = "ANYSR_KEY"
+"""Variable with the key for the service: no argument, which every user of the machine could see."""
 BUDGET = "latency_budget_ms"
 
 
@@ -84,8 +87,14 @@ class RemoteUpscaler:
 
 
 def _client(server: str) -> httpx.Client:
+    key = os.environ.get(KEY, "").strip()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    if not key.isascii():
+        raise Refusal([f"{KEY} is no key: keys have letters, digits and underscores"])
     try:
-        client = httpx.Client(base_url=server, timeout=httpx.Timeout(30, read=None))
+        client = httpx.Client(
+            base_url=server, headers=headers, timeout=httpx.Timeout(30, read=None)
+        )
     except (httpx.InvalidURL, ValueError) as error:
         raise Refusal([f"--server {server} is no address: {error}"]) from error
     if client.base_url.scheme not in ("http", "https") or not client.base_url.host:

@@ -109,8 +109,11 @@ class ModelsAnswer(BaseModel):
     limits: LimitsAnswer
 
 
-def models_answer(catalog: Catalog, settings: GatewaySettings, snapshot: Snapshot) -> ModelsAnswer:
-    """Return the answer for a catalog, with the limits in the settings and the ready workers."""
+def models_answer(
+    catalog: Catalog, settings: GatewaySettings, snapshot: Snapshot, max_budget_ms: float
+) -> ModelsAnswer:
+    """Return the answer for a catalog, with the limits in the settings, the largest budget of the
+    caller and the ready workers."""
     models = [_model(entry, entry.name == catalog.default, snapshot) for entry in catalog.models]
     limits = LimitsAnswer(
         max_body_bytes=settings.max_body_bytes,
@@ -118,7 +121,7 @@ def models_answer(catalog: Catalog, settings: GatewaySettings, snapshot: Snapsho
         max_output_pixels=settings.max_output_pixels,
         max_job_bytes=settings.max_job_bytes,
         max_side={image_format: image_format.max_side for image_format in WRITTEN},
-        max_budget_ms=settings.max_budget_ms,
+        max_budget_ms=max_budget_ms,
         formats=[_format(image_format) for image_format in ImageFormat],
     )
     return ModelsAnswer(

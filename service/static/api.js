@@ -60,6 +60,8 @@
  * @property {() => void} onSent                the body is sent: the budget starts
  */
 
+import { authorization, wantKey } from "./key.js";
+
 /**
  * What the pages of proxies mean, in the service's words: they have a status alone.
  *
@@ -91,9 +93,15 @@ const MODELS_TIMEOUT_MS = 5000;
 // Relative to this file, so that the page also works under a path prefix.
 const address = (/** @type {string} */ path) => new URL(`../${path}`, import.meta.url).href;
 
+/**
+ * @param {string} path
+ * @param {RequestInit} options
+ */
+const answerOf = (path, options) => fetch(address(path), { ...options, headers: authorization() });
+
 /** @returns {Promise<Models>} */
 export async function fetchModels() {
-  const response = await fetch(address("models"), { signal: AbortSignal.timeout(MODELS_TIMEOUT_MS) });
+  const response = await answerOf("models", { signal: AbortSignal.timeout(MODELS_TIMEOUT_MS) });
   if (!response.ok) throw await problemOf(await response.blob(), response.status);
   return response.json();
 }
@@ -104,7 +112,7 @@ export async function fetchModels() {
  * @returns {Promise<Estimate>} what the picture would take
  */
 export async function fetchEstimate(query, signal) {
-  const response = await fetch(address(`estimate?${query}`), { signal });
+  const response = await answerOf(`estimate?${query}`, { signal });
   if (!response.ok) throw await problemOf(await response.blob(), response.status);
   return response.json();
 }
@@ -151,7 +159,9 @@ async function checkReadable(file) {
  */
 async function problemOf(body, status, retryAfter = null) {
   try {
-    return new Problem(JSON.parse(await body.text()), status, retryAfter);
+    const problem = new Problem(JSON.parse(await body.text()), status, retryAfter);
+    if (problem.code === "unauthorized") wantKey();
+    return problem;
   } catch {
     // A proxy's error page, or an empty body.
     return new Problem({}, status, retryAfter);
@@ -173,6 +183,7 @@ export async function upscale(file, parameters, { signal, onUpload, onSent }) {
   const request = new XMLHttpRequest();
   request.open("POST", address("upscale"));
   request.responseType = "blob";
+  for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
   request.upload.addEventListener("progress", ({ loaded, total }) => onUpload(loaded / total));
   request.upload.addEventListener("load", onSent);
   signal.addEventListener("abort", () => request.abort(), { once: true });

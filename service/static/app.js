@@ -11,6 +11,7 @@ import { examined } from "./file-kind.js";
 import { FrameField } from "./frame-field.js";
 import { headline } from "./headline.js";
 import { watchHealth } from "./health.js";
+import { listenForKey } from "./key-field.js";
 import { Kept } from "./kept.js";
 import { readPicture, releasePicture, unreadPicture } from "./picture.js";
 import { PreviewPanel } from "./preview-panel.js";
@@ -60,6 +61,7 @@ class App {
 
   start() {
     this.#listen();
+    listenForKey(() => this.#fetchModels().then(() => this.#update()));
     watchHealth(byId("health", HTMLElement), (workers) => (this.#workers = workers));
     this.#ready = this.#fetchModels().then(() => this.#restore());
   }

@@ -23,6 +23,11 @@ export const WORDS = Object.freeze({
   model_not_trained: ["This model cannot run yet", "Nobody has trained it for this service. Choose another model."],
   unknown_width: ["This network width is no longer available", "Choose another width, or Automatic."],
   budget_infeasible: ["The time limit is too short", "Even the fastest way that your settings allow takes longer."],
+  unauthorized: ["The service needs a key", "Enter your key above, then try again."],
+  model_not_allowed: ["Your key does not allow this model", "Choose another model, or Automatic."],
+  rate_limited: ["That was too fast", "Your key allows fewer requests at once. Try again in a moment."],
+  quota_exceeded: ["Today’s pixels are used up", "Your key allows no more of this size until midnight UTC. A smaller scale may fit."],
+  too_many_jobs: ["Too many pictures are waiting", "Your key allows no more at once. Try again in a moment."],
   overloaded: ["The service is busy", "It has as many pictures as it can finish in time. Try again in a moment."],
   not_ready: ["Not ready yet", "The service is still starting, or still loading the model that you chose."],
   deadline_exceeded: ["Time ran out", "Allow more time, or set “If time runs out” to “Send anyway”."],
@@ -33,8 +38,8 @@ export const WORDS = Object.freeze({
   unreachable: ["The service does not answer", "Check your connection, then try again."],
 });
 
-const RETRYABLE = new Set(["deadline_exceeded", "job_cancelled", "worker_lost", "internal_error", "unreachable"]);
-const WAITABLE = new Set(["overloaded", "not_ready"]);
+const RETRYABLE = new Set(["unauthorized", "deadline_exceeded", "job_cancelled", "worker_lost", "internal_error", "unreachable"]);
+const WAITABLE = new Set(["overloaded", "rate_limited", "too_many_jobs", "not_ready"]);
 const TICK_MS = 250;
 
 /**

@@ -111,7 +111,7 @@ async function attempts(entry, options, signal) {
     } catch (error) {
       if (!(error instanceof Problem) || !options.patient || pauses >= MAX_PAUSES) throw error;
       if (canTakeFirstFrame(entry, error)) entry.frame = 1;
-      else if (WAITABLE.has(error.status)) await pause(entry, error.retryAfterS, options, signal);
+      else if (WAITABLE.has(error.status) && error.code !== "quota_exceeded") await pause(entry, error.retryAfterS, options, signal);
       else throw error;
     }
   }

@@ -23,7 +23,10 @@ SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 PATH = re.compile(r"[\w-]+(?:/[\w.-]+)+/?")
 DOTTED = re.compile(r"[a-z_]+(?:\.\w+)+")
 CLASS = re.compile(r"[A-Z][a-z]\w*")
-OTHERS_WORDS = {"Accept", "Host", "QuantizeLinear", "Location", "Set5", "Set14", "False"}
+OTHERS_WORDS = {
+    *("Accept", "Host", "QuantizeLinear", "Location", "Set5", "Set14", "False"),
+    *("Authorization", "RateLimit"),
+}
 """Names in the form of a class that are not ours: an operator, headers, data sets, a value."""
 BESIDE = {"data/bench"}
 """A folder that CONTRIBUTING places beside the checkout."""

@@ -27,7 +27,7 @@ FLAGS = (
 )
 TIMEOUT_MS = 8000
 START_S = 30
-HANDLED = ("/upscale", "/estimate", "/health/ready")
+HANDLED = ("/upscale", "/estimate", "/models", "/health/ready")
 """Addresses whose errors are the page's to handle."""
 
 

@@ -6,6 +6,7 @@
 - test_estimates: what is said before anything is sent
 - test_formats: frames, transparency, and pictures that the browser cannot show
 - test_example: what the empty page shows
+- test_key: the field for a key
 - test_viewer: comparison, zoom, pan
 - test_kept: what survives a reload
 - test_sentences, test_bicubic: the modules that compute and word

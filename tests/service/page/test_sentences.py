@@ -62,7 +62,7 @@ async def test_an_unknown_reason_is_passed_over(page: Page) -> None:
 
 
 NEVER_HERE = {
-    *("unauthorized", "admin_disabled", "job_not_found", "job_not_finished", "result_expired"),
+    *("admin_disabled", "job_not_found", "job_not_finished", "result_expired"),
 }
 """Codes of routes that the page does not call."""
 UNSENT = {"quality_infeasible"}

@@ -1,0 +1,1 @@
+"""Keys of clients, what they may do, and what they have left."""
