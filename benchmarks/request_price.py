@@ -104,7 +104,7 @@ def compare(
             pairs = []
             for number in range(rounds + 1):
                 length = seconds if number else WARMING_S
-                pairs.append([asyncio.run(_run_round(s, callers, length)) for s in (plain, ours)])
+                pairs.append([asyncio.run(run_round(s, callers, length)) for s in (plain, ours)])
                 done += 1
                 report(done)
             prices += _summed_up(callers, pairs[1:])
@@ -135,11 +135,12 @@ def _over(one: Round, other: Round) -> Round:
     )
 
 
-async def _run_round(service: Service, callers: int, seconds: float) -> Round:
-    """Send requests for so many seconds; each caller waits for an answer before its next one."""
+async def run_round(service: Service, callers: int, seconds: float, side: int = SIDE) -> Round:
+    """Send pictures of `side` pixels a side for so many seconds; each caller waits for an answer
+    before its next request."""
     latencies: list[float] = []
     overheads: list[float] = []
-    picture = draw_jpeg(SIDE, SIDE)
+    picture = draw_jpeg(side, side)
     async with aiohttp.ClientSession(service.url) as client:
         since, cpu_before = time.perf_counter(), service.cpu_s()
 

@@ -244,6 +244,39 @@ def price(
 
 
 @app.command()
+def sizes(
+    count: Annotated[int, typer.Option(help="Pictures, each of another size.")] = 1000,
+    smallest: Annotated[int, typer.Option(min=8, max=4096, help="Pixels a side.")] = 96,
+    largest: Annotated[int, typer.Option(min=8, max=4096, help="Pixels a side.")] = 192,
+) -> None:
+    """Send pictures of many sizes to a service of one worker: its memory, and the slow requests
+    (Linux).
+
+    JPEGs at x2 by anysr-s at full width, one after another. Times are per input pixel, from the
+    51st picture on.
+    """
+    from benchmarks.sizes import SLOW, WARMING, measure
+
+    with progress(refresh=1) as bars:
+        task = bars.add_task("Pictures", total=count)
+        try:
+            figures = measure(count, smallest, largest, partial(_update, bars, task))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    typer.echo(
+        f"worker: {figures.warm_mb:.0f} MB after {WARMING} pictures, {figures.halfway_mb:.0f} "
+        f"halfway, {figures.end_mb:.0f} at the end "
+        f"({figures.end_mb / figures.warm_mb - 1:+.1%})"
+    )
+    for name, times in (("request", figures.whole), ("network", figures.network)):
+        shown = ", ".join(f"{width}x{height}" for width, height in times.slow[:8]) or "none"
+        typer.echo(
+            f"{name}: {times.median_us:.2f} µs per pixel at the median, {times.slowest:.2f} times "
+            f"that at most; above {SLOW:g} times: {len(times.slow)} ({shown})"
+        )
+
+
+@app.command()
 def promises(
     tries: Annotated[
         int, typer.Option(help="Number of refusals, each with a second request.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import hiredis
@@ -23,6 +23,13 @@ PACKED_AT_ONCE_BYTES = 1 << 16
 
 Command = tuple[str | bytes | float, ...]
 """A command's name and arguments."""
+
+OnFirst = Callable[[Any], None]
+"""Called with the answer of the first command as soon as it is there."""
+
+
+def ignore(answer: Any) -> None:
+    """Do nothing."""
 
 
 class SteadyRedis(Redis):
@@ -44,40 +51,49 @@ class SteadyRedis(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command; redis's TimeoutError after CALL_TIMEOUT_S."""
-        (answer,) = await self._bounded((args,), options)
+        (answer,) = await self._bounded((args,), options, ignore)
         if isinstance(answer, exceptions.ResponseError):
             raise answer
         return answer
 
-    async def together(self, *commands: Command) -> list[Any]:
+    async def together(self, *commands: Command, on_first: OnFirst = ignore) -> list[Any]:
         """Run commands one after another in one round trip, bounded as one call. Return the answer
-        of each, or the ResponseError with which it was refused."""
-        return await self._bounded(commands, {})
+        of each, or the ResponseError with which it was refused. Commands behind one that blocks
+        wait for its end; `on_first` is called again when all are repeated."""
+        return await self._bounded(commands, {}, on_first)
 
-    async def _bounded(self, commands: Sequence[Command], options: dict[str, Any]) -> list[Any]:
+    async def _bounded(
+        self, commands: Sequence[Command], options: dict[str, Any], on_first: OnFirst
+    ) -> list[Any]:
         """Exchange commands for answers, which redis-py reads by `options`."""
         async with self._turns:
             try:
                 async with asyncio.timeout(CALL_TIMEOUT_S):
-                    return await self._repeated(commands, options)
+                    return await self._repeated(commands, options, on_first)
             except TimeoutError as error:
                 raise exceptions.TimeoutError(f"no answer in {CALL_TIMEOUT_S:g} s") from error
 
-    async def _repeated(self, commands: Sequence[Command], options: dict[str, Any]) -> list[Any]:
+    async def _repeated(
+        self, commands: Sequence[Command], options: dict[str, Any], on_first: OnFirst
+    ) -> list[Any]:
         """Exchange them again on a new connection when one has ended."""
         for _ in range(RETRIES):
             try:
-                return await self._exchanged(commands, options)
+                return await self._exchanged(commands, options, on_first)
             except (exceptions.ConnectionError, exceptions.TimeoutError):
                 await self._drop_idle()
-        return await self._exchanged(commands, options)
+        return await self._exchanged(commands, options, on_first)
 
-    async def _exchanged(self, commands: Sequence[Command], options: dict[str, Any]) -> list[Any]:
+    async def _exchanged(
+        self, commands: Sequence[Command], options: dict[str, Any], on_first: OnFirst
+    ) -> list[Any]:
         connection = self._idle.pop() if self._idle else await self._connected()
         try:
             packed = [part for command in commands for part in _packed(connection, command)]
             await connection.send_packed_command(packed, check_health=False)
-            answers = [await self._answer(connection, command[0], options) for command in commands]
+            answers = [await self._answer(connection, commands[0][0], options)]
+            on_first(answers[0])
+            answers += [await self._answer(connection, name, options) for name, *_ in commands[1:]]
         except BaseException:  # an answer may still come, so nobody else may use it
             await self._give_back(connection)
             raise

@@ -1,24 +1,32 @@
 """Events of jobs: one pub/sub connection per process, shared by all that wait for a job.
 
-An event carries no state: it only means "read this job again", with the token of its result. After
-each (re)connection all waiters are woken, so none misses what happened in between. The ends of all
-jobs are received; the changes before them only once somebody watches a job.
+An event only means "read this job again", with the token of its result; that of a small result
+has it with it (`jobs.result_event`). After each (re)connection all waiters are woken, so none misses
+what happened in between. The ends of all jobs are received; the changes before them only once
+somebody watches a job.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from jobs.codec import CodecError
+from jobs.keys import Keys
 from jobs.outages import RECONNECT_S
+from jobs.result_event import ResultEvent, result_event_of
+
+log = logging.getLogger("anysr.jobs.events")
 
 SILENCE_S = 10.0
 """After this long without a message the connection is checked by a ping."""
@@ -34,15 +42,19 @@ class Subscription:
         self.ends_only = ends_only
         self.token: int | None = None
         """Token of the claim that ended the job, by its event."""
+        self.result_event: ResultEvent | None = None
+        """The job's end and result, if they came with an event."""
 
 
 class EventHub:
     """Receives the ends and changes of jobs, and wakes those who wait for them."""
 
-    def __init__(self, client: Redis, ended: str, changes: str) -> None:
+    def __init__(self, client: Redis, keys: Keys) -> None:
         self._client = client
-        self._ended = ended
-        self._changes = changes
+        self._ended = keys.ended
+        self._changes = keys.changes
+        self.result_channel = keys.result_channel(uuid4().hex)
+        """The channel with the small results of jobs that this process submits."""
         self._subscriptions: dict[str, set[Subscription]] = {}
         self._task: asyncio.Task[None] | None = None
         self._watched = asyncio.Event()
@@ -96,7 +108,7 @@ class EventHub:
     async def _receive(self, pubsub: PubSub) -> None:
         """Deliver events until the connection turns out to be dead."""
         async with asyncio.timeout(SILENCE_S):
-            await pubsub.subscribe(self._ended)
+            await pubsub.subscribe(self._ended, self.result_channel)
         following = asyncio.create_task(self._follow_changes(pubsub))
         try:
             pinged = False
@@ -123,7 +135,11 @@ class EventHub:
     def _deliver(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribe":
             self._subscribed(message["channel"].decode())
-        elif message["type"] == "message":
+        elif message["type"] != "message":
+            return
+        elif message["channel"].decode() == self.result_channel:
+            self._hand_over(message["data"])
+        else:
             _, _, rest = message["data"].decode(errors="replace").partition(":")
             job_id, ends, token = rest.partition(":")
             if ends:
@@ -132,6 +148,17 @@ class EventHub:
                 if ends or not subscription.ends_only:
                     subscription.token = int(token) if token.isdecimal() else None
                     subscription.changed.set()
+
+    def _hand_over(self, message: bytes) -> None:
+        try:
+            result_event = result_event_of(message)
+        except CodecError as error:  # the job's end is published as well
+            log.warning("%s", error)
+            return
+        for subscription in self._subscriptions.get(result_event.job_id, ()):
+            if subscription.ends_only:
+                subscription.token, subscription.result_event = result_event.token, result_event
+                subscription.changed.set()
 
     def _subscribed(self, channel: str) -> None:
         if channel == self._ended:

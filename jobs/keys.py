@@ -99,6 +99,11 @@ class Keys:
         """Channel: `status:id:token` at each end of a job; the token is empty if it never ran."""
         return self._name("ended")
 
+    def result_channel(self, gateway: str) -> str:
+        """Return the channel with the small results of jobs that one gateway waits for
+        (`jobs.result_event`)."""
+        return self._name(f"results:{gateway}")
+
     @property
     def changes(self) -> str:
         """Channel: `status:id` at each change of a job before its end."""

@@ -82,7 +82,7 @@ def claim_pause_s(failures: int) -> float:
     return CLAIM_PAUSES_S[min(failures, len(CLAIM_PAUSES_S) - 1)]
 
 
-async def deliver(send: Callable[[], Awaitable[bool]]) -> bool:
+async def deliver(send: Callable[[], Awaitable[R]]) -> R:
     """Return the result of `send`, repeated while the queue is away. Raises ConnectionError after
     the last attempt."""
     for pause_s in DELIVERY_PAUSES_S:

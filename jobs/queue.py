@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from jobs.backlog import Backlog, QueueStats
 from jobs.client_limits import Allowance, ClientLimits
@@ -128,6 +128,15 @@ class Gap:
     """Whether only small jobs are taken."""
 
 
+class Completion(NamedTuple):
+    """The delivery of a result, and what follows it."""
+
+    delivered: bool
+    """False when the lease was lost: nothing is stored then."""
+    following: Claim | None = None
+    """The next job of the same worker."""
+
+
 class Leases(Protocol):
     """Hands jobs to workers, and takes their results back under a fencing token."""
 
@@ -173,6 +182,17 @@ class Leases(Protocol):
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
         """Deliver the result. Returns False, and stores nothing, when the lease is lost. Raises
         OutputTooLarge for a picture that the queue can never hold; the lease is then kept."""
+
+    async def complete_and_claim(
+        self,
+        claim: Claim,
+        facts: RunFacts,
+        picture: bytes,
+        worker_id: str,
+        capabilities: Iterable[str] = (),
+    ) -> Completion:
+        """Deliver the result as `complete`, and lease the next job in the same round trip, if one
+        waits. Nothing is leased while the present job is not ended."""
 
     async def fail(self, claim: Claim, error: AnysrError) -> bool:
         """End the job with an error. Returns False when the lease is lost."""

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -17,9 +18,9 @@ from jobs.connection import Command
 from jobs.errors import AnysrError, InternalError
 from jobs.job import Claim, JobStatus, LeaseState, RunFacts
 from jobs.outages import OUTAGES, reports_outages
-from jobs.queue import Capabilities, Gap, Leases
+from jobs.queue import Capabilities, Completion, Gap, Leases
 from jobs.records import claim_of
-from jobs.scripts import Scripts
+from jobs.scripts import Argument, Scripts
 from jobs.settings import QueueSettings
 from jobs.wakeup import WakeupSignal
 
@@ -30,6 +31,9 @@ FOREVER_MS = 1e15
 """Stands for no bound: numbers reach Lua as text, and it cannot parse infinity."""
 ANY = Gap(math.inf, math.inf)
 """The gap of an idle worker: any job."""
+
+Run = Callable[..., Awaitable[Any]]
+"""Runs a step as `Scripts.run`, or returns None if it was stopped before."""
 
 
 class RedisLeases(Leases):
@@ -58,17 +62,19 @@ class RedisLeases(Leases):
     ) -> Claim | None:
         clock = asyncio.get_running_loop()
         until = clock.time() + wait_s
-        none_waited, self._none_waited = self._none_waited, False
-        if none_waited and not await self._wake.wait(wait_s, stopping):
-            return None
+        waits, self._none_waited = self._none_waited, False
         while True:
-            claim, passed = await self._claim(worker_id, capabilities() if capabilities else ())
+            run: Run = self._scripts.run
+            if waits:
+                run = partial(self._wake.run, until - clock.time(), stopping)
+            met = capabilities() if capabilities else ()
+            claim, passed = await self._claim(worker_id, met, run=run)
             left_s = until - clock.time()
-            if claim is not None or left_s <= 0:
+            if claim is not None or left_s <= 0 or (stopping is not None and stopping.is_set()):
                 return claim
             # With jobs for others in the queue the wake-up token is theirs.
-            wait = self._wake.wait(left_s, stopping) if not passed else _pause(left_s, stopping)
-            if not await wait:
+            waits = not passed
+            if passed and not await _pause(left_s, stopping):
                 return None
 
     @reports_outages
@@ -83,25 +89,36 @@ class RedisLeases(Leases):
         worker_id: str,
         capabilities: Iterable[str],
         gap: Gap = ANY,
+        run: Run | None = None,
     ) -> tuple[Claim | None, int]:
-        """Return a job, and the number of jobs passed over because other workers must run them."""
-        times = (min(ms, FOREVER_MS) for ms in (gap.remaining_ms, gap.spare_ms, gap.short_ms))
-        bounds = (*times, "1" if gap.small_only else "")
-        met = tuple(capabilities)
+        """Return a job, and the number of jobs passed over because other workers must run them.
+        The first attempt is sent by `run`."""
+        arguments, run = self._bounds(worker_id, tuple(capabilities), gap), run or self._scripts.run
         while True:
-            ended, row, passed = await self._scripts.run(
-                "claim",
-                *(self._lease_ms, self._max_attempts, worker_id, self._unserved_ms),
-                *bounds,
-                *met,
-            )
-            if ended:
-                await self._blobs.drop_payloads_apart(job_id.decode() for job_id in ended)
-            if not row:
-                return None, int(passed)
-            claim = await self._open(row)
-            if claim is not None:
-                return claim, int(passed)
+            answer = await run("claim", *arguments)
+            if answer is None:  # it was stopped before
+                return None, 0
+            claim, passed = await self._read(answer)
+            if claim is not None or passed is not None:
+                return claim, passed or 0
+            run = self._scripts.run
+
+    def _bounds(
+        self, worker_id: str, capabilities: Iterable[str], gap: Gap = ANY, after: str = ""
+    ) -> tuple[Argument, ...]:
+        """Return the arguments of claim.lua."""
+        times = (min(ms, FOREVER_MS) for ms in (gap.remaining_ms, gap.spare_ms, gap.short_ms))
+        limits = (self._lease_ms, self._max_attempts, worker_id, self._unserved_ms)
+        return (*limits, *times, "1" if gap.small_only else "", after, *capabilities)
+
+    async def _read(self, answer: list[Any]) -> tuple[Claim | None, int | None]:
+        """Return the job in an answer of claim.lua, and the number of jobs passed over; None where
+        a leased job could not be read, so that another one may be claimed."""
+        ended, row, passed = answer
+        if ended:
+            await self._blobs.drop_payloads_apart(job_id.decode() for job_id in ended)
+        claim = await self._open(row) if row else None
+        return claim, int(passed) if claim is not None or not row else None
 
     async def _open(self, row: list[Any]) -> Claim | None:
         """Return the claim of a leased job, with its picture fetched unless the script sent it. A
@@ -145,19 +162,40 @@ class RedisLeases(Leases):
 
     @reports_outages
     async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
+        return (await self._complete(claim, facts, picture)).delivered
+
+    @reports_outages
+    async def complete_and_claim(
+        self,
+        claim: Claim,
+        facts: RunFacts,
+        picture: bytes,
+        worker_id: str,
+        capabilities: Iterable[str] = (),
+    ) -> Completion:
+        following = self._bounds(worker_id, capabilities, after=claim.job.id)
+        return await self._complete(claim, facts, picture, following)
+
+    async def _complete(
+        self,
+        claim: Claim,
+        facts: RunFacts,
+        picture: bytes,
+        following: tuple[Argument, ...] | None = None,
+    ) -> Completion:
+        """Deliver a result, and claim by the arguments of claim.lua where some are given."""
         job_id, token = claim.job.id, claim.token
         await self._blobs.check_result(picture)
         fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}
-        putting = self._blobs.putting_result(job_id, token, picture)
+        putting: Command | None = self._blobs.putting_result(job_id, token, picture)
         if self._blobs.apart:
             await self._blobs.put_result(job_id, token, picture)
-            ours = await self._end(job_id, token, JobStatus.SUCCEEDED, fields)
-        else:
-            ours = await self._end(job_id, token, JobStatus.SUCCEEDED, fields, putting)
-        if ours:
-            return True
-        await self._blobs.drop_results([(job_id, token)])
-        return False
+            putting = None
+        end = job_id, token, JobStatus.SUCCEEDED
+        completion = await self._end(*end, fields, putting, following)
+        if not completion.delivered:
+            await self._blobs.drop_results([(job_id, token)])
+        return completion
 
     @reports_outages
     async def fail(self, claim: Claim, error: AnysrError) -> bool:
@@ -169,7 +207,7 @@ class RedisLeases(Leases):
             "error_detail": error.detail,
             "error_details": json.dumps(error.details, default=str),
         }
-        return await self._end(job_id, token, JobStatus.FAILED, fields)
+        return (await self._end(job_id, token, JobStatus.FAILED, fields)).delivered
 
     async def _end(
         self,
@@ -178,19 +216,25 @@ class RedisLeases(Leases):
         status: JobStatus,
         fields: Mapping[str, str | bytes],
         putting: Command | None = None,
-    ) -> bool:
+        following: tuple[Argument, ...] | None = None,
+    ) -> Completion:
         pairs = [part for pair in fields.items() for part in pair]
         result = "" if putting is None else putting[1]
-        arguments = (job_id, token, status.value, result, *pairs)
-        if putting is None:
-            ended, waiting = await self._scripts.run("finish", *arguments)
+        before = [] if putting is None else [putting]
+        finish = job_id, token, status.value, result, *pairs
+        claimed: Claim | None = None
+        if following is None:
+            ended, waiting = await self._scripts.run_after(before, "finish", *finish)
         else:
-            ended, waiting = await self._scripts.run_after(putting, "finish", *arguments)
-        ours = bool(ended == 1)
-        self._none_waited = ours and waiting == 0
-        if ours:
+            (ended, waiting), answer = await self._scripts.run_both(
+                before, ("finish", finish), ("claim", following)
+            )
+            claimed, _ = await self._read(answer)
+        delivered = bool(ended == 1)
+        self._none_waited = delivered and waiting == 0 and claimed is None
+        if delivered:
             await self._blobs.drop_payloads_apart([job_id])
-        return ours
+        return Completion(delivered, claimed)
 
 
 async def _pause(left_s: float, stopping: asyncio.Event | None) -> bool:

@@ -27,10 +27,10 @@ class RedisQueue:
     def __init__(self, client: SteadyRedis, blobs: SteadyRedis, settings: QueueSettings) -> None:
         keys, apart = Keys(settings.namespace), blobs is not client
         self._clients = (client, blobs) if apart else (client,)
-        self._hub = EventHub(client, keys.ended, keys.changes)
+        self._hub = EventHub(client, keys)
         scripts = Scripts(client, keys, settings.job_ttl_seconds, pictures_here=not apart)
         pictures = BlobStore(blobs, keys, settings, apart=apart)
-        records, wakeup = JobRecords(client, keys), WakeupSignal(client, keys.wake)
+        records, wakeup = JobRecords(client, keys), WakeupSignal(client, scripts, keys.wake)
         servers = {"queue": client, "pictures": blobs} if apart else {"queue": client}
         self.registry = RedisRegistry(client, keys, scripts, settings.pulse_ttl_seconds, servers)
         self.leases = RedisLeases(scripts, pictures, wakeup, settings)

@@ -13,7 +13,7 @@ from jobs.blob_store import BlobStore
 from jobs.client_limits import ClientLimits, quota_exceeded, too_many_jobs
 from jobs.codec import JOB
 from jobs.errors import AnysrError, Overloaded, ResultExpired
-from jobs.event_hub import EventHub
+from jobs.event_hub import EventHub, Subscription
 from jobs.job import Job, JobStatus, JobView, Outcome
 from jobs.outages import reports_outages
 from jobs.queue import NoTime, Registry, Submissions
@@ -62,6 +62,7 @@ class RedisSubmissions(Submissions):
             *(job.id, JOB.encode(job), remaining_ms, job.cheapest_ms, job.on_miss.value, limit),
             *(job.narrowest_ms, job.requirement, job.overhead_ms, workers),
             *(self._settings.payload_ttl_seconds, "1" if job.small else ""),
+            self._hub.result_channel,
             *_counted(job, limits),
         )
         client = limits.client if limits else None
@@ -91,7 +92,7 @@ class RedisSubmissions(Submissions):
         if not self._blobs.apart:
             putting = self._blobs.putting_payload(job_id, payload)
             return await self._scripts.run_after(
-                putting, "submit", *arguments, "stored", client=client
+                [putting], "submit", *arguments, "stored", client=client
             )
         await self._blobs.put_payload(job_id, payload)
         answer = await self._scripts.run("submit", *arguments, "stored", client=client)
@@ -133,9 +134,13 @@ class RedisSubmissions(Submissions):
         timeout_s: float,
         with_picture: Callable[[], bool] = lambda: True,
     ) -> Outcome:
-        async def read(job_id: str, token: int | None) -> Outcome:
-            wanted = token is not None and not self._blobs.apart and with_picture()
-            return await self._read_outcome(job_id, token if wanted else None)
+        async def read(job_id: str, event: Subscription | None) -> Outcome:
+            token = None if event is None else event.token
+            if event is None or token is None or not with_picture():
+                return await self._read_outcome(job_id, None)
+            if event.result_event is not None:
+                return event.result_event.outcome(view)
+            return await self._read_outcome(job_id, None if self._blobs.apart else token)
 
         if view.ended:
             return await read(view.job.id, None)
@@ -144,8 +149,8 @@ class RedisSubmissions(Submissions):
     def watch(self, job_id: str) -> AsyncIterator[JobView]:
         return self._waiting.watch(job_id, self._read)
 
-    async def _read(self, job_id: str, token: int | None) -> JobView:
-        del token  # only the picture is found by it
+    async def _read(self, job_id: str, event: Subscription | None) -> JobView:
+        del event  # the record has the state as it is now
         return await self.view(job_id)
 
     @reports_outages

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any, Literal, get_args
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from jobs.connection import Command, SteadyRedis
+from jobs.connection import Command, OnFirst, SteadyRedis, ignore
 from jobs.keys import Keys
 
 Step = Literal[
@@ -28,6 +28,8 @@ SHARED = ("common", "budget", "backlog", "lateness", "changes", "clients")
 """Put before each step, in this order."""
 
 Argument = str | bytes | float
+StepCall = tuple[Step, Sequence[Argument]]
+"""A step and its arguments."""
 
 
 def _source(name: str) -> str:
@@ -63,15 +65,44 @@ class Scripts:
         return await self._steps[step](keys=names, args=[*self._shared, *arguments])
 
     async def run_after(
-        self, command: Command, step: Step, *arguments: Argument, client: str | None = None
+        self,
+        before: Sequence[Command],
+        step: Step,
+        *arguments: Argument,
+        on_first: OnFirst = ignore,
+        client: str | None = None,
     ) -> Any:
-        """Run one step just after a command, in the same round trip. The step runs even if the
-        command is refused, and must check for that itself; the command's error is raised then."""
+        """Run one step just after other commands, in the same round trip. The step runs even if the
+        last of them is refused, and must check for that itself; that command's error is raised
+        then. `on_first` as for `SteadyRedis.together`; `client` as for `run`."""
+        call = self._call(step, arguments, client)
+        *others, answer = await self._client.together(*before, call, on_first=on_first)
+        if others and isinstance(others[-1], ResponseError):
+            raise others[-1]
+        return await self._answer(answer, step, arguments, client)
+
+    async def run_both(
+        self, before: Sequence[Command], first: StepCall, second: StepCall
+    ) -> tuple[Any, Any]:
+        """Run two steps just after other commands, in the same round trip. Either runs even if what
+        comes before it is refused; the error of the last command, or of a step, is raised then."""
+        calls = (self._call(step, arguments) for step, arguments in (first, second))
+        *others, one, two = await self._client.together(*before, *calls)
+        if others and isinstance(others[-1], ResponseError):
+            raise others[-1]
+        return await self._answer(one, *first), await self._answer(two, *second)
+
+    def _call(
+        self, step: Step, arguments: Sequence[Argument], client: str | None = None
+    ) -> Command:
         names = self._names_for(client)
-        call = ("EVALSHA", self._steps[step].sha, len(names), *names, *self._shared, *arguments)
-        first, answer = await self._client.together(command, call)
-        if isinstance(first, ResponseError):
-            raise first
+        return ("EVALSHA", self._steps[step].sha, len(names), *names, *self._shared, *arguments)
+
+    async def _answer(
+        self, answer: Any, step: Step, arguments: Sequence[Argument], client: str | None = None
+    ) -> Any:
+        """Return a step's answer, or raise it. A server that does not know the script yet gets it
+        now."""
         if isinstance(answer, NoScriptError):
             return await self.run(step, *arguments, client=client)
         if isinstance(answer, ResponseError):

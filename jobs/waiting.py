@@ -20,8 +20,8 @@ class JobState(Protocol):
 
 S = TypeVar("S", bound=JobState)
 
-Read = Callable[[str, int | None], Awaitable[S]]
-"""Reads a job by its id; the token is that of the claim that ended it, by its event."""
+Read = Callable[[str, Subscription | None], Awaitable[S]]
+"""Reads a job by its id, after an event of its subscription or without one."""
 
 
 class Waiting:
@@ -65,6 +65,6 @@ async def _next(job_id: str, subscription: Subscription, read: Read[S]) -> S:
     subscription.changed.clear()
     while True:
         try:
-            return await read(job_id, subscription.token)
+            return await read(job_id, subscription)
         except ConnectionError:
             await asyncio.sleep(REREAD_S)

@@ -41,6 +41,9 @@ PROBLEM_HEADERS: dict[int, Json] = {
     HTTPStatus.SERVICE_UNAVAILABLE: BUSY_HEADERS,
 }
 
+ACCESS_CODES = ("unauthorized", "rate_limited")
+"""Of every route that needs a key, where the gateway has any."""
+JOB_CODES = ("job_not_found", "not_ready", *ACCESS_CODES)
 SOURCE_SCHEMA: Json = {
     "type": "string",
     "minLength": 1,
@@ -53,9 +56,6 @@ SOURCE_CODES = (
     *("remote_too_slow", "too_many_redirects", "remote_refused", "source_changed"),
     *("bucket_denied", "object_not_found"),
 )
-ACCESS_CODES = ("unauthorized", "rate_limited")
-"""Of every route that needs a key, where the gateway has any."""
-JOB_CODES = ("job_not_found", "not_ready", *ACCESS_CODES)
 UPLOAD_CODES = (
     *(*ACCESS_CODES, "model_not_allowed", "quota_exceeded", "too_many_jobs"),
     *SOURCE_CODES,

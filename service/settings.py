@@ -30,10 +30,6 @@ def _admin_key(key: SecretStr | None) -> SecretStr | None:
     return key
 
 
-def _hosts(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(read_pattern(pattern) for pattern in patterns)
-
-
 def _key_file(path: object) -> object:
     """Return the path of the file of keys; None for an empty variable. The text of such a file, as
     a secret named anysr_keys would give it, is no path."""
@@ -47,6 +43,11 @@ def _key_file(path: object) -> object:
 
 
 KeyFilePath = Annotated[Path | None, BeforeValidator(_key_file)]
+
+
+def _hosts(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(read_pattern(pattern) for pattern in patterns)
+
 
 AdminKey = Annotated[SecretStr | None, AfterValidator(_admin_key)]
 

@@ -1,13 +1,15 @@
 """One job from its bytes to an encoded picture, with every decision in between.
 
-bind by the catalog -> decode -> bind by the picture -> run -> encode. Workers, `anysr upscale` and
+bind by the catalog -> decode -> bind by the picture -> run -> encode. A small picture is decoded
+during the first of these. Workers, `anysr upscale` and
 studies all run jobs through `execute`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from images.decode import decode
@@ -20,10 +22,14 @@ from workers.binding import Binding
 from workers.device_memory import fit_to_device
 from workers.loaded_model import ModelsByName
 from workers.memory import fit_to_memory, too_little_memory
-from workers.pipeline import Decode, PipelineResult, Progress, guard, run_pipeline
+from workers.pipeline import BeginsEarly, Decode, PipelineResult, Progress, guard, run_pipeline
 from workers.upscale import Engine
 
 log = logging.getLogger("anysr.workers.execution")
+
+AHEAD_PIXELS = 1 << 14
+"""A picture of at most so many pixels is decoded while its job reaches its thread and its rung is
+chosen, which takes about as long. What a larger one takes is taken only once it is known to fit."""
 
 OnBound = Callable[[Binding], None]
 """Called on the executing thread after each binding: by the catalog before decoding, when
@@ -81,24 +87,44 @@ def execute(
     process. Raises errors of `jobs.errors` for a job that cannot be run, Overloaded among them when
     memory runs out all the same, and `pipeline.Stopped` when `progress` is stopped.
     """
-    guard(job, limits)
-    bound = Binding(job, models, costs, slack_ms, load)
-    on_bound(bound)
-
-    def fitting_engine() -> Engine | None:
-        engine = fit_to_memory(job, payload, limits, bound.engine, available_bytes)
-        return fit_to_device(job, engine, models)
-
-    def choose_engine(picture: Picture) -> Engine | None:
-        bound.refine(picture)
+    with _decoded_or_abandoned(decode, limits):
+        guard(job, limits)
+        bound = Binding(job, models, costs, slack_ms, load)
         on_bound(bound)
-        return fitting_engine()
 
-    fitting_engine()  # refuses a job before it is decoded
+        def fitting_engine() -> Engine | None:
+            engine = fit_to_memory(job, payload, limits, bound.engine, available_bytes)
+            return fit_to_device(job, engine, models)
 
+        def choose_engine(picture: Picture) -> Engine | None:
+            bound.refine(picture)
+            on_bound(bound)
+            return fitting_engine()
+
+        fitting_engine()  # refuses a large picture before it is decoded
+
+        try:
+            result = run_pipeline(
+                job, payload, limits, choose_engine, progress or Progress(), decode
+            )
+        except MemoryError as error:
+            log.warning("memory ran out: %s", error)
+            raise too_little_memory() from error
+        return Execution(bound, result)
+
+
+def begin_decoding(decode: Decode, job: JobRequest, payload: bytes, limits: Limits) -> None:
+    """Let a small picture be decoded before `execute` is called with the same `decode`, which must
+    follow, if it can begin early. Does not block."""
+    small = job.source_width * job.source_height <= AHEAD_PIXELS
+    if small and isinstance(decode, BeginsEarly):
+        decode.begin(payload, limits.source_pixels, job.frame)
+
+
+@contextlib.contextmanager
+def _decoded_or_abandoned(decode: Decode, limits: Limits) -> Iterator[None]:
     try:
-        result = run_pipeline(job, payload, limits, choose_engine, progress or Progress(), decode)
-    except MemoryError as error:
-        log.warning("memory ran out: %s", error)
-        raise too_little_memory() from error
-    return Execution(bound, result)
+        yield
+    finally:
+        if isinstance(decode, BeginsEarly):
+            decode.abandon(limits.source_pixels)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 from images.background_colour import background_of
 from images.decode import decode
@@ -29,6 +30,19 @@ class Stopped(Exception):
 Decode = Callable[[bytes, int, int | None], Picture]
 """Decodes a file of at most so many pixels, or a frame of it, as `images.decode.decode`. If it is
 Interruptible, stopping the run interrupts it."""
+
+
+@runtime_checkable
+class BeginsEarly(Protocol):
+    """A `Decode` that can begin before it is called."""
+
+    def begin(self, data: bytes, max_pixels: int, frame: int | None = None) -> None:
+        """Decode a picture while the caller does something else, and then calls it with the same
+        arguments."""
+
+    def abandon(self, max_pixels: int) -> None:
+        """Wait for a picture that was begun and not called for."""
+
 
 ChooseEngine = Callable[[Picture], Engine | None]
 """Returns the engine for a decoded picture, None for plain resampling. May raise to stop."""

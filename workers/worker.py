@@ -31,7 +31,7 @@ from workers.binding import Binding
 from workers.cost_updates import update_by_overrun, update_cost_model
 from workers.current_models import CurrentModels
 from workers.decoders import Decoders
-from workers.execution import Execution, OnBound, execute
+from workers.execution import Execution, OnBound, begin_decoding, execute
 from workers.heartbeat import Heartbeat
 from workers.lease import Lease, held
 from workers.memory import beside_bytes, bytes_left
@@ -184,15 +184,25 @@ class Worker:
         """Execute a job and deliver its picture."""
         execution, claim = await self._execute(run, preemptible, lease, record), run.claim
         facts = preemptible.facts(execution)
-        if not preemptible.accompanied:
-            update_cost_model(execution, facts.run_ms, preemptible.uniform)
-        if preemptible.overrun is not None:
-            update_by_overrun(execution, preemptible.overrun)
-        _reject_late(claim, facts)
-        picture = execution.result.picture
-        if await deliver(partial(self._leases.complete, claim, facts, picture)):
-            return facts
-        return _Dropped(LeaseState.LOST)
+        try:
+            _reject_late(claim, facts)
+            if await self._deliver(run, facts, execution.result.picture):
+                return facts
+            return _Dropped(LeaseState.LOST)
+        finally:  # the caller need not wait for it
+            if not preemptible.accompanied:
+                update_cost_model(execution, facts.run_ms, preemptible.uniform)
+            if preemptible.overrun is not None:
+                update_by_overrun(execution, preemptible.overrun)
+
+    async def _deliver(self, run: RunContext, facts: RunFacts, picture: bytes) -> bool:
+        """Deliver a picture, and claim the next job in the same call if the worker is free."""
+        if run.suspended is not None or self._unrun is not None or run.stopping.is_set():
+            return await deliver(partial(self._leases.complete, run.claim, facts, picture))
+        following = self._parts.heartbeat.worker_id, self._capabilities()
+        send = self._leases.complete_and_claim
+        delivered, self._unrun = await deliver(partial(send, run.claim, facts, picture, *following))
+        return delivered
 
     async def _execute(
         self, run: RunContext, preemptible: PreemptibleRun, lease: Lease, record: RunRecord
@@ -208,6 +218,7 @@ class Worker:
         decode_within = parts.decoders.beside if goes_on else parts.decoders.first
         # The queue lists the runs of others only: this worker is free for the job.
         load = Load.of(backlog, parts.heartbeat.live_workers, free=1)
+        decode = decode_within(claim.run_slack_ms / 1e3)
         work = partial(
             execute,
             *(
@@ -221,7 +232,7 @@ class Worker:
             parts.limits,
             progress=progress,
             available_bytes=available_bytes,
-            decode=decode_within(claim.run_slack_ms / 1e3),
+            decode=decode,
         )
         try:
             with parts.watchdog.watching(claim.job.id, preemptible) as watched:
@@ -229,6 +240,7 @@ class Worker:
                 async with preemptible.watched(lease):
                     # In this context, so that log lines of the thread name the job as well.
                     call = partial(contextvars.copy_context().run, work, on_bound=on_bound)
+                    begin_decoding(decode, claim.job, claim.payload, parts.limits)
                     execution = await asyncio.get_running_loop().run_in_executor(thread, call)
         except Stopped as stop:
             raise _Dropped(lease.state) from stop

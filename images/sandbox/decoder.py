@@ -111,23 +111,58 @@ class SandboxedDecoder:
     ) -> Picture:
         """Decode as `images.decode.decode`. Raises also DecodingTooLong, CorruptImage if the
         process dies of the picture, and DecodingInterrupted."""
-        with self._turn:
-            self.start()
-            process = self._process
-            if process is None:
-                raise InternalError  # closed meanwhile
-            try:
-                process.wait_until_ready()
-                with call.running(process):
-                    return process.decode(data, max_pixels, frame, call.seconds)
-            except AnysrError:
-                raise
-            except (EOFError, OSError, ValueError, KeyError, TypeError) as error:
-                raise self._replaced(process, call, error) from error
-            finally:
-                if process.memory_refused:
-                    process.memory_refused = False
-                    self._on_end(End.MEMORY)
+        begun, call.begun = call.begun, False
+        if not begun:
+            self._turn.acquire()
+        try:
+            if not begun:
+                self.start()
+            return self._decode(data, max_pixels, frame, call, begun)
+        finally:
+            self._turn.release()
+
+    def begin(self, data: bytes, max_pixels: int, frame: int | None, call: BoundedDecode) -> bool:
+        """Send a picture of at most `wire.MOST_INLINE_BYTES`, if the process is ready and idle;
+        return whether it was sent. `decode` or `abandon` of the same call must follow then."""
+        if not 0 < len(data) <= wire.MOST_INLINE_BYTES or not self._turn.acquire(blocking=False):
+            return False
+        process, sent = self._process, False
+        try:
+            if process is not None and process.ready and not process.ended:
+                process.send(data, max_pixels, frame, call.seconds)
+                sent = True
+        except OSError as error:  # `decode` replaces the process
+            log.warning("the decoder process does not take a picture: %s", error)
+        finally:
+            if not sent:
+                self._turn.release()
+        return sent
+
+    def _decode(
+        self, data: bytes, max_pixels: int, frame: int | None, call: BoundedDecode, begun: bool
+    ) -> Picture:
+        process = self._process
+        if process is None:
+            raise InternalError  # closed meanwhile
+        try:
+            process.wait_until_ready()
+            with call.running(process):
+                until = time.monotonic() + call.seconds
+                if not begun:
+                    process.send(data, max_pixels, frame, call.seconds)
+                return process.answer(max_pixels, until)
+        except AnysrError:
+            raise
+        except DecodingInterrupted as interruption:
+            if begun:  # its answer is still to come
+                raise self._replaced(process, call, interruption) from None
+            raise
+        except (EOFError, OSError, ValueError, KeyError, TypeError) as error:
+            raise self._replaced(process, call, error) from error
+        finally:
+            if process.memory_refused:
+                process.memory_refused = False
+                self._on_end(End.MEMORY)
 
     def _replaced(self, process: _Process, call: BoundedDecode, error: Exception) -> Exception:
         """Replace a process that failed, and return the error of its picture."""
@@ -156,12 +191,25 @@ class BoundedDecode:
     def __init__(self, decoder: SandboxedDecoder, seconds: float) -> None:
         self.seconds = seconds
         self.interrupted = False
+        self.begun = False
+        """Whether the picture was sent, and nobody waits for it yet."""
         self._decoder = decoder
         self._lock = threading.Lock()
         self._process: _Process | None = None
 
     def __call__(self, data: bytes, max_pixels: int, frame: int | None = None) -> Picture:
         return self._decoder.decode(data, max_pixels, frame, self)
+
+    def begin(self, data: bytes, max_pixels: int, frame: int | None = None) -> None:
+        """Decode a small picture while the caller does something else. A call with the same
+        arguments then waits for it, or `abandon`, which must follow otherwise."""
+        self.begun = self._decoder.begin(data, max_pixels, frame, self)
+
+    def abandon(self, max_pixels: int) -> None:
+        """Wait for a picture that was begun and is not needed; without one, do nothing."""
+        if self.begun:
+            with contextlib.suppress(AnysrError, DecodingInterrupted):
+                self(b"", max_pixels)
 
     def interrupt(self) -> None:
         """End the decoding, which then raises DecodingInterrupted; also before it has begun."""
@@ -220,11 +268,10 @@ class _Process:
             if not message["seccomp"]:
                 log.warning("no seccomp on this system: decoders are limited by resources alone")
 
-    def decode(self, data: bytes, max_pixels: int, frame: int | None, seconds: float) -> Picture:
-        """Raises the picture's error, TimeoutError, EOFError or OSError if the process dies, and
-        ValueError, KeyError or TypeError if it answers nonsense."""
-        until = time.monotonic() + seconds
+    def send(self, data: bytes, max_pixels: int, frame: int | None, seconds: float) -> None:
+        """Send a picture. Raises OSError if the process died."""
         request = {"max_pixels": max_pixels, "frame": frame, "seconds": seconds}
+        self._socket.settimeout(max(0.001, seconds))
         if 0 < len(data) <= wire.MOST_INLINE_BYTES:
             wire.send(self._socket, request, inline=data)
         else:
@@ -232,6 +279,10 @@ class _Process:
                 mapped.write(data)
                 mapped.close()
                 wire.send(self._socket, request, (descriptor,))
+
+    def answer(self, max_pixels: int, until: float) -> Picture:
+        """Return the picture that was sent. Raises its error, TimeoutError, EOFError or OSError if
+        the process dies, and ValueError, KeyError or TypeError if it answers nonsense."""
         with self._answer(until) as (facts, inline, _):
             if "code" in facts:
                 self.memory_refused = bool(facts.get("memory"))

@@ -2,15 +2,17 @@
 -- capabilities (none named: among all), and that fit the gap of a busy worker (jobs.queue.Gap; an idle
 -- one has a gap for any job). Answers { ids ended on the way, the claim or nothing, how many jobs were
 -- passed over for other workers }. The last field of the claim is the picture if it is on this server
--- and small: copying a large one would block the server for all.
+-- and small: copying a large one would block the server for all. With `after`, it claims nothing while
+-- that job still runs: the worker could not end it.
 local PICTURE_BYTES = 65536
 local MOST_TOO_LARGE = 64 -- jobs that do not fit the gap, and are passed over in one claim
 local lease_ms, max_attempts, worker = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local unserved_ms = tonumber(ARGV[9])
 local remaining_ms, spare_ms, short_ms = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
-local small_only = ARGV[13] ~= ''
-local ours = #ARGV > 13 and {} or nil
-for i = 14, #ARGV do ours[ARGV[i]] = true end
+local small_only, after = ARGV[13] ~= '', ARGV[14]
+local ours = #ARGV > 14 and {} or nil
+for i = 15, #ARGV do ours[ARGV[i]] = true end
+if after ~= '' and read(after, 'status')[1] == 'running' then return { {}, false, 0 } end
 local now = now_ms()
 local ended = {}
 

@@ -1,16 +1,18 @@
 -- Accepts a job, unless the queue is full, or the job would be late, or make another late
 -- (shared/lateness.lua): the caller then gets `overloaded`. A repeated submit (after a lost answer)
 -- changes nothing. Without `stored` its picture was not sent yet: the answer 'free' then means that the
--- job would be accepted now. `remaining` is what is left of its budget; times in ms. With the keys of a
--- client, 'over' is the answer where its limits allow no such job: then the reason, the pixels that it
--- has used, and the ms left of this day.
+-- job would be accepted now. `remaining` is what is left of its budget; times in ms. `result_channel` is
+-- that of the gateway, for a small result (finish.lua). With the keys of a client, 'over' is the answer
+-- where its limits allow no such job: then the reason, the pixels that it has used, and the ms left of
+-- this day.
 local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, overhead =
   ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]),
   tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
 local workers, payload_ttl, small = tonumber(ARGV[15]), ARGV[16], ARGV[17]
+local result_channel = ARGV[18]
 local counters, jobs = KEYS[13], KEYS[14]
-local pixels, pixels_per_day, most_jobs = tonumber(ARGV[18]), tonumber(ARGV[19]), tonumber(ARGV[20])
-local stored = ARGV[21] ~= ''
+local pixels, pixels_per_day, most_jobs = tonumber(ARGV[19]), tonumber(ARGV[20]), tonumber(ARGV[21])
+local stored = ARGV[22] ~= ''
 
 local now = now_ms()
 local deadline = now + remaining
@@ -42,7 +44,7 @@ if demand_slack ~= '' then flow(now, narrowest, narrowest / slack) end
 enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(deadline),
   'start_ms', text(start), 'cheapest_ms', text(cheapest), 'narrowest_ms', text(narrowest),
   'on_miss', on_miss, 'requirement', requirement, 'attempt', '0', 'demand_slack_ms', demand_slack,
-  'small', small)
+  'small', small, 'result_channel', result_channel)
 if counters then charge(counters, jobs, now, id, pixels, pixels_per_day, most_jobs) end
 wake_one()
 return { 'accepted', text(now), text(deadline) }

@@ -81,7 +81,7 @@ def test_a_ratio_is_that_of_neighbouring_rounds(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(request_price, "_plain", lambda: standing("plain"))
     monkeypatch.setattr(request_price, "_ours", lambda: standing("ours"))
-    monkeypatch.setattr(request_price, "_run_round", ask)
+    monkeypatch.setattr(request_price, "run_round", ask)
     monkeypatch.setattr(request_price, "REST_S", 0.0)
     reported: list[int] = []
     prices, resting = compare(rounds=2, seconds=1.0, report=reported.append)

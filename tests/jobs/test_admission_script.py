@@ -188,7 +188,7 @@ async def test_no_job_is_accepted_whose_picture_found_no_room(
     job = make_job()
     arguments = (job.id, "{}", 1000.0, 1.0, "degrade", 256, 1.0, "*", 0.0, 1, 60)
     with pytest.raises(OutOfMemoryError):
-        await scripts.run_after(refused, "submit", *arguments, "stored")
+        await scripts.run_after([refused], "submit", *arguments, "stored")
     assert not await raw_redis.exists(Keys(queue_settings.namespace).record(job.id))
 
 
@@ -201,5 +201,5 @@ async def test_no_job_succeeds_whose_result_found_no_room(
     refused = ("EVAL", "return redis.error_reply('OOM none left')", 0)
     arguments = (claim.job.id, claim.token, "succeeded", "no-such-result")
     with pytest.raises(OutOfMemoryError):
-        await scripts.run_after(refused, "finish", *arguments)
+        await scripts.run_after([refused], "finish", *arguments)
     assert not (await queue.submissions.view(claim.job.id)).ended

@@ -9,13 +9,14 @@ from redis.asyncio.client import PubSub
 
 from jobs.connection import connect
 from jobs.event_hub import EventHub
+from jobs.keys import Keys
 from tests.support.waiting import PATIENCE_S, eventually
 
 
 @pytest.mark.parametrize("turns", range(16))
 async def test_hub_can_be_closed_at_any_moment(redis_url: str, turns: int) -> None:
     client = connect(redis_url)
-    hub = EventHub(client, "ended", "changes")
+    hub = EventHub(client, Keys("t"))
     with hub.subscribe("job"):
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -36,7 +37,7 @@ async def test_hub_can_be_closed_without_a_server(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(client, "pubsub", counted)
     monkeypatch.setattr("jobs.event_hub.RECONNECT_S", 0.01)
-    hub = EventHub(client, "ended", "changes")
+    hub = EventHub(client, Keys("t"))
     with hub.subscribe("job") as subscription:
         await eventually(lambda: attempts > 1, "a second attempt to connect")
         await hub.close()

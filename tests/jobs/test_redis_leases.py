@@ -14,6 +14,7 @@ from jobs.job import Claim, Job, JobStatus, LeaseState, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.queue import Gap
 from jobs.redis_queue import RedisQueue
+from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
 from tests.support.redis_server import expire_lease
 
@@ -263,3 +264,61 @@ async def test_urgent_claim_without_a_job_leaves_the_wake_up_to_idle_workers(
     await queue.submissions.submit(make_job(), b"picture")
     assert await queue.leases.claim_urgent("busy", Gap(0.0, 0.0)) is None
     assert await queue.leases.claim("idle", 5.0) is not None
+
+
+async def test_delivery_and_the_next_claim_are_one_call(
+    queue: RedisQueue, make_job: MakeJob
+) -> None:
+    jobs = [make_job(budget_ms=ms) for ms in (200_000.0, 500_000.0)]
+    for job in jobs:
+        await queue.submissions.submit(job, job.id.encode())
+    claim = await claimed(queue)
+    delivered, following = await queue.leases.complete_and_claim(claim, FACTS, b"result", "w")
+    assert delivered
+    assert following is not None
+    assert (following.job, following.payload, following.attempt) == (
+        jobs[1],
+        jobs[1].id.encode(),
+        1,
+    )
+    assert following.backlog.runs == (), "the worker's own run has ended"
+    assert await queue.submissions.result(await queue.submissions.view(jobs[0].id)) == b"result"
+    assert await queue.leases.complete_and_claim(following, FACTS, b"result", "w") == (True, None)
+
+
+async def test_next_claim_keeps_to_the_capabilities(queue: RedisQueue, make_job: MakeJob) -> None:
+    await queue.submissions.submit(make_job(), b"picture")
+    claim = await claimed(queue)
+    await queue.submissions.submit(make_job(model="other"), b"picture")
+    completion = await queue.leases.complete_and_claim(claim, FACTS, b"result", "w", ["anysr-s"])
+    assert completion == (True, None)
+
+
+async def test_lost_lease_delivers_nothing_and_the_worker_goes_on(
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
+) -> None:
+    await queue.submissions.submit(make_job(), b"picture")
+    first = await claimed(queue, "first")
+    await expire_lease(raw_redis, keys, first)
+    second = await claimed(queue, "second")
+    await queue.leases.complete(second, FACTS, b"right")
+    await queue.submissions.submit(make_job(), b"picture")
+    delivered, following = await queue.leases.complete_and_claim(first, FACTS, b"late", "first")
+    assert not delivered
+    assert following is not None
+    assert following.job.id != first.job.id
+    assert not await raw_redis.exists(keys.result(first.job.id, first.token))
+
+
+async def test_nothing_is_claimed_while_the_present_run_is_not_ended(
+    queue: RedisQueue, scripts: Scripts, make_job: MakeJob
+) -> None:
+    """The result was sent along, and the server had no memory for it."""
+    for _ in range(2):
+        await queue.submissions.submit(make_job(), b"picture")
+    claim = await claimed(queue)
+    finish = (claim.job.id, claim.token, "succeeded", "no-such-result")
+    following = (10_000.0, 3, "w", 1e9, 1e9, 1e9, 0.0, "", claim.job.id)
+    answers = await scripts.run_both((), ("finish", finish), ("claim", following))
+    assert answers == ([-1, 1], [[], None, 0])
+    assert (await claimed(queue)).attempt == 1

@@ -150,7 +150,7 @@ async def until_received(queue: RedisQueue, raw: Redis, make_job: MakeJob) -> No
     await until_subscribed(raw)
 
 
-async def test_caller_reads_its_job_and_picture_once(
+async def test_caller_gets_its_job_and_picture_with_the_event(
     queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
 ) -> None:
     await until_received(queue, raw_redis, make_job)
@@ -169,7 +169,9 @@ async def test_caller_reads_its_job_and_picture_once(
         async with asyncio.timeout(LONG_S / 2):
             outcome = await waiting
         assert (outcome.view.status, outcome.picture) == (JobStatus.SUCCEEDED, b"result")
-        assert await calls(raw_redis, "hgetall", "get") == claimed + 2
+        assert await calls(raw_redis, "hgetall", "get") == claimed + 1, (
+            "by the script, for its event"
+        )
 
 
 async def test_end_before_the_wait_begins_is_not_missed(
@@ -194,13 +196,13 @@ async def test_forgotten_ends_are_not_taken_for_running_jobs(
     redis_url: str,
 ) -> None:
     client = connect(redis_url)
-    hub = EventHub(client, "ended", "changes")
+    hub = EventHub(client, Keys("t"))
     hub.start()
     await eventually(lambda: hub.still_runs("first", time.monotonic()), "a subscription")
     submitted = time.monotonic()
     for name in ("first", *range(REMEMBERED)):
         assert hub.still_runs(str(name), submitted)
-        hub._deliver({"type": "message", "data": f"failed:{name}:".encode()})
+        hub._deliver({"type": "message", "channel": b"t:ended", "data": f"failed:{name}:".encode()})
         assert not hub.still_runs(str(name), submitted)
     assert not hub.still_runs("first", submitted), "forgotten, and so is that it was complete"
     assert hub.still_runs("another", time.monotonic())
@@ -292,3 +294,58 @@ async def test_stray_message_is_ignored(
     await queue.leases.complete(claim, FACTS, b"result")
     async with asyncio.timeout(LONG_S / 2):
         assert (await waiter).status is JobStatus.SUCCEEDED
+
+
+LARGE = b"r" * ((1 << 16) + 1)
+"""A result that does not come with its event."""
+
+
+async def test_delivered_view_is_that_of_the_record(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    await until_received(queue, raw_redis, make_job)
+    for picture in (b"a:b:\xff\n", LARGE):
+        submitted = time.monotonic()
+        view = await queue.submissions.submit(make_job(), b"picture")
+        waiting = asyncio.create_task(queue.submissions.outcome(view, submitted, LONG_S))
+        claim = await queue.leases.claim("w", 0)
+        assert claim is not None
+        await queue.leases.complete(claim, FACTS, picture)
+        async with asyncio.timeout(LONG_S / 2):
+            outcome = await waiting
+        assert outcome.view == await queue.submissions.view(view.job.id)
+        assert outcome.picture == picture
+
+
+async def test_delivered_picture_without_room_is_left_to_be_read(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    await until_received(queue, raw_redis, make_job)
+    submitted = time.monotonic()
+    view = await queue.submissions.submit(make_job(), b"picture")
+    waiting = asyncio.create_task(queue.submissions.outcome(view, submitted, LONG_S, lambda: False))
+    claim = await queue.leases.claim("w", 0)
+    assert claim is not None
+    await queue.leases.complete(claim, FACTS, b"result")
+    async with asyncio.timeout(LONG_S / 2):
+        outcome = await waiting
+    assert (outcome.view.status, outcome.picture) == (JobStatus.SUCCEEDED, None)
+    assert await queue.submissions.result(outcome.view) == b"result"
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\xff", b"%s:1:1", b"%s:1:1:nan:x:{}", b"%s:1:1:0:9:{}"])
+async def test_damaged_delivery_is_ignored(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob, damaged: bytes
+) -> None:
+    await until_received(queue, raw_redis, make_job)
+    submitted = time.monotonic()
+    view = await queue.submissions.submit(make_job(), b"picture")
+    waiting = asyncio.create_task(queue.submissions.outcome(view, submitted, LONG_S))
+    claim = await queue.leases.claim("w", 0)
+    assert claim is not None
+    [channel] = [name for name in await raw_redis.pubsub_channels() if b":results:" in name]
+    await raw_redis.publish(channel, damaged.replace(b"%s", view.job.id.encode()))
+    await queue.leases.complete(claim, FACTS, b"result")
+    async with asyncio.timeout(LONG_S / 2):
+        outcome = await waiting
+    assert (outcome.view.status, outcome.picture) == (JobStatus.SUCCEEDED, b"result")

@@ -10,11 +10,11 @@ import redis.exceptions
 from redis.asyncio import Redis
 
 from jobs.embedded_redis import Binary
-from jobs.job import Claim, Job
+from jobs.job import Claim, Job, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
-from tests.support.redis_server import calls, expire_lease, until_blocked
+from tests.support.redis_server import calls, expire_lease, until_blocked, until_subscribed
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
@@ -174,12 +174,58 @@ async def test_stopped_worker_leaves_the_line_at_once(
     assert (await finished(idle)).job == job
 
 
+@pytest.mark.usefixtures("only_woken")
+async def test_job_that_comes_as_its_worker_stops_is_claimed_or_left(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    """It is never leased to a worker that does not have it, at whatever moment the worker stops."""
+    for turns in range(12):
+        stopping = asyncio.Event()
+        idle = asyncio.create_task(queue.leases.claim("idle", 0, stopping))
+        assert await idle is None
+        waiting = asyncio.create_task(queue.leases.claim("idle", LONG_S, stopping))
+        await until_blocked(raw_redis, 1)
+        submission = asyncio.create_task(queue.submissions.submit(make_job(), b"picture"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        stopping.set()
+        async with asyncio.timeout(LONG_S / 2):
+            view, claim = await submission, await waiting
+        if claim is None:
+            claim = await queue.leases.claim("another", 0)
+        assert claim is not None
+        assert (claim.job.id, claim.attempt) == (view.job.id, 1)
+        await until_blocked(raw_redis, 0)
+
+
+@pytest.mark.usefixtures("only_woken")
+async def test_wake_up_and_claim_are_one_call(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    """Between the job and the claim, the server reads nothing from the worker."""
+    await queue.submissions.submit(make_job(), b"picture")
+    await until_subscribed(raw_redis)
+    first = await queue.leases.claim("idle", 0)
+    assert first is not None
+    await queue.leases.complete(first, RunFacts("anysr-s", 1.0, Reason.WIDEST, 1.0, 1.0), b"r")
+    idle = asyncio.create_task(queue.leases.claim("idle", LONG_S))  # no job waits: it blocks
+    await until_blocked(raw_redis, 1)
+
+    async def reads() -> int:
+        return int((await raw_redis.info("stats"))["total_reads_processed"])
+
+    before = await reads()
+    await queue.submissions.submit(make_job(), b"picture")
+    await finished(idle)
+    assert await reads() - before == 2, "those of the submission and of this count"
+
+
 async def test_outage_reaches_a_worker_that_can_be_stopped(
     queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(*_: object) -> None:
+    async def away(*_: object, **__: object) -> None:
         raise redis.exceptions.ConnectionError("away")
 
-    monkeypatch.setattr("jobs.connection.SteadyRedis.blpop", away)
+    monkeypatch.setattr("jobs.connection.SteadyRedis.together", away)
     with pytest.raises(ConnectionError, match="away"):
         await queue.leases.claim("w", LONG_S, asyncio.Event())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from jobs.errors import AnysrError
 from jobs.formats import ImageFormat
 from jobs.job import Claim, JobStatus, LeaseState, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
-from jobs.queue import Leases, NoTime
+from jobs.queue import Completion, Leases, NoTime
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from models.catalog import SHIPPED
@@ -404,9 +404,17 @@ class DeliveringLeases(ChangedLeases):
         super().__init__(leases)
         self.delivering = asyncio.Event()
 
-    async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
+    async def complete_and_claim(
+        self,
+        claim: Claim,
+        facts: RunFacts,
+        picture: bytes,
+        worker_id: str,
+        capabilities: Iterable[str] = (),
+    ) -> Completion:
         self.delivering.set()
-        return await self._leases.complete(claim, facts, picture)
+        following = worker_id, capabilities
+        return await self._leases.complete_and_claim(claim, facts, picture, *following)
 
 
 async def test_the_lease_is_kept_while_a_picture_is_delivered(
@@ -495,11 +503,11 @@ class FlakyLeases(ChangedLeases):
             raise ConnectionError("away")
         return await self._leases.claim(*arguments)
 
-    async def complete(self, claim: Claim, facts: RunFacts, picture: bytes) -> bool:
+    async def complete_and_claim(self, *arguments: Any) -> Completion:
         if self._completions:
             self._completions -= 1
             raise ConnectionError("away")
-        return await self._leases.complete(claim, facts, picture)
+        return await self._leases.complete_and_claim(*arguments)
 
 
 async def test_outages_are_waited_out(queue: RedisQueue) -> None:
