@@ -20,7 +20,6 @@ AnysrError
 ├── BudgetInfeasible           budget_infeasible    details: smallest_feasible_ms
 ├── QualityInfeasible          quality_infeasible   details: largest_feasible_db
 ├── Overloaded                 overloaded           details: retry_after_s
-├── Unauthorized               unauthorized         a key is missing or wrong
 ├── AddressRefused             address_refused      a URL that the service connects to for nobody
 ├── SourceNotAllowed           source_not_allowed   a host that ANYSR_SOURCES does not name
 ├── BucketNotAllowed           bucket_not_allowed   a bucket or key that ANYSR_BUCKETS does not open
@@ -32,6 +31,7 @@ AnysrError
 │   ├── SourceChanged          source_changed       while it was read
 │   ├── BucketDenied           bucket_denied        the store denies what ANYSR_BUCKETS allows
 │   └── ObjectNotFound         object_not_found     no such key, or no such bucket in the store
+├── Unauthorized               unauthorized         a key is missing or wrong
 ├── AdminDisabled              admin_disabled       no admin key is set
 ├── ModelNotAllowed            model_not_allowed    the client may not name this model
 ├── RateLimited                rate_limited         details: retry_after_s
