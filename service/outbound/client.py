@@ -143,8 +143,8 @@ class OutboundClient:
 
 @asynccontextmanager
 async def _within(bounds: TimeBounds) -> AsyncIterator[None]:
-    """Bound the time of a block, and make of httpx's errors those of this service. No caller learns
-    what a remote said: it may come from where they cannot reach."""
+    """Bound the time of a block, and make of httpx's errors those of this service. What a remote
+    said is given to no caller: it may come from where they cannot reach."""
     try:
         async with asyncio.timeout(bounds.total_s):
             yield
