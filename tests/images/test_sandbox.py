@@ -141,10 +141,10 @@ def test_frames_are_those_of_plain_decoding(decoder: Decoder) -> None:
     frames = [drawn("RGB"), drawn("RGB").transpose(Image.Transpose.ROTATE_180)]
     for image_format in ("PNG", "GIF", "WEBP", "TIFF"):
         data = saved(frames[0], image_format, save_all=True, append_images=frames[1:])
-        made = decoder.within(AMPLE_S)(data, LIMIT, 2)
-        assert np.array_equal(made.pixels.samples, decode(data, LIMIT, 2).pixels.samples)
-        with pytest.raises(InvalidRequest, match="got 3"):
-            decoder.within(AMPLE_S)(data, LIMIT, 3)
+        made = decoder.within(AMPLE_S)(data, LIMIT, 1)
+        assert np.array_equal(made.pixels.samples, decode(data, LIMIT, 1).pixels.samples)
+        with pytest.raises(InvalidRequest, match="got 2"):
+            decoder.within(AMPLE_S)(data, LIMIT, 2)
     assert decoder.ends == []
 
 
