@@ -90,11 +90,11 @@ def run(minutes: float, jobs: int, progress: Progress) -> Report:
             "ANYSR_OUTBOUND_ALLOW_PRIVATE": "127.0.0.0/8",
             "ANYSR_OUTBOUND_PORTS": str(port),
         }
-        with running_service(**settings) as url:
+        with running_service(1, **settings) as url:
             began = time.monotonic()
             submitted = _submit(url, hook, jobs // 2)
             _sleep_until(began + 30.0 * minutes)
-        with running_service(**settings) as url:
+        with running_service(1, **settings) as url:
             submitted |= _submit(url, hook, jobs - jobs // 2)
             _sleep_until(began + 60.0 * minutes)
             receiving.enter_context(_receiver(port, receipts))
