@@ -74,7 +74,7 @@ types: $(VENV)/.test ## strict mypy
 	$(BIN)/mypy
 
 types-js: $(VENV)/.test $(if $(shell command -v npm),$(JS_TOOLS) $(VENV)/.clients) ## the page's JavaScript, and a generated client, by TypeScript (skips without npm)
-	$(BIN)/python -m pytest -q tests/service/test_page_types.py tests/service/test_generated_clients.py
+	$(BIN)/python -m pytest -q tests/service/test_page_types.py tests/service/test_generated_clients.py tests/clients/test_javascript.py
 
 axe: $(VENV)/.test $(if $(shell command -v npm),$(JS_TOOLS)) ## the page's accessibility by axe-core (skips without one)
 	$(BIN)/python -m pytest -q tests/service/page/test_accessibility.py

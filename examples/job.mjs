@@ -4,46 +4,20 @@
  */
 
 import { readFile, writeFile } from "node:fs/promises";
+import { AnysrError, Client } from "../clients/javascript/anysr.js";
 
-const SERVER = process.env.ANYSR_SERVER ?? "http://127.0.0.1:8000";
-
-/** Return an answer, or throw its problem as an error. */
-async function call(path, options) {
-  const answer = await fetch(new URL(path, SERVER), options);
-  if (!answer.ok) {
-    const problem = await answer.json();
-    throw new Error(`${problem.code}: ${problem.detail}`);
-  }
-  return answer;
-}
-
-/** Yield the job of each server-sent event until the job ends. */
-async function* events(path) {
-  const answer = await call(path);
-  let text = "";
-  for await (const chunk of answer.body.pipeThrough(new TextDecoderStream())) {
-    const parts = (text + chunk).split(/\r?\n\r?\n/);
-    text = parts.pop();
-    for (const part of parts) {
-      const data = /^data: ?(.*)$/m.exec(part);
-      if (data) yield JSON.parse(data[1]);
-    }
-  }
-}
-
+const client = new Client({ server: process.env.ANYSR_SERVER });
 const [source, scale, target] = process.argv.slice(2);
-const form = new FormData();
-form.set("image", new Blob([await readFile(source)]), source);
-form.set("scale", scale);
 
 try {
-  let job = await (await call("/jobs", { method: "POST", body: form })).json();
-  for await (job of events(job.links.events)) {
-    console.log(`${job.status} ${Math.round(100 * job.progress)} %`);
+  const job = await client.submit(await readFile(source), { scale: Number(scale) });
+  for await (const { status, progress } of job.events()) {
+    console.log(`${status} ${Math.round(100 * progress)} %`);
   }
-  const picture = await call(job.links.result); // throws the error of a failed job
+  const { picture } = await job.result(); // throws the error of a failed job
   await writeFile(target, Buffer.from(await picture.arrayBuffer()));
 } catch (error) {
+  if (!(error instanceof AnysrError)) throw error;
   console.error(error.message);
   process.exitCode = 1;
 }

@@ -107,7 +107,7 @@ class DecodingTooLong(InputError):
 
 class AnimatedImage(InputError):
     code = "animated_image"
-    message = "This is an animation; name one of its frames: frame=1 for the first."
+    message = "This is an animation; name one of its frames: frame=0 for the first."
 
 
 class BodyTooLarge(InputError):

@@ -63,8 +63,8 @@ class Reason(StrEnum):
     SLACK = "slack"
     """Narrowed to what fitted the slack that was left."""
     BEHIND = "behind"
-    """Started wider and finished narrower, or by the cheapest network, because the run fell behind
-    its prediction."""
+    """Started wider and finished narrower, by the cheapest network or by resampling, because the
+    run fell behind its prediction."""
     PINNED = "pinned"
     """The caller asked for this width."""
     FLOOR = "floor"
@@ -78,7 +78,8 @@ LADDER = "*"
 
 SMALL_FOOTPRINT = 1 << 19
 """Most `JobRequest.footprint` of a small job, which a worker may run while it decodes or encodes
-another picture: half a megapixel, so that its memory is bounded (`workers.memory.BESIDE_BYTES`)."""
+another picture: half a megapixel, so that its memory is bounded
+(`workers.memory.CONCURRENT_JOB_BYTES`)."""
 FOOTPRINT_OF_A_SIDE = 16
 """Pixels that weigh as much as one more row or column: resampling keeps weights for each."""
 
@@ -119,7 +120,7 @@ class JobRequest:
     lossless: bool = False
     """Whether a format that can store pictures with and without loss does it without."""
     frame: int | None = None
-    """Which frame of an animated picture, or page of a file, counted from 1; None for the only
+    """Which frame of an animated picture, or page of a file, counted from 0; None for the only
     frame, and for the first page."""
     background: str = WHITE
     """What transparency is flattened on where the output has none: RRGGBB in hexadecimal."""

@@ -120,7 +120,11 @@ class Clients(Protocol):
     async def allow(self, limits: ClientLimits, *, submits: bool) -> Allowance:
         """Count one request of a client, which is about to submit a job or not, and return what it
         has left. The allowance has a `refusal`, which is not raised, where a limit is reached: for
-        a job, also that of pixels and of waiting jobs. Raises Overloaded when Redis is full."""
+        a job, also that of pixels and of waiting jobs.
+
+        When Redis is full, nothing can be counted: raises Overloaded for a job, and allows other
+        requests.
+        """
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,8 @@ class Gap:
     spare_ms: float
     """Most cheapest cost of a job: for how long the present run can be put off."""
     short_ms: float = 0.0
-    """A small job (`Job.small`) of at most this cheapest cost is taken also if it is not urgent."""
+    """A small job (`Job.small`) whose narrowest network costs at most this is taken also if it is
+    not urgent."""
     small_only: bool = False
     """Whether only small jobs are taken."""
 

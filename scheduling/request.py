@@ -183,10 +183,10 @@ class UpscaleRequest(OutputRequest):
         "a lossless picture stays lossless in its own format, unless `quality` is given.",
     )
 
-    frame: Annotated[int, Field(ge=1, le=MOST_FRAMES), INTEGER] | None = Field(
+    frame: Annotated[int, Field(ge=0, lt=MOST_FRAMES), INTEGER] | None = Field(
         None,
-        description="Which frame of an animated GIF, WebP, PNG, AVIF or JPEG XL, counted from 1, "
-        "or which page of a TIFF. Without it an animation is refused, and the first page is taken.",
+        description="Which frame of an animated GIF, WebP, PNG, AVIF or JPEG XL, or which page of "
+        "a TIFF; 0 is the first. Without it an animation is refused, and the first page is taken.",
     )
     background: Background = Field(
         WHITE,

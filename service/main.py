@@ -29,11 +29,11 @@ from service import (
     admin_api,
     allocator,
     estimate_api,
+    health_api,
     idempotency,
     jobs_api,
+    models_api,
     problems,
-    state_api,
-    status_api,
     upscale_api,
 )
 from service.access.exposure import exposed
@@ -99,9 +99,9 @@ def create_app(
     )
     app.state.gateway = gateway
     problems.install(app)
-    state = state_api.public if settings.metrics_port else state_api.full
+    state = health_api.public if settings.metrics_port else health_api.full
     guarded = GUARDED if gateway.keys else None
-    for part in (upscale_api, estimate_api, jobs_api, status_api):
+    for part in (upscale_api, estimate_api, jobs_api, models_api):
         app.include_router(part.router, dependencies=guarded)
     app.include_router(admin_api.router)
     app.include_router(state)

@@ -104,6 +104,10 @@ _DETAILS: dict[str, Json] = {
     "largest_feasible_db": {"type": "number", "description": "Of `quality_infeasible`."},
     "retry_after_s": {"type": "number", "description": "Seconds to wait, as in Retry-After."},
     "max_body_bytes": {"type": "integer", "description": "Of `body_too_large`."},
+    "frames": {
+        "type": "integer",
+        "description": "Of `invalid_request`, for a `frame` that is not there: how many there are.",
+    },
     "max_pixels": {"type": "integer", "description": "Of `image_too_large`, `output_too_large`."},
     "remote_status": {"type": "integer", "description": "Of `remote_refused`."},
     "max_side": {"type": "integer", "description": "Of `output_too_large`, in pixels."},

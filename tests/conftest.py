@@ -41,9 +41,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
 @pytest.fixture(scope="session", autouse=True)
 def this_tree() -> Iterator[None]:
     """Make processes of tests import this checkout, whatever is installed."""
-    root = str(Path(__file__).parents[1])
+    root = Path(__file__).parents[1]
+    places = os.pathsep.join((str(root), str(root / "clients" / "python")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", root, prepend=os.pathsep)
+        patch.setenv("PYTHONPATH", places, prepend=os.pathsep)
         yield
 
 

@@ -11,7 +11,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
+ELSEWHERE = {"anysr_client": ROOT / "clients" / "python"}
+"""Folders of packages that are not in the root."""
+
 ALLOWED = {
+    "anysr_client": set(),
     "jobs": set(),
     "models": set(),
     "telemetry": set(),
@@ -36,13 +40,15 @@ ALLOWED = {
     "cli": {
         *("images", "jobs", "scheduling", "models"),
         *("service", "workers", "telemetry", "benchmarks"),
+        "anysr_client",
     },
 }
 
 
 def modules(package: str) -> Iterator[tuple[str, Path]]:
-    for path in sorted((ROOT / package).rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
+    place = ELSEWHERE.get(package, ROOT)
+    for path in sorted((place / package).rglob("*.py")):
+        parts = path.relative_to(place).with_suffix("").parts
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 
@@ -68,6 +74,17 @@ def test_a_package_has_only_allowed_imports(package):
                 for target in ALLOWED[package]
             )
             assert inside or allowed, f"{name} may not import {imported}"
+
+
+def test_the_client_imports_nothing_but_httpx_and_the_standard_library():
+    for name, path in modules("anysr_client"):
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(str(node.module).partition(".")[0])
+        assert found - sys.stdlib_module_names <= {"anysr_client", "httpx"}, name
 
 
 def test_there_is_no_import_cycle():

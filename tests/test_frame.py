@@ -21,9 +21,11 @@ KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
 def packages() -> list[str]:
-    """Return the installed packages."""
-    found = PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
-    return [pattern.rstrip("*") for pattern in found]
+    """Return the folders of the installed packages."""
+    find = PROJECT["tool"]["setuptools"]["packages"]["find"]
+    names = [pattern.rstrip("*") for pattern in find["include"]]
+    places = [Path(place, name) for name in names for place in find["where"]]
+    return [str(place) for place in places if (ROOT / place).is_dir()]
 
 
 def public_ci() -> dict[str, Any]:

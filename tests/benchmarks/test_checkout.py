@@ -27,9 +27,12 @@ def test_the_error_names_a_missing_file_and_the_remedy(tmp_path: Path) -> None:
 def test_the_alerts_require_a_checkout(options: list[str], tmp_path: Path) -> None:
     """Run from a copy of the packages alone, as a wheel installs them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]:
-        name = pattern.rstrip("*")
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("artifacts"))
+    find = project["tool"]["setuptools"]["packages"]["find"]
+    for place in (ROOT / where for where in find["where"]):
+        for name in (pattern.rstrip("*") for pattern in find["include"]):
+            if (place / name).is_dir():
+                ignored = shutil.ignore_patterns("artifacts")
+                shutil.copytree(place / name, tmp_path / name, ignore=ignored)
     catalog = Path("models", "artifacts", "catalog.json")
     (tmp_path / catalog).parent.mkdir()
     shutil.copyfile(ROOT / catalog, tmp_path / catalog)

@@ -3,6 +3,7 @@
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -211,9 +212,11 @@ class Loading(BaseHTTPRequestHandler):
     """A service that loads the model at its first request."""
 
     asked = 0
+    keys: ClassVar[set[str | None]] = set()
 
     def do_POST(self) -> None:
         type(self).asked += 1
+        self.keys.add(self.headers["Authorization"])
         self.rfile.read(int(self.headers["Content-Length"]))
         if self.asked == 1:
             body, facts = b'{"code": "not_ready", "detail": "Loading."}', {"Retry-After": "0"}
@@ -222,6 +225,9 @@ class Loading(BaseHTTPRequestHandler):
             body = b"picture"
             facts = {
                 "Content-Type": "image/png",
+                "X-Request-ID": "0f8fad5bd9cb469fa16570867728950e",
+                "X-AnySR-Scale": "2",
+                "X-AnySR-Budget-Ms": "1000.0",
                 "X-AnySR-Model": "rare",
                 "X-AnySR-Width": "1",
                 "X-AnySR-Reason": "pinned",
@@ -242,8 +248,10 @@ def test_the_request_is_repeated_while_the_service_loads_the_model(folder, tmp_p
     with ThreadingHTTPServer(("127.0.0.1", 0), Loading) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
-        result = run(folder / "a.png", "-o", tmp_path / "x.png", "--scale", 2, "--server", url)
+        wanted = [folder / "a.png", "-o", tmp_path / "x.png", "--scale", 2, "--server", url]
+        result = run(*wanted, ANYSR_KEY="anysr_key")
         server.shutdown()
     assert result.exit_code == 0, result.output
     assert (tmp_path / "x.png").read_bytes() == b"picture"
     assert Loading.asked == 2
+    assert Loading.keys == {"Bearer anysr_key"}

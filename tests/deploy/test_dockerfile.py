@@ -68,7 +68,9 @@ def test_packages_are_checked_by_hash_and_never_built():
 def test_the_builder_gets_every_package_and_nothing_secret():
     given = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    packages = project["tool"]["setuptools"]["packages"]["find"]["include"]
-    assert {name.rstrip("*") for name in packages} <= given
+    find = project["tool"]["setuptools"]["packages"]["find"]
+    names = [name.rstrip("*") for name in find["include"]]
+    places = [Path(place, name) for name in names for place in find["where"]]
+    assert {str(place) for place in places if (ROOT / place).is_dir()} <= given
     assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
     assert given.isdisjoint({".env", "secrets", ".git"})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PLACES = ("*.md", "docs/**/*.md", "examples/*.md", "models/**/*.md")
+PLACES = ("*.md", "docs/**/*.md", "examples/*.md", "models/**/*.md", "clients/*/*.md")
 DOCUMENTS = sorted(path for place in PLACES for path in ROOT.glob(place))
 FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`((?:anysr|curl|make|python) [^`]+)`(?!`)")

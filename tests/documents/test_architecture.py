@@ -18,7 +18,7 @@ from tests.documents.blocks import FENCED, ROOT
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
 DOCUMENTS = [ARCHITECTURE, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGES = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-FOLDERS = {*PACKAGES, "docs", "tests", "examples"}
+FOLDERS = {*PACKAGES, "clients", "docs", "tests", "examples"}
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 PATH = re.compile(r"[\w-]+(?:/[\w.-]+)+/?")
 DOTTED = re.compile(r"[a-z_]+(?:\.\w+)+")
@@ -47,7 +47,8 @@ def identifiers(path: Path) -> frozenset[str]:
 @cache
 def defined() -> frozenset[str]:
     """Return the names of all classes in the packages, and of all alerts."""
-    sources = [path.read_text() for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    places = [*PACKAGES, "clients/python"]
+    sources = [path.read_text() for place in places for path in (ROOT / place).rglob("*.py")]
     rules = [path.read_text() for path in (ROOT / "deploy/prometheus/rules").glob("*.yml")]
     classes = {name for text in sources for name in re.findall(r"^class (\w+)", text, re.M)}
     return frozenset(classes | {n for text in rules for n in re.findall(r"alert: (\w+)", text)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Callable
@@ -31,7 +32,19 @@ def check_shell(text: str) -> None:
         raise ValueError(done.stderr)
 
 
+def check_javascript(text: str) -> None:
+    """Raise ValueError with what node says; skip without it."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    command = [node, "--input-type=module", "--check", "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(done.stderr)
+
+
 CHECKS: dict[str, Callable[[str], object]] = {
+    "javascript": check_javascript,
     "json": json.loads,
     "python": check_python,
     "sh": check_shell,
@@ -48,6 +61,7 @@ def test_a_block_is_correct_in_its_language(block) -> None:
 @pytest.mark.parametrize(
     ("language", "text"),
     [
+        ("javascript", "const ="),
         ("json", "{'a': 1}"),
         ("python", "import os, nothing_of_this_name"),
         ("python", "print("),

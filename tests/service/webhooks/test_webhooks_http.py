@@ -63,9 +63,14 @@ def open_to(*receivers: Remote, **settings: Any) -> dict[str, Any]:
 
 async def hurry(raw: Redis, keys: Keys) -> None:
     """Let every delivery be due now, as if its pause or its lease were over."""
-    of_hosts = await raw.keys(f"{keys.deliveries}:*")
-    for name in (keys.deliveries, *of_hosts, keys.delivery_hosts):
-        members: list[Any] = await raw.zrange(name, 0, -1)
+    hosts: Any = await raw.zrange(keys.delivery_hosts, 0, -1)
+    sets = [
+        keys.deliveries,
+        *(f"{keys.deliveries}:{host.decode()}" for host in hosts),
+        keys.delivery_hosts,
+    ]
+    for name in sets:
+        members: Any = await raw.zrange(name, 0, -1)
         for member in members:
             await raw.zadd(name, {member: 0}, xx=True)
 

@@ -1,0 +1,114 @@
+"""Everything that can be asked of the service, as flows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from anysr_client.answers import Estimate, JobState, Models
+from anysr_client.calls import Answer, Call, Plain, Submission
+from anysr_client.errors import Conflict
+from anysr_client.exchange import Terms, answered
+from anysr_client.options import EstimateOptions, Options, query_of
+from anysr_client.reading import read_json
+from anysr_client.retries import Retries
+from anysr_client.steps import Flow
+from anysr_client.uploads import Picture, Url, upload_of
+from anysr_client.upscaled import Upscaled, upscaled_of
+from anysr_client.watching import job_path, state_of, watched
+
+T = TypeVar("T")
+UNFINISHED = "job_not_finished"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A picture, and what is wanted of it."""
+
+    picture: Picture
+    options: Options
+    terms: Terms
+    key: str | None = None
+    """The caller's idempotency key."""
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query of a request. Raises TypeError for a name that is no option."""
+        address = {"image_url": self.picture.text} if isinstance(self.picture, Url) else {}
+        return query_of(self.options, Options) | address
+
+
+@dataclass
+class Operations:
+    """What a client does; it remembers the service's largest budget."""
+
+    retries: Retries
+    _most_budget_s: float | None = field(default=None, init=False)
+
+    def upscale(self, wish: Wish) -> Flow[Upscaled]:
+        """Return the upscaled picture.
+
+        Only a caller's own key is sent. The service ends a job without one when the connection
+        breaks, and keeps no picture that it has delivered; a key would forbid both.
+        """
+        answer = yield from self._submitted("/upscale", wish, keyed=False)
+        return upscaled_of(answer.headers, answer.body)
+
+    def submit(self, wish: Wish) -> Flow[JobState]:
+        """Return the job that makes the picture."""
+        answer = yield from self._submitted("/jobs", wish, keyed=True)
+        return read_json(JobState, answer.body)
+
+    def state(self, job_id: str, terms: Terms) -> Flow[JobState]:
+        """Return a job as it is now."""
+        return state_of(job_id, terms)
+
+    def watch(self, job_id: str, terms: Terms) -> Flow[JobState]:
+        """Show a job until it has ended, and return it."""
+        return watched(job_id, terms)
+
+    def cancel(self, job_id: str, terms: Terms) -> Flow[JobState]:
+        """Cancel a job, and return it."""
+        return _read(JobState, Call("DELETE", job_path(job_id)), terms)
+
+    def result(self, job_id: str, terms: Terms) -> Flow[Upscaled]:
+        """Return a job's picture, once it has ended. Raises the error with which it did."""
+        request = Plain(Call("GET", job_path(job_id, "result")))
+        try:
+            answer = yield from answered(request, terms)
+        except Conflict as error:
+            if error.code != UNFINISHED:
+                raise
+            yield from watched(job_id, terms)
+            answer = yield from answered(request, terms)
+        return upscaled_of(answer.headers, answer.body)
+
+    def estimate(self, options: EstimateOptions, terms: Terms) -> Flow[Estimate]:
+        """Return the options for a picture that is described instead of sent."""
+        call = Call("GET", "/estimate", query_of(options, EstimateOptions))
+        return _read(Estimate, call, terms)
+
+    def models(self, terms: Terms) -> Flow[Models]:
+        """Return the models of the service, and its limits."""
+        return _read(Models, Call("GET", "/models"), terms)
+
+    def _submitted(self, path: str, wish: Wish, *, keyed: bool) -> Flow[Answer]:
+        query, budget_s = wish.query, wish.options.get("budget")
+        upload = upload_of(wish.picture)
+        most_s = None
+        if wish.terms.deadline is not None and budget_s is None:
+            # A deadline may be further away than any budget that the service accepts.
+            most_s = yield from self._largest_budget(wish.terms)
+        request = Submission(path, query, upload, budget_s, most_s, wish.key, keyed)
+        return (yield from answered(request, wish.terms))
+
+    def _largest_budget(self, terms: Terms) -> Flow[float]:
+        if self._most_budget_s is None:
+            found = yield from self.models(terms)
+            self._most_budget_s = found.limits.max_budget_ms / 1e3
+        return self._most_budget_s
+
+
+def _read(kind: type[T], call: Call, terms: Terms) -> Flow[T]:
+    answer = yield from answered(Plain(call), terms)
+    return read_json(kind, answer.body)
