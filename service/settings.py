@@ -95,7 +95,7 @@ class GatewaySettings(LogSettings):
     )
     admin_key: AdminKey = Field(
         None,
-        description="Key for POST /admin/reload, at least 16 characters; unset: it is disabled.",
+        description="Key for the routes of /admin, at least 16 characters; unset: it is disabled.",
     )
 
     keys: KeyFilePath = Field(

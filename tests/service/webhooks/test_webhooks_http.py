@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 from standardwebhooks import Webhook
+from typer.testing import CliRunner
 
+from cli.main import app
 from jobs.errors import CorruptImage
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
@@ -412,3 +414,28 @@ async def test_a_repeated_submission_announces_its_end_once(start: Start, receiv
             assert answer.status_code == 202
         await until(served, answer.json(), lambda webhook: webhook["delivered_ms"])
     assert len(receiver.received) == 1
+
+
+async def test_the_command_lists_and_resends_what_was_given_up(
+    start: Start, receiver: Remote
+) -> None:
+    async def command(*words: str, key: str = ADMIN) -> tuple[int, str]:
+        options = ["--server", f"http://127.0.0.1:{served.port}", "--admin-key", key]
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["webhooks", *words, *options])
+        return done.exit_code, done.output
+
+    receiver.serves("/hook", b"", 410)
+    async with start(**open_to(receiver)) as served:
+        jobs = [await served.submit(scale=2, webhook_url=receiver.url("/hook")) for _ in range(2)]
+        for job in jobs:
+            await until(served, job, lambda webhook: webhook["given_up_ms"])
+        status, listed = await command("dead")
+        assert status == 0
+        assert listed.count("410") == 2
+        assert "admin key" in (await command("dead", key="wrong"))[1]
+        assert (await command("resend"))[0] == 2
+        receiver.serves("/hook", b"", 204)
+        assert await command("resend", jobs[0]["id"]) == (0, "1 will be sent again\n")
+        assert await command("resend", "--all") == (0, "1 will be sent again\n")
+        for job in jobs:
+            await until(served, job, lambda webhook: webhook["delivered_ms"])
