@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from anysr_client.endpoint import KEY_VARIABLE as KEY
 from cli.upscaling.refusal import Refusal
-from cli.upscaling.remote import KEY, RemoteUpscaler
+from cli.upscaling.remote import RemoteUpscaler
 from jobs.errors import Unauthorized
 from scheduling.request import UpscaleRequest
 from tests.service.harness import ScriptedWorker, Start, drawn
