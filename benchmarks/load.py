@@ -23,8 +23,8 @@ import aiohttp
 import numpy as np
 
 from benchmarks.pictures import draw_jpeg
-from jobs.job import Reason
 from models.catalog import Catalog, read_catalog, resampled_db
+from scheduling.rungs import FLOOR
 from scheduling.simulation.workload import Kind, Workload
 
 PATIENCE = 3.0
@@ -253,7 +253,7 @@ def _number(headers: Mapping[str, str], name: str) -> float | None:
 def _db(headers: Mapping[str, str], kind: Kind) -> float | None:
     """Return the mean PSNR-Y over photographs of a shipped network or of resampling, as in the
     simulator; for other networks, the expected PSNR-Y of this picture from the service."""
-    if headers.get("X-AnySR-Reason") == Reason.FLOOR:
+    if headers.get("X-AnySR-Model") == FLOOR.model:
         return round(resampled_db(kind.scale), 2)
     model, width = headers.get("X-AnySR-Model"), _number(headers, "X-AnySR-Width")
     if model is not None and width is not None and model in _shipped().names:

@@ -13,7 +13,7 @@ import typer
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from cli import hostile
+from cli import bench_webhooks, hostile
 from cli.arguments import check_service, check_writable, each, entries_of, scales_of
 from cli.extras import needs
 from cli.terminal import console, progress
@@ -24,6 +24,7 @@ from scheduling.simulation.workload import ARRIVALS, Workload, closed_loop, draw
 app = typer.Typer(help="Measure networks, workers and a running service.", no_args_is_help=True)
 app.command()(hostile.mutations)
 app.command()(hostile.attacks)
+app.command()(bench_webhooks.webhooks)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from cli import (
     simulate,
     train,
     upscale,
+    webhooks,
 )
 from cli.sentences import Commands
 
@@ -67,6 +68,7 @@ app.command()(add.add)
 app.command()(models.models)
 app.add_typer(keys.app, name="keys")
 app.add_typer(bench.app, name="bench")
+app.add_typer(webhooks.app, name="webhooks")
 
 if __name__ == "__main__":
     app()

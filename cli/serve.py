@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
+from pydantic import SecretStr
 
 from cli.extras import needs
 from jobs.embedded_redis import redis_server
@@ -54,7 +55,7 @@ def serve(
         with redis_server(queue_settings) as url:
             queue_settings = queue_settings.model_copy(update={"redis_url": url})
             environments = pool_environments(
-                workers, worker_settings, queue_settings, url, os.environ
+                workers, worker_settings, queue_settings, url, _without_keys(os.environ)
             )
             pool = WorkerPool(environments)
             pool.start()
@@ -93,9 +94,8 @@ def worker(
             return
         settings = settings_of(WorkerSettings)
         configure_logging(settings)
-        environments = pool_environments(
-            processes, settings, queue_settings, str(queue_settings.redis_url), os.environ
-        )
+        url, inherited = str(queue_settings.redis_url), _without_keys(os.environ)
+        environments = pool_environments(processes, settings, queue_settings, url, inherited)
         asyncio.run(_run_pool(WorkerPool(environments)))
 
 
@@ -121,6 +121,20 @@ def _gateway_settings(host: str | None, port: int | None) -> GatewaySettings:
     if settings.keys is not None:
         read_key_file(settings.keys)  # a wrong one ends the command before any worker starts
     return settings.model_copy(update={k: v for k, v in given.items() if v is not None})
+
+
+def _without_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without a gateway's keys: workers, which read foreign bytes, need
+    none."""
+    from service.settings import GatewaySettings
+
+    prefix, fields = GatewaySettings.model_config["env_prefix"], GatewaySettings.model_fields
+    keys = {
+        f"{prefix}{name}".upper()
+        for name, field in fields.items()
+        if SecretStr in get_args(field.annotation)
+    }
+    return {name: value for name, value in environment.items() if name.upper() not in keys}
 
 
 def _shared_queue() -> QueueSettings:

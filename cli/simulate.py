@@ -39,6 +39,8 @@ from scheduling.simulation.workload import (
 COSTS = Path(__file__).parents[1] / "benchmarks" / "costs" / "two-cores.json"
 P98 = 2.054
 """98th percentile of the normal distribution, in standard deviations."""
+LN_50 = math.log(50)
+"""98th percentile of the exponential distribution, as a multiple of its mean."""
 ADMITTED = "-admitted"
 """Suffix of a pinned rung whose requests pass admission, as in widest-admitted."""
 BOUND_REQUESTS = 5000
@@ -98,6 +100,13 @@ def simulate(
         float,
         typer.Option(min=0, max=10, help="Standard deviation of log(actual / predicted cost)."),
     ] = 0.1,
+    delay_ms: Annotated[
+        float,
+        typer.Option(min=0, max=1e4, help="Mean delay of a run by other work of the machine."),
+    ] = 0.0,
+    overhead_ms: Annotated[
+        float, typer.Option(min=0, max=1e6, help="What gateway and queue take of each budget.")
+    ] = 0.0,
     slow: Annotated[
         list[str],
         typer.Option(help="TIME_S:WORKER:FACTOR; repeatable. inf: the worker dies; 1: it is back."),
@@ -118,8 +127,9 @@ def simulate(
     chosen = _chosen(strategies)
     check_writable(json_file, plot)
     try:
-        machine = SimulatedWorkers(workers, deviation, seed=seed + 1, slow=_changes(slow, workers))
-        ladders = _Ladders(models, costs, on_miss, math.exp(P98 * deviation))
+        changes = _changes(slow, workers)
+        machine = SimulatedWorkers(workers, deviation, delay_ms, seed=seed + 1, slow=changes)
+        ladders = _Ladders(models, costs, on_miss, deviation, delay_ms)
         if trace is not None:
             workload = read_trace(trace, seed)
         elif callers:
@@ -131,6 +141,7 @@ def simulate(
             counted = ladders.of(draw(1, 1.0, mix=_mix(scale)), pinned)
             mean_ms = _mean_ms(counted, _mix(scale))
             workload = _drawn(mean_ms, arrivals, requests, load, workers, budgets, scale, seed)
+        workload = replace(workload, budget_ms=workload.budget_ms - overhead_ms)
         tables = ladders.of(workload)
         own = {name: ladders.of(workload, rung) for name, (_, rung) in chosen.items() if rung}
     except (CatalogError, OSError, ValueError) as error:
@@ -154,8 +165,8 @@ class _Ladders:
     models: Path
     costs: Path
     on_miss: OnMiss
-    margin: float
-    """Margin at which a cost model settles when all deviations are proportional."""
+    deviation: float
+    delay_ms: float
 
     def of(self, workload: Workload, pinned: Rung | None = None) -> list[Options]:
         entries = {entry.name: entry for entry in read_catalog(self.models).models}
@@ -165,8 +176,19 @@ class _Ladders:
             raise ValueError(f"{self.costs}: {error}") from error
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise ValueError(f"{self.costs} holds no costs of `anysr calibrate`") from error
-        costs = replace(costs, margin=self.margin, jitter_ms=0.0)
+        margin, jitter_ms = self._margin()
+        handling_ms = costs.handling_ms + self.delay_ms
+        costs = replace(costs, margin=margin, jitter_ms=jitter_ms, handling_ms=handling_ms)
         return tables_of(workload.kinds, entries, costs, self.on_miss, pinned)
+
+    def _margin(self) -> tuple[float, float]:
+        """Return margin and jitter at which a cost model settles: proportional deviations need no
+        jitter, delays a margin on the jitter that their 98th percentile stays below."""
+        margin = math.exp(P98 * self.deviation)
+        if not self.delay_ms:
+            return margin, 0.0
+        late_ms = (LN_50 - 1) * self.delay_ms
+        return max(margin, 1 + late_ms / CostModel.jitter_ms), CostModel.jitter_ms
 
 
 def _drawn(

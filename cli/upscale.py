@@ -92,7 +92,7 @@ def upscale(
     ] = None,
     frame: Annotated[
         int | None,
-        typer.Option(help="Which frame of an animated picture, or page of a TIFF, from 1."),
+        typer.Option(help="Which frame of an animated picture, or page of a TIFF; 0 is the first."),
     ] = None,
     background: Annotated[
         str | None,

@@ -36,7 +36,7 @@ def is_even(alpha: Samples | FloatArray) -> bool:
     return bool(alpha.min() == alpha.max())
 
 
-def times_alpha(levels: FloatArray, largest: int) -> FloatArray:
+def premultiplied(levels: FloatArray, largest: int) -> FloatArray:
     """Return levels [..., C] whose colours are multiplied by alpha, the last channel, which is in
     [0, 1] in the result."""
     weighted = levels * (levels[..., -1:] / np.float32(largest))
@@ -44,7 +44,7 @@ def times_alpha(levels: FloatArray, largest: int) -> FloatArray:
     return weighted
 
 
-def unmultiplied(samples: Samples) -> Samples:
+def unpremultiplied(samples: Samples) -> Samples:
     """Return samples [H, W, C] with alpha whose colours are multiplied by it with plain ones."""
     largest = np.iinfo(samples.dtype).max
     plain = np.array(samples)

@@ -20,12 +20,13 @@ EVERY = 13
 
 
 def fine_share(samples: Samples) -> float:
-    """Return the part, 0 to 1, of the neighbourhoods of 3 x 3 pixels of samples [H, W, 3 or 4] of 8
-    bits whose colours visibly differ, as those of red letters do and most of a photograph do not.
+    """Return the part, 0 to 1, of the neighbourhoods of 3 x 3 pixels of samples [H, W, 3 or 4]
+    whose colours visibly differ, as those of red letters do and most of a photograph do not.
     Neighbourhoods overlap by one pixel, as decoders spread halved chroma."""
     looked_at = seen = 0
+    finer = 8 * samples.itemsize - 8
     for top in range(0, samples.shape[0], EVERY):
-        spread = _spread(samples[top : top + 3, :, :3].astype(np.int16))
+        spread = _spread((samples[top : top + 3, :, :3] >> finer).astype(np.int16))
         looked_at += len(spread)
         seen += int(np.count_nonzero(spread > VISIBLE))
     return seen / looked_at

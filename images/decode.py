@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from images.apng import decode_apng
+from images.avif_by_libavif import decode_deep_avif
 from images.bmp import decode_runs, visible
 from images.colour import fitting, full_range, to_srgb
 from images.colour_space import SRGB, Cicp, ColourSpace
@@ -20,14 +22,12 @@ from images.containers.gif import read_gif
 from images.containers.heic import read_heic
 from images.containers.png_parts import MAX_PROFILE_BYTES, profile
 from images.containers.tiff import read_tiff
-from images.deep_avif import decode_deep_avif
 from images.gif import decode_gif
 from images.header import GREY_MODES, ImageHeader
 from images.heic import decode_heic
 from images.jpeg import decode_jpeg
 from images.jxl import decode_jxl, packed_exif
-from images.metadata.reading import carried
-from images.moving_png import decode_moving_png
+from images.metadata.extraction import extract_metadata
 from images.opening import OpenedImage, open_image
 from images.picture import Picture, PictureKind, Raster, Samples
 from images.png import decode_png
@@ -40,7 +40,7 @@ _AS_THEY_ARE = frozenset({"L", "LA", "RGB", "RGBA"})
 
 
 @dataclass(frozen=True)
-class _Stored:
+class _Decoded:
     samples: Samples
     """[H, W] or [H, W, C] of 8 or 16 bits, before the orientation is applied."""
     icc: bytes | None
@@ -61,7 +61,7 @@ def decode(data: bytes, max_pixels: int, frame: int | None = None) -> Picture:
     """
     opened = open_image(data, max_pixels, frame)
     try:
-        stored = _stored(data, opened)
+        stored = _decoded(data, opened)
     except (AnysrError, MemoryError):
         raise
     except Exception as error:  # decoders of foreign bytes raise whatever they stumble over
@@ -69,88 +69,88 @@ def decode(data: bytes, max_pixels: int, frame: int | None = None) -> Picture:
     return _picture(data, stored, opened.header)
 
 
-def _stored(data: bytes, opened: OpenedImage) -> _Stored:
+def _decoded(data: bytes, opened: OpenedImage) -> _Decoded:
     header, image = opened.header, opened.image
     if image is None:
         return _ALONE[header.format](data, header, opened.exif)
     if header.format is ImageFormat.PNG:
-        return _stored_png(data, header, opened.exif)
+        return _decoded_png(data, header, opened.exif)
     if header.format is ImageFormat.AVIF:
-        return _stored_avif(data, header, image, opened.exif)
+        return _decoded_avif(data, header, image, opened.exif)
     if header.format is ImageFormat.JPEG:
-        return _stored_jpeg(data, image, opened.exif)
+        return _decoded_jpeg(data, image, opened.exif)
     if header.format is ImageFormat.BMP:
-        return _Stored(_bmp_samples(data, image), None, opened.exif)
-    return _Stored(*_by_pillow(image), opened.exif)
+        return _Decoded(_bmp_samples(data, image), None, opened.exif)
+    return _Decoded(*_by_pillow(image), opened.exif)
 
 
-def _stored_jxl(data: bytes, header: ImageHeader, exif: bytes) -> _Stored:
-    jxl = decode_jxl(data, header.pixels, header.frame or 1)
+def _decoded_jxl(data: bytes, header: ImageHeader, exif: bytes) -> _Decoded:
+    jxl = decode_jxl(data, header.pixels, header.frame or 0)
     record = exif or packed_exif(data)
-    return _Stored(jxl.samples, jxl.icc, record, jxl.space, converted=jxl.converted)
+    return _Decoded(jxl.samples, jxl.icc, record, jxl.space, converted=jxl.converted)
 
 
-def _stored_tiff(data: bytes, header: ImageHeader, exif: bytes) -> _Stored:
-    stated = read_tiff(data, header.frame or 1)
+def _decoded_tiff(data: bytes, header: ImageHeader, exif: bytes) -> _Decoded:
+    stated = read_tiff(data, header.frame or 0)
     icc = profile_of_tiff(data, stated, MAX_PROFILE_BYTES)
-    return _Stored(decode_tiff(data, stated), icc, exif)
+    return _Decoded(decode_tiff(data, stated), icc, exif)
 
 
-def _stored_heic(data: bytes, _: ImageHeader, exif: bytes) -> _Stored:
+def _decoded_heic(data: bytes, _: ImageHeader, exif: bytes) -> _Decoded:
     stated = read_heic(data)
     samples, icc = decode_heic(data, stated)
     icc = fitting(icc, _colours(samples))
     space = Cicp.stated(*stated.code_points) if stated.code_points and icc is None else None
-    return _Stored(samples, icc, exif, space)
+    return _Decoded(samples, icc, exif, space)
 
 
-def _stored_gif(data: bytes, header: ImageHeader, exif: bytes) -> _Stored:
-    return _Stored(decode_gif(data, read_gif(data), header.frame or 1), None, exif)
+def _decoded_gif(data: bytes, header: ImageHeader, exif: bytes) -> _Decoded:
+    return _Decoded(decode_gif(data, read_gif(data), header.frame or 0), None, exif)
 
 
-_ALONE: dict[ImageFormat, Callable[[bytes, ImageHeader, bytes], _Stored]] = {
-    ImageFormat.JXL: _stored_jxl,
-    ImageFormat.TIFF: _stored_tiff,
-    ImageFormat.HEIC: _stored_heic,
-    ImageFormat.GIF: _stored_gif,
+_ALONE: dict[ImageFormat, Callable[[bytes, ImageHeader, bytes], _Decoded]] = {
+    ImageFormat.JXL: _decoded_jxl,
+    ImageFormat.TIFF: _decoded_tiff,
+    ImageFormat.HEIC: _decoded_heic,
+    ImageFormat.GIF: _decoded_gif,
 }
 """Decoders beside Pillow's, of a file, its header and its EXIF record."""
 
 
-def _stored_png(data: bytes, header: ImageHeader, exif: bytes) -> _Stored:
+def _decoded_png(data: bytes, header: ImageHeader, exif: bytes) -> _Decoded:
     icc = fitting(profile(data), header.colours)
-    samples = decode_png(data) if header.frame is None else decode_moving_png(data, header.frame)
-    return _Stored(samples, icc, exif, *space_of_png(data, icc is not None))
+    samples = decode_png(data) if header.frame is None else decode_apng(data, header.frame)
+    return _Decoded(samples, icc, exif, *space_of_png(data, icc is not None))
 
 
-def _stored_jpeg(data: bytes, image: ImageFile, exif: bytes) -> _Stored:
+def _decoded_jpeg(data: bytes, image: ImageFile, exif: bytes) -> _Decoded:
     samples, icc = decode_jpeg(data, image.mode), image.info.get("icc_profile")
     if image.mode != "CMYK":
-        return _Stored(samples, icc, exif)
+        return _Decoded(samples, icc, exif)
     inks = Image.fromarray(np.invert(samples, out=samples), "CMYK")
-    return _Stored(np.asarray(to_srgb(inks, icc)), None, exif, SRGB, converted=True)
+    return _Decoded(np.asarray(to_srgb(inks, icc)), None, exif, SRGB, converted=True)
 
 
-def _stored_avif(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes) -> _Stored:
+def _decoded_avif(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes) -> _Decoded:
     """A profile counts over code points, and those of the container over those of the stream."""
     if header.frame is not None:
-        return _stored_frame(data, image, exif)
+        return _decoded_frame(data, image, exif)
     stated = read_avif(data)
     deep = header.bit_depth == 16
     samples = decode_deep_avif(data, stated.bits) if deep else _by_pillow(image)[0]
     icc = fitting(image.info.get("icc_profile"), _colours(samples))
     points = stated.code_points or coded_colours(data)
     space = Cicp.stated(*points) if points and icc is None else None
-    return _Stored(samples, icc, exif, space)
+    return _Decoded(samples, icc, exif, space)
 
 
-def _stored_frame(data: bytes, image: ImageFile, exif: bytes) -> _Stored:
+def _decoded_frame(data: bytes, image: ImageFile, exif: bytes) -> _Decoded:
     """Return a frame of an animated AVIF, as Pillow decodes it."""
     samples, icc = _by_pillow(image)
     icc = fitting(icc, _colours(samples))
     points = read_tracks(data)[0].code_points
     space = Cicp.stated(*points) if points and icc is None else None
-    return _Stored(samples, icc, exif, space)
+    return _Decoded(samples, icc, exif, space)
 
 
 def _bmp_samples(data: bytes, image: ImageFile) -> Samples:
@@ -182,11 +182,11 @@ def _colours(samples: Samples) -> int:
     return 1 if samples.ndim == 2 or samples.shape[2] < 3 else 3
 
 
-def _picture(data: bytes, stored: _Stored, header: ImageHeader) -> Picture:
+def _picture(data: bytes, stored: _Decoded, header: ImageHeader) -> Picture:
     samples = stored.samples if stored.samples.ndim == 3 else stored.samples[:, :, None]
     samples = _upright(full_range(samples) if stored.narrow else samples, header.orientation)
     channels = _colours(samples)
-    metadata = carried(data, header, stored.exif)
+    metadata = extract_metadata(data, header, stored.exif)
     return Picture(
         Raster(samples),
         kind=_kind(header, channels),

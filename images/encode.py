@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from PIL import features
 
 from images import jxl
-from images.avif import encode_avif
+from images.avif_by_libavif import encode_deep_avif, libavif_found
+from images.avif_by_pillow import encode_avif
 from images.background_colour import WHITE, Background, colours_grey, levels_of
 from images.chroma import FULL_COLOUR_QUALITY
 from images.colour import grey_in_srgb
 from images.colour_space import SRGB, Cicp, is_hdr
-from images.deep_avif import encode_deep_avif, writes_deep_avif
 from images.jpeg import encode_jpeg, holds_xmp
 from images.jxl_colour import encoding_of
 from images.palette import encode_palette_png
@@ -132,7 +132,7 @@ def _avif(picture: Picture, quality: int) -> bytes:
     space = picture.space if isinstance(picture.space, Cicp) else None
     icc = None if space else _profile(picture, grey=False)
     plain = space in (None, SRGB)
-    if plain and (picture.pixels.bit_depth == 8 or not writes_deep_avif()):
+    if plain and (picture.pixels.bit_depth == 8 or not libavif_found()):
         samples = _in_rgb(picture, picture.pixels.eight_bits())
         return encode_avif(samples, quality, icc, picture.metadata)
     deep, full_colour = _in_rgb(picture, picture.pixels.samples), quality >= FULL_COLOUR_QUALITY

@@ -40,7 +40,7 @@ class ExifPlace:
         return bytes(changed)
 
 
-def exif_place(data: bytes, image_format: ImageFormat, page: int = 1) -> ExifPlace:
+def exif_place(data: bytes, image_format: ImageFormat, page: int = 0) -> ExifPlace:
     """Return where the record of an image, or of a page of a TIFF, lies; an empty place where there
     is none.
 

@@ -11,15 +11,13 @@ import struct
 from collections.abc import Callable
 
 from images.containers import png
-from images.containers.avif_tracks import read_tracks
 from images.containers.bmp import read_bmp
 from images.containers.common import Unread
-from images.containers.gif import read_gif
 from images.containers.jpeg_frame import read_frame
 from images.containers.jxl import read_jxl
-from images.containers.riff import mended
 from images.containers.tiff import all_pixels
-from images.containers.webp import read_webp, stated_size
+from images.containers.webp import stated_size
+from images.frame_bytes import PIXEL_BYTES, frame_bytes
 from images.header import ImageHeader
 from images.signature import format_of
 from jobs.errors import BodyTooLarge, EmptyBody, UnsupportedImage
@@ -27,30 +25,47 @@ from jobs.formats import ImageFormat
 
 SPARE_BYTES = 8 << 20
 """For all that is not pixels. No smaller file is too large."""
-PIXEL_BYTES = 16
-"""For each pixel: twice four samples of 16 bits, because a coder can make noise a little larger."""
 
 
 def most_file_bytes(pixels: int) -> int:
-    """Return the most bytes of a file whose frames and pages have so many pixels together."""
+    """Return the most bytes of a file whose pictures have so many pixels together."""
     return SPARE_BYTES + PIXEL_BYTES * pixels
 
 
 def check_file_bytes(count: int, pixels: int) -> None:
     """Raise BodyTooLarge for a file of `count` bytes, or more, that has too few pixels for them."""
     if count > (most := most_file_bytes(pixels)):
-        raise BodyTooLarge(
-            f"A file of {count} bytes is too large for the {pixels} pixels in it; at most {most} "
-            "are accepted. Save the picture anew, without what does not belong to it.",
-            max_body_bytes=most,
-        )
+        raise _too_large(count, f"the {pixels} pixels in it", most)
 
 
 def check_whole_file(data: bytes, header: ImageHeader) -> None:
-    """Raise BodyTooLarge for a whole file, with its header, that has too few pixels for its
-    bytes."""
-    if len(data) > SPARE_BYTES and (pixels := _pixels_of_all(data, header)) is not None:
-        check_file_bytes(len(data), pixels)
+    """Raise BodyTooLarge for a whole file, with its header, that has too few pixels for its bytes,
+    or too few bytes in its frames."""
+    if len(data) <= SPARE_BYTES:
+        return
+    try:
+        if header.frame is None:
+            check_file_bytes(len(data), header.pixels)
+        elif header.format is ImageFormat.TIFF:
+            check_file_bytes(len(data), all_pixels(data))
+        else:
+            _check_frames(data, header.format)
+    except Unread:  # other pages than the one that was read are damaged
+        check_file_bytes(len(data), header.pixels)
+
+
+def _check_frames(data: bytes, image_format: ImageFormat) -> None:
+    in_frames = frame_bytes(data, image_format)
+    if in_frames is not None and len(data) > (most := SPARE_BYTES + in_frames):
+        raise _too_large(len(data), f"its frames of {in_frames} bytes", most)
+
+
+def _too_large(count: int, content: str, most: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"A file of {count} bytes is too large for {content}; at most {most} are accepted. Save "
+        "the picture anew, without what does not belong to it.",
+        max_body_bytes=most,
+    )
 
 
 def front_pixels(front: bytes) -> int | None:
@@ -101,33 +116,3 @@ _FRONT_READERS: dict[ImageFormat, Callable[[bytes], int | None]] = {
     ImageFormat.JXL: _jxl_front,
 }
 """Formats that state the size of their picture, and that it is the only one, before its pixels."""
-
-
-def _pixels_of_all(data: bytes, header: ImageHeader) -> int | None:
-    """Return the pixels of all frames or pages; None where their number is known only once they are
-    decoded (JPEG XL)."""
-    if header.frame is None:
-        return header.pixels
-    count = _COUNTS.get(header.format)
-    try:
-        return None if count is None else count(data, header.pixels)
-    except Unread:  # other pages than the one that was read are damaged
-        return header.pixels
-
-
-def _png_frames(data: bytes) -> int:
-    return sum(kind == b"fcTL" for kind, _, _ in png.chunks(data))
-
-
-def _avif_frames(data: bytes) -> int:
-    return sum(len(track.samples) for track in read_tracks(data))
-
-
-_COUNTS: dict[ImageFormat, Callable[[bytes, int], int]] = {
-    ImageFormat.PNG: lambda data, pixels: pixels * _png_frames(data),
-    ImageFormat.WEBP: lambda data, pixels: pixels * read_webp(mended(data)).frames,
-    ImageFormat.AVIF: lambda data, pixels: pixels * _avif_frames(data),
-    ImageFormat.GIF: lambda data, pixels: pixels * len(read_gif(data).frames),
-    ImageFormat.TIFF: lambda data, _: all_pixels(data),
-}
-"""From a file of frames or pages, and the pixels of one, to those of all."""

@@ -18,7 +18,7 @@ from images.alpha_weighting import (
     is_even,
     keep_within_neighbours,
     needs_weights,
-    times_alpha,
+    premultiplied,
 )
 from images.grey import is_grey
 from images.hidden_pixels import HiddenFill, hidden_pixels
@@ -157,7 +157,7 @@ def _write_strip(
     fit the cache; visible colours are weighted by alpha, the last channel, if `weighs`."""
     channels, largest = enlarged.shape[2], np.iinfo(enlarged.dtype).max
     colours, output = Raster(enlarged).colours, slice(strip[0].start, strip[-1].stop)
-    weighted = _interleaved(times_alpha(levels, largest)) if weighs else None
+    weighted = _interleaved(premultiplied(levels, largest)) if weighs else None
     plain = None
     if weighted is None or not enlarged[output, :, -1].all():
         levels += np.float32(0.5)  # weights sum to 1, so truncating the result rounds it

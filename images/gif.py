@@ -22,9 +22,9 @@ Canvas = NDArray[np.uint8]
 
 
 def decode_gif(data: bytes, header: GifHeader, frame: int) -> Samples:
-    """Return the screen, [H, W, 3 or 4] of 8 bits, while a frame, counted from 1, is shown. Raises
+    """Return the screen, [H, W, 3 or 4] of 8 bits, while a frame, counted from 0, is shown. Raises
     OSError or ValueError for damaged data."""
-    shown = header.frames[:frame]
+    shown = header.frames[: frame + 1]
     shown = shown[max(_hiding(shown, header), default=0) :]
     canvas = np.zeros((header.height, header.width, 4), np.uint8)
     for one in shown[:-1]:

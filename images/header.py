@@ -30,7 +30,7 @@ class ImageHeader:
     transparent: bool = False
     """Whether it has an alpha channel, or a colour that counts as transparent."""
     frame: int | None = None
-    """Which frame or page of its file it is, counted from 1; None where that holds one picture."""
+    """Which frame or page of its file it is, counted from 0; None where that holds one picture."""
 
     @property
     def pixels(self) -> int:

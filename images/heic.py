@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from images import libheif
-from images.alpha_weighting import unmultiplied
+from images.alpha_weighting import unpremultiplied
 from images.colour import widened
-from images.containers.heic import HeicHeader
+from images.containers.heic import HeicHeader, has_missing_pixels
 from images.picture import Samples
-from jobs.errors import UnsupportedImage
+from jobs.errors import MISSING_PIXELS, CorruptImage, UnsupportedImage
 from jobs.formats import ImageFormat
 
 THREADS = 2
@@ -34,17 +34,20 @@ def decode_heic(data: bytes, header: HeicHeader) -> tuple[Samples, bytes | None]
     """Return the samples [H, W, 1..4] of 8 or 16 bits, cropped, turned and mirrored as the file
     states, and its ICC profile.
 
-    Raises HeifError for data that is damaged or incomplete, ValueError where the file holds
-    something else than its header states, and UnsupportedImage where pi-heif is missing.
+    Raises HeifError for data that is damaged or incomplete, CorruptImage for a hole in it,
+    ValueError where the file holds something else than its header states, and UnsupportedImage
+    where pi-heif is missing.
     """
     library = libheif.libheif()
     if library is None:
         raise UnsupportedImage(f"This installation cannot read {ImageFormat.HEIC.label}.")
+    if has_missing_pixels(data):
+        raise CorruptImage(MISSING_PIXELS)
     with _context(library, data) as context, _primary(library, context) as handle:
         with _decoded(library, handle, header) as image:
             samples = _samples(library, image, header)
         if library.heif_image_handle_is_premultiplied_alpha(handle):
-            samples = unmultiplied(samples)
+            samples = unpremultiplied(samples)
         return samples, _profile(library, handle)
 
 

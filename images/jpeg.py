@@ -23,7 +23,7 @@ from images.containers.jpeg_scans import completed
 from images.metadata.density import to_jfif
 from images.metadata.exif_record import exif_of
 from images.metadata.facts import NO_METADATA, Metadata
-from images.metadata.marks import COMMENT, PHOTOSHOP_OF_JPEG, XMP_OF_JPEG
+from images.metadata.identifiers import COMMENT, PHOTOSHOP_OF_JPEG, XMP_OF_JPEG
 from images.picture import contiguous
 from images.segments import written
 from jobs.errors import MISSING_PIXELS, CorruptImage

@@ -20,6 +20,7 @@ from images.containers.jxl import CONTAINER
 from images.exif import MAX_BYTES, PREFIX, bounded
 from images.frames import chosen_frame
 from images.jxl_colour import GREY_SPACE, encoding_of, space_of
+from images.jxl_loss import part_of_distance
 from images.metadata.exif_record import exif_of
 from images.metadata.facts import NO_METADATA, Metadata
 from images.picture import Samples, contiguous, rounded, strips
@@ -61,8 +62,8 @@ class DecodedJxl:
     """They are in sRGB, because the file's profile could not be used."""
 
 
-def decode_jxl(data: bytes, max_pixels: int, frame: int = 1) -> DecodedJxl:
-    """Decode a JPEG XL, or a frame of an animation, counted from 1, composed with those before.
+def decode_jxl(data: bytes, max_pixels: int, frame: int = 0) -> DecodedJxl:
+    """Decode a JPEG XL, or a frame of an animation, counted from 0, composed with those before.
     Raises JxlError for damaged data and for frames that take far more memory than `max_pixels` do,
     InvalidRequest for a frame that is not there, and UnsupportedImage where libjxl is missing."""
     library = _library()
@@ -99,8 +100,9 @@ def encode_jxl(
     space: ColourSpace | None = None,
 ) -> bytes:
     """Write samples [H, W, C] of 8 or 16 bits at a quality from 1 to 100, as libjxl maps it to its
-    distance, or, for None, without loss. Colours are those of `space` where libjxl has a name for
-    it, and else those of the profile; a profile that libjxl cannot use is left out."""
+    distance, or without loss: for None, and where `part_of_distance` says so. Colours are those of
+    `space` where libjxl has a name for it, and else those of the profile; a profile that libjxl
+    cannot use is left out."""
     library = _library()
     with _handle(library, "Encoder", None) as encoder:
         return _Encoding(library, encoder).run(samples, quality, icc, _boxes(metadata), space)
@@ -187,7 +189,7 @@ class _Decoding:
             libjxl.NEED_IMAGE_OUT_BUFFER: self._give_room,
         }
         decoded = 0
-        while decoded < frame:
+        while decoded <= frame:
             status = library.JxlDecoderProcessInput(decoder)
             decoded += status == libjxl.FULL_IMAGE
             if status == libjxl.SUCCESS and decoded:
@@ -297,23 +299,24 @@ class _Encoding:
         library, encoder = self._library, self._encoder
         if boxes:
             _check(library.JxlEncoderUseBoxes(encoder))
-        self._describe(samples, lossless=quality is None)
+        part = part_of_distance(samples, quality)
+        self._describe(samples, lossless=part is None)
         self._colour(icc, space, grey=samples.shape[2] < 3)
         for kind, content in boxes.items():
             _check(library.JxlEncoderAddBox(encoder, kind, content, len(content), 0))
         settings = library.JxlEncoderFrameSettingsCreate(encoder, None)
-        effort = self._set_quality(settings, quality)
+        effort = self._set_loss(settings, quality, part)
         _check(library.JxlEncoderFrameSettingsSetOption(settings, libjxl.EFFORT, effort))
         self._add(settings, contiguous(samples))
         return self._written()
 
-    def _set_quality(self, settings: int, quality: int | None) -> int:
-        """Set the distance, or no loss; return the effort."""
+    def _set_loss(self, settings: int, quality: int | None, part: float | None) -> int:
+        """Set a part of the distance of a quality, or no loss for None; return the effort."""
         library = self._library
-        if quality is None:
+        if part is None:
             _check(library.JxlEncoderSetFrameLossless(settings, 1))
             return LOSSLESS_EFFORT
-        distance = max(LEAST_DISTANCE, library.JxlEncoderDistanceFromQuality(quality))
+        distance = max(LEAST_DISTANCE, part * library.JxlEncoderDistanceFromQuality(quality))
         _check(library.JxlEncoderSetFrameDistance(settings, distance))
         return EFFORT
 

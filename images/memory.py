@@ -2,8 +2,8 @@
 
 Gateways refuse a job by it before it is queued, and workers before it is decoded. Every figure is
 an upper bound of what Linux reports (VmHWM) for the worst content, noise at quality 100; pictures
-that compress well take less, by what their files are smaller. `tests/images/test_memory.py` holds
-the bounds against measurements, docs/reliability.md has a table.
+that compress well take less, by what their files are smaller. `tests/workers/test_memory_need.py`
+holds the bounds against measurements, docs/reliability.md has a table.
 """
 
 from __future__ import annotations
@@ -315,7 +315,8 @@ def _in_colour(header: ImageHeader) -> int:
 def _jxl(header: ImageHeader, pixels: int) -> float:
     sample = header.sample_bytes
     group = JXL_GROUP_BYTES + 2 * sample
-    return 2 * sample * pixels + group * min(pixels, JXL_GROUP_PIXELS)  # a copy, and the file
+    lossy = 2 * sample * pixels + group * min(pixels, JXL_GROUP_PIXELS)  # a copy, and the file
+    return max(lossy, _jxl_lossless(header, pixels)) if pixels <= SHARP_PIXELS else lossy
 
 
 _ENCODERS: dict[ImageFormat, Callable[[ImageHeader, int], float]] = {

@@ -2,9 +2,9 @@
 One path reads both: what decoders see of a file never decides what its header is.
 
 Native parsers see a file only when it is opened: headers of PNG and JPEG are read by Pillow, in
-Python, and all others by our own readers (`images.stated`). Pillow's classes are used directly:
-`PIL.Image.open` warns of large images by its own limits and reads some JPEG files as multi-picture
-ones, of which only the first picture counts here.
+Python, and all others by our own readers (`images.header_readers`). Pillow's classes are used
+directly: `PIL.Image.open` warns of large images by its own limits and reads some JPEG files as
+multi-picture ones, of which only the first picture counts here.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from images.containers.jpeg_frame import read_frame
 from images.exif_place import ExifPlace, exif_place
 from images.frames import chosen_frame
 from images.header import ImageHeader, check_pixels
+from images.header_readers import HEADER_READERS, ParsedHeader
 from images.signature import format_of
-from images.stated import STATED_BY, Stated
 from jobs.errors import (
     AnimatedImage,
     CorruptImage,
@@ -67,7 +67,7 @@ class OpenedImage:
 
 def read_header(data: bytes, max_pixels: int, frame: int | None = None) -> ImageHeader:
     """Read the header of an encoded image; no native parser sees the file. `frame` names a frame of
-    an animated image, or a page of a TIFF, counted from 1.
+    an animated image, or a page of a TIFF, counted from 0.
 
     Raises EmptyBody, UnsupportedImage, AnimatedImage (several frames, and none is named),
     InvalidRequest (a frame that is not there), ImageTooLarge (more than `max_pixels`, in the header
@@ -119,8 +119,8 @@ def _read(data: bytes, max_pixels: int, frame: int | None) -> _Read:
             _refuse_endless_header(data, image_format)
             _refuse_unread(data, image_format)
             return _parsed(data, image_format, max_pixels, frame)
-        stated = STATED_BY[image_format](data, max_pixels, frame)
-        place = exif_place(data, image_format, stated.frame or 1)
+        stated = HEADER_READERS[image_format](data, max_pixels, frame)
+        place = exif_place(data, image_format, stated.frame or 0)
     except Unread:
         raise CorruptImage from None
     stored = place.record(data)
@@ -153,12 +153,14 @@ def _parsed(data: bytes, image_format: ImageFormat, max_pixels: int, frame: int 
         depth, mode = 16, "LA" if data[25:26] == b"\x04" else mode  # which Pillow opens as RGBA
     transparent = moving or _is_transparent(image)
     shown = frame if moving else None
-    facts = Stated(*image.size, mode, transparent, depth, frame=shown)
+    facts = ParsedHeader(*image.size, mode, transparent, depth, frame=shown)
     header = _header(data, image_format, facts, stored)
     return _Read(header, image.size, place, record, image)
 
 
-def _header(data: bytes, image_format: ImageFormat, stated: Stated, record: bytes) -> ImageHeader:
+def _header(
+    data: bytes, image_format: ImageFormat, stated: ParsedHeader, record: bytes
+) -> ImageHeader:
     width, height = stated.width, stated.height
     orientation = stated.orientation or exif.orientation(record)
     if orientation > 4:
@@ -191,9 +193,9 @@ def _frames(image: ImageFile) -> int:
 
 
 def _seek(image: ImageFile, frame: int) -> None:
-    """Go to a frame, counted from 1, composed with those before. Raises CorruptImage."""
+    """Go to a frame, counted from 0, composed with those before. Raises CorruptImage."""
     try:
-        image.seek(frame - 1)
+        image.seek(frame)
     except Exception as error:  # parsers of foreign bytes raise whatever they stumble over
         raise CorruptImage from error
 

@@ -19,7 +19,7 @@ from images.exif import PREFIX
 from images.metadata.density import to_png
 from images.metadata.exif_record import exif_of
 from images.metadata.facts import NO_METADATA, Metadata, Text
-from images.metadata.marks import XMP_OF_PNG
+from images.metadata.identifiers import XMP_OF_PNG
 from images.metadata.png_text import compressed_chunk, international_chunk, text_chunk
 from images.picture import Samples, contiguous
 from images.png_colour import colour_chunks

@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from images.alpha_weighting import unmultiplied
+from images.alpha_weighting import unpremultiplied
 from images.containers import tiff as tags
 from images.containers.tiff import ASSOCIATED, PALETTE, WHITE_IS_ZERO, TiffFile, TiffHeader
 from images.exif import MAX_BYTES, PREFIX
@@ -52,7 +52,7 @@ def decode_tiff(data: bytes, header: TiffHeader) -> Samples:
         samples = samples.copy()
         np.invert(samples[:, :, :1], out=samples[:, :, :1])
     if header.alpha == ASSOCIATED:
-        return unmultiplied(samples)
+        return unpremultiplied(samples)
     return np.ascontiguousarray(samples)
 
 

@@ -92,7 +92,7 @@ class _Reading:
 
 
 def exif_of_tiff(data: bytes, page: int) -> bytes:
-    """Return what a page of a TIFF, counted from 1, states as EXIF: a record of its own, b"" where
+    """Return what a page of a TIFF, counted from 0, states as EXIF: a record of its own, b"" where
     it states nothing. Raises Unread."""
     file = TiffFile(data)
     tree = read_tree(file, read_tiff(data, page).at, MAX_BYTES)

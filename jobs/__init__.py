@@ -1,1 +1,1 @@
-"""The pipe: what a job is, how it is written down, and the queue that it waits in."""
+"""Jobs: what one is, its encoding, and the queue on Redis that it waits in."""

@@ -19,6 +19,8 @@ class Group(NamedTuple):
     """Sum of the predicted costs of the cheapest ways that their callers accept."""
     narrowest_ms: float
     """Sum of the predicted costs of their narrowest networks."""
+    last_ms: float = 0.0
+    """What part of `cheapest_ms` is that of the job that starts last, where it is known."""
 
 
 class Run(NamedTuple):

@@ -15,12 +15,12 @@ AnysrError
 │   ├── ImageTooLarge          image_too_large      more input pixels than allowed, or memory
 │   ├── OutputTooLarge         output_too_large     more pixels, bytes or memory, or a longer side
 │   ├── UnknownModel           unknown_model
-│   └── UnknownWidth           unknown_width
+│   ├── UnknownWidth           unknown_width
+│   └── IdempotencyKeyReused   idempotency_key_reused   the key of another request
 ├── ModelNotTrained            model_not_trained    a known network without weights here
 ├── BudgetInfeasible           budget_infeasible    details: smallest_feasible_ms
 ├── QualityInfeasible          quality_infeasible   details: largest_feasible_db
 ├── Overloaded                 overloaded           details: retry_after_s
-├── Unauthorized               unauthorized         a key is missing or wrong
 ├── AddressRefused             address_refused      a URL that the service connects to for nobody
 ├── SourceNotAllowed           source_not_allowed   a host that ANYSR_SOURCES does not name
 ├── BucketNotAllowed           bucket_not_allowed   a bucket or key that ANYSR_BUCKETS does not open
@@ -32,7 +32,10 @@ AnysrError
 │   ├── SourceChanged          source_changed       while it was read
 │   ├── BucketDenied           bucket_denied        the store denies what ANYSR_BUCKETS allows
 │   └── ObjectNotFound         object_not_found     no such key, or no such bucket in the store
+├── Unauthorized               unauthorized         a key is missing or wrong
 ├── AdminDisabled              admin_disabled       no admin key is set
+├── WebhooksDisabled           webhooks_disabled    no secret is set
+├── WebhookNotFound            webhook_not_found    it is not among those that were given up
 ├── ModelNotAllowed            model_not_allowed    the client may not name this model
 ├── RateLimited                rate_limited         details: retry_after_s
 ├── QuotaExceeded              quota_exceeded       details: retry_after_s, until the day ends
@@ -104,7 +107,7 @@ class DecodingTooLong(InputError):
 
 class AnimatedImage(InputError):
     code = "animated_image"
-    message = "This is an animation; name one of its frames: frame=1 for the first."
+    message = "This is an animation; name one of its frames: frame=0 for the first."
 
 
 class BodyTooLarge(InputError):
@@ -130,6 +133,14 @@ class UnknownModel(InputError):
 class UnknownWidth(InputError):
     code = "unknown_width"
     message = "The model has no such width; GET /models lists those that it has."
+
+
+class IdempotencyKeyReused(InputError):
+    code = "idempotency_key_reused"
+    message = (
+        "This Idempotency-Key came with another picture or other parameters; a new request needs a "
+        "new key."
+    )
 
 
 class ModelNotTrained(AnysrError):
@@ -217,6 +228,16 @@ class Unauthorized(AnysrError):
 class AdminDisabled(AnysrError):
     code = "admin_disabled"
     message = "This gateway has no admin key; set ANYSR_ADMIN_KEY to allow it."
+
+
+class WebhooksDisabled(AnysrError):
+    code = "webhooks_disabled"
+    message = "This gateway signs no webhooks; set ANYSR_WEBHOOK_SECRETS to allow webhook_url."
+
+
+class WebhookNotFound(AnysrError):
+    code = "webhook_not_found"
+    message = "No webhook of this job was given up; GET /admin/webhooks/dead lists those that were."
 
 
 class ModelNotAllowed(AnysrError):

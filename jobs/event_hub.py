@@ -1,7 +1,7 @@
 """Events of jobs: one pub/sub connection per process, shared by all that wait for a job.
 
 An event only means "read this job again", with the token of its result; that of a small result
-has it with it (`jobs.result_event`). After each (re)connection all waiters are woken, so none misses
+contains it (`jobs.result_event`). After each (re)connection all waiters are woken, so none misses
 what happened in between. The ends of all jobs are received; the changes before them only once
 somebody watches a job.
 """

@@ -63,8 +63,8 @@ class Reason(StrEnum):
     SLACK = "slack"
     """Narrowed to what fitted the slack that was left."""
     BEHIND = "behind"
-    """Started wider and finished narrower, or by the cheapest network, because the run fell behind
-    its prediction."""
+    """Started wider and finished narrower, by the cheapest network or by resampling, because the
+    run fell behind its prediction."""
     PINNED = "pinned"
     """The caller asked for this width."""
     FLOOR = "floor"
@@ -78,7 +78,8 @@ LADDER = "*"
 
 SMALL_FOOTPRINT = 1 << 19
 """Most `JobRequest.footprint` of a small job, which a worker may run while it decodes or encodes
-another picture: half a megapixel, so that its memory is bounded (`workers.memory.BESIDE_BYTES`)."""
+another picture: half a megapixel, so that its memory is bounded
+(`workers.memory.CONCURRENT_JOB_BYTES`)."""
 FOOTPRINT_OF_A_SIDE = 16
 """Pixels that weigh as much as one more row or column: resampling keeps weights for each."""
 
@@ -119,7 +120,7 @@ class JobRequest:
     lossless: bool = False
     """Whether a format that can store pictures with and without loss does it without."""
     frame: int | None = None
-    """Which frame of an animated picture, or page of a file, counted from 1; None for the only
+    """Which frame of an animated picture, or page of a file, counted from 0; None for the only
     frame, and for the first page."""
     background: str = WHITE
     """What transparency is flattened on where the output has none: RRGGBB in hexadecimal."""
@@ -215,6 +216,22 @@ class RunFacts:
 
 
 @dataclass(frozen=True)
+class WebhookState:
+    """The webhook of a job. Times are milliseconds of the queue's clock."""
+
+    url: str
+    host: str
+    attempts: int = 0
+    answer: str | None = None
+    """Status of HTTP, or code of the error, of the last attempt."""
+    due_ms: float | None = None
+    """When it is tried next; None before the job's end, and once nothing is tried any more."""
+    delivered_ms: float | None = None
+    dead_ms: float | None = None
+    """When it was given up."""
+
+
+@dataclass(frozen=True)
 class JobView:
     """State of a job as its caller may see it. Times are milliseconds of the queue's clock."""
 
@@ -233,6 +250,7 @@ class JobView:
     error_code: str | None = None
     error_detail: str | None = None
     error_details: dict[str, Any] = field(default_factory=dict)
+    webhook: WebhookState | None = None
 
     @property
     def ended(self) -> bool:

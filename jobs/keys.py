@@ -70,8 +70,8 @@ class Keys:
 
     @property
     def counts(self) -> str:
-        """Hash: `redeliveries`, `dead_letters`, `worker_starts` and `stuck_workers` since the queue
-        began."""
+        """Hash: `redeliveries`, `dead_letters`, `worker_starts`, `stuck_workers`,
+        `webhooks_delivered`, `webhook_failures` and `webhooks_dead` since the queue began."""
         return self._name("counts")
 
     @property
@@ -83,6 +83,27 @@ class Keys:
     def capabilities(self) -> str:
         """Sorted set: capabilities of the live workers, by the moment of their expiry in ms."""
         return self._name("capabilities")
+
+    @property
+    def deliveries(self) -> str:
+        """Sorted set: ids of the ended jobs whose webhook waits, by when it is due in ms; and the
+        prefix of such a set for each host (`webhooks:host`)."""
+        return self._name("webhooks")
+
+    @property
+    def delivery_hosts(self) -> str:
+        """Sorted set: hosts of the waiting webhooks, by when the first one is due in ms."""
+        return self._name("webhook-hosts")
+
+    @property
+    def dead_deliveries(self) -> str:
+        """Sorted set: ids of the jobs whose webhook was given up, by that moment in ms."""
+        return self._name("webhooks-dead")
+
+    @property
+    def delivery_wake(self) -> str:
+        """List: at most one token, while a webhook is due; gateways block on it."""
+        return self._name("webhook-wake")
 
     @property
     def reloads(self) -> str:
@@ -126,6 +147,11 @@ class Keys:
     def heartbeat(self, worker_id: str) -> str:
         """Return the name of a worker's heartbeat."""
         return self.heartbeats + worker_id
+
+    def idempotency_key(self, digest: str) -> str:
+        """Return the name of an idempotency key's hash: `fingerprint` of its first request, and
+        `id` of that one's job."""
+        return self._name(f"idempotency:{digest}")
 
     def client_counters(self, client: str) -> str:
         """Return the name of a client's counters, a hash (lua/shared/clients.lua)."""

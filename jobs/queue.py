@@ -1,23 +1,25 @@
-"""The queue's contract in four parts, each for those who use it.
+"""The queue's contract in five parts, each for those who use it.
 
-Gateways use `Submissions`, `Clients` and `Registry`, workers `Leases` and `Registry`.
-Delivery is at least once, in the order of latest start time, with fenced results. All times come
-from the queue's own clock. Every method may raise ConnectionError.
+Gateways use `Submissions`, `Deliveries`, `Clients` and `Registry`, workers `Leases` and `Registry`.
+Jobs are delivered at least once, in the order of latest start time, with fenced results. All times
+come from the queue's own clock. Every method may raise ConnectionError.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from jobs.backlog import Backlog, QueueStats
 from jobs.client_limits import Allowance, ClientLimits
 from jobs.errors import AnysrError
 from jobs.heartbeat import WorkerHeartbeat
-from jobs.job import Claim, Job, JobView, LeaseState, Outcome, RunFacts
+from jobs.job import Claim, Job, JobView, LeaseState, Outcome, RunFacts, WebhookState
 from jobs.queue_health import QueueHealth
+from jobs.terms import NO_TERMS, Idempotency, Terms
 
 Capabilities = Callable[[], Iterable[str]]
 """Returns the requirements (`Job.requirement`) that a worker meets at this moment; none means
@@ -43,15 +45,22 @@ class Submissions(Protocol):
         spent_ms: float = 0.0,
         workers: int = 0,
         limits: ClientLimits | None = None,
+        terms: Terms = NO_TERMS,
     ) -> JobView:
         """Accept a job with its encoded picture, `spent_ms` after the end of its upload: its
-        deadline is budget_ms - spent_ms from now. A job whose id is known is returned as it is.
+        deadline is budget_ms - spent_ms from now. A job whose id is known is returned as it is, and
+        so is the job that already has the idempotency key of the terms (IdempotencyKeyReused if
+        that was another request).
 
         Raises Overloaded (details: retry_after_s) when the queue or its memory is full. With
         `workers` above 0, raises NoTime unless so many workers can run it in time, at its
         `cheapest_ms`, beside all that was accepted before. With the `limits` of its client, an
         accepted job is counted for it; raises QuotaExceeded and TooManyJobs.
         """
+
+    async def earlier(self, idempotency: Idempotency) -> JobView | None:
+        """Return the job that has this key, for as long as the job is known. Raises
+        IdempotencyKeyReused if it was submitted by another request."""
 
     async def cancel(self, job_id: str) -> JobView:
         """Withdraw a job that has not ended, and return its state. Raises JobNotFound."""
@@ -111,7 +120,11 @@ class Clients(Protocol):
     async def allow(self, limits: ClientLimits, *, submits: bool) -> Allowance:
         """Count one request of a client, which is about to submit a job or not, and return what it
         has left. The allowance has a `refusal`, which is not raised, where a limit is reached: for
-        a job, also that of pixels and of waiting jobs. Raises Overloaded when Redis is full."""
+        a job, also that of pixels and of waiting jobs.
+
+        When Redis is full, nothing can be counted: raises Overloaded for a job, and allows other
+        requests.
+        """
 
 
 @dataclass(frozen=True)
@@ -123,7 +136,8 @@ class Gap:
     spare_ms: float
     """Most cheapest cost of a job: for how long the present run can be put off."""
     short_ms: float = 0.0
-    """A small job (`Job.small`) of at most this cheapest cost is taken also if it is not urgent."""
+    """A small job (`Job.small`) whose narrowest network costs at most this is taken also if it is
+    not urgent."""
     small_only: bool = False
     """Whether only small jobs are taken."""
 
@@ -198,6 +212,74 @@ class Leases(Protocol):
         """End the job with an error. Returns False when the lease is lost."""
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """The webhook of an ended job, leased to be delivered. `token` fences."""
+
+    view: JobView
+    webhook: WebhookState
+    token: int
+
+
+class AttemptOutcome(StrEnum):
+    """How an attempt to deliver a webhook went."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    """It may be tried again."""
+    REFUSED = "refused"
+    """It must not be tried again."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attempt to deliver a webhook."""
+
+    outcome: AttemptOutcome
+    answer: str
+    """Status of HTTP, or code of an error."""
+    delay_ms: float = 0.0
+    """Pause before the next attempt, if it failed."""
+
+
+class DeliveryState(StrEnum):
+    """What becomes of a delivery after an attempt."""
+
+    DELIVERED = "delivered"
+    WAITING = "waiting"
+    """It will be tried again."""
+    DEAD = "dead"
+    """It was given up, and is kept among the dead."""
+    LOST = "lost"
+    """The lease had run out, so the attempt does not count."""
+
+
+class Deliveries(Protocol):
+    """Webhooks of ended jobs: due in the same step that ends a job, leased by gateways, delivered
+    at least once."""
+
+    async def claim(
+        self, most: int, per_host: int, delivering: Mapping[str, int]
+    ) -> tuple[list[Delivery], float | None]:
+        """Lease up to `most` deliveries that are due; of each host up to `per_host`, less those
+        that this gateway is `delivering`. Return them, and after how many seconds the next one is
+        due that it could take."""
+
+    async def end(self, delivery: Delivery, attempt: Attempt, window_s: float) -> DeliveryState:
+        """Record an attempt. A failed one is repeated after its delay, but not later than
+        `window_s` after the job's end."""
+
+    async def wait(self, wait_s: float, stopping: asyncio.Event) -> None:
+        """Return when a delivery may have become due, after `wait_s` or a second at the latest, or
+        when `stopping` is set."""
+
+    async def dead(self, most: int) -> list[JobView]:
+        """Return the jobs whose webhook was given up, newest first; the last 1000 are kept."""
+
+    async def resend(self, job_id: str) -> bool:
+        """Make a webhook that was given up due again; False if it is not among the dead."""
+
+
 class Registry(Protocol):
     """Knows the live workers, passes on requests to all of them, and reports the queue's health."""
 
@@ -240,7 +322,7 @@ class Registry(Protocol):
 
 
 class JobQueue(Protocol):
-    """The four parts over the same connections."""
+    """The parts over the same connections."""
 
     @property
     def submissions(self) -> Submissions: ...
@@ -250,6 +332,9 @@ class JobQueue(Protocol):
 
     @property
     def leases(self) -> Leases: ...
+
+    @property
+    def deliveries(self) -> Deliveries: ...
 
     @property
     def registry(self) -> Registry: ...

@@ -28,4 +28,11 @@ class QueueHealth:
     """Worker processes that were started."""
     stuck_workers: int = 0
     """Worker processes that hung and were replaced."""
+    webhooks_delivered: int = 0
+    webhook_failures: int = 0
+    """Attempts to deliver a webhook that failed."""
+    webhooks_dead: int = 0
+    """Webhooks that were given up."""
+    webhooks_waiting: int = 0
+    """Webhooks that are due, or will be tried again."""
     memory: tuple[RedisMemory, ...] = ()

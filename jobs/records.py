@@ -11,7 +11,7 @@ from jobs.backlog import backlog_of
 from jobs.codec import JOB, RUN_FACTS, CodecError, decode_details
 from jobs.connection import Command, SteadyRedis
 from jobs.errors import InternalError, JobNotFound
-from jobs.job import Claim, JobStatus, JobView
+from jobs.job import Claim, JobStatus, JobView, WebhookState
 from jobs.keys import Keys
 
 Record = Mapping[bytes, bytes]
@@ -28,19 +28,19 @@ class JobRecords:
     async def view(self, job_id: str) -> JobView:
         """Return a job as it is. Raises JobNotFound; InternalError for a damaged record."""
         (record,) = await self._client.together(self._reading(job_id))
-        return _view(record)
+        return view_in(record)
 
     async def view_and(self, job_id: str, command: Command) -> tuple[JobView, Any]:
         """Return a job as `view` does, and the answer of another command in the same round trip;
         None if that command was refused."""
         record, answer = await self._client.together(self._reading(job_id), command)
-        return _view(record), None if isinstance(answer, ResponseError) else answer
+        return view_in(record), None if isinstance(answer, ResponseError) else answer
 
     def _reading(self, job_id: str) -> Command:
         return ("HGETALL", self._keys.record(job_id))
 
 
-def _view(record: Record | ResponseError) -> JobView:
+def view_in(record: Record | ResponseError) -> JobView:
     """Return the job of a record. Raises JobNotFound and InternalError."""
     if isinstance(record, ResponseError):
         raise InternalError(f"damaged job record: {record}")
@@ -52,6 +52,11 @@ def _view(record: Record | ResponseError) -> JobView:
         raise InternalError(f"damaged job record: {error}") from error
 
 
+def pairs(flat: list[bytes]) -> Record:
+    """Return the record in a script's answer, which has fields and values in turn."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
 def view_of(record: Record) -> JobView:
     """Return the job that a record describes. Raises CodecError for a damaged one."""
     facts, details = record.get(b"facts"), record.get(b"error_details")
@@ -61,7 +66,7 @@ def view_of(record: Record) -> JobView:
             status=JobStatus(record[b"status"].decode()),
             submitted_ms=float(record[b"submitted_ms"]),
             deadline_ms=float(record[b"deadline_ms"]),
-            finished_ms=float(record[b"finished_ms"]) if b"finished_ms" in record else None,
+            finished_ms=_moment(record.get(b"finished_ms")),
             progress=float(record.get(b"progress", b"0")),
             attempt=int(record.get(b"attempt", b"0")),
             token=int(record.get(b"token", b"0")),
@@ -69,9 +74,24 @@ def view_of(record: Record) -> JobView:
             error_code=_text(record.get(b"error_code")),
             error_detail=_text(record.get(b"error_detail")),
             error_details=decode_details(details) if details is not None else {},
+            webhook=_webhook_of(record),
         )
     except (KeyError, ValueError) as error:
         raise CodecError(str(error)) from error
+
+
+def _webhook_of(record: Record) -> WebhookState | None:
+    if b"webhook_url" not in record:
+        return None
+    return WebhookState(
+        url=record[b"webhook_url"].decode(),
+        host=record[b"webhook_host"].decode(),
+        attempts=int(record.get(b"webhook_attempts", b"0")),
+        answer=_text(record.get(b"webhook_answer")),
+        due_ms=_moment(record.get(b"webhook_due_ms")),
+        delivered_ms=_moment(record.get(b"webhook_delivered_ms")),
+        dead_ms=_moment(record.get(b"webhook_dead_ms")),
+    )
 
 
 def claim_of(row: list[Any], payload: bytes) -> Claim:
@@ -93,3 +113,7 @@ def claim_of(row: list[Any], payload: bytes) -> Claim:
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode()
+
+
+def _moment(value: bytes | None) -> float | None:
+    return None if value is None else float(value)

@@ -38,7 +38,10 @@ class RedisClients(Clients):
                 "allow", *numbers, "1" if submits else "", client=limits.client
             )
         except OutOfMemoryError as error:
-            raise Overloaded(retry_after_s=FULL_RETRY_S) from error
+            if submits:
+                raise Overloaded(retry_after_s=FULL_RETRY_S) from error
+            # What empties Redis, such as cancelling a job, must stay possible.
+            return Allowance(requests=limits.burst, pixels=limits.pixels_per_day or 0)
         return _allowance(limits, answer)
 
 

@@ -13,6 +13,7 @@ from jobs.event_hub import EventHub
 from jobs.keys import Keys
 from jobs.records import JobRecords
 from jobs.redis_clients import RedisClients
+from jobs.redis_deliveries import RedisDeliveries
 from jobs.redis_leases import RedisLeases
 from jobs.redis_registry import RedisRegistry
 from jobs.redis_submissions import RedisSubmissions
@@ -22,7 +23,7 @@ from jobs.wakeup import WakeupSignal
 
 
 class RedisQueue:
-    """The four parts of `jobs.queue` on one Redis, or on two when pictures have their own."""
+    """The parts of `jobs.queue` on one Redis, or on two when pictures have their own."""
 
     def __init__(self, client: SteadyRedis, blobs: SteadyRedis, settings: QueueSettings) -> None:
         keys, apart = Keys(settings.namespace), blobs is not client
@@ -34,9 +35,10 @@ class RedisQueue:
         servers = {"queue": client, "pictures": blobs} if apart else {"queue": client}
         self.registry = RedisRegistry(client, keys, scripts, settings.pulse_ttl_seconds, servers)
         self.leases = RedisLeases(scripts, pictures, wakeup, settings)
+        self.deliveries = RedisDeliveries(scripts, client, keys.delivery_wake)
         self.clients = RedisClients(scripts)
         self.submissions = RedisSubmissions(
-            scripts, pictures, records, self._hub, self.registry, settings
+            keys, scripts, pictures, records, self._hub, self.registry, settings
         )
 
     @classmethod

@@ -93,12 +93,17 @@ class RedisRegistry(Registry):
     @reports_outages
     async def health(self) -> QueueHealth:
         counts: Mapping[Any, Any] = await self._client.hgetall(self._keys.counts)
+        waiting = await self._client.zcard(self._keys.deliveries)
         memory = [await _memory(holds, server) for holds, server in self._servers.items()]
         return QueueHealth(
             redeliveries=int(counts.get(b"redeliveries", 0)),
             dead_letters=int(counts.get(b"dead_letters", 0)),
             worker_starts=int(counts.get(b"worker_starts", 0)),
             stuck_workers=int(counts.get(b"stuck_workers", 0)),
+            webhooks_delivered=int(counts.get(b"webhooks_delivered", 0)),
+            webhook_failures=int(counts.get(b"webhook_failures", 0)),
+            webhooks_dead=int(counts.get(b"webhooks_dead", 0)),
+            webhooks_waiting=int(waiting),
             memory=tuple(known for known in memory if known is not None),
         )
 

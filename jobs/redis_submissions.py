@@ -12,15 +12,17 @@ from jobs.backlog import QueueStats, backlog_of, stats_of
 from jobs.blob_store import BlobStore
 from jobs.client_limits import ClientLimits, quota_exceeded, too_many_jobs
 from jobs.codec import JOB
-from jobs.errors import AnysrError, Overloaded, ResultExpired
+from jobs.errors import AnysrError, IdempotencyKeyReused, Overloaded, ResultExpired
 from jobs.event_hub import EventHub, Subscription
-from jobs.job import Job, JobStatus, JobView, Outcome
+from jobs.job import Job, JobStatus, JobView, Outcome, WebhookState
+from jobs.keys import Keys
 from jobs.outages import reports_outages
 from jobs.queue import NoTime, Registry, Submissions
-from jobs.records import JobRecords
+from jobs.records import JobRecords, pairs, view_in
 from jobs.redis_clients import optional
 from jobs.scripts import Argument, Scripts
 from jobs.settings import QueueSettings
+from jobs.terms import NO_TERMS, Idempotency, Terms
 from jobs.waiting import Waiting
 
 ASK_FIRST_BYTES = 1 << 18
@@ -32,6 +34,7 @@ class RedisSubmissions(Submissions):
 
     def __init__(
         self,
+        keys: Keys,
         scripts: Scripts,
         blobs: BlobStore,
         records: JobRecords,
@@ -39,6 +42,7 @@ class RedisSubmissions(Submissions):
         registry: Registry,
         settings: QueueSettings,
     ) -> None:
+        self._keys = keys
         self._scripts = scripts
         self._blobs = blobs
         self._records = records
@@ -55,6 +59,7 @@ class RedisSubmissions(Submissions):
         spent_ms: float = 0.0,
         workers: int = 0,
         limits: ClientLimits | None = None,
+        terms: Terms = NO_TERMS,
     ) -> JobView:
         self._hub.start()  # before the job can end
         remaining_ms, limit = job.budget_ms - spent_ms, self._settings.queue_limit
@@ -67,7 +72,7 @@ class RedisSubmissions(Submissions):
         )
         client = limits.client if limits else None
         try:
-            answer = await self._offer(job.id, payload, arguments, client)
+            answer = await self._offer(job.id, payload, arguments, self._of(terms), client)
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
             raise await self._overloaded() from error
@@ -79,23 +84,49 @@ class RedisSubmissions(Submissions):
             raise NoTime(float(answer[1]), backlog_of(answer[2]))
         if answer[0] == b"known":
             return await self._known(job.id)
-        return JobView(job, JobStatus.QUEUED, float(answer[1]), float(answer[2]))
+        if (earlier := _earlier(answer)) is not None:
+            return earlier
+        target = terms.webhook
+        webhook = WebhookState(target.url, target.host) if target else None
+        times = float(answer[1]), float(answer[2])
+        return JobView(job, JobStatus.QUEUED, *times, webhook=webhook)
+
+    @reports_outages
+    async def earlier(self, idempotency: Idempotency) -> JobView | None:
+        answer = await self._scripts.run("repeated", *self._once(idempotency))
+        return _earlier(answer) if answer else None
+
+    def _once(self, idempotency: Idempotency | None) -> tuple[str, str]:
+        """Return name and fingerprint of an idempotency key, as the scripts take them."""
+        if idempotency is None:
+            return "", ""
+        return self._keys.idempotency_key(idempotency.digest), idempotency.fingerprint
+
+    def _of(self, terms: Terms) -> tuple[str, ...]:
+        """Return the terms as submit.lua takes them."""
+        webhook = (terms.webhook.url, terms.webhook.host) if terms.webhook else ("", "")
+        return (*self._once(terms.idempotency), *webhook)
 
     async def _offer(
-        self, job_id: str, payload: bytes, arguments: tuple[Argument, ...], client: str | None
+        self,
+        job_id: str,
+        payload: bytes,
+        arguments: tuple[Argument, ...],
+        terms: tuple[Argument, ...],
+        client: str | None,
     ) -> Any:
         """Send a job with its picture; a large one only if the job would be accepted."""
         if self._blobs.apart or len(payload) > ASK_FIRST_BYTES:
-            answer = await self._scripts.run("submit", *arguments, "", client=client)
+            answer = await self._scripts.run("submit", *arguments, "", *terms, client=client)
             if answer[0] != b"free":
                 return answer
         if not self._blobs.apart:
             putting = self._blobs.putting_payload(job_id, payload)
             return await self._scripts.run_after(
-                [putting], "submit", *arguments, "stored", client=client
+                [putting], "submit", *arguments, "stored", *terms, client=client
             )
         await self._blobs.put_payload(job_id, payload)
-        answer = await self._scripts.run("submit", *arguments, "stored", client=client)
+        answer = await self._scripts.run("submit", *arguments, "stored", *terms, client=client)
         if answer[0] not in (b"accepted", b"known"):
             await self._blobs.drop_payloads([job_id])
         return answer
@@ -181,6 +212,14 @@ class RedisSubmissions(Submissions):
     @reports_outages
     async def stats(self) -> QueueStats:
         return stats_of(await self._scripts.run("stats"))
+
+
+def _earlier(answer: list[Any]) -> JobView | None:
+    """Return the job in the answer of `repeated` in shared/repeats.lua; None in any other answer.
+    Raises IdempotencyKeyReused, and InternalError for a damaged record."""
+    if answer[0] == b"reused":
+        raise IdempotencyKeyReused
+    return view_in(pairs(answer[1])) if answer[0] == b"same" else None
 
 
 def _counted(job: Job, limits: ClientLimits | None) -> tuple[Argument, Argument, Argument]:

@@ -13,6 +13,7 @@ from jobs.keys import Keys
 
 Step = Literal[
     "submit",
+    "repeated",
     "claim",
     "expected_end",
     "renew",
@@ -22,9 +23,13 @@ Step = Literal[
     "report_stopped",
     "stats",
     "allow",
+    "claim_deliveries",
+    "end_delivery",
+    "dead_deliveries",
+    "resend",
 ]
 STEPS: tuple[Step, ...] = get_args(Step)
-SHARED = ("common", "budget", "backlog", "lateness", "changes", "clients")
+SHARED = ("common", "budget", "backlog", "lateness", "repeats", "deliveries", "changes", "clients")
 """Put before each step, in this order."""
 
 Argument = str | bytes | float
@@ -54,6 +59,8 @@ class Scripts:
         self._names = [keys.pending, keys.leases, keys.wake, keys.tokens]
         self._names += [keys.ages, keys.entries, keys.slots, keys.sums, keys.ends]
         self._names += [keys.demand, keys.capabilities, keys.counts]
+        self._names += [keys.deliveries, keys.delivery_hosts]
+        self._names += [keys.dead_deliveries, keys.delivery_wake]
         self._shared: list[Argument] = [keys.records, keys.ended, keys.changes]
         self._shared += [keys.payloads if pictures_here else "", job_ttl_seconds]
         self._keys = keys

@@ -147,6 +147,10 @@ class CostModel:
         """Return the ms that forty-nine of fifty runs of this expected length stay below."""
         return expected_ms + (self.margin - 1) * (expected_ms + self.jitter_ms)
 
+    def expected_within(self, safe_ms: float) -> float:
+        """Return the longest expected ms of a run that `safe` keeps within `safe_ms`."""
+        return max(0.0, (safe_ms - (self.margin - 1) * self.jitter_ms) / self.margin)
+
     def observe_run(self, predicted_ms: float, actual_ms: float) -> None:
         """Update the margin from a whole run, claim to encoded picture, and its prediction."""
         if not self.needed:

@@ -116,15 +116,16 @@ def run_limits(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf
     following = ends.pop(0)
     longest = harmless = stretch = float("inf")
     cheapest, network = 0.0, network_ms
-    for latest_start, cheapest_ms, group_network_ms in load.waiting:
+    for latest_start, cheapest_ms, group_network_ms, last_ms in load.waiting:
         while following < latest_start:
             workers += 1
             taken += following
             following = ends.pop(0)
         if latest_start > from_ms:
             # The first of a group must have started when its slot begins, the last when it ends.
+            # Where the cost of the last is not known, it must even have ended by then.
             free = workers * latest_start - taken
-            over = free + workers * SLOT_MS
+            over = free + workers * SLOT_MS + last_ms
             spare = free if free < over - cheapest_ms else over - cheapest_ms
             left = spare - cheapest
             if left < longest:
@@ -169,7 +170,7 @@ def wait_ms(load: Load, latest_start_ms: float) -> float:
     infinite without workers.
     """
     work = 0.0
-    for group_start_ms, cheapest_ms, _ in load.waiting:
+    for group_start_ms, cheapest_ms, *_ in load.waiting:
         if group_start_ms > latest_start_ms:
             break
         work += cheapest_ms
@@ -247,7 +248,7 @@ class Slots:
         known = self._jobs.get(slot, 0)
         self._jobs[slot] = known + 1
         if known:
-            _, cheapest, network = self._groups[place]
+            _, cheapest, network, _ = self._groups[place]
             self._groups[place] = Group(slot, cheapest + cheapest_ms, network + network_ms)
         else:
             self._starts.insert(place, slot)
@@ -260,7 +261,7 @@ class Slots:
         place = bisect.bisect_left(self._starts, slot)
         if left:
             self._jobs[slot] = left
-            _, cheapest, network = self._groups[place]
+            _, cheapest, network, _ = self._groups[place]
             self._groups[place] = Group(slot, cheapest - cheapest_ms, network - network_ms)
         else:  # an empty group is deleted, so that sums of floats do not drift
             del self._jobs[slot], self._starts[place], self._groups[place]

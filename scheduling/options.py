@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.job import JobRequest, OnMiss
 from models.catalog import ModelEntry
@@ -56,15 +56,19 @@ def options_of(
         return ()
     if job.min_db is not None:
         good = frontier(o for o in networks if _good_enough(job, o.db))
-        return good or (() if expectation else _hopeful(job.min_db, frontier(networks)))
-    width_given = job.pinned_width is not None or job.min_width is not None
-    if width_given or job.on_miss is OnMiss.REJECT:
+        return good or (() if expectation else _best_if_reachable(job.min_db, frontier(networks)))
+    if not _accepts_floor(job):
         return frontier(networks)
     floor, best = _floor(job, costs, expectation), frontier(networks)
     return best if best[0].safe_ms < floor.safe_ms else (floor, *best)
 
 
-def _hopeful(min_db: float, networks: Options) -> Options:
+def _accepts_floor(job: JobRequest) -> bool:
+    wished = (job.pinned_width, job.min_width, job.min_db)
+    return job.on_miss is not OnMiss.REJECT and all(wish is None for wish in wished)
+
+
+def _best_if_reachable(min_db: float, networks: Options) -> Options:
     """Return the best network if some picture may reach `min_db` with it."""
     best = networks[-1:]
     return best if min_db <= MOST_DB and all(o.db is not None for o in best) else ()
@@ -116,6 +120,18 @@ def options_left(
             left_ms = costs.predict_remaining(rung, work, left)
             remaining.append(Option(rung, left_ms, costs.safe(left_ms), db))
     return tuple(remaining)
+
+
+def resampling_left(
+    job: JobRequest, costs: CostModel, expectation: Expectation | None = None
+) -> Option | None:
+    """Return plain resampling for a picture that is decoded; None for a caller who does not accept
+    it."""
+    if not _accepts_floor(job):
+        return None
+    floor, work = _floor(job, costs, expectation), work_of(job, Tiling())
+    left_ms = costs.predict_remaining(FLOOR, work, 1.0)
+    return replace(floor, expected_ms=left_ms, safe_ms=left_ms * costs.margin)
 
 
 def cheapest_remaining(

@@ -86,13 +86,13 @@ def bind(
     sustained stretch, unless the incoming work can wait: see `PATIENCE`. `options` are what the
     caller accepts, at least one. Returns None when not even the cheapest is expected in time.
     """
-    in_time = [o for o in options if o.safe_ms <= slack_ms]
+    network = narrowest_network(options)
+    in_time = [o for o in options if _needed_ms(o, network, options[0]) <= slack_ms]
     if not in_time:
         # The job was admitted with a margin, which may now be used up.
         in_time = [o for o in options[:1] if o.expected_ms <= slack_ms]
     if not in_time:
         return None
-    network = narrowest_network(options)
     limits = run_limits(load, network.expected_ms)
     share_ms = SHARE * limits.stretch * network.expected_ms
     sustained_ms = ANTICIPATION * sustained_stretch(load) * network.expected_ms
@@ -113,6 +113,14 @@ def bind(
     return Decision(chosen, _reason(chosen, options, pinned, held_back))
 
 
+def _needed_ms(option: Option, network: Option, floor: Option) -> float:
+    """Return the slack that an option needs. The narrowest network needs no more than its expected
+    cost and then the time to resample the picture, which rescues a run that takes longer."""
+    if option is network and floor.rung == FLOOR:
+        return min(option.safe_ms, option.expected_ms + floor.safe_ms)
+    return option.safe_ms
+
+
 def cheapest(options: tuple[Option, ...], pinned: bool = False) -> Decision:
     """Choose the cheapest option, for a caller who also accepts a late picture."""
     return Decision(options[0], _reason(options[0], options, pinned, None))
@@ -127,8 +135,8 @@ def spare_ms(left: tuple[Option, ...], slack_ms: float) -> float:
 
 
 def short_ms(run_ms: float) -> float:
-    """Return the cheapest cost up to which a job goes first during a run of `run_ms` in all, also
-    if it could wait for the run's end."""
+    """Return the cost of a job's narrowest network up to which it goes first during a run of
+    `run_ms` in all, also if it could wait for the run's end."""
     return SHORT * run_ms
 
 

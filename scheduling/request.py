@@ -183,10 +183,10 @@ class UpscaleRequest(OutputRequest):
         "a lossless picture stays lossless in its own format, unless `quality` is given.",
     )
 
-    frame: Annotated[int, Field(ge=1, le=MOST_FRAMES), INTEGER] | None = Field(
+    frame: Annotated[int, Field(ge=0, lt=MOST_FRAMES), INTEGER] | None = Field(
         None,
-        description="Which frame of an animated GIF, WebP, PNG, AVIF or JPEG XL, counted from 1, "
-        "or which page of a TIFF. Without it an animation is refused, and the first page is taken.",
+        description="Which frame of an animated GIF, WebP, PNG, AVIF or JPEG XL, or which page of "
+        "a TIFF; 0 is the first. Without it an animation is refused, and the first page is taken.",
     )
     background: Background = Field(
         WHITE,
@@ -200,6 +200,16 @@ class UpscaleRequest(OutputRequest):
         if self.lossless and self.quality is not None:
             raise ValueError("give quality or lossless=true, not both")
         return self
+
+
+class DeferredRequest(UpscaleRequest):
+    """Parameters of a request that sends its picture and fetches the result later."""
+
+    webhook_url: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="URL to which the job's end is announced by a signed POST.",
+        examples=["https://example.com/hooks/anysr"],
+    )
 
 
 class EstimateRequest(OutputRequest):
@@ -258,17 +268,19 @@ class EstimateRequest(OutputRequest):
         )
 
 
-PARAMETERS = tuple(UpscaleRequest.model_fields)
+PARAMETERS = tuple(DeferredRequest.model_fields)
 
 RequestT = TypeVar("RequestT", bound=OutputRequest)
 
 
-def parse_request(pairs: Iterable[tuple[str, str]]) -> UpscaleRequest:
-    """Parse the parameters of an upscaling from the pairs of a query or a form.
+def parse_request(
+    pairs: Iterable[tuple[str, str]], kind: type[UpscaleRequest] = UpscaleRequest
+) -> UpscaleRequest:
+    """Parse the parameters of an upscaling, of this kind, from the pairs of a query or a form.
 
     Raises InvalidRequest, whose detail names each wrong parameter and its allowed values.
     """
-    return _parsed(UpscaleRequest, pairs)
+    return _parsed(kind, pairs)
 
 
 def parse_estimate(pairs: Iterable[tuple[str, str]]) -> EstimateRequest:

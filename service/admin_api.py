@@ -8,9 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from jobs.errors import AdminDisabled, Unauthorized
+from jobs.errors import AdminDisabled, Unauthorized, WebhookNotFound
 from service.answers.health import ReloadAnswer
+from service.answers.job import JobAnswer, job_answer
 from service.gateway import GatewayDep
+from service.jobs_api import JobId
 from service.openapi import problem_answers
 
 Credentials = Annotated[
@@ -36,6 +38,9 @@ router = APIRouter(
     responses=problem_answers("unauthorized", "admin_disabled", "not_ready"),
 )
 
+MOST_LISTED = 1000
+"""As many as are kept."""
+
 
 @router.post("/reload", status_code=202, summary="Reload the models in all gateways and workers")
 async def reload(gateway: GatewayDep) -> ReloadAnswer:
@@ -45,3 +50,22 @@ async def reload(gateway: GatewayDep) -> ReloadAnswer:
     number = await gateway.queue.registry.request_reload()
     gateway.catalogs.reload_requests.observe(number)
     return ReloadAnswer(reloads=number)
+
+
+@router.get("/webhooks/dead", summary="List the webhooks that were given up")
+async def dead_webhooks(gateway: GatewayDep) -> list[JobAnswer]:
+    """The jobs whose webhook was given up, newest first."""
+    views = await gateway.queue.deliveries.dead(MOST_LISTED)
+    return [job_answer(view, gateway.settings.root_path) for view in views]
+
+
+@router.post(
+    "/webhooks/{job_id}/resend",
+    status_code=202,
+    summary="Send a webhook again that was given up",
+    responses=problem_answers("webhook_not_found"),
+)
+async def resend_webhook(job_id: JobId, gateway: GatewayDep) -> None:
+    """Makes it due at once, to be tried for as long as at first."""
+    if not await gateway.queue.deliveries.resend(job_id):
+        raise WebhookNotFound

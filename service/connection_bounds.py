@@ -1,7 +1,11 @@
-"""Bounds of an HTTP connection: size and time of a request's head, and writes without progress.
+"""Bounds of an HTTP connection: size and time of a request's head, writes without progress, and one
+request at a time.
 
 uvicorn bounds none of them: it parses a head of any size, keeps an idle connection open until its
-first request, and holds the answer to a caller who does not read it in memory for ever.
+first request, and holds the answer to a caller who does not read it in memory for ever. It stops to
+read when a request comes before the answer to the last one, and so never learns that the caller has
+left. Here such a request is not read, and the connection is closed after the answer: a client sends
+it again (RFC 9112, 9.3.2).
 """
 
 from __future__ import annotations
@@ -93,7 +97,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        while data and not self.transport.is_closing():
+        while data and not (self._refused or self.transport.is_closing()):
             if not self._in_head:
                 super().data_received(data)
                 return
@@ -117,6 +121,8 @@ class BoundedConnection(HttpToolsProtocol):
         fields = sum(len(name) + len(value) for name, value in self.headers)
         if len(self.url) + fields > self.bounds.head_bytes:
             self._refuse(http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif self._answering:
+            self._refused, self.cycle.keep_alive = True, False
         else:
             super().on_headers_complete()
 

@@ -111,14 +111,14 @@ def default_budget_ms(
         waits_ms = wait_within(budget_ms, options, load, overhead_ms)
         needed_ms = float(math.ceil(own_ms + waits_ms))
         if needed_ms <= budget_ms:
-            needed_ms = _behind_those_it_delays(budget_ms, options, load, overhead_ms)
+            needed_ms = _budget_delaying_no_job(budget_ms, options, load, overhead_ms)
         if needed_ms <= budget_ms:
             break
         budget_ms = needed_ms
     return min(budget_ms, bounds.most_ms)
 
 
-def _behind_those_it_delays(
+def _budget_delaying_no_job(
     budget_ms: float, options: tuple[Option, ...], load: Load, overhead_ms: float
 ) -> float:
     """Return the budget if a job with it makes no other one late, else one by which the next job
@@ -127,6 +127,6 @@ def _behind_those_it_delays(
     start_ms = load.now_ms + start_slack_ms(budget_ms, cost_ms, overhead_ms)
     if cost_ms <= run_limits(load, from_ms=start_ms).longest_harmless_ms:
         return budget_ms
-    following_ms = next(start for start, _, _ in load.waiting if start > start_ms)
+    following_ms = next(start for start, *_ in load.waiting if start > start_ms)
     needed_ms = smallest_budget_ms(cost_ms, overhead_ms) + following_ms - load.now_ms
     return float(math.ceil(max(needed_ms, budget_ms + 1)))

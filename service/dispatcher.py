@@ -25,11 +25,13 @@ from jobs.errors import (
 from jobs.job import JobRequest, JobStatus, JobView, OnMiss, Outcome
 from jobs.outages import UNREACHABLE
 from jobs.queue import NoTime, Registry, Submissions
+from jobs.terms import NO_TERMS, Terms
 from scheduling.overhead import Overhead
 from service.admission import NOT_READY_RETRY_S, Assessment, admitted, assessed, no_time
 from service.caller_gone import CallerGone, first
 from service.catalog_store import CatalogStore
 from service.default_budgets import DefaultBudget
+from service.idempotency import Asked
 from service.metrics import GatewayMetrics, why_ended
 from service.picture_response import deadline_text
 from service.result_room import ResultRoom, ResultShare, read_result
@@ -96,25 +98,29 @@ class Dispatcher:
         received: float,
         default: DefaultBudget | None = None,
         limits: ClientLimits | None = None,
+        terms: Terms = NO_TERMS,
     ) -> JobView:
-        """Submit a job to the queue, if it is admitted and its client's limits allow it.
+        """Submit a job to the queue, if it is admitted and its client's limits allow it. Return it,
+        or the job that has its idempotency key already, whatever admission would say now.
 
         The budget's clock runs since `received`, by time.monotonic(). With `default`, the budget
         is what the picture needs, within these bounds. Raises BudgetInfeasible, InvalidRequest,
-        NotReady, Overloaded, QuotaExceeded and TooManyJobs.
+        IdempotencyKeyReused, NotReady, Overloaded, QuotaExceeded and TooManyJobs.
         """
         try:
+            if terms.idempotency and (known := await self._submissions.earlier(terms.idempotency)):
+                return known
             snapshot = self._snapshots.current
             await self._request_missing_model(job, snapshot)
             try:
-                return await self._submit(job, picture, received, snapshot, default, limits)
+                return await self._submit(job, picture, received, snapshot, default, limits, terms)
             except NoTime as refusal:
                 if default is None:
                     raise
                 # The snapshot was out of date: with the queue's own backlog the default budget is
                 # longer.
                 snapshot = snapshot.with_backlog(refusal.backlog)
-                return await self._submit(job, picture, received, snapshot, default, limits)
+                return await self._submit(job, picture, received, snapshot, default, limits, terms)
         except NoTime as refusal:
             self._metrics.rejected(Overloaded.code)
             raise no_time(refusal.late_ms) from None
@@ -133,10 +139,11 @@ class Dispatcher:
         snapshot: Snapshot,
         default: DefaultBudget | None,
         limits: ClientLimits | None,
+        terms: Terms,
     ) -> JobView:
         ready = admitted(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
         workers, spent_ms = len(snapshot.ready_for(job.requirement)), _since(received)
-        return await self._submissions.submit(ready, picture, spent_ms, workers, limits)
+        return await self._submissions.submit(ready, picture, spent_ms, workers, limits, terms)
 
     async def _request_missing_model(self, job: JobRequest, snapshot: Snapshot) -> None:
         """Request that workers load the job's model, if it is loaded on demand and no worker has
@@ -177,9 +184,14 @@ class Dispatcher:
         await asyncio.gather(*self._background, return_exceptions=True)
 
     async def wait_for_picture(
-        self, view: JobView, received: float, gone: Callable[[], Awaitable[None]]
+        self,
+        view: JobView,
+        received: float,
+        gone: Callable[[], Awaitable[None]],
+        asked: Asked = Asked.ONCE,
     ) -> Finished:
-        """Wait for the picture of a submitted job, for as long as its caller does.
+        """Wait for the picture of a submitted job, for as long as its caller does. A job whose
+        picture may be asked for again goes on without the caller.
 
         `view` is the result of `submit`; `gone` returns when the caller has left. Raises
         CallerGone, DeadlineExceeded, NotReady if the queue has lost the job or there is no room
@@ -187,14 +199,20 @@ class Dispatcher:
         """
         share = self._room.share(view.job)
         try:
-            finished = await self._picture_if_kept(view, received, gone, share)
+            finished = await self._picture_if_kept(view, received, gone, share, asked)
         except BaseException as error:
             share.release()
-            if isinstance(error, AnysrError | CallerGone):
-                self._metrics.job_failed(*_labels_of(error))
+            self._count_failure(error, view, asked)
             raise
-        self._metrics.job_succeeded(view.job, why_ended(finished.view), finished.elapsed_ms)
+        if asked is not Asked.AGAIN:
+            self._metrics.job_succeeded(view.job, why_ended(finished.view), finished.elapsed_ms)
         return finished
+
+    def _count_failure(self, error: BaseException, view: JobView, asked: Asked) -> None:
+        if isinstance(error, CallerGone) and asked is Asked.FIRST:
+            self.count_end_in_background(view)
+        elif isinstance(error, AnysrError | CallerGone) and asked is not Asked.AGAIN:
+            self._metrics.job_failed(*_labels_of(error))
 
     async def _picture_if_kept(
         self,
@@ -202,13 +220,14 @@ class Dispatcher:
         received: float,
         gone: Callable[[], Awaitable[None]],
         share: ResultShare,
+        asked: Asked,
     ) -> Finished:
         try:
-            return await self._picture(view, received, gone, share)
-        except (
-            JobNotFound,
-            ResultExpired,
-        ):  # an admitted job is lost if Redis restarts without its data
+            return await self._picture(view, received, gone, share, asked)
+        except (JobNotFound, ResultExpired):
+            if view.ended:  # the picture of an earlier request
+                raise
+            # An admitted job is lost if Redis restarts without its data.
             raise NotReady("The queue has lost this job; please send the picture again.") from None
 
     async def _picture(
@@ -217,21 +236,23 @@ class Dispatcher:
         received: float,
         gone: Callable[[], Awaitable[None]],
         share: ResultShare,
+        asked: Asked,
     ) -> Finished:
         job = view.job
-        outcome = await self._wait_for_end(view, received, gone, share)
+        outcome = await self._wait_for_end(view, received, gone, share, asked)
         view, picture = outcome.view, outcome.picture
         if view.status is not JobStatus.SUCCEEDED:
             raise view.error
         if picture is None:
             picture = await read_result(self._submissions, view, share)
         share.settle(len(picture))
-        elapsed_ms = _since(received)
-        if view.facts is not None:
+        elapsed_ms = view.elapsed_ms if asked is Asked.AGAIN else _since(received)
+        if view.facts is not None and asked is not Asked.AGAIN:
             own_ms = view.facts.stages_ms.get("queue", 0.0) + view.facts.run_ms
             self._overhead.observe(elapsed_ms - own_ms - share.waited_ms)
         if job.is_rejected(elapsed_ms):
-            self.drop_result_soon(view)
+            if asked is Asked.ONCE:
+                self.drop_result_soon(view)
             raise _late(job)
         return Finished(view, picture, elapsed_ms, share)
 
@@ -241,9 +262,10 @@ class Dispatcher:
         received: float,
         gone: Callable[[], Awaitable[None]],
         share: ResultShare,
+        asked: Asked,
     ) -> Outcome:
-        """Return how the job ended. Cancel it if that takes too long or the caller leaves: no other
-        caller waits for it."""
+        """Return how the job ended. Cancel it if that takes too long, and also if the caller leaves
+        whom alone it is for."""
         job = view.job
         grace_ms = 0.0 if job.on_miss is OnMiss.REJECT else self._settings.grace_ms
         patience_s = max(0.0, job.budget_ms + grace_ms - _since(received)) / 1e3
@@ -251,7 +273,8 @@ class Dispatcher:
         try:
             outcome = await first(ending, gone())
         except (asyncio.CancelledError, CallerGone):
-            await asyncio.shield(self._try_to_cancel(job.id))
+            if asked is Asked.ONCE:
+                await asyncio.shield(self._try_to_cancel(job.id))
             raise
         if outcome.ended:
             return outcome

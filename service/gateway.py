@@ -18,6 +18,7 @@ from service.result_room import ResultRoom
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
 from service.uploads import UploadReader
+from service.webhooks.parts import Webhooks
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Gateway:
     dispatcher: Dispatcher
     uploads: UploadReader
     room: ResultRoom
+    webhooks: Webhooks
     outbound: OutboundClient
     """Connects to URLs that callers name."""
     keys: KeyStore | None = None

@@ -10,11 +10,13 @@ from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response, StreamingResponse
 
 from jobs.errors import JobNotFound
+from scheduling.request import DeferredRequest
 from service.access.ownership import check_own_job, own_job
 from service.answers.job import JobAnswer, job_answer
 from service.default_budgets import jobs_default
 from service.events import MEDIA_TYPE, job_events
 from service.gateway import GatewayDep
+from service.idempotency import REPLAYED_HEADERS, Asked
 from service.negotiation import format_of_result
 from service.openapi import (
     JOB_CODES,
@@ -66,17 +68,22 @@ JobId = Annotated[str, Depends(known_id)]
             }
         },
         **refusals(*UPLOAD_REFUSALS),
-        **problem_answers(*UPLOAD_CODES),
+        **problem_answers(*UPLOAD_CODES, "webhooks_disabled", "address_refused"),
     },
-    openapi_extra=upscale_request(),
+    openapi_extra=upscale_request(DeferredRequest),
 )
 async def submit_job(request: Request, response: Response, gateway: GatewayDep) -> JobAnswer:
-    """Accepts the same requests as `POST /upscale`, and answers at once with the job."""
+    """Accepts the same requests as `POST /upscale`, and answers at once with the job. `webhook_url`
+    names where its end is announced."""
     default = jobs_default(gateway.settings)
-    accepted = await accept_upload(request, gateway, default, format_of_result)
+    accepted = await accept_upload(request, gateway, default, format_of_result, DeferredRequest)
     request.state.span.enter("answer")
-    gateway.dispatcher.count_end_in_background(accepted.view)
+    if accepted.asked is Asked.AGAIN:
+        response.headers.update(REPLAYED_HEADERS)
+    else:
+        gateway.dispatcher.count_end_in_background(accepted.view)
     answer = job_answer(accepted.view, gateway.settings.root_path)
+    response.headers["X-Request-ID"] = answer.id
     response.headers["Location"] = answer.links.self
     response.headers[BUDGET_HEADER] = budget_text(accepted.job)
     return answer

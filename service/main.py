@@ -29,10 +29,11 @@ from service import (
     admin_api,
     allocator,
     estimate_api,
+    health_api,
+    idempotency,
     jobs_api,
+    models_api,
     problems,
-    state_api,
-    status_api,
     upscale_api,
 )
 from service.access.exposure import exposed
@@ -64,6 +65,7 @@ from service.sources.reader import SourceReader
 from service.sources.stores import store_client
 from service.trusted_hosts import ANY, TrustedHosts, trusted_hosts_of
 from service.uploads import UploadReader
+from service.webhooks.parts import Webhooks
 from telemetry.build import package_version
 from telemetry.logs import configure_logging
 from telemetry.spans import Tracing, Untraced
@@ -97,9 +99,9 @@ def create_app(
     )
     app.state.gateway = gateway
     problems.install(app)
-    state = state_api.public if settings.metrics_port else state_api.full
+    state = health_api.public if settings.metrics_port else health_api.full
     guarded = GUARDED if gateway.keys else None
-    for part in (upscale_api, estimate_api, jobs_api, status_api):
+    for part in (upscale_api, estimate_api, jobs_api, models_api):
         app.include_router(part.router, dependencies=guarded)
     app.include_router(admin_api.router)
     app.include_router(state)
@@ -127,6 +129,7 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
         ),
         uploads=UploadReader(settings, sources),
         room=room,
+        webhooks=Webhooks(queue.deliveries, settings, outbound),
         outbound=outbound,
         keys=KeyStore(settings.keys) if settings.keys else None,
     )
@@ -166,6 +169,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(gateway.snapshots.keep_fresh(), name="snapshots"),
         asyncio.create_task(gateway.catalogs.follow_reload_requests(), name="catalog"),
         asyncio.create_task(polling, name="reload requests"),
+        asyncio.create_task(gateway.webhooks.deliver(), name="webhooks"),
     ]
     if gateway.keys is not None:
         tasks.append(asyncio.create_task(gateway.keys.follow(), name="keys"))
@@ -199,10 +203,13 @@ def _add_middleware(app: FastAPI, gateway: Gateway, tracing: Tracing) -> None:
             CORSMiddleware,
             allow_origins=gateway.settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Content-Type", "X-Request-ID", "traceparent", "Authorization"],
+            allow_headers=[
+                *("Content-Type", "X-Request-ID", "traceparent", "Authorization"),
+                idempotency.HEADER,
+            ],
             expose_headers=[
                 *(*PICTURE_HEADERS, "X-Correlation-ID", "Location", "Retry-After"),
-                *(POLICY, STATE, "WWW-Authenticate"),
+                *(POLICY, STATE, "WWW-Authenticate", idempotency.REPLAYED),
             ],
         )
     app.add_middleware(TrustedHosts, hosts=trusted_hosts_of(gateway.settings))

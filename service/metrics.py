@@ -113,6 +113,18 @@ QUEUE_COUNTS: dict[str, tuple[str, Callable[[QueueHealth], int]]] = {
         "Worker processes that hung and were replaced.",
         lambda health: health.stuck_workers,
     ),
+    "anysr_webhooks_delivered": (
+        "Webhooks that their receivers took.",
+        lambda health: health.webhooks_delivered,
+    ),
+    "anysr_webhook_failures": (
+        "Attempts to deliver a webhook that failed.",
+        lambda health: health.webhook_failures,
+    ),
+    "anysr_webhooks_dead": (
+        "Webhooks that were given up.",
+        lambda health: health.webhooks_dead,
+    ),
 }
 """Name -> (help, count); counted once, in Redis, and absent while it cannot be reached. The client
 library appends `_total` to the names of all counters, here and below."""
@@ -249,6 +261,10 @@ class GatewayMetrics:
             "anysr_queue_overdue_seconds",
             f"Time since the latest start of the most urgent waiting job; {UNKNOWN}.",
         )
+        self._webhooks = gauge(
+            "anysr_webhooks_waiting",
+            f"Webhooks that are due, or will be tried again; {UNKNOWN}.",
+        )
         self._memory_used = gauge(
             "anysr_redis_memory_used_bytes", "Memory that a Redis uses.", "holds"
         )
@@ -337,6 +353,7 @@ class GatewayMetrics:
         self._oldest.set(stats.oldest_age_ms / 1e3 if stats else math.nan)
         self._overdue.set(stats.overdue_ms / 1e3 if stats else math.nan)
         self._counters.health = snapshot.health
+        self._webhooks.set(snapshot.health.webhooks_waiting if snapshot.health else math.nan)
         self._show_memory(snapshot.health)
         for name, (_, figure) in MACHINE_GAUGES.items():
             self._spread(self._machines[name], spread(map(figure, snapshot.workers)))

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from service import problems, state_api
+from service import health_api, problems
 from service.connection_bounds import ConnectionBounds, bounded
 from service.gateway import Gateway
 from service.head_requests import HeadRequests
@@ -73,7 +73,7 @@ def monitoring_app(gateway: Gateway) -> FastAPI:
     app = FastAPI(title="AnySR Serve, monitoring", openapi_url=None)
     app.state.gateway = gateway
     problems.install(app)
-    app.include_router(state_api.full)
+    app.include_router(health_api.full)
     # The last one added is the outermost.
     app.add_middleware(problems.UnhandledErrorMiddleware)
     app.add_middleware(HeadRequests)

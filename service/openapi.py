@@ -41,6 +41,15 @@ PROBLEM_HEADERS: dict[int, Json] = {
     HTTPStatus.SERVICE_UNAVAILABLE: BUSY_HEADERS,
 }
 
+IDEMPOTENCY_KEY: Json = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 257},
+    "description": "A string of up to 255 printable characters that no other request has, for "
+    "example a UUID. The same request with the same key gets the same job.",
+}
+
 ACCESS_CODES = ("unauthorized", "rate_limited")
 """Of every route that needs a key, where the gateway has any."""
 JOB_CODES = ("job_not_found", "not_ready", *ACCESS_CODES)
@@ -62,7 +71,7 @@ UPLOAD_CODES = (
     *("empty_body", "corrupt_image", "body_too_large", "image_too_large", "output_too_large"),
     *("unsupported_image", "invalid_request", "animated_image", "unknown_model"),
     *("model_not_trained", "unknown_width", "budget_infeasible", "overloaded", "not_ready"),
-    "internal_error",
+    *("idempotency_key_reused", "internal_error"),
 )
 ESTIMATE_CODES = (
     *(*ACCESS_CODES, "model_not_allowed"),
@@ -95,6 +104,10 @@ _DETAILS: dict[str, Json] = {
     "largest_feasible_db": {"type": "number", "description": "Of `quality_infeasible`."},
     "retry_after_s": {"type": "number", "description": "Seconds to wait, as in Retry-After."},
     "max_body_bytes": {"type": "integer", "description": "Of `body_too_large`."},
+    "frames": {
+        "type": "integer",
+        "description": "Of `invalid_request`, for a `frame` that is not there: how many there are.",
+    },
     "max_pixels": {"type": "integer", "description": "Of `image_too_large`, `output_too_large`."},
     "remote_status": {"type": "integer", "description": "Of `remote_refused`."},
     "max_side": {"type": "integer", "description": "Of `output_too_large`, in pixels."},
@@ -129,16 +142,18 @@ def describe(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def upscale_request() -> Json:
-    """Return the `openapi_extra` of a route that accepts a picture, in a form or alone.
+def upscale_request(kind: type[UpscaleRequest] = UpscaleRequest) -> Json:
+    """Return the `openapi_extra` of a route that accepts a picture, in a form or alone, with the
+    parameters of this kind.
 
     Parameters are declared once, in the query, which every kind of body has: generated clients and
     "Try it out" then send each of them once.
     """
-    properties = _properties(UpscaleRequest.model_json_schema())
+    properties = _properties(kind.model_json_schema())
     return {
         "parameters": [
             *(_query_parameter(name, value) for name, value in properties.items()),
+            IDEMPOTENCY_KEY,
             _query_parameter(SOURCE, SOURCE_SCHEMA),
         ],
         "requestBody": {

@@ -31,6 +31,7 @@ CLIENT_CLOSED_REQUEST = 499
 STATUS: Mapping[str, int] = {
     "empty_body": 400,
     "corrupt_image": 400,
+    "webhooks_disabled": 400,
     "unauthorized": 401,
     "admin_disabled": 403,
     "model_not_allowed": 403,
@@ -38,6 +39,7 @@ STATUS: Mapping[str, int] = {
     "source_not_allowed": 403,
     "bucket_not_allowed": 403,
     "job_not_found": 404,
+    "webhook_not_found": 404,
     "job_not_finished": 409,
     "job_cancelled": 409,
     "model_not_trained": 409,
@@ -51,6 +53,7 @@ STATUS: Mapping[str, int] = {
     "decoding_too_long": 422,
     "unknown_model": 422,
     "unknown_width": 422,
+    "idempotency_key_reused": 422,
     "budget_infeasible": 422,
     "quality_infeasible": 422,
     "remote_unreachable": 424,

@@ -82,7 +82,8 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 answered = MutableHeaders(raw=message["headers"])
-                answered.update(added)
+                if added:
+                    answered.update(added)
                 _add_headers(answered, request_id, correlation)
             await send(message)
 

@@ -12,6 +12,7 @@ from images.limits import JOB_BYTES, Limits
 from jobs.settings import secrets_folder
 from service.outbound.settings import Items, Networks, Ports
 from service.sources.hosts import read_pattern
+from service.webhooks.settings import Secrets
 from telemetry.logs import LogSettings
 
 MEGAPIXEL = 1_000_000
@@ -158,6 +159,26 @@ class GatewaySettings(LogSettings):
     outbound_ports: Ports = Field(
         (), description="Ports (comma-separated) that such URLs may have beside 80 and 443."
     )
+
+    webhook_secrets: Secrets = Field(
+        (),
+        description="Secrets (comma-separated, `whsec_` and base64 of 24 to 64 bytes) that sign "
+        "webhooks; each signs, so that receivers can change to a new one. Unset: `webhook_url` is "
+        "refused.",
+    )
+    webhook_retry_seconds: float = Field(
+        86_400.0,
+        ge=0,
+        description="How long after the end of its job a webhook is tried again; then it is kept "
+        "among the dead.",
+    )
+    webhook_timeout_seconds: float = Field(
+        10.0, gt=0, le=30, description="Longest time of one attempt to deliver a webhook."
+    )
+    webhook_deliveries: int = Field(
+        32, ge=1, description="Webhooks that a gateway delivers at once."
+    )
+    webhook_deliveries_per_host: int = Field(4, ge=1, description="Of those, most to one host.")
 
     max_result_bytes_in_flight: int = Field(
         512 * MEBIBYTE,

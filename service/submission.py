@@ -13,13 +13,15 @@ from images.header import ImageHeader
 from images.opening import read_header
 from jobs.formats import ImageFormat
 from jobs.job import JobRequest, JobView
+from jobs.terms import Terms
 from scheduling.planning import Budgets, build_job
-from scheduling.request import AUTO
+from scheduling.request import AUTO, DeferredRequest, UpscaleRequest
 from service.access.caller import allowance_of, caller_of
 from service.access.keys import ANYONE
 from service.access.rate_headers import rate_headers
 from service.default_budgets import DefaultBudget
 from service.gateway import Gateway
+from service.idempotency import Asked, idempotency_key, idempotency_of
 from service.uploads import Upload
 from telemetry.spans import Span
 
@@ -41,6 +43,7 @@ class Accepted:
     upload_ms: float
     negotiated: bool
     """Whether the Accept header chose the output's format."""
+    asked: Asked
 
     @property
     def job(self) -> JobRequest:
@@ -49,18 +52,24 @@ class Accepted:
 
 
 async def accept_upload(
-    request: Request, gateway: Gateway, default: DefaultBudget, negotiation: Negotiation
+    request: Request,
+    gateway: Gateway,
+    default: DefaultBudget,
+    negotiation: Negotiation,
+    kind: type[UpscaleRequest] = UpscaleRequest,
 ) -> Accepted:
-    """Read the body, plan its job and submit it to the queue.
+    """Read the body, plan its job and submit it to the queue. `kind` has the parameters that the
+    request may have.
 
     A request without a budget gets what its picture needs, within the bounds of `default`. Raises
-    the errors of `UploadReader.received`, `read_header`, `check_whole_file`, `negotiation`,
-    `build_job` and `Dispatcher.submit`.
+    the errors of `idempotency_key`, `UploadReader.received`, `read_header`, `check_whole_file`,
+    `negotiation`, `Webhooks.target`, `build_job` and `Dispatcher.submit`.
     """
+    key = idempotency_key(request.headers)
     span: Span = request.state.span
     span.enter("upload")
     # The slot is held until the queue has the picture, for so long it takes memory here.
-    async with gateway.uploads.received(request) as upload:
+    async with gateway.uploads.received(request, kind) as upload:
         span.enter("admission")
         header = await _header(upload, gateway.settings.max_source_pixels)
         negotiated = upload.wanted.format == AUTO
@@ -68,11 +77,31 @@ async def accept_upload(
             chosen = negotiation(request.headers.get("accept", ""), header.format.own_output)
             wanted = upload.wanted.model_copy(update={"format": chosen})
             upload = replace(upload, wanted=wanted)
-        view = await _submitted(request, gateway, upload, header, default)
-        gateway.metrics.picture_admitted(view.job, len(upload.picture))
-        _count_pixels(request, view.job)
+        terms = await _terms(request, gateway, upload, key)
+        view = await _submitted(request, gateway, upload, header, default, terms)
+        asked = _asked(request, terms, view)
+        if asked is not Asked.AGAIN:
+            gateway.metrics.picture_admitted(view.job, len(upload.picture))
+            _count_pixels(request, view.job)
         upload_ms = (upload.received - request.state.started) * 1e3
-        return Accepted(view, upload.received, upload_ms, negotiated)
+        return Accepted(view, upload.received, upload_ms, negotiated, asked)
+
+
+async def _terms(request: Request, gateway: Gateway, upload: Upload, key: str | None) -> Terms:
+    """Return the terms of an upload. Raises as `Webhooks.target`."""
+    wanted = upload.wanted
+    url = wanted.webhook_url if isinstance(wanted, DeferredRequest) else None
+    webhook = None if url is None else gateway.webhooks.target(url)
+    return Terms(await idempotency_of(request, key, wanted, upload.picture), webhook)
+
+
+def _asked(request: Request, terms: Terms, view: JobView) -> Asked:
+    if terms.idempotency is None:
+        return Asked.ONCE
+    if view.job.id == request.state.request_id:
+        return Asked.FIRST
+    request.state.facts["repeats"] = view.job.id
+    return Asked.AGAIN
 
 
 async def _submitted(
@@ -81,6 +110,7 @@ async def _submitted(
     upload: Upload,
     header: ImageHeader,
     default: DefaultBudget,
+    terms: Terms,
 ) -> JobView:
     """Return the job of an upload, in the queue."""
     client = caller_of(request)
@@ -91,8 +121,12 @@ async def _submitted(
     facts.update(request_facts(job))
     if upload.wanted.latency_budget_ms is not None:
         facts["budget_ms"] = job.budget_ms
-        return await gateway.dispatcher.submit(job, upload.picture, upload.received, limits=limits)
-    view = await gateway.dispatcher.submit(job, upload.picture, upload.received, default, limits)
+        return await gateway.dispatcher.submit(
+            job, upload.picture, upload.received, limits=limits, terms=terms
+        )
+    view = await gateway.dispatcher.submit(
+        job, upload.picture, upload.received, default, limits, terms
+    )
     facts["budget_ms"] = view.job.budget_ms
     return view
 

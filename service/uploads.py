@@ -44,9 +44,11 @@ class UploadReader:
         self._sources = sources
 
     @asynccontextmanager
-    async def received(self, request: Request) -> AsyncIterator[Upload]:
-        """Receive the upload of a request, or fetch the picture that it names, and hold its slot
-        for as long as the block runs.
+    async def received(
+        self, request: Request, kind: type[UpscaleRequest] = UpscaleRequest
+    ) -> AsyncIterator[Upload]:
+        """Receive the upload of a request, which may have the parameters of this kind, or fetch the
+        picture that it names, and hold its slot for as long as the block runs.
 
         Raises the errors of `BodyReader.chunks`, `PictureBuffer.write` and `SourceReader.picture`,
         Overloaded (too many uploads at once), EmptyBody, UnsupportedImage (the content type),
@@ -54,21 +56,21 @@ class UploadReader:
         """
         self._body.check_declared_length(request.headers)
         with self._slots.taken(client_of(request)):
-            yield await self._read(request)
+            yield await self._read(request, kind)
 
     async def close(self) -> None:
         """Close the connections to stores."""
         await self._sources.close()
 
-    async def _read(self, request: Request) -> Upload:
+    async def _read(self, request: Request, wishes: type[UpscaleRequest]) -> Upload:
         kind = _content_type(request)
         in_query = request.query_params.multi_items()
         if kind in FORMS:
             picture, fields = await self._form(kind, request)
             received = time.monotonic()
-            wanted, source = parse_with_source((*in_query, *fields))
+            wanted, source = parse_with_source((*in_query, *fields), wishes)
         elif kind.startswith("image/") or kind == "application/octet-stream":
-            wanted, source = parse_with_source(in_query)
+            wanted, source = parse_with_source(in_query, wishes)
             picture = await self._raw(request)
             received = time.monotonic()
         else:

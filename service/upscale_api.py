@@ -11,6 +11,7 @@ from service.caller_gone import gone
 from service.default_budgets import upscale_default
 from service.dispatcher import Finished, decision_of
 from service.gateway import Gateway, GatewayDep
+from service.idempotency import REPLAYED_HEADERS, Asked
 from service.negotiation import VARY, format_of_answer
 from service.openapi import (
     NOT_ACCEPTABLE,
@@ -35,19 +36,19 @@ router = APIRouter(tags=["upscale"])
     responses={
         200: picture_answer(),
         **refusals(*UPLOAD_REFUSALS, NOT_ACCEPTABLE),
-        **problem_answers(*UPLOAD_CODES, *RUN_CODES),
+        **problem_answers(*UPLOAD_CODES, *RUN_CODES, "result_expired"),
     },
     openapi_extra=upscale_request(),
 )
 async def upscale(request: Request, gateway: GatewayDep) -> Response:
     """Send a picture with a target size and a latency budget; the answer is the best picture that
-    fits the budget. A caller that disconnects cancels its job."""
+    fits the budget. A caller that disconnects cancels its job, except with an Idempotency-Key."""
     default = upscale_default(gateway.settings)
     accepted = await accept_upload(request, gateway, default, format_of_answer)
 
     request.state.span.enter("wait")
     finished = await gateway.dispatcher.wait_for_picture(
-        accepted.view, accepted.received, partial(gone, request)
+        accepted.view, accepted.received, partial(gone, request), accepted.asked
     )
     request.state.span.enter("answer")
     _add_facts(request, finished)
@@ -56,17 +57,20 @@ async def upscale(request: Request, gateway: GatewayDep) -> Response:
         finished.picture,
         finished.elapsed_ms,
         accepted.upload_ms,
-        on_sent=partial(_sent, gateway, finished),
+        on_sent=partial(_sent, gateway, finished, accepted.asked),
         on_end=finished.share.release,
     )
     response.headers.update(VARY if accepted.negotiated else {})
+    response.headers.update(REPLAYED_HEADERS if accepted.asked is Asked.AGAIN else {})
     return response
 
 
-def _sent(gateway: Gateway, finished: Finished) -> None:
-    """Count the picture that the caller has, and drop it from the queue."""
+def _sent(gateway: Gateway, finished: Finished, asked: Asked) -> None:
+    """Count the picture that the caller has, and drop it from the queue unless it may be asked for
+    again."""
     gateway.metrics.picture_sent(len(finished.picture))
-    gateway.dispatcher.drop_result_soon(finished.view)
+    if asked is Asked.ONCE:
+        gateway.dispatcher.drop_result_soon(finished.view)
 
 
 def _add_facts(request: Request, finished: Finished) -> None:

@@ -1,1 +1,1 @@
-"""The pool: job in, image out."""
+"""Workers: they claim jobs, run networks and deliver pictures."""

@@ -7,6 +7,7 @@ facts is ignored.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -53,13 +54,16 @@ def read_cached(path: Path, facts: Facts) -> dict[str, Any]:
 
 
 def write_cached(path: Path, facts: Facts, content: Mapping[str, Any]) -> None:
-    """Write a cache file atomically. A failure is logged: the next start determines it again."""
+    """Write a cache file whole or not at all. A failure, as of a full disk, leaves no file and is
+    logged: the next start determines it again."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps({"facts": facts, **content}, indent=1) + "\n")
         partial.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):  # as of a folder that is none
+            partial.unlink(missing_ok=True)
         log.warning("%s cannot be cached: %s", path.name, error)
 
 

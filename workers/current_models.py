@@ -12,7 +12,7 @@ from scheduling.cost_model import CostModel
 from scheduling.stages import NETWORK, stage_of
 from workers.calibration import tilings
 from workers.loaded_model import ModelsByName
-from workers.memory import runs_beside
+from workers.memory import can_run_concurrently
 from workers.unloading import loading_times
 
 
@@ -43,8 +43,12 @@ class LoadedModels:
 
     @property
     def beside_capabilities(self) -> tuple[str, ...]:
-        """The same for jobs that run beside another one (`workers.memory.runs_beside`)."""
-        models = {name: served for name, served in self.models.items() if runs_beside(served.entry)}
+        """The same for jobs that run beside another one (`workers.memory.can_run_concurrently`)."""
+        models = {
+            name: served
+            for name, served in self.models.items()
+            if can_run_concurrently(served.entry)
+        }
         others = (served.entry for name, served in self.models.items() if name not in models)
         may_choose = not any(entry.chosen_freely for entry in others)
         named = replace(self, models=models).capabilities

@@ -52,7 +52,7 @@ after pictures of many sizes), and an encoded source twice, as it was received a
 Models that are loaded on demand add their own."""
 
 
-BESIDE_BYTES = 256 << 20
+CONCURRENT_JOB_BYTES = 256 << 20
 """What a small job may take beside other runs of a worker, which may take all together what one job
 may (`Limits.job_bytes`). At most 101 MB are samples, encoder and workspace of a job of
 `jobs.job.SMALL_FOOTPRINT`, 67 MB are its encoded source, twice, and the rest is for a tile."""
@@ -63,7 +63,7 @@ SOURCE_BYTES = 64 << 20
 def worker_bytes(limits: Limits) -> int:
     """Return the most that a worker's process takes. Containers get as much
     (`tests/deploy/test_memory_limits.py`)."""
-    return RESTING_BYTES + BESIDE_BYTES + limits.job_bytes
+    return RESTING_BYTES + CONCURRENT_JOB_BYTES + limits.job_bytes
 
 
 def warn_of_little_memory(limits: Limits, machine: MachineState | None) -> None:
@@ -132,15 +132,15 @@ def bytes_left(limits: Limits, suspended_bytes: int, available_bytes: int | None
     return left if available_bytes is None else min(left, available_bytes)
 
 
-def beside_bytes(limits: Limits, available_bytes: int | None) -> int:
+def concurrent_job_bytes(limits: Limits, available_bytes: int | None) -> int:
     """Return what a small job may take beside one that goes on; 0 where the machine has less left
     than it might need."""
-    if available_bytes is not None and available_bytes < BESIDE_BYTES:
+    if available_bytes is not None and available_bytes < CONCURRENT_JOB_BYTES:
         return 0
-    return min(limits.job_bytes, BESIDE_BYTES - SOURCE_BYTES)
+    return min(limits.job_bytes, CONCURRENT_JOB_BYTES - SOURCE_BYTES)
 
 
-def runs_beside(entry: ModelEntry) -> bool:
+def can_run_concurrently(entry: ModelEntry) -> bool:
     """Return whether any picture can be cut into tiles that are small enough to run beside another
     job: for networks of ours that are exactly local."""
     return entry.halo is not None and entry.adapter is None and entry.tile_output_pixels is None

@@ -1,4 +1,5 @@
-"""From a model folder to loaded models: read, verify, load, warm, measure; entry by entry.
+"""From a model folder to loaded models: read, check checksums, load, warm,
+measure; entry by entry. `workers.backends` compares the numbers with those in float32.
 
 A broken entry is reported with its reason and does not affect others. If an earlier version of it
 is loaded, that stays.

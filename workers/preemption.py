@@ -9,7 +9,8 @@ worker has started a long tile. A run that has preempted another gives way to sm
 
 A run that takes longer than predicted continues at a narrower width from its next tile on. If even
 this tile threatens to end too late, it is interrupted just before the last moment at which the
-cheapest network can still finish the picture in time.
+cheapest network can still finish the picture in time, and that one at the last moment at which the
+picture can still be resampled.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ from typing import Any, Protocol, TypeVar
 from jobs.job import Claim, Reason, RunFacts
 from jobs.queue import Gap, Leases
 from models.catalog import ModelEntry
-from scheduling.options import Option, Options, cheapest_remaining
+from scheduling.options import Option, Options, cheapest_remaining, resampling_left
 from scheduling.policy import go_on, short_ms, spare_ms
+from scheduling.rungs import FLOOR
+from scheduling.tiling import Tiling
+from scheduling.work import work_of
 from workers.background import wait_for_event
 from workers.binding import Binding
 from workers.current_models import LoadedModels
@@ -34,11 +38,11 @@ from workers.execution import Execution
 from workers.lease import Lease
 from workers.memory import most_held_bytes
 from workers.pipeline import Progress
-from workers.remaining import Bound, remaining
+from workers.remaining import LastBinding, remaining
 from workers.runtimes.base import Interruptible
 from workers.stage_gate import Stage, StageGate
 from workers.suspended_run import SuspendedRun
-from workers.upscale import Engine
+from workers.upscale import Engine, OutOfTime
 
 log = logging.getLogger("anysr.workers.preemption")
 
@@ -60,7 +64,7 @@ Preempt = Callable[[Claim, SuspendedRun], Awaitable[None]]
 """Runs a more urgent job while the current run is suspended or goes on beside it."""
 
 
-class Beside(Protocol):
+class ConcurrentJobs(Protocol):
     """What running a job beside another takes."""
 
     def prepare(self) -> None:
@@ -82,7 +86,7 @@ class RunContext:
     stopping: asyncio.Event
     """Once it is set, nothing is preempted any more."""
     preempt: Preempt
-    beside: Beside
+    beside: ConcurrentJobs
     suspended: SuspendedRun | None = None
     """The run that this one preempts."""
     started: float = field(default_factory=time.perf_counter)
@@ -139,7 +143,7 @@ class PreemptibleRun:
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._enabled = context.gives_way
-        self._bound: Bound | None = None
+        self._bound: LastBinding | None = None
         """None before the job is bound."""
         self._gate = StageGate()
         self._engine: Engine | None = None
@@ -154,7 +158,8 @@ class PreemptibleRun:
         self._network_since = self._context.started
         """When the network began, by `time.perf_counter`."""
         self._fallback: Option | None = None
-        """The cheapest network, if a tile was interrupted because it would end too late."""
+        """The cheapest network, or resampling, if a tile was interrupted because it would end too
+        late."""
         self.overrun: Overrun | None = None
         """The times of the run up to that interruption, from which the cost model learns."""
         self._interrupted = False
@@ -164,7 +169,7 @@ class PreemptibleRun:
         """Held while more urgent jobs are claimed, between tiles or during one."""
         self._asks = False
         """Whether the executing thread waits for the event loop."""
-        self.accompanied = False
+        self.ran_concurrently = False
         """Whether another job ran beside this one, so that its times say nothing of its costs."""
         hooks = (self._from_thread, self._enter) if self._enabled else (None, None)
         self.progress = Progress(*hooks)
@@ -189,7 +194,7 @@ class PreemptibleRun:
         self._network_since = time.perf_counter()
         self._engine = bound.engine
         entry = None if bound.engine is None else models[option.rung.model].as_run
-        self._bound = Bound(bound.choice.costs, bound.choice.work, entry, bound.expectation)
+        self._bound = LastBinding(bound.choice.costs, bound.choice.work, entry, bound.expectation)
         # Checked here, because waking the event loop for short runs would slow them.
         if bound.expectation is not None and self._interruptible() is not None:
             self._loop.call_soon_threadsafe(self._start_watching)
@@ -216,7 +221,7 @@ class PreemptibleRun:
     def facts(self, execution: Execution) -> RunFacts:
         """Return the facts of the finished run."""
         facts = execution.facts(self._context.claim, self._context.elapsed_ms)
-        if self._preemptions or self.accompanied:
+        if self._preemptions or self.ran_concurrently:
             suspended_ms = execution.result.suspended_ms
             facts = replace(facts, stages_ms={**facts.stages_ms, "yielded": suspended_ms})
         if len(self._options_by_part) <= 1:
@@ -228,6 +233,7 @@ class PreemptibleRun:
             model=rung.model,
             width=rung.width,
             reason=Reason.BEHIND,
+            strength=0.0 if rung == FLOOR else facts.strength,
             expected_db=db,
             expected_db_range=execution.bound.expected_range(db),
         )
@@ -287,31 +293,37 @@ class PreemptibleRun:
     async def _look(self) -> None:
         """See to jobs that wait, and to a tile that is late."""
         if self._gate.stage is not Stage.ENLARGE:
-            while await self._run_beside():
+            while await self._run_concurrently():
                 pass
-        elif self._fallback is None:
+        elif not self._falling_back:
             self._fall_back_if_late()
             if not self._interrupted:
                 await self._interrupt_for_urgent()
 
+    @property
+    def _falling_back(self) -> bool:
+        """Whether the interrupted tile has not ended yet."""
+        return self._fallback is not None and self._options_by_part[-1][1] is not self._fallback
+
     def _next_look_s(self) -> float:
-        if self._fallback is not None or self._gate.stage is not Stage.ENLARGE:
+        network = None if self._engine is None else self._engine.network
+        interruptible = isinstance(network, Interruptible) and not self._falling_back
+        if not interruptible or self._gate.stage is not Stage.ENLARGE:
             return POLL_S
-        cheapest, context = self._cheapest_remaining(), self._context
-        if cheapest is None or context.slack_ms < cheapest.expected_ms:
+        cheapest, context = self._cheaper_way(), self._context
+        if cheapest is None:
             return POLL_S
         overdue_in_ms = self._expected_end_ms - context.now_ms
         last_moment_in_ms = context.slack_ms - self._fallback_ms(cheapest)
         return min(POLL_S, max(overdue_in_ms, last_moment_in_ms, 0.0) / 1e3)
 
     def _fall_back_if_late(self) -> None:
-        """Interrupt an overdue tile at the last moment at which the cheapest network is in time."""
-        context, cheapest = self._context, self._cheapest_remaining()
+        """Interrupt an overdue tile at the last moment at which a cheaper way is in time."""
+        context, cheapest = self._context, self._cheaper_way()
         network = self._engine.network if self._engine is not None else None
         if (
             cheapest is None
             or context.now_ms < self._expected_end_ms
-            or context.slack_ms < cheapest.expected_ms
             or context.slack_ms > self._fallback_ms(cheapest)
             or not isinstance(network, Interruptible)
         ):
@@ -327,6 +339,18 @@ class PreemptibleRun:
         """Return the time for the rest of the picture from the interruption on, with a margin."""
         current = self._remaining(self.progress.part)[-1]
         return cheapest.safe_ms + INTERRUPT_MS + INTERRUPT_PART * current.expected_ms
+
+    def _cheaper_way(self) -> Option | None:
+        """Return the cheapest network for the rest of the picture while that is expected in time,
+        then resampling; None where neither is left, or the caller does not accept it."""
+        context, bound = self._context, self._bound
+        if bound is None or bound.entry is None:
+            return None
+        cheapest = None if self._fallback is not None else self._cheapest_remaining()
+        if cheapest is None or context.slack_ms < cheapest.expected_ms:
+            cheapest = resampling_left(context.claim.job, bound.costs, bound.expectation)
+        in_time = cheapest is not None and context.slack_ms >= cheapest.expected_ms
+        return cheapest if in_time else None
 
     def _cheapest_remaining(self) -> Option | None:
         """Return the cheapest network for the rest of the picture, None if there is none cheaper
@@ -355,32 +379,38 @@ class PreemptibleRun:
             self._interrupted = True
             network.interrupt()
 
-    async def _run_beside(self) -> bool:
+    async def _run_concurrently(self) -> bool:
         """Run a small job while this one is decoded or encoded; return whether there was one."""
-        context, gap = self._context, self._gap_beside()
+        context, gap = self._context, self._concurrent_gap()
         if gap is None or context.stopping.is_set() or not self._gate.open():
             return False
         try:
             claim = await self._claim(gap)
             if claim is None:
                 return False
-            self.accompanied = True
+            self.ran_concurrently = True
             await context.preempt(claim, self._suspended(gap.spare_ms, goes_on=True))
         finally:
             self._gate.close()
         await self._report_end(self._remaining(self.progress.part)[-1].expected_ms)
         return not self._ended.is_set()
 
-    def _gap_beside(self) -> Gap | None:
+    def _concurrent_gap(self) -> Gap | None:
         """Return what a job beside this run may take; None beside one that is short itself. A run
         that is late in any case goes on, and holds back no short job."""
         if self._bound is None or (run_ms := self._run_ms()) < MIN_REMAINING_MS:
             return None
         left = self._remaining(self.progress.part)
-        short, spare = short_ms(run_ms), self._spare_ms(left)
+        spare = self._spare_ms(left)
         if left[0].expected_ms > self._context.slack_ms:
-            spare = short
-        return Gap(left[-1].expected_ms, spare, short, small_only=True)
+            spare = short_ms(run_ms)
+        return Gap(left[-1].expected_ms, spare, self._short_ms(spare), small_only=True)
+
+    def _short_ms(self, spare: float) -> float:
+        """Return the cost of a narrowest network up to which a job goes first though it can wait:
+        where this run can spare less, the job would be resampled for having gone first."""
+        costs = self._context.loaded.costs.under(contention=True)
+        return min(short_ms(self._run_ms()), costs.expected_within(spare))
 
     def _run_ms(self) -> float:
         """Return how long the run takes in all: what has passed, and what it still takes."""
@@ -419,8 +449,9 @@ class PreemptibleRun:
         context, urgent = self._context, self.take_urgent()
         while urgent is not None or not context.stopping.is_set():
             left = self._remaining(part)
-            spare, short = self._spare_ms(left), short_ms(self._run_ms())
+            spare = self._spare_ms(left)
             if urgent is None and spare > 0 and await self._still_leased():
+                short = self._short_ms(spare)
                 gap = Gap(left[-1].expected_ms, spare, short, context.small_only)
                 urgent = await self._claim(gap)
             if urgent is None:
@@ -440,16 +471,29 @@ class PreemptibleRun:
         self._expected_end_ms = self._context.now_ms + remaining_ms
 
     def _narrow_if_behind(self, part: float) -> Engine | None:
-        """Return the engine by which the rest is in time, None for the same one."""
+        """Return the engine by which the rest is in time, None for the same one. Raises OutOfTime
+        where the picture is to be resampled."""
         option = self._fallback or go_on(self._remaining(part), self._context.slack_ms)
         if option.rung == self._options_by_part[-1][1].rung:
             return None
+        if option.rung == FLOOR:
+            self._resample(option)
+            raise OutOfTime
         self._options_by_part.append((part, option))
         served = self._context.loaded.models[option.rung.model]
         self._engine = served.at(option.rung.width)
         if self._bound is not None:
             self._bound = replace(self._bound, entry=served.as_run)
         return self._engine
+
+    def _resample(self, option: Option) -> None:
+        """Go on with the whole picture resampled."""
+        _, before = self._options_by_part[-1]
+        self._options_by_part = [(0.0, before), (0.0, option)]  # nothing is left of the network's
+        self._engine = None
+        if self._bound is not None:
+            work = work_of(self._context.claim.job, Tiling())
+            self._bound = replace(self._bound, entry=None, work=work)
 
     def _remaining(self, part: float) -> Options:
         """Return the options for the rest of the picture, narrowest first, none wider than now."""

@@ -16,7 +16,7 @@ from workers.stage_gate import Stage, StageGate
 
 
 @dataclass(frozen=True)
-class Bound:
+class LastBinding:
     """How a run was bound last."""
 
     costs: CostModel
@@ -28,7 +28,7 @@ class Bound:
 
 
 def remaining(
-    job: JobRequest, bound: Bound, current: Option, gate: StageGate, part: float
+    job: JobRequest, bound: LastBinding, current: Option, gate: StageGate, part: float
 ) -> Options:
     """Return the options to finish a run that makes its picture by `current`, narrowest first.
 

@@ -40,6 +40,7 @@ class SuspendedRun:
         running = list(backlog.running)
         if running:
             running.remove(min(running, key=lambda end: abs(end - self.end_ms)))
-        rest = Group(backlog.now_ms + self.spare_ms, self.cheapest_ms, self.expected_ms)
+        start_ms, cheapest_ms = backlog.now_ms + self.spare_ms, self.cheapest_ms
+        rest = Group(start_ms, cheapest_ms, self.expected_ms, last_ms=cheapest_ms)
         waiting = tuple(sorted((*backlog.waiting, rest)))
         return replace(backlog, running=tuple(running), waiting=waiting)

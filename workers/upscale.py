@@ -61,10 +61,15 @@ class Engine:
         return True
 
 
+class OutOfTime(Exception):
+    """No network has time left for the picture: it is to be resampled."""
+
+
 OnTile = Callable[[float], Engine | None]
 """Called with the completed part of the work, from 0 to 1, after each tile, and again when a tile
-was interrupted. May raise to stop. May return an engine to continue with: the same model at another
-width; None continues with the same one."""
+was interrupted. May raise OutOfTime to have the picture resampled, or another error to stop. May
+return an engine to continue with: the same model at another width; None continues with the same
+one."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ def upscale(
     Raises ValueError if either side would shrink, MemoryError where memory runs out in half a tile
     too, and whatever `on_tile` raises. `strength` is the
     picture's compression damage, from 0 to 1, for networks with that input. A picture that already
-    has the size is returned unchanged if there is no damage to clean. Grey pictures, by kind or by
+    has the size is returned unchanged if there is no damage to clean. One whose network is out of
+    time is resampled as a whole. Grey pictures, by kind or by
     content, run as three equal channels; their mean is written to as many channels as the source
     has. Transparency is resampled. The output of a network is rounded to the picture's own depth
     tile by tile, because floats of a whole picture would take four times the memory.
@@ -99,12 +105,24 @@ def upscale(
     if (picture.height, picture.width) == (height, width) and not cleans:
         on_tile(1.0)
         return Upscaled(picture, 1, untouched=True)
-    if engine is None:
-        made, tiles = enlarge(picture.pixels, height, width, on_tile), 1
-    else:
-        run = _NetworkRun(picture.pixels, (height, width), engine, on_tile, strength)
-        made, tiles = run.made()
-    return Upscaled(replace(picture, pixels=made), tiles)
+    made = None
+    if engine is not None:
+        made = _by_network(picture.pixels, (height, width), engine, on_tile, strength)
+    if made is None:
+        made = enlarge(picture.pixels, height, width, on_tile), 1
+    larger, tiles = made
+    return Upscaled(replace(picture, pixels=larger), tiles)
+
+
+def _by_network(
+    raster: Raster, size: Size, engine: Engine, on_tile: OnTile, strength: float
+) -> tuple[Raster, int] | None:
+    """Return the larger picture and the number of its tiles; None, with its memory free, for a
+    network that is out of time."""
+    try:
+        return _NetworkRun(raster, size, engine, on_tile, strength).made()
+    except OutOfTime:
+        return None
 
 
 class _NetworkRun:

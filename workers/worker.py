@@ -34,7 +34,7 @@ from workers.decoders import Decoders
 from workers.execution import Execution, OnBound, begin_decoding, execute
 from workers.heartbeat import Heartbeat
 from workers.lease import Lease, held
-from workers.memory import beside_bytes, bytes_left
+from workers.memory import bytes_left, concurrent_job_bytes
 from workers.metrics import WorkerMetrics
 from workers.pipeline import Stopped
 from workers.preemption import PreemptibleRun, RunContext
@@ -150,8 +150,8 @@ class Worker:
         self._parts.decoders.prepare()
 
     def bytes_left(self) -> int:
-        """Return the memory for a job beside another one, as `workers.memory.beside_bytes`."""
-        return beside_bytes(self._parts.limits, self._parts.available_memory())
+        """Return the memory for a concurrent job (`workers.memory.concurrent_job_bytes`)."""
+        return concurrent_job_bytes(self._parts.limits, self._parts.available_memory())
 
     async def _preempt(
         self, stopping: asyncio.Event, claim: Claim, suspended: SuspendedRun
@@ -190,7 +190,7 @@ class Worker:
                 return facts
             return _Dropped(LeaseState.LOST)
         finally:  # the caller need not wait for it
-            if not preemptible.accompanied:
+            if not preemptible.ran_concurrently:
                 update_cost_model(execution, facts.run_ms, preemptible.uniform)
             if preemptible.overrun is not None:
                 update_by_overrun(execution, preemptible.overrun)
@@ -253,7 +253,7 @@ class Worker:
         """Return what a run may take during another one."""
         limits = self._parts.limits
         if other.goes_on or other.before is not None:
-            return beside_bytes(limits, available_bytes)
+            return concurrent_job_bytes(limits, available_bytes)
         return bytes_left(limits, other.held_bytes, available_bytes)
 
     def _on_bound(

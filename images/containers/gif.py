@@ -54,9 +54,9 @@ class GifHeader:
     frames: tuple[GifFrame, ...]
 
     def is_transparent(self, frame: int) -> bool:
-        """Return whether the screen may show through while a frame, counted from 1, is shown."""
+        """Return whether the screen may show through while a frame, counted from 0, is shown."""
         opaque = False
-        for one in self.frames[:frame]:
+        for one in self.frames[: frame + 1]:
             before = opaque
             shown = opaque or (one.transparent is None and one.covers(self.width, self.height))
             after = {CLEARED: False, RESTORED: before}

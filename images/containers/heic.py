@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from images.containers.boxes import Fields
 from images.containers.common import Unread
 from images.containers.heif_picture import HeifPicture, Size
-from images.containers.hevc import largest_size
+from images.containers.hevc import has_hole, largest_size
 
 CODED = b"hvc1"
 BEFORE_CHROMA, BEFORE_UNITS = 16, 3
 """Bytes of a configuration before the chroma format, and between depths and units."""
+BEFORE_LENGTHS = 21
+"""Bytes of a configuration before the one that says how many a unit's length has."""
 MONOCHROME = 0
 
 
@@ -51,6 +53,15 @@ def read_heic(data: bytes) -> HeicHeader:
         code_points=picture.code_points(),
         coded=tuple(_coded(picture)),
     )
+
+
+def has_missing_pixels(data: bytes) -> bool:
+    """Return whether a coded picture that is seen has a hole. Raises Unread."""
+    for coded, configuration in HeifPicture(data, CODED).shown_with(b"hvcC"):
+        configuration.skip(BEFORE_LENGTHS)
+        if has_hole(coded, (configuration.read(1) & 3) + 1):
+            return True
+    return False
 
 
 def _cropped(picture: HeifPicture) -> Size:

@@ -140,6 +140,15 @@ class HeifPicture:
                 self._check_whole(item)
                 yield self._size(item), self._fields(item, kind)
 
+    def shown_with(self, kind: bytes) -> Iterator[tuple[bytes, Fields]]:
+        """Yield the content of each coded picture that is seen, whole or in tiles, with its
+        transparency, and its property of a type."""
+        for whole in sorted({self._primary, *self._alphas}):
+            tiles = self._items.sources_of(whole) if self._kind(whole) == GRID else [whole]
+            for item in tiles:
+                parts = (self._data[start:end] for start, end in self._items.extents(item))
+                yield b"".join(parts), self._fields(item, kind)
+
     def _check_whole(self, item: int) -> None:
         """Raise Unread for an item that does not lie within the file."""
         if any(end > len(self._data) for _, end in self._items.extents(item)):

@@ -9,6 +9,8 @@ SEQUENCE_PARAMETERS = 33
 """Type of a unit."""
 HEAD_BYTES = 256
 """Bytes of a unit that are read; those before the size are less than a hundred."""
+HOLE = bytes(8)
+"""More zeros than writers leave behind a unit."""
 MAX_ARRAYS = 64
 """Arrays of units, and units of an array, in a configuration. Real ones have three, and one."""
 GENERAL_PROFILE_BITS = 88
@@ -29,6 +31,22 @@ def largest_size(configuration: Fields) -> tuple[int, int]:
             if kind == SEQUENCE_PARAMETERS:
                 sizes.append(_size(unit[:HEAD_BYTES]))
     return max(sizes, key=lambda size: size[0] * size[1])
+
+
+def has_hole(coded: bytes, length_bytes: int) -> bool:
+    """Return whether the units of a coded picture, each behind its length (ISO/IEC 14496-15,
+    8.3.3), have a run of zeros. Coders put a 3 behind every two zeros (H.265, 7.4.2), so it is what
+    a broken transfer has left out; decoders take it for a picture, and tell of nothing."""
+    start = 0
+    while start + length_bytes <= len(coded):
+        first = start + length_bytes
+        after = first + int.from_bytes(coded[start:first])
+        if coded.find(HOLE, first, after) >= 0 or (
+            after == first and coded.startswith(HOLE, start)
+        ):
+            return True
+        start = after
+    return False
 
 
 def _size(unit: bytes) -> tuple[int, int]:

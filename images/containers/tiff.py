@@ -208,12 +208,12 @@ class TiffHeader:
         return 1 if self.photometric == PALETTE else self.colours
 
 
-def read_tiff(data: bytes, page: int = 1) -> TiffHeader:
-    """Read the header of a page, counted from 1; of the last one where there are fewer. Raises
+def read_tiff(data: bytes, page: int = 0) -> TiffHeader:
+    """Read the header of a page, counted from 0; of the last one where there are fewer. Raises
     Unread."""
     file = TiffFile(data)
     pages = file.pages()
-    at = pages[min(page, len(pages)) - 1]
+    at = pages[min(page, len(pages) - 1)]
     return _Page(file, file.directory(at)).header(len(pages), file.place_of(at), at)
 
 

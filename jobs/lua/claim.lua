@@ -49,11 +49,12 @@ local function picture_of(id)
   return type(size) == 'number' and size <= PICTURE_BYTES and redis.call('GET', payloads .. id)
 end
 
--- Whether a job with this latest start fits the gap.
+-- Whether a job with this latest start fits the gap. One that can wait goes first only with a network.
 local function fits(id, start, small)
   if small_only and small ~= '1' then return false end
-  local cost = cheapest_of(id) / 1000
-  return cost <= spare_ms and (start - now <= remaining_ms or (small == '1' and cost <= short_ms))
+  local cheapest, narrowest = costs_of(id)
+  local short = small == '1' and math.max(cheapest, narrowest) / 1000 <= short_ms
+  return cheapest / 1000 <= spare_ms and (short or start - now <= remaining_ms)
 end
 
 -- Passes over a job that does not fit: one behind it may only take what it can spare after the present
@@ -62,7 +63,7 @@ local ahead_ms = 0
 local function pass_over(id, start)
   local left = start - now - remaining_ms - ahead_ms
   if left >= 0 then spare_ms = math.min(spare_ms, left) end
-  ahead_ms = ahead_ms + cheapest_of(id) / 1000
+  ahead_ms = ahead_ms + costs_of(id) / 1000
 end
 
 local claim, passed, too_large = false, 0, 0
@@ -76,7 +77,7 @@ while not claim and too_large < MOST_TOO_LARGE do
   local deadline, requirement, since = number(record[5], now), record[7], record[8]
   if record[1] ~= 'queued' then -- lost or damaged: nothing to run
     leave(id)
-    redis.call('EXPIRE', records .. id, job_ttl)
+    expire_record(id)
     drop_payload(id)
     ended[#ended + 1] = id
   elseif record[6] == 'reject' and is_late(now, deadline) then

@@ -1,18 +1,20 @@
 -- Accepts a job, unless the queue is full, or the job would be late, or make another late
 -- (shared/lateness.lua): the caller then gets `overloaded`. A repeated submit (after a lost answer)
--- changes nothing. Without `stored` its picture was not sent yet: the answer 'free' then means that the
--- job would be accepted now. `remaining` is what is left of its budget; times in ms. `result_channel` is
--- that of the gateway, for a small result (finish.lua). With the keys of a client, 'over' is the answer
+-- changes nothing, and neither does one whose idempotency key (its name in Redis, or '') another job has
+-- (shared/repeats.lua). Without `stored` its picture was not sent yet: the answer 'free' then means that
+-- the job would be accepted now. `remaining` is what is left of its budget; times in ms. `result_channel`
+-- is that of the gateway, for a small result (finish.lua). With the keys of a client, 'over' is the answer
 -- where its limits allow no such job: then the reason, the pixels that it has used, and the ms left of
--- this day.
+-- this day. With a webhook the job's end is announced (shared/deliveries.lua).
 local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, overhead =
   ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]),
   tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
 local workers, payload_ttl, small = tonumber(ARGV[15]), ARGV[16], ARGV[17]
 local result_channel = ARGV[18]
-local counters, jobs = KEYS[13], KEYS[14]
+local counters, jobs = KEYS[17], KEYS[18]
 local pixels, pixels_per_day, most_jobs = tonumber(ARGV[19]), tonumber(ARGV[20]), tonumber(ARGV[21])
 local stored = ARGV[22] ~= ''
+local key, fingerprint, webhook_url, webhook_host = ARGV[23], ARGV[24], ARGV[25], ARGV[26]
 
 local now = now_ms()
 local deadline = now + remaining
@@ -24,6 +26,8 @@ local function refused(...)
 end
 
 if redis.call('EXISTS', records .. id) == 1 then return { 'known' } end
+local earlier = repeated(key, fingerprint)
+if earlier then return refused(unpack(earlier)) end
 local over = counters and over_limit(counters, jobs, now, pixels, pixels_per_day, most_jobs)
 if over then
   return refused('over', over, text(pixels_used(counters, now)), text(left_of_day(now)))
@@ -46,5 +50,9 @@ enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(dead
   'on_miss', on_miss, 'requirement', requirement, 'attempt', '0', 'demand_slack_ms', demand_slack,
   'small', small, 'result_channel', result_channel)
 if counters then charge(counters, jobs, now, id, pixels, pixels_per_day, most_jobs) end
+remember(key, fingerprint, id)
+if webhook_url ~= '' then
+  redis.call('HSET', records .. id, 'webhook_url', webhook_url, 'webhook_host', webhook_host)
+end
 wake_one()
 return { 'accepted', text(now), text(deadline) }

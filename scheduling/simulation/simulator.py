@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scheduling.load import Demand, Load, Slots
 from scheduling.options import Option, Options, narrowest_network
 from scheduling.policy import admit, late_ms
+from scheduling.rungs import FLOOR
 from scheduling.simulation.strategies import BATCH_GAIN, Case, Strategy, batch_ms
 from scheduling.simulation.workload import Workload
 from scheduling.slowdown import LEAST_GAIN, MOST_STEP
@@ -32,6 +33,9 @@ class SimulatedWorkers:
     workers: int = 4
     deviation: float = 0.1
     """Standard deviation of the logarithm of actual / predicted."""
+    delay_ms: float = 0.0
+    """Mean delay of a run by what else the machine does, in ms; drawn from the exponential
+    distribution. Predictions contain the mean."""
     batch_gain: float = BATCH_GAIN
     seed: int = 2
     slow: Sequence[tuple[float, int, float]] = ()
@@ -43,6 +47,12 @@ class SimulatedWorkers:
         random = np.random.default_rng(self.seed)
         factors: NDArray[np.float64] = np.exp(random.normal(0, self.deviation, count))
         return factors
+
+    def delays(self, count: int) -> NDArray[np.float64]:
+        """Return (count,) ms by which the delay of a run differs from the mean."""
+        random = np.random.default_rng(self.seed + 1_000_000)
+        delays: NDArray[np.float64] = random.exponential(self.delay_ms, count) - self.delay_ms
+        return delays
 
 
 @dataclass
@@ -152,6 +162,7 @@ class _Simulation:
         self.budget = workload.budget_ms.tolist()
         self.kind = workload.kind.tolist()
         self.factor = machine.factors(len(workload)).tolist()
+        self.delay = machine.delays(len(workload)).tolist()
         self.cheapest = [t[0].safe_ms for t in self.tables]
         self.network = [narrowest_network(t).expected_ms for t in self.tables]
         self.slots = Slots()
@@ -316,10 +327,26 @@ class _Simulation:
         option, gain = self.tables[kind][index], self.machine.batch_gain
         predicted = batch_ms(case.options[index].expected_ms, len(jobs), gain)
         factor = self.factor[job] * self.actual_slowdown[worker]
-        actual = batch_ms(option.expected_ms, len(jobs), gain) * factor
+        actual = batch_ms(option.expected_ms, len(jobs), gain) * factor + self.delay[job]
+        option, actual = self._rescued(case, option, max(actual, 1.0), factor)
         self.busy_ms += actual
         run = _RunInProgress(now + actual, worker, now + predicted, jobs, option, factor)
         heapq.heappush(self.running, run)
+
+    def _rescued(
+        self, case: Case, option: Option, actual: float, factor: float
+    ) -> tuple[Option, float]:
+        """Return the option that a run ends with, and its ms: an overdue run of the narrowest
+        network is resampled at the last moment at which that is safe, as by `workers.preemption`.
+        """
+        floor, network = case.options[0], narrowest_network(case.options)
+        narrowest = option.rung == network.rung and floor.rung == FLOOR
+        if not (self.strategy.rescues and narrowest and actual > case.slack_ms):
+            return option, actual
+        last_ms = max(network.expected_ms, case.slack_ms - floor.safe_ms)
+        if case.slack_ms - last_ms < floor.expected_ms:
+            return option, actual
+        return floor, last_ms + floor.expected_ms * factor
 
     def _options(self, kind: int, worker: int) -> Options:
         """Return a kind's options with costs times the slowdown that this worker estimates."""

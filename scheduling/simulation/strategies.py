@@ -36,6 +36,8 @@ class Strategy(Protocol):
 
     admission: bool
     """Whether `policy.admit` refuses requests that cannot be met."""
+    rescues: bool
+    """Whether a picture whose narrowest network runs late is resampled before its deadline."""
 
     def offered(self, options: Options) -> Options:
         """Return the options that this strategy ever uses, at least one."""
@@ -51,6 +53,7 @@ class _Stateless:
     """Uses all options, refuses nothing and learns nothing."""
 
     admission = False
+    rescues = False
 
     def offered(self, options: Options) -> Options:
         """Return all options."""
@@ -64,6 +67,7 @@ class Ours(_Stateless):
     """The service's own policy, `policy.bind`."""
 
     admission = True
+    rescues = True
 
     def choose(self, case: Case) -> tuple[int, int]:
         decision = bind(case.options, case.slack_ms, case.load)

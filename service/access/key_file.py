@@ -21,7 +21,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic import model_validator as validator
 
-from jobs.client_limits import ClientLimits
+from jobs.client_limits import DAY_S, ClientLimits
 from jobs.settings_errors import SettingsError
 from service.access.keys import Client, Key, KeyRing
 from service.access.tokens import ID
@@ -74,6 +74,9 @@ class ClientEntry(_Strict):
     def _burst_of_a_rate(self) -> Self:
         if self.burst is not None and self.requests_per_second is None:
             raise ValueError("burst needs requests_per_second")
+        # The counters of a client that rests for two days are deleted.
+        if self.client("").limits.window_s > DAY_S:
+            raise ValueError("burst requests must be restored within a day, at this rate")
         return self
 
     def client(self, name: str) -> Client:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from jobs.job import TERMINAL_STATUSES, JobStatus, JobView, Reason, RunFacts
+from jobs.job import TERMINAL_STATUSES, JobStatus, JobView, Reason, RunFacts, WebhookState
 from service.openapi import PROBLEM
 from service.problems import problem
 
@@ -43,6 +43,21 @@ class JobLinks(BaseModel):
     events: str
 
 
+class WebhookAnswer(BaseModel):
+    """The webhook of a job. Times are milliseconds of the queue's clock."""
+
+    host: str
+    attempts: int
+    last_answer: str | None = Field(
+        description="HTTP status, or code of the error, of the last attempt.", examples=["503"]
+    )
+    next_attempt_ms: float | None = Field(
+        description="Null before the job's end, and once nothing is tried any more."
+    )
+    delivered_ms: float | None
+    given_up_ms: float | None
+
+
 class JobAnswer(BaseModel):
     """A job as its caller sees it. Times are milliseconds of the queue's clock."""
 
@@ -56,6 +71,7 @@ class JobAnswer(BaseModel):
     output_height: int
     run: Run | None = Field(description="The run; null until it has ended.")
     error: Problem | None = Field(description="A problem, if the job has failed.")
+    webhook: WebhookAnswer | None = Field(description="Null without `webhook_url`.")
     links: JobLinks
 
 
@@ -75,7 +91,20 @@ def job_answer(view: JobView, root_path: str = "") -> JobAnswer:
         output_height=job.output_height,
         run=None if view.facts is None else _run(view.facts),
         error=problem(view.error, job.id) if failed else None,
+        webhook=None if view.webhook is None else webhook_answer(view.webhook),
         links=JobLinks(self=here, result=f"{here}/result", events=f"{here}/events"),
+    )
+
+
+def webhook_answer(webhook: WebhookState) -> WebhookAnswer:
+    """Return the answer for a webhook. Its URL may hold a secret of the receiver."""
+    return WebhookAnswer(
+        host=webhook.host,
+        attempts=webhook.attempts,
+        last_answer=webhook.answer,
+        next_attempt_ms=webhook.due_ms,
+        delivered_ms=webhook.delivered_ms,
+        given_up_ms=webhook.dead_ms,
     )
 
 

@@ -144,7 +144,7 @@ class OutboundClient:
 @asynccontextmanager
 async def _within(bounds: TimeBounds) -> AsyncIterator[None]:
     """Bound the time of a block, and make of httpx's errors those of this service. What a remote
-    said is told to no caller: it may come from where they cannot reach."""
+    said is given to no caller: it may come from where they cannot reach."""
     try:
         async with asyncio.timeout(bounds.total_s):
             yield

@@ -14,12 +14,14 @@ DESCRIPTION = (
 )
 
 
-def parse_with_source(pairs: Iterable[tuple[str, str]]) -> tuple[UpscaleRequest, str | None]:
-    """Return the parameters of a request, and the address of its picture if it names one. Raises
-    InvalidRequest."""
+def parse_with_source(
+    pairs: Iterable[tuple[str, str]], kind: type[UpscaleRequest] = UpscaleRequest
+) -> tuple[UpscaleRequest, str | None]:
+    """Return the parameters of a request, which are of this kind, and the address of its picture if
+    it names one. Raises InvalidRequest."""
     given = list(pairs)
     sources = [value for name, value in given if name == SOURCE]
-    wanted = parse_request((name, value) for name, value in given if name != SOURCE)
+    wanted = parse_request(((name, value) for name, value in given if name != SOURCE), kind)
     if len(sources) > 1:
         raise InvalidRequest(f"'{SOURCE}' is given more than once; give it once.")
     if sources == [""]:

@@ -81,6 +81,8 @@ export class Problem extends Error {
     this.code = String(members.code ?? PROXY_CODES[status] ?? "unreachable");
     this.requestId = String(members.request_id ?? "");
     this.smallestMs = Number(members.smallest_feasible_ms);
+    /** Frames or pages of the picture, where one was named that is not there; else NaN. */
+    this.frames = Number(members.frames);
     this.status = status;
     /** NaN where the service does not tell when to ask again. */
     this.retryAfterS = Number(members.retry_after_s ?? retryAfter ?? NaN);

@@ -8,7 +8,7 @@ import { EntryList } from "./entry-list.js";
 import { showFacts } from "./facts-panel.js";
 import { listenForFiles } from "./file-input.js";
 import { examined } from "./file-kind.js";
-import { FrameField } from "./frame-field.js";
+import { FrameField, PAGED } from "./frame-field.js";
 import { headline } from "./headline.js";
 import { watchHealth } from "./health.js";
 import { listenForKey } from "./key-field.js";
@@ -22,6 +22,7 @@ import { Runner, canTakeFirstFrame } from "./runner.js";
 import { drawSample } from "./sample.js";
 import { SettingsForm } from "./settings-form.js";
 import { loadSettings, saveSettings } from "./settings.js";
+import { statedSize } from "./stated-size.js";
 import { counted } from "./units.js";
 import { Viewer } from "./viewer.js";
 import { saveZip } from "./zip-download.js";
@@ -43,7 +44,7 @@ class App {
   #progress = new Progress(byId("progress-text", HTMLElement), byId("meter", HTMLElement));
   #problems = new ProblemPanel(byId("problem", HTMLElement), {
     retry: () => this.#runShown(),
-    retryWithFirstFrame: () => this.#runFrame(1),
+    retryWithFirstFrame: () => this.#runFrame(0),
     retryWithBudget: (budgetMs) => {
       this.#form.change({ budgetMs });
       this.#runShown();
@@ -125,7 +126,7 @@ class App {
   /** @param {File} file */
   async #read(file) {
     const { format, refusal } = await examined(file, this.#form.formats);
-    const picture = refusal === "" ? await readPicture(file) : unreadPicture(file);
+    const picture = refusal === "" ? await readPicture(file, format?.media_type) : unreadPicture(file);
     return { picture, format, refusal };
   }
 
@@ -144,7 +145,9 @@ class App {
       const known = await this.#read(file);
       const { run, settings, frame = null } = result;
       const made = { picture: await readPicture(result.file), run, settings, frame };
-      this.#take(this.#entries.add({ ...known, id, refusal: "", result: made }), false);
+      const entry = this.#entries.add({ ...known, id, refusal: "", result: made });
+      this.#take(entry, false);
+      if (frame !== null) void this.#showPageSize(entry, frame);
     }
   }
 
@@ -187,13 +190,34 @@ class App {
     this.#runButton.textContent = `Upscale${which}${again ? " again" : ""}`;
   }
 
-  /** @param {number} frame  of the picture that is shown, from 1 */
+  /** @param {number} frame  of the picture that is shown, from 0 */
   #setFrame(frame) {
-    if (this.#shown !== null) this.#shown.frame = frame;
+    const entry = this.#shown;
+    if (entry === null) return;
+    entry.frame = frame;
+    this.#update();
+    void this.#showPageSize(entry, frame);
+  }
+
+  /**
+   * Pages of a TIFF may have different sizes.
+   *
+   * @param {Entry} entry
+   * @param {number} frame
+   */
+  async #showPageSize(entry, frame) {
+    const { picture, format } = entry;
+    if (picture.visible || format?.name !== PAGED) return;
+    const size = await statedSize(picture.file, format.media_type, frame);
+    if (entry.frame !== frame) return;
+    Object.assign(picture, size);
+    if (this.#shown !== entry) return;
+    this.#form.showPicture(entry);
+    this.#viewer.showSize(picture);
     this.#update();
   }
 
-  /** @param {number} frame  of the picture that is shown, from 1 */
+  /** @param {number} frame  of the picture that is shown, from 0 */
   #runFrame(frame) {
     this.#setFrame(frame);
     this.#runShown();

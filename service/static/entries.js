@@ -6,7 +6,7 @@
  * @property {number} id
  * @property {import("./picture.js").Picture} picture
  * @property {import("./api.js").Format | null} format  of the file, where it is certain
- * @property {number | null} frame  of an animation, or page of a TIFF, from 1; null where none is named
+ * @property {number | null} frame  of an animation, or page of a TIFF, from 0; null where none is named
  * @property {string} refusal   why it cannot be sent; "" if it can
  * @property {Phase} phase
  * @property {number} part      of the body sent, 0 to 1

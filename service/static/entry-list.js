@@ -42,7 +42,7 @@ function wordsOf(entry, now) {
  * @returns {string} e.g. "frame 1, "; "" for a file with one picture
  */
 function frameWords({ format }, { frame }) {
-  return frame === null ? "" : `${frameNoun(format)} ${frame}, `;
+  return frame === null ? "" : `${frameNoun(format)} ${frame + 1}, `;
 }
 
 /** @param {import("./entries.js").Result} result */

@@ -1,4 +1,5 @@
-/** Which frame of an animation, or page of a TIFF, becomes the result: a number of the picture that is shown. */
+/** Which frame of an animation, or page of a TIFF, becomes the result: a number of the picture that is shown.
+ * People count from 1, the service and entries from 0. */
 
 import { byId } from "./dom.js";
 import { clamped } from "./settings.js";
@@ -8,7 +9,7 @@ import { clamped } from "./settings.js";
 /** The service's own limit; it says how many there are where one is named that is not there. */
 const FRAME_RANGE = Object.freeze({ min: 1, max: 1_000_000 });
 /** Name of the one format whose pictures are pages, each a still picture. */
-const PAGED = "tiff";
+export const PAGED = "tiff";
 
 /**
  * @param {Entry} entry
@@ -36,7 +37,7 @@ export class FrameField {
     this.#number.addEventListener("change", () => {
       const frame = Math.round(clamped(this.#number.value, FRAME_RANGE, FRAME_RANGE.min));
       this.#number.value = String(frame);
-      onChange(frame);
+      onChange(frame - 1);
     });
   }
 
@@ -46,6 +47,6 @@ export class FrameField {
     // A number may be half typed while another picture ends.
     if (entry === null || document.activeElement === this.#number) return;
     this.#label.textContent = frameNoun(entry.format) === "page" ? "Page" : "Frame";
-    this.#number.value = entry.frame === null ? "" : String(entry.frame);
+    this.#number.value = entry.frame === null ? "" : String(entry.frame + 1);
   }
 }

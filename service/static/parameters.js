@@ -4,7 +4,7 @@ import { DEFAULTS } from "./settings.js";
 
 /**
  * @param {import("./settings.js").Settings} settings
- * @param {number | null} frame  of the picture, from 1; null where none is named
+ * @param {number | null} frame  of the picture, from 0; null where none is named
  * @returns {Record<string, string>} the parameters of POST /upscale
  */
 export function upscaleParameters(settings, frame) {

@@ -5,10 +5,13 @@
  * @property {File} file
  * @property {string} url      object URL of `file`
  * @property {string} thumb    data URL of a small copy; "" if the browser cannot read the file
- * @property {number} width    pixels after orientation; 0 if the browser cannot read the file
+ * @property {boolean} visible whether the browser can show the file
+ * @property {number} width    pixels after orientation; 0 where unknown
  * @property {number} height
  * @property {boolean | null} transparent  whether any part is; null if the browser cannot read the file
  */
+
+import { statedSize } from "./stated-size.js";
 
 /** Twice the side at which a thumbnail is shown, for screens with small pixels. */
 const THUMB_SIDE = 96;
@@ -17,9 +20,10 @@ const ALPHA = 3;
 
 /**
  * @param {File} file
+ * @param {string} mediaType  by its first bytes, which a file's own type may not be
  * @returns {Promise<Picture>} whoever drops it calls `releasePicture`
  */
-export async function readPicture(file) {
+export async function readPicture(file, mediaType = file.type) {
   const url = URL.createObjectURL(file);
   const image = new Image();
   image.src = url;
@@ -27,10 +31,10 @@ export async function readPicture(file) {
     await image.decode();
   } catch {
     // This is no error: the service may read what the browser cannot.
-    return { file, url, thumb: "", width: 0, height: 0, transparent: null };
+    return { file, url, thumb: "", visible: false, ...(await statedSize(file, mediaType, 0)), transparent: null };
   }
   const { naturalWidth: width, naturalHeight: height } = image;
-  return { file, url, width, height, ...thumbnailOf(image) };
+  return { file, url, visible: true, width, height, ...thumbnailOf(image) };
 }
 
 /**
@@ -40,7 +44,7 @@ export async function readPicture(file) {
  * @returns {Picture}
  */
 export function unreadPicture(file) {
-  return { file, url: "", thumb: "", width: 0, height: 0, transparent: null };
+  return { file, url: "", thumb: "", visible: false, width: 0, height: 0, transparent: null };
 }
 
 /** @param {Picture} picture */

@@ -26,7 +26,7 @@ export function sizeSentence(picture, settings) {
  */
 export function warnings(picture, format, settings, model, limits) {
   const found = [];
-  if (picture.width === 0 && format === null) found.push("This browser cannot show the file; the service may not be able to read it either.");
+  if (!picture.visible && format === null) found.push("This browser cannot show the file; the service may not be able to read it either.");
   if (limits) found.push(...inputWarnings(picture, limits), ...outputWarnings(picture, format, settings, limits));
   if (model) found.push(...scaleWarnings(resultSize(picture, settings).scale, model), ...strengthWarnings(settings.strength, model));
   return found;

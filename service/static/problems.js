@@ -60,6 +60,16 @@ export function problemWords(problem) {
 }
 
 /**
+ * What the service says, for people: they count from 1, callers of the service from 0.
+ *
+ * @param {import("./api.js").Problem} problem
+ */
+function detailOf({ message, frames }) {
+  if (!(frames > 0)) return message;
+  return frames === 1 ? "This file has one picture: number 1." : `This file has ${frames} pictures; choose one from 1 to ${frames}.`;
+}
+
+/**
  * @typedef {object} Remedies
  * @property {() => void} retry                                run with the settings as they are
  * @property {() => void} retryWithFirstFrame                  take the first frame of the animation, and run
@@ -109,7 +119,7 @@ export class ProblemPanel {
     const [title, advice] = wordsOf(problem);
     this.#host.append(element("h2", {}, title), element("p", {}, advice));
     // What the service says of frames is how its callers name one; the button does.
-    if (problem.code !== "unreachable" && !offersFrame) this.#host.append(element("p", { class: "detail" }, problem.message));
+    if (problem.code !== "unreachable" && !offersFrame) this.#host.append(element("p", { class: "detail" }, detailOf(problem)));
     const remedy = offersFrame ? this.#button("Use the first frame", this.#remedies.retryWithFirstFrame) : this.#remedy(problem);
     if (remedy) this.#host.append(remedy);
     if (problem.requestId) {

@@ -110,7 +110,7 @@ async function attempts(entry, options, signal) {
       return;
     } catch (error) {
       if (!(error instanceof Problem) || !options.patient || pauses >= MAX_PAUSES) throw error;
-      if (canTakeFirstFrame(entry, error)) entry.frame = 1;
+      if (canTakeFirstFrame(entry, error)) entry.frame = 0;
       else if (WAITABLE.has(error.status) && error.code !== "quota_exceeded") await pause(entry, error.retryAfterS, options, signal);
       else throw error;
     }

@@ -58,10 +58,10 @@ export class Viewer {
    * @param {Picture} picture
    * @param {Format | null} format  where it is certain
    */
-  showOriginal({ file, url, width, height }, format) {
-    this.#showCaption({ file, width, height });
+  showOriginal({ file, url, visible, width, height }, format) {
+    this.showSize({ file, width, height });
     this.#endComparison();
-    this.#show(width > 0 ? url : "", width, height, `The original, ${file.name}`, unseenOriginal(format));
+    this.#show(visible ? url : "", width, height, `The original, ${file.name}`, unseenOriginal(format));
     this.#panZoom.zoom = "fit";
   }
 
@@ -71,22 +71,22 @@ export class Viewer {
    * @param {Picture} original
    * @param {import("./entries.js").Result} result
    */
-  async showResult(original, { picture: { url, width, height }, frame }) {
-    this.#showCaption(original);
+  async showResult(original, { picture: { url, visible, width, height }, frame }) {
+    this.showSize(original);
     this.#endComparison();
-    this.#show(width > 0 ? url : "", width, height, `The result, ${pixels(width, height)} pixels`, UNSEEN_RESULT);
+    this.#show(visible ? url : "", width, height, `The result, ${pixels(width, height)} pixels`, UNSEEN_RESULT);
     this.#panZoom.open();
-    if (width === 0 || original.width === 0) return;
-    if (frame !== null && frame > 1) {
-      this.#note.textContent = `The browser cannot show frame ${frame} of the original beside it.`;
+    if (!visible || !original.visible) return;
+    if (frame !== null && frame > 0) {
+      this.#note.textContent = `The browser cannot show frame ${frame + 1} of the original beside it.`;
       return;
     }
     this.#note.textContent = "Drawing the picture without sharpening, for comparison";
     await this.#compare(original, width, height);
   }
 
-  /** @param {Pick<Picture, "file" | "width" | "height">} original */
-  #showCaption({ file, width, height }) {
+  /** @param {Pick<Picture, "file" | "width" | "height">} original  whose name and size are to be shown */
+  showSize({ file, width, height }) {
     this.#empty.hidden = true;
     this.#view.hidden = false;
     byId("file-name", HTMLElement).textContent = file.name;

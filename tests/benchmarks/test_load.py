@@ -28,6 +28,7 @@ class Service:
 
     def __init__(self) -> None:
         self.asked: list[tuple[float, dict[str, str], bytes]] = []
+        self.model = "m"
         self.reason = "slack"
 
     async def upscale(self, request: Request) -> Response:
@@ -37,7 +38,7 @@ class Service:
             return Response(status_code=429)
         await asyncio.sleep(SLOW_S)
         headers = {
-            "X-AnySR-Model": "m",
+            "X-AnySR-Model": self.model,
             "X-AnySR-Width": "0.5",
             "X-AnySR-Reason": self.reason,
             "X-AnySR-Expected-Db": "31.5",
@@ -143,7 +144,7 @@ async def test_in_a_closed_loop_each_request_waits_for_the_answer_before() -> No
 
 async def test_resampled_pictures_count_with_the_quality_of_resampling() -> None:
     service = Service()
-    service.reason = "floor"
+    service.model, service.reason = "lanczos", "behind"
     requests = Workload(np.zeros(1), np.full(1, 2000.0), np.zeros(1, int), (Kind(32, 24, 2.0),))
     async with serving(service) as url:
         (sample,) = await send(url, requests, AnysrEndpoint())

@@ -38,12 +38,14 @@ HEADERS = (
 )
 
 
+ADMIN_KEY = "a key of 25 characters..."
+
 pytestmark = pytest.mark.usefixtures("cached_costs")
 
 
 @pytest.fixture(scope="module")
 def service(cached_costs):  # noqa: ARG001 - written before the start
-    with running_service(ANYSR_LEASE_SECONDS="1") as url:
+    with running_service(ANYSR_LEASE_SECONDS="1", ANYSR_ADMIN_KEY=ADMIN_KEY) as url:
         yield url
 
 
@@ -158,6 +160,14 @@ def workers_of(service: str) -> list[int]:
     """Return the process ids of the workers, which are the ends of their ids."""
     workers = httpx.get(f"{service}/health/ready").json()["workers"]
     return [int(worker["id"].split("-")[-2]) for worker in workers]
+
+
+def test_a_worker_does_not_inherit_the_keys_of_the_gateway(service):
+    authorised = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    assert httpx.post(f"{service}/admin/reload", headers=authorised).is_success
+    for worker in map(psutil.Process, workers_of(service)):
+        for process in (worker, *worker.children(recursive=True)):
+            assert ADMIN_KEY not in process.environ().values()
 
 
 def test_a_job_survives_the_kill_of_its_worker(service):

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from images.avif import SPEED, encode_avif
+from images.avif_by_pillow import SPEED, encode_avif
 from images.encode import encode
 from images.limits import STRIP_PIXELS, STRIP_ROWS
 from images.metadata.facts import Metadata

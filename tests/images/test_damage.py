@@ -139,7 +139,15 @@ def test_damaged_pixels_of_a_png_are_refused() -> None:
 def test_a_profile_of_megabytes_is_kept() -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     icc = srgb + bytes(range(256)) * 6000
-    assert assert_whole(png(chunk(b"iCCP", b"ICC\0\0" + zlib.compress(icc)))).icc == icc
+    picture = assert_whole(png(chunk(b"iCCP", b"ICC\0\0" + zlib.compress(icc))))
+    assert picture.icc == icc
+    written = encode(picture, ImageFormat.PNG)
+    at = written.index(b"iCCP")  # Pillow refuses to unpack it
+    (length,) = struct.unpack(">I", written[at - 4 : at])
+    name, packed = written[at + 4 : at + 4 + length].split(b"\0\0", 1)
+    assert zlib.decompress(packed) == icc
+    assert len(name) < 80
+    assert (imagecodecs.png_decode(written) == pixels()).all()  # libpng takes the file
     longer = icc.ljust(MAX_PROFILE_BYTES + 1, b"\0")
     assert assert_whole(png(chunk(b"iCCP", b"ICC\0\0" + zlib.compress(longer)))).icc is None
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,14 +17,15 @@ from benchmarks.tiff_pictures import Page, short, tiff_file
 from images.containers import tiff as tags
 from images.encode import encode
 from images.file_size import (
-    PIXEL_BYTES,
     SPARE_BYTES,
     check_whole_file,
     front_pixels,
     most_file_bytes,
 )
+from images.frame_bytes import PIXEL_BYTES, frame_bytes
 from images.opening import read_header
 from images.picture import Picture, Raster
+from images.signature import format_of
 from jobs.errors import BodyTooLarge
 from jobs.formats import ImageFormat
 
@@ -44,10 +48,14 @@ def test_a_file_of_any_kind_may_have_spare_bytes_and_no_more(name: str) -> None:
     check(picture.ljust(SPARE_BYTES, PAD))
     if name == "tiff pages":
         return  # of several sizes: see below
-    check(picture.ljust(SPARE_OF_ONE, PAD))
-    with pytest.raises(BodyTooLarge, match=f"at most {SPARE_OF_ONE} are accepted") as refused:
-        check(picture.ljust(SPARE_OF_ONE + 1, PAD))
-    assert refused.value.details == {"max_body_bytes": SPARE_OF_ONE}
+    most = SPARE_OF_ONE
+    if name.startswith("gif"):  # of one frame, which counts by its bytes
+        most = SPARE_BYTES + (frame_bytes(picture, ImageFormat.GIF) or 0)
+        assert SPARE_BYTES < most < SPARE_OF_ONE
+    check(picture.ljust(most, PAD))
+    with pytest.raises(BodyTooLarge, match=f"at most {most} are accepted") as refused:
+        check(picture.ljust(most + 1, PAD))
+    assert refused.value.details == {"max_body_bytes": most}
 
 
 @pytest.mark.parametrize("name", STATE_SIZE_FIRST)
@@ -74,14 +82,49 @@ def moving(image_format: str, frames: int, side: int = 64) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("image_format", ["GIF", "PNG", "WEBP"])
-def test_the_frames_of_an_animation_count_together(image_format: str) -> None:
+@pytest.mark.parametrize("image_format", ["GIF", "PNG", "WEBP", "AVIF"])
+def test_the_frames_of_an_animation_count_by_their_bytes(image_format: str) -> None:
     animation = moving(image_format, 3)
-    assert front_pixels(animation) is None
-    most = most_file_bytes(3 * 64 * 64)
-    check(animation.ljust(most, PAD), frame=2)
+    in_frames = frame_bytes(animation, format_of(animation))
+    assert in_frames is not None
+    assert 0.5 * len(animation) < in_frames < len(animation)
+    most = SPARE_BYTES + in_frames
+    if image_format != "AVIF":  # bytes behind its boxes are a box that is cut
+        assert front_pixels(animation) is None
+    check(animation.ljust(most, PAD), frame=1)
+    with pytest.raises(BodyTooLarge, match=f"frames of {in_frames} bytes; at most {most}") as error:
+        check(animation.ljust(most + 1, PAD), frame=1)
+    assert error.value.details == {"max_body_bytes": most}
+
+
+def png_of_empty_frames(frames: int, side: int) -> bytes:
+    """Return an animated PNG whose frames, but the first, state a size and have no data."""
+    whole = moving("PNG", 2, side)
+    first, behind = whole.index(b"acTL") + 8 + 4, whole.index(b"fcTL", whole.index(b"IDAT")) - 4
+    stated = struct.pack(">IIIIIHHBB", 1, side, side, 0, 0, 1, 10, 0, 0)
+    empty = struct.pack(">I", len(stated)) + b"fcTL" + stated
+    empty += struct.pack(">I", zlib.crc32(b"fcTL" + stated))
+    head = whole[: first - 8] + struct.pack(">II", frames, 0)
+    head += struct.pack(">I", zlib.crc32(head[-12:]))
+    return head + whole[first + 4 : behind] + (frames - 1) * empty + whole[-12:]
+
+
+def gif_of_empty_frames(frames: int, side: int) -> bytes:
+    """Return a GIF whose frames state a size and have no data."""
+    screen = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(6)
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, side, side, 0) + b"\x02\0"
+    return screen + frames * frame + b";"
+
+
+@pytest.mark.parametrize("make", [png_of_empty_frames, gif_of_empty_frames])
+def test_frames_without_data_make_no_room(make: Callable[[int, int], bytes]) -> None:
+    animation = make(4000, 2000)
+    header = read_header(animation, LIMIT, 2)
+    assert (header.pixels, header.frame) == (4_000_000, 2)
+    check(animation, frame=2)
+    large = 2 * SPARE_BYTES + len(moving("PNG", 2, 2000))
     with pytest.raises(BodyTooLarge):
-        check(animation.ljust(most + 1, PAD), frame=2)
+        check(animation.ljust(large, PAD), frame=2)
 
 
 def test_the_pages_of_a_tiff_count_together_and_so_do_small_copies() -> None:

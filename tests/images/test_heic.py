@@ -30,7 +30,14 @@ from images.decode import decode
 from images.heic import reads_heic
 from images.opening import read_header
 from images.picture import PictureKind
-from jobs.errors import AnimatedImage, CorruptImage, ImageTooLarge, InvalidRequest, UnsupportedImage
+from jobs.errors import (
+    MISSING_PIXELS,
+    AnimatedImage,
+    CorruptImage,
+    ImageTooLarge,
+    InvalidRequest,
+    UnsupportedImage,
+)
 from jobs.formats import ImageFormat
 from tests.support import marked_pictures as marked
 
@@ -197,7 +204,7 @@ def test_previews_count_together() -> None:
 def test_frames_and_films() -> None:
     data = heic([picture_item(coded_rgb(noise()), SRGB)])
     with pytest.raises(InvalidRequest, match="1 frame"):
-        read_header(data, LIMIT, 2)
+        read_header(data, LIMIT, 1)
     with pytest.raises(AnimatedImage, match="HEIC"):
         read_header(data + box(b"moov"), LIMIT)
 
@@ -221,9 +228,34 @@ def test_a_stream_without_a_picture_is_damage() -> None:
 
 
 @needs_heic
+@pytest.mark.parametrize("part", ["picture", "tile", "transparency"])
+def test_pixels_that_a_transfer_left_out_are_missing(part: str) -> None:
+    """Zeros in a file of full length, which libheif decodes without a word."""
+    whole = coded_rgb(noise(size=(64, 64)))
+    mask = coded([noise(1, size=(64, 64))[:, :, 0]])
+    shown = [whole, whole, mask]
+    items = [
+        grid_item(1, 2, 128, 64, (2, 3), SRGB),
+        *(picture_item(one, SRGB) for one in shown[:2]),
+        picture_item(mask, ALPHA_OF_HEIC, references=((b"auxl", (2,)),)),
+    ]
+    if part == "picture":
+        items = [picture_item(whole, SRGB)]
+    data = heic(items)
+    decode(data, LIMIT)
+    coded_part = mask if part == "transparency" else whole
+    at = data.rindex(coded_part.slice[200:300])
+    for count in (8, 16, 2000):
+        holed = data[:at] + bytes(count) + data[at + count :]
+        with pytest.raises(CorruptImage) as refusal:
+            decode(holed, LIMIT)
+        assert refusal.value.detail == MISSING_PIXELS
+
+
+@needs_heic
 def test_missing_pixels_are_none_of_other_pictures() -> None:
-    """HEVC has no end of a picture: what is missing in a file of full length looks like any
-    other."""
+    """HEVC has no end of a picture: one that ends too early in a file of full length looks like any
+    other to libheif, which has no warning of it either."""
     whole = coded_rgb(noise(size=(96, 96)))
     cut = heic([picture_item(replace(whole, slice=whole.slice[:1000]), SRGB)])
     made = []

@@ -15,9 +15,9 @@ from PIL import ExifTags, Image
 from images.decode import decode
 from images.encode import encode, writable_formats
 from images.metadata import xmp
+from images.metadata.embedded import embedded_metadata
 from images.metadata.facts import NO_METADATA, Density, Metadata, Text
 from images.metadata.packing import packed, unpacked
-from images.metadata.places import stored_metadata
 from images.picture import Picture, Raster
 from jobs.formats import ImageFormat
 from tests.support import marked_pictures as marked
@@ -119,6 +119,22 @@ def test_a_second_time_changes_nothing(kind: Marked, image_format: ImageFormat) 
     assert twice.metadata.density == once.metadata.density
 
 
+@pytest.mark.parametrize("image_format", ["JPEG", "WEBP", "TIFF"])
+def test_an_orientation_in_xmp_alone_turns_nothing(image_format: str) -> None:
+    packet = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-'
+        b'rdf-syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
+        b'tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    )
+    buffer = io.BytesIO()
+    options = {"tiffinfo": {700: packet}} if image_format == "TIFF" else {"xmp": packet}
+    Image.new("RGB", (40, 20)).save(buffer, image_format, **options)
+    assert packet in buffer.getvalue()
+    picture = decode(buffer.getvalue(), LIMIT)
+    assert (picture.width, picture.height) == (40, 20)
+    assert b"Orientation" not in picture.metadata.xmp
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_axes_of_a_resolution_turn_with_the_picture(orientation: int) -> None:
     data = bytearray(marked.jpeg("RGB", orientation))
@@ -165,12 +181,12 @@ def in_avif(packet: bytes, parts: int) -> bytes:
 
 
 def test_a_packet_in_an_avif_may_have_parts_within_its_bound() -> None:
-    assert stored_metadata(in_avif(b"packet", 1), ImageFormat.AVIF).xmp == b"packet"
-    assert stored_metadata(in_avif(b"packet", 2), ImageFormat.AVIF).xmp == 2 * b"packet"
+    assert embedded_metadata(in_avif(b"packet", 1), ImageFormat.AVIF).xmp == b"packet"
+    assert embedded_metadata(in_avif(b"packet", 2), ImageFormat.AVIF).xmp == 2 * b"packet"
     large = in_avif(bytes(xmp.MAX_BYTES), 4000)
     tracemalloc.start()
     try:
-        stored = stored_metadata(large, ImageFormat.AVIF)
+        stored = embedded_metadata(large, ImageFormat.AVIF)
         assert tracemalloc.get_traced_memory()[1] < 10 * xmp.MAX_BYTES
     finally:
         tracemalloc.stop()

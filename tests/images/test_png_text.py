@@ -6,8 +6,8 @@ import zlib
 
 import pytest
 
+from images.metadata.embedded import embedded_metadata
 from images.metadata.facts import Text
-from images.metadata.places import stored_metadata
 from images.metadata.png_text import MAX_BYTES, MAX_TEXTS, texts
 from jobs.formats import ImageFormat
 from tests.support.marked_pictures import chunk, iptc_resources, packet
@@ -72,7 +72,7 @@ def test_texts_of_other_kinds_of_metadata_are_none() -> None:
         chunk(b"tEXt", b"Thumb::URI\0file:///home/somebody/picture.jpg"),
         chunk(b"tEXt", b"Title\0A"),
     )
-    stored = stored_metadata(data, ImageFormat.PNG)
+    stored = embedded_metadata(data, ImageFormat.PNG)
     assert stored.texts == (Text("Title", "A"),)
     assert stored.xmp == packet()
     assert b"CityOfTheDataSets" in stored.iptc

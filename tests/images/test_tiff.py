@@ -219,23 +219,23 @@ def test_damage_is_found() -> None:
         decode(tiff_file([Page(noise(3), more=outside)]), LIMIT)
 
 
-def test_pages_are_counted_from_1() -> None:
+def test_pages_are_counted_from_0() -> None:
     pages = [noise(3), 255 - noise(3), noise(1)]
     kinds = [tags.RGB, tags.RGB, tags.BLACK_IS_ZERO]
     data = tiff_file([Page(*page) for page in zip(pages, kinds, strict=True)])
     assert (samples_of(data) == pages[0]).all()
-    for number, page in enumerate(pages, 1):
+    for number, page in enumerate(pages):
         assert (samples_of(data, number) == page).all()
-    with pytest.raises(InvalidRequest, match=r"3 pages.*from 1 to 3, got 4"):
-        read_header(data, LIMIT, 4)
+    with pytest.raises(InvalidRequest, match=r"3 pages.*from 0 \(the first\) to 2, got 3"):
+        read_header(data, LIMIT, 3)
 
 
 def test_small_copies_are_no_pages() -> None:
     small = Page(noise(3)[::2, ::2], more={tags.KIND: short(tags.REDUCED)})
     data = tiff_file([small, Page(noise(3)), small])
     assert (samples_of(data) == noise(3)).all()
-    with pytest.raises(InvalidRequest, match="1 page;"):
-        read_header(data, LIMIT, 2)
+    with pytest.raises(InvalidRequest, match="1 page; frame must be 0, got 1"):
+        read_header(data, LIMIT, 1)
 
 
 @pytest.mark.parametrize("target", ["itself", "the pixels", "beyond the file"])
@@ -248,10 +248,10 @@ def test_a_wrong_link_ends_the_chain(target: str) -> None:
     (second,) = struct.unpack_from("<I", data, first + 2 + 12 * count)
     wrong = {"itself": second, "the pixels": 9, "beyond the file": 1 << 30}
     struct.pack_into("<I", data, second + 2 + 12 * count, wrong[target])
-    for number, page in enumerate(pages, 1):
+    for number, page in enumerate(pages):
         assert (samples_of(bytes(data), number) == page).all()
     with pytest.raises(InvalidRequest, match="2 pages"):
-        read_header(bytes(data), LIMIT, 3)
+        read_header(bytes(data), LIMIT, 2)
 
 
 def test_a_damaged_page_leaves_those_before() -> None:

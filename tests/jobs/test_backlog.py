@@ -61,9 +61,9 @@ async def test_claim_lists_waiting_jobs_and_other_runs(
     views = [await queue.submissions.submit(job, b"picture") for job in jobs]
     first, second = await claimed(queue), await claimed(queue)
     assert first.backlog.now_ms == first.claimed_ms
-    assert [cost for _, cost, _ in first.backlog.waiting] == [20.0, 30.0, 40.0]
+    assert [cost for _, cost, *_ in first.backlog.waiting] == [20.0, 30.0, 40.0]
     assert first.backlog.running == ()
-    assert [cost for _, cost, _ in second.backlog.waiting] == [30.0, 40.0]
+    assert [cost for _, cost, *_ in second.backlog.waiting] == [30.0, 40.0]
     assert second.backlog.running == pytest.approx([second.claimed_ms + 10.0], abs=0.01)
     assert [slot for slot, *_ in first.backlog.waiting] == [slot_of(view) for view in views[1:]]
 
@@ -88,7 +88,7 @@ async def test_jobs_that_must_start_together_are_one_group(
         expected[slot] = expected.get(slot, 0.0) + view.job.cheapest_ms
     waiting = (await backlog(queue)).waiting
     assert [slot for slot, *_ in waiting] == sorted(expected)
-    assert {slot: cost for slot, cost, _ in waiting} == pytest.approx(expected)
+    assert {slot: cost for slot, cost, *_ in waiting} == pytest.approx(expected)
     assert len(waiting) < len(views)
 
 
@@ -106,7 +106,7 @@ async def test_jobs_after_128_groups_form_one_more(
     stats = await queue.submissions.stats()
     assert stats.backlog_ms == 13.1
     assert [slot for slot, *_ in stats.backlog.waiting] == starts[: GROUPS + 1]
-    assert [cost for _, cost, _ in stats.backlog.waiting] == [*[0.1] * GROUPS, 0.3]
+    assert [cost for _, cost, *_ in stats.backlog.waiting] == [*[0.1] * GROUPS, 0.3]
     seen = [len((await claimed(queue)).backlog.waiting) for _ in range(number)]
     assert seen == [min(number - n, GROUPS + 1) for n in range(1, number + 1)]
 
@@ -204,7 +204,7 @@ async def test_job_submitted_again_after_its_record_was_lost_counts_once(
     await queue.submissions.submit(other, b"picture")
     await raw_redis.delete(keys.record(job.id))
     await queue.submissions.submit(job, b"picture")
-    assert [cost for _, cost, _ in (await backlog(queue)).waiting] == [7.0, 5.0]
+    assert [cost for _, cost, *_ in (await backlog(queue)).waiting] == [7.0, 5.0]
     assert (await queue.submissions.stats()).backlog_ms == 12.0
 
 

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from jobs.client_limits import DAY_S, ClientLimits
-from jobs.connection import SteadyRedis
-from jobs.errors import JobNotFound, QuotaExceeded, RateLimited, TooManyJobs
+from jobs.connection import SteadyRedis, connect
+from jobs.embedded_redis import embedded_redis
+from jobs.errors import JobNotFound, Overloaded, QuotaExceeded, RateLimited, TooManyJobs
 from jobs.job import Job, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.queue import JobQueue
@@ -173,3 +174,38 @@ async def test_the_job_of_a_lost_worker_waits_for_its_client_again(
     assert claim is not None
     assert claim.job.id == urgent.id
     assert isinstance((await queue.clients.allow(one, submits=True)).refusal, TooManyJobs)
+
+
+async def test_a_full_redis_refuses_jobs_alone(
+    queue_settings: QueueSettings, open_queue: Callable[[str, QueueSettings], RedisQueue]
+) -> None:
+    with embedded_redis() as url:
+        queue = open_queue(url, queue_settings)
+        assert (await queue.clients.allow(SLOW, submits=True)).refusal is None
+        redis = connect(url)
+        await redis.config_set("maxmemory", 1)
+        await redis.aclose()
+        with pytest.raises(Overloaded):
+            await queue.clients.allow(SLOW, submits=True)
+        assert await codes(queue, SLOW, 5) == 5 * [""]
+        await queue.close()
+
+
+@pytest.mark.parametrize("limits", [replace(JOBS, jobs_waiting=4), PIXELS])
+async def test_jobs_at_once_exceed_no_limit(
+    redis_url: str,
+    queue_settings: QueueSettings,
+    open_queue: Callable[[str, QueueSettings], RedisQueue],
+    make_job: Callable[..., Job],
+    limits: ClientLimits,
+) -> None:
+    queues = [open_queue(redis_url, queue_settings) for _ in range(2)]
+    jobs = [make_job(output_width=50, output_height=50) for _ in range(12)]
+    submitting = [
+        queues[n % 2].submissions.submit(job, b"picture", limits=limits)
+        for n, job in enumerate(jobs)
+    ]
+    results = await asyncio.gather(*submitting, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, TooManyJobs | QuotaExceeded)]
+    assert len(refused) == 8
+    assert (await queues[0].submissions.stats()).queued == 4

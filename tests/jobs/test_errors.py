@@ -16,8 +16,8 @@ from jobs.redis_queue import RedisQueue
 Node = tuple[str, str, str | None]
 """The name of a class, that of its parent, and its own code if it has one."""
 
-CODE_COLUMN, DETAIL_COLUMN = 31, 52
-"""Where the columns of the drawn tree begin."""
+CODE_COLUMN = 31
+"""Where the codes of the drawn tree begin."""
 
 AWKWARD = {
     "self": 1,
@@ -41,8 +41,9 @@ def drawn_tree() -> list[Node]:
         depth = (CODE_COLUMN - len(name)) // 4 if len(line) > CODE_COLUMN else 0
         path[depth:] = [name.rstrip()]
         if depth:
-            code = line[CODE_COLUMN:DETAIL_COLUMN].strip()
-            nodes.append((path[depth], path[depth - 1], code or None))
+            has_code = line[CODE_COLUMN:][:1].strip()
+            code = line[CODE_COLUMN:].split()[0] if has_code else None
+            nodes.append((path[depth], path[depth - 1], code))
     return nodes
 
 

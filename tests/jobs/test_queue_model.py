@@ -300,8 +300,8 @@ class QueueMachine(RuleBasedStateMachine):
             narrowest_ms = narrowest_of(entry.cheapest_ms)
             narrowest_waiting[slot] = narrowest_waiting.get(slot, 0.0) + narrowest_ms
         assert [slot for slot, *_ in backlog.waiting] == sorted(waiting)
-        assert {slot: cost for slot, cost, _ in backlog.waiting} == pytest.approx(waiting)
-        narrowest = {slot: cost for slot, _, cost in backlog.waiting}
+        assert {slot: cost for slot, cost, *_ in backlog.waiting} == pytest.approx(waiting)
+        narrowest = {slot: cost for slot, _, cost, *_ in backlog.waiting}
         assert narrowest == pytest.approx(narrowest_waiting)
         runs = [self.model[job_id] for job_id in self.having(JobStatus.RUNNING)]
         ends = [

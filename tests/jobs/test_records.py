@@ -93,7 +93,7 @@ async def test_damaged_record_leaves_nothing_in_the_sums(
     while claim is not None and claim.job != good:  # some damage leaves a job that can be run
         claim = await queue.leases.claim("w", 0)
     assert claim is not None
-    assert [cost for _, cost, _ in claim.backlog.waiting] == [7.0]
+    assert [cost for _, cost, *_ in claim.backlog.waiting] == [7.0]
     stats = await queue.submissions.stats()
     assert (stats.queued, stats.backlog_ms) == (1, 7.0)
     assert await raw_redis.hkeys(keys.entries) == [later.id.encode()]

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scheduling.cost_line import Line
 from scheduling.cost_model import CostModel, OutdatedCosts
@@ -287,3 +289,13 @@ def test_large_runs_correct_an_estimate_from_small_ones():
         costs.observe(stage, work(source), min(0.004 * source, 1.2e-3 * source + 100))
     assert costs.predict_stage(stage, work(400_000)) == pytest.approx(580, rel=0.1)
     assert costs.predict_stage(stage, work(40_000)) == pytest.approx(148, abs=50)
+
+
+@given(st.floats(1, 5000), st.floats(1.01, 10))
+def test_the_longest_run_within_a_time_is_that_whose_safe_cost_it_is(safe_ms, margin):
+    costs = CostModel(margin=margin)
+    expected_ms = costs.expected_within(safe_ms)
+    if expected_ms:
+        assert costs.safe(expected_ms) == pytest.approx(safe_ms)
+    else:
+        assert costs.safe(0.0) >= safe_ms

@@ -23,6 +23,8 @@ from scheduling.load import (
 
 NOW = 1000.0
 costs = st.floats(0.5, 500)
+sums = st.tuples(costs, costs, st.floats(0, 1)).map(lambda s: (s[0], s[1], s[2] * s[0]))
+"""Cheapest and narrowest costs of a group, and the part of the first that is its last job's."""
 starts = st.integers(0, 80).map(lambda slot: slot * SLOT_MS)
 
 
@@ -32,7 +34,7 @@ def loads(draw, least_waiting=0):
     workers = draw(st.integers(1, 6))
     running = draw(st.lists(st.floats(NOW - 500, NOW + 3000), max_size=workers - 1))
     slots = draw(st.lists(starts, unique=True, min_size=least_waiting, max_size=12))
-    waiting = [Group(NOW + s, draw(costs), draw(costs)) for s in sorted(slots)]
+    waiting = [Group(NOW + s, *draw(sums)) for s in sorted(slots)]
     demand, slack = draw(st.floats(0, 10)), draw(st.floats(50, 20_000))
     return Load(NOW, workers, running, waiting, demand, slack)
 
@@ -45,10 +47,11 @@ def free_until(load, moment, from_now=NOW):
 
 
 def over(load, group):
-    """Worker time until a slot's end, of the workers that are free when it begins."""
+    """Worker time until a slot's end, of the workers that are free when it begins, and what the
+    last job of the slot takes after its start."""
     ended = sum(max(end, NOW) < group.latest_start_ms for end in load.running)
     free = load.workers - len(load.running) + ended
-    return free_until(load, group.latest_start_ms) + free * SLOT_MS
+    return free_until(load, group.latest_start_ms) + free * SLOT_MS + group.last_ms
 
 
 @given(loads(), costs, st.none() | starts)
@@ -73,9 +76,8 @@ def test_longest_run_and_stretch_match_their_definitions(load, network_ms, after
 def test_more_waiting_work_never_allows_a_longer_run(load, network_ms, start, cheapest, network):
     groups = {g.latest_start_ms: g for g in load.waiting}
     known = groups.get(NOW + start, Group(NOW + start, 0.0, 0.0))
-    groups[NOW + start] = Group(
-        NOW + start, known.cheapest_ms + cheapest, known.narrowest_ms + network
-    )
+    sums = known.cheapest_ms + cheapest, known.narrowest_ms + network
+    groups[NOW + start] = Group(NOW + start, *sums, known.last_ms)
     more = Load(NOW, load.workers, load.running, sorted(groups.values()), load.demand)
     before, after = run_limits(load, network_ms), run_limits(more, network_ms)
     assert after.longest_ms <= before.longest_ms + 1e-6
@@ -106,6 +108,13 @@ def test_jobs_of_one_slot_limit_each_other():
     burst = Load(NOW, 1, (), [Group(NOW + 1000, 20 * 10.0, 20 * 100.0)])
     assert run_limits(burst, 100.0).stretch == pytest.approx((1000 + SLOT_MS) / 2100)
     assert run_limits(burst, 100.0).longest_ms == pytest.approx(1000 + SLOT_MS - 200)
+
+
+def test_a_job_that_is_alone_in_its_slot_is_bound_by_its_start_alone():
+    # It takes 400 ms from 300 ms on, on one worker: until then there is time for others.
+    alone = Load(NOW, 1, (), [Group(NOW + 300, 400.0, 400.0, last_ms=400.0)])
+    assert run_limits(alone).longest_ms == pytest.approx(300)
+    assert run_limits(alone, 50.0).stretch == pytest.approx((300 + SLOT_MS + 400) / 450)
 
 
 @given(loads(), st.integers(0, 90).map(lambda slot: NOW + slot * SLOT_MS))
@@ -145,7 +154,7 @@ def test_slots_hold_the_sums_of_the_waiting_jobs(added, data):
     groups = slots.groups()
     assert [g.latest_start_ms for g in groups] == sorted(sums)
     for group in groups:
-        assert group[1:] == pytest.approx(sums[group.latest_start_ms], abs=1e-6)
+        assert group[1:3] == pytest.approx(sums[group.latest_start_ms], abs=1e-6)
 
 
 def test_returned_groups_do_not_change_afterwards():

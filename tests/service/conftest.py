@@ -9,7 +9,7 @@ Test files go by endpoint, over real HTTP, or by module:
 - test_trusted_hosts: trusted_hosts
 - test_jobs_http: jobs_api, events, dispatcher
 - test_estimate_http: estimate_api, budgets, answers.estimate
-- test_status_http: status_api, answers.models, answers.health, openapi, docs_page, request_log
+- test_status_http: models_api, answers.models, answers.health, openapi, docs_page, request_log
 - test_admin_http: admin_api, catalog_store
 - test_metrics_http: metrics, request_log
 - access: access, by what is limited; test_key_file, test_rate_headers: the module of that name

@@ -337,7 +337,8 @@ async def test_too_many_uploads_at_once(start: Start, worker: ScriptedWorker) ->
         until = time.monotonic() + 2
         while (response := await served.upscale()).status_code == 200:
             assert time.monotonic() < until
-        assert_problem(response, 429, "overloaded")
+        members = assert_problem(response, 429, "overloaded")
+        assert members["detail"] == "Too many uploads at once."  # not: from this address
         assert response.headers["retry-after"] == "1"
         writer.close()
     assert worker.go.is_set()

@@ -18,12 +18,12 @@ async def test_the_job_names_the_frame(
     served: RunningGateway, worker: ScriptedWorker, image_format: str
 ) -> None:
     picture = animated(image_format)
-    response = await served.upscale(picture, scale=2, frame=3, background="F0f0f0")
+    response = await served.upscale(picture, scale=2, frame=2, background="F0f0f0")
     assert response.status_code == 200, response.text
     written = "png" if image_format == "gif" else image_format
     assert response.headers["content-type"] == f"image/{written}"
     [claim] = worker.claims
-    assert (claim.job.frame, claim.job.background) == (3, "F0f0f0")
+    assert (claim.job.frame, claim.job.background) == (2, "F0f0f0")
     assert (claim.job.source_width, claim.job.output_width) == (20, 40)
 
 
@@ -37,12 +37,12 @@ async def test_by_default_there_is_no_frame_and_white(
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [
-        ({"frame": 4}, "This file has 3 frames; frame must be from 1 to 3, got 4."),
-        ({"frame": 0}, "frame"),
+        ({"frame": 3}, "This file has 3 frames; frame must be from 0 (the first) to 2, got 3."),
+        ({"frame": -1}, "frame"),
         ({"frame": "first"}, "frame"),
-        ({"frame": 1, "background": "white"}, "background must be a colour as RRGGBB"),
-        ({"frame": 1, "background": "fff"}, "background must be a colour as RRGGBB"),
-        ({"frame": 1, "format": "gif"}, "format must be auto, png, jpeg, webp, avif, jxl, tiff"),
+        ({"frame": 0, "background": "white"}, "background must be a colour as RRGGBB"),
+        ({"frame": 0, "background": "fff"}, "background must be a colour as RRGGBB"),
+        ({"frame": 0, "format": "gif"}, "format must be auto, png, jpeg, webp, avif, jxl, tiff"),
     ],
 )
 async def test_wrong_values_are_refused(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from starlette.types import Message
 
 from jobs.embedded_redis import embedded_redis
 from jobs.errors import NotReady
@@ -21,7 +22,7 @@ from jobs.settings import QueueSettings
 from service import main
 from service.connection_bounds import ConnectionBounds
 from service.result_room import BYTES_PER_PIXEL, ResultRoom
-from service.sliced_response import SLICE_BYTES
+from service.sliced_response import SLICE_BYTES, SlicedResponse
 from tests.service.gateway_process import MEBIBYTE, GatewayProcess, gateway_process
 from tests.service.harness import (
     RunningGateway,
@@ -293,6 +294,31 @@ async def test_a_picture_whose_caller_left_during_the_answer_stays(
     result = await served.client.get(f"/jobs/{job_id}/result")
     assert (result.status_code, len(result.content)) == (200, 20 * MEBIBYTE)
     del reader
+
+
+async def test_no_more_than_a_slice_is_written_before_the_caller_has_read_it() -> None:
+    """A caller who leaves during the second slice gets no third one."""
+    written: list[int] = []
+    left = asyncio.Event()
+
+    async def receive() -> Message:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        written.append(len(message.get("body", b"")))
+        if len(written) == 3:
+            left.set()
+        await asyncio.sleep(0)
+
+    ends: list[str] = []
+    response = SlicedResponse(
+        bytes(10 << 20), {}, "image/png", lambda: ends.append("sent"), lambda: ends.append("end")
+    )
+    await response({}, receive, send)
+    assert written[:3] == [0, 256 << 10, 256 << 10]
+    assert len(written) <= 4  # what was under way
+    assert ends == ["end"]
 
 
 @pytest.mark.parametrize("size", [1, SLICE_BYTES, SLICE_BYTES + 1, 3 * SLICE_BYTES])

@@ -11,7 +11,7 @@ import pytest
 from images.encode import encode
 from images.picture import Picture
 from jobs.formats import ImageFormat
-from jobs.job import JobStatus, JobView
+from jobs.job import JobStatus, JobView, Reason
 from jobs.redis_queue import RedisQueue
 from scheduling.cost_line import Line
 from scheduling.cost_model import CostModel
@@ -27,7 +27,7 @@ from tests.workers.test_preemption import (
 from tests.workers.workbench import RunClock, a_job, a_worker, costs_of, models_of, photograph
 from workers import decoders
 from workers.decoders import Decoders
-from workers.memory import BESIDE_BYTES
+from workers.memory import CONCURRENT_JOB_BYTES
 from workers.pipeline import Decode
 
 
@@ -168,14 +168,34 @@ async def test_jobs_run_beside_a_picture_that_takes_longer_than_expected(
         await ended(queue, long.id)
 
 
+async def test_a_job_that_can_wait_is_not_resampled_for_going_first(queue: RedisQueue) -> None:
+    """The picture can spare about 2 s: enough to resample the other, not for its network."""
+    session, files = Stepwise(), GatedDecoders()
+    session.finish()
+    long = a_job(budget_ms=42_000)
+    other = a_short_job(cheapest_ms=100.0, narrowest_ms=3_000.0)
+    costs = costs_with_slow_files()
+    async with a_worker(queue, models_of(session), costs, decoders=files.as_parts()):
+        await queue.submissions.submit(long, photograph())
+        await eventually(lambda: files.gate.calls, "the decoding")
+        await queue.submissions.submit(other, photograph())
+        await asyncio.sleep(SOME_POLLS_S)
+        assert await status_of(queue, other.id) is JobStatus.QUEUED
+        files.gate.open()
+        first, second = await ended(queue, long.id), await ended(queue, other.id)
+    assert first.finished_ms < second.finished_ms
+    assert second.facts.reason is not Reason.FLOOR
+
+
 @pytest.mark.parametrize(
     ("changes", "available_bytes"),
     [
         ({"output_width": 384, "output_height": 2_000}, None),
         ({"cheapest_ms": 10_000.0}, None),
-        ({}, BESIDE_BYTES - 1),
+        ({"narrowest_ms": 10_000.0}, None),
+        ({}, CONCURRENT_JOB_BYTES - 1),
     ],
-    ids=["not small", "neither short nor urgent", "no memory"],
+    ids=["not small", "neither short nor urgent", "a network that is not short", "no memory"],
 )
 async def test_other_jobs_wait_until_a_picture_is_decoded(
     queue: RedisQueue, changes: dict[str, object], available_bytes: int | None

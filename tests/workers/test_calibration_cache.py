@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Callable
@@ -356,6 +357,21 @@ def test_an_unwritable_folder_does_not_stop_a_worker(
     costs = machine_costs(models, SETTINGS, blocked)
     assert stage_of(ladder(default_entry())[0]) in costs.lines
     assert "cannot be cached" in caplog.text
+
+
+def test_a_full_disk_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write = Path.write_text
+
+    def cut(path: Path, text: str) -> int:
+        write(path, text[: len(text) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", cut)
+    cache_files.write_cached(tmp_path / "costs.json", {}, {"lines": []})
+    assert "cannot be cached" in caplog.text
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_files_are_written_atomically(

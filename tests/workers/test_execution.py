@@ -51,7 +51,7 @@ def test_frame_and_background_of_the_job_count() -> None:
     buffer = io.BytesIO()
     opaque = Image.new("RGBA", clear.size, (255, 0, 0, 255))
     opaque.save(buffer, "PNG", save_all=True, append_images=[clear], blend=0)
-    for frame, expected in ((1, (255, 0, 0)), (2, (0, 128, 255))):
+    for frame, expected in ((0, (255, 0, 0)), (1, (0, 128, 255))):
         job = a_job(output_format=ImageFormat.JPEG, frame=frame, background="0080ff", quality=100)
         session = Gated()
         session.gate.set()

@@ -6,10 +6,12 @@ import asyncio
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
 from images.decode import decode
+from images.floor import enlarge
 from images.picture import FloatArray
 from jobs.backlog import Backlog, Group
 from jobs.job import JobStatus, LeaseState, OnMiss, Reason
@@ -19,7 +21,7 @@ from models.geometry import AxisGrid
 from scheduling.cost_line import Line
 from scheduling.cost_model import CostModel
 from scheduling.load import Load
-from scheduling.rungs import ladder
+from scheduling.rungs import FLOOR, ladder
 from scheduling.stages import stage_of
 from tests.support.networks import nearest
 from tests.support.waiting import PATIENCE_S, eventually
@@ -362,13 +364,42 @@ async def test_a_late_tile_is_left_at_the_last_moment_for_the_cheapest_network(
     assert costs.delay["network"] > 0, "else only runs that end in time would count"
 
 
+async def test_a_late_picture_is_resampled_where_no_network_is_in_time(
+    queue: RedisQueue, run_clock: RunClock
+) -> None:
+    """Its second tile is left for resampling just before that would be late as well."""
+    session, entry, costs = Breakable(), default_entry(), costs_with_a_last_moment()
+    costs.lines[stage_of(FLOOR)] = Line(2_000, 0, 0)
+    job = a_job(budget_ms=1_200_000, on_miss=OnMiss.DEGRADE)
+    async with a_worker(queue, models_of(session), costs):
+        await queue.submissions.submit(job, photograph())
+        await begun(session)
+        run_clock.ahead_s = 1184.0
+        await begun(session, 2)
+        run_clock.ahead_s = 1190.0  # 10 s are left, of which 5 are enough
+        await asyncio.sleep(SOME_POLLS_S)
+        assert session.interrupts == 1
+        run_clock.ahead_s = 1196.0
+        outcome = await ended(queue, job.id)
+    assert session.widths == [entry.widths[-1].width, entry.widths[0].width]
+    assert session.interrupts == 2
+    facts = outcome.facts
+    assert (facts.model, facts.width, facts.reason) == (FLOOR.model, 0.0, Reason.BEHIND)
+    picture = decode(photograph(), 10**6)
+    resampled_db = expectation_of(features_of(picture), 2.0, 0.0).resampled_db
+    assert facts.expected_db == pytest.approx(resampled_db, abs=1e-3)
+    made = decode(await queue.submissions.result(outcome), 10**6)
+    larger = enlarge(picture.pixels, 2 * picture.height, 2 * picture.width, lambda part: None)
+    assert np.array_equal(made.pixels.samples, larger.samples)
+
+
 @pytest.mark.parametrize(
     ("ahead_s", "wishes"),
-    [(1195.0, {}), (1184.0, {"min_width": 1.0})],
+    [(1195.0, {"on_miss": OnMiss.REJECT}), (1184.0, {"min_width": 1.0})],
     ids=["too late for any network", "no other width is accepted"],
 )
 async def test_a_late_tile_is_finished_where_nothing_cheaper_is_in_time(
-    queue: RedisQueue, run_clock: RunClock, ahead_s: float, wishes: dict[str, float]
+    queue: RedisQueue, run_clock: RunClock, ahead_s: float, wishes: dict[str, Any]
 ) -> None:
     session = Breakable()
     job = a_job(budget_ms=1_200_000, **wishes)
@@ -422,7 +453,7 @@ def test_a_suspended_run_counts_as_waiting(reported_end: float) -> None:
     )
     beside = Load.of(suspended.waiting_in(backlog), 2, free=1)
     assert (beside.workers, beside.running) == (2, (1500.0,))
-    assert beside.waiting == (first, Group(1400.0, 40.0, 30.0), last)
+    assert beside.waiting == (first, Group(1400.0, 40.0, 30.0, last_ms=40.0), last)
 
 
 async def test_a_stopped_run_that_is_suspended_does_not_hang(

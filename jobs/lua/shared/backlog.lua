@@ -40,9 +40,11 @@ local function sum(slot, jobs, cheapest, narrowest)
   return redis.call('HINCRBY', sums, 'jobs:' .. slot, jobs)
 end
 
--- The cheapest cost of a waiting job in microseconds; 0 for a job that does not wait.
-local function cheapest_of(id)
-  return tonumber(string.match(redis.call('HGET', entries, id) or '', '^.+:(%d+):%d+$') or '0')
+-- The cheapest cost of a waiting job and that of its narrowest network, in microseconds; 0 for a job that
+-- does not wait.
+local function costs_of(id)
+  local cheapest, narrowest = string.match(redis.call('HGET', entries, id) or '', '^.+:(%d+):(%d+)$')
+  return tonumber(cheapest or '0'), tonumber(narrowest or '0')
 end
 
 -- Removes a job from those that wait, if it is among them, and answers its cheapest cost. What to

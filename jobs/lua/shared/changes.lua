@@ -1,4 +1,4 @@
--- Put after lateness.lua: the changes of a job's status together with those of the queue.
+-- Put after deliveries.lua: the changes of a job's status together with those of the queue.
 
 -- Lets a job wait as its record says. A moment that cannot be read counts as now, a cost as 0.
 local function enqueue(id, now, ...)
@@ -33,7 +33,7 @@ end
 local function finish(id, now, status, ...)
   if status ~= 'succeeded' then withdraw(id, now) end
   redis.call('HSET', records .. id, 'status', status, 'finished_ms', text(now), ...)
-  redis.call('EXPIRE', records .. id, job_ttl)
+  if not announce(id, now) then expire_record(id) end
   leave(id)
   unlease(id)
   drop_payload(id)

@@ -26,7 +26,7 @@ REFUSALS = (
 
 def run(data: bytes) -> None:
     """Read the header of a picture, and of the second frame or page of its file."""
-    for frame in (None, 2):
+    for frame in (None, 1):
         header = read_or_refused(partial(read_header, data, MAX_PIXELS, frame), REFUSALS)
         if header is not None:
             check(header)

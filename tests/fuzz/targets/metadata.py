@@ -10,8 +10,8 @@ from benchmarks.png_checksums import with_checksums
 from images import exif
 from images.encode import encode, writable_formats
 from images.metadata import iptc, png_text, xmp
+from images.metadata.extraction import ExtractedMetadata, extract_metadata
 from images.metadata.facts import Metadata
-from images.metadata.reading import Carried, carried
 from images.opening import open_image
 from images.picture import Picture, Raster
 from tests.fuzz.target import Target, read_or_refused
@@ -29,9 +29,9 @@ def run(data: bytes) -> None:
         _check(found.rights)
 
 
-def _carried(data: bytes) -> Carried:
+def _carried(data: bytes) -> ExtractedMetadata:
     opened = open_image(data, header.MAX_PIXELS)
-    return carried(data, opened.header, opened.exif)
+    return extract_metadata(data, opened.header, opened.exif)
 
 
 def _check(found: Metadata) -> None:

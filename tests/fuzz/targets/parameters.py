@@ -85,7 +85,7 @@ def _check(job: JobRequest) -> None:
     assert 0 < job.budget_ms <= BUDGETS.largest_ms
     assert 0 <= job.strength <= 1
     assert job.quality is None or 1 <= job.quality <= 100
-    assert job.frame is None or job.frame >= 1
+    assert job.frame is None or job.frame >= 0
     assert len(background_of(job.background)) == 3
     json.dumps([job.budget_ms, job.scale_h, job.scale_w, job.min_db], allow_nan=False)
 

@@ -120,6 +120,23 @@ def test_an_overload_is_refused_and_admitted_requests_are_met():
     assert late_ms(options, 400.0, alone.cases[0][0].load) == 0
 
 
+def test_a_run_of_the_narrowest_network_that_would_be_late_is_resampled_in_time():
+    # It is expected to take 20 of 22.7 ms, and takes 23; resampling takes 2.3.
+    machine = SimulatedWorkers(1, deviation=0.0, slow=[(0.0, 0, 1.15)])
+    requests = workload([0.0], 22.7)
+    outcome = simulate(requests, TABLES, Ours(), machine)
+    assert (outcome.met, outcome.rungs) == (1, {FLOOR.key: 1})
+    late = simulate(requests, TABLES, STRATEGIES["narrowest"](), machine)
+    assert (late.late, late.rungs) == (1, {"m@0.25": 1})
+
+
+def test_predictions_contain_the_mean_of_the_delays():
+    delays = SimulatedWorkers(delay_ms=20.0).delays(100_000)
+    assert delays.mean() == pytest.approx(0.0, abs=0.5)
+    assert -20 <= delays.min() < -19.9
+    assert not SimulatedWorkers().delays(10).any()
+
+
 def test_a_long_budget_is_not_starved_by_a_constant_stream_of_short_ones():
     # Short ones keep the worker busy without end; the long one is due after 2 s.
     short = [20.0 * n for n in range(1000)]

@@ -82,6 +82,8 @@ def test_new_tokens_are_well_formed_and_differ() -> None:
         ("[clients.shop]\nrate = 3\n", "clients.shop.rate:"),
         ("[clients.shop]\nrequests_per_second = 0\n", "clients.shop.requests_per_second:"),
         ("[clients.shop]\nrequests_per_second = nan\n", "clients.shop.requests_per_second:"),
+        ("[clients.shop]\nrequests_per_second = 1e-300\n", "within a day"),
+        ("[clients.shop]\nrequests_per_second = 1\nburst = 86_401\n", "within a day"),
         ("[clients.shop]\nburst = 3\n", "burst needs requests_per_second"),
         ("[clients.shop]\npixels_per_day = -1\n", "clients.shop.pixels_per_day:"),
         ('[clients.shop]\npixels_per_day = "5"\n', "clients.shop.pixels_per_day:"),

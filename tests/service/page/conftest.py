@@ -5,6 +5,7 @@
 - test_settings: the controls, and what reaches the job
 - test_estimates: what is said before anything is sent
 - test_formats: frames, transparency, and pictures that the browser cannot show
+- test_stated_sizes: sizes that the page reads from files which the browser cannot show
 - test_example: what the empty page shows
 - test_key: the field for a key
 - test_viewer: comparison, zoom, pan

@@ -32,7 +32,7 @@ _NO_FRAMES = "Frames of an animated {} are not read; send a single frame."
 
 
 @dataclass(frozen=True)
-class Stated:
+class ParsedHeader:
     """The facts of a picture; sizes are in pixels before the orientation is applied."""
 
     width: int
@@ -43,25 +43,25 @@ class Stated:
     orientation: int | None = None
     """1 to 8; None where the EXIF record states it."""
     frame: int | None = None
-    """Which frame or page it is, counted from 1; None for the only picture of a format that holds
+    """Which frame or page it is, counted from 0; None for the only picture of a format that holds
     no more."""
 
 
-def _stated_by_webp(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+def _read_webp_header(data: bytes, max_pixels: int, frame: int | None) -> ParsedHeader:
     """Read the header of a WebP. Raises Unread, what `chosen_frame` raises, and ImageTooLarge."""
     header = read_webp(data)
     frame = chosen_frame(frame, header.frames)
     check_pixels(header.width, header.height, max_pixels)
     mode = "RGBA" if header.alpha else "RGB"
     moving = frame if header.animated else None
-    return Stated(header.width, header.height, mode, header.alpha, frame=moving)
+    return ParsedHeader(header.width, header.height, mode, header.alpha, frame=moving)
 
 
-def _stated_by_avif(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+def _read_avif_header(data: bytes, max_pixels: int, frame: int | None) -> ParsedHeader:
     """Read the header of an AVIF. Raises Unread, what `chosen_frame` raises, and ImageTooLarge,
     also where a coded picture is too large: in its stream, or in the size to which it is scaled."""
     if b"moov" in first_boxes(data, 0, len(data)):
-        return _stated_by_tracks(data, max_pixels, frame)
+        return _read_tracks_header(data, max_pixels, frame)
     chosen_frame(frame, 1)
     _check_coded(coded_sizes(data), max_pixels)
     header = read_avif(data)
@@ -71,10 +71,10 @@ def _stated_by_avif(data: bytes, max_pixels: int, frame: int | None) -> Stated:
         raise Unread
     mode = "RGBA" if header.alpha else "L" if header.grey else "RGB"
     depth = 16 if header.bits > 8 else 8
-    return Stated(header.width, header.height, mode, header.alpha, depth, header.orientation)
+    return ParsedHeader(header.width, header.height, mode, header.alpha, depth, header.orientation)
 
 
-def _stated_by_tracks(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+def _read_tracks_header(data: bytes, max_pixels: int, frame: int | None) -> ParsedHeader:
     """Read the header of an animated AVIF, whose frames are decoded to 8 bits. A track, even of one
     frame, has streams of its own, so one is always to be named."""
     if frame is None:
@@ -83,13 +83,13 @@ def _stated_by_tracks(data: bytes, max_pixels: int, frame: int | None) -> Stated
     frame = chosen_frame(frame, len(colours.samples))
     for track in (colours, *others):
         check_pixels(track.width, track.height, max_pixels)
-        _check_each(frame_sizes(data, track.samples[:frame]), max_pixels)
+        _check_each(frame_sizes(data, track.samples[: frame + 1]), max_pixels)
     alpha = any(track.auxiliary for track in others)
     mode = "RGBA" if alpha else "RGB"
-    return Stated(colours.width, colours.height, mode, alpha, orientation=1, frame=frame)
+    return ParsedHeader(colours.width, colours.height, mode, alpha, orientation=1, frame=frame)
 
 
-def _stated_by_jxl(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+def _read_jxl_header(data: bytes, max_pixels: int, frame: int | None) -> ParsedHeader:
     """Read the header of a JPEG XL. Raises Unread, AnimatedImage, UnsupportedImage for CMYK, and
     ImageTooLarge."""
     header = read_jxl(data)
@@ -104,10 +104,10 @@ def _stated_by_jxl(data: bytes, max_pixels: int, frame: int | None) -> Stated:
     depth = 16 if header.bits > 8 else 8
     moving = frame if header.animated else None  # their number is known once all are decoded
     facts = mode, header.alpha, depth, header.orientation, moving
-    return Stated(header.width, header.height, *facts)
+    return ParsedHeader(header.width, header.height, *facts)
 
 
-def _stated_by_heic(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+def _read_heic_header(data: bytes, max_pixels: int, frame: int | None) -> ParsedHeader:
     """Read the header of a HEIC. Raises Unread, AnimatedImage for a file with tracks, and
     ImageTooLarge, also where a coded picture is too large."""
     if b"moov" in first_boxes(data, 0, len(data)):
@@ -118,14 +118,14 @@ def _stated_by_heic(data: bytes, max_pixels: int, frame: int | None) -> Stated:
     _check_coded(header.coded, max_pixels)
     mode = ("L" if header.grey else "RGB") + ("A" if header.alpha else "")
     depth = 16 if header.bits > 8 else 8
-    return Stated(header.width, header.height, mode, header.alpha, depth, orientation=1)
+    return ParsedHeader(header.width, header.height, mode, header.alpha, depth, orientation=1)
 
 
-def _stated_by_tiff(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+def _read_tiff_header(data: bytes, max_pixels: int, frame: int | None) -> ParsedHeader:
     """Read the header of a page of a TIFF. Raises Unread, UnsupportedImage for a kind that is not
     read, InvalidRequest for a page that is not there, and ImageTooLarge, also for tiles that are
     far larger than the picture."""
-    header = read_tiff(data, frame or 1)
+    header = read_tiff(data, frame or 0)
     page = chosen_page(frame, header.pages)
     _refuse_unread(header.unread, "a TIFF", _TIFF_ADVICE)
     check_pixels(header.width, header.height, max_pixels)
@@ -134,22 +134,22 @@ def _stated_by_tiff(data: bytes, max_pixels: int, frame: int | None) -> Stated:
     mode = "P" if header.photometric == PALETTE else mode
     depth = 16 if header.bits == 16 else 8
     facts = mode, bool(header.alpha), depth, header.orientation, page
-    return Stated(header.width, header.height, *facts)
+    return ParsedHeader(header.width, header.height, *facts)
 
 
-def _stated_by_gif(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+def _read_gif_header(data: bytes, max_pixels: int, frame: int | None) -> ParsedHeader:
     """Read the header of a GIF. Raises Unread, what `chosen_frame` raises, and ImageTooLarge, also
     for a frame that is larger than the screen."""
     header = read_gif(data)
     frame = chosen_frame(frame, len(header.frames))
     check_pixels(header.width, header.height, max_pixels)
-    for shown in header.frames[:frame]:
+    for shown in header.frames[: frame + 1]:
         check_pixels(shown.width, shown.height, max_pixels)
     transparent = header.is_transparent(frame)
-    return Stated(header.width, header.height, "P", transparent, frame=frame)
+    return ParsedHeader(header.width, header.height, "P", transparent, frame=frame)
 
 
-def _stated_by_bmp(data: bytes, max_pixels: int, frame: int | None) -> Stated:
+def _read_bmp_header(data: bytes, max_pixels: int, frame: int | None) -> ParsedHeader:
     """Read the header of a BMP. Raises Unread, UnsupportedImage for a kind that is not read, and
     ImageTooLarge."""
     header = read_bmp(data)
@@ -157,17 +157,17 @@ def _stated_by_bmp(data: bytes, max_pixels: int, frame: int | None) -> Stated:
     _refuse_unread(header.unread, "a BMP", "save it in 24 bits, or as PNG")
     check_pixels(header.width, header.height, max_pixels)
     mode = "P" if header.bits <= 8 else "RGBA" if header.alpha else "RGB"
-    return Stated(header.width, header.height, mode, header.alpha)
+    return ParsedHeader(header.width, header.height, mode, header.alpha)
 
 
-STATED_BY: dict[ImageFormat, Callable[[bytes, int, int | None], Stated]] = {
-    ImageFormat.WEBP: _stated_by_webp,
-    ImageFormat.AVIF: _stated_by_avif,
-    ImageFormat.JXL: _stated_by_jxl,
-    ImageFormat.TIFF: _stated_by_tiff,
-    ImageFormat.HEIC: _stated_by_heic,
-    ImageFormat.GIF: _stated_by_gif,
-    ImageFormat.BMP: _stated_by_bmp,
+HEADER_READERS: dict[ImageFormat, Callable[[bytes, int, int | None], ParsedHeader]] = {
+    ImageFormat.WEBP: _read_webp_header,
+    ImageFormat.AVIF: _read_avif_header,
+    ImageFormat.JXL: _read_jxl_header,
+    ImageFormat.TIFF: _read_tiff_header,
+    ImageFormat.HEIC: _read_heic_header,
+    ImageFormat.GIF: _read_gif_header,
+    ImageFormat.BMP: _read_bmp_header,
 }
 """Readers of a file's facts, of at most so many pixels, of a frame or page."""
 

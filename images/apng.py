@@ -12,13 +12,13 @@ from images.picture import Samples
 from jobs.errors import CorruptImage
 
 
-def decode_moving_png(data: bytes, frame: int) -> Samples:
-    """Return the samples [H, W, 4] of a frame, counted from 1, composed with those before; the
+def decode_apng(data: bytes, frame: int) -> Samples:
+    """Return the samples [H, W, 4] of a frame, counted from 0, composed with those before; the
     picture that stands for an animation where it is not shown does not count. Raises CorruptImage
     where a frame is missing, and whatever Pillow raises for damaged data."""
     with PngImageFile(io.BytesIO(for_animation(data))) as image:
-        image.seek(frame - 1 + bool(image.default_image))
-        if image.tell() < frame - 1:
+        image.seek(frame + bool(image.default_image))
+        if image.tell() < frame:
             raise CorruptImage
         image.load()
         return np.asarray(image.convert("RGBA"))

@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 
 from images import libavif
-from images.avif import SPEED
+from images.avif_by_pillow import SPEED
 from images.colour_space import SRGB, Cicp
 from images.exif import PREFIX
 from images.metadata.exif_record import exif_of
@@ -28,7 +28,7 @@ THREADS = 2
 """More threads take more memory; a worker has few cores."""
 
 
-def writes_deep_avif() -> bool:
+def libavif_found() -> bool:
     """Return whether this installation can."""
     return libavif.libavif() is not None
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from images import exif
 from images.header import ImageHeader
 from images.metadata import exif_record, iptc, xmp
+from images.metadata.embedded import EmbeddedMetadata, embedded_metadata
 from images.metadata.facts import Metadata, Text
-from images.metadata.places import Stored, stored_metadata
 
 AUTHOR, COPYRIGHT = "Author", "Copyright"
 RIGHTS = frozenset({AUTHOR, COPYRIGHT, "License", "Licence", "Disclaimer"})
@@ -16,7 +16,7 @@ RIGHTS = frozenset({AUTHOR, COPYRIGHT, "License", "Licence", "Disclaimer"})
 
 
 @dataclass(frozen=True)
-class Carried:
+class ExtractedMetadata:
     """What may be handed on with a picture, as its caller chooses."""
 
     everything: Metadata
@@ -24,12 +24,12 @@ class Carried:
     """Author, copyright and licence, and the resolution of a print."""
 
 
-def carried(data: bytes, header: ImageHeader, record: bytes) -> Carried:
+def extract_metadata(data: bytes, header: ImageHeader, record: bytes) -> ExtractedMetadata:
     """Return the metadata of an encoded image whose bounded EXIF record is known.
 
     Parsers of XML run here, so foreign files are given to it in the decoder process alone.
     """
-    found = stored_metadata(data, header.format, header.frame)
+    found = embedded_metadata(data, header.format, header.frame)
     density = found.density or exif_record.density(record)
     if density is not None and header.orientation > 4:
         density = density.turned()
@@ -47,10 +47,10 @@ def carried(data: bytes, header: ImageHeader, record: bytes) -> Carried:
         density,
         tuple(text for text in found.texts if text.keyword.title() in RIGHTS),
     )
-    return Carried(everything, rights)
+    return ExtractedMetadata(everything, rights)
 
 
-def _stated(found: Stored) -> bytes:
+def _stated(found: EmbeddedMetadata) -> bytes:
     """Return a packet with author and copyright that IPTC or a PNG's texts state: other formats
     than theirs have no place for these."""
     creators = iptc.values(found.iptc, iptc.BYLINE) or _texts(found.texts, AUTHOR)

@@ -14,7 +14,13 @@ from images.containers.common import Unread
 from images.jxl import packed_box
 from images.metadata import density, iptc, png_text, xmp
 from images.metadata.facts import Density, Text
-from images.metadata.marks import COMMENT, PHOTOSHOP_OF_JPEG, XMP_OF_JPEG, XMP_OF_PNG, XMP_TYPE
+from images.metadata.identifiers import (
+    COMMENT,
+    PHOTOSHOP_OF_JPEG,
+    XMP_OF_JPEG,
+    XMP_OF_PNG,
+    XMP_TYPE,
+)
 from jobs.formats import ImageFormat
 
 XMP_OF_GIF = b"\x21\xff\x0bXMP DataXMP"
@@ -25,7 +31,7 @@ MAX_RESOURCES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Stored:
+class EmbeddedMetadata:
     """What a file holds, as it stands there."""
 
     xmp: bytes = b""
@@ -34,18 +40,20 @@ class Stored:
     texts: tuple[Text, ...] = ()
 
 
-def stored_metadata(data: bytes, image_format: ImageFormat, page: int | None = None) -> Stored:
+def embedded_metadata(
+    data: bytes, image_format: ImageFormat, page: int | None = None
+) -> EmbeddedMetadata:
     """Return what an image, or a page of a TIFF, holds beside EXIF and profile; nothing where its
     parts are damaged."""
     try:
         if image_format is ImageFormat.TIFF:
-            return _in_tiff(data, page or 1)
-        return _READERS[image_format](data) if image_format in _READERS else Stored()
+            return _in_tiff(data, page or 0)
+        return _READERS[image_format](data) if image_format in _READERS else EmbeddedMetadata()
     except Unread:
-        return Stored()
+        return EmbeddedMetadata()
 
 
-def _in_jpeg(data: bytes) -> Stored:
+def _in_jpeg(data: bytes) -> EmbeddedMetadata:
     packet, resources, found = b"", bytearray(), None
     comments: list[Text] = []
     for marker, start, end in jpeg.segments(data):
@@ -58,7 +66,7 @@ def _in_jpeg(data: bytes) -> Stored:
             resources += segment.removeprefix(PHOTOSHOP_OF_JPEG)
         elif marker == jpeg.COMMENT and len(comments) < png_text.MAX_TEXTS:
             comments.append(Text(COMMENT, _comment(segment)))
-    return Stored(packet, _iptc_in(bytes(resources)), found, tuple(_bounded(comments)))
+    return EmbeddedMetadata(packet, _iptc_in(bytes(resources)), found, tuple(_bounded(comments)))
 
 
 def _comment(segment: bytes) -> str:
@@ -81,7 +89,7 @@ def _iptc_in(resources: bytes) -> bytes:
     return next(found, b"")
 
 
-def _in_png(data: bytes) -> Stored:
+def _in_png(data: bytes) -> EmbeddedMetadata:
     texts = list(png_text.texts(data))
     by_keyword = {text.keyword.lower(): text.text for text in reversed(texts)}
 
@@ -90,7 +98,7 @@ def _in_png(data: bytes) -> Stored:
         return raw_profile.unwrapped(text, most)
 
     resources = profile("iptc", MAX_RESOURCES)
-    return Stored(
+    return EmbeddedMetadata(
         by_keyword.get(XMP_OF_PNG.lower(), "").encode() or profile("xmp", xmp.MAX_BYTES),
         _iptc_in(resources) or resources,
         _density_of_png(data),
@@ -113,14 +121,14 @@ def _density_of_png(data: bytes) -> Density | None:
     return None
 
 
-def _in_webp(data: bytes) -> Stored:
+def _in_webp(data: bytes) -> EmbeddedMetadata:
     for kind, start, end in riff.chunks(data):
         if kind == b"XMP ":
-            return Stored(_packet(data, start, end))
-    return Stored()
+            return EmbeddedMetadata(_packet(data, start, end))
+    return EmbeddedMetadata()
 
 
-def _in_heif(data: bytes) -> Stored:
+def _in_heif(data: bytes) -> EmbeddedMetadata:
     items = heif.Items(data)
     packet = b""
     for item in items.of_content(XMP_TYPE)[:1]:
@@ -128,39 +136,39 @@ def _in_heif(data: bytes) -> Stored:
             packet += _packet(data, *part)
             if len(packet) > xmp.MAX_BYTES:
                 break
-    return Stored(packet)
+    return EmbeddedMetadata(packet)
 
 
-def _in_jxl(data: bytes) -> Stored:
+def _in_jxl(data: bytes) -> EmbeddedMetadata:
     for kind, box in boxes.walk(data, 0, len(data)) if data.startswith(jxl.CONTAINER) else ():
         if kind == b"xml ":
-            return Stored(_packet(data, box.start, box.end))
-    return Stored(packed_box(data, b"xml ", xmp.MAX_BYTES + 1))
+            return EmbeddedMetadata(_packet(data, box.start, box.end))
+    return EmbeddedMetadata(packed_box(data, b"xml ", xmp.MAX_BYTES + 1))
 
 
-def _in_tiff(data: bytes, page: int) -> Stored:
+def _in_tiff(data: bytes, page: int) -> EmbeddedMetadata:
     file = tiff.TiffFile(data)
     fields = file.directory(tiff.read_tiff(data, page).at)
     resources = file.content(fields.get(tiff.PHOTOSHOP), MAX_RESOURCES)
-    return Stored(
+    return EmbeddedMetadata(
         file.content(fields.get(tiff.XMP), xmp.MAX_BYTES + 1),
         file.content(fields.get(tiff.IPTC), iptc.MAX_BYTES + 4) or _iptc_in(resources),
     )
 
 
-def _in_gif(data: bytes) -> Stored:
+def _in_gif(data: bytes) -> EmbeddedMetadata:
     """Find the packet behind its name (XMP specification, part 3, 1.1.2): no blocks divide it."""
     at = data.find(XMP_OF_GIF)
     if at < 0:
-        return Stored()
+        return EmbeddedMetadata()
     start = at + len(XMP_OF_GIF)
     end = data.find(XMP_TRAILER_OF_GIF, start, start + xmp.MAX_BYTES + 2)
-    return Stored(data[start:end] if end > start else b"")
+    return EmbeddedMetadata(data[start:end] if end > start else b"")
 
 
-def _in_bmp(data: bytes) -> Stored:
+def _in_bmp(data: bytes) -> EmbeddedMetadata:
     x, y = read_bmp(data).pixels_per_metre
-    return Stored(density=density.made(x, y, 1.0) if x > 0 < y else None)
+    return EmbeddedMetadata(density=density.made(x, y, 1.0) if x > 0 < y else None)
 
 
 def _packet(data: bytes, start: int, end: int) -> bytes:
@@ -168,7 +176,7 @@ def _packet(data: bytes, start: int, end: int) -> bytes:
     return data[start : min(end, start + xmp.MAX_BYTES + 1)]
 
 
-_READERS: dict[ImageFormat, Callable[[bytes], Stored]] = {
+_READERS: dict[ImageFormat, Callable[[bytes], EmbeddedMetadata]] = {
     ImageFormat.PNG: _in_png,
     ImageFormat.JPEG: _in_jpeg,
     ImageFormat.WEBP: _in_webp,

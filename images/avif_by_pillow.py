@@ -1,4 +1,5 @@
-"""AVIF by libavif, through Pillow, without Pillow's copies of the samples."""
+"""AVIF of 8 bits through Pillow, without Pillow's copies of the samples. Code points of colours,
+and more bits, take `images.avif_by_libavif`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,97 @@
+"""Webhooks on Redis: leased by host, and ended under their fencing token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.codec import CodecError
+from jobs.connection import SteadyRedis
+from jobs.job import JobView
+from jobs.outages import reports_outages
+from jobs.queue import Attempt, AttemptOutcome, Deliveries, Delivery, DeliveryState
+from jobs.records import pairs, view_of
+from jobs.scripts import Scripts
+from jobs.wakeup import POLL_S
+
+LEASE_MS = 60_000
+"""Longer than any attempt: a gateway that takes longer has died, and another one delivers."""
+DAMAGED = Attempt(AttemptOutcome.REFUSED, "internal_error")
+
+
+class RedisDeliveries(Deliveries):
+    """Leases deliveries, and records how they went."""
+
+    def __init__(self, scripts: Scripts, client: SteadyRedis, wake: str) -> None:
+        self._scripts = scripts
+        self._client = client
+        self._wake = wake
+
+    @reports_outages
+    async def claim(
+        self, most: int, per_host: int, delivering: Mapping[str, int]
+    ) -> tuple[list[Delivery], float | None]:
+        counts = [part for pair in delivering.items() for part in pair]
+        rows, next_ms = await self._scripts.run(
+            "claim_deliveries", LEASE_MS, most, per_host, *counts
+        )
+        found = [await self._opened(row) for row in rows]
+        deliveries = [delivery for delivery in found if delivery is not None]
+        return deliveries, float(next_ms) / 1e3 if next_ms else None
+
+    async def _opened(self, row: list[Any]) -> Delivery | None:
+        """Return a leased delivery; one whose record is damaged ends here."""
+        job_id, token, record = row[0].decode(), int(row[1]), pairs(row[2])
+        try:
+            view = view_of(record)
+        except CodecError:
+            await self._end(job_id, token, DAMAGED, 0.0)
+            return None
+        if view.webhook is None:  # only one who damages records removes it
+            await self._end(job_id, token, DAMAGED, 0.0)
+            return None
+        return Delivery(view, view.webhook, token)
+
+    @reports_outages
+    async def end(self, delivery: Delivery, attempt: Attempt, window_s: float) -> DeliveryState:
+        return await self._end(delivery.view.job.id, delivery.token, attempt, window_s)
+
+    async def _end(
+        self, job_id: str, token: int, attempt: Attempt, window_s: float
+    ) -> DeliveryState:
+        state = await self._scripts.run(
+            "end_delivery",
+            *(job_id, token, attempt.outcome.value, attempt.answer),
+            *(attempt.delay_ms, window_s * 1e3),
+        )
+        return DeliveryState(state.decode())
+
+    @reports_outages
+    async def wait(self, wait_s: float, stopping: asyncio.Event) -> None:
+        # Zero would block for ever. A token that is lost here costs POLL_S.
+        blocking = self._client.blpop([self._wake], min(max(wait_s, 0.01), POLL_S))
+        waiting = asyncio.ensure_future(blocking)
+        stopped = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait((waiting, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                await waiting
+        finally:
+            for task in (waiting, stopped):
+                task.cancel()
+            await asyncio.gather(waiting, stopped, return_exceptions=True)
+
+    @reports_outages
+    async def dead(self, most: int) -> list[JobView]:
+        views = []
+        for record in await self._scripts.run("dead_deliveries", most):
+            try:
+                views.append(view_of(pairs(record)))
+            except CodecError:
+                continue
+        return views
+
+    @reports_outages
+    async def resend(self, job_id: str) -> bool:
+        return bool(await self._scripts.run("resend", job_id))

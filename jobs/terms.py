@@ -1,0 +1,42 @@
+"""What a caller agrees with the queue about a job, beside the job itself."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """A key under which a request may be sent again, and get the job of the first one."""
+
+    key: str
+    fingerprint: str
+    """Digest of all that the request asks for, its picture included."""
+    caller: str = ""
+    """Whose key it is; the keys of others are not the same. Empty where callers are not known."""
+
+    @property
+    def digest(self) -> str:
+        """Name of caller and key together, of a fixed length."""
+        return hashlib.sha256(f"{len(self.caller)}:{self.caller}{self.key}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class WebhookTarget:
+    """Where the end of a job is announced."""
+
+    url: str
+    host: str
+    """The URL's host, by which deliveries are bounded."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The terms of one submission."""
+
+    idempotency: Idempotency | None = None
+    webhook: WebhookTarget | None = None
+
+
+NO_TERMS = Terms()

@@ -1,0 +1,128 @@
+"""Delivery: leases webhooks that are due from the queue, and sends them, several at once.
+
+Every gateway does so; a lease keeps two of them from sending the same one at a time, and returns it
+to the queue when its gateway dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+
+from jobs.outages import RECONNECT_S
+from jobs.queue import Attempt, AttemptOutcome, Deliveries, Delivery, DeliveryState
+from jobs.wakeup import POLL_S
+from service.webhooks.sending import Sender
+
+log = logging.getLogger(__name__)
+
+STOPPING_S = 2.0
+"""How long attempts may go on when the gateway stops; then they are due again at once."""
+STOPPED = Attempt(AttemptOutcome.FAILED, "gateway_stopped")
+
+
+class Courier:
+    """Delivers webhooks for as long as it runs: `most` at once, and to each host `per_host`, so
+    that one that does not answer holds up no other."""
+
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        sender: Sender,
+        most: int,
+        per_host: int,
+        window_s: float,
+    ) -> None:
+        self._deliveries = deliveries
+        self._sender = sender
+        self._most = most
+        self._per_host = per_host
+        self._window_s = window_s
+        self._hosts: Counter[str] = Counter()
+        """Attempts in progress."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Event()
+        """Set when there is room again for a delivery that had none."""
+
+    async def run(self) -> None:
+        """Deliver until cancelled; then end or give back what is in progress."""
+        try:
+            while True:
+                try:
+                    await self._round()
+                except ConnectionError as error:
+                    log.warning("webhooks wait for the queue: %s", error)
+                    await asyncio.sleep(RECONNECT_S)
+                except Exception:
+                    log.exception("webhooks could not be claimed")
+                    await asyncio.sleep(RECONNECT_S)
+        finally:
+            await self._stop()
+
+    async def _round(self) -> None:
+        """Start what is due, and wait for more if that was nothing."""
+        self._room.clear()
+        free = self._most - len(self._tasks)
+        if free <= 0:
+            await self._room.wait()
+            return
+        claimed, next_s = await self._deliveries.claim(free, self._per_host, self._hosts)
+        for delivery in claimed:
+            self._start(delivery)
+        if not claimed:
+            await self._deliveries.wait(POLL_S if next_s is None else next_s, self._room)
+
+    def _start(self, delivery: Delivery) -> None:
+        host = delivery.webhook.host
+        self._hosts[host] += 1
+        task = asyncio.create_task(self._deliver(delivery))
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if len(self._tasks) >= self._most or self._hosts[host] >= self._per_host:
+                self._room.set()
+            self._tasks.discard(task)
+            self._hosts[host] -= 1
+            if not self._hosts[host]:
+                del self._hosts[host]
+
+        task.add_done_callback(ended)
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        try:
+            attempt = await self._sender.attempt(delivery)
+        except asyncio.CancelledError:
+            await self._end(delivery, STOPPED)
+            raise
+        except Exception:
+            log.exception("the webhook of job %s could not be sent", delivery.view.job.id)
+            return  # due again when its lease has run out
+        await self._end(delivery, attempt)
+
+    async def _end(self, delivery: Delivery, attempt: Attempt) -> None:
+        try:
+            state = await self._deliveries.end(delivery, attempt, self._window_s)
+        except ConnectionError as error:
+            log.warning("a webhook will be sent once more: %s", error)
+            return
+        level = logging.WARNING if state is DeliveryState.DEAD else logging.INFO
+        log.log(level, "webhook %s", state.value, extra=_facts(delivery, attempt))
+
+    async def _stop(self) -> None:
+        tasks = tuple(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOPPING_S)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _facts(delivery: Delivery, attempt: Attempt) -> dict[str, str | int]:
+    """Return the fields of an attempt's log line. The URL may hold a secret of its receiver."""
+    return {
+        "request_id": delivery.view.job.id,
+        "host": delivery.webhook.host,
+        "answer": attempt.answer,
+        "attempt": delivery.webhook.attempts + 1,
+    }

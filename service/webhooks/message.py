@@ -1,0 +1,33 @@
+"""Messages: what a webhook says of an ended job."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from jobs.job import JobView
+from service.answers.job import job_answer
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message as every attempt sends it."""
+
+    id: str
+    """The same in all attempts, by which a receiver knows one that it has had already."""
+    body: bytes
+    """JSON."""
+
+
+def message_of(view: JobView, root_path: str) -> Message:
+    """Return the message of a job that has ended. It depends on the job's record alone, which does
+    not change any more."""
+    ended = datetime.fromtimestamp((view.finished_ms or 0.0) / 1e3, UTC)
+    content = {
+        "type": f"job.{view.status.value}",
+        "timestamp": ended.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "data": job_answer(view, root_path).model_dump(mode="json", exclude={"webhook"}),
+    }
+    body = json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
+    return Message(f"msg_{view.job.id}", body)
