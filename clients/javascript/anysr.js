@@ -36,7 +36,7 @@ export const VERSION = "0.1.0";
  * @property {number} [quality] 1 to 100, for lossy formats.
  * @property {boolean} [lossless]
  * @property {"keep" | "copyright" | "none"} [metadata]
- * @property {number} [frame] Which frame or page, counted from 1.
+ * @property {number} [frame] Which frame or page, counted from 0.
  * @property {string} [background] RRGGBB.
  *
  * @typedef {object} Bounds What bounds a call in time.
@@ -45,6 +45,8 @@ export const VERSION = "0.1.0";
  * @property {AbortSignal} [signal] Ends the call; its reason is thrown.
  *
  * @typedef {OutputOptions & PictureOptions & Bounds & {idempotencyKey?: string}} Options
+ *
+ * @typedef {Options & {webhook_url?: string}} JobOptions A job's end may be announced to a URL.
  *
  * @typedef {object} Described The picture of an estimate.
  * @property {number} width
@@ -80,6 +82,15 @@ export const VERSION = "0.1.0";
  * @property {number} output_height
  * @property {Run | null} run Null until it has ended.
  * @property {Problem | null} error Why it has failed or was cancelled.
+ * @property {Webhook | null} webhook Null without `webhook_url`.
+ *
+ * @typedef {object} Webhook How the end of a job is announced.
+ * @property {string} host
+ * @property {number} attempts
+ * @property {string | null} last_answer HTTP status, or code of the error, of the last attempt.
+ * @property {number | null} next_attempt_ms
+ * @property {number | null} delivered_ms
+ * @property {number | null} given_up_ms
  *
  * @typedef {Record<string, unknown> & {code: string, detail: string, status?: number}} Problem
  *
@@ -219,6 +230,8 @@ export class UnexpectedAnswer extends AnysrError {}
 /** Families that a status alone does not tell. @type {Readonly<Record<string, Family>>} */
 const BY_CODE = {
   animated_image: PictureRefused,
+  idempotency_key_reused: Conflict,
+  webhooks_disabled: InvalidRequest,
   budget_infeasible: Infeasible,
   deadline_exceeded: DeadlineExceeded,
   decoding_too_long: PictureRefused,
@@ -554,7 +567,7 @@ export class Client {
    * Submit the job that makes a picture. The deadline is that of the job as well. Each call has an
    * idempotency key; give one to submit the same job again from elsewhere.
    * @param {Picture} picture
-   * @param {Options} options
+   * @param {JobOptions} options
    * @returns {Promise<Job>}
    */
   async submit(picture, options) {
