@@ -405,7 +405,8 @@ const LONGEST_QUIET_MS = 45_000;
 /**
  * A request that sends its picture. A refusal leaves no job, so the next try is a new request with
  * the budget that then remains. Where it is unknown whether there is a job, a request with an
- * idempotency key is repeated as it was: by its key it finds that job.
+ * idempotency key is repeated as it was: by its key it finds that job. A caller's own key comes
+ * again with a later call, so it leaves the budget as the caller gave it.
  */
 class Submission {
   /**
@@ -439,7 +440,7 @@ class Submission {
   /** @param {Limit} limit */
   fresh(limit) {
     const query = queryOf(this.options);
-    if (limit.at < Infinity) {
+    if (limit.at < Infinity && this.options.idempotencyKey === undefined) {
       const wanted = this.options.latency_budget_ms ?? this.mostMs;
       const left = Math.max(0.001, limit.leftMs * (1 - WAY_BACK));
       query.set("latency_budget_ms", Math.min(left, wanted).toFixed(3));
@@ -671,7 +672,8 @@ export class Client {
    * @param {boolean} keyed
    */
   async #submitted(path, picture, options, limit, read, keyed) {
-    if (limit.at < Infinity && options.latency_budget_ms === undefined) {
+    const { latency_budget_ms: wanted, idempotencyKey: own } = options;
+    if (limit.at < Infinity && wanted === undefined && own === undefined) {
       this.#mostBudgetMs ??= /** @type {Models} */ (await this.ask("/models", limit, jsonOf)).limits
         .max_budget_ms;
     }

@@ -96,7 +96,7 @@ class Operations:
         query, budget_s = wish.query(kind), wish.options.get("budget")
         upload = upload_of(wish.picture)
         most_s = None
-        if wish.terms.deadline is not None and budget_s is None:
+        if wish.terms.deadline is not None and budget_s is None and wish.key is None:
             # A deadline may be further away than any budget that the service accepts.
             most_s = yield from self._largest_budget(wish.terms)
         request = Submission(path, query, upload, budget_s, most_s, wish.key, keyed)
