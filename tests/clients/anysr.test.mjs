@@ -147,8 +147,9 @@ test("a refused job is submitted with a new key and what remains", async () => {
     assert.equal(new Set(keys(seen, "/jobs")).size, 3);
   });
   await scripted([], "/jobs", async (faulty, seen) => {
-    await faulty.submit(photo, { scale: 2, idempotencyKey: 'the "first"' });
+    await faulty.submit(photo, { scale: 2, deadlineMs: 9000, idempotencyKey: 'the "first"' });
     assert.deepEqual(keys(seen, "/jobs"), ['"the \\"first\\""']);
+    assert.equal(seen[0].url.search, "?scale=2");
     const wrong = { scale: 2, idempotencyKey: "é" };
     await assert.rejects(faulty.submit(photo, wrong), { name: "RangeError" });
   });

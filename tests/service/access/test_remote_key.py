@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from anysr_client.endpoint import KEY_VARIABLE as KEY
 from cli.upscaling.refusal import Refusal
 from cli.upscaling.remote import RemoteUpscaler
 from jobs.errors import Unauthorized
