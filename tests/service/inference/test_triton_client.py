@@ -1,0 +1,134 @@
+"""Triton's own client for HTTP (`tritonclient`) against a running gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput, InferResult
+from tritonclient.utils import InferenceServerException
+
+from telemetry.build import package_version
+from tests.service.harness import MODEL, UNSERVED, RunningGateway, ScriptedWorker, drawn
+from tests.service.inference.messages import samples_of
+
+called = asyncio.to_thread
+"""The client blocks, and the gateway runs in the test's own loop."""
+
+
+@pytest.fixture
+def client(served: RunningGateway) -> Iterator[InferenceServerClient]:
+    with InferenceServerClient(f"127.0.0.1:{served.port}") as client:
+        yield client
+
+
+def image_input(picture: Any, *, binary: bool = True) -> InferInput:
+    tensor = InferInput("image", [1], "BYTES")
+    tensor.set_data_from_numpy(np.array([picture], dtype=np.object_), binary_data=binary)
+    return tensor
+
+
+def image_of(result: InferResult) -> bytes:
+    (picture,) = result.as_numpy("image")
+    assert isinstance(picture, bytes)
+    return picture
+
+
+async def test_server_and_models(client: InferenceServerClient) -> None:
+    assert await called(client.is_server_live)
+    assert await called(client.is_server_ready)
+    assert await called(client.is_model_ready, MODEL)
+    assert await called(client.is_model_ready, "anysr", "1")
+    assert not await called(client.is_model_ready, UNSERVED)
+    assert not await called(client.is_model_ready, "other")
+    assert (await called(client.get_server_metadata))["version"] == package_version()
+    metadata = await called(client.get_model_metadata, "anysr")
+    assert [tensor["name"] for tensor in metadata["inputs"]] == ["image", "pixels"]
+
+
+@pytest.mark.parametrize("version", ["", "1"])
+async def test_an_encoded_picture(
+    served: RunningGateway, client: InferenceServerClient, version: str
+) -> None:
+    result = await called(
+        client.infer,
+        "anysr",
+        [image_input(drawn())],
+        model_version=version,
+        request_id="mine",
+        parameters={"scale": 2.37, "latency_budget_ms": 9000},
+    )
+    assert image_of(result) == (await served.upscale(scale=2.37)).content
+    response = result.get_response()
+    assert (response["id"], response["model_name"], response["model_version"]) == (
+        *("mine", "anysr"),
+        "1",
+    )
+    assert response["parameters"]["budget_ms"] == 9000
+    assert result.get_output("image")["shape"] == [1]
+
+
+async def test_samples(client: InferenceServerClient) -> None:
+    samples = np.random.default_rng(7).integers(0, 256, (1, 30, 40, 3), dtype=np.uint8)
+    tensor = InferInput("pixels", list(samples.shape), "UINT8")
+    tensor.set_data_from_numpy(samples)
+    result = await called(client.infer, MODEL, [tensor], parameters={"scale": 1})
+    assert np.array_equal(samples_of(image_of(result)), samples[0])
+
+
+async def test_outputs_that_are_asked_for(client: InferenceServerClient) -> None:
+    output = InferRequestedOutput("image", binary_data=True)
+    result = await called(
+        client.infer, MODEL, [image_input(drawn())], outputs=[output], parameters={"scale": 2}
+    )
+    assert samples_of(image_of(result)).shape == (24, 40, 3)
+
+
+async def test_json_alone(served: RunningGateway, client: InferenceServerClient) -> None:
+    text = base64.b64encode(drawn()).decode()
+    result = await called(
+        client.infer,
+        MODEL,
+        [image_input(text, binary=False)],
+        outputs=[InferRequestedOutput("image", binary_data=False)],
+        parameters={"scale": 2},
+    )
+    (encoded,) = result.as_numpy("image")
+    assert base64.b64decode(encoded) == (await served.upscale(scale=2)).content
+
+
+@pytest.mark.parametrize(
+    ("model", "picture", "parameters", "status", "told"),
+    [
+        ("other", drawn(), {"scale": 2}, "404", "There is no model 'other'"),
+        (MODEL, drawn(), {"scale": 99}, "422", "The scale must be from 1 to 8"),
+        (MODEL, b"no picture", {"scale": 2}, "415", "not an image"),
+        (UNSERVED, drawn(), {"scale": 2}, "503", ""),
+    ],
+)
+async def test_errors_reach_the_caller(
+    client: InferenceServerClient,
+    model: str,
+    picture: bytes,
+    parameters: dict[str, Any],
+    status: str,
+    told: str,
+) -> None:
+    with pytest.raises(InferenceServerException) as raised:
+        await called(client.infer, model, [image_input(picture)], parameters=parameters)
+    assert raised.value.status() == status
+    assert told in raised.value.message()
+
+
+async def test_several_at_once(client: InferenceServerClient, worker: ScriptedWorker) -> None:
+    calls = [
+        called(client.infer, "anysr", [image_input(drawn(8 + n, 8))], parameters={"scale": 2})
+        for n in range(4)
+    ]
+    widths = [samples_of(image_of(result)).shape[1] for result in await asyncio.gather(*calls)]
+    assert widths == [16, 18, 20, 22]
+    assert len(worker.claims) == 4
