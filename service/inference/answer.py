@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import io
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -59,6 +60,11 @@ def parameters_of(view: JobView, elapsed_ms: float) -> dict[str, Parameter]:
     return members
 
 
+def answer_bytes(count: int, form: AnswerForm) -> int:
+    """Return the bytes of an answer's body with a picture of `count` bytes, without its JSON."""
+    return count if form.binary else (count + 2) // 3 * 4
+
+
 async def answer_body(
     picture: bytes, model: str, form: AnswerForm, parameters: dict[str, Parameter]
 ) -> tuple[bytes, int | None]:
@@ -85,9 +91,12 @@ def _with_base64(members: dict[str, Any], picture: bytes) -> bytes:
     on the way."""
     members["outputs"][0]["data"] = [""]
     head, tail = json.dumps(members).encode().rsplit(b'""', 1)
-    slices = (picture[at : at + SLICE_BYTES] for at in range(0, len(picture), SLICE_BYTES))
-    encoded = (binascii.b2a_base64(piece, newline=False) for piece in slices)
-    return b"".join((head, b'"', *encoded, b'"', tail))
+    body = io.BytesIO()  # hands out its bytes without a copy
+    body.write(head + b'"')
+    for at in range(0, len(picture), SLICE_BYTES):
+        body.write(binascii.b2a_base64(picture[at : at + SLICE_BYTES], newline=False))
+    body.write(b'"' + tail)
+    return body.getvalue()
 
 
 def inference_response(

@@ -12,15 +12,15 @@ from scheduling.request import shown
 from service.inference.protocol import BINARY_SIZE, InferenceRequest
 
 LONGEST_JSON = 16 << 20
-"""Bytes: a picture of 12 MiB in base64. With its text and the picture decoded from it, a request
-then takes as much memory as a body of the default `ANYSR_MAX_BODY_BYTES` may."""
+"""Bytes: a picture of 12 MiB in base64. A request takes twice its JSON of memory, which is then no
+more than a body of the default `ANYSR_MAX_BODY_BYTES`."""
 MOST_CONTAINERS = 100
 """Objects and arrays; bounds their depth as well."""
 MOST_VALUES = 1000
 """Text has no bound but its length."""
 
 
-def read_document(text: bytes) -> InferenceRequest:
+def read_document(text: str) -> InferenceRequest:
     """Return the request that a JSON text describes. Raises InvalidRequest."""
     _check_extent(text)
     try:
@@ -36,11 +36,11 @@ def read_document(text: bytes) -> InferenceRequest:
         raise InvalidRequest("; ".join(dict.fromkeys(sentences)) + ".") from None
 
 
-def _check_extent(text: bytes) -> None:
+def _check_extent(text: str) -> None:
     """Raise InvalidRequest for more values than a request needs, before any is made: an empty
     object of two bytes takes 64 in memory. Marks within texts count as well; base64 has none."""
-    containers = text.count(b"{") + text.count(b"[")
-    if containers > MOST_CONTAINERS or text.count(b",") > MOST_VALUES:
+    containers = text.count("{") + text.count("[")
+    if containers > MOST_CONTAINERS or text.count(",") > MOST_VALUES:
         raise InvalidRequest(
             f"The JSON has more than {MOST_CONTAINERS} objects and arrays, or {MOST_VALUES} "
             f"values; send tensors as binary data after it, with '{BINARY_SIZE}'."

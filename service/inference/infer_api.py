@@ -11,7 +11,7 @@ from service.default_budgets import upscale_default
 from service.finished_picture import finished_picture, picture_sent
 from service.gateway import Gateway, GatewayDep
 from service.idempotency import REPLAYED_HEADERS, Asked, idempotency_key
-from service.inference.answer import answer_body, inference_response, parameters_of
+from service.inference.answer import answer_body, answer_bytes, inference_response, parameters_of
 from service.inference.error_form import PREFIX
 from service.inference.model_name import VERSIONED, ModelDep, ModelName
 from service.inference.openapi import infer_answers, infer_request
@@ -50,6 +50,7 @@ async def infer(request: Request, gateway: GatewayDep, model: ModelDep) -> Respo
     try:
         parameters = parameters_of(finished.view, finished.elapsed_ms)
         picture, share = finished.picture, finished.share
+        share.settle(len(picture) + answer_bytes(len(picture), form))
         body, json_bytes = await answer_body(picture, model, form, parameters)
         share.settle(len(body))
     except BaseException:

@@ -91,8 +91,15 @@ async def _raw(request: Request, pieces: Pieces, model: str | None) -> Inference
     return Inference(upload, AnswerForm(binary=True))
 
 
-async def _text(pieces: Pieces, length: int | None) -> bytes:
-    """Return the JSON: `length` bytes, or all there are. Raises BodyTooLarge."""
+async def _text(pieces: Pieces, length: int | None) -> str:
+    """Return the JSON: `length` bytes, or all there are. Raises BodyTooLarge and InvalidRequest."""
+    try:
+        return (await _bytes(pieces, length)).decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest("The body is not JSON: it is not in UTF-8.") from None
+
+
+async def _bytes(pieces: Pieces, length: int | None) -> bytes | bytearray:
     if length is not None:
         if length > LONGEST_JSON:
             raise _too_long()
@@ -102,10 +109,10 @@ async def _text(pieces: Pieces, length: int | None) -> bytes:
         text += piece
         if len(text) > LONGEST_JSON:
             raise _too_long()
-    return bytes(text)
+    return text
 
 
-async def _document(text: bytes) -> InferenceRequest:
+async def _document(text: str) -> InferenceRequest:
     if len(text) <= READ_AT_ONCE_BYTES:
         return read_document(text)
     return await run_in_threadpool(read_document, text)

@@ -51,7 +51,7 @@ async def untouched(
 
 
 @pytest.mark.parametrize(
-    ("members", "told"),
+    ("members", "said"),
     [
         ([], "request: "),
         ({}, "inputs: "),
@@ -103,9 +103,9 @@ async def untouched(
         (with_parameters(scale=2, budget_ms=9, latency_budget_ms=9), "more than once"),
     ],
 )
-async def test_invalid_requests(untouched: RunningGateway, members: Any, told: str) -> None:
+async def test_invalid_requests(untouched: RunningGateway, members: Any, said: str) -> None:
     response = await untouched.client.post(INFER, content=json.dumps(members))
-    assert told in assert_error(response, 422, "invalid_request")
+    assert said in assert_error(response, 422, "invalid_request")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ async def test_a_length_beyond_the_body(untouched: RunningGateway) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "tail", "told"),
+    ("size", "tail", "said"),
     [
         (20, element(bytes(16))[:-1], "less binary data"),
         (20, element(bytes(16)) + b"x", "more binary data"),
@@ -155,15 +155,15 @@ async def test_a_length_beyond_the_body(untouched: RunningGateway) -> None:
     ],
 )
 async def test_binary_data_of_another_size(
-    untouched: RunningGateway, size: int, tail: bytes, told: str
+    untouched: RunningGateway, size: int, tail: bytes, said: str
 ) -> None:
     tensor = binary_input("image", "BYTES", [1], size)
     response = await infer_binary(untouched, tensor, tail, parameters=SCALE)
-    assert told in assert_error(response, 422, "invalid_request")
+    assert said in assert_error(response, 422, "invalid_request")
 
 
 @pytest.mark.parametrize(
-    ("shape", "count", "told"),
+    ("shape", "count", "said"),
     [
         ([4, 4], 16, "must have the shape"),
         ([4, 4, 2], 32, "must have the shape"),
@@ -174,11 +174,11 @@ async def test_binary_data_of_another_size(
     ],
 )
 async def test_pixels_of_another_shape(
-    untouched: RunningGateway, shape: list[int], count: int, told: str
+    untouched: RunningGateway, shape: list[int], count: int, said: str
 ) -> None:
     tensor = binary_input("pixels", "UINT8", shape, count)
     response = await infer_binary(untouched, tensor, bytes(count), parameters=SCALE)
-    assert told in assert_error(response, 422, "invalid_request")
+    assert said in assert_error(response, 422, "invalid_request")
 
 
 async def test_more_than_the_json(untouched: RunningGateway) -> None:
@@ -271,7 +271,7 @@ async def test_a_budget_that_cannot_be_met(untouched: RunningGateway) -> None:
     assert response.json()["smallest_feasible_ms"] > 1
 
 
-async def test_waiting_is_told(start: Start) -> None:
+async def test_no_worker(start: Start) -> None:
     async with start() as served:
         response = await infer(served)
         assert_error(response, 503, "not_ready")

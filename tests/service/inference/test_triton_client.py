@@ -103,7 +103,7 @@ async def test_json_alone(served: RunningGateway) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "picture", "parameters", "status", "told"),
+    ("model", "picture", "parameters", "status", "said"),
     [
         ("other", drawn(), {"scale": 2}, "404", "There is no model 'other'"),
         (MODEL, drawn(), {"scale": 99}, "422", "The scale must be from 1 to 8"),
@@ -117,14 +117,14 @@ async def test_errors_reach_the_caller(
     picture: bytes,
     parameters: dict[str, Any],
     status: str,
-    told: str,
+    said: str,
 ) -> None:
     with pytest.raises(InferenceServerException) as raised:
         await called(
             served, lambda c: c.infer(model, [image_input(picture)], parameters=parameters)
         )
     assert raised.value.status() == status
-    assert told in raised.value.message()
+    assert said in raised.value.message()
 
 
 async def test_several_at_once(served: RunningGateway, worker: ScriptedWorker) -> None:
