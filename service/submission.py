@@ -119,6 +119,8 @@ async def _submitted(
     limits = client.limits if client.limits.counted else None
     facts = request.state.facts
     facts.update(request_facts(job))
+    if upload.fetched:
+        facts["fetched"] = True
     if upload.wanted.latency_budget_ms is not None:
         facts["budget_ms"] = job.budget_ms
         return await gateway.dispatcher.submit(
