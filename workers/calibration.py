@@ -45,11 +45,11 @@ MAX_WAIT_MS = 250.0
 FLOOR_SIZES = ((32, 64), (96, 288), (192, 768), (768, 1536))
 """One of them large: otherwise costs per row and column would be fitted as costs per pixel."""
 CODEC_SIDES = (64, 384)
-GRAINS = (0.0, 0.02, 0.3)
-"""Standard deviation of the grain of pictures that are decoded, as part of the range: smooth, as a
-photograph, and noise. Files of the last have several times the bytes, and take longer."""
-PHOTO, NOISE = GRAINS[1:]
-NOISE_QUALITY = 100
+SMOOTH, PHOTO, NOISE = 0.0, 0.02, 0.3
+"""Standard deviation of the grain of pictures that are decoded, as part of the range. Files of the
+last have several times the bytes, and take longer."""
+CONTENTS = ((SMOOTH, 80), (PHOTO, 80), (PHOTO, 90), (NOISE, 80), (NOISE, 100))
+"""Grain and quality: WebP is written by another coder from 90 on."""
 ROUNDS = 5
 """Rounds in which everything is measured in turn, so that a temporary disturbance affects few of
 the times of each rung. The median counts. The shortest time would be that of a gap in other load,
@@ -235,11 +235,9 @@ def codec_trials() -> Iterator[Trial]:
     for image_format in writable_formats():
         for side in CODEC_SIDES:
             yield _encoding(image_format, side)
-            yield _decoding(DECODE, image_format, side)
+            yield _decoding(DECODE, image_format, side, _sample(side))
             for depth in (8, 16) if image_format.facts.keeps_16_bits else (8,):
-                for grain in GRAINS:
-                    own = decode_stage(image_format)
-                    yield _decoding(own, image_format, side, grain, depth)
+                yield from _decoding_of_own(image_format, side, depth)
 
 
 def _encoding(image_format: ImageFormat, side: int) -> Trial:
@@ -247,11 +245,17 @@ def _encoding(image_format: ImageFormat, side: int) -> Trial:
     return Trial(encode_stage(image_format), work, partial(encode, _sample(side), image_format))
 
 
+def _decoding_of_own(image_format: ImageFormat, side: int, depth: int) -> Iterator[Trial]:
+    stage, lossy = decode_stage(image_format), image_format.lossy
+    contents = CONTENTS if lossy else tuple((grain, None) for grain in (SMOOTH, PHOTO, NOISE))
+    for grain, quality in contents:
+        yield _decoding(stage, image_format, side, _sample(side, grain, depth), quality)
+
+
 def _decoding(
-    stage: str, image_format: ImageFormat, side: int, grain: float = PHOTO, depth: int = 8
+    stage: str, image_format: ImageFormat, side: int, picture: Picture, quality: int | None = None
 ) -> Trial:
-    quality = NOISE_QUALITY if grain == NOISE else None
-    data = encode(_sample(side, grain, depth), image_format, quality)
+    data = encode(picture, image_format, quality)
     # A line for all formats counts pixels alone, because their bytes do not compare.
     counted = 0 if stage == DECODE else len(data)
     work = Work(side**2, 0, image_format, source_bytes=counted)
