@@ -189,6 +189,7 @@ def _planned(
         settings.limits,
         Budgets(default.least_ms, client.largest_budget_ms(settings.max_budget_ms)),
         request.state.span.context.traceparent,
+        len(upload.picture),
     )
     if client is ANYONE:
         return job
