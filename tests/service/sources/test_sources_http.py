@@ -21,7 +21,9 @@ from PIL import Image
 from jobs.errors import SourceChanged
 from service import body_bounds
 from service.main import build_outbound, build_sources
+from service.metrics import GatewayMetrics
 from service.settings import GatewaySettings
+from service.sources.stores import store_client
 from tests.service.harness import RunningGateway, ScriptedWorker, Start, assert_problem, drawn
 from tests.support.remote import Received, Remote, hang, head, remote_server
 from tests.support.s3 import POWERLESS_KEY, POWERLESS_SECRET, S3Server, s3_server
@@ -207,7 +209,7 @@ async def test_a_picture_that_changes_while_it_is_read(
     remote.serves("/same", drawn(), ETag='"same"')
     settings = GatewaySettings(**fetching(remote))
     outbound = build_outbound(settings)
-    sources = build_sources(settings, outbound)
+    sources = build_sources(settings, outbound, {}, store_client({}), GatewayMetrics())
     monkeypatch.setattr(sources, "_long_s", 0.0)
     assert await sources.picture(remote.url("/same")) == drawn()
     assert await sources.picture(remote.url("/photo")) == drawn()  # has no validator
