@@ -15,7 +15,6 @@ from typing import Any
 import httpx
 import obstore
 import pytest
-from obstore.store import S3Store
 from PIL import Image
 
 from jobs.errors import SourceChanged
@@ -26,7 +25,13 @@ from service.settings import GatewaySettings
 from service.sources.stores import store_client
 from tests.service.harness import RunningGateway, ScriptedWorker, Start, assert_problem, drawn
 from tests.support.remote import Received, Remote, hang, head, remote_server
-from tests.support.s3 import POWERLESS_KEY, POWERLESS_SECRET, S3Server, s3_server
+from tests.support.s3 import (
+    POWERLESS_KEY,
+    POWERLESS_SECRET,
+    S3Server,
+    buckets_file,
+    s3_server,
+)
 from tests.support.waiting import eventually
 
 
@@ -304,26 +309,11 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield server
 
 
-def written(folder: Path, **buckets: dict[str, object]) -> Path:
-    """A file of buckets."""
-    lines: list[str] = []
-    for name, table in buckets.items():
-        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
-    path = folder / "buckets.toml"
-    path.write_text("\n".join(lines))
-    return path
-
-
-def store_of(s3: S3Server, bucket: str) -> S3Store:
-    table = {key: str(value) for key, value in s3.table().items()}
-    return S3Store(bucket, client_options={"allow_http": True}, config=table)  # type: ignore[arg-type]
-
-
 @pytest.fixture
 async def with_buckets(
     start: Start, worker: ScriptedWorker, s3: S3Server, tmp_path: Path
 ) -> AsyncIterator[RunningGateway]:
-    path = written(
+    path = buckets_file(
         tmp_path,
         photos=s3.table(bucket="pictures"),
         inbox=s3.table(bucket="pictures", prefix="in/"),
@@ -343,14 +333,14 @@ async def with_buckets(
 
 @pytest.mark.parametrize("key", ["a.png", "in/b b+ü/%41?c#d&e=f;g.png", "~x!*'()@:,$.png"])
 async def test_a_picture_in_a_bucket(with_buckets: RunningGateway, s3: S3Server, key: str) -> None:
-    await obstore.put_async(store_of(s3, "pictures"), key, drawn(30, 20))
+    await obstore.put_async(s3.store("pictures"), key, drawn(30, 20))
     assert size_of(await upscaled(with_buckets, f"s3://photos/{key}")) == (60, 40)
 
 
 async def test_buckets_and_keys_that_are_not_open(
     with_buckets: RunningGateway, s3: S3Server
 ) -> None:
-    await obstore.put_async(store_of(s3, "pictures"), "a.png", drawn())
+    await obstore.put_async(s3.store("pictures"), "a.png", drawn())
     for source, status, code in (
         ("s3://unknown/a.png", 403, "bucket_not_allowed"),
         ("s3://pictures/a.png", 403, "bucket_not_allowed"),  # its name in the store
@@ -370,7 +360,7 @@ async def test_an_object_above_the_limit(
     start: Start, worker: ScriptedWorker, s3: S3Server, tmp_path: Path
 ) -> None:
     assert worker.go.is_set()
-    await obstore.put_async(store_of(s3, "pictures"), "large", bytes(200_000))
-    path = written(tmp_path, photos=s3.table(bucket="pictures"))
+    await obstore.put_async(s3.store("pictures"), "large", bytes(200_000))
+    path = buckets_file(tmp_path, photos=s3.table(bucket="pictures"))
     async with start(buckets=path, max_body_bytes=100_000) as served:
         await assert_refused(served, "s3://photos/large", 413, "body_too_large")
