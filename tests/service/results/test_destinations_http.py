@@ -1,5 +1,5 @@
 """Pictures that the gateway puts where their callers want them: at URLs and in buckets of a real
-store, again after failures and restarts, before the webhook, and never at places that are closed."""
+store, again after failures and restarts, before the webhook, and nowhere that is closed."""
 
 from __future__ import annotations
 
