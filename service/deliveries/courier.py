@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from jobs.errors import WebhooksDisabled
+from jobs.errors import NotReady, WebhooksDisabled
 from jobs.job import DeliveryKind
 from jobs.outages import RECONNECT_S
 from jobs.queue import Attempt, AttemptOutcome, Deliveries, Delivery, DeliveryState
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 STOPPING_S = 2.0
 """How long attempts may go on when the gateway stops; then they are due again at once."""
-STOPPED = Attempt(AttemptOutcome.FAILED, "gateway_stopped")
+STOPPED = Attempt(AttemptOutcome.FAILED, NotReady.code)
 NO_ROUTE = Attempt(AttemptOutcome.FAILED, WebhooksDisabled.code, 60_000.0)
 """For a gateway whose secrets were taken away; another one may have them."""
 NO_ROUTE_S = 86_400.0

@@ -16,7 +16,9 @@ import httpx
 import obstore
 import pytest
 from redis.asyncio import Redis
+from typer.testing import CliRunner
 
+from cli.main import app
 from jobs.errors import CorruptImage
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
@@ -206,7 +208,7 @@ async def test_the_webhook_follows_the_picture(
 
 
 @pytest.mark.parametrize("status", [307, 400, 403, 404, 410])
-async def test_what_refuses_this_request_is_told_at_once(
+async def test_what_refuses_this_request_is_given_up_at_once(
     start: Start, remote: Remote, status: int
 ) -> None:
     """And may be sent again by an operator, after which the caller hears of it."""
@@ -220,6 +222,9 @@ async def test_what_refuses_this_request_is_told_at_once(
         assert content_of(remote)["data"]["destination"]["state"] == "given_up"
         dead = (await served.client.get("/admin/webhooks/dead", headers=BEARER)).json()
         assert [d["id"] for d in dead] == [job["id"]]
+        listed = await asyncio.to_thread(_listed, served.port)
+        assert "http://127.0.0.1" in listed
+        assert str(status) in listed
         remote.serves("/out/a.png", b"")
         again = f"/admin/webhooks/{job['id']}/resend"
         assert (await served.client.post(again, headers=BEARER)).status_code == 202
@@ -231,12 +236,30 @@ async def test_what_refuses_this_request_is_told_at_once(
     assert "/elsewhere" not in {received.path for received in remote.received}
 
 
+def _listed(port: int) -> str:
+    options = ["--server", f"http://127.0.0.1:{port}", "--admin-key", ADMIN]
+    done = CliRunner().invoke(app, ["webhooks", "dead", *options], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
 async def test_a_host_that_hangs_is_given_its_time(start: Start, remote: Remote) -> None:
     remote.answers["/out/a.png"] = hang
     async with start(**open_to(remote, result_timeout_seconds=0.2)) as served:
         job = await served.submit(scale=2, result_url=remote.url(SIGNED))
         failed = await until(served, job, tried())
     assert (failed["state"], failed["error"]["code"]) == ("waiting", "remote_too_slow")
+
+
+async def test_a_gateway_that_stops_gives_it_back_at_once(start: Start, remote: Remote) -> None:
+    remote.answers["/out/a.png"] = hang
+    async with start(**open_to(remote)) as served:
+        job = await served.submit(scale=2, result_url=remote.url(SIGNED))
+        await eventually(lambda: remote.received, "the first attempt")
+    remote.serves("/out/a.png", b"")
+    async with start(**open_to(remote)) as served:
+        destination = await until(served, job, stored)
+    assert destination["attempts"] == 2
 
 
 async def test_it_ends_when_the_picture_has_expired(

@@ -96,6 +96,20 @@ async def test_a_picture_by_its_url(served: RunningGateway, remote: Remote) -> N
     assert remote.received[-1].headers["accept-encoding"] == "identity"
 
 
+async def test_fetches_are_in_the_metrics(served: RunningGateway, remote: Remote) -> None:
+    size_of(await upscaled(served, remote.url("/photo")))
+    await upscaled(served, remote.url("/none"))
+    await upscaled(served, "s3://unknown/a.png")
+    lines = set((await served.client.get("/metrics")).text.splitlines())
+    assert lines >= {
+        'anysr_fetches_total{outcome="done",source="http"} 1.0',
+        'anysr_fetches_total{outcome="remote_refused",source="http"} 1.0',
+        'anysr_fetches_total{outcome="bucket_not_allowed",source="s3"} 1.0',
+        'anysr_fetch_duration_seconds_count{source="http"} 2.0',
+        f'anysr_fetched_bytes_total{{source="http"}} {float(len(drawn()))}',
+    }
+
+
 async def eventually_finished(served: RunningGateway, job_id: str) -> dict[str, Any]:
     async def job() -> dict[str, Any]:
         answer: dict[str, Any] = (await served.client.get(f"/jobs/{job_id}")).json()
