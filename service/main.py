@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +43,7 @@ from service.access.rate_headers import POLICY, STATE
 from service.body_bounds import BodyReader
 from service.catalog_store import CatalogStore
 from service.connection_bounds import ConnectionBounds, bounded
+from service.deliveries.parts import deliver
 from service.dispatcher import Dispatcher
 from service.docs_page import ASSETS, docs_page, swagger_files
 from service.gateway import Gateway
@@ -58,10 +59,11 @@ from service.outbound.client import OutboundClient, TimeBounds
 from service.picture_response import PICTURE_HEADERS
 from service.request_log import STATIC, RequestLog
 from service.result_room import ResultRoom
+from service.results.parts import Results
 from service.server import GatewayServer
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
-from service.sources.buckets import read_buckets
+from service.sources.buckets import Bucket, read_buckets
 from service.sources.hosts import AllowedHosts
 from service.sources.reader import SourceReader
 from service.sources.stores import store_client
@@ -115,11 +117,13 @@ def create_app(
 
 
 def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogStore) -> Gateway:
-    """Return the parts that the routes use."""
+    """Return the parts that the routes use. Raises SettingsError for a wrong file of buckets."""
     metrics = GatewayMetrics()
     room = ResultRoom(settings.max_result_bytes_in_flight, ConnectionBounds().write_seconds)
     outbound = build_outbound(settings)
-    sources = build_sources(settings, outbound)
+    buckets = read_buckets(settings.buckets)
+    stores = store_client(buckets)
+    sources = build_sources(settings, outbound, buckets, stores, metrics)
     snapshots = SnapshotCache(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
     return Gateway(
         settings=settings,
@@ -132,7 +136,8 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
         ),
         uploads=UploadReader(settings, sources),
         room=room,
-        webhooks=Webhooks(queue.deliveries, settings, outbound),
+        webhooks=Webhooks(settings, outbound),
+        results=Results(queue.submissions, room, settings, outbound, buckets, stores, metrics),
         outbound=outbound,
         keys=KeyStore(settings.keys) if settings.keys else None,
     )
@@ -144,16 +149,22 @@ def build_outbound(settings: GatewaySettings) -> OutboundClient:
     return OutboundClient(AllowedAddresses(private), settings.outbound_ports)
 
 
-def build_sources(settings: GatewaySettings, outbound: OutboundClient) -> SourceReader:
-    """Return the reader of pictures that requests name. Raises SettingsError."""
-    buckets = read_buckets(settings.buckets)
+def build_sources(
+    settings: GatewaySettings,
+    outbound: OutboundClient,
+    buckets: Mapping[str, Bucket],
+    stores: OutboundClient,
+    metrics: GatewayMetrics,
+) -> SourceReader:
+    """Return the reader of pictures that requests name."""
     return SourceReader(
         BodyReader(settings),
         TimeBounds(settings.upload_timeout_seconds),
         AllowedHosts(settings.sources),
         outbound,
         buckets,
-        store_client(buckets),
+        stores,
+        metrics,
     )
 
 
@@ -172,7 +183,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(gateway.snapshots.keep_fresh(), name="snapshots"),
         asyncio.create_task(gateway.catalogs.follow_reload_requests(), name="catalog"),
         asyncio.create_task(polling, name="reload requests"),
-        asyncio.create_task(gateway.webhooks.deliver(), name="webhooks"),
+        asyncio.create_task(deliver(gateway), name="deliveries"),
     ]
     if gateway.keys is not None:
         tasks.append(asyncio.create_task(gateway.keys.follow(), name="keys"))

@@ -81,8 +81,8 @@ async def admit(
     """Plan the job of an upload and submit it to the queue. `key` is the request's idempotency key.
 
     A request without a budget gets what its picture needs, within the bounds of `default`. Raises
-    the errors of `read_header`, `check_whole_file`, `negotiation`, `Webhooks.target`, `build_job`
-    and `Dispatcher.submit`.
+    the errors of `read_header`, `check_whole_file`, `negotiation`, `Webhooks.target`,
+    `Results.target`, `build_job` and `Dispatcher.submit`.
     """
     span: Span = request.state.span
     span.enter("admission")
@@ -103,11 +103,14 @@ async def admit(
 
 
 async def _terms(request: Request, gateway: Gateway, upload: Upload, key: str | None) -> Terms:
-    """Return the terms of an upload. Raises as `Webhooks.target`."""
+    """Return the terms of an upload. Raises as `Webhooks.target` and `Results.target`."""
     wanted = upload.wanted
-    url = wanted.webhook_url if isinstance(wanted, DeferredRequest) else None
+    once = await idempotency_of(request, key, wanted, upload.picture)
+    if not isinstance(wanted, DeferredRequest):
+        return Terms(once)
+    url = wanted.webhook_url
     webhook = None if url is None else gateway.webhooks.target(url)
-    return Terms(await idempotency_of(request, key, wanted, upload.picture), webhook)
+    return Terms(once, webhook, gateway.results.target(wanted))
 
 
 def _asked(request: Request, terms: Terms, view: JobView) -> Asked:
@@ -189,6 +192,7 @@ def _planned(
         settings.limits,
         Budgets(default.least_ms, client.largest_budget_ms(settings.max_budget_ms)),
         request.state.span.context.traceparent,
+        len(upload.picture),
     )
     if client is ANYONE:
         return job

@@ -116,8 +116,8 @@ async def test_an_endless_header_is_refused_and_blocks_no_other_request() -> Non
         await sending
 
 
-async def head_then_size(scope: Scope, receive: Receive, send: Send) -> None:
-    """Send a head; end the answer only once the next request on the connection has arrived."""
+async def head_first(scope: Scope, _: Receive, send: Send) -> None:
+    """Answer without a body; the end of the answer to /first follows its head after a while."""
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await asyncio.sleep(0.05 if scope["path"] == "/first" else 0)
     await send({"type": "http.response.body", "body": b""})
@@ -125,7 +125,7 @@ async def head_then_size(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def test_a_request_after_an_answer_without_a_body_is_answered() -> None:
     """To its client, an answer without a body is complete with its head."""
-    async with serving(BOUNDS, head_then_size) as (_, port), asyncio.timeout(PATIENCE_S):
+    async with serving(BOUNDS, head_first) as (_, port), asyncio.timeout(PATIENCE_S):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
