@@ -128,6 +128,11 @@ class JobRequest:
     """Assumed compression damage of the picture, from 0 (clean) to 1 (JPEG at quality 30)."""
     client: str | None = None
     """Name of the client that the job belongs to, alone of all with a key; None without keys."""
+    source_format: ImageFormat | None = None
+    """None in records of earlier versions."""
+    source_bytes: int | None = None
+    """Of the picture's file; None for a picture that is described and not sent, and in records of
+    earlier versions."""
     traceparent: str | None = None
     """The trace that the job belongs to, as in W3C's header of this name; passed on unread."""
 

@@ -48,6 +48,8 @@ from service.dispatcher import Dispatcher
 from service.docs_page import ASSETS, docs_page, swagger_files
 from service.gateway import Gateway
 from service.head_requests import HeadRequests
+from service.inference import infer_api, model_api, server_api
+from service.inference.protocol import HEADER_LENGTH
 from service.lingering_close import LingeringClose
 from service.metrics import GatewayMetrics
 from service.monitoring import monitoring_server
@@ -103,8 +105,9 @@ def create_app(
     problems.install(app)
     state = health_api.public if settings.metrics_port else health_api.full
     guarded = GUARDED if gateway.keys else None
-    for part in (upscale_api, estimate_api, jobs_api, models_api):
+    for part in (upscale_api, estimate_api, jobs_api, models_api, model_api, infer_api):
         app.include_router(part.router, dependencies=guarded)
+    app.include_router(server_api.router)
     app.include_router(admin_api.router)
     app.include_router(state)
     describe(app)
@@ -216,11 +219,11 @@ def _add_middleware(app: FastAPI, gateway: Gateway, tracing: Tracing) -> None:
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=[
                 *("Content-Type", "X-Request-ID", "traceparent", "Authorization"),
-                idempotency.HEADER,
+                *(idempotency.HEADER, HEADER_LENGTH),
             ],
             expose_headers=[
                 *(*PICTURE_HEADERS, "X-Correlation-ID", "Location", "Retry-After"),
-                *(POLICY, STATE, "WWW-Authenticate", idempotency.REPLAYED),
+                *(POLICY, STATE, "WWW-Authenticate", idempotency.REPLAYED, HEADER_LENGTH),
             ],
         )
     app.add_middleware(TrustedHosts, hosts=trusted_hosts_of(gateway.settings))
