@@ -46,7 +46,8 @@ export const VERSION = "0.1.0";
  *
  * @typedef {OutputOptions & PictureOptions & Bounds & {idempotencyKey?: string}} Options
  *
- * @typedef {Options & {webhook_url?: string}} JobOptions A job's end may be announced to a URL.
+ * @typedef {Options & {webhook_url?: string, result?: string, result_url?: string}} JobOptions A job's end may be
+ *   announced to a URL, and its picture put at `s3://bucket/key` or a URL.
  *
  * @typedef {object} Described The picture of an estimate.
  * @property {number} width
@@ -83,6 +84,16 @@ export const VERSION = "0.1.0";
  * @property {Run | null} run Null until it has ended.
  * @property {Problem | null} error Why it has failed or was cancelled.
  * @property {Webhook | null} webhook Null without `webhook_url`.
+ * @property {Destination | null} destination Null without `result` and `result_url`.
+ *
+ * @typedef {object} Destination Where the picture of a job is put.
+ * @property {string} place `s3://bucket/key`, or scheme and host of `result_url`.
+ * @property {"waiting" | "stored" | "given_up" | "no_picture"} state
+ * @property {number} attempts
+ * @property {Problem | null} error Why the last attempt has failed.
+ * @property {number | null} next_attempt_ms
+ * @property {number | null} stored_ms
+ * @property {number | null} given_up_ms
  *
  * @typedef {object} Webhook How the end of a job is announced.
  * @property {string} host
@@ -324,12 +335,16 @@ class Limit {
     this.check();
     const stop = new AbortController();
     const leave = () => stop.abort();
+    let late = false;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
     const alive = () => {
       clearTimeout(timer);
-      const ms = Math.min(quietMs, this.leftMs);
-      if (ms < Infinity) timer = setTimeout(leave, Math.max(0, Math.min(ms, 2 ** 31 - 1)));
+      const ms = Math.min(quietMs, this.leftMs, 2 ** 31 - 1);
+      // A timer may fire a little early, when the deadline has not quite passed.
+      const last = this.leftMs - ms < 1;
+      const end = () => ((late = last), leave());
+      if (Math.min(quietMs, this.leftMs) < Infinity) timer = setTimeout(end, Math.max(0, ms));
     };
     alive();
     this.caller?.addEventListener("abort", leave);
@@ -337,6 +352,7 @@ class Limit {
       return await work(stop.signal, alive);
     } catch (error) {
       this.check();
+      if (late) throw passed();
       throw error instanceof AnysrError ? error : broken(error);
     } finally {
       clearTimeout(timer);
