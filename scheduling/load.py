@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from jobs.backlog import Backlog, Group, Run
+from jobs.backlog import Backlog, ClientLoad, Group, Run
 
 SLOT_MS = 50.0
 """Jobs whose latest start lies in the same slot form one group, dated by the slot's beginning."""
@@ -45,6 +45,8 @@ class Load:
     """Harmonic mean of how long that work can wait."""
     yielding: int = 0
     """How many of the waiting groups are runs that give way."""
+    own: ClientLoad | None = None
+    """What of it is of the client whose job is decided on, while others are active."""
 
     @classmethod
     def of(cls, backlog: Backlog, workers: int, free: int = 0) -> Self:
@@ -57,6 +59,7 @@ class Load:
             backlog.waiting,
             backlog.demand,
             backlog.demand_slack_ms,
+            own=backlog.own,
         )
 
     @classmethod
@@ -146,6 +149,26 @@ def sustained_stretch(load: Load) -> float:
     return load.workers / load.demand if load.demand > 0 else float("inf")
 
 
+def below_part(load: Load) -> bool:
+    """Return whether the deciding client has used less than its part of the workers lately, while
+    other clients are active."""
+    return load.own is not None and load.own.used < load.own.part * load.workers
+
+
+def own_load(load: Load) -> tuple[Load, float] | None:
+    """Return the load as if only the deciding client's jobs waited and came, and which part of the
+    workers it may count on; None while no other client is active.
+
+    That is its part, and all of them as long as it has used less: so a burst is served as if the
+    client were alone, if it takes no more than its part over some seconds.
+    """
+    own = load.own
+    if own is None:
+        return None
+    alone = replace(load, waiting=own.waiting, demand=own.demand, own=None)
+    return alone, 1.0 if below_part(load) else own.part
+
+
 def yielding(run: Run, now_ms: float, small: bool) -> Group | None:
     """Return what remains of a run that can give way to a job, small or not, as waiting work; None
     for one that cannot.
@@ -225,7 +248,11 @@ class Demand:
     @property
     def rate(self) -> float:
         """Narrowest-network ms per ms."""
-        return self._work_ms / (self._time_ms + PRIOR_MS)
+        return self.rate_of(self._work_ms)
+
+    def rate_of(self, work_ms: float) -> float:
+        """Return the rate of a part of the work, as of now."""
+        return work_ms / (self._time_ms + PRIOR_MS)
 
     @property
     def slack_ms(self) -> float:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from jobs.budget import smallest_budget_ms, start_slack_ms
 from jobs.job import Reason
-from scheduling.load import Load, run_limits, sustained_stretch, wait_ms
+from scheduling.load import Load, own_load, run_limits, sustained_stretch, wait_ms
 from scheduling.options import Option, narrowest_network
 from scheduling.rungs import FLOOR
 
@@ -65,15 +65,20 @@ def late_ms(
     """Return by how many ms a job would be late behind the jobs before it, or would make one behind
     it late; 0 if neither: then this job and all waiting ones can be in time, each at least with its
     cheapest option. `options` are what the caller accepts, at least one."""
-    cheapest_ms = options[0].safe_ms
-    slack_ms = start_slack_ms(budget_ms, cheapest_ms, overhead_ms)
+    slack_ms = start_slack_ms(budget_ms, options[0].safe_ms, overhead_ms)
+    return max(0.0, late_by_ms(options[0].safe_ms, slack_ms, load))
+
+
+def late_by_ms(cheapest_ms: float, slack_ms: float, load: Load) -> float:
+    """Return the same for a job that takes `cheapest_ms` and must begin within `slack_ms`; 0 or
+    less if nothing is late."""
     if slack_ms < 0:
         return -slack_ms
     latest_start_ms = load.now_ms + slack_ms
     own = wait_ms(load, latest_start_ms) - slack_ms
     # Jobs that are too late in any case are no reason to refuse this one.
     others = cheapest_ms - run_limits(load, from_ms=latest_start_ms).longest_harmless_ms
-    return max(0.0, own, others)
+    return max(own, others)
 
 
 def bind(
@@ -83,8 +88,10 @@ def bind(
     cheapest cost, and takes no more than its share of the remaining worker time.
 
     The share is `SHARE` of the waiting jobs' stretch, and at most `ANTICIPATION` times the
-    sustained stretch, unless the incoming work can wait: see `PATIENCE`. `options` are what the
-    caller accepts, at least one. Returns None when not even the cheapest is expected in time.
+    sustained stretch, unless the incoming work can wait: see `PATIENCE`. While several clients are
+    active, both stretches are at least those that the client would have with its jobs alone on its
+    part of the workers (`load.own_load`). `options` are what the caller accepts, at least one. Returns None when not
+    even the cheapest is expected in time.
     """
     network = narrowest_network(options)
     in_time = [o for o in options if _needed_ms(o, network, options[0]) <= slack_ms]
@@ -94,8 +101,14 @@ def bind(
     if not in_time:
         return None
     limits = run_limits(load, network.expected_ms)
-    share_ms = SHARE * limits.stretch * network.expected_ms
-    sustained_ms = ANTICIPATION * sustained_stretch(load) * network.expected_ms
+    stretch, sustained = limits.stretch, sustained_stretch(load)
+    if (own := own_load(load)) is not None:
+        # What others send narrows a client no further than to its part.
+        alone, part = own
+        stretch = max(stretch, part * run_limits(alone, network.expected_ms).stretch)
+        sustained = max(sustained, part * sustained_stretch(alone))
+    share_ms = SHARE * stretch * network.expected_ms
+    sustained_ms = ANTICIPATION * sustained * network.expected_ms
     foreseen_ms = min(share_ms, max(sustained_ms, PATIENCE * load.demand_slack_ms))
 
     def best(most_ms: float) -> Option:
