@@ -106,10 +106,18 @@ class RunLimits:
     """
 
 
-def run_limits(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf")) -> RunLimits:
+def run_limits(
+    load: Load,
+    network_ms: float = 0.0,
+    from_ms: float = float("-inf"),
+    one_worker: bool = False,
+    part: float = 1.0,
+) -> RunLimits:
     """Return the limits for a run whose narrowest network takes `network_ms`.
 
-    Jobs with a latest start up to `from_ms` set no limit; their work still delays the others.
+    Jobs with a latest start up to `from_ms` set no limit; their work still delays the others. With
+    `one_worker`, jobs for which the other workers have time enough set no limit to `longest_ms`,
+    however long this run keeps its own one. With a `part`, the jobs have so much of the workers.
     """
     ends = sorted([max(end, load.now_ms) for end in load.running])
     # Free worker time until a moment: workers * moment - taken.
@@ -127,11 +135,11 @@ def run_limits(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf
         if latest_start > from_ms:
             # The first of a group must have started when its slot begins, the last when it ends.
             # Where the cost of the last is not known, it must even have ended by then.
-            free = workers * latest_start - taken
+            free = part * (workers * latest_start - taken)
             over = free + workers * SLOT_MS + last_ms
             spare = free if free < over - cheapest_ms else over - cheapest_ms
             left = spare - cheapest
-            if left < longest:
+            if left < longest and not (one_worker and left >= latest_start + SLOT_MS - load.now_ms):
                 longest = left
             if 0 <= left < harmless:
                 harmless = left
@@ -153,20 +161,6 @@ def below_part(load: Load) -> bool:
     """Return whether the deciding client has used less than its part of the workers lately, while
     other clients are active."""
     return load.own is not None and load.own.used < load.own.part * load.workers
-
-
-def own_load(load: Load) -> tuple[Load, float] | None:
-    """Return the load as if only the deciding client's jobs waited and came, and which part of the
-    workers it may count on; None while no other client is active.
-
-    That is its part, and all of them as long as it has used less: so a burst is served as if the
-    client were alone, if it takes no more than its part over some seconds.
-    """
-    own = load.own
-    if own is None:
-        return None
-    alone = replace(load, waiting=own.waiting, demand=own.demand, own=None)
-    return alone, 1.0 if below_part(load) else own.part
 
 
 def yielding(run: Run, now_ms: float, small: bool) -> Group | None:

@@ -11,11 +11,18 @@ starves, because the latest starts of new jobs lie later and later.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.budget import smallest_budget_ms, start_slack_ms
 from jobs.job import Reason
-from scheduling.load import Load, own_load, run_limits, sustained_stretch, wait_ms
+from scheduling.load import (
+    Load,
+    RunLimits,
+    below_part,
+    run_limits,
+    sustained_stretch,
+    wait_ms,
+)
 from scheduling.options import Option, narrowest_network
 from scheduling.rungs import FLOOR
 
@@ -65,20 +72,15 @@ def late_ms(
     """Return by how many ms a job would be late behind the jobs before it, or would make one behind
     it late; 0 if neither: then this job and all waiting ones can be in time, each at least with its
     cheapest option. `options` are what the caller accepts, at least one."""
-    slack_ms = start_slack_ms(budget_ms, options[0].safe_ms, overhead_ms)
-    return max(0.0, late_by_ms(options[0].safe_ms, slack_ms, load))
-
-
-def late_by_ms(cheapest_ms: float, slack_ms: float, load: Load) -> float:
-    """Return the same for a job that takes `cheapest_ms` and must begin within `slack_ms`; 0 or
-    less if nothing is late."""
+    cheapest_ms = options[0].safe_ms
+    slack_ms = start_slack_ms(budget_ms, cheapest_ms, overhead_ms)
     if slack_ms < 0:
         return -slack_ms
     latest_start_ms = load.now_ms + slack_ms
     own = wait_ms(load, latest_start_ms) - slack_ms
     # Jobs that are too late in any case are no reason to refuse this one.
     others = cheapest_ms - run_limits(load, from_ms=latest_start_ms).longest_harmless_ms
-    return max(own, others)
+    return max(0.0, own, others)
 
 
 def bind(
@@ -88,10 +90,8 @@ def bind(
     cheapest cost, and takes no more than its share of the remaining worker time.
 
     The share is `SHARE` of the waiting jobs' stretch, and at most `ANTICIPATION` times the
-    sustained stretch, unless the incoming work can wait: see `PATIENCE`. While several clients are
-    active, both stretches are at least those that the client would have with its jobs alone on its
-    part of the workers (`load.own_load`). `options` are what the caller accepts, at least one. Returns None when not
-    even the cheapest is expected in time.
+    sustained stretch, unless the incoming work can wait: see `PATIENCE`. `options` are what the
+    caller accepts, at least one. Returns None when not even the cheapest is expected in time.
     """
     network = narrowest_network(options)
     in_time = [o for o in options if _needed_ms(o, network, options[0]) <= slack_ms]
@@ -100,14 +100,8 @@ def bind(
         in_time = [o for o in options[:1] if o.expected_ms <= slack_ms]
     if not in_time:
         return None
-    limits = run_limits(load, network.expected_ms)
-    stretch, sustained = limits.stretch, sustained_stretch(load)
-    if (own := own_load(load)) is not None:
-        # What others send narrows a client no further than to its part.
-        alone, part = own
-        stretch = max(stretch, part * run_limits(alone, network.expected_ms).stretch)
-        sustained = max(sustained, part * sustained_stretch(alone))
-    share_ms = SHARE * stretch * network.expected_ms
+    limits, sustained = _limits(load, network.expected_ms)
+    share_ms = SHARE * limits.stretch * network.expected_ms
     sustained_ms = ANTICIPATION * sustained * network.expected_ms
     foreseen_ms = min(share_ms, max(sustained_ms, PATIENCE * load.demand_slack_ms))
 
@@ -132,6 +126,30 @@ def _needed_ms(option: Option, network: Option, floor: Option) -> float:
     if option is network and floor.rung == FLOOR:
         return min(option.safe_ms, option.expected_ms + floor.safe_ms)
     return option.safe_ms
+
+
+def _limits(load: Load, network_ms: float) -> tuple[RunLimits, float]:
+    """Return the limits for a run whose narrowest network takes `network_ms`, and the sustained
+    stretch.
+
+    While several clients are active, one that has used less than its part of the workers is served
+    as if it were alone, and leaves the others' jobs in time; one that has used more is held to its
+    part.
+    """
+    limits = run_limits(load, network_ms, one_worker=below_part(load))
+    sustained = sustained_stretch(load)
+    if load.own is None:
+        return limits, sustained
+    alone = replace(load, waiting=load.own.waiting, demand=load.own.demand, own=None)
+    if below_part(load):
+        own = run_limits(alone, network_ms)
+        stretch = max(limits.stretch, own.stretch)
+        return replace(limits, stretch=stretch), max(sustained, sustained_stretch(alone))
+    part = load.own.part
+    own = run_limits(alone, network_ms, part=part)
+    longest_ms = min(limits.longest_ms, own.longest_ms)
+    own = replace(own, longest_ms=longest_ms)
+    return own, part * sustained_stretch(alone)
 
 
 def cheapest(options: tuple[Option, ...], pinned: bool = False) -> Decision:

@@ -9,15 +9,12 @@ two. `policy.bind` has what the part means for widths.
 from __future__ import annotations
 
 from jobs.budget import start_slack_ms
-from scheduling.load import SLOT_MS, Load, below_part
+from scheduling.load import SLOT_MS, Load
 from scheduling.options import Option
-from scheduling.policy import late_by_ms
 
 ACTIVE_MS = 10_000.0
 """A client is active for so long after each job that it sends, accepted or not: as long as demand
 is averaged over."""
-ADVANCES = (8.0, 4.0, 2.0)
-"""Factors by which a job may be queued as if it could wait less; the largest that does no harm."""
 
 
 def over_share_ms(
@@ -34,7 +31,7 @@ def over_share_ms(
     cheapest_ms = options[0].safe_ms
     slack_ms = start_slack_ms(budget_ms, cheapest_ms, overhead_ms)
     workers = load.own.part * load.workers
-    work = excess = 0.0
+    work = 0.0
     for start_ms, group_ms, *_ in load.own.waiting:
         if start_ms <= load.now_ms + slack_ms:
             work += group_ms
@@ -47,17 +44,3 @@ def over_share_ms(
             if left >= 0:
                 excess = max(excess, cheapest_ms - left)
     return max(0.0, excess / workers)
-
-
-def queue_slack_ms(
-    options: tuple[Option, ...], budget_ms: float, load: Load, overhead_ms: float = 0.0
-) -> float:
-    """Return the slack by which an admitted job is queued: its own, or less for a client that has
-    used less than its part, as far as all others stay in time. Such a job overtakes those of
-    clients that use more."""
-    cheapest_ms = options[0].safe_ms
-    slack_ms = start_slack_ms(budget_ms, cheapest_ms, overhead_ms)
-    if not below_part(load):
-        return slack_ms
-    possible = (slack_ms / by for by in ADVANCES)
-    return next((ms for ms in possible if late_by_ms(cheapest_ms, ms, load) <= 0), slack_ms)

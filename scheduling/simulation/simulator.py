@@ -21,7 +21,7 @@ from scheduling.load import DEMAND_MS, Demand, Load, Slots
 from scheduling.options import Option, Options, narrowest_network
 from scheduling.policy import admit, late_ms
 from scheduling.rungs import FLOOR
-from scheduling.shares import over_share_ms, queue_slack_ms
+from scheduling.shares import over_share_ms
 from scheduling.simulation.clients import Clients
 from scheduling.simulation.strategies import BATCH_GAIN, Case, Strategy, batch_ms
 from scheduling.simulation.workload import Workload
@@ -143,6 +143,7 @@ class _RunInProgress(NamedTuple):
     factor: float
     """Actual over predicted cost, without the slowdown that the worker had estimated."""
     begun: float
+    """Time of its start."""
 
 
 class _Simulation:
@@ -176,8 +177,6 @@ class _Simulation:
         none = np.zeros(len(workload), dtype=np.int64)
         self.client = (none if workload.client is None else workload.client).tolist()
         self.clients = Clients(workload.weights)
-        self.start = [0.0] * len(workload)
-        """By which each request is queued, once it is admitted."""
         self.pending: list[tuple[float, int]] = []
         self.same_kind = [deque[int]() for _ in tables]
         self.waiting = [0] * len(tables)
@@ -254,16 +253,13 @@ class _Simulation:
         running = [run.predicted_end for run in self.running]
         groups, demand = self.slots.groups(), self.demand
         own = self.clients.load(self.client[job], now, demand)
-        return Load(
-            now, max(self.alive, 1), running, groups, demand.rate, demand.slack_ms, own=own
-        )
+        return Load(now, max(self.alive, 1), running, groups, demand.rate, demand.slack_ms, own=own)
 
     def _arrive(self, now: float, job: int) -> None:
         kind = self.kind[job]
         waiting = any(self.waiting)
         self.demand.pass_time(now, waiting)
         self.clients.sends(self.client[job], now)
-        self.start[job] = self._latest_start(job)
         if self.strategy.admission and not self._admit(now, job):
             self.result.refused += 1
             self.result.refused_of.add(job)
@@ -278,15 +274,13 @@ class _Simulation:
             heapq.heappush(self.cancellations, (now + self.patience[job], job))
 
     def _admit(self, now: float, job: int) -> bool:
-        """Decide as gateway and queue do, and date the job as the queue does."""
+        """Decide as gateway and queue do."""
         options, budget_ms = self.tables[self.kind[job]], self.budget[job]
         if not admit(options, budget_ms).feasible:
             return False
         load = self._load(now, job)
-        if over_share_ms(options, budget_ms, load) > 0 or late_ms(options, budget_ms, load) > 0:
-            return False
-        self.start[job] = now + queue_slack_ms(options, budget_ms, load)
-        return True
+        beyond, late = over_share_ms(options, budget_ms, load), late_ms(options, budget_ms, load)
+        return beyond <= 0 and late <= 0
 
     def _latest_start(self, job: int) -> float:
         start: float = self.arrival[job] + self.budget[job] - self.cheapest[self.kind[job]]
@@ -327,7 +321,7 @@ class _Simulation:
     def _enqueue(self, job: int) -> None:
         kind = self.kind[job]
         waits = self._latest_start(job), self.cheapest[kind], self.network[kind]
-        heapq.heappush(self.pending, (self.start[job], job))
+        heapq.heappush(self.pending, (waits[0], job))
         self.slots.add(*waits)
         self.clients.slots(self.client[job]).add(*waits)
         self.same_kind[kind].append(job)
