@@ -128,6 +128,8 @@ class JobRequest:
     """Assumed compression damage of the picture, from 0 (clean) to 1 (JPEG at quality 30)."""
     client: str | None = None
     """Name of the client that the job belongs to, alone of all with a key; None without keys."""
+    share: int = 1
+    """Weight of the client against others under load."""
     traceparent: str | None = None
     """The trace that the job belongs to, as in W3C's header of this name; passed on unread."""
 

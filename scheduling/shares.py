@@ -37,7 +37,7 @@ def over_share_ms(
             work += group_ms
     excess = work - workers * slack_ms
     for start_ms, group_ms, *_ in load.own.waiting:
-        if start_ms > load.now_ms + slack_ms:
+        if start_ms > load.now_ms + slack_ms and group_ms > 0:
             work += group_ms
             left = workers * (start_ms + SLOT_MS - load.now_ms) - work
             # Jobs that are beyond the part in any case are no reason to refuse this one.

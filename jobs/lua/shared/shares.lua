@@ -3,6 +3,7 @@
 -- `shares` is a hash: the sum of their weights, and of each client its weight, its recent work that came
 -- while others waited, the time of its recent runs, and the moment of these two.
 local ACTIVE_MS = 10000
+local FULL_RETRY_MS = 1000 -- when to ask again with a part of the queue's places taken
 
 local function of(name, client)
   return name .. '@' .. client
@@ -39,15 +40,15 @@ end
 -- Counts work that came, or was withdrawn, and time that was used. What an inactive client does is not
 -- counted: nobody would delete it.
 local function count_for(client, now, work_ms, used_ms)
-  if client == '' or not redis.call('ZSCORE', active, client) then return end
+  if not client or not redis.call('ZSCORE', active, client) then return end
   local work, used = recent(client, now)
   redis.call('HSET', shares, of('work', client), string.format('%.9g', math.max(0, work + work_ms)),
     of('used', client), string.format('%.9g', used + used_ms), of('at', client), text(now))
 end
 
--- The part of the workers that is a client's; nil while no other client is active.
+-- The part of the workers that is a client's; nil while no other client is active, and for no client.
 local function part_of(client, now)
-  if client == '' then return nil end
+  if not client then return nil end
   forget_inactive(now)
   local known = redis.call('HMGET', shares, 'weights', of('weight', client))
   local own = number(known[2], 0)
@@ -83,7 +84,7 @@ local function over_share_ms(client, now, start, cost, workers)
   if not part then return 0 end
   local listed = redis.call('ZRANGE', slots, 0, SLOTS_LISTED)
   local _, costs = sums_of(of('cheapest', client), listed)
-  local work, own = 0, part * workers
+  local work, own = 0, part * math.max(workers, redis.call('ZCARD', ends))
   for i, slot in ipairs(listed) do
     if tonumber(slot) <= start then work = work + costs[i] / 1000 end
   end
