@@ -14,7 +14,7 @@ from jobs.client_limits import ClientLimits, quota_exceeded, too_many_jobs
 from jobs.codec import JOB
 from jobs.errors import AnysrError, IdempotencyKeyReused, Overloaded, ResultExpired
 from jobs.event_hub import EventHub, Subscription
-from jobs.job import Job, JobStatus, JobView, Outcome, WebhookState
+from jobs.job import DeliveryView, Job, JobStatus, JobView, Outcome
 from jobs.keys import Keys
 from jobs.outages import reports_outages
 from jobs.queue import NoTime, OverShare, Registry, Submissions
@@ -89,10 +89,13 @@ class RedisSubmissions(Submissions):
             return await self._known(job.id)
         if (earlier := _earlier(answer)) is not None:
             return earlier
-        target = terms.webhook
-        webhook = WebhookState(target.url, target.host) if target else None
         times = float(answer[1]), float(answer[2])
-        return JobView(job, JobStatus.QUEUED, *times, webhook=webhook)
+        webhook, result = terms.webhook, terms.result
+        return JobView(
+            *(job, JobStatus.QUEUED, *times),
+            webhook=DeliveryView(webhook.url, webhook.host) if webhook else None,
+            destination=DeliveryView(result.place, result.host) if result else None,
+        )
 
     @reports_outages
     async def earlier(self, idempotency: Idempotency) -> JobView | None:
@@ -105,10 +108,14 @@ class RedisSubmissions(Submissions):
             return "", ""
         return self._keys.idempotency_key(idempotency.digest), idempotency.fingerprint
 
-    def _of(self, terms: Terms) -> tuple[str, ...]:
+    def _of(self, terms: Terms) -> tuple[Argument, ...]:
         """Return the terms as submit.lua takes them."""
         webhook = (terms.webhook.url, terms.webhook.host) if terms.webhook else ("", "")
-        return (*self._once(terms.idempotency), *webhook)
+        result = terms.result
+        place = (result.place, result.host, result.url or "") if result else ("", "", "")
+        # A job that waits for longer than its upload is kept fails, and has no picture.
+        kept_s = self._settings.payload_ttl_seconds + self._settings.result_ttl_seconds
+        return (*self._once(terms.idempotency), *webhook, *place, kept_s)
 
     async def _offer(
         self,

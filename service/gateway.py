@@ -15,6 +15,7 @@ from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
 from service.outbound.client import OutboundClient
 from service.result_room import ResultRoom
+from service.results.parts import Results
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
 from service.uploads import UploadReader
@@ -34,6 +35,7 @@ class Gateway:
     uploads: UploadReader
     room: ResultRoom
     webhooks: Webhooks
+    results: Results
     outbound: OutboundClient
     """Connects to URLs that callers name."""
     keys: KeyStore | None = None

@@ -20,7 +20,7 @@ from jobs.formats import WRITTEN, ImageFormat
 from jobs.heartbeat import BackendState, GpuState, MachineState
 from jobs.job import Job, JobView
 from jobs.redis_queue import RedisQueue
-from scheduling.request import PARAMETERS, EstimateRequest
+from scheduling.request import DeferredRequest, EstimateRequest, UpscaleRequest
 from telemetry.logs import json_lines
 from tests.service.harness import (
     MODEL,
@@ -369,7 +369,8 @@ async def test_openapi_describes_everything(served: RunningGateway) -> None:
             "$ref": "#/components/schemas/PictureForm"
         }
         given = {parameter["name"]: parameter["schema"] for parameter in post["parameters"]}
-        assert tuple(given) == (*PARAMETERS, "image_url")
+        kind = UpscaleRequest if path == "/upscale" else DeferredRequest
+        assert tuple(given) == (*kind.model_fields, "Idempotency-Key", "image_url")
         kinds = [
             {"type": "string", "const": "auto"},
             {"type": "number", "minimum": 0, "maximum": 1},
@@ -397,12 +398,15 @@ async def test_openapi_describes_everything(served: RunningGateway) -> None:
 async def test_every_error_answer_is_described_as_the_one_problem(served: RunningGateway) -> None:
     described = (await served.client.get("/openapi.json")).json()
     operations = [found for path in described["paths"].values() for found in path.values()]
-    for operation in operations:
-        for status, answer in operation["responses"].items():
-            if int(status) >= 400:
-                [(kind, content)] = answer["content"].items()
-                assert kind == "application/problem+json"
-                assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+    for path, methods in described["paths"].items():
+        form = ("application/problem+json", "Problem")
+        if path.startswith("/v2"):
+            form = ("application/json", "InferenceError")
+        for operation in methods.values():
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400:
+                    [(kind, content)] = answer["content"].items()
+                    assert (kind, content["schema"]["$ref"].rpartition("/")[2]) == form
     problem = described["components"]["schemas"]["Problem"]
     refused = (await served.client.post("/upscale")).json()
     assert set(problem["required"]) == set(refused)
