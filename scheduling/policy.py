@@ -101,6 +101,7 @@ def bind(
     if not in_time:
         return None
     limits, sustained = _limits(load, network.expected_ms)
+    held = load.own is not None and not below_part(load)
     share_ms = SHARE * limits.stretch * network.expected_ms
     sustained_ms = ANTICIPATION * sustained * network.expected_ms
     foreseen_ms = min(share_ms, max(sustained_ms, PATIENCE * load.demand_slack_ms))
@@ -108,7 +109,7 @@ def bind(
     def best(most_ms: float) -> Option:
         chosen = in_time[0]
         for option in in_time[1:]:
-            within = option is network or option.expected_ms <= most_ms
+            within = (option is network and not held) or option.expected_ms <= most_ms
             if within and option.safe_ms <= limits.longest_ms:
                 chosen = option
         return chosen
