@@ -226,7 +226,7 @@ def measure_frames(kind: str, channels: int) -> tuple[int, int]:
     side, last = 600, 8  # as many frames as AV1 may refer to
     frames = [noise(channels, True, side).samples + np.uint16(n) for n in range(last + 1)]
     if kind == "avif":
-        payload = animated_avif([frame >> 6 for frame in frames], 10)
+        payload = animated_avif([(frame >> 6).astype(np.uint16) for frame in frames], 10)
     else:
         payload = animated_png((side, side), [Shown(f, disposal=2, blend=1) for f in frames])
     del frames
