@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from jobs.backlog import Backlog, QueueStats
+from jobs.cached_pictures import CachedPictures
 from jobs.client_limits import Allowance, ClientLimits
 from jobs.errors import AnysrError
 from jobs.heartbeat import WorkerHeartbeat
@@ -329,6 +330,9 @@ class JobQueue(Protocol):
 
     @property
     def clients(self) -> Clients: ...
+
+    @property
+    def cached(self) -> CachedPictures: ...
 
     @property
     def leases(self) -> Leases: ...

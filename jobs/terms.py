@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from jobs.keys import Keys
+
 
 @dataclass(frozen=True)
 class Idempotency:
@@ -40,3 +42,16 @@ class Terms:
 
 
 NO_TERMS = Terms()
+
+
+def idempotency_in_scripts(idempotency: Idempotency | None, keys: Keys) -> tuple[str, str]:
+    """Return name and fingerprint of an idempotency key, as the scripts take them."""
+    if idempotency is None:
+        return "", ""
+    return keys.idempotency_key(idempotency.digest), idempotency.fingerprint
+
+
+def terms_in_scripts(terms: Terms, keys: Keys) -> tuple[str, ...]:
+    """Return terms as the scripts take them: of the idempotency key, and of the webhook."""
+    webhook = (terms.webhook.url, terms.webhook.host) if terms.webhook else ("", "")
+    return (*idempotency_in_scripts(terms.idempotency, keys), *webhook)

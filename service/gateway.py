@@ -14,6 +14,7 @@ from service.catalog_store import CatalogStore
 from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
 from service.outbound.client import OutboundClient
+from service.result_cache.cache import ResultCache
 from service.result_room import ResultRoom
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
@@ -36,6 +37,8 @@ class Gateway:
     webhooks: Webhooks
     outbound: OutboundClient
     """Connects to URLs that callers name."""
+    cache: ResultCache | None = None
+    """None where no results are kept."""
     keys: KeyStore | None = None
     """None where nobody needs a key."""
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -55,6 +55,7 @@ from service.outbound.addresses import AllowedAddresses, read_networks
 from service.outbound.client import OutboundClient, TimeBounds
 from service.picture_response import PICTURE_HEADERS
 from service.request_log import STATIC, RequestLog
+from service.result_cache.cache import ResultCache, bounds_of
 from service.result_room import ResultRoom
 from service.server import GatewayServer
 from service.settings import GatewaySettings
@@ -118,19 +119,24 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
     outbound = build_outbound(settings)
     sources = build_sources(settings, outbound)
     snapshots = SnapshotCache(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
+    dispatcher = Dispatcher(
+        queue.submissions, queue.registry, snapshots, catalogs, settings, metrics, room
+    )
+    cache = ResultCache(
+        queue.cached, bounds_of(settings), catalogs, snapshots, dispatcher, room, metrics
+    )
     return Gateway(
         settings=settings,
         queue=queue,
         catalogs=catalogs,
         metrics=metrics,
         snapshots=snapshots,
-        dispatcher=Dispatcher(
-            queue.submissions, queue.registry, snapshots, catalogs, settings, metrics, room
-        ),
+        dispatcher=dispatcher,
         uploads=UploadReader(settings, sources),
         room=room,
         webhooks=Webhooks(queue.deliveries, settings, outbound),
         outbound=outbound,
+        cache=cache if settings.cache_mb else None,
         keys=KeyStore(settings.keys) if settings.keys else None,
     )
 
@@ -173,9 +179,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     ]
     if gateway.keys is not None:
         tasks.append(asyncio.create_task(gateway.keys.follow(), name="keys"))
+    if gateway.cache is not None:
+        tasks.append(asyncio.create_task(gateway.cache.follow(), name="result cache"))
     try:
         yield
     finally:
+        if gateway.cache is not None:
+            await gateway.cache.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

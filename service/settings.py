@@ -187,6 +187,22 @@ class GatewaySettings(LogSettings):
         "wait in Redis, and get 503 after 30 s.",
     )
 
+    cache_mb: int = Field(
+        0,
+        ge=0,
+        description="Most bytes of finished pictures, in MB, that are kept to answer further "
+        "requests with the same picture and options (docs/cache.md), beside the queue's own in the "
+        "Redis of the pictures; one picture may have an eighth of it. 0: none are kept.",
+    )
+    cache_seconds: float = Field(
+        3600.0, ge=1, le=30 * 86_400, description="How long a finished picture is kept so."
+    )
+    cache_shared: bool = Field(
+        False,
+        description="Whether a client's requests are also answered by pictures that were made for "
+        "other clients. Without ANYSR_KEYS all callers count as one.",
+    )
+
     default_budget_ms: float = Field(
         10_000.0,
         gt=0,

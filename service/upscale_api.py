@@ -12,6 +12,7 @@ from service.default_budgets import upscale_default
 from service.dispatcher import Finished, decision_of
 from service.gateway import Gateway, GatewayDep
 from service.idempotency import REPLAYED_HEADERS, Asked
+from service.metrics import HIT
 from service.negotiation import VARY, format_of_answer
 from service.openapi import (
     NOT_ACCEPTABLE,
@@ -24,7 +25,8 @@ from service.openapi import (
     upscale_request,
 )
 from service.picture_response import deadline_text, picture_response
-from service.submission import accept_upload
+from service.result_cache.requests import cache_headers
+from service.submission import Accepted, accept_upload
 
 router = APIRouter(tags=["upscale"])
 
@@ -47,9 +49,7 @@ async def upscale(request: Request, gateway: GatewayDep) -> Response:
     accepted = await accept_upload(request, gateway, default, format_of_answer)
 
     request.state.span.enter("wait")
-    finished = await gateway.dispatcher.wait_for_picture(
-        accepted.view, accepted.received, partial(gone, request), accepted.asked
-    )
+    finished = await _finished(request, gateway, accepted)
     request.state.span.enter("answer")
     _add_facts(request, finished)
     response = picture_response(
@@ -57,19 +57,39 @@ async def upscale(request: Request, gateway: GatewayDep) -> Response:
         finished.picture,
         finished.elapsed_ms,
         accepted.upload_ms,
-        on_sent=partial(_sent, gateway, finished, accepted.asked),
+        on_sent=partial(_sent, gateway, finished, accepted),
         on_end=finished.share.release,
     )
     response.headers.update(VARY if accepted.negotiated else {})
     response.headers.update(REPLAYED_HEADERS if accepted.asked is Asked.AGAIN else {})
+    response.headers.update(cache_headers(accepted.sought, accepted.hit))
     return response
 
 
-def _sent(gateway: Gateway, finished: Finished, asked: Asked) -> None:
-    """Count the picture that the caller has, and drop it from the queue unless it may be asked for
-    again."""
+async def _finished(request: Request, gateway: Gateway, accepted: Accepted) -> Finished:
+    """Return the picture from the result cache, or wait for that of the job."""
+    hit = accepted.hit
+    if hit is not None:
+        request.state.facts["cache"] = HIT
+        if hit.finished is not None:
+            return hit.finished
+    # The job of a hit has ended already, like that of an earlier request.
+    asked = accepted.asked if hit is None else Asked.AGAIN
+    return await gateway.dispatcher.wait_for_picture(
+        accepted.view, accepted.received, partial(gone, request), asked
+    )
+
+
+def _sent(gateway: Gateway, finished: Finished, accepted: Accepted) -> None:
+    """Count the picture that the caller has. Keep it for further requests, and drop it from the
+    queue unless it may be asked for again."""
     gateway.metrics.picture_sent(len(finished.picture))
-    if asked is Asked.ONCE:
+    if accepted.hit is not None or accepted.asked is Asked.AGAIN:
+        return
+    once = accepted.asked is Asked.ONCE
+    if gateway.cache is not None and accepted.sought is not None:
+        gateway.cache.keep_soon(finished.view, accepted.sought, move=once)
+    elif once:
         gateway.dispatcher.drop_result_soon(finished.view)
 
 
