@@ -1,8 +1,8 @@
-"""The queue's contract in five parts, each for those who use it.
+"""The queue's contract in six parts, each for those who use it.
 
-Gateways use `Submissions`, `Deliveries`, `Clients` and `Registry`, workers `Leases` and `Registry`.
-Jobs are delivered at least once, in the order of latest start time, with fenced results. All times
-come from the queue's own clock. Every method may raise ConnectionError.
+Gateways use `Submissions`, `Deliveries`, `Clients`, `Registry` and `CachedPictures` (in
+`jobs.cached_pictures`), workers `Leases` and `Registry`. Jobs are delivered at least once, in the
+order of latest start time, with fenced results. All times come from the queue's own clock. Every method may raise ConnectionError.
 """
 
 from __future__ import annotations

@@ -96,12 +96,11 @@ class RedisCachedPictures(CachedPictures):
         if not await self._copied(cached, job.id):
             return None
         remaining_ms = job.budget_ms - spent_ms
-        arguments: tuple[Argument, ...] = (
-            *(job.id, JOB.encode(job), remaining_ms, job.on_miss.value, job.requirement),
-            *(RUN_FACTS.encode(cached.facts), *terms_in_scripts(terms, self._keys)),
-        )
+        wishes = job.id, JOB.encode(job), remaining_ms, job.on_miss.value, job.requirement
+        agreed = terms_in_scripts(terms, self._keys)
+        facts = RUN_FACTS.encode(cached.facts)
         try:
-            answer = await self._scripts.run("record_done", *arguments)
+            answer = await self._scripts.run("record_done", *wishes, facts, *agreed)
             if answer[0] in (b"accepted", b"known"):
                 return await self._records.view(job.id)
             earlier = earlier_in(answer)

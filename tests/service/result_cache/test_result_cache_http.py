@@ -61,7 +61,7 @@ async def kept(served: RunningGateway, count: int = 1) -> None:
     pictures: Any = served.gateway.queue.cached
 
     async def all_there() -> bool:
-        return await pictures._client.zcard(pictures._keys.cached_by_use) == count
+        return bool(await pictures._client.zcard(pictures._keys.cached_by_use) == count)
 
     await eventually(all_there, f"{count} kept pictures")
 
