@@ -2,7 +2,8 @@
 
 Gateways use `Submissions`, `Deliveries`, `Clients`, `Registry` and `CachedPictures` (in
 `jobs.cached_pictures`), workers `Leases` and `Registry`. Jobs are delivered at least once, in the
-order of latest start time, with fenced results. All times come from the queue's own clock. Every method may raise ConnectionError.
+order of latest start time, with fenced results. All times come from the queue's own clock. Every
+method may raise ConnectionError.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class GatewaySettings(LogSettings):
     )
     admin_key: AdminKey = Field(
         None,
-        description="Key for POST /admin/reload, at least 16 characters; unset: it is disabled.",
+        description="Key for the routes of /admin, at least 16 characters; unset: it is disabled.",
     )
 
     keys: KeyFilePath = Field(
@@ -146,7 +146,7 @@ class GatewaySettings(LogSettings):
         description="Hosts (comma-separated) from which `image_url` may fetch a picture: "
         "`example.com`, `*.example.com` for all names below it, `*` for all. Unset: none.",
     )
-    buckets: Path | None = Field(
+    buckets: Annotated[Path | None, BeforeValidator(lambda path: path or None)] = Field(
         None,
         description="TOML file with the buckets that `image_url=s3://bucket/key` may name, and "
         "their credentials (docs/sources.md).",

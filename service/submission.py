@@ -88,6 +88,8 @@ async def accept_upload(
         default = default.at_most(client.largest_budget_ms(gateway.settings.max_budget_ms))
         job = _planned(request, gateway, upload, header, default)
         request.state.facts.update(request_facts(job))
+        if upload.fetched:
+            request.state.facts["fetched"] = True
         bounds = default if upload.wanted.latency_budget_ms is None else None
         sought = await sought_of(request, gateway, job, upload.picture, bounds)
         hit = await hit_of(gateway, sought, upload, terms)

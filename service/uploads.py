@@ -33,6 +33,8 @@ class Upload:
     wanted: UpscaleRequest
     received: float
     """When the picture was complete, by time.monotonic(): the latency budget starts here."""
+    fetched: bool = False
+    """Whether the gateway fetched the picture from an address in the request."""
 
 
 class UploadReader:
@@ -86,7 +88,7 @@ class UploadReader:
             received = time.monotonic()
         if not picture:
             raise EmptyBody()
-        return Upload(picture, wanted, received)
+        return Upload(picture, wanted, received, fetched=source is not None)
 
     async def _form(self, kind: str, request: Request) -> tuple[bytes, list[tuple[str, str]]]:
         if kind == URLENCODED:

@@ -67,7 +67,7 @@ export type PictureOptions = {
     lossless?: boolean;
     metadata?: "keep" | "copyright" | "none";
     /**
-     * Which frame or page, counted from 1.
+     * Which frame or page, counted from 0.
      */
     frame?: number;
     /**
@@ -88,6 +88,9 @@ export type Bounds = {
 };
 export type Options = OutputOptions & PictureOptions & Bounds & {
     idempotencyKey?: string;
+};
+export type JobOptions = Options & {
+    webhook_url?: string;
 };
 export type Described = {
     width: number;
@@ -134,6 +137,21 @@ export type JobState = {
      * Why it has failed or was cancelled.
      */
     error: Problem | null;
+    /**
+     * Null without `webhook_url`.
+     */
+    webhook: Webhook | null;
+};
+export type Webhook = {
+    host: string;
+    attempts: number;
+    /**
+     * HTTP status, or code of the error, of the last attempt.
+     */
+    last_answer: string | null;
+    next_attempt_ms: number | null;
+    delivered_ms: number | null;
+    given_up_ms: number | null;
 };
 export type Problem = Record<string, unknown> & {
     code: string;
@@ -288,7 +306,7 @@ export type Retries = {
  * @property {number} [quality] 1 to 100, for lossy formats.
  * @property {boolean} [lossless]
  * @property {"keep" | "copyright" | "none"} [metadata]
- * @property {number} [frame] Which frame or page, counted from 1.
+ * @property {number} [frame] Which frame or page, counted from 0.
  * @property {string} [background] RRGGBB.
  *
  * @typedef {object} Bounds What bounds a call in time.
@@ -297,6 +315,8 @@ export type Retries = {
  * @property {AbortSignal} [signal] Ends the call; its reason is thrown.
  *
  * @typedef {OutputOptions & PictureOptions & Bounds & {idempotencyKey?: string}} Options
+ *
+ * @typedef {Options & {webhook_url?: string}} JobOptions A job's end may be announced to a URL.
  *
  * @typedef {object} Described The picture of an estimate.
  * @property {number} width
@@ -332,6 +352,15 @@ export type Retries = {
  * @property {number} output_height
  * @property {Run | null} run Null until it has ended.
  * @property {Problem | null} error Why it has failed or was cancelled.
+ * @property {Webhook | null} webhook Null without `webhook_url`.
+ *
+ * @typedef {object} Webhook How the end of a job is announced.
+ * @property {string} host
+ * @property {number} attempts
+ * @property {string | null} last_answer HTTP status, or code of the error, of the last attempt.
+ * @property {number | null} next_attempt_ms
+ * @property {number | null} delivered_ms
+ * @property {number | null} given_up_ms
  *
  * @typedef {Record<string, unknown> & {code: string, detail: string, status?: number}} Problem
  *
@@ -551,10 +580,10 @@ export declare class Client {
      * Submit the job that makes a picture. The deadline is that of the job as well. Each call has an
      * idempotency key; give one to submit the same job again from elsewhere.
      * @param {Picture} picture
-     * @param {Options} options
+     * @param {JobOptions} options
      * @returns {Promise<Job>}
      */
-    submit(picture: Picture, options: Options): Promise<Job>;
+    submit(picture: Picture, options: JobOptions): Promise<Job>;
     /** A job that was submitted before; nothing is sent. @param {string} id */
     job(id: string): Job;
     /**

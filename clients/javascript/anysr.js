@@ -36,7 +36,7 @@ export const VERSION = "0.1.0";
  * @property {number} [quality] 1 to 100, for lossy formats.
  * @property {boolean} [lossless]
  * @property {"keep" | "copyright" | "none"} [metadata]
- * @property {number} [frame] Which frame or page, counted from 1.
+ * @property {number} [frame] Which frame or page, counted from 0.
  * @property {string} [background] RRGGBB.
  *
  * @typedef {object} Bounds What bounds a call in time.
@@ -45,6 +45,8 @@ export const VERSION = "0.1.0";
  * @property {AbortSignal} [signal] Ends the call; its reason is thrown.
  *
  * @typedef {OutputOptions & PictureOptions & Bounds & {idempotencyKey?: string}} Options
+ *
+ * @typedef {Options & {webhook_url?: string}} JobOptions A job's end may be announced to a URL.
  *
  * @typedef {object} Described The picture of an estimate.
  * @property {number} width
@@ -80,6 +82,15 @@ export const VERSION = "0.1.0";
  * @property {number} output_height
  * @property {Run | null} run Null until it has ended.
  * @property {Problem | null} error Why it has failed or was cancelled.
+ * @property {Webhook | null} webhook Null without `webhook_url`.
+ *
+ * @typedef {object} Webhook How the end of a job is announced.
+ * @property {string} host
+ * @property {number} attempts
+ * @property {string | null} last_answer HTTP status, or code of the error, of the last attempt.
+ * @property {number | null} next_attempt_ms
+ * @property {number | null} delivered_ms
+ * @property {number | null} given_up_ms
  *
  * @typedef {Record<string, unknown> & {code: string, detail: string, status?: number}} Problem
  *
@@ -219,6 +230,8 @@ export class UnexpectedAnswer extends AnysrError {}
 /** Families that a status alone does not tell. @type {Readonly<Record<string, Family>>} */
 const BY_CODE = {
   animated_image: PictureRefused,
+  idempotency_key_reused: Conflict,
+  webhooks_disabled: InvalidRequest,
   budget_infeasible: Infeasible,
   deadline_exceeded: DeadlineExceeded,
   decoding_too_long: PictureRefused,
@@ -311,12 +324,16 @@ class Limit {
     this.check();
     const stop = new AbortController();
     const leave = () => stop.abort();
+    let late = false;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
     const alive = () => {
       clearTimeout(timer);
-      const ms = Math.min(quietMs, this.leftMs);
-      if (ms < Infinity) timer = setTimeout(leave, Math.max(0, Math.min(ms, 2 ** 31 - 1)));
+      const ms = Math.min(quietMs, this.leftMs, 2 ** 31 - 1);
+      // A timer may fire a little early, when the deadline has not quite passed.
+      const last = this.leftMs - ms < 1;
+      const end = () => ((late = last), leave());
+      if (Math.min(quietMs, this.leftMs) < Infinity) timer = setTimeout(end, Math.max(0, ms));
     };
     alive();
     this.caller?.addEventListener("abort", leave);
@@ -324,6 +341,7 @@ class Limit {
       return await work(stop.signal, alive);
     } catch (error) {
       this.check();
+      if (late) throw passed();
       throw error instanceof AnysrError ? error : broken(error);
     } finally {
       clearTimeout(timer);
@@ -392,7 +410,8 @@ const LONGEST_QUIET_MS = 45_000;
 /**
  * A request that sends its picture. A refusal leaves no job, so the next try is a new request with
  * the budget that then remains. Where it is unknown whether there is a job, a request with an
- * idempotency key is repeated as it was: by its key it finds that job.
+ * idempotency key is repeated as it was: by its key it finds that job. A caller's own key comes
+ * again with a later call, so it leaves the budget as the caller gave it.
  */
 class Submission {
   /**
@@ -426,7 +445,7 @@ class Submission {
   /** @param {Limit} limit */
   fresh(limit) {
     const query = queryOf(this.options);
-    if (limit.at < Infinity) {
+    if (limit.at < Infinity && this.options.idempotencyKey === undefined) {
       const wanted = this.options.latency_budget_ms ?? this.mostMs;
       const left = Math.max(0.001, limit.leftMs * (1 - WAY_BACK));
       query.set("latency_budget_ms", Math.min(left, wanted).toFixed(3));
@@ -554,7 +573,7 @@ export class Client {
    * Submit the job that makes a picture. The deadline is that of the job as well. Each call has an
    * idempotency key; give one to submit the same job again from elsewhere.
    * @param {Picture} picture
-   * @param {Options} options
+   * @param {JobOptions} options
    * @returns {Promise<Job>}
    */
   async submit(picture, options) {
@@ -658,7 +677,8 @@ export class Client {
    * @param {boolean} keyed
    */
   async #submitted(path, picture, options, limit, read, keyed) {
-    if (limit.at < Infinity && options.latency_budget_ms === undefined) {
+    const { latency_budget_ms: wanted, idempotencyKey: own } = options;
+    if (limit.at < Infinity && wanted === undefined && own === undefined) {
       this.#mostBudgetMs ??= /** @type {Models} */ (await this.ask("/models", limit, jsonOf)).limits
         .max_budget_ms;
     }

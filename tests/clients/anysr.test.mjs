@@ -6,12 +6,14 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { test } from "node:test";
+import { test as testWithin } from "node:test";
 
 import * as anysr from "../../clients/javascript/anysr.js";
 
 const SERVER = /** @type {string} */ (process.env.ANYSR_SERVER);
 const photo = new Uint8Array(await readFile(/** @type {string} */ (process.env.PHOTO)));
+/** One that hangs fails by its name. */
+const test = (name, work) => testWithin(name, { timeout: 60_000 }, work);
 const QUICK = { firstPauseMs: 1, longestPauseMs: 2 };
 const client = new anysr.Client({ server: SERVER, retries: QUICK });
 
@@ -147,8 +149,9 @@ test("a refused job is submitted with a new key and what remains", async () => {
     assert.equal(new Set(keys(seen, "/jobs")).size, 3);
   });
   await scripted([], "/jobs", async (faulty, seen) => {
-    await faulty.submit(photo, { scale: 2, idempotencyKey: 'the "first"' });
+    await faulty.submit(photo, { scale: 2, deadlineMs: 9000, idempotencyKey: 'the "first"' });
     assert.deepEqual(keys(seen, "/jobs"), ['"the \\"first\\""']);
+    assert.equal(seen[0].url.search, "?scale=2");
     const wrong = { scale: 2, idempotencyKey: "é" };
     await assert.rejects(faulty.submit(photo, wrong), { name: "RangeError" });
   });

@@ -91,6 +91,16 @@ def test_the_service_reads_the_key_that_was_given(key: str) -> None:
     assert re.sub(r"\\(.)", r"\1", quoted[1:-1]) == key
 
 
+def test_a_callers_own_key_comes_with_the_same_request_each_time() -> None:
+    upload = upload_of(b"abc")
+    for budget_s, query in ((None, {}), (50.0, {BUDGET: "50000.000"})):
+        submission = Submission("/jobs", {}, upload, budget_s, key="mine")
+        first = submission.call(Deadline.after(30.0))
+        submission.failed(Busy("busy"))
+        assert submission.call(Deadline.after(20.0)) == first
+        assert first.query == query
+
+
 def test_the_budget_is_written_as_the_service_reads_it() -> None:
     call = Submission("/upscale", {}, upload_of(b"abc"), budget_s=1e-5).call(None)
     assert call.query == {BUDGET: "0.010"}

@@ -44,15 +44,16 @@ def test_files_of_the_package_of_javascript_exist() -> None:
 
 
 def test_the_service_has_the_client_in_its_own_wheel() -> None:
-    from setuptools import find_packages
+    from setuptools import find_namespace_packages
 
     find = PROJECT["tool"]["setuptools"]["packages"]["find"]
     found = {
         name
         for place in find["where"]
-        for name in find_packages(str(ROOT / place), include=find["include"])
+        for name in find_namespace_packages(str(ROOT / place), find["exclude"], find["include"])
     }
     assert {"anysr_client", "cli.upscaling"} <= found
+    assert "clients" not in {name.partition(".")[0] for name in found}
 
 
 def needed_by(name: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from anysr_client.reading import read_json
 from anysr_client.server_sent_events import MOST_BYTES, EventReader
 from anysr_client.uploads import PIECE_BYTES, Picture, Upload, upload_of
 from service.answers.estimate import EstimateAnswer
-from service.answers.job import JobAnswer, Run
+from service.answers.job import JobAnswer, Run, WebhookAnswer
 from service.answers.models import FormatAnswer, LimitsAnswer, ModelAnswer, ModelsAnswer
 
 JOB: dict[str, Any] = {
@@ -102,6 +102,7 @@ def test_answers_have_no_field_that_the_service_lacks() -> None:
     pairs: list[tuple[Any, Any]] = [
         (client.JobState, JobAnswer),
         (client.Run, Run),
+        (client.Webhook, WebhookAnswer),
         (client.Estimate, EstimateAnswer),
         (client.Models, ModelsAnswer),
         (client.Model, ModelAnswer),

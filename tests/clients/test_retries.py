@@ -107,11 +107,12 @@ FAMILIES: dict[type[AnysrError], str] = {
     AccessDenied: "unauthorized admin_disabled model_not_allowed address_refused "
     "source_not_allowed bucket_not_allowed",
     Busy: "overloaded not_ready rate_limited quota_exceeded too_many_jobs",
-    Conflict: "job_not_finished job_cancelled",
+    Conflict: "job_not_finished job_cancelled idempotency_key_reused",
     DeadlineExceeded: "deadline_exceeded",
     Infeasible: "budget_infeasible quality_infeasible",
-    InvalidRequest: "invalid_request unknown_model unknown_width model_not_trained",
-    NotFound: "job_not_found result_expired",
+    InvalidRequest: "invalid_request unknown_model unknown_width model_not_trained "
+    "webhooks_disabled",
+    NotFound: "job_not_found result_expired webhook_not_found",
     PictureRefused: "empty_body corrupt_image body_too_large image_too_large output_too_large "
     "unsupported_image animated_image decoding_too_long",
     ServiceFailed: "internal_error worker_lost",

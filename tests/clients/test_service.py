@@ -15,12 +15,13 @@ from anysr_client import (
     AnysrError,
     EstimateOptions,
     InvalidRequest,
+    JobOptions,
     NotFound,
     Options,
     PictureRefused,
     Upscaled,
 )
-from scheduling.request import EstimateRequest, UpscaleRequest
+from scheduling.request import DeferredRequest, EstimateRequest, UpscaleRequest
 from tests.clients.conftest import Connect
 from tests.support.pictures import draw_jpeg
 
@@ -176,6 +177,7 @@ def test_a_deadline_that_no_budget_reaches_is_cut_to_the_largest(client: Any, ph
 
 
 def test_the_options_are_those_of_the_service() -> None:
-    sent = {"latency_budget_ms" if name == "budget" else name for name in Options.__annotations__}
-    assert sent == set(UpscaleRequest.model_fields)
+    for ours, theirs in ((Options, UpscaleRequest), (JobOptions, DeferredRequest)):
+        names = {"latency_budget_ms" if name == "budget" else name for name in ours.__annotations__}
+        assert names == set(theirs.model_fields)
     assert set(EstimateOptions.__annotations__) == set(EstimateRequest.model_fields)

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable
 
 import pytest
+import yaml
 
 from tests.documents.blocks import blocks
 
@@ -43,6 +44,14 @@ def check_javascript(text: str) -> None:
         raise ValueError(done.stderr)
 
 
+def check_yaml(text: str) -> None:
+    """Raise ValueError with what the parser says."""
+    try:
+        list(yaml.safe_load_all(text))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
 CHECKS: dict[str, Callable[[str], object]] = {
     "javascript": check_javascript,
     "json": json.loads,
@@ -50,6 +59,7 @@ CHECKS: dict[str, Callable[[str], object]] = {
     "sh": check_shell,
     "text": str,
     "toml": tomllib.loads,
+    "yaml": check_yaml,
 }
 
 
@@ -67,6 +77,7 @@ def test_a_block_is_correct_in_its_language(block) -> None:
         ("python", "print("),
         ("sh", "curl 'a"),
         ("toml", "a = b"),
+        ("yaml", "a: ["),
     ],
 )
 def test_an_incorrect_block_is_found(language: str, text: str) -> None:

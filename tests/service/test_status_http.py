@@ -20,7 +20,7 @@ from jobs.formats import WRITTEN, ImageFormat
 from jobs.heartbeat import BackendState, GpuState, MachineState
 from jobs.job import Job, JobView
 from jobs.redis_queue import RedisQueue
-from scheduling.request import PARAMETERS, EstimateRequest
+from scheduling.request import DeferredRequest, EstimateRequest, UpscaleRequest
 from telemetry.logs import json_lines
 from tests.service.harness import (
     MODEL,
@@ -369,7 +369,8 @@ async def test_openapi_describes_everything(served: RunningGateway) -> None:
             "$ref": "#/components/schemas/PictureForm"
         }
         given = {parameter["name"]: parameter["schema"] for parameter in post["parameters"]}
-        assert tuple(given) == (*PARAMETERS, "image_url")
+        kind = UpscaleRequest if path == "/upscale" else DeferredRequest
+        assert tuple(given) == (*kind.model_fields, "Idempotency-Key", "image_url")
         kinds = [
             {"type": "string", "const": "auto"},
             {"type": "number", "minimum": 0, "maximum": 1},

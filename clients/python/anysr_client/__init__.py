@@ -3,7 +3,17 @@
 `Client` blocks and `AsyncClient` awaits; both have the same methods.
 """
 
-from anysr_client.answers import Estimate, Format, JobState, Limits, Model, Models, Run, Rung
+from anysr_client.answers import (
+    Estimate,
+    Format,
+    JobState,
+    Limits,
+    Model,
+    Models,
+    Run,
+    Rung,
+    Webhook,
+)
 from anysr_client.async_client import AsyncClient
 from anysr_client.async_job import AsyncJob
 from anysr_client.batches import BatchItem
@@ -25,7 +35,7 @@ from anysr_client.errors import (
     UnexpectedAnswer,
 )
 from anysr_client.job import Job
-from anysr_client.options import EstimateOptions, Options
+from anysr_client.options import EstimateOptions, JobOptions, Options
 from anysr_client.retries import NO_RETRIES, Retries
 from anysr_client.uploads import Picture, Url
 from anysr_client.upscaled import Upscaled
@@ -52,6 +62,7 @@ __all__ = [
     "Infeasible",
     "InvalidRequest",
     "Job",
+    "JobOptions",
     "JobState",
     "Limits",
     "Model",
@@ -68,4 +79,5 @@ __all__ = [
     "UnexpectedAnswer",
     "Upscaled",
     "Url",
+    "Webhook",
 ]

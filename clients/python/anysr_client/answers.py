@@ -37,6 +37,19 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Webhook:
+    """How the end of a job is announced. Times are those of the queue's clock."""
+
+    host: str
+    attempts: int
+    last_answer: str | None
+    """HTTP status, or code of the error, of the last attempt."""
+    next_attempt_ms: float | None
+    delivered_ms: float | None
+    given_up_ms: float | None
+
+
+@dataclass(frozen=True)
 class JobState:
     """A job at one moment. Its times are those of the queue's clock."""
 
@@ -53,6 +66,8 @@ class JobState:
     """None until it has ended."""
     error: Mapping[str, Any] | None = None
     """The problem with which it has failed or was cancelled."""
+    webhook: Webhook | None = None
+    """None without `webhook_url`."""
 
     @property
     def ended(self) -> bool:

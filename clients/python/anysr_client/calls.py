@@ -85,7 +85,8 @@ class Submission:
 
     A refusal leaves no job, so the next try is a new request, with the budget that then remains.
     Where it is unknown whether there is a job, a request with a key is repeated as it was: by its
-    key it finds that job, and with another budget it would be another request.
+    key it finds that job, and with another budget it would be another request. For that reason a
+    caller's own key, which comes again with a later call, leaves the budget as the caller gave it.
     """
 
     def __init__(
@@ -126,6 +127,8 @@ class Submission:
 
     def _fresh(self, deadline: Deadline | None) -> Call:
         budget_s = budget_within(deadline, self._budget_s, self._most_budget_s)
+        if self._key is not None:
+            budget_s = self._budget_s
         budget = {} if budget_s is None else {BUDGET: f"{1e3 * budget_s:.3f}"}
         headers = {} if self._upload is None else _of_body(self._upload)
         if self._keyed:
@@ -157,5 +160,5 @@ def budget_within(
     left_s = deadline.left_s() * (1.0 - WAY_BACK)
     if left_s <= 0.0:
         raise DeadlineExceeded("the deadline passed before the picture was sent")
-    bounds = (budget_s, most_s if budget_s is None else None)
-    return min(left_s, *(bound for bound in bounds if bound is not None), left_s)
+    wanted_s = most_s if budget_s is None else budget_s
+    return left_s if wanted_s is None else min(left_s, wanted_s)

@@ -16,7 +16,7 @@ from anysr_client.endpoint import Endpoint
 from anysr_client.exchange import Terms
 from anysr_client.job import Job
 from anysr_client.operations import Operations, Wish
-from anysr_client.options import EstimateOptions, Options
+from anysr_client.options import EstimateOptions, JobOptions, Options
 from anysr_client.retries import Retries
 from anysr_client.uploads import Picture
 from anysr_client.upscaled import Upscaled
@@ -69,7 +69,7 @@ class Client:
         *,
         deadline: When = None,
         idempotency_key: str | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[JobOptions],
     ) -> Job:
         """Return the job that makes the picture. The deadline is that of the job as well.
 

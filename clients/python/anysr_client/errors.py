@@ -117,8 +117,10 @@ BY_CODE: Mapping[str, type[AnysrError]] = {
     "budget_infeasible": Infeasible,
     "deadline_exceeded": DeadlineExceeded,
     "decoding_too_long": PictureRefused,
+    "idempotency_key_reused": Conflict,
     "model_not_trained": InvalidRequest,
     "quality_infeasible": Infeasible,
+    "webhooks_disabled": InvalidRequest,
 }
 """Families that a status alone does not tell."""
 

@@ -9,7 +9,7 @@ from anysr_client.answers import Estimate, JobState, Models
 from anysr_client.calls import Answer, Call, Plain, Submission
 from anysr_client.errors import Conflict
 from anysr_client.exchange import Terms, answered
-from anysr_client.options import EstimateOptions, Options, query_of
+from anysr_client.options import EstimateOptions, JobOptions, Options, query_of
 from anysr_client.reading import read_json
 from anysr_client.retries import Retries
 from anysr_client.steps import Flow
@@ -26,16 +26,16 @@ class Wish:
     """A picture, and what is wanted of it."""
 
     picture: Picture
-    options: Options
+    options: Options | JobOptions
     terms: Terms
     key: str | None = None
     """The caller's idempotency key."""
 
-    @property
-    def query(self) -> dict[str, str]:
-        """The query of a request. Raises TypeError for a name that is no option."""
+    def query(self, kind: type) -> dict[str, str]:
+        """Return the query of a request, whose options are of this kind. Raises TypeError for a
+        name that is none of them."""
         address = {"image_url": self.picture.text} if isinstance(self.picture, Url) else {}
-        return query_of(self.options, Options) | address
+        return query_of(self.options, kind) | address
 
 
 @dataclass
@@ -51,12 +51,12 @@ class Operations:
         Only a caller's own key is sent. The service ends a job without one when the connection
         breaks, and keeps no picture that it has delivered; a key would forbid both.
         """
-        answer = yield from self._submitted("/upscale", wish, keyed=False)
+        answer = yield from self._submitted("/upscale", Options, wish, keyed=False)
         return upscaled_of(answer.headers, answer.body)
 
     def submit(self, wish: Wish) -> Flow[JobState]:
         """Return the job that makes the picture."""
-        answer = yield from self._submitted("/jobs", wish, keyed=True)
+        answer = yield from self._submitted("/jobs", JobOptions, wish, keyed=True)
         return read_json(JobState, answer.body)
 
     def state(self, job_id: str, terms: Terms) -> Flow[JobState]:
@@ -92,11 +92,11 @@ class Operations:
         """Return the models of the service, and its limits."""
         return _read(Models, Call("GET", "/models"), terms)
 
-    def _submitted(self, path: str, wish: Wish, *, keyed: bool) -> Flow[Answer]:
-        query, budget_s = wish.query, wish.options.get("budget")
+    def _submitted(self, path: str, kind: type, wish: Wish, *, keyed: bool) -> Flow[Answer]:
+        query, budget_s = wish.query(kind), wish.options.get("budget")
         upload = upload_of(wish.picture)
         most_s = None
-        if wish.terms.deadline is not None and budget_s is None:
+        if wish.terms.deadline is not None and budget_s is None and wish.key is None:
             # A deadline may be further away than any budget that the service accepts.
             most_s = yield from self._largest_budget(wish.terms)
         request = Submission(path, query, upload, budget_s, most_s, wish.key, keyed)

@@ -49,9 +49,16 @@ class Options(OutputOptions, total=False):
     metadata: Metadata
     """What to take over of the file's metadata."""
     frame: int
-    """Which frame of an animation, or page of a TIFF, counted from 1."""
+    """Which frame of an animation, or page of a TIFF, counted from 0."""
     background: str
     """What transparency is flattened on for JPEG: RRGGBB."""
+
+
+class JobOptions(Options, total=False):
+    """Options of a request whose picture is fetched later."""
+
+    webhook_url: str
+    """URL to which the job's end is announced."""
 
 
 class EstimateOptions(OutputOptions, total=False):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from anysr_client.endpoint import KEY_VARIABLE as KEY
 from cli.upscaling.refusal import Refusal
 from cli.upscaling.remote import RemoteUpscaler
 from jobs.errors import Unauthorized
@@ -14,7 +15,6 @@ from scheduling.request import UpscaleRequest
 from tests.service.harness import ScriptedWorker, Start, drawn
 from tests.support.key_files import new_key
 
-KEY = "ANYSR_KEY"
 WANTED = UpscaleRequest(scale=2)
 
 

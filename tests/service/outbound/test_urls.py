@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlsplit
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobs.errors import AddressRefused
-from service.outbound.urls import LONGEST_URL, parse_url
+from service.outbound.urls import LONGEST_URL, literal_address, parse_url
 
 READ = {
     "http://example.com": "http://example.com",
@@ -91,3 +96,23 @@ def test_a_scheme_can_be_demanded():
     assert str(parse_url("https://a.example/", schemes=("https",))) == "https://a.example/"
     with pytest.raises(AddressRefused, match="https://"):
         parse_url("http://a.example/", schemes=("https",))
+
+
+PIECES = "http https : / // @ # ? [ ] ::1 % %25 %2e . 。 127 0x7f 1 0 a example ü xn-- - _ :80 \\"
+PARTS = st.sampled_from([*PIECES.split(), " ", "\t"])
+
+
+@given(st.text() | st.lists(PARTS, max_size=14).map(lambda parts: "http://" + "".join(parts)))
+def test_any_text_is_refused_or_has_the_host_that_another_parser_sees(text):
+    try:
+        url = parse_url(text)
+    except AddressRefused:
+        return
+    seen = urlsplit(str(url))
+    host = url.raw_host.decode("ascii")
+    assert seen.hostname == host
+    assert seen.username is None
+    assert seen.password is None
+    if literal_address(host) is None:
+        assert re.fullmatch(r"[a-z0-9_.-]+", host)
+        assert not re.search(r"(^|\.)(0x[0-9a-f]*|[0-9]+)\.?$", host)

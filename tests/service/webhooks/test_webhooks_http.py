@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 from standardwebhooks import Webhook
+from typer.testing import CliRunner
 
+from cli.main import app
 from jobs.errors import CorruptImage
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
@@ -159,8 +161,13 @@ async def test_every_end_of_a_job_is_announced(
         async with asyncio.timeout(5):
             await worker.claimed.wait()
         await raw_redis.hset(keys.record(lost["id"]), "attempt", "3")
-        await expire_lease(raw_redis, keys, worker.claims[-1])
-        await queue.leases.claim("another", 0)
+
+        async def given_up() -> bool:  # its worker may renew the lease in between
+            await expire_lease(raw_redis, keys, worker.claims[-1])
+            await queue.leases.claim("another", 0)
+            return (await queue.submissions.view(lost["id"])).ended
+
+        await eventually(given_up, "the end of a job whose worker is lost")
         await until(served, lost, lambda webhook: webhook["delivered_ms"])
     said = {c["data"]["id"]: c for c in map(verified, receiver.received)}
     ends = {i: (c["type"], (c["data"]["error"] or {}).get("code")) for i, c in said.items()}
@@ -412,3 +419,28 @@ async def test_a_repeated_submission_announces_its_end_once(start: Start, receiv
             assert answer.status_code == 202
         await until(served, answer.json(), lambda webhook: webhook["delivered_ms"])
     assert len(receiver.received) == 1
+
+
+async def test_the_command_lists_and_resends_what_was_given_up(
+    start: Start, receiver: Remote
+) -> None:
+    async def command(*words: str, key: str = ADMIN) -> tuple[int, str]:
+        options = ["--server", f"http://127.0.0.1:{served.port}", "--admin-key", key]
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["webhooks", *words, *options])
+        return done.exit_code, done.output
+
+    receiver.serves("/hook", b"", 410)
+    async with start(**open_to(receiver)) as served:
+        jobs = [await served.submit(scale=2, webhook_url=receiver.url("/hook")) for _ in range(2)]
+        for job in jobs:
+            await until(served, job, lambda webhook: webhook["given_up_ms"])
+        status, listed = await command("dead")
+        assert status == 0
+        assert listed.count("410") == 2
+        assert "admin key" in (await command("dead", key="wrong"))[1]
+        assert (await command("resend"))[0] == 2
+        receiver.serves("/hook", b"", 204)
+        assert await command("resend", jobs[0]["id"]) == (0, "1 will be sent again\n")
+        assert await command("resend", "--all") == (0, "1 will be sent again\n")
+        for job in jobs:
+            await until(served, job, lambda webhook: webhook["delivered_ms"])
