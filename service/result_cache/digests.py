@@ -12,8 +12,9 @@ from jobs.job import JobRequest, RunFacts
 from telemetry.build import package_version
 
 HASHED_AT_ONCE_BYTES = 1 << 18
-"""Largest picture that is hashed on the event loop's thread, in some 0.3 ms."""
-GROUP_BYTES, VARIANT_BYTES = 20, 8
+"""Largest picture that is hashed on the event loop's thread, in some 0.2 ms."""
+GROUP_LENGTH, VARIANT_LENGTH = 40, 16
+"""In hexadecimal digits; jobs/lua/keep_picture.lua has the former."""
 
 BESIDE_THE_PICTURE = frozenset(
     {
@@ -37,13 +38,14 @@ async def group_of(job: JobRequest, picture: bytes, scope: str) -> str:
 
 
 def _digest(wishes: bytes, picture: bytes) -> str:
-    digest = hashlib.blake2b(len(wishes).to_bytes(8, "big"), digest_size=GROUP_BYTES)
+    # Processors have instructions for SHA-256: it takes half the time of BLAKE2b.
+    digest = hashlib.sha256(len(wishes).to_bytes(8, "big"))
     digest.update(wishes)
     digest.update(picture)
-    return digest.hexdigest()
+    return digest.hexdigest()[:GROUP_LENGTH]
 
 
 def variant_of(facts: RunFacts) -> str:
     """Return the digest of the model, by its fingerprint, and the width that made a picture."""
     made_by = json.dumps([facts.model, facts.fingerprint, facts.width]).encode()
-    return hashlib.blake2b(made_by, digest_size=VARIANT_BYTES).hexdigest()
+    return hashlib.sha256(made_by).hexdigest()[:VARIANT_LENGTH]
