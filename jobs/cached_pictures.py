@@ -69,6 +69,13 @@ class CachedPictures(Protocol):
     async def drop_old(self, bounds: CacheBounds) -> Kept:
         """Drop the cached pictures beyond the bounds."""
 
+    async def validator(self, name: str) -> tuple[str, float] | None:
+        """Return the entity tag that is remembered under a name, and for how many seconds more;
+        None where none is."""
+
+    async def remember_validator(self, name: str, tag: str, seconds: int) -> None:
+        """Remember an entity tag. Has no effect where there is no memory for it."""
+
     async def end_job(
         self, cached: CachedPicture, job: Job, spent_ms: float, terms: Terms
     ) -> JobView | None:

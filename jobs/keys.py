@@ -189,6 +189,10 @@ class Keys:
         """Prefix of the expiring strings with the cached pictures."""
         return self._name("cached:")
 
+    def link_validator(self, digest: str) -> str:
+        """Return the name of the expiring entity tag of a link in one format."""
+        return self._name(f"link:{digest}")
+
     def cached_group(self, group: str) -> str:
         """Return the name of a group's hash."""
         return self.cached_groups + group

@@ -90,6 +90,18 @@ class RedisCachedPictures(CachedPictures):
         return Kept(kept == 1, int(total), int(evicted))
 
     @reports_outages
+    async def validator(self, name: str) -> tuple[str, float] | None:
+        key = self._keys.link_validator(name)
+        tag, left_ms = await self._client.together(("GET", key), ("PTTL", key))
+        if not isinstance(tag, bytes) or isinstance(left_ms, ResponseError):
+            return None
+        return tag.decode(), max(0, int(left_ms)) / 1e3
+
+    @reports_outages
+    async def remember_validator(self, name: str, tag: str, seconds: int) -> None:
+        await self._client.together(("SET", self._keys.link_validator(name), tag, "EX", seconds))
+
+    @reports_outages
     async def end_job(
         self, cached: CachedPicture, job: Job, spent_ms: float, terms: Terms
     ) -> JobView | None:

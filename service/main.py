@@ -32,6 +32,7 @@ from service import (
     health_api,
     idempotency,
     jobs_api,
+    links_api,
     models_api,
     problems,
     upscale_api,
@@ -104,6 +105,7 @@ def create_app(
     guarded = GUARDED if gateway.keys else None
     for part in (upscale_api, estimate_api, jobs_api, models_api):
         app.include_router(part.router, dependencies=guarded)
+    app.include_router(links_api.router)  # a signature stands for a key
     app.include_router(admin_api.router)
     app.include_router(state)
     describe(app)

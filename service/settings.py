@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from images.limits import JOB_BYTES, Limits
 from jobs.settings import secrets_folder
+from service.links.settings import LinkKeys
 from service.outbound.settings import Items, Networks, Ports
 from service.sources.hosts import read_pattern
 from service.webhooks.settings import Secrets
@@ -185,6 +186,18 @@ class GatewaySettings(LogSettings):
         ge=1,
         description="Most bytes of finished pictures that are being sent at once; further ones "
         "wait in Redis, and get 503 after 30 s.",
+    )
+
+    link_keys: LinkKeys = Field(
+        (),
+        description="Keys (comma-separated, `id:secret` with secrets of at least 32 characters) of "
+        "signed links (docs/links.md); the first one signs, all are valid. Unset: `GET /image` is "
+        "refused.",
+    )
+    link_seconds: float = Field(
+        86_400.0,
+        ge=0,
+        description="Longest time for which browsers and CDNs may keep the picture of a link.",
     )
 
     cache_mb: int = Field(

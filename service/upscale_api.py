@@ -45,6 +45,16 @@ router = APIRouter(tags=["upscale"])
 async def upscale(request: Request, gateway: GatewayDep) -> Response:
     """Send a picture with a target size and a latency budget; the answer is the best picture that
     fits the budget. A caller that disconnects cancels its job, except with an Idempotency-Key."""
+    _, response = await upscaled(request, gateway)
+    return response
+
+
+async def upscaled(
+    request: Request, gateway: Gateway, *, by_id: bool = True
+) -> tuple[Finished, Response]:
+    """Return the picture that a request asks for, and the response with it, which releases the
+    picture's room at its end. With `by_id`, a caller that leaves before that can fetch the picture
+    by the job's id."""
     default = upscale_default(gateway.settings)
     accepted = await accept_upload(request, gateway, default, format_of_answer)
 
@@ -52,18 +62,20 @@ async def upscale(request: Request, gateway: GatewayDep) -> Response:
     finished = await _finished(request, gateway, accepted)
     request.state.span.enter("answer")
     _add_facts(request, finished)
+    if not by_id:
+        _settle(gateway, finished, accepted)
     response = picture_response(
         finished.view,
         finished.picture,
         finished.elapsed_ms,
         accepted.upload_ms,
-        on_sent=partial(_sent, gateway, finished, accepted),
+        on_sent=partial(_sent, gateway, finished, accepted if by_id else None),
         on_end=finished.share.release,
     )
     response.headers.update(VARY if accepted.negotiated else {})
     response.headers.update(REPLAYED_HEADERS if accepted.asked is Asked.AGAIN else {})
     response.headers.update(cache_headers(accepted.sought, accepted.hit))
-    return response
+    return finished, response
 
 
 async def _finished(request: Request, gateway: Gateway, accepted: Accepted) -> Finished:
@@ -80,10 +92,16 @@ async def _finished(request: Request, gateway: Gateway, accepted: Accepted) -> F
     )
 
 
-def _sent(gateway: Gateway, finished: Finished, accepted: Accepted) -> None:
-    """Count the picture that the caller has. Keep it for further requests, and drop it from the
-    queue unless it may be asked for again."""
+def _sent(gateway: Gateway, finished: Finished, unsettled: Accepted | None) -> None:
+    """Count the picture that the caller has."""
     gateway.metrics.picture_sent(len(finished.picture))
+    if unsettled is not None:
+        _settle(gateway, finished, unsettled)
+
+
+def _settle(gateway: Gateway, finished: Finished, accepted: Accepted) -> None:
+    """Keep a result for further requests, and drop it from the queue unless it may be asked for
+    again."""
     if accepted.hit is not None or accepted.asked is Asked.AGAIN:
         return
     once = accepted.asked is Asked.ONCE
