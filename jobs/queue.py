@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -19,7 +19,16 @@ from jobs.cached_pictures import CachedPictures
 from jobs.client_limits import Allowance, ClientLimits
 from jobs.errors import AnysrError
 from jobs.heartbeat import WorkerHeartbeat
-from jobs.job import Claim, Job, JobView, LeaseState, Outcome, RunFacts, WebhookState
+from jobs.job import (
+    Claim,
+    DeliveryKind,
+    DeliveryView,
+    Job,
+    JobView,
+    LeaseState,
+    Outcome,
+    RunFacts,
+)
 from jobs.queue_health import QueueHealth
 from jobs.terms import NO_TERMS, Idempotency, Terms
 
@@ -216,15 +225,18 @@ class Leases(Protocol):
 
 @dataclass(frozen=True)
 class Delivery:
-    """The webhook of an ended job, leased to be delivered. `token` fences."""
+    """What is delivered for an ended job, leased. `token` fences."""
 
     view: JobView
-    webhook: WebhookState
+    kind: DeliveryKind
+    as_it_stands: DeliveryView
     token: int
+    url: str | None = field(default=None, repr=False)
+    """The secret URL of a picture that goes to none of the buckets; None once it has expired."""
 
 
 class AttemptOutcome(StrEnum):
-    """How an attempt to deliver a webhook went."""
+    """How an attempt to deliver went."""
 
     DELIVERED = "delivered"
     FAILED = "failed"
@@ -235,7 +247,7 @@ class AttemptOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt to deliver a webhook."""
+    """An attempt to deliver."""
 
     outcome: AttemptOutcome
     answer: str
@@ -257,8 +269,8 @@ class DeliveryState(StrEnum):
 
 
 class Deliveries(Protocol):
-    """Webhooks of ended jobs: due in the same step that ends a job, leased by gateways, delivered
-    at least once."""
+    """Pictures and webhooks of ended jobs: due in the same step that ends a job, leased by
+    gateways, delivered at least once."""
 
     async def claim(
         self, most: int, per_host: int, delivering: Mapping[str, int]
@@ -269,17 +281,19 @@ class Deliveries(Protocol):
 
     async def end(self, delivery: Delivery, attempt: Attempt, window_s: float) -> DeliveryState:
         """Record an attempt. A failed one is repeated after its delay, but not later than
-        `window_s` after the job's end."""
+        `window_s` after the first was due, and for a picture not after it has expired."""
 
     async def wait(self, wait_s: float, stopping: asyncio.Event) -> None:
         """Return when a delivery may have become due, after `wait_s` or a second at the latest, or
         when `stopping` is set."""
 
     async def dead(self, most: int) -> list[JobView]:
-        """Return the jobs whose webhook was given up, newest first; the last 1000 are kept."""
+        """Return the jobs of which a delivery was given up, newest first; the last 1000 are
+        kept."""
 
     async def resend(self, job_id: str) -> bool:
-        """Make a webhook that was given up due again; False if it is not among the dead."""
+        """Make a delivery that was given up due again, the webhook of a picture after it; False if
+        none is among the dead."""
 
 
 class Registry(Protocol):

@@ -109,7 +109,7 @@ class RedisCachedPictures(CachedPictures):
             return None
         remaining_ms = job.budget_ms - spent_ms
         wishes = job.id, JOB.encode(job), remaining_ms, job.on_miss.value, job.requirement
-        agreed = terms_in_scripts(terms, self._keys)
+        agreed = terms_in_scripts(terms, self._keys, self._result_ttl_s)
         facts = RUN_FACTS.encode(cached.facts)
         try:
             answer = await self._scripts.run("record_done", *wishes, facts, *agreed)

@@ -14,7 +14,7 @@ from jobs.client_limits import ClientLimits, quota_exceeded, too_many_jobs
 from jobs.codec import JOB
 from jobs.errors import AnysrError, Overloaded, ResultExpired
 from jobs.event_hub import EventHub, Subscription
-from jobs.job import Job, JobStatus, JobView, Outcome, WebhookState
+from jobs.job import DeliveryView, Job, JobStatus, JobView, Outcome
 from jobs.keys import Keys
 from jobs.outages import reports_outages
 from jobs.queue import NoTime, Registry, Submissions
@@ -56,6 +56,8 @@ class RedisSubmissions(Submissions):
         self._waiting = Waiting(hub)
         self._registry = registry
         self._settings = settings
+        # A job that waits for longer than its upload is kept fails, and has no picture.
+        self._kept_s = settings.payload_ttl_seconds + settings.result_ttl_seconds
 
     @reports_outages
     async def submit(
@@ -78,7 +80,7 @@ class RedisSubmissions(Submissions):
         )
         client = limits.client if limits else None
         try:
-            agreed = terms_in_scripts(terms, self._keys)
+            agreed = terms_in_scripts(terms, self._keys, self._kept_s)
             answer = await self._offer(job.id, payload, arguments, agreed, client)
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
@@ -93,10 +95,13 @@ class RedisSubmissions(Submissions):
             return await self._known(job.id)
         if (earlier := earlier_in(answer)) is not None:
             return earlier
-        target = terms.webhook
-        webhook = WebhookState(target.url, target.host) if target else None
         times = float(answer[1]), float(answer[2])
-        return JobView(job, JobStatus.QUEUED, *times, webhook=webhook)
+        webhook, result = terms.webhook, terms.result
+        return JobView(
+            *(job, JobStatus.QUEUED, *times),
+            webhook=DeliveryView(webhook.url, webhook.host) if webhook else None,
+            destination=DeliveryView(result.place, result.host) if result else None,
+        )
 
     @reports_outages
     async def earlier(self, idempotency: Idempotency) -> JobView | None:

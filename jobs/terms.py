@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobs.keys import Keys
 
@@ -34,11 +34,24 @@ class WebhookTarget:
 
 
 @dataclass(frozen=True)
+class ResultTarget:
+    """Where the picture of a job is put."""
+
+    place: str
+    """`s3://bucket/key`, or scheme and host of a URL: what everybody may see."""
+    host: str
+    """Host of store or URL, by which deliveries are bounded."""
+    url: str | None = field(default=None, repr=False)
+    """The URL; whoever knows it can write there. None for a bucket."""
+
+
+@dataclass(frozen=True)
 class Terms:
     """The terms of one submission."""
 
     idempotency: Idempotency | None = None
     webhook: WebhookTarget | None = None
+    result: ResultTarget | None = None
 
 
 NO_TERMS = Terms()
@@ -51,7 +64,10 @@ def idempotency_in_scripts(idempotency: Idempotency | None, keys: Keys) -> tuple
     return keys.idempotency_key(idempotency.digest), idempotency.fingerprint
 
 
-def terms_in_scripts(terms: Terms, keys: Keys) -> tuple[str, ...]:
-    """Return terms as the scripts take them: of the idempotency key, and of the webhook."""
+def terms_in_scripts(terms: Terms, keys: Keys, kept_s: int) -> tuple[str | int, ...]:
+    """Return terms as the scripts take them: of the idempotency key, the webhook, and the place of
+    the result, whose URL is kept for `kept_s`."""
     webhook = (terms.webhook.url, terms.webhook.host) if terms.webhook else ("", "")
-    return (*idempotency_in_scripts(terms.idempotency, keys), *webhook)
+    result = terms.result
+    place = (result.place, result.host, result.url or "") if result else ("", "", "")
+    return (*idempotency_in_scripts(terms.idempotency, keys), *webhook, *place, kept_s)

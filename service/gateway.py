@@ -16,6 +16,7 @@ from service.metrics import GatewayMetrics
 from service.outbound.client import OutboundClient
 from service.result_cache.cache import ResultCache
 from service.result_room import ResultRoom
+from service.results.parts import Results
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
 from service.uploads import UploadReader
@@ -35,6 +36,7 @@ class Gateway:
     uploads: UploadReader
     room: ResultRoom
     webhooks: Webhooks
+    results: Results
     outbound: OutboundClient
     """Connects to URLs that callers name."""
     cache: ResultCache | None = None

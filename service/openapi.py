@@ -157,7 +157,7 @@ def upscale_request(kind: type[UpscaleRequest] = UpscaleRequest) -> Json:
     Parameters are declared once, in the query, which every kind of body has: generated clients and
     "Try it out" then send each of them once.
     """
-    properties = _properties(kind.model_json_schema())
+    properties = properties_of(kind.model_json_schema())
     return {
         "parameters": [
             *(_query_parameter(name, value) for name, value in properties.items()),
@@ -179,7 +179,7 @@ def upscale_request(kind: type[UpscaleRequest] = UpscaleRequest) -> Json:
 
 def image_request() -> Json:
     """Return the `openapi_extra` of a route whose query is a signed link."""
-    properties = _properties(UpscaleRequest.model_json_schema())
+    properties = properties_of(UpscaleRequest.model_json_schema())
     return {
         "parameters": [
             *(_query_parameter(name, value) for name, value in properties.items()),
@@ -194,7 +194,7 @@ def estimate_request() -> Json:
     return {
         "parameters": [
             _query_parameter(name, value) | {"required": name in schema["required"]}
-            for name, value in _properties(schema).items()
+            for name, value in properties_of(schema).items()
         ]
     }
 
@@ -298,7 +298,8 @@ def _query_parameter(name: str, value: Json) -> Json:
     }
 
 
-def _properties(schema: Json) -> Json:
+def properties_of(schema: Json) -> Json:
+    """Return the properties of a request's schema, each in full."""
     return {name: _flat(value, schema) for name, value in schema["properties"].items()}
 
 

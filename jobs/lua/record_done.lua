@@ -3,7 +3,6 @@
 -- 'known' for the same call again, or as `repeated` in shared/repeats.lua.
 local id, job, remaining, on_miss, requirement = ARGV[6], ARGV[7], tonumber(ARGV[8]), ARGV[9], ARGV[10]
 local facts, key, fingerprint = ARGV[11], ARGV[12], ARGV[13]
-local webhook_url, webhook_host = ARGV[14], ARGV[15]
 
 if redis.call('EXISTS', records .. id) == 1 then return { 'known' } end
 local earlier = repeated(key, fingerprint)
@@ -14,8 +13,6 @@ local deadline = now + remaining
 redis.call('HSET', records .. id, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(deadline),
   'on_miss', on_miss, 'requirement', requirement, 'attempt', '0', 'token', '0', 'progress', '1')
 remember(key, fingerprint, id)
-if webhook_url ~= '' then
-  redis.call('HSET', records .. id, 'webhook_url', webhook_url, 'webhook_host', webhook_host)
-end
+agree_deliveries(id, unpack(ARGV, 14, 19))
 finish(id, now, 'succeeded', 'facts', facts)
 return { 'accepted', text(now), text(deadline) }

@@ -5,7 +5,8 @@
 -- the job would be accepted now. `remaining` is what is left of its budget; times in ms. `result_channel`
 -- is that of the gateway, for a small result (finish.lua). With the keys of a client, 'over' is the answer
 -- where its limits allow no such job: then the reason, the pixels that it has used, and the ms left of
--- this day. With a webhook the job's end is announced (shared/deliveries.lua).
+-- this day. What follows the job's end is in shared/deliveries.lua: `place` is where its picture goes, and
+-- `put_url` a URL that lets its owner write there, kept for `put_ttl` seconds.
 local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, overhead =
   ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]),
   tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
@@ -15,6 +16,7 @@ local counters, jobs = KEYS[17], KEYS[18]
 local pixels, pixels_per_day, most_jobs = tonumber(ARGV[19]), tonumber(ARGV[20]), tonumber(ARGV[21])
 local stored = ARGV[22] ~= ''
 local key, fingerprint, webhook_url, webhook_host = ARGV[23], ARGV[24], ARGV[25], ARGV[26]
+local place, place_host, put_url, put_ttl = ARGV[27], ARGV[28], ARGV[29], ARGV[30]
 
 local now = now_ms()
 local deadline = now + remaining
@@ -51,8 +53,6 @@ enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(dead
   'small', small, 'result_channel', result_channel)
 if counters then charge(counters, jobs, now, id, pixels, pixels_per_day, most_jobs) end
 remember(key, fingerprint, id)
-if webhook_url ~= '' then
-  redis.call('HSET', records .. id, 'webhook_url', webhook_url, 'webhook_host', webhook_host)
-end
+agree_deliveries(id, webhook_url, webhook_host, place, place_host, put_url, put_ttl)
 wake_one()
 return { 'accepted', text(now), text(deadline) }

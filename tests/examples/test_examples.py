@@ -21,6 +21,7 @@ CALLERS = {
     "upscale.sh": ("sh", "curl"),
     "upscale.py": (sys.executable, sys.executable),
     "job.mjs": ("node", "node"),
+    "triton_client.py": (sys.executable, sys.executable),
 }
 """Command of each example, and the program that it needs."""
 

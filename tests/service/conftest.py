@@ -17,6 +17,7 @@ Test files go by endpoint, over real HTTP, or by module:
 - test_forms_http: form, form_preamble; test_head_http: head_requests; test_negotiation: negotiation
 - result_cache: result_cache, over HTTP and by module
 - links: links_api, links; by module, and over HTTP
+- inference: inference, and finished_picture; by requests written by hand, and by Triton's client
 - outbound: outbound, module by module; sources: sources, and uploads of no body
 - test_generated_clients: openapi, by the clients that generators make of it
 - test_admission, test_budgets, test_connections, test_gateway_settings, test_picture_response,

@@ -33,7 +33,7 @@ end
 local function finish(id, now, status, ...)
   if status ~= 'succeeded' then withdraw(id, now) end
   redis.call('HSET', records .. id, 'status', status, 'finished_ms', text(now), ...)
-  if not announce(id, now) then expire_record(id) end
+  if not announce(id, now, status) then expire_record(id) end
   leave(id)
   unlease(id)
   drop_payload(id)
