@@ -38,7 +38,7 @@ FILES = [(4_000, 2_000), (4_000, 20_000), (150_000, 60_000), (150_000, 600_000)]
 
 
 @given(st.floats(0.1, 50), parts, parts)
-def test_bytes_and_pixels_of_a_file_are_told_apart(fixed, per_source, per_megabyte):
+def test_bytes_and_pixels_of_a_file_have_parts_of_their_own(fixed, per_source, per_megabyte):
     line = Line(fixed, per_source, 0.0, per_megabyte)
     files = [work(pixels, 0, count) for pixels, count in FILES]
     fitted = fit([(file, line.at(file)) for file in files])

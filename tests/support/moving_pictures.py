@@ -66,7 +66,7 @@ def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     return [(kind, data[start:end]) for kind, start, end in chunks(data)]
 
 
-def animated_avif(frames: Sequence[Deep], bits: int) -> bytes:
+def animated_avif(frames: Sequence[NDArray[Any]], bits: int) -> bytes:
     """Return an animated AVIF without loss, of samples [H, W, 3 or 4] below 2**bits."""
     library: Any = libavif.libavif()
     library.avifEncoderAddImage.argtypes = [
@@ -96,7 +96,7 @@ def animated_avif(frames: Sequence[Deep], bits: int) -> bytes:
             library.avifImageDestroy(picture)
 
 
-def _picture(library: Any, samples: Deep, bits: int) -> Any:
+def _picture(library: Any, samples: NDArray[Any], bits: int) -> Any:
     height, width, channels = samples.shape
     picture = library.avifImageCreate(width, height, bits, libavif.YUV444)
     facts = picture.contents
