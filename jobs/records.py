@@ -66,7 +66,7 @@ def view_of(record: Record) -> JobView:
             status=JobStatus(record[b"status"].decode()),
             submitted_ms=float(record[b"submitted_ms"]),
             deadline_ms=float(record[b"deadline_ms"]),
-            finished_ms=_moment(record.get(b"finished_ms")),
+            finished_ms=moment_of(record.get(b"finished_ms")),
             progress=float(record.get(b"progress", b"0")),
             attempt=int(record.get(b"attempt", b"0")),
             token=int(record.get(b"token", b"0")),
@@ -74,13 +74,14 @@ def view_of(record: Record) -> JobView:
             error_code=_text(record.get(b"error_code")),
             error_detail=_text(record.get(b"error_detail")),
             error_details=decode_details(details) if details is not None else {},
-            webhook=_webhook_of(record),
+            webhook=webhook_of(record),
         )
     except (KeyError, ValueError) as error:
         raise CodecError(str(error)) from error
 
 
-def _webhook_of(record: Record) -> WebhookState | None:
+def webhook_of(record: Record) -> WebhookState | None:
+    """Return the webhook in the record of a job or batch; None without one. Raises ValueError."""
     if b"webhook_url" not in record:
         return None
     return WebhookState(
@@ -88,9 +89,9 @@ def _webhook_of(record: Record) -> WebhookState | None:
         host=record[b"webhook_host"].decode(),
         attempts=int(record.get(b"webhook_attempts", b"0")),
         answer=_text(record.get(b"webhook_answer")),
-        due_ms=_moment(record.get(b"webhook_due_ms")),
-        delivered_ms=_moment(record.get(b"webhook_delivered_ms")),
-        dead_ms=_moment(record.get(b"webhook_dead_ms")),
+        due_ms=moment_of(record.get(b"webhook_due_ms")),
+        delivered_ms=moment_of(record.get(b"webhook_delivered_ms")),
+        dead_ms=moment_of(record.get(b"webhook_dead_ms")),
     )
 
 
@@ -115,5 +116,6 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode()
 
 
-def _moment(value: bytes | None) -> float | None:
+def moment_of(value: bytes | None) -> float | None:
+    """Return a field of milliseconds. Raises ValueError."""
     return None if value is None else float(value)

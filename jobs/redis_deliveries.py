@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from jobs.batch import BatchView, record_name
+from jobs.batch_records import announced_of
 from jobs.codec import CodecError
 from jobs.connection import SteadyRedis
 from jobs.job import JobView
 from jobs.outages import reports_outages
 from jobs.queue import Attempt, AttemptOutcome, Deliveries, Delivery, DeliveryState
-from jobs.records import pairs, view_of
+from jobs.records import pairs
 from jobs.scripts import Scripts
 from jobs.wakeup import POLL_S
 
@@ -42,27 +44,25 @@ class RedisDeliveries(Deliveries):
 
     async def _opened(self, row: list[Any]) -> Delivery | None:
         """Return a leased delivery; one whose record is damaged ends here."""
-        job_id, token, record = row[0].decode(), int(row[1]), pairs(row[2])
+        name, token, record = row[0].decode(), int(row[1]), pairs(row[2])
         try:
-            view = view_of(record)
+            view = announced_of(name, record)
         except CodecError:
-            await self._end(job_id, token, DAMAGED, 0.0)
+            await self._end(name, token, DAMAGED, 0.0)
             return None
         if view.webhook is None:  # only one who damages records removes it
-            await self._end(job_id, token, DAMAGED, 0.0)
+            await self._end(name, token, DAMAGED, 0.0)
             return None
-        return Delivery(view, view.webhook, token)
+        return Delivery(name, view, view.webhook, token)
 
     @reports_outages
     async def end(self, delivery: Delivery, attempt: Attempt, window_s: float) -> DeliveryState:
-        return await self._end(delivery.view.job.id, delivery.token, attempt, window_s)
+        return await self._end(delivery.id, delivery.token, attempt, window_s)
 
-    async def _end(
-        self, job_id: str, token: int, attempt: Attempt, window_s: float
-    ) -> DeliveryState:
+    async def _end(self, name: str, token: int, attempt: Attempt, window_s: float) -> DeliveryState:
         state = await self._scripts.run(
             "end_delivery",
-            *(job_id, token, attempt.outcome.value, attempt.answer),
+            *(name, token, attempt.outcome.value, attempt.answer),
             *(attempt.delay_ms, window_s * 1e3),
         )
         return DeliveryState(state.decode())
@@ -83,15 +83,18 @@ class RedisDeliveries(Deliveries):
             await asyncio.gather(waiting, stopped, return_exceptions=True)
 
     @reports_outages
-    async def dead(self, most: int) -> list[JobView]:
+    async def dead(self, most: int) -> list[JobView | BatchView]:
         views = []
-        for record in await self._scripts.run("dead_deliveries", most):
+        for name, record in await self._scripts.run("dead_deliveries", most):
             try:
-                views.append(view_of(pairs(record)))
+                views.append(announced_of(name.decode(), pairs(record)))
             except CodecError:
                 continue
         return views
 
     @reports_outages
-    async def resend(self, job_id: str) -> bool:
-        return bool(await self._scripts.run("resend", job_id))
+    async def resend(self, ended_id: str) -> bool:
+        for name in (ended_id, record_name(ended_id)):
+            if await self._scripts.run("resend", name):
+                return True
+        return False

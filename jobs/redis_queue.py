@@ -12,6 +12,7 @@ from jobs.connection import SteadyRedis, connect
 from jobs.event_hub import EventHub
 from jobs.keys import Keys
 from jobs.records import JobRecords
+from jobs.redis_batches import RedisBatches
 from jobs.redis_clients import RedisClients
 from jobs.redis_deliveries import RedisDeliveries
 from jobs.redis_leases import RedisLeases
@@ -37,6 +38,7 @@ class RedisQueue:
         self.leases = RedisLeases(scripts, pictures, wakeup, settings)
         self.deliveries = RedisDeliveries(scripts, client, keys.delivery_wake)
         self.clients = RedisClients(scripts)
+        self.batches = RedisBatches(client, keys, scripts, self._hub)
         self.submissions = RedisSubmissions(
             keys, scripts, pictures, records, self._hub, self.registry, settings
         )

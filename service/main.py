@@ -28,6 +28,7 @@ from models.catalog import SHIPPED, CatalogError, read_valid_entries
 from service import (
     admin_api,
     allocator,
+    batches_api,
     estimate_api,
     health_api,
     idempotency,
@@ -40,6 +41,9 @@ from service.access.exposure import exposed
 from service.access.guard import GUARDED
 from service.access.key_store import KeyStore
 from service.access.rate_headers import POLICY, STATE
+from service.batches.making import Maker, Parts
+from service.batches.pace import Pace
+from service.batches.working import BatchWorker
 from service.body_bounds import BodyReader
 from service.catalog_store import CatalogStore
 from service.connection_bounds import ConnectionBounds, bounded
@@ -101,7 +105,7 @@ def create_app(
     problems.install(app)
     state = health_api.public if settings.metrics_port else health_api.full
     guarded = GUARDED if gateway.keys else None
-    for part in (upscale_api, estimate_api, jobs_api, models_api):
+    for part in (upscale_api, estimate_api, jobs_api, batches_api, models_api):
         app.include_router(part.router, dependencies=guarded)
     app.include_router(admin_api.router)
     app.include_router(state)
@@ -118,20 +122,26 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
     outbound = build_outbound(settings)
     sources = build_sources(settings, outbound)
     snapshots = SnapshotCache(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
+    keys = KeyStore(settings.keys) if settings.keys else None
+    uploads = UploadReader(settings, sources)
+    dispatcher = Dispatcher(
+        queue.submissions, queue.registry, snapshots, catalogs, settings, metrics, room
+    )
+    pace = Pace(queue.submissions, snapshots)
+    making = Parts(settings, queue.submissions, uploads, dispatcher, catalogs, metrics, keys, pace)
     return Gateway(
         settings=settings,
         queue=queue,
         catalogs=catalogs,
         metrics=metrics,
         snapshots=snapshots,
-        dispatcher=Dispatcher(
-            queue.submissions, queue.registry, snapshots, catalogs, settings, metrics, room
-        ),
-        uploads=UploadReader(settings, sources),
+        dispatcher=dispatcher,
+        uploads=uploads,
         room=room,
         webhooks=Webhooks(queue.deliveries, settings, outbound),
+        batches=BatchWorker(queue.batches, Maker(making), settings.batch_jobs),
         outbound=outbound,
-        keys=KeyStore(settings.keys) if settings.keys else None,
+        keys=keys,
     )
 
 
@@ -170,6 +180,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(gateway.catalogs.follow_reload_requests(), name="catalog"),
         asyncio.create_task(polling, name="reload requests"),
         asyncio.create_task(gateway.webhooks.deliver(), name="webhooks"),
+        asyncio.create_task(gateway.batches.run(), name="batches"),
     ]
     if gateway.keys is not None:
         tasks.append(asyncio.create_task(gateway.keys.follow(), name="keys"))

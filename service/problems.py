@@ -39,6 +39,7 @@ STATUS: Mapping[str, int] = {
     "source_not_allowed": 403,
     "bucket_not_allowed": 403,
     "job_not_found": 404,
+    "batch_not_found": 404,
     "webhook_not_found": 404,
     "job_not_finished": 409,
     "job_cancelled": 409,

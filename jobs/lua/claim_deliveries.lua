@@ -11,8 +11,7 @@ local claims = {}
 local function claim(id, host)
   if read(id, 'webhook_host')[1] ~= host then return remove_delivery(id, host) end -- lost or damaged
   local record = redis.call('HGETALL', records .. id)
-  local token = tostring(redis.call('INCR', tokens))
-  redis.call('HSET', records .. id, 'webhook_token', token)
+  local token = fence(id, 'webhook_token')
   set_due(id, host, now + lease_ms)
   delivering[host] = (delivering[host] or 0) + 1
   claims[#claims + 1] = { id, token, record }

@@ -96,7 +96,7 @@ class Courier:
             await self._end(delivery, STOPPED)
             raise
         except Exception:
-            log.exception("the webhook of job %s could not be sent", delivery.view.job.id)
+            log.exception("the webhook of %s could not be sent", delivery.id)
             return  # due again when its lease has run out
         await self._end(delivery, attempt)
 
@@ -121,7 +121,7 @@ class Courier:
 def _facts(delivery: Delivery, attempt: Attempt) -> dict[str, str | int]:
     """Return the fields of an attempt's log line. The URL may hold a secret of its receiver."""
     return {
-        "request_id": delivery.view.job.id,
+        "request_id": delivery.id,
         "host": delivery.webhook.host,
         "answer": attempt.answer,
         "attempt": delivery.webhook.attempts + 1,
