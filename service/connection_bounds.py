@@ -5,7 +5,8 @@ uvicorn bounds none of them: it parses a head of any size, keeps an idle connect
 first request, and holds the answer to a caller who does not read it in memory for ever. It stops to
 read when a request comes before the answer to the last one, and so never learns that the caller has
 left. Here such a request is not read, and the connection is closed after the answer: a client sends
-it again (RFC 9112, 9.3.2).
+it again (RFC 9112, 9.3.2). Once an answer has begun, its job is done; a client may have all of it
+(of one to HEAD, the head) before uvicorn knows, and its next request waits as in uvicorn.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class BoundedConnection(HttpToolsProtocol):
         fields = sum(len(name) + len(value) for name, value in self.headers)
         if len(self.url) + fields > self.bounds.head_bytes:
             self._refuse(http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        elif self._answering:
+        elif self._answering and not self.cycle.response_started:
             self._refused, self.cycle.keep_alive = True, False
         else:
             super().on_headers_complete()

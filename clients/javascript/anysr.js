@@ -324,12 +324,16 @@ class Limit {
     this.check();
     const stop = new AbortController();
     const leave = () => stop.abort();
+    let late = false;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
     const alive = () => {
       clearTimeout(timer);
-      const ms = Math.min(quietMs, this.leftMs);
-      if (ms < Infinity) timer = setTimeout(leave, Math.max(0, Math.min(ms, 2 ** 31 - 1)));
+      const ms = Math.min(quietMs, this.leftMs, 2 ** 31 - 1);
+      // A timer may fire a little early, when the deadline has not quite passed.
+      const last = this.leftMs - ms < 1;
+      const end = () => ((late = last), leave());
+      if (Math.min(quietMs, this.leftMs) < Infinity) timer = setTimeout(end, Math.max(0, ms));
     };
     alive();
     this.caller?.addEventListener("abort", leave);
@@ -337,6 +341,7 @@ class Limit {
       return await work(stop.signal, alive);
     } catch (error) {
       this.check();
+      if (late) throw passed();
       throw error instanceof AnysrError ? error : broken(error);
     } finally {
       clearTimeout(timer);

@@ -6,12 +6,14 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { test } from "node:test";
+import { test as testWithin } from "node:test";
 
 import * as anysr from "../../clients/javascript/anysr.js";
 
 const SERVER = /** @type {string} */ (process.env.ANYSR_SERVER);
 const photo = new Uint8Array(await readFile(/** @type {string} */ (process.env.PHOTO)));
+/** One that hangs fails by its name. */
+const test = (name, work) => testWithin(name, { timeout: 60_000 }, work);
 const QUICK = { firstPauseMs: 1, longestPauseMs: 2 };
 const client = new anysr.Client({ server: SERVER, retries: QUICK });
 

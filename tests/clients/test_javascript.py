@@ -36,7 +36,7 @@ def test_the_module_calls_the_service(service_url: str, tmp_path: Path) -> None:
         env={**os.environ, "ANYSR_SERVER": service_url, "PHOTO": str(photo)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

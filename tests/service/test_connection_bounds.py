@@ -116,6 +116,24 @@ async def test_an_endless_header_is_refused_and_blocks_no_other_request() -> Non
         await sending
 
 
+async def head_first(scope: Scope, _: Receive, send: Send) -> None:
+    """Answer without a body; the end of the answer to /first follows its head after a while."""
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await asyncio.sleep(0.05 if scope["path"] == "/first" else 0)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def test_a_request_after_an_answer_without_a_body_is_answered() -> None:
+    """To its client, an answer without a body is complete with its head."""
+    async with serving(BOUNDS, head_first) as (_, port), asyncio.timeout(PATIENCE_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+        writer.write(get(b""))
+        assert (await reader.read()).startswith(b"HTTP/1.1 204")
+        writer.close()
+
+
 async def test_a_pipelined_head_is_bounded_too(served: tuple[uvicorn.Server, int]) -> None:
     _, port = served
     first = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n" + b"b" * 50_000

@@ -15,7 +15,6 @@ from scheduling.request import UpscaleRequest
 from tests.service.harness import ScriptedWorker, Start, drawn
 from tests.support.key_files import new_key
 
-KEY = "ANYSR_KEY"
 WANTED = UpscaleRequest(scale=2)
 
 
