@@ -1,4 +1,5 @@
-"""Pace: a batch submits jobs only while few wait, so that it lies beneath interactive work."""
+"""Pace: a batch submits jobs only while few wait and Redis has memory, so that it lies beneath
+interactive work."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import asyncio
 import contextlib
 
 from jobs.queue import Submissions
+from jobs.queue_health import QueueHealth
 from service.snapshot import SnapshotCache
 
 ASK_EVERY_S = 0.25
@@ -15,6 +17,8 @@ class Pace:
     """Lets jobs of batches into the queue while no more wait there than workers are ready.
 
     A worker that becomes free then finds one, and an interactive request finds the queue short.
+    Results are kept for a while, so a long batch could fill Redis, for which others would pay: half
+    of its memory stays theirs.
     """
 
     def __init__(self, submissions: Submissions, snapshots: SnapshotCache) -> None:
@@ -35,5 +39,15 @@ class Pace:
         self._ended.set()
 
     async def _has_room(self) -> bool:
-        ready = sum(worker.ready for worker in self._snapshots.current.workers)
-        return ready > 0 and (await self._submissions.stats()).queued <= ready
+        snapshot = self._snapshots.current
+        ready = sum(worker.ready for worker in snapshot.workers)
+        if ready == 0 or not _has_memory(snapshot.health):
+            return False
+        return (await self._submissions.stats()).queued <= ready
+
+
+def _has_memory(health: QueueHealth | None) -> bool:
+    """Return whether half of the memory of each server is free; not while that is unknown."""
+    return health is not None and all(
+        memory.used_bytes <= memory.limit_bytes / 2 for memory in health.memory
+    )

@@ -7,6 +7,7 @@ import base64
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -76,7 +77,7 @@ async def test_a_bad_source_fails_alone(served: RunningGateway, remote: Remote) 
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "named"),
     [
         (b"", "JSON"),
         (b"[1]", "object"),
@@ -88,6 +89,16 @@ async def test_a_bad_source_fails_alone(served: RunningGateway, remote: Remote) 
         (b'{"sources": [{"image_url": "http://a/b"}], "options": {"scale": 1e999}}', "scale"),
         (b'{"sources": [{"image_url": "http://a/b"}], "options": {"scale": true}}', "scale"),
         (b'{"sources": [{"image_url": "http://a/b"}], "options": {"scale": [2]}}', "scale"),
+        (
+            b'{"sources": [{"image_url": "http://a/b"}], "options": {"frame": 1%s}}'
+            % (b"0" * 5000),
+            "",
+        ),
+        (b"[" * 100_000, "JSON"),
+        (
+            b'{"sources": [{"image_url": "http://a/b"}], "options": {"image_url": "x"}}',
+            "image_url",
+        ),
         (b'{"sources": [{"image_url": "http://a/b"}], "options": {"sclae": 2}}', "sclae"),
         (
             b'{"sources": [{"image_url": "http://a/b"}],'
@@ -97,10 +108,10 @@ async def test_a_bad_source_fails_alone(served: RunningGateway, remote: Remote) 
     ],
 )
 async def test_a_malformed_batch_is_refused_whole(
-    served: RunningGateway, body: bytes, told: str, raw_redis: Redis, keys: Keys
+    served: RunningGateway, body: bytes, named: str, raw_redis: Redis, keys: Keys
 ) -> None:
     refused = await served.client.post("/batches", content=body)
-    assert told in assert_problem(refused, 422, "invalid_request")["detail"]
+    assert named in assert_problem(refused, 422, "invalid_request")["detail"]
     assert await raw_redis.zcard(keys.batches) == 0
 
 
@@ -187,7 +198,7 @@ async def test_a_batch_lies_beneath_interactive_work(
             await worker.claimed.wait()
 
         async def begun() -> bool:
-            return (await shown(served.client, batch))["counts"]["running"] == 4
+            return bool((await shown(served.client, batch))["counts"]["running"] == 4)
 
         await eventually(begun, "as many sources as are worked on at once")
         assert (await served.stats()).queued <= 3
@@ -209,13 +220,53 @@ async def test_no_more_jobs_wait_than_the_workers_will_take_soon(
         batch = await posted(served.client, sources_of(remote, *TEN))
 
         async def begun() -> bool:
-            return (await shown(served.client, batch))["counts"]["running"] == 4
+            return bool((await shown(served.client, batch))["counts"]["running"] == 4)
 
         await eventually(begun, "as many sources as are worked on at once")
         assert len(remote.received) == fetched
         worker.go.set()
         await ended(served.client, batch)
     assert {claim.job.budget_ms for claim in worker.claims[:3]} == {60_000.0}
+
+
+async def test_batches_take_turns(start: Start, worker: ScriptedWorker, remote: Remote) -> None:
+    worker.go.clear()
+    async with start(**fetching(remote, batch_jobs=2)) as served:
+        long = await posted(served.client, sources_of(remote, *TEN, *TEN))
+        async with asyncio.timeout(10):
+            await worker.claimed.wait()
+        short = await posted(served.client, sources_of(remote, "/0", "/1"))
+
+        async def begun() -> bool:
+            return (await shown(served.client, short))["started_ms"] is not None
+
+        await eventually(begun, "the second batch")
+        worker.go.set()
+        ends = [(await ended(served.client, batch))["finished_ms"] for batch in (short, long)]
+    assert ends[0] < ends[1]
+
+
+async def test_a_batch_leaves_memory_of_redis_to_others(
+    start: Start, worker: ScriptedWorker, remote: Remote, raw_redis: Redis
+) -> None:
+    assert worker.go.is_set()
+    limit: Any = (await raw_redis.config_get("maxmemory"))["maxmemory"]
+    used: Any = (await raw_redis.info("memory"))["used_memory"]
+    await raw_redis.config_set("maxmemory", used * 3 // 2)
+    try:
+        async with start(**fetching(remote)) as served:
+            batch = await posted(served.client, sources_of(remote, "/0"))
+
+            async def begun() -> bool:
+                return bool((await shown(served.client, batch))["counts"]["running"] == 1)
+
+            await eventually(begun, "a source that waits for memory")
+            assert remote.received == []
+            await raw_redis.config_set("maxmemory", limit)
+            over = await ended(served.client, batch)
+    finally:
+        await raw_redis.config_set("maxmemory", limit)
+    assert over["counts"]["succeeded"] == 1
 
 
 async def test_changes_are_sent_as_events(served: RunningGateway, remote: Remote) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from typing import Any
 
 import httpx
 from redis.asyncio import Redis
@@ -25,7 +26,8 @@ TEN = tuple(f"/{number}" for number in range(10))
 
 async def expire(raw: Redis, keys: Keys) -> None:
     """Let all leases of batches run out, as time would."""
-    for name in await raw.zrange(keys.batches, 0, -1):
+    names: Any = await raw.zrange(keys.batches, 0, -1)
+    for name in names:
         await raw.zadd(keys.batches, {name: 0}, xx=True)
 
 
