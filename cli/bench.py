@@ -278,6 +278,37 @@ def sizes(
 
 
 @app.command()
+def capacity(
+    rungs: Annotated[str, typer.Option(help="MODEL@WIDTH, comma-separated.")] = (
+        "anysr-s@1,anysr-m@1"
+    ),
+    sides: Annotated[str, typer.Option(help="Of square inputs in pixels, comma-separated.")] = (
+        "128,256,512,1024"
+    ),
+    scales: Annotated[str, typer.Option(help="Comma-separated.")] = "2,3,4",
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of each row.")] = 4.0,
+) -> None:
+    """Count the pictures that a service of one worker makes in a second, by size and scale.
+
+    JPEGs in and out over HTTP, two callers in closed loop, nothing narrowed.
+    """
+    from benchmarks.capacity import measure
+
+    networks = each(rungs, Rung.parse, "--rungs")
+    inputs, wanted = each(sides, int, "--sides"), scales_of(scales)
+    table = Table(title="Pictures a second and core")
+    for heading in ("", "input", "scale", "a second and core", "CPU ms"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    with progress(refresh=1) as bars:
+        task = bars.add_task("Rows", total=len(networks) * len(inputs) * len(wanted))
+        for row in measure(networks, inputs, wanted, seconds, partial(bars.advance, task)):
+            size = f"{row.side} x {row.side}"
+            rate = f"{row.per_core:.2f}", f"{row.cpu_ms:,.0f}"
+            table.add_row(row.rung.key, size, f"x{row.scale:g}", *rate)
+    console().print(table)
+
+
+@app.command()
 def promises(
     tries: Annotated[
         int, typer.Option(help="Number of refusals, each with a second request.")

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.compose import docker
 from tests.containers.conftest import PORT
 from tests.containers.stack import WAIT_S, Stack, eventually, inspect, photograph, size_of
+from tests.support.key_files import new_key
 
 ALERTS_PORT, HTTP_PORT, HTTPS_PORT = (str(int(PORT) + n) for n in (3, 4, 5))
 OWN_PORTS = f"""\
@@ -24,7 +24,6 @@ services:
 """In place of 80 and 443, which the machine may need."""
 ROOT = "/data/caddy/pki/authorities/local/root.crt"
 """Certificate of the authority that Caddy makes for localhost, and for no public name."""
-ME = ("me", "a-drawn-password")
 ALERTMANAGER = "prom/alertmanager:v0.27.0"
 CADDY = "caddy:2.8.4-alpine"
 
@@ -71,14 +70,23 @@ def test_an_alert_of_prometheus_reaches_its_receiver(
 
 
 @pytest.fixture
-def public(built: dict[str, str], tmp_path: Path) -> Iterator[Stack]:
-    """The service behind Caddy, under the name localhost."""
+def shop(tmp_path: Path) -> dict[str, str]:
+    """Headers with the key of a client, whose file the gateway's user may read."""
+    keys = tmp_path / "keys" / "keys.toml"
+    keys.parent.mkdir()
+    keys.touch(0o644)
+    return new_key(keys, "shop", requests_per_second=50)
+
+
+@pytest.fixture
+def public(built: dict[str, str], tmp_path: Path, shop: dict[str, str]) -> Iterator[Stack]:
+    """The service behind Caddy, under the name localhost, with a key for `shop`."""
+    assert shop
     own = tmp_path / "own.compose.yml"
     own.write_text(OWN_PORTS)
     files = ("docker-compose.yml", "deploy/internet.compose.yml", str(own))
     need_images(CADDY)
-    hashed = docker("run", "--rm", CADDY, "caddy", "hash-password", "--plaintext", ME[1])
-    names = {"ANYSR_DOMAIN": "localhost", "ANYSR_USER": ME[0], "ANYSR_PASSWORD_HASH": hashed}
+    names = {"ANYSR_DOMAIN": "localhost", "ANYSR_KEYS_FOLDER": str(tmp_path / "keys")}
     stack = Stack("anysr-internet-test", {**built, **names}, files)
     stack.down()
     try:
@@ -88,18 +96,18 @@ def public(built: dict[str, str], tmp_path: Path) -> Iterator[Stack]:
         stack.down()
 
 
-def test_caddy_asks_for_a_password_and_passes_a_picture_on(public: Stack) -> None:
+def test_caddy_passes_keys_and_pictures_on(public: Stack, shop: dict[str, str]) -> None:
     trusted = ssl.create_default_context(cadata=public.inside("caddy", "cat", ROOT))
     https = f"https://localhost:{HTTPS_PORT}"
     with httpx.Client(base_url=https, verify=trusted, timeout=WAIT_S) as caller:
         assert caller.get("/models").status_code == 401
-        assert caller.get("/models", auth=(ME[0], "another")).status_code == 401
+        assert caller.get("/models", headers={"Authorization": "Bearer a"}).status_code == 401
         picture = {"image": photograph(64, 48)}
-        answer = caller.post("/upscale", params={"scale": 2}, files=picture, auth=ME)
+        answer = caller.post("/upscale", params={"scale": 2}, files=picture, headers=shop)
         assert answer.status_code == 200, answer.text
         assert size_of(answer.content) == (128, 96)
         for hidden in ("/metrics", "/admin/reload"):
-            assert caller.get(hidden, auth=ME).status_code == 404
+            assert caller.get(hidden, headers=shop).status_code == 404
     moved = httpx.get(f"http://127.0.0.1:{HTTP_PORT}/models", headers={"Host": "localhost"})
     assert (moved.status_code, moved.headers["location"]) == (308, "https://localhost/models")
     gateway, caddy = (inspect(public.containers(name)[0]) for name in ("gateway", "caddy"))
