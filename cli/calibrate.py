@@ -52,9 +52,8 @@ def calibrate(
 def _table(costs: CostModel) -> Table:
     table = Table(title="Cost of each stage")
     table.add_column("stage", no_wrap=True)
-    for heading in ("fixed ms", "ms per input MP", "ms per output MP"):
+    for heading in ("fixed ms", "ms per input MP", "ms per output MP", "ms per MB"):
         table.add_column(heading, justify="right")
     for stage, line in sorted(costs.lines.items()):
-        figures = (line.fixed, line.per_source, line.per_output)
-        table.add_row(stage, *(f"{figure:.2f}" for figure in figures))
+        table.add_row(stage, *(f"{figure:.2f}" for figure in line.parts))
     return table

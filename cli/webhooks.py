@@ -1,16 +1,20 @@
-"""`anysr webhooks`: the webhooks of a service that were given up."""
+"""`anysr webhooks`: the webhooks and pictures that a service could not deliver, and gave up."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import httpx
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from cli.terminal import console
 
-app = typer.Typer(help="Show and resend webhooks that were given up.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show and resend what could not be delivered and was given up.", no_args_is_help=True
+)
 
 Server = Annotated[str, typer.Option(help="URL of the gateway.")]
 Key = Annotated[str, typer.Option("--admin-key", envvar="ANYSR_ADMIN_KEY", help="Its admin key.")]
@@ -19,15 +23,26 @@ LOCAL = "http://127.0.0.1:8000"
 
 @app.command()
 def dead(server: Server = LOCAL, key: Key = "") -> None:
-    """List the webhooks that were given up, newest first; the last 1000 are kept."""
-    table = Table(title="webhooks that were given up")
-    for heading in ("job", "ended as", "host", "attempts", "last answer"):
+    """List the jobs of which a webhook or a picture was given up, newest first; the last 1000 are
+    kept."""
+    table = Table(title="what was given up")
+    for heading in ("job", "ended as", "what", "to", "attempts", "last answer"):
         table.add_column(heading)
     for job in _asked("GET", server, key, "/admin/webhooks/dead"):
-        webhook = job["webhook"]
-        cells = (webhook["host"], str(webhook["attempts"]), webhook["last_answer"] or "")
-        table.add_row(job["id"], job["status"], *cells)
+        for cells in _given_up(job):
+            table.add_row(job["id"], job["status"], *map(escape, cells))
     console().print(table)
+
+
+def _given_up(job: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield what, where to, number of attempts and last answer of each delivery."""
+    picture, webhook = job["destination"], job["webhook"]
+    if picture and picture["given_up_ms"] is not None:
+        error = picture["error"] or {}
+        answer = str(error.get("remote_status", error.get("code", "")))
+        yield "picture", picture["place"], str(picture["attempts"]), answer
+    if webhook and webhook["given_up_ms"] is not None:
+        yield "webhook", webhook["host"], str(webhook["attempts"]), webhook["last_answer"] or ""
 
 
 @app.command()
@@ -37,7 +52,7 @@ def resend(
     server: Server = LOCAL,
     key: Key = "",
 ) -> None:
-    """Send webhooks again that were given up."""
+    """Deliver again what was given up; a webhook follows its picture."""
     if every == bool(jobs):
         raise typer.BadParameter("name jobs, or --all")
     listed = _asked("GET", server, key, "/admin/webhooks/dead") if every else []

@@ -1,4 +1,4 @@
-"""Frames of an animated PNG (APNG), decoded and composed by Pillow, in 8 bits."""
+"""Frames of an animated PNG (APNG) of at most 8 bits, decoded and composed by Pillow."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from images.exif import PREFIX
 from images.metadata.exif_record import exif_of
 from images.metadata.facts import Metadata
 from images.picture import Samples, contiguous, strips
-from jobs.errors import UnsupportedImage
+from jobs.errors import CorruptImage, UnsupportedImage
 from jobs.formats import ImageFormat
 
 BITS = 10
@@ -41,8 +41,45 @@ def decode_deep_avif(data: bytes, bits: int) -> Samples:
     """Return the samples [H, W] or [H, W, 2..4] of an AVIF of 10 or 12 bits as 16 bits, not turned
     upright. Raises imagecodecs.AvifError for damaged data."""
     samples: Samples = imagecodecs.avif_decode(data)
-    if samples.dtype != np.uint16:
-        return samples
+    return samples if samples.dtype != np.uint16 else _widened(samples, bits)
+
+
+def decode_deep_frame(data: bytes, frame: int, width: int, height: int) -> Samples:
+    """Return the samples [H, W, 3 or 4] of a frame, counted from 0, of an animated AVIF of 10 or 12
+    bits as 16 bits. Its size is checked before it is converted.
+
+    Raises CorruptImage for another size, and AvifError for damaged data.
+    """
+    library = libavif.libavif()
+    if library is None:
+        raise UnsupportedImage(f"This installation reads {ImageFormat.AVIF.label} of 8 bits alone.")
+    with _made(library, "Decoder") as decoder:
+        settings = decoder.contents
+        settings.max_threads, settings.source = THREADS, libavif.TRACKS
+        settings.ignore_exif = settings.ignore_xmp = 1
+        settings.most_pixels, settings.most_side = width * height, max(width, height)
+        settings.strict_flags = libavif.ALPHA_SIZE_REQUIRED
+        _check(library.avifDecoderSetIOMemory(decoder, data, len(data)))
+        _check(library.avifDecoderParse(decoder))
+        _check(library.avifDecoderNthImage(decoder, frame))
+        return _samples(library, settings.picture, width, height)
+
+
+def _samples(library: ctypes.CDLL, picture: Any, width: int, height: int) -> Samples:
+    """Return the samples of a decoded picture of libavif's, which must have this size."""
+    facts = picture.contents
+    if (facts.width, facts.height) != (width, height):
+        raise CorruptImage
+    channels, kind = (4 if facts.alpha_plane else 3), (np.uint16 if facts.depth > 8 else np.uint8)
+    samples: Samples = np.empty((height, width, channels), kind)
+    pixels = _pixels(library, picture, samples)
+    pixels.depth = facts.depth
+    _check(library.avifImageYUVToRGB(picture, pixels))
+    return samples if kind is np.uint8 else _widened(samples, facts.depth)
+
+
+def _widened(samples: Samples, bits: int) -> Samples:
+    """Change samples of 10 or 12 bits to 16, and return them."""
     most = (1 << bits) - 1
     levels = np.rint(np.arange(most + 1) * (65535 / most)).astype(np.uint16)
     for rows in strips(*samples.shape[:2]):
@@ -114,13 +151,19 @@ def _annotate(library: ctypes.CDLL, picture: Any, metadata: Metadata) -> None:
 
 def _fill(library: ctypes.CDLL, picture: Any, samples: Samples) -> None:
     """Convert samples to the planes of a picture; 16 bits are rounded to its depth."""
+    pixels = _pixels(library, picture, samples)
+    _check(library.avifImageRGBToYUV(picture, pixels))
+
+
+def _pixels(library: ctypes.CDLL, picture: Any, samples: Samples) -> libavif.Pixels:
+    """Return libavif's description of samples [H, W, 3 or 4], where they lie."""
     pixels = libavif.Pixels()
     library.avifRGBImageSetDefaults(pixels, picture)
     pixels.depth = 8 * samples.itemsize
     pixels.format = libavif.RGB if samples.shape[2] == 3 else libavif.RGBA
     pixels.pixels, pixels.row_bytes = samples.ctypes.data, samples.strides[0]
     pixels.max_threads = THREADS
-    _check(library.avifImageRGBToYUV(picture, pixels))
+    return pixels
 
 
 def _written(library: ctypes.CDLL, picture: Any, quality: int) -> bytes:

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from images.apng import decode_apng
-from images.avif_by_libavif import decode_deep_avif
+from images.avif_by_libavif import decode_deep_avif, decode_deep_frame, libavif_found
 from images.bmp import decode_runs, visible
 from images.colour import fitting, full_range, to_srgb
 from images.colour_space import SRGB, Cicp, ColourSpace
@@ -22,6 +22,7 @@ from images.containers.gif import read_gif
 from images.containers.heic import read_heic
 from images.containers.png_parts import MAX_PROFILE_BYTES, profile
 from images.containers.tiff import read_tiff
+from images.deep_apng import decode_deep_apng
 from images.gif import decode_gif
 from images.header import GREY_MODES, ImageHeader
 from images.heic import decode_heic
@@ -119,8 +120,15 @@ _ALONE: dict[ImageFormat, Callable[[bytes, ImageHeader, bytes], _Decoded]] = {
 
 def _decoded_png(data: bytes, header: ImageHeader, exif: bytes) -> _Decoded:
     icc = fitting(profile(data), header.colours)
-    samples = decode_png(data) if header.frame is None else decode_apng(data, header.frame)
+    samples = _png_samples(data, header)
     return _Decoded(samples, icc, exif, *space_of_png(data, icc is not None))
+
+
+def _png_samples(data: bytes, header: ImageHeader) -> Samples:
+    if header.frame is None:
+        return decode_png(data)
+    decode_frame = decode_deep_apng if header.bit_depth == 16 else decode_apng
+    return decode_frame(data, header.frame)
 
 
 def _decoded_jpeg(data: bytes, image: ImageFile, exif: bytes) -> _Decoded:
@@ -134,7 +142,7 @@ def _decoded_jpeg(data: bytes, image: ImageFile, exif: bytes) -> _Decoded:
 def _decoded_avif(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes) -> _Decoded:
     """A profile counts over code points, and those of the container over those of the stream."""
     if header.frame is not None:
-        return _decoded_frame(data, image, exif)
+        return _decoded_frame(data, header, image, exif)
     stated = read_avif(data)
     deep = header.bit_depth == 16
     samples = decode_deep_avif(data, stated.bits) if deep else _by_pillow(image)[0]
@@ -144,10 +152,14 @@ def _decoded_avif(data: bytes, header: ImageHeader, image: ImageFile, exif: byte
     return _Decoded(samples, icc, exif, space)
 
 
-def _decoded_frame(data: bytes, image: ImageFile, exif: bytes) -> _Decoded:
-    """Return a frame of an animated AVIF, as Pillow decodes it."""
-    samples, icc = _by_pillow(image)
-    icc = fitting(icc, _colours(samples))
+def _decoded_frame(data: bytes, header: ImageHeader, image: ImageFile, exif: bytes) -> _Decoded:
+    """Return a frame of an animated AVIF: one of 8 bits, or where libavif is missing, as Pillow
+    decodes it."""
+    if header.bit_depth == 16 and libavif_found():
+        samples = decode_deep_frame(data, header.frame or 0, header.width, header.height)
+    else:
+        samples, _ = _by_pillow(image)
+    icc = fitting(image.info.get("icc_profile"), _colours(samples))
     points = read_tracks(data)[0].code_points
     space = Cicp.stated(*points) if points and icc is None else None
     return _Decoded(samples, icc, exif, space)

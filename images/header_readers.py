@@ -75,7 +75,7 @@ def _read_avif_header(data: bytes, max_pixels: int, frame: int | None) -> Parsed
 
 
 def _read_tracks_header(data: bytes, max_pixels: int, frame: int | None) -> ParsedHeader:
-    """Read the header of an animated AVIF, whose frames are decoded to 8 bits. A track, even of one
+    """Read the header of an animated AVIF. A track, even of one
     frame, has streams of its own, so one is always to be named."""
     if frame is None:
         raise AnimatedImage
@@ -86,7 +86,9 @@ def _read_tracks_header(data: bytes, max_pixels: int, frame: int | None) -> Pars
         _check_each(frame_sizes(data, track.samples[: frame + 1]), max_pixels)
     alpha = any(track.auxiliary for track in others)
     mode = "RGBA" if alpha else "RGB"
-    return ParsedHeader(colours.width, colours.height, mode, alpha, orientation=1, frame=frame)
+    depth = 16 if colours.bits > 8 else 8
+    size = colours.width, colours.height
+    return ParsedHeader(*size, mode, alpha, depth, orientation=1, frame=frame)
 
 
 def _read_jxl_header(data: bytes, max_pixels: int, frame: int | None) -> ParsedHeader:

@@ -27,6 +27,11 @@ OK = 0
 YUV444, YUV420, YUV400 = 1, 3, 4
 FULL_RANGE = 1
 RGB, RGBA = 0, 1
+ALPHA_SIZE_REQUIRED = 1 << 2
+"""The one strict check of a file that Pillow leaves on as well: others refuse files that are only
+unusual."""
+TRACKS = 2
+"""A decoder's source: the frames of an animation, not the picture that stands for them."""
 
 
 class Data(ctypes.Structure):
@@ -80,6 +85,27 @@ class Pixels(ctypes.Structure):
     ]
 
 
+class Decoder(ctypes.Structure):
+    """The beginning of avifDecoder."""
+
+    _fields_: ClassVar = [
+        ("codec", c_int),
+        ("max_threads", c_int),
+        ("source", c_int),
+        ("progressive", c_int),
+        ("incremental", c_int),
+        ("ignore_exif", c_int),
+        ("ignore_xmp", c_int),
+        ("most_pixels", c_uint32),
+        ("most_side", c_uint32),
+        ("most_frames", c_uint32),
+        ("strict_flags", c_uint32),
+        ("picture", POINTER(Picture)),
+        ("frame", c_int),
+        ("frames", c_int),
+    ]
+
+
 class Encoder(ctypes.Structure):
     """The beginning of avifEncoder."""
 
@@ -100,9 +126,10 @@ class Encoder(ctypes.Structure):
     ]
 
 
-_Picture, _Pixels, _Encoder, _Data = (
+_Picture, _Pixels, _Decoder, _Encoder, _Data = (
     POINTER(Picture),
     POINTER(Pixels),
+    POINTER(Decoder),
     POINTER(Encoder),
     POINTER(Data),
 )
@@ -115,6 +142,12 @@ _FUNCTIONS: Signatures = {
     "avifImageSetMetadataXMP": (c_int, [_Picture, c_char_p, c_size_t]),
     "avifRGBImageSetDefaults": (None, [_Pixels, _Picture]),
     "avifImageRGBToYUV": (c_int, [_Picture, _Pixels]),
+    "avifImageYUVToRGB": (c_int, [_Picture, _Pixels]),
+    "avifDecoderCreate": (_Decoder, []),
+    "avifDecoderDestroy": (None, [_Decoder]),
+    "avifDecoderSetIOMemory": (c_int, [_Decoder, c_char_p, c_size_t]),
+    "avifDecoderParse": (c_int, [_Decoder]),
+    "avifDecoderNthImage": (c_int, [_Decoder, c_uint32]),
     "avifEncoderCreate": (_Encoder, []),
     "avifEncoderDestroy": (None, [_Encoder]),
     "avifEncoderWrite": (c_int, [_Encoder, _Picture, _Data]),

@@ -53,7 +53,8 @@ GIF_BYTES = 15
 """Per source pixel: the screen, one that is put by, and a frame in places of a palette and in
 colours."""
 FRAMES_BYTES = 16
-"""Per source pixel of an animated WebP or AVIF: frames that others are coded by, and the screen."""
+"""Per source pixel of an animated WebP or AVIF of 8 bits: frames that others are coded by, and the
+screen."""
 JPEG_COEFFICIENT_BYTES = 2
 """Per sample of a progressive JPEG, whose coefficients are held until the last scan."""
 
@@ -189,16 +190,19 @@ def _decoding(header: ImageHeader) -> float:
         return own(header) + (0 if header.format is ImageFormat.JPEG else turned)
     if header.bit_depth == 16:
         deep = DEEP_AVIF_DECODER_BYTES if header.format is ImageFormat.AVIF else 0
-        return sample + deep + turned
+        frames = 0 if header.frame is None else 2 * FRAMES_BYTES
+        return sample + deep + turned + frames
     # Pillow hands out samples as a list of parts, and joins them.
     frames = 0 if header.frame is None else FRAMES_BYTES
     return _pillow_bytes(header) + 2 * sample + turned + _DECODERS.get(header.format, 0) + frames
 
 
 def _decoding_png(header: ImageHeader) -> float:
-    """Return the bytes of the samples, and of a copy of the file or, of an animation, of Pillow's
-    frames."""
-    frames = 0 if header.frame is None else 3 * PILLOW_BYTES
+    """Return the bytes of the samples, and of a copy of the file or, of an animation, of its
+    frames: Pillow's, or of 16 bits the one before and the one that is laid over it."""
+    frames = 0
+    if header.frame is not None:
+        frames = 2 * header.sample_bytes if header.bit_depth == 16 else 3 * PILLOW_BYTES
     return (1 + PNG_FILE_PART) * header.sample_bytes + frames
 
 

@@ -149,7 +149,7 @@ def _parsed(data: bytes, image_format: ImageFormat, max_pixels: int, frame: int 
         record = exif.bounded(stored)
     depth, mode = 8, image.mode
     moving = bool(getattr(image, "is_animated", False))
-    if image_format is ImageFormat.PNG and data[24:25] == b"\x10" and not moving:
+    if image_format is ImageFormat.PNG and data[24:25] == b"\x10":
         depth, mode = 16, "LA" if data[25:26] == b"\x04" else mode  # which Pillow opens as RGBA
     transparent = moving or _is_transparent(image)
     shown = frame if moving else None

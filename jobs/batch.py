@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from jobs.errors import AnysrError, JobCancelled, from_code
-from jobs.job import WebhookState
+from jobs.job import DeliveryView
 
 RECORD_PREFIX = "batch-"
 """A batch's record lies beside those of jobs, so that the same scripts deliver its webhook. No
@@ -111,7 +111,9 @@ class BatchView:
     finished_ms: float | None = None
     cancelling: bool = False
     """Whether what is left is withdrawn."""
-    webhook: WebhookState | None = None
+    webhook: DeliveryView | None = None
+    destination: None = None
+    """Pictures are put somewhere by jobs."""
 
     @property
     def ended(self) -> bool:

@@ -13,8 +13,8 @@ from jobs.batch import (
 )
 from jobs.codec import BATCH_ITEM, BATCH_ORDER, CodecError
 from jobs.errors import BatchNotFound, InternalError
-from jobs.job import JobView
-from jobs.records import Record, moment_of, view_of, webhook_of
+from jobs.job import DeliveryKind, JobView
+from jobs.records import Record, delivery_of, moment_of, view_of
 
 
 def batch_in(name: str, record: Record | ResponseError) -> BatchView:
@@ -42,7 +42,7 @@ def batch_of(name: str, record: Record) -> BatchView:
             started_ms=moment_of(record.get(b"started_ms")),
             finished_ms=moment_of(record.get(b"finished_ms")),
             cancelling=b"cancelling" in record,
-            webhook=webhook_of(record),
+            webhook=delivery_of(record, DeliveryKind.WEBHOOK),
         )
     except (KeyError, ValueError) as error:
         raise CodecError(str(error)) from error

@@ -24,6 +24,7 @@ AnysrError
 ├── AddressRefused             address_refused      a URL that the service connects to for nobody
 ├── SourceNotAllowed           source_not_allowed   a host that ANYSR_SOURCES does not name
 ├── BucketNotAllowed           bucket_not_allowed   a bucket or key that ANYSR_BUCKETS does not open
+├── ResultNotAllowed           result_not_allowed   a host that ANYSR_RESULT_HOSTS does not name
 ├── RemoteError                                     a URL that a caller named did not answer well
 │   ├── RemoteUnreachable      remote_unreachable   no address, no connection, no HTTP
 │   ├── RemoteTooSlow          remote_too_slow
@@ -31,7 +32,8 @@ AnysrError
 │   ├── RemoteRefused          remote_refused       details: remote_status
 │   ├── SourceChanged          source_changed       while it was read
 │   ├── BucketDenied           bucket_denied        the store denies what ANYSR_BUCKETS allows
-│   └── ObjectNotFound         object_not_found     no such key, or no such bucket in the store
+│   ├── ObjectNotFound         object_not_found     no such key, or no such bucket in the store
+│   └── BucketNotFound         bucket_not_found     where a picture should be put
 ├── Unauthorized               unauthorized         a key is missing or wrong
 ├── AdminDisabled              admin_disabled       no admin key is set
 ├── WebhooksDisabled           webhooks_disabled    no secret is set
@@ -40,6 +42,7 @@ AnysrError
 ├── RateLimited                rate_limited         details: retry_after_s
 ├── QuotaExceeded              quota_exceeded       details: retry_after_s, until the day ends
 ├── TooManyJobs                too_many_jobs        details: retry_after_s
+├── ShareExceeded              share_exceeded       details: retry_after_s
 ├── NotReady                   not_ready            no worker is warm
 ├── DeadlineExceeded           deadline_exceeded    only for on_miss=reject
 ├── JobCancelled               job_cancelled
@@ -182,6 +185,11 @@ class BucketNotAllowed(AnysrError):
     message = "ANYSR_BUCKETS does not open this bucket, or not this key in it."
 
 
+class ResultNotAllowed(AnysrError):
+    code = "result_not_allowed"
+    message = "ANYSR_RESULT_HOSTS does not name this host, so no picture is put there."
+
+
 class RemoteError(AnysrError):
     """A URL that a caller named did not answer as needed."""
 
@@ -221,6 +229,11 @@ class ObjectNotFound(RemoteError):
     message = "There is no object of this key in the bucket."
 
 
+class BucketNotFound(RemoteError):
+    code = "bucket_not_found"
+    message = "The store has no bucket of the name in ANYSR_BUCKETS."
+
+
 class Unauthorized(AnysrError):
     code = "unauthorized"
     message = "This needs a key, as the header Authorization: Bearer <key>."
@@ -238,7 +251,7 @@ class WebhooksDisabled(AnysrError):
 
 class WebhookNotFound(AnysrError):
     code = "webhook_not_found"
-    message = "No webhook of this job was given up; GET /admin/webhooks/dead lists those that were."
+    message = "Nothing of this job was given up; GET /admin/webhooks/dead lists what was."
 
 
 class ModelNotAllowed(AnysrError):
@@ -259,6 +272,14 @@ class QuotaExceeded(AnysrError):
 class TooManyJobs(AnysrError):
     code = "too_many_jobs"
     message = "This client has as many jobs waiting as it may; try again after Retry-After."
+
+
+class ShareExceeded(AnysrError):
+    code = "share_exceeded"
+    message = (
+        "This client's waiting pictures take its whole share of the service while others use "
+        "theirs; try again after Retry-After."
+    )
 
 
 class NotReady(AnysrError):

@@ -128,6 +128,13 @@ class JobRequest:
     """Assumed compression damage of the picture, from 0 (clean) to 1 (JPEG at quality 30)."""
     client: str | None = None
     """Name of the client that the job belongs to, alone of all with a key; None without keys."""
+    share: int = 1
+    """Weight of the client against others under load."""
+    source_format: ImageFormat | None = None
+    """None in records of earlier versions."""
+    source_bytes: int | None = None
+    """Of the picture's file; None for a picture that is described and not sent, and in records of
+    earlier versions."""
     traceparent: str | None = None
     """The trace that the job belongs to, as in W3C's header of this name; passed on unread."""
 
@@ -215,17 +222,27 @@ class RunFacts:
     """Whether the colours were converted, because the output could not state them."""
 
 
-@dataclass(frozen=True)
-class WebhookState:
-    """The webhook of a job. Times are milliseconds of the queue's clock."""
+class DeliveryKind(StrEnum):
+    """What a gateway delivers for a job after its end."""
 
-    url: str
+    RESULT = "result"
+    """The picture, to where the caller wants it."""
+    WEBHOOK = "webhook"
+    """The announcement of the end; after the picture, if there are both."""
+
+
+@dataclass(frozen=True)
+class DeliveryView:
+    """A delivery as it stands. Times are milliseconds of the queue's clock."""
+
+    to: str
+    """The webhook's URL, or the picture's place (`ResultTarget.place`)."""
     host: str
     attempts: int = 0
     answer: str | None = None
     """Status of HTTP, or code of the error, of the last attempt."""
     due_ms: float | None = None
-    """When it is tried next; None before the job's end, and once nothing is tried any more."""
+    """When it is tried next; None before its turn, and once nothing is tried any more."""
     delivered_ms: float | None = None
     dead_ms: float | None = None
     """When it was given up."""
@@ -250,7 +267,9 @@ class JobView:
     error_code: str | None = None
     error_detail: str | None = None
     error_details: dict[str, Any] = field(default_factory=dict)
-    webhook: WebhookState | None = None
+    webhook: DeliveryView | None = None
+    destination: DeliveryView | None = None
+    """Where the picture is put."""
 
     @property
     def ended(self) -> bool:

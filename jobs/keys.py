@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jobs.job import DeliveryKind
+
 
 @dataclass(frozen=True)
 class Keys:
@@ -32,7 +34,8 @@ class Keys:
 
     @property
     def entries(self) -> str:
-        """Hash: `slot:cheapest:narrowest` of each waiting job, as it went into the sums."""
+        """Hash: `slot:cheapest:narrowest` of each waiting job, as it went into the sums; then
+        `@client` if it has one."""
         return self._name("entries")
 
     @property
@@ -43,7 +46,8 @@ class Keys:
     @property
     def sums(self) -> str:
         """Hash: costs in µs of all waiting jobs (`cheapest`, `narrowest`) and of each slot
-        (`cheapest:slot`, `narrowest:slot`), and its number of jobs (`jobs:slot`)."""
+        (`cheapest:slot`, `narrowest:slot`), and its number of jobs (`jobs:slot`). The same of each
+        client's jobs (`cheapest@client:slot`), and their number (`jobs@client`)."""
         return self._name("sums")
 
     @property
@@ -71,7 +75,8 @@ class Keys:
     @property
     def counts(self) -> str:
         """Hash: `redeliveries`, `dead_letters`, `worker_starts`, `stuck_workers`,
-        `webhooks_delivered`, `webhook_failures` and `webhooks_dead` since the queue began."""
+        `webhooks_delivered`, `webhook_failures`, `webhooks_dead`, `results_delivered`,
+        `result_failures` and `results_dead` since the queue began."""
         return self._name("counts")
 
     @property
@@ -86,24 +91,40 @@ class Keys:
 
     @property
     def deliveries(self) -> str:
-        """Sorted set: ids of the ended jobs whose webhook waits, by when it is due in ms; and the
-        prefix of such a set for each host (`webhooks:host`)."""
-        return self._name("webhooks")
+        """Prefix of sorted sets with the ids of ended jobs that have a delivery waiting, by when it
+        is due in ms: one for each host (`deliveries:host`), and `waiting_deliveries`."""
+        return self._name("deliveries")
+
+    def waiting_deliveries(self, kind: DeliveryKind) -> str:
+        """Return the name of the sorted set of all deliveries of a kind that wait."""
+        return f"{self.deliveries}-{kind}"
 
     @property
     def delivery_hosts(self) -> str:
-        """Sorted set: hosts of the waiting webhooks, by when the first one is due in ms."""
-        return self._name("webhook-hosts")
+        """Sorted set: hosts of the waiting deliveries, by when the first one is due in ms."""
+        return self._name("delivery-hosts")
 
     @property
     def dead_deliveries(self) -> str:
-        """Sorted set: ids of the jobs whose webhook was given up, by that moment in ms."""
-        return self._name("webhooks-dead")
+        """Sorted set: ids of the jobs of which a delivery was given up, by that moment in ms."""
+        return self._name("dead-deliveries")
 
     @property
     def delivery_wake(self) -> str:
-        """List: at most one token, while a webhook is due; gateways block on it."""
-        return self._name("webhook-wake")
+        """List: at most one token, while a delivery is due; gateways block on it."""
+        return self._name("delivery-wake")
+
+    @property
+    def active(self) -> str:
+        """Sorted set: clients that sent a job lately, by when they cease to be active in ms."""
+        return self._name("active-clients")
+
+    @property
+    def shares(self) -> str:
+        """Hash: `weights`, the sum over the active clients; and of each `weight@client`, its recent
+        work in narrowest-network ms that came while others waited (`work@client`), the ms of its
+        recent runs (`used@client`), and `at@client`, their moment."""
+        return self._name("shares")
 
     @property
     def batches(self) -> str:
@@ -152,6 +173,11 @@ class Keys:
     def record(self, job_id: str) -> str:
         """Return the name of a job's record."""
         return self.records + job_id
+
+    def result_url(self, job_id: str) -> str:
+        """Return the name of the expiring string with the URL to which a job's picture is put, as
+        its caller gave it: whoever knows it can write there."""
+        return f"{self.record(job_id)}:result-url"
 
     def heartbeat(self, worker_id: str) -> str:
         """Return the name of a worker's heartbeat."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -19,7 +19,16 @@ from jobs.batch import BatchItem, BatchView, NewBatch
 from jobs.client_limits import Allowance, ClientLimits
 from jobs.errors import AnysrError
 from jobs.heartbeat import WorkerHeartbeat
-from jobs.job import Claim, Job, JobView, LeaseState, Outcome, RunFacts, WebhookState
+from jobs.job import (
+    Claim,
+    DeliveryKind,
+    DeliveryView,
+    Job,
+    JobView,
+    LeaseState,
+    Outcome,
+    RunFacts,
+)
 from jobs.queue_health import QueueHealth
 from jobs.terms import NO_TERMS, Idempotency, Terms
 
@@ -35,6 +44,11 @@ class NoTime(Exception):
         super().__init__(f"{late_ms:.0f} ms too late")
         self.late_ms = late_ms
         self.backlog = backlog
+
+
+class OverShare(NoTime):
+    """A client has so much waiting that its jobs would be late by `late_ms` on its part of the
+    workers alone."""
 
 
 class Submissions(Protocol):
@@ -56,8 +70,9 @@ class Submissions(Protocol):
 
         Raises Overloaded (details: retry_after_s) when the queue or its memory is full. With
         `workers` above 0, raises NoTime unless so many workers can run it in time, at its
-        `cheapest_ms`, beside all that was accepted before. With the `limits` of its client, an
-        accepted job is counted for it; raises QuotaExceeded and TooManyJobs.
+        `cheapest_ms`, beside all that was accepted before; and OverShare if its client, of weight
+        `share`, has too much waiting beside other active clients. With the `limits` of its client,
+        an accepted job is counted for it; raises QuotaExceeded and TooManyJobs.
         """
 
     async def earlier(self, idempotency: Idempotency) -> JobView | None:
@@ -216,17 +231,27 @@ class Leases(Protocol):
 
 @dataclass(frozen=True)
 class Delivery:
-    """The webhook of an ended job or batch, leased to be delivered. `token` fences."""
+    """What is delivered for an ended job or batch, leased. `token` fences."""
 
     id: str
     """Name of the record, the same in all attempts."""
     view: JobView | BatchView
-    webhook: WebhookState
+    kind: DeliveryKind
+    as_it_stands: DeliveryView
     token: int
+    url: str | None = field(default=None, repr=False)
+    """The secret URL of a picture that goes to none of the buckets; None once it has expired."""
+
+    @property
+    def job(self) -> JobView:
+        """The job; only jobs have pictures. Raises TypeError for a batch."""
+        if isinstance(self.view, JobView):
+            return self.view
+        raise TypeError("a batch has no picture")
 
 
 class AttemptOutcome(StrEnum):
-    """How an attempt to deliver a webhook went."""
+    """How an attempt to deliver went."""
 
     DELIVERED = "delivered"
     FAILED = "failed"
@@ -237,7 +262,7 @@ class AttemptOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt to deliver a webhook."""
+    """An attempt to deliver."""
 
     outcome: AttemptOutcome
     answer: str
@@ -259,8 +284,8 @@ class DeliveryState(StrEnum):
 
 
 class Deliveries(Protocol):
-    """Webhooks of ended jobs: due in the same step that ends a job, leased by gateways, delivered
-    at least once."""
+    """Pictures and webhooks of ended jobs: due in the same step that ends a job, leased by
+    gateways, delivered at least once."""
 
     async def claim(
         self, most: int, per_host: int, delivering: Mapping[str, int]
@@ -271,18 +296,19 @@ class Deliveries(Protocol):
 
     async def end(self, delivery: Delivery, attempt: Attempt, window_s: float) -> DeliveryState:
         """Record an attempt. A failed one is repeated after its delay, but not later than
-        `window_s` after the job's end."""
+        `window_s` after the first was due, and for a picture not after it has expired."""
 
     async def wait(self, wait_s: float, stopping: asyncio.Event) -> None:
         """Return when a delivery may have become due, after `wait_s` or a second at the latest, or
         when `stopping` is set."""
 
     async def dead(self, most: int) -> list[JobView | BatchView]:
-        """Return the jobs and batches whose webhook was given up, newest first; the last 1000 are
-        kept."""
+        """Return the jobs and batches of which a delivery was given up, newest first; the last 1000
+        are kept."""
 
     async def resend(self, ended_id: str) -> bool:
-        """Make a webhook that was given up due again; False if it is not among the dead."""
+        """Make a delivery that was given up due again, the webhook of a picture after it; False if
+        none is among the dead."""
 
 
 @dataclass(frozen=True)

@@ -35,4 +35,12 @@ class QueueHealth:
     """Webhooks that were given up."""
     webhooks_waiting: int = 0
     """Webhooks that are due, or will be tried again."""
+    results_delivered: int = 0
+    """Pictures that were put where their callers wanted them."""
+    result_failures: int = 0
+    """Attempts to do so that failed."""
+    results_dead: int = 0
+    """Pictures that were given up."""
+    results_waiting: int = 0
+    """Pictures that are due, or will be tried again."""
     memory: tuple[RedisMemory, ...] = ()

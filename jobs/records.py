@@ -11,11 +11,13 @@ from jobs.backlog import backlog_of
 from jobs.codec import JOB, RUN_FACTS, CodecError, decode_details
 from jobs.connection import Command, SteadyRedis
 from jobs.errors import InternalError, JobNotFound
-from jobs.job import Claim, JobStatus, JobView, WebhookState
+from jobs.job import Claim, DeliveryKind, DeliveryView, JobStatus, JobView
 from jobs.keys import Keys
 
 Record = Mapping[bytes, bytes]
 """The fields of a record hash, as redis-py returns them."""
+PLACE_FIELDS = {DeliveryKind.RESULT: "place", DeliveryKind.WEBHOOK: "url"}
+"""Field that tells where a delivery goes, after its kind."""
 
 
 class JobRecords:
@@ -74,24 +76,30 @@ def view_of(record: Record) -> JobView:
             error_code=_text(record.get(b"error_code")),
             error_detail=_text(record.get(b"error_detail")),
             error_details=decode_details(details) if details is not None else {},
-            webhook=webhook_of(record),
+            webhook=delivery_of(record, DeliveryKind.WEBHOOK),
+            destination=delivery_of(record, DeliveryKind.RESULT),
         )
     except (KeyError, ValueError) as error:
         raise CodecError(str(error)) from error
 
 
-def webhook_of(record: Record) -> WebhookState | None:
-    """Return the webhook in the record of a job or batch; None without one. Raises ValueError."""
-    if b"webhook_url" not in record:
+def delivery_of(record: Record, kind: DeliveryKind) -> DeliveryView | None:
+    """Return the delivery of a kind in a record; None without one. Raises KeyError, ValueError."""
+
+    def field(name: str) -> bytes | None:
+        return record.get(f"{kind}_{name}".encode())
+
+    to = field(PLACE_FIELDS[kind])
+    if to is None:
         return None
-    return WebhookState(
-        url=record[b"webhook_url"].decode(),
-        host=record[b"webhook_host"].decode(),
-        attempts=int(record.get(b"webhook_attempts", b"0")),
-        answer=_text(record.get(b"webhook_answer")),
-        due_ms=moment_of(record.get(b"webhook_due_ms")),
-        delivered_ms=moment_of(record.get(b"webhook_delivered_ms")),
-        dead_ms=moment_of(record.get(b"webhook_dead_ms")),
+    return DeliveryView(
+        to=to.decode(),
+        host=record[f"{kind}_host".encode()].decode(),
+        attempts=int(field("attempts") or b"0"),
+        answer=_text(field("answer")),
+        due_ms=moment_of(field("due_ms")),
+        delivered_ms=moment_of(field("delivered_ms")),
+        dead_ms=moment_of(field("dead_ms")),
     )
 
 

@@ -1,4 +1,4 @@
-"""Webhooks on Redis: leased by host, and ended under their fencing token."""
+"""Deliveries on Redis: leased by host, and ended under their fencing token."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from jobs.batch import BatchView, record_name
 from jobs.batch_records import announced_of
 from jobs.codec import CodecError
 from jobs.connection import SteadyRedis
-from jobs.job import JobView
+from jobs.job import DeliveryKind, JobView
 from jobs.outages import reports_outages
 from jobs.queue import Attempt, AttemptOutcome, Deliveries, Delivery, DeliveryState
 from jobs.records import pairs
 from jobs.scripts import Scripts
 from jobs.wakeup import POLL_S
 
-LEASE_MS = 60_000
+WEBHOOK_LEASE_MS, RESULT_LEASE_MS = 60_000, 180_000
 """Longer than any attempt: a gateway that takes longer has died, and another one delivers."""
 DAMAGED = Attempt(AttemptOutcome.REFUSED, "internal_error")
 
@@ -25,10 +25,13 @@ DAMAGED = Attempt(AttemptOutcome.REFUSED, "internal_error")
 class RedisDeliveries(Deliveries):
     """Leases deliveries, and records how they went."""
 
-    def __init__(self, scripts: Scripts, client: SteadyRedis, wake: str) -> None:
+    def __init__(
+        self, scripts: Scripts, client: SteadyRedis, wake: str, result_ttl_seconds: int
+    ) -> None:
         self._scripts = scripts
         self._client = client
         self._wake = wake
+        self._picture_s = result_ttl_seconds
 
     @reports_outages
     async def claim(
@@ -36,7 +39,7 @@ class RedisDeliveries(Deliveries):
     ) -> tuple[list[Delivery], float | None]:
         counts = [part for pair in delivering.items() for part in pair]
         rows, next_ms = await self._scripts.run(
-            "claim_deliveries", LEASE_MS, most, per_host, *counts
+            *("claim_deliveries", WEBHOOK_LEASE_MS, RESULT_LEASE_MS, most, per_host), *counts
         )
         found = [await self._opened(row) for row in rows]
         deliveries = [delivery for delivery in found if delivery is not None]
@@ -46,17 +49,21 @@ class RedisDeliveries(Deliveries):
         """Return a leased delivery; one whose record is damaged ends here."""
         name, token, record = row[0].decode(), int(row[1]), pairs(row[2])
         try:
+            kind = DeliveryKind(record[b"delivery"].decode())
             view = announced_of(name, record)
-        except CodecError:
+        except (CodecError, KeyError, ValueError):
             await self._end(name, token, DAMAGED, 0.0)
             return None
-        if view.webhook is None:  # only one who damages records removes it
+        delivery = view.webhook if kind is DeliveryKind.WEBHOOK else view.destination
+        if delivery is None:  # only one who damages records removes it
             await self._end(name, token, DAMAGED, 0.0)
             return None
-        return Delivery(name, view, view.webhook, token)
+        return Delivery(name, view, kind, delivery, token, row[3].decode() or None)
 
     @reports_outages
     async def end(self, delivery: Delivery, attempt: Attempt, window_s: float) -> DeliveryState:
+        if delivery.kind is DeliveryKind.RESULT:
+            window_s = min(window_s, self._picture_s)
         return await self._end(delivery.id, delivery.token, attempt, window_s)
 
     async def _end(self, name: str, token: int, attempt: Attempt, window_s: float) -> DeliveryState:

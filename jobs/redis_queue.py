@@ -36,7 +36,9 @@ class RedisQueue:
         servers = {"queue": client, "pictures": blobs} if apart else {"queue": client}
         self.registry = RedisRegistry(client, keys, scripts, settings.pulse_ttl_seconds, servers)
         self.leases = RedisLeases(scripts, pictures, wakeup, settings)
-        self.deliveries = RedisDeliveries(scripts, client, keys.delivery_wake)
+        self.deliveries = RedisDeliveries(
+            scripts, client, keys.delivery_wake, settings.result_ttl_seconds
+        )
         self.clients = RedisClients(scripts)
         self.batches = RedisBatches(client, keys, scripts, self._hub)
         self.submissions = RedisSubmissions(

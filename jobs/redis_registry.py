@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from jobs.codec import HEARTBEAT, CodecError
 from jobs.heartbeat import WorkerHeartbeat
+from jobs.job import DeliveryKind
 from jobs.keys import Keys
 from jobs.outages import reports_outages
 from jobs.queue import Registry
@@ -93,7 +94,10 @@ class RedisRegistry(Registry):
     @reports_outages
     async def health(self) -> QueueHealth:
         counts: Mapping[Any, Any] = await self._client.hgetall(self._keys.counts)
-        waiting = await self._client.zcard(self._keys.deliveries)
+        waiting = {
+            kind: int(await self._client.zcard(self._keys.waiting_deliveries(kind)))
+            for kind in DeliveryKind
+        }
         memory = [await _memory(holds, server) for holds, server in self._servers.items()]
         return QueueHealth(
             redeliveries=int(counts.get(b"redeliveries", 0)),
@@ -103,7 +107,11 @@ class RedisRegistry(Registry):
             webhooks_delivered=int(counts.get(b"webhooks_delivered", 0)),
             webhook_failures=int(counts.get(b"webhook_failures", 0)),
             webhooks_dead=int(counts.get(b"webhooks_dead", 0)),
-            webhooks_waiting=int(waiting),
+            webhooks_waiting=waiting[DeliveryKind.WEBHOOK],
+            results_delivered=int(counts.get(b"results_delivered", 0)),
+            result_failures=int(counts.get(b"result_failures", 0)),
+            results_dead=int(counts.get(b"results_dead", 0)),
+            results_waiting=waiting[DeliveryKind.RESULT],
             memory=tuple(known for known in memory if known is not None),
         )
 

@@ -14,10 +14,10 @@ from jobs.client_limits import ClientLimits, quota_exceeded, too_many_jobs
 from jobs.codec import JOB
 from jobs.errors import AnysrError, IdempotencyKeyReused, Overloaded, ResultExpired
 from jobs.event_hub import EventHub, Subscription
-from jobs.job import Job, JobStatus, JobView, Outcome, WebhookState
+from jobs.job import DeliveryView, Job, JobStatus, JobView, Outcome
 from jobs.keys import Keys
 from jobs.outages import reports_outages
-from jobs.queue import NoTime, Registry, Submissions
+from jobs.queue import NoTime, OverShare, Registry, Submissions
 from jobs.records import JobRecords, pairs, view_in
 from jobs.redis_clients import optional
 from jobs.scripts import Argument, Scripts
@@ -71,8 +71,9 @@ class RedisSubmissions(Submissions):
             *_counted(job, limits),
         )
         client = limits.client if limits else None
+        last: tuple[Argument, ...] = (*self._of(terms), job.client or "", job.share)
         try:
-            answer = await self._offer(job.id, payload, arguments, self._of(terms), client)
+            answer = await self._offer(job.id, payload, arguments, last, client)
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
             raise await self._overloaded() from error
@@ -80,16 +81,21 @@ class RedisSubmissions(Submissions):
             raise _over(job, limits, *answer[1:])
         if answer[0] == b"full":
             raise await self._overloaded()
+        if answer[0] == b"share":
+            raise OverShare(float(answer[1]), backlog_of(answer[2]))
         if answer[0] == b"late":
             raise NoTime(float(answer[1]), backlog_of(answer[2]))
         if answer[0] == b"known":
             return await self._known(job.id)
         if (earlier := _earlier(answer)) is not None:
             return earlier
-        target = terms.webhook
-        webhook = WebhookState(target.url, target.host) if target else None
         times = float(answer[1]), float(answer[2])
-        return JobView(job, JobStatus.QUEUED, *times, webhook=webhook)
+        webhook, result = terms.webhook, terms.result
+        return JobView(
+            *(job, JobStatus.QUEUED, *times),
+            webhook=DeliveryView(webhook.url, webhook.host) if webhook else None,
+            destination=DeliveryView(result.place, result.host) if result else None,
+        )
 
     @reports_outages
     async def earlier(self, idempotency: Idempotency) -> JobView | None:
@@ -102,31 +108,36 @@ class RedisSubmissions(Submissions):
             return "", ""
         return self._keys.idempotency_key(idempotency.digest), idempotency.fingerprint
 
-    def _of(self, terms: Terms) -> tuple[str, ...]:
+    def _of(self, terms: Terms) -> tuple[Argument, ...]:
         """Return the terms as submit.lua takes them."""
         webhook = (terms.webhook.url, terms.webhook.host) if terms.webhook else ("", "")
-        return (*self._once(terms.idempotency), *webhook)
+        result = terms.result
+        place = (result.place, result.host, result.url or "") if result else ("", "", "")
+        # A job that waits for longer than its upload is kept fails, and has no picture.
+        kept_s = self._settings.payload_ttl_seconds + self._settings.result_ttl_seconds
+        return (*self._once(terms.idempotency), *webhook, *place, kept_s)
 
     async def _offer(
         self,
         job_id: str,
         payload: bytes,
         arguments: tuple[Argument, ...],
-        terms: tuple[Argument, ...],
+        last: tuple[Argument, ...],
         client: str | None,
     ) -> Any:
-        """Send a job with its picture; a large one only if the job would be accepted."""
+        """Send a job with its picture; a large one only if the job would be accepted. `last` are
+        the arguments after that."""
         if self._blobs.apart or len(payload) > ASK_FIRST_BYTES:
-            answer = await self._scripts.run("submit", *arguments, "", *terms, client=client)
+            answer = await self._scripts.run("submit", *arguments, "", *last, client=client)
             if answer[0] != b"free":
                 return answer
         if not self._blobs.apart:
             putting = self._blobs.putting_payload(job_id, payload)
             return await self._scripts.run_after(
-                [putting], "submit", *arguments, "stored", *terms, client=client
+                [putting], "submit", *arguments, "stored", *last, client=client
             )
         await self._blobs.put_payload(job_id, payload)
-        answer = await self._scripts.run("submit", *arguments, "stored", *terms, client=client)
+        answer = await self._scripts.run("submit", *arguments, "stored", *last, client=client)
         if answer[0] not in (b"accepted", b"known"):
             await self._blobs.drop_payloads([job_id])
         return answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,24 @@ class WebhookTarget:
 
 
 @dataclass(frozen=True)
+class ResultTarget:
+    """Where the picture of a job is put."""
+
+    place: str
+    """`s3://bucket/key`, or scheme and host of a URL: what everybody may see."""
+    host: str
+    """Host of store or URL, by which deliveries are bounded."""
+    url: str | None = field(default=None, repr=False)
+    """The URL; whoever knows it can write there. None for a bucket."""
+
+
+@dataclass(frozen=True)
 class Terms:
     """The terms of one submission."""
 
     idempotency: Idempotency | None = None
     webhook: WebhookTarget | None = None
+    result: ResultTarget | None = None
 
 
 NO_TERMS = Terms()

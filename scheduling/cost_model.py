@@ -1,9 +1,10 @@
 """Predicted milliseconds of a job, from the calibration at warm-up and the runs observed since.
 
 Each stage of a job (`scheduling.stages`) has a line: a fixed part, and parts in proportion to its
-input and output pixels (`scheduling.cost_line`). The network has one line per rung, resampling one,
-decoding one, encoding one per format. A network's input pixels include the halos of its tiles. A
-wider network never costs less than a narrower one of the same model (`scheduling.line_fit`).
+input and output pixels, and to the bytes of the source's file (`scheduling.cost_line`). The network
+has one line per rung, resampling one, decoding and encoding one per format. A network's input
+pixels include the halos of its tiles. A wider network never costs less than a narrower one of the
+same model (`scheduling.line_fit`).
 Observed runs move a slowdown and a delay per kind of stage (`scheduling.slowdown`), and the margin
 on the whole prediction (`scheduling.margin`).
 """
@@ -19,7 +20,7 @@ from scheduling.cost_line import UNCALIBRATED, Line
 from scheduling.margin import RUNS, margin_over, no_runs
 from scheduling.rungs import Rung
 from scheduling.slowdown import MOST_STEP, Observations, moved, slowed_ms
-from scheduling.stages import DECODE, encode_stage, kind_of, stage_of, work_in
+from scheduling.stages import DECODE, decode_stage, encode_stage, kind_of, stage_of, work_in
 from scheduling.tiling import Tiling
 from scheduling.work import Work
 
@@ -123,10 +124,15 @@ class CostModel:
 
     def predict_stage(self, stage: str, work: Work) -> float:
         """Return the expected ms of one stage."""
-        quiet_ms = self.lines.get(stage, UNCALIBRATED).at(work_in(stage, work))
+        quiet_ms = (self._line(stage, work) or UNCALIBRATED).at(work_in(stage, work))
         kind = kind_of(stage)
         slowdown, delay = self.slowdown.get(kind, 1.0), self.delay.get(kind, 0.0)
         return self.loading(stage) + slowed_ms(quiet_ms, slowdown, delay)
+
+    def _line(self, stage: str, work: Work) -> Line | None:
+        """Return the line of a stage; of decoding that of the source's format, where it has one."""
+        own = decode_stage(work.source_format) if stage == DECODE else stage
+        return self.lines.get(own) or self.lines.get(stage)
 
     def predict(self, rung: Rung, work: Work) -> float:
         """Return the expected ms of a job, from claim to encoded picture."""
@@ -167,12 +173,13 @@ class CostModel:
 
     def observe(self, stage: str, work: Work, actual_ms: float) -> None:
         """Update slowdown and delay from one measured stage; give a stage without line a line."""
-        if stage not in self.lines:
+        line = self._line(stage, work)
+        if line is None:
             self.lines[stage] = Line(0.0, 0.0, actual_ms / max(work.output_pixels / 1e6, 1e-6))
             return
         kind = kind_of(stage)
-        quiet_ms = max(self.lines[stage].at(work_in(stage, work)), 1e-3)
-        trusted = 0 if self.lines[stage].disturbed else 1
+        quiet_ms = max(line.at(work_in(stage, work)), 1e-3)
+        trusted = 0 if line.disturbed else 1
         known = self.slowdown.get(kind, 1.0), self.delay.get(kind, 0.0)
         ratio = actual_ms / slowed_ms(quiet_ms, *known)
         gain = self.seen.setdefault(kind, Observations(trusted)).gain(ratio)
@@ -180,7 +187,7 @@ class CostModel:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form."""
-        lines = {k: [v.fixed, v.per_source, v.per_output] for k, v in self.lines.items()}
+        lines = {k: list(v.parts) for k, v in self.lines.items()}
         tilings = {k: v.to_dict() for k, v in self.tilings.items()}
         contended = None if self.contended is None else self.contended._learnt()
         return {

@@ -34,7 +34,7 @@ def fit_rising(widths: Sequence[Samples]) -> list[Line]:
     if not all(widths):
         raise ValueError("cannot fit a cost line to no samples")
     blocks = [_features(samples) for samples in widths]
-    # The unknowns are the increments from one width to the next, in all three parts, so each
+    # The unknowns are the increments from one width to the next, in all parts, so each
     # width's features repeat in the columns of all narrower ones.
     features = np.vstack(
         [
@@ -42,13 +42,16 @@ def fit_rising(widths: Sequence[Samples]) -> list[Line]:
             for number, block in enumerate(blocks)
         ]
     )
-    more = _least_squares(features, np.ones(len(features))).reshape(len(blocks), 3)
-    return [Line(float(a), float(b), float(c)) for a, b, c in more.cumsum(axis=0)]
+    more = _least_squares(features, np.ones(len(features))).reshape(len(blocks), -1)
+    return [Line(float(a), float(b), float(c), float(d)) for a, b, c, d in more.cumsum(axis=0)]
 
 
 def _features(samples: Samples) -> FloatArray:
-    """Return (n, 3) rows; a row times a line's parts is predicted over measured time."""
-    rows = [(1.0, work.source_pixels / 1e6, work.output_pixels / 1e6) for work, _ in samples]
+    """Return (n, 4) rows; a row times a line's parts is predicted over measured time."""
+    rows = [
+        (1.0, work.source_pixels / 1e6, work.output_pixels / 1e6, work.source_bytes / 1e6)
+        for work, _ in samples
+    ]
     measured = [max(ms, 1e-3) for _, ms in samples]
     parts: FloatArray = np.array(rows) / np.array(measured)[:, None]
     return parts

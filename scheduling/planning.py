@@ -32,9 +32,11 @@ def build_job(
     limits: Limits,
     budgets: Budgets,
     traceparent: str | None = None,
+    source_bytes: int | None = None,
 ) -> JobRequest:
     """Return the job without its costs, which admission adds. Without a model and a pinned width,
-    the service chooses among all models. `traceparent` is that of the request's trace.
+    the service chooses among all models. `traceparent` is that of the request's trace,
+    `source_bytes` the size of the picture's file; None where there is none.
 
     Raises UnknownModel, ModelNotTrained, UnknownWidth, InvalidRequest (a scale or budget out of
     range), OutputTooLarge and ImageTooLarge.
@@ -65,6 +67,8 @@ def build_job(
         min_db=wanted.min_db,
         min_width=wanted.min_width,
         strength=strength_of(wanted, header),
+        source_format=header.format,
+        source_bytes=source_bytes,
         traceparent=traceparent,
     )
 

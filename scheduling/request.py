@@ -210,6 +210,24 @@ class DeferredRequest(UpscaleRequest):
         description="URL to which the job's end is announced by a signed POST.",
         examples=["https://example.com/hooks/anysr"],
     )
+    result: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="Where the picture is put: `s3://bucket/key` of a bucket in `ANYSR_BUCKETS`.",
+        examples=["s3://pictures/out/a.png"],
+    )
+    result_url: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="URL to which the picture is PUT, such as a presigned one; its host must be "
+        "in `ANYSR_RESULT_HOSTS`.",
+        examples=["https://pictures.s3.eu-central-1.amazonaws.com/a.png?X-Amz-Signature=..."],
+    )
+
+    @model_validator(mode="after")
+    def one_destination(self) -> Self:
+        """Raise ValueError for two."""
+        if self.result is not None and self.result_url is not None:
+            raise ValueError("give result or result_url, not both")
+        return self
 
 
 class EstimateRequest(OutputRequest):
@@ -269,6 +287,7 @@ class EstimateRequest(OutputRequest):
 
 
 PARAMETERS = tuple(DeferredRequest.model_fields)
+OF_JOBS_ALONE = DeferredRequest.model_fields.keys() - UpscaleRequest.model_fields.keys()
 
 RequestT = TypeVar("RequestT", bound=OutputRequest)
 
@@ -311,6 +330,8 @@ def shown(text: str) -> str:
 def _sentence(fault: ErrorDetails, kind: type[OutputRequest]) -> str:
     """Return a fault as a clause for the error's detail."""
     name = str(fault["loc"][0]) if fault["loc"] else ""
+    if fault["type"] == "extra_forbidden" and kind is UpscaleRequest and name in OF_JOBS_ALONE:
+        return f"{name} is a parameter of POST /jobs alone"
     if fault["type"] == "extra_forbidden":
         return f"unknown parameter {shown(name)}; the parameters are {', '.join(kind.model_fields)}"
     if fault["type"] == "missing":

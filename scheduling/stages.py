@@ -8,6 +8,7 @@ from scheduling.rungs import FLOOR, Rung
 from scheduling.work import Work
 
 DECODE = "decode"
+"""Of any format. Its line is for formats without one of their own (`decode_stage`)."""
 NETWORK = "network"
 """Kind of the networks' stages: all widths of all models share one slowdown."""
 FLOOR_STAGE = f"floor:{FLOOR.model}"
@@ -25,13 +26,19 @@ def model_stage(stage: str) -> str:
     return stage.rpartition("@")[0] or stage
 
 
+def decode_stage(source_format: str) -> str:
+    """Return the name of a format's own decoding stage."""
+    return f"{DECODE}:{source_format}"
+
+
 def encode_stage(output_format: str) -> str:
     """Return the name of a format's encoding stage."""
     return f"encode:{output_format}"
 
 
 def kind_of(stage: str) -> str:
-    """Return the kind of a stage: equal for all networks, and for the encoding of all formats."""
+    """Return the kind of a stage: equal for all networks, and for the decoding and encoding of
+    all formats."""
     return stage.partition(":")[0]
 
 

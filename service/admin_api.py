@@ -54,9 +54,10 @@ async def reload(gateway: GatewayDep) -> ReloadAnswer:
     return ReloadAnswer(reloads=number)
 
 
-@router.get("/webhooks/dead", summary="List the webhooks that were given up")
+@router.get("/webhooks/dead", summary="List what was given up")
 async def dead_webhooks(gateway: GatewayDep) -> list[JobAnswer | BatchAnswer]:
-    """The jobs and batches whose webhook was given up, newest first."""
+    """The jobs and batches whose webhook was given up, and the jobs whose picture could not be put
+    where it should go, newest first."""
     views = await gateway.queue.deliveries.dead(MOST_LISTED)
     return [answer_of(view, gateway.settings.root_path) for view in views]
 
@@ -64,10 +65,11 @@ async def dead_webhooks(gateway: GatewayDep) -> list[JobAnswer | BatchAnswer]:
 @router.post(
     "/webhooks/{job_id}/resend",
     status_code=202,
-    summary="Send a webhook again that was given up",
+    summary="Deliver again what was given up",
     responses=problem_answers("webhook_not_found"),
 )
 async def resend_webhook(job_id: JobId, gateway: GatewayDep) -> None:
-    """Makes it due at once, to be tried for as long as at first."""
+    """Makes it due at once, to be tried for as long as at first: a picture and then the job's
+    webhook, or the webhook alone."""
     if not await gateway.queue.deliveries.resend(job_id):
         raise WebhookNotFound

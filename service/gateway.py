@@ -16,6 +16,7 @@ from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
 from service.outbound.client import OutboundClient
 from service.result_room import ResultRoom
+from service.results.parts import Results
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
 from service.uploads import UploadReader
@@ -36,6 +37,7 @@ class Gateway:
     room: ResultRoom
     webhooks: Webhooks
     batches: BatchWorker
+    results: Results
     outbound: OutboundClient
     """Connects to URLs that callers name."""
     keys: KeyStore | None = None

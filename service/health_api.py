@@ -38,7 +38,7 @@ async def ready(gateway: GatewayDep) -> ReadyAnswer:
     `snapshot_age_ms` ago; none if the queue could not be reached for too long. `broken` lists the
     entries of a model folder that could not be loaded; it does not change the status."""
     answer = ready_answer(gateway.snapshots.current, gateway.snapshots.age_s, gateway.catalogs)
-    _check_ready(gateway, **answer.model_dump(exclude={"status"}))
+    check_ready(gateway, **answer.model_dump(exclude={"status"}))
     return answer
 
 
@@ -49,11 +49,11 @@ async def ready(gateway: GatewayDep) -> ReadyAnswer:
 )
 async def ready_status(gateway: GatewayDep) -> StatusAnswer:
     """200 if a worker is warm, else 503. Workers and queue are shown on the port of the metrics."""
-    _check_ready(gateway)
+    check_ready(gateway)
     return StatusAnswer()
 
 
-def _check_ready(gateway: Gateway, **members: Any) -> None:
+def check_ready(gateway: Gateway, **members: Any) -> None:
     """Raise NotReady with these members unless the service accepts jobs."""
     if gateway.closing.is_set():
         raise NotReady("The gateway is stopping.", retry_after_s=NOT_READY_RETRY_S)

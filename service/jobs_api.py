@@ -68,13 +68,15 @@ JobId = Annotated[str, Depends(known_id)]
             }
         },
         **refusals(*UPLOAD_REFUSALS),
-        **problem_answers(*UPLOAD_CODES, "webhooks_disabled", "address_refused"),
+        **problem_answers(
+            *UPLOAD_CODES, "webhooks_disabled", "address_refused", "result_not_allowed"
+        ),
     },
     openapi_extra=upscale_request(DeferredRequest),
 )
 async def submit_job(request: Request, response: Response, gateway: GatewayDep) -> JobAnswer:
     """Accepts the same requests as `POST /upscale`, and answers at once with the job. `webhook_url`
-    names where its end is announced."""
+    names where its end is announced, `result` or `result_url` where its picture is put before."""
     default = jobs_default(gateway.settings)
     accepted = await accept_upload(request, gateway, default, format_of_result, DeferredRequest)
     request.state.span.enter("answer")

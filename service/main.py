@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -47,10 +47,13 @@ from service.batches.working import BatchWorker
 from service.body_bounds import BodyReader
 from service.catalog_store import CatalogStore
 from service.connection_bounds import ConnectionBounds, bounded
+from service.deliveries.parts import deliver
 from service.dispatcher import Dispatcher
 from service.docs_page import ASSETS, docs_page, swagger_files
 from service.gateway import Gateway
 from service.head_requests import HeadRequests
+from service.inference import infer_api, model_api, server_api
+from service.inference.protocol import HEADER_LENGTH
 from service.lingering_close import LingeringClose
 from service.metrics import GatewayMetrics
 from service.monitoring import monitoring_server
@@ -60,10 +63,11 @@ from service.outbound.client import OutboundClient, TimeBounds
 from service.picture_response import PICTURE_HEADERS
 from service.request_log import STATIC, RequestLog
 from service.result_room import ResultRoom
+from service.results.parts import Results
 from service.server import GatewayServer
 from service.settings import GatewaySettings
 from service.snapshot import SnapshotCache
-from service.sources.buckets import read_buckets
+from service.sources.buckets import Bucket, read_buckets
 from service.sources.hosts import AllowedHosts
 from service.sources.reader import SourceReader
 from service.sources.stores import store_client
@@ -105,8 +109,12 @@ def create_app(
     problems.install(app)
     state = health_api.public if settings.metrics_port else health_api.full
     guarded = GUARDED if gateway.keys else None
-    for part in (upscale_api, estimate_api, jobs_api, batches_api, models_api):
+    for part in (
+        *(upscale_api, estimate_api, jobs_api, batches_api, models_api),
+        *(model_api, infer_api),
+    ):
         app.include_router(part.router, dependencies=guarded)
+    app.include_router(server_api.router)
     app.include_router(admin_api.router)
     app.include_router(state)
     describe(app)
@@ -116,11 +124,13 @@ def create_app(
 
 
 def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogStore) -> Gateway:
-    """Return the parts that the routes use."""
+    """Return the parts that the routes use. Raises SettingsError for a wrong file of buckets."""
     metrics = GatewayMetrics()
     room = ResultRoom(settings.max_result_bytes_in_flight, ConnectionBounds().write_seconds)
     outbound = build_outbound(settings)
-    sources = build_sources(settings, outbound)
+    buckets = read_buckets(settings.buckets)
+    stores = store_client(buckets)
+    sources = build_sources(settings, outbound, buckets, stores, metrics)
     snapshots = SnapshotCache(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
     keys = KeyStore(settings.keys) if settings.keys else None
     uploads = UploadReader(settings, sources)
@@ -138,7 +148,8 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
         dispatcher=dispatcher,
         uploads=uploads,
         room=room,
-        webhooks=Webhooks(queue.deliveries, settings, outbound),
+        webhooks=Webhooks(settings, outbound),
+        results=Results(queue.submissions, room, settings, outbound, buckets, stores, metrics),
         batches=BatchWorker(queue.batches, Maker(making), settings.batch_jobs),
         outbound=outbound,
         keys=keys,
@@ -151,16 +162,22 @@ def build_outbound(settings: GatewaySettings) -> OutboundClient:
     return OutboundClient(AllowedAddresses(private), settings.outbound_ports)
 
 
-def build_sources(settings: GatewaySettings, outbound: OutboundClient) -> SourceReader:
-    """Return the reader of pictures that requests name. Raises SettingsError."""
-    buckets = read_buckets(settings.buckets)
+def build_sources(
+    settings: GatewaySettings,
+    outbound: OutboundClient,
+    buckets: Mapping[str, Bucket],
+    stores: OutboundClient,
+    metrics: GatewayMetrics,
+) -> SourceReader:
+    """Return the reader of pictures that requests name."""
     return SourceReader(
         BodyReader(settings),
         TimeBounds(settings.upload_timeout_seconds),
         AllowedHosts(settings.sources),
         outbound,
         buckets,
-        store_client(buckets),
+        stores,
+        metrics,
     )
 
 
@@ -179,7 +196,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(gateway.snapshots.keep_fresh(), name="snapshots"),
         asyncio.create_task(gateway.catalogs.follow_reload_requests(), name="catalog"),
         asyncio.create_task(polling, name="reload requests"),
-        asyncio.create_task(gateway.webhooks.deliver(), name="webhooks"),
+        asyncio.create_task(deliver(gateway), name="deliveries"),
         asyncio.create_task(gateway.batches.run(), name="batches"),
     ]
     if gateway.keys is not None:
@@ -216,11 +233,11 @@ def _add_middleware(app: FastAPI, gateway: Gateway, tracing: Tracing) -> None:
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=[
                 *("Content-Type", "X-Request-ID", "traceparent", "Authorization"),
-                idempotency.HEADER,
+                *(idempotency.HEADER, HEADER_LENGTH),
             ],
             expose_headers=[
                 *(*PICTURE_HEADERS, "X-Correlation-ID", "Location", "Retry-After"),
-                *(POLICY, STATE, "WWW-Authenticate", idempotency.REPLAYED),
+                *(POLICY, STATE, "WWW-Authenticate", idempotency.REPLAYED, HEADER_LENGTH),
             ],
         )
     app.add_middleware(TrustedHosts, hosts=trusted_hosts_of(gateway.settings))

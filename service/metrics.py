@@ -17,7 +17,8 @@ from prometheus_client.registry import Collector
 
 from jobs.errors import DeadlineExceeded, InternalError, WorkerLost
 from jobs.heartbeat import GpuState, MachineState
-from jobs.job import Job, JobRequest, JobStatus, JobView
+from jobs.job import DeliveryKind, Job, JobRequest, JobStatus, JobView
+from jobs.queue import Attempt, AttemptOutcome
 from jobs.queue_health import QueueHealth
 from service.picture_response import deadline_text
 from service.snapshot import LiveWorker, Snapshot
@@ -41,6 +42,8 @@ OUR_FAILURES = frozenset({DeadlineExceeded.code, InternalError.code, WorkerLost.
 MOST_CLIENTS = 100
 OTHER_CLIENTS = "*"
 """Label of all further clients; no client has this name."""
+DONE = "done"
+"""Outcome of what went well; no error has this code."""
 UNKNOWN = "NaN while the queue cannot be reached"
 SPREAD = "Minimum, mean and maximum over the workers."
 
@@ -124,6 +127,18 @@ QUEUE_COUNTS: dict[str, tuple[str, Callable[[QueueHealth], int]]] = {
     "anysr_webhooks_dead": (
         "Webhooks that were given up.",
         lambda health: health.webhooks_dead,
+    ),
+    "anysr_results_delivered": (
+        "Pictures that were put where their callers wanted them.",
+        lambda health: health.results_delivered,
+    ),
+    "anysr_result_failures": (
+        "Attempts to put a picture somewhere that failed.",
+        lambda health: health.result_failures,
+    ),
+    "anysr_results_dead": (
+        "Pictures that could not be put where their callers wanted them.",
+        lambda health: health.results_dead,
     ),
 }
 """Name -> (help, count); counted once, in Redis, and absent while it cannot be reached. The client
@@ -218,6 +233,7 @@ class GatewayMetrics:
             counter.labels("in")
             counter.labels("out")
         self._by_client()
+        self._outbound()
         build = Gauge(
             "anysr_build_info",
             "1, with the version of the service and of what it runs on.",
@@ -239,6 +255,37 @@ class GatewayMetrics:
             "Output pixels of the jobs that were accepted, by client.",
             ("client",),
             registry=self.registry,
+        )
+
+    def _outbound(self) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=self.registry)
+
+        def histogram(name: str, text: str, label: str) -> Histogram:
+            return Histogram(name, text, (label,), buckets=LATENCY_BUCKETS, registry=self.registry)
+
+        self._fetches = counter(
+            "anysr_fetches",
+            f"Pictures fetched for requests; outcome: {DONE}, or the error code.",
+            *("source", "outcome"),
+        )
+        self._fetch_seconds = histogram(
+            "anysr_fetch_duration_seconds", "Time to fetch a picture, or to fail.", "source"
+        )
+        self._fetched_bytes = counter(
+            "anysr_fetched_bytes", "Bytes of pictures that were fetched whole.", "source"
+        )
+        self._deliveries = counter(
+            "anysr_delivery_attempts",
+            f"Attempts to deliver a webhook or a picture; outcome: {DONE}, the class of the status "
+            "such as 5xx, or the error code.",
+            *("kind", "outcome"),
+        )
+        self._delivery_seconds = histogram(
+            "anysr_delivery_duration_seconds", "Time of an attempt to deliver.", "kind"
+        )
+        self._stored_bytes = counter(
+            "anysr_stored_bytes", "Bytes of pictures that were put where their callers wanted them."
         )
 
     def _queue_gauges(self) -> None:
@@ -264,6 +311,10 @@ class GatewayMetrics:
         self._webhooks = gauge(
             "anysr_webhooks_waiting",
             f"Webhooks that are due, or will be tried again; {UNKNOWN}.",
+        )
+        self._results = gauge(
+            "anysr_results_waiting",
+            f"Pictures that are to be put somewhere, or will be tried again; {UNKNOWN}.",
         )
         self._memory_used = gauge(
             "anysr_redis_memory_used_bytes", "Memory that a Redis uses.", "holds"
@@ -298,6 +349,22 @@ class GatewayMetrics:
         if job.client is not None:
             pixels = job.output_width * job.output_height
             self._client_pixels.labels(self._label_of(job.client)).inc(pixels)
+
+    def fetch(self, source: str, outcome: str, seconds: float, size: int = 0) -> None:
+        """Count a picture that was fetched from a `source`, http or s3: `DONE`, or the code of its
+        error."""
+        self._fetches.labels(source, outcome).inc()
+        self._fetch_seconds.labels(source).observe(seconds)
+        self._fetched_bytes.labels(source).inc(size)
+
+    def delivery(self, kind: DeliveryKind, attempt: Attempt, seconds: float) -> None:
+        """Count an attempt to deliver."""
+        self._deliveries.labels(kind.value, _outcome_of(attempt)).inc()
+        self._delivery_seconds.labels(kind.value).observe(seconds)
+
+    def picture_stored(self, size: int) -> None:
+        """Count the bytes of a picture that was put where its caller wanted it."""
+        self._stored_bytes.inc(size)
 
     def picture_sent(self, size: int) -> None:
         """Count a picture of `size` bytes that its caller has taken to the end."""
@@ -354,6 +421,7 @@ class GatewayMetrics:
         self._overdue.set(stats.overdue_ms / 1e3 if stats else math.nan)
         self._counters.health = snapshot.health
         self._webhooks.set(snapshot.health.webhooks_waiting if snapshot.health else math.nan)
+        self._results.set(snapshot.health.results_waiting if snapshot.health else math.nan)
         self._show_memory(snapshot.health)
         for name, (_, figure) in MACHINE_GAUGES.items():
             self._spread(self._machines[name], spread(map(figure, snapshot.workers)))
@@ -386,3 +454,10 @@ def why_ended(view: JobView) -> str:
     if view.status is JobStatus.CANCELLED:
         return "job_cancelled"
     return view.error_code or "unknown"
+
+
+def _outcome_of(attempt: Attempt) -> str:
+    """Return the outcome of an attempt in a few words, of which a receiver can make no others."""
+    if attempt.outcome is AttemptOutcome.DELIVERED:
+        return DONE
+    return f"{attempt.answer[:1]}xx" if attempt.answer.isdecimal() else attempt.answer

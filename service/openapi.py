@@ -67,7 +67,7 @@ SOURCE_CODES = (
     *("bucket_denied", "object_not_found"),
 )
 UPLOAD_CODES = (
-    *(*ACCESS_CODES, "model_not_allowed", "quota_exceeded", "too_many_jobs"),
+    *(*ACCESS_CODES, "model_not_allowed", "quota_exceeded", "too_many_jobs", "share_exceeded"),
     *SOURCE_CODES,
     *("empty_body", "corrupt_image", "body_too_large", "image_too_large", "output_too_large"),
     *("unsupported_image", "invalid_request", "animated_image", "unknown_model"),
@@ -126,6 +126,7 @@ _EXAMPLE_DETAILS: dict[str, Json] = {
     "rate_limited": {"retry_after_s": 0.2},
     "quota_exceeded": {"retry_after_s": 30_600},
     "too_many_jobs": {"retry_after_s": 1},
+    "share_exceeded": {"retry_after_s": 1},
     "not_ready": {"retry_after_s": 2},
 }
 
@@ -150,7 +151,7 @@ def upscale_request(kind: type[UpscaleRequest] = UpscaleRequest) -> Json:
     Parameters are declared once, in the query, which every kind of body has: generated clients and
     "Try it out" then send each of them once.
     """
-    properties = _properties(kind.model_json_schema())
+    properties = properties_of(kind.model_json_schema())
     return {
         "parameters": [
             *(_query_parameter(name, value) for name, value in properties.items()),
@@ -187,7 +188,7 @@ def estimate_request() -> Json:
     return {
         "parameters": [
             _query_parameter(name, value) | {"required": name in schema["required"]}
-            for name, value in _properties(schema).items()
+            for name, value in properties_of(schema).items()
         ]
     }
 
@@ -273,7 +274,7 @@ def _batch_schemas() -> Json:
     schemas: Json = body.pop("$defs")
     options: Json = body["properties"]["options"]
     del options["additionalProperties"]
-    options["properties"] = _properties(UpscaleRequest.model_json_schema())
+    options["properties"] = properties_of(UpscaleRequest.model_json_schema())
     return {**schemas, "BatchRequest": body}
 
 
@@ -302,7 +303,8 @@ def _query_parameter(name: str, value: Json) -> Json:
     }
 
 
-def _properties(schema: Json) -> Json:
+def properties_of(schema: Json) -> Json:
+    """Return the properties of a request's schema, each in full."""
     return {name: _flat(value, schema) for name, value in schema["properties"].items()}
 
 

@@ -41,6 +41,15 @@ def picture_response(
 ) -> Response:
     """Return the response for a job that succeeded. `on_sent` is called once the caller has taken
     all of it, `on_end` at its end in any case."""
+    headers = picture_headers(view, elapsed_ms, upload_ms)
+    media_type = view.job.output_format.media_type
+    return SlicedResponse(picture, headers, media_type, on_sent, on_end)
+
+
+def picture_headers(
+    view: JobView, elapsed_ms: float, upload_ms: float | None = None
+) -> dict[str, str]:
+    """Return the headers of the answer with a job's picture."""
     headers = {
         "X-Request-ID": view.job.id,
         "X-AnySR-Scale": scale_text(view.job),
@@ -51,8 +60,7 @@ def picture_response(
     }
     if view.facts is not None:
         headers |= _run_headers(view.facts, elapsed_ms, upload_ms)
-    media_type = view.job.output_format.media_type
-    return SlicedResponse(picture, headers, media_type, on_sent, on_end)
+    return headers
 
 
 def scale_text(job: JobRequest) -> str:

@@ -1,4 +1,5 @@
-"""Error responses: the only place where errors become HTTP, as problem+json (RFC 9457)."""
+"""Error responses: the only place where errors become HTTP, as problem+json (RFC 9457), or in the
+form of the Open Inference Protocol on its paths."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from jobs.errors import AnysrError, InternalError, InvalidRequest, NotReady
 from jobs.outages import UNREACHABLE
 from service.admission import NOT_READY_RETRY_S
 from service.caller_gone import CallerGone
+from service.inference import error_form
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ STATUS: Mapping[str, int] = {
     "address_refused": 403,
     "source_not_allowed": 403,
     "bucket_not_allowed": 403,
+    "result_not_allowed": 403,
     "job_not_found": 404,
     "batch_not_found": 404,
     "webhook_not_found": 404,
@@ -64,10 +67,12 @@ STATUS: Mapping[str, int] = {
     "source_changed": 424,
     "bucket_denied": 424,
     "object_not_found": 424,
+    "bucket_not_found": 424,
     "overloaded": 429,
     "rate_limited": 429,
     "quota_exceeded": 429,
     "too_many_jobs": 429,
+    "share_exceeded": 429,
     "internal_error": 500,
     "worker_lost": 500,
     "not_ready": 503,
@@ -92,8 +97,9 @@ def _members(code: str, status: int, detail: str, request_id: str) -> dict[str, 
     }
 
 
-def respond(error: AnysrError, request_id: str) -> Response:
-    """Return the response for an error, with Retry-After where waiting can help."""
+def respond(error: AnysrError, request_id: str, path: str = "") -> Response:
+    """Return the response for an error of a request for `path`, with Retry-After where waiting can
+    help."""
     members = problem(error, request_id)
     headers = {}
     if members["status"] in RETRY_STATUSES:
@@ -101,21 +107,30 @@ def respond(error: AnysrError, request_id: str) -> Response:
         headers["Retry-After"] = str(max(1, math.ceil(after)))
     if members["status"] == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return _response(members, headers)
+    return _response(members, headers, path)
 
 
-def refusal(status: int, detail: str, request_id: str) -> Response:
+def refusal(status: int, detail: str, request_id: str, path: str = "") -> Response:
     """Return the response for a refusal by HTTP's own rules, with the code of its status."""
     phrase = HTTPStatus(status).phrase
     code = phrase.lower().replace(" ", "_").replace("-", "_")
     text = f"{phrase}." if detail == phrase else detail
-    return _response(_members(code, status, text, request_id), {})
+    return _response(_members(code, status, text, request_id), {}, path)
 
 
-def _response(members: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
+def path_of(scope: Scope) -> str:
+    """Return the path of a request without the prefix under which a proxy shows the service."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def _response(members: Mapping[str, Any], headers: Mapping[str, str], path: str) -> Response:
+    media_type, content = MEDIA_TYPE, members
+    if error_form.speaks_protocol(path):
+        media_type, content = error_form.MEDIA_TYPE, error_form.error_of(members)
     # ASCII only: a caller's text may hold what UTF-8 cannot.
-    content = json.dumps(members, ensure_ascii=True, default=str)
-    return Response(content, members["status"], headers, MEDIA_TYPE)
+    text = json.dumps(content, ensure_ascii=True, default=str)
+    return Response(text, members["status"], headers, media_type)
 
 
 def install(app: FastAPI) -> None:
@@ -124,11 +139,13 @@ def install(app: FastAPI) -> None:
     async def anysr_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, AnysrError)
         request.state.facts["reason"] = error.code
-        return respond(error, request.state.request_id)
+        return respond(error, request.state.request_id, path_of(request.scope))
 
     async def http_exception(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        response = refusal(error.status_code, error.detail, request.state.request_id)
+        request_id = request.state.request_id
+        path = path_of(request.scope)
+        response = refusal(error.status_code, error.detail, request_id, path)
         response.headers.update(error.headers or {})
         return response
 
@@ -177,4 +194,4 @@ class UnhandledErrorMiddleware:
             request_id = scope["state"]["request_id"]
             log.exception("request %s failed", request_id)
             scope["state"]["facts"]["reason"] = InternalError.code
-            await respond(InternalError(), request_id)(scope, receive, send)
+            await respond(InternalError(), request_id, path_of(scope))(scope, receive, send)

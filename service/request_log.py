@@ -30,7 +30,12 @@ UNMATCHED = "unmatched"
 STATIC = "/static"
 """Route of every file of the page."""
 
-QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
+QUIET = frozenset(
+    {
+        *("/health/live", "/health/ready", "/metrics"),
+        *("/v2/health/live", "/v2/health/ready"),
+    }
+)
 """Routes that monitoring polls every few seconds: logged at DEBUG and never traced."""
 
 SEMANTIC = {

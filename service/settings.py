@@ -148,8 +148,21 @@ class GatewaySettings(LogSettings):
     )
     buckets: Annotated[Path | None, BeforeValidator(lambda path: path or None)] = Field(
         None,
-        description="TOML file with the buckets that `image_url=s3://bucket/key` may name, and "
-        "their credentials (docs/sources.md).",
+        description="TOML file with the buckets that `image_url=s3://bucket/key` and "
+        "`result=s3://bucket/key` may name, and their credentials (docs/sources.md).",
+    )
+    result_hosts: Annotated[Items, AfterValidator(_hosts)] = Field(
+        (),
+        description="Hosts (comma-separated, as in ANYSR_SOURCES) to which `result_url` may have a "
+        "picture put. Unset: none.",
+    )
+    result_http: bool = Field(
+        False,
+        description="Whether `result_url` may be `http://`: whoever sees a presigned URL on its "
+        "way can write there.",
+    )
+    result_timeout_seconds: float = Field(
+        60.0, gt=0, le=120, description="Longest time of one attempt to put a picture somewhere."
     )
     outbound_allow_private: Networks = Field(
         (),
@@ -176,7 +189,10 @@ class GatewaySettings(LogSettings):
         10.0, gt=0, le=30, description="Longest time of one attempt to deliver a webhook."
     )
     webhook_deliveries: int = Field(
-        32, ge=1, description="Webhooks that a gateway delivers at once."
+        32,
+        ge=1,
+        description="Webhooks that a gateway delivers at once; pictures that it puts somewhere "
+        "count as well.",
     )
     webhook_deliveries_per_host: int = Field(4, ge=1, description="Of those, most to one host.")
 

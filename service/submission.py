@@ -1,4 +1,4 @@
-"""Submission, shared by POST /upscale and POST /jobs: from the request into the queue."""
+"""Submission, shared by all routes that accept a picture: from the request into the queue."""
 
 from __future__ import annotations
 
@@ -53,38 +53,56 @@ async def accept_upload(
     """Read the body, plan its job and submit it to the queue. `kind` has the parameters that the
     request may have.
 
-    A request without a budget gets what its picture needs, within the bounds of `default`. Raises
-    the errors of `idempotency_key`, `UploadReader.received`, `read_header`, `check_whole_file`,
-    `negotiation`, `Webhooks.target`, `build_job` and `Dispatcher.submit`.
+    Raises the errors of `idempotency_key`, `UploadReader.received` and `admit`.
     """
     key = idempotency_key(request.headers)
-    span: Span = request.state.span
-    span.enter("upload")
+    request.state.span.enter("upload")
     # The slot is held until the queue has the picture, for so long it takes memory here.
     async with gateway.uploads.received(request, kind) as upload:
-        span.enter("admission")
-        header = await header_of(upload, gateway.settings.max_source_pixels)
-        negotiated = upload.wanted.format == AUTO
-        if negotiated:
-            chosen = negotiation(request.headers.get("accept", ""), header.format.own_output)
-            wanted = upload.wanted.model_copy(update={"format": chosen})
-            upload = replace(upload, wanted=wanted)
-        terms = await _terms(request, gateway, upload, key)
-        view = await _submitted(request, gateway, upload, header, default, terms)
-        asked = _asked(request, terms, view)
-        if asked is not Asked.AGAIN:
-            gateway.metrics.picture_admitted(view.job, len(upload.picture))
-            _count_pixels(request, view.job)
-        upload_ms = (upload.received - request.state.started) * 1e3
-        return Accepted(view, upload.received, upload_ms, negotiated, asked)
+        return await admit(request, gateway, upload, key, default, negotiation)
+
+
+async def admit(
+    request: Request,
+    gateway: Gateway,
+    upload: Upload,
+    key: str | None,
+    default: DefaultBudget,
+    negotiation: Negotiation,
+) -> Accepted:
+    """Plan the job of an upload and submit it to the queue. `key` is the request's idempotency key.
+
+    A request without a budget gets what its picture needs, within the bounds of `default`. Raises
+    the errors of `read_header`, `check_whole_file`, `negotiation`, `Webhooks.target`,
+    `Results.target`, `build_job` and `Dispatcher.submit`.
+    """
+    span: Span = request.state.span
+    span.enter("admission")
+    header = await header_of(upload, gateway.settings.max_source_pixels)
+    negotiated = upload.wanted.format == AUTO
+    if negotiated:
+        chosen = negotiation(request.headers.get("accept", ""), header.format.own_output)
+        wanted = upload.wanted.model_copy(update={"format": chosen})
+        upload = replace(upload, wanted=wanted)
+    terms = await _terms(request, gateway, upload, key)
+    view = await _submitted(request, gateway, upload, header, default, terms)
+    asked = _asked(request, terms, view)
+    if asked is not Asked.AGAIN:
+        gateway.metrics.picture_admitted(view.job, len(upload.picture))
+        _count_pixels(request, view.job)
+    upload_ms = (upload.received - request.state.started) * 1e3
+    return Accepted(view, upload.received, upload_ms, negotiated, asked)
 
 
 async def _terms(request: Request, gateway: Gateway, upload: Upload, key: str | None) -> Terms:
-    """Return the terms of an upload. Raises as `Webhooks.target`."""
+    """Return the terms of an upload. Raises as `Webhooks.target` and `Results.target`."""
     wanted = upload.wanted
-    url = wanted.webhook_url if isinstance(wanted, DeferredRequest) else None
+    once = await idempotency_of(request, key, wanted, upload.picture)
+    if not isinstance(wanted, DeferredRequest):
+        return Terms(once)
+    url = wanted.webhook_url
     webhook = None if url is None else gateway.webhooks.target(url)
-    return Terms(await idempotency_of(request, key, wanted, upload.picture), webhook)
+    return Terms(once, webhook, gateway.results.target(wanted))
 
 
 def _asked(request: Request, terms: Terms, view: JobView) -> Asked:

@@ -72,9 +72,8 @@ class TrustedHosts:
             "The Host header names a host that this gateway does not serve; "
             "ANYSR_TRUSTED_HOSTS lists those that it does."
         )
-        refusal = problems.refusal(
-            HTTPStatus.MISDIRECTED_REQUEST, text, scope["state"]["request_id"]
-        )
+        request_id, path = scope["state"]["request_id"], problems.path_of(scope)
+        refusal = problems.refusal(HTTPStatus.MISDIRECTED_REQUEST, text, request_id, path)
         await refusal(scope, receive, send)
 
     def _trusts(self, host: str, scope: Scope) -> bool:

@@ -57,8 +57,10 @@ class JobPlanner:
         largest_ms = client.largest_budget_ms(self._max_budget_ms)
         budgets = Budgets(default_ms, largest_ms)
         wanted = upload.wanted
-        job = build_job(job_id, wanted, header, catalog, self._limits, budgets, traceparent)
+        job = build_job(
+            job_id, wanted, header, catalog, self._limits, budgets, traceparent, len(upload.picture)
+        )
         if client is ANYONE:
             return job
         client.check_model(job.model)
-        return replace(job, client=client.name)
+        return replace(job, client=client.name, share=client.share)

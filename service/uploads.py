@@ -54,13 +54,21 @@ class UploadReader:
         """Receive the upload of a request, which may have the parameters of this kind, or fetch the
         picture that it names, and hold its slot for as long as the block runs.
 
-        Raises the errors of `BodyReader.chunks`, `PictureBuffer.write` and `SourceReader.picture`,
-        Overloaded (too many uploads at once), EmptyBody, UnsupportedImage (the content type),
-        InvalidRequest, and CallerGone while a picture is fetched.
+        Raises the errors of `held`, `BodyReader.chunks`, `PictureBuffer.write` and
+        `SourceReader.picture`, EmptyBody, UnsupportedImage (the content type), InvalidRequest, and
+        CallerGone while a picture is fetched.
         """
+        async with self.held(request):
+            yield await self._read(request, kind)
+
+    @asynccontextmanager
+    async def held(self, request: Request) -> AsyncIterator[BodyReader]:
+        """Hold a slot for the body of a request for as long as the block runs, and yield what reads
+        it. Raises BodyTooLarge by its declared length, and Overloaded (too many uploads at
+        once)."""
         self._body.check_declared_length(request.headers)
         with self._slots.taken(client_of(request)):
-            yield await self._read(request, kind)
+            yield self._body
 
     @asynccontextmanager
     async def fetched(self, source: str, wanted: UpscaleRequest) -> AsyncIterator[Upload]:

@@ -7,10 +7,9 @@ from functools import partial
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.caller_gone import gone
 from service.default_budgets import upscale_default
-from service.dispatcher import Finished, decision_of
-from service.gateway import Gateway, GatewayDep
+from service.finished_picture import finished_picture, picture_sent
+from service.gateway import GatewayDep
 from service.idempotency import REPLAYED_HEADERS, Asked
 from service.negotiation import VARY, format_of_answer
 from service.openapi import (
@@ -23,7 +22,7 @@ from service.openapi import (
     refusals,
     upscale_request,
 )
-from service.picture_response import deadline_text, picture_response
+from service.picture_response import picture_response
 from service.submission import accept_upload
 
 router = APIRouter(tags=["upscale"])
@@ -46,35 +45,17 @@ async def upscale(request: Request, gateway: GatewayDep) -> Response:
     default = upscale_default(gateway.settings)
     accepted = await accept_upload(request, gateway, default, format_of_answer)
 
-    request.state.span.enter("wait")
-    finished = await gateway.dispatcher.wait_for_picture(
-        accepted.view, accepted.received, partial(gone, request), accepted.asked
-    )
-    request.state.span.enter("answer")
-    _add_facts(request, finished)
+    finished = await finished_picture(request, gateway, accepted)
     response = picture_response(
         finished.view,
         finished.picture,
         finished.elapsed_ms,
         accepted.upload_ms,
-        on_sent=partial(_sent, gateway, finished, accepted.asked),
+        on_sent=partial(
+            picture_sent, gateway, finished.view, len(finished.picture), accepted.asked
+        ),
         on_end=finished.share.release,
     )
     response.headers.update(VARY if accepted.negotiated else {})
     response.headers.update(REPLAYED_HEADERS if accepted.asked is Asked.AGAIN else {})
     return response
-
-
-def _sent(gateway: Gateway, finished: Finished, asked: Asked) -> None:
-    """Count the picture that the caller has, and drop it from the queue unless it may be asked for
-    again."""
-    gateway.metrics.picture_sent(len(finished.picture))
-    if asked is Asked.ONCE:
-        gateway.dispatcher.drop_result_soon(finished.view)
-
-
-def _add_facts(request: Request, finished: Finished) -> None:
-    """Add the worker's decision and the deadline's outcome to log line and span."""
-    request.state.facts.update(
-        decision_of(finished.view), deadline=deadline_text(finished.view.job, finished.elapsed_ms)
-    )

@@ -171,6 +171,7 @@ def draw_job(random: np.random.Generator) -> tuple[JobRequest, bytes]:
     """Return a job of random size, scale and format, with its picture as JPEG."""
     width, height = (round(_log_uniform(random, *SIDES)) for _ in range(2))
     scale = random.uniform(*SCALES)
+    payload = _photo_like(width, height, random)
     job = JobRequest(
         id="bench",
         source_width=width,
@@ -183,8 +184,10 @@ def draw_job(random: np.random.Generator) -> tuple[JobRequest, bytes]:
         pinned_width=None,
         on_miss=OnMiss.DEGRADE,
         budget_ms=60_000.0,
+        source_format=ImageFormat.JPEG,
+        source_bytes=len(payload),
     )
-    return job, _photo_like(width, height, random)
+    return job, payload
 
 
 def _photo_like(width: int, height: int, random: np.random.Generator) -> bytes:

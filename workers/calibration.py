@@ -26,7 +26,7 @@ from scheduling.cost_line import UNCALIBRATED, Line
 from scheduling.cost_model import CostModel
 from scheduling.line_fit import fit_rising
 from scheduling.rungs import FLOOR
-from scheduling.stages import DECODE, encode_stage, model_stage, stage_of
+from scheduling.stages import DECODE, decode_stage, encode_stage, model_stage, stage_of
 from scheduling.tiling import Tiling, halo_pixels
 from scheduling.work import Work
 from workers.disturbance import ALL_CORES, Meter, Needs
@@ -45,6 +45,11 @@ MAX_WAIT_MS = 250.0
 FLOOR_SIZES = ((32, 64), (96, 288), (192, 768), (768, 1536))
 """One of them large: otherwise costs per row and column would be fitted as costs per pixel."""
 CODEC_SIDES = (64, 384)
+SMOOTH, PHOTO, NOISE = 0.0, 0.02, 0.3
+"""Standard deviation of the grain of pictures that are decoded, as part of the range. Files of the
+last have several times the bytes, and take longer."""
+CONTENTS = ((SMOOTH, 80), (PHOTO, 80), (PHOTO, 90), (NOISE, 80), (NOISE, 100))
+"""Grain and quality: WebP is written by another coder from 90 on."""
 ROUNDS = 5
 """Rounds in which everything is measured in turn, so that a temporary disturbance affects few of
 the times of each rung. The median counts. The shortest time would be that of a gap in other load,
@@ -73,12 +78,12 @@ def calibrate(models: ModelsByName, needs: Needs = ALL_CORES) -> CostModel:
     """Measure every rung of the models, resampling, decoding and encoding. Blocks for seconds."""
     started = time.perf_counter()
     warm(models)
-    trials = (*_floor_trials(), *_network_trials(models), *_codec_trials())
+    trials = (*_floor_trials(), *_network_trials(models), *codec_trials())
     costs = CostModel(measure(trials, needs), tilings=tilings(models))
     for stage, line in costs.lines.items():
         log.info(
-            "%s: %.2f ms + %.1f ms per input and %.1f ms per output megapixel",
-            *(stage, line.fixed, line.per_source, line.per_output),
+            "%s: %.2f ms + %.1f per input and %.1f per output megapixel + %.1f per megabyte",
+            *(stage, *line.parts),
         )
     log.info("calibrated in %.1f s", time.perf_counter() - started)
     return costs
@@ -169,7 +174,7 @@ def remeasure(
         for served in models.values()
         for trial in _model_trials(served, _sizes_between_jobs(served, old))
     )
-    trials = (*_floor_trials(), *networks, *_codec_trials())
+    trials = (*_floor_trials(), *networks, *codec_trials())
     return measure([trial for trial in trials if trial.stage in stages], needs, between_jobs)
 
 
@@ -224,28 +229,48 @@ def _work(source: int, output: int, engine: Engine | None) -> Work:
     return Work(shown, output**2, "")
 
 
-def _codec_trials() -> Iterator[Trial]:
-    """Yield decoding, of all formats together, and encoding of each format."""
+def codec_trials() -> Iterator[Trial]:
+    """Yield decoding and encoding of each format, and decoding of photographs in all formats, which
+    stands for formats that are not written."""
     for image_format in writable_formats():
         for side in CODEC_SIDES:
-            yield from _codec(image_format, side)
+            yield _encoding(image_format, side)
+            yield _decoding(DECODE, image_format, side, _sample(side))
+            for depth in (8, 16) if image_format.facts.keeps_16_bits else (8,):
+                yield from _decoding_of_own(image_format, side, depth)
 
 
-def _codec(image_format: ImageFormat, side: int) -> Iterator[Trial]:
-    picture, pixels = _sample(side), side**2
-    data = encode(picture, image_format)
-    written, read = Work(0, pixels, image_format), Work(pixels, 0, image_format)
-    yield Trial(encode_stage(image_format), written, lambda: encode(picture, image_format))
-    yield Trial(DECODE, read, lambda: decode(data, pixels))
+def _encoding(image_format: ImageFormat, side: int) -> Trial:
+    work = Work(0, side**2, image_format)
+    return Trial(encode_stage(image_format), work, partial(encode, _sample(side), image_format))
 
 
-def _sample(side: int) -> Picture:
-    """Return a decoded picture that is about as hard to encode as a photograph."""
+def _decoding_of_own(image_format: ImageFormat, side: int, depth: int) -> Iterator[Trial]:
+    stage, lossy = decode_stage(image_format), image_format.lossy
+    contents = CONTENTS if lossy else tuple((grain, None) for grain in (SMOOTH, PHOTO, NOISE))
+    for grain, quality in contents:
+        yield _decoding(stage, image_format, side, _sample(side, grain, depth), quality)
+
+
+def _decoding(
+    stage: str, image_format: ImageFormat, side: int, picture: Picture, quality: int | None = None
+) -> Trial:
+    data = encode(picture, image_format, quality)
+    # A line for all formats counts pixels alone, because their bytes do not compare.
+    counted = 0 if stage == DECODE else len(data)
+    work = Work(side**2, 0, image_format, source_bytes=counted)
+    return Trial(stage, work, partial(decode, data, side**2))
+
+
+def _sample(side: int, grain: float = PHOTO, depth: int = 8) -> Picture:
+    """Return a decoded picture that is about as hard to encode as a photograph, or one with more or
+    less grain, or of 16 bits."""
     random = np.random.default_rng(side)
     coarse = random.random((3, side // 8, side // 8), dtype=np.float32)
-    grain = random.normal(0, 0.02, (3, side, side)).astype(np.float32)
-    planes = np.stack([lanczos(plane, side, side) for plane in coarse]) + grain
-    return Picture(Raster(rounded(np.moveaxis(planes, 0, 2), np.uint8).astype(np.uint8)))
+    grains = random.normal(0, grain, (3, side, side)).astype(np.float32)
+    planes = np.stack([lanczos(plane, side, side) for plane in coarse]) + grains
+    kind = {8: np.uint8, 16: np.uint16}[depth]
+    return Picture(Raster(rounded(np.moveaxis(planes, 0, 2), kind).astype(kind)))
 
 
 def _ignore(part: float) -> None:

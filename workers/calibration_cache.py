@@ -20,7 +20,7 @@ from scheduling.cost_line import Line
 from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR
 from scheduling.slowdown import MOST_DELAY_MS
-from scheduling.stages import DECODE, encode_stage, stage_of
+from scheduling.stages import DECODE, decode_stage, encode_stage, stage_of
 from workers.cache_files import UNREADABLE, Facts, file_name, read_cached, versions, write_cached
 from workers.calibration import (
     BetweenJobs,
@@ -37,7 +37,7 @@ from workers.settings import Device, Runtime, WorkerSettings
 
 log = logging.getLogger("anysr.workers.calibration_cache")
 
-FORMAT = 5
+FORMAT = 6
 """Raised when the same facts imply other costs: another way to measure, other stages, or faster
 code between two versions."""
 COSTS, CONTENTION = "costs", "contention"
@@ -178,7 +178,7 @@ def save_quiet_lines(path: Path, facts: Facts, lines: Mapping[str, Line]) -> Non
 
 def save_lines(path: Path, facts: Facts, lines: Mapping[str, Line]) -> None:
     """Cache lines."""
-    figures = {k: [v.fixed, v.per_source, v.per_output] for k, v in lines.items()}
+    figures = {k: list(v.parts) for k, v in lines.items()}
     write_cached(path, facts, {"lines": figures})
 
 
@@ -233,14 +233,16 @@ def stages_of(models: ModelsByName) -> Iterator[str]:
     yield stage_of(FLOOR)
     for served in models.values():
         yield from map(stage_of, served.rungs)
+    yield from map(decode_stage, writable_formats())
     yield from map(encode_stage, writable_formats())
 
 
 def _line(parts: list[float]) -> Line:
-    fixed, per_source, per_output = figures = [float(part) for part in parts]
+    figures = [float(part) for part in parts]
     if not all(math.isfinite(part) and part >= 0 for part in figures) or not any(figures):
         raise ValueError(f"{parts} is no line")
-    return Line(fixed, per_source, per_output)
+    fixed, per_source, per_output, per_megabyte = figures
+    return Line(fixed, per_source, per_output, per_megabyte)
 
 
 def _checksums(served: LoadedModel) -> list[Any]:

@@ -62,7 +62,8 @@ class LocalUpscaler:
         header = read_header(data, self._limits.source_pixels, self._wanted.frame)
         budgets = Budgets(math.inf, math.inf)
         job = build_job(
-            uuid.uuid4().hex, self._wanted, header, self._catalog, self._limits, budgets
+            *(uuid.uuid4().hex, self._wanted, header, self._catalog, self._limits, budgets),
+            source_bytes=len(data),
         )
         slack_ms = job.budget_ms if self._budgeted else math.inf
         models = self._models if self._budgeted else self._best(job)

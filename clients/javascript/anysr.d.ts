@@ -91,6 +91,8 @@ export type Options = OutputOptions & PictureOptions & Bounds & {
 };
 export type JobOptions = Options & {
     webhook_url?: string;
+    result?: string;
+    result_url?: string;
 };
 export type Described = {
     width: number;
@@ -141,6 +143,25 @@ export type JobState = {
      * Null without `webhook_url`.
      */
     webhook: Webhook | null;
+    /**
+     * Null without `result` and `result_url`.
+     */
+    destination: Destination | null;
+};
+export type Destination = {
+    /**
+     * `s3://bucket/key`, or scheme and host of `result_url`.
+     */
+    place: string;
+    state: "waiting" | "stored" | "given_up" | "no_picture";
+    attempts: number;
+    /**
+     * Why the last attempt has failed.
+     */
+    error: Problem | null;
+    next_attempt_ms: number | null;
+    stored_ms: number | null;
+    given_up_ms: number | null;
 };
 export type Webhook = {
     host: string;
@@ -316,7 +337,8 @@ export type Retries = {
  *
  * @typedef {OutputOptions & PictureOptions & Bounds & {idempotencyKey?: string}} Options
  *
- * @typedef {Options & {webhook_url?: string}} JobOptions A job's end may be announced to a URL.
+ * @typedef {Options & {webhook_url?: string, result?: string, result_url?: string}} JobOptions A job's end may be
+ *   announced to a URL, and its picture put at `s3://bucket/key` or a URL.
  *
  * @typedef {object} Described The picture of an estimate.
  * @property {number} width
@@ -353,6 +375,16 @@ export type Retries = {
  * @property {Run | null} run Null until it has ended.
  * @property {Problem | null} error Why it has failed or was cancelled.
  * @property {Webhook | null} webhook Null without `webhook_url`.
+ * @property {Destination | null} destination Null without `result` and `result_url`.
+ *
+ * @typedef {object} Destination Where the picture of a job is put.
+ * @property {string} place `s3://bucket/key`, or scheme and host of `result_url`.
+ * @property {"waiting" | "stored" | "given_up" | "no_picture"} state
+ * @property {number} attempts
+ * @property {Problem | null} error Why the last attempt has failed.
+ * @property {number | null} next_attempt_ms
+ * @property {number | null} stored_ms
+ * @property {number | null} given_up_ms
  *
  * @typedef {object} Webhook How the end of a job is announced.
  * @property {string} host

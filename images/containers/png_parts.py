@@ -80,7 +80,7 @@ def for_decoder(data: bytes) -> bytes:
         part = view[at:end] if whole else _completed(kind, data[at + 8 : end - 4])
         written.append(memoryview(part))
     if not parts or parts[-1][0] != END:
-        written.append(memoryview(_chunk(END, b"")))
+        written.append(memoryview(chunk(END, b"")))
     return b"".join(written)
 
 
@@ -115,10 +115,11 @@ def _decoded_parts(data: bytes) -> Iterator[Chunk]:
 def _completed(kind: bytes, content: bytes) -> bytes:
     """Return a chunk that the file's end has cut, of what is there: libpng tells whether the pixels
     suffice."""
-    return _chunk(kind, content) if kind in (PIXELS, END) else b""
+    return chunk(kind, content) if kind in (PIXELS, END) else b""
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk with its length and checksum."""
     head = struct.pack(">I", len(content)) + kind + content
     return head + struct.pack(">I", zlib.crc32(kind + content))
 

@@ -1,20 +1,24 @@
--- Leases deliveries that are due: `most` at most, and of each host `per_host` less those that the gateway
--- is delivering (host and number, in pairs). Answers { id, token, record } of each, and after how many ms
--- the next one is due, '' if none is.
-local lease_ms, most, per_host = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+-- Leases deliveries that are due, for so long as their kind needs: `most` at most, and of each host `per_host`
+-- less those that the gateway is delivering (host and number, in pairs). Answers { id, token, record, the URL
+-- that is a secret or '' } of each, and after how many ms the next one is due, '' if none is.
+local lease_ms = { webhook = tonumber(ARGV[6]), result = tonumber(ARGV[7]) }
+local most, per_host = tonumber(ARGV[8]), tonumber(ARGV[9])
 local MOST_HOSTS = 256 -- looked at in one claim
 local delivering = {}
-for i = 9, #ARGV, 2 do delivering[ARGV[i]] = tonumber(ARGV[i + 1]) end
+for i = 10, #ARGV, 2 do delivering[ARGV[i]] = tonumber(ARGV[i + 1]) end
 local now = now_ms()
 local claims = {}
 
 local function claim(id, host)
-  if read(id, 'webhook_host')[1] ~= host then return remove_delivery(id, host) end -- lost or damaged
+  local kind = read(id, 'delivery')[1] or ''
+  if not lease_ms[kind] or read(id, kind .. '_host')[1] ~= host then
+    return remove_delivery(id, host) -- lost or damaged
+  end
   local record = redis.call('HGETALL', records .. id)
-  local token = fence(id, 'webhook_token')
-  set_due(id, host, now + lease_ms)
+  local token = fence(id, 'delivery_token')
+  set_due(id, kind, host, now + lease_ms[kind])
   delivering[host] = (delivering[host] or 0) + 1
-  claims[#claims + 1] = { id, token, record }
+  claims[#claims + 1] = { id, token, record, redis.call('GET', url_of(id)) or '' }
 end
 
 local function room_of(host)

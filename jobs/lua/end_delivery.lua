@@ -1,34 +1,44 @@
 -- Records an attempt of a delivery if the token is the one that leases it: `delivered`, `failed`, which is
 -- tried again after `delay_ms` unless that is later than `window_ms` after the first, or `refused`, which is
 -- not. `answer` is the status of HTTP, or an error's code. Answers what the delivery is then: `delivered`,
--- `waiting` or `dead`; `lost` without the lease.
+-- `waiting` or `dead`; `lost` without the lease. The webhook follows the picture, whatever became of that.
 local id, token, outcome, answer = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local delay_ms, window_ms = tonumber(ARGV[10]), tonumber(ARGV[11])
-local delivery = read(id, 'webhook_token', 'webhook_host', 'webhook_since_ms', 'webhook_attempts')
-local host, now = delivery[2], now_ms()
-if delivery[1] ~= token or not host then return 'lost' end
+local leased, now = read(id, 'delivery_token', 'delivery'), now_ms()
+local kind = leased[2]
+if leased[1] ~= token or not kind then return 'lost' end
+local delivery = read(id, kind .. '_host', kind .. '_since_ms', kind .. '_attempts')
+local host = delivery[1]
+if not host then return 'lost' end
 
-redis.call('HDEL', records .. id, 'webhook_token')
-redis.call('HSET', records .. id, 'webhook_attempts', tostring(number(delivery[4], 0) + 1),
-  'webhook_answer', answer)
+redis.call('HDEL', records .. id, 'delivery_token')
+redis.call('HSET', records .. id, kind .. '_attempts', tostring(number(delivery[3], 0) + 1),
+  kind .. '_answer', answer)
 
-if outcome == 'failed' and now + delay_ms <= number(delivery[3], now) + window_ms then
-  redis.call('HINCRBY', counts, 'webhook_failures', 1)
-  redis.call('HSET', records .. id, 'webhook_due_ms', text(now + delay_ms))
-  set_due(id, host, now + delay_ms)
+if outcome == 'failed' and now + delay_ms <= number(delivery[2], now) + window_ms then
+  redis.call('HINCRBY', counts, kind .. '_failures', 1)
+  redis.call('HSET', records .. id, kind .. '_due_ms', text(now + delay_ms))
+  set_due(id, kind, host, now + delay_ms)
   return 'waiting'
 end
 
-remove_delivery(id, host)
-redis.call('HDEL', records .. id, 'webhook_due_ms')
-if outcome == 'delivered' then
-  redis.call('HINCRBY', counts, 'webhooks_delivered', 1)
-  redis.call('HSET', records .. id, 'webhook_delivered_ms', text(now))
-  expire_record(id)
-  return 'delivered'
+local function ended()
+  if outcome == 'delivered' then
+    redis.call('HINCRBY', counts, kind .. 's_delivered', 1)
+    redis.call('HSET', records .. id, kind .. '_delivered_ms', text(now))
+    if kind == 'result' then redis.call('UNLINK', url_of(id)) end
+    return 'delivered'
+  end
+  redis.call('HINCRBY', counts, kind .. '_failures', 1)
+  redis.call('HINCRBY', counts, kind .. 's_dead', 1)
+  redis.call('HSET', records .. id, kind .. '_dead_ms', text(now))
+  bury(id, now)
+  return 'dead'
 end
-redis.call('HINCRBY', counts, 'webhook_failures', 1)
-redis.call('HINCRBY', counts, 'webhooks_dead', 1)
-redis.call('HSET', records .. id, 'webhook_dead_ms', text(now))
-bury(id, now)
-return 'dead'
+
+remove_delivery(id, host)
+redis.call('HDEL', records .. id, kind .. '_due_ms', 'delivery')
+local state = ended()
+if kind == 'result' then make_due(id, 'webhook', now) end
+let_go(id)
+return state

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from jobs.job import TERMINAL_STATUSES, JobStatus, JobView, Reason, RunFacts, WebhookState
+from jobs.errors import AnysrError, RemoteRefused, from_code
+from jobs.job import TERMINAL_STATUSES, DeliveryView, JobStatus, JobView, Reason, RunFacts
 from service.openapi import PROBLEM
 from service.problems import problem
 
@@ -58,6 +60,35 @@ class WebhookAnswer(BaseModel):
     given_up_ms: float | None
 
 
+class DestinationState(StrEnum):
+    """How it stands with a picture that is put somewhere."""
+
+    WAITING = "waiting"
+    """For the job's end, or for the next attempt."""
+    STORED = "stored"
+    GIVEN_UP = "given_up"
+    """It may still be fetched from `links.result`, unless it has expired."""
+    NO_PICTURE = "no_picture"
+    """The job ended without one."""
+
+
+class DestinationAnswer(BaseModel):
+    """Where the picture of a job is put. Times are milliseconds of the queue's clock."""
+
+    place: str = Field(
+        description="`s3://bucket/key`, or scheme and host of `result_url`.",
+        examples=["s3://pictures/out/a.png"],
+    )
+    state: DestinationState
+    attempts: int
+    error: Problem | None = Field(description="A problem, if the last attempt has failed.")
+    next_attempt_ms: float | None = Field(
+        description="Null before the job's end, and once nothing is tried any more."
+    )
+    stored_ms: float | None
+    given_up_ms: float | None
+
+
 class JobAnswer(BaseModel):
     """A job as its caller sees it. Times are milliseconds of the queue's clock."""
 
@@ -72,6 +103,9 @@ class JobAnswer(BaseModel):
     run: Run | None = Field(description="The run; null until it has ended.")
     error: Problem | None = Field(description="A problem, if the job has failed.")
     webhook: WebhookAnswer | None = Field(description="Null without `webhook_url`.")
+    destination: DestinationAnswer | None = Field(
+        description="Null without `result` or `result_url`."
+    )
     links: JobLinks
 
 
@@ -92,11 +126,12 @@ def job_answer(view: JobView, root_path: str = "") -> JobAnswer:
         run=None if view.facts is None else _run(view.facts),
         error=problem(view.error, job.id) if failed else None,
         webhook=None if view.webhook is None else webhook_answer(view.webhook),
+        destination=None if view.destination is None else _destination(view, view.destination),
         links=JobLinks(self=here, result=f"{here}/result", events=f"{here}/events"),
     )
 
 
-def webhook_answer(webhook: WebhookState) -> WebhookAnswer:
+def webhook_answer(webhook: DeliveryView) -> WebhookAnswer:
     """Return the answer for a webhook. Its URL may hold a secret of the receiver."""
     return WebhookAnswer(
         host=webhook.host,
@@ -106,6 +141,36 @@ def webhook_answer(webhook: WebhookState) -> WebhookAnswer:
         delivered_ms=webhook.delivered_ms,
         given_up_ms=webhook.dead_ms,
     )
+
+
+def _destination(view: JobView, stands: DeliveryView) -> DestinationAnswer:
+    failed = stands.answer is not None and stands.delivered_ms is None
+    return DestinationAnswer(
+        place=stands.to,
+        state=_state(view, stands),
+        attempts=stands.attempts,
+        error=problem(_error_of(stands.answer or ""), view.job.id) if failed else None,
+        next_attempt_ms=stands.due_ms,
+        stored_ms=stands.delivered_ms,
+        given_up_ms=stands.dead_ms,
+    )
+
+
+def _state(view: JobView, stands: DeliveryView) -> DestinationState:
+    if stands.delivered_ms is not None:
+        return DestinationState.STORED
+    if stands.dead_ms is not None:
+        return DestinationState.GIVEN_UP
+    if view.ended and view.status is not JobStatus.SUCCEEDED:
+        return DestinationState.NO_PICTURE
+    return DestinationState.WAITING
+
+
+def _error_of(answer: str) -> AnysrError:
+    """Return the error of an attempt: that of its code, or of a status of HTTP."""
+    if not answer.isdecimal():
+        return from_code(answer)
+    return RemoteRefused(f"The host answered with status {answer}.", remote_status=int(answer))
 
 
 def _run(facts: RunFacts) -> Run:

@@ -13,6 +13,7 @@ from jobs.errors import (
     JobNotFound,
     NotReady,
     Overloaded,
+    ShareExceeded,
     TooManyJobs,
     Unauthorized,
 )
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 WAIT_S = 60.0
 LONGEST_PAUSE_S = 30.0
 """Longest pause after a refusal that passes, whatever its Retry-After says."""
-PASSES = (NotReady, Overloaded, TooManyJobs)
+PASSES = (NotReady, Overloaded, ShareExceeded, TooManyJobs)
 """Refusals after which the same source is tried again."""
 
 

@@ -89,9 +89,10 @@ class OutboundClient:
         url: str,
         within: TimeBounds,
         headers: Mapping[str, str] | None = None,
-        content: bytes | None = None,
+        content: bytes | AsyncIterator[bytes] | None = None,
     ) -> AsyncIterator[httpx.Response]:
         """Send a request, and yield its response, whatever its status; its body is not read yet.
+        Content that comes in parts needs the header Content-Length.
 
         The block must end within `within.total_s` as well. Raises AddressRefused, RemoteTooSlow and
         RemoteUnreachable, also where the block reads the body.

@@ -36,6 +36,7 @@ class Bucket(BaseModel):
     virtual_hosted: bool = False
     """Whether the bucket is a part of the host's name, instead of the path."""
     read: bool = True
+    write: bool = False
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
@@ -91,5 +92,14 @@ def readable(buckets: Mapping[str, Bucket], name: str, key: str) -> Bucket:
     whose text does not tell which buckets there are."""
     bucket = buckets.get(name)
     if bucket is None or not bucket.read or not key.startswith(bucket.prefix):
+        raise BucketNotAllowed()
+    return bucket
+
+
+def writable(buckets: Mapping[str, Bucket], name: str, key: str) -> Bucket:
+    """Return the bucket of a name, to which callers may have this key written. Raises as
+    `readable`."""
+    bucket = buckets.get(name)
+    if bucket is None or not bucket.write or not key.startswith(bucket.prefix):
         raise BucketNotAllowed()
     return bucket

@@ -1,4 +1,4 @@
-"""Hosts from which pictures may be fetched, as ANYSR_SOURCES names them."""
+"""Hosts that pictures may be fetched from or put to, as settings name them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import httpx
 
-from jobs.errors import AddressRefused, SourceNotAllowed
+from jobs.errors import AddressRefused, AnysrError, SourceNotAllowed
 from service.outbound.urls import check_host
 
 ANY = "*"
@@ -37,9 +37,16 @@ def _plain(url: httpx.URL) -> str:
 
 
 class AllowedHosts:
-    """The hosts that patterns name."""
+    """The hosts that patterns name. `refusal` is what others raise, with the text `off` where no
+    pattern names any."""
 
-    def __init__(self, patterns: Iterable[str]) -> None:
+    def __init__(
+        self,
+        patterns: Iterable[str],
+        refusal: type[AnysrError] = SourceNotAllowed,
+        off: str = OFF,
+    ) -> None:
+        self._refusal, self._off_text = refusal, off
         known = tuple(read_pattern(pattern) for pattern in patterns)
         self._all = ANY in known
         self._exact = frozenset(known)
@@ -47,12 +54,12 @@ class AllowedHosts:
         self._off = not known
 
     def check_on(self) -> None:
-        """Raise SourceNotAllowed if no pattern names any host."""
+        """Raise the refusal if no pattern names any host."""
         if self._off:
-            raise SourceNotAllowed(OFF)
+            raise self._refusal(self._off_text)
 
     def check(self, url: httpx.URL) -> None:
-        """Raise SourceNotAllowed unless a pattern names the host of a URL."""
+        """Raise the refusal unless a pattern names the host of a URL."""
         host = _plain(url)
         if not (self._all or host in self._exact or host.endswith(self._suffixes)):
-            raise SourceNotAllowed()
+            raise self._refusal()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import aclosing
 from http import HTTPStatus
@@ -10,6 +11,7 @@ from http import HTTPStatus
 import httpx
 
 from jobs.errors import (
+    AnysrError,
     BucketDenied,
     ObjectNotFound,
     RemoteError,
@@ -18,6 +20,7 @@ from jobs.errors import (
     SourceChanged,
 )
 from service.body_bounds import ArrivesTooSlowly, BodyReader, declared_length
+from service.metrics import DONE, GatewayMetrics
 from service.outbound.client import OutboundClient, TimeBounds
 from service.picture_buffer import PictureBuffer
 from service.sources.buckets import S3, Bucket, readable, split_address
@@ -46,6 +49,7 @@ class SourceReader:
         outbound: OutboundClient,
         buckets: Mapping[str, Bucket],
         stores: OutboundClient,
+        metrics: GatewayMetrics,
         long_s: float = LONG_S,
     ) -> None:
         self._body = body
@@ -54,6 +58,7 @@ class SourceReader:
         self._outbound = outbound
         self._buckets = buckets
         self._stores = stores
+        self._metrics = metrics
         self._signer = Signer()
         self._long_s = long_s
 
@@ -63,11 +68,21 @@ class SourceReader:
         Raises SourceNotAllowed, BucketNotAllowed, AddressRefused, InvalidRequest, the kinds of
         RemoteError, and BodyTooLarge.
         """
-        if source.lower().startswith(S3):
-            return await self._object(S3 + source[len(S3) :])
+        in_bucket = source.lower().startswith(S3)
+        kind, begun = "s3" if in_bucket else "http", time.monotonic()
+        try:
+            picture = await (self._object(source) if in_bucket else self._at_url(source))
+        except AnysrError as error:
+            self._metrics.fetch(kind, error.code, time.monotonic() - begun)
+            raise
+        self._metrics.fetch(kind, DONE, time.monotonic() - begun, len(picture))
+        return picture
+
+    async def _at_url(self, url: str) -> bytes:
         self._hosts.check_on()
-        fetching = self._outbound.fetched(source, self._within, self._hosts.check, ANY_KIND)
-        async with fetching as response:
+        async with self._outbound.fetched(
+            url, self._within, self._hosts.check, ANY_KIND
+        ) as response:
             if response.status_code != HTTPStatus.OK:
                 raise _refusal(response)
             return await self._read(response, self._outbound)
@@ -77,7 +92,7 @@ class SourceReader:
         await self._stores.close()
 
     async def _object(self, address: str) -> bytes:
-        name, key = split_address(address)
+        name, key = split_address(S3 + address[len(S3) :])
         bucket = readable(self._buckets, name, key)
         url = await self._signer.signed(name, bucket, key)
         async with self._stores.sent("GET", url, self._within) as response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import obstore
 from obstore.exceptions import BaseError
@@ -39,13 +39,15 @@ class Signer:
     def __init__(self) -> None:
         self._stores: dict[str, S3Store] = {}
 
-    async def signed(self, name: str, bucket: Bucket, key: str) -> str:
-        """Return a URL by which to GET an object. Credentials that no setting names come from where
-        S3 clients find them (the environment, the instance, the pod). Raises BucketDenied if there
-        are none."""
+    async def signed(
+        self, name: str, bucket: Bucket, key: str, method: Literal["GET", "PUT"] = "GET"
+    ) -> str:
+        """Return a URL by which to read or write an object. Credentials that no setting names come
+        from where S3 clients find them (the environment, the instance, the pod). Raises
+        BucketDenied if there are none."""
         if name not in self._stores:
             self._stores[name] = _store(name, bucket)
         try:
-            return await obstore.sign_async(self._stores[name], "GET", key, VALID)
+            return await obstore.sign_async(self._stores[name], method, key, VALID)
         except BaseError:  # its text may hold a part of the credentials
             raise BucketDenied("There are no credentials for this bucket.") from None

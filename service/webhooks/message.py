@@ -16,7 +16,8 @@ class Message:
     """A message as every attempt sends it."""
 
     id: str
-    """The same in all attempts, by which a receiver knows one that it has had already."""
+    """The same in all attempts, by which a receiver knows one that it has had already. Once a
+    picture that had been given up is sent again, the job has news, and its message another id."""
     body: bytes
     """JSON."""
 
@@ -32,4 +33,5 @@ def message_of(delivery: Delivery, root_path: str) -> Message:
         "data": answer_of(view, root_path).model_dump(mode="json", exclude={"webhook"}),
     }
     body = json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
-    return Message(f"msg_{delivery.id}", body)
+    given_up = view.destination is not None and view.destination.dead_ms is not None
+    return Message(f"msg_{delivery.id}{'_given_up' if given_up else ''}", body)

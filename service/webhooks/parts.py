@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from jobs.errors import AddressRefused, WebhooksDisabled
-from jobs.queue import Deliveries
 from jobs.terms import WebhookTarget
 from service.outbound.addresses import AllowedAddresses, read_networks
 from service.outbound.client import OutboundClient
 from service.outbound.urls import literal_address
 from service.settings import GatewaySettings
-from service.webhooks.delivery import Courier
-from service.webhooks.sending import Sender
+from service.webhooks.sending import WebhookSender
 from service.webhooks.signature import Signer
 
 
 class Webhooks:
-    """Checks the URLs of callers, and delivers."""
+    """Checks the URLs of callers, and sends to them."""
 
-    def __init__(
-        self, deliveries: Deliveries, settings: GatewaySettings, client: OutboundClient
-    ) -> None:
-        self._deliveries = deliveries
+    def __init__(self, settings: GatewaySettings, client: OutboundClient) -> None:
         self._settings = settings
         self._client = client
         self._allowed = AllowedAddresses(read_networks(settings.outbound_allow_private))
@@ -42,20 +37,10 @@ class Webhooks:
             raise AddressRefused
         return WebhookTarget(str(parsed), host)
 
-    async def deliver(self) -> None:
-        """Deliver until cancelled; without a secret there is nothing to do."""
-        if not self.enabled:
-            return
+    def sender(self) -> WebhookSender:
+        """Return what sends webhooks, signed with the secrets."""
         settings = self._settings
         secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
-        sender = Sender(
+        return WebhookSender(
             self._client, Signer(secrets), settings.root_path, settings.webhook_timeout_seconds
         )
-        courier = Courier(
-            self._deliveries,
-            sender,
-            settings.webhook_deliveries,
-            settings.webhook_deliveries_per_host,
-            settings.webhook_retry_seconds,
-        )
-        await courier.run()

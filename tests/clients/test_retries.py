@@ -105,7 +105,7 @@ def test_only_tries_without_an_answer_are_counted() -> None:
 
 FAMILIES: dict[type[AnysrError], str] = {
     AccessDenied: "unauthorized admin_disabled model_not_allowed address_refused "
-    "source_not_allowed bucket_not_allowed",
+    "source_not_allowed bucket_not_allowed result_not_allowed",
     Busy: "overloaded not_ready rate_limited quota_exceeded too_many_jobs",
     Conflict: "job_not_finished job_cancelled idempotency_key_reused",
     DeadlineExceeded: "deadline_exceeded",
@@ -117,7 +117,7 @@ FAMILIES: dict[type[AnysrError], str] = {
     "unsupported_image animated_image decoding_too_long",
     ServiceFailed: "internal_error worker_lost",
     SourceFailed: "remote_unreachable remote_too_slow too_many_redirects remote_refused "
-    "source_changed bucket_denied object_not_found",
+    "source_changed bucket_denied object_not_found bucket_not_found",
 }
 
 

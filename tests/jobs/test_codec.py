@@ -38,6 +38,8 @@ jobs = st.builds(
     min_db=st.none() | finite,
     min_width=st.none() | finite,
     strength=finite,
+    source_format=st.none() | st.sampled_from(ImageFormat),
+    source_bytes=st.none() | st.integers(0, 10**9),
     traceparent=st.none() | text,
 )
 facts = st.builds(

@@ -17,7 +17,7 @@ COSTS = {"cheapest_ms": 1.0, "narrowest_ms": 2.0, "overhead_ms": 3.0}
 
 
 def test_job_keeps_every_wish_of_its_request(make_job: MakeJob) -> None:
-    sample = make_job(min_db=30.0, min_width=0.5, strength=0.25, traceparent="00-trace")
+    sample = make_job(min_db=30.0, min_width=0.5, strength=0.25, source_bytes=7)
     wishes: dict[str, Any] = {f.name: getattr(sample, f.name) for f in fields(JobRequest)}
     request = JobRequest(**wishes)
     job = Job.of(request, **COSTS)

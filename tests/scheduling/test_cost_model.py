@@ -32,6 +32,32 @@ def test_a_job_costs_the_sum_of_its_stages():
     assert CostModel(lines).predict(rung, work()) == pytest.approx(1 + 1 + 2 + 10 + 3 + 4)
 
 
+def test_many_bytes_of_a_file_take_longer_to_decode():
+    lines = {"decode:jpeg": Line(1, 100, 0, 10), encode_stage("png"): Line(3, 0, 100)}
+    costs = CostModel(lines)
+    file = replace(work(), source_bytes=200_000, source_format="jpeg")
+    assert costs.predict_stage("decode", file) == pytest.approx(1 + 1 + 2)
+    more = costs.around_ms(replace(file, source_bytes=2_000_000)) - costs.around_ms(file)
+    assert more == pytest.approx(18)
+
+
+def test_a_format_without_a_line_has_that_of_all():
+    """Old costs have no other, and formats that are not written cannot be measured."""
+    costs = CostModel({"decode": Line(0, 500, 0), "decode:jpeg": Line(0, 100, 0)})
+    expected = {"": 5.0, "heic": 5.0, "jpeg": 1.0}
+    for name, ms in expected.items():
+        assert costs.predict_stage("decode", replace(work(), source_format=name)) == ms
+    for _ in range(15):
+        costs.observe("decode", replace(work(), source_format="jpeg"), 3.0)
+    assert costs.predict_stage("decode", replace(work(), source_format="jpeg")) == pytest.approx(3)
+    assert costs.predict_stage("decode", replace(work(), source_format="heic")) > 6
+
+
+def test_costs_of_earlier_versions_have_no_bytes():
+    read = CostModel.from_dict({"lines": {"decode": [1, 2, 3]}, "slowdown": {}})
+    assert read.lines["decode"] == Line(1, 2, 3, 0)
+
+
 def test_an_unmeasured_stage_counts_as_slow():
     assert CostModel().predict(FLOOR, work(1_000_000, 1_000_000)) == pytest.approx(6000)
 
@@ -157,7 +183,7 @@ def test_a_new_stage_is_learnt_from_its_first_run():
 
 def test_the_written_form_comes_back_the_same():
     tilings = {"m": Tiling(10, 5000, 7000)}
-    costs = CostModel({"decode": Line(1, 2, 3)}, {"network": 1.5}, tilings)
+    costs = CostModel({"decode": Line(1, 2, 3, 4)}, {"network": 1.5}, tilings)
     assert CostModel.from_dict(json.loads(json.dumps(costs.to_dict()))) == costs
 
 

@@ -12,8 +12,8 @@ SIZES = [(1_000, 4_000), (10_000, 40_000), (10_000, 90_000), (60_000, 70_000)]
 parts = st.floats(0, 1000)
 
 
-def work(source: int = 10_000, output: int = 40_000) -> Work:
-    return Work(source, output, "png")
+def work(source: int = 10_000, output: int = 40_000, count: int = 0) -> Work:
+    return Work(source, output, "png", source_bytes=count)
 
 
 @given(st.floats(0.1, 50), parts, parts)
@@ -29,8 +29,30 @@ def test_fit_finds_an_exact_line(fixed, per_source, per_output):
 def test_fit_never_predicts_a_negative_time(times):
     samples = [(work(*SIZES[i % len(SIZES)]), ms) for i, ms in enumerate(times)]
     line = fit(samples)
-    assert min(line.fixed, line.per_source, line.per_output) >= 0
+    assert min(line.parts) >= 0
     assert line.at(work()) > 0
+
+
+FILES = [(4_000, 2_000), (4_000, 20_000), (150_000, 60_000), (150_000, 600_000)]
+"""Pixels and bytes: few and many bytes for the pixels, small and large."""
+
+
+@given(st.floats(0.1, 50), parts, parts)
+def test_bytes_and_pixels_of_a_file_are_told_apart(fixed, per_source, per_megabyte):
+    line = Line(fixed, per_source, 0.0, per_megabyte)
+    files = [work(pixels, 0, count) for pixels, count in FILES]
+    fitted = fit([(file, line.at(file)) for file in files])
+    for file in (*files, work(1_000_000, 0, 3_000_000)):
+        assert fitted.at(file) == pytest.approx(line.at(file), rel=1e-3)
+
+
+@given(st.lists(st.floats(0.01, 1e4), min_size=4, max_size=4), st.integers(0, 10**8))
+def test_more_bytes_never_cost_less(times, most):
+    samples = [
+        (work(pixels, 0, count), ms) for (pixels, count), ms in zip(FILES, times, strict=True)
+    ]
+    line = fit(samples)
+    assert line.at(work(4_000, 0, most)) <= line.at(work(4_000, 0, most + 1))
 
 
 def test_fit_needs_a_sample():

@@ -42,6 +42,15 @@ def planned(wanted: UpscaleRequest, image_format: ImageFormat = ImageFormat.PNG)
     return build_job("id", wanted, header, CATALOG, LIMITS, Budgets(1234.0, 600_000.0))
 
 
+def test_a_job_has_format_and_bytes_of_its_source() -> None:
+    header = ImageHeader(ImageFormat.HEIC, 20, 12, 1, 8, "RGB")
+    wanted, terms = UpscaleRequest(scale=2), (CATALOG, LIMITS, BUDGETS)
+    sent = build_job("id", wanted, header, *terms, source_bytes=1234)
+    described = build_job("id", wanted, header, *terms)
+    assert (sent.source_format, sent.source_bytes) == (ImageFormat.HEIC, 1234)
+    assert (described.source_format, described.source_bytes) == (ImageFormat.HEIC, None)
+
+
 @settings(deadline=None)
 @given(width=sizes, height=sizes, scale=scales)
 def test_output_is_scale_times_size_rounded(width: int, height: int, scale: float) -> None:

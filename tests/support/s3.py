@@ -37,16 +37,20 @@ class S3Server:
 
     def make_bucket(self, name: str) -> None:
         """Make an empty bucket."""
+        store = self.store(name)
+        made = httpx.put(obstore.sign(store, "PUT", "", timedelta(minutes=1)), timeout=30)
+        assert made.status_code == 200, made.text
+
+    def store(self, bucket: str) -> S3Store:
+        """A client of a bucket, with all rights."""
         config: S3Config = {
-            "bucket": name,
+            "bucket": bucket,
             "endpoint": self.endpoint,
             "region": REGION,
             "access_key_id": KEY,
             "secret_access_key": SECRET,
         }
-        store = S3Store(config=config, client_options={"allow_http": True})
-        made = httpx.put(obstore.sign(store, "PUT", "", timedelta(minutes=1)), timeout=30)
-        assert made.status_code == 200, made.text
+        return S3Store(config=config, client_options={"allow_http": True})
 
     def table(self, **more: object) -> dict[str, object]:
         """The settings of a bucket in this server."""
@@ -56,6 +60,16 @@ class S3Server:
             "access_key_id": KEY,
             "secret_access_key": SECRET,
         } | more
+
+
+def buckets_file(folder: Path, **buckets: dict[str, object]) -> Path:
+    """A file of buckets."""
+    lines: list[str] = []
+    for name, table in buckets.items():
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    path = folder / "buckets.toml"
+    path.write_text("\n".join(lines))
+    return path
 
 
 def _free_ports(count: int) -> list[int]:

@@ -11,7 +11,7 @@ from models.catalog import SHIPPED
 from scheduling.cost_line import Line
 from scheduling.cost_model import CostModel
 from scheduling.rungs import FLOOR, ladder
-from scheduling.stages import DECODE, encode_stage, stage_of
+from scheduling.stages import DECODE, decode_stage, encode_stage, stage_of
 from scheduling.work import Work
 from tests.workers.workbench import Cores, Gated, default_entry, models_of
 from workers.calibration import (
@@ -34,13 +34,14 @@ def test_every_stage_has_a_line_that_makes_sense() -> None:
     models = models_of(OnnxSession(SHIPPED, default_entry(), threads=1))
     costs = calibrate(models)
     rungs = (FLOOR, *ladder(default_entry()))
-    expected = {DECODE, *map(stage_of, rungs), *map(encode_stage, writable_formats())}
-    assert set(costs.lines) == expected
-    for line in costs.lines.values():
-        parts = (line.fixed, line.per_source, line.per_output)
-        assert all(math.isfinite(part) and part >= 0 for part in parts)
-        assert sum(parts) > 0
+    codecs = [stage(f) for f in writable_formats() for stage in (decode_stage, encode_stage)]
+    assert set(costs.lines) == {DECODE, *map(stage_of, rungs), *codecs}
+    for stage, line in costs.lines.items():
+        assert all(math.isfinite(part) and part >= 0 for part in line.parts)
+        assert sum(line.parts) > 0
+        assert line.per_megabyte == 0 or stage.startswith("decode:")
     assert costs.lines[DECODE].per_output < 1e-6
+    assert costs.lines[decode_stage("jpeg")].per_megabyte > 0
     assert costs.lines[encode_stage("png")].per_source < 1e-6
     assert costs.tilings == {name: served.tiling for name, served in models.items()}
     assert CostModel.from_dict(costs.to_dict()) == costs

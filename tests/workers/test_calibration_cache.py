@@ -297,7 +297,7 @@ def with_an_infinite_cost(content: dict[str, Any]) -> None:
 
 
 def with_a_free_stage(content: dict[str, Any]) -> None:
-    content["lines"]["decode"] = [0, 0, 0]
+    content["lines"]["decode"] = [0, 0, 0, 0]
 
 
 def with_a_short_line(content: dict[str, Any]) -> None:

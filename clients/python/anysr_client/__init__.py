@@ -4,6 +4,7 @@
 """
 
 from anysr_client.answers import (
+    Destination,
     Estimate,
     Format,
     JobState,
@@ -56,6 +57,7 @@ __all__ = [
     "ConnectionFailed",
     "Deadline",
     "DeadlineExceeded",
+    "Destination",
     "Estimate",
     "EstimateOptions",
     "Format",

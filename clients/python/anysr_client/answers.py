@@ -50,6 +50,21 @@ class Webhook:
 
 
 @dataclass(frozen=True)
+class Destination:
+    """Where the picture of a job is put. Times are those of the queue's clock."""
+
+    place: str
+    """`s3://bucket/key`, or scheme and host of `result_url`."""
+    state: Literal["waiting", "stored", "given_up", "no_picture"]
+    attempts: int
+    error: Mapping[str, Any] | None
+    """The problem of the last attempt, if that has failed."""
+    next_attempt_ms: float | None
+    stored_ms: float | None
+    given_up_ms: float | None
+
+
+@dataclass(frozen=True)
 class JobState:
     """A job at one moment. Its times are those of the queue's clock."""
 
@@ -68,6 +83,8 @@ class JobState:
     """The problem with which it has failed or was cancelled."""
     webhook: Webhook | None = None
     """None without `webhook_url`."""
+    destination: Destination | None = None
+    """None without `result` and `result_url`."""
 
     @property
     def ended(self) -> bool:

@@ -59,6 +59,10 @@ class JobOptions(Options, total=False):
 
     webhook_url: str
     """URL to which the job's end is announced."""
+    result: str
+    """`s3://bucket/key` where the service puts the picture."""
+    result_url: str
+    """URL to which the service PUTs the picture."""
 
 
 class EstimateOptions(OutputOptions, total=False):

@@ -17,7 +17,7 @@ local function end_batch(batches, id, now)
   redis.call('HDEL', records .. id, 'lease_token')
   redis.call('HSET', records .. id, 'status', status, 'finished_ms', text(now))
   redis.call('ZREM', batches, id)
-  if not announce(id, now) then expire_record(id) end
+  if not announce(id, now, status) then expire_record(id) end
   publish_end(id, status, '')
   return true
 end

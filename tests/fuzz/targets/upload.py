@@ -20,7 +20,9 @@ from jobs.errors import (
     UnsupportedImage,
 )
 from service.main import build_outbound, build_sources
+from service.metrics import GatewayMetrics
 from service.settings import GatewaySettings
+from service.sources.stores import store_client
 from service.uploads import Upload, UploadReader
 from tests.fuzz.target import Target, read_or_refused
 from tests.fuzz.targets.form import part
@@ -32,7 +34,8 @@ REFUSALS = (
     *(AddressRefused, BucketNotAllowed, SourceNotAllowed),
 )
 SETTINGS = GatewaySettings(max_body_bytes=LIMIT, max_uploads=1)
-READER = UploadReader(SETTINGS, build_sources(SETTINGS, build_outbound(SETTINGS)))
+SOURCES = build_sources(SETTINGS, build_outbound(SETTINGS), {}, store_client({}), GatewayMetrics())
+READER = UploadReader(SETTINGS, SOURCES)
 """One for all inputs, with one slot: a refusal that kept it would refuse the next input."""
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.errors import BucketNotAllowed, InvalidRequest
 from jobs.settings_errors import SettingsError
-from service.sources.buckets import LONGEST_KEY, read_buckets, readable, split_address
+from service.sources.buckets import LONGEST_KEY, read_buckets, readable, split_address, writable
 
 FILE = """
 [photos]
@@ -21,6 +21,12 @@ prefix = "in/"
 [closed]
 endpoint = "http://10.0.0.1:8333"
 read = false
+
+[out]
+endpoint = "http://10.0.0.1:8333"
+prefix = "out/"
+read = false
+write = true
 """
 
 
@@ -34,7 +40,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_file_is_read_with_the_secrets_it_names(path: Path) -> None:
     buckets = read_buckets(path)
-    assert list(buckets) == ["photos", "closed"]
+    assert list(buckets) == ["photos", "closed", "out"]
     assert buckets["photos"].secret == "the secret"
     assert buckets["closed"].secret is None
     assert "secret" not in repr(buckets["photos"]).replace("secret_access_key", "").replace(
@@ -84,6 +90,17 @@ def test_what_the_file_opens_is_readable(path: Path) -> None:
     for name, key in (("photos", "out/a.png"), ("photos", "in"), ("closed", "a"), ("none", "a")):
         with pytest.raises(BucketNotAllowed):
             readable(buckets, name, key)
+
+
+def test_what_the_file_opens_is_writable(path: Path) -> None:
+    buckets = read_buckets(path)
+    assert writable(buckets, "out", "out/a.png") is buckets["out"]
+    places = (("out", "in/a.png"), ("photos", "in/a.png"), ("closed", "a"), ("none", "a"))
+    for name, key in places:
+        with pytest.raises(BucketNotAllowed):
+            writable(buckets, name, key)
+    with pytest.raises(BucketNotAllowed):
+        readable(buckets, "out", "out/a.png")
 
 
 def test_addresses_are_split() -> None:

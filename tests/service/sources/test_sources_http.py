@@ -15,16 +15,23 @@ from typing import Any
 import httpx
 import obstore
 import pytest
-from obstore.store import S3Store
 from PIL import Image
 
 from jobs.errors import SourceChanged
 from service import body_bounds
 from service.main import build_outbound, build_sources
+from service.metrics import GatewayMetrics
 from service.settings import GatewaySettings
+from service.sources.stores import store_client
 from tests.service.harness import RunningGateway, ScriptedWorker, Start, assert_problem, drawn
 from tests.support.remote import Received, Remote, hang, head, remote_server
-from tests.support.s3 import POWERLESS_KEY, POWERLESS_SECRET, S3Server, s3_server
+from tests.support.s3 import (
+    POWERLESS_KEY,
+    POWERLESS_SECRET,
+    S3Server,
+    buckets_file,
+    s3_server,
+)
 from tests.support.waiting import eventually
 
 
@@ -87,6 +94,20 @@ async def test_a_picture_by_its_url(served: RunningGateway, remote: Remote) -> N
     assert finished["output_width"] == 40
     assert remote.received[-1].path == "/photo?size=l&a=b"
     assert remote.received[-1].headers["accept-encoding"] == "identity"
+
+
+async def test_fetches_are_in_the_metrics(served: RunningGateway, remote: Remote) -> None:
+    size_of(await upscaled(served, remote.url("/photo")))
+    await upscaled(served, remote.url("/none"))
+    await upscaled(served, "s3://unknown/a.png")
+    lines = set((await served.client.get("/metrics")).text.splitlines())
+    assert lines >= {
+        'anysr_fetches_total{outcome="done",source="http"} 1.0',
+        'anysr_fetches_total{outcome="remote_refused",source="http"} 1.0',
+        'anysr_fetches_total{outcome="bucket_not_allowed",source="s3"} 1.0',
+        'anysr_fetch_duration_seconds_count{source="http"} 2.0',
+        f'anysr_fetched_bytes_total{{source="http"}} {float(len(drawn()))}',
+    }
 
 
 async def eventually_finished(served: RunningGateway, job_id: str) -> dict[str, Any]:
@@ -207,7 +228,7 @@ async def test_a_picture_that_changes_while_it_is_read(
     remote.serves("/same", drawn(), ETag='"same"')
     settings = GatewaySettings(**fetching(remote))
     outbound = build_outbound(settings)
-    sources = build_sources(settings, outbound)
+    sources = build_sources(settings, outbound, {}, store_client({}), GatewayMetrics())
     monkeypatch.setattr(sources, "_long_s", 0.0)
     assert await sources.picture(remote.url("/same")) == drawn()
     assert await sources.picture(remote.url("/photo")) == drawn()  # has no validator
@@ -302,26 +323,11 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield server
 
 
-def written(folder: Path, **buckets: dict[str, object]) -> Path:
-    """A file of buckets."""
-    lines: list[str] = []
-    for name, table in buckets.items():
-        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
-    path = folder / "buckets.toml"
-    path.write_text("\n".join(lines))
-    return path
-
-
-def store_of(s3: S3Server, bucket: str) -> S3Store:
-    table = {key: str(value) for key, value in s3.table().items()}
-    return S3Store(bucket, client_options={"allow_http": True}, config=table)  # type: ignore[arg-type]
-
-
 @pytest.fixture
 async def with_buckets(
     start: Start, worker: ScriptedWorker, s3: S3Server, tmp_path: Path
 ) -> AsyncIterator[RunningGateway]:
-    path = written(
+    path = buckets_file(
         tmp_path,
         photos=s3.table(bucket="pictures"),
         inbox=s3.table(bucket="pictures", prefix="in/"),
@@ -341,14 +347,14 @@ async def with_buckets(
 
 @pytest.mark.parametrize("key", ["a.png", "in/b b+ü/%41?c#d&e=f;g.png", "~x!*'()@:,$.png"])
 async def test_a_picture_in_a_bucket(with_buckets: RunningGateway, s3: S3Server, key: str) -> None:
-    await obstore.put_async(store_of(s3, "pictures"), key, drawn(30, 20))
+    await obstore.put_async(s3.store("pictures"), key, drawn(30, 20))
     assert size_of(await upscaled(with_buckets, f"s3://photos/{key}")) == (60, 40)
 
 
 async def test_buckets_and_keys_that_are_not_open(
     with_buckets: RunningGateway, s3: S3Server
 ) -> None:
-    await obstore.put_async(store_of(s3, "pictures"), "a.png", drawn())
+    await obstore.put_async(s3.store("pictures"), "a.png", drawn())
     for source, status, code in (
         ("s3://unknown/a.png", 403, "bucket_not_allowed"),
         ("s3://pictures/a.png", 403, "bucket_not_allowed"),  # its name in the store
@@ -368,7 +374,7 @@ async def test_an_object_above_the_limit(
     start: Start, worker: ScriptedWorker, s3: S3Server, tmp_path: Path
 ) -> None:
     assert worker.go.is_set()
-    await obstore.put_async(store_of(s3, "pictures"), "large", bytes(200_000))
-    path = written(tmp_path, photos=s3.table(bucket="pictures"))
+    await obstore.put_async(s3.store("pictures"), "large", bytes(200_000))
+    path = buckets_file(tmp_path, photos=s3.table(bucket="pictures"))
     async with start(buckets=path, max_body_bytes=100_000) as served:
         await assert_refused(served, "s3://photos/large", 413, "body_too_large")

@@ -25,6 +25,7 @@ from tests.service.harness import (
     assert_problem,
     drawn,
 )
+from tests.support.deliveries import hurry
 from tests.support.redis_server import expire_lease
 from tests.support.remote import Answer, Received, Remote, hang, head, remote_server
 from tests.support.waiting import eventually
@@ -59,20 +60,6 @@ def open_to(*receivers: Remote, **settings: Any) -> dict[str, Any]:
         "admin_key": ADMIN,
         **settings,
     }
-
-
-async def hurry(raw: Redis, keys: Keys) -> None:
-    """Let every delivery be due now, as if its pause or its lease were over."""
-    hosts: Any = await raw.zrange(keys.delivery_hosts, 0, -1)
-    sets = [
-        keys.deliveries,
-        *(f"{keys.deliveries}:{host.decode()}" for host in hosts),
-        keys.delivery_hosts,
-    ]
-    for name in sets:
-        members: Any = await raw.zrange(name, 0, -1)
-        for member in members:
-            await raw.zadd(name, {member: 0}, xx=True)
 
 
 async def webhook_of(served: RunningGateway, job: dict[str, Any]) -> dict[str, Any]:
@@ -362,7 +349,7 @@ async def test_a_name_with_a_private_address_is_refused_at_the_delivery(
 
 async def test_upscale_has_no_webhook(served: RunningGateway) -> None:
     refused = await served.upscale(scale=2, webhook_url="https://example.com/")
-    assert "unknown parameter" in assert_problem(refused, 422, "invalid_request")["detail"]
+    assert "POST /jobs alone" in assert_problem(refused, 422, "invalid_request")["detail"]
 
 
 async def test_a_webhook_outlives_gateway_worker_and_expiry(

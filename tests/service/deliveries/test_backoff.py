@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.webhooks.backoff import LONGEST_RETRY_AFTER_S, LONGEST_S, pause_s, retry_after_s
+from service.deliveries.backoff import LONGEST_RETRY_AFTER_S, LONGEST_S, pause_s, retry_after_s
 
 NOW = 1_700_000_000.0
 

@@ -1,0 +1,1 @@
+"""Deliveries: what gateways do for jobs that have ended, again until it succeeds."""

@@ -1,0 +1,1 @@
+"""Pictures that the gateway puts where their callers want them: into buckets, and at URLs."""
