@@ -1,4 +1,4 @@
-"""Jobs, run facts and heartbeats to and from JSON bytes. Bytes that are read are not trusted."""
+"""Jobs, batches, run facts and heartbeats to and from JSON. Bytes that are read are not trusted."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any, Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
+from jobs.batch import BatchItem, BatchOrder
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import Job, RunFacts
 
-T = TypeVar("T", Job, RunFacts, WorkerHeartbeat)
+T = TypeVar("T", Job, RunFacts, WorkerHeartbeat, BatchOrder, BatchItem)
 
 
 class CodecError(ValueError):
@@ -51,6 +52,8 @@ class Codec(Generic[T]):
 JOB = Codec(Job)
 RUN_FACTS = Codec(RunFacts)
 HEARTBEAT = Codec(WorkerHeartbeat)
+BATCH_ORDER = Codec(BatchOrder)
+BATCH_ITEM = Codec(BatchItem)
 
 
 def decode_details(data: bytes) -> dict[str, Any]:

@@ -51,6 +51,7 @@ AnysrError
 ├── JobCancelled               job_cancelled
 ├── JobNotFound                job_not_found
 ├── JobNotFinished             job_not_finished
+├── BatchNotFound              batch_not_found
 ├── ResultExpired              result_expired       the picture is kept no longer
 ├── WorkerLost                 worker_lost          given up after several workers died with it
 └── InternalError              internal_error       a bug of ours
@@ -322,6 +323,11 @@ class JobNotFound(AnysrError):
 class JobNotFinished(AnysrError):
     code = "job_not_finished"
     message = "The job has no result yet."
+
+
+class BatchNotFound(AnysrError):
+    code = "batch_not_found"
+    message = "There is no such batch; batches are kept for a limited time after their end."
 
 
 class ResultExpired(AnysrError):

@@ -127,6 +127,15 @@ class Keys:
         return self._name("shares")
 
     @property
+    def batches(self) -> str:
+        """Sorted set: names of the batches that have not ended, by the end of their lease in ms."""
+        return self._name("batches")
+
+    def batch_items(self, batch_id: str) -> str:
+        """Return the name of the list of a batch's sources (lua/shared/batches.lua)."""
+        return self._name(f"batch-items:{batch_id}")
+
+    @property
     def reloads(self) -> str:
         """Counter: requests that all gateways and workers read their models again."""
         return self._name("reloads")

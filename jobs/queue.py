@@ -1,6 +1,6 @@
-"""The queue's contract in six parts, each for those who use it.
+"""The queue's contract in seven parts, each for those who use it.
 
-Gateways use `Submissions`, `Deliveries`, `Clients`, `Registry` and `CachedPictures` (in
+Gateways use `Submissions`, `Batches`, `Deliveries`, `Clients`, `Registry` and `CachedPictures` (in
 `jobs.cached_pictures`), workers `Leases` and `Registry`. Jobs are delivered at least once, in the
 order of latest start time, with fenced results. All times come from the queue's own clock. Every
 method may raise ConnectionError.
@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from jobs.backlog import Backlog, QueueStats
+from jobs.batch import BatchItem, BatchView, NewBatch
 from jobs.cached_pictures import CachedPictures
 from jobs.client_limits import Allowance, ClientLimits
 from jobs.errors import AnysrError
@@ -231,14 +232,23 @@ class Leases(Protocol):
 
 @dataclass(frozen=True)
 class Delivery:
-    """What is delivered for an ended job, leased. `token` fences."""
+    """What is delivered for an ended job or batch, leased. `token` fences."""
 
-    view: JobView
+    id: str
+    """Name of the record, the same in all attempts."""
+    view: JobView | BatchView
     kind: DeliveryKind
     as_it_stands: DeliveryView
     token: int
     url: str | None = field(default=None, repr=False)
     """The secret URL of a picture that goes to none of the buckets; None once it has expired."""
+
+    @property
+    def job(self) -> JobView:
+        """The job; only jobs have pictures. Raises TypeError for a batch."""
+        if isinstance(self.view, JobView):
+            return self.view
+        raise TypeError("a batch has no picture")
 
 
 class AttemptOutcome(StrEnum):
@@ -293,13 +303,71 @@ class Deliveries(Protocol):
         """Return when a delivery may have become due, after `wait_s` or a second at the latest, or
         when `stopping` is set."""
 
-    async def dead(self, most: int) -> list[JobView]:
-        """Return the jobs of which a delivery was given up, newest first; the last 1000 are
-        kept."""
+    async def dead(self, most: int) -> list[JobView | BatchView]:
+        """Return the jobs and batches of which a delivery was given up, newest first; the last 1000
+        are kept."""
 
-    async def resend(self, job_id: str) -> bool:
+    async def resend(self, ended_id: str) -> bool:
         """Make a delivery that was given up due again, the webhook of a picture after it; False if
         none is among the dead."""
+
+
+@dataclass(frozen=True)
+class BatchLease:
+    """A batch that one gateway works off. `token` fences."""
+
+    batch_id: str
+    token: str
+
+
+class BatchHold(StrEnum):
+    """What a gateway learns of a batch that it works off."""
+
+    HELD = "held"
+    CANCELLING = "cancelling"
+    """Its caller has withdrawn what is left."""
+    ENDED = "ended"
+    """Its last source has ended."""
+    LOST = "lost"
+    """The lease had run out, so nothing was written."""
+
+
+class Batches(Protocol):
+    """Keeps batches, and leases those that have not ended to gateways, which submit their jobs.
+
+    A batch is kept as long after its end as the record of a job.
+    """
+
+    async def create(
+        self, batch: NewBatch, most: int, most_own: int, terms: Terms = NO_TERMS
+    ) -> BatchView:
+        """Keep a new batch, or return the one that has the idempotency key of the terms
+        (IdempotencyKeyReused if that was another request). Raises Overloaded if `most` batches, or
+        `most_own` of the same client, have not ended, and when Redis is full."""
+
+    async def view(self, batch_id: str) -> BatchView:
+        """Return the state of a batch. Raises BatchNotFound."""
+
+    def watch(self, batch_id: str) -> AsyncIterator[BatchView]:
+        """Yield the state now and at each change, to the end. Raises BatchNotFound."""
+
+    async def items(self, batch_id: str, first: int, most: int) -> list[BatchItem]:
+        """Return `most` sources from the index `first` on; none beyond the last, or of no batch."""
+
+    async def cancel(self, batch_id: str) -> BatchView:
+        """Withdraw what is left of a batch, and return its state. Raises BatchNotFound."""
+
+    async def claim(self, most: int) -> list[BatchLease]:
+        """Lease up to `most` batches that no gateway works off."""
+
+    async def renew(self, lease: BatchLease) -> BatchHold:
+        """Prolong a lease."""
+
+    async def record(self, lease: BatchLease, index: int, item: BatchItem) -> BatchHold:
+        """Write a source, unless it has ended, and prolong the lease."""
+
+    async def release(self, lease: BatchLease) -> None:
+        """Let another gateway go on."""
 
 
 class Registry(Protocol):
@@ -360,6 +428,9 @@ class JobQueue(Protocol):
 
     @property
     def deliveries(self) -> Deliveries: ...
+
+    @property
+    def batches(self) -> Batches: ...
 
     @property
     def registry(self) -> Registry: ...

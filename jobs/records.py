@@ -76,7 +76,7 @@ def view_of(record: Record) -> JobView:
             status=JobStatus(record[b"status"].decode()),
             submitted_ms=float(record[b"submitted_ms"]),
             deadline_ms=float(record[b"deadline_ms"]),
-            finished_ms=_moment(record.get(b"finished_ms")),
+            finished_ms=moment_of(record.get(b"finished_ms")),
             progress=float(record.get(b"progress", b"0")),
             attempt=int(record.get(b"attempt", b"0")),
             token=int(record.get(b"token", b"0")),
@@ -105,9 +105,9 @@ def delivery_of(record: Record, kind: DeliveryKind) -> DeliveryView | None:
         host=record[f"{kind}_host".encode()].decode(),
         attempts=int(field("attempts") or b"0"),
         answer=_text(field("answer")),
-        due_ms=_moment(field("due_ms")),
-        delivered_ms=_moment(field("delivered_ms")),
-        dead_ms=_moment(field("dead_ms")),
+        due_ms=moment_of(field("due_ms")),
+        delivered_ms=moment_of(field("delivered_ms")),
+        dead_ms=moment_of(field("dead_ms")),
     )
 
 
@@ -132,5 +132,6 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode()
 
 
-def _moment(value: bytes | None) -> float | None:
+def moment_of(value: bytes | None) -> float | None:
+    """Return a field of milliseconds. Raises ValueError."""
     return None if value is None else float(value)

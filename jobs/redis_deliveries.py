@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from jobs.batch import BatchView, record_name
+from jobs.batch_records import announced_of
 from jobs.codec import CodecError
 from jobs.connection import SteadyRedis
 from jobs.job import DeliveryKind, JobView
 from jobs.outages import reports_outages
 from jobs.queue import Attempt, AttemptOutcome, Deliveries, Delivery, DeliveryState
-from jobs.records import pairs, view_of
+from jobs.records import pairs
 from jobs.scripts import Scripts
 from jobs.wakeup import POLL_S
 
@@ -45,31 +47,29 @@ class RedisDeliveries(Deliveries):
 
     async def _opened(self, row: list[Any]) -> Delivery | None:
         """Return a leased delivery; one whose record is damaged ends here."""
-        job_id, token, record = row[0].decode(), int(row[1]), pairs(row[2])
+        name, token, record = row[0].decode(), int(row[1]), pairs(row[2])
         try:
             kind = DeliveryKind(record[b"delivery"].decode())
-            view = view_of(record)
+            view = announced_of(name, record)
         except (CodecError, KeyError, ValueError):
-            await self._end(job_id, token, DAMAGED, 0.0)
+            await self._end(name, token, DAMAGED, 0.0)
             return None
         delivery = view.webhook if kind is DeliveryKind.WEBHOOK else view.destination
         if delivery is None:  # only one who damages records removes it
-            await self._end(job_id, token, DAMAGED, 0.0)
+            await self._end(name, token, DAMAGED, 0.0)
             return None
-        return Delivery(view, kind, delivery, token, row[3].decode() or None)
+        return Delivery(name, view, kind, delivery, token, row[3].decode() or None)
 
     @reports_outages
     async def end(self, delivery: Delivery, attempt: Attempt, window_s: float) -> DeliveryState:
         if delivery.kind is DeliveryKind.RESULT:
             window_s = min(window_s, self._picture_s)
-        return await self._end(delivery.view.job.id, delivery.token, attempt, window_s)
+        return await self._end(delivery.id, delivery.token, attempt, window_s)
 
-    async def _end(
-        self, job_id: str, token: int, attempt: Attempt, window_s: float
-    ) -> DeliveryState:
+    async def _end(self, name: str, token: int, attempt: Attempt, window_s: float) -> DeliveryState:
         state = await self._scripts.run(
             "end_delivery",
-            *(job_id, token, attempt.outcome.value, attempt.answer),
+            *(name, token, attempt.outcome.value, attempt.answer),
             *(attempt.delay_ms, window_s * 1e3),
         )
         return DeliveryState(state.decode())
@@ -90,15 +90,18 @@ class RedisDeliveries(Deliveries):
             await asyncio.gather(waiting, stopped, return_exceptions=True)
 
     @reports_outages
-    async def dead(self, most: int) -> list[JobView]:
+    async def dead(self, most: int) -> list[JobView | BatchView]:
         views = []
-        for record in await self._scripts.run("dead_deliveries", most):
+        for name, record in await self._scripts.run("dead_deliveries", most):
             try:
-                views.append(view_of(pairs(record)))
+                views.append(announced_of(name.decode(), pairs(record)))
             except CodecError:
                 continue
         return views
 
     @reports_outages
-    async def resend(self, job_id: str) -> bool:
-        return bool(await self._scripts.run("resend", job_id))
+    async def resend(self, ended_id: str) -> bool:
+        for name in (ended_id, record_name(ended_id)):
+            if await self._scripts.run("resend", name):
+                return True
+        return False

@@ -12,6 +12,7 @@ from jobs.connection import SteadyRedis, connect
 from jobs.event_hub import EventHub
 from jobs.keys import Keys
 from jobs.records import JobRecords
+from jobs.redis_batches import RedisBatches
 from jobs.redis_cached_pictures import RedisCachedPictures
 from jobs.redis_clients import RedisClients
 from jobs.redis_deliveries import RedisDeliveries
@@ -41,6 +42,7 @@ class RedisQueue:
         )
         self.clients = RedisClients(scripts)
         self.cached = RedisCachedPictures(blobs, keys, scripts, pictures, records, settings)
+        self.batches = RedisBatches(client, keys, scripts, self._hub)
         self.submissions = RedisSubmissions(
             keys, scripts, pictures, records, self._hub, self.registry, settings
         )

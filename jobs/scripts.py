@@ -28,11 +28,15 @@ Step = Literal[
     "end_delivery",
     "dead_deliveries",
     "resend",
+    "create_batch",
+    "claim_batches",
+    "update_batch",
+    "cancel_batch",
 ]
 STEPS: tuple[Step, ...] = get_args(Step)
 SHARED = (
     *("common", "budget", "backlog", "lateness", "shares"),
-    *("repeats", "deliveries", "changes", "clients"),
+    *("repeats", "deliveries", "changes", "clients", "batches"),
 )
 """Put before each step, in this order."""
 
@@ -74,6 +78,12 @@ class Scripts:
         """Run one step. The head of its script describes its arguments and its answer. With a
         `client`, the keys of its counters and jobs are the last ones."""
         names = self._names_for(client)
+        return await self._steps[step](keys=names, args=[*self._shared, *arguments])
+
+    async def run_on_batch(self, batch_id: str, step: Step, *arguments: Argument) -> Any:
+        """Run one step on a batch, or on all of them (an empty id): their key and that of the
+        list of its sources are the last ones."""
+        names = [*self._names, self._keys.batches, self._keys.batch_items(batch_id)]
         return await self._steps[step](keys=names, args=[*self._shared, *arguments])
 
     async def run_after(

@@ -9,8 +9,10 @@ from fastapi import APIRouter, Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from jobs.errors import AdminDisabled, Unauthorized, WebhookNotFound
+from service.answers.batch import BatchAnswer
+from service.answers.ended import answer_of
 from service.answers.health import ReloadAnswer
-from service.answers.job import JobAnswer, job_answer
+from service.answers.job import JobAnswer
 from service.gateway import GatewayDep
 from service.jobs_api import JobId
 from service.openapi import problem_answers
@@ -53,11 +55,11 @@ async def reload(gateway: GatewayDep) -> ReloadAnswer:
 
 
 @router.get("/webhooks/dead", summary="List what was given up")
-async def dead_webhooks(gateway: GatewayDep) -> list[JobAnswer]:
-    """The jobs whose webhook was given up, or whose picture could not be put where it should go,
-    newest first."""
+async def dead_webhooks(gateway: GatewayDep) -> list[JobAnswer | BatchAnswer]:
+    """The jobs and batches whose webhook was given up, and the jobs whose picture could not be put
+    where it should go, newest first."""
     views = await gateway.queue.deliveries.dead(MOST_LISTED)
-    return [job_answer(view, gateway.settings.root_path) for view in views]
+    return [answer_of(view, gateway.settings.root_path) for view in views]
 
 
 @router.post(

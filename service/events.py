@@ -1,23 +1,28 @@
-"""Server-sent events for the changes of a job."""
+"""Server-sent events for the changes of a job or a batch."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import TypeVar
 
-from jobs.errors import JobNotFound
-from jobs.job import JobView
-from service.answers.job import job_answer
+from pydantic import BaseModel
+
+from jobs.errors import BatchNotFound, JobNotFound
 
 MEDIA_TYPE = "text/event-stream"
+EVENT_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 KEEP_ALIVE_S = 15.0
 """Period of comments that keep a proxy from closing the connection."""
 
 
-async def job_events(
-    views: AsyncIterator[JobView], closing: asyncio.Event, root_path: str = ""
+V = TypeVar("V")
+
+
+async def view_events(
+    event: str, views: AsyncIterator[V], answer: Callable[[V], BaseModel], closing: asyncio.Event
 ) -> AsyncGenerator[str, None]:
-    """Yield `event: job` for each view, until the views end or the service stops."""
+    """Yield an event of this name for each view, until the views end or the service stops."""
     stop = asyncio.ensure_future(closing.wait())
     next_view = asyncio.ensure_future(_next(views))
     try:
@@ -33,7 +38,7 @@ async def job_events(
             view = next_view.result()
             if view is None:
                 return
-            yield f"event: job\ndata: {job_answer(view, root_path).model_dump_json()}\n\n"
+            yield f"event: {event}\ndata: {answer(view).model_dump_json()}\n\n"
             next_view = asyncio.ensure_future(_next(views))
     finally:
         stop.cancel()
@@ -43,9 +48,9 @@ async def job_events(
             await views.aclose()
 
 
-async def _next(views: AsyncIterator[JobView]) -> JobView | None:
-    """Return the next view; None at the end, also if the job has expired meanwhile."""
+async def _next(views: AsyncIterator[V]) -> V | None:
+    """Return the next view; None at the end, also if the record has expired meanwhile."""
     try:
         return await anext(views, None)
-    except JobNotFound:
+    except (JobNotFound, BatchNotFound):
         return None

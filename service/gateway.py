@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from jobs.queue import JobQueue
 from service.access.key_store import KeyStore
+from service.batches.working import BatchWorker
 from service.catalog_store import CatalogStore
 from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
@@ -36,6 +37,7 @@ class Gateway:
     uploads: UploadReader
     room: ResultRoom
     webhooks: Webhooks
+    batches: BatchWorker
     results: Results
     outbound: OutboundClient
     """Connects to URLs that callers name."""

@@ -77,6 +77,14 @@ async def idempotency_of(
     return Idempotency(key, fingerprint, _caller(request))
 
 
+def idempotency_of_body(request: Request, key: str | None, body: bytes) -> Idempotency | None:
+    """Return the key of a request whose body is all that it asks for; None without a key."""
+    if key is None:
+        return None
+    route: str = request.scope["route"].path
+    return Idempotency(key, _fingerprint(f"{route}\n".encode(), body), _caller(request))
+
+
 def _fingerprint(wishes: bytes, picture: bytes) -> str:
     digest = hashlib.sha256(wishes)
     digest.update(picture)

@@ -15,7 +15,7 @@ from scheduling.request import DeferredRequest
 from service.access.ownership import check_own_job, own_job
 from service.answers.job import JobAnswer, job_answer
 from service.default_budgets import jobs_default
-from service.events import MEDIA_TYPE, job_events
+from service.events import EVENT_HEADERS, MEDIA_TYPE, view_events
 from service.gateway import Gateway, GatewayDep
 from service.idempotency import REPLAYED_HEADERS, Asked
 from service.negotiation import format_of_result
@@ -153,9 +153,9 @@ async def watch_job(request: Request, job_id: JobId, gateway: GatewayDep) -> Res
     """Server-sent events until the job ends."""
     await own_job(request, gateway, job_id)
     changes = gateway.queue.submissions.watch(job_id)
-    events = job_events(changes, gateway.closing, gateway.settings.root_path)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events, 200, headers, MEDIA_TYPE)
+    answer = partial(job_answer, root_path=gateway.settings.root_path)
+    events = view_events("job", changes, answer, gateway.closing)
+    return StreamingResponse(events, 200, EVENT_HEADERS, MEDIA_TYPE)
 
 
 @router.delete(

@@ -28,6 +28,7 @@ from models.catalog import SHIPPED, CatalogError, read_valid_entries
 from service import (
     admin_api,
     allocator,
+    batches_api,
     estimate_api,
     health_api,
     idempotency,
@@ -41,6 +42,9 @@ from service.access.exposure import exposed
 from service.access.guard import GUARDED
 from service.access.key_store import KeyStore
 from service.access.rate_headers import POLICY, STATE
+from service.batches.making import Maker, Parts
+from service.batches.pace import Pace
+from service.batches.working import BatchWorker
 from service.body_bounds import BodyReader
 from service.catalog_store import CatalogStore
 from service.connection_bounds import ConnectionBounds, bounded
@@ -107,7 +111,10 @@ def create_app(
     problems.install(app)
     state = health_api.public if settings.metrics_port else health_api.full
     guarded = GUARDED if gateway.keys else None
-    for part in (upscale_api, estimate_api, jobs_api, models_api, model_api, infer_api):
+    for part in (
+        *(upscale_api, estimate_api, jobs_api, batches_api, models_api),
+        *(model_api, infer_api),
+    ):
         app.include_router(part.router, dependencies=guarded)
     app.include_router(links_api.router)  # a signature stands for a key
     app.include_router(server_api.router)
@@ -128,9 +135,13 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
     stores = store_client(buckets)
     sources = build_sources(settings, outbound, buckets, stores, metrics)
     snapshots = SnapshotCache(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
+    keys = KeyStore(settings.keys) if settings.keys else None
+    uploads = UploadReader(settings, sources)
     dispatcher = Dispatcher(
         queue.submissions, queue.registry, snapshots, catalogs, settings, metrics, room
     )
+    pace = Pace(queue.submissions, snapshots)
+    making = Parts(settings, queue.submissions, uploads, dispatcher, catalogs, metrics, keys, pace)
     cache = ResultCache(
         queue.cached, bounds_of(settings), catalogs, snapshots, dispatcher, room, metrics
     )
@@ -141,13 +152,14 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
         metrics=metrics,
         snapshots=snapshots,
         dispatcher=dispatcher,
-        uploads=UploadReader(settings, sources),
+        uploads=uploads,
         room=room,
         webhooks=Webhooks(settings, outbound),
         results=Results(queue.submissions, room, settings, outbound, buckets, stores, metrics),
+        batches=BatchWorker(queue.batches, Maker(making), settings.batch_jobs),
         outbound=outbound,
         cache=cache if settings.cache_mb else None,
-        keys=KeyStore(settings.keys) if settings.keys else None,
+        keys=keys,
     )
 
 
@@ -192,6 +204,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(gateway.catalogs.follow_reload_requests(), name="catalog"),
         asyncio.create_task(polling, name="reload requests"),
         asyncio.create_task(deliver(gateway), name="deliveries"),
+        asyncio.create_task(gateway.batches.run(), name="batches"),
     ]
     if gateway.keys is not None:
         tasks.append(asyncio.create_task(gateway.keys.follow(), name="keys"))

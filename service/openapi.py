@@ -11,6 +11,7 @@ from jobs.errors import ERRORS, AnysrError, InternalError
 from jobs.formats import WRITTEN
 from scheduling.request import EstimateRequest, UpscaleRequest
 from service.access.rate_headers import POLICY, STATE
+from service.batches.order import BatchRequest
 from service.outbound.urls import LONGEST_URL
 from service.picture_response import PICTURE_HEADERS
 from service.problems import MEDIA_TYPE, STATUS, problem
@@ -189,6 +190,17 @@ def image_request() -> Json:
     }
 
 
+def batch_request() -> Json:
+    """Return the `openapi_extra` of the route that accepts a batch."""
+    return {
+        "parameters": [IDEMPOTENCY_KEY],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}BatchRequest"}}},
+        },
+    }
+
+
 def estimate_request() -> Json:
     """Return the `openapi_extra` of a route whose query describes a picture."""
     schema = EstimateRequest.model_json_schema()
@@ -252,6 +264,7 @@ def _with_problems(made: Json) -> Json:
     for name in FRAMEWORKS_OWN:
         schemas.pop(name, None)
     schemas |= {"Problem": _problem_schema(), "PictureForm": _form_schema()}
+    schemas |= _batch_schemas()
     everywhere = refusals(*_ANYWHERE) | problem_answers(InternalError.code)
     for operation in (found for path in made["paths"].values() for found in path.values()):
         answers: Json = operation["responses"]
@@ -272,6 +285,16 @@ def _problem_schema() -> Json:
         "required": [*members, "status"],
         "properties": {**members, "status": {"type": "integer"}, **_DETAILS},
     }
+
+
+def _batch_schemas() -> Json:
+    """Return the schemas of a batch's body, whose options are those of an upload."""
+    body = BatchRequest.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
+    schemas: Json = body.pop("$defs")
+    options: Json = body["properties"]["options"]
+    del options["additionalProperties"]
+    options["properties"] = properties_of(UpscaleRequest.model_json_schema())
+    return {**schemas, "BatchRequest": body}
 
 
 def _form_schema() -> Json:

@@ -45,6 +45,7 @@ STATUS: Mapping[str, int] = {
     "bucket_not_allowed": 403,
     "result_not_allowed": 403,
     "job_not_found": 404,
+    "batch_not_found": 404,
     "webhook_not_found": 404,
     "job_not_finished": 409,
     "job_cancelled": 409,

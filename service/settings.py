@@ -255,6 +255,22 @@ class GatewaySettings(LogSettings):
         description="Smallest latency budget of POST /jobs when none is given; a picture that "
         "needs longer gets more, up to ANYSR_MAX_BUDGET_MS.",
     )
+    default_batch_budget_ms: float = Field(
+        600_000.0,
+        gt=0,
+        description="Latency budget of each job of a batch that names none, at most "
+        "ANYSR_MAX_BUDGET_MS: the longer, the more it gives way.",
+    )
+    batch_sources: int = Field(1000, ge=1, description="Most sources of one batch.")
+    batches: int = Field(
+        100,
+        ge=1,
+        description="Most batches that have not ended; of one client with a key, half as many. "
+        "More get 429.",
+    )
+    batch_jobs: int = Field(
+        8, ge=1, description="Sources of all batches that a gateway works on at once."
+    )
     max_budget_ms: float = Field(600_000.0, gt=0, description="Largest latency budget.")
     overhead_ms: float = Field(
         10.0,

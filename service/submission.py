@@ -6,30 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
 
-from images.file_size import check_whole_file
 from images.header import ImageHeader
-from images.opening import read_header
 from jobs.formats import ImageFormat
 from jobs.job import JobRequest, JobView
 from jobs.terms import Terms
-from scheduling.planning import Budgets, build_job
 from scheduling.request import AUTO, DeferredRequest, UpscaleRequest
 from service.access.caller import allowance_of, caller_of
-from service.access.keys import ANYONE
 from service.access.rate_headers import rate_headers
 from service.default_budgets import DefaultBudget
 from service.gateway import Gateway
 from service.idempotency import Asked, idempotency_key, idempotency_of
 from service.result_cache.cache import Hit, Sought
 from service.result_cache.requests import hit_of, sought_of
+from service.upload_plan import JobPlanner, header_of
 from service.uploads import Upload
 from telemetry.spans import Span
-
-READ_AT_ONCE_BYTES = 1 << 16
-"""Largest file whose header is read on the event loop's thread: that takes less time than a switch
-to another thread, whatever the file holds."""
 
 Negotiation = Callable[[str, ImageFormat], ImageFormat]
 """From an Accept header and the picture's own format to that of `format=auto`."""
@@ -92,7 +84,7 @@ async def admit(
     """
     span: Span = request.state.span
     span.enter("admission")
-    header = await _header(upload, gateway.settings.max_source_pixels)
+    header = await header_of(upload, gateway.settings.max_source_pixels)
     negotiated = upload.wanted.format == AUTO
     if negotiated:
         chosen = negotiation(request.headers.get("accept", ""), header.format.own_output)
@@ -165,20 +157,6 @@ def request_facts(job: JobRequest) -> dict[str, str | float]:
     }
 
 
-async def _header(upload: Upload, max_pixels: int) -> ImageHeader:
-    arguments = upload.picture, max_pixels, upload.wanted.frame
-    if len(upload.picture) <= READ_AT_ONCE_BYTES:
-        return _checked_header(*arguments)
-    return await run_in_threadpool(_checked_header, *arguments)
-
-
-def _checked_header(picture: bytes, max_pixels: int, frame: int | None) -> ImageHeader:
-    """Read the header. Raises as `read_header` and `check_whole_file`."""
-    header = read_header(picture, max_pixels, frame)
-    check_whole_file(picture, header)
-    return header
-
-
 def _planned(
     request: Request,
     gateway: Gateway,
@@ -186,23 +164,16 @@ def _planned(
     header: ImageHeader,
     default: DefaultBudget,
 ) -> JobRequest:
-    """Return the job, planned by the picture's header alone; no pixel is decoded."""
-    settings, client = gateway.settings, caller_of(request)
-    job_id: str = request.state.request_id
-    job = build_job(
-        job_id,
-        upload.wanted,
+    """Return the job of a request's upload."""
+    return JobPlanner(gateway.settings).job(
+        request.state.request_id,
+        upload,
         header,
+        caller_of(request),
         gateway.catalogs.catalog,
-        settings.limits,
-        Budgets(default.least_ms, client.largest_budget_ms(settings.max_budget_ms)),
+        default.least_ms,
         request.state.span.context.traceparent,
-        len(upload.picture),
     )
-    if client is ANYONE:
-        return job
-    client.check_model(job.model)
-    return replace(job, client=client.name, share=client.share)
 
 
 def _count_pixels(request: Request, job: JobRequest) -> None:

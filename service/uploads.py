@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from jobs.errors import EmptyBody, InvalidRequest, UnsupportedImage
+from jobs.errors import BodyTooLarge, EmptyBody, InvalidRequest, UnsupportedImage
 from scheduling.request import UpscaleRequest, shown
 from service.body_bounds import BodyReader, declared_length
 from service.caller_gone import first, gone
@@ -22,6 +22,8 @@ from service.sources.reader import SourceReader
 from service.upload_slots import UploadSlots, client_of
 
 URLENCODED = "application/x-www-form-urlencoded"
+BATCHES = "batches"
+"""Stands for a client's address among the slots."""
 FORMS = frozenset({"multipart/form-data", URLENCODED})
 
 
@@ -67,6 +69,28 @@ class UploadReader:
         self._body.check_declared_length(request.headers)
         with self._slots.taken(client_of(request)):
             yield self._body
+
+    @asynccontextmanager
+    async def fetched(self, source: str, wanted: UpscaleRequest) -> AsyncIterator[Upload]:
+        """Fetch the picture of a batch's source, and hold a slot for as long as the block runs: all
+        batches together have as many as one client. Raises as `SourceReader.picture`, Overloaded
+        and EmptyBody."""
+        with self._slots.taken(BATCHES):
+            picture = await self._sources.picture(source)
+            if not picture:
+                raise EmptyBody("The address leads to no picture: it is empty.")
+            yield Upload(picture, wanted, time.monotonic())
+
+    async def text(self, request: Request, most: int) -> bytes:
+        """Return a body that is no picture, of `most` bytes at most. Raises as `received`."""
+        self._body.check_declared_length(request.headers)
+        with self._slots.taken(client_of(request)):
+            content = bytearray()
+            async for chunk in self._body.chunks(request):
+                content += chunk
+                if len(content) > most:
+                    raise BodyTooLarge(f"This body may have {most} bytes.", max_body_bytes=most)
+            return bytes(content)
 
     async def close(self) -> None:
         """Close the connections to stores."""

@@ -15,8 +15,7 @@ local function claim(id, host)
     return remove_delivery(id, host) -- lost or damaged
   end
   local record = redis.call('HGETALL', records .. id)
-  local token = tostring(redis.call('INCR', tokens))
-  redis.call('HSET', records .. id, 'delivery_token', token)
+  local token = fence(id, 'delivery_token')
   set_due(id, kind, host, now + lease_ms[kind])
   delivering[host] = (delivering[host] or 0) + 1
   claims[#claims + 1] = { id, token, record, redis.call('GET', url_of(id)) or '' }

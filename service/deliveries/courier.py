@@ -122,7 +122,7 @@ class Courier:
             await self._end(delivery, STOPPED)
             raise
         except Exception:
-            log.exception("%s of job %s could not be sent", delivery.kind, delivery.view.job.id)
+            log.exception("%s of %s could not be sent", delivery.kind, delivery.id)
             return  # due again when its lease has run out
         self._metrics.delivery(delivery.kind, attempt, time.monotonic() - begun)
         await self._end(delivery, attempt)
@@ -150,7 +150,7 @@ class Courier:
 def _facts(delivery: Delivery, attempt: Attempt) -> dict[str, str | int]:
     """Return the fields of an attempt's log line. A URL may hold a secret of its receiver."""
     return {
-        "request_id": delivery.view.job.id,
+        "request_id": delivery.id,
         "host": delivery.as_it_stands.host,
         "answer": attempt.answer,
         "attempt": delivery.as_it_stands.attempts + 1,

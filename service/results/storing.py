@@ -59,9 +59,9 @@ class ResultSender:
     async def attempt(self, delivery: Delivery) -> Attempt:
         """Make one attempt; whatever the receiver does is part of the answer. A picture or URL that
         has expired ends the delivery."""
-        share = self._room.share(delivery.view.job)
+        share = self._room.share(delivery.job.job)
         try:
-            picture = await read_result(self._submissions, delivery.view, share)
+            picture = await read_result(self._submissions, delivery.job, share)
             in_bucket = delivery.as_it_stands.to.startswith(S3)
             attempt = await (self._into_bucket if in_bucket else self._to_url)(delivery, picture)
             if attempt.outcome is AttemptOutcome.DELIVERED:
@@ -105,7 +105,7 @@ class ResultSender:
         self, client: OutboundClient, url: str, delivery: Delivery, picture: bytes
     ) -> AbstractAsyncContextManager[httpx.Response]:
         headers = {
-            "Content-Type": delivery.view.job.output_format.media_type,
+            "Content-Type": delivery.job.job.output_format.media_type,
             # Stores take no body in chunks from a signed URL.
             "Content-Length": str(len(picture)),
         }

@@ -1,4 +1,4 @@
-"""Messages: what a webhook says of an ended job."""
+"""Messages: what a webhook says of an ended job or batch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from jobs.job import JobView
-from service.answers.job import job_answer
+from jobs.batch import BatchView
+from jobs.queue import Delivery
+from service.answers.ended import answer_of
 
 
 @dataclass(frozen=True)
@@ -21,15 +22,16 @@ class Message:
     """JSON."""
 
 
-def message_of(view: JobView, root_path: str) -> Message:
-    """Return the message of a job that has ended. It depends on the job's record alone, which does
-    not change any more."""
+def message_of(delivery: Delivery, root_path: str) -> Message:
+    """Return the message of a job or batch that has ended. It depends on its record alone, which
+    does not change any more."""
+    view = delivery.view
     ended = datetime.fromtimestamp((view.finished_ms or 0.0) / 1e3, UTC)
     content = {
-        "type": f"job.{view.status.value}",
+        "type": "batch.finished" if isinstance(view, BatchView) else f"job.{view.status.value}",
         "timestamp": ended.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "data": job_answer(view, root_path).model_dump(mode="json", exclude={"webhook"}),
+        "data": answer_of(view, root_path).model_dump(mode="json", exclude={"webhook"}),
     }
     body = json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
     given_up = view.destination is not None and view.destination.dead_ms is not None
-    return Message(f"msg_{view.job.id}{'_given_up' if given_up else ''}", body)
+    return Message(f"msg_{delivery.id}{'_given_up' if given_up else ''}", body)

@@ -36,7 +36,7 @@ class WebhookSender:
 
     async def attempt(self, delivery: Delivery) -> Attempt:
         """Make one attempt; whatever the receiver does is part of the answer."""
-        message = message_of(delivery.view, self._root_path)
+        message = message_of(delivery, self._root_path)
         headers = self._signer.headers(message.id, int(self._clock()), message.body)
         headers["Content-Type"] = "application/json"
         try:

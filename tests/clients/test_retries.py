@@ -113,7 +113,7 @@ FAMILIES: dict[type[AnysrError], str] = {
     Infeasible: "budget_infeasible quality_infeasible",
     InvalidRequest: "invalid_request unknown_model unknown_width model_not_trained "
     "webhooks_disabled",
-    NotFound: "job_not_found result_expired webhook_not_found",
+    NotFound: "job_not_found batch_not_found result_expired webhook_not_found",
     PictureRefused: "empty_body corrupt_image body_too_large image_too_large output_too_large "
     "unsupported_image animated_image decoding_too_long",
     ServiceFailed: "internal_error worker_lost",

@@ -12,6 +12,7 @@ Test files go by endpoint, over real HTTP, or by module:
 - test_status_http: models_api, answers.models, answers.health, openapi, docs_page, request_log
 - test_admin_http: admin_api, catalog_store
 - test_metrics_http: metrics, request_log
+- batches: batches, batches_api, answers.batch
 - access: access, by what is limited; test_key_file, test_rate_headers: the module of that name
 - page, test_page_types: static; test_docs_page: docs_page; in a Chromium
 - test_forms_http: form, form_preamble; test_head_http: head_requests; test_negotiation: negotiation

@@ -47,6 +47,13 @@ local function wake_one()
   if redis.call('LLEN', wake) == 0 then redis.call('RPUSH', wake, '1') end
 end
 
+-- Leases a record to one gateway, which alone knows the new token in this field of it.
+local function fence(id, field)
+  local token = tostring(redis.call('INCR', tokens))
+  redis.call('HSET', records .. id, field, token)
+  return token
+end
+
 -- Whether this token is the one that runs the job.
 local function held(id, token)
   local record = read(id, 'status', 'token')

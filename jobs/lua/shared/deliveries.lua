@@ -76,11 +76,12 @@ local function announce(id, now, status)
   return make_due(id, 'webhook', now)
 end
 
--- Lets a record expire, and with it the idempotency key of its job.
+-- Lets a record expire, and with it its idempotency key, and the sources of a batch (batches.lua).
 local function expire_record(id)
-  local key = read(id, 'idempotency_key')[1]
   redis.call('EXPIRE', records .. id, job_ttl)
-  if key then redis.call('EXPIRE', key, job_ttl) end
+  for _, key in ipairs(read(id, 'idempotency_key', 'items_key')) do
+    if key then redis.call('EXPIRE', key, job_ttl) end
+  end
 end
 
 -- Lets a record expire unless a delivery of its job waits, or was given up and is kept.

@@ -36,10 +36,18 @@ OPEN = (
     "/metrics",
 )
 JOB = "/jobs/" + 32 * "0"
+BATCH = "/batches/" + 32 * "0"
 GUARDED = (
     *(("POST", "/upscale"), ("POST", "/jobs"), ("GET", "/estimate"), ("GET", "/models")),
     *(("GET", JOB), ("GET", f"{JOB}/result"), ("GET", f"{JOB}/events"), ("DELETE", JOB)),
+    *(("POST", "/batches"), ("GET", BATCH), ("GET", f"{BATCH}/items")),
+    *(("GET", f"{BATCH}/events"), ("DELETE", BATCH)),
 )
+
+
+def route_of(path: str) -> str:
+    """The route of a path, as OpenAPI names it."""
+    return path.replace(JOB, "/jobs/{job_id}").replace(BATCH, "/batches/{batch_id}")
 
 
 @pytest.fixture
@@ -134,7 +142,7 @@ async def test_openapi_names_the_key(locked: RunningGateway) -> None:
                 assert {"401", "429"} <= operation["responses"].keys(), path
             else:
                 assert path in OPEN or path.startswith("/admin/"), f"{path} needs no key"
-    assert needing == {(method, path.replace(JOB, "/jobs/{job_id}")) for method, path in GUARDED}
+    assert needing == {(method, route_of(path)) for method, path in GUARDED}
 
 
 async def test_a_picture_for_a_client(locked: RunningGateway, shop: dict[str, str]) -> None:

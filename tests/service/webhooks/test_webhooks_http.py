@@ -390,7 +390,7 @@ async def test_the_lease_of_a_gateway_that_died_returns(
         assert taken == []  # one gateway at a time
         await hurry(raw_redis, keys)  # as the lease runs out
         (delivery,), _ = await queue.deliveries.claim(10, 10, {})
-        assert delivery.view.job.id == job["id"]
+        assert delivery.id == job["id"]
 
 
 async def test_a_repeated_submission_announces_its_end_once(start: Start, receiver: Remote) -> None:

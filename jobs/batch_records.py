@@ -1,0 +1,69 @@
+"""Batches in Redis: the fields of their records, and the elements of their lists of sources."""
+
+from __future__ import annotations
+
+from redis.exceptions import ResponseError
+
+from jobs.batch import (
+    RECORD_PREFIX,
+    BatchItem,
+    BatchStatus,
+    BatchView,
+    ItemState,
+)
+from jobs.codec import BATCH_ITEM, BATCH_ORDER, CodecError
+from jobs.errors import BatchNotFound, InternalError
+from jobs.job import DeliveryKind, JobView
+from jobs.records import Record, delivery_of, moment_of, view_of
+
+
+def batch_in(name: str, record: Record | ResponseError) -> BatchView:
+    """Return the batch of a record. Raises BatchNotFound and InternalError."""
+    if isinstance(record, ResponseError):
+        raise InternalError(f"damaged record of a batch: {record}")
+    if not record:
+        raise BatchNotFound
+    try:
+        return batch_of(name, record)
+    except ValueError as error:
+        raise InternalError(f"damaged record of a batch: {error}") from error
+
+
+def batch_of(name: str, record: Record) -> BatchView:
+    """Return the batch that a record of this name describes. Raises CodecError for a damaged
+    one."""
+    try:
+        return BatchView(
+            id=name.removeprefix(RECORD_PREFIX),
+            order=BATCH_ORDER.decode(record[b"batch"]),
+            status=BatchStatus(record[b"status"].decode()),
+            counts={state: int(record.get(state.value.encode(), b"0")) for state in ItemState},
+            created_ms=float(record[b"created_ms"]),
+            started_ms=moment_of(record.get(b"started_ms")),
+            finished_ms=moment_of(record.get(b"finished_ms")),
+            cancelling=b"cancelling" in record,
+            webhook=delivery_of(record, DeliveryKind.WEBHOOK),
+        )
+    except (KeyError, ValueError) as error:
+        raise CodecError(str(error)) from error
+
+
+def announced_of(name: str, record: Record) -> JobView | BatchView:
+    """Return the job or batch whose webhook has this record. Raises CodecError for a damaged
+    one."""
+    return batch_of(name, record) if name.startswith(RECORD_PREFIX) else view_of(record)
+
+
+def element_of(item: BatchItem) -> bytes:
+    """Return a source as its list has it: the state, which scripts read, and JSON."""
+    return item.state.value.encode() + b" " + BATCH_ITEM.encode(item)
+
+
+def item_of(element: bytes) -> BatchItem:
+    """Return the source in an element of a list. A script may have changed the state before the
+    JSON. Raises InternalError for a damaged one."""
+    state, _, data = element.partition(b" ")
+    try:
+        return BATCH_ITEM.decode(data).moved(ItemState(state.decode()))
+    except ValueError as error:
+        raise InternalError(f"damaged source of a batch: {error}") from error

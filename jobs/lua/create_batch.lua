@@ -1,0 +1,37 @@
+-- Stores a batch, unless `most` have not ended, or `most_own` of its client. A repeated call (after a lost
+-- answer) changes nothing, and neither does one whose idempotency key another request has (as in submit.lua).
+-- The sources are the last arguments. Answers 'accepted' or 'same' with the record, 'reused' or 'full'.
+local id, batch, client, most, most_own = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
+local key, fingerprint, webhook_url, webhook_host = ARGV[11], ARGV[12], ARGV[13], ARGV[14]
+local FIRST, MOST_AT_ONCE = 15, 1000 -- unpack has a limit
+local batches, items = KEYS[#KEYS - 1], KEYS[#KEYS]
+
+local function record()
+  return redis.call('HGETALL', records .. id)
+end
+
+local function full()
+  local all, own = redis.call('ZRANGE', batches, 0, -1), 0
+  for _, other in ipairs(all) do
+    if read(other, 'client')[1] == client then own = own + 1 end
+  end
+  return #all >= most or own >= most_own
+end
+
+if redis.call('EXISTS', records .. id) == 1 then return { 'accepted', record() } end
+local earlier = repeated(key, fingerprint)
+if earlier then return earlier end
+if full() then return { 'full' } end
+
+local now = now_ms()
+for first = FIRST, #ARGV, MOST_AT_ONCE do
+  redis.call('RPUSH', items, unpack(ARGV, first, math.min(first + MOST_AT_ONCE - 1, #ARGV)))
+end
+redis.call('HSET', records .. id, 'name', id, 'batch', batch, 'client', client, 'status', 'waiting',
+  'created_ms', text(now), 'waiting', #ARGV - FIRST + 1, 'items_key', items)
+remember(key, fingerprint, id)
+if webhook_url ~= '' then
+  redis.call('HSET', records .. id, 'webhook_url', webhook_url, 'webhook_host', webhook_host)
+end
+redis.call('ZADD', batches, text(now), id)
+return { 'accepted', record() }
