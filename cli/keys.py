@@ -22,7 +22,14 @@ app = typer.Typer(
 KeyFileOption = Annotated[
     Path | None, typer.Option("--file", help="The file of keys.", envvar="ANYSR_KEYS")
 ]
-LIMITS = ("requests_per_second", "burst", "pixels_per_day", "jobs_waiting", "max_budget_ms")
+LIMITS = (
+    "requests_per_second",
+    "burst",
+    "pixels_per_day",
+    "jobs_waiting",
+    "max_budget_ms",
+    "share",
+)
 
 
 @app.command()
@@ -42,6 +49,9 @@ def create(
     ] = None,
     max_budget_ms: Annotated[
         float | None, typer.Option(help="Largest latency budget, in ms.")
+    ] = None,
+    share: Annotated[
+        int | None, typer.Option(help="Weight against other clients under load; default: 1.")
     ] = None,
     model: Annotated[
         list[str] | None, typer.Option(help="A model that it may name; once for each.")
@@ -65,6 +75,7 @@ def create(
         "pixels_per_day": pixels_per_day,
         "jobs_waiting": jobs_waiting,
         "max_budget_ms": max_budget_ms,
+        "share": share,
         "models": model or None,
     }
     path = _path(file)

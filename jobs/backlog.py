@@ -35,6 +35,21 @@ class Run(NamedTuple):
 
 
 @dataclass(frozen=True)
+class ClientLoad:
+    """What one client has in the queue, beside what it may take of the workers."""
+
+    part: float
+    """Part of all worker time that is the client's: its weight over the sum of the weights of the
+    clients that are active, below 1."""
+    waiting: tuple[Group, ...] = ()
+    """Its own waiting jobs, earliest first; they are among those of the backlog."""
+    demand: float = 0.0
+    """Its own part of the backlog's `demand`."""
+    used: float = 0.0
+    """Workers that its runs have kept busy in the last seconds, on average."""
+
+
+@dataclass(frozen=True)
 class Backlog:
     """What waits and what runs at one moment of the queue's clock. All times are its ms."""
 
@@ -50,6 +65,9 @@ class Backlog:
     """How long that work can wait: the harmonic mean, weighted by work."""
     runs: tuple[Run, ...] = ()
     """The runs in progress, where they are asked for to decide on an admission."""
+    own: ClientLoad | None = None
+    """What the client of the job in question has in the queue; None while no other client is
+    active."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +86,31 @@ class QueueStats:
 
 
 def backlog_of(answer: list[bytes]) -> Backlog:
-    """Return the backlog in the answer of `backlog` or `backlog_with_runs` of the scripts."""
-    now_ms, _, slots, cheapest, narrowest, ends, demand, slack, *runs = answer
-    columns = (map(float, slots.split()), map(_ms, cheapest.split()), map(_ms, narrowest.split()))
+    """Return the backlog in the answer of `backlog` or `backlog_with_runs` of the scripts, or of
+    `backlog_for` for a client."""
+    now_ms, _, slots, cheapest, narrowest, ends, demand, slack, *rest = answer
+    runs, own = rest[:1], rest[1:]
     return Backlog(
         now_ms=float(now_ms),
-        waiting=tuple(Group(*row) for row in zip(*columns, strict=True)),
+        waiting=_groups(slots, cheapest, narrowest),
         running=tuple(sorted(map(float, ends.split()))),
         demand=float(demand),
         demand_slack_ms=float(slack),
         runs=_runs(runs[0]) if runs else (),
+        own=_own(slots, *own) if own else None,
     )
+
+
+def _groups(slots: bytes, cheapest: bytes, narrowest: bytes) -> tuple[Group, ...]:
+    columns = (map(float, slots.split()), map(_ms, cheapest.split()), map(_ms, narrowest.split()))
+    return tuple(Group(*row) for row in zip(*columns, strict=True))
+
+
+def _own(
+    slots: bytes, part: bytes, cheapest: bytes, narrowest: bytes, demand: bytes, used: bytes
+) -> ClientLoad:
+    found = (group for group in _groups(slots, cheapest, narrowest) if any(group[1:]))
+    return ClientLoad(float(part), tuple(found), float(demand), float(used))
 
 
 def _runs(words: bytes) -> tuple[Run, ...]:

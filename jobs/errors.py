@@ -45,6 +45,7 @@ AnysrError
 ├── RateLimited                rate_limited         details: retry_after_s
 ├── QuotaExceeded              quota_exceeded       details: retry_after_s, until the day ends
 ├── TooManyJobs                too_many_jobs        details: retry_after_s
+├── ShareExceeded              share_exceeded       details: retry_after_s
 ├── NotReady                   not_ready            no worker is warm
 ├── DeadlineExceeded           deadline_exceeded    only for on_miss=reject
 ├── JobCancelled               job_cancelled
@@ -288,6 +289,14 @@ class QuotaExceeded(AnysrError):
 class TooManyJobs(AnysrError):
     code = "too_many_jobs"
     message = "This client has as many jobs waiting as it may; try again after Retry-After."
+
+
+class ShareExceeded(AnysrError):
+    code = "share_exceeded"
+    message = (
+        "This client's waiting pictures take its whole share of the service while others use "
+        "theirs; try again after Retry-After."
+    )
 
 
 class NotReady(AnysrError):

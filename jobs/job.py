@@ -128,6 +128,8 @@ class JobRequest:
     """Assumed compression damage of the picture, from 0 (clean) to 1 (JPEG at quality 30)."""
     client: str | None = None
     """Name of the client that the job belongs to, alone of all with a key; None without keys."""
+    share: int = 1
+    """Weight of the client against others under load."""
     source_format: ImageFormat | None = None
     """None in records of earlier versions."""
     source_bytes: int | None = None

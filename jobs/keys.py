@@ -34,7 +34,8 @@ class Keys:
 
     @property
     def entries(self) -> str:
-        """Hash: `slot:cheapest:narrowest` of each waiting job, as it went into the sums."""
+        """Hash: `slot:cheapest:narrowest` of each waiting job, as it went into the sums; then
+        `@client` if it has one."""
         return self._name("entries")
 
     @property
@@ -45,7 +46,8 @@ class Keys:
     @property
     def sums(self) -> str:
         """Hash: costs in µs of all waiting jobs (`cheapest`, `narrowest`) and of each slot
-        (`cheapest:slot`, `narrowest:slot`), and its number of jobs (`jobs:slot`)."""
+        (`cheapest:slot`, `narrowest:slot`), and its number of jobs (`jobs:slot`). The same of each
+        client's jobs (`cheapest@client:slot`), and their number (`jobs@client`)."""
         return self._name("sums")
 
     @property
@@ -111,6 +113,18 @@ class Keys:
     def delivery_wake(self) -> str:
         """List: at most one token, while a delivery is due; gateways block on it."""
         return self._name("delivery-wake")
+
+    @property
+    def active(self) -> str:
+        """Sorted set: clients that sent a job lately, by when they cease to be active in ms."""
+        return self._name("active-clients")
+
+    @property
+    def shares(self) -> str:
+        """Hash: `weights`, the sum over the active clients; and of each `weight@client`, its recent
+        work in narrowest-network ms that came while others waited (`work@client`), the ms of its
+        recent runs (`used@client`), and `at@client`, their moment."""
+        return self._name("shares")
 
     @property
     def reloads(self) -> str:

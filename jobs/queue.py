@@ -46,6 +46,11 @@ class NoTime(Exception):
         self.backlog = backlog
 
 
+class OverShare(NoTime):
+    """A client has so much waiting that its jobs would be late by `late_ms` on its part of the
+    workers alone."""
+
+
 class Submissions(Protocol):
     """Accepts jobs from gateways and returns their states and results."""
 
@@ -65,8 +70,9 @@ class Submissions(Protocol):
 
         Raises Overloaded (details: retry_after_s) when the queue or its memory is full. With
         `workers` above 0, raises NoTime unless so many workers can run it in time, at its
-        `cheapest_ms`, beside all that was accepted before. With the `limits` of its client, an
-        accepted job is counted for it; raises QuotaExceeded and TooManyJobs.
+        `cheapest_ms`, beside all that was accepted before; and OverShare if its client, of weight
+        `share`, has too much waiting beside other active clients. With the `limits` of its client,
+        an accepted job is counted for it; raises QuotaExceeded and TooManyJobs.
         """
 
     async def earlier(self, idempotency: Idempotency) -> JobView | None:

@@ -17,7 +17,7 @@ from jobs.event_hub import EventHub, Subscription
 from jobs.job import DeliveryView, Job, JobStatus, JobView, Outcome
 from jobs.keys import Keys
 from jobs.outages import reports_outages
-from jobs.queue import NoTime, Registry, Submissions
+from jobs.queue import NoTime, OverShare, Registry, Submissions
 from jobs.records import JobRecords, earlier_in
 from jobs.redis_clients import optional
 from jobs.scripts import Argument, Scripts
@@ -81,7 +81,8 @@ class RedisSubmissions(Submissions):
         client = limits.client if limits else None
         try:
             agreed = terms_in_scripts(terms, self._keys, self._kept_s)
-            answer = await self._offer(job.id, payload, arguments, agreed, client)
+            last: tuple[Argument, ...] = (*agreed, job.client or "", job.share)
+            answer = await self._offer(job.id, payload, arguments, last, client)
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
             raise await self._overloaded() from error
@@ -89,6 +90,8 @@ class RedisSubmissions(Submissions):
             raise _over(job, limits, *answer[1:])
         if answer[0] == b"full":
             raise await self._overloaded()
+        if answer[0] == b"share":
+            raise OverShare(float(answer[1]), backlog_of(answer[2]))
         if answer[0] == b"late":
             raise NoTime(float(answer[1]), backlog_of(answer[2]))
         if answer[0] == b"known":
@@ -114,21 +117,22 @@ class RedisSubmissions(Submissions):
         job_id: str,
         payload: bytes,
         arguments: tuple[Argument, ...],
-        terms: tuple[Argument, ...],
+        last: tuple[Argument, ...],
         client: str | None,
     ) -> Any:
-        """Send a job with its picture; a large one only if the job would be accepted."""
+        """Send a job with its picture; a large one only if the job would be accepted. `last` are
+        the arguments after that."""
         if self._blobs.apart or len(payload) > ASK_FIRST_BYTES:
-            answer = await self._scripts.run("submit", *arguments, "", *terms, client=client)
+            answer = await self._scripts.run("submit", *arguments, "", *last, client=client)
             if answer[0] != b"free":
                 return answer
         if not self._blobs.apart:
             putting = self._blobs.putting_payload(job_id, payload)
             return await self._scripts.run_after(
-                [putting], "submit", *arguments, "stored", *terms, client=client
+                [putting], "submit", *arguments, "stored", *last, client=client
             )
         await self._blobs.put_payload(job_id, payload)
-        answer = await self._scripts.run("submit", *arguments, "stored", *terms, client=client)
+        answer = await self._scripts.run("submit", *arguments, "stored", *last, client=client)
         if answer[0] not in (b"accepted", b"known"):
             await self._blobs.drop_payloads([job_id])
         return answer

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from jobs.backlog import Backlog, Group, Run
+from jobs.backlog import Backlog, ClientLoad, Group, Run
 
 SLOT_MS = 50.0
 """Jobs whose latest start lies in the same slot form one group, dated by the slot's beginning."""
@@ -45,6 +45,8 @@ class Load:
     """Harmonic mean of how long that work can wait."""
     yielding: int = 0
     """How many of the waiting groups are runs that give way."""
+    own: ClientLoad | None = None
+    """What of it is of the client whose job is decided on, while others are active."""
 
     @classmethod
     def of(cls, backlog: Backlog, workers: int, free: int = 0) -> Self:
@@ -57,6 +59,7 @@ class Load:
             backlog.waiting,
             backlog.demand,
             backlog.demand_slack_ms,
+            own=backlog.own,
         )
 
     @classmethod
@@ -103,10 +106,18 @@ class RunLimits:
     """
 
 
-def run_limits(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf")) -> RunLimits:
+def run_limits(
+    load: Load,
+    network_ms: float = 0.0,
+    from_ms: float = float("-inf"),
+    one_worker: bool = False,
+    part: float = 1.0,
+) -> RunLimits:
     """Return the limits for a run whose narrowest network takes `network_ms`.
 
-    Jobs with a latest start up to `from_ms` set no limit; their work still delays the others.
+    Jobs with a latest start up to `from_ms` set no limit; their work still delays the others. With
+    `one_worker`, jobs for which the other workers have time enough set no limit to `longest_ms`,
+    however long this run keeps its own one. With a `part`, the jobs have so much of the workers.
     """
     ends = sorted([max(end, load.now_ms) for end in load.running])
     # Free worker time until a moment: workers * moment - taken.
@@ -124,11 +135,11 @@ def run_limits(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf
         if latest_start > from_ms:
             # The first of a group must have started when its slot begins, the last when it ends.
             # Where the cost of the last is not known, it must even have ended by then.
-            free = workers * latest_start - taken
+            free = part * (workers * latest_start - taken)
             over = free + workers * SLOT_MS + last_ms
             spare = free if free < over - cheapest_ms else over - cheapest_ms
             left = spare - cheapest
-            if left < longest:
+            if left < longest and not (one_worker and left >= latest_start + SLOT_MS - load.now_ms):
                 longest = left
             if 0 <= left < harmless:
                 harmless = left
@@ -144,6 +155,12 @@ def run_limits(load: Load, network_ms: float = 0.0, from_ms: float = float("-inf
 def sustained_stretch(load: Load) -> float:
     """Return the stretch at which the demand would keep all workers busy; infinite without any."""
     return load.workers / load.demand if load.demand > 0 else float("inf")
+
+
+def below_part(load: Load) -> bool:
+    """Return whether the deciding client has used less than its part of the workers lately, while
+    other clients are active."""
+    return load.own is not None and load.own.used < load.own.part * load.workers
 
 
 def yielding(run: Run, now_ms: float, small: bool) -> Group | None:
@@ -225,7 +242,11 @@ class Demand:
     @property
     def rate(self) -> float:
         """Narrowest-network ms per ms."""
-        return self._work_ms / (self._time_ms + PRIOR_MS)
+        return self.rate_of(self._work_ms)
+
+    def rate_of(self, work_ms: float) -> float:
+        """Return the rate of a part of the work, as of now."""
+        return work_ms / (self._time_ms + PRIOR_MS)
 
     @property
     def slack_ms(self) -> float:

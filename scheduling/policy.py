@@ -11,11 +11,18 @@ starves, because the latest starts of new jobs lie later and later.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.budget import smallest_budget_ms, start_slack_ms
 from jobs.job import Reason
-from scheduling.load import Load, run_limits, sustained_stretch, wait_ms
+from scheduling.load import (
+    Load,
+    RunLimits,
+    below_part,
+    run_limits,
+    sustained_stretch,
+    wait_ms,
+)
 from scheduling.options import Option, narrowest_network
 from scheduling.rungs import FLOOR
 
@@ -93,15 +100,16 @@ def bind(
         in_time = [o for o in options[:1] if o.expected_ms <= slack_ms]
     if not in_time:
         return None
-    limits = run_limits(load, network.expected_ms)
+    limits, sustained = _limits(load, network.expected_ms)
+    held = load.own is not None and not below_part(load)
     share_ms = SHARE * limits.stretch * network.expected_ms
-    sustained_ms = ANTICIPATION * sustained_stretch(load) * network.expected_ms
+    sustained_ms = ANTICIPATION * sustained * network.expected_ms
     foreseen_ms = min(share_ms, max(sustained_ms, PATIENCE * load.demand_slack_ms))
 
     def best(most_ms: float) -> Option:
         chosen = in_time[0]
         for option in in_time[1:]:
-            within = option is network or option.expected_ms <= most_ms
+            within = (option is network and not held) or option.expected_ms <= most_ms
             if within and option.safe_ms <= limits.longest_ms:
                 chosen = option
         return chosen
@@ -119,6 +127,30 @@ def _needed_ms(option: Option, network: Option, floor: Option) -> float:
     if option is network and floor.rung == FLOOR:
         return min(option.safe_ms, option.expected_ms + floor.safe_ms)
     return option.safe_ms
+
+
+def _limits(load: Load, network_ms: float) -> tuple[RunLimits, float]:
+    """Return the limits for a run whose narrowest network takes `network_ms`, and the sustained
+    stretch.
+
+    While several clients are active, one that has used less than its part of the workers is served
+    as if it were alone, and leaves the others' jobs in time; one that has used more is held to its
+    part.
+    """
+    limits = run_limits(load, network_ms, one_worker=below_part(load))
+    sustained = sustained_stretch(load)
+    if load.own is None:
+        return limits, sustained
+    alone = replace(load, waiting=load.own.waiting, demand=load.own.demand, own=None)
+    if below_part(load):
+        own = run_limits(alone, network_ms)
+        stretch = max(limits.stretch, own.stretch)
+        return replace(limits, stretch=stretch), max(sustained, sustained_stretch(alone))
+    part = load.own.part
+    own = run_limits(alone, network_ms, part=part)
+    longest_ms = min(limits.longest_ms, own.longest_ms)
+    own = replace(own, longest_ms=longest_ms)
+    return own, part * sustained_stretch(alone)
 
 
 def cheapest(options: tuple[Option, ...], pinned: bool = False) -> Decision:

@@ -8,7 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jobs.errors import BudgetInfeasible, InvalidRequest, NotReady, Overloaded, UnknownModel
+from jobs.errors import (
+    BudgetInfeasible,
+    InvalidRequest,
+    NotReady,
+    Overloaded,
+    ShareExceeded,
+    UnknownModel,
+)
 from jobs.job import LADDER, Job, JobRequest
 from jobs.outages import UNREACHABLE
 from models.catalog import Catalog
@@ -93,6 +100,12 @@ def no_time(late_ms: float) -> Overloaded:
         "The service has too many earlier requests; this one could not be answered in time.",
         retry_after_s=max(1, math.ceil(late_ms / 1e3)),
     )
+
+
+def over_share(late_ms: float) -> ShareExceeded:
+    """Return the error of a job whose client has so much waiting that its jobs would be late by
+    `late_ms` on its part of the workers."""
+    return ShareExceeded(retry_after_s=max(1, math.ceil(late_ms / 1e3)))
 
 
 def assessed(

@@ -20,14 +20,15 @@ from jobs.errors import (
     Overloaded,
     QuotaExceeded,
     ResultExpired,
+    ShareExceeded,
     TooManyJobs,
 )
 from jobs.job import JobRequest, JobStatus, JobView, OnMiss, Outcome
 from jobs.outages import UNREACHABLE
-from jobs.queue import NoTime, Registry, Submissions
+from jobs.queue import NoTime, OverShare, Registry, Submissions
 from jobs.terms import NO_TERMS, Terms
 from scheduling.overhead import Overhead
-from service.admission import NOT_READY_RETRY_S, Assessment, admitted, assessed, no_time
+from service.admission import NOT_READY_RETRY_S, Assessment, admitted, assessed, no_time, over_share
 from service.caller_gone import CallerGone, first
 from service.catalog_store import CatalogStore
 from service.default_budgets import DefaultBudget
@@ -110,7 +111,7 @@ class Dispatcher:
 
         The budget's clock runs since `received`, by time.monotonic(). With `default`, the budget
         is what the picture needs, within these bounds. Raises BudgetInfeasible, InvalidRequest,
-        IdempotencyKeyReused, NotReady, Overloaded, QuotaExceeded and TooManyJobs.
+        IdempotencyKeyReused, NotReady, Overloaded, QuotaExceeded, ShareExceeded and TooManyJobs.
         """
         try:
             if terms.idempotency and (known := await self._submissions.earlier(terms.idempotency)):
@@ -126,6 +127,9 @@ class Dispatcher:
                 # longer.
                 snapshot = snapshot.with_backlog(refusal.backlog)
                 return await self._submit(job, picture, received, snapshot, default, limits, terms)
+        except OverShare as refusal:
+            self._metrics.rejected(ShareExceeded.code)
+            raise over_share(refusal.late_ms) from None
         except NoTime as refusal:
             self._metrics.rejected(Overloaded.code)
             raise no_time(refusal.late_ms) from None

@@ -66,7 +66,7 @@ SOURCE_CODES = (
     *("bucket_denied", "object_not_found"),
 )
 UPLOAD_CODES = (
-    *(*ACCESS_CODES, "model_not_allowed", "quota_exceeded", "too_many_jobs"),
+    *(*ACCESS_CODES, "model_not_allowed", "quota_exceeded", "too_many_jobs", "share_exceeded"),
     *SOURCE_CODES,
     *("empty_body", "corrupt_image", "body_too_large", "image_too_large", "output_too_large"),
     *("unsupported_image", "invalid_request", "animated_image", "unknown_model"),
@@ -133,6 +133,7 @@ _EXAMPLE_DETAILS: dict[str, Json] = {
     "rate_limited": {"retry_after_s": 0.2},
     "quota_exceeded": {"retry_after_s": 30_600},
     "too_many_jobs": {"retry_after_s": 1},
+    "share_exceeded": {"retry_after_s": 1},
     "not_ready": {"retry_after_s": 2},
 }
 

@@ -74,6 +74,7 @@ STATUS: Mapping[str, int] = {
     "rate_limited": 429,
     "quota_exceeded": 429,
     "too_many_jobs": 429,
+    "share_exceeded": 429,
     "internal_error": 500,
     "worker_lost": 500,
     "not_ready": 503,

@@ -202,7 +202,7 @@ def _planned(
     if client is ANYONE:
         return job
     client.check_model(job.model)
-    return replace(job, client=client.name)
+    return replace(job, client=client.name, share=client.share)
 
 
 def _count_pixels(request: Request, job: JobRequest) -> None:

@@ -73,7 +73,7 @@ while not claim and too_large < MOST_TOO_LARGE do
   local id = first[1]
   if not id then break end
   local record = read(id, 'status', 'job', 'attempt', 'submitted_ms', 'deadline_ms', 'on_miss',
-    'requirement', 'unserved_ms', 'small')
+    'requirement', 'unserved_ms', 'small', 'client')
   local deadline, requirement, since = number(record[5], now), record[7], record[8]
   if record[1] ~= 'queued' then -- lost or damaged: nothing to run
     leave(id)
@@ -102,10 +102,11 @@ while not claim and too_large < MOST_TOO_LARGE do
     local cheapest = leave(id)
     local token = tostring(redis.call('INCR', tokens))
     local attempt = tostring(number(record[3], 0) + 1)
-    claim = { id, token, attempt, record[2] or '', record[4] or '', record[5] or '', backlog(now),
+    claim = { id, token, attempt, record[2] or '', record[4] or '', record[5] or '', backlog_for(record[10], now),
       picture_of(id) }
     redis.call('HSET', records .. id, 'status', 'running', 'token', token, 'attempt', attempt,
       'worker', worker)
+    if record[10] then redis.call('HSET', records .. id, 'claimed_ms', text(now)) end
     lease(id, now + lease_ms, cheapest)
     publish_change(id, 'running')
   end

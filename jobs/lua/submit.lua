@@ -7,16 +7,20 @@
 -- where its limits allow no such job: then the reason, the pixels that it has used, and the ms left of
 -- this day. What follows the job's end is in shared/deliveries.lua: `place` is where its picture goes, and
 -- `put_url` a URL that lets its owner write there, kept for `put_ttl` seconds.
+-- A named client has a `weight` against others (shared/shares.lua): 'share' is the answer where its own jobs
+-- leave no time for this one on its part of the workers.
 local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, overhead =
   ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]),
   tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
 local workers, payload_ttl, small = tonumber(ARGV[15]), ARGV[16], ARGV[17]
 local result_channel = ARGV[18]
-local counters, jobs = KEYS[17], KEYS[18]
+local counters, jobs = KEYS[19], KEYS[20]
 local pixels, pixels_per_day, most_jobs = tonumber(ARGV[19]), tonumber(ARGV[20]), tonumber(ARGV[21])
 local stored = ARGV[22] ~= ''
 local key, fingerprint, webhook_url, webhook_host = ARGV[23], ARGV[24], ARGV[25], ARGV[26]
 local place, place_host, put_url, put_ttl = ARGV[27], ARGV[28], ARGV[29], ARGV[30]
+
+local client, weight = ARGV[31] ~= '' and ARGV[31] or nil, ARGV[32]
 
 local now = now_ms()
 local deadline = now + remaining
@@ -34,9 +38,15 @@ local over = counters and over_limit(counters, jobs, now, pixels, pixels_per_day
 if over then
   return refused('over', over, text(pixels_used(counters, now)), text(left_of_day(now)))
 end
+if client then
+  sends(client, weight, now)
+  local beyond = workers > 0 and over_share_ms(client, now, start, cheapest, workers) or 0
+  if beyond <= 0 and has_part_of(limit, client, now) then beyond = FULL_RETRY_MS end
+  if beyond > 0 then return refused('share', text(beyond), backlog_for(client, now, true)) end
+end
 if redis.call('ZCARD', pending) >= limit then return refused('full') end
 local late = workers > 0 and late_ms(now, start, cheapest, workers, small ~= '') or 0
-if late > 0 then return refused('late', text(late), backlog_with_runs(now)) end
+if late > 0 then return refused('late', text(late), backlog_for(client, now, true)) end
 if not stored then return { 'free' } end
 -- The picture was sent along with this call, but the server may have had no memory for it.
 if payloads ~= '' and redis.call('EXPIRE', payloads .. id, payload_ttl) == 0 then
@@ -46,7 +56,11 @@ end
 -- The slack is stored with the job, so that its demand can be withdrawn if it is not run.
 local slack = math.max(1, start_slack_ms(remaining, narrowest, overhead))
 local demand_slack = redis.call('ZCARD', pending) > 0 and text(slack) or ''
-if demand_slack ~= '' then flow(now, narrowest, narrowest / slack) end
+if demand_slack ~= '' then
+  flow(now, narrowest, narrowest / slack)
+  count_for(client, now, narrowest, 0)
+end
+if client then redis.call('HSET', records .. id, 'client', client) end
 enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(deadline),
   'start_ms', text(start), 'cheapest_ms', text(cheapest), 'narrowest_ms', text(narrowest),
   'on_miss', on_miss, 'requirement', requirement, 'attempt', '0', 'demand_slack_ms', demand_slack,

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduling.load import Demand, Load, Slots
+from scheduling.load import DEMAND_MS, Demand, Load, Slots
 from scheduling.options import Option, Options, narrowest_network
 from scheduling.policy import admit, late_ms
 from scheduling.rungs import FLOOR
+from scheduling.shares import over_share_ms
+from scheduling.simulation.clients import Clients
 from scheduling.simulation.strategies import BATCH_GAIN, Case, Strategy, batch_ms
 from scheduling.simulation.workload import Workload
 from scheduling.slowdown import LEAST_GAIN, MOST_STEP
@@ -77,6 +79,10 @@ class SimulationResult:
     """Part of the worker time that was used, 0 to 1."""
     arrival_ms: list[float] = field(default_factory=list)
     """When each request came; in a closed loop this follows from the answers."""
+    db_of: dict[int, float] = field(default_factory=dict)
+    """Quality of each picture in time, by request, in dB."""
+    refused_of: set[int] = field(default_factory=set)
+    """The requests that were refused."""
 
     @property
     def attainment(self) -> float:
@@ -136,6 +142,8 @@ class _RunInProgress(NamedTuple):
     option: Option
     factor: float
     """Actual over predicted cost, without the slowdown that the worker had estimated."""
+    begun: float
+    """Time of its start."""
 
 
 class _Simulation:
@@ -166,6 +174,9 @@ class _Simulation:
         self.cheapest = [t[0].safe_ms for t in self.tables]
         self.network = [narrowest_network(t).expected_ms for t in self.tables]
         self.slots = Slots()
+        none = np.zeros(len(workload), dtype=np.int64)
+        self.client = (none if workload.client is None else workload.client).tolist()
+        self.clients = Clients(workload.weights)
         self.pending: list[tuple[float, int]] = []
         self.same_kind = [deque[int]() for _ in tables]
         self.waiting = [0] * len(tables)
@@ -238,28 +249,42 @@ class _Simulation:
             self.arrival[following] += now
             heapq.heappush(self.arrivals, (self.arrival[following], following))
 
-    def _load(self, now: float) -> Load:
+    def _load(self, now: float, job: int) -> Load:
         running = [run.predicted_end for run in self.running]
         groups, demand = self.slots.groups(), self.demand
-        return Load(now, max(self.alive, 1), running, groups, demand.rate, demand.slack_ms)
+        own = self.clients.load(self.client[job], now, demand)
+        return Load(now, max(self.alive, 1), running, groups, demand.rate, demand.slack_ms, own=own)
 
     def _arrive(self, now: float, job: int) -> None:
         kind = self.kind[job]
         waiting = any(self.waiting)
         self.demand.pass_time(now, waiting)
-        if self.strategy.admission:
-            options, budget_ms = self.tables[kind], self.budget[job]
-            feasible = admit(options, budget_ms).feasible
-            if not feasible or late_ms(options, budget_ms, self._load(now)) > 0:
-                self.result.refused += 1
-                self._answered(now, job)
-                return
+        self.clients.sends(self.client[job], now)
+        if self.strategy.admission and not self._admit(now, job):
+            self.result.refused += 1
+            self.result.refused_of.add(job)
+            self._answered(now, job)
+            return
         if waiting:
             self.demand.add(self.network[kind], self._slack(job))
+            self.clients.add(self.client[job], self.network[kind], now)
             self.counted.add(job)
         self._enqueue(job)
         if self.patience is not None and self.patience[job] < float("inf"):
             heapq.heappush(self.cancellations, (now + self.patience[job], job))
+
+    def _admit(self, now: float, job: int) -> bool:
+        """Decide as gateway and queue do."""
+        options, budget_ms = self.tables[self.kind[job]], self.budget[job]
+        if not admit(options, budget_ms).feasible:
+            return False
+        load = self._load(now, job)
+        beyond, late = over_share_ms(options, budget_ms, load), late_ms(options, budget_ms, load)
+        return beyond <= 0 and late <= 0
+
+    def _latest_start(self, job: int) -> float:
+        start: float = self.arrival[job] + self.budget[job] - self.cheapest[self.kind[job]]
+        return start
 
     def _slack(self, job: int) -> float:
         """Return the ms that a request can wait with its narrowest network still in time."""
@@ -276,6 +301,8 @@ class _Simulation:
             self.demand.withdraw(
                 self.network[self.kind[job]], self._slack(job), now - self.arrival[job]
             )
+            fade = math.exp((self.arrival[job] - now) / DEMAND_MS)
+            self.clients.add(self.client[job], -self.network[self.kind[job]] * fade, now)
         if self.queued[job]:
             self._dequeue(job)
         elif running is not None:
@@ -293,17 +320,19 @@ class _Simulation:
 
     def _enqueue(self, job: int) -> None:
         kind = self.kind[job]
-        start = self.arrival[job] + self.budget[job] - self.cheapest[kind]
-        heapq.heappush(self.pending, (start, job))
-        self.slots.add(start, self.cheapest[kind], self.network[kind])
+        waits = self._latest_start(job), self.cheapest[kind], self.network[kind]
+        heapq.heappush(self.pending, (waits[0], job))
+        self.slots.add(*waits)
+        self.clients.slots(self.client[job]).add(*waits)
         self.same_kind[kind].append(job)
         self.waiting[kind] += 1
         self.queued[job] = 1
 
     def _dequeue(self, job: int) -> None:
         kind = self.kind[job]
-        start = self.arrival[job] + self.budget[job] - self.cheapest[kind]
-        self.slots.remove(start, self.cheapest[kind], self.network[kind])
+        waits = self._latest_start(job), self.cheapest[kind], self.network[kind]
+        self.slots.remove(*waits)
+        self.clients.slots(self.client[job]).remove(*waits)
         self.waiting[kind] -= 1
         self.queued[job] = 0
 
@@ -320,7 +349,7 @@ class _Simulation:
             return
         kind = self.kind[job]
         worker = self.idle[-1]
-        case = Case(self._options(kind, worker), slack, self._load(now), self.waiting[kind])
+        case = Case(self._options(kind, worker), slack, self._load(now, job), self.waiting[kind])
         index, size = self.strategy.choose(case)
         self.idle.pop()
         jobs = [job, *self._more(kind, size - 1)]
@@ -330,7 +359,7 @@ class _Simulation:
         actual = batch_ms(option.expected_ms, len(jobs), gain) * factor + self.delay[job]
         option, actual = self._rescued(case, option, max(actual, 1.0), factor)
         self.busy_ms += actual
-        run = _RunInProgress(now + actual, worker, now + predicted, jobs, option, factor)
+        run = _RunInProgress(now + actual, worker, now + predicted, jobs, option, factor, now)
         heapq.heappush(self.running, run)
 
     def _rescued(
@@ -383,10 +412,12 @@ class _Simulation:
         name = rung.key
         self.result.rungs[name] = self.result.rungs.get(name, 0) + len(run.jobs)
         for job in run.jobs:
+            self.clients.ran(self.client[job], (run.end - run.begun) / len(run.jobs), run.end)
             met = run.end <= self.arrival[job] + self.budget[job]
             self.strategy.ended(met)
             if met:
                 self.result.met += 1
+                self.result.db_of[job] = db
                 self.total_db += db
                 self.total_loss += self.best[self.kind[job]] - db
             else:

@@ -49,6 +49,10 @@ class Workload:
     loop, where no request waits for an answer."""
     patience_ms: FloatArray | None = None
     """Time after which each caller cancels; infinite: never. None: no caller ever cancels."""
+    client: NDArray[np.int64] | None = None
+    """Index into `weights` of each request's client; None: all are of one."""
+    weights: tuple[float, ...] = (1.0,)
+    """Weights of the clients against each other."""
 
     def __len__(self) -> int:
         return len(self.arrival_ms)
@@ -152,6 +156,22 @@ def draw(
         budget_ms=np.exp(random.uniform(low, high, count)),
         kind=random.choice(len(kinds), count, p=shares / shares.sum()),
         kinds=kinds,
+    )
+
+
+def beside(workloads: Sequence[Workload], weights: Sequence[float]) -> Workload:
+    """Return open-loop workloads of the same kinds of requests together, each of a client of its
+    own with one of these weights."""
+    arrival = np.concatenate([one.arrival_ms for one in workloads])
+    order = np.argsort(arrival, kind="stable")
+    client = np.repeat(np.arange(len(workloads)), [len(one) for one in workloads])
+    return Workload(
+        arrival_ms=arrival[order],
+        budget_ms=np.concatenate([one.budget_ms for one in workloads])[order],
+        kind=np.concatenate([one.kind for one in workloads])[order],
+        kinds=workloads[0].kinds,
+        client=client[order],
+        weights=tuple(weights),
     )
 
 

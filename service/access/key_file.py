@@ -66,6 +66,7 @@ class ClientEntry(_Strict):
     burst: int | None = Field(None, ge=1, le=1_000_000)
     pixels_per_day: int | None = Field(None, ge=0, le=MOST_INTEGER)
     jobs_waiting: int | None = Field(None, ge=1, le=10_000)
+    share: int | None = Field(None, ge=1, le=1000)
     max_budget_ms: float | None = Field(None, gt=0, allow_inf_nan=False)
     models: list[str] | None = None
     keys: list[KeyEntry] = []
@@ -90,7 +91,7 @@ class ClientEntry(_Strict):
             jobs_waiting=self.jobs_waiting,
         )
         models = None if self.models is None else frozenset(self.models)
-        return Client(limits, self.max_budget_ms, models)
+        return Client(limits, self.max_budget_ms, models, self.share or 1)
 
 
 class KeyFile(_Strict):

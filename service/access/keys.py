@@ -18,6 +18,8 @@ class Client:
     """Largest latency budget; None for the service's own."""
     models: frozenset[str] | None = None
     """Models that it may name; None for all. Where a request names none, the service chooses."""
+    share: int = 1
+    """Its weight against other clients under load."""
 
     @property
     def name(self) -> str:

@@ -27,6 +27,7 @@ export const WORDS = Object.freeze({
   model_not_allowed: ["Your key does not allow this model", "Choose another model, or Automatic."],
   rate_limited: ["That was too fast", "Your key allows fewer requests at once. Try again in a moment."],
   quota_exceeded: ["Today’s pixels are used up", "Your key allows no more of this size until midnight UTC. A smaller scale may fit."],
+  share_exceeded: ["The service is busy", "Others use their share of it, and yours is full. Try again in a moment."],
   too_many_jobs: ["Too many pictures are waiting", "Your key allows no more at once. Try again in a moment."],
   overloaded: ["The service is busy", "It has as many pictures as it can finish in time. Try again in a moment."],
   not_ready: ["Not ready yet", "The service is still starting, or still loading the model that you chose."],
@@ -39,7 +40,7 @@ export const WORDS = Object.freeze({
 });
 
 const RETRYABLE = new Set(["unauthorized", "deadline_exceeded", "job_cancelled", "worker_lost", "internal_error", "unreachable"]);
-const WAITABLE = new Set(["overloaded", "rate_limited", "too_many_jobs", "not_ready"]);
+const WAITABLE = new Set(["overloaded", "rate_limited", "too_many_jobs", "share_exceeded", "not_ready"]);
 const TICK_MS = 250;
 
 /**

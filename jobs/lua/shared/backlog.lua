@@ -31,19 +31,37 @@ local function flow(now, work_ms, urgency)
   redis.call('PEXPIRE', demand, 20 * DEMAND_MS)
 end
 
--- Adds to the sums, and answers how many jobs the slot has then.
-local function sum(slot, jobs, cheapest, narrowest)
-  redis.call('HINCRBY', sums, 'cheapest', cheapest)
-  redis.call('HINCRBY', sums, 'cheapest:' .. slot, cheapest)
-  redis.call('HINCRBY', sums, 'narrowest', narrowest)
-  redis.call('HINCRBY', sums, 'narrowest:' .. slot, narrowest)
-  return redis.call('HINCRBY', sums, 'jobs:' .. slot, jobs)
+-- Adds to the sums, all or those of a client (`of`: '' or '@client'), and answers how many jobs the slot
+-- has in them then.
+local function sum(of, slot, jobs, cheapest, narrowest)
+  redis.call('HINCRBY', sums, 'cheapest' .. of, cheapest)
+  redis.call('HINCRBY', sums, 'cheapest' .. of .. ':' .. slot, cheapest)
+  redis.call('HINCRBY', sums, 'narrowest' .. of, narrowest)
+  redis.call('HINCRBY', sums, 'narrowest' .. of .. ':' .. slot, narrowest)
+  if of ~= '' then redis.call('HINCRBY', sums, 'jobs' .. of, jobs) end
+  return redis.call('HINCRBY', sums, 'jobs' .. of .. ':' .. slot, jobs)
+end
+
+-- Takes a job out of the sums, and answers whether it was the last one of its slot in them.
+local function unsum(of, slot, cheapest, narrowest)
+  if sum(of, slot, -1, 0 - cheapest, 0 - narrowest) > 0 then return false end
+  redis.call('HDEL', sums, 'cheapest' .. of .. ':' .. slot, 'narrowest' .. of .. ':' .. slot,
+    'jobs' .. of .. ':' .. slot)
+  if of ~= '' and number(redis.call('HGET', sums, 'jobs' .. of), 0) <= 0 then
+    redis.call('HDEL', sums, 'cheapest' .. of, 'narrowest' .. of, 'jobs' .. of)
+  end
+  return true
+end
+
+-- Answers slot, cheapest and narrowest cost, and '@client' or '', of a waiting job.
+local function entry_of(id)
+  return string.match(redis.call('HGET', entries, id) or '', '^([^:]+):(%d+):(%d+)(@?.*)$')
 end
 
 -- The cheapest cost of a waiting job and that of its narrowest network, in microseconds; 0 for a job that
 -- does not wait.
 local function costs_of(id)
-  local cheapest, narrowest = string.match(redis.call('HGET', entries, id) or '', '^.+:(%d+):(%d+)$')
+  local _, cheapest, narrowest = entry_of(id)
   return tonumber(cheapest or '0'), tonumber(narrowest or '0')
 end
 
@@ -51,28 +69,29 @@ end
 -- subtract was stored on its arrival: the record may be damaged by now.
 local function leave(id)
   flow(now_ms(), 0, 0)
-  local entry = redis.call('HGET', entries, id) or ''
-  local slot, cheapest, narrowest = string.match(entry, '^(.+):(%d+):(%d+)$')
+  local slot, cheapest, narrowest, of = entry_of(id)
   redis.call('ZREM', pending, id)
   redis.call('ZREM', ages, id)
   redis.call('HDEL', entries, id)
   if redis.call('ZCARD', pending) == 0 then
     redis.call('DEL', ages, entries, slots, sums)
-  elseif slot and sum(slot, -1, 0 - cheapest, 0 - narrowest) <= 0 then
-    redis.call('ZREM', slots, slot)
-    redis.call('HDEL', sums, 'cheapest:' .. slot, 'narrowest:' .. slot, 'jobs:' .. slot)
+  elseif slot then
+    if unsum('', slot, cheapest, narrowest) then redis.call('ZREM', slots, slot) end
+    if of ~= '' then unsum(of, slot, cheapest, narrowest) end
   end
   return cheapest or '0'
 end
 
-local function wait(id, start, submitted, cheapest, narrowest)
+local function wait(id, start, submitted, cheapest, narrowest, client)
   leave(id) -- a job whose record was lost may be submitted again; this also updates the demand
   local slot = string.format('%.0f', math.floor(start / SLOT_MS) * SLOT_MS)
   redis.call('ZADD', pending, text(start), id)
   redis.call('ZADD', ages, text(submitted), id)
-  redis.call('HSET', entries, id, slot .. ':' .. cheapest .. ':' .. narrowest)
+  local of = client and '@' .. client or ''
+  redis.call('HSET', entries, id, slot .. ':' .. cheapest .. ':' .. narrowest .. of)
   redis.call('ZADD', slots, slot, slot)
-  sum(slot, 1, cheapest, narrowest)
+  sum('', slot, 1, cheapest, narrowest)
+  if of ~= '' then sum(of, slot, 1, cheapest, narrowest) end
 end
 
 -- Until a worker reports when its run should end, `ends` has minus the cost of the job, and the run

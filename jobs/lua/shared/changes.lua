@@ -3,19 +3,28 @@
 -- Lets a job wait as its record says. A moment that cannot be read counts as now, a cost as 0.
 local function enqueue(id, now, ...)
   redis.call('HSET', records .. id, 'status', 'queued', 'progress', '0', ...)
-  local record = read(id, 'start_ms', 'submitted_ms', 'cheapest_ms', 'narrowest_ms')
+  local record = read(id, 'start_ms', 'submitted_ms', 'cheapest_ms', 'narrowest_ms', 'client')
   wait(id, number(record[1], now), number(record[2], now), micros(number(record[3], 0)),
-    micros(number(record[4], 0)))
+    micros(number(record[4], 0)), record[5])
   publish_change(id, 'queued')
 end
 
 -- Removes a job that will not be run from the demand that it was counted in on arrival.
 local function withdraw(id, now)
-  local record = read(id, 'demand_slack_ms', 'narrowest_ms', 'submitted_ms')
+  local record = read(id, 'demand_slack_ms', 'narrowest_ms', 'submitted_ms', 'client')
   local slack, narrowest = number(record[1], 0), number(record[2], 0)
   if slack <= 0 then return end
   local left = narrowest * math.exp((number(record[3], now) - now) / DEMAND_MS)
   flow(now, 0 - left, 0 - left / slack)
+  count_for(record[4], now, 0 - left, 0)
+end
+
+-- Counts the time of a run that ends for its client.
+local function count_run(id, now)
+  local record = read(id, 'client', 'claimed_ms', 'status')
+  if record[1] and record[3] == 'running' then
+    count_for(record[1], now, 0, math.max(0, now - number(record[2], now)))
+  end
 end
 
 -- The name among the runs of a stopping run: one that was withdrawn or lost, and that its worker has not
@@ -32,6 +41,7 @@ end
 
 local function finish(id, now, status, ...)
   if status ~= 'succeeded' then withdraw(id, now) end
+  count_run(id, now)
   redis.call('HSET', records .. id, 'status', status, 'finished_ms', text(now), ...)
   if not announce(id, now, status) then expire_record(id) end
   leave(id)

@@ -1,0 +1,81 @@
+"""Clients against each other: properties of admission and width, and the simulation of a flood."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from jobs.backlog import ClientLoad, Group
+from scheduling.load import Load
+from scheduling.policy import bind
+from scheduling.shares import over_share_ms
+from scheduling.simulation.simulator import SimulatedWorkers, SimulationResult, simulate
+from scheduling.simulation.strategies import Ours
+from scheduling.simulation.workload import beside
+from tests.scheduling.simulation.test_simulator import TABLES, bursts
+from tests.scheduling.test_load import NOW, loads
+from tests.scheduling.test_policy import LADDER, ladders
+
+
+@given(ladders, st.floats(1, 5000), loads(), st.floats(0.01, 0.99))
+def test_client_that_used_nothing_is_narrowed_no_further_than_all(options, slack_ms, load, part):
+    assume(load.workers)
+    own = replace(load, own=ClientLoad(part))
+    together, apart = bind(options, slack_ms, load), bind(options, slack_ms, own)
+    assert (together is None) == (apart is None)
+    if together is not None and apart is not None:
+        assert options.index(apart.option) >= options.index(together.option)
+
+
+def test_client_that_used_its_part_is_held_to_it():
+    waiting = (Group(NOW + 1000, 10.0, 400.0),)
+    free = Load(NOW, 2, waiting=waiting)
+    own = ClientLoad(0.25, waiting, used=1.0)
+    chosen = [bind(LADDER, 1000, load) for load in (free, replace(free, own=own))]
+    assert [one.option.rung.width for one in chosen if one] == [1.0, 0.25]
+
+
+@given(st.floats(0.01, 0.99), st.integers(1, 8), st.floats(20, 5000))
+def test_client_without_waiting_jobs_is_never_beyond_its_part(part, workers, budget_ms):
+    load = Load(NOW, workers, own=ClientLoad(part))
+    assert over_share_ms(LADDER, budget_ms, load) == 0
+
+
+def test_wait_until_a_client_is_within_its_part():
+    own = ClientLoad(0.5, (Group(NOW + 100, 900.0, 900.0),))
+    late_ms = over_share_ms(LADDER, 400 + LADDER[0].safe_ms, Load(NOW, 1, own=own))
+    assert late_ms == pytest.approx((900 - 0.5 * 400) / 0.5)
+
+
+def outcome(result: SimulationResult) -> tuple[int, int, float]:
+    return result.met, result.refused, result.db
+
+
+def test_client_alone_is_decided_on_as_without_clients():
+    workload = bursts(1500, load=4.0)
+    one = simulate(workload, TABLES, Ours(), SimulatedWorkers())
+    named = simulate(beside((workload,), (3.0,)), TABLES, Ours(), SimulatedWorkers())
+    assert outcome(one) == outcome(named)
+
+
+def test_flood_costs_another_client_little():
+    own, flood = bursts(400, load=0.4), bursts(9000, load=9.0, seed=2)
+    alone = simulate(own, TABLES, Ours(), SimulatedWorkers())
+    both = beside((own, flood), (1.0, 1.0))
+    assert both.client is not None
+    shared = simulate(both, TABLES, Ours(), SimulatedWorkers())
+    single = simulate(
+        replace(both, client=None, weights=(1.0,)), TABLES, Ours(), SimulatedWorkers()
+    )
+    first = [n for n, client in enumerate(both.client.tolist()) if client == 0]
+
+    def fared(result: SimulationResult) -> tuple[float, float]:
+        found = [result.db_of[n] for n in first if n in result.db_of]
+        return len(found) / len(first), sum(found) / len(found)
+
+    (met, db), (_, db_of_one) = fared(shared), fared(single)
+    assert met > alone.attainment - 0.01
+    assert abs(alone.db - db) < abs(alone.db - db_of_one) / 2
