@@ -35,17 +35,17 @@ def test_the_first_key_signs_what_was_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "said"),
     [
         (["--width", "800", "--scale", "2"], "exactly one of scale"),
         ([], "exactly one of scale"),
         (["--scale", "2", "--format", "bmp"], "format must be"),
     ],
 )
-def test_wrong_wishes_are_not_signed(options: list[str], told: str) -> None:
+def test_wrong_wishes_are_not_signed(options: list[str], said: str) -> None:
     done = CliRunner().invoke(app, ["link", SOURCE, *options])
     assert done.exit_code == 2
-    assert told in done.output
+    assert said in done.output
     assert "sig=" not in done.output
 
 
