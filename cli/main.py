@@ -14,6 +14,7 @@ from cli import (
     evaluate,
     export,
     keys,
+    link,
     models,
     quantise,
     serve,
@@ -66,6 +67,7 @@ app.command()(quantise.quantise)
 app.command()(convert.convert)
 app.command()(add.add)
 app.command()(models.models)
+app.command()(link.link)
 app.add_typer(keys.app, name="keys")
 app.add_typer(bench.app, name="bench")
 app.add_typer(webhooks.app, name="webhooks")

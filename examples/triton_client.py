@@ -34,4 +34,4 @@ if __name__ == "__main__":
     try:
         upscale(sys.argv[1], float(sys.argv[2]), sys.argv[3])
     except InferenceServerException as error:
-        sys.exit(error.message())
+        sys.exit(f"{error.status()}: {error.message()}")

@@ -65,4 +65,5 @@ def _over(upper: Samples, lower: Samples) -> Samples:
     total = MOST * alpha + through
     colours = MOST * alpha * upper[:, :, :-1] + through * lower[:, :, :-1]
     colours /= np.where(total == 0, 1, total)
-    return np.rint(np.concatenate([colours, total / MOST], axis=2)).astype(np.uint16)
+    joined: Samples = np.rint(np.concatenate([colours, total / MOST], axis=2)).astype(np.uint16)
+    return joined

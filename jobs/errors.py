@@ -36,6 +36,9 @@ AnysrError
 │   └── BucketNotFound         bucket_not_found     where a picture should be put
 ├── Unauthorized               unauthorized         a key is missing or wrong
 ├── AdminDisabled              admin_disabled       no admin key is set
+├── SignatureInvalid           signature_invalid    of a link, or by a key that is not known
+├── LinkExpired                link_expired
+├── LinksDisabled              links_disabled       no key of links is set
 ├── WebhooksDisabled           webhooks_disabled    no secret is set
 ├── WebhookNotFound            webhook_not_found    it is not among those that were given up
 ├── ModelNotAllowed            model_not_allowed    the client may not name this model
@@ -241,6 +244,21 @@ class Unauthorized(AnysrError):
 class AdminDisabled(AnysrError):
     code = "admin_disabled"
     message = "This gateway has no admin key; set ANYSR_ADMIN_KEY to allow it."
+
+
+class SignatureInvalid(AnysrError):
+    code = "signature_invalid"
+    message = "This link was changed, or was not signed by a key of this service."
+
+
+class LinkExpired(AnysrError):
+    code = "link_expired"
+    message = "This link has expired; whoever gave it can sign a new one."
+
+
+class LinksDisabled(AnysrError):
+    code = "links_disabled"
+    message = "This gateway answers no links; set ANYSR_LINK_KEYS to allow them."
 
 
 class WebhooksDisabled(AnysrError):

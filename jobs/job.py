@@ -220,6 +220,9 @@ class RunFacts:
     """Interval in dB that holds four of five such pictures."""
     converted: bool = False
     """Whether the colours were converted, because the output could not state them."""
+    fingerprint: str | None = None
+    """That of the model that ran (`models.catalog.ModelEntry.fingerprint`); None for plain
+    resampling."""
 
 
 class DeliveryKind(StrEnum):

@@ -189,6 +189,45 @@ class Keys:
         return self._name(f"client-jobs:{client}")
 
     @property
+    def cached_by_use(self) -> str:
+        """Sorted set: names of the cached pictures (`jobs.cached_pictures`), by the moment of their
+        last use in ms. All of the cache is on the server of the pictures."""
+        return self._name("cached-by-use")
+
+    @property
+    def cached_by_expiry(self) -> str:
+        """Sorted set: names of the cached pictures, by the moment of their expiry in ms."""
+        return self._name("cached-by-expiry")
+
+    @property
+    def cached_sizes(self) -> str:
+        """Hash: bytes of each cached picture, and of all (`total`)."""
+        return self._name("cached-sizes")
+
+    @property
+    def cached_groups(self) -> str:
+        """Prefix of the expiring hashes with the variants of each group: moment in ms, bytes and
+        run facts."""
+        return self._name("cached-group:")
+
+    @property
+    def cached_pictures(self) -> str:
+        """Prefix of the expiring strings with the cached pictures."""
+        return self._name("cached:")
+
+    def link_validator(self, digest: str) -> str:
+        """Return the name of the expiring entity tag of a link in one format."""
+        return self._name(f"link:{digest}")
+
+    def cached_group(self, group: str) -> str:
+        """Return the name of a group's hash."""
+        return self.cached_groups + group
+
+    def cached_picture(self, name: str) -> str:
+        """Return the name of a cached picture."""
+        return self.cached_pictures + name
+
+    @property
     def payloads(self) -> str:
         """Prefix of the expiring strings with the uploaded picture of each job."""
         return self._name("payload:")

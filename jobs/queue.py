@@ -1,8 +1,9 @@
-"""The queue's contract in five parts, each for those who use it.
+"""The queue's contract in six parts, each for those who use it.
 
-Gateways use `Submissions`, `Deliveries`, `Clients` and `Registry`, workers `Leases` and `Registry`.
-Jobs are delivered at least once, in the order of latest start time, with fenced results. All times
-come from the queue's own clock. Every method may raise ConnectionError.
+Gateways use `Submissions`, `Deliveries`, `Clients`, `Registry` and `CachedPictures` (in
+`jobs.cached_pictures`), workers `Leases` and `Registry`. Jobs are delivered at least once, in the
+order of latest start time, with fenced results. All times come from the queue's own clock. Every
+method may raise ConnectionError.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from jobs.backlog import Backlog, QueueStats
+from jobs.cached_pictures import CachedPictures
 from jobs.client_limits import Allowance, ClientLimits
 from jobs.errors import AnysrError
 from jobs.heartbeat import WorkerHeartbeat
@@ -349,6 +351,9 @@ class JobQueue(Protocol):
 
     @property
     def clients(self) -> Clients: ...
+
+    @property
+    def cached(self) -> CachedPictures: ...
 
     @property
     def leases(self) -> Leases: ...

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from jobs.backlog import backlog_of
 from jobs.codec import JOB, RUN_FACTS, CodecError, decode_details
 from jobs.connection import Command, SteadyRedis
-from jobs.errors import InternalError, JobNotFound
+from jobs.errors import IdempotencyKeyReused, InternalError, JobNotFound
 from jobs.job import Claim, DeliveryKind, DeliveryView, JobStatus, JobView
 from jobs.keys import Keys
 
@@ -57,6 +57,14 @@ def view_in(record: Record | ResponseError) -> JobView:
 def pairs(flat: list[bytes]) -> Record:
     """Return the record in a script's answer, which has fields and values in turn."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def earlier_in(answer: list[Any]) -> JobView | None:
+    """Return the job in the answer of `repeated` in shared/repeats.lua; None in any other answer.
+    Raises IdempotencyKeyReused, and InternalError for a damaged record."""
+    if answer[0] == b"reused":
+        raise IdempotencyKeyReused
+    return view_in(pairs(answer[1])) if answer[0] == b"same" else None
 
 
 def view_of(record: Record) -> JobView:

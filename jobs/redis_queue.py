@@ -12,6 +12,7 @@ from jobs.connection import SteadyRedis, connect
 from jobs.event_hub import EventHub
 from jobs.keys import Keys
 from jobs.records import JobRecords
+from jobs.redis_cached_pictures import RedisCachedPictures
 from jobs.redis_clients import RedisClients
 from jobs.redis_deliveries import RedisDeliveries
 from jobs.redis_leases import RedisLeases
@@ -39,6 +40,7 @@ class RedisQueue:
             scripts, client, keys.delivery_wake, settings.result_ttl_seconds
         )
         self.clients = RedisClients(scripts)
+        self.cached = RedisCachedPictures(blobs, keys, scripts, pictures, records, settings)
         self.submissions = RedisSubmissions(
             keys, scripts, pictures, records, self._hub, self.registry, settings
         )

@@ -12,17 +12,23 @@ from jobs.backlog import QueueStats, backlog_of, stats_of
 from jobs.blob_store import BlobStore
 from jobs.client_limits import ClientLimits, quota_exceeded, too_many_jobs
 from jobs.codec import JOB
-from jobs.errors import AnysrError, IdempotencyKeyReused, Overloaded, ResultExpired
+from jobs.errors import AnysrError, Overloaded, ResultExpired
 from jobs.event_hub import EventHub, Subscription
 from jobs.job import DeliveryView, Job, JobStatus, JobView, Outcome
 from jobs.keys import Keys
 from jobs.outages import reports_outages
 from jobs.queue import NoTime, OverShare, Registry, Submissions
-from jobs.records import JobRecords, pairs, view_in
+from jobs.records import JobRecords, earlier_in
 from jobs.redis_clients import optional
 from jobs.scripts import Argument, Scripts
 from jobs.settings import QueueSettings
-from jobs.terms import NO_TERMS, Idempotency, Terms
+from jobs.terms import (
+    NO_TERMS,
+    Idempotency,
+    Terms,
+    idempotency_in_scripts,
+    terms_in_scripts,
+)
 from jobs.waiting import Waiting
 
 ASK_FIRST_BYTES = 1 << 18
@@ -50,6 +56,8 @@ class RedisSubmissions(Submissions):
         self._waiting = Waiting(hub)
         self._registry = registry
         self._settings = settings
+        # A job that waits for longer than its upload is kept fails, and has no picture.
+        self._kept_s = settings.payload_ttl_seconds + settings.result_ttl_seconds
 
     @reports_outages
     async def submit(
@@ -71,8 +79,9 @@ class RedisSubmissions(Submissions):
             *_counted(job, limits),
         )
         client = limits.client if limits else None
-        last: tuple[Argument, ...] = (*self._of(terms), job.client or "", job.share)
         try:
+            agreed = terms_in_scripts(terms, self._keys, self._kept_s)
+            last: tuple[Argument, ...] = (*agreed, job.client or "", job.share)
             answer = await self._offer(job.id, payload, arguments, last, client)
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
@@ -87,7 +96,7 @@ class RedisSubmissions(Submissions):
             raise NoTime(float(answer[1]), backlog_of(answer[2]))
         if answer[0] == b"known":
             return await self._known(job.id)
-        if (earlier := _earlier(answer)) is not None:
+        if (earlier := earlier_in(answer)) is not None:
             return earlier
         times = float(answer[1]), float(answer[2])
         webhook, result = terms.webhook, terms.result
@@ -99,23 +108,9 @@ class RedisSubmissions(Submissions):
 
     @reports_outages
     async def earlier(self, idempotency: Idempotency) -> JobView | None:
-        answer = await self._scripts.run("repeated", *self._once(idempotency))
-        return _earlier(answer) if answer else None
-
-    def _once(self, idempotency: Idempotency | None) -> tuple[str, str]:
-        """Return name and fingerprint of an idempotency key, as the scripts take them."""
-        if idempotency is None:
-            return "", ""
-        return self._keys.idempotency_key(idempotency.digest), idempotency.fingerprint
-
-    def _of(self, terms: Terms) -> tuple[Argument, ...]:
-        """Return the terms as submit.lua takes them."""
-        webhook = (terms.webhook.url, terms.webhook.host) if terms.webhook else ("", "")
-        result = terms.result
-        place = (result.place, result.host, result.url or "") if result else ("", "", "")
-        # A job that waits for longer than its upload is kept fails, and has no picture.
-        kept_s = self._settings.payload_ttl_seconds + self._settings.result_ttl_seconds
-        return (*self._once(terms.idempotency), *webhook, *place, kept_s)
+        named = idempotency_in_scripts(idempotency, self._keys)
+        answer = await self._scripts.run("repeated", *named)
+        return earlier_in(answer) if answer else None
 
     async def _offer(
         self,
@@ -223,14 +218,6 @@ class RedisSubmissions(Submissions):
     @reports_outages
     async def stats(self) -> QueueStats:
         return stats_of(await self._scripts.run("stats"))
-
-
-def _earlier(answer: list[Any]) -> JobView | None:
-    """Return the job in the answer of `repeated` in shared/repeats.lua; None in any other answer.
-    Raises IdempotencyKeyReused, and InternalError for a damaged record."""
-    if answer[0] == b"reused":
-        raise IdempotencyKeyReused
-    return view_in(pairs(answer[1])) if answer[0] == b"same" else None
 
 
 def _counted(job: Job, limits: ClientLimits | None) -> tuple[Argument, Argument, Argument]:

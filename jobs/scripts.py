@@ -14,6 +14,7 @@ from jobs.keys import Keys
 Step = Literal[
     "submit",
     "repeated",
+    "record_done",
     "claim",
     "expected_end",
     "renew",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from jobs.keys import Keys
+
 
 @dataclass(frozen=True)
 class Idempotency:
@@ -53,3 +55,19 @@ class Terms:
 
 
 NO_TERMS = Terms()
+
+
+def idempotency_in_scripts(idempotency: Idempotency | None, keys: Keys) -> tuple[str, str]:
+    """Return name and fingerprint of an idempotency key, as the scripts take them."""
+    if idempotency is None:
+        return "", ""
+    return keys.idempotency_key(idempotency.digest), idempotency.fingerprint
+
+
+def terms_in_scripts(terms: Terms, keys: Keys, kept_s: int) -> tuple[str | int, ...]:
+    """Return terms as the scripts take them: of the idempotency key, the webhook, and the place of
+    the result, whose URL is kept for `kept_s`."""
+    webhook = (terms.webhook.url, terms.webhook.host) if terms.webhook else ("", "")
+    result = terms.result
+    place = (result.place, result.host, result.url or "") if result else ("", "", "")
+    return (*idempotency_in_scripts(terms.idempotency, keys), *webhook, *place, kept_s)

@@ -82,6 +82,11 @@ class Dispatcher:
         self._dropped: list[JobView] = []
         """Jobs whose results are deleted with the next call."""
 
+    @property
+    def overhead_ms(self) -> float:
+        """Present estimate of the time that gateway and queue add to a run."""
+        return self._overhead.ms
+
     async def assess(self, job: JobRequest, default: DefaultBudget | None = None) -> Assessment:
         """Return what a job would take now, by the rules of `submit`, without submitting it.
 
@@ -157,9 +162,11 @@ class Dispatcher:
         if cold and job.model is not None:
             await self._registry.request_model(job.model)
 
-    def count_end_in_background(self, view: JobView) -> None:
+    def count_end_in_background(
+        self, view: JobView, on_success: Callable[[JobView], None] = lambda _: None
+    ) -> None:
         """Count the end of a job that no request waits for, in metrics and log."""
-        self._start(self._count_end(view))
+        self._start(self._count_end(view, on_success))
 
     def drop_result_soon(self, view: JobView) -> None:
         """Delete a picture that nobody will fetch any more; otherwise it would fill Redis until it
@@ -293,7 +300,7 @@ class Dispatcher:
         except (AnysrError, ConnectionError) as error:
             log.warning("job %s could not be cancelled: %s", job_id, error)
 
-    async def _count_end(self, view: JobView) -> None:
+    async def _count_end(self, view: JobView, on_success: Callable[[JobView], None]) -> None:
         patience_s = (view.job.budget_ms + self._settings.grace_ms) / 1e3
         try:
             view = await self._submissions.wait(view.job.id, patience_s)
@@ -303,6 +310,8 @@ class Dispatcher:
         if view.ended:
             self._metrics.job_seen(view)
             log.info("job ended", extra=_end_fields(view))
+        if view.status is JobStatus.SUCCEEDED:
+            on_success(view)
 
 
 def decision_of(view: JobView) -> dict[str, Any]:

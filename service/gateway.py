@@ -14,6 +14,7 @@ from service.catalog_store import CatalogStore
 from service.dispatcher import Dispatcher
 from service.metrics import GatewayMetrics
 from service.outbound.client import OutboundClient
+from service.result_cache.cache import ResultCache
 from service.result_room import ResultRoom
 from service.results.parts import Results
 from service.settings import GatewaySettings
@@ -38,6 +39,8 @@ class Gateway:
     results: Results
     outbound: OutboundClient
     """Connects to URLs that callers name."""
+    cache: ResultCache | None = None
+    """None where no results are kept."""
     keys: KeyStore | None = None
     """None where nobody needs a key."""
     closing: asyncio.Event = field(default_factory=asyncio.Event)

@@ -10,12 +10,13 @@ from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response, StreamingResponse
 
 from jobs.errors import JobNotFound
+from jobs.job import JobView
 from scheduling.request import DeferredRequest
 from service.access.ownership import check_own_job, own_job
 from service.answers.job import JobAnswer, job_answer
 from service.default_budgets import jobs_default
 from service.events import MEDIA_TYPE, job_events
-from service.gateway import GatewayDep
+from service.gateway import Gateway, GatewayDep
 from service.idempotency import REPLAYED_HEADERS, Asked
 from service.negotiation import format_of_result
 from service.openapi import (
@@ -34,6 +35,8 @@ from service.picture_response import (
     budget_text,
     picture_response,
 )
+from service.result_cache.cache import Sought
+from service.result_cache.requests import cache_headers
 from service.result_room import read_result
 from service.submission import accept_upload
 
@@ -82,13 +85,20 @@ async def submit_job(request: Request, response: Response, gateway: GatewayDep) 
     request.state.span.enter("answer")
     if accepted.asked is Asked.AGAIN:
         response.headers.update(REPLAYED_HEADERS)
-    else:
-        gateway.dispatcher.count_end_in_background(accepted.view)
+    elif accepted.hit is None:
+        keep = partial(_keep, gateway, accepted.sought)
+        gateway.dispatcher.count_end_in_background(accepted.view, keep)
+    response.headers.update(cache_headers(accepted.sought, accepted.hit))
     answer = job_answer(accepted.view, gateway.settings.root_path)
     response.headers["X-Request-ID"] = answer.id
     response.headers["Location"] = answer.links.self
     response.headers[BUDGET_HEADER] = budget_text(accepted.job)
     return answer
+
+
+def _keep(gateway: Gateway, sought: Sought | None, view: JobView) -> None:
+    if gateway.cache is not None and sought is not None:
+        gateway.cache.keep_soon(view, sought, move=False)
 
 
 @router.get("/jobs/{job_id}", summary="See a job", responses=problem_answers(*JOB_CODES))

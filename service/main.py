@@ -32,6 +32,7 @@ from service import (
     health_api,
     idempotency,
     jobs_api,
+    links_api,
     models_api,
     problems,
     upscale_api,
@@ -58,6 +59,7 @@ from service.outbound.addresses import AllowedAddresses, read_networks
 from service.outbound.client import OutboundClient, TimeBounds
 from service.picture_response import PICTURE_HEADERS
 from service.request_log import STATIC, RequestLog
+from service.result_cache.cache import ResultCache, bounds_of
 from service.result_room import ResultRoom
 from service.results.parts import Results
 from service.server import GatewayServer
@@ -107,6 +109,7 @@ def create_app(
     guarded = GUARDED if gateway.keys else None
     for part in (upscale_api, estimate_api, jobs_api, models_api, model_api, infer_api):
         app.include_router(part.router, dependencies=guarded)
+    app.include_router(links_api.router)  # a signature stands for a key
     app.include_router(server_api.router)
     app.include_router(admin_api.router)
     app.include_router(state)
@@ -125,20 +128,25 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
     stores = store_client(buckets)
     sources = build_sources(settings, outbound, buckets, stores, metrics)
     snapshots = SnapshotCache(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
+    dispatcher = Dispatcher(
+        queue.submissions, queue.registry, snapshots, catalogs, settings, metrics, room
+    )
+    cache = ResultCache(
+        queue.cached, bounds_of(settings), catalogs, snapshots, dispatcher, room, metrics
+    )
     return Gateway(
         settings=settings,
         queue=queue,
         catalogs=catalogs,
         metrics=metrics,
         snapshots=snapshots,
-        dispatcher=Dispatcher(
-            queue.submissions, queue.registry, snapshots, catalogs, settings, metrics, room
-        ),
+        dispatcher=dispatcher,
         uploads=UploadReader(settings, sources),
         room=room,
         webhooks=Webhooks(settings, outbound),
         results=Results(queue.submissions, room, settings, outbound, buckets, stores, metrics),
         outbound=outbound,
+        cache=cache if settings.cache_mb else None,
         keys=KeyStore(settings.keys) if settings.keys else None,
     )
 
@@ -187,9 +195,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     ]
     if gateway.keys is not None:
         tasks.append(asyncio.create_task(gateway.keys.follow(), name="keys"))
+    if gateway.cache is not None:
+        tasks.append(asyncio.create_task(gateway.cache.follow(), name="result cache"))
     try:
         yield
     finally:
+        if gateway.cache is not None:
+            await gateway.cache.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

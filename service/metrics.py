@@ -40,6 +40,8 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 OUR_FAILURES = frozenset({DeadlineExceeded.code, InternalError.code, WorkerLost.code, "unknown"})
 """Error codes of admitted jobs that failed through the service's fault: missed budgets."""
 MOST_CLIENTS = 100
+HIT, MISS = "hit", "miss"
+"""Outcomes of a look into the result cache."""
 OTHER_CLIENTS = "*"
 """Label of all further clients; no client has this name."""
 DONE = "done"
@@ -232,6 +234,7 @@ class GatewayMetrics:
         for counter in (self._pixels, self._bytes):
             counter.labels("in")
             counter.labels("out")
+        self._of_the_cache()
         self._by_client()
         self._outbound()
         build = Gauge(
@@ -241,6 +244,24 @@ class GatewayMetrics:
             registry=self.registry,
         )
         build.labels(package_version(), runtime()).set(1)
+
+    def _of_the_cache(self) -> None:
+        self._cache_requests = Counter(
+            "anysr_cache_requests",
+            "Requests that looked for a cached picture, by outcome.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        for outcome in (HIT, MISS):
+            self._cache_requests.labels(outcome)
+        self._cache_evictions = Counter(
+            "anysr_cache_evictions",
+            "Cached pictures that this gateway dropped to make room.",
+            registry=self.registry,
+        )
+        self._cache_bytes = Gauge(
+            "anysr_cache_bytes", "Bytes of all cached pictures.", registry=self.registry
+        )
 
     def _by_client(self) -> None:
         self._clients: set[str] = set()
@@ -369,6 +390,15 @@ class GatewayMetrics:
     def picture_sent(self, size: int) -> None:
         """Count a picture of `size` bytes that its caller has taken to the end."""
         self._bytes.labels("out").inc(size)
+
+    def cache_asked(self, *, hit: bool) -> None:
+        """Count one request that looked for a cached picture."""
+        self._cache_requests.labels(HIT if hit else MISS).inc()
+
+    def cache_observed(self, total_bytes: int, evicted: int) -> None:
+        """Show the bytes of all cached pictures, and count those that were dropped."""
+        self._cache_bytes.set(total_bytes)
+        self._cache_evictions.inc(evicted)
 
     def client_request(self, client: str, status: int) -> None:
         """Count one answered request of a client."""

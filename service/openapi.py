@@ -84,6 +84,14 @@ RUN_CODES = (
     *("quality_infeasible", "internal_error", "deadline_exceeded"),
 )
 
+LINK: dict[str, Json] = {
+    "src": SOURCE_SCHEMA,
+    "exp": {"type": "integer", "description": "Unix time from which the link is refused."},
+    "key": {"type": "string", "description": "Id of the key that signed it."},
+    "sig": {"type": "string", "description": "The signature (docs/links.md)."},
+}
+"""Parameters of a signed link."""
+
 UPLOAD_REFUSALS: tuple[tuple[int, str], ...] = (
     (HTTPStatus.REQUEST_TIMEOUT, "`request_timeout`: the body arrives too slowly."),
 )
@@ -167,6 +175,17 @@ def upscale_request(kind: type[UpscaleRequest] = UpscaleRequest) -> Json:
                 "image/*": {"schema": BINARY},
             },
         },
+    }
+
+
+def image_request() -> Json:
+    """Return the `openapi_extra` of a route whose query is a signed link."""
+    properties = properties_of(UpscaleRequest.model_json_schema())
+    return {
+        "parameters": [
+            *(_query_parameter(name, value) for name, value in properties.items()),
+            *(_query_parameter(name, text) | {"required": True} for name, text in LINK.items()),
+        ]
     }
 
 

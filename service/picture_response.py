@@ -25,6 +25,9 @@ PICTURE_HEADERS: Mapping[str, str] = {
     "X-AnySR-Strength": "How much compression damage was cleaned up, from `0` to `1`.",
     "X-AnySR-Colours": "`converted` where the output could not state the colours of the input.",
     "X-AnySR-Reason": "Reason for the width: " + ", ".join(f"`{r}`" for r in Reason) + ".",
+    "X-AnySR-Cache": "`hit` for a picture that was made before, `miss` for one made now; absent "
+    "where no results are kept.",
+    "Age": "Seconds since a cached picture was made.",
     "Server-Timing": "`upload`, `queue`, `decode`, `network`, `encode`, `total` in ms.",
 }
 STAGES = ("queue", "decode", "load", "network", "yielded", "encode")

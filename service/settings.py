@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from images.limits import JOB_BYTES, Limits
 from jobs.settings import secrets_folder
+from service.links.settings import LinkKeys
 from service.outbound.settings import Items, Networks, Ports
 from service.sources.hosts import read_pattern
 from service.webhooks.settings import Secrets
@@ -201,6 +202,34 @@ class GatewaySettings(LogSettings):
         ge=1,
         description="Most bytes of finished pictures that are being sent at once; further ones "
         "wait in Redis, and get 503 after 30 s.",
+    )
+
+    link_keys: LinkKeys = Field(
+        (),
+        description="Keys (comma-separated, `id:secret` with secrets of at least 32 characters) of "
+        "signed links (docs/links.md); the first one signs, all are valid. Unset: `GET /image` is "
+        "refused.",
+    )
+    link_seconds: float = Field(
+        86_400.0,
+        ge=0,
+        description="Longest time for which browsers and CDNs may keep the picture of a link.",
+    )
+
+    cache_mb: int = Field(
+        0,
+        ge=0,
+        description="Most bytes of finished pictures, in MB, that are kept to answer further "
+        "requests with the same picture and options (docs/cache.md), beside the queue's own in the "
+        "Redis of the pictures; one picture may have an eighth of it. 0: none are kept.",
+    )
+    cache_seconds: float = Field(
+        3600.0, ge=1, le=30 * 86_400, description="How long a finished picture is kept so."
+    )
+    cache_shared: bool = Field(
+        False,
+        description="Whether a client's requests are also answered by pictures that were made for "
+        "other clients. Without ANYSR_KEYS all callers count as one.",
     )
 
     default_budget_ms: float = Field(

@@ -22,6 +22,8 @@ from service.access.rate_headers import rate_headers
 from service.default_budgets import DefaultBudget
 from service.gateway import Gateway
 from service.idempotency import Asked, idempotency_key, idempotency_of
+from service.result_cache.cache import Hit, Sought
+from service.result_cache.requests import hit_of, sought_of
 from service.uploads import Upload
 from telemetry.spans import Span
 
@@ -44,6 +46,10 @@ class Accepted:
     negotiated: bool
     """Whether the Accept header chose the output's format."""
     asked: Asked
+    sought: Sought | None = None
+    """What was looked for in the result cache; None without one."""
+    hit: Hit | None = None
+    """What was found there."""
 
     @property
     def job(self) -> JobRequest:
@@ -93,13 +99,23 @@ async def admit(
         wanted = upload.wanted.model_copy(update={"format": chosen})
         upload = replace(upload, wanted=wanted)
     terms = await _terms(request, gateway, upload, key)
-    view = await _submitted(request, gateway, upload, header, default, terms)
+    client = caller_of(request)
+    default = default.at_most(client.largest_budget_ms(gateway.settings.max_budget_ms))
+    job = _planned(request, gateway, upload, header, default)
+    request.state.facts.update(request_facts(job))
+    if upload.fetched:
+        request.state.facts["fetched"] = True
+    bounds = default if upload.wanted.latency_budget_ms is None else None
+    sought = await sought_of(request, gateway, job, upload.picture, bounds)
+    hit = await hit_of(gateway, sought, upload, terms)
+    view = hit.view if hit else await _submitted(request, gateway, upload, job, bounds, terms)
+    request.state.facts["budget_ms"] = view.job.budget_ms
     asked = _asked(request, terms, view)
-    if asked is not Asked.AGAIN:
+    if asked is not Asked.AGAIN and hit is None:
         gateway.metrics.picture_admitted(view.job, len(upload.picture))
         _count_pixels(request, view.job)
     upload_ms = (upload.received - request.state.started) * 1e3
-    return Accepted(view, upload.received, upload_ms, negotiated, asked)
+    return Accepted(view, upload.received, upload_ms, negotiated, asked, sought, hit)
 
 
 async def _terms(request: Request, gateway: Gateway, upload: Upload, key: str | None) -> Terms:
@@ -126,29 +142,18 @@ async def _submitted(
     request: Request,
     gateway: Gateway,
     upload: Upload,
-    header: ImageHeader,
-    default: DefaultBudget,
+    job: JobRequest,
+    default: DefaultBudget | None,
     terms: Terms,
 ) -> JobView:
     """Return the job of an upload, in the queue."""
     client = caller_of(request)
-    default = default.at_most(client.largest_budget_ms(gateway.settings.max_budget_ms))
-    job = _planned(request, gateway, upload, header, default)
     limits = client.limits if client.limits.counted else None
-    facts = request.state.facts
-    facts.update(request_facts(job))
-    if upload.fetched:
-        facts["fetched"] = True
-    if upload.wanted.latency_budget_ms is not None:
-        facts["budget_ms"] = job.budget_ms
-        return await gateway.dispatcher.submit(
-            job, upload.picture, upload.received, limits=limits, terms=terms
-        )
-    view = await gateway.dispatcher.submit(
+    if default is None:
+        request.state.facts["budget_ms"] = job.budget_ms
+    return await gateway.dispatcher.submit(
         job, upload.picture, upload.received, default, limits, terms
     )
-    facts["budget_ms"] = view.job.budget_ms
-    return view
 
 
 def request_facts(job: JobRequest) -> dict[str, str | float]:

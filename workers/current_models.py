@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from jobs.heartbeat import BackendState
-from jobs.job import LADDER, requirement_of
+from jobs.job import LADDER, RunFacts, requirement_of
 from scheduling.cost_line import Line
 from scheduling.cost_model import CostModel
 from scheduling.stages import NETWORK, stage_of
@@ -63,6 +63,11 @@ class LoadedModels:
             )
             for name, served in self.models.items()
         }
+
+    def fingerprinted(self, facts: RunFacts) -> RunFacts:
+        """Return the facts of a run of these models with the fingerprint of the one that ran."""
+        served = self.models.get(facts.model)
+        return facts if served is None else replace(facts, fingerprint=served.entry.fingerprint)
 
     def updated(
         self, models: ModelsByName, lines: Mapping[str, Line], broken: Mapping[str, str]

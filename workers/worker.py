@@ -183,7 +183,7 @@ class Worker:
     ) -> RunFacts | Exception:
         """Execute a job and deliver its picture."""
         execution, claim = await self._execute(run, preemptible, lease, record), run.claim
-        facts = preemptible.facts(execution)
+        facts = run.loaded.fingerprinted(preemptible.facts(execution))
         try:
             _reject_late(claim, facts)
             if await self._deliver(run, facts, execution.result.picture):

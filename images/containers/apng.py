@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -44,23 +45,23 @@ def read_frames(data: bytes) -> Iterator[PngFrame]:
 
     Raises Unread for a damaged chunk, and for a frame that is empty or reaches outside.
     """
-    head, shared, control, pixels = b"", b"", None, list[bytes]()
+    head, shared, control, pixels = b"", b"", None, list[memoryview]()
     for kind, content in _contents(data):
         if kind == b"IHDR":
-            head = content
+            head = bytes(content)
         elif kind in (PIXELS, MORE_PIXELS):
-            pixels.append(content)
+            pixels.append(content[NUMBER_BYTES * (kind == MORE_PIXELS) :])
         elif kind != CONTROL:
-            shared += chunk(kind, content)
+            shared += chunk(kind, bytes(content))
         else:
             if control is not None:
                 yield _frame(head, shared, control, pixels)
-            control, pixels = content, []
+            control, pixels = bytes(content), []
     if control is not None:
         yield _frame(head, shared, control, pixels)
 
 
-def _contents(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _contents(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Yield type and content of the chunks that make the frames, up to the end, which may be
     missing."""
     for kind, start, end in chunks(data):
@@ -69,10 +70,10 @@ def _contents(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if kind in DECODED | {CONTROL, MORE_PIXELS}:
             if not is_intact(data, start, end):
                 raise Unread
-            yield kind, data[start + NUMBER_BYTES * (kind == MORE_PIXELS) : end]
+            yield kind, memoryview(data)[start:end]
 
 
-def _frame(head: bytes, shared: bytes, control: bytes, pixels: list[bytes]) -> PngFrame:
+def _frame(head: bytes, shared: bytes, control: bytes, pixels: list[memoryview]) -> PngFrame:
     if len(control) != CONTROL_BYTES:
         raise Unread
     _, width, height, left, top, _, _, disposal, blending = struct.unpack(">5I2H2B", control)
@@ -80,6 +81,16 @@ def _frame(head: bytes, shared: bytes, control: bytes, pixels: list[bytes]) -> P
     inside = left + width <= all_width and top + height <= all_height
     if not (inside and width and height) or disposal not in iter(Disposal):
         raise Unread
-    parts = chunk(b"IHDR", control[4:12] + head[8:]) + shared + chunk(PIXELS, b"".join(pixels))
-    file = SIGNATURE + parts + chunk(END, b"")
+    front = SIGNATURE + chunk(b"IHDR", control[4:12] + head[8:]) + shared
+    file = b"".join([front, *_pixel_chunk(pixels), chunk(END, b"")])
     return PngFrame(width, height, left, top, Disposal(disposal), blending == 1, file)
+
+
+def _pixel_chunk(pixels: list[memoryview]) -> Iterator[bytes | memoryview]:
+    """Yield the parts of one chunk with all pixels: these are copied once, by who joins them."""
+    checksum = zlib.crc32(PIXELS)
+    yield struct.pack(">I4s", sum(map(len, pixels)), PIXELS)
+    for part in pixels:
+        checksum = zlib.crc32(part, checksum)
+        yield part
+    yield struct.pack(">I", checksum)

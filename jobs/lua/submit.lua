@@ -67,12 +67,6 @@ enqueue(id, now, 'job', job, 'submitted_ms', text(now), 'deadline_ms', text(dead
   'small', small, 'result_channel', result_channel)
 if counters then charge(counters, jobs, now, id, pixels, pixels_per_day, most_jobs) end
 remember(key, fingerprint, id)
-if webhook_url ~= '' then
-  redis.call('HSET', records .. id, 'webhook_url', webhook_url, 'webhook_host', webhook_host)
-end
-if place ~= '' then
-  redis.call('HSET', records .. id, 'result_place', place, 'result_host', place_host)
-  if put_url ~= '' then redis.call('SET', url_of(id), put_url, 'EX', put_ttl) end
-end
+agree_deliveries(id, webhook_url, webhook_host, place, place_host, put_url, put_ttl)
 wake_one()
 return { 'accepted', text(now), text(deadline) }

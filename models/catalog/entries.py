@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property, lru_cache
@@ -23,6 +24,17 @@ WIDTH_TOLERANCE = 0.005
 MOST_RIM = 48
 """Largest rim in input pixels: the context of a tile where the network has no halo
 (`scheduling.tiling.CONTEXT`)."""
+
+
+BESIDE_THE_PICTURE = {
+    "description",
+    "licence",
+    "quality",
+    "trained_scales",
+    "in_ladder",
+    "on_demand",
+}
+"""Fields of an entry that change no picture."""
 
 
 class Precision(StrEnum):
@@ -143,6 +155,12 @@ class ModelEntry(Record):
         every = (self.weights, self.torchscript, self.head, *parts)
         return tuple(artifact for artifact in every if artifact is not None)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of all that the model's pictures depend on: its files and how it is run."""
+        described = self.model_dump_json(exclude=BESIDE_THE_PICTURE)
+        return hashlib.sha256(described.encode()).hexdigest()[:32]
+
     @property
     def chosen_freely(self) -> bool:
         """Whether the service may choose it by itself: a foreign graph only once its quality on
@@ -222,7 +240,7 @@ class ModelEntry(Record):
     ) -> ModelEntry:
         """Return a copy with some fields changed and without derived values of the original."""
         copied = super().model_copy(update=update, deep=deep)
-        for derived in ("_measured", "_recent_db"):
+        for derived in ("_measured", "_recent_db", "fingerprint"):
             copied.__dict__.pop(derived, None)
         return copied
 

@@ -18,6 +18,7 @@ from service.inference.openapi import infer_answers, infer_request
 from service.inference.upload import AnswerForm, read_inference
 from service.negotiation import format_of_result
 from service.picture_response import picture_headers
+from service.result_cache.requests import cache_headers
 from service.submission import Accepted, admit
 
 router = APIRouter(prefix=f"{PREFIX}/models/{{name}}", tags=["inference"])
@@ -57,8 +58,9 @@ async def infer(request: Request, gateway: GatewayDep, model: ModelDep) -> Respo
         finished.share.release()
         raise
     headers = picture_headers(finished.view, finished.elapsed_ms, accepted.upload_ms)
+    headers |= cache_headers(accepted.sought, accepted.hit)
     headers |= REPLAYED_HEADERS if accepted.asked is Asked.AGAIN else {}
-    sent = partial(picture_sent, gateway, finished.view, len(picture), accepted.asked)
+    sent = partial(picture_sent, gateway, finished, accepted)
     return inference_response(body, json_bytes, headers, sent, share.release)
 
 

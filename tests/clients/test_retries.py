@@ -105,7 +105,8 @@ def test_only_tries_without_an_answer_are_counted() -> None:
 
 FAMILIES: dict[type[AnysrError], str] = {
     AccessDenied: "unauthorized admin_disabled model_not_allowed address_refused "
-    "source_not_allowed bucket_not_allowed result_not_allowed",
+    "source_not_allowed bucket_not_allowed result_not_allowed signature_invalid link_expired "
+    "links_disabled",
     Busy: "overloaded not_ready rate_limited quota_exceeded too_many_jobs",
     Conflict: "job_not_finished job_cancelled idempotency_key_reused",
     DeadlineExceeded: "deadline_exceeded",

@@ -25,7 +25,7 @@ DOTTED = re.compile(r"[a-z_]+(?:\.\w+)+")
 CLASS = re.compile(r"[A-Z][a-z]\w*")
 OTHERS_WORDS = {
     *("Accept", "Host", "QuantizeLinear", "Location", "Set5", "Set14", "False"),
-    *("Authorization", "RateLimit"),
+    *("Authorization", "RateLimit", "Age"),
 }
 """Names in the form of a class that are not ours: an operator, headers, data sets, a value."""
 BESIDE = {"data/bench"}

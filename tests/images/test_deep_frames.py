@@ -31,6 +31,11 @@ def noise(seed: int, channels: int = 4, height: int = HEIGHT, width: int = WIDTH
     return np.random.default_rng(seed).integers(0, 65536, shape, np.uint16)
 
 
+def shallow(samples: Deep, bits: int) -> Deep:
+    """Return samples of 16 bits as those of fewer."""
+    return (samples >> (16 - bits)).astype(np.uint16)
+
+
 def shown(data: bytes, frame: int) -> NDArray[Any]:
     header, picture = read_header(data, LIMIT, frame), decode(data, LIMIT, frame)
     assert (header.width, header.height, header.frame) == (WIDTH, HEIGHT, frame)
@@ -126,7 +131,7 @@ def test_damaged_frames_of_a_png_are_refused() -> None:
 @needs_libavif
 @pytest.mark.parametrize(("channels", "bits"), [(3, 10), (4, 10), (3, 12)])
 def test_frames_of_an_avif_are_those_that_were_drawn(channels: int, bits: int) -> None:
-    frames = [noise(seed, channels) >> (16 - bits) for seed in range(3)]
+    frames = [shallow(noise(seed, channels), bits) for seed in range(3)]
     data = animated_avif(frames, bits)
     for number, frame in enumerate(frames):
         samples = shown(data, number)
@@ -136,7 +141,7 @@ def test_frames_of_an_avif_are_those_that_were_drawn(channels: int, bits: int) -
 
 @needs_libavif
 def test_an_avif_whose_frames_are_larger_than_it_says_is_refused() -> None:
-    data = animated_avif([noise(seed, 3) >> 6 for seed in range(2)], 10)
+    data = animated_avif([shallow(noise(seed, 3), 10) for seed in range(2)], 10)
     with pytest.raises(ImageTooLarge):
         read_header(data, WIDTH * HEIGHT - 1, 0)
     entry = data.index(b"av01", data.index(b"stsd")) + 4 + SIZE_AT
@@ -151,7 +156,7 @@ def test_an_avif_whose_frames_are_larger_than_it_says_is_refused() -> None:
 @needs_libavif
 @pytest.mark.skipif(not supported(), reason="the sandbox needs Linux")
 def test_the_confined_decoder_makes_the_same_frames() -> None:
-    avif = animated_avif([noise(seed, 4) >> 6 for seed in range(2)], 10)
+    avif = animated_avif([shallow(noise(seed, 4), 10) for seed in range(2)], 10)
     png = animated_png((WIDTH, HEIGHT), [Shown(noise(1)), Shown(noise(2), blend=OVER)])
     decoder = SandboxedDecoder(LIMIT)
     try:

@@ -15,6 +15,8 @@ Test files go by endpoint, over real HTTP, or by module:
 - access: access, by what is limited; test_key_file, test_rate_headers: the module of that name
 - page, test_page_types: static; test_docs_page: docs_page; in a Chromium
 - test_forms_http: form, form_preamble; test_head_http: head_requests; test_negotiation: negotiation
+- result_cache: result_cache, over HTTP and by module
+- links: links_api, links; by module, and over HTTP
 - inference: inference, and finished_picture; by requests written by hand, and by Triton's client
 - outbound: outbound, module by module; sources: sources, and uploads of no body
 - test_generated_clients: openapi, by the clients that generators make of it

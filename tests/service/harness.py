@@ -175,6 +175,7 @@ def run_facts(job: Job) -> RunFacts:
         expected_db=32.1,
         expected_db_range=(30.8, 33.62),
         strength=job.strength,
+        fingerprint=model_entry(job.model or MODEL).fingerprint,
     )
 
 

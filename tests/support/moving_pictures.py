@@ -108,3 +108,13 @@ def _picture(library: Any, samples: Deep, bits: int) -> Any:
     pixels.pixels, pixels.row_bytes = samples.ctypes.data, samples.strides[0]
     assert library.avifImageRGBToYUV(picture, pixels) == libavif.OK
     return picture
+
+
+def deep_animations() -> list[bytes]:
+    """Return small animations of noise, of every format that holds deep ones here."""
+    random = np.random.default_rng(0)
+    first, second = random.integers(0, 65536, (2, 12, 16, 4), np.uint16)
+    found = [animated_png((16, 12), [Shown(first), Shown(second[:6, :8], 3, 2, 1, 1)])]
+    if libavif.libavif() is not None:
+        found.append(animated_avif([first >> 6, second >> 6], 10))
+    return found

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.heic_pictures import ALPHA_OF_HEIC, coded, heic, nclx, picture_item
+from images.avif_by_libavif import libavif_found
 from images.decode import decode
 from images.encode import encode
 from images.header import ImageHeader
@@ -34,6 +35,7 @@ from jobs.heartbeat import MachineState
 from jobs.job import Job
 from models.catalog import SHIPPED, Precision
 from scheduling.tiling import Tiling, tiling_of
+from tests.support.moving_pictures import Shown, animated_avif, animated_png, deep_animations
 from tests.workers.workbench import Gated, a_job, default_entry
 from workers.allocator import configure, trim
 from workers.loaded_model import LoadedModel
@@ -214,6 +216,36 @@ def measure_decoding(kind: str, side: int) -> tuple[int, int]:
     decode(payload, LIMITS.source_pixels)
     counted = stage_bytes(header, header.width, header.height, PNG).decoding
     return status("VmHWM") - before, counted
+
+
+def measure_frames(kind: str, channels: int) -> tuple[int, int]:
+    """Return the measured and the counted peak of decoding the last frame of a deep animation."""
+    configure()
+    for animation in deep_animations():
+        decode(animation, LIMITS.source_pixels, 1)  # loads libraries
+    side, last = 600, 8  # as many frames as AV1 may refer to
+    frames = [noise(channels, True, side).samples + np.uint16(n) for n in range(last + 1)]
+    if kind == "avif":
+        payload = animated_avif([(frame >> 6).astype(np.uint16) for frame in frames], 10)
+    else:
+        payload = animated_png((side, side), [Shown(f, disposal=2, blend=1) for f in frames])
+    del frames
+    header = read_header(payload, LIMITS.source_pixels, last)
+    trim()
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status("VmRSS")
+    decode(payload, LIMITS.source_pixels, last)
+    return status("VmHWM") - before, stage_bytes(header, side, side, PNG).decoding
+
+
+@needs_linux
+def test_frames_of_deep_animations_take_no_more_than_is_counted() -> None:
+    kinds = ["png"] + ["avif"] * libavif_found()
+    cases = [(kind, channels) for kind in kinds for channels in (3, 4)]
+    peaks = in_new_processes(measure_frames, cases)
+    for case, (measured, counted) in zip(cases, peaks, strict=True):
+        print(f"{case}: {measured / 1e6:.0f} of {counted / 1e6:.0f} MB")
+        assert measured <= counted
 
 
 def stored(kind: str, side: int) -> bytes:

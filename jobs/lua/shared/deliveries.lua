@@ -20,6 +20,18 @@ local function url_of(id)
   return records .. id .. ':result-url'
 end
 
+-- Notes in a job's record what is to be delivered at its end: '' for nothing. `put_url` is kept for `put_ttl`
+-- seconds.
+local function agree_deliveries(id, webhook_url, webhook_host, place, place_host, put_url, put_ttl)
+  if webhook_url ~= '' then
+    redis.call('HSET', records .. id, 'webhook_url', webhook_url, 'webhook_host', webhook_host)
+  end
+  if place ~= '' then
+    redis.call('HSET', records .. id, 'result_place', place, 'result_host', place_host)
+    if put_url ~= '' then redis.call('SET', url_of(id), put_url, 'EX', put_ttl) end
+  end
+end
+
 local function update_host(host)
   local first = redis.call('ZRANGE', of_host(host), 0, 0, 'WITHSCORES')
   if first[1] then

@@ -17,6 +17,7 @@ from jobs.errors import (
     UnsupportedImage,
 )
 from tests.fuzz.target import Target, read_or_refused
+from tests.support.moving_pictures import deep_animations
 
 MAX_PIXELS = 1 << 20
 REFUSALS = (
@@ -44,7 +45,7 @@ def check(header: ImageHeader) -> None:
 
 
 def seeds() -> list[bytes]:
-    return [*specimens().values(), *refused_specimens().values()]
+    return [*specimens().values(), *refused_specimens().values(), *deep_animations()]
 
 
 TARGET = Target(run, seeds, longest=8192, repaired=with_checksums)

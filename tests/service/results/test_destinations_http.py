@@ -331,7 +331,8 @@ async def test_a_gateway_that_is_killed_leaves_it_to_another(
         os.kill(killed.pid, signal.SIGKILL)
     remote.serves("/out/a.png", b"")
     async with start(**settings) as served:
-        (held,) = await raw_redis.zrange(f"{keys.deliveries}:127.0.0.1", 0, -1)
+        waiting: Any = await raw_redis.zrange(f"{keys.deliveries}:127.0.0.1", 0, -1)
+        (held,) = waiting
         job = {"links": {"self": f"/jobs/{held.decode()}"}, "id": held.decode()}
         assert not stored(await job_of(served, job))  # until the lease of the dead one runs out
         await hurry(raw_redis, keys)
@@ -389,7 +390,7 @@ async def test_one_destination_and_jobs_alone(start: Start, remote: Remote) -> N
         refused = await served.post_job(scale=2, result=remote.url(SIGNED))
         assert "result_url" in assert_problem(refused, 422, "invalid_request")["detail"]
         for name, value in both.items():
-            refused = await served.upscale(scale=2, **{name: value})
+            refused = await served.upscale(None, **{"scale": 2, name: value})
             detail = assert_problem(refused, 422, "invalid_request")["detail"]
             assert detail == f"{name} is a parameter of POST /jobs alone."
 

@@ -1,0 +1,1 @@
+"""Result cache: the same picture with the same options is answered without a worker."""
