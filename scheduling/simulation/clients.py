@@ -29,7 +29,7 @@ class _Account:
 
 
 class Clients:
-    """Accounts of clients with these weights, which are told what comes and goes."""
+    """Accounts of clients with these weights, to which what comes and goes is reported."""
 
     def __init__(self, weights: Sequence[float]) -> None:
         self._accounts = [_Account(weight) for weight in weights]
