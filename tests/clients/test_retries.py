@@ -107,7 +107,7 @@ FAMILIES: dict[type[AnysrError], str] = {
     AccessDenied: "unauthorized admin_disabled model_not_allowed address_refused "
     "source_not_allowed bucket_not_allowed result_not_allowed signature_invalid link_expired "
     "links_disabled",
-    Busy: "overloaded not_ready rate_limited quota_exceeded too_many_jobs",
+    Busy: "overloaded not_ready rate_limited quota_exceeded too_many_jobs share_exceeded",
     Conflict: "job_not_finished job_cancelled idempotency_key_reused",
     DeadlineExceeded: "deadline_exceeded",
     Infeasible: "budget_infeasible quality_infeasible",

@@ -38,7 +38,7 @@ def test_a_target_accepts_its_seeds_and_damaged_ones(name: str) -> None:
         ("header", "header", "read_header"),
         ("decode", "decode", "decode"),
         ("exif", "exif", "bounded"),
-        ("metadata", "metadata", "carried"),
+        ("metadata", "metadata", "extract_metadata"),
         ("form", "form", "PictureForm"),
         ("upload", "upload", "READER"),
         ("parameters", "parameters", "parse_request"),

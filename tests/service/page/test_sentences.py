@@ -62,10 +62,17 @@ async def test_an_unknown_reason_is_passed_over(page: Page) -> None:
 
 
 NEVER_HERE = {
-    *("admin_disabled", "job_not_found", "job_not_finished", "result_expired"),
+    *("admin_disabled", "job_not_found", "job_not_finished", "result_expired", "batch_not_found"),
+    *("webhook_not_found", "links_disabled", "link_expired", "signature_invalid"),
 }
 """Codes of routes that the page does not call."""
-UNSENT = {"quality_infeasible"}
+UNSENT = {
+    *("quality_infeasible", "idempotency_key_reused", "webhooks_disabled"),
+    # of image_url and result
+    *("address_refused", "source_not_allowed", "bucket_not_allowed", "result_not_allowed"),
+    *("remote_unreachable", "remote_too_slow", "too_many_redirects", "remote_refused"),
+    *("source_changed", "bucket_denied", "bucket_not_found", "object_not_found"),
+}
 """Codes of parameters that the page does not send."""
 IN_THE_BROWSER = {"unreadable_file", "unreachable"}
 """Codes of what goes wrong before the service hears of it."""
