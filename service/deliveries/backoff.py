@@ -13,7 +13,8 @@ from email.utils import parsedate_to_datetime
 
 FIRST_S = 5.0
 """Bound of the pause after the first attempt."""
-LONGEST_S = 3600.0
+LONGEST_S = 900.0
+"""After an outage, deliveries come within this time of its end."""
 DOUBLINGS = 16
 """More would only make larger numbers than `LONGEST_S`."""
 LONGEST_RETRY_AFTER_S = 86_400.0
