@@ -32,7 +32,7 @@ def paths(service_url: str) -> dict[str, Any]:
 
 def asked(command: Command) -> tuple[str, str]:
     """Method and path of a call of curl."""
-    method = "POST" if "-F" in command else "GET"
+    method = "POST" if {"-F", "-d", "--data-binary"} & set(command) else "GET"
     if "-X" in command:
         method = command[command.index("-X") + 1]
     [url] = [word for word in command[1:] if re.match(r"https?://|/\w", word)]
