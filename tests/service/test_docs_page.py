@@ -47,7 +47,7 @@ async def test_docs_need_no_other_server(blank: Page, served: RunningGateway) ->
     blank.on("request", lambda request: asked.append(request.url))
     await blank.goto(f"{here}docs")
     await expect(blank.locator(".opblock-summary-path", has_text="/upscale")).to_be_visible()
-    await blank.locator(".opblock-get", has_text="/health/live").click()
+    await blank.locator("#operations-service-live").click()
     await blank.get_by_role("button", name="Try it out").click()
     await blank.get_by_role("button", name="Execute").click()
     await expect(blank.locator(".live-responses-table .microlight").first).to_contain_text("live")

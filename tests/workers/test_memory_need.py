@@ -60,6 +60,8 @@ LIMITS = Limits(SIDE**2, 4 * SIDE**2)
 PNG, JPEG, WEBP, AVIF, JXL, TIFF, *_ = ImageFormat
 LOOSEST = 1.3
 """The bound, as a multiple of what the worst content takes."""
+LOOSEST_OF_JXL = 1.4
+"""Noise is lossy at quality 89 at the most, and takes less there than milder pictures at 100."""
 
 
 def noise(channels: int, deep: bool = False, side: int = SIDE) -> Raster:
@@ -201,7 +203,7 @@ def test_the_bound_is_above_the_measured_peak_but_not_far() -> None:
     peaks = in_new_processes(measure_kind, KINDS)
     for case, (measured, counted) in zip(KINDS, peaks, strict=True):
         print(f"{case}: {measured / 1e6:.0f} of {counted / 1e6:.0f} MB")
-        assert_bounded(measured, counted)
+        assert_bounded(measured, counted, LOOSEST_OF_JXL if case[1] is JXL else LOOSEST)
 
 
 def measure_decoding(kind: str, side: int) -> tuple[int, int]:
