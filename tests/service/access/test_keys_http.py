@@ -40,17 +40,23 @@ OPEN = (
 )
 JOB = "/jobs/" + 32 * "0"
 BATCH = "/batches/" + 32 * "0"
+V2_MODEL = "/v2/models/anysr"
+VERSION = f"{V2_MODEL}/versions/1"
 GUARDED = (
     *(("POST", "/upscale"), ("POST", "/jobs"), ("GET", "/estimate"), ("GET", "/models")),
     *(("GET", JOB), ("GET", f"{JOB}/result"), ("GET", f"{JOB}/events"), ("DELETE", JOB)),
     *(("POST", "/batches"), ("GET", BATCH), ("GET", f"{BATCH}/items")),
     *(("GET", f"{BATCH}/events"), ("DELETE", BATCH)),
+    *(("GET", V2_MODEL), ("GET", f"{V2_MODEL}/ready"), ("POST", f"{V2_MODEL}/infer")),
+    *(("GET", VERSION), ("GET", f"{VERSION}/ready"), ("POST", f"{VERSION}/infer")),
 )
 
 
 def route_of(path: str) -> str:
     """The route of a path, as OpenAPI names it."""
-    return path.replace(JOB, "/jobs/{job_id}").replace(BATCH, "/batches/{batch_id}")
+    known = path.replace(JOB, "/jobs/{job_id}").replace(BATCH, "/batches/{batch_id}")
+    known = known.replace(VERSION, f"{V2_MODEL}/versions/{{version}}")
+    return known.replace(V2_MODEL, "/v2/models/{name}")
 
 
 @pytest.fixture
@@ -90,11 +96,11 @@ async def test_a_key_is_needed(
     locked: RunningGateway, method: str, path: str, shop: dict[str, str]
 ) -> None:
     missing = await locked.client.request(method, path)
-    assert_problem(missing, 401, "unauthorized")
+    assert (missing.status_code, missing.json()["code"]) == (401, "unauthorized")
     assert missing.headers["www-authenticate"] == "Bearer"
     wrong = {"Authorization": shop["Authorization"][:-1] + "~"}
     refused = await locked.client.request(method, path, headers=wrong)
-    assert_problem(refused, 401, "unauthorized")
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized")
     assert refused.headers["www-authenticate"] == 'Bearer error="invalid_token"'
     assert (await locked.client.request(method, path, headers=shop)).status_code != 401
 
