@@ -194,6 +194,17 @@ def test_streams_carry_a_picture_and_nothing_else(tmp_path: Path) -> None:
     assert b"Traceback" not in nothing.stderr
 
 
+def test_a_file_may_have_the_name_of_the_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "-", drawn(ImageFormat.PNG, 1))
+    made = run("./-", "-o", "made.png", *MODEL)
+    assert made.returncode == 0, made.stderr
+    with Image.open(tmp_path / "made.png") as image:
+        assert image.size == (40, 40)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_other_signals_end_a_run_as_well(tmp_path: Path, number: int) -> None:
     out = tmp_path / "out"
