@@ -213,6 +213,7 @@ def test_a_killed_redis_is_restarted_and_waiting_callers_get_an_error(service):
     assert "Retry-After" in answers[0].headers
     wait_for(lambda: _ready(service), 20)
     assert opened(httpx.post(f"{service}/upscale?scale=2", content=picture(40, 30), timeout=60))
+    wait_for(lambda: workers_of(service), 20)  # the new server knows none before a heartbeat
     assert redis_of(service).pid != killed.pid
 
 
