@@ -26,7 +26,7 @@ optimiser = "muon"
 validation_images = 1
 """
 TRAIN = ("-m", "models.training.run")
-LAUNCH = ("-m", "torch.distributed.run", "--nproc-per-node", "2", *TRAIN)
+LAUNCH = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *TRAIN)
 
 
 @pytest.mark.parametrize(("batch", "count"), [(16, 2), (5, 2), (7, 3), (4, 4)])
