@@ -17,8 +17,8 @@ from service.submission import Accepted
 
 async def finished_picture(request: Request, gateway: Gateway, accepted: Accepted) -> Finished:
     """Return a picture from the result cache, or wait for that of a job, for as long as its caller
-    does; and add the worker's decision
-    and the deadline's outcome to log line and span. Raises as `Dispatcher.wait_for_picture`."""
+    does; and add the worker's decision and the deadline's outcome to log line and span. Raises as
+    `Dispatcher.wait_for_picture`."""
     request.state.span.enter("wait")
     finished = await _finished(request, gateway, accepted)
     request.state.span.enter("answer")
