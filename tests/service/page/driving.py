@@ -23,7 +23,8 @@ COLOURS = ("red", "green", "blue")
 async def opened(page: Page, served: RunningGateway) -> Page:
     """Open the page, and wait until it knows the models.
 
-    The browser reports file dialogues from the beginning: it loses one that opens while it starts to.
+    The browser reports file dialogues from the beginning: it loses one that opens while it
+    starts to.
     """
     page.on("filechooser", lambda _: None)
     await page.goto(f"http://127.0.0.1:{served.port}/")
