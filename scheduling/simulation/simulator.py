@@ -22,6 +22,7 @@ from scheduling.options import Option, Options, narrowest_network
 from scheduling.policy import admit, late_ms
 from scheduling.rungs import FLOOR
 from scheduling.shares import over_share_ms
+from scheduling.simulation.autoscaling import Autoscaler, Fleet, Reading
 from scheduling.simulation.clients import Clients
 from scheduling.simulation.strategies import BATCH_GAIN, Case, Strategy, batch_ms
 from scheduling.simulation.workload import Workload
@@ -43,6 +44,12 @@ class SimulatedWorkers:
     slow: Sequence[tuple[float, int, float]] = ()
     """(time in ms, worker, slowdown from its next run on). With an infinite slowdown the worker
     dies at once and its job runs again; with a finite one after that it comes back."""
+    autoscaler: Autoscaler | None = None
+    """Starts and stops workers, which then neither slow down nor die; `workers` is not used."""
+
+    def __post_init__(self) -> None:
+        if self.autoscaler and self.slow:
+            raise ValueError("workers that are started and stopped cannot slow down or die")
 
     def factors(self, count: int) -> NDArray[np.float64]:
         """Return (count,) ratios of actual to predicted cost on a worker at full speed."""
@@ -77,6 +84,8 @@ class SimulationResult:
     """Number of pictures by "model@width"."""
     busy: float = 0.0
     """Part of the worker time that was used, 0 to 1."""
+    worker_ms: float = 0.0
+    """Time of all workers, used or not, from their start to their stop."""
     arrival_ms: list[float] = field(default_factory=list)
     """When each request came; in a closed loop this follows from the answers."""
     db_of: dict[int, float] = field(default_factory=dict)
@@ -107,6 +116,7 @@ class SimulationResult:
             "mean_db": self.db,
             "loss_db": self.loss_db,
             "busy": self.busy,
+            "worker_hours": self.worker_ms / 3.6e6,
             "rungs": {k: v / self.requests for k, v in sorted(self.rungs.items())},
         }
 
@@ -181,10 +191,17 @@ class _Simulation:
         self.same_kind = [deque[int]() for _ in tables]
         self.waiting = [0] * len(tables)
         self.queued = bytearray(len(workload))
-        self.idle = list(range(machine.workers))
-        self.alive = machine.workers
-        self.actual_slowdown = [1.0] * machine.workers
-        self.estimated_slowdown = [1.0] * machine.workers
+        self.fleet = Fleet(machine.autoscaler) if machine.autoscaler else None
+        self.alive = self.fleet.warm if self.fleet else machine.workers
+        # Twice as many, because those that stop finish their runs.
+        most = 2 * self.fleet.rule.most if self.fleet else machine.workers
+        self.idle = list(range(self.alive))
+        self.absent = list(range(self.alive, most))
+        """Workers that do not exist now."""
+        self.stopping: set[int] = set()
+        """Workers that stop after their run."""
+        self.actual_slowdown = [1.0] * most
+        self.estimated_slowdown = [1.0] * most
         self.slowed: dict[tuple[int, int], Options] = {}
         self.running: list[_RunInProgress] = []
         """A heap, by end."""
@@ -193,6 +210,9 @@ class _Simulation:
         """Requests that came while others waited, which `demand` counts."""
         self.result = SimulationResult(len(workload))
         self.total_db = self.total_loss = self.busy_ms = 0.0
+        self.best_ms = [table[-1].expected_ms for table in self.tables]
+        self.wanted_ms = self.worker_ms = 0.0
+        self.last_deadline_ms = 0.0
 
     def run(self, on_progress: OnProgress) -> SimulationResult:
         changes = sorted(self.machine.slow)
@@ -205,9 +225,13 @@ class _Simulation:
                 self.arrivals[0][0] if self.arrivals else float("inf"),
             )
             first = min(times)
-            if first == float("inf"):
-                return self._result(now)
-            now = first
+            if first == float("inf") and not self._can_still_scale(now):
+                return self._result()
+            if self.fleet and self.fleet.next_ms <= first:
+                now = self._pass_time(now, self.fleet.next_ms)
+                self._scale(now, self.fleet)
+                continue
+            now = self._pass_time(now, first)
             if times[0] == first:
                 self._end()
             elif times[1] == first:
@@ -220,15 +244,57 @@ class _Simulation:
                 came += 1
                 if came % PROGRESS_EVERY == 0:
                     on_progress(came)
-            while self.idle and self.pending:
-                self._claim(now)
+            self._claim_all(now)
 
-    def _result(self, now: float) -> SimulationResult:
+    def _pass_time(self, now: float, to: float) -> float:
+        """Count the time of all workers up to a moment, and return it."""
+        there = self.fleet.replicas + len(self.stopping) if self.fleet else self.machine.workers
+        self.worker_ms += (to - now) * there
+        return to
+
+    def _claim_all(self, now: float) -> None:
+        while self.idle and self.pending:
+            self._claim(now)
+
+    def _can_still_scale(self, now: float) -> bool:
+        """Return whether jobs wait that a worker may still be started for in time."""
+        return self.fleet is not None and any(self.waiting) and now <= self.last_deadline_ms
+
+    def _scale(self, now: float, fleet: Fleet) -> None:
+        """Show the signals to the autoscaler, and start and stop workers as it wants."""
+        backlog_ms = sum(group.cheapest_ms for group in self.slots.groups())
+        fleet.advance(Reading(now, backlog_ms / 1e3, len(self.running), self.wanted_ms / 1e3))
+        self.demand.pass_time(now, any(self.waiting))
+        for _ in range(fleet.warm - self.alive):
+            self.idle.append(self.absent.pop())
+        for _ in range(self.alive - fleet.warm):
+            self._stop_one()
+        self.alive = fleet.warm
+        self._claim_all(now)
+
+    def _stop_one(self) -> None:
+        """Stop an idle worker, or else one after its run."""
+        if self.idle:
+            self.absent.append(self.idle.pop())
+        else:
+            working = (run.worker for run in self.running if run.worker not in self.stopping)
+            self.stopping.add(next(working))
+
+    def _free(self, worker: int) -> None:
+        """Note that a worker's run has ended."""
+        if worker in self.stopping:
+            self.stopping.remove(worker)
+            self.absent.append(worker)
+        else:
+            self.idle.append(worker)
+
+    def _result(self) -> SimulationResult:
         result = self.result
         result.dropped += sum(self.queued)  # no worker is left for these
         result.db = self.total_db / max(1, result.met)
         result.loss_db = self.total_loss / max(1, result.met)
-        result.busy = self.busy_ms / max(1e-9, now * self.machine.workers)
+        result.worker_ms = self.worker_ms
+        result.busy = self.busy_ms / max(1e-9, self.worker_ms)
         result.arrival_ms = self.arrival
         return result
 
@@ -260,7 +326,9 @@ class _Simulation:
         waiting = any(self.waiting)
         self.demand.pass_time(now, waiting)
         self.clients.sends(self.client[job], now)
-        if self.strategy.admission and not self._admit(now, job):
+        self.wanted_ms += self.best_ms[kind]
+        self.last_deadline_ms = max(self.last_deadline_ms, now + self.budget[job])
+        if self._refuses(now, job):
             self.result.refused += 1
             self.result.refused_of.add(job)
             self._answered(now, job)
@@ -272,6 +340,12 @@ class _Simulation:
         self._enqueue(job)
         if self.patience is not None and self.patience[job] < float("inf"):
             heapq.heappush(self.cancellations, (now + self.patience[job], job))
+
+    def _refuses(self, now: float, job: int) -> bool:
+        """Return whether a request is refused. Without a warm worker all are."""
+        if self.fleet and not self.alive:
+            return True
+        return self.strategy.admission and not self._admit(now, job)
 
     def _admit(self, now: float, job: int) -> bool:
         """Decide as gateway and queue do."""
@@ -309,7 +383,7 @@ class _Simulation:
             running.jobs.remove(job)
             if not running.jobs:
                 self._interrupt(running, now)
-                self.idle.append(running.worker)
+                self._free(running.worker)
         self.result.cancelled += 1
         self._answered(now, job)
 
@@ -403,7 +477,7 @@ class _Simulation:
 
     def _end(self) -> None:
         run = heapq.heappop(self.running)
-        self.idle.append(run.worker)
+        self._free(run.worker)
         if self.machine.slow:
             slowdown = self.estimated_slowdown[run.worker]
             bounded = min(max(run.factor, slowdown / MOST_STEP), slowdown * MOST_STEP)
