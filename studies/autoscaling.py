@@ -12,29 +12,22 @@ Run: python -m studies.autoscaling --write
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import track
 
-from models.catalog import SHIPPED, read_catalog
-from scheduling.cost_model import CostModel
 from scheduling.options import Options
 from scheduling.simulation.autoscaling import Autoscaler, Signal
 from scheduling.simulation.simulator import SimulatedWorkers, SimulationResult, simulate
 from scheduling.simulation.strategies import Ours
-from scheduling.simulation.tables import tables_of
-from scheduling.simulation.workload import MIXED, Workload, day, draw, on_off
+from scheduling.simulation.workload import Workload, day, draw, on_off
 from studies.arguments import parser_of
 from studies.document_tables import ROOT, replace_table, table
+from studies.simulated_tables import mean_best_ms, mixed_tables
 
-COSTS = ROOT / "benchmarks" / "costs" / "two-cores.json"
 DOCUMENT = ROOT / "docs" / "scaling.md"
-MARGIN = 1.23
-"""Safe over expected cost where runs deviate by a tenth, as `anysr simulate` has it."""
 BUSY_WORKERS = 4
 """Workers that the mean load would keep busy, with each picture at its best."""
 MOST = 10
@@ -118,28 +111,15 @@ def loss(result: SimulationResult) -> str:
 
 def workloads(hours: float, tables: Sequence[Options], seed: int) -> dict[str, Workload]:
     """Return the workloads by name."""
-    best_ms = sum(options[-1].expected_ms * part for options, (_, part) in _parts(tables))
-    rate = BUSY_WORKERS * 1e3 / best_ms
+    rate = BUSY_WORKERS * 1e3 / mean_best_ms(tables)
     seconds = hours * 3600
     shapes = {"day": day(period_s=seconds), "on and off": on_off(0.25, min(7200.0, seconds))}
     return {n: draw(int(rate * seconds), rate, a, seed=seed) for n, a in shapes.items()}
 
 
-def _parts(tables: Sequence[Options]) -> zip[tuple[Options, tuple[object, float]]]:
-    return zip(tables, MIXED, strict=True)
-
-
-def cost_tables(costs: Path = COSTS) -> list[Options]:
-    """Return the options of the mixed kinds, with the safe costs of quiet workers."""
-    entries = {entry.name: entry for entry in read_catalog(SHIPPED).models}
-    model = CostModel.from_dict(json.loads(costs.read_text()))
-    model = replace(model, margin=MARGIN, jitter_ms=0)
-    return tables_of([kind for kind, _ in MIXED], entries, model)
-
-
 def cases(hours: float, seed: int, most: int = MOST) -> list[Case]:
     """Return the workloads with their fixed numbers of workers simulated."""
-    tables = cost_tables()
+    tables = mixed_tables()
     return [
         Case(name, hours, workload, tables, _fixed(name, workload, tables, most))
         for name, workload in workloads(hours, tables, seed).items()
