@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib import resources
 from typing import Any, Literal, get_args
 
@@ -45,9 +46,16 @@ StepCall = tuple[Step, Sequence[Argument]]
 """A step and its arguments."""
 
 
+@cache
 def _source(name: str) -> str:
     path = resources.files("jobs") / "lua" / f"{name}.lua"
     return path.read_text("utf-8")
+
+
+@cache
+def _step_source(step: Step) -> str:
+    """Return a step with what all share. It is made once, however many queues a process has."""
+    return "\n".join((*(_source(f"shared/{name}") for name in SHARED), _source(step)))
 
 
 class Scripts:
@@ -59,9 +67,8 @@ class Scripts:
     def __init__(
         self, client: SteadyRedis, keys: Keys, job_ttl_seconds: int, pictures_here: bool
     ) -> None:
-        shared = "\n".join(_source(f"shared/{name}") for name in SHARED)
         self._client = client
-        self._steps = {step: client.register_script(f"{shared}\n{_source(step)}") for step in STEPS}
+        self._steps = {step: client.register_script(_step_source(step)) for step in STEPS}
         self._heartbeat = client.register_script(_source("heartbeat"))
         self._registry = client.register_script(_source("heartbeats"))
         self._names = [keys.pending, keys.leases, keys.wake, keys.tokens]

@@ -44,6 +44,8 @@ RULES: tuple[tuple[Signal, float, int], ...] = (
     (Signal.WANTED, 1.5, 0),
 )
 """Signals with their targets for one worker, and the fewest workers."""
+CHOSEN = (Signal.RUNNING, 0.7, 2)
+"""The rule of deploy/kubernetes/scaling.yaml."""
 WORDS = {
     Signal.BACKLOG: "waiting work at its cheapest, {} s",
     Signal.RUNNING: "runs, mean of a minute, {}",
