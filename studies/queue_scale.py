@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import sys
 import time
 import uuid
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ CALLS = (
 COST_HEAD = ("call", "calls a second for each worker")
 LOAD_HEAD = (
     *("workers", "looks", "submits a second", "p50, p99", "claims a second", "p50, p99"),
-    *("heartbeat p50, p99", "snapshot p50, p99", "CPU of the server"),
+    *("heartbeat p50, p99", "snapshot p50, p99", "failed calls", "CPU of the server"),
 )
 
 
@@ -65,7 +66,8 @@ class Outcome:
             *(str(self.load.workers), "yes" if self.load.looks_s else "no"),
             *self._rate_and_latency("submit"),
             *self._rate_and_latency("complete and claim"),
-            *(self._latency("heartbeat"), self._latency("snapshot"), f"{100 * self.cpu:.0f} %"),
+            *(self._latency("heartbeat"), self._latency("snapshot")),
+            *(str(len(self.latencies.of.get("failed", ()))), f"{100 * self.cpu:.0f} %"),
         )
 
     def _rate_and_latency(self, call: str) -> tuple[str, str]:
@@ -156,14 +158,17 @@ def arguments_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print the tables or write them into the document."""
     given = arguments_of(arguments)
-    costs, loads = {}, []
+    costs: dict[int, dict[str, float]] = {}
+    loads: list[tuple[str, ...]] = []
     for workers in given.workers:
         with embedded_redis(given.server, SERVER_MB) as url:
             costs[workers] = asyncio.run(costs_us(url, workers, round(workers * UTILISATION)))
+        print(f"{workers} workers: {costs[workers]}", file=sys.stderr, flush=True)
         if given.seconds:
             looks_s = LOOKS_S if workers <= given.looks_up_to else 0.0
             with embedded_redis(given.server, SERVER_MB) as url:
                 loads.append(run(load_of(url, workers, given.seconds, looks_s)).row())
+            print(loads[-1], file=sys.stderr, flush=True)
     texts = {"costs": cost_table(costs), "loads": table(LOAD_HEAD, loads)}
     for kind, text in texts.items():
         print(text, end="\n\n")

@@ -92,7 +92,7 @@ class LightGateway:
                 )
             outcome = await submissions.outcome(view, submitted, BUDGET_MS / 1e3)
         except (AnysrError, ConnectionError, TimeoutError):
-            self._latencies.of["refused or failed"].append(0.0)
+            self._latencies.of["failed"].append(0.0)
             return
         await submissions.drop_results([outcome.view])
 

@@ -66,10 +66,14 @@ class LightWorker:
     async def _work(self) -> None:
         claim: Claim | None = None
         while time.time() < self._load.ends:
-            if claim is None:
-                claim = await self._queue.leases.claim(self._id, 1.0, None, lambda: CAPABILITIES)
-            else:
-                claim = await self._run(claim)
+            try:
+                claim = await (self._claim() if claim is None else self._run(claim))
+            except ConnectionError:
+                self._latencies.of["failed"].append(0.0)
+                claim = None
+
+    async def _claim(self) -> Claim | None:
+        return await self._queue.leases.claim(self._id, 1.0, None, lambda: CAPABILITIES)
 
     async def _run(self, claim: Claim) -> Claim | None:
         """Run a job for its time, and return the next one if there is one."""

@@ -94,7 +94,7 @@ def test_a_fleet_follows_steady_work_and_counts_its_hours():
     assert found.met == len(work)
     assert found.rungs["m@1"] > 0.9 * len(work)
     fixed = simulate(work, [TABLE], Ours(), SimulatedWorkers(4, deviation=0.0))
-    assert found.worker_ms == pytest.approx(fixed.worker_ms, rel=0.1)
+    assert found.worker_ms == pytest.approx(fixed.worker_ms, rel=0.2)
     assert found.busy == pytest.approx(0.5, abs=0.05)
 
 
