@@ -24,6 +24,7 @@ from service.openapi import (
     ACCESS_CODES,
     UPLOAD_REFUSALS,
     batch_request,
+    event_stream_answer,
     problem_answers,
     refusals,
 )
@@ -135,10 +136,7 @@ async def list_items(
     summary="Watch a batch",
     response_class=StreamingResponse,
     responses={
-        200: {
-            "description": "`event: batch` with the batch as `data:`, at once and at each change.",
-            "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
-        },
+        200: event_stream_answer("batch", BatchAnswer),
         **problem_answers(*BATCH_CODES),
     },
 )

@@ -24,6 +24,7 @@ from service.openapi import (
     RUN_CODES,
     UPLOAD_CODES,
     UPLOAD_REFUSALS,
+    event_stream_answer,
     picture_answer,
     problem_answers,
     refusals,
@@ -142,10 +143,7 @@ async def fetch_result(request: Request, job_id: JobId, gateway: GatewayDep) -> 
     summary="Watch a job",
     response_class=StreamingResponse,
     responses={
-        200: {
-            "description": "`event: job` with the job as `data:`, at once and at each change.",
-            "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
-        },
+        200: event_stream_answer("job", JobAnswer),
         **problem_answers(*JOB_CODES),
     },
 )

@@ -6,12 +6,14 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from jobs.errors import ERRORS, AnysrError, InternalError
 from jobs.formats import WRITTEN
 from scheduling.request import EstimateRequest, UpscaleRequest
 from service.access.rate_headers import POLICY, STATE
 from service.batches.order import BatchRequest
+from service.events import MEDIA_TYPE as EVENTS
 from service.outbound.urls import LONGEST_URL
 from service.picture_response import PICTURE_HEADERS
 from service.problems import MEDIA_TYPE, STATUS, problem
@@ -221,6 +223,29 @@ def picture_answer() -> Json:
             name: {"description": text, "schema": {"type": "string"}}
             for name, text in PICTURE_HEADERS.items()
         },
+    }
+
+
+def event_stream_answer(event: str, answer: type[BaseModel]) -> Json:
+    """Return the OpenAPI response of a stream whose events have this name, and an answer as data.
+
+    `itemSchema` describes one event of it. It is OpenAPI 3.2's; FastAPI describes streams by it in
+    3.1 as well, where readers that do not know it see a stream of text.
+    """
+    reference: Json = {"$ref": f"{SCHEMAS}{answer.__name__}"}
+    data: Json = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": reference,
+    }
+    item: Json = {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {"event": {"type": "string", "const": event}, "data": data},
+    }
+    return {
+        "description": f"`event: {event}` with the {event} as `data:`, at once and at each change.",
+        "content": {EVENTS: {"itemSchema": item}},
     }
 
 
