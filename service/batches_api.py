@@ -41,7 +41,13 @@ CREATE_CODES = (
 )
 
 
-async def known_batch(batch_id: Annotated[str, Path(description="The batch's id.")]) -> str:
+async def known_batch(
+    batch_id: Annotated[
+        str,
+        # Described, not checked: no other id is known, so any other is 404 as well.
+        Path(description="The batch's id.", json_schema_extra={"pattern": f"^{BATCH_ID.pattern}$"}),
+    ],
+) -> str:
     """Return a well-formed id. Raises BatchNotFound for any other, without a call to the queue."""
     if not BATCH_ID.fullmatch(batch_id):
         raise BatchNotFound

@@ -46,7 +46,13 @@ router = APIRouter(tags=["jobs"])
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
-async def known_id(job_id: Annotated[str, Path(description="The job's id.")]) -> str:
+async def known_id(
+    job_id: Annotated[
+        str,
+        # Described, not checked: no other id is known, so any other is 404 as well.
+        Path(description="The job's id.", json_schema_extra={"pattern": f"^{JOB_ID.pattern}$"}),
+    ],
+) -> str:
     """Return a well-formed id. Raises JobNotFound for any other, without a call to the queue."""
     if not JOB_ID.fullmatch(job_id):
         raise JobNotFound

@@ -13,6 +13,7 @@ from jobs.formats import WRITTEN
 from scheduling.request import EstimateRequest, UpscaleRequest
 from service.access.rate_headers import POLICY, STATE
 from service.batches.order import BatchRequest
+from service.connection_bounds import ConnectionBounds
 from service.events import MEDIA_TYPE as EVENTS
 from service.outbound.urls import LONGEST_URL
 from service.picture_response import PICTURE_HEADERS
@@ -109,6 +110,13 @@ _ANYWHERE: tuple[tuple[int, str], ...] = (
     ),
 )
 """Refusals that any request may get, by HTTP's own rules."""
+TOO_LONG: dict[int | str, Json] = {
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE.value: {
+        "description": "URL and headers have more than "
+        f"{ConnectionBounds.head_bytes >> 10} KiB; the answer has no body."
+    }
+}
+"""What the connection answers, before there is a request."""
 
 _DETAILS: dict[str, Json] = {
     "smallest_feasible_ms": {"type": "integer", "description": "Of `budget_infeasible`."},
@@ -290,7 +298,7 @@ def _with_problems(made: Json) -> Json:
         schemas.pop(name, None)
     schemas |= {"Problem": _problem_schema(), "PictureForm": _form_schema()}
     schemas |= _batch_schemas()
-    everywhere = refusals(*_ANYWHERE) | problem_answers(InternalError.code)
+    everywhere = refusals(*_ANYWHERE) | problem_answers(InternalError.code) | TOO_LONG
     for operation in (found for path in made["paths"].values() for found in path.values()):
         answers: Json = operation["responses"]
         if f"{SCHEMAS}{FRAMEWORKS_OWN[0]}" in str(answers.get("422")):
