@@ -76,7 +76,8 @@ class Keys:
     def counts(self) -> str:
         """Hash: `redeliveries`, `dead_letters`, `worker_starts`, `stuck_workers`,
         `webhooks_delivered`, `webhook_failures`, `webhooks_dead`, `results_delivered`,
-        `result_failures` and `results_dead` since the queue began."""
+        `result_failures`, `results_dead`, and `batch_sources_` with the state in which a source has
+        ended, since the queue began."""
         return self._name("counts")
 
     @property
