@@ -158,6 +158,9 @@ class Gap:
     not urgent."""
     small_only: bool = False
     """Whether only small jobs are taken."""
+    run: str = ""
+    """Id of the present run's job; empty for an idle worker. While its client is below its part of
+    the workers, it gives way to others beyond theirs only where not all could be in time else."""
 
 
 class Completion(NamedTuple):

@@ -1,4 +1,5 @@
-"""Clients against each other: what one may put into the queue while others are active.
+"""Clients against each other: what one may put into the queue while others are active, and whose
+jobs go first.
 
 Each client has a part of the workers: its weight over the weights of all that were active within
 `ACTIVE_MS`. A client that is alone has no part, and nothing here changes a decision about its jobs.
@@ -8,13 +9,20 @@ two. `policy.bind` has what the part means for widths.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from jobs.backlog import Group
 from jobs.budget import start_slack_ms
-from scheduling.load import SLOT_MS, Load
+from scheduling.load import SLOT_MS, Load, below_part, run_limits
 from scheduling.options import Option
 
 ACTIVE_MS = 10_000.0
 """A client is active for so long after each job that it sends, accepted or not: as long as demand
 is averaged over."""
+
+NOTHING_MS = 1e-3
+"""Less than this is no job: costs are summed up in whole microseconds."""
 
 
 def over_share_ms(
@@ -44,3 +52,26 @@ def over_share_ms(
             if left >= 0:
                 excess = max(excess, cheapest_ms - left)
     return max(0.0, excess / workers)
+
+
+def goes_first(job: Group, load: Load) -> bool:
+    """Return whether an idle worker may run a waiting job before all that must start earlier.
+
+    It may where its client is below its part of the workers, and all of those would be in time
+    behind a run of its narrowest network. The job is one of the waiting ones of the `load`, and
+    given as a group of its own, with its exact latest start.
+    """
+    if not below_part(load):
+        return False
+    ahead = tuple(_ahead_of(job, load.waiting))
+    cost_ms = max(job.cheapest_ms, job.narrowest_ms)
+    return cost_ms <= run_limits(replace(load, waiting=ahead)).longest_ms
+
+
+def _ahead_of(job: Group, waiting: Sequence[Group]) -> Iterator[Group]:
+    """Yield the groups up to a job's latest start, without the job, which is in the last one."""
+    ahead = [group for group in waiting if group.latest_start_ms <= job.latest_start_ms]
+    for place, group in enumerate(ahead, start=1):
+        others_ms = group.cheapest_ms - (job.cheapest_ms if place == len(ahead) else 0.0)
+        if others_ms > NOTHING_MS:
+            yield Group(group.latest_start_ms, others_ms, group.narrowest_ms)
