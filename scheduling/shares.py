@@ -54,6 +54,33 @@ def over_share_ms(
     return max(0.0, excess / workers)
 
 
+def share_slack_ms(cheapest_ms: float, slack_ms: float, load: Load) -> float:
+    """Return the least time until its latest start, from `slack_ms` on, with which a job that costs
+    `cheapest_ms` is within its client's part of the workers: then `over_share_ms` is 0.
+    """
+    if load.own is None:
+        return slack_ms
+    workers = load.own.part * load.workers
+    while True:
+        before = after = 0.0
+        following_ms = None
+        for start_ms, group_ms, *_ in load.own.waiting:
+            if start_ms <= load.now_ms + slack_ms:
+                before += group_ms
+            elif group_ms > 0:
+                after += group_ms
+                left = workers * (start_ms + SLOT_MS - load.now_ms) - before - after
+                if 0 <= left < cheapest_ms:
+                    following_ms = start_ms - load.now_ms
+        if before > workers * slack_ms:
+            # Later by a trifle, so that rounding does not leave it beyond its part.
+            slack_ms = before / workers + NOTHING_MS
+        elif following_ms is not None:  # it would make its client's own later jobs late
+            slack_ms = following_ms
+        else:
+            return slack_ms
+
+
 def goes_first(job: Group, load: Load) -> bool:
     """Return whether an idle worker may run a waiting job before all that must start earlier.
 
