@@ -121,6 +121,12 @@ class Keys:
         return self._name("active-clients")
 
     @property
+    def heads(self) -> str:
+        """Sorted set: clients with waiting jobs, by the latest start of their first one in ms. The
+        waiting jobs of each are in a sorted set like `pending` (`pending@client`)."""
+        return self._name("client-heads")
+
+    @property
     def shares(self) -> str:
         """Hash: `weights`, the sum over the active clients; and of each `weight@client`, its recent
         work in narrowest-network ms that came while others waited (`work@client`), the ms of its

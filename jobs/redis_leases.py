@@ -109,7 +109,7 @@ class RedisLeases(Leases):
         """Return the arguments of claim.lua."""
         times = (min(ms, FOREVER_MS) for ms in (gap.remaining_ms, gap.spare_ms, gap.short_ms))
         limits = (self._lease_ms, self._max_attempts, worker_id, self._unserved_ms)
-        return (*limits, *times, "1" if gap.small_only else "", after, *capabilities)
+        return (*limits, *times, "1" if gap.small_only else "", after, gap.run, *capabilities)
 
     async def _read(self, answer: list[Any]) -> tuple[Claim | None, int | None]:
         """Return the job in an answer of claim.lua, and the number of jobs passed over; None where

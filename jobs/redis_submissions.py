@@ -216,8 +216,8 @@ class RedisSubmissions(Submissions):
         await self._blobs.drop_results((view.job.id, view.token) for view in views)
 
     @reports_outages
-    async def stats(self) -> QueueStats:
-        return stats_of(await self._scripts.run("stats"))
+    async def stats(self, client: str | None = None, share: int = 1) -> QueueStats:
+        return stats_of(await self._scripts.run("stats", client or "", share))
 
 
 def _counted(job: Job, limits: ClientLimits | None) -> tuple[Argument, Argument, Argument]:
