@@ -18,6 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
+from jobs.bucket import check_bucket
 from jobs.embedded_redis import redis_server
 from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
@@ -206,6 +207,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(deliver(gateway), name="deliveries"),
         asyncio.create_task(gateway.batches.run(), name="batches"),
     ]
+    if gateway.queue.upkeep is not None:
+        tasks.append(asyncio.create_task(gateway.queue.upkeep.run(), name="bucket"))
     if gateway.keys is not None:
         tasks.append(asyncio.create_task(gateway.keys.follow(), name="keys"))
     if gateway.cache is not None:
@@ -287,13 +290,14 @@ def run(
 ) -> None:
     """Serve until SIGINT or SIGTERM, with a private Redis if the settings name none.
 
-    Raises SettingsError, CatalogError, RedisUnavailableError and TracingMissing, whose messages say
-    what to do.
+    Raises SettingsError (also for a bucket that is missing or denies), CatalogError,
+    RedisUnavailableError and TracingMissing, whose messages say what to do.
     """
     settings = settings or settings_of(GatewaySettings)
     queue_settings = queue_settings or settings_of(QueueSettings)
     configure_logging(settings)
     allocator.configure()
+    check_bucket(queue_settings)
     catalogs = CatalogStore(partial(read_valid_entries, settings.models_folder or SHIPPED))
     with (
         contextlib.closing(tracing_of(os.environ, "anysr-gateway")) as tracing,
