@@ -98,7 +98,11 @@ class S3Uploads(Uploads):
                 args=[upload.id, upload.by, "1" if used else ""],
             )
             if used and not upload.by:
-                await self._bucket.delete([self._name(upload.id)])
+                # An empty object stays until the URL has expired: a deleted one could be written
+                # anew. With a key, a repetition needs the picture.
+                name = self._name(upload.id)
+                await self._bucket.put(name, b"")
+                await self._index.reserve(name, 0, self._valid_s + LATE_S)
 
     def _name(self, upload_id: str) -> str:
         return self._bucket.name("uploads", upload_id)

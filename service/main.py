@@ -37,6 +37,7 @@ from service import (
     links_api,
     models_api,
     problems,
+    uploads_api,
     upscale_api,
 )
 from service.access.exposure import exposed
@@ -74,6 +75,7 @@ from service.sources.buckets import Bucket, read_buckets
 from service.sources.hosts import AllowedHosts
 from service.sources.reader import SourceReader
 from service.sources.stores import store_client
+from service.stored_uploads import StoredUploads
 from service.trusted_hosts import ANY, TrustedHosts, trusted_hosts_of
 from service.uploads import UploadReader
 from service.webhooks.parts import Webhooks
@@ -113,7 +115,7 @@ def create_app(
     state = health_api.public if settings.metrics_port else health_api.full
     guarded = GUARDED if gateway.keys else None
     for part in (
-        *(upscale_api, estimate_api, jobs_api, batches_api, models_api),
+        *(upscale_api, estimate_api, jobs_api, batches_api, uploads_api, models_api),
         *(model_api, infer_api),
     ):
         app.include_router(part.router, dependencies=guarded)
@@ -137,7 +139,7 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
     sources = build_sources(settings, outbound, buckets, stores, metrics)
     snapshots = SnapshotCache(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
     keys = KeyStore(settings.keys) if settings.keys else None
-    uploads = UploadReader(settings, sources)
+    uploads = UploadReader(settings, sources, StoredUploads(queue.uploads, settings))
     dispatcher = Dispatcher(
         queue.submissions, queue.registry, snapshots, catalogs, settings, metrics, room
     )
