@@ -244,6 +244,27 @@ class Keys:
         return self.cached_pictures + name
 
     @property
+    def blobs_by_expiry(self) -> str:
+        """Sorted set: names of the objects in the bucket of the pictures, by the moment from which
+        they are deleted in ms (`jobs.blob_index`)."""
+        return self._name("blobs-by-expiry")
+
+    @property
+    def blob_sizes(self) -> str:
+        """Hash: bytes of each object in the bucket, and of all (`total`)."""
+        return self._name("blob-sizes")
+
+    def upload(self, upload_id: str) -> str:
+        """Return the name of the expiring hash of an upload into the bucket
+        (lua/take_upload.lua)."""
+        return self._name(f"upload:{upload_id}")
+
+    def open_uploads(self, owner: str) -> str:
+        """Return the name of the sorted set of a client's uploads that no job has taken, by their
+        expiry in ms."""
+        return self._name(f"uploads:{owner}")
+
+    @property
     def payloads(self) -> str:
         """Prefix of the expiring strings with the uploaded picture of each job."""
         return self._name("payload:")

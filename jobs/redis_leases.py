@@ -137,7 +137,7 @@ class RedisLeases(Leases):
         try:
             payload = await self._blobs.payload(job_id)
         except OUTAGES:
-            # The picture may exist and only its Redis be away: no attempt is counted.
+            # The picture may exist and only its store be away: no attempt is counted.
             await self._scripts.run("release", job_id, token)
             raise
         except RedisError as error:
@@ -187,10 +187,12 @@ class RedisLeases(Leases):
         job_id, token = claim.job.id, claim.token
         await self._blobs.check_result(picture)
         fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}
-        putting: Command | None = self._blobs.putting_result(job_id, token, picture)
-        if self._blobs.apart:
-            await self._blobs.put_result(job_id, token, picture)
-            putting = None
+        putting: Command | None = None
+        if self._blobs.here is not None:
+            putting = self._blobs.here.putting_result(job_id, token, picture)
+        else:
+            media_type = claim.job.output_format.media_type
+            await self._blobs.put_result(job_id, token, picture, media_type)
         end = job_id, token, JobStatus.SUCCEEDED
         completion = await self._end(*end, fields, putting, following)
         if not completion.delivered:
