@@ -34,6 +34,8 @@ class Shard:
     demand: Demand = field(default_factory=Demand)
     pending: list[tuple[float, int]] = field(default_factory=list)
     """Heap of (latest start, job); a job may have left the queue already."""
+    of_client: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
+    """The same of each client."""
     same_kind: dict[int, deque[int]] = field(default_factory=dict)
     """Jobs of each kind, in the order of their arrival; some may have left already."""
     waiting: dict[int, int] = field(default_factory=dict)
@@ -43,7 +45,8 @@ class Shard:
 
     def add(self, job: int, kind: int, waits: tuple[float, float, float], client: int) -> None:
         """Let a job wait, with latest start, cheapest cost and that of its narrowest network."""
-        heapq.heappush(self.pending, (waits[0], job))
+        for heap in (self.pending, self.of_client.setdefault(client, [])):
+            heapq.heappush(heap, (waits[0], job))
         self.slots.add(*waits)
         self.clients.slots(client).add(*waits)
         self.same_kind.setdefault(kind, deque()).append(job)

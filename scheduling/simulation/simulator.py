@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduling.load import DEMAND_MS, Load
+from jobs.backlog import Group
+from scheduling.load import DEMAND_MS, Load, below_part
 from scheduling.options import Option, Options, narrowest_network
 from scheduling.policy import admit, late_ms
 from scheduling.rungs import FLOOR
-from scheduling.shares import over_share_ms
+from scheduling.shares import goes_first, over_share_ms
 from scheduling.simulation.autoscaling import Autoscaler, Fleet, Reading
 from scheduling.simulation.clients import Clients
 from scheduling.simulation.shard import LOOK_MS, SNAPSHOT_MS, Shard
@@ -94,6 +95,8 @@ class SimulationResult:
     """When each request came; in a closed loop this follows from the answers."""
     db_of: dict[int, float] = field(default_factory=dict)
     """Quality of each picture in time, by request, in dB."""
+    latency_of: dict[int, float] = field(default_factory=dict)
+    """Time from arrival to the end of the run of each picture, by request, in ms."""
     refused_of: set[int] = field(default_factory=set)
     """The requests that were refused."""
 
@@ -466,8 +469,8 @@ class _Simulation:
     def _claim(self, now: float, shard: Shard, home: Shard) -> None:
         """Let an idle worker of `home` claim the first job of a shard."""
         shard.demand.pass_time(now, bool(shard.waiting))
-        _, job = heapq.heappop(shard.pending)
-        if not self.queued[job]:  # it ran in a batch, or was cancelled
+        job = self._next(now, shard)
+        if job is None:
             return
         self._dequeue(job)
         slack = self.arrival[job] + self.budget[job] - now
@@ -490,6 +493,28 @@ class _Simulation:
         self.busy_ms += actual
         run = _RunInProgress(now + actual, worker, now + predicted, jobs, option, factor, now)
         heapq.heappush(self.running, run)
+
+    def _next(self, now: float, shard: Shard) -> int | None:
+        """Return the job to run: the first of a client below its part where it may go first, else
+        the first of all. None where none waits any more."""
+        first = self._first_of(shard.pending)
+        if first is None or len(shard.of_client) == 1:
+            return first
+        heads = (self._first_of(heap) for heap in shard.of_client.values())
+        for job in sorted((h for h in heads if h is not None), key=self._latest_start):
+            load = self._load(now, job, free=1)
+            if not below_part(load):
+                continue
+            own = Group(*self._waits(job))
+            return job if job == first or goes_first(own, load) else first
+        return first
+
+    def _first_of(self, heap: list[tuple[float, int]]) -> int | None:
+        """Return the waiting job with the earliest latest start; jobs that ran in a batch, before
+        others, or were cancelled are dropped."""
+        while heap and not self.queued[heap[0][1]]:
+            heapq.heappop(heap)
+        return heap[0][1] if heap else None
 
     def _rescued(
         self, case: Case, option: Option, actual: float, factor: float
@@ -544,6 +569,7 @@ class _Simulation:
             self._shard(job).clients.ran(self.client[job], (now - run.begun) / len(run.jobs), now)
             met = now <= self.arrival[job] + self.budget[job]
             self.strategy.ended(met)
+            self.result.latency_of[job] = now - self.arrival[job]
             if met:
                 self.result.met += 1
                 self.result.db_of[job] = db
