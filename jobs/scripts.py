@@ -76,7 +76,7 @@ class Scripts:
         self._names += [keys.demand, keys.capabilities, keys.counts]
         self._names += [keys.deliveries, keys.delivery_hosts]
         self._names += [keys.dead_deliveries, keys.delivery_wake]
-        self._names += [keys.active, keys.shares, keys.heads, keys.workers]
+        self._names += [keys.active, keys.shares, keys.heads, keys.workers, keys.runs]
         self._shared: list[Argument] = [keys.records, keys.ended, keys.changes]
         self._shared += [keys.payloads if pictures_here else "", job_ttl_seconds]
         self._keys = keys
@@ -164,6 +164,16 @@ class Scripts:
         return int(await self._heartbeat(keys=names, args=[worker_id, data, ttl_ms, *capabilities]))
 
     async def heartbeats(self) -> list[bytes]:
-        """Return the heartbeats of the live workers."""
+        """Return the heartbeats of the live workers.
+
+        Plain commands read them, because a script copies each twice. The script forgets workers
+        that have died, where there are any, so that one that is just back is not forgotten.
+        """
+        ids: list[bytes] = await self._client.execute_command("SMEMBERS", self._keys.workers)
+        prefix = self._keys.heartbeats.encode()
+        names = [prefix + worker for worker in ids]
+        found: list[Any] = await self._client.execute_command("MGET", *names) if names else []
+        if None not in found:
+            return found
         answer = await self._registry(keys=[self._keys.workers], args=[self._keys.heartbeats])
         return list(answer)

@@ -162,7 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     loads: list[tuple[str, ...]] = []
     for workers in given.workers:
         with embedded_redis(given.server, SERVER_MB) as url:
-            costs[workers] = asyncio.run(costs_us(url, workers, round(workers * UTILISATION)))
+            costs[workers] = asyncio.run(
+                costs_us(url, workers, round(workers * UTILISATION), GATEWAYS)
+            )
         print(f"{workers} workers: {costs[workers]}", file=sys.stderr, flush=True)
         if given.seconds:
             looks_s = LOOKS_S if workers <= given.looks_up_to else 0.0

@@ -7,12 +7,14 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from redis import Redis
+import redis
+from redis.asyncio import Redis
 
 from benchmarks.light_load.gateways import PICTURE, light_job
 from benchmarks.light_load.workers import CAPABILITIES, COSTS, MODELS, RESULT
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import Claim, Reason, RunFacts
+from jobs.keys import Keys
 from jobs.queue import Gap
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
@@ -25,39 +27,52 @@ RUN_S = 4.0
 FACTS = RunFacts("anysr-m", 1.0, Reason.WIDEST, 1.0, 1.0)
 
 
-def cpu_s(server: Redis) -> float:
+def cpu_s(server: redis.Redis) -> float:
     """Return the CPU time that a server has used."""
     used = server.info("cpu")
     assert isinstance(used, dict)
     return float(used["used_cpu_sys"]) + float(used["used_cpu_user"])
 
 
-async def costs_us(url: str, workers: int, running: int) -> dict[str, float]:
-    """Return the µs of the server's CPU for each call, with so many live workers and runs."""
+async def costs_us(url: str, workers: int, running: int, gateways: int) -> dict[str, float]:
+    """Return the µs of the server's CPU for each call, with so many live workers and runs, and
+    gateways that hear of every end."""
     name, limit = f"costs-{uuid.uuid4().hex}", 2 * running + 2 * CALLS
     settings = QueueSettings(namespace=name, lease_seconds=600, queue_limit=limit)
     queue = RedisQueue.connect(url, settings)
+    hearing = [asyncio.create_task(_hear(url, name)) for _ in range(gateways)]
     try:
-        with Redis.from_url(url) as server:
+        with redis.Redis.from_url(url) as server:
             return await _Costs(queue, server, workers).all(running)
     finally:
+        for task in hearing:
+            task.cancel()
+        await asyncio.gather(*hearing, return_exceptions=True)
         await queue.close()
 
 
+async def _hear(url: str, namespace: str) -> None:
+    """Receive the ends of all jobs, as a gateway does."""
+    async with Redis.from_url(url) as client, client.pubsub() as pubsub:
+        await pubsub.subscribe(Keys(namespace).ended)
+        async for _ in pubsub.listen():
+            pass
+
+
 class _Costs:
-    def __init__(self, queue: RedisQueue, server: Redis, workers: int) -> None:
+    def __init__(self, queue: RedisQueue, server: redis.Redis, workers: int) -> None:
         self._queue = queue
         self._server = server
         self._workers = workers
 
     async def all(self, running: int) -> dict[str, float]:
-        queue, leases = self._queue, self._queue.leases
+        leases = self._queue.leases
         await _each(range(self._workers), self._beat)
         await _each(range(running), self._submit)
         claims = [await self._claim() for _ in range(running)]
         for claim in claims:
             await leases.report_expected_end(claim, RUN_S * 1e3)
-        found = {
+        return {
             "heartbeat": await self._cost(range(CALLS), self._beat),
             "snapshot": await self._cost(range(CALLS // 10), self._snapshot),
             "look": await self._cost(range(CALLS), self._look),
@@ -68,8 +83,6 @@ class _Costs:
             ),
             "complete and claim": await self._cost(claims[:CALLS], self._complete),
         }
-        await queue.close()
-        return found
 
     async def _cost(self, over: Iterable[T], call: Callable[[T], Awaitable[object]]) -> float:
         items, before = list(over), cpu_s(self._server)

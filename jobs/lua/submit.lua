@@ -14,7 +14,7 @@ local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, over
   tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
 local workers, payload_ttl, small = tonumber(ARGV[15]), ARGV[16], ARGV[17]
 local result_channel = ARGV[18]
-local counters, jobs = KEYS[21], KEYS[22]
+local counters, jobs = KEYS[22], KEYS[23]
 local pixels, pixels_per_day, most_jobs = tonumber(ARGV[19]), tonumber(ARGV[20]), tonumber(ARGV[21])
 local stored = ARGV[22] ~= ''
 local key, fingerprint, webhook_url, webhook_host = ARGV[23], ARGV[24], ARGV[25], ARGV[26]

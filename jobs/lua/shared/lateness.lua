@@ -9,12 +9,14 @@
 -- `yielding` of scheduling.load has the same.
 local LONG_MS, YIELD_MS, REMAINING = 100, 50, 1.5
 
--- Answers the runs as { expected end, when the run must end, cost of its narrowest network }.
+-- Answers the runs as { expected end, when the run must end, cost of its narrowest network }; the last two
+-- are 0 for a stopping run.
 local function runs(now)
-  local found = {}
+  local listed, costs, found = redis.call('HGETALL', run_costs), {}, {}
+  for i = 1, #listed, 2 do costs[listed[i]] = listed[i + 1] end
   for i, run in ipairs(expected_ends(now)) do
-    local record = read(run[1], 'start_ms', 'cheapest_ms', 'narrowest_ms')
-    found[i] = { run[2], number(record[1], 0) + number(record[2], 0), number(record[3], 0) }
+    local due, narrowest = string.match(costs[run[1]] or '', '^(%S+) (%S+)$')
+    found[i] = { run[2], number(due, 0), number(narrowest, 0) }
   end
   return found
 end

@@ -95,7 +95,7 @@ def test_a_fleet_follows_steady_work_and_counts_its_hours():
     assert found.rungs["m@1"] > 0.9 * len(work)
     fixed = simulate(work, [TABLE], Ours(), SimulatedWorkers(4, deviation=0.0))
     assert found.worker_ms == pytest.approx(fixed.worker_ms, rel=0.2)
-    assert found.busy == pytest.approx(0.5, abs=0.05)
+    assert found.busy == pytest.approx(0.5, abs=0.1)
 
 
 def test_waiting_work_at_its_cheapest_starts_no_worker_where_narrower_networks_keep_it_short():
