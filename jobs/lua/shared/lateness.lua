@@ -89,6 +89,8 @@ end
 -- By how much a job with this latest start and cost, small or not, would be late behind the jobs before
 -- it, or make one behind it late; 0 or less if neither.
 local function late_ms(now, start, cost, workers, small)
+  -- An idle worker begins it at once, and the runs keep theirs: none of them has to be looked at.
+  if redis.call('ZCARD', pending) == 0 and redis.call('ZCARD', ends) < workers then return now - start end
   local ends, groups = runs_at(now, small)
   local listed = redis.call('ZRANGE', slots, 0, SLOTS_LISTED)
   local _, costs = sums_of('cheapest', listed)
