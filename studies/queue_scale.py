@@ -46,7 +46,7 @@ CALLS = (
 )
 COST_HEAD = ("call", "calls a second for each worker")
 LOAD_HEAD = (
-    *("workers", "looks", "submits a second", "p50, p99", "claims a second", "p50, p99"),
+    *("workers", "run", "looks", "submits a second", "p50, p99", "claims a second", "p50, p99"),
     *("heartbeat p50, p99", "snapshot p50, p99", "failed calls", "CPU of the server"),
 )
 
@@ -63,7 +63,11 @@ class Outcome:
     def row(self) -> tuple[str, ...]:
         """Return the row of the table."""
         return (
-            *(str(self.load.workers), "yes" if self.load.looks_s else "no"),
+            *(
+                str(self.load.workers),
+                f"{self.load.run_s:g} s",
+                "yes" if self.load.looks_s else "no",
+            ),
             *self._rate_and_latency("submit"),
             *self._rate_and_latency("complete and claim"),
             *(self._latency("heartbeat"), self._latency("snapshot")),
@@ -112,12 +116,13 @@ def run(load: LightLoad) -> Outcome:
     return Outcome(load, found, cpu)
 
 
-def load_of(url: str, workers: int, seconds: float, looks_s: float) -> LightLoad:
+def load_of(url: str, workers: int, given: argparse.Namespace) -> LightLoad:
     """Return the load of so many workers. It begins once all have had time to connect."""
+    looks_s = LOOKS_S if workers <= given.looks_up_to else 0.0
     begins = time.time() + 3 + workers / 100
     return LightLoad(
-        *(url, f"scale-{uuid.uuid4().hex}", workers, GATEWAYS, RUN_S, UTILISATION, looks_s),
-        *(begins, seconds),
+        *(url, f"scale-{uuid.uuid4().hex}", workers, GATEWAYS, given.run_s, UTILISATION, looks_s),
+        *(begins, given.seconds),
     )
 
 
@@ -147,6 +152,7 @@ def arguments_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = parser_of("studies.queue_scale", __doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[100, 300, 1000])
     parser.add_argument("--seconds", type=float, default=10.0, help="of each load; 0: none")
+    parser.add_argument("--run-s", type=float, default=RUN_S, help="time of a run in the load")
     parser.add_argument("--looks-up-to", type=int, default=100, help="workers that look for jobs")
     parser.add_argument(
         "--server", type=Binary, choices=list(Binary), help="server to start; default: the usual"
@@ -167,9 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         print(f"{workers} workers: {costs[workers]}", file=sys.stderr, flush=True)
         if given.seconds:
-            looks_s = LOOKS_S if workers <= given.looks_up_to else 0.0
             with embedded_redis(given.server, SERVER_MB) as url:
-                loads.append(run(load_of(url, workers, given.seconds, looks_s)).row())
+                loads.append(run(load_of(url, workers, given)).row())
             print(loads[-1], file=sys.stderr, flush=True)
     texts = {"costs": cost_table(costs), "loads": table(LOAD_HEAD, loads)}
     for kind, text in texts.items():
