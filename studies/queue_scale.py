@@ -42,7 +42,8 @@ SNAPSHOTS_PER_S = 1.0
 WORKERS_PER_PROCESS = 500
 SERVER_MB = 2048
 CALLS = (
-    *("submit", "complete and claim", "expected end", "renew", "look", "heartbeat", "snapshot"),
+    *("job, none waits", "submit, jobs wait", "complete and claim, jobs wait", "expected end"),
+    *("renew", "look", "heartbeat", "snapshot"),
 )
 COST_HEAD = ("call", "calls a second for each worker")
 LOAD_HEAD = (
@@ -83,13 +84,12 @@ class Outcome:
         return f"{p50:.1f}, {p99:.1f} ms"
 
 
-def calls_per_s(gateways: int = GATEWAYS) -> dict[str, float]:
-    """Return the calls a second of each worker, and its part of the gateways' snapshots (those of
-    all gateways are as many, however many workers there are: 0)."""
-    del gateways
+def calls_per_s() -> dict[str, float]:
+    """Return the calls a second for each worker, while no jobs wait. A job is one submission, and
+    one end with the next claim; snapshots are as many, however many workers there are."""
     jobs = UTILISATION / RUN_S
     return {
-        **dict.fromkeys(("submit", "complete and claim", "expected end"), jobs),
+        **dict.fromkeys(("job, none waits", "expected end"), jobs),
         "renew": UTILISATION / RENEWAL_S,
         "look": UTILISATION / LOOKS_S,
         "heartbeat": 1 / HEARTBEAT_S,
@@ -128,10 +128,9 @@ def load_of(url: str, workers: int, given: argparse.Namespace) -> LightLoad:
 
 def cost_table(costs: dict[int, dict[str, float]]) -> str:
     """Return the table of CPU times by number of workers, and where one core ends."""
-    rates = calls_per_s()
     rows = [
         (
-            *(call, f"{rates[call]:.3g}" if call in rates else f"{GATEWAYS} in all"),
+            *(call, _rate(call)),
             *(f"{of[call]:.0f}" for of in costs.values()),
         )
         for call in CALLS
@@ -139,6 +138,13 @@ def cost_table(costs: dict[int, dict[str, float]]) -> str:
     used = [f"{100 * cores(of, workers):.0f} %" for workers, of in costs.items()]
     rows.append(("**CPU of the server**", "", *used))
     return table((*COST_HEAD, *(f"µs, {workers} workers" for workers in costs)), rows)
+
+
+def _rate(call: str) -> str:
+    if call == "snapshot":
+        return f"{GATEWAYS * SNAPSHOTS_PER_S:g} in all"
+    rate = calls_per_s().get(call)
+    return "" if rate is None else f"{rate:.3g}"
 
 
 def cores(costs: dict[str, float], workers: int) -> float:
