@@ -72,8 +72,9 @@ class Operations:
         return _read(JobState, Call("DELETE", job_path(job_id)), terms)
 
     def result(self, job_id: str, terms: Terms) -> Flow[Upscaled]:
-        """Return a job's picture, once it has ended. Raises the error with which it did."""
-        request = Plain(Call("GET", job_path(job_id, "result")))
+        """Return a job's picture, once it has ended, from the service or from where that leads.
+        Raises the error with which it did."""
+        request = Plain(Call("GET", job_path(job_id, "result"), follows=True))
         try:
             answer = yield from answered(request, terms)
         except Conflict as error:
