@@ -37,8 +37,7 @@ RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
 # The packages' own tests are a twentieth of the image. Of OpenVINO a worker needs what reads graphs
 # and runs them on CPUs: not the plugins for GPUs and NPUs, nor what reads and converts the models of
 # other frameworks, nor what programs in C++ are built with. Of imagecodecs' coders, and the libraries that
-# they alone need, those of scientific data and of formats that it does not read here are left out, and of the
-# highlighting of code in a terminal all languages but Python.
+# they alone need, those of scientific data and of formats that it does not read here are left out.
 FROM build AS worker-packages
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=bind,source=deploy/requirements,target=/requirements \
@@ -60,9 +59,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && rm /opt/anysr/bin/benchmark_app /opt/anysr/bin/ovc
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     pip --python /opt/anysr/bin/python install --quiet --no-cache-dir --no-deps --no-index /wheel/*.whl \
-    && find /opt/anysr -type d -name tests -prune -exec rm -rf {} + \
-    && find /opt/anysr -path '*/pygments/lexers/*' ! -name '__init__.py' ! -name '_mapping.py' \
-        ! -name 'python.py' -delete
+    && find /opt/anysr -type d -name tests -prune -exec rm -rf {} +
 
 FROM build AS worker-gpu-packages
 RUN --mount=type=cache,target=/root/.cache/pip \
