@@ -9,12 +9,13 @@
 -- `yielding` of scheduling.load has the same.
 local LONG_MS, YIELD_MS, REMAINING = 100, 50, 1.5
 
--- Answers the runs as { expected end, when the run must end, cost of its narrowest network }.
+-- Answers the runs as { expected end, when the run must end, cost of its narrowest network }, each with its
+-- `id`.
 local function runs(now)
   local found = {}
   for i, run in ipairs(expected_ends(now)) do
     local record = read(run[1], 'start_ms', 'cheapest_ms', 'narrowest_ms')
-    found[i] = { run[2], number(record[1], 0) + number(record[2], 0), number(record[3], 0) }
+    found[i] = { run[2], number(record[1], 0) + number(record[2], 0), number(record[3], 0), id = run[1] }
   end
   return found
 end
@@ -31,14 +32,15 @@ end
 
 -- Answers when the running workers become free for a job, small or not, earliest first, and what
 -- remains of the runs that give way as { latest start, cost }. A run that takes longer than expected may end at
--- any moment.
-local function runs_at(now, small)
+-- any moment. One that `keeps` its worker gives way to nobody.
+local function runs_at(now, small, keeps)
   local free, suspended = {}, {}
   for _, run in ipairs(runs(now)) do
     local at, due, remaining = math.max(now, run[1]), run[2], REMAINING * run[3]
     local soonest = now + YIELD_MS
     if small and (remaining <= 0 or due - remaining <= soonest) then remaining = REMAINING * (at - now) end
-    if at > now + LONG_MS and remaining > 0 and due - remaining > soonest then
+    local yields = at > now + LONG_MS and remaining > 0 and due - remaining > soonest
+    if yields and not (keeps and keeps(run.id)) then
       at = soonest
       suspended[#suspended + 1] = { due - remaining, remaining }
     end
