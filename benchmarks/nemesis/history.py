@@ -90,8 +90,8 @@ class Recorder:
 
 def line_of(event: Event) -> str:
     """Return an event as a line, without the members that say nothing."""
-    members = {name: value for name, value in asdict(event).items() if value not in (None, False)}
-    return json.dumps(members)
+    said = {k: v for k, v in asdict(event).items() if v is not None and v is not False}
+    return json.dumps(said)
 
 
 def read(path: Path) -> list[Event]:

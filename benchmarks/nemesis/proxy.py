@@ -20,6 +20,7 @@ class Proxy:
         for way in self._open.values():
             way.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
         self.delay_s = 0.0
@@ -27,7 +28,7 @@ class Proxy:
 
     async def start(self) -> None:
         """Listen on a free port of the loopback address."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -36,7 +37,7 @@ class Proxy:
         self.cut()
         if self._server is not None:
             self._server.close()
-            await self._server.wait_closed()
+        await asyncio.gather(*self._serving)
 
     def hold_up(self, *ways: str) -> None:
         """Pass nothing more on in these directions. Connections are still accepted, as by a network
@@ -53,6 +54,11 @@ class Proxy:
         """Reset all connections; what was on its way is lost."""
         for writer in self._writers:
             writer.transport.abort()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

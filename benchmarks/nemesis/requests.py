@@ -34,8 +34,8 @@ WEIGHTS = {
     Way.ANSWER: 4,
     Way.LEAVE: 1,
 }
-CELLS = (6, 12, 24, 48)
-"""Sides of a picture's cells: from 48 x 36 pixels, a few ms of a worker, to 384 x 288."""
+CELLS = (6, 24, 48, 80)
+"""Sides of a picture's cells: from 48 x 36 pixels, a few ms of a worker, to 640 x 480."""
 SCALES = (1.5, 2.0, 2.37, 3.0)
 BUDGETS_MS = (4_000, 8_000, 20_000)
 LONGEST_PATIENCE_S = 1.0
