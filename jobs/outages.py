@@ -16,6 +16,9 @@ Nothing that was accepted is lost in an outage. What a process does meanwhile, a
 - A result is sent again after each of `DELIVERY_PAUSES_S` (`deliver`), 16 s in all. After that the
   job is run again, by any worker.
 
+A Redis whose disk is full refuses writes and answers reads: an outage as any other, until it can
+store what it took.
+
 A private Redis that ends is started again, empty, by `server_keeper`.
 """
 
@@ -31,11 +34,20 @@ from redis import exceptions
 
 log = logging.getLogger("anysr.jobs.outages")
 
+REFUSED_WRITES = "MISCONF"
+"""How Redis begins its refusal of writes that it could not store: its disk is full, or fails."""
+
+
+class WritesRefusedError(exceptions.ResponseError):
+    """The server takes no writes, because it could not store the last ones."""
+
+
 OUTAGES = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
+    WritesRefusedError,
 )
 """Raised by redis-py when the server is away, is starting, or cannot take writes."""
 
@@ -57,6 +69,13 @@ again."""
 
 UNREACHABLE = "The queue cannot be reached; try again in a few seconds."
 """What a caller reads."""
+
+
+def refusal_of(error: exceptions.ResponseError) -> exceptions.ResponseError:
+    """Return an error of the server, as a WritesRefusedError where it is one: redis-py knows no
+    class for it."""
+    return WritesRefusedError(*error.args) if str(error).startswith(REFUSED_WRITES) else error
+
 
 P = ParamSpec("P")
 R = TypeVar("R")

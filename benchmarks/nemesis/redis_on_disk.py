@@ -46,7 +46,7 @@ class RedisOnDisk:
         RedisUnavailableError."""
         self._server = ServerProcess(self._command, self._folder, self.socket)
         self._server.await_answer()
-        with redis.Redis(unix_socket_path=str(self.socket)) as client:
+        with self._client() as client:
             self._pid = int(client.info("server")["process_id"])
 
     def kill(self) -> None:
@@ -63,6 +63,14 @@ class RedisOnDisk:
     def free_disk(self) -> None:
         """Let its files grow again."""
         self._limit_files(psutil.RLIM_INFINITY)
+
+    def has_stored_all(self) -> bool:
+        """Return whether it has written all that it took."""
+        with self._client() as client:
+            return client.info("persistence")["aof_last_write_status"] == "ok"
+
+    def _client(self) -> redis.Redis:
+        return redis.Redis(unix_socket_path=str(self.socket))
 
     def _limit_files(self, size: int) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):  # killed meanwhile

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -44,6 +45,9 @@ def run(seed: int, minutes: float, folder: Path | None, progress: Progress) -> S
 
 
 async def _recorded(seed: int, seconds: float, folder: Path, progress: Progress) -> None:
+    ending = asyncio.current_task()
+    assert ending is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.cancel)
     (hook_port,) = free_ports(1)
     with (
         (folder / "history.jsonl").open("w") as lines,

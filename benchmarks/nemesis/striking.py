@@ -12,6 +12,7 @@ from benchmarks.nemesis.topology import Topology
 
 SLOW_S = 0.05
 """Pause before each piece of data of a slowed connection."""
+STORED_POLL_S = 0.1
 
 
 class Nemesis:
@@ -21,7 +22,8 @@ class Nemesis:
         self._service = service
         self._recorder = recorder
         self._server = asyncio.Lock()
-        """Held while Redis is down: it is killed once at a time."""
+        """Held while Redis is down, or has taken what it could not store: killed then, it would
+        forget that, as each server whose `appendfsync` is not `always`."""
 
     async def strike(self, faults: Iterable[Fault], began: float) -> None:
         """Bring all about, and return when the last one is over. `began` is a moment of the event
@@ -56,9 +58,7 @@ class Nemesis:
             case Kind.REDIS_KILL:
                 await self._restart_redis(fault.seconds)
             case Kind.DISK_FULL:
-                self._service.store.fill_disk()
-                await asyncio.sleep(fault.seconds)
-                self._service.store.free_disk()
+                await self._fill_disk(fault.seconds)
             case _:
                 await self._disturb(fault)
 
@@ -74,6 +74,15 @@ class Nemesis:
             await asyncio.to_thread(self._service.store.kill)
             await asyncio.sleep(seconds)
             await asyncio.to_thread(self._service.store.start)
+
+    async def _fill_disk(self, seconds: float) -> None:
+        store = self._service.store
+        async with self._server:
+            store.fill_disk()
+            await asyncio.sleep(seconds)
+            store.free_disk()
+            while not await asyncio.to_thread(store.has_stored_all):  # noqa: ASYNC110 - Redis's state
+                await asyncio.sleep(STORED_POLL_S)
 
     async def _disturb(self, fault: Fault) -> None:
         proxy = self._service.proxies[fault.target]
