@@ -23,7 +23,7 @@ FAILED_ALONE = { [ $$? -eq 1 ] && echo "Once more, alone:" && \
 # Of all fuzz targets together.
 MINUTES ?= 5
 
-.PHONY: help serve test test-containers fuzz lint types types-js axe format lock clean
+.PHONY: help serve test test-containers fuzz nemesis lint types types-js axe format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -70,6 +70,9 @@ test-containers: $(VENV)/.test ## the images and the stack, on a real engine (sk
 
 fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing for MINUTES in all (tests/fuzz)
 	$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES)
+
+nemesis: $(VENV)/.test ## a minute of faults by a seed, and a check of what callers saw
+	$(BIN)/anysr bench nemesis --seed 1 --minutes 1
 
 lint: $(VENV)/.test ## ruff
 	$(BIN)/ruff check .

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 def nemesis(
     seed: Annotated[int, typer.Option(min=0, help="Seed of faults and requests.")] = 1,
     minutes: Annotated[float, typer.Option(min=0.1, help="How long faults come.")] = 1.0,
+    times: Annotated[
+        float, typer.Option(min=0.1, help="How many times as many faults come.")
+    ] = 1.0,
     keep: Annotated[
         Path | None, typer.Option(help="Folder for the history and the processes' log.")
     ] = None,
@@ -33,7 +36,7 @@ def nemesis(
     the end: the status is 1 if a job is lost, doubled or late, or a picture another's.
     """
     with needs("cpu"):
-        from benchmarks.nemesis.run import run
+        from benchmarks.nemesis.run import Plan, run
     with progress(refresh=1) as bars:
         task = bars.add_task("Seconds", total=60.0 * minutes)
 
@@ -41,7 +44,7 @@ def nemesis(
             bars.update(task, completed=seconds, description=f"{jobs} jobs; seconds")
 
         try:
-            summary = run(seed, minutes, keep, show)
+            summary = run(Plan(seed, minutes, times), keep, show)
         except RedisUnavailableError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from error

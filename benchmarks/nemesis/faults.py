@@ -79,17 +79,17 @@ class Fault:
         return f"{self.at_s:.2f} s: {self.kind} ({self.target}), {self.seconds:.2f} s"
 
 
-def schedule(seed: int, seconds: float) -> list[Fault]:
-    """Return the faults of a run that lasts `seconds`, in their order."""
-    faults = [fault for kind in Kind for fault in _of_kind(kind, seed, seconds)]
+def schedule(seed: int, seconds: float, times: float = 1.0) -> list[Fault]:
+    """Return the faults of a run that lasts `seconds`, in their order: `times` as many as RATES."""
+    faults = [fault for kind in Kind for fault in _of_kind(kind, seed, seconds, times)]
     return sorted(faults, key=lambda fault: (fault.at_s, fault.kind))
 
 
-def _of_kind(kind: Kind, seed: int, seconds: float) -> Iterator[Fault]:
+def _of_kind(kind: Kind, seed: int, seconds: float, times: float) -> Iterator[Fault]:
     drawn, rate = random.Random(f"{seed} {kind}"), RATES[kind]
     at_s = SETTLING_S
     while True:
-        at_s += drawn.expovariate(rate.per_minute / 60.0)
+        at_s += drawn.expovariate(times * rate.per_minute / 60.0)
         lasts = drawn.uniform(rate.shortest_s, rate.longest_s)
         target, resets = drawn.randrange(_targets(kind)), drawn.random() < 0.5
         if at_s >= seconds:

@@ -8,6 +8,7 @@ import json
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -29,8 +30,18 @@ Progress = Callable[[float, int], None]
 """Gets the seconds since the start, and the number of accepted jobs."""
 
 
-def run(seed: int, minutes: float, folder: Path | None, progress: Progress) -> Summary:
-    """Run a service for `minutes` under the faults of `seed`, and check what was seen.
+@dataclass(frozen=True)
+class Plan:
+    """What is run."""
+
+    seed: int
+    minutes: float
+    times: float = 1.0
+    """How many times as many faults come as by their rates."""
+
+
+def run(plan: Plan, folder: Path | None, progress: Progress) -> Summary:
+    """Run a service under faults, and check what was seen.
 
     The history is kept in `folder` as `history.jsonl`, beside what the processes printed
     (`processes.log`), or nowhere. Raises RedisUnavailableError, and TimeoutError where the service
@@ -40,11 +51,12 @@ def run(seed: int, minutes: float, folder: Path | None, progress: Progress) -> S
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
-        asyncio.run(_recorded(seed, 60.0 * minutes, folder, progress))
-        return summarise(seed, minutes, history.read(folder / "history.jsonl"))
+        asyncio.run(_recorded(plan, folder, progress))
+        events = history.read(folder / "history.jsonl")
+        return summarise(plan.seed, plan.minutes, events)
 
 
-async def _recorded(seed: int, seconds: float, folder: Path, progress: Progress) -> None:
+async def _recorded(plan: Plan, folder: Path, progress: Progress) -> None:
     ending = asyncio.current_task()
     assert ending is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.cancel)
@@ -61,7 +73,7 @@ async def _recorded(seed: int, seconds: float, folder: Path, progress: Progress)
         async with running(hook_port, log, on_death) as service, _client() as client:
             observer = Observer(client, service.urls, recorder)
             with _receiving(hook_port, observer, recorder, book := Book()):
-                trial = Trial(seed, seconds, service, observer, recorder, book)
+                trial = Trial(plan, service, observer, recorder, book)
                 await trial.run(f"http://127.0.0.1:{hook_port}/hook", progress)
                 await Audit(service, observer, recorder, book).run()
 
@@ -71,15 +83,13 @@ class Trial:
 
     def __init__(
         self,
-        seed: int,
-        seconds: float,
+        plan: Plan,
         service: Topology,
         observer: Observer,
         recorder: Recorder,
         book: Book,
     ) -> None:
-        self._seed = seed
-        self._seconds = seconds
+        self._plan = plan
         self._service = service
         self._observer = observer
         self._recorder = recorder
@@ -89,14 +99,15 @@ class Trial:
         """Return when the last fault is over and every caller has seen its last request through."""
         stopping, began = asyncio.Event(), asyncio.get_running_loop().time()
         parts = self._observer, self._recorder, self._book, hook_url
-        callers = [Caller(self._seed, *parts) for _ in range(CALLERS)]
+        plan, seconds = self._plan, 60.0 * self._plan.minutes
+        callers = [Caller(plan.seed, *parts) for _ in range(CALLERS)]
         async with asyncio.TaskGroup() as group:
             for number, caller in enumerate(callers):
-                group.create_task(caller.run(wishes(self._seed, number), stopping))
+                group.create_task(caller.run(wishes(plan.seed, number), stopping))
             shown = group.create_task(self._show(progress))
-            faults = schedule(self._seed, self._seconds)
+            faults = schedule(plan.seed, seconds, plan.times)
             await Nemesis(self._service, self._recorder).strike(faults, began)
-            left_s = began + self._seconds - asyncio.get_running_loop().time()
+            left_s = began + seconds - asyncio.get_running_loop().time()
             await asyncio.sleep(max(0.0, left_s))
             stopping.set()
             shown.cancel()
