@@ -68,7 +68,7 @@ class Audit:
         async with turns:
             job = await self._observer.job(job_id, mark, "audit")
             key = self._service.keys.record(job_id)
-            claims = await self._service.client.hget(key, "attempt")  # type: ignore[misc]
+            claims = await self._service.client.hget(key, "attempt")
             count = int(claims or 0)
             self._recorder.add(What.RECORD, mark=mark, job=job_id, count=count)
             if job is None or job["status"] not in ENDS:
@@ -80,14 +80,14 @@ class Audit:
     async def _list_keys(self) -> None:
         client = self._service.client
         async for key in client.scan_iter(count=1000):
-            self._recorder.add(What.KEY, text=key.decode(), until=await client.pttl(key) / 1e3)
+            self._recorder.add(What.KEY, text=str(key), until=await client.pttl(key) / 1e3)
 
     async def _list_members(self) -> None:
         """Record the jobs in collections that have none once all have ended."""
         client, keys = self._service.client, self._service.keys
         for name in (keys.pending, keys.leases, keys.ages, keys.ends):
             for member in await client.zrange(name, 0, -1):
-                self._recorder.add(What.MEMBER, text=name, job=member.decode())
+                self._recorder.add(What.MEMBER, text=name, job=str(member))
         for name in (keys.entries,):
-            for member in await client.hkeys(name):  # type: ignore[misc]
-                self._recorder.add(What.MEMBER, text=name, job=member.decode())
+            for member in await client.hkeys(name):
+                self._recorder.add(What.MEMBER, text=name, job=str(member))

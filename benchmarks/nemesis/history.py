@@ -75,6 +75,10 @@ class Recorder:
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._began = time.monotonic()
+
+    def begin(self) -> None:
+        """Count time from now on."""
+        self._began = time.monotonic()
         self.add(What.BEGIN, wall_ms=time.time() * 1e3)
 
     def now(self) -> float:

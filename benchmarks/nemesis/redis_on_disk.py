@@ -67,7 +67,7 @@ class RedisOnDisk:
     def has_stored_all(self) -> bool:
         """Return whether it has written all that it took."""
         with self._client() as client:
-            return client.info("persistence")["aof_last_write_status"] == "ok"
+            return bool(client.info("persistence")["aof_last_write_status"] == "ok")
 
     def _client(self) -> redis.Redis:
         return redis.Redis(unix_socket_path=str(self.socket))

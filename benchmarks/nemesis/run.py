@@ -97,6 +97,7 @@ class Trial:
 
     async def run(self, hook_url: str, progress: Progress) -> None:
         """Return when the last fault is over and every caller has seen its last request through."""
+        self._recorder.begin()
         stopping, began = asyncio.Event(), asyncio.get_running_loop().time()
         parts = self._observer, self._recorder, self._book, hook_url
         plan, seconds = self._plan, 60.0 * self._plan.minutes

@@ -50,11 +50,8 @@ class Topology:
         """Return the processes of workers that hold a lease now; none while Redis is away."""
         with contextlib.suppress(redis.exceptions.RedisError, OSError):
             jobs = await self.client.zrange(self.keys.leases, 0, -1)
-            names = [
-                await self.client.hget(self.keys.record(job.decode()), "worker")  # type: ignore[misc]
-                for job in jobs
-            ]
-            return {int(name.decode().rsplit("-", 2)[1]) for name in names if name}
+            names = [await self.client.hget(self.keys.record(str(job)), "worker") for job in jobs]
+            return {int(str(name).rsplit("-", 2)[1]) for name in names if name}
         return set()
 
 
@@ -74,7 +71,7 @@ async def running(
             (folder / "redis").mkdir()
             stack.callback(store.stop)
             await asyncio.to_thread(store.start)
-            client = redis.asyncio.Redis(unix_socket_path=str(store.socket))
+            client = redis.asyncio.Redis(unix_socket_path=str(store.socket), decode_responses=True)
             stack.push_async_callback(client.aclose)
             proxies = tuple(Proxy(store.socket) for _ in range(GATEWAYS + WORKERS))
             for proxy in proxies:
@@ -106,7 +103,7 @@ async def wait_ready(urls: tuple[str, ...]) -> None:
 async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
     with contextlib.suppress(httpx.HTTPError, ValueError):
         health = (await client.get(f"{url}/health/ready")).json()
-        return sum(worker["ready"] for worker in health["workers"]) >= WORKERS
+        return len([worker for worker in health["workers"] if worker["ready"]]) >= WORKERS
     return False
 
 
