@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -68,16 +69,16 @@ class Caller:
         if wish.way is Way.CANCEL:
             await self._cancel(wish, job_id)
             return
-        async with asyncio.timeout(WAITING_S) as bound:
-            try:
-                status = await self._end(wish, job_id)
-                while status == "succeeded":
-                    if await self._observer.picture(job_id, wish.mark, "result"):
-                        return
-                    await asyncio.sleep(RETRY_S)
-            except TimeoutError:
-                if not bound.expired():
-                    raise
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAITING_S):
+                await self._see_through(wish, job_id)
+
+    async def _see_through(self, wish: Wish, job_id: str) -> None:
+        """Wait for the end of a job, and fetch its picture if it has one."""
+        if await self._end(wish, job_id) != "succeeded":
+            return
+        while not await self._observer.picture(job_id, wish.mark, "result"):
+            await asyncio.sleep(RETRY_S)
 
     async def _submit(self, wish: Wish, picture: bytes) -> str | None:
         """Return the id of the job; None where it was refused."""
