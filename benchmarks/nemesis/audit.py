@@ -11,6 +11,7 @@ from benchmarks.nemesis.callers import Book
 from benchmarks.nemesis.history import Recorder, What
 from benchmarks.nemesis.observing import ENDS, Observer
 from benchmarks.nemesis.topology import RESULT_TTL_S, Topology, wait_ready
+from jobs.job import DeliveryKind
 
 AT_ONCE = 4
 PATIENCE_S = 60.0
@@ -57,7 +58,10 @@ class Audit:
         return not waiting and not leased
 
     async def _are_all_announced(self) -> bool:
-        return self._book.hooks <= self._book.announced
+        """Return whether every webhook has come, and the queue knows that of each."""
+        waiting = self._service.keys.waiting_deliveries(DeliveryKind.WEBHOOK)
+        left = await self._service.client.zcard(waiting)
+        return not left and self._book.hooks <= self._book.announced
 
     async def _has_no_payloads(self) -> bool:
         pattern = f"{self._service.keys.payloads}*"

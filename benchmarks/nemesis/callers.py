@@ -75,9 +75,9 @@ class Caller:
 
     async def _see_through(self, wish: Wish, job_id: str) -> None:
         """Wait for the end of a job, and fetch its picture if it has one."""
-        if await self._end(wish, job_id) != "succeeded":
-            return
-        while not await self._observer.picture(job_id, wish.mark, "result"):
+        answered = await self._end(wish, job_id) != "succeeded"
+        while not answered:
+            answered = await self._observer.picture(job_id, wish.mark, "result")
             await asyncio.sleep(RETRY_S)
 
     async def _submit(self, wish: Wish, picture: bytes) -> str | None:
