@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.nemesis.checker import Broken
 from benchmarks.nemesis.faults import Kind
+from benchmarks.nemesis.summary import UNDISTURBED
 from studies.arguments import parser_of
 from studies.bound_mutants import ROOT
 from studies.written_tables import write_table
@@ -49,6 +50,19 @@ def table(runs: Sequence[Run]) -> str:
     return "\n".join(lines)
 
 
+def punctuality(runs: Sequence[Run]) -> str:
+    """Return the Markdown table of how jobs kept their budgets, by the faults of their time."""
+    lines = ["| in the time of a job | jobs | in time | latest, s after the deadline |"]
+    lines += ["|---|---|---|---|"]
+    for kind in (UNDISTURBED, *Kind):
+        parts = [run["punctuality"][kind] for run in runs if kind in run["punctuality"]]
+        jobs, met = (sum(part[name] for part in parts) for name in ("jobs", "met"))
+        if jobs:
+            latest = max(0.0, *(part["latest_s"] for part in parts))
+            lines.append(f"| {kind} | {jobs:,} | {met / jobs:.1%} | {latest:.1f} |")
+    return "\n".join(lines)
+
+
 def _row(name: str, figures: Iterable[float]) -> str:
     listed = list(figures)
     cells = " | ".join(f"{figure:,g}" if figure < 1e6 else f"{figure:,.0f}" for figure in listed)
@@ -71,7 +85,8 @@ def arguments_of(given: Sequence[str] | None = None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> None:
     """Print the table, or write it."""
     arguments = arguments_of(given)
-    text = table([json.loads(path.read_text()) for path in arguments.runs])
+    runs = [json.loads(path.read_text()) for path in arguments.runs]
+    text = f"{table(runs)}\n\n{punctuality(runs)}"
     if arguments.write:
         write_table(DOCUMENT, MARK, COMMAND, text)
     else:

@@ -10,7 +10,7 @@ from benchmarks.nemesis.faults import ON_WORKER, Kind
 from benchmarks.nemesis.history import Event, What
 from benchmarks.nemesis.observing import ENDS
 from benchmarks.nemesis.promise import allowed_s
-from benchmarks.nemesis.story import JobStory, Story, jobs_by_mark, told
+from benchmarks.nemesis.story import JobStory, Story, jobs_by_mark, story_of
 
 KEPT_S = 100.0
 """A picture can be fetched for at least this long after its job's end."""
@@ -55,7 +55,7 @@ Found = Iterator[Violation]
 
 def violations(events: Iterable[Event]) -> list[Violation]:
     """Return all violations in a history, in order."""
-    story = told(events)
+    story = story_of(events)
     found = [violation for rule in RULES for violation in rule(story)]
     for job in story.jobs.values():
         found += [violation for own_rule in OWN_RULES for violation in own_rule(job)]

@@ -70,7 +70,7 @@ class Story:
         return (event for event in self.events if event.what in kinds)
 
 
-def told(events: Iterable[Event]) -> Story:
+def story_of(events: Iterable[Event]) -> Story:
     """Return the story of a history."""
     listed = sorted(events, key=lambda event: event.at)
     jobs: dict[str, JobStory] = {}

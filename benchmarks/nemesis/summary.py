@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.nemesis.checker import Violation, violations
 from benchmarks.nemesis.faults import Kind
 from benchmarks.nemesis.history import Event, What
-from benchmarks.nemesis.story import Story, told
+from benchmarks.nemesis.story import JobStory, Story, story_of
+
+UNDISTURBED = "no fault"
+
+
+@dataclass(frozen=True)
+class Punctuality:
+    """How the jobs kept their budgets in whose time a kind of fault fell."""
+
+    jobs: int
+    """Those that ended with a picture, or as too late."""
+    met: int
+    """Of those, pictures by their deadline."""
+    latest_s: float
+    """Of the last one to end, seconds after its deadline."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,8 @@ class Summary:
     """Claims beyond the first of a job."""
     met: float
     """Part of the jobs that have succeeded by their deadline."""
+    punctuality: dict[str, Punctuality]
+    """By kind of fault; a job counts for each that fell in its time, or for `UNDISTURBED`."""
     found: tuple[Violation, ...]
 
     @property
@@ -42,12 +58,13 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it for JSON."""
-        return {**vars(self), "found": [str(violation) for violation in self.found]}
+        members = asdict(self)
+        return {**members, "found": [str(violation) for violation in self.found]}
 
 
 def summarise(seed: int, minutes: float, events: Sequence[Event]) -> Summary:
     """Count and check a history."""
-    story = told(events)
+    story = story_of(events)
     faults = Counter(fault.kind.value for fault in story.faults)
     in_hand = Counter(fault.kind.value for fault in story.faults if fault.in_hand)
     accepted = [job for job in story.jobs.values() if job.accepted]
@@ -61,7 +78,8 @@ def summarise(seed: int, minutes: float, events: Sequence[Event]) -> Summary:
         sum(1 for _ in story.of(What.PICTURE)),
         sum(len(job.webhooks) for job in accepted),
         sum(max(0, (job.claims or 0) - 1) for job in accepted),
-        _met(story) / max(1, len(accepted)),
+        sum(_is_met(job.end) for job in accepted) / max(1, len(accepted)),
+        _punctuality(story, accepted),
         tuple(violations(events)),
     )
 
@@ -72,11 +90,25 @@ def _end_of(end: Event | None) -> str:
     return end.code or str(end.status) if end.status == "failed" else str(end.status)
 
 
-def _met(story: Story) -> int:
-    ends = [job.end for job in story.jobs.values() if job.accepted]
-    return sum(
-        end is not None
-        and end.status == "succeeded"
-        and (end.finished_ms or 0.0) <= (end.deadline_ms or 0.0)
-        for end in ends
-    )
+def _is_met(end: Event | None) -> bool:
+    return end is not None and end.status == "succeeded" and _late_s(end) <= 0.0
+
+
+def _late_s(end: Event) -> float:
+    return ((end.finished_ms or 0.0) - (end.deadline_ms or 0.0)) / 1e3
+
+
+def _punctuality(story: Story, jobs: Iterable[JobStory]) -> dict[str, Punctuality]:
+    ends: dict[str, list[Event]] = defaultdict(list)
+    for job in jobs:
+        if job.end is None or _end_of(job.end) not in ("succeeded", "deadline_exceeded"):
+            continue
+        first, last = (
+            story.moment(ms or 0.0) for ms in (job.end.submitted_ms, job.end.finished_ms)
+        )
+        for kind in {fault.kind.value for fault in story.faults_in(first, last)} or {UNDISTURBED}:
+            ends[kind].append(job.end)
+    return {
+        kind: Punctuality(len(of), sum(map(_is_met, of)), max(map(_late_s, of)))
+        for kind, of in sorted(ends.items())
+    }

@@ -6,6 +6,7 @@ import pytest
 
 from studies.bound_mutants import ROOT, changed
 from studies.nemesis_report import MARK as RUNS
+from studies.nemesis_report import punctuality
 from studies.nemesis_report import table as table_of_runs
 from studies.queue_mutants import DOCUMENT, MARK, Mutant, Notice, mutants, table
 from studies.written_tables import with_table
@@ -66,3 +67,11 @@ def test_the_table_of_runs_has_their_sums_and_what_they_broke() -> None:
     assert "| **lost** | 1 | 0 | 1 |" in lines
     assert "| **foreign** | 0 | 0 | 0 |" in lines
     assert f"<!-- {RUNS}: written by" in DOCUMENT.read_text()
+
+
+def test_the_table_of_budgets_adds_the_runs() -> None:
+    runs = [
+        {"punctuality": {"no fault": {"jobs": 90, "met": 90, "latest_s": -1.0}}},
+        {"punctuality": {"no fault": {"jobs": 10, "met": 9, "latest_s": 2.5}}},
+    ]
+    assert punctuality(runs).splitlines()[2:] == ["| no fault | 100 | 99.0% | 2.5 |"]

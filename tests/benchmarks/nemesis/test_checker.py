@@ -174,5 +174,5 @@ def test_a_job_in_the_queue_after_its_end_is_left_over() -> None:
     assert broken(history(seen(What.MEMBER, 21.0, text="n:leases"))) == [Broken.LEFT]
 
 
-def test_a_process_that_ends_by_itself_is_told() -> None:
+def test_a_process_that_ends_by_itself_is_reported() -> None:
     assert broken(history(Event(What.DIED, 3.0, text="worker 1: status 1"))) == [Broken.DIED]
