@@ -23,6 +23,10 @@ def nemesis(
     times: Annotated[
         float, typer.Option(min=0.1, help="How many times as many faults come.")
     ] = 1.0,
+    longer: Annotated[float, typer.Option(min=0.1, help="How many times as long they last.")] = 1.0,
+    only: Annotated[
+        list[str], typer.Option(help="Name of a fault, as in the table; repeatable. Default: all.")
+    ] = [],  # noqa: B006 - typer reads it and nothing writes to it
     keep: Annotated[
         Path | None, typer.Option(help="Folder for the history and the processes' log.")
     ] = None,
@@ -36,7 +40,12 @@ def nemesis(
     the end: the status is 1 if a job is lost, doubled or late, or a picture another's.
     """
     with needs("cpu"):
-        from benchmarks.nemesis.run import Plan, run
+        from benchmarks.nemesis.faults import Kind, Plan
+        from benchmarks.nemesis.run import run
+    unknown = sorted(set(only) - set(Kind))
+    if unknown:
+        raise typer.BadParameter(f"no fault {unknown[0]!r}; there are {', '.join(Kind)}")
+    plan = Plan(seed, minutes, times, longer, frozenset(map(Kind, only or Kind)))
     with progress(refresh=1) as bars:
         task = bars.add_task("Seconds", total=60.0 * minutes)
 
@@ -44,7 +53,7 @@ def nemesis(
             bars.update(task, completed=seconds, description=f"{jobs} jobs; seconds")
 
         try:
-            summary = run(Plan(seed, minutes, times), keep, show)
+            summary = run(plan, keep, show)
         except RedisUnavailableError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from error

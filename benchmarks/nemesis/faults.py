@@ -79,20 +79,33 @@ class Fault:
         return f"{self.at_s:.2f} s: {self.kind} ({self.target}), {self.seconds:.2f} s"
 
 
-def schedule(seed: int, seconds: float, times: float = 1.0) -> list[Fault]:
-    """Return the faults of a run that lasts `seconds`, in their order: `times` as many as RATES."""
-    faults = [fault for kind in Kind for fault in _of_kind(kind, seed, seconds, times)]
+@dataclass(frozen=True)
+class Plan:
+    """What is drawn for a run."""
+
+    seed: int
+    minutes: float
+    times: float = 1.0
+    """How many times as many faults come as by RATES."""
+    longer: float = 1.0
+    """How many times as long they last."""
+    only: frozenset[Kind] = frozenset(Kind)
+
+
+def schedule(plan: Plan) -> list[Fault]:
+    """Return the faults of a run, in their order."""
+    faults = [fault for kind in plan.only for fault in _of_kind(kind, plan)]
     return sorted(faults, key=lambda fault: (fault.at_s, fault.kind))
 
 
-def _of_kind(kind: Kind, seed: int, seconds: float, times: float) -> Iterator[Fault]:
-    drawn, rate = random.Random(f"{seed} {kind}"), RATES[kind]
+def _of_kind(kind: Kind, plan: Plan) -> Iterator[Fault]:
+    drawn, rate = random.Random(f"{plan.seed} {kind}"), RATES[kind]
     at_s = SETTLING_S
     while True:
-        at_s += drawn.expovariate(times * rate.per_minute / 60.0)
-        lasts = drawn.uniform(rate.shortest_s, rate.longest_s)
+        at_s += drawn.expovariate(plan.times * rate.per_minute / 60.0)
+        lasts = plan.longer * drawn.uniform(rate.shortest_s, rate.longest_s)
         target, resets = drawn.randrange(_targets(kind)), drawn.random() < 0.5
-        if at_s >= seconds:
+        if at_s >= 60.0 * plan.minutes:
             return
         yield Fault(at_s, kind, target, lasts, resets)
 

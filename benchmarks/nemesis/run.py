@@ -8,7 +8,6 @@ import json
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -17,7 +16,7 @@ from benchmarks.hook_receiver import receiver
 from benchmarks.nemesis import history
 from benchmarks.nemesis.audit import Audit
 from benchmarks.nemesis.callers import Book, Caller
-from benchmarks.nemesis.faults import schedule
+from benchmarks.nemesis.faults import Plan, schedule
 from benchmarks.nemesis.history import Recorder
 from benchmarks.nemesis.observing import Observer
 from benchmarks.nemesis.requests import CALLERS, wishes
@@ -28,16 +27,6 @@ from benchmarks.ports import free_ports
 
 Progress = Callable[[float, int], None]
 """Gets the seconds since the start, and the number of accepted jobs."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is run."""
-
-    seed: int
-    minutes: float
-    times: float = 1.0
-    """How many times as many faults come as by their rates."""
 
 
 def run(plan: Plan, folder: Path | None, progress: Progress) -> Summary:
@@ -106,7 +95,7 @@ class Trial:
             for number, caller in enumerate(callers):
                 group.create_task(caller.run(wishes(plan.seed, number), stopping))
             shown = group.create_task(self._show(progress))
-            faults = schedule(plan.seed, seconds, plan.times)
+            faults = schedule(plan)
             await Nemesis(self._service, self._recorder).strike(faults, began)
             left_s = began + seconds - asyncio.get_running_loop().time()
             await asyncio.sleep(max(0.0, left_s))
