@@ -1,8 +1,8 @@
 """Whether a minute of faults notices a queue that breaks one of its promises.
 
 Each mutant of `queue_mutants.toml` changes the source in a copy of the checkout, which
-`anysr bench nemesis` is then run from, with many of the faults that part a worker from its job. The status is 1 if the code
-without a change breaks a promise, or a mutant is not noticed.
+`anysr bench nemesis` is then run from, with many of the faults that part a worker from its job. The
+status is 1 if the code without a change breaks a promise, or a mutant is not noticed.
 
 Figures: docs/reliability.md
 Run: python -m studies.queue_mutants --only lease
