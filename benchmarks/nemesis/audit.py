@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable
 
 from benchmarks.nemesis.callers import Book
 from benchmarks.nemesis.history import Recorder, What
-from benchmarks.nemesis.observing import ENDS, Observer
+from benchmarks.nemesis.observing import ENDS, Job, Observer
 from benchmarks.nemesis.topology import RESULT_TTL_S, Topology, wait_ready
 from jobs.job import DeliveryKind
 
 AT_ONCE = 4
+REQUESTS = 3
+"""For one job, on a machine that is too busy for an answer."""
 PATIENCE_S = 60.0
 """How long the jobs may take to end, and then what remains of them to go."""
 ANNOUNCING_S = 90.0
@@ -70,7 +72,7 @@ class Audit:
     async def _ask(self, job_id: str, mark: int, turns: asyncio.Semaphore) -> None:
         """Record a job's end, the number of its claims, and its picture if that is kept."""
         async with turns:
-            job = await self._observer.job(job_id, mark, "audit")
+            job = await self._job(job_id, mark)
             key = self._service.keys.record(job_id)
             claims = await self._service.client.hget(key, "attempt")
             count = int(claims or 0)
@@ -80,6 +82,14 @@ class Audit:
             age_s = time.time() - job["finished_ms"] / 1e3
             if job["status"] == "succeeded" and age_s < STILL_KEPT * RESULT_TTL_S:
                 await self._observer.picture(job_id, mark, "audit")
+
+    async def _job(self, job_id: str, mark: int) -> Job | None:
+        """Return a job; None where several requests get no answer."""
+        for _ in range(REQUESTS):
+            job = await self._observer.job(job_id, mark, "audit")
+            if job is not None:
+                return job
+        return None
 
     async def _list_keys(self) -> None:
         client = self._service.client
