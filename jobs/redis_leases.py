@@ -109,7 +109,7 @@ class RedisLeases(Leases):
         """Return the arguments of claim.lua."""
         times = (min(ms, FOREVER_MS) for ms in (gap.remaining_ms, gap.spare_ms, gap.short_ms))
         limits = (self._lease_ms, self._max_attempts, worker_id, self._unserved_ms)
-        return (*limits, *times, "1" if gap.small_only else "", after, *capabilities)
+        return (*limits, *times, "1" if gap.small_only else "", after, gap.run, *capabilities)
 
     async def _read(self, answer: list[Any]) -> tuple[Claim | None, int | None]:
         """Return the job in an answer of claim.lua, and the number of jobs passed over; None where
@@ -137,7 +137,7 @@ class RedisLeases(Leases):
         try:
             payload = await self._blobs.payload(job_id)
         except OUTAGES:
-            # The picture may exist and only its Redis be away: no attempt is counted.
+            # The picture may exist and only its store be away: no attempt is counted.
             await self._scripts.run("release", job_id, token)
             raise
         except RedisError as error:
@@ -187,10 +187,12 @@ class RedisLeases(Leases):
         job_id, token = claim.job.id, claim.token
         await self._blobs.check_result(picture)
         fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}
-        putting: Command | None = self._blobs.putting_result(job_id, token, picture)
-        if self._blobs.apart:
-            await self._blobs.put_result(job_id, token, picture)
-            putting = None
+        putting: Command | None = None
+        if self._blobs.here is not None:
+            putting = self._blobs.here.putting_result(job_id, token, picture)
+        else:
+            media_type = claim.job.output_format.media_type
+            await self._blobs.put_result(job_id, token, picture, media_type)
         end = job_id, token, JobStatus.SUCCEEDED
         completion = await self._end(*end, fields, putting, following)
         if not completion.delivered:

@@ -8,6 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from jobs.batch import ItemState
 from jobs.codec import HEARTBEAT, CodecError
 from jobs.connection import SteadyRedis
 from jobs.heartbeat import WorkerHeartbeat
@@ -116,6 +117,12 @@ class RedisRegistry(Registry):
             result_failures=int(counts.get(b"result_failures", 0)),
             results_dead=int(counts.get(b"results_dead", 0)),
             results_waiting=waiting[DeliveryKind.RESULT],
+            batches_open=int(await self._client.zcard(self._keys.batches)),
+            batch_sources={
+                state.value: int(counts.get(f"batch_sources_{state}".encode(), 0))
+                for state in ItemState
+                if state.ended
+            },
             memory=tuple(known for known in memory if known is not None),
         )
 

@@ -122,12 +122,13 @@ class RedisSubmissions(Submissions):
     ) -> Any:
         """Send a job with its picture; a large one only if the job would be accepted. `last` are
         the arguments after that."""
-        if self._blobs.apart or len(payload) > ASK_FIRST_BYTES:
+        here = self._blobs.here
+        if here is None or len(payload) > ASK_FIRST_BYTES:
             answer = await self._scripts.run("submit", *arguments, "", *last, client=client)
             if answer[0] != b"free":
                 return answer
-        if not self._blobs.apart:
-            putting = self._blobs.putting_payload(job_id, payload)
+        if here is not None:
+            putting = here.putting_payload(job_id, payload)
             return await self._scripts.run_after(
                 [putting], "submit", *arguments, "stored", *last, client=client
             )
@@ -177,7 +178,7 @@ class RedisSubmissions(Submissions):
                 return await self._read_outcome(job_id, None)
             if event.result_event is not None:
                 return event.result_event.outcome(view)
-            return await self._read_outcome(job_id, None if self._blobs.apart else token)
+            return await self._read_outcome(job_id, token)
 
         if view.ended:
             return await read(view.job.id, None)
@@ -192,10 +193,12 @@ class RedisSubmissions(Submissions):
 
     @reports_outages
     async def _read_outcome(self, job_id: str, token: int | None) -> Outcome:
-        """Read a job, and its picture in the same round trip where its token is known."""
-        if token is None:
+        """Read a job, and its picture in the same round trip where its token is known and the
+        pictures are on the queue's server."""
+        here = self._blobs.here
+        if token is None or here is None:
             return Outcome(await self._records.view(job_id))
-        getting = self._blobs.getting_result(job_id, token)
+        getting = here.getting_result(job_id, token)
         view, picture = await self._records.view_and(job_id, getting)
         return Outcome(view, picture if view.token == token else None)
 
@@ -212,12 +215,18 @@ class RedisSubmissions(Submissions):
     async def result_bytes(self, view: JobView) -> int:
         return await self._blobs.result_bytes(view.job.id, view.token)
 
+    @reports_outages
+    async def result_url(self, view: JobView) -> str | None:
+        if view.status is not JobStatus.SUCCEEDED:
+            raise view.error
+        return await self._blobs.result_url(view.job.id, view.token)
+
     async def drop_results(self, views: Iterable[JobView]) -> None:
         await self._blobs.drop_results((view.job.id, view.token) for view in views)
 
     @reports_outages
-    async def stats(self) -> QueueStats:
-        return stats_of(await self._scripts.run("stats"))
+    async def stats(self, client: str | None = None, share: int = 1) -> QueueStats:
+        return stats_of(await self._scripts.run("stats", client or "", share))
 
 
 def _counted(job: Job, limits: ClientLimits | None) -> tuple[Argument, Argument, Argument]:

@@ -36,7 +36,7 @@ Step = Literal[
 STEPS: tuple[Step, ...] = get_args(Step)
 SHARED = (
     *("common", "budget", "backlog", "lateness", "shares"),
-    *("repeats", "deliveries", "changes", "clients", "batches"),
+    *("precedence", "repeats", "deliveries", "changes", "clients", "batches"),
 )
 """Put before each step, in this order."""
 
@@ -69,7 +69,7 @@ class Scripts:
         self._names += [keys.demand, keys.capabilities, keys.counts]
         self._names += [keys.deliveries, keys.delivery_hosts]
         self._names += [keys.dead_deliveries, keys.delivery_wake]
-        self._names += [keys.active, keys.shares]
+        self._names += [keys.active, keys.shares, keys.heads, keys.workers]
         self._shared: list[Argument] = [keys.records, keys.ended, keys.changes]
         self._shared += [keys.payloads if pictures_here else "", job_ttl_seconds]
         self._keys = keys

@@ -1,4 +1,5 @@
-"""Clients against each other: what one may put into the queue while others are active.
+"""Clients against each other: what one may put into the queue while others are active, and whose
+jobs go first.
 
 Each client has a part of the workers: its weight over the weights of all that were active within
 `ACTIVE_MS`. A client that is alone has no part, and nothing here changes a decision about its jobs.
@@ -8,13 +9,20 @@ two. `policy.bind` has what the part means for widths.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from jobs.backlog import Group
 from jobs.budget import start_slack_ms
-from scheduling.load import SLOT_MS, Load
+from scheduling.load import SLOT_MS, Load, below_part, run_limits
 from scheduling.options import Option
 
 ACTIVE_MS = 10_000.0
 """A client is active for so long after each job that it sends, accepted or not: as long as demand
 is averaged over."""
+
+NOTHING_MS = 1e-3
+"""Less than this is no job: costs are summed up in whole microseconds."""
 
 
 def over_share_ms(
@@ -44,3 +52,53 @@ def over_share_ms(
             if left >= 0:
                 excess = max(excess, cheapest_ms - left)
     return max(0.0, excess / workers)
+
+
+def share_slack_ms(cheapest_ms: float, slack_ms: float, load: Load) -> float:
+    """Return the least time until its latest start, from `slack_ms` on, with which a job that costs
+    `cheapest_ms` is within its client's part of the workers: then `over_share_ms` is 0.
+    """
+    if load.own is None:
+        return slack_ms
+    workers = load.own.part * load.workers
+    while True:
+        before = after = 0.0
+        following_ms = None
+        for start_ms, group_ms, *_ in load.own.waiting:
+            if start_ms <= load.now_ms + slack_ms:
+                before += group_ms
+            elif group_ms > 0:
+                after += group_ms
+                left = workers * (start_ms + SLOT_MS - load.now_ms) - before - after
+                if 0 <= left < cheapest_ms:
+                    following_ms = start_ms - load.now_ms
+        if before > workers * slack_ms:
+            # Later by a trifle, so that rounding does not leave it beyond its part.
+            slack_ms = before / workers + NOTHING_MS
+        elif following_ms is not None:  # it would make its client's own later jobs late
+            slack_ms = following_ms
+        else:
+            return slack_ms
+
+
+def goes_first(job: Group, load: Load) -> bool:
+    """Return whether an idle worker may run a waiting job before all that must start earlier.
+
+    It may where its client is below its part of the workers, and all of those would be in time
+    behind a run of its narrowest network. The job is one of the waiting ones of the `load`, and
+    given as a group of its own, with its exact latest start.
+    """
+    if not below_part(load):
+        return False
+    ahead = tuple(_ahead_of(job, load.waiting))
+    cost_ms = max(job.cheapest_ms, job.narrowest_ms)
+    return cost_ms <= run_limits(replace(load, waiting=ahead)).longest_ms
+
+
+def _ahead_of(job: Group, waiting: Sequence[Group]) -> Iterator[Group]:
+    """Yield the groups up to a job's latest start, without the job, which is in the last one."""
+    ahead = [group for group in waiting if group.latest_start_ms <= job.latest_start_ms]
+    for place, group in enumerate(ahead, start=1):
+        others_ms = group.cheapest_ms - (job.cheapest_ms if place == len(ahead) else 0.0)
+        if others_ms > NOTHING_MS:
+            yield Group(group.latest_start_ms, others_ms, group.narrowest_ms)

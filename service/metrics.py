@@ -158,6 +158,15 @@ class QueueCounters(Collector):
         for name, (text, count) in QUEUE_COUNTS.items():
             if self.health is not None:
                 yield CounterMetricFamily(name, text, value=count(self.health))
+        if self.health is not None:
+            yield self._batch_sources(self.health)
+
+    def _batch_sources(self, health: QueueHealth) -> CounterMetricFamily:
+        text = "Sources of batches that ended, by the state in which they did."
+        family = CounterMetricFamily("anysr_batch_sources", text, labels=("outcome",))
+        for outcome, number in health.batch_sources.items():
+            family.add_metric((outcome,), number)
+        return family
 
 
 class GatewayMetrics:
@@ -337,6 +346,7 @@ class GatewayMetrics:
             "anysr_results_waiting",
             f"Pictures that are to be put somewhere, or will be tried again; {UNKNOWN}.",
         )
+        self._batches = gauge("anysr_batches_open", f"Batches that have not ended; {UNKNOWN}.")
         self._memory_used = gauge(
             "anysr_redis_memory_used_bytes", "Memory that a Redis uses.", "holds"
         )
@@ -452,6 +462,7 @@ class GatewayMetrics:
         self._counters.health = snapshot.health
         self._webhooks.set(snapshot.health.webhooks_waiting if snapshot.health else math.nan)
         self._results.set(snapshot.health.results_waiting if snapshot.health else math.nan)
+        self._batches.set(snapshot.health.batches_open if snapshot.health else math.nan)
         self._show_memory(snapshot.health)
         for name, (_, figure) in MACHINE_GAUGES.items():
             self._spread(self._machines[name], spread(map(figure, snapshot.workers)))

@@ -14,6 +14,8 @@ from benchmarks.nemesis.topology import RESULT_TTL_S, Topology, wait_ready
 from jobs.job import DeliveryKind
 
 AT_ONCE = 4
+GONE = -2
+"""Redis' answer for a key that has expired since it was listed; -1 is one that never does."""
 REQUESTS = 3
 """For one job, on a machine that is too busy for an answer."""
 PATIENCE_S = 60.0
@@ -94,7 +96,9 @@ class Audit:
     async def _list_keys(self) -> None:
         client = self._service.client
         async for key in client.scan_iter(count=1000):
-            self._recorder.add(What.KEY, text=str(key), until=await client.pttl(key) / 1e3)
+            left_s = await client.ttl(key)
+            if left_s != GONE:
+                self._recorder.add(What.KEY, text=str(key), until=float(left_s))
 
     async def _list_members(self) -> None:
         """Record the jobs in collections that have none once all have ended."""

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduling.load import DEMAND_MS, Demand, Load, Slots
+from jobs.backlog import Group
+from scheduling.load import DEMAND_MS, Demand, Load, Slots, below_part
 from scheduling.options import Option, Options, narrowest_network
 from scheduling.policy import admit, late_ms
 from scheduling.rungs import FLOOR
-from scheduling.shares import over_share_ms
+from scheduling.shares import goes_first, over_share_ms
 from scheduling.simulation.clients import Clients
 from scheduling.simulation.strategies import BATCH_GAIN, Case, Strategy, batch_ms
 from scheduling.simulation.workload import Workload
@@ -81,6 +82,8 @@ class SimulationResult:
     """When each request came; in a closed loop this follows from the answers."""
     db_of: dict[int, float] = field(default_factory=dict)
     """Quality of each picture in time, by request, in dB."""
+    latency_of: dict[int, float] = field(default_factory=dict)
+    """Time from arrival to the end of the run of each picture, by request, in ms."""
     refused_of: set[int] = field(default_factory=set)
     """The requests that were refused."""
 
@@ -178,6 +181,8 @@ class _Simulation:
         self.client = (none if workload.client is None else workload.client).tolist()
         self.clients = Clients(workload.weights)
         self.pending: list[tuple[float, int]] = []
+        self.of_client: list[list[tuple[float, int]]] = [[] for _ in workload.weights]
+        """The heap of each client; both keep entries of jobs that have left the queue."""
         self.same_kind = [deque[int]() for _ in tables]
         self.waiting = [0] * len(tables)
         self.queued = bytearray(len(workload))
@@ -322,6 +327,7 @@ class _Simulation:
         kind = self.kind[job]
         waits = self._latest_start(job), self.cheapest[kind], self.network[kind]
         heapq.heappush(self.pending, (waits[0], job))
+        heapq.heappush(self.of_client[self.client[job]], (waits[0], job))
         self.slots.add(*waits)
         self.clients.slots(self.client[job]).add(*waits)
         self.same_kind[kind].append(job)
@@ -338,8 +344,8 @@ class _Simulation:
 
     def _claim(self, now: float) -> None:
         self.demand.pass_time(now, any(self.waiting))
-        _, job = heapq.heappop(self.pending)
-        if not self.queued[job]:  # it ran in a batch, or was cancelled
+        job = self._next(now)
+        if job is None:
             return
         self._dequeue(job)
         slack = self.arrival[job] + self.budget[job] - now
@@ -361,6 +367,28 @@ class _Simulation:
         self.busy_ms += actual
         run = _RunInProgress(now + actual, worker, now + predicted, jobs, option, factor, now)
         heapq.heappush(self.running, run)
+
+    def _next(self, now: float) -> int | None:
+        """Return the job to run: the first of a client below its part where it may go first, else
+        the first of all. None where none waits any more."""
+        first = self._first_of(self.pending)
+        if first is None or len(self.of_client) == 1:
+            return first
+        heads = (self._first_of(heap) for heap in self.of_client)
+        for job in sorted((h for h in heads if h is not None), key=self._latest_start):
+            load, kind = self._load(now, job), self.kind[job]
+            if not below_part(load):
+                continue
+            own = Group(self._latest_start(job), self.cheapest[kind], self.network[kind])
+            return job if job == first or goes_first(own, load) else first
+        return first
+
+    def _first_of(self, heap: list[tuple[float, int]]) -> int | None:
+        """Return the waiting job with the earliest latest start; jobs that ran in a batch, before
+        others, or were cancelled are dropped."""
+        while heap and not self.queued[heap[0][1]]:
+            heapq.heappop(heap)
+        return heap[0][1] if heap else None
 
     def _rescued(
         self, case: Case, option: Option, actual: float, factor: float
@@ -415,6 +443,7 @@ class _Simulation:
             self.clients.ran(self.client[job], (run.end - run.begun) / len(run.jobs), run.end)
             met = run.end <= self.arrival[job] + self.budget[job]
             self.strategy.ended(met)
+            self.result.latency_of[job] = run.end - self.arrival[job]
             if met:
                 self.result.met += 1
                 self.result.db_of[job] = db

@@ -64,10 +64,11 @@ local function wait_ms(now, ends, workers, work)
 end
 
 -- The longest run before the jobs that must start after `start` that makes none of those late which
--- are in time now, as in scheduling.load.run_limits. `groups` are { start, cost }.
-local function longest_harmless_ms(now, ends, workers, groups, start)
+-- are in time now, and the longest after which all are in time, negative where one is late already; as
+-- in scheduling.load.run_limits. `groups` are { start, cost }.
+local function run_limits(now, ends, workers, groups, start)
   local idle, following = workers - #ends, 1
-  local taken, before, harmless = idle * now, 0, math.huge
+  local taken, before, harmless, longest = idle * now, 0, math.huge, math.huge
   for _, group in ipairs(groups) do
     while ends[following] and ends[following] < group[1] do
       idle, taken, following = idle + 1, taken + ends[following], following + 1
@@ -76,10 +77,11 @@ local function longest_harmless_ms(now, ends, workers, groups, start)
       local free = idle * group[1] - taken
       local left = math.min(free, free + idle * SLOT_MS - group[2]) - before
       if left >= 0 and left < harmless then harmless = left end
+      longest = math.min(longest, left)
     end
     before = before + group[2]
   end
-  return harmless
+  return harmless, longest
 end
 
 -- By how much a job with this latest start and cost, small or not, would be late behind the jobs before
@@ -98,5 +100,5 @@ local function late_ms(now, start, cost, workers, small)
   end
   workers = math.max(workers, #ends)
   local own = wait_ms(now, ends, workers, work) - (start - now)
-  return math.max(own, cost - longest_harmless_ms(now, ends, workers, groups, start))
+  return math.max(own, cost - run_limits(now, ends, workers, groups, start))
 end
