@@ -34,9 +34,9 @@ log = logging.getLogger("anysr.images.sandbox")
 
 COMMAND = (sys.executable, "-P", "-m", "images.sandbox.child")
 START_S = 60.0
+"""A new process must be ready by then; it takes half a second on an idle core."""
 HANDOVER_S = 1.0
 """Least time for copying a decoded picture: 42 ms for 12 megapixels on two busy cores."""
-"""A new process must be ready by then; it takes half a second on an idle core."""
 KEPT_VARIABLES = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LANG")
 """Of the environment, which may hold keys and passwords."""
 SETTINGS = {
