@@ -35,10 +35,13 @@ class Row:
     attainment: float
     db: float
     refused: float
+    p95_ms: float
+    """95th percentile of the time from arrival to the end of the run."""
 
-    def cells(self) -> tuple[str, str, str]:
+    def cells(self) -> tuple[str, ...]:
         """Return the figures as text."""
-        return f"{100 * self.attainment:.2f}", f"{self.db:.3f}", f"{100 * self.refused:.2f}"
+        parts = f"{100 * self.attainment:.2f}", f"{self.db:.3f}", f"{100 * self.refused:.2f}"
+        return *parts, f"{self.p95_ms:.0f}"
 
 
 def arguments_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -57,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Simulate, and print a table."""
     given = arguments_of(arguments)
     table = Table()
-    headings = ("arrivals", "of its half", "case", "met %", "PSNR-Y", "refused %")
+    headings = ("arrivals", "of its half", "case", "met %", "PSNR-Y", "refused %", "p95 ms")
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     cases = [(a, float(s)) for a in given.arrivals.split(",") for s in given.shares.split(",")]
@@ -98,7 +101,9 @@ def row_of(result: SimulationResult, ours: NDArray[np.bool_]) -> Row:
     found = [result.db_of[n] for n in numbers if n in result.db_of]
     refused = sum(n in result.refused_of for n in numbers)
     mean = sum(found) / max(1, len(found))
-    return Row(len(found) / len(numbers), mean, refused / len(numbers))
+    ended = [result.latency_of[n] for n in numbers if n in result.latency_of]
+    p95_ms = float(np.percentile(ended, 95)) if ended else float("nan")
+    return Row(len(found) / len(numbers), mean, refused / len(numbers), p95_ms)
 
 
 def _half_rate(given: argparse.Namespace) -> float:
