@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import sys
 import time
 import uuid
@@ -182,12 +181,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             with embedded_redis(given.server, SERVER_MB) as url:
                 loads.append(run(load_of(url, workers, given)).row())
             print(loads[-1], file=sys.stderr, flush=True)
-    texts = {"costs": cost_table(costs), "loads": table(LOAD_HEAD, loads)}
+    texts = {"costs": cost_table(costs)}
+    if loads:
+        texts["loads"] = table(LOAD_HEAD, loads)
     for kind, text in texts.items():
         print(text, end="\n\n")
         if given.write:
-            with contextlib.suppress(KeyError):
-                replace_table(DOCUMENT, f"{given.write} {kind}", text)
+            replace_table(DOCUMENT, f"{given.write} {kind}", text)
 
 
 if __name__ == "__main__":
