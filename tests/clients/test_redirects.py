@@ -24,8 +24,8 @@ FACTS = {
 STATE = (
     b'{"id": "%s", "status": "succeeded", "progress": 1.0, "submitted_ms": 1.0, "deadline_ms": 2.0,'
     b' "finished_ms": 1.5, "output_width": 2, "output_height": 2, "run": null, "error": null,'
-    b' "webhook": null, "destination": null, "links": {"self": "/jobs/a", "result": "/jobs/a/result",'
-    b' "events": "/jobs/a/events"}}' % JOB.encode()
+    b' "webhook": null, "destination": null, "links": {"self": "/jobs/a",'
+    b' "result": "/jobs/a/result", "events": "/jobs/a/events"}}' % JOB.encode()
 )
 
 
