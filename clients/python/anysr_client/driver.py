@@ -12,7 +12,7 @@ import httpx
 from anysr_client.answers import JobState
 from anysr_client.calls import Answer, Call
 from anysr_client.deadline import Deadline
-from anysr_client.endpoint import check, failures, headers_of, timeout_of
+from anysr_client.endpoint import check, check_key, failures, headers_of, timeout_of
 from anysr_client.errors import AnysrError
 from anysr_client.steps import Flow, Hear, Listen, Pause, Running, Send, Show
 
@@ -109,6 +109,7 @@ class Driver:
             content=pieces,
             timeout=bounds,
         )
+        check_key(request, call)
         return self._http.send(request, stream=True, follow_redirects=call.follows)
 
 
