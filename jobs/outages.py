@@ -18,6 +18,9 @@ Nothing that was accepted is lost in an outage. What a process does meanwhile, a
 
 Pictures in a bucket (`jobs/bucket`) have outages of the same kind, and all of this holds for them.
 
+A Redis whose disk is full refuses writes and answers reads: an outage as any other, until it can
+store what it took.
+
 A private Redis that ends is started again, empty, by `server_keeper`.
 """
 
@@ -33,11 +36,20 @@ from redis import exceptions
 
 log = logging.getLogger("anysr.jobs.outages")
 
+REFUSED_WRITES = "MISCONF"
+"""How Redis begins its refusal of writes that it could not store: its disk is full, or fails."""
+
+
+class WritesRefusedError(exceptions.ResponseError):
+    """The server takes no writes, because it could not store the last ones."""
+
+
 OUTAGES = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
+    WritesRefusedError,
 )
 """Raised by redis-py when the server is away, is starting, or cannot take writes."""
 
@@ -79,6 +91,13 @@ UNREACHABLE = "The queue cannot be reached; try again in a few seconds."
 """What a caller reads."""
 PICTURES_UNREACHABLE = "The store of the pictures cannot be reached; try again in a few seconds."
 """What a caller reads where that alone is away."""
+
+
+def refusal_of(error: exceptions.ResponseError) -> exceptions.ResponseError:
+    """Return an error of the server, as a WritesRefusedError where it is one: redis-py knows no
+    class for it."""
+    return WritesRefusedError(*error.args) if str(error).startswith(REFUSED_WRITES) else error
+
 
 P = ParamSpec("P")
 R = TypeVar("R")

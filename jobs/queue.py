@@ -134,8 +134,9 @@ class Submissions(Protocol):
         """Delete the encoded pictures of jobs in one call; their records stay. During an outage it
         has no effect: the pictures expire later."""
 
-    async def stats(self) -> QueueStats:
-        """Return depth, age and backlog, in a time that does not depend on the depth."""
+    async def stats(self, client: str | None = None, share: int = 1) -> QueueStats:
+        """Return depth, age and backlog, in a time that does not depend on the depth. The backlog
+        has what the client of this weight has in it; None: callers without a key."""
 
 
 class Clients(Protocol):
@@ -164,6 +165,9 @@ class Gap:
     not urgent."""
     small_only: bool = False
     """Whether only small jobs are taken."""
+    run: str = ""
+    """Id of the present run's job; empty for an idle worker. While its client is below its part of
+    the workers, it gives way to others beyond theirs only where not all could be in time else."""
 
 
 class Completion(NamedTuple):

@@ -94,7 +94,8 @@ class Dispatcher:
         """
         snapshot = self._snapshots.current
         if snapshot.ready:
-            snapshot = replace(snapshot, stats=await self._submissions.stats())
+            stats = await self._submissions.stats(job.client, job.share)
+            snapshot = replace(snapshot, stats=stats)
         return assessed(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
 
     async def submit(

@@ -24,6 +24,7 @@ from service.openapi import (
     RUN_CODES,
     UPLOAD_CODES,
     UPLOAD_REFUSALS,
+    event_stream_answer,
     picture_answer,
     problem_answers,
     redirect_answer,
@@ -51,7 +52,13 @@ REDIRECT = (
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
-async def known_id(job_id: Annotated[str, Path(description="The job's id.")]) -> str:
+async def known_id(
+    job_id: Annotated[
+        str,
+        # Described, not checked: no other id is known, so any other is 404 as well.
+        Path(description="The job's id.", json_schema_extra={"pattern": f"^{JOB_ID.pattern}$"}),
+    ],
+) -> str:
     """Return a well-formed id. Raises JobNotFound for any other, without a call to the queue."""
     if not JOB_ID.fullmatch(job_id):
         raise JobNotFound
@@ -160,10 +167,7 @@ async def fetch_result(
     summary="Watch a job",
     response_class=StreamingResponse,
     responses={
-        200: {
-            "description": "`event: job` with the job as `data:`, at once and at each change.",
-            "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
-        },
+        200: event_stream_answer("job", JobAnswer),
         **problem_answers(*JOB_CODES),
     },
 )

@@ -6,12 +6,15 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from jobs.errors import ERRORS, AnysrError, InternalError
 from jobs.formats import WRITTEN
 from scheduling.request import EstimateRequest, UpscaleRequest
 from service.access.rate_headers import POLICY, STATE
 from service.batches.order import BatchRequest
+from service.connection_bounds import ConnectionBounds
+from service.events import MEDIA_TYPE as EVENTS
 from service.outbound.urls import LONGEST_URL
 from service.picture_response import PICTURE_HEADERS
 from service.problems import MEDIA_TYPE, STATUS, problem
@@ -114,6 +117,13 @@ _ANYWHERE: tuple[tuple[int, str], ...] = (
     ),
 )
 """Refusals that any request may get, by HTTP's own rules."""
+TOO_LONG: dict[int | str, Json] = {
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE.value: {
+        "description": "URL and headers have more than "
+        f"{ConnectionBounds.head_bytes >> 10} KiB; the answer has no body."
+    }
+}
+"""What the connection answers, before there is a request."""
 
 _DETAILS: dict[str, Json] = {
     "smallest_feasible_ms": {"type": "integer", "description": "Of `budget_infeasible`."},
@@ -253,6 +263,29 @@ def picture_answer() -> Json:
     }
 
 
+def event_stream_answer(event: str, answer: type[BaseModel]) -> Json:
+    """Return the OpenAPI response of a stream whose events have this name, and an answer as data.
+
+    `itemSchema` describes one event of it. It is OpenAPI 3.2's; FastAPI describes streams by it in
+    3.1 as well, where readers that do not know it see a stream of text.
+    """
+    reference: Json = {"$ref": f"{SCHEMAS}{answer.__name__}"}
+    data: Json = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": reference,
+    }
+    item: Json = {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {"event": {"type": "string", "const": event}, "data": data},
+    }
+    return {
+        "description": f"`event: {event}` with the {event} as `data:`, at once and at each change.",
+        "content": {EVENTS: {"itemSchema": item}},
+    }
+
+
 def problem_answers(*codes: str) -> dict[int | str, Json]:
     """Return the OpenAPI responses of these error codes by status, with one example per code."""
     by_status: dict[int, list[type[AnysrError]]] = {}
@@ -295,7 +328,7 @@ def _with_problems(made: Json) -> Json:
     schemas |= {"Problem": _problem_schema(), "PictureForm": _form_schema()}
     schemas |= _batch_schemas()
     schemas["UploadOrder"] = UploadOrder.model_json_schema()
-    everywhere = refusals(*_ANYWHERE) | problem_answers(InternalError.code)
+    everywhere = refusals(*_ANYWHERE) | problem_answers(InternalError.code) | TOO_LONG
     for operation in (found for path in made["paths"].values() for found in path.values()):
         answers: Json = operation["responses"]
         if f"{SCHEMAS}{FRAMEWORKS_OWN[0]}" in str(answers.get("422")):

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from jobs.errors import AnysrError, InternalError, InvalidRequest, NotReady
 from jobs.outages import seen_by_callers
 from service.admission import NOT_READY_RETRY_S
+from service.allowed_methods import allowed_methods
 from service.caller_gone import CallerGone
 from service.inference import error_form
 
@@ -154,6 +155,8 @@ def install(app: FastAPI) -> None:
         path = path_of(request.scope)
         response = refusal(error.status_code, error.detail, request_id, path)
         response.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = allowed_methods(app.routes, request.scope)
         return response
 
     async def validation_error(request: Request, error: Exception) -> Response:

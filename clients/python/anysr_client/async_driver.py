@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
-from anysr_client.answers import JobState
 from anysr_client.calls import Answer, Call
 from anysr_client.deadline import Deadline
 from anysr_client.endpoint import check, check_key, failures, headers_of, timeout_of
@@ -58,11 +57,11 @@ class AsyncDriver:
                 pass
         return running.result
 
-    def states(self, flow: Flow[JobState]) -> AsyncGenerator[JobState, None]:
+    def states(self, flow: Flow[T]) -> AsyncGenerator[T, None]:
         """Yield what a flow shows."""
         return self._states(Running(flow))
 
-    async def _states(self, running: Running[T]) -> AsyncGenerator[JobState, None]:
+    async def _states(self, running: Running[T]) -> AsyncGenerator[Any, None]:
         async with contextlib.aclosing(_Stream()) as stream:
             while (step := running.step) is not None:
                 if isinstance(step, Show):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
-from anysr_client.answers import JobState
 from anysr_client.calls import Answer, Call
 from anysr_client.deadline import Deadline
 from anysr_client.endpoint import check, check_key, failures, headers_of, timeout_of
@@ -58,11 +57,11 @@ class Driver:
             pass
         return running.result
 
-    def states(self, flow: Flow[JobState]) -> Iterator[JobState]:
+    def states(self, flow: Flow[T]) -> Iterator[T]:
         """Yield what a flow shows."""
         return self._states(Running(flow))
 
-    def _states(self, running: Running[T]) -> Iterator[JobState]:
+    def _states(self, running: Running[T]) -> Iterator[Any]:
         with contextlib.closing(_Stream()) as stream:
             while (step := running.step) is not None:
                 if isinstance(step, Show):

@@ -17,7 +17,7 @@ from anysr_client.retries import Retries
 from anysr_client.steps import Flow
 from anysr_client.uploads import Picture, Uploaded, Url, text_of, upload_of
 from anysr_client.upscaled import Upscaled, upscaled_of
-from anysr_client.watching import job_path, state_of, watched
+from anysr_client.watching import job_of, state_of, watched
 
 T = TypeVar("T")
 UNFINISHED = "job_not_finished"
@@ -85,37 +85,37 @@ class Operations:
 
     def state(self, job_id: str, terms: Terms) -> Flow[JobState]:
         """Return a job as it is now."""
-        return state_of(job_id, terms)
+        return state_of(job_of(job_id), terms)
 
     def watch(self, job_id: str, terms: Terms) -> Flow[JobState]:
         """Show a job until it has ended, and return it."""
-        return watched(job_id, terms)
+        return watched(job_of(job_id), terms)
 
     def cancel(self, job_id: str, terms: Terms) -> Flow[JobState]:
         """Cancel a job, and return it."""
-        return _read(JobState, Call("DELETE", job_path(job_id)), terms)
+        return read(JobState, Call("DELETE", job_of(job_id).path), terms)
 
     def result(self, job_id: str, terms: Terms) -> Flow[Upscaled]:
         """Return a job's picture, once it has ended, from the service or from where that leads.
         Raises the error with which it did."""
-        request = Plain(Call("GET", job_path(job_id, "result"), follows=True))
+        request = Plain(Call("GET", f"{job_of(job_id).path}/result", follows=True))
         try:
             answer = yield from answered(request, terms)
         except Conflict as error:
             if error.code != UNFINISHED:
                 raise
-            yield from watched(job_id, terms)
+            yield from watched(job_of(job_id), terms)
             answer = yield from answered(request, terms)
         return upscaled_of(answer.headers, answer.body)
 
     def estimate(self, options: EstimateOptions, terms: Terms) -> Flow[Estimate]:
         """Return the options for a picture that is described instead of sent."""
         call = Call("GET", "/estimate", query_of(options, EstimateOptions))
-        return _read(Estimate, call, terms)
+        return read(Estimate, call, terms)
 
     def models(self, terms: Terms) -> Flow[Models]:
         """Return the models of the service, and its limits."""
-        return _read(Models, Call("GET", "/models"), terms)
+        return read(Models, Call("GET", "/models"), terms)
 
     def _submitted(self, path: str, kind: type, wish: Wish, *, keyed: bool) -> Flow[Answer]:
         query, budget_s = wish.query(kind), wish.options.get("budget")
@@ -134,6 +134,7 @@ class Operations:
         return self._most_budget_s
 
 
-def _read(kind: type[T], call: Call, terms: Terms) -> Flow[T]:
+def read(kind: type[T], call: Call, terms: Terms) -> Flow[T]:
+    """Return the answer to a request without a picture, read as this kind."""
     answer = yield from answered(Plain(call), terms)
     return read_json(kind, answer.body)
