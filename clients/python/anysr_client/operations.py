@@ -73,7 +73,7 @@ class Operations:
         wanted = text_of(json.dumps({"bytes": body.size}))
         sized = {"Content-Type": "application/json", "Content-Length": str(wanted.size)}
         call = Call("POST", "/uploads", headers=sized, upload=wanted)
-        place = yield from _read(Place, call, terms)
+        place = yield from read(Place, call, terms)
         put = Call(place.method, place.url, {}, place.headers, body, elsewhere=True)
         try:
             yield from answered(Plain(put), terms)
