@@ -28,7 +28,7 @@ EXAMPLES ?= 100
 # Of all fuzz targets together.
 MINUTES ?= 5
 
-.PHONY: help serve test test-containers fuzz schema-test lint types types-js axe format lock clean
+.PHONY: help serve test test-containers fuzz nemesis schema-test lint types types-js axe format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -80,6 +80,9 @@ test-containers: $(VENV)/.test ## the images and the stack, on a real engine (sk
 
 fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing for MINUTES in all (tests/fuzz)
 	$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES)
+
+nemesis: $(VENV)/.test ## a minute of faults by a seed, and a check of what callers saw
+	$(BIN)/anysr bench nemesis --seed 1 --minutes 1
 
 schema-test: $(VENV)/.test $(VENV)/schema/.$(SCHEMATHESIS) ## the service against its own OpenAPI description, by EXAMPLES drawn requests an operation (tests/schema)
 	$(BIN)/python -m tests.schema.run --examples $(EXAMPLES)

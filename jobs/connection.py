@@ -13,7 +13,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
-from jobs.outages import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S, RETRIES
+from jobs.outages import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S, RETRIES, refusal_of
 
 CALLS_AT_ONCE = 64
 """Per process, each on a connection of its own; further calls wait."""
@@ -107,7 +107,7 @@ class SteadyRedis(Redis):
         try:
             return await self.parse_response(connection, name, **options)  # type: ignore[arg-type]
         except exceptions.ResponseError as error:
-            return error
+            return refusal_of(error)
 
     async def _connected(self) -> AbstractConnection:
         """Return a connection of the pool, which connects it; it repeats that for a moment."""

@@ -272,6 +272,29 @@ class WebhookNotFound(AnysrError):
     message = "Nothing of this job was given up; GET /admin/webhooks/dead lists what was."
 
 
+class UploadsDisabled(AnysrError):
+    code = "uploads_disabled"
+    message = (
+        "This service takes no uploads into a bucket; set ANYSR_BLOB_URL=s3://bucket/prefix, "
+        "ANYSR_BLOB_ACCESS_KEY_ID and ANYSR_BLOB_SECRET_ACCESS_KEY to allow them."
+    )
+
+
+class UploadNotFound(AnysrError):
+    code = "upload_not_found"
+    message = "There is no such upload; uploads are kept for a limited time."
+
+
+class UploadUnfilled(AnysrError):
+    code = "upload_unfilled"
+    message = "Nothing was written to this upload yet; PUT the picture to its URL first."
+
+
+class UploadUsed(AnysrError):
+    code = "upload_used"
+    message = "Another request has taken this upload; each can be used once."
+
+
 class ModelNotAllowed(AnysrError):
     code = "model_not_allowed"
     message = "The limits of this key do not allow this model."

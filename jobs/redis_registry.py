@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from jobs.batch import ItemState
 from jobs.codec import HEARTBEAT, CodecError
+from jobs.connection import SteadyRedis
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import DeliveryKind
 from jobs.keys import Keys
@@ -30,7 +31,7 @@ class RedisRegistry(Registry):
 
     def __init__(
         self,
-        client: Redis,
+        client: SteadyRedis,
         keys: Keys,
         scripts: Scripts,
         heartbeat_ttl_s: float,
@@ -82,10 +83,13 @@ class RedisRegistry(Registry):
 
     @reports_outages
     async def request_model(self, model: str) -> None:
-        async with self._client.pipeline() as pipe:
-            pipe.sadd(self._keys.requested_models, model)
-            pipe.expire(self._keys.requested_models, MODEL_REQUEST_S)
-            await pipe.execute()
+        name = self._keys.requested_models
+        answers = await self._client.together(
+            ("SADD", name, model), ("EXPIRE", name, MODEL_REQUEST_S)
+        )
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                raise answer
 
     @reports_outages
     async def requested_models(self) -> frozenset[str]:

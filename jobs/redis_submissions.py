@@ -17,7 +17,7 @@ from jobs.event_hub import EventHub, Subscription
 from jobs.job import DeliveryView, Job, JobStatus, JobView, Outcome
 from jobs.keys import Keys
 from jobs.outages import reports_outages
-from jobs.queue import NoTime, OverShare, Registry, Submissions
+from jobs.queue import NoTime, OverShare, Submissions
 from jobs.records import JobRecords, earlier_in
 from jobs.redis_clients import optional
 from jobs.scripts import Argument, Scripts
@@ -45,7 +45,6 @@ class RedisSubmissions(Submissions):
         blobs: BlobStore,
         records: JobRecords,
         hub: EventHub,
-        registry: Registry,
         settings: QueueSettings,
     ) -> None:
         self._keys = keys
@@ -54,7 +53,6 @@ class RedisSubmissions(Submissions):
         self._records = records
         self._hub = hub
         self._waiting = Waiting(hub)
-        self._registry = registry
         self._settings = settings
         # A job that waits for longer than its upload is kept fails, and has no picture.
         self._kept_s = settings.payload_ttl_seconds + settings.result_ttl_seconds
@@ -85,11 +83,11 @@ class RedisSubmissions(Submissions):
             answer = await self._offer(job.id, payload, arguments, last, client)
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
-            raise await self._overloaded() from error
+            raise _overloaded(await self._waiting_ms(), workers) from error
         if answer[0] == b"over" and limits is not None:
             raise _over(job, limits, *answer[1:])
         if answer[0] == b"full":
-            raise await self._overloaded()
+            raise _overloaded(float(answer[1]) / 1e3, workers)
         if answer[0] == b"share":
             raise OverShare(float(answer[1]), backlog_of(answer[2]))
         if answer[0] == b"late":
@@ -122,12 +120,13 @@ class RedisSubmissions(Submissions):
     ) -> Any:
         """Send a job with its picture; a large one only if the job would be accepted. `last` are
         the arguments after that."""
-        if self._blobs.apart or len(payload) > ASK_FIRST_BYTES:
+        here = self._blobs.here
+        if here is None or len(payload) > ASK_FIRST_BYTES:
             answer = await self._scripts.run("submit", *arguments, "", *last, client=client)
             if answer[0] != b"free":
                 return answer
-        if not self._blobs.apart:
-            putting = self._blobs.putting_payload(job_id, payload)
+        if here is not None:
+            putting = here.putting_payload(job_id, payload)
             return await self._scripts.run_after(
                 [putting], "submit", *arguments, "stored", *last, client=client
             )
@@ -143,11 +142,9 @@ class RedisSubmissions(Submissions):
             await self._blobs.drop_payloads([job_id])
         return view
 
-    async def _overloaded(self) -> Overloaded:
-        """Return the error with the time that the backlog takes at its cheapest costs."""
-        stats, heartbeats = await self.stats(), await self._registry.heartbeats()
-        workers = max(1, sum(heartbeat.ready for heartbeat in heartbeats))
-        return Overloaded(retry_after_s=max(1, math.ceil(stats.backlog_ms / workers / 1000)))
+    async def _waiting_ms(self) -> float:
+        """Return the cheapest costs of all that waits."""
+        return (await self.stats()).backlog_ms
 
     @reports_outages
     async def cancel(self, job_id: str) -> JobView:
@@ -177,7 +174,7 @@ class RedisSubmissions(Submissions):
                 return await self._read_outcome(job_id, None)
             if event.result_event is not None:
                 return event.result_event.outcome(view)
-            return await self._read_outcome(job_id, None if self._blobs.apart else token)
+            return await self._read_outcome(job_id, token)
 
         if view.ended:
             return await read(view.job.id, None)
@@ -192,10 +189,12 @@ class RedisSubmissions(Submissions):
 
     @reports_outages
     async def _read_outcome(self, job_id: str, token: int | None) -> Outcome:
-        """Read a job, and its picture in the same round trip where its token is known."""
-        if token is None:
+        """Read a job, and its picture in the same round trip where its token is known and the
+        pictures are on the queue's server."""
+        here = self._blobs.here
+        if token is None or here is None:
             return Outcome(await self._records.view(job_id))
-        getting = self._blobs.getting_result(job_id, token)
+        getting = here.getting_result(job_id, token)
         view, picture = await self._records.view_and(job_id, getting)
         return Outcome(view, picture if view.token == token else None)
 
@@ -212,12 +211,23 @@ class RedisSubmissions(Submissions):
     async def result_bytes(self, view: JobView) -> int:
         return await self._blobs.result_bytes(view.job.id, view.token)
 
+    @reports_outages
+    async def result_url(self, view: JobView) -> str | None:
+        if view.status is not JobStatus.SUCCEEDED:
+            raise view.error
+        return await self._blobs.result_url(view.job.id, view.token)
+
     async def drop_results(self, views: Iterable[JobView]) -> None:
         await self._blobs.drop_results((view.job.id, view.token) for view in views)
 
     @reports_outages
-    async def stats(self) -> QueueStats:
-        return stats_of(await self._scripts.run("stats"))
+    async def stats(self, client: str | None = None, share: int = 1) -> QueueStats:
+        return stats_of(await self._scripts.run("stats", client or "", share))
+
+
+def _overloaded(waiting_ms: float, workers: int) -> Overloaded:
+    """Return the error with the time that so many workers take for the backlog at its cheapest."""
+    return Overloaded(retry_after_s=max(1, math.ceil(waiting_ms / max(1, workers) / 1000)))
 
 
 def _counted(job: Job, limits: ClientLimits | None) -> tuple[Argument, Argument, Argument]:

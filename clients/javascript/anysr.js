@@ -269,6 +269,7 @@ export class UnexpectedAnswer extends AnysrError {}
 const BY_CODE = {
   animated_image: PictureRefused,
   idempotency_key_reused: Conflict,
+  uploads_disabled: InvalidRequest,
   webhooks_disabled: InvalidRequest,
   budget_infeasible: Infeasible,
   deadline_exceeded: DeadlineExceeded,
@@ -969,13 +970,15 @@ export class Job extends Watched {
    */
   async result(bounds = {}) {
     const limit = new Limit(bounds, this.at);
+    // A browser hides the answer that leads elsewhere, and with it what is said of the picture.
+    const path = `${this.path}/result?redirect=false`;
     try {
-      return await this.client.ask(`${this.path}/result`, limit, pictureOf);
+      return await this.client.ask(path, limit, pictureOf);
     } catch (error) {
       if (!(error instanceof Conflict && error.code === "job_not_finished")) throw error;
     }
     await this.ended(limit);
-    return this.client.ask(`${this.path}/result`, limit, pictureOf);
+    return this.client.ask(path, limit, pictureOf);
   }
 }
 

@@ -36,6 +36,8 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     upload: Upload | None = None
+    follows: bool = False
+    """Whether the answer may be elsewhere; the key is not sent there."""
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,9 @@ class Operations:
         return read(JobState, Call("DELETE", job_of(job_id).path), terms)
 
     def result(self, job_id: str, terms: Terms) -> Flow[Upscaled]:
-        """Return a job's picture, once it has ended. Raises the error with which it did."""
-        request = Plain(Call("GET", f"{job_of(job_id).path}/result"))
+        """Return a job's picture, once it has ended, from the service or from where that leads.
+        Raises the error with which it did."""
+        request = Plain(Call("GET", f"{job_of(job_id).path}/result", follows=True))
         try:
             answer = yield from answered(request, terms)
         except Conflict as error:
