@@ -1,4 +1,4 @@
-"""What one process of the load is to do."""
+"""What one process of the load is given."""
 
 from __future__ import annotations
 

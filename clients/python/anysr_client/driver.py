@@ -11,7 +11,7 @@ import httpx
 
 from anysr_client.calls import Answer, Call
 from anysr_client.deadline import Deadline
-from anysr_client.endpoint import check, failures, headers_of, timeout_of
+from anysr_client.endpoint import check, check_key, failures, headers_of, timeout_of
 from anysr_client.errors import AnysrError
 from anysr_client.steps import Flow, Hear, Listen, Pause, Running, Send, Show
 
@@ -108,6 +108,7 @@ class Driver:
             content=pieces,
             timeout=bounds,
         )
+        check_key(request, call)
         return self._http.send(request, stream=True, follow_redirects=call.follows)
 
 
