@@ -44,7 +44,8 @@ class RedisQueue:
         self, client: SteadyRedis, blobs: SteadyRedis | Bucket, settings: QueueSettings
     ) -> None:
         keys = Keys(settings.namespace)
-        self._clients = {client} if isinstance(blobs, Bucket) else {client, blobs}
+        apart = not isinstance(blobs, Bucket) and blobs is not client
+        self._clients = (client, blobs) if apart else (client,)
         self._hub = EventHub(client, keys)
         scripts = Scripts(client, keys, settings.job_ttl_seconds, pictures_here=blobs is client)
         records, wakeup = JobRecords(client, keys), WakeupSignal(client, scripts, keys.wake)
