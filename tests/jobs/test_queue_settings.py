@@ -97,4 +97,4 @@ def test_a_bucket_is_amazons_without_an_endpoint_and_needs_no_prefix() -> None:
 )
 def test_a_wrong_bucket_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        QueueSettings(**wrong)
+        QueueSettings.model_validate(wrong)

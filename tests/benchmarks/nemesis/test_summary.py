@@ -10,9 +10,19 @@ WALL_MS = 5_000_000.0
 
 
 def end(job: str, mark: int, status: str, code: str | None, deadline_ms: float) -> Event:
-    times = {"submitted_ms": WALL_MS, "finished_ms": WALL_MS + 2e3, "deadline_ms": deadline_ms}
-    about = {"mark": mark, "job": job, "via": "audit", "since": 9.0}
-    return Event(What.STATE, 9.1, status=status, code=code, **about, **times)
+    return Event(
+        What.STATE,
+        9.1,
+        since=9.0,
+        mark=mark,
+        via="audit",
+        job=job,
+        status=status,
+        code=code,
+        submitted_ms=WALL_MS,
+        finished_ms=WALL_MS + 2e3,
+        deadline_ms=deadline_ms,
+    )
 
 
 def test_a_summary_counts_faults_ends_and_runs() -> None:
