@@ -21,6 +21,7 @@ from service.main import build_outbound, build_sources
 from service.metrics import GatewayMetrics
 from service.settings import GatewaySettings
 from service.sources.stores import store_client
+from service.stored_uploads import StoredUploads
 from service.uploads import UploadReader
 from tests.fuzz.target import Target
 
@@ -32,7 +33,7 @@ LONGEST_SENTENCE = 2000
 REFUSALS = (BodyTooLarge, EmptyBody, InvalidRequest)
 SETTINGS = GatewaySettings(max_body_bytes=LIMIT, max_uploads=1)
 SOURCES = build_sources(SETTINGS, build_outbound(SETTINGS), {}, store_client({}), GatewayMetrics())
-READER = UploadReader(SETTINGS, SOURCES)
+READER = UploadReader(SETTINGS, SOURCES, StoredUploads(None, SETTINGS))
 """One for all inputs, with one slot: a refusal that kept it would refuse the next input."""
 SIZE = re.compile(rb'("%s": ?)\d+' % BINARY_SIZE.encode())
 
