@@ -56,7 +56,9 @@ class Sample:
     queue_ms: float | None = None
     """In the queue, until a worker claimed the job."""
     run_ms: float | None = None
-    """From decoding to encoding, pauses for other jobs included."""
+    """From decoding to encoding, without pauses for other jobs."""
+    yielded_ms: float | None = None
+    """Those pauses; None without any."""
 
     @property
     def met(self) -> bool:
@@ -176,12 +178,14 @@ async def _one(
         elapsed_ms=_number(headers, "X-AnySR-Elapsed-Ms"),
         queue_ms=stages.get("queue"),
         run_ms=_run_ms(stages),
+        yielded_ms=stages.get("yielded"),
     )
 
 
 def _run_ms(stages: Mapping[str, float]) -> float | None:
     """Return the time of the worker's stages; None without any."""
-    found = [ms for name, ms in stages.items() if name not in ("upload", "queue", "total")]
+    apart = ("upload", "queue", "yielded", "total")
+    found = [ms for name, ms in stages.items() if name not in apart]
     return sum(found) if found else None
 
 

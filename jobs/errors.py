@@ -41,6 +41,10 @@ AnysrError
 ├── LinksDisabled              links_disabled       no key of links is set
 ├── WebhooksDisabled           webhooks_disabled    no secret is set
 ├── WebhookNotFound            webhook_not_found    it is not among those that were given up
+├── UploadsDisabled            uploads_disabled     the pictures are in no bucket that signs
+├── UploadNotFound             upload_not_found     or it has expired, or is another client's
+├── UploadUnfilled             upload_unfilled      nothing was written yet
+├── UploadUsed                 upload_used          by another request
 ├── ModelNotAllowed            model_not_allowed    the client may not name this model
 ├── RateLimited                rate_limited         details: retry_after_s
 ├── QuotaExceeded              quota_exceeded       details: retry_after_s, until the day ends

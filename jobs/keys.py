@@ -57,6 +57,12 @@ class Keys:
         return self._name("ends")
 
     @property
+    def runs(self) -> str:
+        """Hash: of each run of a job, when it must end in ms, and the cost of its narrowest network
+        in ms, in one string. Every submission reads those of all runs, so they are in one place."""
+        return self._name("runs")
+
+    @property
     def demand(self) -> str:
         """Hash: recent arrivals while others waited: `work` in narrowest-network ms, `urgency`
         (work over its slack), the `time` for which others waited, and `at`, their moment."""

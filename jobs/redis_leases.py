@@ -29,6 +29,9 @@ OTHERS_PAUSE_S = 0.1
 
 FOREVER_MS = 1e15
 """Stands for no bound: numbers reach Lua as text, and it cannot parse infinity."""
+SWEEP_S = 1.0
+"""Longest time between two claims of a busy worker: each makes jobs with expired leases wait again.
+Between them it looks only whether a job waits that its gap could be for."""
 ANY = Gap(math.inf, math.inf)
 """The gap of an idle worker: any job."""
 
@@ -51,6 +54,8 @@ class RedisLeases(Leases):
         self._none_waited = False
         """Whether the queue was empty when this worker's last job ended: the next claim then waits
         before its first attempt."""
+        self._sweep_at = -math.inf
+        """When a busy worker claims whatever waits, by the event loop's clock."""
 
     @reports_outages
     async def claim(
@@ -81,8 +86,23 @@ class RedisLeases(Leases):
     async def claim_urgent(
         self, worker_id: str, gap: Gap, capabilities: Iterable[str] = ()
     ) -> Claim | None:
+        if not await self._may_fit(gap):
+            return None
         claim, _ = await self._claim(worker_id, capabilities, gap)
         return claim
+
+    async def _may_fit(self, gap: Gap) -> bool:
+        """Return whether a claim for this gap may find a job. Busy workers look 25 times a second;
+        a claim each time would take a thousand of them all of the server's time."""
+        clock = asyncio.get_running_loop()
+        if clock.time() >= self._sweep_at:
+            self._sweep_at = clock.time() + SWEEP_S
+            return True
+        first_ms = await self._scripts.first_start_in_ms()
+        if first_ms is None:
+            return False
+        # Those behind the first one start later still; only short ones go first nevertheless.
+        return gap.short_ms > 0 or first_ms <= gap.remaining_ms
 
     async def _claim(
         self,

@@ -72,9 +72,7 @@ class RedisQueue:
         )
         self.clients = RedisClients(scripts)
         self.batches = RedisBatches(client, keys, scripts, self._hub)
-        self.submissions = RedisSubmissions(
-            keys, scripts, pictures, records, self._hub, self.registry, settings
-        )
+        self.submissions = RedisSubmissions(keys, scripts, pictures, records, self._hub, settings)
 
     @classmethod
     def connect(cls, url: str, settings: QueueSettings) -> RedisQueue:

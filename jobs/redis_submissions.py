@@ -17,7 +17,7 @@ from jobs.event_hub import EventHub, Subscription
 from jobs.job import DeliveryView, Job, JobStatus, JobView, Outcome
 from jobs.keys import Keys
 from jobs.outages import reports_outages
-from jobs.queue import NoTime, OverShare, Registry, Submissions
+from jobs.queue import NoTime, OverShare, Submissions
 from jobs.records import JobRecords, earlier_in
 from jobs.redis_clients import optional
 from jobs.scripts import Argument, Scripts
@@ -45,7 +45,6 @@ class RedisSubmissions(Submissions):
         blobs: BlobStore,
         records: JobRecords,
         hub: EventHub,
-        registry: Registry,
         settings: QueueSettings,
     ) -> None:
         self._keys = keys
@@ -54,7 +53,6 @@ class RedisSubmissions(Submissions):
         self._records = records
         self._hub = hub
         self._waiting = Waiting(hub)
-        self._registry = registry
         self._settings = settings
         # A job that waits for longer than its upload is kept fails, and has no picture.
         self._kept_s = settings.payload_ttl_seconds + settings.result_ttl_seconds
@@ -85,11 +83,11 @@ class RedisSubmissions(Submissions):
             answer = await self._offer(job.id, payload, arguments, last, client)
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
-            raise await self._overloaded() from error
+            raise _overloaded(await self._waiting_ms(), workers) from error
         if answer[0] == b"over" and limits is not None:
             raise _over(job, limits, *answer[1:])
         if answer[0] == b"full":
-            raise await self._overloaded()
+            raise _overloaded(float(answer[1]) / 1e3, workers)
         if answer[0] == b"share":
             raise OverShare(float(answer[1]), backlog_of(answer[2]))
         if answer[0] == b"late":
@@ -144,11 +142,9 @@ class RedisSubmissions(Submissions):
             await self._blobs.drop_payloads([job_id])
         return view
 
-    async def _overloaded(self) -> Overloaded:
-        """Return the error with the time that the backlog takes at its cheapest costs."""
-        stats, heartbeats = await self.stats(), await self._registry.heartbeats()
-        workers = max(1, sum(heartbeat.ready for heartbeat in heartbeats))
-        return Overloaded(retry_after_s=max(1, math.ceil(stats.backlog_ms / workers / 1000)))
+    async def _waiting_ms(self) -> float:
+        """Return the cheapest costs of all that waits."""
+        return (await self.stats()).backlog_ms
 
     @reports_outages
     async def cancel(self, job_id: str) -> JobView:
@@ -227,6 +223,11 @@ class RedisSubmissions(Submissions):
     @reports_outages
     async def stats(self, client: str | None = None, share: int = 1) -> QueueStats:
         return stats_of(await self._scripts.run("stats", client or "", share))
+
+
+def _overloaded(waiting_ms: float, workers: int) -> Overloaded:
+    """Return the error with the time that so many workers take for the backlog at its cheapest."""
+    return Overloaded(retry_after_s=max(1, math.ceil(waiting_ms / max(1, workers) / 1000)))
 
 
 def _counted(job: Job, limits: ClientLimits | None) -> tuple[Argument, Argument, Argument]:

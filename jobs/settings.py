@@ -31,10 +31,11 @@ def _redis_url(url: str | None) -> str | None:
 
 
 def _blob_url(url: str | None) -> str | None:
-    if not url or not url.startswith(S3):
-        return _redis_url(url)
-    check_place(url)
-    return url
+    if url and url.startswith(S3):
+        check_place(url)
+    elif url and not url.startswith(SCHEMES):
+        raise ValueError(f"must start with one of {', '.join((*SCHEMES, S3))}")
+    return url or None
 
 
 def _endpoint(url: str | None) -> str | None:

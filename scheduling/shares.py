@@ -39,46 +39,46 @@ def over_share_ms(
     cheapest_ms = options[0].safe_ms
     slack_ms = start_slack_ms(budget_ms, cheapest_ms, overhead_ms)
     workers = load.own.part * load.workers
-    work = 0.0
-    for start_ms, group_ms, *_ in load.own.waiting:
-        if start_ms <= load.now_ms + slack_ms:
-            work += group_ms
-    excess = work - workers * slack_ms
-    for start_ms, group_ms, *_ in load.own.waiting:
-        if start_ms > load.now_ms + slack_ms and group_ms > 0:
-            work += group_ms
-            left = workers * (start_ms + SLOT_MS - load.now_ms) - work
-            # Jobs that are beyond the part in any case are no reason to refuse this one.
-            if left >= 0:
-                excess = max(excess, cheapest_ms - left)
+    excess = _work_ms(load.own.waiting, load.now_ms + slack_ms) - workers * slack_ms
+    for _, left in _left_ms(load, slack_ms):
+        excess = max(excess, cheapest_ms - left)
     return max(0.0, excess / workers)
 
 
 def share_slack_ms(cheapest_ms: float, slack_ms: float, load: Load) -> float:
     """Return the least time until its latest start, from `slack_ms` on, with which a job that costs
-    `cheapest_ms` is within its client's part of the workers: then `over_share_ms` is 0.
-    """
+    `cheapest_ms` is within its client's part of the workers: then `over_share_ms` is 0."""
     if load.own is None:
         return slack_ms
     workers = load.own.part * load.workers
     while True:
-        before = after = 0.0
-        following_ms = None
-        for start_ms, group_ms, *_ in load.own.waiting:
-            if start_ms <= load.now_ms + slack_ms:
-                before += group_ms
-            elif group_ms > 0:
-                after += group_ms
-                left = workers * (start_ms + SLOT_MS - load.now_ms) - before - after
-                if 0 <= left < cheapest_ms:
-                    following_ms = start_ms - load.now_ms
-        if before > workers * slack_ms:
+        work = _work_ms(load.own.waiting, load.now_ms + slack_ms)
+        delayed = [start for start, left in _left_ms(load, slack_ms) if left < cheapest_ms]
+        if work > workers * slack_ms:
             # Later by a trifle, so that rounding does not leave it beyond its part.
-            slack_ms = before / workers + NOTHING_MS
-        elif following_ms is not None:  # it would make its client's own later jobs late
-            slack_ms = following_ms
+            slack_ms = work / workers + NOTHING_MS
+        elif delayed:
+            slack_ms = delayed[-1] - load.now_ms
         else:
             return slack_ms
+
+
+def _work_ms(waiting: Sequence[Group], until_ms: float) -> float:
+    """Return the cost of the jobs with a latest start up to a moment."""
+    return sum(group.cheapest_ms for group in waiting if group.latest_start_ms <= until_ms)
+
+
+def _left_ms(load: Load, slack_ms: float) -> Iterator[tuple[float, float]]:
+    """Yield, for each of the client's groups that must start after a job with this slack, its
+    latest start and the ms that its jobs leave that one on the client's part of the workers. Jobs
+    that are beyond the part in any case are no reason to refuse it, and are left out."""
+    assert load.own is not None
+    workers, work = load.own.part * load.workers, 0.0
+    for start_ms, group_ms, *_ in load.own.waiting:
+        work += group_ms
+        left = workers * (start_ms + SLOT_MS - load.now_ms) - work
+        if start_ms > load.now_ms + slack_ms and group_ms > 0 and left >= 0:
+            yield start_ms, left
 
 
 def goes_first(job: Group, load: Load) -> bool:

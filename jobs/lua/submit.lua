@@ -14,7 +14,7 @@ local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, over
   tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
 local workers, payload_ttl, small = tonumber(ARGV[15]), ARGV[16], ARGV[17]
 local result_channel = ARGV[18]
-local counters, jobs = KEYS[21], KEYS[22]
+local counters, jobs = KEYS[22], KEYS[23]
 local pixels, pixels_per_day, most_jobs = tonumber(ARGV[19]), tonumber(ARGV[20]), tonumber(ARGV[21])
 local stored = ARGV[22] ~= ''
 local key, fingerprint, webhook_url, webhook_host = ARGV[23], ARGV[24], ARGV[25], ARGV[26]
@@ -24,6 +24,11 @@ local now = now_ms()
 local client, weight = ARGV[31] ~= '' and ARGV[31] or client_without_key(now), ARGV[32]
 local deadline = now + remaining
 local start = now + start_slack_ms(remaining, cheapest, overhead)
+
+-- With 'full', the cheapest cost of all that waits in microseconds: a refusal must not cost another call.
+local function full()
+  return 'full', redis.call('HGET', sums, 'cheapest') or '0'
+end
 
 local function refused(...)
   if stored then drop_payload(id) end
@@ -43,13 +48,13 @@ if client then
   if beyond <= 0 and has_part_of(limit, client, now) then beyond = FULL_RETRY_MS end
   if beyond > 0 then return refused('share', text(beyond), backlog_for(client, now, true)) end
 end
-if redis.call('ZCARD', pending) >= limit then return refused('full') end
+if redis.call('ZCARD', pending) >= limit then return refused(full()) end
 local late = workers > 0 and late_ms(now, start, cheapest, workers, small ~= '') or 0
 if late > 0 then return refused('late', text(late), backlog_for(client, now, true)) end
 if not stored then return { 'free' } end
 -- The picture was sent along with this call, but the server may have had no memory for it.
 if payloads ~= '' and redis.call('EXPIRE', payloads .. id, payload_ttl) == 0 then
-  return refused('full')
+  return refused(full())
 end
 
 -- The slack is stored with the job, so that its demand can be withdrawn if it is not run.

@@ -43,8 +43,8 @@ async def set_used(raw: Redis, keys: Keys, used: Mapping[str, float]) -> None:
     seconds, micros = await raw.time()
     at = 1e3 * seconds + micros / 1e3
     for client, ms in used.items():
-        fields = {f"used@{client}": ms, f"work@{client}": 0, f"at@{client}": at}
-        await raw.hset(keys.shares, mapping=fields)
+        for field_name, value in (("used", ms), ("work", 0.0), ("at", at)):
+            await raw.hset(keys.shares, f"{field_name}@{client}", value)
 
 
 @dataclass
@@ -140,7 +140,7 @@ async def test_job_of_a_client_below_its_part_waits_where_it_would_make_another_
     ]
     own = await submitted(queue, make_job(client="shop", budget_ms=90_000.0, **long))
     await set_used(raw_redis, keys, {"flood": 1e9})
-    # Three workers, and three jobs that must start in 3 to 5 s: the shop's would keep one from them.
+    # Three workers, and three jobs that must start in 3 to 5 s: the shop's would keep one of them.
     assert [(await claimed(queue)).job.id for _ in range(3)] == others[:3]
     assert (await claimed(queue)).job.id == own
     assert (await claimed(queue)).job.id == others[3]

@@ -11,7 +11,7 @@ import httpx
 
 from anysr_client.calls import Answer, Call
 from anysr_client.deadline import Deadline
-from anysr_client.endpoint import check, failures, timeout_of
+from anysr_client.endpoint import check, check_key, failures, headers_of, timeout_of
 from anysr_client.errors import AnysrError, DeadlineExceeded
 from anysr_client.steps import Flow, Hear, Listen, Pause, Running, Send, Show
 from anysr_client.uploads import Upload
@@ -107,13 +107,14 @@ class AsyncDriver:
             content=None if call.upload is None else _pieces(call.upload),
             timeout=bounds,
         )
-        return await self._http.send(request, stream=True)
+        check_key(request, call)
+        return await self._http.send(request, stream=True, follow_redirects=call.follows)
 
 
 async def _answer(response: httpx.Response) -> Answer:
     async with contextlib.aclosing(response):
         body = await response.aread()
-    return Answer(response.status_code, response.headers, body)
+    return Answer(response.status_code, headers_of(response), body)
 
 
 async def _pieces(upload: Upload) -> AsyncGenerator[bytes, None]:

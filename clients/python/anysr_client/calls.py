@@ -36,6 +36,10 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     upload: Upload | None = None
+    follows: bool = False
+    """Whether the answer may be elsewhere; the key is not sent there."""
+    elsewhere: bool = False
+    """Whether `path` is the URL of a store, which must not get the key either."""
 
 
 @dataclass(frozen=True)

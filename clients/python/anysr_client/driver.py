@@ -11,7 +11,7 @@ import httpx
 
 from anysr_client.calls import Answer, Call
 from anysr_client.deadline import Deadline
-from anysr_client.endpoint import check, failures, timeout_of
+from anysr_client.endpoint import check, check_key, failures, headers_of, timeout_of
 from anysr_client.errors import AnysrError
 from anysr_client.steps import Flow, Hear, Listen, Pause, Running, Send, Show
 
@@ -108,13 +108,14 @@ class Driver:
             content=pieces,
             timeout=bounds,
         )
-        return self._http.send(request, stream=True)
+        check_key(request, call)
+        return self._http.send(request, stream=True, follow_redirects=call.follows)
 
 
 def _answer(response: httpx.Response, deadline: Deadline | None) -> Answer:
     with contextlib.closing(response):
         body = b"".join(_watched(response.iter_bytes(), deadline))
-    return Answer(response.status_code, response.headers, body)
+    return Answer(response.status_code, headers_of(response), body)
 
 
 def _watched(pieces: Iterator[bytes], deadline: Deadline | None) -> Iterator[bytes]:

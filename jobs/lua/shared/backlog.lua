@@ -113,14 +113,18 @@ end
 -- Until a worker reports when its run should end, `ends` has minus the cost of the job, and the run
 -- counts as one that begins now (expected_ends).
 local function lease(id, till, cheapest)
+  local record = read(id, 'start_ms', 'cheapest_ms', 'narrowest_ms')
+  local due, narrowest = number(record[1], 0) + number(record[2], 0), number(record[3], 0)
   redis.call('ZADD', leases, text(till), id)
   redis.call('ZADD', ends, text(0 - cheapest / 1000), id)
+  redis.call('HSET', run_costs, id, text(due) .. ' ' .. text(narrowest))
 end
 
 local function unlease(id)
   redis.call('ZREM', leases, id)
   redis.call('ZREM', ends, id)
-  if redis.call('ZCARD', leases) == 0 then redis.call('DEL', ends) end
+  redis.call('HDEL', run_costs, id)
+  if redis.call('ZCARD', leases) == 0 then redis.call('DEL', ends, run_costs) end
 end
 
 -- The expected ends of all runs as { id, end }; a run that takes longer than expected ends in the past.

@@ -56,14 +56,18 @@ local function preferred(now, meets)
 end
 
 -- Answers the number of workers if a run need not give way to the jobs of clients beyond their parts: its own
--- client is below its part, and all that waits can begin in time after it, or on other workers. Else nil.
-local function keeps_its_worker(run, now)
-  local client = read(run, 'client')[1]
-  if not client or redis.call('ZCARD', active) < 2 then return nil end
-  local ends, workers = workers_at(now, 0)
-  if not below_part(client, now, workers) then return nil end
-  local groups = groups_until(math.huge)
-  for _, group in ipairs(groups) do group[2] = group[2] / 1000 end
+-- client is below its part, and all that waits can begin in time after it, or on the other workers, where the
+-- runs of clients beyond their parts give way. Else nil.
+local function keeps_its_worker(present, now)
+  if redis.call('ZCARD', active) < 2 then return nil end
+  local _, workers = workers_at(now, 0)
+  local function keeps(run)
+    return below_part(read(run, 'client')[1], now, workers)
+  end
+  if not keeps(present) then return nil end
+  local ends, groups = runs_at(now, false, keeps)
+  for _, group in ipairs(groups_until(math.huge)) do groups[#groups + 1] = { group[1], group[2] / 1000 } end
+  table.sort(groups, function(one, other) return one[1] < other[1] end)
   local _, longest = run_limits(now, ends, workers, groups, -math.huge)
   return longest >= 0 and workers or nil
 end

@@ -45,10 +45,11 @@ def key_file(tmp_path: Path) -> Path:
     return tmp_path / "keys.toml"
 
 
-async def submit(served: RunningGateway, key: Headers, **params: Any) -> httpx.Response:
+async def submit(served: RunningGateway, key: Headers, **wishes: Any) -> httpx.Response:
+    params: dict[str, Any] = {"scale": 2} | wishes
     return await served.client.post(
         "/jobs",
-        params={"scale": 2, "on_miss": "degrade"} | params,
+        params=params,
         content=drawn(),
         headers={"Content-Type": "image/png", **key},
     )
