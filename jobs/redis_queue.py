@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from jobs.blob_store import BlobStore
 from jobs.connection import SteadyRedis, connect
+from jobs.durability import DurableCalls
 from jobs.event_hub import EventHub
 from jobs.keys import Keys
 from jobs.records import JobRecords
@@ -32,7 +33,12 @@ class RedisQueue:
         self._clients = (client, blobs) if apart else (client,)
         self._hub = EventHub(client, keys)
         scripts = Scripts(client, keys, settings.job_ttl_seconds, pictures_here=not apart)
-        pictures = BlobStore(blobs, keys, settings, apart=apart)
+        durable = DurableCalls(client, keys.durable, settings.durable_replicas)
+        durable_blobs = (
+            DurableCalls(blobs, keys.durable, settings.durable_replicas) if apart else durable
+        )
+        self._durable = (durable, durable_blobs)
+        pictures = BlobStore(blobs, keys, settings, durable_blobs, apart=apart)
         records, wakeup = JobRecords(client, keys), WakeupSignal(client, scripts, keys.wake)
         servers = {"queue": client, "pictures": blobs} if apart else {"queue": client}
         self.registry = RedisRegistry(client, keys, scripts, settings.pulse_ttl_seconds, servers)
@@ -41,10 +47,12 @@ class RedisQueue:
             scripts, client, keys.delivery_wake, settings.result_ttl_seconds
         )
         self.clients = RedisClients(scripts)
-        self.cached = RedisCachedPictures(blobs, keys, scripts, pictures, records, settings)
-        self.batches = RedisBatches(client, keys, scripts, self._hub)
+        self.cached = RedisCachedPictures(
+            blobs, keys, scripts, durable, pictures, records, settings
+        )
+        self.batches = RedisBatches(client, keys, scripts, durable, self._hub)
         self.submissions = RedisSubmissions(
-            keys, scripts, pictures, records, self._hub, self.registry, settings
+            keys, scripts, durable, pictures, records, self._hub, self.registry, settings
         )
 
     @classmethod
@@ -56,5 +64,7 @@ class RedisQueue:
     async def close(self) -> None:
         """Close the connections."""
         await self._hub.close()
+        for durable in self._durable:
+            await durable.close()
         for client in self._clients:
             await client.aclose()

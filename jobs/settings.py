@@ -8,7 +8,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-SCHEMES = ("redis://", "rediss://", "unix://")
+from jobs import sentinel_url
+
+SCHEMES = ("redis://", "rediss://", "unix://", *sentinel_url.SCHEMES)
 SECRETS = Path("/run/secrets")
 """Where container engines mount secrets: a file of a variable's name stands in for the variable."""
 
@@ -23,6 +25,8 @@ def _redis_url(url: str | None) -> str | None:
         return None
     if not url.startswith(SCHEMES):
         raise ValueError(f"must start with one of {', '.join(SCHEMES)}")
+    if sentinel_url.is_sentinel_url(url):
+        sentinel_url.read_sentinel_url(url)
     return url
 
 
@@ -42,7 +46,8 @@ class QueueSettings(BaseSettings):
     redis_url: RedisUrl = Field(
         default=None,
         repr=False,
-        description="Redis of the queue (redis://, rediss:// or unix://); unset: a private one.",
+        description="Redis of the queue (redis://, rediss://, unix://, or, watched by Sentinel, "
+        "redis+sentinel://host,host/service: docs/reliability.md); unset: a private one.",
     )
     embedded_redis_mb: int | None = Field(
         default=None,
@@ -55,6 +60,13 @@ class QueueSettings(BaseSettings):
         repr=False,
         description="Second Redis for pictures, so that large ones do not delay the queue; "
         "unset: the queue's own.",
+    )
+    durable_replicas: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Replicas of the Redis that must have a durable job on their disks as well "
+        "before it is accepted: 1 or more for Redis with Sentinel.",
     )
     namespace: str = Field(
         default="anysr",

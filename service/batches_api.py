@@ -22,6 +22,7 @@ from service.gateway import Gateway, GatewayDep
 from service.idempotency import REPLAYED_HEADERS, idempotency_key, idempotency_of_body
 from service.openapi import (
     ACCESS_CODES,
+    DURABLE_CODES,
     UPLOAD_REFUSALS,
     batch_request,
     problem_answers,
@@ -37,6 +38,7 @@ CREATE_CODES = (
     *("invalid_request", "body_too_large", "unknown_model", "model_not_trained", "unknown_width"),
     *("model_not_allowed", "webhooks_disabled", "address_refused", "overloaded", "not_ready"),
     *("quota_exceeded", "too_many_jobs", "idempotency_key_reused", *ACCESS_CODES),
+    *DURABLE_CODES,
 )
 
 
@@ -80,7 +82,8 @@ async def submit_batch(request: Request, response: Response, gateway: GatewayDep
     asked = await run_in_threadpool(read_batch, body, settings.batch_sources)
     check_options(asked, client, gateway.catalogs.catalog, settings.max_budget_ms)
     target = None if asked.webhook_url is None else gateway.webhooks.target(asked.webhook_url)
-    terms = Terms(idempotency_of_body(request, key, body), target)
+    durable = settings.durable if asked.durable is None else asked.durable
+    terms = Terms(idempotency_of_body(request, key, body), target, durable=durable)
     batch = asked.new_batch(request.state.request_id, client.name)
     most_own = settings.batches if client is ANYONE else (settings.batches + 1) // 2
     view = await gateway.queue.batches.create(batch, settings.batches, most_own, terms)

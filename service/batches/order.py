@@ -51,6 +51,9 @@ class BatchRequest(BaseModel):
     webhook_url: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="URL to which the batch's end is announced by a signed POST."
     )
+    durable: bool | None = Field(
+        None, description="As of `POST /jobs`, of the batch with its sources."
+    )
 
     def new_batch(self, batch_id: str, client: str) -> NewBatch:
         """Return the batch to keep for a client."""
