@@ -1,8 +1,10 @@
 """Durable calls: their answers count once all that they wrote is in the append-only file on disk.
 
-The server says so itself where it has WAITAOF (Redis 7.2, Valkey). An older one answers no call
-before its file is on disk if it has `appendfsync always`; so an answer to CONFIG GET that shows
-this setting, on the same connection behind the call, says the same.
+A server answers no call before its file is on disk if it has `appendfsync always`; so an answer to
+CONFIG GET that shows this setting, on the same connection behind the call, says so. WAITAOF says
+the same where the server has it (Redis 7.2, Valkey), and whether replicas have it on disk. With
+`appendfsync everysec` it cannot be believed: Valkey up to 9.1 and Redis 7.4 answer before the disk
+has anything (redis/redis#13793; `anysr bench power-loss --server-setting everysec` shows it).
 """
 
 from __future__ import annotations
@@ -16,27 +18,25 @@ from jobs.connection import Command, SteadyRedis
 from jobs.errors import NotDurable
 
 FSYNC_TIMEOUT_S = 5.0
-"""Longest wait for the disk: with `appendfsync everysec` it takes up to about two seconds, with
-`always` milliseconds. Less than the bound on a call."""
+"""Longest wait for the disks of replicas. Less than the bound on a call."""
 
 SETTINGS: Command = ("CONFIG", "GET", "*append*")
 """One pattern, because several need Redis 7."""
-AT_EACH_ANSWER = {
+NEEDED = {
     "appendonly": "yes",
     "appendfsync": "always",
     # Otherwise nothing reaches the disk while the file is rewritten.
     "no-appendfsync-on-rewrite": "no",
 }
-REMEDY = "durable jobs need a Redis with 'appendonly yes' (and, before Redis 7.2, 'appendfsync"
-REMEDY += " always'), named by ANYSR_REDIS_URL"
+REMEDY = "durable jobs need " + ", ".join(f"'{name} {value}'" for name, value in NEEDED.items())
 
 
 class DurableCalls:
     """Calls to one server whose answers come with whether what they wrote is on disk.
 
-    They have connections and turns of their own, because each may wait for a second. What the
-    server can promise is asked again after each new connection: it may be another server, or the
-    same one with other settings.
+    They have connections and turns of their own, because each waits for the disk. What the server
+    can promise is asked again after each new connection: it may be another server, or the same one
+    with other settings.
     """
 
     def __init__(self, client: SteadyRedis, mark: str, replicas: int = 0) -> None:
@@ -57,11 +57,12 @@ class DurableCalls:
         made = self._client.connections_made
         if made == self._checked_at:
             return
-        wait: Command = ("WAITAOF", 1, 0, 1)
-        waited, settings = await self._client.together(wait, SETTINGS)
+        settings, waited = await self._client.together(SETTINGS, ("WAITAOF", 1, 0, 1))
+        if (fault := _fault(settings)) is not None:
+            raise NotDurable(fault)
+        if self._replicas and isinstance(waited, ResponseError):
+            raise NotDurable(f"ANYSR_DURABLE_REPLICAS needs WAITAOF, of Redis 7.2: {waited}.")
         self._waits = not isinstance(waited, ResponseError)
-        if not self._waits and (self._replicas or not _at_each_answer(settings)):
-            raise NotDurable(_why(waited, settings, self._replicas))
         self._checked_at = made
 
     async def together(self, *commands: Command) -> tuple[list[Any], bool]:
@@ -70,12 +71,18 @@ class DurableCalls:
         await self.check()
         # Without a write of its own this connection would wait for nothing, also where the commands
         # only found what another one wrote.
-        last = self._wait if self._waits else SETTINGS
-        *answers, marked, said = await self._client.together(*commands, self._mark, last)
-        if isinstance(marked, ResponseError):
-            return answers, False
-        on_disk = self._acknowledged(said) if self._waits else _at_each_answer(said)
-        return answers, on_disk
+        last = (self._mark, self._wait, SETTINGS) if self._waits else (self._mark, SETTINGS)
+        answers = await self._client.together(*commands, *last)
+        *said, settings = answers[len(commands) :]
+        on_disk = _fault(settings) is None and all(map(self._confirms, said))
+        return answers[: len(commands)], on_disk
+
+    def _confirms(self, answer: Any) -> bool:
+        """Return whether an answer is that of a write, or that of WAITAOF for enough disks."""
+        if not isinstance(answer, list):
+            return not isinstance(answer, ResponseError)
+        own, replicas = answer
+        return bool(own >= 1 and replicas >= self._replicas)
 
     async def settle(self) -> bool:
         """Wait until all that was written before is on disk; return whether it is."""
@@ -86,28 +93,12 @@ class DurableCalls:
         """Close the connections."""
         await self._client.aclose()
 
-    def _acknowledged(self, said: Sequence[int] | ResponseError) -> bool:
-        return not isinstance(said, ResponseError) and said[0] >= 1 and said[1] >= self._replicas
 
-
-def _at_each_answer(answer: Sequence[bytes] | ResponseError) -> bool:
-    """Return whether a server writes its file to disk before it answers."""
-    return not isinstance(answer, ResponseError) and _read(answer).items() >= AT_EACH_ANSWER.items()
-
-
-def _read(answer: Sequence[bytes]) -> dict[str, str]:
+def _fault(answer: Sequence[bytes] | ResponseError) -> str | None:
+    """Return what keeps a server from being durable, and the remedy, on one line; None if it is."""
+    if isinstance(answer, ResponseError):
+        return f"The queue's Redis does not show its settings ({answer}); {REMEDY}."
     texts = [part.decode(errors="replace") for part in answer]
-    return dict(zip(texts[::2], texts[1::2], strict=True))
-
-
-def _why(waited: ResponseError, settings: Sequence[bytes] | ResponseError, replicas: int) -> str:
-    """Return why a server can promise nothing, and what to do, on one line."""
-    if isinstance(settings, ResponseError):
-        return f"The queue's Redis refuses WAITAOF ({waited}) and CONFIG ({settings}); {REMEDY}."
-    found = _read(settings)
-    if found.get("appendonly") != "yes":
-        return f"The queue's Redis keeps no append-only file; {REMEDY}."
-    if replicas:
-        return f"ANYSR_DURABLE_REPLICAS needs WAITAOF of Redis 7.2, which fails here: {waited}."
-    wrong = ", ".join(f"{name} {found.get(name)}" for name in AT_EACH_ANSWER)
-    return f"The queue's Redis has no WAITAOF and {wrong}; {REMEDY}."
+    found = dict(zip(texts[::2], texts[1::2], strict=True))
+    wrong = [f"'{name} {found.get(name)}'" for name in NEEDED if found.get(name) != NEEDED[name]]
+    return f"The queue's Redis has {', '.join(wrong)}; {REMEDY}." if wrong else None

@@ -1,0 +1,134 @@
+"""Jobs whose pictures name them, so that one that gets another's picture is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from jobs.errors import AnysrError
+from jobs.formats import ImageFormat
+from jobs.job import Job, OnMiss
+from jobs.redis_queue import RedisQueue
+from jobs.settings import QueueSettings
+from jobs.terms import Terms
+
+SETTINGS = QueueSettings(
+    namespace="trial", queue_limit=1_000_000, payload_ttl_seconds=7200, lease_seconds=600
+)
+LARGEST_PICTURE = 4096
+"""Bytes; the trial is of the number of jobs, not of their size."""
+
+
+class Accepted(NamedTuple):
+    """A job that the queue has answered for."""
+
+    job_id: str
+    at: float
+    """Moment of the answer, by time.monotonic()."""
+
+
+def picture_of(job_id: str) -> bytes:
+    """Return the picture of a job: bytes that no other job has, and always the same."""
+    chance = random.Random(job_id)
+    return job_id.encode() + chance.randbytes(chance.randrange(LARGEST_PICTURE))
+
+
+def trial_job() -> Job:
+    """Return a job that can wait for a long time."""
+    return Job(
+        id=uuid.uuid4().hex,
+        source_width=64,
+        source_height=64,
+        output_width=128,
+        output_height=128,
+        output_format=ImageFormat.PNG,
+        quality=None,
+        model=None,
+        pinned_width=None,
+        on_miss=OnMiss.DEGRADE,
+        budget_ms=3_600_000.0,
+        cheapest_ms=1.0,
+        narrowest_ms=1.0,
+        overhead_ms=0.0,
+    )
+
+
+@asynccontextmanager
+async def queues_of(
+    url: str, number: int = 1, settings: QueueSettings = SETTINGS
+) -> AsyncIterator[list[RedisQueue]]:
+    """Connect queues, as so many gateways do, and close them afterwards."""
+    queues = [RedisQueue.connect(url, settings) for _ in range(number)]
+    try:
+        yield queues
+    finally:
+        for queue in queues:
+            await queue.close()
+
+
+@dataclass
+class Submitting:
+    """Callers that submit one job after the other until they are stopped."""
+
+    durable: bool
+    accepted: list[Accepted] = field(default_factory=list)
+    times_s: list[float] = field(default_factory=list)
+    """Of each answer."""
+    refused: int = 0
+    """Answers that promised nothing: an outage, or a disk that did not confirm."""
+
+    async def run(self, queues: list[RedisQueue], callers: int, stop: asyncio.Event) -> None:
+        """Submit until `stop` is set; a call that is under way then is finished."""
+        terms = Terms(durable=self.durable)
+
+        async def call(queue: RedisQueue) -> None:
+            while not stop.is_set():
+                job, began = trial_job(), time.monotonic()
+                try:
+                    await queue.submissions.submit(job, picture_of(job.id), terms=terms)
+                except (ConnectionError, AnysrError):
+                    self.refused += 1
+                    await asyncio.sleep(0.05)
+                    continue
+                ended = time.monotonic()
+                self.accepted.append(Accepted(job.id, ended))
+                self.times_s.append(ended - began)
+
+        await asyncio.gather(*(call(queues[n % len(queues)]) for n in range(callers)))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a queue hands out when all of its jobs are claimed."""
+
+    whole: frozenset[str]
+    """Ids of jobs with their own pictures."""
+    foreign: frozenset[str]
+    """Ids of jobs with the picture of another job."""
+    altered: frozenset[str]
+    """Ids of jobs with bytes that are no job's."""
+
+
+async def claim_all(queue: RedisQueue) -> Found:
+    """Claim jobs until none waits. Raises the errors of a claim."""
+    whole, foreign, altered = set(), set(), set()
+    while (claim := await queue.leases.claim("trial", 0.0)) is not None:
+        if claim.payload == picture_of(claim.job.id):
+            whole.add(claim.job.id)
+        elif _named_by(claim.payload) not in (None, claim.job.id):
+            foreign.add(claim.job.id)
+        else:
+            altered.add(claim.job.id)
+    return Found(frozenset(whole), frozenset(foreign), frozenset(altered))
+
+
+def _named_by(picture: bytes) -> str | None:
+    """Return the job whose picture this is; None for that of no job."""
+    job_id = picture[:32].decode("latin-1")
+    return job_id if picture == picture_of(job_id) else None
