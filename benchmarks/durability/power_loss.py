@@ -15,10 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from benchmarks.durability.disk import watched
 from benchmarks.durability.server import APPENDING, TrialServer, any_server, running
-from benchmarks.durability.trial_jobs import Found, Submitting, claim_all, queues_of
+from benchmarks.durability.trial_jobs import (
+    Found,
+    Promise,
+    Submitting,
+    claim_all,
+    queues_of,
+)
+from jobs.connection import connect
 
 CALLERS_OF_A_GATEWAY = 64
 """Calls that a process makes at once."""
@@ -45,7 +51,7 @@ class Report:
 class Trial:
     """How power is lost."""
 
-    durable: bool
+    promise: Promise
     appendfsync: str = "everysec"
     callers: int = 16
     jobs_of_a_round: int = 500
@@ -89,7 +95,7 @@ async def _round(trial: Trial, jobs: int, *, rewriting: bool) -> _Round:
         options = {**APPENDING, "appendfsync": trial.appendfsync}
         executable = trial.server or any_server()
         server = TrialServer(executable, folder / "before", options)
-        submitting = Submitting(trial.durable)
+        submitting = Submitting(trial.promise)
         with watched(server) as disk:
             killed_at = await _submit_until_killed(server, submitting, trial, jobs, rewriting)
             lost_bytes = disk.copy(server.folder, folder / "after")
@@ -106,7 +112,9 @@ async def _submit_until_killed(
     stop, clock = asyncio.Event(), asyncio.get_running_loop()
     gateways = -(-trial.callers // CALLERS_OF_A_GATEWAY)
     async with queues_of(server.url, gateways) as queues:
-        calls = asyncio.create_task(submitting.run(queues, trial.callers, stop))
+        waiting = connect(server.url)
+        own = waiting if trial.promise is Promise.WAITAOF else None
+        calls = asyncio.create_task(submitting.run(queues, trial.callers, stop, own))
         while len(submitting.accepted) < jobs and not calls.done():
             if rewriting and len(submitting.accepted) > jobs // 2:
                 rewriting = False
@@ -117,6 +125,7 @@ async def _submit_until_killed(
         killed_at = clock.time()
         stop.set()
         await calls
+        await waiting.aclose()
     return killed_at
 
 

@@ -18,6 +18,9 @@ from jobs.embedded_redis import Binary, find_binary
 from jobs.server_process import RedisUnavailableError
 
 START_TIMEOUT_S = 30.0
+DOWN_AFTER_MS = 1000
+"""Silence after which a sentinel takes a server to be down."""
+FAILOVER_TIMEOUT_MS = 5000
 APPENDING: Mapping[str, str] = {
     "appendonly": "yes",
     "appendfsync": "everysec",
@@ -45,18 +48,23 @@ class TrialServer:
     """A server on a port of the loopback address, which keeps its port and folder when it is
     started again."""
 
-    def __init__(
-        self, executable: str, folder: Path, options: Mapping[str, str], port: int | None = None
-    ) -> None:
+    def __init__(self, executable: str, folder: Path, options: Mapping[str, str]) -> None:
         """`options` as in redis.conf, beside those of port and folder."""
+        self._executable = executable
         self.folder = folder
-        self.port = port or free_port()
-        own = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(folder)}
-        self._command = [executable]
-        for name, value in {**own, **options}.items():
-            self._command += [f"--{name}", *value.split(" ")]
+        self.port = free_port()
+        self.options = dict(options)
         self._log = folder.parent / f"{folder.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def command(self) -> list[str]:
+        """The command that runs it."""
+        own = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.folder)}
+        command = [self._executable]
+        for name, value in {**own, **self.options}.items():
+            command += [f"--{name}", *value.split(" ")]
+        return command
 
     @property
     def url(self) -> str:
@@ -71,7 +79,7 @@ class TrialServer:
         """Start the process, run by a `wrapper`, without waiting for it."""
         self.folder.mkdir(exist_ok=True)
         with self._log.open("wb") as log:
-            command = [*wrapper, *self._command]
+            command = [*wrapper, *self.command]
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, pass_fds=tuple(pass_fds)
             )
@@ -111,6 +119,27 @@ class TrialServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+class TrialSentinel(TrialServer):
+    """A sentinel that watches a primary."""
+
+    def __init__(self, executable: str, folder: Path, service: str, primary: int, quorum: int):
+        """`primary` is a port."""
+        super().__init__(executable, folder, {})
+        folder.mkdir()
+        self._file = folder / "sentinel.conf"  # which the sentinel rewrites
+        self._file.write_text(
+            f"port {self.port}\nbind 127.0.0.1\n"
+            f"sentinel monitor {service} 127.0.0.1 {primary} {quorum}\n"
+            f"sentinel down-after-milliseconds {service} {DOWN_AFTER_MS}\n"
+            f"sentinel failover-timeout {service} {FAILOVER_TIMEOUT_MS}\n"
+        )
+
+    @property
+    def command(self) -> list[str]:
+        """The command that runs it."""
+        return [self._executable, str(self._file), "--sentinel"]
 
 
 @contextlib.contextmanager

@@ -9,8 +9,12 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple
 
+from redis.exceptions import RedisError
+
+from jobs.connection import SteadyRedis
 from jobs.errors import AnysrError
 from jobs.formats import ImageFormat
 from jobs.job import Job, OnMiss
@@ -23,6 +27,20 @@ SETTINGS = QueueSettings(
 )
 LARGEST_PICTURE = 4096
 """Bytes; the trial is of the number of jobs, not of their size."""
+
+
+WAITAOF = (("SET", "trial", ""), ("WAITAOF", 1, 0, 5000))
+"""Waits for all that was written before, also on other connections."""
+
+
+class Promise(StrEnum):
+    """What the answer to a submission waits for."""
+
+    NONE = "none"
+    """Nothing: the answer is that of a job that is not durable."""
+    DURABLE = "durable"
+    WAITAOF = "waitaof"
+    """WAITAOF alone, whatever the server's settings."""
 
 
 class Accepted(NamedTuple):
@@ -76,23 +94,32 @@ async def queues_of(
 class Submitting:
     """Callers that submit one job after the other until they are stopped."""
 
-    durable: bool
+    promise: Promise
     accepted: list[Accepted] = field(default_factory=list)
     times_s: list[float] = field(default_factory=list)
     """Of each answer."""
     refused: int = 0
     """Answers that promised nothing: an outage, or a disk that did not confirm."""
 
-    async def run(self, queues: list[RedisQueue], callers: int, stop: asyncio.Event) -> None:
-        """Submit until `stop` is set; a call that is under way then is finished."""
-        terms = Terms(durable=self.durable)
+    async def run(
+        self,
+        queues: list[RedisQueue],
+        callers: int,
+        stop: asyncio.Event,
+        waiting: SteadyRedis | None = None,
+    ) -> None:
+        """Submit until `stop` is set; a call that is under way then is finished. With `waiting`,
+        each job waits for WAITAOF alone."""
+        terms = Terms(durable=self.promise is Promise.DURABLE)
 
         async def call(queue: RedisQueue) -> None:
             while not stop.is_set():
                 job, began = trial_job(), time.monotonic()
                 try:
                     await queue.submissions.submit(job, picture_of(job.id), terms=terms)
-                except (ConnectionError, AnysrError):
+                    if waiting is not None:
+                        await waiting.together(*WAITAOF)
+                except (ConnectionError, AnysrError, RedisError):
                     self.refused += 1
                     await asyncio.sleep(0.05)
                     continue
@@ -121,14 +148,14 @@ async def claim_all(queue: RedisQueue) -> Found:
     while (claim := await queue.leases.claim("trial", 0.0)) is not None:
         if claim.payload == picture_of(claim.job.id):
             whole.add(claim.job.id)
-        elif _named_by(claim.payload) not in (None, claim.job.id):
+        elif named_by(claim.payload) not in (None, claim.job.id):
             foreign.add(claim.job.id)
         else:
             altered.add(claim.job.id)
     return Found(frozenset(whole), frozenset(foreign), frozenset(altered))
 
 
-def _named_by(picture: bytes) -> str | None:
+def named_by(picture: bytes) -> str | None:
     """Return the job whose picture this is; None for that of no job."""
     job_id = picture[:32].decode("latin-1")
     return job_id if picture == picture_of(job_id) else None
