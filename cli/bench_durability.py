@@ -1,4 +1,4 @@
-"""`anysr bench durability`: what is lost when power, disk or server fails, and what safety costs."""
+"""`anysr bench durability`: what is lost with power, disk or server, and what safety costs."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def failovers(
     count: Annotated[int, typer.Option(min=1, help="Primaries that are killed.")] = 20,
     callers: Annotated[int, typer.Option(min=1, help="Jobs submitted at once.")] = 4,
 ) -> None:
-    """Kill the primary behind Sentinel while jobs are submitted: what of the accepted ones is lost."""
+    """Kill the primary behind Sentinel while jobs are submitted: what of them is lost."""
     table = Table()
     headings = "jobs", "failovers", "accepted", "refused", "lost", "most", "altered", "s", "longest"
     for heading in headings:

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import redis
@@ -23,8 +24,8 @@ from benchmarks.durability.trial_jobs import (
     SETTINGS,
     Promise,
     Submitting,
-    claim_all,
     queues_of,
+    waiting_jobs,
 )
 
 SERVICE = "trial"
@@ -67,18 +68,20 @@ async def _run(
 ) -> Report:
     submitting, stop, kills = Submitting(promise), asyncio.Event(), list[float]()
     settings = SETTINGS.model_copy(update={"durable_replicas": 1})
-    async with _group(folder, durable=promise is Promise.DURABLE) as group:
-        async with queues_of(group.url, settings=settings) as queues:
-            calls = asyncio.create_task(submitting.run(queues, callers, stop))
-            for number in range(failovers):
-                await asyncio.sleep(BETWEEN_S)
-                kills.append(time.monotonic())
-                await group.fail_over()
-                progress(number + 1)
+    async with (
+        _group(folder, durable=promise is Promise.DURABLE) as group,
+        queues_of(group.url, settings=settings) as queues,
+    ):
+        calls = asyncio.create_task(submitting.run(queues, callers, stop))
+        for number in range(failovers):
             await asyncio.sleep(BETWEEN_S)
-            stop.set()
-            await calls
-            found = await claim_all(queues[0])
+            kills.append(time.monotonic())
+            await group.fail_over()
+            progress(number + 1)
+        await asyncio.sleep(BETWEEN_S)
+        stop.set()
+        await calls
+        found = await asyncio.to_thread(waiting_jobs, group.primary)
     there = found.whole | found.altered | found.foreign
     lost = [one.at for one in submitting.accepted if one.job_id not in there]
     moments = sorted(one.at for one in submitting.accepted)
@@ -172,15 +175,15 @@ def _info(server: TrialServer) -> dict[str, str]:
 
 def _named_by(sentinel: TrialSentinel) -> int:
     with contextlib.closing(sentinel.client()) as client:
-        address = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
+        address: Any = client.sentinel_get_master_addr_by_name(SERVICE)
     return int(address[1])
 
 
 def _sees_replica(sentinel: TrialSentinel) -> bool:
     """Return whether a sentinel knows the others, and a replica that it could promote."""
     with contextlib.closing(sentinel.client()) as client:
-        state = client.sentinel_master(SERVICE)
-        replicas = client.sentinel_slaves(SERVICE)
+        state: Any = client.sentinel_master(SERVICE)
+        replicas: Any = client.sentinel_slaves(SERVICE)
     able = [one for one in replicas if one["flags"] == "slave" or not one["is_sdown"]]
     return bool(able) and int(state["num-other-sentinels"]) == SENTINELS - 1
 

@@ -18,6 +18,7 @@ from jobs.embedded_redis import Binary, find_binary
 from jobs.server_process import RedisUnavailableError
 
 START_TIMEOUT_S = 30.0
+FAULTS = ("error", "Error", "Bad file format", "Unknown command", "Invalid")
 DOWN_AFTER_MS = 1000
 """Silence after which a sentinel takes a server to be down."""
 FAILOVER_TIMEOUT_MS = 5000
@@ -105,8 +106,11 @@ class TrialServer:
 
     @property
     def last_line(self) -> str:
-        """What the process said last."""
-        return self._log.read_text(errors="replace").strip().rpartition("\n")[2]
+        """What the process said last; of a file that it could not read, what it first said of
+        that."""
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        faults = (line for line in lines if any(word in line for word in FAULTS))
+        return next(faults, lines[-1] if lines else "")
 
     def signal(self, number: signal.Signals) -> None:
         """Send the process a signal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 import uuid
@@ -10,14 +11,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
+from benchmarks.durability.server import TrialServer
 from jobs.connection import SteadyRedis
 from jobs.errors import AnysrError
 from jobs.formats import ImageFormat
 from jobs.job import Job, OnMiss
+from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
 from jobs.terms import Terms
@@ -31,6 +34,9 @@ LARGEST_PICTURE = 4096
 
 WAITAOF = (("SET", "trial", ""), ("WAITAOF", 1, 0, 5000))
 """Waits for all that was written before, also on other connections."""
+
+
+READ_AT_ONCE = 1000
 
 
 class Promise(StrEnum):
@@ -142,17 +148,49 @@ class Found:
     """Ids of jobs with bytes that are no job's."""
 
 
+class Sorting:
+    """Sorts jobs by the pictures that they have."""
+
+    def __init__(self) -> None:
+        self._whole: set[str] = set()
+        self._foreign: set[str] = set()
+        self._altered: set[str] = set()
+
+    def sort(self, job_id: str, picture: bytes) -> None:
+        """Take notice of a job with its picture."""
+        if picture == picture_of(job_id):
+            self._whole.add(job_id)
+        elif named_by(picture) not in (None, job_id):
+            self._foreign.add(job_id)
+        else:
+            self._altered.add(job_id)
+
+    def found(self) -> Found:
+        """Return what was sorted."""
+        return Found(*map(frozenset, (self._whole, self._foreign, self._altered)))
+
+
 async def claim_all(queue: RedisQueue) -> Found:
     """Claim jobs until none waits. Raises the errors of a claim."""
-    whole, foreign, altered = set(), set(), set()
+    found = Sorting()
     while (claim := await queue.leases.claim("trial", 0.0)) is not None:
-        if claim.payload == picture_of(claim.job.id):
-            whole.add(claim.job.id)
-        elif named_by(claim.payload) not in (None, claim.job.id):
-            foreign.add(claim.job.id)
-        else:
-            altered.add(claim.job.id)
-    return Found(frozenset(whole), frozenset(foreign), frozenset(altered))
+        found.sort(claim.job.id, claim.payload)
+    return found.found()
+
+
+def waiting_jobs(server: TrialServer) -> Found:
+    """Return the jobs that wait on a server, as `claim_all` does, without claiming them, which
+    takes a millisecond for each."""
+    found, keys = Sorting(), Keys(SETTINGS.namespace)
+    with contextlib.closing(server.client()) as client:
+        waiting: Any = client.zrange(keys.pending, 0, -1)
+        job_ids = [name.decode() for name in waiting]
+        for first in range(0, len(job_ids), READ_AT_ONCE):
+            some = job_ids[first : first + READ_AT_ONCE]
+            pictures: Any = client.mget(map(keys.payload, some))
+            for job_id, picture in zip(some, pictures, strict=True):
+                found.sort(job_id, picture or b"")
+    return found.found()
 
 
 def named_by(picture: bytes) -> str | None:
