@@ -179,7 +179,8 @@ def _through_sentinels(url: SentinelUrl, options: dict[str, Any]) -> SteadyRedis
     # One that is away or hangs must not hold up the others.
     bounds = {"socket_timeout": SENTINEL_TIMEOUT_S, "socket_connect_timeout": SENTINEL_TIMEOUT_S}
     once = {"retry": Retry(NoBackoff(), 0), "ssl": url.tls}
-    sentinels = Sentinel(url.addresses, sentinel_kwargs={**entry, **bounds, **once})
+    settings = {**entry, **bounds, **once}
+    sentinels = Sentinel(url.addresses, sentinel_kwargs=settings)  # type: ignore[no-untyped-call]
     options |= {"username": url.username, "password": url.password, "db": url.database}
     client = sentinels.master_for(url.service, SteadyRedis, ssl=url.tls, **options)
     return cast("SteadyRedis", client)

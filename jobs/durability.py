@@ -4,7 +4,7 @@ A server answers no call before its file is on disk if it has `appendfsync alway
 CONFIG GET that shows this setting, on the same connection behind the call, says so. WAITAOF says
 the same where the server has it (Redis 7.2, Valkey), and whether replicas have it on disk. With
 `appendfsync everysec` it cannot be believed: Valkey up to 9.1 and Redis 7.4 answer before the disk
-has anything (redis/redis#13793; `anysr bench power-loss --server-setting everysec` shows it).
+has anything (redis/redis#13793; `anysr bench durability power-loss` shows it).
 """
 
 from __future__ import annotations
