@@ -80,9 +80,9 @@ async def test_a_server_that_cannot_promise_it_gets_no_job(
     ) as refused:
         await durable_queue.submissions.submit(make_job(), b"picture", terms=DURABLE)
     assert "\n" not in str(refused.value)
-    assert (await durable_queue.submissions.stats()).depth == 0
+    assert (await durable_queue.submissions.stats()).queued == 0
     await durable_queue.submissions.submit(make_job(), b"picture")
-    assert (await durable_queue.submissions.stats()).depth == 1
+    assert (await durable_queue.submissions.stats()).queued == 1
 
 
 async def test_a_setting_that_changes_between_check_and_job_is_noticed(
@@ -139,9 +139,9 @@ async def test_replicas_that_are_not_there_confirm_nothing(
     monkeypatch.setattr("jobs.durability.FSYNC_TIMEOUT_S", 0.05)
     settings = queue_settings.model_copy(update={"durable_replicas": 1})
     queue = open_queue(server.url, settings)
-    with pytest.raises((NotDurable, NotDurableYet)) as refused:
+    with pytest.raises((NotDurable, NotDurableYet)):
         await queue.submissions.submit(make_job(), b"picture", terms=DURABLE)
-    assert (await queue.submissions.stats()).depth == 0
+    assert (await queue.submissions.stats()).queued == 0
 
 
 async def test_pictures_on_a_server_of_their_own_are_checked_as_well(
@@ -155,7 +155,7 @@ async def test_pictures_on_a_server_of_their_own_are_checked_as_well(
     apart = open_queue(server.url, queue_settings.model_copy(update={"blob_url": redis_url}))
     with pytest.raises(NotDurable):
         await apart.submissions.submit(make_job(), b"picture", terms=DURABLE)
-    assert (await apart.submissions.stats()).depth == 0
+    assert (await apart.submissions.stats()).queued == 0
     both = open_queue(server.url, queue_settings.model_copy(update={"blob_url": server.url}))
     job = make_job()
     await both.submissions.submit(job, b"picture", terms=DURABLE)
