@@ -36,8 +36,8 @@ RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
 
 # The packages' own tests are a twentieth of the image. Of OpenVINO a worker needs what reads graphs
 # and runs them on CPUs: not the plugins for GPUs and NPUs, nor what reads and converts the models of
-# other frameworks, nor what programs in C++ are built with. Of imagecodecs' coders, those of scientific data
-# and of formats that are not read are left out.
+# other frameworks, nor what programs in C++ are built with. Of imagecodecs' coders, and the libraries that
+# they alone need, those of scientific data and of formats that it does not read here are left out.
 FROM build AS worker-packages
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=bind,source=deploy/requirements,target=/requirements \
@@ -51,7 +51,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         '.*/openvino/(cmake|include|tools|torch|frontend/(jax|onnx|paddle|pytorch|tensorflow))' \
         -prune -exec rm -rf {} + \
     && find /opt/anysr -regextype posix-extended -regex \
-        '.*/imagecodecs/_(aec|bcn|bitshuffle|blosc2?|htj2k|jpeg2k|jpegxr|lerc|lz4f?|lzham|meshopt|pcodec|rgbe|sperr|sz3|szip|ultrahdr|zfp)[.][^/]*' \
+        '.*/imagecodecs/_(aec|apng|bcn|bitshuffle|blosc2?|bmp|gif|h5checksum|htj2k|jpeg2k|jpegxr|lerc|lz4f?|lzf|lzham|meshopt|pcodec|pglz|qoi|quantize|rcomp|rgbe|snappy|sperr|spng|sz3|szip|ultrahdr|zfp|zopfli)[.][^/]*' \
+        -delete \
+    && find /opt/anysr -regextype posix-extended -regex \
+        '.*/imagecodecs[.]libs/lib(SPERR|SZ3c|aec|blosc2?|cpcodec|gif|jpegxr|jxrglue|lz4|lzham[a-z]*|meshoptimizer|openjp2|openjph|snappy|sz|uhdr|zfp|zopfli)-[^/]*' \
         -delete \
     && rm /opt/anysr/bin/benchmark_app /opt/anysr/bin/ovc
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \

@@ -20,10 +20,15 @@ export ANYSR_TEST_DATA
 FAILED_ALONE = { [ $$? -eq 1 ] && echo "Once more, alone:" && \
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -v -rA --show-capture=no; }
 
+# An environment of its own: its pytest plugin would load in every run of the tests.
+SCHEMATHESIS := schemathesis==4.32.5
+# Most requests that it draws for an operation, beside those that it derives.
+EXAMPLES ?= 100
+
 # Of all fuzz targets together.
 MINUTES ?= 5
 
-.PHONY: help serve test test-containers fuzz lint types types-js axe format lock clean
+.PHONY: help serve test test-containers fuzz nemesis schema-test lint types types-js axe format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this
@@ -48,6 +53,11 @@ $(VENV)/.fuzz: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[cpu,fuzz]"
 	@touch $@
 
+$(VENV)/schema/.$(SCHEMATHESIS): | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/schema
+	$(VENV)/schema/bin/python -m pip install --quiet --disable-pip-version-check "$(SCHEMATHESIS)"
+	@touch $@
+
 $(JS_TOOLS): | $(BIN)/python
 	npm install --silent --no-save --no-package-lock --prefix $(VENV) $(TYPESCRIPT) $(AXE)
 	@touch $@
@@ -70,6 +80,12 @@ test-containers: $(VENV)/.test ## the images and the stack, on a real engine (sk
 
 fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing for MINUTES in all (tests/fuzz)
 	$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES)
+
+nemesis: $(VENV)/.test ## a minute of faults by a seed, and a check of what callers saw
+	$(BIN)/anysr bench nemesis --seed 1 --minutes 1
+
+schema-test: $(VENV)/.test $(VENV)/schema/.$(SCHEMATHESIS) ## the service against its own OpenAPI description, by EXAMPLES drawn requests an operation (tests/schema)
+	$(BIN)/python -m tests.schema.run --examples $(EXAMPLES)
 
 lint: $(VENV)/.test ## ruff
 	$(BIN)/ruff check .

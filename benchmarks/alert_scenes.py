@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 
@@ -20,6 +21,14 @@ SETTINGS = {"ANYSR_LEASE_SECONDS": "10", "ANYSR_PULSE_TTL_SECONDS": "10"}
 
 SLOW_DECODING = {"ANYSR_DECODE_SECONDS": "60", "ANYSR_MAX_SOURCE_PIXELS": f"{10**10}"}
 """A picture of any number of scans may be decoded until something ends the decoder."""
+
+NOWHERE = "https://nowhere.invalid/hook"
+GIVEN_UP_AT_ONCE = {
+    "ANYSR_WEBHOOK_SECRETS": "whsec_MDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDA=",
+    "ANYSR_WEBHOOK_RETRY_SECONDS": "1",
+}
+CLOSED_STORE = {"ANYSR_BUCKETS": str(Path(__file__).parent / "monitored" / "closed_store.toml")}
+"""A bucket whose store is at a port where nothing listens."""
 
 QUICK = {"ANYSR_LEASE_SECONDS": "1", "ANYSR_PULSE_TTL_SECONDS": "2"}
 
@@ -99,6 +108,17 @@ def _fill_redis(service: Monitored) -> None:
     service.limit_redis(round(_largest(service, used) / 0.95))
 
 
+def _announce_to_nobody(service: Monitored) -> None:
+    """Submit a job whose webhook goes to a host that does not exist."""
+    _wait(service, _submit(service, webhook_url=NOWHERE), "succeeded")
+
+
+def _write_to_a_closed_store(service: Monitored) -> None:
+    """Submit jobs whose pictures go to a store that is not there."""
+    for number in range(3):
+        _wait(service, _submit(service, result=f"s3://closed/{number}.jpg"), "succeeded")
+
+
 def _disturb_runs(service: Monitored) -> None:
     """Pause every other run for longer than several runs take."""
     for paused in (False, True):
@@ -133,6 +153,10 @@ SCENES: Mapping[str, Scene] = {
     "AnysrDeadLetters": Scene(_kill_with_a_job, settings=QUICK | {"ANYSR_MAX_ATTEMPTS": "1"}),
     "AnysrDecoderCrashes": Scene(_crash_the_decoder, settings=SETTINGS | SLOW_DECODING),
     "AnysrRedisMemoryHigh": Scene(_fill_redis),
+    "AnysrDeadDeliveries": Scene(_announce_to_nobody, settings=SETTINGS | GIVEN_UP_AT_ONCE),
+    "AnysrBucketFails": Scene(
+        _write_to_a_closed_store, repeated=True, settings=SETTINGS | CLOSED_STORE
+    ),
     "AnysrCostModelDrift": Scene(_disturb_runs, repeated=True),
     "AnysrWorkerRestarts": Scene(_restart_the_worker, repeated=True, settings=QUICK),
 }

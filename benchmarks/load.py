@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import aiohttp
 import numpy as np
 
+from benchmarks.local_service import server_timing
 from benchmarks.pictures import draw_jpeg
 from models.catalog import Catalog, read_catalog, resampled_db
 from scheduling.rungs import FLOOR
@@ -51,6 +52,13 @@ class Sample:
     reported_met: bool | None = None
     predicted_ms: float | None = None
     elapsed_ms: float | None = None
+    """From the end of the upload to the answer, by the service's clock."""
+    queue_ms: float | None = None
+    """In the queue, until a worker claimed the job."""
+    run_ms: float | None = None
+    """From decoding to encoding, without pauses for other jobs."""
+    yielded_ms: float | None = None
+    """Those pauses; None without any."""
 
     @property
     def met(self) -> bool:
@@ -154,6 +162,7 @@ async def _one(
             status, headers = answer.status, answer.headers
     except (aiohttp.ClientError, TimeoutError):
         pass  # no answer is an outcome: status 0
+    stages = server_timing(headers.get("Server-Timing", ""))
     return Sample(
         at_ms=0.0,
         budget_ms=budget_ms,
@@ -167,7 +176,17 @@ async def _one(
         reported_met=_reported_met(headers),
         predicted_ms=_number(headers, "X-AnySR-Predicted-Ms"),
         elapsed_ms=_number(headers, "X-AnySR-Elapsed-Ms"),
+        queue_ms=stages.get("queue"),
+        run_ms=_run_ms(stages),
+        yielded_ms=stages.get("yielded"),
     )
+
+
+def _run_ms(stages: Mapping[str, float]) -> float | None:
+    """Return the time of the worker's stages; None without any."""
+    apart = ("upload", "queue", "yielded", "total")
+    found = [ms for name, ms in stages.items() if name not in apart]
+    return sum(found) if found else None
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ import httpx
 import psutil
 
 from benchmarks.local_service import running_process, server_timing
-from benchmarks.monitored.processes import free_ports
 from benchmarks.pictures import draw_jpeg
+from benchmarks.ports import free_ports
 
 SIDE = 64
 WORKERS = 2

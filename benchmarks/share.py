@@ -1,7 +1,8 @@
 """What a client that floods a real service costs another one.
 
-Two clients of equal share: one sends at `rate`, alone at first, then beside the other, which sends
-`flood` times as much and ignores every refusal.
+Two clients of equal share: one sends at `rate`, alone at first, then the same requests beside the
+other, which sends `flood` times as much and ignores every refusal. The load generator shares the
+machine with the service; `Times.sent_late_ms` says how much later than due it sent.
 """
 
 from __future__ import annotations
@@ -38,14 +39,54 @@ class KeyedEndpoint(AnysrEndpoint):
 
 
 @dataclass(frozen=True)
+class Times:
+    """The 95th percentile of each part of the latency, in ms; all requests count, refused ones as
+    answered without a run."""
+
+    latency_ms: float
+    sent_late_ms: float
+    queue_ms: float
+    yielded_ms: float
+    """Pauses of the run for other jobs."""
+    run_ms: float
+    rest_ms: float
+    """Gateway, connection and client."""
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> Times:
+        """Return the times of some samples, at least one."""
+        parts = [_parts(sample) for sample in samples]
+        return cls(*np.percentile(parts, 95, axis=0).tolist())
+
+
+def _parts(sample: Sample) -> tuple[float, ...]:
+    stages = sample.queue_ms or 0.0, sample.yielded_ms or 0.0, sample.run_ms or 0.0
+    late_ms = max(0.0, sample.sent_late_ms)
+    rest_ms = sample.latency_ms - late_ms - sum(stages)
+    return sample.latency_ms, late_ms, *stages, rest_ms
+
+
+@dataclass(frozen=True)
+class Fared:
+    """How one client fared."""
+
+    summary: Summary
+    times: Times
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> Fared:
+        """Return how the requests after the first `SETTLING_S` fared, at least one."""
+        counted = [sample for sample in samples if sample.at_ms >= 1e3 * SETTLING_S]
+        return cls(summarise(counted), Times.of(counted))
+
+
+@dataclass(frozen=True)
 class Report:
     """How the client fared alone and beside the flood, and how the flood did."""
 
-    alone: Summary
-    beside: Summary
-    flood: Summary
-    alone_p95_ms: float
-    beside_p95_ms: float
+    alone: Fared
+    beside: Fared
+    flood: Fared
 
 
 def run(
@@ -70,9 +111,7 @@ def run(
         with running_service(workers, ANYSR_KEYS=str(path)) as url:
             alone = asyncio.run(send(url, own, shop, progress))
             beside, others = asyncio.run(_both(url, (own, shop), (many, other), progress))
-    alone, beside, others = _counted(alone), _counted(beside), _counted(others)
-    summaries = summarise(alone), summarise(beside), summarise(others)
-    return Report(*summaries, _p95_ms(alone), _p95_ms(beside))
+    return Report(Fared.of(alone), Fared.of(beside), Fared.of(others))
 
 
 async def _both(
@@ -92,12 +131,3 @@ def _client(name: str, token: Token) -> str:
 
 def _workload(seconds: float, rate: float, arrivals: str, seed: int) -> Workload:
     return draw(max(1, round(seconds * rate)), rate, ARRIVALS[arrivals], seed=seed)
-
-
-def _counted(samples: Sequence[Sample]) -> list[Sample]:
-    return [sample for sample in samples if sample.at_ms >= 1e3 * SETTLING_S]
-
-
-def _p95_ms(samples: Sequence[Sample]) -> float:
-    """Return the 95th percentile of the latency of all answers, refusals included."""
-    return float(np.percentile([sample.latency_ms for sample in samples], 95))

@@ -8,9 +8,8 @@ import threading
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from secrets import token_bytes
 from socket import create_server
 
@@ -18,6 +17,7 @@ import httpx
 from PIL import Image
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from benchmarks.hook_receiver import receiver
 from benchmarks.local_service import running_service
 from jobs.embedded_redis import embedded_redis
 
@@ -97,7 +97,7 @@ def run(minutes: float, jobs: int, progress: Progress) -> Report:
         with running_service(1, **settings) as url:
             submitted |= _submit(url, hook, jobs - jobs // 2)
             _sleep_until(began + 60.0 * minutes)
-            receiving.enter_context(_receiver(port, receipts))
+            receiving.enter_context(receiver(port, receipts.take))
             last_s = _wait(receipts, submitted, progress)
     found = {job: n for job, n in receipts.by_job.items() if job in submitted}
     repeated = sum(found.values()) - len(found)
@@ -135,26 +135,3 @@ def _wait(receipts: Receipts, submitted: set[str], progress: Progress) -> float:
             return waited_s
         time.sleep(POLL_S)
     return PATIENCE_S
-
-
-@contextlib.contextmanager
-def _receiver(port: int, receipts: Receipts) -> Iterator[None]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            receipts.take(body, dict(self.headers))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Write no line for each request."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Annotated
 
 import typer
@@ -32,14 +33,20 @@ def share(
             bars.update(task, completed=answered)
 
         report = run(seconds, rate, flood, workers, arrivals, seed, show)
-    table = Table()
-    for heading in ("", "requests", "met %", "refused %", "PSNR-Y", "p50 ms", "p95 ms"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    p95s = {"alone": report.alone_p95_ms, "beside the flood": report.beside_p95_ms}
     rows = {"alone": report.alone, "beside the flood": report.beside, "the flood": report.flood}
+    outcomes = _table("", "requests", "met %", "refused %", "PSNR-Y", "p50 ms")
+    times = _table("p95 in ms", "latency", "sent late", "queue", "paused", "run", "rest")
     for name, row in rows.items():
-        p95 = f"{p95s[name]:.0f}" if name in p95s else ""
-        db = "" if row.mean_db is None else f"{row.mean_db:.3f}"
-        parts = f"{100 * row.attainment:.1f}", f"{100 * row.refused:.1f}"
-        table.add_row(name, str(row.requests), *parts, db, f"{row.latency_ms['p50']:.0f}", p95)
-    console().print(table)
+        found = row.summary
+        db = "" if found.mean_db is None else f"{found.mean_db:.3f}"
+        parts = f"{100 * found.attainment:.1f}", f"{100 * found.refused:.1f}"
+        outcomes.add_row(name, str(found.requests), *parts, db, f"{found.latency_ms['p50']:.0f}")
+        times.add_row(name, *(f"{ms:.0f}" for ms in astuple(row.times)))
+    console().print(outcomes, times)
+
+
+def _table(*headings: str) -> Table:
+    table = Table()
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table

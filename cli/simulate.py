@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,6 +67,10 @@ def simulate(
         str | None, typer.Option(help="MODEL@WIDTH of --load; default: the widest.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of workers.")] = 4,
+    shards: Annotated[
+        str,
+        typer.Option(help="Queues among which jobs and workers are divided; comma-separated."),
+    ] = "1",
     budgets: Annotated[str, typer.Option(help="Smallest and largest budget in ms.")] = "300,3000",
     callers: Annotated[
         int,
@@ -129,6 +134,7 @@ def simulate(
     try:
         changes = _changes(slow, workers)
         machine = SimulatedWorkers(workers, deviation, delay_ms, seed=seed + 1, slow=changes)
+        machines = {number: replace(machine, shards=number) for number in _numbers(shards)}
         ladders = _Ladders(models, costs, on_miss, deviation, delay_ms)
         if trace is not None:
             workload = read_trace(trace, seed)
@@ -146,7 +152,7 @@ def simulate(
         own = {name: ladders.of(workload, rung) for name, (_, rung) in chosen.items() if rung}
     except (CatalogError, OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    outcomes = _run(chosen, workload, tables, own, machine)
+    outcomes = _run(chosen, workload, tables, own, machines)
     first = next(iter(outcomes.values()))
     came = replace(workload, arrival_ms=np.array(first.arrival_ms))
     best = None if slow else _bound(came, tables, machine, first)
@@ -226,6 +232,13 @@ def _budgets(text: str) -> tuple[float, float]:
     return parts[0], parts[1]
 
 
+def _numbers(shards: str) -> list[int]:
+    try:
+        return [int(part) for part in shards.split(",")]
+    except ValueError:
+        raise ValueError(f"--shards are whole numbers, not {shards!r}") from None
+
+
 def _chosen(strategies: str) -> dict[str, tuple[Strategy, Rung | None]]:
     names = list(STRATEGIES) if strategies == "all" else strategies.split(",")
     return {name: _strategy(name) for name in names}
@@ -261,20 +274,23 @@ def _run(
     workload: Workload,
     tables: list[Options],
     own: dict[str, list[Options]],
-    machine: SimulatedWorkers,
+    machines: dict[int, SimulatedWorkers],
 ) -> dict[str, SimulationResult]:
+    """Return the outcome of each strategy with each number of shards."""
     outcomes = {}
     with progress() as bars:
-        for name, (strategy, _) in chosen.items():
-            task = bars.add_task(name, total=len(workload))
-            outcomes[name] = run_simulation(
-                workload,
-                own.get(name, tables),
-                strategy,
-                machine,
-                lambda done, task=task: bars.update(task, completed=done),  # type: ignore[misc]
-                tables,
-            )
+        for number, machine in machines.items():
+            for name, (strategy, _) in chosen.items():
+                label = name if number == 1 else f"{name}, {number} shards"
+                task = bars.add_task(label, total=len(workload))
+                outcomes[label] = run_simulation(
+                    workload,
+                    own.get(name, tables),
+                    deepcopy(strategy),  # some learn
+                    machine,
+                    lambda done, task=task: bars.update(task, completed=done),  # type: ignore[misc]
+                    tables,
+                )
     return outcomes
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from jobs.errors import AnysrError, JobCancelled, from_code
 from jobs.job import DeliveryView
+from jobs.terms import ResultTarget
 
 RECORD_PREFIX = "batch-"
 """A batch's record lies beside those of jobs, so that the same scripts deliver its webhook. No
@@ -60,6 +61,8 @@ class BatchItem:
     image_url: str
     name: str | None = None
     """What its caller calls it."""
+    result: ResultTarget | None = None
+    """Where its picture is put; None where its caller fetches it."""
     state: ItemState = ItemState.WAITING
     error_code: str | None = None
     error_detail: str | None = None

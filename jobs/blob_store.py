@@ -1,129 +1,73 @@
-"""The pictures of jobs, uploaded and upscaled: encoded bytes under their own expiring keys."""
+"""Where the pictures of jobs are kept, uploaded and upscaled: encoded bytes that expire."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
-from typing import cast
+from typing import Protocol
 
-from redis.exceptions import ResponseError
-
-from jobs.blob_bound import ALWAYS_HELD_BYTES, most_bytes
-from jobs.connection import Command, SteadyRedis
-from jobs.durability import DurableCalls
-from jobs.errors import OutputTooLarge
-from jobs.formats import lossy_labels
-from jobs.keys import Keys
-from jobs.outages import OUTAGES
-from jobs.settings import QueueSettings
-
-UNACCEPTED_S = 30
-"""Time to live of an uploaded picture before its job is accepted: if the gateway dies in between,
-nothing else would delete it."""
+from jobs.connection import Command
 
 
-class BlobStore:
-    """Pictures in Redis, in the queue's or in one of their own. In the queue's they are sent in one
-    round trip with its scripts, which also delete those that are no longer needed."""
-
-    def __init__(
-        self,
-        client: SteadyRedis,
-        keys: Keys,
-        settings: QueueSettings,
-        durable: DurableCalls,
-        *,
-        apart: bool,
-    ) -> None:
-        self._client = client
-        self._keys = keys
-        self._settings = settings
-        self._durable = durable
-        self.apart = apart
-        """Whether the pictures have a Redis of their own."""
+class QueueBlobs(Protocol):
+    """Pictures on the queue's own server: their commands go along with its scripts in one round
+    trip, and the scripts delete what is no longer needed."""
 
     def putting_payload(self, job_id: str, payload: bytes) -> Command:
-        """Return the command that stores an uploaded picture for `UNACCEPTED_S`; an existing one
-        stays."""
-        ttl = min(UNACCEPTED_S, self._settings.payload_ttl_seconds)
-        return ("SET", self._keys.payload(job_id), payload, "NX", "EX", ttl)
-
-    async def put_payload(self, job_id: str, payload: bytes, *, durable: bool = False) -> bool:
-        """Store an uploaded picture; an existing one stays. Return whether it is on disk, if it is
-        to be `durable`, else True. Raises NotDurable."""
-        ttl = self._settings.payload_ttl_seconds
-        putting: Command = ("SET", self._keys.payload(job_id), payload, "NX", "EX", ttl)
-        if not durable:
-            await self._client.execute_command(*putting)
-            return True
-        (stored,), on_disk = await self._durable.together(putting)
-        if isinstance(stored, ResponseError):
-            raise stored
-        return on_disk
-
-    async def check_durable(self) -> None:
-        """Raise NotDurable where the server cannot keep pictures durably."""
-        await self._durable.check()
-
-    async def settle(self) -> bool:
-        """Wait until all pictures that were stored before are on disk; return whether they are."""
-        return await self._durable.settle()
-
-    async def payload(self, job_id: str) -> bytes | None:
-        """Return an uploaded picture; None when it has expired."""
-        return cast("bytes | None", await self._client.get(self._keys.payload(job_id)))
-
-    async def drop_payloads(self, job_ids: Iterable[str]) -> None:
-        """Delete uploaded pictures that are no longer needed."""
-        await self._drop([self._keys.payload(job_id) for job_id in job_ids])
-
-    async def drop_payloads_apart(self, job_ids: Iterable[str]) -> None:
-        """Delete the uploaded pictures of jobs that a script has ended, if they have a Redis of
-        their own: in the queue's, the script has done it."""
-        if self.apart:
-            await self.drop_payloads(job_ids)
+        """Return the command that stores an uploaded picture until its job is accepted; an existing
+        one stays."""
 
     def putting_result(self, job_id: str, token: int, picture: bytes) -> Command:
         """Return the command that stores the result of one claim of a job."""
-        ttl = self._settings.result_ttl_seconds
-        return ("SET", self._keys.result(job_id, token), picture, "EX", ttl)
-
-    async def check_result(self, picture: bytes) -> None:
-        """Raise OutputTooLarge for a result that the server cannot hold at any time. It would end
-        the connection while that is sent, as in an outage."""
-        if len(picture) <= ALWAYS_HELD_BYTES:
-            return
-        most = await most_bytes(self._client)
-        if len(picture) > most:
-            raise OutputTooLarge(
-                f"The encoded picture has {len(picture)} bytes; the queue's Redis holds at most "
-                f"{most}. Ask for a smaller scale, or a format with loss ({lossy_labels()}).",
-                max_bytes=most,
-            )
-
-    async def put_result(self, job_id: str, token: int, picture: bytes) -> None:
-        """Store the result of one claim of a job."""
-        await self._client.execute_command(*self.putting_result(job_id, token, picture))
 
     def getting_result(self, job_id: str, token: int) -> Command:
         """Return the command that reads the result of one claim of a job."""
-        return ("GET", self._keys.result(job_id, token))
+
+
+class BlobStore(Protocol):
+    """Keeps pictures in Redis (`jobs.redis_blobs`), or in a bucket of an S3 store
+    (`jobs.s3_blobs`). Every method may raise one of `jobs.outages.OUTAGES`."""
+
+    @property
+    def here(self) -> QueueBlobs | None:
+        """The same pictures where they are on the queue's own server; None where they are not."""
+
+    async def put_payload(self, job_id: str, payload: bytes, *, durable: bool = False) -> bool:
+        """Store an uploaded picture. Return whether it is on disk, if it is to be `durable`, else
+        True. Raises redis-py's OutOfMemoryError where there is no room, and NotDurable."""
+
+    async def check_durable(self) -> None:
+        """Raise NotDurable where pictures cannot be kept durably."""
+
+    async def settle(self) -> bool:
+        """Wait until all pictures that were stored before are on disk; return whether they are."""
+
+    async def payload(self, job_id: str) -> bytes | None:
+        """Return an uploaded picture; None when it has expired."""
+
+    async def drop_payloads(self, job_ids: Iterable[str]) -> None:
+        """Delete uploaded pictures that are no longer needed."""
+
+    async def drop_payloads_apart(self, job_ids: Iterable[str]) -> None:
+        """Delete the uploaded pictures of jobs that a script has ended, unless they are on the
+        queue's own server, where the script has done it."""
+
+    async def check_result(self, picture: bytes) -> None:
+        """Raise OutputTooLarge for a result for which there is no room at any time."""
+
+    async def put_result(
+        self, job_id: str, token: int, picture: bytes, media_type: str = ""
+    ) -> None:
+        """Store the result of one claim of a job."""
 
     async def result(self, job_id: str, token: int) -> bytes | None:
         """Return the result of one claim of a job; None when it has expired."""
-        return cast("bytes | None", await self._client.get(self._keys.result(job_id, token)))
 
     async def result_bytes(self, job_id: str, token: int) -> int:
         """Return the size of the result of one claim of a job; 0 when it has expired."""
-        return int(await self._client.strlen(self._keys.result(job_id, token)))
+
+    async def result_url(self, job_id: str, token: int) -> str | None:
+        """Return a URL from which a caller can fetch the result of one claim of a job, for some
+        minutes; None where only the service can read it, or it has expired."""
 
     async def drop_results(self, claims: Iterable[tuple[str, int]]) -> None:
         """Delete results that were refused, or are needed no longer, by (job id, token)."""
-        await self._drop([self._keys.result(job_id, token) for job_id, token in claims])
-
-    async def _drop(self, names: list[str]) -> None:
-        # The job's outcome is stored already, so an outage here is no error: the pictures expire
-        # later.
-        with contextlib.suppress(*OUTAGES):
-            if names:
-                await self._client.unlink(*names)

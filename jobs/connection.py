@@ -14,7 +14,13 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import ExponentialBackoff, NoBackoff
 
-from jobs.outages import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S, RETRIES, SENTINEL_TIMEOUT_S
+from jobs.outages import (
+    CALL_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    RETRIES,
+    SENTINEL_TIMEOUT_S,
+    refusal_of,
+)
 from jobs.sentinel_url import SentinelUrl, is_sentinel_url, read_sentinel_url
 
 CALLS_AT_ONCE = 64
@@ -124,7 +130,7 @@ class SteadyRedis(Redis):
         try:
             return await self.parse_response(connection, name, **options)  # type: ignore[arg-type]
         except exceptions.ResponseError as error:
-            return error
+            return refusal_of(error)
 
     async def _connected(self) -> AbstractConnection:
         """Return a connection of the pool, which connects it; it repeats that for a moment."""

@@ -41,6 +41,10 @@ AnysrError
 ├── LinksDisabled              links_disabled       no key of links is set
 ├── WebhooksDisabled           webhooks_disabled    no secret is set
 ├── WebhookNotFound            webhook_not_found    it is not among those that were given up
+├── UploadsDisabled            uploads_disabled     the pictures are in no bucket that signs
+├── UploadNotFound             upload_not_found     or it has expired, or is another client's
+├── UploadUnfilled             upload_unfilled      nothing was written yet
+├── UploadUsed                 upload_used          by another request
 ├── ModelNotAllowed            model_not_allowed    the client may not name this model
 ├── RateLimited                rate_limited         details: retry_after_s
 ├── QuotaExceeded              quota_exceeded       details: retry_after_s, until the day ends
@@ -272,6 +276,29 @@ class WebhooksDisabled(AnysrError):
 class WebhookNotFound(AnysrError):
     code = "webhook_not_found"
     message = "Nothing of this job was given up; GET /admin/webhooks/dead lists what was."
+
+
+class UploadsDisabled(AnysrError):
+    code = "uploads_disabled"
+    message = (
+        "This service takes no uploads into a bucket; set ANYSR_BLOB_URL=s3://bucket/prefix, "
+        "ANYSR_BLOB_ACCESS_KEY_ID and ANYSR_BLOB_SECRET_ACCESS_KEY to allow them."
+    )
+
+
+class UploadNotFound(AnysrError):
+    code = "upload_not_found"
+    message = "There is no such upload; uploads are kept for a limited time."
+
+
+class UploadUnfilled(AnysrError):
+    code = "upload_unfilled"
+    message = "Nothing was written to this upload yet; PUT the picture to its URL first."
+
+
+class UploadUsed(AnysrError):
+    code = "upload_used"
+    message = "Another request has taken this upload; each can be used once."
 
 
 class ModelNotAllowed(AnysrError):

@@ -57,6 +57,12 @@ class Keys:
         return self._name("ends")
 
     @property
+    def runs(self) -> str:
+        """Hash: of each run of a job, when it must end in ms, and the cost of its narrowest network
+        in ms, in one string. Every submission reads those of all runs, so they are in one place."""
+        return self._name("runs")
+
+    @property
     def demand(self) -> str:
         """Hash: recent arrivals while others waited: `work` in narrowest-network ms, `urgency`
         (work over its slack), the `time` for which others waited, and `at`, their moment."""
@@ -76,7 +82,8 @@ class Keys:
     def counts(self) -> str:
         """Hash: `redeliveries`, `dead_letters`, `worker_starts`, `stuck_workers`,
         `webhooks_delivered`, `webhook_failures`, `webhooks_dead`, `results_delivered`,
-        `result_failures` and `results_dead` since the queue began."""
+        `result_failures`, `results_dead`, and `batch_sources_` with the state in which a source has
+        ended, since the queue began."""
         return self._name("counts")
 
     @property
@@ -123,6 +130,12 @@ class Keys:
     def active(self) -> str:
         """Sorted set: clients that sent a job lately, by when they cease to be active in ms."""
         return self._name("active-clients")
+
+    @property
+    def heads(self) -> str:
+        """Sorted set: clients with waiting jobs, by the latest start of their first one in ms. The
+        waiting jobs of each are in a sorted set like `pending` (`pending@client`)."""
+        return self._name("client-heads")
 
     @property
     def shares(self) -> str:
@@ -240,6 +253,27 @@ class Keys:
     def cached_picture(self, name: str) -> str:
         """Return the name of a cached picture."""
         return self.cached_pictures + name
+
+    @property
+    def blobs_by_expiry(self) -> str:
+        """Sorted set: names of the objects in the bucket of the pictures, by the moment from which
+        they are deleted in ms (`jobs.blob_index`)."""
+        return self._name("blobs-by-expiry")
+
+    @property
+    def blob_sizes(self) -> str:
+        """Hash: bytes of each object in the bucket, and of all (`total`)."""
+        return self._name("blob-sizes")
+
+    def upload(self, upload_id: str) -> str:
+        """Return the name of the expiring hash of an upload into the bucket
+        (lua/take_upload.lua)."""
+        return self._name(f"upload:{upload_id}")
+
+    def open_uploads(self, owner: str) -> str:
+        """Return the name of the sorted set of a client's uploads that no job has taken, by their
+        expiry in ms."""
+        return self._name(f"uploads:{owner}")
 
     @property
     def payloads(self) -> str:

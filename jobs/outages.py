@@ -16,6 +16,11 @@ Nothing that was accepted is lost in an outage. What a process does meanwhile, a
 - A result is sent again after each of `DELIVERY_PAUSES_S` (`deliver`), 16 s in all. After that the
   job is run again, by any worker.
 
+Pictures in a bucket (`jobs/bucket`) have outages of the same kind, and all of this holds for them.
+
+A Redis whose disk is full refuses writes and answers reads: an outage as any other, until it can
+store what it took.
+
 A private Redis that ends is started again, empty, by `server_keeper`.
 """
 
@@ -31,13 +36,40 @@ from redis import exceptions
 
 log = logging.getLogger("anysr.jobs.outages")
 
+REFUSED_WRITES = "MISCONF"
+"""How Redis begins its refusal of writes that it could not store: its disk is full, or fails."""
+
+
+class WritesRefusedError(exceptions.ResponseError):
+    """The server takes no writes, because it could not store the last ones."""
+
+
 OUTAGES = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
+    WritesRefusedError,
 )
 """Raised by redis-py when the server is away, is starting, or cannot take writes."""
+
+
+class BucketUnavailable(exceptions.ConnectionError):
+    """The bucket of the pictures is away, too slow, or refuses what its operator allows: an outage
+    like those of Redis, so that all who bridge these bridge it. `lasting` ones need a person."""
+
+    def __init__(self, text: str, *, lasting: bool = False) -> None:
+        super().__init__(text)
+        self.lasting = lasting
+
+
+class BucketFull(exceptions.OutOfMemoryError):
+    """The pictures in the bucket take as much as they may, like a Redis without memory."""
+
+
+class PicturesUnreachable(ConnectionError):
+    """The queue can be reached, and its pictures cannot."""
+
 
 CONNECT_TIMEOUT_S = 2.0
 SENTINEL_TIMEOUT_S = 1.0
@@ -59,6 +91,15 @@ again."""
 
 UNREACHABLE = "The queue cannot be reached; try again in a few seconds."
 """What a caller reads."""
+PICTURES_UNREACHABLE = "The store of the pictures cannot be reached; try again in a few seconds."
+"""What a caller reads where that alone is away."""
+
+
+def refusal_of(error: exceptions.ResponseError) -> exceptions.ResponseError:
+    """Return an error of the server, as a WritesRefusedError where it is one: redis-py knows no
+    class for it."""
+    return WritesRefusedError(*error.args) if str(error).startswith(REFUSED_WRITES) else error
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,16 +108,24 @@ R = TypeVar("R")
 def reports_outages(
     call: Callable[P, Coroutine[Any, Any, R]],
 ) -> Callable[P, Coroutine[Any, Any, R]]:
-    """Make an async function raise the built-in ConnectionError when Redis is out."""
+    """Make an async function raise the built-in ConnectionError when Redis is out, or the bucket of
+    the pictures."""
 
     @functools.wraps(call)
     async def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await call(*args, **kwargs)
+        except (BucketUnavailable, BucketFull) as error:
+            raise PicturesUnreachable(str(error)) from error
         except OUTAGES as error:
             raise ConnectionError(f"the queue's Redis is not available: {error}") from error
 
     return wrapped
+
+
+def seen_by_callers(outage: ConnectionError) -> str:
+    """Return what a caller reads of an outage."""
+    return PICTURES_UNREACHABLE if isinstance(outage, PicturesUnreachable) else UNREACHABLE
 
 
 def claim_pause_s(failures: int) -> float:

@@ -1,4 +1,4 @@
-"""The queue's contract in seven parts, each for those who use it.
+"""The queue's contract in parts, each for those who use it.
 
 Gateways use `Submissions`, `Batches`, `Deliveries`, `Clients`, `Registry` and `CachedPictures` (in
 `jobs.cached_pictures`), workers `Leases` and `Registry`. Jobs are delivered at least once, in the
@@ -32,6 +32,7 @@ from jobs.job import (
 )
 from jobs.queue_health import QueueHealth
 from jobs.terms import NO_TERMS, Idempotency, Terms
+from jobs.uploads import Uploads
 
 Capabilities = Callable[[], Iterable[str]]
 """Returns the requirements (`Job.requirement`) that a worker meets at this moment; none means
@@ -133,12 +134,18 @@ class Submissions(Protocol):
     async def result_bytes(self, view: JobView) -> int:
         """Return the size of a job's encoded picture in bytes; 0 if there is none."""
 
+    async def result_url(self, view: JobView) -> str | None:
+        """Return a URL from which a caller can fetch the encoded picture of a job that succeeded,
+        without this service, for some minutes; None where pictures have none, or it has expired.
+        Raises as `result`."""
+
     async def drop_results(self, views: Iterable[JobView]) -> None:
         """Delete the encoded pictures of jobs in one call; their records stay. During an outage it
         has no effect: the pictures expire later."""
 
-    async def stats(self) -> QueueStats:
-        """Return depth, age and backlog, in a time that does not depend on the depth."""
+    async def stats(self, client: str | None = None, share: int = 1) -> QueueStats:
+        """Return depth, age and backlog, in a time that does not depend on the depth. The backlog
+        has what the client of this weight has in it; None: callers without a key."""
 
 
 class Clients(Protocol):
@@ -167,6 +174,9 @@ class Gap:
     not urgent."""
     small_only: bool = False
     """Whether only small jobs are taken."""
+    run: str = ""
+    """Id of the present run's job; empty for an idle worker. While its client is below its part of
+    the workers, it gives way to others beyond theirs only where not all could be in time else."""
 
 
 class Completion(NamedTuple):
@@ -420,6 +430,17 @@ class Registry(Protocol):
         """Return the queue's counters and the memory that its servers have left."""
 
 
+class Upkeep(Protocol):
+    """Keeps the bucket of the pictures, in every gateway."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why the bucket cannot be used now, for operators; None while it can."""
+
+    async def run(self) -> None:
+        """Delete what is kept no longer, and look after the bucket, for ever."""
+
+
 class JobQueue(Protocol):
     """The parts over the same connections."""
 
@@ -443,6 +464,14 @@ class JobQueue(Protocol):
 
     @property
     def registry(self) -> Registry: ...
+
+    @property
+    def uploads(self) -> Uploads | None:
+        """None where the pictures are in no bucket, or no key signs for it."""
+
+    @property
+    def upkeep(self) -> Upkeep | None:
+        """None where the pictures are in no bucket."""
 
     async def close(self) -> None:
         """Close the connections."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -43,4 +44,8 @@ class QueueHealth:
     """Pictures that were given up."""
     results_waiting: int = 0
     """Pictures that are due, or will be tried again."""
+    batches_open: int = 0
+    """Batches that have not ended."""
+    batch_sources: Mapping[str, int] = field(default_factory=dict)
+    """Sources of batches that have ended, by their state (`jobs.batch.ItemState`)."""
     memory: tuple[RedisMemory, ...] = ()

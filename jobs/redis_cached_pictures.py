@@ -90,8 +90,12 @@ class RedisCachedPictures(CachedPictures):
         limits = (bounds.total_bytes, bounds.picture_bytes, int(bounds.age_s * 1000))
         arguments = (keys.cached_pictures, keys.cached_groups, *limits, *what)
         answer: Any = await self._keep(keys=[*index, *names], args=arguments)
-        kept, total, evicted = answer
+        kept, total, evicted, gone = answer
+        await self._drop([name.decode() for name in gone])
         return Kept(kept == 1, int(total), int(evicted))
+
+    async def _drop(self, names: list[str]) -> None:
+        """Delete pictures that are cached no longer; the script has done it here."""
 
     @reports_outages
     async def validator(self, name: str) -> tuple[str, float] | None:
@@ -136,7 +140,7 @@ class RedisCachedPictures(CachedPictures):
         are on disk."""
         if not durable:
             return await self._scripts.run("record_done", *arguments), True
-        if self._blobs.apart and not await self._blobs.settle():
+        if self._blobs.here is None and not await self._blobs.settle():
             raise NotDurableYet
         return await self._scripts.run_durably(self._durable, (), "record_done", *arguments)
 

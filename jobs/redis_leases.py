@@ -29,6 +29,9 @@ OTHERS_PAUSE_S = 0.1
 
 FOREVER_MS = 1e15
 """Stands for no bound: numbers reach Lua as text, and it cannot parse infinity."""
+SWEEP_S = 1.0
+"""Longest time between two claims of a busy worker: each makes jobs with expired leases wait again.
+Between them it looks only whether a job waits that its gap could be for."""
 ANY = Gap(math.inf, math.inf)
 """The gap of an idle worker: any job."""
 
@@ -51,6 +54,8 @@ class RedisLeases(Leases):
         self._none_waited = False
         """Whether the queue was empty when this worker's last job ended: the next claim then waits
         before its first attempt."""
+        self._sweep_at = -math.inf
+        """When a busy worker claims whatever waits, by the event loop's clock."""
 
     @reports_outages
     async def claim(
@@ -81,8 +86,23 @@ class RedisLeases(Leases):
     async def claim_urgent(
         self, worker_id: str, gap: Gap, capabilities: Iterable[str] = ()
     ) -> Claim | None:
+        if not await self._may_fit(gap):
+            return None
         claim, _ = await self._claim(worker_id, capabilities, gap)
         return claim
+
+    async def _may_fit(self, gap: Gap) -> bool:
+        """Return whether a claim for this gap may find a job. Busy workers look 25 times a second;
+        a claim each time would take a thousand of them all of the server's time."""
+        clock = asyncio.get_running_loop()
+        if clock.time() >= self._sweep_at:
+            self._sweep_at = clock.time() + SWEEP_S
+            return True
+        first_ms = await self._scripts.first_start_in_ms()
+        if first_ms is None:
+            return False
+        # Those behind the first one start later still; only short ones go first nevertheless.
+        return gap.short_ms > 0 or first_ms <= gap.remaining_ms
 
     async def _claim(
         self,
@@ -109,7 +129,7 @@ class RedisLeases(Leases):
         """Return the arguments of claim.lua."""
         times = (min(ms, FOREVER_MS) for ms in (gap.remaining_ms, gap.spare_ms, gap.short_ms))
         limits = (self._lease_ms, self._max_attempts, worker_id, self._unserved_ms)
-        return (*limits, *times, "1" if gap.small_only else "", after, *capabilities)
+        return (*limits, *times, "1" if gap.small_only else "", after, gap.run, *capabilities)
 
     async def _read(self, answer: list[Any]) -> tuple[Claim | None, int | None]:
         """Return the job in an answer of claim.lua, and the number of jobs passed over; None where
@@ -137,7 +157,7 @@ class RedisLeases(Leases):
         try:
             payload = await self._blobs.payload(job_id)
         except OUTAGES:
-            # The picture may exist and only its Redis be away: no attempt is counted.
+            # The picture may exist and only its store be away: no attempt is counted.
             await self._scripts.run("release", job_id, token)
             raise
         except RedisError as error:
@@ -187,10 +207,12 @@ class RedisLeases(Leases):
         job_id, token = claim.job.id, claim.token
         await self._blobs.check_result(picture)
         fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}
-        putting: Command | None = self._blobs.putting_result(job_id, token, picture)
-        if self._blobs.apart:
-            await self._blobs.put_result(job_id, token, picture)
-            putting = None
+        putting: Command | None = None
+        if self._blobs.here is not None:
+            putting = self._blobs.here.putting_result(job_id, token, picture)
+        else:
+            media_type = claim.job.output_format.media_type
+            await self._blobs.put_result(job_id, token, picture, media_type)
         end = job_id, token, JobStatus.SUCCEEDED
         completion = await self._end(*end, fields, putting, following)
         if not completion.delivered:

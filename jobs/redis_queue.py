@@ -7,58 +7,94 @@ on a single Redis, not on a cluster.
 
 from __future__ import annotations
 
+from jobs.blob_index import BlobIndex
 from jobs.blob_store import BlobStore
+from jobs.bucket import Bucket
 from jobs.connection import SteadyRedis, connect
 from jobs.durability import DurableCalls
 from jobs.event_hub import EventHub
 from jobs.keys import Keys
+from jobs.queue import Upkeep
 from jobs.records import JobRecords
 from jobs.redis_batches import RedisBatches
+from jobs.redis_blobs import RedisBlobs
 from jobs.redis_cached_pictures import RedisCachedPictures
 from jobs.redis_clients import RedisClients
 from jobs.redis_deliveries import RedisDeliveries
 from jobs.redis_leases import RedisLeases
 from jobs.redis_registry import RedisRegistry
 from jobs.redis_submissions import RedisSubmissions
+from jobs.s3_blobs import S3Blobs
+from jobs.s3_cached_pictures import S3CachedPictures
+from jobs.s3_uploads import S3Uploads
 from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
+from jobs.store_upkeep import StoreUpkeep
+from jobs.uploads import Uploads
 from jobs.wakeup import WakeupSignal
 
 
 class RedisQueue:
-    """The parts of `jobs.queue` on one Redis, or on two when pictures have their own."""
+    """The parts of `jobs.queue` on one Redis; on two, or on one and a bucket, when pictures have
+    their own place."""
 
-    def __init__(self, client: SteadyRedis, blobs: SteadyRedis, settings: QueueSettings) -> None:
-        keys, apart = Keys(settings.namespace), blobs is not client
-        self._clients = (client, blobs) if apart else (client,)
+    uploads: Uploads | None = None
+    upkeep: Upkeep | None = None
+
+    def __init__(
+        self, client: SteadyRedis, blobs: SteadyRedis | Bucket, settings: QueueSettings
+    ) -> None:
+        keys = Keys(settings.namespace)
+        self._clients = {client} if isinstance(blobs, Bucket) else {client, blobs}
+        self._durable: list[DurableCalls] = []
         self._hub = EventHub(client, keys)
-        scripts = Scripts(client, keys, settings.job_ttl_seconds, pictures_here=not apart)
-        durable = DurableCalls(client, keys.durable, settings.durable_replicas)
-        durable_blobs = (
-            DurableCalls(blobs, keys.durable, settings.durable_replicas) if apart else durable
-        )
-        self._durable = (durable, durable_blobs)
-        pictures = BlobStore(blobs, keys, settings, durable_blobs, apart=apart)
+        scripts = Scripts(client, keys, settings.job_ttl_seconds, pictures_here=blobs is client)
+        durable = self._durable_calls(client, keys, settings)
         records, wakeup = JobRecords(client, keys), WakeupSignal(client, scripts, keys.wake)
-        servers = {"queue": client, "pictures": blobs} if apart else {"queue": client}
+        servers = {"queue": client}
+        pictures: BlobStore
+        if isinstance(blobs, Bucket):
+            index = BlobIndex(client, keys, blobs.settings.most_bytes)
+            pictures = in_bucket = S3Blobs(blobs, index, settings)
+            self.cached: RedisCachedPictures = S3CachedPictures(
+                client, keys, scripts, durable, in_bucket, records, settings, blobs, index
+            )
+            self.upkeep = StoreUpkeep(blobs, index)
+            if blobs.can_sign_puts:
+                valid_s = settings.upload_seconds
+                self.uploads = S3Uploads(client, keys, blobs, index, valid_s)
+        else:
+            apart = blobs is not client
+            there = self._durable_calls(blobs, keys, settings) if apart else durable
+            pictures = RedisBlobs(blobs, keys, settings, there, apart=apart)
+            self.cached = RedisCachedPictures(
+                blobs, keys, scripts, durable, pictures, records, settings
+            )
+            if blobs is not client:
+                servers["pictures"] = blobs
         self.registry = RedisRegistry(client, keys, scripts, settings.pulse_ttl_seconds, servers)
         self.leases = RedisLeases(scripts, pictures, wakeup, settings)
         self.deliveries = RedisDeliveries(
             scripts, client, keys.delivery_wake, settings.result_ttl_seconds
         )
         self.clients = RedisClients(scripts)
-        self.cached = RedisCachedPictures(
-            blobs, keys, scripts, durable, pictures, records, settings
-        )
         self.batches = RedisBatches(client, keys, scripts, durable, self._hub)
         self.submissions = RedisSubmissions(
-            keys, scripts, durable, pictures, records, self._hub, self.registry, settings
+            keys, scripts, durable, pictures, records, self._hub, settings
         )
+
+    def _durable_calls(
+        self, client: SteadyRedis, keys: Keys, settings: QueueSettings
+    ) -> DurableCalls:
+        self._durable.append(DurableCalls(client, keys.durable, settings.durable_replicas))
+        return self._durable[-1]
 
     @classmethod
     def connect(cls, url: str, settings: QueueSettings) -> RedisQueue:
         """Return the queue of a Redis URL; it connects at its first use."""
         client = connect(url)
+        if settings.bucket is not None:
+            return cls(client, Bucket(settings.bucket), settings)
         return cls(client, connect(settings.blob_url) if settings.blob_url else client, settings)
 
     async def close(self) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from jobs.batch import ItemState
 from jobs.codec import HEARTBEAT, CodecError
+from jobs.connection import SteadyRedis
 from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import DeliveryKind
 from jobs.keys import Keys
@@ -29,7 +31,7 @@ class RedisRegistry(Registry):
 
     def __init__(
         self,
-        client: Redis,
+        client: SteadyRedis,
         keys: Keys,
         scripts: Scripts,
         heartbeat_ttl_s: float,
@@ -81,10 +83,13 @@ class RedisRegistry(Registry):
 
     @reports_outages
     async def request_model(self, model: str) -> None:
-        async with self._client.pipeline() as pipe:
-            pipe.sadd(self._keys.requested_models, model)
-            pipe.expire(self._keys.requested_models, MODEL_REQUEST_S)
-            await pipe.execute()
+        name = self._keys.requested_models
+        answers = await self._client.together(
+            ("SADD", name, model), ("EXPIRE", name, MODEL_REQUEST_S)
+        )
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                raise answer
 
     @reports_outages
     async def requested_models(self) -> frozenset[str]:
@@ -112,6 +117,12 @@ class RedisRegistry(Registry):
             result_failures=int(counts.get(b"result_failures", 0)),
             results_dead=int(counts.get(b"results_dead", 0)),
             results_waiting=waiting[DeliveryKind.RESULT],
+            batches_open=int(await self._client.zcard(self._keys.batches)),
+            batch_sources={
+                state.value: int(counts.get(f"batch_sources_{state}".encode(), 0))
+                for state in ItemState
+                if state.ended
+            },
             memory=tuple(known for known in memory if known is not None),
         )
 

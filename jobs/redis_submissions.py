@@ -20,7 +20,7 @@ from jobs.event_hub import EventHub, Subscription
 from jobs.job import DeliveryView, Job, JobStatus, JobView, Outcome
 from jobs.keys import Keys
 from jobs.outages import reports_outages
-from jobs.queue import NoTime, OverShare, Registry, Submissions
+from jobs.queue import NoTime, OverShare, Submissions
 from jobs.records import JobRecords, earlier_in
 from jobs.redis_clients import optional
 from jobs.scripts import Argument, Scripts
@@ -62,7 +62,6 @@ class RedisSubmissions(Submissions):
         blobs: BlobStore,
         records: JobRecords,
         hub: EventHub,
-        registry: Registry,
         settings: QueueSettings,
     ) -> None:
         self._keys = keys
@@ -72,7 +71,6 @@ class RedisSubmissions(Submissions):
         self._records = records
         self._hub = hub
         self._waiting = Waiting(hub)
-        self._registry = registry
         self._settings = settings
         # A job that waits for longer than its upload is kept fails, and has no picture.
         self._kept_s = settings.payload_ttl_seconds + settings.result_ttl_seconds
@@ -106,7 +104,9 @@ class RedisSubmissions(Submissions):
             answer, on_disk = await self._offer(offer)
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
-            raise await self._overloaded() from error
+            raise _overloaded(await self._waiting_ms(), workers) from error
+        if answer[0] == b"full":
+            raise _overloaded(float(answer[1]) / 1e3, workers)
         view = await self._view_in(answer, job, limits, terms)
         if not on_disk:
             await self._withdraw_unconfirmed(view, terms)
@@ -116,11 +116,9 @@ class RedisSubmissions(Submissions):
     async def _view_in(
         self, answer: list[Any], job: Job, limits: ClientLimits | None, terms: Terms
     ) -> JobView:
-        """Return the job of an answer of submit.lua, or raise its refusal."""
+        """Return the job of an answer of submit.lua, or raise why it was refused."""
         if answer[0] == b"over" and limits is not None:
             raise _over(job, limits, *answer[1:])
-        if answer[0] == b"full":
-            raise await self._overloaded()
         if answer[0] == b"share":
             raise OverShare(float(answer[1]), backlog_of(answer[2]))
         if answer[0] == b"late":
@@ -162,12 +160,12 @@ class RedisSubmissions(Submissions):
     async def _offer(self, offer: _Offer) -> tuple[list[Any], bool]:
         """Send a job with its picture; a large one only if the job would be accepted. Return the
         answer of submit.lua, and, of a durable job, whether it is on disk."""
-        if self._blobs.apart or len(offer.payload) > ASK_FIRST_BYTES:
+        if self._blobs.here is None or len(offer.payload) > ASK_FIRST_BYTES:
             answer = await self._scripts.run("submit", *_step(offer, ""), client=offer.client)
             if answer[0] != b"free":
                 return await self._found(answer, offer)
-        if not self._blobs.apart:
-            putting = self._blobs.putting_payload(offer.job_id, offer.payload)
+        if (here := self._blobs.here) is not None:
+            putting = here.putting_payload(offer.job_id, offer.payload)
             return await self._run_submit((putting,), offer, "stored")
         if not await self._blobs.put_payload(offer.job_id, offer.payload, durable=offer.durable):
             await self._blobs.drop_payloads([offer.job_id])
@@ -201,11 +199,9 @@ class RedisSubmissions(Submissions):
             await self._blobs.drop_payloads([job_id])
         return view
 
-    async def _overloaded(self) -> Overloaded:
-        """Return the error with the time that the backlog takes at its cheapest costs."""
-        stats, heartbeats = await self.stats(), await self._registry.heartbeats()
-        workers = max(1, sum(heartbeat.ready for heartbeat in heartbeats))
-        return Overloaded(retry_after_s=max(1, math.ceil(stats.backlog_ms / workers / 1000)))
+    async def _waiting_ms(self) -> float:
+        """Return the cheapest costs of all that waits."""
+        return (await self.stats()).backlog_ms
 
     @reports_outages
     async def cancel(self, job_id: str) -> JobView:
@@ -235,7 +231,7 @@ class RedisSubmissions(Submissions):
                 return await self._read_outcome(job_id, None)
             if event.result_event is not None:
                 return event.result_event.outcome(view)
-            return await self._read_outcome(job_id, None if self._blobs.apart else token)
+            return await self._read_outcome(job_id, token)
 
         if view.ended:
             return await read(view.job.id, None)
@@ -250,10 +246,12 @@ class RedisSubmissions(Submissions):
 
     @reports_outages
     async def _read_outcome(self, job_id: str, token: int | None) -> Outcome:
-        """Read a job, and its picture in the same round trip where its token is known."""
-        if token is None:
+        """Read a job, and its picture in the same round trip where its token is known and the
+        pictures are on the queue's server."""
+        here = self._blobs.here
+        if token is None or here is None:
             return Outcome(await self._records.view(job_id))
-        getting = self._blobs.getting_result(job_id, token)
+        getting = here.getting_result(job_id, token)
         view, picture = await self._records.view_and(job_id, getting)
         return Outcome(view, picture if view.token == token else None)
 
@@ -270,12 +268,23 @@ class RedisSubmissions(Submissions):
     async def result_bytes(self, view: JobView) -> int:
         return await self._blobs.result_bytes(view.job.id, view.token)
 
+    @reports_outages
+    async def result_url(self, view: JobView) -> str | None:
+        if view.status is not JobStatus.SUCCEEDED:
+            raise view.error
+        return await self._blobs.result_url(view.job.id, view.token)
+
     async def drop_results(self, views: Iterable[JobView]) -> None:
         await self._blobs.drop_results((view.job.id, view.token) for view in views)
 
     @reports_outages
-    async def stats(self) -> QueueStats:
-        return stats_of(await self._scripts.run("stats"))
+    async def stats(self, client: str | None = None, share: int = 1) -> QueueStats:
+        return stats_of(await self._scripts.run("stats", client or "", share))
+
+
+def _overloaded(waiting_ms: float, workers: int) -> Overloaded:
+    """Return the error with the time that so many workers take for the backlog at its cheapest."""
+    return Overloaded(retry_after_s=max(1, math.ceil(waiting_ms / max(1, workers) / 1000)))
 
 
 def _step(offer: _Offer, stored: str) -> tuple[Argument, ...]:

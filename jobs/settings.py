@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs import sentinel_url
+from jobs.bucket_settings import MEBIBYTE, S3, BucketSettings, check_place, place_of
 
 SCHEMES = ("redis://", "rediss://", "unix://", *sentinel_url.SCHEMES)
+ENDPOINT = re.compile(r"https?://[^/?#@\s]+/?")
 SECRETS = Path("/run/secrets")
 """Where container engines mount secrets: a file of a variable's name stands in for the variable."""
 
@@ -30,7 +33,28 @@ def _redis_url(url: str | None) -> str | None:
     return url
 
 
+def _blob_url(url: str | None) -> str | None:
+    if url and url.startswith(S3):
+        check_place(url)
+    elif url and not url.startswith(SCHEMES):
+        raise ValueError(f"must start with one of {', '.join((*SCHEMES, S3))}")
+    return url or None
+
+
+def _endpoint(url: str | None) -> str | None:
+    if url and not ENDPOINT.fullmatch(url):
+        raise ValueError("must be http:// or https:// and a host, with a port or without")
+    return url.rstrip("/") if url else None
+
+
+def _secret(secret: SecretStr | None) -> SecretStr | None:
+    return secret if secret is not None and secret.get_secret_value() else None
+
+
 RedisUrl = Annotated[str | None, AfterValidator(_redis_url)]
+BlobUrl = Annotated[str | None, AfterValidator(_blob_url)]
+Endpoint = Annotated[str | None, AfterValidator(_endpoint)]
+Secret = Annotated[SecretStr | None, AfterValidator(_secret)]
 
 
 class QueueSettings(BaseSettings):
@@ -55,11 +79,48 @@ class QueueSettings(BaseSettings):
         description="Memory that the private Redis may take, in MB; when it is full, new jobs are "
         "refused with 429. Unset: a quarter of the machine's, from 256 to 2048.",
     )
-    blob_url: RedisUrl = Field(
+    blob_url: BlobUrl = Field(
         default=None,
         repr=False,
-        description="Second Redis for pictures, so that large ones do not delay the queue; "
-        "unset: the queue's own.",
+        description="Where pictures are kept, so that large ones do not delay the queue: a second "
+        "Redis, or a bucket of an S3 store (`s3://bucket/prefix`; docs/uploads.md). Unset: the "
+        "queue's own.",
+    )
+    blob_endpoint: Endpoint = Field(
+        default=None,
+        description="Address of the store of ANYSR_BLOB_URL=s3://…, such as "
+        "`https://s3.example.com`. Unset: Amazon's, by the region.",
+    )
+    blob_public_endpoint: Endpoint = Field(
+        default=None,
+        description="Address of the same store for callers, in the URLs that they upload to and "
+        "fetch from. Unset: ANYSR_BLOB_ENDPOINT.",
+    )
+    blob_region: str = Field(
+        default="us-east-1",
+        pattern=r"^[a-z0-9-]{1,64}$",
+        description="Region that signatures for that store name.",
+    )
+    blob_access_key_id: Secret = Field(
+        default=None,
+        description="Key for the bucket, with ANYSR_BLOB_SECRET_ACCESS_KEY; `POST /uploads` needs "
+        "both. Unset: credentials come from the environment, the instance or the pod.",
+    )
+    blob_secret_access_key: Secret = Field(default=None, description="The secret of that key.")
+    blob_virtual_hosted: bool = Field(
+        default=False, description="Whether the bucket is a part of the host's name in URLs."
+    )
+    blob_mb: int = Field(
+        default=10_240,
+        ge=16,
+        description="Most that all pictures in the bucket may take together, in MB; when it is "
+        "full, new jobs are refused with 429.",
+    )
+    upload_seconds: int = Field(
+        default=900,
+        ge=10,
+        le=86_400,
+        description="How long an upload of `POST /uploads` can be written, and named by a job.",
     )
     durable_replicas: int = Field(
         default=0,
@@ -103,3 +164,31 @@ class QueueSettings(BaseSettings):
     pulse_ttl_seconds: float = Field(
         default=3.0, ge=0.1, description="How long a silent worker counts as living."
     )
+
+    @model_validator(mode="after")
+    def _key_and_secret(self) -> Self:
+        if (self.blob_access_key_id is None) != (self.blob_secret_access_key is None):
+            raise ValueError("blob_access_key_id and blob_secret_access_key need each other")
+        return self
+
+    @property
+    def bucket(self) -> BucketSettings | None:
+        """The bucket of the pictures; None where they are in Redis."""
+        if self.blob_url is None or not self.blob_url.startswith(S3):
+            return None
+        bucket, prefix = place_of(self.blob_url)
+        return BucketSettings(
+            bucket=bucket,
+            prefix="/".join(part for part in (prefix, self.namespace) if part),
+            endpoint=self.blob_endpoint,
+            public_endpoint=self.blob_public_endpoint,
+            region=self.blob_region,
+            access_key_id=_text(self.blob_access_key_id),
+            secret_access_key=_text(self.blob_secret_access_key),
+            virtual_hosted=self.blob_virtual_hosted,
+            most_bytes=self.blob_mb * MEBIBYTE,
+        )
+
+
+def _text(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

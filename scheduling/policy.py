@@ -76,6 +76,8 @@ def late_ms(
     slack_ms = start_slack_ms(budget_ms, cheapest_ms, overhead_ms)
     if slack_ms < 0:
         return -slack_ms
+    if len(load.waiting) == load.yielding and len(load.running) < load.workers:
+        return 0.0  # an idle worker begins it at once, and the runs keep theirs
     latest_start_ms = load.now_ms + slack_ms
     own = wait_ms(load, latest_start_ms) - slack_ms
     # Jobs that are too late in any case are no reason to refuse this one.

@@ -202,6 +202,12 @@ class UpscaleRequest(OutputRequest):
         return self
 
 
+def check_one_destination(result: str | None, result_url: str | None) -> None:
+    """Raise ValueError for two places of one picture."""
+    if result is not None and result_url is not None:
+        raise ValueError("give result or result_url, not both")
+
+
 class DeferredRequest(UpscaleRequest):
     """Parameters of a request that sends its picture and fetches the result later."""
 
@@ -231,8 +237,7 @@ class DeferredRequest(UpscaleRequest):
     @model_validator(mode="after")
     def one_destination(self) -> Self:
         """Raise ValueError for two."""
-        if self.result is not None and self.result_url is not None:
-            raise ValueError("give result or result_url, not both")
+        check_one_destination(self.result, self.result_url)
         return self
 
 

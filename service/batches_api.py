@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from jobs.batch import BatchView
+from jobs.batch import BatchOrder, BatchView, NewBatch
 from jobs.errors import BatchNotFound
 from jobs.terms import Terms
 from service.access.caller import caller_of
@@ -25,6 +25,7 @@ from service.openapi import (
     DURABLE_CODES,
     UPLOAD_REFUSALS,
     batch_request,
+    event_stream_answer,
     problem_answers,
     refusals,
 )
@@ -37,12 +38,19 @@ BATCH_CODES = ("batch_not_found", "not_ready", *ACCESS_CODES)
 CREATE_CODES = (
     *("invalid_request", "body_too_large", "unknown_model", "model_not_trained", "unknown_width"),
     *("model_not_allowed", "webhooks_disabled", "address_refused", "overloaded", "not_ready"),
+    *("bucket_not_allowed", "result_not_allowed"),
     *("quota_exceeded", "too_many_jobs", "idempotency_key_reused", *ACCESS_CODES),
     *DURABLE_CODES,
 )
 
 
-async def known_batch(batch_id: Annotated[str, Path(description="The batch's id.")]) -> str:
+async def known_batch(
+    batch_id: Annotated[
+        str,
+        # Described, not checked: no other id is known, so any other is 404 as well.
+        Path(description="The batch's id.", json_schema_extra={"pattern": f"^{BATCH_ID.pattern}$"}),
+    ],
+) -> str:
     """Return a well-formed id. Raises BatchNotFound for any other, without a call to the queue."""
     if not BATCH_ID.fullmatch(batch_id):
         raise BatchNotFound
@@ -84,7 +92,9 @@ async def submit_batch(request: Request, response: Response, gateway: GatewayDep
     target = None if asked.webhook_url is None else gateway.webhooks.target(asked.webhook_url)
     durable = settings.durable if asked.durable is None else asked.durable
     terms = Terms(idempotency_of_body(request, key, body), target, durable=durable)
-    batch = asked.new_batch(request.state.request_id, client.name)
+    items = await run_in_threadpool(asked.items, gateway.results.target)
+    order = BatchOrder(client.name, asked.texts)
+    batch = NewBatch(request.state.request_id, order, items)
     most_own = settings.batches if client is ANYONE else (settings.batches + 1) // 2
     view = await gateway.queue.batches.create(batch, settings.batches, most_own, terms)
     request.state.facts["sources"] = view.total
@@ -138,10 +148,7 @@ async def list_items(
     summary="Watch a batch",
     response_class=StreamingResponse,
     responses={
-        200: {
-            "description": "`event: batch` with the batch as `data:`, at once and at each change.",
-            "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
-        },
+        200: event_stream_answer("batch", BatchAnswer),
         **problem_answers(*BATCH_CODES),
     },
 )

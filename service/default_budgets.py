@@ -11,6 +11,7 @@ from models.catalog import Catalog
 from scheduling.load import Load, run_limits, wait_ms
 from scheduling.options import Option
 from scheduling.rungs import Rung
+from scheduling.shares import share_slack_ms
 from service.settings import GatewaySettings
 
 MARGIN = 1.5
@@ -100,8 +101,9 @@ def default_budget_ms(
     overhead_ms: float,
 ) -> float:
     """Return the smallest budget from `first_budget_ms` on that has room for `good`, with a margin,
-    behind the jobs that go before it, and makes none late that would go after it. Never below what
-    an idle service could meet, unless the upper bound is.
+    behind the jobs that go before it, makes none late that would go after it, and is within its
+    client's part of the workers. Never below what an idle service could meet, unless the upper
+    bound is.
 
     A longer budget lets more jobs go first, so it grows until it has room for all of them.
     """
@@ -112,6 +114,8 @@ def default_budget_ms(
         needed_ms = float(math.ceil(own_ms + waits_ms))
         if needed_ms <= budget_ms:
             needed_ms = _budget_delaying_no_job(budget_ms, options, load, overhead_ms)
+        if needed_ms <= budget_ms:
+            needed_ms = _budget_within_share(budget_ms, options, load, overhead_ms)
         if needed_ms <= budget_ms:
             break
         budget_ms = needed_ms
@@ -130,3 +134,13 @@ def _budget_delaying_no_job(
     following_ms = next(start for start, *_ in load.waiting if start > start_ms)
     needed_ms = smallest_budget_ms(cost_ms, overhead_ms) + following_ms - load.now_ms
     return float(math.ceil(max(needed_ms, budget_ms + 1)))
+
+
+def _budget_within_share(
+    budget_ms: float, options: tuple[Option, ...], load: Load, overhead_ms: float
+) -> float:
+    """Return the smallest budget from this one on with which a job is within its client's part."""
+    cost_ms = options[0].safe_ms
+    slack_ms = start_slack_ms(budget_ms, cost_ms, overhead_ms)
+    more_ms = share_slack_ms(cost_ms, slack_ms, load) - slack_ms
+    return budget_ms if more_ms <= 0 else float(math.ceil(budget_ms + more_ms))

@@ -26,7 +26,7 @@ from jobs.errors import (
     TooManyJobs,
 )
 from jobs.job import JobRequest, JobStatus, JobView, OnMiss, Outcome
-from jobs.outages import UNREACHABLE
+from jobs.outages import seen_by_callers
 from jobs.queue import NoTime, OverShare, Registry, Submissions
 from jobs.terms import NO_TERMS, Terms
 from scheduling.overhead import Overhead
@@ -101,7 +101,8 @@ class Dispatcher:
         """
         snapshot = self._snapshots.current
         if snapshot.ready:
-            snapshot = replace(snapshot, stats=await self._submissions.stats())
+            stats = await self._submissions.stats(job.client, job.share)
+            snapshot = replace(snapshot, stats=stats)
         return assessed(job, snapshot, self._catalogs.catalog, self._overhead.ms, default)
 
     async def submit(
@@ -141,9 +142,9 @@ class Dispatcher:
         except NoTime as refusal:
             self._metrics.rejected(Overloaded.code)
             raise no_time(refusal.late_ms) from None
-        except ConnectionError:
+        except ConnectionError as error:
             self._metrics.rejected(NotReady.code)
-            raise NotReady(UNREACHABLE, retry_after_s=NOT_READY_RETRY_S) from None
+            raise NotReady(seen_by_callers(error), retry_after_s=NOT_READY_RETRY_S) from None
         except REFUSALS as error:
             self._metrics.rejected(error.code)
             raise

@@ -43,7 +43,7 @@ async def estimate(request: Request, response: Response, gateway: GatewayDep) ->
         settings.limits,
         Budgets(default.least_ms, largest_ms),
     )
-    client.check_model(job.model)
+    job = client.owning(job)
     request.state.facts.update(request_facts(job))
     answer = estimate_answer(await gateway.dispatcher.assess(job, default))
     response.headers["Cache-Control"] = "no-store"

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from jobs.errors import NotReady
+from jobs.outages import PICTURES_UNREACHABLE
 from service.admission import NOT_READY_RETRY_S, not_ready
 from service.answers.health import LiveAnswer, ReadyAnswer, StatusAnswer, ready_answer
 from service.gateway import Gateway, GatewayDep
@@ -34,9 +35,10 @@ async def live() -> LiveAnswer:
     responses=problem_answers("not_ready"),
 )
 async def ready(gateway: GatewayDep) -> ReadyAnswer:
-    """200 if a worker is warm, else 503. Both answers hold the workers and the queue as they were
-    `snapshot_age_ms` ago; none if the queue could not be reached for too long. `broken` lists the
-    entries of a model folder that could not be loaded; it does not change the status."""
+    """200 if a worker is warm, and the bucket of the pictures, if any, answers; else 503. Both
+    answers hold the workers and the queue as they were `snapshot_age_ms` ago; none if the queue
+    could not be reached for too long. `broken` lists the entries of a model folder that could not
+    be loaded; it does not change the status."""
     answer = ready_answer(gateway.snapshots.current, gateway.snapshots.age_s, gateway.catalogs)
     check_ready(gateway, **answer.model_dump(exclude={"status"}))
     return answer
@@ -57,6 +59,9 @@ def check_ready(gateway: Gateway, **members: Any) -> None:
     """Raise NotReady with these members unless the service accepts jobs."""
     if gateway.closing.is_set():
         raise NotReady("The gateway is stopping.", retry_after_s=NOT_READY_RETRY_S)
+    upkeep = gateway.queue.upkeep
+    if upkeep is not None and upkeep.fault is not None:
+        raise NotReady(PICTURES_UNREACHABLE, retry_after_s=NOT_READY_RETRY_S, **members)
     if not gateway.snapshots.current.ready:
         raise not_ready(gateway.snapshots.current, **members)
 

@@ -6,7 +6,7 @@ import re
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from jobs.errors import JobNotFound
@@ -25,8 +25,10 @@ from service.openapi import (
     RUN_CODES,
     UPLOAD_CODES,
     UPLOAD_REFUSALS,
+    event_stream_answer,
     picture_answer,
     problem_answers,
+    redirect_answer,
     refusals,
     upscale_request,
 )
@@ -34,6 +36,7 @@ from service.picture_response import (
     BUDGET_HEADER,
     PICTURE_HEADERS,
     budget_text,
+    picture_elsewhere,
     picture_response,
 )
 from service.result_cache.cache import Sought
@@ -43,10 +46,20 @@ from service.submission import accept_upload
 
 router = APIRouter(tags=["jobs"])
 
+REDIRECT = (
+    "Whether to answer 303 with a URL in the bucket of the pictures, where they are in one; "
+    "otherwise the answer is the picture. Absent: as the operator has it."
+)
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
-async def known_id(job_id: Annotated[str, Path(description="The job's id.")]) -> str:
+async def known_id(
+    job_id: Annotated[
+        str,
+        # Described, not checked: no other id is known, so any other is 404 as well.
+        Path(description="The job's id.", json_schema_extra={"pattern": f"^{JOB_ID.pattern}$"}),
+    ],
+) -> str:
     """Return a well-formed id. Raises JobNotFound for any other, without a call to the queue."""
     if not JOB_ID.fullmatch(job_id):
         raise JobNotFound
@@ -119,12 +132,24 @@ async def show_job(
     response_class=Response,
     responses={
         200: picture_answer(),
-        **problem_answers(*("job_not_finished", "result_expired"), *JOB_CODES, *RUN_CODES),
+        303: redirect_answer(),
+        **problem_answers(
+            *("job_not_finished", "result_expired", "invalid_request"), *JOB_CODES, *RUN_CODES
+        ),
     },
 )
-async def fetch_result(request: Request, job_id: JobId, gateway: GatewayDep) -> Response:
+async def fetch_result(
+    request: Request,
+    job_id: JobId,
+    gateway: GatewayDep,
+    redirect: Annotated[bool | None, Query(description=REDIRECT)] = None,
+) -> Response:
     """The picture with the headers of `POST /upscale`, or the error with which the job ended."""
     view = await own_job(request, gateway, job_id)
+    if gateway.settings.result_redirect if redirect is None else redirect:
+        url = await gateway.queue.submissions.result_url(view)
+        if url is not None:
+            return picture_elsewhere(view, url)
     share = gateway.room.share(view.job)
     try:
         picture = await read_result(gateway.queue.submissions, view, share)
@@ -145,10 +170,7 @@ async def fetch_result(request: Request, job_id: JobId, gateway: GatewayDep) -> 
     summary="Watch a job",
     response_class=StreamingResponse,
     responses={
-        200: {
-            "description": "`event: job` with the job as `data:`, at once and at each change.",
-            "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
-        },
+        200: event_stream_answer("job", JobAnswer),
         **problem_answers(*JOB_CODES),
     },
 )

@@ -18,6 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
+from jobs.bucket import check_bucket
 from jobs.embedded_redis import redis_server
 from jobs.errors import NotDurable
 from jobs.queue import JobQueue
@@ -37,6 +38,7 @@ from service import (
     links_api,
     models_api,
     problems,
+    uploads_api,
     upscale_api,
 )
 from service.access.exposure import exposed
@@ -74,6 +76,7 @@ from service.sources.buckets import Bucket, read_buckets
 from service.sources.hosts import AllowedHosts
 from service.sources.reader import SourceReader
 from service.sources.stores import store_client
+from service.stored_uploads import StoredUploads
 from service.trusted_hosts import ANY, TrustedHosts, trusted_hosts_of
 from service.uploads import UploadReader
 from service.webhooks.parts import Webhooks
@@ -113,7 +116,7 @@ def create_app(
     state = health_api.public if settings.metrics_port else health_api.full
     guarded = GUARDED if gateway.keys else None
     for part in (
-        *(upscale_api, estimate_api, jobs_api, batches_api, models_api),
+        *(upscale_api, estimate_api, jobs_api, batches_api, uploads_api, models_api),
         *(model_api, infer_api),
     ):
         app.include_router(part.router, dependencies=guarded)
@@ -137,7 +140,7 @@ def build_gateway(settings: GatewaySettings, queue: JobQueue, catalogs: CatalogS
     sources = build_sources(settings, outbound, buckets, stores, metrics)
     snapshots = SnapshotCache(queue, settings.snapshot_seconds, settings.stale_s, time.monotonic)
     keys = KeyStore(settings.keys) if settings.keys else None
-    uploads = UploadReader(settings, sources)
+    uploads = UploadReader(settings, sources, StoredUploads(queue.uploads, settings))
     dispatcher = Dispatcher(
         queue.submissions, queue.registry, snapshots, catalogs, settings, metrics, room
     )
@@ -207,6 +210,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(deliver(gateway), name="deliveries"),
         asyncio.create_task(gateway.batches.run(), name="batches"),
     ]
+    if gateway.queue.upkeep is not None:
+        tasks.append(asyncio.create_task(gateway.queue.upkeep.run(), name="bucket"))
     if gateway.keys is not None:
         tasks.append(asyncio.create_task(gateway.keys.follow(), name="keys"))
     if gateway.cache is not None:
@@ -302,13 +307,14 @@ def run(
 ) -> None:
     """Serve until SIGINT or SIGTERM, with a private Redis if the settings name none.
 
-    Raises SettingsError, CatalogError, RedisUnavailableError and TracingMissing, whose messages say
-    what to do.
+    Raises SettingsError (also for a bucket that is missing or denies), CatalogError,
+    RedisUnavailableError and TracingMissing, whose messages say what to do.
     """
     settings = settings or settings_of(GatewaySettings)
     queue_settings = queue_settings or settings_of(QueueSettings)
     configure_logging(settings)
     allocator.configure()
+    check_bucket(queue_settings)
     catalogs = CatalogStore(partial(read_valid_entries, settings.models_folder or SHIPPED))
     with (
         contextlib.closing(tracing_of(os.environ, "anysr-gateway")) as tracing,

@@ -15,7 +15,15 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from jobs.errors import DeadlineExceeded, InternalError, WorkerLost
+from jobs.errors import (
+    BucketDenied,
+    DeadlineExceeded,
+    InternalError,
+    RemoteRefused,
+    RemoteTooSlow,
+    RemoteUnreachable,
+    WorkerLost,
+)
 from jobs.heartbeat import GpuState, MachineState
 from jobs.job import DeliveryKind, Job, JobRequest, JobStatus, JobView
 from jobs.queue import Attempt, AttemptOutcome
@@ -39,6 +47,12 @@ SLACK_BUCKETS = (
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OUR_FAILURES = frozenset({DeadlineExceeded.code, InternalError.code, WorkerLost.code, "unknown"})
 """Error codes of admitted jobs that failed through the service's fault: missed budgets."""
+BUCKET_FAULTS = frozenset(
+    {BucketDenied.code, RemoteRefused.code, RemoteTooSlow.code, RemoteUnreachable.code}
+)
+"""Error codes of fetches from a bucket that its operator has to mend, and no caller."""
+READ, WRITE = "read", "write"
+"""Operations on a bucket."""
 MOST_CLIENTS = 100
 HIT, MISS = "hit", "miss"
 """Outcomes of a look into the result cache."""
@@ -158,6 +172,15 @@ class QueueCounters(Collector):
         for name, (text, count) in QUEUE_COUNTS.items():
             if self.health is not None:
                 yield CounterMetricFamily(name, text, value=count(self.health))
+        if self.health is not None:
+            yield self._batch_sources(self.health)
+
+    def _batch_sources(self, health: QueueHealth) -> CounterMetricFamily:
+        text = "Sources of batches that ended, by the state in which they did."
+        family = CounterMetricFamily("anysr_batch_sources", text, labels=("outcome",))
+        for outcome, number in health.batch_sources.items():
+            family.add_metric((outcome,), number)
+        return family
 
 
 class GatewayMetrics:
@@ -169,6 +192,12 @@ class GatewayMetrics:
             "anysr_http_requests",
             "HTTP requests answered.",
             ("route", "method", "status"),
+            registry=self.registry,
+        )
+        self._problems = Counter(
+            "anysr_http_problems",
+            "Requests that were answered by a problem, by its code.",
+            ("code",),
             registry=self.registry,
         )
         self._request_seconds = Histogram(
@@ -305,6 +334,14 @@ class GatewayMetrics:
         self._delivery_seconds = histogram(
             "anysr_delivery_duration_seconds", "Time of an attempt to deliver.", "kind"
         )
+        self._bucket_failures = counter(
+            "anysr_bucket_failures",
+            "Attempts to read from a bucket or to write to it that the store refused, or did not "
+            "answer.",
+            "operation",
+        )
+        for operation in (READ, WRITE):
+            self._bucket_failures.labels(operation)
         self._stored_bytes = counter(
             "anysr_stored_bytes", "Bytes of pictures that were put where their callers wanted them."
         )
@@ -337,6 +374,7 @@ class GatewayMetrics:
             "anysr_results_waiting",
             f"Pictures that are to be put somewhere, or will be tried again; {UNKNOWN}.",
         )
+        self._batches = gauge("anysr_batches_open", f"Batches that have not ended; {UNKNOWN}.")
         self._memory_used = gauge(
             "anysr_redis_memory_used_bytes", "Memory that a Redis uses.", "holds"
         )
@@ -356,6 +394,14 @@ class GatewayMetrics:
             name: Gauge(name, f"{text} {SPREAD}", ("over",), registry=self.registry)
             for name, (text, _) in MACHINE_GAUGES.items()
         }
+
+    def problem(self, code: str) -> None:
+        """Count one request that was answered by the problem of this code."""
+        self._problems.labels(code).inc()
+
+    def bucket_failed(self, operation: str) -> None:
+        """Count one failure of a bucket, to `READ` or to `WRITE`."""
+        self._bucket_failures.labels(operation).inc()
 
     def request(self, route: str, method: str, status: int, seconds: float, trace_id: str) -> None:
         """Count one answered request, by the template of its route."""
@@ -377,6 +423,8 @@ class GatewayMetrics:
         self._fetches.labels(source, outcome).inc()
         self._fetch_seconds.labels(source).observe(seconds)
         self._fetched_bytes.labels(source).inc(size)
+        if source == "s3" and outcome in BUCKET_FAULTS:
+            self.bucket_failed(READ)
 
     def delivery(self, kind: DeliveryKind, attempt: Attempt, seconds: float) -> None:
         """Count an attempt to deliver."""
@@ -452,6 +500,7 @@ class GatewayMetrics:
         self._counters.health = snapshot.health
         self._webhooks.set(snapshot.health.webhooks_waiting if snapshot.health else math.nan)
         self._results.set(snapshot.health.results_waiting if snapshot.health else math.nan)
+        self._batches.set(snapshot.health.batches_open if snapshot.health else math.nan)
         self._show_memory(snapshot.health)
         for name, (_, figure) in MACHINE_GAUGES.items():
             self._spread(self._machines[name], spread(map(figure, snapshot.workers)))

@@ -6,16 +6,20 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from jobs.errors import ERRORS, AnysrError, InternalError
 from jobs.formats import WRITTEN
 from scheduling.request import EstimateRequest, UpscaleRequest
 from service.access.rate_headers import POLICY, STATE
 from service.batches.order import BatchRequest
+from service.connection_bounds import ConnectionBounds
+from service.events import MEDIA_TYPE as EVENTS
 from service.outbound.urls import LONGEST_URL
 from service.picture_response import PICTURE_HEADERS
 from service.problems import MEDIA_TYPE, STATUS, problem
-from service.sources.parameter import DESCRIPTION, SOURCE
+from service.sources.parameter import DESCRIPTION, SOURCE, UPLOAD, UPLOAD_DESCRIPTION
+from service.upload_order import UploadOrder
 
 Json = dict[str, Any]
 
@@ -60,11 +64,17 @@ SOURCE_SCHEMA: Json = {
     "maxLength": LONGEST_URL,
     "description": DESCRIPTION,
 }
+STORED_SCHEMA: Json = {
+    "type": "string",
+    "pattern": "^[0-9a-f]{32}$",
+    "description": UPLOAD_DESCRIPTION,
+}
 
 SOURCE_CODES = (
     *("address_refused", "source_not_allowed", "bucket_not_allowed", "remote_unreachable"),
     *("remote_too_slow", "too_many_redirects", "remote_refused", "source_changed"),
-    *("bucket_denied", "object_not_found"),
+    *("bucket_denied", "object_not_found", "uploads_disabled", "upload_not_found"),
+    *("upload_unfilled", "upload_used"),
 )
 UPLOAD_CODES = (
     *(*ACCESS_CODES, "model_not_allowed", "quota_exceeded", "too_many_jobs", "share_exceeded"),
@@ -108,6 +118,13 @@ _ANYWHERE: tuple[tuple[int, str], ...] = (
     ),
 )
 """Refusals that any request may get, by HTTP's own rules."""
+TOO_LONG: dict[int | str, Json] = {
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE.value: {
+        "description": "URL and headers have more than "
+        f"{ConnectionBounds.head_bytes >> 10} KiB; the answer has no body."
+    }
+}
+"""What the connection answers, before there is a request."""
 
 _DETAILS: dict[str, Json] = {
     "smallest_feasible_ms": {"type": "integer", "description": "Of `budget_infeasible`."},
@@ -167,10 +184,12 @@ def upscale_request(kind: type[UpscaleRequest] = UpscaleRequest) -> Json:
             *(_query_parameter(name, value) for name, value in properties.items()),
             IDEMPOTENCY_KEY,
             _query_parameter(SOURCE, SOURCE_SCHEMA),
+            _query_parameter(UPLOAD, STORED_SCHEMA),
         ],
         "requestBody": {
             "required": False,
-            "description": f"A form with the picture, or the picture alone; none with `{SOURCE}`.",
+            "description": "A form with the picture, or the picture alone; none with "
+            f"`{SOURCE}` or `{UPLOAD}`.",
             "content": {
                 "multipart/form-data": {"schema": FORM},
                 "application/x-www-form-urlencoded": {"schema": PLAIN_FORM},
@@ -203,6 +222,16 @@ def batch_request() -> Json:
     }
 
 
+def upload_request() -> Json:
+    """Return the `openapi_extra` of the route that gives a URL to upload to."""
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}UploadOrder"}}},
+        },
+    }
+
+
 def estimate_request() -> Json:
     """Return the `openapi_extra` of a route whose query describes a picture."""
     schema = EstimateRequest.model_json_schema()
@@ -211,6 +240,16 @@ def estimate_request() -> Json:
             _query_parameter(name, value) | {"required": name in schema["required"]}
             for name, value in properties_of(schema).items()
         ]
+    }
+
+
+def redirect_answer() -> Json:
+    """Return the OpenAPI response that leads to a picture in the bucket."""
+    location: Json = {"description": "Its URL, for some minutes.", "schema": {"type": "string"}}
+    described = picture_answer()["headers"]
+    return {
+        "description": "The picture is in the bucket; fetch it there, without `Authorization`.",
+        "headers": {"Location": location, **described},
     }
 
 
@@ -223,6 +262,29 @@ def picture_answer() -> Json:
             name: {"description": text, "schema": {"type": "string"}}
             for name, text in PICTURE_HEADERS.items()
         },
+    }
+
+
+def event_stream_answer(event: str, answer: type[BaseModel]) -> Json:
+    """Return the OpenAPI response of a stream whose events have this name, and an answer as data.
+
+    `itemSchema` describes one event of it. It is OpenAPI 3.2's; FastAPI describes streams by it in
+    3.1 as well, where readers that do not know it see a stream of text.
+    """
+    reference: Json = {"$ref": f"{SCHEMAS}{answer.__name__}"}
+    data: Json = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": reference,
+    }
+    item: Json = {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {"event": {"type": "string", "const": event}, "data": data},
+    }
+    return {
+        "description": f"`event: {event}` with the {event} as `data:`, at once and at each change.",
+        "content": {EVENTS: {"itemSchema": item}},
     }
 
 
@@ -267,7 +329,8 @@ def _with_problems(made: Json) -> Json:
         schemas.pop(name, None)
     schemas |= {"Problem": _problem_schema(), "PictureForm": _form_schema()}
     schemas |= _batch_schemas()
-    everywhere = refusals(*_ANYWHERE) | problem_answers(InternalError.code)
+    schemas["UploadOrder"] = UploadOrder.model_json_schema()
+    everywhere = refusals(*_ANYWHERE) | problem_answers(InternalError.code) | TOO_LONG
     for operation in (found for path in made["paths"].values() for found in path.values()):
         answers: Json = operation["responses"]
         if f"{SCHEMAS}{FRAMEWORKS_OWN[0]}" in str(answers.get("422")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 
 from starlette.responses import Response
 
@@ -47,6 +48,13 @@ def picture_response(
     headers = picture_headers(view, elapsed_ms, upload_ms)
     media_type = view.job.output_format.media_type
     return SlicedResponse(picture, headers, media_type, on_sent, on_end)
+
+
+def picture_elsewhere(view: JobView, url: str) -> Response:
+    """Return the response that leads to the picture of a job that succeeded. Nobody on the way may
+    keep the URL, which is as good as the picture."""
+    headers = picture_headers(view, view.elapsed_ms) | {"Location": url}
+    return Response(status_code=HTTPStatus.SEE_OTHER, headers=headers)
 
 
 def picture_headers(

@@ -18,8 +18,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobs.errors import AnysrError, InternalError, InvalidRequest, NotReady
-from jobs.outages import UNREACHABLE
+from jobs.outages import seen_by_callers
 from service.admission import NOT_READY_RETRY_S
+from service.allowed_methods import allowed_methods
 from service.caller_gone import CallerGone
 from service.inference import error_form
 
@@ -44,11 +45,15 @@ STATUS: Mapping[str, int] = {
     "source_not_allowed": 403,
     "bucket_not_allowed": 403,
     "result_not_allowed": 403,
+    "uploads_disabled": 403,
     "job_not_found": 404,
+    "upload_not_found": 404,
     "batch_not_found": 404,
     "webhook_not_found": 404,
     "job_not_finished": 409,
     "job_cancelled": 409,
+    "upload_unfilled": 409,
+    "upload_used": 409,
     "model_not_trained": 409,
     "result_expired": 410,
     "body_too_large": 413,
@@ -152,6 +157,8 @@ def install(app: FastAPI) -> None:
         path = path_of(request.scope)
         response = refusal(error.status_code, error.detail, request_id, path)
         response.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = allowed_methods(app.routes, request.scope)
         return response
 
     async def validation_error(request: Request, error: Exception) -> Response:
@@ -161,7 +168,8 @@ def install(app: FastAPI) -> None:
 
     async def queue_unreachable(request: Request, error: Exception) -> Response:
         log.warning("the queue cannot be reached: %s", error)
-        return await anysr_error(request, NotReady(UNREACHABLE))
+        assert isinstance(error, ConnectionError)
+        return await anysr_error(request, NotReady(seen_by_callers(error)))
 
     async def caller_gone(request: Request, _: Exception) -> Response:
         request.state.facts["reason"] = "disconnected"

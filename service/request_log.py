@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -116,6 +117,8 @@ class RequestLog:
         }
         trace_id = span.context.trace_id
         self._metrics.request(route, method, status, seconds, trace_id)
+        if status >= HTTPStatus.BAD_REQUEST and "reason" in state["facts"]:
+            self._metrics.problem(state["facts"]["reason"])
         if "client" in facts:
             self._metrics.client_request(facts["client"], status)
         error = str(facts.get("reason", status)) if status >= FAILED else None

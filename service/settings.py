@@ -142,6 +142,13 @@ class GatewaySettings(LogSettings):
         "gets 408. 0: none.",
     )
 
+    open_uploads: int = Field(
+        64,
+        ge=1,
+        description="Uploads of `POST /uploads` that one client, or without keys one address, may "
+        "have before jobs take them; more get 429.",
+    )
+
     sources: Annotated[Items, AfterValidator(_hosts)] = Field(
         (),
         description="Hosts (comma-separated) from which `image_url` may fetch a picture: "
@@ -203,6 +210,11 @@ class GatewaySettings(LogSettings):
     )
     webhook_deliveries_per_host: int = Field(4, ge=1, description="Of those, most to one host.")
 
+    result_redirect: bool = Field(
+        False,
+        description="Whether `GET /jobs/{id}/result` answers 303 to the bucket of the pictures "
+        "(ANYSR_BLOB_URL=s3://…) where `redirect` does not say.",
+    )
     max_result_bytes_in_flight: int = Field(
         512 * MEBIBYTE,
         ge=1,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from http import HTTPStatus
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import URL, Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
@@ -58,7 +58,7 @@ class TrustedHosts:
 
         async def send_relative(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _make_location_relative(MutableHeaders(raw=message["headers"]))
+                _make_location_relative(MutableHeaders(raw=message["headers"]), scope)
             await send(message)
 
         if scope["type"] != "http":
@@ -100,9 +100,11 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _make_location_relative(headers: MutableHeaders) -> None:
-    """Drop scheme and host of a Location, which starlette takes from the Host header."""
+def _make_location_relative(headers: MutableHeaders, scope: Scope) -> None:
+    """Drop scheme and host of a Location that starlette takes from the Host header; one that leads
+    to another host is the service's own."""
     location = headers.get("location", "")
     scheme, separator, rest = location.partition("://")
-    if separator and scheme in ("http", "https"):
-        headers["Location"] = "/" + rest.partition("/")[2].lstrip("/")
+    host, _, path = rest.partition("/")
+    if separator and scheme in ("http", "https") and host == URL(scope=scope).netloc:
+        headers["Location"] = "/" + path.lstrip("/")

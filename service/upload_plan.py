@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from starlette.concurrency import run_in_threadpool
 
 from images.file_size import check_whole_file
@@ -12,7 +10,7 @@ from images.opening import read_header
 from jobs.job import JobRequest
 from models.catalog import Catalog
 from scheduling.planning import Budgets, build_job
-from service.access.keys import ANYONE, Client
+from service.access.keys import Client
 from service.settings import GatewaySettings
 from service.uploads import Upload
 
@@ -60,7 +58,4 @@ class JobPlanner:
         job = build_job(
             job_id, wanted, header, catalog, self._limits, budgets, traceparent, len(upload.picture)
         )
-        if client is ANYONE:
-            return job
-        client.check_model(job.model)
-        return replace(job, client=client.name, share=client.share)
+        return client.owning(job)

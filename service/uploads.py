@@ -11,14 +11,18 @@ from starlette.requests import Request
 
 from jobs.errors import BodyTooLarge, EmptyBody, InvalidRequest, UnsupportedImage
 from scheduling.request import UpscaleRequest, shown
+from service.access.caller import caller_of
+from service.access.keys import ANYONE
 from service.body_bounds import BodyReader, declared_length
 from service.caller_gone import first, gone
 from service.form import PictureForm
+from service.idempotency import idempotency_key
 from service.picture_buffer import PictureBuffer
 from service.plain_form import plain_fields
 from service.settings import GatewaySettings
-from service.sources.parameter import SOURCE, parse_with_source
+from service.sources.parameter import UPLOAD, Source, parse_with_source
 from service.sources.reader import SourceReader
+from service.stored_uploads import StoredUploads
 from service.upload_slots import UploadSlots, client_of
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -36,16 +40,21 @@ class Upload:
     received: float
     """When the picture was complete, by time.monotonic(): the latency budget starts here."""
     fetched: bool = False
-    """Whether the gateway fetched the picture from an address in the request."""
+    """Whether the gateway fetched the picture from an address in the request, or from the
+    bucket."""
 
 
 class UploadReader:
     """Reads request bodies, with a limit on size, time, rate and number at once."""
 
-    def __init__(self, settings: GatewaySettings, sources: SourceReader) -> None:
+    def __init__(
+        self, settings: GatewaySettings, sources: SourceReader, stored: StoredUploads
+    ) -> None:
         self._body = BodyReader(settings)
         self._slots = UploadSlots(settings.max_uploads, settings.uploads_per_client)
         self._sources = sources
+        self.stored = stored
+        """What callers have written into the bucket."""
 
     @asynccontextmanager
     async def received(
@@ -55,11 +64,29 @@ class UploadReader:
         picture that it names, and hold its slot for as long as the block runs.
 
         Raises the errors of `held`, `BodyReader.chunks`, `PictureBuffer.write` and
-        `SourceReader.picture`, EmptyBody, UnsupportedImage (the content type), InvalidRequest, and
-        CallerGone while a picture is fetched.
+        `SourceReader.picture`, `StoredUploads.taken` and `StoredUploads.picture`, EmptyBody,
+        UnsupportedImage (the content type), InvalidRequest, and CallerGone while a picture is
+        fetched.
         """
         async with self.held(request):
-            yield await self._read(request, kind)
+            picture, wanted, source = await self._read(request, kind)
+            if source is not None and picture:
+                raise InvalidRequest(f"Send a picture or '{source.name}', not both.")
+            if source is not None and source.name == UPLOAD:
+                async with self._from_bucket(request, source.text) as picture:
+                    yield _complete(picture, wanted, fetched=True)
+                return
+            if source is not None:
+                picture = await first(self._sources.picture(source.text), gone(request))
+            yield _complete(picture, wanted, fetched=source is not None)
+
+    @asynccontextmanager
+    async def _from_bucket(self, request: Request, upload_id: str) -> AsyncIterator[bytes]:
+        """Yield the picture of an upload, which is used up unless the block ends with an error."""
+        client, key = caller_of(request), idempotency_key(request.headers)
+        owner = "" if client is ANYONE else client.name
+        async with self.stored.taken(upload_id, owner, key or "") as upload:
+            yield await first(self.stored.picture(upload), gone(request))
 
     @asynccontextmanager
     async def held(self, request: Request) -> AsyncIterator[BodyReader]:
@@ -96,31 +123,23 @@ class UploadReader:
         """Close the connections to stores."""
         await self._sources.close()
 
-    async def _read(self, request: Request, wishes: type[UpscaleRequest]) -> Upload:
+    async def _read(
+        self, request: Request, wishes: type[UpscaleRequest]
+    ) -> tuple[bytes, UpscaleRequest, Source | None]:
+        """Return the picture in a request, its parameters, and where its picture is otherwise."""
         kind = _content_type(request)
         in_query = request.query_params.multi_items()
         if kind in FORMS:
             picture, fields = await self._form(kind, request)
-            received = time.monotonic()
-            wanted, source = parse_with_source((*in_query, *fields), wishes)
-        elif kind.startswith("image/") or kind == "application/octet-stream":
+            return picture, *parse_with_source((*in_query, *fields), wishes)
+        if kind.startswith("image/") or kind == "application/octet-stream":
             wanted, source = parse_with_source(in_query, wishes)
-            picture = await self._raw(request)
-            received = time.monotonic()
-        else:
-            raise UnsupportedImage(
-                f"The content type {shown(kind)} is not supported; send multipart/form-data with "
-                "the file field 'image', or the picture itself as image/* or "
-                "application/octet-stream."
-            )
-        if source is not None:
-            if picture:
-                raise InvalidRequest(f"Send a picture or '{SOURCE}', not both.")
-            picture = await first(self._sources.picture(source), gone(request))
-            received = time.monotonic()
-        if not picture:
-            raise EmptyBody()
-        return Upload(picture, wanted, received, fetched=source is not None)
+            return await self._raw(request), wanted, source
+        raise UnsupportedImage(
+            f"The content type {shown(kind)} is not supported; send multipart/form-data with "
+            "the file field 'image', or the picture itself as image/* or "
+            "application/octet-stream."
+        )
 
     async def _form(self, kind: str, request: Request) -> tuple[bytes, list[tuple[str, str]]]:
         if kind == URLENCODED:
@@ -137,3 +156,10 @@ class UploadReader:
 def _content_type(request: Request) -> str:
     declared = request.headers.get("content-type", "application/octet-stream")
     return declared.partition(";")[0].strip().lower()
+
+
+def _complete(picture: bytes, wanted: UpscaleRequest, *, fetched: bool) -> Upload:
+    """Return an upload that has arrived just now. Raises EmptyBody."""
+    if not picture:
+        raise EmptyBody()
+    return Upload(picture, wanted, time.monotonic(), fetched)

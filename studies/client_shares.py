@@ -11,10 +11,8 @@ Run: python -m studies.client_shares
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,19 +20,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from models.catalog import SHIPPED, read_catalog
-from scheduling.cost_model import CostModel
-from scheduling.options import Options
 from scheduling.rungs import Rung
 from scheduling.simulation.simulator import SimulatedWorkers, SimulationResult, simulate
 from scheduling.simulation.strategies import Ours
-from scheduling.simulation.tables import tables_of
-from scheduling.simulation.workload import ARRIVALS, MIXED, Workload, beside, draw
+from scheduling.simulation.workload import ARRIVALS, Workload, beside, draw
 from studies.arguments import parser_of
-
-COSTS = Path(__file__).parents[1] / "benchmarks" / "costs" / "two-cores.json"
-MARGIN = 1.23
-"""Safe over expected cost where runs deviate by a tenth, as `anysr simulate` has it."""
+from studies.simulated_tables import mean_best_ms, mixed_tables
 
 
 @dataclass(frozen=True)
@@ -44,10 +35,13 @@ class Row:
     attainment: float
     db: float
     refused: float
+    p95_ms: float
+    """95th percentile of the time from arrival to the end of the run."""
 
-    def cells(self) -> tuple[str, str, str]:
+    def cells(self) -> tuple[str, ...]:
         """Return the figures as text."""
-        return f"{100 * self.attainment:.2f}", f"{self.db:.3f}", f"{100 * self.refused:.2f}"
+        parts = f"{100 * self.attainment:.2f}", f"{self.db:.3f}", f"{100 * self.refused:.2f}"
+        return *parts, f"{self.p95_ms:.0f}"
 
 
 def arguments_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -66,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Simulate, and print a table."""
     given = arguments_of(arguments)
     table = Table()
-    headings = ("arrivals", "of its half", "case", "met %", "PSNR-Y", "refused %")
+    headings = ("arrivals", "of its half", "case", "met %", "PSNR-Y", "refused %", "p95 ms")
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     cases = [(a, float(s)) for a in given.arrivals.split(",") for s in given.shares.split(",")]
@@ -78,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def rows(given: argparse.Namespace, arrivals: str, share: float) -> dict[str, Row]:
     """Return how the client at its share fares alone and beside the flood, and the flood."""
-    tables, half = _tables(), _half_rate(given)
+    tables, half = mixed_tables(), _half_rate(given)
     own = draw(given.requests, half * share, ARRIVALS[arrivals], seed=1)
     seconds = own.arrival_ms[-1] / 1e3
     rate = half * given.flood
@@ -107,22 +101,14 @@ def row_of(result: SimulationResult, ours: NDArray[np.bool_]) -> Row:
     found = [result.db_of[n] for n in numbers if n in result.db_of]
     refused = sum(n in result.refused_of for n in numbers)
     mean = sum(found) / max(1, len(found))
-    return Row(len(found) / len(numbers), mean, refused / len(numbers))
-
-
-def _tables() -> list[Options]:
-    entries = {entry.name: entry for entry in read_catalog(SHIPPED).models}
-    costs = replace(CostModel.from_dict(json.loads(COSTS.read_text())), margin=MARGIN, jitter_ms=0)
-    return tables_of([kind for kind, _ in MIXED], entries, costs)
+    ended = [result.latency_of[n] for n in numbers if n in result.latency_of]
+    p95_ms = float(np.percentile(ended, 95)) if ended else float("nan")
+    return Row(len(found) / len(numbers), mean, refused / len(numbers), p95_ms)
 
 
 def _half_rate(given: argparse.Namespace) -> float:
     """Return the requests a second that the rung could serve on half of the workers."""
-    entries = {entry.name: entry for entry in read_catalog(SHIPPED).models}
-    costs = CostModel.from_dict(json.loads(COSTS.read_text()))
-    pinned = tables_of([kind for kind, _ in MIXED], entries, costs, pinned=given.rung)
-    parts = zip(pinned, MIXED, strict=True)
-    mean_ms = sum(options[-1].expected_ms * part for options, (_, part) in parts)
+    mean_ms = mean_best_ms(mixed_tables(given.rung))
     return float(given.workers / 2 * 1e3 / mean_ms)
 
 

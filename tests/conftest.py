@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
@@ -50,8 +51,10 @@ def this_tree() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def calibration_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Folder of this run's calibrations; never the user's own cache."""
-    folder = tmp_path_factory.mktemp("calibration")
+    """Folder of calibrations that all processes of this run share; never the user's own cache."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "calibration"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ANYSR_CALIBRATION_FOLDER", str(folder))
         yield folder
@@ -65,20 +68,33 @@ def cached_costs(calibration_folder: Path) -> None:
     from cli.simulate import COSTS
     from models.catalog import SHIPPED
     from scheduling.cost_model import CostModel
-    from workers.calibration_cache import costs_name, facts_of, save_lines
+    from workers.calibration_cache import costs_name, facts_of, save_lines, stages_of
     from workers.loaded_model import load_models
     from workers.machine import available_cores
     from workers.settings import Runtime, WorkerSettings
 
     lines = CostModel.from_dict(json.loads(COSTS.read_text())).lines
     used = (
-        WorkerSettings(worker_threads=available_cores(), runtime=Runtime.ONNX),  # by the service
+        WorkerSettings(worker_threads=available_cores()),  # by the service
+        WorkerSettings(worker_threads=available_cores(), runtime=Runtime.ONNX),
         WorkerSettings(worker_threads=0),  # by `anysr upscale`
         WorkerSettings(worker_threads=0, runtime=Runtime.ONNX),  # by one that is compared with it
     )
-    for one in used:
-        facts = facts_of(load_models(SHIPPED, one, cache=calibration_folder), one)
-        save_lines(calibration_folder / costs_name(facts), facts, lines)
+    done = calibration_folder / "costs.done"
+    with (calibration_folder / "costs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if done.exists():  # by another process of this run
+            return
+        for one in used:
+            models = load_models(SHIPPED, one, cache=calibration_folder)
+            # A format that the example has no line for costs what its like costs.
+            fitting = {
+                stage: lines.get(stage) or lines["encode:png" if "encode" in stage else "decode"]
+                for stage in stages_of(models)
+            }
+            facts = facts_of(models, one)
+            save_lines(calibration_folder / costs_name(facts), facts, fitting)
+        done.touch()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from prometheus_client import CollectorRegistry, start_http_server
 
+from jobs.bucket import check_bucket
 from jobs.redis_queue import RedisQueue
 from jobs.reload_requests import ReloadRequests, on_hangup
 from jobs.settings import QueueSettings
@@ -68,6 +69,7 @@ def run(
     allocator.configure()
     if not queue_settings.redis_url:
         raise RedisMissing("Set ANYSR_REDIS_URL to the Redis of the gateway.")
+    check_bucket(queue_settings)
     if hasattr(os, "nice"):
         os.nice(settings.nice)
     queue = RedisQueue.connect(queue_settings.redis_url, queue_settings)

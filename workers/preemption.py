@@ -374,7 +374,8 @@ class PreemptibleRun:
             return
         ends_in_ms = self._expected_end_ms - context.now_ms
         spare = self._spare_ms(self._remaining(self.progress.part))
-        self._urgent = await self._claim(Gap(ends_in_ms, spare, small_only=context.small_only))
+        gap = Gap(ends_in_ms, spare, small_only=context.small_only, run=context.claim.job.id)
+        self._urgent = await self._claim(gap)
         if self._urgent is not None:
             self._interrupted = True
             network.interrupt()
@@ -404,7 +405,8 @@ class PreemptibleRun:
         spare = self._spare_ms(left)
         if left[0].expected_ms > self._context.slack_ms:
             spare = short_ms(run_ms)
-        return Gap(left[-1].expected_ms, spare, self._short_ms(spare), small_only=True)
+        short, run = self._short_ms(spare), self._context.claim.job.id
+        return Gap(left[-1].expected_ms, spare, short, small_only=True, run=run)
 
     def _short_ms(self, spare: float) -> float:
         """Return the cost of a narrowest network up to which a job goes first though it can wait:
@@ -452,7 +454,8 @@ class PreemptibleRun:
             spare = self._spare_ms(left)
             if urgent is None and spare > 0 and await self._still_leased():
                 short = self._short_ms(spare)
-                gap = Gap(left[-1].expected_ms, spare, short, context.small_only)
+                run = context.claim.job.id
+                gap = Gap(left[-1].expected_ms, spare, short, context.small_only, run)
                 urgent = await self._claim(gap)
             if urgent is None:
                 return

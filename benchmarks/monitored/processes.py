@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ import redis
 
 from benchmarks.monitored.configuration import read_config, write_config
 from benchmarks.monitored.service import Monitored
+from benchmarks.ports import free_ports
 from jobs.embedded_redis import embedded_redis
 
 STOP_TIMEOUT_S = 20.0
@@ -137,15 +137,6 @@ def run_processes(
         service.wait_ready(workers)
         service.until(lambda: httpx.get(f"{service.prometheus_url}/-/ready").is_success)
         yield service
-
-
-def free_ports(count: int) -> list[int]:
-    """Return free ports of this machine."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
 
 
 def _configure(

@@ -16,8 +16,8 @@ import yaml
 
 from benchmarks.compose import ComposeProject, build_images, docker, require_engine
 from benchmarks.monitored.configuration import read_config, write_config
-from benchmarks.monitored.processes import free_ports
 from benchmarks.monitored.service import Monitored, Start
+from benchmarks.ports import free_ports
 
 METRICS_PORT = 9101
 """Port of the gateway's health and metrics in its container."""

@@ -290,6 +290,66 @@ export type BatchItem = {
     upscaled?: Upscaled;
     error?: AnysrError;
 };
+export type Source = {
+    /**
+     * `https://host/path` or `s3://bucket/key`.
+     */
+    image_url: string;
+    /**
+     * What its caller calls it; it comes back with the source.
+     */
+    name?: string;
+    /**
+     * Where its picture is put: `s3://bucket/key`.
+     */
+    result?: string;
+    /**
+     * URL to which its picture is PUT, such as a presigned one.
+     */
+    result_url?: string;
+};
+export type BatchState = {
+    id: string;
+    status: "waiting" | "running" | "finished" | "cancelled";
+    /**
+     * Part of its sources that has ended, from 0 to 1.
+     */
+    progress: number;
+    /**
+     * Number of its sources in each state.
+     */
+    counts: Record<string, number>;
+    total: number;
+    created_ms: number;
+    started_ms: number | null;
+    finished_ms: number | null;
+    options: Record<string, string>;
+    /**
+     * Null without `webhook_url`.
+     */
+    webhook: Webhook | null;
+};
+export type SourceState = {
+    /**
+     * Its place in the batch, from 0.
+     */
+    index: number;
+    image_url: string;
+    name: string | null;
+    /**
+     * Where its picture is put; its job tells whether it is there.
+     */
+    place: string | null;
+    state: "waiting" | "running" | "succeeded" | "failed" | "cancelled";
+    /**
+     * Null before it has begun.
+     */
+    job_id: string | null;
+    /**
+     * Why there will be no picture.
+     */
+    error: Problem | null;
+};
 export type Retries = {
     /**
      * How long after the first try another one may begin.
@@ -303,8 +363,8 @@ export type Retries = {
     longestPauseMs: number;
 };
 /**
- * An encoded picture, or the address from which the service fetches it. A Blob, as a File of a browser or of `fs.openAsBlob`, is never in memory as
- * a whole.
+ * An encoded picture, or the address from which the service fetches it. A Blob, as a File of a
+ * browser or of `fs.openAsBlob`, is never in memory as a whole.
  * @typedef {Blob | ArrayBuffer | Uint8Array | URL} Picture
  *
  * @typedef {object} OutputOptions What picture is wanted, and from which network.
@@ -475,6 +535,33 @@ export type Retries = {
  * @property {Upscaled} [upscaled]
  * @property {AnysrError} [error]
  *
+ * @typedef {object} Source One picture of a submitted batch, by its address.
+ * @property {string} image_url `https://host/path` or `s3://bucket/key`.
+ * @property {string} [name] What its caller calls it; it comes back with the source.
+ * @property {string} [result] Where its picture is put: `s3://bucket/key`.
+ * @property {string} [result_url] URL to which its picture is PUT, such as a presigned one.
+ *
+ * @typedef {object} BatchState A batch at one moment.
+ * @property {string} id
+ * @property {"waiting" | "running" | "finished" | "cancelled"} status
+ * @property {number} progress Part of its sources that has ended, from 0 to 1.
+ * @property {Record<string, number>} counts Number of its sources in each state.
+ * @property {number} total
+ * @property {number} created_ms
+ * @property {number | null} started_ms
+ * @property {number | null} finished_ms
+ * @property {Record<string, string>} options
+ * @property {Webhook | null} webhook Null without `webhook_url`.
+ *
+ * @typedef {object} SourceState One source of a batch at one moment.
+ * @property {number} index Its place in the batch, from 0.
+ * @property {string} image_url
+ * @property {string | null} name
+ * @property {string | null} place Where its picture is put; its job tells whether it is there.
+ * @property {"waiting" | "running" | "succeeded" | "failed" | "cancelled"} state
+ * @property {string | null} job_id Null before it has begun.
+ * @property {Problem | null} error Why there will be no picture.
+ *
  * @typedef {object} Retries How patient a client is.
  * @property {number} patienceMs How long after the first try another one may begin.
  * @property {number} attempts Tries whose connection fails, or to which a proxy answers.
@@ -631,6 +718,20 @@ export declare class Client {
         concurrency?: number;
     }): AsyncGenerator<BatchItem, void, void>;
     /**
+     * Submit a batch of many pictures, by their addresses, with the same options. The service fetches
+     * and makes them while it has room, beneath the work of callers who wait, so the deadline is that
+     * of this call alone. One that fails stops no other. Each call has an idempotency key; give one
+     * to submit the same batch again from elsewhere.
+     * @param {Iterable<string | URL | Source>} sources
+     * @param {Options & {webhook_url?: string}} options
+     * @returns {Promise<Batch>}
+     */
+    submitBatch(sources: Iterable<string | URL | Source>, options: Options & {
+        webhook_url?: string;
+    }): Promise<Batch>;
+    /** A batch that was submitted before; nothing is sent. @param {string} id */
+    submittedBatch(id: string): Batch;
+    /**
      * Time, quality and budgets for a picture that is described, and not sent.
      * @param {EstimateOptions} options
      * @returns {Promise<Estimate>}
@@ -654,16 +755,53 @@ export declare class Client {
     ask<T>(path: string, limit: Limit, read: (answer: Response) => Promise<T>, method?: string): Promise<T>;
 }
 /**
- * A job of the service. It outlives this object: its `id` finds it again. The deadline with which
- * it was submitted stands in for those that its calls lack.
+ * What a job and a batch have in common: a state that changes until it ends.
+ * @template {{status: string}} State
  */
-export declare class Job {
+declare class Watched<State extends {
+    status: string;
+}> {
     #private;
     at: number | undefined;
     client: Client;
     id: string;
-    last: JobState | undefined;
+    last: State | undefined;
     path: string;
+    /**
+     * @param {Client} client
+     * @param {string} id
+     * @param {string} path
+     * @param {State} [last] Its state as it was last seen.
+     * @param {number} [at] Its deadline, by `performance.now()`.
+     */
+    constructor(client: Client, id: string, path: string, last?: State, at?: number);
+    /** It as it is now. @param {Bounds} [bounds] */
+    state(bounds?: Bounds): Promise<State>;
+    /**
+     * It at once and at each change, until it has ended.
+     * @param {Bounds} [bounds]
+     * @returns {AsyncGenerator<State, void, void>}
+     */
+    events(bounds?: Bounds): AsyncGenerator<State, void, void>;
+    /**
+     * It once it has ended, however it did.
+     * @param {Bounds} [bounds]
+     * @returns {Promise<State>}
+     */
+    wait(bounds?: Bounds): Promise<State>;
+    /** Withdraw it; what has ended does not change. @param {Bounds} [bounds] */
+    cancel(bounds?: Bounds): Promise<State>;
+    /** @protected @param {Limit} limit @param {string} [method] @returns {Promise<State>} */
+    protected seen(limit: Limit, method?: string): Promise<State>;
+    /** @protected @param {Limit} limit */
+    protected ended(limit: Limit): Promise<State>;
+}
+/**
+ * A job of the service. It outlives this object: its `id` finds it again. The deadline with which
+ * it was submitted stands in for those that its calls lack.
+ * @extends {Watched<JobState>}
+ */
+export declare class Job extends Watched<JobState> {
     /**
      * @param {Client} client
      * @param {string} id
@@ -671,27 +809,30 @@ export declare class Job {
      * @param {number} [at] Its deadline, by `performance.now()`.
      */
     constructor(client: Client, id: string, last?: JobState, at?: number);
-    /** The job as it is now. @param {Bounds} [bounds] */
-    state(bounds?: Bounds): Promise<JobState>;
-    /**
-     * The job at once and at each change of status or progress, until it has ended.
-     * @param {Bounds} [bounds]
-     * @returns {AsyncGenerator<JobState, void, void>}
-     */
-    events(bounds?: Bounds): AsyncGenerator<JobState, void, void>;
-    /**
-     * The job once it has ended, however it did.
-     * @param {Bounds} [bounds]
-     * @returns {Promise<JobState>}
-     */
-    wait(bounds?: Bounds): Promise<JobState>;
     /**
      * The picture, once the job has ended. Throws the job's error if it failed.
      * @param {Bounds} [bounds]
      * @returns {Promise<Upscaled>}
      */
     result(bounds?: Bounds): Promise<Upscaled>;
-    /** Cancel the job; one that has ended does not change. @param {Bounds} [bounds] */
-    cancel(bounds?: Bounds): Promise<JobState>;
+}
+/**
+ * A batch of the service. It outlives this object: its `id` finds it again.
+ * @extends {Watched<BatchState>}
+ */
+export declare class Batch extends Watched<BatchState> {
+    /**
+     * @param {Client} client
+     * @param {string} id
+     * @param {BatchState} [last] The batch as it was last seen.
+     */
+    constructor(client: Client, id: string, last?: BatchState);
+    /**
+     * All sources as they are now, in the order in which they were given. The picture of one is
+     * `client.job(source.job_id).result()`.
+     * @param {Bounds} [bounds]
+     * @returns {Promise<SourceState[]>}
+     */
+    sources(bounds?: Bounds): Promise<SourceState[]>;
 }
 export {};

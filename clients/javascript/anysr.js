@@ -11,8 +11,8 @@
 export const VERSION = "0.1.0";
 
 /**
- * An encoded picture, or the address from which the service fetches it. A Blob, as a File of a browser or of `fs.openAsBlob`, is never in memory as
- * a whole.
+ * An encoded picture, or the address from which the service fetches it. A Blob, as a File of a
+ * browser or of `fs.openAsBlob`, is never in memory as a whole.
  * @typedef {Blob | ArrayBuffer | Uint8Array | URL} Picture
  *
  * @typedef {object} OutputOptions What picture is wanted, and from which network.
@@ -183,6 +183,33 @@ export const VERSION = "0.1.0";
  * @property {Upscaled} [upscaled]
  * @property {AnysrError} [error]
  *
+ * @typedef {object} Source One picture of a submitted batch, by its address.
+ * @property {string} image_url `https://host/path` or `s3://bucket/key`.
+ * @property {string} [name] What its caller calls it; it comes back with the source.
+ * @property {string} [result] Where its picture is put: `s3://bucket/key`.
+ * @property {string} [result_url] URL to which its picture is PUT, such as a presigned one.
+ *
+ * @typedef {object} BatchState A batch at one moment.
+ * @property {string} id
+ * @property {"waiting" | "running" | "finished" | "cancelled"} status
+ * @property {number} progress Part of its sources that has ended, from 0 to 1.
+ * @property {Record<string, number>} counts Number of its sources in each state.
+ * @property {number} total
+ * @property {number} created_ms
+ * @property {number | null} started_ms
+ * @property {number | null} finished_ms
+ * @property {Record<string, string>} options
+ * @property {Webhook | null} webhook Null without `webhook_url`.
+ *
+ * @typedef {object} SourceState One source of a batch at one moment.
+ * @property {number} index Its place in the batch, from 0.
+ * @property {string} image_url
+ * @property {string | null} name
+ * @property {string | null} place Where its picture is put; its job tells whether it is there.
+ * @property {"waiting" | "running" | "succeeded" | "failed" | "cancelled"} state
+ * @property {string | null} job_id Null before it has begun.
+ * @property {Problem | null} error Why there will be no picture.
+ *
  * @typedef {object} Retries How patient a client is.
  * @property {number} patienceMs How long after the first try another one may begin.
  * @property {number} attempts Tries whose connection fails, or to which a proxy answers.
@@ -243,6 +270,7 @@ export class UnexpectedAnswer extends AnysrError {}
 const BY_CODE = {
   animated_image: PictureRefused,
   idempotency_key_reused: Conflict,
+  uploads_disabled: InvalidRequest,
   webhooks_disabled: InvalidRequest,
   budget_infeasible: Infeasible,
   deadline_exceeded: DeadlineExceeded,
@@ -536,9 +564,9 @@ function upscaledOf(answer, picture) {
   };
 }
 
-/** @param {JobState | undefined} state */
+/** @param {{status: string}} state */
 const hasEnded = (state) =>
-  state !== undefined && ["succeeded", "failed", "cancelled"].includes(state.status);
+  ["succeeded", "failed", "cancelled", "finished"].includes(state.status);
 
 // The client --------------------------------------------------------------------------------------
 
@@ -650,6 +678,41 @@ export class Client {
   }
 
   /**
+   * Submit a batch of many pictures, by their addresses, with the same options. The service fetches
+   * and makes them while it has room, beneath the work of callers who wait, so the deadline is that
+   * of this call alone. One that fails stops no other. Each call has an idempotency key; give one
+   * to submit the same batch again from elsewhere.
+   * @param {Iterable<string | URL | Source>} sources
+   * @param {Options & {webhook_url?: string}} options
+   * @returns {Promise<Batch>}
+   */
+  async submitBatch(sources, options) {
+    const { webhook_url, idempotencyKey, deadlineMs: _, signal: __, ...wishes } = options;
+    const body = JSON.stringify({
+      sources: Array.from(sources, (source) =>
+        typeof source === "string" || source instanceof URL ? { image_url: `${source}` } : source,
+      ),
+      options: Object.fromEntries(queryOf(wishes)),
+      webhook_url,
+    });
+    const headers = {
+      "Content-Type": "application/json",
+      "Idempotency-Key": quoted(idempotencyKey ?? unique()),
+    };
+    // The same each time: a refusal leaves no batch, and by its key it finds the one there may be.
+    const init = { method: "POST", headers, body };
+    const request = { next: () => ({ query: undefined, init }), failed: () => {} };
+    /** @type {BatchState} */
+    const state = await this.#answered("/batches", request, new Limit(options), jsonOf);
+    return new Batch(this, state.id, state);
+  }
+
+  /** A batch that was submitted before; nothing is sent. @param {string} id */
+  submittedBatch(id) {
+    return new Batch(this, id);
+  }
+
+  /**
    * Time, quality and budgets for a picture that is described, and not sent.
    * @param {EstimateOptions} options
    * @returns {Promise<Estimate>}
@@ -753,88 +816,73 @@ const jsonOf = async (answer) => {
 };
 
 /**
- * A job of the service. It outlives this object: its `id` finds it again. The deadline with which
- * it was submitted stands in for those that its calls lack.
+ * What a job and a batch have in common: a state that changes until it ends.
+ * @template {{status: string}} State
  */
-export class Job {
+class Watched {
   /**
    * @param {Client} client
    * @param {string} id
-   * @param {JobState} [last] The job as it was last seen.
+   * @param {string} path
+   * @param {State} [last] Its state as it was last seen.
    * @param {number} [at] Its deadline, by `performance.now()`.
    */
-  constructor(client, id, last, at) {
+  constructor(client, id, path, last, at) {
     this.at = at;
     this.client = client;
     this.id = id;
     this.last = last;
-    this.path = `/jobs/${encodeURIComponent(id)}`;
+    this.path = path;
   }
 
-  /** The job as it is now. @param {Bounds} [bounds] */
+  /** It as it is now. @param {Bounds} [bounds] */
   async state(bounds = {}) {
-    return this.#seen(new Limit(bounds, this.at));
+    return this.seen(new Limit(bounds, this.at));
   }
 
   /**
-   * The job at once and at each change of status or progress, until it has ended.
+   * It at once and at each change, until it has ended.
    * @param {Bounds} [bounds]
-   * @returns {AsyncGenerator<JobState, void, void>}
+   * @returns {AsyncGenerator<State, void, void>}
    */
   async *events(bounds = {}) {
     yield* this.#watched(new Limit(bounds, this.at));
   }
 
   /**
-   * The job once it has ended, however it did.
+   * It once it has ended, however it did.
    * @param {Bounds} [bounds]
-   * @returns {Promise<JobState>}
+   * @returns {Promise<State>}
    */
   async wait(bounds = {}) {
-    return this.#ended(new Limit(bounds, this.at));
+    return this.ended(new Limit(bounds, this.at));
   }
 
-  /**
-   * The picture, once the job has ended. Throws the job's error if it failed.
-   * @param {Bounds} [bounds]
-   * @returns {Promise<Upscaled>}
-   */
-  async result(bounds = {}) {
-    const limit = new Limit(bounds, this.at);
-    try {
-      return await this.client.ask(`${this.path}/result`, limit, pictureOf);
-    } catch (error) {
-      if (!(error instanceof Conflict && error.code === "job_not_finished")) throw error;
-    }
-    await this.#ended(limit);
-    return this.client.ask(`${this.path}/result`, limit, pictureOf);
-  }
-
-  /** Cancel the job; one that has ended does not change. @param {Bounds} [bounds] */
+  /** Withdraw it; what has ended does not change. @param {Bounds} [bounds] */
   async cancel(bounds = {}) {
-    return this.#seen(new Limit(bounds, this.at), "DELETE");
+    return this.seen(new Limit(bounds, this.at), "DELETE");
   }
 
-  /** @param {Limit} limit @param {string} [method] @returns {Promise<JobState>} */
-  async #seen(limit, method = "GET") {
-    /** @type {JobState} */
+  /** @protected @param {Limit} limit @param {string} [method] @returns {Promise<State>} */
+  async seen(limit, method = "GET") {
+    /** @type {State} */
     const state = await this.client.ask(this.path, limit, jsonOf, method);
     this.last = state;
     return state;
   }
 
-  /** @param {Limit} limit */
-  async #ended(limit) {
-    /** @type {JobState | undefined} */
+  /** @protected @param {Limit} limit */
+  async ended(limit) {
+    /** @type {State | undefined} */
     let last;
     for await (const state of this.#watched(limit)) last = state;
-    return /** @type {JobState} */ (last);
+    return /** @type {State} */ (last);
   }
 
   /**
-   * Yield each state, from the job's events, and by asking where they break off.
+   * Yield each state, from the events, and by asking where they break off.
    * @param {Limit} limit
-   * @returns {AsyncGenerator<JobState, void, void>}
+   * @returns {AsyncGenerator<State, void, void>}
    */
   async *#watched(limit) {
     let shown = "";
@@ -855,7 +903,7 @@ export class Job {
     }
   }
 
-  /** @param {Limit} limit @returns {AsyncGenerator<JobState, void, void>} */
+  /** @param {Limit} limit @returns {AsyncGenerator<State, void, void>} */
   async *#rounds(limit) {
     try {
       yield* this.#heard(limit);
@@ -864,10 +912,10 @@ export class Job {
       const passing = [ConnectionFailed, Busy, UnexpectedAnswer];
       if (!passing.some((family) => error instanceof family)) throw error;
     }
-    yield await this.#seen(limit);
+    yield await this.seen(limit);
   }
 
-  /** @param {Limit} limit @returns {AsyncGenerator<JobState, void, void>} */
+  /** @param {Limit} limit @returns {AsyncGenerator<State, void, void>} */
   async *#heard(limit) {
     limit.check();
     const stop = new AbortController();
@@ -899,5 +947,80 @@ export class Job {
     } finally {
       stop.abort();
     }
+  }
+}
+
+/**
+ * A job of the service. It outlives this object: its `id` finds it again. The deadline with which
+ * it was submitted stands in for those that its calls lack.
+ * @extends {Watched<JobState>}
+ */
+export class Job extends Watched {
+  /**
+   * @param {Client} client
+   * @param {string} id
+   * @param {JobState} [last] The job as it was last seen.
+   * @param {number} [at] Its deadline, by `performance.now()`.
+   */
+  constructor(client, id, last, at) {
+    super(client, id, `/jobs/${encodeURIComponent(id)}`, last, at);
+  }
+
+  /**
+   * The picture, once the job has ended. Throws the job's error if it failed.
+   * @param {Bounds} [bounds]
+   * @returns {Promise<Upscaled>}
+   */
+  async result(bounds = {}) {
+    const limit = new Limit(bounds, this.at);
+    // A browser hides the answer that leads elsewhere, and with it what is said of the picture.
+    const path = `${this.path}/result?redirect=false`;
+    try {
+      return await this.client.ask(path, limit, pictureOf);
+    } catch (error) {
+      if (!(error instanceof Conflict && error.code === "job_not_finished")) throw error;
+    }
+    await this.ended(limit);
+    return this.client.ask(path, limit, pictureOf);
+  }
+}
+
+/** Sources that are asked for at once. */
+const PAGE = 1000;
+
+/**
+ * A batch of the service. It outlives this object: its `id` finds it again.
+ * @extends {Watched<BatchState>}
+ */
+export class Batch extends Watched {
+  /**
+   * @param {Client} client
+   * @param {string} id
+   * @param {BatchState} [last] The batch as it was last seen.
+   */
+  constructor(client, id, last) {
+    super(client, id, `/batches/${encodeURIComponent(id)}`, last);
+  }
+
+  /**
+   * All sources as they are now, in the order in which they were given. The picture of one is
+   * `client.job(source.job_id).result()`.
+   * @param {Bounds} [bounds]
+   * @returns {Promise<SourceState[]>}
+   */
+  async sources(bounds = {}) {
+    const limit = new Limit(bounds);
+    /** @type {SourceState[]} */
+    const found = [];
+    /** @type {number | null} */
+    let cursor = 0;
+    while (cursor !== null) {
+      const path = `${this.path}/items?cursor=${cursor}&limit=${PAGE}`;
+      /** @type {{items: SourceState[], next_cursor: number | null}} */
+      const page = await this.client.ask(path, limit, jsonOf);
+      found.push(...page.items);
+      cursor = page.next_cursor;
+    }
+    return found;
   }
 }

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from deploy.grafana.source.integrations import integrations
 from deploy.grafana.source.overview import overview
 from deploy.grafana.source.queue import queue
 from deploy.grafana.source.scheduler import scheduler
 from deploy.grafana.source.workers import workers
 
 FOLDER = Path(__file__).parent / "dashboards"
-BOARDS = (overview, scheduler, workers, queue)
+BOARDS = (overview, scheduler, workers, queue, integrations)
 
 
 def dashboards() -> dict[str, str]:

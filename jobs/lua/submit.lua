@@ -7,24 +7,28 @@
 -- where its limits allow no such job: then the reason, the pixels that it has used, and the ms left of
 -- this day. What follows the job's end is in shared/deliveries.lua: `place` is where its picture goes, and
 -- `put_url` a URL that lets its owner write there, kept for `put_ttl` seconds.
--- A named client has a `weight` against others (shared/shares.lua): 'share' is the answer where its own jobs
--- leave no time for this one on its part of the workers.
+-- A client has a `weight` against others (shared/shares.lua), as have all callers without a key together:
+-- 'share' is the answer where its own jobs leave no time for this one on its part of the workers.
 local id, job, remaining, cheapest, on_miss, limit, narrowest, requirement, overhead =
   ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10], tonumber(ARGV[11]),
   tonumber(ARGV[12]), ARGV[13], tonumber(ARGV[14])
 local workers, payload_ttl, small = tonumber(ARGV[15]), ARGV[16], ARGV[17]
 local result_channel = ARGV[18]
-local counters, jobs = KEYS[19], KEYS[20]
+local counters, jobs = KEYS[22], KEYS[23]
 local pixels, pixels_per_day, most_jobs = tonumber(ARGV[19]), tonumber(ARGV[20]), tonumber(ARGV[21])
 local stored = ARGV[22] ~= ''
 local key, fingerprint, webhook_url, webhook_host = ARGV[23], ARGV[24], ARGV[25], ARGV[26]
 local place, place_host, put_url, put_ttl = ARGV[27], ARGV[28], ARGV[29], ARGV[30]
 
-local client, weight = ARGV[31] ~= '' and ARGV[31] or nil, ARGV[32]
-
 local now = now_ms()
+local client, weight = ARGV[31] ~= '' and ARGV[31] or client_without_key(now), ARGV[32]
 local deadline = now + remaining
 local start = now + start_slack_ms(remaining, cheapest, overhead)
+
+-- With 'full', the cheapest cost of all that waits in microseconds: a refusal must not cost another call.
+local function full()
+  return 'full', redis.call('HGET', sums, 'cheapest') or '0'
+end
 
 local function refused(...)
   if stored then drop_payload(id) end
@@ -44,13 +48,13 @@ if client then
   if beyond <= 0 and has_part_of(limit, client, now) then beyond = FULL_RETRY_MS end
   if beyond > 0 then return refused('share', text(beyond), backlog_for(client, now, true)) end
 end
-if redis.call('ZCARD', pending) >= limit then return refused('full') end
+if redis.call('ZCARD', pending) >= limit then return refused(full()) end
 local late = workers > 0 and late_ms(now, start, cheapest, workers, small ~= '') or 0
 if late > 0 then return refused('late', text(late), backlog_for(client, now, true)) end
 if not stored then return { 'free' } end
 -- The picture was sent along with this call, but the server may have had no memory for it.
 if payloads ~= '' and redis.call('EXPIRE', payloads .. id, payload_ttl) == 0 then
-  return refused('full')
+  return refused(full())
 end
 
 -- The slack is stored with the job, so that its demand can be withdrawn if it is not run.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from jobs.client_limits import ClientLimits
 from jobs.errors import ModelNotAllowed
+from jobs.job import JobRequest
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Client:
             f"The client {self.name} may not name the model {model}; it may name {allowed}, or "
             "leave the choice to the service."
         )
+
+    def owning(self, job: JobRequest) -> JobRequest:
+        """Return a job as this client's. Raises ModelNotAllowed."""
+        self.check_model(job.model)
+        return job if self is ANYONE else replace(job, client=self.name, share=self.share)
 
 
 ANYONE = Client(ClientLimits(client=""))

@@ -56,6 +56,10 @@ class BatchItemAnswer(BaseModel):
     index: int
     image_url: str
     name: str | None
+    place: str | None = Field(
+        description="Where its picture is put: `s3://bucket/key`, or scheme and host of "
+        "`result_url`. Its job tells whether it is there. Null without either."
+    )
     state: ItemState
     job_id: str | None = Field(description="Null before the source has begun.")
     error: Problem | None = Field(description="A problem, if there will be no picture.")
@@ -97,6 +101,7 @@ def item_answer(batch_id: str, index: int, item: BatchItem, root_path: str = "")
         index=index,
         image_url=item.image_url,
         name=item.name,
+        place=None if item.result is None else item.result.place,
         state=item.state,
         job_id=job_id if begun else None,
         error=None if item.error is None else problem(item.error, job_id),

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 
-from jobs.batch import BatchOrder, ItemState
+from jobs.batch import BatchItem, BatchOrder, ItemState
 from jobs.errors import (
     AnysrError,
     InternalError,
@@ -20,6 +20,7 @@ from jobs.errors import (
 from jobs.formats import ImageFormat
 from jobs.job import JobStatus, JobView
 from jobs.queue import Submissions
+from jobs.terms import Terms
 from scheduling.request import AUTO
 from service.access.key_store import KeyStore
 from service.access.keys import ANYONE, Client
@@ -71,13 +72,13 @@ class Maker:
         self._parts = parts
         self._planner = JobPlanner(parts.settings)
 
-    async def make(self, order: BatchOrder, job_id: str, source: str, *, begun: bool) -> Made:
+    async def make(self, order: BatchOrder, job_id: str, item: BatchItem, *, begun: bool) -> Made:
         """Have a source made as the job of this id. With `begun`, another gateway may have
         submitted it already. Raises ConnectionError."""
         try:
             view = await self._known(job_id) if begun else None
             if view is None:
-                view = await self._submitted(order, job_id, source)
+                view = await self._submitted(order, job_id, item)
             while not view.ended:
                 view = await self._parts.submissions.wait(job_id, WAIT_S)
         except ConnectionError:
@@ -104,20 +105,20 @@ class Maker:
         except JobNotFound:
             return None
 
-    async def _submitted(self, order: BatchOrder, job_id: str, source: str) -> JobView:
+    async def _submitted(self, order: BatchOrder, job_id: str, item: BatchItem) -> JobView:
         """Return the job of a source, in the queue, as soon as that has room."""
         while True:
             await self._parts.pace.room()
             try:
-                return await self._submit(order, job_id, source)
+                return await self._submit(order, job_id, item)
             except PASSES as refusal:
                 pause_s = float(refusal.details.get("retry_after_s", 1.0))
             await asyncio.sleep(min(pause_s, LONGEST_PAUSE_S))
 
-    async def _submit(self, order: BatchOrder, job_id: str, source: str) -> JobView:
+    async def _submit(self, order: BatchOrder, job_id: str, item: BatchItem) -> JobView:
         parts, client = self._parts, self._client(order.client)
         wanted = wishes(order.options)
-        async with parts.uploads.fetched(source, wanted) as upload:
+        async with parts.uploads.fetched(item.image_url, wanted) as upload:
             header = await header_of(upload, parts.settings.max_source_pixels)
             upload = _with_format(upload, format_of_result("", header.format.own_output))
             budget_ms = client.largest_budget_ms(parts.settings.default_batch_budget_ms)
@@ -126,7 +127,9 @@ class Maker:
             )
             limits = client.limits if client.limits.counted else None
             view = await parts.dispatcher.submit(
-                job, upload.picture, upload.received, limits=limits
+                *(job, upload.picture, upload.received),
+                limits=limits,
+                terms=Terms(result=item.result),
             )
         parts.metrics.picture_admitted(view.job, len(upload.picture))
         parts.dispatcher.count_end_in_background(view)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from jobs.batch import BatchItem, BatchOrder, NewBatch
-from jobs.errors import InvalidRequest
+from jobs.batch import BatchItem
+from jobs.errors import AnysrError, InvalidRequest, from_code
+from jobs.terms import ResultTarget
 from models.catalog import Catalog
 from scheduling.planning import chosen_model
-from scheduling.request import UpscaleRequest, parse_request
+from scheduling.request import UpscaleRequest, check_one_destination, parse_request
 from service.access.keys import Client
 from service.outbound.urls import LONGEST_URL
+from service.results.destinations import Placed
 from service.sources.parameter import DESCRIPTION
 
 LONGEST_NAME = 255
@@ -35,6 +38,22 @@ class BatchSource(BaseModel):
     name: Annotated[str, Field(max_length=LONGEST_NAME)] | None = Field(
         None, description="What the caller calls it; it comes back with the source."
     )
+    result: Annotated[str, Field(min_length=1, max_length=LONGEST_URL)] | None = Field(
+        None,
+        description="Where its picture is put: `s3://bucket/key` of a bucket in `ANYSR_BUCKETS`.",
+        examples=["s3://pictures/out/photo.webp"],
+    )
+    result_url: Annotated[str, Field(min_length=1, max_length=LONGEST_URL)] | None = Field(
+        None,
+        description="URL to which its picture is PUT, such as a presigned one; its host must be in "
+        "`ANYSR_RESULT_HOSTS`.",
+    )
+
+    @model_validator(mode="after")
+    def one_destination(self) -> Self:
+        """Raise ValueError for two."""
+        check_one_destination(self.result, self.result_url)
+        return self
 
 
 class BatchRequest(BaseModel):
@@ -55,15 +74,28 @@ class BatchRequest(BaseModel):
         None, description="As of `POST /jobs`, of the batch with its sources."
     )
 
-    def new_batch(self, batch_id: str, client: str) -> NewBatch:
-        """Return the batch to keep for a client."""
-        items = tuple(BatchItem(source.image_url, source.name) for source in self.sources)
-        return NewBatch(batch_id, BatchOrder(client, self.texts), items)
+    def items(self, target: Callable[[Placed], ResultTarget | None]) -> tuple[BatchItem, ...]:
+        """Return the sources to keep; `target` checks where a picture is to be put. Raises its
+        error for the first source that may not be put where it should."""
+        return tuple(
+            BatchItem(source.image_url, source.name, _placed(index, source, target))
+            for index, source in enumerate(self.sources)
+        )
 
     @property
     def texts(self) -> dict[str, str]:
         """The options as a query has them, whose grammar they then keep to."""
         return {name: _text(value) for name, value in self.options.items()}
+
+
+def _placed(
+    index: int, source: BatchSource, target: Callable[[Placed], ResultTarget | None]
+) -> ResultTarget | None:
+    try:
+        return target(source)
+    except AnysrError as error:
+        detail = f"sources.{index}: {error.detail}"
+        raise from_code(error.code, detail, **error.details) from None
 
 
 def largest_body(sources: int) -> int:

@@ -83,7 +83,7 @@ class BatchRun:
         if self._hold is not BatchHold.HELD:
             return
         job_id = item_job_id(self._lease.batch_id, index)
-        made = await self._maker.make(order, job_id, item.image_url, begun=begun)
+        made = await self._maker.make(order, job_id, item, begun=begun)
         await self._record(index, item, made)
 
     async def _withdraw(self) -> None:

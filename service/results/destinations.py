@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import httpx
 
 from jobs.errors import AddressRefused, InvalidRequest
 from jobs.terms import ResultTarget
-from scheduling.request import DeferredRequest
 from service.outbound.addresses import AllowedAddresses
 from service.outbound.client import OutboundClient
 from service.outbound.urls import literal_address
 from service.sources.buckets import S3, Bucket, split_address, writable
 from service.sources.hosts import AllowedHosts
+
+
+class Placed(Protocol):
+    """What names at most one destination."""
+
+    @property
+    def result(self) -> str | None:
+        """`s3://bucket/key`."""
+
+    @property
+    def result_url(self) -> str | None:
+        """A URL to PUT to."""
 
 
 class Destinations:
@@ -33,7 +45,7 @@ class Destinations:
         self._allowed = allowed
         self._schemes = schemes
 
-    def target(self, wanted: DeferredRequest) -> ResultTarget | None:
+    def target(self, wanted: Placed) -> ResultTarget | None:
         """Return where the picture of a request goes; None where its caller fetches it.
 
         The name in a URL is not resolved before the delivery, which checks its addresses then.

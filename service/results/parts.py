@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from jobs.errors import ResultNotAllowed
 from jobs.queue import Submissions
 from jobs.terms import ResultTarget
-from scheduling.request import DeferredRequest
 from service.metrics import GatewayMetrics
 from service.outbound.addresses import AllowedAddresses, read_networks
 from service.outbound.client import OutboundClient
 from service.result_room import ResultRoom
-from service.results.destinations import Destinations
+from service.results.destinations import Destinations, Placed
 from service.results.storing import ResultSender
 from service.settings import GatewaySettings
 from service.sources.buckets import Bucket
@@ -48,6 +47,6 @@ class Results:
             ("https", "http") if settings.result_http else ("https",),
         )
 
-    def target(self, wanted: DeferredRequest) -> ResultTarget | None:
+    def target(self, wanted: Placed) -> ResultTarget | None:
         """Return where the picture of a request goes. Raises as `Destinations.target`."""
         return self._destinations.target(wanted)

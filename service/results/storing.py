@@ -11,7 +11,7 @@ import httpx
 from jobs.errors import AnysrError, BucketDenied, BucketNotFound, NotReady, ResultExpired
 from jobs.queue import Attempt, AttemptOutcome, Delivery, Submissions
 from service.deliveries.attempts import Attempts, skim
-from service.metrics import GatewayMetrics
+from service.metrics import WRITE, GatewayMetrics
 from service.outbound.client import OutboundClient, TimeBounds
 from service.result_room import ResultRoom, read_result
 from service.sliced_response import SLICE_BYTES
@@ -59,22 +59,30 @@ class ResultSender:
     async def attempt(self, delivery: Delivery) -> Attempt:
         """Make one attempt; whatever the receiver does is part of the answer. A picture or URL that
         has expired ends the delivery."""
+        in_bucket = delivery.as_it_stands.to.startswith(S3)
         share = self._room.share(delivery.job.job)
         try:
             picture = await read_result(self._submissions, delivery.job, share)
-            in_bucket = delivery.as_it_stands.to.startswith(S3)
-            attempt = await (self._into_bucket if in_bucket else self._to_url)(delivery, picture)
+            attempt = await self._sent(delivery, picture, in_bucket=in_bucket)
             if attempt.outcome is AttemptOutcome.DELIVERED:
                 self._metrics.picture_stored(len(picture))
+            elif in_bucket:
+                self._metrics.bucket_failed(WRITE)
             return attempt
         except ResultExpired as error:
             return Attempt(AttemptOutcome.REFUSED, error.code)
-        except AnysrError as error:
+        except AnysrError as error:  # of the queue
             return self._attempts.failed(delivery, error.code)
         except ConnectionError:  # of the pictures' Redis
             return self._attempts.failed(delivery, NotReady.code)
         finally:
             share.release()
+
+    async def _sent(self, delivery: Delivery, picture: bytes, *, in_bucket: bool) -> Attempt:
+        try:
+            return await (self._into_bucket if in_bucket else self._to_url)(delivery, picture)
+        except AnysrError as error:
+            return self._attempts.failed(delivery, error.code)
 
     async def _into_bucket(self, delivery: Delivery, picture: bytes) -> Attempt:
         """What a store refuses is tried again: its operator may mend rights and credentials."""

@@ -68,6 +68,25 @@ def test_a_second_key_shares_the_limits_and_changes_those_given(run: Run, key_fi
     assert (clients[0].limits.pixels_per_day, clients[0].limits.jobs_waiting) == (1000, 4)
 
 
+def test_share_is_the_weight_of_a_client_and_stays_until_it_is_set_again(
+    run: Run, key_file: Path
+) -> None:
+    token = run("create", "shop", "--share", "3").stdout.strip()
+    for arguments, share in (((), 3), (("--share", "5"), 5)):
+        assert run("create", "shop", *arguments).exit_code == 0
+        client = client_with(token, read_key_file(key_file).ring())
+        assert client is not None
+        assert client.share == share
+    assert "share 5" in run("list").stdout
+
+
+@pytest.mark.parametrize("share", ["0", "1001", "-1", "0.5"])
+def test_share_out_of_range_changes_nothing(run: Run, key_file: Path, share: str) -> None:
+    made = run("create", "shop", "--share", share)
+    assert made.exit_code == 2, made.output
+    assert not key_file.exists()
+
+
 def test_revoking_takes_one_key_and_leaves_the_client(run: Run, key_file: Path) -> None:
     first, second = (run("create", "a.b").stdout.strip() for _ in range(2))
     assert run("revoke", first.split("_")[1]).exit_code == 0

@@ -109,12 +109,12 @@ FAMILIES: dict[type[AnysrError], str] = {
     "links_disabled",
     Busy: "overloaded not_ready rate_limited quota_exceeded too_many_jobs share_exceeded "
     "not_durable_yet",
-    Conflict: "job_not_finished job_cancelled idempotency_key_reused",
+    Conflict: "job_not_finished job_cancelled idempotency_key_reused upload_unfilled upload_used",
     DeadlineExceeded: "deadline_exceeded",
     Infeasible: "budget_infeasible quality_infeasible",
     InvalidRequest: "invalid_request unknown_model unknown_width model_not_trained "
-    "webhooks_disabled",
-    NotFound: "job_not_found batch_not_found result_expired webhook_not_found",
+    "webhooks_disabled uploads_disabled",
+    NotFound: "job_not_found batch_not_found result_expired webhook_not_found upload_not_found",
     PictureRefused: "empty_body corrupt_image body_too_large image_too_large output_too_large "
     "unsupported_image animated_image decoding_too_long",
     ServiceFailed: "internal_error worker_lost not_durable",

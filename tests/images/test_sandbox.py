@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -181,6 +182,21 @@ def test_a_picture_that_takes_too_long_is_ended_and_the_next_one_is_decoded(
     assert first is not None
     with pytest.raises(ProcessLookupError):
         os.kill(first, 0)
+
+
+def test_a_picture_that_was_decoded_while_its_worker_was_stopped_is_handed_over(
+    decoder: Decoder,
+) -> None:
+    data = saved(Image.new("RGB", (1000, 1000), "red"), "PNG")
+    decoder(data)
+    call = decoder.within(0.0)  # its time is over as soon as the worker looks at the clock
+    call.begin(data, 4 * LIMIT)
+    assert call.begun
+    assert decoder._process is not None
+    answers = decoder._process._socket
+    eventually_sync(lambda: select.select([answers], [], [], 0)[0], "the decoder's answer")
+    assert call(data, 4 * LIMIT).width == 1000
+    assert decoder.ends == []
 
 
 def test_a_process_whose_worker_is_gone_ends_by_its_own_clock(

@@ -11,13 +11,13 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from jobs.backlog import Backlog, Run
-from jobs.blob_store import UNACCEPTED_S, BlobStore
 from jobs.connection import SteadyRedis
 from jobs.durability import DurableCalls
 from jobs.embedded_redis import Binary
 from jobs.job import Job
 from jobs.keys import Keys
 from jobs.queue import NoTime
+from jobs.redis_blobs import UNACCEPTED_S, RedisBlobs
 from jobs.redis_queue import RedisQueue
 from jobs.redis_submissions import ASK_FIRST_BYTES
 from jobs.scripts import Scripts
@@ -177,7 +177,7 @@ async def test_picture_whose_sender_dies_before_its_job_is_accepted_is_soon_gone
 ) -> None:
     name = keys.payload("a")
     durable = DurableCalls(raw_redis, keys.durable)
-    blobs = BlobStore(raw_redis, keys, queue_settings, durable, apart=False)
+    blobs = RedisBlobs(raw_redis, keys, queue_settings, durable, apart=False)
     await raw_redis.execute_command(*blobs.putting_payload("a", b"picture"))
     assert 0 < await raw_redis.ttl(name) <= UNACCEPTED_S
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
@@ -13,10 +14,12 @@ from jobs.errors import DeadlineExceeded, InternalError, WorkerLost
 from jobs.job import Claim, Job, JobStatus, LeaseState, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.queue import Gap
+from jobs.redis_leases import SWEEP_S
 from jobs.redis_queue import RedisQueue
 from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
 from tests.support.redis_server import expire_lease
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("redis_url", list(Binary), indirect=True)
 
@@ -265,6 +268,42 @@ async def test_urgent_claim_without_a_job_leaves_the_wake_up_to_idle_workers(
     await queue.submissions.submit(make_job(), b"picture")
     assert await queue.leases.claim_urgent("busy", Gap(0.0, 0.0)) is None
     assert await queue.leases.claim("idle", 5.0) is not None
+
+
+async def test_a_busy_worker_that_looks_for_urgent_jobs_runs_no_script_in_vain(
+    queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    async def scripts_run() -> int:
+        return int((await raw_redis.info("commandstats"))["cmdstat_evalsha"]["calls"])
+
+    async def looks(gap: Gap) -> int:
+        before = await scripts_run()
+        for _ in range(20):
+            assert await queue.leases.claim_urgent("w", gap) is None
+        return await scripts_run() - before
+
+    gap = Gap(1_000.0, 1_000.0)
+    began = time.monotonic()
+    empty = await looks(gap)
+    await queue.submissions.submit(make_job(budget_ms=60_000.0), b"picture")
+    later = await looks(gap)
+    swept = 1 + (time.monotonic() - began) / SWEEP_S
+    assert 1 <= empty + later <= swept
+    assert await queue.leases.claim_urgent("w", Gap(1e9, 1e9)) is not None
+
+
+async def test_a_busy_worker_still_gives_a_dead_workers_job_to_others(
+    queue: RedisQueue, raw_redis: Redis, keys: Keys, make_job: MakeJob
+) -> None:
+    await queue.submissions.submit(make_job(budget_ms=500_000.0), b"picture")
+    lost = await claimed(queue, "dead")
+    await expire_lease(raw_redis, keys, lost)
+
+    async def waits_again() -> bool:
+        assert await queue.leases.claim_urgent("busy", Gap(1.0, 1.0)) is None
+        return (await queue.submissions.view(lost.job.id)).status is JobStatus.QUEUED
+
+    await eventually(waits_again, "the job waits again")
 
 
 async def test_delivery_and_the_next_claim_are_one_call(

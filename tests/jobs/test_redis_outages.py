@@ -16,11 +16,13 @@ import psutil
 import pytest
 import redis
 
+from benchmarks.nemesis.redis_on_disk import RedisOnDisk
 from jobs.connection import connect
 from jobs.embedded_redis import Binary, embedded_redis, find_binary
 from jobs.errors import InternalError, JobNotFound, Overloaded
 from jobs.heartbeat import WorkerHeartbeat
-from jobs.job import Job, JobStatus, LeaseState, Reason, RunFacts
+from jobs.job import Claim, Job, JobStatus, LeaseState, Reason, RunFacts
+from jobs.outages import deliver
 from jobs.queue import Gap
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
@@ -259,3 +261,46 @@ async def test_outage_of_the_pictures_uses_up_no_attempt(
     assert claim is not None
     assert (claim.job, claim.attempt, claim.payload) == (job, 1, b"picture")
     assert await queue.leases.complete(claim, FACTS, b"result")
+
+
+async def test_a_full_disk_is_an_outage_and_no_picture_is_made_again(
+    tmp_path: Path, queue_settings: QueueSettings, open_queue: OpenQueue, make_job: MakeJob
+) -> None:
+    store = RedisOnDisk(tmp_path)
+    store.start()
+    try:
+        settings = queue_settings.model_copy(update={"redis_url": store.url, "lease_seconds": 60})
+        queue, job = open_queue(store.url, settings), make_job()
+        await queue.submissions.submit(job, b"picture")
+        claim = await queue.leases.claim("w", 0)
+        assert claim is not None
+        store.fill_disk()
+        with redis.Redis.from_url(store.url) as client:
+            eventually_sync(lambda: _refuses_writes(client), "a server that refuses writes")
+        for call in (
+            queue.submissions.submit(make_job(), b"other"),
+            queue.leases.renew(claim, 0.5),
+            queue.leases.complete(claim, FACTS, b"result"),
+            queue.registry.publish_heartbeat(HEARTBEAT),
+        ):
+            with pytest.raises(ConnectionError):
+                await call
+        assert (await queue.submissions.view(job.id)).status is JobStatus.RUNNING
+        delivering = asyncio.create_task(deliver(lambda: _completed(queue, claim)))
+        store.free_disk()
+        assert await delivering
+        assert await queue.submissions.result(await queue.submissions.view(job.id)) == b"result"
+    finally:
+        store.stop()
+
+
+def _refuses_writes(client: redis.Redis) -> bool:
+    try:
+        client.set("full", "x")
+    except redis.ResponseError as error:
+        return str(error).startswith("MISCONF")
+    return False
+
+
+async def _completed(queue: RedisQueue, claim: Claim) -> bool:
+    return await queue.leases.complete(claim, FACTS, b"result")

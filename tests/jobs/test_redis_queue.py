@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from unittest.mock import Mock
 
@@ -150,18 +151,37 @@ async def test_full_queue_refuses_and_stores_nothing(
     assert await names(raw_redis, queue_settings) == before
 
 
-async def test_time_to_retry_counts_the_workers_that_are_ready(
+async def test_time_to_retry_counts_the_workers_that_the_gateway_knows(
     small_queue: RedisQueue, make_job: MakeJob
 ) -> None:
-    for worker, ready in (("a", True), ("b", True), ("c", False)):
-        await small_queue.registry.publish_heartbeat(
-            WorkerHeartbeat(worker, ready, ("anysr-s",), {})
-        )
     for _ in range(2):
         await small_queue.submissions.submit(make_job(cheapest_ms=10_000.0), b"picture")
     with pytest.raises(Overloaded) as caught:
-        await small_queue.submissions.submit(make_job(), b"picture")
+        await small_queue.submissions.submit(make_job(budget_ms=1e6), b"picture", workers=2)
     assert caught.value.details == {"retry_after_s": 10}
+
+
+async def test_a_refusal_of_a_full_queue_takes_one_call_to_the_server(
+    small_queue: RedisQueue, raw_redis: Redis, make_job: MakeJob
+) -> None:
+    for worker in range(50):
+        await small_queue.registry.publish_heartbeat(
+            WorkerHeartbeat(f"w{worker}", True, ("anysr-s",), {})
+        )
+    for _ in range(2):
+        await small_queue.submissions.submit(make_job(), b"picture")
+    before = await calls(raw_redis)
+    with pytest.raises(Overloaded):
+        await small_queue.submissions.submit(make_job(), b"picture")
+    after = await calls(raw_redis)
+    assert after["evalsha"] == before["evalsha"] + 1
+    assert after["get"] == before["get"]
+
+
+async def calls(server: Redis) -> Counter[str]:
+    """The calls of each command that a server has run."""
+    stats = await server.info("commandstats")
+    return Counter({name.removeprefix("cmdstat_"): of["calls"] for name, of in stats.items()})
 
 
 async def test_submitting_at_once_never_overfills(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jobs.backlog import ClientLoad, Group
 from scheduling.load import Load
 from scheduling.policy import bind
-from scheduling.shares import over_share_ms
+from scheduling.shares import over_share_ms, share_slack_ms
 from scheduling.simulation.simulator import SimulatedWorkers, SimulationResult, simulate
 from scheduling.simulation.strategies import Ours
 from scheduling.simulation.workload import beside
@@ -42,6 +42,26 @@ def test_client_that_used_its_part_is_held_to_it():
 def test_client_without_waiting_jobs_is_never_beyond_its_part(part, workers, budget_ms):
     load = Load(NOW, workers, own=ClientLoad(part))
     assert over_share_ms(LADDER, budget_ms, load) == 0
+
+
+own_groups = st.lists(
+    st.builds(Group, st.floats(NOW, NOW + 9000), st.floats(0, 2000), st.floats(0, 2000)),
+    max_size=8,
+).map(lambda groups: tuple(sorted(groups)))
+
+
+@given(st.floats(0.01, 0.99), st.integers(1, 8), own_groups, st.floats(20, 9000), st.floats(0, 1))
+def test_least_slack_within_a_clients_part(part, workers, waiting, slack_ms, less):
+    load, cheapest_ms = Load(NOW, workers, own=ClientLoad(part, waiting)), LADDER[0].safe_ms
+
+    def over(slack_ms: float) -> float:
+        return over_share_ms(LADDER, slack_ms + cheapest_ms, load)
+
+    found = share_slack_ms(cheapest_ms, slack_ms, load)
+    assert found >= slack_ms
+    assert over(found) <= 1e-6
+    between = slack_ms + less * (found - slack_ms)
+    assert between > found - 1 or over(between) > 0
 
 
 def test_wait_until_a_client_is_within_its_part():

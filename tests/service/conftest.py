@@ -18,6 +18,7 @@ Test files go by endpoint, over real HTTP, or by module:
 - test_forms_http: form, form_preamble; test_head_http: head_requests; test_negotiation: negotiation
 - result_cache: result_cache, over HTTP and by module
 - links: links_api, links; by module, and over HTTP
+- test_stored_uploads_http: uploads_api, stored_uploads, and results in a bucket
 - inference: inference, and finished_picture; by requests written by hand, and by Triton's client
 - outbound: outbound, module by module; sources: sources, and uploads of no body
 - test_generated_clients: openapi, by the clients that generators make of it
@@ -84,12 +85,14 @@ def start(queue: RedisQueue, catalog: Catalog) -> Start:
 
     @contextlib.asynccontextmanager
     async def started(
-        catalogs: CatalogStore | None = None, **overrides: Any
+        catalogs: CatalogStore | None = None, other: RedisQueue | None = None, **overrides: Any
     ) -> AsyncIterator[RunningGateway]:
+        # `other` is a queue in place of the fixture's.
         # Not stale within a test, however long the machine keeps this loop waiting.
         quick = {"snapshot_seconds": 0.05, "snapshot_stale_seconds": 600, "shutdown_seconds": 5}
         settings = GatewaySettings(**quick | overrides)
-        app = create_app(settings, queue, catalogs or CatalogStore(lambda _: CatalogRead(catalog)))
+        catalogs = catalogs or CatalogStore(lambda _: CatalogRead(catalog))
+        app = create_app(settings, other or queue, catalogs)
         server = create_server(settings, app)
         # The protocol is named, for else asyncio leaves Nagle's delays on.
         with socket.socket(proto=socket.IPPROTO_TCP) as listener:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.backlog import Backlog, Group, QueueStats
+from jobs.backlog import Backlog, ClientLoad, Group, QueueStats
 from jobs.errors import BudgetInfeasible, InvalidRequest
 from jobs.formats import ImageFormat
 from jobs.job import JobRequest, OnMiss
@@ -20,6 +20,7 @@ from scheduling.load import Load
 from scheduling.options import Option
 from scheduling.policy import late_ms
 from scheduling.rungs import Rung
+from scheduling.shares import over_share_ms
 from scheduling.stages import FLOOR_STAGE
 from service.admission import admitted, assessed
 from service.default_budgets import (
@@ -181,6 +182,18 @@ def test_a_default_budget_grows_until_it_makes_no_job_late() -> None:
     found = default_budget_ms(BOUNDS, options[0], options, load, 10.0)
     assert found == MARGIN * 20 + 10 + 960 + 50
     assert late_ms(options, found, load, 10.0) == 0
+
+
+def test_a_default_budget_keeps_its_client_within_its_part() -> None:
+    """A client with half of one worker and two seconds of work has half of four seconds before."""
+    own = (Group(NOW + 500, 2_000.0, 2_000.0),)
+    load = Load(NOW, 1, waiting=own, own=ClientLoad(0.5, own))
+    options = options_of(20.0)
+    alone = default_budget_ms(BOUNDS, options[0], options, replace(load, own=None), 10.0)
+    assert over_share_ms(options, alone, load, 10.0) > 0
+    found = default_budget_ms(BOUNDS, options[0], options, load, 10.0)
+    assert found == 4_000 + 20 + 10 + 1
+    assert over_share_ms(options, found, load, 10.0) == 0
 
 
 def test_jobs_with_a_later_start_do_not_lengthen_a_default_budget() -> None:

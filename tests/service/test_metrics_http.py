@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,8 @@ from service.metrics import QUEUE_COUNTS
 from telemetry.trace_context import TraceContext, trace_id_of
 from tests.service.harness import RunningGateway, ScriptedWorker, Start, drawn
 from tests.service.test_status_http import freshly_stale, lines_of, metrics_of
+from tests.support.s3 import buckets_file
+from tests.support.waiting import eventually
 
 CALLER = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", True)
 TRACED = {"traceparent": CALLER.traceparent, "Content-Type": "image/png"}
@@ -31,6 +35,42 @@ async def budgets(served: RunningGateway) -> tuple[float, float]:
 async def test_budget_counters_exist_from_the_start(start: Start) -> None:
     async with start() as served:
         assert await budgets(served) == (0, 0)
+
+
+async def test_problems_are_counted_by_their_code(served: RunningGateway) -> None:
+    assert (await served.upscale(b"no picture")).status_code == 415
+    assert (await served.client.get("/no/such/path")).status_code == 404
+    samples = await metrics_of(served)
+    counted = {key[1]: n for key, n in samples.items() if key[0] == "anysr_http_problems_total"}
+    assert counted == {"unsupported_image": 1}
+
+
+async def test_failures_of_a_bucket_are_counted_by_operation(
+    start: Start, worker: ScriptedWorker, tmp_path: Path
+) -> None:
+    assert worker.go.is_set()
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    store = {"endpoint": f"http://127.0.0.1:{port}", "write": True}
+    store |= {"access_key_id": "nobody", "secret_access_key": "nothing"}
+
+    async def failures(served: RunningGateway) -> tuple[float, float]:
+        samples = await metrics_of(served)
+        read, write = (samples["anysr_bucket_failures_total", one] for one in ("read", "write"))
+        return read, write
+
+    async with start(buckets=buckets_file(tmp_path, closed=store)) as served:
+        assert await failures(served) == (0, 0)
+        named = {"scale": 2, "image_url": "s3://closed/a.png"}
+        assert (await served.client.post("/upscale", params=named)).status_code == 424
+        assert (await failures(served))[0] == 1
+        params = {"scale": 2, "result": "s3://closed/b.png"}
+        assert (await served.client.post("/jobs", params=params, content=drawn())).is_success
+
+        async def written() -> bool:
+            return (await failures(served))[1] >= 1
+
+        await eventually(written, "a failed attempt to write")
 
 
 async def test_a_picture_in_time_has_met_its_budget_and_a_late_one_missed_it(

@@ -307,9 +307,16 @@ async def test_route_label_is_the_template(served: RunningGateway) -> None:
 async def test_problems_for_what_the_framework_refuses(served: RunningGateway) -> None:
     assert_problem(await served.client.get("/no/such/path"), 404, "not_found")
     assert_problem(await served.client.get("/static/none.js"), 404, "not_found")
-    response = await served.client.put("/upscale")
-    assert_problem(response, 405, "method_not_allowed")
-    assert response.headers["allow"] == "POST"
+    for path, methods in (
+        ("/upscale", "POST"),
+        ("/models", "GET, HEAD"),
+        (f"/jobs/{32 * '0'}", "GET, DELETE, HEAD"),  # two routes of the service
+        ("/", "GET, HEAD"),
+        ("/static/app.js", "GET, HEAD"),
+    ):
+        response = await served.client.put(path)
+        assert_problem(response, 405, "method_not_allowed")
+        assert response.headers["allow"] == methods
 
 
 async def test_an_internal_error_reveals_nothing(

@@ -17,6 +17,7 @@ import httpx
 import obstore
 import pytest
 from obstore.store import S3Store
+from pydantic import SecretStr
 
 from tests.support.waiting import eventually_sync
 
@@ -59,6 +60,16 @@ class S3Server:
             "region": REGION,
             "access_key_id": KEY,
             "secret_access_key": SECRET,
+        } | more
+
+    def blob_settings(self, url: str, **more: object) -> dict[str, object]:
+        """The queue's settings for pictures in a bucket of this server."""
+        return {
+            "blob_url": url,
+            "blob_endpoint": self.endpoint,
+            "blob_region": REGION,
+            "blob_access_key_id": SecretStr(KEY),
+            "blob_secret_access_key": SecretStr(SECRET),
         } | more
 
 

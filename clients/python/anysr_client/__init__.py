@@ -4,6 +4,7 @@
 """
 
 from anysr_client.answers import (
+    BatchState,
     Destination,
     Estimate,
     Format,
@@ -13,10 +14,14 @@ from anysr_client.answers import (
     Models,
     Run,
     Rung,
+    SourceState,
     Webhook,
 )
+from anysr_client.async_batch import AsyncBatch
 from anysr_client.async_client import AsyncClient
 from anysr_client.async_job import AsyncJob
+from anysr_client.batch import Batch
+from anysr_client.batch_operations import Address, Source
 from anysr_client.batches import BatchItem
 from anysr_client.client import Client
 from anysr_client.deadline import Deadline
@@ -38,7 +43,7 @@ from anysr_client.errors import (
 from anysr_client.job import Job
 from anysr_client.options import EstimateOptions, JobOptions, Options
 from anysr_client.retries import NO_RETRIES, Retries
-from anysr_client.uploads import Picture, Url
+from anysr_client.uploads import Picture, Uploaded, Url
 from anysr_client.upscaled import Upscaled
 from anysr_client.version import VERSION
 
@@ -47,10 +52,14 @@ __version__ = VERSION
 __all__ = [
     "NO_RETRIES",
     "AccessDenied",
+    "Address",
     "AnysrError",
+    "AsyncBatch",
     "AsyncClient",
     "AsyncJob",
+    "Batch",
     "BatchItem",
+    "BatchState",
     "Busy",
     "Client",
     "Conflict",
@@ -77,8 +86,11 @@ __all__ = [
     "Run",
     "Rung",
     "ServiceFailed",
+    "Source",
     "SourceFailed",
+    "SourceState",
     "UnexpectedAnswer",
+    "Uploaded",
     "Upscaled",
     "Url",
     "Webhook",

@@ -1,16 +1,27 @@
-"""What the service answers in JSON: jobs, estimates and models. Times are milliseconds unless a
-name says otherwise."""
+"""What the service answers in JSON: jobs, batches, estimates and models. Times are milliseconds
+unless a name says otherwise."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from anysr_client.errors import AnysrError, error_of_problem
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ENDED: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a picture is to be written, once."""
+
+    id: str
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str]
+    """What the request must have."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,71 @@ class JobState:
     def failure(self) -> AnysrError | None:
         """The same as an exception, which the job's result would raise."""
         return None if self.error is None else error_of_problem(self.error, self.error["status"])
+
+
+BatchStatus = Literal["waiting", "running", "finished", "cancelled"]
+SourceStatus = Literal["waiting", "running", "succeeded", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class BatchState:
+    """A batch at one moment. Its times are those of the queue's clock."""
+
+    id: str
+    status: BatchStatus
+    progress: float
+    """Part of its sources that has ended, from 0 to 1."""
+    counts: Mapping[str, int]
+    """Number of its sources in each state."""
+    total: int
+    created_ms: float
+    started_ms: float | None
+    finished_ms: float | None
+    options: Mapping[str, str]
+    webhook: Webhook | None = None
+    """None without `webhook_url`."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not change any more."""
+        return self.status in ("finished", "cancelled")
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """One source of a batch at one moment."""
+
+    index: int
+    """Its place in the batch, from 0."""
+    image_url: str
+    name: str | None
+    state: SourceStatus
+    job_id: str | None
+    """None before it has begun."""
+    error: Mapping[str, Any] | None
+    """The problem for which there will be no picture."""
+    place: str | None = None
+    """Where its picture is put; its job tells whether it is there."""
+
+    @property
+    def begun_job_id(self) -> str:
+        """The id of its job. Raises ValueError before it has begun."""
+        if self.job_id is None:
+            raise ValueError(f"source {self.index} has not begun")
+        return self.job_id
+
+    @property
+    def failure(self) -> AnysrError | None:
+        """The same as an exception."""
+        return None if self.error is None else error_of_problem(self.error, self.error["status"])
+
+
+@dataclass(frozen=True)
+class SourcesPage:
+    """Some sources of a batch."""
+
+    items: tuple[SourceState, ...]
+    next_cursor: int | None
 
 
 @dataclass(frozen=True)

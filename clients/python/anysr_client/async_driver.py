@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
-from anysr_client.answers import JobState
 from anysr_client.calls import Answer, Call
 from anysr_client.deadline import Deadline
-from anysr_client.endpoint import check, failures, timeout_of
+from anysr_client.endpoint import check, check_key, failures, headers_of, timeout_of
 from anysr_client.errors import AnysrError, DeadlineExceeded
 from anysr_client.steps import Flow, Hear, Listen, Pause, Running, Send, Show
 from anysr_client.uploads import Upload
@@ -58,11 +57,11 @@ class AsyncDriver:
                 pass
         return running.result
 
-    def states(self, flow: Flow[JobState]) -> AsyncGenerator[JobState, None]:
+    def states(self, flow: Flow[T]) -> AsyncGenerator[T, None]:
         """Yield what a flow shows."""
         return self._states(Running(flow))
 
-    async def _states(self, running: Running[T]) -> AsyncGenerator[JobState, None]:
+    async def _states(self, running: Running[T]) -> AsyncGenerator[Any, None]:
         async with contextlib.aclosing(_Stream()) as stream:
             while (step := running.step) is not None:
                 if isinstance(step, Show):
@@ -108,13 +107,14 @@ class AsyncDriver:
             content=None if call.upload is None else _pieces(call.upload),
             timeout=bounds,
         )
-        return await self._http.send(request, stream=True)
+        check_key(request, call)
+        return await self._http.send(request, stream=True, follow_redirects=call.follows)
 
 
 async def _answer(response: httpx.Response) -> Answer:
     async with contextlib.aclosing(response):
         body = await response.aread()
-    return Answer(response.status_code, response.headers, body)
+    return Answer(response.status_code, headers_of(response), body)
 
 
 async def _pieces(upload: Upload) -> AsyncGenerator[bytes, None]:

@@ -38,6 +38,10 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     upload: Upload | None = None
+    follows: bool = False
+    """Whether the answer may be elsewhere; the key is not sent there."""
+    elsewhere: bool = False
+    """Whether `path` is the URL of a store, which must not get the key either."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class Submission:
         self._upload = upload
         self._budget_s = budget_s
         self._most_budget_s = most_budget_s
-        self._key = None if key is None else _quoted(key)
+        self._key = None if key is None else quoted(key)
         self._keyed = keyed or key is not None
         self._current: Call | None = None
         self._unsure = False
@@ -134,7 +138,7 @@ class Submission:
         budget = {} if budget_s is None else {BUDGET: f"{1e3 * budget_s:.3f}"}
         headers = {} if self._upload is None else _of_body(self._upload)
         if self._keyed:
-            headers["Idempotency-Key"] = self._key or _quoted(str(uuid.uuid4()))
+            headers["Idempotency-Key"] = self._key or quoted(str(uuid.uuid4()))
         return Call("POST", self._path, {**self._query, **budget}, headers, self._upload)
 
 
@@ -142,7 +146,7 @@ def _of_body(upload: Upload) -> dict[str, str]:
     return {"Content-Type": "application/octet-stream", "Content-Length": str(upload.size)}
 
 
-def _quoted(key: str) -> str:
+def quoted(key: str) -> str:
     """Return a key as a string of RFC 9651. Raises ValueError."""
     if not KEY.fullmatch(key):
         raise ValueError("an idempotency key has 1 to 255 printable ASCII characters")

@@ -8,7 +8,10 @@ from typing import Self, Unpack
 
 import httpx
 
+from anysr_client import batch_operations
 from anysr_client.answers import Estimate, Models
+from anysr_client.batch import Batch
+from anysr_client.batch_operations import Address, Order
 from anysr_client.batches import AT_ONCE, BatchItem, check_concurrency, run_batch
 from anysr_client.deadline import When, deadline_of
 from anysr_client.driver import Driver
@@ -18,7 +21,7 @@ from anysr_client.job import Job
 from anysr_client.operations import Operations, Wish
 from anysr_client.options import EstimateOptions, JobOptions, Options
 from anysr_client.retries import Retries
-from anysr_client.uploads import Picture
+from anysr_client.uploads import Picture, Uploaded
 from anysr_client.upscaled import Upscaled
 
 
@@ -79,6 +82,11 @@ class Client:
         state = self._driver.run(self._operations.submit(wish))
         return Job(self._driver, self._operations, state.id, state, wish.terms.deadline)
 
+    def upload(self, picture: Picture, *, deadline: When = None) -> Uploaded:
+        """Write a picture into the service's store, past the service itself, and return what one
+        `upscale` or `submit` takes in its place. Raises InvalidRequest where there is no store."""
+        return self._driver.run(self._operations.upload(picture, self._terms(deadline)))
+
     def job(self, job_id: str) -> Job:
         """Return a job that was submitted before; nothing is sent."""
         return Job(self._driver, self._operations, job_id)
@@ -101,6 +109,30 @@ class Client:
             return self.upscale(picture, deadline=shared, **options)
 
         return run_batch(one, sources, concurrency)
+
+    def submit_batch(
+        self,
+        sources: Iterable[Address],
+        *,
+        deadline: When = None,
+        webhook_url: str | None = None,
+        idempotency_key: str | None = None,
+        **options: Unpack[Options],
+    ) -> Batch:
+        """Return the batch of many pictures, by their addresses, with the same options. The service
+        fetches and makes them while it has room, beneath the work of callers who wait, so the
+        deadline is that of this call alone. One that fails stops no other.
+
+        Each call has an idempotency key; give one to submit the same batch again from elsewhere.
+        """
+        order = Order(sources, options, webhook_url, idempotency_key)
+        flow = batch_operations.submit(order, self._terms(deadline))
+        state = self._driver.run(flow)
+        return Batch(self._driver, self._operations, state.id, state)
+
+    def submitted_batch(self, batch_id: str) -> Batch:
+        """Return a batch that was submitted before; nothing is sent."""
+        return Batch(self._driver, self._operations, batch_id)
 
     def estimate(self, *, deadline: When = None, **options: Unpack[EstimateOptions]) -> Estimate:
         """Return time, quality and budgets for a picture that is described, and not sent."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
-from anysr_client.answers import JobState
 from anysr_client.calls import Answer, Call
 from anysr_client.deadline import Deadline
-from anysr_client.endpoint import check, failures, timeout_of
+from anysr_client.endpoint import check, check_key, failures, headers_of, timeout_of
 from anysr_client.errors import AnysrError
 from anysr_client.steps import Flow, Hear, Listen, Pause, Running, Send, Show
 
@@ -58,11 +57,11 @@ class Driver:
             pass
         return running.result
 
-    def states(self, flow: Flow[JobState]) -> Iterator[JobState]:
+    def states(self, flow: Flow[T]) -> Iterator[T]:
         """Yield what a flow shows."""
         return self._states(Running(flow))
 
-    def _states(self, running: Running[T]) -> Iterator[JobState]:
+    def _states(self, running: Running[T]) -> Iterator[Any]:
         with contextlib.closing(_Stream()) as stream:
             while (step := running.step) is not None:
                 if isinstance(step, Show):
@@ -109,13 +108,14 @@ class Driver:
             content=pieces,
             timeout=bounds,
         )
-        return self._http.send(request, stream=True)
+        check_key(request, call)
+        return self._http.send(request, stream=True, follow_redirects=call.follows)
 
 
 def _answer(response: httpx.Response, deadline: Deadline | None) -> Answer:
     with contextlib.closing(response):
         body = b"".join(_watched(response.iter_bytes(), deadline))
-    return Answer(response.status_code, response.headers, body)
+    return Answer(response.status_code, headers_of(response), body)
 
 
 def _watched(pieces: Iterator[bytes], deadline: Deadline | None) -> Iterator[bytes]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import httpx
 
+from anysr_client.calls import Call
 from anysr_client.deadline import Deadline
 from anysr_client.errors import AnysrError, ConnectionFailed, DeadlineExceeded
 from anysr_client.version import VERSION
@@ -59,6 +60,21 @@ class Endpoint:
         """Headers of every request."""
         named = {"User-Agent": f"anysr-client/{VERSION}"}
         return named if self.key is None else named | {"Authorization": f"Bearer {self.key}"}
+
+
+def check_key(request: httpx.Request, call: Call) -> None:
+    """Take the key out of a request to a store."""
+    if call.elsewhere:
+        request.headers.pop("Authorization", None)
+
+
+def headers_of(response: httpx.Response) -> Mapping[str, str]:
+    """Return the headers of an answer. Where the service leads elsewhere to a picture, they are its
+    own, with the content type of what is there."""
+    if not response.history or not response.is_success:
+        return response.headers
+    kind = {"Content-Type": response.headers.get("Content-Type", "")}
+    return httpx.Headers([*response.history[0].headers.items(), *kind.items()])
 
 
 def timeout_of(deadline: Deadline | None, quiet_s: float | None = None) -> httpx.Timeout:

@@ -120,6 +120,7 @@ BY_CODE: Mapping[str, type[AnysrError]] = {
     "idempotency_key_reused": Conflict,
     "model_not_trained": InvalidRequest,
     "quality_infeasible": Infeasible,
+    "uploads_disabled": InvalidRequest,
     "webhooks_disabled": InvalidRequest,
 }
 """Families that a status alone does not tell."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from anysr_client.answers import JobState
+from anysr_client.answers import BatchState, JobState
 from anysr_client.calls import Answer, Call
 from anysr_client.deadline import Deadline
 from anysr_client.errors import AnysrError
@@ -52,9 +52,9 @@ class Pause:
 
 @dataclass(frozen=True)
 class Show:
-    """Give the caller a job's state. Reply: None."""
+    """Give the caller the state of a job or a batch. Reply: None."""
 
-    state: JobState
+    state: JobState | BatchState
 
 
 Step = Send | Listen | Hear | Pause | Show

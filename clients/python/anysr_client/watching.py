@@ -1,11 +1,13 @@
-"""Watches a job until it ends: by its events, and by asking where they break off."""
+"""Watches a job or a batch until it ends: by its events, and by asking where they break off."""
 
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 from urllib.parse import quote
 
-from anysr_client.answers import JobState
+from anysr_client.answers import BatchState, JobState
 from anysr_client.calls import Call, Plain
 from anysr_client.deadline import Deadline
 from anysr_client.errors import Busy, ConnectionFailed, DeadlineExceeded, UnexpectedAnswer
@@ -21,31 +23,48 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 
 
-def job_path(job_id: str, *part: str) -> str:
-    """Return the path of a job, or of a part of it."""
-    return "/".join(("/jobs", quote(job_id, safe=""), *part))
+State = TypeVar("State", JobState, BatchState)
 
 
-def state_of(job_id: str, terms: Terms) -> Flow[JobState]:
-    """Return a job as it is now."""
-    answer = yield from answered(Plain(Call("GET", job_path(job_id))), terms)
-    return read_json(JobState, answer.body)
+@dataclass(frozen=True)
+class Resource(Generic[State]):
+    """A job or a batch of the service."""
+
+    path: str
+    kind: type[State]
+    """What its state is read as."""
 
 
-def watched(job_id: str, terms: Terms) -> Flow[JobState]:
-    """Show a job's state at once and at each change, and return the last one.
+def job_of(job_id: str) -> Resource[JobState]:
+    """Return the job of an id."""
+    return Resource(f"/jobs/{quote(job_id, safe='')}", JobState)
 
-    Raises DeadlineExceeded at the deadline; the job goes on.
+
+def batch_of(batch_id: str) -> Resource[BatchState]:
+    """Return the batch of an id."""
+    return Resource(f"/batches/{quote(batch_id, safe='')}", BatchState)
+
+
+def state_of(resource: Resource[State], terms: Terms) -> Flow[State]:
+    """Return a job or a batch as it is now."""
+    answer = yield from answered(Plain(Call("GET", resource.path)), terms)
+    return read_json(resource.kind, answer.body)
+
+
+def watched(resource: Resource[State], terms: Terms) -> Flow[State]:
+    """Show a state at once and at each change, and return the last one.
+
+    Raises DeadlineExceeded at the deadline; the job or batch goes on.
     """
-    shown: JobState | None = None
+    shown: State | None = None
     pause_s = FIRST_PAUSE_S
     while True:
         before = shown
         # A gateway that stops ends its streams, and some proxies pass none on.
         with contextlib.suppress(ConnectionFailed, Busy, UnexpectedAnswer):
-            shown = yield from _heard_of(job_id, terms.deadline, shown)
+            shown = yield from _heard_of(resource, terms.deadline, shown)
         if shown is None or not shown.ended:
-            shown = yield from _show(shown, (yield from state_of(job_id, terms)))
+            shown = yield from _show(shown, (yield from state_of(resource, terms)))
         if shown.ended:
             return shown
         pause_s = FIRST_PAUSE_S if shown != before else min(2.0 * pause_s, LONGEST_PAUSE_S)
@@ -53,25 +72,25 @@ def watched(job_id: str, terms: Terms) -> Flow[JobState]:
 
 
 def _heard_of(
-    job_id: str, deadline: Deadline | None, shown: JobState | None
-) -> Flow[JobState | None]:
-    """Show the states of a job's events, until they end or the deadline is so near that a shorter
+    resource: Resource[State], deadline: Deadline | None, shown: State | None
+) -> Flow[State | None]:
+    """Show the states in events, until they end or the deadline is so near that a shorter
     silence has to be noticed; return the last one."""
     quiet_s = _quiet_s(deadline)
-    call = Call("GET", job_path(job_id, "events"), headers={"Accept": "text/event-stream"})
+    call = Call("GET", f"{resource.path}/events", headers={"Accept": "text/event-stream"})
     answer = yield from listened(call, deadline, quiet_s)
     if answer.error is not None:
         raise answer.error
     reader = EventReader()
     while piece := (yield from heard()):
         for data in reader.read(piece):
-            shown = yield from _show(shown, read_json(JobState, data))
+            shown = yield from _show(shown, read_json(resource.kind, data))
         if deadline is not None and deadline.left_s() < quiet_s > SHORTEST_QUIET_S:
             break
     return shown
 
 
-def _show(shown: JobState | None, state: JobState) -> Flow[JobState]:
+def _show(shown: State | None, state: State) -> Flow[State]:
     if state != shown:
         yield Show(state)
     return state
@@ -84,7 +103,7 @@ def _quiet_s(deadline: Deadline | None) -> float:
         return LONGEST_QUIET_S
     left_s = deadline.left_s()
     if left_s <= 0.0:
-        raise DeadlineExceeded("the deadline passed before the job ended")
+        raise DeadlineExceeded("the deadline passed before the end")
     return min(LONGEST_QUIET_S, max(SHORTEST_QUIET_S, left_s / 4.0))
 
 

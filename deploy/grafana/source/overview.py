@@ -82,6 +82,16 @@ def overview() -> Dashboard:
             about="From the end of the upload to the finished answer. Points are single traces.",
         ),
         lines(
+            "Time of requests by route, p90",
+            "s",
+            Query(
+                "histogram_quantile(0.9, sum by (le, route) "
+                "(rate(anysr_http_request_duration_seconds_bucket[$__rate_interval])))",
+                "{{route}}",
+            ),
+            about="From the head of a request to the end of its answer, with the upload.",
+        ),
+        lines(
             "Budget left when finished",
             "s",
             *(

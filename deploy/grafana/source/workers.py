@@ -29,6 +29,7 @@ def workers() -> Dashboard:
                 'sum by (instance) (changes(process_start_time_seconds{job="worker"}[15m]))',
                 "{{instance}} restarted",
             ),
+            Query("max(increase(anysr_stuck_workers_total[15m]))", "hung and replaced"),
             about="Started processes; restarts are those at the same address.",
         ),
         lines(
@@ -47,6 +48,23 @@ def workers() -> Dashboard:
             Query("sum by (instance) (rate(anysr_tiles_total[$__rate_interval]))", "{{instance}}"),
             about="Tiles that ran through a network.",
             stacked=True,
+        ),
+        lines(
+            "Suspended runs",
+            "ops",
+            Query("sum by (instance) (rate(anysr_yields_total[$__rate_interval]))", "{{instance}}"),
+            about="Runs that were suspended for a more urgent job.",
+            stacked=True,
+        ),
+        lines(
+            "What workers do without",
+            "none",
+            Query("sum(anysr_models_broken)", "entries of model folders that are broken"),
+            Query("sum(anysr_backends_refused)", "runtimes that computed wrongly or failed"),
+            Query(
+                'max(anysr_worker_costs_disturbed{over="max"})', "costs measured while disturbed"
+            ),
+            about="GET /health/ready names each, with its reason.",
         ),
         lines(
             "Workers by model",

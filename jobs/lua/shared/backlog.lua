@@ -58,6 +58,17 @@ local function entry_of(id)
   return string.match(redis.call('HGET', entries, id) or '', '^([^:]+):(%d+):(%d+)(@?.*)$')
 end
 
+-- The waiting jobs of a client (`of`: '@client'), by their latest start.
+local function pending_of(of)
+  return pending .. of
+end
+
+-- Notes which of a client's waiting jobs must start first.
+local function lead(of)
+  local first, client = redis.call('ZRANGE', pending_of(of), 0, 0, 'WITHSCORES'), string.sub(of, 2)
+  if first[1] then redis.call('ZADD', heads, first[2], client) else redis.call('ZREM', heads, client) end
+end
+
 -- The cheapest cost of a waiting job and that of its narrowest network, in microseconds; 0 for a job that
 -- does not wait.
 local function costs_of(id)
@@ -73,8 +84,10 @@ local function leave(id)
   redis.call('ZREM', pending, id)
   redis.call('ZREM', ages, id)
   redis.call('HDEL', entries, id)
+  if of and of ~= '' then redis.call('ZREM', pending_of(of), id) lead(of) end
   if redis.call('ZCARD', pending) == 0 then
-    redis.call('DEL', ages, entries, slots, sums)
+    for _, client in ipairs(redis.call('ZRANGE', heads, 0, -1)) do redis.call('DEL', pending_of('@' .. client)) end
+    redis.call('DEL', ages, entries, slots, sums, heads)
   elseif slot then
     if unsum('', slot, cheapest, narrowest) then redis.call('ZREM', slots, slot) end
     if of ~= '' then unsum(of, slot, cheapest, narrowest) end
@@ -91,20 +104,27 @@ local function wait(id, start, submitted, cheapest, narrowest, client)
   redis.call('HSET', entries, id, slot .. ':' .. cheapest .. ':' .. narrowest .. of)
   redis.call('ZADD', slots, slot, slot)
   sum('', slot, 1, cheapest, narrowest)
-  if of ~= '' then sum(of, slot, 1, cheapest, narrowest) end
+  if of == '' then return end
+  sum(of, slot, 1, cheapest, narrowest)
+  redis.call('ZADD', pending_of(of), text(start), id)
+  lead(of)
 end
 
 -- Until a worker reports when its run should end, `ends` has minus the cost of the job, and the run
 -- counts as one that begins now (expected_ends).
 local function lease(id, till, cheapest)
+  local record = read(id, 'start_ms', 'cheapest_ms', 'narrowest_ms')
+  local due, narrowest = number(record[1], 0) + number(record[2], 0), number(record[3], 0)
   redis.call('ZADD', leases, text(till), id)
   redis.call('ZADD', ends, text(0 - cheapest / 1000), id)
+  redis.call('HSET', run_costs, id, text(due) .. ' ' .. text(narrowest))
 end
 
 local function unlease(id)
   redis.call('ZREM', leases, id)
   redis.call('ZREM', ends, id)
-  if redis.call('ZCARD', leases) == 0 then redis.call('DEL', ends) end
+  redis.call('HDEL', run_costs, id)
+  if redis.call('ZCARD', leases) == 0 then redis.call('DEL', ends, run_costs) end
 end
 
 -- The expected ends of all runs as { id, end }; a run that takes longer than expected ends in the past.

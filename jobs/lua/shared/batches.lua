@@ -4,9 +4,13 @@
 -- list of one of them. A record with a `lease_token` is worked off by the gateway that knows the token.
 
 local function move_item(id, items, index, before, element)
+  local after = string.match(element, '^%a+')
   redis.call('LSET', items, index, element)
   redis.call('HINCRBY', records .. id, before, -1)
-  redis.call('HINCRBY', records .. id, string.match(element, '^%a+'), 1)
+  redis.call('HINCRBY', records .. id, after, 1)
+  if after ~= 'waiting' and after ~= 'running' then
+    redis.call('HINCRBY', counts, 'batch_sources_' .. after, 1)
+  end
 end
 
 -- Ends a batch with its last source, and answers whether it has ended.

@@ -5,6 +5,7 @@ local demand, capabilities, counts = KEYS[10], KEYS[11], KEYS[12]
 local deliveries, delivery_hosts = KEYS[13], KEYS[14]
 local dead_deliveries, delivery_wake = KEYS[15], KEYS[16]
 local active, shares = KEYS[17], KEYS[18]
+local heads, live_workers, run_costs = KEYS[19], KEYS[20], KEYS[21]
 local records, ended_channel, changes_channel = ARGV[1], ARGV[2], ARGV[3]
 local payloads, job_ttl = ARGV[4], ARGV[5] -- payloads: '' where pictures have a Redis of their own
 

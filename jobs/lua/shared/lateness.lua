@@ -9,12 +9,14 @@
 -- `yielding` of scheduling.load has the same.
 local LONG_MS, YIELD_MS, REMAINING = 100, 50, 1.5
 
--- Answers the runs as { expected end, when the run must end, cost of its narrowest network }.
+-- Answers the runs as { expected end, when the run must end, cost of its narrowest network }, each with its
+-- `id`; the last two are 0 for a stopping run.
 local function runs(now)
-  local found = {}
+  local listed, costs, found = redis.call('HGETALL', run_costs), {}, {}
+  for i = 1, #listed, 2 do costs[listed[i]] = listed[i + 1] end
   for i, run in ipairs(expected_ends(now)) do
-    local record = read(run[1], 'start_ms', 'cheapest_ms', 'narrowest_ms')
-    found[i] = { run[2], number(record[1], 0) + number(record[2], 0), number(record[3], 0) }
+    local due, narrowest = string.match(costs[run[1]] or '', '^(%S+) (%S+)$')
+    found[i] = { run[2], number(due, 0), number(narrowest, 0), id = run[1] }
   end
   return found
 end
@@ -31,14 +33,15 @@ end
 
 -- Answers when the running workers become free for a job, small or not, earliest first, and what
 -- remains of the runs that give way as { latest start, cost }. A run that takes longer than expected may end at
--- any moment.
-local function runs_at(now, small)
+-- any moment. One that `keeps` its worker gives way to nobody.
+local function runs_at(now, small, keeps)
   local free, suspended = {}, {}
   for _, run in ipairs(runs(now)) do
     local at, due, remaining = math.max(now, run[1]), run[2], REMAINING * run[3]
     local soonest = now + YIELD_MS
     if small and (remaining <= 0 or due - remaining <= soonest) then remaining = REMAINING * (at - now) end
-    if at > now + LONG_MS and remaining > 0 and due - remaining > soonest then
+    local yields = at > now + LONG_MS and remaining > 0 and due - remaining > soonest
+    if yields and not (keeps and keeps(run.id)) then
       at = soonest
       suspended[#suspended + 1] = { due - remaining, remaining }
     end
@@ -64,10 +67,11 @@ local function wait_ms(now, ends, workers, work)
 end
 
 -- The longest run before the jobs that must start after `start` that makes none of those late which
--- are in time now, as in scheduling.load.run_limits. `groups` are { start, cost }.
-local function longest_harmless_ms(now, ends, workers, groups, start)
+-- are in time now, and the longest after which all are in time, negative where one is late already; as
+-- in scheduling.load.run_limits. `groups` are { start, cost }.
+local function run_limits(now, ends, workers, groups, start)
   local idle, following = workers - #ends, 1
-  local taken, before, harmless = idle * now, 0, math.huge
+  local taken, before, harmless, longest = idle * now, 0, math.huge, math.huge
   for _, group in ipairs(groups) do
     while ends[following] and ends[following] < group[1] do
       idle, taken, following = idle + 1, taken + ends[following], following + 1
@@ -76,15 +80,18 @@ local function longest_harmless_ms(now, ends, workers, groups, start)
       local free = idle * group[1] - taken
       local left = math.min(free, free + idle * SLOT_MS - group[2]) - before
       if left >= 0 and left < harmless then harmless = left end
+      longest = math.min(longest, left)
     end
     before = before + group[2]
   end
-  return harmless
+  return harmless, longest
 end
 
 -- By how much a job with this latest start and cost, small or not, would be late behind the jobs before
 -- it, or make one behind it late; 0 or less if neither.
 local function late_ms(now, start, cost, workers, small)
+  -- An idle worker begins it at once, and the runs keep theirs: none of them has to be looked at.
+  if redis.call('ZCARD', pending) == 0 and redis.call('ZCARD', ends) < workers then return now - start end
   local ends, groups = runs_at(now, small)
   local listed = redis.call('ZRANGE', slots, 0, SLOTS_LISTED)
   local _, costs = sums_of('cheapest', listed)
@@ -98,5 +105,5 @@ local function late_ms(now, start, cost, workers, small)
   end
   workers = math.max(workers, #ends)
   local own = wait_ms(now, ends, workers, work) - (start - now)
-  return math.max(own, cost - longest_harmless_ms(now, ends, workers, groups, start))
+  return math.max(own, cost - run_limits(now, ends, workers, groups, start))
 end

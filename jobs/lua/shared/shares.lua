@@ -19,6 +19,17 @@ local function forget_inactive(now)
   if redis.call('ZCARD', active) == 0 then redis.call('DEL', shares) end
 end
 
+-- The client of a job that a caller without a key sends, while clients with keys are active: through a signed
+-- link, or to a gateway without keys. No client has such a name. Nil while none is active, and for all jobs
+-- where there are no keys: they are not weighed at all.
+local NAMELESS = '(anonymous)'
+local function client_without_key(now)
+  if redis.call('ZCARD', active) == 0 then return nil end
+  forget_inactive(now)
+  local nameless = redis.call('ZSCORE', active, NAMELESS) and 1 or 0
+  return redis.call('ZCARD', active) > nameless and NAMELESS or nil
+end
+
 -- Notes that a client of this weight sends a job.
 local function sends(client, weight, now)
   forget_inactive(now)
@@ -46,22 +57,24 @@ local function count_for(client, now, work_ms, used_ms)
     of('used', client), string.format('%.9g', used + used_ms), of('at', client), text(now))
 end
 
--- The part of the workers that is a client's; nil while no other client is active, and for no client.
-local function part_of(client, now)
+-- The part of the workers that is a client's, with this weight where it has sent no job lately; nil while no
+-- other client is active, and for no client.
+local function part_of(client, now, weight)
   if not client then return nil end
   forget_inactive(now)
   local known = redis.call('HMGET', shares, 'weights', of('weight', client))
   local own = number(known[2], 0)
   local others = number(known[1], 0) - own
-  if own == 0 then own = 1 end -- its job has waited for longer than it is active
+  if own == 0 then own = weight or 1 end -- without one, its job has waited for longer than it is active
   if others <= 0 then return nil end
   return own / (own + others)
 end
 
 -- The backlog of backlog.lua, with `runs` in words, and what the client has in the queue if others are
 -- active: its part, the cheapest and narrowest costs of its jobs by slot, its demand, the workers it used.
-local function backlog_for(client, now, runs)
-  local answer, part = runs and backlog_with_runs(now) or backlog(now), part_of(client, now)
+-- `weight` as for part_of.
+local function backlog_for(client, now, runs, weight)
+  local answer, part = runs and backlog_with_runs(now) or backlog(now), part_of(client, now, weight)
   if not part then return answer end
   if not runs then answer[#answer + 1] = '' end
   local listed = redis.call('ZRANGE', slots, 0, SLOTS_LISTED)

@@ -6,7 +6,17 @@ from importlib import import_module
 
 from tests.fuzz.target import Target
 
-NAMES = ("header", "decode", "exif", "metadata", "form", "upload", "parameters", "graph")
+NAMES = (
+    "header",
+    "decode",
+    "exif",
+    "metadata",
+    "form",
+    "upload",
+    "parameters",
+    "inference",
+    "graph",
+)
 
 
 def target(name: str) -> Target:

@@ -18,11 +18,13 @@ from jobs.errors import (
     InvalidRequest,
     SourceNotAllowed,
     UnsupportedImage,
+    UploadsDisabled,
 )
 from service.main import build_outbound, build_sources
 from service.metrics import GatewayMetrics
 from service.settings import GatewaySettings
 from service.sources.stores import store_client
+from service.stored_uploads import StoredUploads
 from service.uploads import Upload, UploadReader
 from tests.fuzz.target import Target, read_or_refused
 from tests.fuzz.targets.form import part
@@ -31,11 +33,11 @@ LIMIT = 3000
 """Bytes of a body; inputs may be longer."""
 REFUSALS = (
     *(BodyTooLarge, EmptyBody, InvalidRequest, UnsupportedImage),
-    *(AddressRefused, BucketNotAllowed, SourceNotAllowed),
+    *(AddressRefused, BucketNotAllowed, SourceNotAllowed, UploadsDisabled),
 )
 SETTINGS = GatewaySettings(max_body_bytes=LIMIT, max_uploads=1)
 SOURCES = build_sources(SETTINGS, build_outbound(SETTINGS), {}, store_client({}), GatewayMetrics())
-READER = UploadReader(SETTINGS, SOURCES)
+READER = UploadReader(SETTINGS, SOURCES, StoredUploads(None, SETTINGS))
 """One for all inputs, with one slot: a refusal that kept it would refuse the next input."""
 
 
@@ -76,6 +78,7 @@ def seeds() -> list[bytes]:
         (b"scale_h=1.5&scale_w=2&format=png", b"", b"", picture),
         (b"width=%38%30&on_miss=reject", b"application/octet-stream", b"", picture),
         (b"", multipart, b"%d" % len(form), form),
+        (b"scale=2&upload=" + 32 * b"0", b"image/png", b"0", b""),
         (b"scale=2", multipart, b"", form),
         (b"scale=2", b"text/plain", b"5", b"hello"),
         (b"scale=2", b"image/png", b"99999999999999999999999", b""),

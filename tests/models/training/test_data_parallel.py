@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from benchmarks.monitored.processes import free_ports
+from benchmarks.ports import free_ports
 from models.training.data_parallel import Peers
 
 CONFIG = """

@@ -277,3 +277,47 @@ def test_a_cancelled_long_run_does_not_narrow_the_next_ones():
     outcome = simulate(requests, tables, Ours(), SimulatedWorkers(1, deviation=0.0))
     assert outcome.cancelled == 1
     assert outcome.rungs["m@1"] >= len(small)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_request_of_several_shards_ends_in_exactly_one_way(name):
+    outcome = simulate(bursts(), TABLES, STRATEGIES[name](), SimulatedWorkers(shards=3))
+    assert ended(outcome) == outcome.requests == 3000
+    assert sum(outcome.rungs.values()) == outcome.met + outcome.late
+
+
+@settings(max_examples=50)
+@given(times, st.integers(0, 2**32), events)
+def test_no_job_of_several_shards_is_lost_whatever_fails(arrivals, seed, slow):
+    random = np.random.default_rng(seed)
+    budgets = random.uniform(20, 1500, len(arrivals)).tolist()
+    requests = workload(arrivals, budgets, random.integers(0, 2, len(arrivals)).tolist())
+    outcome = simulate(requests, TABLES, Ours(), SimulatedWorkers(2, slow=slow, shards=2))
+    assert ended(outcome) == len(arrivals)
+
+
+def test_an_idle_worker_takes_a_job_of_another_shard_after_a_look():
+    # Both shards have a worker, and both jobs go to one shard of those that look alike.
+    requests = workload([0.0, 1.0], 3000.0, 1)
+    for seed in range(10):
+        machine = SimulatedWorkers(2, deviation=0.0, shards=2, seed=seed)
+        watched = Watched()
+        assert simulate(requests, TABLES, watched, machine).met == 2
+        starts = [case.load.now_ms for case, _ in watched.cases]
+        assert starts[0] == 0.0
+        assert starts[1] == 1.0 or 1.0 < starts[1] <= 101.0
+
+
+def test_a_job_that_one_shard_refuses_goes_to_the_other():
+    # The first run leaves its own shard no time for a second job, and the other shard is idle.
+    tables = [(table(20)[4],)]
+    requests = workload([0.0, 1.0], 100.0)
+    for seed in range(10):
+        machine = SimulatedWorkers(2, deviation=0.0, shards=2, seed=seed)
+        outcome = simulate(requests, tables, Ours(), machine)
+        assert (outcome.met, outcome.refused) == (2, 0)
+
+
+def test_each_shard_needs_a_worker():
+    with pytest.raises(ValueError, match="shard"):
+        SimulatedWorkers(2, shards=3)

@@ -45,7 +45,7 @@ VERSION = f"{V2_MODEL}/versions/1"
 GUARDED = (
     *(("POST", "/upscale"), ("POST", "/jobs"), ("GET", "/estimate"), ("GET", "/models")),
     *(("GET", JOB), ("GET", f"{JOB}/result"), ("GET", f"{JOB}/events"), ("DELETE", JOB)),
-    *(("POST", "/batches"), ("GET", BATCH), ("GET", f"{BATCH}/items")),
+    *(("POST", "/uploads"), ("POST", "/batches"), ("GET", BATCH), ("GET", f"{BATCH}/items")),
     *(("GET", f"{BATCH}/events"), ("DELETE", BATCH)),
     *(("GET", V2_MODEL), ("GET", f"{V2_MODEL}/ready"), ("POST", f"{V2_MODEL}/infer")),
     *(("GET", VERSION), ("GET", f"{VERSION}/ready"), ("POST", f"{VERSION}/infer")),

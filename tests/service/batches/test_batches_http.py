@@ -28,6 +28,7 @@ from tests.service.harness import (
     Start,
     assert_problem,
 )
+from tests.service.test_status_http import metrics_of
 from tests.support.key_files import new_key
 from tests.support.remote import Remote, hang
 from tests.support.waiting import eventually
@@ -56,6 +57,90 @@ async def test_each_source_becomes_a_picture_of_its_own(
             assert image.size == (round((20 + number) * 2.5), 30)
     assert len(worker.claims) == 10
     assert {claim.job.budget_ms for claim in worker.claims} == {600_000.0}
+
+
+async def test_each_picture_goes_where_its_source_says(
+    start: Start, worker: ScriptedWorker, remote: Remote
+) -> None:
+    remote.serves("/out/a.png", b"")
+    signed = "/out/a.png?X-Amz-Signature=confidential"
+    sources: list[dict[str, str]] = sources_of(remote, "/0", "/1")
+    sources[0]["result_url"] = remote.url(signed)
+    open_to = {"result_hosts": ("127.0.0.1",), "result_http": True}
+    async with start(**fetching(remote, **open_to)) as served:
+        batch = await posted(served.client, sources)
+        await ended(served.client, batch)
+        first, second = await items_of(served.client, batch)
+        assert (first["place"], second["place"]) == ("http://127.0.0.1", None)
+        assert "confidential" not in json.dumps(first)
+
+        async def job(item: dict[str, Any]) -> dict[str, Any]:
+            found: dict[str, Any] = (await served.client.get(item["links"]["job"])).json()
+            return found
+
+        async def stored() -> bool:
+            return bool((await job(first))["destination"]["state"] == "stored")
+
+        await eventually(stored, "the picture is put where it should go")
+        assert (await job(second))["destination"] is None
+        [put] = [request for request in remote.received if request.method == "PUT"]
+        assert put.path == signed
+        picture = await served.client.get(first["links"]["result"])
+        assert put.body == picture.content
+    assert len(worker.claims) == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "code"),
+    [
+        ({"result": "s3://elsewhere/a.png"}, 403, "bucket_not_allowed"),
+        ({"result": "https://host.example/a.png"}, 422, "invalid_request"),
+        ({"result_url": "https://host.example/a.png"}, 403, "result_not_allowed"),
+        ({"result": "s3://a/b", "result_url": "https://a/b"}, 422, "invalid_request"),
+    ],
+)
+async def test_a_place_that_is_not_allowed_is_refused_before_anything_is_fetched(
+    served: RunningGateway, remote: Remote, source: dict[str, str], status: int, code: str
+) -> None:
+    sources = sources_of(remote, "/0", "/1")
+    sources[1] |= source
+    body = {"sources": sources, "options": {"scale": 2}}
+    refused = await served.client.post("/batches", json=body)
+    assert "sources.1" in assert_problem(refused, status, code)["detail"]
+    assert remote.received == []
+
+
+async def test_sources_are_counted_by_how_they_ended(
+    start: Start, worker: ScriptedWorker, remote: Remote
+) -> None:
+    async with start(**fetching(remote), snapshot_seconds=0.05) as served:
+        worker.go.clear()
+        remote.answers["/hang"] = hang
+        mixed = await posted(served.client, sources_of(remote, "/0", "/missing", "/1"))
+
+        async def counted(**wanted: float) -> None:
+            async def shown() -> bool:
+                found = await metrics_of(served)
+                name = "anysr_batch_sources_total"
+                return all(found[name, state] == number for state, number in wanted.items())
+
+            await eventually(shown, f"metrics show {wanted}")
+
+        async def is_open(number: int) -> None:
+            async def shown() -> bool:
+                return bool((await metrics_of(served))["anysr_batches_open",] == number)
+
+            await eventually(shown, f"{number} batches are open")
+
+        await is_open(1)
+        worker.go.set()
+        await ended(served.client, mixed)
+        await counted(succeeded=2, failed=1, cancelled=0)
+        hanging = await posted(served.client, sources_of(remote, "/hang"))
+        await served.client.delete(hanging["links"]["self"])
+        await ended(served.client, hanging)
+        await counted(succeeded=2, failed=1, cancelled=1)
+        await is_open(0)
 
 
 async def test_a_bad_source_fails_alone(served: RunningGateway, remote: Remote) -> None:

@@ -73,6 +73,8 @@ UNSENT = {
     *("remote_unreachable", "remote_too_slow", "too_many_redirects", "remote_refused"),
     *("source_changed", "bucket_denied", "bucket_not_found", "object_not_found"),
     *("not_durable", "not_durable_yet"),  # of durable
+    # of upload
+    *("uploads_disabled", "upload_not_found", "upload_unfilled", "upload_used"),
 }
 """Codes of parameters that the page does not send."""
 IN_THE_BROWSER = {"unreadable_file", "unreachable"}

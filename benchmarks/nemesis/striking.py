@@ -1,0 +1,104 @@
+"""Brings the faults of a schedule about, each at its moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from benchmarks.nemesis.faults import Fault, Kind
+from benchmarks.nemesis.history import Recorder, What
+from benchmarks.nemesis.proxy import DOWN, UP
+from benchmarks.nemesis.topology import Topology
+
+SLOW_S = 0.05
+"""Pause before each piece of data of a slowed connection."""
+STORED_POLL_S = 0.1
+
+
+class Nemesis:
+    """Strikes a service by a schedule."""
+
+    def __init__(self, service: Topology, recorder: Recorder) -> None:
+        self._service = service
+        self._recorder = recorder
+        self._server = asyncio.Lock()
+        """Held while Redis is down, or has taken what it could not store: killed then, it would
+        forget that, as each server whose `appendfsync` is not `always`."""
+
+    async def strike(self, faults: Iterable[Fault], began: float) -> None:
+        """Bring all about, and return when the last one is over. `began` is a moment of the event
+        loop's clock."""
+        clock = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            for fault in faults:
+                await asyncio.sleep(max(0.0, began + fault.at_s - clock.time()))
+                group.create_task(self._one(fault))
+
+    async def _one(self, fault: Fault) -> None:
+        at, in_hand = self._recorder.now(), await self._in_hand(fault)
+        await self._bring_about(fault)
+        until = self._recorder.now()
+        count = int(in_hand)
+        self._recorder.add(What.FAULT, at=at, until=until, text=fault.kind.value, count=count)
+
+    async def _in_hand(self, fault: Fault) -> bool:
+        """Return whether the worker that a fault is about to meet has a job."""
+        if fault.kind not in (Kind.WORKER_KILL, Kind.WORKER_STOP):
+            return False
+        return self._service.workers[fault.target].pid in await self._service.pids_in_hand()
+
+    async def _bring_about(self, fault: Fault) -> None:
+        match fault.kind:
+            case Kind.WORKER_KILL:
+                self._service.workers[fault.target].kill()
+            case Kind.GATEWAY_KILL:
+                self._service.gateways[fault.target].kill()
+            case Kind.WORKER_STOP | Kind.GATEWAY_STOP:
+                await self._stop(fault)
+            case Kind.REDIS_KILL:
+                await self._restart_redis(fault.seconds)
+            case Kind.DISK_FULL:
+                await self._fill_disk(fault.seconds)
+            case _:
+                await self._disturb(fault)
+
+    async def _stop(self, fault: Fault) -> None:
+        stopped = fault.kind is Kind.WORKER_STOP
+        process = (self._service.workers if stopped else self._service.gateways)[fault.target]
+        process.freeze()
+        await asyncio.sleep(fault.seconds)
+        process.thaw()
+
+    async def _restart_redis(self, seconds: float) -> None:
+        async with self._server:
+            await asyncio.to_thread(self._service.store.kill)
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(self._service.store.start)
+
+    async def _fill_disk(self, seconds: float) -> None:
+        store = self._service.store
+        async with self._server:
+            store.fill_disk()
+            await asyncio.sleep(seconds)
+            store.free_disk()
+            while not await asyncio.to_thread(store.has_stored_all):  # noqa: ASYNC110 - Redis's state
+                await asyncio.sleep(STORED_POLL_S)
+
+    async def _disturb(self, fault: Fault) -> None:
+        proxy = self._service.proxies[fault.target]
+        match fault.kind:
+            case Kind.CUT:
+                proxy.cut()
+            case Kind.SLOW:
+                proxy.delay_s = SLOW_S
+            case Kind.UNHEARD:
+                proxy.hold_up(UP)
+            case Kind.UNANSWERED:
+                proxy.hold_up(DOWN)
+            case _:
+                proxy.hold_up(UP, DOWN)
+        await asyncio.sleep(fault.seconds)
+        if fault.resets:
+            proxy.cut()
+        proxy.let_go()
+        proxy.delay_s = 0.0
