@@ -45,7 +45,7 @@ class RedisQueue:
         self, client: SteadyRedis, blobs: SteadyRedis | Bucket, settings: QueueSettings
     ) -> None:
         keys = Keys(settings.namespace)
-        self._clients = {client} if isinstance(blobs, Bucket) else {client, blobs}
+        self._clients: tuple[SteadyRedis, ...] = (client,)
         self._durable: list[DurableCalls] = []
         self._hub = EventHub(client, keys)
         scripts = Scripts(client, keys, settings.job_ttl_seconds, pictures_here=blobs is client)
@@ -71,6 +71,7 @@ class RedisQueue:
                 blobs, keys, scripts, durable, pictures, records, settings
             )
             if blobs is not client:
+                self._clients = (client, blobs)
                 servers["pictures"] = blobs
         self.registry = RedisRegistry(client, keys, scripts, settings.pulse_ttl_seconds, servers)
         self.leases = RedisLeases(scripts, pictures, wakeup, settings)
