@@ -23,7 +23,7 @@ PNG = {"Content-Type": "image/png"}
 
 async def test_a_durable_job_is_refused_and_nothing_is_queued(served: RunningGateway) -> None:
     """The tests' Redis has no append-only file."""
-    params = {"scale": 2, "durable": "true"}
+    params: dict[str, str | int] = {"scale": 2, "durable": "true"}
     answer = await served.client.post("/jobs", params=params, content=drawn(), headers=PNG)
     members = assert_problem(answer, 501, "not_durable")
     assert "appendonly yes" in members["detail"]
