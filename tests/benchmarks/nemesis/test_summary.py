@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.nemesis.faults import Kind
 from benchmarks.nemesis.history import Event, What
 from benchmarks.nemesis.summary import UNDISTURBED, Punctuality, summarise
@@ -10,19 +12,13 @@ WALL_MS = 5_000_000.0
 
 
 def end(job: str, mark: int, status: str, code: str | None, deadline_ms: float) -> Event:
-    return Event(
-        What.STATE,
-        9.1,
-        since=9.0,
-        mark=mark,
-        via="audit",
-        job=job,
-        status=status,
-        code=code,
-        submitted_ms=WALL_MS,
-        finished_ms=WALL_MS + 2e3,
-        deadline_ms=deadline_ms,
-    )
+    times: dict[str, Any] = {
+        "submitted_ms": WALL_MS,
+        "finished_ms": WALL_MS + 2e3,
+        "deadline_ms": deadline_ms,
+    }
+    about: dict[str, Any] = {"mark": mark, "job": job, "via": "audit", "since": 9.0}
+    return Event(What.STATE, 9.1, status=status, code=code, **about, **times)
 
 
 def test_a_summary_counts_faults_ends_and_runs() -> None:
