@@ -48,11 +48,11 @@ class BlobIndex:
         now, expiry = await self._client.together(("TIME",), ("ZSCORE", self._names[0], name))
         return 0.0 if expiry is None else max(0.0, (float(expiry) - _ms(now)) / 1e3)
 
-    async def expire(self, names: Sequence[str]) -> None:
-        """Have objects deleted from now on, because they could not be."""
+    async def expire(self, names: Sequence[str], after_s: float = 0.0) -> None:
+        """Have objects deleted from now on, or after some seconds, whatever was noted."""
         if names:
             (now,) = await self._client.together(("TIME",))
-            pairs = [part for name in names for part in (_ms(now), name)]
+            pairs = [part for name in names for part in (_ms(now) + after_s * 1e3, name)]
             await self._client.execute_command("ZADD", self._names[0], "XX", *pairs)
 
     async def expired(self, most: int) -> tuple[list[str], float]:

@@ -92,8 +92,8 @@ class Bucket:
         )
 
     async def get(self, name: str, most: int) -> bytes | None:
-        """Return an object; None where there is none. One of more than `most` bytes is not read,
-        and raises BucketUnavailable: somebody else has written it."""
+        """Return an object; None where there is none. One of more than `most` bytes, which somebody
+        else has written, is not read either."""
 
         async def read() -> bytes | None:
             import obstore
@@ -105,7 +105,8 @@ class Bucket:
                     raise
                 return None
             if found.meta["size"] > most:
-                raise self._unavailable(f"has an object of {found.meta['size']} bytes too large")
+                log.warning("%s has %d bytes, %d were written", name, found.meta["size"], most)
+                return None
             return bytes(await found.bytes_async())
 
         return await self._bounded(read, most)

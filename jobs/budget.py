@@ -7,7 +7,7 @@
 
 Waiting jobs are sorted by their latest start on the queue's clock: `wait` in
 `lua/shared/backlog.lua` puts them into the sorted set `pending`, and `lua/claim.lua` takes the
-first one.
+first one, or that of a client below its part of the workers.
 
 The budget covers everything from the end of the upload to the complete answer. The overhead is what
 gateway and queue add to a run, so a run must end that long before the deadline.

@@ -3,6 +3,7 @@ and forgotten after it was deleted, so that none is left over whoever dies in be
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
 
@@ -14,6 +15,9 @@ from jobs.formats import lossy_labels
 from jobs.outages import OUTAGES
 from jobs.settings import QueueSettings
 
+GIVEN_UP_S = 120
+"""When an object is deleted whose writing has failed: by then nobody tries it again
+(`jobs.outages.DELIVERY_PAUSES_S`)."""
 URL_S = 300
 """How long a URL of a result can be used, if the result is kept for so long."""
 
@@ -31,9 +35,17 @@ class S3Blobs(BlobStore):
         """None: the bucket is not on the queue's server."""
         return None
 
-    async def put_payload(self, job_id: str, payload: bytes) -> None:
+    async def check_durable(self) -> None:
+        """Raise nothing: a store that has answered keeps what it was given."""
+
+    async def settle(self) -> bool:
+        return True
+
+    async def put_payload(self, job_id: str, payload: bytes, *, durable: bool = False) -> bool:
+        del durable  # each is
         kept_s = self._settings.payload_ttl_seconds
         await self._put(self._payload(job_id), payload, kept_s)
+        return True
 
     async def payload(self, job_id: str) -> bytes | None:
         return await self._get(self._payload(job_id))
@@ -85,15 +97,22 @@ class S3Blobs(BlobStore):
             await self._bucket.delete(names)
             await self._index.forget(names)
         except OUTAGES:
-            with contextlib.suppress(*OUTAGES):
-                await self._index.expire(names)
+            await self._expire(names)
+
+    async def _expire(self, names: Sequence[str], after_s: float = 0.0) -> None:
+        with contextlib.suppress(*OUTAGES):
+            await self._index.expire(names, after_s)
 
     def _payload(self, job_id: str) -> str:
         return self._bucket.name("payloads", job_id)
 
     async def _put(self, name: str, picture: bytes, kept_s: float, media_type: str = "") -> None:
         await self._index.reserve(name, len(picture), kept_s)
-        await self._bucket.put(name, picture, media_type)
+        try:
+            await self._bucket.put(name, picture, media_type)
+        except BaseException:  # what the store has of it is unknown
+            await asyncio.shield(self._expire([name], GIVEN_UP_S))
+            raise
 
     async def _get(self, name: str) -> bytes | None:
         size = await self._index.size(name)

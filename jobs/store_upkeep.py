@@ -49,6 +49,8 @@ class StoreUpkeep:
                     await self.delete_orphans()
             except OUTAGES as error:
                 log.debug("the bucket is kept later: %s", error)
+            except Exception:
+                log.exception("the bucket could not be kept")
             await asyncio.sleep(EVERY_S)
 
     async def probe(self) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import sys
 import time
 import uuid
@@ -42,11 +41,12 @@ SNAPSHOTS_PER_S = 1.0
 WORKERS_PER_PROCESS = 500
 SERVER_MB = 2048
 CALLS = (
-    *("submit", "complete and claim", "expected end", "renew", "look", "heartbeat", "snapshot"),
+    *("job, none waits", "submit, jobs wait", "complete and claim, jobs wait", "expected end"),
+    *("renew", "look", "heartbeat", "snapshot"),
 )
 COST_HEAD = ("call", "calls a second for each worker")
 LOAD_HEAD = (
-    *("workers", "looks", "submits a second", "p50, p99", "claims a second", "p50, p99"),
+    *("workers", "run", "looks", "submits a second", "p50, p99", "claims a second", "p50, p99"),
     *("heartbeat p50, p99", "snapshot p50, p99", "failed calls", "CPU of the server"),
 )
 
@@ -63,7 +63,11 @@ class Outcome:
     def row(self) -> tuple[str, ...]:
         """Return the row of the table."""
         return (
-            *(str(self.load.workers), "yes" if self.load.looks_s else "no"),
+            *(
+                str(self.load.workers),
+                f"{self.load.run_s:g} s",
+                "yes" if self.load.looks_s else "no",
+            ),
             *self._rate_and_latency("submit"),
             *self._rate_and_latency("complete and claim"),
             *(self._latency("heartbeat"), self._latency("snapshot")),
@@ -79,13 +83,12 @@ class Outcome:
         return f"{p50:.1f}, {p99:.1f} ms"
 
 
-def calls_per_s(gateways: int = GATEWAYS) -> dict[str, float]:
-    """Return the calls a second of each worker, and its part of the gateways' snapshots (those of
-    all gateways are as many, however many workers there are: 0)."""
-    del gateways
+def calls_per_s() -> dict[str, float]:
+    """Return the calls a second for each worker, while no jobs wait. A job is one submission, and
+    one end with the next claim; snapshots are as many, however many workers there are."""
     jobs = UTILISATION / RUN_S
     return {
-        **dict.fromkeys(("submit", "complete and claim", "expected end"), jobs),
+        **dict.fromkeys(("job, none waits", "expected end"), jobs),
         "renew": UTILISATION / RENEWAL_S,
         "look": UTILISATION / LOOKS_S,
         "heartbeat": 1 / HEARTBEAT_S,
@@ -112,21 +115,21 @@ def run(load: LightLoad) -> Outcome:
     return Outcome(load, found, cpu)
 
 
-def load_of(url: str, workers: int, seconds: float, looks_s: float) -> LightLoad:
+def load_of(url: str, workers: int, given: argparse.Namespace) -> LightLoad:
     """Return the load of so many workers. It begins once all have had time to connect."""
+    looks_s = LOOKS_S if workers <= given.looks_up_to else 0.0
     begins = time.time() + 3 + workers / 100
     return LightLoad(
-        *(url, f"scale-{uuid.uuid4().hex}", workers, GATEWAYS, RUN_S, UTILISATION, looks_s),
-        *(begins, seconds),
+        *(url, f"scale-{uuid.uuid4().hex}", workers, GATEWAYS, given.run_s, UTILISATION, looks_s),
+        *(begins, given.seconds),
     )
 
 
 def cost_table(costs: dict[int, dict[str, float]]) -> str:
     """Return the table of CPU times by number of workers, and where one core ends."""
-    rates = calls_per_s()
     rows = [
         (
-            *(call, f"{rates[call]:.3g}" if call in rates else f"{GATEWAYS} in all"),
+            *(call, _rate(call)),
             *(f"{of[call]:.0f}" for of in costs.values()),
         )
         for call in CALLS
@@ -134,6 +137,13 @@ def cost_table(costs: dict[int, dict[str, float]]) -> str:
     used = [f"{100 * cores(of, workers):.0f} %" for workers, of in costs.items()]
     rows.append(("**CPU of the server**", "", *used))
     return table((*COST_HEAD, *(f"µs, {workers} workers" for workers in costs)), rows)
+
+
+def _rate(call: str) -> str:
+    if call == "snapshot":
+        return f"{GATEWAYS * SNAPSHOTS_PER_S:g} in all"
+    rate = calls_per_s().get(call)
+    return "" if rate is None else f"{rate:.3g}"
 
 
 def cores(costs: dict[str, float], workers: int) -> float:
@@ -147,6 +157,7 @@ def arguments_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = parser_of("studies.queue_scale", __doc__)
     parser.add_argument("--workers", type=int, nargs="+", default=[100, 300, 1000])
     parser.add_argument("--seconds", type=float, default=10.0, help="of each load; 0: none")
+    parser.add_argument("--run-s", type=float, default=RUN_S, help="time of a run in the load")
     parser.add_argument("--looks-up-to", type=int, default=100, help="workers that look for jobs")
     parser.add_argument(
         "--server", type=Binary, choices=list(Binary), help="server to start; default: the usual"
@@ -167,16 +178,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         print(f"{workers} workers: {costs[workers]}", file=sys.stderr, flush=True)
         if given.seconds:
-            looks_s = LOOKS_S if workers <= given.looks_up_to else 0.0
             with embedded_redis(given.server, SERVER_MB) as url:
-                loads.append(run(load_of(url, workers, given.seconds, looks_s)).row())
+                loads.append(run(load_of(url, workers, given)).row())
             print(loads[-1], file=sys.stderr, flush=True)
-    texts = {"costs": cost_table(costs), "loads": table(LOAD_HEAD, loads)}
+    texts = {"costs": cost_table(costs)}
+    if loads:
+        texts["loads"] = table(LOAD_HEAD, loads)
     for kind, text in texts.items():
         print(text, end="\n\n")
         if given.write:
-            with contextlib.suppress(KeyError):
-                replace_table(DOCUMENT, f"{given.write} {kind}", text)
+            replace_table(DOCUMENT, f"{given.write} {kind}", text)
 
 
 if __name__ == "__main__":

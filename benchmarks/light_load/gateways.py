@@ -9,10 +9,13 @@ import uuid
 
 from benchmarks.light_load.latencies import Latencies
 from benchmarks.light_load.load import LightLoad
+from jobs.connection import connect
 from jobs.errors import AnysrError
 from jobs.formats import ImageFormat
 from jobs.job import Job, OnMiss
+from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
+from jobs.scripts import Scripts
 from jobs.settings import QueueSettings
 
 SNAPSHOT_S = 1.0
@@ -59,8 +62,12 @@ class LightGateway:
         self._load = load
         self._latencies = latencies
         self._random = random.Random(-1 - number)
+        self._reads = number == 0
         self._queue = RedisQueue.connect(load.url, QueueSettings(namespace=load.namespace))
         self._requests: set[asyncio.Task[None]] = set()
+        self._client = connect(load.url)
+        keys = Keys(load.namespace)
+        self._scripts = Scripts(self._client, keys, job_ttl_seconds=3600, pictures_here=True)
 
     async def serve(self) -> None:
         """Submit jobs at this gateway's part of the rate until the end of the load."""
@@ -73,6 +80,7 @@ class LightGateway:
                 task.cancel()
             await asyncio.gather(snapshots, *self._requests, return_exceptions=True)
             await self._queue.close()
+            await self._client.aclose()
 
     async def _submit_all(self) -> None:
         rate = self._load.jobs_per_s / self._load.gateways
@@ -97,8 +105,11 @@ class LightGateway:
         await submissions.drop_results([outcome.view])
 
     async def _take_snapshots(self) -> None:
+        """Take snapshots. Only one of the gateways reads what it is sent: real ones have machines
+        of their own for that."""
         registry, submissions = self._queue.registry, self._queue.submissions
         while True:
+            heartbeats = registry.heartbeats() if self._reads else self._scripts.heartbeats()
             with self._latencies.timed("snapshot"):
-                await asyncio.gather(registry.heartbeats(), submissions.stats(), registry.health())
+                await asyncio.gather(heartbeats, submissions.stats(), registry.health())
             await asyncio.sleep(SNAPSHOT_S)

@@ -64,6 +64,8 @@ class _Costs:
         self._queue = queue
         self._server = server
         self._workers = workers
+        self._kept: list[Claim] = []
+        """Runs in progress, the last ones that were claimed."""
 
     async def all(self, running: int) -> dict[str, float]:
         leases = self._queue.leases
@@ -77,16 +79,19 @@ class _Costs:
             "snapshot": await self._cost(range(CALLS // 10), self._snapshot),
             "look": await self._cost(range(CALLS), self._look),
             "renew": await self._cost(claims[:CALLS], lambda claim: leases.renew(claim, 0.5)),
-            "submit": await self._cost(range(min(CALLS, running)), self._submit),
+            "job, none waits": await self._cost(claims[:CALLS], self._job, at_once=1),
+            "submit, jobs wait": await self._cost(range(min(CALLS, running)), self._submit),
             "expected end": await self._cost(
-                claims[:CALLS], lambda claim: leases.report_expected_end(claim, RUN_S * 1e3)
+                self._kept, lambda claim: leases.report_expected_end(claim, RUN_S * 1e3)
             ),
-            "complete and claim": await self._cost(claims[:CALLS], self._complete),
+            "complete and claim, jobs wait": await self._cost(self._kept, self._complete),
         }
 
-    async def _cost(self, over: Iterable[T], call: Callable[[T], Awaitable[object]]) -> float:
+    async def _cost(
+        self, over: Iterable[T], call: Callable[[T], Awaitable[object]], at_once: int = AT_ONCE
+    ) -> float:
         items, before = list(over), cpu_s(self._server)
-        await _each(items, call)
+        await _each(items, call, at_once)
         return (cpu_s(self._server) - before) / len(items) * 1e6
 
     async def _beat(self, number: int) -> None:
@@ -110,6 +115,14 @@ class _Costs:
         del number
         await self._queue.submissions.submit(light_job(RUN_S), PICTURE, workers=self._workers)
 
+    async def _job(self, claim: Claim) -> None:
+        """Submit a job, and have the worker that ends another one claim it."""
+        await self._submit(0)
+        leases = self._queue.leases
+        done = await leases.complete_and_claim(claim, FACTS, RESULT, "light-0", CAPABILITIES)
+        # None where the server did not know the script yet.
+        self._kept.append(done.following or await self._claim())
+
     async def _claim(self) -> Claim:
         claim = await self._queue.leases.claim("light-0", 0, None, lambda: CAPABILITIES)
         assert claim is not None
@@ -119,8 +132,10 @@ class _Costs:
         await self._queue.leases.complete_and_claim(claim, FACTS, RESULT, "light-0", CAPABILITIES)
 
 
-async def _each(over: Iterable[T], call: Callable[[T], Awaitable[object]]) -> None:
-    turns = asyncio.Semaphore(AT_ONCE)
+async def _each(
+    over: Iterable[T], call: Callable[[T], Awaitable[object]], at_once: int = AT_ONCE
+) -> None:
+    turns = asyncio.Semaphore(at_once)
 
     async def one(item: T) -> None:
         async with turns:

@@ -171,3 +171,22 @@ def test_calibrate_writes_what_simulate_reads(tmp_path, monkeypatch):
     costs = CostModel.from_dict(json.loads(output.read_text()))
     assert costs.lines.keys() >= CostModel.from_dict(json.loads(COSTS.read_text())).lines.keys()
     assert CliRunner().invoke(app, ["calibrate", "--models", str(tmp_path)]).exit_code == 2
+
+
+def test_each_number_of_shards_is_a_row_of_the_same_requests(run, tmp_path):
+    arguments = ("--requests", 300, "--strategies", "ours,aimd", "--json", tmp_path / "o.json")
+    result = run(*arguments, "--shards", "1,2")
+    assert result.exit_code == 0, result.output
+    both = json.loads((tmp_path / "o.json").read_text())["strategies"]
+    assert list(both) == ["ours", "aimd", "ours, 2 shards", "aimd, 2 shards"]
+    alone = run(*arguments, "--shards", "2")
+    assert alone.exit_code == 0, alone.output
+    again = json.loads((tmp_path / "o.json").read_text())["strategies"]
+    assert again == {name: both[name] for name in ("ours, 2 shards", "aimd, 2 shards")}
+
+
+@pytest.mark.parametrize("shards", ["5", "0", "two"])
+def test_shards_that_four_workers_cannot_serve_are_refused(run, shards):
+    result = run("--requests", 10, "--shards", shards)
+    assert result.exit_code == 2
+    assert "shard" in result.output

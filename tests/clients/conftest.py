@@ -2,6 +2,7 @@
 
 - test_service: both kinds against `anysr serve`
 - test_interrupted: both kinds against a server that fails first
+- test_stores: both kinds, and a server that stands for a store
 - test_jobs: a gateway with a scripted worker, for what needs a job that goes on
 - test_retries, test_calls, test_reading: decisions without a server
 - test_javascript: the module of JavaScript, by node

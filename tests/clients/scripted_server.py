@@ -91,7 +91,7 @@ def handler_of(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(scripted.body)
 
-        do_GET = do_POST = do_DELETE = answer  # noqa: N815 - names of the standard library
+        do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - names of the standard library
 
         def log_message(self, *_: object) -> None:
             """Write no log line."""

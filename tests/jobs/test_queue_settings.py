@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -56,3 +58,43 @@ def test_a_secret_file_stands_in_for_its_variable(tmp_path, monkeypatch):
 def test_a_machine_without_a_folder_of_secrets_is_no_news(tmp_path):
     assert secrets_folder(tmp_path / "none") is None
     assert secrets_folder(tmp_path) == tmp_path
+
+
+def test_pictures_in_a_bucket() -> None:
+    settings = QueueSettings(
+        namespace="n",
+        blob_url="s3://pictures/queue/one/",
+        blob_endpoint="https://s3.example.com/",
+        blob_access_key_id="key",
+        blob_secret_access_key="hunter2",
+        blob_mb=16,
+    )
+    assert settings.bucket is not None
+    assert (settings.bucket.bucket, settings.bucket.prefix) == ("pictures", "queue/one/n")
+    assert settings.bucket.address_for_callers == "https://s3.example.com"
+    assert settings.bucket.most_bytes == 16 << 20
+    assert "hunter2" not in repr(settings) + repr(settings.bucket)
+
+
+def test_a_bucket_is_amazons_without_an_endpoint_and_needs_no_prefix() -> None:
+    bucket = QueueSettings(blob_url="s3://pictures", blob_region="eu-west-1").bucket
+    assert bucket is not None
+    assert (bucket.prefix, bucket.access_key_id) == ("anysr", None)
+    assert bucket.address_for_callers == "https://s3.eu-west-1.amazonaws.com"
+    assert QueueSettings(blob_url="redis://host").bucket is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"blob_url": url} for url in ("s3://", "s3://A_B/x", "s3://abc/../x", "s3://abc/a b")),
+        *({"blob_url": url} for url in ("http://host/bucket", "s3://abc//x", "s3://abc/x?y=z")),
+        *({"blob_endpoint": url} for url in ("s3.example.com", "http://a@b", "http://a/b")),
+        {"blob_access_key_id": "key"},
+        {"blob_secret_access_key": "secret"},
+        {"blob_region": "eu west"},
+    ],
+)
+def test_a_wrong_bucket_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        QueueSettings.model_validate(wrong)

@@ -21,6 +21,7 @@ from jobs.job import Job, JobStatus, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.outages import PicturesUnreachable
 from jobs.redis_queue import RedisQueue
+from jobs.s3_blobs import GIVEN_UP_S
 from jobs.settings import QueueSettings
 from jobs.store_upkeep import StoreUpkeep
 from jobs.terms import NO_TERMS
@@ -242,6 +243,31 @@ async def test_an_outage_of_the_bucket_loses_no_job(
     upkeep = asyncio.create_task(queue.upkeep.run())
     await eventually(lambda: _is_empty(bucket), "the deletion after an outage")
     upkeep.cancel()
+
+
+async def test_a_picture_whose_writing_failed_is_deleted_soon(
+    redis_url: str,
+    raw_redis: SteadyRedis,
+    in_bucket: QueueSettings,
+    open_queue: OpenQueue,
+    make_job: MakeJob,
+) -> None:
+    nowhere = in_bucket.model_copy(update={"blob_endpoint": "http://127.0.0.1:1"})
+    with pytest.raises(PicturesUnreachable):
+        await open_queue(redis_url, nowhere).submissions.submit(make_job(), b"picture")
+    noted = Keys(in_bucket.namespace).blobs_by_expiry
+    [name] = await raw_redis.zrange(noted, 0, -1)
+    assert isinstance(name, bytes)
+    expiry = await raw_redis.zscore(noted, name)
+    seconds, _ = await raw_redis.time()
+    assert expiry is not None
+    assert expiry / 1e3 - seconds <= GIVEN_UP_S + 1
+
+
+async def test_an_object_that_others_wrote_is_not_read(bucket: Bucket) -> None:
+    await bucket.put(bucket.name("a"), b"12")
+    assert await bucket.get(bucket.name("a"), 1) is None
+    assert await bucket.get(bucket.name("a"), 2) == b"12"
 
 
 async def _is_empty(bucket: Bucket) -> bool:

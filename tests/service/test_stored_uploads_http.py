@@ -242,7 +242,7 @@ async def test_no_redirect_leads_to_what_is_not_there(
     assert_problem(odd, 422, "invalid_request")
 
 
-async def test_a_bucket_that_is_away_is_told(
+async def test_a_bucket_that_is_away_is_reported(
     start: Start, redis_url: str, in_bucket: QueueSettings, open_queue: OpenQueue
 ) -> None:
     away = in_bucket.model_copy(update={"blob_endpoint": "http://127.0.0.1:1"})

@@ -43,7 +43,7 @@ from anysr_client.errors import (
 from anysr_client.job import Job
 from anysr_client.options import EstimateOptions, JobOptions, Options
 from anysr_client.retries import NO_RETRIES, Retries
-from anysr_client.uploads import Picture, Url
+from anysr_client.uploads import Picture, Uploaded, Url
 from anysr_client.upscaled import Upscaled
 from anysr_client.version import VERSION
 
@@ -90,6 +90,7 @@ __all__ = [
     "SourceFailed",
     "SourceState",
     "UnexpectedAnswer",
+    "Uploaded",
     "Upscaled",
     "Url",
     "Webhook",

@@ -4,13 +4,24 @@ unless a name says otherwise."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from anysr_client.errors import AnysrError, error_of_problem
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 ENDED: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a picture is to be written, once."""
+
+    id: str
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str]
+    """What the request must have."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from anysr_client.job import Job
 from anysr_client.operations import Operations, Wish
 from anysr_client.options import EstimateOptions, JobOptions, Options
 from anysr_client.retries import Retries
-from anysr_client.uploads import Picture
+from anysr_client.uploads import Picture, Uploaded
 from anysr_client.upscaled import Upscaled
 
 
@@ -81,6 +81,11 @@ class Client:
         wish = Wish(picture, options, self._terms(deadline), idempotency_key)
         state = self._driver.run(self._operations.submit(wish))
         return Job(self._driver, self._operations, state.id, state, wish.terms.deadline)
+
+    def upload(self, picture: Picture, *, deadline: When = None) -> Uploaded:
+        """Write a picture into the service's store, past the service itself, and return what one
+        `upscale` or `submit` takes in its place. Raises InvalidRequest where there is no store."""
+        return self._driver.run(self._operations.upload(picture, self._terms(deadline)))
 
     def job(self, job_id: str) -> Job:
         """Return a job that was submitted before; nothing is sent."""

@@ -11,7 +11,7 @@ import httpx
 
 from anysr_client.calls import Answer, Call
 from anysr_client.deadline import Deadline
-from anysr_client.endpoint import check, failures, headers_of, timeout_of
+from anysr_client.endpoint import check, check_key, failures, headers_of, timeout_of
 from anysr_client.errors import AnysrError
 from anysr_client.steps import Flow, Hear, Listen, Pause, Running, Send, Show
 
@@ -103,11 +103,12 @@ class Driver:
         request = self._http.build_request(
             call.method,
             call.path,
-            params=call.query,
+            params=call.query or None,  # httpx takes an empty one for no query at all
             headers=call.headers,
             content=pieces,
             timeout=bounds,
         )
+        check_key(request, call)
         return self._http.send(request, stream=True, follow_redirects=call.follows)
 
 

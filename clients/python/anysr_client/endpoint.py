@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from anysr_client.calls import Call
 from anysr_client.deadline import Deadline
 from anysr_client.errors import AnysrError, ConnectionFailed, DeadlineExceeded
 from anysr_client.version import VERSION
@@ -59,6 +60,12 @@ class Endpoint:
         """Headers of every request."""
         named = {"User-Agent": f"anysr-client/{VERSION}"}
         return named if self.key is None else named | {"Authorization": f"Bearer {self.key}"}
+
+
+def check_key(request: httpx.Request, call: Call) -> None:
+    """Take the key out of a request to a store."""
+    if call.elsewhere:
+        request.headers.pop("Authorization", None)
 
 
 def headers_of(response: httpx.Response) -> Mapping[str, str]:

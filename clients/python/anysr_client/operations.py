@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TypeVar
 
-from anysr_client.answers import Estimate, JobState, Models
+from anysr_client.answers import Estimate, JobState, Models, Place
 from anysr_client.calls import Answer, Call, Plain, Submission
-from anysr_client.errors import Conflict
+from anysr_client.errors import Conflict, UnexpectedAnswer
 from anysr_client.exchange import Terms, answered
 from anysr_client.options import EstimateOptions, JobOptions, Options, query_of
 from anysr_client.reading import read_json
 from anysr_client.retries import Retries
 from anysr_client.steps import Flow
-from anysr_client.uploads import Picture, Url, upload_of
+from anysr_client.uploads import Picture, Uploaded, Url, text_of, upload_of
 from anysr_client.upscaled import Upscaled, upscaled_of
 from anysr_client.watching import job_of, state_of, watched
 
@@ -34,8 +36,12 @@ class Wish:
     def query(self, kind: type) -> dict[str, str]:
         """Return the query of a request, whose options are of this kind. Raises TypeError for a
         name that is none of them."""
-        address = {"image_url": self.picture.text} if isinstance(self.picture, Url) else {}
-        return query_of(self.options, kind) | address
+        place = {}
+        if isinstance(self.picture, Url):
+            place = {"image_url": self.picture.text}
+        elif isinstance(self.picture, Uploaded):
+            place = {"upload": self.picture.id}
+        return query_of(self.options, kind) | place
 
 
 @dataclass
@@ -58,6 +64,24 @@ class Operations:
         """Return the job that makes the picture."""
         answer = yield from self._submitted("/jobs", JobOptions, wish, keyed=True)
         return read_json(JobState, answer.body)
+
+    def upload(self, picture: Picture, terms: Terms) -> Flow[Uploaded]:
+        """Write a picture into the service's store. Raises TypeError for an address."""
+        body = upload_of(picture)
+        if body is None:
+            raise TypeError("only a picture itself can be uploaded")
+        wanted = text_of(json.dumps({"bytes": body.size}))
+        sized = {"Content-Type": "application/json", "Content-Length": str(wanted.size)}
+        call = Call("POST", "/uploads", headers=sized, upload=wanted)
+        place = yield from read(Place, call, terms)
+        put = Call(place.method, place.url, {}, place.headers, body, elsewhere=True)
+        try:
+            yield from answered(Plain(put), terms)
+        except UnexpectedAnswer as error:
+            # A second PUT is refused: the first one has arrived, although its answer was lost.
+            if error.status != HTTPStatus.PRECONDITION_FAILED:
+                raise
+        return Uploaded(place.id)
 
     def state(self, job_id: str, terms: Terms) -> Flow[JobState]:
         """Return a job as it is now."""

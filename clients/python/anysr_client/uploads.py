@@ -20,9 +20,16 @@ class Url:
     text: str
 
 
-Picture = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO | Url
-"""An encoded picture: its bytes, the path of its file, a file that is open for reading, or an
-address from which the service fetches it."""
+@dataclass(frozen=True)
+class Uploaded:
+    """A picture that is in the service's store already, for one request."""
+
+    id: str
+
+
+Picture = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO | Url | Uploaded
+"""An encoded picture: its bytes, the path of its file, a file that is open for reading, an address
+from which the service fetches it, or what `upload` has returned."""
 
 PIECE_BYTES = 1 << 18
 
@@ -43,12 +50,12 @@ class Upload:
 
 
 def upload_of(picture: Picture) -> Upload | None:
-    """Return the body of a picture; None for an address.
+    """Return the body of a picture; None for one that the service gets elsewhere.
 
     A file that cannot be sought, as a pipe, is read here, because a repeated request begins anew.
     Raises OSError.
     """
-    if isinstance(picture, Url):
+    if isinstance(picture, Url | Uploaded):
         return None
     if isinstance(picture, bytes | bytearray | memoryview):
         return _of_bytes(bytes(picture))
@@ -57,6 +64,11 @@ def upload_of(picture: Picture) -> Upload | None:
     if not picture.seekable():
         return _of_bytes(picture.read())
     return _of_file(picture)
+
+
+def text_of(text: str) -> Upload:
+    """Return a body that is a text."""
+    return _of_bytes(text.encode())
 
 
 def _of_bytes(data: bytes) -> Upload:

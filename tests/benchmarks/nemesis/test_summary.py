@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.nemesis.faults import Kind
 from benchmarks.nemesis.history import Event, What
 from benchmarks.nemesis.summary import UNDISTURBED, Punctuality, summarise
@@ -10,8 +12,12 @@ WALL_MS = 5_000_000.0
 
 
 def end(job: str, mark: int, status: str, code: str | None, deadline_ms: float) -> Event:
-    times = {"submitted_ms": WALL_MS, "finished_ms": WALL_MS + 2e3, "deadline_ms": deadline_ms}
-    about = {"mark": mark, "job": job, "via": "audit", "since": 9.0}
+    times: dict[str, Any] = {
+        "submitted_ms": WALL_MS,
+        "finished_ms": WALL_MS + 2e3,
+        "deadline_ms": deadline_ms,
+    }
+    about: dict[str, Any] = {"mark": mark, "job": job, "via": "audit", "since": 9.0}
     return Event(What.STATE, 9.1, status=status, code=code, **about, **times)
 
 
