@@ -23,7 +23,7 @@ FAILED_ALONE = { [ $$? -eq 1 ] && echo "Once more, alone:" && \
 # An environment of its own: its pytest plugin would load in every run of the tests.
 SCHEMATHESIS := schemathesis==4.32.5
 # Most requests that it draws for an operation, beside those that it derives.
-EXAMPLES ?= 100
+EXAMPLES ?= 15
 
 # Of all fuzz targets together.
 MINUTES ?= 5

@@ -170,7 +170,7 @@ def picture_server() -> Iterator[str]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=100, help="most drawn for an operation")
+    parser.add_argument("--examples", type=int, default=15, help="most drawn for an operation")
     parser.add_argument("--seed", type=int, help="of an earlier run, which printed it")
     given = parser.parse_args()
     sys.exit(main(given.examples, given.seed))
