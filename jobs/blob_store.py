@@ -31,8 +31,15 @@ class BlobStore(Protocol):
     def here(self) -> QueueBlobs | None:
         """The same pictures where they are on the queue's own server; None where they are not."""
 
-    async def put_payload(self, job_id: str, payload: bytes) -> None:
-        """Store an uploaded picture. Raises redis-py's OutOfMemoryError where there is no room."""
+    async def put_payload(self, job_id: str, payload: bytes, *, durable: bool = False) -> bool:
+        """Store an uploaded picture. Return whether it is on disk, if it is to be `durable`, else
+        True. Raises redis-py's OutOfMemoryError where there is no room, and NotDurable."""
+
+    async def check_durable(self) -> None:
+        """Raise NotDurable where pictures cannot be kept durably."""
+
+    async def settle(self) -> bool:
+        """Wait until all pictures that were stored before are on disk; return whether they are."""
 
     async def payload(self, job_id: str) -> bytes | None:
         """Return an uploaded picture; None when it has expired."""

@@ -11,9 +11,17 @@ from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import ExponentialBackoff, NoBackoff
 
-from jobs.outages import CALL_TIMEOUT_S, CONNECT_TIMEOUT_S, RETRIES, refusal_of
+from jobs.outages import (
+    CALL_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    RETRIES,
+    SENTINEL_TIMEOUT_S,
+    refusal_of,
+)
+from jobs.sentinel_url import SentinelUrl, is_sentinel_url, read_sentinel_url
 
 CALLS_AT_ONCE = 64
 """Per process, each on a connection of its own; further calls wait."""
@@ -48,6 +56,21 @@ class SteadyRedis(Redis):
         self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
         self._idle: list[AbstractConnection] = []
         """Connected and without an answer due; the last one used comes last."""
+        self.connections_made = 0
+        """How often a connection was made or made again."""
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Close the connections, and those to sentinels."""
+        await super().aclose(close_connection_pool)
+        pool = self.connection_pool
+        if isinstance(pool, SentinelConnectionPool) and self.auto_close_connection_pool:
+            for sentinel in pool.sentinel_manager.sentinels:
+                await sentinel.aclose()
+
+    def beside(self) -> SteadyRedis:
+        """Return a client of the same server with turns and connections of its own, of which the
+        pool is closed with this client."""
+        return SteadyRedis(connection_pool=self.connection_pool)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command; redis's TimeoutError after CALL_TIMEOUT_S."""
@@ -112,7 +135,9 @@ class SteadyRedis(Redis):
     async def _connected(self) -> AbstractConnection:
         """Return a connection of the pool, which connects it; it repeats that for a moment."""
         getting = self.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-        return cast("AbstractConnection", await getting)
+        connection = cast("AbstractConnection", await getting)
+        self.connections_made += 1
+        return connection
 
     async def _drop_idle(self) -> None:
         """Close the idle connections: what ended one, a restart of the server, has ended all."""
@@ -136,17 +161,32 @@ def _packed(connection: AbstractConnection, command: Command) -> list[bytes]:
 
 
 def connect(url: str) -> SteadyRedis:
-    """Return a client of a redis://, rediss:// or unix:// URL; it connects at its first use."""
-    options: dict[str, Any] = {} if url.startswith("unix://") else {"socket_keepalive": True}
-    client = SteadyRedis.from_url(
-        url,
-        protocol=2,
-        decode_responses=False,
-        socket_timeout=None,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        max_connections=2 * CALLS_AT_ONCE,
-        retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), RETRIES),
-        retry_on_error=[exceptions.ConnectionError, exceptions.TimeoutError],
-        **options,
-    )
+    """Return a client of a redis://, rediss://, unix:// or redis+sentinel:// URL; it connects at
+    its first use."""
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "decode_responses": False,
+        "socket_timeout": None,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "max_connections": 3 * CALLS_AT_ONCE,
+        "retry": Retry(ExponentialBackoff(cap=0.1, base=0.01), RETRIES),
+        "retry_on_error": [exceptions.ConnectionError, exceptions.TimeoutError],
+    }
+    if not url.startswith("unix://"):
+        options["socket_keepalive"] = True
+    if is_sentinel_url(url):
+        return _through_sentinels(read_sentinel_url(url), options)
+    return cast("SteadyRedis", SteadyRedis.from_url(url, **options))
+
+
+def _through_sentinels(url: SentinelUrl, options: dict[str, Any]) -> SteadyRedis:
+    """Return a client of the primary that the sentinels name, asked at each new connection."""
+    entry = {"username": url.sentinel_username, "password": url.sentinel_password}
+    # One that is away or hangs must not hold up the others.
+    bounds = {"socket_timeout": SENTINEL_TIMEOUT_S, "socket_connect_timeout": SENTINEL_TIMEOUT_S}
+    once = {"retry": Retry(NoBackoff(), 0), "ssl": url.tls}
+    settings = {**entry, **bounds, **once}
+    sentinels = Sentinel(url.addresses, sentinel_kwargs=settings)  # type: ignore[no-untyped-call]
+    options |= {"username": url.username, "password": url.password, "db": url.database}
+    client = sentinels.master_for(url.service, SteadyRedis, ssl=url.tls, **options)
     return cast("SteadyRedis", client)

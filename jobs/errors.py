@@ -51,6 +51,8 @@ AnysrError
 ├── TooManyJobs                too_many_jobs        details: retry_after_s
 ├── ShareExceeded              share_exceeded       details: retry_after_s
 ├── NotReady                   not_ready            no worker is warm
+├── NotDurable                 not_durable          the queue's Redis cannot promise it
+├── NotDurableYet              not_durable_yet      the disk did not confirm in time
 ├── DeadlineExceeded           deadline_exceeded    only for on_miss=reject
 ├── JobCancelled               job_cancelled
 ├── JobNotFound                job_not_found
@@ -330,6 +332,19 @@ class ShareExceeded(AnysrError):
 class NotReady(AnysrError):
     code = "not_ready"
     message = "No worker is ready yet; try again in a few seconds."
+
+
+class NotDurable(AnysrError):
+    code = "not_durable"
+    message = "This service cannot keep jobs durably; send the request without durable=true."
+
+
+class NotDurableYet(AnysrError):
+    code = "not_durable_yet"
+    message = (
+        "The job could not be confirmed on disk in time. With an Idempotency-Key it goes on: send "
+        "the same request again to have it confirmed. Without one it was withdrawn."
+    )
 
 
 class DeadlineExceeded(AnysrError):

@@ -87,6 +87,11 @@ class Keys:
         return self._name("counts")
 
     @property
+    def durable(self) -> str:
+        """String without content: a write that waits for the disk behind those before it."""
+        return self._name("durable")
+
+    @property
     def workers(self) -> str:
         """Set: ids of the workers that have sent a heartbeat."""
         return self._name("workers")

@@ -72,6 +72,8 @@ class PicturesUnreachable(ConnectionError):
 
 
 CONNECT_TIMEOUT_S = 2.0
+SENTINEL_TIMEOUT_S = 1.0
+"""For one sentinel to name the primary; then the next is asked."""
 CALL_TIMEOUT_S = 10.0
 """For one call with its retries. A large picture takes some 50 ms."""
 RETRIES = 3

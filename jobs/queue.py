@@ -75,10 +75,19 @@ class Submissions(Protocol):
         `cheapest_ms`, beside all that was accepted before; and OverShare if its client, of weight
         `share`, has too much waiting beside other active clients. With the `limits` of its client,
         an accepted job is counted for it; raises QuotaExceeded and TooManyJobs.
+
+        With `terms.durable` the job and its picture are on disk when this returns. Raises
+        NotDurable, and submits nothing, where the server cannot promise that; and NotDurableYet
+        where the disk did not confirm in time: a job with an idempotency key may run then, and the
+        same call waits for the disk again; any other was withdrawn.
         """
 
-    async def earlier(self, idempotency: Idempotency) -> JobView | None:
-        """Return the job that has this key, for as long as the job is known. Raises
+    async def check_durable(self) -> None:
+        """Raise NotDurable, whose text is one line with the remedy, where no job can be durable."""
+
+    async def earlier(self, idempotency: Idempotency, durable: bool = False) -> JobView | None:
+        """Return the job that has this key, for as long as the job is known, and, if `durable`,
+        once it is on disk (NotDurable and NotDurableYet as for `submit`). Raises
         IdempotencyKeyReused if it was submitted by another request."""
 
     async def cancel(self, job_id: str) -> JobView:

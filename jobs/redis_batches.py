@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from redis.exceptions import OutOfMemoryError, ResponseError
@@ -11,7 +12,14 @@ from jobs.batch import BatchItem, BatchView, NewBatch, record_name
 from jobs.batch_records import batch_in, element_of, item_of
 from jobs.codec import BATCH_ORDER
 from jobs.connection import SteadyRedis
-from jobs.errors import IdempotencyKeyReused, InternalError, Overloaded
+from jobs.durability import DurableCalls
+from jobs.errors import (
+    AnysrError,
+    IdempotencyKeyReused,
+    InternalError,
+    NotDurableYet,
+    Overloaded,
+)
 from jobs.event_hub import EventHub, Subscription
 from jobs.keys import Keys
 from jobs.outages import reports_outages
@@ -29,8 +37,16 @@ FULL_RETRY_S = 30
 class RedisBatches(Batches):
     """The batches of one namespace."""
 
-    def __init__(self, client: SteadyRedis, keys: Keys, scripts: Scripts, hub: EventHub) -> None:
+    def __init__(
+        self,
+        client: SteadyRedis,
+        keys: Keys,
+        scripts: Scripts,
+        durable: DurableCalls,
+        hub: EventHub,
+    ) -> None:
         self._client = client
+        self._durable = durable
         self._keys = keys
         self._scripts = scripts
         self._waiting = Waiting(hub)
@@ -45,7 +61,7 @@ class RedisBatches(Batches):
             *map(element_of, batch.items),
         )
         try:
-            answer = await self._scripts.run_on_batch(batch.id, "create_batch", *arguments)
+            answer, on_disk = await self._run_create(batch.id, arguments, durable=terms.durable)
         except OutOfMemoryError:
             raise Overloaded(retry_after_s=FULL_RETRY_S) from None
         if answer[0] == b"full":
@@ -55,7 +71,23 @@ class RedisBatches(Batches):
             )
         if answer[0] == b"reused":
             raise IdempotencyKeyReused
-        return _created(batch, answer)
+        view = _created(batch, answer)
+        if not on_disk:
+            if terms.idempotency is None:
+                with contextlib.suppress(AnysrError, ConnectionError):
+                    await self.cancel(view.id)
+            raise NotDurableYet
+        return view
+
+    async def _run_create(
+        self, batch_id: str, arguments: Sequence[Argument], *, durable: bool
+    ) -> tuple[list[Any], bool]:
+        """Return the answer of create_batch.lua, and, of a durable batch, whether it is on disk."""
+        if durable:
+            return await self._scripts.run_durably(
+                self._durable, (), "create_batch", *arguments, batch_id=batch_id
+            )
+        return await self._scripts.run_on_batch(batch_id, "create_batch", *arguments), True
 
     def _keys_of(self, terms: Terms) -> tuple[str, str, str, str]:
         """Return the terms as create_batch.lua takes them."""

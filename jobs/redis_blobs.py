@@ -6,9 +6,12 @@ import contextlib
 from collections.abc import Iterable
 from typing import cast
 
+from redis.exceptions import ResponseError
+
 from jobs.blob_bound import ALWAYS_HELD_BYTES, most_bytes
 from jobs.blob_store import BlobStore
 from jobs.connection import Command, SteadyRedis
+from jobs.durability import DurableCalls
 from jobs.errors import OutputTooLarge
 from jobs.formats import lossy_labels
 from jobs.keys import Keys
@@ -25,11 +28,18 @@ class RedisBlobs(BlobStore):
     round trip with its scripts, which also delete those that are no longer needed."""
 
     def __init__(
-        self, client: SteadyRedis, keys: Keys, settings: QueueSettings, *, apart: bool
+        self,
+        client: SteadyRedis,
+        keys: Keys,
+        settings: QueueSettings,
+        durable: DurableCalls,
+        *,
+        apart: bool,
     ) -> None:
         self._client = client
         self._keys = keys
         self._settings = settings
+        self._durable = durable
         self._apart = apart
 
     @property
@@ -43,9 +53,22 @@ class RedisBlobs(BlobStore):
         ttl = min(UNACCEPTED_S, self._settings.payload_ttl_seconds)
         return ("SET", self._keys.payload(job_id), payload, "NX", "EX", ttl)
 
-    async def put_payload(self, job_id: str, payload: bytes) -> None:
+    async def put_payload(self, job_id: str, payload: bytes, *, durable: bool = False) -> bool:
         ttl = self._settings.payload_ttl_seconds
-        await self._client.set(self._keys.payload(job_id), payload, ex=ttl, nx=True)
+        putting: Command = ("SET", self._keys.payload(job_id), payload, "NX", "EX", ttl)
+        if not durable:
+            await self._client.execute_command(*putting)
+            return True
+        (stored,), on_disk = await self._durable.together(putting)
+        if isinstance(stored, ResponseError):
+            raise stored
+        return on_disk
+
+    async def check_durable(self) -> None:
+        await self._durable.check()
+
+    async def settle(self) -> bool:
+        return await self._durable.settle()
 
     async def payload(self, job_id: str) -> bytes | None:
         return cast("bytes | None", await self._client.get(self._keys.payload(job_id)))

@@ -12,6 +12,8 @@ from jobs.blob_store import BlobStore
 from jobs.cached_pictures import CacheBounds, CachedPicture, CachedPictures, Kept
 from jobs.codec import JOB, RUN_FACTS, CodecError
 from jobs.connection import SteadyRedis
+from jobs.durability import DurableCalls
+from jobs.errors import NotDurableYet
 from jobs.job import Job, JobView
 from jobs.keys import Keys
 from jobs.outages import reports_outages
@@ -32,6 +34,7 @@ class RedisCachedPictures(CachedPictures):
         client: SteadyRedis,
         keys: Keys,
         scripts: Scripts,
+        durable: DurableCalls,
         blobs: BlobStore,
         records: JobRecords,
         settings: QueueSettings,
@@ -40,6 +43,7 @@ class RedisCachedPictures(CachedPictures):
         self._client = client
         self._keys = keys
         self._scripts = scripts
+        self._durable = durable
         self._blobs = blobs
         self._records = records
         self._result_ttl_s = settings.result_ttl_seconds
@@ -116,7 +120,10 @@ class RedisCachedPictures(CachedPictures):
         agreed = terms_in_scripts(terms, self._keys, self._result_ttl_s)
         facts = RUN_FACTS.encode(cached.facts)
         try:
-            answer = await self._scripts.run("record_done", *wishes, facts, *agreed)
+            done = (*wishes, facts, *agreed)
+            answer, on_disk = await self._record_done(done, durable=terms.durable)
+            if not on_disk:
+                return None
             if answer[0] in (b"accepted", b"known"):
                 return await self._records.view(job.id)
             earlier = earlier_in(answer)
@@ -125,6 +132,17 @@ class RedisCachedPictures(CachedPictures):
             raise
         await self._blobs.drop_results([(job.id, NO_TOKEN)])
         return earlier
+
+    async def _record_done(
+        self, arguments: tuple[Argument, ...], *, durable: bool
+    ) -> tuple[list[Any], bool]:
+        """Return the answer of record_done.lua, and, of a durable job, whether that and its result
+        are on disk."""
+        if not durable:
+            return await self._scripts.run("record_done", *arguments), True
+        if self._blobs.here is None and not await self._blobs.settle():
+            raise NotDurableYet
+        return await self._scripts.run_durably(self._durable, (), "record_done", *arguments)
 
     async def _copied(self, cached: CachedPicture, job_id: str) -> bool:
         """Copy a cached picture within its server, as the result of a job."""

@@ -11,6 +11,7 @@ from jobs.blob_index import BlobIndex
 from jobs.blob_store import BlobStore
 from jobs.bucket import Bucket
 from jobs.connection import SteadyRedis, connect
+from jobs.durability import DurableCalls
 from jobs.event_hub import EventHub
 from jobs.keys import Keys
 from jobs.queue import Upkeep
@@ -44,9 +45,11 @@ class RedisQueue:
         self, client: SteadyRedis, blobs: SteadyRedis | Bucket, settings: QueueSettings
     ) -> None:
         keys = Keys(settings.namespace)
-        self._clients = {client} if isinstance(blobs, Bucket) else {client, blobs}
+        self._clients: tuple[SteadyRedis, ...] = (client,)
+        self._durable: list[DurableCalls] = []
         self._hub = EventHub(client, keys)
         scripts = Scripts(client, keys, settings.job_ttl_seconds, pictures_here=blobs is client)
+        durable = self._durable_calls(client, keys, settings)
         records, wakeup = JobRecords(client, keys), WakeupSignal(client, scripts, keys.wake)
         servers = {"queue": client}
         pictures: BlobStore
@@ -54,16 +57,21 @@ class RedisQueue:
             index = BlobIndex(client, keys, blobs.settings.most_bytes)
             pictures = in_bucket = S3Blobs(blobs, index, settings)
             self.cached: RedisCachedPictures = S3CachedPictures(
-                client, keys, scripts, in_bucket, records, settings, blobs, index
+                client, keys, scripts, durable, in_bucket, records, settings, blobs, index
             )
             self.upkeep = StoreUpkeep(blobs, index)
             if blobs.can_sign_puts:
                 valid_s = settings.upload_seconds
                 self.uploads = S3Uploads(client, keys, blobs, index, valid_s)
         else:
-            pictures = RedisBlobs(blobs, keys, settings, apart=blobs is not client)
-            self.cached = RedisCachedPictures(blobs, keys, scripts, pictures, records, settings)
+            apart = blobs is not client
+            there = self._durable_calls(blobs, keys, settings) if apart else durable
+            pictures = RedisBlobs(blobs, keys, settings, there, apart=apart)
+            self.cached = RedisCachedPictures(
+                blobs, keys, scripts, durable, pictures, records, settings
+            )
             if blobs is not client:
+                self._clients = (client, blobs)
                 servers["pictures"] = blobs
         self.registry = RedisRegistry(client, keys, scripts, settings.pulse_ttl_seconds, servers)
         self.leases = RedisLeases(scripts, pictures, wakeup, settings)
@@ -71,8 +79,16 @@ class RedisQueue:
             scripts, client, keys.delivery_wake, settings.result_ttl_seconds
         )
         self.clients = RedisClients(scripts)
-        self.batches = RedisBatches(client, keys, scripts, self._hub)
-        self.submissions = RedisSubmissions(keys, scripts, pictures, records, self._hub, settings)
+        self.batches = RedisBatches(client, keys, scripts, durable, self._hub)
+        self.submissions = RedisSubmissions(
+            keys, scripts, durable, pictures, records, self._hub, settings
+        )
+
+    def _durable_calls(
+        self, client: SteadyRedis, keys: Keys, settings: QueueSettings
+    ) -> DurableCalls:
+        self._durable.append(DurableCalls(client, keys.durable, settings.durable_replicas))
+        return self._durable[-1]
 
     @classmethod
     def connect(cls, url: str, settings: QueueSettings) -> RedisQueue:
@@ -85,5 +101,7 @@ class RedisQueue:
     async def close(self) -> None:
         """Close the connections."""
         await self._hub.close()
+        for durable in self._durable:
+            await durable.close()
         for client in self._clients:
             await client.aclose()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from redis.exceptions import OutOfMemoryError
 
@@ -12,7 +13,9 @@ from jobs.backlog import QueueStats, backlog_of, stats_of
 from jobs.blob_store import BlobStore
 from jobs.client_limits import ClientLimits, quota_exceeded, too_many_jobs
 from jobs.codec import JOB
-from jobs.errors import AnysrError, Overloaded, ResultExpired
+from jobs.connection import Command
+from jobs.durability import DurableCalls
+from jobs.errors import AnysrError, NotDurableYet, Overloaded, ResultExpired
 from jobs.event_hub import EventHub, Subscription
 from jobs.job import DeliveryView, Job, JobStatus, JobView, Outcome
 from jobs.keys import Keys
@@ -35,6 +38,19 @@ ASK_FIRST_BYTES = 1 << 18
 """A picture larger than this is sent only once the queue would accept its job."""
 
 
+class _Offer(NamedTuple):
+    """A job that is sent with its picture."""
+
+    job_id: str
+    payload: bytes
+    wishes: tuple[Argument, ...]
+    """Arguments of submit.lua before that which tells whether the picture was sent."""
+    agreed: tuple[Argument, ...]
+    """Arguments after that."""
+    client: str | None
+    durable: bool
+
+
 class RedisSubmissions(Submissions):
     """Records, pictures and events of the jobs of one namespace."""
 
@@ -42,6 +58,7 @@ class RedisSubmissions(Submissions):
         self,
         keys: Keys,
         scripts: Scripts,
+        durable: DurableCalls,
         blobs: BlobStore,
         records: JobRecords,
         hub: EventHub,
@@ -49,6 +66,7 @@ class RedisSubmissions(Submissions):
     ) -> None:
         self._keys = keys
         self._scripts = scripts
+        self._durable = durable
         self._blobs = blobs
         self._records = records
         self._hub = hub
@@ -67,6 +85,8 @@ class RedisSubmissions(Submissions):
         limits: ClientLimits | None = None,
         terms: Terms = NO_TERMS,
     ) -> JobView:
+        if terms.durable:
+            await self.check_durable()
         self._hub.start()  # before the job can end
         remaining_ms, limit = job.budget_ms - spent_ms, self._settings.queue_limit
         arguments = (
@@ -80,14 +100,25 @@ class RedisSubmissions(Submissions):
         try:
             agreed = terms_in_scripts(terms, self._keys, self._kept_s)
             last: tuple[Argument, ...] = (*agreed, job.client or "", job.share)
-            answer = await self._offer(job.id, payload, arguments, last, client)
+            offer = _Offer(job.id, payload, arguments, last, client, terms.durable)
+            answer, on_disk = await self._offer(offer)
         except OutOfMemoryError as error:
             await self._blobs.drop_payloads([job.id])
             raise _overloaded(await self._waiting_ms(), workers) from error
-        if answer[0] == b"over" and limits is not None:
-            raise _over(job, limits, *answer[1:])
         if answer[0] == b"full":
             raise _overloaded(float(answer[1]) / 1e3, workers)
+        view = await self._view_in(answer, job, limits, terms)
+        if not on_disk:
+            await self._withdraw_unconfirmed(view, terms)
+            raise NotDurableYet
+        return view
+
+    async def _view_in(
+        self, answer: list[Any], job: Job, limits: ClientLimits | None, terms: Terms
+    ) -> JobView:
+        """Return the job of an answer of submit.lua, or raise why it was refused."""
+        if answer[0] == b"over" and limits is not None:
+            raise _over(job, limits, *answer[1:])
         if answer[0] == b"share":
             raise OverShare(float(answer[1]), backlog_of(answer[2]))
         if answer[0] == b"late":
@@ -104,37 +135,63 @@ class RedisSubmissions(Submissions):
             destination=DeliveryView(result.place, result.host) if result else None,
         )
 
-    @reports_outages
-    async def earlier(self, idempotency: Idempotency) -> JobView | None:
-        named = idempotency_in_scripts(idempotency, self._keys)
-        answer = await self._scripts.run("repeated", *named)
-        return earlier_in(answer) if answer else None
+    async def _withdraw_unconfirmed(self, view: JobView, terms: Terms) -> None:
+        """Cancel a job that may not be on disk, unless its caller can ask for it again."""
+        if terms.idempotency is None:
+            with contextlib.suppress(AnysrError, ConnectionError):
+                await self.cancel(view.job.id)
 
-    async def _offer(
-        self,
-        job_id: str,
-        payload: bytes,
-        arguments: tuple[Argument, ...],
-        last: tuple[Argument, ...],
-        client: str | None,
-    ) -> Any:
-        """Send a job with its picture; a large one only if the job would be accepted. `last` are
-        the arguments after that."""
-        here = self._blobs.here
-        if here is None or len(payload) > ASK_FIRST_BYTES:
-            answer = await self._scripts.run("submit", *arguments, "", *last, client=client)
+    @reports_outages
+    async def check_durable(self) -> None:
+        await self._durable.check()
+        await self._blobs.check_durable()
+
+    @reports_outages
+    async def earlier(self, idempotency: Idempotency, durable: bool = False) -> JobView | None:
+        named, on_disk = idempotency_in_scripts(idempotency, self._keys), True
+        answer = await self._scripts.run("repeated", *named)
+        if answer and durable:
+            answer, on_disk = await self._scripts.run_durably(self._durable, (), "repeated", *named)
+        view = earlier_in(answer) if answer else None
+        if not on_disk:
+            raise NotDurableYet
+        return view
+
+    async def _offer(self, offer: _Offer) -> tuple[list[Any], bool]:
+        """Send a job with its picture; a large one only if the job would be accepted. Return the
+        answer of submit.lua, and, of a durable job, whether it is on disk."""
+        if self._blobs.here is None or len(offer.payload) > ASK_FIRST_BYTES:
+            answer = await self._scripts.run("submit", *_step(offer, ""), client=offer.client)
             if answer[0] != b"free":
-                return answer
-        if here is not None:
-            putting = here.putting_payload(job_id, payload)
-            return await self._scripts.run_after(
-                [putting], "submit", *arguments, "stored", *last, client=client
-            )
-        await self._blobs.put_payload(job_id, payload)
-        answer = await self._scripts.run("submit", *arguments, "stored", *last, client=client)
+                return await self._found(answer, offer)
+        if (here := self._blobs.here) is not None:
+            putting = here.putting_payload(offer.job_id, offer.payload)
+            return await self._run_submit((putting,), offer, "stored")
+        if not await self._blobs.put_payload(offer.job_id, offer.payload, durable=offer.durable):
+            await self._blobs.drop_payloads([offer.job_id])
+            raise NotDurableYet
+        answer, on_disk = await self._run_submit((), offer, "stored")
         if answer[0] not in (b"accepted", b"known"):
-            await self._blobs.drop_payloads([job_id])
-        return answer
+            await self._blobs.drop_payloads([offer.job_id])
+        return answer, on_disk
+
+    async def _found(self, answer: list[Any], offer: _Offer) -> tuple[list[Any], bool]:
+        """Return an answer of submit.lua to a job that it did not accept, and, where that is a job
+        which was accepted before, whether that is on disk."""
+        if offer.durable and answer[0] in (b"known", b"same"):
+            return await self._run_submit((), offer, "")
+        return answer, True
+
+    async def _run_submit(
+        self, before: Sequence[Command], offer: _Offer, stored: str
+    ) -> tuple[list[Any], bool]:
+        arguments = _step(offer, stored)
+        if offer.durable:
+            return await self._scripts.run_durably(
+                self._durable, before, "submit", *arguments, client=offer.client
+            )
+        answer = await self._scripts.run_after(before, "submit", *arguments, client=offer.client)
+        return answer, True
 
     async def _known(self, job_id: str) -> JobView:
         view = await self._records.view(job_id)
@@ -228,6 +285,11 @@ class RedisSubmissions(Submissions):
 def _overloaded(waiting_ms: float, workers: int) -> Overloaded:
     """Return the error with the time that so many workers take for the backlog at its cheapest."""
     return Overloaded(retry_after_s=max(1, math.ceil(waiting_ms / max(1, workers) / 1000)))
+
+
+def _step(offer: _Offer, stored: str) -> tuple[Argument, ...]:
+    """Return the arguments of submit.lua."""
+    return (*offer.wishes, stored, *offer.agreed)
 
 
 def _counted(job: Job, limits: ClientLimits | None) -> tuple[Argument, Argument, Argument]:

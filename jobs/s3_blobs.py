@@ -35,9 +35,17 @@ class S3Blobs(BlobStore):
         """None: the bucket is not on the queue's server."""
         return None
 
-    async def put_payload(self, job_id: str, payload: bytes) -> None:
+    async def check_durable(self) -> None:
+        """Raise nothing: a store that has answered keeps what it was given."""
+
+    async def settle(self) -> bool:
+        return True
+
+    async def put_payload(self, job_id: str, payload: bytes, *, durable: bool = False) -> bool:
+        del durable  # each is
         kept_s = self._settings.payload_ttl_seconds
         await self._put(self._payload(job_id), payload, kept_s)
+        return True
 
     async def payload(self, job_id: str) -> bytes | None:
         return await self._get(self._payload(job_id))

@@ -7,6 +7,7 @@ from jobs.bucket import Bucket
 from jobs.cached_pictures import CacheBounds, CachedPicture, Kept
 from jobs.codec import RUN_FACTS
 from jobs.connection import SteadyRedis
+from jobs.durability import DurableCalls
 from jobs.job import JobView
 from jobs.keys import Keys
 from jobs.outages import reports_outages
@@ -26,13 +27,14 @@ class S3CachedPictures(RedisCachedPictures):
         client: SteadyRedis,
         keys: Keys,
         scripts: Scripts,
+        durable: DurableCalls,
         blobs: S3Blobs,
         records: JobRecords,
         settings: QueueSettings,
         bucket: Bucket,
         index: BlobIndex,
     ) -> None:
-        super().__init__(client, keys, scripts, blobs, records, settings)
+        super().__init__(client, keys, scripts, durable, blobs, records, settings)
         self._s3_blobs = blobs
         self._bucket = bucket
         self._index = index

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from redis.exceptions import NoScriptError, ResponseError
 
 from jobs.connection import Command, OnFirst, SteadyRedis, ignore
+from jobs.durability import DurableCalls
 from jobs.keys import Keys
 
 Step = Literal[
@@ -90,7 +91,7 @@ class Scripts:
     async def run_on_batch(self, batch_id: str, step: Step, *arguments: Argument) -> Any:
         """Run one step on a batch, or on all of them (an empty id): their key and that of the
         list of its sources are the last ones."""
-        names = [*self._names, self._keys.batches, self._keys.batch_items(batch_id)]
+        names = self._names_of_batch(batch_id)
         return await self._steps[step](keys=names, args=[*self._shared, *arguments])
 
     async def run_after(
@@ -104,27 +105,46 @@ class Scripts:
         """Run one step just after other commands, in the same round trip. The step runs even if the
         last of them is refused, and must check for that itself; that command's error is raised
         then. `on_first` as for `SteadyRedis.together`; `client` as for `run`."""
-        call = self._call(step, arguments, client)
+        call = self._call(step, arguments, self._names_for(client))
         *others, answer = await self._client.together(*before, call, on_first=on_first)
         if others and isinstance(others[-1], ResponseError):
             raise others[-1]
         return await self._answer(answer, step, arguments, client)
+
+    async def run_durably(
+        self,
+        calls: DurableCalls,
+        before: Sequence[Command],
+        step: Step,
+        *arguments: Argument,
+        client: str | None = None,
+        batch_id: str | None = None,
+    ) -> tuple[Any, bool]:
+        """Run one step just after other commands, as `run_after` does, or on a batch. Return its
+        answer, and whether all of it is on disk. Raises NotDurable before anything is sent."""
+        names = self._names_for(client) if batch_id is None else self._names_of_batch(batch_id)
+        call = self._call(step, arguments, names)
+        (*others, answer), on_disk = await calls.together(*before, call)
+        if isinstance(answer, NoScriptError):
+            await self._client.script_load(self._steps[step].script)
+            (*others, answer), on_disk = await calls.together(*before, call)
+        for refused in (*others, answer):
+            if isinstance(refused, ResponseError):
+                raise refused
+        return answer, on_disk
 
     async def run_both(
         self, before: Sequence[Command], first: StepCall, second: StepCall
     ) -> tuple[Any, Any]:
         """Run two steps just after other commands, in the same round trip. Either runs even if what
         comes before it is refused; the error of the last command, or of a step, is raised then."""
-        calls = (self._call(step, arguments) for step, arguments in (first, second))
+        calls = (self._call(step, given, self._names) for step, given in (first, second))
         *others, one, two = await self._client.together(*before, *calls)
         if others and isinstance(others[-1], ResponseError):
             raise others[-1]
         return await self._answer(one, *first), await self._answer(two, *second)
 
-    def _call(
-        self, step: Step, arguments: Sequence[Argument], client: str | None = None
-    ) -> Command:
-        names = self._names_for(client)
+    def _call(self, step: Step, arguments: Sequence[Argument], names: Sequence[str]) -> Command:
         return ("EVALSHA", self._steps[step].sha, len(names), *names, *self._shared, *arguments)
 
     async def _answer(
@@ -142,6 +162,9 @@ class Scripts:
         if client is None:
             return self._names
         return [*self._names, self._keys.client_counters(client), self._keys.client_jobs(client)]
+
+    def _names_of_batch(self, batch_id: str) -> list[str]:
+        return [*self._names, self._keys.batches, self._keys.batch_items(batch_id)]
 
     async def first_start_in_ms(self) -> float | None:
         """Return in how many ms the most urgent waiting job must start, negative for an overdue

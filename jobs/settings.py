@@ -9,9 +9,10 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from jobs import sentinel_url
 from jobs.bucket_settings import MEBIBYTE, S3, BucketSettings, check_place, place_of
 
-SCHEMES = ("redis://", "rediss://", "unix://")
+SCHEMES = ("redis://", "rediss://", "unix://", *sentinel_url.SCHEMES)
 ENDPOINT = re.compile(r"https?://[^/?#@\s]+/?")
 SECRETS = Path("/run/secrets")
 """Where container engines mount secrets: a file of a variable's name stands in for the variable."""
@@ -27,6 +28,8 @@ def _redis_url(url: str | None) -> str | None:
         return None
     if not url.startswith(SCHEMES):
         raise ValueError(f"must start with one of {', '.join(SCHEMES)}")
+    if sentinel_url.is_sentinel_url(url):
+        sentinel_url.read_sentinel_url(url)
     return url
 
 
@@ -67,7 +70,8 @@ class QueueSettings(BaseSettings):
     redis_url: RedisUrl = Field(
         default=None,
         repr=False,
-        description="Redis of the queue (redis://, rediss:// or unix://); unset: a private one.",
+        description="Redis of the queue (redis://, rediss://, unix://, or, watched by Sentinel, "
+        "redis+sentinel://host,host/service: docs/reliability.md); unset: a private one.",
     )
     embedded_redis_mb: int | None = Field(
         default=None,
@@ -117,6 +121,13 @@ class QueueSettings(BaseSettings):
         ge=10,
         le=86_400,
         description="How long an upload of `POST /uploads` can be written, and named by a job.",
+    )
+    durable_replicas: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Replicas of the Redis that must have a durable job on their disks as well "
+        "before it is accepted: 1 or more for Redis with Sentinel.",
     )
     namespace: str = Field(
         default="anysr",

@@ -52,6 +52,8 @@ class Terms:
     idempotency: Idempotency | None = None
     webhook: WebhookTarget | None = None
     result: ResultTarget | None = None
+    durable: bool = False
+    """Whether the job is accepted only once it is in the append-only file on disk."""
 
 
 NO_TERMS = Terms()

@@ -228,6 +228,12 @@ class DeferredRequest(UpscaleRequest):
         examples=["https://pictures.s3.eu-central-1.amazonaws.com/a.png?X-Amz-Signature=..."],
     )
 
+    durable: Annotated[bool, SWITCH] | None = Field(
+        None,
+        description="Whether the answer comes only once the job is on the queue's disk, so that no "
+        "loss of power loses it; by default as the service is set (`ANYSR_DURABLE`).",
+    )
+
     @model_validator(mode="after")
     def one_destination(self) -> Self:
         """Raise ValueError for two."""

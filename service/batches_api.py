@@ -22,6 +22,7 @@ from service.gateway import Gateway, GatewayDep
 from service.idempotency import REPLAYED_HEADERS, idempotency_key, idempotency_of_body
 from service.openapi import (
     ACCESS_CODES,
+    DURABLE_CODES,
     UPLOAD_REFUSALS,
     batch_request,
     event_stream_answer,
@@ -39,6 +40,7 @@ CREATE_CODES = (
     *("model_not_allowed", "webhooks_disabled", "address_refused", "overloaded", "not_ready"),
     *("bucket_not_allowed", "result_not_allowed"),
     *("quota_exceeded", "too_many_jobs", "idempotency_key_reused", *ACCESS_CODES),
+    *DURABLE_CODES,
 )
 
 
@@ -88,7 +90,8 @@ async def submit_batch(request: Request, response: Response, gateway: GatewayDep
     asked = await run_in_threadpool(read_batch, body, settings.batch_sources)
     check_options(asked, client, gateway.catalogs.catalog, settings.max_budget_ms)
     target = None if asked.webhook_url is None else gateway.webhooks.target(asked.webhook_url)
-    terms = Terms(idempotency_of_body(request, key, body), target)
+    durable = settings.durable if asked.durable is None else asked.durable
+    terms = Terms(idempotency_of_body(request, key, body), target, durable=durable)
     items = await run_in_threadpool(asked.items, gateway.results.target)
     order = BatchOrder(client.name, asked.texts)
     batch = NewBatch(request.state.request_id, order, items)

@@ -16,6 +16,8 @@ from jobs.errors import (
     DeadlineExceeded,
     JobCancelled,
     JobNotFound,
+    NotDurable,
+    NotDurableYet,
     NotReady,
     Overloaded,
     QuotaExceeded,
@@ -42,6 +44,11 @@ from telemetry.trace_context import trace_id_of
 
 log = logging.getLogger(__name__)
 
+REFUSALS = (
+    *(BudgetInfeasible, NotDurable, NotDurableYet),
+    *(NotReady, Overloaded, QuotaExceeded, TooManyJobs),
+)
+"""Errors of a submission that are counted as rejections; others are faults of the request."""
 DROP_EVERY_S = 0.25
 """Time for which deletions of results are collected."""
 
@@ -112,10 +119,11 @@ class Dispatcher:
 
         The budget's clock runs since `received`, by time.monotonic(). With `default`, the budget
         is what the picture needs, within these bounds. Raises BudgetInfeasible, InvalidRequest,
-        IdempotencyKeyReused, NotReady, Overloaded, QuotaExceeded, ShareExceeded and TooManyJobs.
+        IdempotencyKeyReused, NotDurable, NotDurableYet, NotReady, Overloaded, QuotaExceeded,
+        ShareExceeded and TooManyJobs.
         """
         try:
-            if terms.idempotency and (known := await self._submissions.earlier(terms.idempotency)):
+            if (known := await self._earlier(terms)) is not None:
                 return known
             snapshot = self._snapshots.current
             await self._request_missing_model(job, snapshot)
@@ -137,9 +145,14 @@ class Dispatcher:
         except ConnectionError as error:
             self._metrics.rejected(NotReady.code)
             raise NotReady(seen_by_callers(error), retry_after_s=NOT_READY_RETRY_S) from None
-        except (BudgetInfeasible, NotReady, Overloaded, QuotaExceeded, TooManyJobs) as error:
+        except REFUSALS as error:
             self._metrics.rejected(error.code)
             raise
+
+    async def _earlier(self, terms: Terms) -> JobView | None:
+        if terms.idempotency is None:
+            return None
+        return await self._submissions.earlier(terms.idempotency, terms.durable)
 
     async def _submit(
         self,

@@ -20,6 +20,7 @@ from service.gateway import Gateway, GatewayDep
 from service.idempotency import REPLAYED_HEADERS, Asked
 from service.negotiation import format_of_result
 from service.openapi import (
+    DURABLE_CODES,
     JOB_CODES,
     RUN_CODES,
     UPLOAD_CODES,
@@ -85,7 +86,9 @@ JobId = Annotated[str, Depends(known_id)]
         },
         **refusals(*UPLOAD_REFUSALS),
         **problem_answers(
-            *UPLOAD_CODES, "webhooks_disabled", "address_refused", "result_not_allowed"
+            *UPLOAD_CODES,
+            *("webhooks_disabled", "address_refused", "result_not_allowed"),
+            *DURABLE_CODES,
         ),
     },
     openapi_extra=upscale_request(DeferredRequest),

@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 
 from jobs.bucket import check_bucket
 from jobs.embedded_redis import redis_server
+from jobs.errors import NotDurable
 from jobs.queue import JobQueue
 from jobs.redis_queue import RedisQueue
 from jobs.server_process import RedisUnavailableError
@@ -285,6 +286,20 @@ def create_server(
     return GatewayServer(config, gateway, on_reload, monitoring_server(gateway))
 
 
+async def check_durable(url: str, settings: QueueSettings) -> None:
+    """Raise SettingsError where the queue's Redis cannot keep jobs durably. One that cannot be
+    reached yet is asked with each job that comes."""
+    queue = RedisQueue.connect(url, settings)
+    try:
+        await queue.submissions.check_durable()
+    except NotDurable as error:
+        raise SettingsError(f"ANYSR_DURABLE: {error}") from None
+    except ConnectionError as error:
+        log.warning("whether jobs can be durable is not known yet: %s", error)
+    finally:
+        await queue.close()
+
+
 def run(
     settings: GatewaySettings | None = None,
     queue_settings: QueueSettings | None = None,
@@ -305,6 +320,8 @@ def run(
         contextlib.closing(tracing_of(os.environ, "anysr-gateway")) as tracing,
         redis_server(queue_settings) as url,
     ):
+        if settings.durable:
+            asyncio.run(check_durable(url, queue_settings))
         queue = RedisQueue.connect(url, queue_settings)
         app = create_app(settings, queue, catalogs, tracing)
         create_server(settings, app, on_reload).run()

@@ -84,6 +84,7 @@ UPLOAD_CODES = (
     *("model_not_trained", "unknown_width", "budget_infeasible", "overloaded", "not_ready"),
     *("idempotency_key_reused", "internal_error"),
 )
+DURABLE_CODES = ("not_durable", "not_durable_yet")
 ESTIMATE_CODES = (
     *(*ACCESS_CODES, "model_not_allowed"),
     *("image_too_large", "output_too_large", "invalid_request", "unknown_model"),
@@ -153,6 +154,7 @@ _EXAMPLE_DETAILS: dict[str, Json] = {
     "too_many_jobs": {"retry_after_s": 1},
     "share_exceeded": {"retry_after_s": 1},
     "not_ready": {"retry_after_s": 2},
+    "not_durable_yet": {"retry_after_s": 2},
 }
 
 

@@ -83,7 +83,9 @@ STATUS: Mapping[str, int] = {
     "share_exceeded": 429,
     "internal_error": 500,
     "worker_lost": 500,
+    "not_durable": 501,
     "not_ready": 503,
+    "not_durable_yet": 503,
     "deadline_exceeded": 504,
 }
 RETRY_STATUSES = frozenset({429, 503})

@@ -169,6 +169,12 @@ class GatewaySettings(LogSettings):
         description="Whether `result_url` may be `http://`: whoever sees a presigned URL on its "
         "way can write there.",
     )
+    durable: bool = Field(
+        False,
+        description="Whether POST /jobs and POST /batches answer only once the job is on the disk "
+        "of Redis (docs/reliability.md), where a request does not say otherwise by `durable`. The "
+        "gateway does not start with a Redis that cannot promise it.",
+    )
     result_timeout_seconds: float = Field(
         60.0, gt=0, le=120, description="Longest time of one attempt to put a picture somewhere."
     )

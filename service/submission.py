@@ -118,7 +118,8 @@ async def _terms(request: Request, gateway: Gateway, upload: Upload, key: str | 
         return Terms(once)
     url = wanted.webhook_url
     webhook = None if url is None else gateway.webhooks.target(url)
-    return Terms(once, webhook, gateway.results.target(wanted))
+    durable = gateway.settings.durable if wanted.durable is None else wanted.durable
+    return Terms(once, webhook, gateway.results.target(wanted), durable)
 
 
 def _asked(request: Request, terms: Terms, view: JobView) -> Asked:

@@ -1,4 +1,4 @@
-"""What one process of the load is told."""
+"""What one process of the load is given."""
 
 from __future__ import annotations
 

@@ -93,6 +93,7 @@ export type JobOptions = Options & {
     webhook_url?: string;
     result?: string;
     result_url?: string;
+    durable?: boolean;
 };
 export type Described = {
     width: number;
@@ -397,8 +398,9 @@ export type Retries = {
  *
  * @typedef {OutputOptions & PictureOptions & Bounds & {idempotencyKey?: string}} Options
  *
- * @typedef {Options & {webhook_url?: string, result?: string, result_url?: string}} JobOptions A job's end may be
- *   announced to a URL, and its picture put at `s3://bucket/key` or a URL.
+ * @typedef {Options & {webhook_url?: string, result?: string, result_url?: string, durable?: boolean}} JobOptions A
+ *   job's end may be announced to a URL, and its picture put at `s3://bucket/key` or a URL. A durable one is answered
+ *   once it is on the queue's disk.
  *
  * @typedef {object} Described The picture of an estimate.
  * @property {number} width

@@ -46,8 +46,9 @@ export const VERSION = "0.1.0";
  *
  * @typedef {OutputOptions & PictureOptions & Bounds & {idempotencyKey?: string}} Options
  *
- * @typedef {Options & {webhook_url?: string, result?: string, result_url?: string}} JobOptions A job's end may be
- *   announced to a URL, and its picture put at `s3://bucket/key` or a URL.
+ * @typedef {Options & {webhook_url?: string, result?: string, result_url?: string, durable?: boolean}} JobOptions A
+ *   job's end may be announced to a URL, and its picture put at `s3://bucket/key` or a URL. A durable one is answered
+ *   once it is on the queue's disk.
  *
  * @typedef {object} Described The picture of an estimate.
  * @property {number} width
@@ -443,6 +444,8 @@ export function pauseBeforeNext(retries, tries, error, leftMs, chance) {
 
 /** Part of what remains until a deadline that is left for the ways of picture and result. */
 const WAY_BACK = 0.1;
+/** Code of a refusal that leaves a job all the same, which the same request finds. */
+const NOT_DURABLE_YET = "not_durable_yet";
 const OF_THE_CALL = ["deadlineMs", "signal", "idempotencyKey"];
 const LONGEST_QUIET_MS = 45_000;
 
@@ -477,7 +480,7 @@ class Submission {
 
   /** Take notice of what became of it. @param {AnysrError} error */
   failed(error) {
-    this.unsure ||= this.keyed && !(error instanceof Busy);
+    this.unsure ||= this.keyed && (!(error instanceof Busy) || error.code === NOT_DURABLE_YET);
     if (!this.unsure) this.current = undefined;
   }
 

@@ -70,6 +70,9 @@ class BatchRequest(BaseModel):
     webhook_url: Annotated[str, Field(min_length=1)] | None = Field(
         None, description="URL to which the batch's end is announced by a signed POST."
     )
+    durable: bool | None = Field(
+        None, description="As of `POST /jobs`, of the batch with its sources."
+    )
 
     def items(self, target: Callable[[Placed], ResultTarget | None]) -> tuple[BatchItem, ...]:
         """Return the sources to keep; `target` checks where a picture is to be put. Raises its

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from anysr_client import (
+    Address,
     AsyncClient,
     BatchState,
     Client,
@@ -73,7 +74,7 @@ async def test_an_awaited_batch_from_submission_to_its_pictures(
     client: AsyncClient, remote: Remote
 ) -> None:
     last = Source(remote.url("/b"), name="the last")
-    given = [Url(remote.url("/a")), remote.url("/missing"), last]
+    given: list[Address] = [Url(remote.url("/a")), remote.url("/missing"), last]
     batch = await client.submit_batch(given, scale=2, budget=60)
     states = [state async for state in batch.events()]
     sources = await batch.sources()
@@ -136,7 +137,7 @@ async def test_errors_have_their_families(client: AsyncClient) -> None:
 
 
 def test_places_are_sent_and_nothing_that_is_not_given() -> None:
-    sources = ["s3://in/a", Source("s3://in/b", result="s3://out/b", name="b")]
+    sources: list[Address] = ["s3://in/a", Source("s3://in/b", result="s3://out/b", name="b")]
     upload = Order(sources, {"scale": 2.5, "format": "webp"}, "https://host.example/hook").call()
     assert upload.upload is not None
     assert json.loads(b"".join(upload.upload.pieces())) == {

@@ -15,8 +15,9 @@ from anysr_client.errors import AnysrError
 from anysr_client.options import BUDGET, Options, query_of
 from anysr_client.uploads import upload_of
 
+UNCONFIRMED = Busy("not on disk", code="not_durable_yet")
 REFUSED = [Busy("busy"), ConnectionFailed("nowhere", reached=False)]
-UNSURE = [ConnectionFailed("broken"), UnexpectedAnswer("proxy", status=502)]
+UNSURE = [ConnectionFailed("broken"), UnexpectedAnswer("proxy", status=502), UNCONFIRMED]
 
 
 @given(

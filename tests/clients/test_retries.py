@@ -107,7 +107,8 @@ FAMILIES: dict[type[AnysrError], str] = {
     AccessDenied: "unauthorized admin_disabled model_not_allowed address_refused "
     "source_not_allowed bucket_not_allowed result_not_allowed signature_invalid link_expired "
     "links_disabled",
-    Busy: "overloaded not_ready rate_limited quota_exceeded too_many_jobs share_exceeded",
+    Busy: "overloaded not_ready rate_limited quota_exceeded too_many_jobs share_exceeded "
+    "not_durable_yet",
     Conflict: "job_not_finished job_cancelled idempotency_key_reused upload_unfilled upload_used",
     DeadlineExceeded: "deadline_exceeded",
     Infeasible: "budget_infeasible quality_infeasible",
@@ -116,7 +117,7 @@ FAMILIES: dict[type[AnysrError], str] = {
     NotFound: "job_not_found batch_not_found result_expired webhook_not_found upload_not_found",
     PictureRefused: "empty_body corrupt_image body_too_large image_too_large output_too_large "
     "unsupported_image animated_image decoding_too_long",
-    ServiceFailed: "internal_error worker_lost",
+    ServiceFailed: "internal_error worker_lost not_durable",
     SourceFailed: "remote_unreachable remote_too_slow too_many_redirects remote_refused "
     "source_changed bucket_denied object_not_found bucket_not_found",
 }

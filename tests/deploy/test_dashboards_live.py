@@ -73,7 +73,7 @@ def reach_outside(client: httpx.Client) -> None:
     nowhere = "https://nowhere.invalid/a"
     refused = client.post("/upscale", params={"scale": 2, "image_url": nowhere})
     assert refused.status_code == 424, refused.text
-    params = {"scale": 2, "webhook_url": nowhere}
+    params: dict[str, str | int] = {"scale": 2, "webhook_url": nowhere}
     assert client.post("/jobs", params=params, content=SMALL).status_code == 202
 
 

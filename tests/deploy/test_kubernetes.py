@@ -94,8 +94,8 @@ def test_workers_are_scaled_by_the_rule_that_the_study_chose():
     rule, spec = Autoscaler(signal, target, START_S[0]), scaled["spec"]
     (trigger,) = spec["triggers"]
     assert signal is Signal.RUNNING
-    seconds = rule.window_ms / 1e3
-    query = f"max(avg_over_time(anysr_queue_running[{seconds / 60:g}m]) >= 0)"
+    window = f"[{rule.window_ms / 6e4:g}m:{SCRAPE_MS / 1e3:g}s]"
+    query = f"max(avg_over_time((anysr_queue_running >= 0){window}))"
     assert trigger["metadata"]["query"] == query
     assert float(trigger["metadata"]["threshold"]) == target
     assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (fewest, MOST)

@@ -12,6 +12,7 @@ from redis.exceptions import OutOfMemoryError
 
 from jobs.backlog import Backlog, Run
 from jobs.connection import SteadyRedis
+from jobs.durability import DurableCalls
 from jobs.embedded_redis import Binary
 from jobs.job import Job
 from jobs.keys import Keys
@@ -175,7 +176,8 @@ async def test_picture_whose_sender_dies_before_its_job_is_accepted_is_soon_gone
     keys: Keys, raw_redis: SteadyRedis, queue_settings: QueueSettings
 ) -> None:
     name = keys.payload("a")
-    blobs = RedisBlobs(raw_redis, keys, queue_settings, apart=False)
+    durable = DurableCalls(raw_redis, keys.durable)
+    blobs = RedisBlobs(raw_redis, keys, queue_settings, durable, apart=False)
     await raw_redis.execute_command(*blobs.putting_payload("a", b"picture"))
     assert 0 < await raw_redis.ttl(name) <= UNACCEPTED_S
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -93,6 +95,6 @@ def test_a_bucket_is_amazons_without_an_endpoint_and_needs_no_prefix() -> None:
         {"blob_region": "eu west"},
     ],
 )
-def test_a_wrong_bucket_is_refused(wrong: dict[str, str]) -> None:
+def test_a_wrong_bucket_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        QueueSettings(**wrong)
+        QueueSettings.model_validate(wrong)

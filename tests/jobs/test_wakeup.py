@@ -220,7 +220,7 @@ async def test_wake_up_and_claim_are_one_call(
     monkeypatch.setattr(SteadyRedis, "_exchanged", counted)
     idle = asyncio.create_task(worker.leases.claim("idle", LONG_S))
     await until_blocked(raw_redis, 1)
-    client = worker._clients[0]
+    [client] = worker._clients
     before = senders.count(client)
     await gateway.submissions.submit(make_job(), b"picture")
     await finished(idle)

@@ -55,7 +55,7 @@ def main(examples: int, seed: int | None) -> int:
         for keyed in (False, True):
             print(f"\n== {'with' if keyed else 'without'} keys", flush=True)
             environment, token = settings(folder, address, keyed=keyed)
-            with running_service(**environment) as url:
+            with running_service(1, **environment) as url:
                 passed = run_tool(url, folder, address, token, examples, seed)
             show(statuses_of(folder / "report.ndjson"))
             failed = failed or not passed

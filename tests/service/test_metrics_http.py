@@ -61,10 +61,10 @@ async def test_failures_of_a_bucket_are_counted_by_operation(
 
     async with start(buckets=buckets_file(tmp_path, closed=store)) as served:
         assert await failures(served) == (0, 0)
-        named = {"scale": 2, "image_url": "s3://closed/a.png"}
+        named: dict[str, str | int] = {"scale": 2, "image_url": "s3://closed/a.png"}
         assert (await served.client.post("/upscale", params=named)).status_code == 424
         assert (await failures(served))[0] == 1
-        params = {"scale": 2, "result": "s3://closed/b.png"}
+        params: dict[str, str | int] = {"scale": 2, "result": "s3://closed/b.png"}
         assert (await served.client.post("/jobs", params=params, content=drawn())).is_success
 
         async def written() -> bool:

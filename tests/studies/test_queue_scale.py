@@ -6,7 +6,9 @@ import time
 
 import pytest
 
+from benchmarks.light_load.load import LightLoad
 from benchmarks.light_load.server_costs import costs_us
+from benchmarks.light_load.workers import HEARTBEAT_S
 from studies import queue_scale
 
 
@@ -18,7 +20,7 @@ async def test_the_servers_time_for_each_call_is_measured(redis_url: str) -> Non
 
 
 def test_light_workers_and_gateways_run_the_jobs_that_they_are_given(redis_url: str) -> None:
-    load = queue_scale.LightLoad(
+    load = LightLoad(
         *(redis_url, f"light-{time.time()}", 6, 2, 0.1, 0.5, 0.02),
         *(time.time() + 4.0, 2.0),
     )
@@ -36,7 +38,7 @@ def test_the_cores_of_a_server_follow_from_its_time_for_each_call() -> None:
     costs = dict.fromkeys(queue_scale.CALLS, 0.0)
     assert queue_scale.cores(costs, 1000) == 0
     heartbeats = queue_scale.cores({**costs, "heartbeat": 100.0}, 1000)
-    assert heartbeats == pytest.approx(0.1 / queue_scale.HEARTBEAT_S)
+    assert heartbeats == pytest.approx(0.1 / HEARTBEAT_S)
     snapshots = queue_scale.cores({**costs, "snapshot": 10_000.0}, 1000)
     assert snapshots == pytest.approx(0.01 * queue_scale.GATEWAYS)
     assert queue_scale.cost_table({10: costs}).count("\n") == len(queue_scale.CALLS) + 2

@@ -102,7 +102,7 @@ class AsyncDriver:
         request = self._http.build_request(
             call.method,
             call.path,
-            params=call.query,
+            params=call.query or None,  # httpx takes an empty one for no query at all
             headers=call.headers,
             content=None if call.upload is None else _pieces(call.upload),
             timeout=bounds,

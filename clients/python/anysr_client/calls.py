@@ -23,6 +23,8 @@ from anysr_client.uploads import Upload
 WAY_BACK = 0.1
 """Part of what remains until a deadline that is left for the ways of picture and result: the
 service's budget runs from the end of the upload to the finished answer."""
+NOT_DURABLE_YET = "not_durable_yet"
+"""Code of a refusal that leaves a job all the same, which the same request finds."""
 KEY = re.compile(r"[ -~]{1,255}")
 """An idempotency key, before it is quoted."""
 
@@ -122,7 +124,7 @@ class Submission:
 
     def failed(self, error: AnysrError) -> None:
         """Make a new request next time, unless the last one may have left a job."""
-        refused = isinstance(error, Busy) or (
+        refused = (isinstance(error, Busy) and error.code != NOT_DURABLE_YET) or (
             isinstance(error, ConnectionFailed) and not error.reached
         )
         self._unsure = self._unsure or (self._keyed and not refused)

@@ -103,7 +103,7 @@ class Driver:
         request = self._http.build_request(
             call.method,
             call.path,
-            params=call.query,
+            params=call.query or None,  # httpx takes an empty one for no query at all
             headers=call.headers,
             content=pieces,
             timeout=bounds,

@@ -63,6 +63,8 @@ class JobOptions(Options, total=False):
     """`s3://bucket/key` where the service puts the picture."""
     result_url: str
     """URL to which the service PUTs the picture."""
+    durable: bool
+    """Whether the answer comes only once the job is on the queue's disk."""
 
 
 class EstimateOptions(OutputOptions, total=False):

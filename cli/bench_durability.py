@@ -1,0 +1,130 @@
+"""`anysr bench durability`: what is lost with power, disk or server, and what safety costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from benchmarks.durability.cost import time_submissions
+from benchmarks.durability.damage import damage as damage_files
+from benchmarks.durability.failovers import fail_over
+from benchmarks.durability.power_loss import Trial, lose_power
+from benchmarks.durability.trial_jobs import Promise
+from cli.terminal import console, progress
+
+app = typer.Typer(help="Measure what is lost with power, disk or server.", no_args_is_help=True)
+
+WAYS = (
+    ("everysec", Promise.NONE),
+    ("everysec", Promise.WAITAOF),
+    ("always", Promise.NONE),
+    ("always", Promise.DURABLE),
+)
+"""(appendfsync, promise) of the rows of `power-loss`."""
+
+
+@app.command("power-loss")
+def power_loss(
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Durable jobs; of the others, a fifth.")
+    ] = 10_000,
+    callers: Annotated[int, typer.Option(min=1, help="Jobs submitted at once.")] = 16,
+    jobs_of_a_round: Annotated[int, typer.Option(min=1, help="Jobs before power is lost.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
+) -> None:
+    """Lose power while jobs are submitted: what of the accepted ones is on disk."""
+    table = Table()
+    for heading in (
+        "appendfsync",
+        "jobs",
+        "rounds",
+        "accepted",
+        "lost",
+        "oldest s",
+        "altered",
+        "kB",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for appendfsync, promise in WAYS:
+        number = jobs if promise is Promise.DURABLE else max(1, jobs // 5)
+        trial = Trial(promise, appendfsync, callers, jobs_of_a_round)
+        with _counted(f"{appendfsync}, {promise}", number) as show:
+            report = lose_power(trial, number, seed, show)
+        counts = report.rounds, report.accepted, report.lost
+        rest = f"{report.oldest_lost_s:.2f}", str(report.altered), f"{report.lost_bytes / 1e3:.0f}"
+        table.add_row(appendfsync, promise.value, *map(str, counts), *rest)
+    console().print(table)
+
+
+@app.command()
+def damage(
+    places: Annotated[int, typer.Option(min=1, help="Damaged copies.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 1,
+) -> None:
+    """Damage an append-only file: whether the server starts, and whose pictures it has."""
+    with _counted("Damaged", places) as show:
+        report = damage_files(places, seed, show)
+    table = Table()
+    table.add_column("outcome")
+    table.add_column("", justify="right")
+    table.add_row("started, everything there", str(report.whole))
+    table.add_row("started, jobs or pictures missing", str(report.parts))
+    for line, count in report.refused.most_common():
+        table.add_row(f"refused: {line}", str(count))
+    for code, count in report.errors.most_common():
+        table.add_row(f"jobs with {code}", str(count))
+    table.add_row("pictures with other bytes, without an error", str(report.altered))
+    table.add_row("pictures of another job", str(report.foreign))
+    console().print(table)
+
+
+@app.command()
+def failovers(
+    count: Annotated[int, typer.Option(min=1, help="Primaries that are killed.")] = 20,
+    callers: Annotated[int, typer.Option(min=1, help="Jobs submitted at once.")] = 4,
+) -> None:
+    """Kill the primary behind Sentinel while jobs are submitted: what of them is lost."""
+    table = Table()
+    headings = "jobs", "failovers", "accepted", "refused", "lost", "most", "altered", "s", "longest"
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for promise in (Promise.NONE, Promise.DURABLE):
+        with _counted(f"Failovers, {promise}", count) as show:
+            report = fail_over(promise, callers, count, show)
+        counts = (
+            *(report.failovers, report.accepted, report.refused),
+            *(report.lost, report.most_lost, report.altered),
+        )
+        times = f"{report.outage_p50_s:.1f}", f"{report.outage_max_s:.1f}"
+        table.add_row(promise.value, *map(str, counts), *times)
+    console().print(table)
+
+
+@app.command()
+def cost(
+    seconds: Annotated[float, typer.Option(min=1, help="Length of each measurement.")] = 5.0,
+) -> None:
+    """Time submissions with and without durability, by 1, 4 and 16 callers at once."""
+    table = Table()
+    for heading in ("appendfsync", "jobs", "callers", "p50 ms", "p99 ms", "a second"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in time_submissions((1, 4, 16), seconds):
+        times = f"{row.p50_ms:.1f}", f"{row.p99_ms:.1f}", f"{row.per_second:.0f}"
+        table.add_row(row.appendfsync, row.promise.value, str(row.callers), *times)
+    console().print(table)
+
+
+@contextmanager
+def _counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar meanwhile, which the function sets."""
+    with progress(refresh=1) as bars:
+        task = bars.add_task(what, total=total)
+
+        def show(done: int) -> None:
+            bars.update(task, completed=done)
+
+        yield show
