@@ -31,7 +31,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessService
     key = new_key(folder / "keys.toml", "shop")
     settings = {
         "ANYSR_LEASE_SECONDS": "1.0",
-        "ANYSR_MAX_ATTEMPTS": "2",
+        # The server claims for each of two paused workers that wait for a job.
+        "ANYSR_MAX_ATTEMPTS": "3",
         "ANYSR_KEYS": str(folder / "keys.toml"),
         "ANYSR_SOURCES": "*",
         "ANYSR_WEBHOOK_SECRETS": "whsec_" + base64.b64encode(bytes(32)).decode(),
