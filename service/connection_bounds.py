@@ -15,11 +15,14 @@ import asyncio
 import http
 import logging
 import resource
+import uuid
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.problems import refusal
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,18 @@ SLICE_BYTES = 8 * 1024
 """Size of the pieces in which a head is parsed, so that a large one blocks no other request."""
 RESERVED_DESCRIPTORS = 64
 """File descriptors kept for Redis, files and the listening sockets."""
+REFUSALS = {
+    http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
+        "URL and headers have more than {bounds.head_bytes} bytes; send parameters as form fields."
+    ),
+    http.HTTPStatus.REQUEST_TIMEOUT: (
+        "URL and headers took more than {bounds.head_seconds:g} s to arrive."
+    ),
+    http.HTTPStatus.SERVICE_UNAVAILABLE: (
+        "The gateway has {bounds.connections} open connections, as many as it may; try again."
+    ),
+}
+"""What is said of each refusal."""
 WRITE_CHECKS = 3
 """Number of checks of a blocked write within `write_seconds`."""
 
@@ -193,13 +208,21 @@ class BoundedConnection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, status: http.HTTPStatus) -> None:
-        """Answer with a status and no body, and close the connection."""
+        """Answer with the problem of a status, and close the connection."""
         self._refused = True
         self._stop_head_timer()
         if not self._answering:
-            head = f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-            self.transport.write(f"{head}content-length: 0\r\nconnection: close\r\n\r\n".encode())
+            self.transport.write(_answer(status, REFUSALS[status].format(bounds=self.bounds)))
         self.transport.close()
+
+
+def _answer(status: http.HTTPStatus, text: str) -> bytes:
+    """Return a whole answer, after which the connection is closed."""
+    problem = refusal(status, text, uuid.uuid4().hex)
+    problem.headers["connection"] = "close"
+    lines = [f"{name}: {value}" for name, value in problem.headers.items()]
+    head = "\r\n".join((f"HTTP/1.1 {status.value} {status.phrase}", *lines, "", ""))
+    return head.encode("latin-1") + bytes(problem.body)
 
 
 def bounded(bounds: ConnectionBounds) -> type[BoundedConnection]:

@@ -116,15 +116,13 @@ _ANYWHERE: tuple[tuple[int, str], ...] = (
         HTTPStatus.MISDIRECTED_REQUEST,
         "`misdirected_request`: the Host header names a host that is not served here.",
     ),
+    (
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "`request_header_fields_too_large`: URL and headers have more than "
+        f"{ConnectionBounds.head_bytes >> 10} KiB.",
+    ),
 )
 """Refusals that any request may get, by HTTP's own rules."""
-TOO_LONG: dict[int | str, Json] = {
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE.value: {
-        "description": "URL and headers have more than "
-        f"{ConnectionBounds.head_bytes >> 10} KiB; the answer has no body."
-    }
-}
-"""What the connection answers, before there is a request."""
 
 _DETAILS: dict[str, Json] = {
     "smallest_feasible_ms": {"type": "integer", "description": "Of `budget_infeasible`."},
@@ -330,7 +328,7 @@ def _with_problems(made: Json) -> Json:
     schemas |= {"Problem": _problem_schema(), "PictureForm": _form_schema()}
     schemas |= _batch_schemas()
     schemas["UploadOrder"] = UploadOrder.model_json_schema()
-    everywhere = refusals(*_ANYWHERE) | problem_answers(InternalError.code) | TOO_LONG
+    everywhere = refusals(*_ANYWHERE) | problem_answers(InternalError.code)
     for operation in (found for path in made["paths"].values() for found in path.values()):
         answers: Json = operation["responses"]
         if f"{SCHEMAS}{FRAMEWORKS_OWN[0]}" in str(answers.get("422")):

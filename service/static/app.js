@@ -21,6 +21,7 @@ import { ResultBar } from "./result-bar.js";
 import { Runner, canTakeFirstFrame } from "./runner.js";
 import { drawSample } from "./sample.js";
 import { SettingsForm } from "./settings-form.js";
+import { SettingsLink, settingsOf } from "./settings-link.js";
 import { loadSettings, saveSettings } from "./settings.js";
 import { statedSize } from "./stated-size.js";
 import { counted } from "./units.js";
@@ -50,8 +51,10 @@ class App {
       this.#runShown();
     },
   });
-  #form = new SettingsForm(loadSettings(), (settings) => {
+  #link = new SettingsLink((settings) => this.#form.change(settings));
+  #form = new SettingsForm(settingsOf(location.hash) ?? loadSettings(), (settings) => {
     saveSettings(settings);
+    this.#link.show(settings);
     this.#update();
   }, () => this.#fetchModels());
   #frame = new FrameField((frame) => this.#setFrame(frame));

@@ -84,6 +84,47 @@ async def test_settings_reach_the_job_and_are_remembered(
     await expect(page.get_by_role("spinbutton", name="Quality")).to_have_value("71")
 
 
+async def test_a_link_opens_the_page_with_the_same_settings(
+    page: Page, worker: ScriptedWorker
+) -> None:
+    link = page.locator("#settings-link")
+    await expect(link).to_have_attribute("href", "#scale=2")
+    await page.get_by_label("Format").select_option("webp")
+    await set_number(page, "Quality", "71")
+    await set_number(page, "Scale", "2.5")
+    await unfold(page, "Time limit")
+    await set_number(page, "Time limit, seconds", "3.21")
+    await expect(link).to_have_attribute("href", "#scale=2.5&budgetMs=3210&format=webp&quality=71")
+    await link.click()
+    await expect(link).not_to_have_text("Link to these settings")
+    address = page.url
+    assert address.endswith("#scale=2.5&budgetMs=3210&format=webp&quality=71")
+    await set_number(page, "Scale", "3")
+    assert "#" not in page.url  # a reload keeps the change
+    await page.evaluate("localStorage.clear()")
+    await page.goto("about:blank")
+    await page.goto(address)
+    await expect(page.locator("#choices label")).to_have_count(4)
+    await choose(page)
+    await run_button(page).click()
+    await expect(page.locator(".comparing")).to_be_visible()
+    job = worker.claims[0].job
+    assert (job.output_width, job.output_format.value) == (WIDTH * 5 // 2, "webp")
+    assert (job.quality, job.budget_ms) == (71, 3210)
+
+
+async def test_a_link_is_not_trusted(page: Page) -> None:
+    scale = page.get_by_role("spinbutton", name="Scale")
+    await page.evaluate(
+        "location.hash = 'scale=1e9&format=exe&quality=x&model=%3Cb%3E&background=red&other=1'"
+    )
+    await expect(scale).to_have_value("8")
+    await expect(page.get_by_label("Format")).to_have_value("")
+    await expect(page.locator("#settings-link")).to_have_attribute("href", "#scale=8")
+    await page.evaluate("location.hash = 'elsewhere'")
+    await expect(scale).to_have_value("8")
+
+
 async def test_the_size_is_given_as_scale_or_as_pixels_of_one_side(page: Page) -> None:
     fields = {name: page.get_by_role("spinbutton", name=name) for name in ("Scale", "Width")}
     height = page.get_by_role("spinbutton", name="Height")
