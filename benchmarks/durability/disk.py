@@ -99,7 +99,13 @@ def watched(server: TrialServer) -> Iterator[Disk]:
     with here:
         with there:
             number = there.fileno()
-            wrapper = (sys.executable, "-m", "benchmarks.durability.confined_exec", str(number))
+            wrapper = (
+                sys.executable,
+                "-P",
+                "-m",
+                "benchmarks.durability.confined_exec",
+                str(number),
+            )
             server.spawn(wrapper, pass_fds=(number,))
         _, descriptors, _, _ = socket.recv_fds(here, 1, 1)
     if not descriptors:
