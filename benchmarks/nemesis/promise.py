@@ -25,6 +25,11 @@ RECOVERY_S = {
     Kind.UNANSWERED: LEASE_S + DELIVERY_S,
     Kind.SLOW: LEASE_S,
     Kind.DISK_FULL: DELIVERY_S,
+    Kind.OVERTAKEN: LEASE_S + RESTART_S,
+    Kind.TWO_RESULTS: LEASE_S + DELIVERY_S,
+    Kind.LATE_RESULT: LEASE_S + DELIVERY_S,
+    Kind.UNWANTED_RESULT: LEASE_S + DELIVERY_S,
+    Kind.STALL: LEASE_S + RESTART_S,
 }
 """Beyond the length of the fault itself. Jobs outlive gateways."""
 

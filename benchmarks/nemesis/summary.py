@@ -49,6 +49,8 @@ class Summary:
     """Part of the jobs that have succeeded by their deadline."""
     punctuality: dict[str, Punctuality]
     """By kind of fault; a job counts for each that fell in its time, or for `UNDISTURBED`."""
+    noticed_s: float | None
+    """Seconds from the start until the first broken promise was seen, while the run went on."""
     found: tuple[Violation, ...]
 
     @property
@@ -62,8 +64,10 @@ class Summary:
         return {**members, "found": [str(violation) for violation in self.found]}
 
 
-def summarise(seed: int, minutes: float, events: Sequence[Event]) -> Summary:
-    """Count and check a history."""
+def summarise(
+    seed: int, minutes: float, events: Sequence[Event], *, settled: bool = True
+) -> Summary:
+    """Count and check a history; `settled` as in `checker.violations`."""
     story = story_of(events)
     faults = Counter(fault.kind.value for fault in story.faults)
     in_hand = Counter(fault.kind.value for fault in story.faults if fault.in_hand)
@@ -80,7 +84,8 @@ def summarise(seed: int, minutes: float, events: Sequence[Event]) -> Summary:
         sum(max(0, (job.claims or 0) - 1) for job in accepted),
         sum(_is_met(job.end) for job in accepted) / max(1, len(accepted)),
         _punctuality(story, accepted),
-        tuple(violations(events)),
+        next((event.at for event in story.of(What.NOTICED)), None),
+        tuple(violations(events, settled=settled)),
     )
 
 
