@@ -42,16 +42,17 @@ class AimedStrikes:
     async def bring_about(self, fault: Fault, begun: Callable[[], None]) -> tuple[str, bool] | None:
         """Return the job that was met, and whether all came as the kind says; None without a job.
         `begun` is called once one is met."""
-        try:
-            async with asyncio.timeout(AIMING_S) as aiming, self._turn:
-                run = await self._part(fault.kind)
-                aiming.reschedule(None)
+        clock = asyncio.get_running_loop()
+        until = clock.time() + AIMING_S
+        async with self._turn:
+            try:
+                run = await self._part_within(fault.kind, until - clock.time())
+                if run is None:
+                    return None
                 begun()
                 return run.job, await self._meet_within(fault, run)
-        except TimeoutError:
-            return None
-        finally:
-            self._join()
+            finally:
+                self._join()
 
     async def look_again(self, job: str) -> None:
         """Ask for a job and its picture several times, as callers do who come late."""
@@ -61,6 +62,12 @@ class AimedStrikes:
             seen = await self._observer.job(job, mark, "again")
             if seen is not None and seen["status"] == "succeeded":
                 await self._observer.picture(job, mark, "again")
+
+    async def _part_within(self, kind: Kind, seconds: float) -> Run | None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self._part(kind)
+        return None
 
     async def _part(self, kind: Kind) -> Run:
         """Part a worker from its job, and return that run once it is sure to have met it."""

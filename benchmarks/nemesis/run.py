@@ -20,10 +20,11 @@ from benchmarks.nemesis.faults import Plan, schedule
 from benchmarks.nemesis.history import Recorder
 from benchmarks.nemesis.observing import Observer
 from benchmarks.nemesis.requests import CALLERS, wishes
+from benchmarks.nemesis.standstill import Standstill
 from benchmarks.nemesis.striking import Nemesis
 from benchmarks.nemesis.summary import Summary, summarise
 from benchmarks.nemesis.topology import Topology, running
-from benchmarks.nemesis.watching import Records, Watch, record_stalls, watch
+from benchmarks.nemesis.watching import Records, Watch, watch
 from benchmarks.ports import free_ports
 
 SEEING_S = 8.0
@@ -65,9 +66,9 @@ async def _recorded(plan: Plan, folder: Path, progress: Progress) -> bool:
         async with running(hook_port, log, on_death) as service, _client() as client:
             observer = Observer(client, service.urls, recorder)
             recorder.begin()
-            stalls = asyncio.create_task(record_stalls(recorder))
+            stalls = asyncio.create_task((time := Standstill(recorder)).watch())
             with _receiving(hook_port, observer, recorder, book := Book()):
-                trial = Trial(plan, service, observer, recorder, book)
+                trial = Trial(plan, service, observer, recorder, book, time)
                 whole = await trial.run(f"http://127.0.0.1:{hook_port}/hook", progress, watched)
                 if whole:
                     await Audit(service, observer, recorder, book).run()
@@ -85,12 +86,14 @@ class Trial:
         observer: Observer,
         recorder: Recorder,
         book: Book,
+        time: Standstill,
     ) -> None:
         self._plan = plan
         self._service = service
         self._observer = observer
         self._recorder = recorder
         self._book = book
+        self._time = time
 
     async def run(self, hook_url: str, progress: Progress, watched: Watch) -> bool:
         """Return when the last fault is over and the callers have seen their last requests through,
@@ -111,9 +114,8 @@ class Trial:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _strike(self, hook_url: str) -> None:
-        stopping, began = asyncio.Event(), asyncio.get_running_loop().time()
+        plan, stopping = self._plan, asyncio.Event()
         parts = self._observer, self._recorder, self._book, hook_url
-        plan, seconds = self._plan, 60.0 * self._plan.minutes
         callers = [Caller(plan.seed, *parts) for _ in range(CALLERS)]
         aimed = AimedStrikes(self._service, self._observer, self._book)
         async with asyncio.TaskGroup() as group:
@@ -121,9 +123,9 @@ class Trial:
                 group.create_task(caller.run(wishes(plan.seed, number), stopping))
                 for number, caller in enumerate(callers)
             ]
-            await Nemesis(self._service, self._recorder, aimed).strike(schedule(plan), began)
-            left_s = began + seconds - asyncio.get_running_loop().time()
-            await asyncio.sleep(max(0.0, left_s))
+            nemesis = Nemesis(self._service, self._recorder, aimed, self._time)
+            await nemesis.strike(schedule(plan))
+            await self._time.until(60.0 * plan.minutes)
             stopping.set()
             await asyncio.wait(tasks, timeout=SEEING_S)
             for task in tasks:

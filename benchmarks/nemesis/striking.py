@@ -10,6 +10,7 @@ from benchmarks.nemesis.aiming import Runs
 from benchmarks.nemesis.faults import AIMED, ON_WORKER, Fault, Kind
 from benchmarks.nemesis.history import Recorder, What
 from benchmarks.nemesis.proxy import DOWN, UP
+from benchmarks.nemesis.standstill import Standstill
 from benchmarks.nemesis.topology import Topology
 
 SLOW_S = 0.05
@@ -20,8 +21,11 @@ STORED_POLL_S = 0.1
 class Nemesis:
     """Strikes a service by a schedule."""
 
-    def __init__(self, service: Topology, recorder: Recorder, aimed: AimedStrikes) -> None:
+    def __init__(
+        self, service: Topology, recorder: Recorder, aimed: AimedStrikes, time: Standstill
+    ) -> None:
         self._service = service
+        self._time = time
         self._aimed = aimed
         self._runs = Runs(service)
         self._recorder = recorder
@@ -29,13 +33,11 @@ class Nemesis:
         """Held while Redis is down, or has taken what it could not store: killed then, it would
         forget that, as each server whose `appendfsync` is not `always`."""
 
-    async def strike(self, faults: Iterable[Fault], began: float) -> None:
-        """Bring all about, and return when the last one is over. `began` is a moment of the event
-        loop's clock."""
-        clock = asyncio.get_running_loop()
+    async def strike(self, faults: Iterable[Fault]) -> None:
+        """Bring all about, and return when the last one is over."""
         async with asyncio.TaskGroup() as group:
             for fault in faults:
-                await asyncio.sleep(max(0.0, began + fault.at_s - clock.time()))
+                await self._time.until(fault.at_s)
                 one = self._aim if fault.kind in AIMED else self._one
                 group.create_task(one(fault))
 

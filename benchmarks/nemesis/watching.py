@@ -10,7 +10,6 @@ import redis.exceptions
 
 from benchmarks.nemesis.callers import Book
 from benchmarks.nemesis.checker import Violation, broken_by, broken_in
-from benchmarks.nemesis.faults import Kind
 from benchmarks.nemesis.history import Event, Recorder, What
 from benchmarks.nemesis.observing import ENDS
 from benchmarks.nemesis.story import Story
@@ -19,9 +18,6 @@ from benchmarks.nemesis.topology import Topology
 LOOK_S = 0.25
 MOST_AT_ONCE = 100
 """Records that are read in one look."""
-STALL_S = 1.0
-"""Without a turn for so long, this process says nothing of the others: the machine stood still."""
-TICK_S = 0.1
 
 
 class Watch:
@@ -84,14 +80,3 @@ async def watch(watched: Watch, records: Records, recorder: Recorder, *, once: b
             recorder.add(What.NOTICED, text=str(violation))
             if once:
                 return
-
-
-async def record_stalls(recorder: Recorder) -> None:
-    """Record when the machine stood still, or all of the run was suspended, until cancelled."""
-    last = recorder.now()
-    while True:
-        await asyncio.sleep(TICK_S)
-        now = recorder.now()
-        if now - last > STALL_S:
-            recorder.add(What.FAULT, at=last, until=now, text=Kind.STALL.value)
-        last = now

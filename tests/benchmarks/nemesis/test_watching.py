@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-
 from benchmarks.nemesis.checker import Broken
-from benchmarks.nemesis.faults import Kind
-from benchmarks.nemesis.history import Event, Recorder, What, events_of
-from benchmarks.nemesis.watching import STALL_S, TICK_S, Watch, record_stalls
-from tests.support.waiting import eventually
+from benchmarks.nemesis.history import Event, What
+from benchmarks.nemesis.watching import Watch
 
 JOB = "job-1"
 
@@ -37,20 +32,3 @@ def test_a_second_job_of_a_key_is_seen() -> None:
     jobs = [Event(What.ACCEPTED, float(at), job=f"job-{at}", mark=3) for at in (1, 2)]
     assert heard(watched, jobs[0]) == []
     assert heard(watched, jobs[1]) == [Broken.DOUBLED]
-
-
-async def test_a_standstill_is_recorded() -> None:
-    file = io.StringIO()
-    now = [0.0]
-
-    class Clocked(Recorder):
-        def now(self) -> float:
-            return now[0]
-
-    task = asyncio.create_task(record_stalls(Clocked(file)))
-    await asyncio.sleep(0)
-    now[0] += STALL_S + TICK_S
-    await eventually(file.getvalue, "a line")
-    task.cancel()
-    (event,) = events_of(file.getvalue().splitlines())
-    assert (event.what, event.text, event.at) == (What.FAULT, Kind.STALL.value, 0.0)
