@@ -8,7 +8,6 @@ stands in the proxy before Redis.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 from benchmarks.nemesis.aiming import POLL_S, Run, Runs, Standing
@@ -46,11 +45,13 @@ class AimedStrikes:
         until = clock.time() + AIMING_S
         async with self._turn:
             try:
-                run = await self._part_within(fault.kind, until - clock.time())
-                if run is None:
-                    return None
-                begun()
-                return run.job, await self._meet_within(fault, run)
+                while clock.time() < until:
+                    run = await self._part(fault.kind, until)
+                    if run is not None:
+                        begun()
+                        return run.job, await self._meet(fault, run)
+                    await asyncio.sleep(POLL_S)
+                return None
             finally:
                 self._join()
 
@@ -63,22 +64,17 @@ class AimedStrikes:
             if seen is not None and seen["status"] == "succeeded":
                 await self._observer.picture(job, mark, "again")
 
-    async def _part_within(self, kind: Kind, seconds: float) -> Run | None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                return await self._part(kind)
+    async def _part(self, kind: Kind, until: float) -> Run | None:
+        """Part a worker from its job, and return that run once it is sure to have met it; None if
+        there was none."""
+        for run in await self._runs.now():
+            if run.job not in self._book.jobs:  # its caller has no answer yet
+                continue
+            stop = kind is Kind.OVERTAKEN
+            if await (self._stop(run) if stop else self._hold_result_up(run, until)):
+                return run
+            self._join()
         return None
-
-    async def _part(self, kind: Kind) -> Run:
-        """Part a worker from its job, and return that run once it is sure to have met it."""
-        part = self._stop if kind is Kind.OVERTAKEN else self._hold_result_up
-        while True:
-            for run in await self._runs.now():
-                if run.job in self._book.jobs:  # else its caller has no answer yet
-                    if await part(run):
-                        return run
-                    self._join()
-            await asyncio.sleep(POLL_S)
 
     async def _stop(self, run: Run) -> bool:
         """Stop the worker of a run, and return whether the run went on until then."""
@@ -86,18 +82,18 @@ class AimedStrikes:
         self._service.workers[run.worker].freeze()
         return await self._goes_on(run)
 
-    async def _hold_result_up(self, run: Run) -> bool:
+    async def _hold_result_up(self, run: Run, until: float) -> bool:
         """Wait for the result of a run, hold up all that its worker sends from there on, and return
         True; False if the run ends without one."""
         proxy = self._service.proxy_of_worker(run.worker)
         sent = self._service.keys.result(run.job, int(run.token)).encode()
         self._held_up.add(run.worker)
         proxy.hold_up_from(sent, UP)
-        while not proxy.holds(sent):
-            if not await self._goes_on(run):
-                return False
+        while await self._goes_on(run) and asyncio.get_running_loop().time() < until:
+            if proxy.holds(sent):
+                return await self._goes_on(run)
             await asyncio.sleep(POLL_S)
-        return await self._goes_on(run)
+        return False
 
     async def _goes_on(self, run: Run) -> bool:
         standing = await self._runs.of(run.job)
@@ -117,40 +113,32 @@ class AimedStrikes:
         while self._stopped:
             self._service.workers[self._stopped.pop()].thaw()
 
-    async def _meet_within(self, fault: Fault, run: Run) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(fault.seconds):
-                return await self._meet(fault.kind, run)
-        return False
-
-    async def _meet(self, kind: Kind, run: Run) -> bool:
-        """Wait for what ends the fault; return whether it came as the kind says."""
-        match kind:
-            case Kind.OVERTAKEN:
-                return (await self._overtaken(run)).run is not None
-            case Kind.UNWANTED_RESULT:
-                return await self._withdrawn(run)
-            case Kind.LATE_RESULT:
-                ended = await self._runs.wait_for(run.job, lambda seen: seen.status in ENDS)
-                return ended.token != run.token
-            case _:
-                return await self._let_both_arrive(run, (await self._overtaken(run)).run)
-
-    async def _overtaken(self, run: Run) -> Standing:
-        """Return how it stands with a job that is no longer this run's."""
-        return await self._runs.wait_for(
-            run.job, lambda seen: seen.token != run.token or seen.status in ENDS
+    async def _meet(self, fault: Fault, run: Run) -> bool:
+        """Wait for what ends the fault; return whether it came as its kind says."""
+        if fault.kind is Kind.UNWANTED_RESULT:
+            return await self._withdrawn(run)
+        if fault.kind is Kind.LATE_RESULT:
+            ended = await self._runs.wait_for(run.job, _has_ended, fault.seconds)
+            return ended is not None and ended.token != run.token
+        taken = await self._runs.wait_for(
+            run.job, lambda seen: seen.token != run.token or _has_ended(seen), fault.seconds
         )
-
-    async def _let_both_arrive(self, first: Run, second: Run | None) -> bool:
-        """Let the result of the first run arrive while the second has not delivered."""
-        if second is None:
+        if taken is None or taken.run is None:
             return False
+        if fault.kind is Kind.TWO_RESULTS:
+            await self._let_both_arrive(run, taken.run)
+        return True
+
+    async def _let_both_arrive(self, first: Run, second: Run) -> None:
+        """Let the result of the first run arrive while the second has not delivered."""
         self._hold_up(second.worker)
         self._let_go(first.worker)
         await asyncio.sleep(TOGETHER_S)
-        return True
 
     async def _withdrawn(self, run: Run) -> bool:
         job = await self._observer.job(run.job, self._book.jobs[run.job], "cancel", "DELETE")
         return job is not None and job["status"] == "cancelled"
+
+
+def _has_ended(standing: Standing) -> bool:
+    return standing.status in ENDS

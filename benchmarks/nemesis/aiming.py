@@ -37,7 +37,10 @@ class Standing:
 
 
 class Runs:
-    """Reads them past all proxies. While Redis is away nothing runs, and no job is known."""
+    """Reads them past all proxies. While Redis is away nothing runs, and no job is known.
+
+    Waiting is bounded by the clock, because redis-py may lose a cancellation while it connects.
+    """
 
     def __init__(self, service: Topology) -> None:
         self._service = service
@@ -60,13 +63,18 @@ class Runs:
             return Standing(status, token, None if place is None else Run(job, token, place))
         return None
 
-    async def wait_for(self, job: str, met: Callable[[Standing], bool]) -> Standing:
-        """Return how it stands with a job, once that is as asked."""
-        while True:
+    async def wait_for(
+        self, job: str, met: Callable[[Standing], bool], within_s: float
+    ) -> Standing | None:
+        """Return how it stands with a job, once that is as asked; None after `within_s`."""
+        clock = asyncio.get_running_loop()
+        until = clock.time() + within_s
+        while clock.time() < until:
             standing = await self.of(job)
             if standing is not None and met(standing):
                 return standing
             await asyncio.sleep(POLL_S)
+        return None
 
     def _place_of(self, worker: str) -> int | None:
         """Return the place of a worker by its id, which has that of its process as second last."""

@@ -13,12 +13,13 @@ from enum import StrEnum
 from benchmarks.nemesis.faults import AIMED, ON_GATEWAY, ON_WORKER, Kind
 from benchmarks.nemesis.history import Event, What
 from benchmarks.nemesis.observing import ENDS
-from benchmarks.nemesis.promise import allowed_s
+from benchmarks.nemesis.promise import MOST_RUNS, allowed_s
 from benchmarks.nemesis.story import JobStory, Story, story_of
 from jobs.redis_blobs import UNACCEPTED_S
 
 KEPT_S = 100.0
 """A picture can be fetched for at least this long after its job's end."""
+GIVEN_UP = "worker_lost"
 BUGS = frozenset({"internal_error", "500", "502"})
 """Answers that tell a caller nothing."""
 NO_DELIVERY_FAULT = frozenset(Kind) - ON_WORKER - AIMED
@@ -193,6 +194,12 @@ def _claimed_for_a_reason(story: Story, job: JobStory) -> Found:
         yield Violation(end.at, Broken.DOUBLED, text)
 
 
+def _given_up_for_a_reason(_: Story, job: JobStory) -> Found:
+    if job.end is not None and job.end.code == GIVEN_UP and job.claims in range(MOST_RUNS):
+        text = f"{job.id} was given up after {job.claims} runs"
+        yield Violation(job.end.at, Broken.LOST, text)
+
+
 def _costs_a_lease(kind: Kind) -> bool:
     return kind not in ON_GATEWAY
 
@@ -214,7 +221,8 @@ EVENT_RULES: tuple[Callable[[Story, Event], Found], ...] = (
     *(_one_job_a_key, _own_pictures, _clear_answers, _no_deaths),
 )
 JOB_RULES: tuple[Callable[[Story, JobStory], Found], ...] = (
-    *(_one_end, _cancelled, _picture_is_there, _announced_once, _claimed_for_a_reason, _in_time),
+    *(_one_end, _cancelled, _picture_is_there, _announced_once, _in_time),
+    *(_claimed_for_a_reason, _given_up_for_a_reason),
 )
 RULES_AT_THE_END: tuple[Callable[[Story], Found], ...] = (
     *(_all_have_ended, _all_are_announced, _nothing_left),

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from benchmarks.nemesis.faults import LEASE_S, Kind
 
+MOST_RUNS = 3
+"""Workers that may be lost with a job before it is given up."""
 UNDISTURBED_S = 10.0
 """Beyond the budget, without a fault: a prediction that was too short, on a machine that calibrated
 nothing else and runs everything of a trial on its cores."""

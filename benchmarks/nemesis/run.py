@@ -99,8 +99,8 @@ class Trial:
         """Return when the last fault is over and the callers have seen their last requests through,
         for `SEEING_S` at most; or, with `until_broken`, once a promise is seen broken: False."""
         records = Records(self._service, self._recorder, self._book)
-        once = self._plan.until_broken
-        watching = asyncio.create_task(watch(watched, records, self._recorder, once=once))
+        once, over = self._plan.until_broken, asyncio.Event()
+        watching = asyncio.create_task(watch(watched, records, self._recorder, over, once=once))
         showing = asyncio.create_task(self._show(progress))
         tasks = (asyncio.create_task(self._strike(hook_url)), watching, showing)
         try:
@@ -109,6 +109,7 @@ class Trial:
                 task.result()
             return watching not in ended
         finally:
+            over.set()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

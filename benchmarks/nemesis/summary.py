@@ -50,7 +50,8 @@ class Summary:
     punctuality: dict[str, Punctuality]
     """By kind of fault; a job counts for each that fell in its time, or for `UNDISTURBED`."""
     noticed_s: float | None
-    """Seconds from the start until the first broken promise was seen, while the run went on."""
+    """Seconds from the start until the first broken promise was seen, while the run went on;
+    without those in which everything stood still."""
     found: tuple[Violation, ...]
 
     @property
@@ -84,9 +85,17 @@ def summarise(
         sum(max(0, (job.claims or 0) - 1) for job in accepted),
         sum(_is_met(job.end) for job in accepted) / max(1, len(accepted)),
         _punctuality(story, accepted),
-        next((event.at for event in story.of(What.NOTICED)), None),
+        _noticed_s(story),
         tuple(violations(events, settled=settled)),
     )
+
+
+def _noticed_s(story: Story) -> float | None:
+    first = next(story.of(What.NOTICED), None)
+    if first is None:
+        return None
+    stalls = [f for f in story.faults if f.kind is Kind.STALL and f.until <= first.at]
+    return first.at - sum(stall.until - stall.at for stall in stalls)
 
 
 def _end_of(end: Event | None) -> str:

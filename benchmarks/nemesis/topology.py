@@ -19,6 +19,7 @@ import redis.asyncio
 from benchmarks.nemesis import light_model
 from benchmarks.nemesis.faults import GATEWAYS, LEASE_S, WORKERS
 from benchmarks.nemesis.processes import GATEWAY, WORKER, Kept
+from benchmarks.nemesis.promise import MOST_RUNS
 from benchmarks.nemesis.proxy import Proxy
 from benchmarks.nemesis.redis_on_disk import RedisOnDisk
 from benchmarks.ports import free_ports
@@ -130,6 +131,7 @@ def _settings(folder: Path, hook_port: int) -> dict[str, str]:
         "ANYSR_CALIBRATION_FOLDER": str(costs),
         "ANYSR_NAMESPACE": NAMESPACE,
         "ANYSR_LEASE_SECONDS": str(LEASE_S),
+        "ANYSR_MAX_ATTEMPTS": str(MOST_RUNS),
         "ANYSR_RESULT_TTL_SECONDS": str(RESULT_TTL_S),
         "ANYSR_JOB_TTL_SECONDS": str(JOB_TTL_S),
         "ANYSR_GRACE_MS": str(GRACE_MS),

@@ -71,9 +71,12 @@ class Records:
                 self._recorder.add(What.RECORD, mark=mark, job=job, count=count)
 
 
-async def watch(watched: Watch, records: Records, recorder: Recorder, *, once: bool) -> None:
-    """Record what is broken as soon as it is seen, until cancelled; with `once`, return then."""
-    while True:
+async def watch(
+    watched: Watch, records: Records, recorder: Recorder, stopping: asyncio.Event, *, once: bool
+) -> None:
+    """Record what is broken as soon as it is seen, until `stopping` is set; with `once`, return
+    then. redis-py may lose a cancellation while it connects."""
+    while not stopping.is_set():
         await asyncio.sleep(LOOK_S)
         await records.look()
         for violation in watched.look():

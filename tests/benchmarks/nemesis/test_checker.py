@@ -155,6 +155,13 @@ def test_a_job_that_is_claimed_again_without_a_fault_is_doubled() -> None:
     assert broken([*again, fault(Kind.WORKER_KILL, 9.0, 9.0)]) == [Broken.DOUBLED]
 
 
+def test_a_job_is_given_up_only_after_all_its_runs() -> None:
+    given_up = [*history()[:-2], state(20.0, "failed", "audit", code="worker_lost")]
+    faults = [fault(Kind.WORKER_KILL, at, at) for at in (1.2, 1.5)]
+    for claims, found in ((1, [Broken.LOST]), (3, [])):
+        assert broken([*given_up, *faults, seen(What.RECORD, 20.1, count=claims)]) == found
+
+
 def test_a_late_end_is_allowed_by_faults_alone() -> None:
     late = {"finished_ms": WALL_MS + 25e3}
     events = [*history()[:-2], state(40.0, "succeeded", "audit", **late)]
