@@ -85,3 +85,4 @@ def test_callers_draw_their_requests_from_the_seed_with_marks_of_their_own() -> 
     assert first == again
     marks = {wish.mark for wish in (*first, *other)}
     assert len(marks) == 100
+    assert 0 < sum(wish.repeats for wish in first) < 50 / 4
