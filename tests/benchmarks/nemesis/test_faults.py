@@ -20,8 +20,10 @@ from benchmarks.nemesis.requests import wishes
 EXPECTED = [
     "3.50 s: worker killed (0), 0.00 s",
     "9.19 s: worker killed (1), 0.00 s",
+    "9.95 s: result held up until another worker runs its job (0), 8.86 s",
     "11.98 s: connections cut (4), 0.00 s",
     "12.26 s: worker stopped past its lease (1), 3.03 s",
+    "13.07 s: result held up until its job has ended (0), 7.79 s",
 ]
 
 
