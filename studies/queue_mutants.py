@@ -125,7 +125,7 @@ def _row(name: str, runs: Sequence[Result]) -> str:
         figures = seconds[0], statistics.median(seconds), seconds[-1]
         times = tuple(f"{figure:.0f}" for figure in figures)  # type: ignore[assignment]
     kinds = Counter(run.first.split(": ", 2)[1] for run in runs if run.first)
-    seen = ", ".join(f"{kind} ({times})" for kind, times in kinds.most_common())
+    seen = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common())
     noticed = f"{len(seconds)} of {len(runs)}"
     return f"| {' | '.join((name, noticed, *times, seen))} |"
 
