@@ -51,7 +51,7 @@ class Audit:
         """Wait for a condition; the checker tells what did not come about."""
         clock = asyncio.get_running_loop()
         until = clock.time() + within_s
-        while clock.time() < until and not await condition():
+        while clock.time() < until and not await condition():  # noqa: ASYNC110 - others' state
             await asyncio.sleep(POLL_S)
 
     async def _is_idle(self) -> bool:
