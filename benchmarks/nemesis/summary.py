@@ -36,7 +36,7 @@ class Summary:
     faults: dict[str, int]
     """By kind."""
     in_hand: dict[str, int]
-    """Of those, how many met a worker with a job."""
+    """Of those, how many met a worker with a job; of aimed ones, how many came as they say."""
     jobs: int
     """Accepted ones."""
     ends: dict[str, int]
