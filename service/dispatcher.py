@@ -229,8 +229,9 @@ class Dispatcher:
             share.release()
             self._count_failure(error, view, asked)
             raise
-        if asked is not Asked.AGAIN:
-            self._metrics.job_succeeded(view.job, why_ended(finished.view), finished.elapsed_ms)
+        if asked is not Asked.AGAIN:  # counted once the answer is on its way
+            count = self._metrics.job_succeeded, view.job, why_ended(finished.view)
+            asyncio.get_running_loop().call_soon(*count, finished.elapsed_ms)
         return finished
 
     def _count_failure(self, error: BaseException, view: JobView, asked: Asked) -> None:
