@@ -33,20 +33,23 @@ class Codec(Generic[T]):
             data = self._adapter.dump_json(value, warnings="error")
         except PydanticSerializationError as error:
             raise CodecError(f"cannot write {self._kind.__name__}: {error}") from error
-        self.decode(data)  # NaN becomes null, which fails here and not at a reader
+        self._validated(data)  # NaN becomes null, which fails here and not at a reader
         return data
 
     def decode(self, data: bytes) -> T:
         """Return the value that the bytes describe. Raises CodecError for invalid bytes and for
         unknown members."""
-        try:
-            value = self._adapter.validate_json(data, strict=True)
-        except ValidationError as error:
-            raise CodecError(f"not a valid {self._kind.__name__}: {error}") from error
+        value = self._validated(data)
         unknown = from_json(data).keys() - self._names
         if unknown:
             raise CodecError(f"not a valid {self._kind.__name__}: unknown {sorted(unknown)}")
         return value
+
+    def _validated(self, data: bytes) -> T:
+        try:
+            return self._adapter.validate_json(data, strict=True)
+        except ValidationError as error:
+            raise CodecError(f"not a valid {self._kind.__name__}: {error}") from error
 
 
 JOB = Codec(Job)
