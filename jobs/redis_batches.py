@@ -9,7 +9,7 @@ from typing import Any
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from jobs.batch import BatchItem, BatchView, NewBatch, record_name
-from jobs.batch_records import batch_in, element_of, item_of
+from jobs.batch_records import batch_in, element_of, item_of, urls_of, with_url
 from jobs.codec import BATCH_ORDER
 from jobs.connection import SteadyRedis
 from jobs.durability import DurableCalls
@@ -58,6 +58,7 @@ class RedisBatches(Batches):
         arguments: tuple[Argument, ...] = (
             *(record_name(batch.id), BATCH_ORDER.encode(batch.order), batch.order.client),
             *(most, most_own, *self._keys_of(terms)),
+            *urls_of(batch.items),
             *map(element_of, batch.items),
         )
         try:
@@ -115,6 +116,20 @@ class RedisBatches(Batches):
         if isinstance(elements, ResponseError):
             raise InternalError(f"damaged sources of a batch: {elements}")
         return [item_of(element) for element in elements]
+
+    @reports_outages
+    async def with_urls(
+        self, batch_id: str, first: int, items: Sequence[BatchItem]
+    ) -> list[BatchItem]:
+        indices = [i for i, item in enumerate(items, first) if item.result is not None]
+        if not indices:
+            return list(items)
+        reading = ("HMGET", self._keys.batch_urls(batch_id), *indices)
+        (found,) = await self._client.together(reading)
+        if isinstance(found, ResponseError):
+            raise InternalError(f"damaged URLs of a batch: {found}")
+        urls = dict(zip(indices, found, strict=True))
+        return [with_url(item, urls.get(i)) for i, item in enumerate(items, first)]
 
     @reports_outages
     async def cancel(self, batch_id: str) -> BatchView:
