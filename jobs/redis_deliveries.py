@@ -10,6 +10,7 @@ from jobs.batch import BatchView, record_name
 from jobs.batch_records import announced_of
 from jobs.codec import CodecError
 from jobs.connection import SteadyRedis
+from jobs.errors import DataLoss
 from jobs.job import DeliveryKind, JobView
 from jobs.outages import reports_outages
 from jobs.queue import Attempt, AttemptOutcome, Deliveries, Delivery, DeliveryState
@@ -19,7 +20,7 @@ from jobs.wakeup import POLL_S
 
 WEBHOOK_LEASE_MS, RESULT_LEASE_MS = 60_000, 180_000
 """Longer than any attempt: a gateway that takes longer has died, and another one delivers."""
-DAMAGED = Attempt(AttemptOutcome.REFUSED, "internal_error")
+DAMAGED = Attempt(AttemptOutcome.REFUSED, DataLoss.code)
 
 
 class RedisDeliveries(Deliveries):
