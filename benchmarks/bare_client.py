@@ -58,7 +58,9 @@ class BareClient:
         ConnectionError if the connection ends before."""
         lines = {"Host": self._host, "Content-Length": str(len(body)), **headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        self._connection.sendall(f"POST {self._root}{target} HTTP/1.1\r\n{head}\r\n".encode() + body)
+        self._connection.sendall(
+            f"POST {self._root}{target} HTTP/1.1\r\n{head}\r\n".encode() + body
+        )
         answer = Answer()
         while not answer.whole:
             data = self._connection.recv(RECEIVED_BYTES)

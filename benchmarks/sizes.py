@@ -82,7 +82,7 @@ def measure(
             if done in (WARMING, halfway, count):
                 held[done] = processes.resident_bytes()[WORKER] / 1e6
             report(done)
-        whole, network = (times_of(sizes, ms) for ms in zip(*taken, strict=True))
+        whole, network = (times_of(sizes, list(ms)) for ms in zip(*taken, strict=True))
         repeated = _repeated(client, sizes, {*whole.slow, *network.slow})
     memory = held[WARMING], held[halfway], held[count]
     return Figures(

@@ -69,8 +69,7 @@ def _at_least(samples: Samples, side: int) -> Samples:
 
 @lru_cache(256)
 def _windows(height: int, width: int) -> _Windows:
-    """Return the windows of a picture. Not to be changed: the next one of this size gets the same.
-    """
+    """Return the windows of a picture, which the next one of its size shares: not to be changed."""
     corners = _corners(height, width)
     places = tuple((slice(y, y + SIDE), slice(x, x + SIDE)) for y, x in corners.tolist())
     at_blocks = (corners[:, 1:] + np.arange(1, SIDE)) % BLOCK == 0

@@ -12,7 +12,7 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 from jobs.batch import BatchItem, BatchView, NewBatch, record_name
 from jobs.batch_records import batch_in, element_of, item_of, urls_of, with_url
 from jobs.codec import BATCH_ORDER
-from jobs.connection import SteadyRedis
+from jobs.connection import Command, SteadyRedis
 from jobs.durability import DurableCalls
 from jobs.errors import (
     AnysrError,
@@ -128,10 +128,11 @@ class RedisBatches(Batches):
         indices = [i for i, item in enumerate(items, first) if item.result is not None]
         if not indices:
             return list(items)
-        reading = ("HMGET", self._keys.batch_urls(batch_id), *indices)
+        reading: Command = ("HMGET", self._keys.batch_urls(batch_id), *indices)
         (found,) = await self._client.together(reading)
         if isinstance(found, ResponseError):
-            raise InternalError(f"damaged URLs of a batch: {found}")
+            log.warning("damaged URLs of a batch: %s", found)
+            raise DataLoss.of("batch")
         urls = dict(zip(indices, found, strict=True))
         return [with_url(item, urls.get(i)) for i, item in enumerate(items, first)]
 

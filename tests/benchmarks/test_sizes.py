@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from benchmarks import sizes
@@ -65,9 +67,10 @@ def test_a_picture_that_is_slow_each_time_is_told_from_one_that_was_disturbed(
         return ms * (3 if size == slow else 1), ms
 
     monkeypatch.setattr(sizes, "_send", send)
-    taken = [ms * (3 if size == disturbed else 1) for size, (ms, _) in zip(
-        drawn, (send(None, size) for size in drawn), strict=True
-    )]
+    taken = [
+        ms * (3 if size == disturbed else 1)
+        for size, (ms, _) in zip(drawn, (send(None, size) for size in drawn), strict=True)
+    ]
     taken[-1] *= 3
     times = times_of(drawn, taken)
     assert set(times.slow) == {slow, disturbed}
@@ -75,4 +78,4 @@ def test_a_picture_that_is_slow_each_time_is_told_from_one_that_was_disturbed(
     repeated = sizes._repeated(None, drawn, set(times.slow))  # type: ignore[arg-type]
     assert sizes._slow_again(times, {s: ms for s, (ms, _) in repeated.items()}) == (slow,)
     places = [place for place, size in enumerate(sent) if size == slow]
-    assert min(b - a for a, b in zip(places, places[1:], strict=False)) >= sizes.BETWEEN
+    assert min(b - a for a, b in itertools.pairwise(places)) >= sizes.BETWEEN

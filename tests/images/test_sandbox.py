@@ -25,11 +25,11 @@ from PIL import Image, ImageCms, features
 from benchmarks.heic_pictures import ALPHA_OF_HEIC, coded, heic, nclx, picture_item
 from benchmarks.specimens import specimens
 from benchmarks.tiff_pictures import Page, tiff_file
-from images.features import measured
 from images.colour_space import SRGB_CHROMATICITIES
 from images.containers import tiff as tags
 from images.decode import decode
 from images.encode import encode
+from images.features import measured
 from images.heic import reads_heic
 from images.picture import Picture, Raster
 from images.sandbox import decoder as sandbox
@@ -241,7 +241,9 @@ def test_the_process_measures_the_features_of_the_samples(decoder: Decoder) -> N
     assert features[1:] == pytest.approx(here[1:], abs=1e-4)
 
 
-@pytest.mark.parametrize("wrong", [None, [[0.0] * 8, 0, 0], [[0.0] * 9, "NaN", 0], [[99.0] * 9, 0, 0]])
+@pytest.mark.parametrize(
+    "wrong", [None, [[0.0] * 8, 0, 0], [[0.0] * 9, "NaN", 0], [[99.0] * 9, 0, 0]]
+)
 def test_impossible_features_are_not_believed(
     decoder: Decoder, monkeypatch: pytest.MonkeyPatch, wrong: Any
 ) -> None:
