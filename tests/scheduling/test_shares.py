@@ -12,7 +12,9 @@ from jobs.backlog import ClientLoad, Group
 from scheduling.load import Load
 from scheduling.policy import bind
 from scheduling.shares import over_share_ms, share_slack_ms
-from scheduling.simulation.simulator import SimulatedWorkers, SimulationResult, simulate
+from scheduling.simulation.machine import SimulatedWorkers
+from scheduling.simulation.result import SimulationResult
+from scheduling.simulation.simulator import simulate
 from scheduling.simulation.strategies import Ours
 from scheduling.simulation.workload import beside
 from tests.scheduling.simulation.test_simulator import TABLES, bursts

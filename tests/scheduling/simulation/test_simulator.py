@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from scheduling.options import Option
 from scheduling.policy import late_ms
 from scheduling.rungs import FLOOR, Rung
-from scheduling.simulation.simulator import SimulatedWorkers, SimulationResult, simulate
+from scheduling.simulation.machine import SimulatedWorkers
+from scheduling.simulation.result import SimulationResult
+from scheduling.simulation.simulator import simulate
 from scheduling.simulation.strategies import STRATEGIES, Case, Ours
 from scheduling.simulation.workload import ARRIVALS, Kind, Workload, closed_loop, draw
 
