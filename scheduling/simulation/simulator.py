@@ -277,7 +277,7 @@ class _Simulation:
         """Begin the run of a job, alone or in a batch."""
         kind, worker = self.requests.kind[job], home.idle[-1]
         load, same_kind = self._load(now, job, free=1), shard.waiting.get(kind, 0)
-        case = Case(self.crew.options(kind, worker), slack, load, same_kind)
+        case = Case(self.crew.options(kind, worker), slack, load, same_kind, worker)
         index, size = self.strategy.choose(case)
         home.idle.pop()
         jobs = [job, *shard.take_more(kind, size - 1)]

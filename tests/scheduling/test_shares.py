@@ -33,7 +33,7 @@ def test_client_that_used_nothing_is_narrowed_no_further_than_all(options, slack
 
 
 def test_client_that_used_its_part_is_held_to_it():
-    waiting = (Group(NOW + 1000, 10.0, 400.0),)
+    waiting = (Group(NOW + 1000, 10.0, 200.0),)
     free = Load(NOW, 2, waiting=waiting)
     own = ClientLoad(0.25, waiting, used=1.0)
     chosen = [bind(LADDER, 1000, load) for load in (free, replace(free, own=own))]
