@@ -88,8 +88,8 @@ def beside_bound(workload: Workload, tables: Sequence[Options], machine: Simulat
 def arguments_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the arguments of the command line."""
     parser = parser_of("studies.policies", __doc__)
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--bounded", type=int, default=5000, help="requests of the bound")
+    parser.add_argument("--requests", type=int, default=6000)
+    parser.add_argument("--bounded", type=int, default=2000, help="requests of the bound")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT.name}")
     return parser.parse_args(arguments)
