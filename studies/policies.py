@@ -3,7 +3,7 @@
 Each load is simulated with every policy, on four workers; the bound is of the first requests alone.
 
 Figures: docs/scheduling.md, "Results".
-Run: python -m studies.policies --write
+Run: python -m studies.policies
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ from scheduling.simulation.strategies import Fixed, Greedy, Ours, SlackFit, Stra
 from scheduling.simulation.upper_bound import bound
 from scheduling.simulation.workload import ARRIVALS, Workload, draw
 from studies.arguments import parser_of
-from studies.document_tables import ROOT, replace_table, table
+from studies.document_tables import table
 from studies.simulated_tables import mean_best_ms, mixed_tables
 
-DOCUMENT = ROOT / "docs" / "scheduling.md"
 WORKERS = 4
 SERVED = Rung("anysr-m", 1.0)
 """The fixed network whose capacity is the unit of the load."""
@@ -91,19 +90,16 @@ def arguments_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=6000)
     parser.add_argument("--bounded", type=int, default=2000, help="requests of the bound")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--write", action="store_true", help=f"write {DOCUMENT.name}")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Simulate, and print the table or write it into the document."""
+    """Simulate, and print the table."""
     given = arguments_of(arguments)
     sizes = given.requests, given.bounded, given.seed
     found = [row(arrivals, load, *sizes) for arrivals, load in track(LOADS, "Simulating")]
     text = table(HEAD, found)
     Console(soft_wrap=True).print(text, markup=False, highlight=False)
-    if given.write:
-        replace_table(DOCUMENT, "policies", text)
 
 
 if __name__ == "__main__":
