@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,21 +16,25 @@ from jobs.batch import (
     ItemState,
 )
 from jobs.codec import BATCH_ITEM, BATCH_ORDER, CodecError
-from jobs.errors import BatchNotFound, InternalError
+from jobs.errors import BatchNotFound, DataLoss
 from jobs.job import DeliveryKind, JobView
 from jobs.records import Record, delivery_of, moment_of, view_of
 
+log = logging.getLogger(__name__)
+
 
 def batch_in(name: str, record: Record | ResponseError) -> BatchView:
-    """Return the batch of a record. Raises BatchNotFound and InternalError."""
+    """Return the batch of a record. Raises BatchNotFound and DataLoss."""
     if isinstance(record, ResponseError):
-        raise InternalError(f"damaged record of a batch: {record}")
+        log.warning("damaged record of a batch: %s", record)
+        raise DataLoss.of("batch")
     if not record:
         raise BatchNotFound
     try:
         return batch_of(name, record)
     except ValueError as error:
-        raise InternalError(f"damaged record of a batch: {error}") from error
+        log.warning("damaged record of a batch: %s", error)
+        raise DataLoss.of("batch") from error
 
 
 def batch_of(name: str, record: Record) -> BatchView:
@@ -87,9 +92,10 @@ def _with_result_url(item: BatchItem, url: str | None) -> BatchItem:
 
 def item_of(element: bytes) -> BatchItem:
     """Return the source in an element of a list. A script may have changed the state before the
-    JSON. Raises InternalError for a damaged one."""
+    JSON. Raises DataLoss for a damaged one."""
     state, _, data = element.partition(b" ")
     try:
         return BATCH_ITEM.decode(data).moved(ItemState(state.decode()))
     except ValueError as error:
-        raise InternalError(f"damaged source of a batch: {error}") from error
+        log.warning("damaged source of a batch: %s", error)
+        raise DataLoss.of("batch") from error

@@ -94,7 +94,7 @@ class Submissions(Protocol):
         """Withdraw a job that has not ended, and return its state. Raises JobNotFound."""
 
     async def view(self, job_id: str) -> JobView:
-        """Return the state of a job. Raises JobNotFound; InternalError for a damaged record."""
+        """Return the state of a job. Raises JobNotFound; DataLoss for a damaged record."""
 
     async def wait(self, job_id: str, timeout_s: float) -> JobView:
         """Return the job once it has ended, or its state after `timeout_s`. Raises JobNotFound.
@@ -127,8 +127,8 @@ class Submissions(Protocol):
     async def result(self, view: JobView) -> bytes:
         """Return the encoded picture of a job that succeeded.
 
-        Raises ResultExpired when it has expired or was dropped, JobNotFinished, and the error that
-        the job ended with.
+        Raises ResultExpired when it has expired or was dropped, DataLoss when other bytes are there
+        than the worker delivered, JobNotFinished, and the error that the job ended with.
         """
 
     async def result_bytes(self, view: JobView) -> int:

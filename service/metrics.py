@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from jobs.errors import (
     BucketDenied,
+    DataLoss,
     DeadlineExceeded,
     InternalError,
     RemoteRefused,
@@ -45,7 +46,9 @@ SLACK_BUCKETS = (
     *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-OUR_FAILURES = frozenset({DeadlineExceeded.code, InternalError.code, WorkerLost.code, "unknown"})
+OUR_FAILURES = frozenset(
+    {DataLoss.code, DeadlineExceeded.code, InternalError.code, WorkerLost.code, "unknown"}
+)
 """Error codes of admitted jobs that failed through the service's fault: missed budgets."""
 BUCKET_FAULTS = frozenset(
     {BucketDenied.code, RemoteRefused.code, RemoteTooSlow.code, RemoteUnreachable.code}

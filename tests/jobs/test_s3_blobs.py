@@ -16,7 +16,7 @@ from jobs.blob_index import BlobIndex
 from jobs.bucket import Bucket, BucketRefused, check_bucket
 from jobs.cached_pictures import CacheBounds
 from jobs.connection import SteadyRedis
-from jobs.errors import Overloaded, ResultExpired
+from jobs.errors import DataLoss, Overloaded, ResultExpired
 from jobs.job import Job, JobStatus, OnMiss, Reason, RunFacts
 from jobs.keys import Keys
 from jobs.outages import PicturesUnreachable
@@ -94,6 +94,26 @@ async def test_a_job_with_its_pictures_in_a_bucket(
     assert await queue.submissions.result_bytes(view) == 0
     with pytest.raises(ResultExpired):
         await queue.submissions.result(view)
+
+
+@pytest.mark.parametrize("other", [b"PICTURE", b"short", b"longer than before"])
+async def test_an_object_that_was_changed_is_not_taken_for_the_picture(
+    queue: RedisQueue, bucket: Bucket, make_job: MakeJob, other: bytes
+) -> None:
+    altered, job = make_job(), make_job()
+    for one in (altered, job):
+        await queue.submissions.submit(one, b"picture")
+    await bucket.put(bucket.name("payloads", altered.id), other)
+    claim = await queue.leases.claim("w", 0)
+    assert claim is not None
+    assert claim.job == job
+    with pytest.raises(DataLoss, match="uploaded"):
+        await queue.submissions.result(await queue.submissions.view(altered.id))
+    assert await queue.leases.complete(claim, FACTS, b"picture")
+    await bucket.put(bucket.name("results", job.id, str(claim.token)), other)
+    # One that is too long is not read at all.
+    with pytest.raises(ResultExpired if len(other) > len(b"picture") else DataLoss):
+        await queue.submissions.result(await queue.submissions.view(job.id))
 
 
 async def test_no_picture_is_left_of_a_job_that_ends_without_a_run(
