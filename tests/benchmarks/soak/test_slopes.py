@@ -15,16 +15,15 @@ PLAN = Plan(minutes=100)
 
 
 def moments(percent: float, role: str = Role.WORKER) -> list[Moment[ProcessSample]]:
-    """400 MB that grow by so many percent an hour from the end of the first quarter on, double in
-    the first quarter, are five times as much in every fifth sample, and half in rests."""
+    """400 MB that are there from the first rest on, and grow by so many percent an hour; under load
+    five times as much in every fifth sample, in rests half."""
     drawn = random.Random(7)
     found = []
     for number in range(600):
         at_s = 10.0 * number
         megabytes = 400 * (1 + percent / 100 * (at_s - PLAN.quarter_s) / 3600)
         megabytes += drawn.uniform(-2, 2)
-        if at_s < PLAN.quarter_s:
-            megabytes *= at_s / PLAN.quarter_s
+        megabytes *= min(1.0, at_s / (PLAN.quarter_s - PLAN.rest_s))
         phase = PLAN.phase_at(at_s)
         megabytes *= {"load": 5 if number % 5 == 0 else 1}.get(phase, 0.5)
         sample = ProcessSample(role, 7, int(1e6 * megabytes), 0, 0, 0, 0, 1, 0.0)

@@ -57,7 +57,7 @@ def test_a_run_that_keeps_nothing_has_passed(tmp_path: Path) -> None:
     assert verdict.cores == pytest.approx(0.25)
     assert verdict.seconds == 6000
     assert "| worker, threads | 50 | 50 | 50 | 50 |" in report(verdict)
-    assert "| worker, under load | 406 | 400.0 | +0.00 | +0.00 to +0.00 |" in report(verdict)
+    assert "| worker, under load | 405 | 400.0 | +0.00 | +0.00 to +0.00 |" in report(verdict)
     assert "| worker, at rest | 13 | 400.0 | +0.00 | +0.00 to +0.00 |" in report(verdict)
     assert "| batch | 1 | 1 | 0 | 0 |" in report(verdict)
 
