@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -46,7 +47,11 @@ class Scene:
     async def claimed(self, worker: int, token: int) -> None:
         keys, client = self.service.keys, self.service.client
         name = f"some-host-{self.service.workers[worker].pid}-ab12"
-        fields = {"status": "running", "token": str(token), "worker": name}
+        fields: Mapping[Any, Any] = {
+            "status": "running",
+            "token": str(token),
+            "worker": name,
+        }
         await client.hset(keys.record(JOB), mapping=fields)
         await client.zadd(keys.leases, {JOB: 1e15})
 
