@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 
 from redis.exceptions import ResponseError
 
@@ -61,8 +63,31 @@ def announced_of(name: str, record: Record) -> JobView | BatchView:
 
 
 def element_of(item: BatchItem) -> bytes:
-    """Return a source as its list has it: the state, which scripts read, and JSON."""
-    return item.state.value.encode() + b" " + BATCH_ITEM.encode(item)
+    """Return a source as its list has it: the state, which scripts read, and JSON. The URL to which
+    its picture is put is kept apart, because the list is kept for longer."""
+    return item.state.value.encode() + b" " + BATCH_ITEM.encode(_with_result_url(item, None))
+
+
+def urls_of(items: Sequence[BatchItem]) -> list[str | int]:
+    """Return the URLs of sources as create_batch.lua takes them: their number, then each after the
+    index of its source."""
+    urls = [
+        (index, item.result.url)
+        for index, item in enumerate(items)
+        if item.result is not None and item.result.url is not None
+    ]
+    return [len(urls), *(part for pair in urls for part in pair)]
+
+
+def with_url(item: BatchItem, url: bytes | None) -> BatchItem:
+    """Return a source with the URL that was kept apart; as it is for None."""
+    return item if url is None else _with_result_url(item, url.decode())
+
+
+def _with_result_url(item: BatchItem, url: str | None) -> BatchItem:
+    if item.result is None:
+        return item
+    return replace(item, result=replace(item.result, url=url))
 
 
 def item_of(element: bytes) -> BatchItem:

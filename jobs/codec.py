@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
 from jobs.batch import BatchItem, BatchOrder
@@ -37,7 +37,7 @@ class Codec(Generic[T]):
             data = self._adapter.dump_json(value, warnings="error")
         except PydanticSerializationError as error:
             raise CodecError(f"cannot write {self._kind.__name__}: {error}") from error
-        self.decode(data)  # NaN becomes null, which fails here and not at a reader
+        self._validated(data)  # NaN becomes null, which fails here and not at a reader
         return sealed(data) if self._seals else data
 
     def decode(self, data: bytes) -> T:
@@ -45,13 +45,19 @@ class Codec(Generic[T]):
         and for unknown members."""
         try:
             json = unsealed(data)
-            value = self._adapter.validate_json(json, strict=True)
-        except ValueError as error:  # also ValidationError
+        except ValueError as error:
             raise CodecError(f"not a valid {self._kind.__name__}: {error}") from error
+        value = self._validated(json)
         unknown = from_json(json).keys() - self._names
         if unknown:
             raise CodecError(f"not a valid {self._kind.__name__}: unknown {sorted(unknown)}")
         return value
+
+    def _validated(self, data: bytes) -> T:
+        try:
+            return self._adapter.validate_json(data, strict=True)
+        except ValidationError as error:
+            raise CodecError(f"not a valid {self._kind.__name__}: {error}") from error
 
 
 JOB = Codec(Job)

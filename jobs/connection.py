@@ -166,7 +166,7 @@ class Sentinels(Sentinel):
     async def discover_master(self, service_name: str) -> tuple[str, int]:
         """Return the address of the primary. Raises redis-py's ConnectionError if no sentinel names
         one."""
-        discovery = super().discover_master(service_name)  # type: ignore[no-untyped-call]
+        discovery = super().discover_master(service_name)
         address: tuple[str, int] = await discovery
         first = self.sentinels[0]
         self.sentinels = [first, *(one for one in self._known if one is not first)]
@@ -208,7 +208,7 @@ def _through_sentinels(url: SentinelUrl, options: dict[str, Any]) -> SteadyRedis
     bounds = {"socket_timeout": SENTINEL_TIMEOUT_S, "socket_connect_timeout": SENTINEL_TIMEOUT_S}
     once = {"retry": Retry(NoBackoff(), 0), "ssl": url.tls}
     settings = {**entry, **bounds, **once}
-    sentinels = Sentinels(url.addresses, sentinel_kwargs=settings)  # type: ignore[no-untyped-call]
+    sentinels = Sentinels(url.addresses, sentinel_kwargs=settings)
     options |= {"username": url.username, "password": url.password, "db": url.database}
     client = sentinels.master_for(url.service, SteadyRedis, ssl=url.tls, **options)
     return cast("SteadyRedis", client)

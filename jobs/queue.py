@@ -9,7 +9,7 @@ method may raise ConnectionError.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -375,7 +375,14 @@ class Batches(Protocol):
         """Yield the state now and at each change, to the end. Raises BatchNotFound."""
 
     async def items(self, batch_id: str, first: int, most: int) -> list[BatchItem]:
-        """Return `most` sources from the index `first` on; none beyond the last, or of no batch."""
+        """Return `most` sources from the index `first` on; none beyond the last, or of no batch.
+        The URLs to which their pictures are put are left out."""
+
+    async def with_urls(
+        self, batch_id: str, first: int, items: Sequence[BatchItem]
+    ) -> list[BatchItem]:
+        """Return sources, the first of which has this index, with these URLs, as far as they have
+        not ended."""
 
     async def cancel(self, batch_id: str) -> BatchView:
         """Withdraw what is left of a batch, and return its state. Raises BatchNotFound."""

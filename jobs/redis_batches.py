@@ -10,9 +10,9 @@ from typing import Any
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from jobs.batch import BatchItem, BatchView, NewBatch, record_name
-from jobs.batch_records import batch_in, element_of, item_of
+from jobs.batch_records import batch_in, element_of, item_of, urls_of, with_url
 from jobs.codec import BATCH_ORDER
-from jobs.connection import SteadyRedis
+from jobs.connection import Command, SteadyRedis
 from jobs.durability import DurableCalls
 from jobs.errors import (
     AnysrError,
@@ -61,6 +61,7 @@ class RedisBatches(Batches):
         arguments: tuple[Argument, ...] = (
             *(record_name(batch.id), BATCH_ORDER.encode(batch.order), batch.order.client),
             *(most, most_own, *self._keys_of(terms)),
+            *urls_of(batch.items),
             *map(element_of, batch.items),
         )
         try:
@@ -119,6 +120,21 @@ class RedisBatches(Batches):
             log.warning("damaged sources of a batch: %s", elements)
             raise DataLoss.of("batch")
         return [item_of(element) for element in elements]
+
+    @reports_outages
+    async def with_urls(
+        self, batch_id: str, first: int, items: Sequence[BatchItem]
+    ) -> list[BatchItem]:
+        indices = [i for i, item in enumerate(items, first) if item.result is not None]
+        if not indices:
+            return list(items)
+        reading: Command = ("HMGET", self._keys.batch_urls(batch_id), *indices)
+        (found,) = await self._client.together(reading)
+        if isinstance(found, ResponseError):
+            log.warning("damaged URLs of a batch: %s", found)
+            raise DataLoss.of("batch")
+        urls = dict(zip(indices, found, strict=True))
+        return [with_url(item, urls.get(i)) for i, item in enumerate(items, first)]
 
     @reports_outages
     async def cancel(self, batch_id: str) -> BatchView:

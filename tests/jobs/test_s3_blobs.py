@@ -90,7 +90,7 @@ async def test_a_job_with_its_pictures_in_a_bucket(
     assert await queue.submissions.result(view) == b"result"
     await queue.submissions.drop_results([view])
     assert await objects(bucket) == set()
-    assert await index.total() == 0
+    assert (await index.fill()).used_bytes == 0
     assert await queue.submissions.result_bytes(view) == 0
     with pytest.raises(ResultExpired):
         await queue.submissions.result(view)
@@ -178,7 +178,7 @@ async def test_what_has_expired_is_deleted_and_not_readable_before(
     assert result in await objects(bucket)
     assert await StoreUpkeep(bucket, index).delete_expired() == 1
     assert await objects(bucket) == {f"payloads/{waiting.id}"}
-    assert await index.total() == len(b"picture")
+    assert (await index.fill()).used_bytes == len(b"picture")
 
 
 async def test_objects_that_nobody_knows_are_deleted(bucket: Bucket, index: BlobIndex) -> None:
@@ -228,7 +228,7 @@ async def test_cached_pictures_live_in_the_bucket(
     assert await queue.cached.end_job(cached, make_job(), 0.0, NO_TERMS) is None
     await queue.submissions.drop_results([ended])
     assert await objects(bucket) == {f"cached/{GROUP}b"}
-    assert await index.total() == 15
+    assert (await index.fill()).used_bytes == 15
 
 
 async def test_an_outage_of_the_bucket_loses_no_job(
