@@ -1,10 +1,11 @@
 -- Stores a batch, unless `most` have not ended, or `most_own` of its client. A repeated call (after a lost
 -- answer) changes nothing, and neither does one whose idempotency key another request has (as in submit.lua).
 -- The sources are the last arguments. Answers 'accepted' or 'same' with the record, 'reused' or 'full'.
+-- Computed keys: record (those of the batches that have not ended, and of a known idempotency key).
 local id, batch, client, most, most_own = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local key, fingerprint, webhook_url, webhook_host = ARGV[11], ARGV[12], ARGV[13], ARGV[14]
 local FIRST, MOST_AT_ONCE = 15, 1000 -- unpack has a limit
-local batches, items = KEYS[#KEYS - 1], KEYS[#KEYS]
+local batches, items = KEYS[OWN + 1], KEYS[OWN + 2]
 
 local function record()
   return redis.call('HGETALL', records .. id)
