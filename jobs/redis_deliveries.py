@@ -17,8 +17,6 @@ from jobs.records import pairs
 from jobs.scripts import Scripts
 from jobs.wakeup import POLL_S
 
-WEBHOOK_LEASE_MS, RESULT_LEASE_MS = 60_000, 180_000
-"""Longer than any attempt: a gateway that takes longer has died, and another one delivers."""
 DAMAGED = Attempt(AttemptOutcome.REFUSED, "internal_error")
 
 
@@ -35,11 +33,18 @@ class RedisDeliveries(Deliveries):
 
     @reports_outages
     async def claim(
-        self, most: int, per_host: int, delivering: Mapping[str, int]
+        self,
+        most: int,
+        per_host: int,
+        delivering: Mapping[str, int],
+        leases_s: Mapping[DeliveryKind, float],
     ) -> tuple[list[Delivery], float | None]:
         counts = [part for pair in delivering.items() for part in pair]
+        webhook, result = (
+            1e3 * leases_s[kind] for kind in (DeliveryKind.WEBHOOK, DeliveryKind.RESULT)
+        )
         rows, next_ms = await self._scripts.run(
-            *("claim_deliveries", WEBHOOK_LEASE_MS, RESULT_LEASE_MS, most, per_host), *counts
+            *("claim_deliveries", webhook, result, most, per_host), *counts
         )
         found = [await self._opened(row) for row in rows]
         deliveries = [delivery for delivery in found if delivery is not None]
