@@ -40,6 +40,10 @@ class SlotHolder:
         self._known: tuple[str, int] | None = None
         self._asked_at = 0.0
 
+    def learn(self, host: str, port: int) -> None:
+        """Take what a node told for the next connections: other nodes may not know it yet."""
+        self._known, self._asked_at = (host, port), asyncio.get_running_loop().time()
+
     def forget(self) -> None:
         """Ask again for the next connection."""
         self._known = None
@@ -94,7 +98,10 @@ class SlotConnection(Connection):
         try:
             return await super().read_response(*args, **options)
         except MOVING as error:
-            self._holder.forget()
+            if isinstance(error, exceptions.MovedError):
+                self._holder.learn(error.host or self.host, error.port)
+            else:
+                self._holder.forget()
             await self.disconnect(nowait=True)
             raise exceptions.ConnectionError(f"the slot is elsewhere: {error}") from error
 

@@ -20,7 +20,7 @@ KEY_OF_SUBMIT, CLIENT_OF_SUBMIT = 17, 25
 AFTER_OF_CLAIM = 8
 RESULT_OF_FINISH = 3
 KEY_OF_DONE, WEBHOOK_HOST_OF_DONE, PLACE_HOST_OF_DONE = 6, 9, 11
-KEY_OF_BATCH, HOST_OF_BATCH = 5, 8
+KEY_OF_BATCH = 5
 
 
 def declared(step: str, keys: Keys, arguments: Arguments) -> list[str]:

@@ -188,8 +188,9 @@ def arguments_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--shards", type=int, default=1, help="shards of the queue in the load")
     parser.add_argument(
-        "--cluster", action="store_true", help="a cluster with a node for each shard; no costs"
+        "--cluster", action="store_true", help="a cluster with a node for each shard"
     )
+    parser.add_argument("--loads-only", action="store_true", help="no costs of calls")
     parser.add_argument("--write", metavar="NAME", help=f"write tables NAME into {DOCUMENT.name}")
     return parser.parse_args(arguments)
 
@@ -200,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     costs: dict[int, dict[str, float]] = {}
     loads: list[tuple[str, ...]] = []
     for workers in given.workers:
-        if not given.cluster:
+        if not (given.cluster or given.loads_only):
             with embedded_redis(given.server, SERVER_MB) as url:
                 costs[workers] = asyncio.run(
                     costs_us(url, workers, round(workers * UTILISATION), GATEWAYS)

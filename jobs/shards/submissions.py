@@ -15,7 +15,7 @@ from jobs.job import Job, JobView, Outcome
 from jobs.queue import NoTime, Submissions
 from jobs.shards.charges import Charges
 from jobs.shards.choice import ShardChoice
-from jobs.shards.ids import named_shard, placed, shard_of
+from jobs.shards.ids import placed, shard_of
 from jobs.shards.shard import Shard
 from jobs.shards.together import answers_of, together
 from jobs.terms import NO_TERMS, Idempotency, Terms
@@ -56,9 +56,9 @@ class ShardedSubmissions(Submissions):
     def places(self, job: Job, terms: Terms) -> list[int]:
         """Return the shards that a job may go to, in the order in which they are asked."""
         if terms.idempotency is not None:
-            return [named_shard(terms.idempotency.digest, len(self._shards))]
+            return [shard_of(terms.idempotency.digest, len(self._shards))]
         if terms.fixed_id:
-            return [named_shard(job.id, len(self._shards))]
+            return [shard_of(job.id, len(self._shards))]
         return self._choice.order(job.requirement)
 
     async def _submit(
@@ -102,7 +102,7 @@ class ShardedSubmissions(Submissions):
         await asyncio.gather(*(shard.submissions.check_durable() for shard in self._shards))
 
     async def earlier(self, idempotency: Idempotency, durable: bool = False) -> JobView | None:
-        shard = self._shards[named_shard(idempotency.digest, len(self._shards))]
+        shard = self._shards[shard_of(idempotency.digest, len(self._shards))]
         return await shard.submissions.earlier(idempotency, durable)
 
     async def cancel(self, job_id: str) -> JobView:

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from jobs.backlog import Backlog, ClientLoad, QueueStats
 from jobs.queue_health import QueueHealth
@@ -111,5 +111,7 @@ def health_of(found: Sequence[QueueHealth]) -> QueueHealth:
     once."""
     first = found[0]
     numbers = [field.name for field in fields(first) if isinstance(getattr(first, field.name), int)]
-    sums = {name: sum(getattr(health, name) for health in found) for name in numbers}
+    sums: dict[str, Any] = {
+        name: sum(getattr(health, name) for health in found) for name in numbers
+    }
     return replace(first, **sums)

@@ -68,7 +68,7 @@ class QueueWalk:
         job = self._make_job(client="shop")
         view = await queue.submissions.submit(job, b"picture", 0.0, 2, LIMITS, TERMS)
         again = await queue.submissions.submit(
-            replace(job, id="another"), b"picture", 0.0, 2, LIMITS, TERMS
+            replace(job, id="another---"), b"picture", 0.0, 2, LIMITS, TERMS
         )
         earlier = await queue.submissions.earlier(KEY)
         assert earlier is not None

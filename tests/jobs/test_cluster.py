@@ -66,7 +66,7 @@ async def test_shards_are_spread_over_the_nodes(
     )
     queue = connect_queue(cluster_url(nodes), settings)
     try:
-        await QueueWalk(queue, make_job).all()
+        await QueueWalk(queue, lambda **changes: make_job(id=uuid.uuid4().hex, **changes)).all()
     finally:
         await queue.close()
 
