@@ -267,7 +267,7 @@ def sizes(
     JPEGs at x2 by anysr-s at full width, one after another. Times are per input pixel, from the
     51st picture on.
     """
-    from benchmarks.sizes import SLOW, WARMING, measure
+    from benchmarks.sizes import REPEATS, SLOW, WARMING, measure
 
     with progress(refresh=1) as bars:
         task = bars.add_task("Pictures", total=count)
@@ -284,7 +284,8 @@ def sizes(
         shown = ", ".join(f"{width}x{height}" for width, height in times.slow[:8]) or "none"
         typer.echo(
             f"{name}: {times.median_us:.2f} µs per pixel at the median, {times.slowest:.2f} times "
-            f"that at most; above {SLOW:g} times: {len(times.slow)} ({shown})"
+            f"that at most; above {SLOW:g} times: {len(times.slow)} ({shown}), again when sent "
+            f"{REPEATS} more times: {len(times.again)}; {times.fixed_ms:.1f} ms without a pixel"
         )
 
 

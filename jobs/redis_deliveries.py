@@ -10,6 +10,7 @@ from jobs.batch import BatchView, record_name
 from jobs.batch_records import announced_of
 from jobs.codec import CodecError
 from jobs.connection import SteadyRedis
+from jobs.errors import DataLoss
 from jobs.job import DeliveryKind, JobView
 from jobs.outages import reports_outages
 from jobs.queue import Attempt, AttemptOutcome, Deliveries, Delivery, DeliveryState
@@ -17,7 +18,7 @@ from jobs.records import pairs
 from jobs.scripts import Scripts
 from jobs.wakeup import POLL_S
 
-DAMAGED = Attempt(AttemptOutcome.REFUSED, "internal_error")
+DAMAGED = Attempt(AttemptOutcome.REFUSED, DataLoss.code)
 
 
 class RedisDeliveries(Deliveries):

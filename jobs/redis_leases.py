@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +17,8 @@ from redis.exceptions import RedisError
 from jobs.blob_store import BlobStore
 from jobs.codec import RUN_FACTS, CodecError
 from jobs.connection import Command
-from jobs.errors import AnysrError, InternalError
+from jobs.digests import digest_aside, is_whole
+from jobs.errors import AnysrError, DataLoss
 from jobs.job import Claim, JobStatus, LeaseState, RunFacts
 from jobs.outages import OUTAGES, reports_outages
 from jobs.queue import Capabilities, Completion, Gap, Leases
@@ -23,6 +26,8 @@ from jobs.records import claim_of
 from jobs.scripts import Argument, Scripts
 from jobs.settings import QueueSettings
 from jobs.wakeup import WakeupSignal
+
+log = logging.getLogger(__name__)
 
 OTHERS_PAUSE_S = 0.1
 """Pause between attempts while only jobs for other workers wait: no wake-up is sent for those."""
@@ -142,16 +147,20 @@ class RedisLeases(Leases):
 
     async def _open(self, row: list[Any]) -> Claim | None:
         """Return the claim of a leased job, with its picture fetched unless the script sent it. A
-        job whose record or picture is damaged or lost ends here with InternalError."""
+        job whose record or picture is damaged or lost ends here with DataLoss."""
         *record, payload = row
         job_id, token = row[0].decode(), int(row[1])
         try:
             if payload is None:
                 payload = await self._payload(job_id, token)
-            return claim_of(record, payload)
-        except CodecError as error:
-            await self._fail(job_id, token, InternalError(str(error)))
+            claim = _claim_of(record, payload)
+            if not await is_whole(payload, claim.job.source_digest):
+                raise DataLoss.of("source")
+        except DataLoss as loss:
+            log.warning("job %s: %s", job_id, loss)
+            await self._fail(job_id, token, loss)
             return None
+        return claim
 
     async def _payload(self, job_id: str, token: int) -> bytes:
         try:
@@ -161,9 +170,9 @@ class RedisLeases(Leases):
             await self._scripts.run("release", job_id, token)
             raise
         except RedisError as error:
-            raise CodecError(f"the uploaded picture cannot be read: {error}") from error
+            raise DataLoss.of("source") from error
         if payload is None:
-            raise CodecError("the uploaded picture is no longer there")
+            raise DataLoss.of("source")
         return payload
 
     @reports_outages
@@ -206,6 +215,7 @@ class RedisLeases(Leases):
         """Deliver a result, and claim by the arguments of claim.lua where some are given."""
         job_id, token = claim.job.id, claim.token
         await self._blobs.check_result(picture)
+        facts = replace(facts, picture_digest=await digest_aside(picture))
         fields = {"facts": RUN_FACTS.encode(facts), "progress": b"1"}
         putting: Command | None = None
         if self._blobs.here is not None:
@@ -257,6 +267,14 @@ class RedisLeases(Leases):
         if delivered:
             await self._blobs.drop_payloads_apart([job_id])
         return Completion(delivered, claimed)
+
+
+def _claim_of(record: list[Any], payload: bytes) -> Claim:
+    """Return the claim in the answer of claim.lua. Raises DataLoss for a damaged record."""
+    try:
+        return claim_of(record, payload)
+    except CodecError as error:
+        raise DataLoss.of("record") from error
 
 
 async def _pause(left_s: float, stopping: asyncio.Event | None) -> bool:

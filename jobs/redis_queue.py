@@ -53,6 +53,7 @@ class RedisQueue:
         records, wakeup = JobRecords(client, keys), WakeupSignal(client, scripts, keys.wake)
         servers = {"queue": client}
         pictures: BlobStore
+        index: BlobIndex | None = None
         if isinstance(blobs, Bucket):
             index = BlobIndex(client, keys, blobs.settings.most_bytes)
             pictures = in_bucket = S3Blobs(blobs, index, settings)
@@ -74,7 +75,9 @@ class RedisQueue:
                 self._clients = (client, blobs)
                 servers["pictures"] = blobs
         self.scripts, self.pictures, self.keys = scripts, pictures, keys
-        self.registry = RedisRegistry(client, keys, scripts, settings.pulse_ttl_seconds, servers)
+        self.registry = RedisRegistry(
+            client, keys, scripts, settings.pulse_ttl_seconds, servers, index
+        )
         self.leases = RedisLeases(scripts, pictures, wakeup, settings)
         self.deliveries = RedisDeliveries(
             scripts, client, keys.delivery_wake, settings.result_ttl_seconds

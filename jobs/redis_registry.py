@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from jobs.batch import ItemState
+from jobs.blob_index import BlobIndex
 from jobs.codec import HEARTBEAT, CodecError
 from jobs.connection import SteadyRedis
 from jobs.heartbeat import WorkerHeartbeat
@@ -26,7 +27,8 @@ MODEL_REQUEST_S = 3600
 class RedisRegistry(Registry):
     """One expiring string per worker, the set of their ids, and a few counters.
 
-    `servers` are the Redis servers whose memory `health` reports, by what they hold.
+    `servers` are the Redis servers whose memory `health` reports, by what they hold; `index` is
+    that of the bucket of the pictures, if they are in one.
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class RedisRegistry(Registry):
         scripts: Scripts,
         heartbeat_ttl_s: float,
         servers: Mapping[str, Redis],
+        index: BlobIndex | None = None,
     ) -> None:
         self._client = client
         self._keys = keys
         self._scripts = scripts
         self._ttl_ms = round(heartbeat_ttl_s * 1000)
         self._servers = servers
+        self._index = index
 
     @reports_outages
     async def count_worker_start(self) -> None:
@@ -124,6 +128,7 @@ class RedisRegistry(Registry):
                 if state.ended
             },
             memory=tuple(known for known in memory if known is not None),
+            bucket=None if self._index is None else await self._index.fill(),
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from jobs.codec import RUN_FACTS, CodecError
+from jobs.digests import digest_of
 from jobs.job import JobStatus, JobView, Outcome, RunFacts
 
 FIELDS = 5
@@ -45,10 +46,10 @@ def result_event_of(message: bytes) -> ResultEvent:
     """Return the event in a message of finish.lua. Raises CodecError for a damaged one."""
     try:
         job_id, token, attempt, finished_ms, length, rest = message.split(b":", FIELDS)
-        facts, picture = rest[: int(length)], rest[int(length) :]
+        facts, picture = RUN_FACTS.decode(rest[: int(length)]), rest[int(length) :]
+        if facts.picture_digest not in (None, digest_of(picture)):
+            raise ValueError("the picture is another one")
         moment = float(finished_ms)
-        return ResultEvent(
-            job_id.decode(), int(token), int(attempt), moment, RUN_FACTS.decode(facts), picture
-        )
+        return ResultEvent(job_id.decode(), int(token), int(attempt), moment, facts, picture)
     except ValueError as error:
         raise CodecError(f"damaged result event: {error}") from error

@@ -95,8 +95,8 @@ class Scripts:
         return await self._steps[step](keys=names, args=[*self._shared, *arguments])
 
     async def run_on_batch(self, batch_id: str, step: Step, *arguments: Argument) -> Any:
-        """Run one step on a batch, or on all of them (an empty id): their key and that of the
-        list of its sources follow those of every step."""
+        """Run one step on a batch, or on all of them (an empty id): the keys of its sources'
+        URLs, of all batches and of the list of its sources follow those of every step."""
         names = self._names_of_batch(batch_id, step, arguments)
         return await self._steps[step](keys=names, args=[*self._shared, *arguments])
 
@@ -179,8 +179,9 @@ class Scripts:
     def _names_of_batch(
         self, batch_id: str, step: Step, arguments: Sequence[Argument]
     ) -> list[str]:
-        own = self._keys.batches, self._keys.batch_items(batch_id)
-        return [*self._names, *own, *declared(step, self._keys, arguments)]
+        keys = self._keys
+        own = keys.batch_urls(batch_id), keys.batches, keys.batch_items(batch_id)
+        return [*self._names, *own, *declared(step, keys, arguments)]
 
     async def first_start_in_ms(self) -> float | None:
         """Return in how many ms the most urgent waiting job must start, negative for an overdue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -108,6 +109,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
+        # Traces and metrics are ours; FastAPI would look for providers of them at each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         # The ids of operations, of which generators make names of functions.
         generate_unique_id_function=lambda route: route.name,
     )
@@ -324,6 +327,7 @@ def run(
             asyncio.run(check_durable(url, queue_settings))
         queue = connect_queue(url, queue_settings)
         app = create_app(settings, queue, catalogs, tracing)
+        gc.freeze()  # what lives now lives on: a full collection would visit it during a request
         create_server(settings, app, on_reload).run()
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from workers.allocator import trim
 from workers.calibration import BetweenJobs
 from workers.current_models import CurrentModels
+from workers.garbage import collect
 from workers.loaded_model import ModelsByName
 from workers.mapped_files import unmap_unchanged_pages
 from workers.runtimes.base import Releasing, Unloading
@@ -41,7 +42,7 @@ def unload(networks: list[Unloading]) -> None:
     """Take networks out of memory. Not to be called during a run."""
     for network in networks:
         network.unload()
-    gc.collect()
+    collect()
     trim()
     unmap_unchanged_pages()
 

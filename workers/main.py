@@ -29,6 +29,7 @@ from workers.background import background_task, wait_for_event
 from workers.cache_files import cache_folder
 from workers.current_models import CurrentModels
 from workers.decoders import decoders_of
+from workers.garbage import settle
 from workers.gpu import find_gpu
 from workers.heartbeat import Heartbeat
 from workers.idle_memory import IdleMemory
@@ -113,6 +114,7 @@ async def _serve(
             heartbeat.beating(),
         ):
             current = CurrentModels(await asyncio.to_thread(loader.load_all))
+            settle()
             allocator.trim()
             heartbeat.warm(current.loaded)
             log.info("%s is ready: %s", heartbeat.worker_id, ", ".join(current.loaded.models))

@@ -29,6 +29,7 @@ KINDS = {
     r"deliveries:.*": "deliveries:host",
     r"idempotency:.*": "idempotency",
     r"batch-items:.*": "batch-items",
+    r"batch-urls:.*": "batch-urls",
     r"heartbeat:.*": "heartbeat",
     r"cached:.*": "cached",
     r"cached-group:.*": "cached-group",
