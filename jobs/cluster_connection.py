@@ -41,7 +41,7 @@ class SlotHolder:
         self._asked_at = 0.0
 
     def learn(self, host: str, port: int) -> None:
-        """Take what a node told for the next connections: other nodes may not know it yet."""
+        """Use what a node has answered for the next connections: others may not know it yet."""
         self._known, self._asked_at = (host, port), asyncio.get_running_loop().time()
 
     def forget(self) -> None:
