@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from jobs.batch import BatchView
-from jobs.job import JobView
+from jobs.job import DeliveryKind, JobView
 from jobs.queue import Attempt, Deliveries, Delivery, DeliveryState
 from jobs.shards.ids import shard_of
 from jobs.shards.shard import Shard
@@ -25,7 +25,11 @@ class ShardedDeliveries(Deliveries):
         """Which place is asked first: each in turn, so that none takes all room."""
 
     async def claim(
-        self, most: int, per_host: int, delivering: Mapping[str, int]
+        self,
+        most: int,
+        per_host: int,
+        delivering: Mapping[str, int],
+        leases_s: Mapping[DeliveryKind, float],
     ) -> tuple[list[Delivery], float | None]:
         claimed, due, busy = list[Delivery](), list[float](), Counter(delivering)
         self._first = (self._first + 1) % len(self._places)
@@ -35,7 +39,7 @@ class ShardedDeliveries(Deliveries):
                 due.append(0.0)
                 break
             try:
-                found, next_s = await place.claim(most - len(claimed), per_host, busy)
+                found, next_s = await place.claim(most - len(claimed), per_host, busy, leases_s)
             except ConnectionError:
                 outages += 1
                 if outages == len(self._places):

@@ -28,6 +28,7 @@ TERMS = Terms(
 )
 BOUNDS = CacheBounds(total_bytes=100_000, picture_bytes=60_000, age_s=60)
 WINDOW_S = 60.0
+LEASES_S = dict.fromkeys(DeliveryKind, 60.0)
 DELIVERED = Attempt(AttemptOutcome.DELIVERED, "200")
 FAILED = Attempt(AttemptOutcome.FAILED, "503")
 REFUSED = Attempt(AttemptOutcome.REFUSED, "410")
@@ -178,7 +179,7 @@ class QueueWalk:
         return await self._queue.submissions.view(view.job.id)
 
     async def _delivery(self, name: str) -> Delivery:
-        found, _ = await self._queue.deliveries.claim(1, 1, {})
+        found, _ = await self._queue.deliveries.claim(1, 1, {}, LEASES_S)
         (delivery,) = found
         assert delivery.id == name
         return delivery
