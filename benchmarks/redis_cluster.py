@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -55,10 +56,10 @@ def _options() -> dict[str, str]:
 def _join(server: TrialServer, first: TrialServer, number: int, nodes: int) -> None:
     begin, end = SLOTS * number // nodes, SLOTS * (number + 1) // nodes - 1
     with contextlib.closing(server.client()) as client:
-        client.execute_command("CLUSTER", "ADDSLOTSRANGE", begin, end)
+        _ask(client, "CLUSTER", "ADDSLOTSRANGE", begin, end)
         if server is not first:
             bus = first.options["cluster-port"]
-            client.execute_command("CLUSTER", "MEET", "127.0.0.1", first.port, bus)
+            _ask(client, "CLUSTER", "MEET", "127.0.0.1", first.port, bus)
 
 
 def _await_ready(servers: list[TrialServer]) -> None:
@@ -72,5 +73,9 @@ def _await_ready(servers: list[TrialServer]) -> None:
 
 
 def _ready(client: redis.Redis, nodes: int) -> bool:
-    info = set(client.execute_command("CLUSTER", "INFO").split())
+    info = set(_ask(client, "CLUSTER", "INFO").split())
     return {b"cluster_state:ok", f"cluster_known_nodes:{nodes}".encode()} <= info
+
+
+def _ask(client: redis.Redis, *command: str | int) -> Any:
+    return client.execute_command(*command)  # type: ignore[no-untyped-call]

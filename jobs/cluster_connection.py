@@ -90,7 +90,7 @@ class SlotConnection(Connection):
         """Connect, unless it is connected."""
         if not self.is_connected:
             self.host, self.port = await self._holder.address()
-        await super().connect()
+        await super().connect()  # type: ignore[no-untyped-call]
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Return the next answer. That of a node without the slot ends the connection, so that the
@@ -113,5 +113,5 @@ class SecureSlotConnection(SlotConnection, SSLConnection):
 def pool_of(url: ClusterUrl, tag: str, options: dict[str, Any]) -> ConnectionPool:
     """Return a pool of connections to the node that holds a hash tag."""
     kind = SecureSlotConnection if url.tls else SlotConnection
-    entry = {"username": url.username, "password": url.password}
+    entry: dict[str, Any] = {"username": url.username, "password": url.password}
     return ConnectionPool(connection_class=kind, holder=SlotHolder(url, tag), **entry, **options)

@@ -58,7 +58,8 @@ class Charges:
         if await self._client.scard(name) < most:
             return 0
         of_shard: dict[int, list[str]] = {}
-        for member in await self._client.smembers(name):
+        members: list[bytes] = await self._client.execute_command("SMEMBERS", name)
+        for member in members:
             job_id = member.decode()
             of_shard.setdefault(shard_of(job_id, len(self._shards)), []).append(job_id)
         waiting, ended = 0, list[str]()

@@ -39,7 +39,7 @@ SOURCES = {
     for path in (resources.files("jobs") / "lua").iterdir()
     if path.name.endswith(".lua")
 }
-TEXTS = {**SOURCES, **{step: step_source(step) for step in STEPS}}
+TEXTS: dict[str, str] = SOURCES | {str(step): step_source(step) for step in STEPS}
 HASHES = {hashlib.sha1(text.encode()).hexdigest(): name for name, text in TEXTS.items()}
 NO_KEY = {"TIME", "PUBLISH"}
 TWO_KEYS = {"COPY", "RENAME"}
