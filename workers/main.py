@@ -127,11 +127,11 @@ async def _serve(
                 decoders=decoders,
             )
             worker = Worker(parts)
-            reloader = Reloader(requests, loader, current, heartbeat, worker.between_jobs)
-            remeasurer = Remeasurer(loader, current, worker.between_jobs, lambda: worker.idle_s)
             memory = IdleMemory(
                 current, worker.between_jobs, lambda: worker.idle_s, settings.unload_seconds
             )
+            reloader = Reloader(requests, loader, current, heartbeat, memory.measuring)
+            remeasurer = Remeasurer(loader, current, memory.measuring, lambda: worker.idle_s)
             async with contextlib.AsyncExitStack() as stack:
                 for work in (watchdog.run(), reloader.run(), remeasurer.run(), memory.run()):
                     await stack.enter_async_context(background_task(work))
