@@ -18,7 +18,7 @@ class Answering(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+    def do_POST(self) -> None:
         picture = self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(200 if picture == PICTURE else 415)
         self.send_header("Content-Length", "4")
