@@ -16,6 +16,7 @@ from rich.table import Table
 from cli import (
     bench_durability,
     bench_nemesis,
+    bench_rivals,
     bench_share,
     bench_soak,
     bench_webhooks,
@@ -33,6 +34,7 @@ app.command()(hostile.mutations)
 app.command()(hostile.attacks)
 app.command()(bench_webhooks.webhooks)
 app.command()(bench_share.share)
+app.command()(bench_rivals.rivals)
 app.add_typer(bench_durability.app, name="durability")
 app.command()(bench_nemesis.nemesis)
 app.command()(bench_soak.soak)

@@ -20,10 +20,10 @@ from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from jobs.bucket import check_bucket
+from jobs.connected_queue import connect_queue
 from jobs.embedded_redis import redis_server
 from jobs.errors import NotDurable
 from jobs.queue import JobQueue
-from jobs.redis_queue import RedisQueue
 from jobs.server_process import RedisUnavailableError
 from jobs.settings import QueueSettings
 from jobs.settings_errors import SettingsError, settings_of
@@ -59,6 +59,7 @@ from service.gateway import Gateway
 from service.head_requests import HeadRequests
 from service.inference import infer_api, model_api, server_api
 from service.inference.protocol import HEADER_LENGTH
+from service.leaving import leave_at_once
 from service.lingering_close import LingeringClose
 from service.metrics import GatewayMetrics
 from service.monitoring import monitoring_server
@@ -266,11 +267,15 @@ def _add_middleware(app: FastAPI, gateway: Gateway, tracing: Tracing) -> None:
 
 
 def create_server(
-    settings: GatewaySettings, app: FastAPI, on_reload: Callable[[], None] = lambda: None
+    settings: GatewaySettings,
+    app: FastAPI,
+    on_reload: Callable[[], None] = lambda: None,
+    on_hurry: Callable[[], None] = leave_at_once,
 ) -> GatewayServer:
     """Return the server of an application; it closes the application's queue when it ends.
 
-    At each SIGHUP the gateway reloads its catalog and calls `on_reload`.
+    At each SIGHUP the gateway reloads its catalog and calls `on_reload`, at a second Ctrl-C
+    `on_hurry`.
     """
     config = uvicorn.Config(
         app,
@@ -286,13 +291,13 @@ def create_server(
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     gateway: Gateway = app.state.gateway
-    return GatewayServer(config, gateway, on_reload, monitoring_server(gateway))
+    return GatewayServer(config, gateway, on_reload, monitoring_server(gateway), on_hurry)
 
 
 async def check_durable(url: str, settings: QueueSettings) -> None:
     """Raise SettingsError where the queue's Redis cannot keep jobs durably. One that cannot be
     reached yet is asked with each job that comes."""
-    queue = RedisQueue.connect(url, settings)
+    queue = connect_queue(url, settings)
     try:
         await queue.submissions.check_durable()
     except NotDurable as error:
@@ -307,8 +312,10 @@ def run(
     settings: GatewaySettings | None = None,
     queue_settings: QueueSettings | None = None,
     on_reload: Callable[[], None] = lambda: None,
+    on_hurry: Callable[[], None] = leave_at_once,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, with a private Redis if the settings name none.
+    """Serve until SIGINT or SIGTERM, with a private Redis if the settings name none. A second
+    SIGINT calls `on_hurry`.
 
     Raises SettingsError (also for a bucket that is missing or denies), CatalogError,
     RedisUnavailableError and TracingMissing, whose messages say what to do.
@@ -325,10 +332,10 @@ def run(
     ):
         if settings.durable:
             asyncio.run(check_durable(url, queue_settings))
-        queue = RedisQueue.connect(url, queue_settings)
+        queue = connect_queue(url, queue_settings)
         app = create_app(settings, queue, catalogs, tracing)
         gc.freeze()  # what lives now lives on: a full collection would visit it during a request
-        create_server(settings, app, on_reload).run()
+        create_server(settings, app, on_reload, on_hurry).run()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from jobs.job import Claim, LeaseState, RunFacts
 from jobs.outages import claim_pause_s, deliver
 from jobs.queue import Leases
 from scheduling.load import Load
+from scheduling.mix import Mix
 from telemetry.logs import log_context
 from telemetry.spans import Tracing
 from telemetry.trace_context import trace_id_of
@@ -84,6 +85,7 @@ class Worker:
         # The second runs jobs that preempt the one on the first, which waits meanwhile, or is busy
         # with decoding or encoding; the third those that preempt the second.
         self._threads = [ThreadPoolExecutor(1, f"run-{depth}") for depth in range(MOST_RUNS)]
+        self._mix = Mix()
         self._idle_since: float | None = time.perf_counter()
         """When the last job ended; None while one is running."""
         self._unrun: Claim | None = None
@@ -220,7 +222,7 @@ class Worker:
             backlog = run.suspended.waiting_in(backlog)
             available_bytes = self._bytes_during(run.suspended, available_bytes)
         # The queue lists the runs of others only: this worker is free for the job.
-        load = Load.of(backlog, parts.heartbeat.live_workers, free=1)
+        load = Load.of(backlog, parts.heartbeat.live_workers, free=1, mix=self._mix)
         work = partial(
             execute,
             *(

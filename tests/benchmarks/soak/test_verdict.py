@@ -11,7 +11,7 @@ import pytest
 from benchmarks.soak.folder import OUTCOMES, PAUSES, PROCESSES, STORES, begin
 from benchmarks.soak.outcomes import Outcome, OutcomeFile
 from benchmarks.soak.pauses import Pause
-from benchmarks.soak.plan import Plan
+from benchmarks.soak.plan import RESULT_TTL_S, Plan
 from benchmarks.soak.processes import ProcessSample, Role
 from benchmarks.soak.samples import SampleFiles
 from benchmarks.soak.stores import StoreSample
@@ -57,7 +57,8 @@ def test_a_run_that_keeps_nothing_has_passed(tmp_path: Path) -> None:
     assert verdict.cores == pytest.approx(0.25)
     assert verdict.seconds == 6000
     assert "| worker, threads | 50 | 50 | 50 | 50 |" in report(verdict)
-    assert "| worker | 406 | 400.0 | +0.00 | +0.00 to +0.00 |" in report(verdict)
+    assert "| worker, under load | 405 | 400.0 | +0.00 | +0.00 to +0.00 |" in report(verdict)
+    assert "| worker, at rest | 13 | 400.0 | +0.00 | +0.00 to +0.00 |" in report(verdict)
     assert "| batch | 1 | 1 | 0 | 0 |" in report(verdict)
 
 
@@ -77,6 +78,16 @@ def test_a_wrong_answer_is_a_fault_but_not_to_a_caller_who_was_suspended(tmp_pat
     assert verdict_of(asleep).broken == []
     assert verdict_of(asleep).unseen == 1
     assert "suspended 2 times, for 82 s in all" in report(verdict_of(asleep))
+
+
+def test_a_picture_that_its_caller_fetches_too_late_is_none_of_the_services_faults(
+    tmp_path: Path,
+) -> None:
+    late = replace(FAULT, result="status 410, result_expired", ended=FAULT.began + RESULT_TTL_S + 1)
+    soon = replace(late, number=2, ended=late.began + RESULT_TTL_S - 1)
+    verdict = verdict_of(kept(tmp_path / "run", (10.0, [WORKER]), outcomes=(late, soon)))
+    assert verdict.broken == ["batch, request 2: status 410, result_expired"]
+    assert verdict.ways[0].refused == 1
 
 
 def test_a_run_that_has_just_begun_has_a_report(tmp_path: Path) -> None:
