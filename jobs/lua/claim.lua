@@ -6,6 +6,7 @@
 -- that job still runs: the worker could not end it. The order is that of latest start; an idle worker may
 -- prefer the job of a client below its part, and `present`, the run of a busy one, may keep it from those
 -- of clients beyond theirs (shared/precedence.lua).
+-- Computed keys: record, payload, result-url, pending@client, deliveries:host, idempotency (the jobs are found in it).
 local PICTURE_BYTES = 65536
 local MOST_TOO_LARGE = 64 -- jobs that do not fit the gap, and are passed over in one claim
 local lease_ms, max_attempts, worker = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]

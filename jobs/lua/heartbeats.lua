@@ -1,4 +1,5 @@
 -- Answers the heartbeats of the live workers, and removes the ids of the others.
+-- Computed keys: heartbeat (the set of the workers names them).
 local workers, prefix = KEYS[1], ARGV[1]
 local alive = {}
 
