@@ -9,10 +9,10 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
 from jobs.batch import BatchItem, BatchOrder
-from jobs.heartbeat import WorkerHeartbeat
 from jobs.job import Job, RunFacts
+from jobs.pulse import Profile, Pulse
 
-T = TypeVar("T", Job, RunFacts, WorkerHeartbeat, BatchOrder, BatchItem)
+T = TypeVar("T", Job, RunFacts, Pulse, Profile, BatchOrder, BatchItem)
 
 
 class CodecError(ValueError):
@@ -51,7 +51,8 @@ class Codec(Generic[T]):
 
 JOB = Codec(Job)
 RUN_FACTS = Codec(RunFacts)
-HEARTBEAT = Codec(WorkerHeartbeat)
+PULSE = Codec(Pulse)
+PROFILE = Codec(Profile)
 BATCH_ORDER = Codec(BatchOrder)
 BATCH_ITEM = Codec(BatchItem)
 

@@ -15,10 +15,11 @@ from jobs.outages import reports_outages
 from jobs.queue import Attempt, AttemptOutcome, Deliveries, Delivery, DeliveryState
 from jobs.records import pairs
 from jobs.scripts import Scripts
-from jobs.wakeup import POLL_S
 
 WEBHOOK_LEASE_MS, RESULT_LEASE_MS = 60_000, 180_000
 """Longer than any attempt: a gateway that takes longer has died, and another one delivers."""
+POLL_S = 1.0
+"""Longest wait: a token may be lost with the process that took it."""
 DAMAGED = Attempt(AttemptOutcome.REFUSED, "internal_error")
 
 

@@ -52,13 +52,14 @@ class Lease:
 async def held(
     leases: Leases, claim: Claim, progress: Progress, every_s: float
 ) -> AsyncIterator[Lease]:
-    """Renew a claim's lease every `every_s` seconds, and stop the run once it is not held.
+    """Renew a claim's lease every `every_s` seconds, at once if the job was handed over, and stop
+    the run once it is not held.
 
     To be left only when the run has ended and was delivered: until then the queue counts this
     worker as busy, and gives the job to no other one.
     """
     lease, done = Lease(leases, claim, progress), asyncio.Event()
-    task = asyncio.create_task(_renew(lease, done, every_s))
+    task = asyncio.create_task(_renew(lease, done, every_s, at_once=claim.handed_over))
     try:
         yield lease
     finally:
@@ -69,6 +70,8 @@ async def held(
         await lease.report_stopped()
 
 
-async def _renew(lease: Lease, done: asyncio.Event, every_s: float) -> None:
+async def _renew(lease: Lease, done: asyncio.Event, every_s: float, *, at_once: bool) -> None:
+    if at_once:
+        await lease.renew()
     while not await wait_for_event(done, every_s):
         await lease.renew()

@@ -92,13 +92,13 @@ class LightGateway:
             request.add_done_callback(self._requests.discard)
 
     async def _request(self) -> None:
-        submissions, submitted = self._queue.submissions, time.monotonic()
+        submissions = self._queue.submissions
         try:
             with self._latencies.timed("submit"):
                 view = await submissions.submit(
                     light_job(self._load.run_s), PICTURE, workers=self._load.workers
                 )
-            outcome = await submissions.outcome(view, submitted, BUDGET_MS / 1e3)
+            outcome = await submissions.outcome(view, BUDGET_MS / 1e3)
         except (AnysrError, ConnectionError, TimeoutError):
             self._latencies.of["failed"].append(0.0)
             return
@@ -109,7 +109,7 @@ class LightGateway:
         of their own for that."""
         registry, submissions = self._queue.registry, self._queue.submissions
         while True:
-            heartbeats = registry.heartbeats() if self._reads else self._scripts.heartbeats()
+            heartbeats = registry.heartbeats() if self._reads else self._scripts.pulses()
             with self._latencies.timed("snapshot"):
                 await asyncio.gather(heartbeats, submissions.stats(), registry.health())
             await asyncio.sleep(SNAPSHOT_S)

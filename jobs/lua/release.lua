@@ -5,5 +5,4 @@ if held(id, token) then
   local attempt = number(read(id, 'attempt')[1], 1)
   unlease(id)
   enqueue(id, now_ms(), 'attempt', tostring(attempt - 1))
-  wake_one()
 end
