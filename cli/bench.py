@@ -13,7 +13,14 @@ import typer
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from cli import bench_durability, bench_nemesis, bench_share, bench_webhooks, hostile
+from cli import (
+    bench_durability,
+    bench_nemesis,
+    bench_share,
+    bench_soak,
+    bench_webhooks,
+    hostile,
+)
 from cli.arguments import check_service, check_writable, each, entries_of, scales_of
 from cli.extras import needs
 from cli.terminal import console, progress
@@ -28,6 +35,7 @@ app.command()(bench_webhooks.webhooks)
 app.command()(bench_share.share)
 app.add_typer(bench_durability.app, name="durability")
 app.command()(bench_nemesis.nemesis)
+app.command()(bench_soak.soak)
 
 
 @app.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,8 +29,15 @@ def nemesis(
     only: Annotated[
         list[str], typer.Option(help="Name of a fault, as in the table; repeatable. Default: all.")
     ] = [],  # noqa: B006 - typer reads it and nothing writes to it
+    until_broken: Annotated[
+        bool, typer.Option("--until-broken", help="End at the first promise that is seen broken.")
+    ] = False,
     keep: Annotated[
-        Path | None, typer.Option(help="Folder for the history and the processes' log.")
+        Path | None,
+        typer.Option(
+            help="Folder for the history and the processes' log. Default: a temporary one, which "
+            "stays if a promise was broken."
+        ),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the summary here.")
@@ -36,16 +45,19 @@ def nemesis(
 ) -> None:
     """Kill, stop, cut off and starve two gateways, three workers and their Redis (Linux).
 
-    The faults follow from the seed alone. Every answer to the callers is recorded and checked at
-    the end: the status is 1 if a job is lost, doubled or late, or a picture another's.
+    The faults follow from the seed alone. Every answer to the callers is recorded, and checked
+    while it goes on and at the end: the status is 1 if a job is lost, doubled or late, or a picture
+    another's.
     """
     with needs("cpu"):
-        from benchmarks.nemesis.faults import Kind, Plan
+        from benchmarks.nemesis.faults import RATES, Kind, Plan
         from benchmarks.nemesis.run import run
-    unknown = sorted(set(only) - set(Kind))
+    unknown = sorted(set(only) - set(RATES))
     if unknown:
-        raise typer.BadParameter(f"no fault {unknown[0]!r}; there are {', '.join(Kind)}")
-    plan = Plan(seed, minutes, times, longer, frozenset(map(Kind, only or Kind)))
+        raise typer.BadParameter(f"no fault {unknown[0]!r}; there are {', '.join(RATES)}")
+    kinds = frozenset(map(Kind, only or RATES))
+    plan = Plan(seed, minutes, times, longer, kinds, until_broken)
+    folder = keep or Path(tempfile.mkdtemp(prefix="anysr-history-"))
     with progress(refresh=1) as bars:
         task = bars.add_task("Seconds", total=60.0 * minutes)
 
@@ -53,18 +65,20 @@ def nemesis(
             bars.update(task, completed=seconds, description=f"{jobs} jobs; seconds")
 
         try:
-            summary = run(plan, keep, show)
+            summary = run(plan, folder, show)
         except RedisUnavailableError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from error
-    _show(summary)
+    _show(summary, folder)
+    if keep is None and summary.passed:
+        shutil.rmtree(folder)
     if json_file is not None:
         json_file.write_text(json.dumps(summary.to_dict(), indent=1) + "\n")
     if not summary.passed:
         raise typer.Exit(1)
 
 
-def _show(summary: Summary) -> None:
+def _show(summary: Summary, folder: Path) -> None:
     table = Table(title=f"seed {summary.seed}, {summary.minutes:g} min")
     for heading in ("fault", "times", "with a job in hand"):
         table.add_column(heading, justify="right")
@@ -78,3 +92,5 @@ def _show(summary: Summary) -> None:
         typer.echo(f"BROKEN after {violation}")
     if summary.passed:
         typer.echo("every promise was kept")
+    else:
+        typer.echo(f"seed {summary.seed}; the history is {folder / 'history.jsonl'}", err=True)

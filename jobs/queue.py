@@ -313,11 +313,15 @@ class Deliveries(Protocol):
     gateways, delivered at least once."""
 
     async def claim(
-        self, most: int, per_host: int, delivering: Mapping[str, int]
+        self,
+        most: int,
+        per_host: int,
+        delivering: Mapping[str, int],
+        leases_s: Mapping[DeliveryKind, float],
     ) -> tuple[list[Delivery], float | None]:
-        """Lease up to `most` deliveries that are due; of each host up to `per_host`, less those
-        that this gateway is `delivering`. Return them, and after how many seconds the next one is
-        due that it could take."""
+        """Lease up to `most` deliveries that are due, each for as long as its kind needs; of each
+        host up to `per_host`, less those that this gateway is `delivering`. Return them, and after
+        how many seconds the next one is due that it could take."""
 
     async def end(self, delivery: Delivery, attempt: Attempt, window_s: float) -> DeliveryState:
         """Record an attempt. A failed one is repeated after its delay, but not later than

@@ -16,8 +16,6 @@ from jobs.queue import Attempt, AttemptOutcome, Deliveries, Delivery, DeliverySt
 from jobs.records import pairs
 from jobs.scripts import Scripts
 
-WEBHOOK_LEASE_MS, RESULT_LEASE_MS = 60_000, 180_000
-"""Longer than any attempt: a gateway that takes longer has died, and another one delivers."""
 POLL_S = 1.0
 """Longest wait: a token may be lost with the process that took it."""
 DAMAGED = Attempt(AttemptOutcome.REFUSED, "internal_error")
@@ -36,11 +34,18 @@ class RedisDeliveries(Deliveries):
 
     @reports_outages
     async def claim(
-        self, most: int, per_host: int, delivering: Mapping[str, int]
+        self,
+        most: int,
+        per_host: int,
+        delivering: Mapping[str, int],
+        leases_s: Mapping[DeliveryKind, float],
     ) -> tuple[list[Delivery], float | None]:
         counts = [part for pair in delivering.items() for part in pair]
+        webhook, result = (
+            1e3 * leases_s[kind] for kind in (DeliveryKind.WEBHOOK, DeliveryKind.RESULT)
+        )
         rows, next_ms = await self._scripts.run(
-            *("claim_deliveries", WEBHOOK_LEASE_MS, RESULT_LEASE_MS, most, per_host), *counts
+            *("claim_deliveries", webhook, result, most, per_host), *counts
         )
         found = [await self._opened(row) for row in rows]
         deliveries = [delivery for delivery in found if delivery is not None]

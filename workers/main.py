@@ -23,7 +23,7 @@ from models.catalog import SHIPPED, CatalogError
 from telemetry.logs import configure_logging
 from telemetry.spans import Tracing
 from telemetry.tracing import TracingMissing, tracing_of
-from workers import allocator
+from workers import allocator, blas
 from workers.background import background_task, wait_for_event
 from workers.cache_files import cache_folder
 from workers.current_models import CurrentModels
@@ -67,6 +67,7 @@ def run(
     queue_settings = queue_settings or settings_of(QueueSettings)
     configure_logging(settings)
     allocator.configure()
+    blas.use_one_thread()
     if not queue_settings.redis_url:
         raise RedisMissing("Set ANYSR_REDIS_URL to the Redis of the gateway.")
     check_bucket(queue_settings)

@@ -18,9 +18,9 @@ GONE = -2
 """Redis' answer for a key that has expired since it was listed; -1 is one that never does."""
 REQUESTS = 3
 """For one job, on a machine that is too busy for an answer."""
-PATIENCE_S = 60.0
-"""How long the jobs may take to end, and then what remains of them to go."""
-ANNOUNCING_S = 90.0
+PATIENCE_S = 45.0
+"""How long the jobs may take to end."""
+ANNOUNCING_S = 30.0
 """The same for webhooks: one whose gateway was killed is sent again when its lease has run out."""
 POLL_S = 0.3
 STILL_KEPT = 0.75
@@ -45,7 +45,6 @@ class Audit:
         await self._until(self._are_all_announced, ANNOUNCING_S)
         turns = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(*(self._ask(*item, turns) for item in self._book.jobs.items()))
-        await self._until(self._has_no_payloads, PATIENCE_S)
         await self._list_keys()
         await self._list_members()
 
@@ -66,10 +65,6 @@ class Audit:
         waiting = self._service.keys.waiting_deliveries(DeliveryKind.WEBHOOK)
         left = await self._service.client.zcard(waiting)
         return not left and self._book.hooks <= self._book.announced
-
-    async def _has_no_payloads(self) -> bool:
-        pattern = f"{self._service.keys.payloads}*"
-        return not [key async for key in self._service.client.scan_iter(pattern)]
 
     async def _ask(self, job_id: str, mark: int, turns: asyncio.Semaphore) -> None:
         """Record a job's end, the number of its claims, and its picture if that is kept."""

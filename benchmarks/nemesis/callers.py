@@ -66,6 +66,8 @@ class Caller:
         job_id = await self._submit(wish, picture)
         if job_id is None:
             return
+        if wish.repeats:
+            await self._submit(wish, picture)
         if wish.way is Way.CANCEL:
             await self._cancel(wish, job_id)
             return

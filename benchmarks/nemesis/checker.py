@@ -1,22 +1,28 @@
-"""The promises of the queue, each a rule over a history alone."""
+"""The promises of the queue, each a rule over a history alone.
+
+Some are seen broken as soon as it happens, while the run goes on; others only once all is settled.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from benchmarks.nemesis.faults import ON_WORKER, Kind
+from benchmarks.nemesis.faults import AIMED, ON_GATEWAY, ON_WORKER, Kind
 from benchmarks.nemesis.history import Event, What
 from benchmarks.nemesis.observing import ENDS
-from benchmarks.nemesis.promise import allowed_s
-from benchmarks.nemesis.story import JobStory, Story, jobs_by_mark, story_of
+from benchmarks.nemesis.promise import MOST_RUNS, allowed_s
+from benchmarks.nemesis.story import JobStory, Story, story_of
+from jobs.redis_blobs import UNACCEPTED_S
 
 KEPT_S = 100.0
 """A picture can be fetched for at least this long after its job's end."""
+GIVEN_UP = "worker_lost"
 BUGS = frozenset({"internal_error", "500", "502"})
 """Answers that tell a caller nothing."""
-NO_DELIVERY_FAULT = frozenset(Kind) - {Kind.WORKER_KILL, Kind.WORKER_STOP}
+NO_DELIVERY_FAULT = frozenset(Kind) - ON_WORKER - AIMED
 """Faults after which a webhook may come again."""
 LASTING = (
     "pulses",
@@ -62,39 +68,48 @@ class Violation:
 Found = Iterator[Violation]
 
 
-def violations(events: Iterable[Event]) -> list[Violation]:
-    """Return all violations in a history, in order."""
+def violations(events: Iterable[Event], *, settled: bool = True) -> list[Violation]:
+    """Return all violations in a history, in order; without those that show only once all is
+    settled, where the run did not come to that."""
     story = story_of(events)
-    found = [violation for rule in RULES for violation in rule(story)]
-    for job in story.jobs.values():
-        found += [violation for own_rule in OWN_RULES for violation in own_rule(job)]
-        found += [violation for job_rule in JOB_RULES for violation in job_rule(story, job)]
+    found = [v for event in story.events for v in broken_by(story, event)]
+    found += [v for job in story.jobs.values() for v in broken_in(story, job)]
+    if settled:
+        found += [v for rule in RULES_AT_THE_END for v in rule(story)]
     return sorted(found, key=lambda violation: violation.at)
 
 
-def _one_job_a_key(story: Story) -> Found:
-    for mark, jobs in jobs_by_mark(story).items():
-        if len(jobs) > 1:
-            last = max(e.at for e in story.of(What.ACCEPTED) if e.mark == mark)
-            yield Violation(last, Broken.DOUBLED, f"one key, several jobs: {sorted(jobs)}")
+def broken_by(story: Story, event: Event) -> list[Violation]:
+    """Return what an event breaks by itself, whatever comes after it."""
+    return [violation for rule in EVENT_RULES for violation in rule(story, event)]
 
 
-def _own_pictures(story: Story) -> Found:
-    for event in story.of(What.PICTURE):
-        if event.found != event.mark:
-            text = f"{event.job}: sent {event.mark}, got {event.found} ({event.via})"
-            yield Violation(event.at, Broken.FOREIGN, text)
+def broken_in(story: Story, job: JobStory) -> list[Violation]:
+    """Return what was broken in a job, whatever comes after what is known of it."""
+    return [violation for rule in JOB_RULES for violation in rule(story, job)]
 
 
-def _clear_answers(story: Story) -> Found:
-    for event in story.of(What.REFUSED, What.STATE):
-        if event.code in BUGS:
-            about = event.job or f"picture {event.mark}"
-            yield Violation(event.at, Broken.UNCLEAR, f"{about}: {event.code} ({event.via})")
+def _one_job_a_key(story: Story, event: Event) -> Found:
+    if event.what is What.ACCEPTED and event.mark is not None:
+        first = story.first_jobs[event.mark]
+        if event.job != first:
+            yield Violation(event.at, Broken.DOUBLED, f"one key, two jobs: {first}, {event.job}")
 
 
-def _no_deaths(story: Story) -> Found:
-    for event in story.of(What.DIED):
+def _own_pictures(_: Story, event: Event) -> Found:
+    if event.what is What.PICTURE and event.found != event.mark:
+        text = f"{event.job}: sent {event.mark}, got {event.found} ({event.via})"
+        yield Violation(event.at, Broken.FOREIGN, text)
+
+
+def _clear_answers(_: Story, event: Event) -> Found:
+    if event.what in (What.REFUSED, What.STATE) and event.code in BUGS:
+        about = event.job or f"picture {event.mark}"
+        yield Violation(event.at, Broken.UNCLEAR, f"{about}: {event.code} ({event.via})")
+
+
+def _no_deaths(_: Story, event: Event) -> Found:
+    if event.what is What.DIED:
         yield Violation(event.at, Broken.DIED, event.text or "")
 
 
@@ -103,19 +118,21 @@ def _nothing_left(story: Story) -> Found:
         yield Violation(event.at, Broken.LEFT, f"{event.job} in {event.text}")
     for event in story.of(What.KEY):
         name = (event.text or "").partition(":")[2]
-        endless = event.until is not None and event.until < 0
-        if name.startswith("payload:") or (endless and name.startswith(LASTING)):
+        left_s = math.inf if event.until is None or event.until < 0 else event.until
+        upload = name.startswith("payload:") and left_s > UNACCEPTED_S
+        if upload or (left_s == math.inf and name.startswith(LASTING)):
             yield Violation(event.at, Broken.LEFT, f"{event.text} for {event.until:g} s")
 
 
-def _has_ended(job: JobStory) -> Found:
-    if job.accepted and not any(s.status in ENDS for s in job.states if s.via == "audit"):
-        at = job.states[-1].at if job.states else 0.0
-        last = job.states[-1].status if job.states else "never seen"
-        yield Violation(at, Broken.LOST, f"{job.id} has not ended: {last}")
+def _all_have_ended(story: Story) -> Found:
+    for job in story.jobs.values():
+        if job.accepted and not any(s.status in ENDS for s in job.states if s.via == "audit"):
+            at = job.states[-1].at if job.states else 0.0
+            last = job.states[-1].status if job.states else "never seen"
+            yield Violation(at, Broken.LOST, f"{job.id} has not ended: {last}")
 
 
-def _one_end(job: JobStory) -> Found:
+def _one_end(_: Story, job: JobStory) -> Found:
     """Whoever asks after an end has been seen sees the same end."""
     if job.end is None:
         return
@@ -131,11 +148,11 @@ def _one_end(job: JobStory) -> Found:
             yield Violation(state.at, broken, text)
 
 
-def _facts(state: Event) -> tuple[str | None, str | None, float | None]:
-    return state.status, state.code, state.finished_ms
+def _facts(state: Event) -> tuple[str | None, str | None, float | None, float | None]:
+    return state.status, state.code, state.finished_ms, state.run_ms
 
 
-def _cancelled(job: JobStory) -> Found:
+def _cancelled(_: Story, job: JobStory) -> Found:
     """A withdrawn job has ended with the answer, and gives no picture if it was withdrawn."""
     for state in job.states:
         if state.via == "cancel" and state.status not in ENDS:
@@ -158,13 +175,15 @@ def _picture_is_there(story: Story, job: JobStory) -> Found:
             yield Violation(refusal.at, Broken.LOST, text)
 
 
-def _announced(story: Story, job: JobStory) -> Found:
-    if not job.hook:
-        return
-    if not job.webhooks:
-        at = job.end.at if job.end else 0.0
-        yield Violation(at, Broken.LOST, f"the webhook of {job.id}")
-    again = job.webhooks[1:]
+def _all_are_announced(story: Story) -> Found:
+    for job in story.jobs.values():
+        if job.hook and not job.webhooks:
+            at = job.end.at if job.end else 0.0
+            yield Violation(at, Broken.LOST, f"the webhook of {job.id}")
+
+
+def _announced_once(story: Story, job: JobStory) -> Found:
+    again = job.webhooks[1:] if job.hook else ()
     if again:
         first = job.webhooks[0].at
         faults = story.faults_in(first - AFTER_S, again[-1].at)
@@ -184,8 +203,14 @@ def _claimed_for_a_reason(story: Story, job: JobStory) -> Found:
         yield Violation(end.at, Broken.DOUBLED, text)
 
 
+def _given_up_for_a_reason(_: Story, job: JobStory) -> Found:
+    if job.end is not None and job.end.code == GIVEN_UP and job.claims in range(MOST_RUNS):
+        text = f"{job.id} was given up after {job.claims} runs"
+        yield Violation(job.end.at, Broken.LOST, text)
+
+
 def _costs_a_lease(kind: Kind) -> bool:
-    return kind in ON_WORKER or kind not in (Kind.GATEWAY_KILL, Kind.GATEWAY_STOP)
+    return kind not in ON_GATEWAY
 
 
 def _in_time(story: Story, job: JobStory) -> Found:
@@ -201,11 +226,13 @@ def _in_time(story: Story, job: JobStory) -> Found:
         yield Violation(end.at, Broken.LATE, text)
 
 
-RULES: tuple[Callable[[Story], Found], ...] = (
-    *(_one_job_a_key, _own_pictures, _clear_answers, _no_deaths, _nothing_left),
+EVENT_RULES: tuple[Callable[[Story, Event], Found], ...] = (
+    *(_one_job_a_key, _own_pictures, _clear_answers, _no_deaths),
 )
-OWN_RULES: tuple[Callable[[JobStory], Found], ...] = (_has_ended, _one_end, _cancelled)
-"""Rules over one job, whatever was done to the service."""
 JOB_RULES: tuple[Callable[[Story, JobStory], Found], ...] = (
-    *(_picture_is_there, _announced, _claimed_for_a_reason, _in_time),
+    *(_one_end, _cancelled, _picture_is_there, _announced_once, _in_time),
+    *(_claimed_for_a_reason, _given_up_for_a_reason),
+)
+RULES_AT_THE_END: tuple[Callable[[Story], Found], ...] = (
+    *(_all_have_ended, _all_are_announced, _nothing_left),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -30,12 +30,16 @@ class What(StrEnum):
     """A picture came, and `found` is what it carries; None if that cannot be read."""
     NO_PICTURE = "no picture"
     """It was asked for, and an error came, by `code`."""
+    STRUCK = "struck"
+    """A fault of the kind `text` begins `at`."""
     FAULT = "fault"
-    """It lasts from `at` to `until`; `text` is its kind."""
+    """It has lasted from `at` to `until`; `text` is its kind."""
+    NOTICED = "noticed"
+    """`text` is a violation that the checker saw while the run went on."""
     DIED = "died"
     """A process, `text`, ended by itself."""
     RECORD = "record"
-    """At the end: how many times a job was claimed (`count`)."""
+    """Once a job has ended, and at the end: how many times it was claimed (`count`)."""
     KEY = "key"
     """At the end: a key in Redis, `text`, that expires after `until` seconds; -1: never."""
     MEMBER = "member"
@@ -54,7 +58,8 @@ class Event:
     mark: int | None = None
     """The picture of the request."""
     via: str | None = None
-    """How it was learnt: `post`, `poll`, `events`, `cancel`, `webhook`, `result`, `audit`."""
+    """How it was learnt: `post`, `poll`, `events`, `cancel`, `webhook`, `result`, `again` after a
+    fault that was aimed at the job, `audit`."""
     job: str | None = None
     status: str | None = None
     code: str | None = None
@@ -64,16 +69,18 @@ class Event:
     submitted_ms: float | None = None
     deadline_ms: float | None = None
     finished_ms: float | None = None
+    run_ms: float | None = None
     hook: bool = False
     """Whether the job's end is to be announced."""
     text: str | None = None
 
 
 class Recorder:
-    """Writes events as they come."""
+    """Writes events as they come, and hands them to who listens."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, heard: Callable[[Event], None] = lambda _: None) -> None:
         self._file = file
+        self._heard = heard
         self._began = time.monotonic()
 
     def begin(self) -> None:
@@ -89,6 +96,7 @@ class Recorder:
         """Write an event of this moment, or of `at`."""
         event = Event(what, **{"at": self.now(), **members})  # type: ignore[arg-type]
         self._file.write(line_of(event) + "\n")
+        self._heard(event)
         return event
 
 

@@ -100,6 +100,7 @@ class Observer:
             submitted_ms=job["submitted_ms"],
             deadline_ms=job["deadline_ms"],
             finished_ms=job["finished_ms"],
+            run_ms=(job.get("run") or {}).get("run_ms"),
         )
         return dict(job)
 

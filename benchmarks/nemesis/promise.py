@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from benchmarks.nemesis.faults import LEASE_S, Kind
 
+MOST_RUNS = 3
+"""Workers that may be lost with a job before it is given up."""
 UNDISTURBED_S = 10.0
 """Beyond the budget, without a fault: a prediction that was too short, on a machine that calibrated
 nothing else and runs everything of a trial on its cores."""
@@ -25,6 +27,11 @@ RECOVERY_S = {
     Kind.UNANSWERED: LEASE_S + DELIVERY_S,
     Kind.SLOW: LEASE_S,
     Kind.DISK_FULL: DELIVERY_S,
+    Kind.OVERTAKEN: LEASE_S + RESTART_S,
+    Kind.TWO_RESULTS: LEASE_S + DELIVERY_S,
+    Kind.LATE_RESULT: LEASE_S + DELIVERY_S,
+    Kind.UNWANTED_RESULT: LEASE_S + DELIVERY_S,
+    Kind.STALL: LEASE_S + RESTART_S,
 }
 """Beyond the length of the fault itself. Jobs outlive gateways."""
 

@@ -19,6 +19,10 @@ class Proxy:
         self._open = {UP: asyncio.Event(), DOWN: asyncio.Event()}
         for way in self._open.values():
             way.set()
+        self._awaited: dict[str, bytes] = {}
+        """What is to be held up once it comes, by direction."""
+        self._held: dict[int, bytes] = {}
+        """Data that is held up, the first piece of each connection and direction."""
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -45,8 +49,21 @@ class Proxy:
         for way in ways:
             self._open[way].clear()
 
+    def hold_up_from(self, part: bytes, way: str) -> None:
+        """Pass nothing more on in a direction from the first piece of data on with these bytes."""
+        self._awaited[way] = part
+
+    def awaits(self, part: bytes) -> bool:
+        """Return whether data with these bytes is to be held up once it comes."""
+        return any(part in awaited for awaited in self._awaited.values())
+
+    def holds(self, part: bytes) -> bool:
+        """Return whether a piece of data that is held up has these bytes in it."""
+        return any(part in data for data in self._held.values())
+
     def let_go(self) -> None:
         """Pass on what was held up, and all that comes."""
+        self._awaited.clear()
         for way in self._open.values():
             way.set()
 
@@ -85,8 +102,21 @@ class Proxy:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK_BYTES):
-                await self._open[way].wait()
+                await self._passed_on(data, way)
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 writer.write(data)
                 await writer.drain()
+
+    async def _passed_on(self, data: bytes, way: str) -> None:
+        """Return once data may be passed on."""
+        part = self._awaited.get(way)
+        if part is not None and part in data:
+            self._open[way].clear()
+        if self._open[way].is_set():
+            return
+        self._held[id(data)] = data
+        try:
+            await self._open[way].wait()
+        finally:
+            del self._held[id(data)]

@@ -41,6 +41,8 @@ BUDGETS_MS = (4_000, 8_000, 20_000)
 LONGEST_PATIENCE_S = 1.0
 """Before a job is withdrawn, or the caller leaves."""
 LONGEST_PAUSE_S = 0.4
+REPEATED_OF = 6
+"""Requests of a caller of which one is repeated."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Wish:
     patience_s: float
     pause_s: float
     """Before it is sent."""
+    repeats: bool
+    """Whether a job that was accepted is submitted once more, as by a caller without the answer."""
 
 
 def wishes(seed: int, caller: int) -> Iterator[Wish]:
@@ -73,4 +77,5 @@ def wishes(seed: int, caller: int) -> Iterator[Wish]:
             drawn.random() < 0.25,
             drawn.uniform(0.0, LONGEST_PATIENCE_S),
             drawn.uniform(0.0, LONGEST_PAUSE_S),
+            number % REPEATED_OF == 1,
         )

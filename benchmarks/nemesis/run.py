@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -14,38 +13,42 @@ import httpx
 
 from benchmarks.hook_receiver import receiver
 from benchmarks.nemesis import history
+from benchmarks.nemesis.aimed_strikes import AimedStrikes
 from benchmarks.nemesis.audit import Audit
 from benchmarks.nemesis.callers import Book, Caller
 from benchmarks.nemesis.faults import Plan, schedule
 from benchmarks.nemesis.history import Recorder
 from benchmarks.nemesis.observing import Observer
 from benchmarks.nemesis.requests import CALLERS, wishes
+from benchmarks.nemesis.standstill import Standstill
 from benchmarks.nemesis.striking import Nemesis
 from benchmarks.nemesis.summary import Summary, summarise
 from benchmarks.nemesis.topology import Topology, running
+from benchmarks.nemesis.watching import Records, Watch, watch
 from benchmarks.ports import free_ports
+
+SEEING_S = 8.0
+"""How long callers see their last requests through; the rest is asked for at the end of the run."""
 
 Progress = Callable[[float, int], None]
 """Gets the seconds since the start, and the number of accepted jobs."""
 
 
-def run(plan: Plan, folder: Path | None, progress: Progress) -> Summary:
+def run(plan: Plan, folder: Path, progress: Progress) -> Summary:
     """Run a service under faults, and check what was seen.
 
     The history is kept in `folder` as `history.jsonl`, beside what the processes printed
-    (`processes.log`), or nowhere. Raises RedisUnavailableError, and TimeoutError where the service
-    does not become ready.
+    (`processes.log`). Raises RedisUnavailableError, and TimeoutError where the service does not
+    become ready.
     """
-    with contextlib.ExitStack() as stack:
-        if folder is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder.mkdir(parents=True, exist_ok=True)
-        asyncio.run(_recorded(plan, folder, progress))
-        events = history.read(folder / "history.jsonl")
-        return summarise(plan.seed, plan.minutes, events)
+    folder.mkdir(parents=True, exist_ok=True)
+    settled = asyncio.run(_recorded(plan, folder, progress))
+    events = history.read(folder / "history.jsonl")
+    return summarise(plan.seed, plan.minutes, events, settled=settled)
 
 
-async def _recorded(plan: Plan, folder: Path, progress: Progress) -> None:
+async def _recorded(plan: Plan, folder: Path, progress: Progress) -> bool:
+    """Return whether the run came to its end, and all was asked for once more."""
     ending = asyncio.current_task()
     assert ending is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.cancel)
@@ -54,17 +57,23 @@ async def _recorded(plan: Plan, folder: Path, progress: Progress) -> None:
         (folder / "history.jsonl").open("w") as lines,
         (folder / "processes.log").open("wb") as log,
     ):
-        recorder = Recorder(lines)
+        watched = Watch()
+        recorder = Recorder(lines, watched.hear)
 
         def on_death(text: str) -> None:
             recorder.add(history.What.DIED, text=text)
 
         async with running(hook_port, log, on_death) as service, _client() as client:
             observer = Observer(client, service.urls, recorder)
+            recorder.begin()
+            stalls = asyncio.create_task((time := Standstill(recorder)).watch())
             with _receiving(hook_port, observer, recorder, book := Book()):
-                trial = Trial(plan, service, observer, recorder, book)
-                await trial.run(f"http://127.0.0.1:{hook_port}/hook", progress)
-                await Audit(service, observer, recorder, book).run()
+                trial = Trial(plan, service, observer, recorder, book, time)
+                whole = await trial.run(f"http://127.0.0.1:{hook_port}/hook", progress, watched)
+                if whole:
+                    await Audit(service, observer, recorder, book).run()
+            stalls.cancel()
+            return whole
 
 
 class Trial:
@@ -77,30 +86,51 @@ class Trial:
         observer: Observer,
         recorder: Recorder,
         book: Book,
+        time: Standstill,
     ) -> None:
         self._plan = plan
         self._service = service
         self._observer = observer
         self._recorder = recorder
         self._book = book
+        self._time = time
 
-    async def run(self, hook_url: str, progress: Progress) -> None:
-        """Return when the last fault is over and every caller has seen its last request through."""
-        self._recorder.begin()
-        stopping, began = asyncio.Event(), asyncio.get_running_loop().time()
+    async def run(self, hook_url: str, progress: Progress, watched: Watch) -> bool:
+        """Return when the last fault is over and the callers have seen their last requests through,
+        for `SEEING_S` at most; or, with `until_broken`, once a promise is seen broken: False."""
+        records = Records(self._service, self._recorder, self._book)
+        once, over = self._plan.until_broken, asyncio.Event()
+        watching = asyncio.create_task(watch(watched, records, self._recorder, over, once=once))
+        showing = asyncio.create_task(self._show(progress))
+        tasks = (asyncio.create_task(self._strike(hook_url)), watching, showing)
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+            return watching not in ended
+        finally:
+            over.set()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _strike(self, hook_url: str) -> None:
+        plan, stopping = self._plan, asyncio.Event()
         parts = self._observer, self._recorder, self._book, hook_url
-        plan, seconds = self._plan, 60.0 * self._plan.minutes
         callers = [Caller(plan.seed, *parts) for _ in range(CALLERS)]
+        aimed = AimedStrikes(self._service, self._observer, self._book)
         async with asyncio.TaskGroup() as group:
-            for number, caller in enumerate(callers):
+            tasks = [
                 group.create_task(caller.run(wishes(plan.seed, number), stopping))
-            shown = group.create_task(self._show(progress))
-            faults = schedule(plan)
-            await Nemesis(self._service, self._recorder).strike(faults, began)
-            left_s = began + seconds - asyncio.get_running_loop().time()
-            await asyncio.sleep(max(0.0, left_s))
+                for number, caller in enumerate(callers)
+            ]
+            nemesis = Nemesis(self._service, self._recorder, aimed, self._time)
+            await nemesis.strike(schedule(plan))
+            await self._time.until(60.0 * plan.minutes)
             stopping.set()
-            shown.cancel()
+            await asyncio.wait(tasks, timeout=SEEING_S)
+            for task in tasks:
+                task.cancel()
 
     async def _show(self, progress: Progress) -> None:
         while True:

@@ -1,11 +1,10 @@
-"""A history by jobs."""
+"""A history by jobs: of a run that goes on, or of one that has ended."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from benchmarks.nemesis.faults import Kind
 from benchmarks.nemesis.history import Event, What
@@ -19,8 +18,9 @@ class Span:
     kind: Kind
     at: float
     until: float
+    """Infinite while it goes on."""
     in_hand: bool
-    """Whether it met a worker with a job."""
+    """Whether it met a worker with a job; an aimed one, whether it came as its kind says."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class JobStory:
     """Errors in place of its picture."""
     claims: int | None = None
 
-    @cached_property
+    @property
     def end(self) -> Event | None:
         """The first state in which it had ended."""
         return next((state for state in self.states if state.status in ENDS), None)
@@ -48,18 +48,41 @@ class JobStory:
         return [state for state in self.states if state.via == "webhook"]
 
 
-@dataclass(frozen=True)
 class Story:
-    """A history."""
+    """A history, which events are added to in their order."""
 
-    events: Sequence[Event]
-    jobs: dict[str, JobStory]
-    faults: Sequence[Span]
-    began_ms: float
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.jobs: dict[str, JobStory] = {}
+        self.first_jobs: dict[int, str] = {}
+        """The job that was first accepted for each picture."""
+        self._spans: dict[tuple[str, float], Span] = {}
+        self._began_ms = 0.0
+
+    @property
+    def faults(self) -> Sequence[Span]:
+        """All faults, those that go on included."""
+        return list(self._spans.values())
+
+    def add(self, event: Event) -> None:
+        """Add the next event."""
+        self.events.append(event)
+        match event.what:
+            case What.BEGIN:
+                self._began_ms = event.wall_ms or 0.0
+            case What.STRUCK | What.FAULT:
+                span = _span(event)
+                self._spans[span.kind, span.at] = span
+            case What.MEMBER:
+                pass
+            case _ if event.job is not None:
+                _add(self.jobs.setdefault(event.job, JobStory(event.job)), event)
+        if event.what is What.ACCEPTED and event.mark is not None and event.job is not None:
+            self.first_jobs.setdefault(event.mark, event.job)
 
     def moment(self, queue_ms: float) -> float:
         """Return a moment of the queue's clock in seconds since the start."""
-        return (queue_ms - self.began_ms) / 1e3
+        return (queue_ms - self._began_ms) / 1e3
 
     def faults_in(self, first: float, last: float) -> Iterator[Span]:
         """Yield the faults that touch an interval."""
@@ -71,24 +94,11 @@ class Story:
 
 
 def story_of(events: Iterable[Event]) -> Story:
-    """Return the story of a history."""
-    listed = sorted(events, key=lambda event: event.at)
-    jobs: dict[str, JobStory] = {}
-    for event in listed:
-        if event.job is not None and event.what is not What.MEMBER:
-            _add(jobs.setdefault(event.job, JobStory(event.job)), event)
-    faults = [_span(event) for event in listed if event.what is What.FAULT]
-    began_ms = next((e.wall_ms for e in listed if e.what is What.BEGIN), None) or 0.0
-    return Story(listed, jobs, faults, began_ms)
-
-
-def jobs_by_mark(story: Story) -> dict[int, set[str]]:
-    """Return the ids of the jobs that were accepted for each picture."""
-    found: dict[int, set[str]] = defaultdict(set)
-    for event in story.of(What.ACCEPTED):
-        if event.mark is not None and event.job is not None:
-            found[event.mark].add(event.job)
-    return found
+    """Return the story of a history, whose lines may be in another order than their moments."""
+    story = Story()
+    for event in sorted(events, key=lambda event: event.at):
+        story.add(event)
+    return story
 
 
 def _add(job: JobStory, event: Event) -> None:
@@ -110,5 +120,5 @@ def _add(job: JobStory, event: Event) -> None:
 
 
 def _span(event: Event) -> Span:
-    until = event.at if event.until is None else event.until
+    until = math.inf if event.until is None else event.until
     return Span(Kind(event.text or ""), event.at, until, bool(event.count))

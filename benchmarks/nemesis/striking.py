@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from benchmarks.nemesis.faults import Fault, Kind
+from benchmarks.nemesis.aimed_strikes import AimedStrikes
+from benchmarks.nemesis.aiming import Runs
+from benchmarks.nemesis.faults import AIMED, ON_WORKER, Fault, Kind
 from benchmarks.nemesis.history import Recorder, What
 from benchmarks.nemesis.proxy import DOWN, UP
+from benchmarks.nemesis.standstill import Standstill
 from benchmarks.nemesis.topology import Topology
 
 SLOW_S = 0.05
@@ -18,34 +21,58 @@ STORED_POLL_S = 0.1
 class Nemesis:
     """Strikes a service by a schedule."""
 
-    def __init__(self, service: Topology, recorder: Recorder) -> None:
+    def __init__(
+        self, service: Topology, recorder: Recorder, aimed: AimedStrikes, time: Standstill
+    ) -> None:
         self._service = service
+        self._time = time
+        self._aimed = aimed
+        self._runs = Runs(service)
         self._recorder = recorder
         self._server = asyncio.Lock()
         """Held while Redis is down, or has taken what it could not store: killed then, it would
         forget that, as each server whose `appendfsync` is not `always`."""
 
-    async def strike(self, faults: Iterable[Fault], began: float) -> None:
-        """Bring all about, and return when the last one is over. `began` is a moment of the event
-        loop's clock."""
-        clock = asyncio.get_running_loop()
+    async def strike(self, faults: Iterable[Fault]) -> None:
+        """Bring all about, and return when the last one is over."""
         async with asyncio.TaskGroup() as group:
             for fault in faults:
-                await asyncio.sleep(max(0.0, began + fault.at_s - clock.time()))
-                group.create_task(self._one(fault))
+                await self._time.until(fault.at_s)
+                one = self._aim if fault.kind in AIMED else self._one
+                group.create_task(one(fault))
 
     async def _one(self, fault: Fault) -> None:
         at, in_hand = self._recorder.now(), await self._in_hand(fault)
+        self._begun(fault.kind, at)
         await self._bring_about(fault)
-        until = self._recorder.now()
-        count = int(in_hand)
-        self._recorder.add(What.FAULT, at=at, until=until, text=fault.kind.value, count=count)
+        self._over(fault.kind, at, in_hand)
+
+    async def _aim(self, fault: Fault) -> None:
+        """Bring an aimed fault about, and look at what became of the job that it met."""
+        begun: list[float] = []
+
+        def on_begun() -> None:
+            begun.append(self._recorder.now())
+            self._begun(fault.kind, begun[0])
+
+        met = await self._aimed.bring_about(fault, on_begun)
+        if met is not None:
+            job, as_said = met
+            self._over(fault.kind, begun[0], as_said)
+            await self._aimed.look_again(job)
+
+    def _begun(self, kind: Kind, at: float) -> None:
+        self._recorder.add(What.STRUCK, at=at, text=kind.value)
+
+    def _over(self, kind: Kind, at: float, in_hand: bool) -> None:
+        until, count = self._recorder.now(), int(in_hand)
+        self._recorder.add(What.FAULT, at=at, until=until, text=kind.value, count=count)
 
     async def _in_hand(self, fault: Fault) -> bool:
         """Return whether the worker that a fault is about to meet has a job."""
-        if fault.kind not in (Kind.WORKER_KILL, Kind.WORKER_STOP):
+        if fault.kind not in ON_WORKER:
             return False
-        return self._service.workers[fault.target].pid in await self._service.pids_in_hand()
+        return fault.target in {run.worker for run in await self._runs.now()}
 
     async def _bring_about(self, fault: Fault) -> None:
         match fault.kind:

@@ -49,6 +49,9 @@ class Summary:
     """Part of the jobs that have succeeded by their deadline."""
     punctuality: dict[str, Punctuality]
     """By kind of fault; a job counts for each that fell in its time, or for `UNDISTURBED`."""
+    noticed_s: float | None
+    """Seconds from the start until the first broken promise was seen, while the run went on;
+    without those in which everything stood still."""
     found: tuple[Violation, ...]
 
     @property
@@ -62,8 +65,10 @@ class Summary:
         return {**members, "found": [str(violation) for violation in self.found]}
 
 
-def summarise(seed: int, minutes: float, events: Sequence[Event]) -> Summary:
-    """Count and check a history."""
+def summarise(
+    seed: int, minutes: float, events: Sequence[Event], *, settled: bool = True
+) -> Summary:
+    """Count and check a history; `settled` as in `checker.violations`."""
     story = story_of(events)
     faults = Counter(fault.kind.value for fault in story.faults)
     in_hand = Counter(fault.kind.value for fault in story.faults if fault.in_hand)
@@ -80,8 +85,17 @@ def summarise(seed: int, minutes: float, events: Sequence[Event]) -> Summary:
         sum(max(0, (job.claims or 0) - 1) for job in accepted),
         sum(_is_met(job.end) for job in accepted) / max(1, len(accepted)),
         _punctuality(story, accepted),
-        tuple(violations(events)),
+        _noticed_s(story),
+        tuple(violations(events, settled=settled)),
     )
+
+
+def _noticed_s(story: Story) -> float | None:
+    first = next(story.of(What.NOTICED), None)
+    if first is None:
+        return None
+    stalls = [f for f in story.faults if f.kind is Kind.STALL and f.until <= first.at]
+    return first.at - sum(stall.until - stall.at for stall in stalls)
 
 
 def _end_of(end: Event | None) -> str:

@@ -19,6 +19,7 @@ import redis.asyncio
 from benchmarks.nemesis import light_model
 from benchmarks.nemesis.faults import GATEWAYS, LEASE_S, WORKERS
 from benchmarks.nemesis.processes import GATEWAY, WORKER, Kept
+from benchmarks.nemesis.promise import MOST_RUNS
 from benchmarks.nemesis.proxy import Proxy
 from benchmarks.nemesis.redis_on_disk import RedisOnDisk
 from benchmarks.ports import free_ports
@@ -28,6 +29,8 @@ NAMESPACE = "nemesis"
 RESULT_TTL_S, JOB_TTL_S = 120, 7200
 """Records are kept for longer than a run, so that each job can be asked for at its end."""
 GRACE_MS = 5000
+WEBHOOK_TIMEOUT_S = 2.0
+"""A webhook whose gateway was killed is sent again by another one after some seconds more."""
 START_TIMEOUT_S = 120.0
 
 
@@ -46,13 +49,9 @@ class Topology:
     """Past all proxies."""
     keys: Keys
 
-    async def pids_in_hand(self) -> set[int]:
-        """Return the processes of workers that hold a lease now; none while Redis is away."""
-        with contextlib.suppress(redis.exceptions.RedisError, OSError):
-            jobs = await self.client.zrange(self.keys.leases, 0, -1)
-            names = [await self.client.hget(self.keys.record(str(job)), "worker") for job in jobs]
-            return {int(str(name).rsplit("-", 2)[1]) for name in names if name}
-        return set()
+    def proxy_of_worker(self, worker: int) -> Proxy:
+        """Return the proxy of one of `workers`."""
+        return self.proxies[GATEWAYS + worker]
 
 
 @contextlib.asynccontextmanager
@@ -132,12 +131,14 @@ def _settings(folder: Path, hook_port: int) -> dict[str, str]:
         "ANYSR_CALIBRATION_FOLDER": str(costs),
         "ANYSR_NAMESPACE": NAMESPACE,
         "ANYSR_LEASE_SECONDS": str(LEASE_S),
+        "ANYSR_MAX_ATTEMPTS": str(MOST_RUNS),
         "ANYSR_RESULT_TTL_SECONDS": str(RESULT_TTL_S),
         "ANYSR_JOB_TTL_SECONDS": str(JOB_TTL_S),
         "ANYSR_GRACE_MS": str(GRACE_MS),
         "ANYSR_SHUTDOWN_SECONDS": "5",
         "ANYSR_EXIT_WITH_PARENT": "true",
         "ANYSR_LOG_LEVEL": "warning",
+        "ANYSR_WEBHOOK_TIMEOUT_SECONDS": str(WEBHOOK_TIMEOUT_S),
         "ANYSR_WEBHOOK_SECRETS": "whsec_" + b64encode(token_bytes(32)).decode(),
         "ANYSR_OUTBOUND_ALLOW_PRIVATE": "127.0.0.0/8",
         "ANYSR_OUTBOUND_PORTS": str(hook_port),

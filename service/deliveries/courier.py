@@ -29,6 +29,7 @@ STOPPED = Attempt(AttemptOutcome.FAILED, NotReady.code)
 NO_ROUTE = Attempt(AttemptOutcome.FAILED, WebhooksDisabled.code, 60_000.0)
 """For a gateway whose secrets were taken away; another one may have them."""
 NO_ROUTE_S = 86_400.0
+NO_ROUTE_LEASE_S = 60.0
 
 
 class Sender(Protocol):
@@ -45,6 +46,8 @@ class Route:
     sender: Sender
     window_s: float
     """How long a failed one is tried again."""
+    lease_s: float
+    """Longer than any attempt: a gateway that takes longer has died, and another one delivers."""
 
 
 class Courier:
@@ -61,6 +64,8 @@ class Courier:
     ) -> None:
         self._deliveries = deliveries
         self._routes = routes
+        self._leases_s = dict.fromkeys(DeliveryKind, NO_ROUTE_LEASE_S)
+        self._leases_s |= {kind: route.lease_s for kind, route in routes.items()}
         self._metrics = metrics
         self._most = most
         self._per_host = per_host
@@ -92,7 +97,9 @@ class Courier:
         if free <= 0:
             await self._room.wait()
             return
-        claimed, next_s = await self._deliveries.claim(free, self._per_host, self._hosts)
+        claimed, next_s = await self._deliveries.claim(
+            free, self._per_host, self._hosts, self._leases_s
+        )
         for delivery in claimed:
             self._start(delivery)
         if not claimed:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 
 from jobs.job import DeliveryKind
+from jobs.outages import CALL_TIMEOUT_S
 from service.deliveries.courier import Courier, Route
 from service.gateway import Gateway
+
+RESULT_LEASE_S = 180.0
 
 
 async def deliver(gateway: Gateway) -> None:
@@ -15,9 +18,11 @@ async def deliver(gateway: Gateway) -> None:
     if not webhooks.enabled and not results.enabled:
         return
     # A picture is tried for as long as it is kept, which the queue knows.
-    routes = {DeliveryKind.RESULT: Route(results.sender, math.inf)}
+    routes = {DeliveryKind.RESULT: Route(results.sender, math.inf, RESULT_LEASE_S)}
     if webhooks.enabled:
-        routes[DeliveryKind.WEBHOOK] = Route(webhooks.sender(), settings.webhook_retry_seconds)
+        lease_s = settings.webhook_timeout_seconds + CALL_TIMEOUT_S  # until its end is recorded
+        window_s = settings.webhook_retry_seconds
+        routes[DeliveryKind.WEBHOOK] = Route(webhooks.sender(), window_s, lease_s)
     courier = Courier(
         gateway.queue.deliveries,
         routes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,27 @@ def test_a_run_without_a_violation_ends_with_status_0(
     assert json.loads(summary.read_text())["faults"]["Redis killed"] == 1
 
 
-def test_a_violation_is_shown_and_is_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_violation_is_shown_and_is_status_1(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     planned(monkeypatch, Violation(12.5, Broken.LOST, "a job"))
-    shown = CliRunner().invoke(app, ["bench", "nemesis"])
+    shown = CliRunner().invoke(app, ["bench", "nemesis", "--keep", str(tmp_path)])
     assert shown.exit_code == 1
     assert "BROKEN after 12.50 s: lost: a job" in shown.output
+    assert f"seed 1; the history is {tmp_path / 'history.jsonl'}" in shown.output
+
+
+def test_the_history_stays_only_where_it_shows_something(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    planned(monkeypatch)
+    CliRunner().invoke(app, ["bench", "nemesis"])
+    assert not list(tmp_path.iterdir())
+    planned(monkeypatch, Violation(12.5, Broken.LOST, "a job"))
+    CliRunner().invoke(app, ["bench", "nemesis"])
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_an_unknown_fault_is_refused() -> None:

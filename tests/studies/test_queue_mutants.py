@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 
 from studies.bound_mutants import ROOT, changed
 from studies.nemesis_report import MARK as RUNS
 from studies.nemesis_report import punctuality
 from studies.nemesis_report import table as table_of_runs
-from studies.queue_mutants import DOCUMENT, MARK, Mutant, Notice, mutants, table
+from studies.queue_mutants import (
+    DOCUMENT,
+    MARK,
+    UNCHANGED,
+    Mutant,
+    Result,
+    failures,
+    main,
+    mutants,
+    table,
+)
 from studies.written_tables import with_table
 
 MUTANTS = mutants()
@@ -26,16 +40,45 @@ def test_a_mutant_can_be_applied(mutant: Mutant) -> None:
 def test_every_mutant_was_noticed_by_the_document() -> None:
     text = DOCUMENT.read_text().partition(f"<!-- {MARK}:")[2].partition(f"<!-- /{MARK} -->")[0]
     rows = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines()[3:]]
-    assert rows == [mutant.name for mutant in MUTANTS]
-    assert "not noticed" not in text
+    assert rows == [mutant.name for mutant in (UNCHANGED, *MUTANTS)]
+    for row in text.splitlines()[4:]:
+        noticed, runs = row.split(" | ")[1].split(" of ")
+        assert noticed == runs != "0"
 
 
-def test_a_table_says_how_a_mutant_was_noticed_and_which_was_not() -> None:
-    rows = [("one", Notice(3, 7, "12.50 s: lost: job a has not ended")), ("other", None)]
-    assert table(rows).splitlines()[2:] == [
-        "| one | 3 | 7 | lost, after 12.50 s |",
-        "| other | | 0 | **not noticed** |",
+RESULTS = [
+    Result("none", 1, None, ""),
+    Result("one", 1, 12.4, "12.30 s: lost: job a has not ended"),
+    Result("one", 2, 20.6, "20.10 s: doubled: job b"),
+    Result("one", 3, 30.0, "29.90 s: lost: job c"),
+]
+ONE = Mutant("one", ())
+
+
+def test_a_table_says_how_often_and_when_a_mutant_was_noticed() -> None:
+    assert table(RESULTS, [UNCHANGED, ONE, Mutant("two", ())]).splitlines()[2:] == [
+        "| none | 0 of 1 |  |  |  |  |",
+        "| one | 3 of 3 | 12 | 21 | 30 | lost (2), doubled (1) |",
     ]
+    assert failures(RESULTS) == []
+
+
+def test_a_mutant_that_is_seen_too_late_or_not_is_a_failure() -> None:
+    late = Result("one", 4, None, "74.00 s: lost: job d")
+    assert failures([late]) == ["one, seed 4: 74.00 s: lost: job d"]
+    assert failures([Result("one", 4, None, "")]) == ["one, seed 4: not noticed"]
+    for broken in (Result("none", 2, 9.0, "9 s: late: e"), Result("none", 2, None, "9 s: late: e")):
+        assert failures([broken]) == ["none, seed 2: 9 s: late: e"]
+
+
+def test_runs_that_a_file_has_are_not_made_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "results.jsonl"
+    file.write_text("".join(json.dumps(asdict(result)) + "\n" for result in RESULTS))
+    main(["--only", "none", "--seeds", "1", "--results", str(file)])
+    assert "| none | 0 of 1 |" in capsys.readouterr().out
+    assert len(file.read_text().splitlines()) == len(RESULTS)
 
 
 def test_a_table_is_written_between_its_comments_or_not_at_all() -> None:

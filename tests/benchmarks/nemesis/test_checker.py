@@ -155,12 +155,42 @@ def test_a_job_that_is_claimed_again_without_a_fault_is_doubled() -> None:
     assert broken([*again, fault(Kind.WORKER_KILL, 9.0, 9.0)]) == [Broken.DOUBLED]
 
 
+def test_a_job_is_given_up_only_after_all_its_runs() -> None:
+    given_up = [*history()[:-2], state(20.0, "failed", "audit", code="worker_lost")]
+    faults = [fault(Kind.WORKER_KILL, at, at) for at in (1.2, 1.5)]
+    for claims, found in ((1, [Broken.LOST]), (3, [])):
+        assert broken([*given_up, *faults, seen(What.RECORD, 20.1, count=claims)]) == found
+
+
 def test_a_late_end_is_allowed_by_faults_alone() -> None:
     late = {"finished_ms": WALL_MS + 25e3}
     events = [*history()[:-2], state(40.0, "succeeded", "audit", **late)]
     assert broken(events) == [Broken.LATE]
     assert broken([*events, fault(Kind.WORKER_STOP, 2.0, 5.0)]) == []
     assert broken([*events, fault(Kind.GATEWAY_KILL, 2.0, 2.0)]) == [Broken.LATE]
+
+
+def test_an_upload_whose_job_was_never_accepted_goes_by_itself() -> None:
+    assert broken(history(Event(What.KEY, 21.0, text="n:payload:job-1", until=29.0))) == []
+
+
+def test_a_run_that_changes_after_its_end_is_doubled() -> None:
+    states = state(2.1, "succeeded", run_ms=40.0), state(2.5, "succeeded", run_ms=55.0)
+    assert Broken.DOUBLED in broken(history(*states))
+
+
+def test_what_shows_only_at_the_end_is_not_asked_of_a_run_that_has_not_come_to_it() -> None:
+    cut_short = history(hook=True)[:-2]
+    assert set(broken(cut_short)) == {Broken.LOST}
+    assert violations(cut_short, settled=False) == []
+    foreign = seen(What.PICTURE, 3.0, found=MARK + 1)
+    assert len(violations([*cut_short, foreign], settled=False)) == 1
+
+
+def test_a_fault_that_goes_on_allows_what_it_will_have_allowed() -> None:
+    again = [*history(state(2.1, "succeeded"))[:-1], seen(What.RECORD, 20.0, count=2)]
+    assert broken([*again, Event(What.STRUCK, 1.5, text=Kind.LATE_RESULT.value)]) == []
+    assert broken([*again, Event(What.STRUCK, 9.0, text=Kind.LATE_RESULT.value)]) != []
 
 
 @pytest.mark.parametrize(

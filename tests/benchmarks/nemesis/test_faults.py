@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, pairwise
 
 from benchmarks.nemesis.faults import (
+    AIMED,
     GATEWAYS,
     LEASE_S,
     RATES,
@@ -41,10 +42,21 @@ def test_a_longer_run_begins_with_the_faults_of_a_shorter_one() -> None:
 
 def test_an_hour_has_as_many_faults_as_their_rates_say() -> None:
     faults = schedule(Plan(5, 60))
-    for kind in Kind:
+    for kind in RATES:
         times = sum(fault.kind is kind for fault in faults)
         expected = 60 * RATES[kind].per_minute
         assert abs(times - expected) < 5 * expected**0.5, kind
+
+
+def test_aimed_faults_come_early_and_regularly() -> None:
+    for seed in range(20):
+        for kind in AIMED:
+            of_kind = schedule(Plan(seed, 2, only=frozenset({kind})))
+            moments = [SETTLING_S, *(fault.at_s for fault in of_kind)]
+            period_s = 60.0 / RATES[kind].per_minute
+            gaps = [after - before for before, after in pairwise(moments)]
+            assert gaps[0] <= period_s
+            assert all(0.7 * period_s < gap < 1.3 * period_s for gap in gaps[1:])
 
 
 def test_faults_meet_what_there_is_and_last_as_long_as_they_may() -> None:

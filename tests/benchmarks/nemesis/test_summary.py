@@ -52,6 +52,17 @@ def test_a_summary_counts_faults_ends_and_runs() -> None:
     assert summary.to_dict()["found"] == []
 
 
+def test_what_was_noticed_counts_from_the_start_without_standstills() -> None:
+    begun = Event(What.BEGIN, 0.0, wall_ms=WALL_MS)
+    noticed = Event(What.NOTICED, 50.0, text="49.00 s: lost: a job")
+    stalls = [
+        Event(What.FAULT, at, until=until, text=Kind.STALL.value)
+        for at, until in ((3.0, 13.0), (20.0, 25.0), (60.0, 90.0))
+    ]
+    assert summarise(1, 1.0, [begun]).noticed_s is None
+    assert summarise(1, 1.0, [begun, noticed, *stalls], settled=False).noticed_s == 35.0
+
+
 def test_a_job_between_the_faults_counts_as_undisturbed() -> None:
     events = [
         Event(What.BEGIN, 0.0, wall_ms=WALL_MS),

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from jobs.errors import CorruptImage
+from jobs.job import DeliveryKind
 from jobs.keys import Keys
 from jobs.redis_queue import RedisQueue
 from jobs.settings import QueueSettings
@@ -32,6 +33,7 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("worker")
 
+LEASES_S = dict.fromkeys(DeliveryKind, 60.0)
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 ADMIN = "an admin key of tests"
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
@@ -386,10 +388,10 @@ async def test_the_lease_of_a_gateway_that_died_returns(
     async with start(**open_to(receiver, webhook_timeout_seconds=30)) as served:
         job = await served.submit(scale=2, webhook_url=receiver.url("/hook"))
         await eventually(lambda: receiver.received, "the first attempt")
-        taken, _ = await queue.deliveries.claim(10, 10, {})
+        taken, _ = await queue.deliveries.claim(10, 10, {}, LEASES_S)
         assert taken == []  # one gateway at a time
         await hurry(raw_redis, keys)  # as the lease runs out
-        (delivery,), _ = await queue.deliveries.claim(10, 10, {})
+        (delivery,), _ = await queue.deliveries.claim(10, 10, {}, LEASES_S)
         assert delivery.id == job["id"]
 
 
