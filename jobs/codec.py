@@ -9,10 +9,10 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
 from jobs.batch import BatchItem, BatchOrder
+from jobs.heartbeat_parts import WorkerProfile, WorkerState
 from jobs.job import Job, RunFacts
-from jobs.pulse import Profile, Pulse
 
-T = TypeVar("T", Job, RunFacts, Pulse, Profile, BatchOrder, BatchItem)
+T = TypeVar("T", Job, RunFacts, WorkerState, WorkerProfile, BatchOrder, BatchItem)
 
 
 class CodecError(ValueError):
@@ -51,8 +51,8 @@ class Codec(Generic[T]):
 
 JOB = Codec(Job)
 RUN_FACTS = Codec(RunFacts)
-PULSE = Codec(Pulse)
-PROFILE = Codec(Profile)
+WORKER_STATE = Codec(WorkerState)
+PROFILE = Codec(WorkerProfile)
 BATCH_ORDER = Codec(BatchOrder)
 BATCH_ITEM = Codec(BatchItem)
 

@@ -111,11 +111,11 @@ class EventHub:
                 self._unfollow(job_id)
 
     def follow(self, job_id: str, subscription: Subscription) -> None:
-        """Receive a job's own channels for a subscription, unless it waits for the end of an own
-        job. It is told to read the job again once that works."""
-        if subscription.ends_only and self.awaits(job_id):
-            return
-        self._followed[self._keys.end_of(job_id)] = job_id
+        """Receive a job's own channels for a subscription: that of its end unless this process
+        awaits it anyway, and that of its changes if it is watched. The subscription is told to read
+        the job again once that works."""
+        if not self.awaits(job_id):
+            self._followed[self._keys.end_of(job_id)] = job_id
         if not subscription.ends_only:
             self._followed[self._keys.changes_of(job_id)] = job_id
         self._following_changed.set()

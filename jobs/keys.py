@@ -125,15 +125,15 @@ class Keys:
         return self._name("live-workers")
 
     @property
-    def pulses(self) -> str:
-        """Hash: of each worker the last pulse (`jobs.pulse`), after the moment in ms until which it
-        counts and the digest of the profile, each with a colon."""
-        return self._name("pulses")
+    def worker_states(self) -> str:
+        """Hash: of each worker the last state (`jobs.heartbeat_parts`), after the moment in ms
+        until which it counts and the digest of the profile, each with a colon."""
+        return self._name("worker-states")
 
     @property
-    def profiles(self) -> str:
-        """Hash: of each worker the profile (`jobs.pulse`), by `profile_field`."""
-        return self._name("profiles")
+    def worker_profiles(self) -> str:
+        """Hash: of each worker the profile (`jobs.heartbeat_parts`), by `profile_field`."""
+        return self._name("worker-profiles")
 
     @property
     def capabilities(self) -> str:

@@ -9,14 +9,21 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from jobs.batch import ItemState
-from jobs.codec import PROFILE, PULSE, Codec, CodecError, T
+from jobs.codec import PROFILE, WORKER_STATE, Codec, CodecError, T
 from jobs.connection import SteadyRedis
 from jobs.errors import InternalError
 from jobs.heartbeat import HeartbeatAnswer, WorkerHeartbeat
+from jobs.heartbeat_parts import (
+    WorkerProfile,
+    digest_of,
+    heartbeat_of,
+    profile_field,
+    profile_of,
+    state_of,
+)
 from jobs.job import DeliveryKind
 from jobs.keys import Keys
 from jobs.outages import reports_outages
-from jobs.pulse import Profile, digest_of, heartbeat_of, profile_field, profile_of, pulse_of
 from jobs.queue import Registry
 from jobs.queue_health import QueueHealth, RedisMemory
 from jobs.scripts import Beat, Scripts
@@ -26,7 +33,7 @@ MODEL_REQUEST_S = 3600
 
 
 class RedisRegistry(Registry):
-    """Pulses and profiles of workers, and a few counters.
+    """States and profiles of workers, and a few counters.
 
     `servers` are the Redis servers whose memory `health` reports, by what they hold.
     """
@@ -46,7 +53,7 @@ class RedisRegistry(Registry):
         self._servers = servers
         self._sent: dict[str, str] = {}
         """Digest of the last profile that was sent for each worker of this process."""
-        self._profiles: dict[str, Profile | None] = {}
+        self._profiles: dict[str, WorkerProfile | None] = {}
         """Of the live workers, by `profile_field`; None for one that cannot be read."""
 
     @reports_outages
@@ -60,9 +67,9 @@ class RedisRegistry(Registry):
     @reports_outages
     async def publish_heartbeat(self, heartbeat: WorkerHeartbeat) -> HeartbeatAnswer:
         worker_id, profile = heartbeat.worker_id, PROFILE.encode(profile_of(heartbeat))
-        pulse, digest = PULSE.encode(pulse_of(heartbeat)), digest_of(profile)
+        state, digest = WORKER_STATE.encode(state_of(heartbeat)), digest_of(profile)
         known = self._sent.get(worker_id) == digest
-        beat = Beat(worker_id, digest, pulse, b"" if known else profile, heartbeat.capabilities)
+        beat = Beat(worker_id, digest, state, b"" if known else profile, heartbeat.capabilities)
         answer = await self._scripts.heartbeat(beat, self._ttl_ms)
         if answer is None:  # another server, or the worker was forgotten
             answer = await self._scripts.heartbeat(beat._replace(profile=profile), self._ttl_ms)
@@ -79,16 +86,18 @@ class RedisRegistry(Registry):
 
     @reports_outages
     async def heartbeats(self) -> list[WorkerHeartbeat]:
-        pulses = [(digest, _read(PULSE, data)) for digest, data in await self._scripts.pulses()]
+        states = [
+            (digest, _read(WORKER_STATE, data)) for digest, data in await self._scripts.states()
+        ]
         named = [
-            (profile_field(pulse.worker_id, digest), pulse)
-            for digest, pulse in pulses
-            if pulse is not None
+            (profile_field(state.worker_id, digest), state)
+            for digest, state in states
+            if state is not None
         ]
         await self._read_profiles([name for name, _ in named])
         alive = [
-            heartbeat_of(pulse, profile)
-            for name, pulse in named
+            heartbeat_of(state, profile)
+            for name, state in named
             if (profile := self._profiles.get(name)) is not None
         ]
         return sorted(alive, key=lambda heartbeat: heartbeat.worker_id)

@@ -11,8 +11,8 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from jobs.connection import Command, OnFirst, SteadyRedis, ignore
 from jobs.durability import DurableCalls
+from jobs.heartbeat_parts import FIELDS
 from jobs.keys import Keys
-from jobs.pulse import FIELDS
 
 Step = Literal[
     "submit",
@@ -53,19 +53,19 @@ class Beat(NamedTuple):
 
     worker_id: str
     digest: str
-    """Of the profile (`jobs.pulse`)."""
-    pulse: bytes
+    """Of the profile (`jobs.heartbeat_parts`)."""
+    state: bytes
     profile: bytes
     """Empty where the server should know it."""
     capabilities: tuple[str, ...]
 
 
-class StoredPulse(NamedTuple):
-    """A pulse as it is read."""
+class StoredState(NamedTuple):
+    """A state as it is read."""
 
     digest: str
     """Of the worker's profile."""
-    pulse: bytes
+    state: bytes
 
 
 @cache
@@ -207,32 +207,40 @@ class Scripts:
         """Store a worker's heartbeat. Return the answer of heartbeat.lua; None where the profile
         is not known there."""
         keys = self._keys
-        names = [keys.workers, keys.pulses, keys.profiles, keys.capabilities, keys.pending]
+        names = [
+            keys.workers,
+            keys.worker_states,
+            keys.worker_profiles,
+            keys.capabilities,
+            keys.pending,
+        ]
         names += [keys.leases, keys.waits, keys.swept, keys.reloads, keys.requested_models]
-        arguments = (keys.wake, beat.worker_id, beat.digest, beat.pulse, beat.profile, ttl_ms)
+        arguments = (keys.wake, beat.worker_id, beat.digest, beat.state, beat.profile, ttl_ms)
         answer = await self._heartbeat(keys=names, args=[*arguments, *beat.capabilities])
         return None if answer is None else list(answer)
 
     async def retire(self, worker_id: str) -> None:
         """Remove a worker that stops."""
-        names = [self._keys.workers, self._keys.pulses, self._keys.profiles]
+        names = [self._keys.workers, self._keys.worker_states, self._keys.worker_profiles]
         await self._retire(keys=names, args=[worker_id])
 
-    async def pulses(self) -> list[StoredPulse]:
-        """Return the pulses of the live workers. Plain commands read them, because a script copies
+    async def states(self) -> list[StoredState]:
+        """Return the states of the live workers. Plain commands read them, because a script copies
         each twice."""
-        (seconds, microseconds), stored = await self._plain(("TIME",), ("HVALS", self._keys.pulses))
+        (seconds, microseconds), stored = await self._plain(
+            ("TIME",), ("HVALS", self._keys.worker_states)
+        )
         now_ms = int(seconds) * 1e3 + int(microseconds) / 1e3
-        pulses = (value.split(b":", FIELDS) for value in stored)
+        states = (value.split(b":", FIELDS) for value in stored)
         return [
-            StoredPulse(digest.decode(errors="replace"), pulse)
-            for till, digest, pulse in pulses
+            StoredState(digest.decode(errors="replace"), state)
+            for till, digest, state in states
             if float(till) >= now_ms
         ]
 
     async def profiles(self, fields: Sequence[str]) -> list[bytes | None]:
         """Return profiles by `profile_field`; None for one that is gone."""
-        (found,) = await self._plain(("HMGET", self._keys.profiles, *fields))
+        (found,) = await self._plain(("HMGET", self._keys.worker_profiles, *fields))
         return list(found)
 
     async def _plain(self, *commands: Command) -> list[Any]:

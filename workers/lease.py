@@ -71,7 +71,7 @@ async def held(
 
 
 async def _renew(lease: Lease, done: asyncio.Event, every_s: float, *, at_once: bool) -> None:
-    if at_once:
+    pause_s = 0.0 if at_once else every_s
+    while not await wait_for_event(done, pause_s):
         await lease.renew()
-    while not await wait_for_event(done, every_s):
-        await lease.renew()
+        pause_s = every_s

@@ -109,7 +109,7 @@ class LightGateway:
         of their own for that."""
         registry, submissions = self._queue.registry, self._queue.submissions
         while True:
-            heartbeats = registry.heartbeats() if self._reads else self._scripts.pulses()
+            heartbeats = registry.heartbeats() if self._reads else self._scripts.states()
             with self._latencies.timed("snapshot"):
                 await asyncio.gather(heartbeats, submissions.stats(), registry.health())
             await asyncio.sleep(SNAPSHOT_S)

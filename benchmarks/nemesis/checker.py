@@ -25,8 +25,8 @@ BUGS = frozenset({"internal_error", "500", "502"})
 NO_DELIVERY_FAULT = frozenset(Kind) - ON_WORKER - AIMED
 """Faults after which a webhook may come again."""
 LASTING = (
-    "pulses",
-    "profiles",
+    "worker-states",
+    "worker-profiles",
     "live-workers",
     "job:",
     "result:",

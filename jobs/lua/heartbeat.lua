@@ -1,4 +1,4 @@
--- Stores a worker's pulse and capabilities until their time to live is over, and its profile if that is sent.
+-- Stores a worker's state and capabilities until their time to live is over, and its profile if that is sent.
 -- Answers nothing where a profile of this digest is not stored: it must be sent then. Else { how many workers
 -- live, number of the last reload request, requested models }.
 -- Heartbeats also look after the queue, so that idle workers need not: once a second, they see to it that each
@@ -6,7 +6,7 @@
 -- where a lease has run out.
 local capabilities, pending, leases, waits = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local swept, reloads, requested = KEYS[8], KEYS[9], KEYS[10]
-local wake, id, digest, pulse, profile, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local wake, id, digest, state, profile, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local SWEEP_MS = 1000
 -- Longer than a worker waits for a job: until then it is known to be asleep (claim.lua).
 local FORGOTTEN_MS = 20000
@@ -21,13 +21,13 @@ local function put_token(list)
   if redis.call('LLEN', wake .. list) == 0 then redis.call('RPUSH', wake .. list, '1') end
 end
 
-local function store_pulse()
-  local before = digest_of(redis.call('HGET', pulses, id))
+local function store_state()
+  local before = digest_of(redis.call('HGET', states, id))
   if profile ~= '' then redis.call('HSET', profiles, profile_of(id, digest), profile) end
   if before ~= digest then redis.call('HDEL', profiles, profile_of(id, before)) end
   local till, met = text(now + ttl), {}
   redis.call('ZADD', workers, till, id)
-  redis.call('HSET', pulses, id, till .. ':' .. digest .. ':' .. pulse)
+  redis.call('HSET', states, id, till .. ':' .. digest .. ':' .. state)
   for i = 7, #ARGV do
     met[#met + 1] = till
     met[#met + 1] = ARGV[i]
@@ -48,7 +48,7 @@ end
 -- live workers must not seem dead then.
 redis.call('ZREMRANGEBYSCORE', capabilities, '-inf', text(now))
 if profile == '' and redis.call('HEXISTS', profiles, profile_of(id, digest)) == 0 then return false end
-store_pulse()
+store_state()
 if redis.call('SET', swept, '1', 'NX', 'PX', SWEEP_MS) then look_after() end
 if redis.call('ZRANGEBYSCORE', leases, '-inf', text(now), 'LIMIT', 0, 1)[1] then put_token('sweep') end
 return { redis.call('ZCOUNT', workers, text(now), '+inf'), redis.call('GET', reloads) or '0',

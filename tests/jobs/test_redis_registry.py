@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from jobs.embedded_redis import Binary
 from jobs.heartbeat import GpuState, MachineState, WorkerHeartbeat
+from jobs.heartbeat_parts import LASTING_COSTS, profile_field, state_of
 from jobs.keys import Keys
-from jobs.pulse import LASTING_COSTS, profile_field, pulse_of
 from jobs.redis_queue import RedisQueue
 from jobs.scripts import Beat, Scripts
 from jobs.settings import QueueSettings
@@ -78,7 +78,7 @@ async def test_forgotten_worker_leaves_nothing(
     await queue.registry.publish_heartbeat(TWO)
     assert await queue.registry.heartbeats() == [TWO]
     await queue.registry.retire_worker("two")
-    assert not await raw_redis.exists(keys.workers, keys.pulses, keys.profiles)
+    assert not await raw_redis.exists(keys.workers, keys.worker_states, keys.worker_profiles)
 
 
 @on_each_server
@@ -86,7 +86,7 @@ async def test_registry_expires_with_its_last_worker(
     queue: RedisQueue, raw_redis: Redis, keys: Keys
 ) -> None:
     await queue.registry.publish_heartbeat(ONE)
-    for name in (keys.workers, keys.pulses, keys.profiles):
+    for name in (keys.workers, keys.worker_states, keys.worker_profiles):
         assert 0 < await raw_redis.ttl(name) < 120
 
 
@@ -136,7 +136,7 @@ async def test_server_that_lost_a_profile_gets_it_again(
     queue: RedisQueue, raw_redis: Redis, keys: Keys
 ) -> None:
     await queue.registry.publish_heartbeat(ONE)
-    await raw_redis.delete(keys.workers, keys.pulses, keys.profiles)  # another server
+    await raw_redis.delete(keys.workers, keys.worker_states, keys.worker_profiles)  # another server
     await queue.registry.publish_heartbeat(ONE)
     assert await queue.registry.heartbeats() == [ONE]
 
@@ -145,10 +145,10 @@ async def test_server_that_lost_a_profile_gets_it_again(
 async def test_heartbeat_of_another_version_hides_no_other(
     queue: RedisQueue, raw_redis: Redis, keys: Keys
 ) -> None:
-    await raw_redis.hset(keys.pulses, "new", b'1e15:0:{"worker_id": "new", "mood": "fine"}')
-    pulse = b'1e15:1:{"worker_id": "newer", "ready": true, "learnt": {}}'
-    await raw_redis.hset(keys.pulses, "newer", pulse)
-    await raw_redis.hset(keys.profiles, profile_field("newer", "1"), b'{"mood": "fine"}')
+    await raw_redis.hset(keys.worker_states, "new", b'1e15:0:{"worker_id": "new", "mood": "fine"}')
+    state = b'1e15:1:{"worker_id": "newer", "ready": true, "learnt": {}}'
+    await raw_redis.hset(keys.worker_states, "newer", state)
+    await raw_redis.hset(keys.worker_profiles, profile_field("newer", "1"), b'{"mood": "fine"}')
     await queue.registry.publish_heartbeat(ONE)
     assert await queue.registry.heartbeats() == [ONE]
 
@@ -157,10 +157,10 @@ async def test_heartbeat_of_another_version_hides_no_other(
 async def test_heartbeat_without_optional_members_is_read(
     queue: RedisQueue, raw_redis: Redis, keys: Keys
 ) -> None:
-    pulse = b'1e15:0:{"worker_id": "old", "ready": true, "learnt": {}}'
-    await raw_redis.hset(keys.pulses, "old", pulse)
+    state = b'1e15:0:{"worker_id": "old", "ready": true, "learnt": {}}'
+    await raw_redis.hset(keys.worker_states, "old", state)
     profile = b'{"models": [], "costs": {}}'
-    await raw_redis.hset(keys.profiles, profile_field("old", "0"), profile)
+    await raw_redis.hset(keys.worker_profiles, profile_field("old", "0"), profile)
     assert await queue.registry.heartbeats() == [WorkerHeartbeat("old", True, (), {})]
 
 
@@ -168,4 +168,4 @@ def test_parts_of_a_cost_model_that_hardly_change_are_in_the_profile() -> None:
     costs = CostModel().to_dict()
     assert set(LASTING_COSTS) < set(costs)
     heartbeat = WorkerHeartbeat("w", True, (), costs)
-    assert set(pulse_of(heartbeat).learnt) == set(costs) - set(LASTING_COSTS)
+    assert set(state_of(heartbeat).learnt) == set(costs) - set(LASTING_COSTS)

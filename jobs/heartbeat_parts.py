@@ -1,6 +1,6 @@
 """A heartbeat as it is kept: what changes all the time, apart from what hardly ever does.
 
-A profile is several times as long as a pulse. Workers send it, and gateways read it, only when it
+A profile is several times as long as a state. Workers send it, and gateways read it, only when it
 has changed: a snapshot of a thousand workers then takes the server a fraction of a millisecond.
 """
 
@@ -16,12 +16,12 @@ LASTING_COSTS = ("lines", "disturbed", "tilings")
 """Members of a cost model (`scheduling.cost_model`) that only a measurement or a reload changes."""
 DIGEST_BYTES = 8
 FIELDS = 2
-"""Before a stored pulse, each followed by a colon: the moment until which it counts, and the digest
+"""Before a stored state, each followed by a colon: the moment until which it counts, and the digest
 of the profile."""
 
 
 @dataclass(frozen=True)
-class Pulse:
+class WorkerState:
     """What changes with each job, or each second."""
 
     worker_id: str
@@ -34,7 +34,7 @@ class Pulse:
 
 
 @dataclass(frozen=True)
-class Profile:
+class WorkerProfile:
     """What changes when models are loaded or measured."""
 
     models: tuple[str, ...]
@@ -45,10 +45,10 @@ class Profile:
     backends: dict[str, BackendState] = field(default_factory=dict)
 
 
-def pulse_of(heartbeat: WorkerHeartbeat) -> Pulse:
+def state_of(heartbeat: WorkerHeartbeat) -> WorkerState:
     """Return one part of a heartbeat."""
     learnt = {name: part for name, part in heartbeat.costs.items() if name not in LASTING_COSTS}
-    return Pulse(
+    return WorkerState(
         worker_id=heartbeat.worker_id,
         ready=heartbeat.ready,
         learnt=learnt,
@@ -58,10 +58,10 @@ def pulse_of(heartbeat: WorkerHeartbeat) -> Pulse:
     )
 
 
-def profile_of(heartbeat: WorkerHeartbeat) -> Profile:
+def profile_of(heartbeat: WorkerHeartbeat) -> WorkerProfile:
     """Return the other part."""
     costs = {name: part for name, part in heartbeat.costs.items() if name in LASTING_COSTS}
-    return Profile(
+    return WorkerProfile(
         models=heartbeat.models,
         costs=costs,
         capabilities=heartbeat.capabilities,
@@ -70,18 +70,18 @@ def profile_of(heartbeat: WorkerHeartbeat) -> Profile:
     )
 
 
-def heartbeat_of(pulse: Pulse, profile: Profile) -> WorkerHeartbeat:
+def heartbeat_of(state: WorkerState, profile: WorkerProfile) -> WorkerHeartbeat:
     """Return the heartbeat of two parts."""
     return WorkerHeartbeat(
-        worker_id=pulse.worker_id,
-        ready=pulse.ready,
+        worker_id=state.worker_id,
+        ready=state.ready,
         models=profile.models,
-        costs={**profile.costs, **pulse.learnt},
-        busy=pulse.busy,
-        machine=pulse.machine,
+        costs={**profile.costs, **state.learnt},
+        busy=state.busy,
+        machine=state.machine,
         capabilities=profile.capabilities,
         broken=profile.broken,
-        reloads=pulse.reloads,
+        reloads=state.reloads,
         backends=profile.backends,
     )
 
