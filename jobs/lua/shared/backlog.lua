@@ -175,12 +175,12 @@ end
 
 -- Answers { now, cheapest cost of all that waits, slots, their cheapest and narrowest costs, expected
 -- ends of the runs, demand, its slack }. Times in ms, costs in microseconds; a list is one string of
--- words, which is parsed faster than many answers.
-local function backlog(now)
+-- words, which is parsed faster than many answers. `expected` are the expected ends, where they are known.
+local function backlog(now, expected)
   local listed, running = redis.call('ZRANGE', slots, 0, SLOTS_LISTED), {}
   local total, cheapest = sums_of('cheapest', listed)
   local _, narrowest = sums_of('narrowest', listed)
-  for i, run in ipairs(expected_ends(now)) do running[i] = text(run[2]) end
+  for i, run in ipairs(expected or expected_ends(now)) do running[i] = text(run[2]) end
   local work, urgency, time = demand_at(now)
   local function words(list) return table.concat(list, ' ') end
   return { text(now), total, words(listed), words(cheapest), words(narrowest), words(running),
